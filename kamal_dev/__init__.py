@@ -1,0 +1,3 @@
+"""Run a repository's devcontainer as isolated stacks on remote hosts."""
+
+__version__ = "0.4.0"

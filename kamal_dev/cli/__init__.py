@@ -1,0 +1,1 @@
+"""Flags in, one pipeline call, exit code out; the only place that prints errors and exits."""

@@ -1,0 +1,169 @@
+"""Every error that a user can meet, as one tree. Nothing here prints or exits.
+
+    DevError                      1  base: message, hint, left_behind
+    ├── UsageError                2  a flag or argument that makes no sense
+    ├── ConfigError               2  config/dev.yml or .kamal/secrets; carries problems
+    │   ├── DevcontainerError     2  devcontainer.json
+    │   ├── ComposeError          2  a compose file
+    │   └── CredentialsMissing    2  a variable that the configuration names is not set
+    ├── EngineError               1  Docker here: not installed, no buildx, not answering
+    ├── BuildFailed               1  buildx ended with an error; carries its last lines
+    ├── NothingBuilt              1  an image that should exist does not
+    ├── RegistryError             1  login refused, push failed, digest not there
+    ├── ProviderError             1  a host could not be made, found or destroyed
+    ├── HostError                 1  one host's failure; carries the host's name
+    │   ├── HostUnreachable       1  no TCP, no banner, no authentication
+    │   ├── HostKeyChanged        1  the host's key is not the one we know
+    │   ├── HostTimeout           1  no answer within the deadline: state unknown
+    │   ├── BootstrapFailed       1  Docker could not be made to run there
+    │   ├── PullFailed            1  an image did not arrive there
+    │   └── ServiceFailed         1  a service did not stay up; carries the containers
+    ├── SomeHostsFailed           1  the sum of a run in which a host failed
+    └── Interrupted             130  Ctrl-C or SIGTERM
+
+The number is the exit code. A message says where and what, the hint what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kamal_dev.model import Container
+
+
+class DevError(Exception):
+    """Carry one message for the user: what happened, what is left, what to do.
+
+    `left_behind` names what this run has changed and not put back; empty means nothing.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "", left_behind: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.left_behind = left_behind
+
+
+class UsageError(DevError):
+    """Refuse a flag or argument."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One thing wrong in a file that the user wrote.
+
+    `path` is as shown to the user, relative to the repository; `line` and
+    `column` count from 1, 0 where unknown; `key` is the dotted path of the
+    offending key, empty where there is none.
+    """
+
+    path: str
+    line: int
+    message: str
+    key: str = ""
+    column: int = 0
+
+    def __str__(self) -> str:
+        where = self.path
+        if self.line:
+            where += f":{self.line}"
+        if self.line and self.column:
+            where += f":{self.column}"
+        return ": ".join(part for part in (where, self.key, self.message) if part)
+
+
+class ConfigError(DevError):
+    """Refuse what the user wrote, all problems at once."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Problem | Iterable[Problem], *, hint: str = "", left_behind: str = "") -> None:
+        self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)), hint=hint, left_behind=left_behind)
+
+
+class DevcontainerError(ConfigError):
+    """Refuse a devcontainer.json."""
+
+
+class ComposeError(ConfigError):
+    """Refuse a compose file."""
+
+
+class CredentialsMissing(ConfigError):
+    """Name a variable that is not set, and the file that should have it."""
+
+
+class EngineError(DevError):
+    """Report Docker on this machine as missing, incomplete or silent."""
+
+
+class BuildFailed(DevError):
+    """Report a failed build; the message ends with its last lines."""
+
+
+class NothingBuilt(DevError):
+    """Name an image that should have been built."""
+
+
+class RegistryError(DevError):
+    """Report a refused login, a failed push or a digest that is not there."""
+
+
+class ProviderError(DevError):
+    """Report a host that could not be made, found or destroyed."""
+
+
+class HostError(DevError):
+    """Report what went wrong on one host."""
+
+    def __init__(self, host: str, message: str, *, hint: str = "", left_behind: str = "") -> None:
+        super().__init__(message, hint=hint, left_behind=left_behind)
+        self.host = host
+
+
+class HostUnreachable(HostError):
+    """Report a host that no connection or login reached."""
+
+
+class HostKeyChanged(HostError):
+    """Refuse a host whose key is not the known one."""
+
+
+class HostTimeout(HostError):
+    """Report a host as unknown: it did not answer within the deadline."""
+
+
+class BootstrapFailed(HostError):
+    """Report a host on which Docker could not be made to run."""
+
+
+class PullFailed(HostError):
+    """Report an image that did not arrive on the host."""
+
+
+class ServiceFailed(HostError):
+    """Report the services that did not stay up, with their containers."""
+
+    def __init__(
+        self, host: str, message: str, containers: tuple[Container, ...] = (), *, hint: str = "", left_behind: str = ""
+    ) -> None:
+        super().__init__(host, message, hint=hint, left_behind=left_behind)
+        self.containers = containers
+
+
+class SomeHostsFailed(DevError):
+    """Sum up a run in which at least one host failed."""
+
+
+class Interrupted(DevError):
+    """End a run that the user or the system stopped."""
+
+    exit_code = 130
