@@ -15,6 +15,7 @@
     │   ├── HostUnreachable       1  no TCP, no banner, no authentication
     │   ├── HostKeyChanged        1  the host's key is not the one we know
     │   ├── HostTimeout           1  no answer within the deadline: state unknown
+    │   ├── LinkDropped           1  the connection went away in the middle of a step
     │   ├── BootstrapFailed       1  Docker could not be made to run there
     │   ├── PullFailed            1  an image did not arrive there
     │   └── ServiceFailed         1  a service did not stay up; carries the containers
@@ -139,6 +140,10 @@ class HostKeyChanged(HostError):
 
 class HostTimeout(HostError):
     """Report a host as unknown: it did not answer within the deadline."""
+
+
+class LinkDropped(HostError):
+    """Tell that the connection went away before the step's exit code came."""
 
 
 class BootstrapFailed(HostError):

@@ -1,0 +1,28 @@
+"""Run steps: on this machine, on a host, or on paper. The seam that tests may fake."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from kamal_dev.model import Result, Step
+
+OnLine = Callable[[str], None]
+
+
+class Shell(Protocol):
+    """Run one step and say how it ended. A failing exit code is a result, no exception."""
+
+    def run(
+        self,
+        step: Step,
+        *,
+        on_line: OnLine | None = None,
+        timeout: float | None = None,
+        feed: Iterable[bytes] | None = None,
+    ) -> Result:
+        """Run `step`, calling `on_line` for each line of both streams as it comes.
+
+        `timeout` is in seconds. `feed` streams chunks to stdin in place of `step.stdin`.
+        """
+        ...

@@ -1,0 +1,63 @@
+"""Do the same on many hosts at once. One host's failure stops no other."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+from kamal_dev.errors import DevError, HostError
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
+
+
+class Background(Generic[Value]):
+    """Run one function beside the caller; `result()` waits and re-raises."""
+
+    def __init__(self, work: Callable[[], Value]) -> None:
+        self._future: Future[Value] = Future()
+        threading.Thread(target=self._run, args=(work,), daemon=True).start()
+
+    def _run(self, work: Callable[[], Value]) -> None:
+        try:
+            self._future.set_result(work())
+        except BaseException as error:  # handed to whoever asks for the result
+            self._future.set_exception(error)
+
+    def result(self) -> Value:
+        """Wait for the end; returns the value or raises what the function raised."""
+        return self._future.result()
+
+
+def each(items: Iterable[Item], work: Callable[[Item], Value], *, limit: int) -> list[Value | DevError]:
+    """Call `work` on every item, at most `limit` at once; returns results in the items' order.
+
+    A DevError becomes that item's result. Any other exception is a defect of ours
+    and is raised once all items are done.
+    """
+    items = list(items)
+    if not items:
+        return []
+    pool = ThreadPoolExecutor(max_workers=min(limit, len(items)))
+    try:
+        futures = [pool.submit(_guarded, work, item) for item in items]
+        return [future.result() for future in futures]
+    finally:
+        # No waiting here: after an interrupt the caller closes the connections, which frees the workers.
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _guarded(work: Callable[[Item], Value], item: Item) -> Value | DevError:
+    try:
+        return work(item)
+    except DevError as error:
+        return error
+
+
+def as_host_error(host: str, error: DevError) -> HostError:
+    """Return `error` as one of a host, keeping its hint."""
+    if isinstance(error, HostError):
+        return error
+    return HostError(host, error.message, hint=error.hint, left_behind=error.left_behind)

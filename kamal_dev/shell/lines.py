@@ -1,0 +1,51 @@
+"""Cut a stream of bytes into lines of text. Opens nothing."""
+
+from __future__ import annotations
+
+import codecs
+from collections import deque
+from collections.abc import Callable
+
+MAX_LINE = 64 * 1024
+MAX_KEPT = 8 * 1024 * 1024
+
+
+class Lines:
+    """Collect a stream: each line goes to `on_line`, the last megabytes are kept.
+
+    Invalid UTF-8 is replaced, an endless line is cut, so that a runaway command
+    can neither fail nor fill the memory of this process.
+    """
+
+    def __init__(self, on_line: Callable[[str], None] | None = None) -> None:
+        self._on_line = on_line
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._rest = ""
+        self._kept: deque[str] = deque()
+        self._size = 0
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes of the stream."""
+        *lines, self._rest = (self._rest + self._decoder.decode(data)).split("\n")
+        for line in lines:
+            self._emit(line)
+        while len(self._rest) > MAX_LINE:
+            self._emit(self._rest[:MAX_LINE])
+            self._rest = self._rest[MAX_LINE:]
+
+    def end(self) -> str:
+        """Flush the last line and return the text that was kept."""
+        self._rest += self._decoder.decode(b"", final=True)
+        if self._rest:
+            self._emit(self._rest)
+            self._rest = ""
+        return "\n".join(self._kept)
+
+    def _emit(self, line: str) -> None:
+        line = line.rstrip("\r").rpartition("\r")[2]
+        self._kept.append(line)
+        self._size += len(line) + 1
+        while self._size > MAX_KEPT:
+            self._size -= len(self._kept.popleft()) + 1
+        if self._on_line:
+            self._on_line(line)

@@ -1,0 +1,265 @@
+"""Run steps on a host over one SSH connection. The only place that touches Fabric."""
+
+from __future__ import annotations
+
+import random
+import shlex
+import socket
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import paramiko
+from fabric import Config, Connection
+
+from kamal_dev.errors import DevError, HostKeyChanged, HostTimeout, HostUnreachable, LinkDropped
+from kamal_dev.model import Host, Result, Step
+from kamal_dev.shell import OnLine, known_hosts
+from kamal_dev.shell.lines import Lines
+
+CONNECT_TIMEOUT = 10
+ATTEMPTS = 4
+KEEPALIVE = 15
+POLL = 0.5
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Say whose keys are accepted: the project's own known_hosts, and what to do with a new host.
+
+    `policy` is `accept-new` (remember it), `strict` (refuse it) or `off` (accept any key).
+    """
+
+    known_hosts: Path
+    policy: str = "accept-new"
+    read_ssh_config: bool = True
+
+
+class Remote:
+    """Run steps on one host. Connects at the first step, and again after a lost link."""
+
+    def __init__(self, host: Host, trust: Trust, log: OnLine | None = None) -> None:
+        self.host = host
+        self._trust = trust
+        self._log = log
+        self._connection: Connection | None = None
+        self._opening = threading.Lock()
+
+    def run(
+        self,
+        step: Step,
+        *,
+        on_line: OnLine | None = None,
+        timeout: float | None = None,
+        feed: Iterable[bytes] | None = None,
+    ) -> Result:
+        """Run `step` in one exec. The step's environment is refused: it would stand in the remote argv.
+
+        Raises HostUnreachable, HostKeyChanged, HostTimeout, and LinkDropped where the
+        link went away before an exit code came.
+        """
+        if step.environment:
+            raise ValueError("a step for a host carries no environment")
+        if self._log:
+            self._log(f"{self.host.name}$ {step.text}")
+        started = time.monotonic()
+        channel = self._channel()
+        try:
+            channel.exec_command(shlex.join(step.argv))
+            output, errors = self._converse(channel, on_line, feed or ((step.stdin,) if step.stdin else ()), timeout)
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            raise LinkDropped(self.host.name, f"the connection was lost during `{step.text}`: {error}") from error
+        finally:
+            channel.close()
+        return Result(step, channel.recv_exit_status(), output, errors, time.monotonic() - started)
+
+    def close(self) -> None:
+        """End the connection; a running step ends with LinkDropped."""
+        connection, self._connection = self._connection, None
+        if connection:
+            with suppress(Exception):
+                connection.close()
+
+    def _channel(self) -> paramiko.Channel:
+        with self._opening:
+            if self._connection is None or not self._connection.is_connected:
+                self._connection = self._connect()
+            transport = self._connection.transport
+        try:
+            return transport.open_session(timeout=CONNECT_TIMEOUT)  # type: ignore[no-any-return]
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            self.close()
+            raise HostUnreachable(
+                self.host.name, f"the host refused a session: {error}", hint="see `MaxSessions` in its sshd_config"
+            ) from error
+
+    def _connect(self) -> Connection:
+        for attempt in range(1, ATTEMPTS + 1):
+            connection = self._prepared()
+            try:
+                connection.open()
+            except paramiko.BadHostKeyException as error:
+                raise self._changed(error) from error
+            except paramiko.AuthenticationException as error:
+                raise self._refused(error) from error
+            except (OSError, EOFError, paramiko.SSHException) as error:
+                if "not found in known_hosts" in str(error) or attempt == ATTEMPTS or _is_final(error):
+                    raise self._unreachable(error) from error
+                # sshd drops connections at random above MaxStartups: try again, not all at the same moment.
+                time.sleep(random.uniform(0.2, 0.6) * 2**attempt)  # noqa: S311
+            else:
+                _tune(connection)
+                return connection
+        raise AssertionError("unreachable")
+
+    def _prepared(self) -> Connection:
+        host = self.host
+        config = Config() if self._trust.read_ssh_config else Config(ssh_config=paramiko.SSHConfig())
+        connection = Connection(
+            host.address,
+            user=host.user or None,
+            port=host.port or None,
+            gateway=Connection(host.proxy_jump, config=config) if host.proxy_jump else None,
+            config=config,
+            connect_timeout=CONNECT_TIMEOUT,
+            connect_kwargs=self._credentials(),
+        )
+        self._guard(connection)
+        return connection
+
+    def _credentials(self) -> dict[str, Any]:
+        waits = {"banner_timeout": CONNECT_TIMEOUT, "auth_timeout": 20}
+        if not self.host.keys:
+            return waits
+        # Named keys only: every wrong key counts as a failure, and OpenSSH 9.8 punishes those.
+        return waits | {
+            "key_filename": [str(key) for key in self.host.keys],
+            "look_for_keys": False,
+            "allow_agent": False,
+        }
+
+    def _guard(self, connection: Connection) -> None:
+        """Give Fabric's client, which accepts every key, the project's policy."""
+        trust = self._trust
+        if self.host.host_key:
+            known_hosts.pin(trust.known_hosts, connection.host, connection.port, self.host.host_key)
+        while isinstance(connection, Connection):
+            client = connection.client
+            if trust.policy == "off":
+                return
+            accept = known_hosts.AcceptNew(trust.known_hosts)
+            client.set_missing_host_key_policy(paramiko.RejectPolicy() if trust.policy == "strict" else accept)
+            if not self.host.host_key:
+                with suppress(OSError):
+                    client.load_system_host_keys()
+            with suppress(FileNotFoundError):
+                client.load_host_keys(str(trust.known_hosts))
+            connection = connection.gateway
+
+    def _converse(
+        self, channel: paramiko.Channel, on_line: OnLine | None, feed: Iterable[bytes], timeout: float | None
+    ) -> tuple[str, str]:
+        out, err = Lines(on_line), Lines(on_line)
+        threading.Thread(target=_write, args=(channel, feed), daemon=True).start()
+        reader = threading.Thread(target=_drain_errors, args=(channel, err), daemon=True)
+        reader.start()
+        deadline = time.monotonic() + timeout if timeout else None
+        channel.settimeout(POLL)
+        while True:
+            try:
+                data = channel.recv(1 << 16)
+            except TimeoutError:
+                self._check(_is_alive(channel), deadline, timeout)
+                continue
+            if not data:
+                break
+            out.feed(data)
+        reader.join(5)
+        if not channel.exit_status_ready() and not channel.status_event.wait(5):
+            raise EOFError("no exit code came")
+        if channel.exit_status == -1 and not _is_alive(channel):
+            raise EOFError("the connection closed")
+        return out.end(), err.end()
+
+    def _check(self, is_alive: bool, deadline: float | None, timeout: float | None) -> None:
+        if not is_alive:
+            raise EOFError("the connection closed")
+        if deadline and time.monotonic() > deadline:
+            self.close()
+            raise HostTimeout(self.host.name, f"no answer within {timeout:.0f} s; what runs there is unknown")
+
+    def _changed(self, error: paramiko.BadHostKeyException) -> DevError:
+        name = known_hosts.entry_name(self.host.address, self.host.port)
+        got = f"{error.key.get_name()} {error.key.fingerprint}"
+        return HostKeyChanged(
+            self.host.name,
+            f"{name} has another key than before (now {got}); nothing was sent to it",
+            hint=f"if you replaced the machine, forget its old key: `ssh-keygen -R '{name}' -f {self._trust.known_hosts}`",
+        )
+
+    def _refused(self, error: Exception) -> DevError:
+        keys = ", ".join(map(str, self.host.keys)) or "the agent and the default keys"
+        return HostUnreachable(
+            self.host.name,
+            f"{self.host.address} refused the login of `{self.host.user or 'the default user'}` with {keys}",
+            hint="set `ssh.user` and `ssh.keys` in config/dev.yml, or add the key to the host's authorized_keys",
+        )
+
+    def _unreachable(self, error: Exception) -> DevError:
+        where = f"{self.host.address}:{self.host.port or 22}"
+        if "not found in known_hosts" in str(error):
+            return HostKeyChanged(
+                self.host.name,
+                f"{where} is not in known_hosts, and `ssh.known_hosts` is strict",
+                hint=f"`ssh-keyscan` it into {self._trust.known_hosts} after checking the key",
+            )
+        return HostUnreachable(
+            self.host.name,
+            f"no SSH at {where}: {error or type(error).__name__}",
+            hint="check that the host is up and its address right",
+        )
+
+
+def _is_alive(channel: paramiko.Channel) -> bool:
+    transport = channel.get_transport()
+    return transport is not None and transport.is_active()
+
+
+def _is_final(error: Exception) -> bool:
+    return isinstance(error, socket.gaierror | ConnectionRefusedError | TimeoutError) or "Unable to connect" in str(
+        error
+    )
+
+
+def _tune(connection: Connection) -> None:
+    transport = connection.transport
+    transport.set_keepalive(KEEPALIVE)
+    # Nagle costs 40 ms on each exec; a jump host's channel has no such option.
+    with suppress(AttributeError, OSError):
+        transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _write(channel: paramiko.Channel, feed: Iterable[bytes]) -> None:
+    with suppress(OSError, EOFError):
+        for chunk in feed:
+            channel.sendall(chunk)
+        channel.shutdown_write()
+
+
+def _drain_errors(channel: paramiko.Channel, lines: Lines) -> None:
+    while True:
+        try:
+            data = channel.recv_stderr(1 << 16)
+        except TimeoutError:
+            if channel.closed or channel.eof_received:
+                return
+            continue
+        except (OSError, EOFError):
+            return
+        if not data:
+            return
+        lines.feed(data)
