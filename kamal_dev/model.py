@@ -285,6 +285,10 @@ class Tree(Protocol):
         """Return the path after resolving symbolic links."""
         ...
 
+    def list(self, path: Path) -> tuple[str, ...]:
+        """Return the sorted names in a folder; empty where no folder is."""
+        ...
+
 
 def stack_name(service: str, index: int, pattern: str = "{service}-{index}") -> str:
     """Name a stack from `naming.pattern`; `index` counts from 1.
