@@ -198,7 +198,7 @@ class Remote:
         return HostKeyChanged(
             self.host.name,
             f"{name} has another key than before (now {got}); nothing was sent to it",
-            hint=f"if you replaced the machine, forget its old key: `ssh-keygen -R '{name}' -f {self._trust.known_hosts}`",
+            hint=f"if you replaced it, forget the old key: `ssh-keygen -R '{name}' -f {self._trust.known_hosts}`",
         )
 
     def _refused(self, error: Exception) -> DevError:

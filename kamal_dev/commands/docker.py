@@ -1,0 +1,85 @@
+"""Docker command lines for the engine here. Builds steps; runs nothing."""
+
+from __future__ import annotations
+
+from kamal_dev.model import Image, Secret, Step
+
+DOCKER_HUB = "docker.io"
+REGISTRY_IMAGE = "registry:2"
+REGISTRY_PORT = 5000
+
+
+def docker(*words: str, stdin: bytes | None = None, config: str = "") -> Step:
+    """Return a docker step; `config` is the folder that stands in for ~/.docker."""
+    environment = (("DOCKER_CONFIG", config),) if config else ()
+    return Step(("docker", *words), stdin=stdin, environment=environment)
+
+
+def engine() -> Step:
+    """Ask the engine for its version and platform: `26.1.5 linux/amd64`."""
+    return docker("version", "--format", "{{.Server.Version}} {{.Server.Os}}/{{.Server.Arch}}")
+
+
+def buildx() -> Step:
+    """Ask for buildx's version."""
+    return docker("buildx", "version")
+
+
+def compose() -> Step:
+    """Ask for Compose's version."""
+    return docker("compose", "version", "--short")
+
+
+def login(server: str, username: str, password: Secret, *, config: str) -> Step:
+    """Log in, with the password on stdin; `config` receives the credential.
+
+    Docker Hub is addressed without a server name: its key in config.json is a URL of its own.
+    """
+    where = () if server == DOCKER_HUB else (server,)
+    return docker(
+        "login", "--username", username, "--password-stdin", *where, stdin=password.reveal().encode(), config=config
+    )
+
+
+def push(image: Image, *, config: str = "") -> Step:
+    """Push one tag."""
+    return docker("push", image.reference, config=config)
+
+
+def pull(reference: str, *, config: str = "") -> Step:
+    """Pull one image to the engine here."""
+    return docker("pull", "--quiet", reference, config=config)
+
+
+def tag(image: Image, other: Image) -> Step:
+    """Give a built image a further name."""
+    return docker("tag", image.reference, other.reference)
+
+
+def describe(reference: str) -> Step:
+    """Ask for what the engine knows of an image, as JSON: Id, RepoDigests, Labels, Size, platform."""
+    fields = '{"id":{{json .Id}},"digests":{{json .RepoDigests}},"labels":{{json .Config.Labels}},"size":{{.Size}}}'
+    return docker("image", "inspect", "--format", fields, "--", reference)
+
+
+def manifest(image: Image, *, config: str = "") -> Step:
+    """Ask the registry itself for the digest of a tag."""
+    return docker("buildx", "imagetools", "inspect", "--format", "{{.Manifest.Digest}}", image.reference, config=config)
+
+
+def save(references: tuple[str, ...]) -> Step:
+    """Write images to stdout, as a tar that `docker load` reads."""
+    return docker("image", "save", "--", *references)
+
+
+def start_registry(port: int) -> Step:
+    """Start a registry container that is reachable from this machine only, on `port`."""
+    name = f"kamal-dev-registry-{port}"
+    options = ("--detach", "--restart", "unless-stopped", "--name", name, "--label", "kamal-dev.registry=true")
+    where = ("--publish", f"127.0.0.1:{port}:{REGISTRY_PORT}", "--volume", f"{name}:/var/lib/registry")
+    return docker("run", *options, *where, REGISTRY_IMAGE)
+
+
+def restart_registry(port: int) -> Step:
+    """Start the registry container of an earlier run again."""
+    return docker("start", f"kamal-dev-registry-{port}")

@@ -1,0 +1,40 @@
+"""Show events as lines of text, for logs, pipes and CI."""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+from kamal_dev.output import Event
+
+SYMBOLS = {"done": "✓ ", "failed": "✗ ", "warning": "! ", "hint": "hint: ", "line": "  ", "step": ""}
+ASCII = str.maketrans({"✓": "+", "✗": "x", "…": "...", "→": "->"})
+
+
+class Plain:
+    """Write one line per event to a text stream; symbols become ASCII where the stream has no others."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __call__(self, event: Event) -> None:
+        """Write the event and flush, so that a reader of the pipe sees it at once."""
+        text = render(event)
+        try:
+            print(text, file=self._stream, flush=True)
+        except UnicodeEncodeError:
+            print(text.translate(ASCII).encode("ascii", "replace").decode(), file=self._stream, flush=True)
+
+
+def render(event: Event) -> str:
+    """Return the event as one line."""
+    where = f"{event.host}: " if event.host else ""
+    took = f" in {duration(event.seconds)}" if event.seconds is not None else ""
+    return f"{SYMBOLS.get(event.kind, '')}{where}{event.text}{took}"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people say them: `0.4s`, `12s`, `2m 05s`."""
+    if seconds < 10:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}m {rest:02d}s" if minutes else f"{rest}s"

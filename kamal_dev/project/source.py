@@ -1,0 +1,72 @@
+"""Ask git which state of the source this is. Changes nothing in the repository."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from kamal_dev.commands import git
+from kamal_dev.model import Version
+from kamal_dev.shell import Shell
+
+SUFFIX = 12
+SKIPPED = {".git", ".kamal", "node_modules", ".venv"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Say where the source is and which version it stands for.
+
+    `repository` is the git top level, or the folder itself outside git;
+    `changed` lists uncommitted paths, relative to `repository`.
+    """
+
+    repository: Path
+    version: Version
+    changed: tuple[str, ...] = ()
+
+
+def read(root: Path, shell: Shell) -> Source:
+    """Read the version of the tree at `root`.
+
+    A clean tree is its commit; a dirty one adds a hash of the whole content, so
+    that the same tree always has the same tag. Outside git it is the time of the
+    newest file, for the same reason.
+    """
+    place = shell.run(git.place(root))
+    words = place.output.splitlines()
+    if not words or not words[0].startswith("/"):
+        return Source(root, Version(_newest(root)))
+    repository, git_dir = Path(words[0]), Path(words[1])
+    commit = words[2] if place else ""
+    changes = tuple(line[3:] for line in shell.run(git.changes(repository)).output.splitlines())
+    if commit and not changes:
+        return Source(repository, Version(commit, commit))
+    content = _content(repository, git_dir, shell)
+    text = f"{commit}-dirty-{content}" if commit else f"uncommitted-{content}"
+    return Source(repository, Version(text, commit, is_dirty=True), changes)
+
+
+def _content(repository: Path, git_dir: Path, shell: Shell) -> str:
+    """Hash the tree as `git add --all` sees it, in an index aside."""
+    with tempfile.TemporaryDirectory(prefix="kamal-dev-") as folder:
+        index, objects = Path(folder, "index"), Path(folder, "objects")
+        objects.mkdir()
+        if (git_dir / "index").exists():
+            # The copy carries git's stat cache, so that only changed files are read.
+            shutil.copy2(git_dir / "index", index)
+        aside = {"index": index, "objects": objects, "git_dir": git_dir}
+        shell.run(git.stage_all(repository, **aside))
+        return shell.run(git.write_tree(repository, **aside)).output.strip()[:SUFFIX]
+
+
+def _newest(root: Path) -> str:
+    latest = 0.0
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if name not in SKIPPED]
+        latest = max([latest, *(os.lstat(os.path.join(folder, name)).st_mtime for name in files)])  # noqa: PTH118
+    return datetime.fromtimestamp(latest, timezone.utc).strftime("%Y%m%d%H%M%S")

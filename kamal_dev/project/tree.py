@@ -1,0 +1,39 @@
+"""Show the files of this machine to the rows that open none. Writes nothing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+class WorkingTree:
+    """Read the real file system; every file is read once, so that one run sees one state."""
+
+    def __init__(self) -> None:
+        self._read: dict[Path, bytes] = {}
+
+    def read(self, path: Path) -> bytes:
+        """Return a file's content; raises OSError."""
+        if path not in self._read:
+            self._read[path] = path.read_bytes()
+        return self._read[path]
+
+    def kind(self, path: Path) -> str:
+        """Return `file`, `directory`, or an empty string where neither is."""
+        if path.is_dir():
+            return "directory"
+        return "file" if path.is_file() else ""
+
+    def real(self, path: Path) -> Path:
+        """Return the path after resolving symbolic links; a loop of links resolves to itself."""
+        try:
+            return path.resolve()
+        except (OSError, RuntimeError):
+            return path
+
+    def list(self, path: Path) -> tuple[str, ...]:
+        """Return the names in a folder, sorted; empty where it is none."""
+        try:
+            return tuple(sorted(os.listdir(path)))
+        except OSError:
+            return ()
