@@ -30,12 +30,19 @@ class Event:
 class Output:
     """Receive events from any thread; secrets are removed by value before anyone sees them."""
 
-    def __init__(self, show: Callable[[Event], None], *, verbose: bool = False, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        show: Callable[[Event], None],
+        *,
+        redaction: Redaction | None = None,
+        verbose: bool = False,
+        quiet: bool = False,
+    ) -> None:
         self._show = show
         self._verbose = verbose
         self._quiet = quiet
         self._lock = threading.Lock()
-        self.redaction = Redaction()
+        self.redaction = redaction or Redaction()
 
     def start(self, text: str, host: str = "") -> None:
         """Say what is being done now, in the present participle."""

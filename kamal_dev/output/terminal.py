@@ -27,7 +27,7 @@ class Terminal:
         """Show the event."""
         if event.kind == "start":
             self._running[event.host] = Spinner(
-                "dots", Text(f"{event.host or 'here'}: {event.text}" if event.host else event.text)
+                "dots", Text(f"{event.host}: {event.text}" if event.host else event.text)
             )
         else:
             if event.kind in ("done", "failed"):

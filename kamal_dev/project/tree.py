@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 
@@ -34,6 +33,6 @@ class WorkingTree:
     def list(self, path: Path) -> tuple[str, ...]:
         """Return the names in a folder, sorted; empty where it is none."""
         try:
-            return tuple(sorted(os.listdir(path)))
+            return tuple(sorted(entry.name for entry in path.iterdir()))
         except OSError:
             return ()

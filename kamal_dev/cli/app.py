@@ -1,0 +1,64 @@
+"""The group of all commands. Imports a command only when it is asked for."""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+from typing import Any
+
+import click
+
+from kamal_dev import __version__
+
+COMMANDS = {
+    "init": "Write config/dev.yml and .kamal/secrets",
+    "doctor": "Check what a deploy needs, and say what to do about it",
+    "config": "Show the resolved configuration, secrets redacted",
+    "render": "Write the files that a host would get",
+    "build": "Build the images of this version",
+    "push": "Push the images that were built for this version",
+    "deploy": "Build, push, provision and release on all hosts",
+    "list": "List every stack: host, address, version, state",
+    "status": "Show every container of every stack, live from the hosts",
+    "remove": "Stop stacks and destroy the hosts made for them",
+}
+
+
+class Commands(click.Group):
+    """Load `cli/<name>.py` lazily; a mistyped name is an error with a suggestion."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order in which people meet them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        # `list` would hide the built-in, so that every module is called after its command and a bar.
+        command = import_module(f"kamal_dev.cli.{cmd_name}_").command
+        command.help = COMMANDS[cmd_name] + "." + (f"\n\n{command.help}" if command.help else "")
+        return command  # type: ignore[no-any-return]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing one."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
+        """Refuse an unknown name with the nearest known one."""
+        if args and args[0] not in COMMANDS:
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean `{near[0]}`?" if near else f" Known: {', '.join(COMMANDS)}."
+            ctx.fail(f"No such command `{args[0]}`.{hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog='Shell completion: `eval "$(_DEV_COMPLETE=bash_source dev)"` (or zsh_source, fish_source).',
+)
+@click.version_option(__version__, prog_name="kamal-dev", message="%(prog)s %(version)s")
+def app() -> None:
+    """Run this repository's devcontainer as isolated stacks on remote hosts."""

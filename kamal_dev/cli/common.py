@@ -1,0 +1,118 @@
+"""What all commands share: their common flags, and the run that these make."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kamal_dev.errors import DevError, UsageError
+
+if TYPE_CHECKING:
+    from kamal_dev.output import Output
+    from kamal_dev.pipeline.run import Run
+
+FLAGS = (
+    click.option("--config", "config_path", metavar="PATH", help="Read this in place of config/dev.yml."),
+    click.option("--devcontainer", metavar="PATH", help="Use this devcontainer.json."),
+    click.option("-v", "--verbose", is_flag=True, help="Show every command, here and on hosts."),
+    click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong."),
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+version = click.option("--version", "version", metavar="TAG", help="Use this tag in place of the git version.")
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Hold the flags that commands share; paths are relative to the working directory."""
+
+    config_path: str | None = None
+    devcontainer: str | None = None
+    verbose: bool = False
+    quiet: bool = False
+    as_json: bool = False
+    version: str | None = None
+
+
+def common(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the flags that every command has; `function` gets all shared ones as one `Flags`."""
+
+    @functools.wraps(function)
+    def command(**values: Any) -> Any:
+        shared = {field.name: values.pop(field.name) for field in fields(Flags) if field.name in values}
+        return function(Flags(**shared), **values)
+
+    for flag in reversed(FLAGS):
+        command = flag(command)
+    return command
+
+
+def output(flags: Flags) -> Output:
+    """Choose how events are shown: to a person, to a pipe, or to a program."""
+    from kamal_dev.output import Output
+    from kamal_dev.output.ndjson import Ndjson
+    from kamal_dev.output.plain import Plain
+
+    settings: dict[str, Any] = {
+        "redaction": click.get_current_context().obj,
+        "verbose": flags.verbose,
+        "quiet": flags.quiet,
+    }
+    if flags.as_json:
+        return Output(Ndjson(sys.stderr), **settings)
+    if sys.stderr.isatty() and not flags.quiet and not flags.verbose:
+        from kamal_dev.output.terminal import Terminal
+
+        terminal = Terminal()
+        click.get_current_context().call_on_close(terminal.close)
+        return Output(terminal, **settings)
+    return Output(Plain(sys.stderr), **settings)
+
+
+def open_run(flags: Flags) -> Run:
+    """Read the project and return the run; it is closed with the command."""
+    from kamal_dev.pipeline.run import Run
+
+    run = Run.open(
+        Path.cwd(),
+        output(flags),
+        config_path=flags.config_path,
+        devcontainer_path=flags.devcontainer,
+        version=flags.version,
+    )
+    click.get_current_context().call_on_close(run.close)
+    return run
+
+
+def print_json(data: Any) -> None:
+    """Print data on stdout."""
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def agreement(*, yes: bool) -> Callable[[str], bool]:
+    """Return what asks the user a yes/no question on stderr; `yes` answers it beforehand.
+
+    Without a terminal nobody can answer: the question becomes a UsageError that names `--yes`.
+    """
+
+    def agree(question: str) -> bool:
+        if yes:
+            return True
+        if not sys.stdin.isatty():
+            raise UsageError(f"{question} There is no terminal to ask on", hint="add `--yes`")
+        return click.confirm(question, err=True)
+
+    return agree
+
+
+def finish(error: DevError | None) -> int:
+    """Return 0, or raise what a run that went on to its end has to report."""
+    if error:
+        raise error
+    return 0

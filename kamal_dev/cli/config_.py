@@ -1,0 +1,23 @@
+"""`dev config`."""
+
+from __future__ import annotations
+
+import click
+
+from kamal_dev.cli import common
+
+
+@click.command()
+@common.as_json
+@common.version
+@common.common
+def command(flags: common.Flags) -> None:
+    """Needs no engine, host or network."""
+    from kamal_dev.pipeline.config import as_yaml, resolved
+
+    run = common.open_run(flags)
+    data = resolved(run.project)
+    if flags.as_json:
+        common.print_json(data)
+    else:
+        click.echo(as_yaml(data), nl=False)

@@ -1,0 +1,52 @@
+"""`dev deploy`."""
+
+from __future__ import annotations
+
+import click
+
+from kamal_dev.cli import common
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--count", type=click.IntRange(1, 1000), metavar="N", help="How many stacks; vms.count without it.")
+@click.option("--skip-build", is_flag=True, help="Use the images that were built for this version.")
+@click.option("--skip-push", is_flag=True, help="Send images to the hosts over SSH; no registry is needed.")
+@click.option("--host", "hosts", multiple=True, metavar="NAME", help="Only this stack; may be given again.")
+@click.option("--dry-run", is_flag=True, help="Show what would be run, and change nothing.")
+@click.option("-y", "--yes", is_flag=True, help="Make hosts without asking.")
+@common.as_json
+@common.version
+@common.common
+def command(
+    flags: common.Flags,
+    *,
+    name: str | None,
+    count: int | None,
+    skip_build: bool,
+    skip_push: bool,
+    hosts: tuple[str, ...],
+    dry_run: bool,
+    yes: bool,
+) -> int:
+    """With NAME, only that stack. Ends with 1 where any host failed, and says which."""
+    from kamal_dev.pipeline.deploy import Order, deploy
+    from kamal_dev.pipeline.plan import plan
+
+    run = common.open_run(flags)
+    order = Order(
+        count=count,
+        names=(*hosts, *((name,) if name else ())),
+        skip_build=skip_build,
+        skip_push=skip_push,
+        agree=common.agreement(yes=yes or flags.as_json),
+    )
+    if dry_run:
+        click.echo("\n".join(plan(run, order)))
+        return 0
+    report = deploy(run, order)
+    if flags.as_json:
+        common.print_json(report.as_json())
+    else:
+        click.echo(str(report))
+    return common.finish(report.error())

@@ -1,0 +1,80 @@
+"""Turn every way a command can end into messages on stderr and an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import suppress
+from typing import Any
+
+import click
+
+from kamal_dev.errors import ConfigError, DevError
+from kamal_dev.output.redaction import Redaction
+
+INTERRUPTED = 130
+
+
+def guarded(app: click.Command, args: list[str]) -> int:
+    """Run `app` and return its exit code; no traceback reaches the user unless KAMAL_DEV_TRACEBACK is set."""
+    # SIGTERM takes the same road as Ctrl-C, so that temporary files and connections are put away.
+    signal.signal(signal.SIGTERM, lambda *_: _interrupt())
+    redaction = Redaction()
+    try:
+        with suppress(AttributeError, ValueError):
+            sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+            sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        code = app.main(args=args, prog_name="dev", standalone_mode=False, obj=redaction)
+        return code if isinstance(code, int) else 0
+    except Exception as error:
+        if os.environ.get("KAMAL_DEV_TRACEBACK"):
+            raise
+        return _explain(error, redaction)
+    except KeyboardInterrupt:
+        return _interrupted()
+
+
+def _interrupt() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _explain(error: Exception, redaction: Redaction) -> int:
+    if isinstance(error, DevError):
+        _say(redaction(explanation(error)))
+        return error.exit_code
+    if isinstance(error, click.exceptions.Abort):
+        return _interrupted()
+    if isinstance(error, click.ClickException):
+        error.show(sys.stderr)
+        return error.exit_code
+    if isinstance(error, BrokenPipeError):
+        # Nobody reads any more; a second write while Python shuts down must not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    _say(redaction(f"error: this is a defect of kamal-dev: {type(error).__name__}: {error}"))
+    _say("hint: run again with KAMAL_DEV_TRACEBACK=1 and report what it prints")
+    return 1
+
+
+def _interrupted() -> int:
+    _say("Interrupted. Work that a host had begun may still finish there; `dev status` shows what runs")
+    return INTERRUPTED
+
+
+def explanation(error: DevError) -> str:
+    """Return what happened, what is left behind, and what to do, as lines."""
+    lines = error.message.splitlines() or [type(error).__name__]
+    if isinstance(error, ConfigError) and len(error.problems) > 1:
+        lines = [f"error: {len(error.problems)} problems", *(f"  {line}" for line in lines)]
+    else:
+        lines = [f"error: {lines[0]}", *(f"  {line}" for line in lines[1:])]
+    lines += [f"left behind: {error.left_behind}"] if error.left_behind else []
+    lines += [f"hint: {error.hint}"] if error.hint else []
+    return "\n".join(lines)
+
+
+def _say(text: Any) -> None:
+    with suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)  # noqa: T201

@@ -1,0 +1,24 @@
+"""`dev push`."""
+
+from __future__ import annotations
+
+import click
+
+from kamal_dev.cli import common
+
+
+@click.command()
+@common.as_json
+@common.version
+@common.common
+def command(flags: common.Flags) -> None:
+    """Each digest is verified in the registry. Builds nothing: run `dev build` first."""
+    from kamal_dev.pipeline.push import push
+
+    run = common.open_run(flags)
+    images = push(run)
+    if flags.as_json:
+        common.print_json({"version": str(run.project.version), "images": [str(image) for image in images]})
+    else:
+        for image in images:
+            click.echo(str(image))

@@ -1,0 +1,137 @@
+"""Reach the registry: log in aside, start the local one, ask for digests. Pushes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from kamal_dev.commands import docker
+from kamal_dev.errors import RegistryError
+from kamal_dev.model import Image, Secret
+from kamal_dev.pipeline.engine import last_line
+from kamal_dev.pipeline.run import Run
+
+MEDIA_TYPES = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Hold what a login needs."""
+
+    server: str
+    username: str
+    password: Secret
+
+
+def credentials(run: Run) -> Credentials | None:
+    """Return what the configuration names; None for a registry that asks for nothing.
+
+    Raises CredentialsMissing that names the variable and its file.
+    """
+    registry = run.project.config.registry
+    if not registry.needs_login:
+        return None
+    username = run.project.require(registry.username_env).reveal() if registry.username_env else registry.username
+    return Credentials(registry.server, username, run.project.require(registry.password_env))
+
+
+def log_in(run: Run) -> str:
+    """Log in to the registry and return the docker config folder to use; empty where none is needed.
+
+    The folder is a copy of the user's own configuration in a private place, so
+    that the credential is neither written to ~/.docker nor to a keychain; it is
+    removed with the run. Raises RegistryError where the login is refused.
+    """
+    login = credentials(run)
+    if login is None:
+        return ""
+    folder = Path(run.resources.enter_context(tempfile.TemporaryDirectory(prefix="kamal-dev-docker-")))
+    _copy_user_config(folder, Path(os.environ.get("DOCKER_CONFIG") or Path("~/.docker").expanduser()))
+    step = docker.login(login.server, login.username, login.password, config=str(folder))
+    result = run.local.run(step, timeout=60)
+    if not result:
+        registry = run.project.config.registry
+        raise RegistryError(
+            f"{login.server} refused the login of `{login.username}`: {last_line(result.errors)}",
+            hint=f"check `{registry.password_env}` in {run.project.config.secrets_file}, and that it may write packages",
+        )
+    return str(folder)
+
+
+def ensure_local(run: Run) -> None:
+    """Start a registry on `localhost:PORT` when none answers. Raises RegistryError."""
+    port = run.project.config.registry.port
+    if _answers(port):
+        return
+    run.output.start(f"Starting a registry on localhost:{port}")
+    result = run.local.run(docker.restart_registry(port))
+    if not result:
+        result = run.local.run(docker.start_registry(port))
+    if not result:
+        raise RegistryError(
+            f"no registry answers on localhost:{port}, and none could be started: {last_line(result.errors)}",
+            hint=f"`docker pull {docker.REGISTRY_IMAGE}`, start one yourself, or deploy with `--skip-push`",
+        )
+    deadline = time.monotonic() + 30
+    while not _answers(port):
+        if time.monotonic() > deadline:
+            raise RegistryError(
+                f"the registry on localhost:{port} does not answer", hint=f"`docker logs kamal-dev-registry-{port}`"
+            )
+        time.sleep(0.1)
+    run.output.done(f"Started a registry on localhost:{port}")
+
+
+def digest(run: Run, image: Image, config: str) -> str:
+    """Return the digest that the registry itself has for a tag, or an empty string."""
+    if run.project.config.registry.is_local:
+        return _local_digest(image)
+    result = run.local.run(docker.manifest(image, config=config), timeout=60)
+    return result.output.strip() if result else ""
+
+
+def _local_digest(image: Image) -> str:
+    url = f"http://{image.server}/v2/{image.repository}/manifests/{image.tag}"
+    request = Request(url, method="HEAD", headers={"Accept": ", ".join(MEDIA_TYPES)})  # noqa: S310
+    try:
+        with urlopen(request, timeout=10) as answer:  # noqa: S310
+            return str(answer.headers.get("Docker-Content-Digest", ""))
+    except (HTTPError, URLError, OSError):
+        return ""
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urlopen(f"http://localhost:{port}/v2/", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (HTTPError, URLError, OSError):
+        return False
+
+
+def _copy_user_config(folder: Path, own: Path) -> None:
+    """Keep the user's other logins, builders, contexts and plugins usable from the private folder."""
+    try:
+        settings = json.loads((own / "config.json").read_text())
+    except (OSError, ValueError):
+        settings = {}
+    # A `credsStore` would take our credential into the user's keychain; per server it does not.
+    if store := settings.pop("credsStore", ""):
+        settings["credHelpers"] = dict.fromkeys(settings.get("auths", {}), store) | settings.get("credHelpers", {})
+    settings["cliPluginsExtraDirs"] = [*settings.get("cliPluginsExtraDirs", []), str(own / "cli-plugins")]
+    descriptor = os.open(folder / "config.json", os.O_WRONLY | os.O_CREAT, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(settings, file)
+    for name in ("buildx", "contexts"):
+        if (own / name).is_dir():
+            (folder / name).symlink_to(own / name)
