@@ -1,0 +1,58 @@
+"""Make, find and destroy hosts. One file per provider; names decide identity.
+
+A further provider is one file here and one row in PROVIDERS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from kamal_dev.errors import ConfigError, Problem
+from kamal_dev.model import Host
+from kamal_dev.shell import Shell
+
+if TYPE_CHECKING:
+    from kamal_dev.config import Config
+
+Say = Callable[[str], None]
+
+# Type in config/dev.yml → module here and class in it; loaded when asked for.
+PROVIDERS = {"static": "Static", "docker": "Docker"}
+
+
+class Provider(Protocol):
+    """Make, find and destroy hosts by name. All three may be called again at any time."""
+
+    def ensure(self, names: tuple[str, ...]) -> tuple[Host, ...]:
+        """Return a host that answers for each name, in order; what exists is found, not made twice.
+
+        Raises ProviderError, with what was made in spite of it in `left_behind`.
+        """
+        ...
+
+    def list(self) -> tuple[Host, ...]:
+        """Return the hosts that exist, by name. One that is switched off has no address."""
+        ...
+
+    def destroy(self, names: tuple[str, ...]) -> None:
+        """Destroy the hosts of these names and their disks; unknown names are no error."""
+        ...
+
+
+def make(config: Config, *, shell: Shell, directory: Path, say: Say, project: str = "") -> Provider:
+    """Return the provider that `provider.type` names.
+
+    `directory` is the project's private folder (`.kamal/local`); `project` tells
+    one project's hosts from another's on the same engine, and is the project's
+    folder unless given. Raises ConfigError for an unknown type.
+    """
+    name = config.provider.type
+    if name not in PROVIDERS:
+        known = ", ".join(f"`{known}`" for known in PROVIDERS)
+        raise ConfigError(Problem(config.path, 0, f"`{name}` is not one of {known}", "provider.type"))
+    provider = getattr(import_module(f"{__name__}.{name}"), PROVIDERS[name])
+    made: Provider = provider(config, shell=shell, directory=directory, say=say, project=project)
+    return made

@@ -1,0 +1,215 @@
+"""Hosts as privileged systemd containers on this machine, as kind makes nodes. Installs no Docker in them."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kamal_dev.commands.docker import docker
+from kamal_dev.errors import DevError, EngineError, ProviderError
+from kamal_dev.model import Host, Result, Step
+from kamal_dev.providers import keys
+from kamal_dev.shell import Shell
+from kamal_dev.shell.fanout import each
+
+if TYPE_CHECKING:
+    from kamal_dev.config import Config
+    from kamal_dev.providers import Say
+
+DOCKERFILE = Path(__file__).with_name("host.Dockerfile")
+ADMIT = Path(__file__).with_name("admit.sh")
+HOST_LABEL, SERVICE_LABEL, PROJECT_LABEL = "kamal-dev.host", "kamal-dev.service", "kamal-dev.project"
+ADDRESS = "127.0.0.1"  # not the container's own address: that one is out of reach on macOS
+FIELDS = f'{{{{.ID}}}}\t{{{{.Label "{HOST_LABEL}"}}}}\t{{{{.State}}}}'
+AT_ONCE = 8
+COMMAND_TIMEOUT, BUILD_TIMEOUT = 120.0, 900.0
+BOOT, GLANCE = 60, 2  # seconds to wait for sshd: in a host that is needed, and in one that is only listed
+
+
+@dataclass(frozen=True)
+class _Container:
+    """One host's container; `state` is Docker's (`created`, `running`, `exited` …)."""
+
+    id: str
+    host: str
+    state: str
+
+
+class Docker:
+    """Make hosts on the engine that `docker` talks to; labels say whose they are."""
+
+    def __init__(self, config: Config, *, shell: Shell, directory: Path, say: Say, project: str = "") -> None:
+        self._service = config.service
+        self._options = dict(config.provider.options)
+        self._shell = shell
+        self._directory = directory
+        self._say = say
+        # Hashed, because a project may be known by the URL of its remote, which may hold a token.
+        self._project = _short(project or str(directory.parent.parent.resolve()))
+
+    def ensure(self, names: tuple[str, ...]) -> tuple[Host, ...]:
+        """Make the hosts that are missing, start those that are stopped, and wait for sshd in all."""
+        found = self._containers()
+        missing = tuple(name for name in names if name not in found)
+        key = keys.ensure(self._directory)
+        flags = self._prepare(missing) if missing else ()
+        outcomes = each(
+            names, lambda name: self._host(found.get(name) or self._create(name, flags), key), limit=AT_ONCE
+        )
+        failures = [outcome for outcome in outcomes if isinstance(outcome, DevError)]
+        if failures:
+            made = tuple(name for name in self._containers() if name in missing)
+            raise _sum(failures, left_behind=f"{_hosts(made)}; the next run finds what is made" if made else "")
+        return tuple(outcome for outcome in outcomes if isinstance(outcome, Host))
+
+    def list(self) -> tuple[Host, ...]:
+        """Return this project's hosts; one that is stopped, or does not answer at once, has no address."""
+        containers = sorted(self._containers().values(), key=lambda container: container.host)
+        key = keys.ensure(self._directory)
+        outcomes = each(containers, lambda container: self._seen(container, key), limit=AT_ONCE)
+        return tuple(outcome for outcome in outcomes if isinstance(outcome, Host))
+
+    def destroy(self, names: tuple[str, ...]) -> None:
+        """Remove the containers of these hosts with their volumes."""
+        found = self._containers()
+        outcomes = each([found[name] for name in names if name in found], self._remove, limit=AT_ONCE)
+        failures = [outcome for outcome in outcomes if isinstance(outcome, DevError)]
+        if failures:
+            raise _sum(failures)
+
+    def _containers(self) -> dict[str, _Container]:
+        owner = (f"label={PROJECT_LABEL}={self._project}", f"label={SERVICE_LABEL}={self._service}")
+        filters = [word for label in owner for word in ("--filter", label)]
+        result = self._run(docker("ps", "--all", "--no-trunc", *filters, "--format", FIELDS))
+        if not result:
+            raise EngineError(
+                f"the docker provider needs Docker Engine on this machine: {result.tail(3)}",
+                hint="start Docker, or set `provider.type` to `static` and list hosts",
+            )
+        containers = (_Container(*line.split("\t")) for line in result.output.splitlines() if line)
+        return {container.host: container for container in containers}
+
+    def _prepare(self, missing: tuple[str, ...]) -> tuple[str, ...]:
+        """Have the image ready, and return the flags that systemd needs under this machine's cgroup version."""
+        if not self._options.get("image") and not self._run(docker("image", "inspect", self._image)):
+            self._build()
+        self._say(f"Making {_hosts(missing)} as containers here")
+        if self._run(docker("info", "--format", "{{.CgroupVersion}}")).output.strip() == "1":
+            return ("--cgroupns=host", "--volume=/sys/fs/cgroup:/sys/fs/cgroup")
+        return ("--cgroupns=private",)
+
+    @property
+    def _image(self) -> str:
+        return str(self._options.get("image") or f"kamal-dev-host:{_short(DOCKERFILE.read_text())}")
+
+    def _build(self) -> None:
+        self._say(f"Building the host image `{self._image}`, once")
+        # The builder named as the context is the engine's own: it alone sees images that no registry has.
+        builder = self._run(docker("context", "show")).output.strip() or "default"
+        words = ("--builder", builder, "--load", "--provenance=false", "--tag", self._image, "-")
+        result = self._run(docker("buildx", "build", *words, stdin=DOCKERFILE.read_bytes()), timeout=BUILD_TIMEOUT)
+        if not result:
+            raise ProviderError(
+                f"the host image could not be built:\n{result.tail(12)}",
+                hint="it needs `debian:12` and Debian's packages; `provider.image` may name a host image of your own",
+            )
+
+    def _create(self, name: str, flags: tuple[str, ...]) -> _Container:
+        """Make a host; where another run was faster, or this one stopped half-way, return what is there."""
+        result = self._run(self._creation(name, flags), timeout=BUILD_TIMEOUT)
+        if result:
+            return _Container(result.output.strip(), name, "running")
+        container = self._containers().get(name)
+        if container is None:
+            raise ProviderError(f"{name}: the container could not be made: {result.tail(3)}")
+        return container
+
+    def _creation(self, name: str, flags: tuple[str, ...]) -> Step:
+        labels = {HOST_LABEL: name, SERVICE_LABEL: self._service, PROJECT_LABEL: self._project}
+        # The name is the lock: two runs that start together cannot both make the host.
+        unique = f"kamal-dev-{name}-{_short(self._project + self._service)[:8]}"
+        return docker(
+            *("run", "--detach", "--tty", "--privileged", *flags, "--tmpfs=/run", "--tmpfs=/run/lock"),
+            # The engine inside cannot put layers on a layered file system, so both of its stores are volumes.
+            *("--volume=/var/lib/docker", "--volume=/var/lib/containerd", f"--publish={ADDRESS}::22"),
+            *(f"--{limit}={self._options[limit]}" for limit in ("memory", "cpus") if self._options.get(limit)),
+            *(f"--label={key}={value}" for key, value in labels.items()),
+            *(f"--name={unique}", f"--hostname={name}", self._image),
+        )
+
+    def _host(self, container: _Container, key: tuple[Path, str], patience: int = BOOT) -> Host:
+        """Start the container if need be, let our key in, and wait until sshd answers."""
+        if container.state != "running":
+            self._start(container)
+        private, public = key
+        script = ("exec", "--interactive", container.id, "sh", "-c", ADMIT.read_text(), "admit", str(patience))
+        entry = docker(*script, stdin=f"{public}\n".encode())
+        admitted = self._run(replace(entry, label=f"docker exec {container.id[:12]} admit {patience}"))
+        port = self._port(container)
+        if not admitted or not _answers(port, patience):
+            boot = self._run(docker("logs", "--tail=8", container.id)).output.strip()
+            raise ProviderError(
+                f"{container.host}: no sshd in the container after {patience} s: {admitted.errors.strip()}\n{boot}",
+                hint=f"see `docker logs {container.id[:12]}`",
+            )
+        host_key = " ".join(admitted.output.split()[:2])
+        return Host(container.host, ADDRESS, user="root", port=port, keys=(private,), host_key=host_key)
+
+    def _seen(self, container: _Container, key: tuple[Path, str]) -> Host:
+        if container.state == "running":
+            with suppress(ProviderError):
+                return self._host(container, key, GLANCE)
+        return Host(container.host, "", user="root", keys=(key[0],))
+
+    def _start(self, container: _Container) -> None:
+        self._say(f"Starting host {container.host} again")
+        result = self._run(docker("unpause" if container.state == "paused" else "start", container.id))
+        if not result:
+            raise ProviderError(
+                f"{container.host}: the container did not start: {result.tail(3)}",
+                hint=f"`docker rm --force --volumes {container.id[:12]}` destroys it; the next deploy makes a new one",
+            )
+
+    def _port(self, container: _Container) -> int:
+        """Ask for the published port: it changes whenever the container starts."""
+        port = self._run(docker("port", container.id, "22/tcp")).output.split("\n")[0].rpartition(":")[2]
+        return int(port) if port.isdigit() else 0
+
+    def _remove(self, container: _Container) -> None:
+        result = self._run(docker("rm", "--force", "--volumes", container.id))
+        if not result and container.host in self._containers():
+            raise ProviderError(f"{container.host}: the container was not removed: {result.tail(3)}")
+        self._say(f"Destroyed host {container.host}")
+
+    def _run(self, step: Step, timeout: float = COMMAND_TIMEOUT) -> Result:
+        return self._shell.run(step, timeout=timeout)
+
+
+def _sum(failures: Sequence[DevError], left_behind: str = "") -> ProviderError:
+    hint = next((failure.hint for failure in failures if failure.hint), "")
+    return ProviderError("\n".join(failure.message for failure in failures), hint=hint, left_behind=left_behind)
+
+
+def _hosts(names: tuple[str, ...]) -> str:
+    return f"host{'s' if len(names) > 1 else ''} {', '.join(names)}"
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _answers(port: int, patience: float) -> bool:
+    """Wait for the banner: Docker's proxy accepts connections long before sshd does."""
+    deadline = time.monotonic() + patience
+    while port and time.monotonic() < deadline:
+        with suppress(OSError), socket.create_connection((ADDRESS, port), timeout=5) as connection:
+            if connection.recv(4) == b"SSH-":
+                return True
+        time.sleep(0.1)
+    return False
