@@ -1,0 +1,62 @@
+"""The registry's account: which variables hold it, and what is missing. Logs in nowhere."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Container
+from dataclasses import dataclass
+
+from kamal_dev.config.secrets import SecretsFile, not_set
+from kamal_dev.config.settings import Config
+from kamal_dev.errors import CredentialsMissing, Problem
+from kamal_dev.model import Secret
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Hold what `docker login` needs; `server` is the registry's address."""
+
+    server: str
+    username: str
+    password: Secret
+
+
+def with_username(config: Config, secrets: SecretsFile) -> Config:
+    """Fill in the registry's user name from the secrets file, where the environment did not have it.
+
+    Of the file only that variable is read, so no other command in it runs.
+    """
+    registry = config.registry
+    if registry.username or not registry.needs_login or not registry.username_env:
+        return config
+    secret = secrets.get(registry.username_env)
+    username = secret.reveal() if secret else ""
+    return dataclasses.replace(config, registry=dataclasses.replace(registry, username=username))
+
+
+def missing_credentials(config: Config, names: Container[str]) -> tuple[Problem, ...]:
+    """Name what must be there before anything is built for a registry or pushed to it; runs no command.
+
+    `names` are the variables that are set: a SecretsFile will do.
+    """
+    registry = config.registry
+    if registry.is_placeholder:
+        message = "no registry is configured; `dev init` writes a file to do it in"
+        return (Problem(config.path or "config/dev.yml", 0, message),)
+    wanted = (registry.username_env, registry.password_env) if registry.needs_login else ()
+    return tuple(Problem(config.secrets_file, 0, f"{name} is not set") for name in wanted if name not in names)
+
+
+def credentials(config: Config, secrets: SecretsFile) -> Credentials | None:
+    """Return the registry's account, None where it asks for none; raises CredentialsMissing."""
+    registry = config.registry
+    if registry.is_placeholder:
+        raise CredentialsMissing(missing_credentials(config, secrets))
+    if not registry.needs_login:
+        return None
+    found = {name: secrets.get(name) for name in (registry.username_env, registry.password_env)}
+    missing = [name for name, secret in found.items() if not secret or not secret.reveal()]
+    if missing:
+        raise not_set(config.secrets_file, missing)
+    username, password = (found[name] or Secret("") for name in (registry.username_env, registry.password_env))
+    return Credentials(registry.server, username.reveal(), password)

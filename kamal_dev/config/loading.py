@@ -1,0 +1,192 @@
+"""From the text of config/dev.yml to a Config, with every problem at once. Opens no file."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from kamal_dev.config.document import Value, parse
+from kamal_dev.config.options import Group, build, shape
+from kamal_dev.config.reading import Reading, described, show
+from kamal_dev.config.reference import server_of, split
+from kamal_dev.config.settings import OLD, PLACEHOLDER_SERVER, Config, Registry
+from kamal_dev.errors import ConfigError, Problem
+from kamal_dev.model import stack_name
+
+STACK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """Hold what is known before config/dev.yml is read; `service` makes that key optional."""
+
+    service: str = ""
+
+
+def layout() -> Group:
+    """Return every key that config/dev.yml may have."""
+    return shape(Config, "", OLD)
+
+
+def load(text: str, path: str, *, environment: Mapping[str, str], defaults: Defaults | None = None) -> Config:
+    """Read config/dev.yml, `path` being how it is shown.
+
+    Of the environment, only the registry's user name is looked up. Raises
+    ConfigError with all problems.
+    """
+    document = parse(text, path)
+    reading = Reading(path)
+    if defaults and defaults.service:
+        reading.values["service"] = defaults.service
+    try:
+        _walk(document, reading)
+    except RecursionError:
+        raise ConfigError(Problem(path, 0, "merges (`<<`) through too many levels")) from None
+    _check(reading)
+    reading.finish()
+    return _config(reading, environment)
+
+
+def default(service: str) -> Config:
+    """Return the configuration of a repository without config/dev.yml: nothing can be pushed with it."""
+    registry = Registry(PLACEHOLDER_SERVER, username_env="", password_env="")
+    return Config(service_name(service), registry=registry)
+
+
+def service_name(folder: str) -> str:
+    """Make a folder's name into one that `service` may have."""
+    words = re.findall(r"[a-z0-9]+", folder.lower())
+    return "-".join(words)[:40].strip("-") or "devcontainer"
+
+
+def _walk(document: Value | None, reading: Reading) -> None:
+    if document is None or document.kind == "empty":
+        document = Value("mapping", line=0)
+    if document.kind == "mapping":
+        reading.walk(layout(), document)
+        reading.settle(layout())
+    else:
+        reading.refuse(document, "", f"must be a mapping of options, not {described(document)}")
+
+
+def _config(reading: Reading, environment: Mapping[str, str]) -> Config:
+    config: Config = build(Config, reading.values)
+    registry = config.registry
+    registry = dataclasses.replace(
+        registry,
+        server=server_of(registry.server),
+        username="" if registry.is_local else environment.get(registry.username_env, ""),
+    )
+    return dataclasses.replace(
+        config,
+        registry=registry,
+        path=reading.path,
+        notices=tuple(reading.notices),
+        where=MappingProxyType(reading.where),
+    )
+
+
+def _check(reading: Reading) -> None:
+    """Refuse what is wrong only in its context."""
+    _check_image(reading)
+    _check_server(reading)
+    _check_build(reading)
+    _check_naming(reading)
+    _check_deploy(reading)
+
+
+def _refuse(reading: Reading, key: str, message: str) -> None:
+    where = reading.where.get(key)
+    reading.refuse(where, key, message)
+
+
+def _check_image(reading: Reading) -> None:
+    values: dict[str, Any] = reading.values
+    name = values.get("image.name", "")
+    if name.endswith(".json"):  # the old form of kamal-dev: the devcontainer's path stood in `image`
+        if values.get("image.devcontainer", name) != name:
+            _refuse(
+                reading, "image.devcontainer", f"is not the devcontainer that `image` names, {show(name)}; keep one"
+            )
+        values["image.devcontainer"] = values.pop("image.name")
+    elif name:
+        try:
+            _take_server(reading, split(name)[0])
+        except ValueError as error:
+            _refuse(reading, "image.name", str(error))
+
+
+def _take_server(reading: Reading, server: str) -> None:
+    """Let the image's server be the one to log in to; two different ones are refused."""
+    configured = reading.values.get("registry.server", "")
+    if server and configured and server_of(configured) != server:
+        _refuse(
+            reading, "image.name", f"is on {show(server)}, but `registry.server` is {show(configured)}; make them agree"
+        )
+    elif server and not reading.has_problem("registry.server"):
+        reading.values["registry.server"] = server
+
+
+def _check_server(reading: Reading) -> None:
+    server = reading.values.get("registry.server", "")
+    port = server.partition(":")[2]
+    if port and not 1 <= int(port) <= 65535:
+        _refuse(reading, "registry.server", f"the port must be from 1 to 65535, not `{port}`")
+    elif server.lower() in ("localhost", "127.0.0.1"):
+        _refuse(reading, "registry.server", f"needs a port: `{server}:5555`")
+    empty = [name for name in ("username_env", "password_env") if reading.values.get(f"registry.{name}") == ""]
+    if len(empty) == 1:
+        _refuse(reading, f"registry.{empty[0]}", "is empty; a registry without accounts has both names empty")
+
+
+def _check_build(reading: Reading) -> None:
+    args, secrets = (reading.values.get(f"build.{name}", ()) for name in ("args", "secrets"))
+    for name in (name for name, _ in args if name in secrets):
+        message = "is also in `build.secrets`; as an argument it would stay readable in the image: remove it here"
+        _refuse(reading, f"build.args.{name}", message)
+
+
+def _check_naming(reading: Reading) -> None:
+    pattern = reading.values.get("naming.pattern", "{service}-{index}")
+    service, count = reading.values.get("service", ""), reading.values.get("vms.count", 1)
+    key = "naming.pattern" if "naming.pattern" in reading.where else "service"
+    problem = _pattern_problem(pattern)
+    if problem:
+        _refuse(reading, "naming.pattern", problem)
+    elif service and not STACK_NAME.fullmatch(name := stack_name(service, count, pattern)):
+        rule = "a stack's name is at most 63 lower-case letters, digits, `-` and `_`"
+        _refuse(reading, key, f"makes the name {show(name)}; {rule}")
+
+
+def _pattern_problem(pattern: str) -> str:
+    """Say what is wrong with a naming pattern; only plain fields, lest a pattern reads attributes."""
+    try:
+        fields = [
+            (name, spec, conversion)
+            for _, name, spec, conversion in string.Formatter().parse(pattern)
+            if name is not None
+        ]
+    except ValueError as error:
+        return f"{show(pattern)} is not a pattern: {error}"
+    names = [name for name, _, _ in fields]
+    if "index" not in names:
+        return "must have `{index}`, so that no two stacks have one name"
+    for name, spec, conversion in fields:
+        padded = name == "index" and re.fullmatch(r"(0[1-9])?", spec or "")
+        if conversion or not (padded or (name == "service" and not spec)):
+            return f"{show(pattern)} is not a pattern: only `{{service}}`, `{{index}}` and `{{index:03}}` are known"
+    return ""
+
+
+def _check_deploy(reading: Reading) -> None:
+    timeout, window = (
+        reading.values.get(f"deploy.{name}", value) for name, value in (("timeout", 300), ("window", 5.0))
+    )
+    if window >= timeout:
+        key = "deploy.window" if "deploy.window" in reading.where else "deploy.timeout"
+        _refuse(reading, key, f"`window` ({window:g} s) must be shorter than `timeout` ({timeout} s)")

@@ -1,0 +1,140 @@
+"""What an option is: a dataclass field that carries its kind and its explanation. Reads nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kamal_dev.config.kinds import Kind
+
+
+@dataclass(frozen=True)
+class Option:
+    """Explain one key of config/dev.yml: the one source of loader, JSON Schema, example and manual.
+
+    `key` is the dotted place in the file where that is not the field's name;
+    `example` a value as YAML; `otherwise` says in words what an empty default means.
+    """
+
+    kind: Kind
+    doc: str
+    key: str = ""
+    example: str = ""
+    otherwise: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """Explain a key that holds further keys. A lone text goes to the key `shorthand`."""
+
+    cls: type
+    doc: str
+    key: str = ""
+    shorthand: str = ""
+
+
+def option(
+    kind: Kind, doc: str, *, default: Any = MISSING, key: str = "", example: str = "", otherwise: str = ""
+) -> Any:
+    """Declare an option as a dataclass field; without `default` it is required."""
+    told = Option(kind, " ".join(doc.split()), key, example, otherwise)
+    return dataclasses.field(default=default, metadata={"option": told})
+
+
+def section(cls: type, doc: str, *, key: str = "", shorthand: str = "") -> Any:
+    """Declare a section as a dataclass field."""
+    told = Section(cls, " ".join(doc.split()), key, shorthand)
+    return dataclasses.field(default_factory=cls, metadata={"section": told})
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """Place an option in the file: its dotted path, its default, and whether it must be there."""
+
+    path: str
+    option: Option
+    default: Any = None
+    is_required: bool = False
+
+
+@dataclass(frozen=True)
+class Old:
+    """Tell what becomes of a key that kamal-dev 0.3 reads.
+
+    `into` is the key that takes its value; where that is empty, `reason` says
+    why the key has no meaning here. `suffix` is taken off the value.
+    """
+
+    path: str
+    into: str = ""
+    reason: str = ""
+    suffix: str = ""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Hold the keys that are allowed at one place of the file."""
+
+    path: str = ""
+    doc: str = ""
+    shorthand: str = ""
+    children: Mapping[str, Leaf | Old | Group] = dataclasses.field(default_factory=dict)
+
+    @property
+    def leaves(self) -> tuple[Leaf, ...]:
+        """Every option at and below this place, in order."""
+        found: list[Leaf] = []
+        for child in self.children.values():
+            found += child.leaves if isinstance(child, Group) else [child] if isinstance(child, Leaf) else []
+        return tuple(found)
+
+
+@functools.cache
+def shape(cls: type, path: str = "", old: tuple[Old, ...] = ()) -> Group:
+    """Lay out a dataclass as the keys of a file below `path`."""
+    children: dict[str, Any] = {}
+    for field in dataclasses.fields(cls):
+        told = field.metadata.get("option") or field.metadata.get("section")
+        if told:
+            _put(children, path, (told.key or field.name).split("."), _node(field, told, path))
+    for entry in old:
+        _put(children, path, entry.path.split("."), entry)
+    return Group(path, children=children)
+
+
+def join(*parts: str) -> str:
+    """Join the parts of a dotted path, leaving out empty ones."""
+    return ".".join(part for part in parts if part)
+
+
+def build(cls: type, values: Mapping[str, Any], path: str = "") -> Any:
+    """Make the dataclass from values by dotted path; what is missing keeps its default."""
+    arguments: dict[str, Any] = {}
+    for field in dataclasses.fields(cls):
+        told = field.metadata.get("option") or field.metadata.get("section")
+        place = join(path, (told.key or field.name)) if told else ""
+        if isinstance(told, Section):
+            arguments[field.name] = build(told.cls, values, place)
+        elif place in values:
+            arguments[field.name] = values[place]
+    return cls(**arguments)
+
+
+def _node(field: dataclasses.Field[Any], told: Option | Section, path: str) -> Leaf | Group:
+    place = join(path, told.key or field.name)
+    if isinstance(told, Option):
+        is_required = field.default is MISSING
+        return Leaf(place, told, None if is_required else field.default, is_required)
+    return Group(place, told.doc, told.shorthand, dict(shape(told.cls, place).children))
+
+
+def _put(children: dict[str, Any], path: str, keys: list[str], node: Leaf | Group | Old) -> None:
+    """Put a node at its place; a section on the way is made where there is none."""
+    for depth, key in enumerate(keys[:-1], 1):
+        group = children.setdefault(key, Group(join(path, *keys[:depth])))
+        children = group.children
+    children[keys[-1]] = node

@@ -1,0 +1,169 @@
+"""The provider section of config/dev.yml: its types and the options of each. Makes no host."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from kamal_dev.config.document import Value
+from kamal_dev.config.kinds import Amount, Choice, Kind, Many, Text, Whole
+from kamal_dev.config.options import Group, Leaf, Option, build, option, shape
+from kamal_dev.config.reading import MISSING, Reading, show
+
+CPUS = Amount(r"0*[1-9][0-9]*(\.[0-9]+)?|0+\.0*[1-9][0-9]*", "must be a number of CPUs above 0, such as 2 or 1.5")
+MEMORY = Amount(
+    r"[1-9][0-9]*(\.[0-9]+)?([bBkKmMgG]|[kKmMgG][bB])?",
+    "must be an amount of memory, such as 512m or 2g (without a unit: bytes)",
+)
+ADDRESS = Text(
+    r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*",
+    "must be a host name or an IP address",
+    "a host name or an IP address",
+)
+USER = Text(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]*", "must be the name of a user", "the name of a user")
+KEY = Text(r"[^\x00-\x1f\x7f-][^\x00-\x1f\x7f]*", "must be the path of a private key", "the path of a private key")
+JUMP = Text(
+    r"[A-Za-z0-9_\[][A-Za-z0-9_.@:%\[\]-]*(,[A-Za-z0-9_\[][A-Za-z0-9_.@:%\[\]-]*)*",
+    "must be `user@address:port`, or several with commas, in the order of the hops",
+    "`user@address:port`",
+)
+PORT = Whole(1, 65535)
+
+_HOST = re.compile(r"(?:(?P<user>[^@]+)@)?(?:\[(?P<six>[^]]+)\]|(?P<address>[^:\[\]]+))(?::(?P<port>\d{1,5}))?")
+
+
+@dataclass(frozen=True)
+class StaticHost:
+    """Name one host of the static provider, as config/dev.yml gives it.
+
+    `user` empty and `port` 0 leave it to `ssh` and to `~/.ssh/config`; `keys`
+    are paths as written. In ProviderConfig it stands as a mapping of these names.
+    """
+
+    address: str = option(ADDRESS, "Host name or IP address.", example="10.0.0.1")
+    user: str = option(USER, "User to log in as.", default="", otherwise="`ssh.user`")
+    port: int = option(PORT, "Port of its SSH server.", default=0, otherwise="`ssh.port`")
+    keys: tuple[str, ...] = option(Many(KEY, or_one=True), "Private keys.", default=(), otherwise="`ssh.keys`")
+    proxy_jump: str = option(JUMP, "Host to go through.", default="", otherwise="`ssh.proxy_jump`")
+
+
+@dataclass(frozen=True)
+class Hosts(Kind):
+    """The hosts of the static provider, each `user@address:port` or a mapping."""
+
+    title: str = "a list of hosts"
+    accepts: ClassVar[tuple[str, ...]] = ("list",)
+
+    def _convert(self, value: Value, key: str, reading: Reading) -> Any:
+        if not value.items:
+            return reading.refuse(value, key, "must name at least one host")
+        hosts = [self.host(item, f"{key}[{index}]", reading) for index, item in enumerate(value.items)]
+        seen: dict[Any, int] = {}
+        for index, host in enumerate(hosts):
+            first = index if host is MISSING else seen.setdefault((host["address"].lower(), host["port"] or 22), index)
+            if first != index:
+                reading.refuse(value.items[index], f"{key}[{index}]", f"is the same host as {key}[{first}]")
+        return MISSING if MISSING in hosts else tuple(hosts)
+
+    def host(self, value: Value, key: str, reading: Reading) -> Any:
+        """Read one host, as text or as a mapping."""
+        reading.place(key, value)
+        if value.kind == "text":
+            return self.from_text(value, key, reading)
+        if value.kind != "mapping":
+            return reading.refuse(value, key, "must be `user@address:port` or a mapping with `address`")
+        before = len(reading.problems)
+        reading.walk(shape(StaticHost, key), value)
+        return asdict(build(StaticHost, reading.values, key)) if len(reading.problems) == before else MISSING
+
+    def from_text(self, value: Value, key: str, reading: Reading) -> Any:
+        """Read `user@address:port`; an IPv6 address with a port stands in brackets."""
+        bare_six = re.fullmatch(r"[0-9A-Fa-f:]*:[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*", value.text)
+        match = _HOST.fullmatch(f"[{value.text}]" if bare_six else value.text)
+        if not match:
+            return reading.refuse(value, key, f"{show(value.text)} is not a host: write `user@address:port`")
+        address, user, port = match["six"] or match["address"], match["user"] or "", int(match["port"] or 0)
+        for kind, part in ((ADDRESS, address), (USER, user)):
+            if part and not re.fullmatch(kind.pattern, part):
+                return reading.refuse(value, key, f"{show(part)} {kind.rule}")
+        if match["port"] and not 1 <= port <= 65535:
+            return reading.refuse(value, key, f"the port must be {PORT.title}, not `{port}`")
+        return asdict(StaticHost(address, user=user, port=port))
+
+
+@dataclass(frozen=True)
+class Static:
+    """Hosts that exist already: machines of your own, reached by SSH."""
+
+    hosts: tuple[dict[str, Any], ...] = option(
+        Hosts(),
+        """The machines, in the order in which stacks are put on them: `user@address:port`, where user and port may
+        be left out, or a mapping with `address`, and `user`, `port`, `keys`, `proxy_jump` where they differ from
+        the `ssh` section. One stack runs on each.""",
+        example="[deploy@10.0.0.1, deploy@10.0.0.2:2222]",
+    )
+
+
+@dataclass(frozen=True)
+class Docker:
+    """Hosts made on this machine, as privileged containers: for a first run and for tests."""
+
+    image: str = option(
+        Text(r"[A-Za-z0-9\[][A-Za-z0-9._/:@\[\]-]*", "must be an image reference"),
+        "Image to make hosts from: it must start systemd and an SSH server.",
+        default="",
+        example="registry.example.com/host:1",
+        otherwise="an image with Debian 12, made when first needed",
+    )
+    cpus: str = option(CPUS, "CPUs that each host may use.", default="", example="2", otherwise="no limit")
+    memory: str = option(MEMORY, "Memory that each host may use.", default="", example="4g", otherwise="no limit")
+
+
+PROVIDERS: dict[str, type] = {"docker": Docker, "static": Static}
+
+
+@dataclass(frozen=True)
+class ProviderConfig:
+    """Say who makes the hosts: a type, and that type's options in declared order."""
+
+    type: str = "docker"
+    options: tuple[tuple[str, Any], ...] = tuple(Docker().__dict__.items())
+
+    def __getitem__(self, name: str) -> Any:
+        return dict(self.options)[name]
+
+
+TYPE = Option(
+    Choice(tuple(PROVIDERS)),
+    "Who makes the hosts. `docker`: containers on this machine; `static`: machines that exist already.",
+    example="docker",
+)
+
+
+def group(name: str, path: str = "provider") -> Group:
+    """Lay out the keys that a provider of this type knows."""
+    return Group(path, children={"type": Leaf(f"{path}.type", TYPE, "docker"), **shape(PROVIDERS[name], path).children})
+
+
+@dataclass(frozen=True)
+class Provider(Kind):
+    """The provider section: which options are known depends on its `type`."""
+
+    title: str = "a mapping with `type`"
+    accepts: ClassVar[tuple[str, ...]] = ("mapping",)
+
+    def _convert(self, value: Value, key: str, reading: Reading) -> Any:
+        entry = reading.entries(value, key).get("type")
+        name = "docker" if entry is None or entry[1].kind == "empty" else entry[1].text
+        if name not in PROVIDERS:
+            assert entry is not None
+            reading.place(f"{key}.type", entry[0])
+            return TYPE.kind.read(entry[1], f"{key}.type", reading)
+        before = len(reading.problems)
+        others = {other: Group(f"type: {other}", children=shape(cls).children) for other, cls in PROVIDERS.items()}
+        reading.walk(group(name, key), value, Group(children=others))
+        if len(reading.problems) > before:
+            return MISSING
+        options = build(PROVIDERS[name], reading.values, key)
+        return ProviderConfig(name, tuple(options.__dict__.items()))

@@ -1,0 +1,185 @@
+"""The file .kamal/secrets: names to secrets, each read when it is asked for. Opens no file, runs nothing itself."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from kamal_dev.config.document import MAX_CHARACTERS
+from kamal_dev.config.expansion import Command, Part, Variable, has_command, split, variables
+from kamal_dev.errors import ConfigError, CredentialsMissing, Problem
+from kamal_dev.model import Result, Secret, Step
+
+MAX_VALUE = 1024 * 1024
+
+_STATEMENT = re.compile(
+    r"\s*(?P<export>export[^\S\r\n]+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)[^\S\r\n]*(?P<assign>=[^\S\r\n]*(?P<value>.*))?",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Hold one `NAME=value` of the file; plain ones need no command."""
+
+    name: str
+    parts: tuple[Part, ...] = field(repr=False)
+    line: int
+    is_plain: bool
+
+
+@dataclass(frozen=True)
+class SecretsFile:
+    """Look secrets up: in the environment, then in the file. A command runs once, when its value is needed.
+
+    `run` executes a step and never raises on an exit code; see shell.Local.
+    """
+
+    path: str
+    entries: tuple[Entry, ...]
+    environment: Mapping[str, str] = field(repr=False)
+    run: Callable[[Step], Result] = field(repr=False)
+    _known: dict[int, str] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that the file gives a value, in its order."""
+        return tuple(dict.fromkeys(entry.name for entry in self.entries))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.environment or name in self.names
+
+    def get(self, name: str) -> Secret | None:
+        """Return a secret, None where it is set nowhere.
+
+        Raises ConfigError with the line where its command fails or a variable is not set.
+        """
+        try:
+            value = self._look_up(name, len(self.entries))
+        except RecursionError:
+            raise ConfigError(Problem(self.path, 0, "refers to other names through too many levels", name)) from None
+        return None if value is None else Secret(value)
+
+    def require(self, names: Iterable[str]) -> dict[str, Secret]:
+        """Return secrets by name; raises CredentialsMissing that names all that are not set."""
+        found = {name: self.get(name) for name in names}
+        missing = [name for name, secret in found.items() if secret is None]
+        if missing:
+            raise not_set(self.path, missing)
+        return {name: secret for name, secret in found.items() if secret is not None}
+
+    def _look_up(self, name: str, before: int) -> str | None:
+        """Return the value that the entry number `before` sees under a name."""
+        if name in self.environment:
+            return self.environment[name]
+        index = next((index for index in reversed(range(before)) if self.entries[index].name == name), None)
+        return None if index is None else self._value(index)
+
+    def _value(self, index: int) -> str:
+        if index not in self._known:
+            value = "".join(self._text(part, index) for part in self.entries[index].parts)
+            if len(value) > MAX_VALUE:
+                raise self._refused(index, "is longer than 1 MiB")
+            self._known[index] = value
+        return self._known[index]
+
+    def _text(self, part: Part, index: int) -> str:
+        if isinstance(part, Command):
+            return self._output(part, index)
+        return self._variable(part, index) if isinstance(part, Variable) else part
+
+    def _variable(self, part: Variable, index: int) -> str:
+        """Substitute as the shell does, except that an unset variable is an error, not nothing."""
+        value = self._look_up(part.name, index)
+        if value is not None and (value or not part.operator.startswith(":")):
+            return value
+        word = "".join(self._text(piece, index) for piece in part.word)
+        if part.operator.endswith("-"):
+            return word
+        entry = self.entries[index]
+        message = word or f"{part.name} is not set; `'…'` keeps a `$` as it is, `${{{part.name}:-}}` allows nothing"
+        raise CredentialsMissing(Problem(self.path, entry.line, message, entry.name))
+
+    def _output(self, command: Command, index: int) -> str:
+        entry = self.entries[index]
+        step = Step(("sh", "-c", command.text), environment=self._seen(command, index), label=f"$(…) for {entry.name}")
+        result = self.run(step)
+        if not result:
+            said = f": {result.errors.strip().splitlines()[-1]}" if result.errors.strip() else ""
+            raise self._refused(index, f"its command exited {result.exit_code}{said}")
+        if "\0" in result.output:
+            raise self._refused(index, "its command printed a NUL character")
+        return result.output.rstrip("\r\n")
+
+    def _seen(self, command: Command, index: int) -> tuple[tuple[str, Secret], ...]:
+        """Return what a command sees of the file: earlier entries that are plain, or that it mentions."""
+        mentioned = set(re.findall(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)", command.text))
+        names = [entry.name for entry in self.entries[:index] if entry.is_plain or entry.name in mentioned]
+        wanted = (name for name in dict.fromkeys(names) if name not in self.environment)
+        return tuple((name, Secret(self._look_up(name, index) or "")) for name in wanted)
+
+    def _refused(self, index: int, message: str) -> ConfigError:
+        entry = self.entries[index]
+        return ConfigError(Problem(self.path, entry.line, message, entry.name))
+
+
+def parse_secrets(
+    text: str, path: str, *, environment: Mapping[str, str], run: Callable[[Step], Result]
+) -> SecretsFile:
+    """Read .kamal/secrets; nothing is run before a value is asked for.
+
+    Raises ConfigError with every line that cannot be read; what stands there is never shown.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise ConfigError(Problem(path, 0, f"is longer than {MAX_CHARACTERS // 1024} KiB"))
+    entries: list[Entry] = []
+    problems: list[Problem] = []
+    plain: set[str] = set()
+    for statement, line in _statements(text):
+        try:
+            entry = _entry(statement, line, plain)
+        except ValueError as error:
+            problems.append(Problem(path, line, str(error)))
+            continue
+        if entry:
+            entries.append(entry)
+            (plain.add if entry.is_plain else plain.discard)(entry.name)
+    if problems:
+        raise ConfigError(problems)
+    return SecretsFile(path, tuple(entries), environment, run)
+
+
+def not_set(path: str, names: Iterable[str]) -> CredentialsMissing:
+    """Name variables that are not set, and the file that should have them."""
+    names = tuple(names)
+    hint = f"add `{names[0]}=…` to {path}, or set it in the environment"
+    return CredentialsMissing([Problem(path, 0, f"{name} is not set") for name in names], hint=hint)
+
+
+def _statements(text: str) -> Iterator[tuple[str, int]]:
+    """Split the file into statements; python-dotenv knows where a quoted value of several lines ends."""
+    from dotenv.parser import parse_stream
+
+    for binding in parse_stream(io.StringIO(text.removeprefix("\ufeff").replace("\r\n", "\n"))):
+        statement = binding.original.string
+        body = statement.lstrip()
+        if body and not body.startswith("#"):
+            yield statement.strip("\n"), binding.original.line + statement[: len(statement) - len(body)].count("\n")
+
+
+def _entry(statement: str, line: int, plain: set[str]) -> Entry | None:
+    """Read one statement; None for `export NAME`, which only says that the environment has it."""
+    match = _STATEMENT.fullmatch(statement)
+    if not match or not (match["assign"] or match["export"]):
+        raise ValueError("is not `NAME=value`")
+    if "\0" in statement:
+        raise ValueError(f"{match['name']}: has a NUL character")
+    if not match["assign"]:
+        return None
+    try:
+        parts = () if re.fullmatch(r"=[^\S\r\n]+#.*", match["assign"]) else split(match["value"])
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{match['name']}: {error}") from None
+    return Entry(match["name"], parts, line, not has_command(parts) and plain.issuperset(variables(parts)))
