@@ -1,0 +1,24 @@
+"""devcontainer.json → Devcontainer: JSONC, variables, typed properties; text and values in and out."""
+
+from kamal_dev.devcontainer.build import build
+from kamal_dev.devcontainer.find import compose_files, find
+from kamal_dev.devcontainer.load import decode, load
+from kamal_dev.devcontainer.mounts import definition, volume
+from kamal_dev.devcontainer.single import as_compose
+from kamal_dev.devcontainer.values import SERVICE, Devcontainer, Explanation, Mount, Translation
+
+__all__ = [
+    "SERVICE",
+    "Devcontainer",
+    "Explanation",
+    "Mount",
+    "Translation",
+    "as_compose",
+    "build",
+    "compose_files",
+    "decode",
+    "definition",
+    "find",
+    "load",
+    "volume",
+]

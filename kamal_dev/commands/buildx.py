@@ -1,0 +1,106 @@
+"""The one road from a `Build` to buildx's command line. Builds argv; runs nothing."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from kamal_dev.errors import ConfigError, Problem
+from kamal_dev.model import Build, BuildSecret, Image, Secret, Step
+
+# Shorter values are too common to be known as secrets: `postgres`, `admin`.
+_TELLING = 12
+
+
+def buildx(
+    build: Build,
+    *,
+    image: Image,
+    push: bool = False,
+    no_cache: bool = False,
+    platforms: tuple[str, ...] = (),
+    progress: str = "",
+    builder: str = "",
+    cache_from: tuple[str, ...] = (),
+    cache_to: tuple[str, ...] = (),
+    labels: tuple[tuple[str, str], ...] = (),
+    secret_values: Mapping[str, Secret] | None = None,
+    metadata_file: Path | None = None,
+    config: str = "",
+) -> Step:
+    """Return the step that makes one image and pushes it, or loads it into the engine here.
+
+    `platforms` stands in for the build's own; more than one cannot be loaded.
+    `cache_from` and `cache_to` are added to the build's own, as buildx takes them
+    (`type=registry,ref=…`). `secret_values` holds, by the name of the variable, what
+    the build's secrets read from the environment. `metadata_file` receives the
+    digest as JSON; `config` is the folder that stands in for ~/.docker.
+
+    Raises ConfigError for a secret among the build arguments, which stay readable
+    in the image. Source: devcontainers/cli for the order of the flags.
+    """
+    secret_values = secret_values or {}
+    _refuse_leaks(build, secret_values)
+    words = (
+        *_each("--builder", (builder,)),
+        *_each("--progress", (progress,)),
+        "--provenance=false",
+        *_each("--metadata-file", (str(metadata_file or ""),)),
+        *_each("--platform", (",".join(platforms or build.platforms),)),
+        "--push" if push else "--load",
+        *_each("--cache-to", (*build.cache_to, *cache_to)),
+        *_each("-f", (_dockerfile(build),)),
+        *_each("-t", (image.reference,)),
+        *_each("--label", (f"{name}={value}" for name, value in labels)),
+        *_each("--target", (build.target,)),
+        *(("--no-cache",) if no_cache else _each("--cache-from", (*build.cache_from, *cache_from))),
+        *_each("--build-arg", (name if value is None else f"{name}={value}" for name, value in build.args)),
+        *_each("--build-context", (f"{name}={place}" for name, place in build.contexts)),
+        *_each("--secret", map(_secret, build.secrets)),
+        *_each("--ssh", build.ssh),
+        *build.options,
+        build.context,
+    )
+    stdin = build.dockerfile_inline.encode() if build.dockerfile_inline else None
+    return Step(
+        ("docker", "buildx", "build", *words), stdin=stdin, environment=_environment(build, secret_values, config)
+    )
+
+
+def _each(flag: str, values: Iterable[str]) -> tuple[str, ...]:
+    """Repeat a flag for every value that is not empty."""
+    return tuple(word for value in values if value for word in (flag, value))
+
+
+def _dockerfile(build: Build) -> str:
+    return "-" if build.dockerfile_inline else build.dockerfile
+
+
+def _secret(secret: BuildSecret) -> str:
+    """Say where a secret comes from, as the CSV that buildx reads."""
+    source = f"env={secret.environment}" if secret.environment else f"src={secret.file}"
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow((f"id={secret.id}", source))
+    return text.getvalue()
+
+
+def _environment(
+    build: Build, secret_values: Mapping[str, Secret], config: str
+) -> tuple[tuple[str, str | Secret], ...]:
+    names = dict.fromkeys(secret.environment for secret in build.secrets)
+    folder: tuple[tuple[str, str | Secret], ...] = (("DOCKER_CONFIG", config),) if config else ()
+    return (*folder, *((name, secret_values[name]) for name in names if name in secret_values))
+
+
+def _refuse_leaks(build: Build, secret_values: Mapping[str, Secret]) -> None:
+    """Refuse arguments that are secrets: by name where the value is the environment's, else by value."""
+    telling = {value.reveal() for value in secret_values.values() if len(value.reveal()) >= _TELLING}
+    problems = [
+        Problem(build.where.path, build.where.line, f"build argument `{name}` is a secret, and would stay in the image")
+        for name, value in build.args
+        if (value is None and name in secret_values) or value in telling
+    ]
+    if problems:
+        raise ConfigError(problems, hint="name it under `secrets` and use `RUN --mount=type=secret,id=…`")

@@ -1,0 +1,44 @@
+"""The Dockerfile form as a `Build`. Opens no file: whether the Dockerfile exists is seen by who builds."""
+
+from __future__ import annotations
+
+import posixpath
+from pathlib import Path
+
+from kamal_dev.devcontainer.reader import Reader
+from kamal_dev.devcontainer.values import SERVICE, Devcontainer
+from kamal_dev.model import Build
+
+
+def build(devcontainer: Devcontainer) -> Build | None:
+    """Return the one build of the Dockerfile form; None for the other kinds."""
+    if devcontainer.kind != "dockerfile":
+        return None
+    legacy = "dockerFile" in devcontainer.configuration
+    return Build(
+        services=(SERVICE,),
+        context=str(devcontainer.context),
+        dockerfile=str(devcontainer.dockerfile),
+        target=devcontainer.target,
+        args=devcontainer.build_args,
+        cache_from=devcontainer.cache_from,
+        options=devcontainer.build_options,
+        where=devcontainer.where("dockerFile") if legacy else devcontainer.where("build", "dockerfile"),
+    )
+
+
+def build_paths(reader: Reader, folder: Path) -> tuple[Path, Path]:
+    """Return Dockerfile and context, absolute; `folder` is that of the devcontainer.json.
+
+    The context is the Dockerfile's folder unless said. The older `dockerFile` goes
+    with the older top-level `context`, `build.dockerfile` with `build.context`.
+    """
+    prefix = () if reader.has("dockerFile") else ("build",)
+    dockerfile = resolve(folder, reader.text(*prefix, "dockerfile" if prefix else "dockerFile"))
+    context = reader.text(*prefix, "context")
+    return dockerfile, resolve(folder, context) if context else dockerfile.parent
+
+
+def resolve(folder: Path, path: str) -> Path:
+    """Make a path absolute and free of `..`, without following links."""
+    return Path(posixpath.normpath(folder / path))

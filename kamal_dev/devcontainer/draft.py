@@ -1,0 +1,191 @@
+"""A compose service in the making, and the ways in which a `docker run` flag adds to it."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kamal_dev.devcontainer import mounts
+from kamal_dev.devcontainer.values import NOWHERE, Mount, Translation
+from kamal_dev.model import Notice
+
+HERE = "127.0.0.1"
+
+
+class Draft:
+    """Collect compose keys, and beside them what must win over other properties.
+
+    `local` turns an absolute path of this machine into one that travels; `where` is
+    the place that is being read. Each way of adding takes the flag's value and the
+    dotted path of a key, and returns the reason where the value has no place.
+    """
+
+    def __init__(self, known: Mapping[str, str], local: Callable[[str], str]) -> None:
+        self.where = NOWHERE
+        self._known = known
+        self._local = local
+        self._service: dict[str, Any] = {}
+        self._networks: dict[str, Any] = {}
+        self._mounts: list[Mount] = []
+        self._environment: dict[str, str] = {}
+        self._user = ""
+        self._notices: list[Notice] = []
+
+    def done(self) -> Translation:
+        """Return what came together."""
+        if "network_mode" in self._service and self._service.pop("networks", None) is not None:
+            self._networks.clear()
+            self.notice(f"network `{self._service['network_mode']}` of runArgs excludes the other networks")
+        environment = tuple(self._environment.items())
+        return Translation(
+            self._service, self._networks, tuple(self._mounts), environment, self._user, tuple(self._notices)
+        )
+
+    def notice(self, message: str) -> None:
+        """Say what is not as written, at the place that is being read."""
+        self._notices.append(Notice(self.where, message))
+
+    def text(self, value: Any, key: str) -> str:
+        """Set a key to the value as it is."""
+        self._set(key, value)
+        return ""
+
+    def number(self, value: str, key: str) -> str:
+        """Set a key to a whole number."""
+        if not value.lstrip("-").isdecimal():
+            return "its value is not a number"
+        self._set(key, int(value))
+        return ""
+
+    def switch(self, value: str, key: str) -> str:
+        """Set a key to true or false."""
+        self._set(key, value.lower() in ("true", "1", "t"))
+        return ""
+
+    def item(self, value: Any, key: str) -> str:
+        """Append the value to a list."""
+        folder, _, last = key.rpartition(".")
+        self._inside(folder).setdefault(last, []).append(value)
+        return ""
+
+    def pair(self, value: str, key: str) -> str:
+        """Add `name=text` to a mapping."""
+        name, _, text = value.partition("=")
+        self._inside(key)[name] = text
+        return ""
+
+    def file(self, value: str, key: str) -> str:
+        """Append a path to a list."""
+        return self.item(self._local(value), key)
+
+    def seconds(self, value: str, key: str) -> str:
+        """Set a key to a duration."""
+        return self.text(f"{value}s", key)
+
+    def alone(self, value: str, key: str) -> str:
+        """Set a key to a list of one, or of none where the value is empty."""
+        self._set(key, [value] if value else [])
+        return ""
+
+    def shared(self, value: str, key: str) -> str:
+        """Share a namespace: with the host, never with a container that is not in the stack."""
+        if value.startswith("container:"):
+            return f"`{value}` is no container of the stack"
+        return self.text(value, key)
+
+    def rate(self, value: str, key: str) -> str:
+        """Append `device:rate` to a list."""
+        path, colon, text = value.rpartition(":")
+        if not colon:
+            return "it has no rate: expected `device:rate`"
+        name = "weight" if key.endswith("weight_device") else "rate"
+        return self.item({"path": path, name: int(text) if text.isdecimal() else text}, key)
+
+    def ulimit(self, value: str, key: str) -> str:
+        """Add `name=soft:hard` to a mapping."""
+        name, _, limits = value.partition("=")
+        soft, _, hard = limits.partition(":")
+        if not all(limit.lstrip("-").isdecimal() for limit in (soft, hard or soft)):
+            return "it is not `name=soft:hard`"
+        self._inside(key)[name] = {"soft": int(soft), "hard": int(hard or soft)}
+        return ""
+
+    def environment(self, value: str, key: str) -> str:
+        """Remember `NAME=text`, or the value that `NAME` has here."""
+        name, equals, text = value.partition("=")
+        if not equals and name not in self._known:
+            return f"`{name}` is not set here"
+        self._environment[name] = text if equals else self._known[name]
+        return ""
+
+    def user(self, value: str, key: str) -> str:
+        """Remember the user."""
+        self._user = value
+        return ""
+
+    def port(self, value: str, key: str) -> str:
+        """Publish a port on the host's own address alone, unless another one is written."""
+        bare, slash, protocol = value.partition("/")
+        if bare.startswith("[") or bare.count(":") > 1:
+            return self.item(value, key)
+        shown = bare if ":" in bare else f":{bare}"
+        self.notice(f"port `{value}` is published on {HERE} of the host alone: a host may be open to the world")
+        return self.item(f"{HERE}:{shown}{slash}{protocol}", key)
+
+    def gpus(self, value: str, key: str) -> str:
+        """Reserve GPUs: `all`, a count, or `"device=0,1"` with the quotes."""
+        request: dict[str, Any] = {"capabilities": ["gpu"]}
+        names = {"device": "device_ids", "capabilities": "capabilities", "driver": "driver", "count": "count"}
+        for word in next(csv.reader([value]), []):
+            name, equals, text = word.partition("=")
+            if not equals:
+                name, text = "count", word
+            if name not in names:
+                return f"`{name}` of a GPU has no place in a compose file"
+            is_list = name in ("device", "capabilities")
+            request[names[name]] = text.split(",") if is_list else int(text) if text.isdecimal() else text
+        return self.item(request, key)
+
+    def network(self, value: str, key: str) -> str:
+        """Join a network of the stack, or use the host's; `name=…,alias=…` is the long form."""
+        words = [word.partition("=") for word in value.split(",")]
+        name = next((text for word, _, text in words if word == "name"), "default" if "=" in value else value)
+        if name.startswith("container:"):
+            return f"`{name}` is no container of the stack"
+        if name in ("host", "none", "bridge"):
+            return self.text(name, "network_mode")
+        if name != "default":
+            self._networks[name] = {}
+            self.notice(f"network `{name}` is one of the stack's own: a host has none of that name")
+        joined = self._inside("networks").setdefault(name, {})
+        if aliases := [text for word, _, text in words if word == "alias"]:
+            joined["aliases"] = aliases
+        strange = [word for word, equals, _ in words if equals and word not in ("name", "alias")]
+        return f"`{strange[0]}` of a network has no place in the stack" if strange else ""
+
+    def alias(self, value: str, key: str) -> str:
+        """Give the service a further name in its first network."""
+        networks = self._inside("networks") or {"default": {}}
+        next(iter(networks.values())).setdefault("aliases", []).append(value)
+        return self.text(networks, "networks")
+
+    def mount(self, value: str, key: str) -> str:
+        """Add what `--mount` says, or `-v` where `key` is `short`."""
+        try:
+            mount, notices = (mounts.parse_short if key == "short" else mounts.parse)(value, self.where)
+        except ValueError as error:
+            return f"it {error}"
+        self._mounts.append(mount)
+        self._notices += notices
+        return ""
+
+    def _set(self, key: str, value: Any) -> None:
+        folder, _, last = key.rpartition(".")
+        self._inside(folder)[last] = value
+
+    def _inside(self, key: str) -> dict[str, Any]:
+        place = self._service
+        for name in filter(None, key.split(".")):
+            place = place.setdefault(name, {})
+        return place

@@ -1,0 +1,147 @@
+"""The typed fields of a Devcontainer, section by section, from a substituted file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from kamal_dev.devcontainer import mounts, workspace
+from kamal_dev.devcontainer.build import build_paths, resolve
+from kamal_dev.devcontainer.properties import LIFECYCLE
+from kamal_dev.devcontainer.reader import Reader, scalar
+from kamal_dev.devcontainer.values import SERVICE, Kind, Mount, Translation
+from kamal_dev.model import Notice
+
+Fields = dict[str, Any]
+
+
+def kind_of(reader: Reader) -> Kind:
+    """Decide which form a file has: a Dockerfile before compose files before an image."""
+    build = reader.raw("build")
+    if reader.has("dockerFile") or (isinstance(build, dict) and build.get("dockerfile") is not None):
+        return "dockerfile"
+    if reader.has("dockerComposeFile"):
+        return "compose"
+    return "image" if reader.has("image") else "none"
+
+
+def check(reader: Reader, kind: Kind) -> None:
+    """Refuse a file that names nothing to run, or no main service."""
+    if kind == "none":
+        missing = "`build` has no `dockerfile`" if reader.has("build") else "names nothing to run"
+        reader.refuse(
+            ("build",) if reader.has("build") else (),
+            f"{missing}: one of `image`, `build.dockerfile` and `dockerComposeFile` is needed",
+        )
+    if kind == "compose" and not reader.has("service"):
+        reader.refuse(("dockerComposeFile",), "needs `service`, the name of the service that people work in")
+    for keys in (("image",), ("service",), ("dockerFile",), ("build", "dockerfile")):
+        if reader.raw(*keys) == "":
+            reader.refuse(keys, "is empty")
+
+
+def source(reader: Reader, kind: Kind, folder: Path) -> Fields:
+    """Read what is run: an image, a build or compose files; `folder` is that of the file."""
+    found: Fields = {"run_services": reader.texts("runServices")}
+    image, service = reader.text("image"), reader.text("service")
+    if kind == "image":
+        found["image"] = image
+    if kind == "compose":
+        files = reader.texts("dockerComposeFile", alone=True)
+        found["docker_compose_files"] = tuple(resolve(folder, name) for name in files)
+        found["service"] = service or SERVICE
+    if kind == "dockerfile":
+        dockerfile, context = build_paths(reader, folder)
+        found |= {
+            "dockerfile": dockerfile,
+            "context": context,
+            "target": reader.text("build", "target"),
+            "build_args": reader.pairs("build", "args"),
+            "cache_from": reader.texts("build", "cacheFrom", alone=True),
+            "build_options": reader.texts("build", "options"),
+        }
+    return found
+
+
+def container(reader: Reader, kind: Kind, translation: Translation, notices: list[Notice]) -> Fields:
+    """Read what the main service gets; what `runArgs` says wins over the properties."""
+    environment = dict(reader.pairs("containerEnv")) | dict(translation.environment)
+    override = reader.flag("overrideCommand")
+    return {
+        "container_env": tuple(environment.items()),
+        "container_user": translation.user or reader.text("containerUser"),
+        "mounts": _mounts(reader, notices),
+        "init": translation.service.get("init") or reader.flag("init"),
+        "privileged": translation.service.get("privileged") or reader.flag("privileged"),
+        "cap_add": reader.texts("capAdd"),
+        "security_opt": reader.texts("securityOpt"),
+        "override_command": kind != "compose" if override is None else override,
+        "run_args": reader.texts("runArgs"),
+        "app_ports": app_ports(reader),
+        "translation": translation,
+    }
+
+
+def place(reader: Reader, kind: Kind, root: Path, repository: Path, notices: list[Notice]) -> Fields:
+    """Read the workspace: its folder, and the mount that a compose file makes itself."""
+    reader.text("workspaceFolder")
+    folder = workspace.container_folder(reader.value, root, repository)
+    said = reader.text("workspaceMount")
+    if kind == "compose":
+        return {"workspace_folder": folder, "workspace_mount": None}
+    mount = said if reader.has("workspaceMount") else workspace.default_mount(repository)
+    parsed = _mount(reader, ("workspaceMount",), mount, notices) if mount else None
+    return {"workspace_folder": folder, "workspace_mount": mount, "workspace": parsed}
+
+
+def later(reader: Reader) -> Fields:
+    """Read what is not carried out here but by those who know hosts and running containers."""
+    return {
+        "name": reader.text("name"),
+        "remote_user": reader.text("remoteUser"),
+        "remote_env": reader.nullable_pairs("remoteEnv"),
+        "forward_ports": tuple(reader.each("forwardPorts", kinds=(int, str), expected="a port or `host:port`")),
+        "ports_attributes": reader.mapping("portsAttributes"),
+        "lifecycle": tuple((name, _command(reader, name)) for name in LIFECYCLE if reader.has(name)),
+        "wait_for": reader.text("waitFor") or "updateContentCommand",
+        "user_env_probe": reader.text("userEnvProbe") or "loginInteractiveShell",
+        "features": reader.mapping("features"),
+        "feature_order": reader.texts("overrideFeatureInstallOrder"),
+        "host_requirements": reader.mapping("hostRequirements"),
+        "secrets": reader.mapping("secrets"),
+        "customizations": reader.mapping("customizations"),
+    }
+
+
+def app_ports(reader: Reader) -> tuple[str, ...]:
+    """Read `appPort`: one port, one `-p` argument, or a list of both."""
+    ports = reader.each("appPort", kinds=(int, str), expected="a port or `host:container`", alone=True)
+    return tuple(map(scalar, ports))
+
+
+def _command(reader: Reader, name: str) -> Any:
+    """Read a command: a shell line, a list of words, or an object of these."""
+    value = reader.raw(name)
+    for key, item in value.items() if isinstance(value, dict) else [("", value)]:
+        is_words = isinstance(item, list) and all(isinstance(word, str) for word in item)
+        if not isinstance(item, str) and not is_words:
+            reader.refuse((name, key) if key else (name,), "must be a string, a list of strings or an object of these")
+    return value
+
+
+def _mounts(reader: Reader, notices: list[Notice]) -> tuple[Mount, ...]:
+    found = [_mount(reader, ("mounts", index), item, notices) for index, item in reader.items("mounts")]
+    return tuple(mount for mount in found if mount)
+
+
+def _mount(reader: Reader, keys: tuple[str | int, ...], value: Any, notices: list[Notice]) -> Mount | None:
+    if not isinstance(value, (str, dict)):
+        reader.refuse(keys, "must be a string or an object")
+        return None
+    try:
+        mount, strange = mounts.parse(value, reader.where(*keys))
+    except ValueError as error:
+        reader.refuse(keys, str(error))
+        return None
+    notices += strange
+    return mount

@@ -1,0 +1,164 @@
+"""devcontainer.json's text → Devcontainer: parse, substitute, type, explain. Opens no file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kamal_dev.devcontainer import fields, jsonc, run_args, workspace
+from kamal_dev.devcontainer.find import FILE, FOLDER, HIDDEN
+from kamal_dev.devcontainer.legacy import modern
+from kamal_dev.devcontainer.properties import explain
+from kamal_dev.devcontainer.reader import Reader
+from kamal_dev.devcontainer.values import Devcontainer, Explanation, Translation
+from kamal_dev.devcontainer.variables import Variables, devcontainer_id, named, with_id
+from kamal_dev.errors import DevcontainerError, Problem
+from kamal_dev.model import Notice
+
+# Properties that are carried out before there is a container to ask for its environment.
+_EARLY = ("image", "build", "containerEnv", "containerUser", "mounts", "runArgs", "workspaceMount", "workspaceFolder")
+
+
+def decode(data: bytes, display: str) -> str:
+    """Return a file's text. Raises DevcontainerError with line and column where it is not UTF-8."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
+        problem = Problem(display, line, f"the byte 0x{data[error.start]:02X} is not UTF-8", column=column)
+        raise DevcontainerError(problem, hint="save the file as UTF-8") from error
+
+
+def load(
+    text: str,
+    path: Path,
+    *,
+    root: Path,
+    environment: Mapping[str, str],
+    display: str,
+    devcontainer_id: str = "",
+    repository: Path | None = None,
+    strict: bool = True,
+) -> Devcontainer:
+    """Read a devcontainer.json.
+
+    `path` and `root`, the folder that it belongs to, are absolute; `repository` is
+    the top of the git tree, `root` where there is none. `environment` answers
+    `${localEnv:…}`. Without `devcontainer_id` the id is the one that the reference
+    implementation derives from the two paths. Raises DevcontainerError with all
+    problems; unless `strict`, only broken syntax raises, and problems of values are
+    left in `problems`.
+    """
+    document = jsonc.parse(text, display)
+    written = Reader(document.value, document.positions, display)
+    if not isinstance(document.value, dict):
+        written.refuse((), "must be a JSON object")
+        raise DevcontainerError(written.problems)
+    paths = Paths(path, root, repository or root)
+    raw = modern(document.value)
+    folder = workspace.container_folder(raw, root, paths.repository)
+    configuration = Variables(environment, root, folder).substitute(raw, written.refuse)
+    value = with_id(configuration, devcontainer_id or _identity(paths))
+    found = _typed(Reader(value, document.positions, display), paths, environment)
+    explanations = explain(written, found.kind)
+    notices = (*found.notices, *_repeated(document, written), *_not_carried_out(explanations))
+    found = replace(
+        found,
+        configuration={**configuration, "configFilePath": _uri(paths)},
+        explanations=explanations,
+        notices=tuple(sorted(notices, key=lambda notice: (notice.where.line, notice.where.column))),
+        problems=tuple(sorted({*written.problems, *found.problems})),
+    )
+    if strict and found.problems:
+        raise DevcontainerError(found.problems)
+    return found
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Hold the file, the folder that it belongs to, and the top of the repository; all absolute."""
+
+    path: Path
+    root: Path
+    repository: Path
+
+
+def _typed(reader: Reader, paths: Paths, environment: Mapping[str, str]) -> Devcontainer:
+    notices = list(_early_variables(reader))
+    kind = fields.kind_of(reader)
+    fields.check(reader, kind)
+    translation = Translation()
+    if kind != "compose":
+        translation = run_args.translate(
+            reader.texts("runArgs"),
+            fields.app_ports(reader),
+            environment=environment,
+            local=lambda path: run_args.local_path(path, paths.root, paths.repository),
+            where=reader.where,
+        )
+    sections = (
+        fields.source(reader, kind, paths.path.parent)
+        | fields.container(reader, kind, translation, notices)
+        | fields.place(reader, kind, paths.root, paths.repository, notices)
+        | fields.later(reader)
+    )
+    return Devcontainer(
+        paths.path,
+        paths.root,
+        paths.repository,
+        reader.display,
+        reader.value,
+        kind,
+        reader.positions,
+        **sections,
+        notices=(*notices, *translation.notices),
+        problems=tuple(reader.problems),
+    )
+
+
+def _identity(paths: Paths) -> str:
+    return devcontainer_id({"devcontainer.local_folder": str(paths.root), "devcontainer.config_file": str(paths.path)})
+
+
+def _uri(paths: Paths) -> dict[str, Any]:
+    """Name the file as the reference implementation prints it: with another scheme where it found it itself."""
+    found = paths.path in (paths.root / FOLDER / FILE, paths.root / HIDDEN)
+    text = str(paths.path)
+    return {"$mid": 1, "fsPath": text, "path": text, "scheme": "vscode-fileHost" if found else "file"}
+
+
+def _repeated(document: jsonc.Document, written: Reader) -> Iterator[Notice]:
+    for keys in document.repeated:
+        yield Notice(written.where(*keys), f"`{keys[-1]}` stands here a second time: the last one counts")
+
+
+def _not_carried_out(explanations: tuple[Explanation, ...]) -> Iterator[Notice]:
+    for item in explanations:
+        if item.outcome == "not carried out":
+            yield Notice(item.where, f"`{item.key}` is not carried out: {item.text}")
+
+
+def _early_variables(reader: Reader) -> Iterator[Notice]:
+    """Name the variables that stay as written where nothing will replace them any more."""
+    for key in _EARLY:
+        for keys, text in _strings(reader.raw(key), (key,)):
+            for name in dict.fromkeys(named(text)):
+                if name == "containerEnv":
+                    reason = "is known only inside a container, and this is needed before there is one"
+                elif key == "image":
+                    reason = "is not a variable of devcontainer.json, and stays as written"
+                else:
+                    continue
+                yield Notice(reader.where(*keys), f"`${{{name}…}}` {reason}")
+
+
+def _strings(value: Any, keys: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    if isinstance(value, str):
+        yield keys, value
+    elif isinstance(value, (list, dict)):
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in pairs:
+            yield from _strings(item, (*keys, key))

@@ -1,0 +1,125 @@
+"""Typed access to a parsed devcontainer.json. Collects what is wrong and goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from kamal_dev.devcontainer.values import locate
+from kamal_dev.errors import Problem
+from kamal_dev.model import Location
+
+Keys = tuple[str | int, ...]
+T = TypeVar("T")
+
+_NAMES = {
+    str: "a string",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    list: "a list",
+    dict: "an object",
+    type(None): "null",
+}
+
+
+class Reader:
+    """Read properties by their path of keys; absent and null are the empty value.
+
+    What has the wrong type is added to `problems` and read as absent.
+    """
+
+    def __init__(self, value: Any, positions: Mapping[Keys, tuple[int, int]], display: str) -> None:
+        self.value = value
+        self.positions = positions
+        self.display = display
+        self.problems: list[Problem] = []
+
+    def where(self, *keys: str | int) -> Location:
+        """Return the place of a key or of the nearest key above it."""
+        return locate(self.positions, self.display, keys)
+
+    def refuse(self, keys: Keys, message: str) -> None:
+        """Add a problem with its place."""
+        place = self.where(*keys)
+        self.problems.append(
+            Problem(place.path, place.line, message, key=".".join(map(str, keys)), column=place.column)
+        )
+
+    def raw(self, *keys: str | int) -> Any:
+        """Return what stands there, None where nothing does."""
+        value = self.value
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
+
+    def has(self, *keys: str | int) -> bool:
+        """Whether a property is present and not null."""
+        return self.raw(*keys) is not None
+
+    def text(self, *keys: str) -> str:
+        """Read a string."""
+        return self._read(keys, str) or ""
+
+    def flag(self, *keys: str) -> bool | None:
+        """Read true or false; None where absent."""
+        return self._read(keys, bool)
+
+    def mapping(self, *keys: str) -> dict[str, Any]:
+        """Read an object."""
+        return self._read(keys, dict) or {}
+
+    def texts(self, *keys: str, alone: bool = False) -> tuple[str, ...]:
+        """Read a list of strings; `alone` takes one string for a list of one."""
+        return tuple(self.each(*keys, kinds=(str,), expected="a string", alone=alone))
+
+    def pairs(self, *keys: str) -> tuple[tuple[str, str], ...]:
+        """Read an object of strings; numbers and booleans become their text."""
+        return tuple((name, value) for name, value in self.nullable_pairs(*keys, null=False) if value is not None)
+
+    def nullable_pairs(self, *keys: str, null: bool = True) -> tuple[tuple[str, str | None], ...]:
+        """Read an object of strings, in which null has a meaning of its own."""
+        found: list[tuple[str, str | None]] = []
+        for name, value in self.mapping(*keys).items():
+            if isinstance(value, (str, bool, int, float)):
+                found.append((name, scalar(value)))
+            elif value is None and null:
+                found.append((name, None))
+            else:
+                self.refuse((*keys, name), f"must be a string, not {_NAMES[type(value)]}")
+        return tuple(found)
+
+    def items(self, *keys: str, alone: bool = False) -> list[tuple[int, Any]]:
+        """Read a list, each item with its index; `alone` takes one value for a list of one."""
+        value = self.raw(*keys)
+        if alone and value is not None and not isinstance(value, list):
+            value = [value]
+        if value is not None and not isinstance(value, list):
+            self.refuse(keys, f"must be a list, not {_NAMES[type(value)]}")
+        return list(enumerate(value)) if isinstance(value, list) else []
+
+    def each(self, *keys: str, kinds: tuple[type, ...], expected: str, alone: bool = False) -> list[Any]:
+        """Read a list of items of some types, `expected` in words."""
+        found = []
+        for index, item in self.items(*keys, alone=alone):
+            if isinstance(item, kinds) and (bool in kinds or not isinstance(item, bool)):
+                found.append(item)
+            else:
+                self.refuse((*keys, index), f"must be {expected}, not {_NAMES[type(item)]}")
+        return found
+
+    def _read(self, keys: Keys, kind: type[T]) -> T | None:
+        value = self.raw(*keys)
+        if value is None or isinstance(value, kind):
+            return value
+        self.refuse(keys, f"must be {_NAMES[kind]}, not {_NAMES[type(value)]}")
+        return None
+
+
+def scalar(value: str | float | bool) -> str:
+    """Return a value as JavaScript's template strings print it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)

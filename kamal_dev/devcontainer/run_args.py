@@ -1,0 +1,68 @@
+"""`runArgs` and `appPort` as compose keys, for a devcontainer without a compose file."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from kamal_dev.devcontainer.draft import HERE, Draft
+from kamal_dev.devcontainer.run_flags import Flag, flags
+from kamal_dev.devcontainer.run_rules import REFUSED, RULES
+from kamal_dev.devcontainer.values import Translation
+from kamal_dev.model import Location
+
+Where = Callable[..., Location]
+
+
+def translate(
+    run_args: Sequence[str],
+    app_ports: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    local: Callable[[str], str],
+    where: Where,
+) -> Translation:
+    """Turn flags of `docker run` into what a compose file has for them.
+
+    `local` turns an absolute path of this machine into one that travels. A flag
+    without a place in a stack becomes a notice with its line.
+    """
+    draft = Draft(environment, local)
+    for index, port in enumerate(app_ports):
+        draft.where = where("appPort", index)
+        if port.isdecimal():
+            draft.item(f"{HERE}:{port}:{port}", "ports")
+        else:
+            draft.port(port, "ports")
+    for flag in flags(run_args, RULES.keys() | REFUSED.keys()):
+        draft.where = where("runArgs", flag.index)
+        if reason := _carry(draft, flag):
+            draft.notice(f"`{flag.written}` of runArgs is not carried out: {reason}")
+    return draft.done()
+
+
+def local_path(path: str, root: Path, repository: Path) -> str:
+    """Return a path relative to `root` where it lies inside the repository, else as it is."""
+    if not path.startswith("/"):
+        return path
+    inside = posixpath.relpath(path, repository)
+    if inside.startswith("../") or inside == "..":
+        return path
+    relative = posixpath.relpath(path, root)
+    return relative if relative.startswith(".") else f"./{relative}"
+
+
+def _carry(draft: Draft, flag: Flag) -> str:
+    if not flag.name:
+        return "it is not a flag"
+    if flag.value is None and flag.name in RULES.keys() | REFUSED.keys():
+        return "its value is missing"
+    if flag.name in REFUSED:
+        return REFUSED[flag.name]
+    if flag.name in RULES:
+        take, key = RULES[flag.name]
+        return take(draft, flag.value or "", key)
+    if " " in flag.name:
+        return "flag and value are one word: make them two"
+    return "it has no place in a compose file"

@@ -1,0 +1,72 @@
+"""A devcontainer without compose files as a compose file of one service."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import Any
+
+from kamal_dev.devcontainer import mounts
+from kamal_dev.devcontainer.run_args import local_path
+from kamal_dev.devcontainer.values import SERVICE, Devcontainer, Mount
+from kamal_dev.devcontainer.yaml import dump
+from kamal_dev.errors import DevcontainerError, Problem
+
+
+def as_compose(devcontainer: Devcontainer) -> str:
+    """Return the text of a compose file whose project directory is `devcontainer.root`.
+
+    It holds the image or build, the workspace, and what `runArgs` and `appPort`
+    say. What every main service gets besides (environment, user, `mounts` …) is not
+    in it. Raises DevcontainerError where there is no image and no Dockerfile.
+    """
+    if devcontainer.kind not in ("image", "dockerfile"):
+        place = devcontainer.where("dockerComposeFile")
+        raise DevcontainerError(
+            Problem(place.path, place.line, "has no `image` and no `build.dockerfile`", column=place.column),
+            hint="a devcontainer with `dockerComposeFile` is its own compose project",
+        )
+    mounted = [mount for mount in (devcontainer.workspace, *devcontainer.translation.mounts) if mount]
+    service = {**_source(devcontainer), **devcontainer.translation.service}
+    if mounted:
+        service["volumes"] = [_volume(mount, devcontainer) for mount in mounted]
+    top: dict[str, Any] = {"services": {SERVICE: service}}
+    if networks := devcontainer.translation.networks:
+        top["networks"] = dict(networks)
+    if volumes := _named(mounted):
+        top["volumes"] = volumes
+    return f"# Made from {devcontainer.display}\n{dump(top)}"
+
+
+def _source(devcontainer: Devcontainer) -> dict[str, Any]:
+    if devcontainer.kind == "image":
+        return {"image": devcontainer.image}
+    context = str(devcontainer.context)
+    build: dict[str, Any] = {
+        "context": _local(context, devcontainer),
+        # compose resolves dockerfile against context
+        "dockerfile": posixpath.relpath(str(devcontainer.dockerfile), context),
+    }
+    if devcontainer.target:
+        build["target"] = devcontainer.target
+    if devcontainer.build_args:
+        build["args"] = dict(devcontainer.build_args)
+    if devcontainer.cache_from:
+        build["cache_from"] = list(devcontainer.cache_from)
+    return {"build": build}
+
+
+def _volume(mount: Mount, devcontainer: Devcontainer) -> dict[str, Any]:
+    item = mounts.volume(mount)
+    if mount.type == "bind":
+        item["source"] = _local(mount.source, devcontainer)
+    return item
+
+
+def _named(mounted: list[Mount]) -> dict[str, Any]:
+    """Declare the volumes that mounts name; an absolute source names none."""
+    named = [mount for mount in mounted if mount.type == "volume" and mount.source]
+    return {mount.source: mounts.definition(mount) for mount in named}
+
+
+def _local(path: str, devcontainer: Devcontainer) -> str:
+    return local_path(path, devcontainer.root, devcontainer.repository)

@@ -1,0 +1,144 @@
+"""The frozen values of this row: `Devcontainer` and what it is made of. Computes nothing but a place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from kamal_dev.errors import Problem
+from kamal_dev.model import Location, Notice
+
+SERVICE = "devcontainer"
+NOWHERE = Location("")
+
+Kind = Literal["image", "dockerfile", "compose", "none"]
+Outcome = Literal["carried out", "exposed", "not carried out"]
+
+
+@dataclass(frozen=True)
+class Mount:
+    """Describe one mount as `docker run --mount` has it.
+
+    `source` is as written: for a bind an absolute path, or one that starts at the
+    compose project's directory; empty for tmpfs and anonymous volumes. `options`
+    are the further fields under their `--mount` names, in order, with two of our
+    own for what `-v` adds: `bind-selinux` and `bind-create-host-path`.
+    """
+
+    type: str
+    source: str
+    target: str
+    read_only: bool = False
+    options: tuple[tuple[str, str], ...] = ()
+    where: Location = NOWHERE
+
+
+@dataclass(frozen=True)
+class Translation:
+    """Hold what `runArgs` and `appPort` become in a compose file.
+
+    `service` and `networks` are compose keys, not yet escaped for interpolation;
+    `environment` and `user` are apart because they win over `containerEnv` and
+    `containerUser`.
+    """
+
+    service: Mapping[str, Any] = field(default_factory=dict)
+    networks: Mapping[str, Any] = field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    user: str = ""
+    notices: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Say where one property went: `outcome` in a word, `text` in a sentence.
+
+    `exposed` means parsed and held by `Devcontainer` for whoever carries it out.
+    """
+
+    key: str
+    where: Location
+    outcome: Outcome
+    text: str
+
+
+@dataclass(frozen=True)
+class Devcontainer:
+    """Hold a devcontainer.json, substituted; defaults are those of its kind.
+
+    `configuration` is what the reference implementation's `read-configuration`
+    prints under that name; it keeps `${devcontainerId}`, all other fields have it
+    replaced. `root` is the folder that the devcontainer belongs to, `repository` the
+    top of the git tree around it, `display` the file's name in messages. Paths are absolute; `workspace_folder` and a
+    mount's `target` are paths in the container. Source: containers.dev.
+    """
+
+    path: Path
+    root: Path
+    repository: Path
+    display: str
+    configuration: dict[str, Any]
+    kind: Kind
+    positions: Mapping[tuple[str | int, ...], tuple[int, int]] = field(repr=False)
+
+    image: str = ""
+    dockerfile: Path | None = None
+    context: Path | None = None
+    target: str = ""
+    build_args: tuple[tuple[str, str], ...] = ()
+    cache_from: tuple[str, ...] = ()
+    build_options: tuple[str, ...] = ()
+
+    docker_compose_files: tuple[Path, ...] = ()
+    service: str = SERVICE
+    run_services: tuple[str, ...] = ()
+
+    workspace_folder: str = "/"
+    workspace_mount: str | None = None
+    workspace: Mount | None = None
+
+    container_env: tuple[tuple[str, str], ...] = ()
+    container_user: str = ""
+    mounts: tuple[Mount, ...] = ()
+    init: bool | None = None
+    privileged: bool | None = None
+    cap_add: tuple[str, ...] = ()
+    security_opt: tuple[str, ...] = ()
+    override_command: bool = True
+    run_args: tuple[str, ...] = ()
+    app_ports: tuple[str, ...] = ()
+    translation: Translation = Translation()
+
+    name: str = ""
+    remote_user: str = ""
+    remote_env: tuple[tuple[str, str | None], ...] = ()
+    forward_ports: tuple[int | str, ...] = ()
+    ports_attributes: Mapping[str, Any] = field(default_factory=dict)
+    lifecycle: tuple[tuple[str, Any], ...] = ()
+    wait_for: str = "updateContentCommand"
+    user_env_probe: str = "loginInteractiveShell"
+    features: Mapping[str, Any] = field(default_factory=dict)
+    feature_order: tuple[str, ...] = ()
+    host_requirements: Mapping[str, Any] = field(default_factory=dict)
+    secrets: Mapping[str, Any] = field(default_factory=dict)
+    customizations: Mapping[str, Any] = field(default_factory=dict)
+
+    explanations: tuple[Explanation, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    def where(self, *keys: str | int) -> Location:
+        """Return the place of a key, `where("build", "args")`, or of the nearest key above it."""
+        return locate(self.positions, self.display, keys)
+
+
+def locate(
+    positions: Mapping[tuple[str | int, ...], tuple[int, int]], display: str, keys: tuple[str | int, ...]
+) -> Location:
+    """Return the place of a key or of the nearest key above it."""
+    while keys and keys not in positions:
+        keys = keys[:-1]
+    return Location(display, *positions.get(keys, (0, 0)))

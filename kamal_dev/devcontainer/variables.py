@@ -1,0 +1,104 @@
+"""The `${…}` of a devcontainer.json: values in, values out. Reads no environment but the one given."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+Keys = tuple[str | int, ...]
+Lookup = Callable[[str, str, list[str]], str]
+
+_VARIABLE = re.compile(r"\$\{([^\r\n\u2028\u2029]*?)\}")
+_DIGITS = "0123456789abcdefghijklmnopqrstuv"
+
+
+@dataclass(frozen=True)
+class Variables:
+    """Hold what variables stand for; `container_folder` None leaves its variables as written."""
+
+    environment: Mapping[str, str]
+    local_folder: Path
+    container_folder: str | None
+
+    def substitute(self, value: Any, refuse: Callable[[Keys, str], None]) -> Any:
+        """Replace variables in every string value, never in keys, in one pass.
+
+        `refuse` is called with the place and the reason for a variable that makes
+        no sense. Unknown names stay as written, as do `containerEnv` and
+        `devcontainerId`, which are not known yet.
+        """
+        folder = self.container_folder
+        if folder:
+            # The folder may hold variables itself, and is resolved before all others.
+            folder = _replace(folder, self._lookup)
+        return _walk(value, replace(self, container_folder=folder)._lookup, refuse)
+
+    def _lookup(self, match: str, name: str, arguments: list[str]) -> str:
+        if name in ("env", "localEnv"):
+            return self._environment(match, arguments)
+        return self._folders().get(name, match)
+
+    def _folders(self) -> dict[str, str]:
+        found = {
+            "localWorkspaceFolder": str(self.local_folder),
+            "localWorkspaceFolderBasename": self.local_folder.name,
+        }
+        if self.container_folder is not None:
+            found["containerWorkspaceFolder"] = self.container_folder
+            found["containerWorkspaceFolderBasename"] = self.container_folder.rstrip("/").rpartition("/")[2]
+        return found
+
+    def _environment(self, match: str, arguments: list[str]) -> str:
+        """Look a variable up: set but empty stays empty; what follows a second colon is dropped."""
+        if not arguments:
+            raise ValueError(f"`{match}` names no variable")
+        name, *default = arguments
+        return self.environment.get(name, default[0] if default else "")
+
+
+def with_id(value: Any, identity: str) -> Any:
+    """Replace `${devcontainerId}` in every string value."""
+    return _walk(value, lambda match, name, _: identity if name == "devcontainerId" else match)
+
+
+def devcontainer_id(labels: Mapping[str, str]) -> str:
+    """Return the id that the reference implementation derives from a container's labels.
+
+    Source: containers.dev, `${devcontainerId}`: SHA-256 as a number of 52 digits in base 32.
+    """
+    text = json.dumps(dict(labels), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    number = int.from_bytes(hashlib.sha256(text.encode()).digest(), "big")
+    return "".join(_DIGITS[number >> shift & 31] for shift in range(51 * 5, -1, -5))
+
+
+def named(value: str) -> tuple[str, ...]:
+    """Return the names of the variables in a string: `containerEnv` for `${containerEnv:PATH}`."""
+    return tuple(found.partition(":")[0] for found in _VARIABLE.findall(value))
+
+
+def _walk(value: Any, lookup: Lookup, refuse: Callable[[Keys, str], None] | None = None, keys: Keys = ()) -> Any:
+    if isinstance(value, str):
+        try:
+            return _replace(value, lookup)
+        except ValueError as error:
+            if refuse:
+                refuse(keys, str(error))
+            return value
+    if isinstance(value, list):
+        return [_walk(item, lookup, refuse, (*keys, index)) for index, item in enumerate(value)]
+    if isinstance(value, dict):
+        return {key: _walk(item, lookup, refuse, (*keys, key)) for key, item in value.items()}
+    return value
+
+
+def _replace(value: str, lookup: Lookup) -> str:
+    def one(found: re.Match[str]) -> str:
+        name, *arguments = found[1].split(":")
+        return lookup(found[0], name, arguments)
+
+    return _VARIABLE.sub(one, value)

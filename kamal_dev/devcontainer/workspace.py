@@ -1,0 +1,35 @@
+"""Where the source stands in the container, and the mount that puts it there."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def container_folder(raw: Mapping[str, Any], root: Path, repository: Path) -> str:
+    """Return the folder that commands start in, variables not yet replaced.
+
+    With a compose file it is `/` unless said; else the whole repository is mounted
+    under `/workspaces`, and the folder is where `root` is in there.
+    """
+    said = raw.get("workspaceFolder")
+    if isinstance(said, str) and said:
+        return said
+    if "dockerComposeFile" in raw:
+        return "/"
+    return posixpath.normpath(posixpath.join(_target(repository), posixpath.relpath(root, repository)))
+
+
+def default_mount(repository: Path) -> str:
+    """Return the bind of the repository, as `docker run --mount` takes it."""
+    return f"type=bind,{_field('source', str(repository))},{_field('target', _target(repository))}"
+
+
+def _target(repository: Path) -> str:
+    return posixpath.join("/workspaces", repository.name)
+
+
+def _field(key: str, value: str) -> str:
+    return f'"{key}={value}"' if "," in value else f"{key}={value}"
