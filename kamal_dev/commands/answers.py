@@ -1,0 +1,258 @@
+"""What the scripts on a host answer, as values. Reads text; asks no host.
+
+A script prints one JSON object per line. Lines that are none (a banner, a stray word of
+some program) are passed over; control characters are taken out of every text, because
+logs of services end up on the user's terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeVar
+
+from kamal_dev.model import Container
+
+MINIMAL_COMPOSE = (2, 24, 4)
+
+_UNPRINTABLE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True)
+class Current:
+    """Describe the release that a stack has; `good` when it was once observed as healthy."""
+
+    id: str
+    digest: str = ""
+    version: str = ""
+    good: bool = False
+
+
+@dataclass(frozen=True)
+class Lock:
+    """Say who is changing a stack: `word` is the verb, `since` UTC, `token` the run to attach to."""
+
+    pid: int
+    since: str = ""
+    word: str = ""
+    token: str = ""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Describe a host and one stack on it.
+
+    `privilege` is `root`, `sudo`, `password` (sudo that asks for one) or `none`; `arch` is
+    Docker's word (`amd64`); `docker` and `compose` are versions, empty where they are
+    missing or silent; `disk_free` (where Docker keeps images) and `memory` are bytes.
+    `same`: the digest asked for is current and all its containers stand.
+    """
+
+    user: str = ""
+    home: str = ""
+    privilege: str = "none"
+    os: str = ""
+    os_version: str = ""
+    arch: str = ""
+    docker: str = ""
+    compose: str = ""
+    daemon: bool = False
+    disk_free: int = 0
+    memory: int = 0
+    cpus: int = 0
+    release: Current | None = None
+    same: bool = False
+    lock: Lock | None = None
+    missing: tuple[str, ...] = ()
+    workspace: tuple[str, ...] = ()
+    containers: tuple[Container, ...] = ()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the host needs no bootstrap."""
+        return self.daemon and version_of(self.compose) >= MINIMAL_COMPOSE
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Announce a phase of a script; `seconds` is set once it is over."""
+
+    name: str
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Log:
+    """Tell what a script is doing."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """Say whether an image arrived."""
+
+    image: str
+    ok: bool = False
+    seconds: float = 0.0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Beat:
+    """Show that a silent run is alive."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Describe a stack on a host."""
+
+    stack: str
+    release: Current | None = None
+    lock: Lock | None = None
+    containers: tuple[Container, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Say how a script ended.
+
+    `state` of an apply: `same`, `new`, `kept` (nothing was touched), `restored`,
+    `stopped` (a first release, kept for a look), `broken`; `unknown` where no answer
+    came. `containers` is what is there now, `failed` what did not stay up, with reason
+    and log. `code` of a bootstrap: `system`, `privilege`, `packages`, `network`,
+    `daemon`, `compose`. `observed_ms` is the time spent on nothing but the window.
+    """
+
+    ok: bool = False
+    state: str = ""
+    phase: str = ""
+    reason: str = ""
+    stack: str = ""
+    release: str = ""
+    version: str = ""
+    previous: str = ""
+    current: str = ""
+    restored: bool = False
+    observed_ms: int = 0
+    code: str = ""
+    changed: bool = False
+    docker: str = ""
+    compose: str = ""
+    removed: bool = False
+    kept: tuple[str, ...] = ()
+    containers: tuple[Container, ...] = ()
+    failed: tuple[Container, ...] = ()
+    images: tuple[Pulled, ...] = ()
+    phases: tuple[Phase, ...] = field(default=(), repr=False)
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+
+Event = Facts | Container | Phase | Log | Pulled | Beat | Stack | Outcome
+
+
+def event(line: str) -> Event | None:
+    """Return what one line says, None where it is no event."""
+    data = _object(line)
+    return None if data is None else _KINDS[data["type"]](data)
+
+
+def count(output: str) -> int:
+    """Count the events, for `host.attach` to leave out."""
+    return sum(1 for _ in _objects(output))
+
+
+def facts(output: str) -> Facts | None:
+    """Return what `host.facts` printed, None where the script did not get that far."""
+    found = [event for event in _events(output) if isinstance(event, Facts)]
+    return replace(found[-1], containers=_containers(output)) if found else None
+
+
+def outcome(output: str) -> Outcome:
+    """Return how a script ended, with everything that it told on the way."""
+    results = [event for event in _events(output) if isinstance(event, Outcome)]
+    if not results:
+        return Outcome(state="unknown", reason="the host gave no answer", **_told(output, ""))
+    return replace(results[-1], **_told(output, results[-1].current))
+
+
+def stacks(output: str) -> tuple[Stack, ...]:
+    """Return the stacks that `host.status` printed, each with its containers."""
+    found = (event for event in _events(output) if isinstance(event, Stack))
+    return tuple(replace(stack, containers=_containers(output, stack=stack.stack)) for stack in found)
+
+
+def version_of(text: str) -> tuple[int, ...]:
+    """Return the numbers that a version starts with: `2.26.1-4` gives (2, 26, 1)."""
+    match = re.match(r"v?(\d+(?:\.\d+)*)", text)
+    return tuple(map(int, match[1].split("."))) if match else ()
+
+
+def _told(output: str, current: str) -> dict[str, Any]:
+    events = tuple(_events(output))
+    reported = tuple(Container.from_json(data) for data in _objects(output) if data["type"] == "container")
+    return {
+        "containers": _containers(output, release=current),
+        "failed": tuple(container for container in reported if container.reason),
+        "images": tuple(event for event in events if isinstance(event, Pulled)),
+        "phases": tuple(event for event in events if isinstance(event, Phase) and event.seconds is not None),
+    }
+
+
+def _containers(output: str, **wanted: str) -> tuple[Container, ...]:
+    """Return the containers whose line has these values, the last line of each."""
+    lines = (data for data in _objects(output) if data["type"] == "container")
+    found = (data for data in lines if all(data.get(key) == value for key, value in wanted.items()))
+    return tuple({data["name"]: Container.from_json(data) for data in found}.values())
+
+
+def _events(output: str) -> Iterator[Event]:
+    for data in _objects(output):
+        yield _KINDS[data["type"]](data)
+
+
+def _objects(output: str) -> Iterator[dict[str, Any]]:
+    return (data for line in output.split("\n") if (data := _object(line)) is not None)
+
+
+def _object(line: str) -> dict[str, Any] | None:
+    if not line.lstrip().startswith("{"):
+        return None
+    try:
+        data = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return _clean(data) if isinstance(data, dict) and data.get("type") in _KINDS else None
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return _UNPRINTABLE.sub("", value)
+    if isinstance(value, list):
+        return tuple(map(_clean, value))
+    return {key: _clean(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def _read(kind: type[_Value], data: Mapping[str, Any]) -> _Value:
+    known = {item.name: data[item.name] for item in fields(kind) if item.name in data}  # type: ignore[arg-type]
+    for name, inner in (("release", Current), ("lock", Lock)):
+        if isinstance(known.get(name), dict):
+            known[name] = _read(inner, known[name])
+    return kind(**known)
+
+
+_KINDS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
+    "facts": lambda data: _read(Facts, data),
+    "container": Container.from_json,
+    "phase": lambda data: _read(Phase, data),
+    "log": lambda data: _read(Log, data),
+    "image": lambda data: _read(Pulled, data),
+    "beat": lambda data: _read(Beat, data),
+    "stack": lambda data: _read(Stack, data),
+    "result": lambda data: _read(Outcome, data),
+}

@@ -1,0 +1,212 @@
+"""Payloads for the scripts that run on a host. Builds steps; reads no script and runs nothing.
+
+Each step is one exec: a small wrapper as argv and, on stdin, a compressed tar with the
+script, what it sources, and its files. Steps that change a host run apart from the SSH
+channel under a `token` of the caller's making, unique per run: the same step sent again
+follows the run that is there, and `attach` picks it up after a lost link.
+What comes back is read by `answers`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+import tarfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from kamal_dev.errors import UsageError
+from kamal_dev.model import File, Release, Secret, Step
+
+SCRIPTS = (
+    "apply.sh",
+    "attach.sh",
+    "bootstrap.sh",
+    "detach.sh",
+    "facts.sh",
+    "images.sh",
+    "lib.sh",
+    "load.sh",
+    "observe.sh",
+    "packages.sh",
+    "pull.sh",
+    "remove.sh",
+    "run.sh",
+    "stack.sh",
+    "status.sh",
+    "worker.sh",
+)
+Scripts = Mapping[str, str]
+
+_SOURCED = {
+    "apply.sh": ("stack.sh", "images.sh", "observe.sh", "pull.sh"),
+    "attach.sh": ("run.sh",),
+    "bootstrap.sh": ("packages.sh",),
+    "facts.sh": ("stack.sh", "images.sh"),
+    "pull.sh": ("images.sh",),
+    "remove.sh": ("stack.sh",),
+    "status.sh": ("stack.sh",),
+}
+_DETACHED = ("detach.sh", "run.sh", "worker.sh")
+
+# The modes of the files must arrive as they are, whatever the umask; their owner must not.
+_UNPACK = """umask 077
+dir=$(mktemp -d "${TMPDIR:-/tmp}/kamal-dev.XXXXXX") && tar -xzpf - --no-same-owner -C "$dir" || {
+  echo '{"type":"result","ok":false,"phase":"upload","reason":"the files could not be unpacked; is /tmp full?"}'
+  rm -rf "$dir"
+  exit 1
+}
+trap 'rm -rf "$dir"' EXIT
+trap 'exit 143' HUP INT PIPE TERM
+script=$1
+shift
+sh "$dir/$script" "$@"
+"""
+
+_STACK = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/:@+-]*")
+
+
+@dataclass(frozen=True)
+class Login:
+    """Say how a host may log in to a registry; `server` as in `Image.server`, `docker.io` for Docker Hub."""
+
+    server: str
+    username: str
+    password: Secret
+
+
+def facts(scripts: Scripts, stack: str, digest: str = "", images: Iterable[str] = ()) -> Step:
+    """Ask what the host is and what `stack` runs there; changes nothing.
+
+    `digest` is that of the release to be, `images` the references it needs. Read by `answers.facts`.
+    """
+    return _step(scripts, "facts.sh", _stack(stack), digest, *_words("image", images), label=f"facts {stack}")
+
+
+def bootstrap(scripts: Scripts, token: str) -> Step:
+    """Make Docker Engine and Compose run there; does nothing where they do. Needs up to 25 minutes."""
+    return _step(scripts, "bootstrap.sh", token=token, label="bootstrap")
+
+
+def pull(scripts: Scripts, token: str, images: Iterable[str], login: Login | None = None) -> Step:
+    """Pull the images that the host lacks."""
+    words = _words("image", images)
+    return _step(scripts, "pull.sh", *words, token=token, files=_login(login), label=f"pull {' '.join(words)}")
+
+
+def apply(
+    scripts: Scripts,
+    token: str,
+    release: Release,
+    *,
+    timeout: float = 300,
+    window: float = 5,
+    services: Iterable[str] = (),
+    workspace: Iterable[str] = (),
+    login: Login | None = None,
+    performer: str = "",
+) -> Step:
+    """Make `release` the current one of its stack, observe it, or put the one before back.
+
+    `timeout` is for starting and observing, `window` how long a service without a health
+    check must stay up, both in seconds. `services` are those to start, none means all.
+    `workspace` are folders to make, relative to the stack's `workspace/`.
+    """
+    _words("release", (release.id,))
+    images = _words("image", (*(str(image) for _, image in release.images), *release.third_party))
+    meta = {
+        "version": str(release.version),
+        "images": "\n".join(dict.fromkeys(images)),
+        "workspace": "\n".join(_folders(workspace)),
+        "performer": performer,
+    }
+    files = (
+        *(File(f"files/{file.path}", file.content, file.mode) for file in release.files),
+        *(File(f"meta/{name}", _text(text), 0o600) for name, text in meta.items()),
+        *_login(login),
+    )
+    times = (str(round(timeout * 1000)), str(round(window * 1000)))
+    words = (_stack(release.stack), release.id, release.digest, *times, *_words("service", services))
+    return _step(scripts, "apply.sh", *words, token=token, files=files, label=f"apply {release.stack} {release.id}")
+
+
+def attach(scripts: Scripts, token: str, seen: int = 0) -> Step:
+    """Follow a run that was started before; `seen` is how many of its events have arrived (`answers.count`)."""
+    return _step(scripts, "attach.sh", *_words("token", (token,)), str(seen), label=f"attach {token}")
+
+
+def status(scripts: Scripts, stacks: Iterable[str] = ()) -> Step:
+    """Ask for the containers of these stacks, or of all that the host has. Read by `answers.stacks`."""
+    names = tuple(map(_stack, stacks))
+    return _step(scripts, "status.sh", *names, label=" ".join(("status", *names)))
+
+
+def remove(scripts: Scripts, stack: str, *, keep_volumes: bool = False) -> Step:
+    """Remove a stack; `keep_volumes` keeps its volumes and its workspace. Can be sent again."""
+    words = (_stack(stack), *(("keep-volumes",) if keep_volumes else ()))
+    return _step(scripts, "remove.sh", *words, label=" ".join(("remove", *words)))
+
+
+def load(scripts: Scripts) -> Step:
+    """Take what `docker save` wrote, plain or compressed by gzip or zstd, from the stdin that the caller streams."""
+    return Step(("sh", "-c", scripts["load.sh"], "kamal-dev"), label="load")
+
+
+def _step(scripts: Scripts, script: str, *args: str, label: str, token: str = "", files: Iterable[File] = ()) -> Step:
+    names = {script, "lib.sh", *_SOURCED[script]}
+    words = (script, *args)
+    if token:
+        names.update(_DETACHED)
+        words = ("detach.sh", *_words("token", (token,)), *words)
+    members = (*(File(name, scripts[name].encode()) for name in names), *files)
+    return Step(("sh", "-c", _UNPACK, "kamal-dev", *words), stdin=pack(members), label=label)
+
+
+def pack(files: Iterable[File]) -> bytes:
+    """Return a compressed tar of `files`; equal files give equal bytes."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for file in sorted(files, key=lambda file: file.path):
+            member = tarfile.TarInfo(file.path)
+            member.size, member.mode = len(file.content), file.mode
+            tar.addfile(member, io.BytesIO(file.content))
+    return gzip.compress(stream.getvalue(), mtime=0)
+
+
+def _login(login: Login | None) -> tuple[File, ...]:
+    if login is None:
+        return ()
+    words = {"server": login.server, "username": login.username, "password": login.password.reveal()}
+    return tuple(File(f"registry/{name}", word.encode(), 0o600) for name, word in words.items())
+
+
+def _text(text: str) -> bytes:
+    return f"{text}\n".encode() if text else b""
+
+
+def _stack(name: str) -> str:
+    if not _STACK.fullmatch(name):
+        raise UsageError(
+            f"`{name}` cannot name a stack",
+            hint="use lower-case letters, digits, `-` and `_`; see `service` and `naming.pattern` in config/dev.yml",
+        )
+    return name
+
+
+def _words(kind: str, words: Iterable[str]) -> tuple[str, ...]:
+    """Refuse what a shell or Docker could take for a flag, a list or a path outside."""
+    words = tuple(words)
+    for word in words:
+        if not _WORD.fullmatch(word) or ".." in word.split("/"):
+            raise UsageError(f"`{word}` cannot name {'an' if kind == 'image' else 'a'} {kind}")
+    return words
+
+
+def _folders(folders: Iterable[str]) -> tuple[str, ...]:
+    folders = tuple(folders)
+    for folder in folders:
+        if not folder or folder.startswith("/") or "\n" in folder or ".." in folder.split("/"):
+            raise UsageError(f"`{folder}` cannot be a folder of the workspace")
+    return folders

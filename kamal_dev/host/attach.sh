@@ -1,0 +1,14 @@
+#!/bin/sh
+# Follow a run that was started before: attach.sh TOKEN SEEN
+#
+# Leaves out the first SEEN events, and ends with the exit code of the run.
+set -u
+here=${0%/*}
+# shellcheck source=lib.sh
+. "$here/lib.sh"
+# shellcheck source=run.sh
+. "$here/run.sh"
+
+use_run "$1"
+[ -d "$run" ] || give_up attach 'this host knows of no such run'
+follow "$2"

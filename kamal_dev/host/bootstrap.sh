@@ -1,0 +1,129 @@
+#!/bin/sh
+# Make Docker Engine and Compose run on a Debian or Ubuntu host: bootstrap.sh
+#
+# Does nothing where both are there and answer. /etc/docker/daemon.json is left as it is.
+# Events: `log` {text}, then `result` {ok, phase, changed, code, reason, docker, compose}. `code` says what failed:
+#   system      neither Debian nor Ubuntu, or too old           privilege  neither root nor sudo without a password
+#   packages    refused or broken by the package manager        network    the packages could not be reached
+#   daemon      installed, but does not answer                  compose    no Compose of 2.24.4 or later
+set -u
+here=${0%/*}
+# shellcheck source=lib.sh
+. "$here/lib.sh"
+# shellcheck source=packages.sh
+. "$here/packages.sh"
+# What packages leave in /etc and /usr is for everyone to read.
+umask 022
+
+boot_deadline=600
+daemon_deadline=60
+changed=false
+
+# fail CODE REASON: end with a failed result.
+fail() {
+  emit result ok: false phase bootstrap changed: "$changed" code "$1" reason "$2"
+  exit 1
+}
+
+# --- what is there
+
+has_docker() { command -v dockerd >/dev/null 2>&1 || answers; }
+answers() { docker_within 20 version --format '{{.Server.Version}}' >/dev/null 2>&1; }
+
+# `!override` in the overlay needs Compose 2.24.4.
+has_compose() {
+  have=$(docker compose version --short 2>/dev/null) || return
+  have=${have#v}
+  [ "$(printf '%s\n' 2.24.4 "$have" | sort -V | head -n 1)" = 2.24.4 ]
+}
+
+# --- what is done
+
+await_boot() {
+  command -v cloud-init >/dev/null 2>&1 || return 0
+  log 'Waiting for cloud-init'
+  timeout "$boot_deadline" cloud-init status --wait >/dev/null 2>&1
+  case $? in
+    0 | 2) ;; # 2: it ended, with errors that it could live with
+    124) log "cloud-init is not done after $boot_deadline s: going on without it" ;;
+    *) log 'cloud-init ended with an error: going on' ;;
+  esac
+}
+
+require_root() {
+  case $(privilege) in
+    root | sudo) ;;
+    password) fail privilege "\`$(id -un)\` needs a password for sudo; give it \`NOPASSWD: ALL\`, or log in as root" ;;
+    *) fail privilege "\`$(id -un)\` is neither root nor allowed to use sudo" ;;
+  esac
+}
+
+is_complete() { has_compose && answers; }
+
+has_systemd() { [ -d /run/systemd/system ]; }
+
+start_daemon() {
+  if has_systemd; then
+    as_root systemctl enable --now docker >/dev/null 2>"$here/start.err"
+  else
+    as_root service docker start >/dev/null 2>"$here/start.err" 8<&-
+  fi
+}
+
+await_daemon() {
+  clock
+  give_until=$((now + daemon_deadline * 1000))
+  until answers; do
+    clock
+    [ "$now" -lt "$give_until" ] || return
+    ! { has_systemd && systemctl is-failed --quiet docker; } || return
+    sleep 0.5
+  done
+}
+
+why_silent() {
+  if has_systemd; then
+    as_root journalctl --unit docker --lines 10 --no-pager --output cat >"$here/journal" 2>&1
+    last_lines "$here/journal" 10
+  else
+    last_lines "$here/start.err" 5
+  fi
+}
+
+# The group saves later connections the sudo; this one keeps the groups it began with.
+admit_user() {
+  is_root || id -nG "$(id -un)" | tr ' ' '\n' | grep -qx docker || as_root usermod --append --groups docker "$(id -un)"
+}
+
+run_daemon() {
+  if answers; then
+    ! has_systemd || systemctl is-enabled --quiet docker 2>/dev/null || as_root systemctl enable docker >/dev/null 2>&1
+    return 0
+  fi
+  log 'Starting Docker Engine'
+  changed=true
+  start_daemon
+  await_daemon || fail daemon "Docker Engine does not answer: $(why_silent)"
+}
+
+install() {
+  await_boot
+  require_root
+  install_docker
+  run_daemon
+  has_compose || fail compose "Compose here is ${have:-missing}, and 2.24.4 or later is needed"
+}
+
+# --- the story
+
+if is_complete; then
+  is_root || [ "$(privilege)" != sudo ] || admit_user
+else
+  exec 8<"$HOME"
+  # Two stacks may come to one host at once: the second waits for the first and then finds all done.
+  flock -w 1200 8 || fail packages 'another bootstrap has been running on this host for 20 minutes'
+  if ! is_complete; then install; fi
+  admit_user
+fi
+emit result ok: true phase bootstrap changed: "$changed" \
+  docker "$(docker version --format '{{.Server.Version}}' 2>/dev/null)" compose "${have:-}"

@@ -1,0 +1,25 @@
+#!/bin/sh
+# Run a script apart from the SSH channel and follow it: detach.sh TOKEN SCRIPT [ARG]...
+#
+# The payload that this file lies in moves to ~/.kamal-dev/.run/TOKEN, where the script writes its events to
+# `log` and its exit code to `rc`. A TOKEN that is already there is followed, not started again.
+set -u
+here=${0%/*}
+# shellcheck source=lib.sh
+. "$here/lib.sh"
+# shellcheck source=run.sh
+. "$here/run.sh"
+
+use_run "$1"
+shift
+forget_old_runs
+mkdir -p "$runs" || give_up upload "$runs cannot be made"
+if mkdir "$run" 2>/dev/null; then
+  if ! { : >"$run/log" && mv "$here" "$run/payload"; }; then
+    rm -rf "$run"
+    give_up upload "the files could not be moved to $run; is the disk full?"
+  fi
+  # The outer shell ends at once, so that the worker is nobody's child and no terminal's.
+  (setsid sh "$run/payload/worker.sh" "$run" "$@" </dev/null >/dev/null 2>&1 &)
+fi
+follow 0

@@ -1,0 +1,86 @@
+#!/bin/sh
+# Tell what this host is and what the stack runs: facts.sh STACK DIGEST [IMAGE]...
+#
+# Events: `facts`, then one `container` per container of the stack. Changes nothing, asks no network.
+# `same` is true where the current release has DIGEST and every container stands as when it was good.
+set -u
+here=${0%/*}
+# shellcheck source=lib.sh
+. "$here/lib.sh"
+# shellcheck source=stack.sh
+. "$here/stack.sh"
+# shellcheck source=images.sh
+. "$here/images.sh"
+
+# release_field NAME: print a field of os-release, without its quotes.
+release_field() { sed -n "s/^$1=//p" /etc/os-release 2>/dev/null | tr -d "\"'"; }
+
+platform() {
+  case $(uname -m) in
+    x86_64) echo amd64 ;;
+    aarch64 | arm64) echo arm64 ;;
+    armv7*) echo arm ;;
+    *) uname -m ;;
+  esac
+}
+
+# free_bytes PATH: print what is free where PATH is, or where its nearest parent is.
+free_bytes() {
+  place=$1
+  while [ ! -e "$place" ] && [ "$place" != / ]; do place=$(dirname "$place"); done
+  df -Pk "$place" | awk 'NR == 2 { printf "%.0f\n", $4 * 1024 }'
+}
+
+# look_at_engine: set engine, compose, root_dir. All stay empty where Docker is missing or silent.
+look_at_engine() {
+  engine='' compose='' root_dir=''
+  command -v docker >/dev/null 2>&1 || return
+  compose=$(docker compose version --short 2>/dev/null)
+  IFS='|' read -r engine root_dir <<END
+$(docker_within 20 info --format '{{.ServerVersion}}|{{.DockerRootDir}}' 2>/dev/null)
+END
+}
+
+look_at_stack() {
+  ids='' found='' same=false
+  current=$(current_release)
+  [ -n "$engine" ] || return
+  ids=$(container_ids)
+  # shellcheck disable=SC2086 # ids are words
+  found=$(rows $ids)
+  if [ -n "$digest" ] && [ "$(known "$current" digest)" = "$digest" ] && is_as_good "$current" "$found"; then
+    same=true
+  fi
+}
+
+# workspaces: print the folders of the stack's workspace that have something in them, as JSON.
+workspaces() {
+  set --
+  for folder in "$home/workspace"/*/; do
+    [ -z "$(ls -A "$folder" 2>/dev/null)" ] || set -- "$@" "$(basename "$folder")"
+  done
+  json_list "$@"
+}
+
+missing_list() {
+  [ -n "$engine" ] || { json_list "$@"; return; }
+  missing=$(missing_images "$@")
+  # shellcheck disable=SC2086 # references have no spaces
+  json_list $missing
+}
+
+use_stack "$1"
+digest=$2
+shift 2
+look_at_engine
+look_at_stack
+[ -n "$engine" ] && daemon=true || daemon=false
+emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \
+  os "$(release_field ID)" os_version "$(release_field VERSION_ID)" arch "$(platform)" \
+  docker "$engine" compose "${compose#v}" daemon: "$daemon" \
+  disk_free: "$(free_bytes "${root_dir:-/var/lib/docker}")" \
+  memory: "$(awk '/^MemTotal:/ { printf "%.0f", $2 * 1024 }' /proc/meminfo)" cpus: "$(nproc)" \
+  release: "$(describe_release "$current")" same: "$same" lock: "$(describe_lock)" \
+  missing: "$(missing_list "$@")" workspace: "$(workspaces)"
+# shellcheck disable=SC2086 # ids are words
+show_containers $ids

@@ -1,0 +1,89 @@
+# shellcheck shell=sh disable=SC2154 # variables cross the files that source each other
+# Pull images, with a login that leaves nothing behind. Sourced after lib.sh; runs nothing by itself.
+#
+#   payload: registry/server registry/username registry/password   (0600; absent where no login is needed)
+
+pull_deadline=1800
+pulls_at_once=3
+
+# registry_of IMAGE: print the server that a reference names.
+registry_of() {
+  case $1 in
+    */*) first=${1%%/*} ;;
+    *) first= ;;
+  esac
+  case $first in
+    localhost | *.* | *:*) echo "$first" ;;
+    *) echo docker.io ;;
+  esac
+}
+
+# log_in: log in to the payload's registry, into a docker config that forget_login removes.
+log_in() {
+  [ -f "$here/registry/password" ] || return 0
+  login_server=$(cat "$here/registry/server")
+  login_user=$(cat "$here/registry/username")
+  mkdir -p "$here/docker"
+  # Docker Hub is addressed without a name: its key in config.json is a URL of its own.
+  where=$login_server
+  [ "$where" != docker.io ] || where=
+  DOCKER_CONFIG=$here/docker docker login --username "$login_user" --password-stdin ${where:+"$where"} \
+    <"$here/registry/password" >/dev/null 2>"$here/login.err"
+  set -- $?
+  rm -f "$here/registry/password"
+  [ "$1" = 0 ] || echo "$login_server refused the login of \`$login_user\`: $(last_lines "$here/login.err" 1)" >"$here/pull.failed"
+  return "$1"
+}
+
+forget_login() { rm -rf "$here/docker" "$here/registry"; }
+
+# missing_images [IMAGE]...: print those that the engine has not.
+missing_images() {
+  [ $# -gt 0 ] || return 0
+  docker image inspect --format . -- "$@" >/dev/null 2>&1 && return
+  for image; do has_image "$image" || printf '%s\n' "$image"; done
+}
+
+# pull_all [IMAGE]...: pull those that are missing, some at once. Fails when one did not arrive; the file
+# `pull.failed` says which and why.
+pull_all() {
+  : >"$here/pull.failed"
+  missing=$(missing_images "$@")
+  [ -n "$missing" ] || return 0
+  log_in || return
+  printf '%s\n' "$missing" | xargs -P "$pulls_at_once" -I '{}' sh "$here/pull.sh" --one '{}' "${login_server:-}"
+  set -- $?
+  forget_login
+  return "$1"
+}
+
+# pull_one IMAGE SERVER: pull it, with the login when it comes from SERVER, and tell how it went.
+pull_one() {
+  clock
+  pull_started=$now
+  pull_log=$(mktemp "$here/pull.XXXXXX") || return 1
+  [ "$(registry_of "$1")" != "$2" ] || { DOCKER_CONFIG=$here/docker; export DOCKER_CONFIG; }
+  try_pull "$1" >"$pull_log" 2>&1
+  pull_code=$?
+  clock
+  pull_reason=
+  case $pull_code in
+    0) pull_ok=true ;;
+    124) pull_ok=false pull_reason="it did not arrive within $pull_deadline s" ;;
+    *) pull_ok=false pull_reason=$(last_lines "$pull_log" 1) ;;
+  esac
+  emit image image "$1" ok: "$pull_ok" seconds: "$(seconds $((now - pull_started)))" reason "$pull_reason"
+  [ "$pull_ok" = true ] || printf '%s: %s\n' "$1" "$pull_reason" >>"$here/pull.failed"
+  return "$pull_code"
+}
+
+# A registry behind the SSH connection may answer a moment later than the tunnel says it is there.
+try_pull() {
+  docker_within "$pull_deadline" pull --quiet -- "$1" && return
+  pull_error=$?
+  case $(registry_of "$1"):$pull_error in
+    *:124) return 124 ;;
+    localhost:* | 127.*) sleep 1 && docker_within "$pull_deadline" pull --quiet -- "$1" ;;
+    *) return "$pull_error" ;;
+  esac
+}

@@ -1,0 +1,136 @@
+# shellcheck shell=sh disable=SC2034 # variables cross the files that source each other
+# Shared by every script: JSON lines, time, root, Docker. Sourced; runs nothing by itself.
+
+LC_ALL=C
+export LC_ALL
+PATH=${PATH:-/usr/local/bin:/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin
+HOME=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}
+export PATH HOME
+umask 077
+
+uid=$(id -u)
+base=$HOME/.kamal-dev
+
+# --- JSON lines: stdout carries nothing else
+
+# Text becomes a JSON string byte by byte: what is not UTF-8 passes, and the reader replaces it.
+json_awk='
+function quote(text,   out, i, n, c) {
+  gsub(/["\\]/, "\\\\&", text)
+  if (text !~ /[\001-\037]/) return "\"" text "\""
+  n = length(text)
+  for (i = 1; i <= n; i++) { c = substr(text, i, 1); out = out ((c in escaped) ? escaped[c] : c) }
+  return "\"" out "\""
+}
+function prepare(   i) { for (i = 1; i < 32; i++) escaped[sprintf("%c", i)] = sprintf("\\u%04x", i) }
+'
+
+# emit TYPE [KEY VALUE]...: print one event. A KEY that ends with `:` takes VALUE as JSON, not as text.
+emit() {
+  awk "$json_awk"'BEGIN {
+    prepare()
+    line = "{\"type\":" quote(ARGV[1])
+    for (i = 2; i < ARGC; i += 2) {
+      key = ARGV[i]
+      is_json = sub(/:$/, "", key)
+      line = line "," quote(key) ":" (is_json ? ARGV[i + 1] : quote(ARGV[i + 1]))
+    }
+    print line "}"
+  }' "$@"
+}
+
+# json_text TEXT: print it as a JSON string, without a newline.
+json_text() { awk "$json_awk"'BEGIN { prepare(); printf "%s", quote(ARGV[1]) }' "$1"; }
+
+# json_list [TEXT]...: print a JSON array of strings.
+json_list() {
+  awk "$json_awk"'BEGIN {
+    prepare()
+    for (i = 1; i < ARGC; i++) line = line (i > 1 ? "," : "") quote(ARGV[i])
+    print "[" line "]"
+  }' "$@"
+}
+
+log() { emit log text "$*"; }
+
+# give_up PHASE REASON: end with a failed result.
+give_up() {
+  emit result ok: false phase "$1" reason "$2"
+  exit 1
+}
+
+# last_lines FILE [COUNT]: its last lines without NUL, each cut to a length that a screen can take.
+last_lines() { tail -n "${2:-20}" "$1" 2>/dev/null | tr -d '\000' | cut -b1-500; }
+
+# --- time
+
+# clock: set `now` to milliseconds that only grow, whatever happens to the wall clock.
+clock() {
+  read -r now _ </proc/uptime
+  now=$((${now%.*} * 1000 + 1${now#*.}0 - 1000))
+}
+
+# seconds MILLISECONDS: print them as seconds.
+seconds() { printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000)); }
+
+# phase NAME: announce a phase, after telling how long the one before took. No NAME: only the latter.
+phase() {
+  clock
+  [ -z "${phase_name:-}" ] || emit phase name "$phase_name" seconds: "$(seconds $((now - phase_started)))"
+  phase_name=${1:-} phase_started=$now
+  [ -z "$phase_name" ] || emit phase name "$phase_name"
+}
+
+# --- root
+
+is_root() { [ "$uid" = 0 ]; }
+
+# privilege: print how root is reached: `root`, `sudo`, `password` (sudo that asks for one) or `none`.
+privilege() {
+  if is_root; then echo root
+  elif ! command -v sudo >/dev/null 2>&1; then echo none
+  elif sudo -n true 2>/dev/null; then echo sudo
+  # sudo says so on stderr alone; group membership is how Debian and Ubuntu grant it.
+  elif id -Gn | tr ' ' '\n' | grep -qxE 'sudo|admin|wheel'; then echo password
+  else echo none
+  fi
+}
+
+as_root() {
+  if is_root; then "$@"; else sudo -n -- "$@"; fi
+}
+
+# --- Docker
+
+# Members of the docker group, root, and whoever has a daemon of his own need no sudo. A membership
+# that bootstrap has just given does not reach the connection that is open, so sudo stays the way there.
+docker_directly() { is_root || [ -n "${DOCKER_HOST:-}" ] || [ -w /var/run/docker.sock ]; }
+
+# docker_within SECONDS ARG...: run docker with a deadline (exit code 124), and with an environment
+# of its own: COMPOSE_* or a USER of the host would otherwise beat the release's .env.
+docker_within() {
+  docker_deadline=$1
+  shift
+  set -- env -i "PATH=$PATH" "HOME=$HOME" "PWD=$PWD" ${DOCKER_CONFIG:+"DOCKER_CONFIG=$DOCKER_CONFIG"} \
+    ${DOCKER_HOST:+"DOCKER_HOST=$DOCKER_HOST"} docker "$@"
+  docker_directly || set -- sudo -n -- "$@"
+  timeout -k 5 "$docker_deadline" "$@"
+}
+
+docker() { docker_within 60 "$@"; }
+
+has_image() { docker image inspect --format . -- "$1" >/dev/null 2>&1; }
+
+# --- processes
+
+# started_at PID: print the kernel's start time of a process; a number that comes again has another one.
+started_at() {
+  stat_line=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+  # The name in parentheses may hold anything; the 20th word after it is the start time.
+  # shellcheck disable=SC2086 # the words are wanted
+  set -- ${stat_line##*) }
+  echo "${20}"
+}
+
+# is_alive PID START: whether that very process still runs.
+is_alive() { [ -n "$1" ] && [ "$(started_at "$1")" = "$2" ]; }

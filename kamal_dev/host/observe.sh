@@ -1,0 +1,143 @@
+# shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
+# Watch a stack until it stands or falls. Sourced after stack.sh; runs nothing by itself.
+#
+# Compose's own verdict is of no use: `up --wait` calls a crash loop healthy and a finished one-shot failed.
+# A stack stands when each of its containers is
+#   running with a healthy health check, or, without one, running for a window without a restart, or
+#   ended with 0 where nothing restarts it (a one-shot), unless it is the main service.
+# It falls with the first container that is unhealthy, ended otherwise, was never started or keeps restarting.
+
+poll=0.5
+restart_limit=3
+
+# remember_restarts: keep the restart counts from before `up`; what is new starts from 0.
+remember_restarts() {
+  # shellcheck disable=SC2046 # ids are words
+  restarts_before=" $(rows $(container_ids) | awk -F'|' '{ printf "%s=%s ", $1, $6 }')"
+}
+
+# new_restarts ID COUNT: print how often it restarted since then.
+new_restarts() {
+  case $restarts_before in
+    *" $1="*) before=${restarts_before#*" $1="} && echo $(($2 - ${before%% *})) ;;
+    *) echo "$2" ;;
+  esac
+}
+
+# judge ROW: set verdict to fine, wait, window (only time is missing) or failed, and reason.
+judge() {
+  IFS='|' read -r id service state health exit_code restarts policy started main _ <<END
+$1
+END
+  reason=
+  case $state in
+    running) judge_running ;;
+    exited) judge_exited ;;
+    restarting) verdict=wait reason="it ended with exit code $exit_code and is started again and again" ;;
+    created) verdict=failed reason='it was never started' ;;
+    dead) verdict=failed reason='the engine could not remove it' ;;
+    *) verdict=wait reason="it is $state" ;;
+  esac
+  [ "$verdict" != failed ] || return
+  [ "$(new_restarts "$id" "$restarts")" -lt "$restart_limit" ] ||
+    { verdict=failed reason="it does not stay up: it restarted $restarts times"; }
+}
+
+judge_running() {
+  case $health in
+    healthy) verdict=fine ;;
+    unhealthy) verdict=failed reason='its health check fails' ;;
+    starting) verdict=wait reason='its health check has not passed yet' ;;
+    *)
+      verdict=fine
+      [ "$(uptime_of "$started")" -ge "$window" ] || verdict=window reason='it did not stay up for long enough' ;;
+  esac
+}
+
+judge_exited() {
+  case $exit_code:$policy in
+    *:always | *:unless-stopped) verdict=wait reason="it ended with exit code $exit_code" ;;
+    0:*)
+      verdict=fine
+      [ "$main" != true ] || verdict=failed reason='it ended at once with exit code 0: nothing keeps the main service running' ;;
+    *) verdict=failed reason="it ended with exit code $exit_code" ;;
+  esac
+}
+
+# uptime_of TIME: print the milliseconds since then, by the clock that Docker took TIME from.
+uptime_of() { echo $((wall - $(date -d "$1" +%s%3N 2>/dev/null || echo "$wall"))); }
+
+# judge_all ROWS: set outcome to the worst verdict of all, and failures to `id verdict reason` lines of what is not fine.
+judge_all() {
+  outcome=fine failures='' wall=$(date +%s%3N)
+  [ -n "$1" ] || { outcome=failed; return; }
+  while IFS= read -r one; do
+    judge "$one"
+    case $outcome:$verdict in
+      failed:* | *:fine | wait:window) ;;
+      *:*) outcome=$verdict ;;
+    esac
+    [ "$verdict" = fine ] || failures="$failures$id $verdict $reason
+"
+  done <<END
+$1
+END
+}
+
+# observe TIMEOUT WINDOW: watch, both in milliseconds. Sets outcome to fine or failed, failures, found,
+# and window_ms, the time in which nothing was missing but the window.
+observe() {
+  clock
+  deadline=$((now + $1)) window=$2 window_from='' window_ms=0
+  while :; do
+    # shellcheck disable=SC2046 # ids are words
+    found=$(rows $(container_ids))
+    judge_all "$found"
+    clock
+    [ "$outcome" != wait ] || window_from=
+    [ "$outcome" != window ] || window_from=${window_from:-$now}
+    case $outcome in fine | failed) break ;; esac
+    [ "$now" -lt "$deadline" ] || break
+    sleep "$poll"
+  done
+  [ -z "$window_from" ] || window_ms=$((now - window_from))
+  # With one down, the others are not to blame for being unfinished; at the deadline they are.
+  [ "$outcome" != failed ] || failures=$(printf '%s' "$failures" | grep ' failed ')
+  [ "$outcome" = fine ] || outcome=failed
+}
+
+# report_containers: print an event for each container; with reason and last lines for those that failed.
+report_containers() {
+  printf '%s\n' "$found" | while IFS='|' read -r id _; do
+    [ -n "$id" ] || continue
+    why=$(printf '%s' "$failures" | sed -n "s/^$id [a-z]* //p")
+    if [ -n "$why" ]; then report_failure "$id" "$why"; else show_containers "$id"; fi
+  done
+}
+
+report_failure() {
+  IFS='|' read -r is_oom code error <<END
+$(docker inspect --type container --format '{{.State.OOMKilled}}|{{.State.ExitCode}}|{{.State.Error}}' -- "$1" | tr '\n' ' ')
+END
+  [ "$is_oom" != true ] || set -- "$1" "out of memory: $2"
+  [ -z "${error% }" ] || set -- "$1" "$2: ${error% }"
+  case $2 in *restarted*) code=$(last_exit "$1" "$code") ;; esac
+  docker logs --tail 20 -- "$1" >"$here/tail" 2>&1
+  open=$(docker inspect --type container --format "$event" -- "$1") || return
+  printf '%s,"exit_code":%s,"release":"%s","reason":%s,"log":%s}\n' \
+    "$open" "${code:-0}" "$shown" "$(json_text "$2")" "$(json_text "$(last_lines "$here/tail")")"
+}
+
+# last_exit ID CODE: print the exit code of its last end; while it runs again, inspect says CODE, which is 0.
+last_exit() {
+  ended=$(docker events --since 30m --until "$(date +%s)" --filter "container=$1" --filter event=die \
+    --format '{{.Actor.Attributes.exitCode}}' 2>/dev/null | tail -n 1)
+  echo "${ended:-$2}"
+}
+
+# failed_services: print the names of what is not fine, for a sentence.
+failed_services() {
+  printf '%s\n' "$found" | while IFS='|' read -r id service _; do
+    case $failures in *"$id "*) printf '%s\n' "$service" ;; esac
+  done | sort -u | paste -sd, - | sed 's/,/, /g'
+}

@@ -1,0 +1,25 @@
+#!/bin/sh
+# Pull images: pull.sh IMAGE...
+#
+# Events: one `image` per pull {image, ok, seconds, reason}, then `result` {ok, reason}.
+# Payload: see images.sh. `--one IMAGE SERVER` is how this script calls itself for each image.
+set -u
+here=${0%/*}
+# shellcheck source=lib.sh
+. "$here/lib.sh"
+# shellcheck source=images.sh
+. "$here/images.sh"
+
+if [ "${1:-}" = --one ]; then
+  pull_one "$2" "$3"
+  exit
+fi
+
+trap forget_login EXIT
+trap 'exit 143' HUP INT TERM
+if pull_all "$@"; then
+  emit result ok: true phase pull
+else
+  emit result ok: false phase pull reason "$(last_lines "$here/pull.failed" 6)"
+  exit 1
+fi

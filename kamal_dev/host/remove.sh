@@ -1,0 +1,76 @@
+#!/bin/sh
+# Remove a stack from this host: remove.sh STACK [keep-volumes]
+#
+# Containers, networks, volumes and the folder go; images stay. `keep-volumes` keeps the volumes and, in the
+# folder, the workspace: what people made. Events: `result` {ok, phase, reason, stack, removed, kept}.
+set -u
+here=${0%/*}
+# shellcheck source=lib.sh
+. "$here/lib.sh"
+# shellcheck source=stack.sh
+. "$here/stack.sh"
+
+# labelled KIND: print the ids of the stack's containers, networks or volumes.
+labelled() {
+  case $1 in
+    container) docker ps --all --quiet --filter "label=com.docker.compose.project=$stack" ;;
+    *) docker "$1" ls --quiet --filter "label=com.docker.compose.project=$stack" ;;
+  esac
+}
+
+# take_down: let compose do it, which knows the order and the time that each service gets to end.
+take_down() {
+  [ -d "$home/current" ] && cd "$home/current" || return
+  docker_within 300 compose --ansi never --project-name "$stack" down --remove-orphans ${with_volumes:+--volumes} >&2
+  cd /
+}
+
+# sweep KIND ARG...: remove by label what compose did not, because its file is gone or a profile is off.
+sweep() {
+  kind=$1
+  shift
+  # shellcheck disable=SC2046 # ids are words
+  set -- "$@" -- $(labelled "$kind")
+  for last; do :; done
+  [ "$last" = -- ] || docker_within 300 "$kind" rm "$@" >/dev/null
+}
+
+# Containers may have left files of other users in the workspace.
+remove_folder() {
+  if [ -n "$with_volumes" ]; then
+    rm -rf "$home" 2>/dev/null || as_root rm -rf "$home"
+    rmdir "$base" 2>/dev/null
+  else
+    rm -rf "$releases" "$home/current" "$home/lock"
+  fi
+}
+
+what_is_left() {
+  labelled container
+  labelled network
+  [ -z "$with_volumes" ] || labelled volume
+}
+
+use_stack "$1"
+with_volumes=yes kept='[]'
+[ "${2:-}" != keep-volumes ] || with_volumes='' kept='["volumes","workspace"]'
+if ! command -v docker >/dev/null 2>&1; then
+  [ ! -d "$home" ] || remove_folder
+  emit result ok: true phase remove stack "$stack" removed: false kept: "$kept"
+  exit
+fi
+docker version --format . >/dev/null 2>&1 || give_up remove 'Docker does not answer on this host'
+refuse_foreign
+[ -d "$home" ] || [ -n "$(what_is_left)" ] || { emit result ok: true phase remove stack "$stack" removed: false kept: '[]'; exit; }
+lock_stack remove
+trap unlock_stack EXIT
+trap 'exit 143' HUP INT TERM
+take_down
+sweep container --force --volumes
+sweep network
+[ -z "$with_volumes" ] || sweep volume --force
+left=$(what_is_left | paste -sd ' ' -)
+[ -z "$left" ] || give_up remove "the engine kept: $left"
+remove_folder
+[ ! -d "$home" ] || [ -n "$with_volumes" ] || rmdir "$home" 2>/dev/null
+emit result ok: true phase remove stack "$stack" removed: true kept: "$kept"

@@ -1,0 +1,48 @@
+# shellcheck shell=sh disable=SC2154 # variables cross the files that source each other
+# A run: a script that works apart from the SSH channel. Sourced after lib.sh; runs nothing by itself.
+#
+#   ~/.kamal-dev/.run/<token>/   log (events), errors (stderr), pid (process and its start), rc, payload/ (while it runs)
+
+runs=$base/.run
+
+# use_run TOKEN: name the run that everything below is about.
+use_run() {
+  case $1 in '' | .* | *[!A-Za-z0-9._-]*) give_up arguments "\`$1\` is no token" ;; esac
+  run=$runs/$1
+}
+
+# is_running RUN: whether its worker lives; sets run_pid.
+is_running() {
+  [ -f "$1/pid" ] && { read -r run_pid; read -r run_start; } <"$1/pid" && is_alive "$run_pid" "$run_start"
+}
+
+# follow SEEN: print the events after the first SEEN until the run ends, then its stderr; exit as it did.
+follow() {
+  await_start
+  if [ ! -f "$run/rc" ] && is_running "$run"; then
+    # tail looks once more after the process is gone, so nothing of the log is missed.
+    tail -n "+$(($1 + 1))" -s 0.1 --pid="$run_pid" -f "$run/log" 2>/dev/null
+  else
+    tail -n "+$(($1 + 1))" "$run/log"
+  fi
+  cat "$run/errors" >&2 2>/dev/null
+  [ -f "$run/rc" ] || give_up attach 'the script on the host was killed before it ended'
+  exit "$(cat "$run/rc")"
+}
+
+# The worker needs a moment to say who it is.
+await_start() {
+  tries=0
+  until [ -f "$run/pid" ] || [ -f "$run/rc" ] || [ "$tries" -ge 100 ]; do
+    sleep 0.05
+    tries=$((tries + 1))
+  done
+}
+
+# forget_old_runs: remove those that ended more than a day ago, and the payloads of those that were killed.
+forget_old_runs() {
+  find "$runs" -mindepth 2 -maxdepth 2 -name rc -mtime +0 2>/dev/null | while IFS= read -r old; do rm -rf "${old%/rc}"; done
+  for old in "$runs"/*/payload; do
+    [ ! -f "${old%/payload}/pid" ] || is_running "${old%/payload}" || rm -rf "$old"
+  done
+}

@@ -1,0 +1,130 @@
+# shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
+# One stack's folder, releases, containers and lock. Sourced after lib.sh; runs nothing by itself.
+#
+#   ~/.kamal-dev/<stack>/releases/<id>/.kamal-dev/   what the scripts know of a release:
+#       digest version images services good log result
+#   `good` is there when the release was once observed as healthy: `<service> <state>` per container.
+
+# use_stack NAME: name the stack that everything below is about.
+use_stack() {
+  case $1 in
+    '' | *[!a-z0-9_-]* | [_-]*) give_up arguments "\`$1\` is no name for a stack" ;;
+  esac
+  stack=$1
+  home=$base/$stack
+  releases=$home/releases
+}
+
+# --- releases
+
+# current_release: print the id of the release that `current` names; nothing where there is none.
+current_release() {
+  target=$(readlink "$home/current" 2>/dev/null) && [ -d "$home/$target" ] && echo "${target##*/}"
+}
+
+# known RELEASE FILE: print what is known of a release.
+known() { cat "$releases/$1/.kamal-dev/$2" 2>/dev/null; }
+
+is_good() { [ -n "$1" ] && [ -f "$releases/$1/.kamal-dev/good" ]; }
+
+# describe_release ID: print it as JSON, `null` where there is none.
+describe_release() {
+  [ -n "$1" ] || { echo null; return; }
+  if is_good "$1"; then good=true; else good=false; fi
+  printf '{"id":%s,"digest":%s,"version":%s,"good":%s}\n' \
+    "$(json_text "$1")" "$(json_text "$(known "$1" digest)")" "$(json_text "$(known "$1" version)")" "$good"
+}
+
+# switch_to ID: make it the current release, in one rename.
+switch_to() {
+  ln -s "releases/$1" "$home/.current.$$" && mv -T "$home/.current.$$" "$home/current"
+}
+
+# --- containers
+
+# container_ids: print the ids of the stack's containers, running or not; those of `compose run` are not its own.
+container_ids() {
+  docker ps --all --quiet --no-trunc --filter "label=com.docker.compose.project=$stack" \
+    --filter label=com.docker.compose.oneoff=False
+}
+
+label() { printf '{{index .Config.Labels "%s"}}' "$1"; }
+
+# One line per container, for `read`: id|service|state|health|exit|restarts|policy|started|main|stack
+row="{{.ID}}|$(label com.docker.compose.service)|{{.State.Status}}|{{with .State.Health}}{{.Status}}{{end}}"
+row="$row|{{.State.ExitCode}}|{{.RestartCount}}|{{.HostConfig.RestartPolicy.Name}}|{{.State.StartedAt}}"
+row="$row|$(label kamal-dev.main)|$(label com.docker.compose.project)"
+
+# The same as an event, still open at its end: the exit code comes last.
+event='{"type":"container","stack":{{json (index .Config.Labels "com.docker.compose.project")}}'
+event=$event',"service":{{json (index .Config.Labels "com.docker.compose.service")}}'
+event=$event',"name":{{json (slice .Name 1)}},"image":{{json .Config.Image}},"state":{{json .State.Status}}'
+event=$event',"health":{{with .State.Health}}{{json .Status}}{{else}}""{{end}}'
+event=$event',"restarts":{{.RestartCount}},"started":{{json .State.StartedAt}}'
+
+# rows [ID]...: print the rows of these containers. One that vanished meanwhile is left out.
+rows() { [ $# -eq 0 ] || docker inspect --type container --format "$row" -- "$@" 2>/dev/null; }
+
+# show_containers [ID]...: print their events; `shown` is the release that they are said to belong to.
+shown=
+show_containers() { [ $# -eq 0 ] || docker inspect --type container --format "$event,\"exit_code\":{{.State.ExitCode}},\"release\":\"$shown\"}" -- "$@" 2>/dev/null; }
+
+# is_as_good ID ROWS: whether every container stands as it did when the release was good.
+is_as_good() {
+  is_good "$1" || return 1
+  [ "$(printf '%s\n' "$2" | standing)" = "$(known "$1" good)" ]
+}
+
+# standing: turn rows into `<service> <state>` lines, sorted; what is not fine gets a state that is never good.
+standing() {
+  while IFS='|' read -r _ service state health exit_code _ policy _ _; do
+    case $state:$health:$exit_code:$policy in
+      running:unhealthy:* | running:starting:*) state=$health ;;
+      running:*) state=up ;;
+      exited:*:0:no | exited:*:0: | exited:*:0:on-failure) state='done' ;;
+    esac
+    echo "$service $state"
+  done | sort
+}
+
+# refuse_foreign: stop where a compose project of this name was started from elsewhere.
+refuse_foreign() {
+  foreign=$(docker ps --all --filter "label=com.docker.compose.project=$stack" \
+    --format '{{.Label "com.docker.compose.project.working_dir"}}') || give_up engine 'the engine does not answer'
+  foreign=$(printf '%s\n' "$foreign" | grep -vF -- "$home/" | grep . | head -n 1)
+  [ -z "$foreign" ] || give_up foreign "another compose project named \`$stack\` runs here, from $foreign; it was left alone"
+}
+
+# --- the lock: one change of a stack at a time
+
+# lock_stack WORD: take the lock for this process. Ends the script where another living one has it.
+lock_stack() {
+  mkdir -p "$home"
+  # The folder itself is locked while looking, so that of two that find a dead owner only one takes over.
+  exec 9<"$home"
+  flock -w 10 9 || give_up lock 'the lock of this stack cannot be looked at'
+  read_lock
+  ! is_alive "$lock_pid" "$lock_start" ||
+    give_up lock "\`$lock_word\` has been running on this stack since $lock_since (process $lock_pid)"
+  mkdir -p "$home/lock"
+  printf '%s\n' "$$" "$(started_at $$)" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" "${KAMAL_DEV_TOKEN:-}" >"$home/lock/owner"
+  exec 9<&-
+}
+
+read_lock() {
+  lock_pid='' lock_start='' lock_since='' lock_word='' lock_token=''
+  [ ! -f "$home/lock/owner" ] ||
+    { read -r lock_pid; read -r lock_start; read -r lock_since; read -r lock_word; read -r lock_token; } <"$home/lock/owner"
+}
+
+# describe_lock: print the living lock as JSON, `null` where there is none.
+describe_lock() {
+  read_lock 2>/dev/null
+  if is_alive "$lock_pid" "$lock_start"; then
+    printf '{"pid":%s,"since":"%s","word":"%s","token":"%s"}\n' "$lock_pid" "$lock_since" "$lock_word" "$lock_token"
+  else
+    echo null
+  fi
+}
+
+unlock_stack() { rm -rf "$home/lock"; }

@@ -1,0 +1,31 @@
+#!/bin/sh
+# Tell what runs: status.sh [STACK]...; without a name, every stack of this host.
+#
+# Events: per stack one `stack` {stack, release, lock} and its `container`s, then `result` {ok, reason}.
+set -u
+here=${0%/*}
+# shellcheck source=lib.sh
+. "$here/lib.sh"
+# shellcheck source=stack.sh
+. "$here/stack.sh"
+
+all_stacks() {
+  for folder in "$base"/*/; do
+    [ ! -d "$folder/releases" ] || basename "$folder"
+  done
+}
+
+show_stack() {
+  use_stack "$1"
+  shown=$(current_release)
+  emit stack stack "$stack" release: "$(describe_release "$shown")" lock: "$(describe_lock)"
+  ids=$(container_ids) || return
+  # shellcheck disable=SC2086 # ids are words
+  show_containers $ids
+}
+
+# shellcheck disable=SC2046 # stacks are words
+[ $# -gt 0 ] || set -- $(all_stacks)
+[ $# -eq 0 ] || docker version --format . >/dev/null 2>&1 || give_up status 'Docker does not answer on this host'
+for name; do show_stack "$name"; done
+emit result ok: true phase status

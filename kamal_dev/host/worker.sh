@@ -1,0 +1,31 @@
+#!/bin/sh
+# The process that detach.sh leaves behind: worker.sh RUN SCRIPT [ARG]...
+#
+# Writes the exit code last, so that whoever follows knows that nothing more will come.
+set -u
+# shellcheck source=lib.sh
+. "${0%/*}/lib.sh"
+trap '' HUP
+
+run=$1
+script=$2
+shift 2
+printf '%s\n' "$$" "$(started_at $$)" >"$run/.pid" && mv "$run/.pid" "$run/pid"
+
+# beat: say that the run is alive whenever its log was silent for ten seconds.
+beat() {
+  size=-1
+  while sleep 10 && kill -0 $$ 2>/dev/null; do
+    seen=$size
+    size=$(wc -c <"$run/log")
+    [ "$size" != "$seen" ] || echo '{"type":"beat"}' >>"$run/log"
+  done
+}
+
+beat &
+beating=$!
+KAMAL_DEV_TOKEN=${run##*/} sh "$run/payload/$script" "$@" </dev/null >>"$run/log" 2>>"$run/errors"
+code=$?
+kill "$beating" 2>/dev/null
+rm -rf "$run/payload"
+echo "$code" >"$run/.rc" && mv "$run/.rc" "$run/rc"
