@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from kamal_dev.errors import ConfigError, Problem
@@ -20,7 +20,7 @@ def buildx(
     image: Image,
     push: bool = False,
     no_cache: bool = False,
-    platforms: tuple[str, ...] = (),
+    platform: tuple[str, ...] = (),
     progress: str = "",
     builder: str = "",
     cache_from: tuple[str, ...] = (),
@@ -32,50 +32,49 @@ def buildx(
 ) -> Step:
     """Return the step that makes one image and pushes it, or loads it into the engine here.
 
-    `platforms` stands in for the build's own; more than one cannot be loaded.
-    `cache_from` and `cache_to` are added to the build's own, as buildx takes them
-    (`type=registry,ref=…`). `secret_values` holds, by the name of the variable, what
-    the build's secrets read from the environment. `metadata_file` receives the
-    digest as JSON; `config` is the folder that stands in for ~/.docker.
-
-    Raises ConfigError for a secret among the build arguments, which stay readable
-    in the image. Source: devcontainers/cli for the order of the flags.
+    `platform` stands in for the build's own; more than one cannot be loaded. Caches
+    are added to the build's own, as buildx takes them (`type=registry,ref=…`).
+    `secret_values` holds, by variable, what the build's secrets read. `metadata_file`
+    receives the digest; `config` stands in for ~/.docker. Raises ConfigError for a
+    secret among the build arguments. Source of the order: devcontainers/cli.
     """
-    secret_values = secret_values or {}
-    _refuse_leaks(build, secret_values)
-    words = (
-        *_each("--builder", (builder,)),
-        *_each("--progress", (progress,)),
-        "--provenance=false",
-        *_each("--metadata-file", (str(metadata_file or ""),)),
-        *_each("--platform", (",".join(platforms or build.platforms),)),
-        "--push" if push else "--load",
-        *_each("--cache-to", (*build.cache_to, *cache_to)),
-        *_each("-f", (_dockerfile(build),)),
-        *_each("-t", (image.reference,)),
-        *_each("--label", (f"{name}={value}" for name, value in labels)),
-        *_each("--target", (build.target,)),
-        *(("--no-cache",) if no_cache else _each("--cache-from", (*build.cache_from, *cache_from))),
-        *_each("--build-arg", (name if value is None else f"{name}={value}" for name, value in build.args)),
-        *_each("--build-context", (f"{name}={place}" for name, place in build.contexts)),
-        *_each("--secret", map(_secret, build.secrets)),
-        *_each("--ssh", build.ssh),
+    known = secret_values or {}
+    _refuse_leaks(build, known)
+    setup = (*_each("--builder", builder), *_each("--progress", progress), "--provenance=false")
+    result = (
+        *_each("--metadata-file", str(metadata_file or "")),
+        *_each("--platform", ",".join(platform or build.platforms)),
+    )
+    output = ("--push" if push else "--load", *_each("--cache-to", *build.cache_to, *cache_to))
+    cache = ("--no-cache",) if no_cache else _each("--cache-from", *build.cache_from, *cache_from)
+    name = (*_each("-t", image.reference), *_each("--label", *(f"{key}={value}" for key, value in labels)))
+    words = (*setup, *result, *output, *_file(build), *name, *_each("--target", build.target), *cache, *_inputs(build))
+    return Step(
+        ("docker", "buildx", "build", *words),
+        stdin=build.dockerfile_inline.encode() or None,
+        environment=_environment(build, known, config),
+    )
+
+
+def _file(build: Build) -> tuple[str, ...]:
+    return _each("-f", "-" if build.dockerfile_inline else build.dockerfile)
+
+
+def _inputs(build: Build) -> tuple[str, ...]:
+    """Say what goes into the image; arguments without a value take that of the environment."""
+    return (
+        *_each("--build-arg", *(key if value is None else f"{key}={value}" for key, value in build.args)),
+        *_each("--build-context", *(f"{key}={place}" for key, place in build.contexts)),
+        *_each("--secret", *map(_secret, build.secrets)),
+        *_each("--ssh", *build.ssh),
         *build.options,
         build.context,
     )
-    stdin = build.dockerfile_inline.encode() if build.dockerfile_inline else None
-    return Step(
-        ("docker", "buildx", "build", *words), stdin=stdin, environment=_environment(build, secret_values, config)
-    )
 
 
-def _each(flag: str, values: Iterable[str]) -> tuple[str, ...]:
+def _each(flag: str, *values: str) -> tuple[str, ...]:
     """Repeat a flag for every value that is not empty."""
     return tuple(word for value in values if value for word in (flag, value))
-
-
-def _dockerfile(build: Build) -> str:
-    return "-" if build.dockerfile_inline else build.dockerfile
 
 
 def _secret(secret: BuildSecret) -> str:

@@ -6,6 +6,7 @@ from kamal_dev.devcontainer.load import decode, load
 from kamal_dev.devcontainer.mounts import definition, volume
 from kamal_dev.devcontainer.single import as_compose
 from kamal_dev.devcontainer.values import SERVICE, Devcontainer, Explanation, Mount, Translation
+from kamal_dev.devcontainer.variables import devcontainer_id
 
 __all__ = [
     "SERVICE",
@@ -18,6 +19,7 @@ __all__ = [
     "compose_files",
     "decode",
     "definition",
+    "devcontainer_id",
     "find",
     "load",
     "volume",

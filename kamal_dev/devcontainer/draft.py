@@ -16,7 +16,7 @@ HERE = "127.0.0.1"
 class Draft:
     """Collect compose keys, and beside them what must win over other properties.
 
-    `local` turns an absolute path of this machine into one that travels; `where` is
+    `local` turns a path of this machine into one that travels; `where` is
     the place that is being read. Each way of adding takes the flag's value and the
     dotted path of a key, and returns the reason where the value has no place.
     """

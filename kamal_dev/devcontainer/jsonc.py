@@ -32,6 +32,7 @@ _TOKEN = re.compile(
 )
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
 _UNUSABLE = re.compile("[\x00\ud800-\udfff]")
+_HINT = "the file is JSON, with comments and trailing commas"
 _BLANKS = " \t\r\n"
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 _SENTENCES = {
@@ -82,7 +83,7 @@ def _load(scan: _Scan, text: str, display: str) -> Any:
     """Parse the blanked text, whose offsets are those of the original."""
     blanked = "".join(scan.pieces)
     if not blanked.strip(_BLANKS):
-        _refuse(text, display, 0, "is empty", "a devcontainer.json is one JSON object")
+        _refuse(text, display, 0, "is empty")
     try:
         return json.loads(blanked)
     except json.JSONDecodeError as error:
@@ -236,4 +237,4 @@ def _not_json(word: str, *, is_key: bool) -> tuple[str, str]:
 
 def _refuse(text: str, display: str, offset: int, message: str, hint: str = "") -> NoReturn:
     line, column = _Lines(text).at(offset)
-    raise DevcontainerError(Problem(display, line, message, column=column), hint=hint)
+    raise DevcontainerError(Problem(display, line, message, column=column), hint=hint or _HINT)

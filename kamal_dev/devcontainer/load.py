@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,11 @@ from kamal_dev.devcontainer.properties import explain
 from kamal_dev.devcontainer.reader import Reader
 from kamal_dev.devcontainer.values import Devcontainer, Explanation, Translation
 from kamal_dev.devcontainer.variables import Variables, devcontainer_id, named, with_id
+from kamal_dev.devcontainer.workspace import Places
 from kamal_dev.errors import DevcontainerError, Problem
 from kamal_dev.model import Notice
 
+_REFERENCE = "every property is described at https://containers.dev/implementors/json_reference/"
 # Properties that are carried out before there is a container to ask for its environment.
 _EARLY = ("image", "build", "containerEnv", "containerUser", "mounts", "runArgs", "workspaceMount", "workspaceFolder")
 
@@ -56,37 +58,38 @@ def load(
     written = Reader(document.value, document.positions, display)
     if not isinstance(document.value, dict):
         written.refuse((), "must be a JSON object")
-        raise DevcontainerError(written.problems)
-    paths = Paths(path, root, repository or root)
-    raw = modern(document.value)
-    folder = workspace.container_folder(raw, root, paths.repository)
-    configuration = Variables(environment, root, folder).substitute(raw, written.refuse)
-    value = with_id(configuration, devcontainer_id or _identity(paths))
-    found = _typed(Reader(value, document.positions, display), paths, environment)
+        raise DevcontainerError(written.problems, hint=_REFERENCE)
+    places = Places(path, root, repository or root)
+    configuration = _substituted(written, places, environment)
+    value = with_id(configuration, devcontainer_id or _identity(places))
+    found = _typed(Reader(value, document.positions, display), places, environment)
+    found = _explained(found, written, document)
+    found = replace(found, configuration={**configuration, "configFilePath": _uri(places)})
+    if strict and found.problems:
+        raise DevcontainerError(found.problems, hint=_REFERENCE)
+    return found
+
+
+def _substituted(written: Reader, places: Places, environment: Mapping[str, str]) -> dict[str, Any]:
+    raw = modern(written.value)
+    folder = workspace.container_folder(raw, places.root, places.repository)
+    found = Variables(environment, places.root, folder).substitute(raw, written.refuse)
+    return dict(found)
+
+
+def _explained(found: Devcontainer, written: Reader, document: jsonc.Document) -> Devcontainer:
+    """Add what is said about the file as it was written, before older properties moved."""
     explanations = explain(written, found.kind)
     notices = (*found.notices, *_repeated(document, written), *_not_carried_out(explanations))
-    found = replace(
+    return replace(
         found,
-        configuration={**configuration, "configFilePath": _uri(paths)},
         explanations=explanations,
         notices=tuple(sorted(notices, key=lambda notice: (notice.where.line, notice.where.column))),
         problems=tuple(sorted({*written.problems, *found.problems})),
     )
-    if strict and found.problems:
-        raise DevcontainerError(found.problems)
-    return found
 
 
-@dataclass(frozen=True)
-class Paths:
-    """Hold the file, the folder that it belongs to, and the top of the repository; all absolute."""
-
-    path: Path
-    root: Path
-    repository: Path
-
-
-def _typed(reader: Reader, paths: Paths, environment: Mapping[str, str]) -> Devcontainer:
+def _typed(reader: Reader, places: Places, environment: Mapping[str, str]) -> Devcontainer:
     notices = list(_early_variables(reader))
     kind = fields.kind_of(reader)
     fields.check(reader, kind)
@@ -96,19 +99,19 @@ def _typed(reader: Reader, paths: Paths, environment: Mapping[str, str]) -> Devc
             reader.texts("runArgs"),
             fields.app_ports(reader),
             environment=environment,
-            local=lambda path: run_args.local_path(path, paths.root, paths.repository),
+            local=places.local,
             where=reader.where,
         )
     sections = (
-        fields.source(reader, kind, paths.path.parent)
+        fields.source(reader, kind, places.path.parent)
         | fields.container(reader, kind, translation, notices)
-        | fields.place(reader, kind, paths.root, paths.repository, notices)
+        | fields.place(reader, kind, places.root, places.repository, notices)
         | fields.later(reader)
     )
     return Devcontainer(
-        paths.path,
-        paths.root,
-        paths.repository,
+        places.path,
+        places.root,
+        places.repository,
         reader.display,
         reader.value,
         kind,
@@ -119,14 +122,16 @@ def _typed(reader: Reader, paths: Paths, environment: Mapping[str, str]) -> Devc
     )
 
 
-def _identity(paths: Paths) -> str:
-    return devcontainer_id({"devcontainer.local_folder": str(paths.root), "devcontainer.config_file": str(paths.path)})
+def _identity(places: Places) -> str:
+    return devcontainer_id(
+        {"devcontainer.local_folder": str(places.root), "devcontainer.config_file": str(places.path)}
+    )
 
 
-def _uri(paths: Paths) -> dict[str, Any]:
+def _uri(places: Places) -> dict[str, Any]:
     """Name the file as the reference implementation prints it: with another scheme where it found it itself."""
-    found = paths.path in (paths.root / FOLDER / FILE, paths.root / HIDDEN)
-    text = str(paths.path)
+    found = places.path in (places.root / FOLDER / FILE, places.root / HIDDEN)
+    text = str(places.path)
     return {"$mid": 1, "fsPath": text, "path": text, "scheme": "vscode-fileHost" if found else "file"}
 
 

@@ -70,8 +70,9 @@ def parse_short(text: str, where: Location) -> tuple[Mount, tuple[Notice, ...]]:
     options = [("bind-create-host-path", "true")] if is_bind else []
     strange = []
     for word in modes:
-        if word in _MODES:
-            options.append(_MODES[word])
+        option = _MODES.get(word)
+        if option and (is_bind or not option[0].startswith("bind-")):
+            options.append(option)
         elif word not in ("ro", "rw"):
             strange.append(word)
     mount = Mount("bind" if is_bind else "volume", source, target, "ro" in modes, tuple(options), where)

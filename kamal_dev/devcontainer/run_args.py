@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 from kamal_dev.devcontainer.draft import HERE, Draft
 from kamal_dev.devcontainer.run_flags import Flag, flags
@@ -25,7 +23,7 @@ def translate(
 ) -> Translation:
     """Turn flags of `docker run` into what a compose file has for them.
 
-    `local` turns an absolute path of this machine into one that travels. A flag
+    `local` turns a path of this machine into one that travels. A flag
     without a place in a stack becomes a notice with its line.
     """
     draft = Draft(environment, local)
@@ -40,17 +38,6 @@ def translate(
         if reason := _carry(draft, flag):
             draft.notice(f"`{flag.written}` of runArgs is not carried out: {reason}")
     return draft.done()
-
-
-def local_path(path: str, root: Path, repository: Path) -> str:
-    """Return a path relative to `root` where it lies inside the repository, else as it is."""
-    if not path.startswith("/"):
-        return path
-    inside = posixpath.relpath(path, repository)
-    if inside.startswith("../") or inside == "..":
-        return path
-    relative = posixpath.relpath(path, root)
-    return relative if relative.startswith(".") else f"./{relative}"
 
 
 def _carry(draft: Draft, flag: Flag) -> str:

@@ -6,14 +6,14 @@ import posixpath
 from typing import Any
 
 from kamal_dev.devcontainer import mounts
-from kamal_dev.devcontainer.run_args import local_path
 from kamal_dev.devcontainer.values import SERVICE, Devcontainer, Mount
+from kamal_dev.devcontainer.workspace import Places
 from kamal_dev.devcontainer.yaml import dump
 from kamal_dev.errors import DevcontainerError, Problem
 
 
 def as_compose(devcontainer: Devcontainer) -> str:
-    """Return the text of a compose file whose project directory is `devcontainer.root`.
+    """Return the text of a compose file that stands beside the devcontainer.json.
 
     It holds the image or build, the workspace, and what `runArgs` and `appPort`
     say. What every main service gets besides (environment, user, `mounts` …) is not
@@ -69,4 +69,4 @@ def _named(mounted: list[Mount]) -> dict[str, Any]:
 
 
 def _local(path: str, devcontainer: Devcontainer) -> str:
-    return local_path(path, devcontainer.root, devcontainer.repository)
+    return Places(devcontainer.path, devcontainer.root, devcontainer.repository).local(path)

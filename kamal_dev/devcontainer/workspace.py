@@ -1,11 +1,33 @@
-"""Where the source stands in the container, and the mount that puts it there."""
+"""Where the source stands, here and in the container, and the mount that puts it there."""
 
 from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+
+@dataclass(frozen=True)
+class Places:
+    """Hold the file, the folder that it belongs to, and the top of the repository; all absolute."""
+
+    path: Path
+    root: Path
+    repository: Path
+
+    def local(self, path: str) -> str:
+        """Return a path as the compose file beside the devcontainer.json has it.
+
+        `path` is absolute or starts at `root`, where `docker run` would be called.
+        What is outside the repository stays as it is.
+        """
+        absolute = posixpath.normpath(self.root / path)
+        if path.startswith("~") or posixpath.relpath(absolute, self.repository).split("/")[0] == "..":
+            return path
+        relative = posixpath.relpath(absolute, self.path.parent)
+        return relative if relative.startswith(".") else f"./{relative}"
 
 
 def container_folder(raw: Mapping[str, Any], root: Path, repository: Path) -> str:
