@@ -27,9 +27,10 @@ class Provider(Protocol):
     """Make, find and destroy hosts by name. All three may be called again at any time."""
 
     def ensure(self, names: tuple[str, ...]) -> tuple[Host, ...]:
-        """Return a host that answers for each name, in order; what exists is found, not made twice.
+        """Return a host for each name, in order; what exists is found, not made twice.
 
-        Raises ProviderError, with what was made in spite of it in `left_behind`.
+        Names are those of the stacks. Raises ProviderError, with what was made in
+        spite of it in `left_behind`.
         """
         ...
 
