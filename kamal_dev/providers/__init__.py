@@ -24,18 +24,25 @@ PROVIDERS = {"static": "Static", "docker": "Docker"}
 
 
 class Provider(Protocol):
-    """Make, find and destroy hosts by name. All three may be called again at any time."""
+    """Make, find and destroy hosts. Names are those of the stacks; all of this may be called again at any time."""
+
+    def check(self, names: tuple[str, ...]) -> None:
+        """Raise ProviderError where `ensure` could not succeed; changes nothing."""
+        ...
 
     def ensure(self, names: tuple[str, ...]) -> tuple[Host, ...]:
         """Return a host for each name, in order; what exists is found, not made twice.
 
-        Names are those of the stacks. Raises ProviderError, with what was made in
-        spite of it in `left_behind`.
+        Raises ProviderError, with what was made in spite of it in `left_behind`.
         """
         ...
 
+    def stacks(self) -> tuple[tuple[str, Host], ...]:
+        """Return every host that exists with the name of its stack; one that is switched off has no address."""
+        ...
+
     def list(self) -> tuple[Host, ...]:
-        """Return the hosts that exist, by name. One that is switched off has no address."""
+        """Return every host that exists."""
         ...
 
     def destroy(self, names: tuple[str, ...]) -> None:

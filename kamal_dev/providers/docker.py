@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import socket
 import time
 from collections.abc import Sequence
@@ -26,7 +27,8 @@ DOCKERFILE = Path(__file__).with_name("host.Dockerfile")
 ADMIT = Path(__file__).with_name("admit.sh")
 HOST_LABEL, SERVICE_LABEL, PROJECT_LABEL = "kamal-dev.host", "kamal-dev.service", "kamal-dev.project"
 ADDRESS = "127.0.0.1"  # not the container's own address: that one is out of reach on macOS
-FIELDS = f'{{{{.ID}}}}\t{{{{.Label "{HOST_LABEL}"}}}}\t{{{{.State}}}}'
+FIELDS = f'{{{{.ID}}}}\t{{{{.Label "{HOST_LABEL}"}}}}\t{{{{.State}}}}\t{{{{.Ports}}}}'
+NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 AT_ONCE = 8
 COMMAND_TIMEOUT, BUILD_TIMEOUT = 120.0, 900.0
 BOOT, GLANCE = 60, 2  # seconds to wait for sshd: in a host that is needed, and in one that is only listed
@@ -34,11 +36,18 @@ BOOT, GLANCE = 60, 2  # seconds to wait for sshd: in a host that is needed, and 
 
 @dataclass(frozen=True)
 class _Container:
-    """One host's container; `state` is Docker's (`created`, `running`, `exited` …)."""
+    """One host's container as `docker ps` tells it: `state` is `created`, `running`, `exited` …"""
 
     id: str
     host: str
     state: str
+    ports: str = ""
+
+    @property
+    def port(self) -> int:
+        """Where sshd is published, 0 while it is not: a new port at each start."""
+        match = re.search(r":(\d+)->22/tcp", self.ports)
+        return int(match[1]) if match else 0
 
 
 class Docker:
@@ -52,6 +61,17 @@ class Docker:
         self._say = say
         # Hashed, because a project may be known by the URL of its remote, which may hold a token.
         self._project = _short(project or str(directory.parent.parent.resolve()))
+        self._met: dict[_Container, Host] = {}
+
+    def check(self, names: tuple[str, ...]) -> None:
+        """Refuse names that no host can have; raises EngineError where there is no engine to make hosts with."""
+        refused = [name for name in names if not NAME.fullmatch(name)]
+        if refused:
+            raise ProviderError(
+                f"`{refused[0]}` cannot be the name of a host",
+                hint="`naming.pattern` may make letters, digits, `-`, `_` and `.`, at most 63",
+            )
+        self._containers()
 
     def ensure(self, names: tuple[str, ...]) -> tuple[Host, ...]:
         """Make the hosts that are missing, start those that are stopped, and wait for sshd in all."""
@@ -68,12 +88,16 @@ class Docker:
             raise _sum(failures, left_behind=f"{_hosts(made)}; the next run finds what is made" if made else "")
         return tuple(outcome for outcome in outcomes if isinstance(outcome, Host))
 
-    def list(self) -> tuple[Host, ...]:
-        """Return this project's hosts; one that is stopped, or does not answer at once, has no address."""
+    def stacks(self) -> tuple[tuple[str, Host], ...]:
+        """Return this project's hosts by name; one that does not answer at once has no address either."""
         containers = sorted(self._containers().values(), key=lambda container: container.host)
         key = keys.ensure(self._directory)
         outcomes = each(containers, lambda container: self._seen(container, key), limit=AT_ONCE)
-        return tuple(outcome for outcome in outcomes if isinstance(outcome, Host))
+        return tuple((outcome.name, outcome) for outcome in outcomes if isinstance(outcome, Host))
+
+    def list(self) -> tuple[Host, ...]:
+        """Return this project's hosts."""
+        return tuple(host for _, host in self.stacks())
 
     def destroy(self, names: tuple[str, ...]) -> None:
         """Remove the containers of these hosts with their volumes."""
@@ -123,8 +147,6 @@ class Docker:
     def _create(self, name: str, flags: tuple[str, ...]) -> _Container:
         """Make a host; where another run was faster, or this one stopped half-way, return what is there."""
         result = self._run(self._creation(name, flags), timeout=BUILD_TIMEOUT)
-        if result:
-            return _Container(result.output.strip(), name, "running")
         container = self._containers().get(name)
         if container is None:
             raise ProviderError(f"{name}: the container could not be made: {result.tail(3)}")
@@ -145,21 +167,24 @@ class Docker:
 
     def _host(self, container: _Container, key: tuple[Path, str], patience: int = BOOT) -> Host:
         """Start the container if need be, let our key in, and wait until sshd answers."""
+        if container in self._met:
+            return self._met[container]
         if container.state != "running":
-            self._start(container)
+            container = self._started(container)
         private, public = key
         script = ("exec", "--interactive", container.id, "sh", "-c", ADMIT.read_text(), "admit", str(patience))
         entry = docker(*script, stdin=f"{public}\n".encode())
         admitted = self._run(replace(entry, label=f"docker exec {container.id[:12]} admit {patience}"))
-        port = self._port(container)
-        if not admitted or not _answers(port, patience):
+        if not admitted or not _answers(container.port, patience):
             boot = self._run(docker("logs", "--tail=8", container.id)).output.strip()
             raise ProviderError(
                 f"{container.host}: no sshd in the container after {patience} s: {admitted.errors.strip()}\n{boot}",
                 hint=f"see `docker logs {container.id[:12]}`",
             )
         host_key = " ".join(admitted.output.split()[:2])
-        return Host(container.host, ADDRESS, user="root", port=port, keys=(private,), host_key=host_key)
+        host = Host(container.host, ADDRESS, user="root", port=container.port, keys=(private,), host_key=host_key)
+        self._met[container] = host
+        return host
 
     def _seen(self, container: _Container, key: tuple[Path, str]) -> Host:
         if container.state == "running":
@@ -167,7 +192,7 @@ class Docker:
                 return self._host(container, key, GLANCE)
         return Host(container.host, "", user="root", keys=(key[0],))
 
-    def _start(self, container: _Container) -> None:
+    def _started(self, container: _Container) -> _Container:
         self._say(f"Starting host {container.host} again")
         result = self._run(docker("unpause" if container.state == "paused" else "start", container.id))
         if not result:
@@ -175,11 +200,7 @@ class Docker:
                 f"{container.host}: the container did not start: {result.tail(3)}",
                 hint=f"`docker rm --force --volumes {container.id[:12]}` destroys it; the next deploy makes a new one",
             )
-
-    def _port(self, container: _Container) -> int:
-        """Ask for the published port: it changes whenever the container starts."""
-        port = self._run(docker("port", container.id, "22/tcp")).output.split("\n")[0].rpartition(":")[2]
-        return int(port) if port.isdigit() else 0
+        return self._containers().get(container.host, container)
 
     def _remove(self, container: _Container) -> None:
         result = self._run(docker("rm", "--force", "--volumes", container.id))

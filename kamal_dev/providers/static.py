@@ -24,8 +24,8 @@ class Static:
         names = (stack_name(config.service, index, config.naming) for index in range(1, len(self._listed) + 1))
         self._hosts = {name: self._host(name, listed) for name, listed in zip(names, self._listed, strict=True)}
 
-    def ensure(self, names: tuple[str, ...]) -> tuple[Host, ...]:
-        """Return the hosts for these stacks; raises ProviderError where the list is too short."""
+    def check(self, names: tuple[str, ...]) -> None:
+        """Refuse more names than there are hosts."""
         missing = [name for name in names if name not in self._hosts]
         if missing:
             count = f"{len(self._hosts)} host{'' if len(self._hosts) == 1 else 's'}"
@@ -33,10 +33,18 @@ class Static:
                 f"{self._config.path}: provider.hosts lists {count}: there is none for {', '.join(missing)}",
                 hint="add hosts to the list, or lower `--count` (or `vms.count`)",
             )
+
+    def ensure(self, names: tuple[str, ...]) -> tuple[Host, ...]:
+        """Return the hosts of these stacks, whether they answer or not."""
+        self.check(names)
         return tuple(self._hosts[name] for name in names)
 
+    def stacks(self) -> tuple[tuple[str, Host], ...]:
+        """Return every listed host with the stack at its place."""
+        return tuple(self._hosts.items())
+
     def list(self) -> tuple[Host, ...]:
-        """Return every listed host in order, whether it answers or not."""
+        """Return every listed host, in order."""
         return tuple(self._hosts.values())
 
     def destroy(self, names: tuple[str, ...]) -> None:
@@ -53,7 +61,7 @@ class Static:
         """Complete an entry from the `ssh` section; what both leave out is left to ~/.ssh/config."""
         ssh = self._config.ssh
         return Host(
-            name=listed.name or stack,
+            name=stack,
             address=listed.address,
             user=listed.user or ssh.user,
             port=listed.port or ssh.port,
