@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
-from kamal_dev.model import Container
+from kamal_dev.model import Container, Image
 
 MINIMAL_COMPOSE = (2, 24, 4)
 
@@ -48,7 +48,8 @@ class Facts:
     `privilege` is `root`, `sudo`, `password` (sudo that asks for one) or `none`; `arch` is
     Docker's word (`amd64`); `docker` and `compose` are versions, empty where they are
     missing or silent; `disk_free` (where Docker keeps images) and `memory` are bytes.
-    `same`: the digest asked for is current and all its containers stand.
+    `same`: the digest asked for is current and all its containers stand. `images` maps the
+    references that are there to their id and `name@digest`s.
     """
 
     user: str = ""
@@ -68,7 +69,13 @@ class Facts:
     lock: Lock | None = None
     missing: tuple[str, ...] = ()
     workspace: tuple[str, ...] = ()
+    images: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     containers: tuple[Container, ...] = ()
+
+    def has(self, image: Image) -> bool:
+        """Whether the host has this very image; its tag alone says little where it has a digest."""
+        known = self.images.get(image.reference, ())
+        return any(name == image.digest or name.endswith(f"@{image.digest}") for name in known if image.digest)
 
     @property
     def is_ready(self) -> bool:
@@ -158,32 +165,38 @@ Event = Facts | Container | Phase | Log | Pulled | Beat | Stack | Outcome
 
 def event(line: str) -> Event | None:
     """Return what one line says, None where it is no event."""
-    data = _object(line)
-    return None if data is None else _KINDS[data["type"]](data)
+    told = _tell(line)
+    return told[1] if told else None
 
 
 def count(output: str) -> int:
     """Count the events, for `host.attach` to leave out."""
-    return sum(1 for _ in _objects(output))
+    return sum(1 for _ in _events(output))
 
 
 def facts(output: str) -> Facts | None:
     """Return what `host.facts` printed, None where the script did not get that far."""
-    found = [event for event in _events(output) if isinstance(event, Facts)]
+    found = [event for _, event in _events(output) if isinstance(event, Facts)]
     return replace(found[-1], containers=_containers(output)) if found else None
 
 
 def outcome(output: str) -> Outcome:
     """Return how a script ended, with everything that it told on the way."""
-    results = [event for event in _events(output) if isinstance(event, Outcome)]
-    if not results:
-        return Outcome(state="unknown", reason="the host gave no answer", **_told(output, ""))
-    return replace(results[-1], **_told(output, results[-1].current))
+    events = [event for _, event in _events(output)]
+    results = [event for event in events if isinstance(event, Outcome)]
+    result = results[-1] if results else Outcome(state="unknown", reason="the host gave no answer")
+    return replace(
+        result,
+        containers=_containers(output, release=result.current),
+        failed=tuple(event for event in events if isinstance(event, Container) and event.reason),
+        images=tuple(event for event in events if isinstance(event, Pulled)),
+        phases=tuple(event for event in events if isinstance(event, Phase) and event.seconds is not None),
+    )
 
 
 def stacks(output: str) -> tuple[Stack, ...]:
     """Return the stacks that `host.status` printed, each with its containers."""
-    found = (event for event in _events(output) if isinstance(event, Stack))
+    found = (event for _, event in _events(output) if isinstance(event, Stack))
     return tuple(replace(stack, containers=_containers(output, stack=stack.stack)) for stack in found)
 
 
@@ -193,41 +206,28 @@ def version_of(text: str) -> tuple[int, ...]:
     return tuple(map(int, match[1].split("."))) if match else ()
 
 
-def _told(output: str, current: str) -> dict[str, Any]:
-    events = tuple(_events(output))
-    reported = tuple(Container.from_json(data) for data in _objects(output) if data["type"] == "container")
-    return {
-        "containers": _containers(output, release=current),
-        "failed": tuple(container for container in reported if container.reason),
-        "images": tuple(event for event in events if isinstance(event, Pulled)),
-        "phases": tuple(event for event in events if isinstance(event, Phase) and event.seconds is not None),
-    }
-
-
 def _containers(output: str, **wanted: str) -> tuple[Container, ...]:
-    """Return the containers whose line has these values, the last line of each."""
-    lines = (data for data in _objects(output) if data["type"] == "container")
-    found = (data for data in lines if all(data.get(key) == value for key, value in wanted.items()))
-    return tuple({data["name"]: Container.from_json(data) for data in found}.values())
+    """Return the containers whose line has these values; the last line of each name counts."""
+    found = (
+        event
+        for data, event in _events(output)
+        if isinstance(event, Container) and all(data.get(key) == value for key, value in wanted.items())
+    )
+    return tuple({container.name: container for container in found}.values())
 
 
-def _events(output: str) -> Iterator[Event]:
-    for data in _objects(output):
-        yield _KINDS[data["type"]](data)
+def _events(output: str) -> Iterator[tuple[dict[str, Any], Event]]:
+    return (told for line in output.split("\n") if (told := _tell(line)))
 
 
-def _objects(output: str) -> Iterator[dict[str, Any]]:
-    return (data for line in output.split("\n") if (data := _object(line)) is not None)
-
-
-def _object(line: str) -> dict[str, Any] | None:
+def _tell(line: str) -> tuple[dict[str, Any], Event] | None:
     if not line.lstrip().startswith("{"):
         return None
     try:
-        data = json.loads(line)
-    except (ValueError, RecursionError):
+        data = _clean(json.loads(line))
+        return data, _KINDS[data["type"]](data)
+    except (ValueError, RecursionError, KeyError, TypeError):
         return None
-    return _clean(data) if isinstance(data, dict) and data.get("type") in _KINDS else None
 
 
 def _clean(value: Any) -> Any:

@@ -10,13 +10,13 @@
 #   stopped   nothing: a first release, stopped but kept       broken    see the containers; nothing could be put back
 set -u
 here=${0%/*}
-# shellcheck source=lib.sh
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$here/lib.sh"
-# shellcheck source=stack.sh
+# shellcheck source-path=SCRIPTDIR source=stack.sh
 . "$here/stack.sh"
-# shellcheck source=images.sh
+# shellcheck source-path=SCRIPTDIR source=images.sh
 . "$here/images.sh"
-# shellcheck source=observe.sh
+# shellcheck source-path=SCRIPTDIR source=observe.sh
 . "$here/observe.sh"
 
 retain=5
@@ -192,7 +192,8 @@ shown=$(current_release)
 
 # shellcheck disable=SC2046 # ids are words
 found=$(rows $(container_ids)) failures=''
-if [ "$(known "$shown" digest)" = "$digest" ] && is_as_good "$shown" "$found"; then
+# shellcheck disable=SC2046 # references have no spaces
+if [ "$(known "$shown" digest)" = "$digest" ] && is_as_good "$shown" "$found" && [ -z "$(missing_images $(cat "$here/meta/images"))" ]; then
   report_containers
   conclude true same ''
 fi

@@ -4,9 +4,9 @@
 # Leaves out the first SEEN events, and ends with the exit code of the run.
 set -u
 here=${0%/*}
-# shellcheck source=lib.sh
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$here/lib.sh"
-# shellcheck source=run.sh
+# shellcheck source-path=SCRIPTDIR source=run.sh
 . "$here/run.sh"
 
 use_run "$1"

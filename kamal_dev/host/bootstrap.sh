@@ -8,9 +8,9 @@
 #   daemon      installed, but does not answer                  compose    no Compose of 2.24.4 or later
 set -u
 here=${0%/*}
-# shellcheck source=lib.sh
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$here/lib.sh"
-# shellcheck source=packages.sh
+# shellcheck source-path=SCRIPTDIR source=packages.sh
 . "$here/packages.sh"
 # What packages leave in /etc and /usr is for everyone to read.
 umask 022

@@ -5,9 +5,9 @@
 # `log` and its exit code to `rc`. A TOKEN that is already there is followed, not started again.
 set -u
 here=${0%/*}
-# shellcheck source=lib.sh
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$here/lib.sh"
-# shellcheck source=run.sh
+# shellcheck source-path=SCRIPTDIR source=run.sh
 . "$here/run.sh"
 
 use_run "$1"

@@ -5,11 +5,11 @@
 # `same` is true where the current release has DIGEST and every container stands as when it was good.
 set -u
 here=${0%/*}
-# shellcheck source=lib.sh
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$here/lib.sh"
-# shellcheck source=stack.sh
+# shellcheck source-path=SCRIPTDIR source=stack.sh
 . "$here/stack.sh"
-# shellcheck source=images.sh
+# shellcheck source-path=SCRIPTDIR source=images.sh
 . "$here/images.sh"
 
 # release_field NAME: print a field of os-release, without its quotes.
@@ -69,6 +69,17 @@ missing_list() {
   json_list $missing
 }
 
+# images [IMAGE]...: print which of them are there, each with its id and its digests, as JSON.
+images() {
+  [ -n "$engine" ] || set --
+  comma=
+  for image; do
+    known=$(docker image inspect --format '{{json .Id}}{{range .RepoDigests}},{{json .}}{{end}}' -- "$image" 2>/dev/null) || continue
+    printf '%s%s:[%s]' "$comma" "$(json_text "$image")" "$known"
+    comma=,
+  done
+}
+
 use_stack "$1"
 digest=$2
 shift 2
@@ -81,6 +92,6 @@ emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \
   disk_free: "$(free_bytes "${root_dir:-/var/lib/docker}")" \
   memory: "$(awk '/^MemTotal:/ { printf "%.0f", $2 * 1024 }' /proc/meminfo)" cpus: "$(nproc)" \
   release: "$(describe_release "$current")" same: "$same" lock: "$(describe_lock)" \
-  missing: "$(missing_list "$@")" workspace: "$(workspaces)"
+  missing: "$(missing_list "$@")" images: "{$(images "$@")}" workspace: "$(workspaces)"
 # shellcheck disable=SC2086 # ids are words
 show_containers $ids

@@ -40,8 +40,16 @@ forget_login() { rm -rf "$here/docker" "$here/registry"; }
 # missing_images [IMAGE]...: print those that the engine has not.
 missing_images() {
   [ $# -gt 0 ] || return 0
-  docker image inspect --format . -- "$@" >/dev/null 2>&1 && return
-  for image; do has_image "$image" || printf '%s\n' "$image"; done
+  for image; do has_exactly "$image" || printf '%s\n' "$image"; done
+}
+
+# has_exactly IMAGE: whether the tag is there and, for `name:tag@digest`, whether it is that very image.
+# The digest may also be the image's id, which is all that one sent over SSH has.
+has_exactly() {
+  case $1 in
+    *@*) docker image inspect --format '{{.Id}}{{range .RepoDigests}} {{.}}{{end}}' -- "${1%@*}" 2>/dev/null | grep -qF -- "${1#*@}" ;;
+    *) has_image "$1" ;;
+  esac
 }
 
 # pull_all [IMAGE]...: pull those that are missing, some at once. Fails when one did not arrive; the file
@@ -63,8 +71,11 @@ pull_one() {
   pull_started=$now
   pull_log=$(mktemp "$here/pull.XXXXXX") || return 1
   [ "$(registry_of "$1")" != "$2" ] || { DOCKER_CONFIG=$here/docker; export DOCKER_CONFIG; }
-  try_pull "$1" >"$pull_log" 2>&1
+  # By tag, because a pull by digest makes no tag, and the tag is what the compose files name.
+  case $1 in *:*@*) by_tag=${1%@*} ;; *) by_tag=$1 ;; esac
+  try_pull "$by_tag" >"$pull_log" 2>&1
   pull_code=$?
+  [ "$pull_code" != 0 ] || has_exactly "$1" || { pull_code=1 && echo "the registry has another image under this tag than \`$1\`" >"$pull_log"; }
   clock
   pull_reason=
   case $pull_code in

@@ -5,9 +5,9 @@
 # Payload: see images.sh. `--one IMAGE SERVER` is how this script calls itself for each image.
 set -u
 here=${0%/*}
-# shellcheck source=lib.sh
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$here/lib.sh"
-# shellcheck source=images.sh
+# shellcheck source-path=SCRIPTDIR source=images.sh
 . "$here/images.sh"
 
 if [ "${1:-}" = --one ]; then

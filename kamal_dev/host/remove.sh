@@ -5,9 +5,9 @@
 # folder, the workspace: what people made. Events: `result` {ok, phase, reason, stack, removed, kept}.
 set -u
 here=${0%/*}
-# shellcheck source=lib.sh
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$here/lib.sh"
-# shellcheck source=stack.sh
+# shellcheck source-path=SCRIPTDIR source=stack.sh
 . "$here/stack.sh"
 
 # labelled KIND: print the ids of the stack's containers, networks or volumes.

@@ -4,9 +4,9 @@
 # Events: per stack one `stack` {stack, release, lock} and its `container`s, then `result` {ok, reason}.
 set -u
 here=${0%/*}
-# shellcheck source=lib.sh
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$here/lib.sh"
-# shellcheck source=stack.sh
+# shellcheck source-path=SCRIPTDIR source=stack.sh
 . "$here/stack.sh"
 
 all_stacks() {

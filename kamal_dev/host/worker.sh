@@ -3,7 +3,7 @@
 #
 # Writes the exit code last, so that whoever follows knows that nothing more will come.
 set -u
-# shellcheck source=lib.sh
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "${0%/*}/lib.sh"
 trap '' HUP
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from kamal_dev.commands import docker
 from kamal_dev.commands.buildx import buildx
-from kamal_dev.errors import BuildFailed, NothingBuilt, RegistryError
-from kamal_dev.model import Build, Image, Secret, Step
+from kamal_dev.commands.cache import caching
+from kamal_dev.errors import BuildFailed, ConfigError, NothingBuilt, Problem, RegistryError, UsageError
+from kamal_dev.model import Build, BuildSecret, Image, Step
 from kamal_dev.pipeline import registry
 from kamal_dev.pipeline.engine import last_line, require_buildx, require_engine
 from kamal_dev.pipeline.run import Run
@@ -23,48 +23,208 @@ LAST_LINES = 20
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """Say how to build: the flags of `dev build`."""
+    """Say how to build: the flags of `dev build`.
+
+    `again` builds even what is there; `may_push` lets an image for several
+    platforms, which no engine can hold, go straight to the registry. `config` is
+    the docker config folder with the registry's credential.
+    """
 
     no_cache: bool = False
     platform: tuple[str, ...] = ()
     progress: str = ""
     again: bool = False
+    may_push: bool = False
+    config: str = ""
 
 
-def builds(run: Run) -> tuple[Build, ...]:
-    """Return what is to be built, each with the image it gets."""
-    project = run.project
-    return tuple(
-        replace(build, image=project.image(project.main if project.main in build.services else build.services[0]))
-        for build in project.builds
+@dataclass(frozen=True)
+class Present:
+    """Describe an image as the engine here has it; `digests` are `name@sha256:…`."""
+
+    id: str
+    digests: tuple[str, ...]
+    build: str
+
+    def has(self, image: Image, digest: str) -> bool:
+        """Whether this very image is what the registry calls `digest`."""
+        return f"{image.name}@{digest}" in self.digests or digest == self.id
+
+
+def planned(run: Run) -> tuple[Build, ...]:
+    """Return what is to be built, each with its image and with what config/dev.yml adds."""
+    return tuple(_settled(run, build) for build in run.project.builds)
+
+
+def build_all(run: Run, options: BuildOptions) -> list[Image]:
+    """Build every image of this version. Raises EngineError, BuildFailed, ConfigError for a missing Dockerfile."""
+    builds = planned(run)
+    if not builds:
+        run.output.note("Nothing to build: every service uses an image that exists")
+        return []
+    require_engine(run.local)
+    for build in builds:
+        _require_dockerfile(run, build)
+    return [_build(run, build, options) for build in builds]
+
+
+def push_all(run: Run, *, config: str) -> list[Image]:
+    """Push every image of this version and return them with their digests.
+
+    One that the registry already has under the same digest is not sent again.
+    Raises NothingBuilt where an image is neither here nor in the registry, RegistryError.
+    """
+    return [_push(run, image, config) for image in _names(planned(run))]
+
+
+def found(run: Run) -> list[Image]:
+    """Return the images of this version as the engine here has them. Raises NothingBuilt."""
+    images = _names(planned(run))
+    for image in images:
+        if not inspect(run, image):
+            raise _nothing_built(image)
+    return images
+
+
+def inspect(run: Run, image: Image) -> Present | None:
+    """Ask the engine here for an image; None where it has none."""
+    result = run.local.run(docker.describe(image.reference), timeout=30)
+    if not result:
+        return None
+    data = json.loads(result.output)
+    return Present(data["id"], tuple(data["digests"] or ()), (data["labels"] or {}).get(LABEL, ""))
+
+
+def _names(builds: tuple[Build, ...]) -> list[Image]:
+    return [build.image for build in builds if build.image]
+
+
+def _settled(run: Run, build: Build) -> Build:
+    settings, main = run.project.config.build, run.project.main
+    image = run.project.image(main if main in build.services else build.services[0])
+    own = {name: value for name, value in build.args if name not in dict(settings.args)}
+    listed = {secret.id for secret in build.secrets}
+    secrets = tuple(BuildSecret(name, environment=name) for name in settings.secrets if name not in listed)
+    return replace(
+        build,
+        image=image,
+        args=(*own.items(), *settings.args),
+        secrets=build.secrets + secrets,
+        platforms=settings.platform or build.platforms,
     )
 
 
-def by_service(made: Mapping[Image, Image], run: Run) -> dict[str, Image]:
-    """Return the image of each built service; `made` maps a tag to itself with its digest."""
-    return {
-        service: made.get(build.image, build.image) for build in builds(run) if build.image for service in build.services
-    }
+def _require_dockerfile(run: Run, build: Build) -> None:
+    path = Path(build.dockerfile)
+    if build.dockerfile_inline or not path.is_absolute() or run.project.tree.kind(path) == "file":
+        return
+    raise ConfigError(
+        Problem(build.where.path, build.where.line, f"there is no Dockerfile at {path}"),
+        hint="`dockerfile` is relative to the build context",
+    )
 
 
-def step_for(run: Run, build: Build, options: BuildOptions) -> Step:
-    """Return the build's one buildx command, labelled with a hash of itself.
-
-    The label tells a later run whether an image of this version was made by the same command.
-    """
-    project, settings = run.project, run.project.config.build
+def _build(run: Run, build: Build, options: BuildOptions) -> Image:
     assert build.image
+    step = command(run, build, options)
+    if not options.again and _is_built(run, build.image, step):
+        run.output.done(f"Built already: `{build.image.reference}`")
+        return build.image
+    require_buildx(run.local)
+    run.output.start(f"Building `{build.image.reference}`")
+    result = run.local.run(_with_secrets(run, build, step), on_line=run.output.line)
+    if not result:
+        raise BuildFailed(
+            f"the build of {', '.join(build.services)} failed ({build.where}):\n{result.tail(LAST_LINES)}",
+            hint="mend it and run `dev build`; `--no-cache` builds every layer anew",
+            left_behind="nothing was pushed or deployed",
+        )
+    run.output.done(f"Built `{build.image.reference}`", seconds=result.seconds)
+    return build.image
+
+
+def _is_built(run: Run, image: Image, step: Step) -> bool:
+    present = inspect(run, image)
+    return present is not None and f"{LABEL}={present.build}" in step.argv
+
+
+def command(run: Run, build: Build, options: BuildOptions | None = None) -> Step:
+    """Return the build's one command, labelled with a hash of itself.
+
+    The label tells a later run whether the image of this version was made by the same command.
+    """
+    assert build.image
+    options = options or BuildOptions()
+    settings = run.project.config.build
+    cache = caching(settings.cache, build.image)
+    platforms = options.platform or build.platforms
+    if len(platforms) > 1 and not options.may_push:
+        raise UsageError(
+            "an image for several platforms cannot be kept by the engine here",
+            hint="`dev deploy` builds and pushes it in one go; or choose one `--platform`",
+        )
     plain: dict[str, Any] = {
         "image": build.image,
-        "no_cache": options.no_cache,
-        "platform": options.platform or settings.platform,
-        "progress": options.progress,
+        "push": len(platforms) > 1,
+        "platforms": platforms,
         "builder": settings.builder,
-        "secret_values": _secret_values(run, build),
+        "cache_from": cache.sources,
+        "cache_to": cache.targets,
+        "config": options.config,
     }
-    return buildx(project.with_settings(build), **plain)
+    mark = hashlib.sha256("\0".join(buildx(build, **plain).argv).encode()).hexdigest()
+    labels = ((LABEL, mark), ("kamal-dev.service", run.project.config.service))
+    progress = options.progress or "plain"
+    return buildx(build, **plain, labels=labels, no_cache=options.no_cache, progress=progress)
 
 
-def _secret_values(run: Run, build: Build) -> dict[str, Secret]:
+def _with_secrets(run: Run, build: Build, step: Step) -> Step:
+    """Give a build the values of its secrets, asked for only now that it runs."""
     names = [secret.environment for secret in build.secrets if secret.environment]
-    return {name: run.project.require(name) for name in (*names, *run.project.config.build.secrets)}
+    return replace(step, environment=(*step.environment, *((name, run.project.require(name)) for name in names)))
+
+
+def _push(run: Run, image: Image, config: str) -> Image:
+    present, known = inspect(run, image), registry.digest(run, image, config)
+    if known and (present is None or present.has(image, known)):
+        run.output.done(f"Pushed already: `{image.reference}`")
+        return replace(image, digest=known)
+    if present is None:
+        raise _nothing_built(image)
+    run.output.start(f"Pushing `{image.reference}`")
+    result = run.local.run(docker.push(image, config=config), on_line=run.output.line)
+    if not result:
+        raise RegistryError(
+            f"the push of `{image.reference}` failed: {last_line(result.tail())}",
+            hint="check that the account may write to this repository; the image itself is built and kept",
+            left_behind="nothing was deployed",
+        )
+    pushed = replace(image, digest=_verified(run, image, config))
+    run.output.done(f"Pushed `{image.reference}`", seconds=result.seconds)
+    _push_cache(run, image, config)
+    return pushed
+
+
+def _push_cache(run: Run, image: Image, config: str) -> None:
+    """Push the tag that the next build reads an inline cache from; a failure costs time only."""
+    stable = caching(run.project.config.build.cache, image).tag
+    if stable and not (run.local.run(docker.tag(image, stable)) and run.local.run(docker.push(stable, config=config))):
+        run.output.warn(f"`{stable.reference}` could not be pushed: the next build elsewhere has no cache")
+
+
+def _verified(run: Run, image: Image, config: str) -> str:
+    present, known = inspect(run, image), registry.digest(run, image, config)
+    if known and present and present.has(image, known):
+        return known
+    raise RegistryError(
+        f"`{image.reference}` was pushed, but the registry has {known or 'nothing'} under that tag",
+        hint="someone else may push the same tag; run `dev push` again",
+        left_behind="nothing was deployed",
+    )
+
+
+def _nothing_built(image: Image) -> NothingBuilt:
+    return NothingBuilt(
+        f"`{image.reference}` was not built on this machine, and the registry does not have it",
+        hint="run `dev build`, or deploy without `--skip-build`",
+    )

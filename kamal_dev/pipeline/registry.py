@@ -6,14 +6,14 @@ import json
 import os
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from kamal_dev.commands import docker
+from kamal_dev.commands.host import Login
 from kamal_dev.errors import RegistryError
-from kamal_dev.model import Image, Secret
+from kamal_dev.model import Image
 from kamal_dev.pipeline.engine import last_line
 from kamal_dev.pipeline.run import Run
 
@@ -25,16 +25,7 @@ MEDIA_TYPES = (
 )
 
 
-@dataclass(frozen=True)
-class Credentials:
-    """Hold what a login needs."""
-
-    server: str
-    username: str
-    password: Secret
-
-
-def credentials(run: Run) -> Credentials | None:
+def credentials(run: Run) -> Login | None:
     """Return what the configuration names; None for a registry that asks for nothing.
 
     Raises CredentialsMissing that names the variable and its file.
@@ -43,7 +34,7 @@ def credentials(run: Run) -> Credentials | None:
     if not registry.needs_login:
         return None
     username = run.project.require(registry.username_env).reveal() if registry.username_env else registry.username
-    return Credentials(registry.server, username, run.project.require(registry.password_env))
+    return Login(registry.server, username, run.project.require(registry.password_env))
 
 
 def log_in(run: Run) -> str:
@@ -72,7 +63,7 @@ def log_in(run: Run) -> str:
 def ensure_local(run: Run) -> None:
     """Start a registry on `localhost:PORT` when none answers. Raises RegistryError."""
     port = run.project.config.registry.port
-    if _answers(port):
+    if run.is_paper or _answers(port):
         return
     run.output.start(f"Starting a registry on localhost:{port}")
     result = run.local.run(docker.restart_registry(port))
@@ -95,7 +86,7 @@ def ensure_local(run: Run) -> None:
 
 def digest(run: Run, image: Image, config: str) -> str:
     """Return the digest that the registry itself has for a tag, or an empty string."""
-    if run.project.config.registry.is_local:
+    if run.project.config.registry.is_local and not run.is_paper:
         return _local_digest(image)
     result = run.local.run(docker.manifest(image, config=config), timeout=60)
     return result.output.strip() if result else ""

@@ -1,34 +1,38 @@
-"""Hold what one run of a verb works with: the project, the shells, the output."""
+"""Hold what one run of a verb works with: the project, the shells, the provider, the output."""
 
 from __future__ import annotations
 
+import getpass
 import os
 import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from kamal_dev import project as projects
+from kamal_dev import providers
 from kamal_dev.model import Host
 from kamal_dev.output import Output
 from kamal_dev.project import Project
+from kamal_dev.providers import Provider
 from kamal_dev.shell import Shell
 from kamal_dev.shell.local import Local
-
-if TYPE_CHECKING:
-    from kamal_dev.shell.remote import Trust
+from kamal_dev.shell.trust import Trust
 
 
 class Run:
     """Give the stages of a verb what they need; everything opened here is closed by `close`."""
+
+    is_paper = False
 
     def __init__(self, project: Project, local: Shell, output: Output) -> None:
         self.project = project
         self.local = local
         self.output = output
         self.resources = ExitStack()
+        self.is_closing = False
         self._remotes: dict[str, Shell] = {}
         self._lock = threading.Lock()
 
@@ -56,16 +60,40 @@ class Run:
         )
         return cls(project, local, output)
 
-    @property
-    def trust(self) -> Trust:
-        """Say which host keys are accepted."""
-        from kamal_dev.shell.remote import Trust
+    @cached_property
+    def provider(self) -> Provider:
+        """The provider of hosts."""
+        return providers.make(
+            self.project.config, shell=self.local, directory=self.project.private(), say=self.output.note
+        )
 
+    @cached_property
+    def scripts(self) -> dict[str, str]:
+        """The texts of the scripts that run on hosts, by file name."""
+        folder = files("kamal_dev") / "host"
+        return {item.name: item.read_text() for item in folder.iterdir() if item.name.endswith(".sh")}
+
+    @property
+    def limit(self) -> int:
+        """How many hosts are worked on at once."""
+        return self.project.config.ssh.max_connections
+
+    @cached_property
+    def trust(self) -> Trust:
+        """Which host keys are accepted."""
         ssh = self.project.config.ssh
         return Trust(self.project.private() / "known_hosts", ssh.known_hosts, ssh.config)
 
+    @cached_property
+    def performer(self) -> str:
+        """Who does this, for the host's audit log."""
+        try:
+            return getpass.getuser()
+        except (KeyError, OSError):
+            return "unknown"
+
     def remote(self, host: Host) -> Shell:
-        """Return the one connection to a host; made on first use."""
+        """Return the one connection to a host; it is opened by its first step."""
         from kamal_dev.shell.remote import Remote
 
         with self._lock:
@@ -77,10 +105,5 @@ class Run:
 
     def close(self) -> None:
         """Close every connection and remove every temporary file."""
+        self.is_closing = True
         self.resources.close()
-
-
-def scripts() -> dict[str, str]:
-    """Return the host scripts by name, without `.sh`."""
-    folder = files("kamal_dev") / "host"
-    return {item.name.removesuffix(".sh"): item.read_text() for item in folder.iterdir() if item.name.endswith(".sh")}

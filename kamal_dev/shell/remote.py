@@ -9,8 +9,6 @@ import threading
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import paramiko
@@ -20,23 +18,12 @@ from kamal_dev.errors import DevError, HostKeyChanged, HostTimeout, HostUnreacha
 from kamal_dev.model import Host, Result, Step
 from kamal_dev.shell import OnLine, known_hosts
 from kamal_dev.shell.lines import Lines
+from kamal_dev.shell.trust import Trust
 
 CONNECT_TIMEOUT = 10
 ATTEMPTS = 4
 KEEPALIVE = 15
 POLL = 0.5
-
-
-@dataclass(frozen=True)
-class Trust:
-    """Say whose keys are accepted: the project's own known_hosts, and what to do with a new host.
-
-    `policy` is `accept-new` (remember it), `strict` (refuse it) or `off` (accept any key).
-    """
-
-    known_hosts: Path
-    policy: str = "accept-new"
-    read_ssh_config: bool = True
 
 
 class Remote:
@@ -48,6 +35,7 @@ class Remote:
         self._log = log
         self._connection: Connection | None = None
         self._opening = threading.Lock()
+        self._is_closed = False
 
     def run(
         self,
@@ -78,7 +66,11 @@ class Remote:
         return Result(step, channel.recv_exit_status(), output, errors, time.monotonic() - started)
 
     def close(self) -> None:
-        """End the connection; a running step ends with LinkDropped."""
+        """End the connection for good; a running step ends with LinkDropped."""
+        self._is_closed = True
+        self._drop()
+
+    def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection:
             with suppress(Exception):
@@ -86,13 +78,15 @@ class Remote:
 
     def _channel(self) -> paramiko.Channel:
         with self._opening:
+            if self._is_closed:
+                raise HostUnreachable(self.host.name, "this run has ended")
             if self._connection is None or not self._connection.is_connected:
                 self._connection = self._connect()
             transport = self._connection.transport
         try:
             return transport.open_session(timeout=CONNECT_TIMEOUT)  # type: ignore[no-any-return]
         except (OSError, EOFError, paramiko.SSHException) as error:
-            self.close()
+            self._drop()
             raise HostUnreachable(
                 self.host.name, f"the host refused a session: {error}", hint="see `MaxSessions` in its sshd_config"
             ) from error
@@ -189,7 +183,7 @@ class Remote:
         if not is_alive:
             raise EOFError("the connection closed")
         if deadline and time.monotonic() > deadline:
-            self.close()
+            self._drop()
             raise HostTimeout(self.host.name, f"no answer within {timeout:.0f} s; what runs there is unknown")
 
     def _changed(self, error: paramiko.BadHostKeyException) -> DevError:

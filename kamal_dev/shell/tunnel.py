@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 
 from kamal_dev.errors import HostError
 from kamal_dev.model import Host
-from kamal_dev.shell.remote import Trust
+from kamal_dev.shell.trust import Trust
 
 READY = "ready"
 OPENING = 20.0

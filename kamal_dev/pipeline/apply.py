@@ -1,0 +1,134 @@
+"""Bring one stack to its release, and say truthfully what runs afterwards."""
+
+from __future__ import annotations
+
+import time
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+
+from kamal_dev.commands import answers, host
+from kamal_dev.errors import DevError, HostError, HostTimeout, PullFailed, ServiceFailed
+from kamal_dev.model import Container, Host, Image, Release, Step
+from kamal_dev.pipeline.conversation import follow
+from kamal_dev.pipeline.prepare import Ready
+from kamal_dev.pipeline.report import Outcome
+from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.transfer import Parcels
+from kamal_dev.shell.tunnel import tunnel
+
+SPARE = 1800.0  # seconds beyond `deploy.timeout`, for pulling and for putting back
+
+
+@dataclass(frozen=True)
+class Work:
+    """Hold what all hosts of one deploy share; `images` are those built, with their digests."""
+
+    run: Run
+    images: dict[str, Image]
+    parcels: Parcels
+    login: host.Login | None = None
+    over_ssh: bool = False
+
+
+def apply(work: Work, ready: Ready, release: Release) -> Outcome:
+    """Bring the release up, unless it is there and stands. Never raises: a failure is an outcome."""
+    started = time.monotonic()
+    release = replace(release, images=tuple((name, work.images.get(name, image)) for name, image in release.images))
+    try:
+        outcome = _apply(work, ready, release)
+    except DevError as error:
+        return failure(ready.host, ready.stack, error, time.monotonic() - started)
+    return replace(outcome, seconds=time.monotonic() - started)
+
+
+def failure(target: Host, stack: str, error: DevError, seconds: float = 0.0) -> Outcome:
+    """Return the outcome of a stack whose host failed before it could say what runs."""
+    state = "unknown" if isinstance(error, HostTimeout) else "failed"
+    containers = error.containers if isinstance(error, ServiceFailed) else ()
+    return Outcome(stack, target.address, state, containers=containers, seconds=seconds, error=error)
+
+
+def _apply(work: Work, ready: Ready, release: Release) -> Outcome:
+    run, target = work.run, ready.host
+    lacking = tuple(image for image in dict.fromkeys(dict(release.images).values()) if not ready.facts.has(image))
+    if ready.facts.same and not lacking:
+        return Outcome(ready.stack, target.address, "unchanged", str(release.version), ready.facts.containers)
+    if lacking and work.over_ssh:
+        references = tuple(image.reference for image in lacking)
+        work.parcels.send(target.name, run.remote(target), host.load(run.scripts), references)
+    with _way_to_registry(work, target, lacking):
+        told = follow(run, target, lambda token: _step(work, token, release), timeout=_deadline(run))
+    return _outcome(run, target, release, told)
+
+
+def _way_to_registry(work: Work, target: Host, lacking: tuple[Image, ...]) -> AbstractContextManager[None]:
+    registry = work.run.project.config.registry
+    if not lacking or work.over_ssh or not registry.is_local:
+        return nullcontext()
+    return tunnel(target, work.run.trust, registry.port)
+
+
+def _step(work: Work, token: str, release: Release) -> Step:
+    project = work.run.project
+    return host.apply(
+        work.run.scripts,
+        token,
+        release,
+        timeout=project.config.deploy.timeout,
+        window=project.config.deploy.window,
+        services=project.services_to_start,
+        workspace=project.workspace_folders,
+        login=work.login,
+        performer=work.run.performer,
+    )
+
+
+def _deadline(run: Run) -> float:
+    return run.project.config.deploy.timeout + SPARE
+
+
+def _outcome(run: Run, target: Host, release: Release, told: answers.Outcome) -> Outcome:
+    """Turn the host's own verdict into the stack's outcome."""
+    known = Outcome(
+        release.stack,
+        target.address,
+        {"same": "unchanged", "unknown": "unknown"}.get(told.state, "deployed" if told else "failed"),
+        running=told.current.split("-", 1)[0] if told.state in ("restored", "kept") else str(release.version),
+        containers=told.containers,
+        window=told.observed_ms / 1000,
+        phases=tuple((phase.name, phase.seconds or 0.0) for phase in told.phases),
+    )
+    return known if told else replace(known, running=_running(told), error=_error(target.name, told))
+
+
+def _running(told: answers.Outcome) -> str:
+    return told.current if told.state in ("restored", "kept") else ""
+
+
+def _error(name: str, told: answers.Outcome) -> HostError:
+    left = LEFT.get(told.state, "unknown; `dev status` asks the host")
+    if told.phase == "pull":
+        return PullFailed(name, f"images did not arrive: {told.reason}", left_behind=left, hint=PULL_HINT)
+    if told.failed:
+        return ServiceFailed(name, told.reason, told.failed, left_behind=left, hint=SERVICE_HINT)
+    return HostError(name, f"{told.phase or 'apply'}: {told.reason}", left_behind=left)
+
+
+LEFT = {
+    "kept": "nothing was changed on the host",
+    "restored": "the release before was put back and runs",
+    "stopped": "the containers were stopped and kept for a look; there was no release to go back to",
+    "broken": "see the containers: the release before could not be put back",
+}
+PULL_HINT = "check that the image exists and that the host reaches its registry; `--skip-push` sends it over SSH"
+SERVICE_HINT = "mend the service and deploy again; `dev status` shows what runs now"
+
+
+def explain(outcome: Outcome) -> list[str]:
+    """Return the lines that tell of a failure: what was wrong with each service, and its last words."""
+    lines: list[str] = []
+    failed: tuple[Container, ...] = outcome.error.containers if isinstance(outcome.error, ServiceFailed) else ()
+    for container in failed:
+        lines.append(f"{container.service}: {container.reason} ({container.state}, exit code {container.exit_code})")
+        lines += [f"  {line}" for line in container.log.splitlines()]
+    return lines

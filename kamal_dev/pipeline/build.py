@@ -1,0 +1,17 @@
+"""The story of `dev build`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from kamal_dev.model import Image
+from kamal_dev.pipeline import registry
+from kamal_dev.pipeline.images import BuildOptions, build_all
+from kamal_dev.pipeline.run import Run
+
+
+def build(run: Run, options: BuildOptions) -> list[Image]:
+    """Build the images of this version on this machine, and push none."""
+    cache = run.project.config.build.cache
+    config = registry.log_in(run) if cache and cache.type == "registry" else ""
+    return build_all(run, replace(options, config=config))

@@ -1,0 +1,44 @@
+"""The story of `dev config`: everything that the other verbs act on, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from kamal_dev.model import Secret
+from kamal_dev.project import Project
+
+HIDDEN = {"where", "notices", "path"}
+
+
+def resolved(project: Project) -> dict[str, Any]:
+    """Return the configuration, the devcontainer and the version; every secret prints as `[redacted]`."""
+    return {
+        "service": project.config.service,
+        "version": str(project.version),
+        "repository": str(project.source.repository),
+        "config": plain(project.config),
+        "devcontainer": project.devcontainer.configuration,
+        "services": [service.name for service in project.compose.services],
+        "notices": [str(notice) for notice in project.notices],
+    }
+
+
+def plain(value: Any) -> Any:
+    """Return a value of ours as JSON knows it."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value) if field.name not in HIDDEN}
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, Path | Secret) else value
+
+
+def as_yaml(data: dict[str, Any]) -> str:
+    """Return data as YAML for people; PyYAML serves here, where nothing is read back."""
+    import yaml
+
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)

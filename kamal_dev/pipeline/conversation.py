@@ -1,0 +1,110 @@
+"""Talk to the scripts on a host: show what they tell, and pick up a run whose link was lost."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+
+from kamal_dev.commands import answers, host
+from kamal_dev.errors import HostError, HostTimeout, HostUnreachable, LinkDropped
+from kamal_dev.model import Host, Result, Step
+from kamal_dev.output.plain import duration
+from kamal_dev.pipeline.run import Run
+
+ATTEMPTS = 5
+PAUSE = 2.0
+
+Detached = Callable[[str], Step]
+
+
+def ask(run: Run, target: Host, step: Step, *, timeout: float) -> Result:
+    """Run a step that changes nothing; asked once more where the link was lost."""
+    shell = run.remote(target)
+    try:
+        return shell.run(step, timeout=timeout)
+    except LinkDropped:
+        return shell.run(step, timeout=timeout)
+
+
+def follow(run: Run, target: Host, step: Detached, *, timeout: float) -> answers.Outcome:
+    """Start a script that runs apart from the channel and follow it to its end.
+
+    A lost link is picked up again: the same token follows the same run. Raises
+    HostTimeout after `timeout` seconds, and where the host cannot be reached again;
+    what runs there is then unknown, not failed.
+    """
+    token = secrets.token_hex(8)
+    deadline = time.monotonic() + timeout
+    told = Told(run, target)
+    output = ""
+    current = step(token)
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            output += run.remote(target).run(current, on_line=told, timeout=deadline - time.monotonic()).output + "\n"
+            return answers.outcome(output)
+        except LinkDropped as error:
+            if attempt == ATTEMPTS or run.is_closing:
+                raise _unknown(target, error) from error
+            run.output.note("the connection was lost; the work goes on there, connecting again", target.name)
+        except HostUnreachable as error:
+            if attempt == 1 or attempt == ATTEMPTS or run.is_closing:
+                raise
+        time.sleep(PAUSE * attempt)
+        output, current = told.text, (host.attach(run.scripts, token, told.count) if told.count else step(token))
+    raise AssertionError("unreachable")
+
+
+def _unknown(target: Host, error: HostError) -> HostTimeout:
+    return HostTimeout(
+        target.name,
+        f"{error.message}; it could not be reached again, so what runs there is unknown",
+        hint="`dev status` asks again; the next `dev deploy` finds out and goes on from there",
+    )
+
+
+class Told:
+    """Show each event of a script as it comes, and keep it."""
+
+    def __init__(self, run: Run, target: Host) -> None:
+        self._run = run
+        self._host = target.name
+        self._lines: list[str] = []
+
+    def __call__(self, line: str) -> None:
+        """Take one line of the script."""
+        event = answers.event(line)
+        if event is None:
+            if line.strip():
+                self._run.output.step(f"{self._host}: {line}")
+            return
+        self._lines.append(line)
+        self._show(event)
+
+    @property
+    def count(self) -> int:
+        """How many events have arrived."""
+        return len(self._lines)
+
+    @property
+    def text(self) -> str:
+        """The events so far, as they came."""
+        return "".join(f"{line}\n" for line in self._lines)
+
+    def _show(self, event: answers.Event) -> None:
+        output = self._run.output
+        if isinstance(event, answers.Phase) and event.seconds is None:
+            output.start(PHASES.get(event.name, event.name), self._host)
+        elif isinstance(event, answers.Log):
+            output.line(event.text, self._host)
+        elif isinstance(event, answers.Pulled) and event.ok:
+            output.line(f"pulled {event.image} in {duration(event.seconds)}", self._host)
+
+
+PHASES = {
+    "upload": "Uploading the release",
+    "pull": "Pulling images",
+    "up": "Starting containers",
+    "observe": "Watching the containers",
+    "restore": "Putting the release before back",
+}

@@ -1,0 +1,130 @@
+"""The story of `dev deploy`: read it from top to bottom."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from kamal_dev.commands.host import Login
+from kamal_dev.errors import DevError
+from kamal_dev.model import Host, Image, Release
+from kamal_dev.pipeline import registry
+from kamal_dev.pipeline.apply import Work, apply, explain, failure
+from kamal_dev.pipeline.images import BuildOptions, build_all, found, planned, push_all
+from kamal_dev.pipeline.names import choose
+from kamal_dev.pipeline.prepare import Ready, prepare
+from kamal_dev.pipeline.render import release
+from kamal_dev.pipeline.report import Outcome, Report
+from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.transfer import Parcels
+from kamal_dev.shell.fanout import Background, each
+
+
+@dataclass(frozen=True)
+class Order:
+    """Say what to deploy: the flags of `dev deploy`.
+
+    `names` are the stacks to restrict it to; `agree` asks before hosts are made.
+    """
+
+    count: int | None = None
+    names: tuple[str, ...] = ()
+    skip_build: bool = False
+    skip_push: bool = False
+    agree: Callable[[str], bool] = lambda question: True
+
+
+def deploy(run: Run, order: Order) -> Report:
+    """Bring this version up on every chosen stack, side by side.
+
+    Raises what goes wrong before a host is changed; what goes wrong on a host is
+    in the report, and stops no other host.
+    """
+    started = time.monotonic()
+    names = choose(run.project, order.count, order.names)
+    releases = {name: release(run.project, name) for name in names}
+    login = check(run, order, names)
+    parcels = Parcels(run)
+    hosts = Background(lambda: _hosts(run, releases, parcels))
+    images = _images(run, order)
+    work = Work(run, images, parcels, login, over_ssh=order.skip_push)
+    outcomes = _apply_all(work, hosts.result(), releases)
+    return _report(run, outcomes, time.monotonic() - started)
+
+
+def check(run: Run, order: Order, names: tuple[str, ...]) -> Login | None:
+    """Refuse, before anything is made, what could not end well; returns what hosts log in with."""
+    run.provider.check(names)
+    missing = sorted(set(names) - dict(run.provider.stacks()).keys())
+    if missing and not order.agree(f"Make {', '.join(missing)} ({run.project.config.provider.type})?"):
+        raise KeyboardInterrupt
+    for notice in run.project.notices:
+        run.output.warn(str(notice))
+    return None if order.skip_push or not planned(run) else registry.credentials(run)
+
+
+def _images(run: Run, order: Order) -> dict[str, Image]:
+    """Build → push → digest; returns the image of each built service."""
+    if order.skip_push:
+        made = found(run) if order.skip_build else build_all(run, BuildOptions())
+    else:
+        made = _pushed(run, order)
+    by_reference = {image.reference: image for image in made}
+    return {service: by_reference[image.reference] for service, image in run.project.images().items()}
+
+
+def _pushed(run: Run, order: Order) -> list[Image]:
+    if not planned(run):
+        return []
+    if run.project.config.registry.is_local:
+        registry.ensure_local(run)
+    config = registry.log_in(run)
+    if not order.skip_build:
+        build_all(run, BuildOptions(may_push=True, config=config))
+    return push_all(run, config=config)
+
+
+def _hosts(run: Run, releases: dict[str, Release], parcels: Parcels) -> list[Ready | Outcome]:
+    """Provision → bootstrap → pre-pull; a host that fails becomes an outcome."""
+
+    def ready(target: tuple[str, Host]) -> Ready | Outcome:
+        name, host = target
+        try:
+            return prepare(run, host, releases[name], parcels)
+        except DevError as error:
+            run.output.failed(error.message, host.name)
+            return failure(host, name, error)
+
+    targets = list(zip(releases, run.provider.ensure(tuple(releases)), strict=True))
+    return [result for result in each(targets, ready, limit=run.limit) if not isinstance(result, DevError)]
+
+
+def _apply_all(work: Work, hosts: list[Ready | Outcome], releases: dict[str, Release]) -> list[Outcome]:
+    def bring_up(ready: Ready | Outcome) -> Outcome:
+        if isinstance(ready, Outcome):
+            return ready
+        outcome = apply(work, ready, releases[ready.stack])
+        _tell(work.run, ready, outcome)
+        return outcome
+
+    return [result for result in each(hosts, bring_up, limit=work.run.limit) if isinstance(result, Outcome)]
+
+
+def _tell(run: Run, ready: Ready, outcome: Outcome) -> None:
+    if outcome.error is None:
+        run.output.done(outcome.state.capitalize(), ready.host.name, outcome.seconds)
+        return
+    run.output.failed(outcome.error.message, ready.host.name)
+    run.output.lines(explain(outcome), ready.host.name)
+    if outcome.error.left_behind:
+        run.output.note(f"left behind: {outcome.error.left_behind}", ready.host.name)
+    if outcome.error.hint:
+        run.output.hint(outcome.error.hint)
+
+
+def _report(run: Run, outcomes: list[Outcome], seconds: float) -> Report:
+    report = Report("Deployed", str(run.project.version), tuple(outcomes), seconds)
+    if not report.failed:
+        run.output.done(report.summary())
+    return report

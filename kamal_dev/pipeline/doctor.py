@@ -1,0 +1,136 @@
+"""The story of `dev doctor`: look at everything that a deploy needs, and change nothing."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from kamal_dev.commands import docker
+from kamal_dev.errors import DevError
+from kamal_dev.model import Step
+from kamal_dev.output import Output
+from kamal_dev.pipeline import registry
+from kamal_dev.pipeline.engine import INSTALL, require_engine
+from kamal_dev.pipeline.run import Run
+from kamal_dev.shell import Shell
+from kamal_dev.shell.local import Local
+
+ENOUGH = 5 << 30
+
+
+@dataclass(frozen=True)
+class Check:
+    """Say how one thing stands, and what to do where it does not."""
+
+    name: str
+    is_fine: bool
+    found: str
+    advice: str = ""
+
+    def __str__(self) -> str:
+        mark = "✓" if self.is_fine else "✗"
+        advice = f"\n  hint: {self.advice}" if self.advice and not self.is_fine else ""
+        return f"{mark} {self.name}: {self.found}{advice}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the check for `--json`."""
+        return asdict(self)
+
+
+def doctor(folder: Path, output: Output, *, config_path: str | None, devcontainer_path: str | None) -> list[Check]:
+    """Check this machine, then the project in `folder`, then what both reach."""
+    local = Local(log=output.step)
+    checks = [_python(), _engine(local), *(_tool(local, *tool) for tool in TOOLS), _disk(folder)]
+    try:
+        run = Run.open(folder, output, config_path=config_path, devcontainer_path=devcontainer_path)
+    except DevError as error:
+        return [*checks, Check("project", False, error.message, error.hint)]
+    try:
+        checks.append(_project(run))
+        return [*checks, *(_try(name, work, run) for name, work in REACHES)]
+    finally:
+        run.close()
+
+
+TOOLS = (
+    ("buildx", docker.buildx(), "https://docs.docker.com/build/install-buildx/"),
+    ("compose", docker.compose(), "https://docs.docker.com/compose/install/"),
+    ("git", Step(("git", "--version")), "install git"),
+    ("ssh", Step(("ssh", "-V")), "install the OpenSSH client"),
+)
+
+
+def _python() -> Check:
+    return Check("python", sys.version_info >= (3, 10), sys.version.split()[0], "use Python 3.10 or later")
+
+
+def _engine(shell: Shell) -> Check:
+    try:
+        return Check("engine", True, f"answers, {require_engine(shell)}")
+    except DevError as error:
+        return Check("engine", False, error.message, error.hint or INSTALL)
+
+
+def _tool(shell: Shell, name: str, step: Step, advice: str) -> Check:
+    result = shell.run(step, timeout=30)
+    said = (result.output.strip() or result.errors.strip() or "not found").splitlines()[0]
+    return Check(name, bool(result), said, advice)
+
+
+def _disk(folder: Path) -> Check:
+    free = shutil.disk_usage(folder).free
+    return Check(
+        "disk", free > ENOUGH, f"{free / (1 << 30):.0f} GB free here", "`docker system df` shows what takes space"
+    )
+
+
+def _project(run: Run) -> Check:
+    project = run.project
+    where = project.config.path or "no config/dev.yml: defaults"
+    return Check("project", True, f"{project.config.service} at {project.version} ({where})")
+
+
+def _registry(run: Run) -> str:
+    settings = run.project.config.registry
+    if settings.is_local:
+        return f"{settings.server}: on this machine, started when a push needs it"
+    registry.log_in(run)
+    return f"{settings.server}: logged in" if settings.needs_login else f"{settings.server}: asks for no login"
+
+
+def _provider(run: Run) -> str:
+    hosts = run.provider.list()
+    return f"{run.project.config.provider.type}: {len(hosts)} hosts"
+
+
+def _ssh(run: Run) -> str:
+    """Reach every host that has an address; the first failure is the answer."""
+    hosts = [host for host in run.provider.list() if host.address]
+    for host in hosts:
+        run.remote(host).run(Step(("true",)), timeout=30)
+    return f"{len(hosts)} of {len(hosts)} hosts answer" if hosts else "no host yet: `dev deploy` makes them"
+
+
+def _secrets(run: Run) -> str:
+    for name in run.project.config.secrets:
+        run.project.require(name)
+    return f"{len(run.project.config.secrets)} of {len(run.project.config.secrets)} set"
+
+
+REACHES: tuple[tuple[str, Callable[[Run], str]], ...] = (
+    ("secrets", _secrets),
+    ("registry", _registry),
+    ("provider", _provider),
+    ("hosts", _ssh),
+)
+
+
+def _try(name: str, work: Callable[[Run], str], run: Run) -> Check:
+    try:
+        return Check(name, True, work(run))
+    except DevError as error:
+        return Check(name, False, error.message, error.hint)

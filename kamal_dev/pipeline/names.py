@@ -1,0 +1,34 @@
+"""Decide which stacks a verb is about."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from kamal_dev.errors import UsageError
+from kamal_dev.model import stack_name
+from kamal_dev.project import Project
+
+
+def choose(project: Project, count: int | None, only: tuple[str, ...], known: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return the names of the stacks, in order.
+
+    `only` restricts them to some of the first `count` (default: vms.count) or of
+    those that are `known` to exist. Raises UsageError for a name that is neither.
+    """
+    config = project.config
+    names = tuple(stack_name(config.service, index, config.naming) for index in range(1, (count or config.count) + 1))
+    if not only or only == (config.service,):
+        return names
+    return restrict((*names, *(name for name in known if name not in names)), only)
+
+
+def restrict(names: Iterable[str], only: tuple[str, ...]) -> tuple[str, ...]:
+    """Return those of `names` that `only` lists. Raises UsageError with a suggestion."""
+    names = tuple(names)
+    for name in only:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(names) or 'none'}"
+            raise UsageError(f"there is no stack `{name}`", hint=hint)
+    return tuple(name for name in names if name in only)

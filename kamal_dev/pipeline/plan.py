@@ -1,0 +1,153 @@
+"""The story of `dev deploy --dry-run`: the deploy itself, on paper. Changes nothing.
+
+What only looks is really run, here and on the hosts that exist; what would change
+something is written down as `host$ command` and answered as if it had gone well.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from kamal_dev.model import Host, Result, Step
+from kamal_dev.output import Output
+from kamal_dev.pipeline.deploy import Order, deploy
+from kamal_dev.pipeline.run import Run
+from kamal_dev.providers import Provider
+from kamal_dev.shell import OnLine, Shell
+
+LOOKS = (
+    ("docker", "version"),
+    ("docker", "buildx", "version"),
+    ("docker", "image", "inspect"),
+    ("docker", "buildx", "imagetools", "inspect"),
+)
+DIGEST = "sha256:" + "0" * 64
+
+
+def plan(run: Run, order: Order) -> list[str]:
+    """Return the lines that `dev deploy` would run, this machine's first, then each host's in order."""
+    paper = PaperRun(run)
+    try:
+        deploy(paper, order)
+    finally:
+        paper.close()
+    return paper.transcript()
+
+
+class PaperRun(Run):
+    """Be a run whose shells and provider write down what would change something."""
+
+    is_paper = True
+
+    def __init__(self, run: Run) -> None:
+        self._real = run
+        self._local = PaperLocal(run.local)
+        super().__init__(run.project, self._local, Output(lambda event: None, redaction=run.output.redaction))
+        self._hosts: dict[str, PaperHost] = {}
+        self.provider = PaperProvider(run.provider)
+
+    def remote(self, host: Host) -> Shell:
+        """Return a host on paper; one that exists is asked what it is."""
+        with self._lock:
+            real = self._real.remote(host) if host.address else None
+            return self._hosts.setdefault(host.name, PaperHost(host.name, real))
+
+    def transcript(self) -> list[str]:
+        """Return everything written down."""
+        hosts = (line for name in sorted(self._hosts) for line in self._hosts[name].lines)
+        made = (f"$ make host {name}" for name in self.provider.missing)
+        return [*self._local.lines, *made, *hosts]
+
+
+class PaperLocal:
+    """Look for real, write down the rest, and find what was built on paper."""
+
+    def __init__(self, real: Shell) -> None:
+        self._real = real
+        self._made: set[str] = set()
+        self.lines: list[str] = []
+
+    def run(
+        self,
+        step: Step,
+        *,
+        on_line: OnLine | None = None,
+        timeout: float | None = None,
+        feed: Iterable[bytes] | None = None,
+    ) -> Result:
+        """Answer one step."""
+        if any(step.argv[: len(look)] == look for look in LOOKS):
+            result = self._real.run(step, timeout=timeout)
+            return result if result or step.argv[-1] not in self._made else Result(step, 0, _description(step.argv[-1]))
+        self.lines.append(f"$ {step.text}")
+        self._made.update(step.argv)
+        return Result(step, 0)
+
+
+class PaperHost:
+    """Ask a host that exists for its facts, and write the rest down."""
+
+    def __init__(self, name: str, real: Shell | None) -> None:
+        self._name = name
+        self._real = real
+        self.lines: list[str] = []
+
+    def run(
+        self,
+        step: Step,
+        *,
+        on_line: OnLine | None = None,
+        timeout: float | None = None,
+        feed: Iterable[bytes] | None = None,
+    ) -> Result:
+        """Answer one step."""
+        self.lines.append(f"{self._name}$ {step.text}")
+        verb = step.text.split(" ", 1)[0]
+        if verb == "facts" and self._real:
+            return self._real.run(step, timeout=timeout)
+        bare: dict[str, Any] = {"type": "facts", "privilege": "root", "daemon": self._is_bootstrapped, "compose": "2.40"}
+        good = {"type": "result", "ok": True, "state": "new"}
+        return Result(step, 0, json.dumps(bare if verb == "facts" else good))
+
+    @property
+    def _is_bootstrapped(self) -> bool:
+        return any(" bootstrap" in line for line in self.lines)
+
+
+class PaperProvider:
+    """Find hosts, and make none."""
+
+    def __init__(self, real: Provider) -> None:
+        self._real = real
+        self.missing: list[str] = []
+
+    def check(self, names: tuple[str, ...]) -> None:
+        """Refuse what the real provider would refuse."""
+        self._real.check(names)
+
+    def ensure(self, names: tuple[str, ...]) -> tuple[Host, ...]:
+        """Return the hosts that exist, and names for the others."""
+        found = dict(self._real.stacks())
+        self.missing = [name for name in names if name not in found]
+        return tuple(found.get(name) or Host(name, "") for name in names)
+
+    def stacks(self) -> tuple[tuple[str, Host], ...]:
+        """Return the hosts that exist."""
+        return self._real.stacks()
+
+    def list(self) -> tuple[Host, ...]:
+        """Return the hosts that exist."""
+        return self._real.list()
+
+    def destroy(self, names: tuple[str, ...]) -> None:
+        """Destroy nothing."""
+
+
+def _description(reference: str) -> str:
+    """Return what `docker image inspect` would say of an image that was built and pushed."""
+    if reference.count(":") and "@" not in reference:
+        name = reference.rpartition(":")[0]
+        return json.dumps({"id": DIGEST, "digests": [f"{name}@{DIGEST}"], "labels": {}, "size": 0})
+    return DIGEST

@@ -1,0 +1,89 @@
+"""Get one host ready for a release: connect, look, bootstrap, fetch third-party images."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from kamal_dev.commands import answers, host
+from kamal_dev.errors import BootstrapFailed, HostError
+from kamal_dev.model import Host, Release
+from kamal_dev.pipeline.conversation import ask, follow
+from kamal_dev.pipeline.engine import last_line
+from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.transfer import Parcels
+
+LOOKING = 60.0
+BOOTSTRAPPING = 1800.0
+PULLING = 3600.0
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Hold a host that can take a release, and what it said of itself."""
+
+    stack: str
+    host: Host
+    facts: answers.Facts
+
+
+def prepare(run: Run, target: Host, release: Release, parcels: Parcels) -> Ready:
+    """Make `target` ready for `release`. Raises HostError of the kind that fits."""
+    facts = look(run, target, release)
+    if not facts.is_ready:
+        _bootstrap(run, target, facts)
+        facts = look(run, target, release)
+    missing = tuple(image for image in release.third_party if image in facts.missing)
+    if missing:
+        _fetch(run, target, missing, parcels)
+    return Ready(release.stack, target, facts)
+
+
+def look(run: Run, target: Host, release: Release) -> answers.Facts:
+    """Ask the host what it is and what it runs of this stack."""
+    images = (*dict.fromkeys(image.reference for _, image in release.images), *release.third_party)
+    result = ask(run, target, host.facts(run.scripts, release.stack, release.digest, images), timeout=LOOKING)
+    facts = answers.facts(result.output)
+    if facts is None:
+        raise HostError(
+            target.name,
+            f"the host could not be asked what it is: {last_line(result.tail())}",
+            hint="it needs a POSIX shell, tar, gzip and a writable /tmp and home folder",
+        )
+    return facts
+
+
+def _bootstrap(run: Run, target: Host, facts: answers.Facts) -> None:
+    started = time.monotonic()
+    run.output.start("Installing Docker" if not facts.docker else "Starting Docker", target.name)
+    outcome = follow(run, target, lambda token: host.bootstrap(run.scripts, token), timeout=BOOTSTRAPPING)
+    if not outcome:
+        raise BootstrapFailed(
+            target.name,
+            f"Docker could not be made to run: {outcome.reason}",
+            hint=ADVICE.get(outcome.code, "install Docker Engine and Compose v2 there by hand, then deploy again"),
+            left_behind="packages that were installed stay; bootstrap can be run again",
+        )
+    run.output.done(f"Docker {outcome.docker}, Compose {outcome.compose}", target.name, time.monotonic() - started)
+
+
+ADVICE = {
+    "system": "use Debian or Ubuntu, or install Docker Engine and Compose v2 there by hand",
+    "privilege": "log in as root (`ssh.user`), or let the user run sudo without a password",
+    "network": "let the host reach its package mirror, or install Docker there by hand",
+    "daemon": "`journalctl -u docker` on the host says why",
+}
+
+
+def _fetch(run: Run, target: Host, images: tuple[str, ...], parcels: Parcels) -> None:
+    """Pull third-party images; what the host cannot pull and this machine has is sent over SSH.
+
+    Those that arrive neither way are left to the release itself, which reports them.
+    """
+    run.output.start(f"Pulling {', '.join(images)}", target.name)
+    outcome = follow(run, target, lambda token: host.pull(run.scripts, token, images), timeout=PULLING)
+    arrived = {pulled.image for pulled in outcome.images if pulled.ok}
+    here = tuple(image for image in images if image not in arrived and parcels.has(image))
+    if here:
+        run.output.note(f"cannot pull {', '.join(here)}; sending this machine's", target.name)
+        parcels.send(target.name, run.remote(target), host.load(run.scripts), here)

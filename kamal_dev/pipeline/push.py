@@ -1,0 +1,20 @@
+"""The story of `dev push`."""
+
+from __future__ import annotations
+
+from kamal_dev.model import Image
+from kamal_dev.pipeline import registry
+from kamal_dev.pipeline.engine import require_engine
+from kamal_dev.pipeline.images import planned, push_all
+from kamal_dev.pipeline.run import Run
+
+
+def push(run: Run) -> list[Image]:
+    """Push what was built for this version, and return it with the registry's digests."""
+    if not planned(run):
+        run.output.note("Nothing to push: every service uses an image that exists")
+        return []
+    require_engine(run.local)
+    if run.project.config.registry.is_local:
+        registry.ensure_local(run)
+    return push_all(run, config=registry.log_in(run))

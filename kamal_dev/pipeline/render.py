@@ -1,0 +1,90 @@
+"""The story of `dev render`: the files of a release, as text, for one stack or for all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kamal_dev import compose
+from kamal_dev.errors import UsageError
+from kamal_dev.model import Image, Release, stack_name
+from kamal_dev.pipeline.images import command, planned
+from kamal_dev.pipeline.run import Run
+from kamal_dev.project import Project
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """Hold what `dev render` says; `paths` are relative to the folder it wrote to."""
+
+    project: Project
+    release: Release
+    builds: tuple[dict[str, Any], ...]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files of the release, sorted."""
+        return tuple(sorted(file.path for file in self.release.files))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything for `--json`."""
+        return {
+            "devcontainer": self.project.devcontainer.configuration,
+            "builds": list(self.builds),
+            "services": {service.name: _image(service, self.release) for service in self.project.compose.services},
+            "version": str(self.project.version),
+            "stack": self.release.stack,
+            "release": self.release.id,
+            "files": list(self.paths),
+            "notices": [str(notice) for notice in self.project.notices],
+        }
+
+
+def release(project: Project, stack: str, *, mask: bool = False) -> Release:
+    """Render the release of one stack; pure but for the secrets that it asks for.
+
+    With `mask`, secrets are not asked for, and `.env` has a mask in their place.
+    """
+    return compose.render(
+        project.compose,
+        stack=stack,
+        version=project.version,
+        images=project.images(),
+        additions=compose.additions(project.devcontainer, project.config, project.main),
+        variables=project.variables(mask=mask),
+        mask=mask,
+    )
+
+
+def render(run: Run, folder: Path | None) -> Rendering:
+    """Write exactly the files that the first stack's host would get to `folder`, secrets masked.
+
+    Raises UsageError where the folder has something else in it.
+    """
+    project = run.project
+    rendered = release(project, stack_name(project.config.service, 1, project.config.naming), mask=True)
+    if folder:
+        _write(folder, rendered)
+    for notice in project.notices:
+        run.output.warn(str(notice))
+    builds = tuple(
+        {"services": list(build.services), "argv": list(command(run, build).argv), "image": str(build.image)}
+        for build in planned(run)
+    )
+    return Rendering(project, rendered, builds)
+
+
+def _write(folder: Path, rendered: Release) -> None:
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "manifest.json").exists():
+        raise UsageError(f"{folder} has files in it that are no release", hint="name an empty folder")
+    for file in rendered.files:
+        path = folder / file.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file.content)
+        path.chmod(file.mode)
+
+
+def _image(service: Any, rendered: Release) -> dict[str, Any]:
+    built: Image | None = dict(rendered.images).get(service.name)
+    return {"image": str(built) if built else service.image, "built": built is not None}

@@ -1,0 +1,113 @@
+"""Say truthfully, per host and per service, what runs after a verb."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from kamal_dev.errors import DevError, SomeHostsFailed
+from kamal_dev.model import Container
+from kamal_dev.output.plain import duration
+
+FINE = ("deployed", "unchanged", "removed")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Say how a verb ended for one stack.
+
+    `state` is `deployed`, `unchanged`, `removed`, `failed` or `unknown`; `running`
+    names the version that runs now, which after a failure is the one before.
+    `window` is the part of `seconds` spent watching services without a health check.
+    """
+
+    stack: str
+    address: str
+    state: str
+    running: str = ""
+    containers: tuple[Container, ...] = ()
+    seconds: float = 0.0
+    window: float = 0.0
+    phases: tuple[tuple[str, float], ...] = ()
+    error: DevError | None = field(default=None, compare=False)
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether the verb did here what it should."""
+        return self.state in FINE
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the outcome for `--json`."""
+        data = asdict(self) | {"phases": dict(self.phases), "fine": self.is_fine}
+        data["error"] = None if self.error is None else {"message": self.error.message, "hint": self.error.hint}
+        return data
+
+
+@dataclass(frozen=True)
+class Report:
+    """Hold the outcomes of all stacks, in the order of their names."""
+
+    verb: str
+    version: str
+    outcomes: tuple[Outcome, ...]
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        width = max((len(outcome.stack) for outcome in self.outcomes), default=0)
+        place = max((len(outcome.address) for outcome in self.outcomes), default=0)
+        return "\n".join(
+            f"  {outcome.stack:<{width}}  {outcome.address:<{place}}  {_line(outcome)}" for outcome in self.outcomes
+        )
+
+    @property
+    def failed(self) -> tuple[Outcome, ...]:
+        """The outcomes that are not fine."""
+        return tuple(outcome for outcome in self.outcomes if not outcome.is_fine)
+
+    def summary(self) -> str:
+        """Say how many, of how many, and how long it took."""
+        fine = len(self.outcomes) - len(self.failed)
+        return f"{self.verb} {fine} of {len(self.outcomes)} stacks in {duration(self.seconds)}"
+
+    def error(self) -> DevError | None:
+        """Return the sum of all failures, or None where there are none."""
+        if not self.failed:
+            return None
+        names = ", ".join(outcome.stack for outcome in self.failed)
+        hints = list(
+            dict.fromkeys(outcome.error.hint for outcome in self.failed if outcome.error and outcome.error.hint)
+        )
+        hint = hints[0] if len(hints) == 1 else "`dev status` shows what runs; `dev deploy --skip-build` tries again"
+        return SomeHostsFailed(f"{self.summary()}; failed: {names}", hint=hint)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report for `--json`."""
+        return {
+            "version": self.version,
+            "seconds": round(self.seconds, 3),
+            "fine": not self.failed,
+            "stacks": [outcome.as_json() for outcome in self.outcomes],
+        }
+
+
+def _line(outcome: Outcome) -> str:
+    if outcome.is_fine:
+        note = " unchanged" if outcome.state == "unchanged" else ""
+        return f"✓ up{note} ({services(outcome.containers)})" if outcome.state != "removed" else "✓ removed"
+    reason = outcome.error.message.splitlines()[0] if outcome.error else outcome.state
+    runs = f"; version {outcome.running[:12]} runs" if outcome.running else ""
+    return f"✗ {reason}{runs}"
+
+
+def services(containers: Iterable[Container]) -> str:
+    """Name the services that run, and what the others do."""
+    words = [c.service if c.state == "running" else f"{c.service}: {describe(c)}" for c in containers]
+    return ", ".join(sorted(words))
+
+
+def describe(container: Container) -> str:
+    """Say how a container stands, as people say it."""
+    if container.state == "exited":
+        return f"exited {container.exit_code}"
+    return f"{container.state}, {container.health}" if container.health else container.state

@@ -1,0 +1,96 @@
+"""The story of `dev list` and `dev status`: ask every host what it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from kamal_dev.commands import answers, host
+from kamal_dev.errors import DevError
+from kamal_dev.model import Container, Host
+from kamal_dev.pipeline.conversation import ask
+from kamal_dev.pipeline.names import restrict
+from kamal_dev.pipeline.report import describe
+from kamal_dev.pipeline.run import Run
+from kamal_dev.shell.fanout import each
+
+HEAD = ("STACK", "SERVICE", "STATE", "HEALTH", "IMAGE", "SINCE")
+ASKING = 30.0
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Describe one stack as its host tells it now.
+
+    `state` is `up`, `degraded` (a container is not fine), `down` (none runs),
+    `absent` (the host has no such stack), `off` or `unreachable`.
+    """
+
+    name: str
+    host: Host
+    state: str
+    version: str = ""
+    containers: tuple[Container, ...] = ()
+    reason: str = ""
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether every container is."""
+        return self.state == "up"
+
+    @property
+    def address(self) -> str:
+        """Where the host is, as ssh takes it."""
+        return f"{self.host.address}:{self.host.port}" if self.host.port not in (0, 22) else self.host.address or "-"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the stack for `--json`."""
+        return {
+            "stack": self.name,
+            "host": self.host.name,
+            "address": self.host.address,
+            "user": self.host.user,
+            "port": self.host.port or 22,
+            "version": self.version,
+            "state": self.state,
+            "reason": self.reason,
+            "containers": [asdict(container) for container in self.containers],
+        }
+
+
+def stacks(run: Run, name: str | None = None) -> list[Stack]:
+    """Return every stack of this project, or the one of this name; a host that does not answer is one too."""
+    targets = dict(run.provider.stacks())
+    if name and name != run.project.config.service:
+        targets = {stack: targets[stack] for stack in restrict(targets, (name,))}
+    found = each(targets.items(), lambda item: _look(run, *item), limit=run.limit)
+    return [stack for stack in found if isinstance(stack, Stack)]
+
+
+def _look(run: Run, name: str, target: Host) -> Stack:
+    if not target.address:
+        return Stack(name, target, "off", reason="the host is not running")
+    try:
+        result = ask(run, target, host.status(run.scripts, (name,)), timeout=ASKING)
+    except DevError as error:
+        return Stack(name, target, "unreachable", reason=error.message)
+    found = answers.stacks(result.output)
+    return _judged(name, target, found[0]) if found else Stack(name, target, "absent")
+
+
+def _judged(name: str, target: Host, found: answers.Stack) -> Stack:
+    stack = Stack(name, target, "up", found.release.version if found.release else "", found.containers)
+    if not any(container.state == "running" for container in found.containers):
+        return replace(stack, state="down" if found.release else "absent")
+    return stack if all(container.is_fine for container in found.containers) else replace(stack, state="degraded")
+
+
+def containers(stack: Stack) -> Iterator[tuple[str, ...]]:
+    """Yield the rows of a stack for the table; one that says why where there are no containers."""
+    if not stack.containers:
+        yield (stack.name, "-", stack.state, "-", "-", stack.reason or "-")
+    for container in stack.containers:
+        since = container.started[:19].replace("T", " ")
+        state = describe(replace(container, health=""))
+        yield (stack.name, container.service, state, container.health or "-", container.image, since)

@@ -1,0 +1,80 @@
+"""Send images to hosts over SSH, compressed, once packed for all of them. Needs no registry."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from kamal_dev.commands import docker
+from kamal_dev.errors import NothingBuilt, PullFailed
+from kamal_dev.model import Step
+from kamal_dev.pipeline.engine import last_line
+from kamal_dev.pipeline.run import Run
+from kamal_dev.shell import Shell
+from kamal_dev.shell.local import Local
+
+CHUNK = 1 << 20
+LEVEL = 3
+
+
+class Parcels:
+    """Pack each set of images once, whichever host asks first; the files go with the run."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._folder = Path(run.resources.enter_context(tempfile.TemporaryDirectory(prefix="kamal-dev-images-")))
+        self._packing = threading.Lock()
+        self._packed: dict[tuple[str, ...], Path] = {}
+
+    def has(self, reference: str) -> bool:
+        """Whether the engine here has an image."""
+        return bool(self._run.local.run(docker.describe(reference), timeout=30))
+
+    def send(self, host: str, shell: Shell, load: Step, references: tuple[str, ...]) -> None:
+        """Load images of this machine into the host's engine. Raises PullFailed, NothingBuilt."""
+        if self._run.is_paper:
+            shell.run(load)
+            return
+        parcel = self.pack(references)
+        size = parcel.stat().st_size / 1e6
+        self._run.output.start(f"Sending {', '.join(references)} ({size:.0f} MB)", host)
+        result = shell.run(load, feed=_chunks(parcel), timeout=3600)
+        if not result:
+            raise PullFailed(
+                host,
+                f"the images sent over SSH could not be loaded: {last_line(result.tail())}",
+                hint="check the disk of the host: `df -h /var/lib/docker`",
+            )
+        self._run.output.done(f"Sent {', '.join(references)} ({size:.0f} MB)", host, result.seconds)
+
+    def pack(self, references: tuple[str, ...]) -> Path:
+        """Return a file with the images, compressed with zstd: ten times faster than gzip, and smaller."""
+        with self._packing:
+            if references not in self._packed:
+                path = self._folder / f"{len(self._packed)}.tar.zst"
+                self._write(path, references)
+                self._packed[references] = path
+            return self._packed[references]
+
+    def _write(self, path: Path, references: tuple[str, ...]) -> None:
+        import zstandard
+
+        local = self._run.local
+        assert isinstance(local, Local)
+        try:
+            with (
+                path.open("wb") as file,
+                zstandard.ZstdCompressor(level=LEVEL, threads=-1).stream_writer(file) as packed,
+            ):
+                for chunk in local.stream(docker.save(references)):
+                    packed.write(chunk)
+        except OSError as error:
+            raise NothingBuilt(f"images could not be packed: {error}", hint="run `dev build`") from error
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            yield chunk

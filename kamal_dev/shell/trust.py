@@ -1,0 +1,18 @@
+"""Say whose host keys are accepted. Checks none itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Hold the project's own known_hosts, and what to do with a host that nobody has met.
+
+    `policy` is `accept-new` (remember it), `strict` (refuse it) or `off` (accept any key).
+    """
+
+    known_hosts: Path
+    policy: str = "accept-new"
+    read_ssh_config: bool = True
