@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from kamal_dev.errors import DevcontainerError, Problem
 
-LARGEST = 512 * 1024
+LARGEST = 256 * 1024
 DEEPEST = 100
 
 Path = tuple[str | int, ...]
@@ -65,7 +65,7 @@ def parse(text: str, display: str) -> Document:
     """Read `text`; `display` is the file's name in errors.
 
     Raises DevcontainerError with line and column for everything that strict JSON
-    with comments and trailing commas does not have, or that is larger than 512 KiB
+    with comments and trailing commas does not have, or that is larger than 256 KiB
     or nested deeper than 100.
     """
     text = text.removeprefix("\ufeff")

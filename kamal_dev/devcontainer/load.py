@@ -28,8 +28,8 @@ def decode(data: bytes, display: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        before = data[: error.start]
-        line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
+        before = data[: error.start].decode()
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         problem = Problem(display, line, f"the byte 0x{data[error.start]:02X} is not UTF-8", column=column)
         raise DevcontainerError(problem, hint="save the file as UTF-8") from error
 
@@ -85,7 +85,9 @@ def _explained(found: Devcontainer, written: Reader, document: jsonc.Document) -
         found,
         explanations=explanations,
         notices=tuple(sorted(notices, key=lambda notice: (notice.where.line, notice.where.column))),
-        problems=tuple(sorted({*written.problems, *found.problems})),
+        problems=tuple(
+            sorted({*written.problems, *found.problems}, key=lambda one: (one.line, one.column, one.message))
+        ),
     )
 
 

@@ -44,38 +44,38 @@ def _exposed(text: str) -> Property:
 _EDITORS = "it is for editors; nothing on a host reads it"
 
 PROPERTIES: Mapping[str, Property] = {
-    "$schema": Property("names the schema for editors"),
-    "name": Property("is shown as the devcontainer's name"),
-    "image": Property("is the image of the service", kinds=("image",)),
-    "build": Property("is built and pushed", kinds=("dockerfile",)),
-    "dockerFile": Property("is built and pushed; the older spelling of build.dockerfile", kinds=("dockerfile",)),
-    "context": Property("is the context of the older dockerFile", kinds=("dockerfile",)),
-    "dockerComposeFile": Property("are the files of the stack", kinds=("compose",)),
-    "service": Property("is the main service", kinds=("compose",)),
-    "runServices": Property("are the services that are started, with the main one", kinds=("compose",)),
-    "workspaceFolder": Property("is the folder that commands start in"),
-    "workspaceMount": Property("is a mount of the main service", kinds=_SINGLE),
-    "containerEnv": Property("is added to the environment of the main service"),
-    "containerUser": Property("is the user of the main service"),
-    "mounts": Property("are added to the volumes of the main service"),
-    "init": Property("is `init` of the main service"),
-    "privileged": Property("is `privileged` of the main service"),
-    "capAdd": Property("is added to `cap_add` of the main service"),
-    "securityOpt": Property("is added to `security_opt` of the main service"),
-    "overrideCommand": Property("decides whether the main service runs its own command"),
-    "runArgs": Property("become keys of the main service", kinds=_SINGLE),
-    "appPort": Property("become ports of the main service", kinds=_SINGLE),
-    "features": _exposed("are Features of the image"),
-    "overrideFeatureInstallOrder": _exposed("is the order of the Features"),
-    "remoteUser": _exposed("is the user of commands in the container"),
-    "remoteEnv": _exposed("is the environment of commands in the container"),
-    "userEnvProbe": _exposed("says how that environment is found out"),
-    "forwardPorts": _exposed("are ports to forward to this machine"),
-    "hostRequirements": _exposed("is what a host must have"),
-    "secrets": _exposed("declares the secrets that the devcontainer wants"),
-    "initializeCommand": _exposed("is a command to run here, before the build"),
-    **{name: _exposed("is a command to run in the container") for name in LIFECYCLE[1:]},
-    "waitFor": _exposed("says which of the commands to wait for"),
+    "$schema": Property("the schema, for editors"),
+    "name": Property("the name that people see"),
+    "image": Property("the image of the service", kinds=("image",)),
+    "build": Property("the image of the service, built and pushed", kinds=("dockerfile",)),
+    "dockerFile": Property("the older spelling of build.dockerfile", kinds=("dockerfile",)),
+    "context": Property("the context of the older dockerFile", kinds=("dockerfile",)),
+    "dockerComposeFile": Property("the files of the stack", kinds=("compose",)),
+    "service": Property("the main service", kinds=("compose",)),
+    "runServices": Property("the services that are started, with the main one", kinds=("compose",)),
+    "workspaceFolder": Property("the folder that commands start in"),
+    "workspaceMount": Property("a volume of the main service", kinds=_SINGLE),
+    "containerEnv": Property("environment of the main service"),
+    "containerUser": Property("the user of the main service"),
+    "mounts": Property("volumes of the main service"),
+    "init": Property("`init` of the main service"),
+    "privileged": Property("`privileged` of the main service"),
+    "capAdd": Property("`cap_add` of the main service"),
+    "securityOpt": Property("`security_opt` of the main service"),
+    "overrideCommand": Property("whether the main service runs its own command"),
+    "runArgs": Property("keys of the main service", kinds=_SINGLE),
+    "appPort": Property("ports of the main service", kinds=_SINGLE),
+    "features": _exposed("Features of the image"),
+    "overrideFeatureInstallOrder": _exposed("the order of the Features"),
+    "remoteUser": _exposed("the user of commands in the container"),
+    "remoteEnv": _exposed("the environment of commands in the container"),
+    "userEnvProbe": _exposed("how the environment of commands is found out"),
+    "forwardPorts": _exposed("ports to forward to this machine"),
+    "hostRequirements": _exposed("what a host must have"),
+    "secrets": _exposed("the secrets that the devcontainer asks for"),
+    "initializeCommand": _exposed("a command to run here, before the build"),
+    **{name: _exposed("a command to run in the container") for name in LIFECYCLE[1:]},
+    "waitFor": _exposed("the command to wait for"),
     "portsAttributes": _not(_EDITORS),
     "otherPortsAttributes": _not(_EDITORS),
     "customizations": _not(_EDITORS),
@@ -93,7 +93,7 @@ def explain(reader: Reader, kind: Kind) -> tuple[Explanation, ...]:
     found = [_explain(name, reader, kind) for name in names]
     build = reader.raw("build")
     if isinstance(build, dict) and kind == "dockerfile":
-        found += [_strange_build_key(name, reader) for name in build if name not in BUILD_KEYS]
+        found += [said for name in build if (said := _build_key(name, reader))]
     return tuple(sorted(found, key=lambda item: (item.where.line, item.where.column)))
 
 
@@ -111,6 +111,12 @@ def _explain(name: str, reader: Reader, kind: Kind) -> Explanation:
     return Explanation(name, where, known.outcome, known.text)
 
 
-def _strange_build_key(name: str, reader: Reader) -> Explanation:
-    text = f"it is not a key of `build`: {', '.join(BUILD_KEYS)} are"
+def _build_key(name: str, reader: Reader) -> Explanation | None:
+    """Say why a key of `build` is not carried out; None for one that is."""
+    if name not in BUILD_KEYS:
+        text = f"it is not a key of `build`: {', '.join(BUILD_KEYS)} are"
+    elif name in ("dockerfile", "context") and reader.has("dockerFile"):
+        text = "the older `dockerFile` decides, and excludes it"
+    else:
+        return None
     return Explanation(f"build.{name}", reader.where("build", name), "not carried out", text)

@@ -54,7 +54,7 @@ class Translation:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Say where one property went: `outcome` in a word, `text` in a sentence.
+    """Say where one property went: `text` is what it became, or why it became nothing.
 
     `exposed` means parsed and held by `Devcontainer` for whoever carries it out.
     """

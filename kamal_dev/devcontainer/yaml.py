@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-_PLAIN = re.compile(r"\.\.?|(?:[A-Za-z_]|\.{0,2}/)(?:[A-Za-z0-9_./@:-]*[A-Za-z0-9_./@-])?", re.ASCII)
+_PLAIN = re.compile(r"\.\.?|(?:\.?[A-Za-z_]|\.{0,2}/)(?:[A-Za-z0-9_./@:-]*[A-Za-z0-9_./@-])?", re.ASCII)
 # What YAML 1.1 or 1.2 reads as something else than a string.
-_WORDS = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null"))
+_WORDS = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null", ".inf", ".nan"))
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 
