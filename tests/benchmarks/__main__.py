@@ -1,0 +1,164 @@
+"""Measure `dev deploy` against a hand-written script, and `dev --help` against bare Python."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+os.environ.setdefault("KAMAL_DEV_TEST_PREFIX", "kd-bench")
+
+from tests.benchmarks.contenders import ByHand, Contender, Dev, Time
+from tests.benchmarks.table import HEAD, Row, window
+from tests.real import lab as labs
+from tests.real.lab import COUNT, DEV, EXAMPLE, Lab, Repository
+
+HELP_TARGET = 60.0
+WIPE = """
+docker ps --all --quiet | xargs -r docker rm --force --volumes
+docker volume ls --quiet | xargs -r docker volume rm
+docker image ls --quiet | sort -u | xargs -r docker image rm --force
+rm -rf ~/.kamal-dev ~/*-by-hand
+"""
+
+
+class Track:
+    """The hosts and the repository that both contenders run on."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._maker = lab.guestbook()
+        say("Making and bootstrapping the hosts")
+        self._maker.dev("deploy", "--count", str(COUNT), "--yes", timeout=600)
+        self.hosts = lab.hosts(self._maker)
+        self.repository = self._static(lab)
+        self.dev: Contender = Dev(self.repository)
+        self.by_hand: Contender = ByHand(self.repository, lab.registry, self.hosts)
+        self._page = (self.repository.root / "app.py").read_text()
+        self._commits = 0
+
+    def _static(self, lab: Lab) -> Repository:
+        """The example as it is, on hosts that are listed: both know where to go."""
+        name = "bench"
+        listed = "\n".join(f"    - root@127.0.0.1:{host.port}" for host in self.hosts)
+        settings = f"""\
+service: {labs.PREFIX}-{name}
+registry: {{server: {lab.registry}}}
+provider:
+  type: static
+  hosts:
+{listed}
+ssh: {{keys: [{self.hosts[0].key}]}}
+secrets: [POSTGRES_PASSWORD]
+vms: {{count: {COUNT}}}
+"""
+        repository = lab.repository(name, {"config/dev.yml": settings}, EXAMPLE)
+        (repository.root / ".kamal").mkdir(exist_ok=True)
+        (repository.root / ".kamal/secrets").write_text(f"POSTGRES_PASSWORD={lab.password}\n")
+        return repository
+
+    def wipe(self) -> None:
+        """Leave nothing on the hosts but Docker itself."""
+        for host in self.hosts:
+            host.run(WIPE, timeout=300)
+
+    def change(self) -> None:
+        """Commit a change of the application."""
+        self._commits += 1
+        self.repository.commit({"app.py": f"{self._page}\n# change {self._commits}\n"})
+
+    def measure(self, name: str, rounds: int, run: Callable[[Contender], Time], target: float | None = None) -> Row:
+        """Run both in turn, each time in the other order."""
+        times: dict[str, list[Time]] = {self.dev.name: [], self.by_hand.name: []}
+        for number in range(rounds):
+            order = (self.dev, self.by_hand) if number % 2 == 0 else (self.by_hand, self.dev)
+            for contender in order:
+                time.sleep(1)
+                times[contender.name].append(run(contender))
+                say(f"{name}: {contender.name} {times[contender.name][-1].seconds:.2f}s")
+        return Row(name, tuple(times[self.dev.name]), tuple(times[self.by_hand.name]), target)
+
+    def first(self, contender: Contender) -> Time:
+        """Deploy to hosts that have nothing."""
+        self.wipe()
+        self.change()
+        return contender.first()
+
+    def new_version(self, contender: Contender) -> Time:
+        """Deploy a commit that was not built."""
+        self.change()
+        return contender.deploy()
+
+    def skip_build(self, contender: Contender) -> Time:
+        """Deploy a commit that was built, and not pushed."""
+        self.change()
+        contender.build()
+        return contender.skip_build()
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def rows(track: Track, rounds: int) -> list[Row]:
+    """Measure everything."""
+    first = track.measure("first deploy", 1, track.first)
+    # Whoever was first was wiped off by the other; both need to be there, at the same commit, to go on.
+    track.dev.first()
+    track.by_hand.deploy()
+    found = [
+        first,
+        track.measure("new version", rounds, track.new_version, 1.15),
+        track.measure("--skip-build", rounds, track.skip_build, 1.15),
+    ]
+    track.dev.deploy()
+    track.by_hand.deploy()
+    return [*found, track.measure("nothing changed", rounds, lambda contender: contender.deploy(), 0.5)]
+
+
+def start_up(runs: int = 21) -> tuple[float, float]:
+    """Return the median milliseconds of `dev --help` and of bare Python, run in turn."""
+    times: dict[tuple[str, ...], list[float]] = {(DEV, "--help"): [], (sys.executable, "-c", "pass"): []}
+    for _ in range(runs):
+        for argv, found in times.items():
+            started = time.monotonic()
+            subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
+            found.append((time.monotonic() - started) * 1000)
+    help_, bare = map(median, times.values())
+    return help_, bare
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="how often each deploy is measured; the median counts")
+    parser.add_argument("--help-only", action="store_true", help="measure `dev --help` alone")
+    options = parser.parse_args()
+    measured: list[Row] = [] if options.help_only else deploys(options.rounds)
+    help_, bare = start_up()
+    is_quick = help_ - bare <= HELP_TARGET
+    if measured:
+        print(f"{COUNT} hosts on {os.cpu_count()} cores, medians of {options.rounds}; load {os.getloadavg()[0]:.1f}\n")
+        print(HEAD, *measured, sep="\n")
+        print(f"\nwatching services without a health check, not counted: {window(measured):.2f}s")
+    mark = "✓" if is_quick else "✗"
+    difference = f"difference {help_ - bare:.0f} ms   {mark} at most {HELP_TARGET:.0f}"
+    print(f"dev --help {help_:.0f} ms, python -c pass {bare:.0f} ms, {difference}")
+    return int(not (is_quick and all(row.is_reached for row in measured)))
+
+
+def deploys(rounds: int) -> list[Row]:
+    """Make the hosts, measure, and remove everything again."""
+    labs.clean()
+    try:
+        with tempfile.TemporaryDirectory(prefix="dev-bench-") as folder:
+            return rows(Track(Lab(Path(folder))), rounds)
+    finally:
+        labs.clean()
+
+
+sys.exit(main())

@@ -1,0 +1,51 @@
+#!/bin/sh
+# Deploy the guestbook without `dev`, as one would write it by hand.
+#
+# by_hand.sh build | release | deploy | first
+#   build    buildx build, nothing else
+#   release  push what was built, then on every host at once: compose file and .env, pull, up --wait
+#   deploy   build and release
+#   first    deploy; hosts that lack the database's image get it by docker save and load
+#
+# REGISTRY is localhost:PORT, PROJECT names image and stack, HOSTS are names in the ssh configuration SSH_CONFIG.
+# One ssh per host, which is also the tunnel to the registry; no ControlMaster. Nothing is compared, nothing is
+# put back: what `up --wait` says is what is believed.
+set -eu
+
+image=$REGISTRY/$PROJECT-dev:$(git rev-parse HEAD)
+port=${REGISTRY##*:}
+
+build() {
+  docker buildx build --load --provenance=false --tag "$image" --file .devcontainer/Dockerfile \
+    --build-arg APP_TITLE=Guestbook .
+}
+
+# gather FOLDER: put together what a host gets.
+gather() {
+  cp -R .devcontainer/. "$1"
+  printf 'services:\n  app:\n    build: !reset null\n    image: %s\n' "$image" >"$1/compose.override.yaml"
+  (umask 077 && { cat .kamal/secrets && printf 'APP_PORT=8001\nCOMPOSE_PROJECT_NAME=%s\n' "$PROJECT"; } >"$1/.env")
+}
+
+on_host() {
+  [ "$2" != first ] || docker save postgres:15 | ssh -F "$SSH_CONFIG" "$3" docker load --quiet
+  tar -C "$1" -cz . | ssh -F "$SSH_CONFIG" -R "$port:localhost:$port" "$3" "
+    mkdir -p $PROJECT/.devcontainer && cd $PROJECT/.devcontainer && tar -xz &&
+    docker compose pull --quiet --policy missing && docker compose up --detach --wait --remove-orphans"
+}
+
+release() {
+  docker push --quiet "$image"
+  folder=$(mktemp -d)
+  trap 'rm -rf "$folder"' EXIT
+  gather "$folder"
+  # shellcheck disable=SC2086 # hosts are words
+  printf '%s\n' $HOSTS | xargs -P 10 -n 1 "$0" on-host "$folder" "$1"
+}
+
+case $1 in
+  build) build ;;
+  release) release release ;;
+  deploy | first) build && release "$1" ;;
+  on-host) on_host "$2" "$3" "$4" ;;
+esac

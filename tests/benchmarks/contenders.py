@@ -1,0 +1,118 @@
+"""The two that are measured. Each brings the same commit up on the same hosts."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tests.real.lab import DEV, Host, Repository
+
+SCRIPT = Path(__file__).with_name("by_hand.sh")
+
+
+@dataclass(frozen=True)
+class Time:
+    """Seconds of wall clock; `window` is what was spent on nothing but watching, and is not in `seconds`."""
+
+    seconds: float
+    window: float = 0.0
+
+
+class Contender(Protocol):
+    """Deploys the commit that is checked out; every method returns how long it took."""
+
+    name: str
+
+    def build(self) -> Time: ...
+    def first(self) -> Time: ...
+    def deploy(self) -> Time: ...
+    def skip_build(self) -> Time: ...
+
+
+class Dev:
+    """`dev deploy`."""
+
+    name = "dev deploy"
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+
+    def build(self) -> Time:
+        return self._run("build")
+
+    def first(self) -> Time:
+        return self._run("deploy")
+
+    deploy = first
+
+    def skip_build(self) -> Time:
+        return self._run("deploy", "--skip-build")
+
+    def _run(self, *words: str) -> Time:
+        seconds, output = timed((DEV, *words, "--json"), self._repository.root, self._repository.variables())
+        window = max((stack["window"] for stack in json.loads(output).get("stacks", ())), default=0.0)
+        return Time(seconds - window, window)
+
+
+class ByHand:
+    """The shell script."""
+
+    name = "by hand"
+
+    def __init__(self, repository: Repository, registry: str, hosts: tuple[Host, ...]) -> None:
+        self._root = repository.root
+        config = repository.temporary.parent / "ssh_config"
+        config.write_text("".join(map(_entry, hosts)))
+        self._environment = {
+            **os.environ,
+            "REGISTRY": registry,
+            "PROJECT": f"{repository.service}-by-hand",
+            "HOSTS": " ".join(host.name for host in hosts),
+            "SSH_CONFIG": str(config),
+        }
+
+    def build(self) -> Time:
+        return self._run("build")
+
+    def first(self) -> Time:
+        return self._run("first")
+
+    def deploy(self) -> Time:
+        return self._run("deploy")
+
+    def skip_build(self) -> Time:
+        return self._run("release")
+
+    def _run(self, word: str) -> Time:
+        return Time(timed((str(SCRIPT), word), self._root, self._environment)[0])
+
+
+def _entry(host: Host) -> str:
+    lines = (
+        f"Host {host.name}",
+        "HostName 127.0.0.1",
+        f"Port {host.port}",
+        "User root",
+        f"IdentityFile {host.key}",
+        "IdentitiesOnly yes",
+        "StrictHostKeyChecking accept-new",
+        f"UserKnownHostsFile {host.key.parent}/known_hosts_by_hand",
+        "ControlMaster no",
+        "LogLevel ERROR",
+    )
+    return "\n  ".join(lines) + "\n"
+
+
+def timed(argv: tuple[str, ...], folder: Path, environment: dict[str, str]) -> tuple[float, str]:
+    """Run a command that must succeed; returns its seconds and its stdout."""
+    started = time.monotonic()
+    ended = subprocess.run(argv, check=False, cwd=folder, env=environment, capture_output=True, text=True)
+    seconds = time.monotonic() - started
+    if ended.returncode:
+        raise SystemExit(f"{' '.join(argv)} exited {ended.returncode}:\n{ended.stdout}\n{ended.stderr}")
+    return seconds, ended.stdout

@@ -1,0 +1,84 @@
+"""What the shape of the package promises: a light start, small functions, data files that travel with it."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import entry_points
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from kamal_dev.commands.host import SCRIPTS
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "kamal_dev"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+HEAVY = ("fabric", "paramiko", "docker", "git", "rich", "ruamel", "yaml", "invoke", "zstandard", "cryptography")
+LONGEST = 40
+
+
+def imported(*words: str) -> set[str]:
+    """Return the modules that `dev` with these words has imported when it ends."""
+    script = (
+        "import json, sys\n"
+        "from kamal_dev.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: print(json.dumps([end.code, sorted(sys.modules)]), file=sys.stderr)\n"
+    )
+    argv = (sys.executable, "-c", script, *words)
+    ended = subprocess.run(argv, check=True, capture_output=True, text=True, cwd=ROOT)
+    code, modules = json.loads(ended.stderr.splitlines()[-1])
+    assert code == 0
+    return set(modules)
+
+
+@pytest.mark.parametrize("words", [("--help",), ("--version",)])
+def test_the_help_imports_nothing_that_is_slow(words: tuple[str, ...]) -> None:
+    roots = {name.partition(".")[0] for name in imported(*words)}
+    assert roots.isdisjoint(HEAVY), sorted(roots & set(HEAVY))
+
+
+def test_the_help_of_a_command_imports_no_ssh_library() -> None:
+    roots = {name.partition(".")[0] for name in imported("deploy", "--help")}
+    assert roots.isdisjoint(("fabric", "paramiko", "docker", "git", "rich"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_module_says_what_it_is_and_has_small_functions(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    assert ast.get_docstring(tree), "no docstring"
+    functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    long = {node.name: length for node in functions if (length := lines(node)) > LONGEST}
+    assert long == {}
+
+
+def lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    return (function.end_lineno or function.lineno) - function.lineno + 1
+
+
+def test_data_files_are_where_the_program_looks_for_them() -> None:
+    package = files("kamal_dev")
+    for name in SCRIPTS:
+        assert (package / "host" / name).read_text().strip(), name
+    assert {path.name for path in (PACKAGE / "host").glob("*.sh")} == set(SCRIPTS)
+    for name in ("templates/dev.yml.example", "templates/secrets.example", "providers/host.Dockerfile"):
+        assert (package / name).read_text().strip(), name
+
+
+def test_the_wheel_has_everything_that_the_package_folder_has(tmp_path: Path) -> None:
+    hatchling = pytest.importorskip("hatchling.builders.wheel")
+    built = next(iter(hatchling.WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])))
+    with zipfile.ZipFile(built) as wheel:
+        names = set(wheel.namelist())
+    inside = {path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert {str(path.relative_to(ROOT)) for path in inside} - names == set()
+
+
+def test_both_commands_are_the_same_program() -> None:
+    scripts = {entry.name: entry.value for entry in entry_points(group="console_scripts")}
+    assert scripts["dev"] == scripts["kamal-dev"] == "kamal_dev.cli:main"
