@@ -32,6 +32,7 @@ NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 AT_ONCE = 8
 COMMAND_TIMEOUT, BUILD_TIMEOUT = 120.0, 900.0
 BOOT, GLANCE = 60, 2  # seconds to wait for sshd: in a host that is needed, and in one that is only listed
+SETTLE = 3.0
 
 
 @dataclass(frozen=True)
@@ -147,9 +148,12 @@ class Docker:
     def _create(self, name: str, flags: tuple[str, ...]) -> _Container:
         """Make a host; where another run was faster, or this one stopped half-way, return what is there."""
         result = self._run(self._creation(name, flags), timeout=BUILD_TIMEOUT)
-        container = self._containers().get(name)
-        if container is None:
-            raise ProviderError(f"{name}: the container could not be made: {result.tail(3)}")
+        deadline = time.monotonic() + SETTLE
+        while (container := self._containers().get(name)) is None:
+            # A name is taken a moment before its container is listed.
+            if result or time.monotonic() > deadline:
+                raise ProviderError(f"{name}: the container could not be made: {result.tail(3)}")
+            time.sleep(0.3)
         return container
 
     def _creation(self, name: str, flags: tuple[str, ...]) -> Step:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,6 @@ from kamal_dev.model import Host, stack_name
 
 if TYPE_CHECKING:
     from kamal_dev.config import Config
-    from kamal_dev.config.provider import StaticHost
     from kamal_dev.providers import Say
 
 
@@ -21,16 +21,16 @@ class Static:
         self._config = config
         self._root = directory.parent.parent
         self._say = say
-        names = (stack_name(config.service, index, config.naming) for index in range(1, len(self._listed) + 1))
-        self._hosts = {name: self._host(name, listed) for name, listed in zip(names, self._listed, strict=True)}
+        hosts = (self._host(index, listed) for index, listed in enumerate(config.provider["hosts"], 1))
+        self._hosts = {host.name: host for host in hosts}
 
     def check(self, names: tuple[str, ...]) -> None:
         """Refuse more names than there are hosts."""
         missing = [name for name in names if name not in self._hosts]
         if missing:
-            count = f"{len(self._hosts)} host{'' if len(self._hosts) == 1 else 's'}"
+            listed = f"{len(self._hosts)} host{'' if len(self._hosts) == 1 else 's'}"
             raise ProviderError(
-                f"{self._config.path}: provider.hosts lists {count}: there is none for {', '.join(missing)}",
+                f"{self._config.path}: provider.hosts lists {listed}: there is none for {', '.join(missing)}",
                 hint="add hosts to the list, or lower `--count` (or `vms.count`)",
             )
 
@@ -53,18 +53,14 @@ class Static:
         if kept:
             self._say(f"Kept {', '.join(kept)}: hosts of the static provider are not destroyed")
 
-    @property
-    def _listed(self) -> tuple[StaticHost, ...]:
-        return tuple(self._config.provider["hosts"])
-
-    def _host(self, stack: str, listed: StaticHost) -> Host:
+    def _host(self, index: int, listed: Mapping[str, Any]) -> Host:
         """Complete an entry from the `ssh` section; what both leave out is left to ~/.ssh/config."""
         ssh = self._config.ssh
         return Host(
-            name=stack,
-            address=listed.address,
-            user=listed.user or ssh.user,
-            port=listed.port or ssh.port,
-            keys=tuple(self._root / Path(key).expanduser() for key in listed.keys or ssh.keys),
-            proxy_jump=listed.proxy_jump or ssh.proxy_jump,
+            name=stack_name(self._config.service, index, self._config.naming),
+            address=listed["address"],
+            user=listed["user"] or ssh.user,
+            port=listed["port"] or ssh.port,
+            keys=tuple(self._root / Path(key).expanduser() for key in listed["keys"] or ssh.keys),
+            proxy_jump=listed["proxy_jump"] or ssh.proxy_jump,
         )

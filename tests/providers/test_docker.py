@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kamal_dev import config, providers
+from kamal_dev.errors import EngineError, ProviderError
+from kamal_dev.model import Step
+from kamal_dev.providers import docker
+from tests.providers.engine import Banner, Engine
+
+NAMES = ("guestbook-1", "guestbook-2")
+LOOK = (
+    "$ docker ps --all --no-trunc --filter label=kamal-dev.project=HASH --filter label=kamal-dev.service=guestbook"
+    " --format '{{.ID}}\t{{.Label \"kamal-dev.host\"}}\t{{.State}}\t{{.Ports}}'\n"
+)
+CREATION = (
+    "$ docker run --detach --tty --privileged --cgroupns=private --tmpfs=/run --tmpfs=/run/lock"
+    " --volume=/var/lib/docker --volume=/var/lib/containerd --publish=127.0.0.1::22"
+    " --label=kamal-dev.host=guestbook-1 --label=kamal-dev.service=guestbook --label=kamal-dev.project=HASH"
+    " --name=kamal-dev-guestbook-1-HASH --hostname=guestbook-1 kamal-dev-host:HASH\n"
+)
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    banner = Banner()
+    yield Engine(banner.port)
+    banner.close()
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(docker, "SETTLE", 0.0)
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+def provider(engine: Engine, folder: Path, said: list[str] | None = None, options: str = "") -> providers.Provider:
+    text = f"service: guestbook\nprovider:\n  type: docker\n{options}"
+    read = config.load(text, "config/dev.yml", environment={})
+    talk = [] if said is None else said
+    return providers.make(read, shell=engine, directory=folder / ".kamal/local", say=talk.append)
+
+
+def test_a_first_host_takes_these_commands(engine: Engine, tmp_path: Path) -> None:
+    provider(engine, tmp_path).ensure(("guestbook-1",))
+    assert engine.transcript == (
+        LOOK
+        + "$ docker image inspect kamal-dev-host:HASH\n"
+        + "$ docker info --format '{{.CgroupVersion}}'\n"
+        + CREATION
+        + LOOK
+        + "$ docker exec c0ffee0 admit 60\n"
+    )
+
+
+def test_a_host_says_how_it_is_reached(engine: Engine, tmp_path: Path) -> None:
+    (host,) = provider(engine, tmp_path).ensure(("guestbook-1",))
+    assert (host.name, host.address, host.user, host.port) == ("guestbook-1", "127.0.0.1", "root", engine.port)
+    assert host.keys == (tmp_path / ".kamal/local/id_ed25519",)
+    assert host.host_key == "ssh-ed25519 AAAAhostkey"
+
+
+def test_running_again_finds_and_makes_nothing(engine: Engine, tmp_path: Path) -> None:
+    first = provider(engine, tmp_path).ensure(NAMES)
+    engine.steps.clear()
+    assert provider(engine, tmp_path).ensure(NAMES) == first
+    assert sorted(engine.transcript.splitlines(keepends=True)) == sorted(
+        [LOOK, "$ docker exec c0ffee0 admit 60\n", "$ docker exec c0ffee1 admit 60\n"]
+    )
+
+
+def test_hosts_come_in_the_order_asked_for(engine: Engine, tmp_path: Path) -> None:
+    hosts = provider(engine, tmp_path).ensure(("guestbook-2", "guestbook-1"))
+    assert [host.name for host in hosts] == ["guestbook-2", "guestbook-1"]
+
+
+def test_a_host_met_in_this_run_is_not_asked_twice(engine: Engine, tmp_path: Path) -> None:
+    made = provider(engine, tmp_path)
+    made.ensure(("guestbook-1",))
+    engine.steps.clear()
+    made.list()
+    made.ensure(("guestbook-1",))
+    assert engine.transcript == LOOK + LOOK
+
+
+@pytest.mark.parametrize(("state", "verb"), [("exited", "start"), ("created", "start"), ("paused", "unpause")])
+def test_a_host_that_does_not_run_is_started_again(
+    engine: Engine, tmp_path: Path, said: list[str], state: str, verb: str
+) -> None:
+    provider(engine, tmp_path).ensure(("guestbook-1",))
+    engine.containers["c0ffee0"].state = state
+    engine.steps.clear()
+    provider(engine, tmp_path, said).ensure(("guestbook-1",))
+    assert engine.transcript == LOOK + f"$ docker {verb} c0ffee0\n" + LOOK + "$ docker exec c0ffee0 admit 60\n"
+    assert said == ["Starting host guestbook-1 again"]
+
+
+def test_another_project_with_the_same_service_has_hosts_of_its_own(engine: Engine, tmp_path: Path) -> None:
+    provider(engine, tmp_path / "one").ensure(NAMES)
+    assert provider(engine, tmp_path / "two").list() == ()
+    provider(engine, tmp_path / "two").destroy(NAMES)
+    assert len(engine.containers) == 2
+
+
+def test_the_host_image_is_built_where_it_is_not_there(engine: Engine, tmp_path: Path, said: list[str]) -> None:
+    engine.has_image = False
+    provider(engine, tmp_path, said).ensure(("guestbook-1",))
+    build = next(step for step in engine.steps if step.argv[1] == "buildx")
+    assert build.argv[:5] == ("docker", "buildx", "build", "--builder", "default")
+    assert build.argv[-1] == "-"
+    assert build.stdin == docker.DOCKERFILE.read_bytes()
+    assert said[0].startswith("Building the host image `kamal-dev-host:")
+
+
+def test_a_host_image_that_cannot_be_built_says_why(engine: Engine, tmp_path: Path) -> None:
+    engine.has_image = False
+    engine.refuse["buildx"] = "debian:12: not found"
+    with pytest.raises(ProviderError, match="debian:12: not found") as caught:
+        provider(engine, tmp_path).ensure(NAMES)
+    assert "`provider.image`" in caught.value.hint
+    assert engine.containers == {}
+
+
+def test_options_reach_the_container(engine: Engine, tmp_path: Path) -> None:
+    provider(engine, tmp_path, options="  image: own/host:1\n  memory: 2g\n  cpus: 1.5\n").ensure(("guestbook-1",))
+    creation = next(step for step in engine.steps if step.argv[1] == "run")
+    assert {"--memory=2g", "--cpus=1.5"} <= set(creation.argv)
+    assert creation.argv[-1] == "own/host:1"
+    assert not [step for step in engine.steps if step.argv[1] in ("image", "buildx")]
+
+
+def test_systemd_gets_what_it_needs_under_cgroup_v1(engine: Engine, tmp_path: Path) -> None:
+    engine.cgroup = "1"
+    provider(engine, tmp_path).ensure(("guestbook-1",))
+    creation = next(step for step in engine.steps if step.argv[1] == "run")
+    assert {"--cgroupns=host", "--volume=/sys/fs/cgroup:/sys/fs/cgroup"} <= set(creation.argv)
+
+
+def test_the_private_key_is_in_no_argv_and_no_stdin(engine: Engine, tmp_path: Path) -> None:
+    (host,) = provider(engine, tmp_path).ensure(("guestbook-1",))
+    body = host.keys[0].read_text().splitlines()[1]
+    for step in engine.steps:
+        assert body not in " ".join(step.argv)
+        assert body.encode() not in (step.stdin or b"")
+
+
+def test_without_an_engine_the_other_provider_is_offered(engine: Engine, tmp_path: Path) -> None:
+    engine.refuse["ps"] = "Cannot connect to the Docker daemon"
+    with pytest.raises(EngineError, match="Cannot connect to the Docker daemon") as caught:
+        provider(engine, tmp_path).check(NAMES)
+    assert "static" in caught.value.hint
+
+
+def test_a_name_that_no_host_can_have_is_refused_before_anything(engine: Engine, tmp_path: Path) -> None:
+    with pytest.raises(ProviderError, match="`guest book` cannot be the name of a host"):
+        provider(engine, tmp_path).check(("guestbook-1", "guest book"))
+    assert engine.steps == []
+
+
+def test_one_host_that_fails_stops_no_other_and_what_is_made_is_named(engine: Engine, tmp_path: Path) -> None:
+    engine.refuse["run --label=kamal-dev.host=guestbook-2"] = "cannot allocate memory"
+    with pytest.raises(ProviderError) as caught:
+        provider(engine, tmp_path).ensure((*NAMES, "guestbook-3"))
+    assert caught.value.message == "guestbook-2: the container could not be made: cannot allocate memory"
+    assert caught.value.left_behind == "hosts guestbook-1, guestbook-3; the next run finds what is made"
+
+
+def test_a_run_that_was_slower_takes_the_host_that_the_other_made(engine: Engine, tmp_path: Path) -> None:
+    provider(engine, tmp_path).ensure(("guestbook-1",))
+    hidden = dict(engine.containers)
+    engine.containers.clear()
+
+    def the_other_is_faster(step: Step) -> None:
+        if step.argv[1] == "run":
+            engine.containers.update(hidden)
+            engine.refuse["run"] = "the container name is already in use"
+
+    engine.before = the_other_is_faster
+    (host,) = provider(engine, tmp_path).ensure(("guestbook-1",))
+    assert host.name == "guestbook-1"
+    assert len(engine.containers) == 1
+
+
+def test_a_container_without_sshd_is_an_error_that_shows_its_boot(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docker, "BOOT", 0)
+    engine.refuse["exec"] = "sshd made no host key"
+    engine.refuse["logs"] = "Failed to mount cgroup"
+    with pytest.raises(ProviderError, match="sshd made no host key") as caught:
+        provider(engine, tmp_path).ensure(("guestbook-1",))
+    assert caught.value.hint == "see `docker logs c0ffee0`"
+    assert caught.value.left_behind.startswith("host guestbook-1;")
+
+
+def test_a_port_that_answers_without_a_banner_is_no_host() -> None:
+    silent = Banner(b"")
+    assert not docker._answers(silent.port, 0.3)
+    silent.close()
+
+
+def test_hosts_that_are_off_are_listed_without_an_address(engine: Engine, tmp_path: Path) -> None:
+    provider(engine, tmp_path).ensure(NAMES)
+    engine.containers["c0ffee0"].state = "exited"
+    off = engine.containers["c0ffee0"].labels["kamal-dev.host"]
+    found = {name: host.address for name, host in provider(engine, tmp_path).stacks()}
+    assert list(found) == list(NAMES)
+    assert found.pop(off) == ""
+    assert list(found.values()) == ["127.0.0.1"]
+
+
+def test_destroying_takes_exactly_the_named_hosts_with_their_volumes(
+    engine: Engine, tmp_path: Path, said: list[str]
+) -> None:
+    made = provider(engine, tmp_path, said)
+    made.ensure((*NAMES, "guestbook-11"))
+    engine.steps.clear()
+    made.destroy(("guestbook-1", "guestbook-7"))
+    assert [host.name for host in made.list()] == ["guestbook-11", "guestbook-2"]
+    assert "$ docker rm --force --volumes c0ffee" in engine.transcript
+    assert said[-1] == "Destroyed host guestbook-1"
+
+
+def test_a_container_that_cannot_be_removed_is_an_error(engine: Engine, tmp_path: Path) -> None:
+    provider(engine, tmp_path).ensure(("guestbook-1",))
+    engine.refuse["rm"] = "device or resource busy"
+    with pytest.raises(ProviderError, match="guestbook-1: the container was not removed: device or resource busy"):
+        provider(engine, tmp_path).destroy(("guestbook-1",))
