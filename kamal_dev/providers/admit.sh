@@ -1,3 +1,4 @@
+#!/bin/sh
 # Runs in a container that becomes a host: lets the public key on stdin in, and prints the host's
 # own public key once sshd has made it. $1: how many seconds to wait for that.
 set -eu
