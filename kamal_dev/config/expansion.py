@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SINGLE = re.compile(r"'((?:\\.|[^'\\])*)'", re.DOTALL)
+_SPACE = re.compile(r"\s+")
+_OPERATOR = re.compile(r":?[-?]|(?=\})")
 _REST = re.compile(r"[^\S\r\n]*(\s#.*)?\s*", re.DOTALL)
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "'": "'", "$": "$", "`": "`"}
 
@@ -99,11 +101,15 @@ class _Scanner:
     def unquoted(self) -> tuple[Part, ...]:
         """Scan up to a comment or the end of the text; a backslash escapes `$` alone."""
         parts: list[Part] = []
-        if self.peek() == "#":
-            parts.append(self.take())
-        while self.at < len(self.text) and not re.match(r"\s+(#|$)", self.text[self.at : self.at + 80]):
-            parts.append(self.take(2)[1:] if self.peek(2) == "\\$" else self.part())
+        while self.at < len(self.text):
+            space = _SPACE.match(self.text, self.at)
+            if space and self.text[space.end() : space.end() + 1] in ("", "#"):
+                break
+            parts.append(self.take(len(space[0])) if space else self.unquoted_part())
         return _joined(parts)
+
+    def unquoted_part(self) -> Part:
+        return self.take(2)[1:] if self.peek(2) == "\\$" else self.part()
 
     def part(self) -> Part:
         if self.peek(2) == "$(":
@@ -121,7 +127,7 @@ class _Scanner:
         if name is None:
             raise ValueError("has `${` without the name of a variable behind it; single quotes keep a `$` as it is")
         self.at = name.end()
-        operator = re.compile(r":?[-?]|(?=\})").match(self.text, self.at)
+        operator = _OPERATOR.match(self.text, self.at)
         if operator is None:
             raise ValueError("has a `${…}` that is not understood; known: `${A}`, `${A:-default}`, `${A:?message}`")
         self.at = operator.end()

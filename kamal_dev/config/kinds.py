@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from kamal_dev.config.document import Value
 from kamal_dev.config.reading import MISSING, Reading, described, show, suggest
 
+MAX_LENGTH = 1024
 NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 
 # Forms of the tokens that registries and forges hand out; no variable is named like them.
@@ -45,6 +46,8 @@ class Text(Kind):
     title: str = "text"
 
     def _convert(self, value: Value, key: str, reading: Reading) -> Any:
+        if len(value.text) > MAX_LENGTH:
+            return reading.refuse(value, key, f"is longer than {MAX_LENGTH} characters")
         if re.fullmatch(self.pattern, value.text):
             return value.text
         return reading.refuse(value, key, f"{show(value.text)} {self.rule}")

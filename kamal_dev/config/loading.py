@@ -97,6 +97,7 @@ def _check(reading: Reading) -> None:
     _check_server(reading)
     _check_build(reading)
     _check_naming(reading)
+    _check_limits(reading)
     _check_deploy(reading)
 
 
@@ -181,6 +182,13 @@ def _pattern_problem(pattern: str) -> str:
         if conversion or not (padded or (name == "service" and not spec)):
             return f"{show(pattern)} is not a pattern: only `{{service}}`, `{{index}}` and `{{index:03}}` are known"
     return ""
+
+
+def _check_limits(reading: Reading) -> None:
+    """Refuse what the engine would refuse on every host: a limit of swap without one of memory."""
+    swap = reading.values.get("defaults.memory_swap", "")
+    if swap not in ("", "-1") and "defaults.memory" not in reading.values and not reading.has_problem("defaults"):
+        _refuse(reading, "defaults.memory_swap", "needs `defaults.memory` beside it")
 
 
 def _check_deploy(reading: Reading) -> None:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from kamal_dev.config.document import Value
-from kamal_dev.config.kinds import Amount, Choice, Kind, Many, Text, Whole
+from kamal_dev.config.kinds import MAX_LENGTH, Amount, Choice, Kind, Many, Text, Whole
 from kamal_dev.config.options import Group, Leaf, Option, build, option, shape
 from kamal_dev.config.reading import MISSING, Reading, show
 
@@ -17,7 +17,7 @@ MEMORY = Amount(
     "must be an amount of memory, such as 512m or 2g (without a unit: bytes)",
 )
 ADDRESS = Text(
-    r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*",
+    r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*",
     "must be a host name or an IP address",
     "a host name or an IP address",
 )
@@ -79,8 +79,8 @@ class Hosts(Kind):
 
     def from_text(self, value: Value, key: str, reading: Reading) -> Any:
         """Read `user@address:port`; an IPv6 address with a port stands in brackets."""
-        bare_six = re.fullmatch(r"[0-9A-Fa-f:]*:[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*", value.text)
-        match = _HOST.fullmatch(f"[{value.text}]" if bare_six else value.text)
+        is_bare_six = value.text.count(":") > 1 and re.fullmatch(ADDRESS.pattern, value.text)
+        match = _HOST.fullmatch(f"[{value.text}]" if is_bare_six else value.text[:MAX_LENGTH])
         if not match:
             return reading.refuse(value, key, f"{show(value.text)} is not a host: write `user@address:port`")
         address, user, port = match["six"] or match["address"], match["user"] or "", int(match["port"] or 0)

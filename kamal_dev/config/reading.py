@@ -30,9 +30,14 @@ MISSING: Final = _Missing()
 
 def show(text: str) -> str:
     """Quote what the user wrote: one line, no terminal control, not endless."""
-    text = text if len(text) <= 60 else text[:57] + "…"
-    safe = text if text.isascii() and text.isprintable() else text.encode("unicode_escape").decode()
-    return f"`{safe}`"
+    return f"`{clean(text)}`"
+
+
+def clean(text: str, length: int = 60) -> str:
+    """Shorten and escape text for a terminal."""
+    short = text[:length]
+    safe = short if short.isascii() and short.isprintable() else short.encode("unicode_escape").decode()
+    return safe if len(text) <= length else f"{safe}…"
 
 
 def suggest(name: str, names: Iterable[str]) -> str:
@@ -56,7 +61,7 @@ class Reading:
 
     def refuse(self, where: Value | Location | None, key: str, message: str) -> Any:
         """Note a problem; returns MISSING, so that a reader can end with it."""
-        self.problems[Problem(self.path, where.line if where else 0, message, key)] = None
+        self.problems[Problem(self.path, where.line if where else 0, message, clean(key, 120))] = None
         return MISSING
 
     def place(self, key: str, value: Value) -> None:

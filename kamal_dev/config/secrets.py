@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import io
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from kamal_dev.config.document import MAX_CHARACTERS
 from kamal_dev.config.expansion import Command, Part, Variable, has_command, split, variables
 from kamal_dev.errors import ConfigError, CredentialsMissing, Problem
 from kamal_dev.model import Result, Secret, Step
 
+MAX_CHARACTERS = 128 * 1024
 MAX_VALUE = 1024 * 1024
+MAX_PROBLEMS = 50
 
 _STATEMENT = re.compile(
     r"\s*(?P<export>export[^\S\r\n]+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)[^\S\r\n]*(?P<assign>=[^\S\r\n]*(?P<value>.*))?",
@@ -41,15 +43,20 @@ class SecretsFile:
     entries: tuple[Entry, ...]
     environment: Mapping[str, str] = field(repr=False)
     run: Callable[[Step], Result] = field(repr=False)
-    _known: dict[int, str] = field(default_factory=dict, repr=False, compare=False)
+    _places: dict[str, list[int]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _known: dict[int, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for index, entry in enumerate(self.entries):
+            self._places.setdefault(entry.name, []).append(index)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names that the file gives a value, in its order."""
-        return tuple(dict.fromkeys(entry.name for entry in self.entries))
+        return tuple(self._places)
 
     def __contains__(self, name: object) -> bool:
-        return name in self.environment or name in self.names
+        return name in self.environment or name in self._places
 
     def get(self, name: str) -> Secret | None:
         """Return a secret, None where it is set nowhere.
@@ -74,8 +81,9 @@ class SecretsFile:
         """Return the value that the entry number `before` sees under a name."""
         if name in self.environment:
             return self.environment[name]
-        index = next((index for index in reversed(range(before)) if self.entries[index].name == name), None)
-        return None if index is None else self._value(index)
+        places = self._places.get(name, [])
+        earlier = bisect_left(places, before)
+        return self._value(places[earlier - 1]) if earlier else None
 
     def _value(self, index: int) -> str:
         if index not in self._known:
@@ -132,20 +140,22 @@ def parse_secrets(
 
     Raises ConfigError with every line that cannot be read; what stands there is never shown.
     """
-    if len(text) > MAX_CHARACTERS:
-        raise ConfigError(Problem(path, 0, f"is longer than {MAX_CHARACTERS // 1024} KiB"))
+    _ensure_sane(text, path)
     entries: list[Entry] = []
     problems: list[Problem] = []
-    plain: set[str] = set()
+    plain = set(environment)
     for statement, line in _statements(text):
         try:
             entry = _entry(statement, line, plain)
         except ValueError as error:
             problems.append(Problem(path, line, str(error)))
+            if len(problems) == MAX_PROBLEMS:
+                break
             continue
         if entry:
             entries.append(entry)
-            (plain.add if entry.is_plain else plain.discard)(entry.name)
+            is_plain = entry.is_plain or entry.name in environment
+            (plain.add if is_plain else plain.discard)(entry.name)
     if problems:
         raise ConfigError(problems)
     return SecretsFile(path, tuple(entries), environment, run)
@@ -156,6 +166,16 @@ def not_set(path: str, names: Iterable[str]) -> CredentialsMissing:
     names = tuple(names)
     hint = f"add `{names[0]}=…` to {path}, or set it in the environment"
     return CredentialsMissing([Problem(path, 0, f"{name} is not set") for name in names], hint=hint)
+
+
+def _ensure_sane(text: str, path: str) -> None:
+    if len(text) > MAX_CHARACTERS:
+        raise ConfigError(Problem(path, 0, f"is longer than {MAX_CHARACTERS // 1024} KiB"))
+    # python-dotenv takes time by the square of such a run.
+    blanks = re.search(r"[^\S\n]{256}", text)
+    if blanks:
+        line = text.count("\n", 0, blanks.start()) + 1
+        raise ConfigError(Problem(path, line, "has a run of more than 256 blanks"))
 
 
 def _statements(text: str) -> Iterator[tuple[str, int]]:
@@ -180,6 +200,8 @@ def _entry(statement: str, line: int, plain: set[str]) -> Entry | None:
         return None
     try:
         parts = () if re.fullmatch(r"=[^\S\r\n]+#.*", match["assign"]) else split(match["value"])
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise ValueError(f"{match['name']}: is nested too deeply") from None
+    except ValueError as error:
         raise ValueError(f"{match['name']}: {error}") from None
     return Entry(match["name"], parts, line, not has_command(parts) and plain.issuperset(variables(parts)))

@@ -63,8 +63,9 @@ class Registry:
 
     server: str = option(
         SERVER,
-        """Address of the registry: `ghcr.io` (GitHub), `docker.io` (Docker Hub), any other, or `localhost:PORT`,
-        which needs no account: a registry is started on this machine, and hosts reach it through SSH.""",
+        """Address of the registry. `localhost:PORT` needs no account: a registry is started on this machine, and
+        hosts reach it through SSH. All others do: for `ghcr.io` (GitHub) the user is your account or organisation
+        and the password a token that may write packages; `docker.io` is Docker Hub.""",
         default="ghcr.io",
     )
     username_env: str = option(
@@ -107,8 +108,10 @@ class BuildConfig:
 
     cache: Cache | None = option(
         CacheKind(),
-        """Where layers are kept between builds. `true`: inside the pushed image; a mapping: a buildx cache of that
-        `type` (`inline`, `registry`, `local`, `gha`), its further keys being that type's options.""",
+        """Where layers are kept between builds. `true`: inside the image, which is then also pushed as
+        `…:buildcache`. A mapping: a buildx cache of that `type`, its further keys being that type's options:
+        `inline` (as `true`), `registry` (`ref` is the image's own name with the tag `buildcache` unless given),
+        `local` (`dest` is a folder), `gha` (GitHub Actions).""",
         default=None,
         example="{type: registry, ref: ghcr.io/acme/guestbook:cache, mode: max}",
         otherwise="`false`",
@@ -165,9 +168,10 @@ class Ssh:
         otherwise="as `~/.ssh/config` says",
     )
     known_hosts: str = option(
-        Choice(("accept-new", "strict")),
+        Choice(("accept-new", "strict", "off")),
         """What to do with a host whose key is not known: `accept-new` records it in a file of this project,
-        `strict` refuses. A key that changed is refused by both.""",
+        `strict` refuses it. A key that changed is refused by both. `off` accepts any key, so anyone between here
+        and the host can be the host.""",
         default="accept-new",
     )
     config: bool = option(Boolean(), "Whether `~/.ssh/config` is honoured.", default=True)
