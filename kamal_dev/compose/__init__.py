@@ -1,0 +1,29 @@
+"""Compose files → what is built, what must travel, the rewritten text, the overlay; text and values in and out."""
+
+from kamal_dev.compose.additions import Additions, additions
+from kamal_dev.compose.binds import Bind
+from kamal_dev.compose.builds import order, with_images
+from kamal_dev.compose.layout import workspace
+from kamal_dev.compose.project import ComposeProject, load, load_text
+from kamal_dev.compose.reading import ComposeFile
+from kamal_dev.compose.release import notices, problems, render
+from kamal_dev.compose.service import Service
+from kamal_dev.compose.travels import Travel
+
+__all__ = [
+    "Additions",
+    "Bind",
+    "ComposeFile",
+    "ComposeProject",
+    "Service",
+    "Travel",
+    "additions",
+    "load",
+    "load_text",
+    "notices",
+    "order",
+    "problems",
+    "render",
+    "with_images",
+    "workspace",
+]

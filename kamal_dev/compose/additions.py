@@ -1,0 +1,59 @@
+"""What devcontainer.json and config/dev.yml add to the main service. Decides nothing about files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kamal_dev.config import Config
+    from kamal_dev.devcontainer import Devcontainer, Mount
+
+
+@dataclass(frozen=True)
+class Additions:
+    """Hold what the main service gets besides what the compose files say.
+
+    `service` is the name of what is deployed, `main` the compose service that people
+    work in. `secrets` are names of variables; their values are never in here.
+    `keeps_running` replaces the command by one that does nothing and goes on.
+    `run_services` are those to start; empty means all.
+    """
+
+    service: str
+    main: str
+    environment: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[str, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    user: str = ""
+    init: bool = False
+    privileged: bool = False
+    cap_add: tuple[str, ...] = ()
+    security_opt: tuple[str, ...] = ()
+    keeps_running: bool = False
+    cpus: str = ""
+    memory: str = ""
+    memory_swap: str = ""
+    run_services: tuple[str, ...] = ()
+
+
+def additions(devcontainer: Devcontainer, config: Config, main: str) -> Additions:
+    """Merge both files' additions; `main` is a service of the compose project."""
+    run = tuple(dict.fromkeys((*devcontainer.run_services, main))) if devcontainer.run_services else ()
+    return Additions(
+        service=config.service,
+        main=main,
+        environment=devcontainer.container_env,
+        secrets=config.secrets,
+        mounts=devcontainer.mounts,
+        user=devcontainer.container_user,
+        init=bool(devcontainer.init),
+        privileged=bool(devcontainer.privileged),
+        cap_add=devcontainer.cap_add,
+        security_opt=devcontainer.security_opt,
+        keeps_running=devcontainer.override_command,
+        cpus=config.limits.cpus,
+        memory=config.limits.memory,
+        memory_swap=config.limits.memory_swap,
+        run_services=run,
+    )

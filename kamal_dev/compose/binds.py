@@ -1,0 +1,148 @@
+"""What the services mount from this machine, and where that is on a host. Copies nothing.
+
+A folder of the repository becomes the same folder of the workspace on the host, so
+that `..` and `../..` keep their meaning; a file travels in the release; anything
+else is the host's own, under the path that the user wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from kamal_dev.compose import interpolate, place, volume
+from kamal_dev.compose.value import Value
+from kamal_dev.model import Location, Notice, Tree
+
+Kind = Literal["workspace", "file", "host"]
+
+# What a host has of its own, under the same name as the machine at hand.
+_EVERYWHERE = ("/var/run", "/run", "/dev", "/tmp", "/proc", "/sys", "/etc/localtime", "/etc/timezone", "/lib/modules")  # noqa: S108
+
+
+@dataclass(frozen=True)
+class Bind:
+    """Describe one bind of a service.
+
+    `source` is absolute on this machine. `kind` says what it is on a host:
+    `workspace` (at `folder`, relative to the stack's workspace folder, which stands
+    for the parent of the repository), `file` (in the release, where it is in the
+    repository) or `host` (what the host has under that path). `moves` where the path
+    as written would mean another one there. `entry` is the volume as the user wrote
+    it; `volume` names the top-level volume that stands for the folder instead.
+    """
+
+    service: str
+    source: Path
+    target: str
+    kind: Kind
+    where: Location
+    folder: str = ""
+    read_only: bool = False
+    moves: bool = False
+    volume: str = ""
+    entry: Value | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def is_workspace(self) -> bool:
+        """Whether it is a folder of the stack's workspace on a host."""
+        return self.kind == "workspace"
+
+
+def read(services: Mapping[str, Value], tree: Tree, repository: Path) -> tuple[tuple[Bind, ...], tuple[Notice, ...]]:
+    """Return every bind of the services, and a notice for each that is not there on a host as it is here."""
+    binds: list[Bind] = []
+    notices: list[Notice] = []
+    for name, service in services.items():
+        volumes = service.at("volumes")
+        for item in volumes.list if volumes is not None else ():
+            written = volume.bind_source(item)
+            if not written:
+                continue
+            bind, notice = locate(name, place.absolute(item.base, written), item.where, tree, repository)
+            is_relative = not written.startswith(("/", "~"))
+            binds.append(
+                replace(
+                    bind,
+                    target=volume.target(item),
+                    read_only=volume.is_read_only(item),
+                    moves=bind.kind == "workspace" or (bind.kind == "host" and is_relative),
+                    entry=item,
+                )
+            )
+            notices += [notice] if notice else []
+    return tuple(binds), tuple(notices)
+
+
+def read_named(project: Value, tree: Tree, repository: Path) -> tuple[tuple[Bind, ...], tuple[Notice, ...]]:
+    """Return the top-level volumes that are a folder under a name, by `driver_opts` of the local driver."""
+    binds: list[Bind] = []
+    notices: list[Notice] = []
+    volumes = project.at("volumes")
+    for name, item in volumes.items.items() if volumes is not None else ():
+        device = item.at("driver_opts", "device")
+        is_bind = item.string("driver") == "local" and item.string("driver_opts", "o") == "bind"
+        if device is None or not is_bind:
+            continue
+        bind, notice = locate("", place.absolute(device.base, device.text), device.where, tree, repository)
+        binds.append(replace(bind, volume=name, moves=bind.kind == "workspace"))
+        notices += [notice] if notice else []
+    return tuple(binds), tuple(notices)
+
+
+def locate(service: str, source: Path, where: Location, tree: Tree, repository: Path) -> tuple[Bind, Notice | None]:
+    """Say what the source of a bind is on a host."""
+    bind = Bind(service, source, "", "host", where)
+    inside = _inside(source, repository, tree)
+    if inside is not None:
+        if tree.kind(source) == "file":
+            return replace(bind, kind="file"), None
+        folder = repository.name if inside == "." else f"{repository.name}/{inside}"
+        notice = None if tree.kind(source) else Notice(where, f"`{inside}` does not exist: it starts empty on a host")
+        return replace(bind, kind="workspace", folder=folder), notice
+    if place.within(repository, source) is not None:
+        above = source != repository.parent
+        text = f"`{source}` is on a host a folder that holds `{repository.name}` alone"
+        return replace(bind, kind="workspace", folder=""), Notice(where, text) if above else None
+    beside = place.within(source, repository.parent)
+    if beside is not None:
+        text = f"`{source}` is not in the repository: `{beside}` is an empty folder beside it on a host"
+        return replace(bind, kind="workspace", folder=beside), Notice(where, text)
+    if any(place.within(source, Path(path)) is not None for path in _EVERYWHERE):
+        return bind, None
+    return bind, Notice(where, f"`{source}` is not in the repository: the container gets what the host has there")
+
+
+def host_path(bind: Bind, root: str) -> str:
+    """Return the source on a host, for a bind that is no file; `root` is the stack's workspace folder."""
+    if bind.kind == "host":
+        return bind.source.as_posix()
+    return f"{root}/{bind.folder}" if bind.folder else root
+
+
+def moved(entry: Value, source: str) -> Value | str:
+    """Return a volume with another source, in the form in which the user wrote it; `source` is escaped already.
+
+    A string is the short form, its variables as written; a Value is the long form.
+    """
+    if not entry.items:
+        return f"{source}:{_rest(entry)}"
+    return entry.having({**entry.items, "source": replace(entry.items["source"], data=source, raw=source)})
+
+
+def _rest(entry: Value) -> str:
+    """Return what follows the source in a short volume, as written where that can be told."""
+    meant, written = volume.split(entry.text), volume.split(entry.raw)
+    if written.source and bool(written.options) == bool(meant.options):
+        return ":".join(filter(None, (written.target, written.options)))
+    return ":".join(interpolate.escape(part) for part in (meant.target, meant.options) if part)
+
+
+def _inside(source: Path, repository: Path, tree: Tree) -> str | None:
+    """Return the path in the repository, also where a link leads into it."""
+    inside = place.within(source, repository)
+    if inside is None and source.is_absolute() and tree.kind(source):
+        inside = place.within(tree.real(source), tree.real(repository))
+    return inside

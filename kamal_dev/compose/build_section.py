@@ -1,0 +1,168 @@
+"""One `build` section as a Build with absolute paths: every key is carried out, noticed or refused by name.
+
+Source: Compose Build Specification; `docker buildx build --help`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kamal_dev.compose import build_options, place
+from kamal_dev.compose.value import Value
+from kamal_dev.errors import ComposeError, Problem
+from kamal_dev.model import Build, BuildSecret, Notice, Tree
+
+_READ = {
+    *("context", "dockerfile", "dockerfile_inline", "target", "args", "additional_contexts"),
+    *("cache_from", "cache_to", "secrets", "ssh", "platforms"),
+}
+
+
+@dataclass
+class Findings:
+    """Collect what reading the builds brings to light.
+
+    `problems` stop a deployment, but not reading.
+    """
+
+    builds: tuple[Build, ...] = ()
+    problems: list[Problem] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Say what builds stand on: the tree, the variables, and which of them only `.env` knows."""
+
+    tree: Tree
+    repository: Path
+    secrets: Mapping[str, Value]
+    variables: Mapping[str, str] = field(repr=False)
+    environment: Mapping[str, str] = field(repr=False)
+
+
+def read(name: str, service: Value, ground: Ground, findings: Findings) -> Build:
+    """Return the build of one service; raises ComposeError for what Compose refuses and for a key nobody knows."""
+    section = service.items["build"]
+    _check_keys(name, section)
+    context = _context_path(name, service, section)
+    is_remote = place.is_remote(context)
+    inline = section.string("dockerfile_inline")
+    dockerfile = section.string("dockerfile") or "Dockerfile"
+    build = Build(
+        services=(name,),
+        context=context,
+        dockerfile="" if inline else dockerfile if is_remote else place.absolute(Path(context), dockerfile).as_posix(),
+        dockerfile_inline=inline,
+        target=section.string("target"),
+        args=_args(section, ground),
+        cache_from=_texts(section, "cache_from"),
+        cache_to=_texts(section, "cache_to"),
+        contexts=_contexts(section),
+        secrets=_secrets(name, section, ground, findings),
+        ssh=build_options.ssh(section),
+        platforms=_texts(section, "platforms") or tuple(filter(None, [service.string("platform")])),
+        options=build_options.flags(section),
+        where=section.where,
+    )
+    if not is_remote:
+        findings.problems += _missing(name, build, section, ground)
+    findings.notices += build_options.notices(name, section)
+    return build
+
+
+def _check_keys(name: str, section: Value) -> None:
+    problems = [
+        _at(value, f"services.{name}.build.{key}", "is not a key that this can carry out")
+        for key, value in section.items.items()
+        if key not in _READ | build_options.KEYS and not key.startswith("x-")
+    ]
+    if section.string("dockerfile") and section.string("dockerfile_inline"):
+        where = section.items["dockerfile_inline"]
+        problems.append(_at(where, f"services.{name}.build", "has both `dockerfile` and `dockerfile_inline`"))
+    if problems:
+        raise ComposeError(problems)
+
+
+def _context_path(name: str, service: Value, section: Value) -> str:
+    written = section.at("context")
+    if written is None:
+        return service.base.as_posix()
+    if not written.text:
+        raise ComposeError(_at(written, f"services.{name}.build", "names no folder to build from"))
+    return written.text if place.is_remote(written.text) else place.absolute(written.base, written.text).as_posix()
+
+
+def _args(section: Value, ground: Ground) -> tuple[tuple[str, str | None], ...]:
+    args = section.at("args")
+    found: list[tuple[str, str | None]] = []
+    for key, value in args.items.items() if args is not None else ():
+        if value.data is not None:
+            found.append((key, value.text))
+        else:
+            # buildx takes a bare name from the process; Compose also from `.env`.
+            found.append((key, None if key in ground.environment else ground.variables.get(key)))
+    return tuple(found)
+
+
+def _contexts(section: Value) -> tuple[tuple[str, str], ...]:
+    contexts = section.at("additional_contexts")
+    return tuple(
+        (key, value.text if _is_symbolic(value.text) else place.absolute(value.base, value.text).as_posix())
+        for key, value in (contexts.items.items() if contexts is not None else ())
+    )
+
+
+def _is_symbolic(text: str) -> bool:
+    return text.startswith("service:") or place.is_remote(text)
+
+
+def _secrets(name: str, section: Value, ground: Ground, findings: Findings) -> tuple[BuildSecret, ...]:
+    found = []
+    listed = section.at("secrets")
+    for item in listed.list if listed is not None else ():
+        source = item.string("source") if item.items else item.text
+        key = f"services.{name}.build.secrets"
+        definition = ground.secrets.get(source)
+        if definition is None:
+            raise ComposeError(_at(item, key, f"`{source}` is no secret of this project"))
+        identity = item.string("target") or source
+        file, environment = definition.string("file"), definition.string("environment")
+        if file:
+            found.append(BuildSecret(identity, file=place.absolute(definition.base, file).as_posix()))
+        elif environment:
+            found.append(BuildSecret(identity, environment=environment))
+        else:
+            message = "a build takes a secret from `file` or `environment`"
+            raise ComposeError(_at(definition, f"secrets.{source}", message))
+        if {"uid", "gid", "mode"} & set(item.items):
+            findings.notices.append(Notice(item.where, f"{key}: `uid`, `gid` and `mode` have no effect in a build"))
+    return tuple(found)
+
+
+def _texts(section: Value, key: str) -> tuple[str, ...]:
+    value = section.at(key)
+    if value is None:
+        return ()
+    return tuple(item.text for item in value.list) if isinstance(value.data, list) else (value.text,)
+
+
+def _missing(name: str, build: Build, section: Value, ground: Ground) -> list[Problem]:
+    key, context = f"services.{name}.build", Path(build.context)
+    written = section.at("context") or section
+    if ground.tree.kind(context) != "directory":
+        return [_at(written, key, f"the folder `{place.shown(context, ground.repository)}` does not exist")]
+    if place.within(ground.tree.real(context), ground.tree.real(ground.repository)) is None:
+        message = f"`{context}` is outside the repository, so that no version stands for what is built"
+        return [_at(written, key, message)]
+    dockerfile = Path(build.dockerfile)
+    if build.dockerfile and ground.tree.kind(dockerfile) != "file":
+        shown = place.shown(dockerfile, ground.repository)
+        return [_at(section.at("dockerfile") or section, key, f"the Dockerfile `{shown}` does not exist")]
+    return []
+
+
+def _at(value: Value, key: str, message: str) -> Problem:
+    return Problem(value.where.path, value.where.line, message, key=key, column=value.where.column)

@@ -1,0 +1,120 @@
+"""The builds of a project: each once, in the order to make them. Runs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from kamal_dev.compose import build_section, image_name
+from kamal_dev.compose.build_section import Findings, Ground
+from kamal_dev.compose.value import Value
+from kamal_dev.errors import ComposeError, Problem
+from kamal_dev.model import Build, Image, Location, Tree
+
+
+def read(services: Mapping[str, Value], ground: Ground) -> Findings:
+    """Return the build of every service that has one; equal builds are one with several services.
+
+    Raises ComposeError for what Compose refuses and for a key that cannot be carried out.
+    """
+    findings = Findings()
+    wrong: list[Problem] = []
+    merged: dict[Build, Build] = {}
+    for name, service in services.items():
+        if "build" not in service.items:
+            continue
+        try:
+            build = build_section.read(name, service, ground, findings)
+        except ComposeError as error:
+            wrong += error.problems
+            continue
+        key = replace(build, services=(), where=Location(""))
+        known = merged.get(key)
+        merged[key] = replace(known, services=(*known.services, name)) if known else build
+    if wrong:
+        raise ComposeError(wrong)
+    builds = _linked(tuple(merged.values()), services, ground.tree)
+    findings.builds = order(tuple(_settled(build, services) for build in builds))
+    return findings
+
+
+def order(builds: tuple[Build, ...]) -> tuple[Build, ...]:
+    """Return the builds so that each comes after those it takes a context from. Raises ComposeError for a circle."""
+    done: list[Build] = []
+    waiting = list(builds)
+    while waiting:
+        made = {name for build in done for name in build.services}
+        ready = [build for build in waiting if all(needed in made for needed in _needs(build))]
+        if not ready:
+            first = waiting[0]
+            message = f"`{first.services[0]}` is built from itself, through `additional_contexts`"
+            raise ComposeError(Problem(first.where.path, first.where.line, message))
+        done += ready
+        waiting = [build for build in waiting if build not in ready]
+    return tuple(done)
+
+
+def with_images(builds: tuple[Build, ...], images: Mapping[str, Image]) -> tuple[Build, ...]:
+    """Return the builds with their images; a context `service:x` becomes the image of `x`."""
+    return tuple(
+        replace(
+            build,
+            image=images[build.services[0]],
+            contexts=tuple((name, _context(text, images)) for name, text in build.contexts),
+        )
+        for build in builds
+    )
+
+
+def _context(text: str, images: Mapping[str, Image]) -> str:
+    service = text.removeprefix("service:")
+    return f"docker-image://{images[service]}" if service != text else text
+
+
+def _needs(build: Build) -> tuple[str, ...]:
+    return tuple(text[len("service:") :] for _, text in build.contexts if text.startswith("service:"))
+
+
+def _linked(builds: tuple[Build, ...], services: Mapping[str, Value], tree: Tree) -> tuple[Build, ...]:
+    """Give a build that starts from an image which another build makes that build as a context.
+
+    The name that the user gave such an image exists nowhere here, because every
+    image gets the name of its version.
+    """
+    named = {
+        services[name].string("image"): name
+        for build in builds
+        for name in build.services
+        if services[name].string("image")
+    }
+    return tuple(_with_links(build, named, tree) for build in builds)
+
+
+def _with_links(build: Build, named: Mapping[str, str], tree: Tree) -> Build:
+    path = Path(build.dockerfile)
+    text = build.dockerfile_inline
+    if not text and build.dockerfile and path.is_absolute() and tree.kind(path) == "file":
+        text = tree.read(path).decode("utf-8", "replace")
+    bases = image_name.bases(text, dict(build.args))
+    links = tuple(
+        (image, f"service:{name}")
+        for image, name in named.items()
+        if name not in build.services and image_name.normal(image) in bases and image not in dict(build.contexts)
+    )
+    return replace(build, contexts=(*build.contexts, *links)) if links else build
+
+
+def _settled(build: Build, services: Mapping[str, Value]) -> Build:
+    """Return the build with `service:x` of a service that is not built as that service's image."""
+    contexts = []
+    for name, text in build.contexts:
+        service = text.removeprefix("service:")
+        if service == text or "build" in (services[service].items if service in services else ()):
+            contexts.append((name, text))
+        elif service not in services:
+            message = f"`{service}` in `additional_contexts` is no service"
+            raise ComposeError(Problem(build.where.path, build.where.line, message))
+        else:
+            contexts.append((name, f"docker-image://{services[service].string('image')}"))
+    return replace(build, contexts=tuple(contexts))

@@ -1,0 +1,152 @@
+"""Compose's dialect of dotenv: reads what it reads, writes what it reads back. Opens no file.
+
+It is not the dialect of the Python package: `KEY: value` counts, `KEY` alone takes
+the variable over, backslashes live in double quotes only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from kamal_dev.compose import interpolate
+from kamal_dev.compose.interpolate import Lookup
+from kamal_dev.errors import ComposeError, Problem
+
+_EXPORT = re.compile(r"export\s+")
+_KEY = re.compile(r"([\w.\-\[\]][\w.\-\[\] \t]*?)?[ \t]*(=|:|\n|$)")
+_ESCAPE = re.compile(r'\\(?:([abcfnrtv"\\])|(\$)|0([0-7]{1,3})?)')
+_CONTROLS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+_SPACE = " \t\v\f\r\x85\xa0"
+_SAFE = re.compile(r"[A-Za-z0-9_./:@%+,=-]+")
+
+
+def parse(text: str, display: str, lookup: Lookup) -> dict[str, str]:
+    """Return the variables that a file sets; `lookup` resolves what it mentions and `KEY` alone.
+
+    What `lookup` knows wins over earlier lines inside a value, as in Compose.
+    Raises ComposeError with the line.
+    """
+    found: dict[str, str] = {}
+    for key, value, quote, line in _statements(text, display):
+        if value is None:
+            taken = lookup(key)
+            if taken is not None:
+                found[key] = taken
+            continue
+        try:
+            found[key] = _resolved(value, quote, lambda name: _first(lookup(name), found.get(name)))
+        except ValueError as error:
+            raise ComposeError(Problem(display, line, f"{key}: {error}")) from error
+    return {key: value for key, value in found.items() if not key[:1].isdigit()}
+
+
+def mentioned(text: str, display: str) -> Iterator[str]:
+    """Yield the variables that a file takes from outside: mentioned in a value, or a key alone.
+
+    Raises ComposeError with the line.
+    """
+    for key, value, quote, _ in _statements(text, display):
+        if value is None:
+            yield key
+        elif quote != "'":
+            yield from interpolate.names(_unescaped(value) if quote else value)
+
+
+def quote(value: str) -> str:
+    """Return the value as it stands after `KEY=`, so that Compose reads exactly it.
+
+    Raises ValueError for a value with a NUL character, which no variable can hold.
+    """
+    if "\0" in value:
+        raise ValueError("a value with a NUL character cannot be a variable")
+    if _SAFE.fullmatch(value):
+        return value
+    if "'" not in value and "\\" not in value and "\r" not in value:
+        return f"'{value}'"
+    for character, escaped in (("\\", "\\\\"), ('"', '\\"'), ("$", "\\$"), ("\r", "\\r"), ("\n", "\\n")):
+        value = value.replace(character, escaped)
+    return f'"{value}"'
+
+
+def _first(*values: str | None) -> str | None:
+    return next((value for value in values if value is not None), None)
+
+
+def _statements(text: str, display: str) -> Iterator[tuple[str, str | None, str, int]]:
+    """Yield key, value as written, quote and line; the value is None for a key alone."""
+    text = text.removeprefix("\ufeff")
+    position = 0
+    while (position := _next_statement(text, position)) < len(text):
+        line = text.count("\n", 0, position) + 1
+        export = _EXPORT.match(text, position)
+        position = export.end() if export else position
+        match = _KEY.match(text, position)
+        if match is None or not match.group(1):
+            wrong = text[position:].split("\n", 1)[0][:40]
+            raise ComposeError(Problem(display, line, f"`{wrong}` does not start with the name of a variable"))
+        key, position = match.group(1), match.end()
+        if " " in key or "\t" in key:
+            raise ComposeError(Problem(display, line, f"`{key}`: the name of a variable has no space"))
+        if match.group(2) not in ("=", ":"):
+            yield key, None, "", line
+            continue
+        value, opening, position = _value(text, position, display, line)
+        yield key, value, opening, line
+
+
+def _next_statement(text: str, position: int) -> int:
+    while position < len(text):
+        if text[position].isspace():
+            position += 1
+        elif text[position] == "#":
+            end = text.find("\n", position)
+            position = len(text) if end < 0 else end
+        else:
+            break
+    return position
+
+
+def _value(text: str, position: int, display: str, line: int) -> tuple[str, str, int]:
+    while position < len(text) and text[position] in _SPACE:
+        position += 1
+    opening = text[position : position + 1]
+    if opening not in ("'", '"') or not opening:
+        end = text.find("\n", position)
+        end = len(text) if end < 0 else end
+        return text[position:end].split(" #", 1)[0].rstrip(), "", end
+    characters: list[str] = []
+    index = position + 1
+    while index < len(text) and text[index] != opening:
+        pair = text[index : index + 2]
+        if pair == "\\" + opening:
+            characters.append(opening)
+            index += 2
+        elif pair[0] == "\\" and len(pair) == 2:
+            characters.append(pair)
+            index += 2
+        else:
+            characters.append(pair[0])
+            index += 1
+    if index >= len(text):
+        raise ComposeError(Problem(display, line, "the quoted value has no end"))
+    return "".join(characters), opening, index + 1
+
+
+def _resolved(value: str, opening: str, lookup: Lookup) -> str:
+    if opening == "'":
+        return value
+    return interpolate.substitute(_unescaped(value) if opening else value, lookup)
+
+
+def _unescaped(value: str) -> str:
+    return _ESCAPE.sub(_escaped, value)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    letter, dollar, octal = match.groups()
+    if dollar:
+        return "$$"
+    if letter:
+        return _CONTROLS.get(letter, match.group() if letter == "c" else letter)
+    return chr(int(octal, 8)) if octal and len(octal) == 3 else match.group()

@@ -1,0 +1,39 @@
+"""Image references as users write them in compose files and Dockerfiles: which are the same? Makes none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from kamal_dev.compose import interpolate
+
+_FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE | re.MULTILINE)
+_COPIED = re.compile(r"(?:--|[\s,=])from=([^\s,]+)")
+_ARG = re.compile(r"^\s*ARG\s+(\w+)=[\"']?([^\s\"']*)", re.IGNORECASE | re.MULTILINE)
+
+
+def normal(name: str) -> str:
+    """Return the short form: `docker.io/library/redis` and `redis:latest` are one image."""
+    last = name.rsplit("/", 1)[-1]
+    if ":" not in last and "@" not in last:
+        name += ":latest"
+    return name.removeprefix("index.").removeprefix("docker.io/").removeprefix("library/")
+
+
+def bases(dockerfile: str, args: Mapping[str, str | None]) -> frozenset[str]:
+    """Return the images that a Dockerfile starts or copies from, in their short form.
+
+    Stages of its own are not among them. `args` are build arguments, which win
+    over the defaults of `ARG`.
+    """
+    values = {**dict(_ARG.findall(dockerfile)), **{key: value for key, value in args.items() if value is not None}}
+    stages = {stage.lower() for _, stage in _FROM.findall(dockerfile) if stage}
+    written = [name for name, _ in _FROM.findall(dockerfile)] + _COPIED.findall(dockerfile)
+    return frozenset(normal(name) for name in (_filled(text, values) for text in written) if name.lower() not in stages)
+
+
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    try:
+        return interpolate.substitute(text, values.get)
+    except ValueError:
+        return text

@@ -1,0 +1,127 @@
+"""`${VAR}` and its family, as Compose resolves them. For reading here only: the text that travels keeps them.
+
+Source: Compose Specification, 12-interpolation.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+Lookup = Callable[[str], "str | None"]
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OPERATOR = re.compile(r":?[-+?]")
+
+
+class Missing(ValueError):
+    """Say that a variable which must have a value has none."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Hold one `$NAME`, `${NAME}` or `${NAME:-word}`; `operator` is empty for the first two."""
+
+    name: str
+    operator: str = ""
+    word: str = ""
+
+
+def substitute(text: str, lookup: Lookup) -> str:
+    """Return the text with every reference resolved and `$$` as `$`; unset is empty.
+
+    Raises Missing for `${NAME:?}` without a value, ValueError for a reference that
+    is not well formed.
+    """
+    if "$" not in text:
+        return text
+    return "".join(part if isinstance(part, str) else _value(part, lookup) for part in _parts(text))
+
+
+def names(text: str) -> Iterator[str]:
+    """Yield the variables that a text mentions, those in defaults too.
+
+    A text that is not well formed mentions those before the fault.
+    """
+    try:
+        for part in _parts(text):
+            if isinstance(part, Reference):
+                yield part.name
+                yield from names(part.word)
+    except ValueError:
+        return
+
+
+def bare(text: str) -> Iterator[str]:
+    """Yield the variables that a text mentions without saying what stands in for them."""
+    try:
+        yield from (part.name for part in _parts(text) if isinstance(part, Reference) and not part.operator)
+    except ValueError:
+        return
+
+
+def escape(text: str) -> str:
+    """Return the text that Compose reads back as exactly this one."""
+    return text.replace("$", "$$")
+
+
+def _value(reference: Reference, lookup: Lookup) -> str:
+    value = lookup(reference.name)
+    operator = reference.operator
+    if not operator:
+        return value or ""
+    # With a colon, an empty value counts as none.
+    is_set = bool(value) if operator.startswith(":") else value is not None
+    if operator.endswith("+"):
+        return substitute(reference.word, lookup) if is_set else value or ""
+    if is_set:
+        return value or ""
+    word = substitute(reference.word, lookup)
+    if operator.endswith("?"):
+        reason = f": {word}" if word else ""
+        raise Missing(f"the required variable `{reference.name}` has no value{reason}")
+    return word
+
+
+def _parts(text: str) -> Iterator[str | Reference]:
+    position = 0
+    while (dollar := text.find("$", position)) >= 0:
+        yield text[position:dollar]
+        after = text[dollar + 1 : dollar + 2]
+        name = _NAME.match(text, dollar + 1)
+        if after == "$":
+            yield "$"
+            position = dollar + 2
+        elif name:
+            yield Reference(name.group())
+            position = name.end()
+        elif after == "{":
+            reference, position = _braced(text, dollar + 2)
+            yield reference
+        else:
+            yield "$"
+            position = dollar + 1
+    yield text[position:]
+
+
+def _braced(text: str, start: int) -> tuple[Reference, int]:
+    name = _NAME.match(text, start)
+    end = _closing(text, start)
+    if name is None or end < 0:
+        raise ValueError(f"`${{{text[start : start + 20]}` is not a variable; a dollar sign itself is `$$`")
+    operator = _OPERATOR.match(text, name.end())
+    if operator is None:
+        if name.end() != end:
+            raise ValueError(f"`${{{text[start:end]}}}` is not a variable; a dollar sign itself is `$$`")
+        return Reference(name.group()), end + 1
+    return Reference(name.group(), operator.group(), text[operator.end() : end]), end + 1
+
+
+def _closing(text: str, start: int) -> int:
+    depth = 1
+    for index in range(start, len(text)):
+        depth += {"{": 1, "}": -1}.get(text[index], 0)
+        if not depth:
+            return index
+    return -1

@@ -1,0 +1,30 @@
+"""The limits of config/dev.yml beside those that the user wrote in the compose file. Converts no units."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kamal_dev.compose.value import Value
+
+
+def entries(service: Value, cpus: str, memory: str, memory_swap: str) -> dict[str, Any]:
+    """Return the keys that limit a service; what it says itself stands.
+
+    Compose has two forms and refuses a service that limits one thing in the one and
+    another in the other, so the form is the one in use.
+    """
+    below = service.at("deploy", "resources", "limits")
+    found: dict[str, Any] = {}
+    wanted = (("cpus", "cpus", cpus), ("mem_limit", "memory", memory))
+    missing = [
+        (key, limit, amount)
+        for key, limit, amount in wanted
+        if amount and service.at(key) is None and (below is None or below.at(limit) is None)
+    ]
+    if missing and below is not None:
+        found["deploy"] = {"resources": {"limits": {limit: amount for _, limit, amount in missing}}}
+    elif missing:
+        found |= {key: amount for key, _, amount in missing}
+    if memory_swap and service.at("memswap_limit") is None:
+        found["memswap_limit"] = memory_swap
+    return found

@@ -1,0 +1,50 @@
+"""The `manifest.json` of a release: what it is, for whoever looks at a host. Nothing reads it to run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from kamal_dev.compose import layout, place, service
+from kamal_dev.compose.additions import Additions
+from kamal_dev.compose.mounts import Mounted
+from kamal_dev.compose.project import ComposeProject
+from kamal_dev.compose.travels import READABLE
+from kamal_dev.model import File, Image, Version
+
+
+def entries(
+    project: ComposeProject,
+    *,
+    stack: str,
+    version: Version,
+    images: Mapping[str, Image],
+    additions: Additions,
+    mounted: Mounted,
+) -> dict[str, Any]:
+    """Return everything but the digest. `services` are those to start; empty means all."""
+    running = service.started(project.services, additions.run_services)
+    bound = [bind for bind in (*project.binds, *mounted.binds) if bind.is_workspace]
+    return {
+        "stack": stack,
+        "service": additions.service,
+        "version": version.text,
+        "commit": version.commit,
+        "project": stack,
+        "main": additions.main,
+        "files": [*(place.relative(file.path, project.repository) for file in project.top_files), layout.OVERLAY],
+        "images": {name: str(image) for name, image in images.items()},
+        "third_party": sorted({item.image for item in running if item.image and not item.built_as}),
+        "services": list(additions.run_services),
+        "one_shots": [item.name for item in running if item.is_one_shot],
+        "workspace": {
+            "repository": project.repository.name,
+            "folders": sorted({bind.folder for bind in bound if bind.folder}),
+        },
+    }
+
+
+def file(manifest: Mapping[str, Any]) -> File:
+    """Return the manifest as a file."""
+    return File(layout.MANIFEST, (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode(), READABLE)

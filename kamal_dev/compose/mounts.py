@@ -1,0 +1,73 @@
+"""The mounts of a devcontainer.json as volumes of the main service. Parses none: that is done before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kamal_dev.compose import binds, interpolate, layout, place, travels
+from kamal_dev.compose.binds import Bind
+from kamal_dev.compose.reading import Reader
+from kamal_dev.compose.travels import Travel
+from kamal_dev.errors import Problem
+from kamal_dev.model import Notice
+
+if TYPE_CHECKING:
+    from kamal_dev.devcontainer import Mount
+
+
+@dataclass(frozen=True)
+class Mounted:
+    """Hold the mounts as they are on a host.
+
+    `volumes` are items for the main service, in long form, `definitions` what the
+    project says of the volumes they name; `binds` and `travels` are those among them.
+    """
+
+    volumes: tuple[dict[str, Any], ...] = ()
+    definitions: tuple[tuple[str, dict[str, Any]], ...] = ()
+    binds: tuple[Bind, ...] = ()
+    travels: tuple[Travel, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+def read(mounts: tuple[Mount, ...], service: str, directory: Path, reader: Reader, root: str) -> Mounted:
+    """Return the mounts of `service`; `directory` is the project's, `root` the workspace folder on a host."""
+    from kamal_dev.devcontainer import definition, volume
+
+    items: list[dict[str, Any]] = []
+    bound: list[Bind] = []
+    carried: list[Travel] = []
+    notices: list[Notice] = []
+    problems: list[Problem] = []
+    for mount in mounts:
+        item = _escaped(volume(mount))
+        if mount.type == "bind":
+            source = place.absolute(directory, mount.source)
+            bind, notice = binds.locate(service, source, mount.where, reader.tree, reader.repository)
+            bound.append(bind)
+            notices += [notice] if notice else []
+            needed = travels.bound(bind, reader) if bind.kind == "file" else None
+            if isinstance(needed, Problem):
+                problems.append(needed)
+            elif needed is not None:
+                carried.append(needed)
+            item["source"] = interpolate.escape(_source(bind, directory, reader.repository, root))
+            item.setdefault("bind", {}).setdefault("create_host_path", True)
+        items.append(item)
+    named = {mount.source: definition(mount) for mount in mounts if mount.type == "volume" and mount.source}
+    return Mounted(tuple(items), tuple(named.items()), tuple(bound), tuple(carried), tuple(notices), tuple(problems))
+
+
+def _source(bind: Bind, directory: Path, repository: Path, root: str) -> str:
+    if bind.kind == "file":
+        return layout.seen_from(directory, bind.source, repository)
+    return binds.host_path(bind, root)
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _escaped(item) for key, item in value.items()}
+    return interpolate.escape(value) if isinstance(value, str) else value

@@ -1,0 +1,176 @@
+"""The one file that is laid over the user's: images, workspace, and what the main service gets besides.
+
+Nothing that the user wrote is repeated but for the volumes whose source is another
+one on a host, because Compose replaces a volume of the same target as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kamal_dev.compose import binds, interpolate, layout, limits, place
+from kamal_dev.compose.additions import Additions
+from kamal_dev.compose.mounts import Mounted
+from kamal_dev.compose.project import ComposeProject
+from kamal_dev.compose.value import Value
+from kamal_dev.compose.yaml import Tagged, dump
+from kamal_dev.model import Image, Version
+
+MAIN = "kamal-dev.main"
+VERSION = "kamal-dev.version"
+FILES = "kamal-dev.files"
+
+HEADER = "# Laid over the files above by kamal-dev; made anew with every release.\n"
+# PID 1 gets no default signal handling: without the trap `docker stop` takes ten seconds.
+KEEP_RUNNING = ["/bin/sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 1 & wait $$!; done"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Say what the overlay is to bring about.
+
+    `images` has every service that runs a built image; `marks` maps services to what
+    stands for the content of the files they mount.
+    """
+
+    project: ComposeProject
+    stack: str
+    version: Version
+    images: Mapping[str, Image]
+    additions: Additions
+    mounted: Mounted
+    marks: Mapping[str, str]
+
+    @property
+    def root(self) -> str:
+        """The workspace folder on the host."""
+        return layout.workspace(self.stack)
+
+    def seen(self, path: Path) -> str:
+        """Return a travelling file's path as the overlay names it."""
+        return interpolate.escape(layout.seen_from(self.project.directory, path, self.project.repository))
+
+    def is_aside(self, path: Path) -> bool:
+        """Whether a file is elsewhere in the release than in the repository."""
+        return layout.is_aside(path, self.project.repository)
+
+
+def text(after: Value, plan: Plan) -> str:
+    """Return the overlay for files that, rewritten, mean `after`."""
+    found = after.at("services")
+    services = {
+        name: entries
+        for name, value in (found.items.items() if found is not None else ())
+        if (entries := _service(name, value, plan))
+    }
+    top: dict[str, Any] = {"services": services} if services else {"services": {}}
+    for key, definitions in (("volumes", _volume_definitions(after, plan)), *_file_definitions(after, plan)):
+        if definitions:
+            top[key] = definitions
+    return HEADER + dump(top)
+
+
+def _service(name: str, value: Value, plan: Plan) -> dict[str, Any]:
+    entries = dict(_image(name, value, plan))
+    if name == plan.additions.main:
+        entries |= _main(value, plan)
+    env_files = _env_files(value, plan)
+    if env_files:
+        entries["env_file"] = Tagged("!override", env_files)
+    volumes = [*_volumes(name, plan), *(plan.mounted.volumes if name == plan.additions.main else ())]
+    if volumes:
+        entries["volumes"] = volumes
+    labels = _labels(name, plan)
+    if labels:
+        entries["labels"] = labels
+    return entries
+
+
+def _image(name: str, value: Value, plan: Plan) -> Iterator[tuple[str, Any]]:
+    image = plan.images.get(name)
+    if image is None:
+        return
+    if "build" in value.items:
+        yield "build", Tagged("!reset")
+    if value.string("image") != str(image):
+        yield "image", str(image)
+    if value.string("pull_policy") == "build":
+        yield "pull_policy", "missing"
+
+
+def _main(value: Value, plan: Plan) -> dict[str, Any]:
+    extra = plan.additions
+    entries: dict[str, Any] = {}
+    if extra.keeps_running:
+        entries |= {"entrypoint": KEEP_RUNNING, "command": []}
+    if extra.user:
+        entries["user"] = interpolate.escape(extra.user)
+    entries |= {key: True for key, wanted in (("init", extra.init), ("privileged", extra.privileged)) if wanted}
+    for key, words in (("cap_add", extra.cap_add), ("security_opt", extra.security_opt)):
+        listed = value.at(key)
+        known = {item.text for item in listed.list} if listed is not None else set()
+        if set(words) - known:
+            entries[key] = [interpolate.escape(word) for word in words if word not in known]
+    environment: dict[str, str | None] = {key: interpolate.escape(text) for key, text in extra.environment}
+    environment |= dict.fromkeys(extra.secrets)
+    if environment:
+        entries["environment"] = environment
+    return entries | limits.entries(value, extra.cpus, extra.memory, extra.memory_swap)
+
+
+def _env_files(value: Value, plan: Plan) -> list[Any]:
+    """Return all of a service's `env_file` where one of them has another name in the release."""
+    listed = value.at("env_file")
+    items = listed.list if listed is not None else []
+    paths = [place.absolute(item.base, item.string("path") if item.items else item.text) for item in items]
+    if not any(map(plan.is_aside, paths)):
+        return []
+    return [
+        {**item.items, "path": plan.seen(path)} if item.items else plan.seen(path)
+        for item, path in zip(items, paths, strict=True)
+    ]
+
+
+def _volumes(name: str, plan: Plan) -> Iterator[Value | str]:
+    for bind in plan.project.binds:
+        if bind.service != name or bind.entry is None:
+            continue
+        if bind.moves:
+            yield binds.moved(bind.entry, interpolate.escape(binds.host_path(bind, plan.root)))
+        elif bind.kind == "file" and plan.is_aside(bind.source):
+            yield binds.moved(bind.entry, plan.seen(bind.source))
+
+
+def _labels(name: str, plan: Plan) -> dict[str, str]:
+    labels = {MAIN: "true"} if name == plan.additions.main else {}
+    if name in plan.images:
+        labels[VERSION] = interpolate.escape(plan.version.text)
+    if name in plan.marks:
+        labels[FILES] = plan.marks[name]
+    return labels
+
+
+def _volume_definitions(after: Value, plan: Plan) -> dict[str, Any]:
+    """Return the volumes that mounts name, and those that are a folder of this machine under a name."""
+    declared = after.at("volumes")
+    known = declared.items if declared is not None else {}
+    found: dict[str, Any] = {name: value for name, value in plan.mounted.definitions if name not in known}
+    for bind in plan.project.binds:
+        if bind.volume and bind.moves:
+            path = interpolate.escape(binds.host_path(bind, plan.root))
+            found[bind.volume] = {"driver_opts": {"device": path}}
+    return found
+
+
+def _file_definitions(after: Value, plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
+    for key in ("configs", "secrets"):
+        listed = after.at(key)
+        moved = {}
+        for name, item in listed.items.items() if listed is not None else ():
+            file = item.at("file")
+            if file is not None and plan.is_aside(path := place.absolute(file.base, file.text)):
+                moved[name] = {"file": plan.seen(path)}
+        yield key, moved

@@ -1,0 +1,189 @@
+"""A compose project, read whole: services, builds, files that travel, variables. Renders nothing."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kamal_dev.compose import binds, builds, document, layout, place, service, travels, variables
+from kamal_dev.compose.binds import Bind
+from kamal_dev.compose.build_section import Ground
+from kamal_dev.compose.reading import ComposeFile, Reader
+from kamal_dev.compose.service import Service
+from kamal_dev.compose.travels import Travel
+from kamal_dev.compose.value import Scope, Value
+from kamal_dev.errors import ComposeError, Problem
+from kamal_dev.model import Build, Location, Notice, Tree
+
+
+@dataclass(frozen=True)
+class ComposeProject:
+    """Hold everything that is known of a compose project; all paths are absolute.
+
+    `directory` is the folder of the first file, from which Compose resolves paths.
+    `files` are those that were named, in their order, then those they reach.
+    `builds` come in the order to make them, without images; equal builds are one,
+    with several services. `binds` and `travels` are what the services take from
+    this machine. `variables` are the names that a host looks up, `values` those
+    that have a value and travel. `own_env` is the `.env` at the top of the
+    repository where Compose reads it. `problems` forbid a deployment though the files
+    can be read; a reader of a project must look at them before it builds.
+    """
+
+    repository: Path
+    directory: Path
+    name: str
+    files: tuple[ComposeFile, ...]
+    services: tuple[Service, ...]
+    builds: tuple[Build, ...]
+    binds: tuple[Bind, ...]
+    travels: tuple[Travel, ...]
+    variables: tuple[str, ...]
+    values: tuple[tuple[str, str], ...] = field(repr=False)
+    profiles: tuple[str, ...]
+    own_env: str = field(repr=False)
+    notices: tuple[Notice, ...]
+    problems: tuple[Problem, ...]
+    scope: Scope = field(repr=False, compare=False)
+    model: Value = field(repr=False, compare=False)
+    reader: Reader = field(repr=False, compare=False)
+
+    @property
+    def top_files(self) -> tuple[ComposeFile, ...]:
+        """The files that Compose is given by name, in their order."""
+        return tuple(file for file in self.files if file.role == "top")
+
+    def service(self, name: str) -> Service:
+        """Return a service by name. Raises ComposeError that lists the names there are."""
+        for found in self.services:
+            if found.name == name:
+                return found
+        names = ", ".join(f"`{found.name}`" for found in self.services) or "none"
+        file = self.files[0].display
+        raise ComposeError(Problem(file, 0, f"has no service `{name}`"), hint=f"its services are: {names}")
+
+
+def load(
+    files: tuple[Path, ...],
+    *,
+    tree: Tree,
+    repository: Path,
+    environment: Mapping[str, str],
+    profiles: tuple[str, ...] = (),
+    root: Path | None = None,
+    compose_version: tuple[int, ...] = (),
+    texts: Mapping[Path, str] | None = None,
+) -> ComposeProject:
+    """Read a project from absolute paths in `-f` order. Raises ComposeError with file and line.
+
+    `root` is the folder in which Compose would be run, whose `.env` it reads from
+    2.27.2 on; the repository where it is not given. An empty `compose_version`
+    stands for the newest. `texts` stand in for files under their paths.
+    """
+    if not files:
+        raise ComposeError(Problem("", 0, "no compose file is named"))
+    reader = Reader(tree, repository, texts)
+    directory = files[0].parent
+    around = variables.surroundings(directory, root or repository, reader, environment, compose_version)
+    for path in files:
+        reader.file(path, "top", Location(""))
+    name = _name(reader, files, around.variables)
+    scope = Scope(directory, {**around.variables, "COMPOSE_PROJECT_NAME": name})
+    model = reader.read(files, scope)
+    if not profiles:
+        profiles = tuple(filter(None, map(str.strip, around.variables.get("COMPOSE_PROFILES", "").split(","))))
+    return _project(
+        reader=reader,
+        model=model,
+        scope=scope,
+        around=around,
+        environment=environment,
+        name=name,
+        profiles=profiles,
+    )
+
+
+def load_text(
+    text: str, *, path: Path, tree: Tree, repository: Path, environment: Mapping[str, str], root: Path | None = None
+) -> ComposeProject:
+    """Read a project from one text, as if it stood in a file at `path`, inside the repository."""
+    return load((path,), tree=tree, repository=repository, environment=environment, root=root, texts={path: text})
+
+
+def _project(
+    *,
+    reader: Reader,
+    model: Value,
+    scope: Scope,
+    around: variables.Surroundings,
+    environment: Mapping[str, str],
+    name: str,
+    profiles: tuple[str, ...],
+) -> ComposeProject:
+    found = model.at("services")
+    values = found.items if found is not None else {}
+    secrets = model.at("secrets")
+    ground = Ground(reader.tree, reader.repository, secrets.items if secrets else {}, around.variables, environment)
+    services = service.read(values, profiles)
+    findings = builds.read(values, ground)
+    bound, bind_notices = binds.read(values, reader.tree, reader.repository)
+    named, named_notices = binds.read_named(model, reader.tree, reader.repository)
+    active = frozenset(item.name for item in service.started(services, ()))
+    needed = travels.read(model, bound, reader, active)
+    env_files = _env_files(reader, around)
+    top = reader.repository / layout.ENV
+    carried = (
+        *needed.travels,
+        *(
+            Travel(path, reader.bytes(path, where), "env", where, mode=travels.PRIVATE)
+            for path, where in env_files.items()
+            if path != top
+        ),
+    )
+    names = variables.mentioned(reader, model, carried)
+    return ComposeProject(
+        repository=reader.repository,
+        directory=scope.base,
+        name=name,
+        files=tuple(reader.files.values()),
+        services=services,
+        builds=findings.builds,
+        binds=(*bound, *named),
+        travels=carried,
+        variables=tuple(names),
+        values=tuple(variables.travelling(names, around).items()),
+        profiles=profiles,
+        own_env=document.decode(reader.bytes(top, env_files[top]), layout.ENV) if top in env_files else "",
+        notices=(
+            *findings.notices,
+            *bind_notices,
+            *named_notices,
+            *service.notices(model),
+            *variables.notices(names, around, variables.plain_names(reader)),
+        ),
+        problems=(*findings.problems, *needed.problems),
+        scope=scope,
+        model=model,
+        reader=reader,
+    )
+
+
+def _env_files(reader: Reader, around: variables.Surroundings) -> dict[Path, Location]:
+    """Return the `.env` files that Compose reads by itself, for the project or for what it includes."""
+    own = {path: Location(place.shown(path, reader.repository)) for path in around.files}
+    return own | {path: where for path, where in reader.env_files.items() if where.path}
+
+
+def _name(reader: Reader, files: tuple[Path, ...], known: Mapping[str, str]) -> str:
+    """Return the project's name here, where no stack gives it another one."""
+    written = [
+        pair[1].text
+        for path in files
+        for root in reader.files[path].documents
+        if root.kind == "mapping" and (pair := root.entry("name")) is not None
+    ]
+    text = known.get("COMPOSE_PROJECT_NAME") or (written[-1] if written else posixpath.basename(str(files[0].parent)))
+    return re.sub(r"[^a-z0-9_-]", "", text.lower()).lstrip("_-")

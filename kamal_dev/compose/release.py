@@ -1,0 +1,161 @@
+"""A release: the text of every file that makes one version of a stack run. Writes none of them.
+
+`cd` into it and `docker compose ps` works without a flag, because its `.env` names
+the files and the project. Nothing in it depends on time or place, so that the same
+input makes the same release.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kamal_dev.compose import env, layout, manifest, mounts, overlay, place, rewrite
+from kamal_dev.compose.additions import Additions
+from kamal_dev.compose.mounts import Mounted
+from kamal_dev.compose.project import ComposeProject
+from kamal_dev.compose.reading import Reader
+from kamal_dev.compose.travels import Travel
+from kamal_dev.compose.value import Value
+from kamal_dev.errors import ComposeError, NothingBuilt, Problem
+from kamal_dev.model import File, Image, Location, Notice, Release, Secret, Version
+
+
+def render(
+    project: ComposeProject,
+    *,
+    stack: str,
+    version: Version,
+    images: Mapping[str, Image],
+    additions: Additions,
+    variables: Mapping[str, str | Secret] | None = None,
+    mask: bool = False,
+) -> Release:
+    """Return the release of a version for one stack.
+
+    `images` has the image of every service with a build. `variables` are laid over
+    the project's own values; only those that the files mention and the additions'
+    secrets are written. With `mask`, secrets stand as `[redacted]`, while id and
+    digest are those of the real release. Raises ComposeError for a service that
+    does not exist, NothingBuilt for one that has no image.
+    """
+    _check(project, additions)
+    own = _images(project, images)
+    texts, reader, after = _rewritten(project, {name: str(image) for name, image in own.items()})
+    mounted = _mounted(project, additions, stack)
+    plan = overlay.Plan(project, stack, version, own, additions, mounted, _marks((*project.travels, *mounted.travels)))
+    files = [
+        *(File(place.relative(path, project.repository), text.encode()) for path, text in texts.items()),
+        *_travelling((*project.travels, *mounted.travels), project.repository),
+        File(layout.OVERLAY, overlay.text(after, plan).encode()),
+    ]
+    values = env.values(project, reader, after, additions, variables or {})
+    about = manifest.entries(project, stack=stack, version=version, images=own, additions=additions, mounted=mounted)
+    digest = _digest([*files, env.file(project, stack, values), manifest.file(about)])
+    files += [env.file(project, stack, values, mask=mask), manifest.file({**about, "digest": digest})]
+    return Release(
+        id=f"{version}-{digest[:8]}",
+        stack=stack,
+        version=version,
+        digest=digest,
+        files=tuple(sorted(files, key=lambda file: file.path)),
+        images=tuple(own.items()),
+        third_party=tuple(about["third_party"]),
+    )
+
+
+def notices(project: ComposeProject, additions: Additions) -> tuple[Notice, ...]:
+    """Return what is not on a host as it is here, that of the additions' mounts too."""
+    return tuple(dict.fromkeys((*project.notices, *_mounted(project, additions, "").notices)))
+
+
+def problems(project: ComposeProject, additions: Additions) -> tuple[Problem, ...]:
+    """Return what must be put right before a deployment."""
+    return (*project.problems, *_mounted(project, additions, "").problems)
+
+
+def _mounted(project: ComposeProject, additions: Additions, stack: str) -> Mounted:
+    root = layout.workspace(stack)
+    return mounts.read(additions.mounts, additions.main, project.directory, project.reader, root)
+
+
+def _check(project: ComposeProject, additions: Additions) -> None:
+    for name in (additions.main, *additions.run_services):
+        project.service(name)
+    if ":" in project.repository.name:
+        message = f"a folder named `{project.repository.name}` cannot be mounted: a colon divides source and target"
+        raise ComposeError(Problem(project.files[0].display, 0, message))
+
+
+def _images(project: ComposeProject, images: Mapping[str, Image]) -> dict[str, Image]:
+    """Return the image of every service that runs a built one."""
+    found = {}
+    for item in project.services:
+        if item.built_as:
+            if item.built_as not in images:
+                raise NothingBuilt(f"there is no image for the service `{item.built_as}`", hint="run `dev build`")
+            found[item.name] = images[item.built_as]
+    return found
+
+
+def _rewritten(project: ComposeProject, images: Mapping[str, str]) -> tuple[dict[Path, str], Reader, Value]:
+    """Return the text of every compose file, and what they mean now, without the overlay.
+
+    Where splicing would change more than images and builds, the files stay as they are.
+    """
+    before = {file.path: file.text for file in project.files}
+    after = {
+        file.path: rewrite.spliced(file.text, file.display, images) if file.role == "top" else file.text
+        for file in project.files
+    }
+    reader, model = _read_again(project, after)
+    if _beside_images(model) == _beside_images(project.model):
+        return after, reader, model
+    return before, project.reader, project.model
+
+
+def _read_again(project: ComposeProject, texts: Mapping[Path, str]) -> tuple[Reader, Value]:
+    reader = Reader(project.reader.tree, project.repository, texts)
+    tops = tuple(file.path for file in project.top_files)
+    for path in tops:
+        reader.file(path, "top", Location(""))
+    return reader, reader.read(tops, project.scope)
+
+
+def _beside_images(model: Value) -> dict[str, Any]:
+    found: dict[str, Any] = model.plain()
+    services = {
+        name: {key: item for key, item in entries.items() if key not in rewrite.CHANGED}
+        for name, entries in found.get("services", {}).items()
+    }
+    return {**found, "services": services}
+
+
+def _marks(carried: tuple[Travel, ...]) -> dict[str, str]:
+    """Return a short hash per service of the files it mounts, so that a change recreates its container."""
+    seen: dict[str, list[bytes]] = {}
+    for travel in carried:
+        if travel.role in ("bind", "config", "secret"):
+            entry = travel.path.as_posix().encode() + b"\0" + hashlib.sha256(travel.content).digest()
+            for name in travel.services:
+                seen.setdefault(name, []).append(entry)
+    return {name: hashlib.sha256(b"".join(sorted(entries))).hexdigest()[:12] for name, entries in seen.items()}
+
+
+def _travelling(carried: tuple[Travel, ...], repository: Path) -> list[File]:
+    found: dict[str, File] = {}
+    for travel in carried:
+        path = layout.in_release(travel.path, repository)
+        mode = max(travel.mode, found[path].mode) if path in found else travel.mode
+        found[path] = File(path, travel.content, mode)
+    return list(found.values())
+
+
+def _digest(files: list[File]) -> str:
+    total = hashlib.sha256()
+    for file in sorted(files, key=lambda file: file.path):
+        total.update(f"{file.path}\0{file.mode:o}\0{len(file.content)}\0".encode())
+        total.update(file.content)
+    return total.hexdigest()

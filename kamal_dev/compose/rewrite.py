@@ -1,0 +1,174 @@
+"""`build` into `image` in the text of a compose file, by splicing. Every other character stays.
+
+Only what physically stands in a service's own mapping is spliced. A build that
+arrives by a merge key, `extends` or `include` is left for the overlay, and so is
+one whose removal would take away an anchor that something else refers to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kamal_dev.compose import document
+from kamal_dev.compose.document import Node
+from kamal_dev.compose.value import Scope, convert
+from kamal_dev.errors import ComposeError
+
+CHANGED = frozenset({"build", "image", "pull_policy"})
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Replace the characters from `start` to `end`."""
+
+    start: int
+    end: int
+    text: str
+
+
+def spliced(text: str, display: str, images: Mapping[str, str]) -> str:
+    """Return the text in which the services named in `images` run their image instead of building it.
+
+    The text is returned unchanged where splicing would touch anything but the
+    `build`, `image` and `pull_policy` of services; then the overlay does the work.
+    """
+    roots = document.parse(text, display)
+    edits = {
+        (index, name): list(_edits(text, mapping, reference))
+        for index, root in enumerate(roots)
+        for name, mapping in _services(root)
+        if (reference := images.get(name)) is not None
+    }
+    _drop_needed(edits, roots)
+    flat = sorted((edit for group in edits.values() for edit in group), key=lambda e: (e.start, e.end), reverse=True)
+    result = text
+    for edit in flat:
+        result = result[: edit.start] + edit.text + result[edit.end :]
+    return result if _is_same_beside(text, result, display) else text
+
+
+def _services(root: Node) -> Iterator[tuple[str, Node]]:
+    """Yield the services whose mapping stands in this document itself."""
+    services = root.entry("services") if root.kind == "mapping" else None
+    if services is not None and services[1].kind == "mapping":
+        for key, value in services[1].entries:
+            if value.kind == "mapping":
+                yield key.text, value
+
+
+def _edits(text: str, service: Node, reference: str) -> Iterator[Edit]:
+    build, image, policy = (service.entry(key) for key in ("build", "image", "pull_policy"))
+    if build is not None:
+        if image is None:
+            yield _replaced_build(text, *build, service, reference)
+        else:
+            removed = _removed(text, build, service)
+            if removed is None:
+                return
+            yield removed
+    if image is not None:
+        value = image[1]
+        yield Edit(value.start, value.end, reference if value.start < value.end else f" {reference}")
+    if build is not None and policy is not None and policy[1].kind == "scalar" and policy[1].text == "build":
+        yield Edit(policy[1].start, policy[1].end, "missing")
+
+
+def _replaced_build(text: str, key: Node, value: Node, service: Node, reference: str) -> Edit:
+    new = f"image: {reference}"
+    first_line_end = _line_end(text, key.end)
+    if service.style == "flow" or value.style != "block" or value.end <= first_line_end:
+        return Edit(key.start, value.end, new)
+    # What is nested goes with its comments; one beside the key itself stays.
+    properties_end = _properties_end(text, key, value, first_line_end)
+    comment = text[properties_end:first_line_end]
+    return Edit(key.start, _line_end(text, value.end), new + (comment if comment.strip() else ""))
+
+
+def _properties_end(text: str, key: Node, value: Node, line_end: int) -> int:
+    """Return where the key's own line ends, but for its comment: after colon, anchor and tag."""
+    end = text.index(":", key.end) + 1
+    while True:
+        start = end + len(text[end:line_end]) - len(text[end:line_end].lstrip())
+        if start >= line_end or text[start] not in "&!":
+            return end
+        words = text[start:line_end].split(None, 1)
+        end = start + len(words[0])
+
+
+def _removed(text: str, entry: tuple[Node, Node], service: Node) -> Edit | None:
+    """Return the edit that removes an entry; None where it does not stand on lines of its own."""
+    key, value = entry
+    if service.style == "flow":
+        return _removed_from_flow(entry, service)
+    start = text.rfind("\n", 0, key.start) + 1
+    if text[start : key.start].strip(" "):
+        return None
+    end = text.find("\n", max(value.end, key.end))
+    if end >= 0:
+        return Edit(start, end + 1, "")
+    return Edit(max(start - (2 if text[:start].endswith("\r\n") else 1), 0), len(text), "")
+
+
+def _removed_from_flow(entry: tuple[Node, Node], service: Node) -> Edit:
+    index = service.entries.index(entry)
+    if index + 1 < len(service.entries):
+        return Edit(entry[0].start, service.entries[index + 1][0].start, "")
+    return Edit(service.entries[index - 1][1].end, entry[1].end, "")
+
+
+def _line_end(text: str, position: int) -> int:
+    """Return where the line ends, before its line break."""
+    end = text.find("\n", position)
+    if end < 0:
+        return len(text)
+    return end - 1 if text[position:end].endswith("\r") else end
+
+
+def _drop_needed(edits: dict[tuple[int, str], list[Edit]], roots: tuple[Node, ...]) -> None:
+    """Drop the edits of every service that would take away an anchor used elsewhere, until none does."""
+    while True:
+        needed = {
+            (index, name)
+            for (index, name), group in edits.items()
+            if _takes_anchor(roots[index], group, [e for (at, _), es in edits.items() if at == index for e in es])
+        }
+        if not needed:
+            return
+        for key in needed:
+            edits[key] = []
+
+
+def _takes_anchor(root: Node, group: list[Edit], everything: list[Edit]) -> bool:
+    taken = {id(node) for node in root.walk() if node.anchor and _is_in(node, group)}
+    users = (node for node in root.walk() if node.target is not None and id(node.target) in taken)
+    return any(not _is_in(node, everything) for node in users)
+
+
+def _is_in(node: Node, edits: list[Edit]) -> bool:
+    return any(edit.start <= node.start and node.end <= edit.end and edit.start < edit.end for edit in edits)
+
+
+def _is_same_beside(before: str, after: str, display: str) -> bool:
+    """Whether two texts say the same but for the images and builds of services."""
+    try:
+        return _beside(before, display) == _beside(after, display)
+    except ComposeError:
+        return False
+
+
+def _beside(text: str, display: str) -> list[Any]:
+    scope = Scope(Path("/"), {}, is_raw=True)
+    documents = [convert(root, display, scope).plain() for root in document.parse(text, display)]
+    for content in documents:
+        services = content.get("services") if isinstance(content, dict) else None
+        if isinstance(services, dict):
+            content["services"] = {
+                name: {key: item for key, item in service.items() if key not in CHANGED}
+                if isinstance(service, dict)
+                else service
+                for name, service in services.items()
+            }
+    return documents

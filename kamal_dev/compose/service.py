@@ -1,0 +1,127 @@
+"""The services of a project in short: what runs, on what image, and when. Builds and files are elsewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from kamal_dev.compose import image_name
+from kamal_dev.compose.value import Value
+from kamal_dev.errors import ComposeError, Problem
+from kamal_dev.model import Location, Notice
+
+_NAME = re.compile(r"[a-zA-Z0-9._-]+")
+
+
+@dataclass(frozen=True)
+class Service:
+    """Describe one service of a compose project.
+
+    `image` is the user's own name of it, variables resolved. `built_as` is the
+    service whose build makes its image: itself, another one whose image it names, or
+    empty. `is_active` says whether `up` starts it without being asked to, `is_one_shot`
+    whether another service waits for it to end well. `needs` are the services that are
+    started with it.
+    """
+
+    name: str
+    where: Location
+    image: str = ""
+    has_build: bool = False
+    built_as: str = ""
+    profiles: tuple[str, ...] = ()
+    is_active: bool = True
+    is_one_shot: bool = False
+    needs: tuple[str, ...] = ()
+
+
+def read(services: Mapping[str, Value], profiles: tuple[str, ...]) -> tuple[Service, ...]:
+    """Return every service in the order of the files. Raises ComposeError for a name that Compose refuses."""
+    wrong = [
+        Problem(value.where.path, value.where.line, "a service's name has letters, digits, `.`, `_` and `-`", key=name)
+        for name, value in services.items()
+        if not _NAME.fullmatch(name)
+    ]
+    if wrong:
+        raise ComposeError(wrong)
+    made = {
+        image_name.normal(value.string("image")): name
+        for name, value in services.items()
+        if "build" in value.items and value.string("image")
+    }
+    awaited = {
+        needed
+        for value in services.values()
+        for needed, condition in _depends(value).items()
+        if condition == "service_completed_successfully"
+    }
+    return tuple(_service(name, value, profiles, made, name in awaited) for name, value in services.items())
+
+
+def _service(name: str, value: Value, profiles: tuple[str, ...], made: Mapping[str, str], is_one_shot: bool) -> Service:
+    own = _texts(value, "profiles")
+    image = value.string("image")
+    has_build = "build" in value.items
+    return Service(
+        name=name,
+        where=value.where,
+        image=image,
+        has_build=has_build,
+        built_as=name if has_build else made.get(image_name.normal(image), "") if image else "",
+        profiles=own,
+        is_active=not own or "*" in profiles or bool(set(own) & set(profiles)),
+        is_one_shot=is_one_shot,
+        needs=_needs(value),
+    )
+
+
+def started(services: Iterable[Service], asked: tuple[str, ...]) -> tuple[Service, ...]:
+    """Return what `up` starts: the active services, or those asked for; each with what it needs."""
+    known = {service.name: service for service in services}
+    waiting = list(asked) or [name for name, service in known.items() if service.is_active]
+    found: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name not in found and name in known:
+            found.add(name)
+            waiting += known[name].needs
+    return tuple(service for name, service in known.items() if name in found)
+
+
+def notices(project: Value) -> tuple[Notice, ...]:
+    """Say what of a project is not on a host as it is here."""
+    found = []
+    services = project.at("services")
+    for name, service in services.items.items() if services is not None else ():
+        develop = service.at("develop")
+        if develop is not None:
+            text = f"services.{name}.develop: nothing watches the files of this machine on a host"
+            found.append(Notice(develop.where, text))
+    for key in ("networks", "volumes"):
+        listed = project.at(key)
+        for name, item in listed.items.items() if listed is not None else ():
+            external = item.at("external")
+            if external is not None and (external.is_on or external.items):
+                found.append(Notice(item.where, f"{key}.{name}: is external, and must exist on every host"))
+    return tuple(found)
+
+
+def _depends(value: Value) -> dict[str, str]:
+    depends = value.at("depends_on")
+    return {name: item.string("condition") for name, item in (depends.items if depends is not None else {}).items()}
+
+
+def _needs(value: Value) -> tuple[str, ...]:
+    """Return the services that this one is started with; the same as Compose derives."""
+    names = [*_depends(value), *(link.split(":")[0] for link in _texts(value, "links"))]
+    for key in ("network_mode", "ipc", "pid", "uts", "cgroup"):
+        text = value.string(key)
+        names += [text.removeprefix("service:")] if text.startswith("service:") else []
+    names += [text.split(":")[0] for text in _texts(value, "volumes_from") if not text.startswith("container:")]
+    return tuple(dict.fromkeys(names))
+
+
+def _texts(value: Value, key: str) -> tuple[str, ...]:
+    found = value.at(key)
+    return tuple(item.text for item in found.list) if found is not None else ()

@@ -1,0 +1,133 @@
+"""The files that services need beside the compose files: they travel in the release. Builds travel as images.
+
+Source: Compose Specification, services `env_file`, `label_file`, `configs`, `secrets`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from kamal_dev.compose import place
+from kamal_dev.compose.binds import Bind
+from kamal_dev.compose.reading import Reader
+from kamal_dev.compose.value import Value
+from kamal_dev.errors import ComposeError, Problem
+from kamal_dev.model import Location
+
+PRIVATE = 0o600
+# A process in a container reads a mounted file as any user: the stack's folder, 0700, is what keeps it private.
+READABLE = 0o644
+EXECUTABLE = 0o755
+
+
+@dataclass(frozen=True)
+class Travel:
+    """Hold one file that goes to the host with a release.
+
+    `path` is absolute on this machine. `role` is `env_file`, `label_file`,
+    `config`, `secret`, `bind` or `env`, the last for a `.env` that Compose reads by
+    itself; `services` are those that see a change of it.
+    """
+
+    path: Path
+    content: bytes = field(repr=False)
+    role: str
+    where: Location
+    services: tuple[str, ...] = ()
+    mode: int = READABLE
+
+
+@dataclass(frozen=True)
+class Needed:
+    """Hold the travelling files; `problems` are files that must exist before a deployment."""
+
+    travels: tuple[Travel, ...]
+    problems: tuple[Problem, ...]
+
+
+def read(project: Value, binds: tuple[Bind, ...], reader: Reader, active: frozenset[str]) -> Needed:
+    """Return the files that the services need. Raises ComposeError for an `env_file` that is missing.
+
+    What a service that is not in `active` lacks is no problem.
+    """
+    found: dict[tuple[Path, str], Travel] = {}
+    problems: list[Problem] = []
+    services = project.at("services")
+    for name, service in services.items.items() if services is not None else ():
+        complaints: list[Problem] = []
+        for key in ("env_file", "label_file"):
+            for travel in _listed(name, service, key, reader, must=name in active):
+                _add(found, travel)
+        for key in ("configs", "secrets"):
+            for definition in _definitions(service, project, key):
+                _keep(_defined(name, key, definition, reader), found, complaints)
+        for bind in binds:
+            if bind.kind == "file" and bind.service == name:
+                _keep(bound(bind, reader), found, complaints)
+        problems += complaints if name in active else []
+    return Needed(tuple(found.values()), tuple(dict.fromkeys(problems)))
+
+
+def _keep(needed: Travel | Problem, found: dict[tuple[Path, str], Travel], problems: list[Problem]) -> None:
+    if isinstance(needed, Problem):
+        problems.append(needed)
+    else:
+        _add(found, needed)
+
+
+def _add(found: dict[tuple[Path, str], Travel], travel: Travel) -> None:
+    known = found.get((travel.path, travel.role))
+    if known is not None:
+        travel = replace(known, services=tuple(dict.fromkeys((*known.services, *travel.services))))
+    found[(travel.path, travel.role)] = travel
+
+
+def _listed(name: str, service: Value, key: str, reader: Reader, *, must: bool) -> Iterator[Travel]:
+    listed = service.at(key)
+    for item in listed.list if listed is not None else ():
+        path = place.absolute(item.base, item.string("path") if item.items else item.text)
+        required = item.at("required")
+        is_optional = not must or (required is not None and not required.is_on)
+        if is_optional and reader.tree.kind(path) != "file":
+            continue
+        if reader.tree.kind(path) != "file":
+            shown = place.shown(path, reader.repository)
+            hint = f"create `{shown}`, or say `path: {shown}` with `required: false` where the service can do without"
+            raise ComposeError(_at(item.where, f"services.{name}.{key}", f"`{shown}`: no such file"), hint=hint)
+        yield Travel(path, reader.bytes(path, item.where), key, item.where, (name,), PRIVATE)
+
+
+def _definitions(service: Value, project: Value, key: str) -> Iterator[Value]:
+    listed = service.at(key)
+    for item in listed.list if listed is not None else ():
+        definition = project.at(key, item.string("source") if item.items else item.text)
+        if definition is not None and definition.at("file") is not None:
+            yield definition
+
+
+def _defined(name: str, key: str, definition: Value, reader: Reader) -> Travel | Problem:
+    file = definition.items["file"]
+    path = place.absolute(file.base, file.text)
+    shown = place.shown(path, reader.repository)
+    if reader.tree.kind(path) != "file":
+        return _at(file.where, key, f"`{shown}` does not exist, and `{name}` needs it")
+    if not reader.holds(path):
+        return _at(file.where, key, f"`{shown}` is outside the repository: only what is in it travels to a host")
+    return Travel(path, reader.bytes(path, file.where), key.removesuffix("s"), file.where, (name,))
+
+
+def bound(bind: Bind, reader: Reader) -> Travel | Problem:
+    """Return the file that is mounted, or why it cannot travel."""
+    shown = place.shown(bind.source, reader.repository)
+    if not reader.holds(bind.source):
+        return _at(bind.where, "volumes", f"`{shown}` is a link that leaves the repository")
+    content = reader.bytes(bind.source, bind.where)
+    # The tree does not tell modes; a program that is mounted by itself is there to be run.
+    mode = EXECUTABLE if content.startswith((b"#!", b"\x7fELF")) else READABLE
+    return Travel(bind.source, content, "bind", bind.where, (bind.service,), mode)
+
+
+def _at(where: Location, key: str, message: str) -> Problem:
+    return Problem(where.path, where.line, message, key=key, column=where.column)

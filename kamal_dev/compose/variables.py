@@ -1,0 +1,159 @@
+"""The variables that a project mentions, and which of them travel to a host. Reads no environment.
+
+Compose takes a variable from the process first, then from `.env` where it runs
+(since 2.27.2), then from `.env` beside the first file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kamal_dev.compose import document, dotenv, interpolate, place
+from kamal_dev.compose.reading import Reader
+from kamal_dev.compose.travels import Travel
+from kamal_dev.compose.value import Value
+from kamal_dev.errors import ComposeError
+from kamal_dev.model import Location, Notice
+
+READS_WORKING_DIRECTORY = (2, 27, 2)
+
+# They describe the machine and its user: what they say here is wrong on a host, which has its own.
+_MACHINE = {
+    *("HOME", "PWD", "OLDPWD", "PATH", "USER", "LOGNAME", "USERNAME", "SHELL", "SHLVL", "HOSTNAME", "TMPDIR", "TEMP"),
+    *("TMP", "TERM", "DISPLAY", "WAYLAND_DISPLAY", "SSH_AUTH_SOCK", "SSH_AGENT_PID", "MAIL", "LANG", "EDITOR", "PAGER"),
+    *("DBUS_SESSION_BUS_ADDRESS", "GPG_TTY", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG"),
+}
+_MACHINE_PREFIXES = ("XDG_", "LC_", "SSH_")
+_OURS = {"COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES", "COMPOSE_PATH_SEPARATOR"}
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Hold what Compose finds around a project.
+
+    `variables` are all that it would know; `files` the `.env` files that it reads;
+    `set_by` says which of them sets a variable that the process does not; `ignored`
+    which variables stand in one that this version of Compose does not read.
+    """
+
+    variables: Mapping[str, str] = field(repr=False)
+    files: tuple[Path, ...]
+    set_by: Mapping[str, str]
+    ignored: Mapping[str, str]
+
+
+def surroundings(
+    directory: Path, root: Path, reader: Reader, environment: Mapping[str, str], version: tuple[int, ...]
+) -> Surroundings:
+    """Read the `.env` files of a project in `directory` when Compose runs in `root`.
+
+    An empty `version` stands for the newest Compose. Raises ComposeError.
+    """
+    is_newer = not version or version >= READS_WORKING_DIRECTORY
+    found: dict[str, str] = {}
+    set_by: dict[str, str] = {}
+    read: list[Path] = []
+    for path in dict.fromkeys([root / ".env", directory / ".env"]):
+        if reader.tree.kind(path) == "file" and (is_newer or path.parent == directory):
+            values = reader.environment(path, Location(""), {**found, **environment})
+            set_by = {**dict.fromkeys(values, place.shown(path, reader.repository)), **set_by}
+            found = {**values, **found}
+            read.append(path)
+    ignored = {} if root / ".env" in read else _ignored(root / ".env", reader)
+    return Surroundings({**found, **environment}, tuple(read), set_by, ignored)
+
+
+def _ignored(path: Path, reader: Reader) -> dict[str, str]:
+    if reader.tree.kind(path) != "file":
+        return {}
+    shown = place.shown(path, reader.repository)
+    try:
+        text = reader.tree.read(path).decode("utf-8", "replace")
+        return dict.fromkeys(dotenv.parse(text, shown, lambda _: None), shown)
+    except (ComposeError, OSError):
+        return {}
+
+
+def mentioned(reader: Reader, project: Value, travels: tuple[Travel, ...]) -> dict[str, Location]:
+    """Return every variable that Compose looks up on a host, with the place that mentions it first."""
+    found: dict[str, Location] = {}
+    for name, where in (*_in_files(reader), *_passed_through(project), *_in_env_files(reader, travels)):
+        found.setdefault(name, where)
+    return found
+
+
+def travelling(names: Mapping[str, Location], around: Surroundings) -> dict[str, str]:
+    """Return the values that go to a host: all that are set, except those that describe this machine."""
+    return {
+        name: around.variables[name]
+        for name in names
+        if name in around.variables and name not in _OURS and (name in around.set_by or not is_of_machine(name))
+    }
+
+
+def is_of_machine(name: str) -> bool:
+    """Whether a variable describes the machine rather than the project."""
+    return name in _MACHINE or name.startswith(_MACHINE_PREFIXES)
+
+
+def notices(names: Mapping[str, Location], around: Surroundings, plain: frozenset[str]) -> Iterator[Notice]:
+    """Say which variables are not on a host what they are here; `plain` are those mentioned without a default."""
+    for name, where in names.items():
+        if name in _OURS:
+            continue
+        if name not in around.set_by and is_of_machine(name):
+            yield Notice(where, f"`{name}` describes this machine: on a host it has the value that the host gives it")
+        elif name in around.ignored and name not in around.variables:
+            file = around.ignored[name]
+            yield Notice(
+                where, f"`{name}` has no value here: it is set in `{file}`, which Compose reads from 2.27.2 on"
+            )
+        elif name in plain and name not in around.variables:
+            yield Notice(where, f"`{name}` has no value: it is empty, here and on a host")
+
+
+def plain_names(reader: Reader) -> frozenset[str]:
+    """Return the variables that a file mentions without saying what stands in for them."""
+    return frozenset(
+        name
+        for file in reader.files.values()
+        for root in file.documents
+        for node in root.walk()
+        if node.kind == "scalar" and "$" in node.text
+        for name in interpolate.bare(node.text)
+    )
+
+
+def _in_files(reader: Reader) -> Iterator[tuple[str, Location]]:
+    for file in reader.files.values():
+        for root in file.documents:
+            for node in root.walk():
+                if node.kind == "scalar" and "$" in node.text:
+                    where = Location(file.display, node.line, node.column)
+                    yield from ((name, where) for name in interpolate.names(node.text))
+
+
+def _passed_through(project: Value) -> Iterator[tuple[str, Location]]:
+    services = project.at("services")
+    for service in services.items.values() if services is not None else ():
+        environment = service.at("environment")
+        for name, value in environment.items.items() if environment is not None else ():
+            if value.data is None:
+                yield name, value.where
+    for key in ("secrets", "configs"):
+        listed = project.at(key)
+        for item in listed.items.values() if listed is not None else ():
+            name = item.string("environment")
+            if name:
+                yield name, item.where
+
+
+def _in_env_files(reader: Reader, travels: tuple[Travel, ...]) -> Iterator[tuple[str, Location]]:
+    texts = [(travel.path, travel.content) for travel in travels if travel.role in ("env_file", "label_file")]
+    texts += [(path, reader.bytes(path, where)) for path, where in reader.env_files.items() if where.path]
+    for path, content in texts:
+        shown = place.shown(path, reader.repository)
+        for name in dotenv.mentioned(document.decode(content, shown), shown):
+            yield name, Location(shown)
