@@ -183,7 +183,9 @@ class Release:
 
     `id` names its folder on the host; `digest` is the SHA-256 of all files, so
     equal releases are equal text. `images` maps each built service to its image,
-    `third_party` lists the references of all others.
+    `third_party` lists the references of all others. `services` are those to
+    start, none meaning all; `workspace` the folders that binds expect, relative
+    to the stack's `workspace/`.
     """
 
     id: str
@@ -193,6 +195,8 @@ class Release:
     files: tuple[File, ...]
     images: tuple[tuple[str, Image], ...] = ()
     third_party: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    workspace: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

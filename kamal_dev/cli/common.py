@@ -95,14 +95,15 @@ def print_json(data: Any) -> None:
     click.echo(json.dumps(data, indent=2, ensure_ascii=False))
 
 
-def agreement(*, yes: bool) -> Callable[[str], bool]:
+def agreement(*, yes: bool, without_terminal: bool = False) -> Callable[[str], bool]:
     """Return what asks the user a yes/no question on stderr; `yes` answers it beforehand.
 
-    Without a terminal nobody can answer: the question becomes a UsageError that names `--yes`.
+    Where there is no terminal to ask on, the answer is yes if `without_terminal`;
+    else the question becomes a UsageError that names `--yes`.
     """
 
     def agree(question: str) -> bool:
-        if yes:
+        if yes or (without_terminal and not sys.stdin.isatty()):
             return True
         if not sys.stdin.isatty():
             raise UsageError(f"{question} There is no terminal to ask on", hint="add `--yes`")

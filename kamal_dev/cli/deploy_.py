@@ -39,7 +39,7 @@ def command(
         names=(*hosts, *((name,) if name else ())),
         skip_build=skip_build,
         skip_push=skip_push,
-        agree=common.agreement(yes=yes or flags.as_json),
+        agree=common.agreement(yes=yes or flags.as_json, without_terminal=True),
     )
     if dry_run:
         click.echo("\n".join(plan(run, order)))

@@ -7,7 +7,7 @@ else is the host's own, under the path that the user wrote.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -51,11 +51,15 @@ class Bind:
         return self.kind == "workspace"
 
 
-def read(services: Mapping[str, Value], tree: Tree, repository: Path) -> tuple[tuple[Bind, ...], tuple[Notice, ...]]:
-    """Return every bind of the services, and a notice for each that is not there on a host as it is here."""
-    binds: list[Bind] = []
-    notices: list[Notice] = []
-    for name, service in services.items():
+def read(project: Value, tree: Tree, repository: Path) -> tuple[tuple[Bind, ...], tuple[Notice, ...]]:
+    """Return every bind of a project, and a notice for each that is not there on a host as it is here."""
+    found = [*_of_services(project, tree, repository), *_of_volumes(project, tree, repository)]
+    return tuple(bind for bind, _ in found), tuple(notice for _, notice in found if notice)
+
+
+def _of_services(project: Value, tree: Tree, repository: Path) -> Iterator[tuple[Bind, Notice | None]]:
+    services = project.at("services")
+    for name, service in services.items.items() if services is not None else ():
         volumes = service.at("volumes")
         for item in volumes.list if volumes is not None else ():
             written = volume.bind_source(item)
@@ -63,33 +67,20 @@ def read(services: Mapping[str, Value], tree: Tree, repository: Path) -> tuple[t
                 continue
             bind, notice = locate(name, place.absolute(item.base, written), item.where, tree, repository)
             is_relative = not written.startswith(("/", "~"))
-            binds.append(
-                replace(
-                    bind,
-                    target=volume.target(item),
-                    read_only=volume.is_read_only(item),
-                    moves=bind.kind == "workspace" or (bind.kind == "host" and is_relative),
-                    entry=item,
-                )
-            )
-            notices += [notice] if notice else []
-    return tuple(binds), tuple(notices)
+            moves = bind.kind == "workspace" or (bind.kind == "host" and is_relative)
+            target, read_only = volume.target(item), volume.is_read_only(item)
+            yield replace(bind, target=target, read_only=read_only, moves=moves, entry=item), notice
 
 
-def read_named(project: Value, tree: Tree, repository: Path) -> tuple[tuple[Bind, ...], tuple[Notice, ...]]:
-    """Return the top-level volumes that are a folder under a name, by `driver_opts` of the local driver."""
-    binds: list[Bind] = []
-    notices: list[Notice] = []
+def _of_volumes(project: Value, tree: Tree, repository: Path) -> Iterator[tuple[Bind, Notice | None]]:
+    """Yield the top-level volumes that are a folder under a name, by `driver_opts` of the local driver."""
     volumes = project.at("volumes")
     for name, item in volumes.items.items() if volumes is not None else ():
         device = item.at("driver_opts", "device")
-        is_bind = item.string("driver") == "local" and item.string("driver_opts", "o") == "bind"
-        if device is None or not is_bind:
+        if device is None or item.string("driver") != "local" or item.string("driver_opts", "o") != "bind":
             continue
         bind, notice = locate("", place.absolute(device.base, device.text), device.where, tree, repository)
-        binds.append(replace(bind, volume=name, moves=bind.kind == "workspace"))
-        notices += [notice] if notice else []
-    return tuple(binds), tuple(notices)
+        yield replace(bind, volume=name, moves=bind.kind == "workspace"), notice
 
 
 def locate(service: str, source: Path, where: Location, tree: Tree, repository: Path) -> tuple[Bind, Notice | None]:

@@ -92,18 +92,10 @@ def load(
         reader.file(path, "top", Location(""))
     name = _name(reader, files, around.variables)
     scope = Scope(directory, {**around.variables, "COMPOSE_PROJECT_NAME": name})
-    model = reader.read(files, scope)
     if not profiles:
         profiles = tuple(filter(None, map(str.strip, around.variables.get("COMPOSE_PROFILES", "").split(","))))
-    return _project(
-        reader=reader,
-        model=model,
-        scope=scope,
-        around=around,
-        environment=environment,
-        name=name,
-        profiles=profiles,
-    )
+    model = reader.read(files, scope)
+    return _project(reader, model, scope, around, Choice(name, profiles, environment))
 
 
 def load_text(
@@ -113,57 +105,42 @@ def load_text(
     return load((path,), tree=tree, repository=repository, environment=environment, root=root, texts={path: text})
 
 
+@dataclass(frozen=True)
+class Choice:
+    """Hold what is decided before the files are read."""
+
+    name: str
+    profiles: tuple[str, ...]
+    environment: Mapping[str, str] = field(repr=False)
+
+
 def _project(
-    *,
-    reader: Reader,
-    model: Value,
-    scope: Scope,
-    around: variables.Surroundings,
-    environment: Mapping[str, str],
-    name: str,
-    profiles: tuple[str, ...],
+    reader: Reader, model: Value, scope: Scope, around: variables.Surroundings, choice: Choice
 ) -> ComposeProject:
-    found = model.at("services")
-    values = found.items if found is not None else {}
-    secrets = model.at("secrets")
-    ground = Ground(reader.tree, reader.repository, secrets.items if secrets else {}, around.variables, environment)
-    services = service.read(values, profiles)
-    findings = builds.read(values, ground)
-    bound, bind_notices = binds.read(values, reader.tree, reader.repository)
-    named, named_notices = binds.read_named(model, reader.tree, reader.repository)
-    active = frozenset(item.name for item in service.started(services, ()))
-    needed = travels.read(model, bound, reader, active)
+    services = _entries(model, "services")
+    ground = Ground(reader.tree, reader.repository, _entries(model, "secrets"), around.variables, choice.environment)
+    described = service.read(services, choice.profiles)
+    findings = builds.read(services, ground)
+    bound, bind_notices = binds.read(model, reader.tree, reader.repository)
+    needed = travels.read(model, bound, reader, frozenset(item.name for item in service.started(described, ())))
     env_files = _env_files(reader, around)
-    top = reader.repository / layout.ENV
-    carried = (
-        *needed.travels,
-        *(
-            Travel(path, reader.bytes(path, where), "env", where, mode=travels.PRIVATE)
-            for path, where in env_files.items()
-            if path != top
-        ),
-    )
+    carried = (*needed.travels, *env_files.travels)
     names = variables.mentioned(reader, model, carried)
+    found = (*findings.notices, *bind_notices, *service.notices(model))
     return ComposeProject(
         repository=reader.repository,
         directory=scope.base,
-        name=name,
+        name=choice.name,
         files=tuple(reader.files.values()),
-        services=services,
+        services=described,
         builds=findings.builds,
-        binds=(*bound, *named),
+        binds=bound,
         travels=carried,
         variables=tuple(names),
         values=tuple(variables.travelling(names, around).items()),
-        profiles=profiles,
-        own_env=document.decode(reader.bytes(top, env_files[top]), layout.ENV) if top in env_files else "",
-        notices=(
-            *findings.notices,
-            *bind_notices,
-            *named_notices,
-            *service.notices(model),
-            *variables.notices(names, around, variables.plain_names(reader)),
-        ),
+        profiles=choice.profiles,
+        own_env=env_files.own_text,
+        notices=(*found, *variables.notices(names, around, variables.plain_names(reader))),
         problems=(*findings.problems, *needed.problems),
         scope=scope,
         model=model,
@@ -171,10 +148,35 @@ def _project(
     )
 
 
-def _env_files(reader: Reader, around: variables.Surroundings) -> dict[Path, Location]:
-    """Return the `.env` files that Compose reads by itself, for the project or for what it includes."""
-    own = {path: Location(place.shown(path, reader.repository)) for path in around.files}
-    return own | {path: where for path, where in reader.env_files.items() if where.path}
+@dataclass(frozen=True)
+class EnvFiles:
+    """Hold the `.env` files that Compose reads by itself, for the project or for what it includes.
+
+    `own_text` is the one at the top of the repository, which becomes part of the release's own.
+    """
+
+    travels: tuple[Travel, ...]
+    own_text: str = field(repr=False)
+
+
+def _env_files(reader: Reader, around: variables.Surroundings) -> EnvFiles:
+    places = {path: Location(place.shown(path, reader.repository)) for path in around.files}
+    places |= {path: where for path, where in reader.env_files.items() if where.path}
+    top = reader.repository / layout.ENV
+    text = document.decode(reader.bytes(top, places[top]), layout.ENV) if top in places else ""
+    return EnvFiles(
+        tuple(
+            Travel(path, reader.bytes(path, where), "env", where, mode=travels.PRIVATE)
+            for path, where in places.items()
+            if path != top
+        ),
+        text,
+    )
+
+
+def _entries(model: Value, key: str) -> dict[str, Value]:
+    found = model.at(key)
+    return found.items if found is not None else {}
 
 
 def _name(reader: Reader, files: tuple[Path, ...], known: Mapping[str, str]) -> str:

@@ -76,8 +76,8 @@ def _step(work: Work, token: str, release: Release) -> Step:
         release,
         timeout=project.config.deploy.timeout,
         window=project.config.deploy.window,
-        services=project.services_to_start,
-        workspace=project.workspace_folders,
+        services=release.services,
+        workspace=release.workspace,
         login=work.login,
         performer=work.run.performer,
     )

@@ -12,7 +12,7 @@ from kamal_dev.commands import docker
 from kamal_dev.commands.buildx import buildx
 from kamal_dev.commands.cache import caching
 from kamal_dev.errors import BuildFailed, ConfigError, NothingBuilt, Problem, RegistryError, UsageError
-from kamal_dev.model import Build, BuildSecret, Image, Step
+from kamal_dev.model import REDACTED, Build, BuildSecret, Image, Step
 from kamal_dev.pipeline import registry
 from kamal_dev.pipeline.engine import last_line, require_buildx, require_engine
 from kamal_dev.pipeline.run import Run
@@ -64,6 +64,7 @@ def build_all(run: Run, options: BuildOptions) -> list[Image]:
         return []
     require_engine(run.local)
     for build in builds:
+        _refuse_leak(build)
         _require_dockerfile(run, build)
     return [_build(run, build, options) for build in builds]
 
@@ -112,6 +113,16 @@ def _settled(run: Run, build: Build) -> Build:
         secrets=build.secrets + secrets,
         platforms=settings.platform or build.platforms,
     )
+
+
+def _refuse_leak(build: Build) -> None:
+    """Refuse a secret that a compose file hands to a build argument, where it stays readable in the image."""
+    for name, value in build.args:
+        if value and REDACTED in value:
+            raise ConfigError(
+                Problem(build.where.path, build.where.line, f"the build argument `{name}` takes its value from a secret"),
+                hint="hand it over as a build secret: `build.secrets`, and `RUN --mount=type=secret,id=…` in the Dockerfile",
+            )
 
 
 def _require_dockerfile(run: Run, build: Build) -> None:
@@ -166,7 +177,7 @@ def command(run: Run, build: Build, options: BuildOptions | None = None) -> Step
     plain: dict[str, Any] = {
         "image": build.image,
         "push": len(platforms) > 1,
-        "platforms": platforms,
+        "platform": platforms,
         "builder": settings.builder,
         "cache_from": cache.sources,
         "cache_to": cache.targets,

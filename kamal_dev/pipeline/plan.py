@@ -46,7 +46,12 @@ class PaperRun(Run):
         self._local = PaperLocal(run.local)
         super().__init__(run.project, self._local, Output(lambda event: None, redaction=run.output.redaction))
         self._hosts: dict[str, PaperHost] = {}
-        self.provider = PaperProvider(run.provider)
+        self._provider = PaperProvider(run.provider)
+
+    @property
+    def provider(self) -> Provider:
+        """The provider that makes no host."""
+        return self._provider
 
     def remote(self, host: Host) -> Shell:
         """Return a host on paper; one that exists is asked what it is."""
@@ -57,7 +62,7 @@ class PaperRun(Run):
     def transcript(self) -> list[str]:
         """Return everything written down."""
         hosts = (line for name in sorted(self._hosts) for line in self._hosts[name].lines)
-        made = (f"$ make host {name}" for name in self.provider.missing)
+        made = (f"$ make host {name}" for name in self._provider.missing)
         return [*self._local.lines, *made, *hosts]
 
 

@@ -51,7 +51,7 @@ def release(project: Project, stack: str, *, mask: bool = False) -> Release:
         stack=stack,
         version=project.version,
         images=project.images(),
-        additions=compose.additions(project.devcontainer, project.config, project.main),
+        additions=project.additions,
         variables=project.variables(mask=mask),
         mask=mask,
     )

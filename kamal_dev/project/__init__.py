@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from kamal_dev import compose, config, devcontainer
-from kamal_dev.errors import ConfigError, CredentialsMissing, Problem, UsageError
-from kamal_dev.model import Build, Image, Notice, Secret, Version
+from kamal_dev.errors import ComposeError, ConfigError, CredentialsMissing, Problem, UsageError
+from kamal_dev.model import REDACTED, Build, Image, Notice, Secret, Version
 from kamal_dev.project import source as sources
 from kamal_dev.project.source import Source
 from kamal_dev.project.tree import WorkingTree
@@ -17,9 +18,8 @@ from kamal_dev.shell import Shell
 
 CONFIG_FILE = "config/dev.yml"
 PRIVATE = ".kamal/local"
+COMPOSE_FILE = "compose.yaml"  # of a devcontainer that has none, beside its devcontainer.json
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-# These describe this machine; a host has its own.
-MACHINE = frozenset(("HOME", "PATH", "PWD", "OLDPWD", "SHELL", "TMPDIR", "SSH_AUTH_SOCK", "DISPLAY"))
 
 Learn = Callable[[Secret], None]
 
@@ -54,10 +54,21 @@ class Project:
         """What is to be built, in the order in which it must be."""
         return self.compose.builds
 
+    @cached_property
+    def additions(self) -> compose.Additions:
+        """What devcontainer.json and config/dev.yml add to the main service."""
+        return compose.additions(self.devcontainer, self.config, self.main)
+
     @property
     def notices(self) -> tuple[Notice, ...]:
         """What is not carried out as it is written."""
-        return (*self.config.notices, *self.devcontainer.notices, *self.compose.notices)
+        return (*self.config.notices, *self.devcontainer.notices, *compose.notices(self.compose, self.additions))
+
+    def require_deployable(self) -> None:
+        """Raise ComposeError with everything that forbids a deploy though it can be read."""
+        self.compose.service(self.main)
+        if problems := compose.problems(self.compose, self.additions):
+            raise ComposeError(problems)
 
     def image(self, service: str) -> Image:
         """Return the image that a built service gets."""
@@ -88,22 +99,14 @@ class Project:
             )
         return value
 
-    def variables(self, *, mask: bool = False) -> dict[str, str | Secret]:
-        """Return the values that the compose files' `${…}` and `secrets:` get on a host.
+    def variables(self, *, mask: bool = False) -> dict[str, Secret]:
+        """Return the secrets that the compose files' `${…}` and the main service get on a host.
 
-        What comes from the secrets file is a Secret; of the environment, only the
-        variables that the files name. With `mask` no secret is asked for: `.env`
-        is masked anyway. Raises CredentialsMissing.
+        With `mask` none is asked for: `.env` is masked anyway. Raises CredentialsMissing.
         """
         listed = set(self.config.secrets)
-        hidden = listed | (self.compose.variables & set(self.secrets_file.names))
-        found: dict[str, str | Secret] = {}
-        for name in sorted(hidden | self.compose.variables - MACHINE):
-            if name in hidden:
-                found[name] = Secret("") if mask else self.require(name)
-            elif name in self.environment:
-                found[name] = self.environment[name]
-        return found
+        hidden = listed | (set(self.compose.variables) & set(self.secrets_file.names))
+        return {name: Secret("") if mask else self.require(name) for name in sorted(hidden)}
 
     def private(self) -> Path:
         """Return the project's private folder."""
@@ -139,14 +142,17 @@ def load(
     settings = _config(root, folder, config_path, tree, environment)
     path = _devcontainer_path(root, folder, devcontainer_path or None, settings, tree)
     found = _devcontainer(path, root, source, settings, tree, environment)
+    secrets_file = _secrets(root, settings, tree, environment, shell)
+    # A secret is known by name while files are read; its value is asked for when it is needed.
+    hidden = dict.fromkeys((*settings.secrets, *secrets_file.names), REDACTED)
     return Project(
         root=root,
         source=source,
         version=_version(source, version),
         config=settings,
         devcontainer=found,
-        compose=_compose(found, source, tree, environment),
-        secrets_file=_secrets(root, settings, tree, environment, shell),
+        compose=_compose(found, source, tree, {**hidden, **environment}),
+        secrets_file=secrets_file,
         environment=environment,
         tree=tree,
         learn=learn,
@@ -220,6 +226,7 @@ def _devcontainer(
         repository=source.repository,
         environment=environment,
         display=shown,
+        devcontainer_id=devcontainer.devcontainer_id({"kamal-dev.service": settings.service, "kamal-dev.config": shown}),
     )
 
 
