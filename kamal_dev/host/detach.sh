@@ -19,7 +19,7 @@ if mkdir "$run" 2>/dev/null; then
     rm -rf "$run"
     give_up upload "the files could not be moved to $run; is the disk full?"
   fi
-  # The outer shell ends at once, so that the worker is nobody's child and no terminal's.
-  (setsid sh "$run/payload/worker.sh" "$run" "$@" </dev/null >/dev/null 2>&1 &)
+  # This shell's own child, because not every init reaps orphans, and tail takes a zombie for alive.
+  setsid sh "$run/payload/worker.sh" "$run" "$@" </dev/null >/dev/null 2>&1 &
 fi
 follow 0

@@ -123,13 +123,13 @@ has_image() { docker image inspect --format . -- "$1" >/dev/null 2>&1; }
 
 # --- processes
 
-# started_at PID: print the kernel's start time of a process; a number that comes again has another one.
+# started_at PID: print the kernel's start time of a living process; a number that comes again has another one.
 started_at() {
   stat_line=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
   # The name in parentheses may hold anything; the 20th word after it is the start time.
   # shellcheck disable=SC2086 # the words are wanted
   set -- ${stat_line##*) }
-  echo "${20}"
+  [ "$1" != Z ] && echo "${20}"
 }
 
 # is_alive PID START: whether that very process still runs.

@@ -1,0 +1,119 @@
+"""Bootstrap on real hosts: from nothing, again, and where it cannot work."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from kamal_dev.commands import answers, host
+from tests.host.lab import LABEL, Bootstrapped, Lab, docker, token
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture
+def plain(debian: None, request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """A Debian without network, sshd and systemd."""
+    name = f"kamal-dev-test-plain-{uuid.uuid4().hex[:6]}"
+    docker("run", "--detach", "--network", "none", "--label", LABEL, "--name", name, "debian:12", "sleep", "600")
+    yield Lab(name)
+    docker("rm", "--force", name)
+
+
+def test_facts_of_a_bare_host_say_what_is_missing(bootstrapped: Bootstrapped) -> None:
+    facts = bootstrapped.before
+    assert (facts.user, facts.home, facts.privilege) == ("dev", "/home/dev", "sudo")
+    assert (facts.os, facts.os_version) == ("debian", "12")
+    assert facts.arch in ("amd64", "arm64")
+    assert (facts.docker, facts.compose, facts.daemon, facts.is_ready) == ("", "", False, False)
+    assert facts.disk_free > 1 << 20
+    assert facts.memory > 1 << 20
+    assert facts.cpus >= 1
+    assert facts.missing == ("postgres:15",)
+    assert (facts.release, facts.same, facts.lock, facts.workspace) == (None, False, None, ())
+
+
+def test_a_user_whose_sudo_asks_for_a_password_is_told_so(bootstrapped: Bootstrapped) -> None:
+    outcome = bootstrapped.refused.outcome
+    assert (outcome.ok, outcome.code, outcome.changed) == (False, "privilege", False)
+    assert "`asked` needs a password for sudo" in outcome.reason
+    assert bootstrapped.refused.code == 1
+
+
+def test_a_bare_host_gets_docker_and_compose(bootstrapped: Bootstrapped) -> None:
+    outcome = bootstrapped.first.outcome
+    assert outcome.ok, bootstrapped.first
+    assert outcome.changed
+    assert answers.version_of(outcome.docker) >= (20, 10)
+    assert answers.version_of(outcome.compose) >= (2, 24, 4)
+    lab = bootstrapped.lab
+    assert lab.sh("systemctl is-enabled docker; systemctl is-active docker") == "enabled\nactive"
+    assert "docker" in lab.sh("id -nG dev").split()
+    assert lab.sh("docker version --format '{{.Server.Version}}'", user="dev") == outcome.docker
+
+
+def test_only_docker_comes_from_the_newer_suite(bootstrapped: Bootstrapped) -> None:
+    lab = bootstrapped.lab
+    assert "deb12" in lab.sh("dpkg-query --show --showformat '${Version}' libc6 base-files")
+    assert lab.sh("find /etc/apt /etc/docker -type f ! -perm -o=r ! -path '*/keyrings/*'") == ""
+    assert lab.sh("ls /etc/docker/daemon.json 2>/dev/null || true") == ""
+
+
+def test_the_second_time_nothing_is_done(bootstrapped: Bootstrapped) -> None:
+    outcome = bootstrapped.second.outcome
+    assert (outcome.ok, outcome.changed) == (True, False)
+    assert answers.Log not in [type(answers.event(line)) for line in bootstrapped.second.output.splitlines()]
+
+
+def test_a_user_without_any_rights_is_told_so(lab: Lab, scripts: Mapping[str, str]) -> None:
+    outcome = lab.run(host.bootstrap(scripts, token()), user="nobody-special").outcome
+    assert outcome.code == "privilege"
+    assert "neither root nor allowed to use sudo" in outcome.reason
+
+
+def test_a_stopped_daemon_is_started_again(lab: Lab, scripts: Mapping[str, str]) -> None:
+    lab.sh("systemctl disable --now docker docker.socket 2>/dev/null")
+    assert not lab.run(host.facts(scripts, "x-1")).facts.is_ready
+    outcome = lab.run(host.bootstrap(scripts, token()), user="dev").outcome
+    assert (outcome.ok, outcome.changed) == (True, True)
+    assert lab.sh("systemctl is-enabled docker; systemctl is-active docker") == "enabled\nactive"
+
+
+def test_a_daemon_that_does_not_start_is_reported_with_its_last_words(lab: Lab, scripts: Mapping[str, str]) -> None:
+    lab.sh(
+        "systemctl stop docker docker.socket; mkdir -p /etc/docker; echo '{\"nonsense\": 1}' >/etc/docker/daemon.json"
+    )
+    try:
+        outcome = lab.run(host.bootstrap(scripts, token())).outcome
+        assert (outcome.ok, outcome.code) == (False, "daemon")
+        assert "nonsense" in outcome.reason
+        assert lab.sh("cat /etc/docker/daemon.json") == '{"nonsense": 1}'
+    finally:
+        lab.sh("rm /etc/docker/daemon.json; systemctl reset-failed docker; systemctl start docker")
+
+
+def test_an_unknown_system_is_refused_by_its_name(plain: Lab, scripts: Mapping[str, str]) -> None:
+    plain.sh("printf 'ID=alpine\\nPRETTY_NAME=\"Alpine Linux v3.20\"\\n' >/etc/os-release")
+    outcome = plain.run(host.bootstrap(scripts, token())).outcome
+    assert (outcome.code, outcome.changed) == ("system", False)
+    assert "this host runs Alpine Linux v3.20" in outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("system", "reason"),
+    [
+        ("ID=debian\nVERSION_CODENAME=bookworm\nPRETTY_NAME='Debian 12'", "no mirror has suite bookworm"),
+        ("ID=debian\nVERSION_CODENAME=trixie\nPRETTY_NAME='Debian 13'", "docker.io"),
+        ("ID=debian\nVERSION_CODENAME=bullseye\nPRETTY_NAME='Debian 11'", "Debian 11 has no Compose v2 of its own"),
+        ("ID=ubuntu\nVERSION_CODENAME=noble\nPRETTY_NAME='Ubuntu 24.04'", "docker-compose-v2"),
+    ],
+)
+def test_a_host_that_reaches_no_packages_says_so(
+    plain: Lab, scripts: Mapping[str, str], system: str, reason: str
+) -> None:
+    plain.sh(f"cat >/etc/os-release <<'END'\n{system}\nEND")
+    outcome = plain.run(host.bootstrap(scripts, token())).outcome
+    assert outcome.code in ("network", "packages"), outcome
+    assert reason in outcome.reason
