@@ -1,0 +1,215 @@
+"""A deploy on paper: the real pipeline, with recorders in place of this machine and of every host."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kamal_dev import project as projects
+from kamal_dev.model import Host, Image, Result, Step
+from kamal_dev.output import Event, Output
+from kamal_dev.pipeline.run import Run
+from kamal_dev.project import Project
+from kamal_dev.shell import OnLine
+from kamal_dev.shell.local import Local
+from kamal_dev.shell.recorder import Recorder
+
+DIGEST = f"sha256:{'d' * 64}"
+
+
+class Paper(Recorder):
+    """Write each step down, and let `answer` say how it ended."""
+
+    def answer(self, step: Step) -> Result:
+        """Answer one step."""
+        raise NotImplementedError
+
+    def run(
+        self,
+        step: Step,
+        *,
+        on_line: OnLine | None = None,
+        timeout: float | None = None,
+        feed: Iterable[bytes] | None = None,
+    ) -> Result:
+        """Note the step, and return what the answer is."""
+        super().run(step, feed=feed)
+        result = self.answer(step)
+        for line in result.output.splitlines():
+            if on_line:
+                on_line(line)
+        return result
+
+
+class PaperHost(Paper):
+    """Say what a host says: its facts, and how a release ends there; what is left out went well."""
+
+    def __init__(self, name: str, state: HostState, image: Image) -> None:
+        super().__init__(name)
+        self._facts = {"daemon": True, "docker": "28.0", "compose": "2.40.0", "privilege": "root", **state.facts}
+        if state.has_image:
+            self._facts["images"] = {image.reference: [f"{image.name}@{DIGEST}"]}
+        self._outcome = state.outcome
+        self._pulls = state.pulls
+
+    def answer(self, step: Step) -> Result:
+        """Answer one step."""
+        verb, *words = step.text.split()
+        if verb == "facts":
+            return Result(step, 0, lines({"type": "facts", **self._facts}))
+        if verb == "pull":
+            images = [{"type": "image", "image": word, "ok": self._pulls, "reason": "no route"} for word in words]
+            return Result(step, int(not self._pulls), lines(*images, {"type": "result", "ok": self._pulls}))
+        if verb == "bootstrap":
+            self._facts.update(daemon=True, docker="28.0", compose="2.40.0")
+        if verb == "apply" and self._outcome:
+            return Result(step, 1, lines(*self._outcome))
+        return Result(step, 0, lines({"type": "result", "ok": True, "state": "new"}))
+
+
+@dataclass(frozen=True)
+class HostState:
+    """Describe a host.
+
+    `facts` is what it says of itself, `outcome` what an apply prints when it fails;
+    `has_image` whether the main image is there, `pulls` whether it reaches a registry.
+    """
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    outcome: tuple[dict[str, Any], ...] = ()
+    has_image: bool = False
+    pulls: bool = True
+
+
+def lines(*events: dict[str, Any]) -> str:
+    """Return events as a host prints them."""
+    return "".join(f"{json.dumps(event)}\n" for event in events)
+
+
+class Machine(Paper):
+    """Answer for this machine: an engine that builds and pushes, and knows what it has built already."""
+
+    def __init__(self, images: Iterable[str] = ()) -> None:
+        super().__init__()
+        self._labels: dict[str, dict[str, str]] = {image: {} for image in images}
+        self._pushed: set[str] = set()
+        self._noting = threading.Lock()
+        self.meanwhile: list[str] = []
+
+    def run(self, step: Step, **options: Any) -> Result:
+        """Note the step; those that hosts ask for in the meantime stand apart, because their moment is not fixed."""
+        with self._noting:
+            result = super().run(step, **options)
+            if threading.current_thread() is not threading.main_thread():
+                self.meanwhile.append(self.transcript.pop())
+        return result
+
+    def answer(self, step: Step) -> Result:
+        """Answer one step, remembering what it makes."""
+        words = step.argv[1:]
+        if words[:2] == ("image", "inspect"):
+            return self._inspect(step)
+        if words[:3] == ("buildx", "imagetools", "inspect"):
+            return Result(step, 0, DIGEST) if words[-1] in self._pushed else Result(step, 1, errors="not found")
+        if words[:2] == ("buildx", "build"):
+            labels = (words[at + 1].partition("=") for at, word in enumerate(words) if word == "--label")
+            self._labels[words[words.index("-t") + 1]] = {name: value for name, _, value in labels}
+        if words[0] == "push":
+            self._pushed.add(words[-1])
+        return Result(step, 0, "26.1.5 linux/amd64" if words[0] == "version" else "")
+
+    def forget(self) -> None:
+        """Begin a new transcript; what was made stays."""
+        for noted in (self.transcript, self.meanwhile, self.steps):
+            noted.clear()
+
+    def _inspect(self, step: Step) -> Result:
+        reference = step.argv[-1]
+        if reference not in self._labels:
+            return Result(step, 1, errors="No such image")
+        digests = [f"{reference.rpartition(':')[0]}@{DIGEST}"] if reference in self._pushed else []
+        known = {"id": DIGEST, "digests": digests, "labels": self._labels[reference], "size": 1}
+        return Result(step, 0, json.dumps(known))
+
+
+class Listed:
+    """Hosts that are simply there."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._hosts = {name: Host(name, f"10.0.0.{number}", "root") for number, name in enumerate(names, 1)}
+
+    def check(self, names: tuple[str, ...]) -> None:
+        """Refuse nothing."""
+
+    def ensure(self, names: tuple[str, ...]) -> tuple[Host, ...]:
+        """Return the hosts."""
+        return tuple(self._hosts[name] for name in names)
+
+    def stacks(self) -> tuple[tuple[str, Host], ...]:
+        """Return them all."""
+        return tuple(self._hosts.items())
+
+    def list(self) -> tuple[Host, ...]:
+        """Return them all."""
+        return tuple(self._hosts.values())
+
+    def destroy(self, names: tuple[str, ...]) -> None:
+        """Destroy nothing."""
+
+
+class PaperRun(Run):
+    """A run whose every command is written down."""
+
+    is_paper = True
+
+    def __init__(self, project: Project, machine: Machine, hosts: Mapping[str, HostState]) -> None:
+        self.events: list[Event] = []
+        self.machine = machine
+        super().__init__(project, machine, Output(self.events.append))
+        image = project.image(project.main)
+        self.hosts = {name: PaperHost(name, state, image) for name, state in hosts.items()}
+        self.__dict__["provider"] = Listed(hosts)
+
+    def remote(self, host: Host) -> Recorder:
+        """Return the recorder of a host."""
+        return self.hosts[host.name]
+
+    @property
+    def recorders(self) -> tuple[Recorder, ...]:
+        """This machine first, then the hosts in order."""
+        return (self.machine, *(self.hosts[name] for name in sorted(self.hosts)))
+
+
+def load(root: Path, environment: dict[str, str]) -> Project:
+    """Read a repository for real: git and files are no part of what is on paper."""
+    return projects.load(root, shell=Local(), environment=environment, learn=lambda secret: None)
+
+
+def transcript(run: PaperRun, end: str) -> str:
+    """Return all that was run, a paragraph for each machine, and the end, in words that stay the same.
+
+    Where nothing was deployed, how far the hosts had come meanwhile is left to chance, and out.
+    """
+    hosts = [] if end.startswith("error") else [run.hosts[name].transcript for name in sorted(run.hosts)]
+    told = (run.machine.transcript, run.machine.meanwhile if hosts else [], *hosts, [end])
+    return normal("\n\n".join("\n".join(lines) for lines in told if lines), run.project) + "\n"
+
+
+def normal(text: str, project: Project) -> str:
+    """Put words in place of hashes and folders."""
+    places = (
+        (r"'\{\"id\":[^']*'", "FIELDS"),
+        (re.escape(str(project.root)), "REPOSITORY"),
+        (re.escape(str(project.version)), "VERSION"),
+        (r"VERSION-[0-9a-f]{8}\b", "VERSION-DIGEST"),
+        (r"\bkamal-dev\.build=[0-9a-f]{64}", "kamal-dev.build=HASH"),
+        (DIGEST, "sha256:DIGEST"),
+    )
+    for pattern, word in places:
+        text = re.sub(pattern, word, text)
+    return text

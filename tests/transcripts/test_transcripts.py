@@ -1,0 +1,176 @@
+"""Whole deploys as text, `host$ command`: what the reviewer reads here is what `--verbose` shows the user.
+
+After a change that is meant, `UPDATE_TRANSCRIPTS=1 pytest tests/transcripts` writes them anew; read the difference.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from kamal_dev.errors import DevError
+from kamal_dev.model import Secret
+from kamal_dev.output import Output
+from kamal_dev.pipeline.deploy import Order, deploy
+from kamal_dev.pipeline.images import BuildOptions, build_all, push_all
+from kamal_dev.pipeline.plan import plan
+from kamal_dev.pipeline.run import Run
+from kamal_dev.project import Project
+from tests.transcripts.paper import HostState, Machine, PaperRun, load, normal, transcript
+
+HERE = Path(__file__).parent
+EXAMPLE = HERE.parents[1] / "examples/guestbook"
+SECRETS = {
+    "POSTGRES_PASSWORD": "pg-0f1e2d3c4b5a",
+    "REGISTRY_TOKEN": "rt-5a4b3c2d1e0f",
+    "BUILD_TOKEN": "bt-a0b1c2d3e4f5",
+}
+SETTINGS = """\
+service: guestbook
+registry: {server: registry.example.com, username_env: REGISTRY_USER, password_env: REGISTRY_TOKEN}
+provider: {type: static, hosts: [root@10.0.0.1, root@10.0.0.2]}
+secrets: [POSTGRES_PASSWORD]
+build: {secrets: [BUILD_TOKEN]}
+vms: {count: 2}
+"""
+IMAGE = "registry.example.com/acme/guestbook-dev"
+FIRST, SECOND = "guestbook-1", "guestbook-2"
+CRASHED = (
+    {
+        "type": "container",
+        "service": "app",
+        "name": "guestbook-2-app-1",
+        "image": IMAGE,
+        "state": "exited",
+        "exit_code": 7,
+        "reason": "it ended with exit code 7",
+        "log": "no database",
+    },
+    {
+        "type": "result",
+        "ok": False,
+        "state": "restored",
+        "phase": "observe",
+        "reason": "app did not stay up",
+        "current": "0123456789abcdef-00000000",
+        "restored": True,
+    },
+)
+UP, BARE = HostState(), HostState({"daemon": False, "docker": "", "compose": "", "missing": ["postgres:15"]})
+SAME = HostState({"same": True}, has_image=True)
+CUT_OFF = HostState({"missing": ["postgres:15"]}, pulls=False)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One deploy: what is there before, and what is asked for."""
+
+    first: HostState
+    second: HostState
+    order: Order = field(default_factory=Order)
+    built: bool = True
+    pushed: bool = True
+
+
+CASES = {
+    "first_deploy": Case(BARE, BARE, built=False, pushed=False),
+    "new_version": Case(UP, UP, built=False, pushed=False),
+    "nothing_changed": Case(SAME, SAME),
+    "skip_build": Case(UP, UP, Order(skip_build=True), pushed=False),
+    "nothing_built": Case(UP, UP, Order(skip_build=True), built=False, pushed=False),
+    "skip_push": Case(UP, UP, Order(skip_push=True), pushed=False),
+    "one_stack": Case(UP, UP, Order(names=(SECOND,))),
+    "a_host_that_cannot_pull": Case(CUT_OFF, UP),
+    "a_service_that_crashes": Case(UP, HostState(outcome=CRASHED)),
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example in a git repository, with a private registry."""
+    root = tmp_path_factory.mktemp("transcripts") / "guestbook"
+    shutil.copytree(EXAMPLE, root, ignore=shutil.ignore_patterns("local", "secrets"))
+    (root / "config/dev.yml").write_text(SETTINGS)
+    git = ("git", "-C", str(root), "-c", "user.name=Test", "-c", "user.email=test@example.com")
+    for words in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message", "Start")):
+        subprocess.run((*git, *words), check=True)
+    return root
+
+
+def recorded(root: Path, case: Case) -> tuple[PaperRun, str]:
+    """Deploy on paper; return the run, and what it ended with."""
+    project = load(root, {**SECRETS, "REGISTRY_USER": "acme"})
+    machine = prepared(project, case)
+    run = PaperRun(project, machine, {FIRST: case.first, SECOND: case.second})
+    try:
+        end = str(deploy(run, case.order))
+    except DevError as error:
+        end = f"error: {error}"
+    finally:
+        run.close()
+    return run, end
+
+
+def prepared(project: Project, case: Case) -> Machine:
+    """Return a machine that has built and pushed what the case says."""
+    machine = Machine(["postgres:15"])
+    run = PaperRun(project, machine, {})
+    if case.built:
+        build_all(run, BuildOptions())
+    if case.pushed:
+        push_all(run, config="")
+    machine.forget()
+    return machine
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_deploy_runs_exactly_what_its_transcript_says(name: str, root: Path) -> None:
+    compare(name, transcript(*recorded(root, CASES[name])))
+
+
+def test_a_dry_run_shows_what_a_first_deploy_would_run_and_runs_nothing(root: Path) -> None:
+    settings = SETTINGS.replace("{type: static, hosts: [root@10.0.0.1, root@10.0.0.2]}", "{type: docker}")
+    (root / "config/dev.yml").write_text(settings)
+    try:
+        project, machine = load(root, {**SECRETS, "REGISTRY_USER": "acme"}), Machine()
+        lines = plan(Run(project, machine, Output(lambda event: None)), Order())
+    finally:
+        (root / "config/dev.yml").write_text(SETTINGS)
+    compare("dry_run", normal("\n".join(lines), project) + "\n")
+    verbs = {step.argv[1] for step in machine.steps}
+    assert verbs <= {"version", "image", "buildx", "ps"}
+    assert not [step for step in machine.steps if step.argv[1:3] == ("buildx", "build")]
+
+
+def compare(name: str, text: str) -> None:
+    """Compare a transcript with its file, or write the file."""
+    path = HERE / f"{name}.txt"
+    if os.environ.get("UPDATE_TRANSCRIPTS"):
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_no_secret_stands_in_a_command_or_in_what_is_said(name: str, root: Path) -> None:
+    run, end = recorded(root, CASES[name])
+    steps = [step for recorder in run.recorders for step in recorder.steps]
+    words = [word for step in steps for word in (*step.argv, step.text, repr(step))]
+    told = [end, *words, *(event.text for event in run.events)]
+    assert [text for text in told for secret in SECRETS.values() if secret in text] == []
+
+
+def test_the_secrets_travel_on_stdin_and_in_the_environment_of_the_build(root: Path) -> None:
+    run, _ = recorded(root, CASES["first_deploy"])
+    login = next(step for step in run.machine.steps if step.argv[1] == "login")
+    assert login.stdin == SECRETS["REGISTRY_TOKEN"].encode()
+    build = next(step for step in run.machine.steps if step.argv[1:3] == ("buildx", "build"))
+    assert dict(build.environment)["BUILD_TOKEN"] == Secret(SECRETS["BUILD_TOKEN"])
+
+
+def test_every_transcript_belongs_to_a_case() -> None:
+    assert {path.stem for path in HERE.glob("*.txt")} == {*CASES, "dry_run"}
