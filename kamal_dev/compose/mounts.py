@@ -55,7 +55,8 @@ def read(mounts: tuple[Mount, ...], service: str, directory: Path, reader: Reade
             elif needed is not None:
                 carried.append(needed)
             item["source"] = interpolate.escape(_source(bind, directory, reader.repository, root))
-            item.setdefault("bind", {}).setdefault("create_host_path", True)
+            if bind.kind != "file":
+                item.setdefault("bind", {}).setdefault("create_host_path", True)
         items.append(item)
     named = {mount.source: definition(mount) for mount in mounts if mount.type == "volume" and mount.source}
     return Mounted(tuple(items), tuple(named.items()), tuple(bound), tuple(carried), tuple(notices), tuple(problems))

@@ -34,7 +34,8 @@ class ComposeFile:
 class Reader:
     """Read a project's files, each once; `files` and `env_files` fill up in the order they are met.
 
-    `texts` stand in for what the tree holds under their paths.
+    `set_by_includes` are the variables that only an included project has. `texts`
+    stand in for what the tree holds under their paths.
     """
 
     def __init__(self, tree: Tree, repository: Path, texts: Mapping[Path, str] | None = None) -> None:
@@ -42,6 +43,7 @@ class Reader:
         self.repository = repository
         self.files: dict[Path, ComposeFile] = {}
         self.env_files: dict[Path, Location] = {}
+        self.set_by_includes: set[str] = set()
         self._texts = texts or {}
 
     def read(self, paths: tuple[Path, ...], scope: Scope, role: str = "top", chain: tuple[Path, ...] = ()) -> Value:
@@ -185,6 +187,7 @@ class Reader:
         found: dict[str, str] = {}
         for path in named:
             found |= self.environment(path, item.where, {**found, **scope.variables})
+        self.set_by_includes |= found.keys()
         return Scope(base, {**found, **scope.variables}, is_included=True)
 
 

@@ -115,7 +115,10 @@ def notices(names: Mapping[str, Location], around: Surroundings, plain: frozense
 
 
 def plain_names(reader: Reader) -> frozenset[str]:
-    """Return the variables that a file mentions without saying what stands in for them."""
+    """Return the variables that a file mentions without saying what stands in for them.
+
+    Those that an included project sets for itself are not among them.
+    """
     return frozenset(
         name
         for file in reader.files.values()
@@ -123,6 +126,7 @@ def plain_names(reader: Reader) -> frozenset[str]:
         for node in root.walk()
         if node.kind == "scalar" and "$" in node.text
         for name in interpolate.bare(node.text)
+        if name not in reader.set_by_includes
     )
 
 
