@@ -1,7 +1,11 @@
 """config/dev.yml and .kamal/secrets, from text to values. Opens no file, reads no environment."""
 
+from __future__ import annotations
+
+from typing import Any
+
+from kamal_dev.config.account import Credentials, credentials, missing_credentials, with_username
 from kamal_dev.config.cache import Cache
-from kamal_dev.config.credentials import Credentials, credentials, missing_credentials, with_username
 from kamal_dev.config.document import decode
 from kamal_dev.config.loading import Defaults, default, load, service_name
 from kamal_dev.config.provider import PROVIDERS, ProviderConfig
@@ -18,6 +22,7 @@ from kamal_dev.config.settings import (
     Registry,
     Ssh,
 )
+from kamal_dev.config.template import fill_secrets, fill_template, guess_registry
 
 __all__ = [
     "MAX_COUNT",
@@ -39,11 +44,30 @@ __all__ = [
     "credentials",
     "decode",
     "default",
+    "fill_secrets",
+    "fill_template",
+    "guess_registry",
     "image",
     "load",
     "missing_credentials",
     "not_set",
     "parse_secrets",
+    "schema",
+    "schema_text",
     "service_name",
     "with_username",
 ]
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of config/dev.yml, which docs/dev.schema.json publishes."""
+    from kamal_dev.config import jsonschema
+
+    return jsonschema.schema()
+
+
+def schema_text() -> str:
+    """Return the schema as the text of its file."""
+    from kamal_dev.config import jsonschema
+
+    return jsonschema.schema_text()

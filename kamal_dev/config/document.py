@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 
 from kamal_dev.errors import ConfigError, Problem
 
-MAX_CHARACTERS = 256 * 1024
-MAX_EVENTS = 20_000
+MAX_CHARACTERS = 128 * 1024
+MAX_EVENTS = 5_000
 MAX_DEPTH = 100
 
 # The core schema of YAML 1.2, section 10.3.2: `yes`, `off` and `22:22` are text.
@@ -22,6 +22,7 @@ _SCALARS = (
 )
 _TAGS = {"str": "text", "int": "integer", "float": "number", "bool": "boolean", "null": "empty", "map": "", "seq": ""}
 _ERB = re.compile(r"[^#\n]*<%")
+_BRACKET = re.compile(r"[\[\]{}]")
 
 
 @dataclass(eq=False)
@@ -70,6 +71,7 @@ def parse(text: str, path: str) -> Value | None:
             Problem(path, 0, f"is longer than {MAX_CHARACTERS // 1024} KiB, which no configuration needs")
         )
     refuse_erb(text, path)
+    _refuse_brackets(text, path)
     return _Composer(path).compose(_events(text, path))
 
 
@@ -80,6 +82,16 @@ def refuse_erb(text: str, path: str) -> None:
     problems = [Problem(path, number, message) for number in lines]
     if problems:
         raise ConfigError(problems)
+
+
+def _refuse_brackets(text: str, path: str) -> None:
+    """Refuse deep flow collections before ruamel, which takes time by the square of their depth, sees them."""
+    depth = 0
+    for bracket in _BRACKET.finditer(text):
+        depth = depth + 1 if bracket[0] in "[{" else max(0, depth - 1)
+        if depth > MAX_DEPTH:
+            line = text.count("\n", 0, bracket.start()) + 1
+            raise ConfigError(Problem(path, line, f"is nested more than {MAX_DEPTH} levels deep"))
 
 
 def _events(text: str, path: str) -> Iterator[Any]:

@@ -65,7 +65,7 @@ class Amount(Text):
 class Name(Kind):
     """The name of a variable, never a secret itself; so what is refused is not shown."""
 
-    title: str = "name of a variable"
+    title: str = "the name of a variable"
     may_be_empty: bool = False
 
     def read(self, value: Value, key: str, reading: Reading) -> Any:

@@ -11,10 +11,11 @@ from types import MappingProxyType
 from typing import Any
 
 from kamal_dev.config.document import Value, parse
+from kamal_dev.config.old import OLD
 from kamal_dev.config.options import Group, build, shape
 from kamal_dev.config.reading import Reading, described, show
 from kamal_dev.config.reference import server_of, split
-from kamal_dev.config.settings import OLD, PLACEHOLDER_SERVER, Config, Registry
+from kamal_dev.config.settings import PLACEHOLDER_SERVER, Config, Registry
 from kamal_dev.errors import ConfigError, Problem
 from kamal_dev.model import stack_name
 

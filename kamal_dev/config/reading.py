@@ -12,7 +12,7 @@ from kamal_dev.errors import ConfigError, Problem
 from kamal_dev.model import Location, Notice
 
 MAX_PROBLEMS = 50
-MAX_PLACES = 50_000
+MAX_PLACES = 10_000
 
 
 Entries = dict[str, tuple[Value, Value]]
@@ -135,7 +135,7 @@ class Reading:
         elif old.into in self.where:
             self.refuse(value, old.path, f"stands beside `{old.into}`, which means the same; keep one")
         else:
-            self.place(old.into, value)
+            self.where[old.into] = self.where[old.path]
             value = Value(value.kind, value.text.removesuffix(old.suffix), value.line, value.column, items=value.items)
             self.keep(_leaf(root, old.into), value)
 

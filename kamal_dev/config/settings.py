@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from kamal_dev.config.cache import Cache, CacheKind
 from kamal_dev.config.kinds import Amount, Boolean, Choice, Many, Name, Number, Pairs, Text, Whole
-from kamal_dev.config.options import Old, option, section
+from kamal_dev.config.options import option, section
 from kamal_dev.config.provider import CPUS, JUMP, KEY, MEMORY, PORT, USER, Provider, ProviderConfig
 from kamal_dev.model import Location, Notice
 
@@ -255,21 +255,3 @@ class Config:
     path: str = ""
     notices: tuple[Notice, ...] = ()
     where: Mapping[str, Location] = field(default_factory=dict, compare=False, repr=False)
-
-
-_CLONE = "the source is not cloned from a remote when the container starts, so no token is put on a host"
-_DOCKERFILE = "the devcontainer, or its compose file, says what is built"
-
-OLD = (
-    Old("registry.username", into="registry.username_env"),
-    Old("registry.password", into="registry.password_env"),
-    Old("build.devcontainer", into="image.devcontainer"),
-    Old("build.dockerfile", reason=_DOCKERFILE),
-    Old("build.context", reason=_DOCKERFILE),
-    Old("ssh.key_path", into="ssh.keys", suffix=".pub"),
-    Old("git.repository", reason=_CLONE),
-    Old("git.branch", reason=_CLONE),
-    Old("git.workspace_folder", reason="the devcontainer's `workspaceFolder` says it"),
-    Old("git.token", reason=_CLONE),
-    Old("vms.spread", reason="every stack has a host of its own"),
-)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections.abc import Iterable
@@ -14,7 +13,7 @@ _REGISTRIES = {"github.com": "ghcr.io", "gitlab.com": "registry.gitlab.com"}
 _REMOTE = re.compile(
     r"(?:[a-z+]+://)?(?:[^@/]*@)?(?P<forge>[A-Za-z0-9.-]+)(?::\d+/|[:/])/*(?P<user>[A-Za-z0-9_.-]+)/.+"
 )
-_PLAIN = re.compile(r"[A-Za-z0-9_./@][A-Za-z0-9_./:@-]*")
+_PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_./:@-]*")
 
 
 def fill_template(
@@ -69,8 +68,10 @@ def _child(mapping: Value | None, name: str) -> Value | None:
 
 def _quote(value: str) -> str:
     """Write text as YAML: plain where nothing in it could be taken for something else."""
+    import json
+
     looks_like_text = _PLAIN.fullmatch(value) and re.search("[A-Za-z]", value) and value.lower() not in _WORDS
-    return value if looks_like_text and not re.match("[0-9.]", value) else json.dumps(value, ensure_ascii=False)
+    return value if looks_like_text else json.dumps(value, ensure_ascii=False)
 
 
-_WORDS = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")
+_WORDS = ("null", "true", "false", "yes", "no", "on", "off", "y", "n", ".nan", ".inf")

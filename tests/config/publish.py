@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kamal_dev.config.jsonschema import schema_text
+from kamal_dev.config import schema_text
 from kamal_dev.config.manual import example, tables
 
 ROOT = Path(__file__).parents[2]
