@@ -21,7 +21,6 @@ HEADER = """\
 # What is active in the example; a first run with it needs no account and no machine but this one.
 ACTIVE = {
     "service": "my-app",
-    "image.devcontainer": ".devcontainer/devcontainer.json",
     "registry.server": "localhost:5555",
     "provider.type": "docker",
     "vms.count": "1",

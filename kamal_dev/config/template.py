@@ -22,20 +22,23 @@ def fill_template(
     service: str = "",
     devcontainer: str = "",
     server: str = "",
+    registry_user: str = "",
     provider: str = "",
     hosts: Iterable[str] = (),
 ) -> str:
-    """Put what is known into the text of dev.yml.example; what is empty stays as it is there."""
-    found = {
-        "service": service,
-        "image.devcontainer": devcontainer,
-        "registry.server": server,
-        "provider.type": provider,
-    }
-    for key, value in found.items():
+    """Put what is known into the text of dev.yml.example; what is empty stays as it is there.
+
+    `registry_user` only makes the name of an image that stands in a comment as an example a likely one.
+    """
+    for key, value in {"service": service, "registry.server": server, "provider.type": provider}.items():
         text = _replace(text, key, value) if value else text
+    if registry_user:
+        name = f"{registry_user.lower()}/{service or 'my-app'}"
+        text = _line(text, "name", f"# name: {_quote(name)}")
+    if devcontainer:
+        text = _line(text, "devcontainer", f"devcontainer: {_quote(devcontainer)}")
     listed = ", ".join(_quote(host) for host in hosts)
-    return re.sub(r"(?m)^( *)# hosts:.*$", lambda match: f"{match[1]}hosts: [{listed}]", text) if listed else text
+    return _line(text, "hosts", f"hosts: [{listed}]") if listed else text
 
 
 def fill_secrets(text: str, *, username: str = "") -> str:
@@ -60,6 +63,11 @@ def _replace(text: str, key: str, value: str) -> str:
     for part in key.split("."):
         old = _child(old, part)
     return text[: old.start] + _quote(value) + text[old.end :] if old else text
+
+
+def _line(text: str, key: str, line: str) -> str:
+    """Put a line in place of the first one that shows a key in a comment."""
+    return re.sub(rf"(?m)^( *)# {key}:.*$", lambda match: match[1] + line, text, count=1)
 
 
 def _child(mapping: Value | None, name: str) -> Value | None:

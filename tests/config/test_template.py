@@ -31,13 +31,16 @@ def test_only_values_change() -> None:
         service="blog",
         devcontainer=".devcontainer.json",
         server="ghcr.io",
+        registry_user="Acme-Inc",
         provider="static",
         hosts=["a@b:22"],
     )
     assert changed(EXAMPLE, filled) == [
         "- service: my-app",
         "+ service: blog",
-        "-   devcontainer: .devcontainer/devcontainer.json",
+        "-   # name: acme/guestbook",
+        "+   # name: acme-inc/blog",
+        "-   # devcontainer: .devcontainer/devcontainer.json",
         "+   devcontainer: .devcontainer.json",
         "-   server: localhost:5555",
         "+   server: ghcr.io",
@@ -66,6 +69,10 @@ def test_the_first_run_needs_no_account() -> None:
 )
 def test_odd_paths_survive(path: str) -> None:
     assert load(fill_template(EXAMPLE, devcontainer=path)).image.devcontainer == path
+
+
+def test_without_a_path_the_devcontainer_is_looked_for() -> None:
+    assert load(fill_template(EXAMPLE, service="blog")).image.devcontainer == ""
 
 
 def test_odd_service_names_survive() -> None:
