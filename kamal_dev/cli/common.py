@@ -75,7 +75,7 @@ def output(flags: Flags) -> Output:
     return Output(Plain(sys.stderr), **settings)
 
 
-def open_run(flags: Flags) -> Run:
+def open_run(flags: Flags, *, strict: bool = True) -> Run:
     """Read the project and return the run; it is closed with the command."""
     from kamal_dev.pipeline.run import Run
 
@@ -85,6 +85,7 @@ def open_run(flags: Flags) -> Run:
         config_path=flags.config_path,
         devcontainer_path=flags.devcontainer,
         version=flags.version,
+        strict=strict,
     )
     click.get_current_context().call_on_close(run.close)
     return run

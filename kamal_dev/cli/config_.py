@@ -15,7 +15,7 @@ def command(flags: common.Flags) -> None:
     """Needs no engine, host or network."""
     from kamal_dev.pipeline.config import as_yaml, resolved
 
-    run = common.open_run(flags)
+    run = common.open_run(flags, strict=False)
     data = resolved(run.project)
     if flags.as_json:
         common.print_json(data)

@@ -63,8 +63,8 @@ def describe(reference: str) -> Step:
 
 
 def manifest(image: Image, *, config: str = "") -> Step:
-    """Ask the registry itself for the digest of a tag."""
-    return docker("buildx", "imagetools", "inspect", "--format", "{{.Manifest.Digest}}", image.reference, config=config)
+    """Ask the registry itself for what is under a tag, as JSON with `digest`."""
+    return docker("buildx", "imagetools", "inspect", "--format", "{{json .Manifest}}", image.reference, config=config)
 
 
 def save(references: tuple[str, ...]) -> Step:

@@ -9,7 +9,7 @@ from kamal_dev.config.cache import Cache
 from kamal_dev.config.document import decode
 from kamal_dev.config.loading import Defaults, default, load, service_name
 from kamal_dev.config.provider import PROVIDERS, ProviderConfig
-from kamal_dev.config.reference import PLACEHOLDER_USER, image
+from kamal_dev.config.reference import PLACEHOLDER_USER, image, tag
 from kamal_dev.config.secrets import SecretsFile, not_set, parse_secrets
 from kamal_dev.config.settings import (
     MAX_COUNT,
@@ -55,6 +55,7 @@ __all__ = [
     "schema",
     "schema_text",
     "service_name",
+    "tag",
     "with_username",
 ]
 

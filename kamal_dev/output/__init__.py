@@ -69,8 +69,9 @@ class Output:
         self._emit(Event("note", text, host))
 
     def line(self, text: str, host: str = "") -> None:
-        """Pass on a line that a command printed."""
-        self._emit(Event("line", text, host))
+        """Pass on a line that a command printed; empty ones only space it out."""
+        if text.strip():
+            self._emit(Event("line", text, host))
 
     def step(self, text: str) -> None:
         """Show a command before it runs; with `--verbose` only."""

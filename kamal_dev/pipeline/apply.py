@@ -63,7 +63,7 @@ def _apply(work: Work, ready: Ready, release: Release) -> Outcome:
 
 def _way_to_registry(work: Work, target: Host, lacking: tuple[Image, ...]) -> AbstractContextManager[None]:
     registry = work.run.project.config.registry
-    if not lacking or work.over_ssh or not registry.is_local:
+    if not lacking or work.over_ssh or not registry.is_local or work.run.is_paper:
         return nullcontext()
     return tunnel(target, work.run.trust, registry.port)
 

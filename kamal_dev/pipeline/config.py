@@ -21,8 +21,7 @@ def resolved(project: Project) -> dict[str, Any]:
         "repository": str(project.source.repository),
         "config": plain(project.config),
         "devcontainer": project.devcontainer.configuration,
-        "services": [service.name for service in project.compose.services],
-        "notices": [str(notice) for notice in project.notices],
+        "notices": [str(notice) for notice in (*project.config.notices, *project.devcontainer.notices)],
     }
 
 

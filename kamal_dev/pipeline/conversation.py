@@ -47,8 +47,8 @@ def follow(run: Run, target: Host, step: Detached, *, timeout: float) -> answers
             if attempt == ATTEMPTS or run.is_closing:
                 raise _unknown(target, error) from error
             run.output.note("the connection was lost; the work goes on there, connecting again", target.name)
-        except HostUnreachable as error:
-            if attempt == 1 or attempt == ATTEMPTS or run.is_closing:
+        except HostUnreachable:
+            if attempt in (1, ATTEMPTS) or run.is_closing:
                 raise
         time.sleep(PAUSE * attempt)
         output, current = told.text, (host.attach(run.scripts, token, told.count) if told.count else step(token))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from kamal_dev.commands.host import Login
 from kamal_dev.errors import DevError
@@ -55,6 +55,7 @@ def deploy(run: Run, order: Order) -> Report:
 
 def check(run: Run, order: Order, names: tuple[str, ...]) -> Login | None:
     """Refuse, before anything is made, what could not end well; returns what hosts log in with."""
+    run.project.require_deployable()
     run.provider.check(names)
     missing = sorted(set(names) - dict(run.provider.stacks()).keys())
     if missing and not order.agree(f"Make {', '.join(missing)} ({run.project.config.provider.type})?"):

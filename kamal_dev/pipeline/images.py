@@ -58,6 +58,7 @@ def planned(run: Run) -> tuple[Build, ...]:
 
 def build_all(run: Run, options: BuildOptions) -> list[Image]:
     """Build every image of this version. Raises EngineError, BuildFailed, ConfigError for a missing Dockerfile."""
+    run.project.require_deployable()
     builds = planned(run)
     if not builds:
         run.output.note("Nothing to build: every service uses an image that exists")
@@ -119,9 +120,10 @@ def _refuse_leak(build: Build) -> None:
     """Refuse a secret that a compose file hands to a build argument, where it stays readable in the image."""
     for name, value in build.args:
         if value and REDACTED in value:
+            message = f"the build argument `{name}` takes its value from a secret"
             raise ConfigError(
-                Problem(build.where.path, build.where.line, f"the build argument `{name}` takes its value from a secret"),
-                hint="hand it over as a build secret: `build.secrets`, and `RUN --mount=type=secret,id=…` in the Dockerfile",
+                Problem(build.where.path, build.where.line, message),
+                hint="list it in `build.secrets`, and use `RUN --mount=type=secret,id=…` in the Dockerfile",
             )
 
 

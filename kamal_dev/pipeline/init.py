@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -14,13 +13,13 @@ from kamal_dev.project import CONFIG_FILE, PRIVATE, private
 from kamal_dev.project.tree import WorkingTree
 
 SECRETS_FILE = ".kamal/secrets"
-REMOTE = re.compile(r"github\.com[:/](?P<owner>[^/]+)/")
+SCHEMA_FILE = ".kamal/dev.schema.json"
 
 
 def init(
     folder: Path, output: Output, *, config_path: str | None, devcontainer_path: str | None, force: bool
 ) -> list[str]:
-    """Write config/dev.yml and .kamal/secrets in `folder`, and have git ignore the latter.
+    """Write config/dev.yml, the schema that editors read it with, and .kamal/secrets, which git ignores.
 
     Returns the paths written. Raises UsageError where one exists, unless `force`;
     then nothing was written.
@@ -29,23 +28,26 @@ def init(
     present = [path for path in targets if (folder / path).exists()]
     if present and not force:
         raise UsageError(
-            f"{' and '.join(present)} exist already", hint=f"`dev init --force` writes anew, and keeps the old in {PRIVATE}"
+            f"{' and '.join(present)} exist already",
+            hint=f"`dev init --force` writes anew, and keeps the old in {PRIVATE}",
         )
     for path in present:
         _keep(folder, path, output)
     found = devcontainer_path or _devcontainer(folder, output)
     templates = files("kamal_dev") / "templates"
+    owner = _owner(folder)
     texts = {
         config_path or CONFIG_FILE: config.fill_template(
             (templates / "dev.yml.example").read_text(),
             service=config.service_name(folder.name),
             devcontainer=found,
-            registry_user=_owner(folder),
+            registry_user=owner,
         ),
-        SECRETS_FILE: (templates / "secrets.example").read_text(),
+        SECRETS_FILE: config.fill_secrets((templates / "secrets.example").read_text(), username=owner),
     }
     for path, mode in targets.items():
         _write(folder / path, texts[path], mode)
+    _write(folder / SCHEMA_FILE, config.schema_text(), 0o644)
     _ignore(folder / ".gitignore", f"/{SECRETS_FILE}")
     output.hint("`dev doctor` checks what a deploy needs; `dev deploy --count 2` runs two stacks")
     return list(targets)
@@ -61,15 +63,15 @@ def _devcontainer(folder: Path, output: Output) -> str:
 
 
 def _owner(folder: Path) -> str:
-    """Return the owner in the project's GitHub remote, which is the user name in GitHub's registry."""
+    """Return the user name in the registry that goes with the project's git remote, empty where none is known."""
     from git import InvalidGitRepositoryError, Repo
 
     try:
         remotes = Repo(folder, search_parent_directories=True).remotes
     except InvalidGitRepositoryError:
         return ""
-    found = (REMOTE.search(url) for remote in remotes for url in remote.urls)
-    return next((match["owner"] for match in found if match), "")
+    users = (config.guess_registry(url)[1] for remote in remotes for url in remote.urls)
+    return next(filter(None, users), "")
 
 
 def _keep(folder: Path, path: str, output: Output) -> None:

@@ -30,9 +30,11 @@ def plan(run: Run, order: Order) -> list[str]:
     """Return the lines that `dev deploy` would run, this machine's first, then each host's in order."""
     paper = PaperRun(run)
     try:
-        deploy(paper, order)
+        report = deploy(paper, order)
     finally:
         paper.close()
+    for outcome in report.failed:
+        run.output.failed(str(outcome.error), outcome.stack)
     return paper.transcript()
 
 
@@ -85,7 +87,7 @@ class PaperLocal:
         """Answer one step."""
         if any(step.argv[: len(look)] == look for look in LOOKS):
             result = self._real.run(step, timeout=timeout)
-            return result if result or step.argv[-1] not in self._made else Result(step, 0, _description(step.argv[-1]))
+            return result if result or step.argv[-1] not in self._made else Result(step, 0, _description(step))
         self.lines.append(f"$ {step.text}")
         self._made.update(step.argv)
         return Result(step, 0)
@@ -112,7 +114,12 @@ class PaperHost:
         verb = step.text.split(" ", 1)[0]
         if verb == "facts" and self._real:
             return self._real.run(step, timeout=timeout)
-        bare: dict[str, Any] = {"type": "facts", "privilege": "root", "daemon": self._is_bootstrapped, "compose": "2.40"}
+        bare: dict[str, Any] = {
+            "type": "facts",
+            "privilege": "root",
+            "daemon": self._is_bootstrapped,
+            "compose": "2.40",
+        }
         good = {"type": "result", "ok": True, "state": "new"}
         return Result(step, 0, json.dumps(bare if verb == "facts" else good))
 
@@ -150,9 +157,9 @@ class PaperProvider:
         """Destroy nothing."""
 
 
-def _description(reference: str) -> str:
-    """Return what `docker image inspect` would say of an image that was built and pushed."""
-    if reference.count(":") and "@" not in reference:
-        name = reference.rpartition(":")[0]
-        return json.dumps({"id": DIGEST, "digests": [f"{name}@{DIGEST}"], "labels": {}, "size": 0})
-    return DIGEST
+def _description(step: Step) -> str:
+    """Return what the engine, or else the registry, would say of an image that was built and pushed."""
+    if step.argv[1] == "buildx":
+        return json.dumps({"digest": DIGEST})
+    name = step.argv[-1].rpartition(":")[0]
+    return json.dumps({"id": DIGEST, "digests": [f"{name}@{DIGEST}"], "labels": {}, "size": 0})

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
+from kamal_dev import config
 from kamal_dev.commands import docker
 from kamal_dev.commands.host import Login
 from kamal_dev.errors import RegistryError
@@ -30,11 +31,12 @@ def credentials(run: Run) -> Login | None:
 
     Raises CredentialsMissing that names the variable and its file.
     """
-    registry = run.project.config.registry
-    if not registry.needs_login:
+    project = run.project
+    known = config.credentials(project.config, project.secrets_file)
+    if known is None:
         return None
-    username = run.project.require(registry.username_env).reveal() if registry.username_env else registry.username
-    return Login(registry.server, username, run.project.require(registry.password_env))
+    project.learn(known.password)
+    return Login(known.server, known.username, known.password)
 
 
 def log_in(run: Run) -> str:
@@ -55,7 +57,7 @@ def log_in(run: Run) -> str:
         registry = run.project.config.registry
         raise RegistryError(
             f"{login.server} refused the login of `{login.username}`: {last_line(result.errors)}",
-            hint=f"check `{registry.password_env}` in {run.project.config.secrets_file}, and that it may write packages",
+            hint=f"check `{registry.password_env}` in {run.project.config.secrets_file}; it must be allowed to push",
         )
     return str(folder)
 
@@ -84,17 +86,20 @@ def ensure_local(run: Run) -> None:
     run.output.done(f"Started a registry on localhost:{port}")
 
 
-def digest(run: Run, image: Image, config: str) -> str:
-    """Return the digest that the registry itself has for a tag, or an empty string."""
+def digest(run: Run, image: Image, folder: str) -> str:
+    """Return the digest that the registry itself has for a tag, or an empty string.
+
+    `folder` is the docker config that `log_in` returned.
+    """
     if run.project.config.registry.is_local and not run.is_paper:
         return _local_digest(image)
-    result = run.local.run(docker.manifest(image, config=config), timeout=60)
-    return result.output.strip() if result else ""
+    result = run.local.run(docker.manifest(image, config=folder), timeout=60)
+    return str(json.loads(result.output)["digest"]) if result else ""
 
 
 def _local_digest(image: Image) -> str:
     url = f"http://{image.server}/v2/{image.repository}/manifests/{image.tag}"
-    request = Request(url, method="HEAD", headers={"Accept": ", ".join(MEDIA_TYPES)})  # noqa: S310
+    request = Request(url, method="HEAD", headers={"Accept": ", ".join(MEDIA_TYPES)})
     try:
         with urlopen(request, timeout=10) as answer:  # noqa: S310
             return str(answer.headers.get("Docker-Content-Digest", ""))

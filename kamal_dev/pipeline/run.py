@@ -46,8 +46,9 @@ class Run:
         devcontainer_path: str | None = None,
         version: str | None = None,
         environment: Mapping[str, str] | None = None,
+        strict: bool = True,
     ) -> Run:
-        """Read the project that `folder` (absolute) is in. Raises ConfigError and UsageError."""
+        """Read the project that `folder` (absolute) is in; see `project.load`. Raises ConfigError, UsageError."""
         local = Local(log=output.step)
         project = projects.load(
             folder,
@@ -57,6 +58,7 @@ class Run:
             version=version,
             environment=os.environ if environment is None else environment,
             learn=output.redaction.add,
+            strict=strict,
         )
         return cls(project, local, output)
 

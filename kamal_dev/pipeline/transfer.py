@@ -15,7 +15,7 @@ from kamal_dev.pipeline.run import Run
 from kamal_dev.shell import Shell
 from kamal_dev.shell.local import Local
 
-CHUNK = 1 << 20
+CHUNK = 1 << 17
 LEVEL = 3
 
 

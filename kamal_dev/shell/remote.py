@@ -238,10 +238,23 @@ def _tune(connection: Connection) -> None:
 
 
 def _write(channel: paramiko.Channel, feed: Iterable[bytes]) -> None:
+    """Feed stdin and close it, whatever happens: a command that waits for more would wait for ever."""
     with suppress(OSError, EOFError):
-        for chunk in feed:
-            channel.sendall(chunk)
-        channel.shutdown_write()
+        try:
+            for chunk in feed:
+                _send(channel, chunk)
+        finally:
+            channel.shutdown_write()
+
+
+def _send(channel: paramiko.Channel, rest: bytes) -> None:
+    # The channel's timeout is for reading; a slow reader on the other side is no error.
+    while rest:
+        with suppress(TimeoutError):
+            sent = channel.send(rest)
+            if sent == 0:
+                raise EOFError("the channel is closed")
+            rest = rest[sent:]
 
 
 def _drain_errors(channel: paramiko.Channel, lines: Lines) -> None:

@@ -1,0 +1,155 @@
+"""Find and read a project's files. Nothing else reads them, git or the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from kamal_dev import config, devcontainer
+from kamal_dev.errors import DevcontainerError, UsageError
+from kamal_dev.model import Version
+from kamal_dev.project import source as sources
+from kamal_dev.project.project import Learn, Project
+from kamal_dev.project.source import Source
+from kamal_dev.project.tree import WorkingTree
+from kamal_dev.shell import Shell
+
+CONFIG_FILE = "config/dev.yml"
+SECRET_COMMAND = 60.0  # seconds; a password manager may ask for a finger first
+
+
+@dataclass(frozen=True)
+class Place:
+    """Say where one reads from; `folder` is what the user's relative paths start at."""
+
+    folder: Path
+    root: Path
+    source: Source
+    tree: WorkingTree
+    environment: Mapping[str, str]
+
+    def shown(self, path: Path) -> str:
+        """Return a path as messages show it."""
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+
+
+def load(
+    folder: Path,
+    *,
+    shell: Shell,
+    environment: Mapping[str, str],
+    learn: Learn,
+    config_path: str | None = None,
+    devcontainer_path: str | None = None,
+    version: str | None = None,
+    strict: bool = True,
+) -> Project:
+    """Read the project that `folder` (absolute) is in; the two paths are relative to `folder`.
+
+    Unless `strict`, a devcontainer.json may say things that cannot be deployed.
+    Raises ConfigError for every kind of file, UsageError for a flag that makes no sense.
+    """
+    tree = WorkingTree()
+    root = _root(folder, tree, devcontainer_path)
+    place = Place(folder, root, sources.read(root, shell), tree, environment)
+    settings = _config(place, config_path)
+    secrets_file = _secrets(place, settings, shell)
+    found = _devcontainer(place, settings, _devcontainer_path(place, devcontainer_path, settings))
+    if strict and found.problems:
+        raise DevcontainerError(found.problems)
+    return Project(
+        root=root,
+        source=place.source,
+        version=_version(place.source, version),
+        config=config.with_username(settings, secrets_file),
+        devcontainer=found,
+        secrets_file=secrets_file,
+        environment=environment,
+        tree=tree,
+        learn=learn,
+    )
+
+
+def _root(folder: Path, tree: WorkingTree, devcontainer_path: str | None) -> Path:
+    """Find the nearest folder upward that has config/dev.yml or a devcontainer, not beyond the git top level."""
+    if devcontainer_path:
+        return _root_of((folder / devcontainer_path).absolute(), folder)
+    for candidate in (folder, *folder.parents):
+        if tree.kind(candidate / CONFIG_FILE) or devcontainer.find(tree, candidate):
+            return candidate
+        if (candidate / ".git").exists():
+            break
+    return folder
+
+
+def _root_of(path: Path, folder: Path) -> Path:
+    """Return the workspace folder of a devcontainer.json: what holds its .devcontainer folder."""
+    for parent in path.parents:
+        if parent.name == ".devcontainer":
+            return parent.parent
+    return path.parent if path.name.startswith(".") else folder
+
+
+def _config(place: Place, asked: str | None) -> config.Config:
+    path = place.folder / asked if asked else place.root / CONFIG_FILE
+    if place.tree.kind(path) != "file":
+        if asked:
+            raise UsageError(f"there is no file {asked}", hint="`dev init` writes config/dev.yml")
+        return config.default(config.service_name(place.root.name))
+    shown = place.shown(path)
+    return config.load(config.decode(place.tree.read(path), shown), shown, environment=place.environment)
+
+
+def _devcontainer_path(place: Place, asked: str | None, settings: config.Config) -> Path:
+    if asked or settings.image.devcontainer:
+        path = place.folder / asked if asked else place.root / settings.image.devcontainer
+        if place.tree.kind(path) != "file":
+            raise UsageError(f"there is no devcontainer.json at {place.shown(path)}")
+        return path.absolute()
+    found = devcontainer.find(place.tree, place.root)
+    if not found:
+        raise UsageError(
+            f"there is no devcontainer.json in {place.root}",
+            hint="add .devcontainer/devcontainer.json, or name one with `--devcontainer PATH`",
+        )
+    if len(found) > 1:
+        names = ", ".join(map(place.shown, found))
+        raise UsageError(
+            f"several devcontainers: {names}", hint="choose one: `--devcontainer PATH`, or `image.devcontainer`"
+        )
+    return found[0]
+
+
+def _devcontainer(place: Place, settings: config.Config, path: Path) -> devcontainer.Devcontainer:
+    shown = place.shown(path)
+    labels = {"kamal-dev.service": settings.service, "kamal-dev.config": shown}
+    return devcontainer.load(
+        devcontainer.decode(place.tree.read(path), shown),
+        path,
+        root=place.root,
+        repository=place.source.repository,
+        environment=place.environment,
+        display=shown,
+        strict=False,
+        devcontainer_id=devcontainer.devcontainer_id(labels),
+    )
+
+
+def _secrets(place: Place, settings: config.Config, shell: Shell) -> config.SecretsFile:
+    path = place.root / settings.secrets_file
+    text = ""
+    if place.tree.kind(path) == "file":
+        text = config.decode(place.tree.read(path), settings.secrets_file)
+    return config.parse_secrets(
+        text,
+        settings.secrets_file,
+        environment=place.environment,
+        run=lambda step: shell.run(replace(step, cwd=place.root), timeout=SECRET_COMMAND),
+    )
+
+
+def _version(source: Source, asked: str | None) -> Version:
+    if asked is None:
+        return source.version
+    return Version(config.tag(asked), source.version.commit, source.version.is_dirty)

@@ -1,0 +1,130 @@
+"""A project: everything that a verb works on, read once. Decides nothing about hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from kamal_dev import compose, config, devcontainer
+from kamal_dev.compose import Additions, ComposeProject
+from kamal_dev.config import Config, SecretsFile
+from kamal_dev.devcontainer import Devcontainer
+from kamal_dev.errors import ComposeError
+from kamal_dev.model import REDACTED, Build, Image, Notice, Secret, Version
+from kamal_dev.project.source import Source
+from kamal_dev.project.tree import WorkingTree
+
+PRIVATE = ".kamal/local"
+COMPOSE_FILE = "compose.yaml"  # of a devcontainer that has none, beside its devcontainer.json
+
+Learn = Callable[[Secret], None]
+
+
+@dataclass(frozen=True)
+class Project:
+    """Hold everything that a verb works on, read once.
+
+    `root` is the workspace folder (where config/dev.yml or .devcontainer is). All
+    paths are absolute. Compose files are read when a verb first needs them.
+    """
+
+    root: Path
+    source: Source
+    version: Version
+    config: Config
+    devcontainer: Devcontainer
+    secrets_file: SecretsFile = field(repr=False)
+    environment: Mapping[str, str] = field(repr=False)
+    tree: WorkingTree = field(repr=False)
+    learn: Learn = field(repr=False)
+
+    @cached_property
+    def compose(self) -> ComposeProject:
+        """The compose project, or the one made from an image or a Dockerfile. Raises ComposeError."""
+        # A secret is known by name while files are read; its value is asked for when it is needed.
+        hidden = dict.fromkeys((*self.config.secrets, *self.secrets_file.names), REDACTED)
+        return _compose(self, {**hidden, **self.environment})
+
+    @property
+    def main(self) -> str:
+        """The compose service that people work in."""
+        return self.devcontainer.service or devcontainer.SERVICE
+
+    @property
+    def builds(self) -> tuple[Build, ...]:
+        """What is to be built, in the order in which it must be."""
+        return self.compose.builds
+
+    @cached_property
+    def additions(self) -> Additions:
+        """What devcontainer.json and config/dev.yml add to the main service."""
+        return compose.additions(self.devcontainer, self.config, self.main)
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """What is not carried out as it is written."""
+        return (*self.config.notices, *self.devcontainer.notices, *compose.notices(self.compose, self.additions))
+
+    def require_deployable(self) -> None:
+        """Raise ComposeError with everything that forbids a deploy though it can be read."""
+        self.compose.service(self.main)
+        if problems := compose.problems(self.compose, self.additions):
+            raise ComposeError(problems)
+
+    def image(self, service: str) -> Image:
+        """Return the image that a built service gets."""
+        return config.image(self.config, self.version, "" if service == self.main else service)
+
+    def images(self) -> dict[str, Image]:
+        """Return the image of every built service; services of one build share it."""
+        return {
+            service: self.image(self.main if self.main in build.services else build.services[0])
+            for build in self.builds
+            for service in build.services
+        }
+
+    def require(self, name: str) -> Secret:
+        """Return a variable's value. Raises CredentialsMissing, which names the file that it should be in."""
+        value = self.secrets_file.require((name,))[name]
+        self.learn(value)
+        return value
+
+    def variables(self, *, mask: bool = False) -> dict[str, Secret]:
+        """Return the secrets that the compose files' `${…}` and the main service get on a host.
+
+        With `mask` none is asked for: `.env` is masked anyway. Raises CredentialsMissing.
+        """
+        listed = set(self.config.secrets)
+        hidden = listed | (set(self.compose.variables) & set(self.secrets_file.names))
+        return {name: Secret("") if mask else self.require(name) for name in sorted(hidden)}
+
+    def private(self) -> Path:
+        """Return the project's private folder."""
+        return private(self.root)
+
+
+def _compose(project: Project, environment: Mapping[str, str]) -> ComposeProject:
+    found, tree = project.devcontainer, project.tree
+    repository, root = project.source.repository, project.root
+    if found.kind == "compose":
+        files = devcontainer.compose_files(found, tree=tree, environment=environment)
+        return compose.load(files, tree=tree, repository=repository, root=root, environment=environment)
+    return compose.load_text(
+        devcontainer.as_compose(found),
+        path=found.path.parent / COMPOSE_FILE,
+        tree=tree,
+        repository=repository,
+        root=root,
+        environment=environment,
+    )
+
+
+def private(root: Path) -> Path:
+    """Return the folder for keys and caches, 0700; its own file makes git ignore it."""
+    folder = root / PRIVATE
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not (folder / ".gitignore").exists():
+        (folder / ".gitignore").write_text("*\n")
+    return folder
