@@ -18,7 +18,7 @@
     │   ├── LinkDropped           1  the connection went away in the middle of a step
     │   ├── BootstrapFailed       1  Docker could not be made to run there
     │   ├── PullFailed            1  an image did not arrive there
-    │   └── ServiceFailed         1  a service did not stay up; carries the containers
+    │   └── ServiceFailed         1  a service did not stay up
     ├── SomeHostsFailed           1  the sum of a run in which a host failed
     └── Interrupted             130  Ctrl-C or SIGTERM
 
@@ -29,10 +29,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from kamal_dev.model import Container
 
 
 class DevError(Exception):
@@ -155,13 +151,7 @@ class PullFailed(HostError):
 
 
 class ServiceFailed(HostError):
-    """Report the services that did not stay up, with their containers."""
-
-    def __init__(
-        self, host: str, message: str, containers: tuple[Container, ...] = (), *, hint: str = "", left_behind: str = ""
-    ) -> None:
-        super().__init__(host, message, hint=hint, left_behind=left_behind)
-        self.containers = containers
+    """Report the services that did not stay up."""
 
 
 class SomeHostsFailed(DevError):

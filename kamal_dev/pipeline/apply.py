@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from kamal_dev.commands import answers, host
 from kamal_dev.errors import DevError, HostError, HostTimeout, PullFailed, ServiceFailed
-from kamal_dev.model import Container, Host, Image, Release, Step
+from kamal_dev.model import Host, Image, Release, Step
 from kamal_dev.pipeline.conversation import follow
 from kamal_dev.pipeline.prepare import Ready
 from kamal_dev.pipeline.report import Outcome
@@ -44,8 +44,7 @@ def apply(work: Work, ready: Ready, release: Release) -> Outcome:
 def failure(target: Host, stack: str, error: DevError, seconds: float = 0.0) -> Outcome:
     """Return the outcome of a stack whose host failed before it could say what runs."""
     state = "unknown" if isinstance(error, HostTimeout) else "failed"
-    containers = error.containers if isinstance(error, ServiceFailed) else ()
-    return Outcome(stack, target.address, state, containers=containers, seconds=seconds, error=error)
+    return Outcome(stack, target.address, state, seconds=seconds, error=error)
 
 
 def _apply(work: Work, ready: Ready, release: Release) -> Outcome:
@@ -58,7 +57,7 @@ def _apply(work: Work, ready: Ready, release: Release) -> Outcome:
         work.parcels.send(target.name, run.remote(target), host.load(run.scripts), references)
     with _way_to_registry(work, target, lacking):
         told = follow(run, target, lambda token: _step(work, token, release), timeout=_deadline(run))
-    return _outcome(run, target, release, told)
+    return _outcome(target, release, told)
 
 
 def _way_to_registry(work: Work, target: Host, lacking: tuple[Image, ...]) -> AbstractContextManager[None]:
@@ -87,22 +86,24 @@ def _deadline(run: Run) -> float:
     return run.project.config.deploy.timeout + SPARE
 
 
-def _outcome(run: Run, target: Host, release: Release, told: answers.Outcome) -> Outcome:
+def _outcome(target: Host, release: Release, told: answers.Outcome) -> Outcome:
     """Turn the host's own verdict into the stack's outcome."""
     known = Outcome(
         release.stack,
         target.address,
         {"same": "unchanged", "unknown": "unknown"}.get(told.state, "deployed" if told else "failed"),
-        running=told.current.split("-", 1)[0] if told.state in ("restored", "kept") else str(release.version),
+        running=str(release.version) if told else _running(told),
         containers=told.containers,
+        failed=told.failed,
         window=told.observed_ms / 1000,
         phases=tuple((phase.name, phase.seconds or 0.0) for phase in told.phases),
     )
-    return known if told else replace(known, running=_running(told), error=_error(target.name, told))
+    return known if told else replace(known, error=_error(target.name, told))
 
 
 def _running(told: answers.Outcome) -> str:
-    return told.current if told.state in ("restored", "kept") else ""
+    """Return the version that runs after a failure: a release is named by its version and a hash."""
+    return told.current.rpartition("-")[0] if told.state in ("restored", "kept") else ""
 
 
 def _error(name: str, told: answers.Outcome) -> HostError:
@@ -110,7 +111,7 @@ def _error(name: str, told: answers.Outcome) -> HostError:
     if told.phase == "pull":
         return PullFailed(name, f"images did not arrive: {told.reason}", left_behind=left, hint=PULL_HINT)
     if told.failed:
-        return ServiceFailed(name, told.reason, told.failed, left_behind=left, hint=SERVICE_HINT)
+        return ServiceFailed(name, told.reason, left_behind=left, hint=SERVICE_HINT)
     return HostError(name, f"{told.phase or 'apply'}: {told.reason}", left_behind=left)
 
 
@@ -127,8 +128,7 @@ SERVICE_HINT = "mend the service and deploy again; `dev status` shows what runs 
 def explain(outcome: Outcome) -> list[str]:
     """Return the lines that tell of a failure: what was wrong with each service, and its last words."""
     lines: list[str] = []
-    failed: tuple[Container, ...] = outcome.error.containers if isinstance(outcome.error, ServiceFailed) else ()
-    for container in failed:
+    for container in outcome.failed:
         lines.append(f"{container.service}: {container.reason} ({container.state}, exit code {container.exit_code})")
         lines += [f"  {line}" for line in container.log.splitlines()]
     return lines

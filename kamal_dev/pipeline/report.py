@@ -18,7 +18,8 @@ class Outcome:
     """Say how a verb ended for one stack.
 
     `state` is `deployed`, `unchanged`, `removed`, `failed` or `unknown`; `running`
-    names the version that runs now, which after a failure is the one before.
+    names the version that runs now, which after a failure is the one before;
+    `failed` are the containers that did not stay up, with reason and log.
     `window` is the part of `seconds` spent watching services without a health check.
     """
 
@@ -27,6 +28,7 @@ class Outcome:
     state: str
     running: str = ""
     containers: tuple[Container, ...] = ()
+    failed: tuple[Container, ...] = ()
     seconds: float = 0.0
     window: float = 0.0
     phases: tuple[tuple[str, float], ...] = ()

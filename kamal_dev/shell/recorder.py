@@ -32,7 +32,8 @@ class Recorder:
         self.steps.append(step)
         for _ in feed or ():
             pass
-        result = (self._answer and self._answer(step)) or Result(step, 0)
+        answer = self._answer(step) if self._answer else None
+        result = Result(step, 0) if answer is None else answer
         for line in result.output.splitlines():
             if on_line:
                 on_line(line)
