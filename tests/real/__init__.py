@@ -1,0 +1,1 @@
+"""Tests against real parts: engine, buildx, registry, hosts with systemd and sshd."""

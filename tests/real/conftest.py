@@ -1,0 +1,71 @@
+"""What the tests against real parts share: one lab, and three hosts that are made once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.real import lab as labs
+from tests.real.lab import COUNT, Ended, Host, Lab, Repository
+from tests.real.watch import Watch
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.real)
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    labs.clean()
+    yield Lab(tmp_path_factory.mktemp("lab"))
+    labs.clean()
+
+
+@dataclass(frozen=True)
+class Guestbook:
+    """The example on three hosts, and how its first deploy went."""
+
+    repository: Repository
+    first: Ended
+    watch: Watch
+    hosts: tuple[Host, ...]
+
+    @property
+    def placed(self) -> list[tuple[Host, str]]:
+        """Each host with its stack."""
+        return [(host, self.repository.stack(index)) for index, host in enumerate(self.hosts, 1)]
+
+    def deploy(self, *words: str, **options: Any) -> Ended:
+        """Deploy again to all three."""
+        return self.repository.deploy("--count", str(COUNT), *words, **options)
+
+
+@pytest.fixture(scope="session")
+def guestbook(lab: Lab) -> Guestbook:
+    """Deploy the example where nothing was: no registry, no host, no image. Whether that went well, tests say."""
+    repository = lab.guestbook()
+    with Watch() as watch:
+        words = ("deploy", "--count", str(COUNT), "--yes", "--verbose")
+        first = repository.attempt(*words, timeout=420)
+    hosts = lab.hosts(repository)
+    assert len(hosts) == COUNT, str(first)
+    return Guestbook(repository, first, watch, hosts)
+
+
+@pytest.fixture(scope="session")
+def hosts(guestbook: Guestbook) -> tuple[Host, ...]:
+    """Three hosts that are up; stacks of different names live there side by side."""
+    return guestbook.hosts
+
+
+@pytest.fixture(scope="session")
+def host(hosts: tuple[Host, ...]) -> Host:
+    return hosts[0]

@@ -1,0 +1,38 @@
+"""Hosts that `dev` makes, it finds again and destroys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.real import lab as labs
+from tests.real.lab import Lab, Repository, docker
+
+
+@pytest.fixture
+def repository(lab: Lab) -> Iterator[Repository]:
+    """A repository whose hosts are containers; they go with the test, however it ends."""
+    made = lab.small("made", [], {".devcontainer/devcontainer.json": '{"image": "debian:12"}\n'})
+    registry = f"registry: {{server: {lab.registry}}}"
+    settings = f"service: {made.service}\n{registry}\nprovider: {{type: docker}}\ndeploy: {{window: 1}}\n"
+    made.commit({"config/dev.yml": settings})
+    yield made
+    labs.remove_hosts(made.service)
+
+
+def test_a_made_host_is_found_again_and_destroyed_with_its_stack(lab: Lab, repository: Repository) -> None:
+    refused = repository.dev("deploy", code=2)
+    assert "--yes" in refused.stderr, "nobody can be asked, so nothing is made"
+    assert lab.hosts(repository) == ()
+    repository.dev("deploy", "--yes")
+    (host,) = lab.hosts(repository)
+    docker("stop", "--time", "5", host.container)
+    listed = repository.dev("list", "--json").json
+    assert [stack["state"] for stack in listed] == ["off"]
+    repository.dev("deploy")
+    (again,) = lab.hosts(repository)
+    assert again.container == host.container
+    repository.dev("remove", "--yes")
+    assert docker("ps", "--all", "--quiet", "--filter", f"label=kamal-dev.service={repository.service}") == ""
+    assert repository.dev("list", "--json").json == []
