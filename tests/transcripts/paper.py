@@ -115,7 +115,11 @@ class Machine(Paper):
         if words[:2] == ("image", "inspect"):
             return self._inspect(step)
         if words[:3] == ("buildx", "imagetools", "inspect"):
-            return Result(step, 0, DIGEST) if words[-1] in self._pushed else Result(step, 1, errors="not found")
+            return (
+                Result(step, 0, json.dumps({"digest": DIGEST}))
+                if words[-1] in self._pushed
+                else Result(step, 1, errors="not found")
+            )
         if words[:2] == ("buildx", "build"):
             labels = (words[at + 1].partition("=") for at, word in enumerate(words) if word == "--label")
             self._labels[words[words.index("-t") + 1]] = {name: value for name, _, value in labels}

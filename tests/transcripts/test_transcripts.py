@@ -30,6 +30,7 @@ SECRETS = {
     "REGISTRY_TOKEN": "rt-5a4b3c2d1e0f",
     "BUILD_TOKEN": "bt-a0b1c2d3e4f5",
 }
+ENVIRONMENT = {**SECRETS, "REGISTRY_USER": "acme"}
 SETTINGS = """\
 service: guestbook
 registry: {server: registry.example.com, username_env: REGISTRY_USER, password_env: REGISTRY_TOKEN}
@@ -102,9 +103,14 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def recorded(root: Path, case: Case) -> tuple[PaperRun, str]:
+@pytest.fixture(scope="module")
+def project(root: Path) -> Project:
+    """The example as `dev` reads it."""
+    return load(root, ENVIRONMENT)
+
+
+def recorded(project: Project, case: Case) -> tuple[PaperRun, str]:
     """Deploy on paper; return the run, and what it ended with."""
-    project = load(root, {**SECRETS, "REGISTRY_USER": "acme"})
     machine = prepared(project, case)
     run = PaperRun(project, machine, {FIRST: case.first, SECOND: case.second})
     try:
@@ -129,15 +135,15 @@ def prepared(project: Project, case: Case) -> Machine:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_deploy_runs_exactly_what_its_transcript_says(name: str, root: Path) -> None:
-    compare(name, transcript(*recorded(root, CASES[name])))
+def test_a_deploy_runs_exactly_what_its_transcript_says(name: str, project: Project) -> None:
+    compare(name, transcript(*recorded(project, CASES[name])))
 
 
 def test_a_dry_run_shows_what_a_first_deploy_would_run_and_runs_nothing(root: Path) -> None:
     settings = SETTINGS.replace("{type: static, hosts: [root@10.0.0.1, root@10.0.0.2]}", "{type: docker}")
     (root / "config/dev.yml").write_text(settings)
     try:
-        project, machine = load(root, {**SECRETS, "REGISTRY_USER": "acme"}), Machine()
+        project, machine = load(root, ENVIRONMENT), Machine()
         lines = plan(Run(project, machine, Output(lambda event: None)), Order())
     finally:
         (root / "config/dev.yml").write_text(SETTINGS)
@@ -156,16 +162,16 @@ def compare(name: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_no_secret_stands_in_a_command_or_in_what_is_said(name: str, root: Path) -> None:
-    run, end = recorded(root, CASES[name])
+def test_no_secret_stands_in_a_command_or_in_what_is_said(name: str, project: Project) -> None:
+    run, end = recorded(project, CASES[name])
     steps = [step for recorder in run.recorders for step in recorder.steps]
     words = [word for step in steps for word in (*step.argv, step.text, repr(step))]
     told = [end, *words, *(event.text for event in run.events)]
     assert [text for text in told for secret in SECRETS.values() if secret in text] == []
 
 
-def test_the_secrets_travel_on_stdin_and_in_the_environment_of_the_build(root: Path) -> None:
-    run, _ = recorded(root, CASES["first_deploy"])
+def test_the_secrets_travel_on_stdin_and_in_the_environment_of_the_build(project: Project) -> None:
+    run, _ = recorded(project, CASES["first_deploy"])
     login = next(step for step in run.machine.steps if step.argv[1] == "login")
     assert login.stdin == SECRETS["REGISTRY_TOKEN"].encode()
     build = next(step for step in run.machine.steps if step.argv[1:3] == ("buildx", "build"))
