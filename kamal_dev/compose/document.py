@@ -9,7 +9,7 @@ from typing import Any
 from kamal_dev.errors import ComposeError, Problem
 
 MAX_CHARACTERS = 1 << 20
-MAX_NODES = 50_000
+MAX_NODES = 20_000
 MAX_EXPANDED = 100_000
 MAX_DEPTH = 100
 
@@ -183,16 +183,18 @@ class _Composer:
         if style in "|>":
             node.end = node.start + len(self.text[node.start : node.end].rstrip(" \r\n"))
         if node.start == node.end:
-            node.start = node.end = self._place_of_nothing(node.end)
+            self._place_nothing(node)
         return node
 
-    def _place_of_nothing(self, end: int) -> int:
-        """Return where an empty value would stand: right after its colon, dash or comma."""
-        key = self._open[-1][1][-1] if self._open and self._open[-1][1] else None
-        if key is None or self._open[-1][0].kind == "sequence":
-            return end
+    def _place_nothing(self, node: Node) -> None:
+        """Put an empty value right after its key's colon: the parser puts it where the next node starts."""
+        parent, before = self._open[-1] if self._open else (node, [])
+        if parent.kind != "mapping" or len(before) % 2 == 0:
+            return
+        key = before[-1]
         after = key.end + len(self.text[key.end :]) - len(self.text[key.end :].lstrip())
-        return after + 1 if self.text[after : after + 1] == ":" else key.end
+        node.start = node.end = after + 1 if self.text[after : after + 1] == ":" else key.end
+        node.line, node.column = key.line, key.column
 
     def _add(self, node: Node) -> None:
         if self._open:

@@ -92,6 +92,7 @@ def _service(name: str, value: Value, plan: Plan) -> dict[str, Any]:
 def _image(name: str, value: Value, plan: Plan) -> Iterator[tuple[str, Any]]:
     image = plan.images.get(name)
     if image is None:
+        yield from _kept(name, value, plan)
         return
     if "build" in value.items:
         yield "build", Tagged("!reset")
@@ -99,6 +100,14 @@ def _image(name: str, value: Value, plan: Plan) -> Iterator[tuple[str, Any]]:
         yield "image", str(image)
     if value.string("pull_policy") == "build":
         yield "pull_policy", "missing"
+
+
+def _kept(name: str, value: Value, plan: Plan) -> Iterator[tuple[str, Any]]:
+    """Yield what a service without a build had from one whose build was replaced in the text."""
+    for key in ("image", "pull_policy"):
+        before = plan.project.model.at("services", name, key)
+        if before is not None and before.text != value.string(key):
+            yield key, before
 
 
 def _main(value: Value, plan: Plan) -> dict[str, Any]:

@@ -85,6 +85,7 @@ def load(
     """
     if not files:
         raise ComposeError(Problem("", 0, "no compose file is named"))
+    files = tuple(place.absolute(repository, file.as_posix()) for file in files)
     reader = Reader(tree, repository, texts)
     directory = files[0].parent
     around = variables.surroundings(directory, root or repository, reader, environment, compose_version)

@@ -43,7 +43,8 @@ def render(
     """
     _check(project, additions)
     own = _images(project, images)
-    texts, reader, after = _rewritten(project, {name: str(image) for name, image in own.items()})
+    built = {name: str(image) for name, image in own.items() if project.service(name).has_build}
+    texts, reader, after = _rewritten(project, built)
     mounted = _mounted(project, additions, stack)
     plan = overlay.Plan(project, stack, version, own, additions, mounted, _marks((*project.travels, *mounted.travels)))
     files = [
