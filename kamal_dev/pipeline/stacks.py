@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
 from typing import Any
 
 from kamal_dev.commands import answers, host
 from kamal_dev.errors import DevError
 from kamal_dev.model import Container, Host
+from kamal_dev.output.plain import long_duration
 from kamal_dev.pipeline.conversation import ask
 from kamal_dev.pipeline.names import restrict
 from kamal_dev.pipeline.report import describe
 from kamal_dev.pipeline.run import Run
 from kamal_dev.shell.fanout import each
 
-HEAD = ("STACK", "SERVICE", "STATE", "HEALTH", "IMAGE", "SINCE")
+HEAD = ("STACK", "SERVICE", "STATE", "HEALTH", "IMAGE", "UPTIME")
 ASKING = 30.0
 
 
@@ -91,6 +93,16 @@ def containers(stack: Stack) -> Iterator[tuple[str, ...]]:
     if not stack.containers:
         yield (stack.name, "-", stack.state, "-", "-", stack.reason or "-")
     for container in stack.containers:
-        since = container.started[:19].replace("T", " ")
         state = describe(replace(container, health=""))
-        yield (stack.name, container.service, state, container.health or "-", container.image, since)
+        yield (stack.name, container.service, state, container.health or "-", container.image, uptime(container))
+
+
+def uptime(container: Container, now: datetime | None = None) -> str:
+    """Say how long a container has been running, as far as the two clocks agree; `-` where it does not run."""
+    try:
+        # Docker writes nanoseconds, which Python 3.10 cannot read.
+        started = datetime.fromisoformat(container.started[:19]).replace(tzinfo=timezone.utc)
+    except ValueError:
+        return "-"
+    seconds = ((now or datetime.now(timezone.utc)) - started).total_seconds()
+    return long_duration(max(seconds, 0.0)) if container.state == "running" else "-"

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kamal_dev.cli.app import COMMANDS, app
+from kamal_dev.cli.exit import explanation, guarded
+from kamal_dev.errors import ConfigError, DevError, Problem
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / ".devcontainer").mkdir()
+    (tmp_path / ".devcontainer" / "devcontainer.json").write_text('{"image": "debian:12"}')
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*args: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "kamal_dev", *args], capture_output=True, text=True, env={**os.environ, **(env or {})}
+    )
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name: str) -> None:
+    done = run(name, "--help")
+    assert done.returncode == 0
+    assert COMMANDS[name] in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("depoly",), "Did you mean `deploy`?"),
+        (("deploy", "--cuont", "3"), "--count"),
+        (("deploy", "--bogus"), "No such option"),
+        (("deploy", "--count", "0"), "0 is not in the range"),
+        (("deploy", "--count", "10000"), "10000 is not in the range"),
+        (("deploy", "one", "two"), "unexpected extra argument"),
+    ],
+)
+def test_what_is_mistyped_is_an_error_and_never_a_name(project: Path, args: tuple[str, ...], said: str) -> None:
+    done = run(*args)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
+def test_a_stack_that_does_not_exist_is_refused_with_the_nearest(project: Path) -> None:
+    (project / "config").mkdir()
+    (project / "config" / "dev.yml").write_text("service: blog\nregistry: {server: localhost:5999}\n")
+    done = run("deploy", "blog-11", "--count", "2")
+    assert done.returncode == 2
+    assert "there is no stack `blog-11`" in done.stderr
+    assert "blog-1" in done.stderr
+
+
+def test_init_writes_both_files_and_never_over_what_is_there(project: Path) -> None:
+    assert run("init").returncode == 0
+    assert (project / ".kamal" / "secrets").stat().st_mode & 0o777 == 0o600
+    assert "/.kamal/secrets" in (project / ".gitignore").read_text().splitlines()
+    (project / ".kamal" / "secrets").write_text("MINE=precious\n")
+    again = run("init")
+    assert again.returncode == 2
+    assert "exist already" in again.stderr
+    assert (project / ".kamal" / "secrets").read_text() == "MINE=precious\n"
+
+
+def test_init_with_force_loses_nothing(project: Path) -> None:
+    run("init")
+    (project / ".kamal" / "secrets").write_text("MINE=precious\n")
+    assert run("init", "--force").returncode == 0
+    kept = project / ".kamal" / "local" / "secrets.bak"
+    assert kept.read_text() == "MINE=precious\n"
+    assert kept.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_init_writes_is_a_configuration(project: Path) -> None:
+    run("init")
+    done = run("config", "--json")
+    assert done.returncode == 0, done.stderr
+    data = json.loads(done.stdout)
+    assert data["config"]["registry"]["server"] == "localhost:5555"
+    assert data["devcontainer"]["image"] == "debian:12"
+
+
+def test_config_prints_no_secret(project: Path) -> None:
+    (project / "config").mkdir()
+    (project / "config" / "dev.yml").write_text("service: blog\nsecrets: [API_KEY]\n")
+    done = run("config", env={"API_KEY": "very-secret-value"})
+    assert done.returncode == 0, done.stderr
+    assert "API_KEY" in done.stdout
+    assert "very-secret-value" not in done.stdout + done.stderr
+
+
+def test_render_needs_neither_engine_nor_secrets(project: Path) -> None:
+    (project / "config").mkdir()
+    (project / "config" / "dev.yml").write_text("service: blog\nsecrets: [API_KEY]\n")
+    done = run("render", "out", "--json", env={"DOCKER_HOST": "tcp://127.0.0.1:1"})
+    assert done.returncode == 0, done.stderr
+    data = json.loads(done.stdout)
+    assert data["stack"] == "blog-1"
+    assert sorted(str(path.relative_to("out")) for path in Path("out").rglob("*") if path.is_file()) == data["files"]
+    assert "API_KEY='[redacted]'" in Path("out/.env").read_text()
+
+
+def test_completion_knows_commands_and_flags() -> None:
+    words = {"COMP_WORDS": "dev de", "COMP_CWORD": "1", "_DEV_COMPLETE": "bash_complete"}
+    assert run(env=words).stdout.split() == ["plain,deploy"]
+    words |= {"COMP_WORDS": "dev deploy --skip", "COMP_CWORD": "2"}
+    assert run(env=words).stdout.split() == ["plain,--skip-build", "plain,--skip-push"]
+
+
+def test_an_error_says_what_is_left_and_what_to_do() -> None:
+    error = DevError("the push failed\nsecond line", hint="try again", left_behind="the image here")
+    assert explanation(error) == ("error: the push failed\n  second line\nleft behind: the image here\nhint: try again")
+    problems = ConfigError([Problem("a.yml", 3, "is wrong", "x.y"), Problem("a.yml", 4, "too")])
+    assert explanation(problems) == "error: 2 problems\n  a.yml:3: x.y: is wrong\n  a.yml:4: too"
+
+
+def test_a_defect_of_ours_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def broken(**_: object) -> None:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr(app, "main", broken)
+    monkeypatch.delenv("KAMAL_DEV_TRACEBACK", raising=False)
+    assert guarded(app, []) == 1
+    said = capsys.readouterr().err
+    assert "this is a defect of kamal-dev: ZeroDivisionError: oh" in said
+    assert "Traceback (most recent" not in said
+
+
+def test_an_interrupt_is_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app, "main", interrupted)
+    assert guarded(app, []) == 130
+    assert "Interrupted" in capsys.readouterr().err

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+
+import pytest
+
+from kamal_dev.errors import HostUnreachable, UsageError
+from kamal_dev.model import Container
+from kamal_dev.pipeline.names import restrict
+from kamal_dev.pipeline.report import Outcome, Report
+from kamal_dev.pipeline.stacks import uptime
+
+UP = (Container("app", "b-app-1", "i", "running", "healthy"), Container("seed", "b-seed-1", "i", "exited"))
+
+
+def report(*outcomes: Outcome) -> Report:
+    return Report("Deployed", "abc", outcomes, 48.2)
+
+
+def test_all_well_is_no_error() -> None:
+    done = report(Outcome("blog-1", "10.0.0.1", "deployed", "abc", UP), Outcome("blog-2", "10.0.0.2", "unchanged"))
+    assert done.error() is None
+    assert done.summary() == "Deployed 2 of 2 stacks in 48s"
+    assert str(done).splitlines()[0] == "  blog-1  10.0.0.1  ✓ up (app, seed: exited 0)"
+
+
+def test_one_failure_is_named_and_the_rest_counted_truly() -> None:
+    failed = Outcome(
+        "blog-2", "10.0.0.2", "failed", "0123456789abcdef", error=HostUnreachable("blog-2", "no SSH", hint="look")
+    )
+    done = report(Outcome("blog-1", "10.0.0.1", "deployed"), failed)
+    error = done.error()
+    assert error is not None
+    assert error.message == "Deployed 1 of 2 stacks in 48s; failed: blog-2"
+    assert error.hint == "look"
+    assert str(done).splitlines()[1] == "  blog-2  10.0.0.2  ✗ no SSH; version 0123456789ab runs"
+
+
+def test_a_host_that_gave_no_answer_is_not_fine() -> None:
+    assert report(Outcome("blog-1", "a", "unknown")).error() is not None
+
+
+def test_the_report_is_json_as_it_stands() -> None:
+    data = json.loads(json.dumps(report(Outcome("blog-1", "a", "deployed", "abc", UP)).as_json()))
+    assert data["fine"] is True
+    assert data["stacks"][0]["containers"][1]["exit_code"] == 0
+
+
+def test_a_name_that_is_none_gets_a_suggestion() -> None:
+    assert restrict(("blog-1", "blog-2"), ("blog-2",)) == ("blog-2",)
+    with pytest.raises(UsageError) as refused:
+        restrict(("blog-1", "blog-2"), ("blgo-2",))
+    assert refused.value.hint == "did you mean `blog-2`?"
+
+
+def test_uptime_is_for_what_runs_and_never_negative() -> None:
+    now = datetime(2026, 1, 1, 12, 0, 0, tzinfo=timezone.utc)
+    running = Container("a", "a", "i", "running", started="2026-01-01T11:55:00.123456789Z")
+    assert uptime(running, now) == "5m"
+    assert uptime(Container("a", "a", "i", "running", started="2026-01-01T12:00:09Z"), now) == "0s"
+    assert uptime(Container("a", "a", "i", "exited", started="2026-01-01T11:00:00Z"), now) == "-"

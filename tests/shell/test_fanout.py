@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from kamal_dev.errors import HostUnreachable
+from kamal_dev.model import Result, Step
+from kamal_dev.shell.fanout import Background, each
+from kamal_dev.shell.recorder import Recorder
+
+
+def test_one_failure_stops_no_other_and_order_is_kept() -> None:
+    def work(name: str) -> str:
+        if name == "b":
+            raise HostUnreachable(name, "gone")
+        return name.upper()
+
+    first, second, third = each(["a", "b", "c"], work, limit=3)
+    assert (first, third) == ("A", "C")
+    assert isinstance(second, HostUnreachable)
+
+
+def test_no_more_than_the_limit_run_at_once() -> None:
+    running, most, lock = 0, 0, threading.Lock()
+
+    def work(_: int) -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.05)
+        with lock:
+            running -= 1
+
+    each(range(12), work, limit=3)
+    assert most == 3
+
+
+def test_a_defect_of_ours_is_raised() -> None:
+    def work(_: int) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        each([1, 2], work, limit=2)
+
+
+def test_background_work_raises_where_its_result_is_asked_for() -> None:
+    def work() -> int:
+        raise HostUnreachable("a", "gone")
+
+    background = Background(work)
+    with pytest.raises(HostUnreachable):
+        background.result()
+    assert Background(lambda: 7).result() == 7
+
+
+def test_a_recorder_keeps_a_failure_a_failure() -> None:
+    recorder = Recorder("host", lambda step: Result(step, 3) if step.argv == ("false",) else None)
+    assert recorder.run(Step(("false",))).exit_code == 3
+    assert recorder.run(Step(("true", "a b"))).exit_code == 0
+    assert recorder.transcript == ["host$ false", "host$ true 'a b'"]
