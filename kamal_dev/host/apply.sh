@@ -183,10 +183,10 @@ case $release in '' | .* | *[!A-Za-z0-9._-]*) give_up arguments "\`$release\` is
 version=$(cat "$here/meta/version")
 restore_within=120000 previous='' window_spent=0 is_switched=false
 
+refuse_foreign
 lock_stack apply
 trap leave EXIT
 trap 'exit 143' INT TERM
-refuse_foreign
 shown=$(current_release)
 ! is_good "$shown" || previous=$shown
 

@@ -53,9 +53,9 @@ json_list() {
 
 log() { emit log text "$*"; }
 
-# give_up PHASE REASON: end with a failed result.
+# give_up PHASE REASON [STATE]: end with a failed result; unless told otherwise nothing was touched.
 give_up() {
-  emit result ok: false phase "$1" reason "$2"
+  emit result ok: false state "${3:-kept}" phase "$1" reason "$2"
   exit 1
 }
 

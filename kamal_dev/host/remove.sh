@@ -70,7 +70,7 @@ sweep container --force --volumes
 sweep network
 [ -z "$with_volumes" ] || sweep volume --force
 left=$(what_is_left | paste -sd ' ' -)
-[ -z "$left" ] || give_up remove "the engine kept: $left"
+[ -z "$left" ] || give_up remove "the engine kept: $left" broken
 remove_folder
 [ ! -d "$home" ] || [ -n "$with_volumes" ] || rmdir "$home" 2>/dev/null
 emit result ok: true phase remove stack "$stack" removed: true kept: "$kept"

@@ -26,7 +26,7 @@ follow() {
     tail -n "+$(($1 + 1))" "$run/log"
   fi
   cat "$run/errors" >&2 2>/dev/null
-  [ -f "$run/rc" ] || give_up attach 'the script on the host was killed before it ended'
+  [ -f "$run/rc" ] || give_up attach 'the script on the host was killed before it ended' unknown
   exit "$(cat "$run/rc")"
 }
 

@@ -12,10 +12,10 @@ script=$2
 shift 2
 printf '%s\n' "$$" "$(started_at $$)" >"$run/.pid" && mv "$run/.pid" "$run/pid"
 
-# beat: say that the run is alive whenever its log was silent for ten seconds.
+# beat: say that the run is alive whenever its log was silent for some seconds.
 beat() {
   size=-1
-  while sleep 10 && kill -0 $$ 2>/dev/null; do
+  while sleep 5 && kill -0 $$ 2>/dev/null; do
     seen=$size
     size=$(wc -c <"$run/log")
     [ "$size" != "$seen" ] || echo '{"type":"beat"}' >>"$run/log"

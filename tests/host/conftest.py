@@ -9,7 +9,20 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 
 from kamal_dev.commands import host
-from tests.host.lab import FOLDER, LABEL, ROOT, TINY, TINY_DOCKERFILE, USERS, Bootstrapped, Lab, docker, numbers, token
+from tests.host.lab import (
+    FIRST_BOOT,
+    FOLDER,
+    LABEL,
+    ROOT,
+    TINY,
+    TINY_DOCKERFILE,
+    USERS,
+    Bootstrapped,
+    Lab,
+    docker,
+    numbers,
+    token,
+)
 
 
 @pytest.fixture(scope="session")
@@ -65,6 +78,7 @@ def make_lab(debian: None) -> Iterator[Callable[[str], Lab]]:
 def bootstrapped(make_lab: Callable[[str], Lab], scripts: Mapping[str, str]) -> Bootstrapped:
     """A bare host made ready by a user with sudo, and once more by root."""
     lab = make_lab("1")
+    lab.sh(FIRST_BOOT)
     return Bootstrapped(
         lab,
         before=lab.run(host.facts(scripts, "x-1", images=("postgres:15",)), user="dev").facts,

@@ -30,6 +30,25 @@ useradd --create-home --shell /bin/sh dev && echo 'dev ALL=(ALL) NOPASSWD:ALL' >
 useradd --create-home --shell /bin/sh --groups sudo asked
 useradd --create-home --shell /bin/sh nobody-special
 """
+# What a first boot is like: apt and dpkg are busy, and cloud-init ends with an error that it can live with.
+FIRST_BOOT = """
+cat >/usr/local/bin/cloud-init <<'END'
+#!/bin/sh
+echo "$*" >>/tmp/cloud-init.calls
+exit 2
+END
+chmod 755 /usr/local/bin/cloud-init
+perl -MFcntl -e '
+  for my $file (@ARGV) {
+    open($open{$file}, ">>", $file) or die;
+    my $lock = pack("s s x4 q q i x4", F_WRLCK, 0, 0, 0, 0);
+    fcntl($open{$file}, F_SETLK, $lock) or die "$file: $!";
+  }
+  open(my $ready, ">", "/tmp/locked");
+  sleep 6;
+' /var/lib/apt/lists/lock /var/lib/dpkg/lock-frontend >/dev/null 2>&1 &
+until [ -f /tmp/locked ]; do sleep 0.1; done
+"""
 numbers = itertools.count()
 
 

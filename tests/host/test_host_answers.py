@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from kamal_dev.commands import answers
-from kamal_dev.model import Container
+from kamal_dev.model import Container, Image
 
 FACTS = {
     "type": "facts",
@@ -44,6 +45,18 @@ def test_a_host_without_docker_or_with_an_old_compose_is_not_ready() -> None:
         assert not facts.is_ready
     assert answers.Facts(daemon=True, compose="v2.24.4").is_ready
     assert answers.Facts(daemon=True, compose="5.5").is_ready
+
+
+def test_a_host_has_an_image_when_it_has_its_digest_not_only_its_tag() -> None:
+    image = Image("ghcr.io", "acme/blog-dev", "abc", "sha256:11")
+    ids = {image.reference: ["sha256:22", "ghcr.io/acme/blog-dev@sha256:11"]}
+    facts = answers.facts(lines(FACTS | {"images": ids}))
+    assert facts
+    assert facts.has(image)
+    assert facts.has(replace(image, digest="sha256:22"))
+    assert not facts.has(replace(image, digest="sha256:33"))
+    assert not facts.has(replace(image, digest=""))
+    assert not facts.has(replace(image, tag="other"))
 
 
 def test_what_is_no_event_is_passed_over() -> None:

@@ -220,7 +220,7 @@ def test_a_foreign_project_of_the_same_name_is_left_alone(lab: Lab, scripts: Map
         f"docker compose -p {stack} up -d 2>/dev/null"
     )
     answer = apply(lab, scripts, release(stack, "v1", app=service()))
-    assert (answer.code, answer.outcome.phase) == (1, "foreign")
+    assert (answer.code, answer.outcome.state, answer.outcome.phase) == (1, "kept", "foreign")
     assert f"from /srv/{stack}" in answer.outcome.reason
     removal = lab.run(host.remove(scripts, stack)).outcome
     assert (removal.ok, removal.phase) == (False, "foreign")

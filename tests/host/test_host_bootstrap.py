@@ -54,6 +54,14 @@ def test_a_bare_host_gets_docker_and_compose(bootstrapped: Bootstrapped) -> None
     assert lab.sh("docker version --format '{{.Server.Version}}'", user="dev") == outcome.docker
 
 
+def test_cloud_init_and_the_locks_of_a_first_boot_are_waited_for(bootstrapped: Bootstrapped) -> None:
+    assert "status --wait" in bootstrapped.lab.sh("cat /tmp/cloud-init.calls")
+    told = [answers.event(line) for line in bootstrapped.first.output.splitlines()]
+    assert answers.Log("Waiting for cloud-init") in told
+    assert not [event for event in told if isinstance(event, answers.Log) and "error" in event.text]
+    assert bootstrapped.first.seconds > 5
+
+
 def test_only_docker_comes_from_the_newer_suite(bootstrapped: Bootstrapped) -> None:
     lab = bootstrapped.lab
     assert "deb12" in lab.sh("dpkg-query --show --showformat '${Version}' libc6 base-files")

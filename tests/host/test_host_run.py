@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import pytest
 
@@ -28,12 +29,18 @@ def ssh(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return ["ssh", "-F", os.devnull, *flags, "-i", str(key), "-p", port, "root@127.0.0.1"]
 
 
-def begin(ssh: list[str], step: Step) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen([*ssh, shlex.join(step.argv)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdin
-    process.stdin.write(step.stdin or b"")
-    process.stdin.close()
-    return process
+@contextmanager
+def begun(ssh: list[str], step: Step) -> Iterator[subprocess.Popen[bytes]]:
+    """Start the step through ssh; at the latest at the end the link is lost."""
+    command = [*ssh, shlex.join(step.argv)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        process.stdin.write(step.stdin or b"")
+        process.stdin.close()
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def read_until(process: subprocess.Popen[bytes], word: bytes) -> str:
@@ -51,10 +58,8 @@ def test_a_run_survives_its_channel_and_is_picked_up_where_it_was_lost(
     lab: Lab, scripts: Mapping[str, str], stack: str, ssh: list[str]
 ) -> None:
     wanted, name = release(stack, "v1", app=service()), token()
-    process = begin(ssh, host.apply(scripts, name, wanted, window=4))
-    seen = read_until(process, b'"name":"observe"')
-    process.kill()
-    process.wait()
+    with begun(ssh, host.apply(scripts, name, wanted, window=4)) as process:
+        seen = read_until(process, b'"name":"observe"')
     answer = lab.run(host.attach(scripts, name, answers.count(seen)))
     outcome = answers.outcome(seen + answer.output)
     assert (answer.code, outcome.state) == (0, "new"), answer
@@ -67,10 +72,10 @@ def test_a_run_survives_a_reboot_of_sshd_and_the_death_of_everything_in_the_chan
     lab: Lab, scripts: Mapping[str, str], stack: str, ssh: list[str]
 ) -> None:
     name = token()
-    process = begin(ssh, host.apply(scripts, name, release(stack, "v1", app=service()), window=3))
-    read_until(process, b'"name":"observe"')
-    lab.sh("systemctl restart ssh; pkill -9 -x tail; pkill -9 -f 'sshd: root' || true")
-    process.wait()
+    with begun(ssh, host.apply(scripts, name, release(stack, "v1", app=service()), window=3)) as process:
+        read_until(process, b'"name":"observe"')
+        lab.sh("systemctl restart ssh; pkill -9 -x tail; pkill -9 -f '[s]shd: root' || true")
+        process.wait(timeout=20)
     assert lab.run(host.attach(scripts, name)).outcome.state == "new"
 
 
@@ -92,7 +97,7 @@ def test_a_failed_run_keeps_its_exit_code(lab: Lab, scripts: Mapping[str, str]) 
 
 def test_an_unknown_token_is_an_answer_not_a_guess(lab: Lab, scripts: Mapping[str, str]) -> None:
     answer = lab.run(host.attach(scripts, "never-was"))
-    assert (answer.code, answer.outcome.phase) == (1, "attach")
+    assert (answer.code, answer.outcome.state, answer.outcome.phase) == (1, "unknown", "attach")
     assert answer.outcome.reason == "this host knows of no such run"
 
 
@@ -100,12 +105,12 @@ def test_a_killed_worker_is_reported_and_blocks_nobody(
     lab: Lab, scripts: Mapping[str, str], stack: str, ssh: list[str]
 ) -> None:
     wanted, name = release(stack, "v1", app=service()), token()
-    process = begin(ssh, host.apply(scripts, name, wanted, window=20))
-    read_until(process, b'"name":"observe"')
-    lab.sh(f"pkill -9 -f {name}")
-    process.communicate(timeout=20)
+    with begun(ssh, host.apply(scripts, name, wanted, window=20)) as process:
+        read_until(process, b'"name":"observe"')
+        lab.sh(f"pkill -9 -f '[.]run/{name}'")
+        process.wait(timeout=20)
     outcome = lab.run(host.attach(scripts, name)).outcome
-    assert (outcome.ok, outcome.phase) == (False, "attach")
+    assert (outcome.ok, outcome.state, outcome.phase) == (False, "unknown", "attach")
     assert "killed before it ended" in outcome.reason
     assert lab.run(host.apply(scripts, token(), wanted, window=0)).outcome.state == "new"
     assert lab.sh(f"ls -d ~/.kamal-dev/.run/{name}/payload", check=False) == ""
@@ -113,7 +118,7 @@ def test_a_killed_worker_is_reported_and_blocks_nobody(
 
 def test_a_silent_run_shows_that_it_is_alive(lab: Lab, scripts: Mapping[str, str], stack: str) -> None:
     slow = service(healthcheck='{test: ["CMD", "/bin/busybox", "false"], interval: 1s, start_period: 600s}')
-    answer = lab.run(host.apply(scripts, token(), release(stack, "v1", app=slow), timeout=24))
+    answer = lab.run(host.apply(scripts, token(), release(stack, "v1", app=slow), timeout=13))
     assert answers.Beat() in [answers.event(line) for line in answer.output.splitlines()]
 
 
