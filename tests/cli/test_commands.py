@@ -22,9 +22,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*args: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "kamal_dev", *args], capture_output=True, text=True, env={**os.environ, **(env or {})}
-    )
+    command = [sys.executable, "-m", "kamal_dev", *args]
+    return subprocess.run(command, check=False, capture_output=True, text=True, env={**os.environ, **(env or {})})
 
 
 @pytest.mark.parametrize("name", COMMANDS)
