@@ -43,7 +43,7 @@ _SOURCED = {
     "apply.sh": ("stack.sh", "images.sh", "observe.sh", "pull.sh"),
     "attach.sh": ("run.sh",),
     "bootstrap.sh": ("packages.sh",),
-    "facts.sh": ("stack.sh", "images.sh"),
+    "facts.sh": ("stack.sh",),
     "pull.sh": ("images.sh",),
     "remove.sh": ("stack.sh",),
     "status.sh": ("stack.sh",),

@@ -9,8 +9,6 @@ here=${0%/*}
 . "$here/lib.sh"
 # shellcheck source-path=SCRIPTDIR source=stack.sh
 . "$here/stack.sh"
-# shellcheck source-path=SCRIPTDIR source=images.sh
-. "$here/images.sh"
 
 # release_field NAME: print a field of os-release, without its quotes.
 release_field() { sed -n "s/^$1=//p" /etc/os-release 2>/dev/null | tr -d "\"'"; }
@@ -35,10 +33,13 @@ free_bytes() {
 look_at_engine() {
   engine='' compose='' root_dir=''
   command -v docker >/dev/null 2>&1 || return
-  compose=$(docker compose version --short 2>/dev/null)
+  # The slowest question of all, asked beside the others.
+  docker compose version --short >"$here/compose" 2>/dev/null &
   IFS='|' read -r engine root_dir <<END
 $(docker_within 20 info --format '{{.ServerVersion}}|{{.DockerRootDir}}' 2>/dev/null)
 END
+  wait
+  compose=$(cat "$here/compose")
 }
 
 look_at_stack() {
@@ -62,29 +63,27 @@ workspaces() {
   json_list "$@"
 }
 
-missing_list() {
-  [ -n "$engine" ] || { json_list "$@"; return; }
-  missing=$(missing_images "$@")
-  # shellcheck disable=SC2086 # references have no spaces
-  json_list $missing
-}
-
-# images [IMAGE]...: print which of them are there, each with its id and its digests, as JSON.
-images() {
-  [ -n "$engine" ] || set --
-  comma=
+# look_at_images [IMAGE]...: set present, each with its id and its digests, and missing, both as JSON.
+look_at_images() {
+  present='' absent=''
   for image; do
-    known=$(docker image inspect --format '{{json .Id}}{{range .RepoDigests}},{{json .}}{{end}}' -- "$image" 2>/dev/null) || continue
-    printf '%s%s:[%s]' "$comma" "$(json_text "$image")" "$known"
-    comma=,
+    if [ -n "$engine" ] && known=$(docker image inspect --format "$image_names" -- "$image" 2>/dev/null); then
+      present="$present${present:+,}$(json_text "$image"):[$known]"
+    else
+      absent="$absent $image"
+    fi
   done
+  # shellcheck disable=SC2086 # references have no spaces
+  missing=$(json_list $absent)
 }
+image_names='{{json .Id}}{{range .RepoDigests}},{{json .}}{{end}}'
 
 use_stack "$1"
 digest=$2
 shift 2
 look_at_engine
 look_at_stack
+look_at_images "$@"
 [ -n "$engine" ] && daemon=true || daemon=false
 emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \
   os "$(release_field ID)" os_version "$(release_field VERSION_ID)" arch "$(platform)" \
@@ -92,6 +91,6 @@ emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \
   disk_free: "$(free_bytes "${root_dir:-/var/lib/docker}")" \
   memory: "$(awk '/^MemTotal:/ { printf "%.0f", $2 * 1024 }' /proc/meminfo)" cpus: "$(nproc)" \
   release: "$(describe_release "$current")" same: "$same" lock: "$(describe_lock)" \
-  missing: "$(missing_list "$@")" images: "{$(images "$@")}" workspace: "$(workspaces)"
+  missing: "$missing" images: "{$present}" workspace: "$(workspaces)"
 # shellcheck disable=SC2086 # ids are words
 show_containers $ids

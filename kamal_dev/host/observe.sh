@@ -7,7 +7,7 @@
 #   ended with 0 where nothing restarts it (a one-shot), unless it is the main service.
 # It falls with the first container that is unhealthy, ended otherwise, was never started or keeps restarting.
 
-poll=0.5
+poll=0.3
 restart_limit=3
 
 # remember_restarts: keep the restart counts from before `up`; what is new starts from 0.
