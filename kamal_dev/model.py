@@ -111,6 +111,20 @@ class Notice:
 
 
 @dataclass(frozen=True)
+class Explanation:
+    """Say where one key of the user's files went: `text` is what it became, or why it became nothing.
+
+    `outcome` is one of `carried out`, `rewritten`, `built`, `travels`, `mapped`,
+    `left to Compose`, and `not carried out`, of which a notice tells as well.
+    """
+
+    key: str
+    where: Location
+    outcome: str
+    text: str
+
+
+@dataclass(frozen=True)
 class BuildSecret:
     """Hand a secret to a build: its id, and the variable or file that holds it.
 

@@ -11,20 +11,25 @@ from kamal_dev.cli import common
 
 @click.command()
 @click.argument("directory", required=False, metavar="[DIR]", type=click.Path(path_type=Path))
+@click.option("--explain", is_flag=True, help="Say for every key of the user's files where it went.")
 @common.as_json
 @common.version
 @common.common
-def command(flags: common.Flags, *, directory: Path | None) -> None:
+def command(flags: common.Flags, *, directory: Path | None, explain: bool) -> None:
     """Values of secrets are masked. Without DIR only says what would be written.
 
     Needs no engine, host or network.
     """
+    from kamal_dev.output.table import table
+    from kamal_dev.pipeline.explain import HEAD
     from kamal_dev.pipeline.render import render
 
     run = common.open_run(flags)
-    rendering = render(run, directory)
+    rendering = render(run, directory, explained=explain)
     if flags.as_json:
         common.print_json(rendering.as_json())
+    elif explain:
+        click.echo(table(HEAD, [row.cells for row in rendering.rows]))
     else:
         for path in rendering.paths:
             click.echo(path)

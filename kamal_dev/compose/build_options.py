@@ -18,7 +18,13 @@ _WITHOUT_EFFECT = {
     "tags": "are not made: the image is tagged with its version alone",
 }
 
-KEYS = {*_SINGLE, *_SWITCHES, *_LISTED, *_WITHOUT_EFFECT, "extra_hosts", "labels", "ulimits"}
+# For each key the flag that it becomes, as people read it.
+FLAGS = {
+    **{key: f"`{flag}`" for key, flag in (_SINGLE | _LISTED).items()},
+    **{key: f"`{' '.join(words)}`" for key, words in _SWITCHES.items()},
+    **{"extra_hosts": "`--add-host`", "labels": "`--label`", "ulimits": "`--ulimit`"},
+}
+KEYS = {*FLAGS, *_WITHOUT_EFFECT}
 
 
 def flags(section: Value) -> tuple[str, ...]:

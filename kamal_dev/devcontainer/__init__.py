@@ -5,13 +5,12 @@ from kamal_dev.devcontainer.find import compose_files, find
 from kamal_dev.devcontainer.load import decode, load
 from kamal_dev.devcontainer.mounts import definition, volume
 from kamal_dev.devcontainer.single import as_compose
-from kamal_dev.devcontainer.values import SERVICE, Devcontainer, Explanation, Mount, Translation
+from kamal_dev.devcontainer.values import SERVICE, Devcontainer, Mount, Translation
 from kamal_dev.devcontainer.variables import devcontainer_id
 
 __all__ = [
     "SERVICE",
     "Devcontainer",
-    "Explanation",
     "Mount",
     "Translation",
     "as_compose",

@@ -12,11 +12,11 @@ from kamal_dev.devcontainer.find import FILE, FOLDER, HIDDEN
 from kamal_dev.devcontainer.legacy import modern
 from kamal_dev.devcontainer.properties import explain
 from kamal_dev.devcontainer.reader import Reader
-from kamal_dev.devcontainer.values import Devcontainer, Explanation, Translation
+from kamal_dev.devcontainer.values import Devcontainer, Translation
 from kamal_dev.devcontainer.variables import Variables, devcontainer_id, named, with_id
 from kamal_dev.devcontainer.workspace import Places
 from kamal_dev.errors import DevcontainerError, Problem
-from kamal_dev.model import Notice
+from kamal_dev.model import Explanation, Notice
 
 _REFERENCE = "every property is described at https://containers.dev/implementors/json_reference/"
 # Properties that are carried out before there is a container to ask for its environment.

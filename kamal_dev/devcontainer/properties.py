@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kamal_dev.devcontainer.reader import Reader
-from kamal_dev.devcontainer.values import Explanation, Kind, Outcome
+from kamal_dev.devcontainer.values import Kind
+from kamal_dev.model import Explanation
 
 LIFECYCLE = (
     "initializeCommand",
@@ -17,7 +18,17 @@ LIFECYCLE = (
     "postStartCommand",
     "postAttachCommand",
 )
-BUILD_KEYS = ("dockerfile", "context", "args", "target", "cacheFrom", "options")
+CARRIED_OUT = "carried out"
+NOT_CARRIED_OUT = "not carried out"
+
+BUILD_KEYS = {
+    "dockerfile": "`-f` of the build",
+    "context": "the context of the build",
+    "args": "`--build-arg` of the build",
+    "target": "`--target` of the build",
+    "cacheFrom": "`--cache-from` of the build",
+    "options": "words of the build's command line",
+}
 
 _ALL: tuple[Kind, ...] = ("image", "dockerfile", "compose")
 _SINGLE: tuple[Kind, ...] = ("image", "dockerfile")
@@ -26,26 +37,23 @@ _DECIDES: Mapping[Kind, str] = {"image": "image", "dockerfile": "build.dockerfil
 
 @dataclass(frozen=True)
 class Property:
-    """Say what a property becomes, `outcome` in a word, for the kinds that use it."""
+    """Say what a property becomes for the kinds that use it, or why it becomes nothing."""
 
     text: str
-    outcome: Outcome = "carried out"
+    is_carried_out: bool = True
     kinds: tuple[Kind, ...] = _ALL
 
 
 def _not(reason: str) -> Property:
-    return Property(reason, "not carried out")
-
-
-def _exposed(text: str) -> Property:
-    return Property(text, "exposed")
+    return Property(reason, is_carried_out=False)
 
 
 _EDITORS = "it is for editors; nothing on a host reads it"
+_COMMANDS = "no command is run in the container besides its own"
 
 PROPERTIES: Mapping[str, Property] = {
     "$schema": Property("the schema, for editors"),
-    "name": Property("the name that people see"),
+    "name": Property("a name for people; nothing depends on it"),
     "image": Property("the image of the service", kinds=("image",)),
     "build": Property("the image of the service, built and pushed", kinds=("dockerfile",)),
     "dockerFile": Property("the older spelling of build.dockerfile", kinds=("dockerfile",)),
@@ -53,29 +61,26 @@ PROPERTIES: Mapping[str, Property] = {
     "dockerComposeFile": Property("the files of the stack", kinds=("compose",)),
     "service": Property("the main service", kinds=("compose",)),
     "runServices": Property("the services that are started, with the main one", kinds=("compose",)),
-    "workspaceFolder": Property("the folder that commands start in"),
+    "workspaceFolder": Property("what `${containerWorkspaceFolder}` stands for"),
     "workspaceMount": Property("a volume of the main service", kinds=_SINGLE),
-    "containerEnv": Property("environment of the main service"),
-    "containerUser": Property("the user of the main service"),
-    "mounts": Property("volumes of the main service"),
+    "containerEnv": Property("`environment` of the main service"),
+    "containerUser": Property("`user` of the main service"),
+    "mounts": Property("`volumes` of the main service"),
     "init": Property("`init` of the main service"),
     "privileged": Property("`privileged` of the main service"),
     "capAdd": Property("`cap_add` of the main service"),
     "securityOpt": Property("`security_opt` of the main service"),
     "overrideCommand": Property("whether the main service runs its own command"),
     "runArgs": Property("keys of the main service", kinds=_SINGLE),
-    "appPort": Property("ports of the main service", kinds=_SINGLE),
-    "features": _exposed("Features of the image"),
-    "overrideFeatureInstallOrder": _exposed("the order of the Features"),
-    "remoteUser": _exposed("the user of commands in the container"),
-    "remoteEnv": _exposed("the environment of commands in the container"),
-    "userEnvProbe": _exposed("how the environment of commands is found out"),
-    "forwardPorts": _exposed("ports to forward to this machine"),
-    "hostRequirements": _exposed("what a host must have"),
-    "secrets": _exposed("the secrets that the devcontainer asks for"),
-    "initializeCommand": _exposed("a command to run here, before the build"),
-    **{name: _exposed("a command to run in the container") for name in LIFECYCLE[1:]},
-    "waitFor": _exposed("the command to wait for"),
+    "appPort": Property("`ports` of the main service", kinds=_SINGLE),
+    "features": _not("no Features are installed; a Dockerfile can install their tools"),
+    "overrideFeatureInstallOrder": _not("no Features are installed"),
+    "initializeCommand": _not("no command is run on this machine before the build"),
+    **dict.fromkeys(LIFECYCLE[1:], _not(_COMMANDS)),
+    **dict.fromkeys(("remoteUser", "remoteEnv", "userEnvProbe", "waitFor"), _not(_COMMANDS)),
+    "forwardPorts": _not("no port is forwarded to this machine; `ssh -L` does it"),
+    "hostRequirements": _not("hosts are what `provider` in config/dev.yml says"),
+    "secrets": _not("only `secrets` in config/dev.yml reach a container"),
     "portsAttributes": _not(_EDITORS),
     "otherPortsAttributes": _not(_EDITORS),
     "customizations": _not(_EDITORS),
@@ -93,7 +98,7 @@ def explain(reader: Reader, kind: Kind) -> tuple[Explanation, ...]:
     found = [_explain(name, reader, kind) for name in names]
     build = reader.raw("build")
     if isinstance(build, dict) and kind == "dockerfile":
-        found += [said for name in build if (said := _build_key(name, reader))]
+        found += [_build_key(name, reader) for name in build if reader.has("build", name)]
     return tuple(sorted(found, key=lambda item: (item.where.line, item.where.column)))
 
 
@@ -103,20 +108,21 @@ def _explain(name: str, reader: Reader, kind: Kind) -> Explanation:
     if known is None:
         near = difflib.get_close_matches(name, PROPERTIES, 1)
         asked = f": is `{near[0]}` meant?" if near else ""
-        return Explanation(name, where, "not carried out", f"it is not a property of devcontainer.json{asked}")
+        return Explanation(name, where, NOT_CARRIED_OUT, f"it is not a property of devcontainer.json{asked}")
     if kind not in known.kinds and kind != "none":
-        return Explanation(name, where, "not carried out", f"`{_DECIDES[kind]}` decides, and excludes it")
+        return Explanation(name, where, NOT_CARRIED_OUT, f"`{_DECIDES[kind]}` decides, and excludes it")
     if name == "context" and not reader.has("dockerFile"):
-        return Explanation(name, where, "not carried out", "it belongs to the older `dockerFile`: use `build.context`")
-    return Explanation(name, where, known.outcome, known.text)
+        return Explanation(name, where, NOT_CARRIED_OUT, "it belongs to the older `dockerFile`: use `build.context`")
+    return Explanation(name, where, CARRIED_OUT if known.is_carried_out else NOT_CARRIED_OUT, known.text)
 
 
-def _build_key(name: str, reader: Reader) -> Explanation | None:
-    """Say why a key of `build` is not carried out; None for one that is."""
+def _build_key(name: str, reader: Reader) -> Explanation:
+    """Say what a key of `build` becomes, or why it becomes nothing."""
+    where = reader.where("build", name)
     if name not in BUILD_KEYS:
         text = f"it is not a key of `build`: {', '.join(BUILD_KEYS)} are"
-    elif name in ("dockerfile", "context") and reader.has("dockerFile"):
+        return Explanation(f"build.{name}", where, NOT_CARRIED_OUT, text)
+    if name in ("dockerfile", "context") and reader.has("dockerFile"):
         text = "the older `dockerFile` decides, and excludes it"
-    else:
-        return None
-    return Explanation(f"build.{name}", reader.where("build", name), "not carried out", text)
+        return Explanation(f"build.{name}", where, NOT_CARRIED_OUT, text)
+    return Explanation(f"build.{name}", where, CARRIED_OUT, BUILD_KEYS[name])

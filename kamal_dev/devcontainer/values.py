@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kamal_dev.errors import Problem
-from kamal_dev.model import Location, Notice
+from kamal_dev.model import Explanation, Location, Notice
 
 SERVICE = "devcontainer"
 NOWHERE = Location("")
 
 Kind = Literal["image", "dockerfile", "compose", "none"]
-Outcome = Literal["carried out", "exposed", "not carried out"]
 
 
 @dataclass(frozen=True)
@@ -50,19 +49,6 @@ class Translation:
     environment: tuple[tuple[str, str], ...] = ()
     user: str = ""
     notices: tuple[Notice, ...] = ()
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """Say where one property went: `text` is what it became, or why it became nothing.
-
-    `exposed` means parsed and held by `Devcontainer` for whoever carries it out.
-    """
-
-    key: str
-    where: Location
-    outcome: Outcome
-    text: str
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,16 @@ def resolved(project: Project) -> dict[str, Any]:
         "repository": str(project.source.repository),
         "config": plain(project.config),
         "devcontainer": project.devcontainer.configuration,
+        "workspace": _workspace(project),
         "notices": [str(notice) for notice in (*project.config.notices, *project.devcontainer.notices)],
     }
+
+
+def _workspace(project: Project) -> dict[str, str]:
+    """Return what the reference implementation prints under that name."""
+    found = project.devcontainer
+    mount = {} if found.workspace_mount is None else {"workspaceMount": found.workspace_mount}
+    return {"workspaceFolder": found.workspace_folder, **mount}
 
 
 def plain(value: Any) -> Any:

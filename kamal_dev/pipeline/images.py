@@ -102,14 +102,12 @@ def _names(builds: tuple[Build, ...]) -> list[Image]:
 
 
 def _settled(run: Run, build: Build) -> Build:
-    settings, main = run.project.config.build, run.project.main
-    image = run.project.image(main if main in build.services else build.services[0])
+    settings = run.project.config.build
     own = {name: value for name, value in build.args if name not in dict(settings.args)}
     listed = {secret.id for secret in build.secrets}
     secrets = tuple(BuildSecret(name, environment=name) for name in settings.secrets if name not in listed)
     return replace(
         build,
-        image=image,
         args=(*own.items(), *settings.args),
         secrets=build.secrets + secrets,
         platforms=settings.platform or build.platforms,

@@ -9,6 +9,7 @@ from typing import Any
 from kamal_dev import compose
 from kamal_dev.errors import UsageError
 from kamal_dev.model import Image, Release, stack_name
+from kamal_dev.pipeline.explain import Row, explain
 from kamal_dev.pipeline.images import command, planned
 from kamal_dev.pipeline.run import Run
 from kamal_dev.project import Project
@@ -21,6 +22,7 @@ class Rendering:
     project: Project
     release: Release
     builds: tuple[dict[str, Any], ...]
+    rows: tuple[Row, ...] = ()
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -29,6 +31,7 @@ class Rendering:
 
     def as_json(self) -> dict[str, Any]:
         """Return everything for `--json`."""
+        explained = {"explanations": [row.as_json() for row in self.rows]} if self.rows else {}
         return {
             "devcontainer": self.project.devcontainer.configuration,
             "builds": list(self.builds),
@@ -38,6 +41,7 @@ class Rendering:
             "release": self.release.id,
             "files": list(self.paths),
             "notices": [str(notice) for notice in self.project.notices],
+            **explained,
         }
 
 
@@ -57,22 +61,23 @@ def release(project: Project, stack: str, *, mask: bool = False) -> Release:
     )
 
 
-def render(run: Run, folder: Path | None) -> Rendering:
+def render(run: Run, folder: Path | None, *, explained: bool = False) -> Rendering:
     """Write exactly the files that the first stack's host would get to `folder`, secrets masked.
 
-    Raises UsageError where the folder has something else in it.
+    Where it is `explained`, the rows of the table say what notices would. Raises
+    UsageError where the folder has something else in it.
     """
     project = run.project
     rendered = release(project, stack_name(project.config.service, 1, project.config.naming), mask=True)
     if folder:
         _write(folder, rendered)
-    for notice in project.notices:
+    for notice in () if explained else project.notices:
         run.output.warn(str(notice))
     builds = tuple(
         {"services": list(build.services), "argv": list(command(run, build).argv), "image": str(build.image)}
         for build in planned(run)
     )
-    return Rendering(project, rendered, builds)
+    return Rendering(project, rendered, builds, explain(project, rendered) if explained else ())
 
 
 def _write(folder: Path, rendered: Release) -> None:

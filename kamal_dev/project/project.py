@@ -13,6 +13,8 @@ from kamal_dev.config import Config, SecretsFile
 from kamal_dev.devcontainer import Devcontainer
 from kamal_dev.errors import ComposeError
 from kamal_dev.model import REDACTED, Build, Image, Notice, Secret, Version
+from kamal_dev.project import origin as origins
+from kamal_dev.project.origin import Origin
 from kamal_dev.project.source import Source
 from kamal_dev.project.tree import WorkingTree
 
@@ -45,17 +47,33 @@ class Project:
         """The compose project, or the one made from an image or a Dockerfile. Raises ComposeError."""
         # A secret is known by name while files are read; its value is asked for when it is needed.
         hidden = dict.fromkeys((*self.config.secrets, *self.secrets_file.names), REDACTED)
-        return _compose(self, {**hidden, **self.environment})
+        try:
+            return _compose(self, {**hidden, **self.environment})
+        except ComposeError as error:
+            if self.origin:
+                raise self.origin.error(error) from error
+            raise
 
     @property
     def main(self) -> str:
         """The compose service that people work in."""
         return self.devcontainer.service or devcontainer.SERVICE
 
-    @property
+    @cached_property
+    def origin(self) -> Origin | None:
+        """Where a compose file that was made here comes from; None for one that people wrote."""
+        found = self.devcontainer
+        if found.kind == "compose":
+            return None
+        shown = str((found.path.parent / COMPOSE_FILE).relative_to(self.source.repository))
+        return origins.read(found, devcontainer.as_compose(found), shown)
+
+    @cached_property
     def builds(self) -> tuple[Build, ...]:
-        """What is to be built, in the order in which it must be."""
-        return self.compose.builds
+        """What is to be built, in the order in which it must be, each with its image."""
+        # A compose file has no place for the `options` of a devcontainer.json.
+        own = devcontainer.build(self.devcontainer)
+        return compose.with_images((own,) if own else self.compose.builds, self.images())
 
     @cached_property
     def additions(self) -> Additions:
@@ -65,13 +83,16 @@ class Project:
     @property
     def notices(self) -> tuple[Notice, ...]:
         """What is not carried out as it is written."""
-        return (*self.config.notices, *self.devcontainer.notices, *compose.notices(self.compose, self.additions))
+        found = compose.notices(self.compose, self.additions)
+        if self.origin:
+            found = tuple(dict.fromkeys(map(self.origin.notice, found)))
+        return (*self.config.notices, *self.devcontainer.notices, *found)
 
     def require_deployable(self) -> None:
         """Raise ComposeError with everything that forbids a deploy though it can be read."""
         self.compose.service(self.main)
         if problems := compose.problems(self.compose, self.additions):
-            raise ComposeError(problems)
+            raise self.origin.error(ComposeError(problems)) if self.origin else ComposeError(problems)
 
     def image(self, service: str) -> Image:
         """Return the image that a built service gets."""
@@ -81,7 +102,7 @@ class Project:
         """Return the image of every built service; services of one build share it."""
         return {
             service: self.image(self.main if self.main in build.services else build.services[0])
-            for build in self.builds
+            for build in self.compose.builds
             for service in build.services
         }
 

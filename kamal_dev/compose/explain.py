@@ -1,0 +1,185 @@
+"""Every key of the compose files as a table: where it went. Decides nothing; that is done elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from kamal_dev.compose import binds, build_options, layout
+from kamal_dev.compose.binds import Bind
+from kamal_dev.compose.document import Node, parse
+from kamal_dev.compose.project import ComposeProject
+from kamal_dev.compose.reading import ComposeFile
+from kamal_dev.compose.travels import Travel
+from kamal_dev.model import Explanation, Image, Location, Release
+
+LEFT = "left to Compose"
+REWRITTEN = "rewritten"
+BUILT = "built"
+TRAVELS = "travels"
+MAPPED = "mapped"
+ADDED = "added"
+
+_NAMED = ("volumes", "networks", "configs", "secrets", "models")
+_BUILD = {
+    "context": "what is built from",
+    "dockerfile": "`-f` of the build, from its context",
+    "dockerfile_inline": "`-f -` of the build",
+    "args": "`--build-arg`",
+    "target": "`--target`",
+    "additional_contexts": "`--build-context`",
+    "cache_from": "`--cache-from`",
+    "cache_to": "`--cache-to`",
+    "secrets": "`--secret`",
+    "ssh": "`--ssh`",
+    "platforms": "`--platform`",
+    **build_options.FLAGS,
+}
+_ADDED = {
+    "build": "replaced by the image",
+    "image": "the image that is built for this version",
+    "pull_policy": "the image is pulled, not built",
+    "volumes": "the workspace, and `mounts` of devcontainer.json",
+    "env_file": "the same files, where they are in the release",
+    "labels": "what `dev` knows the service by",
+    "entrypoint": "`overrideCommand`: it keeps running",
+    "command": "`overrideCommand`: it keeps running",
+    "environment": "`containerEnv` of devcontainer.json, `secrets` of config/dev.yml",
+    "user": "`containerUser` of devcontainer.json",
+    "init": "`init` of devcontainer.json",
+    "privileged": "`privileged` of devcontainer.json",
+    "cap_add": "`capAdd` of devcontainer.json",
+    "security_opt": "`securityOpt` of devcontainer.json",
+    **dict.fromkeys(("cpus", "mem_limit", "memswap_limit", "deploy"), "`defaults` of config/dev.yml"),
+}
+
+
+def explain(project: ComposeProject, release: Release) -> tuple[Explanation, ...]:
+    """Return a row for every key of every file, in their order, then one for each key of the overlay."""
+    table = _Table(project, release)
+    rows = [row for file in project.files for root in file.documents for row in table.file(file, root)]
+    overlay = next(file.content.decode() for file in release.files if file.path == layout.OVERLAY)
+    return (*rows, *_overlay(overlay))
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """Name a key, its place, and what stands under it."""
+
+    key: str
+    where: Location
+    file: ComposeFile
+    value: Node
+
+    def row(self, outcome: str, text: str) -> Explanation:
+        return Explanation(self.key, self.where, outcome, text)
+
+    def below(self, name: str, key: Node, value: Node) -> _Cell:
+        place = Location(self.file.display, key.line, key.column)
+        return _Cell(f"{self.key}.{name}" if self.key else name, place, self.file, value)
+
+    @property
+    def entries(self) -> list[tuple[str, _Cell]]:
+        """The keys that stand here themselves."""
+        return [(key.text, self.below(key.text, key, value)) for key, value in self.value.entries]
+
+    @property
+    def place(self) -> Location:
+        """Where the value is, as whoever reads it names the place."""
+        node = self.value.followed
+        return Location(self.file.display, node.line, node.column)
+
+
+class _Table:
+    def __init__(self, project: ComposeProject, release: Release) -> None:
+        self.stack = release.stack
+        self.images: Mapping[str, Image] = dict(release.images)
+        self.built = {service.name for service in project.services if service.has_build}
+        self.binds: dict[Location, Bind] = {bind.where: bind for bind in project.binds}
+        self.travels: dict[Location, Travel] = {travel.where: travel for travel in project.travels}
+
+    def file(self, file: ComposeFile, root: Node) -> Iterator[Explanation]:
+        for name, cell in _Cell("", Location(file.display), file, root).entries:
+            if name == "services" and cell.value.kind == "mapping":
+                for service, below in cell.entries:
+                    yield from self._service(service, below)
+            elif name in _NAMED and cell.value.kind == "mapping":
+                for _, below in cell.entries:
+                    yield self._named(below)
+            elif name == "name":
+                yield cell.row(REWRITTEN, f"`{self.stack}`, the name of the stack, by COMPOSE_PROJECT_NAME in `.env`")
+            elif name == "include":
+                yield cell.row(TRAVELS, "the files that it names are in the release")
+            elif name == "version":
+                yield cell.row(LEFT, "which ignores it")
+            else:
+                yield cell.row(LEFT, "as it is written")
+
+    def _service(self, name: str, cell: _Cell) -> Iterator[Explanation]:
+        if not cell.entries:
+            yield cell.row(LEFT, "as it is written")
+        for key, below in cell.entries:
+            if key == "build" and name in self.built:
+                yield below.row(BUILT, f"`{self.images[name]}`")
+                yield from self._build(below)
+            elif key in ("image", "pull_policy"):
+                yield self._image(name, key, below)
+            elif key in ("volumes", "env_file", "label_file"):
+                yield from self._listed(below)
+            else:
+                yield below.row(LEFT, "as it is written")
+
+    def _build(self, cell: _Cell) -> Iterator[Explanation]:
+        for key, below in cell.entries:
+            yield below.row(BUILT, _BUILD.get(key, "nothing"))
+
+    def _image(self, name: str, key: str, cell: _Cell) -> Explanation:
+        if key == "image" and name in self.images:
+            return cell.row(REWRITTEN, f"`{self.images[name]}`")
+        if name in self.built and cell.value.text == "build":
+            return cell.row(REWRITTEN, "`missing`")
+        return cell.row(LEFT, "as it is written")
+
+    def _listed(self, cell: _Cell) -> Iterator[Explanation]:
+        """Explain each item of a list; an alias stands where it is written itself."""
+        items = cell.value.followed.items
+        if not items:
+            yield self._path(cell)
+        for index, item in enumerate(items):
+            node = cell.value if cell.value.target else item
+            place = Location(cell.file.display, node.line, node.column)
+            yield self._path(_Cell(f"{cell.key}[{index}]", place, cell.file, item))
+
+    def _named(self, cell: _Cell) -> Explanation:
+        inside = [cell, *(below for _, below in cell.entries)]
+        options = next((below for name, below in cell.entries if name == "driver_opts"), None)
+        inside += [below for _, below in options.entries] if options else []
+        for below in inside:
+            if below.place in self.binds or below.place in self.travels:
+                return self._path(_Cell(cell.key, cell.where, cell.file, below.value))
+        return cell.row(LEFT, "as it is written")
+
+    def _path(self, cell: _Cell) -> Explanation:
+        travel, bind = self.travels.get(cell.place), self.binds.get(cell.place)
+        if travel is not None:
+            return cell.row(TRAVELS, "a file of the release")
+        if bind is not None and bind.kind == "workspace":
+            return cell.row(MAPPED, f"`{binds.host_path(bind, layout.workspace(self.stack))}` on a host")
+        if bind is not None and bind.kind == "file":
+            return cell.row(TRAVELS, "a file of the release")
+        if bind is not None:
+            return cell.row(LEFT, f"`{bind.source}` of the host")
+        return cell.row(LEFT, "as it is written")
+
+
+def _overlay(text: str) -> Iterator[Explanation]:
+    for root in parse(text, layout.OVERLAY):
+        for key, value in root.entries:
+            for name, item in value.entries:
+                if key.text != "services":
+                    place = Location(layout.OVERLAY, name.line, name.column)
+                    yield Explanation(f"{key.text}.{name.text}", place, ADDED, "what a mount or the workspace needs")
+                    continue
+                for inner, _ in item.entries:
+                    place = Location(layout.OVERLAY, inner.line, inner.column)
+                    yield Explanation(f"services.{name.text}.{inner.text}", place, ADDED, _ADDED[inner.text])

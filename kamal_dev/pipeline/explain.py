@@ -1,0 +1,71 @@
+"""The table of `dev render --explain`: every key of the user's files, where it went, and what is said of it."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kamal_dev.compose.explain import explain as explain_compose
+from kamal_dev.model import Explanation, Location, Notice, Release
+from kamal_dev.project import Project
+
+HEAD = ("WHERE", "KEY", "OUTCOME", "WHAT")
+CHANGED = "not as written"
+
+
+@dataclass(frozen=True)
+class Row:
+    """Hold one key and the notices about it; a notice elsewhere is a row without a key."""
+
+    where: Location
+    key: str
+    outcome: str
+    text: str
+    notices: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the row for `--json`."""
+        shown = {"where": str(self.where), "key": self.key, "outcome": self.outcome, "text": self.text}
+        return {**shown, "notices": list(self.notices)}
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The row for people."""
+        return (str(self.where), self.key, self.outcome, self.text)
+
+
+def explain(project: Project, release: Release) -> tuple[Row, ...]:
+    """Return the rows of devcontainer.json, of the compose files and of the overlay, in the order of the files."""
+    found = [*project.devcontainer.explanations]
+    if project.devcontainer.kind == "compose":
+        found += explain_compose(project.compose, release)
+    return _with_notices(found, project.notices)
+
+
+def _with_notices(found: list[Explanation], notices: Iterable[Notice]) -> tuple[Row, ...]:
+    """Put each notice to the last key that begins before it in the same file."""
+    rows = [Row(item.where, item.key, item.outcome, item.text) for item in found]
+    starts: dict[str, list[tuple[int, int, int]]] = {}
+    for index, row in enumerate(rows):
+        starts.setdefault(row.where.path, []).append((row.where.line, row.where.column, index))
+    for places in starts.values():
+        places.sort()
+    for notice in notices:
+        places = starts.get(notice.where.path, [])
+        before = bisect_right(places, (notice.where.line, notice.where.column, len(rows)))
+        if before:
+            index = places[before - 1][2]
+            rows[index] = _noticed(rows[index], notice)
+        else:
+            rows.append(Row(notice.where, "", CHANGED, notice.message, (str(notice),)))
+    return tuple(rows)
+
+
+def _noticed(row: Row, notice: Notice) -> Row:
+    notices = (*row.notices, str(notice))
+    if row.outcome == "not carried out":
+        return replace(row, notices=notices)
+    text = notice.message if not row.notices else f"{row.text}; {notice.message}"
+    return replace(row, outcome=CHANGED, text=text, notices=notices)

@@ -1,0 +1,164 @@
+"""2 Build: what `dev render` lists under `builds` is what the reference implementation would run."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.corpus.reading import differences
+from tests.corpus.replay import Replay, Verdict
+
+Words = dict[str, list[str]]
+
+_VALUED = {
+    *("-f", "-t", "--target", "--build-arg", "--build-context", "--cache-from", "--cache-to", "--platform", "--label"),
+    *("--progress", "--secret", "--ssh", "--network", "--shm-size", "--add-host", "--ulimit", "--allow", "--builder"),
+    *("--no-cache-filter", "--metadata-file", "--sbom", "--attest"),
+}
+# How an image is tagged, kept and shown is not what it is made of.
+_ASIDE = ("-t", "--progress", "--push", "--load", "--provenance=false")
+_ADDED = ("BUILDKIT_INLINE_CACHE=1", "_DEV_CONTAINERS_BASE_IMAGE=")
+_STAGE = "dev_container_auto_added_stage_label"
+
+
+def check(replay: Replay) -> Verdict:
+    """Compare every build with the reference's argv, or with the `build` sections that Compose reports."""
+    reference = replay.checkout.expected("build-argv")
+    if reference is None:
+        return _unbuildable(replay)
+    if replay.rendered.exit_code:
+        return Verdict((replay.rendered.errors.strip(),))
+    builds = {name: build for build in replay.rendered.json["builds"] for name in build["services"]}
+    named = [
+        f"{name}: -t {build['argv'][build['argv'].index('-t') + 1]} is not {build['image']}"
+        for name, build in builds.items()
+        if build["argv"][build["argv"].index("-t") + 1] != build["image"]
+    ]
+    check_form = _compose if replay.is_compose else _single
+    return Verdict((*named, *check_form(replay, builds, reference["calls"])))
+
+
+def _unbuildable(replay: Replay) -> Verdict:
+    """Judge a case that the reference cannot build: it may be refused with its place, or be rendered."""
+    if replay.rendered.exit_code and not replay.says_where(replay.rendered):
+        return Verdict((replay.rendered.errors.strip(),))
+    failure = replay.checkout.expected("build-argv.error")
+    reason = failure["result"]["message"].splitlines()[0] if failure else "nothing is recorded"
+    return Verdict(note=f"the reference fails: {reason}")
+
+
+def _single(replay: Replay, builds: dict[str, Any], calls: list[Any]) -> Iterator[str]:
+    call = calls[0]
+    reference = _words(call["argv"][2:])
+    base = next(item.partition("=")[2] for item in reference["--build-arg"] if item.startswith(_ADDED[1]))
+    if reference["context"][0].endswith("/empty-folder"):
+        image = replay.rendered.json["services"]["devcontainer"]["image"]
+        if builds or image != base:
+            yield f"the image should be {base}, without a build, and is {image}"
+        return
+    if list(builds) != ["devcontainer"]:
+        yield f"one build is expected, there are {list(builds)}"
+        return
+    ours = _words(builds["devcontainer"]["argv"][3:])
+    wanted = replay.configuration.get("build", {}).get("target")
+    reference["--target"] = [wanted] if wanted else []
+    if wanted and base != wanted:
+        yield f"the reference builds on {base}, not on the target {wanted}"
+    yield from differences(_compared(ours), _compared(reference))
+    yield from _not_in(Path(ours["-f"][0]), "\n".join(call["files"].values()))
+
+
+def _compose(replay: Replay, builds: dict[str, Any], calls: list[Any]) -> Iterator[str]:
+    if replay.before.exit_code:
+        yield f"Compose refuses the original: {replay.before.errors.strip()}"
+        return
+    services = replay.before.json["services"]
+    built = {name for name, service in services.items() if "build" in service}
+    if set(builds) != built:
+        yield f"the built services are {sorted(built)}, not {sorted(builds)}"
+    for name in built & set(builds):
+        ours, section = _words(builds[name]["argv"][3:]), services[name]["build"]
+        links = _links(services, builds)
+        ours["--build-context"] = [word for word in ours.get("--build-context", []) if word not in links]
+        wanted = _of_section(section, services[name], builds)
+        for line in differences(_compared(ours), _compared(wanted)):
+            yield f"{name}: {line}"
+        if ours["-f"] != wanted["-f"]:
+            yield f"{name}: -f {ours['-f']} should be {wanted['-f']}"
+        if name == replay.main and ours["-f"] != ["-"]:
+            texts = [text for call in calls for path, text in call["files"].items() if "Dockerfile" in path]
+            yield from _not_in(Path(ours["-f"][0]), "\n".join(texts)) if texts else ()
+
+
+def _links(services: dict[str, Any], builds: dict[str, Any]) -> set[str]:
+    """Return the contexts that stand for images of other builds under the names that the user gave them."""
+    return {
+        f"{services[name]['image']}=docker-image://{builds[name]['image']}"
+        for name in builds
+        if "image" in services[name]
+    }
+
+
+def _of_section(section: dict[str, Any], service: dict[str, Any], builds: dict[str, Any]) -> Words:
+    """Return the words that a `build` section of `docker compose config` amounts to."""
+    context = section["context"]
+    dockerfile = posixpath.normpath(posixpath.join(context, section.get("dockerfile", "Dockerfile")))
+    platforms = section.get("platforms") or [text for text in [service.get("platform")] if text]
+    found: Words = {
+        "-f": ["-" if "dockerfile_inline" in section else dockerfile],
+        "--target": [section["target"]] if section.get("target") else [],
+        "--build-arg": _pairs(section.get("args")),
+        "--build-context": [
+            f"{name}={_context(text, builds)}" for name, text in section.get("additional_contexts", {}).items()
+        ],
+        "--platform": [",".join(platforms)] if platforms else [],
+        "--label": _pairs(section.get("labels")),
+        "--network": [section["network"]] if "network" in section else [],
+        "context": [context],
+    }
+    for key, flag in (("cache_from", "--cache-from"), ("cache_to", "--cache-to"), ("ssh", "--ssh")):
+        found[flag] = list(section.get(key, []))
+    return found
+
+
+def _context(text: str, builds: dict[str, Any]) -> str:
+    name = text.removeprefix("service:")
+    return f"docker-image://{builds[name]['image']}" if name != text and name in builds else text
+
+
+def _pairs(values: dict[str, Any] | None) -> list[str]:
+    return [name if value is None else f"{name}={value}" for name, value in (values or {}).items()]
+
+
+def _words(argv: list[str]) -> Words:
+    found: Words = {flag: [] for flag in ("-f", "--build-arg")}
+    rest = iter(argv)
+    for word in rest:
+        if word in _VALUED:
+            found.setdefault(word, []).append(next(rest))
+        elif word.startswith("-"):
+            found.setdefault(word, []).append("")
+        else:
+            found.setdefault("context", []).append(word)
+    return found
+
+
+def _compared(words: Words) -> Words:
+    """Return what two command lines must agree on, sorted."""
+    found = {
+        flag: sorted(value for value in values if not value.startswith((*_ADDED, "kamal-dev.")))
+        for flag, values in words.items()
+        if flag not in (*_ASIDE, "-f", "--secret")
+    }
+    return {flag: values for flag, values in sorted(found.items()) if values}
+
+
+def _not_in(dockerfile: Path, generated: str) -> Iterator[str]:
+    """Name the lines of a Dockerfile that the reference's generated one does not have."""
+    known = {line.strip() for line in generated.splitlines()}
+    for line in dockerfile.read_text().splitlines() if dockerfile.is_file() else ():
+        text = line.strip()
+        if text and not text.lower().startswith("from") and "syntax" not in text and text not in known:
+            yield f"the reference's Dockerfile does not have `{text}` of {dockerfile}"
