@@ -74,7 +74,7 @@ def _spell_float(value: float) -> str:
         return "NaN" if math.isnan(value) else ("+Inf" if value > 0 else "-Inf")
     number = Decimal(repr(value)).normalize()
     power = number.adjusted()
-    if -4 <= power < 21:
+    if -4 <= power < 6:
         return f"{number:f}"
     first, *rest = map(str, number.as_tuple().digits)
     mantissa = f"{first}.{''.join(rest)}" if rest else first

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kamal_dev import compose
-from kamal_dev.compose import Additions, ComposeProject
+from kamal_dev.compose import Additions, ComposeProject, place
 from kamal_dev.model import Image, Release, Version
 
 REPOSITORY = Path("/src/shop")
@@ -45,7 +45,10 @@ class MemoryTree:
 
 def tree(files: Mapping[str, str | bytes], links: Mapping[str, str] | None = None) -> MemoryTree:
     """Return a tree with these files, named relative to the repository."""
-    contents = {REPOSITORY / name: text.encode() if isinstance(text, str) else text for name, text in files.items()}
+    contents = {
+        place.absolute(REPOSITORY, name): text.encode() if isinstance(text, str) else text
+        for name, text in files.items()
+    }
     return MemoryTree(contents, {REPOSITORY / link: Path(target) for link, target in (links or {}).items()})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import tracemalloc
 
@@ -36,7 +37,10 @@ REFUSED = {
     "nesting 20,000 deep": (DEEP, ":1:133: nests deeper than 100 levels"),
     "60,000 nodes": (WIDE, "has more than 20000 nodes"),
     "two megabytes": ("# " + "x" * 2_000_000 + "\n", "has 2000003 characters; at most 1048576 are read"),
-    "a python object": ("services:\n  app: !!python/object:os.system {}\n", ":2:8: the tag `!!python/object:os.system`"),
+    "a python object": (
+        "services:\n  app: !!python/object:os.system {}\n",
+        ":2:8: the tag `!!python/object:os.system`",
+    ),
     "broken flow": ("services: {app: [}\n", ":1:18: is not YAML"),
     "services that are null": ("services:\n", ":1:1: services: must be a mapping"),
     "a service that is null": ("services:\n  app:\n", ":2:3: services.app: must be a mapping"),
@@ -74,13 +78,14 @@ REFUSED = {
 
 @pytest.mark.parametrize(("text", "message"), REFUSED.values(), ids=REFUSED)
 def test_bad_input_is_an_error_with_its_line(text: str | bytes, message: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(ComposeError) as caught:
         load(text)
     assert message in str(caught.value)
     assert str(caught.value).startswith(DEFAULT)
     assert caught.value.exit_code == 2
-    assert time.monotonic() - started < 2
+    # Counting covered lines makes everything slower.
+    assert time.process_time() - started < (8 if sys.gettrace() else 2)
 
 
 @pytest.mark.parametrize("text", [BOMB, DEEP, WIDE], ids=["bomb", "deep", "wide"])
@@ -134,7 +139,10 @@ def test_no_file_at_all_is_refused() -> None:
 def test_a_byte_order_mark_and_windows_line_ends_stay() -> None:
     text = "\ufeffservices:\r\n  app:\r\n    build: .\r\n    tty: true"
     release = render(load(text))
-    assert text_of(release, DEFAULT) == "\ufeffservices:\r\n  app:\r\n    image: registry.example/acme/app:v1\r\n    tty: true"
+    assert (
+        text_of(release, DEFAULT)
+        == "\ufeffservices:\r\n  app:\r\n    image: registry.example/acme/app:v1\r\n    tty: true"
+    )
 
 
 def test_a_tag_that_is_not_known_changes_nothing() -> None:

@@ -14,7 +14,7 @@ from kamal_dev.errors import ComposeError
 from kamal_dev.project.tree import WorkingTree
 from tests.compose import oracle, support
 
-ENVIRONMENT = {"ZONE": "eu", "COMPOSE_PROFILES": "on", "QUOTED": "it's $5 \"or\" \\6", "EMPTY": ""}
+ENVIRONMENT = {"ZONE": "eu", "COMPOSE_PROFILES": "on", "QUOTED": 'it\'s $5 "or" \\6', "EMPTY": ""}
 NAMES = ("app", "db", "worker", "cache")
 
 words = st.sampled_from(
@@ -23,7 +23,7 @@ words = st.sampled_from(
         *("0644", "3.10", "yes", "1_000", "1e3", "2024-01-01"),
     ]
 )
-comments = st.sampled_from(["", "", "", "  # why", "   # `build: .` is \"not\" here"])
+comments = st.sampled_from(["", "", "", "  # why", '   # `build: .` is "not" here'])
 dockerfiles = st.sampled_from(["Dockerfile", "./Dockerfile", "'other.Dockerfile'"])
 folders = st.sampled_from([".", "..", "../src", "./", "${NONE:-.}"])
 volumes = st.sampled_from(
@@ -82,7 +82,7 @@ def services(draw: st.DrawFn, name: str, above: tuple[str, ...]) -> str:
         f"{i}volumes:\n" + "".join(f"{i}- {x}\n" for x in draw(st.lists(volumes, min_size=1, max_size=4, unique=True))),
         f"{i}env_file: [some.env]\n",
         f"{i}pull_policy: build\n",
-        f"{i}command: [\"sh\", '-c', \"echo $$HOME ${{ZONE}}\"]\n",
+        f'{i}command: ["sh", \'-c\', "echo $$HOME ${{ZONE}}"]\n',
         f"{i}labels: [a=b, 'c=${{ZONE}}']\n",
         f"{i}profiles: [{draw(st.sampled_from(['on', 'off']))}]\n",
         f"{i}configs: [site]\n",
@@ -108,7 +108,10 @@ def files(draw: st.DrawFn) -> str:
 
 @given(files(), st.one_of(st.none(), files()))
 @settings(
-    max_examples=60, deadline=None, derandomize=True, phases=[Phase.generate],
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 def test_any_project_keeps_its_meaning(first: str, second: str | None) -> None:
