@@ -201,7 +201,7 @@ class Deploy:
 
     timeout: int = option(Whole(1, 86_400), "Seconds that a release has to come up on a host.", default=300)
     window: float = option(
-        Number(0, 3600), "Seconds that a service without a health check must run without a restart.", default=5.0
+        Number(1, 3600), "Seconds that a service without a health check must run without a restart.", default=5.0
     )
 
 
