@@ -149,7 +149,7 @@ password_env: X
         ),
         (
             "service: a\ndeploy: {window: .inf}\n",
-            "config/dev.yml:2: deploy.window: must be a number from 0 to 3600, not",
+            "config/dev.yml:2: deploy.window: must be a number from 1 to 3600, not",
         ),
         (
             "service: a\ndeploy: {window: 9, timeout: 9}\n",
