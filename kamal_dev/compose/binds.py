@@ -91,8 +91,7 @@ def locate(service: str, source: Path, where: Location, tree: Tree, repository: 
         if tree.kind(source) == "file":
             return replace(bind, kind="file"), None
         folder = repository.name if inside == "." else f"{repository.name}/{inside}"
-        notice = None if tree.kind(source) else Notice(where, f"`{inside}` does not exist: it starts empty on a host")
-        return replace(bind, kind="workspace", folder=folder), notice
+        return replace(bind, kind="workspace", folder=folder), _doubt(source, inside, where, tree, repository)
     if place.within(repository, source) is not None:
         above = source != repository.parent
         text = f"`{source}` is on a host a folder that holds `{repository.name}` alone"
@@ -104,6 +103,15 @@ def locate(service: str, source: Path, where: Location, tree: Tree, repository: 
     if any(place.within(source, Path(path)) is not None for path in _EVERYWHERE):
         return bind, None
     return bind, Notice(where, f"`{source}` is not in the repository: the container gets what the host has there")
+
+
+def _doubt(source: Path, inside: str, where: Location, tree: Tree, repository: Path) -> Notice | None:
+    """Say why a folder of the repository may not be on a host what it is here."""
+    if not tree.kind(source):
+        return Notice(where, f"`{inside}` does not exist: it starts empty on a host")
+    if place.within(tree.real(source), tree.real(repository)) is None:
+        return Notice(where, f"`{inside}` is a link that leaves the repository: it leads nowhere on a host")
+    return None
 
 
 def host_path(bind: Bind, root: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from kamal_dev.errors import ComposeError, Problem
@@ -20,6 +21,8 @@ _CORE_TAGS = {"", *(_CORE + name for name in ("map", "seq", "str", "int", "float
 @dataclass(eq=False)
 class Node:
     """Hold one node; `start` and `end` are character offsets that include anchor, tag and quotes.
+
+    Nothing changes a node once its document is parsed.
 
     `end` is where the content ends: trailing comments and blank lines are not part
     of a node. `kind` is `mapping`, `sequence`, `scalar` or `alias`; `style` is
@@ -74,6 +77,7 @@ def decode(data: bytes, display: str) -> str:
         raise ComposeError(Problem(display, line, message), hint="save the file as UTF-8") from error
 
 
+@lru_cache(maxsize=64)
 def parse(text: str, display: str) -> tuple[Node, ...]:
     """Return the root node of every document that is not empty.
 

@@ -33,11 +33,8 @@ _SHAPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def services(project: Value) -> dict[str, Value]:
-    """Return the services of one document, each in the one form. Raises ComposeError."""
-    found = project.at("services")
-    if found is None:
-        return {}
+def services(found: Value) -> dict[str, Value]:
+    """Return what stands under `services`, each service in the one form. Raises ComposeError."""
     if not isinstance(found.data, dict):
         raise ComposeError(_wrong(found, "services", "a mapping"))
     return {name: service(name, value) for name, value in found.items.items()}

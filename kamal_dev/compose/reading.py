@@ -61,13 +61,14 @@ class Reader:
         return project
 
     def file(self, path: Path, role: str, where: Location) -> ComposeFile:
-        """Return a file, read and parsed; `where` is what names it. Raises ComposeError."""
+        """Return a file, read and parsed; `where` is what names it. Raises ComposeError.
+
+        The first role counts, so those that are named come first.
+        """
         known = self.files.get(path)
         if known is None:
             known = self._file(path, role, where)
             self.files[path] = known
-        elif role == "top" and known.role != "top":
-            known = self.files[path] = replace(known, role=role)
         return known
 
     def environment(self, path: Path, where: Location, known: Mapping[str, str]) -> dict[str, str]:
@@ -107,10 +108,8 @@ class Reader:
             value = convert(root, self.files[path].display, scope)
             if not isinstance(value.data, dict):
                 raise ComposeError(Problem(value.where.path, value.where.line, "a compose file is a mapping"))
-            if "services" in value.items:
-                value = value.having(
-                    {**value.items, "services": replace(value.items["services"], data=merge.services(value))}
-                )
+            if (services := value.at("services")) is not None:
+                value = value.having({**value.items, "services": replace(services, data=merge.services(services))})
             yield value
 
     def _extended(self, value: Value, path: Path, scope: Scope) -> Value:

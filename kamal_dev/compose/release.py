@@ -111,10 +111,14 @@ def _rewritten(project: ComposeProject, images: Mapping[str, str]) -> tuple[dict
         file.path: rewrite.spliced(file.text, file.display, images) if file.role == "top" else file.text
         for file in project.files
     }
-    reader, model = _read_again(project, after)
-    if _beside_images(model) == _beside_images(project.model):
-        return after, reader, model
-    return before, project.reader, project.model
+    try:
+        reader, model = _read_again(project, after)
+    except ComposeError:
+        # What was defined twice in the same words may no longer be.
+        return before, project.reader, project.model
+    if _beside_images(model) != _beside_images(project.model):
+        return before, project.reader, project.model
+    return after, reader, model
 
 
 def _read_again(project: ComposeProject, texts: Mapping[Path, str]) -> tuple[Reader, Value]:

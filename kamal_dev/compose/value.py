@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,14 +73,6 @@ class Value:
         if isinstance(self.data, list):
             return [value.plain() for value in self.data]
         return self.data
-
-    def scalars(self) -> Iterator[Value]:
-        """Yield every scalar in it."""
-        if isinstance(self.data, (dict, list)):
-            for value in self.data.values() if isinstance(self.data, dict) else self.data:
-                yield from value.scalars()
-        else:
-            yield self
 
 
 @dataclass(frozen=True)

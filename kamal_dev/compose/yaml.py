@@ -52,7 +52,7 @@ def _under(head: str, item: Any) -> list[str]:
 
 
 def _is_block(item: Any) -> bool:
-    return isinstance(item, (Mapping, list, tuple)) and bool(item)
+    return isinstance(item, (Mapping, list)) and bool(item)
 
 
 def _plain(item: Any) -> Any:
@@ -67,6 +67,4 @@ def _key(text: str) -> str:
 
 
 def _scalar(item: Any) -> str:
-    if isinstance(item, tuple):
-        item = list(item)
     return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(item, ensure_ascii=False))

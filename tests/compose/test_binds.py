@@ -58,6 +58,12 @@ def test_a_link_into_the_repository_is_the_workspace() -> None:
     assert project.binds[0].folder == "shop/src"
 
 
+def test_a_linked_folder_that_leaves_the_repository_is_noticed() -> None:
+    project = _binds("      - ../data:/data\n", files={"/big/data/a": ""}, links={"data": "/big/data"})
+    assert project.binds[0].folder == "shop/data"
+    assert "`data` is a link that leaves the repository" in str(project.notices[0])
+
+
 def test_a_variable_that_is_the_whole_volume_is_written_out() -> None:
     project = _binds("      - ${BIND}\n", environment={"BIND": "..:/a$b:ro"})
     assert '"~/.kamal-dev/shop-1/workspace/shop:/a$$b:ro"' in overlay_of(render(project))

@@ -108,7 +108,7 @@ def files(draw: st.DrawFn) -> str:
 
 @given(files(), st.one_of(st.none(), files()))
 @settings(
-    max_examples=60,
+    max_examples=90,
     deadline=None,
     derandomize=True,
     phases=[Phase.generate],

@@ -150,7 +150,7 @@ def test_an_included_project_has_its_own_variables() -> None:
     project = load(
         "include: [{path: part/compose.yaml}]\nservices: {app: {image: 'a:${TAG}'}}\n",
         files={
-            ".devcontainer/part/compose.yaml": "services:\n  db:\n    image: 'b:${TAG}'\n    volumes: ['./${TAG}:/$TAG']\n",
+            ".devcontainer/part/compose.yaml": "services: {db: {image: 'b:${TAG}', volumes: ['./${TAG}:/$TAG']}}\n",
             ".devcontainer/part/.env": "TAG=inner-${OUTER}\n",
         },
         environment={"OUTER": "1"},
@@ -173,15 +173,16 @@ def test_a_file_that_is_included_and_named_is_one_of_the_named() -> None:
 
 
 def test_what_an_extending_file_leaves_out_starts_from_its_own_folder() -> None:
+    base = "services: {base: {image: x, extends: {file: in/more.yaml, service: more}}}"
     project = load(
         "services:\n  app: {extends: {file: part/base.yaml, service: base}, build: {target: x}}\n",
         files={
-            ".devcontainer/part/base.yaml": "services:\n  base: {image: x, extends: {file: deep/more.yaml, service: more}}\n",
-            ".devcontainer/part/deep/more.yaml": "services:\n  more: {volumes: ['./here:/here']}\n",
+            ".devcontainer/part/base.yaml": base,
+            ".devcontainer/part/in/more.yaml": "services:\n  more: {volumes: ['./here:/here']}\n",
         },
     )
     assert project.builds[0].context == "/src/shop/.devcontainer"
-    assert project.binds[0].source.as_posix() == "/src/shop/.devcontainer/part/deep/here"
+    assert project.binds[0].source.as_posix() == "/src/shop/.devcontainer/part/in/here"
     assert [file.role for file in project.files] == ["top", "extended", "extended"]
 
 

@@ -92,6 +92,14 @@ def test_a_service_that_does_not_exist_is_refused_with_those_that_do(extra: Addi
 
 
 def test_files_that_cannot_be_spliced_safely_stay_as_they_are() -> None:
+    same = "services: {app: {build: .}}\n"
+    text = f"include: [other.yaml]\n{same}"
+    release = render(load(text, files={".devcontainer/other.yaml": same}))
+    assert text_of(release, DEFAULT) == text
+    assert '    build: !reset null\n    image: "registry.example/acme/app:v1"\n' in overlay_of(release)
+
+
+def test_a_service_that_takes_away_what_it_extends_runs_the_image() -> None:
     text = "services:\n  app: {build: ., image: a}\n  b: {extends: app, build: !reset null}\n"
     release = render(load(text))
     assert "b: {extends: app, build: !reset null}" in text_of(release, DEFAULT)
@@ -112,7 +120,8 @@ def test_additions_come_from_both_files() -> None:
     path = REPOSITORY / ".devcontainer/devcontainer.json"
     read = devcontainer.load(text, path, root=REPOSITORY, environment={}, display="devcontainer.json")
     settings = config.load(
-        "service: shop\nsecrets: [TOKEN]\ndefaults: {cpus: 2, memory: 4g, memory_swap: 6g}\nregistry: {server: localhost:5000}\n",
+        "service: shop\nsecrets: [TOKEN]\ndefaults: {cpus: 2, memory: 4g, memory_swap: 6g}\n"
+        "registry: {server: localhost:5000}\n",
         "config/dev.yml",
         environment={},
     )

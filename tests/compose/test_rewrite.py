@@ -29,7 +29,8 @@ def _after(text: str) -> str:
             "services:\n  app:\n    image: r/app:v1\n    tty: true\n",
         ),
         (
-            "services:\n  app:\n    build: {context: .,\n      target: x} # c\n    image: >-\n      some/thing\n    tty: true\n",
+            "services:\n  app:\n    build: {context: .,\n      target: x} # c\n    image: >-\n      some/thing\n"
+            "    tty: true\n",
             "services:\n  app:\n    image: r/app:v1\n    tty: true\n",
         ),
         (
