@@ -8,8 +8,8 @@
 #   first    deploy; hosts that lack the database's image get it by docker save and load
 #
 # REGISTRY is localhost:PORT, PROJECT names image and stack, HOSTS are names in the ssh configuration SSH_CONFIG.
-# One ssh per host, which is also the tunnel to the registry; no ControlMaster. Nothing is compared, nothing is
-# put back: what `up --wait` says is what is believed.
+# One ssh per host, which is also the tunnel to the registry; no ControlMaster. Only the application is pulled: the
+# database's image need not be in reach. Nothing is compared, nothing is put back: `up --wait` is believed.
 set -eu
 
 image=$REGISTRY/$PROJECT-dev:$(git rev-parse HEAD)
@@ -31,7 +31,7 @@ on_host() {
   [ "$2" != first ] || docker save postgres:15 | ssh -F "$SSH_CONFIG" "$3" docker load --quiet
   tar -C "$1" -cz . | ssh -F "$SSH_CONFIG" -R "$port:localhost:$port" "$3" "
     mkdir -p $PROJECT/.devcontainer && cd $PROJECT/.devcontainer && tar -xz &&
-    docker compose pull --quiet --policy missing && docker compose up --detach --wait --remove-orphans"
+    docker compose pull --quiet app && docker compose up --detach --wait --remove-orphans"
 }
 
 release() {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -60,8 +61,9 @@ def stop(repository: Repository, number: signal.Signals, moment: Callable[[str],
 
 @SIGNALS
 def test_a_signal_during_the_build_leaves_no_image_and_no_process(lab: Lab, host: Host, number: signal.Signals) -> None:
-    marker = f"sleep 6.{number.value:03}"
-    dockerfile = DOCKERFILE + f"RUN {marker}\n"
+    # Never the same twice: a layer that an earlier run has made would not be built again.
+    marker = f": {secrets.token_hex(8)} && sleep 6"
+    dockerfile = f"{DOCKERFILE}RUN {marker}\n"
     repository = lab.small(f"stop-build-{number.value}", [host], {".devcontainer/Dockerfile": dockerfile})
     stop(repository, number, lambda text: f"RUN {marker}" in text)
     assert str(repository.root) not in run("ps", "-eo", "args")
