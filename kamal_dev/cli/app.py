@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from importlib import import_module
+from inspect import cleandoc
 from typing import Any
 
 import click
@@ -37,7 +38,7 @@ class Commands(click.Group):
             return None
         # `list` would hide the built-in, so that every module is called after its command and a bar.
         command = import_module(f"kamal_dev.cli.{cmd_name}_").command
-        command.help = COMMANDS[cmd_name] + "." + (f"\n\n{command.help}" if command.help else "")
+        command.help = f"{COMMANDS[cmd_name]}.\n\n{cleandoc(command.help or '')}"
         return command  # type: ignore[no-any-return]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -80,6 +80,11 @@ def start_registry(port: int) -> Step:
     return docker("run", *options, *where, REGISTRY_IMAGE)
 
 
+def forget_registry(port: int) -> Step:
+    """Remove the registry container that could not start; what it stores is in a volume and stays."""
+    return docker("rm", "--force", f"kamal-dev-registry-{port}")
+
+
 def restart_registry(port: int) -> Step:
     """Start the registry container of an earlier run again."""
     return docker("start", f"kamal-dev-registry-{port}")

@@ -164,7 +164,8 @@ def parse_secrets(
 def not_set(path: str, names: Iterable[str]) -> CredentialsMissing:
     """Name variables that are not set, and the file that should have them."""
     names = tuple(names)
-    hint = f"add `{names[0]}=…` to {path}, or set it in the environment"
+    lines = " and ".join(f"`{name}=…`" for name in names)
+    hint = f"add {lines} to {path}, or set {'it' if len(names) == 1 else 'them'} in the environment"
     return CredentialsMissing([Problem(path, 0, f"{name} is not set") for name in names], hint=hint)
 
 

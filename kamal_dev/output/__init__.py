@@ -9,7 +9,8 @@ from typing import Literal
 
 from kamal_dev.output.redaction import Redaction
 
-Kind = Literal["start", "line", "done", "failed", "warning", "hint", "step", "note"]
+Kind = Literal["start", "line", "done", "failed", "detail", "warning", "hint", "step", "note"]
+LOUD = ("failed", "detail", "warning", "hint")
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,13 @@ class Output:
         if self._verbose:
             self._emit(Event("step", text))
 
-    def lines(self, texts: Iterable[str], host: str = "") -> None:
-        """Pass on several lines."""
+    def details(self, texts: Iterable[str], host: str = "") -> None:
+        """Say what belongs to a failure: last words, what is left behind."""
         for text in texts:
-            self.line(text, host)
+            self._emit(Event("detail", text, host))
 
     def _emit(self, event: Event) -> None:
-        if self._quiet and event.kind not in ("failed", "warning", "hint"):
+        if self._quiet and event.kind not in LOUD:
             return
         clean = Event(event.kind, self.redaction(event.text), event.host, event.seconds)
         with self._lock:

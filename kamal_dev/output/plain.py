@@ -6,7 +6,7 @@ from typing import TextIO
 
 from kamal_dev.output import Event
 
-SYMBOLS = {"done": "✓ ", "failed": "✗ ", "warning": "! ", "hint": "hint: ", "line": "  ", "step": ""}
+SYMBOLS = {"done": "✓ ", "failed": "✗ ", "warning": "! ", "hint": "hint: ", "line": "  ", "detail": "  ", "step": ""}
 ASCII = str.maketrans({"✓": "+", "✗": "x", "…": "...", "→": "->"})
 
 

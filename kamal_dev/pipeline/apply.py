@@ -52,6 +52,14 @@ def _apply(work: Work, ready: Ready, release: Release) -> Outcome:
     lacking = tuple(image for image in dict.fromkeys(dict(release.images).values()) if not ready.facts.has(image))
     if ready.facts.same and not lacking:
         return Outcome(ready.stack, target.address, "unchanged", str(release.version), ready.facts.containers)
+    if ready.facts.lock:
+        lock = ready.facts.lock
+        raise HostError(
+            target.name,
+            f"`{lock.word}` has been changing this stack since {lock.since} (process {lock.pid} on the host)",
+            hint="wait for it, then deploy again",
+            left_behind=LEFT["kept"],
+        )
     if lacking and work.over_ssh:
         references = tuple(image.reference for image in lacking)
         work.parcels.send(target.name, run.remote(target), host.load(run.scripts), references)
@@ -64,7 +72,7 @@ def _way_to_registry(work: Work, target: Host, lacking: tuple[Image, ...]) -> Ab
     registry = work.run.project.config.registry
     if not lacking or work.over_ssh or not registry.is_local or work.run.is_paper:
         return nullcontext()
-    return tunnel(target, work.run.trust, registry.port)
+    return tunnel(target, work.run.trust, registry.port, work.run.output.step)
 
 
 def _step(work: Work, token: str, release: Release) -> Step:
@@ -126,9 +134,11 @@ SERVICE_HINT = "mend the service and deploy again; `dev status` shows what runs 
 
 
 def explain(outcome: Outcome) -> list[str]:
-    """Return the lines that tell of a failure: what was wrong with each service, and its last words."""
+    """Return the lines that tell of a failure: each service's reason and last words, and what is left behind."""
     lines: list[str] = []
     for container in outcome.failed:
         lines.append(f"{container.service}: {container.reason} ({container.state}, exit code {container.exit_code})")
         lines += [f"  {line}" for line in container.log.splitlines()]
+    if outcome.error and outcome.error.left_behind:
+        lines.append(f"left behind: {outcome.error.left_behind}")
     return lines

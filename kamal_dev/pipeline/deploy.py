@@ -44,20 +44,26 @@ def deploy(run: Run, order: Order) -> Report:
     started = time.monotonic()
     names = choose(run.project, order.count, order.names)
     releases = {name: release(run.project, name) for name in names}
-    login = check(run, order, names)
+    not_there = new_hosts(run, names)
+    login = check(run, order, not_there)
     parcels = Parcels(run)
     hosts = Background(lambda: _hosts(run, releases, parcels))
-    images = _images(run, order)
+    images = _images(run, order, making=not_there)
     work = Work(run, images, parcels, login, over_ssh=order.skip_push)
     outcomes = _apply_all(work, hosts.result(), releases)
     return _report(run, outcomes, time.monotonic() - started)
 
 
-def check(run: Run, order: Order, names: tuple[str, ...]) -> Login | None:
+def new_hosts(run: Run, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names that no host has yet. Raises ProviderError where there cannot be enough."""
+    run.provider.check(names)
+    there = dict(run.provider.stacks())
+    return tuple(name for name in names if name not in there)
+
+
+def check(run: Run, order: Order, missing: tuple[str, ...]) -> Login | None:
     """Refuse, before anything is made, what could not end well; returns what hosts log in with."""
     run.project.require_deployable()
-    run.provider.check(names)
-    missing = sorted(set(names) - dict(run.provider.stacks()).keys())
     if missing and not order.agree(f"Make {', '.join(missing)} ({run.project.config.provider.type})?"):
         raise KeyboardInterrupt
     for notice in run.project.notices:
@@ -65,14 +71,21 @@ def check(run: Run, order: Order, names: tuple[str, ...]) -> Login | None:
     return None if order.skip_push or not planned(run) else registry.credentials(run)
 
 
-def _images(run: Run, order: Order) -> dict[str, Image]:
+def _images(run: Run, order: Order, making: tuple[str, ...]) -> dict[str, Image]:
     """Build → push → digest; returns the image of each built service."""
-    if order.skip_push:
-        made = found(run) if order.skip_build else build_all(run, BuildOptions())
-    else:
-        made = _pushed(run, order)
+    try:
+        made = _sendable(run, order) if order.skip_push else _pushed(run, order)
+    except DevError as error:
+        if making:
+            kept = f"{', '.join(making)} made meanwhile; the next deploy goes on from there"
+            error.left_behind = "; ".join(filter(None, (error.left_behind, kept)))
+        raise
     by_reference = {image.reference: image for image in made}
     return {service: by_reference[image.reference] for service, image in run.project.images().items()}
+
+
+def _sendable(run: Run, order: Order) -> list[Image]:
+    return found(run) if order.skip_build else build_all(run, BuildOptions())
 
 
 def _pushed(run: Run, order: Order) -> list[Image]:
@@ -117,9 +130,7 @@ def _tell(run: Run, ready: Ready, outcome: Outcome) -> None:
         run.output.done(outcome.state.capitalize(), ready.host.name, outcome.seconds)
         return
     run.output.failed(outcome.error.message, ready.host.name)
-    run.output.lines(explain(outcome), ready.host.name)
-    if outcome.error.left_behind:
-        run.output.note(f"left behind: {outcome.error.left_behind}", ready.host.name)
+    run.output.details(explain(outcome), ready.host.name)
     if outcome.error.hint:
         run.output.hint(outcome.error.hint)
 

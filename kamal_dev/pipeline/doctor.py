@@ -82,10 +82,21 @@ def _tool(shell: Shell, name: str, step: Step, advice: str) -> Check:
 
 
 def _disk(folder: Path) -> Check:
-    free = shutil.disk_usage(folder).free
-    return Check(
-        "disk", free > ENOUGH, f"{free / (1 << 30):.0f} GB free here", "`docker system df` shows what takes space"
-    )
+    root = _docker_root() or folder
+    free = shutil.disk_usage(root).free
+    advice = "`docker system df` shows what takes space"
+    return Check("disk", free > ENOUGH, f"{free / (1 << 30):.0f} GB free at {root}", advice)
+
+
+def _docker_root() -> Path | None:
+    """Return where the engine keeps images, if that is a folder of this machine."""
+    import docker as sdk
+
+    try:
+        root = Path(sdk.from_env(timeout=10).info()["DockerRootDir"])
+    except (sdk.errors.DockerException, KeyError):
+        return None
+    return root if root.is_dir() else None
 
 
 def _project(run: Run) -> Check:

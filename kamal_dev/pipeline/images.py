@@ -11,6 +11,7 @@ from typing import Any
 from kamal_dev.commands import docker
 from kamal_dev.commands.buildx import buildx
 from kamal_dev.commands.cache import caching
+from kamal_dev.config import PLACEHOLDER_USER, not_set
 from kamal_dev.errors import BuildFailed, ConfigError, NothingBuilt, Problem, RegistryError, UsageError
 from kamal_dev.model import REDACTED, Build, BuildSecret, Image, Step
 from kamal_dev.pipeline import registry
@@ -63,6 +64,7 @@ def build_all(run: Run, options: BuildOptions) -> list[Image]:
     if not builds:
         run.output.note("Nothing to build: every service uses an image that exists")
         return []
+    _require_username(run, builds)
     require_engine(run.local)
     for build in builds:
         _refuse_leak(build)
@@ -112,6 +114,13 @@ def _settled(run: Run, build: Build) -> Build:
         secrets=build.secrets + secrets,
         platforms=settings.platform or build.platforms,
     )
+
+
+def _require_username(run: Run, builds: tuple[Build, ...]) -> None:
+    """Refuse to build under a name that is not complete: the registry's user is part of it."""
+    project = run.project
+    if any(image.repository.startswith(f"{PLACEHOLDER_USER}/") for image in _names(builds)):
+        raise not_set(project.config.secrets_file, [project.config.registry.username_env])
 
 
 def _refuse_leak(build: Build) -> None:
@@ -186,7 +195,8 @@ def command(run: Run, build: Build, options: BuildOptions | None = None) -> Step
     mark = hashlib.sha256("\0".join(buildx(build, **plain).argv).encode()).hexdigest()
     labels = ((LABEL, mark), ("kamal-dev.service", run.project.config.service))
     progress = options.progress or "plain"
-    return buildx(build, **plain, labels=labels, no_cache=options.no_cache, progress=progress)
+    step = buildx(build, **plain, labels=labels, no_cache=options.no_cache, progress=progress)
+    return replace(step, cwd=run.project.root)
 
 
 def _with_secrets(run: Run, build: Build, step: Step) -> Step:

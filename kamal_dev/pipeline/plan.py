@@ -69,11 +69,12 @@ class PaperRun(Run):
 
 
 class PaperLocal:
-    """Look for real, write down the rest, and find what was built on paper."""
+    """Look for real, write down the rest, and find what was built and pushed on paper."""
 
     def __init__(self, real: Shell) -> None:
         self._real = real
-        self._made: set[str] = set()
+        self._built: set[str] = set()
+        self._pushed: set[str] = set()
         self.lines: list[str] = []
 
     def run(
@@ -86,11 +87,21 @@ class PaperLocal:
     ) -> Result:
         """Answer one step."""
         if any(step.argv[: len(look)] == look for look in LOOKS):
-            result = self._real.run(step, timeout=timeout)
-            return result if result or step.argv[-1] not in self._made else Result(step, 0, _description(step))
+            return self._real.run(step, timeout=timeout) or self._imagined(step)
         self.lines.append(f"$ {step.text}")
-        self._made.update(step.argv)
+        self._built.update(step.argv)
+        if "push" in step.argv or "--push" in step.argv:
+            self._pushed.update(step.argv)
         return Result(step, 0)
+
+    def _imagined(self, step: Step) -> Result:
+        """Answer as the engine, or else the registry, would after what is written down."""
+        reference = step.argv[-1]
+        name = reference.rpartition(":")[0]
+        if step.argv[1] == "buildx":
+            return Result(step, int(reference not in self._pushed), json.dumps({"digest": DIGEST}))
+        known = {"id": DIGEST, "digests": [f"{name}@{DIGEST}"], "labels": {}, "size": 0}
+        return Result(step, int(reference not in self._built), json.dumps(known))
 
 
 class PaperHost:
@@ -114,18 +125,16 @@ class PaperHost:
         verb = step.text.split(" ", 1)[0]
         if verb == "facts" and self._real:
             return self._real.run(step, timeout=timeout)
-        bare: dict[str, Any] = {
-            "type": "facts",
-            "privilege": "root",
-            "daemon": self._is_bootstrapped,
-            "compose": "2.40",
-        }
-        good = {"type": "result", "ok": True, "state": "new"}
-        return Result(step, 0, json.dumps(bare if verb == "facts" else good))
+        words = step.text.split(" ")[1:]
+        told = {"facts": self._facts(step), "pull": [{"type": "image", "image": image, "ok": True} for image in words]}
+        events = [*told.get(verb, []), {"type": "result", "ok": True, "state": "new"}]
+        return Result(step, 0, "\n".join(map(json.dumps, events)))
 
-    @property
-    def _is_bootstrapped(self) -> bool:
-        return any(" bootstrap" in line for line in self.lines)
+    def _facts(self, step: Step) -> list[dict[str, Any]]:
+        """Return what a new host says: it has nothing, and runs Docker once it is bootstrapped."""
+        images = step.argv[step.argv.index("facts.sh") + 3 :] if "facts.sh" in step.argv else ()
+        ready = any(line.endswith("$ bootstrap") for line in self.lines)
+        return [{"type": "facts", "daemon": ready, "compose": "2.40", "missing": images}]
 
 
 class PaperProvider:
@@ -155,11 +164,3 @@ class PaperProvider:
 
     def destroy(self, names: tuple[str, ...]) -> None:
         """Destroy nothing."""
-
-
-def _description(step: Step) -> str:
-    """Return what the engine, or else the registry, would say of an image that was built and pushed."""
-    if step.argv[1] == "buildx":
-        return json.dumps({"digest": DIGEST})
-    name = step.argv[-1].rpartition(":")[0]
-    return json.dumps({"id": DIGEST, "digests": [f"{name}@{DIGEST}"], "labels": {}, "size": 0})

@@ -56,7 +56,7 @@ def log_in(run: Run) -> str:
     if not result:
         registry = run.project.config.registry
         raise RegistryError(
-            f"{login.server} refused the login of `{login.username}`: {last_line(result.errors)}",
+            f"the login of `{login.username}` at {login.server} failed: {last_line(result.errors)}",
             hint=f"check `{registry.password_env}` in {run.project.config.secrets_file}; it must be allowed to push",
         )
     return str(folder)
@@ -72,8 +72,9 @@ def ensure_local(run: Run) -> None:
     if not result:
         result = run.local.run(docker.start_registry(port))
     if not result:
+        run.local.run(docker.forget_registry(port))
         raise RegistryError(
-            f"no registry answers on localhost:{port}, and none could be started: {last_line(result.errors)}",
+            f"no registry answers on localhost:{port}, and none could be started: {last_line(_reason(result.errors))}",
             hint=f"`docker pull {docker.REGISTRY_IMAGE}`, start one yourself, or deploy with `--skip-push`",
         )
     deadline = time.monotonic() + 30
@@ -95,6 +96,11 @@ def digest(run: Run, image: Image, folder: str) -> str:
         return _local_digest(image)
     result = run.local.run(docker.manifest(image, config=folder), timeout=60)
     return str(json.loads(result.output)["digest"]) if result else ""
+
+
+def _reason(errors: str) -> str:
+    """Leave out the line with which docker points to its own help."""
+    return "\n".join(line for line in errors.splitlines() if "docker run --help" not in line)
 
 
 def _local_digest(image: Image) -> str:

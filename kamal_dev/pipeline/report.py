@@ -41,9 +41,20 @@ class Outcome:
 
     def as_json(self) -> dict[str, Any]:
         """Return the outcome for `--json`."""
-        data = asdict(self) | {"phases": dict(self.phases), "fine": self.is_fine}
-        data["error"] = None if self.error is None else {"message": self.error.message, "hint": self.error.hint}
-        return data
+        error = self.error
+        return {
+            "stack": self.stack,
+            "address": self.address,
+            "state": self.state,
+            "fine": self.is_fine,
+            "running": self.running,
+            "containers": [asdict(container) for container in self.containers],
+            "failed": [asdict(container) for container in self.failed],
+            "seconds": self.seconds,
+            "window": self.window,
+            "phases": dict(self.phases),
+            "error": error and {"message": error.message, "hint": error.hint, "left_behind": error.left_behind},
+        }
 
 
 @dataclass(frozen=True)

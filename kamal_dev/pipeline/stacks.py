@@ -38,8 +38,8 @@ class Stack:
 
     @property
     def is_fine(self) -> bool:
-        """Whether every container is."""
-        return self.state == "up"
+        """Whether nothing is wrong: a host may also be waiting for its first stack."""
+        return self.state in ("up", "absent")
 
     @property
     def address(self) -> str:

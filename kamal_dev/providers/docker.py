@@ -124,7 +124,7 @@ class Docker:
         """Have the image ready, and return the flags that systemd needs under this machine's cgroup version."""
         if not self._options.get("image") and not self._run(docker("image", "inspect", self._image)):
             self._build()
-        self._say(f"Making {_hosts(missing)} as containers here")
+        self._say(f"Making {_hosts(missing)} on this machine")
         if self._run(docker("info", "--format", "{{.CgroupVersion}}")).output.strip() == "1":
             return ("--cgroupns=host", "--volume=/sys/fs/cgroup:/sys/fs/cgroup")
         return ("--cgroupns=private",)

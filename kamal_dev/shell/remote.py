@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import shlex
 import socket
@@ -22,7 +23,10 @@ from kamal_dev.shell.trust import Trust
 
 CONNECT_TIMEOUT = 10
 ATTEMPTS = 4
+HASTY = 3.0  # seconds; sshd turns a connection away at once, or it is not sshd's doing
 KEEPALIVE = 15
+# Paramiko's threads log tracebacks to stderr where nobody has given them a handler; the errors reach us anyway.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 POLL = 0.5
 
 
@@ -93,7 +97,7 @@ class Remote:
 
     def _connect(self) -> Connection:
         for attempt in range(1, ATTEMPTS + 1):
-            connection = self._prepared()
+            connection, started = self._prepared(), time.monotonic()
             try:
                 connection.open()
             except paramiko.BadHostKeyException as error:
@@ -101,7 +105,11 @@ class Remote:
             except paramiko.AuthenticationException as error:
                 raise self._refused(error) from error
             except (OSError, EOFError, paramiko.SSHException) as error:
-                if "not found in known_hosts" in str(error) or attempt == ATTEMPTS or _is_final(error):
+                if (
+                    "not found in known_hosts" in str(error)
+                    or attempt == ATTEMPTS
+                    or _is_final(error, time.monotonic() - started)
+                ):
                     raise self._unreachable(error) from error
                 # sshd drops connections at random above MaxStartups: try again, not all at the same moment.
                 time.sleep(random.uniform(0.2, 0.6) * 2**attempt)  # noqa: S311
@@ -223,9 +231,12 @@ def _is_alive(channel: paramiko.Channel) -> bool:
     return transport is not None and transport.is_active()
 
 
-def _is_final(error: Exception) -> bool:
-    return isinstance(error, socket.gaierror | ConnectionRefusedError | TimeoutError) or "Unable to connect" in str(
-        error
+def _is_final(error: Exception, seconds: float) -> bool:
+    """Whether trying again would not help: only what is turned away at once may be let in later."""
+    return (
+        seconds > HASTY
+        or isinstance(error, socket.gaierror | ConnectionRefusedError | TimeoutError)
+        or "Unable to connect" in str(error)
     )
 
 

@@ -6,6 +6,7 @@ large layers (kamal#1886).
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from contextlib import contextmanager, suppress
 
 from kamal_dev.errors import HostError
 from kamal_dev.model import Host
+from kamal_dev.shell import OnLine
 from kamal_dev.shell.trust import Trust
 
 READY = "ready"
@@ -46,15 +48,17 @@ def argv(host: Host, trust: Trust, port: int) -> tuple[str, ...]:
 
 
 @contextmanager
-def tunnel(host: Host, trust: Trust, port: int) -> Iterator[None]:
+def tunnel(host: Host, trust: Trust, port: int, log: OnLine) -> Iterator[None]:
     """Hold the forward open. Raises HostError where the host's port is taken or ssh fails.
 
     sshd answers the forward request before it starts the command, so the word
     `ready` says that the port is open there (kamal#1674). The command ends with
     its stdin, so that nothing stays behind even where this process is killed.
     """
+    words = argv(host, trust, port)
+    log(f"$ {shlex.join(words)}")
     with subprocess.Popen(
-        argv(host, trust, port),
+        words,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

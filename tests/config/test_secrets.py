@@ -210,7 +210,8 @@ def test_everything_missing_is_named_at_once_with_its_file() -> None:
     with pytest.raises(CredentialsMissing) as caught:
         read("A=x\n").require(["A", "REGISTRY_PASSWORD", "TOKEN"])
     assert str(caught.value) == (".kamal/secrets: REGISTRY_PASSWORD is not set\n.kamal/secrets: TOKEN is not set")
-    assert caught.value.hint == "add `REGISTRY_PASSWORD=…` to .kamal/secrets, or set it in the environment"
+    lines = "`REGISTRY_PASSWORD=…` and `TOKEN=…`"
+    assert caught.value.hint == f"add {lines} to .kamal/secrets, or set them in the environment"
     assert read("A=x\n").require(["A"]) == {"A": Secret("x")}
 
 
