@@ -17,6 +17,7 @@ _WITHOUT_EFFECT = {
     "isolation": "is for Windows containers and has no effect in buildx",
     "tags": "are not made: the image is tagged with its version alone",
 }
+_EXTENSION = "is read by nothing: images are made by `docker buildx build`"
 
 # For each key the flag that it becomes, as people read it.
 FLAGS = {
@@ -59,9 +60,9 @@ def ssh(section: Value) -> tuple[str, ...]:
 def notices(name: str, section: Value) -> tuple[Notice, ...]:
     """Say what of a service's build has no effect, and why."""
     return tuple(
-        Notice(value.where, f"services.{name}.build.{key}: {_WITHOUT_EFFECT[key]}")
+        Notice(value.where, f"services.{name}.build.{key}: {_WITHOUT_EFFECT.get(key, _EXTENSION)}")
         for key, value in section.items.items()
-        if key in _WITHOUT_EFFECT
+        if key in _WITHOUT_EFFECT or key.startswith("x-")
     )
 
 

@@ -34,13 +34,12 @@ class Findings:
 
 @dataclass(frozen=True)
 class Ground:
-    """Say what builds stand on: the tree, the variables, and which of them only `.env` knows."""
+    """Say what builds stand on: the tree, the project's secrets, the variables."""
 
     tree: Tree
     repository: Path
     secrets: Mapping[str, Value]
     variables: Mapping[str, str] = field(repr=False)
-    environment: Mapping[str, str] = field(repr=False)
 
 
 def read(name: str, service: Value, ground: Ground, findings: Findings) -> Build:
@@ -57,7 +56,7 @@ def read(name: str, service: Value, ground: Ground, findings: Findings) -> Build
         dockerfile="" if inline else dockerfile if is_remote else place.absolute(Path(context), dockerfile).as_posix(),
         dockerfile_inline=inline,
         target=section.string("target"),
-        args=_args(section, ground),
+        args=_args(name, section, ground, findings),
         cache_from=_texts(section, "cache_from"),
         cache_to=_texts(section, "cache_to"),
         contexts=_contexts(section),
@@ -95,15 +94,17 @@ def _context_path(name: str, service: Value, section: Value) -> str:
     return written.text if place.is_remote(written.text) else place.absolute(written.base, written.text).as_posix()
 
 
-def _args(section: Value, ground: Ground) -> tuple[tuple[str, str | None], ...]:
+def _args(name: str, section: Value, ground: Ground, findings: Findings) -> tuple[tuple[str, str | None], ...]:
+    """Return the arguments; one without a value takes that of the variable, so that another one is another build."""
     args = section.at("args")
     found: list[tuple[str, str | None]] = []
     for key, value in args.items.items() if args is not None else ():
-        if value.data is not None:
-            found.append((key, value.text))
+        text = value.text if value.data is not None else ground.variables.get(key)
+        if text is not None:
+            found.append((key, text))
         else:
-            # buildx takes a bare name from the process; Compose also from `.env`.
-            found.append((key, None if key in ground.environment else ground.variables.get(key)))
+            message = f"services.{name}.build.args: `{key}` has no value here: what the Dockerfile says holds"
+            findings.notices.append(Notice(value.where, message))
     return tuple(found)
 
 

@@ -131,7 +131,7 @@ class _Table:
 
     def _build(self, cell: _Cell) -> Iterator[Explanation]:
         for key, below in cell.entries:
-            yield below.row(BUILT, _BUILD.get(key, "nothing"))
+            yield below.row(BUILT, _BUILD.get(key, "read by nothing"))
 
     def _image(self, name: str, key: str, cell: _Cell) -> Explanation:
         if key == "image" and name in self.images:

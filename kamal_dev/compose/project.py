@@ -96,7 +96,7 @@ def load(
     if not profiles:
         profiles = tuple(filter(None, map(str.strip, around.variables.get("COMPOSE_PROFILES", "").split(","))))
     model = reader.read(files, scope)
-    return _project(reader, model, scope, around, Choice(name, profiles, environment))
+    return _project(reader, model, scope, around, Choice(name, profiles))
 
 
 def load_text(
@@ -112,14 +112,13 @@ class Choice:
 
     name: str
     profiles: tuple[str, ...]
-    environment: Mapping[str, str] = field(repr=False)
 
 
 def _project(
     reader: Reader, model: Value, scope: Scope, around: variables.Surroundings, choice: Choice
 ) -> ComposeProject:
     services = _entries(model, "services")
-    ground = Ground(reader.tree, reader.repository, _entries(model, "secrets"), around.variables, choice.environment)
+    ground = Ground(reader.tree, reader.repository, _entries(model, "secrets"), around.variables)
     described = service.read(services, choice.profiles)
     findings = builds.read(services, ground)
     bound, bind_notices = binds.read(model, reader.tree, reader.repository)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kamal_dev import config, devcontainer
+from kamal_dev.commands import docker
 from kamal_dev.errors import DevcontainerError, UsageError
 from kamal_dev.model import Version
 from kamal_dev.project import source as sources
@@ -16,6 +19,7 @@ from kamal_dev.project.tree import WorkingTree
 from kamal_dev.shell import Shell
 
 CONFIG_FILE = "config/dev.yml"
+COMPOSE_ANSWERS = 30.0
 SECRET_COMMAND = 60.0  # seconds; a password manager may ask for a finger first
 
 
@@ -68,13 +72,14 @@ def load(
         environment=environment,
         tree=tree,
         learn=learn,
+        compose_version=lambda: _compose_version(shell),
     )
 
 
 def _root(folder: Path, tree: WorkingTree, devcontainer_path: str | None) -> Path:
     """Find the nearest folder upward that has config/dev.yml or a devcontainer, not beyond the git top level."""
     if devcontainer_path:
-        return _root_of((folder / devcontainer_path).absolute(), folder)
+        return _root_of(_absolute(folder, devcontainer_path), folder)
     for candidate in (folder, *folder.parents):
         if tree.kind(candidate / CONFIG_FILE) or devcontainer.find(tree, candidate):
             return candidate
@@ -84,11 +89,18 @@ def _root(folder: Path, tree: WorkingTree, devcontainer_path: str | None) -> Pat
 
 
 def _root_of(path: Path, folder: Path) -> Path:
-    """Return the workspace folder of a devcontainer.json: what holds its .devcontainer folder."""
-    for parent in path.parents:
-        if parent.name == ".devcontainer":
-            return parent.parent
-    return path.parent if path.name.startswith(".") else folder
+    """Return the workspace folder of a devcontainer.json.
+
+    As in the reference implementation it is where one stands; but from inside or
+    beside a .devcontainer folder it is what holds that.
+    """
+    holder = next((parent.parent for parent in path.parents if parent.name == ".devcontainer"), path.parent)
+    return folder if holder.is_relative_to(folder) else holder
+
+
+def _absolute(folder: Path, path: str) -> Path:
+    """Return a path without `..`, links as they are."""
+    return Path(os.path.normpath(folder / path))
 
 
 def _config(place: Place, asked: str | None) -> config.Config:
@@ -103,10 +115,10 @@ def _config(place: Place, asked: str | None) -> config.Config:
 
 def _devcontainer_path(place: Place, asked: str | None, settings: config.Config) -> Path:
     if asked or settings.image.devcontainer:
-        path = place.folder / asked if asked else place.root / settings.image.devcontainer
+        path = _absolute(place.folder, asked) if asked else _absolute(place.root, settings.image.devcontainer)
         if place.tree.kind(path) != "file":
             raise UsageError(f"there is no devcontainer.json at {place.shown(path)}")
-        return path.absolute()
+        return path
     found = devcontainer.find(place.tree, place.root)
     if not found:
         raise UsageError(
@@ -147,6 +159,11 @@ def _secrets(place: Place, settings: config.Config, shell: Shell) -> config.Secr
         environment=place.environment,
         run=lambda step: shell.run(replace(step, cwd=place.root), timeout=SECRET_COMMAND),
     )
+
+
+def _compose_version(shell: Shell) -> tuple[int, ...]:
+    result = shell.run(docker.compose(), timeout=COMPOSE_ANSWERS)
+    return tuple(map(int, re.findall(r"\d+", result.output)[:3])) if result else ()
 
 
 def _version(source: Source, asked: str | None) -> Version:

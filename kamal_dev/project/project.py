@@ -30,6 +30,7 @@ class Project:
 
     `root` is the workspace folder (where config/dev.yml or .devcontainer is). All
     paths are absolute. Compose files are read when a verb first needs them.
+    `compose_version` asks for the version of Compose here, empty where there is none.
     """
 
     root: Path
@@ -41,6 +42,7 @@ class Project:
     environment: Mapping[str, str] = field(repr=False)
     tree: WorkingTree = field(repr=False)
     learn: Learn = field(repr=False)
+    compose_version: Callable[[], tuple[int, ...]] = field(repr=False)
 
     @cached_property
     def compose(self) -> ComposeProject:
@@ -48,7 +50,7 @@ class Project:
         # A secret is known by name while files are read; its value is asked for when it is needed.
         hidden = dict.fromkeys((*self.config.secrets, *self.secrets_file.names), REDACTED)
         try:
-            return _compose(self, {**hidden, **self.environment})
+            return _compose(self, {**self.environment, **hidden})
         except ComposeError as error:
             if self.origin:
                 raise self.origin.error(error) from error
@@ -131,7 +133,16 @@ def _compose(project: Project, environment: Mapping[str, str]) -> ComposeProject
     repository, root = project.source.repository, project.root
     if found.kind == "compose":
         files = devcontainer.compose_files(found, tree=tree, environment=environment)
-        return compose.load(files, tree=tree, repository=repository, root=root, environment=environment)
+        # Which .env counts is a matter of Compose's version only where there is one apart from the files.
+        is_apart = tree.kind(root / ".env") == "file" and files[0].parent != root
+        return compose.load(
+            files,
+            tree=tree,
+            repository=repository,
+            root=root,
+            environment=environment,
+            compose_version=project.compose_version() if is_apart else (),
+        )
     return compose.load_text(
         devcontainer.as_compose(found),
         path=found.path.parent / COMPOSE_FILE,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -51,6 +52,14 @@ def read(root: Path, shell: Shell) -> Source:
     return Source(repository, Version(text, commit, is_dirty=True), changes)
 
 
+def files(source: Source, shell: Shell) -> tuple[str, ...]:
+    """List the files of the tree, relative to the repository; what git ignores is none of them."""
+    root = source.repository
+    listed = shell.run(git.files(root)) if (root / ".git").exists() else None
+    names = listed.output.split("\0") if listed else (os.path.relpath(path, root) for path in _walk(root))
+    return tuple(sorted({name for name in names if name and os.path.lexists(root / name)}))
+
+
 def _content(repository: Path, git_dir: Path, shell: Shell) -> str:
     """Hash the tree as `git add --all` sees it, in an index aside."""
     with tempfile.TemporaryDirectory(prefix="kamal-dev-") as folder:
@@ -65,8 +74,11 @@ def _content(repository: Path, git_dir: Path, shell: Shell) -> str:
 
 
 def _newest(root: Path) -> str:
-    latest = 0.0
-    for folder, folders, files in os.walk(root):
-        folders[:] = [name for name in folders if name not in SKIPPED]
-        latest = max([latest, *(os.lstat(os.path.join(folder, name)).st_mtime for name in files)])  # noqa: PTH118
+    latest = max((os.lstat(path).st_mtime for path in _walk(root)), default=0.0)
     return datetime.fromtimestamp(latest, timezone.utc).strftime("%Y%m%d%H%M%S")
+
+
+def _walk(root: Path) -> Iterator[str]:
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if name not in SKIPPED]
+        yield from (os.path.join(folder, name) for name in names)  # noqa: PTH118

@@ -55,14 +55,14 @@ def test_every_key_of_a_build_is_carried_out_or_noticed() -> None:
     project = load(
         EVERYTHING,
         files={".devcontainer/.env": "IN_ENV_FILE=from file\n", "assets/a": ""},
-        environment={"B": "secret of the process"},
+        environment={"B": "of the process"},
     )
     tool, app = project.builds
     assert tool.services == ("tool",)
     assert app.context == "/src/shop"
     assert app.dockerfile == "/src/shop/.devcontainer/Dockerfile"
     assert app.target == "dev"
-    assert app.args == (("A", "1"), ("B", None), ("IN_ENV_FILE", "from file"), ("NOWHERE", None))
+    assert app.args == (("A", "1"), ("B", "of the process"), ("IN_ENV_FILE", "from file"))
     assert app.contexts == (
         ("assets", "/src/shop/assets"),
         ("base", "docker-image://alpine:3"),
@@ -81,9 +81,11 @@ def test_every_key_of_a_build_is_carried_out_or_noticed() -> None:
     words += " --add-host a:10.0.0.1 --add-host b:::1 --ulimit nproc=5 --ulimit nofile=1:2"
     assert app.options == tuple(words.split())
     assert [str(notice).split(": ", 1)[1] for notice in project.notices] == [
+        "services.app.build.args: `NOWHERE` has no value here: what the Dockerfile says holds",
         "services.app.build.secrets: `uid`, `gid` and `mode` have no effect in a build",
         "services.app.build.isolation: is for Windows containers and has no effect in buildx",
         "services.app.build.tags: are not made: the image is tagged with its version alone",
+        "services.app.build.x-bake: is read by nothing: images are made by `docker buildx build`",
     ]
 
 
@@ -106,7 +108,7 @@ services:
     assert build.options == ("--label", "a=b", "--add-host", "a:10.0.0.1")
     assert build.cache_from == ("one",)
     assert build.platforms == ("linux/amd64", "linux/arm64")
-    assert build.args == (("A", "1"), ("B", None))
+    assert build.args == (("A", "1"),)
     assert build.contexts == (("assets", "/src/shop/assets"),)
 
 

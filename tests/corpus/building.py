@@ -118,8 +118,11 @@ def _of_section(section: dict[str, Any], service: dict[str, Any], builds: dict[s
         "--network": [section["network"]] if "network" in section else [],
         "context": [context],
     }
+    found["--add-host"] = [item.replace("=", ":", 1) for item in section.get("extra_hosts", [])]
     for key, flag in (("cache_from", "--cache-from"), ("cache_to", "--cache-to"), ("ssh", "--ssh")):
         found[flag] = list(section.get(key, []))
+    for key, flag in (("pull", "--pull"), ("no_cache", "--no-cache")):
+        found[flag] = [""] if section.get(key) else []
     return found
 
 
@@ -150,7 +153,7 @@ def _compared(words: Words) -> Words:
     found = {
         flag: sorted(value for value in values if not value.startswith((*_ADDED, "kamal-dev.")))
         for flag, values in words.items()
-        if flag not in (*_ASIDE, "-f", "--secret")
+        if flag not in (*_ASIDE, "-f", "--secret", "--shm-size")
     }
     return {flag: values for flag, values in sorted(found.items()) if values}
 

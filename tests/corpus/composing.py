@@ -27,9 +27,22 @@ def check(replay: Replay) -> Verdict:
     for answer, what in ((replay.before, "original"), (replay.after, "release")):
         if answer.exit_code:
             return Verdict((f"Compose refuses the {what}: {answer.errors.strip()}",))
-    before, after = replay.before.json, replay.here(replay.after.json)
+    before, after = _expected(replay), replay.here(replay.after.json)
     problems = [*_additions(before["services"], after, replay), *_images(before["services"], replay)]
     return Verdict((*problems, *differences(after, before), *splices.check(replay), *_travelling(replay)))
+
+
+def _expected(replay: Replay) -> dict[str, Any]:
+    """Return the original without what is nothing to a host: folders above, secrets of builds alone."""
+    found: dict[str, Any] = replay.before.json
+    above = {str(folder) for folder in replay.checkout.root.parents}
+    for service in found["services"].values():
+        for volume in service.get("volumes", []):
+            if volume["type"] == "bind" and volume["source"] in above:
+                volume["source"] = str(replay.checkout.root.parent)
+    used = {item["source"] for service in found["services"].values() for item in service.get("secrets", [])}
+    found["secrets"] = {name: item for name, item in found.get("secrets", {}).items() if name in used} or None
+    return found
 
 
 def check_one(replay: Replay) -> Verdict:
@@ -97,6 +110,7 @@ def _additions(services: dict[str, Any], after: dict[str, Any], replay: Replay) 
 def _environment(before: dict[str, Any], added: dict[str, Any], said: dict[str, Any]) -> Iterator[str]:
     for key, text in said.get("containerEnv", {}).items():
         found = added.get("environment", {}).pop(key, "")
+        text = str(text).lower() if isinstance(text, bool) else str(text)
         if found.replace("$$", "$") != text and "${devcontainerId}" not in text:
             yield f"environment.{key} is {found!r}, not {text!r}"
         before.get("environment", {}).pop(key, None)
@@ -147,8 +161,10 @@ def _travelling(replay: Replay) -> Iterator[str]:
     """Compare every file of the release that is not rewritten with the original, byte for byte."""
     rewritten = {posixpath.relpath(file, replay.checkout.root) for file in replay.files}
     for name in replay.rendered.json["files"]:
-        if name not in (*OWN, *rewritten):
-            path = replay.checkout.root / name.removeprefix("kamal-dev.files/")
+        path = replay.checkout.root / name.removeprefix("kamal-dev.files/")
+        # Compose is kept from looking for a file above the release by an empty one of that name.
+        is_stop = name == "compose.yaml" and not path.exists()
+        if name not in (*OWN, *rewritten) and not is_stop:
             if (replay.there / name).read_bytes() != path.read_bytes():
                 yield f"{name} is not what it is in the repository"
     manifest = json.loads((replay.there / "manifest.json").read_text())

@@ -86,13 +86,18 @@ class Replay:
     @cached_property
     def before(self) -> Answer:
         """What Compose makes of the original, under the stack's name."""
-        if self.version == STORED:
+        if self.version == STORED and not self.names_itself:
             for name in ("compose-all-profiles", "compose"):
                 if stored := self.checkout.expected(name):
                     return Answer(0, json.dumps(renamed(stored, self.stack)), "")
         flags = [word for file in self.files for word in ("-f", str(file))]
         name = {"COMPOSE_PROJECT_NAME": self.stack}
         return command.compose(self.checkout.root, *flags, "--profile", "*", environment=name)
+
+    @property
+    def names_itself(self) -> bool:
+        """Whether a file asks for the project's name, which is another one on a host."""
+        return any(b"COMPOSE_PROJECT_NAME" in file.read_bytes() for file in self.files)
 
     @cached_property
     def after(self) -> Answer:

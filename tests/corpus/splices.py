@@ -10,7 +10,7 @@ from typing import Any
 from tests.corpus.replay import Replay
 
 CHANGED = ("build", "image", "pull_policy")
-_ADDED = re.compile(r"[ \t]*(?:image: \S+|pull_policy: missing)[ \t]*(?:#.*)?")
+_ADDED = re.compile(r"""[ \t]*(?:["']?image["']?: \S+|["']?pull_policy["']?: missing)[ \t]*(?:#.*)?""")
 
 
 def check(replay: Replay) -> Iterator[str]:
@@ -32,7 +32,7 @@ def differing(before: str, after: str) -> Iterator[str]:
         if tag == "equal":
             continue
         yield from (f"- {one[index]!r}" for index in range(start, end) if index not in allowed)
-        breaks = {line[len(line.rstrip("\r\n")) :] for line in one[:-1]} or {""}
+        breaks = {line[len(line.rstrip("\r\n")) :] for line in one}
         for line in other[new_start:new_end]:
             text = line.rstrip("\r\n")
             is_flow = "{" in text and start < end
@@ -47,12 +47,13 @@ def _lines(text: str, lines: list[str]) -> set[int]:
     from ruamel.yaml import YAML
 
     found: set[int] = set()
-    for root in YAML(typ="rt").compose_all(text.replace("\r\n", "\n")):
+    text = text.replace("\r\n", "\n")
+    for root in YAML(typ="rt").compose_all(text):
         for service in _values(root, "services"):
             for key, value in service.value if hasattr(service, "value") else ():
                 if getattr(key, "value", None) in CHANGED:
                     last = value.end_mark.line - (value.end_mark.column == 0)
-                    if value.id != "scalar" and not value.flow_style:
+                    if value.id != "scalar" and not value.flow_style and value.end_mark.index < len(text):
                         last = value.end_mark.line - 1
                     # Comments and blank lines after a value are not part of it.
                     while last > key.start_mark.line and _is_blank(lines[min(last, len(lines) - 1)]):
