@@ -46,12 +46,9 @@ def render(
     built = {name: str(image) for name, image in own.items() if project.service(name).has_build}
     texts, reader, after = _rewritten(project, built)
     mounted = _mounted(project, additions, stack)
-    plan = overlay.Plan(project, stack, version, own, additions, mounted, _marks((*project.travels, *mounted.travels)))
-    files = [
-        *(File(place.relative(path, project.repository), text.encode()) for path, text in texts.items()),
-        *_travelling((*project.travels, *mounted.travels), project.repository),
-        File(layout.OVERLAY, overlay.text(after, plan).encode()),
-    ]
+    carried = (*project.travels, *mounted.travels)
+    plan = overlay.Plan(project, stack, version, own, additions, mounted, _marks(carried))
+    files = _files(project, texts, carried, overlay.text(after, plan))
     values = env.values(project, reader, after, additions, variables or {})
     about = manifest.entries(project, stack=stack, version=version, images=own, additions=additions, mounted=mounted)
     digest = _digest([*files, env.file(project, stack, values), manifest.file(about)])
@@ -64,6 +61,8 @@ def render(
         files=tuple(sorted(files, key=lambda file: file.path)),
         images=tuple(own.items()),
         third_party=tuple(about["third_party"]),
+        services=tuple(about["services"]),
+        workspace=tuple(about["workspace"]["folders"]),
     )
 
 
@@ -147,6 +146,17 @@ def _marks(carried: tuple[Travel, ...]) -> dict[str, str]:
             for name in travel.services:
                 seen.setdefault(name, []).append(entry)
     return {name: hashlib.sha256(b"".join(sorted(entries))).hexdigest()[:12] for name, entries in seen.items()}
+
+
+def _files(project: ComposeProject, texts: Mapping[Path, str], carried: tuple[Travel, ...], laid: str) -> list[File]:
+    files = [
+        *(File(place.relative(path, project.repository), text.encode()) for path, text in texts.items()),
+        *_travelling(carried, project.repository),
+        File(layout.OVERLAY, laid.encode()),
+    ]
+    if not any(file.path in layout.SOUGHT for file in files):
+        files.append(File(layout.SOUGHT[0], layout.STOP.encode()))
+    return files
 
 
 def _travelling(carried: tuple[Travel, ...], repository: Path) -> list[File]:

@@ -25,6 +25,18 @@ def _manifest(release) -> dict:
     return json.loads(text_of(release, "manifest.json"))
 
 
+def test_a_compose_file_above_a_release_is_not_taken(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text("services: {wrong: {image: x}}\n")
+    oracle.write(render(load("services: {app: {image: x}}\n")), tmp_path / "releases" / "one")
+    assert "app" in oracle.configured(tmp_path / "releases" / "one")["services"]
+
+
+@pytest.mark.parametrize("name", ["compose.yaml", "docker-compose.yml"])
+def test_a_file_of_the_users_is_as_good_against_that(name: str) -> None:
+    release = render(load("services: {app: {image: x}}\n", names=(name,)))
+    assert [file.path for file in release.files if "compose" in file.path] == [name]
+
+
 def test_the_same_input_makes_the_same_release() -> None:
     one, two = render(load(TEXT)), render(load(TEXT))
     assert one == two
