@@ -23,6 +23,11 @@ def changes(root: Path) -> Step:
     return git(root, "status", "--porcelain", "--untracked-files=all")
 
 
+def files(root: Path) -> Step:
+    """List what makes up the tree, tracked or not yet, without what git ignores; paths end with NUL."""
+    return git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+
+
 def stage_all(root: Path, *, index: Path, objects: Path, git_dir: Path) -> Step:
     """Stage the whole tree in an index and an object folder of its own, so that the repository stays as it is."""
     return git(root, "add", "--all", environment=_aside(index, objects, git_dir))

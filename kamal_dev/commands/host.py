@@ -33,6 +33,7 @@ SCRIPTS = (
     "pull.sh",
     "remove.sh",
     "run.sh",
+    "seed.sh",
     "stack.sh",
     "status.sh",
     "worker.sh",
@@ -152,6 +153,14 @@ def remove(scripts: Scripts, stack: str, *, keep_volumes: bool = False) -> Step:
 def load(scripts: Scripts) -> Step:
     """Take what `docker save` wrote, plain or compressed by gzip or zstd, from the stdin that the caller streams."""
     return Step(("sh", "-c", scripts["load.sh"], "kamal-dev"), label="load")
+
+
+def seed(scripts: Scripts, stack: str, folder: str) -> Step:
+    """Fill a workspace folder that is still empty, from a gzipped tar that the caller streams to stdin."""
+    if folder in ("", ".", "..") or "/" in folder:
+        raise UsageError(f"`{folder}` cannot be a folder of the workspace")
+    words = (_stack(stack), folder)
+    return Step(("sh", "-c", scripts["seed.sh"], "kamal-dev", *words), label=" ".join(("seed", *words)))
 
 
 def _step(scripts: Scripts, script: str, *args: str, label: str, token: str = "", files: Iterable[File] = ()) -> Step:

@@ -17,6 +17,7 @@ from kamal_dev.pipeline.prepare import Ready, prepare
 from kamal_dev.pipeline.render import release
 from kamal_dev.pipeline.report import Outcome, Report
 from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.seed import Seed
 from kamal_dev.pipeline.transfer import Parcels
 from kamal_dev.shell.fanout import Background, each
 
@@ -47,7 +48,7 @@ def deploy(run: Run, order: Order) -> Report:
     not_there = new_hosts(run, names)
     login = check(run, order, not_there)
     parcels = Parcels(run)
-    hosts = Background(lambda: _hosts(run, releases, parcels))
+    hosts = Background(lambda: _hosts(run, releases, parcels, Seed(run)))
     images = _images(run, order, making=not_there)
     work = Work(run, images, parcels, login, over_ssh=order.skip_push)
     outcomes = _apply_all(work, hosts.result(), releases)
@@ -99,13 +100,13 @@ def _pushed(run: Run, order: Order) -> list[Image]:
     return push_all(run, config=config)
 
 
-def _hosts(run: Run, releases: dict[str, Release], parcels: Parcels) -> list[Ready | Outcome]:
-    """Provision → bootstrap → pre-pull; a host that fails becomes an outcome."""
+def _hosts(run: Run, releases: dict[str, Release], parcels: Parcels, seed: Seed) -> list[Ready | Outcome]:
+    """Provision → bootstrap → pre-pull → source; a host that fails becomes an outcome."""
 
     def ready(target: tuple[str, Host]) -> Ready | Outcome:
         name, host = target
         try:
-            return prepare(run, host, releases[name], parcels)
+            return prepare(run, host, releases[name], parcels, seed)
         except DevError as error:
             run.output.failed(error.message, host.name)
             return failure(host, name, error)

@@ -1,4 +1,4 @@
-"""Get one host ready for a release: connect, look, bootstrap, fetch third-party images."""
+"""Get one host ready for a release: connect, look, bootstrap, fetch third-party images and the source."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from kamal_dev.model import Host, Release
 from kamal_dev.pipeline.conversation import ask, follow
 from kamal_dev.pipeline.engine import last_line
 from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.seed import Seed
 from kamal_dev.pipeline.transfer import Parcels
 
 LOOKING = 60.0
@@ -27,7 +28,7 @@ class Ready:
     facts: answers.Facts
 
 
-def prepare(run: Run, target: Host, release: Release, parcels: Parcels) -> Ready:
+def prepare(run: Run, target: Host, release: Release, parcels: Parcels, seed: Seed) -> Ready:
     """Make `target` ready for `release`. Raises HostError of the kind that fits."""
     facts = look(run, target, release)
     if not facts.is_ready:
@@ -36,6 +37,7 @@ def prepare(run: Run, target: Host, release: Release, parcels: Parcels) -> Ready
     missing = tuple(image for image in release.third_party if image in facts.missing)
     if missing:
         _fetch(run, target, missing, parcels)
+    seed.sow(target, release, facts)
     return Ready(release.stack, target, facts)
 
 

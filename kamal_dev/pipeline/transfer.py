@@ -40,7 +40,7 @@ class Parcels:
         parcel = self.pack(references)
         size = parcel.stat().st_size / 1e6
         self._run.output.start(f"Sending {', '.join(references)} ({size:.0f} MB)", host)
-        result = shell.run(load, feed=_chunks(parcel), timeout=3600)
+        result = shell.run(load, feed=chunks(parcel), timeout=3600)
         if not result:
             raise PullFailed(
                 host,
@@ -74,7 +74,8 @@ class Parcels:
             raise NothingBuilt(f"images could not be packed: {error}", hint="run `dev build`") from error
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
+def chunks(path: Path) -> Iterator[bytes]:
+    """Yield a file's content."""
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
             yield chunk

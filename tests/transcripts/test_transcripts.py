@@ -62,8 +62,9 @@ CRASHED = (
         "restored": True,
     },
 )
-UP, BARE = HostState(), HostState({"daemon": False, "docker": "", "compose": "", "missing": ["postgres:15"]})
-SAME = HostState({"same": True}, has_image=True)
+SOWN = {"workspace": ["guestbook"]}
+UP, BARE = HostState(SOWN), HostState({"daemon": False, "docker": "", "compose": "", "missing": ["postgres:15"]})
+SAME = HostState({"same": True, **SOWN}, has_image=True)
 CUT_OFF = HostState({"missing": ["postgres:15"]}, pulls=False)
 
 
@@ -87,7 +88,7 @@ CASES = {
     "skip_push": Case(UP, UP, Order(skip_push=True), pushed=False),
     "one_stack": Case(UP, UP, Order(names=(SECOND,))),
     "a_host_that_cannot_pull": Case(CUT_OFF, UP),
-    "a_service_that_crashes": Case(UP, HostState(outcome=CRASHED)),
+    "a_service_that_crashes": Case(UP, HostState(SOWN, outcome=CRASHED)),
 }
 
 
