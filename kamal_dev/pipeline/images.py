@@ -13,7 +13,7 @@ from kamal_dev.commands.buildx import buildx
 from kamal_dev.commands.cache import caching
 from kamal_dev.config import PLACEHOLDER_USER, not_set
 from kamal_dev.errors import BuildFailed, ConfigError, NothingBuilt, Problem, RegistryError, UsageError
-from kamal_dev.model import REDACTED, Build, BuildSecret, Image, Step
+from kamal_dev.model import REDACTED, Build, BuildSecret, Image, Secret, Step
 from kamal_dev.pipeline import registry
 from kamal_dev.pipeline.engine import last_line, require_buildx, require_engine
 from kamal_dev.pipeline.run import Run
@@ -201,8 +201,11 @@ def command(run: Run, build: Build, options: BuildOptions | None = None) -> Step
 
 def _with_secrets(run: Run, build: Build, step: Step) -> Step:
     """Give a build the values of its secrets, asked for only now that it runs."""
+    # Compose also takes what only `.env` says, where the environment has nothing.
+    said = {name: Secret(value) for name, value in run.project.compose.values if name not in run.project.secrets_file}
     names = [secret.environment for secret in build.secrets if secret.environment]
-    return replace(step, environment=(*step.environment, *((name, run.project.require(name)) for name in names)))
+    values = ((name, said.get(name) or run.project.require(name)) for name in names)
+    return replace(step, environment=(*step.environment, *values))
 
 
 def _push(run: Run, image: Image, config: str) -> Image:
