@@ -139,6 +139,32 @@ def test_status_shows_every_container_live(guestbook: Guestbook) -> None:
     assert host.states(stack) == UP, str(mended)
 
 
+def test_people_find_the_source_in_their_workspace_and_keep_what_they_change(guestbook: Guestbook) -> None:
+    ensure_deployed(guestbook)
+    host, stack = guestbook.placed[0]
+    place = "/workspaces/guestbook"
+
+    def within(command: str) -> str:
+        return host.run(f"cd ~/.kamal-dev/{stack}/current && docker compose exec -T app {command}")
+
+    assert "app = Flask(__name__)" in within(f"cat {place}/app.py")
+    assert not host.says(
+        f"find ~/.kamal-dev/{stack}/workspace -path '*/.kamal/secrets' -o -path '*/.kamal/local' | grep ."
+    )
+    within(f"sh -c 'echo mine >{place}/mine'")
+    guestbook.repository.commit()
+    guestbook.deploy()
+    assert within(f"cat {place}/mine") == "mine\n"
+
+
+def test_a_deploy_leaves_nothing_behind_on_hosts_but_its_own_folder(guestbook: Guestbook) -> None:
+    ensure_deployed(guestbook)
+    for host in guestbook.hosts:
+        assert host.run("ls -d /tmp/kamal-dev* /root/.kamal-dev/.run/*/payload 2>/dev/null || true") == ""
+        assert host.run("ls -d /root/.kamal-dev/*/lock 2>/dev/null || true") == ""
+        assert host.run("cat /root/.docker/config.json 2>/dev/null || true") == ""
+
+
 def test_no_secret_of_the_first_deploy_is_anywhere_but_in_its_private_file(guestbook: Guestbook) -> None:
     repository = guestbook.repository
     secrets = (repository.environment["BUILD_TOKEN"], _password(guestbook))
