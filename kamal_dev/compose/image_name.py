@@ -7,9 +7,22 @@ from collections.abc import Mapping
 
 from kamal_dev.compose import interpolate
 
+LONGEST = 512
+
 _FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE | re.MULTILINE)
 _COPIED = re.compile(r"(?:--|[\s,=])from=([^\s,]+)")
 _ARG = re.compile(r"^\s*ARG\s+(\w+)=[\"']?([^\s\"']*)", re.IGNORECASE | re.MULTILINE)
+_PART = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
+_REFERENCE = re.compile(
+    rf"(?:(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(?::\d+)?/)?{_PART}(?:/{_PART})*"
+    r"(?::\w[\w.-]{0,127})?(?:@[a-z0-9+._-]+:[0-9a-fA-F]{32,})?",
+    re.ASCII,
+)
+
+
+def is_reference(name: str) -> bool:
+    """Whether an engine takes it for the name of an image. Source: distribution, reference grammar."""
+    return len(name) < LONGEST and bool(_REFERENCE.fullmatch(name))
 
 
 def normal(name: str) -> str:

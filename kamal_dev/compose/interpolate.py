@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 Lookup = Callable[[str], "str | None"]
 
+DEEPEST = 50
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OPERATOR = re.compile(r":?[-+?]")
 
@@ -124,4 +126,6 @@ def _closing(text: str, start: int) -> int:
         depth += {"{": 1, "}": -1}.get(text[index], 0)
         if not depth:
             return index
+        if depth > DEEPEST:
+            raise ValueError(f"variables are nested more than {DEEPEST} deep")
     return -1

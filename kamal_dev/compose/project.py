@@ -76,21 +76,26 @@ def load(
     root: Path | None = None,
     compose_version: tuple[int, ...] = (),
     texts: Mapping[Path, str] | None = None,
+    places: Mapping[Path, Location] | None = None,
 ) -> ComposeProject:
     """Read a project from absolute paths in `-f` order. Raises ComposeError with file and line.
 
     `root` is the folder in which Compose would be run, whose `.env` it reads from
     2.27.2 on; the repository where it is not given. An empty `compose_version`
-    stands for the newest. `texts` stand in for files under their paths.
+    stands for the newest. `texts` stand in for files under their paths; whoever made
+    them has resolved the variables. `places` says where each file is named, for the
+    error about one that is missing.
     """
     if not files:
         raise ComposeError(Problem("", 0, "no compose file is named"))
     files = tuple(place.absolute(repository, file.as_posix()) for file in files)
     reader = Reader(tree, repository, texts)
     directory = files[0].parent
-    around = variables.surroundings(directory, root or repository, reader, environment, compose_version)
+    around = variables.Surroundings(environment, (), {}, {})
+    if not texts:
+        around = variables.surroundings(directory, root or repository, reader, environment, compose_version)
     for path in files:
-        reader.file(path, "top", Location(""))
+        reader.file(path, "top", (places or {}).get(path, Location("")))
     name = _name(reader, files, around.variables)
     scope = Scope(directory, {**around.variables, "COMPOSE_PROJECT_NAME": name})
     if not profiles:
@@ -122,7 +127,8 @@ def _project(
     described = service.read(services, choice.profiles)
     findings = builds.read(services, ground)
     bound, bind_notices = binds.read(model, reader.tree, reader.repository)
-    needed = travels.read(model, bound, reader, frozenset(item.name for item in service.started(described, ())))
+    started = service.started(described, ())
+    needed = travels.read(model, bound, reader, frozenset(item.name for item in started))
     env_files = _env_files(reader, around)
     carried = (*needed.travels, *env_files.travels)
     names = variables.mentioned(reader, model, carried)
@@ -141,7 +147,7 @@ def _project(
         profiles=choice.profiles,
         own_env=env_files.own_text,
         notices=(*found, *variables.notices(names, around, variables.plain_names(reader))),
-        problems=(*findings.problems, *needed.problems),
+        problems=(*findings.problems, *needed.problems, *service.problems(services, started)),
         scope=scope,
         model=model,
         reader=reader,

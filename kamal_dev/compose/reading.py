@@ -57,7 +57,7 @@ class Reader:
                 whole = self._included(self._extended(value, path, scope), path, scope, chain)
                 project = merge.projects(project, whole)
         if project is None:
-            raise ComposeError(Problem(place.shown(paths[0], self.repository), 0, "is empty"))
+            raise ComposeError(Problem(place.shown(paths[0], self.repository), 1, "is empty"))
         return project
 
     def file(self, path: Path, role: str, where: Location) -> ComposeFile:

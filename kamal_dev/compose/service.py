@@ -12,6 +12,7 @@ from kamal_dev.errors import ComposeError, Problem
 from kamal_dev.model import Location, Notice
 
 _NAME = re.compile(r"[a-zA-Z0-9._-]+")
+_MAY_BE_NULL = frozenset(("command", "entrypoint", "deploy", "develop"))
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,44 @@ class Service:
 
 
 def read(services: Mapping[str, Value], profiles: tuple[str, ...]) -> tuple[Service, ...]:
-    """Return every service in the order of the files. Raises ComposeError for a name that Compose refuses."""
+    """Return every service in the order of the files. Raises ComposeError for what Compose refuses."""
     wrong = [
         Problem(value.where.path, value.where.line, "a service's name has letters, digits, `.`, `_` and `-`", key=name)
         for name, value in services.items()
         if not _NAME.fullmatch(name)
     ]
+    wrong += [
+        _at(item, f"services.{name}.{key}", "has no value: give it one or take it away")
+        for name, value in services.items()
+        for key, item in value.items.items()
+        if item.data is None and key not in _MAY_BE_NULL and not key.startswith("x-")
+    ]
     if wrong:
         raise ComposeError(wrong)
+    found = _read(services, profiles)
+    if wrong := [
+        _at(services[item.name], f"services.{item.name}", "has neither `image` nor `build`")
+        for item in found
+        if item.is_active and not item.image and not item.has_build and "provider" not in services[item.name].items
+    ]:
+        raise ComposeError(wrong)
+    return found
+
+
+def problems(services: Mapping[str, Value], started: Iterable[Service]) -> tuple[Problem, ...]:
+    """Return what no engine would take, of the services that are started."""
+    return tuple(
+        _at(services[item.name].items["image"], f"services.{item.name}.image", f"`{item.image}` names no image")
+        for item in started
+        if item.image and not item.built_as and not image_name.is_reference(item.image)
+    )
+
+
+def _at(value: Value, key: str, message: str) -> Problem:
+    return Problem(value.where.path, value.where.line, message, key=key, column=value.where.column)
+
+
+def _read(services: Mapping[str, Value], profiles: tuple[str, ...]) -> tuple[Service, ...]:
     made = {
         image_name.normal(value.string("image")): name
         for name, value in services.items()

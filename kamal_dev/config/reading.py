@@ -142,8 +142,8 @@ class Reading:
     def require(self, leaf: Leaf, mapping: Value) -> None:
         """Refuse the lack of a required option."""
         if leaf.is_required and leaf.path not in self.values and not self.has_problem(leaf.path):
-            line = self.where.get(leaf.path) or (mapping if "." in leaf.path else None)
-            self.refuse(line, leaf.path, "is required")
+            where = self.where.get(leaf.path) or (mapping if "." in leaf.path else Location(self.path, 1))
+            self.refuse(where, leaf.path, "is required")
 
     def has_problem(self, path: str) -> bool:
         """Whether something at or below this key was refused already."""

@@ -11,7 +11,7 @@ from kamal_dev import compose, config, devcontainer
 from kamal_dev.compose import Additions, ComposeProject
 from kamal_dev.config import Config, SecretsFile
 from kamal_dev.devcontainer import Devcontainer
-from kamal_dev.errors import ComposeError
+from kamal_dev.errors import ComposeError, DevcontainerError, Problem
 from kamal_dev.model import REDACTED, Build, Image, Notice, Secret, Version
 from kamal_dev.project import origin as origins
 from kamal_dev.project.origin import Origin
@@ -50,11 +50,13 @@ class Project:
         # A secret is known by name while files are read; its value is asked for when it is needed.
         hidden = dict.fromkeys((*self.config.secrets, *self.secrets_file.names), REDACTED)
         try:
-            return _compose(self, {**self.environment, **hidden})
+            found = _compose(self, {**self.environment, **hidden})
         except ComposeError as error:
             if self.origin:
                 raise self.origin.error(error) from error
             raise
+        _require_services(self.devcontainer, found)
+        return found
 
     @property
     def main(self) -> str:
@@ -92,7 +94,6 @@ class Project:
 
     def require_deployable(self) -> None:
         """Raise ComposeError with everything that forbids a deploy though it can be read."""
-        self.compose.service(self.main)
         if problems := compose.problems(self.compose, self.additions):
             raise self.origin.error(ComposeError(problems)) if self.origin else ComposeError(problems)
 
@@ -142,6 +143,7 @@ def _compose(project: Project, environment: Mapping[str, str]) -> ComposeProject
             root=root,
             environment=environment,
             compose_version=project.compose_version() if is_apart else (),
+            places={file: found.where("dockerComposeFile", index) for index, file in enumerate(files)},
         )
     return compose.load_text(
         devcontainer.as_compose(found),
@@ -151,6 +153,20 @@ def _compose(project: Project, environment: Mapping[str, str]) -> ComposeProject
         root=root,
         environment=environment,
     )
+
+
+def _require_services(found: Devcontainer, project: ComposeProject) -> None:
+    """Refuse names of services that no compose file has, where they are written."""
+    known = {service.name for service in project.services}
+    named = [(("service",), found.service), *((("runServices", i), name) for i, name in enumerate(found.run_services))]
+    problems = [
+        Problem(where.path, where.line, f"no compose file has a service `{name}`", column=where.column)
+        for keys, name in named
+        if found.kind == "compose" and name not in known
+        for where in [found.where(*keys)]
+    ]
+    if problems:
+        raise DevcontainerError(problems, hint=f"the services are: {', '.join(f'`{name}`' for name in known)}")
 
 
 def private(root: Path) -> Path:

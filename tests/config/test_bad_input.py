@@ -70,9 +70,9 @@ password_env: X
     ("text", "message"),
     [
         # The document as a whole.
-        ("", "config/dev.yml: service: is required"),
-        ("# nothing\n", "config/dev.yml: service: is required"),
-        ("null\n", "config/dev.yml: service: is required"),
+        ("", "config/dev.yml:1: service: is required"),
+        ("# nothing\n", "config/dev.yml:1: service: is required"),
+        ("null\n", "config/dev.yml:1: service: is required"),
         ("service:\n", "config/dev.yml:1: service: is required"),
         ("- a\n", "config/dev.yml:1: must be a mapping of options, not a list"),
         ("just text\n", "config/dev.yml:1: must be a mapping of options, not the text `just text`"),

@@ -108,9 +108,9 @@ def _additions(services: dict[str, Any], after: dict[str, Any], replay: Replay) 
 
 
 def _environment(before: dict[str, Any], added: dict[str, Any], said: dict[str, Any]) -> Iterator[str]:
-    for key, text in said.get("containerEnv", {}).items():
+    for key, value in said.get("containerEnv", {}).items():
         found = added.get("environment", {}).pop(key, "")
-        text = str(text).lower() if isinstance(text, bool) else str(text)
+        text = str(value).lower() if isinstance(value, bool) else str(value)
         if found.replace("$$", "$") != text and "${devcontainerId}" not in text:
             yield f"environment.{key} is {found!r}, not {text!r}"
         before.get("environment", {}).pop(key, None)
@@ -164,9 +164,10 @@ def _travelling(replay: Replay) -> Iterator[str]:
         path = replay.checkout.root / name.removeprefix("kamal-dev.files/")
         # Compose is kept from looking for a file above the release by an empty one of that name.
         is_stop = name == "compose.yaml" and not path.exists()
-        if name not in (*OWN, *rewritten) and not is_stop:
-            if (replay.there / name).read_bytes() != path.read_bytes():
-                yield f"{name} is not what it is in the repository"
+        if name in (*OWN, *rewritten) or is_stop:
+            continue
+        if (replay.there / name).read_bytes() != path.read_bytes():
+            yield f"{name} is not what it is in the repository"
     manifest = json.loads((replay.there / "manifest.json").read_text())
     if manifest["main"] != replay.main:
         yield f"the manifest's main service is {manifest['main']}"

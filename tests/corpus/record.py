@@ -93,7 +93,7 @@ def _write(copy: Checkout, name: str, data: Any) -> None:
 
 def _tokens(copy: Checkout, text: str) -> str:
     text = text.replace(str(copy.top), "{{CHECKOUT}}").replace(str(copy.top.parent), "{{CHECKOUT_PARENT}}")
-    return re.sub(r"/tmp/stand-in-\w+(?:/devcontainercli-?\w*)?(?:/[\d.]+-\d+)?", "{{TMP}}", text)  # noqa: S108
+    return re.sub(r"/tmp/stand-in-\w+(?:/devcontainercli-?\w*)?(?:/[\d.]+-\d+)?", "{{TMP}}", text)
 
 
 if __name__ == "__main__":

@@ -17,13 +17,13 @@ LOOKS = (["version"], ["buildx", "version"], ["compose", "version"])
 
 def main(words: list[str]) -> int:
     """Answer one command line."""
-    if words in LOOKS or words[:1] == ["version"] or (words[0] == "compose" and "config" in words):
+    if words in LOOKS or words[0] == "version" or (words[0] == "compose" and "config" in words):
         return subprocess.run([os.environ["STAND_IN_DOCKER"], *words], check=False).returncode
     if words[0] == "inspect":
         print(json.dumps(IMAGE))
         return 0
-    if words[0] == "buildx" and "build" in words or words[0] == "compose" and "build" in words or words[0] == "tag":
-        files = [word for flag, word in zip(words, words[1:], strict=False) if flag == "-f"]
+    if words[0] == "tag" or (words[0] in ("buildx", "compose") and "build" in words):
+        files = [word for flag, word in zip(words, words[1:], strict=False) if flag == "-f"]  # noqa: RUF007
         generated = {file: Path(file).read_text() for file in files if "/devcontainercli" in file}
         for text in list(generated.values()):
             generated |= {path: Path(path).read_text() for path in _dockerfiles(text)}
