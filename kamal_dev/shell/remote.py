@@ -125,13 +125,22 @@ class Remote:
             host.address,
             user=host.user or None,
             port=host.port or None,
-            gateway=Connection(host.proxy_jump, config=config) if host.proxy_jump else None,
+            gateway=self._gateway(config),
             config=config,
             connect_timeout=CONNECT_TIMEOUT,
             connect_kwargs=self._credentials(),
         )
         self._guard(connection)
         return connection
+
+    def _gateway(self, config: Config) -> Connection | None:
+        """Return the last of the hosts to go through, each reached through the one before it."""
+        gateway = None
+        for hop in filter(None, self.host.proxy_jump.split(",")):
+            gateway = Connection(
+                hop, gateway=gateway, config=config, connect_timeout=CONNECT_TIMEOUT, connect_kwargs=self._credentials()
+            )
+        return gateway
 
     def _credentials(self) -> dict[str, Any]:
         waits = {"banner_timeout": CONNECT_TIMEOUT, "auth_timeout": 20}
