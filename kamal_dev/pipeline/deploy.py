@@ -43,6 +43,7 @@ def deploy(run: Run, order: Order) -> Report:
     in the report, and stops no other host.
     """
     started = time.monotonic()
+    run.project.require_deployable()
     names = choose(run.project, order.count, order.names)
     releases = {name: release(run.project, name) for name in names}
     not_there = new_hosts(run, names)
@@ -64,7 +65,6 @@ def new_hosts(run: Run, names: tuple[str, ...]) -> tuple[str, ...]:
 
 def check(run: Run, order: Order, missing: tuple[str, ...]) -> Login | None:
     """Refuse, before anything is made, what could not end well; returns what hosts log in with."""
-    run.project.require_deployable()
     if missing and not order.agree(f"Make {', '.join(missing)} ({run.project.config.provider.type})?"):
         raise KeyboardInterrupt
     for notice in run.project.notices:

@@ -60,8 +60,7 @@ def test_comments_trailing_commas_and_a_bom_are_read(text, value):
         ("]", "1:1: expected a value"),
         ('{"a": [1}', "1:9: expected `,` or a closing bracket"),
         ('{"a": "b', '1:7: this string has no closing `"`'),
-        ('{"a": "b\n"}', '1:9: a line break or control character stands in a string: is a `"` missing?'),
-        ('{"a": "b\tc"}', '1:9: a line break or control character stands in a string: is a `"` missing?'),
+        ('{"a": "b\n"}', '1:7: this string has no closing `"`'),
         ('{"a": "\\q"}', "1:8: invalid \\escape"),
         ('{"a\\q": 1}', "1:4: invalid \\escape"),
         ('{"a": "\\u12"}', "1:9: invalid \\uxxxx escape"),
@@ -225,3 +224,7 @@ def std_json(text: str, otherwise):
 @given(DOCUMENTS)
 def test_strict_json_is_read_as_std_json_does(value):
     assert parse(json.dumps(value, indent=1), "f.json").value == value
+
+
+def test_a_tab_in_a_string_is_taken_as_the_reference_implementation_takes_it():
+    assert parse('{"a": "b\tc"}', "f").value == {"a": "b\tc"}

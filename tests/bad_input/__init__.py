@@ -1,0 +1,1 @@
+"""Files and flags that no one should meet, through the command line."""
