@@ -6,12 +6,15 @@ from dataclasses import replace
 
 from kamal_dev.model import Image
 from kamal_dev.pipeline import registry
-from kamal_dev.pipeline.images import BuildOptions, build_all
+from kamal_dev.pipeline.engine import require_engine
+from kamal_dev.pipeline.images import BuildOptions, build_all, planned
 from kamal_dev.pipeline.run import Run
 
 
 def build(run: Run, options: BuildOptions) -> list[Image]:
     """Build the images of this version on this machine, and push none."""
+    if planned(run):
+        require_engine(run.local)
     cache = run.project.config.build.cache
     config = registry.log_in(run) if cache and cache.type == "registry" else ""
     return build_all(run, replace(options, config=config))

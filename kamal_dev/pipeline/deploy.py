@@ -11,6 +11,7 @@ from kamal_dev.errors import DevError
 from kamal_dev.model import Host, Image, Release
 from kamal_dev.pipeline import registry
 from kamal_dev.pipeline.apply import Work, apply, explain, failure
+from kamal_dev.pipeline.engine import require_engine
 from kamal_dev.pipeline.images import BuildOptions, build_all, found, planned, push_all
 from kamal_dev.pipeline.names import choose
 from kamal_dev.pipeline.prepare import Ready, prepare
@@ -46,6 +47,8 @@ def deploy(run: Run, order: Order) -> Report:
     run.project.require_deployable()
     names = choose(run.project, order.count, order.names)
     releases = {name: release(run.project, name) for name in names}
+    if planned(run):
+        require_engine(run.local)
     not_there = new_hosts(run, names)
     login = check(run, order, not_there)
     parcels = Parcels(run)

@@ -15,7 +15,7 @@ from kamal_dev.config import PLACEHOLDER_USER, not_set
 from kamal_dev.errors import BuildFailed, ConfigError, NothingBuilt, Problem, RegistryError, UsageError
 from kamal_dev.model import REDACTED, Build, BuildSecret, Image, Secret, Step
 from kamal_dev.pipeline import registry
-from kamal_dev.pipeline.engine import last_line, require_buildx, require_engine
+from kamal_dev.pipeline.engine import last_line, require_buildx
 from kamal_dev.pipeline.run import Run
 
 LABEL = "kamal-dev.build"
@@ -58,14 +58,13 @@ def planned(run: Run) -> tuple[Build, ...]:
 
 
 def build_all(run: Run, options: BuildOptions) -> list[Image]:
-    """Build every image of this version. Raises EngineError, BuildFailed, ConfigError for a missing Dockerfile."""
+    """Build every image of this version. Raises BuildFailed, and ConfigError for what cannot be built."""
     run.project.require_deployable()
     builds = planned(run)
     if not builds:
         run.output.note("Nothing to build: every service uses an image that exists")
         return []
     _require_username(run, builds)
-    require_engine(run.local)
     for build in builds:
         _refuse_leak(build)
         _require_dockerfile(run, build)
