@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kamal_dev.compose import binds, builds, document, layout, place, service, travels, variables
+from kamal_dev.compose import binds, builds, consistency, document, layout, place, service, travels, variables
 from kamal_dev.compose.binds import Bind
 from kamal_dev.compose.build_section import Ground
 from kamal_dev.compose.reading import ComposeFile, Reader
@@ -125,6 +125,7 @@ def _project(
     services = _entries(model, "services")
     ground = Ground(reader.tree, reader.repository, _entries(model, "secrets"), around.variables)
     described = service.read(services, choice.profiles)
+    consistency.check(model, described)
     findings = builds.read(services, ground)
     bound, bind_notices = binds.read(model, reader.tree, reader.repository)
     started = service.started(described, ())

@@ -13,7 +13,7 @@ from tests.compose.support import DEFAULT, REPOSITORY, images, load, overlay_of,
 TEXT = """
 services:
   app: {build: ., depends_on: {migrate: {condition: service_completed_successfully}}, volumes: ['../src:/src', '..:/w']}
-  migrate: {image: shop/tool, links: ['db:database'], profiles: [never]}
+  migrate: {image: shop/tool, links: ['db:database']}
   db: {image: 'postgres:16', network_mode: 'service:net'}
   net: {image: pause, volumes_from: ['holder:ro', 'container:x']}
   holder: {image: busybox}

@@ -21,7 +21,7 @@ def test_missing_config_and_secret_files_stop_a_deployment() -> None:
     project = load(
         """
 services:
-  app: {image: x, configs: [a], secrets: [{source: b}, outside, unknown]}
+  app: {image: x, configs: [a], secrets: [{source: b}, outside]}
   idle: {image: x, profiles: [p], configs: [idle]}
 configs: {a: {file: ./a}, idle: {file: ./idle}}
 secrets: {b: {file: ./b}, outside: {file: /etc/passwd}}

@@ -1,0 +1,87 @@
+"""A project whose parts do not fit is refused with line and reason, as Compose refuses it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kamal_dev.errors import ComposeError
+from tests.compose import oracle
+from tests.compose.support import load
+
+HEAD = "services:\n  app:\n    image: x\n"
+WRONG = {
+    "a dependency that is not there": (
+        f"{HEAD}    depends_on: [db]\n",
+        ":4:18: services.app: needs the service `db`, which is not there",
+    ),
+    "a dependency that no profile starts": (
+        f"{HEAD}    depends_on:\n      db: {{condition: service_started}}\n  db: {{image: y, profiles: [a]}}\n",
+        ":5:11: services.app: needs the service `db`, which is not there or not in an active profile",
+    ),
+    "the network of a service that is not there": (
+        f"{HEAD}    network_mode: service:db\n",
+        ":3:5: services.app: needs the service `db`",
+    ),
+    "a network that is not defined": (
+        f"{HEAD}    networks: [front]\n",
+        ":4:16: services.app: names the network `front`, which is not defined under `networks`",
+    ),
+    "a secret that is not defined": (
+        f"{HEAD}    secrets: [{{source: a, target: /b}}]\n",
+        ":4:15: services.app: names the secret `a`",
+    ),
+    "a config that is not defined": (f"{HEAD}    configs: [a]\n", ":4:15: services.app: names the config `a`"),
+    "networks beside network_mode": (
+        f"{HEAD}    network_mode: host\n    networks: [a]\nnetworks: {{a: {{}}}}\n",
+        ":5:15: services.app: has both `networks` and `network_mode`",
+    ),
+    "a key without a value": (f"{HEAD}    environment:\n", ":4:5: services.app.environment: has no value"),
+    "neither image nor build": ("services:\n  app:\n    init: true\n", ":3:5: services.app: has neither `image` nor"),
+}
+RIGHT = {
+    "a dependency that may be missing": (
+        f"{HEAD}    depends_on: {{db: {{condition: service_started, required: false}}}}\n"
+        "  db: {image: y, profiles: [a]}\n"
+    ),
+    "what no active service needs": f"{HEAD}  later: {{image: y, profiles: [a], depends_on: [db]}}\n",
+    "the default network": f"{HEAD}    networks: [default]\n",
+    "a command of nothing": f"{HEAD}    command:\n    entrypoint:\n",
+}
+
+
+@pytest.mark.parametrize(("text", "message"), WRONG.values(), ids=WRONG)
+def test_a_project_that_does_not_fit_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ComposeError) as caught:
+        load(text)
+    assert message in str(caught.value)
+    (tmp_path / "compose.yaml").write_text(text)
+    with pytest.raises(oracle.Refused):
+        oracle.configured(tmp_path)
+
+
+@pytest.mark.parametrize("text", RIGHT.values(), ids=RIGHT)
+def test_a_project_that_fits_is_read(text: str, tmp_path: Path) -> None:
+    assert load(text).services
+    (tmp_path / "compose.yaml").write_text(text)
+    assert oracle.configured(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["debian", "a/b/c:1.0", "localhost:5000/x", "Registry.Example/x@sha256:" + "0" * 64, "[::1]:5000/x", "a__b-c.d"],
+)
+def test_the_name_of_an_image_is_taken(name: str) -> None:
+    assert load(f"services: {{app: {{image: '{name}'}}}}\n").problems == ()
+
+
+@pytest.mark.parametrize("name", ["x; y", "-x", "Debian", "a//b", "a:", "postgres:", "a" * 600, "http://a/b", "a@b"])
+def test_what_is_no_name_of_an_image_stops_a_deployment(name: str) -> None:
+    (problem,) = load(f"services: {{app: {{image: '{name}'}}}}\n").problems
+    assert str(problem).startswith(".devcontainer/compose.yaml:1:25: services.app.image: ")
+    assert problem.message.endswith("names no image")
+
+
+def test_a_service_that_is_not_started_may_name_no_image() -> None:
+    assert load("services: {app: {image: x}, later: {image: 'y:', profiles: [a]}}\n").problems == ()
