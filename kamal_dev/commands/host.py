@@ -108,12 +108,14 @@ def apply(
     workspace: Iterable[str] = (),
     login: Login | None = None,
     performer: str = "",
+    user: str = "",
 ) -> Step:
     """Make `release` the current one of its stack, observe it, or put the one before back.
 
     `timeout` is for starting and observing, `window` how long a service without a health
     check must stay up, both in seconds. `services` are those to start, none means all.
-    `workspace` are folders to make, relative to the stack's `workspace/`.
+    `workspace` are folders to make, relative to the stack's `workspace/`; `user` is who
+    works in them, in the main container, empty for the container's own user.
     """
     _words("release", (release.id,))
     images = _words("image", (*(str(image) for _, image in release.images), *release.third_party))
@@ -122,6 +124,7 @@ def apply(
         "images": "\n".join(dict.fromkeys(images)),
         "workspace": "\n".join(_folders(workspace)),
         "performer": performer,
+        "user": user,
     }
     files = (
         *(File(f"files/{file.path}", file.content, file.mode) for file in release.files),

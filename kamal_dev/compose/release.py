@@ -43,8 +43,7 @@ def render(
     """
     _check(project, additions)
     own = _images(project, images)
-    built = {name: str(image) for name, image in own.items() if project.service(name).has_build}
-    texts, reader, after = _rewritten(project, built)
+    texts, reader, after = _rewritten(project, own)
     mounted = _mounted(project, additions, stack)
     carried = (*project.travels, *mounted.travels)
     plan = overlay.Plan(project, stack, version, own, additions, mounted, _marks(carried))
@@ -60,9 +59,9 @@ def render(
         digest=digest,
         files=tuple(sorted(files, key=lambda file: file.path)),
         images=tuple(own.items()),
+        workspace=tuple(about["workspace"]["folders"]),
         third_party=tuple(about["third_party"]),
         services=tuple(about["services"]),
-        workspace=tuple(about["workspace"]["folders"]),
     )
 
 
@@ -100,11 +99,12 @@ def _images(project: ComposeProject, images: Mapping[str, Image]) -> dict[str, I
     return found
 
 
-def _rewritten(project: ComposeProject, images: Mapping[str, str]) -> tuple[dict[Path, str], Reader, Value]:
+def _rewritten(project: ComposeProject, own: Mapping[str, Image]) -> tuple[dict[Path, str], Reader, Value]:
     """Return the text of every compose file, and what they mean now, without the overlay.
 
     Where splicing would change more than images and builds, the files stay as they are.
     """
+    images = {name: str(image) for name, image in own.items() if project.service(name).has_build}
     before = {file.path: file.text for file in project.files}
     after = {
         file.path: rewrite.spliced(file.text, file.display, images) if file.role == "top" else file.text

@@ -2,7 +2,7 @@
 # Make a release the current one, or leave what was there: apply.sh STACK RELEASE DIGEST TIMEOUT WINDOW [SERVICE]...
 #
 # TIMEOUT and WINDOW are milliseconds; SERVICEs are those to start, none means all.
-# Payload: files/ (the release), meta/version, meta/images and meta/workspace (one per line), meta/performer, registry/.
+# Payload: files/ (the release), meta/version, meta/images and meta/workspace (one per line), meta/user, meta/performer, registry/.
 # Events: `phase` {name, seconds once it is over}, `image`, `container`, and at the end `result`
 #   {ok, state, phase, reason, release, version, previous, current, restored, observed_ms}. `state` says what runs now:
 #   same      the release was there already, and healthy       kept      nothing was touched
@@ -105,6 +105,18 @@ up() {
   return "$1"
 }
 
+# own_workspace: give a new workspace to the user who works in the main container; tried again while it is not up.
+own_workspace() {
+  [ -f "$home/unowned" ] || return 0
+  main_id=$(docker ps --quiet --no-trunc --filter "label=com.docker.compose.project=$stack" --filter label=kamal-dev.main=true)
+  [ -n "$main_id" ] || return 0
+  working_user=$(cat "$here/meta/user")
+  # shellcheck disable=SC2016 # for the shell in the container
+  owner=$(docker exec ${working_user:+--user "$working_user"} "$main_id" sh -c 'echo "$(id -u):$(id -g)"' 2>/dev/null) || return 0
+  case $owner in *[!0-9:]* | '') return 0 ;; esac
+  as_root chown -R "$owner" "$home/workspace" && rm -f "$home/unowned"
+}
+
 # bring_up RELEASE MILLISECONDS: up and observe. Sets why where it fails.
 bring_up() {
   clock
@@ -113,6 +125,7 @@ bring_up() {
   up "$1" "$2"
   up_code=$?
   [ "$phase_name:$up_code" != up:0 ] || phase observe
+  own_workspace
   clock
   left=$((give_until - now))
   [ "$left" -gt $((window_wanted + 1000)) ] || left=$((window_wanted + 1000))
@@ -137,6 +150,7 @@ why_compose() {
 # --- the verdict
 
 keep() {
+  own_workspace
   printf '%s\n' "$found" | standing >"$releases/$release/.kamal-dev/good"
   report_containers
   forget_old_releases

@@ -16,6 +16,8 @@ if [ -n "$(ls -A "$target" 2>/dev/null)" ]; then
 fi
 rm -rf "$home"/workspace/.new.*
 new=$home/workspace/.new.$$
+# The people in the container have another user id than we: apply gives it to them once it can ask who they are.
+: >"$home/unowned"
 if ! mkdir "$new" || ! tar -xzpf - --no-same-owner -C "$new"; then
   rm -rf "$new"
   exit 1

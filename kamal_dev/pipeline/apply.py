@@ -52,27 +52,22 @@ def _apply(work: Work, ready: Ready, release: Release) -> Outcome:
     lacking = tuple(image for image in dict.fromkeys(dict(release.images).values()) if not ready.facts.has(image))
     if ready.facts.same and not lacking:
         return Outcome(ready.stack, target.address, "unchanged", str(release.version), ready.facts.containers)
-    if ready.facts.lock:
-        lock = ready.facts.lock
-        raise HostError(
-            target.name,
-            f"`{lock.word}` has been changing this stack since {lock.since} (process {lock.pid} on the host)",
-            hint="wait for it, then deploy again",
-            left_behind=LEFT["kept"],
-        )
-    if lacking and work.over_ssh:
-        references = tuple(image.reference for image in lacking)
-        work.parcels.send(target.name, run.remote(target), host.load(run.scripts), references)
-    with _way_to_registry(work, target, lacking):
+    if work.over_ssh:
+        if lacking:
+            references = tuple(image.reference for image in lacking)
+            work.parcels.send(target.name, run.remote(target), host.load(run.scripts), references)
+        # An id tells whether it is the same image, but engines may count ids differently: no pull depends on it.
+        release = replace(release, images=tuple((name, replace(image, digest="")) for name, image in release.images))
+    with _way_to_registry(work, ready, lacking):
         told = follow(run, target, lambda token: _step(work, token, release), timeout=_deadline(run))
     return _outcome(target, release, told)
 
 
-def _way_to_registry(work: Work, target: Host, lacking: tuple[Image, ...]) -> AbstractContextManager[None]:
+def _way_to_registry(work: Work, ready: Ready, lacking: tuple[Image, ...]) -> AbstractContextManager[None]:
     registry = work.run.project.config.registry
-    if not lacking or work.over_ssh or not registry.is_local or work.run.is_paper:
+    if ready.has_way or not lacking or work.over_ssh or not registry.is_local or work.run.is_paper:
         return nullcontext()
-    return tunnel(target, work.run.trust, registry.port, work.run.output.step)
+    return tunnel(ready.host, work.run.trust, registry.port, work.run.output.step)
 
 
 def _step(work: Work, token: str, release: Release) -> Step:
@@ -87,6 +82,7 @@ def _step(work: Work, token: str, release: Release) -> Step:
         workspace=release.workspace,
         login=work.login,
         performer=work.run.performer,
+        user=project.devcontainer.remote_user or project.devcontainer.container_user,
     )
 
 

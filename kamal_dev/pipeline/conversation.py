@@ -55,6 +55,11 @@ def follow(run: Run, target: Host, step: Detached, *, timeout: float) -> answers
     raise AssertionError("unreachable")
 
 
+def watch(run: Run, target: Host, token: str, *, timeout: float) -> None:
+    """Follow a run that somebody else started, until it ends; how it ended is theirs to report."""
+    run.remote(target).run(host.attach(run.scripts, token), on_line=Told(run, target), timeout=timeout)
+
+
 def _unknown(target: Host, error: HostError) -> HostTimeout:
     return HostTimeout(
         target.name,

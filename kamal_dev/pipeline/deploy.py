@@ -12,9 +12,9 @@ from kamal_dev.model import Host, Image, Release
 from kamal_dev.pipeline import registry
 from kamal_dev.pipeline.apply import Work, apply, explain, failure
 from kamal_dev.pipeline.engine import require_engine
-from kamal_dev.pipeline.images import BuildOptions, build_all, found, planned, push_all
+from kamal_dev.pipeline.images import BuildOptions, build_all, found, planned, push_all, require_buildable
 from kamal_dev.pipeline.names import choose
-from kamal_dev.pipeline.prepare import Ready, prepare
+from kamal_dev.pipeline.prepare import Means, Ready, prepare
 from kamal_dev.pipeline.render import release
 from kamal_dev.pipeline.report import Outcome, Report
 from kamal_dev.pipeline.run import Run
@@ -45,6 +45,8 @@ def deploy(run: Run, order: Order) -> Report:
     """
     started = time.monotonic()
     run.project.require_deployable()
+    if not order.skip_build:
+        require_buildable(run)
     names = choose(run.project, order.count, order.names)
     releases = {name: release(run.project, name) for name in names}
     if planned(run):
@@ -52,7 +54,8 @@ def deploy(run: Run, order: Order) -> Report:
     not_there = new_hosts(run, names)
     login = check(run, order, not_there)
     parcels = Parcels(run)
-    hosts = Background(lambda: _hosts(run, releases, parcels, Seed(run)))
+    lends = run.project.config.registry.is_local and not order.skip_push and not run.is_paper
+    hosts = Background(lambda: _hosts(run, releases, Means(parcels, Seed(run), lends)))
     images = _images(run, order, making=not_there)
     work = Work(run, images, parcels, login, over_ssh=order.skip_push)
     outcomes = _apply_all(work, hosts.result(), releases)
@@ -89,7 +92,9 @@ def _images(run: Run, order: Order, making: tuple[str, ...]) -> dict[str, Image]
 
 
 def _sendable(run: Run, order: Order) -> list[Image]:
-    return found(run) if order.skip_build else build_all(run, BuildOptions())
+    if not order.skip_build:
+        build_all(run, BuildOptions())
+    return found(run)
 
 
 def _pushed(run: Run, order: Order) -> list[Image]:
@@ -103,13 +108,13 @@ def _pushed(run: Run, order: Order) -> list[Image]:
     return push_all(run, config=config)
 
 
-def _hosts(run: Run, releases: dict[str, Release], parcels: Parcels, seed: Seed) -> list[Ready | Outcome]:
+def _hosts(run: Run, releases: dict[str, Release], means: Means) -> list[Ready | Outcome]:
     """Provision → bootstrap → pre-pull → source; a host that fails becomes an outcome."""
 
     def ready(target: tuple[str, Host]) -> Ready | Outcome:
         name, host = target
         try:
-            return prepare(run, host, releases[name], parcels, seed)
+            return prepare(run, host, releases[name], means)
         except DevError as error:
             run.output.failed(error.message, host.name)
             return failure(host, name, error)

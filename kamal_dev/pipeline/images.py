@@ -59,16 +59,23 @@ def planned(run: Run) -> tuple[Build, ...]:
 
 def build_all(run: Run, options: BuildOptions) -> list[Image]:
     """Build every image of this version. Raises BuildFailed, and ConfigError for what cannot be built."""
-    run.project.require_deployable()
-    builds = planned(run)
+    builds = require_buildable(run)
     if not builds:
         run.output.note("Nothing to build: every service uses an image that exists")
         return []
+    return [_build(run, build, options) for build in builds]
+
+
+def require_buildable(run: Run) -> tuple[Build, ...]:
+    """Return what is to be built; raises ConfigError for what could not be, before anything is begun."""
+    run.project.require_deployable()
+    builds = planned(run)
     _require_username(run, builds)
     for build in builds:
         _refuse_leak(build)
         _require_dockerfile(run, build)
-    return [_build(run, build, options) for build in builds]
+        _with_secrets(run, build, Step(()))
+    return builds
 
 
 def push_all(run: Run, *, config: str) -> list[Image]:
@@ -81,12 +88,15 @@ def push_all(run: Run, *, config: str) -> list[Image]:
 
 
 def found(run: Run) -> list[Image]:
-    """Return the images of this version as the engine here has them. Raises NothingBuilt."""
-    images = _names(planned(run))
-    for image in images:
-        if not inspect(run, image):
-            raise _nothing_built(image)
-    return images
+    """Return the images of this version as the engine here has them, known by their ids. Raises NothingBuilt."""
+    return [_found(run, image) for image in _names(planned(run))]
+
+
+def _found(run: Run, image: Image) -> Image:
+    present = inspect(run, image)
+    if present is None:
+        raise _nothing_built(image)
+    return replace(image, digest=present.id)
 
 
 def inspect(run: Run, image: Image) -> Present | None:

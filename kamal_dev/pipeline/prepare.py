@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from kamal_dev.commands import answers, host
 from kamal_dev.errors import BootstrapFailed, HostError
 from kamal_dev.model import Host, Release
-from kamal_dev.pipeline.conversation import ask, follow
+from kamal_dev.pipeline.conversation import ask, follow, watch
 from kamal_dev.pipeline.engine import last_line
 from kamal_dev.pipeline.run import Run
 from kamal_dev.pipeline.seed import Seed
 from kamal_dev.pipeline.transfer import Parcels
+from kamal_dev.shell.tunnel import tunnel
 
 LOOKING = 60.0
 BOOTSTRAPPING = 1800.0
@@ -21,24 +22,44 @@ PULLING = 3600.0
 
 @dataclass(frozen=True)
 class Ready:
-    """Hold a host that can take a release, and what it said of itself."""
+    """Hold a host that can take a release, and what it said of itself.
+
+    `has_way`: the registry of this machine can be reached from there.
+    """
 
     stack: str
     host: Host
     facts: answers.Facts
+    has_way: bool = False
 
 
-def prepare(run: Run, target: Host, release: Release, parcels: Parcels, seed: Seed) -> Ready:
+@dataclass(frozen=True)
+class Means:
+    """Hold what hosts are made ready with; `lends` says whether they will pull from the registry here."""
+
+    parcels: Parcels
+    seed: Seed
+    lends: bool
+
+
+def prepare(run: Run, target: Host, release: Release, means: Means) -> Ready:
     """Make `target` ready for `release`. Raises HostError of the kind that fits."""
     facts = look(run, target, release)
+    if facts.lock:
+        _await(run, target, facts.lock)
+        facts = look(run, target, release)
     if not facts.is_ready:
         _bootstrap(run, target, facts)
         facts = look(run, target, release)
     missing = tuple(image for image in release.third_party if image in facts.missing)
     if missing:
-        _fetch(run, target, missing, parcels)
-    seed.sow(target, release, facts)
-    return Ready(release.stack, target, facts)
+        _fetch(run, target, missing, means.parcels)
+    means.seed.sow(target, release, facts)
+    # The way to the registry is opened while the image is still being built.
+    will_pull = means.lends and any(image.reference not in facts.images for _, image in release.images)
+    if will_pull:
+        run.resources.enter_context(tunnel(target, run.trust, run.project.config.registry.port, run.output.step))
+    return Ready(release.stack, target, facts, will_pull)
 
 
 def look(run: Run, target: Host, release: Release) -> answers.Facts:
@@ -53,6 +74,20 @@ def look(run: Run, target: Host, release: Release) -> answers.Facts:
             hint="it needs a POSIX shell, tar, gzip and a writable /tmp and home folder",
         )
     return facts
+
+
+def _await(run: Run, target: Host, lock: answers.Lock) -> None:
+    """Wait for what another run, or an interrupted one of ours, has begun on this stack."""
+    run.output.start(f"Waiting for `{lock.word}`, under way there since {lock.since}", target.name)
+    if not lock.token:
+        raise HostError(
+            target.name,
+            f"`{lock.word}` has been changing this stack since {lock.since} (process {lock.pid} on the host)",
+            hint="wait for it, then deploy again",
+            left_behind="nothing was changed on the host",
+        )
+    watch(run, target, lock.token, timeout=PULLING)
+    run.output.note(f"`{lock.word}` has ended there", target.name)
 
 
 def _bootstrap(run: Run, target: Host, facts: answers.Facts) -> None:

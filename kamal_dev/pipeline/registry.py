@@ -7,8 +7,6 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
 
 from kamal_dev import config
 from kamal_dev.commands import docker
@@ -105,19 +103,23 @@ def _reason(errors: str) -> str:
 
 def _local_digest(image: Image) -> str:
     url = f"http://{image.server}/v2/{image.repository}/manifests/{image.tag}"
+    from urllib.request import Request, urlopen
+
     request = Request(url, method="HEAD", headers={"Accept": ", ".join(MEDIA_TYPES)})
     try:
         with urlopen(request, timeout=10) as answer:  # noqa: S310
             return str(answer.headers.get("Docker-Content-Digest", ""))
-    except (HTTPError, URLError, OSError):
+    except OSError:
         return ""
 
 
 def _answers(port: int) -> bool:
+    from urllib.request import urlopen
+
     try:
         with urlopen(f"http://localhost:{port}/v2/", timeout=2) as answer:
             return bool(answer.status == 200)
-    except (HTTPError, URLError, OSError):
+    except OSError:
         return False
 
 
