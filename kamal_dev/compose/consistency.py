@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from kamal_dev.compose import volume
 from kamal_dev.compose.service import Service
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, Problem
@@ -23,10 +24,16 @@ def check(project: Value, services: tuple[Service, ...]) -> None:
         problem
         for service in services
         if service.is_active
-        for problem in (*_services(service, entries[service.name], active), *_named(service, entries, project))
+        for problem in _of_service(service, entries[service.name], active, project)
     ]
     if problems:
         raise ComposeError(problems)
+
+
+def _of_service(service: Service, value: Value, active: set[str], project: Value) -> Iterator[Problem]:
+    yield from _services(service, value, active)
+    yield from _named(service, value, project)
+    yield from _volumes(service, value, project)
 
 
 def _services(service: Service, value: Value, active: set[str]) -> Iterator[Problem]:
@@ -40,8 +47,7 @@ def _services(service: Service, value: Value, active: set[str]) -> Iterator[Prob
         yield _at(item or value, service, f"needs the service `{name}`, which is not there or not in an active profile")
 
 
-def _named(service: Service, entries: Mapping[str, Value], project: Value) -> Iterator[Problem]:
-    value = entries[service.name]
+def _named(service: Service, value: Value, project: Value) -> Iterator[Problem]:
     for key, kind in _KINDS.items():
         listed = value.at(key)
         if listed is None:
@@ -52,6 +58,14 @@ def _named(service: Service, entries: Mapping[str, Value], project: Value) -> It
                 yield _at(item, service, f"names the {kind} `{name}`, which is not defined under `{key}`")
         if key == "networks" and value.string("network_mode"):
             yield _at(listed, service, "has both `networks` and `network_mode`, which exclude each other")
+
+
+def _volumes(service: Service, value: Value, project: Value) -> Iterator[Problem]:
+    listed = value.at("volumes")
+    for item in listed.list if listed is not None else ():
+        name = volume.name(item)
+        if name and project.at("volumes", name) is None:
+            yield _at(item, service, f"names the volume `{name}`, which is not defined under `volumes`")
 
 
 def _at(value: Value, service: Service, message: str) -> Problem:

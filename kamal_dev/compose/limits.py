@@ -26,5 +26,6 @@ def entries(service: Value, cpus: str, memory: str, memory_swap: str) -> dict[st
     elif missing:
         found |= {key: amount for key, _, amount in missing}
     if memory_swap and service.at("memswap_limit") is None:
-        found["memswap_limit"] = memory_swap
+        # Compose takes no limit at all as a number alone.
+        found["memswap_limit"] = -1 if memory_swap == "-1" else memory_swap
     return found

@@ -60,6 +60,14 @@ def bind_source(item: Value) -> str:
     return parts.source if parts.is_path else ""
 
 
+def name(item: Value) -> str:
+    """Return the top-level volume that is mounted, variables resolved; empty for any other kind."""
+    if item.items:
+        return item.string("source") if item.string("type") == "volume" else ""
+    parts = split(item.text)
+    return "" if parts.is_path else parts.source
+
+
 def is_read_only(item: Value) -> bool:
     """Whether the container may not write to it."""
     if item.items:

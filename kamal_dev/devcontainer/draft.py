@@ -58,6 +58,10 @@ class Draft:
         self._set(key, int(value))
         return ""
 
+    def size(self, value: str, key: str) -> str:
+        """Set a key to a size; Compose takes `-1`, no limit, as a number alone."""
+        return self.number(value, key) if value == "-1" else self.text(value, key)
+
     def switch(self, value: str, key: str) -> str:
         """Set a key to true or false."""
         self._set(key, value.lower() in ("true", "1", "t"))

@@ -87,7 +87,8 @@ def place(reader: Reader, kind: Kind, root: Path, repository: Path, notices: lis
     reader.text("workspaceFolder")
     folder = workspace.container_folder(reader.value, root, repository)
     said = reader.text("workspaceMount")
-    if kind == "compose":
+    # The reference implementation mounts nothing beside compose files, even where it does not use them.
+    if reader.has("dockerComposeFile"):
         return {"workspace_folder": folder, "workspace_mount": None}
     mount = said if reader.has("workspaceMount") else workspace.default_mount(repository)
     parsed = _mount(reader, ("workspaceMount",), mount, notices) if mount else None

@@ -14,6 +14,7 @@ from kamal_dev.errors import DevcontainerError, Problem
 
 LARGEST = 256 * 1024
 DEEPEST = 100
+LARGEST_WHOLE = 1e21
 
 Path = tuple[str | int, ...]
 
@@ -85,7 +86,7 @@ def _load(scan: _Scan, text: str, display: str) -> Any:
         _refuse(text, display, 0, "is empty")
     try:
         # As the reference implementation, take a tab in a string.
-        return json.loads(blanked, strict=False)
+        return json.loads(blanked, strict=False, parse_float=_number)
     except json.JSONDecodeError as error:
         _refuse(text, display, error.pos, _describe(error.msg, blanked, error.pos))
 
@@ -214,6 +215,12 @@ class _Lines:
         """Return line and column of an offset."""
         line = bisect_right(self._starts, offset)
         return line, offset - self._starts[line - 1] + 1
+
+
+def _number(word: str) -> float:
+    """Return a number as JavaScript prints it: `1e3` is 1000."""
+    value = float(word)
+    return int(value) if value.is_integer() and abs(value) < LARGEST_WHOLE else value
 
 
 def _decode(word: str) -> str:

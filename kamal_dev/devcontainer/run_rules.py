@@ -57,7 +57,7 @@ RULES: Mapping[str, tuple[Callable[[Draft, str, str], str], str]] = {
     "mac-address": (Draft.text, "mac_address"),
     "memory": (Draft.text, "deploy.resources.limits.memory"),
     "memory-reservation": (Draft.text, "deploy.resources.reservations.memory"),
-    "memory-swap": (Draft.text, "memswap_limit"),
+    "memory-swap": (Draft.size, "memswap_limit"),
     "memory-swappiness": (Draft.number, "mem_swappiness"),
     "mount": (Draft.mount, ""),
     "net": (Draft.network, ""),

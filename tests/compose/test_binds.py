@@ -87,7 +87,7 @@ def test_a_volume_keeps_its_form_and_fields() -> None:
 
 def test_only_the_last_volume_of_a_target_counts() -> None:
     project = load(
-        "services: {app: {image: x, volumes: ['.:/w', 'data:/d']}}\n",
+        "services: {app: {image: x, volumes: ['.:/w', 'data:/d']}}\nvolumes: {data: {}}\n",
         names=("one.yaml", "two.yaml"),
         files={"two.yaml": "services: {app: {volumes: ['data:/w/', './src:/d']}}\n", "src/a": ""},
     )

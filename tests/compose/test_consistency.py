@@ -33,6 +33,10 @@ WRONG = {
         ":4:15: services.app: names the secret `a`",
     ),
     "a config that is not defined": (f"{HEAD}    configs: [a]\n", ":4:15: services.app: names the config `a`"),
+    "a volume that is not defined": (
+        f"{HEAD}    volumes: ['data:/d']\n",
+        ":4:15: services.app: names the volume `data`",
+    ),
     "networks beside network_mode": (
         f"{HEAD}    network_mode: host\n    networks: [a]\nnetworks: {{a: {{}}}}\n",
         ":5:15: services.app: has both `networks` and `network_mode`",

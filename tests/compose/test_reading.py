@@ -34,6 +34,7 @@ services:
     dns: 1.1.1.1
     environment: {GONE: 1, TAKEN: 1}
   db: {image: postgres}
+networks: {front: {}, back: {}}
 x-a: {b: 1}
 """,
         names=("one.yaml", "two.yaml"),

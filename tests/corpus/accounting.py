@@ -31,7 +31,7 @@ def check(replay: Replay) -> Verdict:
 def _of_devcontainer(replay: Replay, rows: list[dict[str, Any]]) -> Iterator[str]:
     name = replay.checkout.config
     data = (replay.checkout.root / name).read_bytes()
-    written = json.loads(strictness.plain(data.decode("utf-8-sig")))
+    written = json.loads(strictness.plain(data.decode("utf-8-sig")), strict=False)
     keys = [key for key, value in written.items() if value is not None]
     if isinstance(written.get("build"), dict) and written["build"].get("dockerfile"):
         keys += [f"build.{key}" for key in written["build"]]

@@ -19,10 +19,10 @@ def check(replay: Replay) -> Verdict:
     """Compare the two, the text of the files, and the files that travel."""
     if not replay.is_compose:
         return Verdict(note="no compose file")
+    failure = replay.checkout.case.folder / "expected-compose.error.txt"
+    if failure.exists() and (not replay.rendered.exit_code or replay.says_where(replay.rendered)):
+        return Verdict(note=f"Compose refuses the original: {failure.read_text().strip()}")
     if replay.rendered.exit_code:
-        failure = replay.checkout.case.folder / "expected-compose.error.txt"
-        if failure.exists() and replay.says_where(replay.rendered):
-            return Verdict(note=f"Compose refuses it too: {failure.read_text().strip()}")
         return Verdict((replay.rendered.errors.strip(),))
     for answer, what in ((replay.before, "original"), (replay.after, "release")):
         if answer.exit_code:
@@ -108,7 +108,7 @@ def _additions(services: dict[str, Any], after: dict[str, Any], replay: Replay) 
 
 
 def _environment(before: dict[str, Any], added: dict[str, Any], said: dict[str, Any]) -> Iterator[str]:
-    for key, value in said.get("containerEnv", {}).items():
+    for key, value in (said.get("containerEnv") or {}).items():
         found = added.get("environment", {}).pop(key, "")
         text = str(value).lower() if isinstance(value, bool) else str(value)
         if found.replace("$$", "$") != text and "${devcontainerId}" not in text:
@@ -119,7 +119,7 @@ def _environment(before: dict[str, Any], added: dict[str, Any], said: dict[str, 
 
 
 def _mounts(before: dict[str, Any], added: dict[str, Any], after: dict[str, Any], replay: Replay) -> Iterator[str]:
-    for item in replay.configuration.get("mounts", []):
+    for item in replay.configuration.get("mounts") or []:
         fields = _fields(item)
         target = posixpath.normpath(fields["target"])
         found = next((volume for volume in added.get("volumes", []) if volume["target"] == target), None)

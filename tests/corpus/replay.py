@@ -64,12 +64,13 @@ class Replay:
 
     @property
     def is_compose(self) -> bool:
-        return "dockerComposeFile" in self.configuration
+        build = self.configuration.get("build") or {}
+        return "dockerComposeFile" in self.configuration and "dockerfile" not in build
 
     @property
     def main(self) -> str:
         """The service that people work in."""
-        return str(self.configuration.get("service", "devcontainer"))
+        return str(self.configuration["service"]) if self.is_compose else "devcontainer"
 
     @property
     def stack(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from tests.corpus.replay import Replay
 
 CHANGED = ("build", "image", "pull_policy")
-_ADDED = re.compile(r"""[ \t]*(?:["']?image["']?: \S+|["']?pull_policy["']?: missing)[ \t]*(?:#.*)?""")
+_ADDED = re.compile(r"""[ \t]*(?:["']?image["']?:[ ]+\S+|["']?pull_policy["']?: missing)[ \t]*(?:#.*)?""")
 
 
 def check(replay: Replay) -> Iterator[str]:
