@@ -26,7 +26,7 @@ _STAGE = "dev_container_auto_added_stage_label"
 def check(replay: Replay) -> Verdict:
     """Compare every build with the reference's argv, or with the `build` sections that Compose reports."""
     reference = replay.checkout.expected("build-argv")
-    if reference is None:
+    if reference is None and (replay.rendered.exit_code or not replay.is_compose):
         return _unbuildable(replay)
     if replay.rendered.exit_code:
         return Verdict((replay.rendered.errors.strip(),))
@@ -36,8 +36,8 @@ def check(replay: Replay) -> Verdict:
         for name, build in builds.items()
         if build["argv"][build["argv"].index("-t") + 1] != build["image"]
     ]
-    check_form = _compose if replay.is_compose else _single
-    return Verdict((*named, *check_form(replay, builds, reference["calls"])))
+    calls = reference["calls"] if reference else []
+    return Verdict((*named, *(_compose if replay.is_compose else _single)(replay, builds, calls)))
 
 
 def _unbuildable(replay: Replay) -> Verdict:
@@ -72,9 +72,10 @@ def _single(replay: Replay, builds: dict[str, Any], calls: list[Any]) -> Iterato
 
 def _compose(replay: Replay, builds: dict[str, Any], calls: list[Any]) -> Iterator[str]:
     if replay.before.exit_code:
-        yield f"Compose refuses the original: {replay.before.errors.strip()}"
+        if calls:
+            yield f"Compose refuses the original: {replay.before.errors.strip()}"
         return
-    services = replay.before.json["services"]
+    services, secrets = replay.before.json["services"], replay.before.json.get("secrets", {})
     built = {name for name, service in services.items() if "build" in service}
     if set(builds) != built:
         yield f"the built services are {sorted(built)}, not {sorted(builds)}"
@@ -83,6 +84,7 @@ def _compose(replay: Replay, builds: dict[str, Any], calls: list[Any]) -> Iterat
         links = _links(services, builds)
         ours["--build-context"] = [word for word in ours.get("--build-context", []) if word not in links]
         wanted = _of_section(section, services[name], builds)
+        wanted["--secret"] = [_secret(item, secrets[item["source"]]) for item in section.get("secrets", [])]
         for line in differences(_compared(ours), _compared(wanted)):
             yield f"{name}: {line}"
         if ours["-f"] != wanted["-f"]:
@@ -104,7 +106,9 @@ def _links(services: dict[str, Any], builds: dict[str, Any]) -> set[str]:
 def _of_section(section: dict[str, Any], service: dict[str, Any], builds: dict[str, Any]) -> Words:
     """Return the words that a `build` section of `docker compose config` amounts to."""
     context = section["context"]
-    dockerfile = posixpath.normpath(posixpath.join(context, section.get("dockerfile", "Dockerfile")))
+    dockerfile = section.get("dockerfile", "Dockerfile")
+    if "://" not in context:
+        dockerfile = posixpath.normpath(posixpath.join(context, dockerfile))
     platforms = section.get("platforms") or [text for text in [service.get("platform")] if text]
     found: Words = {
         "-f": ["-" if "dockerfile_inline" in section else dockerfile],
@@ -124,6 +128,11 @@ def _of_section(section: dict[str, Any], service: dict[str, Any], builds: dict[s
     for key, flag in (("pull", "--pull"), ("no_cache", "--no-cache")):
         found[flag] = [""] if section.get(key) else []
     return found
+
+
+def _secret(item: dict[str, str], definition: dict[str, str]) -> str:
+    place = f"env={definition['environment']}" if "environment" in definition else f"src={definition['file']}"
+    return f"id={item.get('target', item['source'])},{place}"
 
 
 def _context(text: str, builds: dict[str, Any]) -> str:
@@ -153,7 +162,7 @@ def _compared(words: Words) -> Words:
     found = {
         flag: sorted(value for value in values if not value.startswith((*_ADDED, "kamal-dev.")))
         for flag, values in words.items()
-        if flag not in (*_ASIDE, "-f", "--secret", "--shm-size")
+        if flag not in (*_ASIDE, "-f", "--shm-size")
     }
     return {flag: values for flag, values in sorted(found.items()) if values}
 

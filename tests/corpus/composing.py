@@ -29,6 +29,7 @@ def check(replay: Replay) -> Verdict:
             return Verdict((f"Compose refuses the {what}: {answer.errors.strip()}",))
     before, after = _expected(replay), replay.here(replay.after.json)
     problems = [*_additions(before["services"], after, replay), *_images(before["services"], replay)]
+    _forget_unused(before)
     return Verdict((*problems, *differences(after, before), *splices.check(replay), *_travelling(replay)))
 
 
@@ -43,6 +44,13 @@ def _expected(replay: Replay) -> dict[str, Any]:
     used = {item["source"] for service in found["services"].values() for item in service.get("secrets", [])}
     found["secrets"] = {name: item for name, item in found.get("secrets", {}).items() if name in used} or None
     return found
+
+
+def _forget_unused(config: dict[str, Any]) -> None:
+    """Take away the volumes that no service has any more: Compose does not print them."""
+    volumes = [volume for service in config["services"].values() for volume in service.get("volumes") or []]
+    used = {volume.get("source") for volume in volumes if volume["type"] == "volume"}
+    config["volumes"] = {name: item for name, item in (config.get("volumes") or {}).items() if name in used} or None
 
 
 def check_one(replay: Replay) -> Verdict:

@@ -15,18 +15,22 @@ _ADDED = re.compile(r"""[ \t]*(?:["']?image["']?:[ ]+\S+|["']?pull_policy["']?: 
 
 def check(replay: Replay) -> Iterator[str]:
     """Compare every file that devcontainer.json names with its copy in the release."""
+    built = {name for name, said in replay.rendered.json["services"].items() if said["built"]}
     for file in replay.files:
         name = file.relative_to(replay.checkout.root).as_posix()
         before = file.read_bytes().decode()
         after = (replay.there / name).read_bytes().decode()
-        for line in differing(before, after):
+        for line in differing(before, after, built):
             yield f"{name}: {line}"
 
 
-def differing(before: str, after: str) -> Iterator[str]:
-    """Yield each line that is removed though it is not of a changed key, or added though it is not of one."""
+def differing(before: str, after: str, built: set[str]) -> Iterator[str]:
+    """Yield each line that is removed though it is not of a changed key, or added though it is not of one.
+
+    Only services that are `built` have such keys.
+    """
     one, other = before.splitlines(keepends=True), after.splitlines(keepends=True)
-    allowed = _lines(before, one)
+    allowed = _lines(before, one, built)
     matcher = difflib.SequenceMatcher(None, one, other, autojunk=False)
     for tag, start, end, new_start, new_end in matcher.get_opcodes():
         if tag == "equal":
@@ -42,30 +46,35 @@ def differing(before: str, after: str) -> Iterator[str]:
                 yield f"+ {line!r} ends in another way than the lines around it"
 
 
-def _lines(text: str, lines: list[str]) -> set[int]:
+def _lines(text: str, lines: list[str], built: set[str]) -> set[int]:
     """Return the numbers, from 0, of the lines that a changed key of a service stands on."""
     from ruamel.yaml import YAML
 
-    found: set[int] = set()
     text = text.replace("\r\n", "\n")
-    for root in YAML(typ="rt").compose_all(text):
-        for service in _values(root, "services"):
-            for key, value in service.value if hasattr(service, "value") else ():
-                if getattr(key, "value", None) in CHANGED:
-                    last = value.end_mark.line - (value.end_mark.column == 0)
-                    if value.id != "scalar" and not value.flow_style and value.end_mark.index < len(text):
-                        last = value.end_mark.line - 1
-                    # Comments and blank lines after a value are not part of it.
-                    while last > key.start_mark.line and _is_blank(lines[min(last, len(lines) - 1)]):
-                        last -= 1
-                    found |= set(range(key.start_mark.line, max(last, key.start_mark.line) + 1))
-    return found
+    return {
+        line
+        for root in YAML(typ="rt").compose_all(text)
+        for service in _services(root, built)
+        for key, value in service.value
+        if key.value in CHANGED
+        for line in range(key.start_mark.line, _last(key, value, text, lines) + 1)
+    }
 
 
-def _values(root: Any, name: str) -> Iterator[Any]:
+def _last(key: Any, value: Any, text: str, lines: list[str]) -> int:
+    """Return the last line of a value; comments and blank lines after it are not part of it."""
+    last = value.end_mark.line - (value.end_mark.column == 0)
+    if value.id != "scalar" and not value.flow_style and value.end_mark.index < len(text):
+        last = value.end_mark.line - 1
+    while last > key.start_mark.line and _is_blank(lines[min(last, len(lines) - 1)]):
+        last -= 1
+    return max(last, key.start_mark.line)
+
+
+def _services(root: Any, built: set[str]) -> Iterator[Any]:
     for key, value in root.value if root is not None and root.id == "mapping" else ():
-        if key.value == name and value.id == "mapping":
-            yield from (item for _, item in value.value if item.id == "mapping")
+        if key.value == "services" and value.id == "mapping":
+            yield from (item for name, item in value.value if item.id == "mapping" and name.value in built)
 
 
 def _is_blank(line: str) -> bool:
