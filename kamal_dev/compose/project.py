@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kamal_dev.compose import binds, builds, consistency, document, layout, place, service, travels, variables
+from kamal_dev.compose import binds, builds, consistency, document, keys, layout, place, service, travels, variables
 from kamal_dev.compose.binds import Bind
 from kamal_dev.compose.build_section import Ground
 from kamal_dev.compose.reading import ComposeFile, Reader
@@ -133,7 +133,7 @@ def _project(
     env_files = _env_files(reader, around)
     carried = (*needed.travels, *env_files.travels)
     names = variables.mentioned(reader, model, carried)
-    found = (*findings.notices, *bind_notices, *service.notices(model))
+    found = (*findings.notices, *bind_notices, *service.notices(model), *keys.notices(model))
     return ComposeProject(
         repository=reader.repository,
         directory=scope.base,

@@ -12,7 +12,7 @@ from kamal_dev.errors import ComposeError, Problem
 from kamal_dev.model import Location, Notice
 
 _NAME = re.compile(r"[a-zA-Z0-9._-]+")
-_MAY_BE_NULL = frozenset(("command", "entrypoint", "deploy", "develop"))
+_MAY_BE_NULL = frozenset(("command", "entrypoint", "deploy", "develop", "pid"))
 
 
 @dataclass(frozen=True)
