@@ -10,10 +10,9 @@
 poll=0.3
 restart_limit=3
 
-# remember_restarts: keep the restart counts from before `up`; what is new starts from 0.
+# remember_restarts: keep the restart counts of what was found before `up`; what is new starts from 0.
 remember_restarts() {
-  # shellcheck disable=SC2046 # ids are words
-  restarts_before=" $(rows $(container_ids) | awk -F'|' '{ printf "%s=%s ", $1, $6 }')"
+  restarts_before=" $(printf '%s\n' "$found" | awk -F'|' '{ printf "%s=%s ", $1, $6 }')"
 }
 
 # new_restarts ID COUNT: print how often it restarted since then.
@@ -89,9 +88,10 @@ END
 observe() {
   clock
   deadline=$((now + $1)) window=$2 window_from='' window_ms=0
+  ids=$(container_ids)
   while :; do
-    # shellcheck disable=SC2046 # ids are words
-    found=$(rows $(container_ids))
+    # shellcheck disable=SC2086 # ids are words
+    found=$(rows $ids)
     judge_all "$found"
     clock
     [ "$outcome" != wait ] || window_from=
@@ -108,6 +108,8 @@ observe() {
 
 # report_containers: print an event for each container; with reason and last lines for those that failed.
 report_containers() {
+  # shellcheck disable=SC2046 # ids are words
+  [ -n "$failures" ] || { show_containers $(printf '%s\n' "$found" | cut -d'|' -f1); return; }
   printf '%s\n' "$found" | while IFS='|' read -r id _; do
     [ -n "$id" ] || continue
     why=$(printf '%s' "$failures" | sed -n "s/^$id [a-z]* //p")

@@ -88,10 +88,13 @@ standing() {
 }
 
 # refuse_foreign: stop where a compose project of this name was started from elsewhere.
+# Sets ids to those of its containers, as container_ids prints them.
 refuse_foreign() {
-  foreign=$(docker ps --all --filter "label=com.docker.compose.project=$stack" \
-    --format '{{.Label "com.docker.compose.project.working_dir"}}') || give_up engine 'the engine does not answer'
-  foreign=$(printf '%s\n' "$foreign" | grep -vF -- "$home/" | grep . | head -n 1)
+  there=$(docker ps --all --no-trunc --filter "label=com.docker.compose.project=$stack" \
+    --format '{{.ID}} {{.Label "com.docker.compose.oneoff"}} {{.Label "com.docker.compose.project.working_dir"}}') ||
+    give_up engine 'the engine does not answer'
+  ids=$(printf '%s\n' "$there" | awk '$2 == "False" { print $1 }')
+  foreign=$(printf '%s\n' "$there" | cut -d' ' -f3- | grep -vF -- "$home/" | grep . | head -n 1)
   [ -z "$foreign" ] || give_up foreign "another compose project named \`$stack\` runs here, from $foreign; it was left alone"
 }
 

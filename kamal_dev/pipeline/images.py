@@ -159,10 +159,10 @@ def _build(run: Run, build: Build, options: BuildOptions) -> Image:
     if not options.again and _is_built(run, build.image, step):
         run.output.done(f"Built already: `{build.image.reference}`")
         return build.image
-    require_buildx(run.local)
     run.output.start(f"Building `{build.image.reference}`")
     result = run.local.run(_with_secrets(run, build, step), on_line=run.output.line)
     if not result:
+        require_buildx(run.local)
         raise BuildFailed(
             f"the build of {', '.join(build.services)} failed ({build.where}):\n{result.tail(LAST_LINES)}",
             hint="mend it and run `dev build`; `--no-cache` builds every layer anew",
