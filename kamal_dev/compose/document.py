@@ -99,9 +99,13 @@ def _events(text: str, display: str) -> Iterator[Any]:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+    from kamal_dev.compose.scanner import Tabs
+
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Scanner = Tabs
     try:
         # Events instead of nodes: they come one by one, so that a bomb is met before it is built.
-        yield from YAML(typ="safe", pure=True).parse(text)
+        yield from yaml.parse(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = (mark.line + 1, mark.column + 1) if mark else (0, 0)

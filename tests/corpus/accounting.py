@@ -57,7 +57,7 @@ def _keys(text: str) -> Iterator[str]:
     def entries(node: Any) -> list[tuple[str, Any]]:
         return [(key.value, value) for key, value in node.value] if node is not None and node.id == "mapping" else []
 
-    for root in YAML(typ="rt").compose_all(text):
+    for root in YAML(typ="rt").compose_all(text.replace("\t", " ")):
         for key, value in entries(root):
             if key not in ("services", "volumes", "networks", "configs", "secrets"):
                 yield key

@@ -50,7 +50,8 @@ def _lines(text: str, lines: list[str], built: set[str]) -> set[int]:
     """Return the numbers, from 0, of the lines that a changed key of a service stands on."""
     from ruamel.yaml import YAML
 
-    text = text.replace("\r\n", "\n")
+    # Tabs are taken in more places than ruamel.yaml takes them.
+    text = text.replace("\r\n", "\n").replace("\t", " ")
     return {
         line
         for root in YAML(typ="rt").compose_all(text)
