@@ -101,7 +101,8 @@ def _converse(
     except subprocess.TimeoutExpired:
         _end(process)
         process.returncode = TIMED_OUT
-    for worker in workers[1:]:
+    # A thread that is still there when Python ends can take the process down with it.
+    for worker in workers:
         worker.join(GRACE)
     return out.end(), err.end()
 
