@@ -6,7 +6,7 @@ from kamal_dev.compose.builds import order, with_images
 from kamal_dev.compose.layout import workspace
 from kamal_dev.compose.project import ComposeProject, load, load_text
 from kamal_dev.compose.reading import ComposeFile
-from kamal_dev.compose.release import notices, problems, render
+from kamal_dev.compose.release import Rewritten, notices, problems, render, rewritten
 from kamal_dev.compose.service import Service
 from kamal_dev.compose.travels import Travel
 
@@ -15,6 +15,7 @@ __all__ = [
     "Bind",
     "ComposeFile",
     "ComposeProject",
+    "Rewritten",
     "Service",
     "Travel",
     "additions",
@@ -24,6 +25,7 @@ __all__ = [
     "order",
     "problems",
     "render",
+    "rewritten",
     "with_images",
     "workspace",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,22 @@ from kamal_dev.errors import ComposeError, NothingBuilt, Problem
 from kamal_dev.model import File, Image, Location, Notice, Release, Secret, Version
 
 
+@dataclass(frozen=True)
+class Rewritten:
+    """Hold what is the same in the releases of all stacks: images, texts, and what the texts mean."""
+
+    images: Mapping[str, Image]
+    texts: Mapping[Path, str]
+    reader: Reader
+    model: Value
+
+
+def rewritten(project: ComposeProject, images: Mapping[str, Image]) -> Rewritten:
+    """Put images in place of builds; `images` has the image of every service with a build. Raises as `render`."""
+    own = _images(project, images)
+    return Rewritten(own, *_rewritten(project, own))
+
+
 def render(
     project: ComposeProject,
     *,
@@ -32,23 +49,23 @@ def render(
     additions: Additions,
     variables: Mapping[str, str | Secret] | None = None,
     mask: bool = False,
+    ready: Rewritten | None = None,
 ) -> Release:
     """Return the release of a version for one stack.
 
     `images` has the image of every service with a build. `variables` are laid over
     the project's own values; only those that the files mention and the additions'
-    secrets are written. With `mask`, secrets stand as `[redacted]`, while id and
-    digest are those of the real release. Raises ComposeError for a service that
-    does not exist, NothingBuilt for one that has no image.
+    secrets are written; with `mask`, they stand as `[redacted]`. `ready` saves work for
+    further stacks. Raises ComposeError for an unknown service, NothingBuilt for a missing image.
     """
     _check(project, additions)
-    own = _images(project, images)
-    texts, reader, after = _rewritten(project, own)
+    ready = ready or rewritten(project, images)
+    own, after = ready.images, ready.model
     mounted = _mounted(project, additions, stack)
     carried = (*project.travels, *mounted.travels)
     plan = overlay.Plan(project, stack, version, own, additions, mounted, _marks(carried))
-    files = _files(project, texts, carried, overlay.text(after, plan))
-    values = env.values(project, reader, after, additions, variables or {})
+    files = _files(project, ready.texts, carried, overlay.text(after, plan))
+    values = env.values(project, ready.reader, after, additions, variables or {})
     about = manifest.entries(project, stack=stack, version=version, images=own, additions=additions, mounted=mounted)
     digest = _digest([*files, env.file(project, stack, values), manifest.file(about)])
     files += [env.file(project, stack, values, mask=mask), manifest.file({**about, "digest": digest})]

@@ -58,6 +58,7 @@ def release(project: Project, stack: str, *, mask: bool = False) -> Release:
         additions=project.additions,
         variables=project.variables(mask=mask),
         mask=mask,
+        ready=project.rewritten,
     )
 
 

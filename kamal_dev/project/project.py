@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from kamal_dev import compose, config, devcontainer
-from kamal_dev.compose import Additions, ComposeProject
+from kamal_dev.compose import Additions, ComposeProject, Rewritten
 from kamal_dev.config import Config, SecretsFile
 from kamal_dev.devcontainer import Devcontainer
 from kamal_dev.errors import ComposeError, DevcontainerError, Problem
@@ -108,6 +108,11 @@ class Project:
             for build in self.compose.builds
             for service in build.services
         }
+
+    @cached_property
+    def rewritten(self) -> Rewritten:
+        """The compose files with images in place of builds, the same for every stack."""
+        return compose.rewritten(self.compose, self.images())
 
     def require(self, name: str) -> Secret:
         """Return a variable's value. Raises CredentialsMissing, which names the file that it should be in."""
