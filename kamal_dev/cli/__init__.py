@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
+from contextlib import suppress
 
 
 def main() -> None:
@@ -10,4 +13,11 @@ def main() -> None:
     from kamal_dev.cli.app import app
     from kamal_dev.cli.exit import guarded
 
-    sys.exit(guarded(app, sys.argv[1:]))
+    code = guarded(app, sys.argv[1:])
+    if any(thread.daemon for thread in threading.enumerate()):
+        # Python aborts where it ends under a thread that is inside a library; all that must be closed is closed.
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(AttributeError, OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
