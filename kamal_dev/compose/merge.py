@@ -41,8 +41,13 @@ def services(found: Value) -> dict[str, Value]:
 
 
 def service(name: str, value: Value) -> Value:
-    """Return a service with short forms made long. Raises ComposeError with every wrong shape."""
+    """Return a service with short forms made long. Raises ComposeError with every wrong shape.
+
+    One without anything in it adds nothing to what an earlier file says.
+    """
     path = f"services.{name}"
+    if value.data is None:
+        return value.having({})
     if not isinstance(value.data, dict):
         raise ComposeError(_wrong(value, path, "a mapping"))
     problems = [

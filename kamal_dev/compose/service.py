@@ -45,6 +45,9 @@ def read(services: Mapping[str, Value], profiles: tuple[str, ...]) -> tuple[Serv
         if not _NAME.fullmatch(name)
     ]
     wrong += [
+        _at(value, f"services.{name}", "must be a mapping") for name, value in services.items() if not value.items
+    ]
+    wrong += [
         _at(item, f"services.{name}.{key}", "has no value: give it one or take it away")
         for name, value in services.items()
         for key, item in value.items.items()

@@ -212,3 +212,12 @@ def test_the_name_is_that_of_the_environment_the_files_or_the_folder() -> None:
     assert load(text).name == "devcontainer"
     assert load("name: My.Shop_1\n" + text).service("app").image == "myshop_1"
     assert load("name: x\n" + text, environment={"COMPOSE_PROJECT_NAME": "Y"}).name == "y"
+
+
+def test_a_service_with_nothing_in_it_adds_nothing() -> None:
+    project = load(
+        "services: {app: {image: x}}\n",
+        names=("one.yaml", "two.yaml", "three.yaml"),
+        files={"two.yaml": "services:\n  app:\n    # all of it is a comment\n", "three.yaml": "# nothing\n"},
+    )
+    assert [(service.name, service.image) for service in project.services] == [("app", "x")]

@@ -85,6 +85,8 @@ def _compose(replay: Replay, builds: dict[str, Any], calls: list[Any]) -> Iterat
         ours["--build-context"] = [word for word in ours.get("--build-context", []) if word not in links]
         wanted = _of_section(section, services[name], builds)
         wanted["--secret"] = [_secret(item, secrets[item["source"]]) for item in section.get("secrets", [])]
+        # Compose prints a dollar sign so that it could be read again.
+        wanted = {flag: [value.replace("$$", "$") for value in values] for flag, values in wanted.items()}
         for line in differences(_compared(ours), _compared(wanted)):
             yield f"{name}: {line}"
         if ours["-f"] != wanted["-f"]:

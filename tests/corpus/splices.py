@@ -31,6 +31,9 @@ def differing(before: str, after: str, built: set[str]) -> Iterator[str]:
     """
     one, other = before.splitlines(keepends=True), after.splitlines(keepends=True)
     allowed = _lines(before, one, built)
+    # One empty line is as good as another.
+    if any(not one[index].strip() for index in allowed):
+        allowed |= {index for index, line in enumerate(one) if not line.strip()}
     matcher = difflib.SequenceMatcher(None, one, other, autojunk=False)
     for tag, start, end, new_start, new_end in matcher.get_opcodes():
         if tag == "equal":
