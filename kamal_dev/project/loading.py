@@ -33,9 +33,13 @@ class Place:
     tree: WorkingTree
     environment: Mapping[str, str]
 
+    def typed(self, path: Path) -> str:
+        """Return a path as it is typed at the root."""
+        return _relative(path, self.root)
+
     def shown(self, path: Path) -> str:
-        """Return a path as messages show it."""
-        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+        """Return a path as messages about a file's content show it, those about compose files too."""
+        return _relative(path, self.source.repository)
 
 
 def load(
@@ -98,6 +102,10 @@ def _root_of(path: Path, folder: Path) -> Path:
     return folder if holder.is_relative_to(folder) else holder
 
 
+def _relative(path: Path, folder: Path) -> str:
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+
+
 def _absolute(folder: Path, path: str) -> Path:
     """Return a path without `..`, links as they are."""
     return Path(os.path.normpath(folder / path))
@@ -117,7 +125,7 @@ def _devcontainer_path(place: Place, asked: str | None, settings: config.Config)
     if asked or settings.image.devcontainer:
         path = _absolute(place.folder, asked) if asked else _absolute(place.root, settings.image.devcontainer)
         if place.tree.kind(path) != "file":
-            raise UsageError(f"there is no devcontainer.json at {place.shown(path)}")
+            raise UsageError(f"there is no devcontainer.json at {place.typed(path)}")
         return path
     found = devcontainer.find(place.tree, place.root)
     if not found:
@@ -126,7 +134,7 @@ def _devcontainer_path(place: Place, asked: str | None, settings: config.Config)
             hint="add .devcontainer/devcontainer.json, or name one with `--devcontainer PATH`",
         )
     if len(found) > 1:
-        names = ", ".join(map(place.shown, found))
+        names = ", ".join(map(place.typed, found))
         raise UsageError(
             f"several devcontainers: {names}", hint="choose one: `--devcontainer PATH`, or `image.devcontainer`"
         )
@@ -135,7 +143,7 @@ def _devcontainer_path(place: Place, asked: str | None, settings: config.Config)
 
 def _devcontainer(place: Place, settings: config.Config, path: Path) -> devcontainer.Devcontainer:
     shown = place.shown(path)
-    labels = {"kamal-dev.service": settings.service, "kamal-dev.config": shown}
+    labels = {"kamal-dev.service": settings.service, "kamal-dev.config": place.typed(path)}
     return devcontainer.load(
         devcontainer.decode(place.tree.read(path), shown),
         path,

@@ -29,8 +29,8 @@ def check(replay: Replay) -> Verdict:
 
 
 def _of_devcontainer(replay: Replay, rows: list[dict[str, Any]]) -> Iterator[str]:
-    name = replay.checkout.config
-    data = (replay.checkout.root / name).read_bytes()
+    path = replay.checkout.root / replay.checkout.config
+    name, data = str(path.relative_to(replay.checkout.repository)), path.read_bytes()
     written = json.loads(strictness.plain(data.decode("utf-8-sig")), strict=False)
     keys = [key for key, value in written.items() if value is not None]
     if isinstance(written.get("build"), dict) and written["build"].get("dockerfile"):
@@ -43,7 +43,7 @@ def _of_devcontainer(replay: Replay, rows: list[dict[str, Any]]) -> Iterator[str
 
 def _of_compose(replay: Replay, rows: list[dict[str, Any]]) -> Iterator[str]:
     for file in replay.files:
-        name = file.relative_to(replay.checkout.root).as_posix()
+        name = file.relative_to(replay.checkout.repository).as_posix()
         found = collections.Counter(row["key"] for row in rows if row["where"].startswith(f"{name}:"))
         for key in _keys(file.read_bytes().decode("utf-8-sig")):
             if not found[key] and not found[f"{key}[0]"]:
@@ -83,7 +83,7 @@ def _places(replay: Replay, rows: list[dict[str, Any]]) -> Iterator[str]:
             continue
         if "dev.yml" in found[1]:
             continue
-        folder = replay.there if row["outcome"] == "added" else replay.checkout.root
+        folder = replay.there if row["outcome"] == "added" else replay.checkout.repository
         lines = (folder / found[1]).read_text("utf-8-sig").splitlines()
         number = int(found[2])
         last = re.sub(r"\[\d+\]$", "", row["key"]).rpartition(".")[2]

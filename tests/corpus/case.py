@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,6 +59,11 @@ class Checkout:
         return self.top / self.case.about["root"]
 
     @property
+    def repository(self) -> Path:
+        """What travels: the top of a git repository, or the workspace folder outside one."""
+        return self.top if self.case.about.get("git") else self.root
+
+    @property
     def config(self) -> str:
         """The devcontainer.json, relative to `root`."""
         path = self.root / self.case.about["config"]
@@ -74,9 +80,11 @@ class Checkout:
 
 @contextmanager
 def checkout(case: Case) -> Iterator[Checkout]:
-    """Copy a case's repository to a temporary folder, outside any git repository."""
+    """Copy a case's repository to a temporary folder; it becomes a git repository where `git` in case.json says so."""
     with TemporaryDirectory(prefix="kamal-dev-corpus-") as folder:
         above = Path(folder).resolve() / "here"
         top = above / case.about["checkout_dirname"]
         shutil.copytree(case.folder / "tree", top, symlinks=True)
+        if case.about.get("git"):
+            subprocess.run(["git", "init", "-q", str(top)], check=True)
         yield Checkout(case, top, above.parent / "there")

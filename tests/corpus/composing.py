@@ -36,11 +36,11 @@ def check(replay: Replay) -> Verdict:
 def _expected(replay: Replay) -> dict[str, Any]:
     """Return the original without what is nothing to a host: folders above, secrets of builds alone."""
     found: dict[str, Any] = replay.before.json
-    above = {str(folder) for folder in replay.checkout.root.parents}
+    above = {str(folder) for folder in replay.checkout.repository.parents}
     for service in found["services"].values():
         for volume in service.get("volumes", []):
             if volume["type"] == "bind" and volume["source"] in above:
-                volume["source"] = str(replay.checkout.root.parent)
+                volume["source"] = str(replay.checkout.repository.parent)
     used = {item["source"] for service in found["services"].values() for item in service.get("secrets", [])}
     found["secrets"] = {name: item for name, item in found.get("secrets", {}).items() if name in used} or None
     return found
@@ -167,9 +167,9 @@ def _fields(mount: str | dict[str, str]) -> dict[str, str]:
 
 def _travelling(replay: Replay) -> Iterator[str]:
     """Compare every file of the release that is not rewritten with the original, byte for byte."""
-    rewritten = {posixpath.relpath(file, replay.checkout.root) for file in replay.files}
+    rewritten = {posixpath.relpath(file, replay.checkout.repository) for file in replay.files}
     for name in replay.rendered.json["files"]:
-        path = replay.checkout.root / name.removeprefix("kamal-dev.files/")
+        path = replay.checkout.repository / name.removeprefix("kamal-dev.files/")
         # Compose is kept from looking for a file above the release by an empty one of that name.
         is_stop = name == "compose.yaml" and not path.exists()
         if name in (*OWN, *rewritten) or is_stop:

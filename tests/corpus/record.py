@@ -93,6 +93,7 @@ def _write(copy: Checkout, name: str, data: Any) -> None:
 
 def _tokens(copy: Checkout, text: str) -> str:
     text = text.replace(str(copy.top), "{{CHECKOUT}}").replace(str(copy.top.parent), "{{CHECKOUT_PARENT}}")
+    text = re.sub(r"-\d{13}\b", "-{{TS}}", re.sub(r"\b[0-9a-f]{64}\b", "{{HASH}}", text))
     return re.sub(r"/tmp/stand-in-\w+(?:/devcontainercli-?\w*)?(?:/[\d.]+-\d+)?", "{{TMP}}", text)
 
 

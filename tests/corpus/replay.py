@@ -109,7 +109,8 @@ class Replay:
     def places(self) -> tuple[tuple[str, str], ...]:
         """Folders of the release and of a host, and what they are here."""
         workspace = f"{command.HOME}/.kamal-dev/{self.stack}/workspace"
-        return ((str(self.there), str(self.checkout.root)), (workspace, str(self.checkout.root.parent)))
+        repository = self.checkout.repository
+        return ((str(self.there), str(repository)), (workspace, str(repository.parent)))
 
     def here(self, value: Any) -> Any:
         """Return a value with the paths of the release as they are here."""

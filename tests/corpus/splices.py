@@ -17,7 +17,7 @@ def check(replay: Replay) -> Iterator[str]:
     """Compare every file that devcontainer.json names with its copy in the release."""
     built = {name for name, said in replay.rendered.json["services"].items() if said["built"]}
     for file in replay.files:
-        name = file.relative_to(replay.checkout.root).as_posix()
+        name = file.relative_to(replay.checkout.repository).as_posix()
         before = file.read_bytes().decode()
         after = (replay.there / name).read_bytes().decode()
         for line in differing(before, after, built):
