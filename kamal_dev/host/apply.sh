@@ -168,6 +168,7 @@ forget_old_releases() {
 # give_back: after a release that fell, bring the one before back as far as there is one.
 give_back() {
   failed_why=$why fell_in=$phase_name
+  rm -f "$engine_known"
   report_containers
   [ "$previous" != "$release" ] || conclude false broken "$failed_why"
   [ -n "$previous" ] || stop_first

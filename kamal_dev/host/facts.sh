@@ -30,26 +30,31 @@ free_bytes() {
 }
 
 # look_at_engine: set engine, compose, root_dir. All stay empty where Docker is missing or silent.
+# Where Docker keeps images and which Compose there is take longest to ask, so that both are remembered
+# for as long as the engine is the same one; apply.sh forgets them when a release falls.
 look_at_engine() {
   engine='' compose='' root_dir=''
   command -v docker >/dev/null 2>&1 || return
-  # The slowest question of all, asked beside the others.
-  docker compose version --short >"$here/compose" 2>/dev/null &
-  IFS='|' read -r engine root_dir <<END
-$(docker_within 20 info --format '{{.ServerVersion}}|{{.DockerRootDir}}' 2>/dev/null)
-END
-  wait
-  compose=$(cat "$here/compose")
+  engine=$(docker_within 20 version --format '{{.Server.Version}}' 2>/dev/null)
+  [ -n "$engine" ] || return
+  if [ -f "$engine_known" ]; then
+    { read -r engine_before; read -r compose; read -r root_dir; } <"$engine_known"
+    [ "$engine_before" != "$engine" ] || return
+  fi
+  compose=$(docker compose version --short 2>/dev/null)
+  root_dir=$(docker info --format '{{.DockerRootDir}}' 2>/dev/null)
+  [ -z "$compose" ] || [ ! -d "$base" ] || printf '%s\n' "$engine" "$compose" "$root_dir" >"$engine_known.$$"
+  [ ! -f "$engine_known.$$" ] || mv "$engine_known.$$" "$engine_known"
 }
 
 look_at_stack() {
-  ids='' found='' same=false
+  containers='' same=false
   current=$(current_release)
   [ -n "$engine" ] || return
-  ids=$(container_ids)
-  # shellcheck disable=SC2086 # ids are words
-  found=$(rows $ids)
-  if [ -n "$digest" ] && [ "$(known "$current" digest)" = "$digest" ] && is_as_good "$current" "$found"; then
+  # shellcheck disable=SC2046 # ids are words
+  containers=$(look_at_containers $(container_ids))
+  if [ -n "$digest" ] && [ "$(known "$current" digest)" = "$digest" ] &&
+    is_as_good "$current" "$(printf '%s\n' "$containers" | sed 's/{.*//')"; then
     same=true
   fi
 }
@@ -66,17 +71,30 @@ workspaces() {
 # look_at_images [IMAGE]...: set present, each with its id and its digests, and missing, both as JSON.
 look_at_images() {
   present='' absent=''
-  for image; do
-    if [ -n "$engine" ] && known=$(docker image inspect --format "$image_names" -- "$image" 2>/dev/null); then
-      present="$present${present:+,}$(json_text "$image"):[$known]"
-    else
-      absent="$absent $image"
-    fi
-  done
+  if [ -n "$engine" ] && known=$(inspect_images "$@"); then
+    for image; do
+      present="$present${present:+,}$(json_text "$image"):[${known%%"$newline"*}]"
+      known=${known#*"$newline"}
+    done
+  else
+    for image; do
+      if [ -n "$engine" ] && known=$(inspect_images "$image"); then
+        present="$present${present:+,}$(json_text "$image"):[$known]"
+      else
+        absent="$absent $image"
+      fi
+    done
+  fi
   # shellcheck disable=SC2086 # references have no spaces
   missing=$(json_list $absent)
 }
-image_names='{{json .Id}}{{range .RepoDigests}},{{json .}}{{end}}'
+
+# inspect_images [IMAGE]...: print a line for each; fails where one is missing.
+inspect_images() {
+  [ $# -eq 0 ] || docker image inspect --format '{{json .Id}}{{range .RepoDigests}},{{json .}}{{end}}' -- "$@" 2>/dev/null
+}
+newline='
+'
 
 use_stack "$1"
 digest=$2
@@ -92,5 +110,4 @@ emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \
   memory: "$(awk '/^MemTotal:/ { printf "%.0f", $2 * 1024 }' /proc/meminfo)" cpus: "$(nproc)" \
   release: "$(describe_release "$current")" same: "$same" lock: "$(describe_lock)" \
   missing: "$missing" images: "{$present}" workspace: "$(workspaces)"
-# shellcheck disable=SC2086 # ids are words
-show_containers $ids
+[ -z "$containers" ] || printf '%s\n' "$containers" | sed 's/^[^{]*//'

@@ -40,6 +40,9 @@ switch_to() {
   ln -s "releases/$1" "$home/.current.$$" && mv -T "$home/.current.$$" "$home/current"
 }
 
+# What facts.sh remembers of the engine: its version, Compose's version, the folder where it keeps images.
+engine_known=$base/.engine
+
 # --- containers
 
 # container_ids: print the ids of the stack's containers, running or not; those of `compose run` are not its own.
@@ -63,12 +66,22 @@ event=$event',"health":{{with .State.Health}}{{json .Status}}{{else}}""{{end}}'
 event=$event',"restarts":{{.RestartCount}},"started":{{json .State.StartedAt}}'
 
 # rows [ID]...: print the rows of these containers. One that vanished meanwhile is left out.
-rows() { [ $# -eq 0 ] || docker inspect --type container --format "$row" -- "$@" 2>/dev/null; }
+rows() { inspect_containers "$row" "$@"; }
 
 # show_containers [ID]...: print their events; `shown` is the release that they are said to belong to.
 shown=
-show_containers() { [ $# -eq 0 ] || docker inspect --type container --format "$event,\"exit_code\":{{.State.ExitCode}},\"release\":\"$shown\"}" -- "$@" 2>/dev/null; }
+event_end() { printf ',"exit_code":{{.State.ExitCode}},"release":"%s"}' "$shown"; }
+show_containers() { inspect_containers "$event$(event_end)" "$@"; }
 
+# look_at_containers [ID]...: print the row and the event of each in one line; a row has no `{`.
+look_at_containers() { inspect_containers "$row$event$(event_end)" "$@"; }
+
+# inspect_containers FORMAT [ID]...: print those that are still there.
+inspect_containers() {
+  container_format=$1
+  shift
+  [ $# -eq 0 ] || docker inspect --type container --format "$container_format" -- "$@" 2>/dev/null
+}
 # is_as_good ID ROWS: whether every container stands as it did when the release was good.
 is_as_good() {
   is_good "$1" || return 1

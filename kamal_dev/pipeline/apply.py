@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import time
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from kamal_dev.commands import answers, host
 from kamal_dev.errors import DevError, HostError, HostTimeout, PullFailed, ServiceFailed
 from kamal_dev.model import Host, Image, Release, Step
 from kamal_dev.pipeline.conversation import follow
+from kamal_dev.pipeline.lending import Lending
 from kamal_dev.pipeline.prepare import Ready
 from kamal_dev.pipeline.report import Outcome
 from kamal_dev.pipeline.run import Run
 from kamal_dev.pipeline.transfer import Parcels
-from kamal_dev.shell.tunnel import tunnel
 
 SPARE = 1800.0  # seconds beyond `deploy.timeout`, for pulling and for putting back
 
@@ -26,6 +25,7 @@ class Work:
     run: Run
     images: dict[str, Image]
     parcels: Parcels
+    lending: Lending
     login: host.Login | None = None
     over_ssh: bool = False
 
@@ -58,16 +58,10 @@ def _apply(work: Work, ready: Ready, release: Release) -> Outcome:
             work.parcels.send(target.name, run.remote(target), host.load(run.scripts), references)
         # An id tells whether it is the same image, but engines may count ids differently: no pull depends on it.
         release = replace(release, images=tuple((name, replace(image, digest="")) for name, image in release.images))
-    with _way_to_registry(work, ready, lacking):
-        told = follow(run, target, lambda token: _step(work, token, release), timeout=_deadline(run))
+    elif lacking:
+        work.lending.open(target)
+    told = follow(run, target, lambda token: _step(work, token, release), timeout=_deadline(run))
     return _outcome(target, release, told)
-
-
-def _way_to_registry(work: Work, ready: Ready, lacking: tuple[Image, ...]) -> AbstractContextManager[None]:
-    registry = work.run.project.config.registry
-    if ready.has_way or not lacking or work.over_ssh or not registry.is_local or work.run.is_paper:
-        return nullcontext()
-    return tunnel(ready.host, work.run.trust, registry.port, work.run.output.step)
 
 
 def _step(work: Work, token: str, release: Release) -> Step:

@@ -13,6 +13,7 @@ from kamal_dev.pipeline import registry
 from kamal_dev.pipeline.apply import Work, apply, explain, failure
 from kamal_dev.pipeline.engine import require_engine
 from kamal_dev.pipeline.images import BuildOptions, build_all, found, planned, push_all, require_buildable
+from kamal_dev.pipeline.lending import Lending
 from kamal_dev.pipeline.names import choose
 from kamal_dev.pipeline.prepare import Means, Ready, prepare
 from kamal_dev.pipeline.render import release
@@ -49,15 +50,14 @@ def deploy(run: Run, order: Order) -> Report:
         require_buildable(run)
     names = choose(run.project, order.count, order.names)
     releases = {name: release(run.project, name) for name in names}
-    if planned(run):
-        require_engine(run.local)
+    engine = Background(lambda: planned(run) and require_engine(run.local))
     not_there = new_hosts(run, names)
     login = check(run, order, not_there)
-    parcels = Parcels(run)
-    lends = run.project.config.registry.is_local and not order.skip_push and not run.is_paper
-    hosts = Background(lambda: _hosts(run, releases, Means(parcels, Seed(run), lends)))
+    engine.result()
+    means = Means(Parcels(run), Seed(run), Lending(run, is_wanted=not order.skip_push))
+    hosts = Background(lambda: _hosts(run, releases, means))
     images = _images(run, order, making=not_there)
-    work = Work(run, images, parcels, login, over_ssh=order.skip_push)
+    work = Work(run, images, means.parcels, means.lending, login, over_ssh=order.skip_push)
     outcomes = _apply_all(work, hosts.result(), releases)
     return _report(run, outcomes, time.monotonic() - started)
 
@@ -103,9 +103,8 @@ def _pushed(run: Run, order: Order) -> list[Image]:
     if run.project.config.registry.is_local:
         registry.ensure_local(run)
     config = registry.log_in(run)
-    if not order.skip_build:
-        build_all(run, BuildOptions(may_push=True, config=config))
-    return push_all(run, config=config)
+    built = [] if order.skip_build else build_all(run, BuildOptions(may_push=True, config=config))
+    return push_all(run, config=config, built=built)
 
 
 def _hosts(run: Run, releases: dict[str, Release], means: Means) -> list[Ready | Outcome]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from kamal_dev.commands.buildx import buildx
 from kamal_dev.commands.cache import caching
 from kamal_dev.config import PLACEHOLDER_USER, not_set
 from kamal_dev.errors import BuildFailed, ConfigError, NothingBuilt, Problem, RegistryError, UsageError
-from kamal_dev.model import REDACTED, Build, BuildSecret, Image, Secret, Step
+from kamal_dev.model import REDACTED, Build, BuildSecret, Image, Result, Secret, Step
 from kamal_dev.pipeline import registry
 from kamal_dev.pipeline.engine import last_line, require_buildx
 from kamal_dev.pipeline.run import Run
@@ -78,13 +79,20 @@ def require_buildable(run: Run) -> tuple[Build, ...]:
     return builds
 
 
-def push_all(run: Run, *, config: str) -> list[Image]:
+def push_all(run: Run, *, config: str, built: Collection[Image] = ()) -> list[Image]:
     """Push every image of this version and return them with their digests.
 
-    One that the registry already has under the same digest is not sent again.
-    Raises NothingBuilt where an image is neither here nor in the registry, RegistryError.
+    `built` are those known to be here. One that the registry already has under the same
+    digest is not sent again. Raises NothingBuilt where an image is neither here nor in the
+    registry, RegistryError.
     """
-    return [_push(run, image, config) for image in _names(planned(run))]
+    return [_push(run, image, config, image in built) for image in _names(planned(run))]
+
+
+def are_pushed(run: Run) -> bool:
+    """Whether the engine here knows every image of this version as one that some registry has."""
+    known = [inspect(run, image) for image in _names(planned(run))]
+    return all(present and present.digests for present in known)
 
 
 def found(run: Run) -> list[Image]:
@@ -217,12 +225,13 @@ def _with_secrets(run: Run, build: Build, step: Step) -> Step:
     return replace(step, environment=(*step.environment, *values))
 
 
-def _push(run: Run, image: Image, config: str) -> Image:
-    present, known = inspect(run, image), registry.digest(run, image, config)
+def _push(run: Run, image: Image, config: str, is_here: bool) -> Image:
+    known = registry.digest(run, image, config)
+    present = inspect(run, image) if known or not is_here else None
     if known and (present is None or present.has(image, known)):
         run.output.done(f"Pushed already: `{image.reference}`")
         return replace(image, digest=known)
-    if present is None:
+    if present is None and not is_here:
         raise _nothing_built(image)
     run.output.start(f"Pushing `{image.reference}`")
     result = run.local.run(docker.push(image, config=config), on_line=run.output.line)
@@ -232,7 +241,7 @@ def _push(run: Run, image: Image, config: str) -> Image:
             hint="check that the account may write to this repository; the image itself is built and kept",
             left_behind="nothing was deployed",
         )
-    pushed = replace(image, digest=_verified(run, image, config))
+    pushed = replace(image, digest=_verified(run, image, config, result))
     run.output.done(f"Pushed `{image.reference}`", seconds=result.seconds)
     _push_cache(run, image, config)
     return pushed
@@ -245,9 +254,10 @@ def _push_cache(run: Run, image: Image, config: str) -> None:
         run.output.warn(f"`{stable.reference}` could not be pushed: the next build elsewhere has no cache")
 
 
-def _verified(run: Run, image: Image, config: str) -> str:
-    present, known = inspect(run, image), registry.digest(run, image, config)
-    if known and present and present.has(image, known):
+def _verified(run: Run, image: Image, config: str, push: Result) -> str:
+    """Return the digest that the registry itself has, which is the one that the push ended with."""
+    known = registry.digest(run, image, config)
+    if known and known in push.output:
         return known
     raise RegistryError(
         f"`{image.reference}` was pushed, but the registry has {known or 'nothing'} under that tag",

@@ -92,7 +92,7 @@ class PaperLocal:
         self._built.update(step.argv)
         if "push" in step.argv or "--push" in step.argv:
             self._pushed.update(step.argv)
-        return Result(step, 0)
+        return Result(step, 0, DIGEST)
 
     def _imagined(self, step: Step) -> Result:
         """Answer as the engine, or else the registry, would after what is written down."""

@@ -10,10 +10,10 @@ from kamal_dev.errors import BootstrapFailed, HostError
 from kamal_dev.model import Host, Release
 from kamal_dev.pipeline.conversation import ask, follow, watch
 from kamal_dev.pipeline.engine import last_line
+from kamal_dev.pipeline.lending import Lending
 from kamal_dev.pipeline.run import Run
 from kamal_dev.pipeline.seed import Seed
 from kamal_dev.pipeline.transfer import Parcels
-from kamal_dev.shell.tunnel import tunnel
 
 LOOKING = 60.0
 BOOTSTRAPPING = 1800.0
@@ -22,28 +22,25 @@ PULLING = 3600.0
 
 @dataclass(frozen=True)
 class Ready:
-    """Hold a host that can take a release, and what it said of itself.
-
-    `has_way`: the registry of this machine can be reached from there.
-    """
+    """Hold a host that can take a release, and what it said of itself."""
 
     stack: str
     host: Host
     facts: answers.Facts
-    has_way: bool = False
 
 
 @dataclass(frozen=True)
 class Means:
-    """Hold what hosts are made ready with; `lends` says whether they will pull from the registry here."""
+    """Hold what hosts are made ready with."""
 
     parcels: Parcels
     seed: Seed
-    lends: bool
+    lending: Lending
 
 
 def prepare(run: Run, target: Host, release: Release, means: Means) -> Ready:
     """Make `target` ready for `release`. Raises HostError of the kind that fits."""
+    means.lending.begin(target)
     facts = look(run, target, release)
     if facts.lock:
         _await(run, target, facts.lock)
@@ -55,11 +52,7 @@ def prepare(run: Run, target: Host, release: Release, means: Means) -> Ready:
     if missing:
         _fetch(run, target, missing, means.parcels)
     means.seed.sow(target, release, facts)
-    # The way to the registry is opened while the image is still being built.
-    will_pull = means.lends and any(image.reference not in facts.images for _, image in release.images)
-    if will_pull:
-        run.resources.enter_context(tunnel(target, run.trust, run.project.config.registry.port, run.output.step))
-    return Ready(release.stack, target, facts, will_pull)
+    return Ready(release.stack, target, facts)
 
 
 def look(run: Run, target: Host, release: Release) -> answers.Facts:

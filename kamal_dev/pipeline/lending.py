@@ -1,0 +1,42 @@
+"""Lend hosts the registry of this machine: one tunnel per host, for as long as the run lasts."""
+
+from __future__ import annotations
+
+import threading
+
+from kamal_dev.model import Host
+from kamal_dev.pipeline.images import are_pushed
+from kamal_dev.pipeline.run import Run
+from kamal_dev.shell.fanout import Background
+from kamal_dev.shell.tunnel import tunnel
+
+
+class Lending:
+    """Open the way from a host to `localhost:PORT` here, once; does nothing where the registry is another."""
+
+    def __init__(self, run: Run, *, is_wanted: bool) -> None:
+        self._run = run
+        self._is_wanted = is_wanted and run.project.config.registry.is_local and not run.is_paper
+        self._is_needed = Background(lambda: self._is_wanted and not are_pushed(run))
+        self._ways: dict[str, Background[None]] = {}
+        self._lock = threading.Lock()
+
+    def begin(self, target: Host) -> None:
+        """Open it beside the caller where every host will need it: no image of this version was pushed yet."""
+        if self._is_wanted:
+            Background(lambda: self._is_needed.result() and self._way(target))
+
+    def open(self, target: Host) -> None:
+        """Return once it is open. Raises HostError where the host's port is taken or ssh fails."""
+        if self._is_wanted:
+            self._way(target).result()
+
+    def _way(self, target: Host) -> Background[None]:
+        with self._lock:
+            if target.name not in self._ways:
+                self._ways[target.name] = Background(lambda: self._enter(target))
+            return self._ways[target.name]
+
+    def _enter(self, target: Host) -> None:
+        run = self._run
+        run.resources.enter_context(tunnel(target, run.trust, run.project.config.registry.port, run.output.step))
