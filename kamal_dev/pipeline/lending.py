@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import threading
+from contextlib import suppress
 
+from kamal_dev.errors import HostError
 from kamal_dev.model import Host
 from kamal_dev.pipeline.images import are_pushed
 from kamal_dev.pipeline.run import Run
@@ -18,25 +19,24 @@ class Lending:
         self._run = run
         self._is_wanted = is_wanted and run.project.config.registry.is_local and not run.is_paper
         self._is_needed = Background(lambda: self._is_wanted and not are_pushed(run))
-        self._ways: dict[str, Background[None]] = {}
-        self._lock = threading.Lock()
+        self._begun: dict[str, Background[bool]] = {}
 
     def begin(self, target: Host) -> None:
         """Open it beside the caller where every host will need it: no image of this version was pushed yet."""
         if self._is_wanted:
-            Background(lambda: self._is_needed.result() and self._way(target))
+            self._begun[target.name] = Background(lambda: self._is_needed.result() and self._enter(target))
 
     def open(self, target: Host) -> None:
         """Return once it is open. Raises HostError where the host's port is taken or ssh fails."""
-        if self._is_wanted:
-            self._way(target).result()
+        if not self._is_wanted:
+            return
+        # What was begun early may have failed because nobody had met the host yet; by now it is known.
+        with suppress(HostError):
+            if self._begun.pop(target.name).result():
+                return
+        self._enter(target)
 
-    def _way(self, target: Host) -> Background[None]:
-        with self._lock:
-            if target.name not in self._ways:
-                self._ways[target.name] = Background(lambda: self._enter(target))
-            return self._ways[target.name]
-
-    def _enter(self, target: Host) -> None:
+    def _enter(self, target: Host) -> bool:
         run = self._run
         run.resources.enter_context(tunnel(target, run.trust, run.project.config.registry.port, run.output.step))
+        return True
