@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from importlib import import_module
 from inspect import cleandoc
 from typing import Any
@@ -49,6 +48,8 @@ class Commands(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
         """Refuse an unknown name with the nearest known one."""
         if args and args[0] not in COMMANDS:
+            import difflib
+
             near = difflib.get_close_matches(args[0], COMMANDS, n=1)
             hint = f" Did you mean `{near[0]}`?" if near else f" Known: {', '.join(COMMANDS)}."
             ctx.fail(f"No such command `{args[0]}`.{hint}")

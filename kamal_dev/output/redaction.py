@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-from urllib.parse import quote, quote_plus
+from typing import TYPE_CHECKING
 
-from kamal_dev.model import REDACTED, Secret
+if TYPE_CHECKING:
+    from kamal_dev.model import Secret
 
 SHORTEST = 6
 
@@ -28,6 +28,8 @@ class Redaction:
 
     def __call__(self, text: str) -> str:
         """Return `text` without the values learnt so far; longer ones go first."""
+        from kamal_dev.model import REDACTED
+
         for form in sorted(self._forms, key=len, reverse=True):
             if form in text:
                 text = text.replace(form, REDACTED)
@@ -35,6 +37,10 @@ class Redaction:
 
 
 def _forms(text: str) -> set[str]:
+    # Imported where the first secret is learnt: `dev --help` meets none.
+    import base64
+    from urllib.parse import quote, quote_plus
+
     raw = text.encode()
     encoded = {base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode()}
     return {text, quote(text), quote(text, safe=""), quote_plus(text), *encoded}
