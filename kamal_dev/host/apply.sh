@@ -206,7 +206,8 @@ shown=$(current_release)
 ! is_good "$shown" || previous=$shown
 
 # shellcheck disable=SC2086,SC2154 # ids are words, which refuse_foreign has set
-found=$(rows $ids) failures=''
+look_at_containers $ids
+failures=
 # shellcheck disable=SC2046 # references have no spaces
 if [ "$(known "$shown" digest)" = "$digest" ] && is_as_good "$shown" "$found" && [ -z "$(missing_images $(cat "$here/meta/images"))" ]; then
   report_containers

@@ -48,13 +48,13 @@ look_at_engine() {
 }
 
 look_at_stack() {
-  containers='' same=false
+  seen='' same=false
   current=$(current_release)
   [ -n "$engine" ] || return
   # shellcheck disable=SC2046 # ids are words
-  containers=$(look_at_containers $(container_ids))
+  look_at_containers $(container_ids)
   if [ -n "$digest" ] && [ "$(known "$current" digest)" = "$digest" ] &&
-    is_as_good "$current" "$(printf '%s\n' "$containers" | sed 's/{.*//')"; then
+    is_as_good "$current" "$found"; then
     same=true
   fi
 }
@@ -110,4 +110,4 @@ emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \
   memory: "$(awk '/^MemTotal:/ { printf "%.0f", $2 * 1024 }' /proc/meminfo)" cpus: "$(nproc)" \
   release: "$(describe_release "$current")" same: "$same" lock: "$(describe_lock)" \
   missing: "$missing" images: "{$present}" workspace: "$(workspaces)"
-[ -z "$containers" ] || printf '%s\n' "$containers" | sed 's/^[^{]*//'
+show_seen

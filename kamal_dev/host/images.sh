@@ -75,7 +75,8 @@ pull_one() {
   case $1 in *:*@*) by_tag=${1%@*} ;; *) by_tag=$1 ;; esac
   try_pull "$by_tag" >"$pull_log" 2>&1
   pull_code=$?
-  [ "$pull_code" != 0 ] || has_exactly "$1" || { pull_code=1 && echo "the registry has another image under this tag than \`$1\`" >"$pull_log"; }
+  # What was pulled is told by its digest; another one under this tag may still be the same image.
+  [ "$pull_code" != 0 ] || grep -qxF "Digest: ${1#*@}" "$pull_log" || has_exactly "$1" || { pull_code=1 && echo "the registry has another image under this tag than \`$1\`" >"$pull_log"; }
   clock
   pull_reason=
   case $pull_code in
@@ -90,11 +91,11 @@ pull_one() {
 
 # A registry behind the SSH connection may answer a moment later than the tunnel says it is there.
 try_pull() {
-  docker_within "$pull_deadline" pull --quiet -- "$1" && return
+  docker_within "$pull_deadline" pull -- "$1" && return
   pull_error=$?
   case $(registry_of "$1"):$pull_error in
     *:124) return 124 ;;
-    localhost:* | 127.*) sleep 1 && docker_within "$pull_deadline" pull --quiet -- "$1" ;;
+    localhost:* | 127.*) sleep 1 && docker_within "$pull_deadline" pull -- "$1" ;;
     *) return "$pull_error" ;;
   esac
 }

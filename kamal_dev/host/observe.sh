@@ -83,7 +83,7 @@ $1
 END
 }
 
-# observe TIMEOUT WINDOW: watch, both in milliseconds. Sets outcome to fine or failed, failures, found,
+# observe TIMEOUT WINDOW: watch, both in milliseconds. Sets outcome to fine or failed, failures, found, seen
 # and window_ms, the time in which nothing was missing but the window.
 observe() {
   clock
@@ -91,7 +91,7 @@ observe() {
   ids=$(container_ids)
   while :; do
     # shellcheck disable=SC2086 # ids are words
-    found=$(rows $ids)
+    look_at_containers $ids
     judge_all "$found"
     clock
     [ "$outcome" != wait ] || window_from=
@@ -108,8 +108,7 @@ observe() {
 
 # report_containers: print an event for each container; with reason and last lines for those that failed.
 report_containers() {
-  # shellcheck disable=SC2046 # ids are words
-  [ -n "$failures" ] || { show_containers $(printf '%s\n' "$found" | cut -d'|' -f1); return; }
+  [ -n "$failures" ] || { show_seen; return; }
   printf '%s\n' "$found" | while IFS='|' read -r id _; do
     [ -n "$id" ] || continue
     why=$(printf '%s' "$failures" | sed -n "s/^$id [a-z]* //p")

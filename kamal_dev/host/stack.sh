@@ -65,16 +65,20 @@ event=$event',"name":{{json (slice .Name 1)}},"image":{{json .Config.Image}},"st
 event=$event',"health":{{with .State.Health}}{{json .Status}}{{else}}""{{end}}'
 event=$event',"restarts":{{.RestartCount}},"started":{{json .State.StartedAt}}'
 
-# rows [ID]...: print the rows of these containers. One that vanished meanwhile is left out.
-rows() { inspect_containers "$row" "$@"; }
-
 # show_containers [ID]...: print their events; `shown` is the release that they are said to belong to.
 shown=
 event_end() { printf ',"exit_code":{{.State.ExitCode}},"release":"%s"}' "$shown"; }
 show_containers() { inspect_containers "$event$(event_end)" "$@"; }
 
-# look_at_containers [ID]...: print the row and the event of each in one line; a row has no `{`.
-look_at_containers() { inspect_containers "$row$event$(event_end)" "$@"; }
+# look_at_containers [ID]...: set seen to a line per container, its row and then its event, and found to the rows.
+# One that vanished meanwhile is left out.
+look_at_containers() {
+  seen=$(inspect_containers "$row$event$(event_end)" "$@")
+  found=$(printf '%s\n' "$seen" | sed 's/{.*//')
+}
+
+# show_seen: print the events of those that were looked at last.
+show_seen() { printf '%s\n' "$seen" | sed -n 's/^[^{]*{/{/p'; }
 
 # inspect_containers FORMAT [ID]...: print those that are still there.
 inspect_containers() {

@@ -46,11 +46,11 @@ def deploy(run: Run, order: Order) -> Report:
     """
     started = time.monotonic()
     run.project.require_deployable()
+    engine = Background(lambda: planned(run) and require_engine(run.local))
     if not order.skip_build:
         require_buildable(run)
     names = choose(run.project, order.count, order.names)
     releases = {name: release(run.project, name) for name in names}
-    engine = Background(lambda: planned(run) and require_engine(run.local))
     not_there = new_hosts(run, names)
     login = check(run, order, not_there)
     engine.result()

@@ -89,12 +89,6 @@ def push_all(run: Run, *, config: str, built: Collection[Image] = ()) -> list[Im
     return [_push(run, image, config, image in built) for image in _names(planned(run))]
 
 
-def are_pushed(run: Run) -> bool:
-    """Whether the engine here knows every image of this version as one that some registry has."""
-    known = [inspect(run, image) for image in _names(planned(run))]
-    return all(present and present.digests for present in known)
-
-
 def found(run: Run) -> list[Image]:
     """Return the images of this version as the engine here has them, known by their ids. Raises NothingBuilt."""
     return [_found(run, image) for image in _names(planned(run))]

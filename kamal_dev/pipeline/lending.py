@@ -6,7 +6,8 @@ from contextlib import suppress
 
 from kamal_dev.errors import HostError
 from kamal_dev.model import Host
-from kamal_dev.pipeline.images import are_pushed
+from kamal_dev.pipeline.images import planned
+from kamal_dev.pipeline.registry import digest
 from kamal_dev.pipeline.run import Run
 from kamal_dev.shell.fanout import Background
 from kamal_dev.shell.tunnel import tunnel
@@ -18,7 +19,7 @@ class Lending:
     def __init__(self, run: Run, *, is_wanted: bool) -> None:
         self._run = run
         self._is_wanted = is_wanted and run.project.config.registry.is_local and not run.is_paper
-        self._is_needed = Background(lambda: self._is_wanted and not are_pushed(run))
+        self._is_needed = Background(lambda: self._is_wanted and not _are_pushed(run))
         self._begun: dict[str, Background[bool]] = {}
 
     def begin(self, target: Host) -> None:
@@ -40,3 +41,7 @@ class Lending:
         run = self._run
         run.resources.enter_context(tunnel(target, run.trust, run.project.config.registry.port, run.output.step))
         return True
+
+
+def _are_pushed(run: Run) -> bool:
+    return all(build.image and digest(run, build.image, "") for build in planned(run))
