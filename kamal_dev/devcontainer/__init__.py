@@ -1,6 +1,7 @@
 """devcontainer.json → Devcontainer: JSONC, variables, typed properties; text and values in and out."""
 
 from kamal_dev.devcontainer.build import build
+from kamal_dev.devcontainer.features import features, without_features
 from kamal_dev.devcontainer.find import compose_files, find
 from kamal_dev.devcontainer.load import decode, load
 from kamal_dev.devcontainer.mounts import definition, volume
@@ -19,7 +20,9 @@ __all__ = [
     "decode",
     "definition",
     "devcontainer_id",
+    "features",
     "find",
     "load",
     "volume",
+    "without_features",
 ]

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from kamal_dev.commands.host import Login
 from kamal_dev.errors import DevError
 from kamal_dev.model import Host, Image, Release
-from kamal_dev.pipeline import registry
+from kamal_dev.pipeline import features, registry
 from kamal_dev.pipeline.apply import Work, apply, explain, failure
 from kamal_dev.pipeline.engine import require_engine
-from kamal_dev.pipeline.images import BuildOptions, build_all, found, planned, push_all, require_buildable
+from kamal_dev.pipeline.images import build_all, found, planned, push_all, require_buildable
 from kamal_dev.pipeline.lending import Lending
 from kamal_dev.pipeline.names import choose
 from kamal_dev.pipeline.prepare import Means, Ready, prepare
+from kamal_dev.pipeline.recipe import BuildOptions
 from kamal_dev.pipeline.render import release
 from kamal_dev.pipeline.report import Outcome, Report
 from kamal_dev.pipeline.run import Run
@@ -93,7 +94,7 @@ def _images(run: Run, order: Order, making: tuple[str, ...]) -> dict[str, Image]
 
 def _sendable(run: Run, order: Order) -> list[Image]:
     if not order.skip_build:
-        build_all(run, BuildOptions())
+        build_all(run, BuildOptions(config=features.log_in(run)))
     return found(run)
 
 

@@ -1,0 +1,109 @@
+"""Build with Features: the devcontainer CLI of this machine, and the folder that it is shown. Installs no Feature."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from kamal_dev.commands import features as commands
+from kamal_dev.commands.features import PROGRAMS, Program
+from kamal_dev.errors import ConfigError, EngineError, Problem
+from kamal_dev.model import Build, Features, Step, Tree
+from kamal_dev.pipeline import registry
+from kamal_dev.pipeline.local_features import HOME, lockfile, require_local
+from kamal_dev.pipeline.run import Run
+from kamal_dev.shell import Shell
+
+INSTALL = "`npm install -g @devcontainers/cli` brings it, and needs Node 20 or later"
+GO_ON = "`--ignore-features` goes on without them"
+ANSWERS = 90.0  # seconds; npx may have to download it
+
+
+def require(run: Run, build: Build) -> None:
+    """Raise ConfigError or EngineError for Features that could not be installed, before anything is begun."""
+    if build.features is None:
+        return
+    require_local(run.project, build.features)
+    if not build.dockerfile_inline and not Path(build.dockerfile).is_absolute():
+        message = f"Features need a build context on this machine, and this is `{build.context}`"
+        raise ConfigError(Problem(build.where.path, build.where.line, message), hint=GO_ON)
+    program(run, build)
+
+
+def program(run: Run, build: Build) -> Program | None:
+    """Return what builds with Features here; None for a build without. Raises EngineError that names the Features."""
+    features = build.features
+    if features is None:
+        return None
+    if run.devcontainer_cli is None:
+        names = ", ".join(f"`{name}`" for name in features.names)
+        raise EngineError(
+            f"{features.where}: `features` needs the devcontainer CLI, which is not on this machine: {names}",
+            hint=f"{INSTALL}; {GO_ON}",
+        )
+    return run.devcontainer_cli
+
+
+def find(shell: Shell) -> Program | None:
+    """Look for the devcontainer CLI: on PATH, then through npx; None where neither answers."""
+    for argv in PROGRAMS:
+        result = shell.run(commands.version(argv), timeout=ANSWERS)
+        found = re.match(r"(\d+)\.(\d+)\.(\d+)", result.output) if result else None
+        if found:
+            return Program(argv, tuple(map(int, found.groups())))
+    return None
+
+
+def log_in(run: Run, *, wanted: bool = False) -> str:
+    """Log in to the registry where a Feature comes from it, or where that is `wanted` anyway.
+
+    Returns the docker config folder to build with; empty where no login is needed.
+    """
+    server = run.project.config.registry.server
+    names = run.project.features.names if run.project.features else ()
+    return registry.log_in(run) if wanted or any(name.startswith(f"{server}/") for name in names) else ""
+
+
+@contextmanager
+def staged(tree: Tree, build: Build, step: Step, configuration: Mapping[str, Any]) -> Iterator[Step]:
+    """Give a build with Features a folder to run in, which looks like the user's with this devcontainer.json in it.
+
+    The CLI takes local Features from beside its file and writes there: so it gets a
+    folder of its own, with links to what is beside the user's file.
+    """
+    if build.features is None:
+        yield step
+        return
+    with tempfile.TemporaryDirectory(prefix="kamal-dev-features-") as name:
+        folder = Path(name)
+        temporary = folder / commands.OWN / "tmp"
+        for path in (temporary, folder / commands.CONTEXT):
+            path.mkdir(parents=True)
+        (folder / commands.DOCKERFILE).write_text(build.dockerfile_inline)
+        _link(tree, build.features, folder)
+        file = folder / commands.file_path(build.features)
+        file.write_text(json.dumps(configuration, indent=2))
+        if pinned := lockfile(tree, build.features):
+            file.with_name(pinned.name).write_bytes(tree.read(pinned))
+        yield replace(step, cwd=folder, environment=(*step.environment, ("TMPDIR", str(temporary))))
+
+
+def _link(tree: Tree, features: Features, folder: Path) -> None:
+    """Make the folders down to devcontainer.json, and in them links to everything beside the way there."""
+    way = Path(commands.file_path(features)).parts
+    own = {way[-1], commands.lockfile(features)}
+    real, there = features.root, folder
+    if way[0] != HOME and tree.kind(real / HOME):
+        (there / HOME).symlink_to(real / HOME)
+    for part in way[:-1]:
+        real, there = real / part, there / part
+        there.mkdir()
+        for name in tree.list(real):
+            if name not in own and name not in way:
+                (there / name).symlink_to(real / name)
