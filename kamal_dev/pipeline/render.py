@@ -85,7 +85,8 @@ def _build(project: Project, build: Build) -> dict[str, Any]:
     found = {"services": list(build.services), "argv": list(made.plain.argv), "image": str(build.image)}
     if made.featured is None:
         return found
-    return {**found, "features": {"argv": list(made.featured.argv), "configuration": made.configuration}}
+    own = {"dockerfile": build.dockerfile_inline} if build.dockerfile_inline else {}
+    return {**found, "features": {"argv": list(made.featured.argv), "configuration": made.configuration, **own}}
 
 
 def _write(folder: Path, rendered: Release) -> None:
