@@ -29,9 +29,7 @@ class Program:
     argv: tuple[str, ...] = ("devcontainer",)
     version: tuple[int, ...] = _WITHOUT_LOCKFILE
 
-    @property
-    def text(self) -> str:
-        """Words and version, for people."""
+    def __str__(self) -> str:
         return f"{' '.join(self.argv)} {'.'.join(map(str, self.version))}"
 
 

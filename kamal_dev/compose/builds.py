@@ -53,7 +53,7 @@ def _read(name: str, service: Value, ground: Ground, findings: Findings, feature
         context="-",
         dockerfile_inline=f"FROM {image.text}\n",
         platforms=tuple(filter(None, [service.string("platform")])),
-        where=image.where,
+        where=features.where,
         features=features,
     )
 
