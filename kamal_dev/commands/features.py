@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +20,8 @@ OWN = ".kamal-dev"
 DOCKERFILE = f"{OWN}/Dockerfile"
 CONTEXT = f"{OWN}/context"
 
+_FROM = re.compile(r"^(\s*FROM\s+(?:--\S+\s+)*)(\S+)", re.IGNORECASE | re.MULTILINE)
+_IMAGE = "docker-image://"
 _WITHOUT_LOCKFILE = (0, 87)  # before that none was written without being asked for
 
 
@@ -39,6 +42,28 @@ PROGRAMS = (("devcontainer",), ("npx", "--yes", "--prefer-offline", "@devcontain
 def version(argv: tuple[str, ...]) -> Step:
     """Ask a program for its version; npx downloads what it has not, and tries that once."""
     return Step((*argv, "--version"), environment=(("npm_config_fetch_retries", "0"),))
+
+
+def has_own_dockerfile(build: Build) -> bool:
+    """Whether the CLI gets a Dockerfile that is made here, in place of the user's."""
+    return bool(build.dockerfile_inline or _made(build))
+
+
+def dockerfile(build: Build, text: str) -> str:
+    """Return the user's Dockerfile with the images of other builds as they are called in this version.
+
+    buildx finds these through its build contexts, but the CLI looks images up by name.
+    """
+    made = _made(build)
+    return _FROM.sub(lambda found: found[1] + made.get(found[2].removesuffix(":latest"), found[2]), text)
+
+
+def _made(build: Build) -> dict[str, str]:
+    return {
+        name.removesuffix(":latest"): place.removeprefix(_IMAGE)
+        for name, place in build.contexts
+        if place.startswith(_IMAGE)
+    }
 
 
 def file_path(features: Features) -> str:
@@ -77,7 +102,7 @@ def configuration(
     )
     folder = posixpath.dirname(file_path(features))
     section = {
-        "dockerfile": posixpath.relpath(DOCKERFILE, folder or ".") if build.dockerfile_inline else build.dockerfile,
+        "dockerfile": posixpath.relpath(DOCKERFILE, folder or ".") if has_own_dockerfile(build) else build.dockerfile,
         "context": posixpath.relpath(CONTEXT, folder or ".") if build.context == "-" else build.context,
         "target": build.target,
         "args": {name: value for name, value in build.args if value is not None},

@@ -85,7 +85,10 @@ def staged(tree: Tree, build: Build, step: Step, configuration: Mapping[str, Any
         temporary = folder / commands.OWN / "tmp"
         for path in (temporary, folder / commands.CONTEXT):
             path.mkdir(parents=True)
-        (folder / commands.DOCKERFILE).write_text(build.dockerfile_inline)
+        if commands.has_own_dockerfile(build):
+            text = build.dockerfile_inline or tree.read(Path(build.dockerfile)).decode(errors="surrogateescape")
+            made = commands.dockerfile(build, text).encode(errors="surrogateescape")
+            (folder / commands.DOCKERFILE).write_bytes(made)
         _link(tree, build.features, folder)
         file = folder / commands.file_path(build.features)
         file.write_text(json.dumps(configuration, indent=2))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kamal_dev import compose
+from kamal_dev.commands import features
 from kamal_dev.errors import UsageError
 from kamal_dev.model import Build, Image, Release, stack_name
 from kamal_dev.pipeline.explain import Row, explain
@@ -85,7 +86,7 @@ def _build(project: Project, build: Build) -> dict[str, Any]:
     found = {"services": list(build.services), "argv": list(made.plain.argv), "image": str(build.image)}
     if made.featured is None:
         return found
-    own = {"dockerfile": build.dockerfile_inline} if build.dockerfile_inline else {}
+    own = {"dockerfile": features.dockerfile(build, build.dockerfile_inline)} if build.dockerfile_inline else {}
     return {**found, "features": {"argv": list(made.featured.argv), "configuration": made.configuration, **own}}
 
 

@@ -185,6 +185,30 @@ def test_an_image_of_a_compose_project_gets_its_features_and_the_others_keep_the
     }
 
 
+LAYERED = """\
+services:
+  base:
+    image: acme/base
+    build: {context: ., dockerfile: Base}
+  app:
+    build: {context: ., dockerfile: Layered}
+"""
+
+
+@pytest.mark.parametrize("own", ["build: {context: ., dockerfile: Layered}", "image: acme/base:latest"])
+def test_features_go_on_an_image_that_another_build_makes(lab: Lab, own: str) -> None:
+    said = {"dockerComposeFile": "compose.yaml", "service": "app"}
+    compose = LAYERED.replace("build: {context: ., dockerfile: Layered}", own)
+    files = {
+        ".devcontainer/Base": "FROM debian:12\nRUN touch /of-base\n",
+        ".devcontainer/Layered": "FROM acme/base AS one\nRUN test -e /of-base\n",
+    }
+    repository = featured(lab, f"flayer{len(own)}", said, files, compose=compose)
+    repository.dev("build")
+    assert inside(repository.image(), "ls", "/of-base", "/tool") == "/of-base\n/tool\n"
+    assert not has_image("acme/base")
+
+
 def test_features_of_the_repository_may_stand_above_and_need_each_other(lab: Lab) -> None:
     needy = {**TOOL, "dependsOn": {"../features/base": {}}}
     files = {
