@@ -50,6 +50,13 @@ def program(run: Run, build: Build) -> Program | None:
     return run.devcontainer_cli
 
 
+def warn(run: Run, build: Build) -> None:
+    """Tell of what the build is without because the CLI gives buildx a Dockerfile of its own."""
+    path = Path(f"{build.dockerfile}.dockerignore")
+    if build.features and run.project.tree.kind(path) == "file":
+        run.output.warn(f"{build.where}: `{path.name}` is not read where Features are installed: use `.dockerignore`")
+
+
 def find(shell: Shell) -> Program | None:
     """Look for the devcontainer CLI: on PATH, then through npx; None where neither answers."""
     for argv in PROGRAMS:

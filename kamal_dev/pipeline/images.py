@@ -147,6 +147,7 @@ def _build(run: Run, build: Build, options: BuildOptions) -> Image:
         run.output.done(f"Built already: `{build.image.reference}`")
         return build.image
     run.output.start(f"Building `{build.image.reference}`")
+    features.warn(run, build)
     step = _with_secrets(run, build, made.step)
     with features.staged(run.project.tree, build, step, made.configuration) as ready:
         result = run.local.run(ready, on_line=run.output.line)
