@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from kamal_dev.commands.features import PROGRAMS, Program
 from kamal_dev.errors import ConfigError, EngineError, Problem
 from kamal_dev.model import Build, Features, Step, Tree
 from kamal_dev.pipeline import registry
-from kamal_dev.pipeline.local_features import HOME, lockfile, require_local
+from kamal_dev.pipeline.local_features import ABOUT, HOME, lockfile, require_local
 from kamal_dev.pipeline.run import Run
 from kamal_dev.shell import Shell
 
@@ -105,15 +107,20 @@ def staged(tree: Tree, build: Build, step: Step, configuration: Mapping[str, Any
 
 
 def _link(tree: Tree, features: Features, folder: Path) -> None:
-    """Make the folders down to devcontainer.json, and in them links to everything beside the way there."""
+    """Make the folders down to devcontainer.json, and in them what is beside the way there: Features, else links."""
     way = Path(commands.file_path(features)).parts
     own = {way[-1], commands.lockfile(features)}
     real, there = features.root, folder
     if way[0] != HOME and tree.kind(real / HOME):
         (there / HOME).symlink_to(real / HOME)
-    for part in way[:-1]:
+    for part, below in pairwise(way):
         real, there = real / part, there / part
         there.mkdir()
         for name in tree.list(real):
-            if name not in own and name not in way:
+            if name in own or name == below:
+                continue
+            # The CLI goes through links, but does not take one for a Feature itself.
+            if tree.kind(real / name / ABOUT) == "file":
+                shutil.copytree(real / name, there / name, symlinks=True)
+            else:
                 (there / name).symlink_to(real / name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,21 +49,10 @@ def digest(tree: Tree, features: Features) -> str:
 
 
 def _folders(tree: Tree, features: Features) -> Iterator[tuple[str, Path]]:
-    """Yield the Features that are paths, with their folders."""
+    """Yield the Features that are paths, with their folders: no link is followed, as the devcontainer CLI does it."""
     for name in features.names:
         if name.startswith((".", "/")):
-            yield name, _plain(features.path.parent, name)
-
-
-def _plain(folder: Path, name: str) -> Path:
-    """Join two paths without following links, as the devcontainer CLI does."""
-    parts: list[str] = []
-    for part in (folder / name).parts:
-        if part == "..":
-            parts.pop()
-        else:
-            parts.append(part)
-    return Path(*parts)
+            yield name, Path(posixpath.normpath(features.path.parent / name))
 
 
 def _files(tree: Tree, folder: Path) -> Iterator[Path]:

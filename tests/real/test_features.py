@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.real import lab as labs
-from tests.real.lab import Lab, Repository, docker, has_image, run, wait_for
+from tests.real.lab import Host, Lab, Repository, docker, has_image, run, wait_for
 from tests.real.watch import Watch
 
 BIN = Path(sys.executable).parent
@@ -42,6 +42,11 @@ INSTALL = """\
 #!/bin/sh
 set -e
 echo "$GREETING, $_REMOTE_USER in $_REMOTE_USER_HOME, container $_CONTAINER_USER" >/tool
+"""
+FIRST = """\
+#!/bin/sh
+printf '#!/bin/sh\\ntouch /ran\\nexec "$@"\\n' >/first.sh
+chmod 755 /first.sh
 """
 BASE = '{"id": "base", "version": "1.0.0", "name": "What the other needs"}\n'
 FOLDER = {
@@ -212,7 +217,11 @@ def test_features_go_on_an_image_that_another_build_makes(lab: Lab, own: str) ->
 def test_features_of_the_repository_may_stand_above_and_need_each_other(lab: Lab) -> None:
     needy = {**TOOL, "dependsOn": {"../features/base": {}}}
     files = {
-        ".devcontainer/sub/devcontainer.json": json.dumps({"image": "debian:12", "features": {"../features/tool": {}}}),
+        ".devcontainer/sub/devcontainer.json": json.dumps(
+            {"image": "debian:12", "features": {"../features/tool": {}, "./sub": {}}}
+        ),
+        ".devcontainer/sub/sub/devcontainer-feature.json": BASE.replace("base", "sub"),
+        ".devcontainer/sub/sub/install.sh": "#!/bin/sh\necho sub >/sub\n",
         ".devcontainer/features/tool/devcontainer-feature.json": json.dumps(needy),
         ".devcontainer/features/tool/install.sh": "#!/bin/sh\ncp /base /tool\n",
         ".devcontainer/features/base/devcontainer-feature.json": BASE,
@@ -220,7 +229,7 @@ def test_features_of_the_repository_may_stand_above_and_need_each_other(lab: Lab
     }
     repository = featured(lab, "fabove", {"image": "debian:12"}, files)
     repository.dev("build", "--devcontainer", ".devcontainer/sub/devcontainer.json")
-    assert inside(repository.image(), "cat", "/tool") == "base\n"
+    assert inside(repository.image(), "cat", "/tool", "/sub") == "base\nsub\n"
     assert is_clean(repository)
 
 
@@ -246,6 +255,31 @@ def test_a_dry_run_shows_the_command_that_builds_with_features(lab: Lab) -> None
     assert not has_image(repository.image())
 
 
+def test_what_a_feature_asks_of_the_container_holds_on_a_host(lab: Lab, host: Host) -> None:
+    asked = {
+        "init": True,
+        "capAdd": ["SYS_PTRACE"],
+        "entrypoint": "/first.sh",
+        "mounts": ["source=a,target=/a,type=volume"],
+    }
+    said = {"dockerComposeFile": "compose.yaml", "service": "app", "features": {"./features/tool": {}}}
+    files = {
+        ".devcontainer/devcontainer.json": json.dumps(said),
+        ".devcontainer/features/tool/devcontainer-feature.json": json.dumps({**TOOL, **asked}),
+        ".devcontainer/features/tool/install.sh": FIRST,
+    }
+    compose = "services:\n  app:\n    image: debian:12\n    command: sleep infinity\n    stop_signal: SIGKILL\n"
+    repository = lab.small("fdeploy", [host], {**FOLDER, **files}, compose=compose)
+    repository.dev("deploy")
+    container = host.containers(repository.stack())["app"]
+    assert container["Config"]["Image"].startswith(repository.image())
+    assert (container["HostConfig"]["Init"], container["HostConfig"]["CapAdd"]) == (True, ["SYS_PTRACE"])
+    assert [mount["Destination"] for mount in container["Mounts"]] == ["/a"]
+    told = "test -e /ran && printenv TOOL_HOME"
+    assert host.run(f"docker exec {container['Id']} sh -c '{told}'") == "/opt/tool\n"
+    assert "Unchanged" in repository.dev("deploy").stderr
+
+
 def test_a_feature_that_cannot_be_installed_fails_the_build_with_its_last_lines(lab: Lab) -> None:
     broken = {".devcontainer/features/tool/install.sh": "#!/bin/sh\necho no such tool >&2\nexit 7\n"}
     ended = featured(lab, "fbroken", {"image": "debian:12"}, broken).dev("build", code=1)
@@ -253,7 +287,10 @@ def test_a_feature_that_cannot_be_installed_fails_the_build_with_its_last_lines(
     assert "no such tool" in ended.stderr
 
 
-@pytest.mark.parametrize(("name", "said"), [("../outside", "is not in .devcontainer/"), ("./gone", "has no devcontai")])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("../outside", "is not in .devcontainer/"), ("../" * 30 + "x", "is not in"), ("./gone", "has no devcontainer-f")],
+)
 def test_a_feature_that_is_no_folder_of_the_devcontainer_is_refused_with_its_place(
     lab: Lab, name: str, said: str
 ) -> None:
