@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 
 from kamal_dev.commands import features as commands
 from kamal_dev.commands.features import PROGRAMS, Program
-from kamal_dev.errors import ConfigError, EngineError, Problem
+from kamal_dev.errors import ConfigError, CredentialsMissing, EngineError, Problem
 from kamal_dev.model import Build, Features, Step, Tree
 from kamal_dev.pipeline import registry
 from kamal_dev.pipeline.local_features import ABOUT, HOME, lockfile, require_local
@@ -70,13 +70,20 @@ def find(shell: Shell) -> Program | None:
 
 
 def log_in(run: Run, *, wanted: bool = False) -> str:
-    """Log in to the registry where a Feature comes from it, or where that is `wanted` anyway.
+    """Log in to the registry where that is `wanted`, or where a Feature stands beside the image.
 
-    Returns the docker config folder to build with; empty where no login is needed.
+    Public Features need no login, so that without a credential those beside the image
+    are tried too. Returns the docker config folder to build with; empty without a login.
     """
-    server = run.project.config.registry.server
-    names = run.project.features.names if run.project.features else ()
-    return registry.log_in(run) if wanted or any(name.startswith(f"{server}/") for name in names) else ""
+    if wanted:
+        return registry.log_in(run)
+    image = run.project.image(run.project.main)
+    beside = f"{image.server}/{image.repository.rpartition('/')[0]}".rstrip("/") + "/"
+    if not run.project.features or not any(name.startswith(beside) for name in run.project.features.names):
+        return ""
+    with suppress(CredentialsMissing):
+        return registry.log_in(run)
+    return ""
 
 
 @contextmanager

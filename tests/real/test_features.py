@@ -370,7 +370,7 @@ class Registry:
     @property
     def feature(self) -> str:
         """The Feature without its version."""
-        return f"{self.server}/acme/features/tool"
+        return f"{self.server}/{USER}/features/tool"
 
     def cli(self, *words: str) -> str:
         """Run the devcontainer CLI as somebody who may write to the registry."""
@@ -382,7 +382,7 @@ class Registry:
         (folder / "tool").mkdir(parents=True)
         (folder / "tool/devcontainer-feature.json").write_text(json.dumps({**TOOL, "version": version}))
         (folder / "tool/install.sh").write_text(f"{INSTALL}echo {version} >>/tool\n")
-        self.cli("features", "publish", "--registry", self.server, "--namespace", "acme/features", str(folder))
+        self.cli("features", "publish", "--registry", self.server, "--namespace", f"{USER}/features", str(folder))
 
 
 def certify(folder: Path) -> tuple[Path, Path]:
