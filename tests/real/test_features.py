@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from tests.real import lab as labs
 from tests.real.lab import Host, Lab, Repository, docker, has_image, run, wait_for
+from tests.real.test_interrupts import stop
 from tests.real.watch import Watch
 
 BIN = Path(sys.executable).parent
@@ -287,6 +289,13 @@ def test_a_feature_that_cannot_be_installed_fails_the_build_with_its_last_lines(
     assert "no such tool" in ended.stderr
 
 
+def test_an_interrupted_build_ends_what_the_cli_has_started_and_leaves_nothing(lab: Lab) -> None:
+    slow = {".devcontainer/features/tool/install.sh": "#!/bin/sh\necho now it sleeps\nsleep 300\n"}
+    repository = featured(lab, "fstop", {"image": "debian:12"}, slow)
+    stop(repository, signal.SIGINT, lambda text: re.search(r"#\d+ [\d.]+ now it sleeps", text) is not None)
+    assert repository.image() not in run("ps", "-eo", "args")
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [("../outside", "is not in .devcontainer/"), ("../" * 30 + "x", "is not in"), ("./gone", "has no devcontainer-f")],
@@ -348,11 +357,10 @@ def test_the_cli_is_found_through_npx_and_npx_without_a_network_is_no_cli(
     npx = tmp_path / "npx"
     npx.write_text(f'#!/bin/sh\nshift 3\nexec "{BIN}/devcontainer" "$@"\n')
     npx.chmod(0o755)
-    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"} if not shutil.which("devcontainer", path="/usr/bin") else without_cli
-    ended = repository.dev("build", "--verbose", **path)
+    ended = repository.dev("build", "--verbose", **without_cli)
     assert [step for step in ended.steps() if step.startswith("npx --yes --prefer-offline @devcontainers/cli build")]
     npx.write_text("#!/bin/sh\necho npm error code ENOTFOUND >&2\nexit 1\n")
-    assert "devcontainer CLI" in repository.dev("build", code=1, **path).stderr
+    assert "devcontainer CLI" in repository.dev("build", code=1, **without_cli).stderr
 
 
 USER, PASSWORD = "reader", f"rp-{secrets.token_hex(8)}"
