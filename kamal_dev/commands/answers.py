@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
-from kamal_dev.compose.image_name import normal
-from kamal_dev.model import Container, Image, ImageConfig
+from kamal_dev.model import Container, Image, ImageConfig, familiar
 
 MINIMAL_COMPOSE = (2, 24, 4)
 
@@ -89,7 +88,7 @@ class Facts:
 
     def held(self, reference: str) -> Held | None:
         """Return an image by a name as users write it; None where the host lacks it."""
-        wanted = normal(reference)
+        wanted = familiar(reference)
         name, at, digest = wanted.partition("@")
         if at:
             wanted = f"{_TAG.sub('', name)}@{digest}"
