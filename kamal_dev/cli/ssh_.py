@@ -19,18 +19,19 @@ class Words(click.Command):
         if "--" in args:
             split = args.index("--")
             head, words = args[:split], args[split + 1 :]
-        options, names = self._split(ctx, head)
-        if len(names) > 1:
-            more, rest = self._split(ctx, names[1:])
-            options, names, words = options + more, names[:1], rest + words
-        ctx.meta["words"] = tuple(words)
-        return super().parse_args(ctx, [*options, *names])
+        before = self._options(head)
+        after = before + 1 + self._options(head[before + 1 :])
+        ctx.meta["words"] = (*head[after:], *words)
+        return super().parse_args(ctx, head[:after])
 
-    def _split(self, ctx: click.Context, args: list[str]) -> tuple[list[str], list[str]]:
-        parser = self.make_parser(ctx)
-        parser.allow_interspersed_args = False
-        _, rest, _ = parser.parse_args(list(args))
-        return args[: len(args) - len(rest)], rest
+    def _options(self, args: list[str]) -> int:
+        """Count the words, from the first, that are options and their values."""
+        options = [param for param in self.params if isinstance(param, click.Option) and not param.is_flag]
+        valued = {name for param in options for name in param.opts}
+        count = 0
+        while count < len(args) and args[count].startswith("-"):
+            count += 2 if args[count] in valued else 1
+        return count
 
 
 @click.command(cls=Words, options_metavar="[OPTIONS]")

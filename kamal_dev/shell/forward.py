@@ -15,6 +15,11 @@ from kamal_dev.shell.local import GRACE
 
 READY = "ready"
 OPENING = 60.0
+# ssh stays for as long as a forwarded connection does, even without its parent: so it is ended with its stdin.
+_WITH_STDIN = """exec 3<&0
+(cat <&3; kill $$) >/dev/null 2>&1 &
+exec "$@" <&3 3<&-
+"""
 
 
 def is_free(port: int) -> bool:
@@ -38,7 +43,11 @@ def hold(words: tuple[str, ...], *, on_ready: Callable[[], None], on_line: OnLin
     """
     log(f"$ {shlex.join(words[:-1])} …")
     with subprocess.Popen(
-        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        ("sh", "-c", _WITH_STDIN, "kamal-dev", *words),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
     ) as process:
         assert process.stdout and process.stderr
         watchdog = threading.Timer(OPENING, process.kill)
