@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
-from kamal_dev.model import Container, Image
+from kamal_dev.model import Container, Image, ImageConfig
 
 MINIMAL_COMPOSE = (2, 24, 4)
 
@@ -42,14 +42,22 @@ class Lock:
 
 
 @dataclass(frozen=True)
+class Held:
+    """Describe an image that a host has; `names` are its id and its `name@digest`s."""
+
+    names: tuple[str, ...]
+    config: ImageConfig
+
+
+@dataclass(frozen=True)
 class Facts:
     """Describe a host and one stack on it.
 
     `privilege` is `root`, `sudo`, `password` (sudo that asks for one) or `none`; `arch` is
     Docker's word (`amd64`); `docker` and `compose` are versions, empty where they are
     missing or silent; `disk_free` (where Docker keeps images) and `memory` are bytes.
-    `same`: the digest asked for is current and all its containers stand. `images` maps the
-    references that are there to their id and `name@digest`s.
+    `stands`: the current release is good, and all its containers are as they were then.
+    `images` has the references asked for that are there.
     """
 
     user: str = ""
@@ -65,17 +73,22 @@ class Facts:
     memory: int = 0
     cpus: int = 0
     release: Current | None = None
-    same: bool = False
+    stands: bool = False
     lock: Lock | None = None
     missing: tuple[str, ...] = ()
     workspace: tuple[str, ...] = ()
-    images: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    images: Mapping[str, Held] = field(default_factory=dict)
     containers: tuple[Container, ...] = ()
 
     def has(self, image: Image) -> bool:
         """Whether the host has this very image; its tag alone says little where it has a digest."""
-        known = self.images.get(image.reference, ())
-        return any(name == image.digest or name.endswith(f"@{image.digest}") for name in known if image.digest)
+        held = self.images.get(image.reference)
+        names = held.names if held and image.digest else ()
+        return any(name == image.digest or name.endswith(f"@{image.digest}") for name in names)
+
+    def runs(self, digest: str) -> bool:
+        """Whether the release with this digest is current, and stands."""
+        return self.stands and self.release is not None and self.release.digest == digest
 
     @property
     def is_ready(self) -> bool:
@@ -272,8 +285,14 @@ def _read(kind: type[_Value], data: Mapping[str, Any]) -> _Value:
     return kind(**known)
 
 
+def _facts(data: Mapping[str, Any]) -> Facts:
+    listed = data.get("images") or {}
+    images = {name: Held(tuple(item["names"]), ImageConfig.from_json(item)) for name, item in listed.items()}
+    return _read(Facts, {**data, "images": images})
+
+
 _KINDS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
-    "facts": lambda data: _read(Facts, data),
+    "facts": _facts,
     "container": Container.from_json,
     "phase": lambda data: _read(Phase, data),
     "log": lambda data: _read(Log, data),

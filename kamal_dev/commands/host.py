@@ -82,12 +82,12 @@ class Login:
     password: Secret
 
 
-def facts(scripts: Scripts, stack: str, digest: str = "", images: Iterable[str] = ()) -> Step:
+def facts(scripts: Scripts, stack: str, images: Iterable[str] = ()) -> Step:
     """Ask what the host is and what `stack` runs there; changes nothing.
 
-    `digest` is that of the release to be, `images` the references it needs. Read by `answers.facts`.
+    `images` are the references that a release needs. Read by `answers.facts`.
     """
-    return _step(scripts, "facts.sh", _stack(stack), digest, *_words("image", images), label=f"facts {stack}")
+    return _step(scripts, "facts.sh", _stack(stack), *_words("image", images), label=f"facts {stack}")
 
 
 def bootstrap(scripts: Scripts, token: str) -> Step:

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Tell what this host is and what the stack runs: facts.sh STACK DIGEST [IMAGE]...
+# Tell what this host is and what the stack runs: facts.sh STACK [IMAGE]...
 #
 # Events: `facts`, then one `container` per container of the stack. Changes nothing, asks no network.
-# `same` is true where the current release has DIGEST and every container stands as when it was good.
+# `stands` is true where every container of the current release stands as when it was good.
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -48,15 +48,12 @@ look_at_engine() {
 }
 
 look_at_stack() {
-  seen='' same=false
+  seen='' stands=false
   current=$(current_release)
   [ -n "$engine" ] || return
   # shellcheck disable=SC2046 # ids are words
   look_at_containers $(container_ids)
-  if [ -n "$digest" ] && [ "$(known "$current" digest)" = "$digest" ] &&
-    is_as_good "$current" "$found"; then
-    same=true
-  fi
+  ! is_as_good "$current" "$found" || stands=true
 }
 
 # workspaces: print the folders of the stack's workspace that have something in them, as JSON.
@@ -68,18 +65,18 @@ workspaces() {
   json_list "$@"
 }
 
-# look_at_images [IMAGE]...: set present, each with its id and its digests, and missing, both as JSON.
+# look_at_images [IMAGE]...: set present, each with its id, its digests and how it wants to be run, and missing.
 look_at_images() {
   present='' absent=''
   if [ -n "$engine" ] && known=$(inspect_images "$@"); then
     for image; do
-      present="$present${present:+,}$(json_text "$image"):[${known%%"$newline"*}]"
+      present="$present${present:+,}$(json_text "$image"):${known%%"$newline"*}"
       known=${known#*"$newline"}
     done
   else
     for image; do
       if [ -n "$engine" ] && known=$(inspect_images "$image"); then
-        present="$present${present:+,}$(json_text "$image"):[$known]"
+        present="$present${present:+,}$(json_text "$image"):$known"
       else
         absent="$absent $image"
       fi
@@ -91,14 +88,16 @@ look_at_images() {
 
 # inspect_images [IMAGE]...: print a line for each; fails where one is missing.
 inspect_images() {
-  [ $# -eq 0 ] || docker image inspect --format '{{json .Id}}{{range .RepoDigests}},{{json .}}{{end}}' -- "$@" 2>/dev/null
+  [ $# -eq 0 ] || docker image inspect --format "$image_format" -- "$@" 2>/dev/null
 }
+image_format='{"names":[{{json .Id}}{{range .RepoDigests}},{{json .}}{{end}}]'
+image_format=$image_format',"metadata":{{json (index .Config.Labels "devcontainer.metadata")}}'
+image_format=$image_format',"entrypoint":{{json .Config.Entrypoint}},"command":{{json .Config.Cmd}}}'
 newline='
 '
 
 use_stack "$1"
-digest=$2
-shift 2
+shift
 look_at_engine
 look_at_stack
 look_at_images "$@"
@@ -108,6 +107,6 @@ emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \
   docker "$engine" compose "${compose#v}" daemon: "$daemon" \
   disk_free: "$(free_bytes "${root_dir:-/var/lib/docker}")" \
   memory: "$(awk '/^MemTotal:/ { printf "%.0f", $2 * 1024 }' /proc/meminfo)" cpus: "$(nproc)" \
-  release: "$(describe_release "$current")" same: "$same" lock: "$(describe_lock)" \
+  release: "$(describe_release "$current")" stands: "$stands" lock: "$(describe_lock)" \
   missing: "$missing" images: "{$present}" workspace: "$(workspaces)"
 show_seen

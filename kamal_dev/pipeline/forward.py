@@ -13,7 +13,7 @@ from kamal_dev.commands import answers, host
 from kamal_dev.devcontainer.ports import Port
 from kamal_dev.errors import DevError, HostError, UsageError
 from kamal_dev.model import Host
-from kamal_dev.pipeline.place import find, one
+from kamal_dev.pipeline.place import described, find, one
 from kamal_dev.pipeline.run import Run
 from kamal_dev.shell import forward as shell
 from kamal_dev.shell import openssh
@@ -31,7 +31,8 @@ def forward(run: Run, name: str | None, flags: tuple[str, ...], opened: Opened) 
     HostError where they cannot be opened; a link that drops later is opened again.
     """
     name, target = one(run, name)
-    ports = local(wanted(run.project.devcontainer, flags), shell.is_free)
+    said = described(run, find(run, name, target))
+    ports = local(wanted(said, flags), shell.is_free)
     for port in ports:
         if port.local != port.wanted:
             run.output.warn(f"port {port.wanted} is taken here: {port.port.shown} is at {port.local}")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 
+from kamal_dev import devcontainer
 from kamal_dev.commands import answers, host
+from kamal_dev.devcontainer import Devcontainer
 from kamal_dev.errors import HostError, HostUnreachable, UsageError
 from kamal_dev.model import Host
 from kamal_dev.pipeline.conversation import ask
@@ -58,3 +60,10 @@ def find(run: Run, name: str, target: Host, service: str = "") -> answers.Place:
             hint=f"`dev status {name}` shows why; `dev deploy {name}` brings it up",
         )
     return found
+
+
+def described(run: Run, place: answers.Place) -> Devcontainer:
+    """Return the devcontainer with what the image of the main container adds. Raises DevcontainerError."""
+    own = run.project.devcontainer
+    found = devcontainer.entries(place.metadata, place.image)
+    return devcontainer.merged(own, found, place.image, run.project.environment)

@@ -132,7 +132,7 @@ class PaperHost:
 
     def _facts(self, step: Step) -> list[dict[str, Any]]:
         """Return what a new host says: it has nothing, and runs Docker once it is bootstrapped."""
-        images = step.argv[step.argv.index("facts.sh") + 3 :] if "facts.sh" in step.argv else ()
+        images = step.argv[step.argv.index("facts.sh") + 2 :] if "facts.sh" in step.argv else ()
         ready = any(line.endswith("$ bootstrap") for line in self.lines)
         return [{"type": "facts", "daemon": ready, "compose": "2.40", "missing": images}]
 

@@ -58,7 +58,7 @@ def prepare(run: Run, target: Host, release: Release, means: Means) -> Ready:
 def look(run: Run, target: Host, release: Release) -> answers.Facts:
     """Ask the host what it is and what it runs of this stack."""
     images = (*dict.fromkeys(image.reference for _, image in release.images), *release.third_party)
-    result = ask(run, target, host.facts(run.scripts, release.stack, release.digest, images), timeout=LOOKING)
+    result = ask(run, target, host.facts(run.scripts, release.stack, images), timeout=LOOKING)
     facts = answers.facts(result.output)
     if facts is None:
         raise HostError(

@@ -8,7 +8,7 @@ from kamal_dev.commands import host, inside
 from kamal_dev.commands.answers import Place
 from kamal_dev.errors import HostError
 from kamal_dev.model import Host
-from kamal_dev.pipeline.place import find, one, service_of
+from kamal_dev.pipeline.place import described, find, one, service_of
 from kamal_dev.pipeline.run import Run
 from kamal_dev.shell import openssh
 
@@ -34,7 +34,7 @@ def ssh(
 
 
 def _entry(run: Run, target: Host, place: Place, terminal: str) -> inside.Entry:
-    said = run.project.devcontainer
+    said = described(run, place)
     values, without, left_out = inside.environment(said.remote_env, place)
     for name in left_out:
         where = said.where("remoteEnv", name)

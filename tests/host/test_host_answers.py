@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 from kamal_dev.commands import answers
-from kamal_dev.model import Container, Image
+from kamal_dev.model import Container, Image, ImageConfig
 
 FACTS = {
     "type": "facts",
@@ -15,7 +15,7 @@ FACTS = {
     "compose": "2.26.1-4",
     "daemon": True,
     "release": {"id": "v1-aa", "digest": "aa", "version": "v1", "good": True},
-    "same": True,
+    "stands": True,
     "lock": {"pid": 7, "since": "2026-01-01T00:00:00Z", "word": "apply", "token": "t1"},
     "missing": ["postgres:15"],
     "news": "a field of a later version",
@@ -38,6 +38,15 @@ def test_facts_come_with_release_lock_and_containers() -> None:
     assert facts.is_ready
 
 
+def test_a_release_runs_where_it_is_current_and_stands() -> None:
+    facts = answers.facts(lines(FACTS))
+    assert facts
+    assert facts.runs("aa")
+    assert not facts.runs("bb")
+    assert not replace(facts, stands=False).runs("aa")
+    assert not replace(facts, release=None).runs("aa")
+
+
 def test_a_host_without_docker_or_with_an_old_compose_is_not_ready() -> None:
     for change in ({"daemon": False}, {"compose": ""}, {"compose": "2.24.3"}, {"compose": "v2.6.0"}):
         facts = answers.facts(lines(FACTS | change))
@@ -49,9 +58,10 @@ def test_a_host_without_docker_or_with_an_old_compose_is_not_ready() -> None:
 
 def test_a_host_has_an_image_when_it_has_its_digest_not_only_its_tag() -> None:
     image = Image("ghcr.io", "acme/blog-dev", "abc", "sha256:11")
-    ids = {image.reference: ["sha256:22", "ghcr.io/acme/blog-dev@sha256:11"]}
-    facts = answers.facts(lines(FACTS | {"images": ids}))
+    held = {"names": ["sha256:22", "ghcr.io/acme/blog-dev@sha256:11"], "metadata": "[]", "entrypoint": None}
+    facts = answers.facts(lines(FACTS | {"images": {image.reference: held}}))
     assert facts
+    assert facts.images[image.reference].config == ImageConfig("[]")
     assert facts.has(image)
     assert facts.has(replace(image, digest="sha256:22"))
     assert not facts.has(replace(image, digest="sha256:33"))

@@ -53,6 +53,7 @@ while (1) {
 """
 DOCKERFILE = """\
 FROM debian:12
+LABEL devcontainer.metadata='[{"remoteEnv": {"OF_IMAGE": "said"}, "forwardPorts": [3005]}]'
 RUN useradd --create-home --uid 1500 --shell /bin/bash worker && mkdir /srv/work && chown worker /srv/work
 COPY serve.pl /serve.pl
 WORKDIR /tmp
@@ -208,9 +209,10 @@ def workspace(lab: Lab) -> Iterator[Workspace]:
 
 
 def test_a_command_runs_as_the_remote_user_in_the_workspace_with_its_environment(workspace: Workspace) -> None:
-    ended = workspace.ssh(workspace.stack, "--", 'id -un; pwd; echo "$TOKEN|$SPACED|${GREETING-gone}|${PATH##*:}"')
+    shown = '"$TOKEN|$SPACED|${GREETING-gone}|${PATH##*:}|$OF_IMAGE"'
+    ended = workspace.ssh(workspace.stack, "--", f"id -un; pwd; echo {shown}")
     assert ended.code == 0, str(ended)
-    assert ended.stdout == f"worker\n/srv/work\n{SECRET}|two words 'and' a \"quote\"|gone|/extra\n"
+    assert ended.stdout == f"worker\n/srv/work\n{SECRET}|two words 'and' a \"quote\"|gone|/extra|said\n"
     assert ended.stderr == ""
     assert workspace.host.run("find /root/.kamal-dev/.environment -type f") == ""
 
@@ -318,9 +320,10 @@ def test_what_is_mistyped_is_refused_with_a_suggestion(workspace: Workspace) -> 
 def test_a_server_on_the_loopback_of_the_container_is_reached_and_one_of_another_service(workspace: Workspace) -> None:
     with workspace.forward() as forward:
         ports = forward.ports
-        assert set(ports) == {"localhost:3000", "db:5432"}
-        assert json.loads(forward.told)[0]["label"] == "Web"
-        assert json.loads(forward.told)[0]["address"] == f"http://127.0.0.1:{ports['localhost:3000']}"
+        assert set(ports) == {"localhost:3000", "db:5432", "localhost:3005"}
+        (web,) = (port for port in json.loads(forward.told) if port["number"] == 3000)
+        assert web["label"] == "Web"
+        assert web["address"] == f"http://127.0.0.1:{ports['localhost:3000']}"
         assert [fetch(ports["localhost:3000"]) for _ in range(20)] == ["hello from app"] * 20
         assert count(ports["db:5432"], 5_000_000) == "5000000\n"
         assert not listens_elsewhere(ports["localhost:3000"])

@@ -64,7 +64,7 @@ CRASHED = (
 )
 SOWN = {"workspace": ["guestbook"]}
 UP, BARE = HostState(SOWN), HostState({"daemon": False, "docker": "", "compose": "", "missing": ["postgres:15"]})
-SAME = HostState({"same": True, **SOWN}, has_image=True)
+SAME = HostState(SOWN, has_image=True, is_current=True)
 CUT_OFF = HostState({"missing": ["postgres:15"]}, pulls=False)
 
 
