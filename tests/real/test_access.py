@@ -394,20 +394,35 @@ def test_nothing_goes_on_where_the_process_is_killed(workspace: Workspace) -> No
             wait_for("the host to be as before", lambda: workspace.forwarders() == "")
 
 
-@pytest.mark.parametrize("mode", ["service:db", "host"])
-def test_networks_of_every_kind_are_entered(lab: Lab, workspace: Workspace, mode: str) -> None:
-    name = f"net-{mode.partition(':')[0]}"
+# Who logs in on the host, and how they may use Docker there.
+LOGIN = """
+useradd --create-home --shell /bin/sh {user} && cp -r /root/.ssh /home/{user}/ && chown -R {user} /home/{user}/.ssh
+"""
+SUDO = "echo '{user} ALL=(ALL) NOPASSWD:ALL' >/etc/sudoers.d/{user}"
+GROUP = "usermod --append --groups docker {user}"
+
+
+@pytest.mark.parametrize(
+    ("mode", "user", "right"), [("service:db", "mighty", SUDO), ("host", "member", GROUP)], ids=["service", "host"]
+)
+def test_networks_of_every_kind_are_entered_by_whoever_may_use_docker(
+    lab: Lab, workspace: Workspace, mode: str, user: str, right: str
+) -> None:
+    workspace.host.run(LOGIN.format(user=user) + right.format(user=user))
     compose = COMPOSE.replace("    build: .\n", f"    build: .\n    network_mode: {mode}\n")
     number = 3100 if mode == "host" else 3000
-    said = {**DEVCONTAINER, "forwardPorts": [number]}
     files = {
-        ".devcontainer/devcontainer.json": json.dumps(said),
+        ".devcontainer/devcontainer.json": json.dumps({**DEVCONTAINER, "forwardPorts": [number]}),
         ".devcontainer/Dockerfile": DOCKERFILE.replace("3000", str(number)),
         ".devcontainer/serve.pl": SERVE,
     }
-    repository = lab.small(name, [workspace.host], files, compose=compose, ACCESS_TOKEN=SECRET)
+    repository = lab.small(f"net-{user}", [workspace.host], files, compose=compose, ACCESS_TOKEN=SECRET)
+    settings = (repository.root / "config/dev.yml").read_text()
+    repository.commit({"config/dev.yml": settings.replace("root@", f"{user}@")})
     repository.dev("deploy", timeout=420)
-    with Workspace(repository, workspace.host).forward() as forward:
+    there = Workspace(repository, workspace.host)
+    assert there.ssh("--", "id -un; echo $TOKEN").stdout == f"worker\n{SECRET}\n"
+    with there.forward() as forward:
         assert fetch(forward.ports[f"localhost:{number}"]) == "hello from app"
     repository.dev("remove", "--yes")
 
