@@ -31,7 +31,9 @@ for folder in /usr /lib /lib64; do
 done
 # What an image sets for its own libraries would trouble those of the host.
 for name in LD_PRELOAD LD_LIBRARY_PATH PERL5LIB PERL5OPT; do set -- --env "$name=" "$@"; done
+# Labels of an image are its containers', and this one is no project's.
+set -- --label com.docker.compose.project= --label kamal-dev.forward=true "$@"
 exec 3<&0
 pulse | docker_within 0 run --rm --interactive --pull never --no-healthcheck --log-driver none \
-  --label kamal-dev.forward=true --network "container:$container" --cap-drop ALL --security-opt no-new-privileges \
+  --network "container:$container" --cap-drop ALL --security-opt no-new-privileges --security-opt label=disable \
   --user "$uid:$(id -g)" --workdir / --volume "$directory:$directory" --entrypoint /usr/bin/perl "$@"
