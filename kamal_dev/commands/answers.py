@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
+from kamal_dev.compose.image_name import normal
 from kamal_dev.model import Container, Image, ImageConfig
 
 MINIMAL_COMPOSE = (2, 24, 4)
 
 _UNPRINTABLE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_TAG = re.compile(r":[^:/]*$")
 _Value = TypeVar("_Value")
 
 
@@ -43,7 +45,7 @@ class Lock:
 
 @dataclass(frozen=True)
 class Held:
-    """Describe an image that a host has; `names` are its id and its `name@digest`s."""
+    """Describe an image that a host has; `names` are its id, its `name:tag`s and its `name@digest`s."""
 
     names: tuple[str, ...]
     config: ImageConfig
@@ -57,7 +59,7 @@ class Facts:
     Docker's word (`amd64`); `docker` and `compose` are versions, empty where they are
     missing or silent; `disk_free` (where Docker keeps images) and `memory` are bytes.
     `stands`: the current release is good, and all its containers are as they were then.
-    `images` has the references asked for that are there.
+    `images` has those of the references asked for that are there.
     """
 
     user: str = ""
@@ -75,16 +77,23 @@ class Facts:
     release: Current | None = None
     stands: bool = False
     lock: Lock | None = None
-    missing: tuple[str, ...] = ()
     workspace: tuple[str, ...] = ()
-    images: Mapping[str, Held] = field(default_factory=dict)
+    images: tuple[Held, ...] = ()
     containers: tuple[Container, ...] = ()
 
     def has(self, image: Image) -> bool:
         """Whether the host has this very image; its tag alone says little where it has a digest."""
-        held = self.images.get(image.reference)
+        held = self.held(image.reference)
         names = held.names if held and image.digest else ()
         return any(name == image.digest or name.endswith(f"@{image.digest}") for name in names)
+
+    def held(self, reference: str) -> Held | None:
+        """Return an image by a name as users write it; None where the host lacks it."""
+        wanted = normal(reference)
+        name, at, digest = wanted.partition("@")
+        if at:
+            wanted = f"{_TAG.sub('', name)}@{digest}"
+        return next((held for held in self.images if wanted in held.names), None)
 
     def runs(self, digest: str) -> bool:
         """Whether the release with this digest is current, and stands."""
@@ -286,8 +295,8 @@ def _read(kind: type[_Value], data: Mapping[str, Any]) -> _Value:
 
 
 def _facts(data: Mapping[str, Any]) -> Facts:
-    listed = data.get("images") or {}
-    images = {name: Held(tuple(item["names"]), ImageConfig.from_json(item)) for name, item in listed.items()}
+    listed = data.get("images") or ()
+    images = tuple(Held(tuple(item["names"]), ImageConfig.from_json(item)) for item in listed)
     return _read(Facts, {**data, "images": images})
 
 

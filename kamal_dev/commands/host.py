@@ -108,6 +108,7 @@ def apply(
     *,
     timeout: float = 300,
     window: float = 5,
+    pull: Iterable[str] | None = None,
     services: Iterable[str] = (),
     workspace: Iterable[str] = (),
     login: Login | None = None,
@@ -117,7 +118,8 @@ def apply(
     """Make `release` the current one of its stack, observe it, or put the one before back.
 
     `timeout` is for starting and observing, `window` how long a service without a health
-    check must stay up, both in seconds. `services` are those to start, none means all.
+    check must stay up, both in seconds. `pull` are the images to pull, those of the
+    release that the host lacks unless they are given. `services` are those to start, none means all.
     `workspace` are folders to make, relative to the stack's `workspace/`; `user` is who
     works in them, in the main container, empty for the container's own user.
     """
@@ -126,6 +128,7 @@ def apply(
     meta = {
         "version": str(release.version),
         "images": "\n".join(dict.fromkeys(images)),
+        **({} if pull is None else {"pull": "\n".join(_words("image", pull))}),
         "workspace": "\n".join(_folders(workspace)),
         "performer": performer,
         "user": user,

@@ -64,7 +64,8 @@ def _apply(work: Work, ready: Ready, release: Release) -> Outcome:
         release = replace(release, images=tuple((name, replace(image, digest="")) for name, image in release.images))
     elif lacking:
         work.lending.open(target)
-    told = follow(run, target, lambda token: _step(work, token, release, merged), timeout=_deadline(run))
+    pull = () if work.over_ssh else (*map(str, lacking), *ready.missing)
+    told = follow(run, target, lambda token: _step(work, token, release, merged, pull), timeout=_deadline(run))
     return _outcome(target, release, told)
 
 
@@ -76,7 +77,7 @@ def _final(work: Work, draft: Release, merged: Merged) -> Release:
     return replace(release, images=tuple((name, work.images.get(name, image)) for name, image in release.images))
 
 
-def _step(work: Work, token: str, release: Release, merged: Merged) -> Step:
+def _step(work: Work, token: str, release: Release, merged: Merged, pull: tuple[str, ...]) -> Step:
     project = work.run.project
     return host.apply(
         work.run.scripts,
@@ -84,6 +85,7 @@ def _step(work: Work, token: str, release: Release, merged: Merged) -> Step:
         release,
         timeout=project.config.deploy.timeout,
         window=project.config.deploy.window,
+        pull=pull,
         services=release.services,
         workspace=release.workspace,
         login=work.login,

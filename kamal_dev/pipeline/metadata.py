@@ -43,7 +43,7 @@ class Metadata:
 
     def merged(self, facts: answers.Facts) -> Merged:
         """Return what holds on the host with these facts. Raises DevcontainerError for a label that cannot be read."""
-        held = facts.images.get(self._image)
+        held = facts.held(self._image)
         config = self._built or (held.config if held else ImageConfig())
         with self._lock:
             if config not in self._known:

@@ -31,7 +31,7 @@ def test_facts_of_a_bare_host_say_what_is_missing(bootstrapped: Bootstrapped) ->
     assert facts.disk_free > 1 << 20
     assert facts.memory > 1 << 20
     assert facts.cpus >= 1
-    assert facts.missing == ("postgres:15",)
+    assert facts.held("postgres:15") is None
     assert (facts.release, facts.stands, facts.lock, facts.workspace) == (None, False, None, ())
 
 

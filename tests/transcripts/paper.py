@@ -53,8 +53,10 @@ class PaperHost(Paper):
     def __init__(self, name: str, state: HostState, image: Image, digest: str) -> None:
         super().__init__(name)
         self._facts = {"daemon": True, "docker": "28.0", "compose": "2.40.0", "privilege": "root", **state.facts}
+        held = [["postgres:15"]] if state.has_database else []
         if state.has_image:
-            self._facts["images"] = {image.reference: {"names": [f"{image.name}@{DIGEST}"]}}
+            held.append([image.reference, f"{image.name}@{DIGEST}"])
+        self._facts["images"] = [{"names": names} for names in held]
         if state.is_current:
             self._facts |= {"stands": True, "release": {"id": "now", "digest": digest}}
         self._outcome = state.outcome
@@ -80,13 +82,14 @@ class HostState:
     """Describe a host.
 
     `facts` is what it says of itself, `outcome` what an apply prints when it fails;
-    `has_image` whether the main image is there, `pulls` whether it reaches a registry,
+    `has_image` and `has_database` whether these images are there, `pulls` whether it reaches a registry,
     `is_current` whether it runs the very release that is deployed.
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
     outcome: tuple[dict[str, Any], ...] = ()
     has_image: bool = False
+    has_database: bool = True
     pulls: bool = True
     is_current: bool = False
 
@@ -208,7 +211,7 @@ def transcript(run: PaperRun, end: str) -> str:
     Where nothing was deployed, how far the hosts had come meanwhile is left to chance, and out.
     """
     hosts = [] if end.startswith("error") else [run.hosts[name].transcript for name in sorted(run.hosts)]
-    told = (run.machine.transcript, run.machine.meanwhile if hosts else [], *hosts, [end])
+    told = (run.machine.transcript, sorted(run.machine.meanwhile) if hosts else [], *hosts, [end])
     return normal("\n\n".join("\n".join(lines) for lines in told if lines), run.project) + "\n"
 
 
