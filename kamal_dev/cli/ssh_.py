@@ -14,22 +14,20 @@ class Words(click.Command):
     """Take NAME, options beside it, and a command that is passed on as it is; `--` may stand before the command."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Sort the words: what follows `--`, or the first word after NAME, is the command's."""
-        head, words = args, []
-        if "--" in args:
-            split = args.index("--")
-            head, words = args[:split], args[split + 1 :]
-        before = self._options(head)
-        after = before + 1 + self._options(head[before + 1 :])
-        ctx.meta["words"] = (*head[after:], *words)
-        return super().parse_args(ctx, head[:after])
+        """Sort the words: the command begins at the first `--`, or with the word after NAME and its options."""
+        end = self._options(args)
+        if args[end : end + 1] != ["--"]:
+            end += 1 + self._options(args[end + 1 :])
+        words = args[end:]
+        ctx.meta["words"] = tuple(words[1:] if words[:1] == ["--"] else words)
+        return super().parse_args(ctx, args[:end])
 
     def _options(self, args: list[str]) -> int:
         """Count the words, from the first, that are options and their values."""
         options = [param for param in self.params if isinstance(param, click.Option) and not param.is_flag]
         valued = {name for param in options for name in param.opts}
         count = 0
-        while count < len(args) and args[count].startswith("-"):
+        while count < len(args) and args[count].startswith("-") and args[count] != "--":
             count += 2 if args[count] in valued else 1
         return count
 
