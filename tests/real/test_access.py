@@ -334,6 +334,21 @@ def test_a_server_on_the_loopback_of_the_container_is_reached_and_one_of_another
     assert workspace.host.run("ls /tmp | grep kamal-dev || true") == ""
 
 
+def test_a_person_sees_where_each_port_is(workspace: Workspace) -> None:
+    with workspace.repository.start("forward", workspace.stack) as process:
+        assert process.stderr
+        said = ""
+        while "Open until Ctrl-C" not in said:
+            line = process.stderr.readline()
+            assert line, said
+            said += line
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+        assert process.wait(20) == 130
+    assert "Closed" in rest
+    assert "Interrupted" not in rest
+
+
 def count(port: int, size: int) -> str:
     """Send bytes, end our direction, and return what the other side says then."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
