@@ -25,7 +25,6 @@ SCRIPTS = (
     "bootstrap.sh",
     "detach.sh",
     "environment.sh",
-    "exec.sh",
     "facts.sh",
     "forward.sh",
     "images.sh",
@@ -33,6 +32,7 @@ SCRIPTS = (
     "load.sh",
     "observe.sh",
     "packages.sh",
+    "place.sh",
     "pull.sh",
     "remove.sh",
     "run.sh",
@@ -47,8 +47,8 @@ _SOURCED = {
     "apply.sh": ("stack.sh", "images.sh", "observe.sh", "pull.sh"),
     "attach.sh": ("run.sh",),
     "bootstrap.sh": ("packages.sh",),
-    "exec.sh": ("stack.sh",),
     "facts.sh": ("stack.sh",),
+    "place.sh": ("stack.sh",),
     "pull.sh": ("images.sh",),
     "remove.sh": ("stack.sh",),
     "status.sh": ("stack.sh",),
@@ -176,7 +176,7 @@ def seed(scripts: Scripts, stack: str, folder: str) -> Step:
 def place(scripts: Scripts, stack: str, service: str = "") -> Step:
     """Ask for the container of a service, of the main one unless named. Read by `answers.place`."""
     words = (_stack(stack), *((service,) if service else ()))
-    return _step(scripts, "exec.sh", *words, label=" ".join(("exec", *words)))
+    return _step(scripts, "place.sh", *words, label=" ".join(("place", *words)))
 
 
 def environment(scripts: Scripts, token: str, values: Mapping[str, str]) -> Step:

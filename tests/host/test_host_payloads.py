@@ -55,8 +55,8 @@ def test_a_step_is_written_as_its_label() -> None:
     assert host.remove(scripts, "blog-1").text == "remove blog-1"
     assert host.remove(scripts, "blog-1", keep_volumes=True).text == "remove blog-1 keep-volumes"
     assert host.load(scripts).text == "load"
-    assert host.place(scripts, "blog-1").text == "exec blog-1"
-    assert host.place(scripts, "blog-1", "db").text == "exec blog-1 db"
+    assert host.place(scripts, "blog-1").text == "place blog-1"
+    assert host.place(scripts, "blog-1", "db").text == "place blog-1 db"
     assert host.environment(scripts, "t1", {"A": "secret"}).text == "environment"
 
 

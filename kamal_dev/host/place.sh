@@ -1,5 +1,5 @@
 #!/bin/sh
-# Find the container that a command is to run in: exec.sh STACK [SERVICE]; without SERVICE the one that people work in.
+# Find the container that a command is to run in: place.sh STACK [SERVICE]; without SERVICE the one that people work in.
 #
 # Events: `place` {id, name, image, state, pid, user, environment, metadata, direct}, then `result` {ok, phase, reason}.
 # `direct`: whether docker needs no sudo here. `metadata` is the image's label of that name, as devcontainers have it.
@@ -23,8 +23,8 @@ place=$place',"state":{{json .State.Status}},"pid":{{.State.Pid}},"user":{{json 
 place=$place',"environment":{{json .Config.Env}},"metadata":{{json (index .Config.Labels "devcontainer.metadata")}}'
 
 use_stack "$1"
-docker version --format . >/dev/null 2>&1 || give_up exec 'Docker does not answer on this host'
+docker version --format . >/dev/null 2>&1 || give_up place 'Docker does not answer on this host'
 id=$(container_of "${2:-}")
 if docker_directly; then direct=true; else direct=false; fi
 [ -z "$id" ] || inspect_containers "$place,\"direct\":$direct}" "$id"
-emit result ok: true phase exec
+emit result ok: true phase place
