@@ -346,6 +346,14 @@ class Tree(Protocol):
         ...
 
 
+def familiar(reference: str) -> str:
+    """Return the short form of an image's name: `docker.io/library/redis` and `redis:latest` are one image."""
+    last = reference.rsplit("/", 1)[-1]
+    if ":" not in last and "@" not in last:
+        reference += ":latest"
+    return reference.removeprefix("index.").removeprefix("docker.io/").removeprefix("library/")
+
+
 def stack_name(service: str, index: int, pattern: str = "{service}-{index}") -> str:
     """Name a stack from `naming.pattern`; `index` counts from 1.
 

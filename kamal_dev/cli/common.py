@@ -29,6 +29,21 @@ ignore_features = click.option("--ignore-features", is_flag=True, help="Go on wi
 version = click.option("--version", "version", metavar="TAG", help="Use this tag in place of the git version.")
 
 
+def _stacks(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the name of a stack, as far as the project and its provider can be asked."""
+    from kamal_dev.output import Output
+    from kamal_dev.pipeline.run import Run
+
+    try:
+        run = Run.open(Path.cwd(), Output(lambda event: None), strict=False)
+        return [name for name, _ in run.provider.stacks() if name.startswith(incomplete)]
+    except (DevError, OSError):
+        return []
+
+
+stack = click.argument("name", required=False, shell_complete=_stacks)
+
+
 @dataclass(frozen=True)
 class Flags:
     """Hold the flags that commands share; paths are relative to the working directory."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kamal_dev.commands.buildx import each, inputs
-from kamal_dev.model import Build, Features, Secret, Step
+from kamal_dev.model import Build, Features, Secret, Step, familiar
 
 # Beside the user's files in the folder that the CLI is shown; relative to that folder.
 OWN = ".kamal-dev"
@@ -55,15 +55,11 @@ def dockerfile(build: Build, text: str) -> str:
     buildx finds these through its build contexts, but the CLI looks images up by name.
     """
     made = _made(build)
-    return _FROM.sub(lambda found: found[1] + made.get(found[2].removesuffix(":latest"), found[2]), text)
+    return _FROM.sub(lambda found: found[1] + made.get(familiar(found[2]), found[2]), text)
 
 
 def _made(build: Build) -> dict[str, str]:
-    return {
-        name.removesuffix(":latest"): place.removeprefix(_IMAGE)
-        for name, place in build.contexts
-        if place.startswith(_IMAGE)
-    }
+    return {familiar(name): place.removeprefix(_IMAGE) for name, place in build.contexts if place.startswith(_IMAGE)}
 
 
 def file_path(features: Features) -> str:

@@ -10,7 +10,7 @@ from kamal_dev.compose import build_section, image_name
 from kamal_dev.compose.build_section import Findings, Ground
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, Problem
-from kamal_dev.model import Build, Features, Image, Location, Tree
+from kamal_dev.model import Build, Features, Image, Location, Tree, familiar
 
 
 def read(services: Mapping[str, Value], ground: Ground, features: Mapping[str, Features]) -> Findings:
@@ -119,7 +119,7 @@ def _with_links(build: Build, named: Mapping[str, str], tree: Tree) -> Build:
     links = tuple(
         (image, f"service:{name}")
         for image, name in named.items()
-        if name not in build.services and image_name.normal(image) in bases and image not in dict(build.contexts)
+        if name not in build.services and familiar(image) in bases and image not in dict(build.contexts)
     )
     return replace(build, contexts=(*build.contexts, *links)) if links else build
 

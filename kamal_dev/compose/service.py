@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from kamal_dev.compose import image_name
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, Problem
-from kamal_dev.model import Location, Notice
+from kamal_dev.model import Location, Notice, familiar
 
 _NAME = re.compile(r"[a-zA-Z0-9._-]+")
 _MAY_BE_NULL = frozenset(("command", "entrypoint", "deploy", "develop", "pid"))
@@ -89,7 +89,7 @@ def _at(value: Value, key: str, message: str) -> Problem:
 
 def _read(services: Mapping[str, Value], profiles: tuple[str, ...]) -> tuple[Service, ...]:
     made = {
-        image_name.normal(value.string("image")): name
+        familiar(value.string("image")): name
         for name, value in services.items()
         if "build" in value.items and value.string("image")
     }
@@ -111,7 +111,7 @@ def _service(name: str, value: Value, profiles: tuple[str, ...], made: Mapping[s
         where=value.where,
         image=image,
         has_build=has_build,
-        built_as=name if has_build else made.get(image_name.normal(image), "") if image else "",
+        built_as=name if has_build else made.get(familiar(image), "") if image else "",
         profiles=own,
         is_active=not own or "*" in profiles or bool(set(own) & set(profiles)),
         is_one_shot=is_one_shot,

@@ -1,5 +1,6 @@
 """devcontainer.json → Devcontainer: JSONC, variables, typed properties; text and values in and out."""
 
+from kamal_dev.devcontainer import ports
 from kamal_dev.devcontainer.build import build
 from kamal_dev.devcontainer.features import features, without_features
 from kamal_dev.devcontainer.find import compose_files, find
@@ -27,6 +28,7 @@ __all__ = [
     "find",
     "load",
     "merged",
+    "ports",
     "volume",
     "without_features",
 ]

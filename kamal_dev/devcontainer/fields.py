@@ -103,6 +103,7 @@ def later(reader: Reader) -> Fields:
         "remote_env": reader.nullable_pairs("remoteEnv"),
         "forward_ports": tuple(reader.each("forwardPorts", kinds=(int, str), expected="a port or `host:port`")),
         "ports_attributes": reader.mapping("portsAttributes"),
+        "other_ports_attributes": reader.mapping("otherPortsAttributes"),
         "lifecycle": tuple((name, _command(reader, name)) for name in LIFECYCLE if reader.has(name)),
         "wait_for": reader.text("waitFor") or "updateContentCommand",
         "user_env_probe": reader.text("userEnvProbe") or "loginInteractiveShell",
