@@ -25,6 +25,7 @@ FLAGS = (
     click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong."),
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+ignore_features = click.option("--ignore-features", is_flag=True, help="Go on without the Features.")
 version = click.option("--version", "version", metavar="TAG", help="Use this tag in place of the git version.")
 
 
@@ -53,6 +54,7 @@ class Flags:
     quiet: bool = False
     as_json: bool = False
     version: str | None = None
+    ignore_features: bool = False
 
 
 def common(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -101,6 +103,7 @@ def open_run(flags: Flags, *, strict: bool = True) -> Run:
         devcontainer_path=flags.devcontainer,
         version=flags.version,
         strict=strict,
+        ignore_features=flags.ignore_features,
     )
     click.get_current_context().call_on_close(run.close)
     return run
