@@ -9,6 +9,7 @@ import posixpath
 import re
 from dataclasses import dataclass
 
+from kamal_dev.compose import place
 from kamal_dev.compose.value import Value
 
 _VARIABLE = re.compile(r"\$\{[^{}]*\}")
@@ -25,7 +26,7 @@ class Parts:
     @property
     def is_path(self) -> bool:
         """Whether the source is a path, not the name of a volume."""
-        return self.source.startswith((".", "/", "~"))
+        return self.source.startswith((".", "/", "~", "\\\\")) or place.is_windows(self.source)
 
 
 def split(text: str) -> Parts:
@@ -37,7 +38,7 @@ def split(text: str) -> Parts:
     while replaced:
         hidden, replaced = _VARIABLE.subn(lambda match: "\0" * len(match.group()), hidden)
     cuts = [match.start() for match in re.finditer(":", hidden)]
-    if cuts and cuts[0] == 1 and hidden[0].isalpha():
+    if place.is_windows(hidden):
         cuts = cuts[1:]
     if not cuts:
         return Parts("", text)
