@@ -74,7 +74,7 @@ class Reader:
         return tuple(self.each(*keys, kinds=(str,), expected="a string", alone=alone))
 
     def pairs(self, *keys: str) -> tuple[tuple[str, str], ...]:
-        """Read an object of strings; numbers, booleans and null become their text, as in the reference implementation."""
+        """Read an object of strings; all but lists and objects become their text, as in JavaScript."""
         return tuple((name, scalar(value)) for name, value in self.nullable_pairs(*keys))
 
     def nullable_pairs(self, *keys: str) -> tuple[tuple[str, str | None], ...]:

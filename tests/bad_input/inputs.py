@@ -185,6 +185,9 @@ DEVCONTAINERS = {
     "a devcontainer.json that is a link to itself": Input(
         "there is no devcontainer.json in .*app", links={DEVCONTAINER: "devcontainer.json"}
     ),
+    "a devcontainer.json that cannot be read": Input(
+        rf"{DEVCONTAINER}: cannot be read: Input/output error", links={DEVCONTAINER: "/proc/self/mem"}
+    ),
     "no devcontainer.json": Input("there is no devcontainer.json in .*app", {"README.md": ""}),
 }
 
@@ -192,6 +195,11 @@ NAME = "a" * 200
 
 CONFIGS = {
     "an empty config/dev.yml": config(":1: service: is required", ""),
+    "a config/dev.yml that cannot be read": Input(
+        rf"{CONFIG}: cannot be read: Input/output error",
+        {DEVCONTAINER: NAMED, COMPOSE: GOOD},
+        links={CONFIG: "/proc/self/mem"},
+    ),
     "a tab in config/dev.yml": config(":3:1: has a tab where YAML wants spaces", "service: app\nvms:\n\tcount: 1\n"),
     "latin-1 in config/dev.yml": config(":1: is not UTF-8: byte 0xe9", "service: app # \xe9\n".encode("latin-1")),
     "a key twice in config/dev.yml": config(":2: service: stands here a second time", "service: a\nservice: b\n"),
