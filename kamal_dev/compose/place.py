@@ -20,7 +20,7 @@ def absolute(base: Path, text: str) -> Path:
 
 def is_windows(path: str) -> bool:
     """Whether a path starts at a drive of Windows."""
-    return path[1:2] == ":" and path[0].isalpha()
+    return path[1:3] in (":/", ":\\") and path[0].isalpha()
 
 
 def is_remote(text: str) -> bool:

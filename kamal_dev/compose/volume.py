@@ -9,7 +9,6 @@ import posixpath
 import re
 from dataclasses import dataclass
 
-from kamal_dev.compose import place
 from kamal_dev.compose.value import Value
 
 _VARIABLE = re.compile(r"\$\{[^{}]*\}")
@@ -26,7 +25,12 @@ class Parts:
     @property
     def is_path(self) -> bool:
         """Whether the source is a path, not the name of a volume."""
-        return self.source.startswith((".", "/", "~", "\\\\")) or place.is_windows(self.source)
+        return self.source.startswith((".", "/", "~", "\\\\")) or _has_drive(self.source)
+
+
+def _has_drive(text: str) -> bool:
+    """Whether a text starts as a path on a drive of Windows; so does a volume of one letter, for Compose too."""
+    return text[1:2] == ":" and text[0].isalpha()
 
 
 def split(text: str) -> Parts:
@@ -38,7 +42,7 @@ def split(text: str) -> Parts:
     while replaced:
         hidden, replaced = _VARIABLE.subn(lambda match: "\0" * len(match.group()), hidden)
     cuts = [match.start() for match in re.finditer(":", hidden)]
-    if place.is_windows(hidden):
+    if _has_drive(hidden):
         cuts = cuts[1:]
     if not cuts:
         return Parts("", text)
