@@ -17,7 +17,7 @@ LARGEST = 1 << 18
 LONGEST = 1 << 20
 
 _EXPORT = re.compile(r"export\s+")
-_KEY = re.compile(r"[\w.\-\[\]][\w.\-\[\] \t]*")
+_KEY = re.compile(r"[\w.\-\[\]][\w.\-\[\] \t\v\f\r\x85\xa0]*")
 _ESCAPE = re.compile(r'\\(?:([abcfnrtv"\\])|(\$)|0([0-7]{1,3})?)')
 _CONTROLS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _SPACE = " \t\v\f\r\x85\xa0"
@@ -96,8 +96,8 @@ def _statements(text: str, display: str) -> Iterator[tuple[str, str | None, str,
         if match is None or divider not in ("=", ":", "\n", ""):
             wrong = text[position:].split("\n", 1)[0][:40]
             raise ComposeError(Problem(display, line, f"`{wrong}` does not start with the name of a variable"))
-        key, position = match.group().rstrip(" \t"), match.end() + len(divider)
-        if " " in key or "\t" in key:
+        key, position = match.group().rstrip(_SPACE), match.end() + len(divider)
+        if any(space in key for space in _SPACE):
             raise ComposeError(Problem(display, line, f"`{key}`: the name of a variable has no space"))
         if divider not in ("=", ":"):
             yield key, None, "", line

@@ -158,10 +158,14 @@ class _Reader:
         return values
 
     def _counted(self, text: str) -> str:
+        """Return the text while all of them together are not too long, and complain once when they are."""
+        is_short = self._length <= LONGEST
         self._length += len(text)
-        if self._length > LONGEST:
+        if self._length <= LONGEST:
+            return text
+        if is_short:
             raise ValueError(f"here the texts with variables are longer than {LONGEST} characters")
-        return text
+        return ""
 
     def _scalar(self, node: Node) -> Any:
         is_text = node.style != "plain" or node.tag.endswith(":str")
