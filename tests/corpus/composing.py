@@ -121,7 +121,7 @@ def _additions(services: dict[str, Any], after: dict[str, Any], replay: Replay) 
 def _environment(before: dict[str, Any], added: dict[str, Any], said: dict[str, Any]) -> Iterator[str]:
     for key, value in (said.get("containerEnv") or {}).items():
         found = added.get("environment", {}).pop(key, "")
-        text = str(value).lower() if isinstance(value, bool) else str(value)
+        text = value if isinstance(value, str) else json.dumps(value)
         if found.replace("$$", "$") != text and "${devcontainerId}" not in text:
             yield f"environment.{key} is {found!r}, not {text!r}"
         before.get("environment", {}).pop(key, None)
@@ -133,6 +133,10 @@ def _mounts(before: dict[str, Any], added: dict[str, Any], after: dict[str, Any]
     for item in replay.configuration.get("mounts") or []:
         fields = _fields(item)
         target = posixpath.normpath(fields["target"])
+        if fields.get("type") == "bind" and not fields.get("source"):
+            if not any(f"the mount at `{target}` is empty" in notice for notice in replay.rendered.json["notices"]):
+                yield f"no notice says that nothing is mounted at {target}"
+            continue
         found = next((volume for volume in added.get("volumes", []) if volume["target"] == target), None)
         if found is None or found["type"] != fields.get("type", "volume"):
             yield f"the mount of {target} is {found}"
