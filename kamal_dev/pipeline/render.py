@@ -70,7 +70,7 @@ def render(run: Run, folder: Path | None, *, explained: bool = False) -> Renderi
     """Write exactly the files that the first stack's host would get to `folder`, secrets masked.
 
     Where it is `explained`, the rows of the table say what notices would. Raises
-    UsageError where the folder has something else in it.
+    UsageError where the folder has something else in it or cannot be written.
     """
     project = run.project
     rendered = release(project, stack_name(project.config.service, 1, project.config.naming), mask=True)
@@ -93,8 +93,16 @@ def _build(project: Project, build: Build) -> dict[str, Any]:
 
 
 def _write(folder: Path, rendered: Release) -> None:
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "manifest.json").exists():
-        raise UsageError(f"{folder} has files in it that are no release", hint="name an empty folder")
+    try:
+        if folder.is_dir() and any(folder.iterdir()) and not (folder / "manifest.json").exists():
+            raise UsageError(f"{folder} has files in it that are no release", hint="name an empty folder")
+        _write_files(folder, rendered)
+    except OSError as error:
+        message = f"{error.filename or folder} cannot be written: {error.strerror}"
+        raise UsageError(message, hint="name a folder that you may write to") from error
+
+
+def _write_files(folder: Path, rendered: Release) -> None:
     for file in rendered.files:
         path = folder / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
