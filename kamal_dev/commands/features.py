@@ -19,6 +19,7 @@ from kamal_dev.model import Build, Features, Secret, Step, familiar
 OWN = ".kamal-dev"
 DOCKERFILE = f"{OWN}/Dockerfile"
 CONTEXT = f"{OWN}/context"
+NO_CONTEXT = "-"
 
 _FROM = re.compile(r"^(\s*FROM\s+(?:--\S+\s+)*)(\S+)", re.IGNORECASE | re.MULTILINE)
 _IMAGE = "docker-image://"
@@ -42,6 +43,11 @@ PROGRAMS = (("devcontainer",), ("npx", "--yes", "--prefer-offline", "@devcontain
 def version(argv: tuple[str, ...]) -> Step:
     """Ask a program for its version; npx downloads what it has not, and tries that once."""
     return Step((*argv, "--version"), environment=(("npm_config_fetch_retries", "0"),))
+
+
+def is_alone(build: Build) -> bool:
+    """Whether nothing is built but Features on an image that exists."""
+    return build.features is not None and build.context == NO_CONTEXT
 
 
 def has_own_dockerfile(build: Build) -> bool:
