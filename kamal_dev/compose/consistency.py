@@ -13,6 +13,8 @@ from kamal_dev.compose.service import Service
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, Problem
 
+LONGEST_SHOWN = 8
+
 _KINDS = {"networks": "network", "secrets": "secret", "configs": "config"}
 _CONTENTS = {"secrets": ("file", "environment"), "configs": ("file", "environment", "content")}
 # What may stand in two places, and must then be the same in both.
@@ -66,8 +68,9 @@ def _cycle(active: Mapping[str, Service], entries: Mapping[str, Value]) -> Itera
         path = [next(iter(needs))]
         while path[-1] not in path[:-1]:
             path.append(min(needs[path[-1]]))
-        circle = path[path.index(path[-1]) :]
-        yield _at(entries[circle[0]], active[circle[0]], f"needs itself: {' → '.join(f'`{name}`' for name in circle)}")
+        circle = [f"`{name}`" for name in path[path.index(path[-1]) :]]
+        shown = [*circle[:3], "…", circle[-1]] if len(circle) > LONGEST_SHOWN else circle
+        yield _at(entries[path[-1]], active[path[-1]], f"needs itself: {' → '.join(shown)}")
 
 
 def _definitions(project: Value) -> Iterator[Problem]:
