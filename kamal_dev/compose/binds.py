@@ -22,7 +22,7 @@ Kind = Literal["workspace", "file", "host"]
 _EVERYWHERE = ("/var/run", "/run", "/dev", "/tmp", "/proc", "/sys", "/etc/localtime", "/etc/timezone", "/lib/modules")  # noqa: S108
 
 
-# Of these a host has its own even where the repository is in there.
+# Whoever writes these means the host's own, even where the repository is in there; `..` may lead there too.
 _OWN = ("/", *_EVERYWHERE)
 
 
@@ -69,7 +69,7 @@ def _of_services(project: Value, tree: Tree, repository: Path) -> Iterator[tuple
             written = volume.bind_source(item)
             if not written:
                 continue
-            bind, notice = locate(name, place.absolute(item.base, written), item.where, tree, repository)
+            bind, notice = locate(name, written, item.base, item.where, tree, repository)
             is_relative = not (written.startswith(("/", "~")) or place.is_windows(written))
             moves = bind.kind == "workspace" or (bind.kind == "host" and is_relative)
             target, read_only = volume.target(item), volume.is_read_only(item)
@@ -83,12 +83,15 @@ def _of_volumes(project: Value, tree: Tree, repository: Path) -> Iterator[tuple[
         device = item.at("driver_opts", "device")
         if device is None or item.string("driver") != "local" or item.string("driver_opts", "o") != "bind":
             continue
-        bind, notice = locate("", place.absolute(device.base, device.text), device.where, tree, repository)
+        bind, notice = locate("", device.text, device.base, device.where, tree, repository)
         yield replace(bind, volume=name, moves=bind.kind == "workspace"), notice
 
 
-def locate(service: str, source: Path, where: Location, tree: Tree, repository: Path) -> tuple[Bind, Notice | None]:
-    """Say what the source of a bind is on a host."""
+def locate(
+    service: str, written: str, base: Path, where: Location, tree: Tree, repository: Path
+) -> tuple[Bind, Notice | None]:
+    """Say what the source of a bind is on a host; it is `written`, variables resolved, from `base`."""
+    source = place.absolute(base, written)
     bind = Bind(service, source, "", "host", where)
     inside = _inside(source, repository, tree)
     if inside is not None:
@@ -96,7 +99,7 @@ def locate(service: str, source: Path, where: Location, tree: Tree, repository: 
             return replace(bind, kind="file"), None
         folder = repository.name if inside == "." else f"{repository.name}/{inside}"
         return replace(bind, kind="workspace", folder=folder), _doubt(source, inside, where, tree, repository)
-    if place.within(repository, source) is not None and source.as_posix() not in _OWN:
+    if place.within(repository, source) is not None and (written.rstrip("/") or "/") not in _OWN:
         above = source != repository.parent
         text = f"`{source}` is on a host a folder that holds `{repository.name}` alone"
         return replace(bind, kind="workspace", folder=""), Notice(where, text) if above else None

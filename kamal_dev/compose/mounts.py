@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kamal_dev.compose import binds, interpolate, layout, place, travels
+from kamal_dev.compose import binds, interpolate, layout, travels
 from kamal_dev.compose.binds import Bind
 from kamal_dev.compose.reading import Reader
 from kamal_dev.compose.travels import Travel
@@ -45,8 +45,7 @@ def read(mounts: tuple[Mount, ...], service: str, directory: Path, reader: Reade
     for mount in mounts:
         item = _escaped(volume(mount))
         if mount.type == "bind":
-            source = place.absolute(directory, mount.source)
-            bind, notice = binds.locate(service, source, mount.where, reader.tree, reader.repository)
+            bind, notice = binds.locate(service, mount.source, directory, mount.where, reader.tree, reader.repository)
             bound.append(bind)
             notices += [notice] if notice else []
             needed = travels.bound(bind, reader) if bind.kind == "file" else None

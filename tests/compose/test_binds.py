@@ -31,16 +31,25 @@ def test_a_short_volume_is_split_at_its_colons(text: str, parts: Parts) -> None:
 
 
 def test_a_folder_above_the_parent_holds_the_repository_alone() -> None:
-    bind, notice = binds.locate("app", Path("/home/me"), NOWHERE, MemoryTree({}), Path("/home/me/src/shop"))
-    assert (bind.kind, bind.folder) == ("workspace", "")
-    assert "`/home/me` is on a host a folder that holds `shop` alone" in str(notice)
+    project = _binds("      - ../../..:/everything\n")
+    (bind,) = project.binds
+    assert (bind.kind, bind.folder, bind.moves) == ("workspace", "", True)
+    assert "`/` is on a host a folder that holds `shop` alone" in str(project.notices[0])
 
 
 @pytest.mark.parametrize(("path", "notices"), [("/", 1), ("/tmp", 0), ("/run", 0)])
 def test_a_folder_of_the_system_is_the_hosts_own_though_the_repository_is_in_it(path: str, notices: int) -> None:
-    bind, notice = binds.locate("app", Path(path), NOWHERE, MemoryTree({}), Path(path, "x/src/shop"))
+    repository = Path(path, "src/shop")
+    bind, notice = binds.locate("app", path, repository, NOWHERE, MemoryTree({}), repository)
     assert bind.kind == "host"
     assert "the container gets what the host has there" in str(notice) if notices else notice is None
+
+
+def test_a_relative_path_never_is_a_folder_of_the_system() -> None:
+    repository = Path("/tmp/shop")
+    for written in ("..", "/tmp/shop/.."):
+        bind, notice = binds.locate("app", written, repository, NOWHERE, MemoryTree({}), repository)
+        assert (bind.kind, bind.folder, notice) == ("workspace", "", None)
 
 
 def test_a_drive_of_windows_is_a_path_and_not_a_volume() -> None:

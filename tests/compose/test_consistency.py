@@ -41,6 +41,67 @@ WRONG = {
         f"{HEAD}    network_mode: host\n    networks: [a]\nnetworks: {{a: {{}}}}\n",
         ":5:15: services.app: has both `networks` and `network_mode`",
     ),
+    "a service that waits for itself": (
+        f"{HEAD}    depends_on: [app]\n",
+        ":3:5: services.app: needs itself: `app` → `app`",
+    ),
+    "services that wait for each other": (
+        f"{HEAD}    depends_on: [b]\n  b: {{image: y, network_mode: 'service:c'}}\n"
+        "  c: {image: y, links: ['app:x']}\n",
+        ":3:5: services.app: needs itself: `app` → `b` → `c` → `app`",
+    ),
+    "a service that waits for a circle": (
+        f"{HEAD}    depends_on: [b]\n  b: {{image: y, pid: 'service:c'}}\n  c: {{image: y, volumes_from: ['b:ro']}}\n",
+        "services.b: needs itself: `b` → `c` → `b`",
+    ),
+    "a link to a service that is not there": (
+        f"{HEAD}    links: ['db:x']\n",
+        ":3:5: services.app: needs the service `db`",
+    ),
+    "volumes of a service that is not there": (
+        f"{HEAD}    volumes_from: ['db:ro']\n",
+        ":3:5: services.app: needs the service `db`",
+    ),
+    "a network under a name that is not defined": (
+        f"{HEAD}    networks: {{front: {{aliases: [a]}}}}\n",
+        ":4:23: services.app: names the network `front`",
+    ),
+    "a volume in long form that is not defined": (
+        f"{HEAD}    volumes: [{{type: volume, source: d, target: /d}}]\n",
+        ":4:15: services.app: names the volume `d`",
+    ),
+    "a secret without content": (
+        f"{HEAD}secrets: {{a: {{name: b}}}}\n",
+        ":4:14: secrets.a: has no content: one of `file`, `environment` is needed",
+    ),
+    "a secret with two contents": (
+        f"{HEAD}secrets: {{a: {{file: b, environment: C}}}}\n",
+        ":4:14: secrets.a: has `file` and `environment`, which exclude each other",
+    ),
+    "a config without content": (
+        f"{HEAD}configs: {{a: {{}}}}\n",
+        ":4:14: configs.a: has no content: one of `file`, `environment`, `content` is needed",
+    ),
+    "a config with two contents": (
+        f"{HEAD}configs: {{a: {{file: b, content: c}}}}\n",
+        ":4:14: configs.a: has `file` and `content`, which exclude each other",
+    ),
+    "one name for two containers": (
+        f"{HEAD}    container_name: a\n    deploy: {{replicas: 2}}\n",
+        ":4:21: services.app: has a `container_name`, which only one container can have, and more than one",
+    ),
+    "two numbers of containers": (
+        f"{HEAD}    scale: 2\n    deploy: {{replicas: 3}}\n",
+        ":4:12: services.app: has `scale` 2, and `deploy.replicas` 3",
+    ),
+    "two limits of memory": (
+        f"{HEAD}    mem_limit: 1g\n    deploy: {{resources: {{limits: {{memory: 2g}}}}}}\n",
+        ":4:16: services.app: has `mem_limit` 1g, and `deploy.resources.limits.memory` 2g",
+    ),
+    "two limits of processors": (
+        f"{HEAD}    cpus: 1.5\n    deploy: {{resources: {{limits: {{cpus: '2'}}}}}}\n",
+        ":4:11: services.app: has `cpus` 1.5, and `deploy.resources.limits.cpus` 2",
+    ),
     "a key without a value": (f"{HEAD}    environment:\n", ":4:5: services.app.environment: has no value"),
     "neither image nor build": ("services:\n  app:\n    init: true\n", ":3:5: services.app: has neither `image` nor"),
 }
@@ -50,6 +111,19 @@ RIGHT = {
         "  db: {image: y, profiles: [a]}\n"
     ),
     "what no active service needs": f"{HEAD}  later: {{image: y, profiles: [a], depends_on: [db]}}\n",
+    "a circle that no profile starts": f"{HEAD}  b: {{image: y, profiles: [a], depends_on: [b]}}\n",
+    "services that share what they need": (
+        f"{HEAD}    depends_on: [b, c]\n  b: {{image: y, depends_on: [d]}}\n"
+        "  c: {image: y, depends_on: [b, d]}\n  d: {image: y}\n"
+    ),
+    "no networks beside network_mode": f"{HEAD}    network_mode: host\n    networks: {{}}\n",
+    "a container that is not of the project": f"{HEAD}    volumes_from: ['container:db']\n    external_links: [db]\n",
+    "a volume without a name": f"{HEAD}    volumes: [/d, {{type: volume, target: /e}}]\n",
+    "a secret that is outside": f"{HEAD}    secrets: [a]\nsecrets: {{a: {{external: true}}}}\n",
+    "one limit in two spellings": (
+        f"{HEAD}    mem_limit: 1g\n    cpus: 2\n    scale: 1\n    container_name: a\n"
+        "    deploy: {replicas: 1, resources: {limits: {memory: 1024m, cpus: '2.0'}}}\n"
+    ),
     "the default network": f"{HEAD}    networks: [default]\n",
     "a command of nothing": f"{HEAD}    command:\n    entrypoint:\n",
 }

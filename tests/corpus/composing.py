@@ -160,8 +160,9 @@ def _workspace(after: dict[str, Any], replay: Replay) -> Iterator[str]:
     fields = _fields(mount)
     target = posixpath.normpath(fields["target"])
     volumes = after["services"]["devcontainer"].get("volumes") or []
-    found = next((volume for volume in volumes if volume["target"] == target), {})
-    source = posixpath.normpath(fields["source"])
+    # Compose prints a dollar sign so that it could be read again.
+    found = next((volume for volume in volumes if volume["target"].replace("$$", "$") == target), {})
+    source = posixpath.normpath(fields["source"]).replace("$", "$$")
     if (found.get("type"), found.get("source")) != (fields.get("type", "volume"), source):
         yield f"the workspace should be {mount}, and is {found}"
 
