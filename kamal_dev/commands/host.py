@@ -24,9 +24,11 @@ SCRIPTS = (
     "attach.sh",
     "bootstrap.sh",
     "detach.sh",
+    "exec.sh",
     "facts.sh",
     "images.sh",
     "lib.sh",
+    "lifecycle.sh",
     "load.sh",
     "observe.sh",
     "packages.sh",
@@ -41,7 +43,7 @@ SCRIPTS = (
 Scripts = Mapping[str, str]
 
 _SOURCED = {
-    "apply.sh": ("stack.sh", "images.sh", "observe.sh", "pull.sh"),
+    "apply.sh": ("stack.sh", "images.sh", "observe.sh", "pull.sh", "exec.sh", "lifecycle.sh"),
     "attach.sh": ("run.sh",),
     "bootstrap.sh": ("packages.sh",),
     "facts.sh": ("stack.sh",),
@@ -109,13 +111,15 @@ def apply(
     login: Login | None = None,
     performer: str = "",
     user: str = "",
+    lifecycle: Iterable[File] = (),
 ) -> Step:
     """Make `release` the current one of its stack, observe it, or put the one before back.
 
     `timeout` is for starting and observing, `window` how long a service without a health
     check must stay up, both in seconds. `services` are those to start, none means all.
     `workspace` are folders to make, relative to the stack's `workspace/`; `user` is who
-    works in them, in the main container, empty for the container's own user.
+    works in them, in the main container, empty for the container's own user. `lifecycle` is
+    what is run there once the release stands (`devcontainer.lifecycle.files`).
     """
     _words("release", (release.id,))
     images = _words("image", (*(str(image) for _, image in release.images), *release.third_party))
@@ -129,6 +133,7 @@ def apply(
     files = (
         *(File(f"files/{file.path}", file.content, file.mode) for file in release.files),
         *(File(f"meta/{name}", _text(text), 0o600) for name, text in meta.items()),
+        *lifecycle,
         *_login(login),
     )
     times = (str(round(timeout * 1000)), str(round(window * 1000)))

@@ -7,8 +7,10 @@ from typing import Any
 
 from kamal_dev.devcontainer import mounts, workspace
 from kamal_dev.devcontainer.build import build_paths, resolve
+from kamal_dev.devcontainer.lifecycle import VARIABLE
 from kamal_dev.devcontainer.properties import LIFECYCLE
 from kamal_dev.devcontainer.reader import Reader, scalar
+from kamal_dev.devcontainer.requirements import amount
 from kamal_dev.devcontainer.values import SERVICE, Kind, Mount, Translation
 from kamal_dev.model import Notice
 
@@ -100,7 +102,7 @@ def later(reader: Reader) -> Fields:
     return {
         "name": reader.text("name"),
         "remote_user": reader.text("remoteUser"),
-        "remote_env": reader.nullable_pairs("remoteEnv"),
+        "remote_env": _remote_env(reader),
         "forward_ports": tuple(reader.each("forwardPorts", kinds=(int, str), expected="a port or `host:port`")),
         "ports_attributes": reader.mapping("portsAttributes"),
         "lifecycle": tuple((name, _command(reader, name)) for name in LIFECYCLE if reader.has(name)),
@@ -108,7 +110,7 @@ def later(reader: Reader) -> Fields:
         "user_env_probe": reader.text("userEnvProbe") or "loginInteractiveShell",
         "features": reader.mapping("features"),
         "feature_order": reader.texts("overrideFeatureInstallOrder"),
-        "host_requirements": reader.mapping("hostRequirements"),
+        "host_requirements": _requirements(reader),
         "secrets": reader.mapping("secrets"),
         "customizations": reader.mapping("customizations"),
     }
@@ -118,6 +120,27 @@ def app_ports(reader: Reader) -> tuple[str, ...]:
     """Read `appPort`: one port, one `-p` argument, or a list of both."""
     ports = reader.each("appPort", kinds=(int, str), expected="a port or `host:container`", alone=True)
     return tuple(map(scalar, ports))
+
+
+def _remote_env(reader: Reader) -> tuple[tuple[str, str | None], ...]:
+    """Read `remoteEnv`, which a shell in the container sets."""
+    found = reader.nullable_pairs("remoteEnv")
+    for name, _ in found:
+        if not VARIABLE.fullmatch(name):
+            reader.refuse(("remoteEnv", name), "is no name that a shell can give a variable")
+    return found
+
+
+def _requirements(reader: Reader) -> dict[str, Any]:
+    """Read `hostRequirements`; sizes are texts such as `4gb`."""
+    found = reader.mapping("hostRequirements")
+    for name in ("memory", "storage"):
+        if found.get(name) is not None and amount(found[name]) is None:
+            reader.refuse(("hostRequirements", name), "must be a size, such as `4gb`")
+    cpus = found.get("cpus", 1)
+    if isinstance(cpus, bool) or not isinstance(cpus, (int, float)):
+        reader.refuse(("hostRequirements", "cpus"), "must be a number")
+    return found
 
 
 def _command(reader: Reader, name: str) -> Any:

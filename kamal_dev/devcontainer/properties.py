@@ -49,7 +49,6 @@ def _not(reason: str) -> Property:
 
 
 _EDITORS = "it is for editors; nothing on a host reads it"
-_COMMANDS = "no command is run in the container besides its own"
 
 PROPERTIES: Mapping[str, Property] = {
     "$schema": Property("the schema, for editors"),
@@ -75,11 +74,16 @@ PROPERTIES: Mapping[str, Property] = {
     "appPort": Property("`ports` of the main service", kinds=_SINGLE),
     "features": _not("no Features are installed; a Dockerfile can install their tools"),
     "overrideFeatureInstallOrder": _not("no Features are installed"),
-    "initializeCommand": _not("no command is run on this machine before the build"),
-    **dict.fromkeys(LIFECYCLE[1:], _not(_COMMANDS)),
-    **dict.fromkeys(("remoteUser", "remoteEnv", "userEnvProbe", "waitFor"), _not(_COMMANDS)),
+    "initializeCommand": Property("run on this machine before the build"),
+    **dict.fromkeys(LIFECYCLE[1:4], Property("run in the main container, once after it was made")),
+    "postStartCommand": Property("run in the main container, whenever it was started"),
+    "postAttachCommand": _not("it is for those who attach, and nobody does so during a deploy"),
+    "remoteUser": Property("who runs the lifecycle commands and owns the workspace"),
+    "remoteEnv": Property("environment of the lifecycle commands"),
+    "userEnvProbe": Property("which shell of the user gives the lifecycle commands their environment"),
+    "waitFor": Property("how far a deploy waits at least; it waits for all lifecycle commands"),
     "forwardPorts": _not("no port is forwarded to this machine; `ssh -L` does it"),
-    "hostRequirements": _not("hosts are what `provider` in config/dev.yml says"),
+    "hostRequirements": Property("what a host must have before anything is changed there"),
     "secrets": _not("only `secrets` in config/dev.yml reach a container"),
     "portsAttributes": _not(_EDITORS),
     "otherPortsAttributes": _not(_EDITORS),

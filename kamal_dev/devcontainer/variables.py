@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,18 @@ def devcontainer_id(labels: Mapping[str, str]) -> str:
 def named(value: str) -> tuple[str, ...]:
     """Return the names of the variables in a string: `containerEnv` for `${containerEnv:PATH}`."""
     return tuple(found.partition(":")[0] for found in _VARIABLE.findall(value))
+
+
+def split(value: str) -> Iterator[str | tuple[str, list[str]]]:
+    """Yield the literal parts of a string, and each variable as it is written with its name and arguments."""
+    end = 0
+    for found in _VARIABLE.finditer(value):
+        if found.start() > end:
+            yield value[end : found.start()]
+        yield found[0], found[1].split(":")
+        end = found.end()
+    if end < len(value):
+        yield value[end:]
 
 
 def _walk(value: Any, lookup: Lookup, refuse: Callable[[Keys, str], None] | None = None, keys: Keys = ()) -> Any:

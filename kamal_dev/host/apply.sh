@@ -2,12 +2,14 @@
 # Make a release the current one, or leave what was there: apply.sh STACK RELEASE DIGEST TIMEOUT WINDOW [SERVICE]...
 #
 # TIMEOUT and WINDOW are milliseconds; SERVICEs are those to start, none means all.
-# Payload: files/ (the release), meta/version, meta/images and meta/workspace (one per line), meta/user, meta/performer, registry/.
-# Events: `phase` {name, seconds once it is over}, `image`, `container`, and at the end `result`
+# Payload: files/ (the release), meta/version, meta/images and meta/workspace (one per line), meta/user, meta/performer, registry/,
+#   exec/ and lifecycle/ (see exec.sh and lifecycle.sh).
+# Events: `phase` {name, seconds once it is over}, `image`, `container`, `hook`, and at the end `result`
 #   {ok, state, phase, reason, release, version, previous, current, restored, observed_ms}. `state` says what runs now:
 #   same      the release was there already, and healthy       kept      nothing was touched
 #   new       the release                                      restored  the previous release again
 #   stopped   nothing: a first release, stopped but kept       broken    see the containers; nothing could be put back
+#   unfinished  the release, but a lifecycle command failed
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -18,6 +20,10 @@ here=${0%/*}
 . "$here/images.sh"
 # shellcheck source-path=SCRIPTDIR source=observe.sh
 . "$here/observe.sh"
+# shellcheck source-path=SCRIPTDIR source=exec.sh
+. "$here/exec.sh"
+# shellcheck source-path=SCRIPTDIR source=lifecycle.sh
+. "$here/lifecycle.sh"
 
 retain=5
 
@@ -49,6 +55,7 @@ concluded=false
 # shellcheck disable=SC2317 # called by the trap
 leave() {
   forget_login
+  end_commands
   [ "$concluded" = true ] || emit result ok: false state "$(if $is_switched; then echo broken; else echo kept; fi)" \
     phase "${phase_name:-}" reason 'the script on the host ended before its time' release "$release" previous "$previous"
   unlock_stack
@@ -151,9 +158,11 @@ why_compose() {
 
 keep() {
   own_workspace
+  begin_lifecycle
   printf '%s\n' "$found" | standing >"$releases/$release/.kamal-dev/good"
   report_containers
   forget_old_releases
+  run_lifecycle || conclude false unfinished "$hook_why"
   conclude true new ''
 }
 
