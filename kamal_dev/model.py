@@ -71,6 +71,24 @@ class Image:
 
 
 @dataclass(frozen=True)
+class ImageConfig:
+    """Say how an image wants to be run; `metadata` is the text of its label `devcontainer.metadata`.
+
+    Source: OCI image configuration.
+    """
+
+    metadata: str = ""
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ImageConfig:
+        """Read `metadata`, `entrypoint` and `command`, as engines and hosts tell them; each may be null."""
+        words = (tuple(map(str, data.get(key) or ())) for key in ("entrypoint", "command"))
+        return cls(str(data.get("metadata") or ""), *words)
+
+
+@dataclass(frozen=True)
 class Version:
     """Say which state of the source a tag stands for.
 

@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
-from kamal_dev.model import Container, Image
+from kamal_dev.compose.image_name import normal
+from kamal_dev.model import Container, Image, ImageConfig
 
 MINIMAL_COMPOSE = (2, 24, 4)
 
 _UNPRINTABLE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_TAG = re.compile(r":[^:/]*$")
 _Value = TypeVar("_Value")
 
 
@@ -42,6 +44,14 @@ class Lock:
 
 
 @dataclass(frozen=True)
+class Held:
+    """Describe an image that a host has; `names` are its id, its `name:tag`s and its `name@digest`s."""
+
+    names: tuple[str, ...]
+    config: ImageConfig
+
+
+@dataclass(frozen=True)
 class Facts:
     """Describe a host and one stack on it.
 
@@ -49,8 +59,8 @@ class Facts:
     Docker's word (`amd64`); `docker` and `compose` are versions, empty where they are
     missing or silent; `disk_free`, `disk` (all of it; where Docker keeps images) and `memory` are
     bytes; `gpu` whether there is one that NVIDIA's driver knows.
-    `same`: the digest asked for is current and all its containers stand. `images` maps the
-    references that are there to their id and `name@digest`s.
+    `stands`: the current release is good, all its containers are as they were then, and no
+    lifecycle command is left to be run. `images` has those of the references asked for that are there.
     """
 
     user: str = ""
@@ -68,17 +78,29 @@ class Facts:
     cpus: int = 0
     gpu: bool = False
     release: Current | None = None
-    same: bool = False
+    stands: bool = False
     lock: Lock | None = None
-    missing: tuple[str, ...] = ()
     workspace: tuple[str, ...] = ()
-    images: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    images: tuple[Held, ...] = ()
     containers: tuple[Container, ...] = ()
 
     def has(self, image: Image) -> bool:
         """Whether the host has this very image; its tag alone says little where it has a digest."""
-        known = self.images.get(image.reference, ())
-        return any(name == image.digest or name.endswith(f"@{image.digest}") for name in known if image.digest)
+        held = self.held(image.reference)
+        names = held.names if held and image.digest else ()
+        return any(name == image.digest or name.endswith(f"@{image.digest}") for name in names)
+
+    def held(self, reference: str) -> Held | None:
+        """Return an image by a name as users write it; None where the host lacks it."""
+        wanted = normal(reference)
+        name, at, digest = wanted.partition("@")
+        if at:
+            wanted = f"{_TAG.sub('', name)}@{digest}"
+        return next((held for held in self.images if wanted in held.names), None)
+
+    def runs(self, digest: str) -> bool:
+        """Whether the release with this digest is current, and stands."""
+        return self.stands and self.release is not None and self.release.digest == digest
 
     @property
     def is_ready(self) -> bool:
@@ -264,8 +286,14 @@ def _read(kind: type[_Value], data: Mapping[str, Any]) -> _Value:
     return kind(**known)
 
 
+def _facts(data: Mapping[str, Any]) -> Facts:
+    listed = data.get("images") or ()
+    images = tuple(Held(tuple(item["names"]), ImageConfig.from_json(item)) for item in listed)
+    return _read(Facts, {**data, "images": images})
+
+
 _KINDS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
-    "facts": lambda data: _read(Facts, data),
+    "facts": _facts,
     "container": Container.from_json,
     "phase": lambda data: _read(Phase, data),
     "log": lambda data: _read(Log, data),

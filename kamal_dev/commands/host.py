@@ -80,12 +80,12 @@ class Login:
     password: Secret
 
 
-def facts(scripts: Scripts, stack: str, digest: str = "", images: Iterable[str] = ()) -> Step:
+def facts(scripts: Scripts, stack: str, images: Iterable[str] = ()) -> Step:
     """Ask what the host is and what `stack` runs there; changes nothing.
 
-    `digest` is that of the release to be, `images` the references it needs. Read by `answers.facts`.
+    `images` are the references that a release needs. Read by `answers.facts`.
     """
-    return _step(scripts, "facts.sh", _stack(stack), digest, *_words("image", images), label=f"facts {stack}")
+    return _step(scripts, "facts.sh", _stack(stack), *_words("image", images), label=f"facts {stack}")
 
 
 def bootstrap(scripts: Scripts, token: str) -> Step:
@@ -106,6 +106,7 @@ def apply(
     *,
     timeout: float = 300,
     window: float = 5,
+    pull: Iterable[str] | None = None,
     services: Iterable[str] = (),
     workspace: Iterable[str] = (),
     login: Login | None = None,
@@ -116,7 +117,8 @@ def apply(
     """Make `release` the current one of its stack, observe it, or put the one before back.
 
     `timeout` is for starting and observing, `window` how long a service without a health
-    check must stay up, both in seconds. `services` are those to start, none means all.
+    check must stay up, both in seconds. `pull` are the images to pull, those of the
+    release that the host lacks unless they are given. `services` are those to start, none means all.
     `workspace` are folders to make, relative to the stack's `workspace/`; `user` is who
     works in them, in the main container, empty for the container's own user. `lifecycle` is
     what is run there once the release stands (`devcontainer.lifecycle.files`).
@@ -126,6 +128,7 @@ def apply(
     meta = {
         "version": str(release.version),
         "images": "\n".join(dict.fromkeys(images)),
+        **({} if pull is None else {"pull": "\n".join(_words("image", pull))}),
         "workspace": "\n".join(_folders(workspace)),
         "performer": performer,
         "user": user,

@@ -10,7 +10,7 @@ from kamal_dev.devcontainer.build import build_paths, resolve
 from kamal_dev.devcontainer.lifecycle import VARIABLE
 from kamal_dev.devcontainer.properties import LIFECYCLE
 from kamal_dev.devcontainer.reader import Reader, scalar
-from kamal_dev.devcontainer.requirements import amount
+from kamal_dev.devcontainer.requirements import size
 from kamal_dev.devcontainer.values import SERVICE, Kind, Mount, Translation
 from kamal_dev.model import Notice
 
@@ -135,7 +135,7 @@ def _requirements(reader: Reader) -> dict[str, Any]:
     """Read `hostRequirements`; sizes are texts such as `4gb`."""
     found = reader.mapping("hostRequirements")
     for name in ("memory", "storage"):
-        if found.get(name) is not None and amount(found[name]) is None:
+        if found.get(name) is not None and not size(found[name]):
             reader.refuse(("hostRequirements", name), "must be a size, such as `4gb`")
     cpus = found.get("cpus", 1)
     if isinstance(cpus, bool) or not isinstance(cpus, (int, float)):

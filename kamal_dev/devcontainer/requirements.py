@@ -1,28 +1,40 @@
-"""What `hostRequirements` asks of a host, and whether a host has it. Asks no host."""
+"""`hostRequirements`: what a host must have. Source: devcontainer.json reference, "Minimum host requirements"."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-AMOUNT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:([kmgt])b)?\s*", re.IGNORECASE)
-UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_UNITS = {"": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30, "tb": 1 << 40}
+_SIZE = re.compile(r"(\d+)\s*(tb|gb|mb|kb|)", re.IGNORECASE)
 # A machine sold as 8 GB shows less: its kernel keeps some memory, its file system some of the disk.
 ENOUGH = 0.85
 
 
-def amount(value: Any) -> int | None:
-    """Return an amount in bytes: `4gb` is 4 GiB, a bare number is bytes; None for what is none."""
-    match = AMOUNT.fullmatch(str(value)) if isinstance(value, (int, float, str)) else None
-    return int(float(match[1]) * UNITS[(match[2] or "").lower()]) if match else None
+def size(text: Any) -> int:
+    """Return `4gb` in bytes, units being binary; 0 for what is no size."""
+    found = _SIZE.fullmatch(str(text).strip())
+    return int(found[1]) * _UNITS[found[2].lower()] if found else 0
+
+
+def highest(groups: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Merge requirements: of each the highest; of `gpu` the last that is not `optional`."""
+    found: dict[str, Any] = {}
+    for group in groups:
+        for name, value in group.items():
+            if name in ("memory", "storage", "cpus"):
+                found[name] = max(found.get(name, value), value, key=size)
+            elif name not in found or value not in (False, "optional"):
+                found[name] = value
+    return found
 
 
 def sizes(asked: Mapping[str, Any]) -> dict[str, str]:
     """Return `cpus` and `memory`, where asked for, as a provider's options have them."""
-    memory, cpus = amount(asked.get("memory")), asked.get("cpus")
+    memory, cpus = size(asked.get("memory")), asked.get("cpus")
     found = {"cpus": f"{cpus:g}" if cpus else "", "memory": str(memory) if memory else ""}
-    return {name: size for name, size in found.items() if size}
+    return {name: text for name, text in found.items() if text}
 
 
 def lacking(asked: Mapping[str, Any], *, cpus: int, memory: int, disk: int, gpu: bool) -> tuple[str, ...]:
@@ -32,10 +44,10 @@ def lacking(asked: Mapping[str, Any], *, cpus: int, memory: int, disk: int, gpu:
 
 def _lacking(asked: Mapping[str, Any], cpus: int, has: Mapping[str, int], gpu: bool) -> Iterator[str]:
     wanted = asked.get("cpus") or 0
-    if isinstance(wanted, (int, float)) and cpus < wanted:
+    if cpus < wanted:
         yield f"{cpus} of {wanted:g} CPUs"
     for name, there in has.items():
-        least = amount(asked.get(name)) or 0
+        least = size(asked.get(name))
         if there < least * ENOUGH:
             yield f"{_shown(there)} of {_shown(least)} {name}"
     # An object says what kind of GPU; `"optional"` is content without one.
@@ -43,5 +55,5 @@ def _lacking(asked: Mapping[str, Any], cpus: int, has: Mapping[str, int], gpu: b
         yield "no GPU"
 
 
-def _shown(size: int) -> str:
-    return f"{size / UNITS['g']:.1f} GB".replace(".0 ", " ")
+def _shown(bytes_: int) -> str:
+    return f"{bytes_ / _UNITS['gb']:.1f} GB".replace(".0 ", " ")

@@ -2,8 +2,8 @@
 # Make a release the current one, or leave what was there: apply.sh STACK RELEASE DIGEST TIMEOUT WINDOW [SERVICE]...
 #
 # TIMEOUT and WINDOW are milliseconds; SERVICEs are those to start, none means all.
-# Payload: files/ (the release), meta/version, meta/images and meta/workspace (one per line), meta/user, meta/performer, registry/,
-#   exec/ and lifecycle/ (see exec.sh and lifecycle.sh).
+# Payload: files/ (the release), meta/version, meta/images, meta/pull (those to pull; else those that are missing) and
+# meta/workspace (one per line), meta/user, meta/performer, registry/, exec/ and lifecycle/ (see exec.sh and lifecycle.sh).
 # Events: `phase` {name, seconds once it is over}, `image`, `container`, `hook`, and at the end `result`
 #   {ok, state, phase, reason, release, version, previous, current, restored, observed_ms}. `state` says what runs now:
 #   same      the release was there already, and healthy       kept      nothing was touched
@@ -56,12 +56,21 @@ concluded=false
 leave() {
   forget_login
   end_commands
-  [ "$concluded" = true ] || emit result ok: false state "$(if $is_switched; then echo broken; else echo kept; fi)" \
+  [ "$concluded" = true ] || emit result ok: false state "$(if $is_kept; then echo unfinished; elif $is_switched; then echo broken; else echo kept; fi)" \
     phase "${phase_name:-}" reason 'the script on the host ended before its time' release "$release" previous "$previous"
   unlock_stack
 }
 
 # --- the phases
+
+# is_same: whether the release is the current one already, and stands.
+is_same() {
+  [ "$(known "$shown" digest)" = "$digest" ] || return 1
+  # shellcheck disable=SC2086,SC2154 # ids are words, which refuse_foreign has set
+  look_at_containers $ids
+  # shellcheck disable=SC2046 # references have no spaces
+  is_as_good "$shown" "$found" && [ -z "$(missing_images $(cat "$here/meta/images"))" ]
+}
 
 upload() {
   phase upload
@@ -97,7 +106,9 @@ make_workspace() {
 pull() {
   phase pull
   # shellcheck disable=SC2046 # references have no spaces
-  pull_all $(cat "$here/meta/images") || conclude false kept "$(last_lines "$here/pull.failed" 6)"
+  wanted=$(cat "$here/meta/pull" 2>/dev/null) || wanted=$(missing_images $(cat "$here/meta/images"))
+  # shellcheck disable=SC2086 # references have no spaces
+  pull_all $wanted || conclude false kept "$(last_lines "$here/pull.failed" 6)"
 }
 
 # up RELEASE MILLISECONDS: let compose make containers of what `current` names. Needs no network.
@@ -128,7 +139,7 @@ own_workspace() {
 bring_up() {
   clock
   give_until=$((now + $2)) why=''
-  remember_restarts
+  there_before=" $(printf '%s' "$ids" | tr '\n' ' ') " restarts_before=
   up "$1" "$2"
   up_code=$?
   [ "$phase_name:$up_code" != up:0 ] || phase observe
@@ -160,6 +171,7 @@ keep() {
   own_workspace
   begin_lifecycle
   printf '%s\n' "$found" | standing >"$releases/$release/.kamal-dev/good"
+  is_kept=true
   report_containers
   forget_old_releases
   run_lifecycle || conclude false unfinished "$hook_why"
@@ -205,7 +217,7 @@ release=$2 digest=$3 timeout=$4 window_wanted=$5
 shift 5
 case $release in '' | .* | *[!A-Za-z0-9._-]*) give_up arguments "\`$release\` is no name for a release" ;; esac
 version=$(cat "$here/meta/version")
-restore_within=120000 previous='' window_spent=0 is_switched=false
+restore_within=120000 previous='' window_spent=0 is_switched=false is_kept=false
 
 refuse_foreign
 lock_stack apply
@@ -214,11 +226,8 @@ trap 'exit 143' INT TERM
 shown=$(current_release)
 ! is_good "$shown" || previous=$shown
 
-# shellcheck disable=SC2086,SC2154 # ids are words, which refuse_foreign has set
-look_at_containers $ids
 failures=
-# shellcheck disable=SC2046 # references have no spaces
-if [ "$(known "$shown" digest)" = "$digest" ] && is_as_good "$shown" "$found" && [ -z "$(missing_images $(cat "$here/meta/images"))" ]; then
+if is_same; then
   report_containers
   conclude true same ''
 fi

@@ -14,7 +14,7 @@ from kamal_dev.commands.buildx import buildx
 from kamal_dev.commands.cache import caching
 from kamal_dev.config import PLACEHOLDER_USER, not_set
 from kamal_dev.errors import BuildFailed, ConfigError, NothingBuilt, Problem, RegistryError, UsageError
-from kamal_dev.model import REDACTED, Build, BuildSecret, Image, Result, Secret, Step
+from kamal_dev.model import REDACTED, Build, BuildSecret, Image, ImageConfig, Result, Secret, Step
 from kamal_dev.pipeline import registry
 from kamal_dev.pipeline.engine import last_line, require_buildx
 from kamal_dev.pipeline.run import Run
@@ -47,6 +47,7 @@ class Present:
     id: str
     digests: tuple[str, ...]
     build: str
+    config: ImageConfig
 
     def has(self, image: Image, digest: str) -> bool:
         """Whether this very image is what the registry calls `digest`."""
@@ -107,7 +108,9 @@ def inspect(run: Run, image: Image) -> Present | None:
     if not result:
         return None
     data = json.loads(result.output)
-    return Present(data["id"], tuple(data["digests"] or ()), (data["labels"] or {}).get(LABEL, ""))
+    return Present(
+        data["id"], tuple(data["digests"] or ()), (data["labels"] or {}).get(LABEL, ""), ImageConfig.from_json(data)
+    )
 
 
 def _names(builds: tuple[Build, ...]) -> list[Image]:

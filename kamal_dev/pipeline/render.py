@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kamal_dev import compose
+from kamal_dev.compose import Additions
 from kamal_dev.errors import UsageError
 from kamal_dev.model import Image, Release, stack_name
 from kamal_dev.pipeline.explain import Row, explain
@@ -45,17 +46,18 @@ class Rendering:
         }
 
 
-def release(project: Project, stack: str, *, mask: bool = False) -> Release:
+def release(project: Project, stack: str, *, additions: Additions | None = None, mask: bool = False) -> Release:
     """Render the release of one stack; pure but for the secrets that it asks for.
 
-    With `mask`, secrets are not asked for, and `.env` has a mask in their place.
+    `additions` are what the main service gets, the project's own unless its image adds to
+    them. With `mask`, secrets are not asked for, and `.env` has a mask in their place.
     """
     return compose.render(
         project.compose,
         stack=stack,
         version=project.version,
         images=project.images(),
-        additions=project.additions,
+        additions=additions or project.additions,
         variables=project.variables(mask=mask),
         mask=mask,
         ready=project.rewritten,

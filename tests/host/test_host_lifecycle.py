@@ -82,7 +82,7 @@ class Person:
 
     @property
     def is_same(self) -> bool:
-        return self.lab.run(host.facts(self.scripts, self.stack, self.release().digest)).facts.same
+        return self.lab.run(host.facts(self.scripts, self.stack)).facts.runs(self.release().digest)
 
 
 @pytest.fixture
@@ -260,8 +260,8 @@ def test_a_failed_command_leaves_the_release_running_and_is_run_again(ann: Perso
     assert (failed.command, failed.log) == (hooks["postCreateCommand"]["bad"], "boom")  # type: ignore[index]
     assert sorted(logs(answer)) == ["[bad] boom", "[fine] fine", "created"]
     assert [container.state for container in outcome.containers] == ["running"]
-    facts = ann.lab.run(host.facts(ann.scripts, ann.stack, ann.release().digest)).facts
-    assert (facts.same, facts.release and facts.release.good) == (False, True)
+    facts = ann.lab.run(host.facts(ann.scripts, ann.stack)).facts
+    assert (facts.stands, facts.release and facts.release.good) == (False, True)
     started = ann.lab.sh(f"docker inspect -f '{{{{.State.StartedAt}}}}' {ann.stack}-app-1")
     ann.inside("touch /tmp/mended")
     assert sorted(ann.hooked(found=found)) == ["[bad] boom", "[fine] fine", "started"]

@@ -63,9 +63,9 @@ CRASHED = (
     },
 )
 SOWN = {"workspace": ["guestbook"]}
-UP, BARE = HostState(SOWN), HostState({"daemon": False, "docker": "", "compose": "", "missing": ["postgres:15"]})
-SAME = HostState({"same": True, **SOWN}, has_image=True)
-CUT_OFF = HostState({"missing": ["postgres:15"]}, pulls=False)
+UP, BARE = HostState(SOWN), HostState({"daemon": False, "docker": "", "compose": ""}, has_database=False)
+SAME = HostState(SOWN, has_image=True, is_current=True)
+CUT_OFF = HostState(has_database=False, pulls=False)
 
 
 @dataclass(frozen=True)
