@@ -124,15 +124,7 @@ def apply(
     what is run there once the release stands (`devcontainer.lifecycle.files`).
     """
     _words("release", (release.id,))
-    images = _words("image", (*(str(image) for _, image in release.images), *release.third_party))
-    meta = {
-        "version": str(release.version),
-        "images": "\n".join(dict.fromkeys(images)),
-        **({} if pull is None else {"pull": "\n".join(_words("image", pull))}),
-        "workspace": "\n".join(_folders(workspace)),
-        "performer": performer,
-        "user": user,
-    }
+    meta = _meta(release, pull, workspace) | {"performer": performer, "user": user}
     files = (
         *(File(f"files/{file.path}", file.content, file.mode) for file in release.files),
         *(File(f"meta/{name}", _text(text), 0o600) for name, text in meta.items()),
@@ -142,6 +134,16 @@ def apply(
     times = (str(round(timeout * 1000)), str(round(window * 1000)))
     words = (_stack(release.stack), release.id, release.digest, *times, *_words("service", services))
     return _step(scripts, "apply.sh", *words, token=token, files=files, label=f"apply {release.stack} {release.id}")
+
+
+def _meta(release: Release, pull: Iterable[str] | None, workspace: Iterable[str]) -> dict[str, str]:
+    images = _words("image", (*(str(image) for _, image in release.images), *release.third_party))
+    return {
+        "version": str(release.version),
+        "images": "\n".join(dict.fromkeys(images)),
+        **({} if pull is None else {"pull": "\n".join(_words("image", pull))}),
+        "workspace": "\n".join(_folders(workspace)),
+    }
 
 
 def attach(scripts: Scripts, token: str, seen: int = 0) -> Step:
