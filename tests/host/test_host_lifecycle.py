@@ -59,7 +59,9 @@ class Person:
     def release(self, version: str = "v1", main: str = MAIN) -> Release:
         return release(self.stack, version, app=main, image=IMAGE, files=(File("version", version.encode()),))
 
-    def deploy(self, found: Devcontainer, version: str = "v1", main: str = MAIN, timeout: int = 60) -> Answer:
+    def deploy(
+        self, found: Devcontainer, version: str = "v1", main: str = MAIN, timeout: int = 60, user: str = "root"
+    ) -> Answer:
         step = host.apply(
             self.scripts,
             token(),
@@ -69,7 +71,7 @@ class Person:
             user=found.remote_user,
             lifecycle=lifecycle.files(found, timeout),
         )
-        return self.lab.run(step)
+        return self.lab.run(step, user=user)
 
     def hooked(self, **options: Any) -> list[str]:
         """Deploy and return what the hooks printed."""
@@ -308,6 +310,27 @@ def test_what_a_command_prints_arrives_as_it_comes_and_without_what_it_draws_ove
     told = ann.hooked(found=devcontainer(hooks={"onCreateCommand": script}))
     assert told[:2] == ["done", red]
     assert len(told[2]) == 1001
+
+
+def test_a_user_of_the_host_who_is_not_root_runs_them_too(ann: Person) -> None:
+    found = devcontainer(hooks={"onCreateCommand": "id -un; sleep 4714"}, remote_user="ann")
+    answer = ann.deploy(found, user="dev", timeout=4)
+    assert logs(answer) == ["ann"]
+    assert answer.outcome.hooks[0].reason.startswith("it did not end in time")
+    ann.lab.sh(f"! docker top {ann.stack}-app-1 | grep 'sleep 4714'")
+
+
+def test_what_runs_is_ended_with_the_script_that_started_it(ann: Person) -> None:
+    told: list[Answer] = []
+    found = devcontainer(hooks={"onCreateCommand": "touch /tmp/up; sleep 4715"})
+    deploying = threading.Thread(target=lambda: told.append(ann.deploy(found)))
+    deploying.start()
+    ann.lab.sh(f"until docker exec {ann.stack}-app-1 test -e /tmp/up 2>/dev/null; do sleep 0.2; done")
+    ann.lab.sh(f"kill $(head -n 1 ~/.kamal-dev/{ann.stack}/lock/owner)")
+    deploying.join()
+    assert (told[0].outcome.ok, told[0].outcome.state) == (False, "unfinished"), told
+    ann.lab.sh(f"! docker top {ann.stack}-app-1 | grep 'sleep 4715'")
+    assert "lock" not in ann.lab.sh(f"ls ~/.kamal-dev/{ann.stack}").split()
 
 
 def test_without_commands_nothing_of_them_is_kept(ann: Person) -> None:
