@@ -6,8 +6,8 @@
     │   ├── DevcontainerError     2  devcontainer.json
     │   ├── ComposeError          2  a compose file
     │   └── CredentialsMissing    2  a variable that the configuration names is not set
-    ├── EngineError               1  Docker here: not installed, no buildx, not answering
-    ├── InitializeFailed      1  initializeCommand ended with an error; carries its last lines
+    ├── EngineError               1  Docker here, or the devcontainer CLI: missing, not answering
+    ├── InitializeFailed          1  initializeCommand ended with an error; carries its last lines
     ├── BuildFailed               1  buildx ended with an error; carries its last lines
     ├── NothingBuilt              1  an image that should exist does not
     ├── RegistryError             1  login refused, push failed, digest not there
@@ -101,7 +101,7 @@ class CredentialsMissing(ConfigError):
 
 
 class EngineError(DevError):
-    """Report Docker on this machine as missing, incomplete or silent."""
+    """Report Docker on this machine, or what builds with it, as missing, incomplete or silent."""
 
 
 class InitializeFailed(DevError):

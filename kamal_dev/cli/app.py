@@ -20,6 +20,9 @@ COMMANDS = {
     "deploy": "Build, push, provision and release on all hosts",
     "list": "List every stack: host, address, version, state",
     "status": "Show every container of every stack, live from the hosts",
+    "ssh": "Open a shell, or run a command, in a stack's workspace",
+    "forward": "Open the ports of a stack on this machine",
+    "open": "Open a stack's workspace in an editor",
     "remove": "Stop stacks and destroy the hosts made for them",
 }
 

@@ -18,6 +18,7 @@ from kamal_dev.cli import common
 @click.option("--dry-run", is_flag=True, help="Show what would be run, and change nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Make hosts without asking.")
 @common.skip_initialize
+@common.ignore_features
 @common.as_json
 @common.version
 @common.common

@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
-from kamal_dev.compose.image_name import normal
-from kamal_dev.model import Container, Image, ImageConfig
+from kamal_dev.model import Container, Image, ImageConfig, familiar
 
 MINIMAL_COMPOSE = (2, 24, 4)
 
@@ -92,7 +91,7 @@ class Facts:
 
     def held(self, reference: str) -> Held | None:
         """Return an image by a name as users write it; None where the host lacks it."""
-        wanted = normal(reference)
+        wanted = familiar(reference)
         name, at, digest = wanted.partition("@")
         if at:
             wanted = f"{_TAG.sub('', name)}@{digest}"
@@ -161,6 +160,26 @@ class Stack:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Describe the container that a command is to run in.
+
+    `state` is Docker's; `pid` that of its first process, 0 where none runs; `user` and
+    `environment` are its own. `metadata` is the label `devcontainer.metadata` of its image.
+    `direct`: the login on the host may use Docker without sudo.
+    """
+
+    id: str
+    name: str
+    image: str
+    state: str
+    pid: int = 0
+    user: str = ""
+    environment: tuple[str, ...] = field(default=(), repr=False)
+    metadata: str = field(default="", repr=False)
+    direct: bool = True
+
+
+@dataclass(frozen=True)
 class Outcome:
     """Say how a script ended.
 
@@ -199,7 +218,7 @@ class Outcome:
         return self.ok
 
 
-Event = Facts | Container | Phase | Log | Pulled | Hook | Beat | Stack | Outcome
+Event = Facts | Container | Phase | Log | Pulled | Hook | Beat | Stack | Place | Outcome
 
 
 def event(line: str) -> Event | None:
@@ -238,6 +257,12 @@ def stacks(output: str) -> tuple[Stack, ...]:
     """Return the stacks that `host.status` printed, each with its containers."""
     found = (event for _, event in _events(output) if isinstance(event, Stack))
     return tuple(replace(stack, containers=_containers(output, stack=stack.stack)) for stack in found)
+
+
+def place(output: str) -> Place | None:
+    """Return what `host.place` printed, None where there is no such container."""
+    found = [event for _, event in _events(output) if isinstance(event, Place)]
+    return found[-1] if found else None
 
 
 def version_of(text: str) -> tuple[int, ...]:
@@ -301,5 +326,6 @@ _KINDS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     "hook": lambda data: _read(Hook, data),
     "beat": lambda data: _read(Beat, data),
     "stack": lambda data: _read(Stack, data),
+    "place": lambda data: _read(Place, {**data, "environment": data["environment"] or ()}),
     "result": lambda data: _read(Outcome, data),
 }

@@ -24,14 +24,17 @@ SCRIPTS = (
     "attach.sh",
     "bootstrap.sh",
     "detach.sh",
+    "environment.sh",
     "exec.sh",
     "facts.sh",
+    "forward.sh",
     "images.sh",
     "lib.sh",
     "lifecycle.sh",
     "load.sh",
     "observe.sh",
     "packages.sh",
+    "place.sh",
     "pull.sh",
     "remove.sh",
     "run.sh",
@@ -47,6 +50,7 @@ _SOURCED = {
     "attach.sh": ("run.sh",),
     "bootstrap.sh": ("packages.sh",),
     "facts.sh": ("stack.sh",),
+    "place.sh": ("stack.sh",),
     "pull.sh": ("images.sh",),
     "remove.sh": ("stack.sh",),
     "status.sh": ("stack.sh",),
@@ -174,6 +178,30 @@ def seed(scripts: Scripts, stack: str, folder: str) -> Step:
         raise UsageError(f"`{folder}` cannot be a folder of the workspace")
     words = (_stack(stack), folder)
     return Step(("sh", "-c", scripts["seed.sh"], "kamal-dev", *words), label=" ".join(("seed", *words)))
+
+
+def place(scripts: Scripts, stack: str, service: str = "") -> Step:
+    """Ask for the container of a service, of the main one unless named. Read by `answers.place`."""
+    words = (_stack(stack), *((service,) if service else ()))
+    return _step(scripts, "place.sh", *words, label=" ".join(("place", *words)))
+
+
+def environment(scripts: Scripts, token: str, values: Mapping[str, str]) -> Step:
+    """Keep an environment on the host for the command that comes next; prints the path of its file."""
+    text = "".join(f"{name}={value}\n" for name, value in values.items())
+    words = _words("token", (token,))
+    return Step(("sh", "-c", scripts["environment.sh"], "kamal-dev", *words), text.encode(), label="environment")
+
+
+def forward(
+    scripts: Scripts, directory: str, container: str, pid: int, image: str, targets: Iterable[str]
+) -> tuple[str, ...]:
+    """Return the command that makes a socket per target in `directory`, for as long as its stdin is open.
+
+    `targets` are `host:port` as the container sees them; their sockets are called `0`, `1` and so on.
+    """
+    words = (directory, container, str(pid), image, scripts["relay.pl"], *targets)
+    return ("sh", "-c", scripts["lib.sh"] + scripts["forward.sh"], "kamal-dev", *words)
 
 
 def _step(scripts: Scripts, script: str, *args: str, label: str, token: str = "", files: Iterable[File] = ()) -> Step:

@@ -1,6 +1,8 @@
 """devcontainer.json → Devcontainer: JSONC, variables, typed properties; text and values in and out."""
 
+from kamal_dev.devcontainer import ports
 from kamal_dev.devcontainer.build import build
+from kamal_dev.devcontainer.features import features, without_features
 from kamal_dev.devcontainer.find import compose_files, find
 from kamal_dev.devcontainer.load import decode, load
 from kamal_dev.devcontainer.metadata import LABEL, entries, merged
@@ -22,8 +24,11 @@ __all__ = [
     "definition",
     "devcontainer_id",
     "entries",
+    "features",
     "find",
     "load",
     "merged",
+    "ports",
     "volume",
+    "without_features",
 ]

@@ -7,7 +7,6 @@ from typing import Any
 
 from kamal_dev.devcontainer import mounts, workspace
 from kamal_dev.devcontainer.build import build_paths, resolve
-from kamal_dev.devcontainer.lifecycle import VARIABLE
 from kamal_dev.devcontainer.properties import LIFECYCLE
 from kamal_dev.devcontainer.reader import Reader, scalar
 from kamal_dev.devcontainer.requirements import size
@@ -102,9 +101,10 @@ def later(reader: Reader) -> Fields:
     return {
         "name": reader.text("name"),
         "remote_user": reader.text("remoteUser"),
-        "remote_env": _remote_env(reader),
+        "remote_env": reader.nullable_pairs("remoteEnv"),
         "forward_ports": tuple(reader.each("forwardPorts", kinds=(int, str), expected="a port or `host:port`")),
         "ports_attributes": reader.mapping("portsAttributes"),
+        "other_ports_attributes": reader.mapping("otherPortsAttributes"),
         "lifecycle": tuple((name, _command(reader, name)) for name in LIFECYCLE if reader.has(name)),
         "wait_for": reader.text("waitFor") or "updateContentCommand",
         "user_env_probe": reader.text("userEnvProbe") or "loginInteractiveShell",
@@ -120,15 +120,6 @@ def app_ports(reader: Reader) -> tuple[str, ...]:
     """Read `appPort`: one port, one `-p` argument, or a list of both."""
     ports = reader.each("appPort", kinds=(int, str), expected="a port or `host:container`", alone=True)
     return tuple(map(scalar, ports))
-
-
-def _remote_env(reader: Reader) -> tuple[tuple[str, str | None], ...]:
-    """Read `remoteEnv`, which a shell in the container sets."""
-    found = reader.nullable_pairs("remoteEnv")
-    for name, _ in found:
-        if not VARIABLE.fullmatch(name):
-            reader.refuse(("remoteEnv", name), "is no name that a shell can give a variable")
-    return found
 
 
 def _requirements(reader: Reader) -> dict[str, Any]:

@@ -108,6 +108,7 @@ class Devcontainer:
     remote_env: tuple[tuple[str, str | None], ...] = ()
     forward_ports: tuple[int | str, ...] = ()
     ports_attributes: Mapping[str, Any] = field(default_factory=dict)
+    other_ports_attributes: Mapping[str, Any] = field(default_factory=dict)
     lifecycle: tuple[tuple[str, Any], ...] = ()
     wait_for: str = "updateContentCommand"
     user_env_probe: str = "loginInteractiveShell"

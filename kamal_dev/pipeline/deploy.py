@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from kamal_dev.commands.host import Login
 from kamal_dev.errors import DevError
 from kamal_dev.model import Host, Image, Release
-from kamal_dev.pipeline import registry
+from kamal_dev.pipeline import features, registry
 from kamal_dev.pipeline.apply import Work, apply, explain, failure
 from kamal_dev.pipeline.engine import require_engine
-from kamal_dev.pipeline.images import BuildOptions, build_all, found, planned, push_all, require_buildable
+from kamal_dev.pipeline.images import build_all, found, planned, push_all, require_buildable
 from kamal_dev.pipeline.initialize import initialize
 from kamal_dev.pipeline.lending import Lending
 from kamal_dev.pipeline.metadata import Metadata
 from kamal_dev.pipeline.names import choose
 from kamal_dev.pipeline.prepare import Means, Ready, prepare
+from kamal_dev.pipeline.recipe import BuildOptions
 from kamal_dev.pipeline.render import release
 from kamal_dev.pipeline.report import Outcome, Report
 from kamal_dev.pipeline.run import Run
@@ -86,7 +87,7 @@ def check(run: Run, order: Order, missing: tuple[str, ...]) -> Login | None:
 def _images(run: Run, order: Order, making: tuple[str, ...]) -> tuple[dict[str, Image], Metadata]:
     """Build → push → digest; returns the image of each built service, and how the main one wants to be run."""
     try:
-        config = "" if order.skip_push or not planned(run) else _logged_in(run)
+        config = _logged_in(run, order)
         built = [] if order.skip_build else build_all(run, BuildOptions(may_push=not order.skip_push, config=config))
         metadata = Background(lambda: Metadata(run, config))
         made = found(run) if order.skip_push else push_all(run, config=config, built=built)
@@ -100,8 +101,10 @@ def _images(run: Run, order: Order, making: tuple[str, ...]) -> tuple[dict[str, 
     return images, metadata.result()
 
 
-def _logged_in(run: Run) -> str:
-    """Return the docker config folder to push with; the local registry is started where it does not answer."""
+def _logged_in(run: Run, order: Order) -> str:
+    """Return the docker config folder to build and push with; the local registry is started where it has to be."""
+    if order.skip_push or not planned(run):
+        return "" if order.skip_build else features.log_in(run)
     if run.project.config.registry.is_local:
         registry.ensure_local(run)
     return registry.log_in(run)

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from kamal_dev.commands.features import PROGRAMS
 from kamal_dev.model import Host, Result, Step
 from kamal_dev.output import Output
 from kamal_dev.pipeline.deploy import Order, deploy
@@ -18,6 +19,7 @@ from kamal_dev.providers import Provider
 from kamal_dev.shell import OnLine, Shell
 
 LOOKS = (
+    *((*program, "--version") for program in PROGRAMS),
     ("docker", "version"),
     ("docker", "buildx", "version"),
     ("docker", "image", "inspect"),

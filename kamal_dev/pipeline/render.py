@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from kamal_dev import compose
+from kamal_dev.commands import features
 from kamal_dev.compose import Additions
 from kamal_dev.errors import UsageError
-from kamal_dev.model import Image, Release, stack_name
+from kamal_dev.model import Build, Image, Release, stack_name
 from kamal_dev.pipeline.explain import Row, explain
-from kamal_dev.pipeline.images import command, planned
+from kamal_dev.pipeline.images import planned
+from kamal_dev.pipeline.recipe import recipe
 from kamal_dev.pipeline.run import Run
 from kamal_dev.project import Project
 
@@ -76,11 +78,18 @@ def render(run: Run, folder: Path | None, *, explained: bool = False) -> Renderi
         _write(folder, rendered)
     for notice in () if explained else project.notices:
         run.output.warn(str(notice))
-    builds = tuple(
-        {"services": list(build.services), "argv": list(command(run, build).argv), "image": str(build.image)}
-        for build in planned(run)
-    )
+    builds = tuple(_build(project, build) for build in planned(run))
     return Rendering(project, rendered, builds, explain(project, rendered) if explained else ())
+
+
+def _build(project: Project, build: Build) -> dict[str, Any]:
+    """Describe a build; with Features another command is run in place of the plain one, on a file of its own."""
+    made = recipe(project, build)
+    found = {"services": list(build.services), "argv": list(made.plain.argv), "image": str(build.image)}
+    if made.featured is None:
+        return found
+    own = {"dockerfile": features.dockerfile(build, build.dockerfile_inline)} if build.dockerfile_inline else {}
+    return {**found, "features": {"argv": list(made.featured.argv), "configuration": made.configuration, **own}}
 
 
 def _write(folder: Path, rendered: Release) -> None:

@@ -8,12 +8,13 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.resources import files
 from pathlib import Path
 
 from kamal_dev import project as projects
 from kamal_dev import providers
+from kamal_dev.commands.features import Program
 from kamal_dev.devcontainer import requirements
 from kamal_dev.model import Host
 from kamal_dev.output import Output
@@ -52,22 +53,22 @@ class Run:
         version: str | None = None,
         environment: Mapping[str, str] | None = None,
         strict: bool = True,
+        ignore_features: bool = False,
     ) -> Run:
         """Read the project that `folder` (absolute) is in; see `project.load`. Raises ConfigError, UsageError."""
         local = Local(log=output.step)
-
-        def read() -> Project:
-            return projects.load(
-                folder,
-                shell=local,
-                config_path=config_path,
-                devcontainer_path=devcontainer_path,
-                version=version,
-                environment=os.environ if environment is None else environment,
-                learn=output.redaction.add,
-                strict=strict,
-            )
-
+        read = partial(
+            projects.load,
+            folder,
+            shell=local,
+            config_path=config_path,
+            devcontainer_path=devcontainer_path,
+            version=version,
+            environment=os.environ if environment is None else environment,
+            learn=output.redaction.add,
+            strict=strict,
+            ignore_features=ignore_features,
+        )
         return cls(read(), local, output, read=read)
 
     def read_again(self) -> None:
@@ -88,7 +89,7 @@ class Run:
     def scripts(self) -> dict[str, str]:
         """The texts of the scripts that run on hosts, by file name."""
         folder = files("kamal_dev") / "host"
-        return {item.name: item.read_text() for item in folder.iterdir() if item.name.endswith(".sh")}
+        return {item.name: item.read_text() for item in folder.iterdir() if item.name.endswith((".sh", ".pl"))}
 
     @property
     def limit(self) -> int:
@@ -100,6 +101,13 @@ class Run:
         """Which host keys are accepted."""
         ssh = self.project.config.ssh
         return Trust(self.project.private() / "known_hosts", ssh.known_hosts, ssh.config)
+
+    @cached_property
+    def devcontainer_cli(self) -> Program | None:
+        """The devcontainer CLI of this machine; None where there is none."""
+        from kamal_dev.pipeline.features import find
+
+        return find(self.local)
 
     @cached_property
     def performer(self) -> str:

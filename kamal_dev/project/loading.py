@@ -52,10 +52,12 @@ def load(
     devcontainer_path: str | None = None,
     version: str | None = None,
     strict: bool = True,
+    ignore_features: bool = False,
 ) -> Project:
     """Read the project that `folder` (absolute) is in; the two paths are relative to `folder`.
 
-    Unless `strict`, a devcontainer.json may say things that cannot be deployed.
+    Unless `strict`, a devcontainer.json may say things that cannot be deployed. With
+    `ignore_features` it is as if it named no Features, but for a notice.
     Raises ConfigError for every kind of file, UsageError for a flag that makes no sense.
     """
     tree = WorkingTree()
@@ -66,6 +68,8 @@ def load(
     found = _devcontainer(place, settings, _devcontainer_path(place, devcontainer_path, settings))
     if strict and found.problems:
         raise DevcontainerError(found.problems)
+    if ignore_features:
+        found = devcontainer.without_features(found)
     return Project(
         root=root,
         source=place.source,

@@ -143,3 +143,43 @@ def test_an_interrupt_is_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     monkeypatch.setattr(app, "main", interrupted)
     assert guarded(app, []) == 130
     assert "Interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["ssh", "forward", "open"])
+def test_names_of_stacks_are_completed(project: Path, verb: str) -> None:
+    (project / "config").mkdir()
+    hosts = "provider: {type: static, hosts: [10.0.0.1, 10.0.0.2]}\n"
+    (project / "config" / "dev.yml").write_text(f"service: blog\nregistry: {{server: localhost:5999}}\n{hosts}")
+    done = run(env={"_DEV_COMPLETE": "bash_complete", "COMP_WORDS": f"dev {verb} bl", "COMP_CWORD": "2"})
+    assert done.stdout.splitlines() == ["plain,blog-1", "plain,blog-2"]
+
+
+@pytest.mark.parametrize("verb", ["ssh", "forward", "open"])
+def test_one_of_several_stacks_must_be_named(project: Path, verb: str) -> None:
+    (project / "config").mkdir()
+    hosts = "provider: {type: static, hosts: [10.0.0.1, 10.0.0.2]}\n"
+    (project / "config" / "dev.yml").write_text(f"service: blog\nregistry: {{server: localhost:5999}}\n{hosts}")
+    done = run(verb)
+    assert done.returncode == 2
+    assert "hint: known: blog-1, blog-2" in done.stderr
+    assert "did you mean `blog-1`" in run(verb, "blog-11").stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "name", "words"),
+    [
+        (["blog-1"], "blog-1", ()),
+        (["blog-1", "ls", "-l", "--service", "x"], "blog-1", ("ls", "-l", "--service", "x")),
+        (["blog-1", "--service", "db", "ls", "-l"], "blog-1", ("ls", "-l")),
+        (["-v", "--service", "db", "blog-1", "-q", "--", "--help"], "blog-1", ("--help",)),
+        (["--", "ls", "--", "x"], None, ("ls", "--", "x")),
+        (["blog-1", "git", "log", "--", "x"], "blog-1", ("git", "log", "--", "x")),
+        ([], None, ()),
+    ],
+)
+def test_what_follows_the_name_is_the_command(args: list[str], name: str | None, words: tuple[str, ...]) -> None:
+    from kamal_dev.cli.ssh_ import command
+
+    with command.make_context("ssh", list(args)) as context:
+        assert context.params["name"] == name
+        assert context.meta["words"] == words

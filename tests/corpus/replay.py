@@ -68,6 +68,10 @@ class Replay:
         return "dockerComposeFile" in self.configuration and "dockerfile" not in build
 
     @property
+    def has_features(self) -> bool:
+        return bool(self.configuration.get("features"))
+
+    @property
     def main(self) -> str:
         """The service that people work in."""
         return str(self.configuration["service"]) if self.is_compose else "devcontainer"

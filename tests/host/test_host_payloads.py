@@ -55,6 +55,9 @@ def test_a_step_is_written_as_its_label() -> None:
     assert host.remove(scripts, "blog-1").text == "remove blog-1"
     assert host.remove(scripts, "blog-1", keep_volumes=True).text == "remove blog-1 keep-volumes"
     assert host.load(scripts).text == "load"
+    assert host.place(scripts, "blog-1").text == "place blog-1"
+    assert host.place(scripts, "blog-1", "db").text == "place blog-1 db"
+    assert host.environment(scripts, "t1", {"A": "secret"}).text == "environment"
 
 
 def test_facts_send_the_script_with_what_it_sources(scripts: Mapping[str, str]) -> None:
@@ -72,6 +75,7 @@ def test_every_script_that_sources_another_gets_it(scripts: Mapping[str, str]) -
         host.attach(scripts, "t"),
         host.status(scripts),
         host.remove(scripts, "a"),
+        host.place(scripts, "a"),
     )
     for step in steps:
         sent = members(step)

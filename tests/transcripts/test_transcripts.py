@@ -17,8 +17,9 @@ from kamal_dev.errors import DevError
 from kamal_dev.model import Secret
 from kamal_dev.output import Output
 from kamal_dev.pipeline.deploy import Order, deploy
-from kamal_dev.pipeline.images import BuildOptions, build_all, push_all
+from kamal_dev.pipeline.images import build_all, push_all
 from kamal_dev.pipeline.plan import plan
+from kamal_dev.pipeline.recipe import BuildOptions
 from kamal_dev.pipeline.run import Run
 from kamal_dev.project import Project
 from tests.transcripts.paper import HostState, Machine, PaperRun, load, normal, transcript
