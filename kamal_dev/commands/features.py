@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kamal_dev.commands.buildx import each, inputs
-from kamal_dev.model import Build, Features, Secret, Step
+from kamal_dev.model import Build, Features, Secret, Step, familiar
 
 # Beside the user's files in the folder that the CLI is shown; relative to that folder.
 OWN = ".kamal-dev"
 DOCKERFILE = f"{OWN}/Dockerfile"
 CONTEXT = f"{OWN}/context"
+NO_CONTEXT = "-"
 
 _FROM = re.compile(r"^(\s*FROM\s+(?:--\S+\s+)*)(\S+)", re.IGNORECASE | re.MULTILINE)
 _IMAGE = "docker-image://"
@@ -44,6 +45,11 @@ def version(argv: tuple[str, ...]) -> Step:
     return Step((*argv, "--version"), environment=(("npm_config_fetch_retries", "0"),))
 
 
+def is_alone(build: Build) -> bool:
+    """Whether nothing is built but Features on an image that exists."""
+    return build.features is not None and build.context == NO_CONTEXT
+
+
 def has_own_dockerfile(build: Build) -> bool:
     """Whether the CLI gets a Dockerfile that is made here, in place of the user's."""
     return bool(build.dockerfile_inline or _made(build))
@@ -55,15 +61,11 @@ def dockerfile(build: Build, text: str) -> str:
     buildx finds these through its build contexts, but the CLI looks images up by name.
     """
     made = _made(build)
-    return _FROM.sub(lambda found: found[1] + made.get(found[2].removesuffix(":latest"), found[2]), text)
+    return _FROM.sub(lambda found: found[1] + made.get(familiar(found[2]), found[2]), text)
 
 
 def _made(build: Build) -> dict[str, str]:
-    return {
-        name.removesuffix(":latest"): place.removeprefix(_IMAGE)
-        for name, place in build.contexts
-        if place.startswith(_IMAGE)
-    }
+    return {familiar(name): place.removeprefix(_IMAGE) for name, place in build.contexts if place.startswith(_IMAGE)}
 
 
 def file_path(features: Features) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,7 +115,9 @@ def _with_links(build: Build, named: Mapping[str, str], tree: Tree) -> Build:
     path = Path(build.dockerfile)
     text = build.dockerfile_inline
     if not text and build.dockerfile and path.is_absolute() and tree.kind(path) == "file":
-        text = tree.read(path).decode("utf-8", "replace")
+        # One that may not be read is for the builder to complain about.
+        with suppress(OSError):
+            text = tree.read(path).decode("utf-8", "replace")
     bases = image_name.bases(text, dict(build.args))
     links = tuple(
         (image, f"service:{name}")

@@ -93,11 +93,12 @@ def load(
     files = tuple(place.absolute(repository, file.as_posix()) for file in files)
     reader = Reader(tree, repository, texts)
     directory = files[0].parent
+    # First what is named: a `.env` beside a file that may not be read is not what is wrong.
+    for path in files:
+        reader.file(path, "top", (places or {}).get(path, Location("")))
     around = variables.Surroundings(environment, (), {}, {})
     if not texts:
         around = variables.surroundings(directory, root or repository, reader, environment, compose_version)
-    for path in files:
-        reader.file(path, "top", (places or {}).get(path, Location("")))
     name = _name(reader, files, around.variables)
     scope = Scope(directory, {**around.variables, "COMPOSE_PROJECT_NAME": name})
     if not profiles:

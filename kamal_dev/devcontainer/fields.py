@@ -90,7 +90,7 @@ def place(reader: Reader, kind: Kind, root: Path, repository: Path, notices: lis
     said = reader.text("workspaceMount")
     # The reference implementation mounts nothing beside compose files, even where it does not use them.
     if reader.has("dockerComposeFile"):
-        return {"workspace_folder": folder, "workspace_mount": None}
+        return {"workspace_folder": folder, "workspace_mount": said or None}
     mount = said if reader.has("workspaceMount") else workspace.default_mount(repository)
     parsed = _mount(reader, ("workspaceMount",), mount, notices) if mount else None
     return {"workspace_folder": folder, "workspace_mount": mount, "workspace": parsed}
@@ -154,9 +154,9 @@ def _mount(reader: Reader, keys: tuple[str | int, ...], value: Any, notices: lis
         reader.refuse(keys, "must be a string or an object")
         return None
     try:
-        mount, strange = mounts.parse(value, reader.where(*keys))
+        mount, found = mounts.parse(value, reader.where(*keys))
     except ValueError as error:
         reader.refuse(keys, str(error))
         return None
-    notices += strange
+    notices += found
     return mount

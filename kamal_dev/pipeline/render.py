@@ -20,11 +20,16 @@ from kamal_dev.project import Project
 
 @dataclass(frozen=True)
 class Rendering:
-    """Hold what `dev render` says; `paths` are relative to the folder it wrote to."""
+    """Hold what `dev render` says; `paths` are relative to the folder it wrote to.
+
+    `builds` are those of the files; `features` what the devcontainer CLI does in place of one
+    of them, or with an image alone.
+    """
 
     project: Project
     release: Release
     builds: tuple[dict[str, Any], ...]
+    features: tuple[dict[str, Any], ...] = ()
     rows: tuple[Row, ...] = ()
 
     @property
@@ -38,6 +43,7 @@ class Rendering:
         return {
             "devcontainer": self.project.devcontainer.configuration,
             "builds": list(self.builds),
+            "features": list(self.features),
             "services": {service.name: _image(service, self.release) for service in self.project.compose.services},
             "version": str(self.project.version),
             "stack": self.release.stack,
@@ -70,7 +76,7 @@ def render(run: Run, folder: Path | None, *, explained: bool = False) -> Renderi
     """Write exactly the files that the first stack's host would get to `folder`, secrets masked.
 
     Where it is `explained`, the rows of the table say what notices would. Raises
-    UsageError where the folder has something else in it.
+    UsageError where the folder has something else in it or cannot be written.
     """
     project = run.project
     rendered = release(project, stack_name(project.config.service, 1, project.config.naming), mask=True)
@@ -78,23 +84,40 @@ def render(run: Run, folder: Path | None, *, explained: bool = False) -> Renderi
         _write(folder, rendered)
     for notice in () if explained else project.notices:
         run.output.warn(str(notice))
-    builds = tuple(_build(project, build) for build in planned(run))
-    return Rendering(project, rendered, builds, explain(project, rendered) if explained else ())
+    wanted = planned(run)
+    builds = tuple(_build(project, build) for build in wanted if not features.is_alone(build))
+    featured = tuple(_featured(project, build) for build in wanted if build.features)
+    return Rendering(project, rendered, builds, featured, explain(project, rendered) if explained else ())
 
 
 def _build(project: Project, build: Build) -> dict[str, Any]:
-    """Describe a build; with Features another command is run in place of the plain one, on a file of its own."""
+    """Describe what the files say is built."""
+    return {**_made(build), "argv": list(recipe(project, build).plain.argv)}
+
+
+def _featured(project: Project, build: Build) -> dict[str, Any]:
+    """Describe what is run in place of a build, or for an image alone, so that Features are installed."""
     made = recipe(project, build)
-    found = {"services": list(build.services), "argv": list(made.plain.argv), "image": str(build.image)}
-    if made.featured is None:
-        return found
+    argv = list(made.featured.argv) if made.featured else []
     own = {"dockerfile": features.dockerfile(build, build.dockerfile_inline)} if build.dockerfile_inline else {}
-    return {**found, "features": {"argv": list(made.featured.argv), "configuration": made.configuration, **own}}
+    return {**_made(build), "argv": argv, "configuration": made.configuration, **own}
+
+
+def _made(build: Build) -> dict[str, Any]:
+    return {"services": list(build.services), "image": str(build.image)}
 
 
 def _write(folder: Path, rendered: Release) -> None:
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "manifest.json").exists():
-        raise UsageError(f"{folder} has files in it that are no release", hint="name an empty folder")
+    try:
+        if folder.is_dir() and any(folder.iterdir()) and not (folder / "manifest.json").exists():
+            raise UsageError(f"{folder} has files in it that are no release", hint="name an empty folder")
+        _write_files(folder, rendered)
+    except OSError as error:
+        message = f"{error.filename or folder} cannot be written: {error.strerror}"
+        raise UsageError(message, hint="name a folder that you may write to") from error
+
+
+def _write_files(folder: Path, rendered: Release) -> None:
     for file in rendered.files:
         path = folder / file.path
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kamal_dev import config, devcontainer
 from kamal_dev.commands import docker
-from kamal_dev.errors import DevcontainerError, UsageError
+from kamal_dev.errors import ConfigError, DevcontainerError, Problem, UsageError
 from kamal_dev.model import Version
 from kamal_dev.project import source as sources
 from kamal_dev.project.project import Learn, Project
@@ -122,7 +122,7 @@ def _config(place: Place, asked: str | None) -> config.Config:
             raise UsageError(f"there is no file {asked}", hint="`dev init` writes config/dev.yml")
         return config.default(config.service_name(place.root.name))
     shown = place.shown(path)
-    return config.load(config.decode(place.tree.read(path), shown), shown, environment=place.environment)
+    return config.load(config.decode(_read(place, path, ConfigError), shown), shown, environment=place.environment)
 
 
 def _devcontainer_path(place: Place, asked: str | None, settings: config.Config) -> Path:
@@ -149,7 +149,7 @@ def _devcontainer(place: Place, settings: config.Config, path: Path) -> devconta
     shown = place.shown(path)
     labels = {"kamal-dev.service": settings.service, "kamal-dev.config": place.typed(path)}
     return devcontainer.load(
-        devcontainer.decode(place.tree.read(path), shown),
+        devcontainer.decode(_read(place, path, DevcontainerError), shown),
         path,
         root=place.root,
         repository=place.source.repository,
@@ -164,13 +164,20 @@ def _secrets(place: Place, settings: config.Config, shell: Shell) -> config.Secr
     path = place.root / settings.secrets_file
     text = ""
     if place.tree.kind(path) == "file":
-        text = config.decode(place.tree.read(path), settings.secrets_file)
+        text = config.decode(_read(place, path, ConfigError), settings.secrets_file)
     return config.parse_secrets(
         text,
         settings.secrets_file,
         environment=place.environment,
         run=lambda step: shell.run(replace(step, cwd=place.root), timeout=SECRET_COMMAND),
     )
+
+
+def _read(place: Place, path: Path, failure: type[ConfigError]) -> bytes:
+    try:
+        return place.tree.read(path)
+    except OSError as error:
+        raise failure(Problem(place.shown(path), 0, f"cannot be read: {error.strerror}")) from error
 
 
 def _compose_version(shell: Shell) -> tuple[int, ...]:

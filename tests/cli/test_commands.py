@@ -110,6 +110,23 @@ def test_render_needs_neither_engine_nor_secrets(project: Path) -> None:
     assert "API_KEY='[redacted]'" in Path("out/.env").read_text()
 
 
+@pytest.mark.parametrize("words", [("config", "--json"), ("render", "out", "--json", "--explain")])
+def test_reading_and_rendering_need_no_other_program(words: tuple[str, ...], project: Path) -> None:
+    assert not (project / ".git").exists()
+    done = run(*words, env={"PATH": str(project / "nothing")})
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["devcontainer"]["image"] == "debian:12"
+
+
+def test_render_says_where_it_may_not_write(project: Path) -> None:
+    (project / "file").write_text("")
+    for folder in ("/proc/nowhere", "file"):
+        done = run("render", folder)
+        assert done.returncode == 2
+        assert f"error: {folder}" in done.stderr
+        assert "cannot be written" in done.stderr
+
+
 def test_completion_knows_commands_and_flags() -> None:
     words = {"COMP_WORDS": "dev de", "COMP_CWORD": "1", "_DEV_COMPLETE": "bash_complete"}
     assert run(env=words).stdout.split() == ["plain,deploy"]

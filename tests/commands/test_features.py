@@ -98,10 +98,11 @@ def test_an_older_cli_and_a_lockfile_of_the_user_are_left_their_way():
 
 
 def test_images_of_other_builds_are_named_as_in_this_version():
-    text = "FROM --platform=linux/amd64 acme/base AS one\nfrom acme/base:latest\nFROM acme/base:2\n# FROM acme/base\n"
+    named = ("FROM --platform=linux/amd64 acme/base AS one", "from docker.io/acme/base:latest")
+    text = "\n".join((*named, "# FROM acme/base", "FROM acme/base:2\n"))
     build = Build(("app",), "/src", "/src/Dockerfile", contexts=(("acme/base", "docker-image://r/b:1"), ("x", "/x")))
     assert has_own_dockerfile(build)
     assert dockerfile(build, text) == (
-        "FROM --platform=linux/amd64 r/b:1 AS one\nfrom r/b:1\nFROM acme/base:2\n# FROM acme/base\n"
+        "FROM --platform=linux/amd64 r/b:1 AS one\nfrom r/b:1\n# FROM acme/base\nFROM acme/base:2\n"
     )
     assert not has_own_dockerfile(BUILD)

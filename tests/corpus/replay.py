@@ -139,5 +139,8 @@ def renamed(config: Any, name: str) -> Any:
 
 
 def _defaults(root: Path) -> tuple[Path, ...]:
-    names = ("docker-compose.yml", "docker-compose.override.yml")
+    names = ["docker-compose.yml", "docker-compose.override.yml"]
+    env = root / ".env"
+    if env.exists() and (said := re.search(r"^COMPOSE_FILE=(.+)$", env.read_text(), re.MULTILINE)):
+        names = said[1].split(":")
     return tuple(root / name for name in names if (root / name).exists())

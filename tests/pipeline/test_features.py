@@ -149,12 +149,19 @@ def test_a_build_logs_in_for_features_beside_the_image_alone(start: Start, featu
 
 def test_rendering_looks_for_no_cli_and_shows_what_it_would_be_run_with(start: Start) -> None:
     machine = Equipped()
-    (shown,) = render(start({"image": "debian:12"}, machine), None).builds
+    rendered = render(start({"image": "debian:12"}, machine), None)
     assert machine.steps == []
-    assert shown["argv"][:3] == ["docker", "buildx", "build"]
-    assert shown["features"]["argv"][:2] == ["devcontainer", "build"]
-    assert shown["features"]["configuration"]["features"] == {PUBLIC: {}}
-    assert shown["features"]["dockerfile"] == "FROM debian:12\n"
+    assert rendered.builds == ()
+    (shown,) = rendered.features
+    assert shown["argv"][:2] == ["devcontainer", "build"]
+    assert shown["configuration"]["features"] == {PUBLIC: {}}
+    assert shown["dockerfile"] == "FROM debian:12\n"
+
+
+def test_a_dockerfile_with_features_is_a_build_of_its_own_too(start: Start) -> None:
+    rendered = render(start({"build": {"dockerfile": "Dockerfile"}}), None)
+    assert [build["argv"][:3] for build in rendered.builds] == [["docker", "buildx", "build"]]
+    assert [made["image"] for made in rendered.features] == [build["image"] for build in rendered.builds]
 
 
 def test_what_a_feature_of_the_repository_holds_is_part_of_the_mark(start: Start) -> None:
@@ -162,7 +169,7 @@ def test_what_a_feature_of_the_repository_holds_is_part_of_the_mark(start: Start
     about = ".devcontainer/tool/devcontainer-feature.json"
     name = ".devcontainer/tool/bin/install"
     marks = [
-        render(start(said, **{about: '{"id": "tool"}', name: text}), None).builds[0]["features"]["configuration"]
+        render(start(said, **{about: '{"id": "tool"}', name: text}), None).features[0]["configuration"]
         for text in ("one", "one", "two")
     ]
     assert marks[0] == marks[1]
