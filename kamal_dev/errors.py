@@ -7,6 +7,7 @@
     │   ├── ComposeError          2  a compose file
     │   └── CredentialsMissing    2  a variable that the configuration names is not set
     ├── EngineError               1  Docker here, or the devcontainer CLI: missing, not answering
+    ├── InitializeFailed          1  initializeCommand ended with an error; carries its last lines
     ├── BuildFailed               1  buildx ended with an error; carries its last lines
     ├── NothingBuilt              1  an image that should exist does not
     ├── RegistryError             1  login refused, push failed, digest not there
@@ -18,7 +19,8 @@
     │   ├── LinkDropped           1  the connection went away in the middle of a step
     │   ├── BootstrapFailed       1  Docker could not be made to run there
     │   ├── PullFailed            1  an image did not arrive there
-    │   └── ServiceFailed         1  a service did not stay up
+    │   ├── ServiceFailed         1  a service did not stay up
+    │   └── HookFailed            1  a lifecycle command failed in a container that runs
     ├── SomeHostsFailed           1  the sum of a run in which a host failed
     └── Interrupted             130  Ctrl-C or SIGTERM
 
@@ -102,6 +104,10 @@ class EngineError(DevError):
     """Report Docker on this machine, or what builds with it, as missing, incomplete or silent."""
 
 
+class InitializeFailed(DevError):
+    """Report a failed initializeCommand; the message ends with its last lines."""
+
+
 class BuildFailed(DevError):
     """Report a failed build; the message ends with its last lines."""
 
@@ -152,6 +158,10 @@ class PullFailed(HostError):
 
 class ServiceFailed(HostError):
     """Report the services that did not stay up."""
+
+
+class HookFailed(HostError):
+    """Report the lifecycle commands that failed; the containers run."""
 
 
 class SomeHostsFailed(DevError):

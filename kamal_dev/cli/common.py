@@ -25,6 +25,7 @@ FLAGS = (
     click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong."),
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+skip_initialize = click.option("--skip-initialize", is_flag=True, help="Do not run initializeCommand on this machine.")
 ignore_features = click.option("--ignore-features", is_flag=True, help="Go on without the Features.")
 version = click.option("--version", "version", metavar="TAG", help="Use this tag in place of the git version.")
 

@@ -17,6 +17,7 @@ from kamal_dev.cli import common
 @click.option("--host", "hosts", multiple=True, metavar="NAME", help="Only this stack; may be given again.")
 @click.option("--dry-run", is_flag=True, help="Show what would be run, and change nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Make hosts without asking.")
+@common.skip_initialize
 @common.ignore_features
 @common.as_json
 @common.version
@@ -30,6 +31,7 @@ def command(
     skip_push: bool,
     hosts: tuple[str, ...],
     dry_run: bool,
+    skip_initialize: bool,
     yes: bool,
 ) -> int:
     """With NAME, only that stack. Ends with 1 where any host failed, and says which."""
@@ -45,6 +47,7 @@ def command(
         names=(*hosts, *((name,) if name else ())),
         skip_build=skip_build,
         skip_push=skip_push,
+        skip_initialize=skip_initialize,
         agree=common.agreement(yes=yes or flags.as_json, without_terminal=True),
     )
     if dry_run:

@@ -56,9 +56,10 @@ class Facts:
 
     `privilege` is `root`, `sudo`, `password` (sudo that asks for one) or `none`; `arch` is
     Docker's word (`amd64`); `docker` and `compose` are versions, empty where they are
-    missing or silent; `disk_free` (where Docker keeps images) and `memory` are bytes.
-    `stands`: the current release is good, and all its containers are as they were then.
-    `images` has those of the references asked for that are there.
+    missing or silent; `disk_free`, `disk` (all of it; where Docker keeps images) and `memory` are
+    bytes; `gpu` whether there is one that NVIDIA's driver knows.
+    `stands`: the current release is good, all its containers are as they were then, and no
+    lifecycle command is left to be run. `images` has those of the references asked for that are there.
     """
 
     user: str = ""
@@ -71,8 +72,10 @@ class Facts:
     compose: str = ""
     daemon: bool = False
     disk_free: int = 0
+    disk: int = 0
     memory: int = 0
     cpus: int = 0
+    gpu: bool = False
     release: Current | None = None
     stands: bool = False
     lock: Lock | None = None
@@ -130,6 +133,18 @@ class Pulled:
 
 
 @dataclass(frozen=True)
+class Hook:
+    """Name a lifecycle command that failed; `log` holds its last lines, `name` is set where a hook has several."""
+
+    hook: str
+    name: str = ""
+    command: str = ""
+    exit_code: int = 0
+    reason: str = ""
+    log: str = ""
+
+
+@dataclass(frozen=True)
 class Beat:
     """Show that a silent run is alive."""
 
@@ -169,10 +184,11 @@ class Outcome:
     """Say how a script ended.
 
     `state` of an apply: `same`, `new`, `kept` (nothing was touched), `restored`,
-    `stopped` (a first release, kept for a look), `broken`; `unknown` where no answer
-    came. `containers` is what is there now, `failed` what did not stay up, with reason
-    and log. `code` of a bootstrap: `system`, `privilege`, `packages`, `network`,
-    `daemon`, `compose`. `observed_ms` is the time spent on nothing but the window.
+    `stopped` (a first release, kept for a look), `broken`, `unfinished` (the release runs, a
+    lifecycle command failed); `unknown` where no answer came. `containers` is what is there
+    now, `failed` what did not stay up, with reason and log, `hooks` the lifecycle commands that
+    failed. `code` of a bootstrap: `system`, `privilege`, `packages`, `network`, `daemon`,
+    `compose`. `observed_ms` is the time spent on nothing but the window.
     """
 
     ok: bool = False
@@ -195,13 +211,14 @@ class Outcome:
     containers: tuple[Container, ...] = ()
     failed: tuple[Container, ...] = ()
     images: tuple[Pulled, ...] = ()
+    hooks: tuple[Hook, ...] = ()
     phases: tuple[Phase, ...] = field(default=(), repr=False)
 
     def __bool__(self) -> bool:
         return self.ok
 
 
-Event = Facts | Container | Phase | Log | Pulled | Beat | Stack | Place | Outcome
+Event = Facts | Container | Phase | Log | Pulled | Hook | Beat | Stack | Place | Outcome
 
 
 def event(line: str) -> Event | None:
@@ -231,6 +248,7 @@ def outcome(output: str) -> Outcome:
         containers=_containers(output, release=result.current),
         failed=tuple(event for event in events if isinstance(event, Container) and event.reason),
         images=tuple(event for event in events if isinstance(event, Pulled)),
+        hooks=tuple(event for event in events if isinstance(event, Hook)),
         phases=tuple(event for event in events if isinstance(event, Phase) and event.seconds is not None),
     )
 
@@ -305,6 +323,7 @@ _KINDS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     "phase": lambda data: _read(Phase, data),
     "log": lambda data: _read(Log, data),
     "image": lambda data: _read(Pulled, data),
+    "hook": lambda data: _read(Hook, data),
     "beat": lambda data: _read(Beat, data),
     "stack": lambda data: _read(Stack, data),
     "place": lambda data: _read(Place, {**data, "environment": data["environment"] or ()}),

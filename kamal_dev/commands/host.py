@@ -25,10 +25,12 @@ SCRIPTS = (
     "bootstrap.sh",
     "detach.sh",
     "environment.sh",
+    "exec.sh",
     "facts.sh",
     "forward.sh",
     "images.sh",
     "lib.sh",
+    "lifecycle.sh",
     "load.sh",
     "observe.sh",
     "packages.sh",
@@ -44,7 +46,7 @@ SCRIPTS = (
 Scripts = Mapping[str, str]
 
 _SOURCED = {
-    "apply.sh": ("stack.sh", "images.sh", "observe.sh", "pull.sh"),
+    "apply.sh": ("stack.sh", "images.sh", "observe.sh", "pull.sh", "exec.sh", "lifecycle.sh"),
     "attach.sh": ("run.sh",),
     "bootstrap.sh": ("packages.sh",),
     "facts.sh": ("stack.sh",),
@@ -114,6 +116,7 @@ def apply(
     login: Login | None = None,
     performer: str = "",
     user: str = "",
+    lifecycle: Iterable[File] = (),
 ) -> Step:
     """Make `release` the current one of its stack, observe it, or put the one before back.
 
@@ -121,26 +124,30 @@ def apply(
     check must stay up, both in seconds. `pull` are the images to pull, those of the
     release that the host lacks unless they are given. `services` are those to start, none means all.
     `workspace` are folders to make, relative to the stack's `workspace/`; `user` is who
-    works in them, in the main container, empty for the container's own user.
+    works in them, in the main container, empty for the container's own user. `lifecycle` is
+    what is run there once the release stands (`devcontainer.lifecycle.files`).
     """
     _words("release", (release.id,))
-    images = _words("image", (*(str(image) for _, image in release.images), *release.third_party))
-    meta = {
-        "version": str(release.version),
-        "images": "\n".join(dict.fromkeys(images)),
-        **({} if pull is None else {"pull": "\n".join(_words("image", pull))}),
-        "workspace": "\n".join(_folders(workspace)),
-        "performer": performer,
-        "user": user,
-    }
+    meta = _meta(release, pull, workspace) | {"performer": performer, "user": user}
     files = (
         *(File(f"files/{file.path}", file.content, file.mode) for file in release.files),
         *(File(f"meta/{name}", _text(text), 0o600) for name, text in meta.items()),
+        *lifecycle,
         *_login(login),
     )
     times = (str(round(timeout * 1000)), str(round(window * 1000)))
     words = (_stack(release.stack), release.id, release.digest, *times, *_words("service", services))
     return _step(scripts, "apply.sh", *words, token=token, files=files, label=f"apply {release.stack} {release.id}")
+
+
+def _meta(release: Release, pull: Iterable[str] | None, workspace: Iterable[str]) -> dict[str, str]:
+    images = _words("image", (*(str(image) for _, image in release.images), *release.third_party))
+    return {
+        "version": str(release.version),
+        "images": "\n".join(dict.fromkeys(images)),
+        **({} if pull is None else {"pull": "\n".join(_words("image", pull))}),
+        "workspace": "\n".join(_folders(workspace)),
+    }
 
 
 def attach(scripts: Scripts, token: str, seen: int = 0) -> Step:

@@ -203,6 +203,11 @@ class Deploy:
     window: float = option(
         Number(1, 3600), "Seconds that a service without a health check must run without a restart.", default=5.0
     )
+    lifecycle_timeout: int = option(
+        Whole(1, 86_400),
+        "Seconds that all lifecycle commands of the devcontainer together have on a host (`postCreateCommand` …).",
+        default=3600,
+    )
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from kamal_dev.devcontainer import mounts, workspace
 from kamal_dev.devcontainer.build import build_paths, resolve
 from kamal_dev.devcontainer.properties import LIFECYCLE
 from kamal_dev.devcontainer.reader import Reader, scalar
+from kamal_dev.devcontainer.requirements import size
 from kamal_dev.devcontainer.values import SERVICE, Kind, Mount, Translation
 from kamal_dev.model import Notice
 
@@ -109,7 +110,7 @@ def later(reader: Reader) -> Fields:
         "user_env_probe": reader.text("userEnvProbe") or "loginInteractiveShell",
         "features": reader.mapping("features"),
         "feature_order": reader.texts("overrideFeatureInstallOrder"),
-        "host_requirements": reader.mapping("hostRequirements"),
+        "host_requirements": _requirements(reader),
         "secrets": reader.mapping("secrets"),
         "customizations": reader.mapping("customizations"),
     }
@@ -119,6 +120,18 @@ def app_ports(reader: Reader) -> tuple[str, ...]:
     """Read `appPort`: one port, one `-p` argument, or a list of both."""
     ports = reader.each("appPort", kinds=(int, str), expected="a port or `host:container`", alone=True)
     return tuple(map(scalar, ports))
+
+
+def _requirements(reader: Reader) -> dict[str, Any]:
+    """Read `hostRequirements`; sizes are texts such as `4gb`."""
+    found = reader.mapping("hostRequirements")
+    for name in ("memory", "storage"):
+        if found.get(name) is not None and not size(found[name]):
+            reader.refuse(("hostRequirements", name), "must be a size, such as `4gb`")
+    cpus = found.get("cpus", 1)
+    if isinstance(cpus, bool) or not isinstance(cpus, (int, float)):
+        reader.refuse(("hostRequirements", "cpus"), "must be a number")
+    return found
 
 
 def _command(reader: Reader, name: str) -> Any:

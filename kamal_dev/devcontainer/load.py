@@ -10,6 +10,7 @@ from typing import Any
 from kamal_dev.devcontainer import fields, jsonc, run_args, workspace
 from kamal_dev.devcontainer.find import FILE, FOLDER, HIDDEN
 from kamal_dev.devcontainer.legacy import modern
+from kamal_dev.devcontainer.lifecycle import VARIABLE
 from kamal_dev.devcontainer.properties import explain
 from kamal_dev.devcontainer.reader import Reader
 from kamal_dev.devcontainer.values import Devcontainer, Translation
@@ -93,7 +94,7 @@ def _explained(found: Devcontainer, written: Reader, document: jsonc.Document) -
 
 
 def _typed(reader: Reader, places: Places, environment: Mapping[str, str]) -> Devcontainer:
-    notices = list(_early_variables(reader))
+    notices = [*_early_variables(reader), *_no_names(reader)]
     kind = fields.kind_of(reader)
     fields.check(reader, kind)
     translation = Translation()
@@ -161,6 +162,15 @@ def _early_variables(reader: Reader) -> Iterator[Notice]:
                 else:
                     continue
                 yield Notice(reader.where(*keys), f"`${{{name}…}}` {reason}")
+
+
+def _no_names(reader: Reader) -> Iterator[Notice]:
+    """Name the variables of `remoteEnv` that no shell can set."""
+    for name in reader.mapping("remoteEnv"):
+        if not VARIABLE.fullmatch(name):
+            yield Notice(
+                reader.where("remoteEnv", name), f"`{name}` is no name for a shell: lifecycle commands lack it"
+            )
 
 
 def _strings(value: Any, keys: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:

@@ -49,7 +49,6 @@ def _not(reason: str) -> Property:
 
 
 _EDITORS = "it is for editors; nothing on a host reads it"
-_COMMANDS = "no command is run in the container besides its own"
 
 PROPERTIES: Mapping[str, Property] = {
     "$schema": Property("the schema, for editors"),
@@ -75,11 +74,16 @@ PROPERTIES: Mapping[str, Property] = {
     "appPort": Property("`ports` of the main service", kinds=_SINGLE),
     "features": Property("installed on the image of the main service, by the devcontainer CLI"),
     "overrideFeatureInstallOrder": Property("the order in which the devcontainer CLI installs Features"),
-    "initializeCommand": _not("no command is run on this machine before the build"),
-    **dict.fromkeys(LIFECYCLE[1:], _not(_COMMANDS)),
-    **dict.fromkeys(("remoteUser", "remoteEnv", "userEnvProbe", "waitFor"), _not(_COMMANDS)),
+    "initializeCommand": Property("run on this machine before the build"),
+    **dict.fromkeys(LIFECYCLE[1:4], Property("run in the main container, once after it was made")),
+    "postStartCommand": Property("run in the main container, whenever it was started"),
+    "postAttachCommand": _not("it is for those who attach, and nobody does so during a deploy"),
+    "remoteUser": Property("who runs the lifecycle commands, owns the workspace, and works in it by `dev ssh`"),
+    "remoteEnv": Property("environment of the lifecycle commands and of `dev ssh`"),
+    "userEnvProbe": Property("which shell of the user gives the lifecycle commands their environment"),
+    "waitFor": Property("how far a deploy waits at least; it waits for all lifecycle commands"),
     "forwardPorts": Property("what `dev forward` opens on this machine"),
-    "hostRequirements": _not("hosts are what `provider` in config/dev.yml says"),
+    "hostRequirements": Property("what a host must have before anything is changed there"),
     "secrets": _not("only `secrets` in config/dev.yml reach a container"),
     "portsAttributes": Property("`label`, `protocol` and `requireLocalPort` of what `dev forward` opens"),
     "otherPortsAttributes": Property("the same, for ports that have no attributes of their own"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 _UNITS = {"": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30, "tb": 1 << 40}
 _SIZE = re.compile(r"(\d+)\s*(tb|gb|mb|kb|)", re.IGNORECASE)
+# A machine sold as 8 GB shows less: its kernel keeps some memory, its file system some of the disk.
+ENOUGH = 0.85
 
 
 def size(text: Any) -> int:
@@ -26,3 +28,32 @@ def highest(groups: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             elif name not in found or value not in (False, "optional"):
                 found[name] = value
     return found
+
+
+def sizes(asked: Mapping[str, Any]) -> dict[str, str]:
+    """Return `cpus` and `memory`, where asked for, as a provider's options have them."""
+    memory, cpus = size(asked.get("memory")), asked.get("cpus")
+    found = {"cpus": f"{cpus:g}" if cpus else "", "memory": str(memory) if memory else ""}
+    return {name: text for name, text in found.items() if text}
+
+
+def lacking(asked: Mapping[str, Any], *, cpus: int, memory: int, disk: int, gpu: bool) -> tuple[str, ...]:
+    """Say for each thing that is asked for and not there how much is there; `memory` and `disk` are bytes."""
+    return tuple(_lacking(asked, cpus, {"memory": memory, "storage": disk}, gpu))
+
+
+def _lacking(asked: Mapping[str, Any], cpus: int, has: Mapping[str, int], gpu: bool) -> Iterator[str]:
+    wanted = asked.get("cpus") or 0
+    if cpus < wanted:
+        yield f"{cpus} of {wanted:g} CPUs"
+    for name, there in has.items():
+        least = size(asked.get(name))
+        if there < least * ENOUGH:
+            yield f"{_shown(there)} of {_shown(least)} {name}"
+    # An object says what kind of GPU; `"optional"` is content without one.
+    if (asked.get("gpu") is True or isinstance(asked.get("gpu"), dict)) and not gpu:
+        yield "no GPU"
+
+
+def _shown(bytes_: int) -> str:
+    return f"{bytes_ / _UNITS['gb']:.1f} GB".replace(".0 ", " ")

@@ -3,12 +3,13 @@
 #
 # TIMEOUT and WINDOW are milliseconds; SERVICEs are those to start, none means all.
 # Payload: files/ (the release), meta/version, meta/images, meta/pull (those to pull; else those that are missing) and
-# meta/workspace (one per line), meta/user, meta/performer, registry/.
-# Events: `phase` {name, seconds once it is over}, `image`, `container`, and at the end `result`
+# meta/workspace (one per line), meta/user, meta/performer, registry/, exec/ and lifecycle/ (see exec.sh and lifecycle.sh).
+# Events: `phase` {name, seconds once it is over}, `image`, `container`, `hook`, and at the end `result`
 #   {ok, state, phase, reason, release, version, previous, current, restored, observed_ms}. `state` says what runs now:
 #   same      the release was there already, and healthy       kept      nothing was touched
 #   new       the release                                      restored  the previous release again
 #   stopped   nothing: a first release, stopped but kept       broken    see the containers; nothing could be put back
+#   unfinished  the release, but a lifecycle command failed
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -19,6 +20,10 @@ here=${0%/*}
 . "$here/images.sh"
 # shellcheck source-path=SCRIPTDIR source=observe.sh
 . "$here/observe.sh"
+# shellcheck source-path=SCRIPTDIR source=exec.sh
+. "$here/exec.sh"
+# shellcheck source-path=SCRIPTDIR source=lifecycle.sh
+. "$here/lifecycle.sh"
 
 retain=5
 
@@ -50,7 +55,8 @@ concluded=false
 # shellcheck disable=SC2317 # called by the trap
 leave() {
   forget_login
-  [ "$concluded" = true ] || emit result ok: false state "$(if $is_switched; then echo broken; else echo kept; fi)" \
+  end_commands
+  [ "$concluded" = true ] || emit result ok: false state "$(if $is_kept; then echo unfinished; elif $is_switched; then echo broken; else echo kept; fi)" \
     phase "${phase_name:-}" reason 'the script on the host ended before its time' release "$release" previous "$previous"
   unlock_stack
 }
@@ -163,9 +169,12 @@ why_compose() {
 
 keep() {
   own_workspace
+  begin_lifecycle
   printf '%s\n' "$found" | standing >"$releases/$release/.kamal-dev/good"
+  is_kept=true
   report_containers
   forget_old_releases
+  run_lifecycle || conclude false unfinished "$hook_why"
   conclude true new ''
 }
 
@@ -208,7 +217,7 @@ release=$2 digest=$3 timeout=$4 window_wanted=$5
 shift 5
 case $release in '' | .* | *[!A-Za-z0-9._-]*) give_up arguments "\`$release\` is no name for a release" ;; esac
 version=$(cat "$here/meta/version")
-restore_within=120000 previous='' window_spent=0 is_switched=false
+restore_within=120000 previous='' window_spent=0 is_switched=false is_kept=false
 
 refuse_foreign
 lock_stack apply

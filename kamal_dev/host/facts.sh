@@ -22,12 +22,14 @@ platform() {
   esac
 }
 
-# free_bytes PATH: print what is free where PATH is, or where its nearest parent is.
-free_bytes() {
+# disk_bytes PATH: print what is free where PATH is, or where its nearest parent is, and how much there is in all.
+disk_bytes() {
   place=$1
   while [ ! -e "$place" ] && [ "$place" != / ]; do place=$(dirname "$place"); done
-  df -Pk "$place" | awk 'NR == 2 { printf "%.0f\n", $4 * 1024 }'
+  df -Pk "$place" | awk 'NR == 2 { printf "%.0f %.0f\n", $4 * 1024, $2 * 1024 }'
 }
+
+has_gpu() { [ -e /dev/nvidia0 ] && echo true || echo false; }
 
 # look_at_engine: set engine, compose, root_dir. All stay empty where Docker is missing or silent.
 # Versions and the place of images take longest to ask, so that they are remembered for as long as the program
@@ -82,10 +84,11 @@ look_at_engine
 look_at_stack
 images=$(held "$@")
 [ -n "$engine" ] && daemon=true || daemon=false
+disk=$(disk_bytes "${root_dir:-/var/lib/docker}")
 emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \
   os "$(release_field ID)" os_version "$(release_field VERSION_ID)" arch "$(platform)" \
   docker "$engine" compose "${compose#v}" daemon: "$daemon" \
-  disk_free: "$(free_bytes "${root_dir:-/var/lib/docker}")" \
+  disk_free: "${disk% *}" disk: "${disk#* }" gpu: "$(has_gpu)" \
   memory: "$(awk '/^MemTotal:/ { printf "%.0f", $2 * 1024 }' /proc/meminfo)" cpus: "$(nproc)" \
   release: "$(describe_release "$current")" stands: "$stands" lock: "$(describe_lock)" \
   images: "${images:-[]}" workspace: "$(workspaces)"

@@ -113,8 +113,10 @@ docker_within() {
   shift
   set -- env -i "PATH=$PATH" "HOME=$HOME" "PWD=$PWD" ${DOCKER_CONFIG:+"DOCKER_CONFIG=$DOCKER_CONFIG"} \
     ${DOCKER_HOST:+"DOCKER_HOST=$DOCKER_HOST"} docker "$@"
+  # A process of root's can be ended by root alone, so the deadline is on that side of sudo.
+  set -- timeout -k 5 "$docker_deadline" "$@"
   docker_directly || set -- sudo -n -- "$@"
-  timeout -k 5 "$docker_deadline" "$@"
+  "$@"
 }
 
 docker() { docker_within 60 "$@"; }

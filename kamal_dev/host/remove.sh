@@ -41,7 +41,7 @@ remove_folder() {
     rm -rf "$home" 2>/dev/null || as_root rm -rf "$home"
     rmdir "$base" 2>/dev/null
   else
-    rm -rf "$releases" "$home/current" "$home/lock"
+    rm -rf "$releases" "$home/current" "$home/lifecycle" "$home/lock"
   fi
 }
 

@@ -87,10 +87,18 @@ inspect_containers() {
   shift
   [ $# -eq 0 ] || docker inspect --type container --format "$container_format" -- "$@" 2>/dev/null
 }
-# is_as_good ID ROWS: whether every container stands as it did when the release was good.
+
+# is_as_good ID ROWS: whether every container stands as it did when the release was good, and nothing is left to be run.
 is_as_good() {
-  is_good "$1" || return 1
+  is_good "$1" && has_finished "$2" || return 1
   [ "$(printf '%s\n' "$2" | standing)" = "$(known "$1" good)" ]
+}
+
+# has_finished ROWS: whether all lifecycle commands were run, where there are any, since the main container was started.
+has_finished() {
+  [ -d "$home/lifecycle" ] || return 0
+  finished=$(cat "$home/lifecycle/finished" 2>/dev/null) || return 1
+  printf '%s\n' "$1" | awk -F'|' '$9 == "true" { print $1, $8 }' | grep -qxF -- "$finished"
 }
 
 # standing: turn rows into `<service> <state>` lines, sorted; what is not fine gets a state that is never good.

@@ -6,18 +6,19 @@ import time
 from dataclasses import dataclass, replace
 
 from kamal_dev.commands import answers, host
-from kamal_dev.errors import DevError, HostError, HostTimeout, PullFailed, ServiceFailed
+from kamal_dev.devcontainer import lifecycle
+from kamal_dev.errors import DevError, HookFailed, HostError, HostTimeout, PullFailed, ServiceFailed
 from kamal_dev.model import Host, Image, Release, Step
 from kamal_dev.pipeline import render
 from kamal_dev.pipeline.conversation import follow
 from kamal_dev.pipeline.lending import Lending
 from kamal_dev.pipeline.metadata import Merged, Metadata
-from kamal_dev.pipeline.prepare import Ready
+from kamal_dev.pipeline.prepare import Ready, require
 from kamal_dev.pipeline.report import Outcome
 from kamal_dev.pipeline.run import Run
 from kamal_dev.pipeline.transfer import Parcels
 
-SPARE = 1800.0  # seconds beyond `deploy.timeout`, for pulling and for putting back
+SPARE = 1800.0  # seconds beyond what the release and its lifecycle commands have, for pulling and for putting back
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def failure(target: Host, stack: str, error: DevError, seconds: float = 0.0) -> 
 def _apply(work: Work, ready: Ready, release: Release) -> Outcome:
     run, target = work.run, ready.host
     merged = work.metadata.merged(ready.facts)
+    require(merged.devcontainer, target, ready.facts)
     release = _final(work, release, merged)
     lacking = tuple(image for image in dict.fromkeys(dict(release.images).values()) if not ready.facts.has(image))
     if ready.facts.runs(release.digest) and not lacking:
@@ -91,11 +93,13 @@ def _step(work: Work, token: str, release: Release, merged: Merged, pull: tuple[
         login=work.login,
         performer=work.run.performer,
         user=merged.devcontainer.remote_user or merged.devcontainer.container_user,
+        lifecycle=lifecycle.files(merged.devcontainer, project.config.deploy.lifecycle_timeout),
     )
 
 
 def _deadline(run: Run) -> float:
-    return run.project.config.deploy.timeout + SPARE
+    settings = run.project.config.deploy
+    return settings.timeout + settings.lifecycle_timeout + SPARE
 
 
 def _outcome(target: Host, release: Release, told: answers.Outcome) -> Outcome:
@@ -107,6 +111,7 @@ def _outcome(target: Host, release: Release, told: answers.Outcome) -> Outcome:
         running=str(release.version) if told else _running(told),
         containers=told.containers,
         failed=told.failed,
+        hooks=told.hooks,
         window=told.observed_ms / 1000,
         phases=tuple((phase.name, phase.seconds or 0.0) for phase in told.phases),
     )
@@ -115,7 +120,7 @@ def _outcome(target: Host, release: Release, told: answers.Outcome) -> Outcome:
 
 def _running(told: answers.Outcome) -> str:
     """Return the version that runs after a failure: a release is named by its version and a hash."""
-    return told.current.rpartition("-")[0] if told.state in ("restored", "kept") else ""
+    return told.current.rpartition("-")[0] if told.state in ("restored", "kept", "unfinished") else ""
 
 
 def _error(name: str, told: answers.Outcome) -> HostError:
@@ -124,25 +129,38 @@ def _error(name: str, told: answers.Outcome) -> HostError:
         return PullFailed(name, f"images did not arrive: {told.reason}", left_behind=left, hint=PULL_HINT)
     if told.failed:
         return ServiceFailed(name, told.reason, left_behind=left, hint=SERVICE_HINT)
+    if told.state == "unfinished":
+        what = "; ".join(map(_words, told.hooks)) or told.reason
+        return HookFailed(name, what, left_behind=left, hint=HOOK_HINT)
     return HostError(name, f"{told.phase or 'apply'}: {told.reason}", left_behind=left)
+
+
+def _words(hook: answers.Hook) -> str:
+    line, *more = hook.command.splitlines() or [""]
+    return f"{hook.hook}: `{line}{' …' if more else ''}`: {hook.reason}"
 
 
 LEFT = {
     "kept": "nothing was changed on the host",
     "restored": "the release before was put back and runs",
     "stopped": "the containers were stopped and kept for a look; there was no release to go back to",
+    "unfinished": "the containers run this version; the next deploy runs what failed again, and what comes after it",
     "broken": "see the containers: the release before could not be put back",
 }
 PULL_HINT = "check that the image exists and that the host reaches its registry; `--skip-push` sends it over SSH"
+HOOK_HINT = "mend the command and deploy again; the container that runs is kept as it is until its image changes"
 SERVICE_HINT = "mend the service and deploy again; `dev status` shows what runs now"
 
 
 def explain(outcome: Outcome) -> list[str]:
-    """Return the lines that tell of a failure: each service's reason and last words, and what is left behind."""
+    """Return the lines that tell of a failure: reasons, last words, and what is left behind."""
     lines: list[str] = []
     for container in outcome.failed:
         lines.append(f"{container.service}: {container.reason} ({container.state}, exit code {container.exit_code})")
         lines += [f"  {line}" for line in container.log.splitlines()]
+    for hook in outcome.hooks:
+        lines.append(f"{hook.hook}{f' ({hook.name})' if hook.name else ''}: {hook.command}")
+        lines += [f"  {line}" for line in hook.log.splitlines()]
     if outcome.error and outcome.error.left_behind:
         lines.append(f"left behind: {outcome.error.left_behind}")
     return lines

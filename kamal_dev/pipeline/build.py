@@ -8,12 +8,15 @@ from kamal_dev.model import Image
 from kamal_dev.pipeline import features
 from kamal_dev.pipeline.engine import require_engine
 from kamal_dev.pipeline.images import build_all, planned
+from kamal_dev.pipeline.initialize import initialize
 from kamal_dev.pipeline.recipe import BuildOptions
 from kamal_dev.pipeline.run import Run
 
 
-def build(run: Run, options: BuildOptions) -> list[Image]:
+def build(run: Run, options: BuildOptions, *, skip_initialize: bool = False) -> list[Image]:
     """Build the images of this version on this machine, and push none."""
+    if not skip_initialize:
+        initialize(run)
     if planned(run):
         require_engine(run.local)
     cache = run.project.config.build.cache

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from kamal_dev.commands import answers, host
+from kamal_dev.devcontainer.lifecycle import HOOKS
 from kamal_dev.errors import HostError, HostTimeout, HostUnreachable, LinkDropped
 from kamal_dev.model import Host, Result, Step
 from kamal_dev.output.plain import duration
@@ -111,5 +112,6 @@ PHASES = {
     "pull": "Pulling images",
     "up": "Starting containers",
     "observe": "Watching the containers",
+    **{name: f"Running {name}" for name in HOOKS},
     "restore": "Putting the release before back",
 }

@@ -13,6 +13,7 @@ from kamal_dev.pipeline import features, registry
 from kamal_dev.pipeline.apply import Work, apply, explain, failure
 from kamal_dev.pipeline.engine import require_engine
 from kamal_dev.pipeline.images import build_all, found, planned, push_all, require_buildable
+from kamal_dev.pipeline.initialize import initialize
 from kamal_dev.pipeline.lending import Lending
 from kamal_dev.pipeline.metadata import Metadata
 from kamal_dev.pipeline.names import choose
@@ -37,6 +38,7 @@ class Order:
     names: tuple[str, ...] = ()
     skip_build: bool = False
     skip_push: bool = False
+    skip_initialize: bool = False
     agree: Callable[[str], bool] = lambda question: True
 
 
@@ -47,6 +49,8 @@ def deploy(run: Run, order: Order) -> Report:
     in the report, and stops no other host.
     """
     started = time.monotonic()
+    if not order.skip_initialize:
+        initialize(run)
     run.project.require_deployable()
     engine = Background(lambda: planned(run) and require_engine(run.local))
     if not order.skip_build:

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 from kamal_dev.commands import answers, host
+from kamal_dev.devcontainer import Devcontainer, requirements
 from kamal_dev.errors import BootstrapFailed, HostError
 from kamal_dev.model import Host, Release
 from kamal_dev.pipeline.conversation import ask, follow, watch
@@ -43,6 +44,7 @@ def prepare(run: Run, target: Host, release: Release, means: Means) -> Ready:
     """Make `target` ready for `release`. Raises HostError of the kind that fits."""
     means.lending.begin(target)
     facts = look(run, target, release)
+    require(run.project.devcontainer, target, facts)
     if facts.lock:
         _await(run, target, facts.lock)
         facts = look(run, target, release)
@@ -71,6 +73,21 @@ def look(run: Run, target: Host, release: Release) -> answers.Facts:
             hint="it needs a POSIX shell, tar, gzip and a writable /tmp and home folder",
         )
     return facts
+
+
+def require(found: Devcontainer, target: Host, facts: answers.Facts) -> None:
+    """Refuse a host that has less than `hostRequirements` asks for, before anything is changed there."""
+    missing = requirements.lacking(
+        found.host_requirements, cpus=facts.cpus, memory=facts.memory, disk=facts.disk, gpu=facts.gpu
+    )
+    # A host on paper does not say what it has.
+    if missing and facts.cpus:
+        raise HostError(
+            target.name,
+            f"the host has {', '.join(missing)} that `hostRequirements` asks for ({found.where('hostRequirements')})",
+            hint="deploy to a larger host, or ask for less",
+            left_behind="nothing was changed on the host",
+        )
 
 
 def _await(run: Run, target: Host, lock: answers.Lock) -> None:

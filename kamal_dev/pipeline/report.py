@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from kamal_dev.commands.answers import Hook
 from kamal_dev.errors import DevError, SomeHostsFailed
 from kamal_dev.model import Container
 from kamal_dev.output.plain import duration
@@ -19,7 +20,8 @@ class Outcome:
 
     `state` is `deployed`, `unchanged`, `removed`, `failed` or `unknown`; `running`
     names the version that runs now, which after a failure is the one before;
-    `failed` are the containers that did not stay up, with reason and log.
+    `failed` are the containers that did not stay up, with reason and log, `hooks` the
+    lifecycle commands that failed.
     `window` is the part of `seconds` spent watching services without a health check.
     """
 
@@ -29,6 +31,7 @@ class Outcome:
     running: str = ""
     containers: tuple[Container, ...] = ()
     failed: tuple[Container, ...] = ()
+    hooks: tuple[Hook, ...] = ()
     seconds: float = 0.0
     window: float = 0.0
     phases: tuple[tuple[str, float], ...] = ()
@@ -50,6 +53,7 @@ class Outcome:
             "running": self.running,
             "containers": [asdict(container) for container in self.containers],
             "failed": [asdict(container) for container in self.failed],
+            "hooks": [asdict(hook) for hook in self.hooks],
             "seconds": self.seconds,
             "window": self.window,
             "phases": dict(self.phases),

@@ -5,15 +5,17 @@ from __future__ import annotations
 import getpass
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
 from importlib.resources import files
 from pathlib import Path
 
 from kamal_dev import project as projects
 from kamal_dev import providers
 from kamal_dev.commands.features import Program
+from kamal_dev.devcontainer import requirements
 from kamal_dev.model import Host
 from kamal_dev.output import Output
 from kamal_dev.project import Project
@@ -28,8 +30,11 @@ class Run:
 
     is_paper = False
 
-    def __init__(self, project: Project, local: Shell, output: Output) -> None:
+    def __init__(
+        self, project: Project, local: Shell, output: Output, *, read: Callable[[], Project] | None = None
+    ) -> None:
         self.project = project
+        self._read = read
         self.local = local
         self.output = output
         self.resources = ExitStack()
@@ -52,7 +57,8 @@ class Run:
     ) -> Run:
         """Read the project that `folder` (absolute) is in; see `project.load`. Raises ConfigError, UsageError."""
         local = Local(log=output.step)
-        project = projects.load(
+        read = partial(
+            projects.load,
             folder,
             shell=local,
             config_path=config_path,
@@ -63,14 +69,21 @@ class Run:
             strict=strict,
             ignore_features=ignore_features,
         )
-        return cls(project, local, output)
+        return cls(read(), local, output, read=read)
+
+    def read_again(self) -> None:
+        """Read the project once more, because a command may have changed its files."""
+        if self._read:
+            self.project = self._read()
 
     @cached_property
     def provider(self) -> Provider:
-        """The provider of hosts."""
-        return providers.make(
-            self.project.config, shell=self.local, directory=self.project.private(), say=self.output.note
-        )
+        """The provider of hosts; sizes that its options leave open are those of `hostRequirements`."""
+        config = self.project.config
+        sizes = requirements.sizes(self.project.devcontainer.host_requirements)
+        options = tuple((name, value or sizes.get(name, value)) for name, value in config.provider.options)
+        config = replace(config, provider=replace(config.provider, options=options))
+        return providers.make(config, shell=self.local, directory=self.project.private(), say=self.output.note)
 
     @cached_property
     def scripts(self) -> dict[str, str]:

@@ -93,13 +93,13 @@ def test_a_word_that_a_build_lacks_is_found(replay: Replay, word: str) -> None:
 @pytest.mark.parametrize("replay", ["lifecycle"], indirect=True)
 def test_a_notice_and_a_row_that_are_missing_are_found(replay: Replay) -> None:
     def drop(said: dict[str, Any]) -> None:
-        said["notices"] = [text for text in said["notices"] if "hostRequirements" not in text]
+        said["notices"] = [text for text in said["notices"] if "postAttachCommand" not in text]
         said["explanations"] = [row for row in said["explanations"] if row["key"] != "image"]
         for row in said["explanations"]:
-            row["notices"] = [text for text in row["notices"] if "hostRequirements" not in text]
+            row["notices"] = [text for text in row["notices"] if "postAttachCommand" not in text]
 
     problems = found(accounting.check(saying(replay, drop)))
-    assert "no notice says that `hostRequirements` is not carried out" in problems
+    assert "no notice says that `postAttachCommand` is not carried out" in problems
     assert "`image` is explained 0 times" in problems
 
 

@@ -13,6 +13,7 @@ from tests.host.lab import (
     FIRST_BOOT,
     FOLDER,
     LABEL,
+    PREFIX,
     ROOT,
     TINY,
     TINY_DOCKERFILE,
@@ -57,7 +58,7 @@ def make_lab(debian: None) -> Iterator[Callable[[str], Lab]]:
     made: list[str] = []
 
     def make(name: str) -> Lab:
-        name = f"kamal-dev-test-{name}"
+        name = f"{PREFIX}-host-{name}"
         docker(
             *("run", "--detach", "--privileged", *groups, "--tmpfs=/run", "--tmpfs=/run/lock", "--label", LABEL),
             *("--volume=/var/lib/docker", "--volume=/var/lib/containerd", "--publish=127.0.0.1::22"),

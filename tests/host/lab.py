@@ -15,7 +15,9 @@ from kamal_dev.model import File, Release, Step, Version
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "kamal_dev/host"
-LABEL = "kamal-dev.test=host"
+# Two runs on one engine need two prefixes: a run removes the hosts that an earlier one of its prefix left.
+PREFIX = os.environ.get("KAMAL_DEV_TEST_PREFIX", "kamal-dev-test")
+LABEL = f"kamal-dev.test={PREFIX}-host"
 TINY = "kamal-dev-test/tiny:1"
 # Static, so that the image is small enough to be sent to hosts in no time.
 TINY_DOCKERFILE = b"""FROM debian:12 AS tools

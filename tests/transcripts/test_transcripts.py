@@ -63,6 +63,24 @@ CRASHED = (
         "restored": True,
     },
 )
+UNFINISHED = (
+    {
+        "type": "hook",
+        "hook": "postCreateCommand",
+        "command": "npm ci",
+        "exit_code": 1,
+        "reason": "it ended with exit code 1",
+        "log": "no lock file",
+    },
+    {
+        "type": "result",
+        "ok": False,
+        "state": "unfinished",
+        "phase": "postCreateCommand",
+        "reason": "postCreateCommand failed",
+        "current": "0123456789abcdef-00000000",
+    },
+)
 SOWN = {"workspace": ["guestbook"]}
 UP, BARE = HostState(SOWN), HostState({"daemon": False, "docker": "", "compose": ""}, has_database=False)
 SAME = HostState(SOWN, has_image=True, is_current=True)
@@ -90,6 +108,7 @@ CASES = {
     "one_stack": Case(UP, UP, Order(names=(SECOND,))),
     "a_host_that_cannot_pull": Case(CUT_OFF, UP),
     "a_service_that_crashes": Case(UP, HostState(SOWN, outcome=CRASHED)),
+    "a_command_that_fails": Case(UP, HostState(SOWN, outcome=UNFINISHED)),
 }
 
 

@@ -1,0 +1,151 @@
+"""The commands of a devcontainer's lifecycle as shell text for a container. Runs nothing.
+
+`remoteEnv` and commands may name variables of the container, so their text becomes shell words that
+are put together in the container, before anything else has changed its environment. All of it is
+read from stdin there: nothing is an argument of a process on the host.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from kamal_dev.devcontainer.properties import LIFECYCLE
+from kamal_dev.devcontainer.values import Devcontainer
+from kamal_dev.devcontainer.variables import split
+from kamal_dev.model import File
+
+INITIALIZE = LIFECYCLE[0]
+HOOKS = LIFECYCLE[1:5]  # postAttachCommand is for those who attach
+SHELL = "/bin/sh"
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+PROBES = {"none": "", "loginShell": "-lc", "interactiveShell": "-ic", "loginInteractiveShell": "-lic"}
+DEFAULT_PROBE = PROBES["loginInteractiveShell"]
+
+
+@dataclass(frozen=True)
+class Command:
+    """Name one command of a hook, empty where it has no name; `argv` is what is executed."""
+
+    name: str
+    argv: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The command as it is written: a shell line, or words."""
+        is_line = self.argv[:2] == (SHELL, "-c")
+        return self.argv[2] if is_line else shlex.join(self.argv)
+
+
+@dataclass(frozen=True)
+class Hook:
+    """Hold commands that run side by side; a hook's name can come several times, in order."""
+
+    name: str
+    commands: tuple[Command, ...]
+
+
+def initialize(found: Devcontainer) -> tuple[Hook, ...]:
+    """Return what is run on this machine."""
+    return tuple(_hooks(found, (INITIALIZE,)))
+
+
+def hooks(found: Devcontainer) -> tuple[Hook, ...]:
+    """Return what is run in the main container, in the order of the specification."""
+    return tuple(_hooks(found, HOOKS))
+
+
+def session(found: Devcontainer) -> tuple[File, ...]:
+    """Return what host/exec.sh needs in order to run programs as people would: files of `exec/`.
+
+    `probe` holds the flags with which the user's shell is asked for its environment, empty for none;
+    `before` looks up what `remoteEnv` takes from the container, `after` sets it and goes to the workspace.
+    """
+    known = [(name, value) for name, value in found.remote_env if VARIABLE.fullmatch(name)]
+    before = [f"kamal_dev_env_{at}={word(value)}" for at, (_, value) in enumerate(known) if value is not None]
+    after = [_set(at, name, value) for at, (name, value) in enumerate(known)]
+    after.append(f'cd {shlex.quote(found.workspace_folder)} 2>/dev/null || cd "${{HOME:-/}}" 2>/dev/null || cd /')
+    probe = PROBES.get(found.user_env_probe, DEFAULT_PROBE)
+    texts = {"exec/probe": [probe], "exec/before": before, "exec/after": after}
+    return tuple(_file(path, lines) for path, lines in texts.items())
+
+
+def files(found: Devcontainer, timeout: int) -> tuple[File, ...]:
+    """Return what host/lifecycle.sh runs, none where there are no commands; `timeout` is in seconds, for all of them.
+
+    `lifecycle/<number>-<hook>/<number>.run` sets the words of a command as `$@`; beside it are its
+    `name` and its `text`.
+    """
+    planned = hooks(found)
+    if not planned:
+        return ()
+    made = [*session(found), _file("lifecycle/timeout", [str(timeout)])]
+    for number, hook in enumerate(planned):
+        for at, command in enumerate(hook.commands):
+            path = f"lifecycle/{number:02}-{hook.name}/{at:02}"
+            made.append(_file(f"{path}.run", _assigned(command.argv)))
+            made.append(_file(f"{path}.name", [_plain(command.name)]))
+            made.append(_file(f"{path}.text", [command.text]))
+    return tuple(made)
+
+
+def word(text: str) -> str:
+    """Turn a text into a shell word for an assignment; `${containerEnv:NAME:default}` is looked up there.
+
+    A variable that is set but empty stays empty; one that no shell can name counts as not set.
+    """
+    return "".join(map(_piece, split(text))) or "''"
+
+
+def _piece(piece: str | tuple[str, list[str]]) -> str:
+    if isinstance(piece, str):
+        return shlex.quote(piece)
+    whole, (name, *arguments) = piece
+    if name != "containerEnv" or not arguments:
+        return shlex.quote(whole)
+    variable, default = arguments[0], arguments[1] if len(arguments) > 1 else ""
+    return f"${{{variable}-{shlex.quote(default)}}}" if VARIABLE.fullmatch(variable) else shlex.quote(default)
+
+
+def _assigned(argv: tuple[str, ...]) -> list[str]:
+    names = [f"kamal_dev_word_{at}" for at in range(len(argv))]
+    return [
+        *(f"{name}={word(text)}" for name, text in zip(names, argv, strict=True)),
+        "set -- " + " ".join(f'"${name}"' for name in names),
+    ]
+
+
+def _set(at: int, name: str, value: str | None) -> str:
+    """Set or remove a variable; a shell for which it is read-only (bash: UID) goes on without."""
+    if value is None:
+        return f"(unset {name}) 2>/dev/null && unset {name}"
+    return f"({name}=) 2>/dev/null && {name}=$kamal_dev_env_{at} && export {name}"
+
+
+def _hooks(found: Devcontainer, names: tuple[str, ...]) -> Iterator[Hook]:
+    for name in names:
+        for hook, value in found.lifecycle:
+            commands = tuple(_commands(value)) if hook == name else ()
+            if commands:
+                yield Hook(name, commands)
+
+
+def _commands(value: Any) -> Iterator[Command]:
+    """Read a shell line, a list of words, or an object of these; what is empty runs nothing."""
+    for name, item in value.items() if isinstance(value, dict) else [("", value)]:
+        if isinstance(item, str) and item.strip():
+            yield Command(name, (SHELL, "-c", item))
+        elif isinstance(item, (list, tuple)) and item and all(isinstance(part, str) for part in item):
+            yield Command(name, tuple(item))
+
+
+def _plain(name: str) -> str:
+    """Return a name that neither sed nor JSON reads anything into."""
+    return re.sub(r"[^A-Za-z0-9 ._-]", "_", name)
+
+
+def _file(path: str, lines: list[str]) -> File:
+    return File(path, "".join(f"{line}\n" for line in lines).encode(), 0o600)

@@ -1,0 +1,113 @@
+# shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
+# Run the lifecycle commands of a devcontainer in its main container. Sourced after exec.sh; runs nothing by itself.
+#
+# Payload: lifecycle/timeout (seconds, for all), lifecycle/<number>-<hook>/<number>.run, .name and .text; see exec.sh.
+#   ~/.kamal-dev/<stack>/lifecycle/finished           `<container> <started>`, once nothing is left to be run
+#   ~/.kamal-dev/<stack>/lifecycle/<container>/<hook>  there when that hook was run: when the container was started
+#   ~/.kamal-dev/<stack>/lifecycle/<container>/environment-<user><flags>
+# Each hook is run once in a container, postStartCommand once for each start. Events: `phase` and `hook`
+#   {hook, name, command, exit_code, reason, log} for each command that failed.
+
+hooks='onCreateCommand updateContentCommand postCreateCommand postStartCommand'
+hook_why=
+
+# begin_lifecycle: from here on, and until all is run, this release is not finished (see has_finished).
+begin_lifecycle() {
+  if [ -d "$here/lifecycle" ]; then
+    mkdir -p "$home/lifecycle" && rm -f "$home/lifecycle/finished"
+  else
+    rm -rf "$home/lifecycle"
+  fi
+}
+
+# run_lifecycle: run what was not run yet, hook by hook; the first that fails is the last. Sets hook_why there.
+run_lifecycle() {
+  [ -d "$here/lifecycle" ] || return 0
+  find_main
+  [ -n "$main_id" ] || { hook_why='no main container runs in which lifecycle commands could be run'; return 1; }
+  memory=$home/lifecycle/$main_id
+  mkdir -p "$memory"
+  forget_other_containers
+  clock
+  hooks_until=$((now + $(cat "$here/lifecycle/timeout") * 1000))
+  for hook in $hooks; do
+    run_hook || return 1
+  done
+  printf '%s\n' "$main_id $main_started" >"$home/lifecycle/finished"
+}
+
+forget_other_containers() {
+  for old in "$home"/lifecycle/*/; do
+    [ "$old" = "$memory/" ] || rm -rf "$old"
+  done
+}
+
+run_hook() {
+  set -- "$here/lifecycle"/*-"$hook"
+  [ -d "$1" ] && ! was_run || return 0
+  phase "$hook"
+  learn_environment "$memory"
+  for group; do
+    run_group "$group" || { hook_why="$hook failed"; return 1; }
+  done
+  printf '%s\n' "$main_started" >"$memory/$hook"
+}
+
+was_run() {
+  [ -f "$memory/$hook" ] || return 1
+  [ "$hook" != postStartCommand ] || [ "$(cat "$memory/$hook")" = "$main_started" ]
+}
+
+# run_group FOLDER: run its commands side by side and wait for all; fails with any.
+run_group() {
+  for one in "$1"/*.run; do run_command "${one%.run}" & done
+  wait
+  group_code=0
+  for one in "$1"/*.run; do
+    one=${one%.run}
+    code=$(cat "$one.code" 2>/dev/null) || code=1
+    [ "$code" = 0 ] || { group_code=1; report_command "$one" "$code"; }
+  done
+  return "$group_code"
+}
+
+# run_command BASE: run one command; its output becomes events as it comes. Leaves BASE.out and BASE.code.
+run_command() {
+  name=$(cat "$1.name")
+  {
+    # shellcheck disable=SC2016 # for the shell in the container
+    { session "$1.run" && echo 'exec "$@" </dev/null'; } | in_main "$(time_left)" "$1.err"
+    echo $? >"$1.code"
+  } | stream "$1.out" "${name:+[$name] }"
+}
+
+# time_left: print the seconds that are left for hooks, at least one.
+time_left() {
+  clock
+  [ "$now" -lt "$hooks_until" ] && echo $(((hooks_until - now + 999) / 1000)) || echo 1
+}
+
+# stream FILE PREFIX: turn lines on stdin into `log` events, and keep them in FILE. What is drawn over is left out.
+# A last line may have no end, and must not swallow the event after it.
+stream() {
+  { cat && echo; } | sed -u -e 's/\r$//' -e 's/.*\r//' -e '/^$/d' -e "w $1" -e 's/^\(.\{1000\}\).*/\1…/' -e 's/["\\]/\\&/g' -e 's/\t/\\t/g' \
+    -e 's/\x1b/\\u001b/g' -e 's/[\x00-\x1f]//g' -e "s/^/{\"type\":\"log\",\"text\":\"$2/" -e 's/$/"}/'
+}
+
+# report_command BASE CODE: print the event of a command that failed.
+report_command() {
+  reason="it ended with exit code $2"
+  clock
+  [ "$now" -lt "$hooks_until" ] || reason="it did not end in time: all commands together have $(cat "$here/lifecycle/timeout") s"
+  # Where docker could not even start it, only docker has something to say.
+  [ -s "$1.out" ] || grep -v '^[0-9]*$' "$1.err" >"$1.out"
+  emit hook hook "$hook" name "$(cat "$1.name")" command "$(cat "$1.text")" exit_code: "$2" reason "$reason" \
+    log "$(last_lines "$1.out")"
+}
+
+# end_commands: end what is still being run, when this script is ended itself.
+end_commands() {
+  for one in "$here/lifecycle"/*/*.err; do
+    [ ! -f "$one" ] || [ -f "${one%.err}.code" ] || end_in_main "$one"
+  done
+}
