@@ -83,14 +83,11 @@ def named(value: str) -> tuple[str, ...]:
 
 def split(value: str) -> Iterator[str | tuple[str, list[str]]]:
     """Yield the literal parts of a string, and each variable as it is written with its name and arguments."""
-    end = 0
-    for found in _VARIABLE.finditer(value):
-        if found.start() > end:
-            yield value[end : found.start()]
-        yield found[0], found[1].split(":")
-        end = found.end()
-    if end < len(value):
-        yield value[end:]
+    for text, variable in _parts(value):
+        if text:
+            yield text
+        if variable is not None:
+            yield f"${{{variable}}}", variable.split(":")
 
 
 def _walk(value: Any, lookup: Lookup, refuse: Callable[[Keys, str], None] | None = None, keys: Keys = ()) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -70,6 +71,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
             path = tmp_path / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
+            # Outside git the version is the time of the newest file.
+            os.utime(path, (1_700_000_000, 1_700_000_000))
         runs.append(PaperRun(load(tmp_path, ENVIRONMENT), machine or Equipped(), {}))
         return runs[-1]
 
