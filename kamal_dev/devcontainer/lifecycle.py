@@ -15,7 +15,7 @@ from typing import Any
 
 from kamal_dev.devcontainer.properties import LIFECYCLE
 from kamal_dev.devcontainer.values import Devcontainer
-from kamal_dev.devcontainer.variables import split
+from kamal_dev.devcontainer.variables import parts
 from kamal_dev.model import File
 
 INITIALIZE = LIFECYCLE[0]
@@ -97,15 +97,20 @@ def word(text: str) -> str:
 
     A variable that is set but empty stays empty; one that no shell can name counts as not set.
     """
-    return "".join(map(_piece, split(text))) or "''"
+    pieces = (quoted for literal, variable in parts(text) for quoted in (_literal(literal), _variable(variable)))
+    return "".join(pieces) or "''"
 
 
-def _piece(piece: str | tuple[str, list[str]]) -> str:
-    if isinstance(piece, str):
-        return shlex.quote(piece)
-    whole, (name, *arguments) = piece
+def _literal(text: str) -> str:
+    return shlex.quote(text) if text else ""
+
+
+def _variable(said: str | None) -> str:
+    if said is None:
+        return ""
+    name, *arguments = said.split(":")
     if name != "containerEnv" or not arguments:
-        return shlex.quote(whole)
+        return shlex.quote(f"${{{said}}}")
     variable, default = arguments[0], arguments[1] if len(arguments) > 1 else ""
     return f"${{{variable}-{shlex.quote(default)}}}" if VARIABLE.fullmatch(variable) else shlex.quote(default)
 

@@ -78,16 +78,20 @@ def devcontainer_id(labels: Mapping[str, str]) -> str:
 
 def named(value: str) -> tuple[str, ...]:
     """Return the names of the variables in a string: `containerEnv` for `${containerEnv:PATH}`."""
-    return tuple(variable.partition(":")[0] for _, variable in _parts(value) if variable is not None)
+    return tuple(variable.partition(":")[0] for _, variable in parts(value) if variable is not None)
 
 
-def split(value: str) -> Iterator[str | tuple[str, list[str]]]:
-    """Yield the literal parts of a string, and each variable as it is written with its name and arguments."""
-    for text, variable in _parts(value):
-        if text:
-            yield text
-        if variable is not None:
-            yield f"${{{variable}}}", variable.split(":")
+def parts(value: str) -> Iterator[tuple[str, str | None]]:
+    """Yield text, and what stands between the `${` and the `}` after it; None after the last text.
+
+    A variable starts at the first `${` of the line that its `}` is in: `${a${b}` is one.
+    """
+    *closed, rest = value.split("}")
+    for text in closed:
+        line = max((found.end() for found in _BREAK.finditer(text)), default=0)
+        start = text.find("${", line)
+        yield (text[:start], text[start + 2 :]) if start >= 0 else (f"{text}}}", None)
+    yield rest, None
 
 
 def _walk(value: Any, lookup: Lookup, refuse: Callable[[Keys, str], None] | None = None, keys: Keys = ()) -> Any:
@@ -107,22 +111,9 @@ def _walk(value: Any, lookup: Lookup, refuse: Callable[[Keys, str], None] | None
 
 def _replace(value: str, lookup: Lookup) -> str:
     found = []
-    for text, variable in _parts(value):
+    for text, variable in parts(value):
         found.append(text)
         if variable is not None:
             name, *arguments = variable.split(":")
             found.append(lookup(f"${{{variable}}}", name, arguments))
     return "".join(found)
-
-
-def _parts(value: str) -> Iterator[tuple[str, str | None]]:
-    """Yield text, and what stands between the `${` and the `}` after it; None after the last text.
-
-    A variable starts at the first `${` of the line that its `}` is in: `${a${b}` is one.
-    """
-    *closed, rest = value.split("}")
-    for text in closed:
-        line = max((found.end() for found in _BREAK.finditer(text)), default=0)
-        start = text.find("${", line)
-        yield (text[:start], text[start + 2 :]) if start >= 0 else (f"{text}}}", None)
-    yield rest, None

@@ -1,0 +1,56 @@
+"""What `hostRequirements` means for the hosts that are made and for those that are there."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kamal_dev import providers
+from kamal_dev.commands import answers
+from kamal_dev.errors import HostError
+from kamal_dev.model import Host
+from kamal_dev.output import Output
+from kamal_dev.pipeline.prepare import require
+from kamal_dev.pipeline.run import Run
+
+ASKED = {"cpus": 4, "memory": "8gb", "storage": "1tb", "gpu": "optional"}
+
+
+def opened(root: Path, provider: str) -> Run:
+    (root / "config").mkdir()
+    (root / "config/dev.yml").write_text(f"service: blog\nprovider: {provider}\n")
+    written = {"image": "debian:12", "hostRequirements": ASKED}
+    (root / ".devcontainer.json").write_text(json.dumps(written, indent=2))
+    return Run.open(root, Output(lambda event: None), environment=dict(os.environ))
+
+
+@pytest.mark.parametrize(
+    ("provider", "sizes"),
+    [
+        ("{type: docker}", {"cpus": "4", "memory": str(8 << 30)}),
+        ("{type: docker, memory: 2g}", {"cpus": "4", "memory": "2g"}),
+    ],
+)
+def test_a_provider_makes_hosts_of_the_size_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provider: str, sizes: dict[str, str]
+) -> None:
+    given: list[Any] = []
+    monkeypatch.setattr(providers, "make", lambda config, **_: given.append(config))
+    assert opened(tmp_path, provider).provider is None
+    options = dict(given[0].provider.options)
+    assert {name: options[name] for name in sizes} == sizes
+
+
+def test_a_host_that_has_less_is_refused_with_what_it_has_and_the_line_that_asks(tmp_path: Path) -> None:
+    found = opened(tmp_path, "{type: docker}").project.devcontainer
+    facts = answers.Facts(cpus=2, memory=8 << 30, disk=100 << 30)
+    with pytest.raises(HostError) as refused:
+        require(found, Host("blog-1", "10.0.0.1"), facts)
+    message = "the host has 2 of 4 CPUs, 100 GB of 1024 GB storage that `hostRequirements` asks for"
+    assert refused.value.message == f"{message} (.devcontainer.json:3)"
+    assert refused.value.left_behind == "nothing was changed on the host"
+    require(found, Host("blog-1", "10.0.0.1"), answers.Facts(cpus=4, memory=int(7.6 * (1 << 30)), disk=1 << 40))
