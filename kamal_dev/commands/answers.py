@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from kamal_dev.model import Container, Image
 
+Record = Mapping[str, Any]  # what a workspace was sent, as `project.snapshot` describes it
 MINIMAL_COMPOSE = (2, 24, 4)
 
 _UNPRINTABLE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -49,7 +50,9 @@ class Facts:
     Docker's word (`amd64`); `docker` and `compose` are versions, empty where they are
     missing or silent; `disk_free` (where Docker keeps images) and `memory` are bytes.
     `same`: the digest asked for is current and all its containers stand. `images` maps the
-    references that are there to their id and `name@digest`s.
+    references that are there to their id and `name@digest`s. `workspace` are the folders of
+    the workspace that have something in them, `source` the record of what was sent there
+    last, `offered` of what was not taken, because the workspace had changes.
     """
 
     user: str = ""
@@ -69,6 +72,8 @@ class Facts:
     lock: Lock | None = None
     missing: tuple[str, ...] = ()
     workspace: tuple[str, ...] = ()
+    source: Record | None = None
+    offered: Record | None = None
     images: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     containers: tuple[Container, ...] = ()
 
@@ -150,6 +155,7 @@ class Outcome:
     docker: str = ""
     compose: str = ""
     removed: bool = False
+    backup: str = ""
     kept: tuple[str, ...] = ()
     containers: tuple[Container, ...] = ()
     failed: tuple[Container, ...] = ()

@@ -23,12 +23,15 @@ SCRIPTS = (
     "apply.sh",
     "attach.sh",
     "bootstrap.sh",
+    "clone.sh",
+    "collect.sh",
     "detach.sh",
     "facts.sh",
     "images.sh",
     "lib.sh",
     "load.sh",
     "observe.sh",
+    "owner.sh",
     "packages.sh",
     "pull.sh",
     "remove.sh",
@@ -37,11 +40,12 @@ SCRIPTS = (
     "stack.sh",
     "status.sh",
     "worker.sh",
+    "workspace.sh",
 )
 Scripts = Mapping[str, str]
 
 _SOURCED = {
-    "apply.sh": ("stack.sh", "images.sh", "observe.sh", "pull.sh"),
+    "apply.sh": ("stack.sh", "images.sh", "observe.sh", "owner.sh", "pull.sh"),
     "attach.sh": ("run.sh",),
     "bootstrap.sh": ("packages.sh",),
     "facts.sh": ("stack.sh",),
@@ -158,14 +162,6 @@ def load(scripts: Scripts) -> Step:
     return Step(("sh", "-c", scripts["load.sh"], "kamal-dev"), label="load")
 
 
-def seed(scripts: Scripts, stack: str, folder: str) -> Step:
-    """Fill a workspace folder that is still empty, from a gzipped tar that the caller streams to stdin."""
-    if folder in ("", ".", "..") or "/" in folder:
-        raise UsageError(f"`{folder}` cannot be a folder of the workspace")
-    words = (_stack(stack), folder)
-    return Step(("sh", "-c", scripts["seed.sh"], "kamal-dev", *words), label=" ".join(("seed", *words)))
-
-
 def _step(scripts: Scripts, script: str, *args: str, label: str, token: str = "", files: Iterable[File] = ()) -> Step:
     names = {script, "lib.sh", *_SOURCED[script]}
     words = (script, *args)
@@ -196,6 +192,11 @@ def _login(login: Login | None) -> tuple[File, ...]:
 
 def _text(text: str) -> bytes:
     return f"{text}\n".encode() if text else b""
+
+
+def stack_word(name: str) -> str:
+    """Return a stack's name. Raises UsageError for what cannot be one."""
+    return _stack(name)
 
 
 def _stack(name: str) -> str:

@@ -16,6 +16,8 @@ here=${0%/*}
 . "$here/stack.sh"
 # shellcheck source-path=SCRIPTDIR source=images.sh
 . "$here/images.sh"
+# shellcheck source-path=SCRIPTDIR source=owner.sh
+. "$here/owner.sh"
 # shellcheck source-path=SCRIPTDIR source=observe.sh
 . "$here/observe.sh"
 
@@ -103,18 +105,6 @@ up() {
   set -- $?
   cd /
   return "$1"
-}
-
-# own_workspace: give a new workspace to the user who works in the main container; tried again while it is not up.
-own_workspace() {
-  [ -f "$home/unowned" ] || return 0
-  main_id=$(docker ps --quiet --no-trunc --filter "label=com.docker.compose.project=$stack" --filter label=kamal-dev.main=true)
-  [ -n "$main_id" ] || return 0
-  working_user=$(cat "$here/meta/user")
-  # shellcheck disable=SC2016 # for the shell in the container
-  owner=$(docker exec ${working_user:+--user "$working_user"} "$main_id" sh -c 'echo "$(id -u):$(id -g)"' 2>/dev/null) || return 0
-  case $owner in *[!0-9:]* | '') return 0 ;; esac
-  as_root chown -R "$owner" "$home/workspace" && rm -f "$home/unowned"
 }
 
 # bring_up RELEASE MILLISECONDS: up and observe. Sets why where it fails.

@@ -68,6 +68,9 @@ workspaces() {
   json_list "$@"
 }
 
+# note FILE: print what workspace.sh has noted of the source, which is JSON; `null` where it has not.
+note() { cat "$home/source/$1" 2>/dev/null || echo null; }
+
 # look_at_images [IMAGE]...: set present, each with its id and its digests, and missing, both as JSON.
 look_at_images() {
   present='' absent=''
@@ -109,5 +112,6 @@ emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \
   disk_free: "$(free_bytes "${root_dir:-/var/lib/docker}")" \
   memory: "$(awk '/^MemTotal:/ { printf "%.0f", $2 * 1024 }' /proc/meminfo)" cpus: "$(nproc)" \
   release: "$(describe_release "$current")" same: "$same" lock: "$(describe_lock)" \
-  missing: "$missing" images: "{$present}" workspace: "$(workspaces)"
+  missing: "$missing" images: "{$present}" workspace: "$(workspaces)" \
+  source: "$(note state)" offered: "$(note offered)"
 show_seen

@@ -19,8 +19,8 @@ from kamal_dev.pipeline.prepare import Means, Ready, prepare
 from kamal_dev.pipeline.render import release
 from kamal_dev.pipeline.report import Outcome, Report
 from kamal_dev.pipeline.run import Run
-from kamal_dev.pipeline.seed import Seed
 from kamal_dev.pipeline.transfer import Parcels
+from kamal_dev.pipeline.workspace import Workspace
 from kamal_dev.shell.fanout import Background, each
 
 
@@ -54,7 +54,7 @@ def deploy(run: Run, order: Order) -> Report:
     not_there = new_hosts(run, names)
     login = check(run, order, not_there)
     engine.result()
-    means = Means(Parcels(run), Seed(run), Lending(run, is_wanted=not order.skip_push))
+    means = Means(Parcels(run), Workspace(run), Lending(run, is_wanted=not order.skip_push))
     hosts = Background(lambda: _hosts(run, releases, means))
     images = _images(run, order, making=not_there)
     work = Work(run, images, means.parcels, means.lending, login, over_ssh=order.skip_push)

@@ -12,8 +12,8 @@ from kamal_dev.pipeline.conversation import ask, follow, watch
 from kamal_dev.pipeline.engine import last_line
 from kamal_dev.pipeline.lending import Lending
 from kamal_dev.pipeline.run import Run
-from kamal_dev.pipeline.seed import Seed
 from kamal_dev.pipeline.transfer import Parcels
+from kamal_dev.pipeline.workspace import Workspace
 
 LOOKING = 60.0
 BOOTSTRAPPING = 1800.0
@@ -34,7 +34,7 @@ class Means:
     """Hold what hosts are made ready with."""
 
     parcels: Parcels
-    seed: Seed
+    workspace: Workspace
     lending: Lending
 
 
@@ -51,7 +51,8 @@ def prepare(run: Run, target: Host, release: Release, means: Means) -> Ready:
     missing = tuple(image for image in release.third_party if image in facts.missing)
     if missing:
         _fetch(run, target, missing, means.parcels)
-    means.seed.sow(target, release, facts)
+    if release.workspace:
+        means.workspace.bring(target, release.stack, facts)
     return Ready(release.stack, target, facts)
 
 
