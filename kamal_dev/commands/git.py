@@ -124,20 +124,23 @@ def exists(root: Path, aside: Aside, name: str) -> Step:
     return git(root, "cat-file", "-e", name, environment=aside.environment)
 
 
-def is_new(root: Path, commit: str, known: Iterable[str]) -> Step:
-    """Print one commit of the history of `commit` that is in none of the histories of `known`, if there is any."""
-    return git(root, "rev-list", "--max-count=1", commit, "--not", *known)
+def bundle_head(names: Iterable[tuple[str, str]], known: Iterable[str]) -> bytes:
+    """Return what makes a pack a bundle: the commits it builds upon, and names for what is in it.
+
+    Source: gitformat-bundle. `git bundle create` could leave out only what commits have,
+    not what was sent before it was committed.
+    """
+    lines = (
+        "# v2 git bundle",
+        *(f"-{commit} sent before" for commit in known),
+        *(f"{at} {name}" for name, at in names),
+    )
+    return "".join(f"{line}\n" for line in (*lines, "")).encode()
 
 
-def bundle(root: Path, path: Path, names: Iterable[str], known: Iterable[str]) -> Step:
-    """Write the histories of `names` to a file, without those of `known`."""
-    lines = (*names, *(f"^{commit}" for commit in known))
-    return git(root, *BOUNDED, "bundle", "create", "--quiet", str(path), "--stdin", stdin=lines)
-
-
-def pack(root: Path, aside: Aside, trees: Iterable[str], known: Iterable[str]) -> Step:
-    """Print a pack of these trees, without what `known` (trees, or commits as `….^{tree}`) have."""
-    lines = (*trees, *(f"^{name}" for name in known))
+def pack(root: Path, aside: Aside, names: Iterable[str], known: Iterable[str]) -> Step:
+    """Print a pack of these commits and trees, without what `known` (trees, or commits with their history) have."""
+    lines = (*names, *(f"^{name}" for name in known))
     words = ("pack-objects", "--revs", "--stdout", "--quiet", "--delta-base-offset")
     return git(root, *BOUNDED, *words, environment=aside.environment, stdin=lines)
 
@@ -147,10 +150,15 @@ def prune(root: Path, store: Path) -> Step:
     return git(root, f"--git-dir={store}", "prune", "--expire=2.weeks.ago")
 
 
-def take(root: Path, bundle: Path, name: str, branch: str) -> Step:
-    """Take a reference of a bundle as a local branch; neither HEAD nor the checkout change."""
-    words = ("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", str(bundle))
-    return git(root, *words, f"{name}:refs/heads/{branch}")
+def take(root: Path, bundle: Path, name: str) -> Step:
+    """Take the objects of a bundle, after checking that nothing is missing; no reference changes."""
+    return git(root, "fetch", "--quiet", "--no-tags", "--no-recurse-submodules", str(bundle), name)
+
+
+def point(root: Path, branch: str, commit: str, before: str) -> Step:
+    """Make a branch, or move one that is still at `before`; HEAD and the checkout stay as they are."""
+    words = ("update-ref", "-m", "dev pull", "--create-reflog", f"refs/heads/{branch}", commit)
+    return git(root, *words, before or "0" * len(commit))
 
 
 def is_ancestor(root: Path, one: str, other: str) -> Step:

@@ -4,7 +4,7 @@
 #   ~/.kamal-dev/<stack>/source/   what the workspace was sent last:
 #       state       its record, as JSON          offered   the record of what was not taken, because of changes
 #       parts/N/    one repository each: path folder head branch index tree boundary, and `look`, an index of its files
-#       plain/      a git folder with no configuration but ours      aside/   objects that belong to no clone
+#       plain/      a git folder with no configuration but ours
 #
 # The people in the container own these clones and their configuration. Whatever reads or writes files therefore
 # has `plain/` as its git folder, so that no filter, hook or program that they have named runs on the host.
@@ -15,7 +15,7 @@ use_workspace() {
   target=$home/workspace/$1
   source=$home/source
   plain=$source/plain
-  aside=$source/aside
+  aside=$here/aside
 }
 
 # become_owner SCRIPT ARG...: start again as root where the files belong to somebody else.
@@ -97,18 +97,31 @@ is_clone() { [ -d "$p_git" ] && [ ! -L "$p_git" ] && [ -d "$p_work" ] && [ ! -L 
 here_head() { refs rev-parse --quiet --verify 'HEAD^{commit}'; }
 here_branch() { refs symbolic-ref --quiet HEAD | sed 's|^refs/heads/||'; }
 
-# look: print the tree of the files as they are now, by the part's index `look`. What is withheld is not seen.
+# seen_by PART: name the index that `look` works on: a copy, because new objects go when this script ends.
+seen_by() { echo "$here/look.${1##*/}"; }
+
+# look: print the tree of the files as they are now. What is withheld is not seen.
 look() {
+  seen=$(seen_by "$part")
+  [ -f "$seen" ] || cp "$part/look" "$seen" || return
   : >"$plain/info/exclude"
   [ ! -f "$p_git/info/exclude" ] || cat "$p_git/info/exclude" >"$plain/info/exclude"
   [ -n "$p_path" ] || cat "$source/withheld" >>"$plain/info/exclude" 2>/dev/null
-  on_files "$part/look" add --all . >&2 && on_files "$part/look" write-tree
+  on_files "$seen" add --all . >&2 || return
+  # What nobody has touched is not read again; where its objects were thrown away, it must be.
+  on_files "$seen" write-tree 2>/dev/null || { read_again >&2 && on_files "$seen" write-tree; }
+}
+
+# read_again: read every file that the index knows of, and all others.
+read_again() {
+  on_files "$seen" ls-files -z >"$here/known" && rm -f "$seen" &&
+    on_files "$seen" update-index -z --add --remove --stdin <"$here/known" && on_files "$seen" add --all .
 }
 
 # staged: print the tree of what is staged; fails in the middle of a merge.
 staged() {
-  cp "$p_git/index" "$source/staged" 2>/dev/null || rm -f "$source/staged"
-  on_files "$source/staged" write-tree 2>/dev/null
+  cp "$p_git/index" "$here/staged" 2>/dev/null || rm -f "$here/staged"
+  on_files "$here/staged" write-tree 2>/dev/null
 }
 
 # changed: print what people have done to a part since it was sent; nothing where they have done nothing.

@@ -22,12 +22,12 @@ aside_git() {
 
 # whole_tree: print the tree of the files, with what did not travel as it was committed.
 whole_tree() {
-  look >/dev/null && cp "$part/look" "$here/look" || return
+  cp "$(seen_by "$part")" "$here/whole" || return
   if [ -z "$p_path" ] && [ -n "$head" ]; then
     while IFS= read -r name; do refs ls-tree -r -z "$head" -- "$name"; done <"$here/names" |
-      on_files "$here/look" update-index -z --index-info
+      on_files "$here/whole" update-index -z --index-info
   fi
-  on_files "$here/look" write-tree
+  on_files "$here/whole" write-tree
 }
 
 # find_tip: set tip to the commit that has everything. Its time is that of the one before, so that it is the same again.
@@ -75,6 +75,6 @@ for each in "$source"/parts/*/; do
   use_part "${each%/}"
   collect
 done
-rm -rf "$aside" "$plain/refs/heads"
+rm -rf "$plain/refs/heads"
 give_back_files "$here/started"
 tar -cf - -C "$here/out" .

@@ -2,7 +2,7 @@
 # Bring a workspace to the source that came: workspace.sh STACK FOLDER [force]
 #
 # Payload: state (the record), withheld (paths that did not travel), meta/user, parts/N/: path folder head branch index tree
-#   names boundary is_cut config, and where there is something new bundle and pack.
+#   names boundary is_cut config, and where there is something new, bundle.
 # What people did there stays: then only their clone gets the new commits, as the remote branch kamal-dev/…. With `force`
 # it is left behind in a branch of theirs, kamal-dev/backup-….
 # Events: `result` {ok, state, phase, reason, backup}. `state` says what became of the workspace:
@@ -54,12 +54,7 @@ need_git() {
 
 # receive: take the objects that came.
 receive() {
-  if [ -f "$part/bundle" ]; then
-    refs bundle unbundle "$part/bundle" >/dev/null && rm -f "$part/bundle" || return
-  fi
-  if [ -f "$part/pack" ]; then
-    refs index-pack --stdin <"$part/pack" >/dev/null && rm -f "$part/pack" || return
-  fi
+  [ ! -f "$part/bundle" ] || { refs bundle unbundle "$part/bundle" >/dev/null && rm -f "$part/bundle"; }
 }
 
 # take_boundary: let a shallow history end where that of the source ends.
@@ -94,6 +89,13 @@ take_names() {
   refs for-each-ref --format='%(refname)' refs/tags >"$here/tags"
   awk 'FILENAME == ARGV[1] { known[$1] = 1; next } !($2 in known) { print "update", $2, $1 }' "$here/tags" "$part/names" |
     refs update-ref --stdin
+}
+
+# take_settings: let git know of submodules that are new.
+take_settings() {
+  alone git config -f "$part/config" --name-only --get-regexp '^submodule[.]' | while IFS= read -r name; do
+    refs config --get "$name" >/dev/null || refs config "$name" "$(alone git config -f "$part/config" --get "$name")"
+  done
 }
 
 # make_clone: make the part where nothing is.
@@ -134,7 +136,6 @@ finish() {
   rm -rf "$source/parts" "$source/offered"
   { mv "$here/parts" "$source/parts" && cp "$here/state" "$source/state"; } ||
     give_up workspace 'the record could not be written' broken
-  rm -rf "$aside"
   give_back_files "$here/started"
   own_workspace
   conclude "$1"
@@ -182,7 +183,7 @@ catch_up() {
 
 # stand_in_way: print the files that nobody has sent and that would be overwritten.
 stand_in_way() {
-  on_files "$old/look" diff-index --cached --name-only --diff-filter=D -z "$p_tree" |
+  on_files "$(seen_by "$old")" diff-index --cached --name-only --diff-filter=D -z "$p_tree" |
     (cd "$p_work" && xargs -0 -r sh -c 'for name; do [ ! -L "$name" ] && { [ ! -e "$name" ] || [ -d "$name" ]; } || printf "%s\0" "$name"; done' sh)
 }
 
@@ -210,11 +211,12 @@ offer() {
 back_up() {
   [ -n "$old" ] || return 0
   use_part "$old"
-  objects=$p_git/objects
   head=$(here_head)
   tree=$(look) || return
   set -- ${head:+-p "$head"}
-  index_there=$(staged) && set -- "$@" -p "$(echo 'What was staged' | refs commit-tree "$index_there" ${head:+-p "$head"})"
+  there=$(staged)
+  cp -R "$aside/." "$p_git/objects/" || return
+  [ -z "$there" ] || set -- "$@" -p "$(echo 'What was staged' | refs commit-tree "$there" ${head:+-p "$head"})"
   refs update-ref "refs/heads/$backup" "$(echo 'The workspace before dev sync --force' | refs commit-tree "$tree" "$@")" || return
   use_part "${each%/}"
   ! own_branch || refs update-ref "refs/heads/$backup-branch" "refs/heads/$p_branch" || return
@@ -229,12 +231,13 @@ move() {
     make_clone
     return
   fi
-  cp "$old/look" "$part/look" || return
+  cp "$(seen_by "$old")" "$part/look" || return
   if [ -n "$word" ]; then set -- --reset; else set -- -m; fi
   on_files "$part/look" read-tree "$@" -u "$p_tree" || return
   if [ -n "$word" ]; then
     rm -rf "$p_git/MERGE_HEAD" "$p_git/CHERRY_PICK_HEAD" "$p_git/REVERT_HEAD" "$p_git/rebase-merge" "$p_git/rebase-apply"
   fi
+  take_settings
   take_index && take_head && take_names && refs update-ref -d "refs/remotes/kamal-dev/${p_branch:-detached}"
 }
 

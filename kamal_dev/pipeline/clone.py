@@ -1,4 +1,4 @@
-"""Pack what a clone on a host lacks: history as a bundle, what is staged and in the folder as a pack on top."""
+"""Pack what a clone on a host lacks, as git bundles: history, and on top of it what is not committed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from kamal_dev.commands import answers, git
@@ -113,28 +113,26 @@ class Clone:
         for index, own in enumerate(taken.parts):
             has = known.get(own.path, Known(own.path, boundary=own.boundary_label))
             yield from part(index, _fields(own, has))
-            yield from self._packs(index, own, has)
+            if (path := self._bundle(own, has)) is not None:
+                yield Large(f"parts/{index:04}/bundle", path.stat().st_size, partial(chunks, path))
 
-    def _packs(self, index: int, own: Part, has: Known) -> Iterator[Large]:
-        folder = Path(tempfile.mkdtemp(dir=self._folder))
-        if own.head and self._local.run(git.is_new(own.work, own.head, has.commits)).output:
-            bundle = folder / "bundle"
-            made = self._local.run(git.bundle(own.work, bundle, ("HEAD",), has.commits))
-            if not made:
-                raise DevError(f"git could not pack the history: {made.tail(2)}", hint="`git fsck` says what is wrong")
-            yield _large(index, bundle)
-        pack = folder / "pack"
-        trees = (own.index, own.tree, *(name.split()[0] for name in own.names if has.names != own.names_label))
-        commits = tuple(filter(None, (own.head, *has.commits)))
-        there = (*commits, *(f"{commit}^{{tree}}" for commit in commits), *has.trees)
-        try:
-            with pack.open("wb") as file:
-                for chunk in self._local.stream(git.pack(own.work, own.beside, trees, there)):
+    def _bundle(self, own: Part, has: Known) -> Path | None:
+        """Write what a part lacks, the history and on top of it what is staged and in the folder."""
+        names = {"HEAD": own.head, "refs/kamal-dev/index": own.index, "refs/kamal-dev/tree": own.tree}
+        if has.names != own.names_label:
+            names |= {name: at for at, _, name in (line.partition(" ") for line in own.names)}
+        names = {name: at for name, at in names.items() if at}
+        there = (*has.commits, *(f"{commit}^{{tree}}" for commit in has.commits), *has.trees)
+        file = tempfile.NamedTemporaryFile(dir=self._folder, delete=False)  # noqa: SIM115
+        with file:
+            empty = file.write(git.bundle_head(names.items(), has.commits)) + EMPTY_PACK
+            try:
+                for chunk in self._local.stream(git.pack(own.work, own.beside, names.values(), there)):
                     file.write(chunk)
-        except OSError as error:
-            raise DevError(f"git could not pack the changes: {error}", hint="`git fsck` says what is wrong") from error
-        if pack.stat().st_size > EMPTY_PACK:
-            yield _large(index, pack)
+            except OSError as error:
+                message = f"git could not pack the source: {error}"
+                raise DevError(message, hint="`git fsck` says what is wrong") from error
+            return Path(file.name) if file.tell() > empty else None
 
 
 def _fields(own: Part, has: Known) -> dict[str, str]:
@@ -150,7 +148,3 @@ def _fields(own: Part, has: Known) -> dict[str, str]:
         "is_cut": "yes" if has.boundary != own.boundary_label else "no",
         "config": own.config,
     }
-
-
-def _large(index: int, path: Path) -> Large:
-    return Large(f"parts/{index:04}/{path.name}", path.stat().st_size, lambda: chunks(path))

@@ -1,10 +1,10 @@
-"""A clone of a real repository, brought by the real scripts to a folder of this machine that stands for a host's home."""
+"""A real repository, brought by the real scripts to a folder that stands for the home of a host."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from kamal_dev.commands import workspace as commands
 from kamal_dev.commands.host import SCRIPTS, facts
 from kamal_dev.model import Host, Result, Step
 from kamal_dev.output import Output
+from kamal_dev.pipeline.pull import Pulled, pull
 from kamal_dev.pipeline.run import Run
 from kamal_dev.pipeline.workspace import Workspace
 from kamal_dev.shell import OnLine
@@ -57,14 +58,21 @@ class Home:
         self.steps.append(step.text)
         data = b"".join(feed or (step.stdin or b"",))
         self.sent = len(data)
-        done = subprocess.run(
-            step.argv,
-            check=False,
-            input=data,
-            capture_output=True,
-            env={"HOME": str(self.path), "PATH": os.environ["PATH"]},
-        )
+        done = self._run(step, data)
         return Result(step, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+    def receive(
+        self, step: Step, take: Callable[[bytes], object], *, feed: Iterator[bytes], timeout: float | None = None
+    ) -> Result:
+        """Run one step whose stdout is no text."""
+        self.steps.append(step.text)
+        done = self._run(step, b"".join(feed))
+        take(done.stdout)
+        return Result(step, done.returncode, "", done.stderr.decode(errors="replace"))
+
+    def _run(self, step: Step, data: bytes) -> subprocess.CompletedProcess[bytes]:
+        variables = {"HOME": str(self.path), "PATH": os.environ["PATH"]}
+        return subprocess.run(step.argv, check=False, input=data, capture_output=True, env=variables)
 
     @property
     def workspace(self) -> Path:
@@ -129,13 +137,30 @@ class Lab:
     def bring(self, *, force: bool = False, ask: bool = False) -> str:
         """Do what a deploy does for the workspace; `steps` are then those of this time."""
         run = self.run()
+        found = self.facts()
+        self.home.steps.clear()
+        self.said.clear()
         try:
-            found = self.facts()
-            self.home.steps.clear()
-            self.said.clear()
             return Workspace(run).bring(HOST, STACK, found, force=force, ask=ask)
         finally:
             run.close()
+
+    def pull(self) -> tuple[Pulled, ...]:
+        """Do what `dev pull` does."""
+        run = self.run()
+        run.provider = Only()
+        try:
+            return pull(run, STACK)
+        finally:
+            run.close()
+
+
+class Only:
+    """A provider that has the one host."""
+
+    def stacks(self) -> tuple[tuple[str, Host], ...]:
+        """Return it."""
+        return ((STACK, HOST),)
 
 
 def write(root: Path, files: Mapping[str, str | bytes]) -> None:
@@ -156,7 +181,7 @@ def tree(root: Path) -> dict[str, tuple[int, bytes]]:
             if name == ".git":
                 continue
             if path.is_symlink():
-                found[str(path.relative_to(root))] = (0, os.fsencode(os.readlink(path)))
+                found[str(path.relative_to(root))] = (0, os.fsencode(path.readlink()))
             else:
                 found[str(path.relative_to(root))] = (path.stat().st_mode & 0o111, path.read_bytes())
     return found
