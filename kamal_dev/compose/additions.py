@@ -17,7 +17,8 @@ class Additions:
     `service` is the name of what is deployed, `main` the compose service that people
     work in. `secrets` are names of variables; their values are never in here.
     `keeps_running` replaces the command by one that does nothing and goes on.
-    `run_services` are those to start; empty means all.
+    `run_services` are those to start; empty means all. `without_source` leaves out what
+    mounts the repository, because the images have the source.
     """
 
     service: str
@@ -35,6 +36,7 @@ class Additions:
     memory: str = ""
     memory_swap: str = ""
     run_services: tuple[str, ...] = ()
+    without_source: bool = False
 
 
 def additions(devcontainer: Devcontainer, config: Config, main: str) -> Additions:
@@ -56,4 +58,5 @@ def additions(devcontainer: Devcontainer, config: Config, main: str) -> Addition
         memory=config.limits.memory,
         memory_swap=config.limits.memory_swap,
         run_services=run,
+        without_source=config.workspace.source == "image",
     )
