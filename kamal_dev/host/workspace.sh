@@ -183,9 +183,11 @@ catch_up() {
 
 # stand_in_way: print the files that nobody has sent and that would be overwritten.
 stand_in_way() {
-  on_files "$(seen_by "$old")" diff-index --cached --name-only --diff-filter=D -z "$p_tree" |
-    (cd "$p_work" && xargs -0 -r sh -c 'for name; do [ ! -L "$name" ] && { [ ! -e "$name" ] || [ -d "$name" ]; } || printf "%s\0" "$name"; done' sh)
+  on_files "$(seen_by "$old")" diff-index --cached --name-only --diff-filter=D -z "$p_tree" >"$here/coming"
+  (cd "$p_work" && xargs -0 -r sh -c "$existing" sh <"$here/coming")
 }
+# shellcheck disable=SC2016 # for another shell
+existing='for name; do if [ -L "$name" ] || { [ -e "$name" ] && [ ! -d "$name" ]; }; then printf "%s\0" "$name"; fi; done'
 
 # examine_ahead: find what only moving would hurt: a branch of the same name, files that git ignored.
 examine_ahead() {
@@ -245,7 +247,7 @@ update() {
   reason=
   each_part examine
   each_part catch_up 2>>"$here/errors" || { give_back_files "$here/started"; conclude missing; }
-  [ -n "$reason" ] && [ -z "$word" ] || each_part examine_ahead 2>>"$here/errors"
+  if [ -z "$reason" ] || [ -n "$word" ]; then each_part examine_ahead 2>>"$here/errors"; fi
   if [ -n "$reason" ] && [ -z "$word" ]; then
     each_part offer 2>>"$here/errors"
     cp "$here/state" "$source/offered"
@@ -277,7 +279,7 @@ umask 022
 stamp=$(date -u +%Y%m%d-%H%M%S) backup=''
 : >"$here/started"
 : >"$here/errors"
-mkdir -p "$home/workspace" "$source" && make_plain || give_up workspace "$source cannot be written"
+{ mkdir -p "$home/workspace" "$source" && make_plain; } || give_up workspace "$source cannot be written"
 cp "$here/withheld" "$source/withheld"
 sed 's|^/||; s|\\\(.\)|\1|g' "$here/withheld" >"$here/names"
 

@@ -7,12 +7,14 @@ store in the project's private folder, which also remembers what need not be rea
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -105,11 +107,23 @@ def read(source: Source, shell: Local, *, store: Path, withheld: tuple[str, ...]
 
     Raises DevError where git cannot read a file.
     """
-    parts = tuple(_parts(source.repository, "", Path(".git"), shell, store, withheld))
+    with _locked(store):
+        parts = tuple(_parts(source.repository, "", Path(".git"), shell, store, withheld))
     inner = {part.path for part in parts if part.path}
     # git tells of a submodule that it has changes, not which: such a state says too little.
     is_telling = inner.isdisjoint(path.strip('"') for path in source.changed)
     return Snapshot(parts, withheld, source.state if is_telling else "")
+
+
+@contextmanager
+def _locked(store: Path) -> Iterator[None]:
+    """Keep two runs from using the store at once; a lock of git that an interrupted one left is no longer one."""
+    store.mkdir(parents=True, exist_ok=True)
+    with (store / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        for left in store.glob("*/index.lock"):
+            left.unlink()
+        yield
 
 
 def _parts(root: Path, path: str, folder: Path, shell: Local, store: Path, withheld: tuple[str, ...]) -> Iterator[Part]:
