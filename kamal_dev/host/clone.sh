@@ -21,7 +21,7 @@ use_workspace() {
 # become_owner SCRIPT ARG...: start again as root where the files belong to somebody else.
 become_owner() {
   caller=${KAMAL_DEV_CALLER:-$uid:$(id -g)}
-  owner=$(stat -c %u:%g "$target" 2>/dev/null) || owner=$caller
+  owner=$(stat -c %u:%g "$target" 2>/dev/null) || owner=$(stat -c %u:%g "$home/workspace" 2>/dev/null) || owner=$caller
   if is_root || [ "${owner%:*}" = "$uid" ]; then return; fi
   [ "$(privilege)" = sudo ] ||
     give_up workspace "its files belong to user ${owner%:*}, and \`$(id -un)\` may not use sudo without a password"

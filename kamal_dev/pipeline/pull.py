@@ -72,7 +72,7 @@ def pull(run: Run, name: str) -> tuple[Pulled, ...]:
             boxes = _receive(run, target, name, Path(folder, "whole"), whole=True)
         pulled = tuple(_take(run, target, name, box) for box in boxes)
     if not pulled:
-        run.output.note(f"{name}: nothing is there that was not sent there", target.name)
+        run.output.note("nothing is there that was not sent there", target.name)
     for branch in pulled:
         run.output.done(f"Pulled {branch.path or 'the workspace'} into the branch `{branch.branch}`", target.name)
     return pulled

@@ -33,7 +33,7 @@ def sync(run: Run, name: str, *, force: bool, agree: Callable[[str], bool]) -> s
         raise KeyboardInterrupt
     state = Workspace(run).bring(target, name, facts, force=force, ask=True)
     if kind == "sync" and state == "left":
-        run.output.note(f"{name}: the workspace has files; left as it is: `dev sync {name} --force` replaces them")
+        run.output.note(f"the workspace has files; left as it is: `dev sync {name} --force` replaces them", target.name)
     return state
 
 

@@ -79,7 +79,7 @@ class Workspace:
         if told.state == "missing":
             told, seconds = send(())
         if told.backup:
-            run.output.note(f"{stack}: what was there is kept in `{told.backup}`", target.name)
+            run.output.note(f"what was there is kept in `{told.backup}`", target.name)
         if told.state == "left":
             return self._left(target, stack, told.reason)
         run.output.done(SAID.get(told.state, told.state), target.name, seconds)
@@ -87,7 +87,7 @@ class Workspace:
 
     def _left(self, target: Host, stack: str, reason: str) -> str:
         advice = f"`dev pull {stack}` brings it here, `dev sync {stack} --force` discards it"
-        self._run.output.note(f"{stack}: {reason}; left as it is: {advice}", target.name)
+        self._run.output.note(f"{reason}; left as it is: {advice}", target.name)
         return "left"
 
     def _seed(self, target: Host, stack: str, *, force: bool) -> str:
@@ -98,7 +98,7 @@ class Workspace:
         result = run.remote(target).run(step, feed=feed, timeout=SENDING)
         told = _judged(target, result)
         if told.backup:
-            run.output.note(f"{stack}: what was there is kept in `{told.backup}`", target.name)
+            run.output.note(f"what was there is kept in `{told.backup}`", target.name)
         run.output.done(SAID["new"], target.name, result.seconds)
         return "new"
 

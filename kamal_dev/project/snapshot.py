@@ -26,7 +26,7 @@ from kamal_dev.model import Step
 from kamal_dev.project.source import Source
 from kamal_dev.shell.local import Local
 
-DAY = 86_400.0
+WEEK = 7 * 86_400.0
 SUBMODULE = b"160000 "
 # Bytes as they are: conversions of line endings and filters would be undone on no host.
 ATTRIBUTES = "* -text -filter -ident -working-tree-encoding\n"
@@ -155,11 +155,13 @@ def _label(text: str) -> str:
 
 
 def _tidy(shell: Local, root: Path, store: Path) -> None:
-    """Forget, once a day, what was in a snapshot weeks ago."""
+    """Forget, once a week, what was in a snapshot weeks ago."""
     mark = store / "pruned"
-    if not mark.exists() or time.time() - mark.stat().st_mtime > DAY:
+    if mark.exists() and time.time() - mark.stat().st_mtime < WEEK:
+        return
+    if mark.exists():
         shell.run(git.prune(root, store))
-        mark.touch()
+    mark.touch()
 
 
 def _folder(shell: Local, work: Path, outer: Path, folder: Path, name: str) -> Path:

@@ -82,7 +82,7 @@ def _content(repository: Path, git_dir: Path, shell: Shell) -> str:
             # The copy carries git's stat cache, so that only changed files are read.
             shutil.copy2(git_dir / "index", index)
         aside = git.Aside(index, objects, git_dir / "objects")
-        shell.run(git.stage_all(repository, aside))
+        shell.run(git.stage_all(repository, aside, to_keep=False))
         return shell.run(git.write_tree(repository, aside)).output.strip()[:SUFFIX]
 
 
