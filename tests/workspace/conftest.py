@@ -11,6 +11,11 @@ from tests.workspace.lab import CONFIG, Home, Lab, git
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    return make(tmp_path, monkeypatch)
+
+
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    """Make a repository with one commit, and an empty home."""
     for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"):
         monkeypatch.setenv(name, "/dev/null")
     root, home = tmp_path / "blog", tmp_path / "home"
