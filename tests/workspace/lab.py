@@ -15,6 +15,7 @@ from kamal_dev.model import Host, Result, Step
 from kamal_dev.output import Output
 from kamal_dev.pipeline.pull import Pulled, pull
 from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.sync import sync
 from kamal_dev.pipeline.workspace import Workspace
 from kamal_dev.shell import OnLine
 
@@ -151,6 +152,15 @@ class Lab:
         run.provider = Only()
         try:
             return pull(run, STACK)
+        finally:
+            run.close()
+
+    def sync(self, name: str = STACK, *, force: bool = False, agree: Callable[[str], bool] = lambda _: True) -> str:
+        """Do what `dev sync` does."""
+        run = self.run()
+        run.provider = Only()
+        try:
+            return sync(run, name, force=force, agree=agree)
         finally:
             run.close()
 

@@ -68,3 +68,20 @@ def test_a_workspace_of_files_becomes_a_clone_by_force_alone(lab: Lab) -> None:
     assert lab.bring(force=True) == "new"
     assert git(lab.clone, "log", "--oneline") == git(lab.root, "log", "--oneline")
     assert lab.bring() == "same"
+
+
+def test_sync_does_for_one_stack_what_a_deploy_does(lab: Lab) -> None:
+    with pytest.raises(UsageError, match="not deployed yet"):
+        lab.sync()
+    lab.bring()
+    lab.commit({"a.txt": "newer\n"})
+    assert lab.sync() == "moved"
+    (lab.clone / "a.txt").write_text("mine\n")
+    assert lab.sync() == "left"
+    with pytest.raises(KeyboardInterrupt):
+        lab.sync(force=True, agree=lambda question: False)
+    assert (lab.clone / "a.txt").read_text() == "mine\n"
+    assert lab.sync(force=True) == "moved"
+    assert tree(lab.clone) == tree(lab.root)
+    with pytest.raises(UsageError, match="there is no stack"):
+        lab.sync("blog-7")
