@@ -6,7 +6,7 @@
     │   ├── DevcontainerError     2  devcontainer.json
     │   ├── ComposeError          2  a compose file
     │   └── CredentialsMissing    2  a variable that the configuration names is not set
-    ├── EngineError               1  Docker here: not installed, no buildx, not answering
+    ├── EngineError               1  Docker here, or the devcontainer CLI: missing, not answering
     ├── BuildFailed               1  buildx ended with an error; carries its last lines
     ├── NothingBuilt              1  an image that should exist does not
     ├── RegistryError             1  login refused, push failed, digest not there
@@ -99,7 +99,7 @@ class CredentialsMissing(ConfigError):
 
 
 class EngineError(DevError):
-    """Report Docker on this machine as missing, incomplete or silent."""
+    """Report Docker on this machine, or what builds with it, as missing, incomplete or silent."""
 
 
 class BuildFailed(DevError):

@@ -71,6 +71,24 @@ class Image:
 
 
 @dataclass(frozen=True)
+class ImageConfig:
+    """Say how an image wants to be run; `metadata` is the text of its label `devcontainer.metadata`.
+
+    Source: OCI image configuration.
+    """
+
+    metadata: str = ""
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ImageConfig:
+        """Read `metadata`, `entrypoint` and `command`, as engines and hosts tell them; each may be null."""
+        words = (tuple(map(str, data.get(key) or ())) for key in ("entrypoint", "command"))
+        return cls(str(data.get("metadata") or ""), *words)
+
+
+@dataclass(frozen=True)
 class Version:
     """Say which state of the source a tag stands for.
 
@@ -137,11 +155,30 @@ class BuildSecret:
 
 
 @dataclass(frozen=True)
+class Features:
+    """Name the Features that an image gets, and whom they are installed for.
+
+    `text` is JSON: what devcontainer.json says under `features` and
+    `overrideFeatureInstallOrder`. `path` is that file and `root` the folder that it
+    belongs to, both absolute: a Feature that begins with a dot is relative to its
+    folder. A user that is empty is the image's own. Source: containers.dev.
+    """
+
+    names: tuple[str, ...]
+    text: str
+    path: Path
+    root: Path
+    container_user: str = ""
+    remote_user: str = ""
+    where: Location = Location("")
+
+
+@dataclass(frozen=True)
 class Build:
     """Describe one image to be made, and the services that use it.
 
-    `context` is an absolute path or a URL; `dockerfile` an absolute path, or,
-    for a URL context, relative to it; empty where `dockerfile_inline` is set.
+    `context` is an absolute path or a URL, or `-` for none; `dockerfile` an absolute
+    path, or, for a URL context, relative to it; empty where `dockerfile_inline` is set.
     An `args` value of None takes the variable of that name from the environment.
     `options` are further buildx flags as argv words, appended before the context.
     Source: Compose Build Specification; devcontainer.json `build`.
@@ -162,6 +199,7 @@ class Build:
     options: tuple[str, ...] = ()
     where: Location = Location("")
     image: Image | None = None
+    features: Features | None = None
 
 
 @dataclass(frozen=True)
@@ -306,6 +344,14 @@ class Tree(Protocol):
     def list(self, path: Path) -> tuple[str, ...]:
         """Return the sorted names in a folder; empty where no folder is."""
         ...
+
+
+def familiar(reference: str) -> str:
+    """Return the short form of an image's name: `docker.io/library/redis` and `redis:latest` are one image."""
+    last = reference.rsplit("/", 1)[-1]
+    if ":" not in last and "@" not in last:
+        reference += ":latest"
+    return reference.removeprefix("index.").removeprefix("docker.io/").removeprefix("library/")
 
 
 def stack_name(service: str, index: int, pattern: str = "{service}-{index}") -> str:

@@ -11,13 +11,14 @@ from kamal_dev.cli import common
 @click.option("--no-cache", is_flag=True, help="Build every layer anew.")
 @click.option("--platform", metavar="OS/ARCH", multiple=True, help="Build for this platform, such as linux/arm64.")
 @click.option("--progress", type=click.Choice(["auto", "plain", "quiet"]), help="How buildx shows what it does.")
+@common.ignore_features
 @common.as_json
 @common.version
 @common.common
 def command(flags: common.Flags, *, no_cache: bool, platform: tuple[str, ...], progress: str | None) -> None:
     """Builds always, and leaves it to the engine's cache what is done again. Pushes nothing."""
     from kamal_dev.pipeline.build import build
-    from kamal_dev.pipeline.images import BuildOptions
+    from kamal_dev.pipeline.recipe import BuildOptions
 
     run = common.open_run(flags)
     images = build(run, BuildOptions(no_cache=no_cache, platform=platform, progress=progress or "", again=True))

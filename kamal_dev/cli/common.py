@@ -25,7 +25,23 @@ FLAGS = (
     click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong."),
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+ignore_features = click.option("--ignore-features", is_flag=True, help="Go on without the Features.")
 version = click.option("--version", "version", metavar="TAG", help="Use this tag in place of the git version.")
+
+
+def _stacks(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the name of a stack, as far as the project and its provider can be asked."""
+    from kamal_dev.output import Output
+    from kamal_dev.pipeline.run import Run
+
+    try:
+        run = Run.open(Path.cwd(), Output(lambda event: None), strict=False)
+        return [name for name, _ in run.provider.stacks() if name.startswith(incomplete)]
+    except (DevError, OSError):
+        return []
+
+
+stack = click.argument("name", required=False, shell_complete=_stacks)
 
 
 @dataclass(frozen=True)
@@ -38,6 +54,7 @@ class Flags:
     quiet: bool = False
     as_json: bool = False
     version: str | None = None
+    ignore_features: bool = False
 
 
 def common(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -86,6 +103,7 @@ def open_run(flags: Flags, *, strict: bool = True) -> Run:
         devcontainer_path=flags.devcontainer,
         version=flags.version,
         strict=strict,
+        ignore_features=flags.ignore_features,
     )
     click.get_current_context().call_on_close(run.close)
     return run

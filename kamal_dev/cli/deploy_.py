@@ -17,6 +17,7 @@ from kamal_dev.cli import common
 @click.option("--host", "hosts", multiple=True, metavar="NAME", help="Only this stack; may be given again.")
 @click.option("--dry-run", is_flag=True, help="Show what would be run, and change nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Make hosts without asking.")
+@common.ignore_features
 @common.as_json
 @common.version
 @common.common

@@ -8,6 +8,7 @@ from kamal_dev.cli import common
 
 
 @click.command()
+@common.ignore_features
 @common.as_json
 @common.version
 @common.common

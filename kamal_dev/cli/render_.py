@@ -12,6 +12,7 @@ from kamal_dev.cli import common
 @click.command()
 @click.argument("directory", required=False, metavar="[DIR]", type=click.Path(path_type=Path))
 @click.option("--explain", is_flag=True, help="Say for every key of the user's files where it went.")
+@common.ignore_features
 @common.as_json
 @common.version
 @common.common

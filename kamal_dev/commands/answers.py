@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
-from kamal_dev.model import Container, Image
+from kamal_dev.model import Container, Image, ImageConfig, familiar
 
 Record = Mapping[str, Any]  # what a workspace was sent, as `project.snapshot` describes it
 MINIMAL_COMPOSE = (2, 24, 4)
 
 _UNPRINTABLE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_TAG = re.compile(r":[^:/]*$")
 _Value = TypeVar("_Value")
 
 
@@ -43,16 +44,24 @@ class Lock:
 
 
 @dataclass(frozen=True)
+class Held:
+    """Describe an image that a host has; `names` are its id, its `name:tag`s and its `name@digest`s."""
+
+    names: tuple[str, ...]
+    config: ImageConfig
+
+
+@dataclass(frozen=True)
 class Facts:
     """Describe a host and one stack on it.
 
     `privilege` is `root`, `sudo`, `password` (sudo that asks for one) or `none`; `arch` is
     Docker's word (`amd64`); `docker` and `compose` are versions, empty where they are
     missing or silent; `disk_free` (where Docker keeps images) and `memory` are bytes.
-    `same`: the digest asked for is current and all its containers stand. `images` maps the
-    references that are there to their id and `name@digest`s. `workspace` are the folders of
-    the workspace that have something in them, `source` the record of what was sent there
-    last, `offered` of what was not taken, because the workspace had changes.
+    `stands`: the current release is good, and all its containers are as they were then.
+    `images` has those of the references asked for that are there.
+    `workspace` are the folders of the workspace that have something in them, `source` the
+    record of what was sent there last, `offered` of what was not taken because of changes.
     """
 
     user: str = ""
@@ -68,19 +77,31 @@ class Facts:
     memory: int = 0
     cpus: int = 0
     release: Current | None = None
-    same: bool = False
+    stands: bool = False
     lock: Lock | None = None
-    missing: tuple[str, ...] = ()
     workspace: tuple[str, ...] = ()
     source: Record | None = None
     offered: Record | None = None
-    images: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    images: tuple[Held, ...] = ()
     containers: tuple[Container, ...] = ()
 
     def has(self, image: Image) -> bool:
         """Whether the host has this very image; its tag alone says little where it has a digest."""
-        known = self.images.get(image.reference, ())
-        return any(name == image.digest or name.endswith(f"@{image.digest}") for name in known if image.digest)
+        held = self.held(image.reference)
+        names = held.names if held and image.digest else ()
+        return any(name == image.digest or name.endswith(f"@{image.digest}") for name in names)
+
+    def held(self, reference: str) -> Held | None:
+        """Return an image by a name as users write it; None where the host lacks it."""
+        wanted = familiar(reference)
+        name, at, digest = wanted.partition("@")
+        if at:
+            wanted = f"{_TAG.sub('', name)}@{digest}"
+        return next((held for held in self.images if wanted in held.names), None)
+
+    def runs(self, digest: str) -> bool:
+        """Whether the release with this digest is current, and stands."""
+        return self.stands and self.release is not None and self.release.digest == digest
 
     @property
     def is_ready(self) -> bool:
@@ -129,6 +150,26 @@ class Stack:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Describe the container that a command is to run in.
+
+    `state` is Docker's; `pid` that of its first process, 0 where none runs; `user` and
+    `environment` are its own. `metadata` is the label `devcontainer.metadata` of its image.
+    `direct`: the login on the host may use Docker without sudo.
+    """
+
+    id: str
+    name: str
+    image: str
+    state: str
+    pid: int = 0
+    user: str = ""
+    environment: tuple[str, ...] = field(default=(), repr=False)
+    metadata: str = field(default="", repr=False)
+    direct: bool = True
+
+
+@dataclass(frozen=True)
 class Outcome:
     """Say how a script ended.
 
@@ -166,7 +207,7 @@ class Outcome:
         return self.ok
 
 
-Event = Facts | Container | Phase | Log | Pulled | Beat | Stack | Outcome
+Event = Facts | Container | Phase | Log | Pulled | Beat | Stack | Place | Outcome
 
 
 def event(line: str) -> Event | None:
@@ -204,6 +245,12 @@ def stacks(output: str) -> tuple[Stack, ...]:
     """Return the stacks that `host.status` printed, each with its containers."""
     found = (event for _, event in _events(output) if isinstance(event, Stack))
     return tuple(replace(stack, containers=_containers(output, stack=stack.stack)) for stack in found)
+
+
+def place(output: str) -> Place | None:
+    """Return what `host.place` printed, None where there is no such container."""
+    found = [event for _, event in _events(output) if isinstance(event, Place)]
+    return found[-1] if found else None
 
 
 def version_of(text: str) -> tuple[int, ...]:
@@ -252,13 +299,20 @@ def _read(kind: type[_Value], data: Mapping[str, Any]) -> _Value:
     return kind(**known)
 
 
+def _facts(data: Mapping[str, Any]) -> Facts:
+    listed = data.get("images") or ()
+    images = tuple(Held(tuple(item["names"]), ImageConfig.from_json(item)) for item in listed)
+    return _read(Facts, {**data, "images": images})
+
+
 _KINDS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
-    "facts": lambda data: _read(Facts, data),
+    "facts": _facts,
     "container": Container.from_json,
     "phase": lambda data: _read(Phase, data),
     "log": lambda data: _read(Log, data),
     "image": lambda data: _read(Pulled, data),
     "beat": lambda data: _read(Beat, data),
     "stack": lambda data: _read(Stack, data),
+    "place": lambda data: _read(Place, {**data, "environment": data["environment"] or ()}),
     "result": lambda data: _read(Outcome, data),
 }

@@ -40,39 +40,40 @@ def buildx(
     """
     known = secret_values or {}
     _refuse_leaks(build, known)
-    setup = (*_each("--builder", builder), *_each("--progress", progress), "--provenance=false")
+    setup = (*each("--builder", builder), *each("--progress", progress), "--provenance=false")
     result = (
-        *_each("--metadata-file", str(metadata_file or "")),
-        *_each("--platform", ",".join(platform or build.platforms)),
+        *each("--metadata-file", str(metadata_file or "")),
+        *each("--platform", ",".join(platform or build.platforms)),
     )
-    output = ("--push" if push else "--load", *_each("--cache-to", *build.cache_to, *cache_to))
-    cache = ("--no-cache",) if no_cache else _each("--cache-from", *build.cache_from, *cache_from)
-    name = (*_each("-t", image.reference), *_each("--label", *(f"{key}={value}" for key, value in labels)))
-    words = (*setup, *result, *output, *_file(build), *name, *_each("--target", build.target), *cache, *_inputs(build))
+    output = ("--push" if push else "--load", *each("--cache-to", *build.cache_to, *cache_to))
+    cache = ("--no-cache",) if no_cache else each("--cache-from", *build.cache_from, *cache_from)
+    name = (*each("-t", image.reference), *each("--label", *(f"{key}={value}" for key, value in labels)))
+    words = (*setup, *result, *output, *_file(build), *name, *each("--target", build.target), *cache)
     return Step(
-        ("docker", "buildx", "build", *words),
+        ("docker", "buildx", "build", *words, *inputs(build), build.context),
         stdin=build.dockerfile_inline.encode() or None,
         environment=_environment(build, known, config),
     )
 
 
 def _file(build: Build) -> tuple[str, ...]:
-    return _each("-f", "-" if build.dockerfile_inline else build.dockerfile)
+    if build.context == "-":
+        return ()
+    return each("-f", "-" if build.dockerfile_inline else build.dockerfile)
 
 
-def _inputs(build: Build) -> tuple[str, ...]:
-    """Say what goes into the image; arguments without a value take that of the environment."""
+def inputs(build: Build) -> tuple[str, ...]:
+    """Say what goes into the image beside its context; arguments without a value take that of the environment."""
     return (
-        *_each("--build-arg", *(key if value is None else f"{key}={value}" for key, value in build.args)),
-        *_each("--build-context", *(f"{key}={place}" for key, place in build.contexts)),
-        *_each("--secret", *map(_secret, build.secrets)),
-        *_each("--ssh", *build.ssh),
+        *each("--build-arg", *(key if value is None else f"{key}={value}" for key, value in build.args)),
+        *each("--build-context", *(f"{key}={place}" for key, place in build.contexts)),
+        *each("--secret", *map(_secret, build.secrets)),
+        *each("--ssh", *build.ssh),
         *build.options,
-        build.context,
     )
 
 
-def _each(flag: str, *values: str) -> tuple[str, ...]:
+def each(flag: str, *values: str) -> tuple[str, ...]:
     """Repeat a flag for every value that is not empty."""
     return tuple(word for value in values if value for word in (flag, value))
 

@@ -57,14 +57,22 @@ def tag(image: Image, other: Image) -> Step:
 
 
 def describe(reference: str) -> Step:
-    """Ask for what the engine knows of an image, as JSON: Id, RepoDigests, Labels, Size, platform."""
-    fields = '{"id":{{json .Id}},"digests":{{json .RepoDigests}},"labels":{{json .Config.Labels}},"size":{{.Size}}}'
+    """Ask for what the engine knows of an image, as JSON; `metadata`, `entrypoint` and `command` as in ImageConfig."""
+    fields = (
+        '{"id":{{json .Id}},"digests":{{json .RepoDigests}},"labels":{{json .Config.Labels}},"size":{{.Size}}'
+        ',"metadata":{{json (index .Config.Labels "devcontainer.metadata")}}'
+        ',"entrypoint":{{json .Config.Entrypoint}},"command":{{json .Config.Cmd}}}'
+    )
     return docker("image", "inspect", "--format", fields, "--", reference)
 
 
-def manifest(image: Image, *, config: str = "") -> Step:
-    """Ask the registry itself for what is under a tag, as JSON with `digest`."""
-    return docker("buildx", "imagetools", "inspect", "--format", "{{json .Manifest}}", image.reference, config=config)
+def manifest(image: Image, *, part: str = "Manifest", config: str = "") -> Step:
+    """Ask the registry itself for what is under a tag, as JSON.
+
+    `part` is `Manifest`, with `digest`, or `Image`, its configuration, of each platform where it has several.
+    """
+    fields = f"{{{{json .{part}}}}}"
+    return docker("buildx", "imagetools", "inspect", "--format", fields, image.reference, config=config)
 
 
 def save(references: tuple[str, ...]) -> Step:

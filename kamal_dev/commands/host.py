@@ -26,13 +26,16 @@ SCRIPTS = (
     "clone.sh",
     "collect.sh",
     "detach.sh",
+    "environment.sh",
     "facts.sh",
+    "forward.sh",
     "images.sh",
     "lib.sh",
     "load.sh",
     "observe.sh",
     "owner.sh",
     "packages.sh",
+    "place.sh",
     "pull.sh",
     "remove.sh",
     "run.sh",
@@ -49,6 +52,7 @@ _SOURCED = {
     "attach.sh": ("run.sh",),
     "bootstrap.sh": ("packages.sh",),
     "facts.sh": ("stack.sh",),
+    "place.sh": ("stack.sh",),
     "pull.sh": ("images.sh",),
     "remove.sh": ("stack.sh",),
     "status.sh": ("stack.sh",),
@@ -82,12 +86,12 @@ class Login:
     password: Secret
 
 
-def facts(scripts: Scripts, stack: str, digest: str = "", images: Iterable[str] = ()) -> Step:
+def facts(scripts: Scripts, stack: str, images: Iterable[str] = ()) -> Step:
     """Ask what the host is and what `stack` runs there; changes nothing.
 
-    `digest` is that of the release to be, `images` the references it needs. Read by `answers.facts`.
+    `images` are the references that a release needs. Read by `answers.facts`.
     """
-    return _step(scripts, "facts.sh", _stack(stack), digest, *_words("image", images), label=f"facts {stack}")
+    return _step(scripts, "facts.sh", _stack(stack), *_words("image", images), label=f"facts {stack}")
 
 
 def bootstrap(scripts: Scripts, token: str) -> Step:
@@ -108,6 +112,7 @@ def apply(
     *,
     timeout: float = 300,
     window: float = 5,
+    pull: Iterable[str] | None = None,
     services: Iterable[str] = (),
     workspace: Iterable[str] = (),
     login: Login | None = None,
@@ -117,7 +122,8 @@ def apply(
     """Make `release` the current one of its stack, observe it, or put the one before back.
 
     `timeout` is for starting and observing, `window` how long a service without a health
-    check must stay up, both in seconds. `services` are those to start, none means all.
+    check must stay up, both in seconds. `pull` are the images to pull, those of the
+    release that the host lacks unless they are given. `services` are those to start, none means all.
     `workspace` are folders to make, relative to the stack's `workspace/`; `user` is who
     works in them, in the main container, empty for the container's own user.
     """
@@ -126,6 +132,7 @@ def apply(
     meta = {
         "version": str(release.version),
         "images": "\n".join(dict.fromkeys(images)),
+        **({} if pull is None else {"pull": "\n".join(_words("image", pull))}),
         "workspace": "\n".join(_folders(workspace)),
         "performer": performer,
         "user": user,
@@ -160,6 +167,30 @@ def remove(scripts: Scripts, stack: str, *, keep_volumes: bool = False) -> Step:
 def load(scripts: Scripts) -> Step:
     """Take what `docker save` wrote, plain or compressed by gzip or zstd, from the stdin that the caller streams."""
     return Step(("sh", "-c", scripts["load.sh"], "kamal-dev"), label="load")
+
+
+def place(scripts: Scripts, stack: str, service: str = "") -> Step:
+    """Ask for the container of a service, of the main one unless named. Read by `answers.place`."""
+    words = (_stack(stack), *((service,) if service else ()))
+    return _step(scripts, "place.sh", *words, label=" ".join(("place", *words)))
+
+
+def environment(scripts: Scripts, token: str, values: Mapping[str, str]) -> Step:
+    """Keep an environment on the host for the command that comes next; prints the path of its file."""
+    text = "".join(f"{name}={value}\n" for name, value in values.items())
+    words = _words("token", (token,))
+    return Step(("sh", "-c", scripts["environment.sh"], "kamal-dev", *words), text.encode(), label="environment")
+
+
+def forward(
+    scripts: Scripts, directory: str, container: str, pid: int, image: str, targets: Iterable[str]
+) -> tuple[str, ...]:
+    """Return the command that makes a socket per target in `directory`, for as long as its stdin is open.
+
+    `targets` are `host:port` as the container sees them; their sockets are called `0`, `1` and so on.
+    """
+    words = (directory, container, str(pid), image, scripts["relay.pl"], *targets)
+    return ("sh", "-c", scripts["lib.sh"] + scripts["forward.sh"], "kamal-dev", *words)
 
 
 def _step(scripts: Scripts, script: str, *args: str, label: str, token: str = "", files: Iterable[File] = ()) -> Step:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kamal_dev.config import Config
     from kamal_dev.devcontainer import Devcontainer, Mount
+    from kamal_dev.model import ImageConfig
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Additions:
     `service` is the name of what is deployed, `main` the compose service that people
     work in. `secrets` are names of variables; their values are never in here.
     `keeps_running` replaces the command by one that does nothing and goes on.
+    `entrypoints` run before it; where there are any, `image` says what it would run itself.
     `run_services` are those to start; empty means all. `without_source` leaves out what
     mounts the repository, because the images have the source.
     """
@@ -32,6 +34,8 @@ class Additions:
     cap_add: tuple[str, ...] = ()
     security_opt: tuple[str, ...] = ()
     keeps_running: bool = False
+    entrypoints: tuple[str, ...] = ()
+    image: ImageConfig | None = None
     cpus: str = ""
     memory: str = ""
     memory_swap: str = ""
@@ -39,8 +43,8 @@ class Additions:
     without_source: bool = False
 
 
-def additions(devcontainer: Devcontainer, config: Config, main: str) -> Additions:
-    """Merge both files' additions; `main` is a service of the compose project."""
+def additions(devcontainer: Devcontainer, config: Config, main: str, image: ImageConfig | None = None) -> Additions:
+    """Merge both files' additions; `main` is a service of the compose project, `image` how its image is run."""
     run = tuple(dict.fromkeys((*devcontainer.run_services, main))) if devcontainer.run_services else ()
     return Additions(
         service=config.service,
@@ -54,6 +58,8 @@ def additions(devcontainer: Devcontainer, config: Config, main: str) -> Addition
         cap_add=devcontainer.cap_add,
         security_opt=devcontainer.security_opt,
         keeps_running=devcontainer.override_command,
+        entrypoints=devcontainer.entrypoints,
+        image=image if devcontainer.entrypoints else None,
         cpus=config.limits.cpus,
         memory=config.limits.memory,
         memory_swap=config.limits.memory_swap,

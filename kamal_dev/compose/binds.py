@@ -22,6 +22,10 @@ Kind = Literal["workspace", "file", "host"]
 _EVERYWHERE = ("/var/run", "/run", "/dev", "/tmp", "/proc", "/sys", "/etc/localtime", "/etc/timezone", "/lib/modules")  # noqa: S108
 
 
+# Of these a host has its own even where the repository is in there.
+_OWN = ("/", *_EVERYWHERE)
+
+
 @dataclass(frozen=True)
 class Bind:
     """Describe one bind of a service.
@@ -66,7 +70,7 @@ def _of_services(project: Value, tree: Tree, repository: Path) -> Iterator[tuple
             if not written:
                 continue
             bind, notice = locate(name, place.absolute(item.base, written), item.where, tree, repository)
-            is_relative = not written.startswith(("/", "~"))
+            is_relative = not (written.startswith(("/", "~")) or place.is_windows(written))
             moves = bind.kind == "workspace" or (bind.kind == "host" and is_relative)
             target, read_only = volume.target(item), volume.is_read_only(item)
             yield replace(bind, target=target, read_only=read_only, moves=moves, entry=item), notice
@@ -92,7 +96,7 @@ def locate(service: str, source: Path, where: Location, tree: Tree, repository: 
             return replace(bind, kind="file"), None
         folder = repository.name if inside == "." else f"{repository.name}/{inside}"
         return replace(bind, kind="workspace", folder=folder), _doubt(source, inside, where, tree, repository)
-    if place.within(repository, source) is not None:
+    if place.within(repository, source) is not None and source.as_posix() not in _OWN:
         above = source != repository.parent
         text = f"`{source}` is on a host a folder that holds `{repository.name}` alone"
         return replace(bind, kind="workspace", folder=""), Notice(where, text) if above else None

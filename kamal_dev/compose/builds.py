@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,24 +11,25 @@ from kamal_dev.compose import build_section, image_name
 from kamal_dev.compose.build_section import Findings, Ground
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, Problem
-from kamal_dev.model import Build, Image, Location, Tree
+from kamal_dev.model import Build, Features, Image, Location, Tree, familiar
 
 
-def read(services: Mapping[str, Value], ground: Ground) -> Findings:
+def read(services: Mapping[str, Value], ground: Ground, features: Mapping[str, Features]) -> Findings:
     """Return the build of every service that has one; equal builds are one with several services.
 
+    A service that gets `features` has one of its own, though it may be of an image alone.
     Raises ComposeError for what Compose refuses and for a key that cannot be carried out.
     """
     findings = Findings()
     wrong: list[Problem] = []
     merged: dict[Build, Build] = {}
     for name, service in services.items():
-        if "build" not in service.items:
-            continue
         try:
-            build = build_section.read(name, service, ground, findings)
+            build = _read(name, service, ground, findings, features.get(name))
         except ComposeError as error:
             wrong += error.problems
+            continue
+        if build is None:
             continue
         key = replace(build, services=(), where=Location(""))
         known = merged.get(key)
@@ -37,6 +39,24 @@ def read(services: Mapping[str, Value], ground: Ground) -> Findings:
     builds = _linked(tuple(merged.values()), services, ground.tree)
     findings.builds = order(tuple(_settled(build, services) for build in builds))
     return findings
+
+
+def _read(name: str, service: Value, ground: Ground, findings: Findings, features: Features | None) -> Build | None:
+    if features:
+        features = replace(features, container_user=features.container_user or service.string("user"))
+    if "build" in service.items:
+        return replace(build_section.read(name, service, ground, findings), features=features)
+    image = service.at("image")
+    if features is None or image is None:
+        return None
+    return Build(
+        services=(name,),
+        context="-",
+        dockerfile_inline=f"FROM {image.text}\n",
+        platforms=tuple(filter(None, [service.string("platform")])),
+        where=features.where,
+        features=features,
+    )
 
 
 def order(builds: tuple[Build, ...]) -> tuple[Build, ...]:
@@ -86,7 +106,7 @@ def _linked(builds: tuple[Build, ...], services: Mapping[str, Value], tree: Tree
         services[name].string("image"): name
         for build in builds
         for name in build.services
-        if services[name].string("image")
+        if "build" in services[name].items and services[name].string("image")
     }
     return tuple(_with_links(build, named, tree) for build in builds)
 
@@ -95,12 +115,14 @@ def _with_links(build: Build, named: Mapping[str, str], tree: Tree) -> Build:
     path = Path(build.dockerfile)
     text = build.dockerfile_inline
     if not text and build.dockerfile and path.is_absolute() and tree.kind(path) == "file":
-        text = tree.read(path).decode("utf-8", "replace")
+        # One that may not be read is for the builder to complain about.
+        with suppress(OSError):
+            text = tree.read(path).decode("utf-8", "replace")
     bases = image_name.bases(text, dict(build.args))
     links = tuple(
         (image, f"service:{name}")
         for image, name in named.items()
-        if name not in build.services and image_name.normal(image) in bases and image not in dict(build.contexts)
+        if name not in build.services and familiar(image) in bases and image not in dict(build.contexts)
     )
     return replace(build, contexts=(*build.contexts, *links)) if links else build
 

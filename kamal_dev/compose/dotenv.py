@@ -13,8 +13,11 @@ from kamal_dev.compose import interpolate
 from kamal_dev.compose.interpolate import Lookup
 from kamal_dev.errors import ComposeError, Problem
 
+LARGEST = 1 << 18
+LONGEST = 1 << 20
+
 _EXPORT = re.compile(r"export\s+")
-_KEY = re.compile(r"([\w.\-\[\]][\w.\-\[\] \t]*?)?[ \t]*(=|:|\n|$)")
+_KEY = re.compile(r"[\w.\-\[\]][\w.\-\[\] \t\v\f\r\x85\xa0]*")
 _ESCAPE = re.compile(r'\\(?:([abcfnrtv"\\])|(\$)|0([0-7]{1,3})?)')
 _CONTROLS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _SPACE = " \t\v\f\r\x85\xa0"
@@ -28,6 +31,7 @@ def parse(text: str, display: str, lookup: Lookup) -> dict[str, str]:
     Raises ComposeError with the line.
     """
     found: dict[str, str] = {}
+    length = 0
     for key, value, quote, line in _statements(text, display):
         if value is None:
             taken = lookup(key)
@@ -38,6 +42,9 @@ def parse(text: str, display: str, lookup: Lookup) -> dict[str, str]:
             found[key] = _resolved(value, quote, lambda name: _first(lookup(name), found.get(name)))
         except ValueError as error:
             raise ComposeError(Problem(display, line, f"{key}: {error}")) from error
+        length += len(found[key])
+        if length > LONGEST:
+            raise ComposeError(Problem(display, line, f"{key}: here the values are longer than {LONGEST} characters"))
     return {key: value for key, value in found.items() if not key[:1].isdigit()}
 
 
@@ -76,19 +83,23 @@ def _first(*values: str | None) -> str | None:
 def _statements(text: str, display: str) -> Iterator[tuple[str, str | None, str, int]]:
     """Yield key, value as written, quote and line; the value is None for a key alone."""
     text = text.removeprefix("\ufeff")
-    position = 0
+    if len(text) > LARGEST:
+        raise ComposeError(Problem(display, 1, f"is larger than {LARGEST // 1024} KiB"))
+    position, counted, line = 0, 0, 1
     while (position := _next_statement(text, position)) < len(text):
-        line = text.count("\n", 0, position) + 1
+        line += text.count("\n", counted, position)
+        counted = position
         export = _EXPORT.match(text, position)
         position = export.end() if export else position
         match = _KEY.match(text, position)
-        if match is None or not match.group(1):
+        divider = text[match.end() : match.end() + 1] if match else ""
+        if match is None or divider not in ("=", ":", "\n", ""):
             wrong = text[position:].split("\n", 1)[0][:40]
             raise ComposeError(Problem(display, line, f"`{wrong}` does not start with the name of a variable"))
-        key, position = match.group(1), match.end()
-        if " " in key or "\t" in key:
+        key, position = match.group().rstrip(_SPACE), match.end() + len(divider)
+        if any(space in key for space in _SPACE):
             raise ComposeError(Problem(display, line, f"`{key}`: the name of a variable has no space"))
-        if match.group(2) not in ("=", ":"):
+        if divider not in ("=", ":"):
             yield key, None, "", line
             continue
         value, opening, position = _value(text, position, display, line)

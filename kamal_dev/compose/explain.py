@@ -122,6 +122,9 @@ class _Table:
             if key == "build" and name in self.built:
                 yield below.row(BUILT, f"`{self.images[name]}`")
                 yield from self._build(below)
+            elif key == "build" and below.file.role == "extended":
+                yield below.row(BUILT, "for the services that extend it, whose image the overlay puts in its place")
+                yield from self._build(below)
             elif key in ("image", "pull_policy"):
                 yield self._image(name, key, below)
             elif key in ("volumes", "env_file", "label_file"):

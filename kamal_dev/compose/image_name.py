@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from kamal_dev.compose import interpolate
+from kamal_dev.model import familiar
 
 LONGEST = 512
 
@@ -25,14 +26,6 @@ def is_reference(name: str) -> bool:
     return len(name) < LONGEST and bool(_REFERENCE.fullmatch(name))
 
 
-def normal(name: str) -> str:
-    """Return the short form: `docker.io/library/redis` and `redis:latest` are one image."""
-    last = name.rsplit("/", 1)[-1]
-    if ":" not in last and "@" not in last:
-        name += ":latest"
-    return name.removeprefix("index.").removeprefix("docker.io/").removeprefix("library/")
-
-
 def bases(dockerfile: str, args: Mapping[str, str | None]) -> frozenset[str]:
     """Return the images that a Dockerfile starts or copies from, in their short form.
 
@@ -42,7 +35,8 @@ def bases(dockerfile: str, args: Mapping[str, str | None]) -> frozenset[str]:
     values = {**dict(_ARG.findall(dockerfile)), **{key: value for key, value in args.items() if value is not None}}
     stages = {stage.lower() for _, stage in _FROM.findall(dockerfile) if stage}
     written = [name for name, _ in _FROM.findall(dockerfile)] + _COPIED.findall(dockerfile)
-    return frozenset(normal(name) for name in (_filled(text, values) for text in written) if name.lower() not in stages)
+    named = (_filled(text, values) for text in written)
+    return frozenset(familiar(name) for name in named if name.lower() not in stages)
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 Lookup = Callable[[str], "str | None"]
 
 DEEPEST = 50
+LONGEST = 1 << 20
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OPERATOR = re.compile(r":?[-+?]")
@@ -34,11 +35,17 @@ def substitute(text: str, lookup: Lookup) -> str:
     """Return the text with every reference resolved and `$$` as `$`; unset is empty.
 
     Raises Missing for `${NAME:?}` without a value, ValueError for a reference that
-    is not well formed.
+    is not well formed, or for a text that grows too long.
     """
     if "$" not in text:
         return text
-    return "".join(part if isinstance(part, str) else _value(part, lookup) for part in _parts(text))
+    found, length = [], 0
+    for part in _parts(text):
+        found.append(part if isinstance(part, str) else _value(part, lookup))
+        length += len(found[-1])
+        if length > LONGEST:
+            raise ValueError(f"grows to more than {LONGEST} characters when its variables are resolved")
+    return "".join(found)
 
 
 def names(text: str) -> Iterator[str]:

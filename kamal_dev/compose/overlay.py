@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kamal_dev.compose import binds, interpolate, layout, limits, place, volume
+from kamal_dev.compose import binds, entrypoint, interpolate, layout, limits, place, volume
 from kamal_dev.compose.additions import Additions
 from kamal_dev.compose.binds import Bind
 from kamal_dev.compose.mounts import Mounted
@@ -25,8 +25,6 @@ VERSION = "kamal-dev.version"
 FILES = "kamal-dev.files"
 
 HEADER = "# Laid over the files above by kamal-dev; made anew with every release.\n"
-# PID 1 gets no default signal handling: without the trap `docker stop` takes ten seconds.
-KEEP_RUNNING = ["/bin/sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 1 & wait $$!; done"]
 
 
 @dataclass(frozen=True)
@@ -126,8 +124,8 @@ def _kept(name: str, value: Value, plan: Plan) -> Iterator[tuple[str, Any]]:
 def _main(value: Value, plan: Plan) -> dict[str, Any]:
     extra = plan.additions
     entries: dict[str, Any] = {}
-    if extra.keeps_running:
-        entries |= {"entrypoint": KEEP_RUNNING, "command": []}
+    if extra.keeps_running or extra.entrypoints:
+        entries |= entrypoint.entries(value, extra)
     if extra.user:
         entries["user"] = interpolate.escape(extra.user)
     entries |= {key: True for key, wanted in (("init", extra.init), ("privileged", extra.privileged)) if wanted}

@@ -9,10 +9,18 @@ REMOTE = ("https://", "http://", "git://", "ssh://", "github.com/", "git@", "oci
 
 
 def absolute(base: Path, text: str) -> Path:
-    """Return the path that `text` means from `base`, without following links; a path under `~` stays one."""
-    if text.startswith("~"):
+    """Return the path that `text` means from `base`, without following links.
+
+    A path under `~` or on a drive of Windows stays one, as in Compose.
+    """
+    if text.startswith("~") or is_windows(text):
         return Path(text)
     return Path(posixpath.normpath(posixpath.join(base.as_posix(), text)))
+
+
+def is_windows(path: str) -> bool:
+    """Whether a path starts at a drive of Windows."""
+    return path[1:3] in (":/", ":\\") and path[0].isalpha()
 
 
 def is_remote(text: str) -> bool:

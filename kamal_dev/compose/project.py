@@ -16,7 +16,7 @@ from kamal_dev.compose.service import Service
 from kamal_dev.compose.travels import Travel
 from kamal_dev.compose.value import Scope, Value
 from kamal_dev.errors import ComposeError, Problem
-from kamal_dev.model import Build, Location, Notice, Tree
+from kamal_dev.model import Build, Features, Location, Notice, Tree
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,7 @@ def load(
     compose_version: tuple[int, ...] = (),
     texts: Mapping[Path, str] | None = None,
     places: Mapping[Path, Location] | None = None,
+    features: Mapping[str, Features] | None = None,
 ) -> ComposeProject:
     """Read a project from absolute paths in `-f` order. Raises ComposeError with file and line.
 
@@ -84,31 +85,48 @@ def load(
     2.27.2 on; the repository where it is not given. An empty `compose_version`
     stands for the newest. `texts` stand in for files under their paths; whoever made
     them has resolved the variables. `places` says where each file is named, for the
-    error about one that is missing.
+    error about one that is missing. A service in `features` gets an image of its own,
+    with these Features, even where it has no build.
     """
     if not files:
         raise ComposeError(Problem("", 0, "no compose file is named"))
     files = tuple(place.absolute(repository, file.as_posix()) for file in files)
     reader = Reader(tree, repository, texts)
     directory = files[0].parent
+    # First what is named: a `.env` beside a file that may not be read is not what is wrong.
+    for path in files:
+        reader.file(path, "top", (places or {}).get(path, Location("")))
     around = variables.Surroundings(environment, (), {}, {})
     if not texts:
         around = variables.surroundings(directory, root or repository, reader, environment, compose_version)
-    for path in files:
-        reader.file(path, "top", (places or {}).get(path, Location("")))
     name = _name(reader, files, around.variables)
     scope = Scope(directory, {**around.variables, "COMPOSE_PROJECT_NAME": name})
     if not profiles:
         profiles = tuple(filter(None, map(str.strip, around.variables.get("COMPOSE_PROFILES", "").split(","))))
     model = reader.read(files, scope)
-    return _project(reader, model, scope, around, Choice(name, profiles))
+    return _project(reader, model, scope, around, Choice(name, profiles, features or {}))
 
 
 def load_text(
-    text: str, *, path: Path, tree: Tree, repository: Path, environment: Mapping[str, str], root: Path | None = None
+    text: str,
+    *,
+    path: Path,
+    tree: Tree,
+    repository: Path,
+    environment: Mapping[str, str],
+    root: Path | None = None,
+    features: Mapping[str, Features] | None = None,
 ) -> ComposeProject:
     """Read a project from one text, as if it stood in a file at `path`, inside the repository."""
-    return load((path,), tree=tree, repository=repository, environment=environment, root=root, texts={path: text})
+    return load(
+        (path,),
+        tree=tree,
+        repository=repository,
+        environment=environment,
+        root=root,
+        texts={path: text},
+        features=features,
+    )
 
 
 @dataclass(frozen=True)
@@ -117,6 +135,7 @@ class Choice:
 
     name: str
     profiles: tuple[str, ...]
+    features: Mapping[str, Features]
 
 
 def _project(
@@ -124,9 +143,9 @@ def _project(
 ) -> ComposeProject:
     services = _entries(model, "services")
     ground = Ground(reader.tree, reader.repository, _entries(model, "secrets"), around.variables)
-    described = service.read(services, choice.profiles)
+    described = service.read(services, choice.profiles, frozenset(choice.features))
     consistency.check(model, described)
-    findings = builds.read(services, ground)
+    findings = builds.read(services, ground, choice.features)
     bound, bind_notices = binds.read(model, reader.tree, reader.repository)
     started = service.started(described, ())
     needed = travels.read(model, bound, reader, frozenset(item.name for item in started))

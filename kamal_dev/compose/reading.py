@@ -12,6 +12,8 @@ from kamal_dev.compose.value import Scope, Value, convert
 from kamal_dev.errors import ComposeError, Problem
 from kamal_dev.model import Location, Tree
 
+DEEPEST = 50
+
 _SHARED = ("services", "volumes", "networks", "secrets", "configs")
 
 
@@ -128,6 +130,8 @@ class Reader:
             return service
         if (path, name) in chain:
             raise ComposeError(_at(extends.where, "", f"`{name}` extends itself"))
+        if len(chain) > DEEPEST:
+            raise ComposeError(_at(extends.where, "", f"`{name}` is extended in more than {DEEPEST} steps"))
         wanted = extends.string("service") if extends.items else extends.text
         file = extends.string("file")
         below = services
@@ -172,6 +176,8 @@ class Reader:
             raise ComposeError(_at(item.where, "", "`include` names no `path`"))
         if paths[0] in chain:
             raise ComposeError(_at(item.where, "", f"`{place.shown(paths[0], self.repository)}` includes itself"))
+        if len(chain) > DEEPEST:
+            raise ComposeError(_at(item.where, "", f"files are included more than {DEEPEST} deep"))
         for path in paths:
             self.file(path, "included", item.where)
         folder = item.string("project_directory")

@@ -7,7 +7,8 @@ one whose removal would take away an anchor that something else refers to.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,10 +44,12 @@ def spliced(text: str, display: str, images: Mapping[str, str]) -> str:
         if (reference := images.get(name)) is not None
     }
     _drop_needed(edits, roots)
-    flat = sorted((edit for group in edits.values() for edit in group), key=lambda e: (e.start, e.end), reverse=True)
-    result = text
-    for edit in flat:
-        result = result[: edit.start] + edit.text + result[edit.end :]
+    pieces: list[str] = []
+    done = 0
+    for edit in _in_order(edit for group in edits.values() for edit in group):
+        pieces += (text[done : edit.start], edit.text)
+        done = edit.end
+    result = "".join((*pieces, text[done:]))
     return result if _is_same_beside(text, result, display) else text
 
 
@@ -129,26 +132,37 @@ def _line_end(text: str, position: int) -> int:
 
 def _drop_needed(edits: dict[tuple[int, str], list[Edit]], roots: tuple[Node, ...]) -> None:
     """Drop the edits of every service that would take away an anchor used elsewhere, until none does."""
-    while True:
-        needed = {
-            (index, name)
-            for (index, name), group in edits.items()
-            if _takes_anchor(roots[index], group, [e for (at, _), es in edits.items() if at == index for e in es])
-        }
-        if not needed:
-            return
-        for key in needed:
-            edits[key] = []
+    users = [[node for node in root.walk() if node.target is not None] for root in roots]
+    needed = True
+    while needed:
+        needed = False
+        for index, aliases in enumerate(users):
+            owners = _Owners({key: group for key, group in edits.items() if key[0] == index})
+            for alias in aliases:
+                owner = owners.of(alias.target) if alias.target else None
+                if owner and edits[owner] and not owners.of(alias):
+                    edits[owner], needed = [], True
 
 
-def _takes_anchor(root: Node, group: list[Edit], everything: list[Edit]) -> bool:
-    taken = {id(node) for node in root.walk() if node.anchor and _is_in(node, group)}
-    users = (node for node in root.walk() if node.target is not None and id(node.target) in taken)
-    return any(not _is_in(node, everything) for node in users)
+class _Owners:
+    """Look up whose edits take a node away."""
+
+    def __init__(self, edits: dict[tuple[int, str], list[Edit]]) -> None:
+        pairs = [(edit, key) for key, group in edits.items() for edit in group if edit.start < edit.end]
+        self._pairs = sorted(pairs, key=lambda pair: pair[0].start)
+        self._starts = [edit.start for edit, _ in self._pairs]
+
+    def of(self, node: Node) -> tuple[int, str] | None:
+        """Return the key of the edits that the node is inside of; None where it stays. Edits do not overlap."""
+        at = bisect_right(self._starts, node.start) - 1
+        if at < 0:
+            return None
+        edit, key = self._pairs[at]
+        return key if node.end <= edit.end else None
 
 
-def _is_in(node: Node, edits: list[Edit]) -> bool:
-    return any(edit.start <= node.start and node.end <= edit.end and edit.start < edit.end for edit in edits)
+def _in_order(edits: Iterable[Edit]) -> list[Edit]:
+    return sorted(edits, key=lambda edit: (edit.start, edit.end))
 
 
 def _is_same_beside(before: str, after: str, display: str) -> bool:

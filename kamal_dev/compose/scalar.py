@@ -27,6 +27,7 @@ _TIME = re.compile(
     r"(\d{4})-(\d{1,2})-(\d{1,2})(?:(?:[Tt]|[ ])(\d{1,2}):(\d{1,2}):(\d{1,2})(\.\d+)?(?:(Z)|([-+])(\d\d):(\d\d))?)?"
 )
 _LARGEST = 1 << 64
+_LONGEST = len("0b") + 64
 
 
 def resolve(text: str) -> str | int | float | bool | datetime | None:
@@ -60,6 +61,8 @@ def spell(value: str | int | float | bool | datetime | None) -> str:
 
 def _integer(text: str) -> int | None:
     digits = text[1:] if text[0] in "+-" else text
+    if len(digits) > _LONGEST:
+        return None
     found = next((int(digits, base) for base, pattern in _BASES if pattern.fullmatch(digits)), None)
     if found is None:
         if not _DECIMAL.fullmatch(digits):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kamal_dev.compose import image_name
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, Problem
-from kamal_dev.model import Location, Notice
+from kamal_dev.model import Location, Notice, familiar
 
 _NAME = re.compile(r"[a-zA-Z0-9._-]+")
 _MAY_BE_NULL = frozenset(("command", "entrypoint", "deploy", "develop", "pid"))
@@ -20,10 +20,10 @@ class Service:
     """Describe one service of a compose project.
 
     `image` is the user's own name of it, variables resolved. `built_as` is the
-    service whose build makes its image: itself, another one whose image it names, or
-    empty. `is_active` says whether `up` starts it without being asked to, `is_one_shot`
-    whether another service waits for it to end well. `needs` are the services that are
-    started with it.
+    service whose build makes its image: itself, also where it only gets Features,
+    another one whose image it names, or empty. `is_active` says whether `up` starts it
+    without being asked to, `is_one_shot` whether another service waits for it to end
+    well. `needs` are the services that are started with it.
     """
 
     name: str
@@ -37,8 +37,13 @@ class Service:
     needs: tuple[str, ...] = ()
 
 
-def read(services: Mapping[str, Value], profiles: tuple[str, ...]) -> tuple[Service, ...]:
-    """Return every service in the order of the files. Raises ComposeError for what Compose refuses."""
+def read(
+    services: Mapping[str, Value], profiles: tuple[str, ...], featured: frozenset[str] = frozenset()
+) -> tuple[Service, ...]:
+    """Return every service in the order of the files; those `featured` get an image of their own.
+
+    Raises ComposeError for what Compose refuses.
+    """
     wrong = [
         Problem(value.where.path, value.where.line, "a service's name has letters, digits, `.`, `_` and `-`", key=name)
         for name, value in services.items()
@@ -55,7 +60,10 @@ def read(services: Mapping[str, Value], profiles: tuple[str, ...]) -> tuple[Serv
     ]
     if wrong:
         raise ComposeError(wrong)
-    found = _read(services, profiles)
+    found = tuple(
+        replace(item, built_as=item.name) if item.name in featured and item.image else item
+        for item in _read(services, profiles)
+    )
     if wrong := [
         _at(services[item.name], f"services.{item.name}", "has neither `image` nor `build`")
         for item in found
@@ -70,7 +78,8 @@ def problems(services: Mapping[str, Value], started: Iterable[Service]) -> tuple
     return tuple(
         _at(services[item.name].items["image"], f"services.{item.name}.image", f"`{item.image}` names no image")
         for item in started
-        if item.image and not item.built_as and not image_name.is_reference(item.image)
+        if item.image and not item.has_build and item.built_as in ("", item.name)
+        if not image_name.is_reference(item.image)
     )
 
 
@@ -80,7 +89,7 @@ def _at(value: Value, key: str, message: str) -> Problem:
 
 def _read(services: Mapping[str, Value], profiles: tuple[str, ...]) -> tuple[Service, ...]:
     made = {
-        image_name.normal(value.string("image")): name
+        familiar(value.string("image")): name
         for name, value in services.items()
         if "build" in value.items and value.string("image")
     }
@@ -102,7 +111,7 @@ def _service(name: str, value: Value, profiles: tuple[str, ...], made: Mapping[s
         where=value.where,
         image=image,
         has_build=has_build,
-        built_as=name if has_build else made.get(image_name.normal(image), "") if image else "",
+        built_as=name if has_build else made.get(familiar(image), "") if image else "",
         profiles=own,
         is_active=not own or "*" in profiles or bool(set(own) & set(profiles)),
         is_one_shot=is_one_shot,

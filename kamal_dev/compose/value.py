@@ -12,6 +12,8 @@ from kamal_dev.compose.document import Node
 from kamal_dev.errors import ComposeError, Problem
 from kamal_dev.model import Location
 
+LONGEST = 1 << 22
+
 
 @dataclass(frozen=True)
 class Value:
@@ -105,6 +107,7 @@ class _Reader:
         self.scope = scope
         self.problems: list[Problem] = []
         self.is_missing = False
+        self._length = 0
         self._known: dict[int, Value] = {}
 
     def read(self, node: Node) -> Value:
@@ -154,12 +157,22 @@ class _Reader:
                 self.problems.append(Problem(self.display, item.line, "`<<` merges a mapping or a list of mappings"))
         return values
 
+    def _counted(self, text: str) -> str:
+        """Return the text while all of them together are not too long, and complain once when they are."""
+        is_short = self._length <= LONGEST
+        self._length += len(text)
+        if self._length <= LONGEST:
+            return text
+        if is_short:
+            raise ValueError(f"here the texts with variables are longer than {LONGEST} characters")
+        return ""
+
     def _scalar(self, node: Node) -> Any:
         is_text = node.style != "plain" or node.tag.endswith(":str")
         if "$" not in node.text or self.scope.is_raw:
             return node.text if is_text else scalar.resolve(node.text)
         try:
-            return interpolate.substitute(node.text, self.scope.variables.get)
+            return self._counted(interpolate.substitute(node.text, self.scope.variables.get))
         except ValueError as error:
             self.is_missing = self.is_missing or isinstance(error, interpolate.Missing)
             self.problems.append(Problem(self.display, node.line, str(error), column=node.column))

@@ -25,7 +25,12 @@ class Parts:
     @property
     def is_path(self) -> bool:
         """Whether the source is a path, not the name of a volume."""
-        return self.source.startswith((".", "/", "~"))
+        return self.source.startswith((".", "/", "~", "\\\\")) or _has_drive(self.source)
+
+
+def _has_drive(text: str) -> bool:
+    """Whether a text starts as a path on a drive of Windows; so does a volume of one letter, for Compose too."""
+    return text[1:2] == ":" and text[0].isalpha()
 
 
 def split(text: str) -> Parts:
@@ -37,7 +42,7 @@ def split(text: str) -> Parts:
     while replaced:
         hidden, replaced = _VARIABLE.subn(lambda match: "\0" * len(match.group()), hidden)
     cuts = [match.start() for match in re.finditer(":", hidden)]
-    if cuts and cuts[0] == 1 and hidden[0].isalpha():
+    if _has_drive(hidden):
         cuts = cuts[1:]
     if not cuts:
         return Parts("", text)

@@ -16,6 +16,7 @@ from kamal_dev.config.options import Group, build, shape
 from kamal_dev.config.reading import Reading, described, show
 from kamal_dev.config.reference import server_of, split
 from kamal_dev.config.settings import PLACEHOLDER_SERVER, Config, Registry
+from kamal_dev.config.walk import Walk
 from kamal_dev.errors import ConfigError, Problem
 from kamal_dev.model import stack_name
 
@@ -69,8 +70,7 @@ def _walk(document: Value | None, reading: Reading) -> None:
     if document is None or document.kind == "empty":
         document = Value("mapping", line=0)
     if document.kind == "mapping":
-        reading.walk(layout(), document)
-        reading.settle(layout())
+        Walk(reading, layout()).read(document)
     else:
         reading.refuse(document, "", f"must be a mapping of options, not {described(document)}")
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
 from typing import TYPE_CHECKING, Any
 
+from kamal_dev.config.reading import join
+
 if TYPE_CHECKING:
     from kamal_dev.config.kinds import Kind
 
@@ -104,11 +106,6 @@ def shape(cls: type, path: str = "", old: tuple[Old, ...] = ()) -> Group:
     for entry in old:
         _put(children, path, entry.path.split("."), entry)
     return Group(path, children=children)
-
-
-def join(*parts: str) -> str:
-    """Join the parts of a dotted path, leaving out empty ones."""
-    return ".".join(part for part in parts if part)
 
 
 def build(cls: type, values: Mapping[str, Any], path: str = "") -> Any:

@@ -10,6 +10,7 @@ from kamal_dev.config.document import Value
 from kamal_dev.config.kinds import MAX_LENGTH, Amount, Choice, Kind, Many, Text, Whole
 from kamal_dev.config.options import Group, Leaf, Option, build, option, shape
 from kamal_dev.config.reading import MISSING, Reading, show
+from kamal_dev.config.walk import Walk
 
 CPUS = Amount(r"0*[1-9][0-9]*(\.[0-9]+)?|0+\.0*[1-9][0-9]*", "must be a number of CPUs above 0, such as 2 or 1.5")
 MEMORY = Amount(
@@ -74,7 +75,7 @@ class Hosts(Kind):
         if value.kind != "mapping":
             return reading.refuse(value, key, "must be `user@address:port` or a mapping with `address`")
         before = len(reading.problems)
-        reading.walk(shape(StaticHost, key), value)
+        Walk(reading, shape(StaticHost, key)).read(value)
         return asdict(build(StaticHost, reading.values, key)) if len(reading.problems) == before else MISSING
 
     def from_text(self, value: Value, key: str, reading: Reading) -> Any:
@@ -162,7 +163,7 @@ class Provider(Kind):
             return TYPE.kind.read(entry[1], f"{key}.type", reading)
         before = len(reading.problems)
         others = {other: Group(f"type: {other}", children=shape(cls).children) for other, cls in PROVIDERS.items()}
-        reading.walk(group(name, key), value, Group(children=others))
+        Walk(reading, group(name, key), Group(children=others)).read(value)
         if len(reading.problems) > before:
             return MISSING
         options = build(PROVIDERS[name], reading.values, key)

@@ -1,14 +1,18 @@
 """devcontainer.json → Devcontainer: JSONC, variables, typed properties; text and values in and out."""
 
+from kamal_dev.devcontainer import ports
 from kamal_dev.devcontainer.build import build
+from kamal_dev.devcontainer.features import features, without_features
 from kamal_dev.devcontainer.find import compose_files, find
 from kamal_dev.devcontainer.load import decode, load
+from kamal_dev.devcontainer.metadata import LABEL, entries, merged
 from kamal_dev.devcontainer.mounts import definition, volume
 from kamal_dev.devcontainer.single import as_compose
 from kamal_dev.devcontainer.values import SERVICE, Devcontainer, Mount, Translation
 from kamal_dev.devcontainer.variables import devcontainer_id
 
 __all__ = [
+    "LABEL",
     "SERVICE",
     "Devcontainer",
     "Mount",
@@ -19,7 +23,12 @@ __all__ = [
     "decode",
     "definition",
     "devcontainer_id",
+    "entries",
+    "features",
     "find",
     "load",
+    "merged",
+    "ports",
     "volume",
+    "without_features",
 ]

@@ -180,7 +180,7 @@ class Draft:
             mount, notices = (mounts.parse_short if key == "short" else mounts.parse)(value, self.where)
         except ValueError as error:
             return f"it {error}"
-        self._mounts.append(mount)
+        self._mounts += [mount] if mount else []
         self._notices += notices
         return ""
 

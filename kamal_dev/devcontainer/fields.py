@@ -89,7 +89,7 @@ def place(reader: Reader, kind: Kind, root: Path, repository: Path, notices: lis
     said = reader.text("workspaceMount")
     # The reference implementation mounts nothing beside compose files, even where it does not use them.
     if reader.has("dockerComposeFile"):
-        return {"workspace_folder": folder, "workspace_mount": None}
+        return {"workspace_folder": folder, "workspace_mount": said or None}
     mount = said if reader.has("workspaceMount") else workspace.default_mount(repository)
     parsed = _mount(reader, ("workspaceMount",), mount, notices) if mount else None
     return {"workspace_folder": folder, "workspace_mount": mount, "workspace": parsed}
@@ -103,6 +103,7 @@ def later(reader: Reader) -> Fields:
         "remote_env": reader.nullable_pairs("remoteEnv"),
         "forward_ports": tuple(reader.each("forwardPorts", kinds=(int, str), expected="a port or `host:port`")),
         "ports_attributes": reader.mapping("portsAttributes"),
+        "other_ports_attributes": reader.mapping("otherPortsAttributes"),
         "lifecycle": tuple((name, _command(reader, name)) for name in LIFECYCLE if reader.has(name)),
         "wait_for": reader.text("waitFor") or "updateContentCommand",
         "user_env_probe": reader.text("userEnvProbe") or "loginInteractiveShell",
@@ -140,9 +141,9 @@ def _mount(reader: Reader, keys: tuple[str | int, ...], value: Any, notices: lis
         reader.refuse(keys, "must be a string or an object")
         return None
     try:
-        mount, strange = mounts.parse(value, reader.where(*keys))
+        mount, found = mounts.parse(value, reader.where(*keys))
     except ValueError as error:
         reader.refuse(keys, str(error))
         return None
-    notices += strange
+    notices += found
     return mount

@@ -8,6 +8,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, NoReturn
 
 from kamal_dev.errors import DevcontainerError, Problem
@@ -86,7 +87,7 @@ def _load(scan: _Scan, text: str, display: str) -> Any:
         _refuse(text, display, 0, "is empty")
     try:
         # As the reference implementation, take a tab in a string.
-        return json.loads(blanked, strict=False, parse_float=_number)
+        return json.loads(blanked, strict=False, parse_float=_number, parse_int=_number)
     except json.JSONDecodeError as error:
         _refuse(text, display, error.pos, _describe(error.msg, blanked, error.pos))
 
@@ -218,9 +219,9 @@ class _Lines:
 
 
 def _number(word: str) -> float:
-    """Return a number as JavaScript prints it: `1e3` is 1000."""
+    """Return a number as JavaScript has it: `1e3` is 1000, and 16 digits are all that count."""
     value = float(word)
-    return int(value) if value.is_integer() and abs(value) < LARGEST_WHOLE else value
+    return int(Decimal(repr(value))) if value.is_integer() and abs(value) < LARGEST_WHOLE else value
 
 
 def _decode(word: str) -> str:

@@ -61,10 +61,11 @@ def load(
         raise DevcontainerError(written.problems, hint=_REFERENCE)
     places = Places(path, root, repository or root)
     configuration = _substituted(written, places, environment)
-    value = with_id(configuration, devcontainer_id or _identity(places))
+    identity = devcontainer_id or _identity(places)
+    value = with_id(configuration, identity)
     found = _typed(Reader(value, document.positions, display), places, environment)
     found = _explained(found, written, document)
-    found = replace(found, configuration={**configuration, "configFilePath": _uri(places)})
+    found = replace(found, configuration={**configuration, "configFilePath": _uri(places)}, identity=identity)
     if strict and found.problems:
         raise DevcontainerError(found.problems, hint=_REFERENCE)
     return found

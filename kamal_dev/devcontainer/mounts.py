@@ -34,9 +34,13 @@ _MODES = {
 }
 
 
-def parse(value: Any, where: Location) -> tuple[Mount, tuple[Notice, ...]]:
+Parsed = tuple[Mount | None, tuple[Notice, ...]]
+
+
+def parse(value: Any, where: Location) -> Parsed:
     """Read an item of `mounts`, or what follows `--mount`; the type is `volume` unless said.
 
+    There is no mount where a bind's source is a variable that has no value here.
     Raises ValueError with the reason for what no engine would take.
     """
     fields = _of_text(value) if isinstance(value, str) else _of_object(value)
@@ -51,6 +55,8 @@ def parse(value: Any, where: Location) -> tuple[Mount, tuple[Notice, ...]]:
             options.append((name, text))
         else:
             strange.append(name)
+    if known.get("type") == "bind" and known.get("source") == "" and known.get("target"):
+        return None, (_nothing(known["target"], where),)
     mount = Mount(
         known.get("type", "volume"),
         known.get("source", ""),
@@ -63,9 +69,11 @@ def parse(value: Any, where: Location) -> tuple[Mount, tuple[Notice, ...]]:
     return mount, tuple(Notice(where, f"`{name}` of this mount has no place in a compose file") for name in strange)
 
 
-def parse_short(text: str, where: Location) -> tuple[Mount, tuple[Notice, ...]]:
-    """Read what follows `-v`: `[source:]target[:modes]`. Raises ValueError as `parse` does."""
+def parse_short(text: str, where: Location) -> Parsed:
+    """Read what follows `-v`: `[source:]target[:modes]`. Like `parse` in all else."""
     source, target, modes = _split_short(text)
+    if text.startswith(":") and target:
+        return None, (_nothing(target, where),)
     is_bind = source.startswith(("/", ".", "~"))
     options = [("bind-create-host-path", "true")] if is_bind else []
     strange = []
@@ -106,6 +114,10 @@ def definition(mount: Mount) -> dict[str, Any]:
             key, _, value = text.partition("=")
             found.setdefault("driver_opts" if name == "volume-opt" else "labels", {})[key] = value
     return found
+
+
+def _nothing(target: str, where: Location) -> Notice:
+    return Notice(where, f"the source of the mount at `{target}` is empty here: nothing is mounted there")
 
 
 def _of_text(text: str) -> list[tuple[str, str]]:

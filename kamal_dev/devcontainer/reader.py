@@ -74,16 +74,16 @@ class Reader:
         return tuple(self.each(*keys, kinds=(str,), expected="a string", alone=alone))
 
     def pairs(self, *keys: str) -> tuple[tuple[str, str], ...]:
-        """Read an object of strings; numbers and booleans become their text."""
-        return tuple((name, value) for name, value in self.nullable_pairs(*keys, null=False) if value is not None)
+        """Read an object of strings; all but lists and objects become their text, as in JavaScript."""
+        return tuple((name, scalar(value)) for name, value in self.nullable_pairs(*keys))
 
-    def nullable_pairs(self, *keys: str, null: bool = True) -> tuple[tuple[str, str | None], ...]:
+    def nullable_pairs(self, *keys: str) -> tuple[tuple[str, str | None], ...]:
         """Read an object of strings, in which null has a meaning of its own."""
         found: list[tuple[str, str | None]] = []
         for name, value in self.mapping(*keys).items():
             if isinstance(value, (str, bool, int, float)):
                 found.append((name, scalar(value)))
-            elif value is None and null:
+            elif value is None:
                 found.append((name, None))
             else:
                 self.refuse((*keys, name), f"must be a string, not {_NAMES[type(value)]}")
@@ -116,8 +116,10 @@ class Reader:
         return None
 
 
-def scalar(value: str | float | bool) -> str:
+def scalar(value: str | float | bool | None) -> str:
     """Return a value as JavaScript's template strings print it."""
+    if value is None:
+        return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():

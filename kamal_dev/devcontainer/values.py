@@ -59,7 +59,10 @@ class Devcontainer:
     prints under that name; it keeps `${devcontainerId}`, all other fields have it
     replaced. `root` is the folder that the devcontainer belongs to, `repository` the
     top of the git tree around it, `display` the file's name in messages. Paths are absolute; `workspace_folder` and a
-    mount's `target` are paths in the container. Source: containers.dev.
+    mount's `target` are paths in the container. `lifecycle` has the commands in the
+    order in which they run, a hook once per command; `entrypoints` are those of
+    Features, which only an image's label brings; `identity` is `${devcontainerId}`.
+    Source: containers.dev.
     """
 
     path: Path
@@ -94,15 +97,18 @@ class Devcontainer:
     cap_add: tuple[str, ...] = ()
     security_opt: tuple[str, ...] = ()
     override_command: bool = True
+    entrypoints: tuple[str, ...] = ()
     run_args: tuple[str, ...] = ()
     app_ports: tuple[str, ...] = ()
     translation: Translation = Translation()
 
+    identity: str = ""
     name: str = ""
     remote_user: str = ""
     remote_env: tuple[tuple[str, str | None], ...] = ()
     forward_ports: tuple[int | str, ...] = ()
     ports_attributes: Mapping[str, Any] = field(default_factory=dict)
+    other_ports_attributes: Mapping[str, Any] = field(default_factory=dict)
     lifecycle: tuple[tuple[str, Any], ...] = ()
     wait_for: str = "updateContentCommand"
     user_env_probe: str = "loginInteractiveShell"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 Keys = tuple[str | int, ...]
 Lookup = Callable[[str, str, list[str]], str]
 
-_VARIABLE = re.compile(r"\$\{([^\r\n\u2028\u2029]*?)\}")
+_BREAK = re.compile("[\r\n\u2028\u2029]")
 _DIGITS = "0123456789abcdefghijklmnopqrstuv"
 
 
@@ -78,7 +78,7 @@ def devcontainer_id(labels: Mapping[str, str]) -> str:
 
 def named(value: str) -> tuple[str, ...]:
     """Return the names of the variables in a string: `containerEnv` for `${containerEnv:PATH}`."""
-    return tuple(found.partition(":")[0] for found in _VARIABLE.findall(value))
+    return tuple(variable.partition(":")[0] for _, variable in _parts(value) if variable is not None)
 
 
 def _walk(value: Any, lookup: Lookup, refuse: Callable[[Keys, str], None] | None = None, keys: Keys = ()) -> Any:
@@ -97,8 +97,23 @@ def _walk(value: Any, lookup: Lookup, refuse: Callable[[Keys, str], None] | None
 
 
 def _replace(value: str, lookup: Lookup) -> str:
-    def one(found: re.Match[str]) -> str:
-        name, *arguments = found[1].split(":")
-        return lookup(found[0], name, arguments)
+    found = []
+    for text, variable in _parts(value):
+        found.append(text)
+        if variable is not None:
+            name, *arguments = variable.split(":")
+            found.append(lookup(f"${{{variable}}}", name, arguments))
+    return "".join(found)
 
-    return _VARIABLE.sub(one, value)
+
+def _parts(value: str) -> Iterator[tuple[str, str | None]]:
+    """Yield text, and what stands between the `${` and the `}` after it; None after the last text.
+
+    A variable starts at the first `${` of the line that its `}` is in: `${a${b}` is one.
+    """
+    *closed, rest = value.split("}")
+    for text in closed:
+        line = max((found.end() for found in _BREAK.finditer(text)), default=0)
+        start = text.find("${", line)
+        yield (text[:start], text[start + 2 :]) if start >= 0 else (f"{text}}}", None)
+    yield rest, None

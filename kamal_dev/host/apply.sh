@@ -2,7 +2,8 @@
 # Make a release the current one, or leave what was there: apply.sh STACK RELEASE DIGEST TIMEOUT WINDOW [SERVICE]...
 #
 # TIMEOUT and WINDOW are milliseconds; SERVICEs are those to start, none means all.
-# Payload: files/ (the release), meta/version, meta/images and meta/workspace (one per line), meta/user, meta/performer, registry/.
+# Payload: files/ (the release), meta/version, meta/images, meta/pull (those to pull; else those that are missing) and
+# meta/workspace (one per line), meta/user, meta/performer, registry/.
 # Events: `phase` {name, seconds once it is over}, `image`, `container`, and at the end `result`
 #   {ok, state, phase, reason, release, version, previous, current, restored, observed_ms}. `state` says what runs now:
 #   same      the release was there already, and healthy       kept      nothing was touched
@@ -58,6 +59,15 @@ leave() {
 
 # --- the phases
 
+# is_same: whether the release is the current one already, and stands.
+is_same() {
+  [ "$(known "$shown" digest)" = "$digest" ] || return 1
+  # shellcheck disable=SC2086,SC2154 # ids are words, which refuse_foreign has set
+  look_at_containers $ids
+  # shellcheck disable=SC2046 # references have no spaces
+  is_as_good "$shown" "$found" && [ -z "$(missing_images $(cat "$here/meta/images"))" ]
+}
+
 upload() {
   phase upload
   if [ -d "$releases/$release" ]; then
@@ -92,7 +102,9 @@ make_workspace() {
 pull() {
   phase pull
   # shellcheck disable=SC2046 # references have no spaces
-  pull_all $(cat "$here/meta/images") || conclude false kept "$(last_lines "$here/pull.failed" 6)"
+  wanted=$(cat "$here/meta/pull" 2>/dev/null) || wanted=$(missing_images $(cat "$here/meta/images"))
+  # shellcheck disable=SC2086 # references have no spaces
+  pull_all $wanted || conclude false kept "$(last_lines "$here/pull.failed" 6)"
 }
 
 # up RELEASE MILLISECONDS: let compose make containers of what `current` names. Needs no network.
@@ -111,7 +123,7 @@ up() {
 bring_up() {
   clock
   give_until=$((now + $2)) why=''
-  remember_restarts
+  there_before=" $(printf '%s' "$ids" | tr '\n' ' ') " restarts_before=
   up "$1" "$2"
   up_code=$?
   [ "$phase_name:$up_code" != up:0 ] || phase observe
@@ -195,11 +207,8 @@ trap 'exit 143' INT TERM
 shown=$(current_release)
 ! is_good "$shown" || previous=$shown
 
-# shellcheck disable=SC2086,SC2154 # ids are words, which refuse_foreign has set
-look_at_containers $ids
 failures=
-# shellcheck disable=SC2046 # references have no spaces
-if [ "$(known "$shown" digest)" = "$digest" ] && is_as_good "$shown" "$found" && [ -z "$(missing_images $(cat "$here/meta/images"))" ]; then
+if is_same; then
   report_containers
   conclude true same ''
 fi

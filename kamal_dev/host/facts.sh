@@ -1,8 +1,8 @@
 #!/bin/sh
-# Tell what this host is and what the stack runs: facts.sh STACK DIGEST [IMAGE]...
+# Tell what this host is and what the stack runs: facts.sh STACK [IMAGE]...
 #
 # Events: `facts`, then one `container` per container of the stack. Changes nothing, asks no network.
-# `same` is true where the current release has DIGEST and every container stands as when it was good.
+# `stands` is true where every container of the current release stands as when it was good.
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -30,33 +30,32 @@ free_bytes() {
 }
 
 # look_at_engine: set engine, compose, root_dir. All stay empty where Docker is missing or silent.
-# Where Docker keeps images and which Compose there is take longest to ask, so that both are remembered
-# for as long as the engine is the same one; apply.sh forgets them when a release falls.
+# Versions and the place of images take longest to ask, so that they are remembered for as long as the program
+# is the same; apply.sh forgets them when a release falls.
 look_at_engine() {
   engine='' compose='' root_dir=''
-  command -v docker >/dev/null 2>&1 || return
-  engine=$(docker_within 20 version --format '{{.Server.Version}}' 2>/dev/null)
-  [ -n "$engine" ] || return
+  program=$(command -v docker) || return
+  # shellcheck disable=SC2086 # the words are wanted
+  ids=$(docker_within 20 ps --all --quiet --no-trunc $own_containers 2>/dev/null) || return
+  program=$program:$(stat -L -c %Y:%s -- "$program" 2>/dev/null)
   if [ -f "$engine_known" ]; then
-    { read -r engine_before; read -r compose; read -r root_dir; } <"$engine_known"
-    [ "$engine_before" != "$engine" ] || return
+    { read -r program_before; read -r engine; read -r compose; read -r root_dir; } <"$engine_known"
+    [ "$program_before" != "$program" ] || return
   fi
+  engine=$(docker version --format '{{.Server.Version}}' 2>/dev/null)
   compose=$(docker compose version --short 2>/dev/null)
   root_dir=$(docker info --format '{{.DockerRootDir}}' 2>/dev/null)
-  [ -z "$compose" ] || [ ! -d "$base" ] || printf '%s\n' "$engine" "$compose" "$root_dir" >"$engine_known.$$"
-  [ ! -f "$engine_known.$$" ] || mv "$engine_known.$$" "$engine_known"
+  [ -n "$compose" ] && [ -d "$base" ] || return
+  printf '%s\n' "$program" "$engine" "$compose" "$root_dir" >"$engine_known.$$" && mv "$engine_known.$$" "$engine_known"
 }
 
 look_at_stack() {
-  seen='' same=false
+  seen='' stands=false
   current=$(current_release)
   [ -n "$engine" ] || return
-  # shellcheck disable=SC2046 # ids are words
-  look_at_containers $(container_ids)
-  if [ -n "$digest" ] && [ "$(known "$current" digest)" = "$digest" ] &&
-    is_as_good "$current" "$found"; then
-    same=true
-  fi
+  # shellcheck disable=SC2086 # ids are words
+  look_at_containers $ids
+  ! is_as_good "$current" "$found" || stands=true
 }
 
 # workspaces: print the folders of the stack's workspace that have something in them, as JSON.
@@ -71,47 +70,27 @@ workspaces() {
 # note FILE: print what workspace.sh has noted of the source, which is JSON; `null` where it has not.
 note() { cat "$home/source/$1" 2>/dev/null || echo null; }
 
-# look_at_images [IMAGE]...: set present, each with its id and its digests, and missing, both as JSON.
-look_at_images() {
-  present='' absent=''
-  if [ -n "$engine" ] && known=$(inspect_images "$@"); then
-    for image; do
-      present="$present${present:+,}$(json_text "$image"):[${known%%"$newline"*}]"
-      known=${known#*"$newline"}
-    done
-  else
-    for image; do
-      if [ -n "$engine" ] && known=$(inspect_images "$image"); then
-        present="$present${present:+,}$(json_text "$image"):[$known]"
-      else
-        absent="$absent $image"
-      fi
-    done
-  fi
-  # shellcheck disable=SC2086 # references have no spaces
-  missing=$(json_list $absent)
+# held [IMAGE]...: print those that are there as JSON, with all their names and how they want to be run.
+held() {
+  [ -z "$engine" ] || [ $# -eq 0 ] ||
+    printf '[%s]' "$(docker image inspect --format "$image_format" -- "$@" 2>/dev/null | paste -sd, -)"
 }
-
-# inspect_images [IMAGE]...: print a line for each; fails where one is missing.
-inspect_images() {
-  [ $# -eq 0 ] || docker image inspect --format '{{json .Id}}{{range .RepoDigests}},{{json .}}{{end}}' -- "$@" 2>/dev/null
-}
-newline='
-'
+image_format='{"names":[{{json .Id}}{{range .RepoTags}},{{json .}}{{end}}{{range .RepoDigests}},{{json .}}{{end}}]'
+image_format=$image_format',"metadata":{{json (index .Config.Labels "devcontainer.metadata")}}'
+image_format=$image_format',"entrypoint":{{json .Config.Entrypoint}},"command":{{json .Config.Cmd}}}'
 
 use_stack "$1"
-digest=$2
-shift 2
+shift
 look_at_engine
 look_at_stack
-look_at_images "$@"
+images=$(held "$@")
 [ -n "$engine" ] && daemon=true || daemon=false
 emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \
   os "$(release_field ID)" os_version "$(release_field VERSION_ID)" arch "$(platform)" \
   docker "$engine" compose "${compose#v}" daemon: "$daemon" \
   disk_free: "$(free_bytes "${root_dir:-/var/lib/docker}")" \
   memory: "$(awk '/^MemTotal:/ { printf "%.0f", $2 * 1024 }' /proc/meminfo)" cpus: "$(nproc)" \
-  release: "$(describe_release "$current")" same: "$same" lock: "$(describe_lock)" \
-  missing: "$missing" images: "{$present}" workspace: "$(workspaces)" \
+  release: "$(describe_release "$current")" stands: "$stands" lock: "$(describe_lock)" \
+  images: "${images:-[]}" workspace: "$(workspaces)" \
   source: "$(note state)" offered: "$(note offered)"
 show_seen

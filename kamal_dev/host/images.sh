@@ -52,14 +52,13 @@ has_exactly() {
   esac
 }
 
-# pull_all [IMAGE]...: pull those that are missing, some at once. Fails when one did not arrive; the file
+# pull_all [IMAGE]...: pull them, some at once. Fails when one did not arrive; the file
 # `pull.failed` says which and why.
 pull_all() {
   : >"$here/pull.failed"
-  missing=$(missing_images "$@")
-  [ -n "$missing" ] || return 0
+  [ $# -gt 0 ] || return 0
   log_in || return
-  printf '%s\n' "$missing" | xargs -P "$pulls_at_once" -I '{}' sh "$here/pull.sh" --one '{}' "${login_server:-}"
+  printf '%s\n' "$@" | xargs -P "$pulls_at_once" -I '{}' sh "$here/pull.sh" --one '{}' "${login_server:-}"
   set -- $?
   forget_login
   return "$1"

@@ -10,9 +10,9 @@
 poll=0.3
 restart_limit=3
 
-# remember_restarts: keep the restart counts of what was found before `up`; what is new starts from 0.
+# remember_restarts: keep the restart counts of what was there before `up`; what is new starts from 0.
 remember_restarts() {
-  restarts_before=" $(printf '%s\n' "$found" | awk -F'|' '{ printf "%s=%s ", $1, $6 }')"
+  restarts_before=" $(printf '%s\n' "$found" | awk -F'|' -v there="$there_before" 'index(there, " " $1 " ") { printf "%s=%s ", $1, $6 }')"
 }
 
 # new_restarts ID COUNT: print how often it restarted since then.
@@ -92,6 +92,7 @@ observe() {
   while :; do
     # shellcheck disable=SC2086 # ids are words
     look_at_containers $ids
+    [ -n "$restarts_before" ] || remember_restarts
     judge_all "$found"
     clock
     [ "$outcome" != wait ] || window_from=

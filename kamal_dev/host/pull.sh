@@ -17,7 +17,8 @@ fi
 
 trap forget_login EXIT
 trap 'exit 143' HUP INT TERM
-if pull_all "$@"; then
+# shellcheck disable=SC2046 # references have no spaces
+if pull_all $(missing_images "$@"); then
   emit result ok: true phase pull
 else
   emit result ok: false phase pull reason "$(last_lines "$here/pull.failed" 6)"

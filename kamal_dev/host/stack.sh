@@ -12,6 +12,7 @@ use_stack() {
   esac
   stack=$1
   home=$base/$stack
+  own_containers="--filter label=com.docker.compose.project=$stack --filter label=com.docker.compose.oneoff=False"
   releases=$home/releases
 }
 
@@ -40,15 +41,15 @@ switch_to() {
   ln -s "releases/$1" "$home/.current.$$" && mv -T "$home/.current.$$" "$home/current"
 }
 
-# What facts.sh remembers of the engine: its version, Compose's version, the folder where it keeps images.
+# What facts.sh remembers: which program docker is, the engine's version, Compose's, and the folder of images.
 engine_known=$base/.engine
 
 # --- containers
 
 # container_ids: print the ids of the stack's containers, running or not; those of `compose run` are not its own.
 container_ids() {
-  docker ps --all --quiet --no-trunc --filter "label=com.docker.compose.project=$stack" \
-    --filter label=com.docker.compose.oneoff=False
+  # shellcheck disable=SC2086 # the words are wanted
+  docker ps --all --quiet --no-trunc $own_containers
 }
 
 label() { printf '{{index .Config.Labels "%s"}}' "$1"; }

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from kamal_dev.commands import answers, host
 from kamal_dev.errors import DevError, HostError, HostTimeout, PullFailed, ServiceFailed
 from kamal_dev.model import Host, Image, Release, Step
+from kamal_dev.pipeline import render
 from kamal_dev.pipeline.conversation import follow
 from kamal_dev.pipeline.lending import Lending
+from kamal_dev.pipeline.metadata import Merged, Metadata
 from kamal_dev.pipeline.prepare import Ready
 from kamal_dev.pipeline.report import Outcome
 from kamal_dev.pipeline.run import Run
@@ -24,6 +26,7 @@ class Work:
 
     run: Run
     images: dict[str, Image]
+    metadata: Metadata
     parcels: Parcels
     lending: Lending
     login: host.Login | None = None
@@ -33,7 +36,6 @@ class Work:
 def apply(work: Work, ready: Ready, release: Release) -> Outcome:
     """Bring the release up, unless it is there and stands. Never raises: a failure is an outcome."""
     started = time.monotonic()
-    release = replace(release, images=tuple((name, work.images.get(name, image)) for name, image in release.images))
     try:
         outcome = _apply(work, ready, release)
     except DevError as error:
@@ -49,8 +51,10 @@ def failure(target: Host, stack: str, error: DevError, seconds: float = 0.0) -> 
 
 def _apply(work: Work, ready: Ready, release: Release) -> Outcome:
     run, target = work.run, ready.host
+    merged = work.metadata.merged(ready.facts)
+    release = _final(work, release, merged)
     lacking = tuple(image for image in dict.fromkeys(dict(release.images).values()) if not ready.facts.has(image))
-    if ready.facts.same and not lacking:
+    if ready.facts.runs(release.digest) and not lacking:
         return Outcome(ready.stack, target.address, "unchanged", str(release.version), ready.facts.containers)
     if work.over_ssh:
         if lacking:
@@ -60,11 +64,20 @@ def _apply(work: Work, ready: Ready, release: Release) -> Outcome:
         release = replace(release, images=tuple((name, replace(image, digest="")) for name, image in release.images))
     elif lacking:
         work.lending.open(target)
-    told = follow(run, target, lambda token: _step(work, token, release), timeout=_deadline(run))
+    pull = () if work.over_ssh else (*map(str, lacking), *ready.missing)
+    told = follow(run, target, lambda token: _step(work, token, release, merged, pull), timeout=_deadline(run))
     return _outcome(target, release, told)
 
 
-def _step(work: Work, token: str, release: Release) -> Step:
+def _final(work: Work, draft: Release, merged: Merged) -> Release:
+    """Return the release with what its main image adds, and with the digests of what was pushed."""
+    project, release = work.run.project, draft
+    if merged.additions != project.additions:
+        release = render.release(project, draft.stack, additions=merged.additions)
+    return replace(release, images=tuple((name, work.images.get(name, image)) for name, image in release.images))
+
+
+def _step(work: Work, token: str, release: Release, merged: Merged, pull: tuple[str, ...]) -> Step:
     project = work.run.project
     return host.apply(
         work.run.scripts,
@@ -72,11 +85,12 @@ def _step(work: Work, token: str, release: Release) -> Step:
         release,
         timeout=project.config.deploy.timeout,
         window=project.config.deploy.window,
+        pull=pull,
         services=release.services,
         workspace=release.workspace,
         login=work.login,
         performer=work.run.performer,
-        user=project.devcontainer.remote_user or project.devcontainer.container_user,
+        user=merged.devcontainer.remote_user or merged.devcontainer.container_user,
     )
 
 

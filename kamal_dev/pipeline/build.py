@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kamal_dev.model import Image
-from kamal_dev.pipeline import registry
+from kamal_dev.pipeline import features
 from kamal_dev.pipeline.engine import require_engine
-from kamal_dev.pipeline.images import BuildOptions, build_all, planned
+from kamal_dev.pipeline.images import build_all, planned
+from kamal_dev.pipeline.recipe import BuildOptions
 from kamal_dev.pipeline.run import Run
 
 
@@ -16,5 +17,7 @@ def build(run: Run, options: BuildOptions) -> list[Image]:
     if planned(run):
         require_engine(run.local)
     cache = run.project.config.build.cache
-    config = registry.log_in(run) if cache and cache.type == "registry" else ""
+    for notice in run.project.ignored_features:
+        run.output.warn(str(notice))
+    config = features.log_in(run, wanted=cache is not None and cache.type == "registry")
     return build_all(run, replace(options, config=config))

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from kamal_dev.commands.host import Login
 from kamal_dev.errors import DevError
 from kamal_dev.model import Host, Image, Release
-from kamal_dev.pipeline import registry
+from kamal_dev.pipeline import features, registry
 from kamal_dev.pipeline.apply import Work, apply, explain, failure
 from kamal_dev.pipeline.engine import require_engine
-from kamal_dev.pipeline.images import BuildOptions, build_all, found, planned, push_all, require_buildable
+from kamal_dev.pipeline.images import build_all, found, planned, push_all, require_buildable
 from kamal_dev.pipeline.lending import Lending
+from kamal_dev.pipeline.metadata import Metadata
 from kamal_dev.pipeline.names import choose
 from kamal_dev.pipeline.prepare import Means, Ready, prepare
+from kamal_dev.pipeline.recipe import BuildOptions
 from kamal_dev.pipeline.render import release
 from kamal_dev.pipeline.report import Outcome, Report
 from kamal_dev.pipeline.run import Run
@@ -56,8 +58,8 @@ def deploy(run: Run, order: Order) -> Report:
     engine.result()
     means = Means(Parcels(run), Workspace(run), Lending(run, is_wanted=not order.skip_push))
     hosts = Background(lambda: _hosts(run, releases, means))
-    images = _images(run, order, making=not_there)
-    work = Work(run, images, means.parcels, means.lending, login, over_ssh=order.skip_push)
+    images, metadata = _images(run, order, making=not_there)
+    work = Work(run, images, metadata, means.parcels, means.lending, login, over_ssh=order.skip_push)
     outcomes = _apply_all(work, hosts.result(), releases)
     return _report(run, outcomes, time.monotonic() - started)
 
@@ -78,33 +80,30 @@ def check(run: Run, order: Order, missing: tuple[str, ...]) -> Login | None:
     return None if order.skip_push or not planned(run) else registry.credentials(run)
 
 
-def _images(run: Run, order: Order, making: tuple[str, ...]) -> dict[str, Image]:
-    """Build → push → digest; returns the image of each built service."""
+def _images(run: Run, order: Order, making: tuple[str, ...]) -> tuple[dict[str, Image], Metadata]:
+    """Build → push → digest; returns the image of each built service, and how the main one wants to be run."""
     try:
-        made = _sendable(run, order) if order.skip_push else _pushed(run, order)
+        config = _logged_in(run, order)
+        built = [] if order.skip_build else build_all(run, BuildOptions(may_push=not order.skip_push, config=config))
+        metadata = Background(lambda: Metadata(run, config))
+        made = found(run) if order.skip_push else push_all(run, config=config, built=built)
     except DevError as error:
         if making:
             kept = f"{', '.join(making)} made meanwhile; the next deploy goes on from there"
             error.left_behind = "; ".join(filter(None, (error.left_behind, kept)))
         raise
     by_reference = {image.reference: image for image in made}
-    return {service: by_reference[image.reference] for service, image in run.project.images().items()}
+    images = {service: by_reference[image.reference] for service, image in run.project.images().items()}
+    return images, metadata.result()
 
 
-def _sendable(run: Run, order: Order) -> list[Image]:
-    if not order.skip_build:
-        build_all(run, BuildOptions())
-    return found(run)
-
-
-def _pushed(run: Run, order: Order) -> list[Image]:
-    if not planned(run):
-        return []
+def _logged_in(run: Run, order: Order) -> str:
+    """Return the docker config folder to build and push with; the local registry is started where it has to be."""
+    if order.skip_push or not planned(run):
+        return "" if order.skip_build else features.log_in(run)
     if run.project.config.registry.is_local:
         registry.ensure_local(run)
-    config = registry.log_in(run)
-    built = [] if order.skip_build else build_all(run, BuildOptions(may_push=True, config=config))
-    return push_all(run, config=config, built=built)
+    return registry.log_in(run)
 
 
 def _hosts(run: Run, releases: dict[str, Release], means: Means) -> list[Ready | Outcome]:

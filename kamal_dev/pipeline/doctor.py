@@ -13,8 +13,9 @@ from kamal_dev.commands import docker
 from kamal_dev.errors import DevError
 from kamal_dev.model import Step
 from kamal_dev.output import Output
-from kamal_dev.pipeline import registry
+from kamal_dev.pipeline import features, registry
 from kamal_dev.pipeline.engine import INSTALL, require_engine
+from kamal_dev.pipeline.images import planned
 from kamal_dev.pipeline.run import Run
 from kamal_dev.shell import Shell
 from kamal_dev.shell.local import Local
@@ -50,7 +51,7 @@ def doctor(folder: Path, output: Output, *, config_path: str | None, devcontaine
     except DevError as error:
         return [*checks, Check("project", False, error.message, error.hint)]
     try:
-        checks.append(_project(run))
+        checks += [_project(run), *_features(run)]
         return [*checks, *(_try(name, work, run) for name, work in REACHES)]
     finally:
         run.close()
@@ -103,6 +104,17 @@ def _project(run: Run) -> Check:
     project = run.project
     where = project.config.path or "no config/dev.yml: defaults"
     return Check("project", True, f"{project.config.service} at {project.version} ({where})")
+
+
+def _features(run: Run) -> list[Check]:
+    """Look for what installs Features, where the project has any."""
+    return [_try("features", _installer, run)] if run.project.features else []
+
+
+def _installer(run: Run) -> str:
+    for build in planned(run):
+        features.require(run, build)
+    return str(run.devcontainer_cli)
 
 
 def _registry(run: Run) -> str:

@@ -2,42 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from kamal_dev.commands import docker
-from kamal_dev.commands.buildx import buildx
 from kamal_dev.commands.cache import caching
 from kamal_dev.config import PLACEHOLDER_USER, not_set
-from kamal_dev.errors import BuildFailed, ConfigError, NothingBuilt, Problem, RegistryError, UsageError
-from kamal_dev.model import REDACTED, Build, BuildSecret, Image, Result, Secret, Step
-from kamal_dev.pipeline import registry
+from kamal_dev.errors import BuildFailed, ConfigError, NothingBuilt, Problem, RegistryError
+from kamal_dev.model import REDACTED, Build, BuildSecret, Image, ImageConfig, Result, Secret, Step
+from kamal_dev.pipeline import features, registry
 from kamal_dev.pipeline.engine import last_line, require_buildx
+from kamal_dev.pipeline.recipe import LABEL, BuildOptions, recipe
 from kamal_dev.pipeline.run import Run
 
-LABEL = "kamal-dev.build"
 LAST_LINES = 20
-
-
-@dataclass(frozen=True)
-class BuildOptions:
-    """Say how to build: the flags of `dev build`.
-
-    `again` builds even what is there; `may_push` lets an image for several
-    platforms, which no engine can hold, go straight to the registry. `config` is
-    the docker config folder with the registry's credential.
-    """
-
-    no_cache: bool = False
-    platform: tuple[str, ...] = ()
-    progress: str = ""
-    again: bool = False
-    may_push: bool = False
-    config: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,6 +27,7 @@ class Present:
     id: str
     digests: tuple[str, ...]
     build: str
+    config: ImageConfig
 
     def has(self, image: Image, digest: str) -> bool:
         """Whether this very image is what the registry calls `digest`."""
@@ -76,6 +57,7 @@ def require_buildable(run: Run) -> tuple[Build, ...]:
         _refuse_leak(build)
         _require_dockerfile(run, build)
         _with_secrets(run, build, Step(()))
+        features.require(run, build)
     return builds
 
 
@@ -107,7 +89,9 @@ def inspect(run: Run, image: Image) -> Present | None:
     if not result:
         return None
     data = json.loads(result.output)
-    return Present(data["id"], tuple(data["digests"] or ()), (data["labels"] or {}).get(LABEL, ""))
+    return Present(
+        data["id"], tuple(data["digests"] or ()), (data["labels"] or {}).get(LABEL, ""), ImageConfig.from_json(data)
+    )
 
 
 def _names(builds: tuple[Build, ...]) -> list[Image]:
@@ -157,12 +141,16 @@ def _require_dockerfile(run: Run, build: Build) -> None:
 
 def _build(run: Run, build: Build, options: BuildOptions) -> Image:
     assert build.image
-    step = command(run, build, options)
-    if not options.again and _is_built(run, build.image, step):
+    made = recipe(run.project, build, options, features.program(run, build))
+    present = None if options.again else inspect(run, build.image)
+    if present and present.build == made.mark:
         run.output.done(f"Built already: `{build.image.reference}`")
         return build.image
     run.output.start(f"Building `{build.image.reference}`")
-    result = run.local.run(_with_secrets(run, build, step), on_line=run.output.line)
+    features.warn(run, build)
+    step = _with_secrets(run, build, made.step)
+    with features.staged(run.project.tree, build, step, made.configuration) as ready:
+        result = run.local.run(ready, on_line=run.output.line)
     if not result:
         require_buildx(run.local)
         raise BuildFailed(
@@ -172,42 +160,6 @@ def _build(run: Run, build: Build, options: BuildOptions) -> Image:
         )
     run.output.done(f"Built `{build.image.reference}`", seconds=result.seconds)
     return build.image
-
-
-def _is_built(run: Run, image: Image, step: Step) -> bool:
-    present = inspect(run, image)
-    return present is not None and f"{LABEL}={present.build}" in step.argv
-
-
-def command(run: Run, build: Build, options: BuildOptions | None = None) -> Step:
-    """Return the build's one command, labelled with a hash of itself.
-
-    The label tells a later run whether the image of this version was made by the same command.
-    """
-    assert build.image
-    options = options or BuildOptions()
-    settings = run.project.config.build
-    cache = caching(settings.cache, build.image)
-    platforms = options.platform or build.platforms
-    if len(platforms) > 1 and not options.may_push:
-        raise UsageError(
-            "an image for several platforms cannot be kept by the engine here",
-            hint="`dev deploy` builds and pushes it in one go; or choose one `--platform`",
-        )
-    plain: dict[str, Any] = {
-        "image": build.image,
-        "push": len(platforms) > 1,
-        "platform": platforms,
-        "builder": settings.builder,
-        "cache_from": cache.sources,
-        "cache_to": cache.targets,
-        "config": options.config,
-    }
-    mark = hashlib.sha256("\0".join(buildx(build, **plain).argv).encode()).hexdigest()
-    labels = ((LABEL, mark), ("kamal-dev.service", run.project.config.service))
-    progress = options.progress or "plain"
-    step = buildx(build, **plain, labels=labels, no_cache=options.no_cache, progress=progress)
-    return replace(step, cwd=run.project.root)
 
 
 def _with_secrets(run: Run, build: Build, step: Step) -> Step:

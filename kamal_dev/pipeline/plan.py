@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from kamal_dev.commands.features import PROGRAMS
 from kamal_dev.model import Host, Result, Step
 from kamal_dev.output import Output
 from kamal_dev.pipeline.deploy import Order, deploy
@@ -18,6 +19,7 @@ from kamal_dev.providers import Provider
 from kamal_dev.shell import OnLine, Shell
 
 LOOKS = (
+    *((*program, "--version") for program in PROGRAMS),
     ("docker", "version"),
     ("docker", "buildx", "version"),
     ("docker", "image", "inspect"),
@@ -126,15 +128,14 @@ class PaperHost:
         if verb == "facts" and self._real:
             return self._real.run(step, timeout=timeout)
         words = step.text.split(" ")[1:]
-        told = {"facts": self._facts(step), "pull": [{"type": "image", "image": image, "ok": True} for image in words]}
+        told = {"facts": self._facts(), "pull": [{"type": "image", "image": image, "ok": True} for image in words]}
         events = [*told.get(verb, []), {"type": "result", "ok": True, "state": "new"}]
         return Result(step, 0, "\n".join(map(json.dumps, events)))
 
-    def _facts(self, step: Step) -> list[dict[str, Any]]:
+    def _facts(self) -> list[dict[str, Any]]:
         """Return what a new host says: it has nothing, and runs Docker once it is bootstrapped."""
-        images = step.argv[step.argv.index("facts.sh") + 3 :] if "facts.sh" in step.argv else ()
         ready = any(line.endswith("$ bootstrap") for line in self.lines)
-        return [{"type": "facts", "daemon": ready, "compose": "2.40", "missing": images}]
+        return [{"type": "facts", "daemon": ready, "compose": "2.40"}]
 
 
 class PaperProvider:

@@ -22,11 +22,12 @@ PULLING = 3600.0
 
 @dataclass(frozen=True)
 class Ready:
-    """Hold a host that can take a release, and what it said of itself."""
+    """Hold a host that can take a release, what it said of itself, and the third-party images it could not get."""
 
     stack: str
     host: Host
     facts: answers.Facts
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,18 +49,21 @@ def prepare(run: Run, target: Host, release: Release, means: Means) -> Ready:
     if not facts.is_ready:
         _bootstrap(run, target, facts)
         facts = look(run, target, release)
-    missing = tuple(image for image in release.third_party if image in facts.missing)
+    missing = tuple(image for image in release.third_party if not facts.held(image))
     if missing:
-        _fetch(run, target, missing, means.parcels)
+        fetched, missing = missing, _fetch(run, target, missing, means.parcels)
+        # What the main service's image says of itself is known only now.
+        if run.project.compose.service(run.project.main).image in fetched:
+            facts = look(run, target, release)
     if release.workspace:
         means.workspace.bring(target, release.stack, facts)
-    return Ready(release.stack, target, facts)
+    return Ready(release.stack, target, facts, missing)
 
 
 def look(run: Run, target: Host, release: Release) -> answers.Facts:
     """Ask the host what it is and what it runs of this stack."""
     images = (*dict.fromkeys(image.reference for _, image in release.images), *release.third_party)
-    result = ask(run, target, host.facts(run.scripts, release.stack, release.digest, images), timeout=LOOKING)
+    result = ask(run, target, host.facts(run.scripts, release.stack, images), timeout=LOOKING)
     facts = answers.facts(result.output)
     if facts is None:
         raise HostError(
@@ -106,10 +110,10 @@ ADVICE = {
 }
 
 
-def _fetch(run: Run, target: Host, images: tuple[str, ...], parcels: Parcels) -> None:
+def _fetch(run: Run, target: Host, images: tuple[str, ...], parcels: Parcels) -> tuple[str, ...]:
     """Pull third-party images; what the host cannot pull and this machine has is sent over SSH.
 
-    Those that arrive neither way are left to the release itself, which reports them.
+    Returns those that arrived neither way: the release tries once more, and reports them.
     """
     run.output.start(f"Pulling {', '.join(images)}", target.name)
     outcome = follow(run, target, lambda token: host.pull(run.scripts, token, images), timeout=PULLING)
@@ -118,3 +122,4 @@ def _fetch(run: Run, target: Host, images: tuple[str, ...], parcels: Parcels) ->
     if here:
         run.output.note(f"cannot pull {', '.join(here)}; sending this machine's", target.name)
         parcels.send(target.name, run.remote(target), host.load(run.scripts), here)
+    return tuple(image for image in images if image not in arrived and image not in here)

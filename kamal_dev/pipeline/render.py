@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from kamal_dev import compose
+from kamal_dev.commands import features
+from kamal_dev.compose import Additions
 from kamal_dev.errors import UsageError
-from kamal_dev.model import Image, Release, stack_name
+from kamal_dev.model import Build, Image, Release, stack_name
 from kamal_dev.pipeline.explain import Row, explain
-from kamal_dev.pipeline.images import command, planned
+from kamal_dev.pipeline.images import planned
+from kamal_dev.pipeline.recipe import recipe
 from kamal_dev.pipeline.run import Run
 from kamal_dev.project import Project
 
@@ -45,17 +48,18 @@ class Rendering:
         }
 
 
-def release(project: Project, stack: str, *, mask: bool = False) -> Release:
+def release(project: Project, stack: str, *, additions: Additions | None = None, mask: bool = False) -> Release:
     """Render the release of one stack; pure but for the secrets that it asks for.
 
-    With `mask`, secrets are not asked for, and `.env` has a mask in their place.
+    `additions` are what the main service gets, the project's own unless its image adds to
+    them. With `mask`, secrets are not asked for, and `.env` has a mask in their place.
     """
     return compose.render(
         project.compose,
         stack=stack,
         version=project.version,
         images=project.images(),
-        additions=project.additions,
+        additions=additions or project.additions,
         variables=project.variables(mask=mask),
         mask=mask,
         ready=project.rewritten,
@@ -66,7 +70,7 @@ def render(run: Run, folder: Path | None, *, explained: bool = False) -> Renderi
     """Write exactly the files that the first stack's host would get to `folder`, secrets masked.
 
     Where it is `explained`, the rows of the table say what notices would. Raises
-    UsageError where the folder has something else in it.
+    UsageError where the folder has something else in it or cannot be written.
     """
     project = run.project
     rendered = release(project, stack_name(project.config.service, 1, project.config.naming), mask=True)
@@ -74,16 +78,31 @@ def render(run: Run, folder: Path | None, *, explained: bool = False) -> Renderi
         _write(folder, rendered)
     for notice in () if explained else project.notices:
         run.output.warn(str(notice))
-    builds = tuple(
-        {"services": list(build.services), "argv": list(command(run, build).argv), "image": str(build.image)}
-        for build in planned(run)
-    )
+    builds = tuple(_build(project, build) for build in planned(run))
     return Rendering(project, rendered, builds, explain(project, rendered) if explained else ())
 
 
+def _build(project: Project, build: Build) -> dict[str, Any]:
+    """Describe a build; with Features another command is run in place of the plain one, on a file of its own."""
+    made = recipe(project, build)
+    found = {"services": list(build.services), "argv": list(made.plain.argv), "image": str(build.image)}
+    if made.featured is None:
+        return found
+    own = {"dockerfile": features.dockerfile(build, build.dockerfile_inline)} if build.dockerfile_inline else {}
+    return {**found, "features": {"argv": list(made.featured.argv), "configuration": made.configuration, **own}}
+
+
 def _write(folder: Path, rendered: Release) -> None:
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "manifest.json").exists():
-        raise UsageError(f"{folder} has files in it that are no release", hint="name an empty folder")
+    try:
+        if folder.is_dir() and any(folder.iterdir()) and not (folder / "manifest.json").exists():
+            raise UsageError(f"{folder} has files in it that are no release", hint="name an empty folder")
+        _write_files(folder, rendered)
+    except OSError as error:
+        message = f"{error.filename or folder} cannot be written: {error.strerror}"
+        raise UsageError(message, hint="name a folder that you may write to") from error
+
+
+def _write_files(folder: Path, rendered: Release) -> None:
     for file in rendered.files:
         path = folder / file.path
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kamal_dev import project as projects
 from kamal_dev import providers
+from kamal_dev.commands.features import Program
 from kamal_dev.model import Host
 from kamal_dev.output import Output
 from kamal_dev.project import Project
@@ -47,6 +48,7 @@ class Run:
         version: str | None = None,
         environment: Mapping[str, str] | None = None,
         strict: bool = True,
+        ignore_features: bool = False,
     ) -> Run:
         """Read the project that `folder` (absolute) is in; see `project.load`. Raises ConfigError, UsageError."""
         local = Local(log=output.step)
@@ -59,6 +61,7 @@ class Run:
             environment=os.environ if environment is None else environment,
             learn=output.redaction.add,
             strict=strict,
+            ignore_features=ignore_features,
         )
         return cls(project, local, output)
 
@@ -73,7 +76,7 @@ class Run:
     def scripts(self) -> dict[str, str]:
         """The texts of the scripts that run on hosts, by file name."""
         folder = files("kamal_dev") / "host"
-        return {item.name: item.read_text() for item in folder.iterdir() if item.name.endswith(".sh")}
+        return {item.name: item.read_text() for item in folder.iterdir() if item.name.endswith((".sh", ".pl"))}
 
     @property
     def limit(self) -> int:
@@ -85,6 +88,13 @@ class Run:
         """Which host keys are accepted."""
         ssh = self.project.config.ssh
         return Trust(self.project.private() / "known_hosts", ssh.known_hosts, ssh.config)
+
+    @cached_property
+    def devcontainer_cli(self) -> Program | None:
+        """The devcontainer CLI of this machine; None where there is none."""
+        from kamal_dev.pipeline.features import find
+
+        return find(self.local)
 
     @cached_property
     def performer(self) -> str:

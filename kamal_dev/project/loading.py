@@ -52,10 +52,12 @@ def load(
     devcontainer_path: str | None = None,
     version: str | None = None,
     strict: bool = True,
+    ignore_features: bool = False,
 ) -> Project:
     """Read the project that `folder` (absolute) is in; the two paths are relative to `folder`.
 
-    Unless `strict`, a devcontainer.json may say things that cannot be deployed.
+    Unless `strict`, a devcontainer.json may say things that cannot be deployed. With
+    `ignore_features` it is as if it named no Features, but for a notice.
     Raises ConfigError for every kind of file, UsageError for a flag that makes no sense.
     """
     tree = WorkingTree()
@@ -67,6 +69,8 @@ def load(
     found = _devcontainer(place, settings, _devcontainer_path(place, devcontainer_path, settings))
     if strict and found.problems:
         raise DevcontainerError(found.problems)
+    if ignore_features:
+        found = devcontainer.without_features(found)
     return Project(
         root=root,
         source=place.source,
@@ -119,7 +123,7 @@ def _config(place: Place, asked: str | None) -> config.Config:
             raise UsageError(f"there is no file {asked}", hint="`dev init` writes config/dev.yml")
         return config.default(config.service_name(place.root.name))
     shown = place.shown(path)
-    return config.load(config.decode(place.tree.read(path), shown), shown, environment=place.environment)
+    return config.load(config.decode(_read(place, path, ConfigError), shown), shown, environment=place.environment)
 
 
 def _require_git(place: Place, settings: config.Config) -> None:
@@ -155,7 +159,7 @@ def _devcontainer(place: Place, settings: config.Config, path: Path) -> devconta
     shown = place.shown(path)
     labels = {"kamal-dev.service": settings.service, "kamal-dev.config": place.typed(path)}
     return devcontainer.load(
-        devcontainer.decode(place.tree.read(path), shown),
+        devcontainer.decode(_read(place, path, DevcontainerError), shown),
         path,
         root=place.root,
         repository=place.source.repository,
@@ -170,13 +174,20 @@ def _secrets(place: Place, settings: config.Config, shell: Shell) -> config.Secr
     path = place.root / settings.secrets_file
     text = ""
     if place.tree.kind(path) == "file":
-        text = config.decode(place.tree.read(path), settings.secrets_file)
+        text = config.decode(_read(place, path, ConfigError), settings.secrets_file)
     return config.parse_secrets(
         text,
         settings.secrets_file,
         environment=place.environment,
         run=lambda step: shell.run(replace(step, cwd=place.root), timeout=SECRET_COMMAND),
     )
+
+
+def _read(place: Place, path: Path, failure: type[ConfigError]) -> bytes:
+    try:
+        return place.tree.read(path)
+    except OSError as error:
+        raise failure(Problem(place.shown(path), 0, f"cannot be read: {error.strerror}")) from error
 
 
 def _compose_version(shell: Shell) -> tuple[int, ...]:

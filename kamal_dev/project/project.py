@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from kamal_dev.compose import Additions, ComposeProject, Rewritten
 from kamal_dev.config import Config, SecretsFile
 from kamal_dev.devcontainer import Devcontainer
 from kamal_dev.errors import ComposeError, DevcontainerError, Problem
-from kamal_dev.model import REDACTED, Build, Image, Notice, Secret, Version
+from kamal_dev.model import REDACTED, Build, Features, Image, Notice, Secret, Version
 from kamal_dev.project import origin as origins
 from kamal_dev.project.origin import Origin
 from kamal_dev.project.source import Source
@@ -82,7 +82,21 @@ class Project:
         """What is to be built, in the order in which it must be, each with its image."""
         # A compose file has no place for the `options` of a devcontainer.json.
         own = devcontainer.build(self.devcontainer)
+        own = own and replace(own, features=self.features)
         return compose.with_images((own,) if own else self.compose.builds, self.images())
+
+    @property
+    def features(self) -> Features | None:
+        """The Features that the image of the main service gets."""
+        return devcontainer.features(self.devcontainer)
+
+    @property
+    def ignored_features(self) -> tuple[Notice, ...]:
+        """The notice that Features are left out, where they are."""
+        found = self.devcontainer
+        if self.features or "features" not in found.configuration:
+            return ()
+        return tuple(notice for notice in found.notices if notice.where == found.where("features"))
 
     @cached_property
     def additions(self) -> Additions:
@@ -142,6 +156,7 @@ class Project:
 def _compose(project: Project, environment: Mapping[str, str]) -> ComposeProject:
     found, tree = project.devcontainer, project.tree
     repository, root = project.source.repository, project.root
+    features = {project.main: project.features} if project.features else None
     if found.kind == "compose":
         files = devcontainer.compose_files(found, tree=tree, environment=environment)
         # Which .env counts is a matter of Compose's version only where there is one apart from the files.
@@ -154,6 +169,7 @@ def _compose(project: Project, environment: Mapping[str, str]) -> ComposeProject
             environment=environment,
             compose_version=project.compose_version() if is_apart else (),
             places={file: found.where("dockerComposeFile", index) for index, file in enumerate(files)},
+            features=features,
         )
     return compose.load_text(
         devcontainer.as_compose(found),
@@ -162,6 +178,7 @@ def _compose(project: Project, environment: Mapping[str, str]) -> ComposeProject
         repository=repository,
         root=root,
         environment=environment,
+        features=features,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 
@@ -12,8 +13,10 @@ class WorkingTree:
         self._read: dict[Path, bytes] = {}
 
     def read(self, path: Path) -> bytes:
-        """Return a file's content; raises OSError."""
+        """Return a file's content; raises OSError, also for what never ends, as a pipe or a device."""
         if path not in self._read:
+            if path.exists() and not path.is_file() and not path.is_dir():
+                raise OSError(errno.EINVAL, "is no regular file", str(path))
             self._read[path] = path.read_bytes()
         return self._read[path]
 

@@ -11,11 +11,10 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 
 from kamal_dev.errors import HostError
 from kamal_dev.model import Host
-from kamal_dev.shell import OnLine
+from kamal_dev.shell import OnLine, openssh
 from kamal_dev.shell.trust import Trust
 
 READY = "ready"
@@ -24,37 +23,8 @@ OPENING = 20.0
 
 def argv(host: Host, trust: Trust, port: int) -> tuple[str, ...]:
     """Return the ssh command that forwards `port` of the host to `port` here, for as long as its stdin is open."""
-    words = ["ssh", "-T", "-R", f"127.0.0.1:{port}:127.0.0.1:{port}", *_options(host, trust)]
-    hops = [hop for hop in host.proxy_jump.split(",") if hop]
-    if len(hops) == 1:
-        # `-J` would not use the keys named for the host, which are those for the hop as well.
-        way = (*_options(replace(host, port=0, user=""), trust), "-W", "[%h]:%p", f"ssh://{hops[0]}")
-        words += ["-o", f"ProxyCommand={shlex.join(('ssh', *way))}"]
-    elif hops:
-        words += ["-J", host.proxy_jump]
-    return (*words, "--", host.address, f"echo {READY}; exec cat >/dev/null")
-
-
-def _options(host: Host, trust: Trust) -> tuple[str, ...]:
-    """Return how to reach a host: whose key is right, who logs in, and with what."""
-    files = str(trust.known_hosts) if host.host_key else f"{trust.known_hosts} ~/.ssh/known_hosts"
-    options = {
-        "BatchMode": "yes",
-        "ExitOnForwardFailure": "yes",
-        "ServerAliveInterval": "15",
-        "ConnectTimeout": "10",
-        "ControlPath": "none",
-        "LogLevel": "ERROR",
-        "StrictHostKeyChecking": "no" if trust.policy == "off" else "yes",
-        "UserKnownHostsFile": files,
-    }
-    words = [] if trust.read_ssh_config else ["-F", "none"]
-    words += [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-    if host.keys:
-        words += ["-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none"]
-    words += [word for key in host.keys for word in ("-i", str(key))]
-    words += ["-p", str(host.port)] if host.port else []
-    return (*words, *(("-l", host.user) if host.user else ()))
+    flags = ("-T", "-R", f"127.0.0.1:{port}:127.0.0.1:{port}")
+    return openssh.argv(host, trust, flags, ("sh", "-c", f"echo {READY}; exec cat >/dev/null"))
 
 
 @contextmanager

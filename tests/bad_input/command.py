@@ -95,7 +95,7 @@ def run(root: Path, words: tuple[str, ...], environment: dict[str, str]) -> Ende
 def content(root: Path) -> dict[str, bytes]:
     """Return everything in a repository."""
     return {
-        str(path.relative_to(root)): path.read_bytes() if path.is_file() else b""
+        str(path.relative_to(root)): path.read_bytes() if path.is_file() and not path.is_symlink() else b""
         for path in sorted(root.rglob("*"))
         if not path.is_dir()
     }

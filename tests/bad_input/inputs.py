@@ -20,9 +20,9 @@ BOMB = (
 
 
 def compose(says: str, text: str | bytes, **more: Any) -> Input:
-    """Return a repository whose compose file is `text`; `says` follows the file's name."""
+    """Return a repository whose compose file is `text`; `says` follows the file's name, `says_instead` does not."""
     files = {DEVCONTAINER: NAMED, COMPOSE: text, **DOCKERFILE, **more.pop("files", {})}
-    return Input(rf"{COMPOSE}{says}", files, **more)
+    return Input(more.pop("says_instead", rf"{COMPOSE}{says}"), files, **more)
 
 
 def build(says: str, text: str, **more: Any) -> Input:
@@ -40,13 +40,13 @@ def config(says: str, text: str | bytes, **more: Any) -> Input:
     """Return a repository whose config/dev.yml is `text`; `says` follows the file's name."""
     built = json.dumps({"build": {"dockerfile": "Dockerfile"}})
     files = {DEVCONTAINER: built, **DOCKERFILE, CONFIG: text, **more.pop("files", {})}
-    return Input(rf"{CONFIG}{says}", files, **more)
+    return Input(more.pop("says_instead", rf"{CONFIG}{says}"), files, **more)
 
 
-def secrets(says: str, text: str | bytes) -> Input:
+def secrets(says: str, text: str | bytes, *, says_instead: str = "") -> Input:
     """Return a repository whose .kamal/secrets is `text`; `says` follows the file's name."""
     asked = config("", "service: app\nsecrets: [KEY]\n", files={SECRETS: text})
-    return Input(rf"{SECRETS}{says}", asked.files)
+    return Input(says_instead or rf"{SECRETS}{says}", asked.files)
 
 
 def typed(says: str, *words: str, text: str = GOOD) -> Input:
@@ -101,6 +101,38 @@ COMPOSE_FILES = {
     ".env without a closing quote": Input(
         r"\.devcontainer/\.env:2: the quoted value has no end",
         {DEVCONTAINER: NAMED, COMPOSE: GOOD, ".devcontainer/.env": 'A=1\nB="x\n'},
+    ),
+    ".env that doubles in every line": compose(
+        "",
+        GOOD,
+        says_instead=r"\.devcontainer/\.env:18: A17: here the values are longer than 1048576 characters",
+        files={".devcontainer/.env": "A0=12345678\n" + "".join(f"A{n + 1}=${{A{n}}}${{A{n}}}\n" for n in range(60))},
+    ),
+    ".env with a name of spaces": compose(
+        "",
+        GOOD,
+        says_instead=r"\.devcontainer/\.env:1: `A +` does not start with the name",
+        files={".devcontainer/.env": f"A{' ' * 200_000}!"},
+    ),
+    ".env of three megabytes": compose(
+        "",
+        GOOD,
+        says_instead=r"\.devcontainer/\.env:1: is larger than 256 KiB",
+        files={".devcontainer/.env": "A=1\n" * 750_000},
+    ),
+    "variables that are long": compose(
+        r":4:14: grows to more than 1048576 characters",
+        f'{GOOD}    command: "{"${A}" * 20_000}"\n',
+        files={".devcontainer/.env": f"A={'x' * 100_000}\n"},
+    ),
+    "variables that are long together": compose(
+        r":46:12: here the texts with variables are longer than 4194304 characters",
+        f"{GOOD}    x-a:\n" + "      -    x${A}\n" * 50,
+        files={".devcontainer/.env": f"A={'x' * 100_000}\n"},
+    ),
+    "3,000 services that extend each other": compose(
+        r":\d+:\d+: `s\d+` is extended in more than 50 steps",
+        GOOD + "  s0: {image: x}\n" + "".join(f"  s{n + 1}: {{extends: s{n}}}\n" for n in range(3000)),
     ),
     ".env in latin-1": Input(
         r"\.devcontainer/\.env:1: byte 0xe9 is not UTF-8",
@@ -185,6 +217,9 @@ DEVCONTAINERS = {
     "a devcontainer.json that is a link to itself": Input(
         "there is no devcontainer.json in .*app", links={DEVCONTAINER: "devcontainer.json"}
     ),
+    "a devcontainer.json that cannot be read": Input(
+        rf"{DEVCONTAINER}: cannot be read: Input/output error", links={DEVCONTAINER: "/proc/self/mem"}
+    ),
     "no devcontainer.json": Input("there is no devcontainer.json in .*app", {"README.md": ""}),
 }
 
@@ -192,6 +227,11 @@ NAME = "a" * 200
 
 CONFIGS = {
     "an empty config/dev.yml": config(":1: service: is required", ""),
+    "a config/dev.yml that cannot be read": Input(
+        rf"{CONFIG}: cannot be read: Input/output error",
+        {DEVCONTAINER: NAMED, COMPOSE: GOOD},
+        links={CONFIG: "/proc/self/mem"},
+    ),
     "a tab in config/dev.yml": config(":3:1: has a tab where YAML wants spaces", "service: app\nvms:\n\tcount: 1\n"),
     "latin-1 in config/dev.yml": config(":1: is not UTF-8: byte 0xe9", "service: app # \xe9\n".encode("latin-1")),
     "a key twice in config/dev.yml": config(":2: service: stands here a second time", "service: a\nservice: b\n"),
@@ -247,6 +287,8 @@ ACCEPTED = {
     "a key twice in JSON": Input(
         "`image` stands here a second time: the last one counts", {DEVCONTAINER: '{"image": "a",\n "image": "b"}'}
     ),
+    "a number of 5,000 digits": compose("", f"{GOOD}    x-a: {'1' * 5000}\n    x-b: 0x{'f' * 5000}\n"),
+    "120,000 variables that do not end": devcontainer("", f'{{"image": "a", "name": "{"${" * 120_000}"}}'),
     "a build from git": build("", "https://github.com/acme/app.git#main"),
     "a build from a variable": build("", "${CTX}", environment={"CTX": "."}),
     "image and build in JSON": devcontainer(
@@ -260,11 +302,18 @@ ACCEPTED = {
         files={".devcontainer/.env": "export A=\"deb\"\nB='$x\n y'\nC=a$A # c\nD: 1\n"},
     ),
     "a project name of 200 letters": compose("", f"name: {NAME}\n{GOOD}"),
-    "a registry with port and capitals": config("", "service: app\nregistry: {server: 'Registry.Example:5000'}\n"),
+    "a registry with port and capitals": config(
+        "",
+        "service: app\nregistry: {server: 'Registry.Example:5000'}\n",
+        says_instead='"image": "registry.example:5000/',
+    ),
     "an account in capitals": config(
         "",
         "service: app\nregistry: {server: r.example, username_env: ACCOUNT, password_env: TOKEN}\n",
         environment={"ACCOUNT": "Acme", "TOKEN": "x"},
+        says_instead='"image": "r.example/acme/',
     ),
-    "a secret over two lines, with quotes and dollars": secrets("", 'KEY="a\nb\'\\"$$"\n'),
+    "a secret over two lines, with quotes and dollars": secrets(
+        "", 'KEY="a\nb\'\\"$$"\n', says_instead=r'"manifest\.json"'
+    ),
 }

@@ -44,6 +44,7 @@ def test_odd_input_that_is_good_is_rendered(given: Input, tmp_path: Path) -> Non
     ended = run(root, ("render", str(tmp_path / "there"), "--json"), given.environment)
     assert ended.exit_code == 0, ended.errors
     assert json.loads(ended.output)["files"]
+    assert re.search(given.says, ended.output), ended.output
     assert (tmp_path / "there" / "manifest.json").exists()
     assert content(root) == before
     check_cost(ended)

@@ -110,6 +110,23 @@ def test_render_needs_neither_engine_nor_secrets(project: Path) -> None:
     assert "API_KEY='[redacted]'" in Path("out/.env").read_text()
 
 
+@pytest.mark.parametrize("words", [("config", "--json"), ("render", "out", "--json", "--explain")])
+def test_reading_and_rendering_need_no_other_program(words: tuple[str, ...], project: Path) -> None:
+    assert not (project / ".git").exists()
+    done = run(*words, env={"PATH": str(project / "nothing")})
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["devcontainer"]["image"] == "debian:12"
+
+
+def test_render_says_where_it_may_not_write(project: Path) -> None:
+    (project / "file").write_text("")
+    for folder in ("/proc/nowhere", "file"):
+        done = run("render", folder)
+        assert done.returncode == 2
+        assert f"error: {folder}" in done.stderr
+        assert "cannot be written" in done.stderr
+
+
 def test_completion_knows_commands_and_flags() -> None:
     words = {"COMP_WORDS": "dev de", "COMP_CWORD": "1", "_DEV_COMPLETE": "bash_complete"}
     assert run(env=words).stdout.split() == ["plain,deploy"]
@@ -143,3 +160,43 @@ def test_an_interrupt_is_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     monkeypatch.setattr(app, "main", interrupted)
     assert guarded(app, []) == 130
     assert "Interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["ssh", "forward", "open"])
+def test_names_of_stacks_are_completed(project: Path, verb: str) -> None:
+    (project / "config").mkdir()
+    hosts = "provider: {type: static, hosts: [10.0.0.1, 10.0.0.2]}\n"
+    (project / "config" / "dev.yml").write_text(f"service: blog\nregistry: {{server: localhost:5999}}\n{hosts}")
+    done = run(env={"_DEV_COMPLETE": "bash_complete", "COMP_WORDS": f"dev {verb} bl", "COMP_CWORD": "2"})
+    assert done.stdout.splitlines() == ["plain,blog-1", "plain,blog-2"]
+
+
+@pytest.mark.parametrize("verb", ["ssh", "forward", "open"])
+def test_one_of_several_stacks_must_be_named(project: Path, verb: str) -> None:
+    (project / "config").mkdir()
+    hosts = "provider: {type: static, hosts: [10.0.0.1, 10.0.0.2]}\n"
+    (project / "config" / "dev.yml").write_text(f"service: blog\nregistry: {{server: localhost:5999}}\n{hosts}")
+    done = run(verb)
+    assert done.returncode == 2
+    assert "hint: known: blog-1, blog-2" in done.stderr
+    assert "did you mean `blog-1`" in run(verb, "blog-11").stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "name", "words"),
+    [
+        (["blog-1"], "blog-1", ()),
+        (["blog-1", "ls", "-l", "--service", "x"], "blog-1", ("ls", "-l", "--service", "x")),
+        (["blog-1", "--service", "db", "ls", "-l"], "blog-1", ("ls", "-l")),
+        (["-v", "--service", "db", "blog-1", "-q", "--", "--help"], "blog-1", ("--help",)),
+        (["--", "ls", "--", "x"], None, ("ls", "--", "x")),
+        (["blog-1", "git", "log", "--", "x"], "blog-1", ("git", "log", "--", "x")),
+        ([], None, ()),
+    ],
+)
+def test_what_follows_the_name_is_the_command(args: list[str], name: str | None, words: tuple[str, ...]) -> None:
+    from kamal_dev.cli.ssh_ import command
+
+    with command.make_context("ssh", list(args)) as context:
+        assert context.params["name"] == name
+        assert context.meta["words"] == words

@@ -2,10 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from kamal_dev.compose import volume
+from kamal_dev.compose import binds, volume
 from kamal_dev.compose.volume import Parts
 from kamal_dev.errors import ComposeError
+from kamal_dev.model import Location
 from tests.compose.support import MemoryTree, load, overlay_of, render, text_of
+
+NOWHERE = Location("compose.yaml", 1)
 
 
 def _binds(text: str, **options):
@@ -28,10 +31,23 @@ def test_a_short_volume_is_split_at_its_colons(text: str, parts: Parts) -> None:
 
 
 def test_a_folder_above_the_parent_holds_the_repository_alone() -> None:
-    project = _binds("      - ../../..:/everything\n")
+    bind, notice = binds.locate("app", Path("/home/me"), NOWHERE, MemoryTree({}), Path("/home/me/src/shop"))
+    assert (bind.kind, bind.folder) == ("workspace", "")
+    assert "`/home/me` is on a host a folder that holds `shop` alone" in str(notice)
+
+
+@pytest.mark.parametrize(("path", "notices"), [("/", 1), ("/tmp", 0), ("/run", 0)])
+def test_a_folder_of_the_system_is_the_hosts_own_though_the_repository_is_in_it(path: str, notices: int) -> None:
+    bind, notice = binds.locate("app", Path(path), NOWHERE, MemoryTree({}), Path(path, "x/src/shop"))
+    assert bind.kind == "host"
+    assert "the container gets what the host has there" in str(notice) if notices else notice is None
+
+
+def test_a_drive_of_windows_is_a_path_and_not_a_volume() -> None:
+    project = _binds("      - C:/x:/y:ro\n")
     (bind,) = project.binds
-    assert (bind.kind, bind.folder, bind.moves) == ("workspace", "", True)
-    assert "`/` is on a host a folder that holds `shop` alone" in str(project.notices[0])
+    assert (bind.kind, bind.source.as_posix(), bind.target, bind.moves) == ("host", "C:/x", "/y", False)
+    assert "`C:/x` is not in the repository: the container gets what the host has there" in str(project.notices[0])
 
 
 def test_a_relative_path_to_another_place_becomes_absolute() -> None:

@@ -5,7 +5,7 @@ import pytest
 from kamal_dev import compose
 from kamal_dev.compose import image_name
 from kamal_dev.errors import ComposeError
-from kamal_dev.model import BuildSecret, Image
+from kamal_dev.model import BuildSecret, Image, familiar
 from tests.compose import oracle
 from tests.compose.support import images, load, render, text_of
 
@@ -238,9 +238,9 @@ def test_a_service_that_names_the_image_of_a_build_runs_it() -> None:
 
 def test_the_same_image_has_several_spellings() -> None:
     spellings = ["redis", "redis:latest", "library/redis", "docker.io/redis", "index.docker.io/library/redis:latest"]
-    assert {image_name.normal(name) for name in spellings} == {"redis:latest"}
-    assert image_name.normal("localhost:5000/a") == "localhost:5000/a:latest"
-    assert image_name.normal("a@sha256:1") == "a@sha256:1"
+    assert {familiar(name) for name in spellings} == {"redis:latest"}
+    assert familiar("localhost:5000/a") == "localhost:5000/a:latest"
+    assert familiar("a@sha256:1") == "a@sha256:1"
 
 
 def test_a_dockerfile_that_is_half_written_names_what_it_names() -> None:

@@ -38,11 +38,13 @@ def _compose_reads(folder: Path, names: list[str], outer: dict[str, str]) -> dic
     return {name: value if value is None else value.replace("$$", "$") for name, value in found.items()}
 
 
-def test_a_file_means_what_it_means_to_compose(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text(TEXT)
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_a_file_means_what_it_means_to_compose(line_end: str, tmp_path: Path) -> None:
+    text = TEXT.replace("\n", line_end)
+    (tmp_path / ".env").write_bytes(text.encode())
     names = [*"ABCDEFGHIKLOPQ", "OUTER", "UNSET"]
     outer = {"OUTER": "outer"}
-    ours = dotenv.parse(TEXT, ".env", outer.get)
+    ours = dotenv.parse(text, ".env", outer.get)
     assert {name: ours.get(name) for name in names} == _compose_reads(tmp_path, names, outer)
     assert "1N" not in ours
     assert ours["M.x-y"] == "dots"

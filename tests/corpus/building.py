@@ -55,13 +55,15 @@ def _single(replay: Replay, builds: dict[str, Any], calls: list[Any]) -> Iterato
     base = next(item.partition("=")[2] for item in reference["--build-arg"] if item.startswith(_ADDED[1]))
     if reference["context"][0].endswith("/empty-folder"):
         image = replay.rendered.json["services"]["devcontainer"]["image"]
-        if builds or image != base:
+        if replay.has_features:
+            yield from _features_alone(builds, "devcontainer", base)
+        elif builds or image != base:
             yield f"the image should be {base}, without a build, and is {image}"
         return
     if list(builds) != ["devcontainer"]:
         yield f"one build is expected, there are {list(builds)}"
         return
-    ours = _words(builds["devcontainer"]["argv"][3:])
+    ours = _made(builds["devcontainer"])
     wanted = replay.configuration.get("build", {}).get("target")
     reference["--target"] = [wanted] if wanted else []
     if wanted and base != wanted:
@@ -77,10 +79,13 @@ def _compose(replay: Replay, builds: dict[str, Any], calls: list[Any]) -> Iterat
         return
     services, secrets = replay.before.json["services"], replay.before.json.get("secrets", {})
     built = {name for name, service in services.items() if "build" in service}
+    if replay.has_features and replay.main not in built:
+        yield from _features_alone(builds, replay.main, services[replay.main]["image"])
+        del builds[replay.main]
     if set(builds) != built:
         yield f"the built services are {sorted(built)}, not {sorted(builds)}"
     for name in built & set(builds):
-        ours, section = _words(builds[name]["argv"][3:]), services[name]["build"]
+        ours, section = _made(builds[name]), services[name]["build"]
         links = _links(services, builds)
         ours["--build-context"] = [word for word in ours.get("--build-context", []) if word not in links]
         wanted = _of_section(section, services[name], builds)
@@ -94,6 +99,31 @@ def _compose(replay: Replay, builds: dict[str, Any], calls: list[Any]) -> Iterat
         if name == replay.main and ours["-f"] != ["-"]:
             texts = [text for call in calls for path, text in call["files"].items() if "Dockerfile" in path]
             yield from _not_in(Path(ours["-f"][0]), "\n".join(texts)) if texts else ()
+
+
+def _features_alone(builds: dict[str, Any], name: str, image: str) -> Iterator[str]:
+    """Judge a build that only adds Features to an image; the reference's command lines are without Features."""
+    if name not in builds:
+        yield f"{name}: Features are to be installed on {image}, and nothing is built"
+        return
+    ours = _made(builds[name])
+    if builds[name]["features"]["dockerfile"] != f"FROM {image}\n" or set(_compared(ours)) - {"context", "--platform"}:
+        yield f"{name}: Features on {image} alone are expected, not {builds[name]['features']}"
+
+
+def _made(build: dict[str, Any]) -> Words:
+    """Return the words of a build; with Features, those that the devcontainer CLI is told in its file."""
+    if "features" not in build:
+        return _words(build["argv"][3:])
+    said, argv = build["features"], build["features"]["argv"]
+    section = said["configuration"]["build"]
+    found = _words([*section["options"], section["context"]])
+    found["-f"] = ["-" if "dockerfile" in said else section["dockerfile"]]
+    found["--build-arg"] += _pairs(section.get("args"))
+    found["--target"] = [section["target"]] if "target" in section else []
+    found["--cache-from"] = section.get("cacheFrom", [])
+    found["--platform"] = [argv[argv.index("--platform") + 1]] if "--platform" in argv else []
+    return found
 
 
 def _links(services: dict[str, Any], builds: dict[str, Any]) -> set[str]:

@@ -68,6 +68,10 @@ class Replay:
         return "dockerComposeFile" in self.configuration and "dockerfile" not in build
 
     @property
+    def has_features(self) -> bool:
+        return bool(self.configuration.get("features"))
+
+    @property
     def main(self) -> str:
         """The service that people work in."""
         return str(self.configuration["service"]) if self.is_compose else "devcontainer"
@@ -135,5 +139,8 @@ def renamed(config: Any, name: str) -> Any:
 
 
 def _defaults(root: Path) -> tuple[Path, ...]:
-    names = ("docker-compose.yml", "docker-compose.override.yml")
+    names = ["docker-compose.yml", "docker-compose.override.yml"]
+    env = root / ".env"
+    if env.exists() and (said := re.search(r"^COMPOSE_FILE=(.+)$", env.read_text(), re.MULTILINE)):
+        names = said[1].split(":")
     return tuple(root / name for name in names if (root / name).exists())

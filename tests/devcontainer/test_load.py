@@ -38,7 +38,7 @@ ONE_OF = "one of `image`, `build.dockerfile` and `dockerComposeFile` is needed"
         ),
         ({"build": {"dockerfile": ["a"]}}, "1:12: build.dockerfile: must be a string, not a list"),
         ({"build": {"dockerfile": ""}}, "1:12: build.dockerfile: is empty"),
-        ({"build": {"dockerfile": "D", "args": {"A": None}}}, "1:40: build.args.A: must be a string, not null"),
+        ({"build": {"dockerfile": "D", "args": {"A": []}}}, "1:40: build.args.A: must be a string, not a list"),
         ({"build": {"dockerfile": "D", "args": ["A"]}}, "1:31: build.args: must be an object, not a list"),
         ({"build": {"dockerfile": "D", "cacheFrom": [1]}}, "1:45: build.cacheFrom.0: must be a string, not a number"),
         ({"build": {"dockerfile": "D", "options": "--x"}}, "1:31: build.options: must be a list, not a string"),

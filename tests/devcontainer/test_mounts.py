@@ -103,6 +103,21 @@ def test_short_volumes_that_no_engine_takes_are_refused(written, reason):
     assert str(caught.value) == reason
 
 
+@pytest.mark.parametrize(
+    ("read", "written"),
+    [
+        (parse, "source=,target=/agent,type=bind"),
+        (parse, {"type": "bind", "source": "", "target": "/agent"}),
+        (parse_short, ":/agent"),
+        (parse_short, ":/agent:ro"),
+    ],
+)
+def test_a_bind_of_a_variable_that_is_not_set_is_left_out_and_said(read, written):
+    mount, (notice,) = read(written, HERE)
+    assert mount is None
+    assert str(notice) == "f.json:3: the source of the mount at `/agent` is empty here: nothing is mounted there"
+
+
 def test_options_without_a_place_become_notices():
     _, notices = parse("type=bind,source=/a,target=/b,bind-recursive=disabled", HERE)
     assert [str(notice) for notice in notices] == [

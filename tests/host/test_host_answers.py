@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import pytest
+
 from kamal_dev.commands import answers
-from kamal_dev.model import Container, Image
+from kamal_dev.model import Container, Image, ImageConfig
 
 FACTS = {
     "type": "facts",
@@ -15,9 +17,8 @@ FACTS = {
     "compose": "2.26.1-4",
     "daemon": True,
     "release": {"id": "v1-aa", "digest": "aa", "version": "v1", "good": True},
-    "same": True,
+    "stands": True,
     "lock": {"pid": 7, "since": "2026-01-01T00:00:00Z", "word": "apply", "token": "t1"},
-    "missing": ["postgres:15"],
     "news": "a field of a later version",
 }
 APP = {"type": "container", "service": "app", "name": "b-1-app-1", "image": "x", "state": "running", "release": "v1"}
@@ -33,9 +34,17 @@ def test_facts_come_with_release_lock_and_containers() -> None:
     assert facts
     assert facts.release == answers.Current("v1-aa", "aa", "v1", good=True)
     assert facts.lock == answers.Lock(7, "2026-01-01T00:00:00Z", "apply", "t1")
-    assert facts.missing == ("postgres:15",)
     assert facts.containers == (Container("app", "b-1-app-1", "x", "running"),)
     assert facts.is_ready
+
+
+def test_a_release_runs_where_it_is_current_and_stands() -> None:
+    facts = answers.facts(lines(FACTS))
+    assert facts
+    assert facts.runs("aa")
+    assert not facts.runs("bb")
+    assert not replace(facts, stands=False).runs("aa")
+    assert not replace(facts, release=None).runs("aa")
 
 
 def test_a_host_without_docker_or_with_an_old_compose_is_not_ready() -> None:
@@ -49,14 +58,31 @@ def test_a_host_without_docker_or_with_an_old_compose_is_not_ready() -> None:
 
 def test_a_host_has_an_image_when_it_has_its_digest_not_only_its_tag() -> None:
     image = Image("ghcr.io", "acme/blog-dev", "abc", "sha256:11")
-    ids = {image.reference: ["sha256:22", "ghcr.io/acme/blog-dev@sha256:11"]}
-    facts = answers.facts(lines(FACTS | {"images": ids}))
+    names = ["sha256:22", image.reference, "ghcr.io/acme/blog-dev@sha256:11"]
+    held = {"names": names, "metadata": "[]", "entrypoint": None}
+    facts = answers.facts(lines(FACTS | {"images": [held]}))
     assert facts
+    assert facts.images[0].config == ImageConfig("[]")
     assert facts.has(image)
     assert facts.has(replace(image, digest="sha256:22"))
     assert not facts.has(replace(image, digest="sha256:33"))
     assert not facts.has(replace(image, digest=""))
     assert not facts.has(replace(image, tag="other"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("redis", "redis:latest", "docker.io/library/redis", "index.docker.io/library/redis:latest"),
+        *("redis@sha256:1", "redis:7@sha256:1", "sha256:9"),
+    ],
+)
+def test_an_image_is_held_by_every_name_that_users_have_for_it(name: str) -> None:
+    facts = answers.facts(lines(FACTS | {"images": [{"names": ["sha256:9", "redis:latest", "redis@sha256:1"]}]}))
+    assert facts
+    assert facts.held(name)
+    assert facts.held("redis:7") is None
+    assert facts.held("redis@sha256:2") is None
 
 
 def test_what_is_no_event_is_passed_over() -> None:

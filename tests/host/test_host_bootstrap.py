@@ -31,8 +31,8 @@ def test_facts_of_a_bare_host_say_what_is_missing(bootstrapped: Bootstrapped) ->
     assert facts.disk_free > 1 << 20
     assert facts.memory > 1 << 20
     assert facts.cpus >= 1
-    assert facts.missing == ("postgres:15",)
-    assert (facts.release, facts.same, facts.lock, facts.workspace) == (None, False, None, ())
+    assert facts.held("postgres:15") is None
+    assert (facts.release, facts.stands, facts.lock, facts.workspace) == (None, False, None, ())
 
 
 def test_a_user_whose_sudo_asks_for_a_password_is_told_so(bootstrapped: Bootstrapped) -> None:

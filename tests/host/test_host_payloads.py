@@ -55,11 +55,14 @@ def test_a_step_is_written_as_its_label() -> None:
     assert host.remove(scripts, "blog-1").text == "remove blog-1"
     assert host.remove(scripts, "blog-1", keep_volumes=True).text == "remove blog-1 keep-volumes"
     assert host.load(scripts).text == "load"
+    assert host.place(scripts, "blog-1").text == "place blog-1"
+    assert host.place(scripts, "blog-1", "db").text == "place blog-1 db"
+    assert host.environment(scripts, "t1", {"A": "secret"}).text == "environment"
 
 
 def test_facts_send_the_script_with_what_it_sources(scripts: Mapping[str, str]) -> None:
-    step = host.facts(scripts, "blog-1", "digest", ("postgres:15",))
-    assert words(step) == ("facts.sh", "blog-1", "digest", "postgres:15")
+    step = host.facts(scripts, "blog-1", ("postgres:15",))
+    assert words(step) == ("facts.sh", "blog-1", "postgres:15")
     assert sorted(members(step)) == ["facts.sh", "lib.sh", "stack.sh"]
 
 
@@ -72,6 +75,7 @@ def test_every_script_that_sources_another_gets_it(scripts: Mapping[str, str]) -
         host.attach(scripts, "t"),
         host.status(scripts),
         host.remove(scripts, "a"),
+        host.place(scripts, "a"),
     )
     for step in steps:
         sent = members(step)
@@ -141,11 +145,11 @@ def test_a_name_that_could_be_taken_for_something_else_is_refused(
 
 def test_the_wrapper_keeps_modes_and_exit_code_and_leaves_nothing_behind(tmp_path: Path) -> None:
     scripts = dict.fromkeys(host.SCRIPTS, 'ls -l "${0%/*}/lib.sh"; echo "[$1][$2]"; exit 7\n')
-    step = host.facts(scripts, "a-1", "b c")
+    step = host.facts(scripts, "a-1", ("b.c",))
     done = subprocess.run(step.argv, input=step.stdin, capture_output=True, check=False, env={"TMPDIR": str(tmp_path)})
     assert done.returncode == 7
     assert b"-rw-r--r--" in done.stdout
-    assert b"[a-1][b c]" in done.stdout
+    assert b"[a-1][b.c]" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 

@@ -346,9 +346,10 @@ def clean() -> None:
     volumes = [name for name in docker("volume", "ls", "--quiet").split() if name in registries]
     if volumes:
         docker("volume", "rm", *volumes)
-    images = [
-        name for name in docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").split() if f"/{PREFIX}-" in name
-    ]
+    shown = "{{.Repository}}:{{.Tag}} {{.ID}}"
+    rows = (line.split() for line in docker("image", "ls", "--format", shown).splitlines())
+    # An image whose tag has gone to another one has no name.
+    images = [identity if "<none>" in name else name for name, identity in rows if f"/{PREFIX}-" in name]
     if images:
         docker("image", "rm", "--force", *images)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.real.lab import COMPOSE, PREFIX, Host, Lab, docker, has_image, is_listening
+import json
+
+from tests.real.lab import COMPOSE, DOCKERFILE, PREFIX, Host, Lab, docker, has_image, is_listening
 
 DATA = COMPOSE + "    volumes: [data:/data]\nvolumes:\n  data:\n"
 
@@ -166,3 +168,24 @@ def test_removing_with_keep_volumes_keeps_the_data(lab: Lab, host: Host) -> None
     assert host.states(stack) == {}
     repository.dev("deploy")
     assert host.run(f"docker exec {container} cat /data/note") == "kept\n"
+
+
+def test_what_the_image_says_of_itself_holds_for_the_main_container(lab: Lab, host: Host) -> None:
+    label = [
+        {"id": "tool", "init": True, "capAdd": ["SYS_PTRACE"], "entrypoint": "/bin/touch /entered"},
+        {"id": "store", "mounts": [{"type": "volume", "source": "store-${devcontainerId}", "target": "/store"}]},
+        {"remoteUser": "nobody", "containerEnv": {"FROM_LABEL": "yes"}},
+    ]
+    dockerfile = f"{DOCKERFILE}LABEL devcontainer.metadata='{json.dumps(label)}'\n"
+    repository = lab.small("labelled", [host], files={".devcontainer/Dockerfile": dockerfile})
+    repository.dev("deploy")
+    main = f"{repository.stack()}-app-1"
+    found = json.loads(host.run(f"docker inspect {main}"))[0]
+    assert found["HostConfig"]["Init"]
+    assert found["HostConfig"]["CapAdd"][0].endswith("SYS_PTRACE")
+    assert "FROM_LABEL=yes" in found["Config"]["Env"]
+    assert [mount["Type"] for mount in found["Mounts"] if mount["Destination"] == "/store"] == ["volume"]
+    assert host.run(f"docker exec {main} ls /entered").strip() == "/entered"
+    assert "sleep infinity" in host.run(f"docker top {main}")
+    again = repository.dev("deploy", "--verbose")
+    assert "unchanged" in again.stdout, str(again)

@@ -13,6 +13,7 @@ from typing import Any
 from kamal_dev import project as projects
 from kamal_dev.model import Host, Image, Result, Step
 from kamal_dev.output import Event, Output
+from kamal_dev.pipeline.render import release
 from kamal_dev.pipeline.run import Run
 from kamal_dev.project import Project
 from kamal_dev.shell import OnLine
@@ -49,11 +50,15 @@ class Paper(Recorder):
 class PaperHost(Paper):
     """Say what a host says: its facts, and how a release ends there; what is left out went well."""
 
-    def __init__(self, name: str, state: HostState, image: Image) -> None:
+    def __init__(self, name: str, state: HostState, image: Image, digest: str) -> None:
         super().__init__(name)
         self._facts = {"daemon": True, "docker": "28.0", "compose": "2.40.0", "privilege": "root", **state.facts}
+        held = [["postgres:15"]] if state.has_database else []
         if state.has_image:
-            self._facts["images"] = {image.reference: [f"{image.name}@{DIGEST}"]}
+            held.append([image.reference, f"{image.name}@{DIGEST}"])
+        self._facts["images"] = [{"names": names} for names in held]
+        if state.is_current:
+            self._facts |= {"stands": True, "release": {"id": "now", "digest": digest}}
         self._outcome = state.outcome
         self._pulls = state.pulls
 
@@ -77,13 +82,16 @@ class HostState:
     """Describe a host.
 
     `facts` is what it says of itself, `outcome` what an apply prints when it fails;
-    `has_image` whether the main image is there, `pulls` whether it reaches a registry.
+    `has_image` and `has_database` whether these images are there, `pulls` whether it reaches a registry,
+    `is_current` whether it runs the very release that is deployed.
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
     outcome: tuple[dict[str, Any], ...] = ()
     has_image: bool = False
+    has_database: bool = True
     pulls: bool = True
+    is_current: bool = False
 
 
 def lines(*events: dict[str, Any]) -> str:
@@ -125,6 +133,7 @@ class Machine(Paper):
             self._labels[words[words.index("-t") + 1]] = {name: value for name, _, value in labels}
         if words[0] == "push":
             self._pushed.add(words[-1])
+            return Result(step, 0, f"{words[1]}: digest: {DIGEST} size: 1")
         return Result(step, 0, "26.1.5 linux/amd64" if words[0] == "version" else "")
 
     def forget(self) -> None:
@@ -176,7 +185,9 @@ class PaperRun(Run):
         self.machine = machine
         super().__init__(project, machine, Output(self.events.append))
         image = project.image(project.main)
-        self.hosts = {name: PaperHost(name, state, image) for name, state in hosts.items()}
+        self.hosts = {
+            name: PaperHost(name, state, image, release(project, name).digest) for name, state in hosts.items()
+        }
         self.__dict__["provider"] = Listed(hosts)
 
     def remote(self, host: Host) -> Recorder:
@@ -200,7 +211,7 @@ def transcript(run: PaperRun, end: str) -> str:
     Where nothing was deployed, how far the hosts had come meanwhile is left to chance, and out.
     """
     hosts = [] if end.startswith("error") else [run.hosts[name].transcript for name in sorted(run.hosts)]
-    told = (run.machine.transcript, run.machine.meanwhile if hosts else [], *hosts, [end])
+    told = (run.machine.transcript, sorted(run.machine.meanwhile) if hosts else [], *hosts, [end])
     return normal("\n\n".join("\n".join(lines) for lines in told if lines), run.project) + "\n"
 
 

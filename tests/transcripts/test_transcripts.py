@@ -17,8 +17,9 @@ from kamal_dev.errors import DevError
 from kamal_dev.model import Secret
 from kamal_dev.output import Output
 from kamal_dev.pipeline.deploy import Order, deploy
-from kamal_dev.pipeline.images import BuildOptions, build_all, push_all
+from kamal_dev.pipeline.images import build_all, push_all
 from kamal_dev.pipeline.plan import plan
+from kamal_dev.pipeline.recipe import BuildOptions
 from kamal_dev.pipeline.run import Run
 from kamal_dev.project import Project
 from tests.transcripts.paper import HostState, Machine, PaperRun, load, normal, transcript
@@ -63,9 +64,9 @@ CRASHED = (
     },
 )
 SOWN = {"workspace": ["guestbook"]}
-UP, BARE = HostState(SOWN), HostState({"daemon": False, "docker": "", "compose": "", "missing": ["postgres:15"]})
-SAME = HostState({"same": True, **SOWN}, has_image=True)
-CUT_OFF = HostState({"missing": ["postgres:15"]}, pulls=False)
+UP, BARE = HostState(SOWN), HostState({"daemon": False, "docker": "", "compose": ""}, has_database=False)
+SAME = HostState(SOWN, has_image=True, is_current=True)
+CUT_OFF = HostState(has_database=False, pulls=False)
 
 
 @dataclass(frozen=True)

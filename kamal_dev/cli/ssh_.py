@@ -1,0 +1,56 @@
+"""`dev ssh`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from kamal_dev.cli import common
+
+
+class Words(click.Command):
+    """Take NAME, options beside it, and a command that is passed on as it is; `--` may stand before the command."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Sort the words: the command begins at the first `--`, or with the word after NAME and its options."""
+        end = self._options(args)
+        if args[end : end + 1] != ["--"]:
+            end += 1 + self._options(args[end + 1 :])
+        words = args[end:]
+        ctx.meta["words"] = tuple(words[1:] if words[:1] == ["--"] else words)
+        return super().parse_args(ctx, args[:end])
+
+    def _options(self, args: list[str]) -> int:
+        """Count the words, from the first, that are options and their values."""
+        options = [param for param in self.params if isinstance(param, click.Option) and not param.is_flag]
+        valued = {name for param in options for name in param.opts}
+        count = 0
+        while count < len(args) and args[count].startswith("-") and args[count] != "--":
+            count += 2 if args[count] in valued else 1
+        return count
+
+
+@click.command(cls=Words, options_metavar="[OPTIONS]")
+@common.stack
+@click.option("--service", metavar="SERVICE", default="", help="In the container of this service.")
+@common.common
+@click.pass_context
+def command(ctx: click.Context, flags: common.Flags, *, name: str | None, service: str) -> None:
+    """NAME can be left out where there is one stack. A command may follow: `dev ssh NAME -- COMMAND…`.
+
+    Runs as remoteUser, in workspaceFolder, with remoteEnv. One word is a line for the user's shell, several
+    are run as they are. Ends with the command's exit code; stdin is passed on.
+    """
+    from kamal_dev.pipeline.ssh import ssh
+    from kamal_dev.shell.openssh import become
+
+    words: tuple[str, ...] = ctx.meta["words"]
+    is_terminal = all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
+    terminal = os.environ.get("TERM", "xterm") if is_terminal else ""
+    run = common.open_run(flags)
+    argv = ssh(run, name, words, service=service, terminal=terminal)
+    run.output.step(f"$ {' '.join(argv[:-1])} …")
+    ctx.close()
+    become(argv)

@@ -1,0 +1,24 @@
+"""Addresses of a container for editors. Opens nothing."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import quote
+
+
+def vscode(container: str, folder: str, host: str) -> str:
+    """Return the address under which VS Code attaches to a container of the engine that `ssh HOST` reaches.
+
+    The authority is hexadecimal JSON; `settings` are what the extension would
+    otherwise read from the user's, here `docker.host`. Source:
+    microsoft/vscode-remote-release#8764, and what Dev Containers writes itself.
+    """
+    authority = json.dumps(
+        {"containerName": f"/{container}", "settings": {"host": f"ssh://{host}"}}, separators=(",", ":")
+    )
+    return f"vscode-remote://attached-container+{authority.encode().hex()}{quote(folder)}"
+
+
+def vscode_link(uri: str) -> str:
+    """Return the same address as a link that the system hands to VS Code."""
+    return uri.replace("vscode-remote://", "vscode://vscode-remote/", 1)

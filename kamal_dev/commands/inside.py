@@ -1,0 +1,90 @@
+"""Command lines that run inside a container, as a host gets them. Builds argv; quotes and runs nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from kamal_dev.commands.answers import Place
+
+# Runs in the container: FOLDER [WORD]...; without words a shell. One word is a line for that shell, as ssh has it.
+_ENTER = """if [ -n "$1" ] && ! cd -- "$1" 2>/dev/null; then
+  echo "kamal-dev: $1 is not there, or not for this user; this is $PWD" >&2
+fi
+shift
+[ $# -lt 2 ] || exec "$@"
+name=$(id -un 2>/dev/null) found=
+while IFS=: read -r user _ _ _ _ _ login; do
+  [ "$user" != "$name" ] || found=$login
+done 2>/dev/null </etc/passwd
+case ${found##*/} in
+  '' | sh | false | nologin) found=$(command -v bash) || found=/bin/sh ;;
+  *) [ -x "$found" ] || found=/bin/sh ;;
+esac
+SHELL=$found
+export SHELL
+[ $# -eq 0 ] || exec "$found" -c "$1"
+exec "$found"
+"""
+# Runs on the host: FILE WORD...; the file is gone before the command begins, and is nobody's but its.
+_WITH_FILE = 'exec 3<"$1" && rm -f -- "$1" && shift && exec "$@"'
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_CONTAINER_ENV = re.compile(r"\$\{containerEnv:([^:}\r\n]*)(?::([^:}\r\n]*))?[^}\r\n]*\}")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Say how to enter a container: as whom (empty: its own user), where, and with what besides its own environment.
+
+    `file` is the path, on the host, of what `host.environment` kept there; `without`
+    names variables to take away; `terminal` is the kind of terminal, empty for none.
+    """
+
+    user: str = ""
+    folder: str = ""
+    file: str = ""
+    without: tuple[str, ...] = ()
+    terminal: str = ""
+
+
+def command(place: Place, entry: Entry, words: tuple[str, ...], *, is_main: bool = True) -> tuple[str, ...]:
+    """Return the words that a host runs; without `words`, for a shell.
+
+    Several words are run as they are; one is a line for the user's shell. In a container
+    other than the main one, several words need no shell there.
+    """
+    flags = ["--interactive"]
+    flags += ["--tty", "--env", f"TERM={entry.terminal}"] if entry.terminal else []
+    flags += ["--user", entry.user] if entry.user else []
+    flags += ["--env-file", "/dev/fd/3"] if entry.file else []
+    inside = words if len(words) > 1 and not is_main else ("sh", "-c", _ENTER, "kamal-dev", entry.folder, *words)
+    if entry.without:
+        inside = ("env", *(word for name in entry.without for word in ("-u", name)), *inside)
+    argv: tuple[str, ...] = ("docker", "exec", *flags, place.id, *inside)
+    if entry.file:
+        argv = ("sh", "-c", _WITH_FILE, "kamal-dev", entry.file, *argv)
+    return argv if place.direct else ("sudo", "-n", "--", *argv)
+
+
+def environment(
+    wanted: Iterable[tuple[str, str | None]], place: Place
+) -> tuple[Mapping[str, str], tuple[str, ...], tuple[str, ...]]:
+    """Return `remoteEnv` as variables to set, names to take away, and names that cannot be carried.
+
+    `${containerEnv:NAME}` becomes what the container has. Docker reads a file of lines,
+    so that a value with a line break is not carried.
+    """
+    own = dict(item.partition("=")[::2] for item in place.environment)
+    values = {name: None if value is None else _resolved(value, own) for name, value in wanted}
+    carried = {
+        name: value
+        for name, value in values.items()
+        if value is not None and _NAME.fullmatch(name) and not re.search(r"[\r\n\0]", value)
+    }
+    without = tuple(name for name, value in values.items() if value is None and _NAME.fullmatch(name))
+    return carried, without, tuple(name for name in values if name not in carried and name not in without)
+
+
+def _resolved(value: str, own: Mapping[str, str]) -> str:
+    return _CONTAINER_ENV.sub(lambda found: own.get(found[1], found[2] or ""), value)

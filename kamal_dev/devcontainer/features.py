@@ -1,0 +1,49 @@
+"""The Features of a devcontainer.json: as a value for who builds, or left out. Installs none, opens no file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from kamal_dev.devcontainer.properties import NOT_CARRIED_OUT
+from kamal_dev.devcontainer.values import Devcontainer
+from kamal_dev.model import Explanation, Features, Notice
+
+_KEYS = ("features", "overrideFeatureInstallOrder")
+_LEFT_OUT = "Features are ignored, as asked"
+
+
+def features(devcontainer: Devcontainer) -> Features | None:
+    """Return the Features that the main service gets; None where there are none."""
+    if not devcontainer.features:
+        return None
+    said = {"features": dict(devcontainer.features)}
+    order = {"overrideFeatureInstallOrder": list(devcontainer.feature_order)} if devcontainer.feature_order else {}
+    return Features(
+        names=tuple(devcontainer.features),
+        text=json.dumps({**said, **order}),
+        path=devcontainer.path,
+        root=devcontainer.root,
+        container_user=devcontainer.container_user,
+        remote_user=devcontainer.remote_user,
+        where=devcontainer.where("features"),
+    )
+
+
+def without_features(devcontainer: Devcontainer) -> Devcontainer:
+    """Return the devcontainer without its Features, of which a notice tells."""
+    if not devcontainer.features:
+        return devcontainer
+    names = ", ".join(f"`{name}`" for name in devcontainer.features)
+    explanations = tuple(map(_left_out, devcontainer.explanations))
+    notices = [
+        Notice(item.where, f"`{item.key}` is not carried out: {item.text}" + f" ({names})" * (item.key == "features"))
+        for item in explanations
+        if item.key in _KEYS
+    ]
+    ordered = sorted((*devcontainer.notices, *notices), key=lambda notice: (notice.where.line, notice.where.column))
+    return replace(devcontainer, features={}, feature_order=(), explanations=explanations, notices=tuple(ordered))
+
+
+def _left_out(item: Explanation) -> Explanation:
+    return replace(item, outcome=NOT_CARRIED_OUT, text=_LEFT_OUT) if item.key in _KEYS else item

@@ -1,0 +1,133 @@
+"""What an image says of itself in its label `devcontainer.metadata`, merged with a devcontainer.json.
+
+Source: containers.dev, "Image Metadata" and its merge logic.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from kamal_dev.devcontainer import fields, requirements
+from kamal_dev.devcontainer.properties import LIFECYCLE
+from kamal_dev.devcontainer.reader import Reader
+from kamal_dev.devcontainer.values import Devcontainer, Translation
+from kamal_dev.devcontainer.variables import Variables, with_id
+from kamal_dev.errors import DevcontainerError, Problem
+from kamal_dev.model import Notice
+
+LABEL = "devcontainer.metadata"
+
+Entry = Mapping[str, Any]
+_Item = TypeVar("_Item")
+
+_HOOKS = LIFECYCLE[1:]  # initializeCommand is for the machine here, and never in a label
+_PICKED = (
+    *_HOOKS,
+    *("waitFor", "customizations", "mounts", "containerEnv", "containerUser", "init", "privileged", "capAdd"),
+    *("securityOpt", "remoteUser", "userEnvProbe", "remoteEnv", "overrideCommand", "portsAttributes"),
+    *("otherPortsAttributes", "forwardPorts", "shutdownAction", "updateRemoteUserUID", "hostRequirements"),
+)
+
+
+def entries(label: str, image: str) -> tuple[Entry, ...]:
+    """Parse the label of `image`, a list of objects or one alone; empty where there is none.
+
+    Raises DevcontainerError, which names the image, for what is no such JSON.
+    """
+    try:
+        found = json.loads(label) if label.strip() else []
+    except ValueError as error:
+        raise _broken(image, f"is not JSON: {error}") from error
+    found = [found] if isinstance(found, dict) else found
+    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+        raise _broken(image, "is not a list of objects")
+    return tuple(found)
+
+
+def merged(own: Devcontainer, found: tuple[Entry, ...], image: str, environment: Mapping[str, str]) -> Devcontainer:
+    """Lay a devcontainer.json over the entries of its image's label.
+
+    `environment` answers `${localEnv:…}` in the label. An entry that repeats the
+    devcontainer.json itself, as the reference CLI writes it, counts once. Raises
+    DevcontainerError where an entry has a property of the wrong type.
+    """
+    known = Variables(environment, own.root, own.workspace_folder)
+    values = [with_id(known.substitute(entry, lambda *_: None), own.identity) for entry in found]
+    if values and _picked(values[-1]) == _picked(own.configuration):
+        values.pop()
+    if not values:
+        return own
+    notices: list[Notice] = []
+    layers = [_layer(value, own, image, notices) for value in values]
+    return replace(own, **_laid(own, layers), notices=(*own.notices, *notices))
+
+
+def _picked(value: Entry) -> dict[str, Any]:
+    return {name: value[name] for name in _PICKED if value.get(name) is not None}
+
+
+def _layer(value: Entry, own: Devcontainer, image: str, notices: list[Notice]) -> dict[str, Any]:
+    """Read an entry's fields; those that it does not have are left out."""
+    reader = Reader(value, {}, f"{image} ({LABEL})")
+    typed = fields.container(reader, own.kind, Translation(), notices) | fields.later(reader)
+    typed["entrypoints"] = (value["entrypoint"],) if value.get("entrypoint") else ()
+    if reader.problems:
+        raise DevcontainerError(reader.problems, hint="the image was made with a label that cannot be read")
+    return {**typed, "has": frozenset(name for name in value if reader.has(name))}
+
+
+def _laid(own: Devcontainer, layers: list[dict[str, Any]]) -> dict[str, Any]:
+    def each(name: str) -> list[Any]:
+        return [*(layer[name] for layer in layers), getattr(own, name)]
+
+    def last(name: str, property_: str) -> Any:
+        given = [layer[name] for layer in layers if property_ in layer["has"]]
+        return getattr(own, name) if property_ in own.configuration or not given else given[-1]
+
+    mounts = {mount.target: mount for group in each("mounts") for mount in group}
+    return {
+        "lifecycle": _commands(own, layers),
+        "entrypoints": tuple(word for layer in layers for word in layer["entrypoints"]),
+        "mounts": tuple(mounts.values()),
+        **{name: any(each(name)) or None for name in ("init", "privileged")},
+        **{name: _union(each(name)) for name in ("cap_add", "security_opt", "forward_ports")},
+        **{name: _last_per_key(each(name), tuple) for name in ("container_env", "remote_env")},
+        "ports_attributes": _last_per_key([group.items() for group in each("ports_attributes")], dict),
+        "host_requirements": requirements.highest(each("host_requirements")),
+        "remote_user": last("remote_user", "remoteUser"),
+        "container_user": own.container_user or last("container_user", "containerUser"),
+        "wait_for": last("wait_for", "waitFor"),
+        "user_env_probe": last("user_env_probe", "userEnvProbe"),
+        "override_command": last("override_command", "overrideCommand"),
+    }
+
+
+def _commands(own: Devcontainer, layers: list[dict[str, Any]]) -> tuple[tuple[str, Any], ...]:
+    """Return every hook's commands in order, the image's first; one that both have runs once."""
+    mine = dict(own.lifecycle)
+    found = [(name, command) for name, command in own.lifecycle if name not in _HOOKS]
+    for name in _HOOKS:
+        theirs = [command for layer in layers for key, command in layer["lifecycle"] if key == name]
+        found += [(name, command) for command in theirs if command != mine.get(name)]
+        found += [(name, mine[name])] if name in mine else []
+    return tuple(found)
+
+
+def _union(groups: Iterable[Iterable[_Item]]) -> tuple[_Item, ...]:
+    return tuple(dict.fromkeys(item for group in groups for item in group))
+
+
+def _last_per_key(groups: Iterable[Iterable[tuple[str, Any]]], kind: Callable[[Any], Any]) -> Any:
+    found: dict[str, Any] = {}
+    for group in groups:
+        found.update(group)
+    return kind(found.items())
+
+
+def _broken(image: str, reason: str) -> DevcontainerError:
+    return DevcontainerError(
+        Problem(image, 0, f"the label `{LABEL}` {reason}"), hint="build the image again, or use another one"
+    )

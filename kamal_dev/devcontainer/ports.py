@@ -1,0 +1,127 @@
+"""The ports that people want on their own machine: `forwardPorts`, `appPort`, a flag's, and their attributes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kamal_dev.devcontainer.values import Devcontainer
+from kamal_dev.errors import DevcontainerError, Problem, UsageError
+from kamal_dev.model import Location
+
+LOOPBACK = "localhost"
+
+_PORT = re.compile(r"(?:(?P<host>[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?):)?(?P<number>[0-9]{1,5})")
+_FLAG = re.compile(r"(?:(?P<local>[0-9]{1,5}):)?(?P<remote>(?:[A-Za-z0-9_][A-Za-z0-9_.-]*:)?[0-9]{1,5})")
+
+
+@dataclass(frozen=True)
+class Port:
+    """Describe one port to open here.
+
+    `host` and `number` are what the main container would connect to, `local` the port
+    wanted on this machine, which must be that one where `is_exact`. `protocol` is
+    `http`, `https` or empty.
+    """
+
+    host: str
+    number: int
+    local: int
+    label: str = ""
+    protocol: str = ""
+    is_exact: bool = False
+
+    @property
+    def target(self) -> str:
+        """What is connected to, as the container sees it."""
+        return f"{self.host}:{self.number}"
+
+    @property
+    def shown(self) -> str:
+        """The same, as people write it."""
+        return str(self.number) if self.host == LOOPBACK else self.target
+
+
+def forwarded(devcontainer: Devcontainer) -> tuple[Port, ...]:
+    """Return the ports that a devcontainer.json names, each once. Raises DevcontainerError for what is none."""
+    found: dict[str, Port] = {}
+    problems: list[Problem] = []
+    for key, local, text in _named(devcontainer):
+        where = devcontainer.where(*key)
+        try:
+            port = _port(devcontainer, text, local)
+            found.setdefault(port.target, port)
+        except ValueError as error:
+            problems.append(_problem(where, key, str(error)))
+    if problems:
+        raise DevcontainerError(problems, hint='a port is a number, or "host:number" for another service')
+    return tuple(found.values())
+
+
+def flagged(devcontainer: Devcontainer, text: str) -> Port:
+    """Return the port of a flag, `[LOCAL:][HOST:]PORT`. Raises UsageError for what is none."""
+    found = _FLAG.fullmatch(text)
+    try:
+        if not found:
+            raise ValueError(f"`{text}` is no port")
+        port = _port(devcontainer, found["remote"], _number(found["local"]) if found["local"] else 0)
+    except ValueError as error:
+        raise UsageError(f"--port: {error}", hint="[LOCAL:][HOST:]PORT, such as 3000, 8080:3000 or db:5432") from error
+    return Port(port.host, port.number, port.local, port.label, port.protocol, is_exact=True)
+
+
+def _named(devcontainer: Devcontainer) -> Iterator[tuple[tuple[str | int, ...], int, str]]:
+    """Yield place, local port (0: the same) and text of every port."""
+    for index, port in enumerate(devcontainer.forward_ports):
+        yield ("forwardPorts", index), 0, str(port)
+    if devcontainer.kind == "compose":
+        return
+    for text in devcontainer.app_ports:
+        # `[[address:]port:]port[/protocol]`, as `docker run -p` takes it; only TCP goes through SSH.
+        words, _, protocol = text.partition("/")
+        *published, number = words.split(":")
+        if protocol in ("", "tcp") and "-" not in words:
+            yield ("appPort",), int(published[-1]) if published and published[-1].isdigit() else 0, number
+
+
+def _port(devcontainer: Devcontainer, text: str, local: int) -> Port:
+    found = _PORT.fullmatch(text)
+    if not found:
+        raise ValueError(f"`{text}` is no port")
+    host, number = found["host"] or LOOPBACK, _number(found["number"])
+    host = LOOPBACK if host == "127.0.0.1" else host
+    said = _attributes(devcontainer, f"{host}:{number}", number if host == LOOPBACK else 0)
+    protocol = said.get("protocol")
+    return Port(
+        host,
+        number,
+        local or number,
+        label=str(said.get("label") or ""),
+        protocol=protocol if protocol in ("http", "https") else "",
+        is_exact=said.get("requireLocalPort") is True,
+    )
+
+
+def _number(text: str) -> int:
+    if not 0 < int(text) < 65536:
+        raise ValueError(f"{text} is no port: ports end at 65535")
+    return int(text)
+
+
+def _attributes(devcontainer: Devcontainer, target: str, number: int) -> Mapping[str, Any]:
+    """Return what is said of a port: by `host:port`, number or range; else what is said of all others.
+
+    Regular expressions among the keys speak of processes, which an editor sees and this does not.
+    """
+    for key, said in devcontainer.ports_attributes.items():
+        low, _, high = key.partition("-")
+        is_in = low.isdigit() and (high or low).isdigit() and int(low) <= number <= int(high or low)
+        if isinstance(said, dict) and (is_in or key == target):
+            return said
+    return devcontainer.other_ports_attributes
+
+
+def _problem(where: Location, key: tuple[str | int, ...], message: str) -> Problem:
+    return Problem(where.path, where.line, message, ".".join(map(str, key)), where.column)

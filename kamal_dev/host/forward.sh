@@ -1,0 +1,39 @@
+# shellcheck shell=sh disable=SC2154 # variables cross the files that source each other
+# Let connections into a container's network: DIRECTORY CONTAINER PID IMAGE RELAY TARGET...
+#
+# For each TARGET (`host:port`, as the container sees it) there is a socket in DIRECTORY, `0`, `1` …, for ssh to
+# forward to. A short-lived container shares the network of CONTAINER, so that what listens on its loopback alone
+# and what its names stand for are reached; it has the programs of the host, so IMAGE needs none. Rights to use
+# Docker are enough. Comes after lib.sh in one text, because stdin says how long: it ends with stdin, and with
+# the container, whose first process is PID. Says `ready` when the sockets are there.
+directory=$1 container=$2 pid=$3 image=$4 relay=$5
+shift 5
+
+# pulse: print a line now and then, for as long as our stdin is open and the container runs.
+pulse() {
+  cat <&3 >/dev/null &
+  reader=$!
+  # A host may hide processes of others.
+  watched=/proc/$pid
+  [ -d "$watched" ] || watched=/
+  while [ -d "$watched" ] && kill -0 "$reader" && echo; do sleep 1; done 2>/dev/null
+  kill "$reader" 2>/dev/null
+}
+
+[ -x /usr/bin/perl ] || give_up forward 'this host has no /usr/bin/perl, which passes connections on'
+mkdir -m 700 -- "$directory" || give_up forward "$directory cannot be made"
+trap 'rm -rf -- "$directory"' EXIT
+trap 'exit 143' HUP INT TERM
+trap '' PIPE
+set -- "$image" -e "$relay" "$directory" "$@"
+for folder in /usr /lib /lib64; do
+  [ ! -d "$folder" ] || set -- --volume "$folder:$folder:ro" "$@"
+done
+# What an image sets for its own libraries would trouble those of the host.
+for name in LD_PRELOAD LD_LIBRARY_PATH PERL5LIB PERL5OPT; do set -- --env "$name=" "$@"; done
+# Labels of an image are its containers', and this one is no project's.
+set -- --label com.docker.compose.project= --label kamal-dev.forward=true "$@"
+exec 3<&0
+pulse | docker_within 0 run --rm --interactive --pull never --no-healthcheck --log-driver none \
+  --network "container:$container" --cap-drop ALL --security-opt no-new-privileges --security-opt label=disable \
+  --user "$uid:$(id -g)" --workdir / --volume "$directory:$directory" --entrypoint /usr/bin/perl "$@"

@@ -1,0 +1,30 @@
+#!/bin/sh
+# Find the container that a command is to run in: place.sh STACK [SERVICE]; without SERVICE the one that people work in.
+#
+# Events: `place` {id, name, image, state, pid, user, environment, metadata, direct}, then `result` {ok, phase, reason}.
+# `direct`: whether docker needs no sudo here. `metadata` is the image's label of that name, as devcontainers have it.
+set -u
+here=${0%/*}
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$here/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=stack.sh
+. "$here/stack.sh"
+
+# container_of SERVICE: print the id of a service's first container, of the main one where SERVICE is empty.
+container_of() {
+  wanted=kamal-dev.main=true
+  [ -z "$1" ] || wanted=com.docker.compose.service=$1
+  docker ps --all --quiet --no-trunc --filter "label=com.docker.compose.project=$stack" \
+    --filter label=com.docker.compose.oneoff=False --filter "label=$wanted" | tail -n 1
+}
+
+place='{"type":"place","id":{{json .Id}},"name":{{json (slice .Name 1)}},"image":{{json .Image}}'
+place=$place',"state":{{json .State.Status}},"pid":{{.State.Pid}},"user":{{json .Config.User}}'
+place=$place',"environment":{{json .Config.Env}},"metadata":{{json (index .Config.Labels "devcontainer.metadata")}}'
+
+use_stack "$1"
+docker version --format . >/dev/null 2>&1 || give_up place 'Docker does not answer on this host'
+id=$(container_of "${2:-}")
+if docker_directly; then direct=true; else direct=false; fi
+[ -z "$id" ] || inspect_containers "$place,\"direct\":$direct}" "$id"
+emit result ok: true phase place

@@ -1,0 +1,133 @@
+"""Build with Features: the devcontainer CLI of this machine, and the folder that it is shown. Installs no Feature."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from kamal_dev.commands import features as commands
+from kamal_dev.commands.features import PROGRAMS, Program
+from kamal_dev.errors import ConfigError, CredentialsMissing, EngineError, Problem
+from kamal_dev.model import Build, Features, Step, Tree
+from kamal_dev.pipeline import registry
+from kamal_dev.pipeline.local_features import ABOUT, HOME, lockfile, require_local
+from kamal_dev.pipeline.run import Run
+from kamal_dev.shell import Shell
+
+INSTALL = "`npm install -g @devcontainers/cli` brings it, and needs Node 20 or later"
+GO_ON = "`--ignore-features` goes on without them"
+ANSWERS = 90.0  # seconds; npx may have to download it
+
+
+def require(run: Run, build: Build) -> None:
+    """Raise ConfigError or EngineError for Features that could not be installed, before anything is begun."""
+    if build.features is None:
+        return
+    require_local(run.project, build.features)
+    if not build.dockerfile_inline and not Path(build.dockerfile).is_absolute():
+        message = f"Features need a build context on this machine, and this is `{build.context}`"
+        raise ConfigError(Problem(build.where.path, build.where.line, message), hint=GO_ON)
+    program(run, build)
+
+
+def program(run: Run, build: Build) -> Program | None:
+    """Return what builds with Features here; None for a build without. Raises EngineError that names the Features."""
+    features = build.features
+    if features is None:
+        return None
+    if run.devcontainer_cli is None:
+        names = ", ".join(f"`{name}`" for name in features.names)
+        raise EngineError(
+            f"{features.where}: `features` needs the devcontainer CLI, which is not on this machine: {names}",
+            hint=f"{INSTALL}; {GO_ON}",
+        )
+    return run.devcontainer_cli
+
+
+def warn(run: Run, build: Build) -> None:
+    """Tell of what the build is without because the CLI gives buildx a Dockerfile of its own."""
+    path = Path(f"{build.dockerfile}.dockerignore")
+    if build.features and run.project.tree.kind(path) == "file":
+        run.output.warn(f"{build.where}: `{path.name}` is not read where Features are installed: use `.dockerignore`")
+
+
+def find(shell: Shell) -> Program | None:
+    """Look for the devcontainer CLI: on PATH, then through npx; None where neither answers."""
+    for argv in PROGRAMS:
+        result = shell.run(commands.version(argv), timeout=ANSWERS)
+        found = re.match(r"(\d+)\.(\d+)\.(\d+)", result.output) if result else None
+        if found:
+            return Program(argv, tuple(map(int, found.groups())))
+    return None
+
+
+def log_in(run: Run, *, wanted: bool = False) -> str:
+    """Log in to the registry where that is `wanted`, or where a Feature stands beside the image.
+
+    Public Features need no login, so that without a credential those beside the image
+    are tried too. Returns the docker config folder to build with; empty without a login.
+    """
+    if wanted:
+        return registry.log_in(run)
+    image = run.project.image(run.project.main)
+    beside = f"{image.server}/{image.repository.rpartition('/')[0]}".rstrip("/") + "/"
+    if not run.project.features or not any(name.startswith(beside) for name in run.project.features.names):
+        return ""
+    with suppress(CredentialsMissing):
+        return registry.log_in(run)
+    return ""
+
+
+@contextmanager
+def staged(tree: Tree, build: Build, step: Step, configuration: Mapping[str, Any]) -> Iterator[Step]:
+    """Give a build with Features a folder to run in, which looks like the user's with this devcontainer.json in it.
+
+    The CLI takes local Features from beside its file and writes there: so it gets a
+    folder of its own, with links to what is beside the user's file.
+    """
+    if build.features is None:
+        yield step
+        return
+    with tempfile.TemporaryDirectory(prefix="kamal-dev-features-") as name:
+        folder = Path(name)
+        temporary = folder / commands.OWN / "tmp"
+        for path in (temporary, folder / commands.CONTEXT):
+            path.mkdir(parents=True)
+        if commands.has_own_dockerfile(build):
+            text = build.dockerfile_inline or tree.read(Path(build.dockerfile)).decode(errors="surrogateescape")
+            made = commands.dockerfile(build, text).encode(errors="surrogateescape")
+            (folder / commands.DOCKERFILE).write_bytes(made)
+        _link(tree, build.features, folder)
+        file = folder / commands.file_path(build.features)
+        file.write_text(json.dumps(configuration, indent=2))
+        if pinned := lockfile(tree, build.features):
+            file.with_name(pinned.name).write_bytes(tree.read(pinned))
+        yield replace(step, cwd=folder, environment=(*step.environment, ("TMPDIR", str(temporary))))
+
+
+def _link(tree: Tree, features: Features, folder: Path) -> None:
+    """Make the folders down to devcontainer.json, and in them what is beside the way there: Features, else links."""
+    way = Path(commands.file_path(features)).parts
+    own = {way[-1], commands.lockfile(features)}
+    real, there = features.root, folder
+    if way[0] != HOME and tree.kind(real / HOME):
+        (there / HOME).symlink_to(real / HOME)
+    for part, below in pairwise(way):
+        real, there = real / part, there / part
+        there.mkdir()
+        for name in tree.list(real):
+            if name in own or name == below:
+                continue
+            # The CLI goes through links, but does not take one for a Feature itself.
+            if tree.kind(real / name / ABOUT) == "file":
+                shutil.copytree(real / name, there / name, symlinks=True)
+            else:
+                (there / name).symlink_to(real / name)

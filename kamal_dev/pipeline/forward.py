@@ -1,0 +1,165 @@
+"""The story of `dev forward`: open ports of a stack on this machine, and keep them open."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from kamal_dev import devcontainer
+from kamal_dev.commands import answers, host
+from kamal_dev.devcontainer.ports import Port
+from kamal_dev.errors import DevError, HostError, UsageError
+from kamal_dev.model import Host
+from kamal_dev.pipeline.place import described, find, one
+from kamal_dev.pipeline.run import Run
+from kamal_dev.shell import forward as shell
+from kamal_dev.shell import openssh
+
+HEAD = ("LOCAL", "REMOTE", "LABEL")
+PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
+LOWEST, LIFT = 1024, 8000
+Opened = Callable[[tuple[Port, ...]], None]
+
+
+def forward(run: Run, name: str | None, flags: tuple[str, ...], opened: Opened) -> None:
+    """Hold the ports open until interrupted; `opened` is called once with those that are.
+
+    Raises UsageError and DevcontainerError for ports that are none or taken, and
+    HostError where they cannot be opened; a link that drops later is opened again.
+    """
+    name, target = one(run, name)
+    said = described(run, find(run, name, target))
+    ports = local(wanted(said, flags), shell.is_free)
+    for port in ports:
+        if port.local != port.wanted:
+            run.output.warn(f"port {port.wanted} is taken here: {port.port.shown} is at {port.local}")
+    Link(run, name, target, tuple(replace(port.port, local=port.local) for port in ports), opened).keep()
+
+
+def wanted(said: devcontainer.Devcontainer, flags: Iterable[str]) -> tuple[Port, ...]:
+    """Return what devcontainer.json and the flags name; a flag wins. Raises UsageError where that is nothing."""
+    given = tuple(devcontainer.ports.flagged(said, flag) for flag in flags)
+    targets = {port.target for port in given}
+    found = (*(port for port in devcontainer.ports.forwarded(said) if port.target not in targets), *given)
+    if not found:
+        raise UsageError(
+            f"there is nothing to forward: {said.display} names no port",
+            hint="name one in `forwardPorts`, or give `--port 3000`",
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class Local:
+    """Say where a port is on this machine, and where it was wanted."""
+
+    port: Port
+    wanted: int
+    local: int
+
+
+def local(ports: Iterable[Port], is_free: Callable[[int], bool]) -> tuple[Local, ...]:
+    """Give each port one of this machine: the one it wants, or the next that is free. Raises UsageError.
+
+    Those that must have theirs choose first.
+    """
+    ports = tuple(ports)
+    taken: dict[str, int] = {}
+    for port in sorted(ports, key=lambda port: not port.is_exact):
+        candidates = (port.local,) if port.is_exact else _candidates(port.local)
+        free = (number for number in candidates if number not in taken.values() and is_free(number))
+        chosen = next(free, None)
+        if chosen is None:
+            raise UsageError(
+                f"port {port.local} is taken on this machine, and {port.shown} must have it",
+                hint=f"end what uses it, or give another: `--port LOCAL:{port.shown}`",
+            )
+        taken[port.target] = chosen
+    return tuple(Local(port, port.local, taken[port.target]) for port in ports)
+
+
+def _candidates(port: int) -> Iterable[int]:
+    # Ports below 1024 are for root: 80 becomes 8080, 443 becomes 8443.
+    start = port if port >= LOWEST else port + LIFT
+    return (port, *range(start, 65536))
+
+
+def as_json(ports: Iterable[Port]) -> list[dict[str, Any]]:
+    """Return the ports for `--json`."""
+    return [{**asdict(port), "address": address(port)} for port in ports]
+
+
+def address(port: Port) -> str:
+    """Return where a port is on this machine: a URL where its protocol is known."""
+    scheme = f"{port.protocol}://" if port.protocol else ""
+    return f"{scheme}127.0.0.1:{port.local}"
+
+
+class Link:
+    """Keep one ssh with all forwards; look for the container anew each time, because a deploy makes another."""
+
+    def __init__(self, run: Run, name: str, target: Host, ports: tuple[Port, ...], opened: Opened) -> None:
+        self._run = run
+        self._name = name
+        self._target = target
+        self._ports = ports
+        self._opened = opened
+        self._was_open = False
+        self._failures = 0
+        self._complaints: list[str] = []
+
+    def keep(self) -> None:
+        """Open, and open again. Raises HostError where it never opened."""
+        while True:
+            said = ""
+            try:
+                said = self._hold()
+            except DevError as error:
+                if not self._was_open:
+                    raise
+                said = error.message
+            if not self._was_open:
+                raise self._failure(said)
+            if self._failures == 0:
+                self._run.output.note("the link was lost; opening it again", self._name)
+            time.sleep(PAUSES[min(self._failures, len(PAUSES) - 1)])
+            self._failures += 1
+
+    def _hold(self) -> str:
+        run, target = self._run, self._target
+        self._complaints.clear()
+        place = find(run, self._name, target)
+        directory = f"/tmp/kamal-dev-forward.{secrets.token_hex(8)}"  # noqa: S108 # made 0700, and there for nobody else
+        targets = [port.target for port in self._ports]
+        command = host.forward(run.scripts, directory, place.id, place.pid, place.image, targets)
+        forwards = [
+            word
+            for index, port in enumerate(self._ports)
+            for word in ("-L", f"127.0.0.1:{port.local}:{directory}/{index}")
+        ]
+        words = openssh.argv(target, run.trust, ("-T", *forwards), command)
+        return shell.hold(words, on_ready=self._ready, on_line=self._complain, log=run.output.step)
+
+    def _ready(self) -> None:
+        if not self._was_open:
+            self._opened(self._ports)
+        elif self._failures:
+            self._run.output.note("the link is open again", self._name)
+        self._was_open, self._failures = True, 0
+
+    def _complain(self, line: str) -> None:
+        if line and line not in self._complaints:
+            self._complaints.append(line)
+            if self._was_open:
+                self._run.output.line(line, self._name)
+
+    def _failure(self, said: str) -> HostError:
+        reason = answers.outcome(said).reason or (self._complaints or ["ssh said nothing"])[-1]
+        return HostError(
+            self._name,
+            f"the ports could not be opened: {reason}",
+            hint="sshd there must allow forwarding: see `AllowTcpForwarding` and `AllowStreamLocalForwarding`",
+        )

@@ -1,0 +1,75 @@
+"""Merge what the main service's image says of itself into the devcontainer, once per image."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kamal_dev import compose, devcontainer
+from kamal_dev.commands import answers, docker
+from kamal_dev.compose import Additions
+from kamal_dev.devcontainer import Devcontainer
+from kamal_dev.model import Image, ImageConfig
+from kamal_dev.pipeline.images import inspect
+from kamal_dev.pipeline.run import Run
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Hold the devcontainer with what its image adds, and what the main service gets from both."""
+
+    devcontainer: Devcontainer
+    additions: Additions
+
+
+class Metadata:
+    """Know how the main service's image wants to be run.
+
+    An image that was built is asked for here, or in its registry where another machine
+    built it; any other is asked for on the host, which has it already.
+    """
+
+    def __init__(self, run: Run, config: str = "") -> None:
+        """`config` is the docker config folder with the registry's credential."""
+        self._run = run
+        self._known: dict[ImageConfig, Merged] = {}
+        self._lock = threading.Lock()
+        built = run.project.images().get(run.project.main)
+        self._built = _of_built(run, built, config) if built else None
+        self._image = built.reference if built else run.project.compose.service(run.project.main).image
+
+    def merged(self, facts: answers.Facts) -> Merged:
+        """Return what holds on the host with these facts. Raises DevcontainerError for a label that cannot be read."""
+        held = facts.held(self._image)
+        config = self._built or (held.config if held else ImageConfig())
+        with self._lock:
+            if config not in self._known:
+                self._known[config] = self._merge(config)
+            return self._known[config]
+
+    def _merge(self, config: ImageConfig) -> Merged:
+        project = self._run.project
+        found = devcontainer.entries(config.metadata, self._image)
+        laid = devcontainer.merged(project.devcontainer, found, self._image, project.environment)
+        for notice in laid.notices[len(project.devcontainer.notices) :]:
+            self._run.output.warn(str(notice))
+        return Merged(laid, compose.additions(laid, project.config, project.main, config))
+
+
+def _of_built(run: Run, image: Image, config: str) -> ImageConfig:
+    present = inspect(run, image)
+    if present:
+        return present.config
+    result = run.local.run(docker.manifest(image, part="Image", config=config), timeout=60)
+    said = json.loads(result.output) if result else {}
+    # An image for several platforms is run the same way on all of them.
+    said = said.get("config") or next((item.get("config") for item in said.values() if isinstance(item, dict)), None)
+    return _of_registry(said or {})
+
+
+def _of_registry(said: Mapping[str, Any]) -> ImageConfig:
+    label = (said.get("Labels") or {}).get(devcontainer.LABEL)
+    return ImageConfig.from_json({"metadata": label, "entrypoint": said.get("Entrypoint"), "command": said.get("Cmd")})

@@ -1,0 +1,83 @@
+"""The story of `dev open`: say where an editor finds a stack's container, and start the editor."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kamal_dev.commands import editor
+from kamal_dev.errors import DevError, UsageError
+from kamal_dev.model import Step
+from kamal_dev.pipeline.place import find, one
+from kamal_dev.pipeline.run import Run
+from kamal_dev.shell import ssh_config
+
+EDITOR = "code"
+STARTING = 60.0
+
+
+@dataclass(frozen=True)
+class Address:
+    """Say where an editor finds a container: `host` is a name for ssh, `folder` a path in the container."""
+
+    stack: str
+    host: str
+    container: str
+    folder: str
+    uri: str
+    is_known: bool
+    config: Path
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the address for `--json`."""
+        link = editor.vscode_link(self.uri)
+        return {
+            "stack": self.stack,
+            "host": self.host,
+            "container": self.container,
+            "folder": self.folder,
+            "uri": self.uri,
+            "link": link,
+        }
+
+
+def address(run: Run, name: str | None) -> Address:
+    """Return where an editor finds a stack's main container; writes the file that lets ssh find the host."""
+    name, target = one(run, name)
+    place = find(run, name, target)
+    folder = run.project.devcontainer.workspace_folder
+    config = run.project.private() / "ssh_config"
+    ssh_config.write(config, ssh_config.text(run.provider.stacks(), run.trust, config))
+    return Address(
+        name,
+        name,
+        place.name,
+        folder,
+        editor.vscode(place.name, folder, name),
+        ssh_config.is_included(name, target, run.trust),
+        config,
+    )
+
+
+def open_editor(run: Run, found: Address, command: str | None) -> None:
+    """Start an editor of the VS Code family at an address; without `command` the one that is installed, if any.
+
+    Raises DevError where ssh would not know the host yet, or the editor fails.
+    """
+    program = shutil.which(command or EDITOR)
+    if program is None:
+        if command:
+            raise UsageError(f"there is no program `{command}`", hint="`--print` only prints the address")
+        run.output.note(f"there is no `{EDITOR}` here to open it with; a shell in it: `dev ssh {found.stack}`")
+        return
+    if not found.is_known:
+        raise DevError(
+            f"ssh does not know the host `{found.host}` yet, so an editor could not reach it",
+            hint=f"write this at the top of ~/.ssh/config, once: Include {found.config}",
+        )
+    result = run.local.run(Step((program, "--folder-uri", found.uri)), timeout=STARTING)
+    if not result:
+        raise DevError(f"`{command or EDITOR}` exited {result.exit_code}: {result.tail(3)}")
+    run.output.done(f"Opened `{found.folder}` of {found.stack} in `{command or EDITOR}`")

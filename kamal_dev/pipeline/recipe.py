@@ -1,0 +1,96 @@
+"""How each image of a version is made: the command, what marks its result, and the file for Features. Runs nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from kamal_dev.commands import features
+from kamal_dev.commands.buildx import buildx
+from kamal_dev.commands.cache import caching
+from kamal_dev.commands.features import Program
+from kamal_dev.errors import UsageError
+from kamal_dev.model import Build, Step
+from kamal_dev.pipeline.local_features import digest, lockfile
+from kamal_dev.project import Project
+
+LABEL = "kamal-dev.build"
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """Say how to build: the flags of `dev build`.
+
+    `again` builds even what is there; `may_push` lets an image for several
+    platforms, which no engine can hold, go straight to the registry. `config` is
+    the docker config folder with the registry's credential.
+    """
+
+    no_cache: bool = False
+    platform: tuple[str, ...] = ()
+    progress: str = ""
+    again: bool = False
+    may_push: bool = False
+    config: str = ""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Say how one image is made.
+
+    `plain` is the command without Features, and all there is where there are none;
+    `featured` runs in its place, on a devcontainer.json that holds `configuration`.
+    `mark`, a label of the image, tells a later run whether it was made by the same recipe.
+    """
+
+    plain: Step
+    mark: str
+    featured: Step | None = None
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def step(self) -> Step:
+        """What is run."""
+        return self.featured or self.plain
+
+
+def recipe(
+    project: Project, build: Build, options: BuildOptions | None = None, program: Program | None = None
+) -> Recipe:
+    """Return how an image is made; `program` is the devcontainer CLI of this machine.
+
+    Raises UsageError for several platforms where the image has to stay here.
+    """
+    assert build.image
+    options = options or BuildOptions()
+    settings = project.config.build
+    cache = caching(settings.cache, build.image)
+    platforms = options.platform or build.platforms
+    if len(platforms) > 1 and not options.may_push:
+        raise UsageError(
+            "an image for several platforms cannot be kept by the engine here",
+            hint="`dev deploy` builds and pushes it in one go; or choose one `--platform`",
+        )
+    common: dict[str, Any] = {"builder": settings.builder, "cache_from": cache.sources, "cache_to": cache.targets}
+    way: dict[str, Any] = {"push": len(platforms) > 1, "platform": platforms, "config": options.config}
+    mark = _mark(project, build, buildx(build, image=build.image, **common, **way))
+    labels = ((LABEL, mark), ("kamal-dev.service", project.config.service))
+    common |= {"labels": labels, "progress": options.progress or "plain"}
+    way |= {"no_cache": options.no_cache}
+    plain = replace(buildx(build, image=build.image, **common, **way), cwd=project.root)
+    if build.features is None:
+        return Recipe(plain, mark)
+    is_pinned = lockfile(project.tree, build.features) is not None
+    featured = features.devcontainer(build, program or Program(), is_pinned=is_pinned, **way)
+    return Recipe(plain, mark, featured, features.configuration(build, **common))
+
+
+def _mark(project: Project, build: Build, step: Step) -> str:
+    words = [*step.argv]
+    if build.features:
+        told = {**features.configuration(build), "files": digest(project.tree, build.features)}
+        words += [build.dockerfile_inline, json.dumps(told)]
+    return hashlib.sha256("\0".join(words).encode()).hexdigest()

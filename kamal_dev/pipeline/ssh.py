@@ -1,0 +1,48 @@
+"""The story of `dev ssh`: find the container, lay its environment ready, and make the command that enters it."""
+
+from __future__ import annotations
+
+import secrets
+
+from kamal_dev.commands import host, inside
+from kamal_dev.commands.answers import Place
+from kamal_dev.errors import HostError
+from kamal_dev.model import Host
+from kamal_dev.pipeline.place import described, find, one, service_of
+from kamal_dev.pipeline.run import Run
+from kamal_dev.shell import openssh
+
+KEEPING = 30.0
+
+
+def ssh(
+    run: Run, name: str | None, words: tuple[str, ...], *, service: str = "", terminal: str = ""
+) -> tuple[str, ...]:
+    """Return the ssh command line that runs `words`, or a shell, in a stack's container.
+
+    The main container is entered as devcontainer.json says: its user, folder and
+    environment; another service's as that service is. `terminal` is the kind of
+    terminal that this process has, empty for none. Nothing runs yet; the
+    connection that looked for the container is still open.
+    """
+    name, target = one(run, name)
+    service = service_of(run, service)
+    place = find(run, name, target, service)
+    entry = inside.Entry(terminal=terminal) if service else _entry(run, target, place, terminal)
+    command = inside.command(place, entry, words, is_main=not service)
+    return openssh.argv(target, run.trust, ("-t",) if terminal else ("-T",), command)
+
+
+def _entry(run: Run, target: Host, place: Place, terminal: str) -> inside.Entry:
+    said = described(run, place)
+    values, without, left_out = inside.environment(said.remote_env, place)
+    for name in left_out:
+        where = said.where("remoteEnv", name)
+        run.output.warn(f"{where}: `remoteEnv.{name}` is not set here: it has a line break or is no name")
+    file = ""
+    if values:
+        kept = run.remote(target).run(host.environment(run.scripts, secrets.token_hex(8), values), timeout=KEEPING)
+        file = kept.output.strip()
+        if not kept or not file:
+            raise HostError(target.name, f"`remoteEnv` could not be kept there: {kept.tail(1)}")
+    return inside.Entry(said.remote_user or said.container_user, said.workspace_folder, file, without, terminal)

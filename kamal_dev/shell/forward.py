@@ -1,0 +1,91 @@
+"""Hold one ssh that forwards ports of this machine. Decides neither which nor when to try again."""
+
+from __future__ import annotations
+
+import shlex
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from typing import IO
+
+from kamal_dev.shell import OnLine
+from kamal_dev.shell.local import GRACE
+
+READY = "ready"
+OPENING = 60.0
+# ssh stays for as long as a forwarded connection does, even without its parent: so it is ended with its stdin.
+_WITH_STDIN = """exec 3<&0
+(cat <&3; kill $$) >/dev/null 2>&1 &
+exec "$@" <&3 3<&-
+"""
+
+
+def is_free(port: int) -> bool:
+    """Whether this process may listen on a port of 127.0.0.1, where nobody else does."""
+    with closing(socket.socket()) as probe:
+        # As ssh does: connections of the last run that are still closing take no port.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+            probe.listen(1)
+        except OSError:
+            return False
+    return True
+
+
+def hold(words: tuple[str, ...], *, on_ready: Callable[[], None], on_line: OnLine, log: OnLine) -> str:
+    """Run ssh until it ends; `on_ready` is called when the host says so, `on_line` with what ssh complains of.
+
+    Returns what was said on stdout besides. ssh ends with this process, however that
+    ends: what it runs on the host goes on only while its stdin is open.
+    """
+    log(f"$ {shlex.join(words[:-1])} …")
+    with subprocess.Popen(
+        ("sh", "-c", _WITH_STDIN, "kamal-dev", *words),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout and process.stderr
+        watchdog = threading.Timer(OPENING, process.kill)
+        listener = threading.Thread(target=_pass_on, args=(process.stderr, on_line), daemon=True)
+        said = []
+        try:
+            watchdog.start()
+            listener.start()
+            for line in _lines(process.stdout):
+                if line == READY:
+                    watchdog.cancel()
+                    on_ready()
+                else:
+                    said.append(line)
+        finally:
+            watchdog.cancel()
+            _end(process)
+            listener.join(GRACE)
+    return "\n".join(said)
+
+
+def _lines(stream: IO[bytes]) -> Iterator[str]:
+    return (line.decode(errors="replace").strip() for line in stream)
+
+
+def _pass_on(stream: IO[bytes], on_line: OnLine) -> None:
+    with suppress(OSError, ValueError):
+        for line in _lines(stream):
+            on_line(line)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Let what runs on the host go first: it ends with its stdin."""
+    assert process.stdin
+    with suppress(OSError):
+        process.stdin.close()
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(GRACE)
+    if process.poll() is None:
+        process.kill()
