@@ -86,7 +86,7 @@ upload() {
 
 # assemble FOLDER: put the release together where nobody looks yet.
 assemble() {
-  mv "$here/files" "$1" && mkdir "$1/.kamal-dev" && cp "$here/meta/version" "$here/meta/images" "$1/.kamal-dev/" || return
+  mv "$here/files" "$1" && mkdir "$1/.kamal-dev" && cp "$here/meta/version" "$here/meta/images" "$here/meta/user" "$1/.kamal-dev/" || return
   printf '%s\n' "$digest" >"$1/.kamal-dev/digest" && chmod 700 "$1" || return
   [ ! -f "$1/.env" ] || chmod 600 "$1/.env"
 }
@@ -127,7 +127,7 @@ bring_up() {
   up "$1" "$2"
   up_code=$?
   [ "$phase_name:$up_code" != up:0 ] || phase observe
-  own_workspace
+  own_workspace "$(cat "$here/meta/user")"
   clock
   left=$((give_until - now))
   [ "$left" -gt $((window_wanted + 1000)) ] || left=$((window_wanted + 1000))
@@ -152,7 +152,7 @@ why_compose() {
 # --- the verdict
 
 keep() {
-  own_workspace
+  own_workspace "$(cat "$here/meta/user")"
   printf '%s\n' "$found" | standing >"$releases/$release/.kamal-dev/good"
   report_containers
   forget_old_releases

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Bring a workspace to the source that came: workspace.sh STACK FOLDER [force]
 #
-# Payload: state (the record), withheld (paths that did not travel), meta/user, parts/N/: path folder head branch index tree
+# Payload: state (the record), withheld (paths that did not travel), parts/N/: path folder head branch index tree
 #   names boundary is_cut config, and where there is something new, bundle.
 # What people did there stays: then only their clone gets the new commits, as the remote branch kamal-dev/…. With `force`
 # it is left behind in a branch of theirs, kamal-dev/backup-….
@@ -137,7 +137,9 @@ finish() {
   { mv "$here/parts" "$source/parts" && cp "$here/state" "$source/state"; } ||
     give_up workspace 'the record could not be written' broken
   give_back_files "$here/started"
-  own_workspace
+  # A deploy goes on to bring a release up, and gives it away then.
+  running=$(current_release)
+  [ ! -f "$releases/$running/.kamal-dev/user" ] || own_workspace "$(known "$running" user)"
   conclude "$1"
 }
 

@@ -105,11 +105,9 @@ class Clone:
         return Path(self._run.resources.enter_context(made))
 
     def _members(self, known: dict[str, Known]) -> Iterator[File | Large]:
-        project, taken = self._run.project, self.snapshot
+        taken = self.snapshot
         yield File("state", json.dumps(taken.record).encode() + b"\n", 0o600)
         yield File("withheld", taken.rules.encode(errors="surrogateescape"), 0o600)
-        user = project.devcontainer.remote_user or project.devcontainer.container_user
-        yield File("meta/user", f"{user}\n".encode() if user else b"", 0o600)
         for index, own in enumerate(taken.parts):
             has = known.get(own.path, Known(own.path, boundary=own.boundary_label))
             yield from part(index, _fields(own, has))
