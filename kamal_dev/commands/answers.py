@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from kamal_dev.model import Container, Image, ImageConfig, familiar
 
+Record = Mapping[str, Any]  # what a workspace was sent, as `project.snapshot` describes it
 MINIMAL_COMPOSE = (2, 24, 4)
 
 _UNPRINTABLE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -60,6 +61,8 @@ class Facts:
     bytes; `gpu` whether there is one that NVIDIA's driver knows.
     `stands`: the current release is good, all its containers are as they were then, and no
     lifecycle command is left to be run. `images` has those of the references asked for that are there.
+    `workspace` are the folders of the workspace that have something in them, `source` the
+    record of what was sent there last, `offered` of what was not taken because of changes.
     """
 
     user: str = ""
@@ -80,6 +83,8 @@ class Facts:
     stands: bool = False
     lock: Lock | None = None
     workspace: tuple[str, ...] = ()
+    source: Record | None = None
+    offered: Record | None = None
     images: tuple[Held, ...] = ()
     containers: tuple[Container, ...] = ()
 
@@ -207,6 +212,7 @@ class Outcome:
     docker: str = ""
     compose: str = ""
     removed: bool = False
+    backup: str = ""
     kept: tuple[str, ...] = ()
     containers: tuple[Container, ...] = ()
     failed: tuple[Container, ...] = ()

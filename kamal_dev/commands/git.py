@@ -2,20 +2,86 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kamal_dev.model import Step
 
+# Packing a tree of gigabytes must not take gigabytes of memory.
+BOUNDED = ("-c", "pack.windowMemory=256m", "-c", "core.bigFileThreshold=32m", "-c", "pack.threads=2")
+# The highest levels of compression take three times as long for a tenth of the size.
+FAST = ("-c", "core.compression=1")
 
-def git(root: Path, *words: str, environment: tuple[tuple[str, str], ...] = ()) -> Step:
-    """Return a git step in `root` that takes no lock and asks no question."""
+
+@dataclass(frozen=True)
+class Aside:
+    """Name an index, and a folder for new objects, beside those of a repository: it stays as it is.
+
+    `git_dir` empty is the repository's own; a store has its own, and so its own attributes.
+    """
+
+    index: Path
+    objects: Path
+    known: Path
+    git_dir: Path | None = None
+
+    @property
+    def environment(self) -> tuple[tuple[str, str], ...]:
+        """The variables that git reads them from."""
+        own = (("GIT_DIR", str(self.git_dir)), ("GIT_WORK_TREE", ".")) if self.git_dir else ()
+        return (
+            ("GIT_INDEX_FILE", str(self.index)),
+            ("GIT_OBJECT_DIRECTORY", str(self.objects)),
+            ("GIT_ALTERNATE_OBJECT_DIRECTORIES", str(self.known)),
+            *own,
+        )
+
+
+def git(
+    root: Path, *words: str, environment: tuple[tuple[str, str], ...] = (), stdin: Iterable[str] | None = None
+) -> Step:
+    """Return a git step in `root` that takes no lock and asks no question; `stdin` is sent as lines."""
     quiet = (("GIT_OPTIONAL_LOCKS", "0"), ("GIT_TERMINAL_PROMPT", "0"))
-    return Step(("git", "-C", str(root), *words), environment=(*quiet, *environment))
+    lines = None if stdin is None else "".join(f"{line}\n" for line in stdin).encode()
+    return Step(("git", "-C", str(root), *words), environment=(*quiet, *environment), stdin=lines)
 
 
 def place(root: Path) -> Step:
-    """Ask for the top level, the git folder and the commit; the last is missing before the first commit."""
-    return git(root, "rev-parse", "--show-toplevel", "--absolute-git-dir", "HEAD")
+    """Ask for the top level, the git folder, the commit and the branch; the last two are missing before a commit."""
+    return git(root, "rev-parse", "--show-toplevel", "--absolute-git-dir", "HEAD", "--symbolic-full-name", "HEAD")
+
+
+def paths(root: Path) -> Step:
+    """Ask where a repository has its folder, objects, index, boundary and rules; relative to `root` or absolute."""
+    names = ("objects", "index", "shallow", "info/exclude")
+    asked = (word for name in names for word in ("--git-path", name))
+    return git(root, "rev-parse", "--absolute-git-dir", *asked)
+
+
+def head(root: Path) -> Step:
+    """Ask for the commit; fails before the first one."""
+    return git(root, "rev-parse", "--quiet", "--verify", "HEAD^{commit}")
+
+
+def branch(root: Path) -> Step:
+    """Ask for the branch as `refs/heads/…`; fails where HEAD is detached."""
+    return git(root, "symbolic-ref", "--quiet", "HEAD")
+
+
+def settings(root: Path) -> Step:
+    """List every setting, of all files together, as `name LF value NUL`."""
+    return git(root, "config", "-z", "--list")
+
+
+def tags(root: Path) -> Step:
+    """List the tags in the history of HEAD, and what they name."""
+    return git(root, "for-each-ref", "--merged=HEAD", "--format=%(objectname) %(refname)", "refs/tags")
+
+
+def resolve(root: Path, name: str) -> Step:
+    """Ask what a reference names; fails where there is none."""
+    return git(root, "rev-parse", "--quiet", "--verify", name)
 
 
 def changes(root: Path) -> Step:
@@ -28,19 +94,82 @@ def files(root: Path) -> Step:
     return git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
 
 
-def stage_all(root: Path, *, index: Path, objects: Path, git_dir: Path) -> Step:
-    """Stage the whole tree in an index and an object folder of its own, so that the repository stays as it is."""
-    return git(root, "add", "--all", environment=_aside(index, objects, git_dir))
+def tracked_though_ignored(root: Path, aside: Aside | None = None) -> Step:
+    """List what an index has although git would ignore it; paths end with NUL."""
+    words = ("ls-files", "-z", "--cached", "--ignored", "--exclude-standard")
+    return git(root, *words, environment=aside.environment if aside else ())
 
 
-def write_tree(root: Path, *, index: Path, objects: Path, git_dir: Path) -> Step:
-    """Print the hash of what `stage_all` staged: equal content, equal hash."""
-    return git(root, "write-tree", environment=_aside(index, objects, git_dir))
+def update_index(root: Path, aside: Aside, words: Iterable[str], names: Iterable[bytes]) -> Step:
+    """Change what an index aside has of these paths."""
+    step = git(root, "update-index", "-z", *words, "--stdin", environment=aside.environment)
+    return replace(step, stdin=b"".join(name + b"\0" for name in names))
 
 
-def _aside(index: Path, objects: Path, git_dir: Path) -> tuple[tuple[str, str], ...]:
-    return (
-        ("GIT_INDEX_FILE", str(index)),
-        ("GIT_OBJECT_DIRECTORY", str(objects)),
-        ("GIT_ALTERNATE_OBJECT_DIRECTORIES", str(git_dir / "objects")),
+def links(root: Path, aside: Aside) -> Step:
+    """List what an index aside has, with modes: submodules are of mode 160000."""
+    return git(root, "ls-files", "--stage", "-z", environment=aside.environment)
+
+
+def stage_all(root: Path, aside: Aside, *, to_keep: bool = True) -> Step:
+    """Stage the whole tree aside; objects that nobody will keep are not compressed."""
+    level = FAST if to_keep else ("-c", "core.compression=0")
+    words = (*level, "-c", "advice.addEmbeddedRepo=false", "add", "--all", ".")
+    return git(root, *words, environment=aside.environment)
+
+
+def write_tree(root: Path, aside: Aside) -> Step:
+    """Print the hash of what an index aside has: equal content, equal hash."""
+    return git(root, "write-tree", environment=aside.environment)
+
+
+def exists(root: Path, aside: Aside, name: str) -> Step:
+    """Whether an object is there."""
+    return git(root, "cat-file", "-e", name, environment=aside.environment)
+
+
+def bundle_head(names: Iterable[tuple[str, str]], known: Iterable[str]) -> bytes:
+    """Return what makes a pack a bundle: the commits it builds upon, and names for what is in it.
+
+    Source: gitformat-bundle. `git bundle create` could leave out only what commits have,
+    not what was sent before it was committed.
+    """
+    lines = (
+        "# v2 git bundle",
+        *(f"-{commit} sent before" for commit in known),
+        *(f"{at} {name}" for name, at in names),
     )
+    return "".join(f"{line}\n" for line in (*lines, "")).encode()
+
+
+def pack(root: Path, aside: Aside, names: Iterable[str], known: Iterable[str]) -> Step:
+    """Print a pack of these commits and trees, without what `known` (trees, or commits with their history) have."""
+    lines = (*names, *(f"^{name}" for name in known))
+    words = ("pack-objects", "--revs", "--stdout", "--quiet", "--delta-base-offset")
+    return git(root, *BOUNDED, *FAST, *words, environment=aside.environment, stdin=lines)
+
+
+def prune(root: Path, store: Path) -> Step:
+    """Forget objects of a store that no snapshot of the last two weeks had; its packs hold files beyond 512 MB."""
+    return git(root, f"--git-dir={store}", *FAST, "gc", "--quiet", "--prune=2.weeks.ago")
+
+
+def take(root: Path, bundle: Path, name: str) -> Step:
+    """Take the objects of a bundle, after checking that nothing is missing; no reference changes."""
+    return git(root, "fetch", "--quiet", "--no-tags", "--no-recurse-submodules", str(bundle), name)
+
+
+def point(root: Path, branch: str, commit: str, before: str) -> Step:
+    """Make a branch, or move one that is still at `before`; HEAD and the checkout stay as they are."""
+    words = ("update-ref", "-m", "dev pull", "--create-reflog", f"refs/heads/{branch}", commit)
+    return git(root, *words, before or "0" * len(commit))
+
+
+def is_ancestor(root: Path, one: str, other: str) -> Step:
+    """Whether the history of `other` has `one`."""
+    return git(root, "merge-base", "--is-ancestor", one, other)
+
+
+def summary(root: Path, since: str, until: str) -> Step:
+    """Say in one line how much differs between two commits."""
+    return git(root, "diff", "--shortstat", since, until, "--")

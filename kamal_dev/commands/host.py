@@ -23,6 +23,8 @@ SCRIPTS = (
     "apply.sh",
     "attach.sh",
     "bootstrap.sh",
+    "clone.sh",
+    "collect.sh",
     "detach.sh",
     "environment.sh",
     "exec.sh",
@@ -33,6 +35,7 @@ SCRIPTS = (
     "lifecycle.sh",
     "load.sh",
     "observe.sh",
+    "owner.sh",
     "packages.sh",
     "place.sh",
     "pull.sh",
@@ -42,11 +45,12 @@ SCRIPTS = (
     "stack.sh",
     "status.sh",
     "worker.sh",
+    "workspace.sh",
 )
 Scripts = Mapping[str, str]
 
 _SOURCED = {
-    "apply.sh": ("stack.sh", "images.sh", "observe.sh", "pull.sh", "exec.sh", "lifecycle.sh"),
+    "apply.sh": ("stack.sh", "images.sh", "observe.sh", "owner.sh", "pull.sh", "exec.sh", "lifecycle.sh"),
     "attach.sh": ("run.sh",),
     "bootstrap.sh": ("packages.sh",),
     "facts.sh": ("stack.sh",),
@@ -172,14 +176,6 @@ def load(scripts: Scripts) -> Step:
     return Step(("sh", "-c", scripts["load.sh"], "kamal-dev"), label="load")
 
 
-def seed(scripts: Scripts, stack: str, folder: str) -> Step:
-    """Fill a workspace folder that is still empty, from a gzipped tar that the caller streams to stdin."""
-    if folder in ("", ".", "..") or "/" in folder:
-        raise UsageError(f"`{folder}` cannot be a folder of the workspace")
-    words = (_stack(stack), folder)
-    return Step(("sh", "-c", scripts["seed.sh"], "kamal-dev", *words), label=" ".join(("seed", *words)))
-
-
 def place(scripts: Scripts, stack: str, service: str = "") -> Step:
     """Ask for the container of a service, of the main one unless named. Read by `answers.place`."""
     words = (_stack(stack), *((service,) if service else ()))
@@ -234,6 +230,11 @@ def _login(login: Login | None) -> tuple[File, ...]:
 
 def _text(text: str) -> bytes:
     return f"{text}\n".encode() if text else b""
+
+
+def stack_word(name: str) -> str:
+    """Return a stack's name. Raises UsageError for what cannot be one."""
+    return _stack(name)
 
 
 def _stack(name: str) -> str:

@@ -19,7 +19,8 @@ class Additions:
     work in. `secrets` are names of variables; their values are never in here.
     `keeps_running` replaces the command by one that does nothing and goes on.
     `entrypoints` run before it; where there are any, `image` says what it would run itself.
-    `run_services` are those to start; empty means all.
+    `run_services` are those to start; empty means all. `without_source` leaves out what
+    mounts the repository, because the images have the source.
     """
 
     service: str
@@ -39,6 +40,7 @@ class Additions:
     memory: str = ""
     memory_swap: str = ""
     run_services: tuple[str, ...] = ()
+    without_source: bool = False
 
 
 def additions(devcontainer: Devcontainer, config: Config, main: str, image: ImageConfig | None = None) -> Additions:
@@ -62,4 +64,5 @@ def additions(devcontainer: Devcontainer, config: Config, main: str, image: Imag
         memory=config.limits.memory,
         memory_swap=config.limits.memory_swap,
         run_services=run,
+        without_source=config.workspace.source == "image",
     )

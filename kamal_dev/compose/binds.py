@@ -121,6 +121,11 @@ def _doubt(source: Path, inside: str, where: Location, tree: Tree, repository: P
     return None
 
 
+def is_source(bind: Bind, repository: Path) -> bool:
+    """Whether it is the repository, a folder of it, or a folder that holds it."""
+    return bind.is_workspace and (not bind.folder or bind.folder.partition("/")[0] == repository.name)
+
+
 def host_path(bind: Bind, root: str) -> str:
     """Return the source on a host, for a bind that is no file; `root` is the stack's workspace folder."""
     if bind.kind == "host":

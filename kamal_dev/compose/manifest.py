@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from kamal_dev.compose import layout, place, service
+from kamal_dev.compose import binds, layout, place, service
 from kamal_dev.compose.additions import Additions
 from kamal_dev.compose.mounts import Mounted
 from kamal_dev.compose.project import ComposeProject
@@ -25,7 +25,11 @@ def entries(
 ) -> dict[str, Any]:
     """Return everything but the digest. `services` are those to start; empty means all."""
     running = service.started(project.services, additions.run_services)
-    bound = [bind for bind in (*project.binds, *mounted.binds) if bind.is_workspace]
+    bound = [
+        bind
+        for bind in (*project.binds, *mounted.binds)
+        if bind.is_workspace and not (additions.without_source and binds.is_source(bind, project.repository))
+    ]
     return {
         "stack": stack,
         "service": additions.service,

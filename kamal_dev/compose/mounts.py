@@ -33,8 +33,19 @@ class Mounted:
     problems: tuple[Problem, ...] = ()
 
 
-def read(mounts: tuple[Mount, ...], service: str, directory: Path, reader: Reader, root: str) -> Mounted:
-    """Return the mounts of `service`; `directory` is the project's, `root` the workspace folder on a host."""
+def read(
+    mounts: tuple[Mount, ...],
+    service: str,
+    directory: Path,
+    reader: Reader,
+    root: str,
+    *,
+    without_source: bool = False,
+) -> Mounted:
+    """Return the mounts of `service`; `directory` is the project's, `root` the workspace folder on a host.
+
+    `without_source` leaves out those of the repository.
+    """
     from kamal_dev.devcontainer import definition, volume
 
     items: list[dict[str, Any]] = []
@@ -46,6 +57,8 @@ def read(mounts: tuple[Mount, ...], service: str, directory: Path, reader: Reade
         item = _escaped(volume(mount))
         if mount.type == "bind":
             bind, notice = binds.locate(service, mount.source, directory, mount.where, reader.tree, reader.repository)
+            if without_source and binds.is_source(bind, reader.repository):
+                continue
             bound.append(bind)
             notices += [notice] if notice else []
             needed = travels.bound(bind, reader) if bind.kind == "file" else None

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kamal_dev.compose import binds, entrypoint, interpolate, layout, limits, place
+from kamal_dev.compose import binds, entrypoint, interpolate, layout, limits, place, volume
 from kamal_dev.compose.additions import Additions
+from kamal_dev.compose.binds import Bind
 from kamal_dev.compose.mounts import Mounted
 from kamal_dev.compose.project import ComposeProject
 from kamal_dev.compose.value import Value
@@ -47,6 +48,16 @@ class Plan:
         """The workspace folder on the host."""
         return layout.workspace(self.stack)
 
+    def left_out(self, service: str) -> frozenset[str]:
+        """Return the targets of a service's mounts that nothing is sent to, because the images have the source."""
+        return frozenset(
+            bind.target
+            for bind in self.project.binds
+            if self.additions.without_source
+            and bind.service == service
+            and binds.is_source(bind, self.project.repository)
+        )
+
     def seen(self, path: Path) -> str:
         """Return a travelling file's path as the overlay names it."""
         return interpolate.escape(layout.seen_from(self.project.directory, path, self.project.repository))
@@ -78,9 +89,11 @@ def _service(name: str, value: Value, plan: Plan) -> dict[str, Any]:
     env_files = _env_files(value, plan)
     if env_files:
         entries["env_file"] = Tagged("!override", env_files)
-    volumes = [*_volumes(name, plan), *(plan.mounted.volumes if name == plan.additions.main else ())]
-    if volumes:
-        entries["volumes"] = volumes
+    mounted = plan.mounted.volumes if name == plan.additions.main else ()
+    left_out = plan.left_out(name)
+    volumes = [*(_remaining(value, left_out, name, plan) if left_out else _volumes(name, plan)), *mounted]
+    if volumes or left_out:
+        entries["volumes"] = Tagged("!override", volumes) if left_out else volumes
     labels = _labels(name, plan)
     if labels:
         entries["labels"] = labels
@@ -142,13 +155,27 @@ def _env_files(value: Value, plan: Plan) -> list[Any]:
 
 
 def _volumes(name: str, plan: Plan) -> Iterator[Value | str]:
+    return (item for _, item in _moved(name, plan))
+
+
+def _moved(name: str, plan: Plan) -> Iterator[tuple[Bind, Value | str]]:
     for bind in plan.project.binds:
         if bind.service != name or bind.entry is None:
             continue
         if bind.moves:
-            yield binds.moved(bind.entry, interpolate.escape(binds.host_path(bind, plan.root)))
+            yield bind, binds.moved(bind.entry, interpolate.escape(binds.host_path(bind, plan.root)))
         elif bind.kind == "file" and plan.is_aside(bind.source):
-            yield binds.moved(bind.entry, plan.seen(bind.source))
+            yield bind, binds.moved(bind.entry, plan.seen(bind.source))
+
+
+def _remaining(value: Value, left_out: frozenset[str], name: str, plan: Plan) -> Iterator[Value | str]:
+    """Yield all of a service's volumes but those that are left out; a volume of the overlay could only be added."""
+    listed = value.at("volumes")
+    moved = {volume.target(bind.entry): item for bind, item in _moved(name, plan) if bind.entry is not None}
+    for item in listed.list if listed is not None else ():
+        target = volume.target(item)
+        if target not in left_out:
+            yield moved.get(target, item)
 
 
 def _labels(name: str, plan: Plan) -> dict[str, str]:

@@ -8,12 +8,12 @@ input makes the same release.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kamal_dev.compose import env, layout, manifest, mounts, overlay, place, rewrite
+from kamal_dev.compose import binds, env, layout, manifest, mounts, overlay, place, rewrite
 from kamal_dev.compose.additions import Additions
 from kamal_dev.compose.mounts import Mounted
 from kamal_dev.compose.project import ComposeProject
@@ -84,7 +84,8 @@ def render(
 
 def notices(project: ComposeProject, additions: Additions) -> tuple[Notice, ...]:
     """Return what is not on a host as it is here, that of the additions' mounts too."""
-    return tuple(dict.fromkeys((*project.notices, *_mounted(project, additions, "").notices)))
+    found = (*project.notices, *_mounted(project, additions, "").notices, *_left_out(project, additions))
+    return tuple(dict.fromkeys(found))
 
 
 def problems(project: ComposeProject, additions: Additions) -> tuple[Problem, ...]:
@@ -94,7 +95,22 @@ def problems(project: ComposeProject, additions: Additions) -> tuple[Problem, ..
 
 def _mounted(project: ComposeProject, additions: Additions, stack: str) -> Mounted:
     root = layout.workspace(stack)
-    return mounts.read(additions.mounts, additions.main, project.directory, project.reader, root)
+    return mounts.read(
+        additions.mounts,
+        additions.main,
+        project.directory,
+        project.reader,
+        root,
+        without_source=additions.without_source,
+    )
+
+
+def _left_out(project: ComposeProject, additions: Additions) -> Iterator[Notice]:
+    """Yield a notice for each mount that is left out of a service whose image was not built with the source."""
+    built = {service.name for service in project.services if service.built_as}
+    for bind in project.binds:
+        if additions.without_source and binds.is_source(bind, project.repository) and bind.service not in built:
+            yield Notice(bind.where, f"`{bind.target}` is left out of `{bind.service}`: `workspace.source` is `image`")
 
 
 def _check(project: ComposeProject, additions: Additions) -> None:

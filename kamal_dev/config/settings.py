@@ -211,6 +211,22 @@ class Deploy:
 
 
 @dataclass(frozen=True)
+class WorkspaceConfig:
+    """Say what people find in the workspace on a host."""
+
+    source: str = option(
+        Choice(("git", "sync", "image", "none")),
+        """Where the workspace on a host gets its source from. `git`: it is a clone, with history, your branch and your
+        uncommitted changes; a later deploy moves it forward as long as nobody has changed it there. `sync`: the files
+        alone, sent once. `image`: what is in the image; mounts of the repository are left out. `none`: nothing is
+        sent.""",
+        default="",
+        example="git",
+        otherwise="`git` in a git repository, else `sync`",
+    )
+
+
+@dataclass(frozen=True)
 class Config:
     """Hold all that config/dev.yml says, checked, defaults filled in.
 
@@ -257,6 +273,7 @@ class Config:
         key="naming.pattern",
     )
     deploy: Deploy = section(Deploy, "When a release counts as up.")
+    workspace: WorkspaceConfig = section(WorkspaceConfig, "What people find in the workspace on a host.")
     path: str = ""
     notices: tuple[Notice, ...] = ()
     where: Mapping[str, Location] = field(default_factory=dict, compare=False, repr=False)

@@ -18,6 +18,8 @@ here=${0%/*}
 . "$here/stack.sh"
 # shellcheck source-path=SCRIPTDIR source=images.sh
 . "$here/images.sh"
+# shellcheck source-path=SCRIPTDIR source=owner.sh
+. "$here/owner.sh"
 # shellcheck source-path=SCRIPTDIR source=observe.sh
 . "$here/observe.sh"
 # shellcheck source-path=SCRIPTDIR source=exec.sh
@@ -90,7 +92,7 @@ upload() {
 
 # assemble FOLDER: put the release together where nobody looks yet.
 assemble() {
-  mv "$here/files" "$1" && mkdir "$1/.kamal-dev" && cp "$here/meta/version" "$here/meta/images" "$1/.kamal-dev/" || return
+  mv "$here/files" "$1" && mkdir "$1/.kamal-dev" && cp "$here/meta/version" "$here/meta/images" "$here/meta/user" "$1/.kamal-dev/" || return
   printf '%s\n' "$digest" >"$1/.kamal-dev/digest" && chmod 700 "$1" || return
   [ ! -f "$1/.env" ] || chmod 600 "$1/.env"
 }
@@ -123,18 +125,6 @@ up() {
   return "$1"
 }
 
-# own_workspace: give a new workspace to the user who works in the main container; tried again while it is not up.
-own_workspace() {
-  [ -f "$home/unowned" ] || return 0
-  main_id=$(docker ps --quiet --no-trunc --filter "label=com.docker.compose.project=$stack" --filter label=kamal-dev.main=true)
-  [ -n "$main_id" ] || return 0
-  working_user=$(cat "$here/meta/user")
-  # shellcheck disable=SC2016 # for the shell in the container
-  owner=$(docker exec ${working_user:+--user "$working_user"} "$main_id" sh -c 'echo "$(id -u):$(id -g)"' 2>/dev/null) || return 0
-  case $owner in *[!0-9:]* | '') return 0 ;; esac
-  as_root chown -R "$owner" "$home/workspace" && rm -f "$home/unowned"
-}
-
 # bring_up RELEASE MILLISECONDS: up and observe. Sets why where it fails.
 bring_up() {
   clock
@@ -143,7 +133,7 @@ bring_up() {
   up "$1" "$2"
   up_code=$?
   [ "$phase_name:$up_code" != up:0 ] || phase observe
-  own_workspace
+  own_workspace "$(cat "$here/meta/user")"
   clock
   left=$((give_until - now))
   [ "$left" -gt $((window_wanted + 1000)) ] || left=$((window_wanted + 1000))
@@ -168,7 +158,7 @@ why_compose() {
 # --- the verdict
 
 keep() {
-  own_workspace
+  own_workspace "$(cat "$here/meta/user")"
   begin_lifecycle
   printf '%s\n' "$found" | standing >"$releases/$release/.kamal-dev/good"
   is_kept=true

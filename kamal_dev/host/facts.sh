@@ -69,6 +69,9 @@ workspaces() {
   json_list "$@"
 }
 
+# note FILE: print what workspace.sh has noted of the source, which is JSON; `null` where it has not.
+note() { cat "$home/source/$1" 2>/dev/null || echo null; }
+
 # held [IMAGE]...: print those that are there as JSON, with all their names and how they want to be run.
 held() {
   [ -z "$engine" ] || [ $# -eq 0 ] ||
@@ -91,5 +94,6 @@ emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \
   disk_free: "${disk% *}" disk: "${disk#* }" gpu: "$(has_gpu)" \
   memory: "$(awk '/^MemTotal:/ { printf "%.0f", $2 * 1024 }' /proc/meminfo)" cpus: "$(nproc)" \
   release: "$(describe_release "$current")" stands: "$stands" lock: "$(describe_lock)" \
-  images: "${images:-[]}" workspace: "$(workspaces)"
+  images: "${images:-[]}" workspace: "$(workspaces)" \
+  source: "$(note state)" offered: "$(note offered)"
 show_seen

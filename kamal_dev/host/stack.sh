@@ -2,7 +2,7 @@
 # One stack's folder, releases, containers and lock. Sourced after lib.sh; runs nothing by itself.
 #
 #   ~/.kamal-dev/<stack>/releases/<id>/.kamal-dev/   what the scripts know of a release:
-#       digest version images services good log result
+#       digest version images services user good log result
 #   `good` is there when the release was once observed as healthy: `<service> <state>` per container.
 
 # use_stack NAME: name the stack that everything below is about.

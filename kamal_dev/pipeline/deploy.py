@@ -22,8 +22,8 @@ from kamal_dev.pipeline.recipe import BuildOptions
 from kamal_dev.pipeline.render import release
 from kamal_dev.pipeline.report import Outcome, Report
 from kamal_dev.pipeline.run import Run
-from kamal_dev.pipeline.seed import Seed
 from kamal_dev.pipeline.transfer import Parcels
+from kamal_dev.pipeline.workspace import Workspace
 from kamal_dev.shell.fanout import Background, each
 
 
@@ -60,7 +60,7 @@ def deploy(run: Run, order: Order) -> Report:
     not_there = new_hosts(run, names)
     login = check(run, order, not_there)
     engine.result()
-    means = Means(Parcels(run), Seed(run), Lending(run, is_wanted=not order.skip_push))
+    means = Means(Parcels(run), Workspace(run), Lending(run, is_wanted=not order.skip_push))
     hosts = Background(lambda: _hosts(run, releases, means))
     images, metadata = _images(run, order, making=not_there)
     work = Work(run, images, metadata, means.parcels, means.lending, login, over_ssh=order.skip_push)

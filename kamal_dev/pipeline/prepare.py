@@ -13,8 +13,8 @@ from kamal_dev.pipeline.conversation import ask, follow, watch
 from kamal_dev.pipeline.engine import last_line
 from kamal_dev.pipeline.lending import Lending
 from kamal_dev.pipeline.run import Run
-from kamal_dev.pipeline.seed import Seed
 from kamal_dev.pipeline.transfer import Parcels
+from kamal_dev.pipeline.workspace import Workspace
 
 LOOKING = 60.0
 BOOTSTRAPPING = 1800.0
@@ -36,7 +36,7 @@ class Means:
     """Hold what hosts are made ready with."""
 
     parcels: Parcels
-    seed: Seed
+    workspace: Workspace
     lending: Lending
 
 
@@ -57,7 +57,8 @@ def prepare(run: Run, target: Host, release: Release, means: Means) -> Ready:
         # What the main service's image says of itself is known only now.
         if run.project.compose.service(run.project.main).image in fetched:
             facts = look(run, target, release)
-    means.seed.sow(target, release, facts)
+    if release.workspace:
+        means.workspace.bring(target, release.stack, facts)
     return Ready(release.stack, target, facts, missing)
 
 

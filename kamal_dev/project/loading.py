@@ -64,6 +64,7 @@ def load(
     root = _root(folder, tree, devcontainer_path)
     place = Place(folder, root, sources.read(root, shell), tree, environment)
     settings = _config(place, config_path)
+    _require_git(place, settings)
     secrets_file = _secrets(place, settings, shell)
     found = _devcontainer(place, settings, _devcontainer_path(place, devcontainer_path, settings))
     if strict and found.problems:
@@ -123,6 +124,15 @@ def _config(place: Place, asked: str | None) -> config.Config:
         return config.default(config.service_name(place.root.name))
     shown = place.shown(path)
     return config.load(config.decode(_read(place, path, ConfigError), shown), shown, environment=place.environment)
+
+
+def _require_git(place: Place, settings: config.Config) -> None:
+    if settings.workspace.source == "git" and not place.source.is_git:
+        where = settings.where["workspace.source"]
+        message = f"is `git`, but {place.root} is in no git repository"
+        raise ConfigError(
+            Problem(where.path, where.line, message, "workspace.source", where.column), hint="`git init`, or `sync`"
+        )
 
 
 def _devcontainer_path(place: Place, asked: str | None, settings: config.Config) -> Path:

@@ -59,6 +59,11 @@ class Project:
         return found
 
     @property
+    def workspace_source(self) -> str:
+        """Where workspaces get their source from: `git`, `sync`, `image` or `none`."""
+        return self.config.workspace.source or ("git" if self.source.is_git else "sync")
+
+    @property
     def main(self) -> str:
         """The compose service that people work in."""
         return self.devcontainer.service or devcontainer.SERVICE

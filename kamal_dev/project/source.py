@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from kamal_dev.commands import git
 from kamal_dev.model import Version
 from kamal_dev.shell import Shell
+from kamal_dev.shell.local import Local
 
 SUFFIX = 12
 SKIPPED = {".git", ".kamal", "node_modules", ".venv"}
@@ -23,12 +25,19 @@ class Source:
     """Say where the source is and which version it stands for.
 
     `repository` is the git top level, or the folder itself outside git;
-    `changed` lists uncommitted paths, relative to `repository`.
+    `changed` lists uncommitted paths, relative to `repository`. `state` is equal for
+    equal content, branch and staging; empty outside git.
     """
 
     repository: Path
     version: Version
     changed: tuple[str, ...] = ()
+    state: str = ""
+
+    @property
+    def is_git(self) -> bool:
+        """Whether git knows of it."""
+        return bool(self.state)
 
 
 def read(root: Path, shell: Shell) -> Source:
@@ -44,19 +53,23 @@ def read(root: Path, shell: Shell) -> Source:
         return Source(root, Version(_newest(root)))
     repository, git_dir = Path(words[0]), Path(words[1])
     commit = words[2] if place else ""
-    changes = tuple(line[3:] for line in shell.run(git.changes(repository)).output.splitlines())
+    branch = words[3] if place else ""
+    status = shell.run(git.changes(repository)).output
+    changes = tuple(line[3:] for line in status.splitlines())
     if commit and not changes:
-        return Source(repository, Version(commit, commit))
+        return Source(repository, Version(commit, commit), state=_state(commit, branch, status))
     content = _content(repository, git_dir, shell)
     text = f"{commit}-dirty-{content}" if commit else f"uncommitted-{content}"
-    return Source(repository, Version(text, commit, is_dirty=True), changes)
+    return Source(repository, Version(text, commit, is_dirty=True), changes, _state(text, branch, status))
 
 
 def files(source: Source, shell: Shell) -> tuple[str, ...]:
     """List the files of the tree, relative to the repository; what git ignores is none of them."""
     root = source.repository
-    listed = shell.run(git.files(root)) if (root / ".git").exists() else None
-    names = listed.output.split("\0") if listed else (os.path.relpath(path, root) for path in _walk(root))
+    names: Iterable[str] = (os.path.relpath(path, root) for path in _walk(root))
+    if (root / ".git").exists() and isinstance(shell, Local):
+        # As a stream of bytes: the list has no lines, and may be longer than what is kept of an output.
+        names = map(os.fsdecode, b"".join(shell.stream(git.files(root))).split(b"\0"))
     return tuple(sorted({name for name in names if name and os.path.lexists(root / name)}))
 
 
@@ -68,9 +81,13 @@ def _content(repository: Path, git_dir: Path, shell: Shell) -> str:
         if (git_dir / "index").exists():
             # The copy carries git's stat cache, so that only changed files are read.
             shutil.copy2(git_dir / "index", index)
-        aside = {"index": index, "objects": objects, "git_dir": git_dir}
-        shell.run(git.stage_all(repository, **aside))
-        return shell.run(git.write_tree(repository, **aside)).output.strip()[:SUFFIX]
+        aside = git.Aside(index, objects, git_dir / "objects")
+        shell.run(git.stage_all(repository, aside, to_keep=False))
+        return shell.run(git.write_tree(repository, aside)).output.strip()[:SUFFIX]
+
+
+def _state(*words: str) -> str:
+    return hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]
 
 
 def _newest(root: Path) -> str:

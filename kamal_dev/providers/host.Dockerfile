@@ -4,7 +4,7 @@ FROM debian:12
 ENV container=docker
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-      systemd systemd-sysv dbus openssh-server sudo iproute2 iptables curl ca-certificates procps kmod \
+      systemd systemd-sysv dbus openssh-server sudo iproute2 iptables curl ca-certificates procps kmod git \
  && rm -rf /var/lib/apt/lists/*
 
 # The base image forbids packages to start services. Keys and ids are each host's own, made at its first boot.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from kamal_dev.model import Result, Step
 
@@ -25,4 +25,15 @@ class Shell(Protocol):
 
         `timeout` is in seconds. `feed` streams chunks to stdin in place of `step.stdin`.
         """
+        ...
+
+
+@runtime_checkable
+class Receiver(Protocol):
+    """Be a shell that hands on what is no text."""
+
+    def receive(
+        self, step: Step, take: Callable[[bytes], object], *, feed: Iterable[bytes], timeout: float | None = None
+    ) -> Result:
+        """Run `step`; its stdout goes to `take`, and is not in the result."""
         ...

@@ -49,3 +49,18 @@ class Lines:
             self._size -= len(self._kept.popleft()) + 1
         if self._on_line:
             self._on_line(line)
+
+
+class Bytes:
+    """Hand a stream on as it comes; nothing is kept."""
+
+    def __init__(self, take: Callable[[bytes], object]) -> None:
+        self._take = take
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes of the stream."""
+        self._take(data)
+
+    def end(self) -> str:
+        """Return what was kept."""
+        return ""

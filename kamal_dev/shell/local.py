@@ -45,10 +45,11 @@ class Local:
         return Result(step, code, output, errors, time.monotonic() - started)
 
     def stream(self, step: Step) -> Iterator[bytes]:
-        """Yield the step's stdout in chunks; raises OSError where it ends with an error."""
+        """Yield the step's stdout in chunks, after its (short) stdin; raises OSError where it ends with an error."""
         with self._process(step) as process:
             assert process.stdin and process.stdout and process.stderr
-            process.stdin.close()
+            with process.stdin as stdin:
+                stdin.write(step.stdin or b"")
             while chunk := process.stdout.read(1 << 20):
                 yield chunk
             errors = process.stderr.read().decode(errors="replace")

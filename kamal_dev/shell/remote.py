@@ -8,7 +8,7 @@ import shlex
 import socket
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -18,7 +18,7 @@ from fabric import Config, Connection
 from kamal_dev.errors import DevError, HostKeyChanged, HostTimeout, HostUnreachable, LinkDropped
 from kamal_dev.model import Host, Result, Step
 from kamal_dev.shell import OnLine, known_hosts
-from kamal_dev.shell.lines import Lines
+from kamal_dev.shell.lines import Bytes, Lines
 from kamal_dev.shell.trust import Trust
 
 CONNECT_TIMEOUT = 10
@@ -54,6 +54,17 @@ class Remote:
         Raises HostUnreachable, HostKeyChanged, HostTimeout, and LinkDropped where the
         link went away before an exit code came.
         """
+        return self._exec(step, Lines(on_line), Lines(on_line), feed, timeout)
+
+    def receive(
+        self, step: Step, take: Callable[[bytes], object], *, feed: Iterable[bytes], timeout: float | None = None
+    ) -> Result:
+        """Run `step` as `run` does, its stdout going to `take` byte by byte; `output` stays empty."""
+        return self._exec(step, Bytes(take), Lines(), feed, timeout)
+
+    def _exec(
+        self, step: Step, out: Lines | Bytes, err: Lines, feed: Iterable[bytes] | None, timeout: float | None
+    ) -> Result:
         if step.environment:
             raise ValueError("a step for a host carries no environment")
         if self._log:
@@ -62,7 +73,7 @@ class Remote:
         channel = self._channel()
         try:
             channel.exec_command(shlex.join(step.argv))
-            output, errors = self._converse(channel, on_line, feed or ((step.stdin,) if step.stdin else ()), timeout)
+            output, errors = self._converse(channel, out, err, feed or ((step.stdin,) if step.stdin else ()), timeout)
         except (OSError, EOFError, paramiko.SSHException) as error:
             raise LinkDropped(self.host.name, f"the connection was lost during `{step.text}`: {error}") from error
         finally:
@@ -172,9 +183,13 @@ class Remote:
             connection = connection.gateway
 
     def _converse(
-        self, channel: paramiko.Channel, on_line: OnLine | None, feed: Iterable[bytes], timeout: float | None
+        self,
+        channel: paramiko.Channel,
+        out: Lines | Bytes,
+        err: Lines,
+        feed: Iterable[bytes],
+        timeout: float | None,
     ) -> tuple[str, str]:
-        out, err = Lines(on_line), Lines(on_line)
         threading.Thread(target=_write, args=(channel, feed), daemon=True).start()
         reader = threading.Thread(target=_drain_errors, args=(channel, err), daemon=True)
         reader.start()

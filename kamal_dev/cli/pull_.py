@@ -1,0 +1,24 @@
+"""`dev pull`."""
+
+from __future__ import annotations
+
+import click
+
+from kamal_dev.cli import common
+
+
+@click.command()
+@click.argument("name")
+@common.as_json
+@common.common
+def command(flags: common.Flags, *, name: str) -> int:
+    """The branch is kamal-dev/NAME; what is checked out here stays as it is."""
+    from kamal_dev.pipeline.pull import pull
+
+    pulled = pull(common.open_run(flags), name)
+    if flags.as_json:
+        common.print_json([branch.as_json() for branch in pulled])
+        return 0
+    for branch in pulled:
+        click.echo("\n".join((f"{branch.branch}  {branch.commit[:12]}  {branch.summary}".rstrip(), *branch.advice)))
+    return 0

@@ -1,0 +1,103 @@
+"""Payloads for the scripts that look after a workspace on a host. Builds steps; runs nothing.
+
+What is sent can be gigabytes, so that it is no `stdin` of a step but a stream that
+the caller feeds: `stream` makes it of the scripts, the parts' descriptions and files.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from kamal_dev.commands.host import Scripts, stack_word
+from kamal_dev.errors import UsageError
+from kamal_dev.model import File, Step
+
+SENT = ("lib.sh", "stack.sh", "packages.sh", "owner.sh", "clone.sh", "workspace.sh")
+FETCHED = ("lib.sh", "stack.sh", "clone.sh", "collect.sh")
+BLOCK = 512
+
+# Beside the workspace: /tmp may be memory, and what comes may be large.
+_UNPACK = """umask 077
+base=$HOME/.kamal-dev
+mkdir -p "$base" && find "$base" -mindepth 1 -maxdepth 1 -name '.incoming.*' -mmin +1440 -exec rm -rf '{}' +
+dir=$(mktemp -d "$base/.incoming.XXXXXX") && tar -xpf - --no-same-owner -C "$dir" && [ -f "$dir/complete" ] || {
+  echo '{"type":"result","ok":false,"phase":"upload","reason":"the source did not arrive; is the disk full?"}'
+  rm -rf "$dir"
+  exit 1
+}
+trap 'rm -rf "$dir"' EXIT
+trap '' HUP PIPE
+script=$1
+shift
+sh "$dir/$script" "$@"
+"""
+
+
+@dataclass(frozen=True)
+class Large:
+    """Name a file of the stream by its size; `chunks` opens and reads it."""
+
+    path: str
+    size: int
+    chunks: Callable[[], Iterable[bytes]]
+    mode: int = 0o600
+
+
+def bring(scripts: Scripts, stack: str, folder: str, *, force: bool = False) -> Step:
+    """Bring a workspace to what `stream` sends; with `force`, over changes, of which a backup is kept.
+
+    Read by `answers.outcome`; its `state` is `new`, `moved`, `left`, `missing` or `kept`.
+    """
+    words = (stack_word(stack), folder_word(folder), *(("force",) if force else ()))
+    return _fed(scripts, "workspace.sh", words, label=" ".join(("workspace", *words)))
+
+
+def collect(scripts: Scripts, stack: str, folder: str, *, whole: bool = False) -> Step:
+    """Print a tar of what a workspace has that was not sent to it; `whole` with all of its history.
+
+    Where it ends with 0, stdout is that tar; else it is read by `answers.outcome`.
+    """
+    words = (stack_word(stack), folder_word(folder), *(("whole",) if whole else ()))
+    return _fed(scripts, "collect.sh", words, label=" ".join(("collect", *words)))
+
+
+def seed(scripts: Scripts, stack: str, folder: str, *, force: bool = False) -> Step:
+    """Fill a workspace folder that is empty, from a gzipped tar that the caller streams to stdin.
+
+    With `force` what is there is put aside first. Read by `answers.outcome`.
+    """
+    words = (stack_word(stack), folder_word(folder), *(("force",) if force else ()))
+    return Step(("sh", "-c", scripts["seed.sh"], "kamal-dev", *words), label=" ".join(("seed", *words)))
+
+
+def stream(scripts: Scripts, names: Iterable[str], members: Iterable[File | Large]) -> Iterator[bytes]:
+    """Yield the tar that a script is fed with; it counts as whole only with its last member."""
+    own = (File(name, scripts[name].encode(), 0o600) for name in names)
+    for member in (*own, *members, File("complete", b"", 0o600)):
+        info = tarfile.TarInfo(member.path)
+        info.mode = member.mode
+        info.size = member.size if isinstance(member, Large) else len(member.content)
+        yield info.tobuf(tarfile.PAX_FORMAT)
+        yield from member.chunks() if isinstance(member, Large) else (member.content,)
+        yield bytes(-info.size % BLOCK)
+    yield bytes(2 * BLOCK)
+
+
+def part(index: int, fields: Mapping[str, str]) -> tuple[File, ...]:
+    """Describe a part of a clone as files, one per field; numbers keep their order."""
+    return tuple(
+        File(f"parts/{index:04}/{name}", text.encode(errors="surrogateescape"), 0o600) for name, text in fields.items()
+    )
+
+
+def folder_word(folder: str) -> str:
+    """Refuse what is not one folder of a workspace."""
+    if folder in ("", ".", "..") or "/" in folder:
+        raise UsageError(f"`{folder}` cannot be a folder of the workspace")
+    return folder
+
+
+def _fed(scripts: Scripts, script: str, words: tuple[str, ...], *, label: str) -> Step:
+    return Step(("sh", "-c", _UNPACK, "kamal-dev", script, *words), label=label)

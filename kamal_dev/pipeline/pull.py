@@ -1,0 +1,154 @@
+"""The story of `dev pull`: bring what was done in a workspace here, as a branch. The checkout here stays as it is."""
+
+from __future__ import annotations
+
+import itertools
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from kamal_dev.commands import answers, git
+from kamal_dev.commands import workspace as commands
+from kamal_dev.errors import DevError, HostError, UsageError
+from kamal_dev.model import Host
+from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.sync import find
+from kamal_dev.shell import Receiver
+
+RECEIVING = 3600.0
+PULLED = "refs/heads/pulled"
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """Describe a branch that is here now.
+
+    `path` is the submodule that it is in, empty for the repository itself; `since` the
+    commit that the host was sent, `summary` says how much is new.
+    """
+
+    path: str
+    branch: str
+    commit: str
+    since: str
+    summary: str
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """How to look at it, and how to take it."""
+        words = f"git -C {self.path}" if self.path else "git"
+        return (f"{words} diff {self.since[:12] or 'HEAD'} {self.branch}", f"{words} merge {self.branch}")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the branch for `--json`."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Box:
+    """What the host sent of one part."""
+
+    path: str
+    tip: str
+    since: str
+    bundle: Path
+
+
+def pull(run: Run, name: str) -> tuple[Pulled, ...]:
+    """Bring the commits and changes of a stack's workspace here; returns the branches that hold them.
+
+    Raises UsageError outside git, HostError where the host has no clone to ask.
+    """
+    if run.project.workspace_source != "git":
+        raise UsageError("only a workspace that is a clone can be pulled", hint="set `workspace.source: git`")
+    target = find(run, name)
+    run.output.start("Asking for what is new in the workspace", target.name)
+    with tempfile.TemporaryDirectory(prefix="pulled-", dir=run.project.private()) as folder:
+        boxes = _receive(run, target, name, Path(folder, "new"), whole=False)
+        if not all(_has(run, box) for box in boxes):
+            boxes = _receive(run, target, name, Path(folder, "whole"), whole=True)
+        pulled = tuple(_take(run, target, name, box) for box in boxes)
+    if not pulled:
+        run.output.note("nothing is there that was not sent there", target.name)
+    for branch in pulled:
+        run.output.done(f"Pulled {branch.path or 'the workspace'} into the branch `{branch.branch}`", target.name)
+    return pulled
+
+
+def _receive(run: Run, target: Host, name: str, folder: Path, *, whole: bool) -> tuple[_Box, ...]:
+    shell = run.remote(target)
+    assert isinstance(shell, Receiver)
+    step = commands.collect(run.scripts, name, run.project.source.repository.name, whole=whole)
+    feed = commands.stream(run.scripts, commands.FETCHED, ())
+    folder.mkdir()
+    path = folder / "answer"
+    with path.open("wb") as file:
+        result = shell.receive(step, file.write, feed=feed, timeout=RECEIVING)
+    if not result:
+        told = answers.outcome(path.read_bytes()[:65536].decode(errors="replace"))
+        raise HostError(
+            target.name,
+            f"{name}: {told.reason if told.phase else result.tail(1)}",
+            hint=f"a workspace becomes a clone with its first deploy, or with `dev sync {name} --force`",
+        )
+    return tuple(_boxes(path, folder))
+
+
+def _boxes(path: Path, folder: Path) -> Iterator[_Box]:
+    """Yield what the tar has; a name of it is never a path here."""
+    with tarfile.open(path) as tar:
+        members = {member.name.removeprefix("./"): member for member in tar if member.isreg()}
+
+        def text(name: str) -> str:
+            file = tar.extractfile(members[name])
+            return file.read().decode(errors="surrogateescape") if file else ""
+
+        parts = sorted({name.split("/")[1] for name in members if name.startswith("parts/")})
+        for index, part in enumerate(parts):
+            bundle = folder / f"{index}.bundle"
+            source = tar.extractfile(members[f"parts/{part}/bundle"])
+            with bundle.open("wb") as file:
+                while source and (chunk := source.read(1 << 20)):
+                    file.write(chunk)
+            at = f"parts/{part}"
+            yield _Box(text(f"{at}/path"), text(f"{at}/tip").strip(), text(f"{at}/sent").strip(), bundle)
+
+
+def _root(run: Run, box: _Box) -> Path:
+    """Return the repository here that a part belongs to."""
+    repository = run.project.source.repository
+    root = repository / box.path
+    if ".." in Path(box.path).parts or not root.is_relative_to(repository) or not (root / ".git").exists():
+        raise DevError(f"there is no repository `{box.path}` here to take the branch")
+    return root
+
+
+def _has(run: Run, box: _Box) -> bool:
+    return not box.since or bool(run.local.run(git.resolve(_root(run, box), f"{box.since}^{{commit}}")))
+
+
+def _take(run: Run, target: Host, name: str, box: _Box) -> Pulled:
+    root = _root(run, box)
+    taken = run.local.run(git.take(root, box.bundle, PULLED))
+    branch, before = _free(run, root, f"kamal-dev/{name}", box.tip)
+    if taken and before != box.tip:
+        taken = run.local.run(git.point(root, branch, box.tip, before))
+    if not taken:
+        raise HostError(target.name, f"{name}: git could not take what came: {taken.tail(2)}")
+    summary = run.local.run(git.summary(root, box.since, box.tip)).output.strip() if box.since else ""
+    return Pulled(box.path, branch, box.tip, box.since, summary)
+
+
+def _free(run: Run, root: Path, wanted: str, tip: str) -> tuple[str, str]:
+    """Return the first of `wanted`, `wanted-2` … that is not there, or that `tip` goes on from, and where it is."""
+    current = run.local.run(git.branch(root)).output.strip()
+    for number in itertools.count(1):
+        branch = wanted if number == 1 else f"{wanted}-{number}"
+        there = run.local.run(git.resolve(root, f"refs/heads/{branch}")).output.strip()
+        is_older = current != f"refs/heads/{branch}" and run.local.run(git.is_ancestor(root, there, tip))
+        if not there or there == tip or is_older:
+            return branch, there
+    raise AssertionError("unreachable")

@@ -1,0 +1,141 @@
+"""Give workspaces their source, and say what became of it. What people did there is never overwritten."""
+
+from __future__ import annotations
+
+import tarfile
+import tempfile
+import threading
+from functools import cached_property
+from pathlib import Path
+
+from kamal_dev.commands import answers
+from kamal_dev.commands import workspace as commands
+from kamal_dev.errors import HostError
+from kamal_dev.model import Host, Result
+from kamal_dev.pipeline.clone import Clone, Known
+from kamal_dev.pipeline.engine import last_line
+from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.transfer import chunks
+from kamal_dev.project import PRIVATE
+from kamal_dev.project.source import files
+
+SENDING = 7200.0
+
+
+class Workspace:
+    """Bring the source to hosts; it is read and packed once for all of them, when the first one needs it."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._packing = threading.Lock()
+        self._packed: Path | None = None
+
+    @property
+    def folder(self) -> str:
+        """The folder of a workspace that is this repository."""
+        return self._run.project.source.repository.name
+
+    @cached_property
+    def clone(self) -> Clone:
+        """What a clone on a host must be like."""
+        return Clone(self._run, tuple(path.as_posix() for path in self._withheld))
+
+    def bring(self, target: Host, stack: str, facts: answers.Facts, *, force: bool = False, ask: bool = False) -> str:
+        """Bring the stack's workspace to the source, as `workspace.source` says.
+
+        Returns what became of it: `new`, `moved`, `same`, `left` (people have changed it), or
+        empty where nothing is to be sent. Without `ask`, a host whose `facts` say enough is not
+        asked again. `force` discards what people did there; a backup stays. Raises HostError
+        where the source does not arrive, DevError where it cannot be read.
+        """
+        kind, is_empty = self._run.project.workspace_source, self.folder not in facts.workspace
+        if kind == "sync":
+            return self._seed(target, stack, force=force) if is_empty or force else "left"
+        if kind != "git":
+            return ""
+        if not (is_empty or force or ask):
+            if self.clone.was_sent(facts.source):
+                return "same"
+            if not facts.source or facts.source.get("kind") != "git":
+                return self._left(target, stack, "the workspace is no clone of this source")
+            if self.clone.was_sent(facts.offered):
+                return self._left(target, stack, "the workspace was changed when this version came")
+        return self._send(target, stack, facts, is_empty=is_empty, force=force)
+
+    def _send(self, target: Host, stack: str, facts: answers.Facts, *, is_empty: bool, force: bool) -> str:
+        run = self._run
+        step = commands.bring(run.scripts, stack, self.folder, force=force)
+        if run.is_paper:
+            run.remote(target).run(step)
+            return ""
+        run.output.start("Sending the source to the workspace", target.name)
+
+        def send(known: tuple[Known, ...]) -> tuple[answers.Outcome, float]:
+            feed = commands.stream(run.scripts, commands.SENT, self.clone.members(known))
+            result = run.remote(target).run(step, feed=feed, timeout=SENDING)
+            return _judged(target, result), result.seconds
+
+        told, seconds = send(() if is_empty else self.clone.known(facts))
+        if told.state == "missing":
+            told, seconds = send(())
+        if told.backup:
+            run.output.note(f"what was there is kept in `{told.backup}`", target.name)
+        if told.state == "left":
+            return self._left(target, stack, told.reason)
+        run.output.done(SAID.get(told.state, told.state), target.name, seconds)
+        return told.state
+
+    def _left(self, target: Host, stack: str, reason: str) -> str:
+        advice = f"`dev pull {stack}` brings it here, `dev sync {stack} --force` discards it"
+        self._run.output.note(f"{reason}; left as it is: {advice}", target.name)
+        return "left"
+
+    def _seed(self, target: Host, stack: str, *, force: bool) -> str:
+        run = self._run
+        run.output.start("Sending the source to the workspace", target.name)
+        step = commands.seed(run.scripts, stack, self.folder, force=force)
+        feed = () if run.is_paper else chunks(self._pack())
+        result = run.remote(target).run(step, feed=feed, timeout=SENDING)
+        told = _judged(target, result)
+        if told.backup:
+            run.output.note(f"what was there is kept in `{told.backup}`", target.name)
+        run.output.done(SAID["new"], target.name, result.seconds)
+        return "new"
+
+    @property
+    def _withheld(self) -> tuple[Path, ...]:
+        """What never travels, relative to the repository."""
+        project = self._run.project
+        own = project.root.relative_to(project.source.repository)
+        return (own / project.config.secrets_file, own / PRIVATE)
+
+    def _pack(self) -> Path:
+        with self._packing:
+            if self._packed is None:
+                private = self._run.project.private()
+                folder = tempfile.TemporaryDirectory(prefix="packs-", dir=private)
+                self._packed = Path(self._run.resources.enter_context(folder), "source.tar.gz")
+                self._write(self._packed)
+            return self._packed
+
+    def _write(self, path: Path) -> None:
+        root = self._run.project.source.repository
+        with tarfile.open(path, "w:gz", compresslevel=1, format=tarfile.PAX_FORMAT) as tar:
+            for name in files(self._run.project.source, self._run.local):
+                if not any(Path(name).is_relative_to(secret) for secret in self._withheld):
+                    tar.add(root / name, arcname=name, recursive=False)
+
+
+SAID = {"new": "Sent the source to the workspace", "moved": "Moved the workspace forward"}
+
+
+def _judged(target: Host, result: Result) -> answers.Outcome:
+    told = answers.outcome(result.output)
+    if told:
+        return told
+    raise HostError(
+        target.name,
+        f"the source could not be sent: {told.reason if told.phase else last_line(result.tail())}",
+        hint="look at `df -h ~` on the host; where git cannot be had there, set `workspace.source: sync`",
+        left_behind="the workspace may be half moved" if told.state == "broken" else "the workspace is as it was",
+    )

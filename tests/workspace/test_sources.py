@@ -1,0 +1,87 @@
+"""What `workspace.source` makes of a workspace, besides a clone."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from kamal_dev.errors import ConfigError, UsageError
+from tests.workspace.lab import CONFIG, Lab, git, tree
+
+
+def choose(lab: Lab, source: str) -> None:
+    lab.write({"config/dev.yml": CONFIG.replace("source: git", f"source: {source}")})
+
+
+def test_git_is_the_default_in_a_repository_and_sync_outside(lab: Lab) -> None:
+    lab.write({"config/dev.yml": "service: blog\n"})
+    assert lab.run().project.workspace_source == "git"
+    shutil.rmtree(lab.root / ".git")
+    assert lab.run().project.workspace_source == "sync"
+
+
+def test_git_outside_a_repository_is_an_error_with_its_line(lab: Lab) -> None:
+    shutil.rmtree(lab.root / ".git")
+    with pytest.raises(ConfigError) as raised:
+        lab.run()
+    (problem,) = raised.value.problems
+    assert (problem.path, problem.line, problem.key) == ("config/dev.yml", 2, "workspace.source")
+
+
+def test_sync_sends_the_files_once_and_replaces_them_by_force(lab: Lab) -> None:
+    choose(lab, "sync")
+    lab.write({"ignored.log": "stays\n", ".kamal/secrets": "A=xyzzy\n", "ü \n.txt": "odd\n"})
+    assert lab.bring() == "new"
+    here = tree(lab.root)
+    here.pop("ignored.log")
+    assert tree(lab.clone) == here
+    assert not (lab.clone / ".git").exists() and not (lab.clone / ".kamal/secrets").exists()
+    (lab.clone / "mine.txt").write_text("mine\n")
+    lab.write({"a.txt": "newer\n"})
+    assert (lab.bring(), lab.home.steps) == ("left", [])
+    assert lab.bring(force=True) == "new"
+    assert (lab.clone / "a.txt").read_text() == "newer\n" and not (lab.clone / "mine.txt").exists()
+    assert [path.read_text() for path in lab.home.path.rglob("backups/*/mine.txt")] == ["mine\n"]
+
+
+def test_sync_sends_a_list_of_files_that_is_longer_than_an_output(lab: Lab) -> None:
+    choose(lab, "sync")
+    lab.write({f"{'folder' * 10}/{number:05}{'x' * 100}": "" for number in range(1500)})
+    assert lab.bring() == "new"
+    assert tree(lab.clone) == tree(lab.root)
+
+
+@pytest.mark.parametrize("source", ["none", "image"])
+def test_none_and_image_send_nothing(lab: Lab, source: str) -> None:
+    choose(lab, source)
+    assert (lab.bring(), lab.home.steps) == ("", [])
+    with pytest.raises(UsageError):
+        lab.pull()
+
+
+def test_a_workspace_of_files_becomes_a_clone_by_force_alone(lab: Lab) -> None:
+    choose(lab, "sync")
+    lab.bring()
+    choose(lab, "git")
+    assert lab.bring() == "left"
+    assert lab.bring(force=True) == "new"
+    assert git(lab.clone, "log", "--oneline") == git(lab.root, "log", "--oneline")
+    assert lab.bring() == "same"
+
+
+def test_sync_does_for_one_stack_what_a_deploy_does(lab: Lab) -> None:
+    with pytest.raises(UsageError, match="not deployed yet"):
+        lab.sync()
+    lab.bring()
+    lab.commit({"a.txt": "newer\n"})
+    assert lab.sync() == "moved"
+    (lab.clone / "a.txt").write_text("mine\n")
+    assert lab.sync() == "left"
+    with pytest.raises(KeyboardInterrupt):
+        lab.sync(force=True, agree=lambda question: False)
+    assert (lab.clone / "a.txt").read_text() == "mine\n"
+    assert lab.sync(force=True) == "moved"
+    assert tree(lab.clone) == tree(lab.root)
+    with pytest.raises(UsageError, match="there is no stack"):
+        lab.sync("blog-7")
