@@ -64,7 +64,6 @@ def load(
     root = _root(folder, tree, devcontainer_path)
     place = Place(folder, root, sources.read(root, shell), tree, environment)
     settings = _config(place, config_path)
-    _require_git(place, settings)
     secrets_file = _secrets(place, settings, shell)
     found = _devcontainer(place, settings, _devcontainer_path(place, devcontainer_path, settings))
     if strict and found.problems:
@@ -123,7 +122,9 @@ def _config(place: Place, asked: str | None) -> config.Config:
             raise UsageError(f"there is no file {asked}", hint="`dev init` writes config/dev.yml")
         return config.default(config.service_name(place.root.name))
     shown = place.shown(path)
-    return config.load(config.decode(_read(place, path, ConfigError), shown), shown, environment=place.environment)
+    found = config.load(config.decode(_read(place, path, ConfigError), shown), shown, environment=place.environment)
+    _require_git(place, found)
+    return found
 
 
 def _require_git(place: Place, settings: config.Config) -> None:
