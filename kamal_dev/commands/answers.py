@@ -332,6 +332,8 @@ _KINDS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     "hook": lambda data: _read(Hook, data),
     "beat": lambda data: _read(Beat, data),
     "stack": lambda data: _read(Stack, data),
-    "place": lambda data: _read(Place, {**data, "environment": data["environment"] or ()}),
+    "place": lambda data: _read(
+        Place, {**data, "environment": data["environment"] or (), "metadata": data["metadata"] or ""}
+    ),
     "result": lambda data: _read(Outcome, data),
 }

@@ -60,7 +60,7 @@ def describe(reference: str) -> Step:
     """Ask for what the engine knows of an image, as JSON; `metadata`, `entrypoint` and `command` as in ImageConfig."""
     fields = (
         '{"id":{{json .Id}},"digests":{{json .RepoDigests}},"labels":{{json .Config.Labels}},"size":{{.Size}}'
-        ',"metadata":{{json (index .Config.Labels "devcontainer.metadata")}}'
+        ',"metadata":{{with .Config.Labels}}{{json (index . "devcontainer.metadata")}}{{else}}""{{end}}'
         ',"entrypoint":{{json .Config.Entrypoint}},"command":{{json .Config.Cmd}}}'
     )
     return docker("image", "inspect", "--format", fields, "--", reference)

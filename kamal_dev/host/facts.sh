@@ -78,7 +78,7 @@ held() {
     printf '[%s]' "$(docker image inspect --format "$image_format" -- "$@" 2>/dev/null | paste -sd, -)"
 }
 image_format='{"names":[{{json .Id}}{{range .RepoTags}},{{json .}}{{end}}{{range .RepoDigests}},{{json .}}{{end}}]'
-image_format=$image_format',"metadata":{{json (index .Config.Labels "devcontainer.metadata")}}'
+image_format=$image_format',"metadata":{{with .Config.Labels}}{{json (index . "devcontainer.metadata")}}{{else}}""{{end}}'
 image_format=$image_format',"entrypoint":{{json .Config.Entrypoint}},"command":{{json .Config.Cmd}}}'
 
 use_stack "$1"

@@ -20,7 +20,7 @@ container_of() {
 
 place='{"type":"place","id":{{json .Id}},"name":{{json (slice .Name 1)}},"image":{{json .Image}}'
 place=$place',"state":{{json .State.Status}},"pid":{{.State.Pid}},"user":{{json .Config.User}}'
-place=$place',"environment":{{json .Config.Env}},"metadata":{{json (index .Config.Labels "devcontainer.metadata")}}'
+place=$place',"environment":{{json .Config.Env}},"metadata":{{with .Config.Labels}}{{json (index . "devcontainer.metadata")}}{{else}}""{{end}}'
 
 use_stack "$1"
 docker version --format . >/dev/null 2>&1 || give_up place 'Docker does not answer on this host'

@@ -171,3 +171,10 @@ def test_versions_are_compared_by_their_numbers() -> None:
     assert answers.version_of("2.26.1-4") == (2, 26, 1)
     assert answers.version_of("v5.5.0") > answers.version_of("2.24.4")
     assert answers.version_of("") == ()
+
+
+def test_a_container_whose_image_has_no_label_has_a_place() -> None:
+    told = {"type": "place", "id": "1", "name": "a", "image": "x", "state": "running"}
+    place = answers.place(lines({**told, "environment": None, "metadata": None}))
+    assert place
+    assert (place.environment, place.metadata) == ((), "")

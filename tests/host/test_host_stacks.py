@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import subprocess
 import time
@@ -15,7 +16,8 @@ import pytest
 import zstandard
 
 from kamal_dev.commands import answers, host
-from kamal_dev.model import Secret
+from kamal_dev.commands import docker as commands
+from kamal_dev.model import ImageConfig, Secret
 from tests.host.lab import LABEL, ROOT, TINY, Lab, docker, release, service, token
 
 pytestmark = pytest.mark.real
@@ -104,6 +106,21 @@ def test_images_come_over_the_channel_plain_or_compressed(
     answer = lab.run(host.load(scripts), stdin=compress(tiny))
     assert answer.outcome.ok, answer
     assert lab.run(host.facts(scripts, "x-1", images=(TINY,))).facts.held(TINY)
+
+
+def test_an_image_without_any_label_is_known_there_and_here(lab: Lab, scripts: Mapping[str, str]) -> None:
+    bare = "kamal-dev-test/bare:1"
+    make = f"tar -c -T /dev/null | docker import - {bare}"
+    lab.sh(make)
+    held = lab.run(host.facts(scripts, "x-1", images=(bare,))).facts.held(bare)
+    assert held
+    assert held.config == ImageConfig()
+    subprocess.run(["sh", "-c", make], check=True, capture_output=True)
+    try:
+        known = json.loads(docker(*commands.describe(bare).argv[1:]))
+        assert ImageConfig.from_json(known) == ImageConfig()
+    finally:
+        docker("image", "rm", bare)
 
 
 def test_a_stream_that_is_no_image_is_refused(lab: Lab, scripts: Mapping[str, str]) -> None:
