@@ -45,7 +45,7 @@ class Track:
         self._commits = 0
 
     def _static(self, lab: Lab) -> Repository:
-        """The example as it is, on hosts that are listed: both know where to go."""
+        """The example as it is, on hosts that are listed: both know where to go. The script sends no source."""
         name = "bench"
         listed = "\n".join(f"    - root@127.0.0.1:{host.port}" for host in self.hosts)
         settings = f"""\
@@ -58,6 +58,7 @@ provider:
 ssh: {{keys: [{self.hosts[0].key}]}}
 secrets: [POSTGRES_PASSWORD]
 vms: {{count: {COUNT}}}
+workspace: {{source: none}}
 """
         repository = lab.repository(name, {"config/dev.yml": settings}, EXAMPLE)
         (repository.root / ".kamal").mkdir(exist_ok=True)
