@@ -93,6 +93,8 @@ class _Cell:
 class _Table:
     def __init__(self, project: ComposeProject, release: Release) -> None:
         self.stack = release.stack
+        self.repository = project.repository
+        self.folders = release.workspace
         self.images: Mapping[str, Image] = dict(release.images)
         self.built = {service.name for service in project.services if service.has_build}
         self.binds: dict[Location, Bind] = {bind.where: bind for bind in project.binds}
@@ -167,6 +169,8 @@ class _Table:
         if travel is not None:
             return cell.row(TRAVELS, "a file of the release")
         if bind is not None and bind.kind == "workspace":
+            if binds.is_source(bind, self.repository) and (bind.folder or self.repository.name) not in self.folders:
+                return cell.row("not carried out", "left out: `workspace.source` is `image`")
             return cell.row(MAPPED, f"`{binds.host_path(bind, layout.workspace(self.stack))}` on a host")
         if bind is not None and bind.kind == "file":
             return cell.row(TRAVELS, "a file of the release")

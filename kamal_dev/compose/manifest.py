@@ -44,7 +44,8 @@ def entries(
         "one_shots": [item.name for item in running if item.is_one_shot],
         "workspace": {
             "repository": project.repository.name,
-            "folders": sorted({bind.folder for bind in bound if bind.folder}),
+            # What holds the repository is of use only with the repository in it.
+            "folders": sorted({bind.folder or project.repository.name for bind in bound}),
         },
     }
 

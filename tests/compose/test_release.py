@@ -282,3 +282,8 @@ def test_importing_the_row_stays_light() -> None:
 def test_images_of_equal_builds_are_one() -> None:
     project = load("services: {app: {build: .}, b: {build: .}}\n")
     assert len(set(images(project).values())) == 1
+
+
+def test_a_mount_of_what_holds_the_repository_wants_the_repository_in_it() -> None:
+    project = load("services:\n  app:\n    image: i\n    volumes: ['../..:/workspaces:cached']\n")
+    assert render(project).workspace == ("shop",)
