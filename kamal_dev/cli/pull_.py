@@ -8,11 +8,14 @@ from kamal_dev.cli import common
 
 
 @click.command()
-@click.argument("name")
+@common.stack
 @common.as_json
 @common.common
-def command(flags: common.Flags, *, name: str) -> int:
-    """The branch is kamal-dev/NAME; what is checked out here stays as it is."""
+def command(flags: common.Flags, *, name: str | None) -> int:
+    """NAME can be left out where there is one stack.
+
+    The branch is kamal-dev/NAME; what is checked out here stays as it is.
+    """
     from kamal_dev.pipeline.pull import pull
 
     pulled = pull(common.open_run(flags), name)

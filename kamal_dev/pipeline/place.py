@@ -33,6 +33,14 @@ def one(run: Run, name: str | None) -> tuple[str, Host]:
     return name, stacks[name]
 
 
+def running(run: Run, name: str | None) -> tuple[str, Host]:
+    """Return what `one` does. Raises HostUnreachable where the host is off."""
+    name, target = one(run, name)
+    if not target.address:
+        raise HostUnreachable(name, "the host is not running", hint=f"`dev deploy {name}` starts it")
+    return name, target
+
+
 def service_of(run: Run, service: str) -> str:
     """Return the service to look for, empty for the main one. Raises UsageError for one that no compose file has."""
     known = [item.name for item in run.project.compose.services]

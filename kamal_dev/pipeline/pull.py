@@ -14,8 +14,8 @@ from kamal_dev.commands import answers, git
 from kamal_dev.commands import workspace as commands
 from kamal_dev.errors import DevError, HostError, UsageError
 from kamal_dev.model import Host
+from kamal_dev.pipeline.place import running
 from kamal_dev.pipeline.run import Run
-from kamal_dev.pipeline.sync import find
 from kamal_dev.shell import Receiver
 
 RECEIVING = 3600.0
@@ -57,14 +57,14 @@ class _Box:
     bundle: Path
 
 
-def pull(run: Run, name: str) -> tuple[Pulled, ...]:
+def pull(run: Run, name: str | None) -> tuple[Pulled, ...]:
     """Bring the commits and changes of a stack's workspace here; returns the branches that hold them.
 
     Raises UsageError outside git, HostError where the host has no clone to ask.
     """
     if run.project.workspace_source != "git":
         raise UsageError("only a workspace that is a clone can be pulled", hint="set `workspace.source: git`")
-    target = find(run, name)
+    name, target = running(run, name)
     run.output.start("Asking for what is new in the workspace", target.name)
     with tempfile.TemporaryDirectory(prefix="pulled-", dir=run.project.private()) as folder:
         boxes = _receive(run, target, name, Path(folder, "new"), whole=False)

@@ -9,15 +9,15 @@ from kamal_dev.errors import HostError, UsageError
 from kamal_dev.model import Host
 from kamal_dev.pipeline.conversation import ask
 from kamal_dev.pipeline.engine import last_line
-from kamal_dev.pipeline.names import restrict
+from kamal_dev.pipeline.place import running
 from kamal_dev.pipeline.run import Run
 from kamal_dev.pipeline.workspace import Workspace
 
 LOOKING = 60.0
 
 
-def sync(run: Run, name: str, *, force: bool, agree: Callable[[str], bool]) -> str:
-    """Bring the workspace of the stack `name` to the source; returns what became of it, as `Workspace.bring`.
+def sync(run: Run, name: str | None, *, force: bool, agree: Callable[[str], bool]) -> str:
+    """Bring the workspace of a stack to the source; returns what became of it, as `Workspace.bring`.
 
     With `force`, what people did there is discarded; a backup stays. Raises UsageError where
     workspaces get no source, or there is no such stack.
@@ -25,7 +25,7 @@ def sync(run: Run, name: str, *, force: bool, agree: Callable[[str], bool]) -> s
     kind = run.project.workspace_source
     if kind not in ("git", "sync"):
         raise UsageError(f"`workspace.source` is `{kind}`: nothing is sent to workspaces")
-    target = find(run, name)
+    name, target = running(run, name)
     facts = look(run, target, name)
     if not facts.release and not facts.workspace:
         raise UsageError(f"{name} was not deployed yet", hint=f"`dev deploy {name}` brings the source, too")
@@ -35,15 +35,6 @@ def sync(run: Run, name: str, *, force: bool, agree: Callable[[str], bool]) -> s
     if kind == "sync" and state == "left":
         run.output.note(f"the workspace has files; left as it is: `dev sync {name} --force` replaces them", target.name)
     return state
-
-
-def find(run: Run, name: str) -> Host:
-    """Return the host of a stack. Raises UsageError for a name that is none, HostError where the host is off."""
-    targets = dict(run.provider.stacks())
-    target = targets[restrict(targets, (name,))[0]]
-    if not target.address:
-        raise HostError(target.name, f"{name}: the host is not running")
-    return target
 
 
 def look(run: Run, target: Host, name: str) -> answers.Facts:
