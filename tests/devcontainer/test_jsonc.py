@@ -118,12 +118,12 @@ def test_json5_is_refused_with_line_and_column(text, message):
     ],
 )
 def test_deep_and_huge_files_end_within_two_seconds(text):
-    start = time.monotonic()
+    start = time.process_time()
     try:
         parse(text, "f.json")
     except DevcontainerError as error:
         assert str(error).startswith("f.json:1:")
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_depth_and_size_have_limits_that_are_named():
