@@ -20,7 +20,7 @@ from kamal_dev.model import Build, Features, Step, Tree
 from kamal_dev.pipeline import registry
 from kamal_dev.pipeline.local_features import ABOUT, HOME, lockfile, require_local
 from kamal_dev.pipeline.run import Run
-from kamal_dev.shell import Shell
+from kamal_dev.shell import OnLine, Shell
 
 INSTALL = "`npm install -g @devcontainers/cli` brings it, and needs Node 20 or later"
 GO_ON = "`--ignore-features` goes on without them"
@@ -131,3 +131,13 @@ def _link(tree: Tree, features: Features, folder: Path) -> None:
                 shutil.copytree(real / name, there / name, symlinks=True)
             else:
                 (there / name).symlink_to(real / name)
+
+
+def quieter(show: OnLine) -> OnLine:
+    """Leave out the line of JSON with which the devcontainer CLI ends; its exit code says the same."""
+
+    def one(line: str) -> None:
+        if not line.startswith('{"outcome":'):
+            show(line)
+
+    return one

@@ -150,7 +150,7 @@ def _build(run: Run, build: Build, options: BuildOptions) -> Image:
     features.warn(run, build)
     step = _with_secrets(run, build, made.step)
     with features.staged(run.project.tree, build, step, made.configuration) as ready:
-        result = run.local.run(ready, on_line=run.output.line)
+        result = run.local.run(ready, on_line=features.quieter(run.output.line))
     if not result:
         require_buildx(run.local)
         raise BuildFailed(

@@ -47,7 +47,7 @@ class Equipped(Machine):
             self.shown = {
                 str(path.relative_to(step.cwd)): path.read_text() for path in step.cwd.rglob("*") if path.is_file()
             }
-            return Result(step, 0)
+            return Result(step, 0, 'as it builds\n{"outcome":"success"}\n')
         return super().answer(step)
 
     @property
@@ -148,6 +148,12 @@ def test_a_build_logs_in_for_features_beside_the_image_alone(start: Start, featu
     build(start({"image": "debian:12", "features": {feature: {}}}, machine), BuildOptions())
     assert [step.argv[1] for step in machine.steps].count("login") == logins
     assert ("DOCKER_CONFIG" in dict(machine.built.environment)) == bool(logins)
+
+
+def test_what_the_cli_says_to_programs_is_not_shown(start: Start) -> None:
+    run = start({"image": "debian:12"})
+    build_all(run, BuildOptions())
+    assert [event.text for event in run.events if event.kind == "line"] == ["as it builds"]
 
 
 def test_rendering_looks_for_no_cli_and_shows_what_it_would_be_run_with(start: Start) -> None:
