@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -14,17 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from kamal_dev.commands import features as commands
-from kamal_dev.commands.features import PROGRAMS, Program
+from kamal_dev.commands.features import Program
 from kamal_dev.errors import ConfigError, CredentialsMissing, EngineError, Problem
 from kamal_dev.model import Build, Features, Step, Tree
 from kamal_dev.pipeline import registry
 from kamal_dev.pipeline.local_features import ABOUT, HOME, lockfile, require_local
 from kamal_dev.pipeline.run import Run
-from kamal_dev.shell import OnLine, Shell
+from kamal_dev.shell import OnLine
 
 INSTALL = "`npm install -g @devcontainers/cli` brings it, and needs Node 20 or later"
 GO_ON = "`--ignore-features` goes on without them"
-ANSWERS = 90.0  # seconds; npx may have to download it
 
 
 def require(run: Run, build: Build) -> None:
@@ -57,16 +55,6 @@ def warn(run: Run, build: Build) -> None:
     path = Path(f"{build.dockerfile}.dockerignore")
     if build.features and run.project.tree.kind(path) == "file":
         run.output.warn(f"{build.where}: `{path.name}` is not read where Features are installed: use `.dockerignore`")
-
-
-def find(shell: Shell) -> Program | None:
-    """Look for the devcontainer CLI: on PATH, then through npx; None where neither answers."""
-    for argv in PROGRAMS:
-        result = shell.run(commands.version(argv), timeout=ANSWERS)
-        found = re.match(r"(\d+)\.(\d+)\.(\d+)", result.output) if result else None
-        if found:
-            return Program(argv, tuple(map(int, found.groups())))
-    return None
 
 
 def log_in(run: Run, *, wanted: bool = False) -> str:

@@ -105,7 +105,7 @@ class Run:
     @cached_property
     def devcontainer_cli(self) -> Program | None:
         """The devcontainer CLI of this machine; None where there is none."""
-        from kamal_dev.pipeline.features import find
+        from kamal_dev.pipeline.devcontainer_cli import find
 
         return find(self.local)
 

@@ -12,7 +12,7 @@ import pytest
 from kamal_dev.errors import ConfigError, EngineError
 from kamal_dev.model import Result, Secret, Step
 from kamal_dev.pipeline.build import build
-from kamal_dev.pipeline.features import find
+from kamal_dev.pipeline.devcontainer_cli import find
 from kamal_dev.pipeline.images import build_all, require_buildable
 from kamal_dev.pipeline.recipe import BuildOptions
 from kamal_dev.pipeline.render import render

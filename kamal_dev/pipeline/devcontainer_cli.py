@@ -1,0 +1,21 @@
+"""Find the devcontainer CLI of this machine. Installs none."""
+
+from __future__ import annotations
+
+import re
+
+from kamal_dev.commands import features
+from kamal_dev.commands.features import PROGRAMS, Program
+from kamal_dev.shell import Shell
+
+ANSWERS = 90.0  # seconds; npx may have to download it
+
+
+def find(shell: Shell) -> Program | None:
+    """Look for it on PATH, then through npx; None where neither answers."""
+    for argv in PROGRAMS:
+        result = shell.run(features.version(argv), timeout=ANSWERS)
+        found = re.match(r"(\d+)\.(\d+)\.(\d+)", result.output) if result else None
+        if found:
+            return Program(argv, tuple(map(int, found.groups())))
+    return None
