@@ -22,6 +22,7 @@ from kamal_dev.model import File, Release, Secret, Step
 SCRIPTS = (
     "apply.sh",
     "attach.sh",
+    "audit.sh",
     "bootstrap.sh",
     "clone.sh",
     "collect.sh",
@@ -34,6 +35,7 @@ SCRIPTS = (
     "lib.sh",
     "lifecycle.sh",
     "load.sh",
+    "lock.sh",
     "observe.sh",
     "owner.sh",
     "packages.sh",
@@ -50,14 +52,17 @@ SCRIPTS = (
 Scripts = Mapping[str, str]
 
 _SOURCED = {
-    "apply.sh": ("stack.sh", "images.sh", "observe.sh", "owner.sh", "pull.sh", "exec.sh", "lifecycle.sh"),
+    "apply.sh": (
+        *("stack.sh", "lock.sh", "audit.sh", "images.sh", "observe.sh"),
+        *("owner.sh", "pull.sh", "exec.sh", "lifecycle.sh"),
+    ),
     "attach.sh": ("run.sh",),
     "bootstrap.sh": ("packages.sh",),
-    "facts.sh": ("stack.sh",),
+    "facts.sh": ("stack.sh", "lock.sh"),
     "place.sh": ("stack.sh",),
     "pull.sh": ("images.sh",),
-    "remove.sh": ("stack.sh",),
-    "status.sh": ("stack.sh",),
+    "remove.sh": ("stack.sh", "lock.sh"),
+    "status.sh": ("stack.sh", "lock.sh"),
 }
 _DETACHED = ("detach.sh", "run.sh", "worker.sh")
 

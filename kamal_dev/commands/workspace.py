@@ -14,8 +14,8 @@ from kamal_dev.commands.host import Scripts, stack_word
 from kamal_dev.errors import UsageError
 from kamal_dev.model import File, Step
 
-SENT = ("lib.sh", "stack.sh", "packages.sh", "owner.sh", "clone.sh", "workspace.sh")
-FETCHED = ("lib.sh", "stack.sh", "clone.sh", "collect.sh")
+SENT = ("lib.sh", "stack.sh", "lock.sh", "packages.sh", "owner.sh", "clone.sh", "workspace.sh")
+FETCHED = ("lib.sh", "stack.sh", "lock.sh", "clone.sh", "collect.sh")
 BLOCK = 512
 
 # Beside the workspace: /tmp may be memory, and what comes may be large.

@@ -16,6 +16,10 @@ here=${0%/*}
 . "$here/lib.sh"
 # shellcheck source-path=SCRIPTDIR source=stack.sh
 . "$here/stack.sh"
+# shellcheck source-path=SCRIPTDIR source=lock.sh
+. "$here/lock.sh"
+# shellcheck source-path=SCRIPTDIR source=audit.sh
+. "$here/audit.sh"
 # shellcheck source-path=SCRIPTDIR source=images.sh
 . "$here/images.sh"
 # shellcheck source-path=SCRIPTDIR source=owner.sh
@@ -46,8 +50,7 @@ conclude() {
 }
 
 write_down() {
-  emit apply at "$(date -u +%Y-%m-%dT%H:%M:%SZ)" by "$(cat "$here/meta/performer" 2>/dev/null)" \
-    release "$release" version "$version" previous "$previous" ok: "$1" state "$2" >>"$home/audit.log"
+  record apply release "$release" version "$version" previous "$previous" ok: "$1" state "$2"
   [ -d "$releases/$release" ] || return
   cp "$here/../log" "$releases/$release/.kamal-dev/log" 2>/dev/null
   printf '%s\n' "$result" >"$releases/$release/.kamal-dev/result"

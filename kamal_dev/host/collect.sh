@@ -10,6 +10,8 @@ here=${0%/*}
 . "$here/lib.sh"
 # shellcheck source-path=SCRIPTDIR source=stack.sh
 . "$here/stack.sh"
+# shellcheck source-path=SCRIPTDIR source=lock.sh
+. "$here/lock.sh"
 # shellcheck source-path=SCRIPTDIR source=clone.sh
 . "$here/clone.sh"
 

@@ -9,6 +9,8 @@ here=${0%/*}
 . "$here/lib.sh"
 # shellcheck source-path=SCRIPTDIR source=stack.sh
 . "$here/stack.sh"
+# shellcheck source-path=SCRIPTDIR source=lock.sh
+. "$here/lock.sh"
 
 # labelled KIND: print the ids of the stack's containers, networks or volumes.
 labelled() {
