@@ -43,14 +43,16 @@ conclude() {
     previous "$previous" current "$(current_release)" restored: "$([ "$2" = restored ] && echo true || echo false)" \
     observed_ms: "$window_spent")
   printf '%s\n' "$result"
-  write_down "$1" "$2"
+  write_down "$1" "$2" "$3"
   concluded=true
   [ "$1" = true ]
   exit
 }
 
 write_down() {
-  record apply release "$release" version "$version" previous "$previous" ok: "$1" state "$2"
+  clock
+  record apply release "$release" version "$version" previous "$previous" ok: "$1" state "$2" reason "$3" \
+    seconds: "$(seconds $((now - began)))"
   [ -d "$releases/$release" ] || return
   cp "$here/../log" "$releases/$release/.kamal-dev/log" 2>/dev/null
   printf '%s\n' "$result" >"$releases/$release/.kamal-dev/result"
@@ -61,9 +63,16 @@ concluded=false
 leave() {
   forget_login
   end_commands
-  [ "$concluded" = true ] || emit result ok: false state "$(if $is_kept; then echo unfinished; elif $is_switched; then echo broken; else echo kept; fi)" \
-    phase "${phase_name:-}" reason 'the script on the host ended before its time' release "$release" previous "$previous"
+  [ "$concluded" = true ] || tell_early_end "$(if $is_kept; then echo unfinished; elif $is_switched; then echo broken; else echo kept; fi)"
   unlock_stack
+}
+
+# shellcheck disable=SC2317 # called by the trap
+tell_early_end() {
+  result=$(emit result ok: false state "$1" phase "${phase_name:-}" reason 'the script on the host ended before its time' \
+    release "$release" previous "$previous")
+  printf '%s\n' "$result"
+  write_down false "$1" 'it ended before its time'
 }
 
 # --- the phases
@@ -214,6 +223,8 @@ restore_within=120000 previous='' window_spent=0 is_switched=false is_kept=false
 
 refuse_foreign
 lock_stack apply
+clock
+began=$now
 trap leave EXIT
 trap 'exit 143' INT TERM
 shown=$(current_release)
