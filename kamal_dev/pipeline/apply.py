@@ -17,6 +17,7 @@ from kamal_dev.pipeline.prepare import Ready, require
 from kamal_dev.pipeline.report import Outcome
 from kamal_dev.pipeline.run import Run
 from kamal_dev.pipeline.transfer import Parcels
+from kamal_dev.pipeline.turn import in_turn
 
 SPARE = 1800.0  # seconds beyond what the release and its lifecycle commands have, for pulling and for putting back
 
@@ -38,7 +39,8 @@ def apply(work: Work, ready: Ready, release: Release) -> Outcome:
     """Bring the release up, unless it is there and stands. Never raises: a failure is an outcome."""
     started = time.monotonic()
     try:
-        outcome = _apply(work, ready, release)
+        with work.run.patience.counting(ready.host.name):
+            outcome = _apply(work, ready, release)
     except DevError as error:
         return failure(ready.host, ready.stack, error, time.monotonic() - started)
     return replace(outcome, seconds=time.monotonic() - started)
@@ -67,7 +69,11 @@ def _apply(work: Work, ready: Ready, release: Release) -> Outcome:
     elif lacking:
         work.lending.open(target)
     pull = () if work.over_ssh else (*map(str, lacking), *ready.missing)
-    told = follow(run, target, lambda token: _step(work, token, release, merged, pull), timeout=_deadline(run))
+
+    def change() -> answers.Outcome:
+        return follow(run, target, lambda token: _step(work, token, release, merged, pull), timeout=_deadline(run))
+
+    told = in_turn(run, target, release.stack, change)
     return _outcome(target, release, told)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kamal_dev.commands.host import Login
-from kamal_dev.errors import DevError
+from kamal_dev.errors import DevError, UsageError
 from kamal_dev.model import Host, Image, Release
 from kamal_dev.pipeline import features, registry
 from kamal_dev.pipeline.apply import Work, apply, explain, failure
@@ -15,8 +15,10 @@ from kamal_dev.pipeline.engine import require_engine
 from kamal_dev.pipeline.images import build_all, found, planned, push_all, require_buildable
 from kamal_dev.pipeline.initialize import initialize
 from kamal_dev.pipeline.lending import Lending
+from kamal_dev.pipeline.memory import Memory, failed, still_known
 from kamal_dev.pipeline.metadata import Metadata
 from kamal_dev.pipeline.names import choose
+from kamal_dev.pipeline.patience import Patience
 from kamal_dev.pipeline.prepare import Means, Ready, prepare
 from kamal_dev.pipeline.recipe import BuildOptions
 from kamal_dev.pipeline.render import release
@@ -31,7 +33,8 @@ from kamal_dev.shell.fanout import Background, each
 class Order:
     """Say what to deploy: the flags of `dev deploy`.
 
-    `names` are the stacks to restrict it to; `agree` asks before hosts are made.
+    `names` are the stacks to restrict it to, `retry_failed` to those whose last deploy was not
+    fine; `timeout` is how many seconds a host may be at work. `agree` asks before hosts are made.
     """
 
     count: int | None = None
@@ -39,6 +42,8 @@ class Order:
     skip_build: bool = False
     skip_push: bool = False
     skip_initialize: bool = False
+    retry_failed: bool = False
+    timeout: float | None = None
     agree: Callable[[str], bool] = lambda question: True
 
 
@@ -49,23 +54,41 @@ def deploy(run: Run, order: Order) -> Report:
     in the report, and stops no other host.
     """
     started = time.monotonic()
+    if order.retry_failed and not (order := _again(run, order)).names:
+        return Report("Deployed", str(run.project.version), (), 0.0)
+    run.patience = Patience(order.timeout)
     if not order.skip_initialize:
         initialize(run)
     run.project.require_deployable()
     engine = Background(lambda: planned(run) and require_engine(run.local))
     if not order.skip_build:
         require_buildable(run)
-    names = choose(run.project, order.count, order.names)
+    names = choose(run.project, order.count, order.names, known=order.names if order.retry_failed else ())
     releases = {name: release(run.project, name) for name in names}
     not_there = new_hosts(run, names)
     login = check(run, order, not_there)
     engine.result()
+    memory = Memory(run, names, not_there)
     means = Means(Parcels(run), Workspace(run), Lending(run, is_wanted=not order.skip_push))
     hosts = Background(lambda: _hosts(run, releases, means))
     images, metadata = _images(run, order, making=not_there)
     work = Work(run, images, metadata, means.parcels, means.lending, login, over_ssh=order.skip_push)
-    outcomes = _apply_all(work, hosts.result(), releases)
+    ready = hosts.result()
+    outcomes = _apply_all(work, ready, releases)
+    memory.ended(
+        outcomes, {item.stack: item.host for item in ready if isinstance(item, Ready)}, time.monotonic() - started
+    )
     return _report(run, outcomes, time.monotonic() - started)
+
+
+def _again(run: Run, order: Order) -> Order:
+    """Return the order for the stacks whose last deploy was not fine, and that still can be deployed."""
+    if order.names:
+        raise UsageError("`--retry-failed` chooses the stacks itself", hint="leave out NAME and `--host`")
+    names = still_known(run, failed(run), order.count)
+    if not names:
+        run.output.note("Nothing is left to be tried again: the last deploy of every stack went well")
+    return replace(order, names=names)
 
 
 def new_hosts(run: Run, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -116,7 +139,8 @@ def _hosts(run: Run, releases: dict[str, Release], means: Means) -> list[Ready |
     def ready(target: tuple[str, Host]) -> Ready | Outcome:
         name, host = target
         try:
-            return prepare(run, host, releases[name], means)
+            with run.patience.counting(host.name):
+                return prepare(run, host, releases[name], means)
         except DevError as error:
             run.output.failed(error.message, host.name)
             return failure(host, name, error)
