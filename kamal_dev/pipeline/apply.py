@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from kamal_dev.commands import answers, host
@@ -66,15 +67,32 @@ def _apply(work: Work, ready: Ready, release: Release) -> Outcome:
             work.parcels.send(target.name, run.remote(target), host.load(run.scripts), references)
         # An id tells whether it is the same image, but engines may count ids differently: no pull depends on it.
         release = replace(release, images=tuple((name, replace(image, digest="")) for name, image in release.images))
-    elif lacking:
-        work.lending.open(target)
     pull = () if work.over_ssh else (*map(str, lacking), *ready.missing)
 
     def change() -> answers.Outcome:
         return follow(run, target, lambda token: _step(work, token, release, merged, pull), timeout=_deadline(run))
 
-    told = in_turn(run, target, release.stack, change)
+    if lacking and not work.over_ssh:
+        told = in_turn(run, target, release.stack, lambda: _lent(work, target, change))
+    else:
+        told = in_turn(run, target, release.stack, change)
     return _outcome(target, release, told)
+
+
+def _lent(work: Work, target: Host, change: Callable[[], answers.Outcome]) -> answers.Outcome:
+    """Make a change with the registry of this machine lent to the host; another run of `dev` may be lending it already.
+
+    Its tunnel ends with that run, so what could not be pulled through it is pulled once more through ours.
+    """
+    try:
+        work.lending.open(target)
+    except HostError as error:
+        work.run.output.note(f"{error.message}; another `dev` may be lending it", target.name)
+        told = change()
+        if told.phase != "pull":
+            return told
+        work.lending.open(target)
+    return change()
 
 
 def _final(work: Work, draft: Release, merged: Merged) -> Release:

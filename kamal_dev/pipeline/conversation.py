@@ -12,6 +12,7 @@ from kamal_dev.errors import HostError, HostTimeout, HostUnreachable, LinkDroppe
 from kamal_dev.model import Host, Result, Step
 from kamal_dev.output.plain import duration
 from kamal_dev.pipeline.run import Run
+from kamal_dev.shell import OnLine
 
 ATTEMPTS = 5
 PAUSE = 2.0
@@ -20,13 +21,13 @@ LATER = "`dev status` asks again; the next `dev deploy` finds out and goes on fr
 Detached = Callable[[str], Step]
 
 
-def ask(run: Run, target: Host, step: Step, *, timeout: float) -> Result:
+def ask(run: Run, target: Host, step: Step, *, timeout: float, on_line: OnLine | None = None) -> Result:
     """Run a step that changes nothing; asked once more where the link was lost."""
     shell, timeout = run.remote(target), within(run, target, timeout)
     try:
-        return shell.run(step, timeout=timeout)
+        return shell.run(step, timeout=timeout, on_line=on_line)
     except LinkDropped:
-        return shell.run(step, timeout=timeout)
+        return shell.run(step, timeout=timeout, on_line=on_line)
 
 
 def follow(run: Run, target: Host, step: Detached, *, timeout: float) -> answers.Outcome:

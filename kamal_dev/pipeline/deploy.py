@@ -142,8 +142,10 @@ def _hosts(run: Run, releases: dict[str, Release], means: Means) -> list[Ready |
             with run.patience.counting(host.name):
                 return prepare(run, host, releases[name], means)
         except DevError as error:
+            outcome = failure(host, name, error)
             run.output.failed(error.message, host.name)
-            return failure(host, name, error)
+            run.output.details(explain(outcome), host.name)
+            return outcome
 
     targets = list(zip(releases, run.provider.ensure(tuple(releases)), strict=True))
     return [result for result in each(targets, ready, limit=run.limit) if not isinstance(result, DevError)]

@@ -21,6 +21,7 @@ class Lending:
         self._is_wanted = is_wanted and run.project.config.registry.is_local and not run.is_paper
         self._is_needed = Background(lambda: self._is_wanted and not _are_pushed(run))
         self._begun: dict[str, Background[bool]] = {}
+        self._open: set[str] = set()
 
     def begin(self, target: Host) -> None:
         """Open it beside the caller where every host will need it: no image of this version was pushed yet."""
@@ -29,17 +30,19 @@ class Lending:
 
     def open(self, target: Host) -> None:
         """Return once it is open. Raises HostError where the host's port is taken or ssh fails."""
-        if not self._is_wanted:
+        if not self._is_wanted or target.name in self._open:
             return
         # What was begun early may have failed because nobody had met the host yet; by now it is known.
+        begun = self._begun.pop(target.name, None)
         with suppress(HostError):
-            if self._begun.pop(target.name).result():
+            if begun and begun.result():
                 return
         self._enter(target)
 
     def _enter(self, target: Host) -> bool:
         run = self._run
         run.resources.enter_context(tunnel(target, run.trust, run.project.config.registry.port, run.output.step))
+        self._open.add(target.name)
         return True
 
 

@@ -19,7 +19,8 @@ def listed(run: Run) -> list[Stack]:
 
     What is remembered is brought to what the provider and the hosts say.
     """
-    known = remembered(run)
+    read = remembered(run)
+    known = read.state
     hosts = tuple(run.provider.stacks())
     gone = left(known.hosts, hosts)
     found = look(run, hosts)
@@ -29,7 +30,7 @@ def listed(run: Run) -> list[Stack]:
     provider = run.project.config.provider.type
     there = [Known.of(stack.name, stack.host, provider) for stack in found if stack.state in THERE]
     over = {*gone} - {*behind} | _over(known, found, provider)
-    update(run, lambda state: state.ended(there, ()).without(over))
+    update(run, lambda state: state.ended(there, ()).without(over), read)
     return [*found, *behind.values()]
 
 

@@ -12,7 +12,7 @@ from kamal_dev.pipeline.names import choose
 from kamal_dev.pipeline.report import FINE, Outcome
 from kamal_dev.pipeline.run import Run
 from kamal_dev.project import state
-from kamal_dev.project.state import Change, Known, State
+from kamal_dev.project.state import Change, Found, Known
 from kamal_dev.shell.fanout import Background
 
 
@@ -64,26 +64,32 @@ def written(run: Run, change: Change) -> tuple[str, ...]:
         return (f"the state could not be written: {error}",)
 
 
-def update(run: Run, change: Change) -> None:
-    """Change the state, and warn of what is wrong with its file."""
+def update(run: Run, change: Change, before: Found | None = None) -> None:
+    """Change the state, and warn of what is wrong with its file; what `before` has told is not said again.
+
+    With `before`, what was read, a file that would stay as it is is not touched.
+    """
+    if before and not before.notices and change(before.state) == before.state:
+        return
     for notice in written(run, change):
-        run.output.warn(notice)
+        if before is None or notice not in before.notices:
+            run.output.warn(notice)
 
 
-def remembered(run: Run) -> State:
-    """Return the state as it is, with a warning of what is wrong with its file."""
+def remembered(run: Run) -> Found:
+    """Return the state as it is, after a warning of what is wrong with its file."""
     try:
         found = state.read(run.project.private())
     except OSError:
-        return State()
+        return Found()
     for notice in found.notices:
         run.output.warn(notice)
-    return found.state
+    return found
 
 
 def failed(run: Run) -> tuple[str, ...]:
     """Return the stacks whose last deploy was not fine, or did not come to its end."""
-    return tuple(name for name, result in remembered(run).results if result not in FINE)
+    return tuple(name for name, result in remembered(run).state.results if result not in FINE)
 
 
 def left(known: Iterable[Known], listed: Iterable[tuple[str, Host]]) -> tuple[Known, ...]:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from kamal_dev.commands import answers, host
 from kamal_dev.errors import DevError, HostError
-from kamal_dev.model import Host
+from kamal_dev.model import Host, Step
 from kamal_dev.pipeline import audit
 from kamal_dev.pipeline.apply import failure
-from kamal_dev.pipeline.conversation import ask
+from kamal_dev.pipeline.conversation import Told, ask
 from kamal_dev.pipeline.memory import left, remembered, update
 from kamal_dev.pipeline.names import of_project
 from kamal_dev.pipeline.report import Outcome, Report
@@ -48,12 +48,13 @@ def remove(run: Run, name: str | None, *, keep_volumes: bool, agree: Callable[[s
 
 
 def _there(run: Run, name: str | None) -> dict[str, Host]:
-    """Return the stacks by name; one that is asked for may be on a host that config/dev.yml lists no longer."""
-    stacks = dict(run.provider.stacks())
-    if name and name not in stacks:
-        behind = left(remembered(run).hosts, stacks.items())
-        stacks |= {known.stack: known.host for known in behind if known.stack == name}
-    return stacks
+    """Return the stacks by name; also those whose hosts were still being made when a run ended, and the one that is
+    asked for where config/dev.yml lists its host no longer.
+    """
+    stacks, known = dict(run.provider.stacks()), remembered(run).state
+    making = {stack: Host(stack, "") for stack, _ in known.making}
+    behind = {item.stack: item.host for item in left(known.hosts, stacks.items()) if item.stack == name}
+    return {**making, **behind, **stacks}
 
 
 def _question(names: tuple[str, ...], keep_volumes: bool) -> str:
@@ -68,7 +69,7 @@ def _remove(run: Run, name: str, target: Host, keep_volumes: bool) -> Outcome:
     run.output.start(f"Removing {name}", target.name)
     try:
         step = host.remove(run.scripts, name, keep_volumes=keep_volumes, performer=run.performer)
-        told = in_turn(run, target, name, lambda: answers.outcome(ask(run, target, step, timeout=REMOVING).output))
+        told = in_turn(run, target, name, lambda: _removal(run, target, step))
         if not told:
             raise HostError(target.name, f"{name} could not be removed: {told.reason}")
     except DevError as error:
@@ -77,3 +78,7 @@ def _remove(run: Run, name: str, target: Host, keep_volumes: bool) -> Outcome:
     seconds = time.monotonic() - started
     run.output.done(f"Removed {name}", target.name, seconds)
     return Outcome(name, target.address, "removed", seconds=seconds)
+
+
+def _removal(run: Run, target: Host, step: Step) -> answers.Outcome:
+    return answers.outcome(ask(run, target, step, timeout=REMOVING, on_line=Told(run, target)).output)

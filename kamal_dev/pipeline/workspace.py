@@ -15,7 +15,7 @@ from kamal_dev.commands import workspace as commands
 from kamal_dev.errors import HostError
 from kamal_dev.model import Host, Result
 from kamal_dev.pipeline.clone import Clone, Known
-from kamal_dev.pipeline.conversation import within
+from kamal_dev.pipeline.conversation import Told, within
 from kamal_dev.pipeline.engine import last_line
 from kamal_dev.pipeline.run import Run
 from kamal_dev.pipeline.transfer import chunks
@@ -77,8 +77,8 @@ class Workspace:
         def send(known: tuple[Known, ...]) -> answers.Outcome:
             members = (*host.by(run.performer), *self.clone.members(known))
             feed = commands.stream(run.scripts, commands.SENT, members)
-            result = run.remote(target).run(step, feed=feed, timeout=within(run, target, SENDING))
-            return _told(result)
+            left = within(run, target, SENDING)
+            return _told(run.remote(target).run(step, feed=feed, on_line=Told(run, target), timeout=left))
 
         started = time.monotonic()
         told = in_turn(run, target, stack, lambda: send(() if is_empty else self.clone.known(facts)))
