@@ -56,6 +56,14 @@ what_is_left() {
   [ -z "$with_volumes" ] || labelled volume
 }
 
+# is_touched: whether anything was done here, or is being done.
+is_touched() { has_more_than_records || [ -d "$home/lock" ]; }
+
+conclude_nothing() {
+  emit result ok: true phase remove stack "$stack" removed: false kept: '[]'
+  exit
+}
+
 use_stack "$1"
 with_volumes=yes kept='[]'
 [ "${2:-}" != keep-volumes ] || with_volumes='' kept='["volumes","workspace"]'
@@ -64,9 +72,13 @@ if ! command -v docker >/dev/null 2>&1; then
   emit result ok: true phase remove stack "$stack" removed: false kept: "$kept"
   exit
 fi
-docker version --format . >/dev/null 2>&1 || give_up remove 'Docker does not answer on this host'
+if ! docker version --format . >/dev/null 2>&1; then
+  # A host that is only being made has nothing of ours yet.
+  is_touched && give_up remove 'Docker does not answer on this host'
+  conclude_nothing
+fi
 refuse_foreign
-has_more_than_records || [ -n "$(what_is_left)" ] || { emit result ok: true phase remove stack "$stack" removed: false kept: '[]'; exit; }
+is_touched || [ -n "$(what_is_left)" ] || conclude_nothing
 lock_stack remove
 trap unlock_stack EXIT
 trap 'exit 143' HUP INT TERM
