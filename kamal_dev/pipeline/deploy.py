@@ -10,7 +10,7 @@ from kamal_dev.commands.host import Login
 from kamal_dev.errors import DevError
 from kamal_dev.model import Host, Image, Release
 from kamal_dev.pipeline import features, registry
-from kamal_dev.pipeline.apply import Work, apply, explain, failure
+from kamal_dev.pipeline.apply import Work, apply, failure, tell
 from kamal_dev.pipeline.engine import require_engine
 from kamal_dev.pipeline.images import build_all, found, planned, push_all, require_buildable
 from kamal_dev.pipeline.initialize import initialize
@@ -130,20 +130,10 @@ def _apply_all(work: Work, hosts: list[Ready | Outcome], releases: dict[str, Rel
         if isinstance(ready, Outcome):
             return ready
         outcome = apply(work, ready, releases[ready.stack])
-        _tell(work.run, ready, outcome)
+        tell(work.run, ready.host.name, outcome)
         return outcome
 
     return [result for result in each(hosts, bring_up, limit=work.run.limit) if isinstance(result, Outcome)]
-
-
-def _tell(run: Run, ready: Ready, outcome: Outcome) -> None:
-    if outcome.error is None:
-        run.output.done(outcome.state.capitalize(), ready.host.name, outcome.seconds)
-        return
-    run.output.failed(outcome.error.message, ready.host.name)
-    run.output.details(explain(outcome), ready.host.name)
-    if outcome.error.hint:
-        run.output.hint(outcome.error.hint)
 
 
 def _report(run: Run, outcomes: list[Outcome], seconds: float) -> Report:
