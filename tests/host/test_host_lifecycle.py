@@ -151,7 +151,9 @@ def test_remote_env_is_set_removed_and_taken_from_the_container(ann: Person) -> 
     assert ann.hooked(found=found) == lines
 
 
-def test_values_of_remote_env_are_never_in_the_arguments_of_a_process_and_stay_in_the_release_alone(ann: Person) -> None:
+def test_values_of_remote_env_are_never_in_the_arguments_of_a_process_and_stay_in_the_release_alone(
+    ann: Person,
+) -> None:
     secret = "s3cret-" + hashlib.sha256(ann.stack.encode()).hexdigest()
     pattern = secret.replace("-", "[-]")  # does not find itself in the arguments of those who look
     waiting = "echo early; touch /tmp/up; until [ -e /tmp/seen ]; do sleep 0.1; done; printenv TOKEN | wc -c"
