@@ -9,12 +9,12 @@ from kamal_dev.cli import common
 
 @click.command()
 @common.stack
-@click.argument("version", required=False)
+@click.argument("to", metavar="[VERSION]", required=False)
 @click.option("--host", "hosts", multiple=True, metavar="NAME", help="Only this stack; may be given again.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @common.as_json
 @common.common
-def command(flags: common.Flags, *, name: str | None, version: str | None, hosts: tuple[str, ...], yes: bool) -> int:
+def command(flags: common.Flags, *, name: str | None, to: str | None, hosts: tuple[str, ...], yes: bool) -> int:
     """All services of a stack go back together; volumes and the workspace stay as they are.
 
     VERSION is one of `dev versions`, a release id, or the beginning of either; without it, the good
@@ -24,7 +24,7 @@ def command(flags: common.Flags, *, name: str | None, version: str | None, hosts
 
     run = common.open_run(flags, strict=False)
     agree = common.agreement(yes=yes or flags.as_json, without_terminal=True)
-    report = rollback(run, Order(name or "", version or "", hosts, agree))
+    report = rollback(run, Order(name or "", to or "", hosts, agree))
     if flags.as_json:
         common.print_json(report.as_json())
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kamal_dev.commands.host import Login
 from kamal_dev.errors import DevError
@@ -14,6 +14,7 @@ from kamal_dev.pipeline.apply import Work, apply, failure, tell
 from kamal_dev.pipeline.engine import require_engine
 from kamal_dev.pipeline.images import build_all, found, planned, push_all, require_buildable
 from kamal_dev.pipeline.initialize import initialize
+from kamal_dev.pipeline.layers import Layers
 from kamal_dev.pipeline.lending import Lending
 from kamal_dev.pipeline.metadata import Metadata
 from kamal_dev.pipeline.names import choose
@@ -39,6 +40,7 @@ class Order:
     skip_build: bool = False
     skip_push: bool = False
     skip_initialize: bool = False
+    keep_failed: bool = False
     agree: Callable[[str], bool] = lambda question: True
 
 
@@ -64,6 +66,7 @@ def deploy(run: Run, order: Order) -> Report:
     hosts = Background(lambda: _hosts(run, releases, means))
     images, metadata = _images(run, order, making=not_there)
     work = Work(run, images, metadata, means.parcels, means.lending, login, over_ssh=order.skip_push)
+    work = replace(work, keep_failed=order.keep_failed, layers=Layers(run, metadata.config))
     outcomes = _apply_all(work, hosts.result(), releases)
     return _report(run, outcomes, time.monotonic() - started)
 
