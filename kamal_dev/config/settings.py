@@ -208,6 +208,21 @@ class Deploy:
         "Seconds that all lifecycle commands of the devcontainer together have on a host (`postCreateCommand` …).",
         default=3600,
     )
+    batch: str = option(
+        Amount(
+            r"[1-9][0-9]{0,3}|([1-9][0-9]?|100)%",
+            "must be a whole number from 1, or a percentage such as `25%`",
+            "a number of stacks, or a percentage",
+        ),
+        """How many stacks get a release first, as a number or a percentage of those that are deployed. The others
+        follow together, if no more than `deploy.max_failures` of the first failed; else they keep what they run.""",
+        default="",
+        example="25%",
+        otherwise="all at once",
+    )
+    max_failures: int = option(
+        Whole(0, MAX_COUNT), "How many stacks of the first batch may fail without stopping the rest.", default=0
+    )
 
 
 @dataclass(frozen=True)

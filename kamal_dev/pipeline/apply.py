@@ -17,13 +17,17 @@ from kamal_dev.pipeline.prepare import Ready, require
 from kamal_dev.pipeline.report import Outcome
 from kamal_dev.pipeline.run import Run
 from kamal_dev.pipeline.transfer import Parcels
+from kamal_dev.pipeline.workspace import Workspace
 
 SPARE = 1800.0  # seconds beyond what the release and its lifecycle commands have, for pulling and for putting back
 
 
 @dataclass(frozen=True)
 class Work:
-    """Hold what all hosts of one deploy share; `images` are those built, with their digests."""
+    """Hold what all hosts of one deploy share; `images` are those built, with their digests.
+
+    `workspace` brings the source where it was not brought before.
+    """
 
     run: Run
     images: dict[str, Image]
@@ -32,6 +36,7 @@ class Work:
     lending: Lending
     login: host.Login | None = None
     over_ssh: bool = False
+    workspace: Workspace | None = None
 
 
 def apply(work: Work, ready: Ready, release: Release) -> Outcome:
@@ -54,6 +59,8 @@ def _apply(work: Work, ready: Ready, release: Release) -> Outcome:
     run, target = work.run, ready.host
     merged = work.metadata.merged(ready.facts)
     require(merged.devcontainer, target, ready.facts)
+    if work.workspace and release.workspace:
+        work.workspace.bring(target, ready.stack, ready.facts)
     release = _final(work, release, merged)
     lacking = tuple(image for image in dict.fromkeys(dict(release.images).values()) if not ready.facts.has(image))
     if ready.facts.runs(release.digest) and not lacking:

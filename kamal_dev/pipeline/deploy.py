@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kamal_dev.commands.host import Login
 from kamal_dev.errors import DevError
 from kamal_dev.model import Host, Image, Release
 from kamal_dev.pipeline import features, registry
 from kamal_dev.pipeline.apply import Work, apply, explain, failure
+from kamal_dev.pipeline.batches import in_batches
 from kamal_dev.pipeline.engine import require_engine
+from kamal_dev.pipeline.hooks import UNTOUCHED, Hooks
 from kamal_dev.pipeline.images import build_all, found, planned, push_all, require_buildable
 from kamal_dev.pipeline.initialize import initialize
 from kamal_dev.pipeline.lending import Lending
@@ -39,6 +41,7 @@ class Order:
     skip_build: bool = False
     skip_push: bool = False
     skip_initialize: bool = False
+    skip_hooks: bool = False
     agree: Callable[[str], bool] = lambda question: True
 
 
@@ -49,6 +52,7 @@ def deploy(run: Run, order: Order) -> Report:
     in the report, and stops no other host.
     """
     started = time.monotonic()
+    hooks = Hooks(run, "deploy", skip=order.skip_hooks)
     if not order.skip_initialize:
         initialize(run)
     run.project.require_deployable()
@@ -60,12 +64,14 @@ def deploy(run: Run, order: Order) -> Report:
     not_there = new_hosts(run, names)
     login = check(run, order, not_there)
     engine.result()
-    means = Means(Parcels(run), Workspace(run), Lending(run, is_wanted=not order.skip_push))
+    _begin(run, order, hooks, names)
+    means = _means(run, order, hooks)
     hosts = Background(lambda: _hosts(run, releases, means))
-    images, metadata = _images(run, order, making=not_there)
-    work = Work(run, images, metadata, means.parcels, means.lending, login, over_ssh=order.skip_push)
-    outcomes = _apply_all(work, hosts.result(), releases)
-    return _report(run, outcomes, time.monotonic() - started)
+    images, metadata = _images(run, order, hooks, names, making=not_there)
+    work = _work(run, order, means, images, metadata, login)
+    ready = _ready(hooks, hosts.result())
+    outcomes = in_batches(run, ready, lambda some: _apply_all(work, some, releases))
+    return _report(run, hooks, outcomes, time.monotonic() - started)
 
 
 def new_hosts(run: Run, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -84,11 +90,36 @@ def check(run: Run, order: Order, missing: tuple[str, ...]) -> Login | None:
     return None if order.skip_push or not planned(run) else registry.credentials(run)
 
 
-def _images(run: Run, order: Order, making: tuple[str, ...]) -> tuple[dict[str, Image], Metadata]:
+def _begin(run: Run, order: Order, hooks: Hooks, names: tuple[str, ...]) -> None:
+    """Run the hooks that come before any host is reached: hosts are made ready while images are built."""
+    hooks.before("pre-connect", names, left_behind="nothing was built or deployed")
+    if planned(run) and not order.skip_build:
+        hooks.before("pre-build", names, left_behind="nothing was built or deployed")
+
+
+def _means(run: Run, order: Order, hooks: Hooks) -> Means:
+    # What people work in is not moved forward for a release that may not come.
+    source_waits = hooks.has("pre-deploy") or bool(run.project.config.deploy.batch)
+    lending = Lending(run, is_wanted=not order.skip_push)
+    return Means(Parcels(run), Workspace(run), lending, hooks, source_waits)
+
+
+def _work(
+    run: Run, order: Order, means: Means, images: dict[str, Image], metadata: Metadata, login: Login | None
+) -> Work:
+    workspace = means.workspace if means.source_waits else None
+    return Work(run, images, metadata, means.parcels, means.lending, login, order.skip_push, workspace)
+
+
+def _images(
+    run: Run, order: Order, hooks: Hooks, names: tuple[str, ...], making: tuple[str, ...]
+) -> tuple[dict[str, Image], Metadata]:
     """Build → push → digest; returns the image of each built service, and how the main one wants to be run."""
     try:
         config = _logged_in(run, order)
         built = [] if order.skip_build else build_all(run, BuildOptions(may_push=not order.skip_push, config=config))
+        if built:
+            hooks.before("post-build", names, left_behind="the images are built; nothing was pushed or deployed")
         metadata = Background(lambda: Metadata(run, config))
         made = found(run) if order.skip_push else push_all(run, config=config, built=built)
     except DevError as error:
@@ -125,6 +156,15 @@ def _hosts(run: Run, releases: dict[str, Release], means: Means) -> list[Ready |
     return [result for result in each(targets, ready, limit=run.limit) if not isinstance(result, DevError)]
 
 
+def _ready(hooks: Hooks, hosts: list[Ready | Outcome]) -> list[Ready | Outcome]:
+    """Run the hooks that come between making hosts ready and applying the release there."""
+    stacks = [host.stack for host in hosts if isinstance(host, Ready)]
+    hooks.docker_setup(stacks)
+    if stacks:
+        hooks.before("pre-deploy", stacks, left_behind=f"images are built and hosts are ready; {UNTOUCHED}")
+    return hosts
+
+
 def _apply_all(work: Work, hosts: list[Ready | Outcome], releases: dict[str, Release]) -> list[Outcome]:
     def bring_up(ready: Ready | Outcome) -> Outcome:
         if isinstance(ready, Outcome):
@@ -146,8 +186,11 @@ def _tell(run: Run, ready: Ready, outcome: Outcome) -> None:
         run.output.hint(outcome.error.hint)
 
 
-def _report(run: Run, outcomes: list[Outcome], seconds: float) -> Report:
+def _report(run: Run, hooks: Hooks, outcomes: list[Outcome], seconds: float) -> Report:
     report = Report("Deployed", str(run.project.version), tuple(outcomes), seconds)
-    if not report.failed:
-        run.output.done(report.summary())
-    return report
+    if report.failed:
+        return report
+    run.output.done(report.summary())
+    stacks = [outcome.stack for outcome in outcomes]
+    result = "unchanged" if all(outcome.state == "unchanged" for outcome in outcomes) else "deployed"
+    return replace(report, hook=hooks.after("post-deploy", stacks, result=result, seconds=seconds))

@@ -18,7 +18,7 @@ FINE = ("deployed", "unchanged", "removed")
 class Outcome:
     """Say how a verb ended for one stack.
 
-    `state` is `deployed`, `unchanged`, `removed`, `failed` or `unknown`; `running`
+    `state` is `deployed`, `unchanged`, `removed`, `failed`, `skipped` or `unknown`; `running`
     names the version that runs now, which after a failure is the one before;
     `failed` are the containers that did not stay up, with reason and log, `hooks` the
     lifecycle commands that failed.
@@ -63,12 +63,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Report:
-    """Hold the outcomes of all stacks, in the order of their names."""
+    """Hold the outcomes of all stacks, in the order of their names; `hook` is what a hook failed with afterwards."""
 
     verb: str
     version: str
     outcomes: tuple[Outcome, ...]
     seconds: float = 0.0
+    hook: DevError | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         width = max((len(outcome.stack) for outcome in self.outcomes), default=0)
@@ -90,21 +91,29 @@ class Report:
     def error(self) -> DevError | None:
         """Return the sum of all failures, or None where there are none."""
         if not self.failed:
-            return None
-        names = ", ".join(outcome.stack for outcome in self.failed)
+            return self.hook
         hints = list(
             dict.fromkeys(outcome.error.hint for outcome in self.failed if outcome.error and outcome.error.hint)
         )
         hint = hints[0] if len(hints) == 1 else "`dev status` shows what runs; `dev deploy --skip-build` tries again"
-        return SomeHostsFailed(f"{self.summary()}; failed: {names}", hint=hint)
+        return SomeHostsFailed("; ".join((self.summary(), *self._shortfalls())), hint=hint)
+
+    def _shortfalls(self) -> list[str]:
+        """Name the stacks that are not fine, and the hook that failed after them."""
+        parts: dict[str, list[str]] = {"failed": [], "not begun": []}
+        for outcome in self.failed:
+            parts["not begun" if outcome.state == "skipped" else "failed"].append(outcome.stack)
+        named = [f"{what}: {', '.join(stacks)}" for what, stacks in parts.items() if stacks]
+        return [*named, self.hook.message.splitlines()[0]] if self.hook else named
 
     def as_json(self) -> dict[str, Any]:
         """Return the report for `--json`."""
         return {
             "version": self.version,
             "seconds": round(self.seconds, 3),
-            "fine": not self.failed,
+            "fine": self.error() is None,
             "stacks": [outcome.as_json() for outcome in self.outcomes],
+            "hook": self.hook and {"message": self.hook.message, "hint": self.hook.hint},
         }
 
 

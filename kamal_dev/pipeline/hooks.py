@@ -1,0 +1,155 @@
+"""Run the hooks of a project: programs in .kamal/hooks, on this machine. Where there is none, nothing is said."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable
+from datetime import datetime, timezone
+
+from kamal_dev.commands import git
+from kamal_dev.commands.hooks import FOLDER, NAMES, WITH_SECRETS, Details, hook
+from kamal_dev.errors import LocalHookFailed
+from kamal_dev.model import Result, Step
+from kamal_dev.pipeline.run import Run
+from kamal_dev.shell.local import NOT_FOUND
+
+LAST_LINES = 20
+UNTOUCHED = "every stack runs what it ran before"
+
+
+class Hooks:
+    """Run the hooks of one verb, `command`; with `skip` none of them."""
+
+    def __init__(self, run: Run, command: str, *, skip: bool = False) -> None:
+        self._run = run
+        self._command = command
+        self._skip = skip
+        self._debts = Debts(run)
+
+    def has(self, name: str) -> bool:
+        """Whether a hook is there and will be run."""
+        return not self._skip and name in runnable(self._run)
+
+    def before(self, name: str, stacks: Iterable[str], *, left_behind: str) -> None:
+        """Run a hook that can stop the verb. Raises LocalHookFailed."""
+        self._call(name, tuple(stacks), left_behind=left_behind)
+
+    def after(self, name: str, stacks: Iterable[str], *, result: str, seconds: float) -> LocalHookFailed | None:
+        """Run a hook once the verb is done. A failure is told and returned: nothing is left to be stopped."""
+        stands = f"what `dev {self._command}` has done stands"
+        try:
+            self._call(name, tuple(stacks), left_behind=stands, result=result, runtime=str(round(seconds)))
+        except LocalHookFailed as error:
+            self._run.output.failed(error.message.splitlines()[0])
+            return error
+        return None
+
+    def owe_setup(self, stack: str) -> None:
+        """Note that Docker is about to be set up for a stack: its host is owed `docker-setup` until that went well."""
+        if self.has("docker-setup"):
+            self._debts.add(stack)
+
+    def docker_setup(self, stacks: Iterable[str]) -> None:
+        """Run `docker-setup` for those of these stacks whose hosts are owed it. Raises LocalHookFailed."""
+        due = [stack for stack in stacks if stack in self._debts] if self.has("docker-setup") else []
+        if due:
+            left = f"Docker runs on the hosts of {', '.join(due)}, and the next deploy runs the hook again; {UNTOUCHED}"
+            self.before("docker-setup", due, left_behind=left)
+            self._debts.settle(due)
+
+    def _call(
+        self, name: str, stacks: tuple[str, ...], *, left_behind: str, result: str = "", runtime: str = ""
+    ) -> None:
+        output, path = self._run.output, f"{FOLDER}/{name}"
+        if self._skip or name not in present(self._run):
+            return
+        if name not in runnable(self._run):
+            output.warn(f"{path} was not run, because it is not executable: `chmod +x {path}`")
+            return
+        output.start(f"Running hook `{name}`")
+        ended = _ended(self._run, self._step(name, stacks, result, runtime))
+        if not ended:
+            raise _failure(name, ended, left_behind)
+        output.done(f"Ran hook `{name}`", seconds=ended.seconds)
+
+    def _step(self, name: str, stacks: tuple[str, ...], result: str, runtime: str) -> Step:
+        project = self._run.project
+        there = dict(self._run.provider.stacks()) if stacks else {}
+        details = Details(
+            recorded_at=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            performer=self._run.local.run(git.email(project.root)).output.strip() or self._run.performer,
+            version=str(project.version),
+            service=project.config.service,
+            command=self._command,
+            hosts=tuple(there[stack].address for stack in stacks if stack in there and there[stack].address),
+            stacks=stacks,
+            runtime=runtime,
+            result=result,
+        )
+        names = project.config.secrets if name in WITH_SECRETS else ()
+        return hook(project.root, name, details, [(secret, project.require(secret)) for secret in names])
+
+
+class Debts:
+    """Remember, beyond this run, which stacks are owed `docker-setup`: a build may fail after Docker was set up."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._lock = threading.Lock()
+        self._on_paper: set[str] = set()
+
+    def __contains__(self, stack: str) -> bool:
+        return stack in self._read()
+
+    def add(self, stack: str) -> None:
+        """Note one; hosts are set up side by side."""
+        with self._lock:
+            self._write(self._read() | {stack})
+
+    def settle(self, stacks: Iterable[str]) -> None:
+        """Forget these."""
+        with self._lock:
+            self._write(self._read() - set(stacks))
+
+    def _read(self) -> set[str]:
+        path = self._run.project.private() / "docker-setup"
+        return self._on_paper | (set(path.read_text().split()) if path.exists() else set())
+
+    def _write(self, stacks: set[str]) -> None:
+        if self._run.is_paper:
+            self._on_paper = stacks
+        else:
+            (self._run.project.private() / "docker-setup").write_text("".join(f"{stack}\n" for stack in sorted(stacks)))
+
+
+def present(run: Run) -> tuple[str, ...]:
+    """Return the names of the hooks that are there; a `….sample` is none."""
+    folder = run.project.root / FOLDER
+    return tuple(name for name in NAMES if (folder / name).is_file())
+
+
+def runnable(run: Run) -> tuple[str, ...]:
+    """Return those that are executable."""
+    folder = run.project.root / FOLDER
+    return tuple(name for name in present(run) if os.access(folder / name, os.X_OK))
+
+
+def _ended(run: Run, step: Step) -> Result:
+    try:
+        return run.local.run(step, on_line=run.output.line)
+    except OSError as error:
+        return Result(step, NOT_FOUND, errors=f"{step.text}: {error.strerror}")
+
+
+def _failure(name: str, ended: Result, left_behind: str) -> LocalHookFailed:
+    code = ended.exit_code
+    how = f"ended with exit code {code}" if code >= 0 else f"was ended by signal {-code}"
+    return LocalHookFailed(
+        "\n".join(filter(None, (f"hook `{name}` {how}", ended.tail(LAST_LINES)))),
+        hint=NOT_FOUND_HINT if code == NOT_FOUND else "mend it, or go on without hooks: `--skip-hooks`",
+        left_behind=left_behind,
+    )
+
+
+NOT_FOUND_HINT = "its first line must name a program that is here, such as `#!/bin/sh`, and end with LF alone"
