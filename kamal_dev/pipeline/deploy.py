@@ -68,8 +68,9 @@ def deploy(run: Run, order: Order) -> Report:
     means = _means(run, order, hooks)
     hosts = Background(lambda: _hosts(run, releases, means))
     images, metadata = _images(run, order, hooks, names, making=not_there)
-    work = _work(run, order, means, images, metadata, login)
-    ready = _ready(hooks, hosts.result())
+    work = Work(run, images, metadata, means.parcels, means.lending, login, order.skip_push, means.late_workspace)
+    ready = hosts.result()
+    _before_apply(hooks, ready)
     outcomes = in_batches(run, ready, lambda some: _apply_all(work, some, releases))
     return _report(run, hooks, outcomes, time.monotonic() - started)
 
@@ -104,13 +105,6 @@ def _means(run: Run, order: Order, hooks: Hooks) -> Means:
     return Means(Parcels(run), Workspace(run), lending, hooks, source_waits)
 
 
-def _work(
-    run: Run, order: Order, means: Means, images: dict[str, Image], metadata: Metadata, login: Login | None
-) -> Work:
-    workspace = means.workspace if means.source_waits else None
-    return Work(run, images, metadata, means.parcels, means.lending, login, order.skip_push, workspace)
-
-
 def _images(
     run: Run, order: Order, hooks: Hooks, names: tuple[str, ...], making: tuple[str, ...]
 ) -> tuple[dict[str, Image], Metadata]:
@@ -119,7 +113,7 @@ def _images(
         config = _logged_in(run, order)
         built = [] if order.skip_build else build_all(run, BuildOptions(may_push=not order.skip_push, config=config))
         if built:
-            hooks.before("post-build", names, left_behind="the images are built; nothing was pushed or deployed")
+            hooks.before("post-build", names, left_behind="the images are built; nothing was deployed")
         metadata = Background(lambda: Metadata(run, config))
         made = found(run) if order.skip_push else push_all(run, config=config, built=built)
     except DevError as error:
@@ -156,13 +150,12 @@ def _hosts(run: Run, releases: dict[str, Release], means: Means) -> list[Ready |
     return [result for result in each(targets, ready, limit=run.limit) if not isinstance(result, DevError)]
 
 
-def _ready(hooks: Hooks, hosts: list[Ready | Outcome]) -> list[Ready | Outcome]:
+def _before_apply(hooks: Hooks, hosts: list[Ready | Outcome]) -> None:
     """Run the hooks that come between making hosts ready and applying the release there."""
     stacks = [host.stack for host in hosts if isinstance(host, Ready)]
     hooks.docker_setup(stacks)
     if stacks:
         hooks.before("pre-deploy", stacks, left_behind=f"images are built and hosts are ready; {UNTOUCHED}")
-    return hosts
 
 
 def _apply_all(work: Work, hosts: list[Ready | Outcome], releases: dict[str, Release]) -> list[Outcome]:

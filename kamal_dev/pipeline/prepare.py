@@ -42,6 +42,11 @@ class Means:
     hooks: Hooks
     source_waits: bool = False
 
+    @property
+    def late_workspace(self) -> Workspace | None:
+        """What brings the source when the release is applied; None where it was brought before."""
+        return self.workspace if self.source_waits else None
+
 
 def prepare(run: Run, target: Host, release: Release, means: Means) -> Ready:
     """Make `target` ready for `release`. Raises HostError of the kind that fits."""
