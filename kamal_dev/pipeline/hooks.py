@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterable
 from datetime import datetime, timezone
+from functools import cached_property
 
 from kamal_dev.commands import git
 from kamal_dev.commands.hooks import FOLDER, NAMES, WITH_SECRETS, Details, hook
@@ -73,12 +74,17 @@ class Hooks:
             raise _failure(name, ended, left_behind)
         output.done(f"Ran hook `{name}`", seconds=ended.seconds)
 
+    @cached_property
+    def _performer(self) -> str:
+        """Who does this, as Kamal says it: the address in git, or else the user."""
+        return self._run.local.run(git.email(self._run.project.root)).output.strip() or self._run.performer
+
     def _step(self, name: str, stacks: tuple[str, ...], result: str, runtime: str) -> Step:
         project = self._run.project
         there = dict(self._run.provider.stacks()) if stacks else {}
         details = Details(
             recorded_at=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            performer=self._run.local.run(git.email(project.root)).output.strip() or self._run.performer,
+            performer=self._performer,
             version=str(project.version),
             service=project.config.service,
             command=self._command,

@@ -13,7 +13,9 @@ DETAILS = Details("2026-01-02T03:04:05Z", "ada@example.com", COMMIT, "blog", "de
 
 
 def test_a_hook_is_told_what_kamal_tells_under_both_names() -> None:
-    told = replace(DETAILS, hosts=("10.0.0.1", "10.0.0.2"), stacks=("blog-1", "blog-2"), runtime="12", result="deployed")
+    told = replace(
+        DETAILS, hosts=("10.0.0.1", "10.0.0.2"), stacks=("blog-1", "blog-2"), runtime="12", result="deployed"
+    )
     both = {
         "RECORDED_AT": "2026-01-02T03:04:05Z",
         "PERFORMER": "ada@example.com",

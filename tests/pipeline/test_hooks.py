@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from kamal_dev.errors import LocalHookFailed
+from kamal_dev.model import Host
 from kamal_dev.output import Event, Output
+from kamal_dev.pipeline.deploy import Order
 from kamal_dev.pipeline.doctor import doctor
 from kamal_dev.pipeline.hooks import Hooks
+from kamal_dev.pipeline.plan import PaperProvider, plan
 from kamal_dev.pipeline.run import Run
 
 SETTINGS = """\
@@ -129,9 +132,21 @@ def test_a_failure_afterwards_stops_nothing_and_is_returned(project: Project) ->
 @pytest.mark.parametrize("text", ["echo no first line\n", "#!/bin/sh\r\necho\r\n", "#!/no/such/program\n"])
 def test_a_hook_that_the_system_cannot_run_is_a_failure_that_says_why(project: Project, text: str) -> None:
     project.write(".kamal/hooks/pre-connect", text, 0o755)
-    with pytest.raises(LocalHookFailed, match="hook `pre-connect` ended with exit code 127\n.*pre-connect: ") as failed:
+    with pytest.raises(LocalHookFailed, match=r"exit code 127\n.*pre-connect: ") as failed:
         project.hooks().before("pre-connect", (), left_behind=LEFT)
     assert "#!/bin/sh" in failed.value.hint
+
+
+def test_a_dry_run_shows_hooks_and_runs_none(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("pre-connect", "pre-deploy"):
+        project.hook(name, "touch made")
+    monkeypatch.setattr(PaperProvider, "stacks", lambda self: ())
+    monkeypatch.setattr(PaperProvider, "ensure", lambda self, names: tuple(Host(name, "") for name in names))
+    run = Run.open(project.root, Output(project.events.append), environment=dict(os.environ))
+    lines = plan(run, Order())
+    assert [line for line in lines if "hooks" in line] == ["$ .kamal/hooks/pre-connect", "$ .kamal/hooks/pre-deploy"]
+    assert not [line for line in plan(run, Order(skip_hooks=True)) if "hooks" in line]
+    assert not (project.root / "made").exists()
 
 
 def test_a_host_is_owed_its_setup_until_the_hook_went_well(project: Project) -> None:

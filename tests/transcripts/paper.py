@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kamal_dev import project as projects
+from kamal_dev.commands.hooks import FOLDER
 from kamal_dev.model import Host, Image, Result, Step
 from kamal_dev.output import Event, Output
 from kamal_dev.pipeline.render import release
@@ -106,6 +107,7 @@ class Machine(Paper):
         super().__init__()
         self._labels: dict[str, dict[str, str]] = {image: {} for image in images}
         self._pushed: set[str] = set()
+        self.failing_hook = ""
         self._noting = threading.Lock()
         self.meanwhile: list[str] = []
 
@@ -120,6 +122,9 @@ class Machine(Paper):
     def answer(self, step: Step) -> Result:
         """Answer one step, remembering what it makes."""
         words = step.argv[1:]
+        if step.text.startswith(FOLDER):
+            fails = bool(self.failing_hook) and step.text.endswith(self.failing_hook)
+            return Result(step, int(fails), errors="not today" if fails else "")
         if words[:2] == ("image", "inspect"):
             return self._inspect(step)
         if words[:3] == ("buildx", "imagetools", "inspect"):
