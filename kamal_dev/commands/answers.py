@@ -165,6 +165,32 @@ class Stack:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """Describe one release that a host keeps of a stack.
+
+    `performer` deployed it last, `at` (UTC). `good` when it was once observed as healthy. `state` says how its
+    last deploy or rollback ended, as in `Outcome`, empty where it never did. `missing` are those of its images
+    that the host has no longer. `is_last_good`: a deploy that fails goes back to it; `is_before`: a
+    rollback does that names no version.
+    """
+
+    stack: str
+    id: str
+    version: str = ""
+    commit: str = ""
+    performer: str = ""
+    at: str = ""
+    good: bool = False
+    state: str = ""
+    phase: str = ""
+    reason: str = ""
+    missing: tuple[str, ...] = ()
+    is_current: bool = False
+    is_last_good: bool = False
+    is_before: bool = False
+
+
+@dataclass(frozen=True)
 class Place:
     """Describe the container that a command is to run in.
 
@@ -188,11 +214,11 @@ class Place:
 class Outcome:
     """Say how a script ended.
 
-    `state` of an apply: `same`, `new`, `kept` (nothing was touched), `restored`,
-    `stopped` (a first release, kept for a look), `broken`, `unfinished` (the release runs, a
-    lifecycle command failed); `unknown` where no answer came. `containers` is what is there
-    now, `failed` what did not stay up, with reason and log, `hooks` the lifecycle commands that
-    failed. `code` of a bootstrap: `system`, `privilege`, `packages`, `network`, `daemon`,
+    `state` of an apply or a rollback: `same`, `new`, `kept` (nothing was touched), `restored`,
+    `stopped` (a first release, kept for a look), `broken`, `left` (the release fell and was left as
+    it is), `unfinished` (the release runs, a lifecycle command failed); `unknown` where no answer came.
+    `containers` is what is there now, `failed` what did not stay up, with reason and log, `hooks` the
+    lifecycle commands that failed. `code` of a bootstrap: `system`, `privilege`, `packages`, `network`, `daemon`,
     `compose`. `observed_ms` is the time spent on nothing but the window.
     """
 
@@ -224,7 +250,7 @@ class Outcome:
         return self.ok
 
 
-Event = Facts | Container | Phase | Log | Pulled | Hook | Beat | Stack | Place | Outcome
+Event = Facts | Container | Phase | Log | Pulled | Hook | Beat | Stack | Kept | Place | Outcome
 
 
 def event(line: str) -> Event | None:
@@ -263,6 +289,11 @@ def stacks(output: str) -> tuple[Stack, ...]:
     """Return the stacks that `host.status` printed, each with its containers."""
     found = (event for _, event in _events(output) if isinstance(event, Stack))
     return tuple(replace(stack, containers=_containers(output, stack=stack.stack)) for stack in found)
+
+
+def releases(output: str) -> tuple[Kept, ...]:
+    """Return the releases that `host.releases` printed, the last deployed of a stack first."""
+    return tuple(event for _, event in _events(output) if isinstance(event, Kept))
 
 
 def place(output: str) -> Place | None:
@@ -332,6 +363,7 @@ _KINDS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     "hook": lambda data: _read(Hook, data),
     "beat": lambda data: _read(Beat, data),
     "stack": lambda data: _read(Stack, data),
+    "release": lambda data: _read(Kept, data),
     "place": lambda data: _read(
         Place, {**data, "environment": data["environment"] or (), "metadata": data["metadata"] or ""}
     ),

@@ -46,7 +46,7 @@ class Details:
             "PERFORMER": self.performer,
             "VERSION": self.version,
             "SERVICE": self.service,
-            "SERVICE_VERSION": f"{self.service}@{_abbreviated(self.version)}",
+            "SERVICE_VERSION": f"{self.service}@{_abbreviated(self.version)}" if self.version else "",
             "HOSTS": ",".join(self.hosts),
             "COMMAND": self.command,
             "RUNTIME": self.runtime,

@@ -13,7 +13,7 @@ import gzip
 import io
 import re
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from kamal_dev.errors import UsageError
@@ -31,6 +31,7 @@ SCRIPTS = (
     "exec.sh",
     "facts.sh",
     "forward.sh",
+    "history.sh",
     "images.sh",
     "lib.sh",
     "lifecycle.sh",
@@ -41,28 +42,36 @@ SCRIPTS = (
     "packages.sh",
     "place.sh",
     "pull.sh",
+    "releases.sh",
     "remove.sh",
+    "rollback.sh",
     "run.sh",
     "seed.sh",
     "stack.sh",
     "status.sh",
+    "stop.sh",
+    "switch.sh",
     "worker.sh",
     "workspace.sh",
 )
 Scripts = Mapping[str, str]
 
+_SWITCH = (
+    *("switch.sh", "stack.sh", "history.sh", "lock.sh", "audit.sh", "images.sh", "observe.sh"),
+    *("owner.sh", "pull.sh", "exec.sh", "lifecycle.sh"),
+)
 _SOURCED = {
-    "apply.sh": (
-        *("stack.sh", "lock.sh", "audit.sh", "images.sh", "observe.sh"),
-        *("owner.sh", "pull.sh", "exec.sh", "lifecycle.sh"),
-    ),
+    "apply.sh": _SWITCH,
     "attach.sh": ("run.sh",),
     "bootstrap.sh": ("packages.sh",),
     "facts.sh": ("stack.sh", "lock.sh"),
     "place.sh": ("stack.sh",),
     "pull.sh": ("images.sh",),
+    "releases.sh": ("stack.sh", "history.sh", "images.sh"),
     "remove.sh": ("stack.sh", "lock.sh"),
+    "rollback.sh": _SWITCH,
     "status.sh": ("stack.sh", "lock.sh"),
+    "stop.sh": _SWITCH,
 }
 _DETACHED = ("detach.sh", "run.sh", "worker.sh")
 
@@ -140,11 +149,11 @@ def apply(
     meta = _meta(release, pull, workspace) | {"performer": performer, "user": user}
     files = (
         *(File(f"files/{file.path}", file.content, file.mode) for file in release.files),
-        *(File(f"meta/{name}", _text(text), 0o600) for name, text in meta.items()),
+        *_about(meta),
         *lifecycle,
         *_login(login),
     )
-    times = (str(round(timeout * 1000)), str(round(window * 1000)))
+    times = _milliseconds(timeout, window)
     words = (_stack(release.stack), release.id, release.digest, *times, *_words("service", services))
     return _step(scripts, "apply.sh", *words, token=token, files=files, label=f"apply {release.stack} {release.id}")
 
@@ -153,10 +162,51 @@ def _meta(release: Release, pull: Iterable[str] | None, workspace: Iterable[str]
     images = _words("image", (*(str(image) for _, image in release.images), *release.third_party))
     return {
         "version": str(release.version),
+        "commit": release.version.commit,
         "images": "\n".join(dict.fromkeys(images)),
         **({} if pull is None else {"pull": "\n".join(_words("image", pull))}),
         "workspace": "\n".join(_folders(workspace)),
     }
+
+
+def _about(meta: Mapping[str, str]) -> Iterator[File]:
+    return (File(f"meta/{name}", _text(text), 0o600) for name, text in meta.items())
+
+
+def _milliseconds(*seconds: float) -> tuple[str, ...]:
+    return tuple(str(round(each * 1000)) for each in seconds)
+
+
+def rollback(
+    scripts: Scripts,
+    token: str,
+    stack: str,
+    release: str,
+    *,
+    timeout: float = 300,
+    window: float = 5,
+    login: Login | None = None,
+    performer: str = "",
+) -> Step:
+    """Make a release that is there already, by its id, the current one again, or put back what there was.
+
+    Images that are gone are pulled with `login` before anything stops. The rest is as in `apply`.
+    """
+    words = (_stack(stack), *_words("release", (release,)), *_milliseconds(timeout, window))
+    files = (*_about({"performer": performer}), *_login(login))
+    return _step(scripts, "rollback.sh", *words, token=token, files=files, label=f"rollback {stack} {release}")
+
+
+def stop(scripts: Scripts, token: str, stack: str, *, performer: str = "") -> Step:
+    """Stop a stack and keep its containers; for one that has no release to go back to."""
+    about = _about({"performer": performer})
+    return _step(scripts, "stop.sh", _stack(stack), token=token, files=about, label=f"stop {stack}")
+
+
+def releases(scripts: Scripts, stacks: Iterable[str] = ()) -> Step:
+    """Ask which releases these stacks have, or all that the host has. Read by `answers.releases`."""
+    names = tuple(map(_stack, stacks))
+    return _step(scripts, "releases.sh", *names, label=" ".join(("releases", *names)))
 
 
 def attach(scripts: Scripts, token: str, seen: int = 0) -> Step:

@@ -208,6 +208,12 @@ class Deploy:
         "Seconds that all lifecycle commands of the devcontainer together have on a host (`postCreateCommand` …).",
         default=3600,
     )
+    rollback: str = option(
+        Choice(("host", "all", "never")),
+        """What happens where a release does not come up. `host`: that host goes back to its last good release. `all`:
+        so do those where it came up. `never`: it is left as it is.""",
+        default="host",
+    )
     batch: str = option(
         Amount(
             r"[1-9][0-9]{0,3}|([1-9][0-9]?|100)%",

@@ -11,12 +11,6 @@ here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lock.sh
 . "$here/lock.sh"
 
-all_stacks() {
-  for folder in "$base"/*/; do
-    [ ! -d "$folder/releases" ] || basename "$folder"
-  done
-}
-
 show_stack() {
   use_stack "$1"
   shown=$(current_release)

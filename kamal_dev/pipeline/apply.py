@@ -74,8 +74,8 @@ def _apply(work: Work, ready: Ready, release: Release) -> Outcome:
     elif lacking:
         work.lending.open(target)
     pull = () if work.over_ssh else (*map(str, lacking), *ready.missing)
-    told = follow(run, target, lambda token: _step(work, token, release, merged, pull), timeout=_deadline(run))
-    return _outcome(target, release, told)
+    told = follow(run, target, lambda token: _step(work, token, release, merged, pull), timeout=deadline(run))
+    return outcome(target, release.stack, str(release.version), told, done="deployed")
 
 
 def _final(work: Work, draft: Release, merged: Merged) -> Release:
@@ -104,30 +104,32 @@ def _step(work: Work, token: str, release: Release, merged: Merged, pull: tuple[
     )
 
 
-def _deadline(run: Run) -> float:
+def deadline(run: Run) -> float:
+    """Return the seconds after which nobody waits any longer for a release."""
     settings = run.project.config.deploy
     return settings.timeout + settings.lifecycle_timeout + SPARE
 
 
-def _outcome(target: Host, release: Release, told: answers.Outcome) -> Outcome:
-    """Turn the host's own verdict into the stack's outcome."""
+def outcome(target: Host, stack: str, version: str, told: answers.Outcome, *, done: str) -> Outcome:
+    """Turn the host's own verdict into the stack's outcome; `done` is the state of one that went well."""
     known = Outcome(
-        release.stack,
+        stack,
         target.address,
-        {"same": "unchanged", "unknown": "unknown"}.get(told.state, "deployed" if told else "failed"),
-        running=str(release.version) if told else _running(told),
+        {"same": "unchanged", "unknown": "unknown"}.get(told.state, done if told else "failed"),
+        running=version if told else _running(told),
         containers=told.containers,
         failed=told.failed,
         hooks=told.hooks,
         window=told.observed_ms / 1000,
         phases=tuple((phase.name, phase.seconds or 0.0) for phase in told.phases),
+        before=told.previous if told.state in ("new", "unfinished") and told.previous != told.release else None,
     )
     return known if told else replace(known, error=_error(target.name, told))
 
 
 def _running(told: answers.Outcome) -> str:
     """Return the version that runs after a failure: a release is named by its version and a hash."""
-    return told.current.rpartition("-")[0] if told.state in ("restored", "kept", "unfinished") else ""
+    return told.current.rpartition("-")[0] if told.state in ("restored", "kept", "unfinished", "left") else ""
 
 
 def _error(name: str, told: answers.Outcome) -> HostError:
@@ -149,14 +151,26 @@ def _words(hook: answers.Hook) -> str:
 
 LEFT = {
     "kept": "nothing was changed on the host",
-    "restored": "the release before was put back and runs",
+    "restored": "the last good release was put back and runs",
+    "left": "the containers are as they fell, as was asked for",
     "stopped": "the containers were stopped and kept for a look; there was no release to go back to",
     "unfinished": "the containers run this version; the next deploy runs what failed again, and what comes after it",
-    "broken": "see the containers: the release before could not be put back",
+    "broken": "see the containers: no release could be put back",
 }
 PULL_HINT = "check that the image exists and that the host reaches its registry; `--skip-push` sends it over SSH"
 HOOK_HINT = "mend the command and deploy again; the container that runs is kept as it is until its image changes"
 SERVICE_HINT = "mend the service and deploy again; `dev status` shows what runs now"
+
+
+def tell(run: Run, host: str, outcome: Outcome) -> None:
+    """Show how a stack's change ended: what runs, or why it failed and what to do."""
+    if outcome.error is None:
+        run.output.done(outcome.state.capitalize(), host, outcome.seconds)
+        return
+    run.output.failed(outcome.error.message, host)
+    run.output.details(explain(outcome), host)
+    if outcome.error.hint:
+        run.output.hint(outcome.error.hint)
 
 
 def explain(outcome: Outcome) -> list[str]:

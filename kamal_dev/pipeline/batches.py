@@ -16,9 +16,13 @@ def in_batches(run: Run, hosts: Hosts, bring_up: Callable[[Hosts], list[Outcome]
     """Bring up the first `deploy.batch` stacks, then all others at once.
 
     With more failures among the first than `deploy.max_failures`, the others are left
-    as they are: `skipped`.
+    as they are: `skipped`. So are all where one failed before, if that would bring all back.
     """
     settings = run.project.config.deploy
+    are_one = settings.rollback == "all"
+    lost = [host.stack for host in hosts if isinstance(host, Outcome)]
+    if lost and are_one:
+        return _skip(run, hosts, f"not begun: {', '.join(lost)} failed, and {ALL}")
     first = hosts[: size(settings.batch, len(hosts))]
     rest = hosts[len(first) :]
     if not rest:
@@ -26,12 +30,9 @@ def in_batches(run: Run, hosts: Hosts, bring_up: Callable[[Hosts], list[Outcome]
     run.output.note(f"First batch: {', '.join(host.stack for host in first)}; then {len(rest)} more")
     outcomes = bring_up(first)
     failures = sum(not outcome.is_fine for outcome in outcomes)
-    if failures <= settings.max_failures:
+    if failures <= (0 if are_one else settings.max_failures):
         return [*outcomes, *bring_up(rest)]
-    reason = f"not begun: {failures} of {len(first)} failed in the first batch"
-    skipped = [host if isinstance(host, Outcome) else _skipped(host, reason) for host in rest]
-    run.output.warn(f"{', '.join(outcome.stack for outcome in skipped)}: {reason}")
-    return [*outcomes, *skipped]
+    return [*outcomes, *_skip(run, rest, f"not begun: {failures} of {len(first)} failed in the first batch")]
 
 
 def size(batch: str, count: int) -> int:
@@ -39,6 +40,13 @@ def size(batch: str, count: int) -> int:
     if not batch:
         return count
     return max(1, count * int(batch[:-1]) // 100) if batch.endswith("%") else int(batch)
+
+
+def _skip(run: Run, hosts: Hosts, reason: str) -> list[Outcome]:
+    left = [host.stack for host in hosts if isinstance(host, Ready)]
+    if left:
+        run.output.warn(f"{', '.join(left)}: {reason}")
+    return [host if isinstance(host, Outcome) else _skipped(host, reason) for host in hosts]
 
 
 def _skipped(ready: Ready, reason: str) -> Outcome:
@@ -54,4 +62,5 @@ def _skipped(ready: Ready, reason: str) -> Outcome:
     )
 
 
-HINT = "mend what failed in the first batch and deploy again; `deploy.max_failures` says how many may fail"
+ALL = "`deploy.rollback` is `all`"
+HINT = "mend what failed, and deploy again"

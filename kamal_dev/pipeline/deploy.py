@@ -10,7 +10,7 @@ from kamal_dev.commands.host import Login
 from kamal_dev.errors import DevError
 from kamal_dev.model import Host, Image, Release
 from kamal_dev.pipeline import features, registry
-from kamal_dev.pipeline.apply import Work, apply, explain, failure
+from kamal_dev.pipeline.apply import Work, apply, failure, tell
 from kamal_dev.pipeline.batches import in_batches
 from kamal_dev.pipeline.engine import require_engine
 from kamal_dev.pipeline.hooks import UNTOUCHED, Hooks
@@ -72,6 +72,7 @@ def deploy(run: Run, order: Order) -> Report:
     ready = hosts.result()
     _before_apply(hooks, ready)
     outcomes = in_batches(run, ready, lambda some: _apply_all(work, some, releases))
+    outcomes = _rolled_back(run, ready, outcomes)
     return _report(run, hooks, outcomes, time.monotonic() - started)
 
 
@@ -163,26 +164,26 @@ def _apply_all(work: Work, hosts: list[Ready | Outcome], releases: dict[str, Rel
         if isinstance(ready, Outcome):
             return ready
         outcome = apply(work, ready, releases[ready.stack])
-        _tell(work.run, ready, outcome)
+        tell(work.run, ready.host.name, outcome)
         return outcome
 
     return [result for result in each(hosts, bring_up, limit=work.run.limit) if isinstance(result, Outcome)]
 
 
-def _tell(run: Run, ready: Ready, outcome: Outcome) -> None:
-    if outcome.error is None:
-        run.output.done(outcome.state.capitalize(), ready.host.name, outcome.seconds)
-        return
-    run.output.failed(outcome.error.message, ready.host.name)
-    run.output.details(explain(outcome), ready.host.name)
-    if outcome.error.hint:
-        run.output.hint(outcome.error.hint)
+def _rolled_back(run: Run, hosts: list[Ready | Outcome], outcomes: list[Outcome]) -> list[Outcome]:
+    """Bring every stack back where one failed and `deploy.rollback` is `all`."""
+    if run.project.config.deploy.rollback != "all" or all(outcome.is_fine for outcome in outcomes):
+        return outcomes
+    from kamal_dev.pipeline.rollback_all import rollback_all
+
+    return rollback_all(run, {ready.stack: ready.host for ready in hosts if isinstance(ready, Ready)}, outcomes)
 
 
 def _report(run: Run, hooks: Hooks, outcomes: list[Outcome], seconds: float) -> Report:
     report = Report("Deployed", str(run.project.version), tuple(outcomes), seconds)
     if report.failed:
-        return report
+        taken = [outcome for outcome in outcomes if outcome.before is not None]
+        return replace(report, hook=hooks.after_rollback(taken, seconds))
     run.output.done(report.summary())
     stacks = [outcome.stack for outcome in outcomes]
     result = "unchanged" if all(outcome.state == "unchanged" for outcome in outcomes) else "deployed"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from functools import cached_property
 
@@ -12,20 +12,26 @@ from kamal_dev.commands import git
 from kamal_dev.commands.hooks import FOLDER, NAMES, WITH_SECRETS, Details, hook
 from kamal_dev.errors import LocalHookFailed
 from kamal_dev.model import Result, Step
+from kamal_dev.pipeline.report import Outcome
 from kamal_dev.pipeline.run import Run
 from kamal_dev.shell.local import NOT_FOUND
 
 LAST_LINES = 20
 UNTOUCHED = "every stack runs what it ran before"
+BACK = ("rolled back", "stopped")
 
 
 class Hooks:
-    """Run the hooks of one verb, `command`; with `skip` none of them."""
+    """Run the hooks of one verb, `command`; with `skip` none of them.
 
-    def __init__(self, run: Run, command: str, *, skip: bool = False) -> None:
+    `version` is what the verb is about, that of the working tree unless it is given.
+    """
+
+    def __init__(self, run: Run, command: str, *, skip: bool = False, version: str | None = None) -> None:
         self._run = run
         self._command = command
         self._skip = skip
+        self._version = version
         self._debts = Debts(run)
 
     def has(self, name: str) -> bool:
@@ -35,6 +41,15 @@ class Hooks:
     def before(self, name: str, stacks: Iterable[str], *, left_behind: str) -> None:
         """Run a hook that can stop the verb. Raises LocalHookFailed."""
         self._call(name, tuple(stacks), left_behind=left_behind)
+
+    def after_rollback(self, outcomes: Sequence[Outcome], seconds: float) -> LocalHookFailed | None:
+        """Run `post-rollback` for stacks that were to be brought back, where any was."""
+        if not any(outcome.state in BACK for outcome in outcomes):
+            return None
+        went = all(outcome.state in (*BACK, "unchanged") for outcome in outcomes)
+        self._version = ",".join(dict.fromkeys(outcome.running for outcome in outcomes if outcome.running))
+        stacks = [outcome.stack for outcome in outcomes]
+        return self.after("post-rollback", stacks, result="rolled back" if went else "failed", seconds=seconds)
 
     def after(self, name: str, stacks: Iterable[str], *, result: str, seconds: float) -> LocalHookFailed | None:
         """Run a hook once the verb is done. A failure is told and returned: nothing is left to be stopped."""
@@ -85,7 +100,7 @@ class Hooks:
         details = Details(
             recorded_at=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
             performer=self._performer,
-            version=str(project.version),
+            version=str(project.version) if self._version is None else self._version,
             service=project.config.service,
             command=self._command,
             hosts=tuple(there[stack].address for stack in stacks if stack in there and there[stack].address),
