@@ -74,7 +74,9 @@ class PaperHost(Paper):
         if verb == "bootstrap":
             self._facts.update(daemon=True, docker="28.0", compose="2.40.0")
         if verb == "apply" and self._outcome:
-            return Result(step, 1, lines(*self._outcome))
+            return Result(step, int(not self._outcome[-1]["ok"]), lines(*self._outcome))
+        if verb == "stop":
+            return Result(step, 0, lines({"type": "result", "ok": True, "state": "stopped"}))
         return Result(step, 0, lines({"type": "result", "ok": True, "state": "new"}))
 
 

@@ -83,6 +83,8 @@ UNFINISHED = (
         "current": "0123456789abcdef-00000000",
     },
 )
+TOOK_FIRST = ({"type": "result", "ok": True, "state": "new", "release": "new-22222222", "previous": ""},)
+TOOK = ({**TOOK_FIRST[0], "previous": "0123456789abcdef-00000000"},)
 SOWN = {"workspace": ["guestbook"]}
 UP, BARE = HostState(SOWN), HostState({"daemon": False, "docker": "", "compose": ""}, has_database=False)
 SAME = HostState(SOWN, has_image=True, is_current=True)
@@ -99,6 +101,7 @@ class Case:
     built: bool = True
     pushed: bool = True
     batch: str = ""
+    rollback: str = "host"
 
 
 CASES = {
@@ -114,6 +117,8 @@ CASES = {
     "a_command_that_fails": Case(UP, HostState(SOWN, outcome=UNFINISHED)),
     "a_first_batch_that_fails": Case(HostState(SOWN, outcome=CRASHED), UP, batch="50%"),
     "a_first_batch_that_is_well": Case(UP, UP, batch="1"),
+    "all_go_back": Case(HostState(SOWN, outcome=TOOK), HostState(SOWN, outcome=CRASHED), rollback="all"),
+    "all_stop": Case(HostState(SOWN, outcome=TOOK_FIRST), HostState(SOWN, outcome=CRASHED), rollback="all"),
 }
 
 
@@ -149,7 +154,7 @@ def with_hooks(root: Path) -> Iterator[None]:
 
 def recorded(project: Project, case: Case, *, failing_hook: str = "") -> tuple[PaperRun, str]:
     """Deploy on paper; return the run, and what it ended with."""
-    settings = replace(project.config.deploy, batch=case.batch)
+    settings = replace(project.config.deploy, batch=case.batch, rollback=case.rollback)
     project = replace(project, config=replace(project.config, deploy=settings))
     machine = prepared(project, case)
     machine.failing_hook = failing_hook
@@ -238,6 +243,28 @@ def test_hooks_that_are_skipped_or_have_nothing_to_do_are_no_part_of_a_deploy(pr
     run, _ = recorded(project, CASES["a_service_that_crashes"])
     ran = [line.rpartition("/")[2] for line in run.machine.transcript if FOLDER in line]
     assert ran == ["pre-connect", "pre-build", "post-build", "pre-deploy"]
+
+
+@pytest.mark.usefixtures("with_hooks")
+@pytest.mark.parametrize(
+    ("name", "state", "version"), [("all_go_back", "rolled back", "0123456789abcdef"), ("all_stop", "stopped", None)]
+)
+def test_where_all_go_back_each_says_what_runs_and_one_hook_runs(
+    name: str, state: str, version: str | None, project: Project
+) -> None:
+    run, end = recorded(project, CASES[name])
+    assert f"✗ {state}, because guestbook-2 failed, and `deploy.rollback` is `all`" in end
+    (step,) = [step for step in run.machine.steps if step.label.endswith("post-rollback")]
+    told = dict(step.environment)
+    assert (told["DEV_STACKS"], told["DEV_RESULT"], told.get("KAMAL_VERSION")) == (FIRST, "rolled back", version)
+    assert not [step for step in run.machine.steps if step.label.endswith("post-deploy")]
+
+
+def test_where_a_host_is_lost_before_and_all_would_go_back_nothing_is_begun(project: Project) -> None:
+    lost = HostState({**SOWN, "cpus": 1, "lock": {"pid": 1, "word": "apply", "since": "now"}})
+    run, end = recorded(project, Case(UP, lost, rollback="all"))
+    assert "guestbook-1  10.0.0.1  ✗ not begun: guestbook-2 failed, and `deploy.rollback` is `all`" in end
+    assert not [line for line in run.hosts[FIRST].transcript if "apply" in line]
 
 
 def test_with_a_batch_nothing_is_begun_on_the_others_where_the_first_fail(project: Project) -> None:
