@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from kamal_dev.pipeline.doctor import doctor
 from kamal_dev.pipeline.hooks import Hooks
 from kamal_dev.pipeline.plan import PaperProvider, plan
 from kamal_dev.pipeline.run import Run
+from tests.real.lab import DEV, LISTENING, wait_for
 
 SETTINGS = """\
 service: blog
@@ -151,6 +154,18 @@ def test_a_dry_run_shows_hooks_and_runs_none(project: Project, monkeypatch: pyte
     ]
     assert not [line for line in plan(run, Order(skip_hooks=True)) if "kamal/hooks" in line]
     assert not (project.root / "made").exists()
+
+
+def test_an_interrupt_ends_a_hook_and_what_it_started(project: Project) -> None:
+    project.hook("pre-connect", "echo $$ >pid; sleep 1000 & echo begun; wait")
+    started = (sys.executable, "-c", LISTENING, DEV, "deploy")
+    with subprocess.Popen(started, cwd=project.root, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        assert any("begun" in line for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+    group = (project.root / "pid").read_text().strip()
+    wait_for("the end of its processes", lambda: subprocess.run(["pgrep", "-g", group], check=False).returncode == 1)
 
 
 def test_a_host_is_owed_its_setup_until_the_hook_went_well(project: Project) -> None:
