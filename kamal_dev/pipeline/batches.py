@@ -50,14 +50,15 @@ def _skip(run: Run, hosts: Hosts, reason: str) -> list[Outcome]:
 
 
 def _skipped(ready: Ready, reason: str) -> Outcome:
-    release = ready.facts.release
+    release, containers = ready.facts.release, ready.facts.containers
+    is_up = any(container.state == "running" for container in containers)
     error = HostError(ready.host.name, reason, hint=HINT, left_behind="images; what runs there was left as it is")
     return Outcome(
         ready.stack,
         ready.host.address,
         "skipped",
-        running=release.version if release else "",
-        containers=ready.facts.containers,
+        running=release.version if release and is_up else "",
+        containers=containers,
         error=error,
     )
 

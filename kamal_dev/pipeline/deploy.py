@@ -185,6 +185,4 @@ def _report(run: Run, hooks: Hooks, outcomes: list[Outcome], seconds: float) -> 
         taken = [outcome for outcome in outcomes if outcome.before is not None]
         return replace(report, hook=hooks.after_rollback(taken, seconds))
     run.output.done(report.summary())
-    stacks = [outcome.stack for outcome in outcomes]
-    result = "unchanged" if all(outcome.state == "unchanged" for outcome in outcomes) else "deployed"
-    return replace(report, hook=hooks.after("post-deploy", stacks, result=result, seconds=seconds))
+    return replace(report, hook=hooks.after_deploy(outcomes, seconds))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import cached_property
 
 from kamal_dev.commands import git
 from kamal_dev.commands.hooks import FOLDER, NAMES, WITH_SECRETS, Details, hook
-from kamal_dev.errors import LocalHookFailed
+from kamal_dev.errors import DevError, LocalHookFailed
 from kamal_dev.model import Result, Step
 from kamal_dev.pipeline.report import Outcome
 from kamal_dev.pipeline.run import Run
@@ -42,24 +42,19 @@ class Hooks:
         """Run a hook that can stop the verb. Raises LocalHookFailed."""
         self._call(name, tuple(stacks), left_behind=left_behind)
 
-    def after_rollback(self, outcomes: Sequence[Outcome], seconds: float) -> LocalHookFailed | None:
-        """Run `post-rollback` for stacks that were to be brought back, where any was."""
+    def after_deploy(self, outcomes: Sequence[Outcome], seconds: float) -> DevError | None:
+        """Run `post-deploy`. A failure is told and returned: nothing is left to be stopped."""
+        result = "unchanged" if all(outcome.state == "unchanged" for outcome in outcomes) else "deployed"
+        return self._after("post-deploy", outcomes, seconds, result=result)
+
+    def after_rollback(self, outcomes: Sequence[Outcome], seconds: float) -> DevError | None:
+        """Run `post-rollback` for stacks that were to be brought back, where any was; as `after_deploy`."""
         if not any(outcome.state in BACK for outcome in outcomes):
             return None
         went = all(outcome.state in (*BACK, "unchanged") for outcome in outcomes)
-        self._version = ",".join(dict.fromkeys(outcome.running for outcome in outcomes if outcome.running))
-        stacks = [outcome.stack for outcome in outcomes]
-        return self.after("post-rollback", stacks, result="rolled back" if went else "failed", seconds=seconds)
-
-    def after(self, name: str, stacks: Iterable[str], *, result: str, seconds: float) -> LocalHookFailed | None:
-        """Run a hook once the verb is done. A failure is told and returned: nothing is left to be stopped."""
-        stands = f"what `dev {self._command}` has done stands"
-        try:
-            self._call(name, tuple(stacks), left_behind=stands, result=result, runtime=str(round(seconds)))
-        except LocalHookFailed as error:
-            self._run.output.failed(error.message.splitlines()[0])
-            return error
-        return None
+        version = ",".join(dict.fromkeys(outcome.running for outcome in outcomes if outcome.running))
+        result = "rolled back" if went else "failed"
+        return self._after("post-rollback", outcomes, seconds, result=result, version=version)
 
     def owe_setup(self, stack: str) -> None:
         """Note that Docker is about to be set up for a stack: its host is owed `docker-setup` until that went well."""
@@ -74,9 +69,18 @@ class Hooks:
             self.before("docker-setup", due, left_behind=left)
             self._debts.settle(due)
 
-    def _call(
-        self, name: str, stacks: tuple[str, ...], *, left_behind: str, result: str = "", runtime: str = ""
-    ) -> None:
+    def _after(self, name: str, outcomes: Sequence[Outcome], seconds: float, **told: str) -> DevError | None:
+        stands = f"what `dev {self._command}` has done stands"
+        stacks = tuple(outcome.stack for outcome in outcomes)
+        try:
+            self._call(name, stacks, left_behind=stands, runtime=str(round(seconds)), **told)
+        except DevError as error:
+            self._run.output.failed(error.message.splitlines()[0])
+            return error
+        return None
+
+    def _call(self, name: str, stacks: tuple[str, ...], *, left_behind: str, **told: str) -> None:
+        """Run a hook; `told` are further details."""
         output, path = self._run.output, f"{FOLDER}/{name}"
         if self._skip or name not in present(self._run):
             return
@@ -84,7 +88,7 @@ class Hooks:
             output.warn(f"{path} was not run, because it is not executable: `chmod +x {path}`")
             return
         output.start(f"Running hook `{name}`")
-        ended = _ended(self._run, self._step(name, stacks, result, runtime))
+        ended = _ended(self._run, self._step(name, self._details(stacks, told)))
         if not ended:
             raise _failure(name, ended, left_behind)
         output.done(f"Ran hook `{name}`", seconds=ended.seconds)
@@ -94,20 +98,23 @@ class Hooks:
         """Who does this, as Kamal says it: the address in git, or else the user."""
         return self._run.local.run(git.email(self._run.project.root)).output.strip() or self._run.performer
 
-    def _step(self, name: str, stacks: tuple[str, ...], result: str, runtime: str) -> Step:
+    def _details(self, stacks: tuple[str, ...], told: Mapping[str, str]) -> Details:
         project = self._run.project
         there = dict(self._run.provider.stacks()) if stacks else {}
-        details = Details(
+        return Details(
             recorded_at=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
             performer=self._performer,
-            version=str(project.version) if self._version is None else self._version,
+            version=told.get("version", str(project.version) if self._version is None else self._version),
             service=project.config.service,
             command=self._command,
             hosts=tuple(there[stack].address for stack in stacks if stack in there and there[stack].address),
             stacks=stacks,
-            runtime=runtime,
-            result=result,
+            runtime=told.get("runtime", ""),
+            result=told.get("result", ""),
         )
+
+    def _step(self, name: str, details: Details) -> Step:
+        project = self._run.project
         names = project.config.secrets if name in WITH_SECRETS else ()
         return hook(project.root, name, details, [(secret, project.require(secret)) for secret in names])
 

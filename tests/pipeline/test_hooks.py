@@ -17,6 +17,7 @@ from kamal_dev.pipeline.deploy import Order
 from kamal_dev.pipeline.doctor import doctor
 from kamal_dev.pipeline.hooks import Hooks
 from kamal_dev.pipeline.plan import PaperProvider, plan
+from kamal_dev.pipeline.report import Outcome
 from kamal_dev.pipeline.run import Run
 from tests.real.lab import DEV, LISTENING, wait_for
 
@@ -125,7 +126,7 @@ def test_a_failure_stops_with_the_last_lines_and_says_what_is_left(project: Proj
 
 def test_a_failure_afterwards_stops_nothing_and_is_returned(project: Project) -> None:
     project.hook("post-deploy", 'echo "$KAMAL_RUNTIME $DEV_RESULT"; kill -TERM $$')
-    error = project.hooks().after("post-deploy", ["blog-1"], result="deployed", seconds=41.7)
+    error = project.hooks().after_deploy([Outcome("blog-1", "10.0.0.1", "deployed")], 41.7)
     assert error is not None
     assert error.message == "hook `post-deploy` was ended by signal 15\n42 deployed"
     assert error.left_behind == "what `dev deploy` has done stands"
