@@ -23,10 +23,14 @@ from kamal_dev.cli import common
     metavar="SECONDS",
     help="How long a host may be at work; after that it is reported as unknown, and goes on.",
 )
+@click.option(
+    "--keep-failed", is_flag=True, help="Leave a release that fell running where there is none to go back to."
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be run, and change nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Make hosts without asking.")
 @common.lock_wait
 @common.skip_initialize
+@common.skip_hooks
 @common.ignore_features
 @common.as_json
 @common.version

@@ -21,7 +21,7 @@ lock_stack() {
   lock_start=$(started_at $$)
   mkdir -p "$home/lock"
   printf '%s\n' "$$" "$lock_start" "$boot_id" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" "${KAMAL_DEV_TOKEN:-}" "$(performer)" \
-    "$(cat "$here/meta/version" 2>/dev/null)" "${release:-}" >"$home/lock/owner"
+    "${version:-}" "${release:-}" >"$home/lock/owner"
   beat
   give_to_caller "$home/lock"
   exec 9<&-

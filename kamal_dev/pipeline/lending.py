@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 
+from kamal_dev.commands import answers
 from kamal_dev.errors import HostError
 from kamal_dev.model import Host
 from kamal_dev.pipeline.images import planned
@@ -38,6 +40,21 @@ class Lending:
             if begun and begun.result():
                 return
         self._enter(target)
+
+    def lent(self, target: Host, change: Callable[[], answers.Outcome]) -> answers.Outcome:
+        """Make a change with the registry lent to the host; another run of `dev` may be lending it already.
+
+        Its tunnel ends with that run, so what could not be pulled through it is pulled once more through ours.
+        """
+        try:
+            self.open(target)
+        except HostError as error:
+            self._run.output.note(f"{error.message}; another `dev` may be lending it", target.name)
+            told = change()
+            if told.phase != "pull":
+                return told
+            self.open(target)
+        return change()
 
     def _enter(self, target: Host) -> bool:
         run = self._run

@@ -9,11 +9,13 @@ from kamal_dev.errors import DevError, HostUnreachable
 from kamal_dev.model import Host
 from kamal_dev.pipeline import audit
 from kamal_dev.pipeline.names import choose
-from kamal_dev.pipeline.report import FINE, Outcome
+from kamal_dev.pipeline.report import Outcome
 from kamal_dev.pipeline.run import Run
 from kamal_dev.project import state
 from kamal_dev.project.state import Change, Found, Known
 from kamal_dev.shell.fanout import Background
+
+WENT_WELL = ("deployed", "unchanged")
 
 
 class Memory:
@@ -89,7 +91,7 @@ def remembered(run: Run) -> Found:
 
 def failed(run: Run) -> tuple[str, ...]:
     """Return the stacks whose last deploy was not fine, or did not come to its end."""
-    return tuple(name for name, result in remembered(run).state.results if result not in FINE)
+    return tuple(name for name, result in remembered(run).state.results if result not in WENT_WELL)
 
 
 def left(known: Iterable[Known], listed: Iterable[tuple[str, Host]]) -> tuple[Known, ...]:
