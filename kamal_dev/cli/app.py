@@ -22,6 +22,7 @@ COMMANDS = {
     "status": "Show every container of every stack, live from the hosts",
     "versions": "List the releases that every stack has, live from the hosts",
     "rollback": "Bring stacks back to an earlier release",
+    "prune": "Remove what deploys have left over on the hosts",
     "sync": "Bring the workspace of a stack to the source as it is here",
     "pull": "Bring what was done in the workspace of a stack here, as a branch",
     "ssh": "Open a shell, or run a command, in a stack's workspace",

@@ -9,7 +9,7 @@ from kamal_dev.cli import common
 
 @click.command()
 @common.stack
-@click.argument("version", required=False)
+@click.argument("to", metavar="[VERSION]", required=False)
 @click.option("--host", "hosts", multiple=True, metavar="NAME", help="Only this stack; may be given again.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @common.skip_hooks
@@ -19,7 +19,7 @@ def command(
     flags: common.Flags,
     *,
     name: str | None,
-    version: str | None,
+    to: str | None,
     hosts: tuple[str, ...],
     yes: bool,
     skip_hooks: bool,
@@ -33,7 +33,7 @@ def command(
 
     run = common.open_run(flags, strict=False)
     agree = common.agreement(yes=yes or flags.as_json, without_terminal=True)
-    report = rollback(run, Order(name or "", version or "", hosts, skip_hooks, agree))
+    report = rollback(run, Order(name or "", to or "", hosts, skip_hooks, agree))
     if flags.as_json:
         common.print_json(report.as_json())
     else:

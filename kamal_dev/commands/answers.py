@@ -156,11 +156,12 @@ class Beat:
 
 @dataclass(frozen=True)
 class Stack:
-    """Describe a stack on a host."""
+    """Describe a stack on a host; `unfinished` where lifecycle commands are left to be run."""
 
     stack: str
     release: Current | None = None
     lock: Lock | None = None
+    unfinished: bool = False
     containers: tuple[Container, ...] = ()
 
 
@@ -191,6 +192,20 @@ class Kept:
 
 
 @dataclass(frozen=True)
+class Leftover:
+    """Name one piece that deploys have left over; `bytes` is what goes with it, as far as nothing else has it too.
+
+    `kind` is `release`, `image`, `unfinished` (a release that was never complete) or `run`.
+    """
+
+    kind: str
+    name: str
+    bytes: int = 0
+    ok: bool = True
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Place:
     """Describe the container that a command is to run in.
 
@@ -218,7 +233,8 @@ class Outcome:
     `stopped` (a first release, kept for a look), `broken`, `left` (the release fell and was left as
     it is), `unfinished` (the release runs, a lifecycle command failed); `unknown` where no answer came.
     `containers` is what is there now, `failed` what did not stay up, with reason and log, `hooks` the
-    lifecycle commands that failed. `code` of a bootstrap: `system`, `privilege`, `packages`, `network`, `daemon`,
+    lifecycle commands that failed. `code` of an apply: `disk` where images have no room; of a
+    bootstrap: `system`, `privilege`, `packages`, `network`, `daemon`,
     `compose`. `observed_ms` is the time spent on nothing but the window.
     """
 
@@ -250,7 +266,7 @@ class Outcome:
         return self.ok
 
 
-Event = Facts | Container | Phase | Log | Pulled | Hook | Beat | Stack | Kept | Place | Outcome
+Event = Facts | Container | Phase | Log | Pulled | Hook | Beat | Stack | Kept | Leftover | Place | Outcome
 
 
 def event(line: str) -> Event | None:
@@ -294,6 +310,11 @@ def stacks(output: str) -> tuple[Stack, ...]:
 def releases(output: str) -> tuple[Kept, ...]:
     """Return the releases that `host.releases` printed, the last deployed of a stack first."""
     return tuple(event for _, event in _events(output) if isinstance(event, Kept))
+
+
+def leftovers(output: str) -> tuple[Leftover, ...]:
+    """Return the pieces that `host.prune` printed."""
+    return tuple(event for _, event in _events(output) if isinstance(event, Leftover))
 
 
 def place(output: str) -> Place | None:
@@ -364,6 +385,7 @@ _KINDS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     "beat": lambda data: _read(Beat, data),
     "stack": lambda data: _read(Stack, data),
     "release": lambda data: _read(Kept, data),
+    "leftover": lambda data: _read(Leftover, data),
     "place": lambda data: _read(
         Place, {**data, "environment": data["environment"] or (), "metadata": data["metadata"] or ""}
     ),

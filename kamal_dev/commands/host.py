@@ -16,6 +16,7 @@ import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from kamal_dev.commands.manifest import Layer
 from kamal_dev.errors import UsageError
 from kamal_dev.model import File, Release, Secret, Step
 
@@ -41,10 +42,13 @@ SCRIPTS = (
     "owner.sh",
     "packages.sh",
     "place.sh",
+    "prune.sh",
     "pull.sh",
     "releases.sh",
     "remove.sh",
+    "retention.sh",
     "rollback.sh",
+    "room.sh",
     "run.sh",
     "seed.sh",
     "stack.sh",
@@ -57,8 +61,8 @@ SCRIPTS = (
 Scripts = Mapping[str, str]
 
 _SWITCH = (
-    *("switch.sh", "stack.sh", "history.sh", "lock.sh", "audit.sh", "images.sh", "observe.sh"),
-    *("owner.sh", "pull.sh", "exec.sh", "lifecycle.sh"),
+    *("switch.sh", "stack.sh", "history.sh", "lock.sh", "audit.sh", "images.sh", "retention.sh"),
+    *("room.sh", "observe.sh", "owner.sh", "pull.sh", "exec.sh", "lifecycle.sh"),
 )
 _SOURCED = {
     "apply.sh": _SWITCH,
@@ -66,6 +70,7 @@ _SOURCED = {
     "bootstrap.sh": ("packages.sh",),
     "facts.sh": ("stack.sh", "lock.sh"),
     "place.sh": ("stack.sh",),
+    "prune.sh": ("stack.sh", "history.sh", "lock.sh", "audit.sh", "images.sh", "retention.sh", "run.sh"),
     "pull.sh": ("images.sh",),
     "releases.sh": ("stack.sh", "history.sh", "images.sh"),
     "remove.sh": ("stack.sh", "lock.sh"),
@@ -129,24 +134,38 @@ def apply(
     timeout: float = 300,
     window: float = 5,
     pull: Iterable[str] | None = None,
+    layers: Iterable[Layer] = (),
     services: Iterable[str] = (),
     workspace: Iterable[str] = (),
     login: Login | None = None,
     performer: str = "",
     user: str = "",
     lifecycle: Iterable[File] = (),
+    retain: int = 5,
+    restore: bool = True,
+    keep_failed: bool = False,
 ) -> Step:
     """Make `release` the current one of its stack, observe it, or put the one before back.
 
     `timeout` is for starting and observing, `window` how long a service without a health
     check must stay up, both in seconds. `pull` are the images to pull, those of the
-    release that the host lacks unless they are given. `services` are those to start, none means all.
+    release that the host lacks unless they are given, and `layers` what they consist of.
+    `services` are those to start, none means all.
     `workspace` are folders to make, relative to the stack's `workspace/`; `user` is who
     works in them, in the main container, empty for the container's own user. `lifecycle` is
-    what is run there once the release stands (`devcontainer.lifecycle.files`).
+    what is run there once the release stands (`devcontainer.lifecycle.files`). `retain` is how
+    many releases stay there. One that falls is left as it is where `restore` is not wanted; with
+    `keep_failed`, where there is none to go back to.
     """
     _words("release", (release.id,))
-    meta = _meta(release, pull, workspace) | {"performer": performer, "user": user}
+    meta = _meta(release, pull, workspace) | {
+        "performer": performer,
+        "user": user,
+        "retain": str(retain),
+        "rollback": "host" if restore else "never",
+        "keep_failed": "yes" if keep_failed else "",
+        "layers": "\n".join(f"{digest} {size}" for digest, size in layers),
+    }
     files = (
         *(File(f"files/{file.path}", file.content, file.mode) for file in release.files),
         *_about(meta),
@@ -164,6 +183,7 @@ def _meta(release: Release, pull: Iterable[str] | None, workspace: Iterable[str]
         "version": str(release.version),
         "commit": release.version.commit,
         "images": "\n".join(dict.fromkeys(images)),
+        "built": "\n".join(dict.fromkeys(str(image) for _, image in release.images)),
         **({} if pull is None else {"pull": "\n".join(_words("image", pull))}),
         "workspace": "\n".join(_folders(workspace)),
     }
@@ -187,13 +207,14 @@ def rollback(
     window: float = 5,
     login: Login | None = None,
     performer: str = "",
+    retain: int = 5,
 ) -> Step:
     """Make a release that is there already, by its id, the current one again, or put back what there was.
 
     Images that are gone are pulled with `login` before anything stops. The rest is as in `apply`.
     """
     words = (_stack(stack), *_words("release", (release,)), *_milliseconds(timeout, window))
-    files = (*_about({"performer": performer}), *_login(login))
+    files = (*_about({"performer": performer, "retain": str(retain)}), *_login(login))
     return _step(scripts, "rollback.sh", *words, token=token, files=files, label=f"rollback {stack} {release}")
 
 
@@ -207,6 +228,22 @@ def releases(scripts: Scripts, stacks: Iterable[str] = ()) -> Step:
     """Ask which releases these stacks have, or all that the host has. Read by `answers.releases`."""
     names = tuple(map(_stack, stacks))
     return _step(scripts, "releases.sh", *names, label=" ".join(("releases", *names)))
+
+
+def prune(
+    scripts: Scripts, stack: str, repositories: Iterable[str], *, retain: int, dry_run: bool, performer: str = ""
+) -> Step:
+    """Remove what deploys of a stack have left over, or, in a dry run, only tell. Read by `answers.leftovers`.
+
+    `repositories` are those whose images are this project's, as `Image.name` names them.
+    """
+    meta = {
+        "retain": str(retain),
+        "repositories": "\n".join(_words("image", repositories)),
+        "performer": performer,
+    }
+    words = (_stack(stack), *(("dry-run",) if dry_run else ()))
+    return _step(scripts, "prune.sh", *words, files=_about(meta), label=" ".join(("prune", *words)))
 
 
 def attach(scripts: Scripts, token: str, seen: int = 0) -> Step:

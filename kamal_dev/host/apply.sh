@@ -3,8 +3,8 @@
 #
 # TIMEOUT and WINDOW are milliseconds; SERVICEs are those to start, none means all.
 # Payload: files/ (the release), meta/version, meta/commit, meta/images, meta/pull (those to pull; else those that are
-# missing) and meta/workspace (one per line), meta/user, meta/performer, registry/, exec/ and lifecycle/ (see exec.sh and
-# lifecycle.sh). Events: see switch.sh.
+# missing), meta/built and meta/workspace (one per line), meta/user, meta/performer, registry/, exec/ and lifecycle/ (see
+# exec.sh and lifecycle.sh), and what switch.sh and room.sh ask for. Events: see switch.sh.
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh

@@ -16,7 +16,7 @@ latest_first() {
 
 # good_before ID: print the id of the good release that was deployed last before it.
 good_before() {
-  by_age | sed "1,/^$1\$/d" | while IFS= read -r older; do
+  by_age | awk -v id="$1" 'is_older; $0 == id { is_older = 1 }' | while IFS= read -r older; do
     if is_good "$older"; then echo "$older" && break; fi
   done
 }
@@ -27,7 +27,7 @@ deployed_at() { date -u -r "$releases/$1/.kamal-dev/digest" +%Y-%m-%dT%H:%M:%SZ 
 # carry FOLDER: keep there what a release needs beside its files in order to come back, and who deployed it.
 # What its lifecycle commands get may be a secret, as it may be in `.env`: the release is its user's alone.
 carry() {
-  (cd "$here/meta" && cp version commit images workspace user performer services "$1/") && rm -rf "$1/exec" "$1/lifecycle" || return
+  (cd "$here/meta" && cp version commit images built workspace user performer services "$1/") && rm -rf "$1/exec" "$1/lifecycle" || return
   [ ! -d "$here/lifecycle" ] || cp -R "$here/lifecycle" "$here/exec" "$1/"
 }
 

@@ -2,9 +2,10 @@
 # Make another release of a stack the current one, or put back what was there. Sourced; runs nothing by itself.
 #
 # Whoever sources it says what is to be done in `verb`, `release`, `version`, `timeout`, `window_wanted`, and in `listed`
-# the file that names the images.
+# the file that names the images. Payload: meta/retain (how many releases stay), meta/rollback (`never`: a release that falls is
+# left as it is) and meta/keep_failed (`yes`: so is one where there is nothing to go back to).
 # Events: `phase` {name, seconds once it is over}, `image`, `container`, `hook`, and at the end `result`
-#   {ok, state, phase, reason, release, version, previous, current, restored, observed_ms}. `state` says what runs now:
+#   {ok, state, phase, reason, release, version, previous, current, restored, observed_ms, code}. `state` says what runs now:
 #   same      the release was there already, and healthy       kept      nothing was touched
 #   new       the release                                      restored  the last good release again
 #   stopped   nothing: a first release, stopped but kept       broken    see the containers; nothing could be put back
@@ -19,6 +20,10 @@
 . "$here/audit.sh"
 # shellcheck source-path=SCRIPTDIR source=images.sh
 . "$here/images.sh"
+# shellcheck source-path=SCRIPTDIR source=room.sh
+. "$here/room.sh"
+# shellcheck source-path=SCRIPTDIR source=retention.sh
+. "$here/retention.sh"
 # shellcheck source-path=SCRIPTDIR source=owner.sh
 . "$here/owner.sh"
 # shellcheck source-path=SCRIPTDIR source=observe.sh
@@ -28,8 +33,8 @@
 # shellcheck source-path=SCRIPTDIR source=lifecycle.sh
 . "$here/lifecycle.sh"
 
-retain=5
-restore_within=120000 failures='' previous='' window_spent=0 is_switched=false is_kept=false is_concluded=false
+retain=$(cat "$here/meta/retain")
+restore_within=120000 code='' failures='' previous='' window_spent=0 is_switched=false is_kept=false is_concluded=false
 
 # begin: take the lock, and see what runs. Sets shown, the current release, and previous, the one to go back to.
 begin() {
@@ -37,6 +42,8 @@ begin() {
   lock_stack "$verb"
   trap leave EXIT
   trap 'exit 143' INT TERM
+  clock
+  began=$now
   shown=$(current_release)
   if is_good "$shown"; then previous=$shown; else previous=$(last_good); fi
 }
@@ -45,6 +52,7 @@ begin() {
 
 # conclude OK STATE REASON: say how it ended, write it down, and go.
 conclude() {
+  case $2 in same | kept) ;; *) forget_surplus ;; esac
   tell "$@"
   [ "$1" = true ]
   exit
@@ -55,10 +63,12 @@ tell() {
   phase
   result=$(emit result ok: "$1" state "$2" phase "$ended_in" reason "$3" stack "$stack" release "$release" version "$version" \
     previous "$previous" current "$(current_release)" restored: "$([ "$2" = restored ] && echo true || echo false)" \
-    observed_ms: "$window_spent")
+    observed_ms: "$window_spent" code "$code")
   printf '%s\n' "$result"
   is_concluded=true
-  record "$verb" release "$release" version "$version" previous "$previous" ok: "$1" state "$2"
+  clock
+  record "$verb" release "$release" version "$version" previous "$previous" ok: "$1" state "$2" reason "$3" \
+    seconds: "$(seconds $((now - began)))"
   write_down "$2"
 }
 
@@ -99,10 +109,12 @@ make_workspace() {
   [ ! -s "$here/unmade" ] || conclude false kept "the workspace \`$(cat "$here/unmade")\` could not be made"
 }
 
+# pull: get the images that are missing, before anything stops.
 pull() {
   phase pull
   # shellcheck disable=SC2046 # references have no spaces
   wanted=$(cat "$here/meta/pull" 2>/dev/null) || wanted=$(missing_images $(cat "$listed"))
+  [ -z "$wanted" ] || has_room || { code=disk && conclude false kept "$no_room"; }
   # shellcheck disable=SC2086 # references have no spaces
   pull_all $wanted || conclude false kept "$(last_lines "$here/pull.failed" 6)"
 }
@@ -172,17 +184,8 @@ keep() {
   stood "$release"
   is_kept=true
   report_containers
-  forget_old_releases
   run_lifecycle || conclude false unfinished "$hook_why"
   conclude true new ''
-}
-
-# Older ones go, but never the current, the previous, or what a rollback would go to.
-forget_old_releases() {
-  before=$(good_before "$release")
-  by_age | tail -n "+$((retain + 1))" | while IFS= read -r old; do
-    case $old in "$release" | "$previous" | "$before") ;; *) rm -rf "${releases:?}/$old" ;; esac
-  done
 }
 
 # give_back: after a release that fell, bring the last good one back as far as there is one.
@@ -190,8 +193,9 @@ give_back() {
   failed_why=$why fell_in=$phase_name
   rm -f "$engine_known"
   report_containers
+  [ "$(cat "$here/meta/rollback" 2>/dev/null)" != never ] || conclude false left "$failed_why"
   [ "$previous" != "$release" ] || conclude false broken "$failed_why"
-  [ -n "$previous" ] || stop_first
+  [ -n "$previous" ] || leave_first
   restore
 }
 
@@ -211,7 +215,8 @@ restore() {
 }
 
 # Nothing to go back to: stopped, so that it does no harm; kept, so that one can look.
-stop_first() {
+leave_first() {
+  [ "$(cat "$here/meta/keep_failed" 2>/dev/null)" != yes ] || conclude false left "$failed_why"
   cd "$home/current" && docker_within 120 compose --project-name "$stack" stop >/dev/null 2>&1
   # shellcheck disable=SC2046 # ids are words
   show_containers $(container_ids)

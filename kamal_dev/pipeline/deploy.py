@@ -16,6 +16,7 @@ from kamal_dev.pipeline.engine import require_engine
 from kamal_dev.pipeline.hooks import UNTOUCHED, Hooks
 from kamal_dev.pipeline.images import build_all, found, planned, push_all, require_buildable
 from kamal_dev.pipeline.initialize import initialize
+from kamal_dev.pipeline.layers import Layers
 from kamal_dev.pipeline.lending import Lending
 from kamal_dev.pipeline.metadata import Metadata
 from kamal_dev.pipeline.names import choose
@@ -41,6 +42,7 @@ class Order:
     skip_build: bool = False
     skip_push: bool = False
     skip_initialize: bool = False
+    keep_failed: bool = False
     skip_hooks: bool = False
     agree: Callable[[str], bool] = lambda question: True
 
@@ -68,7 +70,18 @@ def deploy(run: Run, order: Order) -> Report:
     means = _means(run, order, hooks)
     hosts = Background(lambda: _hosts(run, releases, means))
     images, metadata = _images(run, order, hooks, names, making=not_there)
-    work = Work(run, images, metadata, means.parcels, means.lending, login, order.skip_push, means.late_workspace)
+    work = Work(
+        run,
+        images,
+        metadata,
+        means.parcels,
+        means.lending,
+        login,
+        over_ssh=order.skip_push,
+        keep_failed=order.keep_failed,
+        layers=Layers(run, metadata.config),
+        workspace=means.late_workspace,
+    )
     ready = hosts.result()
     _before_apply(hooks, ready)
     outcomes = in_batches(run, ready, lambda some: _apply_all(work, some, releases))

@@ -76,6 +76,7 @@ def test_a_stack_goes_back_and_its_releases_say_so(blog: Stack) -> None:
     one, two, bad = blog.version("v1"), blog.version("v2"), blog.version("v3", CRASH)
     for wanted in (one, two):
         assert blog.deploy(wanted, lifecycle=hooks(f"echo {wanted.version}")).outcome.ok
+    assert [kept.version for kept in blog.releases().values() if kept.is_before] == ["v1"]
     fell = blog.deploy(bad, lifecycle=hooks("echo v3"))
     # What came back is a new container, so that its own commands are run in it.
     assert (fell.outcome.state, fell.outcome.current, logs(fell)) == ("restored", two.id, ["v2"]), fell
@@ -145,3 +146,103 @@ def test_a_tag_that_meant_another_image_meanwhile_means_that_of_the_release_agai
         answer = blog.deploy(named)
     assert answer.outcome.state == "restored"
     assert blog.lab.sh(f"docker inspect -f '{{{{.Image}}}}' {blog.name}-app-1") == ids[0]
+
+
+def images(lab: Lab) -> set[str]:
+    return set(lab.sh("docker image ls --format '{{.Repository}}:{{.Tag}}'").split())
+
+
+def test_releases_and_images_beyond_those_retained_go_and_what_is_needed_or_foreign_stays(
+    blog: Stack, lab: Lab, scripts: Mapping[str, str]
+) -> None:
+    make = "printf 'FROM {}\\nLABEL n={}\\n' | docker build -q -t {} - >/dev/null"
+    repository = f"kamal-dev-test/{blog.name}"
+    neighbour = Stack(lab, scripts, f"{blog.name}b")
+    foreign = "kamal-dev-test/foreign:1"
+    lab.sh(make.format(TINY, "foreign", foreign))
+
+    def built(stack: Stack, version: str, **options: Any) -> Release:
+        lab.sh(make.format(TINY, version, f"{repository}:{version}"))
+        image = Image("", repository, version)
+        wanted = stack.version(version, image=image.reference, **options)
+        return Release(**{**wanted.__dict__, "images": (("app", image),), "third_party": ()})
+
+    made = [built(blog, "v0")]
+    blog.deploy(made[0], retain=2)
+    shared = built(blog, "v1")
+    neighbour.deploy(built(neighbour, "v1"), retain=2)
+    blog.deploy(shared, retain=2)
+    lab.sh(f"docker run -d --name {blog.name}-uses --entrypoint /bin/sh {repository}:v1 -c 'sleep 9'")
+    for version in ("v2", "v3", "v4"):
+        made.append(built(blog, version))
+        assert blog.deploy(made[-1], retain=2).outcome.ok
+    assert list(blog.releases()) == ["v4", "v3"]
+    there = images(lab)
+    # Another stack has v1.
+    assert {f"{repository}:{tag}" for tag in ("v1", "v3", "v4")} | {foreign, TINY} <= there
+    assert not {f"{repository}:{tag}" for tag in ("v0", "v2")} & there
+
+    # What failed takes no more room either: the last good one stays, whatever came after it.
+    for version in ("v5", "v6", "v7"):
+        assert blog.deploy(built(blog, version, command=CRASH), retain=2).outcome.state == "restored"
+    assert list(blog.releases()) == ["v7", "v6", "v4", "v3"], "v3 is where a rollback goes"
+    assert f"{repository}:v5" not in images(lab)
+
+    # What is left over after all: an image of ours that no release has, and what was cut off.
+    lab.sh(make.format(TINY, "stray", f"{repository}:stray"))
+    lab.sh(f"mkdir -p ~/.kamal-dev/{blog.name}/releases/.new.99 && docker rm -f {blog.name}-uses")
+    assert lab.run(host.remove(scripts, neighbour.name)).outcome.ok
+    volumes = lab.sh("docker volume ls -q")
+    look = lab.run(host.prune(scripts, blog.name, (repository,), retain=1, dry_run=True))
+    would = {(item.kind, item.name) for item in answers.leftovers(look.output)}
+    assert would == {
+        ("release", made_id(blog, "v6")),
+        ("unfinished", ".new.99"),
+        *(("image", f"{repository}:{tag}") for tag in ("stray", "v1", "v6")),
+    }, look
+    assert f"{repository}:stray" in images(lab)
+    done = lab.run(host.prune(scripts, blog.name, (repository,), retain=1, dry_run=False))
+    assert done.outcome.ok, done
+    assert {(item.kind, item.name) for item in answers.leftovers(done.output)} == would
+    assert {name for name in images(lab) if name.startswith(f"{repository}:")} == {
+        f"{repository}:{tag}" for tag in ("v3", "v4", "v7")
+    }
+    assert {foreign, TINY} <= images(lab)
+    assert lab.sh("docker volume ls -q") == volumes
+    assert blog.back(made_id(blog, "v3")).outcome.state == "new"
+
+
+def test_images_that_have_no_room_are_refused_before_anything_stops_unless_their_layers_are_there(
+    blog: Stack, lab: Lab
+) -> None:
+    assert blog.deploy(blog.version("v1")).outcome.ok
+    gone = "localhost:5999/huge:1"
+    huge = blog.version("v2", image=gone)
+    layer = (f"sha256:{'a' * 64}", 700_000_000_000_000)
+    refused = blog.deploy(huge, layers=[layer]).outcome
+    assert (refused.ok, refused.state, refused.phase, refused.code) == (False, "kept", "pull", "disk")
+    assert refused.reason.startswith("needs about 2100000.0 GB for images, ")
+    assert refused.reason.endswith(" are free in /var/lib/docker")
+    assert refused.images == ()
+    held = lab.sh(f"docker image inspect -f '{{{{index .RootFS.Layers 0}}}}' {TINY}")
+    tried = blog.deploy(huge, layers=[(held, 700_000_000_000_000)]).outcome
+    assert (tried.state, tried.code, [pulled.ok for pulled in tried.images]) == ("kept", "", [False])
+    assert blog.running() == "v1"
+
+
+def test_a_release_that_falls_is_left_as_it_is_where_that_is_asked_for(blog: Stack) -> None:
+    bad, good, worse = blog.version("v1", CRASH), blog.version("v2"), blog.version("v3", CRASH)
+    first = blog.deploy(bad, keep_failed=True).outcome
+    assert (first.state, first.current) == ("left", bad.id)
+    assert blog.deploy(good, keep_failed=True).outcome.state == "new"
+    # There is something to go back to now.
+    assert blog.deploy(worse, keep_failed=True).outcome.state == "restored"
+    left = blog.deploy(worse, restore=False).outcome
+    assert (left.ok, left.state, left.current, left.failed[0].log) == (False, "left", worse.id, "boom")
+    # The last good one is still known, though it is not the one before.
+    again = blog.deploy(blog.version("v4", CRASH)).outcome
+    assert (again.state, again.current) == ("restored", good.id)
+
+
+def made_id(stack: Stack, version: str) -> str:
+    return stack.releases()[version].id
