@@ -109,7 +109,7 @@ def summary(found: list[Pruned], *, dry_run: bool) -> str:
     pieces = sum(leftover.ok for pruned in found for leftover in pruned.leftovers)
     if not pieces:
         return "Nothing is left over"
-    return f"{'Would remove' if dry_run else 'Removed'} {pieces} pieces, {size(total)}"
+    return f"{'Would remove' if dry_run else 'Removed'} {pieces} piece{'' if pieces == 1 else 's'}, {size(total)}"
 
 
 def failure(found: list[Pruned]) -> DevError | None:
