@@ -21,7 +21,8 @@ def state_of(ended: Ended) -> dict[str, str]:
 
 def test_hooks_run_around_a_deploy_and_one_that_fails_leaves_what_ran(lab: Lab, hosts: tuple[Host, ...]) -> None:
     out = lab.folder / "hooks.out"
-    repository = lab.small("hooks", hosts[:2], settings="secrets: [API_TOKEN]\n", OUT=str(out))
+    compose = f"{COMPOSE}    volumes: [..:/workspace]\n"
+    repository = lab.small("hooks", hosts[:2], compose=compose, settings="secrets: [API_TOKEN]\n", OUT=str(out))
     repository.write({".kamal/secrets": f"API_TOKEN={lab.token}\n"})
     for name in ("pre-connect", "pre-build", "post-build", "pre-deploy", "post-deploy"):
         hook(repository, name, f'echo "{name} $KAMAL_VERSION $KAMAL_HOSTS $DEV_STACKS ${{API_TOKEN:-none}}" >>"$OUT"')
