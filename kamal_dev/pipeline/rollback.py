@@ -104,7 +104,7 @@ def back(run: Run, stack: str, target: Host, release_id: str, reach: Reach | Non
                 window=settings.window,
                 login=reach.login if reach else None,
                 performer=run.performer,
-                retain=run.project.config.retain,
+                keeping=host.Keeping(run.project.config.retain),
             ),
             timeout=deadline(run),
         )
