@@ -100,7 +100,6 @@ def back(run: Run, stack: str, target: Host, release_id: str, reach: Reach | Non
                 window=settings.window,
                 login=reach.login if reach else None,
                 performer=run.performer,
-                keeping=host.Keeping(run.project.config.retain),
             ),
             timeout=deadline(run),
         )
