@@ -21,6 +21,7 @@ from kamal_dev.cli import common
 @click.option("--dry-run", is_flag=True, help="Show what would be run, and change nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Make hosts without asking.")
 @common.skip_initialize
+@common.skip_hooks
 @common.ignore_features
 @common.as_json
 @common.version
@@ -36,6 +37,7 @@ def command(
     keep_failed: bool,
     dry_run: bool,
     skip_initialize: bool,
+    skip_hooks: bool,
     yes: bool,
 ) -> int:
     """With NAME, only that stack. Ends with 1 where any host failed, and says which."""
@@ -53,6 +55,7 @@ def command(
         skip_push=skip_push,
         skip_initialize=skip_initialize,
         keep_failed=keep_failed,
+        skip_hooks=skip_hooks,
         agree=common.agreement(yes=yes or flags.as_json, without_terminal=True),
     )
     if dry_run:

@@ -53,6 +53,7 @@ SCRIPTS = (
     "seed.sh",
     "stack.sh",
     "status.sh",
+    "stop.sh",
     "switch.sh",
     "worker.sh",
     "workspace.sh",
@@ -75,6 +76,7 @@ _SOURCED = {
     "remove.sh": ("stack.sh", "lock.sh"),
     "rollback.sh": _SWITCH,
     "status.sh": ("stack.sh", "lock.sh"),
+    "stop.sh": _SWITCH,
 }
 _DETACHED = ("detach.sh", "run.sh", "worker.sh")
 
@@ -219,6 +221,12 @@ def rollback(
     words = (_stack(stack), *_words("release", (release,)), *_milliseconds(timeout, window))
     files = (*_about({"performer": performer}), *_login(login))
     return _step(scripts, "rollback.sh", *words, token=token, files=files, label=f"rollback {stack} {release}")
+
+
+def stop(scripts: Scripts, token: str, stack: str, *, performer: str = "") -> Step:
+    """Stop a stack and keep its containers; for one that has no release to go back to."""
+    about = _about({"performer": performer})
+    return _step(scripts, "stop.sh", _stack(stack), token=token, files=about, label=f"stop {stack}")
 
 
 def releases(scripts: Scripts, stacks: Iterable[str] = ()) -> Step:

@@ -15,6 +15,7 @@ from kamal_dev.model import Host
 from kamal_dev.pipeline import registry
 from kamal_dev.pipeline.apply import deadline, failure, outcome, tell
 from kamal_dev.pipeline.conversation import follow
+from kamal_dev.pipeline.hooks import Hooks
 from kamal_dev.pipeline.lending import Lending
 from kamal_dev.pipeline.names import restrict
 from kamal_dev.pipeline.releases import History, histories
@@ -35,6 +36,7 @@ class Order:
     name: str = ""
     version: str = ""
     hosts: tuple[str, ...] = ()
+    skip_hooks: bool = False
     agree: Callable[[str], bool] = lambda question: True
 
 
@@ -63,6 +65,8 @@ def rollback(run: Run, order: Order) -> Report:
     """
     started = time.monotonic()
     targets, version = _meant(dict(run.provider.stacks()), run.project.config.service, order)
+    hooks = Hooks(run, "rollback", skip=order.skip_hooks, version=version)
+    hooks.before("pre-connect", targets, left_behind="nothing was rolled back")
     found = histories(run, targets)
     choices = _choices(found, version)
     if choices and not order.agree(f"Roll back {', '.join(map(_words, choices))}?"):
@@ -77,7 +81,7 @@ def rollback(run: Run, order: Order) -> Report:
     report = Report("Rolled back", version, tuple(outcomes), time.monotonic() - started)
     if outcomes and not report.failed:
         run.output.done(report.summary())
-    return report
+    return replace(report, hook=hooks.after_rollback(outcomes, report.seconds))
 
 
 def back(run: Run, stack: str, target: Host, release_id: str, reach: Reach | None = None) -> Outcome:

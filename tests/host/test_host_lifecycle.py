@@ -15,7 +15,8 @@ import pytest
 from kamal_dev.commands import answers, host
 from kamal_dev.devcontainer import Devcontainer, lifecycle
 from kamal_dev.model import File, Release
-from tests.host.lab import Answer, Lab, docker, release, token
+from tests.host.lab import Answer, Lab, release, token
+from tests.hosts import docker
 
 pytestmark = pytest.mark.real
 
