@@ -61,11 +61,11 @@ SCRIPTS = (
 Scripts = Mapping[str, str]
 
 _SWITCH = (
-    *("switch.sh", "stack.sh", "history.sh", "lock.sh", "audit.sh", "images.sh", "retention.sh"),
+    *("switch.sh", "stack.sh", "history.sh", "lock.sh", "audit.sh", "images.sh"),
     *("room.sh", "observe.sh", "owner.sh", "pull.sh", "exec.sh", "lifecycle.sh"),
 )
 _SOURCED = {
-    "apply.sh": _SWITCH,
+    "apply.sh": (*_SWITCH, "retention.sh"),
     "attach.sh": ("run.sh",),
     "bootstrap.sh": ("packages.sh",),
     "facts.sh": ("stack.sh", "lock.sh"),
@@ -213,14 +213,13 @@ def rollback(
     window: float = 5,
     login: Login | None = None,
     performer: str = "",
-    keeping: Keeping = Keeping(),
 ) -> Step:
     """Make a release that is there already, by its id, the current one again, or put back what there was.
 
     Images that are gone are pulled with `login` before anything stops. The rest is as in `apply`.
     """
     words = (_stack(stack), *_words("release", (release,)), *_milliseconds(timeout, window))
-    files = (*_about(keeping.meta | {"performer": performer}), *_login(login))
+    files = (*_about({"performer": performer}), *_login(login))
     return _step(scripts, "rollback.sh", *words, token=token, files=files, label=f"rollback {stack} {release}")
 
 
