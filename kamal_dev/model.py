@@ -119,10 +119,11 @@ class Location:
 
 @dataclass(frozen=True)
 class Notice:
-    """Tell the user once what was not carried out as written, and why."""
+    """Tell the user once what was not carried out as written, and why; or, as a warning, what that entails."""
 
     where: Location
     message: str
+    is_warning: bool = False
 
     def __str__(self) -> str:
         return f"{self.where}: {self.message}"

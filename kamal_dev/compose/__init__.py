@@ -3,6 +3,7 @@
 from kamal_dev.compose.additions import Additions, additions
 from kamal_dev.compose.binds import Bind
 from kamal_dev.compose.builds import order, with_images
+from kamal_dev.compose.dangers import POWER
 from kamal_dev.compose.layout import workspace
 from kamal_dev.compose.project import ComposeProject, load, load_text
 from kamal_dev.compose.reading import ComposeFile
@@ -11,6 +12,7 @@ from kamal_dev.compose.service import Service
 from kamal_dev.compose.travels import Travel
 
 __all__ = [
+    "POWER",
     "Additions",
     "Bind",
     "ComposeFile",

@@ -1,7 +1,8 @@
 """The one file that is laid over the user's: images, workspace, and what the main service gets besides.
 
 Nothing that the user wrote is repeated but for the volumes whose source is another
-one on a host, because Compose replaces a volume of the same target as a whole.
+one on a host, because Compose replaces a volume of the same target as a whole, and
+for ports, because Compose would publish one with another address as a second one.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kamal_dev.compose import binds, entrypoint, interpolate, layout, limits, place, volume
+from kamal_dev.compose import binds, entrypoint, interpolate, layout, limits, place, ports, volume
 from kamal_dev.compose.additions import Additions
 from kamal_dev.compose.binds import Bind
 from kamal_dev.compose.mounts import Mounted
@@ -94,6 +95,9 @@ def _service(name: str, value: Value, plan: Plan) -> dict[str, Any]:
     volumes = [*(_remaining(value, left_out, name, plan) if left_out else _volumes(name, plan)), *mounted]
     if volumes or left_out:
         entries["volumes"] = Tagged("!override", volumes) if left_out else volumes
+    published = [] if plan.additions.expose else ports.bound(value)
+    if published:
+        entries["ports"] = Tagged("!override", published)
     labels = _labels(name, plan)
     if labels:
         entries["labels"] = labels

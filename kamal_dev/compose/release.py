@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kamal_dev.compose import binds, env, layout, manifest, mounts, overlay, place, rewrite
+from kamal_dev.compose import binds, dangers, env, layout, manifest, mounts, overlay, place, ports, rewrite
 from kamal_dev.compose.additions import Additions
 from kamal_dev.compose.mounts import Mounted
 from kamal_dev.compose.project import ComposeProject
@@ -84,7 +84,12 @@ def render(
 
 def notices(project: ComposeProject, additions: Additions) -> tuple[Notice, ...]:
     """Return what is not on a host as it is here, that of the additions' mounts too."""
-    found = (*project.notices, *_mounted(project, additions, "").notices, *_left_out(project, additions))
+    mounted = _mounted(project, additions, "")
+    listed = project.model.at("services")
+    services = listed.items if listed is not None else {}
+    warnings = [*dangers.notices((*project.binds, *mounted.binds), services)]
+    warnings += () if additions.expose else ports.notices(services)
+    found = (*project.notices, *mounted.notices, *_left_out(project, additions), *warnings)
     return tuple(dict.fromkeys(found))
 
 

@@ -109,7 +109,13 @@ class Project:
         found = compose.notices(self.compose, self.additions)
         if self.origin:
             found = tuple(dict.fromkeys(map(self.origin.notice, found)))
-        return (*self.config.notices, *self.devcontainer.notices, *found)
+        return (*self.config.notices, *self.devcontainer.notices, *self._warnings(), *found)
+
+    def _warnings(self) -> tuple[Notice, ...]:
+        """Say what devcontainer.json itself gives to whoever is in the container."""
+        where = self.devcontainer.where("privileged")
+        is_said = self.devcontainer.privileged and "privileged" in self.devcontainer.configuration
+        return (Notice(where, f"`privileged`: {compose.POWER}", is_warning=True),) if is_said else ()
 
     def require_deployable(self) -> None:
         """Raise ComposeError with everything that forbids a deploy though it can be read."""

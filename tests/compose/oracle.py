@@ -74,10 +74,12 @@ def brought_home(after: Any, release: Release, folder: Path, repository: Path) -
 
 
 def expected(before: Any, images: Mapping[str, Image]) -> Any:
-    """Return what a project's configuration is to become: every build an image, nothing else."""
+    """Return what a project's configuration is to become: every build an image, ports the host's own, nothing else."""
     found = json.loads(json.dumps(before))
     for name, service in found["services"].items():
         service.pop("build", None)
+        for port in service.get("ports", []):
+            port.setdefault("host_ip", "127.0.0.1")
         if name in images:
             service["image"] = str(images[name])
             if service.get("pull_policy") == "build":

@@ -247,7 +247,8 @@ def test_mounts_of_this_machine_are_noticed_and_checked() -> None:
     )
     extra = Additions("shop", "app", mounts=parsed)
     assert [str(notice) for notice in compose.notices(project, extra)] == [
-        "d.json:3: `/home/me/.ssh` is not in the repository: the container gets what the host has there"
+        "d.json:3: `/home/me/.ssh` is not in the repository: the container gets what the host has there",
+        "d.json:3: `/home/me/.ssh` is mounted: whoever is in the container has the keys that the host keeps there",
     ]
     assert [str(problem) for problem in compose.problems(project, extra)] == [
         "d.json:3: volumes: `.devcontainer/leaving` is a link that leaves the repository"

@@ -95,6 +95,10 @@ def _additions(services: dict[str, Any], after: dict[str, Any], replay: Replay) 
     for service in after["services"].values():
         labels = {key: text for key, text in service.pop("labels", {}).items() if not key.startswith("kamal-dev.")}
         service["labels"] = labels or None
+    for service in services.values():
+        for port in service.get("ports") or []:
+            # Without `expose`, a port that names no address is the host's own.
+            port.setdefault("host_ip", "127.0.0.1")
     if replay.main not in services or replay.main not in after["services"]:
         yield f"there is no service {replay.main}"
         return
