@@ -23,10 +23,11 @@ def values(
     after: Value,
     additions: Additions,
     given: Mapping[str, str | Secret],
+    own: Mapping[str, str],
 ) -> dict[str, str | Secret]:
-    """Return what is set on a host, sorted: variables that the files mention, and the secrets."""
-    names = {*variables.mentioned(reader, after, project.travels), *additions.secrets}
-    known: dict[str, str | Secret] = {**dict(project.values), **given}
+    """Return what is set on a host, sorted: variables that the files mention, the secrets, and the stack's `own`."""
+    names = {*variables.mentioned(reader, after, project.travels), *additions.secrets, *own}
+    known: dict[str, str | Secret] = {**own, **dict(project.values), **given}
     return {name: known[name] for name in sorted(names) if name in known}
 
 

@@ -45,7 +45,7 @@ _ADDED = {
     "labels": "what `dev` knows the service by",
     "entrypoint": "`overrideCommand`: it keeps running",
     "command": "`overrideCommand`: it keeps running",
-    "environment": "`containerEnv` of devcontainer.json, `secrets` of config/dev.yml",
+    "environment": "`containerEnv` of devcontainer.json, `secrets` of config/dev.yml, and which stack this is",
     "user": "`containerUser` of devcontainer.json",
     "init": "`init` of devcontainer.json",
     "privileged": "`privileged` of devcontainer.json",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kamal_dev.compose import binds, entrypoint, interpolate, layout, limits, place, ports, volume
+from kamal_dev.compose import binds, entrypoint, interpolate, layout, limits, node, place, ports, volume
 from kamal_dev.compose.additions import Additions
 from kamal_dev.compose.binds import Bind
 from kamal_dev.compose.mounts import Mounted
@@ -86,7 +86,7 @@ def text(after: Value, plan: Plan) -> str:
 def _service(name: str, value: Value, plan: Plan) -> dict[str, Any]:
     entries = dict(_image(name, value, plan))
     if name == plan.additions.main:
-        entries |= _main(value, plan)
+        entries |= _main(name, value, plan)
     env_files = _env_files(value, plan)
     if env_files:
         entries["env_file"] = Tagged("!override", env_files)
@@ -125,7 +125,7 @@ def _kept(name: str, value: Value, plan: Plan) -> Iterator[tuple[str, Any]]:
             yield key, before
 
 
-def _main(value: Value, plan: Plan) -> dict[str, Any]:
+def _main(name: str, value: Value, plan: Plan) -> dict[str, Any]:
     extra = plan.additions
     entries: dict[str, Any] = {}
     if extra.keeps_running or extra.entrypoints:
@@ -138,7 +138,8 @@ def _main(value: Value, plan: Plan) -> dict[str, Any]:
         known = {item.text for item in listed.list} if listed is not None else set()
         if set(words) - known:
             entries[key] = [interpolate.escape(word) for word in words if word not in known]
-    environment: dict[str, str | None] = {key: interpolate.escape(text) for key, text in extra.environment}
+    environment: dict[str, str | None] = {**node.environment(value, plan.project, name)}
+    environment |= {key: interpolate.escape(text) for key, text in extra.environment}
     environment |= dict.fromkeys(extra.secrets)
     if environment:
         entries["environment"] = environment

@@ -8,7 +8,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kamal_dev.compose import binds, builds, consistency, document, keys, layout, place, service, travels, variables
+from kamal_dev.compose import (
+    binds,
+    builds,
+    consistency,
+    document,
+    keys,
+    layout,
+    node,
+    place,
+    service,
+    travels,
+    variables,
+)
 from kamal_dev.compose.binds import Bind
 from kamal_dev.compose.build_section import Ground
 from kamal_dev.compose.reading import ComposeFile, Reader
@@ -28,9 +40,10 @@ class ComposeProject:
     `builds` come in the order to make them, without images; equal builds are one,
     with several services. `binds` and `travels` are what the services take from
     this machine. `variables` are the names that a host looks up, `values` those
-    that have a value and travel. `own_env` is the `.env` at the top of the
-    repository where Compose reads it. `problems` forbid a deployment though the files
-    can be read; a reader of a project must look at them before it builds.
+    that have a value and travel; `claimed` are names of `node` that an `.env` sets.
+    `own_env` is the `.env` at the top of the repository where Compose reads it. `problems`
+    forbid a deployment though the files can be read; a reader of a project must look
+    at them before it builds.
     """
 
     repository: Path
@@ -43,6 +56,7 @@ class ComposeProject:
     travels: tuple[Travel, ...]
     variables: tuple[str, ...]
     values: tuple[tuple[str, str], ...] = field(repr=False)
+    claimed: tuple[tuple[str, Location], ...]
     profiles: tuple[str, ...]
     own_env: str = field(repr=False)
     notices: tuple[Notice, ...]
@@ -78,6 +92,7 @@ def load(
     texts: Mapping[Path, str] | None = None,
     places: Mapping[Path, Location] | None = None,
     features: Mapping[str, Features] | None = None,
+    own: Mapping[str, str] | None = None,
 ) -> ComposeProject:
     """Read a project from absolute paths in `-f` order. Raises ComposeError with file and line.
 
@@ -86,7 +101,8 @@ def load(
     stands for the newest. `texts` stand in for files under their paths; whoever made
     them has resolved the variables. `places` says where each file is named, for the
     error about one that is missing. A service in `features` gets an image of its own,
-    with these Features, even where it has no build.
+    with these Features, even where it has no build. `own` are the variables of `node`,
+    of any one stack; those of the environment are not used.
     """
     if not files:
         raise ComposeError(Problem("", 0, "no compose file is named"))
@@ -96,9 +112,9 @@ def load(
     # First what is named: a `.env` beside a file that may not be read is not what is wrong.
     for path in files:
         reader.file(path, "top", (places or {}).get(path, Location("")))
-    around = variables.Surroundings(environment, (), {}, {})
+    around = variables.Surroundings({**(own or {}), **environment}, (), {}, {})
     if not texts:
-        around = variables.surroundings(directory, root or repository, reader, environment, compose_version)
+        around = variables.surroundings(directory, root or repository, reader, environment, compose_version, own or {})
     name = _name(reader, files, around.variables)
     scope = Scope(directory, {**around.variables, "COMPOSE_PROJECT_NAME": name})
     if not profiles:
@@ -116,6 +132,7 @@ def load_text(
     environment: Mapping[str, str],
     root: Path | None = None,
     features: Mapping[str, Features] | None = None,
+    own: Mapping[str, str] | None = None,
 ) -> ComposeProject:
     """Read a project from one text, as if it stood in a file at `path`, inside the repository."""
     return load(
@@ -126,6 +143,7 @@ def load_text(
         root=root,
         texts={path: text},
         features=features,
+        own=own,
     )
 
 
@@ -152,6 +170,7 @@ def _project(
     env_files = _env_files(reader, around)
     carried = (*needed.travels, *env_files.travels)
     names = variables.mentioned(reader, model, carried)
+    claimed = {name: Location(around.set_by[name]) for name in node.NAMES if name in around.set_by}
     found = (*findings.notices, *bind_notices, *service.notices(model), *keys.notices(model))
     return ComposeProject(
         repository=reader.repository,
@@ -163,11 +182,17 @@ def _project(
         binds=bound,
         travels=carried,
         variables=tuple(names),
-        values=tuple(variables.travelling(names, around).items()),
+        values=tuple(variables.travelling({**claimed, **names}, around).items()),
+        claimed=tuple(claimed.items()),
         profiles=choice.profiles,
         own_env=env_files.own_text,
         notices=(*found, *variables.notices(names, around, variables.plain_names(reader))),
-        problems=(*findings.problems, *needed.problems, *service.problems(services, started)),
+        problems=(
+            *findings.problems,
+            *needed.problems,
+            *service.problems(services, started),
+            *node.problems(model),
+        ),
         scope=scope,
         model=model,
         reader=reader,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kamal_dev.compose import binds, dangers, env, layout, manifest, mounts, overlay, place, ports, rewrite
+from kamal_dev.compose import binds, dangers, env, layout, manifest, mounts, node, overlay, place, ports, rewrite
 from kamal_dev.compose.additions import Additions
 from kamal_dev.compose.mounts import Mounted
 from kamal_dev.compose.project import ComposeProject
@@ -50,13 +50,16 @@ def render(
     variables: Mapping[str, str | Secret] | None = None,
     mask: bool = False,
     ready: Rewritten | None = None,
+    index: int = 1,
+    address: str = "",
 ) -> Release:
     """Return the release of a version for one stack.
 
     `images` has the image of every service with a build. `variables` are laid over
     the project's own values; only those that the files mention and the additions'
     secrets are written; with `mask`, they stand as `[redacted]`. `ready` saves work for
-    further stacks. Raises ComposeError for an unknown service, NothingBuilt for a missing image.
+    further stacks. `index` counts stacks from 1; `address` is the host's, empty where it
+    is not known yet. Raises ComposeError for an unknown service, NothingBuilt for a missing image.
     """
     _check(project, additions)
     ready = ready or rewritten(project, images)
@@ -65,7 +68,8 @@ def render(
     carried = (*project.travels, *mounted.travels)
     plan = overlay.Plan(project, stack, version, own, additions, mounted, _marks(carried))
     files = _files(project, ready.texts, carried, overlay.text(after, plan))
-    values = env.values(project, ready.reader, after, additions, variables or {})
+    own_names = node.values(stack, version, index, address)
+    values = env.values(project, ready.reader, after, additions, variables or {}, own_names)
     about = manifest.entries(project, stack=stack, version=version, images=own, additions=additions, mounted=mounted)
     digest = _digest([*files, env.file(project, stack, values), manifest.file(about)])
     files += [env.file(project, stack, values, mask=mask), manifest.file({**about, "digest": digest})]
@@ -87,7 +91,7 @@ def notices(project: ComposeProject, additions: Additions) -> tuple[Notice, ...]
     mounted = _mounted(project, additions, "")
     listed = project.model.at("services")
     services = listed.items if listed is not None else {}
-    warnings = [*dangers.notices((*project.binds, *mounted.binds), services)]
+    warnings = [*node.notices(project, additions), *dangers.notices((*project.binds, *mounted.binds), services)]
     warnings += () if additions.expose else ports.notices(services)
     found = (*project.notices, *mounted.notices, *_left_out(project, additions), *warnings)
     return tuple(dict.fromkeys(found))

@@ -12,7 +12,7 @@ from kamal_dev.compose import Additions, ComposeProject, Rewritten
 from kamal_dev.config import Config, SecretsFile
 from kamal_dev.devcontainer import Devcontainer
 from kamal_dev.errors import ComposeError, DevcontainerError, Problem
-from kamal_dev.model import REDACTED, Build, Features, Image, Notice, Secret, Version
+from kamal_dev.model import REDACTED, Build, Features, Image, Notice, Secret, Version, stack_name
 from kamal_dev.project import origin as origins
 from kamal_dev.project.origin import Origin
 from kamal_dev.project.source import Source
@@ -50,7 +50,8 @@ class Project:
         # A secret is known by name while files are read; its value is asked for when it is needed.
         hidden = dict.fromkeys((*self.config.secrets, *self.secrets_file.names), REDACTED)
         try:
-            found = _compose(self, {**self.environment, **hidden})
+            around = {name: value for name, value in self.environment.items() if name not in compose.NODE_NAMES}
+            found = _compose(self, {**around, **hidden})
         except ComposeError as error:
             if self.origin:
                 raise self.origin.error(error) from error
@@ -112,10 +113,13 @@ class Project:
         return (*self.config.notices, *self.devcontainer.notices, *self._warnings(), *found)
 
     def _warnings(self) -> tuple[Notice, ...]:
-        """Say what devcontainer.json itself gives to whoever is in the container."""
-        where = self.devcontainer.where("privileged")
-        is_said = self.devcontainer.privileged and "privileged" in self.devcontainer.configuration
-        return (Notice(where, f"`privileged`: {compose.POWER}", is_warning=True),) if is_said else ()
+        """Say what devcontainer.json itself gives to whoever is in the container, and whose names it uses."""
+        found, said, files = self.devcontainer, self.devcontainer.configuration, self.compose
+        names = [name for name, _ in found.container_env if name in compose.NODE_NAMES]
+        notices = [Notice(found.where("containerEnv", name), f"`{name}` {compose.CLAIMED}") for name in names]
+        if found.privileged and "privileged" in said:
+            notices.append(Notice(found.where("privileged"), f"`privileged`: {compose.POWER}", is_warning=True))
+        return (*notices, *compose.not_taken(self.environment, files.reader, files.model, files.travels))
 
     def require_deployable(self) -> None:
         """Raise ComposeError with everything that forbids a deploy though it can be read."""
@@ -163,6 +167,8 @@ def _compose(project: Project, environment: Mapping[str, str]) -> ComposeProject
     found, tree = project.devcontainer, project.tree
     repository, root = project.source.repository, project.root
     features = {project.main: project.features} if project.features else None
+    # What differs between stacks is read as that of the first.
+    own = compose.node_values(stack_name(project.config.service, 1, project.config.naming), project.version)
     if found.kind == "compose":
         files = devcontainer.compose_files(found, tree=tree, environment=environment)
         # Which .env counts is a matter of Compose's version only where there is one apart from the files.
@@ -176,6 +182,7 @@ def _compose(project: Project, environment: Mapping[str, str]) -> ComposeProject
             compose_version=project.compose_version() if is_apart else (),
             places={file: found.where("dockerComposeFile", index) for index, file in enumerate(files)},
             features=features,
+            own=own,
         )
     return compose.load_text(
         devcontainer.as_compose(found),
@@ -185,6 +192,7 @@ def _compose(project: Project, environment: Mapping[str, str]) -> ComposeProject
         root=root,
         environment=environment,
         features=features,
+        own=own,
     )
 
 

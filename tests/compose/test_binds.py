@@ -98,7 +98,8 @@ def test_a_volume_keeps_its_form_and_fields() -> None:
     project = _binds(
         "      - {type: bind, source: .., target: '/w/$$x', read_only: '${RO:-true}', bind: {propagation: shared}}\n"
     )
-    assert overlay_of(render(project)).splitlines()[2:9] == [
+    overlay = overlay_of(render(project)).splitlines()
+    assert overlay[(start := overlay.index("    volumes:")) : start + 7] == [
         "    volumes:",
         '      - type: "bind"',
         '        source: "~/.kamal-dev/shop-1/workspace/shop"',

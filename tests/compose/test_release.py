@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from kamal_dev import compose, config, devcontainer
-from kamal_dev.compose import Additions
+from kamal_dev.compose import Additions, node
 from kamal_dev.errors import ComposeError, NothingBuilt
 from kamal_dev.model import Image, Location, Version
 from tests.compose import oracle
@@ -197,7 +197,8 @@ def test_compose_takes_every_addition(tmp_path: Path) -> None:
     release = render(load(text, files={"src/a": ""}), extra=extra, variables={"TOKEN": "t"})
     oracle.write(release, tmp_path)
     app = oracle.configured(tmp_path)["services"]["app"]
-    assert app["environment"] == {"A": 'a $$x "b"\nc\\', "B": "", "C": "3", "TOKEN": "t"}
+    own = node.values("shop-1", Version("v1"))
+    assert app["environment"] == {"A": 'a $$x "b"\nc\\', "B": "", "C": "3", "TOKEN": "t", **own}
     assert (app["user"], app["init"], app["privileged"]) == ("dev:1000", True, True)
     assert (app["cap_add"], app["security_opt"]) == (["A", "B"], ["seccomp=unconfined"])
     assert (app["cpus"], app["mem_limit"], app["memswap_limit"]) == (1.5, str(512 << 20), str(1 << 30))
