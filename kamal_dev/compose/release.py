@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kamal_dev.compose import binds, dangers, env, layout, manifest, mounts, node, overlay, place, ports, rewrite
+from kamal_dev.compose import binds, dangers, env, layout, manifest, marks, mounts, node, overlay, place, ports, rewrite
 from kamal_dev.compose.additions import Additions
 from kamal_dev.compose.mounts import Mounted
 from kamal_dev.compose.project import ComposeProject
@@ -66,12 +66,15 @@ def render(
     own, after = ready.images, ready.model
     mounted = _mounted(project, additions, stack)
     carried = (*project.travels, *mounted.travels)
-    plan = overlay.Plan(project, stack, version, own, additions, mounted, _marks(carried))
+    told = node.values(stack, version, index, address)
+    values = env.values(project, ready.reader, after, additions, variables or {}, told)
+    salt = additions.service
+    plan = overlay.Plan(
+        *(project, stack, version, own, additions, mounted), marks.of_services(salt, carried, after, values)
+    )
     files = _files(project, ready.texts, carried, overlay.text(after, plan))
-    own_names = node.values(stack, version, index, address)
-    values = env.values(project, ready.reader, after, additions, variables or {}, own_names)
     about = manifest.entries(project, stack=stack, version=version, images=own, additions=additions, mounted=mounted)
-    digest = _digest([*files, env.file(project, stack, values), manifest.file(about)])
+    digest = _Content(project, carried, values, told).digest([*files, manifest.file(about)], stack, salt)
     files += [env.file(project, stack, values, mask=mask), manifest.file({**about, "digest": digest})]
     return Release(
         id=f"{version}-{digest[:8]}",
@@ -179,17 +182,6 @@ def _beside_images(model: Value) -> dict[str, Any]:
     return {**found, "services": services}
 
 
-def _marks(carried: tuple[Travel, ...]) -> dict[str, str]:
-    """Return a short hash per service of the files it mounts, so that a change recreates its container."""
-    seen: dict[str, list[bytes]] = {}
-    for travel in carried:
-        if travel.role in ("bind", "config", "secret"):
-            entry = travel.path.as_posix().encode() + b"\0" + hashlib.sha256(travel.content).digest()
-            for name in travel.services:
-                seen.setdefault(name, []).append(entry)
-    return {name: hashlib.sha256(b"".join(sorted(entries))).hexdigest()[:12] for name, entries in seen.items()}
-
-
 def _files(project: ComposeProject, texts: Mapping[Path, str], carried: tuple[Travel, ...], laid: str) -> list[File]:
     files = [
         *(File(place.relative(path, project.repository), text.encode()) for path, text in texts.items()),
@@ -210,9 +202,31 @@ def _travelling(carried: tuple[Travel, ...], repository: Path) -> list[File]:
     return list(found.values())
 
 
-def _digest(files: list[File]) -> str:
-    total = hashlib.sha256()
-    for file in sorted(files, key=lambda file: file.path):
-        total.update(f"{file.path}\0{file.mode:o}\0{len(file.content)}\0".encode())
-        total.update(file.content)
-    return total.hexdigest()
+@dataclass(frozen=True)
+class _Content:
+    """Tell what is private in a release from what is not, for its digest."""
+
+    project: ComposeProject
+    carried: tuple[Travel, ...]
+    values: Mapping[str, str | Secret]
+    told: Mapping[str, str]
+
+    def digest(self, files: list[File], stack: str, salt: str) -> str:
+        """Return what stands for all files; what is private is hashed apart, the same for all stacks."""
+        private = {layout.in_release(travel.path, self.project.repository) for travel in self.carried}
+        parts = [(file.path, file.content) for file in files if file.path in private]
+        parts += [(f"${name}", marks.plain(value).encode()) for name, value in self.values.items() if self._hides(name)]
+        total = hashlib.sha256(marks.private(salt, [*parts, (layout.ENV, self.project.own_env.encode())]).encode())
+        for file in sorted([*files, self._env(stack)], key=lambda file: file.path):
+            content = b"" if file.path in private else file.content
+            total.update(f"{file.path}\0{file.mode:o}\0{len(content)}\0".encode())
+            total.update(content)
+        return total.hexdigest()
+
+    def _hides(self, name: str) -> bool:
+        return self.values[name] != self.told.get(name)
+
+    def _env(self, stack: str) -> File:
+        """Return the `.env` of a stack without what is private in it."""
+        shown = {name: Secret("") if self._hides(name) else value for name, value in self.values.items()}
+        return env.file(replace(self.project, own_env=""), stack, shown, mask=True)
