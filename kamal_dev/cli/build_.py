@@ -30,4 +30,4 @@ def command(
         common.print_json({"version": str(run.project.version), "images": [str(image) for image in images]})
     else:
         for image in images:
-            click.echo(image.reference)
+            common.show(image.reference)

@@ -16,6 +16,7 @@ from kamal_dev.errors import DevError, UsageError
 
 if TYPE_CHECKING:
     from kamal_dev.output import Output
+    from kamal_dev.output.redaction import Redaction
     from kamal_dev.pipeline.run import Run
 
 FLAGS = (
@@ -110,9 +111,22 @@ def open_run(flags: Flags, *, strict: bool = True) -> Run:
     return run
 
 
+def show(text: str, *, end: str = "\n") -> None:
+    """Print text on stdout, without the secrets that were met; the one way to there."""
+    click.echo(redaction()(text) + end, nl=False)
+
+
 def print_json(data: Any) -> None:
-    """Print data on stdout."""
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    """Print data on stdout, its texts without the secrets that were met."""
+    click.echo(json.dumps(redaction().within(data), indent=2, ensure_ascii=False))
+
+
+def redaction() -> Redaction:
+    """Return what knows the secrets that this command has met."""
+    from kamal_dev.output.redaction import Redaction
+
+    found = click.get_current_context().obj
+    return found if isinstance(found, Redaction) else Redaction()
 
 
 def agreement(*, yes: bool, without_terminal: bool = False) -> Callable[[str], bool]:

@@ -51,11 +51,11 @@ def command(
         agree=common.agreement(yes=yes or flags.as_json, without_terminal=True),
     )
     if dry_run:
-        click.echo("\n".join(plan(run, order)))
+        common.show("\n".join(plan(run, order)))
         return 0
     report = deploy(run, order)
     if flags.as_json:
         common.print_json(report.as_json())
     else:
-        click.echo(str(report))
+        common.show(str(report))
     return common.finish(report.error())

@@ -22,4 +22,4 @@ def command(flags: common.Flags) -> None:
         common.print_json({"version": str(run.project.version), "images": [str(image) for image in images]})
     else:
         for image in images:
-            click.echo(str(image))
+            common.show(str(image))

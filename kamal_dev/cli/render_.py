@@ -30,7 +30,7 @@ def command(flags: common.Flags, *, directory: Path | None, explain: bool) -> No
     if flags.as_json:
         common.print_json(rendering.as_json())
     elif explain:
-        click.echo(table(HEAD, [row.cells for row in rendering.rows]))
+        common.show(table(HEAD, [row.cells for row in rendering.rows]))
     else:
         for path in rendering.paths:
-            click.echo(path)
+            common.show(str(path))

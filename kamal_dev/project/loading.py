@@ -65,6 +65,10 @@ def load(
     place = Place(folder, root, sources.read(root, shell), tree, environment)
     settings = _config(place, config_path)
     secrets_file = _secrets(place, settings, shell)
+    # What is told before a secret is asked for must not have it either.
+    listed = (*settings.secrets, *settings.build.secrets, settings.registry.password_env)
+    for secret in secrets_file.plain(listed):
+        learn(secret)
     found = _devcontainer(place, settings, _devcontainer_path(place, devcontainer_path, settings))
     if strict and found.problems:
         raise DevcontainerError(found.problems)
