@@ -13,6 +13,7 @@ from kamal_dev.cli import common
 @click.option("--progress", type=click.Choice(["auto", "plain", "quiet"]), help="How buildx shows what it does.")
 @common.skip_initialize
 @common.ignore_features
+@common.allow_outside
 @common.as_json
 @common.version
 @common.common

@@ -28,6 +28,9 @@ FLAGS = (
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 skip_initialize = click.option("--skip-initialize", is_flag=True, help="Do not run initializeCommand on this machine.")
 ignore_features = click.option("--ignore-features", is_flag=True, help="Go on without the Features.")
+allow_outside = click.option(
+    "--allow-outside", is_flag=True, help="Let files outside the repository travel, and be built from."
+)
 version = click.option("--version", "version", metavar="TAG", help="Use this tag in place of the git version.")
 
 
@@ -57,6 +60,7 @@ class Flags:
     as_json: bool = False
     version: str | None = None
     ignore_features: bool = False
+    allow_outside: bool = False
 
 
 def common(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -106,6 +110,7 @@ def open_run(flags: Flags, *, strict: bool = True) -> Run:
         version=flags.version,
         strict=strict,
         ignore_features=flags.ignore_features,
+        allow_outside=flags.allow_outside,
     )
     click.get_current_context().call_on_close(run.close)
     return run

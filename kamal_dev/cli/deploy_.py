@@ -19,6 +19,7 @@ from kamal_dev.cli import common
 @click.option("-y", "--yes", is_flag=True, help="Make hosts without asking.")
 @common.skip_initialize
 @common.ignore_features
+@common.allow_outside
 @common.as_json
 @common.version
 @common.common

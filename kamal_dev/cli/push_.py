@@ -9,6 +9,7 @@ from kamal_dev.cli import common
 
 @click.command()
 @common.ignore_features
+@common.allow_outside
 @common.as_json
 @common.version
 @common.common

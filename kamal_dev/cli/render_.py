@@ -13,6 +13,7 @@ from kamal_dev.cli import common
 @click.argument("directory", required=False, metavar="[DIR]", type=click.Path(path_type=Path))
 @click.option("--explain", is_flag=True, help="Say for every key of the user's files where it went.")
 @common.ignore_features
+@common.allow_outside
 @common.as_json
 @common.version
 @common.common

@@ -2,6 +2,7 @@
 
 from kamal_dev.compose.additions import Additions, additions
 from kamal_dev.compose.binds import Bind
+from kamal_dev.compose.build_section import is_outside
 from kamal_dev.compose.builds import order, with_images
 from kamal_dev.compose.dangers import POWER
 from kamal_dev.compose.layout import workspace
@@ -27,6 +28,7 @@ __all__ = [
     "Service",
     "Travel",
     "additions",
+    "is_outside",
     "load",
     "load_text",
     "node_values",

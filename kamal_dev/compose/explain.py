@@ -42,6 +42,7 @@ _ADDED = {
     "ports": "bound to 127.0.0.1 of the host, because `expose` of config/dev.yml is not set",
     "volumes": "the workspace, and `mounts` of devcontainer.json",
     "env_file": "the same files, where they are in the release",
+    "label_file": "the same files, where they are in the release",
     "labels": "what `dev` knows the service by",
     "entrypoint": "`overrideCommand`: it keeps running",
     "command": "`overrideCommand`: it keeps running",

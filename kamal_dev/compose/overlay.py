@@ -61,11 +61,11 @@ class Plan:
 
     def seen(self, path: Path) -> str:
         """Return a travelling file's path as the overlay names it."""
-        return interpolate.escape(layout.seen_from(self.project.directory, path, self.project.repository))
+        return interpolate.escape(self.project.places.seen_from(self.project.directory, path))
 
     def is_aside(self, path: Path) -> bool:
         """Whether a file is elsewhere in the release than in the repository."""
-        return layout.is_aside(path, self.project.repository)
+        return self.project.places.is_aside(path)
 
 
 def text(after: Value, plan: Plan) -> str:
@@ -87,9 +87,9 @@ def _service(name: str, value: Value, plan: Plan) -> dict[str, Any]:
     entries = dict(_image(name, value, plan))
     if name == plan.additions.main:
         entries |= _main(name, value, plan)
-    env_files = _env_files(value, plan)
-    if env_files:
-        entries["env_file"] = Tagged("!override", env_files)
+    for key in ("env_file", "label_file"):
+        if listed := _listed_files(value.at(key), plan):
+            entries[key] = Tagged("!override", listed)
     mounted = plan.mounted.volumes if name == plan.additions.main else ()
     left_out = plan.left_out(name)
     volumes = [*(_remaining(value, left_out, name, plan) if left_out else _volumes(name, plan)), *mounted]
@@ -146,9 +146,8 @@ def _main(name: str, value: Value, plan: Plan) -> dict[str, Any]:
     return entries | limits.entries(value, extra.cpus, extra.memory, extra.memory_swap)
 
 
-def _env_files(value: Value, plan: Plan) -> list[Any]:
-    """Return all of a service's `env_file` where one of them has another name in the release."""
-    listed = value.at("env_file")
+def _listed_files(listed: Value | None, plan: Plan) -> list[Any]:
+    """Return all of a service's `env_file` or `label_file` where one of them has another name in the release."""
     items = listed.list if listed is not None else []
     paths = [place.absolute(item.base, item.string("path") if item.items else item.text) for item in items]
     if not any(map(plan.is_aside, paths)):

@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from kamal_dev.compose import (
@@ -23,6 +24,7 @@ from kamal_dev.compose import (
 )
 from kamal_dev.compose.binds import Bind
 from kamal_dev.compose.build_section import Ground
+from kamal_dev.compose.layout import Places
 from kamal_dev.compose.reading import ComposeFile, Reader
 from kamal_dev.compose.service import Service
 from kamal_dev.compose.travels import Travel
@@ -70,6 +72,14 @@ class ComposeProject:
         """The files that Compose is given by name, in their order."""
         return tuple(file for file in self.files if file.role == "top")
 
+    @cached_property
+    def places(self) -> Places:
+        """Where the files are in a release."""
+        found = [file.path.parent for file in self.files]
+        found += [travel.path.parent for travel in self.travels if travel.role == "env"]
+        top = posixpath.commonpath([folder.as_posix() for folder in (self.repository, *found)])
+        return Places(self.repository, Path(top))
+
     def service(self, name: str) -> Service:
         """Return a service by name. Raises ComposeError that lists the names there are."""
         for found in self.services:
@@ -93,6 +103,7 @@ def load(
     places: Mapping[Path, Location] | None = None,
     features: Mapping[str, Features] | None = None,
     own: Mapping[str, str] | None = None,
+    allow_outside: bool = False,
 ) -> ComposeProject:
     """Read a project from absolute paths in `-f` order. Raises ComposeError with file and line.
 
@@ -102,12 +113,13 @@ def load(
     them has resolved the variables. `places` says where each file is named, for the
     error about one that is missing. A service in `features` gets an image of its own,
     with these Features, even where it has no build. `own` are the variables of `node`,
-    of any one stack; those of the environment are not used.
+    of any one stack; those of the environment are not used. With `allow_outside`, files
+    outside the repository travel, and are built from.
     """
     if not files:
         raise ComposeError(Problem("", 0, "no compose file is named"))
     files = tuple(place.absolute(repository, file.as_posix()) for file in files)
-    reader = Reader(tree, repository, texts)
+    reader = Reader(tree, repository, texts, allow_outside=allow_outside)
     directory = files[0].parent
     # First what is named: a `.env` beside a file that may not be read is not what is wrong.
     for path in files:
@@ -133,6 +145,7 @@ def load_text(
     root: Path | None = None,
     features: Mapping[str, Features] | None = None,
     own: Mapping[str, str] | None = None,
+    allow_outside: bool = False,
 ) -> ComposeProject:
     """Read a project from one text, as if it stood in a file at `path`, inside the repository."""
     return load(
@@ -144,6 +157,7 @@ def load_text(
         texts={path: text},
         features=features,
         own=own,
+        allow_outside=allow_outside,
     )
 
 
@@ -160,18 +174,24 @@ def _project(
     reader: Reader, model: Value, scope: Scope, around: variables.Surroundings, choice: Choice
 ) -> ComposeProject:
     services = _entries(model, "services")
-    ground = Ground(reader.tree, reader.repository, _entries(model, "secrets"), around.variables)
+    ground = Ground(reader, _entries(model, "secrets"), around.variables)
     described = service.read(services, choice.profiles, frozenset(choice.features))
     consistency.check(model, described)
     findings = builds.read(services, ground, choice.features)
-    bound, bind_notices = binds.read(model, reader.tree, reader.repository)
+    bound, bind_notices = binds.read(model, reader.tree, reader.repository, allow_outside=reader.allow_outside)
     started = service.started(described, ())
     needed = travels.read(model, bound, reader, frozenset(item.name for item in started))
     env_files = _env_files(reader, around)
     carried = (*needed.travels, *env_files.travels)
     names = variables.mentioned(reader, model, carried)
     claimed = {name: Location(around.set_by[name]) for name in node.NAMES if name in around.set_by}
-    found = (*findings.notices, *bind_notices, *service.notices(model), *keys.notices(model))
+    found = (
+        *findings.notices,
+        *travels.notices(carried, reader),
+        *bind_notices,
+        *service.notices(model),
+        *keys.notices(model),
+    )
     return ComposeProject(
         repository=reader.repository,
         directory=scope.base,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kamal_dev.compose import binds, dangers, env, layout, manifest, marks, mounts, node, overlay, place, ports, rewrite
+from kamal_dev.compose import binds, dangers, env, layout, manifest, marks, mounts, node, overlay, ports, rewrite
 from kamal_dev.compose.additions import Additions
 from kamal_dev.compose.mounts import Mounted
 from kamal_dev.compose.project import ComposeProject
@@ -112,6 +112,7 @@ def _mounted(project: ComposeProject, additions: Additions, stack: str) -> Mount
         additions.main,
         project.directory,
         project.reader,
+        project.places,
         root,
         without_source=additions.without_source,
     )
@@ -166,7 +167,7 @@ def _rewritten(project: ComposeProject, own: Mapping[str, Image]) -> tuple[dict[
 
 
 def _read_again(project: ComposeProject, texts: Mapping[Path, str]) -> tuple[Reader, Value]:
-    reader = Reader(project.reader.tree, project.repository, texts)
+    reader = Reader(project.reader.tree, project.repository, texts, allow_outside=project.reader.allow_outside)
     tops = tuple(file.path for file in project.top_files)
     for path in tops:
         reader.file(path, "top", Location(""))
@@ -184,8 +185,8 @@ def _beside_images(model: Value) -> dict[str, Any]:
 
 def _files(project: ComposeProject, texts: Mapping[Path, str], carried: tuple[Travel, ...], laid: str) -> list[File]:
     files = [
-        *(File(place.relative(path, project.repository), text.encode()) for path, text in texts.items()),
-        *_travelling(carried, project.repository),
+        *(File(project.places.of_compose(path), text.encode()) for path, text in texts.items()),
+        *_travelling(carried, project),
         File(layout.OVERLAY, laid.encode()),
     ]
     if not any(file.path in layout.SOUGHT for file in files):
@@ -193,10 +194,15 @@ def _files(project: ComposeProject, texts: Mapping[Path, str], carried: tuple[Tr
     return files
 
 
-def _travelling(carried: tuple[Travel, ...], repository: Path) -> list[File]:
+def _place(travel: Travel, project: ComposeProject) -> str:
+    places = project.places
+    return places.of_compose(travel.path) if travel.role == "env" else places.in_release(travel.path)
+
+
+def _travelling(carried: tuple[Travel, ...], project: ComposeProject) -> list[File]:
     found: dict[str, File] = {}
     for travel in carried:
-        path = layout.in_release(travel.path, repository)
+        path = _place(travel, project)
         mode = max(travel.mode, found[path].mode) if path in found else travel.mode
         found[path] = File(path, travel.content, mode)
     return list(found.values())
@@ -213,7 +219,7 @@ class _Content:
 
     def digest(self, files: list[File], stack: str, salt: str) -> str:
         """Return what stands for all files; what is private is hashed apart, the same for all stacks."""
-        private = {layout.in_release(travel.path, self.project.repository) for travel in self.carried}
+        private = {_place(travel, self.project) for travel in self.carried}
         parts = [(file.path, file.content) for file in files if file.path in private]
         parts += [(f"${name}", marks.plain(value).encode()) for name, value in self.values.items() if self._hides(name)]
         total = hashlib.sha256(marks.private(salt, [*parts, (layout.ENV, self.project.own_env.encode())]).encode())

@@ -54,6 +54,7 @@ class Run:
         environment: Mapping[str, str] | None = None,
         strict: bool = True,
         ignore_features: bool = False,
+        allow_outside: bool = False,
     ) -> Run:
         """Read the project that `folder` (absolute) is in; see `project.load`. Raises ConfigError, UsageError."""
         local = Local(log=output.step)
@@ -68,6 +69,7 @@ class Run:
             learn=output.redaction.add,
             strict=strict,
             ignore_features=ignore_features,
+            allow_outside=allow_outside,
         )
         return cls(read(), local, output, read=read)
 

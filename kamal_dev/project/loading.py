@@ -53,6 +53,7 @@ def load(
     version: str | None = None,
     strict: bool = True,
     ignore_features: bool = False,
+    allow_outside: bool = False,
 ) -> Project:
     """Read the project that `folder` (absolute) is in; the two paths are relative to `folder`.
 
@@ -85,6 +86,7 @@ def load(
         tree=tree,
         learn=learn,
         compose_version=lambda: _compose_version(shell),
+        allow_outside=allow_outside,
     )
 
 

@@ -31,6 +31,7 @@ class Project:
     `root` is the workspace folder (where config/dev.yml or .devcontainer is). All
     paths are absolute. Compose files are read when a verb first needs them.
     `compose_version` asks for the version of Compose here, empty where there is none.
+    With `allow_outside`, files outside the repository travel and are built from.
     """
 
     root: Path
@@ -43,6 +44,7 @@ class Project:
     tree: WorkingTree = field(repr=False)
     learn: Learn = field(repr=False)
     compose_version: Callable[[], tuple[int, ...]] = field(repr=False)
+    allow_outside: bool = False
 
     @cached_property
     def compose(self) -> ComposeProject:
@@ -183,6 +185,7 @@ def _compose(project: Project, environment: Mapping[str, str]) -> ComposeProject
             places={file: found.where("dockerComposeFile", index) for index, file in enumerate(files)},
             features=features,
             own=own,
+            allow_outside=project.allow_outside,
         )
     return compose.load_text(
         devcontainer.as_compose(found),
@@ -193,6 +196,7 @@ def _compose(project: Project, environment: Mapping[str, str]) -> ComposeProject
         environment=environment,
         features=features,
         own=own,
+        allow_outside=project.allow_outside,
     )
 
 

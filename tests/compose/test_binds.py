@@ -137,7 +137,8 @@ def test_a_mounted_link_that_leaves_the_repository_stops_a_deployment() -> None:
         links={".devcontainer/key": "/home/me/key"},
     )
     assert [str(problem) for problem in project.problems] == [
-        ".devcontainer/compose.yaml:5:9: volumes: `.devcontainer/key` is a link that leaves the repository"
+        ".devcontainer/compose.yaml:5:9: volumes: `.devcontainer/key` is a link that leaves the repository:"
+        " only what is in it travels to a host, unless `--allow-outside` says otherwise"
     ]
     assert project.travels == ()
 
