@@ -127,12 +127,23 @@ def load(
     around = variables.Surroundings({**(own or {}), **environment}, (), {}, {})
     if not texts:
         around = variables.surroundings(directory, root or repository, reader, environment, compose_version, own or {})
+    return _read(reader, files, directory, around, profiles, features or {})
+
+
+def _read(
+    reader: Reader,
+    files: tuple[Path, ...],
+    directory: Path,
+    around: variables.Surroundings,
+    profiles: tuple[str, ...],
+    features: Mapping[str, Features],
+) -> ComposeProject:
     name = _name(reader, files, around.variables)
     scope = Scope(directory, {**around.variables, "COMPOSE_PROJECT_NAME": name})
     if not profiles:
         profiles = tuple(filter(None, map(str.strip, around.variables.get("COMPOSE_PROFILES", "").split(","))))
     model = reader.read(files, scope)
-    return _project(reader, model, scope, around, Choice(name, profiles, features or {}))
+    return _project(reader, model, scope, around, Choice(name, profiles, features))
 
 
 def load_text(
@@ -184,14 +195,8 @@ def _project(
     env_files = _env_files(reader, around)
     carried = (*needed.travels, *env_files.travels)
     names = variables.mentioned(reader, model, carried)
-    claimed = {name: Location(around.set_by[name]) for name in node.NAMES if name in around.set_by}
-    found = (
-        *findings.notices,
-        *travels.notices(carried, reader),
-        *bind_notices,
-        *service.notices(model),
-        *keys.notices(model),
-    )
+    wrong = (*findings.problems, *needed.problems, *service.problems(services, started), *node.problems(model))
+    found = (*findings.notices, *travels.notices(carried, reader), *bind_notices, *service.notices(model))
     return ComposeProject(
         repository=reader.repository,
         directory=scope.base,
@@ -202,17 +207,12 @@ def _project(
         binds=bound,
         travels=carried,
         variables=tuple(names),
-        values=tuple(variables.travelling({**claimed, **names}, around).items()),
-        claimed=tuple(claimed.items()),
+        values=tuple(variables.travelling({**around.claimed, **names}, around).items()),
+        claimed=tuple(around.claimed.items()),
         profiles=choice.profiles,
         own_env=env_files.own_text,
-        notices=(*found, *variables.notices(names, around, variables.plain_names(reader))),
-        problems=(
-            *findings.problems,
-            *needed.problems,
-            *service.problems(services, started),
-            *node.problems(model),
-        ),
+        notices=(*found, *keys.notices(model), *variables.notices(names, around, variables.plain_names(reader))),
+        problems=wrong,
         scope=scope,
         model=model,
         reader=reader,

@@ -69,19 +69,20 @@ def render(
     told = node.values(stack, version, index, address)
     values = env.values(project, ready.reader, after, additions, variables or {}, told)
     salt = additions.service
-    plan = overlay.Plan(
-        *(project, stack, version, own, additions, mounted), marks.of_services(salt, carried, after, values)
-    )
+    marked = marks.of_services(salt, carried, after, values)
+    plan = overlay.Plan(project, stack, version, own, additions, mounted, marked)
     files = _files(project, ready.texts, carried, overlay.text(after, plan))
     about = manifest.entries(project, stack=stack, version=version, images=own, additions=additions, mounted=mounted)
     digest = _Content(project, carried, values, told).digest([*files, manifest.file(about)], stack, salt)
     files += [env.file(project, stack, values, mask=mask), manifest.file({**about, "digest": digest})]
-    return Release(
-        id=f"{version}-{digest[:8]}",
-        stack=stack,
-        version=version,
-        digest=digest,
-        files=tuple(sorted(files, key=lambda file: file.path)),
+    files.sort(key=lambda file: file.path)
+    return _described(about, Release(f"{version}-{digest[:8]}", stack, version, digest, tuple(files)), own)
+
+
+def _described(about: Mapping[str, Any], bare: Release, own: Mapping[str, Image]) -> Release:
+    """Return a release with what its manifest says of it."""
+    return replace(
+        bare,
         images=tuple(own.items()),
         workspace=tuple(about["workspace"]["folders"]),
         third_party=tuple(about["third_party"]),

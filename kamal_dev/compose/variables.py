@@ -44,6 +44,11 @@ class Surroundings:
     set_by: Mapping[str, str]
     ignored: Mapping[str, str]
 
+    @property
+    def claimed(self) -> dict[str, Location]:
+        """Which variables of a stack a `.env` sets, and where."""
+        return {name: Location(self.set_by[name]) for name in NAMES if name in self.set_by}
+
 
 def surroundings(
     directory: Path,

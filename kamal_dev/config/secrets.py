@@ -7,6 +7,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from kamal_dev.config import vaults
 from kamal_dev.config.expansion import Command, Part, Variable, has_command, split, variables
@@ -49,7 +50,7 @@ class SecretsFile:
     run: Callable[[Step], Result] = field(repr=False)
     _places: dict[str, list[int]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _known: dict[int, str] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _answers: dict[tuple[str, ...], str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _answers: dict[Any, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for index, entry in enumerate(self.entries):
@@ -117,15 +118,16 @@ class SecretsFile:
         if vault is None:
             return address
         try:
-            argv = vaults.asked(vault, address)
-            if argv not in self._answers:
-                self._answers[argv] = self._answer(vault, argv, index)
-            return vaults.told(vault, address, self._answers[argv])
+            step = Step(vaults.asked(vault, address), environment=self._seen("", index))
+            key = (step.argv, step.environment)
+            if key not in self._answers:
+                self._answers[key] = self._answer(vault, step, index)
+            return vaults.told(vault, address, self._answers[key])
         except ValueError as error:
             raise self._refused(index, f"`{address}` {error}") from None
 
-    def _answer(self, vault: Vault, argv: tuple[str, ...], index: int) -> str:
-        result = self.run(Step(argv))
+    def _answer(self, vault: Vault, step: Step, index: int) -> str:
+        result, argv = self.run(step), step.argv
         if result:
             return result.output
         if result.exit_code == NOT_FOUND:
@@ -149,7 +151,9 @@ class SecretsFile:
 
     def _output(self, command: Command, index: int) -> str:
         entry = self.entries[index]
-        step = Step(("sh", "-c", command.text), environment=self._seen(command, index), label=f"$(…) for {entry.name}")
+        step = Step(
+            ("sh", "-c", command.text), environment=self._seen(command.text, index), label=f"$(…) for {entry.name}"
+        )
         result = self.run(step)
         if not result:
             said = f": {result.errors.strip().splitlines()[-1]}" if result.errors.strip() else ""
@@ -158,9 +162,9 @@ class SecretsFile:
             raise self._refused(index, "its command printed a NUL character")
         return result.output.rstrip("\r\n")
 
-    def _seen(self, command: Command, index: int) -> tuple[tuple[str, Secret], ...]:
+    def _seen(self, command: str, index: int) -> tuple[tuple[str, Secret], ...]:
         """Return what a command sees of the file: earlier entries that are plain, or that it mentions."""
-        mentioned = set(re.findall(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)", command.text))
+        mentioned = set(re.findall(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)", command))
         names = [entry.name for entry in self.entries[:index] if entry.is_plain or entry.name in mentioned]
         wanted = (name for name in dict.fromkeys(names) if name not in self.environment)
         return tuple((name, Secret(self._look_up(name, index) or "")) for name in wanted)

@@ -58,23 +58,18 @@ def load(
     """Read the project that `folder` (absolute) is in; the two paths are relative to `folder`.
 
     Unless `strict`, a devcontainer.json may say things that cannot be deployed. With
-    `ignore_features` it is as if it named no Features, but for a notice.
-    Raises ConfigError for every kind of file, UsageError for a flag that makes no sense.
+    `ignore_features` it is as if it named no Features, but for a notice. Raises
+    ConfigError for every kind of file, UsageError for a flag that makes no sense.
     """
     tree = WorkingTree()
     root = _root(folder, tree, devcontainer_path)
     place = Place(folder, root, sources.read(root, shell), tree, environment)
     settings = _config(place, config_path)
-    secrets_file = _secrets(place, settings, shell)
-    # What is told before a secret is asked for must not have it either.
-    listed = (*settings.secrets, *settings.build.secrets, settings.registry.password_env)
-    for secret in secrets_file.plain(listed):
-        learn(secret)
+    secrets_file = _secrets(place, settings, shell, learn)
     found = _devcontainer(place, settings, _devcontainer_path(place, devcontainer_path, settings))
     if strict and found.problems:
         raise DevcontainerError(found.problems)
-    if ignore_features:
-        found = devcontainer.without_features(found)
+    found = devcontainer.without_features(found) if ignore_features else found
     return Project(
         root=root,
         source=place.source,
@@ -177,17 +172,21 @@ def _devcontainer(place: Place, settings: config.Config, path: Path) -> devconta
     )
 
 
-def _secrets(place: Place, settings: config.Config, shell: Shell) -> config.SecretsFile:
+def _secrets(place: Place, settings: config.Config, shell: Shell, learn: Learn) -> config.SecretsFile:
+    """Read the secrets, and make known what needs no command: messages come before a secret is asked for, too."""
     path = place.root / settings.secrets_file
     text = ""
     if place.tree.kind(path) == "file":
         text = config.decode(_read(place, path, ConfigError), settings.secrets_file)
-    return config.parse_secrets(
+    found = config.parse_secrets(
         text,
         settings.secrets_file,
         environment=place.environment,
         run=lambda step: shell.run(replace(step, cwd=place.root), timeout=SECRET_COMMAND),
     )
+    for secret in found.plain((*settings.secrets, *settings.build.secrets, settings.registry.password_env)):
+        learn(secret)
+    return found
 
 
 def _read(place: Place, path: Path, failure: type[ConfigError]) -> bytes:

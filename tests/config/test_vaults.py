@@ -136,6 +136,14 @@ def test_nothing_is_asked_for_that_is_not_needed_and_nothing_twice(
     assert _calls(tmp_path) == [" ".join(argv)]
 
 
+def test_what_stands_further_up_says_where_a_manager_is(tmp_path: Path, read: Callable[[str], SecretsFile]) -> None:
+    (tmp_path / "bin").mkdir(exist_ok=True)
+    (tmp_path / "bin/op").write_text('#!/bin/sh\nprintf %s "$OP_ACCOUNT"\n')
+    (tmp_path / "bin/op").chmod(0o755)
+    secrets = read("OP_ACCOUNT=work\nA=op://a/b/c\nOP_ACCOUNT=home\nB=op://a/b/c\n")
+    assert [secret.reveal() for secret in secrets.require(["A", "B"]).values()] == ["work", "home"]
+
+
 def test_quotes_keep_an_address_as_it_is_and_variables_may_be_part_of_one(
     install: Install, read: Callable[[str], SecretsFile]
 ) -> None:
