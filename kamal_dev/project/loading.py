@@ -61,8 +61,7 @@ def load(
     `ignore_features` it is as if it named no Features, but for a notice. Raises
     ConfigError for every kind of file, UsageError for a flag that makes no sense.
     """
-    tree = WorkingTree()
-    root = _root(folder, tree, devcontainer_path)
+    root = _root(folder, tree := WorkingTree(), devcontainer_path)
     place = Place(folder, root, sources.read(root, shell), tree, environment)
     settings = _config(place, config_path)
     secrets_file = _secrets(place, settings, shell, learn)

@@ -19,6 +19,7 @@ from kamal_dev.project.source import Source
 from kamal_dev.project.tree import WorkingTree
 
 PRIVATE = ".kamal/local"
+LONGEST_SECRET = 1 << 14  # a file of more is data, and its lines are words
 COMPOSE_FILE = "compose.yaml"  # of a devcontainer that has none, beside its devcontainer.json
 
 Learn = Callable[[Secret], None]
@@ -59,6 +60,9 @@ class Project:
                 raise self.origin.error(error) from error
             raise
         _require_services(self.devcontainer, found)
+        for travel in found.travels:
+            if travel.role == "secret" and len(travel.content) <= LONGEST_SECRET:
+                self.learn(Secret(travel.content.decode(errors="surrogateescape")))
         return found
 
     @property

@@ -99,6 +99,26 @@ def test_config_prints_no_secret(project: Path) -> None:
     assert "very-secret-value" not in done.stdout + done.stderr
 
 
+def test_a_secret_is_redacted_wherever_it_stands_and_asked_for_by_nobody(project: Path) -> None:
+    (project / "config").mkdir()
+    (project / "config" / "dev.yml").write_text("service: blog\nsecrets: [API_KEY, ASKED]\n")
+    (project / ".kamal").mkdir()
+    (project / ".kamal" / "secrets").write_text("API_KEY=very-secret-value\nASKED=$(touch asked)\n")
+    (project / ".devcontainer").mkdir(exist_ok=True)
+    said = {"dockerComposeFile": "c.yaml", "service": "app", "name": "very-secret-value of-a-file"}
+    (project / ".devcontainer" / "devcontainer.json").write_text(json.dumps(said))
+    (project / ".devcontainer" / "c.yaml").write_text(
+        "services: {app: {image: x, secrets: [s], very-secret-value: 1}}\nsecrets: {s: {file: s.txt}}\n"
+    )
+    (project / ".devcontainer" / "s.txt").write_text("of-a-file\n")
+    for words in (("config",), ("config", "--json"), ("render",), ("render", "--json"), ("render", "--explain")):
+        done = run(*words)
+        assert done.returncode == 0, done.stderr
+        assert "very-secret-value" not in done.stdout + done.stderr
+    assert "of-a-file" not in run("render", "--json").stdout
+    assert not (project / "asked").exists()
+
+
 def test_render_needs_neither_engine_nor_secrets(project: Path) -> None:
     (project / "config").mkdir()
     (project / "config" / "dev.yml").write_text("service: blog\nsecrets: [API_KEY]\n")
