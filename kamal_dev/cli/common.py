@@ -27,6 +27,7 @@ FLAGS = (
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 skip_initialize = click.option("--skip-initialize", is_flag=True, help="Do not run initializeCommand on this machine.")
+skip_hooks = click.option("--skip-hooks", is_flag=True, help="Run none of .kamal/hooks.")
 ignore_features = click.option("--ignore-features", is_flag=True, help="Go on without the Features.")
 allow_outside = click.option(
     "--allow-outside", is_flag=True, help="Let files outside the repository travel, and be built from."
@@ -116,9 +117,9 @@ def open_run(flags: Flags, *, strict: bool = True) -> Run:
     return run
 
 
-def show(text: str, *, end: str = "\n") -> None:
-    """Print text on stdout, without the secrets that were met; the one way to there."""
-    click.echo(redaction()(text) + end, nl=False)
+def show(text: str, *, end: str = "\n", err: bool = False) -> None:
+    """Print text on stdout (or stderr), without the secrets that were met; the one way to there."""
+    click.echo(redaction()(text) + end, nl=False, err=err)
 
 
 def print_json(data: Any) -> None:

@@ -170,12 +170,12 @@ def _missing(name: str, build: Build, section: Value, ground: Ground) -> list[Pr
     if ground.tree.kind(context) != "directory":
         return [_at(written, key, f"the folder `{place.shown(context, ground.repository)}` does not exist")]
     dockerfile = Path(build.dockerfile)
-    if build.dockerfile and ground.tree.kind(dockerfile) != "file":
-        shown = place.shown(dockerfile, ground.repository)
-        return [_at(section.at("dockerfile") or section, key, f"the Dockerfile `{shown}` does not exist")]
     outside = {name: path for name, path in _taken(build) if not ground.reader.may_read(path)}
     if "context" in outside and place.within(dockerfile, context) is not None:
         outside.pop("dockerfile", None)
+    elif build.dockerfile and ground.tree.kind(dockerfile) != "file":
+        shown = place.shown(dockerfile, ground.repository)
+        return [_at(section.at("dockerfile") or section, key, f"the Dockerfile `{shown}` does not exist")]
     return [_at(section.at(name) or section, key, f"`{path}` {OUTSIDE}") for name, path in outside.items()]
 
 

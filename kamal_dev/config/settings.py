@@ -197,7 +197,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Deploy:
-    """Say when a release counts as up."""
+    """Say when a release counts as up, and what becomes of one that does not."""
 
     timeout: int = option(Whole(1, 86_400), "Seconds that a release has to come up on a host.", default=300)
     window: float = option(
@@ -207,6 +207,27 @@ class Deploy:
         Whole(1, 86_400),
         "Seconds that all lifecycle commands of the devcontainer together have on a host (`postCreateCommand` …).",
         default=3600,
+    )
+    rollback: str = option(
+        Choice(("host", "all", "never")),
+        """What happens where a release does not come up. `host`: that host goes back to its last good release. `all`:
+        so do those where it came up. `never`: it is left as it is.""",
+        default="host",
+    )
+    batch: str = option(
+        Amount(
+            r"[1-9][0-9]{0,3}|([1-9][0-9]?|100)%",
+            "must be a whole number from 1, or a percentage such as `25%`",
+            "a number of stacks, or a percentage",
+        ),
+        """How many stacks get a release first, as a number or a percentage of those that are deployed. The others
+        follow together, if no more than `deploy.max_failures` of the first failed; else they keep what they run.""",
+        default="",
+        example="25%",
+        otherwise="all at once",
+    )
+    max_failures: int = option(
+        Whole(0, MAX_COUNT), "How many stacks of the first batch may fail without stopping the rest.", default=0
     )
 
 
@@ -279,7 +300,13 @@ class Config:
         default="{service}-{index}",
         key="naming.pattern",
     )
-    deploy: Deploy = section(Deploy, "When a release counts as up.")
+    retain: int = option(
+        Whole(1, 1000),
+        """How many releases of a stack stay on its host, with their images, so that `dev rollback` needs no network.
+        The current one, the last good one and the good one before stay in any case.""",
+        default=5,
+    )
+    deploy: Deploy = section(Deploy, "When a release counts as up, and what becomes of one that does not.")
     workspace: WorkspaceConfig = section(WorkspaceConfig, "What people find in the workspace on a host.")
     path: str = ""
     notices: tuple[Notice, ...] = ()

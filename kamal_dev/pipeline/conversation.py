@@ -113,5 +113,6 @@ PHASES = {
     "up": "Starting containers",
     "observe": "Watching the containers",
     **{name: f"Running {name}" for name in HOOKS},
-    "restore": "Putting the release before back",
+    "stop": "Stopping containers",
+    "restore": "Putting the last good release back",
 }

@@ -151,7 +151,8 @@ def test_completion_knows_commands_and_flags() -> None:
     words = {"COMP_WORDS": "dev de", "COMP_CWORD": "1", "_DEV_COMPLETE": "bash_complete"}
     assert run(env=words).stdout.split() == ["plain,deploy"]
     words |= {"COMP_WORDS": "dev deploy --skip", "COMP_CWORD": "2"}
-    assert run(env=words).stdout.split() == ["plain,--skip-build", "plain,--skip-push", "plain,--skip-initialize"]
+    skips = ["plain,--skip-build", "plain,--skip-push", "plain,--skip-initialize", "plain,--skip-hooks"]
+    assert run(env=words).stdout.split() == skips
 
 
 def test_an_error_says_what_is_left_and_what_to_do() -> None:

@@ -252,7 +252,8 @@ def test_mounts_of_this_machine_are_noticed_and_checked() -> None:
         "d.json:3: `/home/me/.ssh` is mounted: whoever is in the container has the keys that the host keeps there",
     ]
     assert [str(problem) for problem in compose.problems(project, extra)] == [
-        "d.json:3: volumes: `.devcontainer/leaving` is a link that leaves the repository"
+        "d.json:3: volumes: `.devcontainer/leaving` is a link that leaves the repository:"
+        " only what is in it travels to a host, unless `--allow-outside` says otherwise"
     ]
 
 
