@@ -117,9 +117,7 @@ def _step(work: Work, token: str, release: Release, merged: Merged, fetched: Fet
         performer=work.run.performer,
         user=merged.devcontainer.remote_user or merged.devcontainer.container_user,
         lifecycle=lifecycle.files(merged.devcontainer, project.config.deploy.lifecycle_timeout),
-        retain=project.config.retain,
-        restore=project.config.deploy.rollback != "never",
-        keep_failed=work.keep_failed,
+        keeping=host.Keeping(project.config.retain, project.config.deploy.rollback != "never", work.keep_failed),
     )
 
 
@@ -148,7 +146,7 @@ def outcome(target: Host, stack: str, version: str, told: answers.Outcome, *, do
 
 def _running(told: answers.Outcome) -> str:
     """Return the version that runs after a failure: a release is named by its version and a hash."""
-    return told.current.rpartition("-")[0] if told.state in ("restored", "kept", "unfinished", "left") else ""
+    return told.current.rpartition("-")[0] if told.state in ("restored", "kept", "unfinished") else ""
 
 
 def _error(name: str, told: answers.Outcome) -> HostError:

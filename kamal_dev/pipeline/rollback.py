@@ -74,6 +74,8 @@ def rollback(run: Run, order: Order) -> Report:
     reach = _reach(run, choices)
     went = each(choices, lambda choice: _go(run, choice, reach), limit=run.limit)
     lost = [failure(history.host, history.stack, history.error) for history in found if history.error]
+    for unreached in lost:
+        tell(run, unreached.stack, unreached)
     outcomes = [*(item for item in went if isinstance(item, Outcome)), *lost]
     outcomes.sort(key=lambda item: list(targets).index(item.stack))
     report = Report("Rolled back", version, tuple(outcomes), time.monotonic() - started)
@@ -104,7 +106,6 @@ def back(run: Run, stack: str, target: Host, release_id: str, reach: Reach | Non
                 window=settings.window,
                 login=reach.login if reach else None,
                 performer=run.performer,
-                retain=run.project.config.retain,
             ),
             timeout=deadline(run),
         )

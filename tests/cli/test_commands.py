@@ -42,6 +42,8 @@ def test_every_command_explains_itself(name: str) -> None:
         (("deploy", "--count", "0"), "0 is not in the range"),
         (("deploy", "--count", "10000"), "10000 is not in the range"),
         (("deploy", "one", "two"), "unexpected extra argument"),
+        (("rollback", "one", "two", "three"), "unexpected extra argument"),
+        (("rollback", "--hots", "one"), "--host"),
     ],
 )
 def test_what_is_mistyped_is_an_error_and_never_a_name(project: Path, args: tuple[str, ...], said: str) -> None:
