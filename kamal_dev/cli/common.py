@@ -52,7 +52,10 @@ stack = click.argument("name", required=False, shell_complete=_stacks)
 
 @dataclass(frozen=True)
 class Flags:
-    """Hold the flags that commands share; paths are relative to the working directory."""
+    """Hold the flags that commands share; paths are relative to the working directory.
+
+    A command without `--allow-outside` lets nothing travel, and so may read what is outside.
+    """
 
     config_path: str | None = None
     devcontainer: str | None = None
@@ -61,7 +64,7 @@ class Flags:
     as_json: bool = False
     version: str | None = None
     ignore_features: bool = False
-    allow_outside: bool = False
+    allow_outside: bool = True
 
 
 def common(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,14 +23,20 @@ class Redaction:
 
     def __init__(self) -> None:
         self._forms: tuple[str, ...] = ()
+        self._known: set[Secret] = set()
+        self._lock = Lock()
 
     def add(self, secret: Secret) -> None:
         """Learn a value; safe to call again."""
-        value = secret.reveal()
-        texts = {value, *map(str.strip, value.splitlines())}
-        found = {form for text in texts if len(text.strip()) >= SHORTEST for form in _forms(text)}
-        # Longer ones go first. Assigned whole, because other threads may be reading.
-        self._forms = tuple(sorted(found.union(self._forms), key=lambda form: (-len(form), form)))
+        with self._lock:
+            if secret in self._known:
+                return
+            value = secret.reveal()
+            texts = {value, *map(str.strip, value.splitlines())}
+            found = {form for text in texts if len(text.strip()) >= SHORTEST for form in _forms(text)}
+            # Longer ones go first. Assigned whole, because other threads may be reading.
+            self._forms = tuple(sorted(found.union(self._forms), key=lambda form: (-len(form), form)))
+            self._known.add(secret)
 
     def __call__(self, text: str) -> str:
         """Return `text` without the values learnt so far."""

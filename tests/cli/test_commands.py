@@ -121,6 +121,22 @@ def test_a_secret_is_redacted_wherever_it_stands_and_asked_for_by_nobody(project
     assert not (project / "asked").exists()
 
 
+def test_what_is_outside_is_rendered_with_the_flag_alone_and_forbids_no_other_command(project: Path) -> None:
+    (project.parent / "outside.env").write_text("OUT=1\n")
+    (project / ".devcontainer" / "devcontainer.json").write_text('{"dockerComposeFile": "c.yaml", "service": "app"}')
+    (project / ".devcontainer" / "c.yaml").write_text("services: {app: {image: x, env_file: ../../outside.env}}\n")
+    done = run("render", "out")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "c.yaml:1:38: `" in done.stderr and "`--allow-outside`" in done.stderr
+    done = run("render", "out", "--allow-outside")
+    assert done.returncode == 0, done.stderr
+    assert "is outside the repository, and travels" in done.stderr
+    (found,) = Path("out/kamal-dev.files/outside").rglob("outside.env")
+    assert (found.read_text(), found.stat().st_mode & 0o777) == ("OUT=1\n", 0o600)
+    done = run("ssh", "blog-1", "--service", "nothing")
+    assert "outside" not in done.stderr
+
+
 def test_render_needs_neither_engine_nor_secrets(project: Path) -> None:
     (project / "config").mkdir()
     (project / "config" / "dev.yml").write_text("service: blog\nsecrets: [API_KEY]\n")
