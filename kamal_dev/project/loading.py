@@ -73,7 +73,7 @@ def load(
         root=root,
         source=place.source,
         version=_version(place.source, version),
-        config=config.with_username(settings, secrets_file),
+        config=config.with_username(settings, secrets_file, ask=False),
         devcontainer=found,
         secrets_file=secrets_file,
         environment=environment,

@@ -132,9 +132,14 @@ class Project:
         if problems := compose.problems(self.compose, self.additions):
             raise self.origin.error(ComposeError(problems)) if self.origin else ComposeError(problems)
 
+    @cached_property
+    def _named(self) -> Config:
+        """The configuration with the registry's user, who is asked for only where images have his name."""
+        return config.with_username(self.config, self.secrets_file, ask="/" not in self.config.image.name)
+
     def image(self, service: str) -> Image:
         """Return the image that a built service gets."""
-        return config.image(self.config, self.version, "" if service == self.main else service)
+        return config.image(self._named, self.version, "" if service == self.main else service)
 
     def images(self) -> dict[str, Image]:
         """Return the image of every built service; services of one build share it."""

@@ -119,6 +119,15 @@ def test_a_secret_is_redacted_wherever_it_stands_and_asked_for_by_nobody(project
         assert "very-secret-value" not in done.stdout + done.stderr
     assert "of-a-file" not in run("render", "--json").stdout
     assert not (project / "asked").exists()
+    registry = "registry: {server: r.example, username_env: ASKED, password_env: ASKED}\n"
+    (project / "config" / "dev.yml").write_text(f"service: blog\nimage: acme/blog\n{registry}")
+    for words in (("config",), ("render",), ("list", "--json")):
+        run(*words)
+    assert not (project / "asked").exists()
+    (project / "config" / "dev.yml").write_text(f"service: blog\n{registry}")
+    (project / ".devcontainer" / "c.yaml").write_text("services: {app: {build: {dockerfile_inline: FROM x}}}\n")
+    run("render")
+    assert (project / "asked").exists(), "the user is part of the name of an image that is built"
 
 
 def test_what_is_outside_is_rendered_with_the_flag_alone_and_forbids_no_other_command(project: Path) -> None:
