@@ -46,8 +46,12 @@ def notices(project: ComposeProject, additions: Additions) -> Iterator[Notice]:
     """Say which of the variables the user sets himself."""
     service = project.model.at("services", additions.main)
     own = _set_by(service, project, additions.main) if service is not None else {}
+    written = service.at("environment") if service is not None else None
     for name, where in {**own, **dict(project.claimed)}.items():
-        yield Notice(where, f"`{name}` {CLAIMED}")
+        value = written.items.get(name) if written is not None else None
+        # `NODE_NAME: ${NODE_NAME}` is the stack's own.
+        if name in dict(project.claimed) or value is None or name not in interpolate.names(value.raw):
+            yield Notice(where, f"`{name}` {CLAIMED}")
 
 
 def problems(model: Value) -> Iterator[Problem]:

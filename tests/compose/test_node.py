@@ -70,6 +70,15 @@ def test_what_the_main_service_sets_itself_stands_and_is_told(text: str, files: 
     assert _said(project) == [f".devcontainer/{line}: `NODE_NAME` is set here: it stands in place of the stack's own"]
 
 
+def test_what_the_main_service_makes_of_a_value_itself_stands_and_needs_no_notice() -> None:
+    project = load(
+        "services: {app: {image: x, environment: {NODE_NAME: 'my-${NODE_NAME}', NODE_INDEX: $NODE_INDEX}}}\n"
+    )
+    overlay = overlay_of(render(project))
+    assert "NODE_NAME" not in overlay and "NODE_INDEX" not in overlay
+    assert _said(project) == []
+
+
 @pytest.mark.parametrize("file", [".env", ".devcontainer/.env"])
 @pytest.mark.parametrize("text", [TEXT, "services: {app: {image: x}}\n"])
 def test_what_a_dotenv_file_sets_stands_for_the_files_and_the_main_service(file: str, text: str) -> None:
