@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from kamal_dev.commands import host
 from kamal_dev.commands.answers import Kept
 from kamal_dev.commands.host import Login
-from kamal_dev.errors import DevError, UsageError
+from kamal_dev.errors import DevError, PullFailed, UsageError
 from kamal_dev.model import Host
 from kamal_dev.pipeline import registry
 from kamal_dev.pipeline.apply import deadline, failure, outcome, tell
@@ -111,6 +111,8 @@ def back(run: Run, stack: str, target: Host, release_id: str, reach: Reach | Non
         )
         # A release is named by its version and a hash.
         ended = outcome(target, stack, release_id.rpartition("-")[0], told, done="rolled back")
+        if isinstance(ended.error, PullFailed):
+            ended.error.hint = "`dev versions` says which releases have their images; or deploy that commit again"
     except DevError as error:
         ended = failure(target, stack, error)
     return replace(ended, seconds=time.monotonic() - started)
