@@ -31,14 +31,10 @@ def command(
     *,
     name: str | None,
     count: int | None,
-    skip_build: bool,
-    skip_push: bool,
     hosts: tuple[str, ...],
-    keep_failed: bool,
     dry_run: bool,
-    skip_initialize: bool,
-    skip_hooks: bool,
     yes: bool,
+    **chosen: bool,
 ) -> int:
     """With NAME, only that stack. Ends with 1 where any host failed, and says which."""
     from kamal_dev.pipeline.deploy import Order, deploy
@@ -51,12 +47,8 @@ def command(
     order = Order(
         count=count,
         names=(*hosts, *((name,) if name else ())),
-        skip_build=skip_build,
-        skip_push=skip_push,
-        skip_initialize=skip_initialize,
-        keep_failed=keep_failed,
-        skip_hooks=skip_hooks,
         agree=common.agreement(yes=yes or flags.as_json, without_terminal=True),
+        **chosen,
     )
     if dry_run:
         click.echo("\n".join(plan(run, order)))

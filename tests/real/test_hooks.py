@@ -20,14 +20,14 @@ def state_of(ended: Ended) -> dict[str, str]:
 
 
 def test_hooks_run_around_a_deploy_and_one_that_fails_leaves_what_ran(lab: Lab, hosts: tuple[Host, ...]) -> None:
-    settings = "secrets: [API_TOKEN]\n"
-    repository = lab.small("hooks", hosts[:2], settings=settings)
+    out = lab.folder / "hooks.out"
+    compose = f"{COMPOSE}    volumes: [..:/workspace]\n"
+    repository = lab.small("hooks", hosts[:2], compose=compose, settings="secrets: [API_TOKEN]\n", OUT=str(out))
     repository.write({".kamal/secrets": f"API_TOKEN={lab.token}\n"})
     for name in ("pre-connect", "pre-build", "post-build", "pre-deploy", "post-deploy"):
         hook(repository, name, f'echo "{name} $KAMAL_VERSION $KAMAL_HOSTS $DEV_STACKS ${{API_TOKEN:-none}}" >>"$OUT"')
-    out = lab.folder / "hooks.out"
     first = repository.sha
-    ended = repository.deploy("--verbose", OUT=str(out))
+    ended = repository.deploy("--verbose")
     where = f"{first} 127.0.0.1,127.0.0.1 {repository.stack(1)},{repository.stack(2)}"
     assert out.read_text().splitlines() == [
         f"pre-connect {where} none",
