@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from kamal_dev.commands import answers, host
 from kamal_dev.commands.answers import Kept
 from kamal_dev.commands.host import Login
-from kamal_dev.errors import DevError, UsageError
+from kamal_dev.errors import DevError, PullFailed, UsageError
 from kamal_dev.model import Host
 from kamal_dev.pipeline import audit, registry
 from kamal_dev.pipeline.apply import deadline, failure, outcome, tell
@@ -116,6 +116,8 @@ def back(run: Run, stack: str, target: Host, release_id: str, reach: Reach | Non
         told = in_turn(run, target, stack, (lambda: reach.lending.lent(target, change)) if reach else change)
         # A release is named by its version and a hash.
         ended = outcome(target, stack, release_id.rpartition("-")[0], told, done="rolled back")
+        if isinstance(ended.error, PullFailed):
+            ended.error.hint = "`dev versions` says which releases have their images; or deploy that commit again"
     except DevError as error:
         ended = failure(target, stack, error)
     return replace(ended, seconds=time.monotonic() - started)

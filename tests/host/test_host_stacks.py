@@ -18,7 +18,8 @@ import zstandard
 from kamal_dev.commands import answers, host
 from kamal_dev.commands import docker as commands
 from kamal_dev.model import ImageConfig, Secret
-from tests.host.lab import LABEL, ROOT, TINY, Lab, docker, release, service, token
+from tests.host.lab import LABEL, TINY, Lab, release, service, token
+from tests.hosts import ROOT, docker
 
 pytestmark = pytest.mark.real
 
