@@ -21,7 +21,6 @@ from kamal_dev.shell import OnLine, known_hosts
 from kamal_dev.shell.lines import Bytes, Lines
 from kamal_dev.shell.trust import Trust
 
-CONNECT_TIMEOUT = 10
 ATTEMPTS = 4
 HASTY = 3.0  # seconds; sshd turns a connection away at once, or it is not sshd's doing
 KEEPALIVE = 15
@@ -99,7 +98,7 @@ class Remote:
                 self._connection = self._connect()
             transport = self._connection.transport
         try:
-            return transport.open_session(timeout=CONNECT_TIMEOUT)  # type: ignore[no-any-return]
+            return transport.open_session(timeout=self._trust.connect_timeout)  # type: ignore[no-any-return]
         except (OSError, EOFError, paramiko.SSHException) as error:
             self._drop()
             raise HostUnreachable(
@@ -138,7 +137,7 @@ class Remote:
             port=host.port or None,
             gateway=self._gateway(config),
             config=config,
-            connect_timeout=CONNECT_TIMEOUT,
+            connect_timeout=self._trust.connect_timeout,
             connect_kwargs=self._credentials(),
         )
         self._guard(connection)
@@ -149,12 +148,16 @@ class Remote:
         gateway = None
         for hop in filter(None, self.host.proxy_jump.split(",")):
             gateway = Connection(
-                hop, gateway=gateway, config=config, connect_timeout=CONNECT_TIMEOUT, connect_kwargs=self._credentials()
+                hop,
+                gateway=gateway,
+                config=config,
+                connect_timeout=self._trust.connect_timeout,
+                connect_kwargs=self._credentials(),
             )
         return gateway
 
     def _credentials(self) -> dict[str, Any]:
-        waits = {"banner_timeout": CONNECT_TIMEOUT, "auth_timeout": 20}
+        waits = {"banner_timeout": self._trust.connect_timeout, "auth_timeout": 20}
         if not self.host.keys:
             return waits
         # Named keys only: every wrong key counts as a failure, and OpenSSH 9.8 punishes those.
