@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from kamal_dev.commands import answers, host
 from kamal_dev.devcontainer.lifecycle import HOOKS
@@ -17,15 +18,24 @@ ATTEMPTS = 5
 PAUSE = 2.0
 
 Detached = Callable[[str], Step]
+Value = TypeVar("Value")
 
 
 def ask(run: Run, target: Host, step: Step, *, timeout: float) -> Result:
     """Run a step that changes nothing; asked once more where the link was lost."""
-    shell = run.remote(target)
+    return again(run, target.name, lambda: run.remote(target).run(step, timeout=timeout))
+
+
+def again(run: Run, name: str, attempt: Callable[[], Value]) -> Value:
+    """Do what may be done twice on the host called `name`; done once more where the link was lost."""
     try:
-        return shell.run(step, timeout=timeout)
+        return attempt()
     except LinkDropped:
-        return shell.run(step, timeout=timeout)
+        if run.is_closing:
+            raise
+        run.output.note("the connection was lost; trying once more", name)
+        time.sleep(PAUSE)
+        return attempt()
 
 
 def follow(run: Run, target: Host, step: Detached, *, timeout: float) -> answers.Outcome:

@@ -10,6 +10,7 @@ from pathlib import Path
 from kamal_dev.commands import docker
 from kamal_dev.errors import NothingBuilt, PullFailed
 from kamal_dev.model import Step
+from kamal_dev.pipeline.conversation import again
 from kamal_dev.pipeline.engine import last_line
 from kamal_dev.pipeline.run import Run
 from kamal_dev.shell import Shell
@@ -40,7 +41,7 @@ class Parcels:
         parcel = self.pack(references)
         size = parcel.stat().st_size / 1e6
         self._run.output.start(f"Sending {', '.join(references)} ({size:.0f} MB)", host)
-        result = shell.run(load, feed=chunks(parcel), timeout=3600)
+        result = again(self._run, host, lambda: shell.run(load, feed=chunks(parcel), timeout=3600))
         if not result:
             raise PullFailed(
                 host,

@@ -13,6 +13,7 @@ from kamal_dev.commands import workspace as commands
 from kamal_dev.errors import HostError
 from kamal_dev.model import Host, Result
 from kamal_dev.pipeline.clone import Clone, Known
+from kamal_dev.pipeline.conversation import again
 from kamal_dev.pipeline.engine import last_line
 from kamal_dev.pipeline.run import Run
 from kamal_dev.pipeline.transfer import chunks
@@ -71,8 +72,11 @@ class Workspace:
         run.output.start("Sending the source to the workspace", target.name)
 
         def send(known: tuple[Known, ...]) -> tuple[answers.Outcome, float]:
-            feed = commands.stream(run.scripts, commands.SENT, self.clone.members(known))
-            result = run.remote(target).run(step, feed=feed, timeout=SENDING)
+            def attempt() -> Result:
+                feed = commands.stream(run.scripts, commands.SENT, self.clone.members(known))
+                return run.remote(target).run(step, feed=feed, timeout=SENDING)
+
+            result = again(run, target.name, attempt)
             return _judged(target, result), result.seconds
 
         told, seconds = send(() if is_empty else self.clone.known(facts))
@@ -94,8 +98,11 @@ class Workspace:
         run = self._run
         run.output.start("Sending the source to the workspace", target.name)
         step = commands.seed(run.scripts, stack, self.folder, force=force)
-        feed = () if run.is_paper else chunks(self._pack())
-        result = run.remote(target).run(step, feed=feed, timeout=SENDING)
+
+        def attempt() -> Result:
+            return run.remote(target).run(step, feed=() if run.is_paper else chunks(self._pack()), timeout=SENDING)
+
+        result = again(run, target.name, attempt)
         told = _judged(target, result)
         if told.backup:
             run.output.note(f"what was there is kept in `{told.backup}`", target.name)

@@ -74,7 +74,11 @@ class Remote:
             channel.exec_command(shlex.join(step.argv))
             output, errors = self._converse(channel, out, err, feed or ((step.stdin,) if step.stdin else ()), timeout)
         except (OSError, EOFError, paramiko.SSHException) as error:
-            raise LinkDropped(self.host.name, f"the connection was lost during `{step.text}`: {error}") from error
+            raise LinkDropped(
+                self.host.name,
+                f"the connection was lost during `{step.text}`: {error}",
+                hint="try again: what has arrived is kept; `dev status` shows what runs",
+            ) from error
         finally:
             channel.close()
         return Result(step, channel.recv_exit_status(), output, errors, time.monotonic() - started)
@@ -118,7 +122,7 @@ class Remote:
                 if (
                     "not found in known_hosts" in str(error)
                     or attempt == ATTEMPTS
-                    or _is_final(error, time.monotonic() - started)
+                    or _is_final(error, time.monotonic() - started, self._trust.connect_timeout)
                 ):
                     raise self._unreachable(error) from error
                 # sshd drops connections at random above MaxStartups: try again, not all at the same moment.
@@ -248,7 +252,7 @@ class Remote:
             )
         return HostUnreachable(
             self.host.name,
-            f"no SSH at {where}: {error or type(error).__name__}",
+            f"no SSH at {where}: {_reason(error, self._trust.connect_timeout)}",
             hint="check that the host is up and its address right",
         )
 
@@ -258,10 +262,21 @@ def _is_alive(channel: paramiko.Channel) -> bool:
     return transport is not None and transport.is_active()
 
 
-def _is_final(error: Exception, seconds: float) -> bool:
+def _reason(error: Exception, patience: int) -> str:
+    """Say why there is no connection, in the system's words where it has some."""
+    # Paramiko sums up several addresses of one name; each has its own reason.
+    first = next(iter(getattr(error, "errors", {}).values()), error)
+    if "protocol banner" in str(first) or "No existing session" in str(first):
+        return f"something there takes connections, but said nothing of SSH within {patience} s"
+    if isinstance(first, TimeoutError):
+        return f"no answer within {patience} s"
+    return getattr(first, "strerror", None) or str(first) or type(first).__name__
+
+
+def _is_final(error: Exception, seconds: float, patience: int) -> bool:
     """Whether trying again would not help: only what is turned away at once may be let in later."""
     return (
-        seconds > HASTY
+        seconds > min(HASTY, patience / 2)
         or isinstance(error, socket.gaierror | ConnectionRefusedError | TimeoutError)
         or "Unable to connect" in str(error)
     )
