@@ -15,6 +15,9 @@ from kamal_dev.cli import common
 @click.option("--skip-build", is_flag=True, help="Use the images that were built for this version.")
 @click.option("--skip-push", is_flag=True, help="Send images to the hosts over SSH; no registry is needed.")
 @click.option("--host", "hosts", multiple=True, metavar="NAME", help="Only this stack; may be given again.")
+@click.option(
+    "--keep-failed", is_flag=True, help="Leave a release that fell running where there is none to go back to."
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be run, and change nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Make hosts without asking.")
 @common.skip_initialize
@@ -30,6 +33,7 @@ def command(
     skip_build: bool,
     skip_push: bool,
     hosts: tuple[str, ...],
+    keep_failed: bool,
     dry_run: bool,
     skip_initialize: bool,
     yes: bool,
@@ -48,6 +52,7 @@ def command(
         skip_build=skip_build,
         skip_push=skip_push,
         skip_initialize=skip_initialize,
+        keep_failed=keep_failed,
         agree=common.agreement(yes=yes or flags.as_json, without_terminal=True),
     )
     if dry_run:

@@ -156,12 +156,53 @@ class Beat:
 
 @dataclass(frozen=True)
 class Stack:
-    """Describe a stack on a host."""
+    """Describe a stack on a host; `unfinished` where lifecycle commands are left to be run."""
 
     stack: str
     release: Current | None = None
     lock: Lock | None = None
+    unfinished: bool = False
     containers: tuple[Container, ...] = ()
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Describe one release that a host keeps of a stack.
+
+    `performer` deployed it last, `at` (UTC). `good` when it was once observed as healthy. `state` says how its
+    last deploy or rollback ended, as in `Outcome`, empty where it never did. `missing` are those of its images
+    that the host has no longer. `is_last_good`: a deploy that fails goes back to it; `is_before`: a
+    rollback does that names no version.
+    """
+
+    stack: str
+    id: str
+    version: str = ""
+    commit: str = ""
+    performer: str = ""
+    at: str = ""
+    good: bool = False
+    state: str = ""
+    phase: str = ""
+    reason: str = ""
+    missing: tuple[str, ...] = ()
+    is_current: bool = False
+    is_last_good: bool = False
+    is_before: bool = False
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """Name one piece that deploys have left over; `bytes` is what goes with it, as far as nothing else has it too.
+
+    `kind` is `release`, `image`, `unfinished` (a release that was never complete) or `run`.
+    """
+
+    kind: str
+    name: str
+    bytes: int = 0
+    ok: bool = True
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -188,11 +229,12 @@ class Place:
 class Outcome:
     """Say how a script ended.
 
-    `state` of an apply: `same`, `new`, `kept` (nothing was touched), `restored`,
-    `stopped` (a first release, kept for a look), `broken`, `unfinished` (the release runs, a
-    lifecycle command failed); `unknown` where no answer came. `containers` is what is there
-    now, `failed` what did not stay up, with reason and log, `hooks` the lifecycle commands that
-    failed. `code` of a bootstrap: `system`, `privilege`, `packages`, `network`, `daemon`,
+    `state` of an apply or a rollback: `same`, `new`, `kept` (nothing was touched), `restored`,
+    `stopped` (a first release, kept for a look), `broken`, `left` (the release fell and was left as
+    it is), `unfinished` (the release runs, a lifecycle command failed); `unknown` where no answer came.
+    `containers` is what is there now, `failed` what did not stay up, with reason and log, `hooks` the
+    lifecycle commands that failed. `code` of an apply: `disk` where images have no room; of a
+    bootstrap: `system`, `privilege`, `packages`, `network`, `daemon`,
     `compose`. `observed_ms` is the time spent on nothing but the window.
     """
 
@@ -224,7 +266,7 @@ class Outcome:
         return self.ok
 
 
-Event = Facts | Container | Phase | Log | Pulled | Hook | Beat | Stack | Place | Outcome
+Event = Facts | Container | Phase | Log | Pulled | Hook | Beat | Stack | Kept | Leftover | Place | Outcome
 
 
 def event(line: str) -> Event | None:
@@ -263,6 +305,16 @@ def stacks(output: str) -> tuple[Stack, ...]:
     """Return the stacks that `host.status` printed, each with its containers."""
     found = (event for _, event in _events(output) if isinstance(event, Stack))
     return tuple(replace(stack, containers=_containers(output, stack=stack.stack)) for stack in found)
+
+
+def releases(output: str) -> tuple[Kept, ...]:
+    """Return the releases that `host.releases` printed, the last deployed of a stack first."""
+    return tuple(event for _, event in _events(output) if isinstance(event, Kept))
+
+
+def leftovers(output: str) -> tuple[Leftover, ...]:
+    """Return the pieces that `host.prune` printed."""
+    return tuple(event for _, event in _events(output) if isinstance(event, Leftover))
 
 
 def place(output: str) -> Place | None:
@@ -332,6 +384,8 @@ _KINDS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     "hook": lambda data: _read(Hook, data),
     "beat": lambda data: _read(Beat, data),
     "stack": lambda data: _read(Stack, data),
+    "release": lambda data: _read(Kept, data),
+    "leftover": lambda data: _read(Leftover, data),
     "place": lambda data: _read(
         Place, {**data, "environment": data["environment"] or (), "metadata": data["metadata"] or ""}
     ),

@@ -75,6 +75,12 @@ def manifest(image: Image, *, part: str = "Manifest", config: str = "") -> Step:
     return docker("buildx", "imagetools", "inspect", "--format", fields, image.reference, config=config)
 
 
+def raw_manifest(image: Image, name: str, *, config: str = "") -> Step:
+    """Ask the registry for the manifest under a tag or digest, as it is."""
+    where = f"{image.name}{'@' if ':' in name else ':'}{name}"
+    return docker("buildx", "imagetools", "inspect", "--raw", where, config=config)
+
+
 def save(references: tuple[str, ...]) -> Step:
     """Write images to stdout, as a tar that `docker load` reads."""
     return docker("image", "save", "--", *references)

@@ -13,9 +13,10 @@ import gzip
 import io
 import re
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from kamal_dev.commands.manifest import Layer
 from kamal_dev.errors import UsageError
 from kamal_dev.model import File, Release, Secret, Step
 
@@ -31,6 +32,7 @@ SCRIPTS = (
     "exec.sh",
     "facts.sh",
     "forward.sh",
+    "history.sh",
     "images.sh",
     "lib.sh",
     "lifecycle.sh",
@@ -40,28 +42,38 @@ SCRIPTS = (
     "owner.sh",
     "packages.sh",
     "place.sh",
+    "prune.sh",
     "pull.sh",
+    "releases.sh",
     "remove.sh",
+    "retention.sh",
+    "rollback.sh",
+    "room.sh",
     "run.sh",
     "seed.sh",
     "stack.sh",
     "status.sh",
+    "switch.sh",
     "worker.sh",
     "workspace.sh",
 )
 Scripts = Mapping[str, str]
 
+_SWITCH = (
+    *("switch.sh", "stack.sh", "history.sh", "lock.sh", "audit.sh", "images.sh", "retention.sh"),
+    *("room.sh", "observe.sh", "owner.sh", "pull.sh", "exec.sh", "lifecycle.sh"),
+)
 _SOURCED = {
-    "apply.sh": (
-        *("stack.sh", "lock.sh", "audit.sh", "images.sh", "observe.sh"),
-        *("owner.sh", "pull.sh", "exec.sh", "lifecycle.sh"),
-    ),
+    "apply.sh": _SWITCH,
     "attach.sh": ("run.sh",),
     "bootstrap.sh": ("packages.sh",),
     "facts.sh": ("stack.sh", "lock.sh"),
     "place.sh": ("stack.sh",),
+    "prune.sh": ("stack.sh", "history.sh", "lock.sh", "audit.sh", "images.sh", "retention.sh", "run.sh"),
     "pull.sh": ("images.sh",),
+    "releases.sh": ("stack.sh", "history.sh", "images.sh"),
     "remove.sh": ("stack.sh", "lock.sh"),
+    "rollback.sh": _SWITCH,
     "status.sh": ("stack.sh", "lock.sh"),
 }
 _DETACHED = ("detach.sh", "run.sh", "worker.sh")
@@ -120,31 +132,45 @@ def apply(
     timeout: float = 300,
     window: float = 5,
     pull: Iterable[str] | None = None,
+    layers: Iterable[Layer] = (),
     services: Iterable[str] = (),
     workspace: Iterable[str] = (),
     login: Login | None = None,
     performer: str = "",
     user: str = "",
     lifecycle: Iterable[File] = (),
+    retain: int = 5,
+    restore: bool = True,
+    keep_failed: bool = False,
 ) -> Step:
     """Make `release` the current one of its stack, observe it, or put the one before back.
 
     `timeout` is for starting and observing, `window` how long a service without a health
     check must stay up, both in seconds. `pull` are the images to pull, those of the
-    release that the host lacks unless they are given. `services` are those to start, none means all.
+    release that the host lacks unless they are given, and `layers` what they consist of.
+    `services` are those to start, none means all.
     `workspace` are folders to make, relative to the stack's `workspace/`; `user` is who
     works in them, in the main container, empty for the container's own user. `lifecycle` is
-    what is run there once the release stands (`devcontainer.lifecycle.files`).
+    what is run there once the release stands (`devcontainer.lifecycle.files`). `retain` is how
+    many releases stay there. One that falls is left as it is where `restore` is not wanted; with
+    `keep_failed`, where there is none to go back to.
     """
     _words("release", (release.id,))
-    meta = _meta(release, pull, workspace) | {"performer": performer, "user": user}
+    meta = _meta(release, pull, workspace) | {
+        "performer": performer,
+        "user": user,
+        "retain": str(retain),
+        "rollback": "host" if restore else "never",
+        "keep_failed": "yes" if keep_failed else "",
+        "layers": "\n".join(f"{digest} {size}" for digest, size in layers),
+    }
     files = (
         *(File(f"files/{file.path}", file.content, file.mode) for file in release.files),
-        *(File(f"meta/{name}", _text(text), 0o600) for name, text in meta.items()),
+        *_about(meta),
         *lifecycle,
         *_login(login),
     )
-    times = (str(round(timeout * 1000)), str(round(window * 1000)))
+    times = _milliseconds(timeout, window)
     words = (_stack(release.stack), release.id, release.digest, *times, *_words("service", services))
     return _step(scripts, "apply.sh", *words, token=token, files=files, label=f"apply {release.stack} {release.id}")
 
@@ -153,10 +179,63 @@ def _meta(release: Release, pull: Iterable[str] | None, workspace: Iterable[str]
     images = _words("image", (*(str(image) for _, image in release.images), *release.third_party))
     return {
         "version": str(release.version),
+        "commit": release.version.commit,
         "images": "\n".join(dict.fromkeys(images)),
+        "built": "\n".join(dict.fromkeys(str(image) for _, image in release.images)),
         **({} if pull is None else {"pull": "\n".join(_words("image", pull))}),
         "workspace": "\n".join(_folders(workspace)),
     }
+
+
+def _about(meta: Mapping[str, str]) -> Iterator[File]:
+    return (File(f"meta/{name}", _text(text), 0o600) for name, text in meta.items())
+
+
+def _milliseconds(*seconds: float) -> tuple[str, ...]:
+    return tuple(str(round(each * 1000)) for each in seconds)
+
+
+def rollback(
+    scripts: Scripts,
+    token: str,
+    stack: str,
+    release: str,
+    *,
+    timeout: float = 300,
+    window: float = 5,
+    login: Login | None = None,
+    performer: str = "",
+    retain: int = 5,
+) -> Step:
+    """Make a release that is there already, by its id, the current one again, or put back what there was.
+
+    Images that are gone are pulled with `login` before anything stops. The rest is as in `apply`.
+    """
+    words = (_stack(stack), *_words("release", (release,)), *_milliseconds(timeout, window))
+    files = (*_about({"performer": performer, "retain": str(retain)}), *_login(login))
+    return _step(scripts, "rollback.sh", *words, token=token, files=files, label=f"rollback {stack} {release}")
+
+
+def releases(scripts: Scripts, stacks: Iterable[str] = ()) -> Step:
+    """Ask which releases these stacks have, or all that the host has. Read by `answers.releases`."""
+    names = tuple(map(_stack, stacks))
+    return _step(scripts, "releases.sh", *names, label=" ".join(("releases", *names)))
+
+
+def prune(
+    scripts: Scripts, stack: str, repositories: Iterable[str], *, retain: int, dry_run: bool, performer: str = ""
+) -> Step:
+    """Remove what deploys of a stack have left over, or, in a dry run, only tell. Read by `answers.leftovers`.
+
+    `repositories` are those whose images are this project's, as `Image.name` names them.
+    """
+    meta = {
+        "retain": str(retain),
+        "repositories": "\n".join(_words("image", repositories)),
+        "performer": performer,
+    }
+    words = (_stack(stack), *(("dry-run",) if dry_run else ()))
+    return _step(scripts, "prune.sh", *words, files=_about(meta), label=" ".join(("prune", *words)))
 
 
 def attach(scripts: Scripts, token: str, seen: int = 0) -> Step:

@@ -198,7 +198,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Deploy:
-    """Say when a release counts as up."""
+    """Say when a release counts as up, and what becomes of one that does not."""
 
     timeout: int = option(Whole(1, 86_400), "Seconds that a release has to come up on a host.", default=300)
     window: float = option(
@@ -208,6 +208,12 @@ class Deploy:
         Whole(1, 86_400),
         "Seconds that all lifecycle commands of the devcontainer together have on a host (`postCreateCommand` …).",
         default=3600,
+    )
+    rollback: str = option(
+        Choice(("host", "all", "never")),
+        """What a release that does not come up is followed by. `host`: the last good one is put back where it fell.
+        `all`: on every host of the deploy. `never`: what fell is left as it is.""",
+        default="host",
     )
 
 
@@ -273,7 +279,13 @@ class Config:
         default="{service}-{index}",
         key="naming.pattern",
     )
-    deploy: Deploy = section(Deploy, "When a release counts as up.")
+    retain: int = option(
+        Whole(1, 1000),
+        """How many releases of a stack stay on its host, with their images, so that `dev rollback` needs no network.
+        The current one, the last good one and the good one before stay in any case.""",
+        default=5,
+    )
+    deploy: Deploy = section(Deploy, "When a release counts as up, and what becomes of one that does not.")
     workspace: WorkspaceConfig = section(WorkspaceConfig, "What people find in the workspace on a host.")
     path: str = ""
     notices: tuple[Notice, ...] = ()

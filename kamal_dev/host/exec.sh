@@ -9,8 +9,7 @@ probe_within=15
 
 # find_main: set main_id and main_started of the main container that runs; empty where none does.
 find_main() {
-  main_id=$(docker ps --quiet --no-trunc --filter "label=com.docker.compose.project=$stack" \
-    --filter label=kamal-dev.main=true | tail -n 1)
+  main_id=$(main_container)
   main_started=
   [ -z "$main_id" ] || main_started=$(docker inspect --type container --format '{{.State.StartedAt}}' -- "$main_id")
   working_user=$(cat "$here/meta/user" 2>/dev/null)

@@ -75,7 +75,7 @@ pull_one() {
   try_pull "$by_tag" >"$pull_log" 2>&1
   pull_code=$?
   # What was pulled is told by its digest; another one under this tag may still be the same image.
-  [ "$pull_code" != 0 ] || grep -qxF "Digest: ${1#*@}" "$pull_log" || has_exactly "$1" || { pull_code=1 && echo "the registry has another image under this tag than \`$1\`" >"$pull_log"; }
+  [ "$pull_code" != 0 ] || grep -qxF "Digest: ${1#*@}" "$pull_log" || has_exactly "$1" || pull_exactly "$1" >>"$pull_log" 2>&1 || pull_code=1
   clock
   pull_reason=
   case $pull_code in
@@ -86,6 +86,21 @@ pull_one() {
   emit image image "$1" ok: "$pull_ok" seconds: "$(seconds $((now - pull_started)))" reason "$pull_reason"
   [ "$pull_ok" = true ] || printf '%s: %s\n' "$1" "$pull_reason" >>"$here/pull.failed"
   return "$pull_code"
+}
+
+# pull_exactly NAME:TAG@DIGEST: pull by digest what the registry has no longer under its tag, and give it the tag.
+pull_exactly() {
+  by_digest=${1%@*} && by_digest=${by_digest%:*}@${1#*@}
+  docker_within "$pull_deadline" pull --quiet -- "$by_digest" && docker image tag "$by_digest" "${1%@*}"
+}
+
+# retag RELEASE: let the tags that it names mean its own images again, where they are still there by digest.
+retag() {
+  for image in $(known "$1" images); do
+    case $image in *@*) ;; *) continue ;; esac
+    by_digest=${image%@*} && by_digest=${by_digest%:*}@${image#*@}
+    has_exactly "$image" || docker image tag "$by_digest" "${image%@*}" || docker image tag "${image#*@}" "${image%@*}"
+  done >/dev/null 2>&1
 }
 
 # A registry behind the SSH connection may answer a moment later than the tunnel says it is there.

@@ -5,7 +5,7 @@
 # empty; tried again while it is not up.
 own_workspace() {
   [ -f "$home/unowned" ] || return 0
-  main_id=$(docker ps --quiet --no-trunc --filter "label=com.docker.compose.project=$stack" --filter label=kamal-dev.main=true)
+  main_id=$(main_container)
   [ -n "$main_id" ] || return 0
   # shellcheck disable=SC2016 # for the shell in the container
   owner=$(docker exec ${1:+--user "$1"} "$main_id" sh -c 'echo "$(id -u):$(id -g)"' 2>/dev/null) || return 0

@@ -12,10 +12,10 @@ here=${0%/*}
 
 # container_of SERVICE: print the id of a service's first container, of the main one where SERVICE is empty.
 container_of() {
-  wanted=kamal-dev.main=true
-  [ -z "$1" ] || wanted=com.docker.compose.service=$1
-  docker ps --all --quiet --no-trunc --filter "label=com.docker.compose.project=$stack" \
-    --filter label=com.docker.compose.oneoff=False --filter "label=$wanted" | tail -n 1
+  # shellcheck disable=SC2086 # the words are wanted
+  if [ -z "$1" ]; then main_container --all
+  else docker ps --all --quiet --no-trunc $own_containers --filter "label=com.docker.compose.service=$1" | tail -n 1
+  fi
 }
 
 place='{"type":"place","id":{{json .Id}},"name":{{json (slice .Name 1)}},"image":{{json .Image}}'

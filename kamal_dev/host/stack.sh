@@ -2,7 +2,7 @@
 # One stack's folder, releases, containers and lock. Sourced after lib.sh; runs nothing by itself.
 #
 #   ~/.kamal-dev/<stack>/releases/<id>/.kamal-dev/   what the scripts know of a release:
-#       digest version images services user good log result
+#       digest version commit images built services workspace user performer good log result exec/ lifecycle/
 #   `good` is there when the release was once observed as healthy: `<service> <state>` per container.
 
 # use_stack NAME: name the stack that everything below is about.
@@ -14,6 +14,13 @@ use_stack() {
   home=$base/$stack
   own_containers="--filter label=com.docker.compose.project=$stack --filter label=com.docker.compose.oneoff=False"
   releases=$home/releases
+}
+
+# all_stacks: print the names of all that this host has.
+all_stacks() {
+  for folder in "$base"/*/; do
+    [ ! -d "$folder/releases" ] || basename "$folder"
+  done
 }
 
 # --- releases
@@ -50,6 +57,12 @@ engine_known=$base/.engine
 container_ids() {
   # shellcheck disable=SC2086 # the words are wanted
   docker ps --all --quiet --no-trunc $own_containers
+}
+
+# main_container [--all]: print the id of the one that people work in: where it runs; with --all, where it is at all.
+main_container() {
+  # shellcheck disable=SC2086 # the words are wanted
+  docker ps "$@" --quiet --no-trunc $own_containers --filter label=kamal-dev.main=true | tail -n 1
 }
 
 label() { printf '{{index .Config.Labels "%s"}}' "$1"; }

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Tell what runs: status.sh [STACK]...; without a name, every stack of this host.
 #
-# Events: per stack one `stack` {stack, release, lock} and its `container`s, then `result` {ok, reason}.
+# Events: per stack one `stack` {stack, release, lock, unfinished} and its `container`s, then `result` {ok, reason}.
+# `unfinished`: lifecycle commands are left to be run.
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -11,19 +12,15 @@ here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lock.sh
 . "$here/lock.sh"
 
-all_stacks() {
-  for folder in "$base"/*/; do
-    [ ! -d "$folder/releases" ] || basename "$folder"
-  done
-}
-
 show_stack() {
   use_stack "$1"
   shown=$(current_release)
-  emit stack stack "$stack" release: "$(describe_release "$shown")" lock: "$(describe_lock)"
-  ids=$(container_ids) || return
-  # shellcheck disable=SC2086 # ids are words
-  show_containers $ids
+  found=''
+  # shellcheck disable=SC2046 # ids are words
+  look_at_containers $(container_ids)
+  emit stack stack "$stack" release: "$(describe_release "$shown")" lock: "$(describe_lock)" \
+    unfinished: "$(if has_finished "$found"; then echo false; else echo true; fi)"
+  show_seen
 }
 
 # shellcheck disable=SC2046 # stacks are words

@@ -6,11 +6,13 @@ import time
 from dataclasses import dataclass, replace
 
 from kamal_dev.commands import answers, host
+from kamal_dev.commands.manifest import Layer
 from kamal_dev.devcontainer import lifecycle
 from kamal_dev.errors import DevError, HookFailed, HostError, HostTimeout, PullFailed, ServiceFailed
 from kamal_dev.model import Host, Image, Release, Step
 from kamal_dev.pipeline import render
 from kamal_dev.pipeline.conversation import follow
+from kamal_dev.pipeline.layers import Layers
 from kamal_dev.pipeline.lending import Lending
 from kamal_dev.pipeline.metadata import Merged, Metadata
 from kamal_dev.pipeline.prepare import Ready, require
@@ -32,6 +34,8 @@ class Work:
     lending: Lending
     login: host.Login | None = None
     over_ssh: bool = False
+    keep_failed: bool = False
+    layers: Layers | None = None
 
 
 def apply(work: Work, ready: Ready, release: Release) -> Outcome:
@@ -66,9 +70,22 @@ def _apply(work: Work, ready: Ready, release: Release) -> Outcome:
         release = replace(release, images=tuple((name, replace(image, digest="")) for name, image in release.images))
     elif lacking:
         work.lending.open(target)
-    pull = () if work.over_ssh else (*map(str, lacking), *ready.missing)
-    told = follow(run, target, lambda token: _step(work, token, release, merged, pull), timeout=_deadline(run))
-    return _outcome(target, release, told)
+    fetched = Fetched() if work.over_ssh else _fetched(work, ready, lacking)
+    told = follow(run, target, lambda token: _step(work, token, release, merged, fetched), timeout=deadline(run))
+    return outcome(target, release.stack, str(release.version), told, done="deployed")
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """Hold the images that a host is to pull, and the layers that they consist of."""
+
+    images: tuple[str, ...] = ()
+    layers: tuple[Layer, ...] = ()
+
+
+def _fetched(work: Work, ready: Ready, lacking: tuple[Image, ...]) -> Fetched:
+    layers = work.layers.to_pull(lacking, ready.facts) if work.layers and lacking else ()
+    return Fetched((*map(str, lacking), *ready.missing), layers)
 
 
 def _final(work: Work, draft: Release, merged: Merged) -> Release:
@@ -79,7 +96,7 @@ def _final(work: Work, draft: Release, merged: Merged) -> Release:
     return replace(release, images=tuple((name, work.images.get(name, image)) for name, image in release.images))
 
 
-def _step(work: Work, token: str, release: Release, merged: Merged, pull: tuple[str, ...]) -> Step:
+def _step(work: Work, token: str, release: Release, merged: Merged, fetched: Fetched) -> Step:
     project = work.run.project
     return host.apply(
         work.run.scripts,
@@ -87,28 +104,33 @@ def _step(work: Work, token: str, release: Release, merged: Merged, pull: tuple[
         release,
         timeout=project.config.deploy.timeout,
         window=project.config.deploy.window,
-        pull=pull,
+        pull=fetched.images,
+        layers=fetched.layers,
         services=release.services,
         workspace=release.workspace,
         login=work.login,
         performer=work.run.performer,
         user=merged.devcontainer.remote_user or merged.devcontainer.container_user,
         lifecycle=lifecycle.files(merged.devcontainer, project.config.deploy.lifecycle_timeout),
+        retain=project.config.retain,
+        restore=project.config.deploy.rollback != "never",
+        keep_failed=work.keep_failed,
     )
 
 
-def _deadline(run: Run) -> float:
+def deadline(run: Run) -> float:
+    """Return the seconds after which nobody waits any longer for a release."""
     settings = run.project.config.deploy
     return settings.timeout + settings.lifecycle_timeout + SPARE
 
 
-def _outcome(target: Host, release: Release, told: answers.Outcome) -> Outcome:
-    """Turn the host's own verdict into the stack's outcome."""
+def outcome(target: Host, stack: str, version: str, told: answers.Outcome, *, done: str) -> Outcome:
+    """Turn the host's own verdict into the stack's outcome; `done` is the state of one that went well."""
     known = Outcome(
-        release.stack,
+        stack,
         target.address,
-        {"same": "unchanged", "unknown": "unknown"}.get(told.state, "deployed" if told else "failed"),
-        running=str(release.version) if told else _running(told),
+        {"same": "unchanged", "unknown": "unknown"}.get(told.state, done if told else "failed"),
+        running=version if told else _running(told),
         containers=told.containers,
         failed=told.failed,
         hooks=told.hooks,
@@ -120,11 +142,13 @@ def _outcome(target: Host, release: Release, told: answers.Outcome) -> Outcome:
 
 def _running(told: answers.Outcome) -> str:
     """Return the version that runs after a failure: a release is named by its version and a hash."""
-    return told.current.rpartition("-")[0] if told.state in ("restored", "kept", "unfinished") else ""
+    return told.current.rpartition("-")[0] if told.state in ("restored", "kept", "unfinished", "left") else ""
 
 
 def _error(name: str, told: answers.Outcome) -> HostError:
     left = LEFT.get(told.state, "unknown; `dev status` asks the host")
+    if told.code == "disk":
+        return PullFailed(name, told.reason, left_behind=left, hint=DISK_HINT)
     if told.phase == "pull":
         return PullFailed(name, f"images did not arrive: {told.reason}", left_behind=left, hint=PULL_HINT)
     if told.failed:
@@ -142,14 +166,27 @@ def _words(hook: answers.Hook) -> str:
 
 LEFT = {
     "kept": "nothing was changed on the host",
-    "restored": "the release before was put back and runs",
+    "restored": "the last good release was put back and runs",
+    "left": "the containers are as they fell, as was asked for",
     "stopped": "the containers were stopped and kept for a look; there was no release to go back to",
     "unfinished": "the containers run this version; the next deploy runs what failed again, and what comes after it",
-    "broken": "see the containers: the release before could not be put back",
+    "broken": "see the containers: no release could be put back",
 }
+DISK_HINT = "`dev prune` removes what earlier deploys have left over there"
 PULL_HINT = "check that the image exists and that the host reaches its registry; `--skip-push` sends it over SSH"
 HOOK_HINT = "mend the command and deploy again; the container that runs is kept as it is until its image changes"
 SERVICE_HINT = "mend the service and deploy again; `dev status` shows what runs now"
+
+
+def tell(run: Run, host: str, outcome: Outcome) -> None:
+    """Show how a stack's change ended: what runs, or why it failed and what to do."""
+    if outcome.error is None:
+        run.output.done(outcome.state.capitalize(), host, outcome.seconds)
+        return
+    run.output.failed(outcome.error.message, host)
+    run.output.details(explain(outcome), host)
+    if outcome.error.hint:
+        run.output.hint(outcome.error.hint)
 
 
 def explain(outcome: Outcome) -> list[str]:

@@ -123,5 +123,5 @@ PHASES = {
     "up": "Starting containers",
     "observe": "Watching the containers",
     **{name: f"Running {name}" for name in HOOKS},
-    "restore": "Putting the release before back",
+    "restore": "Putting the last good release back",
 }

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kamal_dev.commands.host import Login
 from kamal_dev.errors import DevError
 from kamal_dev.model import Host, Image, Release
 from kamal_dev.pipeline import features, registry
-from kamal_dev.pipeline.apply import Work, apply, explain, failure
+from kamal_dev.pipeline.apply import Work, apply, failure, tell
 from kamal_dev.pipeline.engine import require_engine
 from kamal_dev.pipeline.images import build_all, found, planned, push_all, require_buildable
 from kamal_dev.pipeline.initialize import initialize
+from kamal_dev.pipeline.layers import Layers
 from kamal_dev.pipeline.lending import Lending
 from kamal_dev.pipeline.metadata import Metadata
 from kamal_dev.pipeline.names import choose
@@ -39,6 +40,7 @@ class Order:
     skip_build: bool = False
     skip_push: bool = False
     skip_initialize: bool = False
+    keep_failed: bool = False
     agree: Callable[[str], bool] = lambda question: True
 
 
@@ -64,6 +66,7 @@ def deploy(run: Run, order: Order) -> Report:
     hosts = Background(lambda: _hosts(run, releases, means))
     images, metadata = _images(run, order, making=not_there)
     work = Work(run, images, metadata, means.parcels, means.lending, login, over_ssh=order.skip_push)
+    work = replace(work, keep_failed=order.keep_failed, layers=Layers(run, metadata.config))
     outcomes = _apply_all(work, hosts.result(), releases)
     return _report(run, outcomes, time.monotonic() - started)
 
@@ -130,20 +133,10 @@ def _apply_all(work: Work, hosts: list[Ready | Outcome], releases: dict[str, Rel
         if isinstance(ready, Outcome):
             return ready
         outcome = apply(work, ready, releases[ready.stack])
-        _tell(work.run, ready, outcome)
+        tell(work.run, ready.host.name, outcome)
         return outcome
 
     return [result for result in each(hosts, bring_up, limit=work.run.limit) if isinstance(result, Outcome)]
-
-
-def _tell(run: Run, ready: Ready, outcome: Outcome) -> None:
-    if outcome.error is None:
-        run.output.done(outcome.state.capitalize(), ready.host.name, outcome.seconds)
-        return
-    run.output.failed(outcome.error.message, ready.host.name)
-    run.output.details(explain(outcome), ready.host.name)
-    if outcome.error.hint:
-        run.output.hint(outcome.error.hint)
 
 
 def _report(run: Run, outcomes: list[Outcome], seconds: float) -> Report:

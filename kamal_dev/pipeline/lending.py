@@ -32,8 +32,9 @@ class Lending:
         if not self._is_wanted:
             return
         # What was begun early may have failed because nobody had met the host yet; by now it is known.
+        begun = self._begun.pop(target.name, None)
         with suppress(HostError):
-            if self._begun.pop(target.name).result():
+            if begun and begun.result():
                 return
         self._enter(target)
 

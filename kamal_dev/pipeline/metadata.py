@@ -35,6 +35,7 @@ class Metadata:
     def __init__(self, run: Run, config: str = "") -> None:
         """`config` is the docker config folder with the registry's credential."""
         self._run = run
+        self.config = config
         self._known: dict[ImageConfig, Merged] = {}
         self._lock = threading.Lock()
         built = run.project.images().get(run.project.main)

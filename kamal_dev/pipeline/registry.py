@@ -113,6 +113,18 @@ def _local_digest(image: Image) -> str:
         return ""
 
 
+def local_text(image: Image, path: str) -> str:
+    """Return what the registry here has of an image under `manifests/…` or `blobs/…`; empty where it has nothing."""
+    from urllib.request import Request, urlopen
+
+    request = Request(f"http://{image.server}/v2/{image.repository}/{path}", headers={"Accept": ", ".join(MEDIA_TYPES)})
+    try:
+        with urlopen(request, timeout=10) as answer:  # noqa: S310
+            return str(answer.read().decode(errors="replace"))
+    except OSError:
+        return ""
+
+
 def _answers(port: int) -> bool:
     from urllib.request import urlopen
 

@@ -11,14 +11,14 @@ from kamal_dev.errors import DevError, SomeHostsFailed
 from kamal_dev.model import Container
 from kamal_dev.output.plain import duration
 
-FINE = ("deployed", "unchanged", "removed")
+FINE = ("deployed", "unchanged", "rolled back", "removed")
 
 
 @dataclass(frozen=True)
 class Outcome:
     """Say how a verb ended for one stack.
 
-    `state` is `deployed`, `unchanged`, `removed`, `failed` or `unknown`; `running`
+    `state` is `deployed`, `unchanged`, `rolled back`, `removed`, `failed` or `unknown`; `running`
     names the version that runs now, which after a failure is the one before;
     `failed` are the containers that did not stay up, with reason and log, `hooks` the
     lifecycle commands that failed.
@@ -110,8 +110,10 @@ class Report:
 
 def _line(outcome: Outcome) -> str:
     if outcome.is_fine:
-        note = " unchanged" if outcome.state == "unchanged" else ""
-        return f"✓ up{note} ({services(outcome.containers)})" if outcome.state != "removed" else "✓ removed"
+        if outcome.state == "removed":
+            return "✓ removed"
+        note = {"unchanged": " unchanged", "rolled back": f" with {outcome.running[:12]} again"}.get(outcome.state, "")
+        return f"✓ up{note} ({services(outcome.containers)})"
     reason = outcome.error.message.splitlines()[0] if outcome.error else outcome.state
     runs = f"; version {outcome.running[:12]} runs" if outcome.running else ""
     return f"✗ {reason}{runs}"

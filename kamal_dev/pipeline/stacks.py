@@ -19,13 +19,15 @@ from kamal_dev.shell.fanout import each
 
 HEAD = ("STACK", "SERVICE", "STATE", "HEALTH", "IMAGE", "UPTIME")
 ASKING = 30.0
+UNFINISHED = "lifecycle commands are left to be run; `dev deploy` runs them"
 
 
 @dataclass(frozen=True)
 class Stack:
     """Describe one stack as its host tells it now.
 
-    `state` is `up`, `degraded` (a container is not fine), `down` (none runs),
+    `state` is `up`, `degraded` (a container is not fine), `unfinished` (lifecycle commands
+    are left to be run), `down` (no container runs),
     `absent` (the host has no such stack), `off` or `unreachable`.
     """
 
@@ -85,12 +87,14 @@ def _judged(name: str, target: Host, found: answers.Stack) -> Stack:
     stack = Stack(name, target, "up", found.release.version if found.release else "", found.containers)
     if not any(container.state == "running" for container in found.containers):
         return replace(stack, state="down" if found.release else "absent")
-    return stack if all(container.is_fine for container in found.containers) else replace(stack, state="degraded")
+    if not all(container.is_fine for container in found.containers):
+        return replace(stack, state="degraded")
+    return replace(stack, state="unfinished", reason=UNFINISHED) if found.unfinished else stack
 
 
 def containers(stack: Stack) -> Iterator[tuple[str, ...]]:
-    """Yield the rows of a stack for the table; one that says why where there are no containers."""
-    if not stack.containers:
+    """Yield the rows of a stack for the table; one that says why where there are no containers, or more to do."""
+    if not stack.containers or stack.state == "unfinished":
         yield (stack.name, "-", stack.state, "-", "-", stack.reason or "-")
     for container in stack.containers:
         state = describe(replace(container, health=""))

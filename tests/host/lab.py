@@ -8,13 +8,10 @@ import os
 import subprocess
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from kamal_dev.commands import answers
 from kamal_dev.model import File, Release, Step, Version
 
-ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "kamal_dev/host"
 # Two runs on one engine need two prefixes: a run removes the hosts that an earlier one of its prefix left.
 PREFIX = os.environ.get("KAMAL_DEV_TEST_PREFIX", "kamal-dev-test")
 LABEL = f"kamal-dev.test={PREFIX}-host"
@@ -105,12 +102,6 @@ class Lab:
         )
         assert not check or done.returncode == 0, done
         return done.stdout.strip()
-
-
-def docker(*words: str, stdin: bytes | None = None) -> str:
-    done = subprocess.run(["docker", *words], input=stdin, capture_output=True, timeout=900, check=False)
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout.decode().strip()
 
 
 @dataclass(frozen=True)

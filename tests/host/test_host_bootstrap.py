@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from kamal_dev.commands import answers, host
-from tests.host.lab import LABEL, Bootstrapped, Lab, docker, token
+from tests.host.lab import LABEL, Bootstrapped, Lab, token
+from tests.hosts import docker
 
 pytestmark = pytest.mark.real
 

@@ -15,7 +15,8 @@ import pytest
 from kamal_dev.commands import answers, host
 from kamal_dev.devcontainer import Devcontainer, lifecycle
 from kamal_dev.model import File, Release
-from tests.host.lab import Answer, Lab, docker, release, token
+from tests.host.lab import Answer, Lab, release, token
+from tests.hosts import docker
 
 pytestmark = pytest.mark.real
 
@@ -151,7 +152,9 @@ def test_remote_env_is_set_removed_and_taken_from_the_container(ann: Person) -> 
     assert ann.hooked(found=found) == lines
 
 
-def test_values_of_remote_env_are_never_in_the_arguments_of_a_process_and_stay_nowhere(ann: Person) -> None:
+def test_values_of_remote_env_are_never_in_the_arguments_of_a_process_and_stay_in_the_release_alone(
+    ann: Person,
+) -> None:
     secret = "s3cret-" + hashlib.sha256(ann.stack.encode()).hexdigest()
     pattern = secret.replace("-", "[-]")  # does not find itself in the arguments of those who look
     waiting = "echo early; touch /tmp/up; until [ -e /tmp/seen ]; do sleep 0.1; done; printenv TOKEN | wc -c"
@@ -167,7 +170,10 @@ def test_values_of_remote_env_are_never_in_the_arguments_of_a_process_and_stay_n
     deploying.join()
     assert (seen, early) == ("0", "1")
     assert told == ["early", str(len(secret) + 1)]
-    assert ann.lab.sh(f"grep -rl '{pattern}' ~/.kamal-dev /tmp || true") == ""
+    # A release that is put back needs them again; as its `.env`, they are for nobody else to read.
+    kept = f"/root/.kamal-dev/{ann.stack}/releases/{ann.release().id}"
+    assert ann.lab.sh(f"grep -rl '{pattern}' ~/.kamal-dev /tmp || true") == f"{kept}/.kamal-dev/exec/before"
+    assert ann.lab.sh(f"stat -c %a {kept} {kept}/.kamal-dev/exec/before") == "700\n600"
 
 
 @pytest.mark.parametrize(

@@ -61,9 +61,12 @@ def guestbook(lab: Lab) -> Guestbook:
 
 
 @pytest.fixture(scope="session")
-def hosts(guestbook: Guestbook) -> tuple[Host, ...]:
-    """Three hosts that are up; stacks of different names live there side by side."""
-    return guestbook.hosts
+def hosts(lab: Lab) -> tuple[Host, ...]:
+    """Three hosts that have Docker; stacks of different names live there side by side."""
+    repository = lab.small("hosts", [])
+    repository.commit({"config/dev.yml": lab.made_hosts(repository, count=COUNT)})
+    repository.dev("deploy", "--yes", timeout=420)
+    return lab.hosts(repository)
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.hosts import prepared
+
 # Two runs on one engine need two prefixes: a run removes what an earlier one of its prefix left.
 PREFIX = os.environ.get("KAMAL_DEV_TEST_PREFIX", "kd-test")
 PORTS = range(start := 5600 + 16 * (zlib.crc32(PREFIX.encode()) % 20), start + 16)
@@ -320,6 +322,16 @@ vms: {{count: {len(listed)}}}
             ".devcontainer/message": f"{name}\n",
         }
         return self.repository(name, {**base, **(files or {})}, **environment)
+
+    def made_hosts(self, repository: Repository, count: int = 1) -> str:
+        """Return the text of a config/dev.yml for hosts that `dev` makes, and that have Docker from the start."""
+        return f"""\
+service: {repository.service}
+registry: {{server: {self.registry}}}
+provider: {{type: docker, image: {prepared()}}}
+deploy: {{window: 1}}
+vms: {{count: {count}}}
+"""
 
     def hosts(self, repository: Repository) -> tuple[Host, ...]:
         """Return the hosts that `dev` made for a repository."""

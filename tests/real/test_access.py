@@ -87,7 +87,6 @@ DEVCONTAINER: dict[str, Any] = {
     "forwardPorts": [3000, "db:5432"],
     "portsAttributes": {"3000": {"label": "Web", "protocol": "http"}},
 }
-SETTINGS = "provider: {type: docker}\ndeploy: {window: 1}\n"
 
 
 @dataclass(frozen=True)
@@ -196,9 +195,7 @@ def workspace(lab: Lab) -> Iterator[Workspace]:
         ".devcontainer/serve.pl": SERVE,
     }
     repository = lab.small("access", [], files, compose=COMPOSE, ACCESS_TOKEN=SECRET)
-    repository.commit(
-        {"config/dev.yml": f"service: {repository.service}\nregistry: {{server: {lab.registry}}}\n{SETTINGS}"}
-    )
+    repository.commit({"config/dev.yml": lab.made_hosts(repository)})
     repository.dev("deploy", "--yes", timeout=420)
     (host,) = lab.hosts(repository)
     yield Workspace(repository, host)

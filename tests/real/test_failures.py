@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.real.lab import COMPOSE, DOCKERFILE, Host, Lab, has_image, run
+from tests.real.lab import COMPOSE, DOCKERFILE, Host, Lab, has_image, run, wait_for
 
 CRASH = COMPOSE + "    restart: always\n    command: [sh, -c, 'echo last words >&2; exit 7']\n"
 
@@ -78,9 +78,12 @@ def test_a_service_that_ends_at_once_is_named_with_its_exit_code(lab: Lab, host:
 
 
 def test_a_port_that_is_taken_is_told_in_the_words_of_the_engine(lab: Lab, host: Host) -> None:
-    # The guestbook has port 8000 there.
+    listen = "IO::Socket::INET->new(LocalAddr => q(127.0.0.1:8000), Listen => 1) or die; sleep 600"
+    host.run(f"systemd-run --quiet --unit taken perl -MIO::Socket::INET -e '{listen}'")
+    wait_for("port 8000 is taken", lambda: host.says("ss -Htln 'sport = 8000' | grep -q ."))
     repository = lab.small("port", [host], compose=COMPOSE + "    ports: ['127.0.0.1:8000:8000']\n")
     ended = repository.dev("deploy", code=1)
+    host.run("systemctl stop taken")
     assert re.search(r"port is already allocated|address already in use", ended.text), str(ended)
 
 

@@ -43,9 +43,13 @@ class Place:
 @pytest.fixture(scope="module")
 def place(lab: Lab) -> Iterator[Place]:
     repository = lab.small("place", [], {".devcontainer/Dockerfile": DOCKERFILE}, compose=COMPOSE)
-    registry = f"registry: {{server: {lab.registry}}}"
-    settings = f"service: {repository.service}\n{registry}\nprovider: {{type: docker}}\ndeploy: {{window: 1}}\n"
-    repository.commit({"config/dev.yml": settings, ".devcontainer/devcontainer.json": DEVCONTAINER, "a.txt": "one\n"})
+    repository.commit(
+        {
+            "config/dev.yml": lab.made_hosts(repository),
+            ".devcontainer/devcontainer.json": DEVCONTAINER,
+            "a.txt": "one\n",
+        }
+    )
     run("git", "config", "user.name", "Ann", cwd=repository.root)
     run("git", "config", "user.email", "ann@example.org", cwd=repository.root)
     run("git", "remote", "add", "origin", "https://ann:token@example.org/place.git", cwd=repository.root)

@@ -1,0 +1,46 @@
+"""`dev prune`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from kamal_dev.cli import common
+
+if TYPE_CHECKING:
+    from kamal_dev.pipeline.prune import Pruned
+
+
+@click.command()
+@common.stack
+@click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@common.as_json
+@common.common
+def command(flags: common.Flags, *, name: str | None, dry_run: bool, yes: bool) -> int:
+    """With NAME, only that stack. Goes: releases beyond `retain`, and images of this project that none needs.
+
+    What another project has stays, and so does every volume. Sizes leave out what other images share.
+    """
+    from kamal_dev.output.table import table
+    from kamal_dev.pipeline.prune import HEAD, failure, prune, rows, summary
+
+    def show(found: list[Pruned], *, err: bool = False) -> None:
+        lines = [row for pruned in found for row in rows(pruned)]
+        if lines:
+            click.echo(table(HEAD, lines), err=err)
+
+    def agree(found: list[Pruned]) -> bool:
+        show(found, err=True)
+        return common.agreement(yes=False)("Remove all of this?")
+
+    run = common.open_run(flags, strict=False)
+    found = prune(run, name, dry_run=dry_run, agree=None if yes else agree)
+    if flags.as_json:
+        common.print_json([pruned.as_json() for pruned in found])
+    else:
+        if dry_run or yes:
+            show(found)
+        click.echo(summary(found, dry_run=dry_run))
+    return common.finish(failure(found))

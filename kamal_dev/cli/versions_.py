@@ -1,0 +1,28 @@
+"""`dev versions`."""
+
+from __future__ import annotations
+
+import click
+
+from kamal_dev.cli import common
+
+
+@click.command()
+@common.stack
+@common.as_json
+@common.common
+def command(flags: common.Flags, *, name: str | None) -> int:
+    """With NAME, only that stack. The last deployed comes first; times are UTC.
+
+    Ends with 1 where a host does not answer.
+    """
+    from kamal_dev.output.table import table
+    from kamal_dev.pipeline.releases import HEAD, rows, versions
+
+    run = common.open_run(flags, strict=False)
+    found = versions(run, name)
+    if flags.as_json:
+        common.print_json([history.as_json() for history in found])
+    else:
+        click.echo(table(HEAD, [row for history in found for row in rows(history)]))
+    return int(any(history.error for history in found))

@@ -1,0 +1,42 @@
+"""Manifests of images as registries have them. Reads text; asks no registry. Source: OCI image specification."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+Layer = tuple[str, int]  # the digest of what it unpacks to, and the bytes that are pulled for it
+
+
+def part(text: str, architecture: str) -> str:
+    """Return the digest of the manifest of one platform (`amd64`), empty where the text is no index or lacks it."""
+    for item in _read(text).get("manifests") or ():
+        platform = item.get("platform") or {}
+        if (platform.get("os"), platform.get("architecture")) == ("linux", architecture):
+            return str(item.get("digest", ""))
+    return ""
+
+
+def configuration(text: str) -> str:
+    """Return the digest of the image's configuration, empty where the text is no manifest."""
+    return str((_read(text).get("config") or {}).get("digest", ""))
+
+
+def layers(text: str, configuration: str, architecture: str) -> tuple[Layer, ...]:
+    """Return the layers of a manifest; none where the two texts do not belong together.
+
+    `configuration` is that of the image, or of each platform by `os/architecture`, as buildx tells it.
+    """
+    sizes = [int(layer.get("size", 0)) for layer in _read(text).get("layers") or ()]
+    said = _read(configuration)
+    said = next((value for key, value in said.items() if key.startswith(f"linux/{architecture}")), said)
+    digests = (said.get("rootfs") or {}).get("diff_ids") or () if isinstance(said, dict) else ()
+    return tuple(zip(map(str, digests), sizes, strict=True)) if len(digests) == len(sizes) else ()
+
+
+def _read(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,41 @@
+# shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
+# Which releases a stack has had, and which of them were good. Sourced after stack.sh; runs nothing by itself.
+#
+# The time of `digest` is that of the last deploy of a release, the time of `good` when it was last seen healthy.
+
+# by_age: print the ids of all releases, that of the last deploy first.
+by_age() { latest_first digest; }
+
+# last_good: print the id of the release that was seen healthy last.
+last_good() { latest_first good | head -n 1; }
+
+latest_first() {
+  # shellcheck disable=SC2012 # the names are ours
+  ls -1t "$releases"/*/.kamal-dev/"$1" 2>/dev/null | sed -e 's|/[^/]*/[^/]*$||' -e 's|.*/||'
+}
+
+# good_before ID: print the id of the good release that was deployed last before it.
+good_before() {
+  by_age | awk -v id="$1" 'is_older; $0 == id { is_older = 1 }' | while IFS= read -r older; do
+    if is_good "$older"; then echo "$older" && break; fi
+  done
+}
+
+# deployed_at ID: print when it was deployed last, UTC.
+deployed_at() { date -u -r "$releases/$1/.kamal-dev/digest" +%Y-%m-%dT%H:%M:%SZ 2>/dev/null; }
+
+# carry FOLDER: keep there what a release needs beside its files in order to come back, and who deployed it.
+# What its lifecycle commands get may be a secret, as it may be in `.env`: the release is its user's alone.
+carry() {
+  (cd "$here/meta" && cp version commit images built workspace user performer services "$1/") && rm -rf "$1/exec" "$1/lifecycle" || return
+  [ ! -d "$here/lifecycle" ] || cp -R "$here/lifecycle" "$here/exec" "$1/"
+}
+
+# take_along ID: put what a release carries where exec.sh, lifecycle.sh and owner.sh look for it.
+take_along() {
+  carried=$releases/$1/.kamal-dev
+  rm -rf "$here/exec" "$here/lifecycle" "$here/meta/user"
+  mkdir -p "$here/meta"
+  [ ! -f "$carried/user" ] || cp "$carried/user" "$here/meta/"
+  [ ! -d "$carried/lifecycle" ] || cp -R "$carried/lifecycle" "$carried/exec" "$here/"
+}

@@ -1,0 +1,106 @@
+#!/bin/sh
+# Remove what deploys of a stack have left over: prune.sh STACK [dry-run]
+#
+# These are releases beyond meta/retain, images of its repositories (meta/repositories, and those of its releases) that no
+# release of any stack here and no container names, half-written releases, and runs that ended more than a day ago.
+# Volumes and what others have are not touched. Payload: meta/retain, meta/repositories (one per line), meta/performer.
+# Events: per piece one `leftover` {kind, name, bytes, ok, reason}, then `result` {ok, phase, reason}.
+set -u
+here=${0%/*}
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$here/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=stack.sh
+. "$here/stack.sh"
+# shellcheck source-path=SCRIPTDIR source=history.sh
+. "$here/history.sh"
+# shellcheck source-path=SCRIPTDIR source=audit.sh
+. "$here/audit.sh"
+# shellcheck source-path=SCRIPTDIR source=lock.sh
+. "$here/lock.sh"
+# shellcheck source-path=SCRIPTDIR source=images.sh
+. "$here/images.sh"
+# shellcheck source-path=SCRIPTDIR source=retention.sh
+. "$here/retention.sh"
+# shellcheck source-path=SCRIPTDIR source=run.sh
+. "$here/run.sh"
+
+# drop KIND NAME BYTES COMMAND...: run the command, unless this is a dry run, and tell.
+drop() {
+  dropped=$1 named_as=$2 bytes=$3 drop_ok=true
+  shift 3
+  [ -n "$dry_run" ] || "$@" >/dev/null 2>"$here/drop.err" || drop_ok=false
+  emit leftover kind "$dropped" name "$named_as" bytes: "${bytes:-0}" ok: "$drop_ok" \
+    reason "$("$drop_ok" || last_lines "$here/drop.err" 1)" | tee -a "$here/dropped"
+}
+
+size_of() { du -sk "$1" 2>/dev/null | awk '{ printf "%.0f", $1 * 1024 }'; }
+
+drop_folder() { drop "$1" "${2##*/}" "$(size_of "$2")" rm -rf -- "$2"; }
+
+drop_releases() {
+  for old; do drop release "$old" "$(size_of "$releases/$old")" remove_release "$old"; done
+  for half in "$releases"/.new.*; do
+    [ ! -d "$half" ] || drop_folder unfinished "$half"
+  done
+}
+
+# repositories: print those that this project builds, as Docker lists them.
+repositories() {
+  {
+    cat "$here/meta/repositories"
+    for release in $(by_age); do known "$release" built | sed -e 's|@.*||' -e 's|:[^:/]*$||'; done
+  } | familiar | sort -u
+}
+
+# drop_images: those of our repositories that nothing names. An image without a tag is known by its digest.
+drop_images() {
+  docker image ls --all --no-trunc --digests --format '{{.Repository}} {{.Tag}} {{.Digest}} {{.ID}}' >"$here/listed" || return
+  learn_sizes
+  while read -r repository tag digest id; do
+    grep -qxF -- "$repository" "$here/repositories" || continue
+    case $tag:$digest in
+      '<none>:<none>') continue ;;
+      '<none>:'*)
+        if is_digest_named "$digest" || is_digest_named "$id"; then continue; fi
+        set -- "$repository@$digest" ;;
+      *)
+        ! is_named "$repository:$tag" || continue
+        set -- "$repository:$tag" ;;
+    esac
+    drop image "$1" "$(sed -n "s/^$id //p" "$here/sizes" | head -n 1)" docker_within 300 image rm --no-prune -- "$1"
+  done <"$here/listed"
+}
+
+# learn_sizes: write what each image has alone, in bytes; layers that others share stay.
+learn_sizes() {
+  docker system df --verbose --format '{{range .Images}}{{.ID}} {{.UniqueSize}}{{println}}{{end}}' 2>/dev/null |
+    awk '{ n = $2 + 0; f = $2 ~ /kB$/ ? 1e3 : $2 ~ /MB$/ ? 1e6 : $2 ~ /GB$/ ? 1e9 : $2 ~ /TB$/ ? 1e12 : 1; printf "%s %.0f\n", $1, n * f }' \
+      >"$here/sizes"
+}
+
+drop_runs() {
+  find "$runs" -mindepth 2 -maxdepth 2 -name rc -mtime +0 2>/dev/null | while IFS= read -r old; do drop_folder run "${old%/rc}"; done
+}
+
+use_stack "$1"
+dry_run=${2:-}
+retain=$(cat "$here/meta/retain")
+: >"$here/dropped"
+docker version --format . >/dev/null 2>&1 || give_up prune 'Docker does not answer on this host'
+[ -d "$home" ] || { emit result ok: true phase prune; exit; }
+if [ -z "$dry_run" ]; then
+  lock_stack prune
+  trap unlock_stack EXIT
+  trap 'exit 143' HUP INT TERM
+fi
+repositories >"$here/repositories"
+# shellcheck disable=SC2046 # ids are words
+set -- $(surplus)
+going=$*
+name_images || give_up prune 'the engine could not say what its containers use'
+drop_releases "$@"
+drop_images
+drop_runs
+[ -n "$dry_run" ] || [ ! -s "$here/dropped" ] || record prune ok: true state pruned count: "$(grep -c . "$here/dropped")"
+if grep -q '"ok":false' "$here/dropped"; then give_up prune 'not all of it could be removed' broken; fi
+emit result ok: true phase prune

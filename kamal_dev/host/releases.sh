@@ -1,0 +1,58 @@
+#!/bin/sh
+# Tell which releases stacks have: releases.sh [STACK]...; without a name, every stack of this host.
+#
+# Events: per release one `release` {stack, id, version, commit, performer, at, good, state, phase, reason, missing, is_current,
+# is_last_good, is_before}, the last deployed first, then `result` {ok, reason}. `state` is how it ended (see switch.sh), empty
+# where it never did; `missing` are its images that are gone; `is_before`: a rollback without a version goes there.
+set -u
+here=${0%/*}
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$here/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=stack.sh
+. "$here/stack.sh"
+# shellcheck source-path=SCRIPTDIR source=history.sh
+. "$here/history.sh"
+# shellcheck source-path=SCRIPTDIR source=images.sh
+. "$here/images.sh"
+
+# found_missing: set missing to the images of all releases of these stacks that are gone, each asked for once.
+find_missing() {
+  missing=
+  # shellcheck disable=SC2046 # references have no spaces
+  missing=" $(missing_images $(for name; do cat "$base/$name"/releases/*/.kamal-dev/images 2>/dev/null; done | sort -u) | tr '\n' ' ')"
+}
+
+missing_of() {
+  set --
+  for image in $(known "$release" images); do
+    case $missing in *" $image "*) set -- "$@" "$image" ;; esac
+  done
+  json_list "$@"
+}
+
+# ended RELEASE KEY: print what the result of its last deploy or rollback says.
+ended() { known "$1" result | sed -n "s/.*\"$2\":\"\(\([^\"\\\\]\|\\\\.\)*\)\".*/\1/p"; }
+
+tell_release() {
+  printf '{"type":"release","stack":"%s","id":"%s","version":%s,"commit":%s,"performer":%s,"at":"%s","good":%s,' \
+    "$stack" "$release" "$(json_text "$(known "$release" version)")" "$(json_text "$(known "$release" commit)")" \
+    "$(json_text "$(known "$release" performer)")" "$(deployed_at "$release")" "$(truth is_good "$release")"
+  # What a result says is JSON already.
+  printf '"state":"%s","phase":"%s","reason":"%s","missing":%s,"is_current":%s,"is_last_good":%s,"is_before":%s}\n' \
+    "$(ended "$release" state)" "$(ended "$release" phase)" "$(ended "$release" reason)" "$(missing_of)" \
+    "$(truth test "$release" = "$current")" "$(truth test "$release" = "$last")" "$(truth test "$release" = "$before")"
+}
+
+truth() { if "$@"; then echo true; else echo false; fi; }
+
+# shellcheck disable=SC2046 # stacks are words
+[ $# -gt 0 ] || set -- $(all_stacks)
+[ $# -eq 0 ] || docker version --format . >/dev/null 2>&1 || give_up releases 'Docker does not answer on this host'
+find_missing "$@"
+for name; do
+  use_stack "$name"
+  current=$(current_release) last=$(last_good)
+  before=$(good_before "$current")
+  for release in $(by_age); do tell_release; done
+done
+emit result ok: true phase releases

@@ -1,0 +1,67 @@
+# shellcheck shell=sh disable=SC2154 # variables cross the files that source each other
+# Which releases of a stack stay, and which images go with those that do not. Sourced after history.sh and images.sh.
+#
+# `retain` says how many releases stay. Images are removed by the references that releases have in `built`, without force,
+# and never where a release that stays, of any stack here, or any container names them.
+
+# surplus: print the ids of the releases that go. The current, the last good and that which a rollback goes to stay.
+surplus() {
+  current=$(current_release)
+  set -- "$current" "$(last_good)" "$(good_before "$current")" "${previous:-}"
+  by_age | tail -n "+$((retain + 1))" | while IFS= read -r old; do
+    case " $* " in *" $old "*) ;; *) echo "$old" ;; esac
+  done
+}
+
+# forget_surplus: remove the releases that go, and their images.
+forget_surplus() {
+  # shellcheck disable=SC2046 # ids are words
+  set -- $(surplus)
+  [ $# -gt 0 ] || return 0
+  for old; do known "$old" built; done | sort -u >"$here/unused"
+  for old; do remove_release "$old"; done
+  name_images || return 0
+  while IFS= read -r image; do
+    drop=$(droppable "$image") && docker_within 300 image rm --no-prune -- "$drop"
+  done <"$here/unused" >/dev/null 2>&1
+}
+
+# What compose makes for a bind that is missing is root's.
+remove_release() { rm -rf "${releases:?}/$1" 2>/dev/null || as_root rm -rf "${releases:?}/$1"; }
+
+# name_images: write to `named` what every release of every stack here, but for those of this one in `going`, and every
+# container names.
+going=
+name_images() {
+  for about in "$base"/*/releases/*/.kamal-dev; do
+    about=${about%/.kamal-dev}
+    case " $going " in *" ${about##*/} "*) [ "${about%/*}" != "$releases" ] || continue ;; esac
+    cat "$about/.kamal-dev/images"
+  done 2>/dev/null | familiar >"$here/named"
+  there=$(docker ps --all --quiet --no-trunc) || return
+  # shellcheck disable=SC2086 # ids are words
+  inspect_containers '{{.Config.Image}}{{println}}{{.Image}}' $there | familiar >>"$here/named"
+}
+
+# familiar: cut from references what Docker leaves out when it lists them.
+familiar() { sed -e 's|^index\.docker\.io/||' -e 's|^docker\.io/||' -e 's|^library/||'; }
+
+# is_named TAG: whether a tag is named, with whatever digest.
+is_named() { awk -v tag="$1" '$0 == tag || index($0, tag "@") == 1 { found = 1 } END { exit !found }' "$here/named"; }
+
+# is_digest_named DIGEST: whether an image is named by its digest, or runs.
+is_digest_named() { grep -qF -- "$1" "$here/named"; }
+
+# droppable REFERENCE: print the reference to remove where nothing names it: the tag, or where that means another image
+# now, the digest.
+droppable() {
+  set -- "$(printf '%s\n' "$1" | familiar)"
+  if ! is_named "${1%@*}" && has_exactly "$1"; then
+    echo "${1%@*}"
+    return
+  fi
+  case $1 in *@*) ;; *) return 1 ;; esac
+  ! is_digest_named "${1#*@}" || return
+  set -- "${1%@*}" "${1#*@}"
+  has_image "${1%:*}@$2" && echo "${1%:*}@$2"
+}

@@ -1,0 +1,26 @@
+#!/bin/sh
+# Make an earlier release of a stack the current one again, or leave what is there: rollback.sh STACK RELEASE TIMEOUT WINDOW
+#
+# TIMEOUT and WINDOW are milliseconds. Images that are gone are pulled before anything stops; volumes and the workspace
+# are not touched. Payload: meta/performer, registry/. Events: see switch.sh.
+set -u
+here=${0%/*}
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$here/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=switch.sh
+. "$here/switch.sh"
+
+use_stack "$1"
+verb=rollback release=$2 timeout=$3 window_wanted=$4
+case $release in '' | .* | *[!A-Za-z0-9._-]*) give_up arguments "\`$release\` is no name for a release" ;; esac
+version=$(known "$release" version) listed=$releases/$release/.kamal-dev/images
+
+begin
+[ -f "$releases/$release/.kamal-dev/digest" ] || conclude false kept "there is no release \`$release\` on this host"
+if stands "$release"; then
+  report_containers
+  conclude true same ''
+fi
+make_workspace
+pull
+switch

@@ -1,0 +1,224 @@
+# shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
+# Make another release of a stack the current one, or put back what was there. Sourced; runs nothing by itself.
+#
+# Whoever sources it says what is to be done in `verb`, `release`, `version`, `timeout`, `window_wanted`, and in `listed`
+# the file that names the images. Payload: meta/retain (how many releases stay), meta/rollback (`never`: a release that falls is
+# left as it is) and meta/keep_failed (`yes`: so is one where there is nothing to go back to).
+# Events: `phase` {name, seconds once it is over}, `image`, `container`, `hook`, and at the end `result`
+#   {ok, state, phase, reason, release, version, previous, current, restored, observed_ms, code}. `state` says what runs now:
+#   same      the release was there already, and healthy       kept      nothing was touched
+#   new       the release                                      restored  the last good release again
+#   stopped   nothing: a first release, stopped but kept       broken    see the containers; nothing could be put back
+#   left      the release, which fell, as was asked for        unfinished  the release, but a lifecycle command failed
+# shellcheck source-path=SCRIPTDIR source=stack.sh
+. "$here/stack.sh"
+# shellcheck source-path=SCRIPTDIR source=history.sh
+. "$here/history.sh"
+# shellcheck source-path=SCRIPTDIR source=lock.sh
+. "$here/lock.sh"
+# shellcheck source-path=SCRIPTDIR source=audit.sh
+. "$here/audit.sh"
+# shellcheck source-path=SCRIPTDIR source=images.sh
+. "$here/images.sh"
+# shellcheck source-path=SCRIPTDIR source=room.sh
+. "$here/room.sh"
+# shellcheck source-path=SCRIPTDIR source=retention.sh
+. "$here/retention.sh"
+# shellcheck source-path=SCRIPTDIR source=owner.sh
+. "$here/owner.sh"
+# shellcheck source-path=SCRIPTDIR source=observe.sh
+. "$here/observe.sh"
+# shellcheck source-path=SCRIPTDIR source=exec.sh
+. "$here/exec.sh"
+# shellcheck source-path=SCRIPTDIR source=lifecycle.sh
+. "$here/lifecycle.sh"
+
+retain=$(cat "$here/meta/retain")
+restore_within=120000 code='' failures='' previous='' window_spent=0 is_switched=false is_kept=false is_concluded=false
+
+# begin: take the lock, and see what runs. Sets shown, the current release, and previous, the one to go back to.
+begin() {
+  refuse_foreign
+  lock_stack "$verb"
+  trap leave EXIT
+  trap 'exit 143' INT TERM
+  clock
+  began=$now
+  shown=$(current_release)
+  if is_good "$shown"; then previous=$shown; else previous=$(last_good); fi
+}
+
+# --- the end
+
+# conclude OK STATE REASON: say how it ended, write it down, and go.
+conclude() {
+  case $2 in same | kept) ;; *) forget_surplus ;; esac
+  tell "$@"
+  [ "$1" = true ]
+  exit
+}
+
+tell() {
+  ended_in=${fell_in:-${phase_name:-}}
+  phase
+  result=$(emit result ok: "$1" state "$2" phase "$ended_in" reason "$3" stack "$stack" release "$release" version "$version" \
+    previous "$previous" current "$(current_release)" restored: "$([ "$2" = restored ] && echo true || echo false)" \
+    observed_ms: "$window_spent" code "$code")
+  printf '%s\n' "$result"
+  is_concluded=true
+  clock
+  record "$verb" release "$release" version "$version" previous "$previous" ok: "$1" state "$2" reason "$3" \
+    seconds: "$(seconds $((now - began)))"
+  write_down "$2"
+}
+
+# write_down STATE: keep how it ended in the release. What did not get as far as the containers says nothing of one that was there.
+write_down() {
+  about=$releases/$release/.kamal-dev
+  [ -d "$about" ] && { [ "$1" != kept ] || [ ! -f "$about/result" ]; } || return 0
+  cp "$here/../log" "$about/log" 2>/dev/null
+  printf '%s\n' "$result" >"$about/result"
+}
+
+# shellcheck disable=SC2317 # called by the trap
+leave() {
+  forget_login
+  end_commands
+  "$is_concluded" || tell false "$(if $is_kept; then echo unfinished; elif $is_switched; then echo broken; else echo kept; fi)" \
+    'the script on the host ended before its time'
+  unlock_stack
+}
+
+# --- the phases
+
+# stands ID: whether it is the current release, and all of it is as it was when it was good.
+stands() {
+  [ "$1" = "$shown" ] || return 1
+  # shellcheck disable=SC2086,SC2154 # ids are words, which refuse_foreign has set
+  look_at_containers $ids
+  # shellcheck disable=SC2046 # references have no spaces
+  is_as_good "$1" "$found" && [ -z "$(missing_images $(cat "$listed"))" ]
+}
+
+# What a container sees of these folders is its own business, so they are not private as their parent is.
+make_workspace() {
+  known "$release" workspace | while IFS= read -r folder; do
+    case /$folder/ in *//* | */../*) continue ;; esac
+    (umask 022 && mkdir -p "$home/workspace/$folder") || { echo "$folder" && break; }
+  done >"$here/unmade"
+  [ ! -s "$here/unmade" ] || conclude false kept "the workspace \`$(cat "$here/unmade")\` could not be made"
+}
+
+# pull: get the images that are missing, before anything stops.
+pull() {
+  phase pull
+  # shellcheck disable=SC2046 # references have no spaces
+  wanted=$(cat "$here/meta/pull" 2>/dev/null) || wanted=$(missing_images $(cat "$listed"))
+  [ -z "$wanted" ] || has_room || { code=disk && conclude false kept "$no_room"; }
+  # shellcheck disable=SC2086 # references have no spaces
+  pull_all $wanted || conclude false kept "$(last_lines "$here/pull.failed" 6)"
+}
+
+# switch: let the release be the current one, and put the last good one back where it falls.
+switch() {
+  phase up
+  shown=$release is_switched=true
+  rm -f "$releases/$release/.kamal-dev/result"
+  switch_to "$release" || conclude false kept "\`current\` could not be switched"
+  if bring_up "$release" "$timeout"; then keep; else give_back; fi
+}
+
+# up RELEASE MILLISECONDS: let compose make containers of what `current` names. Needs no network.
+up() {
+  # Compose hashes absolute paths; seen through `current` they are the same in every release.
+  cd "$home/current" || return
+  # shellcheck disable=SC2046 # services are words
+  docker_within $(($2 / 1000 + 1)) compose --ansi never --project-name "$stack" up --detach --no-build --pull never \
+    --remove-orphans $(known "$1" services) >"$here/up.log" 2>&1
+  set -- $?
+  cd /
+  return "$1"
+}
+
+# bring_up RELEASE MILLISECONDS: up and observe. Sets why where it fails.
+bring_up() {
+  take_along "$1"
+  clock
+  give_until=$((now + $2)) why=''
+  there_before=" $(printf '%s' "$ids" | tr '\n' ' ') " restarts_before=
+  up "$1" "$2"
+  up_code=$?
+  [ "$phase_name:$up_code" != up:0 ] || phase observe
+  own_workspace "$(cat "$here/meta/user")"
+  clock
+  left=$((give_until - now))
+  [ "$left" -gt $((window_wanted + 1000)) ] || left=$((window_wanted + 1000))
+  [ "$up_code" = 0 ] || left=0
+  observe "$left" "$window_wanted"
+  window_spent=$((window_spent + window_ms))
+  case $up_code:$outcome in
+    0:fine) return 0 ;;
+    0:*) why="$(failed_services) did not stay up" ;;
+    124:*) why="compose did not finish within $(($2 / 1000)) s" ;;
+    *) why=$(why_compose) ;;
+  esac
+  return 1
+}
+
+# Compose's progress is indented, its errors are not.
+why_compose() {
+  grep -v '^ ' "$here/up.log" >"$here/up.err" || cp "$here/up.log" "$here/up.err"
+  last_lines "$here/up.err" 2
+}
+
+# --- the verdict
+
+# stood ID: remember that it is good, as it stands now.
+stood() {
+  own_workspace "$(cat "$here/meta/user")"
+  begin_lifecycle
+  printf '%s\n' "$found" | standing >"$releases/$1/.kamal-dev/good"
+}
+
+keep() {
+  stood "$release"
+  is_kept=true
+  report_containers
+  run_lifecycle || conclude false unfinished "$hook_why"
+  conclude true new ''
+}
+
+# give_back: after a release that fell, bring the last good one back as far as there is one.
+give_back() {
+  failed_why=$why fell_in=$phase_name
+  rm -f "$engine_known"
+  report_containers
+  [ "$(cat "$here/meta/rollback" 2>/dev/null)" != never ] || conclude false left "$failed_why"
+  [ "$previous" != "$release" ] || conclude false broken "$failed_why"
+  [ -n "$previous" ] || leave_first
+  restore
+}
+
+restore() {
+  phase restore
+  shown=$previous
+  switch_to "$previous"
+  retag "$previous"
+  if bring_up "$previous" "$restore_within"; then
+    stood "$previous"
+    report_containers
+    run_lifecycle || failed_why="$failed_why; and of the release that was put back, \`$previous\`, $hook_why"
+    conclude false restored "$failed_why"
+  fi
+  report_containers
+  conclude false broken "$failed_why; and the release before, \`$previous\`, could not be put back: $why"
+}
+
+# Nothing to go back to: stopped, so that it does no harm; kept, so that one can look.
+leave_first() {
+  [ "$(cat "$here/meta/keep_failed" 2>/dev/null)" != yes ] || conclude false left "$failed_why"
+  cd "$home/current" && docker_within 120 compose --project-name "$stack" stop >/dev/null 2>&1
+  # shellcheck disable=SC2046 # ids are words
+  show_containers $(container_ids)
+  conclude false stopped "$failed_why"
+}

@@ -1,0 +1,118 @@
+"""The story of `dev prune`: remove what deploys have left over on the hosts, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from kamal_dev.commands import answers, host
+from kamal_dev.commands.answers import Leftover
+from kamal_dev.errors import DevError, HostError, HostUnreachable, SomeHostsFailed
+from kamal_dev.model import Host
+from kamal_dev.pipeline.conversation import ask
+from kamal_dev.pipeline.names import restrict
+from kamal_dev.pipeline.run import Run
+from kamal_dev.shell.fanout import each
+
+HEAD = ("STACK", "KIND", "NAME", "SIZE")
+PRUNING = 900.0
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """Hold what one host had left over of a stack; `error` says why not all of it is gone, or known."""
+
+    stack: str
+    host: Host
+    leftovers: tuple[Leftover, ...] = ()
+    error: DevError | None = None
+
+    @property
+    def bytes(self) -> int:
+        """What goes, or went, with it all."""
+        return sum(leftover.bytes for leftover in self.leftovers if leftover.ok)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for `--json`."""
+        return {
+            "stack": self.stack,
+            "host": self.host.name,
+            "leftovers": [asdict(leftover) for leftover in self.leftovers],
+            "bytes": self.bytes,
+            "error": self.error.message if self.error else None,
+        }
+
+
+def prune(
+    run: Run, name: str | None, *, dry_run: bool, agree: Callable[[list[Pruned]], bool] | None = None
+) -> list[Pruned]:
+    """Remove what is left over of every stack of this project, or of the one of this name.
+
+    In a `dry_run`, only looks. `agree` is shown what would go, and asked.
+    """
+    targets = dict(run.provider.stacks())
+    if name and name != run.project.config.service:
+        targets = {stack: targets[stack] for stack in restrict(targets, (name,))}
+    if dry_run or agree:
+        found = _on_all(run, targets, dry_run=True)
+        if dry_run or not any(pruned.leftovers for pruned in found):
+            return found
+        if agree and not agree(found):
+            raise KeyboardInterrupt
+    return _on_all(run, targets, dry_run=False)
+
+
+def _on_all(run: Run, targets: dict[str, Host], *, dry_run: bool) -> list[Pruned]:
+    found = each(targets.items(), lambda item: _prune(run, *item, dry_run), limit=run.limit)
+    return [pruned for pruned in found if isinstance(pruned, Pruned)]
+
+
+def _prune(run: Run, stack: str, target: Host, dry_run: bool) -> Pruned:
+    if not target.address:
+        return Pruned(stack, target, error=HostUnreachable(target.name, "the host is not running"))
+    repositories = dict.fromkeys(image.name for image in run.project.images().values())
+    retain = run.project.config.retain
+    step = host.prune(run.scripts, stack, repositories, retain=retain, dry_run=dry_run, performer=run.performer)
+    if not dry_run:
+        run.output.start("Pruning", target.name)
+    try:
+        output = ask(run, target, step, timeout=PRUNING).output
+    except DevError as error:
+        return Pruned(stack, target, error=error)
+    told, leftovers = answers.outcome(output), answers.leftovers(output)
+    return Pruned(stack, target, leftovers, None if told else HostError(target.name, told.reason))
+
+
+def rows(pruned: Pruned) -> Iterator[tuple[str, ...]]:
+    """Yield the rows of a stack for the table; one that says why where it is not known."""
+    for leftover in pruned.leftovers:
+        kept = "" if leftover.ok else f" (stays: {leftover.reason})"
+        yield (pruned.stack, leftover.kind, leftover.name, f"{size(leftover.bytes)}{kept}")
+    if pruned.error:
+        yield (pruned.stack, "-", "-", pruned.error.message)
+
+
+def size(count: int) -> str:
+    """Return bytes as people say them, in decimal units as `docker system df` does: `1.2 GB`."""
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.3g} {unit}"
+        amount /= 1000
+    return f"{amount:.3g} TB"
+
+
+def summary(found: list[Pruned], *, dry_run: bool) -> str:
+    """Say how much goes or went."""
+    total = sum(pruned.bytes for pruned in found)
+    pieces = sum(leftover.ok for pruned in found for leftover in pruned.leftovers)
+    if not pieces:
+        return "Nothing is left over"
+    return f"{'Would remove' if dry_run else 'Removed'} {pieces} pieces, {size(total)}"
+
+
+def failure(found: list[Pruned]) -> DevError | None:
+    """Return the sum of what went wrong, or None."""
+    failed = [pruned.stack for pruned in found if pruned.error]
+    return SomeHostsFailed(f"not everything could be looked at or removed: {', '.join(failed)}") if failed else None

@@ -1,0 +1,177 @@
+"""The story of `dev rollback`: bring stacks back to a release that their hosts still have."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from kamal_dev.commands import host
+from kamal_dev.commands.answers import Kept
+from kamal_dev.commands.host import Login
+from kamal_dev.errors import DevError, UsageError
+from kamal_dev.model import Host
+from kamal_dev.pipeline import registry
+from kamal_dev.pipeline.apply import deadline, failure, outcome, tell
+from kamal_dev.pipeline.conversation import follow
+from kamal_dev.pipeline.lending import Lending
+from kamal_dev.pipeline.names import restrict
+from kamal_dev.pipeline.releases import History, histories
+from kamal_dev.pipeline.report import Outcome, Report
+from kamal_dev.pipeline.run import Run
+from kamal_dev.shell.fanout import each
+
+
+@dataclass(frozen=True)
+class Order:
+    """Say what to go back to: the flags of `dev rollback`.
+
+    `version` is a version, a release id or the beginning of one, empty for the good release
+    before the current one. `name` is a stack, or a version where no stack is called so;
+    `hosts` are further stacks. None means all.
+    """
+
+    name: str = ""
+    version: str = ""
+    hosts: tuple[str, ...] = ()
+    agree: Callable[[str], bool] = lambda question: True
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Hold the release that a stack goes back to."""
+
+    stack: str
+    host: Host
+    release: Kept
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Hold how hosts get images that are gone: the registry's credential, and the way to the one of this machine."""
+
+    lending: Lending
+    login: Login | None = None
+
+
+def rollback(run: Run, order: Order) -> Report:
+    """Bring every chosen stack back, side by side.
+
+    Raises UsageError, before anything is changed, where a stack has no such release.
+    What goes wrong on a host is in the report, and stops no other host.
+    """
+    started = time.monotonic()
+    targets, version = _meant(dict(run.provider.stacks()), run.project.config.service, order)
+    found = histories(run, targets)
+    choices = _choices(found, version)
+    if choices and not order.agree(f"Roll back {', '.join(map(_words, choices))}?"):
+        raise KeyboardInterrupt
+    reach = _reach(run, choices)
+    went = each(choices, lambda choice: _go(run, choice, reach), limit=run.limit)
+    lost = [failure(history.host, history.stack, history.error) for history in found if history.error]
+    outcomes = [*(item for item in went if isinstance(item, Outcome)), *lost]
+    outcomes.sort(key=lambda item: list(targets).index(item.stack))
+    report = Report("Rolled back", version, tuple(outcomes), time.monotonic() - started)
+    if outcomes and not report.failed:
+        run.output.done(report.summary())
+    return report
+
+
+def back(run: Run, stack: str, target: Host, release_id: str, reach: Reach | None = None) -> Outcome:
+    """Bring one stack back to a release of its host. Never raises: a failure is an outcome.
+
+    With `reach`, images that are gone there are pulled; without it, only what the host can pull by itself.
+    """
+    started = time.monotonic()
+    settings = run.project.config.deploy
+    try:
+        if reach:
+            reach.lending.open(target)
+        told = follow(
+            run,
+            target,
+            lambda token: host.rollback(
+                run.scripts,
+                token,
+                stack,
+                release_id,
+                timeout=settings.timeout,
+                window=settings.window,
+                login=reach.login if reach else None,
+                performer=run.performer,
+                retain=run.project.config.retain,
+            ),
+            timeout=deadline(run),
+        )
+        # A release is named by its version and a hash.
+        ended = outcome(target, stack, release_id.rpartition("-")[0], told, done="rolled back")
+    except DevError as error:
+        ended = failure(target, stack, error)
+    return replace(ended, seconds=time.monotonic() - started)
+
+
+def _meant(stacks: Mapping[str, Host], service: str, order: Order) -> tuple[dict[str, Host], str]:
+    """Return the stacks that are meant, and the version."""
+    is_version = bool(order.name) and not order.version and order.name not in (*stacks, service)
+    names = (*order.hosts, *((order.name,) if order.name and not is_version else ()))
+    chosen = restrict(stacks, names) if names and names != (service,) else tuple(stacks)
+    if not chosen:
+        raise UsageError("there is no stack to roll back", hint="`dev deploy` makes one")
+    return {name: stacks[name] for name in chosen}, order.name if is_version else order.version
+
+
+def _choices(found: list[History], version: str) -> list[Choice]:
+    """Choose for every stack whose host answered. Raises UsageError where one has nothing to choose."""
+    asked = [history for history in found if not history.error]
+    chosen = [(history, _chosen(history, version)) for history in asked]
+    lacking = [history for history, release in chosen if release is None]
+    if lacking:
+        raise _nothing(lacking, version)
+    return [Choice(history.stack, history.host, release) for history, release in chosen if release]
+
+
+def _chosen(history: History, version: str) -> Kept | None:
+    """Return the release that `version` names: of several with one version a good one, deployed last."""
+    if not version:
+        return next((release for release in history.releases if release.is_before), None)
+    exact = [release for release in history.releases if version in (release.id, release.version)]
+    begun = exact or [release for release in history.releases if release.id.startswith(version)]
+    if len({release.version for release in begun}) > 1:
+        known = ", ".join(dict.fromkeys(release.version for release in begun))
+        raise UsageError(f"`{version}` names several versions of {history.stack}", hint=f"which one: {known}")
+    return max(begun, key=lambda release: release.good, default=None)
+
+
+def _nothing(lacking: list[History], version: str) -> UsageError:
+    stacks = ", ".join(history.stack for history in lacking)
+    known = list(dict.fromkeys(release.version for history in lacking for release in history.releases))
+    if not version:
+        return UsageError(
+            f"{stacks}: there is no good release before the current one",
+            hint=f"known: {', '.join(known) or 'none'}; `dev versions` says how each ended",
+        )
+    near = difflib.get_close_matches(version, known, n=1)
+    meant = f"did you mean `{near[0]}`? " if near else ""
+    return UsageError(f"{stacks}: there is no version `{version}`", hint=f"{meant}known: {', '.join(known) or 'none'}")
+
+
+def _words(choice: Choice) -> str:
+    release = choice.release
+    return f"{choice.stack} to {release.version} ({release.id}, deployed {release.at} by {release.performer or '?'})"
+
+
+def _reach(run: Run, choices: list[Choice]) -> Reach | None:
+    """Make ready what images are pulled with, where any are gone. Raises CredentialsMissing, RegistryError."""
+    if not any(choice.release.missing for choice in choices):
+        return None
+    if run.project.config.registry.is_local:
+        registry.ensure_local(run)
+    return Reach(Lending(run, is_wanted=True), registry.credentials(run))
+
+
+def _go(run: Run, choice: Choice, reach: Reach | None) -> Outcome:
+    run.output.start(f"Rolling back to {choice.release.version}", choice.host.name)
+    ended = back(run, choice.stack, choice.host, choice.release.id, reach if choice.release.missing else None)
+    tell(run, choice.host.name, ended)
+    return ended

@@ -1,0 +1,100 @@
+"""Images that the hosts of the tests are made from: a bare one, and one that bootstrap has been through."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+
+from kamal_dev.commands import host
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = ROOT / "kamal_dev/host"
+DOCKERFILE = ROOT / "kamal_dev/providers/host.Dockerfile"
+LABEL = "kamal-dev.test=hosts"
+# Every host makes keys and an id of its own when it boots for the first time.
+FORGET = """
+systemctl stop docker docker.socket containerd
+rm -rf /etc/ssh/ssh_host_* /etc/docker/key.json /var/lib/dbus/machine-id /root/.kamal-dev
+: >/etc/machine-id
+"""
+
+
+def scripts() -> Mapping[str, str]:
+    """Return the scripts that run on hosts."""
+    return {name: (SCRIPTS / name).read_text() for name in host.SCRIPTS}
+
+
+def boot(image: str, name: str, *labels: str) -> str:
+    """Start a host and wait until systemd has done its work; returns its name."""
+    is_v1 = docker("info", "--format", "{{.CgroupVersion}}") == "1"
+    groups = ("--cgroupns=host", "--volume=/sys/fs/cgroup:/sys/fs/cgroup") if is_v1 else ("--cgroupns=private",)
+    docker(
+        *("run", "--detach", "--privileged", *groups, "--tmpfs=/run", "--tmpfs=/run/lock"),
+        *(f"--label={label}" for label in (LABEL, *labels)),
+        *("--volume=/var/lib/docker", "--volume=/var/lib/containerd", "--publish=127.0.0.1::22"),
+        *(f"--name={name}", f"--hostname={name}", image),
+    )
+    is_up = "until systemctl is-system-running --quiet || systemctl is-active --quiet ssh; do sleep 0.2; done"
+    docker("exec", name, "sh", "-c", is_up)
+    return name
+
+
+@cache
+def bare() -> str:
+    """Return the image of a host with sshd and systemd and no Docker."""
+    text = DOCKERFILE.read_bytes()
+    return _once(f"kamal-dev-test/host:{_short(text)}", lambda image: _build(image, text))
+
+
+@cache
+def prepared() -> str:
+    """Return the image of a host that has Docker, as bootstrap installs it."""
+    base = bare()
+    recipe = b"".join((SCRIPTS / name).read_bytes() for name in ("bootstrap.sh", "packages.sh"))
+    image = f"kamal-dev-test/host-with-docker:{_short(DOCKERFILE.read_bytes() + recipe)}"
+    return _once(image, lambda image: _bootstrap(image, base))
+
+
+def docker(*words: str, stdin: bytes | None = None) -> str:
+    """Run docker on this machine, and return its stdout; it must succeed."""
+    done = subprocess.run(["docker", *words], input=stdin, capture_output=True, timeout=900, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode().strip()
+
+
+def _once(image: str, make: Callable[[str], None]) -> str:
+    """Make an image where it is not there; of two processes that want it, one makes it."""
+    with (Path(tempfile.gettempdir()) / f"kamal-dev-test-hosts.{os.getuid()}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not docker("image", "ls", "--quiet", image):
+            make(image)
+    return image
+
+
+def _build(image: str, dockerfile: bytes) -> None:
+    subprocess.run([ROOT / "bin/base-images", "debian:12"], check=True, timeout=900)
+    build = ("buildx", "build", "--builder", docker("context", "show"), "--load", "--provenance=false")
+    docker(*build, "--label", LABEL, "--tag", image, "-", stdin=dockerfile)
+
+
+def _bootstrap(image: str, base: str) -> None:
+    name = f"kamal-dev-test-{_short(image.encode())}"
+    subprocess.run(["docker", "rm", "--force", "--volumes", name], check=False, capture_output=True)
+    boot(base, name)
+    try:
+        step = host.bootstrap(scripts(), "prepare")
+        docker("exec", "--interactive", "--env", "HOME=/root", name, *step.argv, stdin=step.stdin)
+        docker("exec", name, "sh", "-c", FORGET)
+        docker("commit", name, image)
+    finally:
+        docker("rm", "--force", "--volumes", name)
+
+
+def _short(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()[:12]

@@ -1,0 +1,152 @@
+"""Whole rollbacks as text, `host$ command`; see test_transcripts.py."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kamal_dev.errors import DevError, UsageError
+from kamal_dev.model import Image, Result, Step
+from kamal_dev.pipeline.releases import rows, versions
+from kamal_dev.pipeline.rollback import Order, rollback
+from kamal_dev.project import Project
+from tests.transcripts.paper import HostState, Machine, PaperHost, PaperRun, lines, transcript
+from tests.transcripts.test_transcripts import CRASHED, FIRST, IMAGE, SECOND, SECRETS, project, root
+
+__all__ = ["project", "root"]
+HERE = Path(__file__).parent / "rollback"
+OLD, NEW, BAD = "aaaaaaa1", "aaaaaaa2", "bbbbbbb3"
+
+
+def kept(stack: str, version: str, **values: Any) -> dict[str, Any]:
+    """Return one line of host/releases.sh."""
+    known = {
+        "type": "release",
+        "stack": stack,
+        "id": f"{version}-00000000",
+        "version": version,
+        "commit": f"c{version}",
+    }
+    about = {"performer": "ann", "at": "2026-01-02T03:04:05Z", "good": True, "state": "new"}
+    return {**known, **about, **values}
+
+
+def history(stack: str, **oldest: Any) -> tuple[dict[str, Any], ...]:
+    """Return three releases: one that fell, the current one, and one before."""
+    fell = {"good": False, "state": "restored", "phase": "observe", "reason": "app did not stay up"}
+    return (
+        kept(stack, BAD, **fell),
+        kept(stack, NEW, is_current=True, is_last_good=True),
+        kept(stack, OLD, is_before=True, **oldest),
+    )
+
+
+class Remembering(PaperHost):
+    """A host on paper that has had releases."""
+
+    def __init__(self, name: str, state: HostState, releases: Iterable[dict[str, Any]]) -> None:
+        super().__init__(name, state, Image("", "none", "none"), "")
+        self._releases = tuple(releases)
+
+    def answer(self, step: Step) -> Result:
+        """Answer one step."""
+        verb = step.text.split()[0]
+        if verb == "releases":
+            return Result(step, 0, lines(*self._releases, {"type": "result", "ok": True}))
+        if verb == "rollback" and self._outcome:
+            return Result(step, 1, lines(*self._outcome))
+        return super().answer(step)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One rollback: how the second host takes it, and what is asked for."""
+
+    order: Order
+    second: HostState = field(default_factory=HostState)
+    is_gone: bool = False
+
+
+CASES = {
+    "to_the_one_before": Case(Order()),
+    "to_a_version_on_one_stack": Case(Order(name="bbb", hosts=(SECOND,))),
+    "with_an_image_that_is_gone": Case(Order(name=FIRST, version=OLD), is_gone=True),
+    "that_does_not_come_up": Case(Order(), HostState(outcome=CRASHED)),
+    "to_an_unknown_version": Case(Order(name="aaaaaax1")),
+}
+
+
+def recorded(project: Project, case: Case) -> tuple[PaperRun, str]:
+    """Roll back on paper; return the run, and what it ended with."""
+    run = PaperRun(project, Machine(), {FIRST: HostState(), SECOND: case.second})
+    gone = {"missing": [f"{IMAGE}:{OLD}@sha256:1"]} if case.is_gone else {}
+    run.hosts[FIRST] = Remembering(FIRST, HostState(), history(FIRST, **gone))
+    run.hosts[SECOND] = Remembering(SECOND, case.second, history(SECOND))
+    try:
+        end = str(rollback(run, case.order))
+    except DevError as error:
+        end = f"error: {error}\nhint: {error.hint}"
+    finally:
+        run.close()
+    return run, end
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_rollback_runs_exactly_what_its_transcript_says(name: str, project: Project) -> None:
+    run, end = recorded(project, CASES[name])
+    text = transcript(run, end)
+    path = HERE / f"{name}.txt"
+    if os.environ.get("UPDATE_TRANSCRIPTS"):
+        path.write_text(text)
+    assert text == path.read_text()
+    steps = [step for recorder in run.recorders for step in recorder.steps]
+    assert not [step for step in steps for secret in SECRETS.values() if secret in f"{step.argv}{step}"]
+    is_sent = any(SECRETS["REGISTRY_TOKEN"].encode() in _unpacked(step) for step in steps)
+    assert is_sent == CASES[name].is_gone, "the credential goes only where something is pulled"
+
+
+def _unpacked(step: Step) -> bytes:
+    import gzip
+
+    return gzip.decompress(step.stdin) if step.stdin else b""
+
+
+def test_a_stack_without_a_good_release_before_refuses_before_anything_is_changed(project: Project) -> None:
+    run = PaperRun(project, Machine(), {FIRST: HostState()})
+    run.hosts[FIRST] = Remembering(FIRST, HostState(), [kept(FIRST, NEW, is_current=True)])
+    with pytest.raises(UsageError, match="guestbook-1: there is no good release before the current one"):
+        rollback(run, Order())
+    assert run.hosts[FIRST].transcript == [f"{FIRST}$ releases {FIRST}"]
+    run.close()
+
+
+def test_the_beginning_of_several_versions_names_none(project: Project) -> None:
+    run, end = recorded(project, Case(Order(name="aaaaaaa")))
+    assert "`aaaaaaa` names several versions of guestbook-1" in end
+    assert f"which one: {NEW}, {OLD}" in end
+    assert not [step for recorder in run.recorders for step in recorder.steps if step.text.startswith("rollback")]
+
+
+def test_versions_say_who_deployed_what_and_how_it_ended(project: Project) -> None:
+    run = PaperRun(project, Machine(), {FIRST: HostState()})
+    fresh = kept(FIRST, "ddd", state="", good=False)
+    run.hosts[FIRST] = Remembering(FIRST, HostState(), [fresh, *history(FIRST, missing=["x", "y"])])
+    (found,) = versions(run, FIRST)
+    told = [row[1:] for row in rows(found)]
+    when = ("ann", "2026-01-02 03:04:05")
+    assert told == [
+        ("ddd", "ddd-00000000", "cddd", *when, "never finished", "there", "-"),
+        (BAD, f"{BAD}-00000000", f"c{BAD}", *when, "failed in observe: app did not stay up", "there", "-"),
+        (NEW, f"{NEW}-00000000", f"c{NEW}", *when, "good", "there", "current, last good"),
+        (OLD, f"{OLD}-00000000", f"c{OLD}", *when, "good", "2 gone", "-"),
+    ]
+    run.close()
+
+
+def test_every_transcript_belongs_to_a_case() -> None:
+    assert {path.stem for path in HERE.glob("*.txt")} == set(CASES)
