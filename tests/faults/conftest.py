@@ -83,7 +83,7 @@ def front(lab: Lab) -> Iterator[Front]:
 
 
 @pytest.fixture(scope="session")
-def _standing(lab: Lab, host: Host, front: Front) -> Iterator[Standing]:
+def standing_host(lab: Lab, host: Host, front: Front) -> Iterator[Standing]:
     proxy = Proxy(host.port)
     made = repository(lab, "stand", host, f"localhost:{front.port}", proxy.port)
     standing = Standing(lab, host, proxy, front, made)
@@ -93,9 +93,8 @@ def _standing(lab: Lab, host: Host, front: Front) -> Iterator[Standing]:
 
 
 @pytest.fixture
-def standing(_standing: Standing) -> Iterator[Standing]:
+def standing(standing_host: Standing) -> Iterator[Standing]:
     """The stack, with one more row and file; whatever a test has broken is mended after it."""
-    _standing.keep()
-    yield _standing
-    _standing.proxy.heal()
-    _standing.front.fault = ""
+    standing_host.keep()
+    yield standing_host
+    standing_host.heal()

@@ -57,7 +57,9 @@ class Handler(BaseHTTPRequestHandler):
             return
         upstream = http.client.HTTPConnection("127.0.0.1", self.server.target, timeout=60)
         with suppress(OSError):
-            headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP}
+            # Engines send one `Accept` a media type.
+            names = {name for name in self.headers if name.lower() not in HOP}
+            headers = {name: ", ".join(self.headers.get_all(name, [])) for name in names}
             upstream.request(self.command, self.path, body=body, headers=headers)
             self._answer(upstream.getresponse(), fault if "/blobs/" in self.path else "")
         upstream.close()
