@@ -8,6 +8,7 @@
     │   └── CredentialsMissing    2  a variable that the configuration names is not set
     ├── EngineError               1  Docker here, or the devcontainer CLI: missing, not answering
     ├── InitializeFailed          1  initializeCommand ended with an error; carries its last lines
+    ├── LocalHookFailed           1  one of .kamal/hooks ended with an error; carries its last lines
     ├── BuildFailed               1  buildx ended with an error; carries its last lines
     ├── NothingBuilt              1  an image that should exist does not
     ├── RegistryError             1  login refused, push failed, digest not there
@@ -106,6 +107,10 @@ class EngineError(DevError):
 
 class InitializeFailed(DevError):
     """Report a failed initializeCommand; the message ends with its last lines."""
+
+
+class LocalHookFailed(DevError):
+    """Report a failed hook of .kamal/hooks; the message ends with its last lines."""
 
 
 class BuildFailed(DevError):

@@ -12,12 +12,19 @@ from kamal_dev.cli import common
 @click.option("--platform", metavar="OS/ARCH", multiple=True, help="Build for this platform, such as linux/arm64.")
 @click.option("--progress", type=click.Choice(["auto", "plain", "quiet"]), help="How buildx shows what it does.")
 @common.skip_initialize
+@common.skip_hooks
 @common.ignore_features
 @common.as_json
 @common.version
 @common.common
 def command(
-    flags: common.Flags, *, no_cache: bool, platform: tuple[str, ...], progress: str | None, skip_initialize: bool
+    flags: common.Flags,
+    *,
+    no_cache: bool,
+    platform: tuple[str, ...],
+    progress: str | None,
+    skip_initialize: bool,
+    skip_hooks: bool,
 ) -> None:
     """Builds always, and leaves it to the engine's cache what is done again. Pushes nothing."""
     from kamal_dev.pipeline.build import build
@@ -25,7 +32,7 @@ def command(
 
     run = common.open_run(flags)
     options = BuildOptions(no_cache=no_cache, platform=platform, progress=progress or "", again=True)
-    images = build(run, options, skip_initialize=skip_initialize)
+    images = build(run, options, skip_initialize=skip_initialize, skip_hooks=skip_hooks)
     if flags.as_json:
         common.print_json({"version": str(run.project.version), "images": [str(image) for image in images]})
     else:

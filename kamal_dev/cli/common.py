@@ -26,6 +26,7 @@ FLAGS = (
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 skip_initialize = click.option("--skip-initialize", is_flag=True, help="Do not run initializeCommand on this machine.")
+skip_hooks = click.option("--skip-hooks", is_flag=True, help="Run none of .kamal/hooks.")
 ignore_features = click.option("--ignore-features", is_flag=True, help="Go on without the Features.")
 version = click.option("--version", "version", metavar="TAG", help="Use this tag in place of the git version.")
 

@@ -21,6 +21,7 @@ from kamal_dev.cli import common
 @click.option("--dry-run", is_flag=True, help="Show what would be run, and change nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Make hosts without asking.")
 @common.skip_initialize
+@common.skip_hooks
 @common.ignore_features
 @common.as_json
 @common.version
@@ -30,13 +31,10 @@ def command(
     *,
     name: str | None,
     count: int | None,
-    skip_build: bool,
-    skip_push: bool,
     hosts: tuple[str, ...],
-    keep_failed: bool,
     dry_run: bool,
-    skip_initialize: bool,
     yes: bool,
+    **chosen: bool,
 ) -> int:
     """With NAME, only that stack. Ends with 1 where any host failed, and says which."""
     from kamal_dev.pipeline.deploy import Order, deploy
@@ -49,11 +47,8 @@ def command(
     order = Order(
         count=count,
         names=(*hosts, *((name,) if name else ())),
-        skip_build=skip_build,
-        skip_push=skip_push,
-        skip_initialize=skip_initialize,
-        keep_failed=keep_failed,
         agree=common.agreement(yes=yes or flags.as_json, without_terminal=True),
+        **chosen,
     )
     if dry_run:
         click.echo("\n".join(plan(run, order)))

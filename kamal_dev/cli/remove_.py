@@ -11,14 +11,16 @@ from kamal_dev.cli import common
 @click.argument("name", required=False)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--keep-volumes", is_flag=True, help="Keep volumes and workspaces, and with them the hosts.")
+@common.skip_hooks
 @common.as_json
 @common.common
-def command(flags: common.Flags, *, name: str | None, yes: bool, keep_volumes: bool) -> int:
+def command(flags: common.Flags, *, name: str | None, yes: bool, keep_volumes: bool, skip_hooks: bool) -> int:
     """With NAME, only that stack. Hosts of your own (provider `static`) are never destroyed."""
     from kamal_dev.pipeline.remove import remove
 
     run = common.open_run(flags)
-    report = remove(run, name, keep_volumes=keep_volumes, agree=common.agreement(yes=yes))
+    agree = common.agreement(yes=yes)
+    report = remove(run, name, keep_volumes=keep_volumes, agree=agree, skip_hooks=skip_hooks)
     if flags.as_json:
         common.print_json(report.as_json())
     return common.finish(report.error())

@@ -12,9 +12,18 @@ from kamal_dev.cli import common
 @click.argument("to", metavar="[VERSION]", required=False)
 @click.option("--host", "hosts", multiple=True, metavar="NAME", help="Only this stack; may be given again.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@common.skip_hooks
 @common.as_json
 @common.common
-def command(flags: common.Flags, *, name: str | None, to: str | None, hosts: tuple[str, ...], yes: bool) -> int:
+def command(
+    flags: common.Flags,
+    *,
+    name: str | None,
+    to: str | None,
+    hosts: tuple[str, ...],
+    yes: bool,
+    skip_hooks: bool,
+) -> int:
     """All services of a stack go back together; volumes and the workspace stay as they are.
 
     VERSION is one of `dev versions`, a release id, or the beginning of either; without it, the good
@@ -24,7 +33,7 @@ def command(flags: common.Flags, *, name: str | None, to: str | None, hosts: tup
 
     run = common.open_run(flags, strict=False)
     agree = common.agreement(yes=yes or flags.as_json, without_terminal=True)
-    report = rollback(run, Order(name or "", to or "", hosts, agree))
+    report = rollback(run, Order(name or "", to or "", hosts, skip_hooks, agree))
     if flags.as_json:
         common.print_json(report.as_json())
     else:

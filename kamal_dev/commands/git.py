@@ -74,6 +74,11 @@ def settings(root: Path) -> Step:
     return git(root, "config", "-z", "--list")
 
 
+def email(root: Path) -> Step:
+    """Ask for the address that commits are made with; fails where none is set."""
+    return Step(("git", "config", "--get", "user.email"), cwd=root)
+
+
 def tags(root: Path) -> Step:
     """List the tags in the history of HEAD, and what they name."""
     return git(root, "for-each-ref", "--merged=HEAD", "--format=%(objectname) %(refname)", "refs/tags")

@@ -53,6 +53,7 @@ SCRIPTS = (
     "seed.sh",
     "stack.sh",
     "status.sh",
+    "stop.sh",
     "switch.sh",
     "worker.sh",
     "workspace.sh",
@@ -60,11 +61,11 @@ SCRIPTS = (
 Scripts = Mapping[str, str]
 
 _SWITCH = (
-    *("switch.sh", "stack.sh", "history.sh", "lock.sh", "audit.sh", "images.sh", "retention.sh"),
+    *("switch.sh", "stack.sh", "history.sh", "lock.sh", "audit.sh", "images.sh"),
     *("room.sh", "observe.sh", "owner.sh", "pull.sh", "exec.sh", "lifecycle.sh"),
 )
 _SOURCED = {
-    "apply.sh": _SWITCH,
+    "apply.sh": (*_SWITCH, "retention.sh"),
     "attach.sh": ("run.sh",),
     "bootstrap.sh": ("packages.sh",),
     "facts.sh": ("stack.sh", "lock.sh"),
@@ -75,6 +76,7 @@ _SOURCED = {
     "remove.sh": ("stack.sh", "lock.sh"),
     "rollback.sh": _SWITCH,
     "status.sh": ("stack.sh", "lock.sh"),
+    "stop.sh": _SWITCH,
 }
 _DETACHED = ("detach.sh", "run.sh", "worker.sh")
 
@@ -124,6 +126,25 @@ def pull(scripts: Scripts, token: str, images: Iterable[str], login: Login | Non
     return _step(scripts, "pull.sh", *words, token=token, files=_login(login), label=f"pull {' '.join(words)}")
 
 
+@dataclass(frozen=True)
+class Keeping:
+    """Say what stays on a host: `retain` releases of the stack, and which of those that fall.
+
+    One that falls is left as it is where `restore` is not wanted; with `keep_failed`, where
+    there is none to go back to.
+    """
+
+    retain: int = 5
+    restore: bool = True
+    keep_failed: bool = False
+
+    @property
+    def meta(self) -> dict[str, str]:
+        """What host/switch.sh asks for."""
+        rollback, keep_failed = "host" if self.restore else "never", "yes" if self.keep_failed else ""
+        return {"retain": str(self.retain), "rollback": rollback, "keep_failed": keep_failed}
+
+
 def apply(
     scripts: Scripts,
     token: str,
@@ -139,43 +160,29 @@ def apply(
     performer: str = "",
     user: str = "",
     lifecycle: Iterable[File] = (),
-    retain: int = 5,
-    restore: bool = True,
-    keep_failed: bool = False,
+    keeping: Keeping = Keeping(),
 ) -> Step:
-    """Make `release` the current one of its stack, observe it, or put the one before back.
+    """Make `release` the current one of its stack, observe it, or put the last good one back.
 
     `timeout` is for starting and observing, `window` how long a service without a health
     check must stay up, both in seconds. `pull` are the images to pull, those of the
     release that the host lacks unless they are given, and `layers` what they consist of.
-    `services` are those to start, none means all.
-    `workspace` are folders to make, relative to the stack's `workspace/`; `user` is who
-    works in them, in the main container, empty for the container's own user. `lifecycle` is
-    what is run there once the release stands (`devcontainer.lifecycle.files`). `retain` is how
-    many releases stay there. One that falls is left as it is where `restore` is not wanted; with
-    `keep_failed`, where there is none to go back to.
+    `services` are those to start, none means all. `workspace` are folders to make, relative
+    to the stack's `workspace/`; `user` is who works in them, in the main container, empty for
+    the container's own. `lifecycle` is what is run there (`devcontainer.lifecycle.files`).
     """
     _words("release", (release.id,))
-    meta = _meta(release, pull, workspace) | {
-        "performer": performer,
-        "user": user,
-        "retain": str(retain),
-        "rollback": "host" if restore else "never",
-        "keep_failed": "yes" if keep_failed else "",
-        "layers": "\n".join(f"{digest} {size}" for digest, size in layers),
-    }
-    files = (
-        *(File(f"files/{file.path}", file.content, file.mode) for file in release.files),
-        *_about(meta),
-        *lifecycle,
-        *_login(login),
-    )
+    meta = _meta(release, pull, layers, workspace) | keeping.meta | {"performer": performer, "user": user}
+    shipped = (File(f"files/{file.path}", file.content, file.mode) for file in release.files)
+    files = (*shipped, *_about(meta), *lifecycle, *_login(login))
     times = _milliseconds(timeout, window)
     words = (_stack(release.stack), release.id, release.digest, *times, *_words("service", services))
     return _step(scripts, "apply.sh", *words, token=token, files=files, label=f"apply {release.stack} {release.id}")
 
 
-def _meta(release: Release, pull: Iterable[str] | None, workspace: Iterable[str]) -> dict[str, str]:
+def _meta(
+    release: Release, pull: Iterable[str] | None, layers: Iterable[Layer], workspace: Iterable[str]
+) -> dict[str, str]:
     images = _words("image", (*(str(image) for _, image in release.images), *release.third_party))
     return {
         "version": str(release.version),
@@ -183,6 +190,7 @@ def _meta(release: Release, pull: Iterable[str] | None, workspace: Iterable[str]
         "images": "\n".join(dict.fromkeys(images)),
         "built": "\n".join(dict.fromkeys(str(image) for _, image in release.images)),
         **({} if pull is None else {"pull": "\n".join(_words("image", pull))}),
+        "layers": "\n".join(f"{digest} {size}" for digest, size in layers),
         "workspace": "\n".join(_folders(workspace)),
     }
 
@@ -205,15 +213,20 @@ def rollback(
     window: float = 5,
     login: Login | None = None,
     performer: str = "",
-    retain: int = 5,
 ) -> Step:
     """Make a release that is there already, by its id, the current one again, or put back what there was.
 
     Images that are gone are pulled with `login` before anything stops. The rest is as in `apply`.
     """
     words = (_stack(stack), *_words("release", (release,)), *_milliseconds(timeout, window))
-    files = (*_about({"performer": performer, "retain": str(retain)}), *_login(login))
+    files = (*_about({"performer": performer}), *_login(login))
     return _step(scripts, "rollback.sh", *words, token=token, files=files, label=f"rollback {stack} {release}")
+
+
+def stop(scripts: Scripts, token: str, stack: str, *, performer: str = "") -> Step:
+    """Stop a stack and keep its containers; for one that has no release to go back to."""
+    about = _about({"performer": performer})
+    return _step(scripts, "stop.sh", _stack(stack), token=token, files=about, label=f"stop {stack}")
 
 
 def releases(scripts: Scripts, stacks: Iterable[str] = ()) -> Step:

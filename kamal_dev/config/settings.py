@@ -211,9 +211,24 @@ class Deploy:
     )
     rollback: str = option(
         Choice(("host", "all", "never")),
-        """What a release that does not come up is followed by. `host`: the last good one is put back where it fell.
-        `all`: on every host of the deploy. `never`: what fell is left as it is.""",
+        """What happens where a release does not come up. `host`: that host goes back to its last good release. `all`:
+        so do those where it came up. `never`: it is left as it is.""",
         default="host",
+    )
+    batch: str = option(
+        Amount(
+            r"[1-9][0-9]{0,3}|([1-9][0-9]?|100)%",
+            "must be a whole number from 1, or a percentage such as `25%`",
+            "a number of stacks, or a percentage",
+        ),
+        """How many stacks get a release first, as a number or a percentage of those that are deployed. The others
+        follow together, if no more than `deploy.max_failures` of the first failed; else they keep what they run.""",
+        default="",
+        example="25%",
+        otherwise="all at once",
+    )
+    max_failures: int = option(
+        Whole(0, MAX_COUNT), "How many stacks of the first batch may fail without stopping the rest.", default=0
     )
 
 

@@ -4,13 +4,16 @@
 # TIMEOUT and WINDOW are milliseconds; SERVICEs are those to start, none means all.
 # Payload: files/ (the release), meta/version, meta/commit, meta/images, meta/pull (those to pull; else those that are
 # missing), meta/built and meta/workspace (one per line), meta/user, meta/performer, registry/, exec/ and lifecycle/ (see
-# exec.sh and lifecycle.sh), and what switch.sh and room.sh ask for. Events: see switch.sh.
+# exec.sh and lifecycle.sh), meta/retain (how many releases stay), and what switch.sh and room.sh ask for.
+# Events: see switch.sh.
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$here/lib.sh"
 # shellcheck source-path=SCRIPTDIR source=switch.sh
 . "$here/switch.sh"
+# shellcheck source-path=SCRIPTDIR source=retention.sh
+. "$here/retention.sh"
 
 upload() {
   phase upload
@@ -44,7 +47,7 @@ verb=apply release=$2 digest=$3 timeout=$4 window_wanted=$5
 case $release in '' | .* | *[!A-Za-z0-9._-]*) give_up arguments "\`$release\` is no name for a release" ;; esac
 shift 5
 printf '%s\n' "$@" >"$here/meta/services"
-version=$(cat "$here/meta/version") listed=$here/meta/images is_new=true
+retain=$(cat "$here/meta/retain") version=$(cat "$here/meta/version") listed=$here/meta/images is_new=true
 
 begin
 if [ "$(known "$release" digest)" = "$digest" ] && stands "$release"; then
@@ -55,6 +58,9 @@ if [ "$(known "$release" digest)" = "$digest" ] && stands "$release"; then
 fi
 upload
 make_workspace
+# Beside the rest, because it takes a while, and because it makes room.
+forget_surplus &
+forgetting=$!
 pull
 deployed
 switch

@@ -48,7 +48,7 @@ drop_releases() {
 repositories() {
   {
     cat "$here/meta/repositories"
-    for release in $(by_age); do known "$release" built | sed -e 's|@.*||' -e 's|:[^:/]*$||'; done
+    for each in $(by_age); do known "$each" built | sed -e 's|@.*||' -e 's|:[^:/]*$||'; done
   } | familiar | sort -u
 }
 

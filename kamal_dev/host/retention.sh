@@ -7,7 +7,7 @@
 # surplus: print the ids of the releases that go. The current, the last good and that which a rollback goes to stay.
 surplus() {
   current=$(current_release)
-  set -- "$current" "$(last_good)" "$(good_before "$current")" "${previous:-}"
+  set -- "$current" "$(last_good)" "$(good_before "$current")" "${previous:-}" "${release:-}"
   by_age | tail -n "+$((retain + 1))" | while IFS= read -r old; do
     case " $* " in *" $old "*) ;; *) echo "$old" ;; esac
   done
@@ -30,14 +30,14 @@ forget_surplus() {
 remove_release() { rm -rf "${releases:?}/$1" 2>/dev/null || as_root rm -rf "${releases:?}/$1"; }
 
 # name_images: write to `named` what every release of every stack here, but for those of this one in `going`, and every
-# container names.
+# container names, and the release that is on its way.
 going=
 name_images() {
   for about in "$base"/*/releases/*/.kamal-dev; do
     about=${about%/.kamal-dev}
     case " $going " in *" ${about##*/} "*) [ "${about%/*}" != "$releases" ] || continue ;; esac
     cat "$about/.kamal-dev/images"
-  done 2>/dev/null | familiar >"$here/named"
+  done 2>/dev/null | cat - "${listed:-/dev/null}" | familiar >"$here/named"
   there=$(docker ps --all --quiet --no-trunc) || return
   # shellcheck disable=SC2086 # ids are words
   inspect_containers '{{.Config.Image}}{{println}}{{.Image}}' $there | familiar >>"$here/named"
@@ -47,10 +47,10 @@ name_images() {
 familiar() { sed -e 's|^index\.docker\.io/||' -e 's|^docker\.io/||' -e 's|^library/||'; }
 
 # is_named TAG: whether a tag is named, with whatever digest.
-is_named() { awk -v tag="$1" '$0 == tag || index($0, tag "@") == 1 { found = 1 } END { exit !found }' "$here/named"; }
+is_named() { [ ! -f "$here/named" ] || awk -v tag="$1" '$0 == tag || index($0, tag "@") == 1 { found = 1 } END { exit !found }' "$here/named"; }
 
 # is_digest_named DIGEST: whether an image is named by its digest, or runs.
-is_digest_named() { grep -qF -- "$1" "$here/named"; }
+is_digest_named() { [ ! -f "$here/named" ] || grep -qF -- "$1" "$here/named"; }
 
 # droppable REFERENCE: print the reference to remove where nothing names it: the tag, or where that means another image
 # now, the digest.

@@ -2,7 +2,7 @@
 # Make another release of a stack the current one, or put back what was there. Sourced; runs nothing by itself.
 #
 # Whoever sources it says what is to be done in `verb`, `release`, `version`, `timeout`, `window_wanted`, and in `listed`
-# the file that names the images. Payload: meta/retain (how many releases stay), meta/rollback (`never`: a release that falls is
+# the file that names the images. Payload: meta/rollback (`never`: a release that falls is
 # left as it is) and meta/keep_failed (`yes`: so is one where there is nothing to go back to).
 # Events: `phase` {name, seconds once it is over}, `image`, `container`, `hook`, and at the end `result`
 #   {ok, state, phase, reason, release, version, previous, current, restored, observed_ms, code}. `state` says what runs now:
@@ -22,8 +22,6 @@
 . "$here/images.sh"
 # shellcheck source-path=SCRIPTDIR source=room.sh
 . "$here/room.sh"
-# shellcheck source-path=SCRIPTDIR source=retention.sh
-. "$here/retention.sh"
 # shellcheck source-path=SCRIPTDIR source=owner.sh
 . "$here/owner.sh"
 # shellcheck source-path=SCRIPTDIR source=observe.sh
@@ -33,8 +31,7 @@
 # shellcheck source-path=SCRIPTDIR source=lifecycle.sh
 . "$here/lifecycle.sh"
 
-retain=$(cat "$here/meta/retain")
-restore_within=120000 code='' failures='' previous='' window_spent=0 is_switched=false is_kept=false is_concluded=false
+restore_within=120000 result_code='' failures='' forgetting='' previous='' window_spent=0 is_switched=false is_kept=false is_concluded=false
 
 # begin: take the lock, and see what runs. Sets shown, the current release, and previous, the one to go back to.
 begin() {
@@ -52,7 +49,7 @@ begin() {
 
 # conclude OK STATE REASON: say how it ended, write it down, and go.
 conclude() {
-  case $2 in same | kept) ;; *) forget_surplus ;; esac
+  wait
   tell "$@"
   [ "$1" = true ]
   exit
@@ -63,7 +60,7 @@ tell() {
   phase
   result=$(emit result ok: "$1" state "$2" phase "$ended_in" reason "$3" stack "$stack" release "$release" version "$version" \
     previous "$previous" current "$(current_release)" restored: "$([ "$2" = restored ] && echo true || echo false)" \
-    observed_ms: "$window_spent" code "$code")
+    observed_ms: "$window_spent" code "$result_code")
   printf '%s\n' "$result"
   is_concluded=true
   clock
@@ -82,6 +79,7 @@ write_down() {
 
 # shellcheck disable=SC2317 # called by the trap
 leave() {
+  [ -z "$forgetting" ] || kill "$forgetting" 2>/dev/null
   forget_login
   end_commands
   "$is_concluded" || tell false "$(if $is_kept; then echo unfinished; elif $is_switched; then echo broken; else echo kept; fi)" \
@@ -114,7 +112,7 @@ pull() {
   phase pull
   # shellcheck disable=SC2046 # references have no spaces
   wanted=$(cat "$here/meta/pull" 2>/dev/null) || wanted=$(missing_images $(cat "$listed"))
-  [ -z "$wanted" ] || has_room || { code=disk && conclude false kept "$no_room"; }
+  [ -z "$wanted" ] || has_room || { result_code=disk && conclude false kept "$no_room"; }
   # shellcheck disable=SC2086 # references have no spaces
   pull_all $wanted || conclude false kept "$(last_lines "$here/pull.failed" 6)"
 }

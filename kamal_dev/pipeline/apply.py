@@ -19,13 +19,17 @@ from kamal_dev.pipeline.prepare import Ready, require
 from kamal_dev.pipeline.report import Outcome
 from kamal_dev.pipeline.run import Run
 from kamal_dev.pipeline.transfer import Parcels
+from kamal_dev.pipeline.workspace import Workspace
 
 SPARE = 1800.0  # seconds beyond what the release and its lifecycle commands have, for pulling and for putting back
 
 
 @dataclass(frozen=True)
 class Work:
-    """Hold what all hosts of one deploy share; `images` are those built, with their digests."""
+    """Hold what all hosts of one deploy share; `images` are those built, with their digests.
+
+    `workspace` brings the source where it was not brought before.
+    """
 
     run: Run
     images: dict[str, Image]
@@ -36,6 +40,7 @@ class Work:
     over_ssh: bool = False
     keep_failed: bool = False
     layers: Layers | None = None
+    workspace: Workspace | None = None
 
 
 def apply(work: Work, ready: Ready, release: Release) -> Outcome:
@@ -58,6 +63,8 @@ def _apply(work: Work, ready: Ready, release: Release) -> Outcome:
     run, target = work.run, ready.host
     merged = work.metadata.merged(ready.facts)
     require(merged.devcontainer, target, ready.facts)
+    if work.workspace and release.workspace:
+        work.workspace.bring(target, ready.stack, ready.facts)
     release = _final(work, release, merged)
     lacking = tuple(image for image in dict.fromkeys(dict(release.images).values()) if not ready.facts.has(image))
     if ready.facts.runs(release.digest) and not lacking:
@@ -112,9 +119,7 @@ def _step(work: Work, token: str, release: Release, merged: Merged, fetched: Fet
         performer=work.run.performer,
         user=merged.devcontainer.remote_user or merged.devcontainer.container_user,
         lifecycle=lifecycle.files(merged.devcontainer, project.config.deploy.lifecycle_timeout),
-        retain=project.config.retain,
-        restore=project.config.deploy.rollback != "never",
-        keep_failed=work.keep_failed,
+        keeping=host.Keeping(project.config.retain, project.config.deploy.rollback != "never", work.keep_failed),
     )
 
 
@@ -136,13 +141,14 @@ def outcome(target: Host, stack: str, version: str, told: answers.Outcome, *, do
         hooks=told.hooks,
         window=told.observed_ms / 1000,
         phases=tuple((phase.name, phase.seconds or 0.0) for phase in told.phases),
+        before=told.previous if told.state in ("new", "unfinished") and told.previous != told.release else None,
     )
     return known if told else replace(known, error=_error(target.name, told))
 
 
 def _running(told: answers.Outcome) -> str:
     """Return the version that runs after a failure: a release is named by its version and a hash."""
-    return told.current.rpartition("-")[0] if told.state in ("restored", "kept", "unfinished", "left") else ""
+    return told.current.rpartition("-")[0] if told.state in ("restored", "kept", "unfinished") else ""
 
 
 def _error(name: str, told: answers.Outcome) -> HostError:

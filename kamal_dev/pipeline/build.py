@@ -7,14 +7,16 @@ from dataclasses import replace
 from kamal_dev.model import Image
 from kamal_dev.pipeline import features
 from kamal_dev.pipeline.engine import require_engine
+from kamal_dev.pipeline.hooks import Hooks
 from kamal_dev.pipeline.images import build_all, planned
 from kamal_dev.pipeline.initialize import initialize
 from kamal_dev.pipeline.recipe import BuildOptions
 from kamal_dev.pipeline.run import Run
 
 
-def build(run: Run, options: BuildOptions, *, skip_initialize: bool = False) -> list[Image]:
+def build(run: Run, options: BuildOptions, *, skip_initialize: bool = False, skip_hooks: bool = False) -> list[Image]:
     """Build the images of this version on this machine, and push none."""
+    hooks = Hooks(run, "build", skip=skip_hooks)
     if not skip_initialize:
         initialize(run)
     if planned(run):
@@ -23,4 +25,9 @@ def build(run: Run, options: BuildOptions, *, skip_initialize: bool = False) -> 
     for notice in run.project.ignored_features:
         run.output.warn(str(notice))
     config = features.log_in(run, wanted=cache is not None and cache.type == "registry")
-    return build_all(run, replace(options, config=config))
+    if planned(run):
+        hooks.before("pre-build", (), left_behind="nothing was built")
+    images = build_all(run, replace(options, config=config))
+    if images:
+        hooks.before("post-build", (), left_behind="the images are built")
+    return images

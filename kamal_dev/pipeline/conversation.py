@@ -123,5 +123,6 @@ PHASES = {
     "up": "Starting containers",
     "observe": "Watching the containers",
     **{name: f"Running {name}" for name in HOOKS},
+    "stop": "Stopping containers",
     "restore": "Putting the last good release back",
 }

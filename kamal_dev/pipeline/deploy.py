@@ -11,7 +11,9 @@ from kamal_dev.errors import DevError
 from kamal_dev.model import Host, Image, Release
 from kamal_dev.pipeline import features, registry
 from kamal_dev.pipeline.apply import Work, apply, failure, tell
+from kamal_dev.pipeline.batches import in_batches
 from kamal_dev.pipeline.engine import require_engine
+from kamal_dev.pipeline.hooks import UNTOUCHED, Hooks
 from kamal_dev.pipeline.images import build_all, found, planned, push_all, require_buildable
 from kamal_dev.pipeline.initialize import initialize
 from kamal_dev.pipeline.layers import Layers
@@ -41,6 +43,7 @@ class Order:
     skip_push: bool = False
     skip_initialize: bool = False
     keep_failed: bool = False
+    skip_hooks: bool = False
     agree: Callable[[str], bool] = lambda question: True
 
 
@@ -51,6 +54,7 @@ def deploy(run: Run, order: Order) -> Report:
     in the report, and stops no other host.
     """
     started = time.monotonic()
+    hooks = Hooks(run, "deploy", skip=order.skip_hooks)
     if not order.skip_initialize:
         initialize(run)
     run.project.require_deployable()
@@ -62,13 +66,27 @@ def deploy(run: Run, order: Order) -> Report:
     not_there = new_hosts(run, names)
     login = check(run, order, not_there)
     engine.result()
-    means = Means(Parcels(run), Workspace(run), Lending(run, is_wanted=not order.skip_push))
+    _begin(run, order, hooks, names)
+    means = _means(run, order, hooks)
     hosts = Background(lambda: _hosts(run, releases, means))
-    images, metadata = _images(run, order, making=not_there)
-    work = Work(run, images, metadata, means.parcels, means.lending, login, over_ssh=order.skip_push)
-    work = replace(work, keep_failed=order.keep_failed, layers=Layers(run, metadata.config))
-    outcomes = _apply_all(work, hosts.result(), releases)
-    return _report(run, outcomes, time.monotonic() - started)
+    images, metadata = _images(run, order, hooks, names, making=not_there)
+    work = Work(
+        run,
+        images,
+        metadata,
+        means.parcels,
+        means.lending,
+        login,
+        over_ssh=order.skip_push,
+        keep_failed=order.keep_failed,
+        layers=Layers(run, metadata.config),
+        workspace=means.late_workspace,
+    )
+    ready = hosts.result()
+    _before_apply(hooks, ready)
+    outcomes = in_batches(run, ready, lambda some: _apply_all(work, some, releases))
+    outcomes = _rolled_back(run, ready, outcomes)
+    return _report(run, hooks, outcomes, time.monotonic() - started)
 
 
 def new_hosts(run: Run, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -87,11 +105,29 @@ def check(run: Run, order: Order, missing: tuple[str, ...]) -> Login | None:
     return None if order.skip_push or not planned(run) else registry.credentials(run)
 
 
-def _images(run: Run, order: Order, making: tuple[str, ...]) -> tuple[dict[str, Image], Metadata]:
+def _begin(run: Run, order: Order, hooks: Hooks, names: tuple[str, ...]) -> None:
+    """Run the hooks that come before any host is reached: hosts are made ready while images are built."""
+    hooks.before("pre-connect", names, left_behind="nothing was built or deployed")
+    if planned(run) and not order.skip_build:
+        hooks.before("pre-build", names, left_behind="nothing was built or deployed")
+
+
+def _means(run: Run, order: Order, hooks: Hooks) -> Means:
+    # What people work in is not moved forward for a release that may not come.
+    source_waits = hooks.has("pre-deploy") or bool(run.project.config.deploy.batch)
+    lending = Lending(run, is_wanted=not order.skip_push)
+    return Means(Parcels(run), Workspace(run), lending, hooks, source_waits)
+
+
+def _images(
+    run: Run, order: Order, hooks: Hooks, names: tuple[str, ...], making: tuple[str, ...]
+) -> tuple[dict[str, Image], Metadata]:
     """Build → push → digest; returns the image of each built service, and how the main one wants to be run."""
     try:
         config = _logged_in(run, order)
         built = [] if order.skip_build else build_all(run, BuildOptions(may_push=not order.skip_push, config=config))
+        if built:
+            hooks.before("post-build", names, left_behind="the images are built; nothing was deployed")
         metadata = Background(lambda: Metadata(run, config))
         made = found(run) if order.skip_push else push_all(run, config=config, built=built)
     except DevError as error:
@@ -128,6 +164,14 @@ def _hosts(run: Run, releases: dict[str, Release], means: Means) -> list[Ready |
     return [result for result in each(targets, ready, limit=run.limit) if not isinstance(result, DevError)]
 
 
+def _before_apply(hooks: Hooks, hosts: list[Ready | Outcome]) -> None:
+    """Run the hooks that come between making hosts ready and applying the release there."""
+    stacks = [host.stack for host in hosts if isinstance(host, Ready)]
+    hooks.docker_setup(stacks)
+    if stacks:
+        hooks.before("pre-deploy", stacks, left_behind=f"images are built and hosts are ready; {UNTOUCHED}")
+
+
 def _apply_all(work: Work, hosts: list[Ready | Outcome], releases: dict[str, Release]) -> list[Outcome]:
     def bring_up(ready: Ready | Outcome) -> Outcome:
         if isinstance(ready, Outcome):
@@ -139,8 +183,19 @@ def _apply_all(work: Work, hosts: list[Ready | Outcome], releases: dict[str, Rel
     return [result for result in each(hosts, bring_up, limit=work.run.limit) if isinstance(result, Outcome)]
 
 
-def _report(run: Run, outcomes: list[Outcome], seconds: float) -> Report:
+def _rolled_back(run: Run, hosts: list[Ready | Outcome], outcomes: list[Outcome]) -> list[Outcome]:
+    """Bring every stack back where one failed and `deploy.rollback` is `all`."""
+    if run.project.config.deploy.rollback != "all" or all(outcome.is_fine for outcome in outcomes):
+        return outcomes
+    from kamal_dev.pipeline.rollback_all import rollback_all
+
+    return rollback_all(run, {ready.stack: ready.host for ready in hosts if isinstance(ready, Ready)}, outcomes)
+
+
+def _report(run: Run, hooks: Hooks, outcomes: list[Outcome], seconds: float) -> Report:
     report = Report("Deployed", str(run.project.version), tuple(outcomes), seconds)
-    if not report.failed:
-        run.output.done(report.summary())
-    return report
+    if report.failed:
+        taken = [outcome for outcome in outcomes if outcome.before is not None]
+        return replace(report, hook=hooks.after_rollback(taken, seconds))
+    run.output.done(report.summary())
+    return replace(report, hook=hooks.after_deploy(outcomes, seconds))

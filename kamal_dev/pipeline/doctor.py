@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from kamal_dev.commands import docker
+from kamal_dev.commands.hooks import FOLDER
 from kamal_dev.errors import DevError
 from kamal_dev.model import Step
 from kamal_dev.output import Output
-from kamal_dev.pipeline import features, registry
+from kamal_dev.pipeline import features, hooks, registry
 from kamal_dev.pipeline.engine import INSTALL, require_engine
 from kamal_dev.pipeline.images import planned
 from kamal_dev.pipeline.run import Run
@@ -51,7 +52,7 @@ def doctor(folder: Path, output: Output, *, config_path: str | None, devcontaine
     except DevError as error:
         return [*checks, Check("project", False, error.message, error.hint)]
     try:
-        checks += [_project(run), *_features(run)]
+        checks += [_project(run), *_features(run), *_hooks(run)]
         return [*checks, *(_try(name, work, run) for name, work in REACHES)]
     finally:
         run.close()
@@ -115,6 +116,16 @@ def _installer(run: Run) -> str:
     for build in planned(run):
         features.require(run, build)
     return str(run.devcontainer_cli)
+
+
+def _hooks(run: Run) -> list[Check]:
+    """Look for hooks that would not be run, where the project has any."""
+    present, runnable = hooks.present(run), hooks.runnable(run)
+    idle = [name for name in present if name not in runnable]
+    if not idle:
+        return [Check("hooks", True, ", ".join(present))] if present else []
+    paths = " ".join(f"{FOLDER}/{name}" for name in idle)
+    return [Check("hooks", False, f"not executable, so not run: {', '.join(idle)}", f"`chmod +x {paths}`")]
 
 
 def _registry(run: Run) -> str:

@@ -20,6 +20,7 @@ from kamal_dev.shell import OnLine, Shell
 
 LOOKS = (
     *((*program, "--version") for program in PROGRAMS),
+    ("git", "config", "--get"),
     ("docker", "version"),
     ("docker", "buildx", "version"),
     ("docker", "image", "inspect"),

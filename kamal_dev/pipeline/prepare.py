@@ -11,6 +11,7 @@ from kamal_dev.errors import BootstrapFailed, HostError
 from kamal_dev.model import Host, Release
 from kamal_dev.pipeline.conversation import ask, follow, watch
 from kamal_dev.pipeline.engine import last_line
+from kamal_dev.pipeline.hooks import Hooks
 from kamal_dev.pipeline.lending import Lending
 from kamal_dev.pipeline.run import Run
 from kamal_dev.pipeline.transfer import Parcels
@@ -33,11 +34,18 @@ class Ready:
 
 @dataclass(frozen=True)
 class Means:
-    """Hold what hosts are made ready with."""
+    """Hold what hosts are made ready with; `source_waits` until the release is applied."""
 
     parcels: Parcels
     workspace: Workspace
     lending: Lending
+    hooks: Hooks
+    source_waits: bool = False
+
+    @property
+    def late_workspace(self) -> Workspace | None:
+        """What brings the source when the release is applied; None where it was brought before."""
+        return self.workspace if self.source_waits else None
 
 
 def prepare(run: Run, target: Host, release: Release, means: Means) -> Ready:
@@ -49,6 +57,7 @@ def prepare(run: Run, target: Host, release: Release, means: Means) -> Ready:
         _await(run, target, facts.lock)
         facts = look(run, target, release)
     if not facts.is_ready:
+        means.hooks.owe_setup(release.stack)
         _bootstrap(run, target, facts)
         facts = look(run, target, release)
     missing = tuple(image for image in release.third_party if not facts.held(image))
@@ -57,7 +66,7 @@ def prepare(run: Run, target: Host, release: Release, means: Means) -> Ready:
         # What the main service's image says of itself is known only now.
         if run.project.compose.service(run.project.main).image in fetched:
             facts = look(run, target, release)
-    if release.workspace:
+    if release.workspace and not means.source_waits:
         means.workspace.bring(target, release.stack, facts)
     return Ready(release.stack, target, facts, missing)
 

@@ -71,12 +71,12 @@ def _on_all(run: Run, targets: dict[str, Host], *, dry_run: bool) -> list[Pruned
 def _prune(run: Run, stack: str, target: Host, dry_run: bool) -> Pruned:
     if not target.address:
         return Pruned(stack, target, error=HostUnreachable(target.name, "the host is not running"))
-    repositories = dict.fromkeys(image.name for image in run.project.images().values())
-    retain = run.project.config.retain
-    step = host.prune(run.scripts, stack, repositories, retain=retain, dry_run=dry_run, performer=run.performer)
     if not dry_run:
         run.output.start("Pruning", target.name)
     try:
+        repositories = dict.fromkeys(image.name for image in run.project.images().values())
+        retain = run.project.config.retain
+        step = host.prune(run.scripts, stack, repositories, retain=retain, dry_run=dry_run, performer=run.performer)
         output = ask(run, target, step, timeout=PRUNING).output
     except DevError as error:
         return Pruned(stack, target, error=error)
@@ -109,7 +109,7 @@ def summary(found: list[Pruned], *, dry_run: bool) -> str:
     pieces = sum(leftover.ok for pruned in found for leftover in pruned.leftovers)
     if not pieces:
         return "Nothing is left over"
-    return f"{'Would remove' if dry_run else 'Removed'} {pieces} pieces, {size(total)}"
+    return f"{'Would remove' if dry_run else 'Removed'} {pieces} piece{'' if pieces == 1 else 's'}, {size(total)}"
 
 
 def failure(found: list[Pruned]) -> DevError | None:

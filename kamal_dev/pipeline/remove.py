@@ -10,6 +10,7 @@ from kamal_dev.errors import DevError, HostError
 from kamal_dev.model import Host
 from kamal_dev.pipeline.apply import failure
 from kamal_dev.pipeline.conversation import ask
+from kamal_dev.pipeline.hooks import Hooks
 from kamal_dev.pipeline.names import restrict
 from kamal_dev.pipeline.report import Outcome, Report
 from kamal_dev.pipeline.run import Run
@@ -18,7 +19,9 @@ from kamal_dev.shell.fanout import each
 REMOVING = 300.0
 
 
-def remove(run: Run, name: str | None, *, keep_volumes: bool, agree: Callable[[str], bool]) -> Report:
+def remove(
+    run: Run, name: str | None, *, keep_volumes: bool, agree: Callable[[str], bool], skip_hooks: bool = False
+) -> Report:
     """Remove every stack of this project, or the one of this name.
 
     With `keep_volumes` the containers go, and volumes, workspaces and hosts stay.
@@ -32,6 +35,8 @@ def remove(run: Run, name: str | None, *, keep_volumes: bool, agree: Callable[[s
         run.output.note("Nothing to remove")
     elif not agree(_question(tuple(targets), keep_volumes)):
         raise KeyboardInterrupt
+    else:
+        Hooks(run, "remove", skip=skip_hooks).before("pre-connect", targets, left_behind="nothing was removed")
     found = each(targets.items(), lambda item: _remove(run, *item, keep_volumes), limit=run.limit)
     outcomes = tuple(outcome for outcome in found if isinstance(outcome, Outcome))
     gone = tuple(outcome.stack for outcome in outcomes if outcome.is_fine)

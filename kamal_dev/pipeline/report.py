@@ -18,10 +18,12 @@ FINE = ("deployed", "unchanged", "rolled back", "removed")
 class Outcome:
     """Say how a verb ended for one stack.
 
-    `state` is `deployed`, `unchanged`, `rolled back`, `removed`, `failed` or `unknown`; `running`
-    names the version that runs now, which after a failure is the one before;
+    `state` is `deployed`, `unchanged`, `rolled back`, `removed`, `failed`, `stopped`, `skipped` or
+    `unknown`; `running` names the version that runs now, which after a failure is the one before;
     `failed` are the containers that did not stay up, with reason and log, `hooks` the
     lifecycle commands that failed.
+    `before` is the id of the release that gave way to this one: empty where there was none, None
+    where nothing gave way. An `error` also says why a stack was rolled back that stood.
     `window` is the part of `seconds` spent watching services without a health check.
     """
 
@@ -36,11 +38,12 @@ class Outcome:
     window: float = 0.0
     phases: tuple[tuple[str, float], ...] = ()
     error: DevError | None = field(default=None, compare=False)
+    before: str | None = field(default=None, compare=False)
 
     @property
     def is_fine(self) -> bool:
         """Whether the verb did here what it should."""
-        return self.state in FINE
+        return self.state in FINE and self.error is None
 
     def as_json(self) -> dict[str, Any]:
         """Return the outcome for `--json`."""
@@ -63,12 +66,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Report:
-    """Hold the outcomes of all stacks, in the order of their names."""
+    """Hold the outcomes of all stacks, in the order of their names; `hook` is what a hook failed with afterwards."""
 
     verb: str
     version: str
     outcomes: tuple[Outcome, ...]
     seconds: float = 0.0
+    hook: DevError | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         width = max((len(outcome.stack) for outcome in self.outcomes), default=0)
@@ -90,21 +94,30 @@ class Report:
     def error(self) -> DevError | None:
         """Return the sum of all failures, or None where there are none."""
         if not self.failed:
-            return None
-        names = ", ".join(outcome.stack for outcome in self.failed)
+            return self.hook
         hints = list(
             dict.fromkeys(outcome.error.hint for outcome in self.failed if outcome.error and outcome.error.hint)
         )
         hint = hints[0] if len(hints) == 1 else "`dev status` shows what runs; `dev deploy --skip-build` tries again"
-        return SomeHostsFailed(f"{self.summary()}; failed: {names}", hint=hint)
+        return SomeHostsFailed("; ".join((self.summary(), *self._shortfalls())), hint=hint)
+
+    def _shortfalls(self) -> list[str]:
+        """Name the stacks that are not fine, and the hook that failed after them."""
+        words = {"skipped": "not begun", "rolled back": "rolled back", "stopped": "stopped"}
+        parts: dict[str, list[str]] = {"failed": [], **{word: [] for word in words.values()}}
+        for outcome in self.failed:
+            parts[words.get(outcome.state, "failed")].append(outcome.stack)
+        named = [f"{what}: {', '.join(stacks)}" for what, stacks in parts.items() if stacks]
+        return [*named, self.hook.message.splitlines()[0]] if self.hook else named
 
     def as_json(self) -> dict[str, Any]:
         """Return the report for `--json`."""
         return {
             "version": self.version,
             "seconds": round(self.seconds, 3),
-            "fine": not self.failed,
+            "fine": self.error() is None,
             "stacks": [outcome.as_json() for outcome in self.outcomes],
+            "hook": self.hook and {"message": self.hook.message, "hint": self.hook.hint},
         }
 
 

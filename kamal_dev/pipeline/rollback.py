@@ -15,6 +15,7 @@ from kamal_dev.model import Host
 from kamal_dev.pipeline import registry
 from kamal_dev.pipeline.apply import deadline, failure, outcome, tell
 from kamal_dev.pipeline.conversation import follow
+from kamal_dev.pipeline.hooks import Hooks
 from kamal_dev.pipeline.lending import Lending
 from kamal_dev.pipeline.names import restrict
 from kamal_dev.pipeline.releases import History, histories
@@ -35,6 +36,7 @@ class Order:
     name: str = ""
     version: str = ""
     hosts: tuple[str, ...] = ()
+    skip_hooks: bool = False
     agree: Callable[[str], bool] = lambda question: True
 
 
@@ -63,6 +65,8 @@ def rollback(run: Run, order: Order) -> Report:
     """
     started = time.monotonic()
     targets, version = _meant(dict(run.provider.stacks()), run.project.config.service, order)
+    hooks = Hooks(run, "rollback", skip=order.skip_hooks, version=version)
+    hooks.before("pre-connect", targets, left_behind="nothing was rolled back")
     found = histories(run, targets)
     choices = _choices(found, version)
     if choices and not order.agree(f"Roll back {', '.join(map(_words, choices))}?"):
@@ -70,12 +74,14 @@ def rollback(run: Run, order: Order) -> Report:
     reach = _reach(run, choices)
     went = each(choices, lambda choice: _go(run, choice, reach), limit=run.limit)
     lost = [failure(history.host, history.stack, history.error) for history in found if history.error]
+    for unreached in lost:
+        tell(run, unreached.stack, unreached)
     outcomes = [*(item for item in went if isinstance(item, Outcome)), *lost]
     outcomes.sort(key=lambda item: list(targets).index(item.stack))
     report = Report("Rolled back", version, tuple(outcomes), time.monotonic() - started)
     if outcomes and not report.failed:
         run.output.done(report.summary())
-    return report
+    return replace(report, hook=hooks.after_rollback(outcomes, report.seconds))
 
 
 def back(run: Run, stack: str, target: Host, release_id: str, reach: Reach | None = None) -> Outcome:
@@ -100,7 +106,6 @@ def back(run: Run, stack: str, target: Host, release_id: str, reach: Reach | Non
                 window=settings.window,
                 login=reach.login if reach else None,
                 performer=run.performer,
-                retain=run.project.config.retain,
             ),
             timeout=deadline(run),
         )

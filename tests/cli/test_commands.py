@@ -42,6 +42,8 @@ def test_every_command_explains_itself(name: str) -> None:
         (("deploy", "--count", "0"), "0 is not in the range"),
         (("deploy", "--count", "10000"), "10000 is not in the range"),
         (("deploy", "one", "two"), "unexpected extra argument"),
+        (("rollback", "one", "two", "three"), "unexpected extra argument"),
+        (("rollback", "--hots", "one"), "--host"),
     ],
 )
 def test_what_is_mistyped_is_an_error_and_never_a_name(project: Path, args: tuple[str, ...], said: str) -> None:
@@ -131,7 +133,8 @@ def test_completion_knows_commands_and_flags() -> None:
     words = {"COMP_WORDS": "dev de", "COMP_CWORD": "1", "_DEV_COMPLETE": "bash_complete"}
     assert run(env=words).stdout.split() == ["plain,deploy"]
     words |= {"COMP_WORDS": "dev deploy --skip", "COMP_CWORD": "2"}
-    assert run(env=words).stdout.split() == ["plain,--skip-build", "plain,--skip-push", "plain,--skip-initialize"]
+    skips = ["plain,--skip-build", "plain,--skip-push", "plain,--skip-initialize", "plain,--skip-hooks"]
+    assert run(env=words).stdout.split() == skips
 
 
 def test_an_error_says_what_is_left_and_what_to_do() -> None:

@@ -58,6 +58,10 @@ def test_a_step_is_written_as_its_label() -> None:
     assert host.place(scripts, "blog-1").text == "place blog-1"
     assert host.place(scripts, "blog-1", "db").text == "place blog-1 db"
     assert host.environment(scripts, "t1", {"A": "secret"}).text == "environment"
+    assert host.releases(scripts, ("blog-1",)).text == "releases blog-1"
+    assert host.rollback(scripts, "t1", "blog-1", "abc-12345678").text == "rollback blog-1 abc-12345678"
+    assert host.prune(scripts, "blog-1", (), retain=5, dry_run=True).text == "prune blog-1 dry-run"
+    assert host.prune(scripts, "blog-1", (), retain=5, dry_run=False).text == "prune blog-1"
 
 
 def test_facts_send_the_script_with_what_it_sources(scripts: Mapping[str, str]) -> None:
@@ -76,6 +80,9 @@ def test_every_script_that_sources_another_gets_it(scripts: Mapping[str, str]) -
         host.status(scripts),
         host.remove(scripts, "a"),
         host.place(scripts, "a"),
+        host.releases(scripts),
+        host.rollback(scripts, "t", "a", "b"),
+        host.prune(scripts, "a", (), retain=5, dry_run=False),
     )
     for step in steps:
         sent = members(step)

@@ -168,25 +168,28 @@ def test_releases_and_images_beyond_those_retained_go_and_what_is_needed_or_fore
         return Release(**{**wanted.__dict__, "images": (("app", image),), "third_party": ()})
 
     made = [built(blog, "v0")]
-    blog.deploy(made[0], retain=2)
+    blog.deploy(made[0], keeping=host.Keeping(retain=2))
     shared = built(blog, "v1")
-    neighbour.deploy(built(neighbour, "v1"), retain=2)
-    blog.deploy(shared, retain=2)
+    neighbour.deploy(built(neighbour, "v1"), keeping=host.Keeping(retain=2))
+    blog.deploy(shared, keeping=host.Keeping(retain=2))
     lab.sh(f"docker run -d --name {blog.name}-uses --entrypoint /bin/sh {repository}:v1 -c 'sleep 9'")
     for version in ("v2", "v3", "v4"):
         made.append(built(blog, version))
-        assert blog.deploy(made[-1], retain=2).outcome.ok
-    assert list(blog.releases()) == ["v4", "v3"]
+        assert blog.deploy(made[-1], keeping=host.Keeping(retain=2)).outcome.ok
+    # While v4 was on its way, v2 was where a rollback would have gone.
+    assert list(blog.releases()) == ["v4", "v3", "v2"]
     there = images(lab)
     # Another stack has v1.
-    assert {f"{repository}:{tag}" for tag in ("v1", "v3", "v4")} | {foreign, TINY} <= there
-    assert not {f"{repository}:{tag}" for tag in ("v0", "v2")} & there
+    assert {f"{repository}:{tag}" for tag in ("v1", "v2", "v3", "v4")} | {foreign, TINY} <= there
+    assert f"{repository}:v0" not in there
 
     # What failed takes no more room either: the last good one stays, whatever came after it.
     for version in ("v5", "v6", "v7"):
-        assert blog.deploy(built(blog, version, command=CRASH), retain=2).outcome.state == "restored"
+        assert (
+            blog.deploy(built(blog, version, command=CRASH), keeping=host.Keeping(retain=2)).outcome.state == "restored"
+        )
     assert list(blog.releases()) == ["v7", "v6", "v4", "v3"], "v3 is where a rollback goes"
-    assert f"{repository}:v5" not in images(lab)
+    assert not {f"{repository}:{tag}" for tag in ("v2", "v5")} & images(lab)
 
     # What is left over after all: an image of ours that no release has, and what was cut off.
     lab.sh(make.format(TINY, "stray", f"{repository}:stray"))
@@ -232,12 +235,12 @@ def test_images_that_have_no_room_are_refused_before_anything_stops_unless_their
 
 def test_a_release_that_falls_is_left_as_it_is_where_that_is_asked_for(blog: Stack) -> None:
     bad, good, worse = blog.version("v1", CRASH), blog.version("v2"), blog.version("v3", CRASH)
-    first = blog.deploy(bad, keep_failed=True).outcome
+    first = blog.deploy(bad, keeping=host.Keeping(keep_failed=True)).outcome
     assert (first.state, first.current) == ("left", bad.id)
-    assert blog.deploy(good, keep_failed=True).outcome.state == "new"
+    assert blog.deploy(good, keeping=host.Keeping(keep_failed=True)).outcome.state == "new"
     # There is something to go back to now.
-    assert blog.deploy(worse, keep_failed=True).outcome.state == "restored"
-    left = blog.deploy(worse, restore=False).outcome
+    assert blog.deploy(worse, keeping=host.Keeping(keep_failed=True)).outcome.state == "restored"
+    left = blog.deploy(worse, keeping=host.Keeping(restore=False)).outcome
     assert (left.ok, left.state, left.current, left.failed[0].log) == (False, "left", worse.id, "boom")
     # The last good one is still known, though it is not the one before.
     again = blog.deploy(blog.version("v4", CRASH)).outcome

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from tests.real.lab import COMPOSE, Host, Lab
+import json
+import re
+from contextlib import closing
+from dataclasses import replace
+
+from kamal_dev.commands import answers
+from kamal_dev.output import Output
+from kamal_dev.pipeline.layers import ENOUGH, Layers
+from kamal_dev.pipeline.run import Run
+from tests.real.lab import COMPOSE, Host, Lab, docker
 
 STATEFUL = COMPOSE + "    volumes: ['data:/data', '..:/workspace']\nvolumes: {data: {}}\n"
 CREATED = """\
@@ -54,3 +63,34 @@ def test_stacks_go_back_whole_with_images_that_were_gone_and_with_their_own_comm
     assert running == [repository.image(one), repository.image(two)]
     again = repository.dev("rollback", names[1], two, "--json")
     assert again.stacks[names[1]]["state"] == "unchanged"
+
+
+def test_the_layers_that_a_host_would_pull_are_those_of_the_image_and_what_is_left_over_is_pruned(
+    lab: Lab, host: Host
+) -> None:
+    repository = lab.small("prune", [host])
+    repository.deploy()
+    with closing(Run.open(repository.root, Output(lambda event: None))) as run:
+        image = run.project.image(run.project.main)
+        known = answers.Facts(arch=docker("version", "--format", "{{.Server.Arch}}").strip(), disk_free=1)
+        layers = Layers(run).to_pull([image], known)
+        assert Layers(run).to_pull([image], replace(known, disk_free=ENOUGH)) == (), "nobody asks"
+    here = json.loads(docker("image", "inspect", "--format", "{{json .RootFS.Layers}}", image.reference))
+    assert [digest for digest, _ in layers] == here
+    assert all(size > 0 for _, size in layers)
+
+    stray, others = f"{image.name}:stray", "other/project:1"
+    host.run(f"docker tag {image.reference} {stray} && docker tag {image.reference} {others}")
+    before = host.run("docker ps --all --quiet; docker volume ls --quiet")
+    (look,) = repository.dev("prune", "--dry-run", "--json").json
+    assert [(item["kind"], item["name"]) for item in look["leftovers"]] == [("image", stray)]
+    refused = repository.dev("prune", code=2)
+    assert stray in refused.stderr
+    assert "add `--yes`" in refused.stderr
+    ended = repository.dev("prune", "--yes")
+    assert re.search(rf"{repository.stack()} +image +{re.escape(stray)}", ended.stdout), str(ended)
+    assert "Removed 1 piece, " in ended.stdout
+    assert host.run("docker ps --all --quiet; docker volume ls --quiet") == before
+    assert host.run(f"docker image ls --quiet {others}").strip()
+    assert repository.dev("prune", "--yes").stdout.strip() == "Nothing is left over"
+    host.run(f"docker image rm {others}")

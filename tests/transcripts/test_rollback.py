@@ -10,15 +10,16 @@ from typing import Any
 
 import pytest
 
+from kamal_dev.commands.hooks import FOLDER
 from kamal_dev.errors import DevError, UsageError
 from kamal_dev.model import Image, Result, Step
 from kamal_dev.pipeline.releases import rows, versions
 from kamal_dev.pipeline.rollback import Order, rollback
 from kamal_dev.project import Project
 from tests.transcripts.paper import HostState, Machine, PaperHost, PaperRun, lines, transcript
-from tests.transcripts.test_transcripts import CRASHED, FIRST, IMAGE, SECOND, SECRETS, project, root
+from tests.transcripts.test_transcripts import CRASHED, FIRST, IMAGE, SECOND, SECRETS, project, root, with_hooks
 
-__all__ = ["project", "root"]
+__all__ = ["project", "root", "with_hooks"]
 HERE = Path(__file__).parent / "rollback"
 OLD, NEW, BAD = "aaaaaaa1", "aaaaaaa2", "bbbbbbb3"
 
@@ -114,6 +115,44 @@ def _unpacked(step: Step) -> bytes:
     import gzip
 
     return gzip.decompress(step.stdin) if step.stdin else b""
+
+
+@pytest.mark.usefixtures("with_hooks")
+@pytest.mark.parametrize(
+    ("name", "result"), [("to_the_one_before", "rolled back"), ("that_does_not_come_up", "failed")]
+)
+def test_hooks_run_before_the_first_connection_and_once_stacks_went_back(
+    name: str, result: str, project: Project
+) -> None:
+    run, _ = recorded(project, CASES[name])
+    ran = [
+        (step.label.rpartition("/")[2], dict(step.environment)) for step in run.machine.steps if FOLDER in step.label
+    ]
+    (connect, before), (back, after) = ran
+    assert (connect, back) == ("pre-connect", "post-rollback")
+    assert "KAMAL_VERSION" not in before
+    assert (after["KAMAL_COMMAND"], after["DEV_RESULT"]) == ("rollback", result)
+    assert after["DEV_STACKS"] == f"{FIRST},{SECOND}"
+    assert OLD in after["KAMAL_VERSION"].split(",")
+
+
+@pytest.mark.usefixtures("with_hooks")
+def test_a_hook_that_fails_before_a_rollback_changes_nothing_and_one_after_it_is_said(project: Project) -> None:
+    hosts = {FIRST: HostState()}
+    for name in ("pre-connect", "post-rollback"):
+        run = PaperRun(project, Machine(), hosts)
+        run.hosts[FIRST] = Remembering(FIRST, HostState(), history(FIRST))
+        run.machine.failing_hook = name
+        if name == "pre-connect":
+            with pytest.raises(DevError, match="hook `pre-connect` ended with exit code 1"):
+                rollback(run, Order())
+            assert run.hosts[FIRST].transcript == []
+            assert not rollback(run, Order(skip_hooks=True)).error()
+        else:
+            report = rollback(run, Order())
+            assert [outcome.state for outcome in report.outcomes] == ["rolled back"]
+            assert "hook `post-rollback` ended" in str(report.error())
+        run.close()
 
 
 def test_a_stack_without_a_good_release_before_refuses_before_anything_is_changed(project: Project) -> None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
+from kamal_dev.commands.hooks import FOLDER, NAMES
 from kamal_dev.errors import DevError
 from kamal_dev.model import Secret
 from kamal_dev.output import Output
@@ -81,6 +83,8 @@ UNFINISHED = (
         "current": "0123456789abcdef-00000000",
     },
 )
+TOOK_FIRST = ({"type": "result", "ok": True, "state": "new", "release": "new-22222222", "previous": ""},)
+TOOK = ({**TOOK_FIRST[0], "previous": "0123456789abcdef-00000000"},)
 SOWN = {"workspace": ["guestbook"]}
 UP, BARE = HostState(SOWN), HostState({"daemon": False, "docker": "", "compose": ""}, has_database=False)
 SAME = HostState(SOWN, has_image=True, is_current=True)
@@ -96,6 +100,8 @@ class Case:
     order: Order = field(default_factory=Order)
     built: bool = True
     pushed: bool = True
+    batch: str = ""
+    rollback: str = "host"
 
 
 CASES = {
@@ -109,6 +115,10 @@ CASES = {
     "a_host_that_cannot_pull": Case(CUT_OFF, UP),
     "a_service_that_crashes": Case(UP, HostState(SOWN, outcome=CRASHED)),
     "a_command_that_fails": Case(UP, HostState(SOWN, outcome=UNFINISHED)),
+    "a_first_batch_that_fails": Case(HostState(SOWN, outcome=CRASHED), UP, batch="50%"),
+    "a_first_batch_that_is_well": Case(UP, UP, batch="1"),
+    "all_go_back": Case(HostState(SOWN, outcome=TOOK), HostState(SOWN, outcome=CRASHED), rollback="all"),
+    "all_stop": Case(HostState(SOWN, outcome=TOOK_FIRST), HostState(SOWN, outcome=CRASHED), rollback="all"),
 }
 
 
@@ -130,9 +140,24 @@ def project(root: Path) -> Project:
     return load(root, ENVIRONMENT)
 
 
-def recorded(project: Project, case: Case) -> tuple[PaperRun, str]:
+@pytest.fixture
+def with_hooks(root: Path) -> Iterator[None]:
+    """Every hook that there is."""
+    for name in NAMES:
+        path = root / FOLDER / name
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text("#!/bin/sh\n")
+        path.chmod(0o755)
+    yield
+    shutil.rmtree(root / FOLDER)
+
+
+def recorded(project: Project, case: Case, *, failing_hook: str = "") -> tuple[PaperRun, str]:
     """Deploy on paper; return the run, and what it ended with."""
+    settings = replace(project.config.deploy, batch=case.batch, rollback=case.rollback)
+    project = replace(project, config=replace(project.config, deploy=settings))
     machine = prepared(project, case)
+    machine.failing_hook = failing_hook
     run = PaperRun(project, machine, {FIRST: case.first, SECOND: case.second})
     try:
         end = str(deploy(run, case.order))
@@ -158,6 +183,95 @@ def prepared(project: Project, case: Case) -> Machine:
 @pytest.mark.parametrize("name", CASES)
 def test_a_deploy_runs_exactly_what_its_transcript_says(name: str, project: Project) -> None:
     compare(name, transcript(*recorded(project, CASES[name])))
+
+
+@pytest.mark.usefixtures("with_hooks")
+def test_hooks_run_before_anything_changes_and_once_all_is_done(project: Project) -> None:
+    run, end = recorded(project, CASES["first_deploy"])
+    compare("hooks", transcript(run, end))
+    steps = {step.label.removeprefix(f"{FOLDER}/"): step for step in run.machine.steps if FOLDER in step.label}
+    told = {name: dict(step.environment) for name, step in steps.items()}
+    assert {name for name in told if "POSTGRES_PASSWORD" in told[name]} == {"pre-deploy", "post-deploy"}
+    assert told["docker-setup"]["KAMAL_HOSTS"] == told["pre-deploy"]["KAMAL_HOSTS"] == "10.0.0.1,10.0.0.2"
+    assert told["post-deploy"]["DEV_RESULT"] == "deployed"
+
+
+LEFT = {
+    "pre-connect": "nothing was built or deployed",
+    "pre-build": "nothing was built or deployed",
+    "post-build": "the images are built; nothing was deployed",
+    "docker-setup": "Docker runs on the hosts of guestbook-1, guestbook-2, and the next deploy runs the hook again; "
+    "every stack runs what it ran before",
+    "pre-deploy": "images are built and hosts are ready; every stack runs what it ran before",
+}
+
+
+@pytest.mark.usefixtures("with_hooks")
+@pytest.mark.parametrize("name", LEFT)
+def test_a_hook_that_fails_before_the_release_leaves_every_stack_as_it_is(name: str, project: Project) -> None:
+    run = PaperRun(project, prepared(project, CASES["first_deploy"]), {FIRST: BARE, SECOND: BARE})
+    run.machine.failing_hook = name
+    with pytest.raises(DevError) as failed:
+        deploy(run, Order())
+    run.close()
+    assert failed.value.message == f"hook `{name}` ended with exit code 1\nnot today"
+    assert failed.value.left_behind == LEFT[name]
+    reached = [line for host in run.hosts.values() for line in host.transcript]
+    assert not [line for line in reached if "apply" in line or "workspace" in line]
+    if name in ("pre-connect", "pre-build"):
+        assert reached == []
+        assert not [line for line in run.machine.transcript if "buildx build" in line]
+
+
+@pytest.mark.usefixtures("with_hooks")
+def test_a_hook_that_fails_after_the_deploy_is_said_beside_what_was_deployed(project: Project) -> None:
+    run = PaperRun(project, prepared(project, CASES["new_version"]), {FIRST: UP, SECOND: UP})
+    run.machine.failing_hook = "post-deploy"
+    report = deploy(run, Order())
+    run.close()
+    assert [outcome.state for outcome in report.outcomes] == ["deployed", "deployed"]
+    error = report.error()
+    assert error is not None
+    assert (error.message, error.exit_code) == ("hook `post-deploy` ended with exit code 1\nnot today", 1)
+    assert report.as_json()["fine"] is False
+
+
+@pytest.mark.usefixtures("with_hooks")
+def test_hooks_that_are_skipped_or_have_nothing_to_do_are_no_part_of_a_deploy(project: Project) -> None:
+    run, _ = recorded(project, replace(CASES["new_version"], order=Order(skip_hooks=True)))
+    assert not [line for line in run.machine.transcript if FOLDER in line]
+    run, _ = recorded(project, CASES["a_service_that_crashes"])
+    ran = [line.rpartition("/")[2] for line in run.machine.transcript if FOLDER in line]
+    assert ran == ["pre-connect", "pre-build", "post-build", "pre-deploy"]
+
+
+@pytest.mark.usefixtures("with_hooks")
+@pytest.mark.parametrize(
+    ("name", "state", "version"), [("all_go_back", "rolled back", "0123456789abcdef"), ("all_stop", "stopped", None)]
+)
+def test_where_all_go_back_each_says_what_runs_and_one_hook_runs(
+    name: str, state: str, version: str | None, project: Project
+) -> None:
+    run, end = recorded(project, CASES[name])
+    assert f"✗ {state}, because guestbook-2 failed, and `deploy.rollback` is `all`" in end
+    (step,) = [step for step in run.machine.steps if step.label.endswith("post-rollback")]
+    told = dict(step.environment)
+    assert (told["DEV_STACKS"], told["DEV_RESULT"], told.get("KAMAL_VERSION")) == (FIRST, "rolled back", version)
+    assert not [step for step in run.machine.steps if step.label.endswith("post-deploy")]
+
+
+def test_where_a_host_is_lost_before_and_all_would_go_back_nothing_is_begun(project: Project) -> None:
+    lost = HostState({**SOWN, "cpus": 1, "lock": {"pid": 1, "word": "apply", "since": "now"}})
+    run, end = recorded(project, Case(UP, lost, rollback="all"))
+    assert "guestbook-1  10.0.0.1  ✗ not begun: guestbook-2 failed, and `deploy.rollback` is `all`" in end
+    assert not [line for line in run.hosts[FIRST].transcript if "apply" in line]
+
+
+def test_with_a_batch_nothing_is_begun_on_the_others_where_the_first_fail(project: Project) -> None:
+    run, _ = recorded(project, CASES["a_first_batch_that_fails"])
+    said = [event.text for event in run.events if event.kind in ("note", "warning")]
+    assert "First batch: guestbook-1; then 1 more" in said
+    assert "guestbook-2: not begun: 1 of 1 failed in the first batch" in said
 
 
 def test_a_dry_run_shows_what_a_first_deploy_would_run_and_runs_nothing(root: Path) -> None:
@@ -200,4 +314,4 @@ def test_the_secrets_travel_on_stdin_and_in_the_environment_of_the_build(project
 
 
 def test_every_transcript_belongs_to_a_case() -> None:
-    assert {path.stem for path in HERE.glob("*.txt")} == {*CASES, "dry_run"}
+    assert {path.stem for path in HERE.glob("*.txt")} == {*CASES, "dry_run", "hooks"}

@@ -1,0 +1,69 @@
+"""Describe the hooks of a project: which there are, and what they are told. Builds steps; runs nothing.
+
+Names of hooks and of the `KAMAL_*` variables are Kamal's, so that one folder serves both.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kamal_dev.model import Secret, Step
+
+FOLDER = ".kamal/hooks"
+NAMES = ("pre-connect", "pre-build", "post-build", "docker-setup", "pre-deploy", "post-deploy", "post-rollback")
+WITH_SECRETS = ("pre-deploy", "post-deploy")
+
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_ABBREVIATED = 7
+
+
+@dataclass(frozen=True)
+class Details:
+    """Hold what a hook is told: empty ones are not set, as in Kamal.
+
+    `recorded_at` is UTC, ISO 8601; `hosts` are addresses, `stacks` names; `runtime` is in
+    whole seconds; `result` is how the verb ended.
+    """
+
+    recorded_at: str
+    performer: str
+    version: str
+    service: str
+    command: str
+    hosts: tuple[str, ...] = ()
+    stacks: tuple[str, ...] = ()
+    runtime: str = ""
+    result: str = ""
+
+    @property
+    def environment(self) -> tuple[tuple[str, str], ...]:
+        """The variables: Kamal's under both names, ours as `DEV_*` alone."""
+        shared = {
+            "RECORDED_AT": self.recorded_at,
+            "PERFORMER": self.performer,
+            "VERSION": self.version,
+            "SERVICE": self.service,
+            "SERVICE_VERSION": f"{self.service}@{_abbreviated(self.version)}" if self.version else "",
+            "HOSTS": ",".join(self.hosts),
+            "COMMAND": self.command,
+            "RUNTIME": self.runtime,
+        }
+        own = {"STACKS": ",".join(self.stacks), "RESULT": self.result}
+        pairs = (
+            *((f"KAMAL_{name}", text) for name, text in shared.items()),
+            *((f"DEV_{name}", text) for name, text in {**shared, **own}.items()),
+        )
+        return tuple((name, text) for name, text in pairs if text)
+
+
+def hook(root: Path, name: str, details: Details, secrets: Iterable[tuple[str, Secret]] = ()) -> Step:
+    """Return the step that runs a hook of the project at `root`, as the program that it is: no shell reads it."""
+    environment: tuple[tuple[str, str | Secret], ...] = (*secrets, *details.environment)
+    return Step((str(root / FOLDER / name),), environment=environment, cwd=root, label=f"{FOLDER}/{name}")
+
+
+def _abbreviated(version: str) -> str:
+    return version[:_ABBREVIATED] if _COMMIT.fullmatch(version) else version

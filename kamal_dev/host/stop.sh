@@ -1,0 +1,24 @@
+#!/bin/sh
+# Stop a stack that has no release to go back to; its containers are kept for a look: stop.sh STACK
+#
+# Payload: meta/performer. Events: see switch.sh.
+set -u
+here=${0%/*}
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$here/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=switch.sh
+. "$here/switch.sh"
+
+use_stack "$1"
+verb=stop release='' version=''
+
+begin
+release=$shown
+version=$(known "$release" version)
+phase stop
+cd "$home/current" || conclude true kept ''
+docker_within 120 compose --project-name "$stack" stop >"$here/stop.log" 2>&1 ||
+  conclude false kept "$(last_lines "$here/stop.log" 2)"
+# shellcheck disable=SC2046 # ids are words
+show_containers $(container_ids)
+conclude true stopped ''
