@@ -53,14 +53,18 @@ def follow(run: Run, target: Host, step: Detached, *, timeout: float) -> answers
     for attempt in range(1, ATTEMPTS + 1):
         try:
             output += run.remote(target).run(current, on_line=told, timeout=deadline - time.monotonic()).output + "\n"
-            return answers.outcome(output)
+            if answers.has_ended(output) or attempt == ATTEMPTS:
+                return answers.outcome(output)
+            run.output.note("the connection was ended there; the work goes on, following it again", target.name)
         except LinkDropped as error:
             if attempt == ATTEMPTS or run.is_closing:
                 raise _unknown(target, error) from error
             run.output.note("the connection was lost; the work goes on there, connecting again", target.name)
-        except HostUnreachable:
-            if attempt in (1, ATTEMPTS) or run.is_closing:
+        except HostUnreachable as error:
+            if attempt == 1 or run.is_closing:
                 raise
+            if attempt == ATTEMPTS:
+                raise _unknown(target, error) from error
         time.sleep(PAUSE * attempt)
         output, current = told.text, (host.attach(run.scripts, token, told.count) if told.count else step(token))
     raise AssertionError("unreachable")

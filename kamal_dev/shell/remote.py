@@ -23,7 +23,6 @@ from kamal_dev.shell.trust import Trust
 
 ATTEMPTS = 4
 HASTY = 3.0  # seconds; sshd turns a connection away at once, or it is not sshd's doing
-KEEPALIVE = 15
 # Paramiko's threads log tracebacks to stderr where nobody has given them a handler; the errors reach us anyway.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 POLL = 0.5
@@ -128,7 +127,7 @@ class Remote:
                 # sshd drops connections at random above MaxStartups: try again, not all at the same moment.
                 time.sleep(random.uniform(0.2, 0.6) * 2**attempt)  # noqa: S311
             else:
-                _tune(connection)
+                _tune(connection, self._trust.connect_timeout)
                 return connection
         raise AssertionError("unreachable")
 
@@ -282,12 +281,31 @@ def _is_final(error: Exception, seconds: float, patience: int) -> bool:
     )
 
 
-def _tune(connection: Connection) -> None:
+def _tune(connection: Connection, patience: int) -> None:
     transport = connection.transport
-    transport.set_keepalive(KEEPALIVE)
+    threading.Thread(target=_keep_alive, args=(transport, patience), daemon=True).start()
     # Nagle costs 40 ms on each exec; a jump host's channel has no such option.
     with suppress(AttributeError, OSError):
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _keep_alive(transport: paramiko.Transport, patience: int) -> None:
+    """Ask again and again whether the host is there, and end the connection where no answer comes.
+
+    Paramiko's own keepalive asks for none, so that a frozen link would look alive for ever.
+    """
+    while transport.is_active():
+        time.sleep(1.5 * patience)
+        asking = threading.Thread(target=_ask_alive, args=(transport,), daemon=True)
+        asking.start()
+        asking.join(3 * patience)
+        if asking.is_alive():
+            transport.close()
+
+
+def _ask_alive(transport: paramiko.Transport) -> None:
+    with suppress(Exception):
+        transport.global_request("keepalive@openssh.com", wait=True)
 
 
 def _write(channel: paramiko.Channel, feed: Iterable[bytes]) -> None:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.faults import hosts
-from tests.faults.front import Front
-from tests.faults.proxy import Proxy
-from tests.faults.standing import Standing, repository
+from tests.faults.stand import engine, laboratory, registry, stand
+from tests.faults.standing import Standing
 from tests.faults.table import Fault
-from tests.host.lab import TINY
-from tests.real import lab as labs
-from tests.real.lab import Host, Lab, docker, is_listening, wait_for
+from tests.real.lab import Host, Lab
 
-ROOT = Path(__file__).parents[2]
 PASSED = pytest.StashKey[bool]()
 
 
@@ -46,20 +41,15 @@ def _row(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    subprocess.run([ROOT / "bin/base-images"], check=True, timeout=900)
-    hosts.tiny_image()
-    labs.clean()
-    yield Lab(tmp_path_factory.mktemp("faults"))
-    labs.clean()
+    with laboratory(tmp_path_factory.mktemp("faults")) as lab:
+        yield lab
 
 
 @pytest.fixture(scope="session")
 def host(lab: Lab) -> Iterator[Host]:
     """A host with Docker, and with the images that come from elsewhere."""
-    host = hosts.ready(lab.folder, "1")
-    hosts.load(host, TINY)
-    yield host
-    hosts.remove(host)
+    with engine(lab) as host:
+        yield host
 
 
 @pytest.fixture(scope="session")
@@ -71,25 +61,10 @@ def bare(lab: Lab) -> Iterator[Host]:
 
 
 @pytest.fixture(scope="session")
-def front(lab: Lab) -> Iterator[Front]:
-    """A registry, seen through its front."""
-    port = lab.free_port()
-    words = ("--name", f"{labs.PREFIX}-faults-registry", "--label", f"kamal-dev.test={labs.PREFIX}")
-    docker("run", "--detach", *words, "--publish", f"127.0.0.1:{port}:5000", "registry:2")
-    wait_for("the registry", lambda: is_listening(port))
-    with Front(port) as front:
-        yield front
-        front.shutdown()
-
-
-@pytest.fixture(scope="session")
-def standing_host(lab: Lab, host: Host, front: Front) -> Iterator[Standing]:
-    proxy = Proxy(host.port)
-    made = repository(lab, "stand", host, f"localhost:{front.port}", proxy.port)
-    standing = Standing(lab, host, proxy, front, made)
-    standing.begin()
-    yield standing
-    proxy.close()
+def standing_host(lab: Lab, host: Host) -> Iterator[Standing]:
+    """The stack that stands, before any test has broken something."""
+    with registry(lab) as front, stand(lab, host, front) as standing:
+        yield standing
 
 
 @pytest.fixture

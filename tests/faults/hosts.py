@@ -18,10 +18,10 @@ set -e
 systemctl stop docker docker.socket containerd
 for disk in docker:{engine}:/var/lib/docker home:{home}:/root/.kamal-dev; do
   size=${{disk#*:}} place=${{disk##*:}}
-  truncate -s "${{size%%:*}}" "/${{disk%%:*}}.img"
-  mkfs.ext4 -q -m 0 -O ^has_journal "/${{disk%%:*}}.img"
+  truncate -s "${{size%%:*}}" "/run/${{disk%%:*}}.img"
+  mkfs.ext4 -q -m 0 -O ^has_journal "/run/${{disk%%:*}}.img"
   mkdir -p "$place"
-  mount -o loop "/${{disk%%:*}}.img" "$place"
+  mount -o loop "/run/${{disk%%:*}}.img" "$place"
   rmdir "$place/lost+found"
 done
 chmod 700 /root/.kamal-dev
@@ -47,7 +47,7 @@ def bare(folder: Path, name: str) -> Host:
     return _admitted(folder, name, _boot(name, images.bare()))
 
 
-def ready(folder: Path, name: str, *, engine: str = "600M", home: str = "48M") -> Host:
+def ready(folder: Path, name: str, *, engine: str = "160M", home: str = "48M") -> Host:
     """Make a host with Docker on a disk of its own; `engine` and `home` are the sizes of its disks."""
     host = _admitted(folder, name, _boot(name, images.prepared()))
     host.run(DISKS.format(engine=engine, home=home))

@@ -181,7 +181,7 @@ def test_a_killed_script_must_end_as_unknown(standing: Standing, fault: Fault) -
     standing.change()
     running = standing.start()
     running.wait_for("Starting containers")
-    standing.host.run("pkill -9 -f '[w]orker.sh|[a]pply.sh'")
+    standing.host.run("pkill -9 -f 'payload/[w]orker.sh|payload/[a]pply.sh'")
     ended = running.end(1)
     fault.told(ended)
     standing.endures(ended, state="unknown")

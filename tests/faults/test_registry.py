@@ -11,7 +11,7 @@ GONE = "images did not arrive: localhost:…"
 
 
 @produces(
-    Fault(19, "The registry wants a login that nobody gave (401)", sees=f"{GONE}basic credentials…", do=PULL, how=401),
+    Fault(19, "The registry wants a login that nobody gave (401)", sees=f"{GONE}the test says 401", do=PULL, how=401),
     Fault(19, "The registry forbids the pull (403)", sees=f"{GONE}the test says 403", do=PULL, how=403),
     Fault(19, "The registry has no such image any more (404)", sees=f"{GONE}not found", do=PULL, how=404),
     Fault(19, "The registry has had too many requests (429)", sees=f"{GONE}the test says 429", do=PULL, how=429),
