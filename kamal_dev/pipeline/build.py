@@ -8,7 +8,7 @@ from kamal_dev.model import Image
 from kamal_dev.pipeline import features
 from kamal_dev.pipeline.engine import require_engine
 from kamal_dev.pipeline.hooks import Hooks
-from kamal_dev.pipeline.images import build_all, planned
+from kamal_dev.pipeline.images import build_all, planned, require_buildable
 from kamal_dev.pipeline.initialize import initialize
 from kamal_dev.pipeline.recipe import BuildOptions
 from kamal_dev.pipeline.run import Run
@@ -25,7 +25,7 @@ def build(run: Run, options: BuildOptions, *, skip_initialize: bool = False, ski
     for notice in run.project.ignored_features:
         run.output.warn(str(notice))
     config = features.log_in(run, wanted=cache is not None and cache.type == "registry")
-    if planned(run):
+    if require_buildable(run):
         hooks.before("pre-build", (), left_behind="nothing was built")
     images = build_all(run, replace(options, config=config))
     if images:

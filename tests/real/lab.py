@@ -21,7 +21,7 @@ from tests.hosts import prepared
 
 # Two runs on one engine need two prefixes: a run removes what an earlier one of its prefix left.
 PREFIX = os.environ.get("KAMAL_DEV_TEST_PREFIX", "kd-test")
-PORTS = range(start := 5600 + 16 * (zlib.crc32(PREFIX.encode()) % 20), start + 16)
+PORTS = range(start := 20000 + 16 * (zlib.crc32(PREFIX.encode()) % 500), start + 16)
 DEV = str(Path(sys.executable).with_name("dev"))
 EXAMPLE = Path(__file__).parents[2] / "examples" / "guestbook"
 COUNT = 3
