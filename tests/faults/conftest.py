@@ -73,3 +73,4 @@ def standing(standing_host: Standing) -> Iterator[Standing]:
     standing_host.keep()
     yield standing_host
     standing_host.heal()
+    standing_host.tidy()

@@ -117,10 +117,11 @@ class Handler(BaseHTTPRequestHandler):
         if fault != "slow":
             self.wfile.write(data)
             return
-        for byte in data:
+        for index in range(len(data)):
             if self.server.fault != "slow":
+                self.wfile.write(data[index:])
                 break
             self.server.pulled += 1
-            self.wfile.write(bytes((byte,)))
+            self.wfile.write(data[index : index + 1])
             self.wfile.flush()
             time.sleep(0.2)

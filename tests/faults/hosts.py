@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.host.lab import TINY, TINY_DOCKERFILE
 from tests.real import lab as labs
 from tests.real.lab import Host, docker, has_image, run, wait_for
 
+numbers = itertools.count(1)
 LABEL = f"kamal-dev.test={labs.PREFIX}"
 # Small disks of their own for the engine and for the home, so that they can be filled.
 DISKS = """

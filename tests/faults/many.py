@@ -40,9 +40,8 @@ def main() -> int:
             print(f"{number:3} {found[-1] / 1024:8.1f} MB", flush=True)
     settled = found[min(SETTLED, len(found)) - 1]
     is_flat = found[-1] <= settled * LEEWAY
-    print(
-        f"{'flat' if is_flat else 'GROWING'}: {settled / 1024:.1f} MB after {SETTLED}, {found[-1] / 1024:.1f} MB at the end"
-    )
+    word = "flat" if is_flat else "GROWING"
+    print(f"{word}: {settled / 1024:.1f} MB after {SETTLED}, {found[-1] / 1024:.1f} MB at the end")
     return 0 if is_flat else 1
 
 

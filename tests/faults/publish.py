@@ -27,21 +27,13 @@ Engine, a registry): it produces the fault, compares what `dev` says with this p
 | | what happens | what the user sees | what to do | runs in |
 |---|---|---|---|---|
 """
-ELSEWHERE = (
-    (
-        14,
-        "dpkg's lock is held on first boot",
-        "`tests/host` holds it for six seconds, while bootstrap waits up to five minutes",
-        "CI",
-    ),
-    (15, "cloud-init ends in an error", "`tests/host` makes it end with 2; bootstrap goes on", "CI"),
-)
 NOT_PRODUCED = (
     (
         29,
-        "The clock of a host is wrong while its engine's is right, or the other way round",
-        "a host of the tests is a container and has the clock of this machine; what is tested is a wrong clock of `dev` and wrong times of files",
+        "The clock of a host is wrong",
+        "a host of the tests is a container and has the clock of this machine. A wrong clock of `dev` and wrong times of files are tested",
     ),
+    (31, "The provider gives the address late", "`static` and `docker`, the providers there are, know it at once"),
 )
 COMMANDS = """
 ## By hand

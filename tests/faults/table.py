@@ -37,7 +37,7 @@ class Fault:
         text = said(ended)
         for words in (self.sees, *(() if self.do == NOTHING else (self.do,))):
             pattern = ".*?".join(re.escape(part) for part in _one_line(words).split("…"))
-            assert re.search(pattern, text), f"not told: {words}\n{text}\n{ended}"
+            assert re.search(pattern, text), f"not told: {words}\nbut: …{text[-1500:]}"
         self.is_checked.append(True)
 
 
@@ -56,7 +56,7 @@ def produces(*faults: Fault) -> Callable[[Test], Test]:
 
 def said(ended: Ended) -> str:
     """Return all that was said, as the user without `--json` reads it, in one line."""
-    return _one_line(" ".join(map(_words, ended.stderr.splitlines())) + " " + ended.stdout)
+    return _one_line(f"{ended.stdout} {' '.join(map(_words, ended.stderr.splitlines()))}")
 
 
 def _words(line: str) -> str:

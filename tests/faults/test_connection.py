@@ -95,6 +95,44 @@ def test_a_host_with_another_key_must_get_nothing(standing: Standing, bare: Host
 
 @produces(
     Fault(
+        6,
+        "The link freezes during a command, and comes back",
+        sees="the connection was lost; the work goes on there, connecting again …Deployed 1 of 1 stacks",
+    )
+)
+def test_a_link_that_freezes_for_a_while_must_be_picked_up_again(standing: Standing, fault: Fault) -> None:
+    standing.change()
+    running = standing.start()
+    running.wait_for("Starting containers")
+    standing.proxy.freeze()
+    running.wait_for("the connection was lost")
+    standing.proxy.heal()
+    ended = running.end(0)
+    fault.told(ended)
+    standing.endures(ended, state="deployed", version=standing.repository.sha)
+
+
+@produces(
+    Fault(
+        6,
+        "The link freezes during a command, and does not come back",
+        sees="it could not be reached again, so what runs there is unknown",
+        do="`dev status` asks again; the next `dev deploy` finds out and goes on from there",
+        is_slow=True,
+    )
+)
+def test_a_link_that_freezes_during_a_command_must_end_as_unknown(standing: Standing, fault: Fault) -> None:
+    standing.change()
+    running = standing.start()
+    running.wait_for("Starting containers")
+    standing.proxy.freeze()
+    ended = running.end(1)
+    fault.told(ended)
+    standing.endures(ended, state="unknown", version=standing.repository.sha)
+
+
+@produces(
+    Fault(
         7,
         "The connection is reset while the release is uploaded",
         sees="the connection was lost; …Deployed 1 of 1 stacks",
@@ -184,7 +222,7 @@ def test_a_killed_script_must_end_as_unknown(standing: Standing, fault: Fault) -
     standing.host.run("pkill -9 -f 'payload/[w]orker.sh|payload/[a]pply.sh'")
     ended = running.end(1)
     fault.told(ended)
-    standing.endures(ended, state="unknown")
+    standing.endures(ended, state="unknown", leaves=True)
 
 
 @produces(

@@ -10,7 +10,8 @@ BACK = "left behind: the release before was put back and runs"
 BASE = COMPOSE.format(database=FILE.compose)
 SHELL = "[/bin/busybox, sh, -c, {}]"
 # The head of a program for another kind of processor: what counts is at its offset 18.
-FOREIGN = r"\177ELF\002\001\001\000\000\000\000\000\000\000\000\000\002\000\267\000\001\000\000\000"
+HEAD = r"\177ELF\002\001\001\000\000\000\000\000\000\000\000\000\002\000\267\000\001\000\000\000"
+FOREIGN = f"RUN printf '{HEAD}' >/foreign && busybox chmod 755 /foreign\n"
 
 
 def app(**keys: str) -> dict[str, str]:
@@ -41,16 +42,16 @@ def shell(words: str) -> str:
         sees=f"app: …exec format error …{BACK}",
         do=MEND,
         how={
-            ".devcontainer/Dockerfile": f"{DOCKERFILE}RUN printf '{FOREIGN}' >/foreign && busybox chmod 755 /foreign\n"
-            'CMD ["/foreign"]\n'
+            ".devcontainer/compose.yaml": BASE.replace("init: true", "init: false", 1),
+            ".devcontainer/Dockerfile": DOCKERFILE.replace("CMD", FOREIGN + "CMD").replace("/bin/busybox", "/foreign"),
         },
     ),
     Fault(
         21,
         "A port that is published is taken on the host",
         sees=f"address already in use …{BACK}",
-        do="",
-        how=app(ports='["127.0.0.1:22022:22"]'),
+        do=MEND,
+        how=app(ports='["127.0.0.1:22:22"]'),
     ),
     Fault(
         22,
@@ -84,7 +85,6 @@ def shell(words: str) -> str:
 def test_a_release_that_falls_must_be_put_back(standing: Standing, fault: Fault) -> None:
     before = standing.version
     standing.change(fault.how)
-    standing.host.says("busybox nc -l -p 22022 & perl -e 'sleep 0'")
     ended = standing.deploy()
     fault.told(ended)
     assert ended.stacks[standing.stack]["running"] == before, str(ended)

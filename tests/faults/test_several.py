@@ -110,3 +110,28 @@ def test_a_host_whose_maker_died_must_be_found_and_used(standing: Standing, lab:
     made.dev("remove", "--yes")
     assert not docker("ps", "--all", "--quiet", "--filter", label)
     standing.endures()
+
+
+@produces(
+    Fault(
+        34,
+        "A rollback to a release whose image is nowhere any more",
+        sees="images did not arrive: …",
+        do="",
+    )
+)
+def test_a_rollback_without_its_image_must_be_refused_before_anything_stops(standing: Standing, fault: Fault) -> None:
+    earlier = standing.version
+    now = standing.change()
+    standing.deploy(code=0)
+    started = standing.host.started(standing.stack)
+    reference = standing.repository.image(earlier)
+    standing.host.run(f"docker image rm --force {reference}")
+    standing.front.fault = 404
+    ended = standing.repository.dev("rollback", "--json", "--yes", standing.stack, earlier, code=1)
+    fault.told(ended)
+    assert standing.host.started(standing.stack) == started, "nothing was stopped"
+    standing.still_holds(version=now)
+    standing.heal()
+    standing.repository.dev("rollback", "--yes", standing.stack, earlier)
+    standing.endures(version=earlier)
