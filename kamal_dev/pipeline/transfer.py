@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from kamal_dev.model import Step
 from kamal_dev.pipeline.conversation import again
 from kamal_dev.pipeline.engine import last_line
 from kamal_dev.pipeline.run import Run
+from kamal_dev.project import temporary
 from kamal_dev.shell import Shell
 from kamal_dev.shell.local import Local
 
@@ -25,7 +25,7 @@ class Parcels:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._folder = Path(run.resources.enter_context(tempfile.TemporaryDirectory(prefix="kamal-dev-images-")))
+        self._folder = run.resources.enter_context(temporary.folder("images"))
         self._packing = threading.Lock()
         self._packed: dict[tuple[str, ...], Path] = {}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tarfile
-import tempfile
 import threading
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +16,7 @@ from kamal_dev.pipeline.conversation import again
 from kamal_dev.pipeline.engine import last_line
 from kamal_dev.pipeline.run import Run
 from kamal_dev.pipeline.transfer import chunks
-from kamal_dev.project import PRIVATE
+from kamal_dev.project import PRIVATE, temporary
 from kamal_dev.project.source import files
 
 SENDING = 7200.0
@@ -120,8 +119,8 @@ class Workspace:
         with self._packing:
             if self._packed is None:
                 private = self._run.project.private()
-                folder = tempfile.TemporaryDirectory(prefix="packs-", dir=private)
-                self._packed = Path(self._run.resources.enter_context(folder), "source.tar.gz")
+                folder = self._run.resources.enter_context(temporary.folder("packs", private))
+                self._packed = folder / "source.tar.gz"
                 self._write(self._packed)
             return self._packed
 

@@ -30,8 +30,7 @@ def kill(standing: Standing, after: float) -> str:
     time.sleep(after)
     code = running.process.poll()
     running.kill()
-    standing.sweep()
-    standing.endures()
+    standing.endures(leaves=True)
     lines = running.text["stderr"].splitlines()
     return f"{'killed' if code is None else 'ended before'} after {after:.2f} s, {lines[-1] if lines else 'silent'}"
 

@@ -10,10 +10,11 @@ import secrets
 import sys
 
 from tests.faults.stand import all_of_it
-from tests.faults.standing import POSTGRES, Standing
+from tests.faults.standing import DOCKERFILE, POSTGRES, Standing
 
 SETTLED, LEEWAY = 6, 1.05
-SIZE = 5_000_000
+# Never the same twice: the message, which is copied before it, is another each time.
+LAYER = "RUN busybox head -c 5000000 /dev/urandom >/blob\n"
 
 
 def used(standing: Standing) -> int:
@@ -24,7 +25,7 @@ def used(standing: Standing) -> int:
 
 def deploy(standing: Standing) -> int:
     """Deploy a version with megabytes of its own; returns what is used afterwards."""
-    standing.change({".devcontainer/message": secrets.token_hex(SIZE // 2)})
+    standing.change({".devcontainer/message": secrets.token_hex(8), ".devcontainer/Dockerfile": DOCKERFILE + LAYER})
     standing.converges()
     return used(standing)
 

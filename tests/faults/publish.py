@@ -13,8 +13,9 @@ PAGE = HERE.parents[1] / "docs" / "reliability.md"
 HEAD = """\
 # Reliability
 
-What a bad network, a full disk, a broken registry or a killed process do to a deploy. Each row is a test against real parts (sshd, Docker
-Engine, a registry): it produces the fault, compares what `dev` says with this page, and then asserts that
+What a bad network, a full disk, a broken registry or a killed process do to a deploy. Each row is a test against
+real parts (sshd, Docker Engine, a registry): it produces the fault, compares what `dev` says with this page, and then
+asserts that
 
 - no row in the database and no file in the workspace is lost, and the stack that was there is there;
 - nothing is stuck: no lock, no half release, no temporary file, here or on the host;
@@ -31,18 +32,19 @@ NOT_PRODUCED = (
     (
         29,
         "The clock of a host is wrong",
-        "a host of the tests is a container and has the clock of this machine. A wrong clock of `dev` and wrong times of files are tested",
+        "a host of the tests is a container and has the clock of this machine; a wrong clock of `dev`, "
+        "and wrong times of files on the host, are tested",
     ),
     (31, "The provider gives the address late", "`static` and `docker`, the providers there are, know it at once"),
 )
 COMMANDS = """
 ## By hand
 
-These take minutes and are commands; a short run of each is a test in CI.
+These take minutes and are commands; short runs of the first two are tests in CI.
 
 | command | produces |
 |---|---|
-| `python -m tests.faults.kills --times 50 [--seed N]` | SIGKILL of `dev` at random moments of a deploy; a plain deploy after each converges |
+| `python -m tests.faults.kills --times 50 [--seed N]` | SIGKILL at random moments; a plain deploy converges |
 | `python -m tests.faults.twice --times 10` | two deploys at once: both end, truthfully, and one version runs |
 | `python -m tests.faults.many --times 20` | twenty versions in a row: the disk use of the host stays flat |
 """

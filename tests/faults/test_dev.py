@@ -88,9 +88,7 @@ def test_an_end_in_the_middle_must_leave_what_the_next_deploy_goes_on_from(stand
     running.process.send_signal(number)
     ended = running.end(-signal.SIGKILL if number is signal.SIGKILL else 130)
     fault.told(ended)
-    if number is signal.SIGKILL:
-        standing.sweep()
-    standing.endures()
+    standing.endures(leaves=number is signal.SIGKILL)
 
 
 @produces(

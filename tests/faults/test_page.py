@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults.publish import PAGE, faults, published
-
-WORKED_ON = set(range(1, 35))
+from tests.faults.publish import NOT_PRODUCED, PAGE, faults, published
 
 
 def test_the_page_is_made_of_the_tests() -> None:
@@ -12,4 +10,5 @@ def test_the_page_is_made_of_the_tests() -> None:
 
 
 def test_every_fault_of_the_list_is_produced_or_said_not_to_be() -> None:
-    assert {fault.number for fault in faults()} >= WORKED_ON
+    told = {fault.number for fault in faults()} | {number for number, _, _ in NOT_PRODUCED}
+    assert told == set(range(1, 35))

@@ -104,7 +104,6 @@ def test_a_host_whose_maker_died_must_be_found_and_used(standing: Standing, lab:
     ended = running.end()
     fault.told(ended)
     assert [stack["stack"] for stack in made.dev("list", "--json").json] == [made.stack()], "never paid for unseen"
-    Standing(lab, standing.host, standing.proxy, standing.front, made).sweep()
     made.deploy("--yes")
     assert len(docker("ps", "--all", "--quiet", "--filter", label).split()) == 1
     made.dev("remove", "--yes")
