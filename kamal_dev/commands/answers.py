@@ -319,6 +319,11 @@ def outcome(output: str) -> Outcome:
     )
 
 
+def has_ended(output: str) -> bool:
+    """Whether a script said how it ended."""
+    return any(isinstance(event, Outcome) for _, event in _events(output))
+
+
 def stacks(output: str) -> tuple[Stack, ...]:
     """Return the stacks that `host.status` printed, each with its containers."""
     found = (event for _, event in _events(output) if isinstance(event, Stack))

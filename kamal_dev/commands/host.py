@@ -87,8 +87,8 @@ _DETACHED = ("detach.sh", "run.sh", "worker.sh")
 # The modes of the files must arrive as they are, whatever the umask; their owner must not.
 _UNPACK = """umask 077
 dir=$(mktemp -d "${TMPDIR:-/tmp}/kamal-dev.XXXXXX") && tar -xzpf - --no-same-owner -C "$dir" || {
-  echo '{"type":"result","ok":false,"phase":"upload","reason":"the files could not be unpacked; is /tmp full?"}'
   rm -rf "$dir"
+  echo '{"type":"result","ok":false,"phase":"upload","reason":"the files were not unpacked; is /tmp full?"}'
   exit 1
 }
 trap 'rm -rf "$dir"' EXIT

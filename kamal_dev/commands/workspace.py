@@ -24,8 +24,8 @@ _UNPACK = """umask 077
 base=$HOME/.kamal-dev
 mkdir -p "$base" && find "$base" -mindepth 1 -maxdepth 1 -name '.incoming.*' -mmin +1440 -exec rm -rf '{}' +
 dir=$(mktemp -d "$base/.incoming.XXXXXX") && tar -xpf - --no-same-owner -C "$dir" && [ -f "$dir/complete" ] || {
-  echo '{"type":"result","ok":false,"phase":"upload","reason":"the source did not arrive; is the disk full?"}'
   rm -rf "$dir"
+  echo '{"type":"result","ok":false,"phase":"upload","reason":"the source did not arrive; is the disk full?"}'
   exit 1
 }
 trap 'rm -rf "$dir"' EXIT

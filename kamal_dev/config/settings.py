@@ -176,6 +176,7 @@ class Ssh:
     )
     config: bool = option(Boolean(), "Whether `~/.ssh/config` is honoured.", default=True)
     max_connections: int = option(Whole(1, 500), "How many connections may be opened at once.", default=30)
+    connect_timeout: int = option(Whole(1, 3600), "Seconds that a host has to answer a new connection.", default=10)
 
 
 @dataclass(frozen=True)

@@ -167,7 +167,8 @@ def _error(name: str, told: answers.Outcome) -> HostError:
     if told.state == "unfinished":
         what = "; ".join(map(_words, told.hooks)) or told.reason
         return HookFailed(name, what, left_behind=left, hint=HOOK_HINT)
-    return HostError(name, f"{told.phase or 'apply'}: {told.reason}", left_behind=left)
+    hint = UNKNOWN_HINT if told.state == "unknown" else ""
+    return HostError(name, f"{told.phase or 'apply'}: {told.reason}", left_behind=left, hint=hint)
 
 
 def _words(hook: answers.Hook) -> str:
@@ -186,6 +187,7 @@ LEFT = {
 DISK_HINT = "`dev prune` removes what earlier deploys have left over there"
 PULL_HINT = "check that the image exists and that the host reaches its registry; `--skip-push` sends it over SSH"
 HOOK_HINT = "mend the command and deploy again; the container that runs is kept as it is until its image changes"
+UNKNOWN_HINT = "`dev status` asks again; the next `dev deploy` finds out and goes on from there"
 SERVICE_HINT = "mend the service and deploy again; `dev status` shows what runs now"
 
 

@@ -16,7 +16,7 @@ from kamal_dev.errors import DevError
 from kamal_dev.model import File
 from kamal_dev.pipeline.run import Run
 from kamal_dev.pipeline.transfer import chunks
-from kamal_dev.project import snapshot
+from kamal_dev.project import snapshot, temporary
 from kamal_dev.project.snapshot import Part, Snapshot
 from kamal_dev.shell.local import Local
 
@@ -101,8 +101,7 @@ class Clone:
     @cached_property
     def _folder(self) -> Path:
         """A folder for packs on the disk of the project: /tmp may be memory, and packs large."""
-        made = tempfile.TemporaryDirectory(prefix="packs-", dir=self._run.project.private())
-        return Path(self._run.resources.enter_context(made))
+        return self._run.resources.enter_context(temporary.folder("packs", self._run.project.private()))
 
     def _members(self, known: dict[str, Known]) -> Iterator[File | Large]:
         taken = self.snapshot

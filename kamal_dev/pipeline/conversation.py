@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from kamal_dev.commands import answers, host
 from kamal_dev.devcontainer.lifecycle import HOOKS
@@ -19,15 +20,25 @@ PAUSE = 2.0
 LATER = "`dev status` asks again; the next `dev deploy` finds out and goes on from there"
 
 Detached = Callable[[str], Step]
+Value = TypeVar("Value")
 
 
 def ask(run: Run, target: Host, step: Step, *, timeout: float, on_line: OnLine | None = None) -> Result:
     """Run a step that changes nothing; asked once more where the link was lost."""
-    shell, timeout = run.remote(target), within(run, target, timeout)
+    timeout = within(run, target, timeout)
+    return again(run, target.name, lambda: run.remote(target).run(step, timeout=timeout, on_line=on_line))
+
+
+def again(run: Run, name: str, attempt: Callable[[], Value]) -> Value:
+    """Do what may be done twice on the host called `name`; done once more where the link was lost."""
     try:
-        return shell.run(step, timeout=timeout, on_line=on_line)
+        return attempt()
     except LinkDropped:
-        return shell.run(step, timeout=timeout, on_line=on_line)
+        if run.is_closing:
+            raise
+        run.output.note("the connection was lost; trying once more", name)
+        time.sleep(PAUSE)
+        return attempt()
 
 
 def follow(run: Run, target: Host, step: Detached, *, timeout: float) -> answers.Outcome:
@@ -45,16 +56,20 @@ def follow(run: Run, target: Host, step: Detached, *, timeout: float) -> answers
     for attempt in range(1, ATTEMPTS + 1):
         try:
             output += run.remote(target).run(current, on_line=told, timeout=deadline - time.monotonic()).output + "\n"
-            return answers.outcome(output)
+            if answers.has_ended(output) or attempt == ATTEMPTS:
+                return answers.outcome(output)
+            run.output.note("the connection was ended there; the work goes on, following it again", target.name)
         except HostTimeout as error:
             raise _still_at_work(target, told) from error
         except LinkDropped as error:
             if attempt == ATTEMPTS or run.is_closing:
                 raise _unknown(target, error) from error
             run.output.note("the connection was lost; the work goes on there, connecting again", target.name)
-        except HostUnreachable:
-            if attempt in (1, ATTEMPTS) or run.is_closing:
+        except HostUnreachable as error:
+            if attempt == 1 or run.is_closing:
                 raise
+            if attempt == ATTEMPTS:
+                raise _unknown(target, error) from error
         time.sleep(PAUSE * attempt)
         output, current = told.text, (host.attach(run.scripts, token, told.count) if told.count else step(token))
     raise AssertionError("unreachable")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -19,6 +18,7 @@ from kamal_dev.model import Build, Features, Step, Tree
 from kamal_dev.pipeline import registry
 from kamal_dev.pipeline.local_features import ABOUT, HOME, lockfile, require_local
 from kamal_dev.pipeline.run import Run
+from kamal_dev.project import temporary
 from kamal_dev.shell import OnLine
 
 INSTALL = "`npm install -g @devcontainers/cli` brings it, and needs Node 20 or later"
@@ -84,10 +84,9 @@ def staged(tree: Tree, build: Build, step: Step, configuration: Mapping[str, Any
     if build.features is None:
         yield step
         return
-    with tempfile.TemporaryDirectory(prefix="kamal-dev-features-") as name:
-        folder = Path(name)
-        temporary = folder / commands.OWN / "tmp"
-        for path in (temporary, folder / commands.CONTEXT):
+    with temporary.folder("features") as folder:
+        scratch = folder / commands.OWN / "tmp"
+        for path in (scratch, folder / commands.CONTEXT):
             path.mkdir(parents=True)
         if commands.has_own_dockerfile(build):
             text = build.dockerfile_inline or tree.read(Path(build.dockerfile)).decode(errors="surrogateescape")
@@ -98,7 +97,7 @@ def staged(tree: Tree, build: Build, step: Step, configuration: Mapping[str, Any
         file.write_text(json.dumps(configuration, indent=2))
         if pinned := lockfile(tree, build.features):
             file.with_name(pinned.name).write_bytes(tree.read(pinned))
-        yield replace(step, cwd=folder, environment=(*step.environment, ("TMPDIR", str(temporary))))
+        yield replace(step, cwd=folder, environment=(*step.environment, ("TMPDIR", str(scratch))))
 
 
 def _link(tree: Tree, features: Features, folder: Path) -> None:

@@ -78,9 +78,10 @@ def look(run: Run, target: Host, release: Release) -> answers.Facts:
     result = ask(run, target, host.facts(run.scripts, release.stack, images), timeout=LOOKING)
     facts = answers.facts(result.output)
     if facts is None:
+        told = answers.outcome(result.output)
         raise HostError(
             target.name,
-            f"the host could not be asked what it is: {last_line(result.tail())}",
+            f"the host could not be asked what it is: {told.reason if told.phase else last_line(result.tail())}",
             hint="it needs a POSIX shell, tar, gzip and a writable /tmp and home folder",
         )
     return facts

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import tarfile
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from kamal_dev.model import Host
 from kamal_dev.pipeline.place import running
 from kamal_dev.pipeline.run import Run
 from kamal_dev.pipeline.turn import in_turn
+from kamal_dev.project import temporary
 from kamal_dev.shell import Receiver
 
 RECEIVING = 3600.0
@@ -67,7 +67,7 @@ def pull(run: Run, name: str | None) -> tuple[Pulled, ...]:
         raise UsageError("only a workspace that is a clone can be pulled", hint="set `workspace.source: git`")
     name, target = running(run, name)
     run.output.start("Asking for what is new in the workspace", target.name)
-    with tempfile.TemporaryDirectory(prefix="pulled-", dir=run.project.private()) as folder:
+    with temporary.folder("pulled", run.project.private()) as folder:
         boxes = _receive(run, target, name, Path(folder, "new"), whole=False)
         if not all(_has(run, box) for box in boxes):
             boxes = _receive(run, target, name, Path(folder, "whole"), whole=True)

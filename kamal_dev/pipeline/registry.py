@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import time
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from kamal_dev.errors import RegistryError
 from kamal_dev.model import Image
 from kamal_dev.pipeline.engine import last_line
 from kamal_dev.pipeline.run import Run
+from kamal_dev.project import temporary
 
 MEDIA_TYPES = (
     "application/vnd.oci.image.index.v1+json",
@@ -47,7 +47,7 @@ def log_in(run: Run) -> str:
     login = credentials(run)
     if login is None:
         return ""
-    folder = Path(run.resources.enter_context(tempfile.TemporaryDirectory(prefix="kamal-dev-docker-")))
+    folder = run.resources.enter_context(temporary.folder("docker"))
     _copy_user_config(folder, Path(os.environ.get("DOCKER_CONFIG") or Path("~/.docker").expanduser()))
     step = docker.login(login.server, login.username, login.password, config=str(folder))
     result = run.local.run(step, timeout=60)

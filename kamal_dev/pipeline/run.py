@@ -109,7 +109,8 @@ class Run:
     def trust(self) -> Trust:
         """Which host keys are accepted."""
         ssh = self.project.config.ssh
-        return Trust(self.project.private() / "known_hosts", ssh.known_hosts, ssh.config)
+        known_hosts = self.project.private() / "known_hosts"
+        return Trust(known_hosts, ssh.known_hosts, ssh.config, ssh.connect_timeout)
 
     @cached_property
     def devcontainer_cli(self) -> Program | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +9,10 @@ from pathlib import Path
 from kamal_dev.commands import docker
 from kamal_dev.errors import NothingBuilt, PullFailed
 from kamal_dev.model import Step
+from kamal_dev.pipeline.conversation import again
 from kamal_dev.pipeline.engine import last_line
 from kamal_dev.pipeline.run import Run
+from kamal_dev.project import temporary
 from kamal_dev.shell import Shell
 from kamal_dev.shell.local import Local
 
@@ -24,7 +25,7 @@ class Parcels:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._folder = Path(run.resources.enter_context(tempfile.TemporaryDirectory(prefix="kamal-dev-images-")))
+        self._folder = run.resources.enter_context(temporary.folder("images"))
         self._packing = threading.Lock()
         self._packed: dict[tuple[str, ...], Path] = {}
 
@@ -40,7 +41,7 @@ class Parcels:
         parcel = self.pack(references)
         size = parcel.stat().st_size / 1e6
         self._run.output.start(f"Sending {', '.join(references)} ({size:.0f} MB)", host)
-        result = shell.run(load, feed=chunks(parcel), timeout=3600)
+        result = again(self._run, host, lambda: shell.run(load, feed=chunks(parcel), timeout=3600))
         if not result:
             raise PullFailed(
                 host,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tarfile
-import tempfile
 import threading
 import time
 from dataclasses import replace
@@ -15,12 +14,12 @@ from kamal_dev.commands import workspace as commands
 from kamal_dev.errors import HostError
 from kamal_dev.model import Host, Result
 from kamal_dev.pipeline.clone import Clone, Known
-from kamal_dev.pipeline.conversation import Told, within
+from kamal_dev.pipeline.conversation import Told, again, within
 from kamal_dev.pipeline.engine import last_line
 from kamal_dev.pipeline.run import Run
 from kamal_dev.pipeline.transfer import chunks
 from kamal_dev.pipeline.turn import in_turn
-from kamal_dev.project import PRIVATE
+from kamal_dev.project import PRIVATE, temporary
 from kamal_dev.project.source import files
 
 SENDING = 7200.0
@@ -76,9 +75,13 @@ class Workspace:
 
         def send(known: tuple[Known, ...]) -> answers.Outcome:
             members = (*host.by(run.performer), *self.clone.members(known))
-            feed = commands.stream(run.scripts, commands.SENT, members)
-            left = within(run, target, SENDING)
-            return _told(run.remote(target).run(step, feed=feed, on_line=Told(run, target), timeout=left))
+
+            def attempt() -> Result:
+                feed = commands.stream(run.scripts, commands.SENT, members)
+                left = within(run, target, SENDING)
+                return run.remote(target).run(step, feed=feed, on_line=Told(run, target), timeout=left)
+
+            return _told(again(run, target.name, attempt))
 
         started = time.monotonic()
         told = in_turn(run, target, stack, lambda: send(() if is_empty else self.clone.known(facts)))
@@ -101,8 +104,12 @@ class Workspace:
         run = self._run
         run.output.start("Sending the source to the workspace", target.name)
         step = commands.seed(run.scripts, stack, self.folder, performer=run.performer, force=force)
-        feed = () if run.is_paper else chunks(self._pack())
-        result = run.remote(target).run(step, feed=feed, timeout=within(run, target, SENDING))
+
+        def attempt() -> Result:
+            feed = () if run.is_paper else chunks(self._pack())
+            return run.remote(target).run(step, feed=feed, timeout=within(run, target, SENDING))
+
+        result = again(run, target.name, attempt)
         told = _told(result)
         _require(target, told)
         if told.backup:
@@ -121,8 +128,8 @@ class Workspace:
         with self._packing:
             if self._packed is None:
                 private = self._run.project.private()
-                folder = tempfile.TemporaryDirectory(prefix="packs-", dir=private)
-                self._packed = Path(self._run.resources.enter_context(folder), "source.tar.gz")
+                folder = self._run.resources.enter_context(temporary.folder("packs", private))
+                self._packed = folder / "source.tar.gz"
                 self._write(self._packed)
             return self._packed
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from kamal_dev.commands import git
 from kamal_dev.model import Version
+from kamal_dev.project import temporary
 from kamal_dev.shell import Shell
 from kamal_dev.shell.local import Local
 
@@ -75,7 +75,7 @@ def files(source: Source, shell: Shell) -> tuple[str, ...]:
 
 def _content(repository: Path, git_dir: Path, shell: Shell) -> str:
     """Hash the tree as `git add --all` sees it, in an index aside."""
-    with tempfile.TemporaryDirectory(prefix="kamal-dev-") as folder:
+    with temporary.folder("tree") as folder:
         index, objects = Path(folder, "index"), Path(folder, "objects")
         objects.mkdir()
         if (git_dir / "index").exists():

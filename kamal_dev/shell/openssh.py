@@ -54,7 +54,7 @@ def settings(host: Host, trust: Trust) -> dict[str, str]:
         "BatchMode": "yes",
         "ExitOnForwardFailure": "yes",
         "ServerAliveInterval": "15",
-        "ConnectTimeout": "10",
+        "ConnectTimeout": str(trust.connect_timeout),
         "ControlPath": "none",
         "LogLevel": "ERROR",
         "StrictHostKeyChecking": "no" if trust.policy == "off" else "yes",

@@ -21,10 +21,8 @@ from kamal_dev.shell import OnLine, known_hosts
 from kamal_dev.shell.lines import Bytes, Lines
 from kamal_dev.shell.trust import Trust
 
-CONNECT_TIMEOUT = 10
 ATTEMPTS = 4
 HASTY = 3.0  # seconds; sshd turns a connection away at once, or it is not sshd's doing
-KEEPALIVE = 15
 # Paramiko's threads log tracebacks to stderr where nobody has given them a handler; the errors reach us anyway.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 POLL = 0.5
@@ -75,7 +73,11 @@ class Remote:
             channel.exec_command(shlex.join(step.argv))
             output, errors = self._converse(channel, out, err, feed or ((step.stdin,) if step.stdin else ()), timeout)
         except (OSError, EOFError, paramiko.SSHException) as error:
-            raise LinkDropped(self.host.name, f"the connection was lost during `{step.text}`: {error}") from error
+            raise LinkDropped(
+                self.host.name,
+                f"the connection was lost during `{step.text}`: {error}",
+                hint="try again: what has arrived is kept; `dev status` shows what runs",
+            ) from error
         finally:
             channel.close()
         return Result(step, channel.recv_exit_status(), output, errors, time.monotonic() - started)
@@ -99,7 +101,7 @@ class Remote:
                 self._connection = self._connect()
             transport = self._connection.transport
         try:
-            return transport.open_session(timeout=CONNECT_TIMEOUT)  # type: ignore[no-any-return]
+            return transport.open_session(timeout=self._trust.connect_timeout)  # type: ignore[no-any-return]
         except (OSError, EOFError, paramiko.SSHException) as error:
             self._drop()
             raise HostUnreachable(
@@ -119,13 +121,13 @@ class Remote:
                 if (
                     "not found in known_hosts" in str(error)
                     or attempt == ATTEMPTS
-                    or _is_final(error, time.monotonic() - started)
+                    or _is_final(error, time.monotonic() - started, self._trust.connect_timeout)
                 ):
                     raise self._unreachable(error) from error
                 # sshd drops connections at random above MaxStartups: try again, not all at the same moment.
                 time.sleep(random.uniform(0.2, 0.6) * 2**attempt)  # noqa: S311
             else:
-                _tune(connection)
+                _tune(connection, self._trust.connect_timeout)
                 return connection
         raise AssertionError("unreachable")
 
@@ -138,7 +140,7 @@ class Remote:
             port=host.port or None,
             gateway=self._gateway(config),
             config=config,
-            connect_timeout=CONNECT_TIMEOUT,
+            connect_timeout=self._trust.connect_timeout,
             connect_kwargs=self._credentials(),
         )
         self._guard(connection)
@@ -149,12 +151,16 @@ class Remote:
         gateway = None
         for hop in filter(None, self.host.proxy_jump.split(",")):
             gateway = Connection(
-                hop, gateway=gateway, config=config, connect_timeout=CONNECT_TIMEOUT, connect_kwargs=self._credentials()
+                hop,
+                gateway=gateway,
+                config=config,
+                connect_timeout=self._trust.connect_timeout,
+                connect_kwargs=self._credentials(),
             )
         return gateway
 
     def _credentials(self) -> dict[str, Any]:
-        waits = {"banner_timeout": CONNECT_TIMEOUT, "auth_timeout": 20}
+        waits = {"banner_timeout": self._trust.connect_timeout, "auth_timeout": 20}
         if not self.host.keys:
             return waits
         # Named keys only: every wrong key counts as a failure, and OpenSSH 9.8 punishes those.
@@ -245,7 +251,7 @@ class Remote:
             )
         return HostUnreachable(
             self.host.name,
-            f"no SSH at {where}: {error or type(error).__name__}",
+            f"no SSH at {where}: {_reason(error, self._trust.connect_timeout)}",
             hint="check that the host is up and its address right",
         )
 
@@ -255,21 +261,51 @@ def _is_alive(channel: paramiko.Channel) -> bool:
     return transport is not None and transport.is_active()
 
 
-def _is_final(error: Exception, seconds: float) -> bool:
+def _reason(error: Exception, patience: int) -> str:
+    """Say why there is no connection, in the system's words where it has some."""
+    # Paramiko sums up several addresses of one name; each has its own reason.
+    first = next(iter(getattr(error, "errors", {}).values()), error)
+    if "protocol banner" in str(first) or "No existing session" in str(first):
+        return f"something there takes connections, but said nothing of SSH within {patience} s"
+    if isinstance(first, TimeoutError):
+        return f"no answer within {patience} s"
+    return getattr(first, "strerror", None) or str(first) or type(first).__name__
+
+
+def _is_final(error: Exception, seconds: float, patience: int) -> bool:
     """Whether trying again would not help: only what is turned away at once may be let in later."""
     return (
-        seconds > HASTY
+        seconds > min(HASTY, patience / 2)
         or isinstance(error, socket.gaierror | ConnectionRefusedError | TimeoutError)
         or "Unable to connect" in str(error)
     )
 
 
-def _tune(connection: Connection) -> None:
+def _tune(connection: Connection, patience: int) -> None:
     transport = connection.transport
-    transport.set_keepalive(KEEPALIVE)
+    threading.Thread(target=_keep_alive, args=(transport, patience), daemon=True).start()
     # Nagle costs 40 ms on each exec; a jump host's channel has no such option.
     with suppress(AttributeError, OSError):
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _keep_alive(transport: paramiko.Transport, patience: int) -> None:
+    """Ask again and again whether the host is there, and end the connection where no answer comes.
+
+    Paramiko's own keepalive asks for none, so that a frozen link would look alive for ever.
+    """
+    while transport.is_active():
+        time.sleep(1.5 * patience)
+        asking = threading.Thread(target=_ask_alive, args=(transport,), daemon=True)
+        asking.start()
+        asking.join(3 * patience)
+        if asking.is_alive():
+            transport.close()
+
+
+def _ask_alive(transport: paramiko.Transport) -> None:
+    with suppress(Exception):
+        transport.global_request("keepalive@openssh.com", wait=True)
 
 
 def _write(channel: paramiko.Channel, feed: Iterable[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""Say whose host keys are accepted. Checks none itself."""
+"""Say whose host keys are accepted, and how long a host has to show its own. Checks none itself."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from pathlib import Path
 class Trust:
     """Hold the project's own known_hosts, and what to do with a host that nobody has met.
 
-    `policy` is `accept-new` (remember it), `strict` (refuse it) or `off` (accept any key).
+    `policy` is `accept-new` (remember it), `strict` (refuse it) or `off` (accept any key);
+    `connect_timeout` is in seconds.
     """
 
     known_hosts: Path
     policy: str = "accept-new"
     read_ssh_config: bool = True
+    connect_timeout: int = 10

@@ -1,0 +1,47 @@
+"""Folders for temporary files: gone with the run that made them, or with the next one where a run was killed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+NAME = re.compile(r"kamal-dev-[a-z]+-(\d+)-\w+")
+
+
+@contextmanager
+def folder(what: str, place: Path | None = None) -> Iterator[Path]:
+    """Make a private folder in `place`, the system's own for temporary files unless given.
+
+    Those of processes that are no more are removed from there: they may hold images, or a login.
+    """
+    place = place or Path(tempfile.gettempdir())
+    _sweep(place)
+    with tempfile.TemporaryDirectory(prefix=f"kamal-dev-{what}-{os.getpid()}-", dir=place) as name:
+        yield Path(name)
+
+
+def _sweep(place: Path) -> None:
+    with suppress(OSError):
+        for entry in os.scandir(place):
+            made_by = NAME.fullmatch(entry.name)
+            if made_by and _is_ours(entry) and not _is_alive(int(made_by[1])):
+                shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def _is_ours(entry: os.DirEntry[str]) -> bool:
+    return entry.is_dir(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_uid == os.getuid()
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -1,0 +1,203 @@
+"""Faults 11, 26, 29, 32 and 33: `dev` itself, and the machine it runs on."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from pathlib import Path
+
+from tests.faults.standing import Standing
+from tests.faults.table import Fault, produces
+from tests.faults.test_services import BACK, MEND, app, shell
+from tests.real.lab import DEV, Ended, run
+
+GOES_ON = "Interrupted. Work that a host had begun may still finish there; `dev status` shows what runs"
+
+
+@produces(
+    Fault(
+        11,
+        "A service talks without end: a line of megabytes, invalid UTF-8, escape sequences",
+        sees=f"app: it does not stay up: …<<end …{BACK}",
+        do=MEND,
+        how=3,
+    ),
+    Fault(
+        11,
+        "A service talks without end: a gigabyte",
+        sees=f"app: it does not stay up: …<<end …{BACK}",
+        do=MEND,
+        how=1000,
+        is_slow=True,
+    ),
+)
+def test_what_a_service_says_must_neither_hang_nor_garble(standing: Standing, fault: Fault) -> None:
+    before = standing.version
+    words = f"busybox yes '\\\\033[31m\\\\377' | busybox tr -d '\\\\n' | busybox head -c {fault.how}000000; "
+    words += "printf '\\\\033[2J\\\\377\\\\000\\\\007<<end'; busybox sleep 0.2; exit 7"
+    standing.change(app(command=shell(words)))
+    ended = standing.deploy()
+    fault.told(ended)
+    assert not set("\x1b\x07\x00") & set(ended.stderr + ended.stdout)
+    assert len(ended.text) < 100_000
+    standing.still_holds(ended, state="failed", version=before)
+    standing.back()
+    standing.endures()
+
+
+MOMENTS = ("Building", "Pushing", "Uploading the release", "Starting containers", "Watching the containers")
+
+
+@produces(
+    *(
+        Fault(
+            26,
+            f"`dev` is killed (SIGKILL) while it says `{moment}`",
+            sees=moment,
+            how=(signal.SIGKILL, moment),
+            is_slow=moment not in MOMENTS[::2],
+        )
+        for moment in MOMENTS
+    ),
+    *(
+        Fault(
+            26,
+            f"Ctrl-C while `dev` says `{moment}`",
+            sees=f"{moment} …{GOES_ON}",
+            how=(signal.SIGINT, moment),
+            is_slow=moment != MOMENTS[3],
+        )
+        for moment in MOMENTS
+    ),
+    *(
+        Fault(
+            26,
+            f"`dev` is asked to end (SIGTERM) while it says `{moment}`",
+            sees=f"{moment} …{GOES_ON}",
+            how=(signal.SIGTERM, moment),
+            is_slow=moment != MOMENTS[2],
+        )
+        for moment in MOMENTS
+    ),
+)
+def test_an_end_in_the_middle_must_leave_what_the_next_deploy_goes_on_from(standing: Standing, fault: Fault) -> None:
+    number, moment = fault.how
+    standing.change()
+    running = standing.start()
+    running.wait_for(moment)
+    running.process.send_signal(number)
+    ended = running.end(-signal.SIGKILL if number is signal.SIGKILL else 130)
+    fault.told(ended)
+    standing.endures(leaves=number is signal.SIGKILL)
+
+
+@produces(
+    Fault(29, "The clock of this machine is a day ahead", sees="Deployed 1 of 1 stacks", how=86_400),
+    Fault(29, "The clock of this machine is a day behind", sees="Deployed 1 of 1 stacks", how=-86_400),
+)
+def test_a_wrong_clock_must_not_matter(standing: Standing, fault: Fault, tmp_path: Path) -> None:
+    skewed = f"import time\nright = time.time\ntime.time = lambda: right() + {fault.how}\n"
+    (tmp_path / "sitecustomize.py").write_text(skewed)
+    # The clock of a host is this machine's; what a wrong one leaves are the times of its files.
+    word = "tomorrow" if fault.how > 0 else "yesterday"
+    standing.host.run(f"find ~/.kamal-dev -xdev -exec touch -h -d {word} '{{}}' +")
+    standing.change()
+    ended = standing.repository.deploy(PYTHONPATH=str(tmp_path))
+    fault.told(ended)
+    standing.endures(ended, state="deployed", version=standing.repository.sha)
+
+
+@produces(
+    Fault(
+        32,
+        "git is not installed on this machine",
+        sees="`git` could not be run",
+        do="install git",
+        how=("absent", 1),
+    ),
+    Fault(32, "The checkout has a detached HEAD", sees="Deployed 1 of 1 stacks", how=("detached", 0)),
+    Fault(32, "The clone is shallow", sees="Deployed 1 of 1 stacks", how=("shallow", 0)),
+    Fault(32, "The working tree has changes that are not committed", sees="Deployed 1 of 1 stacks", how=("dirty", 0)),
+    Fault(32, "The repository has a submodule", sees="Deployed 1 of 1 stacks", how=("submodule", 0)),
+    Fault(32, "The repository has no commit yet", sees="Deployed 1 of 1 stacks", how=("unborn", 0)),
+)
+def test_a_repository_in_an_odd_state_must_deploy_or_say_why(standing: Standing, fault: Fault, tmp_path: Path) -> None:
+    before = standing.version
+    state, code = fault.how
+    repository, environment = standing.repository, {}
+    copy = tmp_path / repository.root.name
+    run(
+        "git",
+        "clone",
+        "--quiet",
+        *(("--depth", "1") if state == "shallow" else ()),
+        f"file://{repository.root}",
+        str(copy),
+    )
+    shutil.copytree(repository.root / ".kamal", copy / ".kamal")
+    if state == "absent":
+        environment["PATH"] = _path_without_git(tmp_path)
+    elif state == "detached":
+        run("git", "checkout", "--quiet", "--detach", cwd=copy)
+    elif state == "dirty":
+        (copy / ".devcontainer/message").write_text("changed\n")
+    elif state == "submodule":
+        words = (
+            "git",
+            "-c",
+            "protocol.file.allow=always",
+            "submodule",
+            "--quiet",
+            "add",
+            f"file://{repository.root}",
+            "own",
+        )
+        run(*words, cwd=copy)
+    elif state == "unborn":
+        shutil.rmtree(copy / ".git")
+        run("git", "init", "--quiet", cwd=copy)
+    ended = type(repository)(copy, repository.service, repository.temporary).deploy(code=code, **environment)
+    fault.told(ended)
+    version = ended.json["version"] if code == 0 else before
+    standing.endures(
+        ended if code == 0 else None,
+        state="deployed" if version != before else "unchanged" if code == 0 else "",
+        version=version,
+    )
+
+
+def _path_without_git(folder: Path) -> str:
+    path = folder / "bin"
+    path.mkdir()
+    for name in ("docker", "sh", "ssh"):
+        found = shutil.which(name)
+        assert found
+        (path / name).symlink_to(found)
+    return str(path)
+
+
+@produces(
+    Fault(
+        33,
+        "No HOME, no terminal, no locale (`LANG=C`, `TERM=dumb`), stdin closed",
+        sees="Deployed 1 of 1 stacks",
+    )
+)
+def test_a_bare_environment_must_be_enough(standing: Standing, fault: Fault) -> None:
+    standing.change()
+    scant = f"exec env -u HOME LANG=C LC_ALL=C TERM=dumb {DEV} deploy <&-"
+    import subprocess
+
+    repository = standing.repository
+    done = subprocess.run(
+        ("sh", "-c", scant),
+        cwd=repository.root,
+        env=repository.variables(),
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    ended = Ended(done.returncode, done.stdout.decode("ascii"), done.stderr.decode("ascii"), ("dev", "deploy"))
+    assert ended.code == 0, str(ended)
+    fault.told(ended)
+    standing.endures(version=repository.sha)

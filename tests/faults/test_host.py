@@ -1,0 +1,247 @@
+"""Faults 12 to 17: the host itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.faults import hosts
+from tests.faults.standing import Standing, repository
+from tests.faults.table import Fault, produces
+from tests.real.lab import Host, Lab, Repository
+
+
+@contextmanager
+def filled(host: Host, folder: str) -> Iterator[None]:
+    """Leave no byte free on the disk of a folder."""
+    host.run(f"dd if=/dev/zero of={folder}/filler bs=64k 2>/dev/null; sync -f {folder}")
+    try:
+        yield
+    finally:
+        host.run(f"rm {folder}/filler")
+
+
+@contextmanager
+def memory_over(host: Host, folder: str, size: str) -> Iterator[None]:
+    """Put a tiny disk over a folder."""
+    host.run(f"mkdir -p {folder} && mount -t tmpfs -o size={size} tmpfs {folder}")
+    try:
+        yield
+    finally:
+        host.run(f"umount -l {folder}")
+
+
+@produces(
+    Fault(
+        12,
+        "/tmp of the host is full",
+        sees="the files were not unpacked; is /tmp full?",
+        how=("/tmp", "4k"),
+    ),
+    Fault(
+        12,
+        "The disk with the home folder is full when the release is uploaded",
+        sees="…is the disk full?",
+        how=("~/.kamal-dev/.run", "8k"),
+    ),
+)
+def test_a_disk_that_is_full_at_upload_must_leave_the_stack_as_it_was(standing: Standing, fault: Fault) -> None:
+    before = standing.version
+    standing.change()
+    folder, size = fault.how
+    with memory_over(standing.host, folder, size):
+        ended = standing.deploy()
+    fault.told(ended)
+    standing.endures(ended, state="failed", version=before)
+
+
+@produces(
+    Fault(
+        12,
+        "The disk of the engine is full when an image is pulled",
+        sees="images did not arrive: localhost:…no space left on device",
+        do="check that the image exists and that the host reaches its registry; `--skip-push` sends it over SSH",
+    )
+)
+def test_a_disk_that_is_full_at_the_pull_must_leave_the_stack_as_it_was(standing: Standing, fault: Fault) -> None:
+    before = standing.version
+    standing.change({".devcontainer/message": "x" * 100_000})
+    with filled(standing.host, "/var/lib/docker"):
+        ended = standing.deploy()
+    fault.told(ended)
+    standing.endures(ended, state="failed", version=before)
+
+
+@produces(
+    Fault(
+        13,
+        "The host's file systems are read-only",
+        sees="the host could not be asked what it is: the files were not unpacked; is /tmp full?",
+        do="it needs a POSIX shell, tar, gzip and a writable /tmp and home folder",
+    )
+)
+def test_a_host_that_is_read_only_must_be_named_and_its_stack_goes_on(standing: Standing, fault: Fault) -> None:
+    before = standing.version
+    standing.change()
+    # `/` itself is busy in a container; these are the two folders that anything is written to.
+    freeze = "for place in /tmp /root; do mount --rbind $place $place && mount -o remount,ro,bind $place; done"
+    standing.host.run(freeze)
+    try:
+        ended = standing.deploy()
+    finally:
+        standing.host.run("umount -l /tmp; umount -l /root")
+    fault.told(ended)
+    standing.endures(ended, state="failed", version=before)
+
+
+# --- a host that `dev` has never seen
+
+DPKG = """
+perl -MFcntl -e '
+  for my $file (@ARGV) {{
+    open($open{{$file}}, ">>", $file) or die;
+    my $lock = pack("s s x4 q q i x4", F_WRLCK, 0, 0, 0, 0);
+    fcntl($open{{$file}}, F_SETLK, $lock) or die "$file: $!";
+  }}
+  open(my $ready, ">", "/tmp/locked");
+  sleep {};
+' /var/lib/apt/lists/lock /var/lib/dpkg/lock-frontend >/dev/null 2>&1 &
+until [ -f /tmp/locked ]; do sleep 0.1; done; rm /tmp/locked
+"""
+CLOUD_INIT = "printf '#!/bin/sh\nsleep 2\nexit {}\n' >/usr/local/bin/cloud-init && chmod 755 /usr/local/bin/cloud-init"
+USERS = """
+id asked 2>/dev/null || useradd --create-home --shell /bin/sh --groups sudo asked
+id plain 2>/dev/null || useradd --create-home --shell /bin/sh plain
+for user in asked plain; do
+  install -d -m 700 -o "$user" "/home/$user/.ssh"
+  install -m 600 -o "$user" /root/.ssh/authorized_keys "/home/$user/.ssh/authorized_keys"
+done
+"""
+
+
+@pytest.fixture
+def stranger(standing: Standing, bare: Host) -> Iterator[Repository]:
+    """A repository for a host without Docker."""
+    with _stranger(standing.lab, bare, standing.registry) as made:
+        yield made
+
+
+@contextmanager
+def _stranger(lab: Lab, bare: Host, registry: str) -> Iterator[Repository]:
+    name = f"bare-{next(hosts.numbers)}"
+    made = repository(lab, name, bare, registry, bare.port)
+    made.commit({".devcontainer/compose.yaml": "services:\n  app:\n    build: .\n"})
+    yield made
+    bare.run("rm -f /usr/local/bin/cloud-init /usr/local/bin/docker")
+
+
+BY_HAND = "install Docker Engine and Compose v2 there by hand, then deploy again"
+
+
+@produces(
+    Fault(
+        16,
+        "The user has sudo, but with a password",
+        sees="Docker could not be made to run: `asked` needs a password for sudo; give it `NOPASSWD: ALL`",
+        do="log in as root (`ssh.user`), or let the user run sudo without a password",
+        how="asked",
+    ),
+    Fault(
+        16,
+        "The user has no sudo, and is not in the group docker",
+        sees="Docker could not be made to run: `plain` is neither root nor allowed to use sudo",
+        do="log in as root (`ssh.user`), or let the user run sudo without a password",
+        how="plain",
+    ),
+)
+def test_a_user_without_rights_must_be_told_which_are_missing(
+    standing: Standing, stranger: Repository, bare: Host, fault: Fault
+) -> None:
+    bare.run(USERS)
+    settings = (stranger.root / "config/dev.yml").read_text()
+    stranger.commit({"config/dev.yml": settings.replace("root@", f"{fault.how}@")})
+    ended = stranger.deploy(code=1)
+    fault.told(ended)
+    assert not bare.says("command -v dockerd")
+    assert not bare.says("ls -d /tmp/kamal-dev* /home/*/.kamal-dev/.run/*/payload")
+    standing.endures()
+
+
+@produces(
+    Fault(
+        17,
+        "`docker` on the host is Podman in disguise, and there is no Compose",
+        sees="Docker could not be made to run: …Compose is missing; 2.24.4 or later is needed",
+        do=BY_HAND,
+        how="podman version 4.3.1",
+    ),
+    Fault(
+        17,
+        "Docker on the host is too old, or has Compose v1 only",
+        sees="Docker could not be made to run: …Compose is 1.29.2; 2.24.4 or later is needed",
+        do=BY_HAND,
+        how="1.29.2",
+        is_slow=True,
+    ),
+)
+def test_a_docker_that_is_none_must_be_named(
+    standing: Standing, stranger: Repository, bare: Host, fault: Fault
+) -> None:
+    compose = f"echo {fault.how}" if fault.how[0].isdigit() else "exit 125"
+    script = f'#!/bin/sh\ncase "$1" in compose) {compose} ;; version) echo 20.10.0 ;; *) exit 125 ;; esac\n'
+    bare.run("cat >/usr/local/bin/docker && chmod 755 /usr/local/bin/docker", text=script)
+    ended = stranger.deploy(code=1)
+    fault.told(ended)
+    standing.endures()
+
+
+@produces(
+    Fault(
+        14,
+        "dpkg's lock is held for a while, cloud-init runs and ends in an error, Docker is absent (also 15 and 17)",
+        sees="Installing Docker …Deployed 1 of 1 stacks",
+        how=(5, 2),
+    ),
+    Fault(14, "dpkg's lock is held for 90 seconds", sees="Deployed 1 of 1 stacks", how=(90, 0), is_slow=True),
+    Fault(15, "cloud-init breaks down", sees="Deployed 1 of 1 stacks", how=(1, 1), is_slow=True),
+)
+def test_a_host_that_is_busy_booting_must_be_waited_for(standing: Standing, fault: Fault) -> None:
+    held, code = fault.how
+    fresh = hosts.bare(standing.lab.folder, "fresh")
+    try:
+        with _stranger(standing.lab, fresh, standing.registry) as made:
+            fresh.run(CLOUD_INIT.format(code))
+            fresh.run(DPKG.format(held))
+            ended = made.deploy()
+            fault.told(ended)
+            assert fresh.states(made.stack()) == {"app": "running"}
+            assert "unchanged" in made.dev("deploy").stdout
+    finally:
+        hosts.remove(fresh)
+    standing.endures()
+
+
+@produces(
+    Fault(
+        14,
+        "dpkg's lock is held for ever",
+        sees="Docker could not be made to run: another program has held …lock for 300 s",
+        do=BY_HAND,
+        is_slow=True,
+    )
+)
+def test_a_lock_of_dpkg_that_nobody_releases_must_be_named(standing: Standing, fault: Fault) -> None:
+    fresh = hosts.bare(standing.lab.folder, "fresh")
+    try:
+        with _stranger(standing.lab, fresh, standing.registry) as made:
+            fresh.run(DPKG.format(100_000))
+            ended = made.attempt("deploy", "--json", timeout=900)
+            assert ended.code == 1
+            fault.told(ended)
+            fresh.run("pkill perl")
+            made.deploy()
+    finally:
+        hosts.remove(fresh)
+    standing.endures()

@@ -1,0 +1,110 @@
+"""Fault 31: what makes hosts. The provider is a fake at its seam; host, engine and registry are real."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+
+from kamal_dev.cli.exit import explanation
+from kamal_dev.errors import DevError, ProviderError
+from kamal_dev.model import Host
+from kamal_dev.output import Output
+from kamal_dev.pipeline.deploy import Order, deploy
+from kamal_dev.pipeline.run import Run
+from kamal_dev.providers import Provider
+from tests.faults.standing import Standing
+from tests.faults.table import Fault, produces
+from tests.real.lab import Ended
+
+
+@dataclass
+class Fake:
+    """Give the host that is there, after `failures` have been raised one by one."""
+
+    provider: Provider
+    failures: list[DevError] = field(default_factory=list)
+    is_listed: bool = True
+    host_key: str = ""
+
+    def check(self, names: tuple[str, ...]) -> None:
+        """Find nothing wrong."""
+
+    def ensure(self, names: tuple[str, ...]) -> tuple[Host, ...]:
+        """Return the host, or raise what is next."""
+        if self.failures:
+            raise self.failures.pop(0)
+        self.is_listed = True
+        return tuple(replace(host, host_key=self.host_key) for host in self.provider.ensure(names))
+
+    def stacks(self) -> tuple[tuple[str, Host], ...]:
+        """Return the host as soon as it can be seen."""
+        return self.provider.stacks() if self.is_listed else ()
+
+    def list(self) -> tuple[Host, ...]:
+        """Return the host."""
+        return tuple(host for _, host in self.stacks())
+
+    def destroy(self, names: tuple[str, ...]) -> None:
+        """Keep it."""
+
+
+def deployed(standing: Standing, fake: Fake) -> Ended:
+    """Deploy with a fake provider, and tell it as the command does."""
+    said: list[str] = []
+    output = Output(lambda event: said.append(event.text))
+    root = standing.repository.root
+    run = Run.open(root, output, environment=standing.repository.variables())
+    fake.provider = run.provider
+    run.__dict__["provider"] = fake
+    stdout, error = "", None
+    try:
+        report = deploy(run, Order())
+        stdout, error = json.dumps(report.as_json()), report.error()
+    except DevError as raised:
+        error = raised
+    finally:
+        run.close()
+    said += [explanation(error)] if error else []
+    return Ended(error.exit_code if error else 0, stdout, "\n".join(said), ("dev", "deploy"))
+
+
+@produces(
+    Fault(
+        31,
+        "The provider refuses to make a host: a quota is used up",
+        sees="error: the quota of 10 servers is used up",
+        do="destroy one, or raise the quota",
+        how=ProviderError("the quota of 10 servers is used up", hint="destroy one, or raise the quota"),
+    ),
+    Fault(
+        31,
+        "The provider does not answer after it made a host",
+        sees="error: no answer within 60 s …left behind: …; the next run finds what is made",
+        how=ProviderError("no answer within 60 s", left_behind="stand-1; the next run finds what is made"),
+    ),
+)
+def test_a_provider_that_fails_must_be_quoted_with_what_it_left(standing: Standing, fault: Fault) -> None:
+    before = standing.version
+    standing.change()
+    fake = Fake(None, [fault.how], is_listed=False)  # type: ignore[arg-type]
+    ended = deployed(standing, fake)
+    assert ended.code == 1
+    fault.told(ended)
+    standing.still_holds(version=before)
+    assert deployed(standing, fake).code == 0
+    standing.endures(version=standing.repository.sha)
+
+
+@produces(
+    Fault(31, "A host has an address that another one had, whose key is known", sees="Deployed 1 of 1 stacks"),
+)
+def test_an_address_that_comes_again_must_not_be_refused_for_its_old_key(standing: Standing, fault: Fault) -> None:
+    key = standing.host.run("cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub").strip()
+    known = standing.repository.root / ".kamal/local/known_hosts"
+    before, other = known.read_text(), "AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43
+    known.write_text(f"[127.0.0.1]:{standing.proxy.port} ssh-ed25519 {other}\n")
+    standing.change()
+    ended = deployed(standing, Fake(None, host_key=key))  # type: ignore[arg-type]
+    known.write_text(before)
+    fault.told(ended)
+    standing.endures(ended, state="deployed", version=standing.repository.sha)

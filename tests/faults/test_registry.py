@@ -1,0 +1,66 @@
+"""Faults 18 and 19: what hosts pull from."""
+
+from __future__ import annotations
+
+from tests.faults.standing import Standing
+from tests.faults.table import Fault, produces
+from tests.real.lab import wait_for
+
+PULL = "check that the image exists and that the host reaches its registry; `--skip-push` sends it over SSH"
+GONE = "images did not arrive: localhost:…"
+
+
+@produces(
+    Fault(19, "The registry wants a login that nobody gave (401)", sees=f"{GONE}the test says 401", do=PULL, how=401),
+    Fault(19, "The registry forbids the pull (403)", sees=f"{GONE}the test says 403", do=PULL, how=403, is_slow=True),
+    Fault(19, "The registry has no such image any more (404)", sees=f"{GONE}not found", do=PULL, how=404, is_slow=True),
+    Fault(
+        19,
+        "The registry has had too many requests (429)",
+        sees=f"{GONE}the test says 429",
+        do=PULL,
+        how=429,
+        is_slow=True,
+    ),
+    Fault(19, "The registry is broken (500)", sees=f"{GONE}received unexpected HTTP status: 500", do=PULL, how=500),
+    Fault(19, "A layer ends in the middle, each time it is tried", sees=GONE, do=PULL, how="truncated", is_slow=True),
+    Fault(
+        19, "A layer has other bytes than its digest says", sees=f"{GONE}verification failed", do=PULL, how="changed"
+    ),
+)
+def test_what_a_registry_refuses_must_leave_the_stack_as_it_was(standing: Standing, fault: Fault) -> None:
+    before = standing.version
+    standing.change()
+    standing.front.fault = fault.how
+    ended = standing.deploy()
+    fault.told(ended)
+    told = ended.stacks[standing.stack]
+    assert told["running"] == before
+    assert told["error"]["left_behind"] == "nothing was changed on the host"
+    standing.endures(ended, state="failed", version=before)
+
+
+@produces(Fault(19, "The registry is slow", sees="Deployed 1 of 1 stacks", how="slow"))
+def test_a_slow_registry_must_only_take_longer(standing: Standing, fault: Fault) -> None:
+    standing.change()
+    standing.front.fault = fault.how
+    running = standing.start()
+    wait_for("the layer comes, byte by byte", lambda: standing.front.pulled > 9, 60)
+    standing.front.fault = ""
+    ended = running.end(0)
+    fault.told(ended)
+    standing.endures(ended, state="deployed", version=standing.repository.sha)
+
+
+@produces(Fault(18, "Docker is restarted on the host in the middle of a pull", sees="Deployed 1 of 1 stacks"))
+def test_a_pull_whose_engine_restarts_must_be_tried_again(standing: Standing, fault: Fault) -> None:
+    standing.change()
+    standing.front.fault = "slow"
+    pulled = standing.front.pulled
+    running = standing.start()
+    wait_for("the layer comes, byte by byte", lambda: standing.front.pulled > pulled + 5, 60)
+    standing.host.run("systemctl restart docker")
+    standing.front.fault = ""
+    ended = running.end(0)
+    fault.told(ended)
+    standing.endures(ended, state="deployed", version=standing.repository.sha)

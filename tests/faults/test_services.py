@@ -1,0 +1,105 @@
+"""Faults 20 to 25: a release that comes up badly, or not at all."""
+
+from __future__ import annotations
+
+from tests.faults.standing import COMPOSE, DOCKERFILE, FILE, Standing
+from tests.faults.table import Fault, produces
+
+MEND = "mend the service and deploy again; `dev status` shows what runs now"
+BACK = "left behind: the release before was put back and runs"
+BASE = COMPOSE.format(database=FILE.compose)
+SHELL = "[/bin/busybox, sh, -c, {}]"
+# The head of a program for another kind of processor: what counts is at its offset 18.
+HEAD = r"\177ELF\002\001\001\000\000\000\000\000\000\000\000\000\002\000\267\000\001\000\000\000"
+FOREIGN = f"RUN printf '{HEAD}' >/foreign && busybox chmod 755 /foreign\n"
+
+
+def app(**keys: str) -> dict[str, str]:
+    """Write a compose file in which the main service has these keys as well."""
+    lines = "".join(f"    {key}: {value}\n" for key, value in keys.items())
+    return {".devcontainer/compose.yaml": BASE.replace("    build: .\n", f"    build: .\n{lines}")}
+
+
+def other(**keys: str) -> dict[str, str]:
+    """Write a compose file with one more service."""
+    lines = "".join(f"    {key}: {value}\n" for key, value in keys.items())
+    return {
+        ".devcontainer/compose.yaml": BASE.replace(
+            "services:\n", f"services:\n  other:\n    image: {FILE.image}\n{lines}"
+        )
+    }
+
+
+def shell(words: str) -> str:
+    """Write a command of the one program that the image has."""
+    return SHELL.format(f'"{words}"')
+
+
+@produces(
+    Fault(
+        20,
+        "The image is for another kind of processor",
+        sees=f"app: …exec format error …{BACK}",
+        do=MEND,
+        how={
+            ".devcontainer/compose.yaml": BASE.replace("init: true", "init: false", 1),
+            ".devcontainer/Dockerfile": DOCKERFILE.replace("CMD", FOREIGN + "CMD").replace("/bin/busybox", "/foreign"),
+        },
+    ),
+    Fault(
+        21,
+        "A port that is published is taken on the host",
+        sees=f"address already in use …{BACK}",
+        do=MEND,
+        how=app(ports='["127.0.0.1:22:22"]'),
+    ),
+    Fault(
+        22,
+        "A service crashes again and again",
+        sees=f"app: it does not stay up: it restarted … times (…, exit code 7) last words …{BACK}",
+        do=MEND,
+        how=app(command=shell("echo last words; exit 7")),
+    ),
+    Fault(
+        23,
+        "A service never becomes healthy",
+        sees=f"app: its health check fails (running, exit code 0) …{BACK}",
+        do=MEND,
+        how=app(healthcheck="{test: [CMD, /bin/busybox, 'false'], interval: 0.5s, retries: 2}"),
+    ),
+    Fault(
+        24,
+        "A one-shot service ends with 1",
+        sees=f"other: it ended with exit code 1 (exited, exit code 1) no luck …{BACK}",
+        do=MEND,
+        how=other(command=shell("echo no luck; exit 1")),
+    ),
+    Fault(
+        25,
+        "A service takes more memory than it may, and is killed",
+        sees=f"other: out of memory: it ended with exit code 137 …{BACK}",
+        do=MEND,
+        how=other(mem_limit="8m", memswap_limit="8m", command="[/bin/busybox, tail, /dev/zero]"),
+    ),
+)
+def test_a_release_that_falls_must_be_put_back(standing: Standing, fault: Fault) -> None:
+    before = standing.version
+    standing.change(fault.how)
+    ended = standing.deploy()
+    fault.told(ended)
+    assert ended.stacks[standing.stack]["running"] == before, str(ended)
+    standing.still_holds(ended, state="failed", version=before)
+    standing.back()
+    standing.endures()
+
+
+@produces(
+    Fault(24, "A one-shot service ends with 0", sees="Deployed 1 of 1 stacks", how=other(command=shell("exit 0")))
+)
+def test_a_one_shot_that_ends_well_must_not_be_called_a_failure(standing: Standing, fault: Fault) -> None:
+    standing.change(fault.how)
+    ended = standing.deploy(code=0)
+    fault.told(ended)
+    assert standing.host.states(standing.stack)["other"] == "exited 0"
+    standing.change({".devcontainer/compose.yaml": BASE})
+    standing.endures()
