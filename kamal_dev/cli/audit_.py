@@ -21,5 +21,5 @@ def command(flags: common.Flags, *, name: str | None, lines: int) -> int:
     if flags.as_json:
         common.print_json([entry.as_json() for entry in found.entries])
     else:
-        click.echo(table(HEAD, [entry.row for entry in found.entries]))
+        common.show(table(HEAD, [entry.row for entry in found.entries]))
     return int(bool(found.silent))

@@ -16,6 +16,7 @@ from kamal_dev.errors import DevError, UsageError
 
 if TYPE_CHECKING:
     from kamal_dev.output import Output
+    from kamal_dev.output.redaction import Redaction
     from kamal_dev.pipeline.run import Run
 
 FLAGS = (
@@ -33,6 +34,9 @@ lock_wait = click.option(
     type=click.IntRange(0),
     metavar="SECONDS",
     help="How long to wait for a stack that somebody else is changing; deploy.lock_wait without it.",
+)
+allow_outside = click.option(
+    "--allow-outside", is_flag=True, help="Let files outside the repository travel, and be built from."
 )
 version = click.option("--version", "version", metavar="TAG", help="Use this tag in place of the git version.")
 
@@ -54,7 +58,10 @@ stack = click.argument("name", required=False, shell_complete=_stacks)
 
 @dataclass(frozen=True)
 class Flags:
-    """Hold the flags that commands share; paths are relative to the working directory."""
+    """Hold the flags that commands share; paths are relative to the working directory.
+
+    A command without `--allow-outside` lets nothing travel, and so may read what is outside.
+    """
 
     config_path: str | None = None
     devcontainer: str | None = None
@@ -64,6 +71,7 @@ class Flags:
     version: str | None = None
     ignore_features: bool = False
     lock_wait: int | None = None
+    allow_outside: bool = True
 
 
 def common(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -114,14 +122,28 @@ def open_run(flags: Flags, *, strict: bool = True) -> Run:
         strict=strict,
         ignore_features=flags.ignore_features,
         lock_wait=flags.lock_wait,
+        allow_outside=flags.allow_outside,
     )
     click.get_current_context().call_on_close(run.close)
     return run
 
 
+def show(text: str, *, end: str = "\n", err: bool = False) -> None:
+    """Print text on stdout (or stderr), without the secrets that were met; the one way to there."""
+    click.echo(redaction()(text) + end, nl=False, err=err)
+
+
 def print_json(data: Any) -> None:
-    """Print data on stdout."""
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    """Print data on stdout, its texts without the secrets that were met."""
+    click.echo(json.dumps(redaction().within(data), indent=2, ensure_ascii=False))
+
+
+def redaction() -> Redaction:
+    """Return what knows the secrets that this command has met."""
+    from kamal_dev.output.redaction import Redaction
+
+    found = click.get_current_context().obj
+    return found if isinstance(found, Redaction) else Redaction()
 
 
 def agreement(*, yes: bool, without_terminal: bool = False) -> Callable[[str], bool]:

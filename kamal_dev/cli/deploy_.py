@@ -32,6 +32,7 @@ from kamal_dev.cli import common
 @common.skip_initialize
 @common.skip_hooks
 @common.ignore_features
+@common.allow_outside
 @common.as_json
 @common.version
 @common.common
@@ -50,11 +51,11 @@ def command(
     agree = common.agreement(yes=yes or flags.as_json, without_terminal=True)
     order = Order(names=names, agree=agree, **wanted)
     if dry_run:
-        click.echo("\n".join(plan(run, order)))
+        common.show("\n".join(plan(run, order)))
         return 0
     report = deploy(run, order)
     if flags.as_json:
         common.print_json(report.as_json())
     elif report.outcomes:
-        click.echo(str(report))
+        common.show(str(report))
     return common.finish(report.error())

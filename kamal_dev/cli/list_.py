@@ -20,4 +20,4 @@ def command(flags: common.Flags) -> None:
         common.print_json([stack.as_json() for stack in found])
     else:
         rows = [(stack.name, stack.host.name, stack.address, stack.version or "-", stack.state) for stack in found]
-        click.echo(table(("STACK", "HOST", "ADDRESS", "VERSION", "STATE"), rows))
+        common.show(table(("STACK", "HOST", "ADDRESS", "VERSION", "STATE"), rows))

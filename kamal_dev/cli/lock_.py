@@ -25,7 +25,7 @@ def status(flags: common.Flags, *, name: str | None) -> int:
     if flags.as_json:
         common.print_json([locked.as_json() for locked in found])
     else:
-        click.echo(table(HEAD, [locked.row for locked in found]))
+        common.show(table(HEAD, [locked.row for locked in found]))
     return int(any(locked.reason for locked in found))
 
 

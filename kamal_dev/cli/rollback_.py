@@ -38,5 +38,5 @@ def command(
     if flags.as_json:
         common.print_json(report.as_json())
     else:
-        click.echo(str(report))
+        common.show(str(report))
     return common.finish(report.error())

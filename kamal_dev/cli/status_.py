@@ -21,7 +21,7 @@ def command(flags: common.Flags, *, name: str | None) -> int:
     if flags.as_json:
         common.print_json([stack.as_json() for stack in found])
     else:
-        click.echo(table(HEAD, [row for stack in found for row in containers(stack)]))
+        common.show(table(HEAD, [row for stack in found for row in containers(stack)]))
         for line in filter(None, map(locked, found)):
-            click.echo(line)
+            common.show(line)
     return int(any(not stack.is_fine for stack in found))

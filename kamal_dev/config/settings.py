@@ -283,6 +283,13 @@ class Config:
         default=(),
         example="[DATABASE_PASSWORD]",
     )
+    expose: bool = option(
+        Boolean(),
+        """Whether the ports that services publish are open to the networks that a host is in. Without it they are
+        bound to 127.0.0.1 of the host, where `dev forward` and SSH reach them; a port that names an address
+        itself (`0.0.0.0:8080:80`) is left as it is written.""",
+        default=False,
+    )
     secrets_file: str = option(
         Text(title="a path"),
         "The file that secrets are read from, from the top of the repository.",

@@ -67,7 +67,7 @@ def _apply(work: Work, ready: Ready, release: Release) -> Outcome:
     require(merged.devcontainer, target, ready.facts)
     if work.workspace and release.workspace:
         work.workspace.bring(target, ready.stack, ready.facts)
-    release = _final(work, release, merged)
+    release = _final(work, release, merged, target)
     lacking = tuple(image for image in dict.fromkeys(dict(release.images).values()) if not ready.facts.has(image))
     if ready.facts.runs(release.digest) and not lacking:
         return Outcome(ready.stack, target.address, "unchanged", str(release.version), ready.facts.containers)
@@ -102,11 +102,9 @@ def _fetched(work: Work, ready: Ready, lacking: tuple[Image, ...]) -> Fetched:
     return Fetched((*map(str, lacking), *ready.missing), layers)
 
 
-def _final(work: Work, draft: Release, merged: Merged) -> Release:
-    """Return the release with what its main image adds, and with the digests of what was pushed."""
-    project, release = work.run.project, draft
-    if merged.additions != project.additions:
-        release = render.release(project, draft.stack, additions=merged.additions)
+def _final(work: Work, draft: Release, merged: Merged, target: Host) -> Release:
+    """Return the release with its host's address, what its main image adds, and the digests of what was pushed."""
+    release = render.release(work.run.project, draft.stack, additions=merged.additions, address=target.address)
     return replace(release, images=tuple((name, work.images.get(name, image)) for name, image in release.images))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from kamal_dev.config.settings import MAX_COUNT
 from kamal_dev.errors import UsageError
 from kamal_dev.model import Host, stack_name
 from kamal_dev.project import Project
@@ -21,6 +22,12 @@ def choose(project: Project, count: int | None, only: tuple[str, ...], known: It
     if not only or only == (config.service,):
         return names
     return restrict((*names, *(name for name in known if name not in names)), only)
+
+
+def index(project: Project, stack: str) -> int:
+    """Return the place of a stack that `choose` named, counted from 1."""
+    config = project.config
+    return next(found for found in range(1, MAX_COUNT + 1) if stack_name(config.service, found, config.naming) == stack)
 
 
 def restrict(names: Iterable[str], only: tuple[str, ...]) -> tuple[str, ...]:

@@ -59,6 +59,7 @@ class Run:
         strict: bool = True,
         ignore_features: bool = False,
         lock_wait: float | None = None,
+        allow_outside: bool = False,
     ) -> Run:
         """Read the project that `folder` (absolute) is in; see `project.load`. Raises ConfigError, UsageError."""
         local = Local(log=output.step)
@@ -73,6 +74,7 @@ class Run:
             learn=output.redaction.add,
             strict=strict,
             ignore_features=ignore_features,
+            allow_outside=allow_outside,
         )
         run = cls(read(), local, output, read=read)
         run._lock_wait = lock_wait
