@@ -29,6 +29,12 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print the result
 skip_initialize = click.option("--skip-initialize", is_flag=True, help="Do not run initializeCommand on this machine.")
 skip_hooks = click.option("--skip-hooks", is_flag=True, help="Run none of .kamal/hooks.")
 ignore_features = click.option("--ignore-features", is_flag=True, help="Go on without the Features.")
+lock_wait = click.option(
+    "--lock-wait",
+    type=click.IntRange(0),
+    metavar="SECONDS",
+    help="How long to wait for a stack that somebody else is changing; deploy.lock_wait without it.",
+)
 allow_outside = click.option(
     "--allow-outside", is_flag=True, help="Let files outside the repository travel, and be built from."
 )
@@ -64,6 +70,7 @@ class Flags:
     as_json: bool = False
     version: str | None = None
     ignore_features: bool = False
+    lock_wait: int | None = None
     allow_outside: bool = True
 
 
@@ -114,6 +121,7 @@ def open_run(flags: Flags, *, strict: bool = True) -> Run:
         version=flags.version,
         strict=strict,
         ignore_features=flags.ignore_features,
+        lock_wait=flags.lock_wait,
         allow_outside=flags.allow_outside,
     )
     click.get_current_context().call_on_close(run.close)

@@ -203,6 +203,12 @@ class Deploy:
     window: float = option(
         Number(1, 3600), "Seconds that a service without a health check must run without a restart.", default=5.0
     )
+    lock_wait: int = option(
+        Whole(0, 86_400),
+        """Seconds to wait for a stack that somebody else is changing; 0 leaves it alone at once. `--lock-wait`
+        overrides it.""",
+        default=900,
+    )
     lifecycle_timeout: int = option(
         Whole(1, 86_400),
         "Seconds that all lifecycle commands of the devcontainer together have on a host (`postCreateCommand` …).",
