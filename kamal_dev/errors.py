@@ -18,6 +18,7 @@
     │   ├── HostKeyChanged        1  the host's key is not the one we know
     │   ├── HostTimeout           1  no answer within the deadline: state unknown
     │   ├── LinkDropped           1  the connection went away in the middle of a step
+    │   ├── LockHeld              1  another change of the stack is under way, and was waited for long enough
     │   ├── BootstrapFailed       1  Docker could not be made to run there
     │   ├── PullFailed            1  an image did not arrive there
     │   ├── ServiceFailed         1  a service did not stay up
@@ -151,6 +152,10 @@ class HostTimeout(HostError):
 
 class LinkDropped(HostError):
     """Tell that the connection went away before the step's exit code came."""
+
+
+class LockHeld(HostError):
+    """Report a stack that was left alone because somebody else is changing it."""
 
 
 class BootstrapFailed(HostError):

@@ -119,10 +119,11 @@ class Location:
 
 @dataclass(frozen=True)
 class Notice:
-    """Tell the user once what was not carried out as written, and why."""
+    """Tell the user once what was not carried out as written, and why; or, as a warning, what that entails."""
 
     where: Location
     message: str
+    is_warning: bool = False
 
     def __str__(self) -> str:
         return f"{self.where}: {self.message}"
@@ -233,11 +234,11 @@ class File:
 class Release:
     """Hold every file that makes one version of a stack run on a host.
 
-    `id` names its folder on the host; `digest` is the SHA-256 of all files, so
-    equal releases are equal text. `images` maps each built service to its image,
-    `third_party` lists the references of all others. `services` are those to
-    start, none meaning all; `workspace` the folders that binds expect, relative
-    to the stack's `workspace/`.
+    `id` names its folder on the host; `digest` stands for all files, so equal
+    releases are equal text, and tells nothing of what is private in them. `images`
+    maps each built service to its image, `third_party` lists the references of all
+    others. `services` are those to start, none meaning all; `workspace` the folders
+    that binds expect, relative to the stack's `workspace/`.
     """
 
     id: str

@@ -28,6 +28,8 @@ COMMANDS = {
     "ssh": "Open a shell, or run a command, in a stack's workspace",
     "forward": "Open the ports of a stack on this machine",
     "open": "Open a stack's workspace in an editor",
+    "lock": "Show who is changing a stack, and end it",
+    "audit": "Show what was done to the stacks: when, by whom, how it ended",
     "remove": "Stop stacks and destroy the hosts made for them",
 }
 

@@ -14,6 +14,7 @@ from kamal_dev.cli import common
 @common.skip_initialize
 @common.skip_hooks
 @common.ignore_features
+@common.allow_outside
 @common.as_json
 @common.version
 @common.common
@@ -37,4 +38,4 @@ def command(
         common.print_json({"version": str(run.project.version), "images": [str(image) for image in images]})
     else:
         for image in images:
-            click.echo(image.reference)
+            common.show(image.reference)

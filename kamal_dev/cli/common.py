@@ -16,6 +16,7 @@ from kamal_dev.errors import DevError, UsageError
 
 if TYPE_CHECKING:
     from kamal_dev.output import Output
+    from kamal_dev.output.redaction import Redaction
     from kamal_dev.pipeline.run import Run
 
 FLAGS = (
@@ -28,6 +29,15 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print the result
 skip_initialize = click.option("--skip-initialize", is_flag=True, help="Do not run initializeCommand on this machine.")
 skip_hooks = click.option("--skip-hooks", is_flag=True, help="Run none of .kamal/hooks.")
 ignore_features = click.option("--ignore-features", is_flag=True, help="Go on without the Features.")
+lock_wait = click.option(
+    "--lock-wait",
+    type=click.IntRange(0),
+    metavar="SECONDS",
+    help="How long to wait for a stack that somebody else is changing; deploy.lock_wait without it.",
+)
+allow_outside = click.option(
+    "--allow-outside", is_flag=True, help="Let files outside the repository travel, and be built from."
+)
 version = click.option("--version", "version", metavar="TAG", help="Use this tag in place of the git version.")
 
 
@@ -48,7 +58,10 @@ stack = click.argument("name", required=False, shell_complete=_stacks)
 
 @dataclass(frozen=True)
 class Flags:
-    """Hold the flags that commands share; paths are relative to the working directory."""
+    """Hold the flags that commands share; paths are relative to the working directory.
+
+    A command without `--allow-outside` lets nothing travel, and so may read what is outside.
+    """
 
     config_path: str | None = None
     devcontainer: str | None = None
@@ -57,6 +70,8 @@ class Flags:
     as_json: bool = False
     version: str | None = None
     ignore_features: bool = False
+    lock_wait: int | None = None
+    allow_outside: bool = True
 
 
 def common(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -106,14 +121,29 @@ def open_run(flags: Flags, *, strict: bool = True) -> Run:
         version=flags.version,
         strict=strict,
         ignore_features=flags.ignore_features,
+        lock_wait=flags.lock_wait,
+        allow_outside=flags.allow_outside,
     )
     click.get_current_context().call_on_close(run.close)
     return run
 
 
+def show(text: str, *, end: str = "\n", err: bool = False) -> None:
+    """Print text on stdout (or stderr), without the secrets that were met; the one way to there."""
+    click.echo(redaction()(text) + end, nl=False, err=err)
+
+
 def print_json(data: Any) -> None:
-    """Print data on stdout."""
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    """Print data on stdout, its texts without the secrets that were met."""
+    click.echo(json.dumps(redaction().within(data), indent=2, ensure_ascii=False))
+
+
+def redaction() -> Redaction:
+    """Return what knows the secrets that this command has met."""
+    from kamal_dev.output.redaction import Redaction
+
+    found = click.get_current_context().obj
+    return found if isinstance(found, Redaction) else Redaction()
 
 
 def agreement(*, yes: bool, without_terminal: bool = False) -> Callable[[str], bool]:

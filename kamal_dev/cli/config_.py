@@ -20,4 +20,4 @@ def command(flags: common.Flags) -> None:
     if flags.as_json:
         common.print_json(data)
     else:
-        click.echo(as_yaml(data), nl=False)
+        common.show(as_yaml(data), end="")

@@ -22,5 +22,5 @@ def command(flags: common.Flags) -> int:
         common.print_json([check.as_json() for check in checks])
     else:
         for check in checks:
-            click.echo(str(check))
+            common.show(str(check))
     return int(any(not check.is_fine for check in checks))

@@ -16,11 +16,14 @@ from kamal_dev.output.redaction import Redaction
 INTERRUPTED = 130
 
 
-def guarded(app: click.Command, args: list[str]) -> int:
-    """Run `app` and return its exit code; no traceback reaches the user unless KAMAL_DEV_TRACEBACK is set."""
+def guarded(app: click.Command, args: list[str], *, redaction: Redaction | None = None) -> int:
+    """Run `app` and return its exit code; no traceback reaches the user unless KAMAL_DEV_TRACEBACK is set.
+
+    What `redaction` knows beforehand, and what the command makes it know, is in no message.
+    """
     # SIGTERM takes the same road as Ctrl-C, so that temporary files and connections are put away.
     signal.signal(signal.SIGTERM, lambda *_: _interrupt())
-    redaction = Redaction()
+    redaction = redaction or Redaction()
     try:
         with suppress(AttributeError, ValueError):
             sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -29,10 +32,17 @@ def guarded(app: click.Command, args: list[str]) -> int:
         return code if isinstance(code, int) else 0
     except Exception as error:
         if os.environ.get("KAMAL_DEV_TRACEBACK"):
-            raise
+            _say(redaction(_traceback(error)))
         return _explain(error, redaction)
     except KeyboardInterrupt:
         return _interrupted()
+
+
+def _traceback(error: Exception) -> str:
+    # Imported for a defect alone.
+    from traceback import format_exception
+
+    return "".join(format_exception(error)).rstrip("\n")
 
 
 def _interrupt() -> None:
@@ -47,7 +57,11 @@ def _explain(error: Exception, redaction: Redaction) -> int:
     if isinstance(error, click.exceptions.Abort):
         return _interrupted()
     if isinstance(error, click.ClickException):
-        error.show(sys.stderr)
+        from io import StringIO
+
+        text = StringIO()
+        error.show(text)
+        _say(redaction(text.getvalue().removesuffix("\n")))
         return error.exit_code
     if isinstance(error, BrokenPipeError):
         # Nobody reads any more; a second write while Python shuts down must not complain.

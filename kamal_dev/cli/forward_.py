@@ -33,7 +33,7 @@ def command(flags: common.Flags, *, name: str | None, ports: tuple[str, ...]) ->
         if flags.as_json:
             common.print_json(as_json(found))
         else:
-            click.echo(table(HEAD, [(address(port), port.shown, port.label or "-") for port in found]))
+            common.show(table(HEAD, [(address(port), port.shown, port.label or "-") for port in found]))
             run.output.note("Open until Ctrl-C")
 
     try:

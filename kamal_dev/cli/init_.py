@@ -23,4 +23,4 @@ def command(flags: common.Flags, *, force: bool) -> None:
     for path in init(
         Path.cwd(), output, config_path=flags.config_path, devcontainer_path=flags.devcontainer, force=force
     ):
-        click.echo(path)
+        common.show(str(path))

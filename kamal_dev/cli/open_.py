@@ -25,7 +25,7 @@ def command(flags: common.Flags, *, name: str | None, editor: str | None, only_p
     if flags.as_json:
         common.print_json(found.as_json())
     else:
-        click.echo(found.uri)
+        common.show(found.uri)
     if not only_print and not flags.as_json:
         open_editor(run, found, editor)
     elif not found.is_known:

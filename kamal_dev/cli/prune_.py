@@ -29,7 +29,7 @@ def command(flags: common.Flags, *, name: str | None, dry_run: bool, yes: bool) 
     def show(found: list[Pruned], *, err: bool = False) -> None:
         lines = [row for pruned in found for row in rows(pruned)]
         if lines:
-            click.echo(table(HEAD, lines), err=err)
+            common.show(table(HEAD, lines), err=err)
 
     def agree(found: list[Pruned]) -> bool:
         show(found, err=True)
@@ -42,5 +42,5 @@ def command(flags: common.Flags, *, name: str | None, dry_run: bool, yes: bool) 
     else:
         if dry_run or yes:
             show(found)
-        click.echo(summary(found, dry_run=dry_run))
+        common.show(summary(found, dry_run=dry_run))
     return common.finish(failure(found))

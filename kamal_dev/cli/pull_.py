@@ -23,5 +23,5 @@ def command(flags: common.Flags, *, name: str | None) -> int:
         common.print_json([branch.as_json() for branch in pulled])
         return 0
     for branch in pulled:
-        click.echo("\n".join((f"{branch.branch}  {branch.commit[:12]}  {branch.summary}".rstrip(), *branch.advice)))
+        common.show("\n".join((f"{branch.branch}  {branch.commit[:12]}  {branch.summary}".rstrip(), *branch.advice)))
     return 0

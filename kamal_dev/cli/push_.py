@@ -9,6 +9,7 @@ from kamal_dev.cli import common
 
 @click.command()
 @common.ignore_features
+@common.allow_outside
 @common.as_json
 @common.version
 @common.common
@@ -22,4 +23,4 @@ def command(flags: common.Flags) -> None:
         common.print_json({"version": str(run.project.version), "images": [str(image) for image in images]})
     else:
         for image in images:
-            click.echo(str(image))
+            common.show(str(image))

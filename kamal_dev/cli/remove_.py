@@ -11,6 +11,7 @@ from kamal_dev.cli import common
 @click.argument("name", required=False)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--keep-volumes", is_flag=True, help="Keep volumes and workspaces, and with them the hosts.")
+@common.lock_wait
 @common.skip_hooks
 @common.as_json
 @common.common

@@ -13,6 +13,7 @@ from kamal_dev.cli import common
 @click.argument("directory", required=False, metavar="[DIR]", type=click.Path(path_type=Path))
 @click.option("--explain", is_flag=True, help="Say for every key of the user's files where it went.")
 @common.ignore_features
+@common.allow_outside
 @common.as_json
 @common.version
 @common.common
@@ -30,7 +31,7 @@ def command(flags: common.Flags, *, directory: Path | None, explain: bool) -> No
     if flags.as_json:
         common.print_json(rendering.as_json())
     elif explain:
-        click.echo(table(HEAD, [row.cells for row in rendering.rows]))
+        common.show(table(HEAD, [row.cells for row in rendering.rows]))
     else:
         for path in rendering.paths:
-            click.echo(path)
+            common.show(str(path))

@@ -12,6 +12,7 @@ from kamal_dev.cli import common
 @click.argument("to", metavar="[VERSION]", required=False)
 @click.option("--host", "hosts", multiple=True, metavar="NAME", help="Only this stack; may be given again.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@common.lock_wait
 @common.skip_hooks
 @common.as_json
 @common.common
@@ -37,5 +38,5 @@ def command(
     if flags.as_json:
         common.print_json(report.as_json())
     else:
-        click.echo(str(report))
+        common.show(str(report))
     return common.finish(report.error())

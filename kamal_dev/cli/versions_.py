@@ -24,5 +24,5 @@ def command(flags: common.Flags, *, name: str | None) -> int:
     if flags.as_json:
         common.print_json([history.as_json() for history in found])
     else:
-        click.echo(table(HEAD, [row for history in found for row in rows(history)]))
+        common.show(table(HEAD, [row for history in found for row in rows(history)]))
     return int(any(history.error for history in found))

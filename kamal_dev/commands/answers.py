@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from kamal_dev.model import Container, Image, ImageConfig, familiar
 
-Record = Mapping[str, Any]  # what a workspace was sent, as `project.snapshot` describes it
+Record = Mapping[str, Any]  # what a workspace was sent, as `project.snapshot` describes it; or a line of the audit log
 MINIMAL_COMPOSE = (2, 24, 4)
 
 _UNPRINTABLE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -35,12 +35,30 @@ class Current:
 
 @dataclass(frozen=True)
 class Lock:
-    """Say who is changing a stack: `word` is the verb, `since` UTC, `token` the run to attach to."""
+    """Say who has the lock of a stack: `word` is the verb, `since` UTC, `token` the run to attach to.
+
+    `state` is `held`, `stale` (its owner lives but does not move: it may be stopped) or `dead`; a
+    dead owner's is taken over by the next who wants it. `age` is seconds since the owner was last
+    seen at work; `version` and `release` are those it is about, empty where that is not known.
+    """
 
     pid: int
     since: str = ""
     word: str = ""
     token: str = ""
+    state: str = "held"
+    by: str = ""
+    version: str = ""
+    release: str = ""
+    age: int = 0
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its owner lives, so that nobody else gets it."""
+        return self.state != "dead"
+
+    def __str__(self) -> str:
+        return f"`{self.word}` of {self.by or 'somebody'} (since {self.since}, process {self.pid} on the host)"
 
 
 @dataclass(frozen=True)
@@ -328,6 +346,11 @@ def place(output: str) -> Place | None:
     return found[-1] if found else None
 
 
+def records(output: str) -> tuple[Record, ...]:
+    """Return the lines of a stack's record that `host.records` printed."""
+    return tuple(data for line in output.split("\n") if (data := _object(line)) and "at" in data)
+
+
 def version_of(text: str) -> tuple[int, ...]:
     """Return the numbers that a version starts with: `2.26.1-4` gives (2, 26, 1)."""
     match = re.match(r"v?(\d+(?:\.\d+)*)", text)
@@ -349,13 +372,21 @@ def _events(output: str) -> Iterator[tuple[dict[str, Any], Event]]:
 
 
 def _tell(line: str) -> tuple[dict[str, Any], Event] | None:
+    data = _object(line)
+    try:
+        return (data, _KINDS[data["type"]](data)) if data else None
+    except (ValueError, RecursionError, KeyError, TypeError):
+        return None
+
+
+def _object(line: str) -> dict[str, Any] | None:
     if not line.lstrip().startswith("{"):
         return None
     try:
-        data = _clean(json.loads(line))
-        return data, _KINDS[data["type"]](data)
-    except (ValueError, RecursionError, KeyError, TypeError):
+        data: dict[str, Any] = _clean(json.loads(line))
+    except (ValueError, RecursionError):
         return None
+    return data
 
 
 def _clean(value: Any) -> Any:

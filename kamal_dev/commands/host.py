@@ -44,6 +44,7 @@ SCRIPTS = (
     "place.sh",
     "prune.sh",
     "pull.sh",
+    "records.sh",
     "releases.sh",
     "remove.sh",
     "retention.sh",
@@ -55,6 +56,7 @@ SCRIPTS = (
     "status.sh",
     "stop.sh",
     "switch.sh",
+    "unlock.sh",
     "worker.sh",
     "workspace.sh",
 )
@@ -72,11 +74,13 @@ _SOURCED = {
     "place.sh": ("stack.sh",),
     "prune.sh": ("stack.sh", "history.sh", "lock.sh", "audit.sh", "images.sh", "retention.sh", "run.sh"),
     "pull.sh": ("images.sh",),
+    "records.sh": ("stack.sh",),
     "releases.sh": ("stack.sh", "history.sh", "images.sh"),
-    "remove.sh": ("stack.sh", "lock.sh"),
+    "remove.sh": ("stack.sh", "audit.sh", "lock.sh"),
     "rollback.sh": _SWITCH,
     "status.sh": ("stack.sh", "lock.sh"),
     "stop.sh": _SWITCH,
+    "unlock.sh": ("stack.sh", "audit.sh", "lock.sh"),
 }
 _DETACHED = ("detach.sh", "run.sh", "worker.sh")
 
@@ -262,10 +266,27 @@ def status(scripts: Scripts, stacks: Iterable[str] = ()) -> Step:
     return _step(scripts, "status.sh", *names, label=" ".join(("status", *names)))
 
 
-def remove(scripts: Scripts, stack: str, *, keep_volumes: bool = False) -> Step:
+def remove(scripts: Scripts, stack: str, *, keep_volumes: bool = False, performer: str = "") -> Step:
     """Remove a stack; `keep_volumes` keeps its volumes and its workspace. Can be sent again."""
     words = (_stack(stack), *(("keep-volumes",) if keep_volumes else ()))
-    return _step(scripts, "remove.sh", *words, label=" ".join(("remove", *words)))
+    return _step(scripts, "remove.sh", *words, files=by(performer), label=" ".join(("remove", *words)))
+
+
+def unlock(scripts: Scripts, stack: str, pid: int | None = None, *, performer: str = "") -> Step:
+    """Ask for the lock of a stack; with the `pid` of its owner, end him and remove it. Needs up to a minute."""
+    words = (_stack(stack), *(() if pid is None else (str(pid),)))
+    return _step(scripts, "unlock.sh", *words, files=by(performer), label=" ".join(("unlock", *words)))
+
+
+def records(scripts: Scripts, stack: str, lines: int) -> Step:
+    """Ask for the last lines of a stack's record. Read by `answers.records`."""
+    words = (_stack(stack), str(lines))
+    return _step(scripts, "records.sh", *words, label=" ".join(("records", *words)))
+
+
+def by(performer: str) -> tuple[File, ...]:
+    """Return the file that says who does it, for the host's record."""
+    return (File("meta/performer", _text(performer), 0o600),)
 
 
 def load(scripts: Scripts) -> Step:

@@ -6,6 +6,7 @@ the caller feeds: `stream` makes it of the scripts, the parts' descriptions and 
 
 from __future__ import annotations
 
+import re
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ from kamal_dev.commands.host import Scripts, stack_word
 from kamal_dev.errors import UsageError
 from kamal_dev.model import File, Step
 
-SENT = ("lib.sh", "stack.sh", "lock.sh", "packages.sh", "owner.sh", "clone.sh", "workspace.sh")
-FETCHED = ("lib.sh", "stack.sh", "lock.sh", "clone.sh", "collect.sh")
+SENT = ("lib.sh", "stack.sh", "audit.sh", "lock.sh", "packages.sh", "owner.sh", "clone.sh", "workspace.sh")
+FETCHED = ("lib.sh", "stack.sh", "audit.sh", "lock.sh", "clone.sh", "collect.sh")
 BLOCK = 512
 
 # Beside the workspace: /tmp may be memory, and what comes may be large.
@@ -63,13 +64,17 @@ def collect(scripts: Scripts, stack: str, folder: str, *, whole: bool = False) -
     return _fed(scripts, "collect.sh", words, label=" ".join(("collect", *words)))
 
 
-def seed(scripts: Scripts, stack: str, folder: str, *, force: bool = False) -> Step:
+def seed(scripts: Scripts, stack: str, folder: str, *, performer: str = "", force: bool = False) -> Step:
     """Fill a workspace folder that is empty, from a gzipped tar that the caller streams to stdin.
 
     With `force` what is there is put aside first. Read by `answers.outcome`.
     """
-    words = (stack_word(stack), folder_word(folder), *(("force",) if force else ()))
-    return Step(("sh", "-c", scripts["seed.sh"], "kamal-dev", *words), label=" ".join(("seed", *words)))
+    flags = ("force",) if force else ()
+    words = (stack_word(stack), folder_word(folder))
+    # The script stands alone and writes JSON as it gets it.
+    name = re.sub(r"[^A-Za-z0-9._@-]", "_", performer)
+    argv = ("sh", "-c", scripts["seed.sh"], "kamal-dev", *words, name, *flags)
+    return Step(argv, label=" ".join(("seed", *words, *flags)))
 
 
 def stream(scripts: Scripts, names: Iterable[str], members: Iterable[File | Large]) -> Iterator[bytes]:

@@ -2,15 +2,24 @@
 
 from kamal_dev.compose.additions import Additions, additions
 from kamal_dev.compose.binds import Bind
+from kamal_dev.compose.build_section import is_outside
 from kamal_dev.compose.builds import order, with_images
+from kamal_dev.compose.dangers import POWER
 from kamal_dev.compose.layout import workspace
+from kamal_dev.compose.node import CLAIMED
+from kamal_dev.compose.node import NAMES as NODE_NAMES
+from kamal_dev.compose.node import values as node_values
 from kamal_dev.compose.project import ComposeProject, load, load_text
 from kamal_dev.compose.reading import ComposeFile
 from kamal_dev.compose.release import Rewritten, notices, problems, render, rewritten
 from kamal_dev.compose.service import Service
 from kamal_dev.compose.travels import Travel
+from kamal_dev.compose.variables import not_taken
 
 __all__ = [
+    "CLAIMED",
+    "NODE_NAMES",
+    "POWER",
     "Additions",
     "Bind",
     "ComposeFile",
@@ -19,8 +28,11 @@ __all__ = [
     "Service",
     "Travel",
     "additions",
+    "is_outside",
     "load",
     "load_text",
+    "node_values",
+    "not_taken",
     "notices",
     "order",
     "problems",

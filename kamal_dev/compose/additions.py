@@ -20,7 +20,8 @@ class Additions:
     `keeps_running` replaces the command by one that does nothing and goes on.
     `entrypoints` run before it; where there are any, `image` says what it would run itself.
     `run_services` are those to start; empty means all. `without_source` leaves out what
-    mounts the repository, because the images have the source.
+    mounts the repository, because the images have the source. `expose` leaves published
+    ports as they are written, in all services.
     """
 
     service: str
@@ -41,6 +42,7 @@ class Additions:
     memory_swap: str = ""
     run_services: tuple[str, ...] = ()
     without_source: bool = False
+    expose: bool = False
 
 
 def additions(devcontainer: Devcontainer, config: Config, main: str, image: ImageConfig | None = None) -> Additions:
@@ -65,4 +67,5 @@ def additions(devcontainer: Devcontainer, config: Config, main: str, image: Imag
         memory_swap=config.limits.memory_swap,
         run_services=run,
         without_source=config.workspace.source == "image",
+        expose=config.expose,
     )

@@ -55,13 +55,20 @@ class Bind:
         return self.kind == "workspace"
 
 
-def read(project: Value, tree: Tree, repository: Path) -> tuple[tuple[Bind, ...], tuple[Notice, ...]]:
-    """Return every bind of a project, and a notice for each that is not there on a host as it is here."""
-    found = [*_of_services(project, tree, repository), *_of_volumes(project, tree, repository)]
+def read(
+    project: Value, tree: Tree, repository: Path, *, allow_outside: bool = False
+) -> tuple[tuple[Bind, ...], tuple[Notice, ...]]:
+    """Return every bind of a project, and a notice for each that is not there on a host as it is here.
+
+    With `allow_outside`, a file outside the repository is one of the release where its path is relative.
+    """
+    found = [*_of_services(project, tree, repository, allow_outside), *_of_volumes(project, tree, repository)]
     return tuple(bind for bind, _ in found), tuple(notice for _, notice in found if notice)
 
 
-def _of_services(project: Value, tree: Tree, repository: Path) -> Iterator[tuple[Bind, Notice | None]]:
+def _of_services(
+    project: Value, tree: Tree, repository: Path, allow_outside: bool
+) -> Iterator[tuple[Bind, Notice | None]]:
     services = project.at("services")
     for name, service in services.items.items() if services is not None else ():
         volumes = service.at("volumes")
@@ -70,6 +77,9 @@ def _of_services(project: Value, tree: Tree, repository: Path) -> Iterator[tuple
             if not written:
                 continue
             bind, notice = locate(name, written, item.base, item.where, tree, repository)
+            if bind.kind != "file" and written.startswith(".") and tree.kind(bind.source) == "file":
+                # A file that is mounted by a relative path is one of the project's.
+                bind, notice = _outside(bind, notice, allow_outside)
             is_relative = not (written.startswith(("/", "~")) or place.is_windows(written))
             moves = bind.kind == "workspace" or (bind.kind == "host" and is_relative)
             target, read_only = volume.target(item), volume.is_read_only(item)
@@ -110,6 +120,14 @@ def locate(
     if any(place.within(source, Path(path)) is not None for path in _EVERYWHERE):
         return bind, None
     return bind, Notice(where, f"`{source}` is not in the repository: the container gets what the host has there")
+
+
+def _outside(bind: Bind, notice: Notice | None, allow_outside: bool) -> tuple[Bind, Notice | None]:
+    """Return a mount of a file that is outside, or say how it could travel."""
+    if allow_outside:
+        return replace(bind, kind="file", folder=""), None
+    hint = "a file outside the repository travels with `--allow-outside` alone"
+    return bind, notice and replace(notice, message=f"{notice.message}; {hint}")
 
 
 def _doubt(source: Path, inside: str, where: Location, tree: Tree, repository: Path) -> Notice | None:

@@ -10,10 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kamal_dev.compose import build_options, place
+from kamal_dev.compose.reading import Reader
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, Problem
 from kamal_dev.model import Build, BuildSecret, Notice, Tree
 
+OUTSIDE = (
+    "is outside the repository, so that no version stands for what is built: move it into the repository,"
+    " or say `--allow-outside`"
+)
 _READ = {
     *("context", "dockerfile", "dockerfile_inline", "target", "args", "additional_contexts"),
     *("cache_from", "cache_to", "secrets", "ssh", "platforms"),
@@ -34,12 +39,21 @@ class Findings:
 
 @dataclass(frozen=True)
 class Ground:
-    """Say what builds stand on: the tree, the project's secrets, the variables."""
+    """Say what builds stand on: the files, the project's secrets, the variables."""
 
-    tree: Tree
-    repository: Path
+    reader: Reader
     secrets: Mapping[str, Value]
     variables: Mapping[str, str] = field(repr=False)
+
+    @property
+    def tree(self) -> Tree:
+        """The working tree."""
+        return self.reader.tree
+
+    @property
+    def repository(self) -> Path:
+        """The top of the repository."""
+        return self.reader.repository
 
 
 def read(name: str, service: Value, ground: Ground, findings: Findings) -> Build:
@@ -155,14 +169,26 @@ def _missing(name: str, build: Build, section: Value, ground: Ground) -> list[Pr
     written = section.at("context") or section
     if ground.tree.kind(context) != "directory":
         return [_at(written, key, f"the folder `{place.shown(context, ground.repository)}` does not exist")]
-    if place.within(ground.tree.real(context), ground.tree.real(ground.repository)) is None:
-        message = f"`{context}` is outside the repository, so that no version stands for what is built"
-        return [_at(written, key, message)]
     dockerfile = Path(build.dockerfile)
-    if build.dockerfile and ground.tree.kind(dockerfile) != "file":
+    outside = {name: path for name, path in _taken(build) if not ground.reader.may_read(path)}
+    if "context" in outside and place.within(dockerfile, context) is not None:
+        outside.pop("dockerfile", None)
+    elif build.dockerfile and ground.tree.kind(dockerfile) != "file":
         shown = place.shown(dockerfile, ground.repository)
         return [_at(section.at("dockerfile") or section, key, f"the Dockerfile `{shown}` does not exist")]
-    return []
+    return [_at(section.at(name) or section, key, f"`{path}` {OUTSIDE}") for name, path in outside.items()]
+
+
+def is_outside(build: Build, reader: Reader) -> bool:
+    """Whether a build takes anything from outside the repository, so that no version stands for it."""
+    return any(not reader.holds(path) for _, path in _taken(build))
+
+
+def _taken(build: Build) -> list[tuple[str, Path]]:
+    """Return what a build takes from this machine, with the key that names it."""
+    found = [("context", build.context), ("dockerfile", build.dockerfile)]
+    found += [("additional_contexts", text) for _, text in build.contexts]
+    return [(key, Path(text)) for key, text in found if text.startswith("/")]
 
 
 def _at(value: Value, key: str, message: str) -> Problem:

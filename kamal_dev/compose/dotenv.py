@@ -48,6 +48,11 @@ def parse(text: str, display: str, lookup: Lookup) -> dict[str, str]:
     return {key: value for key, value in found.items() if not key[:1].isdigit()}
 
 
+def keys(text: str, display: str) -> tuple[str, ...]:
+    """Return the names that a file gives a value. Raises ComposeError with the line."""
+    return tuple(key for key, value, _, _ in _statements(text, display) if value is not None)
+
+
 def mentioned(text: str, display: str) -> Iterator[str]:
     """Yield the variables that a file takes from outside: mentioned in a value, or a key alone.
 

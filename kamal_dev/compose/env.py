@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kamal_dev.compose import dotenv, layout, place, variables
+from kamal_dev.compose import dotenv, layout, variables
 from kamal_dev.compose.additions import Additions
 from kamal_dev.compose.project import ComposeProject
 from kamal_dev.compose.reading import Reader
@@ -23,16 +23,17 @@ def values(
     after: Value,
     additions: Additions,
     given: Mapping[str, str | Secret],
+    own: Mapping[str, str],
 ) -> dict[str, str | Secret]:
-    """Return what is set on a host, sorted: variables that the files mention, and the secrets."""
-    names = {*variables.mentioned(reader, after, project.travels), *additions.secrets}
-    known: dict[str, str | Secret] = {**dict(project.values), **given}
+    """Return what is set on a host, sorted: variables that the files mention, the secrets, and the stack's `own`."""
+    names = {*variables.mentioned(reader, after, project.travels), *additions.secrets, *own}
+    known: dict[str, str | Secret] = {**own, **dict(project.values), **given}
     return {name: known[name] for name in sorted(names) if name in known}
 
 
 def file(project: ComposeProject, stack: str, values: Mapping[str, str | Secret], *, mask: bool = False) -> File:
     """Return the `.env`; with `mask`, secrets stand as `[redacted]`. Raises ComposeError for a NUL in a value."""
-    names = [*(place.relative(file.path, project.repository) for file in project.top_files), layout.OVERLAY]
+    names = [*(project.places.of_compose(file.path) for file in project.top_files), layout.OVERLAY]
     separator = next((mark for mark in _SEPARATORS if not any(mark in name for name in names)), ":")
     settings = {"COMPOSE_FILE": separator.join(names), "COMPOSE_PROJECT_NAME": stack}
     if separator != ":" or "COMPOSE_PATH_SEPARATOR" in project.own_env:

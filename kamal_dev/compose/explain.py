@@ -39,12 +39,14 @@ _ADDED = {
     "build": "replaced by the image",
     "image": "the image that is built for this version",
     "pull_policy": "the image is pulled, not built",
+    "ports": "bound to 127.0.0.1 of the host, because `expose` of config/dev.yml is not set",
     "volumes": "the workspace, and `mounts` of devcontainer.json",
     "env_file": "the same files, where they are in the release",
+    "label_file": "the same files, where they are in the release",
     "labels": "what `dev` knows the service by",
     "entrypoint": "`overrideCommand`: it keeps running",
     "command": "`overrideCommand`: it keeps running",
-    "environment": "`containerEnv` of devcontainer.json, `secrets` of config/dev.yml",
+    "environment": "`containerEnv` of devcontainer.json, `secrets` of config/dev.yml, and which stack this is",
     "user": "`containerUser` of devcontainer.json",
     "init": "`init` of devcontainer.json",
     "privileged": "`privileged` of devcontainer.json",
@@ -58,8 +60,7 @@ def explain(project: ComposeProject, release: Release) -> tuple[Explanation, ...
     """Return a row for every key of every file, in their order, then one for each key of the overlay."""
     table = _Table(project, release)
     rows = [row for file in project.files for root in file.documents for row in table.file(file, root)]
-    overlay = next(file.content.decode() for file in release.files if file.path == layout.OVERLAY)
-    return (*rows, *_overlay(overlay))
+    return (*rows, *_overlay(_text(release)))
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ class _Table:
         self.images: Mapping[str, Image] = dict(release.images)
         self.built = {service.name for service in project.services if service.has_build}
         self.binds: dict[Location, Bind] = {bind.where: bind for bind in project.binds}
+        self.bound = _bound(release)
         self.travels: dict[Location, Travel] = {travel.where: travel for travel in project.travels}
 
     def file(self, file: ComposeFile, root: Node) -> Iterator[Explanation]:
@@ -129,6 +131,8 @@ class _Table:
                 yield from self._build(below)
             elif key in ("image", "pull_policy"):
                 yield self._image(name, key, below)
+            elif key == "ports" and name in self.bound:
+                yield below.row(REWRITTEN, "bound to 127.0.0.1 of the host by the overlay; `expose: true` opens them")
             elif key in ("volumes", "env_file", "label_file"):
                 yield from self._listed(below)
             else:
@@ -177,6 +181,17 @@ class _Table:
         if bind is not None:
             return cell.row(LEFT, f"`{bind.source}` of the host")
         return cell.row(LEFT, "as it is written")
+
+
+def _text(release: Release) -> str:
+    return next(file.content.decode() for file in release.files if file.path == layout.OVERLAY)
+
+
+def _bound(release: Release) -> frozenset[str]:
+    """Return the services whose ports the overlay replaces."""
+    services = [root.entry("services") for root in parse(_text(release), layout.OVERLAY)]
+    found = [(key.text, value) for pair in services if pair for key, value in pair[1].entries]
+    return frozenset(name for name, value in found if value.kind == "mapping" and value.entry("ports"))
 
 
 def _overlay(text: str) -> Iterator[Explanation]:

@@ -1,11 +1,13 @@
 """Where everything is in a release, and where the workspace is on a host. Touches neither.
 
 A release holds the compose files, and what travels with them, where they are in the
-repository; beside them its own three files.
+repository; beside them its own three files. Of what is outside, compose files keep their
+place too, so that what they name by relative paths is where they look for it.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from kamal_dev.compose import place
@@ -21,21 +23,32 @@ STOP = "# The files of this project are named in `.env`. This one keeps Compose 
 ASIDE = "kamal-dev.files"
 
 
-def in_release(path: Path, repository: Path) -> str:
-    """Return where a file of the repository is in a release."""
-    inside = place.relative(path, repository)
-    return f"{ASIDE}/{inside}" if inside in (OVERLAY, ENV, MANIFEST) else inside
+@dataclass(frozen=True)
+class Places:
+    """Say where files are in a release whose top stands for the folder `top`, which holds the repository."""
 
+    repository: Path
+    top: Path
 
-def is_aside(path: Path, repository: Path) -> bool:
-    """Whether a file is elsewhere in a release than in the repository."""
-    return in_release(path, repository).startswith(f"{ASIDE}/")
+    def of_compose(self, path: Path) -> str:
+        """Return where a compose file is, or a `.env` that Compose finds by itself."""
+        return place.relative(path, self.top)
 
+    def in_release(self, path: Path) -> str:
+        """Return where any other file is: aside, where it is outside or one of the release's own has its place."""
+        if place.within(path, self.repository) is None:
+            return f"{ASIDE}/outside{path.as_posix()}"
+        inside = place.relative(path, self.top)
+        return f"{ASIDE}/{inside}" if inside in (OVERLAY, ENV, MANIFEST) else inside
 
-def seen_from(directory: Path, path: Path, repository: Path) -> str:
-    """Return a travelling file's path as a compose file of the release names it, from the project's directory."""
-    seen = place.relative(repository / in_release(path, repository), directory)
-    return seen if seen.startswith(".") else f"./{seen}"
+    def is_aside(self, path: Path) -> bool:
+        """Whether a file is elsewhere in a release than it is here, seen from the compose files."""
+        return self.in_release(path).startswith(f"{ASIDE}/")
+
+    def seen_from(self, directory: Path, path: Path) -> str:
+        """Return a travelling file's path as a compose file of the release names it, from the project's directory."""
+        seen = place.relative(self.top / self.in_release(path), directory)
+        return seen if seen.startswith(".") else f"./{seen}"
 
 
 def workspace(stack: str) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from kamal_dev.compose import binds, layout, place, service
+from kamal_dev.compose import binds, layout, service
 from kamal_dev.compose.additions import Additions
 from kamal_dev.compose.mounts import Mounted
 from kamal_dev.compose.project import ComposeProject
@@ -37,7 +37,7 @@ def entries(
         "commit": version.commit,
         "project": stack,
         "main": additions.main,
-        "files": [*(place.relative(file.path, project.repository) for file in project.top_files), layout.OVERLAY],
+        "files": [*(project.places.of_compose(file.path) for file in project.top_files), layout.OVERLAY],
         "images": {name: str(image) for name, image in images.items()},
         "third_party": sorted({item.image for item in running if item.image and not item.built_as}),
         "services": list(additions.run_services),

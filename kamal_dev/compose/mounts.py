@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kamal_dev.compose import binds, interpolate, layout, travels
+from kamal_dev.compose import binds, interpolate, travels
 from kamal_dev.compose.binds import Bind
+from kamal_dev.compose.layout import Places
 from kamal_dev.compose.reading import Reader
 from kamal_dev.compose.travels import Travel
 from kamal_dev.errors import Problem
@@ -38,6 +39,7 @@ def read(
     service: str,
     directory: Path,
     reader: Reader,
+    places: Places,
     root: str,
     *,
     without_source: bool = False,
@@ -66,7 +68,7 @@ def read(
                 problems.append(needed)
             elif needed is not None:
                 carried.append(needed)
-            item["source"] = interpolate.escape(_source(bind, directory, reader.repository, root))
+            item["source"] = interpolate.escape(_source(bind, directory, places, root))
             if bind.kind != "file":
                 item.setdefault("bind", {}).setdefault("create_host_path", True)
         items.append(item)
@@ -74,9 +76,9 @@ def read(
     return Mounted(tuple(items), tuple(named.items()), tuple(bound), tuple(carried), tuple(notices), tuple(problems))
 
 
-def _source(bind: Bind, directory: Path, repository: Path, root: str) -> str:
+def _source(bind: Bind, directory: Path, places: Places, root: str) -> str:
     if bind.kind == "file":
-        return layout.seen_from(directory, bind.source, repository)
+        return places.seen_from(directory, bind.source)
     return binds.host_path(bind, root)
 
 

@@ -1,7 +1,8 @@
 """The one file that is laid over the user's: images, workspace, and what the main service gets besides.
 
 Nothing that the user wrote is repeated but for the volumes whose source is another
-one on a host, because Compose replaces a volume of the same target as a whole.
+one on a host, because Compose replaces a volume of the same target as a whole, and
+for ports, because Compose would publish one with another address as a second one.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kamal_dev.compose import binds, entrypoint, interpolate, layout, limits, place, volume
+from kamal_dev.compose import binds, entrypoint, interpolate, layout, limits, node, place, ports, volume
 from kamal_dev.compose.additions import Additions
 from kamal_dev.compose.binds import Bind
 from kamal_dev.compose.mounts import Mounted
@@ -60,11 +61,11 @@ class Plan:
 
     def seen(self, path: Path) -> str:
         """Return a travelling file's path as the overlay names it."""
-        return interpolate.escape(layout.seen_from(self.project.directory, path, self.project.repository))
+        return interpolate.escape(self.project.places.seen_from(self.project.directory, path))
 
     def is_aside(self, path: Path) -> bool:
         """Whether a file is elsewhere in the release than in the repository."""
-        return layout.is_aside(path, self.project.repository)
+        return self.project.places.is_aside(path)
 
 
 def text(after: Value, plan: Plan) -> str:
@@ -85,15 +86,18 @@ def text(after: Value, plan: Plan) -> str:
 def _service(name: str, value: Value, plan: Plan) -> dict[str, Any]:
     entries = dict(_image(name, value, plan))
     if name == plan.additions.main:
-        entries |= _main(value, plan)
-    env_files = _env_files(value, plan)
-    if env_files:
-        entries["env_file"] = Tagged("!override", env_files)
+        entries |= _main(name, value, plan)
+    for key in ("env_file", "label_file"):
+        if listed := _listed_files(value.at(key), plan):
+            entries[key] = Tagged("!override", listed)
     mounted = plan.mounted.volumes if name == plan.additions.main else ()
     left_out = plan.left_out(name)
     volumes = [*(_remaining(value, left_out, name, plan) if left_out else _volumes(name, plan)), *mounted]
     if volumes or left_out:
         entries["volumes"] = Tagged("!override", volumes) if left_out else volumes
+    published = [] if plan.additions.expose else ports.bound(value)
+    if published:
+        entries["ports"] = Tagged("!override", published)
     labels = _labels(name, plan)
     if labels:
         entries["labels"] = labels
@@ -121,7 +125,7 @@ def _kept(name: str, value: Value, plan: Plan) -> Iterator[tuple[str, Any]]:
             yield key, before
 
 
-def _main(value: Value, plan: Plan) -> dict[str, Any]:
+def _main(name: str, value: Value, plan: Plan) -> dict[str, Any]:
     extra = plan.additions
     entries: dict[str, Any] = {}
     if extra.keeps_running or extra.entrypoints:
@@ -134,16 +138,16 @@ def _main(value: Value, plan: Plan) -> dict[str, Any]:
         known = {item.text for item in listed.list} if listed is not None else set()
         if set(words) - known:
             entries[key] = [interpolate.escape(word) for word in words if word not in known]
-    environment: dict[str, str | None] = {key: interpolate.escape(text) for key, text in extra.environment}
+    environment: dict[str, str | None] = {**node.environment(value, plan.project, name)}
+    environment |= {key: interpolate.escape(text) for key, text in extra.environment}
     environment |= dict.fromkeys(extra.secrets)
     if environment:
         entries["environment"] = environment
     return entries | limits.entries(value, extra.cpus, extra.memory, extra.memory_swap)
 
 
-def _env_files(value: Value, plan: Plan) -> list[Any]:
-    """Return all of a service's `env_file` where one of them has another name in the release."""
-    listed = value.at("env_file")
+def _listed_files(listed: Value | None, plan: Plan) -> list[Any]:
+    """Return all of a service's `env_file` or `label_file` where one of them has another name in the release."""
     items = listed.list if listed is not None else []
     paths = [place.absolute(item.base, item.string("path") if item.items else item.text) for item in items]
     if not any(map(plan.is_aside, paths)):

@@ -6,11 +6,25 @@ import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
-from kamal_dev.compose import binds, builds, consistency, document, keys, layout, place, service, travels, variables
+from kamal_dev.compose import (
+    binds,
+    builds,
+    consistency,
+    document,
+    keys,
+    layout,
+    node,
+    place,
+    service,
+    travels,
+    variables,
+)
 from kamal_dev.compose.binds import Bind
 from kamal_dev.compose.build_section import Ground
+from kamal_dev.compose.layout import Places
 from kamal_dev.compose.reading import ComposeFile, Reader
 from kamal_dev.compose.service import Service
 from kamal_dev.compose.travels import Travel
@@ -28,9 +42,10 @@ class ComposeProject:
     `builds` come in the order to make them, without images; equal builds are one,
     with several services. `binds` and `travels` are what the services take from
     this machine. `variables` are the names that a host looks up, `values` those
-    that have a value and travel. `own_env` is the `.env` at the top of the
-    repository where Compose reads it. `problems` forbid a deployment though the files
-    can be read; a reader of a project must look at them before it builds.
+    that have a value and travel; `claimed` are names of `node` that an `.env` sets.
+    `own_env` is the `.env` at the top of the repository where Compose reads it. `problems`
+    forbid a deployment though the files can be read; a reader of a project must look
+    at them before it builds.
     """
 
     repository: Path
@@ -43,6 +58,7 @@ class ComposeProject:
     travels: tuple[Travel, ...]
     variables: tuple[str, ...]
     values: tuple[tuple[str, str], ...] = field(repr=False)
+    claimed: tuple[tuple[str, Location], ...]
     profiles: tuple[str, ...]
     own_env: str = field(repr=False)
     notices: tuple[Notice, ...]
@@ -55,6 +71,14 @@ class ComposeProject:
     def top_files(self) -> tuple[ComposeFile, ...]:
         """The files that Compose is given by name, in their order."""
         return tuple(file for file in self.files if file.role == "top")
+
+    @cached_property
+    def places(self) -> Places:
+        """Where the files are in a release."""
+        found = [file.path.parent for file in self.files]
+        found += [travel.path.parent for travel in self.travels if travel.role == "env"]
+        top = posixpath.commonpath([folder.as_posix() for folder in (self.repository, *found)])
+        return Places(self.repository, Path(top))
 
     def service(self, name: str) -> Service:
         """Return a service by name. Raises ComposeError that lists the names there are."""
@@ -78,6 +102,8 @@ def load(
     texts: Mapping[Path, str] | None = None,
     places: Mapping[Path, Location] | None = None,
     features: Mapping[str, Features] | None = None,
+    own: Mapping[str, str] | None = None,
+    allow_outside: bool = False,
 ) -> ComposeProject:
     """Read a project from absolute paths in `-f` order. Raises ComposeError with file and line.
 
@@ -86,25 +112,38 @@ def load(
     stands for the newest. `texts` stand in for files under their paths; whoever made
     them has resolved the variables. `places` says where each file is named, for the
     error about one that is missing. A service in `features` gets an image of its own,
-    with these Features, even where it has no build.
+    with these Features, even where it has no build. `own` are the variables of `node`,
+    of any one stack; those of the environment are not used. With `allow_outside`, files
+    outside the repository travel, and are built from.
     """
     if not files:
         raise ComposeError(Problem("", 0, "no compose file is named"))
     files = tuple(place.absolute(repository, file.as_posix()) for file in files)
-    reader = Reader(tree, repository, texts)
+    reader = Reader(tree, repository, texts, allow_outside=allow_outside)
     directory = files[0].parent
     # First what is named: a `.env` beside a file that may not be read is not what is wrong.
     for path in files:
         reader.file(path, "top", (places or {}).get(path, Location("")))
-    around = variables.Surroundings(environment, (), {}, {})
+    around = variables.Surroundings({**(own or {}), **environment}, (), {}, {})
     if not texts:
-        around = variables.surroundings(directory, root or repository, reader, environment, compose_version)
+        around = variables.surroundings(directory, root or repository, reader, environment, compose_version, own or {})
+    return _read(reader, files, directory, around, profiles, features or {})
+
+
+def _read(
+    reader: Reader,
+    files: tuple[Path, ...],
+    directory: Path,
+    around: variables.Surroundings,
+    profiles: tuple[str, ...],
+    features: Mapping[str, Features],
+) -> ComposeProject:
     name = _name(reader, files, around.variables)
     scope = Scope(directory, {**around.variables, "COMPOSE_PROJECT_NAME": name})
     if not profiles:
         profiles = tuple(filter(None, map(str.strip, around.variables.get("COMPOSE_PROFILES", "").split(","))))
     model = reader.read(files, scope)
-    return _project(reader, model, scope, around, Choice(name, profiles, features or {}))
+    return _project(reader, model, scope, around, Choice(name, profiles, features))
 
 
 def load_text(
@@ -116,6 +155,8 @@ def load_text(
     environment: Mapping[str, str],
     root: Path | None = None,
     features: Mapping[str, Features] | None = None,
+    own: Mapping[str, str] | None = None,
+    allow_outside: bool = False,
 ) -> ComposeProject:
     """Read a project from one text, as if it stood in a file at `path`, inside the repository."""
     return load(
@@ -126,6 +167,8 @@ def load_text(
         root=root,
         texts={path: text},
         features=features,
+        own=own,
+        allow_outside=allow_outside,
     )
 
 
@@ -142,17 +185,18 @@ def _project(
     reader: Reader, model: Value, scope: Scope, around: variables.Surroundings, choice: Choice
 ) -> ComposeProject:
     services = _entries(model, "services")
-    ground = Ground(reader.tree, reader.repository, _entries(model, "secrets"), around.variables)
+    ground = Ground(reader, _entries(model, "secrets"), around.variables)
     described = service.read(services, choice.profiles, frozenset(choice.features))
     consistency.check(model, described)
     findings = builds.read(services, ground, choice.features)
-    bound, bind_notices = binds.read(model, reader.tree, reader.repository)
+    bound, bind_notices = binds.read(model, reader.tree, reader.repository, allow_outside=reader.allow_outside)
     started = service.started(described, ())
     needed = travels.read(model, bound, reader, frozenset(item.name for item in started))
     env_files = _env_files(reader, around)
     carried = (*needed.travels, *env_files.travels)
     names = variables.mentioned(reader, model, carried)
-    found = (*findings.notices, *bind_notices, *service.notices(model), *keys.notices(model))
+    wrong = (*findings.problems, *needed.problems, *service.problems(services, started), *node.problems(model))
+    found = (*findings.notices, *travels.notices(carried, reader), *bind_notices, *service.notices(model))
     return ComposeProject(
         repository=reader.repository,
         directory=scope.base,
@@ -163,11 +207,12 @@ def _project(
         binds=bound,
         travels=carried,
         variables=tuple(names),
-        values=tuple(variables.travelling(names, around).items()),
+        values=tuple(variables.travelling({**around.claimed, **names}, around).items()),
+        claimed=tuple(around.claimed.items()),
         profiles=choice.profiles,
         own_env=env_files.own_text,
-        notices=(*found, *variables.notices(names, around, variables.plain_names(reader))),
-        problems=(*findings.problems, *needed.problems, *service.problems(services, started)),
+        notices=(*found, *keys.notices(model), *variables.notices(names, around, variables.plain_names(reader))),
+        problems=wrong,
         scope=scope,
         model=model,
         reader=reader,

@@ -37,15 +37,19 @@ class Reader:
     """Read a project's files, each once; `files` and `env_files` fill up in the order they are met.
 
     `set_by_includes` are the variables that only an included project has. `texts`
-    stand in for what the tree holds under their paths.
+    stand in for what the tree holds under their paths. With `allow_outside`, what the
+    repository does not hold may be read as well.
     """
 
-    def __init__(self, tree: Tree, repository: Path, texts: Mapping[Path, str] | None = None) -> None:
+    def __init__(
+        self, tree: Tree, repository: Path, texts: Mapping[Path, str] | None = None, *, allow_outside: bool = False
+    ) -> None:
         self.tree = tree
         self.repository = repository
         self.files: dict[Path, ComposeFile] = {}
         self.env_files: dict[Path, Location] = {}
         self.set_by_includes: set[str] = set()
+        self.allow_outside = allow_outside
         self._texts = texts or {}
 
     def read(self, paths: tuple[Path, ...], scope: Scope, role: str = "top", chain: tuple[Path, ...] = ()) -> Value:
@@ -83,15 +87,20 @@ class Reader:
     def bytes(self, path: Path, where: Location) -> bytes:
         """Return a file's content. Raises ComposeError where it is missing or not in the repository."""
         display = place.shown(path, self.repository)
-        if not self.holds(path):
+        if not self.may_read(path):
             raise ComposeError(
                 _at(where, display, f"`{display}` is outside the repository"),
-                hint="move the file into the repository: only what is in it travels to a host",
+                hint="move the file into the repository: only what is in it travels to a host,"
+                " unless `--allow-outside` says otherwise",
             )
         try:
             return self.tree.read(path)
         except OSError as error:
             raise ComposeError(_at(where, display, f"`{display}`: {_reason(error)}")) from error
+
+    def may_read(self, path: Path) -> bool:
+        """Whether the repository holds a file, or what it does not hold may travel."""
+        return self.allow_outside or self.holds(path)
 
     def holds(self, path: Path) -> bool:
         """Whether the repository holds a file under this path, and no link leads out of it."""

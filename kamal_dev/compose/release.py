@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kamal_dev.compose import binds, env, layout, manifest, mounts, overlay, place, rewrite
+from kamal_dev.compose import binds, dangers, env, layout, manifest, marks, mounts, node, overlay, ports, rewrite
 from kamal_dev.compose.additions import Additions
 from kamal_dev.compose.mounts import Mounted
 from kamal_dev.compose.project import ComposeProject
@@ -50,31 +50,39 @@ def render(
     variables: Mapping[str, str | Secret] | None = None,
     mask: bool = False,
     ready: Rewritten | None = None,
+    index: int = 1,
+    address: str = "",
 ) -> Release:
     """Return the release of a version for one stack.
 
     `images` has the image of every service with a build. `variables` are laid over
     the project's own values; only those that the files mention and the additions'
     secrets are written; with `mask`, they stand as `[redacted]`. `ready` saves work for
-    further stacks. Raises ComposeError for an unknown service, NothingBuilt for a missing image.
+    further stacks. `index` counts stacks from 1; `address` is the host's, empty where it
+    is not known yet. Raises ComposeError for an unknown service, NothingBuilt for a missing image.
     """
     _check(project, additions)
     ready = ready or rewritten(project, images)
     own, after = ready.images, ready.model
     mounted = _mounted(project, additions, stack)
     carried = (*project.travels, *mounted.travels)
-    plan = overlay.Plan(project, stack, version, own, additions, mounted, _marks(carried))
+    told = node.values(stack, version, index, address)
+    values = env.values(project, ready.reader, after, additions, variables or {}, told)
+    salt = additions.service
+    marked = marks.of_services(salt, carried, after, values)
+    plan = overlay.Plan(project, stack, version, own, additions, mounted, marked)
     files = _files(project, ready.texts, carried, overlay.text(after, plan))
-    values = env.values(project, ready.reader, after, additions, variables or {})
     about = manifest.entries(project, stack=stack, version=version, images=own, additions=additions, mounted=mounted)
-    digest = _digest([*files, env.file(project, stack, values), manifest.file(about)])
+    digest = _Content(project, carried, values, told).digest([*files, manifest.file(about)], stack, salt)
     files += [env.file(project, stack, values, mask=mask), manifest.file({**about, "digest": digest})]
-    return Release(
-        id=f"{version}-{digest[:8]}",
-        stack=stack,
-        version=version,
-        digest=digest,
-        files=tuple(sorted(files, key=lambda file: file.path)),
+    files.sort(key=lambda file: file.path)
+    return _described(about, Release(f"{version}-{digest[:8]}", stack, version, digest, tuple(files)), own)
+
+
+def _described(about: Mapping[str, Any], bare: Release, own: Mapping[str, Image]) -> Release:
+    """Return a release with what its manifest says of it."""
+    return replace(
+        bare,
         images=tuple(own.items()),
         workspace=tuple(about["workspace"]["folders"]),
         third_party=tuple(about["third_party"]),
@@ -84,7 +92,12 @@ def render(
 
 def notices(project: ComposeProject, additions: Additions) -> tuple[Notice, ...]:
     """Return what is not on a host as it is here, that of the additions' mounts too."""
-    found = (*project.notices, *_mounted(project, additions, "").notices, *_left_out(project, additions))
+    mounted = _mounted(project, additions, "")
+    listed = project.model.at("services")
+    services = listed.items if listed is not None else {}
+    warnings = [*node.notices(project, additions), *dangers.notices((*project.binds, *mounted.binds), services)]
+    warnings += () if additions.expose else ports.notices(services)
+    found = (*project.notices, *mounted.notices, *_left_out(project, additions), *warnings)
     return tuple(dict.fromkeys(found))
 
 
@@ -100,6 +113,7 @@ def _mounted(project: ComposeProject, additions: Additions, stack: str) -> Mount
         additions.main,
         project.directory,
         project.reader,
+        project.places,
         root,
         without_source=additions.without_source,
     )
@@ -154,7 +168,7 @@ def _rewritten(project: ComposeProject, own: Mapping[str, Image]) -> tuple[dict[
 
 
 def _read_again(project: ComposeProject, texts: Mapping[Path, str]) -> tuple[Reader, Value]:
-    reader = Reader(project.reader.tree, project.repository, texts)
+    reader = Reader(project.reader.tree, project.repository, texts, allow_outside=project.reader.allow_outside)
     tops = tuple(file.path for file in project.top_files)
     for path in tops:
         reader.file(path, "top", Location(""))
@@ -170,21 +184,10 @@ def _beside_images(model: Value) -> dict[str, Any]:
     return {**found, "services": services}
 
 
-def _marks(carried: tuple[Travel, ...]) -> dict[str, str]:
-    """Return a short hash per service of the files it mounts, so that a change recreates its container."""
-    seen: dict[str, list[bytes]] = {}
-    for travel in carried:
-        if travel.role in ("bind", "config", "secret"):
-            entry = travel.path.as_posix().encode() + b"\0" + hashlib.sha256(travel.content).digest()
-            for name in travel.services:
-                seen.setdefault(name, []).append(entry)
-    return {name: hashlib.sha256(b"".join(sorted(entries))).hexdigest()[:12] for name, entries in seen.items()}
-
-
 def _files(project: ComposeProject, texts: Mapping[Path, str], carried: tuple[Travel, ...], laid: str) -> list[File]:
     files = [
-        *(File(place.relative(path, project.repository), text.encode()) for path, text in texts.items()),
-        *_travelling(carried, project.repository),
+        *(File(project.places.of_compose(path), text.encode()) for path, text in texts.items()),
+        *_travelling(carried, project),
         File(layout.OVERLAY, laid.encode()),
     ]
     if not any(file.path in layout.SOUGHT for file in files):
@@ -192,18 +195,45 @@ def _files(project: ComposeProject, texts: Mapping[Path, str], carried: tuple[Tr
     return files
 
 
-def _travelling(carried: tuple[Travel, ...], repository: Path) -> list[File]:
+def _place(travel: Travel, project: ComposeProject) -> str:
+    places = project.places
+    return places.of_compose(travel.path) if travel.role == "env" else places.in_release(travel.path)
+
+
+def _travelling(carried: tuple[Travel, ...], project: ComposeProject) -> list[File]:
     found: dict[str, File] = {}
     for travel in carried:
-        path = layout.in_release(travel.path, repository)
+        path = _place(travel, project)
         mode = max(travel.mode, found[path].mode) if path in found else travel.mode
         found[path] = File(path, travel.content, mode)
     return list(found.values())
 
 
-def _digest(files: list[File]) -> str:
-    total = hashlib.sha256()
-    for file in sorted(files, key=lambda file: file.path):
-        total.update(f"{file.path}\0{file.mode:o}\0{len(file.content)}\0".encode())
-        total.update(file.content)
-    return total.hexdigest()
+@dataclass(frozen=True)
+class _Content:
+    """Tell what is private in a release from what is not, for its digest."""
+
+    project: ComposeProject
+    carried: tuple[Travel, ...]
+    values: Mapping[str, str | Secret]
+    told: Mapping[str, str]
+
+    def digest(self, files: list[File], stack: str, salt: str) -> str:
+        """Return what stands for all files; what is private is hashed apart, the same for all stacks."""
+        private = {_place(travel, self.project) for travel in self.carried}
+        parts = [(file.path, file.content) for file in files if file.path in private]
+        parts += [(f"${name}", marks.plain(value).encode()) for name, value in self.values.items() if self._hides(name)]
+        total = hashlib.sha256(marks.private(salt, [*parts, (layout.ENV, self.project.own_env.encode())]).encode())
+        for file in sorted([*files, self._env(stack)], key=lambda file: file.path):
+            content = b"" if file.path in private else file.content
+            total.update(f"{file.path}\0{file.mode:o}\0{len(content)}\0".encode())
+            total.update(content)
+        return total.hexdigest()
+
+    def _hides(self, name: str) -> bool:
+        return self.values[name] != self.told.get(name)
+
+    def _env(self, stack: str) -> File:
+        """Return the `.env` of a stack without what is private in it."""
+        shown = {name: Secret("") if self._hides(name) else value for name, value in self.values.items()}
+        return env.file(replace(self.project, own_env=""), stack, shown, mask=True)

@@ -50,6 +50,11 @@ def read(
         if not _NAME.fullmatch(name)
     ]
     wrong += [
+        Problem(value.where.path, value.where.line, "begins with `-`, which commands take for a flag", key=name)
+        for name, value in services.items()
+        if name.startswith("-")
+    ]
+    wrong += [
         _at(value, f"services.{name}", "must be a mapping") for name, value in services.items() if not value.items
     ]
     wrong += [

@@ -14,12 +14,15 @@ from kamal_dev.compose.binds import Bind
 from kamal_dev.compose.reading import Reader
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, Problem
-from kamal_dev.model import Location
+from kamal_dev.model import Location, Notice
 
 PRIVATE = 0o600
 # A process in a container reads a mounted file as any user: the stack's folder, 0700, is what keeps it private.
 READABLE = 0o644
 EXECUTABLE = 0o755
+
+
+ALONE = "only what is in it travels to a host, unless `--allow-outside` says otherwise"
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,13 @@ def read(project: Value, binds: tuple[Bind, ...], reader: Reader, active: frozen
     return Needed(tuple(found.values()), tuple(dict.fromkeys(problems)))
 
 
+def notices(travels: tuple[Travel, ...], reader: Reader) -> Iterator[Notice]:
+    """Say what travels although it is outside the repository."""
+    for path, where in {travel.path: travel.where for travel in travels if not reader.holds(travel.path)}.items():
+        text = f"`{place.shown(path, reader.repository)}` is outside the repository, and travels"
+        yield Notice(where, text, is_warning=True)
+
+
 def _keep(needed: Travel | Problem, found: dict[tuple[Path, str], Travel], problems: list[Problem]) -> None:
     if isinstance(needed, Problem):
         problems.append(needed)
@@ -113,16 +123,16 @@ def _defined(name: str, key: str, definition: Value, reader: Reader) -> Travel |
     shown = place.shown(path, reader.repository)
     if reader.tree.kind(path) != "file":
         return _at(file.where, key, f"`{shown}` does not exist, and `{name}` needs it")
-    if not reader.holds(path):
-        return _at(file.where, key, f"`{shown}` is outside the repository: only what is in it travels to a host")
+    if not reader.may_read(path):
+        return _at(file.where, key, f"`{shown}` is outside the repository: {ALONE}")
     return Travel(path, reader.bytes(path, file.where), key.removesuffix("s"), file.where, (name,))
 
 
 def bound(bind: Bind, reader: Reader) -> Travel | Problem:
     """Return the file that is mounted, or why it cannot travel."""
     shown = place.shown(bind.source, reader.repository)
-    if not reader.holds(bind.source):
-        return _at(bind.where, "volumes", f"`{shown}` is a link that leaves the repository")
+    if not reader.may_read(bind.source):
+        return _at(bind.where, "volumes", f"`{shown}` is a link that leaves the repository: {ALONE}")
     content = reader.bytes(bind.source, bind.where)
     # The tree does not tell modes; a program that is mounted by itself is there to be run.
     mode = EXECUTABLE if content.startswith((b"#!", b"\x7fELF")) else READABLE

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kamal_dev.compose import document, dotenv, interpolate, place
+from kamal_dev.compose.node import NAMES
 from kamal_dev.compose.reading import Reader
 from kamal_dev.compose.travels import Travel
 from kamal_dev.compose.value import Value
@@ -43,13 +44,24 @@ class Surroundings:
     set_by: Mapping[str, str]
     ignored: Mapping[str, str]
 
+    @property
+    def claimed(self) -> dict[str, Location]:
+        """Which variables of a stack a `.env` sets, and where."""
+        return {name: Location(self.set_by[name]) for name in NAMES if name in self.set_by}
+
 
 def surroundings(
-    directory: Path, root: Path, reader: Reader, environment: Mapping[str, str], version: tuple[int, ...]
+    directory: Path,
+    root: Path,
+    reader: Reader,
+    environment: Mapping[str, str],
+    version: tuple[int, ...],
+    own: Mapping[str, str],
 ) -> Surroundings:
     """Read the `.env` files of a project in `directory` when Compose runs in `root`.
 
-    An empty `version` stands for the newest Compose. Raises ComposeError.
+    An empty `version` stands for the newest Compose; `own` are the variables of a stack,
+    where no `.env` sets them. Raises ComposeError.
     """
     is_newer = not version or version >= READS_WORKING_DIRECTORY
     found: dict[str, str] = {}
@@ -62,7 +74,7 @@ def surroundings(
             found = {**values, **found}
             read.append(path)
     ignored = {} if root / ".env" in read else _ignored(root / ".env", reader)
-    return Surroundings({**found, **environment}, tuple(read), set_by, ignored)
+    return Surroundings({**own, **found, **environment}, tuple(read), set_by, ignored)
 
 
 def _ignored(path: Path, reader: Reader) -> dict[str, str]:
@@ -90,6 +102,7 @@ def travelling(names: Mapping[str, Location], around: Surroundings) -> dict[str,
         name: around.variables[name]
         for name in names
         if name in around.variables and name not in _OURS and (name in around.set_by or not is_of_machine(name))
+        if name in around.set_by or name not in NAMES
     }
 
 
@@ -112,6 +125,16 @@ def notices(names: Mapping[str, Location], around: Surroundings, plain: frozense
             )
         elif name in plain and name not in around.variables:
             yield Notice(where, f"`{name}` has no value: it is empty, here and on a host")
+
+
+def not_taken(
+    environment: Mapping[str, str], reader: Reader, project: Value, travels: tuple[Travel, ...]
+) -> Iterator[Notice]:
+    """Say which mentioned variables of this machine's environment are not used; some CI systems set NODE_NAME."""
+    named = [name for name in NAMES if name in environment]
+    found = mentioned(reader, project, travels) if named else {}
+    for name in (name for name in named if name in found):
+        yield Notice(found[name], f"`{name}` of this machine's environment is not used: each stack has its own")
 
 
 def plain_names(reader: Reader) -> frozenset[str]:

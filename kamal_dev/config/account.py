@@ -21,15 +21,16 @@ class Credentials:
     password: Secret
 
 
-def with_username(config: Config, secrets: SecretsFile) -> Config:
+def with_username(config: Config, secrets: SecretsFile, *, ask: bool) -> Config:
     """Fill in the registry's user name from the secrets file, where the environment did not have it.
 
-    Of the file only that variable is read, so no other command in it runs.
+    Of the file only that variable is read, so no other command in it runs; unless `ask`, not its own either.
     """
     registry = config.registry
     if registry.username or not registry.needs_login or not registry.username_env:
         return config
-    secret = secrets.get(registry.username_env)
+    name = registry.username_env
+    secret = secrets.get(name) if ask else next(iter(secrets.plain((name,))), None)
     username = secret.reveal() if secret else ""
     return dataclasses.replace(config, registry=dataclasses.replace(registry, username=username))
 

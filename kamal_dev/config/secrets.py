@@ -7,14 +7,18 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from kamal_dev.config import vaults
 from kamal_dev.config.expansion import Command, Part, Variable, has_command, split, variables
+from kamal_dev.config.vaults import Vault
 from kamal_dev.errors import ConfigError, CredentialsMissing, Problem
 from kamal_dev.model import Result, Secret, Step
 
 MAX_CHARACTERS = 128 * 1024
 MAX_VALUE = 1024 * 1024
 MAX_PROBLEMS = 50
+NOT_FOUND = 127
 
 _STATEMENT = re.compile(
     r"\s*(?P<export>export[^\S\r\n]+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)[^\S\r\n]*(?P<assign>=[^\S\r\n]*(?P<value>.*))?",
@@ -24,12 +28,13 @@ _STATEMENT = re.compile(
 
 @dataclass(frozen=True)
 class Entry:
-    """Hold one `NAME=value` of the file; plain ones need no command."""
+    """Hold one `NAME=value` of the file; plain ones need no command, an address asks a password manager."""
 
     name: str
     parts: tuple[Part, ...] = field(repr=False)
     line: int
     is_plain: bool
+    is_address: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class SecretsFile:
     run: Callable[[Step], Result] = field(repr=False)
     _places: dict[str, list[int]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _known: dict[int, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _answers: dict[Any, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for index, entry in enumerate(self.entries):
@@ -69,6 +75,13 @@ class SecretsFile:
             raise ConfigError(Problem(self.path, 0, "refers to other names through too many levels", name)) from None
         return None if value is None else Secret(value)
 
+    def plain(self, names: Iterable[str]) -> tuple[Secret, ...]:
+        """Return those of the secrets that are known without asking anybody: no command is run for them."""
+        plain = {entry.name for entry in self.entries if entry.is_plain}
+        asking = {entry.name for entry in self.entries if not entry.is_plain} - self.environment.keys()
+        found = (self.get(name) for name in names if (name in plain or name in self.environment) and name not in asking)
+        return tuple(secret for secret in found if secret is not None)
+
     def require(self, names: Iterable[str]) -> dict[str, Secret]:
         """Return secrets by name; raises CredentialsMissing that names all that are not set."""
         found = {name: self.get(name) for name in names}
@@ -88,6 +101,7 @@ class SecretsFile:
     def _value(self, index: int) -> str:
         if index not in self._known:
             value = "".join(self._text(part, index) for part in self.entries[index].parts)
+            value = self._kept(value, index) if self.entries[index].is_address else value
             if len(value) > MAX_VALUE:
                 raise self._refused(index, "is longer than 1 MiB")
             self._known[index] = value
@@ -97,6 +111,31 @@ class SecretsFile:
         if isinstance(part, Command):
             return self._output(part, index)
         return self._variable(part, index) if isinstance(part, Variable) else part
+
+    def _kept(self, address: str, index: int) -> str:
+        """Ask a password manager; one answer serves every address that the same command is for."""
+        vault = vaults.find(address)
+        if vault is None:
+            return address
+        try:
+            step = Step(vaults.asked(vault, address), environment=self._seen("", index))
+            key = (step.argv, step.environment)
+            if key not in self._answers:
+                self._answers[key] = self._answer(vault, step, index)
+            return vaults.told(vault, address, self._answers[key])
+        except ValueError as error:
+            raise self._refused(index, f"`{address}` {error}") from None
+
+    def _answer(self, vault: Vault, step: Step, index: int) -> str:
+        result, argv = self.run(step), step.argv
+        if result:
+            return result.output
+        if result.exit_code == NOT_FOUND:
+            raise self._refused(index, f"`{argv[0]}`, which asks {vault.name}, is not installed", vault.install)
+        said = (result.errors.strip().splitlines() or ["it said nothing"])[-1]
+        raise self._refused(
+            index, f"{vault.name} refuses: {said} (`{argv[0]}` exited {result.exit_code})", vault.sign_in
+        )
 
     def _variable(self, part: Variable, index: int) -> str:
         """Substitute as the shell does, except that an unset variable is an error, not nothing."""
@@ -112,7 +151,9 @@ class SecretsFile:
 
     def _output(self, command: Command, index: int) -> str:
         entry = self.entries[index]
-        step = Step(("sh", "-c", command.text), environment=self._seen(command, index), label=f"$(…) for {entry.name}")
+        step = Step(
+            ("sh", "-c", command.text), environment=self._seen(command.text, index), label=f"$(…) for {entry.name}"
+        )
         result = self.run(step)
         if not result:
             said = f": {result.errors.strip().splitlines()[-1]}" if result.errors.strip() else ""
@@ -121,16 +162,16 @@ class SecretsFile:
             raise self._refused(index, "its command printed a NUL character")
         return result.output.rstrip("\r\n")
 
-    def _seen(self, command: Command, index: int) -> tuple[tuple[str, Secret], ...]:
+    def _seen(self, command: str, index: int) -> tuple[tuple[str, Secret], ...]:
         """Return what a command sees of the file: earlier entries that are plain, or that it mentions."""
-        mentioned = set(re.findall(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)", command.text))
+        mentioned = set(re.findall(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)", command))
         names = [entry.name for entry in self.entries[:index] if entry.is_plain or entry.name in mentioned]
         wanted = (name for name in dict.fromkeys(names) if name not in self.environment)
         return tuple((name, Secret(self._look_up(name, index) or "")) for name in wanted)
 
-    def _refused(self, index: int, message: str) -> ConfigError:
+    def _refused(self, index: int, message: str, hint: str = "") -> ConfigError:
         entry = self.entries[index]
-        return ConfigError(Problem(self.path, entry.line, message, entry.name))
+        return ConfigError(Problem(self.path, entry.line, message, entry.name), hint=hint)
 
 
 def parse_secrets(
@@ -205,4 +246,6 @@ def _entry(statement: str, line: int, plain: set[str]) -> Entry | None:
         raise ValueError(f"{match['name']}: is nested too deeply") from None
     except ValueError as error:
         raise ValueError(f"{match['name']}: {error}") from None
-    return Entry(match["name"], parts, line, not has_command(parts) and plain.issuperset(variables(parts)))
+    is_address = vaults.find(match["value"] or "") is not None
+    is_plain = not is_address and not has_command(parts) and plain.issuperset(variables(parts))
+    return Entry(match["name"], parts, line, is_plain, is_address)

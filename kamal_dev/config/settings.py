@@ -204,6 +204,12 @@ class Deploy:
     window: float = option(
         Number(1, 3600), "Seconds that a service without a health check must run without a restart.", default=5.0
     )
+    lock_wait: int = option(
+        Whole(0, 86_400),
+        """Seconds to wait for a stack that somebody else is changing; 0 leaves it alone at once. `--lock-wait`
+        overrides it.""",
+        default=900,
+    )
     lifecycle_timeout: int = option(
         Whole(1, 86_400),
         "Seconds that all lifecycle commands of the devcontainer together have on a host (`postCreateCommand` …).",
@@ -277,6 +283,13 @@ class Config:
         travel in a file that only the user on the host can read, never in an image, a compose file or an argument.""",
         default=(),
         example="[DATABASE_PASSWORD]",
+    )
+    expose: bool = option(
+        Boolean(),
+        """Whether the ports that services publish are open to the networks that a host is in. Without it they are
+        bound to 127.0.0.1 of the host, where `dev forward` and SSH reach them; a port that names an address
+        itself (`0.0.0.0:8080:80`) is left as it is written.""",
+        default=False,
     )
     secrets_file: str = option(
         Text(title="a path"),

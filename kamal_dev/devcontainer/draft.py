@@ -10,8 +10,6 @@ from kamal_dev.devcontainer import mounts
 from kamal_dev.devcontainer.values import NOWHERE, Mount, Translation
 from kamal_dev.model import Notice
 
-HERE = "127.0.0.1"
-
 
 class Draft:
     """Collect compose keys, and beside them what must win over other properties.
@@ -127,15 +125,6 @@ class Draft:
         """Remember the user."""
         self._user = value
         return ""
-
-    def port(self, value: str, key: str) -> str:
-        """Publish a port on the host's own address alone, unless another one is written."""
-        bare, slash, protocol = value.partition("/")
-        if bare.startswith("[") or bare.count(":") > 1:
-            return self.item(value, key)
-        shown = bare if ":" in bare else f":{bare}"
-        self.notice(f"port `{value}` is published on {HERE} of the host alone: a host may be open to the world")
-        return self.item(f"{HERE}:{shown}{slash}{protocol}", key)
 
     def gpus(self, value: str, key: str) -> str:
         """Reserve GPUs: `all`, a count, or `"device=0,1"` with the quotes."""

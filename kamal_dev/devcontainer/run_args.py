@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from kamal_dev.devcontainer.draft import HERE, Draft
+from kamal_dev.devcontainer.draft import Draft
 from kamal_dev.devcontainer.run_flags import Flag, flags
 from kamal_dev.devcontainer.run_rules import REFUSED, RULES
 from kamal_dev.devcontainer.values import Translation
@@ -29,10 +29,7 @@ def translate(
     draft = Draft(environment, local)
     for index, port in enumerate(app_ports):
         draft.where = where("appPort", index)
-        if port.isdecimal():
-            draft.item(f"{HERE}:{port}:{port}", "ports")
-        else:
-            draft.port(port, "ports")
+        draft.item(f"{port}:{port}" if port.isdecimal() else port, "ports")
     for flag in flags(run_args, RULES.keys() | REFUSED.keys()):
         draft.where = where("runArgs", flag.index)
         if reason := _carry(draft, flag):

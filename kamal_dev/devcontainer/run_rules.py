@@ -71,7 +71,7 @@ RULES: Mapping[str, tuple[Callable[[Draft, str, str], str], str]] = {
     "pids-limit": (Draft.number, "deploy.resources.limits.pids"),
     "platform": (Draft.text, "platform"),
     "privileged": (Draft.switch, "privileged"),
-    "publish": (Draft.port, "ports"),
+    "publish": (Draft.item, "ports"),
     "read-only": (Draft.switch, "read_only"),
     "restart": (Draft.text, "restart"),
     "runtime": (Draft.text, "runtime"),

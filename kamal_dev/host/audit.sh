@@ -1,11 +1,23 @@
 # shellcheck shell=sh disable=SC2154 # variables cross the files that source each other
 # The record of a stack: every change, one line of JSON each, only ever appended. Sourced after stack.sh.
 #
-#   ~/.kamal-dev/<stack>/audit.log   {type: the verb, at, by, …}; times are UTC
+#   ~/.kamal-dev/<stack>/audit.log   {type: the verb, at, by, …}; times are UTC. It outlives the stack.
 
-# record VERB [KEY VALUE]...: write down what was done; `meta/performer` of the payload says who did it.
+# performer: print who does this, which `meta/performer` of the payload says.
+performer() { head -n 1 "$here/meta/performer" 2>/dev/null; }
+
+# record VERB [KEY VALUE]...: write down what was done.
 record() {
   recorded_verb=$1
   shift
-  emit "$recorded_verb" at "$(date -u +%Y-%m-%dT%H:%M:%SZ)" by "$(cat "$here/meta/performer" 2>/dev/null)" "$@" >>"$home/audit.log"
+  emit "$recorded_verb" at "$(date -u +%Y-%m-%dT%H:%M:%SZ)" by "$(performer)" "$@" >>"$home/audit.log"
+  give_to_caller "$home/audit.log"
+}
+
+# give_to_caller PATH: give away what root made on behalf of the user who called him (see clone.sh).
+give_to_caller() { [ -z "${KAMAL_DEV_CALLER:-}" ] || chown -R "$KAMAL_DEV_CALLER" "$1"; }
+
+# has_more_than_records: whether anything but the record, and a lock, is there of the stack.
+has_more_than_records() {
+  [ -n "$(find "$home" -mindepth 1 -maxdepth 1 ! -name audit.log ! -name lock 2>/dev/null)" ]
 }

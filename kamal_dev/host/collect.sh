@@ -10,6 +10,8 @@ here=${0%/*}
 . "$here/lib.sh"
 # shellcheck source-path=SCRIPTDIR source=stack.sh
 . "$here/stack.sh"
+# shellcheck source-path=SCRIPTDIR source=audit.sh
+. "$here/audit.sh"
 # shellcheck source-path=SCRIPTDIR source=lock.sh
 . "$here/lock.sh"
 # shellcheck source-path=SCRIPTDIR source=clone.sh
@@ -66,8 +68,9 @@ word=${3:-}
 [ -d "$source/parts" ] || give_up collect 'the workspace is no clone that was sent there'
 command -v git >/dev/null 2>&1 || give_up collect 'there is no git on the host'
 become_owner "$0" "$@"
+lock_events=2
 lock_stack collect
-trap 'unlock_stack' EXIT
+trap unlock_stack EXIT
 trap 'exit 143' INT TERM
 : >"$here/started"
 make_plain || give_up collect "$source cannot be written"

@@ -1,36 +1,94 @@
-# shellcheck shell=sh disable=SC2154 # variables cross the files that source each other
-# The lock of a stack: one change at a time. Sourced after stack.sh; runs nothing by itself.
+# shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
+# The lock of a stack: one change at a time. Sourced after stack.sh, and after audit.sh to take it; runs nothing by itself.
 #
-#   ~/.kamal-dev/<stack>/lock/owner   process, its start, since when, the verb, and the token of the run
+#   ~/.kamal-dev/<stack>/lock/owner   a line each: process, its start, boot id, since when, the verb, the token of the run,
+#                                     who, version, release
+#   ~/.kamal-dev/<stack>/lock/beat    uptime in seconds at which the owner was last seen at work
 
-# lock_stack WORD: take the lock for this process. Ends the script where another living one has it.
+beat_every=5 stale_after=60
+lock_events=1 # where a script tells of the lock: those whose stdout is no place for events say 2
+
+# lock_stack WORD: take the lock for this process. Ends the script where another living one has it; that of a dead one
+# is taken over, and said so. Waiting is the caller's business, who may not want it any more.
 lock_stack() {
-  mkdir -p "$home"
-  # The folder itself is locked while looking, so that of two that find a dead owner only one takes over.
-  exec 9<"$home"
-  flock -w 10 9 || give_up lock 'the lock of this stack cannot be looked at'
+  open_lock
   read_lock
-  ! is_alive "$lock_pid" "$lock_start" ||
-    give_up lock "\`$lock_word\` has been running on this stack since $lock_since (process $lock_pid)"
+  case $lock_state in
+    held) give_up lock "left alone: $(lock_owner) is changing this stack" ;;
+    stale) give_up lock "left alone: $(lock_owner) has the lock of this stack, but has not moved for $lock_age s" ;;
+    dead) take_over ;;
+  esac
+  lock_start=$(started_at $$)
   mkdir -p "$home/lock"
-  printf '%s\n' "$$" "$(started_at $$)" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" "${KAMAL_DEV_TOKEN:-}" >"$home/lock/owner"
+  printf '%s\n' "$$" "$lock_start" "$boot_id" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" "${KAMAL_DEV_TOKEN:-}" "$(performer)" \
+    "${version:-}" "${release:-}" >"$home/lock/owner"
+  beat
+  give_to_caller "$home/lock"
   exec 9<&-
+  # No child of this shell, which may wait for all that it has.
+  (keep_beating </dev/null >/dev/null 2>&1 &)
 }
 
+# open_lock: of those that look at a lock to change it, let one look at a time, until descriptor 9 is closed.
+open_lock() {
+  read -r boot_id </proc/sys/kernel/random/boot_id
+  while :; do
+    mkdir -p "$home"
+    exec 9<"$home"
+    flock -w 10 9 || give_up lock 'the lock of this stack cannot be looked at'
+    # A folder that was removed meanwhile is locked by us alone.
+    # shellcheck disable=SC3013 # dash and busybox have it
+    [ ! "$home" -ef /dev/fd/9 ] || return 0
+  done
+}
+
+# read_lock: set lock_state to free, held, stale (its owner lives, but does not move) or dead, and lock_* to what is known.
 read_lock() {
-  lock_pid='' lock_start='' lock_since='' lock_word='' lock_token=''
-  [ ! -f "$home/lock/owner" ] ||
-    { read -r lock_pid; read -r lock_start; read -r lock_since; read -r lock_word; read -r lock_token; } <"$home/lock/owner"
+  lock_pid='' lock_start='' lock_boot='' lock_since='' lock_word='' lock_token='' lock_by='' lock_version='' lock_release=''
+  lock_state=free lock_age=0
+  [ -f "$home/lock/owner" ] || return 0
+  for lock_field in pid start boot since word token by version release; do
+    IFS= read -r "lock_$lock_field" || break
+  done <"$home/lock/owner"
+  lock_state=dead
+  case $lock_pid in '' | *[!0-9]*) lock_pid=0 ;; esac
+  read -r boot_id </proc/sys/kernel/random/boot_id
+  [ "$lock_boot" = "$boot_id" ] && is_alive "$lock_pid" "$lock_start" || return 0
+  lock_state=held
+  lock_age=$(($(uptime_now) - $(cat "$home/lock/beat" 2>/dev/null || uptime_now)))
+  [ "$lock_age" -lt "$stale_after" ] || lock_state=stale
 }
 
-# describe_lock: print the living lock as JSON, `null` where there is none.
+# lock_owner: print what read_lock found as people say it.
+lock_owner() { echo "\`${lock_word:-a change}\` of ${lock_by:-somebody} (since ${lock_since:-some time}, process $lock_pid)"; }
+
+take_over() {
+  log "took over the lock of $(lock_owner), which ended without putting it away" >&"$lock_events"
+  record lock state 'taken over' word "$lock_word" owner "$lock_by" since "$lock_since" version "$lock_version"
+}
+
+# describe_lock: print the lock as JSON, `null` where there is none.
 describe_lock() {
   read_lock 2>/dev/null
-  if is_alive "$lock_pid" "$lock_start"; then
-    printf '{"pid":%s,"since":"%s","word":"%s","token":"%s"}\n' "$lock_pid" "$lock_since" "$lock_word" "$lock_token"
-  else
-    echo null
-  fi
+  [ "$lock_state" != free ] || { echo null; return; }
+  emit lock state "$lock_state" pid: "$lock_pid" since "$lock_since" word "$lock_word" token "$lock_token" by "$lock_by" \
+    version "$lock_version" release "$lock_release" age: "$lock_age"
 }
 
-unlock_stack() { rm -rf "$home/lock"; }
+unlock_stack() {
+  # One that was taken from us is not ours to put away.
+  if read -r lock_pid 2>/dev/null <"$home/lock/owner" && [ "$lock_pid" = "$$" ]; then rm -rf "$home/lock"; fi
+}
+
+# --- the heartbeat
+
+uptime_now() { read -r up _ </proc/uptime && echo "${up%.*}"; }
+
+beat() { uptime_now >"$home/lock/beat"; }
+
+# keep_beating: beat for as long as this process has the lock and is not stopped.
+keep_beating() {
+  while sleep "$beat_every" && is_alive $$ "$lock_start" && read -r lock_pid <"$home/lock/owner" && [ "$lock_pid" = "$$" ]; do
+    grep -q '^State:[[:space:]]*[Tt]' "/proc/$$/status" || beat
+  done
+}

@@ -87,8 +87,7 @@ dry_run=${2:-}
 retain=$(cat "$here/meta/retain")
 : >"$here/dropped"
 docker version --format . >/dev/null 2>&1 || give_up prune 'Docker does not answer on this host'
-[ -d "$home" ] || { emit result ok: true phase prune; exit; }
-if [ -z "$dry_run" ]; then
+if [ -z "$dry_run" ] && [ -d "$home" ]; then
   lock_stack prune
   trap unlock_stack EXIT
   trap 'exit 143' HUP INT TERM
@@ -101,6 +100,6 @@ name_images || give_up prune 'the engine could not say what its containers use'
 drop_releases "$@"
 drop_images
 drop_runs
-[ -n "$dry_run" ] || [ ! -s "$here/dropped" ] || record prune ok: true state pruned count: "$(grep -c . "$here/dropped")"
+[ -n "$dry_run" ] || [ ! -d "$home" ] || [ ! -s "$here/dropped" ] || record prune ok: true state pruned count: "$(grep -c . "$here/dropped")"
 if grep -q '"ok":false' "$here/dropped"; then give_up prune 'not all of it could be removed' broken; fi
 emit result ok: true phase prune

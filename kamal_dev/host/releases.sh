@@ -15,7 +15,7 @@ here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=images.sh
 . "$here/images.sh"
 
-# found_missing: set missing to the images of all releases of these stacks that are gone, each asked for once.
+# find_missing [STACK]...: set missing to the images of all releases of these stacks that are gone, each asked for once.
 find_missing() {
   missing=
   # shellcheck disable=SC2046 # references have no spaces
@@ -47,7 +47,10 @@ truth() { if "$@"; then echo true; else echo false; fi; }
 
 # shellcheck disable=SC2046 # stacks are words
 [ $# -gt 0 ] || set -- $(all_stacks)
-[ $# -eq 0 ] || docker version --format . >/dev/null 2>&1 || give_up releases 'Docker does not answer on this host'
+for name; do
+  use_stack "$name"
+  [ -z "$(by_age)" ] || docker version --format . >/dev/null 2>&1 || give_up releases 'Docker does not answer on this host'
+done
 find_missing "$@"
 for name; do
   use_stack "$name"

@@ -1,14 +1,16 @@
 #!/bin/sh
 # Remove a stack from this host: remove.sh STACK [keep-volumes]
 #
-# Containers, networks, volumes and the folder go; images stay. `keep-volumes` keeps the volumes and, in the
-# folder, the workspace: what people made. Events: `result` {ok, phase, reason, stack, removed, kept}.
+# Containers, networks, volumes and the folder go, but for the record; images stay. `keep-volumes` keeps the volumes and,
+# in the folder, the workspace: what people made. Payload: meta/performer. Events: `result` {ok, phase, reason, stack, removed, kept}.
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$here/lib.sh"
 # shellcheck source-path=SCRIPTDIR source=stack.sh
 . "$here/stack.sh"
+# shellcheck source-path=SCRIPTDIR source=audit.sh
+. "$here/audit.sh"
 # shellcheck source-path=SCRIPTDIR source=lock.sh
 . "$here/lock.sh"
 
@@ -40,10 +42,11 @@ sweep() {
 # Containers may have left files of other users in the workspace.
 remove_folder() {
   if [ -n "$with_volumes" ]; then
-    rm -rf "$home" 2>/dev/null || as_root rm -rf "$home"
-    rmdir "$base" 2>/dev/null
+    for gone in "$home"/* "$home"/.[!.]*; do
+      case $gone in */audit.log | */lock) ;; *) rm -rf "$gone" 2>/dev/null || as_root rm -rf "$gone" ;; esac
+    done
   else
-    rm -rf "$releases" "$home/current" "$home/lifecycle" "$home/lock"
+    rm -rf "$releases" "$home/current" "$home/lifecycle"
   fi
 }
 
@@ -53,17 +56,29 @@ what_is_left() {
   [ -z "$with_volumes" ] || labelled volume
 }
 
+# is_touched: whether anything was done here, or is being done.
+is_touched() { has_more_than_records || [ -d "$home/lock" ]; }
+
+conclude_nothing() {
+  emit result ok: true phase remove stack "$stack" removed: false kept: '[]'
+  exit
+}
+
 use_stack "$1"
 with_volumes=yes kept='[]'
 [ "${2:-}" != keep-volumes ] || with_volumes='' kept='["volumes","workspace"]'
 if ! command -v docker >/dev/null 2>&1; then
-  [ ! -d "$home" ] || remove_folder
+  ! has_more_than_records || remove_folder
   emit result ok: true phase remove stack "$stack" removed: false kept: "$kept"
   exit
 fi
-docker version --format . >/dev/null 2>&1 || give_up remove 'Docker does not answer on this host'
+if ! docker version --format . >/dev/null 2>&1; then
+  # A host that is only being made has nothing of ours yet.
+  is_touched && give_up remove 'Docker does not answer on this host'
+  conclude_nothing
+fi
 refuse_foreign
-[ -d "$home" ] || [ -n "$(what_is_left)" ] || { emit result ok: true phase remove stack "$stack" removed: false kept: '[]'; exit; }
+is_touched || [ -n "$(what_is_left)" ] || conclude_nothing
 lock_stack remove
 trap unlock_stack EXIT
 trap 'exit 143' HUP INT TERM
@@ -72,7 +87,7 @@ sweep container --force --volumes
 sweep network
 [ -z "$with_volumes" ] || sweep volume --force
 left=$(what_is_left | paste -sd ' ' -)
-[ -z "$left" ] || give_up remove "the engine kept: $left" broken
+[ -z "$left" ] || { record remove ok: false state broken reason "the engine kept: $left"; give_up remove "the engine kept: $left" broken; }
 remove_folder
-[ ! -d "$home" ] || [ -n "$with_volumes" ] || rmdir "$home" 2>/dev/null
+record remove ok: true state removed kept: "$kept"
 emit result ok: true phase remove stack "$stack" removed: true kept: "$kept"

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Fill a workspace that is still empty: seed.sh STACK FOLDER [force], with a gzipped tar on stdin.
+# Fill a workspace that is still empty: seed.sh STACK FOLDER PERFORMER [force], with a gzipped
+# tar on stdin.
 #
 # What people have in a workspace is theirs: where FOLDER has anything in it, nothing is touched; with `force` it is put
 # aside. Stands alone, because its stdin is the stream. A new folder appears whole or not at all, by rename.
@@ -25,7 +26,7 @@ trap '' HUP PIPE
 # What containers see of these files is their own business, so they are not private as their parent is.
 umask 022
 mkdir -p "$home/workspace" "$home/source" || finish false kept 'the folder of the workspace cannot be made'
-if [ -z "${3:-}" ] && ! is_empty; then
+if [ -z "${4:-}" ] && ! is_empty; then
   cat >/dev/null
   finish true left
 fi
@@ -51,4 +52,6 @@ if [ -d "$target" ]; then
 else
   mv -T "$new" "$target"
 fi || finish false broken 'the source could not be moved to its place'
+printf '{"type":"workspace","at":"%s","by":"%s","ok":true,"state":"new","backup":"%s"}\n' \
+  "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$3" "$backup" | (umask 077 && cat >>"$home/audit.log")
 finish true new

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Bring a workspace to the source that came: workspace.sh STACK FOLDER [force]
 #
-# Payload: state (the record), withheld (paths that did not travel), parts/N/: path folder head branch index tree
+# Payload: meta/performer, state (the record), withheld (paths that did not travel), parts/N/: path folder head branch index tree
 #   names boundary is_cut config, and where there is something new, bundle.
 # What people did there stays: then only their clone gets the new commits, as the remote branch kamal-dev/…. With `force`
 # it is left behind in a branch of theirs, kamal-dev/backup-….
@@ -16,6 +16,8 @@ here=${0%/*}
 . "$here/lib.sh"
 # shellcheck source-path=SCRIPTDIR source=stack.sh
 . "$here/stack.sh"
+# shellcheck source-path=SCRIPTDIR source=audit.sh
+. "$here/audit.sh"
 # shellcheck source-path=SCRIPTDIR source=lock.sh
 . "$here/lock.sh"
 # shellcheck source-path=SCRIPTDIR source=packages.sh
@@ -26,6 +28,7 @@ here=${0%/*}
 . "$here/clone.sh"
 
 conclude() {
+  case $1 in new | moved) record workspace ok: true state "$1" backup "${backup:-}" ;; esac
   emit result ok: true state "$1" phase workspace reason "${2:-}" backup "${backup:-}"
   exit
 }

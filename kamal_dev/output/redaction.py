@@ -2,45 +2,98 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kamal_dev.model import Secret
 
-SHORTEST = 6
+SHORTEST = 4
+WIDTHS = (76, 64)  # where `base64` and PEM break a long line
 
 
 class Redaction:
-    """Replace each known secret by `[redacted]`: raw, base64 and URL-encoded, and each line of it.
+    """Replace each known secret by `[redacted]`, whole and line by line.
 
-    Values shorter than six characters are left: they would blank out ordinary words.
+    Found are the value itself, base64 at any alignment, URL-encoded, and quoted for JSON,
+    for a shell or for Compose. Values shorter than four characters are left: they would
+    blank out ordinary words.
     """
 
     def __init__(self) -> None:
-        self._forms: set[str] = set()
+        self._forms: tuple[str, ...] = ()
+        self._known: set[Secret] = set()
+        self._lock = Lock()
 
     def add(self, secret: Secret) -> None:
         """Learn a value; safe to call again."""
-        value = secret.reveal()
-        for text in {value, *value.splitlines()}:
-            if len(text) >= SHORTEST:
-                self._forms |= _forms(text)
+        with self._lock:
+            if secret in self._known:
+                return
+            value = secret.reveal()
+            texts = {value, *map(str.strip, value.splitlines())}
+            found = {form for text in texts if len(text.strip()) >= SHORTEST for form in _forms(text)}
+            # Longer ones go first. Assigned whole, because other threads may be reading.
+            self._forms = tuple(sorted(found.union(self._forms), key=lambda form: (-len(form), form)))
+            self._known.add(secret)
 
     def __call__(self, text: str) -> str:
-        """Return `text` without the values learnt so far; longer ones go first."""
+        """Return `text` without the values learnt so far."""
         from kamal_dev.model import REDACTED
 
-        for form in sorted(self._forms, key=len, reverse=True):
+        for form in self._forms:
             if form in text:
                 text = text.replace(form, REDACTED)
         return text
 
+    def within(self, data: Any) -> Any:
+        """Return JSON data without the values learnt so far, its shape as it was."""
+        if isinstance(data, dict):
+            return {self(str(key)): self.within(value) for key, value in data.items()}
+        if isinstance(data, (list, tuple)):
+            return [self.within(item) for item in data]
+        return self(data) if isinstance(data, str) else data
 
-def _forms(text: str) -> set[str]:
+
+def _forms(text: str) -> Iterator[str]:
     # Imported where the first secret is learnt: `dev --help` meets none.
-    import base64
+    import json
+    import shlex
     from urllib.parse import quote, quote_plus
 
-    raw = text.encode()
-    encoded = {base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode()}
-    return {text, quote(text), quote(text, safe=""), quote_plus(text), *encoded}
+    raw = text.encode(errors="surrogateescape")
+    yield text
+    yield from (json.dumps(text, ensure_ascii=ascii_)[1:-1] for ascii_ in (True, False))
+    yield shlex.quote(text).removeprefix("'").removesuffix("'")
+    yield text.replace("$", "$$")
+    yield text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$").replace("`", "\\`")
+    for safe in ("", "/", "!'()*", ";,/?:@&=+$!~*'()#"):
+        for encoded in (quote(raw, safe=safe), quote_plus(raw, safe=safe)):
+            yield encoded
+            yield _lower(encoded)
+    yield from _base64(raw)
+
+
+def _lower(encoded: str) -> str:
+    """Return a URL-encoded text with the digits of its escapes in lower case."""
+    import re
+
+    return re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), encoded)
+
+
+def _base64(raw: bytes) -> Iterator[str]:
+    """Yield the base64 of a value that stands alone, and what is sure of it at each alignment inside another."""
+    from base64 import b64encode
+
+    for alphabet in (None, b"-_"):
+        whole = b64encode(raw, alphabet).decode()
+        yield whole
+        yield from (whole[at : at + width] for width in WIDTHS for at in range(0, len(whole) - 15, width))
+        for before in range(3):
+            encoded = b64encode(b"\0" * before + raw, alphabet).decode()
+            # A character stands for six bits: those that also hold bits of what is before or behind vary.
+            end = (before + len(raw)) * 8 // 6
+            core = encoded[-(-before * 8 // 6) : end]
+            if len(core) >= SHORTEST:
+                yield core

@@ -19,6 +19,7 @@ from kamal_dev.pipeline.prepare import Ready, require
 from kamal_dev.pipeline.report import Outcome
 from kamal_dev.pipeline.run import Run
 from kamal_dev.pipeline.transfer import Parcels
+from kamal_dev.pipeline.turn import in_turn
 from kamal_dev.pipeline.workspace import Workspace
 
 SPARE = 1800.0  # seconds beyond what the release and its lifecycle commands have, for pulling and for putting back
@@ -47,7 +48,8 @@ def apply(work: Work, ready: Ready, release: Release) -> Outcome:
     """Bring the release up, unless it is there and stands. Never raises: a failure is an outcome."""
     started = time.monotonic()
     try:
-        outcome = _apply(work, ready, release)
+        with work.run.patience.counting(ready.host.name):
+            outcome = _apply(work, ready, release)
     except DevError as error:
         return failure(ready.host, ready.stack, error, time.monotonic() - started)
     return replace(outcome, seconds=time.monotonic() - started)
@@ -65,7 +67,7 @@ def _apply(work: Work, ready: Ready, release: Release) -> Outcome:
     require(merged.devcontainer, target, ready.facts)
     if work.workspace and release.workspace:
         work.workspace.bring(target, ready.stack, ready.facts)
-    release = _final(work, release, merged)
+    release = _final(work, release, merged, target)
     lacking = tuple(image for image in dict.fromkeys(dict(release.images).values()) if not ready.facts.has(image))
     if ready.facts.runs(release.digest) and not lacking:
         return Outcome(ready.stack, target.address, "unchanged", str(release.version), ready.facts.containers)
@@ -75,11 +77,16 @@ def _apply(work: Work, ready: Ready, release: Release) -> Outcome:
             work.parcels.send(target.name, run.remote(target), host.load(run.scripts), references)
         # An id tells whether it is the same image, but engines may count ids differently: no pull depends on it.
         release = replace(release, images=tuple((name, replace(image, digest="")) for name, image in release.images))
-    elif lacking:
-        work.lending.open(target)
     fetched = Fetched() if work.over_ssh else _fetched(work, ready, lacking)
-    told = follow(run, target, lambda token: _step(work, token, release, merged, fetched), timeout=deadline(run))
-    return outcome(target, release.stack, str(release.version), told, done="deployed")
+
+    def change() -> answers.Outcome:
+        return follow(run, target, lambda token: _step(work, token, release, merged, fetched), timeout=deadline(run))
+
+    is_lent = bool(lacking) and not work.over_ssh
+    lent = (lambda: work.lending.lent(target, change)) if is_lent else change
+    return outcome(
+        target, release.stack, str(release.version), in_turn(run, target, release.stack, lent), done="deployed"
+    )
 
 
 @dataclass(frozen=True)
@@ -95,11 +102,9 @@ def _fetched(work: Work, ready: Ready, lacking: tuple[Image, ...]) -> Fetched:
     return Fetched((*map(str, lacking), *ready.missing), layers)
 
 
-def _final(work: Work, draft: Release, merged: Merged) -> Release:
-    """Return the release with what its main image adds, and with the digests of what was pushed."""
-    project, release = work.run.project, draft
-    if merged.additions != project.additions:
-        release = render.release(project, draft.stack, additions=merged.additions)
+def _final(work: Work, draft: Release, merged: Merged, target: Host) -> Release:
+    """Return the release with its host's address, what its main image adds, and the digests of what was pushed."""
+    release = render.release(work.run.project, draft.stack, additions=merged.additions, address=target.address)
     return replace(release, images=tuple((name, work.images.get(name, image)) for name, image in release.images))
 
 

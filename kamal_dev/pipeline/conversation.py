@@ -13,17 +13,20 @@ from kamal_dev.errors import HostError, HostTimeout, HostUnreachable, LinkDroppe
 from kamal_dev.model import Host, Result, Step
 from kamal_dev.output.plain import duration
 from kamal_dev.pipeline.run import Run
+from kamal_dev.shell import OnLine
 
 ATTEMPTS = 5
 PAUSE = 2.0
+LATER = "`dev status` asks again; the next `dev deploy` finds out and goes on from there"
 
 Detached = Callable[[str], Step]
 Value = TypeVar("Value")
 
 
-def ask(run: Run, target: Host, step: Step, *, timeout: float) -> Result:
+def ask(run: Run, target: Host, step: Step, *, timeout: float, on_line: OnLine | None = None) -> Result:
     """Run a step that changes nothing; asked once more where the link was lost."""
-    return again(run, target.name, lambda: run.remote(target).run(step, timeout=timeout))
+    left = within(run, target, timeout)
+    return again(run, target.name, lambda: run.remote(target).run(step, timeout=left, on_line=on_line))
 
 
 def again(run: Run, name: str, attempt: Callable[[], Value]) -> Value:
@@ -46,7 +49,7 @@ def follow(run: Run, target: Host, step: Detached, *, timeout: float) -> answers
     what runs there is then unknown, not failed.
     """
     token = secrets.token_hex(8)
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + within(run, target, timeout)
     told = Told(run, target)
     output = ""
     current = step(token)
@@ -56,6 +59,8 @@ def follow(run: Run, target: Host, step: Detached, *, timeout: float) -> answers
             if answers.has_ended(output) or attempt == ATTEMPTS:
                 return answers.outcome(output)
             run.output.note("the connection was ended there; the work goes on, following it again", target.name)
+        except HostTimeout as error:
+            raise _still_at_work(target, told) from error
         except LinkDropped as error:
             if attempt == ATTEMPTS or run.is_closing:
                 raise _unknown(target, error) from error
@@ -70,16 +75,29 @@ def follow(run: Run, target: Host, step: Detached, *, timeout: float) -> answers
     raise AssertionError("unreachable")
 
 
+def within(run: Run, target: Host, seconds: float) -> float:
+    """Return the seconds that a step may take. Raises HostTimeout where those of `--timeout` are over."""
+    left = run.patience.left(target.name, seconds)
+    if left < 0:
+        raise HostTimeout(target.name, "the time that `--timeout` gives it was over before it was done", hint=LATER)
+    return left
+
+
 def watch(run: Run, target: Host, token: str, *, timeout: float) -> None:
     """Follow a run that somebody else started, until it ends; how it ended is theirs to report."""
     run.remote(target).run(host.attach(run.scripts, token), on_line=Told(run, target), timeout=timeout)
+
+
+def _still_at_work(target: Host, told: Told) -> HostTimeout:
+    what = "it was still at work when its time was over, and goes on" if told.count else "it did not answer in time"
+    return HostTimeout(target.name, f"{what}; what runs there is unknown", hint=LATER)
 
 
 def _unknown(target: Host, error: HostError) -> HostTimeout:
     return HostTimeout(
         target.name,
         f"{error.message}; it could not be reached again, so what runs there is unknown",
-        hint="`dev status` asks again; the next `dev deploy` finds out and goes on from there",
+        hint=LATER,
     )
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from kamal_dev.commands.host import Login
-from kamal_dev.errors import DevError
+from kamal_dev.errors import DevError, UsageError
 from kamal_dev.model import Host, Image, Release
 from kamal_dev.pipeline import features, registry
 from kamal_dev.pipeline.apply import Work, apply, failure, tell
@@ -18,8 +18,10 @@ from kamal_dev.pipeline.images import build_all, found, planned, push_all, requi
 from kamal_dev.pipeline.initialize import initialize
 from kamal_dev.pipeline.layers import Layers
 from kamal_dev.pipeline.lending import Lending
+from kamal_dev.pipeline.memory import Memory, failed, still_known
 from kamal_dev.pipeline.metadata import Metadata
 from kamal_dev.pipeline.names import choose
+from kamal_dev.pipeline.patience import Patience
 from kamal_dev.pipeline.prepare import Means, Ready, prepare
 from kamal_dev.pipeline.recipe import BuildOptions
 from kamal_dev.pipeline.render import release
@@ -34,7 +36,8 @@ from kamal_dev.shell.fanout import Background, each
 class Order:
     """Say what to deploy: the flags of `dev deploy`.
 
-    `names` are the stacks to restrict it to; `agree` asks before hosts are made.
+    `names` are the stacks to restrict it to, `retry_failed` to those whose last deploy was not
+    fine; `timeout` is how many seconds a host may be at work. `agree` asks before hosts are made.
     """
 
     count: int | None = None
@@ -42,6 +45,8 @@ class Order:
     skip_build: bool = False
     skip_push: bool = False
     skip_initialize: bool = False
+    retry_failed: bool = False
+    timeout: float | None = None
     keep_failed: bool = False
     skip_hooks: bool = False
     agree: Callable[[str], bool] = lambda question: True
@@ -54,6 +59,9 @@ def deploy(run: Run, order: Order) -> Report:
     in the report, and stops no other host.
     """
     started = time.monotonic()
+    if order.retry_failed and not (order := _again(run, order)).names:
+        return Report("Deployed", str(run.project.version), (), 0.0)
+    run.patience = Patience(order.timeout)
     hooks = Hooks(run, "deploy", skip=order.skip_hooks)
     if not order.skip_initialize:
         initialize(run)
@@ -61,32 +69,33 @@ def deploy(run: Run, order: Order) -> Report:
     engine = Background(lambda: planned(run) and require_engine(run.local))
     if not order.skip_build:
         require_buildable(run)
-    names = choose(run.project, order.count, order.names)
+    names = choose(run.project, order.count, order.names, known=order.names if order.retry_failed else ())
     releases = {name: release(run.project, name) for name in names}
     not_there = new_hosts(run, names)
     login = check(run, order, not_there)
     engine.result()
     _begin(run, order, hooks, names)
+    memory = Memory(run, names, not_there)
     means = _means(run, order, hooks)
     hosts = Background(lambda: _hosts(run, releases, means))
     images, metadata = _images(run, order, hooks, names, making=not_there)
-    work = Work(
-        run,
-        images,
-        metadata,
-        means.parcels,
-        means.lending,
-        login,
-        over_ssh=order.skip_push,
-        keep_failed=order.keep_failed,
-        layers=Layers(run, metadata.config),
-        workspace=means.late_workspace,
-    )
+    work = _work(run, order, means, images, metadata, login)
     ready = hosts.result()
     _before_apply(hooks, ready)
     outcomes = in_batches(run, ready, lambda some: _apply_all(work, some, releases))
     outcomes = _rolled_back(run, ready, outcomes)
+    memory.ended(outcomes, reached(ready), time.monotonic() - started)
     return _report(run, hooks, outcomes, time.monotonic() - started)
+
+
+def _again(run: Run, order: Order) -> Order:
+    """Return the order for the stacks whose last deploy was not fine, and that still can be deployed."""
+    if order.names:
+        raise UsageError("`--retry-failed` chooses the stacks itself", hint="leave out NAME and `--host`")
+    names = still_known(run, failed(run), order.count)
+    if not names:
+        run.output.note("Nothing is left to be tried again: the last deploy of every stack went well")
+    return replace(order, names=names)
 
 
 def new_hosts(run: Run, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -117,6 +126,23 @@ def _means(run: Run, order: Order, hooks: Hooks) -> Means:
     source_waits = hooks.has("pre-deploy") or bool(run.project.config.deploy.batch)
     lending = Lending(run, is_wanted=not order.skip_push)
     return Means(Parcels(run), Workspace(run), lending, hooks, source_waits)
+
+
+def _work(
+    run: Run, order: Order, means: Means, images: dict[str, Image], metadata: Metadata, login: Login | None
+) -> Work:
+    return Work(
+        run,
+        images,
+        metadata,
+        means.parcels,
+        means.lending,
+        login,
+        over_ssh=order.skip_push,
+        keep_failed=order.keep_failed,
+        layers=Layers(run, metadata.config),
+        workspace=means.late_workspace,
+    )
 
 
 def _images(
@@ -155,13 +181,20 @@ def _hosts(run: Run, releases: dict[str, Release], means: Means) -> list[Ready |
     def ready(target: tuple[str, Host]) -> Ready | Outcome:
         name, host = target
         try:
-            return prepare(run, host, releases[name], means)
+            with run.patience.counting(host.name):
+                return prepare(run, host, releases[name], means)
         except DevError as error:
-            run.output.failed(error.message, host.name)
-            return failure(host, name, error)
+            outcome = failure(host, name, error)
+            tell(run, host.name, outcome)
+            return outcome
 
     targets = list(zip(releases, run.provider.ensure(tuple(releases)), strict=True))
     return [result for result in each(targets, ready, limit=run.limit) if not isinstance(result, DevError)]
+
+
+def reached(hosts: Iterable[Ready | Outcome]) -> dict[str, Host]:
+    """Return the hosts that could be made ready, by stack."""
+    return {item.stack: item.host for item in hosts if isinstance(item, Ready)}
 
 
 def _before_apply(hooks: Hooks, hosts: list[Ready | Outcome]) -> None:
@@ -189,7 +222,7 @@ def _rolled_back(run: Run, hosts: list[Ready | Outcome], outcomes: list[Outcome]
         return outcomes
     from kamal_dev.pipeline.rollback_all import rollback_all
 
-    return rollback_all(run, {ready.stack: ready.host for ready in hosts if isinstance(ready, Ready)}, outcomes)
+    return rollback_all(run, reached(hosts), outcomes)
 
 
 def _report(run: Run, hooks: Hooks, outcomes: list[Outcome], seconds: float) -> Report:

@@ -13,6 +13,7 @@ from kamal_dev.project import Project
 
 HEAD = ("WHERE", "KEY", "OUTCOME", "WHAT")
 CHANGED = "not as written"
+WARNED = "with a warning"
 
 
 @dataclass(frozen=True)
@@ -68,4 +69,5 @@ def _noticed(row: Row, notice: Notice) -> Row:
     if row.outcome == "not carried out":
         return replace(row, notices=notices)
     text = notice.message if not row.notices else f"{row.text}; {notice.message}"
-    return replace(row, outcome=CHANGED, text=text, notices=notices)
+    outcome = WARNED if notice.is_warning and (not row.notices or row.outcome == WARNED) else CHANGED
+    return replace(row, outcome=outcome, text=text, notices=notices)

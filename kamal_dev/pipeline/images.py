@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from kamal_dev import compose
 from kamal_dev.commands import docker
 from kamal_dev.commands.cache import caching
 from kamal_dev.config import PLACEHOLDER_USER, not_set
@@ -142,7 +143,9 @@ def _require_dockerfile(run: Run, build: Build) -> None:
 def _build(run: Run, build: Build, options: BuildOptions) -> Image:
     assert build.image
     made = recipe(run.project, build, options, features.program(run, build))
-    present = None if options.again else inspect(run, build.image)
+    # No version stands for what is outside the repository: what was built of it before may be of another state.
+    is_known = not options.again and not compose.is_outside(build, run.project.compose.reader)
+    present = inspect(run, build.image) if is_known else None
     if present and present.build == made.mark:
         run.output.done(f"Built already: `{build.image.reference}`")
         return build.image

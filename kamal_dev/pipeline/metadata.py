@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from kamal_dev import compose, devcontainer
 from kamal_dev.commands import answers, docker
 from kamal_dev.compose import Additions
 from kamal_dev.devcontainer import Devcontainer
-from kamal_dev.model import Image, ImageConfig
+from kamal_dev.model import Image, ImageConfig, Location, Notice
 from kamal_dev.pipeline.images import inspect
 from kamal_dev.pipeline.run import Run
 
@@ -55,9 +55,20 @@ class Metadata:
         project = self._run.project
         found = devcontainer.entries(config.metadata, self._image)
         laid = devcontainer.merged(project.devcontainer, found, self._image, project.environment)
-        for notice in laid.notices[len(project.devcontainer.notices) :]:
+        additions = compose.additions(laid, project.config, project.main, config)
+        for notice in (*laid.notices[len(project.devcontainer.notices) :], *self._dangers(additions)):
             self._run.output.warn(str(notice))
-        return Merged(laid, compose.additions(laid, project.config, project.main, config))
+        return Merged(laid, additions)
+
+    def _dangers(self, additions: Additions) -> Iterator[Notice]:
+        """Yield what is to be said of the mounts and privileges that the image adds."""
+        project = self._run.project
+        if additions == project.additions:
+            return
+        said = compose.notices(project.compose, project.additions)
+        yield from (notice for notice in compose.notices(project.compose, additions) if notice not in said)
+        if additions.privileged and not project.additions.privileged:
+            yield Notice(Location(self._image), f"`privileged`: {compose.POWER}", is_warning=True)
 
 
 def _of_built(run: Run, image: Image, config: str) -> ImageConfig:

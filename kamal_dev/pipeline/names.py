@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from kamal_dev.config.settings import MAX_COUNT
 from kamal_dev.errors import UsageError
-from kamal_dev.model import stack_name
+from kamal_dev.model import Host, stack_name
 from kamal_dev.project import Project
 
 
@@ -23,6 +24,12 @@ def choose(project: Project, count: int | None, only: tuple[str, ...], known: It
     return restrict((*names, *(name for name in known if name not in names)), only)
 
 
+def index(project: Project, stack: str) -> int:
+    """Return the place of a stack that `choose` named, counted from 1."""
+    config = project.config
+    return next(found for found in range(1, MAX_COUNT + 1) if stack_name(config.service, found, config.naming) == stack)
+
+
 def restrict(names: Iterable[str], only: tuple[str, ...]) -> tuple[str, ...]:
     """Return those of `names` that `only` lists. Raises UsageError with a suggestion."""
     names = tuple(names)
@@ -32,3 +39,18 @@ def restrict(names: Iterable[str], only: tuple[str, ...]) -> tuple[str, ...]:
             hint = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(names) or 'none'}"
             raise UsageError(f"there is no stack `{name}`", hint=hint)
     return tuple(name for name in names if name in only)
+
+
+def of_project(
+    stacks: Iterable[tuple[str, Host]], project: Project, name: str | None, *, is_sure: bool = True
+) -> dict[str, Host]:
+    """Return all stacks with their hosts, or the one of this name; the service's own name means all.
+
+    Raises UsageError for an unknown name; none is returned for it unless `is_sure`.
+    """
+    found = dict(stacks)
+    if not name or name == project.config.service:
+        return found
+    if not is_sure and name not in found:
+        return {}
+    return {stack: found[stack] for stack in restrict(found, (name,))}

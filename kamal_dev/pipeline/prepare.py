@@ -9,12 +9,13 @@ from kamal_dev.commands import answers, host
 from kamal_dev.devcontainer import Devcontainer, requirements
 from kamal_dev.errors import BootstrapFailed, HostError
 from kamal_dev.model import Host, Release
-from kamal_dev.pipeline.conversation import ask, follow, watch
+from kamal_dev.pipeline.conversation import ask, follow
 from kamal_dev.pipeline.engine import last_line
 from kamal_dev.pipeline.hooks import Hooks
 from kamal_dev.pipeline.lending import Lending
 from kamal_dev.pipeline.run import Run
 from kamal_dev.pipeline.transfer import Parcels
+from kamal_dev.pipeline.turn import await_turn
 from kamal_dev.pipeline.workspace import Workspace
 
 LOOKING = 60.0
@@ -53,8 +54,8 @@ def prepare(run: Run, target: Host, release: Release, means: Means) -> Ready:
     means.lending.begin(target)
     facts = look(run, target, release)
     require(run.project.devcontainer, target, facts)
-    if facts.lock:
-        _await(run, target, facts.lock)
+    while facts.lock and facts.lock.is_alive:
+        await_turn(run, target, release.stack, facts.lock)
         facts = look(run, target, release)
     if not facts.is_ready:
         means.hooks.owe_setup(release.stack)
@@ -99,20 +100,6 @@ def require(found: Devcontainer, target: Host, facts: answers.Facts) -> None:
             hint="deploy to a larger host, or ask for less",
             left_behind="nothing was changed on the host",
         )
-
-
-def _await(run: Run, target: Host, lock: answers.Lock) -> None:
-    """Wait for what another run, or an interrupted one of ours, has begun on this stack."""
-    run.output.start(f"Waiting for `{lock.word}`, under way there since {lock.since}", target.name)
-    if not lock.token:
-        raise HostError(
-            target.name,
-            f"`{lock.word}` has been changing this stack since {lock.since} (process {lock.pid} on the host)",
-            hint="wait for it, then deploy again",
-            left_behind="nothing was changed on the host",
-        )
-    watch(run, target, lock.token, timeout=PULLING)
-    run.output.note(f"`{lock.word}` has ended there", target.name)
 
 
 def _bootstrap(run: Run, target: Host, facts: answers.Facts) -> None:

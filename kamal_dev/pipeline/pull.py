@@ -5,16 +5,17 @@ from __future__ import annotations
 import itertools
 import tarfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kamal_dev.commands import answers, git
+from kamal_dev.commands import answers, git, host
 from kamal_dev.commands import workspace as commands
 from kamal_dev.errors import DevError, HostError, UsageError
 from kamal_dev.model import Host
 from kamal_dev.pipeline.place import running
 from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.turn import in_turn
 from kamal_dev.project import temporary
 from kamal_dev.shell import Receiver
 
@@ -82,16 +83,23 @@ def _receive(run: Run, target: Host, name: str, folder: Path, *, whole: bool) ->
     shell = run.remote(target)
     assert isinstance(shell, Receiver)
     step = commands.collect(run.scripts, name, run.project.source.repository.name, whole=whole)
-    feed = commands.stream(run.scripts, commands.FETCHED, ())
     folder.mkdir()
     path = folder / "answer"
-    with path.open("wb") as file:
-        result = shell.receive(step, file.write, feed=feed, timeout=RECEIVING)
-    if not result:
+
+    def receive() -> answers.Outcome:
+        feed = commands.stream(run.scripts, commands.FETCHED, host.by(run.performer))
+        with path.open("wb") as file:
+            result = shell.receive(step, file.write, feed=feed, timeout=RECEIVING)
+        if result:
+            return answers.Outcome(ok=True)
         told = answers.outcome(path.read_bytes()[:65536].decode(errors="replace"))
+        return told if told.phase else replace(told, reason=result.tail(1))
+
+    told = in_turn(run, target, name, receive)
+    if not told:
         raise HostError(
             target.name,
-            f"{name}: {told.reason if told.phase else result.tail(1)}",
+            f"{name}: {told.reason}",
             hint=f"a workspace becomes a clone with its first deploy, or with `dev sync {name} --force`",
         )
     return tuple(_boxes(path, folder))

@@ -7,13 +7,16 @@ from collections.abc import Callable
 
 from kamal_dev.commands import answers, host
 from kamal_dev.errors import DevError, HostError
-from kamal_dev.model import Host
+from kamal_dev.model import Host, Step
+from kamal_dev.pipeline import audit
 from kamal_dev.pipeline.apply import failure
-from kamal_dev.pipeline.conversation import ask
+from kamal_dev.pipeline.conversation import Told, ask
 from kamal_dev.pipeline.hooks import Hooks
-from kamal_dev.pipeline.names import restrict
+from kamal_dev.pipeline.memory import left, remembered, update
+from kamal_dev.pipeline.names import of_project
 from kamal_dev.pipeline.report import Outcome, Report
 from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.turn import in_turn
 from kamal_dev.shell.fanout import each
 
 REMOVING = 300.0
@@ -28,9 +31,7 @@ def remove(
     A host whose stack could not be removed is not destroyed, unless it is off.
     """
     started = time.monotonic()
-    targets = dict(run.provider.stacks())
-    if name and name != run.project.config.service:
-        targets = {stack: targets[stack] for stack in restrict(targets, (name,))}
+    targets = of_project(_there(run, name).items(), run.project, name)
     if not targets:
         run.output.note("Nothing to remove")
     elif not agree(_question(tuple(targets), keep_volumes)):
@@ -42,10 +43,23 @@ def remove(
     gone = tuple(outcome.stack for outcome in outcomes if outcome.is_fine)
     if gone and not keep_volumes:
         run.provider.destroy(gone)
+        update(run, lambda state: state.removed((stack, targets[stack]) for stack in gone))
     report = Report("Removed", str(run.project.version), outcomes, time.monotonic() - started)
+    if outcomes:
+        audit.note(run, "remove", outcomes, report.seconds)
     if outcomes and not report.failed:
         run.output.done(report.summary())
     return report
+
+
+def _there(run: Run, name: str | None) -> dict[str, Host]:
+    """Return the stacks by name; also those whose hosts were still being made when a run ended, and the one that is
+    asked for where config/dev.yml lists its host no longer.
+    """
+    stacks, known = dict(run.provider.stacks()), remembered(run).state
+    making = {stack: Host(stack, "") for stack, _ in known.making}
+    behind = {item.stack: item.host for item in left(known.hosts, stacks.items()) if item.stack == name}
+    return {**making, **behind, **stacks}
 
 
 def _question(names: tuple[str, ...], keep_volumes: bool) -> str:
@@ -59,8 +73,8 @@ def _remove(run: Run, name: str, target: Host, keep_volumes: bool) -> Outcome:
         return Outcome(name, target.address, "removed")
     run.output.start(f"Removing {name}", target.name)
     try:
-        step = host.remove(run.scripts, name, keep_volumes=keep_volumes)
-        told = answers.outcome(ask(run, target, step, timeout=REMOVING).output)
+        step = host.remove(run.scripts, name, keep_volumes=keep_volumes, performer=run.performer)
+        told = in_turn(run, target, name, lambda: _removal(run, target, step))
         if not told:
             raise HostError(target.name, f"{name} could not be removed: {told.reason}")
     except DevError as error:
@@ -69,3 +83,7 @@ def _remove(run: Run, name: str, target: Host, keep_volumes: bool) -> Outcome:
     seconds = time.monotonic() - started
     run.output.done(f"Removed {name}", target.name, seconds)
     return Outcome(name, target.address, "removed", seconds=seconds)
+
+
+def _removal(run: Run, target: Host, step: Step) -> answers.Outcome:
+    return answers.outcome(ask(run, target, step, timeout=REMOVING, on_line=Told(run, target)).output)

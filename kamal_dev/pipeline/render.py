@@ -11,6 +11,7 @@ from kamal_dev.commands import features
 from kamal_dev.compose import Additions
 from kamal_dev.errors import UsageError
 from kamal_dev.model import Build, Image, Release, stack_name
+from kamal_dev.pipeline import names
 from kamal_dev.pipeline.explain import Row, explain
 from kamal_dev.pipeline.images import planned
 from kamal_dev.pipeline.recipe import recipe
@@ -54,11 +55,14 @@ class Rendering:
         }
 
 
-def release(project: Project, stack: str, *, additions: Additions | None = None, mask: bool = False) -> Release:
+def release(
+    project: Project, stack: str, *, additions: Additions | None = None, address: str = "", mask: bool = False
+) -> Release:
     """Render the release of one stack; pure but for the secrets that it asks for.
 
     `additions` are what the main service gets, the project's own unless its image adds to
-    them. With `mask`, secrets are not asked for, and `.env` has a mask in their place.
+    them; `address` is the host's, a placeholder without it. With `mask`, secrets are not
+    asked for, and `.env` has a mask in their place.
     """
     return compose.render(
         project.compose,
@@ -69,6 +73,8 @@ def release(project: Project, stack: str, *, additions: Additions | None = None,
         variables=project.variables(mask=mask),
         mask=mask,
         ready=project.rewritten,
+        index=names.index(project, stack),
+        address=address,
     )
 
 

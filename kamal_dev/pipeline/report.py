@@ -11,7 +11,7 @@ from kamal_dev.errors import DevError, SomeHostsFailed
 from kamal_dev.model import Container
 from kamal_dev.output.plain import duration
 
-FINE = ("deployed", "unchanged", "rolled back", "removed")
+FINE = ("deployed", "unchanged", "rolled back", "removed", "released")
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from kamal_dev.commands import host
+from kamal_dev.commands import answers, host
 from kamal_dev.commands.answers import Kept
 from kamal_dev.commands.host import Login
-from kamal_dev.errors import DevError, UsageError
+from kamal_dev.errors import DevError, PullFailed, UsageError
 from kamal_dev.model import Host
-from kamal_dev.pipeline import registry
+from kamal_dev.pipeline import audit, registry
 from kamal_dev.pipeline.apply import deadline, failure, outcome, tell
 from kamal_dev.pipeline.conversation import follow
 from kamal_dev.pipeline.hooks import Hooks
@@ -21,6 +21,7 @@ from kamal_dev.pipeline.names import restrict
 from kamal_dev.pipeline.releases import History, histories
 from kamal_dev.pipeline.report import Outcome, Report
 from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.turn import in_turn
 from kamal_dev.shell.fanout import each
 
 
@@ -79,6 +80,8 @@ def rollback(run: Run, order: Order) -> Report:
     outcomes = [*(item for item in went if isinstance(item, Outcome)), *lost]
     outcomes.sort(key=lambda item: list(targets).index(item.stack))
     report = Report("Rolled back", version, tuple(outcomes), time.monotonic() - started)
+    if outcomes:
+        audit.note(run, "rollback", outcomes, report.seconds)
     if outcomes and not report.failed:
         run.output.done(report.summary())
     return replace(report, hook=hooks.after_rollback(outcomes, report.seconds))
@@ -91,10 +94,9 @@ def back(run: Run, stack: str, target: Host, release_id: str, reach: Reach | Non
     """
     started = time.monotonic()
     settings = run.project.config.deploy
-    try:
-        if reach:
-            reach.lending.open(target)
-        told = follow(
+
+    def change() -> answers.Outcome:
+        return follow(
             run,
             target,
             lambda token: host.rollback(
@@ -109,8 +111,13 @@ def back(run: Run, stack: str, target: Host, release_id: str, reach: Reach | Non
             ),
             timeout=deadline(run),
         )
+
+    try:
+        told = in_turn(run, target, stack, (lambda: reach.lending.lent(target, change)) if reach else change)
         # A release is named by its version and a hash.
         ended = outcome(target, stack, release_id.rpartition("-")[0], told, done="rolled back")
+        if isinstance(ended.error, PullFailed):
+            ended.error.hint = "`dev versions` says which releases have their images; or deploy that commit again"
     except DevError as error:
         ended = failure(target, stack, error)
     return replace(ended, seconds=time.monotonic() - started)

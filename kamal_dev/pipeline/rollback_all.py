@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from kamal_dev.commands import host
+from kamal_dev.commands import answers, host
 from kamal_dev.errors import DevError, HostError
 from kamal_dev.model import Host
 from kamal_dev.pipeline.apply import LEFT, deadline, failure, outcome, tell
@@ -14,6 +14,7 @@ from kamal_dev.pipeline.conversation import follow
 from kamal_dev.pipeline.report import Outcome
 from kamal_dev.pipeline.rollback import back
 from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.turn import in_turn
 from kamal_dev.shell.fanout import each
 
 
@@ -49,13 +50,16 @@ def _bring_back(run: Run, target: Host, ended: Outcome, reason: str) -> Outcome:
 
 
 def _stop(run: Run, stack: str, target: Host) -> Outcome:
-    try:
-        told = follow(
+    def change() -> answers.Outcome:
+        return follow(
             run,
             target,
             lambda token: host.stop(run.scripts, token, stack, performer=run.performer),
             timeout=deadline(run),
         )
+
+    try:
+        told = in_turn(run, target, stack, change)
         return outcome(target, stack, "", told, done="stopped")
     except DevError as error:
         return failure(target, stack, error)

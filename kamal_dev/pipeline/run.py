@@ -18,6 +18,7 @@ from kamal_dev.commands.features import Program
 from kamal_dev.devcontainer import requirements
 from kamal_dev.model import Host
 from kamal_dev.output import Output
+from kamal_dev.pipeline.patience import Patience
 from kamal_dev.project import Project
 from kamal_dev.providers import Provider
 from kamal_dev.shell import Shell
@@ -39,6 +40,9 @@ class Run:
         self.output = output
         self.resources = ExitStack()
         self.is_closing = False
+        self.patience = Patience()
+        self.turns: dict[str, float] = {}  # until when a stack is waited for that was found locked
+        self._lock_wait: float | None = None
         self._remotes: dict[str, Shell] = {}
         self._lock = threading.Lock()
 
@@ -54,6 +58,8 @@ class Run:
         environment: Mapping[str, str] | None = None,
         strict: bool = True,
         ignore_features: bool = False,
+        lock_wait: float | None = None,
+        allow_outside: bool = False,
     ) -> Run:
         """Read the project that `folder` (absolute) is in; see `project.load`. Raises ConfigError, UsageError."""
         local = Local(log=output.step)
@@ -68,8 +74,11 @@ class Run:
             learn=output.redaction.add,
             strict=strict,
             ignore_features=ignore_features,
+            allow_outside=allow_outside,
         )
-        return cls(read(), local, output, read=read)
+        run = cls(read(), local, output, read=read)
+        run._lock_wait = lock_wait
+        return run
 
     def read_again(self) -> None:
         """Read the project once more, because a command may have changed its files."""
@@ -112,11 +121,17 @@ class Run:
 
     @cached_property
     def performer(self) -> str:
-        """Who does this, for the host's audit log."""
+        """Who does this, as `user@machine`, for locks and audit logs."""
         try:
-            return getpass.getuser()
+            user = getpass.getuser()
         except (KeyError, OSError):
-            return "unknown"
+            user = "unknown"
+        return f"{user}@{os.uname().nodename}"
+
+    @property
+    def lock_wait(self) -> float:
+        """Seconds to wait for another change of a stack."""
+        return self.project.config.deploy.lock_wait if self._lock_wait is None else self._lock_wait
 
     def remote(self, host: Host) -> Shell:
         """Return the one connection to a host; it is opened by its first step."""

@@ -1,8 +1,8 @@
-"""The story of `dev list` and `dev status`: ask every host what it runs."""
+"""The story of `dev status`, and a part of `dev list`: ask every host what it runs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -12,7 +12,7 @@ from kamal_dev.errors import DevError
 from kamal_dev.model import Container, Host
 from kamal_dev.output.plain import long_duration
 from kamal_dev.pipeline.conversation import ask
-from kamal_dev.pipeline.names import restrict
+from kamal_dev.pipeline.names import of_project
 from kamal_dev.pipeline.report import describe
 from kamal_dev.pipeline.run import Run
 from kamal_dev.shell.fanout import each
@@ -37,6 +37,7 @@ class Stack:
     version: str = ""
     containers: tuple[Container, ...] = ()
     reason: str = ""
+    lock: answers.Lock | None = None
 
     @property
     def is_fine(self) -> bool:
@@ -59,17 +60,33 @@ class Stack:
             "version": self.version,
             "state": self.state,
             "reason": self.reason,
+            "lock": self.lock and asdict(self.lock),
             "containers": [asdict(container) for container in self.containers],
         }
 
 
 def stacks(run: Run, name: str | None = None) -> list[Stack]:
     """Return every stack of this project, or the one of this name; a host that does not answer is one too."""
-    targets = dict(run.provider.stacks())
-    if name and name != run.project.config.service:
-        targets = {stack: targets[stack] for stack in restrict(targets, (name,))}
-    found = each(targets.items(), lambda item: _look(run, *item), limit=run.limit)
+    targets = of_project(run.provider.stacks(), run.project, name)
+    return look(run, targets.items())
+
+
+def look(run: Run, targets: Iterable[tuple[str, Host]]) -> list[Stack]:
+    """Ask the hosts of these stacks what they run."""
+    found = each(targets, lambda item: _look(run, *item), limit=run.limit)
     return [stack for stack in found if isinstance(stack, Stack)]
+
+
+def locked(stack: Stack) -> str:
+    """Say who has the lock of a stack; nothing where nobody has."""
+    lock = stack.lock
+    if lock is None:
+        return ""
+    if not lock.is_alive:
+        return f"{stack.name}: {lock} ended without putting its lock away; the next deploy takes it over"
+    if lock.state == "stale":
+        return f"{stack.name}: {lock} has the lock, but has not moved for {lock.age} s; see `dev lock release`"
+    return f"{stack.name}: {lock} is changing it"
 
 
 def _look(run: Run, name: str, target: Host) -> Stack:
@@ -84,7 +101,8 @@ def _look(run: Run, name: str, target: Host) -> Stack:
 
 
 def _judged(name: str, target: Host, found: answers.Stack) -> Stack:
-    stack = Stack(name, target, "up", found.release.version if found.release else "", found.containers)
+    version = found.release.version if found.release else ""
+    stack = Stack(name, target, "up", version, found.containers, lock=found.lock)
     if not any(container.state == "running" for container in found.containers):
         return replace(stack, state="down" if found.release else "absent")
     if not all(container.is_fine for container in found.containers):

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from kamal_dev.commands import answers, host
 from kamal_dev.errors import HostError, UsageError
 from kamal_dev.model import Host
+from kamal_dev.pipeline import audit
 from kamal_dev.pipeline.conversation import ask
 from kamal_dev.pipeline.engine import last_line
 from kamal_dev.pipeline.place import running
+from kamal_dev.pipeline.report import Outcome
 from kamal_dev.pipeline.run import Run
 from kamal_dev.pipeline.workspace import Workspace
 
@@ -32,6 +34,8 @@ def sync(run: Run, name: str | None, *, force: bool, agree: Callable[[str], bool
     if force and not agree(f"Discard what was changed in the workspace of {name} (a backup stays there)?"):
         raise KeyboardInterrupt
     state = Workspace(run).bring(target, name, facts, force=force, ask=True)
+    if state in ("new", "moved"):
+        audit.note(run, "sync", [Outcome(name, target.address, state)])
     if kind == "sync" and state == "left":
         run.output.note(f"the workspace has files; left as it is: `dev sync {name} --force` replaces them", target.name)
     return state

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import tarfile
 import threading
+import time
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from kamal_dev.commands import answers
+from kamal_dev.commands import answers, host
 from kamal_dev.commands import workspace as commands
 from kamal_dev.errors import HostError
 from kamal_dev.model import Host, Result
 from kamal_dev.pipeline.clone import Clone, Known
-from kamal_dev.pipeline.conversation import again
+from kamal_dev.pipeline.conversation import Told, again, within
 from kamal_dev.pipeline.engine import last_line
 from kamal_dev.pipeline.run import Run
 from kamal_dev.pipeline.transfer import chunks
+from kamal_dev.pipeline.turn import in_turn
 from kamal_dev.project import PRIVATE, temporary
 from kamal_dev.project.source import files
 
@@ -70,22 +73,26 @@ class Workspace:
             return ""
         run.output.start("Sending the source to the workspace", target.name)
 
-        def send(known: tuple[Known, ...]) -> tuple[answers.Outcome, float]:
+        def send(known: tuple[Known, ...]) -> answers.Outcome:
+            members = (*host.by(run.performer), *self.clone.members(known))
+
             def attempt() -> Result:
-                feed = commands.stream(run.scripts, commands.SENT, self.clone.members(known))
-                return run.remote(target).run(step, feed=feed, timeout=SENDING)
+                feed = commands.stream(run.scripts, commands.SENT, members)
+                left = within(run, target, SENDING)
+                return run.remote(target).run(step, feed=feed, on_line=Told(run, target), timeout=left)
 
-            result = again(run, target.name, attempt)
-            return _judged(target, result), result.seconds
+            return _told(again(run, target.name, attempt))
 
-        told, seconds = send(() if is_empty else self.clone.known(facts))
+        started = time.monotonic()
+        told = in_turn(run, target, stack, lambda: send(() if is_empty else self.clone.known(facts)))
         if told.state == "missing":
-            told, seconds = send(())
+            told = in_turn(run, target, stack, lambda: send(()))
+        _require(target, told)
         if told.backup:
             run.output.note(f"what was there is kept in `{told.backup}`", target.name)
         if told.state == "left":
             return self._left(target, stack, told.reason)
-        run.output.done(SAID.get(told.state, told.state), target.name, seconds)
+        run.output.done(SAID.get(told.state, told.state), target.name, time.monotonic() - started)
         return told.state
 
     def _left(self, target: Host, stack: str, reason: str) -> str:
@@ -96,13 +103,15 @@ class Workspace:
     def _seed(self, target: Host, stack: str, *, force: bool) -> str:
         run = self._run
         run.output.start("Sending the source to the workspace", target.name)
-        step = commands.seed(run.scripts, stack, self.folder, force=force)
+        step = commands.seed(run.scripts, stack, self.folder, performer=run.performer, force=force)
 
         def attempt() -> Result:
-            return run.remote(target).run(step, feed=() if run.is_paper else chunks(self._pack()), timeout=SENDING)
+            feed = () if run.is_paper else chunks(self._pack())
+            return run.remote(target).run(step, feed=feed, timeout=within(run, target, SENDING))
 
         result = again(run, target.name, attempt)
-        told = _judged(target, result)
+        told = _told(result)
+        _require(target, told)
         if told.backup:
             run.output.note(f"what was there is kept in `{told.backup}`", target.name)
         run.output.done(SAID["new"], target.name, result.seconds)
@@ -135,13 +144,17 @@ class Workspace:
 SAID = {"new": "Sent the source to the workspace", "moved": "Moved the workspace forward"}
 
 
-def _judged(target: Host, result: Result) -> answers.Outcome:
+def _told(result: Result) -> answers.Outcome:
+    """Return how the script ended; where it said nothing of that, its last words are the reason."""
     told = answers.outcome(result.output)
-    if told:
-        return told
-    raise HostError(
-        target.name,
-        f"the source could not be sent: {told.reason if told.phase else last_line(result.tail())}",
-        hint="look at `df -h ~` on the host; where git cannot be had there, set `workspace.source: sync`",
-        left_behind="the workspace may be half moved" if told.state == "broken" else "the workspace is as it was",
-    )
+    return told if told.phase or told else replace(told, reason=last_line(result.tail()))
+
+
+def _require(target: Host, told: answers.Outcome) -> None:
+    if not told:
+        raise HostError(
+            target.name,
+            f"the source could not be sent: {told.reason}",
+            hint="look at `df -h ~` on the host; where git cannot be had there, set `workspace.source: sync`",
+            left_behind="the workspace may be half moved" if told.state == "broken" else "the workspace is as it was",
+        )

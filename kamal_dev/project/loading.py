@@ -53,34 +53,34 @@ def load(
     version: str | None = None,
     strict: bool = True,
     ignore_features: bool = False,
+    allow_outside: bool = False,
 ) -> Project:
     """Read the project that `folder` (absolute) is in; the two paths are relative to `folder`.
 
     Unless `strict`, a devcontainer.json may say things that cannot be deployed. With
-    `ignore_features` it is as if it named no Features, but for a notice.
-    Raises ConfigError for every kind of file, UsageError for a flag that makes no sense.
+    `ignore_features` it is as if it named no Features, but for a notice. Raises
+    ConfigError for every kind of file, UsageError for a flag that makes no sense.
     """
-    tree = WorkingTree()
-    root = _root(folder, tree, devcontainer_path)
+    root = _root(folder, tree := WorkingTree(), devcontainer_path)
     place = Place(folder, root, sources.read(root, shell), tree, environment)
     settings = _config(place, config_path)
-    secrets_file = _secrets(place, settings, shell)
+    secrets_file = _secrets(place, settings, shell, learn)
     found = _devcontainer(place, settings, _devcontainer_path(place, devcontainer_path, settings))
     if strict and found.problems:
         raise DevcontainerError(found.problems)
-    if ignore_features:
-        found = devcontainer.without_features(found)
+    found = devcontainer.without_features(found) if ignore_features else found
     return Project(
         root=root,
         source=place.source,
         version=_version(place.source, version),
-        config=config.with_username(settings, secrets_file),
+        config=config.with_username(settings, secrets_file, ask=False),
         devcontainer=found,
         secrets_file=secrets_file,
         environment=environment,
         tree=tree,
         learn=learn,
         compose_version=lambda: _compose_version(shell),
+        allow_outside=allow_outside,
     )
 
 
@@ -171,17 +171,21 @@ def _devcontainer(place: Place, settings: config.Config, path: Path) -> devconta
     )
 
 
-def _secrets(place: Place, settings: config.Config, shell: Shell) -> config.SecretsFile:
+def _secrets(place: Place, settings: config.Config, shell: Shell, learn: Learn) -> config.SecretsFile:
+    """Read the secrets, and make known what needs no command: messages come before a secret is asked for, too."""
     path = place.root / settings.secrets_file
     text = ""
     if place.tree.kind(path) == "file":
         text = config.decode(_read(place, path, ConfigError), settings.secrets_file)
-    return config.parse_secrets(
+    found = config.parse_secrets(
         text,
         settings.secrets_file,
         environment=place.environment,
         run=lambda step: shell.run(replace(step, cwd=place.root), timeout=SECRET_COMMAND),
     )
+    for secret in found.plain((*settings.secrets, *settings.build.secrets, settings.registry.password_env)):
+        learn(secret)
+    return found
 
 
 def _read(place: Place, path: Path, failure: type[ConfigError]) -> bytes:

@@ -12,13 +12,14 @@ from kamal_dev.compose import Additions, ComposeProject, Rewritten
 from kamal_dev.config import Config, SecretsFile
 from kamal_dev.devcontainer import Devcontainer
 from kamal_dev.errors import ComposeError, DevcontainerError, Problem
-from kamal_dev.model import REDACTED, Build, Features, Image, Notice, Secret, Version
+from kamal_dev.model import REDACTED, Build, Features, Image, Notice, Secret, Version, stack_name
 from kamal_dev.project import origin as origins
 from kamal_dev.project.origin import Origin
 from kamal_dev.project.source import Source
 from kamal_dev.project.tree import WorkingTree
 
 PRIVATE = ".kamal/local"
+LONGEST_SECRET = 1 << 14  # a file of more is data, and its lines are words
 COMPOSE_FILE = "compose.yaml"  # of a devcontainer that has none, beside its devcontainer.json
 
 Learn = Callable[[Secret], None]
@@ -31,6 +32,7 @@ class Project:
     `root` is the workspace folder (where config/dev.yml or .devcontainer is). All
     paths are absolute. Compose files are read when a verb first needs them.
     `compose_version` asks for the version of Compose here, empty where there is none.
+    With `allow_outside`, files outside the repository travel and are built from.
     """
 
     root: Path
@@ -43,6 +45,7 @@ class Project:
     tree: WorkingTree = field(repr=False)
     learn: Learn = field(repr=False)
     compose_version: Callable[[], tuple[int, ...]] = field(repr=False)
+    allow_outside: bool = False
 
     @cached_property
     def compose(self) -> ComposeProject:
@@ -50,12 +53,16 @@ class Project:
         # A secret is known by name while files are read; its value is asked for when it is needed.
         hidden = dict.fromkeys((*self.config.secrets, *self.secrets_file.names), REDACTED)
         try:
-            found = _compose(self, {**self.environment, **hidden})
+            around = {name: value for name, value in self.environment.items() if name not in compose.NODE_NAMES}
+            found = _compose(self, {**around, **hidden})
         except ComposeError as error:
             if self.origin:
                 raise self.origin.error(error) from error
             raise
         _require_services(self.devcontainer, found)
+        for travel in found.travels:
+            if travel.role == "secret" and len(travel.content) <= LONGEST_SECRET:
+                self.learn(Secret(travel.content.decode(errors="surrogateescape")))
         return found
 
     @property
@@ -109,16 +116,30 @@ class Project:
         found = compose.notices(self.compose, self.additions)
         if self.origin:
             found = tuple(dict.fromkeys(map(self.origin.notice, found)))
-        return (*self.config.notices, *self.devcontainer.notices, *found)
+        return (*self.config.notices, *self.devcontainer.notices, *self._warnings(), *found)
+
+    def _warnings(self) -> tuple[Notice, ...]:
+        """Say what devcontainer.json itself gives to whoever is in the container, and whose names it uses."""
+        found, said, files = self.devcontainer, self.devcontainer.configuration, self.compose
+        names = [name for name, _ in found.container_env if name in compose.NODE_NAMES]
+        notices = [Notice(found.where("containerEnv", name), f"`{name}` {compose.CLAIMED}") for name in names]
+        if found.privileged and "privileged" in said:
+            notices.append(Notice(found.where("privileged"), f"`privileged`: {compose.POWER}", is_warning=True))
+        return (*notices, *compose.not_taken(self.environment, files.reader, files.model, files.travels))
 
     def require_deployable(self) -> None:
         """Raise ComposeError with everything that forbids a deploy though it can be read."""
         if problems := compose.problems(self.compose, self.additions):
             raise self.origin.error(ComposeError(problems)) if self.origin else ComposeError(problems)
 
+    @cached_property
+    def _named(self) -> Config:
+        """The configuration with the registry's user, who is asked for only where images have his name."""
+        return config.with_username(self.config, self.secrets_file, ask="/" not in self.config.image.name)
+
     def image(self, service: str) -> Image:
         """Return the image that a built service gets."""
-        return config.image(self.config, self.version, "" if service == self.main else service)
+        return config.image(self._named, self.version, "" if service == self.main else service)
 
     def images(self) -> dict[str, Image]:
         """Return the image of every built service; services of one build share it."""
@@ -157,6 +178,8 @@ def _compose(project: Project, environment: Mapping[str, str]) -> ComposeProject
     found, tree = project.devcontainer, project.tree
     repository, root = project.source.repository, project.root
     features = {project.main: project.features} if project.features else None
+    # What differs between stacks is read as that of the first.
+    own = compose.node_values(stack_name(project.config.service, 1, project.config.naming), project.version)
     if found.kind == "compose":
         files = devcontainer.compose_files(found, tree=tree, environment=environment)
         # Which .env counts is a matter of Compose's version only where there is one apart from the files.
@@ -170,6 +193,8 @@ def _compose(project: Project, environment: Mapping[str, str]) -> ComposeProject
             compose_version=project.compose_version() if is_apart else (),
             places={file: found.where("dockerComposeFile", index) for index, file in enumerate(files)},
             features=features,
+            own=own,
+            allow_outside=project.allow_outside,
         )
     return compose.load_text(
         devcontainer.as_compose(found),
@@ -179,6 +204,8 @@ def _compose(project: Project, environment: Mapping[str, str]) -> ComposeProject
         root=root,
         environment=environment,
         features=features,
+        own=own,
+        allow_outside=project.allow_outside,
     )
 
 

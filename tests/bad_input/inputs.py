@@ -89,6 +89,7 @@ COMPOSE_FILES = {
     "a service that is a command": compose(
         ":4: a; touch x: a service's name has", f"{GOOD}  a; touch x: {{image: x}}\n"
     ),
+    "a service that is a flag": compose(":4: --rm: begins with `-`", f"{GOOD}  --rm: {{image: x}}\n"),
     "an image that is a command": compose(":3:12: .*names no image", f'{SERVICE}    image: "x; touch y"\n'),
     "an image that is a flag": compose(":3:12: .*names no image", f'{SERVICE}    image: "-x"\n'),
     "an image with a NUL": compose(":3:12: .*names no image", f'{SERVICE}    image: "a\\0b"\n'),
@@ -253,6 +254,21 @@ CONFIGS = {
     "a registry with a port too high": config(
         ":2: registry.server: the port must be from 1 to 65535", "service: app\nregistry: {server: 'r.example:99999'}\n"
     ),
+    **{
+        f"a host {host}": config(":2: provider.hosts", f"service: app\nprovider: {{type: static, hosts: [{host!r}]}}\n")
+        for host in ("-oProxyCommand=id", "a;id", "-l@a", "a b", "$(id)", "a@-x")
+    },
+    **{
+        f"{key} {value}": config(f":2: ssh.{key}", f"service: app\nssh: {{{key}: {value!r}}}\n")
+        for key, value in (("user", "-x"), ("user", "a;id"), ("proxy_jump", "-oX=y"), ("proxy_jump", "a;id"))
+    },
+    **{
+        f"naming.pattern {pattern}": config(":", f"service: app\nnaming: {{pattern: {pattern!r}}}\n")
+        for pattern in ("-{index}", "a;{index}", "a b{index}", "../{index}", "{index.__class__}")
+    },
+    "a build secret that is a flag": config(":2: build.secrets", "service: app\nbuild: {secrets: ['--x']}\n"),
+    "a platform that is a command": config(":2: build.platform", "service: app\nbuild: {platform: 'a;b'}\n"),
+    "a builder that is a flag": config(":2: build.builder", "service: app\nbuild: {builder: '--x'}\n"),
     "a secret with a NUL": secrets(":1: KEY: has a NUL character", "KEY=a\0b\n"),
     "a secret without a closing quote": secrets(':1: KEY: has no closing `"`', 'KEY="a\n'),
     "secrets in UTF-16": secrets(":1: is not UTF-8", "KEY=1".encode("utf-16")),
@@ -265,6 +281,8 @@ FLAGS = {
     },
     "a tag of 129 letters": typed("longer than the 128 characters", "deploy", "--version", "a" * 129),
     "a tag with a slash": typed("`a/b` is not an image tag", "deploy", "--version", "a/b"),
+    "a tag that is a command": typed("`x;y` is not an image tag", "deploy", "--version", "x;y"),
+    "a tag that runs something": typed(r"`\$\(id\)` is not an image tag", "deploy", "--version", "$(id)"),
     "a tag that is a flag": typed("`-x` is not an image tag", "deploy", "--version", "-x"),
     "a devcontainer that is not there": typed(
         "there is no devcontainer.json at", "deploy", "--devcontainer", "none.json"

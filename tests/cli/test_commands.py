@@ -101,6 +101,51 @@ def test_config_prints_no_secret(project: Path) -> None:
     assert "very-secret-value" not in done.stdout + done.stderr
 
 
+def test_a_secret_is_redacted_wherever_it_stands_and_asked_for_by_nobody(project: Path) -> None:
+    (project / "config").mkdir()
+    (project / "config" / "dev.yml").write_text("service: blog\nsecrets: [API_KEY, ASKED]\n")
+    (project / ".kamal").mkdir()
+    (project / ".kamal" / "secrets").write_text("API_KEY=very-secret-value\nASKED=$(touch asked)\n")
+    (project / ".devcontainer").mkdir(exist_ok=True)
+    said = {"dockerComposeFile": "c.yaml", "service": "app", "name": "very-secret-value of-a-file"}
+    (project / ".devcontainer" / "devcontainer.json").write_text(json.dumps(said))
+    (project / ".devcontainer" / "c.yaml").write_text(
+        "services: {app: {image: x, secrets: [s], very-secret-value: 1}}\nsecrets: {s: {file: s.txt}}\n"
+    )
+    (project / ".devcontainer" / "s.txt").write_text("of-a-file\n")
+    for words in (("config",), ("config", "--json"), ("render",), ("render", "--json"), ("render", "--explain")):
+        done = run(*words)
+        assert done.returncode == 0, done.stderr
+        assert "very-secret-value" not in done.stdout + done.stderr
+    assert "of-a-file" not in run("render", "--json").stdout
+    assert not (project / "asked").exists()
+    registry = "registry: {server: r.example, username_env: ASKED, password_env: ASKED}\n"
+    (project / "config" / "dev.yml").write_text(f"service: blog\nimage: acme/blog\n{registry}")
+    for words in (("config",), ("render",), ("list", "--json")):
+        run(*words)
+    assert not (project / "asked").exists()
+    (project / "config" / "dev.yml").write_text(f"service: blog\n{registry}")
+    (project / ".devcontainer" / "c.yaml").write_text("services: {app: {build: {dockerfile_inline: FROM x}}}\n")
+    run("render")
+    assert (project / "asked").exists(), "the user is part of the name of an image that is built"
+
+
+def test_what_is_outside_is_rendered_with_the_flag_alone_and_forbids_no_other_command(project: Path) -> None:
+    (project.parent / "outside.env").write_text("OUT=1\n")
+    (project / ".devcontainer" / "devcontainer.json").write_text('{"dockerComposeFile": "c.yaml", "service": "app"}')
+    (project / ".devcontainer" / "c.yaml").write_text("services: {app: {image: x, env_file: ../../outside.env}}\n")
+    done = run("render", "out")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "c.yaml:1:38: `" in done.stderr and "`--allow-outside`" in done.stderr
+    done = run("render", "out", "--allow-outside")
+    assert done.returncode == 0, done.stderr
+    assert "is outside the repository, and travels" in done.stderr
+    (found,) = Path("out/kamal-dev.files/outside").rglob("outside.env")
+    assert (found.read_text(), found.stat().st_mode & 0o777) == ("OUT=1\n", 0o600)
+    done = run("ssh", "blog-1", "--service", "nothing")
+    assert "outside" not in done.stderr
+
+
 def test_render_needs_neither_engine_nor_secrets(project: Path) -> None:
     (project / "config").mkdir()
     (project / "config" / "dev.yml").write_text("service: blog\nsecrets: [API_KEY]\n")

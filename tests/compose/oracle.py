@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kamal_dev.compose import ComposeProject
+from kamal_dev.compose import ComposeProject, node
 from kamal_dev.model import Image, Release
 
 HOME = "/home/tester"
@@ -61,7 +61,7 @@ def write(release: Release, folder: Path) -> None:
 
 
 def brought_home(after: Any, release: Release, folder: Path, repository: Path) -> Any:
-    """Return a host's configuration with its paths as they are here, without our labels."""
+    """Return a host's configuration with its paths as they are here, without our labels and variables."""
     text = json.dumps(after)
     text = text.replace(f"{folder}/kamal-dev.files", str(repository)).replace(str(folder), str(repository))
     text = text.replace(f"{HOME}/.kamal-dev/{release.stack}/workspace", str(repository.parent))
@@ -70,14 +70,21 @@ def brought_home(after: Any, release: Release, folder: Path, repository: Path) -
         labels = {key: value for key, value in service.pop("labels", {}).items() if not key.startswith("kamal-dev.")}
         if labels:
             service["labels"] = labels
+        for name, value in node.values(release.stack, release.version).items():
+            if service.get("environment", {}).get(name) == value:
+                del service["environment"][name]
+        if not service.get("environment"):
+            service.pop("environment", None)
     return found
 
 
 def expected(before: Any, images: Mapping[str, Image]) -> Any:
-    """Return what a project's configuration is to become: every build an image, nothing else."""
+    """Return what a project's configuration is to become: every build an image, ports the host's own, nothing else."""
     found = json.loads(json.dumps(before))
     for name, service in found["services"].items():
         service.pop("build", None)
+        for port in service.get("ports", []):
+            port.setdefault("host_ip", "127.0.0.1")
         if name in images:
             service["image"] = str(images[name])
             if service.get("pull_policy") == "build":

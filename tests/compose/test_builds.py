@@ -138,9 +138,9 @@ services:
         ".devcontainer/compose.yaml:3:16: services.app.build: the folder `.devcontainer/nowhere` does not exist",
         ".devcontainer/compose.yaml:4:41: services.one.build: the Dockerfile `.devcontainer/Missing` does not exist",
         ".devcontainer/compose.yaml:5:16: services.two.build: `/src/other` is outside the repository,"
-        " so that no version stands for what is built",
+        " so that no version stands for what is built: move it into the repository, or say `--allow-outside`",
         ".devcontainer/compose.yaml:6:18: services.three.build: `/src/shop/linked` is outside the repository,"
-        " so that no version stands for what is built",
+        " so that no version stands for what is built: move it into the repository, or say `--allow-outside`",
     ]
 
 

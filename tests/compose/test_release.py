@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from kamal_dev import compose, config, devcontainer
-from kamal_dev.compose import Additions
+from kamal_dev.compose import Additions, node
 from kamal_dev.errors import ComposeError, NothingBuilt
 from kamal_dev.model import Image, Location, Version
 from tests.compose import oracle
@@ -197,7 +197,8 @@ def test_compose_takes_every_addition(tmp_path: Path) -> None:
     release = render(load(text, files={"src/a": ""}), extra=extra, variables={"TOKEN": "t"})
     oracle.write(release, tmp_path)
     app = oracle.configured(tmp_path)["services"]["app"]
-    assert app["environment"] == {"A": 'a $$x "b"\nc\\', "B": "", "C": "3", "TOKEN": "t"}
+    own = node.values("shop-1", Version("v1"))
+    assert app["environment"] == {"A": 'a $$x "b"\nc\\', "B": "", "C": "3", "TOKEN": "t", **own}
     assert (app["user"], app["init"], app["privileged"]) == ("dev:1000", True, True)
     assert (app["cap_add"], app["security_opt"]) == (["A", "B"], ["seccomp=unconfined"])
     assert (app["cpus"], app["mem_limit"], app["memswap_limit"]) == (1.5, str(512 << 20), str(1 << 30))
@@ -247,10 +248,12 @@ def test_mounts_of_this_machine_are_noticed_and_checked() -> None:
     )
     extra = Additions("shop", "app", mounts=parsed)
     assert [str(notice) for notice in compose.notices(project, extra)] == [
-        "d.json:3: `/home/me/.ssh` is not in the repository: the container gets what the host has there"
+        "d.json:3: `/home/me/.ssh` is not in the repository: the container gets what the host has there",
+        "d.json:3: `/home/me/.ssh` is mounted: whoever is in the container has the keys that the host keeps there",
     ]
     assert [str(problem) for problem in compose.problems(project, extra)] == [
-        "d.json:3: volumes: `.devcontainer/leaving` is a link that leaves the repository"
+        "d.json:3: volumes: `.devcontainer/leaving` is a link that leaves the repository:"
+        " only what is in it travels to a host, unless `--allow-outside` says otherwise"
     ]
 
 

@@ -76,7 +76,7 @@ def test_variables_of_a_build_that_is_spliced_out_do_not_travel() -> None:
         environment={"TOKEN": "t", "KEPT": "k"},
     )
     assert project.variables == ("TOKEN", "KEPT")
-    assert _env(project)[-1] == "KEPT=k"
+    assert "KEPT=k" in _env(project)
     assert "TOKEN" not in text_of(render(project), ".env")
 
 

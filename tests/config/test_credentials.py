@@ -58,8 +58,18 @@ def test_without_a_configured_registry_nothing_can_be_pushed() -> None:
 def test_the_user_name_is_taken_from_the_secrets_file_where_the_environment_has_none() -> None:
     ran: list[Step] = []
     given = secrets("GITHUB_USER=acme\nGITHUB_TOKEN=$(x)\n", ran)
-    assert config.with_username(load(), given).registry.username == "acme"
-    assert config.with_username(load(GITHUB_USER="env"), given).registry.username == "env"
-    assert config.with_username(load(), secrets("")).registry.username == ""
-    assert config.with_username(config.default("blog"), given) == config.default("blog")
+    for ask in (True, False):
+        assert config.with_username(load(), given, ask=ask).registry.username == "acme"
+        assert config.with_username(load(GITHUB_USER="env"), given, ask=ask).registry.username == "env"
+        assert config.with_username(load(), secrets(""), ask=ask).registry.username == ""
+        assert config.with_username(config.default("blog"), given, ask=ask) == config.default("blog")
     assert ran == []
+
+
+def test_a_user_name_that_a_command_tells_is_asked_for_only_where_it_is_wanted() -> None:
+    ran: list[Step] = []
+    given = secrets("GITHUB_USER=$(whoami)\n", ran)
+    assert config.with_username(load(), given, ask=False).registry.username == ""
+    assert ran == []
+    config.with_username(load(), given, ask=True)
+    assert len(ran) == 1

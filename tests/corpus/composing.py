@@ -95,10 +95,15 @@ def _additions(services: dict[str, Any], after: dict[str, Any], replay: Replay) 
     for service in after["services"].values():
         labels = {key: text for key, text in service.pop("labels", {}).items() if not key.startswith("kamal-dev.")}
         service["labels"] = labels or None
+    for service in services.values():
+        for port in service.get("ports") or []:
+            # Without `expose`, a port that names no address is the host's own.
+            port.setdefault("host_ip", "127.0.0.1")
     if replay.main not in services or replay.main not in after["services"]:
         yield f"there is no service {replay.main}"
         return
     before, added, said = services[replay.main], after["services"][replay.main], replay.configuration
+    yield from _node(before, added, replay)
     yield from _environment(before, added, said)
     yield from _mounts(before, added, after, replay)
     if said.get("overrideCommand", not replay.is_compose):
@@ -116,6 +121,18 @@ def _additions(services: dict[str, Any], after: dict[str, Any], replay: Replay) 
             yield f"{name} has not {missing}"
         kept = [word for word in added.get(name, []) if word not in said.get(key, []) or word in before.get(name, [])]
         added[name], before[name] = kept or None, before.get(name) or None
+
+
+def _node(before: dict[str, Any], added: dict[str, Any], replay: Replay) -> Iterator[str]:
+    """Look for what tells the main service which stack it is; `render` knows no address."""
+    wanted = {
+        **{"DEV_STACK": replay.stack, "NODE_NAME": replay.stack, "NODE_INDEX": "1", "NODE_ADDRESS": "192.0.2.1"},
+        "DEV_VERSION": replay.rendered.json["version"],
+    }
+    for name, text in wanted.items():
+        found = added.get("environment", {}).pop(name, "")
+        if found != before.get("environment", {}).pop(name, text):
+            yield f"environment.{name} is {found!r}, not {text!r}"
 
 
 def _environment(before: dict[str, Any], added: dict[str, Any], said: dict[str, Any]) -> Iterator[str]:

@@ -40,7 +40,7 @@ def test_compose_takes_every_key_that_run_args_become(load, tmp_path):
     service = read["services"][devcontainer.SERVICE]
     assert service["labels"] == {"a": "b$$c"}
     assert service["deploy"]["resources"]["limits"] == {"cpus": 1.5, "memory": "536870912", "pids": 100}
-    assert {port["host_ip"] for port in service["ports"]} == {"127.0.0.1"}
+    assert {port["target"] for port in service["ports"]} >= {3000}
     assert [(mount["type"], mount.get("source")) for mount in service["volumes"]] == [
         ("bind", str(tmp_path.parent)),
         ("tmpfs", None),

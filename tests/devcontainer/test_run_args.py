@@ -149,22 +149,18 @@ def test_mounts_of_both_spellings_are_read():
     ]
 
 
-def test_published_ports_stay_on_the_loopback_address_and_say_so():
+def test_published_ports_are_those_of_the_service_as_they_are_written():
     found = translation("-p", "8080:80", "--publish=9090/udp", ports=("3000", "4000:4001", "0.0.0.0:1:2"))
     assert found.service == {
         "ports": [
-            "127.0.0.1:3000:3000",
-            "127.0.0.1:4000:4001",
+            "3000:3000",
+            "4000:4001",
             "0.0.0.0:1:2",
-            "127.0.0.1:8080:80",
-            "127.0.0.1::9090/udp",
+            "8080:80",
+            "9090/udp",
         ]
     }
-    assert [notice.message.partition(" is")[0] for notice in found.notices] == [
-        "port `4000:4001`",
-        "port `8080:80`",
-        "port `9090/udp`",
-    ]
+    assert found.notices == ()
 
 
 def test_a_named_network_is_one_of_the_stack():

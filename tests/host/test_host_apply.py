@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -226,31 +225,6 @@ def test_a_foreign_project_of_the_same_name_is_left_alone(lab: Lab, scripts: Map
     assert (removal.ok, removal.phase) == (False, "foreign")
     assert lab.sh(f"docker inspect -f '{{{{.State.Status}}}}' {stack}-a-1") == "running"
     lab.sh(f"docker rm -f {stack}-a-1; docker network rm {stack}_default; rm -r /srv/{stack}")
-
-
-def test_two_applies_at_once_do_not_mix(lab: Lab, scripts: Mapping[str, str], stack: str) -> None:
-    found: list[Answer] = []
-    slow = threading.Thread(
-        target=lambda: found.append(apply(lab, scripts, release(stack, "v1", app=service()), window=5))
-    )
-    slow.start()
-    lab.sh(f"until [ -L /root/.kamal-dev/{stack}/current ]; do sleep 0.1; done")
-    facts = lab.run(host.facts(scripts, stack)).facts
-    assert facts.lock
-    assert facts.lock.word == "apply"
-    second = apply(lab, scripts, release(stack, "v2", app=service(labels=MAIN))).outcome
-    assert (second.ok, second.phase) == (False, "lock")
-    assert "`apply` has been running on this stack since" in second.reason
-    slow.join()
-    assert found[0].outcome.state == "new"
-    assert lab.run(host.facts(scripts, stack)).facts.lock is None
-
-
-def test_the_lock_of_a_process_that_died_is_taken_over(lab: Lab, scripts: Mapping[str, str], stack: str) -> None:
-    # Process 1 lives, but started at another time: the number came again.
-    owner = r"1\n12345\n2026-01-01T00:00:00Z\napply\n\n"
-    lab.sh(f"mkdir -p ~/.kamal-dev/{stack}/lock; printf '{owner}' >~/.kamal-dev/{stack}/lock/owner")
-    assert apply(lab, scripts, release(stack, "v1", app=service())).outcome.state == "new"
 
 
 def test_the_last_five_releases_are_kept(lab: Lab, scripts: Mapping[str, str], stack: str) -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from kamal_dev.commands import answers, host
 from kamal_dev.model import Secret, Step
-from tests.host.lab import Lab, docker, release, service, token
+from tests.host.lab import Lab, release, service, token
+from tests.hosts import docker
 
 pytestmark = pytest.mark.real
 

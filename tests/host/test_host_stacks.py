@@ -18,7 +18,8 @@ import zstandard
 from kamal_dev.commands import answers, host
 from kamal_dev.commands import docker as commands
 from kamal_dev.model import ImageConfig, Secret
-from tests.host.lab import LABEL, ROOT, TINY, Lab, docker, release, service, token
+from tests.host.lab import LABEL, TINY, Lab, release, service, token
+from tests.hosts import ROOT, docker
 
 pytestmark = pytest.mark.real
 
@@ -63,7 +64,7 @@ def test_remove_leaves_nothing_of_the_stack(lab: Lab, scripts: Mapping[str, str]
     outcome = lab.run(host.remove(scripts, stack)).outcome
     assert (outcome.ok, outcome.removed, outcome.kept) == (True, True, ())
     assert left_of(lab, stack) == ""
-    assert lab.sh(f"ls -d /root/.kamal-dev/{stack}", check=False) == ""
+    assert lab.sh(f"ls -A /root/.kamal-dev/{stack}") == "audit.log"
     again = lab.run(host.remove(scripts, stack)).outcome
     assert (again.ok, again.removed) == (True, False)
 
@@ -94,7 +95,7 @@ def test_remove_takes_files_of_other_users_with_it(lab: Lab, scripts: Mapping[st
     folder = f"/home/dev/.kamal-dev/{stack}/workspace/blog/of-root"
     lab.sh(f"mkdir -m 700 {folder}; echo x >{folder}/x")
     assert lab.run(host.remove(scripts, stack), user="dev").outcome.removed
-    assert lab.sh(f"ls -d /home/dev/.kamal-dev/{stack}", check=False) == ""
+    assert lab.sh(f"ls -A /home/dev/.kamal-dev/{stack}") == "audit.log"
 
 
 @pytest.mark.parametrize("compress", [bytes, gzip.compress, zstandard.ZstdCompressor(level=3).compress])

@@ -192,10 +192,10 @@ class PaperRun(Run):
         self.machine = machine
         super().__init__(project, machine, Output(self.events.append))
         image = project.image(project.main)
-        self.hosts = {
-            name: PaperHost(name, state, image, release(project, name).digest) for name, state in hosts.items()
-        }
-        self.__dict__["provider"] = Listed(hosts)
+        listed = Listed(hosts)
+        digests = {name: release(project, name, address=host.address).digest for name, host in listed.stacks()}
+        self.hosts = {name: PaperHost(name, state, image, digests[name]) for name, state in hosts.items()}
+        self.__dict__["provider"] = listed
 
     def remote(self, host: Host) -> Recorder:
         """Return the recorder of a host."""

@@ -261,7 +261,7 @@ def test_where_all_go_back_each_says_what_runs_and_one_hook_runs(
 
 
 def test_where_a_host_is_lost_before_and_all_would_go_back_nothing_is_begun(project: Project) -> None:
-    lost = HostState({**SOWN, "cpus": 1, "lock": {"pid": 1, "word": "apply", "since": "now"}})
+    lost = HostState({**SOWN, "cpus": 1, "lock": {"pid": 1, "word": "apply", "since": "now", "state": "stale"}})
     run, end = recorded(project, Case(UP, lost, rollback="all"))
     assert "guestbook-1  10.0.0.1  ✗ not begun: guestbook-2 failed, and `deploy.rollback` is `all`" in end
     assert not [line for line in run.hosts[FIRST].transcript if "apply" in line]

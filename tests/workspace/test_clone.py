@@ -32,6 +32,9 @@ def test_the_first_time_makes_a_clone_with_history_branch_and_changes(lab: Lab) 
         }
     )
     (lab.root / "link").symlink_to("a.txt")
+    # A link out of the repository travels as a link, and nothing of what it leads to.
+    (lab.root / "outside file").symlink_to("/etc/passwd")
+    (lab.root / "outside folder").symlink_to("/etc")
     (lab.root / "gone.txt").write_text("x")
     git(lab.root, "add", "gone.txt")
     (lab.root / "gone.txt").unlink()

@@ -32,6 +32,7 @@ def test_git_outside_a_repository_is_an_error_with_its_line(lab: Lab) -> None:
 def test_sync_sends_the_files_once_and_replaces_them_by_force(lab: Lab) -> None:
     choose(lab, "sync")
     lab.write({"ignored.log": "stays\n", ".kamal/secrets": "A=xyzzy\n", "ü \n.txt": "odd\n"})
+    (lab.root / "outside").symlink_to("/etc/passwd")
     assert lab.bring() == "new"
     here = tree(lab.root)
     here.pop("ignored.log")

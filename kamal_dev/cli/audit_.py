@@ -1,0 +1,25 @@
+"""`dev audit`."""
+
+from __future__ import annotations
+
+import click
+
+from kamal_dev.cli import common
+
+
+@click.command()
+@common.stack
+@click.option("-n", "--lines", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many entries.")
+@common.as_json
+@common.common
+def command(flags: common.Flags, *, name: str | None, lines: int) -> int:
+    """Oldest first. With NAME, only that stack. Ends with 1 where a host does not answer."""
+    from kamal_dev.output.table import table
+    from kamal_dev.pipeline.audit import HEAD, audit
+
+    found = audit(common.open_run(flags), name, lines)
+    if flags.as_json:
+        common.print_json([entry.as_json() for entry in found.entries])
+    else:
+        common.show(table(HEAD, [entry.row for entry in found.entries]))
+    return int(bool(found.silent))

@@ -1,0 +1,45 @@
+"""What gives whoever is in a container power over its host, or the host's keys. Forbids nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import PurePath
+
+from kamal_dev.compose.binds import Bind
+from kamal_dev.compose.value import Value
+from kamal_dev.model import Notice
+
+_SOCKETS = frozenset(("docker.sock", "containerd.sock", "podman.sock", "crio.sock", "dockershim.sock"))
+_WHOLE = {
+    *("/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/opt", "/proc", "/root", "/run", "/sbin", "/sys", "/usr"),
+    *("/var", "/var/lib", "/var/lib/docker", "/var/run", "/run/containerd", "~", "/Users"),
+}
+_KEYS = {
+    *(".ssh", ".gnupg", ".aws", ".azure", ".docker", ".kube", ".netrc", ".npmrc", ".git-credentials", "gcloud"),
+    *(".password-store", ".vault-token", ".kamal-dev"),
+}
+_HOMES = frozenset(("/home", "/Users"))
+
+
+def notices(binds: Iterable[Bind], services: Mapping[str, Value]) -> Iterator[Notice]:
+    """Warn of mounts and of privileges."""
+    for bind in binds:
+        if bind.kind == "host" and (why := _why(bind.source)):
+            yield Notice(bind.where, f"`{bind.source}` is mounted: {why}", is_warning=True)
+    for name, service in services.items():
+        privileged = service.at("privileged")
+        if privileged is not None and privileged.is_on:
+            yield Notice(privileged.where, f"services.{name}.privileged: {POWER}", is_warning=True)
+
+
+POWER = "whoever is in the container can do on the host what root can"
+
+
+def _why(source: PurePath) -> str:
+    if source.name in _SOCKETS:
+        return POWER
+    if source.as_posix() in _WHOLE or source.parent.as_posix() in _HOMES:
+        return "whoever is in the container has what the host keeps there"
+    if _KEYS & set(source.parts):
+        return "whoever is in the container has the keys that the host keeps there"
+    return ""

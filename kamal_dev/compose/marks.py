@@ -1,0 +1,77 @@
+"""Hashes that tell whether something private changed, and nothing else of it. Depends on no time and place.
+
+A plain hash of a password tells it to whoever tries out passwords, and these hashes
+are in labels, names of releases and reports. So they are salted and slow to make; a
+random key would be another one on each machine, and each deploy a new release.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+
+from kamal_dev.compose import interpolate
+from kamal_dev.compose.travels import Travel
+from kamal_dev.compose.value import Value
+from kamal_dev.model import Secret
+
+# Some milliseconds for each try; PBKDF2, because every Python has it, also where only approved functions may run.
+_ROUNDS = 20_000
+
+
+def private(salt: str, parts: Iterable[tuple[str, bytes]]) -> str:
+    """Return the hash of named contents, in whatever order they come."""
+    total = hashlib.sha256()
+    for name, content in sorted(parts):
+        total.update(f"{name}\0{len(content)}\0".encode())
+        total.update(content)
+    return _slow(salt.encode(), total.digest())
+
+
+@lru_cache(maxsize=1024)
+def _slow(salt: bytes, digest: bytes) -> str:
+    return hashlib.pbkdf2_hmac("sha256", digest, hashlib.sha256(b"kamal-dev:" + salt).digest(), _ROUNDS).hex()
+
+
+def of_services(
+    salt: str, carried: Iterable[Travel], model: Value, values: Mapping[str, str | Secret]
+) -> dict[str, str]:
+    """Return a hash for each service that mounts a file, a config or a secret, so that a change recreates it.
+
+    Compose itself recreates a container for another environment, not for another
+    content of what is mounted.
+    """
+    seen: dict[str, list[tuple[str, bytes]]] = {}
+    for travel in carried:
+        if travel.role in ("bind", "config", "secret"):
+            for name in travel.services:
+                seen.setdefault(name, []).append((travel.path.as_posix(), travel.content))
+    services = model.at("services")
+    for name, service in services.items.items() if services is not None else ():
+        for part in _inline(service, model, values):
+            seen.setdefault(name, []).append(part)
+    return {name: private(salt, parts)[:12] for name, parts in seen.items()}
+
+
+def _inline(service: Value, model: Value, values: Mapping[str, str | Secret]) -> Iterator[tuple[str, bytes]]:
+    """Yield the configs and secrets of a service whose content is a variable's, or stands in the compose file."""
+    for key in ("configs", "secrets"):
+        listed = service.at(key)
+        for item in listed.list if listed is not None else ():
+            source = item.string("source") if item.items else item.text
+            definition = model.at(key, source)
+            if definition is None:
+                continue
+            content = definition.at("content")
+            names = [definition.string("environment")] if definition.at("environment") is not None else []
+            if content is not None:
+                yield f"{key}.{source}", content.raw.encode()
+                names = [*interpolate.names(content.raw)]
+            for name in names:
+                yield f"{key}.{source}.{name}", plain(values.get(name, "")).encode()
+
+
+def plain(value: str | Secret) -> str:
+    """Return a variable's value itself, to be hashed."""
+    return value.reveal() if isinstance(value, Secret) else value

@@ -1,0 +1,99 @@
+"""The variables that tell a stack which one it is, and where: for `${…}`, and in the main service's environment.
+
+What the user sets under one of these names stands. Reads no environment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from kamal_dev.compose import document, dotenv, interpolate, place, volume
+from kamal_dev.compose.value import Value
+from kamal_dev.errors import Problem
+from kamal_dev.model import Location, Notice, Version
+
+if TYPE_CHECKING:
+    from kamal_dev.compose.additions import Additions
+    from kamal_dev.compose.project import ComposeProject
+
+# Stands for an address that is not known yet. Source: RFC 5737, addresses for documentation.
+UNKNOWN = "192.0.2.1"
+_OF_STACK = frozenset(("NODE_NAME", "NODE_INDEX", "NODE_ADDRESS", "DEV_STACK"))
+NAMES = (*sorted(_OF_STACK), "DEV_VERSION")
+CLAIMED = "is set here: it stands in place of the stack's own"
+_SHARED = ("image", "build", "env_file", "label_file")
+
+
+def values(stack: str, version: Version, index: int = 1, address: str = "") -> dict[str, str]:
+    """Return the variables of one stack; a host is named after its stack, and `index` counts from 1."""
+    return {
+        "DEV_STACK": stack,
+        "DEV_VERSION": version.text,
+        "NODE_ADDRESS": address or UNKNOWN,
+        "NODE_INDEX": str(index),
+        "NODE_NAME": stack,
+    }
+
+
+def environment(service: Value, project: ComposeProject, name: str) -> dict[str, None]:
+    """Return what the main service takes over from `.env`: all but what it sets itself."""
+    own = _set_by(service, project, name)
+    return {key: None for key in NAMES if key not in own}
+
+
+def notices(project: ComposeProject, additions: Additions) -> Iterator[Notice]:
+    """Say which of the variables the user sets himself."""
+    service = project.model.at("services", additions.main)
+    own = _set_by(service, project, additions.main) if service is not None else {}
+    written = service.at("environment") if service is not None else None
+    for name, where in {**own, **dict(project.claimed)}.items():
+        value = written.items.get(name) if written is not None else None
+        # `NODE_NAME: ${NODE_NAME}` is the stack's own.
+        if name in dict(project.claimed) or value is None or name not in interpolate.names(value.raw):
+            yield Notice(where, f"`{name}` {CLAIMED}")
+
+
+def problems(model: Value) -> Iterator[Problem]:
+    """Refuse the variables where all stacks have to have the same: in images, builds and paths of this machine."""
+    services = model.at("services")
+    for name, service in services.items.items() if services is not None else ():
+        for key in _SHARED:
+            yield from _varying(f"services.{name}.{key}", service.at(key))
+        listed = service.at("volumes")
+        for item in listed.list if listed is not None else ():
+            raw = item.items["source"].raw if "source" in item.items else volume.split(item.raw).source
+            yield from _named(f"services.{name}.volumes", item, raw if volume.bind_source(item) else "")
+    for key in ("configs", "secrets"):
+        listed = model.at(key)
+        for name, item in listed.items.items() if listed is not None else ():
+            yield from _varying(f"{key}.{name}.file", item.at("file"))
+
+
+def _set_by(service: Value, project: ComposeProject, name: str) -> dict[str, Location]:
+    """Return where a service sets one of the variables itself, in `env_file` or `environment`."""
+    found: dict[str, Location] = {}
+    for travel in project.travels:
+        if travel.role == "env_file" and name in travel.services:
+            shown = place.shown(travel.path, project.repository)
+            text = document.decode(travel.content, shown)
+            found |= dict.fromkeys(dotenv.keys(text, shown), travel.where)
+    written = service.at("environment")
+    for key, value in written.items.items() if written is not None else ():
+        if value.data is not None:
+            found[key] = value.where
+    return {key: where for key, where in found.items() if key in NAMES}
+
+
+def _varying(key: str, value: Value | None) -> Iterator[Problem]:
+    if value is None:
+        return
+    for item in (*value.items.values(), *value.list):
+        yield from _varying(key, item)
+    yield from _named(key, value, value.raw)
+
+
+def _named(key: str, value: Value, raw: str) -> Iterator[Problem]:
+    for name in _OF_STACK.intersection(interpolate.names(raw)):
+        message = f"`{name}` is another one in each stack; an image, a build or a path is the same in all"
+        yield Problem(value.where.path, value.where.line, message, key=key, column=value.where.column)

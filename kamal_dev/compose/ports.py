@@ -1,0 +1,69 @@
+"""Published ports: on a host they are for the host alone, unless `expose` says otherwise. Opens none.
+
+What names an address is the user's own wish and stays as it is written.
+Source: Compose Specification, services `ports`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from kamal_dev.compose import interpolate
+from kamal_dev.compose.value import Value
+from kamal_dev.model import Notice
+
+LOOPBACK = "127.0.0.1"
+_EVERYWHERE = frozenset(("0.0.0.0", "::"))  # noqa: S104 # named in order to warn of them
+
+
+def bound(service: Value) -> list[Value | str]:
+    """Return all of a service's ports, bound to the loopback; empty where each names its address already."""
+    listed = service.at("ports")
+    items = listed.list if listed is not None else []
+    if all(_address(item) for item in items):
+        return []
+    found: list[Value | str] = []
+    for item in items:
+        local = item if _address(item) else _local(item)
+        if isinstance(local, Value) or local not in found:
+            found.append(local)
+    return found
+
+
+def notices(services: Mapping[str, Value]) -> Iterator[Notice]:
+    """Say which ports are open to every network that a host is in, although `expose` is not set."""
+    for name, service in services.items():
+        listed = service.at("ports")
+        for item in listed.list if listed is not None else ():
+            if _address(item) in _EVERYWHERE:
+                text = f"services.{name}.ports: is open to every network that a host is in, because it says so itself"
+                yield Notice(item.where, text, is_warning=True)
+        network = service.at("network_mode")
+        if network is not None and network.text == "host":
+            text = f"services.{name}.network_mode: every port it listens on is open to the networks of the host"
+            yield Notice(network.where, text, is_warning=True)
+
+
+def _address(item: Value) -> str:
+    """Return the address that a port is bound to; empty where it names none."""
+    if item.items:
+        return item.string("host_ip")
+    host, colon, _ = _without_container(item.text).rpartition(":")
+    return host.strip("[]") if colon else ""
+
+
+def _without_container(text: str) -> str:
+    """Return `address:published` of a port in short form; `published` is empty where the engine chooses it."""
+    return text.rpartition(":")[0]
+
+
+def _local(item: Value) -> Value | str:
+    if item.items:
+        address = replace(item, data=LOOPBACK, raw=LOOPBACK)
+        return item.having({**item.items, "host_ip": address})
+    text = item.text
+    if ":" in _without_container(text):
+        # An address that is empty here, and so on a host: `${ADDRESS}:80:80`.
+        return f"{LOOPBACK}:{interpolate.escape(text.partition(':')[2])}"
+    return f"{LOOPBACK}:{'' if ':' in text else ':'}{item.raw if isinstance(item.data, str) else text}"

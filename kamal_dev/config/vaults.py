@@ -1,0 +1,163 @@
+"""Where a secret may be kept: one row per password manager, as values of .kamal/secrets. Runs nothing itself.
+
+A value that begins with a scheme, without quotes around it, is the address of a
+secret. Its manager's own command line is asked for it, and only when it is needed;
+an address holds no secret, so it may stand in the arguments.
+Sources: developer.1password.com/docs/cli (`op read`), bitwarden.com/help/cli (`bw get
+item`), docs.aws.amazon.com/cli (`secretsmanager get-secret-value`),
+developer.hashicorp.com/vault/docs/commands/kv/get, keyring(1).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Vault:
+    """Say how one manager is asked. `argv` and `read` raise ValueError, saying what is wrong.
+
+    `argv` makes the command of what follows `scheme://`, `read` the value of that and of
+    what the command printed. `install` and `sign_in` are what to do where it is missing
+    or refuses.
+    """
+
+    scheme: str
+    name: str
+    argv: Callable[[str], tuple[str, ...]]
+    read: Callable[[str, str], str]
+    install: str
+    sign_in: str
+
+
+def find(text: str) -> Vault | None:
+    """Return the manager that an address is of; None for anything else."""
+    match = re.match(r"([a-z]+)://", text)
+    return next((vault for vault in VAULTS if match and match[1] == vault.scheme), None)
+
+
+def asked(vault: Vault, address: str) -> tuple[str, ...]:
+    """Return the command that asks for a secret. Raises ValueError for an address that names none."""
+    return vault.argv(_name(address.partition("://")[2], f"{vault.scheme}://"))
+
+
+def told(vault: Vault, address: str, output: str) -> str:
+    """Return the secret from what the command printed. Raises ValueError where it is not in there."""
+    return vault.read(address.partition("://")[2], output)
+
+
+def _name(text: str, before: str) -> str:
+    """Refuse what a command would take for a flag, and nothing at all."""
+    if not text or text.startswith("-") or not text.isprintable():
+        raise ValueError(f"has no name behind `{before}`")
+    return text
+
+
+def _bitwarden(address: str) -> tuple[str, ...]:
+    return ("bw", "get", "item", _name(address.rpartition("/")[0] or address, "bw://"), "--nointeraction")
+
+
+def _bitwarden_field(address: str, output: str) -> str:
+    """Return a custom field, or one of those that a login has; `password` where the address names none."""
+    item, field = _object(output), address.rpartition("/")[2] if "/" in address else "password"
+    login = item.get("login") or {}
+    found = {"username": login.get("username"), "password": login.get("password"), "notes": item.get("notes")}
+    found |= {own.get("name"): own.get("value") for own in item.get("fields") or ()}
+    return _field({name: value for name, value in found.items() if value is not None}, field)
+
+
+def _aws(address: str) -> tuple[str, ...]:
+    name = _name(address.partition("#")[0], "aws://")
+    return ("aws", "secretsmanager", "get-secret-value", "--secret-id", name, "--output", "json")
+
+
+def _aws_key(address: str, output: str) -> str:
+    text, key = _object(output).get("SecretString"), address.partition("#")[2]
+    if not isinstance(text, str):
+        raise ValueError("is no text there, but a binary secret")
+    return _field(_object(text), key) if key else text
+
+
+def _vault(address: str) -> tuple[str, ...]:
+    path, hash_, key = address.partition("#")
+    if not hash_ or not key:
+        raise ValueError("names no key: `vault://MOUNT/PATH#KEY`")
+    return ("vault", "kv", "get", "-format=json", _name(path, "vault://"))
+
+
+def _vault_key(address: str, output: str) -> str:
+    data = _object(output).get("data") or {}
+    # The second version of the engine keeps metadata beside the data.
+    is_second = isinstance(data.get("data"), dict) and isinstance(data.get("metadata"), dict)
+    return _field(data["data"] if is_second else data, address.partition("#")[2])
+
+
+def _keyring(address: str) -> tuple[str, ...]:
+    service, _, user = address.rpartition("/")
+    return ("keyring", "get", _name(service, "keyring://"), _name(user, f"keyring://{service}/"))
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        # What it is instead may be the secret.
+        raise ValueError("is no JSON object there")
+    return found
+
+
+def _field(found: dict[str, Any], name: str) -> str:
+    if name not in found:
+        raise ValueError(f"has no `{name}` there, but {', '.join(f'`{key}`' for key in found) or 'nothing'}")
+    value = found[name]
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+VAULTS = (
+    Vault(
+        "op",
+        "1Password",
+        lambda address: ("op", "read", "--no-newline", f"op://{address}"),
+        lambda _, output: output,
+        "install the 1Password CLI: developer.1password.com/docs/cli/get-started",
+        "`op signin` signs in, `OP_ACCOUNT` names the account; `op read` tries the address out",
+    ),
+    Vault(
+        "bw",
+        "Bitwarden",
+        _bitwarden,
+        _bitwarden_field,
+        "install the Bitwarden CLI: bitwarden.com/help/cli",
+        "`bw login` once, then `export BW_SESSION=$(bw unlock --raw)`",
+    ),
+    Vault(
+        "aws",
+        "AWS Secrets Manager",
+        _aws,
+        _aws_key,
+        "install the AWS CLI: docs.aws.amazon.com/cli",
+        "`aws sso login`, or `aws configure`; `AWS_PROFILE` and `AWS_REGION` say whose and where",
+    ),
+    Vault(
+        "vault",
+        "HashiCorp Vault",
+        _vault,
+        _vault_key,
+        "install Vault's CLI: developer.hashicorp.com/vault/install",
+        "`vault login`; `VAULT_ADDR` says where it is",
+    ),
+    Vault(
+        "keyring",
+        "the keyring of this machine",
+        _keyring,
+        lambda _, output: output.rstrip("\r\n"),
+        "`pipx install keyring`",
+        "`keyring set SERVICE USER` keeps a secret there",
+    ),
+)

@@ -1,0 +1,147 @@
+"""The story of `dev audit`: what was done to the stacks, as this machine and the hosts have written it down."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kamal_dev.commands import answers, host
+from kamal_dev.errors import DevError
+from kamal_dev.model import Host
+from kamal_dev.pipeline.conversation import ask
+from kamal_dev.pipeline.names import of_project
+from kamal_dev.pipeline.report import Outcome
+from kamal_dev.pipeline.run import Run
+from kamal_dev.project import audit as local
+from kamal_dev.shell.fanout import each
+
+HEAD = ("WHEN", "WHERE", "WHO", "WHAT", "STACK", "VERSION", "RESULT")
+ASKING = 30.0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Hold one line of the record; `where` is `local` or the host's name, `data` the line as it was written."""
+
+    at: str
+    where: str
+    by: str
+    what: str
+    stack: str = ""
+    version: str = ""
+    result: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def row(self) -> tuple[str, ...]:
+        """The row of the table."""
+        return tuple(
+            cell or "-"
+            for cell in (self.at, self.where, self.by, self.what, self.stack, self.version[:12], self.result)
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the entry for `--json`: where it stands, and all that was written."""
+        return {**self.data, "at": self.at, "where": self.where, "what": self.what, "stack": self.stack}
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Hold the entries by time, and the hosts that did not answer."""
+
+    entries: tuple[Entry, ...]
+    silent: tuple[str, ...] = ()
+
+
+def note(run: Run, command: str, outcomes: Iterable[Outcome], seconds: float = 0.0) -> None:
+    """Write down here what a verb did; secrets are taken out by value, and nothing is written on paper."""
+    if run.is_paper:
+        return
+    record = {
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "by": run.performer,
+        "command": command,
+        "version": str(run.project.version),
+        "seconds": round(seconds, 3),
+        "stacks": [_result(outcome) for outcome in outcomes],
+    }
+    try:
+        local.append(run.project.private(), _redacted(run, record))
+    except OSError as error:
+        run.output.warn(f"the audit log could not be written: {error}")
+
+
+def audit(run: Run, name: str | None, lines: int) -> Audit:
+    """Return the last `lines` entries of this project, or of the stack of this name, from here and from all hosts."""
+    found = of_project(run.provider.stacks(), run.project, name, is_sure=False)
+    wanted = None if name in (None, run.project.config.service) else name
+    entries = [entry for entry in _local(run, lines) if wanted in (None, entry.stack)]
+    silent = []
+    for (stack, _), told in zip(
+        found.items(), each(found.items(), lambda item: _ask(run, *item, lines), limit=run.limit), strict=True
+    ):
+        if isinstance(told, DevError):
+            run.output.warn(f"{stack}: its record could not be asked for: {told.message}")
+            silent.append(stack)
+        else:
+            entries += told
+    return Audit(tuple(sorted(entries, key=lambda entry: entry.at)[-lines:]), tuple(silent))
+
+
+def _result(outcome: Outcome) -> dict[str, str]:
+    reason = outcome.error.message if outcome.error else ""
+    return {"stack": outcome.stack, "state": outcome.state, "running": outcome.running, "reason": reason}
+
+
+def _redacted(run: Run, value: Any) -> Any:
+    if isinstance(value, str):
+        return run.output.redaction(value)
+    if isinstance(value, list):
+        return [_redacted(run, item) for item in value]
+    return {key: _redacted(run, item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def _local(run: Run, lines: int) -> Iterable[Entry]:
+    for record in local.read(run.project.private(), lines):
+        stacks = record.get("stacks") or [{}]
+        for stack in stacks:
+            result = _words(stack.get("state"), stack.get("reason"))
+            yield Entry(
+                record["at"],
+                "local",
+                str(record.get("by", "")),
+                str(record.get("command", "")),
+                str(stack.get("stack", "")),
+                str(record.get("version", "")),
+                result,
+                {**{key: value for key, value in record.items() if key != "stacks"}, **stack},
+            )
+
+
+def _ask(run: Run, stack: str, target: Host, lines: int) -> list[Entry]:
+    if not target.address:
+        raise DevError("the host is not running")
+    told = ask(run, target, host.records(run.scripts, stack, lines), timeout=ASKING)
+    return [_entry(stack, target, record) for record in answers.records(told.output)]
+
+
+def _entry(stack: str, target: Host, record: answers.Record) -> Entry:
+    state = record.get("state") or ("ok" if record.get("ok") else "")
+    of_whom = f"{record.get('word')} of {record.get('owner')}" if record.get("type") == "lock" else ""
+    return Entry(
+        str(record["at"]),
+        target.name,
+        str(record.get("by", "")),
+        str(record.get("type", "")),
+        stack,
+        str(record.get("version", "")),
+        _words(state, record.get("reason") or of_whom),
+        {key: value for key, value in record.items() if key != "type"},
+    )
+
+
+def _words(state: Any, reason: Any) -> str:
+    first = str(reason or "").partition("\n")[0]
+    return f"{state}: {first}" if first else str(state or "")

@@ -1,0 +1,71 @@
+"""The story of `dev list`: what the provider and the hosts have, and what only this machine remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kamal_dev.model import Host
+from kamal_dev.pipeline.memory import left, remembered, update
+from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.stacks import Stack, look
+from kamal_dev.project.state import Known, State
+
+THERE = ("up", "degraded", "down")
+Hosts = tuple[tuple[str, Host], ...]
+
+
+def listed(run: Run) -> list[Stack]:
+    """Return every stack, and behind them those on hosts that config/dev.yml lists no longer.
+
+    What is remembered is brought to what the provider and the hosts say.
+    """
+    read = remembered(run)
+    known = read.state
+    hosts = tuple(run.provider.stacks())
+    gone = left(known.hosts, hosts)
+    found = look(run, hosts)
+    asked = look(run, [(item.stack, item.host) for item in gone])
+    behind = {item: stack for item, stack in zip(gone, asked, strict=True) if stack.state != "absent"}
+    _tell(run, known, hosts, behind)
+    provider = run.project.config.provider.type
+    there = [Known.of(stack.name, stack.host, provider) for stack in found if stack.state in THERE]
+    over = {*gone} - {*behind} | _over(known, found, provider)
+    update(run, lambda state: state.ended(there, ()).without(over), read)
+    return [*found, *behind.values()]
+
+
+def _over(known: State, found: Iterable[Stack], provider: str) -> set[Known]:
+    """Return what is remembered of hosts that say, or whose provider says, that it is no longer so."""
+    found = tuple(found)
+    absent = [stack for stack in found if stack.state == "absent"]
+    names = {stack.name for stack in found}
+    return {
+        item
+        for item in known.hosts
+        if any(item.is_at(stack.name, stack.host) for stack in absent)
+        or (item.provider == provider != "static" and item.stack not in names)
+    }
+
+
+def _tell(run: Run, known: State, hosts: Hosts, behind: dict[Known, Stack]) -> None:
+    """Say of what nobody asked for, and that may cost money, what to do about it."""
+    names = {name for name, _ in hosts}
+    for name, since in known.making:
+        what = "is there" if name in names else "is not there (yet)"
+        run.output.warn(
+            f"a host for {name} has been in the making since {since}, and {what}: "
+            f"`dev deploy` goes on with it, `dev remove {name}` destroys it"
+        )
+    for item, stack in behind.items():
+        does = "does not answer" if stack.state == "unreachable" else f"still has {item.stack}"
+        advice = f"`dev remove {item.stack}` takes it away" if item.stack not in names else PUT_BACK
+        run.output.warn(f"{item.address} is not in `provider.hosts` any more, and {does}: {advice}")
+    for item in known.hosts:
+        if item.provider != run.project.config.provider.type:
+            run.output.warn(
+                f"{item.stack} was brought to a host of the provider `{item.provider}`, which is not the one in use: "
+                "set `provider.type` to it to see the host, and to remove it"
+            )
+
+
+PUT_BACK = "put it back into the list, where it was, and `dev remove` it; another host has its name now"

@@ -1,0 +1,111 @@
+"""The story of `dev lock`: say who is changing the stacks, and end those that should not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from kamal_dev.commands import answers, host
+from kamal_dev.errors import DevError, HostError, SomeHostsFailed
+from kamal_dev.model import Host
+from kamal_dev.output.plain import long_duration
+from kamal_dev.pipeline import audit
+from kamal_dev.pipeline.apply import LEFT, failure
+from kamal_dev.pipeline.conversation import ask
+from kamal_dev.pipeline.names import of_project
+from kamal_dev.pipeline.report import Outcome
+from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.turn import holder
+from kamal_dev.shell.fanout import each
+
+HEAD = ("STACK", "HOST", "LOCK", "BY", "SINCE", "HEARTBEAT")
+RELEASING = 60.0
+
+
+@dataclass(frozen=True)
+class Locked:
+    """Describe the lock of one stack; `reason` is why it is not known."""
+
+    stack: str
+    host: Host
+    lock: answers.Lock | None = None
+    reason: str = ""
+
+    @property
+    def state(self) -> str:
+        """`free`, `held`, `stale` (its owner lives but does not move), `dead` (it does not live) or `unknown`."""
+        return "unknown" if self.reason else self.lock.state if self.lock else "free"
+
+    @property
+    def row(self) -> tuple[str, ...]:
+        """The row of the table."""
+        if not self.lock:
+            return (self.stack, self.host.name, self.reason or "free", "-", "-", "-")
+        word = self.lock.word if self.state == "held" else f"{self.lock.word} ({self.state})"
+        age = f"{long_duration(self.lock.age)} ago" if self.lock.is_alive else "-"
+        return (self.stack, self.host.name, word, self.lock.by or "-", self.lock.since, age)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the lock for `--json`."""
+        lock = None if self.lock is None else asdict(self.lock)
+        return {"stack": self.stack, "host": self.host.name, "state": self.state, "reason": self.reason, "lock": lock}
+
+
+def locks(run: Run, name: str | None) -> list[Locked]:
+    """Return the lock of every stack of this project, or of the one of this name."""
+    targets = of_project(run.provider.stacks(), run.project, name)
+    found = each(targets.items(), lambda item: _look(run, *item), limit=run.limit)
+    return [locked for locked in found if isinstance(locked, Locked)]
+
+
+def release(run: Run, name: str | None, agree: Callable[[str], bool]) -> list[Locked]:
+    """Remove locks whose owner died, and end those that live, after asking; returns what there was.
+
+    A run that is ended says itself what it leaves. Raises SomeHostsFailed where a lock stays.
+    """
+    found = locks(run, name)
+    if not any(locked.reason or locked.lock for locked in found):
+        run.output.note("Nothing is locked")
+    silent = [locked for locked in found if locked.reason]
+    for locked in silent:
+        run.output.failed(locked.reason, locked.host.name)
+    taken = [locked for locked in found if locked.lock and (not locked.lock.is_alive or agree(_question(locked)))]
+    told = each(taken, lambda locked: _release(run, locked), limit=run.limit)
+    ended = [outcome for outcome in told if isinstance(outcome, Outcome)]
+    if ended:
+        audit.note(run, "lock release", ended)
+    stay = [outcome.stack for outcome in ended if outcome.error] + [locked.stack for locked in silent]
+    if stay:
+        raise SomeHostsFailed(f"not released: {', '.join(stay)}", hint="`dev lock status` asks again")
+    return found
+
+
+def _look(run: Run, name: str, target: Host) -> Locked:
+    if not target.address:
+        return Locked(name, target, reason="the host is not running")
+    try:
+        return Locked(name, target, holder(run, target, name))
+    except DevError as error:
+        return Locked(name, target, reason=error.message)
+
+
+def _question(locked: Locked) -> str:
+    return f"End {locked.lock}, which is changing {locked.stack}?"
+
+
+def _release(run: Run, locked: Locked) -> Outcome:
+    assert locked.lock
+    target, lock = locked.host, locked.lock
+    outcome = Outcome(locked.stack, target.address, "released")
+    try:
+        step = host.unlock(run.scripts, locked.stack, lock.pid, performer=run.performer)
+        told = answers.outcome(ask(run, target, step, timeout=RELEASING).output)
+        if not told:
+            raise HostError(target.name, f"the lock was not released: {told.reason}")
+    except DevError as error:
+        run.output.failed(error.message, target.name)
+        return failure(target, locked.stack, error)
+    left = LEFT.get(told.state, "what runs is unknown, `dev status` asks the host")
+    run.output.done(f"Released the lock of {lock}" if told.code == "dead" else f"Ended {lock}: {left}", target.name)
+    return replace(outcome, running=told.code)

@@ -1,0 +1,217 @@
+"""What this machine remembers between runs: `.kamal/local/state.json`. A cache: lost without loss.
+
+The truth is at the provider and on the hosts. What only this file knows: which hosts were being made when a run
+ended, which hosts config/dev.yml no longer lists, and how the last deploy of each stack ended.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kamal_dev.model import Host
+
+NAME = "state.json"
+VERSION = 1
+WAIT = 10.0  # seconds for the lock of the file
+
+Change = Callable[["State"], "State"]
+
+
+@dataclass(frozen=True)
+class Known:
+    """Remember the host that a stack was brought to; `provider` is the type that it came from."""
+
+    stack: str
+    address: str
+    user: str = ""
+    port: int = 0
+    keys: tuple[str, ...] = ()
+    proxy_jump: str = ""
+    provider: str = ""
+
+    @classmethod
+    def of(cls, stack: str, host: Host, provider: str) -> Known:
+        """Remember a host as it is reached now."""
+        return cls(stack, host.address, host.user, host.port, tuple(map(str, host.keys)), host.proxy_jump, provider)
+
+    @property
+    def host(self) -> Host:
+        """The host; its name says where it is, because another one may have the stack's name by now."""
+        return Host(
+            f"{self.stack}@{self.address}",
+            self.address,
+            self.user,
+            self.port,
+            tuple(map(Path, self.keys)),
+            self.proxy_jump,
+        )
+
+    def is_at(self, stack: str, host: Host) -> bool:
+        """Whether it is this host; where it has another port each time it starts, the name alone counts."""
+        if self.stack != stack or self.provider != "static":
+            return self.stack == stack
+        return (self.address, self.port) == (host.address, host.port)
+
+
+@dataclass(frozen=True)
+class State:
+    """Hold what is remembered; every change has the next `serial`.
+
+    `making` are names that hosts were being made for, with the moment (UTC); `results` is how
+    the last deploy of each stack ended, as `Outcome.state`, or `unknown` for one that did not get that far.
+    """
+
+    serial: int = 0
+    hosts: tuple[Known, ...] = ()
+    making: tuple[tuple[str, str], ...] = ()
+    results: tuple[tuple[str, str], ...] = ()
+
+    def begun(self, names: Iterable[str], making: Iterable[str], now: str) -> State:
+        """Remember that a deploy has begun."""
+        made = {**dict.fromkeys(making, now), **dict(self.making)}
+        return replace(
+            self, making=_sorted(made), results=_sorted({**dict(self.results), **dict.fromkeys(names, "unknown")})
+        )
+
+    def made(self, names: Iterable[str]) -> State:
+        """Forget that these were being made: the provider has them."""
+        gone = set(names)
+        return replace(self, making=tuple(item for item in self.making if item[0] not in gone))
+
+    def ended(self, hosts: Iterable[Known], results: Iterable[tuple[str, str]]) -> State:
+        """Remember how a deploy ended, and where."""
+        there = tuple(hosts)
+        others = (known for known in self.hosts if not any(known.is_at(new.stack, new.host) for new in there))
+        return replace(
+            self.made(known.stack for known in there),
+            hosts=_by_name((*others, *there)),
+            results=_sorted({**dict(self.results), **dict(results)}),
+        )
+
+    def without(self, hosts: Iterable[Known]) -> State:
+        """Forget hosts."""
+        gone = set(hosts)
+        return replace(self, hosts=tuple(known for known in self.hosts if known not in gone))
+
+    def removed(self, stacks: Iterable[tuple[str, Host]]) -> State:
+        """Forget stacks that were removed, with the hosts that they were removed from."""
+        gone = tuple(stacks)
+        names = {stack for stack, _ in gone}
+        hosts = tuple(known for known in self.hosts if not any(known.is_at(*item) for item in gone))
+        return replace(
+            self.made(names), hosts=hosts, results=tuple(item for item in self.results if item[0] not in names)
+        )
+
+
+@dataclass(frozen=True)
+class Found:
+    """Hold what was read, and what the user should know of it; unless `is_ours` it must not be written over."""
+
+    state: State = State()
+    notices: tuple[str, ...] = ()
+    is_ours: bool = True
+    text: bytes = b""
+
+
+def read(folder: Path) -> Found:
+    """Read the state of the project whose private folder this is (absolute). Never raises.
+
+    A file that is damaged gives way to the backup, and that to an empty state.
+    """
+    path, backup = folder / NAME, folder / f"{NAME}.bak"
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return Found()
+    except OSError as error:
+        return Found(notices=(f"{path}: cannot be read ({error.strerror}); going on without it",), is_ours=False)
+    try:
+        return Found(_parse(text), text=text)
+    except _Newer as newer:
+        return Found(notices=(f"{path}: is from a newer version of kamal-dev ({newer}); left alone",), is_ours=False)
+    except ValueError:
+        return _from_backup(path, backup)
+
+
+def update(folder: Path, change: Change) -> tuple[str, ...]:
+    """Change the state; returns what the user should know. Never raises for what the disk does.
+
+    Written in one rename, under a lock of its own, with the one before kept as `state.json.bak`.
+    """
+    # Imported where it is written: it takes longer than all the rest.
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(folder / f".{NAME}.lock", timeout=WAIT, mode=0o600):
+            found = read(folder)
+            state = change(found.state)
+            if found.is_ours and (state != found.state or found.notices):
+                _write(folder, replace(state, serial=found.state.serial + 1), before=found.text)
+            return found.notices
+    except (OSError, Timeout) as error:
+        return (f"{folder / NAME}: could not be written ({error}); going on without it",)
+
+
+class _Newer(Exception):
+    """Carry the version of a file that is not for us."""
+
+
+def _from_backup(path: Path, backup: Path) -> Found:
+    try:
+        state = _parse(backup.read_bytes())
+    except (OSError, ValueError, _Newer):
+        return Found(notices=(f"{path}: is damaged, and so is its backup; `dev list` rebuilds it",))
+    return Found(state, (f"{path}: is damaged; {backup.name} is used, which may be a little older",))
+
+
+def _write(folder: Path, state: State, *, before: bytes) -> None:
+    text = json.dumps({"version": VERSION, **asdict(state)}, indent=1).encode()
+    if before:
+        _put(folder / f"{NAME}.bak", before)
+    _put(folder / NAME, text, is_safe=True)
+
+
+def _put(path: Path, text: bytes, *, is_safe: bool = False) -> None:
+    new = path.with_name(f".{path.name}.new")
+    file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(file, text)
+        if is_safe:
+            os.fsync(file)
+    finally:
+        os.close(file)
+    new.replace(path)
+
+
+def _parse(text: bytes) -> State:
+    """Return the state. Raises ValueError for what is none, _Newer for one that is not for us."""
+    try:
+        data = json.loads(text)
+        if int(data["version"]) > VERSION:
+            raise _Newer(data["version"])
+        return State(
+            int(data["serial"]),
+            tuple(_known(item) for item in data["hosts"]),
+            tuple((str(name), str(since)) for name, since in data["making"]),
+            tuple((str(name), str(result)) for name, result in data["results"]),
+        )
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+
+
+def _known(data: dict[str, Any]) -> Known:
+    words = {name: str(data[name]) for name in ("stack", "address", "user", "proxy_jump", "provider")}
+    return Known(port=int(data["port"]), keys=tuple(map(str, data["keys"])), **words)
+
+
+def _sorted(items: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(items.items()))
+
+
+def _by_name(hosts: Iterable[Known]) -> tuple[Known, ...]:
+    return tuple(sorted(set(hosts), key=lambda known: (known.stack, known.address, known.port)))

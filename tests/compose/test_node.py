@@ -1,0 +1,124 @@
+"""What tells a stack which one it is: for `${…}`, and in the main service's environment."""
+
+from __future__ import annotations
+
+import pytest
+
+from kamal_dev import compose
+from kamal_dev.compose import Additions, ComposeProject, node
+from kamal_dev.model import Version
+from tests.compose import support
+from tests.compose.support import overlay_of, render, text_of
+
+TEXT = "services:\n  app:\n    image: x\n    environment:\n      WHO: ${NODE_NAME}/${NODE_INDEX}\n  db: {image: y}\n"
+OWN = node.values("shop-1", Version("v1"))
+
+
+def load(text: str = TEXT, **options: object) -> ComposeProject:
+    return support.load(text, own=OWN, **options)  # type: ignore[arg-type]
+
+
+def _env(project: ComposeProject, **options: object) -> dict[str, str]:
+    release = render(project, **options)  # type: ignore[arg-type]
+    lines = text_of(release, ".env").splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def _said(project: ComposeProject, extra: Additions | None = None) -> list[str]:
+    return [str(notice) for notice in compose.notices(project, extra or Additions("shop", "app"))]
+
+
+def test_each_stack_has_its_own_values_and_so_its_own_release() -> None:
+    project = load()
+    env = _env(project, stack="shop-2", index=2, address="10.0.0.2")
+    assert {name: env[name] for name in node.NAMES} == {
+        "DEV_STACK": "shop-2",
+        "DEV_VERSION": "v1",
+        "NODE_ADDRESS": "10.0.0.2",
+        "NODE_INDEX": "2",
+        "NODE_NAME": "shop-2",
+    }
+    assert _env(project)["NODE_ADDRESS"] == node.UNKNOWN
+    releases = [render(project, index=index, address=address) for index, address in ((1, "a"), (1, "a"), (1, "b"))]
+    assert releases[0].digest == releases[1].digest != releases[2].digest
+    assert _said(project) == []
+
+
+def test_only_the_main_service_has_them_in_its_environment() -> None:
+    overlay = overlay_of(render(load()))
+    assert overlay.count("NODE_NAME") == 1
+    assert "  db:" not in overlay
+
+
+@pytest.mark.parametrize(
+    ("text", "files", "line"),
+    [
+        ("services:\n  app:\n    image: x\n    environment: {NODE_NAME: mine}\n", {}, "compose.yaml:4"),
+        ("services:\n  app:\n    image: x\n    environment: [NODE_NAME=mine]\n", {}, "compose.yaml:4"),
+        (
+            "services:\n  app:\n    image: x\n    env_file: a.env\n",
+            {".devcontainer/a.env": "NODE_NAME=${MISSING:?}\n"},
+            "compose.yaml:4",
+        ),
+    ],
+)
+def test_what_the_main_service_sets_itself_stands_and_is_told(text: str, files: dict[str, str], line: str) -> None:
+    project = load(text, files=files, environment={"MISSING": "x"})
+    overlay = overlay_of(render(project))
+    assert "NODE_NAME" not in overlay
+    assert "NODE_INDEX" in overlay
+    assert _said(project) == [f".devcontainer/{line}: `NODE_NAME` is set here: it stands in place of the stack's own"]
+
+
+def test_what_the_main_service_makes_of_a_value_itself_stands_and_needs_no_notice() -> None:
+    project = load(
+        "services: {app: {image: x, environment: {NODE_NAME: 'my-${NODE_NAME}', NODE_INDEX: $NODE_INDEX}}}\n"
+    )
+    overlay = overlay_of(render(project))
+    assert "NODE_NAME" not in overlay and "NODE_INDEX" not in overlay
+    assert _said(project) == []
+
+
+@pytest.mark.parametrize("file", [".env", ".devcontainer/.env"])
+@pytest.mark.parametrize("text", [TEXT, "services: {app: {image: x}}\n"])
+def test_what_a_dotenv_file_sets_stands_for_the_files_and_the_main_service(file: str, text: str) -> None:
+    project = load(text, files={file: "NODE_NAME=mine\n"})
+    env = _env(project)
+    assert (env["NODE_NAME"], env["NODE_INDEX"]) == ("mine", "1")
+    assert "NODE_NAME:" in overlay_of(render(project))
+    assert _said(project) == [f"{file}: `NODE_NAME` is set here: it stands in place of the stack's own"]
+
+
+def test_container_env_and_secrets_of_that_name_stand() -> None:
+    extra = Additions("shop", "app", environment=(("NODE_NAME", "mine"),), secrets=("NODE_INDEX",))
+    overlay = overlay_of(render(load(), extra=extra))
+    assert 'NODE_NAME: "mine"' in overlay
+    assert overlay.count("NODE_INDEX") == 1
+
+
+def test_what_all_stacks_have_in_common_cannot_differ_between_them() -> None:
+    project = load(
+        """
+services:
+  app:
+    image: x
+    volumes:
+      - ./${NODE_NAME}:/data
+      - {type: bind, source: "../${DEV_STACK}", target: /other}
+      - cache:/cache/${NODE_NAME}
+    container_name: app-${NODE_INDEX}
+    env_file: [{path: "${NODE_INDEX}.env", required: false}]
+  db: {image: "y:${NODE_NAME}"}
+  web: {build: {context: ., args: {WHICH: "$NODE_ADDRESS", VERSION: $DEV_VERSION}}}
+  old: {image: "z:${DEV_VERSION}"}
+volumes: {cache: {}}
+"""
+    )
+    assert [(problem.line, problem.key) for problem in project.problems] == [
+        (10, "services.app.env_file"),
+        (6, "services.app.volumes"),
+        (7, "services.app.volumes"),
+        (11, "services.db.image"),
+        (12, "services.web.build"),
+    ]
+    assert render(project).third_party[-1] == "z:v1"

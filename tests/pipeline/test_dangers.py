@@ -1,0 +1,31 @@
+"""What an image asks for of itself, as Features do in its label, is warned of as what the user wrote is."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from kamal_dev.commands.answers import Facts, Held
+from kamal_dev.model import ImageConfig
+from kamal_dev.output import Event, Output
+from kamal_dev.pipeline.metadata import Metadata
+from kamal_dev.pipeline.run import Run
+
+SOCKET = "source=/var/run/docker.sock,target=/var/run/docker-host.sock,type=bind"
+
+
+def test_a_socket_and_privileges_that_the_image_brings_are_warned_of_once(tmp_path: Path) -> None:
+    (tmp_path / ".devcontainer.json").write_text('{"image": "acme/tools:1"}')
+    events: list[Event] = []
+    run = Run.open(tmp_path, Output(events.append), environment=dict(os.environ))
+    label = json.dumps([{"id": "docker-outside-of-docker", "mounts": [SOCKET], "privileged": True}])
+    facts = Facts(images=(Held(("acme/tools:1",), ImageConfig(label)),))
+    metadata = Metadata(run)
+    metadata.merged(facts)
+    metadata.merged(facts)
+    warnings = [event.text for event in events if event.kind == "warning"]
+    assert len(warnings) == 2
+    assert all("can do on the host what root can" in text and "acme/tools:1" in text for text in warnings)
+    assert Metadata(run).merged(Facts()).additions == run.project.additions
+    assert len(events) == 2
