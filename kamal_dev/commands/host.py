@@ -88,7 +88,7 @@ _DETACHED = ("detach.sh", "run.sh", "worker.sh")
 _UNPACK = """umask 077
 dir=$(mktemp -d "${TMPDIR:-/tmp}/kamal-dev.XXXXXX") && tar -xzpf - --no-same-owner -C "$dir" || {
   rm -rf "$dir"
-  echo '{"type":"result","ok":false,"phase":"upload","reason":"the files were not unpacked; is /tmp full?"}'
+  echo '{"type":"result","ok":false,"phase":"upload","reason":"files were not unpacked; is /tmp full or read-only?"}'
   exit 1
 }
 trap 'rm -rf "$dir"' EXIT

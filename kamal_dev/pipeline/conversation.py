@@ -25,8 +25,8 @@ Value = TypeVar("Value")
 
 def ask(run: Run, target: Host, step: Step, *, timeout: float, on_line: OnLine | None = None) -> Result:
     """Run a step that changes nothing; asked once more where the link was lost."""
-    timeout = within(run, target, timeout)
-    return again(run, target.name, lambda: run.remote(target).run(step, timeout=timeout, on_line=on_line))
+    left = within(run, target, timeout)
+    return again(run, target.name, lambda: run.remote(target).run(step, timeout=left, on_line=on_line))
 
 
 def again(run: Run, name: str, attempt: Callable[[], Value]) -> Value:

@@ -75,7 +75,8 @@ POSTGRES = Database(
 )
 SETTINGS = """\
 service: {service}
-registry: {{server: "{registry}"}}
+registry:
+  server: {registry}
 provider: {{type: static, hosts: {hosts}}}
 ssh: {{keys: [{key}], connect_timeout: 2, config: false}}
 deploy: {{window: 1, timeout: 20}}
@@ -238,7 +239,10 @@ class Standing:
     def tidy(self) -> None:
         """Have the files of the first commit again, whatever a test that failed has left."""
         first = run("git", "rev-list", "--max-parents=0", "HEAD", cwd=self.repository.root).strip()
-        run("git", "checkout", first, "--", ".devcontainer", cwd=self.repository.root)
+        for name in ("compose.yaml", "Dockerfile"):
+            run("git", "checkout", first, "--", f".devcontainer/{name}", cwd=self.repository.root)
+        if run("git", "status", "--porcelain", cwd=self.repository.root):
+            self.repository.commit()
 
     def heal(self) -> None:
         """Mend what was broken, and end what was started."""

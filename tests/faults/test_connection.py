@@ -198,7 +198,7 @@ def test_a_narrow_sshd_must_be_enough_for_several_stacks(standing: Standing, fau
     crowd = repository(standing.lab, "crowd", standing.host, standing.registry, *(way.port for way in ways))
     crowd.write({".devcontainer/compose.yaml": "services:\n  app:\n    build: .\n"})
     crowd.commit()
-    ended = crowd.deploy()
+    ended = crowd.deploy("--skip-push")
     crowd.dev("remove", "--yes")
     for way in ways:
         way.close()

@@ -37,7 +37,7 @@ def memory_over(host: Host, folder: str, size: str) -> Iterator[None]:
     Fault(
         12,
         "/tmp of the host is full",
-        sees="the files were not unpacked; is /tmp full?",
+        sees="files were not unpacked; is /tmp full or read-only?",
         how=("/tmp", "4k"),
     ),
     Fault(
@@ -78,7 +78,7 @@ def test_a_disk_that_is_full_at_the_pull_must_leave_the_stack_as_it_was(standing
     Fault(
         13,
         "The host's file systems are read-only",
-        sees="the host could not be asked what it is: the files were not unpacked; is /tmp full?",
+        sees="the host could not be asked what it is: files were not unpacked; is /tmp full or read-only?",
         do="it needs a POSIX shell, tar, gzip and a writable /tmp and home folder",
     )
 )

@@ -34,7 +34,7 @@ def three(standing_host: Standing) -> Iterator[Three]:
         standing_host.lab, "three", standing_host.host, standing_host.registry, *(way.port for way in ways)
     )
     made.commit({".devcontainer/compose.yaml": "services:\n  app:\n    build: .\n"})
-    made.deploy()
+    made.deploy("--skip-push")
     yield Three(made, ways, standing_host.host)
     made.dev("remove", "--yes")
     for way in ways:
@@ -65,19 +65,19 @@ def test_one_host_that_dies_must_not_stop_the_others(three: Three, fault: Fault)
     made, bad = three.repository, three.ways[1]
     made.commit({".devcontainer/message": f"{fault.how}\n"})
     if fault.how:
-        running = Running(made, "deploy", "--json")
+        running = Running(made, "deploy", "--json", "--skip-push")
         _wait_for_stack(running, made.stack(2), fault.how)
         bad.refuse()
         bad.reset()
         ended = running.end(1)
     else:
         bad.refuse()
-        ended = made.deploy(code=1)
+        ended = made.deploy("--skip-push", code=1)
     fault.told(ended)
     states = [ended.stacks[made.stack(index)]["state"] for index in (1, 2, 3)]
     assert states == ["deployed", "unknown" if fault.how else "failed", "deployed"], str(ended)
     bad.heal()
-    made.deploy()
+    made.deploy("--skip-push")
     assert three.states() == [{"app": "running"}] * 3
     assert {three.host.images(made.stack(index))["app"].partition("@")[0] for index in (1, 2, 3)} == {made.image()}
 
@@ -103,7 +103,7 @@ def test_a_host_whose_maker_died_must_be_found_and_used(standing: Standing, lab:
     running.process.send_signal(signal.SIGKILL)
     ended = running.end()
     fault.told(ended)
-    assert [stack["stack"] for stack in made.dev("list", "--json").json] == [made.stack()], "never paid for unseen"
+    assert [stack["stack"] for stack in made.attempt("list", "--json").json] == [made.stack()], "never paid for unseen"
     made.deploy("--yes")
     assert len(docker("ps", "--all", "--quiet", "--filter", label).split()) == 1
     made.dev("remove", "--yes")
