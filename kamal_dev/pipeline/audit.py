@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kamal_dev.commands import answers, host
+from kamal_dev.commands import answers, events, host
 from kamal_dev.errors import DevError
 from kamal_dev.model import Host
 from kamal_dev.pipeline.conversation import ask
@@ -127,7 +127,7 @@ def _ask(run: Run, stack: str, target: Host, lines: int) -> list[Entry]:
     return [_entry(stack, target, record) for record in answers.records(told.output)]
 
 
-def _entry(stack: str, target: Host, record: answers.Record) -> Entry:
+def _entry(stack: str, target: Host, record: events.Record) -> Entry:
     state = record.get("state") or ("ok" if record.get("ok") else "")
     of_whom = f"{record.get('word')} of {record.get('owner')}" if record.get("type") == "lock" else ""
     return Entry(

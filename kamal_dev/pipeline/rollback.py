@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from kamal_dev.commands import answers, host
-from kamal_dev.commands.answers import Kept
+from kamal_dev.commands import events, host
+from kamal_dev.commands.events import Kept
 from kamal_dev.commands.host import Login
 from kamal_dev.errors import DevError, PullFailed, UsageError
 from kamal_dev.model import Host
@@ -95,7 +95,7 @@ def back(run: Run, stack: str, target: Host, release_id: str, reach: Reach | Non
     started = time.monotonic()
     settings = run.project.config.deploy
 
-    def change() -> answers.Outcome:
+    def change() -> events.Outcome:
         return follow(
             run,
             target,
