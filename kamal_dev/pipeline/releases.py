@@ -14,7 +14,7 @@ from kamal_dev.pipeline.names import restrict
 from kamal_dev.pipeline.run import Run
 from kamal_dev.shell.fanout import each
 
-HEAD = ("STACK", "VERSION", "RELEASE", "COMMIT", "BY", "WHEN", "RESULT", "IMAGES", "NOTE")
+HEAD = ("STACK", "VERSION", "RELEASE", "BY", "WHEN", "RESULT", "IMAGES", "NOTE")
 ASKING = 60.0
 
 
@@ -76,8 +76,10 @@ def rows(history: History) -> Iterator[tuple[str, ...]]:
         yield (history.stack, *("-",) * (len(HEAD) - 2), reason)
     for release in history.releases:
         when = release.at.replace("T", " ").removesuffix("Z")
-        about = (release.commit[:12], release.performer, when, result_of(release), _images(release), _note(release))
-        yield (history.stack, *(word or "-" for word in (release.version, release.id, *about)))
+        # A release is named by its version and a hash, which alone is short enough to be read.
+        digest = release.id.rpartition("-")[2]
+        about = (release.performer, when, result_of(release), _images(release), _note(release))
+        yield (history.stack, *(word or "-" for word in (release.version, digest, *about)))
 
 
 def result_of(release: events.Kept) -> str:
@@ -94,9 +96,14 @@ def _images(release: events.Kept) -> str:
 
 
 def _note(release: events.Kept) -> str:
-    return ", ".join(
-        word for word, is_so in (("current", release.is_current), ("last good", release.is_last_good)) if is_so
+    """Say what else is to be known: the commit where the version does not begin with it."""
+    is_named = release.version.startswith(release.commit)
+    notes = (
+        ("current", release.is_current),
+        ("last good", release.is_last_good),
+        (f"from {release.commit[:12]}", not is_named),
     )
+    return ", ".join(word for word, is_so in notes if is_so)
 
 
 def _record(release: events.Kept) -> dict[str, Any]:
