@@ -52,6 +52,20 @@ class Order:
     agree: Callable[[str], bool] = lambda question: True
 
 
+@dataclass(frozen=True)
+class Scope:
+    """Hold what one deploy is about: the release of each stack, the stacks that have no host yet, and the login."""
+
+    releases: dict[str, Release]
+    making: tuple[str, ...]
+    login: Login | None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The stacks, in order."""
+        return tuple(self.releases)
+
+
 def deploy(run: Run, order: Order) -> Report:
     """Bring this version up on every chosen stack, side by side.
 
@@ -63,26 +77,16 @@ def deploy(run: Run, order: Order) -> Report:
         return Report("Deployed", str(run.project.version), (), 0.0)
     run.patience = Patience(order.timeout)
     hooks = Hooks(run, "deploy", skip=order.skip_hooks)
-    if not order.skip_initialize:
-        initialize(run)
-    run.project.require_deployable()
-    engine = Background(lambda: planned(run) and require_engine(run.local))
-    if not order.skip_build:
-        require_buildable(run)
-    names = choose(run.project, order.count, order.names, known=order.names if order.retry_failed else ())
-    releases = {name: release(run.project, name) for name in names}
-    not_there = new_hosts(run, names)
-    login = check(run, order, not_there)
-    engine.result()
-    _begin(run, order, hooks, names)
-    memory = Memory(run, names, not_there)
+    scope = _agreed(run, order)
+    _begin(run, order, hooks, scope.names)
+    memory = Memory(run, scope.names, scope.making)
     means = _means(run, order, hooks)
-    hosts = Background(lambda: _hosts(run, releases, means))
-    images, metadata = _images(run, order, hooks, names, making=not_there)
-    work = _work(run, order, means, images, metadata, login)
+    hosts = Background(lambda: _hosts(run, scope.releases, means))
+    images, metadata = _images(run, order, hooks, scope)
     ready = hosts.result()
     _before_apply(hooks, ready)
-    outcomes = in_batches(run, ready, lambda some: _apply_all(work, some, releases))
+    work = _work(run, order, means, images, metadata, scope.login)
+    outcomes = in_batches(run, ready, lambda some: _apply_all(work, some, scope.releases))
     outcomes = _rolled_back(run, ready, outcomes)
     memory.ended(outcomes, reached(ready), time.monotonic() - started)
     return _report(run, hooks, outcomes, time.monotonic() - started)
@@ -96,6 +100,22 @@ def _again(run: Run, order: Order) -> Order:
     if not names:
         run.output.note("Nothing is left to be tried again: the last deploy of every stack went well")
     return replace(order, names=names)
+
+
+def _agreed(run: Run, order: Order) -> Scope:
+    """Decide what is deployed, and refuse, before anything is made, what could not end well."""
+    if not order.skip_initialize:
+        initialize(run)
+    run.project.require_deployable()
+    engine = Background(lambda: planned(run) and require_engine(run.local))
+    if not order.skip_build:
+        require_buildable(run)
+    names = choose(run.project, order.count, order.names, known=order.names if order.retry_failed else ())
+    releases = {name: release(run.project, name) for name in names}
+    making = new_hosts(run, names)
+    login = check(run, order, making)
+    engine.result()
+    return Scope(releases, making, login)
 
 
 def new_hosts(run: Run, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -145,20 +165,18 @@ def _work(
     )
 
 
-def _images(
-    run: Run, order: Order, hooks: Hooks, names: tuple[str, ...], making: tuple[str, ...]
-) -> tuple[dict[str, Image], Metadata]:
+def _images(run: Run, order: Order, hooks: Hooks, scope: Scope) -> tuple[dict[str, Image], Metadata]:
     """Build → push → digest; returns the image of each built service, and how the main one wants to be run."""
     try:
         config = _logged_in(run, order)
         built = [] if order.skip_build else build_all(run, BuildOptions(may_push=not order.skip_push, config=config))
         if built:
-            hooks.before("post-build", names, left_behind="the images are built; nothing was deployed")
+            hooks.before("post-build", scope.names, left_behind="the images are built; nothing was deployed")
         metadata = Background(lambda: Metadata(run, config))
         made = found(run) if order.skip_push else push_all(run, config=config, built=built)
     except DevError as error:
-        if making:
-            kept = f"{', '.join(making)} made meanwhile; the next deploy goes on from there"
+        if scope.making:
+            kept = f"{', '.join(scope.making)} made meanwhile; the next deploy goes on from there"
             error.left_behind = "; ".join(filter(None, (error.left_behind, kept)))
         raise
     by_reference = {image.reference: image for image in made}

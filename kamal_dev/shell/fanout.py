@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Generic, TypeVar
 
 from kamal_dev.errors import DevError, HostError
+
+TICK = 1.0  # seconds after which Ctrl-C is noticed at the latest
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -28,7 +30,7 @@ class Background(Generic[Value]):
 
     def result(self) -> Value:
         """Wait for the end; returns the value or raises what the function raised."""
-        return self._future.result()
+        return _result(self._future)
 
 
 def each(items: Iterable[Item], work: Callable[[Item], Value], *, limit: int) -> list[Value | DevError]:
@@ -43,10 +45,17 @@ def each(items: Iterable[Item], work: Callable[[Item], Value], *, limit: int) ->
     pool = ThreadPoolExecutor(max_workers=min(limit, len(items)))
     try:
         futures = [pool.submit(_guarded, work, item) for item in items]
-        return [future.result() for future in futures]
+        return [_result(future) for future in futures]
     finally:
         # No waiting here: after an interrupt the caller closes the connections, which frees the workers.
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _result(future: Future[Value]) -> Value:
+    """Wait, and look up again and again: a signal that comes a moment before one waits wakes nobody."""
+    while not wait((future,), timeout=TICK).done:
+        pass
+    return future.result()
 
 
 def _guarded(work: Callable[[Item], Value], item: Item) -> Value | DevError:

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 
 from kamal_dev.model import Result, Secret, Step
 from kamal_dev.shell import OnLine
+from kamal_dev.shell.fanout import TICK
 from kamal_dev.shell.lines import Lines
 
 NOT_FOUND = 127
@@ -98,7 +99,7 @@ def _converse(
     for worker in workers:
         worker.start()
     try:
-        process.wait(timeout)
+        _await(process, timeout)
     except subprocess.TimeoutExpired:
         _end(process)
         process.returncode = TIMED_OUT
@@ -106,6 +107,21 @@ def _converse(
     for worker in workers:
         worker.join(GRACE)
     return out.end(), err.end()
+
+
+def _await(process: subprocess.Popen[bytes], timeout: float | None) -> None:
+    """Wait for the end. Raises TimeoutExpired.
+
+    Not by waiting for the process itself: a signal that comes a moment before that begins wakes nobody.
+    """
+    waiter = threading.Thread(target=process.wait, daemon=True)
+    waiter.start()
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while waiter.is_alive():
+        left = TICK if deadline is None else deadline - time.monotonic()
+        if left <= 0:
+            raise subprocess.TimeoutExpired(process.args, timeout or 0)
+        waiter.join(min(left, TICK))
 
 
 def _write(stream: object, feed: Iterable[bytes]) -> None:
