@@ -63,7 +63,7 @@ MOMENTS = ("Building", "Pushing", "Uploading the release", "Starting containers"
             f"`dev` is killed (SIGKILL) while it says `{moment}`",
             sees=moment,
             how=(signal.SIGKILL, moment),
-            is_slow=moment not in MOMENTS[::2],
+            is_slow=moment not in MOMENTS[2::2],
         )
         for moment in MOMENTS
     ),
@@ -122,7 +122,7 @@ def test_a_wrong_clock_must_not_matter(standing: Standing, fault: Fault, tmp_pat
         sees="Deployed 1 of 1 stacks",
         how="absent",
     ),
-    Fault(32, "The checkout has a detached HEAD", sees="Deployed 1 of 1 stacks", how="detached"),
+    Fault(32, "The checkout has a detached HEAD", sees="Deployed 1 of 1 stacks", how="detached", is_slow=True),
     Fault(32, "The clone is shallow", sees="Deployed 1 of 1 stacks", how="shallow", is_slow=True),
     Fault(32, "The working tree has changes that are not committed", sees="Deployed 1 of 1 stacks", how="dirty"),
     Fault(32, "The repository has a submodule", sees="Deployed 1 of 1 stacks", how="submodule", is_slow=True),

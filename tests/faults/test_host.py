@@ -154,6 +154,7 @@ BY_HAND = "install Docker Engine and Compose v2 there by hand, then deploy again
         sees="Docker could not be made to run: `plain` is neither root nor allowed to use sudo",
         do="log in as root (`ssh.user`), or let the user run sudo without a password",
         how="plain",
+        is_slow=True,
     ),
 )
 def test_a_user_without_rights_must_be_told_which_are_missing(
@@ -203,6 +204,7 @@ def test_a_docker_that_is_none_must_be_named(
         "dpkg's lock is held for a while, cloud-init runs and ends in an error, Docker is absent (also 15 and 17)",
         sees="Installing Docker …Deployed 1 of 1 stacks",
         how=(5, 2),
+        is_slow=True,
     ),
     Fault(14, "dpkg's lock is held for 90 seconds", sees="Deployed 1 of 1 stacks", how=(90, 0), is_slow=True),
     Fault(15, "cloud-init breaks down", sees="Deployed 1 of 1 stacks", how=(1, 1), is_slow=True),
