@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from kamal_dev.commands.answers import Place
+from kamal_dev.commands.events import Place
 
 # Runs in the container: FOLDER [WORD]...; without words a shell. One word is a line for that shell, as ssh has it.
 _ENTER = """if [ -n "$1" ] && ! cd -- "$1" 2>/dev/null; then

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
-from kamal_dev.commands import answers, host
+from kamal_dev.commands import events, host
 from kamal_dev.commands.manifest import Layer
 from kamal_dev.devcontainer import lifecycle
 from kamal_dev.errors import DevError, HookFailed, HostError, HostTimeout, PullFailed, ServiceFailed
@@ -79,7 +79,7 @@ def _apply(work: Work, ready: Ready, release: Release) -> Outcome:
         release = replace(release, images=tuple((name, replace(image, digest="")) for name, image in release.images))
     fetched = Fetched() if work.over_ssh else _fetched(work, ready, lacking)
 
-    def change() -> answers.Outcome:
+    def change() -> events.Outcome:
         return follow(run, target, lambda token: _step(work, token, release, merged, fetched), timeout=deadline(run))
 
     is_lent = bool(lacking) and not work.over_ssh
@@ -134,7 +134,7 @@ def deadline(run: Run) -> float:
     return settings.timeout + settings.lifecycle_timeout + SPARE
 
 
-def outcome(target: Host, stack: str, version: str, told: answers.Outcome, *, done: str) -> Outcome:
+def outcome(target: Host, stack: str, version: str, told: events.Outcome, *, done: str) -> Outcome:
     """Turn the host's own verdict into the stack's outcome; `done` is the state of one that went well."""
     known = Outcome(
         stack,
@@ -151,12 +151,12 @@ def outcome(target: Host, stack: str, version: str, told: answers.Outcome, *, do
     return known if told else replace(known, error=_error(target.name, told))
 
 
-def _running(told: answers.Outcome) -> str:
+def _running(told: events.Outcome) -> str:
     """Return the version that runs after a failure: a release is named by its version and a hash."""
     return told.current.rpartition("-")[0] if told.state in ("restored", "kept", "unfinished") else ""
 
 
-def _error(name: str, told: answers.Outcome) -> HostError:
+def _error(name: str, told: events.Outcome) -> HostError:
     left = LEFT.get(told.state, "unknown; `dev status` asks the host")
     if told.code == "disk":
         return PullFailed(name, told.reason, left_behind=left, hint=DISK_HINT)
@@ -171,7 +171,7 @@ def _error(name: str, told: answers.Outcome) -> HostError:
     return HostError(name, f"{told.phase or 'apply'}: {told.reason}", left_behind=left, hint=hint)
 
 
-def _words(hook: answers.Hook) -> str:
+def _words(hook: events.Hook) -> str:
     line, *more = hook.command.splitlines() or [""]
     return f"{hook.hook}: `{line}{' …' if more else ''}`: {hook.reason}"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kamal_dev.commands import answers, host
+from kamal_dev.commands import answers, events, host
 from kamal_dev.errors import DevError
 from kamal_dev.model import Host
 from kamal_dev.pipeline.conversation import ask
@@ -19,6 +19,7 @@ from kamal_dev.shell.fanout import each
 
 HEAD = ("WHEN", "WHERE", "WHO", "WHAT", "STACK", "VERSION", "RESULT")
 ASKING = 30.0
+SAID = {"new": "good", "same": "unchanged"}  # what hosts call a release that came up, as people say it
 
 
 @dataclass(frozen=True)
@@ -55,20 +56,23 @@ class Audit:
     silent: tuple[str, ...] = ()
 
 
-def note(run: Run, command: str, outcomes: Iterable[Outcome], seconds: float = 0.0) -> None:
-    """Write down here what a verb did; secrets are taken out by value, and nothing is written on paper."""
+def note(run: Run, command: str, outcomes: Iterable[Outcome], seconds: float = 0.0, *, version: str = "") -> None:
+    """Write down here what a verb did; secrets are taken out by value, and nothing is written on paper.
+
+    `version` is the one that it was about, that of the working tree unless it is given.
+    """
     if run.is_paper:
         return
     record = {
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "by": run.performer,
         "command": command,
-        "version": str(run.project.version),
+        "version": version or str(run.project.version),
         "seconds": round(seconds, 3),
         "stacks": [_result(outcome) for outcome in outcomes],
     }
     try:
-        local.append(run.project.private(), _redacted(run, record))
+        local.append(run.project.private(), run.output.redaction.within(record))
     except OSError as error:
         run.output.warn(f"the audit log could not be written: {error}")
 
@@ -95,14 +99,6 @@ def _result(outcome: Outcome) -> dict[str, str]:
     return {"stack": outcome.stack, "state": outcome.state, "running": outcome.running, "reason": reason}
 
 
-def _redacted(run: Run, value: Any) -> Any:
-    if isinstance(value, str):
-        return run.output.redaction(value)
-    if isinstance(value, list):
-        return [_redacted(run, item) for item in value]
-    return {key: _redacted(run, item) for key, item in value.items()} if isinstance(value, dict) else value
-
-
 def _local(run: Run, lines: int) -> Iterable[Entry]:
     for record in local.read(run.project.private(), lines):
         stacks = record.get("stacks") or [{}]
@@ -127,8 +123,8 @@ def _ask(run: Run, stack: str, target: Host, lines: int) -> list[Entry]:
     return [_entry(stack, target, record) for record in answers.records(told.output)]
 
 
-def _entry(stack: str, target: Host, record: answers.Record) -> Entry:
-    state = record.get("state") or ("ok" if record.get("ok") else "")
+def _entry(stack: str, target: Host, record: events.Record) -> Entry:
+    state = SAID.get(str(record.get("state")), record.get("state")) or ("ok" if record.get("ok") else "")
     of_whom = f"{record.get('word')} of {record.get('owner')}" if record.get("type") == "lock" else ""
     return Entry(
         str(record["at"]),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
-from kamal_dev.commands import answers, git
+from kamal_dev.commands import events, git
 from kamal_dev.commands.workspace import Large, part
 from kamal_dev.errors import DevError
 from kamal_dev.model import File
@@ -65,18 +65,18 @@ class Clone:
         assert isinstance(self._run.local, Local)
         return self._run.local
 
-    def was_sent(self, record: answers.Record | None) -> bool:
+    def was_sent(self, record: events.Record | None) -> bool:
         """Whether a host's record is of this very source. Reads the repository only where its state says too little."""
         if not record or record.get("kind") != "git":
             return False
         state = self._run.project.source.state
         return record.get("state") == state or (not self._run.is_paper and self.snapshot.is_in(record))
 
-    def known(self, facts: answers.Facts) -> tuple[Known, ...]:
+    def known(self, facts: events.Facts) -> tuple[Known, ...]:
         """Return what the host has, by its own records, of every part that it was sent."""
         return tuple(found for own in self.snapshot.parts if (found := self._known_part(own, facts)))
 
-    def _known_part(self, own: Part, facts: answers.Facts) -> Known | None:
+    def _known_part(self, own: Part, facts: events.Facts) -> Known | None:
         sent, offered = (record["parts"].get(own.path) if record and record.get("parts") else None
                          for record in (facts.source, facts.offered))  # fmt: skip
         if not sent:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from kamal_dev.commands import answers, host
+from kamal_dev.commands import answers, events, host
 from kamal_dev.devcontainer.lifecycle import HOOKS
 from kamal_dev.errors import HostError, HostTimeout, HostUnreachable, LinkDropped
 from kamal_dev.model import Host, Result, Step
@@ -41,7 +41,7 @@ def again(run: Run, name: str, attempt: Callable[[], Value]) -> Value:
         return attempt()
 
 
-def follow(run: Run, target: Host, step: Detached, *, timeout: float) -> answers.Outcome:
+def follow(run: Run, target: Host, step: Detached, *, timeout: float) -> events.Outcome:
     """Start a script that runs apart from the channel and follow it to its end.
 
     A lost link is picked up again: the same token follows the same run. Raises
@@ -129,13 +129,13 @@ class Told:
         """The events so far, as they came."""
         return "".join(f"{line}\n" for line in self._lines)
 
-    def _show(self, event: answers.Event) -> None:
+    def _show(self, event: events.Event) -> None:
         output = self._run.output
-        if isinstance(event, answers.Phase) and event.seconds is None:
+        if isinstance(event, events.Phase) and event.seconds is None:
             output.start(PHASES.get(event.name, event.name), self._host)
-        elif isinstance(event, answers.Log):
+        elif isinstance(event, events.Log):
             output.line(event.text, self._host)
-        elif isinstance(event, answers.Pulled) and event.ok:
+        elif isinstance(event, events.Pulled) and event.ok:
             output.line(f"pulled {event.image} in {duration(event.seconds)}", self._host)
 
 

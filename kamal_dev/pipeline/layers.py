@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable
 
 from kamal_dev.commands import docker, manifest
-from kamal_dev.commands.answers import Facts
+from kamal_dev.commands.events import Facts
 from kamal_dev.commands.manifest import Layer
 from kamal_dev.model import Image
 from kamal_dev.pipeline import registry

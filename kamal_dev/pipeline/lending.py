@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
-from kamal_dev.commands import answers
+from kamal_dev.commands import events
 from kamal_dev.errors import HostError
 from kamal_dev.model import Host
 from kamal_dev.pipeline.images import planned
@@ -41,7 +41,7 @@ class Lending:
                 return
         self._enter(target)
 
-    def lent(self, target: Host, change: Callable[[], answers.Outcome]) -> answers.Outcome:
+    def lent(self, target: Host, change: Callable[[], events.Outcome]) -> events.Outcome:
         """Make a change with the registry lent to the host; another run of `dev` may be lending it already.
 
         Its tunnel ends with that run, so what could not be pulled through it is pulled once more through ours.

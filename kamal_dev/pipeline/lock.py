@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from kamal_dev.commands import answers, host
+from kamal_dev.commands import answers, events, host
 from kamal_dev.errors import DevError, HostError, SomeHostsFailed
 from kamal_dev.model import Host
 from kamal_dev.output.plain import long_duration
@@ -29,7 +29,7 @@ class Locked:
 
     stack: str
     host: Host
-    lock: answers.Lock | None = None
+    lock: events.Lock | None = None
     reason: str = ""
 
     @property

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kamal_dev import compose, devcontainer
-from kamal_dev.commands import answers, docker
+from kamal_dev.commands import docker, events
 from kamal_dev.compose import Additions
 from kamal_dev.devcontainer import Devcontainer
 from kamal_dev.model import Image, ImageConfig, Location, Notice
@@ -42,7 +42,7 @@ class Metadata:
         self._built = _of_built(run, built, config) if built else None
         self._image = built.reference if built else run.project.compose.service(run.project.main).image
 
-    def merged(self, facts: answers.Facts) -> Merged:
+    def merged(self, facts: events.Facts) -> Merged:
         """Return what holds on the host with these facts. Raises DevcontainerError for a label that cannot be read."""
         held = facts.held(self._image)
         config = self._built or (held.config if held else ImageConfig())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 
 from kamal_dev import devcontainer
-from kamal_dev.commands import answers, host
+from kamal_dev.commands import answers, events, host
 from kamal_dev.devcontainer import Devcontainer
 from kamal_dev.errors import HostError, HostUnreachable, UsageError
 from kamal_dev.model import Host
@@ -51,7 +51,7 @@ def service_of(run: Run, service: str) -> str:
     return "" if service == run.project.main else service
 
 
-def find(run: Run, name: str, target: Host, service: str = "") -> answers.Place:
+def find(run: Run, name: str, target: Host, service: str = "") -> events.Place:
     """Return the running container of a service, of the main one unless named. Raises HostError where none runs."""
     if not target.address:
         raise HostUnreachable(name, "the host is not running", hint=f"`dev deploy {name}` starts it")
@@ -70,7 +70,7 @@ def find(run: Run, name: str, target: Host, service: str = "") -> answers.Place:
     return found
 
 
-def described(run: Run, place: answers.Place) -> Devcontainer:
+def described(run: Run, place: events.Place) -> Devcontainer:
     """Return the devcontainer with what the image of the main container adds. Raises DevcontainerError."""
     own = run.project.devcontainer
     found = devcontainer.entries(place.metadata, place.image)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from kamal_dev.commands import answers, host
+from kamal_dev.commands import answers, events, host
 from kamal_dev.devcontainer import Devcontainer, requirements
 from kamal_dev.errors import BootstrapFailed, HostError
 from kamal_dev.model import Host, Release
@@ -29,7 +29,7 @@ class Ready:
 
     stack: str
     host: Host
-    facts: answers.Facts
+    facts: events.Facts
     missing: tuple[str, ...] = ()
 
 
@@ -72,7 +72,7 @@ def prepare(run: Run, target: Host, release: Release, means: Means) -> Ready:
     return Ready(release.stack, target, facts, missing)
 
 
-def look(run: Run, target: Host, release: Release) -> answers.Facts:
+def look(run: Run, target: Host, release: Release) -> events.Facts:
     """Ask the host what it is and what it runs of this stack."""
     images = (*dict.fromkeys(image.reference for _, image in release.images), *release.third_party)
     result = ask(run, target, host.facts(run.scripts, release.stack, images), timeout=LOOKING)
@@ -87,7 +87,7 @@ def look(run: Run, target: Host, release: Release) -> answers.Facts:
     return facts
 
 
-def require(found: Devcontainer, target: Host, facts: answers.Facts) -> None:
+def require(found: Devcontainer, target: Host, facts: events.Facts) -> None:
     """Refuse a host that has less than `hostRequirements` asks for, before anything is changed there."""
     missing = requirements.lacking(
         found.host_requirements, cpus=facts.cpus, memory=facts.memory, disk=facts.disk, gpu=facts.gpu
@@ -102,7 +102,7 @@ def require(found: Devcontainer, target: Host, facts: answers.Facts) -> None:
         )
 
 
-def _bootstrap(run: Run, target: Host, facts: answers.Facts) -> None:
+def _bootstrap(run: Run, target: Host, facts: events.Facts) -> None:
     started = time.monotonic()
     run.output.start("Installing Docker" if not facts.docker else "Starting Docker", target.name)
     outcome = follow(run, target, lambda token: host.bootstrap(run.scripts, token), timeout=BOOTSTRAPPING)

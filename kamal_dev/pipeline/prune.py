@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from kamal_dev.commands import answers, host
-from kamal_dev.commands.answers import Leftover
+from kamal_dev.commands.events import Leftover
 from kamal_dev.errors import DevError, HostError, HostUnreachable, SomeHostsFailed
 from kamal_dev.model import Host
 from kamal_dev.pipeline.conversation import ask

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kamal_dev.commands import answers, git, host
+from kamal_dev.commands import answers, events, git, host
 from kamal_dev.commands import workspace as commands
 from kamal_dev.errors import DevError, HostError, UsageError
 from kamal_dev.model import Host
@@ -86,12 +86,12 @@ def _receive(run: Run, target: Host, name: str, folder: Path, *, whole: bool) ->
     folder.mkdir()
     path = folder / "answer"
 
-    def receive() -> answers.Outcome:
+    def receive() -> events.Outcome:
         feed = commands.stream(run.scripts, commands.FETCHED, host.by(run.performer))
         with path.open("wb") as file:
             result = shell.receive(step, file.write, feed=feed, timeout=RECEIVING)
         if result:
-            return answers.Outcome(ok=True)
+            return events.Outcome(ok=True)
         told = answers.outcome(path.read_bytes()[:65536].decode(errors="replace"))
         return told if told.phase else replace(told, reason=result.tail(1))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kamal_dev.commands import answers, host
+from kamal_dev.commands import answers, events, host
 from kamal_dev.errors import DevError, HostError, HostUnreachable
 from kamal_dev.model import Host
 from kamal_dev.pipeline.conversation import ask
@@ -14,7 +14,7 @@ from kamal_dev.pipeline.names import restrict
 from kamal_dev.pipeline.run import Run
 from kamal_dev.shell.fanout import each
 
-HEAD = ("STACK", "VERSION", "RELEASE", "COMMIT", "BY", "WHEN", "RESULT", "IMAGES", "NOTE")
+HEAD = ("STACK", "VERSION", "RELEASE", "BY", "WHEN", "RESULT", "IMAGES", "NOTE")
 ASKING = 60.0
 
 
@@ -24,11 +24,11 @@ class History:
 
     stack: str
     host: Host
-    releases: tuple[answers.Kept, ...] = ()
+    releases: tuple[events.Kept, ...] = ()
     error: DevError | None = None
 
     @property
-    def current(self) -> answers.Kept | None:
+    def current(self) -> events.Kept | None:
         """The release that the stack has now."""
         return next((release for release in self.releases if release.is_current), None)
 
@@ -76,11 +76,13 @@ def rows(history: History) -> Iterator[tuple[str, ...]]:
         yield (history.stack, *("-",) * (len(HEAD) - 2), reason)
     for release in history.releases:
         when = release.at.replace("T", " ").removesuffix("Z")
-        about = (release.commit[:12], release.performer, when, result_of(release), _images(release), _note(release))
-        yield (history.stack, *(word or "-" for word in (release.version, release.id, *about)))
+        # A release is named by its version and a hash, which alone is short enough to be read.
+        digest = release.id.rpartition("-")[2]
+        about = (release.performer, when, result_of(release), _images(release), _note(release))
+        yield (history.stack, *(word or "-" for word in (release.version, digest, *about)))
 
 
-def result_of(release: answers.Kept) -> str:
+def result_of(release: events.Kept) -> str:
     """Say how the last deploy or rollback to a release ended."""
     if release.state in ("new", "same"):
         return "good"
@@ -89,17 +91,22 @@ def result_of(release: answers.Kept) -> str:
     return f"failed in {release.phase}: {release.reason.splitlines()[0] if release.reason else release.state}"
 
 
-def _images(release: answers.Kept) -> str:
+def _images(release: events.Kept) -> str:
     return f"{len(release.missing)} gone" if release.missing else "there"
 
 
-def _note(release: answers.Kept) -> str:
-    return ", ".join(
-        word for word, is_so in (("current", release.is_current), ("last good", release.is_last_good)) if is_so
+def _note(release: events.Kept) -> str:
+    """Say what else is to be known: the commit where the version does not begin with it."""
+    is_named = release.version.startswith(release.commit)
+    notes = (
+        ("current", release.is_current),
+        ("last good", release.is_last_good),
+        (f"from {release.commit[:12]}", not is_named),
     )
+    return ", ".join(word for word, is_so in notes if is_so)
 
 
-def _record(release: answers.Kept) -> dict[str, Any]:
+def _record(release: events.Kept) -> dict[str, Any]:
     record = asdict(release)
     del record["stack"]
     return {**record, "result": result_of(release)}

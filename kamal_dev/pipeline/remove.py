@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from kamal_dev.commands import answers, host
+from kamal_dev.commands import answers, events, host
 from kamal_dev.errors import DevError, HostError
 from kamal_dev.model import Host, Step
 from kamal_dev.pipeline import audit
@@ -85,5 +85,5 @@ def _remove(run: Run, name: str, target: Host, keep_volumes: bool) -> Outcome:
     return Outcome(name, target.address, "removed", seconds=seconds)
 
 
-def _removal(run: Run, target: Host, step: Step) -> answers.Outcome:
+def _removal(run: Run, target: Host, step: Step) -> events.Outcome:
     return answers.outcome(ask(run, target, step, timeout=REMOVING, on_line=Told(run, target)).output)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from kamal_dev.commands.answers import Hook
+from kamal_dev.commands.events import Hook
 from kamal_dev.errors import DevError, SomeHostsFailed
 from kamal_dev.model import Container
 from kamal_dev.output.plain import duration

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from kamal_dev.commands import answers, host
-from kamal_dev.commands.answers import Kept
+from kamal_dev.commands import events, host
+from kamal_dev.commands.events import Kept
 from kamal_dev.commands.host import Login
 from kamal_dev.errors import DevError, PullFailed, UsageError
 from kamal_dev.model import Host
@@ -79,9 +79,10 @@ def rollback(run: Run, order: Order) -> Report:
         tell(run, unreached.stack, unreached)
     outcomes = [*(item for item in went if isinstance(item, Outcome)), *lost]
     outcomes.sort(key=lambda item: list(targets).index(item.stack))
-    report = Report("Rolled back", version, tuple(outcomes), time.monotonic() - started)
+    chosen = ", ".join(dict.fromkeys(choice.release.version for choice in choices))
+    report = Report("Rolled back", chosen, tuple(outcomes), time.monotonic() - started)
     if outcomes:
-        audit.note(run, "rollback", outcomes, report.seconds)
+        audit.note(run, "rollback", outcomes, report.seconds, version=chosen)
     if outcomes and not report.failed:
         run.output.done(report.summary())
     return replace(report, hook=hooks.after_rollback(outcomes, report.seconds))
@@ -95,7 +96,7 @@ def back(run: Run, stack: str, target: Host, release_id: str, reach: Reach | Non
     started = time.monotonic()
     settings = run.project.config.deploy
 
-    def change() -> answers.Outcome:
+    def change() -> events.Outcome:
         return follow(
             run,
             target,
@@ -148,11 +149,16 @@ def _chosen(history: History, version: str) -> Kept | None:
     if not version:
         return next((release for release in history.releases if release.is_before), None)
     exact = [release for release in history.releases if version in (release.id, release.version)]
-    begun = exact or [release for release in history.releases if release.id.startswith(version)]
+    begun = exact or [release for release in history.releases if _is_named(release.id, version)]
     if len({release.version for release in begun}) > 1:
         known = ", ".join(dict.fromkeys(release.version for release in begun))
         raise UsageError(f"`{version}` names several versions of {history.stack}", hint=f"which one: {known}")
     return max(begun, key=lambda release: release.good, default=None)
+
+
+def _is_named(release_id: str, word: str) -> bool:
+    """Whether a word is the beginning of a release's id, or the hash at its end."""
+    return release_id.startswith(word) or release_id.endswith(f"-{word}")
 
 
 def _nothing(lacking: list[History], version: str) -> UsageError:
@@ -163,9 +169,11 @@ def _nothing(lacking: list[History], version: str) -> UsageError:
             f"{stacks}: there is no good release before the current one",
             hint=f"known: {', '.join(known) or 'none'}; `dev versions` says how each ended",
         )
-    near = difflib.get_close_matches(version, known, n=1)
+    near = difflib.get_close_matches(version, (*(history.stack for history in lacking), *known), n=1)
     meant = f"did you mean `{near[0]}`? " if near else ""
-    return UsageError(f"{stacks}: there is no version `{version}`", hint=f"{meant}known: {', '.join(known) or 'none'}")
+    return UsageError(
+        f"there is no version `{version}` on {stacks}", hint=f"{meant}known: {', '.join(known) or 'none'}"
+    )
 
 
 def _words(choice: Choice) -> str:

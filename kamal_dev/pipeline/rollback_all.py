@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from kamal_dev.commands import answers, host
+from kamal_dev.commands import events, host
 from kamal_dev.errors import DevError, HostError
 from kamal_dev.model import Host
 from kamal_dev.pipeline.apply import LEFT, deadline, failure, outcome, tell
@@ -50,7 +50,7 @@ def _bring_back(run: Run, target: Host, ended: Outcome, reason: str) -> Outcome:
 
 
 def _stop(run: Run, stack: str, target: Host) -> Outcome:
-    def change() -> answers.Outcome:
+    def change() -> events.Outcome:
         return follow(
             run,
             target,

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from kamal_dev.commands import answers, host
+from kamal_dev.commands import answers, events, host
 from kamal_dev.errors import DevError
 from kamal_dev.model import Container, Host
 from kamal_dev.output.plain import long_duration
@@ -37,7 +37,7 @@ class Stack:
     version: str = ""
     containers: tuple[Container, ...] = ()
     reason: str = ""
-    lock: answers.Lock | None = None
+    lock: events.Lock | None = None
 
     @property
     def is_fine(self) -> bool:
@@ -100,7 +100,7 @@ def _look(run: Run, name: str, target: Host) -> Stack:
     return _judged(name, target, found[0]) if found else Stack(name, target, "absent")
 
 
-def _judged(name: str, target: Host, found: answers.Stack) -> Stack:
+def _judged(name: str, target: Host, found: events.Stack) -> Stack:
     version = found.release.version if found.release else ""
     stack = Stack(name, target, "up", version, found.containers, lock=found.lock)
     if not any(container.state == "running" for container in found.containers):

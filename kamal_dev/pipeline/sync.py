@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kamal_dev.commands import answers, host
+from kamal_dev.commands import answers, events, host
 from kamal_dev.errors import HostError, UsageError
 from kamal_dev.model import Host
 from kamal_dev.pipeline import audit
@@ -41,7 +41,7 @@ def sync(run: Run, name: str | None, *, force: bool, agree: Callable[[str], bool
     return state
 
 
-def look(run: Run, target: Host, name: str) -> answers.Facts:
+def look(run: Run, target: Host, name: str) -> events.Facts:
     """Ask the host what it has of a stack."""
     result = ask(run, target, host.facts(run.scripts, name), timeout=LOOKING)
     facts = answers.facts(result.output)

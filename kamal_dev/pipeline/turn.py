@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from kamal_dev.commands import answers, host
+from kamal_dev.commands import answers, events, host
 from kamal_dev.errors import HostTimeout, LinkDropped, LockHeld
 from kamal_dev.model import Host
 from kamal_dev.pipeline.conversation import ask, watch
@@ -15,7 +15,7 @@ ASKING = 30.0
 PAUSE = 1.0
 
 
-def in_turn(run: Run, target: Host, stack: str, change: Callable[[], answers.Outcome]) -> answers.Outcome:
+def in_turn(run: Run, target: Host, stack: str, change: Callable[[], events.Outcome]) -> events.Outcome:
     """Make a change; where another one is under way, wait for it here and try again.
 
     Waiting is not left to the host, so that nothing happens there after one has given up.
@@ -31,7 +31,7 @@ def in_turn(run: Run, target: Host, stack: str, change: Callable[[], answers.Out
         await_turn(run, target, stack, lock)
 
 
-def await_turn(run: Run, target: Host, stack: str, lock: answers.Lock | None) -> None:
+def await_turn(run: Run, target: Host, stack: str, lock: events.Lock | None) -> None:
     """Return once nobody changes the stack any more, showing what is done there meanwhile. Raises LockHeld."""
     if lock is None or not lock.is_alive:
         return
@@ -47,7 +47,7 @@ def await_turn(run: Run, target: Host, stack: str, lock: answers.Lock | None) ->
     run.output.note(f"`{word}` has ended there", target.name)
 
 
-def holder(run: Run, target: Host, stack: str) -> answers.Lock | None:
+def holder(run: Run, target: Host, stack: str) -> events.Lock | None:
     """Ask the host who has the lock of a stack, or had it and died."""
     found = answers.stacks(ask(run, target, host.unlock(run.scripts, stack), timeout=ASKING).output)
     return found[0].lock if found else None
@@ -59,7 +59,7 @@ def _left(run: Run, target: Host, stack: str) -> float:
     return min(deadline - time.monotonic(), run.patience.left(target.name))
 
 
-def _pass(run: Run, target: Host, lock: answers.Lock, left: float) -> None:
+def _pass(run: Run, target: Host, lock: events.Lock, left: float) -> None:
     """Let some time pass: follow the run of the owner where it has one, else sleep."""
     if not lock.token:
         time.sleep(min(PAUSE, left))
@@ -74,7 +74,7 @@ def _pass(run: Run, target: Host, lock: answers.Lock, left: float) -> None:
         time.sleep(min(PAUSE, left))
 
 
-def _held(run: Run, target: Host, stack: str, lock: answers.Lock) -> LockHeld:
+def _held(run: Run, target: Host, stack: str, lock: events.Lock) -> LockHeld:
     if lock.state == "stale":
         what = f"has the lock of this stack, but has not moved for {lock.age} s"
     else:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from kamal_dev.commands import answers, host
+from kamal_dev.commands import answers, events, host
 from kamal_dev.commands import workspace as commands
 from kamal_dev.errors import HostError
 from kamal_dev.model import Host, Result
@@ -43,7 +43,7 @@ class Workspace:
         """What a clone on a host must be like."""
         return Clone(self._run, tuple(path.as_posix() for path in self._withheld))
 
-    def bring(self, target: Host, stack: str, facts: answers.Facts, *, force: bool = False, ask: bool = False) -> str:
+    def bring(self, target: Host, stack: str, facts: events.Facts, *, force: bool = False, ask: bool = False) -> str:
         """Bring the stack's workspace to the source, as `workspace.source` says.
 
         Returns what became of it: `new`, `moved`, `same`, `left` (people have changed it), or
@@ -65,7 +65,7 @@ class Workspace:
                 return self._left(target, stack, "the workspace was changed when this version came")
         return self._send(target, stack, facts, is_empty=is_empty, force=force)
 
-    def _send(self, target: Host, stack: str, facts: answers.Facts, *, is_empty: bool, force: bool) -> str:
+    def _send(self, target: Host, stack: str, facts: events.Facts, *, is_empty: bool, force: bool) -> str:
         run = self._run
         step = commands.bring(run.scripts, stack, self.folder, force=force)
         if run.is_paper:
@@ -73,7 +73,7 @@ class Workspace:
             return ""
         run.output.start("Sending the source to the workspace", target.name)
 
-        def send(known: tuple[Known, ...]) -> answers.Outcome:
+        def send(known: tuple[Known, ...]) -> events.Outcome:
             members = (*host.by(run.performer), *self.clone.members(known))
 
             def attempt() -> Result:
@@ -144,13 +144,13 @@ class Workspace:
 SAID = {"new": "Sent the source to the workspace", "moved": "Moved the workspace forward"}
 
 
-def _told(result: Result) -> answers.Outcome:
+def _told(result: Result) -> events.Outcome:
     """Return how the script ended; where it said nothing of that, its last words are the reason."""
     told = answers.outcome(result.output)
     return told if told.phase or told else replace(told, reason=last_line(result.tail()))
 
 
-def _require(target: Host, told: answers.Outcome) -> None:
+def _require(target: Host, told: events.Outcome) -> None:
     if not told:
         raise HostError(
             target.name,

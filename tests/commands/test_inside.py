@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kamal_dev.commands import editor, inside
-from kamal_dev.commands.answers import Place
+from kamal_dev.commands.events import Place
 from kamal_dev.commands.inside import Entry
 
 PLACE = Place("abc123", "blog-1-app-1", "sha256:1", "running", 42, environment=("PATH=/usr/bin:/bin", "EMPTY="))

@@ -9,7 +9,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 
-from kamal_dev.commands import answers
+from kamal_dev.commands import answers, events
 from kamal_dev.model import File, Release, Step, Version
 
 # Two runs on one engine need two prefixes: a run removes the hosts that an earlier one of its prefix left.
@@ -63,11 +63,11 @@ class Answer:
     seconds: float
 
     @property
-    def outcome(self) -> answers.Outcome:
+    def outcome(self) -> events.Outcome:
         return answers.outcome(self.output)
 
     @property
-    def facts(self) -> answers.Facts:
+    def facts(self) -> events.Facts:
         facts = answers.facts(self.output)
         assert facts, self
         return facts
@@ -107,7 +107,7 @@ class Lab:
 @dataclass(frozen=True)
 class Bootstrapped:
     lab: Lab
-    before: answers.Facts
+    before: events.Facts
     refused: Answer
     first: Answer
     second: Answer

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from kamal_dev.commands import answers
+from kamal_dev.commands import answers, events
 from kamal_dev.model import Container, Image, ImageConfig
 
 FACTS = {
@@ -32,8 +32,8 @@ def lines(*objects: object) -> str:
 def test_facts_come_with_release_lock_and_containers() -> None:
     facts = answers.facts(lines(FACTS, APP))
     assert facts
-    assert facts.release == answers.Current("v1-aa", "aa", "v1", good=True)
-    assert facts.lock == answers.Lock(7, "2026-01-01T00:00:00Z", "apply", "t1")
+    assert facts.release == events.Current("v1-aa", "aa", "v1", good=True)
+    assert facts.lock == events.Lock(7, "2026-01-01T00:00:00Z", "apply", "t1")
     assert facts.containers == (Container("app", "b-1-app-1", "x", "running"),)
     assert facts.is_ready
 
@@ -52,8 +52,8 @@ def test_a_host_without_docker_or_with_an_old_compose_is_not_ready() -> None:
         facts = answers.facts(lines(FACTS | change))
         assert facts
         assert not facts.is_ready
-    assert answers.Facts(daemon=True, compose="v2.24.4").is_ready
-    assert answers.Facts(daemon=True, compose="5.5").is_ready
+    assert events.Facts(daemon=True, compose="v2.24.4").is_ready
+    assert events.Facts(daemon=True, compose="5.5").is_ready
 
 
 def test_a_host_has_an_image_when_it_has_its_digest_not_only_its_tag() -> None:
@@ -122,8 +122,8 @@ def test_an_outcome_tells_what_failed_and_what_runs_now() -> None:
         Container("app", "b-1-app-1", "x", "exited", exit_code=3, reason="it ended", log="boom\nbang"),
     )
     assert outcome.containers == (Container("app", "b-1-app-1", "x", "running", "healthy"),)
-    assert outcome.images == (answers.Pulled("x", ok=True, seconds=2.0),)
-    assert outcome.phases == (answers.Phase("up", 1.5),)
+    assert outcome.images == (events.Pulled("x", ok=True, seconds=2.0),)
+    assert outcome.phases == (events.Phase("up", 1.5),)
 
 
 def test_no_answer_is_an_unknown_outcome() -> None:
@@ -134,12 +134,10 @@ def test_no_answer_is_an_unknown_outcome() -> None:
 
 
 def test_lines_are_read_as_they_come() -> None:
-    assert answers.event('{"type":"phase","name":"pull"}') == answers.Phase("pull")
-    assert answers.event('{"type":"log","text":"Waiting"}') == answers.Log("Waiting")
-    assert answers.event('{"type":"beat"}') == answers.Beat()
-    assert answers.event('{"type":"result","ok":true,"kept":["volumes"]}') == answers.Outcome(
-        ok=True, kept=("volumes",)
-    )
+    assert answers.event('{"type":"phase","name":"pull"}') == events.Phase("pull")
+    assert answers.event('{"type":"log","text":"Waiting"}') == events.Log("Waiting")
+    assert answers.event('{"type":"beat"}') == events.Beat()
+    assert answers.event('{"type":"result","ok":true,"kept":["volumes"]}') == events.Outcome(ok=True, kept=("volumes",))
     assert isinstance(answers.event(json.dumps(APP)), Container)
     assert answers.event("Warning: something") is None
 
@@ -162,15 +160,15 @@ def test_stacks_have_their_own_containers() -> None:
     assert (first.stack, first.release, [item.name for item in first.containers]) == ("a-1", None, ["a"])
     assert (second.stack, second.release, [item.name for item in second.containers]) == (
         "b-1",
-        answers.Current("v1"),
+        events.Current("v1"),
         ["b"],
     )
 
 
 def test_versions_are_compared_by_their_numbers() -> None:
-    assert answers.version_of("2.26.1-4") == (2, 26, 1)
-    assert answers.version_of("v5.5.0") > answers.version_of("2.24.4")
-    assert answers.version_of("") == ()
+    assert events.version_of("2.26.1-4") == (2, 26, 1)
+    assert events.version_of("v5.5.0") > events.version_of("2.24.4")
+    assert events.version_of("") == ()
 
 
 def test_a_container_whose_image_has_no_label_has_a_place() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kamal_dev.commands import answers, host
+from kamal_dev.commands import events, host
 from kamal_dev.model import File, Release, Step
 from tests.host.lab import SLEEP, TINY, Answer, Lab, release, service, token
 
@@ -24,7 +24,7 @@ def apply(lab: Lab, scripts: Mapping[str, str], wanted: Release, user: str = "ro
     return lab.run(host.apply(scripts, token(), wanted, **options), user=user)
 
 
-def started(outcome: answers.Outcome) -> dict[str, str]:
+def started(outcome: events.Outcome) -> dict[str, str]:
     return {container.service: container.started for container in outcome.containers}
 
 
@@ -60,7 +60,7 @@ def test_an_unchanged_release_touches_nothing(lab: Lab, scripts: Mapping[str, st
     first = apply(lab, scripts, wanted).outcome
     facts = lab.run(host.facts(scripts, stack)).facts
     assert facts.runs(wanted.digest)
-    assert facts.release == answers.Current(wanted.id, wanted.digest, "v1", good=True)
+    assert facts.release == events.Current(wanted.id, wanted.digest, "v1", good=True)
     again = apply(lab, scripts, wanted)
     assert (again.code, again.outcome.state) == (0, "same")
     assert started(again.outcome) == started(first)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from kamal_dev.commands import answers, host
+from kamal_dev.commands import answers, events, host
 from tests.host.lab import LABEL, Bootstrapped, Lab, token
 from tests.hosts import docker
 
@@ -47,8 +47,8 @@ def test_a_bare_host_gets_docker_and_compose(bootstrapped: Bootstrapped) -> None
     outcome = bootstrapped.first.outcome
     assert outcome.ok, bootstrapped.first
     assert outcome.changed
-    assert answers.version_of(outcome.docker) >= (20, 10)
-    assert answers.version_of(outcome.compose) >= (2, 24, 4)
+    assert events.version_of(outcome.docker) >= (20, 10)
+    assert events.version_of(outcome.compose) >= (2, 24, 4)
     lab = bootstrapped.lab
     assert lab.sh("systemctl is-enabled docker; systemctl is-active docker") == "enabled\nactive"
     assert "docker" in lab.sh("id -nG dev").split()
@@ -58,8 +58,8 @@ def test_a_bare_host_gets_docker_and_compose(bootstrapped: Bootstrapped) -> None
 def test_cloud_init_and_the_locks_of_a_first_boot_are_waited_for(bootstrapped: Bootstrapped) -> None:
     assert "status --wait" in bootstrapped.lab.sh("cat /tmp/cloud-init.calls")
     told = [answers.event(line) for line in bootstrapped.first.output.splitlines()]
-    assert answers.Log("Waiting for cloud-init") in told
-    assert not [event for event in told if isinstance(event, answers.Log) and "error" in event.text]
+    assert events.Log("Waiting for cloud-init") in told
+    assert not [event for event in told if isinstance(event, events.Log) and "error" in event.text]
     assert bootstrapped.first.seconds > 5
 
 
@@ -73,7 +73,7 @@ def test_only_docker_comes_from_the_newer_suite(bootstrapped: Bootstrapped) -> N
 def test_the_second_time_nothing_is_done(bootstrapped: Bootstrapped) -> None:
     outcome = bootstrapped.second.outcome
     assert (outcome.ok, outcome.changed) == (True, False)
-    assert answers.Log not in [type(answers.event(line)) for line in bootstrapped.second.output.splitlines()]
+    assert events.Log not in [type(answers.event(line)) for line in bootstrapped.second.output.splitlines()]
 
 
 def test_a_user_without_any_rights_is_told_so(lab: Lab, scripts: Mapping[str, str]) -> None:

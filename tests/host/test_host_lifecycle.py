@@ -95,7 +95,7 @@ def ann(person: Lab, scripts: Mapping[str, str], stack: str) -> Person:
 
 def logs(answer: Answer) -> list[str]:
     events = (answers.event(line) for line in answer.output.splitlines())
-    return [event.text for event in events if isinstance(event, answers.Log)]
+    return [event.text for event in events if isinstance(event, events.Log)]
 
 
 def phases(answer: Answer) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kamal_dev.commands import answers, host
+from kamal_dev.commands import answers, events, host
 from tests.host.lab import Answer, Lab, release, service, token
 
 pytestmark = pytest.mark.real
@@ -23,7 +23,7 @@ def apply(lab: Lab, scripts: Mapping[str, str], stack: str, version: str = "v1",
     return lab.run(host.apply(scripts, token(), wanted, **{"window": 0, "performer": ANN, **options}))
 
 
-def lock(lab: Lab, scripts: Mapping[str, str], stack: str) -> answers.Lock | None:
+def lock(lab: Lab, scripts: Mapping[str, str], stack: str) -> events.Lock | None:
     (found,) = answers.stacks(lab.run(host.unlock(scripts, stack)).output)
     return found.lock
 
@@ -90,7 +90,7 @@ def test_the_lock_of_one_who_died_is_taken_over_and_said_so(lab: Lab, scripts: M
     answer = apply(lab, scripts, stack, performer=BOB)
     assert answer.outcome.state == "new"
     assert f"took over the lock of `apply` of {ANN}" in "\n".join(
-        event.text for event in map(answers.event, answer.output.splitlines()) if isinstance(event, answers.Log)
+        event.text for event in map(answers.event, answer.output.splitlines()) if isinstance(event, events.Log)
     )
     assert records(lab, scripts, stack) == [("lock", "taken over", BOB), ("apply", "new", BOB)]
 

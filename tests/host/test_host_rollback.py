@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kamal_dev.commands import answers, host
+from kamal_dev.commands import answers, events, host
 from kamal_dev.model import File, Image, Release
 from tests.host.lab import SLEEP, TINY, Answer, Lab, release, service, token
 
@@ -36,7 +36,7 @@ class Stack:
         options = {"window": 0, "timeout": 60, "performer": "bob"} | options
         return self.lab.run(host.rollback(self.scripts, token(), self.name, to, **options))
 
-    def releases(self) -> dict[str, answers.Kept]:
+    def releases(self) -> dict[str, events.Kept]:
         found = answers.releases(self.lab.run(host.releases(self.scripts, (self.name,))).output)
         return {kept.version: kept for kept in found}
 
@@ -69,7 +69,7 @@ def hooks(line: str) -> tuple[File, ...]:
 
 def logs(answer: Answer) -> list[str]:
     events = (answers.event(line) for line in answer.output.splitlines())
-    return [event.text for event in events if isinstance(event, answers.Log)]
+    return [event.text for event in events if isinstance(event, events.Log)]
 
 
 def test_a_stack_goes_back_and_its_releases_say_so(blog: Stack) -> None:

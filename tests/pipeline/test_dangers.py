@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from kamal_dev.commands.answers import Facts, Held
+from kamal_dev.commands.events import Facts, Held
 from kamal_dev.model import ImageConfig
 from kamal_dev.output import Event, Output
 from kamal_dev.pipeline.metadata import Metadata

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from kamal_dev.commands.answers import Facts
+from kamal_dev.commands.events import Facts
 from kamal_dev.model import Image, Result, Step
 from kamal_dev.pipeline.layers import ENOUGH, Layers
 from kamal_dev.pipeline.run import Run

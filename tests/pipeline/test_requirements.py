@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kamal_dev import providers
-from kamal_dev.commands import answers
+from kamal_dev.commands import events
 from kamal_dev.errors import HostError
 from kamal_dev.model import Host
 from kamal_dev.output import Output
@@ -47,10 +47,10 @@ def test_a_provider_makes_hosts_of_the_size_that_is_asked_for(
 
 def test_a_host_that_has_less_is_refused_with_what_it_has_and_the_line_that_asks(tmp_path: Path) -> None:
     found = opened(tmp_path, "{type: docker}").project.devcontainer
-    facts = answers.Facts(cpus=2, memory=8 << 30, disk=100 << 30)
+    facts = events.Facts(cpus=2, memory=8 << 30, disk=100 << 30)
     with pytest.raises(HostError) as refused:
         require(found, Host("blog-1", "10.0.0.1"), facts)
     message = "the host has 2 of 4 CPUs, 100 GB of 1024 GB storage that `hostRequirements` asks for"
     assert refused.value.message == f"{message} (.devcontainer.json:3)"
     assert refused.value.left_behind == "nothing was changed on the host"
-    require(found, Host("blog-1", "10.0.0.1"), answers.Facts(cpus=4, memory=int(7.6 * (1 << 30)), disk=1 << 40))
+    require(found, Host("blog-1", "10.0.0.1"), events.Facts(cpus=4, memory=int(7.6 * (1 << 30)), disk=1 << 40))

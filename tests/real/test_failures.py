@@ -78,7 +78,8 @@ def test_a_service_that_ends_at_once_is_named_with_its_exit_code(lab: Lab, host:
 
 
 def test_a_port_that_is_taken_is_told_in_the_words_of_the_engine(lab: Lab, host: Host) -> None:
-    listen = "IO::Socket::INET->new(LocalAddr => q(127.0.0.1:8000), Listen => 1) or die; sleep 600"
+    # Held by what waits for it; without that it would be closed at once.
+    listen = "IO::Socket::INET->new(LocalAddr => q(127.0.0.1:8000), Listen => 1)->accept"
     host.run(f"systemd-run --quiet --unit taken perl -MIO::Socket::INET -e '{listen}'")
     wait_for("port 8000 is taken", lambda: host.says("ss -Htln 'sport = 8000' | grep -q ."))
     repository = lab.small("port", [host], compose=COMPOSE + "    ports: ['127.0.0.1:8000:8000']\n")

@@ -122,22 +122,6 @@ def test_each_stack_knows_itself_and_its_password_is_in_a_private_file_alone(sta
     assert stacks.calls.count("read") == 1, "nothing is asked for that a command does not use"
 
 
-def test_a_published_port_is_the_hosts_own_until_it_is_exposed(stacks: Stacks) -> None:
-    repository, host = stacks.repository, stacks.hosts[0]
-
-    def bound() -> set[str]:
-        ports = host.containers(repository.stack())["app"]["NetworkSettings"]["Ports"]["80/tcp"]
-        return {port["HostIp"] for port in ports}
-
-    assert bound() == {"127.0.0.1"}
-    settings = (repository.root / "config/dev.yml").read_text()
-    repository.write({"config/dev.yml": settings + "expose: true\n"})
-    assert stacks.restarted_by() == {"app"}
-    assert "0.0.0.0" in bound()
-    repository.write({"config/dev.yml": settings})
-    assert stacks.restarted_by() == {"app"}
-
-
 def test_a_rotated_secret_restarts_only_the_services_that_use_it(stacks: Stacks) -> None:
     repository, before = stacks.repository, stacks.release()
     stacks.rotate("two")
@@ -169,3 +153,17 @@ def test_stacks_of_one_host_share_no_network_and_no_volume(stacks: Stacks) -> No
     networks = {name for item in host.containers(stack).values() for name in item["NetworkSettings"]["Networks"]}
     assert networks == {f"{stack}_default"}
     assert stack.startswith(PREFIX)
+
+
+def test_a_published_port_is_the_hosts_own_until_it_is_exposed(stacks: Stacks) -> None:
+    repository, host = stacks.repository, stacks.hosts[0]
+
+    def bound() -> set[str]:
+        ports = host.containers(repository.stack())["app"]["NetworkSettings"]["Ports"]["80/tcp"]
+        return {port["HostIp"] for port in ports}
+
+    assert bound() == {"127.0.0.1"}
+    settings = (repository.root / "config/dev.yml").read_text()
+    repository.write({"config/dev.yml": settings + "expose: true\n"})
+    assert stacks.restarted_by() == {"app"}
+    assert "0.0.0.0" in bound()

@@ -179,10 +179,10 @@ def test_versions_say_who_deployed_what_and_how_it_ended(project: Project) -> No
     told = [row[1:] for row in rows(found)]
     when = ("ann", "2026-01-02 03:04:05")
     assert told == [
-        ("ddd", "ddd-00000000", "cddd", *when, "never finished", "there", "-"),
-        (BAD, f"{BAD}-00000000", f"c{BAD}", *when, "failed in observe: app did not stay up", "there", "-"),
-        (NEW, f"{NEW}-00000000", f"c{NEW}", *when, "good", "there", "current, last good"),
-        (OLD, f"{OLD}-00000000", f"c{OLD}", *when, "good", "2 gone", "-"),
+        ("ddd", "00000000", *when, "never finished", "there", "from cddd"),
+        (BAD, "00000000", *when, "failed in observe: app did not stay up", "there", f"from c{BAD}"[:17]),
+        (NEW, "00000000", *when, "good", "there", f"current, last good, {f'from c{NEW}'[:17]}"),
+        (OLD, "00000000", *when, "good", "2 gone", f"from c{OLD}"[:17]),
     ]
     run.close()
 

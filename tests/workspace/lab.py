@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kamal_dev.commands import answers
+from kamal_dev.commands import answers, events
 from kamal_dev.commands import workspace as commands
 from kamal_dev.commands.host import SCRIPTS, facts
 from kamal_dev.model import Host, Result, Step
@@ -115,7 +115,7 @@ class Lab:
         """The workspace on the host."""
         return self.home.workspace / self.root.name
 
-    def facts(self) -> answers.Facts:
+    def facts(self) -> events.Facts:
         """Ask the host."""
         found = answers.facts(self.home.run(facts(self.scripts, STACK)).output)
         assert found

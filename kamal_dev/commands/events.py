@@ -1,0 +1,285 @@
+"""What the scripts on a host tell, as values: one class per type of event. Asks no host; `answers` reads them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kamal_dev.model import Container, Image, ImageConfig, familiar
+
+Record = Mapping[str, Any]  # what a workspace was sent, as `project.snapshot` describes it; or a line of the audit log
+MINIMAL_COMPOSE = (2, 24, 4)
+
+_TAG = re.compile(r":[^:/]*$")
+
+
+@dataclass(frozen=True)
+class Current:
+    """Describe the release that a stack has; `good` when it was once observed as healthy."""
+
+    id: str
+    digest: str = ""
+    version: str = ""
+    good: bool = False
+
+
+@dataclass(frozen=True)
+class Lock:
+    """Say who has the lock of a stack: `word` is the verb, `since` UTC, `token` the run to attach to.
+
+    `state` is `held`, `stale` (its owner lives but does not move: it may be stopped) or `dead`; a
+    dead owner's is taken over by the next who wants it. `age` is seconds since the owner was last
+    seen at work; `version` and `release` are those it is about, empty where that is not known.
+    """
+
+    pid: int
+    since: str = ""
+    word: str = ""
+    token: str = ""
+    state: str = "held"
+    by: str = ""
+    version: str = ""
+    release: str = ""
+    age: int = 0
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its owner lives, so that nobody else gets it."""
+        return self.state != "dead"
+
+    def __str__(self) -> str:
+        return f"`{self.word}` of {self.by or 'somebody'} (since {self.since}, process {self.pid} on the host)"
+
+
+@dataclass(frozen=True)
+class Held:
+    """Describe an image that a host has; `names` are its id, its `name:tag`s and its `name@digest`s."""
+
+    names: tuple[str, ...]
+    config: ImageConfig
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Describe a host and one stack on it.
+
+    `privilege` is `root`, `sudo`, `password` (sudo that asks for one) or `none`; `arch` is
+    Docker's word (`amd64`); `docker` and `compose` are versions, empty where they are
+    missing or silent; `disk_free`, `disk` (all of it; where Docker keeps images) and `memory` are
+    bytes; `gpu` whether there is one that NVIDIA's driver knows.
+    `stands`: the current release is good, all its containers are as they were then, and no
+    lifecycle command is left to be run. `images` has those of the references asked for that are there.
+    `workspace` are the folders of the workspace that have something in them, `source` the
+    record of what was sent there last, `offered` of what was not taken because of changes.
+    """
+
+    user: str = ""
+    home: str = ""
+    privilege: str = "none"
+    os: str = ""
+    os_version: str = ""
+    arch: str = ""
+    docker: str = ""
+    compose: str = ""
+    daemon: bool = False
+    disk_free: int = 0
+    disk: int = 0
+    memory: int = 0
+    cpus: int = 0
+    gpu: bool = False
+    release: Current | None = None
+    stands: bool = False
+    lock: Lock | None = None
+    workspace: tuple[str, ...] = ()
+    source: Record | None = None
+    offered: Record | None = None
+    images: tuple[Held, ...] = ()
+    containers: tuple[Container, ...] = ()
+
+    def has(self, image: Image) -> bool:
+        """Whether the host has this very image; its tag alone says little where it has a digest."""
+        held = self.held(image.reference)
+        names = held.names if held and image.digest else ()
+        return any(name == image.digest or name.endswith(f"@{image.digest}") for name in names)
+
+    def held(self, reference: str) -> Held | None:
+        """Return an image by a name as users write it; None where the host lacks it."""
+        wanted = familiar(reference)
+        name, at, digest = wanted.partition("@")
+        if at:
+            wanted = f"{_TAG.sub('', name)}@{digest}"
+        return next((held for held in self.images if wanted in held.names), None)
+
+    def runs(self, digest: str) -> bool:
+        """Whether the release with this digest is current, and stands."""
+        return self.stands and self.release is not None and self.release.digest == digest
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the host needs no bootstrap."""
+        return self.daemon and version_of(self.compose) >= MINIMAL_COMPOSE
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Announce a phase of a script; `seconds` is set once it is over."""
+
+    name: str
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Log:
+    """Tell what a script is doing."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """Say whether an image arrived."""
+
+    image: str
+    ok: bool = False
+    seconds: float = 0.0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Hook:
+    """Name a lifecycle command that failed; `log` holds its last lines, `name` is set where a hook has several."""
+
+    hook: str
+    name: str = ""
+    command: str = ""
+    exit_code: int = 0
+    reason: str = ""
+    log: str = ""
+
+
+@dataclass(frozen=True)
+class Beat:
+    """Show that a silent run is alive."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Describe a stack on a host; `unfinished` where lifecycle commands are left to be run."""
+
+    stack: str
+    release: Current | None = None
+    lock: Lock | None = None
+    unfinished: bool = False
+    containers: tuple[Container, ...] = ()
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Describe one release that a host keeps of a stack.
+
+    `performer` deployed it last, `at` (UTC). `good` when it was once observed as healthy. `state` says how its
+    last deploy or rollback ended, as in `Outcome`, empty where it never did. `missing` are those of its images
+    that the host has no longer. `is_last_good`: a deploy that fails goes back to it; `is_before`: a
+    rollback does that names no version.
+    """
+
+    stack: str
+    id: str
+    version: str = ""
+    commit: str = ""
+    performer: str = ""
+    at: str = ""
+    good: bool = False
+    state: str = ""
+    phase: str = ""
+    reason: str = ""
+    missing: tuple[str, ...] = ()
+    is_current: bool = False
+    is_last_good: bool = False
+    is_before: bool = False
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """Name one piece that deploys have left over; `bytes` is what goes with it, as far as nothing else has it too.
+
+    `kind` is `release`, `image`, `unfinished` (a release that was never complete) or `run`.
+    """
+
+    kind: str
+    name: str
+    bytes: int = 0
+    ok: bool = True
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Describe the container that a command is to run in.
+
+    `state` is Docker's; `pid` that of its first process, 0 where none runs; `user` and
+    `environment` are its own. `metadata` is the label `devcontainer.metadata` of its image.
+    `direct`: the login on the host may use Docker without sudo.
+    """
+
+    id: str
+    name: str
+    image: str
+    state: str
+    pid: int = 0
+    user: str = ""
+    environment: tuple[str, ...] = field(default=(), repr=False)
+    metadata: str = field(default="", repr=False)
+    direct: bool = True
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Say how a script ended.
+
+    `state` of an apply or a rollback: `same`, `new`, `kept` (nothing was touched), `restored`,
+    `stopped` (a first release, kept for a look), `broken`, `left` (the release fell and was left as
+    it is), `unfinished` (the release runs, a lifecycle command failed); `unknown` where no answer came.
+    `containers` is what is there now, `failed` what did not stay up, with reason and log, `hooks` the
+    lifecycle commands that failed. `code` of an apply: `disk` where images have no room; of a
+    bootstrap: `system`, `privilege`, `packages`, `network`, `daemon`,
+    `compose`. `observed_ms` is the time spent on nothing but the window.
+    """
+
+    ok: bool = False
+    state: str = ""
+    phase: str = ""
+    reason: str = ""
+    stack: str = ""
+    release: str = ""
+    version: str = ""
+    previous: str = ""
+    current: str = ""
+    restored: bool = False
+    observed_ms: int = 0
+    code: str = ""
+    changed: bool = False
+    docker: str = ""
+    compose: str = ""
+    removed: bool = False
+    backup: str = ""
+    kept: tuple[str, ...] = ()
+    containers: tuple[Container, ...] = ()
+    failed: tuple[Container, ...] = ()
+    images: tuple[Pulled, ...] = ()
+    hooks: tuple[Hook, ...] = ()
+    phases: tuple[Phase, ...] = field(default=(), repr=False)
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+
+Event = Facts | Container | Phase | Log | Pulled | Hook | Beat | Stack | Kept | Leftover | Place | Outcome
+
+
+def version_of(text: str) -> tuple[int, ...]:
+    """Return the numbers that a version starts with: `2.26.1-4` gives (2, 26, 1)."""
+    match = re.match(r"v?(\d+(?:\.\d+)*)", text)
+    return tuple(map(int, match[1].split("."))) if match else ()

@@ -1,0 +1,76 @@
+"""What this machine writes down of a verb, and how long it is patient."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+from kamal_dev.errors import HostError
+from kamal_dev.model import Host, Secret
+from kamal_dev.output import Event, Output
+from kamal_dev.pipeline import audit
+from kamal_dev.pipeline.patience import Patience
+from kamal_dev.pipeline.report import Outcome
+from kamal_dev.pipeline.run import Run
+
+
+def fake_run(private: Path, said: list[Event], **options: Any) -> Run:
+    project = SimpleNamespace(private=lambda: private, version="v1", config=SimpleNamespace(service="blog"))
+    provider = SimpleNamespace(stacks=lambda: (("blog-1", Host("blog-1", "")),))
+    output = Output(said.append)
+    output.redaction.add(Secret('pa"ss\nword-1'))
+    values = {"is_paper": False, "project": project, "output": output, "performer": "ann@laptop", "limit": 1}
+    return cast("Run", SimpleNamespace(**{**values, "provider": provider, **options}))
+
+
+def test_no_secret_reaches_the_audit_log_in_any_form(tmp_path: Path) -> None:
+    run = fake_run(tmp_path, [])
+    error = HostError("blog-1", 'login failed: pa"ss\nword-1 was refused')
+    audit.note(run, "deploy", [Outcome("blog-1", "10.0.0.1", "failed", error=error)], 1.25)
+    text = (tmp_path / "audit.log").read_text()
+    assert "word-1" not in text
+    (record,) = map(json.loads, text.splitlines())
+    assert record["stacks"][0]["reason"] == "login failed: [redacted] was refused"
+    assert (record["by"], record["command"], record["version"], record["seconds"]) == (
+        "ann@laptop",
+        "deploy",
+        "v1",
+        1.25,
+    )
+
+
+def test_nothing_is_written_on_paper_and_a_log_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    said: list[Event] = []
+    audit.note(fake_run(tmp_path, said, is_paper=True), "deploy", [])
+    assert list(tmp_path.iterdir()) == []
+    audit.note(fake_run(tmp_path / "gone", said), "deploy", [])
+    assert [event.kind for event in said] == ["warning"]
+
+
+def test_a_host_that_does_not_answer_is_named_and_the_rest_is_shown(tmp_path: Path) -> None:
+    said: list[Event] = []
+    run = fake_run(tmp_path, said)
+    for state in ("failed", "deployed"):
+        audit.note(run, "deploy", [Outcome("blog-1", "", state), Outcome("blog-2", "", "unchanged")])
+    found = audit.audit(run, None, 3)
+    assert [(entry.stack, entry.result) for entry in found.entries] == [
+        ("blog-2", "unchanged"),
+        ("blog-1", "deployed"),
+        ("blog-2", "unchanged"),
+    ]
+    assert found.silent == ("blog-1",)
+    assert "blog-1: its record could not be asked for: the host is not running" in said[0].text
+    assert [entry.result for entry in audit.audit(run, "blog-1", 9).entries] == ["failed", "deployed"]
+    assert audit.audit(run, "blog-2", 9).silent == (), "it has no host any more, and its record here is shown"
+
+
+def test_patience_is_endless_unless_it_is_limited_and_only_work_counts() -> None:
+    assert Patience().left("a", 5) == 5
+    patience = Patience(100)
+    assert patience.left("a") == 100
+    with patience.counting("a"):
+        assert patience.left("a", 7) == 7
+    assert patience.left("a") < 100
+    assert patience.left("b") == 100
