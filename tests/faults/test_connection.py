@@ -81,15 +81,16 @@ def test_a_refused_login_must_say_who_and_with_which_key(standing: Standing, fau
         5,
         "The host has another key than before",
         sees="has another key than before (now ssh-ed25519 …); nothing was sent to it",
-        do="if you replaced it, forget the old key: `ssh-keygen -R …",
+        do="if you replaced it, forget the old key: `ssh-keygen -R …`",
     )
 )
 def test_a_host_with_another_key_must_get_nothing(standing: Standing, bare: Host, fault: Fault) -> None:
     before = standing.version
+    there = bare.run("find /tmp /root")
     standing.proxy.lead_to(bare.port)
     ended = standing.deploy()
     fault.told(ended)
-    assert not bare.says("test -e ~/.kamal-dev")
+    assert bare.run("find /tmp /root") == there
     standing.endures(ended, state="failed", version=before)
 
 

@@ -38,6 +38,7 @@ def memory_over(host: Host, folder: str, size: str) -> Iterator[None]:
         12,
         "/tmp of the host is full",
         sees="files were not unpacked; is /tmp full or read-only?",
+        do="it needs a POSIX shell, tar, gzip and a writable /tmp and home folder",
         how=("/tmp", "4k"),
     ),
     Fault(

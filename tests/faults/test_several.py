@@ -116,7 +116,7 @@ def test_a_host_whose_maker_died_must_be_found_and_used(standing: Standing, lab:
         34,
         "A rollback to a release whose image is nowhere any more",
         sees="images did not arrive: localhost:…",
-        do="check that the image exists and that the host reaches its registry",
+        do="`dev versions` says which releases have their images; or deploy that commit again",
     )
 )
 def test_a_rollback_without_its_image_must_be_refused_before_anything_stops(standing: Standing, fault: Fault) -> None:
