@@ -7,7 +7,7 @@ umask 077
 PATH=${PATH:-/usr/local/bin:/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin
 said=$(mktemp "${TMPDIR:-/tmp}/kamal-dev.XXXXXX") || exit 1
 trap 'rm -f "$said"' EXIT
-trap 'exit 143' HUP INT TERM
+trap 'exit 143' HUP INT PIPE TERM
 
 set -- docker image load --quiet
 [ "$(id -u)" = 0 ] || [ -w /var/run/docker.sock ] || set -- sudo -n -- "$@"

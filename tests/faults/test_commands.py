@@ -6,7 +6,6 @@ import random
 
 from tests.faults.kills import kill, length
 from tests.faults.standing import Standing
-from tests.faults.twice import at_once
 
 
 def test_a_deploy_that_is_killed_at_any_moment_must_be_gone_on_from(standing: Standing) -> None:
@@ -15,7 +14,3 @@ def test_a_deploy_that_is_killed_at_any_moment_must_be_gone_on_from(standing: St
     for _ in range(2):
         after = dice.uniform(0, most)
         print(f"after {after:.3f} s: {kill(standing, after)}")
-
-
-def test_two_deploys_at_once_must_both_end_truthfully(standing: Standing) -> None:
-    at_once(standing)

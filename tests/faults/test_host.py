@@ -38,6 +38,7 @@ def memory_over(host: Host, folder: str, size: str) -> Iterator[None]:
         12,
         "/tmp of the host is full",
         sees="files were not unpacked; is /tmp full or read-only?",
+        do="it needs a POSIX shell, tar, gzip and a writable /tmp and home folder",
         how=("/tmp", "4k"),
     ),
     Fault(
@@ -154,6 +155,7 @@ BY_HAND = "install Docker Engine and Compose v2 there by hand, then deploy again
         sees="Docker could not be made to run: `plain` is neither root nor allowed to use sudo",
         do="log in as root (`ssh.user`), or let the user run sudo without a password",
         how="plain",
+        is_slow=True,
     ),
 )
 def test_a_user_without_rights_must_be_told_which_are_missing(
@@ -203,6 +205,7 @@ def test_a_docker_that_is_none_must_be_named(
         "dpkg's lock is held for a while, cloud-init runs and ends in an error, Docker is absent (also 15 and 17)",
         sees="Installing Docker …Deployed 1 of 1 stacks",
         how=(5, 2),
+        is_slow=True,
     ),
     Fault(14, "dpkg's lock is held for 90 seconds", sees="Deployed 1 of 1 stacks", how=(90, 0), is_slow=True),
     Fault(15, "cloud-init breaks down", sees="Deployed 1 of 1 stacks", how=(1, 1), is_slow=True),

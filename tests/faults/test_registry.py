@@ -11,7 +11,14 @@ GONE = "images did not arrive: localhost:…"
 
 
 @produces(
-    Fault(19, "The registry wants a login that nobody gave (401)", sees=f"{GONE}the test says 401", do=PULL, how=401),
+    Fault(
+        19,
+        "The registry wants a login that nobody gave (401)",
+        sees=f"{GONE}the test says 401",
+        do=PULL,
+        how=401,
+        is_slow=True,
+    ),
     Fault(19, "The registry forbids the pull (403)", sees=f"{GONE}the test says 403", do=PULL, how=403, is_slow=True),
     Fault(19, "The registry has no such image any more (404)", sees=f"{GONE}not found", do=PULL, how=404, is_slow=True),
     Fault(
@@ -40,7 +47,7 @@ def test_what_a_registry_refuses_must_leave_the_stack_as_it_was(standing: Standi
     standing.endures(ended, state="failed", version=before)
 
 
-@produces(Fault(19, "The registry is slow", sees="Deployed 1 of 1 stacks", how="slow"))
+@produces(Fault(19, "The registry is slow", sees="Deployed 1 of 1 stacks", how="slow", is_slow=True))
 def test_a_slow_registry_must_only_take_longer(standing: Standing, fault: Fault) -> None:
     standing.change()
     standing.front.fault = fault.how

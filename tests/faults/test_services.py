@@ -59,6 +59,7 @@ def shell(words: str) -> str:
         sees=f"app: it does not stay up: it restarted … times (…, exit code 7) last words …{BACK}",
         do=MEND,
         how=app(command=shell("echo last words; exit 7")),
+        is_slow=True,
     ),
     Fault(
         23,
@@ -73,6 +74,7 @@ def shell(words: str) -> str:
         sees=f"other: it ended with exit code 1 (exited, exit code 1) no luck …{BACK}",
         do=MEND,
         how=other(command=shell("echo no luck; exit 1")),
+        is_slow=True,
     ),
     Fault(
         25,

@@ -48,6 +48,7 @@ def three(standing_host: Standing) -> Iterator[Three]:
         sees="no SSH at …: Connection refused …Deployed 2 of 3 stacks …failed: …-2",
         do="check that the host is up and its address right",
         how="",
+        is_slow=True,
     ),
     *(
         Fault(
@@ -91,7 +92,6 @@ def _wait_for_stack(running: Running, stack: str, words: str) -> None:
         31,
         "`dev` is killed just after it made a host",
         sees="Making host",
-        do="",
     )
 )
 def test_a_host_whose_maker_died_must_be_found_and_used(standing: Standing, lab: Lab, fault: Fault) -> None:
@@ -115,8 +115,8 @@ def test_a_host_whose_maker_died_must_be_found_and_used(standing: Standing, lab:
     Fault(
         34,
         "A rollback to a release whose image is nowhere any more",
-        sees="images did not arrive: …",
-        do="",
+        sees="images did not arrive: localhost:…",
+        do="`dev versions` says which releases have their images; or deploy that commit again",
     )
 )
 def test_a_rollback_without_its_image_must_be_refused_before_anything_stops(standing: Standing, fault: Fault) -> None:

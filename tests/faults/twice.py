@@ -24,13 +24,17 @@ def other(standing: Standing) -> Repository:
     return Repository(root, mine.service, mine.temporary)
 
 
-def at_once(standing: Standing) -> str:
-    """Let two people deploy two versions at once; returns how that went. Raises AssertionError."""
+def at_once(standing: Standing, said: list[Ended] | None = None) -> str:
+    """Let two people deploy two versions at once; returns how that went. Raises AssertionError.
+
+    What both said is added to `said`.
+    """
     standing.keep()
     theirs = other(standing)
     versions = {standing.change(), theirs.commit({".devcontainer/theirs": standing.kept[-1]})}
     running = [Running(repository, "deploy", "--json") for repository in (standing.repository, theirs)]
     ended = [process.end() for process in running]
+    (said if said is not None else []).extend(ended)
     runs = standing.still_holds()
     told = [_told(standing, one) for one in ended]
     assert any(state == "deployed" for state, _ in told), "\n".join(map(str, ended))

@@ -1,0 +1,49 @@
+"""Faults 27 and 28: two at once, and what this machine remembers."""
+
+from __future__ import annotations
+
+import json
+
+from tests.faults.standing import Standing
+from tests.faults.table import Fault, produces
+from tests.faults.twice import at_once
+from tests.real.lab import Ended
+
+
+@produces(
+    Fault(27, "Two people deploy to the same stack at once", sees="Waiting for `…Deployed 1 of 1 stacks"),
+)
+def test_two_deploys_at_once_must_both_end_truthfully(standing: Standing, fault: Fault) -> None:
+    ended: list[Ended] = []
+    at_once(standing, ended)
+    waited = max(ended, key=lambda one: "Waiting for" in one.stderr)
+    fault.told(waited)
+
+
+@produces(
+    Fault(28, "The state file is truncated", sees="state.json: is damaged", how='{"version": 1, "ser'),
+    Fault(
+        28,
+        "The state file is from a newer version",
+        sees="newer version of kamal-dev (99)",
+        how='{"version": 99}',
+    ),
+    Fault(28, "The state file can be neither read nor written", sees="state.json: cannot be read", how=None),
+)
+def test_a_state_file_that_is_of_no_use_must_cost_nothing(standing: Standing, fault: Fault) -> None:
+    path = standing.repository.root / ".kamal/local/state.json"
+    if fault.how:
+        path.write_text(fault.how)
+    else:
+        path.unlink()
+        path.mkdir()
+    try:
+        standing.change()
+        ended = standing.deploy(code=0)
+        listed = standing.repository.dev("list", "--json").json
+        assert fault.how is None or "99" not in fault.how or json.loads(path.read_text()) == {"version": 99}
+    finally:
+        path.unlink() if path.is_file() else path.rmdir()
+    fault.told(ended)
+    assert [(stack["stack"], stack["state"]) for stack in listed] == [(standing.stack, "up")]
+    standing.endures(ended, state="deployed", version=standing.repository.sha)
