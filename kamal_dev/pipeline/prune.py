@@ -10,8 +10,10 @@ from kamal_dev.commands import answers, host
 from kamal_dev.commands.events import Leftover
 from kamal_dev.errors import DevError, HostError, HostUnreachable, SomeHostsFailed
 from kamal_dev.model import Host
+from kamal_dev.pipeline import audit
 from kamal_dev.pipeline.conversation import ask
 from kamal_dev.pipeline.names import restrict
+from kamal_dev.pipeline.report import Outcome
 from kamal_dev.pipeline.run import Run
 from kamal_dev.shell.fanout import each
 
@@ -60,7 +62,16 @@ def prune(
             return found
         if agree and not agree(found):
             raise KeyboardInterrupt
-    return _on_all(run, targets, dry_run=False)
+    found = _on_all(run, targets, dry_run=False)
+    changed = [pruned for pruned in found if pruned.leftovers]
+    if changed:
+        audit.note(run, "prune", [_outcome(pruned) for pruned in changed])
+    return found
+
+
+def _outcome(pruned: Pruned) -> Outcome:
+    state = "failed" if pruned.error else "pruned"
+    return Outcome(pruned.stack, pruned.host.address, state, error=pruned.error)
 
 
 def _on_all(run: Run, targets: dict[str, Host], *, dry_run: bool) -> list[Pruned]:
