@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults import hosts
-from tests.faults.stand import engine, laboratory, registry, stand
+from tests.faults.stand import engine, registry, stand
 from tests.faults.standing import Standing
 from tests.faults.table import Fault
 from tests.real.lab import Host, Lab
@@ -37,12 +37,6 @@ def _row(request: pytest.FixtureRequest) -> Iterator[None]:
     if hasattr(request.node, "callspec") and request.node.stash.get(PASSED, False):
         fault: Fault | None = request.node.callspec.params.get("fault")
         assert not fault or fault.is_checked, "the test never compared what was said with the page"
-
-
-@pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with laboratory(tmp_path_factory.mktemp("faults")) as lab:
-        yield lab
 
 
 @pytest.fixture(scope="session")

@@ -22,8 +22,6 @@ ROOT = Path(__file__).parents[2]
 @contextmanager
 def laboratory(folder: Path) -> Iterator[Lab]:
     """Clean up before and afterwards."""
-    subprocess.run([ROOT / "bin/base-images"], check=True, timeout=900)
-    hosts.tiny_image()
     labs.clean()
     yield Lab(folder)
     labs.clean()
@@ -32,6 +30,8 @@ def laboratory(folder: Path) -> Iterator[Lab]:
 @contextmanager
 def engine(lab: Lab, database: Database = FILE) -> Iterator[Host]:
     """Make a host with Docker, and with the images that come from elsewhere."""
+    subprocess.run([ROOT / "bin/base-images"], check=True, timeout=900)
+    hosts.tiny_image()
     disk = "160M" if database is FILE else "1200M"
     host = hosts.ready(lab.folder, "1", engine=disk)
     try:

@@ -9,15 +9,16 @@ import pytest
 
 from kamal_dev.commands import answers, events, host
 from tests.host.lab import LABEL, Bootstrapped, Lab, token
-from tests.hosts import docker
+from tests.hosts import bare, docker
 
 pytestmark = pytest.mark.real
 
 
 @pytest.fixture
-def plain(debian: None, request: pytest.FixtureRequest) -> Iterator[Lab]:
+def plain(request: pytest.FixtureRequest) -> Iterator[Lab]:
     """A Debian without network, sshd and systemd."""
     name = f"kamal-dev-test-plain-{uuid.uuid4().hex[:6]}"
+    bare()  # debian:12 is there after it
     docker("run", "--detach", "--network", "none", "--label", LABEL, "--name", name, "debian:12", "sleep", "600")
     yield Lab(name)
     docker("rm", "--force", name)

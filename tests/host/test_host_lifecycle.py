@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from kamal_dev.commands import answers, host
+from kamal_dev.commands import answers, events, host
 from kamal_dev.devcontainer import Devcontainer, lifecycle
 from kamal_dev.model import File, Release
 from tests.host.lab import Answer, Lab, release, token
@@ -94,8 +94,8 @@ def ann(person: Lab, scripts: Mapping[str, str], stack: str) -> Person:
 
 
 def logs(answer: Answer) -> list[str]:
-    events = (answers.event(line) for line in answer.output.splitlines())
-    return [event.text for event in events if isinstance(event, events.Log)]
+    told = (answers.event(line) for line in answer.output.splitlines())
+    return [event.text for event in told if isinstance(event, events.Log)]
 
 
 def phases(answer: Answer) -> list[str]:

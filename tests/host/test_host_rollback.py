@@ -68,8 +68,8 @@ def hooks(line: str) -> tuple[File, ...]:
 
 
 def logs(answer: Answer) -> list[str]:
-    events = (answers.event(line) for line in answer.output.splitlines())
-    return [event.text for event in events if isinstance(event, events.Log)]
+    told = (answers.event(line) for line in answer.output.splitlines())
+    return [event.text for event in told if isinstance(event, events.Log)]
 
 
 def test_a_stack_goes_back_and_its_releases_say_so(blog: Stack) -> None:

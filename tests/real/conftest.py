@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.real import lab as labs
 from tests.real.lab import COUNT, Ended, Host, Lab, Repository
 from tests.real.watch import Watch
 
@@ -20,13 +18,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.real)
-
-
-@pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    labs.clean()
-    yield Lab(tmp_path_factory.mktemp("lab"))
-    labs.clean()
 
 
 @dataclass(frozen=True)
