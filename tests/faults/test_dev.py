@@ -124,7 +124,13 @@ def test_a_wrong_clock_must_not_matter(standing: Standing, fault: Fault, tmp_pat
     ),
     Fault(32, "The checkout has a detached HEAD", sees="Deployed 1 of 1 stacks", how="detached", is_slow=True),
     Fault(32, "The clone is shallow", sees="Deployed 1 of 1 stacks", how="shallow", is_slow=True),
-    Fault(32, "The working tree has changes that are not committed", sees="Deployed 1 of 1 stacks", how="dirty"),
+    Fault(
+        32,
+        "The working tree has changes that are not committed",
+        sees="Deployed 1 of 1 stacks",
+        how="dirty",
+        is_slow=True,
+    ),
     Fault(32, "The repository has a submodule", sees="Deployed 1 of 1 stacks", how="submodule", is_slow=True),
     Fault(32, "The repository has no commit yet", sees="Deployed 1 of 1 stacks", how="unborn", is_slow=True),
 )

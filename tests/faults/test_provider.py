@@ -75,6 +75,7 @@ def deployed(standing: Standing, fake: Fake) -> Ended:
         sees="error: the quota of 10 servers is used up",
         do="destroy one, or raise the quota",
         how=ProviderError("the quota of 10 servers is used up", hint="destroy one, or raise the quota"),
+        is_slow=True,
     ),
     Fault(
         31,
@@ -96,7 +97,12 @@ def test_a_provider_that_fails_must_be_quoted_with_what_it_left(standing: Standi
 
 
 @produces(
-    Fault(31, "A host has an address that another one had, whose key is known", sees="Deployed 1 of 1 stacks"),
+    Fault(
+        31,
+        "A host has an address that another one had, whose key is known",
+        sees="Deployed 1 of 1 stacks",
+        is_slow=True,
+    ),
 )
 def test_an_address_that_comes_again_must_not_be_refused_for_its_old_key(standing: Standing, fault: Fault) -> None:
     key = standing.host.run("cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub").strip()

@@ -52,6 +52,7 @@ def shell(words: str) -> str:
         sees=f"address already in use …{BACK}",
         do=MEND,
         how=app(ports='["127.0.0.1:22:22"]'),
+        is_slow=True,
     ),
     Fault(
         22,
@@ -67,6 +68,7 @@ def shell(words: str) -> str:
         sees=f"app: its health check fails (running, exit code 0) …{BACK}",
         do=MEND,
         how=app(healthcheck="{test: [CMD, /bin/busybox, 'false'], interval: 0.5s, retries: 2}"),
+        is_slow=True,
     ),
     Fault(
         24,
@@ -96,7 +98,13 @@ def test_a_release_that_falls_must_be_put_back(standing: Standing, fault: Fault)
 
 
 @produces(
-    Fault(24, "A one-shot service ends with 0", sees="Deployed 1 of 1 stacks", how=other(command=shell("exit 0")))
+    Fault(
+        24,
+        "A one-shot service ends with 0",
+        sees="Deployed 1 of 1 stacks",
+        how=other(command=shell("exit 0")),
+        is_slow=True,
+    )
 )
 def test_a_one_shot_that_ends_well_must_not_be_called_a_failure(standing: Standing, fault: Fault) -> None:
     standing.change(fault.how)

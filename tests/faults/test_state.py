@@ -11,7 +11,7 @@ from tests.real.lab import Ended
 
 
 @produces(
-    Fault(27, "Two people deploy to the same stack at once", sees="Waiting for `…Deployed 1 of 1 stacks"),
+    Fault(27, "Two people deploy to the same stack at once", sees="Waiting for `…Deployed 1 of 1 stacks", is_slow=True),
 )
 def test_two_deploys_at_once_must_both_end_truthfully(standing: Standing, fault: Fault) -> None:
     ended: list[Ended] = []
@@ -27,6 +27,7 @@ def test_two_deploys_at_once_must_both_end_truthfully(standing: Standing, fault:
         "The state file is from a newer version",
         sees="newer version of kamal-dev (99)",
         how='{"version": 99}',
+        is_slow=True,
     ),
     Fault(28, "The state file can be neither read nor written", sees="state.json: cannot be read", how=None),
 )
