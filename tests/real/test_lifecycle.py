@@ -65,7 +65,10 @@ def test_a_workspace_is_set_up_once_and_a_failed_command_is_run_again(lab: Lab, 
     ]
     assert host.started(stack) == started
     assert repository.deploy().stacks[stack]["state"] == "unchanged"
-    assert host.run(f"grep -r {token} ~/.kamal-dev/{stack} ~/.kamal-dev/.run || true") == ""
+    # A release that comes back needs it again: it is there alone, for its user to read.
+    (kept,) = host.run(f"grep -rl {token} ~/.kamal-dev/{stack} ~/.kamal-dev/.run").split()
+    assert kept.endswith("/.kamal-dev/exec/before")
+    assert host.run(f"stat -c %a {kept} $(readlink -f ~/.kamal-dev/{stack}/current)").split() == ["600", "700"]
 
 
 def test_a_deploy_goes_on_without_initialize_command_where_that_is_asked_for(lab: Lab, host: Host) -> None:
