@@ -45,6 +45,7 @@ def shell(words: str) -> str:
             ".devcontainer/compose.yaml": BASE.replace("init: true", "init: false", 1),
             ".devcontainer/Dockerfile": DOCKERFILE.replace("CMD", FOREIGN + "CMD").replace("/bin/busybox", "/foreign"),
         },
+        is_slow=True,
     ),
     Fault(
         21,
@@ -84,6 +85,7 @@ def shell(words: str) -> str:
         sees=f"other: out of memory: it ended with exit code 137 …{BACK}",
         do=MEND,
         how=other(mem_limit="8m", memswap_limit="8m", command="[/bin/busybox, tail, /dev/zero]"),
+        is_slow=True,
     ),
 )
 def test_a_release_that_falls_must_be_put_back(standing: Standing, fault: Fault) -> None:

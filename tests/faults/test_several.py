@@ -111,6 +111,7 @@ def test_a_host_whose_maker_died_must_be_found_and_used(standing: Standing, lab:
         "A rollback to a release whose image is nowhere any more",
         sees="images did not arrive: localhost:…",
         do="`dev versions` says which releases have their images; or deploy that commit again",
+        is_slow=True,
     )
 )
 def test_a_rollback_without_its_image_must_be_refused_before_anything_stops(standing: Standing, fault: Fault) -> None:

@@ -29,7 +29,9 @@ def test_two_deploys_at_once_must_both_end_truthfully(standing: Standing, fault:
         how='{"version": 99}',
         is_slow=True,
     ),
-    Fault(28, "The state file can be neither read nor written", sees="state.json: cannot be read", how=None),
+    Fault(
+        28, "The state file can be neither read nor written", sees="state.json: cannot be read", how=None, is_slow=True
+    ),
 )
 def test_a_state_file_that_is_of_no_use_must_cost_nothing(standing: Standing, fault: Fault) -> None:
     path = standing.repository.root / ".kamal/local/state.json"
