@@ -20,7 +20,9 @@ def other(standing: Standing) -> Repository:
     if not root.exists():
         run("git", "clone", "--quiet", str(mine.root), str(root))
         run("cp", "-r", str(mine.root / ".kamal"), str(root / ".kamal"))
-    run("git", "pull", "--quiet", cwd=root)
+    # What was committed here the time before is of no use any more.
+    run("git", "fetch", "--quiet", cwd=root)
+    run("git", "reset", "--quiet", "--hard", "origin/main", cwd=root)
     return Repository(root, mine.service, mine.temporary)
 
 
