@@ -8,7 +8,7 @@
     │   └── CredentialsMissing    2  a variable that the configuration names is not set
     ├── EngineError               1  Docker here, or the devcontainer CLI: missing, not answering
     ├── InitializeFailed          1  initializeCommand ended with an error; carries its last lines
-    ├── LocalHookFailed           1  one of .kamal/hooks ended with an error; carries its last lines
+    ├── HookFailed                1  one of .kamal/hooks ended with an error; carries its last lines
     ├── BuildFailed               1  buildx ended with an error; carries its last lines
     ├── NothingBuilt              1  an image that should exist does not
     ├── RegistryError             1  login refused, push failed, digest not there
@@ -22,7 +22,7 @@
     │   ├── BootstrapFailed       1  Docker could not be made to run there
     │   ├── PullFailed            1  an image did not arrive there
     │   ├── ServiceFailed         1  a service did not stay up
-    │   └── HookFailed            1  a lifecycle command failed in a container that runs
+    │   └── LifecycleFailed       1  a lifecycle command failed in a container that runs
     ├── SomeHostsFailed           1  the sum of a run in which a host failed
     └── Interrupted             130  Ctrl-C or SIGTERM
 
@@ -110,7 +110,7 @@ class InitializeFailed(DevError):
     """Report a failed initializeCommand; the message ends with its last lines."""
 
 
-class LocalHookFailed(DevError):
+class HookFailed(DevError):
     """Report a failed hook of .kamal/hooks; the message ends with its last lines."""
 
 
@@ -170,7 +170,7 @@ class ServiceFailed(HostError):
     """Report the services that did not stay up."""
 
 
-class HookFailed(HostError):
+class LifecycleFailed(HostError):
     """Report the lifecycle commands that failed; the containers run."""
 
 

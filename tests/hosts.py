@@ -12,9 +12,10 @@ from functools import cache
 from pathlib import Path
 
 from kamal_dev.commands import host
+from kamal_dev.commands.payload import SCRIPTS
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = ROOT / "kamal_dev/host"
+FOLDER = ROOT / "kamal_dev/host"
 DOCKERFILE = ROOT / "kamal_dev/providers/host.Dockerfile"
 LABEL = "kamal-dev.test=hosts"
 # Every host makes keys and an id of its own when it boots for the first time.
@@ -27,7 +28,7 @@ rm -rf /etc/ssh/ssh_host_* /etc/docker/key.json /var/lib/dbus/machine-id /root/.
 
 def scripts() -> Mapping[str, str]:
     """Return the scripts that run on hosts."""
-    return {name: (SCRIPTS / name).read_text() for name in host.SCRIPTS}
+    return {name: (FOLDER / name).read_text() for name in SCRIPTS}
 
 
 def boot(image: str, name: str, *labels: str) -> str:
@@ -56,7 +57,7 @@ def bare() -> str:
 def prepared() -> str:
     """Return the image of a host that has Docker, as bootstrap installs it."""
     base = bare()
-    recipe = b"".join((SCRIPTS / name).read_bytes() for name in ("bootstrap.sh", "packages.sh"))
+    recipe = b"".join((FOLDER / name).read_bytes() for name in ("bootstrap.sh", "packages.sh"))
     image = f"kamal-dev-test/host-with-docker:{_short(DOCKERFILE.read_bytes() + recipe)}"
     return _once(image, lambda image: _bootstrap(image, base))
 

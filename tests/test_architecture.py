@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from kamal_dev.commands.host import SCRIPTS
+from kamal_dev.commands.payload import SCRIPTS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "kamal_dev"

@@ -19,9 +19,9 @@ from kamal_dev.commands.events import (
     Event,
     Facts,
     Held,
-    Hook,
     Kept,
     Leftover,
+    Lifecycle,
     Lock,
     Log,
     Outcome,
@@ -64,7 +64,7 @@ def outcome(output: str) -> Outcome:
         containers=_containers(output, release=result.current),
         failed=tuple(event for event in events if isinstance(event, Container) and event.reason),
         images=tuple(event for event in events if isinstance(event, Pulled)),
-        hooks=tuple(event for event in events if isinstance(event, Hook)),
+        lifecycle=tuple(event for event in events if isinstance(event, Lifecycle)),
         phases=tuple(event for event in events if isinstance(event, Phase) and event.seconds is not None),
     )
 
@@ -161,7 +161,7 @@ _KINDS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     "phase": lambda data: _read(Phase, data),
     "log": lambda data: _read(Log, data),
     "image": lambda data: _read(Pulled, data),
-    "hook": lambda data: _read(Hook, data),
+    "lifecycle": lambda data: _read(Lifecycle, data),
     "beat": lambda data: _read(Beat, data),
     "stack": lambda data: _read(Stack, data),
     "release": lambda data: _read(Kept, data),

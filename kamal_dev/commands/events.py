@@ -148,10 +148,13 @@ class Pulled:
 
 
 @dataclass(frozen=True)
-class Hook:
-    """Name a lifecycle command that failed; `log` holds its last lines, `name` is set where a hook has several."""
+class Lifecycle:
+    """Name a lifecycle command that failed; `log` holds its last lines, `name` is set where a stage has several.
 
-    hook: str
+    `stage` is its property in devcontainer.json, as `postCreateCommand`.
+    """
+
+    stage: str
     name: str = ""
     command: str = ""
     exit_code: int = 0
@@ -242,7 +245,7 @@ class Outcome:
     `state` of an apply or a rollback: `same`, `new`, `kept` (nothing was touched), `restored`,
     `stopped` (a first release, kept for a look), `broken`, `left` (the release fell and was left as
     it is), `unfinished` (the release runs, a lifecycle command failed); `unknown` where no answer came.
-    `containers` is what is there now, `failed` what did not stay up, with reason and log, `hooks` the
+    `containers` is what is there now, `failed` what did not stay up, with reason and log, `lifecycle` the
     lifecycle commands that failed. `code` of an apply: `disk` where images have no room; of a
     bootstrap: `system`, `privilege`, `packages`, `network`, `daemon`,
     `compose`. `observed_ms` is the time spent on nothing but the window.
@@ -269,14 +272,14 @@ class Outcome:
     containers: tuple[Container, ...] = ()
     failed: tuple[Container, ...] = ()
     images: tuple[Pulled, ...] = ()
-    hooks: tuple[Hook, ...] = ()
+    lifecycle: tuple[Lifecycle, ...] = ()
     phases: tuple[Phase, ...] = field(default=(), repr=False)
 
     def __bool__(self) -> bool:
         return self.ok
 
 
-Event = Facts | Container | Phase | Log | Pulled | Hook | Beat | Stack | Kept | Leftover | Place | Outcome
+Event = Facts | Container | Phase | Log | Pulled | Lifecycle | Beat | Stack | Kept | Leftover | Place | Outcome
 
 
 def version_of(text: str) -> tuple[int, ...]:

@@ -11,8 +11,8 @@ import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from kamal_dev.commands.host import Scripts, stack_word
-from kamal_dev.errors import UsageError
+from kamal_dev.commands.payload import Scripts
+from kamal_dev.commands.words import folder_word, stack_word
 from kamal_dev.model import File, Step
 
 SENT = ("lib.sh", "stack.sh", "audit.sh", "lock.sh", "packages.sh", "owner.sh", "clone.sh", "workspace.sh")
@@ -95,13 +95,6 @@ def part(index: int, fields: Mapping[str, str]) -> tuple[File, ...]:
     return tuple(
         File(f"parts/{index:04}/{name}", text.encode(errors="surrogateescape"), 0o600) for name, text in fields.items()
     )
-
-
-def folder_word(folder: str) -> str:
-    """Refuse what is not one folder of a workspace."""
-    if folder in ("", ".", "..") or "/" in folder:
-        raise UsageError(f"`{folder}` cannot be a folder of the workspace")
-    return folder
 
 
 def _fed(scripts: Scripts, script: str, words: tuple[str, ...], *, label: str) -> Step:

@@ -19,7 +19,7 @@ from kamal_dev.devcontainer.variables import parts
 from kamal_dev.model import File
 
 INITIALIZE = LIFECYCLE[0]
-HOOKS = LIFECYCLE[1:5]  # postAttachCommand is for those who attach
+STAGES = LIFECYCLE[1:5]  # postAttachCommand is for those who attach
 SHELL = "/bin/sh"
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 PROBES = {"none": "", "loginShell": "-lc", "interactiveShell": "-ic", "loginInteractiveShell": "-lic"}
@@ -28,7 +28,7 @@ DEFAULT_PROBE = PROBES["loginInteractiveShell"]
 
 @dataclass(frozen=True)
 class Command:
-    """Name one command of a hook, empty where it has no name; `argv` is what is executed."""
+    """Name one command of a stage, empty where it has no name; `argv` is what is executed."""
 
     name: str
     argv: tuple[str, ...]
@@ -41,21 +41,21 @@ class Command:
 
 
 @dataclass(frozen=True)
-class Hook:
-    """Hold commands that run side by side; a hook's name can come several times, in order."""
+class Stage:
+    """Hold commands that run side by side; a stage's name can come several times, in order."""
 
     name: str
     commands: tuple[Command, ...]
 
 
-def initialize(found: Devcontainer) -> tuple[Hook, ...]:
+def initialize(found: Devcontainer) -> tuple[Stage, ...]:
     """Return what is run on this machine."""
-    return tuple(_hooks(found, (INITIALIZE,)))
+    return tuple(_stages(found, (INITIALIZE,)))
 
 
-def hooks(found: Devcontainer) -> tuple[Hook, ...]:
+def stages(found: Devcontainer) -> tuple[Stage, ...]:
     """Return what is run in the main container, in the order of the specification."""
-    return tuple(_hooks(found, HOOKS))
+    return tuple(_stages(found, STAGES))
 
 
 def session(found: Devcontainer) -> tuple[File, ...]:
@@ -76,16 +76,16 @@ def session(found: Devcontainer) -> tuple[File, ...]:
 def files(found: Devcontainer, timeout: int) -> tuple[File, ...]:
     """Return what host/lifecycle.sh runs, none where there are no commands; `timeout` is in seconds, for all of them.
 
-    `lifecycle/<number>-<hook>/<number>.run` sets the words of a command as `$@`; beside it are its
+    `lifecycle/<number>-<stage>/<number>.run` sets the words of a command as `$@`; beside it are its
     `name` and its `text`.
     """
-    planned = hooks(found)
+    planned = stages(found)
     if not planned:
         return ()
     made = [*session(found), _file("lifecycle/timeout", [str(timeout)])]
-    for number, hook in enumerate(planned):
-        for at, command in enumerate(hook.commands):
-            path = f"lifecycle/{number:02}-{hook.name}/{at:02}"
+    for number, stage in enumerate(planned):
+        for at, command in enumerate(stage.commands):
+            path = f"lifecycle/{number:02}-{stage.name}/{at:02}"
             made.append(_file(f"{path}.run", _assigned(command.argv)))
             made.append(_file(f"{path}.name", [_plain(command.name)]))
             made.append(_file(f"{path}.text", [command.text]))
@@ -130,12 +130,12 @@ def _set(at: int, name: str, value: str | None) -> str:
     return f"({name}=) 2>/dev/null && {name}=$kamal_dev_env_{at} && export {name}"
 
 
-def _hooks(found: Devcontainer, names: tuple[str, ...]) -> Iterator[Hook]:
+def _stages(found: Devcontainer, names: tuple[str, ...]) -> Iterator[Stage]:
     for name in names:
-        for hook, value in found.lifecycle:
-            commands = tuple(_commands(value)) if hook == name else ()
+        for stage, value in found.lifecycle:
+            commands = tuple(_commands(value)) if stage == name else ()
             if commands:
-                yield Hook(name, commands)
+                yield Stage(name, commands)
 
 
 def _commands(value: Any) -> Iterator[Command]:

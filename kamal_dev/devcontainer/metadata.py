@@ -23,9 +23,9 @@ LABEL = "devcontainer.metadata"
 Entry = Mapping[str, Any]
 _Item = TypeVar("_Item")
 
-_HOOKS = LIFECYCLE[1:]  # initializeCommand is for the machine here, and never in a label
+_STAGES = LIFECYCLE[1:]  # initializeCommand is for the machine here, and never in a label
 _PICKED = (
-    *_HOOKS,
+    *_STAGES,
     *("waitFor", "customizations", "mounts", "containerEnv", "containerUser", "init", "privileged", "capAdd"),
     *("securityOpt", "remoteUser", "userEnvProbe", "remoteEnv", "overrideCommand", "portsAttributes"),
     *("otherPortsAttributes", "forwardPorts", "shutdownAction", "updateRemoteUserUID", "hostRequirements"),
@@ -106,10 +106,10 @@ def _laid(own: Devcontainer, layers: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _commands(own: Devcontainer, layers: list[dict[str, Any]]) -> tuple[tuple[str, Any], ...]:
-    """Return every hook's commands in order, the image's first; one that both have runs once."""
+    """Return every stage's commands in order, the image's first; one that both have runs once."""
     mine = dict(own.lifecycle)
-    found = [(name, command) for name, command in own.lifecycle if name not in _HOOKS]
-    for name in _HOOKS:
+    found = [(name, command) for name, command in own.lifecycle if name not in _STAGES]
+    for name in _STAGES:
         theirs = [command for layer in layers for key, command in layer["lifecycle"] if key == name]
         found += [(name, command) for command in theirs if command != mine.get(name)]
         found += [(name, mine[name])] if name in mine else []

@@ -60,7 +60,7 @@ class Devcontainer:
     replaced. `root` is the folder that the devcontainer belongs to, `repository` the
     top of the git tree around it, `display` the file's name in messages. Paths are absolute; `workspace_folder` and a
     mount's `target` are paths in the container. `lifecycle` has the commands in the
-    order in which they run, a hook once per command; `entrypoints` are those of
+    order in which they run, a stage once per command; `entrypoints` are those of
     Features, which only an image's label brings; `identity` is `${devcontainerId}`.
     Source: containers.dev.
     """

@@ -1,15 +1,15 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
 # Run the lifecycle commands of a devcontainer in its main container. Sourced after exec.sh; runs nothing by itself.
 #
-# Payload: lifecycle/timeout (seconds, for all), lifecycle/<number>-<hook>/<number>.run, .name and .text; see exec.sh.
+# Payload: lifecycle/timeout (seconds, for all), lifecycle/<number>-<stage>/<number>.run, .name and .text; see exec.sh.
 #   ~/.kamal-dev/<stack>/lifecycle/finished           `<container> <started>`, once nothing is left to be run
-#   ~/.kamal-dev/<stack>/lifecycle/<container>/<hook>  there when that hook was run: when the container was started
+#   ~/.kamal-dev/<stack>/lifecycle/<container>/<stage>  there when that stage was run: when the container was started
 #   ~/.kamal-dev/<stack>/lifecycle/<container>/environment-<user><flags>
-# Each hook is run once in a container, postStartCommand once for each start. Events: `phase` and `hook`
-#   {hook, name, command, exit_code, reason, log} for each command that failed.
+# Each stage is run once in a container, postStartCommand once for each start. Events: `phase` and `lifecycle`
+#   {stage, name, command, exit_code, reason, log} for each command that failed.
 
-hooks='onCreateCommand updateContentCommand postCreateCommand postStartCommand'
-hook_why=
+stages='onCreateCommand updateContentCommand postCreateCommand postStartCommand'
+lifecycle_why=
 
 # begin_lifecycle: from here on, and until all is run, this release is not finished (see has_finished).
 begin_lifecycle() {
@@ -20,18 +20,18 @@ begin_lifecycle() {
   fi
 }
 
-# run_lifecycle: run what was not run yet, hook by hook; the first that fails is the last. Sets hook_why there.
+# run_lifecycle: run what was not run yet, stage by stage; the first that fails is the last. Sets lifecycle_why there.
 run_lifecycle() {
   [ -d "$here/lifecycle" ] || return 0
   find_main
-  [ -n "$main_id" ] || { hook_why='no main container runs in which lifecycle commands could be run'; return 1; }
+  [ -n "$main_id" ] || { lifecycle_why='no main container runs in which lifecycle commands could be run'; return 1; }
   memory=$home/lifecycle/$main_id
   mkdir -p "$memory"
   forget_other_containers
   clock
-  hooks_until=$((now + $(cat "$here/lifecycle/timeout") * 1000))
-  for hook in $hooks; do
-    run_hook || return 1
+  lifecycle_until=$((now + $(cat "$here/lifecycle/timeout") * 1000))
+  for stage in $stages; do
+    run_stage || return 1
   done
   printf '%s\n' "$main_id $main_started" >"$home/lifecycle/finished"
 }
@@ -42,20 +42,20 @@ forget_other_containers() {
   done
 }
 
-run_hook() {
-  set -- "$here/lifecycle"/*-"$hook"
+run_stage() {
+  set -- "$here/lifecycle"/*-"$stage"
   [ -d "$1" ] && ! was_run || return 0
-  phase "$hook"
+  phase "$stage"
   learn_environment "$memory"
   for group; do
-    run_group "$group" || { hook_why="$hook failed"; return 1; }
+    run_group "$group" || { lifecycle_why="$stage failed"; return 1; }
   done
-  printf '%s\n' "$main_started" >"$memory/$hook"
+  printf '%s\n' "$main_started" >"$memory/$stage"
 }
 
 was_run() {
-  [ -f "$memory/$hook" ] || return 1
-  [ "$hook" != postStartCommand ] || [ "$(cat "$memory/$hook")" = "$main_started" ]
+  [ -f "$memory/$stage" ] || return 1
+  [ "$stage" != postStartCommand ] || [ "$(cat "$memory/$stage")" = "$main_started" ]
 }
 
 # run_group FOLDER: run its commands side by side and wait for all; fails with any.
@@ -81,10 +81,10 @@ run_command() {
   } | stream "$1.out" "${name:+[$name] }"
 }
 
-# time_left: print the seconds that are left for hooks, at least one.
+# time_left: print the seconds that are left for all stages, at least one.
 time_left() {
   clock
-  [ "$now" -lt "$hooks_until" ] && echo $(((hooks_until - now + 999) / 1000)) || echo 1
+  [ "$now" -lt "$lifecycle_until" ] && echo $(((lifecycle_until - now + 999) / 1000)) || echo 1
 }
 
 # stream FILE PREFIX: turn lines on stdin into `log` events, and keep them in FILE. What is drawn over is left out.
@@ -98,10 +98,10 @@ stream() {
 report_command() {
   reason="it ended with exit code $2"
   clock
-  [ "$now" -lt "$hooks_until" ] || reason="it did not end in time: all commands together have $(cat "$here/lifecycle/timeout") s"
+  [ "$now" -lt "$lifecycle_until" ] || reason="it did not end in time: all commands together have $(cat "$here/lifecycle/timeout") s"
   # Where docker could not even start it, only docker has something to say.
   [ -s "$1.out" ] || grep -v '^[0-9]*$' "$1.err" >"$1.out"
-  emit hook hook "$hook" name "$(cat "$1.name")" command "$(cat "$1.text")" exit_code: "$2" reason "$reason" \
+  emit lifecycle stage "$stage" name "$(cat "$1.name")" command "$(cat "$1.text")" exit_code: "$2" reason "$reason" \
     log "$(last_lines "$1.out")"
 }
 

@@ -4,7 +4,7 @@
 # Whoever sources it says what is to be done in `verb`, `release`, `version`, `timeout`, `window_wanted`, and in `listed`
 # the file that names the images. Payload: meta/rollback (`never`: a release that falls is
 # left as it is) and meta/keep_failed (`yes`: so is one where there is nothing to go back to).
-# Events: `phase` {name, seconds once it is over}, `image`, `container`, `hook`, and at the end `result`
+# Events: `phase` {name, seconds once it is over}, `image`, `container`, `lifecycle`, and at the end `result`
 #   {ok, state, phase, reason, release, version, previous, current, restored, observed_ms, code}. `state` says what runs now:
 #   same      the release was there already, and healthy       kept      nothing was touched
 #   new       the release                                      restored  the last good release again
@@ -182,7 +182,7 @@ keep() {
   stood "$release"
   is_kept=true
   report_containers
-  run_lifecycle || conclude false unfinished "$hook_why"
+  run_lifecycle || conclude false unfinished "$lifecycle_why"
   conclude true new ''
 }
 
@@ -205,7 +205,7 @@ restore() {
   if bring_up "$previous" "$restore_within"; then
     stood "$previous"
     report_containers
-    run_lifecycle || failed_why="$failed_why; and of the release that was put back, \`$previous\`, $hook_why"
+    run_lifecycle || failed_why="$failed_why; and of the release that was put back, \`$previous\`, $lifecycle_why"
     conclude false restored "$failed_why"
   fi
   report_containers

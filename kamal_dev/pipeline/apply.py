@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from kamal_dev.commands import events, host
 from kamal_dev.commands.manifest import Layer
 from kamal_dev.devcontainer import lifecycle
-from kamal_dev.errors import DevError, HookFailed, HostError, HostTimeout, PullFailed, ServiceFailed
+from kamal_dev.errors import DevError, HostError, HostTimeout, LifecycleFailed, PullFailed, ServiceFailed
 from kamal_dev.model import Host, Image, Release, Step
 from kamal_dev.pipeline import render
-from kamal_dev.pipeline.conversation import follow
+from kamal_dev.pipeline.conversation import LATER, follow
 from kamal_dev.pipeline.layers import Layers
 from kamal_dev.pipeline.lending import Lending
 from kamal_dev.pipeline.metadata import Merged, Metadata
@@ -143,7 +143,7 @@ def outcome(target: Host, stack: str, version: str, told: events.Outcome, *, don
         running=version if told else _running(told),
         containers=told.containers,
         failed=told.failed,
-        hooks=told.hooks,
+        lifecycle=told.lifecycle,
         window=told.observed_ms / 1000,
         phases=tuple((phase.name, phase.seconds or 0.0) for phase in told.phases),
         before=told.previous if told.state in ("new", "unfinished") and told.previous != told.release else None,
@@ -165,15 +165,15 @@ def _error(name: str, told: events.Outcome) -> HostError:
     if told.failed:
         return ServiceFailed(name, told.reason, left_behind=left, hint=SERVICE_HINT)
     if told.state == "unfinished":
-        what = "; ".join(map(_words, told.hooks)) or told.reason
-        return HookFailed(name, what, left_behind=left, hint=HOOK_HINT)
-    hint = UNKNOWN_HINT if told.state == "unknown" else ""
+        what = "; ".join(map(_words, told.lifecycle)) or told.reason
+        return LifecycleFailed(name, what, left_behind=left, hint=LIFECYCLE_HINT)
+    hint = LATER if told.state == "unknown" else ""
     return HostError(name, f"{told.phase or 'apply'}: {told.reason}", left_behind=left, hint=hint)
 
 
-def _words(hook: events.Hook) -> str:
-    line, *more = hook.command.splitlines() or [""]
-    return f"{hook.hook}: `{line}{' …' if more else ''}`: {hook.reason}"
+def _words(failed: events.Lifecycle) -> str:
+    line, *more = failed.command.splitlines() or [""]
+    return f"{failed.stage}: `{line}{' …' if more else ''}`: {failed.reason}"
 
 
 LEFT = {
@@ -186,8 +186,7 @@ LEFT = {
 }
 DISK_HINT = "`dev prune` removes what earlier deploys have left over there"
 PULL_HINT = "check that the image exists and that the host reaches its registry; `--skip-push` sends it over SSH"
-HOOK_HINT = "mend the command and deploy again; the container that runs is kept as it is until its image changes"
-UNKNOWN_HINT = "`dev status` asks again; the next `dev deploy` finds out and goes on from there"
+LIFECYCLE_HINT = "mend the command and deploy again; the container that runs is kept as it is until its image changes"
 SERVICE_HINT = "mend the service and deploy again; `dev status` shows what runs now"
 
 
@@ -208,9 +207,9 @@ def explain(outcome: Outcome) -> list[str]:
     for container in outcome.failed:
         lines.append(f"{container.service}: {container.reason} ({container.state}, exit code {container.exit_code})")
         lines += [f"  {line}" for line in container.log.splitlines()]
-    for hook in outcome.hooks:
-        lines.append(f"{hook.hook}{f' ({hook.name})' if hook.name else ''}: {hook.command}")
-        lines += [f"  {line}" for line in hook.log.splitlines()]
+    for command in outcome.lifecycle:
+        lines.append(f"{command.stage}{f' ({command.name})' if command.name else ''}: {command.command}")
+        lines += [f"  {line}" for line in command.log.splitlines()]
     if outcome.error and outcome.error.left_behind:
         lines.append(f"left behind: {outcome.error.left_behind}")
     return lines

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from kamal_dev.commands import answers, events, host
-from kamal_dev.devcontainer.lifecycle import HOOKS
+from kamal_dev.devcontainer.lifecycle import STAGES
 from kamal_dev.errors import HostError, HostTimeout, HostUnreachable, LinkDropped
 from kamal_dev.model import Host, Result, Step
 from kamal_dev.output.plain import duration
@@ -24,7 +24,7 @@ Value = TypeVar("Value")
 
 
 def ask(run: Run, target: Host, step: Step, *, timeout: float, on_line: OnLine | None = None) -> Result:
-    """Run a step that changes nothing; asked once more where the link was lost."""
+    """Run a step that may be run twice; done once more where the link was lost."""
     left = within(run, target, timeout)
     return again(run, target.name, lambda: run.remote(target).run(step, timeout=left, on_line=on_line))
 
@@ -78,7 +78,7 @@ def follow(run: Run, target: Host, step: Detached, *, timeout: float) -> events.
 def within(run: Run, target: Host, seconds: float) -> float:
     """Return the seconds that a step may take. Raises HostTimeout where those of `--timeout` are over."""
     left = run.patience.left(target.name, seconds)
-    if left < 0:
+    if left <= 0:
         raise HostTimeout(target.name, "the time that `--timeout` gives it was over before it was done", hint=LATER)
     return left
 
@@ -144,7 +144,7 @@ PHASES = {
     "pull": "Pulling images",
     "up": "Starting containers",
     "observe": "Watching the containers",
-    **{name: f"Running {name}" for name in HOOKS},
+    **{name: f"Running {name}" for name in STAGES},
     "stop": "Stopping containers",
     "restore": "Putting the last good release back",
 }

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from kamal_dev.commands import git
 from kamal_dev.commands.hooks import FOLDER, NAMES, WITH_SECRETS, Details, hook
-from kamal_dev.errors import DevError, LocalHookFailed
+from kamal_dev.errors import DevError, HookFailed
 from kamal_dev.model import Result, Step
 from kamal_dev.pipeline.report import Outcome
 from kamal_dev.pipeline.run import Run
@@ -39,7 +39,7 @@ class Hooks:
         return not self._skip and name in runnable(self._run)
 
     def before(self, name: str, stacks: Iterable[str], *, left_behind: str) -> None:
-        """Run a hook that can stop the verb. Raises LocalHookFailed."""
+        """Run a hook that can stop the verb. Raises HookFailed."""
         self._call(name, tuple(stacks), left_behind=left_behind)
 
     def after_deploy(self, outcomes: Sequence[Outcome], seconds: float) -> DevError | None:
@@ -62,7 +62,7 @@ class Hooks:
             self._debts.add(stack)
 
     def docker_setup(self, stacks: Iterable[str]) -> None:
-        """Run `docker-setup` for those of these stacks whose hosts are owed it. Raises LocalHookFailed."""
+        """Run `docker-setup` for those of these stacks whose hosts are owed it. Raises HookFailed."""
         due = [stack for stack in stacks if stack in self._debts] if self.has("docker-setup") else []
         if due:
             left = f"Docker runs on the hosts of {', '.join(due)}, and the next deploy runs the hook again; {UNTOUCHED}"
@@ -170,10 +170,10 @@ def _ended(run: Run, step: Step) -> Result:
         return Result(step, NOT_FOUND, errors=f"{step.text}: {error.strerror}")
 
 
-def _failure(name: str, ended: Result, left_behind: str) -> LocalHookFailed:
+def _failure(name: str, ended: Result, left_behind: str) -> HookFailed:
     code = ended.exit_code
     how = f"ended with exit code {code}" if code >= 0 else f"was ended by signal {-code}"
-    return LocalHookFailed(
+    return HookFailed(
         "\n".join(filter(None, (f"hook `{name}` {how}", ended.tail(LAST_LINES)))),
         hint=NOT_FOUND_HINT if code == NOT_FOUND else "mend it, or go on without hooks: `--skip-hooks`",
         left_behind=left_behind,

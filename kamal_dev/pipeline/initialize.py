@@ -14,13 +14,13 @@ LAST_LINES = 20
 
 def initialize(run: Run) -> None:
     """Run it in the workspace folder, and read the project anew. Raises InitializeFailed."""
-    hooks = lifecycle.initialize(run.project.devcontainer)
-    for hook in hooks:
-        results = each(hook.commands, lambda command: _run(run, command), limit=len(hook.commands))
+    stages = lifecycle.initialize(run.project.devcontainer)
+    for stage in stages:
+        results = each(stage.commands, lambda command: _run(run, command), limit=len(stage.commands))
         failed = [result for result in results if isinstance(result, Exception)]
         if failed:
             raise failed[0]
-    if hooks:
+    if stages:
         run.read_again()
 
 

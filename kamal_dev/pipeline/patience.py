@@ -26,7 +26,7 @@ class Patience:
             self._spent[host] = self._spent.get(host, 0.0) + time.monotonic() - self._since.pop(host)
 
     def left(self, host: str, at_most: float = math.inf) -> float:
-        """Return the seconds that a host still has; negative once they are over, never quite zero."""
+        """Return the seconds that a host still has, but no more than `at_most`; zero or less once they are over."""
         now = time.monotonic()
         spent = self._spent.get(host, 0.0) + now - self._since.get(host, now)
-        return min(self._seconds - spent, at_most) or -1.0
+        return min(self._seconds - spent, at_most)

@@ -12,7 +12,7 @@ from kamal_dev.errors import DevError, HostError, HostUnreachable, SomeHostsFail
 from kamal_dev.model import Host
 from kamal_dev.pipeline import audit
 from kamal_dev.pipeline.conversation import ask
-from kamal_dev.pipeline.names import restrict
+from kamal_dev.pipeline.names import of_project
 from kamal_dev.pipeline.report import Outcome
 from kamal_dev.pipeline.run import Run
 from kamal_dev.shell.fanout import each
@@ -53,9 +53,7 @@ def prune(
 
     In a `dry_run`, only looks. `agree` is shown what would go, and asked.
     """
-    targets = dict(run.provider.stacks())
-    if name and name != run.project.config.service:
-        targets = {stack: targets[stack] for stack in restrict(targets, (name,))}
+    targets = of_project(run.provider.stacks(), run.project, name)
     if dry_run or agree:
         found = _on_all(run, targets, dry_run=True)
         if dry_run or not any(pruned.leftovers for pruned in found):

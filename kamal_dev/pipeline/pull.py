@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kamal_dev.commands import answers, events, git, host
+from kamal_dev.commands import answers, events, git, payload
 from kamal_dev.commands import workspace as commands
 from kamal_dev.errors import DevError, HostError, UsageError
 from kamal_dev.model import Host
@@ -87,7 +87,7 @@ def _receive(run: Run, target: Host, name: str, folder: Path, *, whole: bool) ->
     path = folder / "answer"
 
     def receive() -> events.Outcome:
-        feed = commands.stream(run.scripts, commands.FETCHED, host.by(run.performer))
+        feed = commands.stream(run.scripts, commands.FETCHED, payload.performed(run.performer))
         with path.open("wb") as file:
             result = shell.receive(step, file.write, feed=feed, timeout=RECEIVING)
         if result:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from kamal_dev import config
 from kamal_dev.commands import docker
@@ -15,6 +17,9 @@ from kamal_dev.model import Image
 from kamal_dev.pipeline.engine import last_line
 from kamal_dev.pipeline.run import Run
 from kamal_dev.project import temporary
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
 
 MEDIA_TYPES = (
     "application/vnd.oci.image.index.v1+json",
@@ -102,37 +107,33 @@ def _reason(errors: str) -> str:
 
 
 def _local_digest(image: Image) -> str:
-    url = f"http://{image.server}/v2/{image.repository}/manifests/{image.tag}"
-    from urllib.request import Request, urlopen
-
-    request = Request(url, method="HEAD", headers={"Accept": ", ".join(MEDIA_TYPES)})
-    try:
-        with urlopen(request, timeout=10) as answer:  # noqa: S310
-            return str(answer.headers.get("Docker-Content-Digest", ""))
-    except OSError:
-        return ""
+    return _ask(image, f"manifests/{image.tag}", "HEAD", lambda answer: answer.headers.get("Docker-Content-Digest", ""))
 
 
 def local_text(image: Image, path: str) -> str:
     """Return what the registry here has of an image under `manifests/…` or `blobs/…`; empty where it has nothing."""
-    from urllib.request import Request, urlopen
+    return _ask(image, path, "GET", lambda answer: answer.read().decode(errors="replace"))
 
-    request = Request(f"http://{image.server}/v2/{image.repository}/{path}", headers={"Accept": ", ".join(MEDIA_TYPES)})
-    try:
-        with urlopen(request, timeout=10) as answer:  # noqa: S310
-            return str(answer.read().decode(errors="replace"))
-    except OSError:
-        return ""
+
+def _ask(image: Image, path: str, method: str, read: Callable[[HTTPResponse], str]) -> str:
+    url = f"http://{image.server}/v2/{image.repository}/{path}"
+    return _answered(url, 10, read, method=method, headers={"Accept": ", ".join(MEDIA_TYPES)})
 
 
 def _answers(port: int) -> bool:
-    from urllib.request import urlopen
+    return _answered(f"http://localhost:{port}/v2/", 2, lambda answer: str(answer.status)) == "200"
+
+
+def _answered(url: str, timeout: float, read: Callable[[HTTPResponse], str], **request: Any) -> str:
+    """Return what `read` makes of the answer of a registry here; empty where it has none."""
+    # Imported where it is asked: it takes as long as the rest of a start.
+    from urllib.request import Request, urlopen
 
     try:
-        with urlopen(f"http://localhost:{port}/v2/", timeout=2) as answer:
-            return bool(answer.status == 200)
+        with urlopen(Request(url, **request), timeout=timeout) as answer:  # noqa: S310
+            return read(answer)
     except OSError:
-        return False
+        return ""
 
 
 def _copy_user_config(folder: Path, own: Path) -> None:

@@ -10,7 +10,7 @@ from kamal_dev.commands import answers, events, host
 from kamal_dev.errors import DevError, HostError, HostUnreachable
 from kamal_dev.model import Host
 from kamal_dev.pipeline.conversation import ask
-from kamal_dev.pipeline.names import restrict
+from kamal_dev.pipeline.names import of_project
 from kamal_dev.pipeline.run import Run
 from kamal_dev.shell.fanout import each
 
@@ -27,11 +27,6 @@ class History:
     releases: tuple[events.Kept, ...] = ()
     error: DevError | None = None
 
-    @property
-    def current(self) -> events.Kept | None:
-        """The release that the stack has now."""
-        return next((release for release in self.releases if release.is_current), None)
-
     def as_json(self) -> dict[str, Any]:
         """Return the releases for `--json`."""
         return {
@@ -44,10 +39,7 @@ class History:
 
 def versions(run: Run, name: str | None = None) -> list[History]:
     """Return what every host of this project keeps, or that of the stack of this name."""
-    targets = dict(run.provider.stacks())
-    if name and name != run.project.config.service:
-        targets = {stack: targets[stack] for stack in restrict(targets, (name,))}
-    return histories(run, targets)
+    return histories(run, of_project(run.provider.stacks(), run.project, name))
 
 
 def histories(run: Run, targets: Mapping[str, Host]) -> list[History]:

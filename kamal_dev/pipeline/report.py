@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from kamal_dev.commands.events import Hook
+from kamal_dev.commands.events import Lifecycle
 from kamal_dev.errors import DevError, SomeHostsFailed
 from kamal_dev.model import Container
 from kamal_dev.output.plain import duration
@@ -20,7 +20,7 @@ class Outcome:
 
     `state` is `deployed`, `unchanged`, `rolled back`, `removed`, `failed`, `stopped`, `skipped` or
     `unknown`; `running` names the version that runs now, which after a failure is the one before;
-    `failed` are the containers that did not stay up, with reason and log, `hooks` the
+    `failed` are the containers that did not stay up, with reason and log, `lifecycle` the
     lifecycle commands that failed.
     `before` is the id of the release that gave way to this one: empty where there was none, None
     where nothing gave way. An `error` also says why a stack was rolled back that stood.
@@ -33,7 +33,7 @@ class Outcome:
     running: str = ""
     containers: tuple[Container, ...] = ()
     failed: tuple[Container, ...] = ()
-    hooks: tuple[Hook, ...] = ()
+    lifecycle: tuple[Lifecycle, ...] = ()
     seconds: float = 0.0
     window: float = 0.0
     phases: tuple[tuple[str, float], ...] = ()
@@ -56,7 +56,7 @@ class Outcome:
             "running": self.running,
             "containers": [asdict(container) for container in self.containers],
             "failed": [asdict(container) for container in self.failed],
-            "hooks": [asdict(hook) for hook in self.hooks],
+            "lifecycle": [asdict(command) for command in self.lifecycle],
             "seconds": self.seconds,
             "window": self.window,
             "phases": dict(self.phases),

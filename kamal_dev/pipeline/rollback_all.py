@@ -44,7 +44,7 @@ def _bring_back(run: Run, target: Host, ended: Outcome, reason: str) -> Outcome:
         why = ended.error or HostError(target.name, f"{word}, because {reason}")
         why.left_behind = left
         went = replace(went, state=word)
-    settled = replace(went, before=ended.before, hooks=ended.hooks or went.hooks, error=why)
+    settled = replace(went, before=ended.before, lifecycle=ended.lifecycle or went.lifecycle, error=why)
     tell(run, target.name, settled)
     return settled
 

@@ -32,7 +32,13 @@ class Run:
     is_paper = False
 
     def __init__(
-        self, project: Project, local: Shell, output: Output, *, read: Callable[[], Project] | None = None
+        self,
+        project: Project,
+        local: Shell,
+        output: Output,
+        *,
+        read: Callable[[], Project] | None = None,
+        lock_wait: float | None = None,
     ) -> None:
         self.project = project
         self._read = read
@@ -42,7 +48,7 @@ class Run:
         self.is_closing = False
         self.patience = Patience()
         self.turns: dict[str, float] = {}  # until when a stack is waited for that was found locked
-        self._lock_wait: float | None = None
+        self._lock_wait = lock_wait
         self._remotes: dict[str, Shell] = {}
         self._lock = threading.Lock()
 
@@ -76,9 +82,7 @@ class Run:
             ignore_features=ignore_features,
             allow_outside=allow_outside,
         )
-        run = cls(read(), local, output, read=read)
-        run._lock_wait = lock_wait
-        return run
+        return cls(read(), local, output, read=read, lock_wait=lock_wait)
 
     def read_again(self) -> None:
         """Read the project once more, because a command may have changed its files."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from kamal_dev.commands import answers, events, host
+from kamal_dev.commands import answers, events, payload
 from kamal_dev.commands import workspace as commands
 from kamal_dev.errors import HostError
 from kamal_dev.model import Host, Result
@@ -74,7 +74,7 @@ class Workspace:
         run.output.start("Sending the source to the workspace", target.name)
 
         def send(known: tuple[Known, ...]) -> events.Outcome:
-            members = (*host.by(run.performer), *self.clone.members(known))
+            members = (*payload.performed(run.performer), *self.clone.members(known))
 
             def attempt() -> Result:
                 feed = commands.stream(run.scripts, commands.SENT, members)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Generic, TypeVar
 
-from kamal_dev.errors import DevError, HostError
+from kamal_dev.errors import DevError
 
 TICK = 1.0  # seconds after which Ctrl-C is noticed at the latest
 
@@ -63,10 +63,3 @@ def _guarded(work: Callable[[Item], Value], item: Item) -> Value | DevError:
         return work(item)
     except DevError as error:
         return error
-
-
-def as_host_error(host: str, error: DevError) -> HostError:
-    """Return `error` as one of a host, keeping its hint."""
-    if isinstance(error, HostError):
-        return error
-    return HostError(host, error.message, hint=error.hint, left_behind=error.left_behind)

@@ -68,7 +68,7 @@ def test_each_form_of_a_command_becomes_what_is_executed(load) -> None:
         }
     )
     assert [
-        (hook.name, [(one.name, one.argv, one.text) for one in hook.commands]) for hook in lifecycle.hooks(found)
+        (stage.name, [(one.name, one.argv, one.text) for one in stage.commands]) for stage in lifecycle.stages(found)
     ] == [
         ("onCreateCommand", [("", ("/bin/sh", "-c", "a && b"), "a && b")]),
         ("postCreateCommand", [("", ("npm", "ci"), "npm ci")]),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kamal_dev.commands import host
+from kamal_dev.commands import host, payload
 from kamal_dev.errors import UsageError
 from kamal_dev.model import File, Image, Release, Secret, Step, Version
 
@@ -40,11 +40,11 @@ def words(step: Step) -> tuple[str, ...]:
 
 def test_every_script_in_the_folder_is_named() -> None:
     folder = Path(host.__file__).parents[1] / "host"
-    assert sorted(path.name for path in folder.glob("*.sh")) == list(host.SCRIPTS)
+    assert sorted(path.name for path in folder.glob("*.sh")) == list(payload.SCRIPTS)
 
 
 def test_a_step_is_written_as_its_label() -> None:
-    scripts = dict.fromkeys(host.SCRIPTS, "")
+    scripts = dict.fromkeys(payload.SCRIPTS, "")
     assert host.facts(scripts, "blog-1").text == "facts blog-1"
     assert host.bootstrap(scripts, "t1").text == "bootstrap"
     assert host.pull(scripts, "t1", ("postgres:15", "redis:7")).text == "pull postgres:15 redis:7"
@@ -122,7 +122,7 @@ def test_equal_releases_give_equal_bytes(scripts: Mapping[str, str]) -> None:
 
 def test_a_long_path_and_a_file_of_no_bytes_travel() -> None:
     files = (File("/".join(["folder-with-a-long-name"] * 12), b"x"), File("empty", b""))
-    sent = members(Step(("x",), stdin=host.pack(files)))
+    sent = members(Step(("x",), stdin=payload.pack(files)))
     assert {name: content for name, (_, content) in sent.items()} == {files[0].path: b"x", "empty": b""}
 
 
@@ -151,7 +151,7 @@ def test_a_name_that_could_be_taken_for_something_else_is_refused(
 
 
 def test_the_wrapper_keeps_modes_and_exit_code_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    scripts = dict.fromkeys(host.SCRIPTS, 'ls -l "${0%/*}/lib.sh"; echo "[$1][$2]"; exit 7\n')
+    scripts = dict.fromkeys(payload.SCRIPTS, 'ls -l "${0%/*}/lib.sh"; echo "[$1][$2]"; exit 7\n')
     step = host.facts(scripts, "a-1", ("b.c",))
     done = subprocess.run(step.argv, input=step.stdin, capture_output=True, check=False, env={"TMPDIR": str(tmp_path)})
     assert done.returncode == 7
@@ -161,7 +161,7 @@ def test_the_wrapper_keeps_modes_and_exit_code_and_leaves_nothing_behind(tmp_pat
 
 
 def test_a_payload_that_cannot_be_unpacked_is_a_result(tmp_path: Path) -> None:
-    step = host.facts(dict.fromkeys(host.SCRIPTS, ""), "a-1")
+    step = host.facts(dict.fromkeys(payload.SCRIPTS, ""), "a-1")
     done = subprocess.run(
         step.argv, input=b"not a tar", capture_output=True, check=False, env={"TMPDIR": str(tmp_path)}
     )

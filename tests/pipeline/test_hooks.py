@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kamal_dev.errors import LocalHookFailed
+from kamal_dev.errors import HookFailed
 from kamal_dev.model import Host
 from kamal_dev.output import Event, Output
 from kamal_dev.pipeline.deploy import Order
@@ -118,7 +118,7 @@ def test_hooks_around_a_deploy_get_the_secrets_and_their_output_does_not_show_th
 
 def test_a_failure_stops_with_the_last_lines_and_says_what_is_left(project: Project) -> None:
     project.hook("pre-build", "echo checking\necho the tree is dirty >&2\nexit 3")
-    with pytest.raises(LocalHookFailed) as failed:
+    with pytest.raises(HookFailed) as failed:
         project.hooks("build").before("pre-build", (), left_behind="nothing was built")
     assert failed.value.message == "hook `pre-build` ended with exit code 3\nthe tree is dirty"
     assert failed.value.left_behind == "nothing was built"
@@ -138,7 +138,7 @@ def test_a_failure_afterwards_stops_nothing_and_is_returned(project: Project) ->
 @pytest.mark.parametrize("text", ["echo no first line\n", "#!/bin/sh\r\necho\r\n", "#!/no/such/program\n"])
 def test_a_hook_that_the_system_cannot_run_is_a_failure_that_says_why(project: Project, text: str) -> None:
     project.write(".kamal/hooks/pre-connect", text, 0o755)
-    with pytest.raises(LocalHookFailed, match=r"exit code 127\n.*pre-connect: ") as failed:
+    with pytest.raises(HookFailed, match=r"exit code 127\n.*pre-connect: ") as failed:
         project.hooks().before("pre-connect", (), left_behind=LEFT)
     assert "#!/bin/sh" in failed.value.hint
 
@@ -174,7 +174,7 @@ def test_an_interrupt_ends_a_hook_and_what_it_started(project: Project) -> None:
 def test_a_host_is_owed_its_setup_until_the_hook_went_well(project: Project) -> None:
     project.hook("docker-setup", 'echo "$DEV_STACKS" >>ran; test -e ready')
     project.hooks().owe_setup("blog-2")
-    with pytest.raises(LocalHookFailed) as failed:
+    with pytest.raises(HookFailed) as failed:
         project.hooks().docker_setup(["blog-1", "blog-2"])
     assert "the next deploy runs the hook again" in failed.value.left_behind
     project.write("ready", "")

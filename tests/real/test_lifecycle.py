@@ -46,7 +46,7 @@ def test_a_workspace_is_set_up_once_and_a_failed_command_is_run_again(lab: Lab, 
     assert token not in failed.text
     report = failed.stacks[stack]
     assert (report["state"], report["running"]) == ("failed", repository.sha)
-    assert [(hook["name"], hook["exit_code"], hook["log"]) for hook in report["hooks"]] == [("bad", 7, "no mender")]
+    assert [(one["name"], one["exit_code"], one["log"]) for one in report["lifecycle"]] == [("bad", 7, "no mender")]
     assert report["error"]["message"].startswith("postCreateCommand: `test -e /tmp/mended ||")
     assert "the containers run this version" in report["error"]["left_behind"]
     assert host.states(stack) == {"app": "running"}

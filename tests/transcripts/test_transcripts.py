@@ -67,8 +67,8 @@ CRASHED = (
 )
 UNFINISHED = (
     {
-        "type": "hook",
-        "hook": "postCreateCommand",
+        "type": "lifecycle",
+        "stage": "postCreateCommand",
         "command": "npm ci",
         "exit_code": 1,
         "reason": "it ended with exit code 1",

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from kamal_dev.commands import answers, events
 from kamal_dev.commands import workspace as commands
-from kamal_dev.commands.host import SCRIPTS, facts
+from kamal_dev.commands.host import facts
+from kamal_dev.commands.payload import SCRIPTS
 from kamal_dev.model import Host, Result, Step
 from kamal_dev.output import Output
 from kamal_dev.pipeline.pull import Pulled, pull

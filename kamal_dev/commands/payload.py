@@ -1,0 +1,130 @@
+"""What travels to a host: the scripts, and how one of them is run with its files as one exec. Runs nothing.
+
+A step is a small wrapper as argv and, on stdin, a compressed tar with the script, what it
+sources, and its files. With a token it runs apart from the SSH channel: the same step sent
+again follows the run that is there.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+from collections.abc import Iterable, Mapping
+
+from kamal_dev.commands.words import checked
+from kamal_dev.model import File, Step
+
+SCRIPTS = (
+    "apply.sh",
+    "attach.sh",
+    "audit.sh",
+    "bootstrap.sh",
+    "clone.sh",
+    "collect.sh",
+    "detach.sh",
+    "environment.sh",
+    "exec.sh",
+    "facts.sh",
+    "forward.sh",
+    "history.sh",
+    "images.sh",
+    "lib.sh",
+    "lifecycle.sh",
+    "load.sh",
+    "lock.sh",
+    "observe.sh",
+    "owner.sh",
+    "packages.sh",
+    "place.sh",
+    "prune.sh",
+    "pull.sh",
+    "records.sh",
+    "releases.sh",
+    "remove.sh",
+    "retention.sh",
+    "rollback.sh",
+    "room.sh",
+    "run.sh",
+    "seed.sh",
+    "stack.sh",
+    "status.sh",
+    "stop.sh",
+    "switch.sh",
+    "unlock.sh",
+    "worker.sh",
+    "workspace.sh",
+)
+Scripts = Mapping[str, str]
+
+_SWITCH = (
+    *("switch.sh", "stack.sh", "history.sh", "lock.sh", "audit.sh", "images.sh"),
+    *("room.sh", "observe.sh", "owner.sh", "pull.sh", "exec.sh", "lifecycle.sh"),
+)
+_SOURCED = {
+    "apply.sh": (*_SWITCH, "retention.sh"),
+    "attach.sh": ("run.sh",),
+    "bootstrap.sh": ("packages.sh",),
+    "facts.sh": ("stack.sh", "lock.sh"),
+    "place.sh": ("stack.sh",),
+    "prune.sh": ("stack.sh", "history.sh", "lock.sh", "audit.sh", "images.sh", "retention.sh", "run.sh"),
+    "pull.sh": ("images.sh",),
+    "records.sh": ("stack.sh",),
+    "releases.sh": ("stack.sh", "history.sh", "images.sh"),
+    "remove.sh": ("stack.sh", "audit.sh", "lock.sh"),
+    "rollback.sh": _SWITCH,
+    "status.sh": ("stack.sh", "lock.sh"),
+    "stop.sh": _SWITCH,
+    "unlock.sh": ("stack.sh", "audit.sh", "lock.sh"),
+}
+_DETACHED = ("detach.sh", "run.sh", "worker.sh")
+
+# The modes of the files must arrive as they are, whatever the umask; their owner must not.
+_UNPACK = """umask 077
+dir=$(mktemp -d "${TMPDIR:-/tmp}/kamal-dev.XXXXXX") && tar -xzpf - --no-same-owner -C "$dir" || {
+  rm -rf "$dir"
+  echo '{"type":"result","ok":false,"phase":"upload","reason":"files were not unpacked; is /tmp full or read-only?"}'
+  exit 1
+}
+trap 'rm -rf "$dir"' EXIT
+trap 'exit 143' HUP INT PIPE TERM
+script=$1
+shift
+sh "$dir/$script" "$@"
+"""
+
+
+def step(scripts: Scripts, script: str, *args: str, label: str, token: str = "", files: Iterable[File] = ()) -> Step:
+    """Run `script` with these arguments and files; with a `token`, apart from the channel."""
+    names = {script, "lib.sh", *_SOURCED[script]}
+    argv: tuple[str, ...] = (script, *args)
+    if token:
+        names.update(_DETACHED)
+        argv = ("detach.sh", *checked("token", (token,)), *argv)
+    members = (*(File(name, scripts[name].encode()) for name in names), *files)
+    return Step(("sh", "-c", _UNPACK, "kamal-dev", *argv), stdin=pack(members), label=label)
+
+
+def pack(files: Iterable[File]) -> bytes:
+    """Return a compressed tar of `files`; equal files give equal bytes."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for file in sorted(files, key=lambda file: file.path):
+            member = tarfile.TarInfo(file.path)
+            member.size, member.mode = len(file.content), file.mode
+            tar.addfile(member, io.BytesIO(file.content))
+    return gzip.compress(stream.getvalue(), mtime=0)
+
+
+def about(meta: Mapping[str, str]) -> tuple[File, ...]:
+    """Return what scripts read under `meta/`, a file per name."""
+    return tuple(File(f"meta/{name}", _text(text), 0o600) for name, text in meta.items())
+
+
+def performed(performer: str) -> tuple[File, ...]:
+    """Return the file that says who does it, for the host's record."""
+    return about({"performer": performer})
+
+
+def _text(text: str) -> bytes:
+    return f"{text}\n".encode() if text else b""

@@ -1,0 +1,46 @@
+"""What may stand among the words of a command on a host. Everything else is refused before any command is built."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from kamal_dev.errors import UsageError
+
+_STACK = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/:@+-]*")
+
+
+def stack_word(name: str) -> str:
+    """Return a stack's name. Raises UsageError for what cannot be one."""
+    if not _STACK.fullmatch(name):
+        raise UsageError(
+            f"`{name}` cannot name a stack",
+            hint="use lower-case letters, digits, `-` and `_`; see `service` and `naming.pattern` in config/dev.yml",
+        )
+    return name
+
+
+def checked(kind: str, words: Iterable[str]) -> tuple[str, ...]:
+    """Return `words`. Raises UsageError for what a shell or Docker could take for a flag, a list or a path outside."""
+    words = tuple(words)
+    for word in words:
+        if not _WORD.fullmatch(word) or ".." in word.split("/"):
+            raise UsageError(f"`{word}` cannot name {'an' if kind == 'image' else 'a'} {kind}")
+    return words
+
+
+def checked_folders(folders: Iterable[str]) -> tuple[str, ...]:
+    """Refuse what is no folder inside a workspace."""
+    folders = tuple(folders)
+    for folder in folders:
+        if not folder or folder.startswith("/") or "\n" in folder or ".." in folder.split("/"):
+            raise UsageError(f"`{folder}` cannot be a folder of the workspace")
+    return folders
+
+
+def folder_word(folder: str) -> str:
+    """Refuse what is not one folder of a workspace."""
+    if folder in ("", ".", "..") or "/" in folder:
+        raise UsageError(f"`{folder}` cannot be a folder of the workspace")
+    return folder
