@@ -49,8 +49,7 @@ def boot(image: str, name: str, *labels: str) -> str:
 @cache
 def bare() -> str:
     """Return the image of a host with sshd and systemd and no Docker."""
-    text = DOCKERFILE.read_bytes()
-    return _once(f"kamal-dev-test/host:{_short(text)}", lambda image: _build(image, text))
+    return _once(f"kamal-dev-test/host:{_short(DOCKERFILE.read_bytes())}", _build)
 
 
 @cache
@@ -78,10 +77,10 @@ def _once(image: str, make: Callable[[str], None]) -> str:
     return image
 
 
-def _build(image: str, dockerfile: bytes) -> None:
+def _build(image: str) -> None:
     subprocess.run([ROOT / "bin/base-images", "debian:12"], check=True, timeout=900)
     build = ("buildx", "build", "--builder", docker("context", "show"), "--load", "--provenance=false")
-    docker(*build, "--label", LABEL, "--tag", image, "-", stdin=dockerfile)
+    docker(*build, "--label", LABEL, "--tag", image, "--file", str(DOCKERFILE), str(DOCKERFILE.parent))
 
 
 def _bootstrap(image: str, base: str) -> None:

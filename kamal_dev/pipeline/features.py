@@ -76,13 +76,14 @@ def log_in(run: Run, *, wanted: bool = False) -> str:
 
 @contextmanager
 def staged(tree: Tree, build: Build, step: Step, configuration: Mapping[str, Any]) -> Iterator[Step]:
-    """Give a build with Features a folder to run in, which looks like the user's with this devcontainer.json in it.
+    """Yield the step as it can be run; with Features, in a folder that looks like the user's with this file in it.
 
     The CLI takes local Features from beside its file and writes there: so it gets a
     folder of its own, with links to what is beside the user's file.
     """
     if build.features is None:
-        yield step
+        with _without_remains(step) as ready:
+            yield ready
         return
     with temporary.folder("features") as folder:
         scratch = folder / commands.OWN / "tmp"
@@ -98,6 +99,16 @@ def staged(tree: Tree, build: Build, step: Step, configuration: Mapping[str, Any
         if pinned := lockfile(tree, build.features):
             file.with_name(pinned.name).write_bytes(tree.read(pinned))
         yield replace(step, cwd=folder, environment=(*step.environment, ("TMPDIR", str(scratch))))
+
+
+@contextmanager
+def _without_remains(step: Step) -> Iterator[Step]:
+    """Take away what buildx leaves of a Dockerfile that it reads from stdin."""
+    if step.stdin is None:
+        yield step
+        return
+    with temporary.folder("build") as folder:
+        yield replace(step, environment=(*step.environment, ("TMPDIR", str(folder))))
 
 
 def _link(tree: Tree, features: Features, folder: Path) -> None:

@@ -137,8 +137,10 @@ class Docker:
         self._say(f"Building the host image `{self._image}`, once")
         # The builder named as the context is the engine's own: it alone sees images that no registry has.
         builder = self._run(docker("context", "show")).output.strip() or "default"
-        words = ("--builder", builder, "--load", "--provenance=false", "--tag", self._image, "-")
-        result = self._run(docker("buildx", "build", *words, stdin=DOCKERFILE.read_bytes()), timeout=BUILD_TIMEOUT)
+        words = ("--builder", builder, "--load", "--provenance=false", "--tag", self._image)
+        # Not by stdin, of which buildx leaves a copy in the folder for temporary files.
+        context = ("--file", str(DOCKERFILE), str(DOCKERFILE.parent))
+        result = self._run(docker("buildx", "build", *words, *context), timeout=BUILD_TIMEOUT)
         if not result:
             raise ProviderError(
                 f"the host image could not be built:\n{result.tail(12)}",

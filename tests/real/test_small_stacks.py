@@ -110,6 +110,14 @@ def test_a_devcontainer_with_a_dockerfile_alone_deploys(lab: Lab, host: Host) ->
     assert image.startswith(repository.image())
 
 
+def test_a_build_from_a_dockerfile_in_the_compose_file_leaves_nothing_behind(lab: Lab) -> None:
+    compose = "services:\n  app:\n    build:\n      dockerfile_inline: |\n        FROM debian:12\n"
+    repository = lab.small("inline", ["root@127.0.0.1"], compose=compose)
+    # The lab looks after every command for what is left in the folder for temporary files.
+    repository.dev("build")
+    assert has_image(repository.image())
+
+
 def test_a_one_shot_that_ends_with_0_is_fine(lab: Lab, host: Host) -> None:
     compose = COMPOSE + '  migrate:\n    image: debian:12\n    command: ["true"]\n'
     repository = lab.small("oneshot", [host], compose=compose)
