@@ -57,6 +57,8 @@ conclude() {
 
 tell() {
   ended_in=${fell_in:-${phase_name:-}}
+  # Said by Docker, Compose and the shell alike.
+  case $3 in *[Nn]'o space left on device'*) result_code=disk ;; esac
   phase
   result=$(emit result ok: "$1" state "$2" phase "$ended_in" reason "$3" stack "$stack" release "$release" version "$version" \
     previous "$previous" current "$(current_release)" restored: "$([ "$2" = restored ] && echo true || echo false)" \
@@ -114,7 +116,7 @@ pull() {
   wanted=$(cat "$here/meta/pull" 2>/dev/null) || wanted=$(missing_images $(cat "$listed"))
   [ -z "$wanted" ] || has_room || { result_code=disk && conclude false kept "$no_room"; }
   # shellcheck disable=SC2086 # references have no spaces
-  pull_all $wanted || conclude false kept "$(last_lines "$here/pull.failed" 6)"
+  pull_all $wanted || conclude false kept "images did not arrive: $(last_lines "$here/pull.failed" 6)"
 }
 
 # switch: let the release be the current one, and put the last good one back where it falls.

@@ -158,17 +158,19 @@ def _running(told: events.Outcome) -> str:
 
 def _error(name: str, told: events.Outcome) -> HostError:
     left = LEFT.get(told.state, "unknown; `dev status` asks the host")
-    if told.code == "disk":
-        return PullFailed(name, told.reason, left_behind=left, hint=DISK_HINT)
     if told.phase == "pull":
-        return PullFailed(name, f"images did not arrive: {told.reason}", left_behind=left, hint=PULL_HINT)
+        return PullFailed(name, told.reason, left_behind=left, hint=_hint(told, PULL_HINT))
     if told.failed:
         return ServiceFailed(name, told.reason, left_behind=left, hint=SERVICE_HINT)
     if told.state == "unfinished":
         what = "; ".join(map(_words, told.lifecycle)) or told.reason
         return LifecycleFailed(name, what, left_behind=left, hint=LIFECYCLE_HINT)
-    hint = LATER if told.state == "unknown" else ""
-    return HostError(name, f"{told.phase or 'apply'}: {told.reason}", left_behind=left, hint=hint)
+    what = f"{told.phase or 'apply'}: {told.reason}"
+    return HostError(name, what, left_behind=left, hint=_hint(told, LATER if told.state == "unknown" else ""))
+
+
+def _hint(told: events.Outcome, otherwise: str) -> str:
+    return DISK_HINT if told.code == "disk" else otherwise
 
 
 def _words(failed: events.Lifecycle) -> str:

@@ -105,10 +105,16 @@ class Snapshot:
 def read(source: Source, shell: Local, *, store: Path, withheld: tuple[str, ...]) -> Snapshot:
     """Read the repository as it is now. `withheld` are paths in it that never travel.
 
-    Raises DevError where git cannot read a file.
+    Raises DevError where git cannot read a file, or `store` cannot be written.
     """
-    with _locked(store):
-        parts = tuple(_parts(source.repository, "", Path(".git"), shell, store, withheld))
+    try:
+        with _locked(store):
+            parts = tuple(_parts(source.repository, "", Path(".git"), shell, store, withheld))
+    except OSError as error:
+        raise DevError(
+            f"{error.filename or store}: cannot be written ({error.strerror})",
+            hint=f"{store} needs room and write access",
+        ) from error
     inner = {part.path for part in parts if part.path}
     # git tells of a submodule that it has changes, not which: such a state says too little.
     is_telling = inner.isdisjoint(path.strip('"') for path in source.changed)
@@ -219,9 +225,13 @@ def _is_in(name: str, folders: tuple[str, ...]) -> bool:
 def _staged(shell: Local, root: Path, aside: git.Aside) -> str:
     added = shell.run(git.stage_all(root, aside))
     if not added:
+        reason = (added.tail() or "git add failed").splitlines()[-1]
+        is_full = any(words in reason for words in ("No space left", "Out of diskspace"))
         raise DevError(
-            f"the source cannot be read: {added.tail().splitlines()[-1] if added.tail() else 'git add failed'}",
-            hint="make the file readable, or let git ignore it",
+            f"the source cannot be read: {reason}",
+            hint=f"make room where {aside.objects.parent} is"
+            if is_full
+            else "make the file readable, or let git ignore it",
         )
     return shell.run(git.write_tree(root, aside)).output.strip()
 

@@ -154,7 +154,11 @@ def update(folder: Path, change: Change) -> tuple[str, ...]:
                 _write(folder, replace(state, serial=found.state.serial + 1), before=found.text)
             return found.notices
     except (OSError, Timeout) as error:
-        return (f"{folder / NAME}: could not be written ({error}); going on without it",)
+        return (f"{folder / NAME}: could not be written ({_reason(error)}); going on without it",)
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
 
 
 class _Newer(Exception):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from tests.faults import hosts
-from tests.faults.standing import Standing, repository
+from tests.faults.standing import Running, Standing, repository
 from tests.faults.table import Fault, produces
-from tests.real.lab import Host, Lab, Repository
+from tests.faults.test_services import app
+from tests.real.lab import Host, Lab, Repository, wait_for
 
 
 @contextmanager
@@ -63,7 +65,7 @@ def test_a_disk_that_is_full_at_upload_must_leave_the_stack_as_it_was(standing: 
         12,
         "The disk of the engine is full when an image is pulled",
         sees="images did not arrive: localhost:…no space left on device",
-        do="check that the image exists and that the host reaches its registry; `--skip-push` sends it over SSH",
+        do="`dev prune` removes what earlier deploys have left over there",
     )
 )
 def test_a_disk_that_is_full_at_the_pull_must_leave_the_stack_as_it_was(standing: Standing, fault: Fault) -> None:
@@ -73,6 +75,27 @@ def test_a_disk_that_is_full_at_the_pull_must_leave_the_stack_as_it_was(standing
         ended = standing.deploy()
     fault.told(ended)
     standing.endures(ended, state="failed", version=before)
+
+
+@produces(
+    Fault(
+        12,
+        "The disk of the engine is full when containers are started",
+        sees="no space left on device …left behind: the last good release was put back and runs",
+        do="`dev prune` removes what earlier deploys have left over there",
+    )
+)
+def test_a_disk_that_is_full_when_containers_start_must_leave_the_stack_as_it_was(
+    standing: Standing, fault: Fault
+) -> None:
+    before = standing.version
+    # Nothing is to be built or pulled: what the disk has no room for are the new containers.
+    standing.change(app(environment="{FULL: full}"))
+    with filled(standing.host, "/var/lib/docker"):
+        ended = standing.deploy("--version", before)
+    fault.told(ended)
+    standing.still_holds(ended, state="failed", version=before)
+    standing.endures()
 
 
 @produces(
@@ -245,6 +268,30 @@ def test_a_lock_of_dpkg_that_nobody_releases_must_be_named(standing: Standing, f
             fault.told(ended)
             fresh.run("pkill perl")
             made.deploy()
+    finally:
+        hosts.remove(fresh)
+    standing.endures()
+
+
+@produces(
+    Fault(
+        26,
+        "`dev` is killed (SIGKILL) while Docker is installed on a new host",
+        sees="Installing Docker",
+        is_slow=True,
+    )
+)
+def test_a_kill_during_the_bootstrap_must_be_followed_by_one_that_goes_on(standing: Standing, fault: Fault) -> None:
+    fresh = hosts.bare(standing.lab.folder, "fresh")
+    try:
+        with _stranger(standing.lab, fresh, standing.registry) as made, Running(made, "deploy", "--json") as running:
+            running.wait_for("Installing Docker")
+            wait_for("apt is at work", lambda: fresh.says("pgrep apt-get"), 60)
+            running.process.kill()
+            fault.told(running.end(-signal.SIGKILL))
+            made.deploy()
+            assert fresh.states(made.stack()) == {"app": "running"}
+            assert not fresh.says("ls -d /tmp/kamal-dev* ~/.kamal-dev/.run/*/payload")
     finally:
         hosts.remove(fresh)
     standing.endures()

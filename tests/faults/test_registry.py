@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from tests.faults.standing import Standing
 from tests.faults.table import Fault, produces
-from tests.real.lab import wait_for
+from tests.faults.test_services import other
+from tests.real.lab import Host, wait_for
 
 PULL = "check that the image exists and that the host reaches its registry; `--skip-push` sends it over SSH"
 GONE = "images did not arrive: localhost:…"
@@ -71,3 +75,43 @@ def test_a_pull_whose_engine_restarts_must_be_tried_again(standing: Standing, fa
     ended = running.end(0)
     fault.told(ended)
     standing.endures(ended, state="deployed", version=standing.repository.sha)
+
+
+TRUST_ME = """
+cd /run
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=registry \\
+  -addext subjectAltName=IP:{address} -keyout tls.key -out tls.crt 2>/dev/null
+openssl s_server -quiet -www -accept {address}:{port} -key tls.key -cert tls.crt >/dev/null 2>&1 </dev/null &
+echo $! >tls.pid
+"""
+
+
+@contextmanager
+def _self_signed(host: Host) -> Iterator[str]:
+    """Have a registry with a certificate that nobody vouches for; what is on the loopback interface needs none."""
+    address, port = host.run("hostname -I").split()[-1], 5443
+    host.run(TRUST_ME.format(address=address, port=port))
+    wait_for("TLS", lambda: host.says(f"curl --insecure --silent https://{address}:{port}/"), 30)
+    try:
+        yield f"{address}:{port}"
+    finally:
+        host.run("kill $(cat /run/tls.pid); rm /run/tls.*")
+
+
+@produces(
+    Fault(
+        19,
+        "The certificate of a registry is signed by nobody that the host trusts (TLS)",
+        sees="images did not arrive: …x509: certificate signed by unknown authority",
+        do=PULL,
+    )
+)
+def test_a_certificate_that_is_not_trusted_must_leave_the_stack_as_it_was(standing: Standing, fault: Fault) -> None:
+    before = standing.version
+    with _self_signed(standing.host) as server:
+        standing.change(other(image=f"{server}/other:1"))
+        ended = standing.deploy()
+    fault.told(ended)
+    standing.still_holds(ended, state="failed", version=before)
+    standing.back()
+    standing.endures()

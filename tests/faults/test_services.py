@@ -22,12 +22,8 @@ def app(**keys: str) -> dict[str, str]:
 
 def other(**keys: str) -> dict[str, str]:
     """Write a compose file with one more service."""
-    lines = "".join(f"    {key}: {value}\n" for key, value in keys.items())
-    return {
-        ".devcontainer/compose.yaml": BASE.replace(
-            "services:\n", f"services:\n  other:\n    image: {FILE.image}\n{lines}"
-        )
-    }
+    lines = "".join(f"    {key}: {value}\n" for key, value in {"image": FILE.image, **keys}.items())
+    return {".devcontainer/compose.yaml": BASE.replace("services:\n", f"services:\n  other:\n{lines}")}
 
 
 def shell(words: str) -> str:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from tests.faults.standing import Standing
 from tests.faults.table import Fault, produces
 from tests.faults.twice import at_once
-from tests.real.lab import Ended
+from tests.real.lab import Ended, run
 
 
 @produces(
@@ -50,3 +54,57 @@ def test_a_state_file_that_is_of_no_use_must_cost_nothing(standing: Standing, fa
     fault.told(ended)
     assert [(stack["stack"], stack["state"]) for stack in listed] == [(standing.stack, "up")]
     standing.endures(ended, state="deployed", version=standing.repository.sha)
+
+
+@contextmanager
+def _on_a_disk(folder: Path, *, is_full: bool) -> Iterator[None]:
+    """Move a folder to a disk of its own, which is either full or read-only."""
+    kept = folder.with_name("kept-aside")
+    shutil.copytree(folder, kept)
+    run("mount", "-t", "tmpfs", "-o", "size=256k,mode=700", "tmpfs", str(folder))
+    try:
+        shutil.copytree(kept, folder, dirs_exist_ok=True)
+        if is_full:
+            _fill(folder / "filler")
+        else:
+            run("mount", "-o", "remount,ro", str(folder))
+        yield
+    finally:
+        run("umount", str(folder))
+        shutil.rmtree(kept)
+
+
+def _fill(path: Path) -> None:
+    with suppress(OSError), path.open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+
+
+@produces(
+    Fault(
+        28,
+        "The disk with .kamal/local is full",
+        sees="the source cannot be read: …state.json: could not be written (No space left on device); "
+        "going on without it",
+        do="make room where …",
+        how=True,
+    ),
+    Fault(
+        28,
+        "The folder .kamal/local is read-only",
+        sees="cannot be written (Read-only file system) …state.json: could not be written (Read-only file system); "
+        "going on without it",
+        do="… needs room and write access",
+        how=False,
+        is_slow=True,
+    ),
+)
+def test_a_memory_that_cannot_be_written_must_be_named_and_kept(standing: Standing, fault: Fault) -> None:
+    folder, before = standing.repository.root / ".kamal/local", standing.version
+    standing.change()
+    with _on_a_disk(folder, is_full=fault.how):
+        state = (folder / "state.json").read_text()
+        ended = standing.deploy()
+        assert (folder / "state.json").read_text() == state
+    fault.told(ended)
+    standing.endures(ended, state="failed", version=before)
