@@ -18,7 +18,7 @@ from tests.real.lab import Host, Lab, Repository, wait_for
 @contextmanager
 def filled(host: Host, folder: str) -> Iterator[None]:
     """Leave no byte free on the disk of a folder."""
-    host.run(f"dd if=/dev/zero of={folder}/filler bs=64k 2>/dev/null; sync -f {folder}")
+    host.run(f"for size in 64k 4k; do dd if=/dev/zero bs=$size 2>/dev/null; done >{folder}/filler; sync -f {folder}")
     try:
         yield
     finally:
@@ -89,12 +89,14 @@ def test_a_disk_that_is_full_when_containers_start_must_leave_the_stack_as_it_wa
     standing: Standing, fault: Fault
 ) -> None:
     before = standing.version
-    # Nothing is to be built or pulled: what the disk has no room for are the new containers.
-    standing.change(app(environment="{FULL: full}"))
+    # Nothing is to be built, pulled or forgotten: what the disk has no room for are the new containers.
+    settings = (standing.repository.root / "config/dev.yml").read_text()
+    standing.change({**app(environment="{FULL: full}"), "config/dev.yml": f"{settings}retain: 100\n"})
     with filled(standing.host, "/var/lib/docker"):
         ended = standing.deploy("--version", before)
     fault.told(ended)
     standing.still_holds(ended, state="failed", version=before)
+    standing.back()
     standing.endures()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from kamal_dev.commands import answers, events, host
+from kamal_dev.model import Step
 from tests.host.lab import Answer, Lab, release, service, token
 
 pytestmark = pytest.mark.real
@@ -122,3 +123,22 @@ def test_the_record_outlives_the_stack_and_is_no_stack(lab: Lab, scripts: Mappin
     assert records(lab, scripts, stack) == [("apply", "new", ANN), ("remove", "removed", BOB)]
     first = json.loads(lab.sh(f"head -n 1 ~/.kamal-dev/{stack}/audit.log"))
     assert (first["version"], first["ok"], first["reason"], first["seconds"] >= 0) == ("v1", True, "", True)
+
+
+HOLDERS = """
+lock_stack test
+stdout=$(readlink "/proc/$$/fd/1")
+for beating in $(pgrep --parent 1 --full the-test); do
+  echo beating
+  ls -l "/proc/$beating/fd" | grep -F "$stdout"
+done
+unlock_stack
+"""
+
+
+def test_the_heartbeat_holds_nothing_that_a_caller_waits_for(lab: Lab, scripts: Mapping[str, str], stack: str) -> None:
+    names = ("lib.sh", "stack.sh", "audit.sh", "lock.sh")
+    script = "\n".join(("here=/tmp", *(scripts[name] for name in names), f"use_stack {stack}", HOLDERS))
+    told = lab.run(Step(("sh", "-c", script, "the-test"), label="locking"))
+    # A shell keeps a copy of what it redirects for one command, and sshd waits for whoever has it.
+    assert told.output == "beating\n", told
