@@ -35,18 +35,19 @@ def _slow(salt: bytes, digest: bytes) -> str:
 
 
 def of_services(
-    salt: str, carried: Iterable[Travel], model: Value, values: Mapping[str, str | Secret]
+    salt: str, carried: Iterable[tuple[str, Travel]], model: Value, values: Mapping[str, str | Secret]
 ) -> dict[str, str]:
     """Return a hash for each service that mounts a file, a config or a secret, so that a change recreates it.
 
-    Compose itself recreates a container for another environment, not for another
-    content of what is mounted.
+    `carried` are the files with their paths in the release: those here differ from clone to clone.
+    Compose itself recreates a container for another environment, not for another content of what
+    is mounted.
     """
     seen: dict[str, list[tuple[str, bytes]]] = {}
-    for travel in carried:
+    for path, travel in carried:
         if travel.role in ("bind", "config", "secret"):
             for name in travel.services:
-                seen.setdefault(name, []).append((travel.path.as_posix(), travel.content))
+                seen.setdefault(name, []).append((path, travel.content))
     services = model.at("services")
     for name, service in services.items.items() if services is not None else ():
         for part in _inline(service, model, values):

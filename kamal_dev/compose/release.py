@@ -69,7 +69,7 @@ def render(
     told = node.values(stack, version, index, address)
     values = env.values(project, ready.reader, after, additions, variables or {}, told)
     salt = additions.service
-    marked = marks.of_services(salt, carried, after, values)
+    marked = marks.of_services(salt, [(_place(travel, project), travel) for travel in carried], after, values)
     plan = overlay.Plan(project, stack, version, own, additions, mounted, marked)
     files = _files(project, ready.texts, carried, overlay.text(after, plan))
     about = manifest.entries(project, stack=stack, version=version, images=own, additions=additions, mounted=mounted)

@@ -89,8 +89,9 @@ def recipe(
 
 
 def _mark(project: Project, build: Build, step: Step) -> str:
+    """Return the hash of how an image is made, which is the same in every clone of the repository."""
     words = [*step.argv]
     if build.features:
         told = {**features.configuration(build), "files": digest(project.tree, build.features)}
         words += [build.dockerfile_inline, json.dumps(told)]
-    return hashlib.sha256("\0".join(words).encode()).hexdigest()
+    return hashlib.sha256("\0".join(words).replace(str(project.source.repository), ".").encode()).hexdigest()
