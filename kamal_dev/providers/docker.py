@@ -92,6 +92,9 @@ class Docker:
     def stacks(self) -> tuple[tuple[str, Host], ...]:
         """Return this project's hosts by name; one that does not answer at once has no address either."""
         containers = sorted(self._containers().values(), key=lambda container: container.host)
+        # Nothing is made for a look at what is not there: a dry run is one.
+        if not containers:
+            return ()
         key = keys.ensure(self._directory)
         outcomes = each(containers, lambda container: self._seen(container, key), limit=AT_ONCE)
         return tuple((outcome.name, outcome) for outcome in outcomes if isinstance(outcome, Host))

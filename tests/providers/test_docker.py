@@ -234,3 +234,10 @@ def test_a_container_that_cannot_be_removed_is_an_error(engine: Engine, tmp_path
     engine.refuse["rm"] = "device or resource busy"
     with pytest.raises(ProviderError, match="guestbook-1: the container was not removed: device or resource busy"):
         provider(engine, tmp_path).destroy(("guestbook-1",))
+
+
+def test_a_look_at_hosts_that_are_not_there_makes_no_key(engine: Engine, tmp_path: Path) -> None:
+    assert provider(engine, tmp_path).stacks() == ()
+    assert list(tmp_path.iterdir()) == []
+    provider(engine, tmp_path).ensure(("guestbook-1",))
+    assert (tmp_path / ".kamal/local/id_ed25519").exists()
