@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 @common.stack
 @click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@common.lock_wait
 @common.as_json
 @common.common
 def command(flags: common.Flags, *, name: str | None, dry_run: bool, yes: bool) -> int:

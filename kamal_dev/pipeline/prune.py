@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kamal_dev.commands import answers, host
+from kamal_dev.commands import answers, events, host
 from kamal_dev.commands.events import Leftover
 from kamal_dev.errors import DevError, HostError, HostUnreachable, SomeHostsFailed
-from kamal_dev.model import Host
+from kamal_dev.model import Host, Step
 from kamal_dev.pipeline import audit
 from kamal_dev.pipeline.conversation import ask
 from kamal_dev.pipeline.names import of_project
 from kamal_dev.pipeline.report import Outcome
 from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.turn import in_turn
 from kamal_dev.shell.fanout import each
 
 HEAD = ("STACK", "KIND", "NAME", "SIZE")
@@ -86,11 +87,21 @@ def _prune(run: Run, stack: str, target: Host, dry_run: bool) -> Pruned:
         repositories = dict.fromkeys(image.name for image in run.project.images().values())
         retain = run.project.config.retain
         step = host.prune(run.scripts, stack, repositories, retain=retain, dry_run=dry_run, performer=run.performer)
-        output = ask(run, target, step, timeout=PRUNING).output
+        told, leftovers = _told(run, target, stack, step)
     except DevError as error:
         return Pruned(stack, target, error=error)
-    told, leftovers = answers.outcome(output), answers.leftovers(output)
     return Pruned(stack, target, leftovers, None if told else HostError(target.name, told.reason))
+
+
+def _told(run: Run, target: Host, stack: str, step: Step) -> tuple[events.Outcome, tuple[Leftover, ...]]:
+    """Return how it ended and what it was about, once nobody else changes the stack."""
+    outputs = []
+
+    def attempt() -> events.Outcome:
+        outputs.append(ask(run, target, step, timeout=PRUNING).output)
+        return answers.outcome(outputs[-1])
+
+    return in_turn(run, target, stack, attempt), answers.leftovers(outputs[-1])
 
 
 def rows(pruned: Pruned) -> Iterator[tuple[str, ...]]:

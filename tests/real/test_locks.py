@@ -111,6 +111,9 @@ def test_a_lock_is_waited_for_as_long_as_one_likes_and_released_when_one_says_so
     assert "nothing was changed on the host" in ended.stderr
     assert f"dev lock release {stack}" in ended.stderr
     assert host.states(stack) == {}
+    pruned = repository.dev("prune", "--yes", "--lock-wait", "1", code=1)
+    assert "Waiting for `remove` of ann@laptop" in pruned.stderr, str(pruned)
+    assert "left alone: `remove` of ann@laptop" in pruned.stdout, str(pruned)
     host.run(f"echo 1 >~/.kamal-dev/{stack}/lock/beat")
     assert "has not moved for" in repository.dev("remove", "--yes", code=1).stderr, "a stopped one is not waited for"
     table = repository.dev("lock", "status").stdout.splitlines()
