@@ -8,6 +8,7 @@
 #   first    deploy; hosts that lack the database's image get it by docker save and load
 #
 # REGISTRY is localhost:PORT, PROJECT names image and stack, HOSTS are names in the ssh configuration SSH_CONFIG.
+# With SOURCE set, every host also has a working tree of the commit, moved forward by a push over SSH.
 # One ssh per host, which is also the tunnel to the registry; no ControlMaster. Only the application is pulled: the
 # database's image need not be in reach. Nothing is compared, nothing is put back: `up --wait` is believed.
 set -eu
@@ -27,7 +28,17 @@ gather() {
   (umask 077 && { cat .kamal/secrets && printf 'APP_PORT=8001\nCOMPOSE_PROJECT_NAME=%s\n' "$PROJECT"; } >"$1/.env")
 }
 
+give_source() {
+  export GIT_SSH_COMMAND="ssh -F $SSH_CONFIG"
+  git push --quiet "$1:$PROJECT/source" HEAD:deployed 2>/dev/null || {
+    ssh -F "$SSH_CONFIG" "$1" "git init --quiet --initial-branch deployed $PROJECT/source &&
+      git -C $PROJECT/source config receive.denyCurrentBranch updateInstead"
+    git push --quiet "$1:$PROJECT/source" HEAD:deployed
+  }
+}
+
 on_host() {
+  [ -z "${SOURCE:-}" ] || give_source "$3"
   [ "$2" != first ] || docker save postgres:15 | ssh -F "$SSH_CONFIG" "$3" docker load --quiet
   tar -C "$1" -cz . | ssh -F "$SSH_CONFIG" -R "$port:localhost:$port" "$3" "
     mkdir -p $PROJECT/.devcontainer && cd $PROJECT/.devcontainer && tar -xz &&

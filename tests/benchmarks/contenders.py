@@ -32,6 +32,7 @@ class Contender(Protocol):
     def first(self) -> Time: ...
     def deploy(self) -> Time: ...
     def skip_build(self) -> Time: ...
+    def give_source(self) -> None: ...
 
 
 class Dev:
@@ -52,6 +53,11 @@ class Dev:
 
     def skip_build(self) -> Time:
         return self._run("deploy", "--skip-build")
+
+    def give_source(self) -> None:
+        """From the next deploy on, give workspaces the source too."""
+        path = self._repository.root / "config/dev.yml"
+        self._repository.commit({"config/dev.yml": path.read_text().replace("source: none", "source: git")})
 
     def _run(self, *words: str) -> Time:
         seconds, output = timed((DEV, *words, "--json"), self._repository.root, self._repository.variables())
@@ -87,6 +93,10 @@ class ByHand:
 
     def skip_build(self) -> Time:
         return self._run("release")
+
+    def give_source(self) -> None:
+        """From the next deploy on, give hosts the source too."""
+        self._environment["SOURCE"] = "git"
 
     def _run(self, word: str) -> Time:
         return Time(timed((str(SCRIPT), word), self._root, self._environment)[0])
