@@ -17,7 +17,7 @@ _TAG = re.compile(r":[^:/]*$")
 
 @dataclass(frozen=True)
 class Current:
-    """Describe the release that a stack has; `good` when it was once observed as healthy."""
+    """Describe the release that a stack has; `good` when it was healthy and its lifecycle commands ran through."""
 
     id: str
     digest: str = ""
@@ -182,10 +182,10 @@ class Stack:
 class Kept:
     """Describe one release that a host keeps of a stack.
 
-    `performer` deployed it last, `at` (UTC). `good` when it was once observed as healthy. `state` says how its
-    last deploy or rollback ended, as in `Outcome`, empty where it never did. `missing` are those of its images
-    that the host has no longer. `is_last_good`: a deploy that fails goes back to it; `is_before`: a
-    rollback does that names no version.
+    `performer` deployed it last, `at` (UTC). `good` when it was healthy and its lifecycle commands ran through, when
+    it came up last. `state` says how its last deploy or rollback ended, as in `Outcome`, empty where it never did.
+    `missing` are those of its images that the host has no longer. `is_last_good`: a deploy that fails goes back to it;
+    `is_before`: a rollback does that names no version.
     """
 
     stack: str

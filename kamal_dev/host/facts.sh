@@ -2,7 +2,7 @@
 # Tell what this host is and what the stack runs: facts.sh STACK [IMAGE]...
 #
 # Events: `facts`, then one `container` per container of the stack. Changes nothing, asks no network.
-# `stands` is true where every container of the current release stands as when it was good.
+# `stands` is true where the current release is good, and every container of it stands as it did then.
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh

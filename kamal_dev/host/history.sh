@@ -6,8 +6,8 @@
 # by_age: print the ids of all releases, that of the last deploy first.
 by_age() { latest_first digest; }
 
-# last_good: print the id of the release that was seen healthy last.
-last_good() { latest_first good | head -n 1; }
+# last_good: print the id of the good release that was seen healthy last.
+last_good() { latest_first good | first_good; }
 
 latest_first() {
   # shellcheck disable=SC2012 # the names are ours
@@ -16,8 +16,13 @@ latest_first() {
 
 # good_before ID: print the id of the good release that was deployed last before it.
 good_before() {
-  by_age | awk -v id="$1" 'is_older; $0 == id { is_older = 1 }' | while IFS= read -r older; do
-    if is_good "$older"; then echo "$older" && break; fi
+  by_age | awk -v id="$1" 'is_older; $0 == id { is_older = 1 }' | first_good
+}
+
+# first_good: print the first good one of the ids on stdin.
+first_good() {
+  while IFS= read -r one; do
+    if is_good "$one"; then echo "$one" && break; fi
   done
 }
 

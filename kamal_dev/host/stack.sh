@@ -2,8 +2,9 @@
 # One stack's folder, releases, containers and lock. Sourced after lib.sh; runs nothing by itself.
 #
 #   ~/.kamal-dev/<stack>/releases/<id>/.kamal-dev/   what the scripts know of a release:
-#       digest version commit images built services workspace user performer good log result exec/ lifecycle/
-#   `good` is there when the release was once observed as healthy: `<service> <state>` per container.
+#       digest version commit images built services workspace user performer good unfinished log result exec/ lifecycle/
+#   `good` is there when the release was once observed as healthy: `<service> <state>` per container. `unfinished` is there
+#   from then on until its lifecycle commands have run through.
 
 # use_stack NAME: name the stack that everything below is about.
 use_stack() {
@@ -33,7 +34,8 @@ current_release() {
 # known RELEASE FILE: print what is known of a release.
 known() { cat "$releases/$1/.kamal-dev/$2" 2>/dev/null; }
 
-is_good() { [ -n "$1" ] && [ -f "$releases/$1/.kamal-dev/good" ]; }
+# is_good ID: whether it was healthy, and none of its lifecycle commands was left to be run.
+is_good() { [ -n "$1" ] && [ -f "$releases/$1/.kamal-dev/good" ] && [ ! -f "$releases/$1/.kamal-dev/unfinished" ]; }
 
 # describe_release ID: print it as JSON, `null` where there is none.
 describe_release() {

@@ -173,18 +173,22 @@ why_compose() {
 
 # --- the verdict
 
-# stood ID: remember that it is good, as it stands now.
+# stood ID: remember that it is healthy as it stands now, and good once its lifecycle commands have run.
 stood() {
   own_workspace "$(cat "$here/meta/user")"
   begin_lifecycle
+  [ ! -d "$here/lifecycle" ] || : >"$releases/$1/.kamal-dev/unfinished"
   printf '%s\n' "$found" | standing >"$releases/$1/.kamal-dev/good"
 }
+
+# finish ID: run what is left of its lifecycle commands; it is good once all have run.
+finish() { run_lifecycle && rm -f "$releases/$1/.kamal-dev/unfinished"; }
 
 keep() {
   stood "$release"
   is_kept=true
   report_containers
-  run_lifecycle || conclude false unfinished "$lifecycle_why"
+  finish "$release" || conclude false unfinished "$lifecycle_why"
   conclude true new ''
 }
 
@@ -207,7 +211,7 @@ restore() {
   if bring_up "$previous" "$restore_within"; then
     stood "$previous"
     report_containers
-    run_lifecycle || failed_why="$failed_why; and of the release that was put back, \`$previous\`, $lifecycle_why"
+    finish "$previous" || failed_why="$failed_why; and of the release that was put back, \`$previous\`, $lifecycle_why"
     conclude false restored "$failed_why"
   fi
   report_containers

@@ -77,7 +77,7 @@ def rows(history: History) -> Iterator[tuple[str, ...]]:
 def result_of(release: events.Kept) -> str:
     """Say how the last deploy or rollback to a release ended."""
     if release.state in ("new", "same"):
-        return "good"
+        return "good" if release.good else "unfinished since it was put back"
     if not release.state:
         return "never finished"
     return f"failed in {release.phase}: {release.reason.splitlines()[0] if release.reason else release.state}"

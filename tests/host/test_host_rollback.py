@@ -103,6 +103,32 @@ def test_a_stack_goes_back_and_its_releases_say_so(blog: Stack) -> None:
     assert [item.version for item in kept.values() if item.is_before] == []
 
 
+def test_a_release_is_good_only_once_its_lifecycle_commands_have_run(blog: Stack) -> None:
+    one, two, three = (blog.version(version) for version in ("v1", "v2", "v3"))
+    mended, mend = hooks("test -e /mended"), f"docker exec {blog.name}-app-1 /bin/busybox touch /mended"
+    assert blog.deploy(one, lifecycle=hooks("echo v1")).outcome.ok
+    for wanted in (two, three):
+        assert blog.deploy(wanted, lifecycle=mended).outcome.state == "unfinished"
+    found = blog.releases()
+    assert [kept.version for kept in found.values() if kept.good or kept.is_last_good or kept.is_before] == ["v1"]
+    look = answers.leftovers(blog.lab.run(host.prune(blog.scripts, blog.name, (), retain=1, dry_run=True)).output)
+    assert [item.name for item in look if item.kind == "release"] == [two.id], "v1 is the one to go back to"
+    fell = blog.deploy(blog.version("v4", CRASH), window=1).outcome
+    assert (fell.state, fell.previous, fell.current) == ("restored", one.id, one.id)
+
+    # A deploy that runs what was left makes it good; one in whose container they fail again is so no longer.
+    assert blog.deploy(three, lifecycle=mended).outcome.state == "unfinished"
+    blog.lab.sh(mend)
+    assert blog.deploy(three, lifecycle=mended).outcome.state == "new"
+    assert blog.lab.run(host.facts(blog.scripts, blog.name)).facts.runs(three.digest)
+    assert [kept.version for kept in blog.releases().values() if kept.good and kept.is_last_good] == ["v3"]
+    put_back = blog.deploy(blog.version("v5", CRASH), window=1).outcome
+    assert (put_back.state, put_back.current) == ("restored", three.id)
+    assert f"of the release that was put back, `{three.id}`, postCreateCommand failed" in put_back.reason
+    found = blog.releases()
+    assert (found["v3"].is_current, found["v3"].good, found["v1"].is_last_good) == (True, False, True)
+
+
 def test_a_release_that_does_not_come_up_again_is_put_back(blog: Stack) -> None:
     one, two = blog.version("v1"), blog.version("v2")
     for wanted in (one, two):
@@ -185,9 +211,8 @@ def test_releases_and_images_beyond_those_retained_go_and_what_is_needed_or_fore
 
     # What failed takes no more room either: the last good one stays, whatever came after it.
     for version in ("v5", "v6"):
-        assert (
-            blog.deploy(built(blog, version, command=CRASH), keeping=host.Keeping(retain=2)).outcome.state == "restored"
-        )
+        fell = blog.deploy(built(blog, version, command=CRASH), keeping=host.Keeping(retain=2), window=1)
+        assert fell.outcome.state == "restored"
     assert list(blog.releases()) == ["v6", "v5", "v4", "v3"], "v3 is where a rollback goes"
     assert f"{repository}:v2" not in images(lab)
 

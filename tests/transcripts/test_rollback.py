@@ -174,7 +174,8 @@ def test_the_beginning_of_several_versions_names_none(project: Project) -> None:
 def test_versions_say_who_deployed_what_and_how_it_ended(project: Project) -> None:
     run = PaperRun(project, Machine(), {FIRST: HostState()})
     fresh = kept(FIRST, "ddd", state="", good=False)
-    run.hosts[FIRST] = Remembering(FIRST, HostState(), [fresh, *history(FIRST, missing=["x", "y"])])
+    undone = kept(FIRST, "eee", good=False)
+    run.hosts[FIRST] = Remembering(FIRST, HostState(), [fresh, *history(FIRST, missing=["x", "y"]), undone])
     (found,) = versions(run, FIRST)
     told = [row[1:] for row in rows(found)]
     when = ("ann", "2026-01-02 03:04:05")
@@ -183,6 +184,7 @@ def test_versions_say_who_deployed_what_and_how_it_ended(project: Project) -> No
         (BAD, "00000000", *when, "failed in observe: app did not stay up", "there", f"from c{BAD}"[:17]),
         (NEW, "00000000", *when, "good", "there", f"current, last good, {f'from c{NEW}'[:17]}"),
         (OLD, "00000000", *when, "good", "2 gone", f"from c{OLD}"[:17]),
+        ("eee", "00000000", *when, "unfinished since it was put back", "there", "from ceee"),
     ]
     run.close()
 
