@@ -117,17 +117,25 @@ report_containers() {
   done
 }
 
+failure='{{.State.OOMKilled}}|{{.State.ExitCode}}|{{.State.Running}}|{{.State.StartedAt}}|{{.State.FinishedAt}}|{{.State.Error}}'
+
 report_failure() {
-  IFS='|' read -r is_oom code error <<END
-$(docker inspect --type container --format '{{.State.OOMKilled}}|{{.State.ExitCode}}|{{.State.Error}}' -- "$1" | tr '\n' ' ')
+  IFS='|' read -r is_oom code is_up started ended error <<END
+$(docker inspect --type container --format "$failure" -- "$1" | tr '\n' ' ')
 END
   [ "$is_oom" != true ] || set -- "$1" "out of memory: $2"
   [ -z "${error% }" ] || set -- "$1" "$2: ${error% }"
   case $2 in *restarted*) code=$(last_exit "$1" "$code") ;; esac
-  docker logs --tail 20 -- "$1" >"$here/tail" 2>&1
+  docker logs --tail 20 --since "$(words_since "$is_up" "$started" "$ended")" -- "$1" >"$here/tail" 2>&1
   open=$(docker inspect --type container --format "$event" -- "$1") || return
   printf '%s,"exit_code":%s,"release":"%s","reason":%s,"log":%s}\n' \
     "$open" "${code:-0}" "$shown" "$(json_text "$2")" "$(json_text "$(last_lines "$here/tail")")"
+}
+
+# words_since IS_UP STARTED ENDED: print since when a container's words are about this change: since `up` began, as a
+# container that was kept has those of earlier runs, too; nothing where it was running then, and did not end before.
+words_since() {
+  awk 'BEGIN { if (ARGV[3] >= ARGV[1] || (ARGV[2] != "true" && ARGV[4] < ARGV[1])) print ARGV[1] }' "$up_began" "$@"
 }
 
 # last_exit ID CODE: print the exit code of its last end; while it runs again, inspect says CODE, which is 0.

@@ -133,6 +133,34 @@ def test_a_first_release_that_fails_is_stopped_and_kept_and_the_next_is_new(
     assert (second.state, second.previous) == ("new", "")
 
 
+def test_the_last_words_are_those_of_this_change_from_all_its_restarts(
+    lab: Lab, scripts: Mapping[str, str], stack: str
+) -> None:
+    words = '["/bin/sh", "-c", "/bin/busybox cat /proc/sys/kernel/random/uuid; exit 3"]'
+    crash, loop = (release(stack, "v1", app=service(words, **keys)) for keys in ({}, {"restart": "always"}))
+    told = []
+    for wanted in (crash, crash, loop, loop):
+        (failed,) = apply(lab, scripts, wanted).outcome.failed
+        told.append(failed.log.splitlines())
+    # Deployed again, the container that was kept is the same, and has all its words.
+    assert [len(lines) for lines in told[:2]] == [1, 1]
+    assert all(len(lines) > 1 for lines in told[2:])
+    lines = [line for part in told for line in part]
+    assert len(set(lines)) == len(lines), told
+
+
+def test_the_last_words_of_a_service_that_ran_before_the_change_are_kept(
+    lab: Lab, scripts: Mapping[str, str], stack: str
+) -> None:
+    check = '{test: ["CMD", "/bin/busybox", "test", "!", "-e", "/ill"], interval: 1s, retries: 2}'
+    db = service('["/bin/sh", "-c", "echo words; exec /bin/busybox sleep 1000000"]', healthcheck=check)
+    assert apply(lab, scripts, release(stack, "v1", app=service(), db=db)).outcome.ok
+    ill = f"docker exec {stack}-db-1 /bin/busybox touch /ill"
+    lab.sh(f"{ill}; until docker ps | grep {stack}-db-1 | grep -q unhealthy; do sleep 0.2; done")
+    outcome = apply(lab, scripts, release(stack, "v2", app=service(labels=MAIN), db=db)).outcome
+    assert {(failed.service, failed.log) for failed in outcome.failed} == {("db", "words")}, outcome
+
+
 def test_a_service_that_crashes_once_and_then_stays_is_fine(lab: Lab, scripts: Mapping[str, str], stack: str) -> None:
     command = '["/bin/sh", "-c", "[ -f /data/x ] && exec /bin/busybox sleep 10000; : >/data/x; exit 1"]'
     app = service(command, restart="always", volumes="[data:/data]")
