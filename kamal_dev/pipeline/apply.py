@@ -166,6 +166,8 @@ def _error(name: str, told: events.Outcome) -> HostError:
         what = "; ".join(map(_words, told.lifecycle)) or told.reason
         return LifecycleFailed(name, what, left_behind=left, hint=LIFECYCLE_HINT)
     what = f"{told.phase or 'apply'}: {told.reason}"
+    if told.state == "interrupted":
+        return HostError(name, what, left_behind=left, hint=INTERRUPTED_HINT)
     return HostError(name, what, left_behind=left, hint=_hint(told, LATER if told.state == "unknown" else ""))
 
 
@@ -185,7 +187,11 @@ LEFT = {
     "stopped": "the containers were stopped and kept for a look; there was no release to go back to",
     "unfinished": "the containers run this version; the next deploy runs what failed again, and what comes after it",
     "broken": "see the containers: no release could be put back",
+    "interrupted": "it was ended while containers were started, and nothing was put back",
 }
+INTERRUPTED_HINT = (
+    "`dev deploy` goes on from there; `dev rollback` brings the good release before back, where there is one"
+)
 DISK_HINT = "`dev prune` removes what earlier deploys have left over there"
 PULL_HINT = "check that the image exists and that the host reaches its registry; `--skip-push` sends it over SSH"
 LIFECYCLE_HINT = "mend the command and deploy again; the container that runs is kept as it is until its image changes"

@@ -11,7 +11,7 @@ from kamal_dev.errors import DevError, HostError, SomeHostsFailed
 from kamal_dev.model import Host
 from kamal_dev.output.plain import long_duration
 from kamal_dev.pipeline import audit
-from kamal_dev.pipeline.apply import LEFT, failure
+from kamal_dev.pipeline.apply import INTERRUPTED_HINT, LEFT, failure
 from kamal_dev.pipeline.conversation import ask
 from kamal_dev.pipeline.names import of_project
 from kamal_dev.pipeline.report import Outcome
@@ -108,4 +108,6 @@ def _release(run: Run, locked: Locked) -> Outcome:
         return failure(target, locked.stack, error)
     left = LEFT.get(told.state, "what runs is unknown, `dev status` asks the host")
     run.output.done(f"Released the lock of {lock}" if told.code == "dead" else f"Ended {lock}: {left}", target.name)
+    if told.state == "interrupted":
+        run.output.hint(INTERRUPTED_HINT)
     return replace(outcome, running=told.code)

@@ -72,12 +72,16 @@ def test_a_living_owner_is_left_alone_and_ended_only_when_told_to(
         assert "has not moved for" in refused.outcome.reason
 
         ended = lab.run(host.unlock(scripts, stack, found.pid, performer=BOB)).outcome
-        assert (ended.ok, ended.code, ended.state) == (True, "ended", "broken"), ended
-    assert (told[0].code, told[0].outcome.state, told[0].outcome.phase) == (143, "broken", "observe"), told
+        assert (ended.ok, ended.code, ended.state) == (True, "ended", "interrupted"), ended
+    assert (told[0].code, told[0].outcome.state, told[0].outcome.phase) == (143, "interrupted", "observe"), told
     assert lock(lab, scripts, stack) is None
     assert lab.sh(f"ps -e -o args | grep '[.]run/{found.token}'", check=False) == "", "nothing of it runs on"
     assert apply(lab, scripts, stack, "v2").outcome.state == "new"
-    assert records(lab, scripts, stack) == [("apply", "broken", ANN), ("lock", "released", BOB), ("apply", "new", ANN)]
+    assert records(lab, scripts, stack) == [
+        ("apply", "interrupted", ANN),
+        ("lock", "released", BOB),
+        ("apply", "new", ANN),
+    ]
 
 
 def test_the_lock_of_one_who_died_is_taken_over_and_said_so(lab: Lab, scripts: Mapping[str, str], stack: str) -> None:

@@ -1,0 +1,36 @@
+"""What `dev lock release` says of a change that it has ended."""
+
+from __future__ import annotations
+
+from kamal_dev.model import Image, Result, Step
+from kamal_dev.pipeline.lock import release
+from kamal_dev.project import Project
+from tests.transcripts.paper import HostState, Machine, PaperHost, PaperRun, lines
+from tests.transcripts.test_transcripts import FIRST, project, root
+
+__all__ = ["project", "root"]
+LOCK = {"pid": 7, "since": "now", "word": "apply", "state": "held", "by": "ann"}
+
+
+class Locked(PaperHost):
+    """A host on paper on which somebody is changing the stack."""
+
+    def answer(self, step: Step) -> Result:
+        """Answer one step."""
+        if step.text == f"unlock {FIRST}":
+            return Result(
+                step, 0, lines({"type": "stack", "stack": FIRST, "lock": LOCK}, {"type": "result", "ok": True})
+            )
+        return Result(step, 0, lines({"type": "result", "ok": True, "state": "interrupted", "code": "ended"}))
+
+
+def test_one_who_ends_a_change_between_two_releases_is_told_what_mends_it(project: Project) -> None:
+    run = PaperRun(project, Machine(), {FIRST: HostState()})
+    run.hosts[FIRST] = Locked(FIRST, HostState(), Image("", "none", "none"), "")
+    release(run, FIRST, agree=lambda question: True)
+    run.close()
+    told = [(event.kind, event.text) for event in run.events][-2:]
+    ended = "Ended `apply` of ann (since now, process 7 on the host): it was ended while containers were started, and"
+    assert told[0] == ("done", f"{ended} nothing was put back")
+    assert told[1][0] == "hint"
+    assert told[1][1].startswith("`dev deploy` goes on from there; `dev rollback` brings")
