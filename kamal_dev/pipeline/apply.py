@@ -184,7 +184,7 @@ LEFT = {
     "kept": "nothing was changed on the host",
     "restored": "the last good release was put back and runs",
     "left": "the containers are as they fell, as was asked for",
-    "stopped": "the containers were stopped and kept for a look; there was no release to go back to",
+    "stopped": "the containers were stopped and kept for a look; there was no good release to go back to",
     "unfinished": "the containers run this version; the next deploy runs what failed again, and what comes after it",
     "broken": "see the containers: no release could be put back",
     "interrupted": "it was ended while containers were started, and nothing was put back",
