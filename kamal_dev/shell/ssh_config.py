@@ -19,7 +19,10 @@ def text(stacks: Iterable[tuple[str, Host]], trust: Trust, path: Path) -> str:
 
 
 def renew(path: Path, hosts: Iterable[Host], trust: Trust) -> None:
-    """Let a file that is there say where these hosts are now; those of other stacks stay. Raises OSError, ValueError."""
+    """Let a file that is there say where these hosts are now; those of other stacks stay.
+
+    Raises OSError, or ValueError for one that is no text.
+    """
     before = path.read_text()
     head, *listed = before.rstrip("\n").split("\n\n")
     known = {item.partition("\n")[0].removeprefix("Host "): item for item in listed}
