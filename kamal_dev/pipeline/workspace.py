@@ -78,7 +78,7 @@ class Workspace:
                 f"{target.name}: the workspace of {stack} there is in {named}; the folder here is called "
                 f"`{self.folder}`, so it gets a new one, and its containers no longer see the other. Nothing was "
                 f"removed: deploy from a folder called `{others[0]}` to go on with it"
-                + (f"; `dev pull {stack}` from there brings it here" if is_pulled else "")
+                + (f"; `dev pull {stack}` from there then brings it here" if is_pulled else "")
             )
 
     def _send(self, target: Host, stack: str, facts: events.Facts, *, is_empty: bool, force: bool) -> str:

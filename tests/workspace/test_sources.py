@@ -95,6 +95,7 @@ def test_a_clone_in_a_folder_of_another_name_is_told_where_the_workspace_is(lab:
     assert not any("warning" in said for said in lab.said)
     (lab.clone / "mine.txt").write_text("mine\n")
     lab.root = lab.root.rename(lab.root.with_name("blog2"))
+    lab.commit({"a.txt": "newer\n"})
     assert lab.bring() == "new"
     (warning,) = (said for said in lab.said if "warning" in said)
     assert "blog-1: the workspace of blog-1 there is in `blog`; the folder here is called `blog2`" in warning
@@ -105,6 +106,7 @@ def test_a_clone_in_a_folder_of_another_name_is_told_where_the_workspace_is(lab:
     lab.root = lab.root.rename(lab.root.with_name("blog"))
     assert ("`dev pull blog-1`" in warning) == (source == "git")
     if source == "git":
+        assert lab.bring(ask=True) == "left"
         (pulled,) = lab.pull()
         assert git(lab.root, "show", f"{pulled.branch}:mine.txt") == "mine"
 
