@@ -74,6 +74,58 @@ def test_init_writes_both_files_and_never_over_what_is_there(project: Path) -> N
     assert (project / ".kamal" / "secrets").read_text() == "MINE=precious\n"
 
 
+def test_init_names_every_file_that_it_makes_or_changes(project: Path) -> None:
+    before = {path for path in project.rglob("*") if path.is_file()}
+    named = run("init").stdout.splitlines()
+    made = {str(path.relative_to(project)) for path in project.rglob("*") if path.is_file() and path not in before}
+    assert sorted(named) == sorted(made)
+    assert ".gitignore" in named
+    assert ".gitignore" not in run("init", "--force").stdout
+
+
+def test_init_says_which_of_several_devcontainers_it_took(project: Path) -> None:
+    (project / ".devcontainer/api").mkdir()
+    (project / ".devcontainer/api/devcontainer.json").write_text('{"image": "debian:12"}')
+    said = run("init").stderr
+    assert "takes .devcontainer/devcontainer.json and not .devcontainer/api/devcontainer.json" in said
+    assert "`image.devcontainer`" in said
+    assert "--devcontainer" in said
+    assert run("config").returncode == 0
+    done = run("init", "--force", "--devcontainer", ".devcontainer/api/devcontainer.json")
+    assert "Several" not in done.stderr
+
+
+COMPOSE = """\
+services:
+  db:
+    image: postgres:15
+    environment:
+      POSTGRES_PASSWORD: ${POSTGRES_PASSWORD:?set it}
+      POSTGRES_USER: ${POSTGRES_USER}
+      PGPASS: ${DEFAULT_PASSWORD:-dev}
+      # OLD: ${OLD_TOKEN}
+  app:
+    image: debian:12
+    environment:
+      - API_KEY
+      - MODE
+      - KEYBOARD=$KEYBOARD
+      - GIVEN=$GIVEN_TOKEN
+"""
+
+
+def test_init_names_the_secrets_that_compose_files_want(project: Path) -> None:
+    (project / ".devcontainer/compose.yaml").write_text(COMPOSE)
+    named = '{"dockerComposeFile": "compose.yaml", "service": "app"}'
+    (project / ".devcontainer/devcontainer.json").write_text(named)
+    (project / ".env").write_text("GIVEN_TOKEN=x\n")
+    run("init")
+    wanted = (project / ".kamal/secrets").read_text().partition("give no value")[2]
+    assert [line for line in wanted.splitlines() if "=" in line] == ["# POSTGRES_PASSWORD=", "# API_KEY="]
+    (project / ".devcontainer/devcontainer.json").write_text("{broken")
+    assert run("init", "--force").returncode == 0
+
+
 def test_init_with_force_loses_nothing(project: Path) -> None:
     run("init")
     (project / ".kamal" / "secrets").write_text("MINE=precious\n")
