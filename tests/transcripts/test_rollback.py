@@ -164,6 +164,26 @@ def test_a_stack_without_a_good_release_before_refuses_before_anything_is_change
     run.close()
 
 
+def test_a_release_of_the_version_that_runs_is_named_by_its_hash(project: Project) -> None:
+    run = PaperRun(project, Machine(), {FIRST: HostState()})
+    one = kept(FIRST, OLD, id=f"{OLD}-11111111", is_before=True)
+    run.hosts[FIRST] = Remembering(FIRST, HostState(), [kept(FIRST, OLD, is_current=True), one])
+    report = rollback(run, Order())
+    assert [event.text for event in run.events if event.kind == "start"] == [
+        f"Rolling back to {OLD} (release 11111111)"
+    ]
+    assert str(report).endswith(f"✓ up with {OLD} (release 11111111) again ()")
+    run.close()
+
+
+def test_a_version_may_be_given_as_tables_show_it(project: Project) -> None:
+    dirty = f"{'a' * 40}-dirty-{'b' * 16}"
+    run = PaperRun(project, Machine(), {FIRST: HostState()})
+    run.hosts[FIRST] = Remembering(FIRST, HostState(), [kept(FIRST, NEW, is_current=True), kept(FIRST, dirty)])
+    assert rollback(run, Order(name="aaaaaaaaaaaa-dirty-bbbbbb")).version == dirty
+    run.close()
+
+
 def test_the_beginning_of_several_versions_names_none(project: Project) -> None:
     run, end = recorded(project, Case(Order(name="aaaaaaa")))
     assert "`aaaaaaa` names several versions of guestbook-1" in end
