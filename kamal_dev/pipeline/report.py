@@ -100,8 +100,16 @@ class Report:
         hints = list(
             dict.fromkeys(outcome.error.hint for outcome in self.failed if outcome.error and outcome.error.hint)
         )
-        hint = hints[0] if len(hints) == 1 else "`dev status` shows what runs; `dev deploy --skip-build` tries again"
+        hint = hints[0] if len(hints) == 1 else f"`dev status` shows what runs; {self._again()} tries again"
         return SomeHostsFailed("; ".join((self.summary(), *self._shortfalls())), hint=hint)
+
+    def _again(self) -> str:
+        """Name the command that does the same once more: a rollback of those that did go back would go further."""
+        if self.verb == "Rolled back":
+            stacks = " ".join(f"--host {outcome.stack}" for outcome in self.failed)
+            version = "" if "," in self.version else short(self.version)
+            return f"`{' '.join(filter(None, ('dev rollback', version, stacks)))}`"
+        return "`dev remove`" if self.verb == "Removed" else "`dev deploy --skip-build`"
 
     def _shortfalls(self) -> list[str]:
         """Name the stacks that are not fine, and the hook that failed after them."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from kamal_dev.commands import events, host
 from kamal_dev.commands.events import Kept
 from kamal_dev.commands.host import Login
-from kamal_dev.errors import DevError, PullFailed, UsageError
+from kamal_dev.errors import DevError, PullFailed, ServiceFailed, UsageError
 from kamal_dev.model import Host, short
 from kamal_dev.pipeline import audit, registry
 from kamal_dev.pipeline.apply import deadline, failure, outcome, tell, told_apart, version_of
@@ -75,7 +75,7 @@ def rollback(run: Run, order: Order) -> Report:
         raise KeyboardInterrupt
     reach = _reach(run, choices)
     went = each(choices, lambda choice: _go(run, choice, reach), limit=run.limit)
-    lost = [failure(history.host, history.stack, history.error) for history in found if history.error]
+    lost = [_lost(history, history.error) for history in found if history.error]
     for unreached in lost:
         tell(run, unreached.stack, unreached)
     outcomes = [*(item for item in went if isinstance(item, Outcome)), *lost]
@@ -122,11 +122,31 @@ def back(
         ended = outcome(target, stack, version_of(release_id), told, done="rolled back")
         if told:
             ended = replace(ended, release=told_apart(release_id, current))
-        if isinstance(ended.error, PullFailed):
-            ended.error.hint = "`dev versions` says which releases have their images; or deploy that commit again"
     except DevError as error:
         ended = failure(target, stack, error)
+    if ended.error:
+        ended.error.hint = _advice(ended, ended.error, release_id)
     return replace(ended, seconds=time.monotonic() - started)
+
+
+def _advice(ended: Outcome, error: DevError, release_id: str) -> str:
+    """Return the hint for a rollback that failed; that of a deploy would lead to another version."""
+    if isinstance(error, PullFailed):
+        return "`dev versions` says which releases have their images; or deploy that commit again"
+    if isinstance(error, ServiceFailed):
+        return f"`dev versions` says which releases were good; `dev rollback {ended.stack} VERSION` goes to another"
+    if ended.state == "unknown":
+        again = f"dev rollback {ended.stack} {short(version_of(release_id))}"
+        return f"`dev status` asks again; `{again}` finds out and goes on from there"
+    return error.hint
+
+
+def _lost(history: History, error: DevError) -> Outcome:
+    """Return the outcome of a stack whose host did not say which releases it has."""
+    if not history.host.address:
+        again = f"`dev rollback {history.stack} VERSION` goes back, to one of `dev versions`"
+        error.hint = f"`dev deploy {history.stack}` starts the host first; then {again}"
+    return failure(history.host, history.stack, error)
 
 
 def _meant(stacks: Mapping[str, Host], service: str, order: Order) -> tuple[dict[str, Host], str]:

@@ -12,7 +12,7 @@ import pytest
 
 from kamal_dev.commands.hooks import FOLDER
 from kamal_dev.errors import DevError, UsageError
-from kamal_dev.model import Image, Result, Step
+from kamal_dev.model import Host, Image, Result, Step
 from kamal_dev.pipeline.releases import rows, versions
 from kamal_dev.pipeline.rollback import Order, rollback
 from kamal_dev.project import Project
@@ -173,6 +173,26 @@ def test_a_release_of_the_version_that_runs_is_named_by_its_hash(project: Projec
         f"Rolling back to {OLD} (release 11111111)"
     ]
     assert str(report).endswith(f"✓ up with {OLD} (release 11111111) again ()")
+    run.close()
+
+
+def test_the_hints_of_a_rollback_that_failed_are_about_rollbacks(project: Project) -> None:
+    run = PaperRun(project, Machine(), {FIRST: HostState(), SECOND: HostState(outcome=CRASHED)})
+    run.hosts[SECOND] = Remembering(SECOND, HostState(outcome=CRASHED), history(SECOND))
+    run.provider.stacks = lambda: ((FIRST, Host(FIRST, "")), (SECOND, Host(SECOND, "10.0.0.2")))  # type: ignore[method-assign]
+    report = rollback(run, Order())
+    off, crashed = (outcome.error for outcome in report.outcomes)
+    assert off
+    assert off.hint.startswith(f"`dev deploy {FIRST}` starts the host first; then `dev rollback {FIRST} VERSION`")
+    assert crashed
+    assert crashed.hint == (
+        f"`dev versions` says which releases were good; `dev rollback {SECOND} VERSION` goes to another"
+    )
+    error = report.error()
+    assert error
+    assert error.hint == (
+        f"`dev status` shows what runs; `dev rollback {OLD} --host {FIRST} --host {SECOND}` tries again"
+    )
     run.close()
 
 
