@@ -156,8 +156,9 @@ class Run:
             return self._remotes[host.name]
 
     def close(self) -> None:
-        """Close every connection and remove every temporary file."""
+        """Close every connection and remove every temporary file; of what work still ends then, nothing is said."""
         self.is_closing = True
+        self.output.close()
         self.resources.close()
         if self._met and self.ssh_config.exists():
             from kamal_dev.shell import ssh_config

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -11,6 +12,9 @@ import pytest
 from kamal_dev.cli.app import COMMANDS, app
 from kamal_dev.cli.exit import explanation, guarded
 from kamal_dev.errors import ConfigError, DevError, Problem
+from kamal_dev.pipeline.report import Report
+from kamal_dev.pipeline.rollback import Order
+from kamal_dev.pipeline.run import Run
 
 
 @pytest.fixture
@@ -52,6 +56,24 @@ def test_what_is_mistyped_is_an_error_and_never_a_name(project: Path, args: tupl
     assert said in done.stderr
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.usefixtures("project")
+def test_a_rollback_without_a_terminal_wants_yes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def rolled_back(run: Run, order: Order) -> Report:
+        assert order.agree("Roll back blog-1?")
+        return Report("Rolled back", "v1", ())
+
+    monkeypatch.setattr("kamal_dev.pipeline.rollback.rollback", rolled_back)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    for words in (["rollback"], ["rollback", "--json"]):
+        assert guarded(app, words) == 2
+        told = capsys.readouterr().err
+        assert "Roll back blog-1? There is no terminal to ask on" in told
+        assert "add `--yes`" in told
+    assert guarded(app, ["rollback", "--yes"]) == 0
 
 
 def test_a_stack_that_does_not_exist_is_refused_with_the_nearest(project: Path) -> None:
