@@ -66,9 +66,7 @@ def load(
     settings = _config(place, config_path)
     secrets_file = _secrets(place, settings, shell, learn)
     private = devcontainer.Private(secret_names(settings, secrets_file), settings.secrets)
-    found = _devcontainer(place, settings, _devcontainer_path(place, devcontainer_path, settings), private)
-    if strict and found.problems:
-        raise DevcontainerError(found.problems)
+    found = _devcontainer(place, settings, _devcontainer_path(place, devcontainer_path, settings), private, strict)
     found = devcontainer.without_features(found) if ignore_features else found
     return Project(
         root=root,
@@ -159,11 +157,11 @@ def _devcontainer_path(place: Place, asked: str | None, settings: config.Config)
 
 
 def _devcontainer(
-    place: Place, settings: config.Config, path: Path, private: devcontainer.Private
+    place: Place, settings: config.Config, path: Path, private: devcontainer.Private, strict: bool
 ) -> devcontainer.Devcontainer:
     shown = place.shown(path)
     labels = {"kamal-dev.service": settings.service, "kamal-dev.config": place.typed(path)}
-    return devcontainer.load(
+    found = devcontainer.load(
         devcontainer.decode(_read(place, path, DevcontainerError), shown),
         path,
         root=place.root,
@@ -174,6 +172,9 @@ def _devcontainer(
         strict=False,
         devcontainer_id=devcontainer.devcontainer_id(labels),
     )
+    if strict and found.problems:
+        raise DevcontainerError(found.problems)
+    return found
 
 
 def _secrets(place: Place, settings: config.Config, shell: Shell, learn: Learn) -> config.SecretsFile:
