@@ -52,7 +52,9 @@ collect() {
   find_tip 2>"$here/errors" || give_up collect "the workspace could not be read: $(last_lines "$here/errors" 2)"
   [ -n "$tip" ] && [ "$tip" != "$p_head" ] || return 0
   if [ -f "$p_git/shallow" ]; then cp "$p_git/shallow" "$plain/shallow"; else rm -f "$plain/shallow"; fi
-  set -- ${p_head:+"^$p_head"}
+  # What was sent last may have gone to another folder of this stack, and be unknown to this clone.
+  set --
+  [ -z "$p_head" ] || ! aside_git cat-file -e "$p_head^{commit}" 2>/dev/null || set -- "^$p_head"
   [ -n "$(aside_git rev-list --max-count=1 "$tip" "$@")" ] || return 0
   [ -z "$word" ] || set --
   box=$here/out/parts/${part##*/}

@@ -64,6 +64,17 @@ def test_a_clone_that_lost_what_was_sent_gets_the_whole_history(lab: Lab) -> Non
     assert git(lab.root, "show", f"{pulled.branch}:a.txt") == "mine"
 
 
+def test_a_workspace_that_was_sent_something_else_last_still_comes_back(lab: Lab) -> None:
+    lab.bring()
+    (lab.clone / "a.txt").write_text("mine\n")
+    git(lab.clone, "commit", "--quiet", "--all", "--message", "Mine")
+    # As after a deploy from a folder of another name, whose commit this clone does not have.
+    (record,) = lab.clone.parents[1].glob("source/parts/*/head")
+    record.write_text(f"{'1' * 40}\n")
+    (pulled,) = lab.pull()
+    assert git(lab.root, "show", f"{pulled.branch}:a.txt") == "mine"
+
+
 def test_changes_that_were_thrown_away_as_objects_come_back(lab: Lab) -> None:
     lab.write({"b.txt": "not committed here\n"})
     lab.bring()
