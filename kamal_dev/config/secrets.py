@@ -205,9 +205,13 @@ def parse_secrets(
 def not_set(path: str, names: Iterable[str]) -> CredentialsMissing:
     """Name variables that are not set, and the file that should have them."""
     names = tuple(names)
+    return CredentialsMissing([Problem(path, 0, f"{name} is not set") for name in names], hint=how_to_set(path, names))
+
+
+def how_to_set(path: str, names: tuple[str, ...]) -> str:
+    """Say where variables get their values; `path` is the file of secrets as it is shown."""
     lines = " and ".join(f"`{name}=…`" for name in names)
-    hint = f"add {lines} to {path}, or set {'it' if len(names) == 1 else 'them'} in the environment"
-    return CredentialsMissing([Problem(path, 0, f"{name} is not set") for name in names], hint=hint)
+    return f"add {lines} to {path}, or set {'it' if len(names) == 1 else 'them'} in the environment"
 
 
 def _ensure_sane(text: str, path: str) -> None:

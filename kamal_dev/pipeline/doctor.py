@@ -52,7 +52,7 @@ def doctor(folder: Path, output: Output, *, config_path: str | None, devcontaine
     except DevError as error:
         return [*checks, Check("project", False, error.message, error.hint)]
     try:
-        checks += [_project(run), *_features(run), *_hooks(run)]
+        checks += [_try("project", _project, run), *_features(run), *_hooks(run)]
         return [*checks, *(_try(name, work, run) for name, work in REACHES)]
     finally:
         run.close()
@@ -101,10 +101,11 @@ def _docker_root() -> Path | None:
     return root if root.is_dir() else None
 
 
-def _project(run: Run) -> Check:
+def _project(run: Run) -> str:
     project = run.project
+    project.require_deployable()
     where = project.config.path or "no config/dev.yml: defaults"
-    return Check("project", True, f"{project.config.service} at {project.version} ({where})")
+    return f"{project.config.service} at {project.version} ({where})"
 
 
 def _features(run: Run) -> list[Check]:

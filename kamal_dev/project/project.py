@@ -127,10 +127,18 @@ class Project:
             notices.append(Notice(found.where("privileged"), f"`privileged`: {compose.POWER}", is_warning=True))
         return (*notices, *compose.not_taken(self.environment, files.reader, files.model, files.travels))
 
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What forbids a deploy though it can be read."""
+        found = compose.problems(self.compose, self.additions)
+        return tuple(map(self.origin.problem, found)) if self.origin else found
+
     def require_deployable(self) -> None:
         """Raise ComposeError with everything that forbids a deploy though it can be read."""
-        if problems := compose.problems(self.compose, self.additions):
-            raise self.origin.error(ComposeError(problems)) if self.origin else ComposeError(problems)
+        if problems := self.problems:
+            unset = self.compose.unset
+            hint = config.how_to_set(self.config.secrets_file, unset) if unset else ""
+            raise (DevcontainerError if self.origin else ComposeError)(problems, hint=hint)
 
     @cached_property
     def _named(self) -> Config:

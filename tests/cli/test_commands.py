@@ -146,6 +146,29 @@ def test_what_is_outside_is_rendered_with_the_flag_alone_and_forbids_no_other_co
     assert "outside" not in done.stderr
 
 
+def test_a_secret_of_compose_that_is_set_nowhere_is_told_before_anything_is_done(project: Path) -> None:
+    (project / "config").mkdir()
+    (project / "config/dev.yml").write_text("service: blog\nprovider: {type: static, hosts: [root@127.0.0.1:1]}\n")
+    (project / ".devcontainer/devcontainer.json").write_text('{"dockerComposeFile": "c.yaml", "service": "app"}')
+    (project / ".devcontainer/c.yaml").write_text(
+        "services: {app: {image: x, secrets: [mail]}}\nsecrets:\n  mail: {environment: MAIL_PASSWORD}\n"
+    )
+    said = ".devcontainer/c.yaml:3:23: secrets.mail: `MAIL_PASSWORD` is set nowhere, and `app` needs it"
+    hint = "hint: add `MAIL_PASSWORD=…` to .kamal/secrets, or set it in the environment"
+    for words in (("deploy",), ("deploy", "--dry-run")):
+        done = run(*words)
+        assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {said}\n{hint}\n")
+    done = run("render", "--json")
+    assert (done.returncode, json.loads(done.stdout)["problems"]) == (0, [said])
+    assert f"{said}: this forbids a deploy" in done.stderr
+    done = run("doctor")
+    assert f"✗ project: {said}\n  {hint}\n" in done.stdout
+    (project / ".kamal").mkdir(exist_ok=True)
+    (project / ".kamal/secrets").write_text("MAIL_PASSWORD=$(touch asked; echo x)\n")
+    assert json.loads(run("render", "--json").stdout)["problems"] == []
+    assert not (project / "asked").exists()
+
+
 def test_render_needs_neither_engine_nor_secrets(project: Path) -> None:
     (project / "config").mkdir()
     (project / "config" / "dev.yml").write_text("service: blog\nsecrets: [API_KEY]\n")
