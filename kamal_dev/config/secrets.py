@@ -61,6 +61,12 @@ class SecretsFile:
         """The names that the file gives a value, in its order."""
         return tuple(self._places)
 
+    @property
+    def has_values(self) -> bool:
+        """Whether a value stands in the file itself, instead of a variable, a command or an address."""
+        texts = [entry.parts for entry in self.entries if not entry.is_address]
+        return any(parts and all(isinstance(part, str) for part in parts) for parts in texts)
+
     def __contains__(self, name: object) -> bool:
         return name in self.environment or name in self._places
 

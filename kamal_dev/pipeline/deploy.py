@@ -109,7 +109,7 @@ def _agreed(run: Run, order: Order) -> Scope:
     run.project.require_deployable()
     engine = Background(lambda: planned(run) and require_engine(run.local))
     if not order.skip_build:
-        require_buildable(run)
+        require_buildable(run, run.project.config.secrets)
     names = choose(run.project, order.count, order.names, known=order.names if order.retry_failed else ())
     releases = {name: release(run.project, name) for name in names}
     making = new_hosts(run, names)

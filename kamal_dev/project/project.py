@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -164,9 +164,14 @@ class Project:
 
     def require(self, name: str) -> Secret:
         """Return a variable's value. Raises CredentialsMissing, which names the file that it should be in."""
-        value = self.secrets_file.require((name,))[name]
-        self.learn(value)
-        return value
+        return self.require_all((name,))[name]
+
+    def require_all(self, names: Iterable[str]) -> dict[str, Secret]:
+        """Return values by name. Raises CredentialsMissing, which names all that are not set."""
+        found = self.secrets_file.require(names)
+        for value in found.values():
+            self.learn(value)
+        return found
 
     def variables(self, *, mask: bool = False) -> dict[str, Secret]:
         """Return the secrets that the compose files' `${…}` and the main service get on a host.
@@ -175,7 +180,7 @@ class Project:
         """
         listed = set(self.config.secrets)
         hidden = listed | (set(self.compose.variables) & set(self.secrets_file.names))
-        return {name: Secret("") if mask else self.require(name) for name in sorted(hidden)}
+        return dict.fromkeys(sorted(hidden), Secret("")) if mask else self.require_all(sorted(hidden))
 
     def private(self) -> Path:
         """Return the project's private folder."""
