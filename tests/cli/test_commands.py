@@ -169,6 +169,26 @@ def test_a_secret_of_compose_that_is_set_nowhere_is_told_before_anything_is_done
     assert not (project / "asked").exists()
 
 
+def test_a_dry_run_says_what_is_amiss_and_is_json_where_that_is_asked_for(project: Path) -> None:
+    (project / "config").mkdir()
+    (project / "config/dev.yml").write_text("service: blog\nprovider: {type: static, hosts: [root@127.0.0.1:1]}\n")
+    said = {"dockerComposeFile": "c.yaml", "service": "app", "remoteUsr": "me", "initializeCommand": "touch made"}
+    (project / ".devcontainer/devcontainer.json").write_text(json.dumps(said))
+    (project / ".devcontainer/c.yaml").write_text(
+        "services:\n  app:\n    image: x\n    x-mine: 1\n    volumes: [./gone.conf:/gone.conf]\n"
+    )
+    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
+    done, rendered = run("deploy", "--dry-run", env=environment), run("render", env=environment)
+    notices = [line for line in rendered.stderr.splitlines() if line.startswith("! ")]
+    assert len(notices) > 1 and "remoteUsr" in rendered.stderr and "gone.conf" in rendered.stderr
+    assert [line for line in done.stderr.splitlines() if line in notices] == notices
+    told = run("deploy", "--dry-run", "--json", env=environment)
+    data = json.loads(told.stdout)
+    assert data["lines"][0] == "$ /bin/sh -c 'touch made'"
+    assert "remoteUsr" in told.stderr
+    assert not (project / "made").exists()
+
+
 def test_render_needs_neither_engine_nor_secrets(project: Path) -> None:
     (project / "config").mkdir()
     (project / "config" / "dev.yml").write_text("service: blog\nsecrets: [API_KEY]\n")
