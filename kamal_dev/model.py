@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,9 @@ from typing import Any, Protocol
 from kamal_dev.errors import UsageError
 
 REDACTED = "[redacted]"
+
+_COMMIT = re.compile(r"\b([0-9a-f]{12})(?:[0-9a-f]{28}|[0-9a-f]{52})\b")
+_CONTENT = re.compile(r"((?:-dirty|\buncommitted)-[0-9a-f]{6})[0-9a-f]+\b")
 
 
 class Secret:
@@ -103,6 +107,15 @@ class Version:
 
     def __str__(self) -> str:
         return self.text
+
+
+def short(version: str, release: str = "") -> str:
+    """Return a version as tables and sentences have it: its hashes cut, but not what says that a tree was dirty.
+
+    `release` is the id of a release of it; its hash is added, for where another release has the same version.
+    """
+    text = _CONTENT.sub(r"\1", _COMMIT.sub(r"\1", version))
+    return f"{text} (release {release.rpartition('-')[2]})" if release else text
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def command(
     from kamal_dev.pipeline.rollback import Order, rollback
 
     run = common.open_run(flags, strict=False)
-    agree = common.agreement(yes=yes or flags.as_json, without_terminal=True)
+    agree = common.agreement(yes=yes)
     report = rollback(run, Order(name or "", to or "", hosts, skip_hooks, agree))
     if flags.as_json:
         common.print_json(report.as_json())

@@ -6,6 +6,7 @@ from kamal_dev.compose.build_section import is_outside
 from kamal_dev.compose.builds import order, with_images
 from kamal_dev.compose.dangers import POWER
 from kamal_dev.compose.layout import workspace
+from kamal_dev.compose.needs import secrets
 from kamal_dev.compose.node import CLAIMED
 from kamal_dev.compose.node import NAMES as NODE_NAMES
 from kamal_dev.compose.node import values as node_values
@@ -38,6 +39,7 @@ __all__ = [
     "problems",
     "render",
     "rewritten",
+    "secrets",
     "with_images",
     "workspace",
 ]

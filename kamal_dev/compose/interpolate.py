@@ -70,6 +70,16 @@ def bare(text: str) -> Iterator[str]:
         return
 
 
+def needed(text: str) -> Iterator[str]:
+    """Yield the variables that a text mentions and that nothing stands in for, required ones (`?`) too."""
+    try:
+        for part in _parts(text):
+            if isinstance(part, Reference) and part.operator in ("", "?", ":?"):
+                yield part.name
+    except ValueError:
+        return
+
+
 def escape(text: str) -> str:
     """Return the text that Compose reads back as exactly this one."""
     return text.replace("$", "$$")

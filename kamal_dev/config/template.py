@@ -41,10 +41,16 @@ def fill_template(
     return _line(text, "hosts", f"hosts: [{listed}]") if listed else text
 
 
-def fill_secrets(text: str, *, username: str = "") -> str:
-    """Put the registry's user name into the text of secrets.example."""
+def fill_secrets(text: str, *, username: str = "", names: Iterable[str] = ()) -> str:
+    """Put the registry's user name into the text of secrets.example, and names that compose files need below it."""
     line = f"REGISTRY_USERNAME={shlex.quote(username)}"
-    return re.sub(r"(?m)^# REGISTRY_USERNAME=.*$", lambda _: line, text) if username else text
+    text = re.sub(r"(?m)^# REGISTRY_USERNAME=.*$", lambda _: line, text) if username else text
+    listed = "".join(f"# {name}=\n" for name in names)
+    return (
+        f"{text}\n# What the compose files mention and give no value: set it, and take away the `#`.\n{listed}"
+        if listed
+        else text
+    )
 
 
 def guess_registry(remote: str) -> tuple[str, str]:

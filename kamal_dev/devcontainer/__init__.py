@@ -7,6 +7,7 @@ from kamal_dev.devcontainer.find import compose_files, find
 from kamal_dev.devcontainer.load import decode, load
 from kamal_dev.devcontainer.metadata import LABEL, entries, merged
 from kamal_dev.devcontainer.mounts import definition, volume
+from kamal_dev.devcontainer.private import Private
 from kamal_dev.devcontainer.single import as_compose
 from kamal_dev.devcontainer.values import SERVICE, Devcontainer, Mount, Translation
 from kamal_dev.devcontainer.variables import devcontainer_id
@@ -16,6 +17,7 @@ __all__ = [
     "SERVICE",
     "Devcontainer",
     "Mount",
+    "Private",
     "Translation",
     "as_compose",
     "build",

@@ -11,6 +11,7 @@ from kamal_dev.devcontainer import fields, jsonc, run_args, workspace
 from kamal_dev.devcontainer.find import FILE, FOLDER, HIDDEN
 from kamal_dev.devcontainer.legacy import modern
 from kamal_dev.devcontainer.lifecycle import VARIABLE
+from kamal_dev.devcontainer.private import NOTHING, Private, strings
 from kamal_dev.devcontainer.properties import explain
 from kamal_dev.devcontainer.reader import Reader
 from kamal_dev.devcontainer.values import Devcontainer, Translation
@@ -44,13 +45,14 @@ def load(
     display: str,
     devcontainer_id: str = "",
     repository: Path | None = None,
+    private: Private = NOTHING,
     strict: bool = True,
 ) -> Devcontainer:
     """Read a devcontainer.json.
 
     `path` and `root`, the folder that it belongs to, are absolute; `repository` is
     the top of the git tree, `root` where there is none. `environment` answers
-    `${localEnv:…}`. Without `devcontainer_id` the id is the one that the reference
+    `${localEnv:…}`, of which `private` stay so. Without `devcontainer_id` the id is the one that the reference
     implementation derives from the two paths. Raises DevcontainerError with all
     problems; unless `strict`, only broken syntax raises, and problems of values are
     left in `problems`.
@@ -61,10 +63,11 @@ def load(
         written.refuse((), "must be a JSON object")
         raise DevcontainerError(written.problems, hint=_REFERENCE)
     places = Places(path, root, repository or root)
+    private.refuse(written)
     configuration = _substituted(written, places, environment)
     identity = devcontainer_id or _identity(places)
     value = with_id(configuration, identity)
-    found = _typed(Reader(value, document.positions, display), places, environment)
+    found = _typed(Reader(value, document.positions, display), places, private.left_out(environment))
     found = _explained(found, written, document)
     found = replace(found, configuration={**configuration, "configFilePath": _uri(places)}, identity=identity)
     if strict and found.problems:
@@ -153,7 +156,7 @@ def _not_carried_out(explanations: tuple[Explanation, ...]) -> Iterator[Notice]:
 def _early_variables(reader: Reader) -> Iterator[Notice]:
     """Name the variables that stay as written where nothing will replace them any more."""
     for key in _EARLY:
-        for keys, text in _strings(reader.raw(key), (key,)):
+        for keys, text in strings(reader.raw(key), (key,)):
             for name in dict.fromkeys(named(text)):
                 if name == "containerEnv":
                     reason = "is known only inside a container, and this is needed before there is one"
@@ -171,12 +174,3 @@ def _no_names(reader: Reader) -> Iterator[Notice]:
             yield Notice(
                 reader.where("remoteEnv", name), f"`{name}` is no name for a shell: lifecycle commands lack it"
             )
-
-
-def _strings(value: Any, keys: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    if isinstance(value, str):
-        yield keys, value
-    elif isinstance(value, (list, dict)):
-        pairs = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, item in pairs:
-            yield from _strings(item, (*keys, key))

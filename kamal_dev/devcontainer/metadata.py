@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from kamal_dev.devcontainer import fields, requirements
+from kamal_dev.devcontainer.private import NOTHING, Private
 from kamal_dev.devcontainer.properties import LIFECYCLE
 from kamal_dev.devcontainer.reader import Reader
 from kamal_dev.devcontainer.values import Devcontainer, Translation
@@ -47,22 +48,32 @@ def entries(label: str, image: str) -> tuple[Entry, ...]:
     return tuple(found)
 
 
-def merged(own: Devcontainer, found: tuple[Entry, ...], image: str, environment: Mapping[str, str]) -> Devcontainer:
+def merged(
+    own: Devcontainer,
+    found: tuple[Entry, ...],
+    image: str,
+    environment: Mapping[str, str],
+    private: Private = NOTHING,
+) -> Devcontainer:
     """Lay a devcontainer.json over the entries of its image's label.
 
-    `environment` answers `${localEnv:…}` in the label. An entry that repeats the
+    `environment` answers `${localEnv:…}` in the label, but for what is `private`. An entry that repeats the
     devcontainer.json itself, as the reference CLI writes it, counts once. Raises
     DevcontainerError where an entry has a property of the wrong type.
     """
-    known = Variables(environment, own.root, own.workspace_folder)
-    values = [with_id(known.substitute(entry, lambda *_: None), own.identity) for entry in found]
-    if values and _picked(values[-1]) == _picked(own.configuration):
-        values.pop()
-    if not values:
+    if found and _picked(_meant(found[-1], own, environment)) == _picked(own.configuration):
+        found = found[:-1]
+    if not found:
         return own
+    values = [_meant(entry, own, private.left_out(environment)) for entry in found]
     notices: list[Notice] = []
     layers = [_layer(value, own, image, notices) for value in values]
     return replace(own, **_laid(own, layers), notices=(*own.notices, *notices))
+
+
+def _meant(entry: Entry, own: Devcontainer, environment: Mapping[str, str]) -> Entry:
+    known = Variables(environment, own.root, own.workspace_folder)
+    return dict(with_id(known.substitute(entry, lambda *_: None), own.identity))
 
 
 def _picked(value: Entry) -> dict[str, Any]:

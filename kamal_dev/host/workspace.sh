@@ -168,10 +168,23 @@ each_part() {
   done
 }
 
+# is_dirty: whether there are files that are neither as they were sent nor as they are committed.
+is_dirty() {
+  look >/dev/null || return
+  for each_tree in "$p_tree" "$(here_head)"; do
+    on_files "$(seen_by "$part")" diff-index --cached --name-only "$each_tree"
+  done | sort | uniq -d | grep -q .
+}
+
 examine() {
   if [ -n "$old" ]; then
     use_part "$old"
     found=$(changed 2>>"$here/errors")
+    case $found in
+      *' has commits of its own' | *' is on another branch')
+        ! is_dirty 2>>"$here/errors" || found="$found, and changes that are not committed"
+        ;;
+    esac
   else
     found=$([ ! -e "$p_work/.git" ] || echo "\`$p_path\` is there already")
   fi

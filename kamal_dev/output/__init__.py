@@ -43,6 +43,7 @@ class Output:
         self._verbose = verbose
         self._quiet = quiet
         self._lock = threading.Lock()
+        self._speaker: int | None = None
         self.redaction = redaction or Redaction()
 
     def start(self, text: str, host: str = "") -> None:
@@ -84,9 +85,17 @@ class Output:
         for text in texts:
             self._emit(Event("detail", text, host))
 
+    def close(self) -> None:
+        """Hear only the calling thread from now on.
+
+        What others meet when connections are closed under them is no failure of a host.
+        """
+        self._speaker = threading.get_ident()
+
     def _emit(self, event: Event) -> None:
         if self._quiet and event.kind not in LOUD:
             return
         clean = Event(event.kind, self.redaction(event.text), event.host, event.seconds)
         with self._lock:
-            self._show(clean)
+            if self._speaker in (None, threading.get_ident()):
+                self._show(clean)

@@ -146,14 +146,25 @@ def outcome(target: Host, stack: str, version: str, told: events.Outcome, *, don
         lifecycle=told.lifecycle,
         window=told.observed_ms / 1000,
         phases=tuple((phase.name, phase.seconds or 0.0) for phase in told.phases),
+        release="" if told or told.current == told.release else told_apart(told.current, version),
         before=told.previous if told.state in ("new", "unfinished") and told.previous != told.release else None,
     )
     return known if told else replace(known, error=_error(target.name, told))
 
 
 def _running(told: events.Outcome) -> str:
-    """Return the version that runs after a failure: a release is named by its version and a hash."""
-    return told.current.rpartition("-")[0] if told.state in ("restored", "kept", "unfinished") else ""
+    """Return the version that runs after a failure."""
+    return version_of(told.current) if told.state in ("restored", "kept", "unfinished") else ""
+
+
+def told_apart(release_id: str, version: str) -> str:
+    """Return the id of a release that runs where it has this version, which another has too; else nothing."""
+    return release_id if version_of(release_id) == version else ""
+
+
+def version_of(release_id: str) -> str:
+    """Return a release's version: its id is that and a hash."""
+    return release_id.rpartition("-")[0]
 
 
 def _error(name: str, told: events.Outcome) -> HostError:

@@ -9,7 +9,7 @@ from typing import Any
 
 from kamal_dev.commands import answers, events, host
 from kamal_dev.errors import DevError
-from kamal_dev.model import Host
+from kamal_dev.model import Host, short
 from kamal_dev.pipeline.conversation import ask
 from kamal_dev.pipeline.names import of_project
 from kamal_dev.pipeline.report import Outcome
@@ -40,7 +40,7 @@ class Entry:
         """The row of the table."""
         return tuple(
             cell or "-"
-            for cell in (self.at, self.where, self.by, self.what, self.stack, self.version[:12], self.result)
+            for cell in (self.at, self.where, self.by, self.what, self.stack, short(self.version), self.result)
         )
 
     def as_json(self) -> dict[str, Any]:

@@ -1,19 +1,21 @@
-"""The story of `dev init`: write the two files that a project needs, filled in from what is there."""
+"""The story of `dev init`: write the files that a project needs, filled in from what is there."""
 
 from __future__ import annotations
 
 import os
+import re
 from importlib.resources import files
 from pathlib import Path
 
-from kamal_dev import config, devcontainer
-from kamal_dev.errors import UsageError
+from kamal_dev import compose, config, devcontainer
+from kamal_dev.errors import DevError, UsageError
 from kamal_dev.output import Output
 from kamal_dev.project import CONFIG_FILE, PRIVATE, private
 from kamal_dev.project.tree import WorkingTree
 
 SECRETS_FILE = ".kamal/secrets"
 SCHEMA_FILE = ".kamal/dev.schema.json"
+IGNORE_FILE = ".gitignore"
 
 
 def init(
@@ -21,8 +23,8 @@ def init(
 ) -> list[str]:
     """Write config/dev.yml, the schema that editors read it with, and .kamal/secrets, which git ignores.
 
-    Returns the paths written. Raises UsageError where one exists, unless `force`;
-    then nothing was written.
+    Returns the paths of all files made or changed. Raises UsageError where one of the two that
+    people write in exists, unless `force`; then nothing was written.
     """
     targets = {config_path or CONFIG_FILE: 0o644, SECRETS_FILE: 0o600}
     present = [path for path in targets if (folder / path).exists()]
@@ -33,33 +35,61 @@ def init(
         )
     for path in present:
         _keep(folder, path, output)
-    found = devcontainer_path or _devcontainer(folder, output)
-    templates = files("kamal_dev") / "templates"
-    owner = _owner(folder)
-    texts = {
-        config_path or CONFIG_FILE: config.fill_template(
-            (templates / "dev.yml.example").read_text(),
-            service=config.service_name(folder.name),
-            devcontainer=found,
-            registry_user=owner,
-        ),
-        SECRETS_FILE: config.fill_secrets((templates / "secrets.example").read_text(), username=owner),
-    }
-    for path, mode in targets.items():
-        _write(folder / path, texts[path], mode)
+    there = devcontainer.find(WorkingTree(), folder)
+    found = devcontainer_path or _devcontainer(folder, there, output, config_path or CONFIG_FILE)
+    wanted = _wanted(folder, folder / found if found else next(iter(there), None))
+    texts = _texts(folder, found, wanted)
+    for (path, mode), text in zip(targets.items(), texts, strict=True):
+        _write(folder / path, text, mode)
     _write(folder / SCHEMA_FILE, config.schema_text(), 0o644)
-    _ignore(folder / ".gitignore", f"/{SECRETS_FILE}")
+    ignored = _ignore(folder / IGNORE_FILE, f"/{SECRETS_FILE}")
     output.hint("`dev doctor` checks what a deploy needs; `dev deploy --count 2` runs two stacks")
-    return list(targets)
+    return [*targets, SCHEMA_FILE, *([IGNORE_FILE] if ignored else [])]
 
 
-def _devcontainer(folder: Path, output: Output) -> str:
-    found = devcontainer.find(WorkingTree(), folder)
+def _texts(folder: Path, found: str, wanted: tuple[str, ...]) -> tuple[str, str]:
+    """Return the texts of the two files that people write in: the configuration and the secrets."""
+    templates, owner = files("kamal_dev") / "templates", _owner(folder)
+    configuration = config.fill_template(
+        (templates / "dev.yml.example").read_text(),
+        service=config.service_name(folder.name),
+        devcontainer=found,
+        registry_user=owner,
+    )
+    return configuration, config.fill_secrets((templates / "secrets.example").read_text(), username=owner, names=wanted)
+
+
+def _devcontainer(folder: Path, found: tuple[Path, ...], output: Output, config_path: str) -> str:
     if not found:
         output.warn("No devcontainer.json here yet: a deploy needs .devcontainer/devcontainer.json")
         return ""
     # The first place needs no mention; any other does, so that a deploy does not have to choose.
-    return "" if len(found) == 1 else str(found[0].relative_to(folder))
+    if len(found) == 1:
+        return ""
+    chosen, *others = (str(path.relative_to(folder)) for path in found)
+    output.warn(
+        f"Several devcontainers: {config_path} takes {chosen} and not {', '.join(others)}; "
+        "change `image.devcontainer` there, or name one for a single command with `--devcontainer PATH`"
+    )
+    return chosen
+
+
+def _wanted(folder: Path, path: Path | None) -> tuple[str, ...]:
+    """Return the secrets that compose files seem to want; none where they cannot be read yet, which a deploy tells."""
+    if path is None:
+        return ()
+    tree = WorkingTree()
+    try:
+        text = devcontainer.decode(tree.read(path), str(path))
+        read = devcontainer.load(text, path, root=folder, environment=os.environ, display=str(path), strict=False)
+        composed = devcontainer.compose_files(read, tree=tree, environment=os.environ)
+        texts = [tree.read(file).decode() for file in composed]
+        beside = {folder / ".env", *(file.with_name(".env") for file in composed)}
+        given = "\n".join(tree.read(file).decode() for file in beside if tree.kind(file) == "file")
+    except (DevError, OSError, ValueError):
+        return ()
+    names = dict.fromkeys(name for text in texts for name in compose.secrets(text))
+    return tuple(name for name in names if not re.search(rf"(?m)^\s*(?:export\s+)?{name}=", given))
 
 
 def _owner(folder: Path) -> str:
@@ -92,8 +122,10 @@ def _write(path: Path, text: str, mode: int) -> None:
     fresh.replace(path)
 
 
-def _ignore(path: Path, line: str) -> None:
+def _ignore(path: Path, line: str) -> bool:
+    """Let git ignore what a line names; returns whether the file had to be changed."""
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     if line in text.splitlines() or line.lstrip("/") in text.splitlines():
-        return
+        return False
     path.write_text(text + ("" if not text or text.endswith("\n") else "\n") + f"{line}\n", encoding="utf-8")
+    return True

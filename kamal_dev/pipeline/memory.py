@@ -16,10 +16,11 @@ from kamal_dev.project.state import Change, Found, Known
 from kamal_dev.shell.fanout import Background
 
 WENT_WELL = ("deployed", "unchanged")
+UNTIMELY = DevError("it ended before its time")
 
 
 class Memory:
-    """Remember one deploy: that it began, and how it ended, or that it did not."""
+    """Remember one deploy, within `with`: that it began, and how it ended, or that it did not."""
 
     def __init__(self, run: Run, names: tuple[str, ...], making: tuple[str, ...]) -> None:
         self._run = run
@@ -32,7 +33,16 @@ class Memory:
         if making:
             # Written before the first host costs anything.
             self._begun.result()
-        run.resources.callback(self._close)
+
+    def __enter__(self) -> Memory:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Write down why no host got the release, or that nobody knows."""
+        if self._has_ended:
+            return
+        state, why = ("failed", error) if isinstance(error, DevError) else ("unknown", UNTIMELY)
+        audit.note(self._run, "deploy", [Outcome(name, "", state, error=why) for name in self._names])
 
     def ended(self, outcomes: Iterable[Outcome], hosts: dict[str, Host], seconds: float) -> None:
         """Write down how it ended; `hosts` are those that were reached, by stack."""
@@ -51,11 +61,6 @@ class Memory:
             self._run.output.warn(notice)
         audit.note(self._run, "deploy", outcomes, seconds)
         self._has_ended = True
-
-    def _close(self) -> None:
-        if not self._has_ended:
-            error = DevError("it ended before its time")
-            audit.note(self._run, "deploy", [Outcome(name, "", "unknown", error=error) for name in self._names])
 
 
 def written(run: Run, change: Change) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ class Metadata:
     def _merge(self, config: ImageConfig) -> Merged:
         project = self._run.project
         found = devcontainer.entries(config.metadata, self._image)
-        laid = devcontainer.merged(project.devcontainer, found, self._image, project.environment)
+        laid = devcontainer.merged(project.devcontainer, found, self._image, project.environment, project.hidden)
         additions = compose.additions(laid, project.config, project.main, config)
         for notice in (*laid.notices[len(project.devcontainer.notices) :], *self._dangers(additions)):
             self._run.output.warn(str(notice))

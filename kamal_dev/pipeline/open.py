@@ -48,7 +48,7 @@ def address(run: Run, name: str | None) -> Address:
     name, target = one(run, name)
     place = find(run, name, target)
     folder = run.project.devcontainer.workspace_folder
-    config = run.project.private() / "ssh_config"
+    config = run.ssh_config
     ssh_config.write(config, ssh_config.text(run.provider.stacks(), run.trust, config))
     return Address(
         name,

@@ -8,7 +8,7 @@ from typing import Any
 
 from kamal_dev.commands.events import Lifecycle
 from kamal_dev.errors import DevError, SomeHostsFailed
-from kamal_dev.model import Container
+from kamal_dev.model import Container, short
 from kamal_dev.output.plain import duration
 
 FINE = ("deployed", "unchanged", "rolled back", "removed", "released")
@@ -19,7 +19,8 @@ class Outcome:
     """Say how a verb ended for one stack.
 
     `state` is `deployed`, `unchanged`, `rolled back`, `removed`, `failed`, `stopped`, `skipped` or
-    `unknown`; `running` names the version that runs now, which after a failure is the one before;
+    `unknown`; `running` names the version that runs now, which after a failure is the one before, and
+    `release` the id of its release where that which failed, or gave way, has the same version;
     `failed` are the containers that did not stay up, with reason and log, `lifecycle` the
     lifecycle commands that failed.
     `before` is the id of the release that gave way to this one: empty where there was none, None
@@ -37,6 +38,7 @@ class Outcome:
     seconds: float = 0.0
     window: float = 0.0
     phases: tuple[tuple[str, float], ...] = ()
+    release: str = ""
     error: DevError | None = field(default=None, compare=False)
     before: str | None = field(default=None, compare=False)
 
@@ -98,8 +100,16 @@ class Report:
         hints = list(
             dict.fromkeys(outcome.error.hint for outcome in self.failed if outcome.error and outcome.error.hint)
         )
-        hint = hints[0] if len(hints) == 1 else "`dev status` shows what runs; `dev deploy --skip-build` tries again"
+        hint = hints[0] if len(hints) == 1 else f"`dev status` shows what runs; {self._again()} tries again"
         return SomeHostsFailed("; ".join((self.summary(), *self._shortfalls())), hint=hint)
+
+    def _again(self) -> str:
+        """Name the command that does the same once more: a rollback of those that did go back would go further."""
+        if self.verb == "Rolled back":
+            stacks = " ".join(f"--host {outcome.stack}" for outcome in self.failed)
+            version = "" if "," in self.version else short(self.version)
+            return f"`{' '.join(filter(None, ('dev rollback', version, stacks)))}`"
+        return "`dev remove`" if self.verb == "Removed" else "`dev deploy --skip-build`"
 
     def _shortfalls(self) -> list[str]:
         """Name the stacks that are not fine, and the hook that failed after them."""
@@ -125,10 +135,11 @@ def _line(outcome: Outcome) -> str:
     if outcome.is_fine:
         if outcome.state == "removed":
             return "✓ removed"
-        note = {"unchanged": " unchanged", "rolled back": f" with {outcome.running[:12]} again"}.get(outcome.state, "")
+        again = f" with {short(outcome.running, outcome.release)} again"
+        note = {"unchanged": " unchanged", "rolled back": again}.get(outcome.state, "")
         return f"✓ up{note} ({services(outcome.containers)})"
     reason = outcome.error.message.splitlines()[0] if outcome.error else outcome.state
-    runs = f"; version {outcome.running[:12]} runs" if outcome.running else ""
+    runs = f"; version {short(outcome.running, outcome.release)} runs" if outcome.running else ""
     return f"✗ {reason}{runs}"
 
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from kamal_dev.commands import events, host
 from kamal_dev.commands.events import Kept
 from kamal_dev.commands.host import Login
-from kamal_dev.errors import DevError, PullFailed, UsageError
-from kamal_dev.model import Host
+from kamal_dev.errors import DevError, PullFailed, ServiceFailed, UsageError
+from kamal_dev.model import Host, short
 from kamal_dev.pipeline import audit, registry
-from kamal_dev.pipeline.apply import deadline, failure, outcome, tell
+from kamal_dev.pipeline.apply import deadline, failure, outcome, tell, told_apart, version_of
 from kamal_dev.pipeline.conversation import follow
 from kamal_dev.pipeline.hooks import Hooks
 from kamal_dev.pipeline.lending import Lending
@@ -43,11 +43,12 @@ class Order:
 
 @dataclass(frozen=True)
 class Choice:
-    """Hold the release that a stack goes back to."""
+    """Hold the release that a stack goes back to, and the version that runs until then."""
 
     stack: str
     host: Host
     release: Kept
+    current: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def rollback(run: Run, order: Order) -> Report:
         raise KeyboardInterrupt
     reach = _reach(run, choices)
     went = each(choices, lambda choice: _go(run, choice, reach), limit=run.limit)
-    lost = [failure(history.host, history.stack, history.error) for history in found if history.error]
+    lost = [_lost(history, history.error) for history in found if history.error]
     for unreached in lost:
         tell(run, unreached.stack, unreached)
     outcomes = [*(item for item in went if isinstance(item, Outcome)), *lost]
@@ -88,9 +89,12 @@ def rollback(run: Run, order: Order) -> Report:
     return replace(report, hook=hooks.after_rollback(outcomes, report.seconds))
 
 
-def back(run: Run, stack: str, target: Host, release_id: str, reach: Reach | None = None) -> Outcome:
+def back(
+    run: Run, stack: str, target: Host, release_id: str, reach: Reach | None = None, *, current: str = ""
+) -> Outcome:
     """Bring one stack back to a release of its host. Never raises: a failure is an outcome.
 
+    `current` is the version that gives way, so that the outcome tells releases of one version apart.
     With `reach`, images that are gone there are pulled; without it, only what the host can pull by itself.
     """
     started = time.monotonic()
@@ -115,13 +119,34 @@ def back(run: Run, stack: str, target: Host, release_id: str, reach: Reach | Non
 
     try:
         told = in_turn(run, target, stack, (lambda: reach.lending.lent(target, change)) if reach else change)
-        # A release is named by its version and a hash.
-        ended = outcome(target, stack, release_id.rpartition("-")[0], told, done="rolled back")
-        if isinstance(ended.error, PullFailed):
-            ended.error.hint = "`dev versions` says which releases have their images; or deploy that commit again"
+        ended = outcome(target, stack, version_of(release_id), told, done="rolled back")
+        if told:
+            ended = replace(ended, release=told_apart(release_id, current))
     except DevError as error:
         ended = failure(target, stack, error)
+    if ended.error:
+        ended.error.hint = _advice(ended, ended.error, release_id)
     return replace(ended, seconds=time.monotonic() - started)
+
+
+def _advice(ended: Outcome, error: DevError, release_id: str) -> str:
+    """Return the hint for a rollback that failed; that of a deploy would lead to another version."""
+    if isinstance(error, PullFailed):
+        return "`dev versions` says which releases have their images; or deploy that commit again"
+    if isinstance(error, ServiceFailed):
+        return f"`dev versions` says which releases were good; `dev rollback {ended.stack} VERSION` goes to another"
+    if ended.state == "unknown":
+        again = f"dev rollback {ended.stack} {short(version_of(release_id))}"
+        return f"`dev status` asks again; `{again}` finds out and goes on from there"
+    return error.hint
+
+
+def _lost(history: History, error: DevError) -> Outcome:
+    """Return the outcome of a stack whose host did not say which releases it has."""
+    if not history.host.address:
+        again = f"`dev rollback {history.stack} VERSION` goes back, to one of `dev versions`"
+        error.hint = f"`dev deploy {history.stack}` starts the host first; then {again}"
+    return failure(history.host, history.stack, error)
 
 
 def _meant(stacks: Mapping[str, Host], service: str, order: Order) -> tuple[dict[str, Host], str]:
@@ -141,14 +166,20 @@ def _choices(found: list[History], version: str) -> list[Choice]:
     lacking = [history for history, release in chosen if release is None]
     if lacking:
         raise _nothing(lacking, version)
-    return [Choice(history.stack, history.host, release) for history, release in chosen if release]
+    return [Choice(history.stack, history.host, release, _current(history)) for history, release in chosen if release]
+
+
+def _current(history: History) -> str:
+    return next((release.version for release in history.releases if release.is_current), "")
 
 
 def _chosen(history: History, version: str) -> Kept | None:
     """Return the release that `version` names: of several with one version a good one, deployed last."""
     if not version:
         return next((release for release in history.releases if release.is_before), None)
-    exact = [release for release in history.releases if version in (release.id, release.version)]
+    exact = [
+        release for release in history.releases if version in (release.id, release.version, short(release.version))
+    ]
     begun = exact or [release for release in history.releases if _is_named(release.id, version)]
     if len({release.version for release in begun}) > 1:
         known = ", ".join(dict.fromkeys(release.version for release in begun))
@@ -191,7 +222,9 @@ def _reach(run: Run, choices: list[Choice]) -> Reach | None:
 
 
 def _go(run: Run, choice: Choice, reach: Reach | None) -> Outcome:
-    run.output.start(f"Rolling back to {choice.release.version}", choice.host.name)
-    ended = back(run, choice.stack, choice.host, choice.release.id, reach if choice.release.missing else None)
+    release, reach = choice.release, reach if choice.release.missing else None
+    named = short(release.version, told_apart(release.id, choice.current))
+    run.output.start(f"Rolling back to {named}", choice.host.name)
+    ended = back(run, choice.stack, choice.host, release.id, reach, current=choice.current)
     tell(run, choice.host.name, ended)
     return ended

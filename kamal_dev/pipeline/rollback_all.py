@@ -34,7 +34,10 @@ def rollback_all(run: Run, hosts: Mapping[str, Host], outcomes: list[Outcome]) -
 
 def _bring_back(run: Run, target: Host, ended: Outcome, reason: str) -> Outcome:
     run.output.start("Rolling back to the release before" if ended.before else "Stopping", target.name)
-    went = back(run, ended.stack, target, ended.before) if ended.before else _stop(run, ended.stack, target)
+    if ended.before:
+        went = back(run, ended.stack, target, ended.before, current=str(run.project.version))
+    else:
+        went = _stop(run, ended.stack, target)
     word, left = ("rolled back", LEFT["restored"]) if ended.before else ("stopped", LEFT["stopped"])
     if went.error:
         message = f"could not be {word}: {went.error.message}"

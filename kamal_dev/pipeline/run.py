@@ -6,7 +6,7 @@ import getpass
 import os
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import cached_property, partial
 from importlib.resources import files
@@ -50,6 +50,7 @@ class Run:
         self.turns: dict[str, float] = {}  # until when a stack is waited for that was found locked
         self._lock_wait = lock_wait
         self._remotes: dict[str, Shell] = {}
+        self._met: dict[str, Host] = {}
         self._lock = threading.Lock()
 
     @classmethod
@@ -116,6 +117,11 @@ class Run:
         known_hosts = self.project.private() / "known_hosts"
         return Trust(known_hosts, ssh.known_hosts, ssh.config, ssh.connect_timeout)
 
+    @property
+    def ssh_config(self) -> Path:
+        """The file that lets ssh find hosts by the names of their stacks; `dev open` makes it."""
+        return self.project.private() / "ssh_config"
+
     @cached_property
     def devcontainer_cli(self) -> Program | None:
         """The devcontainer CLI of this machine; None where there is none."""
@@ -146,9 +152,17 @@ class Run:
                 remote = Remote(host, self.trust, log=self.output.step)
                 self.resources.callback(remote.close)
                 self._remotes[host.name] = remote
+                self._met[host.name] = host
             return self._remotes[host.name]
 
     def close(self) -> None:
-        """Close every connection and remove every temporary file."""
+        """Close every connection and remove every temporary file; of what work still ends then, nothing is said."""
         self.is_closing = True
+        self.output.close()
         self.resources.close()
+        if self._met and self.ssh_config.exists():
+            from kamal_dev.shell import ssh_config
+
+            # A host that was started again may have another port. What a verb did stands without this file.
+            with suppress(OSError, ValueError):
+                ssh_config.renew(self.ssh_config, self._met.values(), self.trust)

@@ -16,6 +16,7 @@ from kamal_dev.model import Host, Result
 from kamal_dev.pipeline.clone import Clone, Known
 from kamal_dev.pipeline.conversation import Told, again, within
 from kamal_dev.pipeline.engine import last_line
+from kamal_dev.pipeline.render import release
 from kamal_dev.pipeline.run import Run
 from kamal_dev.pipeline.transfer import chunks
 from kamal_dev.pipeline.turn import in_turn
@@ -52,6 +53,8 @@ class Workspace:
         where the source does not arrive, DevError where it cannot be read.
         """
         kind, is_empty = self._run.project.workspace_source, self.folder not in facts.workspace
+        if kind in ("git", "sync") and is_empty and facts.workspace:
+            self._warn_of_others(target, stack, facts)
         if kind == "sync":
             return self._seed(target, stack, force=force) if is_empty or force else "left"
         if kind != "git":
@@ -64,6 +67,19 @@ class Workspace:
             if self.clone.was_sent(facts.offered):
                 return self._left(target, stack, "the workspace was changed when this version came")
         return self._send(target, stack, facts, is_empty=is_empty, force=force)
+
+    def _warn_of_others(self, target: Host, stack: str, facts: events.Facts) -> None:
+        """Say where people have worked so far: a clone in a folder of another name does not show it to anyone."""
+        used = release(self._run.project, stack, mask=True).workspace
+        if others := [name for name in facts.workspace if name not in used]:
+            named = " and ".join(f"`{name}`" for name in others)
+            is_pulled = self._run.project.workspace_source == "git"
+            self._run.output.warn(
+                f"{target.name}: the workspace of {stack} there is in {named}; the folder here is called "
+                f"`{self.folder}`, so it gets a new one, and its containers no longer see the other. Nothing was "
+                f"removed: deploy from a folder called `{others[0]}` to go on with it"
+                + (f"; `dev pull {stack}` from there then brings it here" if is_pulled else "")
+            )
 
     def _send(self, target: Host, stack: str, facts: events.Facts, *, is_empty: bool, force: bool) -> str:
         run = self._run

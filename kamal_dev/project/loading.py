@@ -13,7 +13,7 @@ from kamal_dev.commands import docker
 from kamal_dev.errors import ConfigError, DevcontainerError, Problem, UsageError
 from kamal_dev.model import Version
 from kamal_dev.project import source as sources
-from kamal_dev.project.project import Learn, Project
+from kamal_dev.project.project import Learn, Project, secret_names
 from kamal_dev.project.source import Source
 from kamal_dev.project.tree import WorkingTree
 from kamal_dev.shell import Shell
@@ -65,9 +65,8 @@ def load(
     place = Place(folder, root, sources.read(root, shell), tree, environment)
     settings = _config(place, config_path)
     secrets_file = _secrets(place, settings, shell, learn)
-    found = _devcontainer(place, settings, _devcontainer_path(place, devcontainer_path, settings))
-    if strict and found.problems:
-        raise DevcontainerError(found.problems)
+    private = devcontainer.Private(secret_names(settings, secrets_file), settings.secrets)
+    found = _devcontainer(place, settings, _devcontainer_path(place, devcontainer_path, settings), private, strict)
     found = devcontainer.without_features(found) if ignore_features else found
     return Project(
         root=root,
@@ -77,6 +76,7 @@ def load(
         devcontainer=found,
         secrets_file=secrets_file,
         environment=environment,
+        hidden=private,
         tree=tree,
         learn=learn,
         compose_version=lambda: _compose_version(shell),
@@ -156,19 +156,25 @@ def _devcontainer_path(place: Place, asked: str | None, settings: config.Config)
     return found[0]
 
 
-def _devcontainer(place: Place, settings: config.Config, path: Path) -> devcontainer.Devcontainer:
+def _devcontainer(
+    place: Place, settings: config.Config, path: Path, private: devcontainer.Private, strict: bool
+) -> devcontainer.Devcontainer:
     shown = place.shown(path)
     labels = {"kamal-dev.service": settings.service, "kamal-dev.config": place.typed(path)}
-    return devcontainer.load(
+    found = devcontainer.load(
         devcontainer.decode(_read(place, path, DevcontainerError), shown),
         path,
         root=place.root,
         repository=place.source.repository,
         environment=place.environment,
         display=shown,
+        private=private,
         strict=False,
         devcontainer_id=devcontainer.devcontainer_id(labels),
     )
+    if strict and found.problems:
+        raise DevcontainerError(found.problems)
+    return found
 
 
 def _secrets(place: Place, settings: config.Config, shell: Shell, learn: Learn) -> config.SecretsFile:

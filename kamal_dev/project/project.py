@@ -10,7 +10,7 @@ from pathlib import Path
 from kamal_dev import compose, config, devcontainer
 from kamal_dev.compose import Additions, ComposeProject, Rewritten
 from kamal_dev.config import Config, SecretsFile
-from kamal_dev.devcontainer import Devcontainer
+from kamal_dev.devcontainer import Devcontainer, Private
 from kamal_dev.errors import ComposeError, DevcontainerError, Problem
 from kamal_dev.model import REDACTED, Build, Features, Image, Notice, Secret, Version, stack_name
 from kamal_dev.project import origin as origins
@@ -42,6 +42,7 @@ class Project:
     devcontainer: Devcontainer
     secrets_file: SecretsFile = field(repr=False)
     environment: Mapping[str, str] = field(repr=False)
+    hidden: Private = field(repr=False)
     tree: WorkingTree = field(repr=False)
     learn: Learn = field(repr=False)
     compose_version: Callable[[], tuple[int, ...]] = field(repr=False)
@@ -234,6 +235,12 @@ def _require_services(found: Devcontainer, project: ComposeProject) -> None:
     ]
     if problems:
         raise DevcontainerError(problems, hint=f"the services are: {', '.join(f'`{name}`' for name in known)}")
+
+
+def secret_names(settings: Config, secrets_file: SecretsFile) -> frozenset[str]:
+    """Return the variables whose values are secret."""
+    named = (*settings.secrets, *settings.build.secrets, settings.registry.password_env, *secrets_file.names)
+    return frozenset(filter(None, named))
 
 
 def private(root: Path) -> Path:

@@ -18,6 +18,22 @@ def text(stacks: Iterable[tuple[str, Host]], trust: Trust, path: Path) -> str:
     return HEAD.format(path=path) + "".join(f"\n{_host(name, host, trust)}" for name, host in stacks if host.address)
 
 
+def renew(path: Path, hosts: Iterable[Host], trust: Trust) -> None:
+    """Let a file that is there say where these hosts are now; those of other stacks stay.
+
+    Raises OSError, or ValueError for one that is no text.
+    """
+    before = path.read_text()
+    head, *listed = before.rstrip("\n").split("\n\n")
+    known = {item.partition("\n")[0].removeprefix("Host "): item for item in listed}
+    # A host that config/dev.yml lists no longer has a name that is no stack's.
+    met = (host for host in hosts if host.address and "@" not in host.name)
+    known |= {host.name: _host(host.name, host, trust).rstrip("\n") for host in met}
+    after = "\n\n".join((head, *known.values())) + "\n"
+    if after != before:
+        write(path, after)
+
+
 def _host(name: str, host: Host, trust: Trust) -> str:
     settings = openssh.settings(host, trust)
     files = " ".join(f'"{word}"' for word in settings["UserKnownHostsFile"].split(" ~"))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -11,6 +12,9 @@ import pytest
 from kamal_dev.cli.app import COMMANDS, app
 from kamal_dev.cli.exit import explanation, guarded
 from kamal_dev.errors import ConfigError, DevError, Problem
+from kamal_dev.pipeline.report import Report
+from kamal_dev.pipeline.rollback import Order
+from kamal_dev.pipeline.run import Run
 
 
 @pytest.fixture
@@ -54,6 +58,24 @@ def test_what_is_mistyped_is_an_error_and_never_a_name(project: Path, args: tupl
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.usefixtures("project")
+def test_a_rollback_without_a_terminal_wants_yes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def rolled_back(run: Run, order: Order) -> Report:
+        assert order.agree("Roll back blog-1?")
+        return Report("Rolled back", "v1", ())
+
+    monkeypatch.setattr("kamal_dev.pipeline.rollback.rollback", rolled_back)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    for words in (["rollback"], ["rollback", "--json"]):
+        assert guarded(app, words) == 2
+        told = capsys.readouterr().err
+        assert "Roll back blog-1? There is no terminal to ask on" in told
+        assert "add `--yes`" in told
+    assert guarded(app, ["rollback", "--yes"]) == 0
+
+
 def test_a_stack_that_does_not_exist_is_refused_with_the_nearest(project: Path) -> None:
     (project / "config").mkdir()
     (project / "config" / "dev.yml").write_text("service: blog\nregistry: {server: localhost:5999}\n")
@@ -72,6 +94,58 @@ def test_init_writes_both_files_and_never_over_what_is_there(project: Path) -> N
     assert again.returncode == 2
     assert "exist already" in again.stderr
     assert (project / ".kamal" / "secrets").read_text() == "MINE=precious\n"
+
+
+def test_init_names_every_file_that_it_makes_or_changes(project: Path) -> None:
+    before = {path for path in project.rglob("*") if path.is_file()}
+    named = run("init").stdout.splitlines()
+    made = {str(path.relative_to(project)) for path in project.rglob("*") if path.is_file() and path not in before}
+    assert sorted(named) == sorted(made)
+    assert ".gitignore" in named
+    assert ".gitignore" not in run("init", "--force").stdout
+
+
+def test_init_says_which_of_several_devcontainers_it_took(project: Path) -> None:
+    (project / ".devcontainer/api").mkdir()
+    (project / ".devcontainer/api/devcontainer.json").write_text('{"image": "debian:12"}')
+    said = run("init").stderr
+    assert "takes .devcontainer/devcontainer.json and not .devcontainer/api/devcontainer.json" in said
+    assert "`image.devcontainer`" in said
+    assert "--devcontainer" in said
+    assert run("config").returncode == 0
+    done = run("init", "--force", "--devcontainer", ".devcontainer/api/devcontainer.json")
+    assert "Several" not in done.stderr
+
+
+COMPOSE = """\
+services:
+  db:
+    image: postgres:15
+    environment:
+      POSTGRES_PASSWORD: ${POSTGRES_PASSWORD:?set it}
+      POSTGRES_USER: ${POSTGRES_USER}
+      PGPASS: ${DEFAULT_PASSWORD:-dev}
+      # OLD: ${OLD_TOKEN}
+  app:
+    image: debian:12
+    environment:
+      - API_KEY
+      - MODE
+      - KEYBOARD=$KEYBOARD
+      - GIVEN=$GIVEN_TOKEN
+"""
+
+
+def test_init_names_the_secrets_that_compose_files_want(project: Path) -> None:
+    (project / ".devcontainer/compose.yaml").write_text(COMPOSE)
+    named = '{"dockerComposeFile": "compose.yaml", "service": "app"}'
+    (project / ".devcontainer/devcontainer.json").write_text(named)
+    (project / ".env").write_text("GIVEN_TOKEN=x\n")
+    run("init")
+    wanted = (project / ".kamal/secrets").read_text().partition("give no value")[2]
+    assert [line for line in wanted.splitlines() if "=" in line] == ["# POSTGRES_PASSWORD=", "# API_KEY="]
+    (project / ".devcontainer/devcontainer.json").write_text("{broken")
+    assert run("init", "--force").returncode == 0
 
 
 def test_init_with_force_loses_nothing(project: Path) -> None:

@@ -189,7 +189,7 @@ def test_an_image_that_does_not_arrive_leaves_all_as_it_was(lab: Lab, scripts: M
     answer = apply(lab, scripts, wanted)
     outcome = answer.outcome
     assert (answer.code, outcome.state, outcome.phase) == (1, "kept", "pull")
-    assert outcome.reason.startswith("localhost:5999/gone:1: ")
+    assert outcome.reason.startswith("images did not arrive: localhost:5999/gone:1: ")
     assert [(pulled.image, pulled.ok) for pulled in outcome.images] == [(gone, False)]
     assert outcome.current == first.release
     assert lab.run(host.facts(scripts, stack)).facts.stands

@@ -128,7 +128,7 @@ def test_an_image_that_is_gone_for_good_refuses_the_rollback_before_anything_sto
     assert blog.releases()["v1"].missing == (gone,)
     answer = blog.back(old.id)
     assert (answer.outcome.ok, answer.outcome.state, answer.outcome.phase) == (False, "kept", "pull"), answer
-    assert answer.outcome.reason.startswith(f"{gone}: ")
+    assert answer.outcome.reason.startswith(f"images did not arrive: {gone}: ")
     assert blog.lab.sh(f"docker inspect -f '{{{{.State.StartedAt}}}}' {blog.name}-app-1") == started
     assert blog.releases()["v2"].is_current
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import threading
 from urllib.parse import quote
 
 import pytest
@@ -111,3 +112,14 @@ def test_uptimes_have_their_two_largest_units(seconds: float, text: str) -> None
 
 def test_columns_are_aligned_without_trailing_blanks() -> None:
     assert table(("A", "LONG"), [("value", "x"), ("y", "")]) == "A      LONG\nvalue  x\ny"
+
+
+def test_once_closed_only_the_thread_that_closed_it_is_heard() -> None:
+    events: list[Event] = []
+    output = Output(events.append)
+    output.close()
+    other = threading.Thread(target=output.failed, args=("the connection was lost", "blog-1"))
+    other.start()
+    other.join()
+    output.warn("the audit log could not be written")
+    assert [event.text for event in events] == ["the audit log could not be written"]

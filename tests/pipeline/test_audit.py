@@ -7,13 +7,22 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from kamal_dev.errors import HostError
+import pytest
+
+from kamal_dev.errors import HostError, NothingBuilt
 from kamal_dev.model import Host, Secret
 from kamal_dev.output import Event, Output
 from kamal_dev.pipeline import audit
+from kamal_dev.pipeline.deploy import deploy
+from kamal_dev.pipeline.memory import Memory
 from kamal_dev.pipeline.patience import Patience
 from kamal_dev.pipeline.report import Outcome
 from kamal_dev.pipeline.run import Run
+from kamal_dev.project import Project
+from tests.transcripts.paper import PaperRun
+from tests.transcripts.test_transcripts import CASES, FIRST, SECOND, UP, prepared, project, root
+
+__all__ = ["project", "root"]
 
 
 def fake_run(private: Path, said: list[Event], **options: Any) -> Run:
@@ -74,3 +83,21 @@ def test_patience_is_endless_unless_it_is_limited_and_only_work_counts() -> None
         assert patience.left("a", 7) == 7
     assert patience.left("a") < 100
     assert patience.left("b") == 100
+
+
+def test_a_deploy_that_failed_before_its_hosts_is_down_as_failed_with_its_reason(project: Project) -> None:
+    run = PaperRun(project, prepared(project, CASES["nothing_built"]), {FIRST: UP, SECOND: UP})
+    run.is_paper = False
+    with pytest.raises(NothingBuilt) as failed:
+        deploy(run, CASES["nothing_built"].order)
+    first = failed.value.message.splitlines()[0]
+    record = [(entry.stack, entry.result) for entry in audit.audit(run, None, 9).entries if entry.where == "local"]
+    assert record == [(FIRST, f"failed: {first}"), (SECOND, f"failed: {first}")]
+    run.close()
+
+
+def test_a_deploy_that_was_interrupted_is_down_as_unknown(tmp_path: Path) -> None:
+    run = fake_run(tmp_path, [])
+    with pytest.raises(KeyboardInterrupt), Memory(run, ("blog-1",), ()):
+        raise KeyboardInterrupt
+    assert [entry.result for entry in audit.audit(run, None, 9).entries] == ["unknown: it ended before its time"]

@@ -5,12 +5,16 @@ from datetime import datetime, timezone
 
 import pytest
 
+from kamal_dev.commands import events
 from kamal_dev.errors import HostUnreachable, UsageError
-from kamal_dev.model import Container
+from kamal_dev.model import Container, Host, short
+from kamal_dev.pipeline.apply import outcome
+from kamal_dev.pipeline.audit import Entry
 from kamal_dev.pipeline.names import restrict
 from kamal_dev.pipeline.report import Outcome, Report
 from kamal_dev.pipeline.stacks import uptime
 
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 UP = (Container("app", "b-app-1", "i", "running", "healthy"), Container("seed", "b-seed-1", "i", "exited"))
 
 
@@ -26,15 +30,43 @@ def test_all_well_is_no_error() -> None:
 
 
 def test_one_failure_is_named_and_the_rest_counted_truly() -> None:
-    failed = Outcome(
-        "blog-2", "10.0.0.2", "failed", "0123456789abcdef", error=HostUnreachable("blog-2", "no SSH", hint="look")
-    )
+    failed = Outcome("blog-2", "10.0.0.2", "failed", COMMIT, error=HostUnreachable("blog-2", "no SSH", hint="look"))
     done = report(Outcome("blog-1", "10.0.0.1", "deployed"), failed)
     error = done.error()
     assert error is not None
     assert error.message == "Deployed 1 of 2 stacks in 48s; failed: blog-2"
     assert error.hint == "look"
     assert str(done).splitlines()[1] == "  blog-2  10.0.0.2  ✗ no SSH; version 0123456789ab runs"
+
+
+@pytest.mark.parametrize(
+    ("version", "shown"),
+    [
+        (COMMIT, "0123456789ab"),
+        (f"{COMMIT}-dirty-638c0d1e2f3a4b5c", "0123456789ab-dirty-638c0d"),
+        ("uncommitted-638c0d1e2f3a4b5c", "uncommitted-638c0d"),
+        (f"{COMMIT}, {COMMIT}-dirty-638c0d1e2f3a4b5c", "0123456789ab, 0123456789ab-dirty-638c0d"),
+        ("20261120221500", "20261120221500"),
+        ("release-of-november", "release-of-november"),
+        ("", ""),
+    ],
+)
+def test_a_version_is_shown_short_but_a_dirty_tree_stays_one(version: str, shown: str) -> None:
+    assert short(version) == shown
+    assert Entry("now", "local", "ann", "deploy", "blog-1", version).row[5] == (shown or "-")
+
+
+@pytest.mark.parametrize(
+    ("failed", "shown"),
+    [
+        (f"{COMMIT}-dirty-638c0d1e2f3a4b5c-22222222", "0123456789ab"),
+        (f"{COMMIT}-22222222", "0123456789ab (release 11111111)"),
+    ],
+)
+def test_what_was_put_back_is_told_from_what_failed(failed: str, shown: str) -> None:
+    told = events.Outcome(state="restored", release=failed, current=f"{COMMIT}-11111111", reason="app fell")
+    ended = outcome(Host("blog-1", "a"), "blog-1", failed.rpartition("-")[0], told, done="deployed")
+    assert str(report(ended)) == f"  blog-1  a  ✗ apply: app fell; version {shown} runs"
 
 
 def test_a_host_that_gave_no_answer_is_not_fine() -> None:

@@ -55,6 +55,7 @@ def stop(repository: Repository, number: signal.Signals, moment: Callable[[str],
         reader.join()
     assert code == 130, reader.text
     assert "Traceback" not in reader.text
+    assert "connection was lost" not in reader.text
     assert repository.leftovers == []
     return reader.text
 

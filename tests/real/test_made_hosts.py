@@ -24,12 +24,17 @@ def repository(lab: Lab) -> Iterator[Repository]:
 def test_a_made_host_is_found_again_and_destroyed_with_its_stack(lab: Lab, repository: Repository) -> None:
     repository.dev("deploy", "--yes")
     (host,) = lab.hosts(repository)
+    stack = f"{repository.service}-1"
+    repository.dev("open", "--print")
     docker("stop", "--time", "5", host.container)
     listed = repository.dev("list", "--json").json
     assert [stack["state"] for stack in listed] == ["off"]
     repository.dev("deploy")
     (again,) = lab.hosts(repository)
     assert again.container == host.container
+    # Its port is another one now, and the file that `dev open` made knows.
+    words = ("-F", str(repository.root / ".kamal/local/ssh_config"), "-o", "BatchMode=yes", stack, "hostname")
+    assert labs.run("ssh", *words).strip() == stack
     repository.dev("remove", "--yes")
     assert docker("ps", "--all", "--quiet", "--filter", f"label=kamal-dev.service={repository.service}") == ""
     assert repository.dev("list", "--json").json == []

@@ -49,7 +49,7 @@ def test_stacks_go_back_whole_with_images_that_were_gone_and_with_their_own_comm
     assert one in unknown.stderr
     assert [host.images(name)["app"] for host, name in zip(hosts, names, strict=False)] == [repository.image(two)] * 2
 
-    ended = repository.dev("rollback", "--json")
+    ended = repository.dev("rollback", "--json", "--yes")
     assert [stack["state"] for stack in ended.json["stacks"]] == ["rolled back"] * 2, str(ended)
     for host, name in zip(hosts, names, strict=False):
         assert host.images(name)["app"] == repository.image(one)
@@ -61,7 +61,7 @@ def test_stacks_go_back_whole_with_images_that_were_gone_and_with_their_own_comm
     assert f"✓ up with {two[:12]} again" in forward.stdout, str(forward)
     running = [host.images(name)["app"] for host, name in zip(hosts, names, strict=False)]
     assert running == [repository.image(one), repository.image(two)]
-    again = repository.dev("rollback", names[1], two, "--json")
+    again = repository.dev("rollback", names[1], two, "--json", "--yes")
     assert again.stacks[names[1]]["state"] == "unchanged"
 
 

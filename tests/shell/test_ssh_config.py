@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 from kamal_dev.model import Host
@@ -32,6 +33,21 @@ def test_ssh_itself_reads_the_file_as_it_is_meant(tmp_path: Path) -> None:
     assert first["userknownhostsfile"].startswith(f"{trust.known_hosts} ")
     assert first["userknownhostsfile"].endswith("/.ssh/known_hosts")
     assert found("blog-2")["userknownhostsfile"] == str(trust.known_hosts)
+
+
+def test_a_file_that_is_there_follows_hosts_and_keeps_those_of_other_stacks(tmp_path: Path) -> None:
+    trust = Trust(tmp_path / "known_hosts")
+    first, second = Host("blog-1", "10.0.0.1"), Host("blog-2", "127.0.0.1", port=32768, host_key="ssh-ed25519 AAAA")
+    path = tmp_path / "ssh_config"
+    ssh_config.write(path, ssh_config.text([("blog-1", first), ("blog-2", second)], trust, path))
+    moved, new = replace(second, port=32769), Host("blog-3", "10.0.0.3", keys=(tmp_path / "key",))
+    gone, off = Host("blog-1@10.9.9.9", "10.9.9.9"), Host("blog-1", "")
+    ssh_config.renew(path, (moved, new, gone, off), trust)
+    stacks = [("blog-1", first), ("blog-2", moved), ("blog-3", new)]
+    assert path.read_text() == ssh_config.text(stacks, trust, path)
+    before = path.stat().st_ino
+    ssh_config.renew(path, (moved, new), trust)
+    assert path.stat().st_ino == before
 
 
 def test_a_host_that_ssh_knows_nothing_of_is_not_included(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from kamal_dev.commands.hooks import FOLDER
 from kamal_dev.errors import DevError, UsageError
-from kamal_dev.model import Image, Result, Step
+from kamal_dev.model import Host, Image, Result, Step
 from kamal_dev.pipeline.releases import rows, versions
 from kamal_dev.pipeline.rollback import Order, rollback
 from kamal_dev.project import Project
@@ -161,6 +161,46 @@ def test_a_stack_without_a_good_release_before_refuses_before_anything_is_change
     with pytest.raises(UsageError, match="guestbook-1: there is no good release before the current one"):
         rollback(run, Order())
     assert run.hosts[FIRST].transcript == [f"{FIRST}$ releases {FIRST}"]
+    run.close()
+
+
+def test_a_release_of_the_version_that_runs_is_named_by_its_hash(project: Project) -> None:
+    run = PaperRun(project, Machine(), {FIRST: HostState()})
+    one = kept(FIRST, OLD, id=f"{OLD}-11111111", is_before=True)
+    run.hosts[FIRST] = Remembering(FIRST, HostState(), [kept(FIRST, OLD, is_current=True), one])
+    report = rollback(run, Order())
+    assert [event.text for event in run.events if event.kind == "start"] == [
+        f"Rolling back to {OLD} (release 11111111)"
+    ]
+    assert str(report).endswith(f"✓ up with {OLD} (release 11111111) again ()")
+    run.close()
+
+
+def test_the_hints_of_a_rollback_that_failed_are_about_rollbacks(project: Project) -> None:
+    run = PaperRun(project, Machine(), {FIRST: HostState(), SECOND: HostState(outcome=CRASHED)})
+    run.hosts[SECOND] = Remembering(SECOND, HostState(outcome=CRASHED), history(SECOND))
+    run.provider.stacks = lambda: ((FIRST, Host(FIRST, "")), (SECOND, Host(SECOND, "10.0.0.2")))  # type: ignore[method-assign]
+    report = rollback(run, Order())
+    off, crashed = (outcome.error for outcome in report.outcomes)
+    assert off
+    assert off.hint.startswith(f"`dev deploy {FIRST}` starts the host first; then `dev rollback {FIRST} VERSION`")
+    assert crashed
+    assert crashed.hint == (
+        f"`dev versions` says which releases were good; `dev rollback {SECOND} VERSION` goes to another"
+    )
+    error = report.error()
+    assert error
+    assert error.hint == (
+        f"`dev status` shows what runs; `dev rollback {OLD} --host {FIRST} --host {SECOND}` tries again"
+    )
+    run.close()
+
+
+def test_a_version_may_be_given_as_tables_show_it(project: Project) -> None:
+    dirty = f"{'a' * 40}-dirty-{'b' * 16}"
+    run = PaperRun(project, Machine(), {FIRST: HostState()})
+    run.hosts[FIRST] = Remembering(FIRST, HostState(), [kept(FIRST, NEW, is_current=True), kept(FIRST, dirty)])
+    assert rollback(run, Order(name="aaaaaaaaaaaa-dirty-bbbbbb")).version == dirty
     run.close()
 
 

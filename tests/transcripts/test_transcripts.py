@@ -44,6 +44,7 @@ vms: {count: 2}
 """
 IMAGE = "registry.example.com/acme/guestbook-dev"
 FIRST, SECOND = "guestbook-1", "guestbook-2"
+EARLIER = "0123456789abcdef0123456789abcdef01234567"
 CRASHED = (
     {
         "type": "container",
@@ -61,7 +62,7 @@ CRASHED = (
         "state": "restored",
         "phase": "observe",
         "reason": "app did not stay up",
-        "current": "0123456789abcdef-00000000",
+        "current": f"{EARLIER}-00000000",
         "restored": True,
     },
 )
@@ -80,11 +81,11 @@ UNFINISHED = (
         "state": "unfinished",
         "phase": "postCreateCommand",
         "reason": "postCreateCommand failed",
-        "current": "0123456789abcdef-00000000",
+        "current": f"{EARLIER}-00000000",
     },
 )
 TOOK_FIRST = ({"type": "result", "ok": True, "state": "new", "release": "new-22222222", "previous": ""},)
-TOOK = ({**TOOK_FIRST[0], "previous": "0123456789abcdef-00000000"},)
+TOOK = ({**TOOK_FIRST[0], "previous": f"{EARLIER}-00000000"},)
 SOWN = {"workspace": ["guestbook"]}
 UP, BARE = HostState(SOWN), HostState({"daemon": False, "docker": "", "compose": ""}, has_database=False)
 SAME = HostState(SOWN, has_image=True, is_current=True)
@@ -247,7 +248,8 @@ def test_hooks_that_are_skipped_or_have_nothing_to_do_are_no_part_of_a_deploy(pr
 
 @pytest.mark.usefixtures("with_hooks")
 @pytest.mark.parametrize(
-    ("name", "state", "version"), [("all_go_back", "rolled back", "0123456789abcdef"), ("all_stop", "stopped", None)]
+    ("name", "state", "version"),
+    [("all_go_back", "rolled back", EARLIER), ("all_stop", "stopped", None)],
 )
 def test_where_all_go_back_each_says_what_runs_and_one_hook_runs(
     name: str, state: str, version: str | None, project: Project

@@ -72,6 +72,24 @@ def test_work_done_there_survives_a_deploy(lab: Lab, kind: str) -> None:
     assert lab.bring(ask=True) == "left"
 
 
+def test_commits_and_changes_that_were_made_there_are_both_named(lab: Lab) -> None:
+    lab.bring()
+    lab.commit({"a.txt": "newer\n"})
+    lab.write({"b.txt": "sent, not committed\n"})
+    assert lab.bring() == "moved"
+    (lab.clone / "a.txt").write_text("my work\n")
+    git(lab.clone, "commit", "--quiet", "--message", "Mine", "a.txt")
+    assert lab.bring(ask=True) == "left"
+    assert any("the workspace has commits of its own; left as it is" in line for line in lab.said), lab.said
+    (lab.clone / "mine.txt").write_text("my work\n")
+    both = "the workspace has commits of its own, and changes that are not committed; left as it is"
+    assert lab.bring(ask=True) == "left"
+    assert any(both in line for line in lab.said), lab.said
+    git(lab.clone, "switch", "--quiet", "--create", "mine")
+    assert lab.bring(ask=True) == "left"
+    assert any("is on another branch, and changes that are not committed" in line for line in lab.said), lab.said
+
+
 def test_a_clone_that_is_clean_again_moves_forward(lab: Lab) -> None:
     lab.bring()
     (lab.clone / "a.txt").write_text("my work\n")

@@ -86,3 +86,39 @@ def test_sync_does_for_one_stack_what_a_deploy_does(lab: Lab) -> None:
     assert tree(lab.clone) == tree(lab.root)
     with pytest.raises(UsageError, match="there is no stack"):
         lab.sync("blog-7")
+
+
+@pytest.mark.parametrize("source", ["git", "sync"])
+def test_a_clone_in_a_folder_of_another_name_is_told_where_the_workspace_is(lab: Lab, source: str) -> None:
+    lab.commit({"config/dev.yml": f"service: blog\nworkspace: {{source: {source}}}\n"})
+    lab.bring()
+    assert not any("warning" in said for said in lab.said)
+    (lab.clone / "mine.txt").write_text("mine\n")
+    lab.root = lab.root.rename(lab.root.with_name("blog2"))
+    lab.commit({"a.txt": "newer\n"})
+    assert lab.bring() == "new"
+    (warning,) = (said for said in lab.said if "warning" in said)
+    assert "blog-1: the workspace of blog-1 there is in `blog`; the folder here is called `blog2`" in warning
+    assert "Nothing was removed: deploy from a folder called `blog`" in warning
+    lab.bring()
+    assert not any("warning" in said for said in lab.said)
+    assert (lab.clone.with_name("blog") / "mine.txt").exists()
+    lab.root = lab.root.rename(lab.root.with_name("blog"))
+    assert ("`dev pull blog-1`" in warning) == (source == "git")
+    if source == "git":
+        assert lab.bring(ask=True) == "left"
+        (pulled,) = lab.pull()
+        assert git(lab.root, "show", f"{pulled.branch}:mine.txt") == "mine"
+
+
+def test_a_folder_of_the_workspace_that_the_release_uses_is_not_told_of(lab: Lab) -> None:
+    lab.commit(
+        {
+            ".devcontainer/devcontainer.json": '{"dockerComposeFile": "compose.yaml", "service": "app"}\n',
+            ".devcontainer/compose.yaml": "services: {app: {image: debian:12, volumes: ['..:/w', '../../lib:/l']}}\n",
+        }
+    )
+    (lab.home.workspace / "lib").mkdir(parents=True)
+    (lab.home.workspace / "lib/a.txt").write_text("of the other one\n")
+    assert lab.bring() == "new"
+    assert not any("warning" in said for said in lab.said)
