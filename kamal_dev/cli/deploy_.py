@@ -51,7 +51,11 @@ def command(
     agree = common.agreement(yes=yes or flags.as_json, without_terminal=True)
     order = Order(names=names, agree=agree, **wanted)
     if dry_run:
-        common.show("\n".join(plan(run, order)))
+        lines = plan(run, order)
+        if flags.as_json:
+            common.print_json({"version": str(run.project.version), "lines": lines})
+        else:
+            common.show("\n".join(lines))
         return 0
     report = deploy(run, order)
     if flags.as_json:

@@ -43,9 +43,10 @@ class ComposeProject:
     with several services. `binds` and `travels` are what the services take from
     this machine. `variables` are the names that a host looks up, `values` those
     that have a value and travel; `claimed` are names of `node` that an `.env` sets.
-    `own_env` is the `.env` at the top of the repository where Compose reads it. `problems`
-    forbid a deployment though the files can be read; a reader of a project must look
-    at them before it builds.
+    `own_env` is the `.env` at the top of the repository where Compose reads it. `unset` are
+    variables that secrets and configs are made of, and that are set nowhere. `problems` forbid
+    a deployment though the files can be read, those of `unset` too; a reader of a project must
+    look at them before it builds.
     """
 
     repository: Path
@@ -61,6 +62,7 @@ class ComposeProject:
     claimed: tuple[tuple[str, Location], ...]
     profiles: tuple[str, ...]
     own_env: str = field(repr=False)
+    unset: tuple[str, ...]
     notices: tuple[Notice, ...]
     problems: tuple[Problem, ...]
     scope: Scope = field(repr=False, compare=False)
@@ -191,11 +193,14 @@ def _project(
     findings = builds.read(services, ground, choice.features)
     bound, bind_notices = binds.read(model, reader.tree, reader.repository, allow_outside=reader.allow_outside)
     started = service.started(described, ())
-    needed = travels.read(model, bound, reader, frozenset(item.name for item in started))
+    active = frozenset(item.name for item in started)
+    needed = travels.read(model, bound, reader, active)
     env_files = _env_files(reader, around)
     carried = (*needed.travels, *env_files.travels)
     names = variables.mentioned(reader, model, carried)
+    unset = tuple(variables.unset(model, active, around, reader))
     wrong = (*findings.problems, *needed.problems, *service.problems(services, started), *node.problems(model))
+    wrong += tuple(item.problem for item in unset)
     found = (*findings.notices, *travels.notices(carried, reader), *bind_notices, *service.notices(model))
     return ComposeProject(
         repository=reader.repository,
@@ -211,6 +216,7 @@ def _project(
         claimed=tuple(around.claimed.items()),
         profiles=choice.profiles,
         own_env=env_files.own_text,
+        unset=tuple(dict.fromkeys(item.name for item in unset)),
         notices=(*found, *keys.notices(model), *variables.notices(names, around, variables.plain_names(reader))),
         problems=wrong,
         scope=scope,

@@ -15,7 +15,7 @@ from kamal_dev.compose.node import NAMES
 from kamal_dev.compose.reading import Reader
 from kamal_dev.compose.travels import Travel
 from kamal_dev.compose.value import Value
-from kamal_dev.errors import ComposeError
+from kamal_dev.errors import ComposeError, Problem
 from kamal_dev.model import Location, Notice
 
 READS_WORKING_DIRECTORY = (2, 27, 2)
@@ -151,6 +151,47 @@ def plain_names(reader: Reader) -> frozenset[str]:
         for name in interpolate.bare(node.text)
         if name not in reader.set_by_includes
     )
+
+
+@dataclass(frozen=True)
+class Unset:
+    """Hold a variable that is set nowhere, and what it forbids: a service cannot start without it."""
+
+    name: str
+    problem: Problem
+
+
+def unset(project: Value, active: frozenset[str], around: Surroundings, reader: Reader) -> Iterator[Unset]:
+    """Yield the variables that secrets and configs of `active` services are made of, and that are set nowhere.
+
+    Compose takes one that is set to nothing. What a host sets itself is not known here.
+    """
+    for key in ("secrets", "configs"):
+        listed = project.at(key)
+        for source, item in listed.items.items() if listed is not None else ():
+            named = item.at("environment")
+            if named is None or not named.text or named.text in _OURS or is_of_machine(named.text):
+                continue
+            users = _users(project, key, source, active)
+            if users and named.text not in around.variables and named.text not in reader.set_by_includes:
+                needed = " and ".join(f"`{name}`" for name in users)
+                message = f"`{named.text}` is set nowhere, and {needed} need{'s' if len(users) == 1 else ''} it"
+                where = named.where
+                problem = Problem(where.path, where.line, message, key=f"{key}.{source}", column=where.column)
+                yield Unset(named.text, problem)
+
+
+def _users(project: Value, key: str, source: str, active: frozenset[str]) -> list[str]:
+    """Return the active services that name a secret or config."""
+    services = project.at("services")
+    entries = services.items if services is not None else {}
+    taken = {name: service.at(key) for name, service in entries.items() if name in active}
+    return [
+        name
+        for name, listed in taken.items()
+        if listed is not None
+        if source in [item.string("source") if item.items else item.text for item in listed.list]
+    ]
 
 
 def _in_files(reader: Reader) -> Iterator[tuple[str, Location]]:

@@ -10,7 +10,7 @@ from kamal_dev.config.document import decode
 from kamal_dev.config.loading import Defaults, default, load, service_name
 from kamal_dev.config.provider import PROVIDERS, ProviderConfig
 from kamal_dev.config.reference import PLACEHOLDER_USER, image, tag
-from kamal_dev.config.secrets import SecretsFile, not_set, parse_secrets
+from kamal_dev.config.secrets import SecretsFile, how_to_set, not_set, parse_secrets
 from kamal_dev.config.settings import (
     MAX_COUNT,
     PLACEHOLDER_SERVER,
@@ -47,6 +47,7 @@ __all__ = [
     "fill_secrets",
     "fill_template",
     "guess_registry",
+    "how_to_set",
     "image",
     "load",
     "missing_credentials",

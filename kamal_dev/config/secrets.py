@@ -61,6 +61,12 @@ class SecretsFile:
         """The names that the file gives a value, in its order."""
         return tuple(self._places)
 
+    @property
+    def has_values(self) -> bool:
+        """Whether a value stands in the file itself, instead of a variable, a command or an address."""
+        texts = [entry.parts for entry in self.entries if not entry.is_address]
+        return any(parts and all(isinstance(part, str) for part in parts) for parts in texts)
+
     def __contains__(self, name: object) -> bool:
         return name in self.environment or name in self._places
 
@@ -205,9 +211,13 @@ def parse_secrets(
 def not_set(path: str, names: Iterable[str]) -> CredentialsMissing:
     """Name variables that are not set, and the file that should have them."""
     names = tuple(names)
+    return CredentialsMissing([Problem(path, 0, f"{name} is not set") for name in names], hint=how_to_set(path, names))
+
+
+def how_to_set(path: str, names: tuple[str, ...]) -> str:
+    """Say where variables get their values; `path` is the file of secrets as it is shown."""
     lines = " and ".join(f"`{name}=…`" for name in names)
-    hint = f"add {lines} to {path}, or set {'it' if len(names) == 1 else 'them'} in the environment"
-    return CredentialsMissing([Problem(path, 0, f"{name} is not set") for name in names], hint=hint)
+    return f"add {lines} to {path}, or set {'it' if len(names) == 1 else 'them'} in the environment"
 
 
 def _ensure_sane(text: str, path: str) -> None:

@@ -104,18 +104,25 @@ def _again(run: Run, order: Order) -> Order:
 
 def _agreed(run: Run, order: Order) -> Scope:
     """Decide what is deployed, and refuse, before anything is made, what could not end well."""
+    # A name that is none is refused before a command of the project is run.
+    _chosen(run, order)
     if not order.skip_initialize:
         initialize(run)
     run.project.require_deployable()
     engine = Background(lambda: planned(run) and require_engine(run.local))
     if not order.skip_build:
-        require_buildable(run)
-    names = choose(run.project, order.count, order.names, known=order.names if order.retry_failed else ())
+        require_buildable(run, run.project.config.secrets)
+    names = _chosen(run, order)
     releases = {name: release(run.project, name) for name in names}
     making = new_hosts(run, names)
     login = check(run, order, making)
     engine.result()
     return Scope(releases, making, login)
+
+
+def _chosen(run: Run, order: Order) -> tuple[str, ...]:
+    """Return the stacks to deploy. Raises UsageError for a name that is none of them."""
+    return choose(run.project, order.count, order.names, known=order.names if order.retry_failed else ())
 
 
 def new_hosts(run: Run, names: tuple[str, ...]) -> tuple[str, ...]:

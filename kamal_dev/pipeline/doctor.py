@@ -5,18 +5,19 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from kamal_dev.commands import docker
+from kamal_dev.commands import docker, git
 from kamal_dev.commands.hooks import FOLDER
-from kamal_dev.errors import DevError
+from kamal_dev.errors import ConfigError, DevError
 from kamal_dev.model import Step
 from kamal_dev.output import Output
 from kamal_dev.pipeline import features, hooks, registry
 from kamal_dev.pipeline.engine import INSTALL, require_engine
-from kamal_dev.pipeline.images import planned
+from kamal_dev.pipeline.images import planned, secrets
 from kamal_dev.pipeline.run import Run
 from kamal_dev.shell import Shell
 from kamal_dev.shell.local import Local
@@ -26,16 +27,20 @@ ENOUGH = 5 << 30
 
 @dataclass(frozen=True)
 class Check:
-    """Say how one thing stands, and what to do where it does not."""
+    """Say how one thing stands, and what to do where it does not.
+
+    With `is_warning`, there is something to do though no deploy fails of it.
+    """
 
     name: str
     is_fine: bool
     found: str
     advice: str = ""
+    is_warning: bool = False
 
     def __str__(self) -> str:
-        mark = "✓" if self.is_fine else "✗"
-        advice = f"\n  hint: {self.advice}" if self.advice and not self.is_fine else ""
+        mark = "✗" if not self.is_fine else "!" if self.is_warning else "✓"
+        advice = f"\n  hint: {self.advice}" if self.advice and mark != "✓" else ""
         return f"{mark} {self.name}: {self.found}{advice}"
 
     def as_json(self) -> dict[str, Any]:
@@ -52,10 +57,15 @@ def doctor(folder: Path, output: Output, *, config_path: str | None, devcontaine
     except DevError as error:
         return [*checks, Check("project", False, error.message, error.hint)]
     try:
-        checks += [_project(run), *_features(run), *_hooks(run)]
-        return [*checks, *(_try(name, work, run) for name, work in REACHES)]
+        return [*checks, *examine(run)]
     finally:
         run.close()
+
+
+def examine(run: Run) -> list[Check]:
+    """Check a project that could be read, and what it reaches."""
+    checks = [_try("project", _project, run), *_features(run), *_hooks(run), *_secrets_file(run)]
+    return [*checks, *(_try(name, work, run) for name, work in REACHES)]
 
 
 TOOLS = (
@@ -101,10 +111,11 @@ def _docker_root() -> Path | None:
     return root if root.is_dir() else None
 
 
-def _project(run: Run) -> Check:
+def _project(run: Run) -> str:
     project = run.project
+    project.require_deployable()
     where = project.config.path or "no config/dev.yml: defaults"
-    return Check("project", True, f"{project.config.service} at {project.version} ({where})")
+    return f"{project.config.service} at {project.version} ({where})"
 
 
 def _features(run: Run) -> list[Check]:
@@ -141,21 +152,48 @@ def _provider(run: Run) -> str:
     return f"{run.project.config.provider.type}: {len(hosts)} hosts"
 
 
-def _ssh(run: Run) -> str:
-    """Reach every host that has an address; the first failure is the answer."""
-    hosts = [host for host in run.provider.list() if host.address]
-    for host in hosts:
-        run.remote(host).run(Step(("true",)), timeout=30)
-    return f"{len(hosts)} of {len(hosts)} hosts answer" if hosts else "no host yet: `dev deploy` makes them"
+def _ssh(run: Run) -> str | Check:
+    """Reach every host that is on; the first failure is the answer."""
+    stacks = run.provider.stacks()
+    off = [stack for stack, host in stacks if not host.address]
+    for _, host in stacks:
+        if host.address:
+            run.remote(host).run(Step(("true",)), timeout=30)
+    found = f"{len(stacks) - len(off)} of {len(stacks)} hosts answer"
+    if off:
+        advice = f"`dev deploy {off[0]}` starts it" if len(off) == 1 else "`dev deploy NAME` starts one of them"
+        return Check("hosts", True, f"{found}; switched off: {', '.join(off)}", advice, is_warning=True)
+    return found if stacks else "no host yet: `dev deploy` makes them"
 
 
 def _secrets(run: Run) -> str:
-    for name in run.project.config.secrets:
-        run.project.require(name)
-    return f"{len(run.project.config.secrets)} of {len(run.project.config.secrets)} set"
+    """Ask for everything that a deploy asks for."""
+    names = dict.fromkeys(run.project.config.secrets)
+    # What cannot be read is said of the project.
+    with suppress(ConfigError):
+        names |= dict.fromkeys(secrets(run, run.project.compose.builds))
+    run.project.require_all(names)
+    return f"{len(names)} of {len(names)} set"
 
 
-REACHES: tuple[tuple[str, Callable[[Run], str]], ...] = (
+def _secrets_file(run: Run) -> list[Check]:
+    """Look who else can read the file of secrets, where there are values in it."""
+    project = run.project
+    shown, path = project.config.secrets_file, project.root / project.config.secrets_file
+    if not project.secrets_file.has_values or not path.is_file():
+        return []
+    checks = []
+    if (mode := path.stat().st_mode & 0o777) & 0o077:
+        found = f"{shown} has mode {mode:o}: other users of this machine may read it"
+        checks.append(Check("secrets file", True, found, f"`chmod 600 {shown}`", is_warning=True))
+    if run.local.run(git.is_tracked(project.root, path), timeout=30):
+        found = f"{shown} is tracked by git: whoever has the repository has the secrets"
+        advice = f"`git rm --cached {shown}`, name it in .gitignore, and rotate what stands in it: the history keeps it"
+        checks.append(Check("secrets file", True, found, advice, is_warning=True))
+    return checks
+
+
+REACHES: tuple[tuple[str, Callable[[Run], str | Check]], ...] = (
     ("secrets", _secrets),
     ("registry", _registry),
     ("provider", _provider),
@@ -163,8 +201,9 @@ REACHES: tuple[tuple[str, Callable[[Run], str]], ...] = (
 )
 
 
-def _try(name: str, work: Callable[[Run], str], run: Run) -> Check:
+def _try(name: str, work: Callable[[Run], str | Check], run: Run) -> Check:
     try:
-        return Check(name, True, work(run))
+        found = work(run)
+        return found if isinstance(found, Check) else Check(name, True, found)
     except DevError as error:
         return Check(name, False, error.message, error.hint)

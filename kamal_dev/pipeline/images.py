@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -49,15 +49,19 @@ def build_all(run: Run, options: BuildOptions) -> list[Image]:
     return [_build(run, build, options) for build in builds]
 
 
-def require_buildable(run: Run) -> tuple[Build, ...]:
-    """Return what is to be built; raises ConfigError for what could not be, before anything is begun."""
+def require_buildable(run: Run, also: Iterable[str] = ()) -> tuple[Build, ...]:
+    """Return what is to be built; raises ConfigError for what could not be, before anything is begun.
+
+    `also` are variables that are needed besides: all that are not set are named at once.
+    """
     run.project.require_deployable()
     builds = planned(run)
     _require_username(run, builds)
     for build in builds:
         _refuse_leak(build)
         _require_dockerfile(run, build)
-        _with_secrets(run, build, Step(()))
+    run.project.require_all(dict.fromkeys((*also, *secrets(run, builds))))
+    for build in builds:
         features.require(run, build)
     return builds
 
@@ -165,10 +169,21 @@ def _build(run: Run, build: Build, options: BuildOptions) -> Image:
     return build.image
 
 
+def secrets(run: Run, builds: Iterable[Build]) -> tuple[str, ...]:
+    """Return the variables that builds take as secrets, but for those that only `.env` sets."""
+    taken = [secret.environment for build in builds for secret in _settled(run, build).secrets]
+    said = _said(run)
+    return tuple(dict.fromkeys(name for name in taken if name and name not in said))
+
+
+def _said(run: Run) -> dict[str, Secret]:
+    """Return what only `.env` says, which Compose takes where the environment has nothing."""
+    return {name: Secret(value) for name, value in run.project.compose.values if name not in run.project.secrets_file}
+
+
 def _with_secrets(run: Run, build: Build, step: Step) -> Step:
     """Give a build the values of its secrets, asked for only now that it runs."""
-    # Compose also takes what only `.env` says, where the environment has nothing.
-    said = {name: Secret(value) for name, value in run.project.compose.values if name not in run.project.secrets_file}
+    said = _said(run)
     names = [secret.environment for secret in build.secrets if secret.environment]
     values = ((name, said.get(name) or run.project.require(name)) for name in names)
     return replace(step, environment=(*step.environment, *values))

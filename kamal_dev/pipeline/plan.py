@@ -12,7 +12,7 @@ from typing import Any
 
 from kamal_dev.commands.features import PROGRAMS
 from kamal_dev.model import Host, Result, Step
-from kamal_dev.output import Output
+from kamal_dev.output import Event, Output
 from kamal_dev.pipeline.deploy import Order, deploy
 from kamal_dev.pipeline.run import Run
 from kamal_dev.providers import Provider
@@ -49,9 +49,14 @@ class PaperRun(Run):
     def __init__(self, run: Run) -> None:
         self._real = run
         self._local = PaperLocal(run.local)
-        super().__init__(run.project, self._local, Output(lambda event: None, redaction=run.output.redaction))
+        super().__init__(run.project, self._local, Output(self._pass_on, redaction=run.output.redaction))
         self._hosts: dict[str, PaperHost] = {}
         self._provider = PaperProvider(run.provider)
+
+    def _pass_on(self, event: Event) -> None:
+        """Say what is to be known of the project; what is done on paper is in the transcript."""
+        if event.kind == "warning":
+            self._real.output.warn(event.text)
 
     @property
     def provider(self) -> Provider:

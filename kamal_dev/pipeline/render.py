@@ -51,6 +51,7 @@ class Rendering:
             "release": self.release.id,
             "files": list(self.paths),
             "notices": [str(notice) for notice in self.project.notices],
+            "problems": [str(problem) for problem in self.project.problems],
             **explained,
         }
 
@@ -90,6 +91,8 @@ def render(run: Run, folder: Path | None, *, explained: bool = False) -> Renderi
         _write(folder, rendered)
     for notice in () if explained else project.notices:
         run.output.warn(str(notice))
+    for problem in project.problems:
+        run.output.warn(f"{problem}: this forbids a deploy")
     wanted = planned(run)
     builds = tuple(_build(project, build) for build in wanted if not features.is_alone(build))
     featured = tuple(_featured(project, build) for build in wanted if build.features)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -128,10 +128,18 @@ class Project:
             notices.append(Notice(found.where("privileged"), f"`privileged`: {compose.POWER}", is_warning=True))
         return (*notices, *compose.not_taken(self.environment, files.reader, files.model, files.travels))
 
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What forbids a deploy though it can be read."""
+        found = compose.problems(self.compose, self.additions)
+        return tuple(map(self.origin.problem, found)) if self.origin else found
+
     def require_deployable(self) -> None:
         """Raise ComposeError with everything that forbids a deploy though it can be read."""
-        if problems := compose.problems(self.compose, self.additions):
-            raise self.origin.error(ComposeError(problems)) if self.origin else ComposeError(problems)
+        if problems := self.problems:
+            unset = self.compose.unset
+            hint = config.how_to_set(self.config.secrets_file, unset) if unset else ""
+            raise (DevcontainerError if self.origin else ComposeError)(problems, hint=hint)
 
     @cached_property
     def _named(self) -> Config:
@@ -157,9 +165,14 @@ class Project:
 
     def require(self, name: str) -> Secret:
         """Return a variable's value. Raises CredentialsMissing, which names the file that it should be in."""
-        value = self.secrets_file.require((name,))[name]
-        self.learn(value)
-        return value
+        return self.require_all((name,))[name]
+
+    def require_all(self, names: Iterable[str]) -> dict[str, Secret]:
+        """Return values by name. Raises CredentialsMissing, which names all that are not set."""
+        found = self.secrets_file.require(names)
+        for value in found.values():
+            self.learn(value)
+        return found
 
     def variables(self, *, mask: bool = False) -> dict[str, Secret]:
         """Return the secrets that the compose files' `${…}` and the main service get on a host.
@@ -168,7 +181,7 @@ class Project:
         """
         listed = set(self.config.secrets)
         hidden = listed | (set(self.compose.variables) & set(self.secrets_file.names))
-        return {name: Secret("") if mask else self.require(name) for name in sorted(hidden)}
+        return dict.fromkeys(sorted(hidden), Secret("")) if mask else self.require_all(sorted(hidden))
 
     def private(self) -> Path:
         """Return the project's private folder."""

@@ -220,6 +220,49 @@ def test_what_is_outside_is_rendered_with_the_flag_alone_and_forbids_no_other_co
     assert "outside" not in done.stderr
 
 
+def test_a_secret_of_compose_that_is_set_nowhere_is_told_before_anything_is_done(project: Path) -> None:
+    (project / "config").mkdir()
+    (project / "config/dev.yml").write_text("service: blog\nprovider: {type: static, hosts: [root@127.0.0.1:1]}\n")
+    (project / ".devcontainer/devcontainer.json").write_text('{"dockerComposeFile": "c.yaml", "service": "app"}')
+    (project / ".devcontainer/c.yaml").write_text(
+        "services: {app: {image: x, secrets: [mail]}}\nsecrets:\n  mail: {environment: MAIL_PASSWORD}\n"
+    )
+    said = ".devcontainer/c.yaml:3:23: secrets.mail: `MAIL_PASSWORD` is set nowhere, and `app` needs it"
+    hint = "hint: add `MAIL_PASSWORD=…` to .kamal/secrets, or set it in the environment"
+    for words in (("deploy",), ("deploy", "--dry-run")):
+        done = run(*words)
+        assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {said}\n{hint}\n")
+    done = run("render", "--json")
+    assert (done.returncode, json.loads(done.stdout)["problems"]) == (0, [said])
+    assert f"{said}: this forbids a deploy" in done.stderr
+    done = run("doctor")
+    assert f"✗ project: {said}\n  {hint}\n" in done.stdout
+    (project / ".kamal").mkdir(exist_ok=True)
+    (project / ".kamal/secrets").write_text("MAIL_PASSWORD=$(touch asked; echo x)\n")
+    assert json.loads(run("render", "--json").stdout)["problems"] == []
+    assert not (project / "asked").exists()
+
+
+def test_a_dry_run_says_what_is_amiss_and_is_json_where_that_is_asked_for(project: Path) -> None:
+    (project / "config").mkdir()
+    (project / "config/dev.yml").write_text("service: blog\nprovider: {type: static, hosts: [root@127.0.0.1:1]}\n")
+    said = {"dockerComposeFile": "c.yaml", "service": "app", "remoteUsr": "me", "initializeCommand": "touch made"}
+    (project / ".devcontainer/devcontainer.json").write_text(json.dumps(said))
+    (project / ".devcontainer/c.yaml").write_text(
+        "services:\n  app:\n    image: x\n    x-mine: 1\n    volumes: [./gone.conf:/gone.conf]\n"
+    )
+    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
+    done, rendered = run("deploy", "--dry-run", env=environment), run("render", env=environment)
+    notices = [line for line in rendered.stderr.splitlines() if line.startswith("! ")]
+    assert len(notices) > 1 and "remoteUsr" in rendered.stderr and "gone.conf" in rendered.stderr
+    assert [line for line in done.stderr.splitlines() if line in notices] == notices
+    told = run("deploy", "--dry-run", "--json", env=environment)
+    data = json.loads(told.stdout)
+    assert data["lines"][0] == "$ /bin/sh -c 'touch made'"
+    assert "remoteUsr" in told.stderr
+    assert not (project / "made").exists()
+
+
 def test_render_needs_neither_engine_nor_secrets(project: Path) -> None:
     (project / "config").mkdir()
     (project / "config" / "dev.yml").write_text("service: blog\nsecrets: [API_KEY]\n")

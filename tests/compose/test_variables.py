@@ -117,3 +117,41 @@ def test_a_file_name_with_a_colon_changes_the_separator() -> None:
         "COMPOSE_PROJECT_NAME=shop-1",
         "COMPOSE_PATH_SEPARATOR=';'",
     ]
+
+
+MADE = """\
+services:
+  app: {image: x, secrets: [token, {source: mail}], configs: [c]}
+  db: {image: y, secrets: [mail]}
+  later: {image: z, secrets: [other], profiles: [p]}
+secrets:
+  token: {environment: TOKEN}
+  mail:
+    environment: MAIL_PASSWORD
+  other: {environment: OTHER}
+  unused: {environment: UNUSED}
+  home: {environment: HOME}
+configs: {c: {environment: "${WHICH:-CONFIG}"}}
+"""
+
+
+def test_a_secret_or_config_that_is_made_of_a_variable_needs_it_to_be_set() -> None:
+    project = load(MADE, environment={"TOKEN": ""})
+    assert project.unset == ("MAIL_PASSWORD", "CONFIG")
+    assert [str(problem) for problem in project.problems] == [
+        ".devcontainer/compose.yaml:8:18: secrets.mail: `MAIL_PASSWORD` is set nowhere, and `app` and `db` need it",
+        ".devcontainer/compose.yaml:12:28: configs.c: `CONFIG` is set nowhere, and `app` needs it",
+    ]
+    set_somewhere = load(MADE, files={".devcontainer/.env": "TOKEN=\nMAIL_PASSWORD=x\nCONFIG=y\n"})
+    assert (set_somewhere.unset, set_somewhere.problems) == ((), ())
+
+
+def test_what_an_included_project_sets_for_itself_is_set() -> None:
+    files = {
+        "inc/compose.yaml": "services: {a: {image: x, secrets: [s]}}\nsecrets: {s: {environment: INNER}}\n",
+        "inc/.env": "INNER=1\n",
+    }
+    text = "include: [../inc/compose.yaml]\nservices: {app: {image: x}}\n"
+    assert load(text, files=files).problems == ()
+    del files["inc/.env"]
+    assert load(text, files=files).unset == ("INNER",)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from kamal_dev.errors import InitializeFailed
+from kamal_dev.errors import InitializeFailed, UsageError
 from kamal_dev.model import Host
 from kamal_dev.output import Event, Output
-from kamal_dev.pipeline.deploy import Order
+from kamal_dev.pipeline.deploy import Order, deploy
 from kamal_dev.pipeline.initialize import initialize
 from kamal_dev.pipeline.plan import plan
 from kamal_dev.pipeline.run import Run
@@ -61,6 +61,14 @@ def test_what_it_writes_is_read(tmp_path: Path) -> None:
     run = opened(tmp_path, "printf 'service: renamed\\n' >config/dev.yml")
     initialize(run)
     assert run.project.config.service == "renamed"
+
+
+def test_a_stack_that_does_not_exist_is_refused_before_it_is_run(tmp_path: Path) -> None:
+    events: list[Event] = []
+    run = opened(tmp_path, "touch made", events)
+    with pytest.raises(UsageError, match="there is no stack `nosuch`"):
+        deploy(run, Order(names=("nosuch",)))
+    assert (events, (tmp_path / "made").exists()) == ([], False)
 
 
 def test_a_failure_names_the_command_its_exit_code_and_its_last_lines(tmp_path: Path) -> None:

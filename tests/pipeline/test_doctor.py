@@ -1,0 +1,119 @@
+"""What `dev doctor` finds in a project, looked for on this machine; hosts are on paper."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from kamal_dev.errors import CredentialsMissing
+from kamal_dev.model import Host
+from kamal_dev.output import Output
+from kamal_dev.pipeline.deploy import Order, deploy
+from kamal_dev.pipeline.doctor import Check, examine
+from kamal_dev.pipeline.run import Run
+from kamal_dev.shell.recorder import Recorder
+
+SETTINGS = """\
+service: blog
+registry: {server: "localhost:5999"}
+secrets: [API_TOKEN, OTHER_TOKEN]
+build: {secrets: [BUILD_TOKEN]}
+"""
+COMPOSE = """\
+services:
+  app:
+    build: {context: ., dockerfile_inline: "FROM x", secrets: [npm, from_env]}
+secrets:
+  npm: {environment: NPM_TOKEN}
+  from_env: {environment: IN_ENV}
+"""
+LATER = "`git rm --cached .kamal/secrets`, name it in .gitignore, and rotate what stands in it: the history keeps it"
+
+
+class Hosts:
+    """Two hosts, one of which is switched off."""
+
+    def __init__(self, *off: str) -> None:
+        self._off = off
+
+    def check(self, names: tuple[str, ...]) -> None:
+        """Refuse nothing."""
+
+    def stacks(self) -> tuple[tuple[str, Host], ...]:
+        """Return both."""
+        return tuple((name, Host(name, "" if name in self._off else "10.0.0.1")) for name in ("blog-1", "blog-2"))
+
+    def list(self) -> tuple[Host, ...]:
+        """Return both."""
+        return tuple(host for _, host in self.stacks())
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    files = {
+        "config/dev.yml": SETTINGS,
+        ".devcontainer/devcontainer.json": '{"dockerComposeFile": "c.yaml", "service": "app"}',
+        ".devcontainer/c.yaml": COMPOSE,
+        ".devcontainer/.env": "IN_ENV=here\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / ".kamal").mkdir()
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    return tmp_path
+
+
+def opened(root: Path, *off: str) -> Run:
+    run = Run.open(root, Output(lambda event: None), environment={"PATH": "/usr/bin:/bin"})
+    run.__dict__["provider"] = Hosts(*off)
+    run.__dict__["remote"] = lambda host: Recorder(host.name)
+    return run
+
+
+def found(run: Run) -> dict[str, list[Check]]:
+    checks: dict[str, list[Check]] = {}
+    for check in examine(run):
+        checks.setdefault(check.name, []).append(check)
+    return checks
+
+
+def test_every_secret_that_is_missing_is_named_at_once_those_of_builds_too(root: Path) -> None:
+    (root / ".kamal/secrets").write_text("OTHER_TOKEN=$(echo x)\n")
+    (check,) = found(opened(root))["secrets"]
+    missing = "\n".join(f".kamal/secrets: {name} is not set" for name in ("API_TOKEN", "NPM_TOKEN", "BUILD_TOKEN"))
+    assert (check.is_fine, check.found) == (False, missing)
+    assert "`API_TOKEN=…` and `NPM_TOKEN=…` and `BUILD_TOKEN=…` to .kamal/secrets" in check.advice
+    with pytest.raises(CredentialsMissing) as refused:
+        deploy(opened(root), Order())
+    assert refused.value.message == missing
+    (root / ".kamal/secrets").write_text("API_TOKEN=a\nOTHER_TOKEN=b\nBUILD_TOKEN=c\nNPM_TOKEN=d\n")
+    assert [str(check) for check in found(opened(root))["secrets"]] == ["✓ secrets: 4 of 4 set"]
+
+
+def test_a_host_that_is_off_is_named_with_what_starts_it(root: Path) -> None:
+    (check,) = found(opened(root, "blog-2"))["hosts"]
+    assert check.is_fine
+    assert str(check) == ("! hosts: 1 of 2 hosts answer; switched off: blog-2\n  hint: `dev deploy blog-2` starts it")
+    (check,) = found(opened(root))["hosts"]
+    assert str(check) == "✓ hosts: 2 of 2 hosts answer"
+
+
+def test_a_file_of_secrets_that_others_can_read_is_said_to_be_so(root: Path) -> None:
+    path = root / ".kamal/secrets"
+    path.write_text("API_TOKEN=a\n")
+    path.chmod(0o600)
+    assert "secrets file" not in found(opened(root))
+    path.chmod(0o640)
+    subprocess.run(["git", "-C", str(root), "add", str(path)], check=True)
+    assert [str(check) for check in found(opened(root))["secrets file"]] == [
+        "! secrets file: .kamal/secrets has mode 640: other users of this machine may read it\n"
+        "  hint: `chmod 600 .kamal/secrets`",
+        "! secrets file: .kamal/secrets is tracked by git: whoever has the repository has the secrets\n"
+        f"  hint: {LATER}",
+    ]
+    # Where a value comes from is no secret, and may be in the repository.
+    path.write_text("API_TOKEN=$(pass api)\nOTHER_TOKEN=$OTHER\n")
+    assert "secrets file" not in found(opened(root))
