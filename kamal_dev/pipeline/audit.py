@@ -78,10 +78,13 @@ def note(run: Run, command: str, outcomes: Iterable[Outcome], seconds: float = 0
 
 
 def audit(run: Run, name: str | None, lines: int) -> Audit:
-    """Return the last `lines` entries of this project, or of the stack of this name, from here and from all hosts."""
-    found = of_project(run.provider.stacks(), run.project, name, is_sure=False)
+    """Return the last `lines` entries of this project, or of the stack of this name, from here and from all hosts.
+
+    Raises UsageError for a name that is no stack and, as far as is written down here, never was.
+    """
     wanted = None if name in (None, run.project.config.service) else name
-    entries = [entry for entry in _local(run, lines) if wanted in (None, entry.stack)]
+    entries = [entry for entry in _local(run) if wanted in (None, entry.stack)]
+    found = of_project(run.provider.stacks(), run.project, name, is_sure=not entries)
     silent = []
     for (stack, _), told in zip(
         found.items(), each(found.items(), lambda item: _ask(run, *item, lines), limit=run.limit), strict=True
@@ -99,8 +102,8 @@ def _result(outcome: Outcome) -> dict[str, str]:
     return {"stack": outcome.stack, "state": outcome.state, "running": outcome.running, "reason": reason}
 
 
-def _local(run: Run, lines: int) -> Iterable[Entry]:
-    for record in local.read(run.project.private(), lines):
+def _local(run: Run) -> Iterable[Entry]:
+    for record in local.read(run.project.private()):
         stacks = record.get("stacks") or [{}]
         for stack in stacks:
             result = _words(stack.get("state"), stack.get("reason"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
 from kamal_dev.commands import answers, events, host
 from kamal_dev.errors import DevError, HostError
@@ -20,6 +20,7 @@ from kamal_dev.pipeline.turn import in_turn
 from kamal_dev.shell.fanout import each
 
 REMOVING = 300.0
+NOTHING = "Nothing to remove"
 
 
 def remove(
@@ -33,23 +34,32 @@ def remove(
     started = time.monotonic()
     targets = of_project(_there(run, name).items(), run.project, name)
     if not targets:
-        run.output.note("Nothing to remove")
+        run.output.note(NOTHING)
     elif not agree(_question(tuple(targets), keep_volumes)):
         raise KeyboardInterrupt
     else:
         Hooks(run, "remove", skip=skip_hooks).before("pre-connect", targets, left_behind="nothing was removed")
     found = each(targets.items(), lambda item: _remove(run, *item, keep_volumes), limit=run.limit)
     outcomes = tuple(outcome for outcome in found if isinstance(outcome, Outcome))
-    gone = tuple(outcome.stack for outcome in outcomes if outcome.is_fine)
-    if gone and not keep_volumes:
-        run.provider.destroy(gone)
-        update(run, lambda state: state.removed((stack, targets[stack]) for stack in gone))
+    if not keep_volumes:
+        _destroy(run, targets, outcomes)
     report = Report("Removed", str(run.project.version), outcomes, time.monotonic() - started)
     if outcomes:
         audit.note(run, "remove", outcomes, report.seconds)
-    if outcomes and not report.failed:
+    if outcomes and all(outcome.state == "absent" for outcome in outcomes):
+        run.output.note(NOTHING)
+    elif outcomes and not report.failed:
         run.output.done(report.summary())
     return report
+
+
+def _destroy(run: Run, targets: Mapping[str, Host], outcomes: Iterable[Outcome]) -> None:
+    """Destroy the hosts of the stacks that are gone, and forget them."""
+    gone = {outcome.stack: outcome.state for outcome in outcomes if outcome.is_fine}
+    if removed := tuple(stack for stack, state in gone.items() if state == "removed"):
+        run.provider.destroy(removed)
+    if gone:
+        update(run, lambda state: state.removed((stack, targets[stack]) for stack in gone))
 
 
 def _there(run: Run, name: str | None) -> dict[str, Host]:
@@ -81,6 +91,10 @@ def _remove(run: Run, name: str, target: Host, keep_volumes: bool) -> Outcome:
         run.output.failed(error.message, target.name)
         return failure(target, name, error)
     seconds = time.monotonic() - started
+    # Where the host goes, too, something is removed in any case.
+    if not told.removed and (keep_volumes or run.project.config.provider.type == "static"):
+        run.output.done(f"Nothing of {name} was there", target.name, seconds)
+        return Outcome(name, target.address, "absent", seconds=seconds)
     run.output.done(f"Removed {name}", target.name, seconds)
     return Outcome(name, target.address, "removed", seconds=seconds)
 

@@ -11,16 +11,17 @@ from kamal_dev.errors import DevError, SomeHostsFailed
 from kamal_dev.model import Container, short
 from kamal_dev.output.plain import duration
 
-FINE = ("deployed", "unchanged", "rolled back", "removed", "released")
+FINE = ("deployed", "unchanged", "rolled back", "removed", "absent", "released")
 
 
 @dataclass(frozen=True)
 class Outcome:
     """Say how a verb ended for one stack.
 
-    `state` is `deployed`, `unchanged`, `rolled back`, `removed`, `failed`, `stopped`, `skipped` or
-    `unknown`; `running` names the version that runs now, which after a failure is the one before, and
-    `release` the id of its release where that which failed, or gave way, has the same version;
+    `state` is `deployed`, `unchanged`, `rolled back`, `removed`, `absent` (there was nothing to
+    remove), `failed`, `stopped`, `skipped` or `unknown`; `running` names the version that runs now,
+    which after a failure is the one before, and `release` the id of its release where that which
+    failed, or gave way, has the same version;
     `failed` are the containers that did not stay up, with reason and log, `lifecycle` the
     lifecycle commands that failed.
     `before` is the id of the release that gave way to this one: empty where there was none, None
@@ -90,7 +91,7 @@ class Report:
 
     def summary(self) -> str:
         """Say how many, of how many, and how long it took."""
-        fine = len(self.outcomes) - len(self.failed)
+        fine = sum(outcome.is_fine and outcome.state != "absent" for outcome in self.outcomes)
         return f"{self.verb} {fine} of {len(self.outcomes)} stacks in {duration(self.seconds)}"
 
     def error(self) -> DevError | None:
@@ -133,8 +134,8 @@ class Report:
 
 def _line(outcome: Outcome) -> str:
     if outcome.is_fine:
-        if outcome.state == "removed":
-            return "✓ removed"
+        if outcome.state in ("removed", "absent"):
+            return f"✓ {outcome.state}"
         again = f" with {short(outcome.running, outcome.release)} again"
         note = {"unchanged": " unchanged", "rolled back": again}.get(outcome.state, "")
         return f"✓ up{note} ({services(outcome.containers)})"

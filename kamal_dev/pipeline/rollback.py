@@ -66,11 +66,12 @@ def rollback(run: Run, order: Order) -> Report:
     What goes wrong on a host is in the report, and stops no other host.
     """
     started = time.monotonic()
-    targets, version = _meant(dict(run.provider.stacks()), run.project.config.service, order)
+    stacks = dict(run.provider.stacks())
+    targets, version = _meant(stacks, run.project.config.service, order)
     hooks = Hooks(run, "rollback", skip=order.skip_hooks, version=version)
     hooks.before("pre-connect", targets, left_behind="nothing was rolled back")
     found = histories(run, targets)
-    choices = _choices(found, version)
+    choices = _choices(found, version, stacks=() if order.version else tuple(stacks))
     if choices and not order.agree(f"Roll back {', '.join(map(_words, choices))}?"):
         raise KeyboardInterrupt
     reach = _reach(run, choices)
@@ -159,13 +160,16 @@ def _meant(stacks: Mapping[str, Host], service: str, order: Order) -> tuple[dict
     return {name: stacks[name] for name in chosen}, order.name if is_version else order.version
 
 
-def _choices(found: list[History], version: str) -> list[Choice]:
-    """Choose for every stack whose host answered. Raises UsageError where one has nothing to choose."""
+def _choices(found: list[History], version: str, stacks: tuple[str, ...]) -> list[Choice]:
+    """Choose for every stack whose host answered. Raises UsageError where one has nothing to choose.
+
+    `stacks` are those that may have been meant instead of a version.
+    """
     asked = [history for history in found if not history.error]
     chosen = [(history, _chosen(history, version)) for history in asked]
     lacking = [history for history, release in chosen if release is None]
     if lacking:
-        raise _nothing(lacking, version)
+        raise _nothing(lacking, version, stacks)
     return [Choice(history.stack, history.host, release, _current(history)) for history, release in chosen if release]
 
 
@@ -192,19 +196,23 @@ def _is_named(release_id: str, word: str) -> bool:
     return release_id.startswith(word) or release_id.endswith(f"-{word}")
 
 
-def _nothing(lacking: list[History], version: str) -> UsageError:
-    stacks = ", ".join(history.stack for history in lacking)
-    known = list(dict.fromkeys(release.version for history in lacking for release in history.releases))
+def _nothing(lacking: list[History], version: str, stacks: tuple[str, ...]) -> UsageError:
+    where = ", ".join(history.stack for history in lacking)
+    versions = list(dict.fromkeys(release.version for history in lacking for release in history.releases))
+    known = ", ".join(versions) or "none"
     if not version:
         return UsageError(
-            f"{stacks}: there is no good release before the current one",
-            hint=f"known: {', '.join(known) or 'none'}; `dev versions` says how each ended",
+            f"{where}: there is no good release before the current one",
+            hint=f"known: {known}; `dev versions` says how each ended",
         )
-    near = difflib.get_close_matches(version, (*(history.stack for history in lacking), *known), n=1)
+    near = difflib.get_close_matches(version, (*stacks, *versions), n=1)
     meant = f"did you mean `{near[0]}`? " if near else ""
-    return UsageError(
-        f"there is no version `{version}` on {stacks}", hint=f"{meant}known: {', '.join(known) or 'none'}"
-    )
+    if stacks:
+        return UsageError(
+            f"`{version}` is neither a stack nor a version on {where}",
+            hint=f"{meant}stacks: {', '.join(stacks)}; versions: {known}",
+        )
+    return UsageError(f"there is no version `{version}` on {where}", hint=f"{meant}known: {known}")
 
 
 def _words(choice: Choice) -> str:

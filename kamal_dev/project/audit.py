@@ -22,15 +22,18 @@ def append(folder: Path, record: Mapping[str, Any]) -> None:
         os.close(file)
 
 
-def read(folder: Path, lines: int) -> tuple[dict[str, Any], ...]:
-    """Return the last records, oldest first; what is no record is passed over. None is there: none is returned."""
+def read(folder: Path) -> tuple[dict[str, Any], ...]:
+    """Return the records at the end of the log, oldest first; what is no record is passed over.
+
+    Where there is no log, there are none.
+    """
     try:
         with (folder / NAME).open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
             found = [_record(line) for line in file.read().splitlines()]
     except OSError:
         return ()
-    return tuple(record for record in found if record)[-lines:]
+    return tuple(record for record in found if record)
 
 
 def _record(line: bytes) -> dict[str, Any] | None:

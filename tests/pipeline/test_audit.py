@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from kamal_dev.errors import HostError, NothingBuilt
+from kamal_dev.errors import HostError, NothingBuilt, UsageError
 from kamal_dev.model import Host, Secret
 from kamal_dev.output import Event, Output
 from kamal_dev.pipeline import audit
@@ -73,6 +73,22 @@ def test_a_host_that_does_not_answer_is_named_and_the_rest_is_shown(tmp_path: Pa
     assert "blog-1: its record could not be asked for: the host is not running" in said[0].text
     assert [entry.result for entry in audit.audit(run, "blog-1", 9).entries] == ["failed", "deployed"]
     assert audit.audit(run, "blog-2", 9).silent == (), "it has no host any more, and its record here is shown"
+
+
+def test_a_name_that_is_no_stack_and_never_was_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    run = fake_run(tmp_path, [])
+    audit.note(run, "remove", [Outcome("blog-2", "", "removed")])
+    with pytest.raises(UsageError, match="there is no stack `blog-7`") as refused:
+        audit.audit(run, "blog-7", 9)
+    assert refused.value.hint == "did you mean `blog-1`?"
+    assert [entry.what for entry in audit.audit(run, "blog-2", 9).entries] == ["remove"]
+
+
+def test_the_last_entries_of_one_stack_are_found_behind_those_of_others(tmp_path: Path) -> None:
+    run = fake_run(tmp_path, [])
+    for stack in ("blog-1", "blog-2", "blog-2"):
+        audit.note(run, "deploy", [Outcome(stack, "", "deployed")])
+    assert [entry.stack for entry in audit.audit(run, "blog-1", 1).entries] == ["blog-1"]
 
 
 def test_patience_is_endless_unless_it_is_limited_and_only_work_counts() -> None:

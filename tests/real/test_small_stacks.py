@@ -163,7 +163,9 @@ def test_removing_a_stack_takes_its_data_and_leaves_static_hosts(lab: Lab, host:
     assert host.states(stack) == {}
     assert host.run(f"docker volume ls --quiet --filter label=com.docker.compose.project={stack}") == ""
     assert host.run(f"ls -A ~/.kamal-dev/{stack}") == "audit.log\n"
-    repository.dev("remove", "--yes")
+    again = repository.dev("remove", "--yes", "--json")
+    assert again.stacks[stack]["state"] == "absent"
+    assert "Nothing to remove" in again.stderr
 
 
 def test_removing_with_keep_volumes_keeps_the_data(lab: Lab, host: Host) -> None:

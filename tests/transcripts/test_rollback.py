@@ -176,6 +176,16 @@ def test_a_release_of_the_version_that_runs_is_named_by_its_hash(project: Projec
     run.close()
 
 
+def test_a_word_that_is_neither_a_stack_nor_a_version_is_said_to_be_neither(project: Project) -> None:
+    _, end = recorded(project, Case(Order(name="guestbook-7")))
+    assert end == (
+        "error: `guestbook-7` is neither a stack nor a version on guestbook-1, guestbook-2\n"
+        f"hint: did you mean `guestbook-2`? stacks: guestbook-1, guestbook-2; versions: {BAD}, {NEW}, {OLD}"
+    )
+    _, end = recorded(project, Case(Order(name=FIRST, version="aaaaaax1")))
+    assert end.startswith("error: there is no version `aaaaaax1` on guestbook-1\nhint: did you mean `aaaaaaa1`?")
+
+
 def test_the_hints_of_a_rollback_that_failed_are_about_rollbacks(project: Project) -> None:
     run = PaperRun(project, Machine(), {FIRST: HostState(), SECOND: HostState(outcome=CRASHED)})
     run.hosts[SECOND] = Remembering(SECOND, HostState(outcome=CRASHED), history(SECOND))
