@@ -34,8 +34,11 @@ current_release() {
 # known RELEASE FILE: print what is known of a release.
 known() { cat "$releases/$1/.kamal-dev/$2" 2>/dev/null; }
 
+# has_stood ID: whether it was healthy once.
+has_stood() { [ -n "$1" ] && [ -f "$releases/$1/.kamal-dev/good" ]; }
+
 # is_good ID: whether it was healthy, and none of its lifecycle commands was left to be run.
-is_good() { [ -n "$1" ] && [ -f "$releases/$1/.kamal-dev/good" ] && [ ! -f "$releases/$1/.kamal-dev/unfinished" ]; }
+is_good() { has_stood "$1" && [ ! -f "$releases/$1/.kamal-dev/unfinished" ]; }
 
 # describe_release ID: print it as JSON, `null` where there is none.
 describe_release() {

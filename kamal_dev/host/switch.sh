@@ -44,6 +44,8 @@ begin() {
   began=$now
   shown=$(current_release)
   if is_good "$shown"; then previous=$shown; else previous=$(last_good); fi
+  # Where no release is good, what people have now is better than nothing.
+  [ -n "$previous" ] || ! has_stood "$shown" || previous=$shown
 }
 
 # --- the end

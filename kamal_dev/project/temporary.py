@@ -26,8 +26,8 @@ def folder(what: str, place: Path | None = None) -> Iterator[Path]:
 
 
 def _sweep(place: Path) -> None:
-    with suppress(OSError):
-        for entry in os.scandir(place):
+    with suppress(OSError), os.scandir(place) as entries:
+        for entry in entries:
             made_by = NAME.fullmatch(entry.name)
             if made_by and _is_ours(entry) and not _is_alive(int(made_by[1])):
                 shutil.rmtree(entry.path, ignore_errors=True)

@@ -129,6 +129,13 @@ def test_a_release_is_good_only_once_its_lifecycle_commands_have_run(blog: Stack
     assert (found["v3"].is_current, found["v3"].good, found["v1"].is_last_good) == (True, False, True)
 
 
+def test_what_runs_unfinished_is_put_back_where_no_release_is_good(blog: Stack) -> None:
+    first = blog.version("v1")
+    assert blog.deploy(first, lifecycle=hooks("test -e /never")).outcome.state == "unfinished"
+    fell = blog.deploy(blog.version("v2", CRASH), window=1).outcome
+    assert (fell.state, fell.current) == ("restored", first.id), fell
+
+
 def test_a_release_that_does_not_come_up_again_is_put_back(blog: Stack) -> None:
     one, two = blog.version("v1"), blog.version("v2")
     for wanted in (one, two):
