@@ -244,8 +244,8 @@ class Outcome:
 
     `state` of an apply or a rollback: `same`, `new`, `kept` (nothing was touched), `restored`,
     `stopped` (a first release, kept for a look), `broken`, `left` (the release fell and was left as
-    it is), `unfinished` (the release runs, a lifecycle command failed), `interrupted` (the script was ended while
-    containers were started, nothing was put back); `unknown` where no answer came.
+    it is), `unfinished` (the release runs, a lifecycle command failed), `interrupted` (the script was ended between
+    two releases); `unknown` where no answer came.
     `containers` is what is there now, `failed` what did not stay up, with reason and log, `lifecycle` the
     lifecycle commands that failed. `code` of an apply: `disk` where images have no room; of a
     bootstrap: `system`, `privilege`, `packages`, `network`, `daemon`,

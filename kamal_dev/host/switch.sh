@@ -10,7 +10,7 @@
 #   new       the release                                      restored  the last good release again
 #   stopped   nothing: a first release, stopped but kept       broken    see the containers; nothing could be put back
 #   left      the release, which fell, as was asked for        unfinished  the release, but a lifecycle command failed
-#   interrupted  see the containers; the script was ended while they were started, and put nothing back
+#   interrupted  see the containers; the script was ended between two releases
 # shellcheck source-path=SCRIPTDIR source=stack.sh
 . "$here/stack.sh"
 # shellcheck source-path=SCRIPTDIR source=history.sh
@@ -87,8 +87,10 @@ leave() {
   [ -z "$forgetting" ] || kill "$forgetting" 2>/dev/null
   forget_login
   end_commands
-  "$is_concluded" || tell false "$(if $is_kept; then echo unfinished; elif $is_switched; then echo interrupted; else echo kept; fi)" \
-    'the script on the host ended before its time'
+  ended_as=kept
+  "$is_switched" && ended_as=interrupted
+  "$is_kept" && ended_as=unfinished
+  "$is_concluded" || tell false "$ended_as" 'the script on the host ended before its time'
   unlock_stack
 }
 

@@ -198,7 +198,7 @@ LEFT = {
     "stopped": "the containers were stopped and kept for a look; there was no good release to go back to",
     "unfinished": "the containers run this version; the next deploy runs what failed again, and what comes after it",
     "broken": "see the containers: no release could be put back",
-    "interrupted": "it was ended while containers were started, and nothing was put back",
+    "interrupted": "it was ended between two releases: see the containers",
 }
 INTERRUPTED_HINT = (
     "`dev deploy` goes on from there; `dev rollback` brings the good release before back, where there is one"

@@ -30,7 +30,7 @@ def test_one_who_ends_a_change_between_two_releases_is_told_what_mends_it(projec
     release(run, FIRST, agree=lambda question: True)
     run.close()
     told = [(event.kind, event.text) for event in run.events][-2:]
-    ended = "Ended `apply` of ann (since now, process 7 on the host): it was ended while containers were started, and"
-    assert told[0] == ("done", f"{ended} nothing was put back")
+    left = "it was ended between two releases: see the containers"
+    assert told[0] == ("done", f"Ended `apply` of ann (since now, process 7 on the host): {left}")
     assert told[1][0] == "hint"
     assert told[1][1].startswith("`dev deploy` goes on from there; `dev rollback` brings")
