@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import _thread
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -51,6 +52,15 @@ VERBS: dict[str, Callable[[Run], Any]] = {
 }
 
 
+@pytest.fixture
+def _heard() -> Iterator[None]:
+    """Let Ctrl-C be heard, also where the tests run in the background, whose processes ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_heard")
 @pytest.mark.parametrize("verb", VERBS)
 def test_nothing_is_said_of_connections_that_an_interrupt_closes(verb: str, project: Project) -> None:
     before = set(threading.enumerate())
