@@ -119,7 +119,7 @@ class Facts:
     @property
     def is_ready(self) -> bool:
         """Whether the host needs no bootstrap."""
-        return self.daemon and version_of(self.compose) >= MINIMAL_COMPOSE
+        return self.daemon and numbers_of(self.compose) >= MINIMAL_COMPOSE
 
 
 @dataclass(frozen=True)
@@ -283,7 +283,7 @@ class Outcome:
 Event = Facts | Container | Phase | Log | Pulled | Lifecycle | Beat | Stack | Kept | Leftover | Place | Outcome
 
 
-def version_of(text: str) -> tuple[int, ...]:
+def numbers_of(text: str) -> tuple[int, ...]:
     """Return the numbers that a version starts with: `2.26.1-4` gives (2, 26, 1)."""
     match = re.match(r"v?(\d+(?:\.\d+)*)", text)
     return tuple(map(int, match[1].split("."))) if match else ()

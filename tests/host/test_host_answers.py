@@ -166,9 +166,9 @@ def test_stacks_have_their_own_containers() -> None:
 
 
 def test_versions_are_compared_by_their_numbers() -> None:
-    assert events.version_of("2.26.1-4") == (2, 26, 1)
-    assert events.version_of("v5.5.0") > events.version_of("2.24.4")
-    assert events.version_of("") == ()
+    assert events.numbers_of("2.26.1-4") == (2, 26, 1)
+    assert events.numbers_of("v5.5.0") > events.numbers_of("2.24.4")
+    assert events.numbers_of("") == ()
 
 
 def test_a_container_whose_image_has_no_label_has_a_place() -> None:

@@ -48,8 +48,8 @@ def test_a_bare_host_gets_docker_and_compose(bootstrapped: Bootstrapped) -> None
     outcome = bootstrapped.first.outcome
     assert outcome.ok, bootstrapped.first
     assert outcome.changed
-    assert events.version_of(outcome.docker) >= (20, 10)
-    assert events.version_of(outcome.compose) >= (2, 24, 4)
+    assert events.numbers_of(outcome.docker) >= (20, 10)
+    assert events.numbers_of(outcome.compose) >= (2, 24, 4)
     lab = bootstrapped.lab
     assert lab.sh("systemctl is-enabled docker; systemctl is-active docker") == "enabled\nactive"
     assert "docker" in lab.sh("id -nG dev").split()
