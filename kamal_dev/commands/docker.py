@@ -59,7 +59,7 @@ def tag(image: Image, other: Image) -> Step:
 def describe(reference: str) -> Step:
     """Ask for what the engine knows of an image, as JSON; `metadata`, `entrypoint` and `command` as in ImageConfig."""
     fields = (
-        '{"id":{{json .Id}},"digests":{{json .RepoDigests}},"labels":{{json .Config.Labels}},"size":{{.Size}}'
+        '{"id":{{json .Id}},"digests":{{json .RepoDigests}},"size":{{.Size}}'
         ',"metadata":{{with .Config.Labels}}{{json (index . "devcontainer.metadata")}}{{else}}""{{end}}'
         ',"entrypoint":{{json .Config.Entrypoint}},"command":{{json .Config.Cmd}}}'
     )

@@ -15,8 +15,9 @@ from kamal_dev.errors import BuildFailed, ConfigError, NothingBuilt, Problem, Re
 from kamal_dev.model import REDACTED, Build, BuildSecret, Image, ImageConfig, Result, Secret, Step
 from kamal_dev.pipeline import features, registry
 from kamal_dev.pipeline.engine import last_line, require_buildx
-from kamal_dev.pipeline.recipe import LABEL, BuildOptions, recipe
+from kamal_dev.pipeline.recipe import BuildOptions, recipe
 from kamal_dev.pipeline.run import Run
+from kamal_dev.project import built
 
 LAST_LINES = 20
 
@@ -27,7 +28,6 @@ class Present:
 
     id: str
     digests: tuple[str, ...]
-    build: str
     config: ImageConfig
 
     def has(self, image: Image, digest: str) -> bool:
@@ -94,9 +94,7 @@ def inspect(run: Run, image: Image) -> Present | None:
     if not result:
         return None
     data = json.loads(result.output)
-    return Present(
-        data["id"], tuple(data["digests"] or ()), (data["labels"] or {}).get(LABEL, ""), ImageConfig.from_json(data)
-    )
+    return Present(data["id"], tuple(data["digests"] or ()), ImageConfig.from_json(data))
 
 
 def _names(builds: tuple[Build, ...]) -> list[Image]:
@@ -150,7 +148,7 @@ def _build(run: Run, build: Build, options: BuildOptions) -> Image:
     # No version stands for what is outside the repository: what was built of it before may be of another state.
     is_known = not options.again and not compose.is_outside(build, run.project.compose.reader)
     present = inspect(run, build.image) if is_known else None
-    if present and present.build == made.mark:
+    if present and built.was_built(run.project.private(), build.image.reference, made.mark, present.id):
         run.output.done(f"Built already: `{build.image.reference}`")
         return build.image
     run.output.start(f"Building `{build.image.reference}`")
@@ -166,6 +164,9 @@ def _build(run: Run, build: Build, options: BuildOptions) -> Image:
             left_behind="nothing was pushed or deployed",
         )
     run.output.done(f"Built `{build.image.reference}`", seconds=result.seconds)
+    made_now = inspect(run, build.image)
+    if made_now and not run.is_paper:
+        built.note(run.project.private(), build.image.reference, made.mark, made_now.id)
     return build.image
 
 

@@ -108,7 +108,7 @@ class PaperLocal:
         name = reference.rpartition(":")[0]
         if step.argv[1] == "buildx":
             return Result(step, int(reference not in self._pushed), json.dumps({"digest": DIGEST}))
-        known = {"id": DIGEST, "digests": [f"{name}@{DIGEST}"], "labels": {}, "size": 0}
+        known = {"id": DIGEST, "digests": [f"{name}@{DIGEST}"], "size": 0}
         return Result(step, int(reference not in self._built), json.dumps(known))
 
 

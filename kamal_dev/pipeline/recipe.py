@@ -17,7 +17,9 @@ from kamal_dev.model import Build, Step
 from kamal_dev.pipeline.local_features import digest, lockfile
 from kamal_dev.project import Project
 
-LABEL = "kamal-dev.build"
+# One moment for all images: with that of the build in them, the same content would be another image each time.
+# What the user sets stands. Source: reproducible-builds.org.
+EPOCH = ("SOURCE_DATE_EPOCH", "0")
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Recipe:
 
     `plain` is the command without Features, and all there is where there are none;
     `featured` runs in its place, on a devcontainer.json that holds `configuration`.
-    `mark`, a label of the image, tells a later run whether it was made by the same recipe.
+    `mark` tells a later run whether the image was made by the same recipe.
     """
 
     plain: Step
@@ -77,15 +79,21 @@ def recipe(
     common: dict[str, Any] = {"builder": settings.builder, "cache_from": cache.sources, "cache_to": cache.targets}
     way: dict[str, Any] = {"push": len(platforms) > 1, "platform": platforms, "config": options.config}
     mark = _mark(project, build, buildx(build, image=build.image, **common, **way))
-    labels = ((LABEL, mark), ("kamal-dev.service", project.config.service))
+    labels = (("kamal-dev.service", project.config.service),)
     common |= {"labels": labels, "progress": options.progress or "plain"}
     way |= {"no_cache": options.no_cache}
-    plain = replace(buildx(build, image=build.image, **common, **way), cwd=project.root)
+    plain = _dated(project, build, replace(buildx(build, image=build.image, **common, **way), cwd=project.root))
     if build.features is None:
         return Recipe(plain, mark)
     is_pinned = lockfile(project.tree, build.features) is not None
     featured = features.devcontainer(build, program or Program(), is_pinned=is_pinned, **way)
-    return Recipe(plain, mark, featured, features.configuration(build, **common))
+    return Recipe(plain, mark, _dated(project, build, featured), features.configuration(build, **common))
+
+
+def _dated(project: Project, build: Build, step: Step) -> Step:
+    if EPOCH[0] in project.environment or EPOCH[0] in dict(build.args):
+        return step
+    return replace(step, environment=(*step.environment, EPOCH))
 
 
 def _mark(project: Project, build: Build, step: Step) -> str:

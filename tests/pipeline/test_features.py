@@ -13,8 +13,8 @@ from kamal_dev.errors import ConfigError, EngineError
 from kamal_dev.model import Result, Secret, Step
 from kamal_dev.pipeline.build import build
 from kamal_dev.pipeline.devcontainer_cli import find
-from kamal_dev.pipeline.images import build_all, require_buildable
-from kamal_dev.pipeline.recipe import BuildOptions
+from kamal_dev.pipeline.images import build_all, planned, require_buildable
+from kamal_dev.pipeline.recipe import BuildOptions, recipe
 from kamal_dev.pipeline.render import render
 from tests.transcripts.paper import Machine, PaperRun, load
 
@@ -177,9 +177,9 @@ def test_what_a_feature_of_the_repository_holds_is_part_of_the_mark(start: Start
     said = {"image": "debian:12", "features": {"./tool": {}}}
     about = ".devcontainer/tool/devcontainer-feature.json"
     name = ".devcontainer/tool/bin/install"
-    marks = [
-        render(start(said, **{about: '{"id": "tool"}', name: text}), None).features[0]["configuration"]
-        for text in ("one", "one", "two")
-    ]
+    marks = []
+    for text in ("one", "one", "two"):
+        run = start(said, **{about: '{"id": "tool"}', name: text})
+        marks.append(recipe(run.project, planned(run)[0]).mark)
     assert marks[0] == marks[1]
     assert marks[0] != marks[2]
