@@ -16,6 +16,7 @@
     ├── HostError                 1  one host's failure; carries the host's name
     │   ├── HostUnreachable       1  no TCP, no banner, no authentication
     │   ├── HostKeyChanged        1  the host's key is not the one we know
+    │   ├── NoAnswer              1  something else answered there than the command: its answer is unknown
     │   ├── HostTimeout           1  no answer within the deadline: state unknown
     │   ├── LinkDropped           1  the connection went away in the middle of a step
     │   ├── LockHeld              1  another change of the stack is under way, and was waited for long enough
@@ -144,6 +145,10 @@ class HostUnreachable(HostError):
 
 class HostKeyChanged(HostError):
     """Refuse a host whose key is not the known one."""
+
+
+class NoAnswer(HostError):
+    """Report a host as unknown: something else answered than the command, or its answer was not complete."""
 
 
 class HostTimeout(HostError):

@@ -17,6 +17,7 @@ from kamal_dev.pipeline.place import described, find, one
 from kamal_dev.pipeline.run import Run
 from kamal_dev.shell import forward as shell
 from kamal_dev.shell import openssh
+from kamal_dev.shell.frame import Frame
 
 HEAD = ("LOCAL", "REMOTE", "LABEL")
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
@@ -140,8 +141,9 @@ class Link:
             for index, port in enumerate(self._ports)
             for word in ("-L", f"127.0.0.1:{port.local}:{directory}/{index}")
         ]
-        words = openssh.argv(target, run.trust, ("-T", *forwards), command)
-        return shell.hold(words, on_ready=self._ready, on_line=self._complain, log=run.output.step)
+        mark = Frame.new()
+        words = openssh.argv(target, run.trust, ("-T", *forwards), ("sh", "-c", mark.around(command)))
+        return shell.hold(target.name, words, mark, on_ready=self._ready, on_line=self._complain, log=run.output.step)
 
     def _ready(self) -> None:
         if not self._was_open:
@@ -157,7 +159,8 @@ class Link:
                 self._run.output.line(line, self._name)
 
     def _failure(self, said: str) -> HostError:
-        reason = answers.outcome(said).reason or (self._complaints or ["ssh said nothing"])[-1]
+        told = answers.outcome(said)
+        reason = told.reason if told.phase else (self._complaints or ["ssh said nothing"])[-1]
         return HostError(
             self._name,
             f"the ports could not be opened: {reason}",

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from functools import partial
 from typing import IO
 
-from kamal_dev.shell import OnLine
+from kamal_dev.errors import NoAnswer
+from kamal_dev.shell import OnLine, frame, openssh
+from kamal_dev.shell.frame import Frame, Framed
+from kamal_dev.shell.lines import Lines
 from kamal_dev.shell.local import GRACE
 
 READY = "ready"
@@ -35,11 +40,19 @@ def is_free(port: int) -> bool:
     return True
 
 
-def hold(words: tuple[str, ...], *, on_ready: Callable[[], None], on_line: OnLine, log: OnLine) -> str:
+def hold(
+    host: str,
+    words: tuple[str, ...],
+    mark: Frame,
+    *,
+    on_ready: Callable[[], None],
+    on_line: OnLine,
+    log: OnLine,
+) -> str:
     """Run ssh until it ends; `on_ready` is called when the host says so, `on_line` with what ssh complains of.
 
-    Returns what was said on stdout besides. ssh ends with this process, however that
-    ends: what it runs on the host goes on only while its stdin is open.
+    What the command says stands in the frame of `mark`; returns it. Raises NoAnswer where `host` did not run it.
+    ssh ends with this process, however that ends: what it runs on the host goes on only while its stdin is open.
     """
     log(f"$ {shlex.join(words[:-1])} …")
     with subprocess.Popen(
@@ -52,21 +65,29 @@ def hold(words: tuple[str, ...], *, on_ready: Callable[[], None], on_line: OnLin
         assert process.stdout and process.stderr
         watchdog = threading.Timer(OPENING, process.kill)
         listener = threading.Thread(target=_pass_on, args=(process.stderr, on_line), daemon=True)
-        said = []
+        framed = Framed(mark, Lines(partial(_hear, watchdog, on_ready)))
         try:
             watchdog.start()
             listener.start()
-            for line in _lines(process.stdout):
-                if line == READY:
-                    watchdog.cancel()
-                    on_ready()
-                else:
-                    said.append(line)
+            framed.reads(process.stdout)
+            _require(host, process, framed)
         finally:
             watchdog.cancel()
             _end(process)
             listener.join(GRACE)
-    return "\n".join(said)
+    return framed.end()
+
+
+def _hear(watchdog: threading.Timer, on_ready: Callable[[], None], line: str) -> None:
+    if line.strip() == READY:
+        watchdog.cancel()
+        on_ready()
+
+
+def _require(host: str, process: subprocess.Popen[bytes], framed: Framed) -> None:
+    """Raise NoAnswer where ssh got to the host, and something else answered."""
+    if not framed.has_begun and (code := process.wait(OPENING)) not in (openssh.REFUSED, -signal.SIGKILL):
+        raise NoAnswer(host, frame.unanswered(code, framed.noise), hint=frame.OTHERS_ANSWER)
 
 
 def _lines(stream: IO[bytes]) -> Iterator[str]:

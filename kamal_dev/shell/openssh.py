@@ -15,15 +15,19 @@ from typing import NoReturn
 
 from kamal_dev.errors import DevError
 from kamal_dev.model import Host
+from kamal_dev.shell import frame
 from kamal_dev.shell.trust import Trust
+
+REFUSED = 255  # ssh's own exit code, which no command's may be
 
 
 def argv(host: Host, trust: Trust, flags: tuple[str, ...], command: tuple[str, ...]) -> tuple[str, ...]:
     """Return the ssh command line that runs `command` on a host.
 
-    sshd hands the words to a shell as one line: they are quoted here, and nowhere else.
+    sshd hands the words to the login shell as one line: they are quoted here, and nowhere else.
     """
-    return ("ssh", *flags, *options(host, trust), *_way(host, trust), "--", host.address, shlex.join(command))
+    line = frame.line(f"exec {shlex.join(command)}")
+    return ("ssh", *flags, *options(host, trust), *_way(host, trust), "--", host.address, line)
 
 
 def _way(host: Host, trust: Trust) -> tuple[str, ...]:

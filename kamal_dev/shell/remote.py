@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -11,14 +10,17 @@ from contextlib import suppress
 import paramiko
 from fabric import Connection
 
-from kamal_dev.errors import HostTimeout, HostUnreachable, LinkDropped
+from kamal_dev.errors import HostError, HostTimeout, HostUnreachable, LinkDropped, NoAnswer
 from kamal_dev.model import Host, Result, Step
-from kamal_dev.shell import OnLine
+from kamal_dev.shell import OnLine, frame
 from kamal_dev.shell.connecting import connect
+from kamal_dev.shell.frame import Frame, Framed
 from kamal_dev.shell.lines import Bytes, Lines
 from kamal_dev.shell.trust import Trust
 
 POLL = 0.5
+BEGINNING = 60.0
+AGAIN = "try again: what has arrived is kept; `dev status` shows what runs"
 
 
 class Remote:
@@ -42,8 +44,8 @@ class Remote:
     ) -> Result:
         """Run `step` in one exec. The step's environment is refused: it would stand in the remote argv.
 
-        Raises HostUnreachable, HostKeyChanged, HostTimeout, and LinkDropped where the
-        link went away before an exit code came.
+        Raises HostUnreachable, HostKeyChanged, HostTimeout, LinkDropped where the link
+        went away before an exit code came, and NoAnswer where the host did not run it.
         """
         return self._exec(step, Lines(on_line), Lines(on_line), feed, timeout)
 
@@ -62,18 +64,29 @@ class Remote:
             self._log(f"{self.host.name}$ {step.text}")
         started = time.monotonic()
         channel = self._channel()
+        mark = Frame.new()
+        said, complained = Framed(mark, out), Framed(mark, err)
         try:
-            channel.exec_command(shlex.join(step.argv))
-            output, errors = self._converse(channel, out, err, feed or ((step.stdin,) if step.stdin else ()), timeout)
+            channel.exec_command(frame.line(mark.around(step.argv)))
+            feed = feed or ((step.stdin,) if step.stdin else ())
+            output, errors = self._converse(channel, said, complained, feed, timeout)
         except (OSError, EOFError, paramiko.SSHException) as error:
             raise LinkDropped(
                 self.host.name,
                 f"the connection was lost during `{step.text}`: {error}",
-                hint="try again: what has arrived is kept; `dev status` shows what runs",
+                hint=AGAIN,
             ) from error
         finally:
             channel.close()
-        return Result(step, channel.recv_exit_status(), output, errors, time.monotonic() - started)
+        if said.code is None:
+            raise self._unanswered(channel.exit_status, said, complained)
+        return Result(step, said.code, output, errors, time.monotonic() - started)
+
+    def _unanswered(self, code: int, said: Framed, complained: Framed) -> HostError:
+        """Say why there is no exit code: the command did not run, or was ended there."""
+        if said.has_begun:
+            return LinkDropped(self.host.name, "the command was ended on the host before it was done", hint=AGAIN)
+        return NoAnswer(self.host.name, frame.unanswered(code, said.noise, complained.noise), hint=frame.OTHERS_ANSWER)
 
     def close(self) -> None:
         """End the connection for good; a running step ends with LinkDropped."""
@@ -104,36 +117,47 @@ class Remote:
     def _converse(
         self,
         channel: paramiko.Channel,
-        out: Lines | Bytes,
-        err: Lines,
+        out: Framed,
+        err: Framed,
         feed: Iterable[bytes],
         timeout: float | None,
     ) -> tuple[str, str]:
         threading.Thread(target=_write, args=(channel, feed), daemon=True).start()
         reader = threading.Thread(target=_drain_errors, args=(channel, err), daemon=True)
         reader.start()
-        deadline = time.monotonic() + timeout if timeout else None
+        started = time.monotonic()
         channel.settimeout(POLL)
-        while True:
+        while out.code is None:
             try:
                 data = channel.recv(1 << 16)
             except TimeoutError:
-                self._check(_is_alive(channel), deadline, timeout)
+                self._check(_is_alive(channel), out, time.monotonic() - started, timeout)
                 continue
             if not data:
                 break
             out.feed(data)
         reader.join(5)
+        if out.code is not None:
+            # What a start-up file left running may hold the streams open for as long as it likes.
+            return out.end(), err.end()
         if not channel.exit_status_ready() and not channel.status_event.wait(5):
             raise EOFError("no exit code came")
         if channel.exit_status == -1 and not _is_alive(channel):
             raise EOFError("the connection closed")
         return out.end(), err.end()
 
-    def _check(self, is_alive: bool, deadline: float | None, timeout: float | None) -> None:
+    def _check(self, is_alive: bool, out: Framed, seconds: float, timeout: float | None) -> None:
         if not is_alive:
             raise EOFError("the connection closed")
-        if deadline and time.monotonic() > deadline:
+        if not out.has_begun and seconds > BEGINNING:
+            self._drop()
+            raise NoAnswer(
+                self.host.name,
+                f"the host did not begin to run the command within {BEGINNING:.0f} s; "
+                f"the login printed {frame.quoted(out.noise)}",
+                hint=frame.OTHERS_ANSWER,
+            )
+        if timeout and seconds > timeout:
             self._drop()
             raise HostTimeout(self.host.name, f"no answer within {timeout:.0f} s; what runs there is unknown")
 
@@ -163,8 +187,8 @@ def _send(channel: paramiko.Channel, rest: bytes) -> None:
             rest = rest[sent:]
 
 
-def _drain_errors(channel: paramiko.Channel, lines: Lines) -> None:
-    while True:
+def _drain_errors(channel: paramiko.Channel, lines: Framed) -> None:
+    while lines.code is None:
         try:
             data = channel.recv_stderr(1 << 16)
         except TimeoutError:

@@ -1,0 +1,165 @@
+"""Tell what a command on a host prints from what the way to it prints, as start-up files do. Opens nothing.
+
+Whatever a login shell reads may print, before and after, with or without a newline, on both
+streams. So a command stands between two marks that nobody can guess, and that do not occur
+in the command line either, which a ForceCommand or `set -x` may repeat.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import IO, Protocol
+
+KEPT = 4096
+OTHERS_ANSWER = (
+    "the login needs a shell that runs commands: look for `ForceCommand` in its sshd_config, `command=` in "
+    "authorized_keys, a login shell such as nologin, or `exit` in a start-up file such as ~/.bashrc"
+)
+# csh of BSD takes no word of more than 1024 bytes; no escape is cut in two.
+_WORDS = re.compile(r"(?:\\0[0-7]{3}|[^\\]){1,180}")
+
+
+def line(text: str) -> str:
+    """Return a line that every login shell, be it csh or fish, takes for: run this text with `sh`.
+
+    Shells differ in what is special between single quotes (`!`, backslash, newline), so none of it is there.
+    """
+    escaped = "".join(_escaped(byte) for byte in text.encode(errors="surrogateescape"))
+    words = " ".join(f"'{word}'" for word in _WORDS.findall(escaped))
+    return f"""sh -c 'eval "$(printf %b "$@")"' kamal-dev {words}"""
+
+
+def _escaped(byte: int) -> str:
+    is_plain = 32 <= byte < 127 and byte not in b"'\\!"
+    return chr(byte) if is_plain else f"\\0{byte:03o}"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Hold the mark of one command, in two halves that stand together in its output alone."""
+
+    first: str
+    second: str
+
+    @classmethod
+    def new(cls) -> Frame:
+        """Return a frame with a mark of its own."""
+        return cls(f"kamal-dev.{secrets.token_hex(8)}", secrets.token_hex(8))
+
+    @property
+    def begin(self) -> bytes:
+        """What stands before the output."""
+        return f"{self.first}{self.second}(".encode()
+
+    @property
+    def end(self) -> bytes:
+        """What stands behind the output; the exit code follows, and a semicolon."""
+        return f"{self.first}{self.second})".encode()
+
+    @property
+    def opening(self) -> str:
+        """Shell text that prints `begin` on stdout."""
+        return f"printf '%s%s(' {self.first} {self.second}"
+
+    def around(self, argv: Iterable[str]) -> str:
+        """Return shell text that runs `argv` with both its streams in the frame, and ends as it does."""
+        close = f"printf '%s%s)%s;' {self.first} {self.second} $c"
+        return f"{self.opening}; {self.opening} >&2; {shlex.join(argv)}; c=$?; {close} >&2; {close}; exit $c"
+
+
+class Sink(Protocol):
+    """Be what takes a stream: `Lines` or `Bytes`."""
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes."""
+
+    def end(self) -> str:
+        """Take the end, and return what was kept."""
+
+
+class Framed:
+    """Pass on to `sink` what stands in the frame; `noise` is the last of what came before it."""
+
+    def __init__(self, frame: Frame, sink: Sink) -> None:
+        self._frame = frame
+        self._sink = sink
+        self._held = b""
+        self.noise = b""
+        self.has_begun = False
+        self.code: int | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes of the stream."""
+        if self.code is not None:
+            return
+        self._held += data
+        if not self.has_begun and not self._begin():
+            return
+        output, mark, code = self._held.partition(self._frame.end)
+        if mark:
+            self._finish(output, code)
+            return
+        kept = _started(output, self._frame.end)
+        self._held = output[len(output) - kept :]
+        self._sink.feed(output[: len(output) - kept])
+
+    def begins(self, stream: IO[bytes]) -> bool:
+        """Read from `stream` until the frame begins; False where the stream ends before."""
+        while not self.has_begun and (data := os.read(stream.fileno(), 1 << 16)):
+            self.feed(data)
+        return self.has_begun
+
+    def reads(self, stream: IO[bytes]) -> None:
+        """Read from `stream` until the frame or the stream ends."""
+        while self.code is None and (data := os.read(stream.fileno(), 1 << 16)):
+            self.feed(data)
+
+    def end(self) -> str:
+        """Take the end of the stream, and return what the sink kept."""
+        if not self.has_begun:
+            self.noise = (self.noise + self._held)[-KEPT:]
+        elif not self._held.startswith(self._frame.end):
+            self._sink.feed(self._held)
+        self._held = b""
+        return self._sink.end()
+
+    def _begin(self) -> bool:
+        noise, mark, rest = self._held.partition(self._frame.begin)
+        kept = 0 if mark else _started(noise, self._frame.begin)
+        self.noise = (self.noise + noise[: len(noise) - kept])[-KEPT:]
+        self._held = rest if mark else noise[len(noise) - kept :]
+        self.has_begun = bool(mark)
+        return self.has_begun
+
+    def _finish(self, output: bytes, code: bytes) -> None:
+        """Read the exit code, once all of it is there."""
+        self._sink.feed(output)
+        digits, semicolon, _ = code.partition(b";")
+        self._held = b"" if semicolon else self._frame.end + code
+        if semicolon:
+            self.code = int(digits)
+
+
+def _started(data: bytes, mark: bytes) -> int:
+    """Return how many of the last bytes of `data` may be the beginning of `mark`."""
+    sizes = range(min(len(data), len(mark) - 1), 0, -1)
+    return next((size for size in sizes if data.endswith(mark[:size])), 0)
+
+
+def unanswered(code: int, *noises: bytes) -> str:
+    """Say that a command did not run, and what answered in its place."""
+    return f"the host did not run the command; the login printed {quoted(*noises)} and exited {code}"
+
+
+def quoted(*noises: bytes) -> str:
+    """Return the last that was said in one of these streams, in backticks, for a message."""
+    for noise in noises:
+        text = "".join(char if char.isprintable() else " " for char in noise.decode(errors="replace"))
+        if said := " ".join(text.split()):
+            return f"`…{said[-200:]}`" if len(said) > 200 else f"`{said}`"
+    return "nothing"
