@@ -1,0 +1,100 @@
+"""One host for the kinds of answers: it has Docker, and a user for every way in which a login may answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from kamal_dev.model import Host
+from kamal_dev.shell.remote import Remote
+from kamal_dev.shell.trust import Trust
+from tests import hosts
+from tests.hosts import docker
+from tests.real.lab import PREFIX, _port, run
+
+SHELLS = ("bash", "csh", "tcsh", "fish", "zsh")
+DOCKERFILE = """FROM {base}
+RUN apt-get update && apt-get install -y --no-install-recommends csh tcsh fish zsh busybox
+"""
+# What prints: each line of a start-up file of bash is one way to do so.
+CHATTY = """
+printf 'Welcome! '
+echo hello
+echo 'mesg: ttyname failed' >&2
+printf '{"type":"result","ok":true,"phase":"status"} '
+(sleep 3; echo later) &
+trap 'echo bye' EXIT
+"""
+USERS = {
+    **{name: f"/bin/{name}" for name in SHELLS},
+    "chatty": "/bin/bash",
+    "exits": "/bin/bash",
+    "nologin": "/usr/sbin/nologin",
+    "forced": "/bin/bash",
+    "wrapped": "/bin/bash",
+    "plain": "/bin/bash",
+}
+SSHD = """
+Match User forced
+  ForceCommand echo maintenance
+Match User wrapped
+  ForceCommand echo "running $SSH_ORIGINAL_COMMAND"; eval "$SSH_ORIGINAL_COMMAND"; printf done; exit 0
+"""
+
+
+@dataclass(frozen=True)
+class AnswersHost:
+    """The host; `folder` has the key that every user of it accepts."""
+
+    container: str
+    port: int
+    folder: Path
+
+    @property
+    def key(self) -> Path:
+        """The private key."""
+        return self.folder / "id"
+
+    def sh(self, script: str) -> str:
+        """Run a line of shell there as root, and return what it printed."""
+        return docker("exec", self.container, "sh", "-c", script)
+
+    def write(self, path: str, text: str) -> None:
+        """Write a file there."""
+        docker("exec", "--interactive", self.container, "sh", "-c", f"cat >{path}", stdin=text.encode())
+
+    def remote(self, user: str) -> Remote:
+        """Return a shell there, through sshd."""
+        target = Host(user, "127.0.0.1", user, self.port, (self.key,))
+        return Remote(target, Trust(self.folder / "known_hosts", read_ssh_config=False))
+
+
+def made(folder: Path) -> AnswersHost:
+    """Make the host, in place of one that an earlier run of this prefix left."""
+    name = f"{PREFIX}-answers"
+    base = hosts.prepared()
+    image = f"kamal-dev-test/host-with-shells:{base.rpartition(':')[2]}"
+    build = ("buildx", "build", "--builder", docker("context", "show"), "--load", "--provenance=false")
+    docker(*build, "--label", hosts.LABEL, "--tag", image, "-", stdin=DOCKERFILE.format(base=base).encode())
+    removed(name)
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "id"))
+    container = hosts.boot(image, name)
+    host = AnswersHost(container, _port(container), folder)
+    for user, shell in USERS.items():
+        host.sh(f"useradd --create-home --shell {shell} --groups docker {user}")
+    host.write("/etc/ssh/authorized", (folder / "id.pub").read_text())
+    host.write("/etc/ssh/sshd_config.d/users.conf", f"AuthorizedKeysFile /etc/ssh/authorized\n{SSHD}")
+    for user, text in START_UP.items():
+        host.write(f"/home/{user}/.bashrc", text)
+    host.sh("systemctl restart ssh; until docker version >/dev/null 2>&1; do sleep 0.2; done")
+    return host
+
+
+START_UP: Mapping[str, str] = {"chatty": CHATTY, "exits": "exit\n"}
+
+
+def removed(name: str) -> None:
+    """Remove the host, where it is."""
+    if docker("ps", "--all", "--quiet", "--filter", f"name=^{name}$"):
+        docker("rm", "--force", "--volumes", name)
