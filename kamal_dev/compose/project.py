@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from kamal_dev.compose import (
     builds,
     consistency,
     document,
-    keys,
     layout,
+    malformed,
     node,
     place,
     service,
@@ -186,6 +186,18 @@ class Choice:
 def _project(
     reader: Reader, model: Value, scope: Scope, around: variables.Surroundings, choice: Choice
 ) -> ComposeProject:
+    wrong = malformed.problems(model, reader.files.values())
+    try:
+        found = _described(reader, model, scope, around, choice)
+    except ComposeError as error:
+        # What is misspelt is the cause, and what does not fit for that reason its consequence.
+        raise ComposeError(malformed.first(wrong, error.problems), hint=error.hint) from error
+    return replace(found, problems=malformed.first(wrong, found.problems))
+
+
+def _described(
+    reader: Reader, model: Value, scope: Scope, around: variables.Surroundings, choice: Choice
+) -> ComposeProject:
     services = _entries(model, "services")
     ground = Ground(reader, _entries(model, "secrets"), around.variables)
     described = service.read(services, choice.profiles, frozenset(choice.features))
@@ -217,7 +229,7 @@ def _project(
         profiles=choice.profiles,
         own_env=env_files.own_text,
         unset=tuple(dict.fromkeys(item.name for item in unset)),
-        notices=(*found, *keys.notices(model), *variables.notices(names, around, variables.plain_names(reader))),
+        notices=(*found, *variables.notices(names, around, variables.plain_names(reader))),
         problems=wrong,
         scope=scope,
         model=model,

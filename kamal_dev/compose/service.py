@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -11,7 +10,6 @@ from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, Problem
 from kamal_dev.model import Location, Notice, familiar
 
-_NAME = re.compile(r"[a-zA-Z0-9._-]+")
 _MAY_BE_NULL = frozenset(("command", "entrypoint", "deploy", "develop", "pid"))
 
 
@@ -45,11 +43,6 @@ def read(
     Raises ComposeError for what Compose refuses.
     """
     wrong = [
-        Problem(value.where.path, value.where.line, "a service's name has letters, digits, `.`, `_` and `-`", key=name)
-        for name, value in services.items()
-        if not _NAME.fullmatch(name)
-    ]
-    wrong += [
         Problem(value.where.path, value.where.line, "begins with `-`, which commands take for a flag", key=name)
         for name, value in services.items()
         if name.startswith("-")

@@ -234,7 +234,10 @@ def _require_services(found: Devcontainer, project: ComposeProject) -> None:
         for where in [found.where(*keys)]
     ]
     if problems:
-        raise DevcontainerError(problems, hint=f"the services are: {', '.join(f'`{name}`' for name in known)}")
+        # A misspelt key may be why there is no such service.
+        raise DevcontainerError(
+            (*project.problems, *problems), hint=f"the services are: {', '.join(f'`{name}`' for name in known)}"
+        )
 
 
 def secret_names(settings: Config, secrets_file: SecretsFile) -> frozenset[str]:

@@ -83,11 +83,13 @@ COMPOSE_FILES = {
         ":3:12: the required variable `IMG` .*: set", f"{SERVICE}    image: ${{IMG:?set}}\n"
     ),
     "a service named in Hebrew": compose(
-        ":3: \u05d0\u05d1: a service's name has", "services:\n  \u05d0\u05d1:\n    image: x\n"
+        ":2:3: services.\u05d0\u05d1: .* is not a name", "services:\n  \u05d0\u05d1:\n    image: x\n"
     ),
-    "a service named with an accent": compose(":4: caf\xe9: a service's name has", f"{GOOD}  caf\xe9: {{image: x}}\n"),
+    "a service named with an accent": compose(
+        ":4:3: services.caf\xe9: .* is not a name", f"{GOOD}  caf\xe9: {{image: x}}\n"
+    ),
     "a service that is a command": compose(
-        ":4: a; touch x: a service's name has", f"{GOOD}  a; touch x: {{image: x}}\n"
+        ":4:3: services.a; touch x: .* is not a name", f"{GOOD}  a; touch x: {{image: x}}\n"
     ),
     "a service that is a flag": compose(":4: --rm: begins with `-`", f"{GOOD}  --rm: {{image: x}}\n"),
     "an image that is a command": compose(":3:12: .*names no image", f'{SERVICE}    image: "x; touch y"\n'),
@@ -165,7 +167,7 @@ BUILDS = {
         ":3:37: .*does not exist", "{context: ., dockerfile: loop}", links={".devcontainer/loop": "loop"}
     ),
     "a key that no build has": build(
-        ":3:36: .*is not a key that this can carry out", "{context: ., dockerfil: Dockerfile}"
+        ":3:25: .*dockerfil: is not a key of Compose; did you mean `dockerfile`.", "{context: ., dockerfil: Dockerfile}"
     ),
 }
 

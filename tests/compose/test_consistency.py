@@ -87,7 +87,7 @@ WRONG = {
         ":4:14: configs.a: has `file` and `content`, which exclude each other",
     ),
     "one name for two containers": (
-        f"{HEAD}    container_name: a\n    deploy: {{replicas: 2}}\n",
+        f"{HEAD}    container_name: ab\n    deploy: {{replicas: 2}}\n",
         ":4:21: services.app: has a `container_name`, which only one container can have, and more than one",
     ),
     "two numbers of containers": (
@@ -163,12 +163,3 @@ def test_what_is_no_name_of_an_image_stops_a_deployment(name: str) -> None:
 
 def test_a_service_that_is_not_started_may_name_no_image() -> None:
     assert load("services: {app: {image: x}, later: {image: 'y:', profiles: [a]}}\n").problems == ()
-
-
-def test_a_key_that_compose_does_not_know_is_told() -> None:
-    project = load(f"{HEAD}    enviroment: {{A: b}}\n    x-own: 1\nvolume: {{}}\n")
-    assert [str(notice) for notice in project.notices] == [
-        ".devcontainer/compose.yaml:6: volume: is no key of Compose, which will refuse it: is `volumes` meant?",
-        ".devcontainer/compose.yaml:4: services.app.enviroment: is no key of Compose, which will refuse it: "
-        "is `environment` meant?",
-    ]

@@ -1,0 +1,26 @@
+"""What no Compose would read: keys, types and texts. Judges each place once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kamal_dev.compose import grammar, schema
+from kamal_dev.compose.reading import ComposeFile
+from kamal_dev.compose.value import Value
+from kamal_dev.errors import Problem
+
+
+def problems(project: Value, files: Iterable[ComposeFile]) -> tuple[Problem, ...]:
+    """Return what is wrong with a project as it is written; `files` are those that it was read from."""
+    # An anchor is read wherever it is used, and written once.
+    found = (*grammar.problems(project), *schema.problems(project, files))
+    by_place: dict[tuple[str, int, int], Problem] = {}
+    for problem in found:
+        by_place.setdefault((problem.path, problem.line, problem.column), problem)
+    return tuple(by_place.values())
+
+
+def first(wrong: tuple[Problem, ...], consequences: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Return what is malformed, then what else is wrong in other lines."""
+    told = {(problem.path, problem.line) for problem in wrong if problem.line}
+    return (*wrong, *(other for other in consequences if (other.path, other.line) not in told))
