@@ -11,7 +11,8 @@
     ├── HookFailed                1  one of .kamal/hooks ended with an error; carries its last lines
     ├── BuildFailed               1  buildx ended with an error; carries its last lines
     ├── NothingBuilt              1  an image that should exist does not
-    ├── RegistryError             1  login refused, push failed, digest not there
+    ├── RegistryError             1  login refused, push failed
+    │   └── RegistryUnknown       1  a registry gave no answer, or none that can be understood; carries the cause
     ├── ProviderError             1  a host could not be made, found or destroyed
     ├── HostError                 1  one host's failure; carries the host's name
     │   ├── HostUnreachable       1  no TCP, no banner, no authentication
@@ -124,7 +125,15 @@ class NothingBuilt(DevError):
 
 
 class RegistryError(DevError):
-    """Report a refused login, a failed push or a digest that is not there."""
+    """Report a refused login or a failed push."""
+
+
+class RegistryUnknown(RegistryError):
+    """Report that nobody knows what a registry has: it did not say. `cause` is a word of commands/refusal.py."""
+
+    def __init__(self, message: str, *, hint: str = "", left_behind: str = "", cause: str = "") -> None:
+        super().__init__(message, hint=hint, left_behind=left_behind)
+        self.cause = cause
 
 
 class ProviderError(DevError):

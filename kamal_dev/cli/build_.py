@@ -32,7 +32,7 @@ def command(
     from kamal_dev.pipeline.recipe import BuildOptions
 
     run = common.open_run(flags)
-    options = BuildOptions(no_cache=no_cache, platform=platform, progress=progress or "", again=True)
+    options = BuildOptions(no_cache=no_cache, platform=platform, progress=progress or "")
     images = build(run, options, skip_initialize=skip_initialize, skip_hooks=skip_hooks)
     if flags.as_json:
         common.print_json({"version": str(run.project.version), "images": [str(image) for image in images]})

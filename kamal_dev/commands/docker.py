@@ -51,15 +51,15 @@ def pull(reference: str, *, config: str = "") -> Step:
     return docker("pull", "--quiet", reference, config=config)
 
 
-def tag(image: Image, other: Image) -> Step:
-    """Give a built image a further name."""
-    return docker("tag", image.reference, other.reference)
+def tag(source: str, image: Image) -> Step:
+    """Give an image, known by its id or reference, a further name."""
+    return docker("tag", source, image.reference)
 
 
 def describe(reference: str) -> Step:
     """Ask for what the engine knows of an image, as JSON; `metadata`, `entrypoint` and `command` as in ImageConfig."""
     fields = (
-        '{"id":{{json .Id}},"digests":{{json .RepoDigests}},"size":{{.Size}}'
+        '{"id":{{json .Id}},"digests":{{json .RepoDigests}},"platform":"{{.Os}}/{{.Architecture}}"'
         ',"metadata":{{with .Config.Labels}}{{json (index . "devcontainer.metadata")}}{{else}}""{{end}}'
         ',"entrypoint":{{json .Config.Entrypoint}},"command":{{json .Config.Cmd}}}'
     )
@@ -67,12 +67,13 @@ def describe(reference: str) -> Step:
 
 
 def manifest(image: Image, *, part: str = "Manifest", config: str = "") -> Step:
-    """Ask the registry itself for what is under a tag, as JSON.
+    """Ask the registry itself for an image, by its digest where that is known, as JSON.
 
     `part` is `Manifest`, with `digest`, or `Image`, its configuration, of each platform where it has several.
     """
     fields = f"{{{{json .{part}}}}}"
-    return docker("buildx", "imagetools", "inspect", "--format", fields, image.reference, config=config)
+    where = f"{image.name}@{image.digest}" if image.digest else image.reference
+    return docker("buildx", "imagetools", "inspect", "--format", fields, where, config=config)
 
 
 def raw_manifest(image: Image, name: str, *, config: str = "") -> Step:
@@ -86,19 +87,19 @@ def save(references: tuple[str, ...]) -> Step:
     return docker("image", "save", "--", *references)
 
 
-def start_registry(port: int) -> Step:
-    """Start a registry container that is reachable from this machine only, on `port`."""
+def make_registry(port: int) -> Step:
+    """Make a registry container that is reachable from this machine only, on `port`; prints its id."""
     name = f"kamal-dev-registry-{port}"
-    options = ("--detach", "--restart", "unless-stopped", "--name", name, "--label", "kamal-dev.registry=true")
+    options = ("--restart", "unless-stopped", "--name", name, "--label", "kamal-dev.registry=true")
     where = ("--publish", f"127.0.0.1:{port}:{REGISTRY_PORT}", "--volume", f"{name}:/var/lib/registry")
-    return docker("run", *options, *where, REGISTRY_IMAGE)
+    return docker("create", *options, *where, REGISTRY_IMAGE)
 
 
-def forget_registry(port: int) -> Step:
-    """Remove the registry container that could not start; what it stores is in a volume and stays."""
-    return docker("rm", "--force", f"kamal-dev-registry-{port}")
-
-
-def restart_registry(port: int) -> Step:
-    """Start the registry container of an earlier run again."""
+def start_registry(port: int) -> Step:
+    """Start the registry container, also one of an earlier run; one that runs already stays as it is."""
     return docker("start", f"kamal-dev-registry-{port}")
+
+
+def forget_registry(container: str) -> Step:
+    """Remove a registry container that did not start; one that runs stays, and so does the volume of each."""
+    return docker("rm", container)

@@ -17,6 +17,16 @@ def part(text: str, architecture: str) -> str:
     return ""
 
 
+def platforms(text: str) -> frozenset[str]:
+    """Return the platforms of an index, as `linux/amd64`; none where the text is something else.
+
+    What describes an image, such as a provenance, stands in an index under the platform `unknown`.
+    """
+    listed = (item.get("platform") or {} for item in _read(text).get("manifests") or ())
+    names = (f"{platform.get('os')}/{platform.get('architecture')}" for platform in listed)
+    return frozenset(name for name in names if "unknown" not in name and "None" not in name)
+
+
 def configuration(text: str) -> str:
     """Return the digest of the image's configuration, empty where the text is no manifest."""
     return str((_read(text).get("config") or {}).get("digest", ""))

@@ -27,7 +27,7 @@ def build(run: Run, options: BuildOptions, *, skip_initialize: bool = False, ski
     config = features.log_in(run, wanted=cache is not None and cache.type == "registry")
     if require_buildable(run):
         hooks.before("pre-build", (), left_behind="nothing was built")
-    images = build_all(run, replace(options, config=config))
+    images = [replace(built.image, digest="") for built in build_all(run, replace(options, config=config))]
     if images:
         hooks.before("post-build", (), left_behind="the images are built")
     return images

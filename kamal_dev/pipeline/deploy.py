@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from kamal_dev.commands.host import Login
 from kamal_dev.errors import DevError, UsageError
 from kamal_dev.model import Host, Image, Release
-from kamal_dev.pipeline import features, registry
+from kamal_dev.pipeline import features, local_registry, registry
 from kamal_dev.pipeline.apply import Work, apply, failure, tell
 from kamal_dev.pipeline.batches import in_batches
 from kamal_dev.pipeline.engine import require_engine
 from kamal_dev.pipeline.hooks import UNTOUCHED, Hooks
-from kamal_dev.pipeline.images import build_all, found, planned, push_all, require_buildable
+from kamal_dev.pipeline.images import build_all, planned, require_buildable
 from kamal_dev.pipeline.initialize import initialize
 from kamal_dev.pipeline.layers import Layers
 from kamal_dev.pipeline.lending import Lending
@@ -23,6 +23,7 @@ from kamal_dev.pipeline.metadata import Metadata
 from kamal_dev.pipeline.names import choose
 from kamal_dev.pipeline.patience import Patience
 from kamal_dev.pipeline.prepare import Means, Ready, prepare
+from kamal_dev.pipeline.pushing import found, push_all
 from kamal_dev.pipeline.recipe import BuildOptions
 from kamal_dev.pipeline.render import release
 from kamal_dev.pipeline.report import Outcome, Report
@@ -179,8 +180,7 @@ def _images(run: Run, order: Order, hooks: Hooks, scope: Scope) -> tuple[dict[st
         built = [] if order.skip_build else build_all(run, BuildOptions(may_push=not order.skip_push, config=config))
         if built:
             hooks.before("post-build", scope.names, left_behind="the images are built; nothing was deployed")
-        metadata = Background(lambda: Metadata(run, config))
-        made = found(run) if order.skip_push else push_all(run, config=config, built=built)
+        made = found(run, built) if order.skip_push else push_all(run, config=config, built=built)
     except DevError as error:
         if scope.making:
             kept = f"{', '.join(scope.making)} made meanwhile; the next deploy goes on from there"
@@ -188,7 +188,7 @@ def _images(run: Run, order: Order, hooks: Hooks, scope: Scope) -> tuple[dict[st
         raise
     by_reference = {image.reference: image for image in made}
     images = {service: by_reference[image.reference] for service, image in run.project.images().items()}
-    return images, metadata.result()
+    return images, Metadata(run, config, images.get(run.project.main))
 
 
 def _logged_in(run: Run, order: Order) -> str:
@@ -196,7 +196,7 @@ def _logged_in(run: Run, order: Order) -> str:
     if order.skip_push or not planned(run):
         return "" if order.skip_build else features.log_in(run)
     if run.project.config.registry.is_local:
-        registry.ensure_local(run)
+        local_registry.ensure(run)
     return registry.log_in(run)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from kamal_dev.commands import docker
 from kamal_dev.errors import EngineError
+from kamal_dev.model import Result
 from kamal_dev.shell import Shell
-from kamal_dev.shell.local import NOT_FOUND
+from kamal_dev.shell.local import NOT_FOUND, TIMED_OUT
 
 INSTALL = "install Docker Engine: https://docs.docker.com/engine/install/"
 
@@ -33,6 +34,12 @@ def require_buildx(shell: Shell) -> None:
             "docker buildx is not installed on this machine",
             hint="install the buildx plugin: https://docs.docker.com/build/install-buildx/",
         )
+
+
+def why(ended: Result) -> str:
+    """Return what a program said when it failed, or that it did not end in time."""
+    said = ended.tail()
+    return said or ("it did not answer in time" if ended.exit_code == TIMED_OUT else "it said nothing")
 
 
 def last_line(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,6 +23,7 @@ from kamal_dev.project import temporary
 from kamal_dev.shell import OnLine
 
 INSTALL = "`npm install -g @devcontainers/cli` brings it, and needs Node 20 or later"
+_NOT_FETCHED = re.compile(r"feature .*could not be|(resolv|fetch|download|process)\w* .*feature", re.IGNORECASE)
 GO_ON = "`--ignore-features` goes on without them"
 
 
@@ -48,6 +50,13 @@ def program(run: Run, build: Build) -> Program | None:
             hint=f"{INSTALL}; {GO_ON}",
         )
     return run.devcontainer_cli
+
+
+def advice(build: Build, said: str) -> str:
+    """Return what to do about a build that failed because a Feature could not be fetched; empty for any other."""
+    if build.features is None or not _NOT_FETCHED.search(said):
+        return ""
+    return f"check the Feature's name, the network and the login at its registry; {GO_ON}"
 
 
 def warn(run: Run, build: Build) -> None:

@@ -1,38 +1,34 @@
-"""Make the images of one version: find or build them, push them, know their digests."""
+"""Build the images of one version. The builder's own cache decides what is made again, not the name of a version."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kamal_dev import compose
-from kamal_dev.commands import docker
-from kamal_dev.commands.cache import caching
 from kamal_dev.config import PLACEHOLDER_USER, not_set
-from kamal_dev.errors import BuildFailed, ConfigError, NothingBuilt, Problem, RegistryError
-from kamal_dev.model import REDACTED, Build, BuildSecret, Image, ImageConfig, Result, Secret, Step
+from kamal_dev.errors import BuildFailed, ConfigError, Problem
+from kamal_dev.model import REDACTED, Build, BuildSecret, Image, Result, Secret, Step
 from kamal_dev.pipeline import features, registry
-from kamal_dev.pipeline.engine import last_line, require_buildx
+from kamal_dev.pipeline.engine import require_buildx
+from kamal_dev.pipeline.present import Present, inspect
 from kamal_dev.pipeline.recipe import BuildOptions, recipe
 from kamal_dev.pipeline.run import Run
-from kamal_dev.project import built
+from kamal_dev.project import temporary
 
 LAST_LINES = 20
 
 
 @dataclass(frozen=True)
-class Present:
-    """Describe an image as the engine here has it; `digests` are `name@sha256:…`."""
+class Built:
+    """Hold an image by what its own build reported: its id in the engine here, or the digest that it pushed.
 
-    id: str
-    digests: tuple[str, ...]
-    config: ImageConfig
+    `present` is the image here; None where the build pushed it.
+    """
 
-    def has(self, image: Image, digest: str) -> bool:
-        """Whether this very image is what the registry calls `digest`."""
-        return f"{image.name}@{digest}" in self.digests or digest == self.id
+    image: Image
+    present: Present | None = None
 
 
 def planned(run: Run) -> tuple[Build, ...]:
@@ -40,7 +36,7 @@ def planned(run: Run) -> tuple[Build, ...]:
     return tuple(_settled(run, build) for build in run.project.builds)
 
 
-def build_all(run: Run, options: BuildOptions) -> list[Image]:
+def build_all(run: Run, options: BuildOptions) -> list[Built]:
     """Build every image of this version. Raises BuildFailed, and ConfigError for what cannot be built."""
     builds = require_buildable(run)
     if not builds:
@@ -66,38 +62,8 @@ def require_buildable(run: Run, also: Iterable[str] = ()) -> tuple[Build, ...]:
     return builds
 
 
-def push_all(run: Run, *, config: str, built: Collection[Image] = ()) -> list[Image]:
-    """Push every image of this version and return them with their digests.
-
-    `built` are those known to be here. One that the registry already has under the same
-    digest is not sent again. Raises NothingBuilt where an image is neither here nor in the
-    registry, RegistryError.
-    """
-    return [_push(run, image, config, image in built) for image in _names(planned(run))]
-
-
-def found(run: Run) -> list[Image]:
-    """Return the images of this version as the engine here has them, known by their ids. Raises NothingBuilt."""
-    return [_found(run, image) for image in _names(planned(run))]
-
-
-def _found(run: Run, image: Image) -> Image:
-    present = inspect(run, image)
-    if present is None:
-        raise _nothing_built(image)
-    return replace(image, digest=present.id)
-
-
-def inspect(run: Run, image: Image) -> Present | None:
-    """Ask the engine here for an image; None where it has none."""
-    result = run.local.run(docker.describe(image.reference), timeout=30)
-    if not result:
-        return None
-    data = json.loads(result.output)
-    return Present(data["id"], tuple(data["digests"] or ()), ImageConfig.from_json(data))
-
-
-def _names(builds: tuple[Build, ...]) -> list[Image]:
+def names(builds: tuple[Build, ...]) -> list[Image]:
+    """Return the images that are to be built, as they will be called."""
     return [build.image for build in builds if build.image]
 
 
@@ -117,7 +83,7 @@ def _settled(run: Run, build: Build) -> Build:
 def _require_username(run: Run, builds: tuple[Build, ...]) -> None:
     """Refuse to build under a name that is not complete: the registry's user is part of it."""
     project = run.project
-    if any(image.repository.startswith(f"{PLACEHOLDER_USER}/") for image in _names(builds)):
+    if any(image.repository.startswith(f"{PLACEHOLDER_USER}/") for image in names(builds)):
         raise not_set(project.config.secrets_file, [project.config.registry.username_env])
 
 
@@ -142,32 +108,57 @@ def _require_dockerfile(run: Run, build: Build) -> None:
     )
 
 
-def _build(run: Run, build: Build, options: BuildOptions) -> Image:
+def _build(run: Run, build: Build, options: BuildOptions) -> Built:
     assert build.image
-    made = recipe(run.project, build, options, features.program(run, build))
-    # No version stands for what is outside the repository: what was built of it before may be of another state.
-    is_known = not options.again and not compose.is_outside(build, run.project.compose.reader)
-    present = inspect(run, build.image) if is_known else None
-    if present and built.was_built(run.project.private(), build.image.reference, made.mark, present.id):
-        run.output.done(f"Built already: `{build.image.reference}`")
-        return build.image
     run.output.start(f"Building `{build.image.reference}`")
     features.warn(run, build)
-    step = _with_secrets(run, build, made.step)
-    with features.staged(run.project.tree, build, step, made.configuration) as ready:
-        result = run.local.run(ready, on_line=features.quieter(run.output.line))
-    if not result:
-        require_buildx(run.local)
-        raise BuildFailed(
-            f"the build of {', '.join(build.services)} failed ({build.where}):\n{result.tail(LAST_LINES)}",
-            hint="mend it and run `dev build`; `--no-cache` builds every layer anew",
-            left_behind="nothing was pushed or deployed",
-        )
+    with temporary.folder("built") as folder:
+        report = None if run.is_paper else folder / "report.json"
+        made = recipe(run.project, build, replace(options, report=report), features.program(run, build))
+        step = _with_secrets(run, build, made.step)
+        with features.staged(run.project.tree, build, step, made.configuration) as ready:
+            result = run.local.run(ready, on_line=features.quieter(run.output.line))
+        if not result:
+            require_buildx(run.local)
+            raise _failed(build, result)
+        built = _reported(run, build.image, report, options.config if made.is_pushed else None)
     run.output.done(f"Built `{build.image.reference}`", seconds=result.seconds)
-    made_now = inspect(run, build.image)
-    if made_now and not run.is_paper:
-        built.note(run.project.private(), build.image.reference, made.mark, made_now.id)
-    return build.image
+    return built
+
+
+def _failed(build: Build, result: Result) -> BuildFailed:
+    said = result.tail(LAST_LINES)
+    return BuildFailed(
+        f"the build of {', '.join(build.services)} failed ({build.where}):\n{said}",
+        hint=features.advice(build, said) or "fix it and run `dev build`; `--no-cache` builds every layer anew",
+        left_behind="nothing was pushed or deployed",
+    )
+
+
+def _reported(run: Run, image: Image, report: Path | None, pushed_with: str | None) -> Built:
+    """Return what the build says it made: a tag may mean something else by now, another build's image for example.
+
+    `pushed_with` is the docker config of a build that pushes; None where the image is kept here.
+    """
+    said = _read(report)
+    if pushed_with is not None:
+        known = said.get("containerimage.digest") or registry.require(run, image, pushed_with).digest
+        return Built(replace(image, digest=known))
+    for name in (said.get("containerimage.config.digest"), said.get("containerimage.digest"), image.reference):
+        if name and (there := inspect(run, name)):
+            return Built(replace(image, digest=there.id), there)
+    raise BuildFailed(
+        f"the build of `{image.reference}` ended well, and Docker on this machine does not have the image",
+        hint="check `build.builder`, and whether something removes images here",
+    )
+
+
+def _read(report: Path | None) -> Mapping[str, str]:
+    """Read buildx's report; the devcontainer CLI writes none."""
+    if report is None or not report.is_file():
+        return {}
+    said = json.loads(report.read_bytes() or b"{}")
+    return {key: value for key, value in said.items() if isinstance(value, str)}
 
 
 def secrets(run: Run, builds: Iterable[Build]) -> tuple[str, ...]:
@@ -188,51 +179,3 @@ def _with_secrets(run: Run, build: Build, step: Step) -> Step:
     names = [secret.environment for secret in build.secrets if secret.environment]
     values = ((name, said.get(name) or run.project.require(name)) for name in names)
     return replace(step, environment=(*step.environment, *values))
-
-
-def _push(run: Run, image: Image, config: str, is_here: bool) -> Image:
-    known = registry.digest(run, image, config)
-    present = inspect(run, image) if known or not is_here else None
-    if known and (present is None or present.has(image, known)):
-        run.output.done(f"Pushed already: `{image.reference}`")
-        return replace(image, digest=known)
-    if present is None and not is_here:
-        raise _nothing_built(image)
-    run.output.start(f"Pushing `{image.reference}`")
-    result = run.local.run(docker.push(image, config=config), on_line=run.output.line)
-    if not result:
-        raise RegistryError(
-            f"the push of `{image.reference}` failed: {last_line(result.tail())}",
-            hint="check that the account may write to this repository; the image itself is built and kept",
-            left_behind="nothing was deployed",
-        )
-    pushed = replace(image, digest=_verified(run, image, config, result))
-    run.output.done(f"Pushed `{image.reference}`", seconds=result.seconds)
-    _push_cache(run, image, config)
-    return pushed
-
-
-def _push_cache(run: Run, image: Image, config: str) -> None:
-    """Push the tag that the next build reads an inline cache from; a failure costs time only."""
-    stable = caching(run.project.config.build.cache, image).tag
-    if stable and not (run.local.run(docker.tag(image, stable)) and run.local.run(docker.push(stable, config=config))):
-        run.output.warn(f"`{stable.reference}` could not be pushed: the next build elsewhere has no cache")
-
-
-def _verified(run: Run, image: Image, config: str, push: Result) -> str:
-    """Return the digest that the registry itself has, which is the one that the push ended with."""
-    known = registry.digest(run, image, config)
-    if known and known in push.output:
-        return known
-    raise RegistryError(
-        f"`{image.reference}` was pushed, but the registry has {known or 'nothing'} under that tag",
-        hint="someone else may push the same tag; run `dev push` again",
-        left_behind="nothing was deployed",
-    )
-
-
-def _nothing_built(image: Image) -> NothingBuilt:
-    return NothingBuilt(
-        f"`{image.reference}` was not built on this machine, and the registry does not have it",
-        hint="run `dev build`, or deploy without `--skip-build`",
-    )

@@ -9,7 +9,7 @@ from kamal_dev.commands import docker, manifest
 from kamal_dev.commands.events import Facts
 from kamal_dev.commands.manifest import Layer
 from kamal_dev.model import Image
-from kamal_dev.pipeline import registry
+from kamal_dev.pipeline import local_registry
 from kamal_dev.pipeline.run import Run
 
 # With as much free, nobody asks the registry: images of devcontainers are far smaller, and asking takes time.
@@ -54,14 +54,14 @@ class Layers:
 
     def _manifest(self, image: Image, name: str) -> str:
         if self._is_here:
-            return registry.local_text(image, f"manifests/{name}")
+            return local_registry.text(image, f"manifests/{name}")
         result = self._run.local.run(docker.raw_manifest(image, name, config=self._config), timeout=ASKING)
         return result.output if result else ""
 
     def _configuration(self, image: Image, text: str) -> str:
         if self._is_here:
             digest = manifest.configuration(text)
-            return registry.local_text(image, f"blobs/{digest}") if digest else ""
+            return local_registry.text(image, f"blobs/{digest}") if digest else ""
         result = self._run.local.run(docker.manifest(image, part="Image", config=self._config), timeout=ASKING)
         return result.output if result else ""
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from kamal_dev.commands import events
-from kamal_dev.errors import HostError
+from kamal_dev.errors import HostError, RegistryUnknown
 from kamal_dev.model import Host
 from kamal_dev.pipeline.images import planned
-from kamal_dev.pipeline.registry import digest
+from kamal_dev.pipeline.registry import stored
 from kamal_dev.pipeline.run import Run
 from kamal_dev.shell.fanout import Background
 from kamal_dev.shell.tunnel import tunnel
@@ -64,4 +64,8 @@ class Lending:
 
 
 def _are_pushed(run: Run) -> bool:
-    return all(build.image and digest(run, build.image, "") for build in planned(run))
+    """Whether the registry has all images of this version; where it does not say so, whoever pushes asks again."""
+    try:
+        return all(build.image and stored(run, build.image, "") for build in planned(run))
+    except RegistryUnknown:
+        return False

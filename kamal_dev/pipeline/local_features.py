@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,28 +36,8 @@ def lockfile(tree: Tree, features: Features) -> Path | None:
     return path if tree.kind(path) == "file" else None
 
 
-def digest(tree: Tree, features: Features) -> str:
-    """Return a hash of the Features that are folders here, and of the file that pins the others."""
-    pinned = lockfile(tree, features)
-    found = [file for _, folder in _folders(tree, features) for file in _files(tree, folder)]
-    content = hashlib.sha256()
-    for path in [*found, *([pinned] if pinned else [])]:
-        content.update(f"{path.relative_to(features.root)}\0".encode())
-        content.update(hashlib.sha256(tree.read(path)).digest())
-    return content.hexdigest()
-
-
 def _folders(tree: Tree, features: Features) -> Iterator[tuple[str, Path]]:
     """Yield the Features that are paths, with their folders: no link is followed, as the devcontainer CLI does it."""
     for name in features.names:
         if name.startswith((".", "/")):
             yield name, Path(posixpath.normpath(features.path.parent / name))
-
-
-def _files(tree: Tree, folder: Path) -> Iterator[Path]:
-    for name in tree.list(folder):
-        path = folder / name
-        if tree.kind(path) == "directory":
-            yield from _files(tree, path)
-        elif tree.kind(path) == "file":
-            yield path

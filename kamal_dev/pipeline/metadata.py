@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from kamal_dev import compose, devcontainer
-from kamal_dev.commands import docker, events
+from kamal_dev.commands import events
 from kamal_dev.compose import Additions
 from kamal_dev.devcontainer import Devcontainer
 from kamal_dev.model import Image, ImageConfig, Location, Notice
-from kamal_dev.pipeline.images import inspect
+from kamal_dev.pipeline import registry
+from kamal_dev.pipeline.present import inspect
 from kamal_dev.pipeline.run import Run
 
 
@@ -32,13 +32,12 @@ class Metadata:
     built it; any other is asked for on the host, which has it already.
     """
 
-    def __init__(self, run: Run, config: str = "") -> None:
-        """`config` is the docker config folder with the registry's credential."""
+    def __init__(self, run: Run, config: str = "", built: Image | None = None) -> None:
+        """`config` is the docker config folder with the registry's credential; `built` the main service's image."""
         self._run = run
         self.config = config
         self._known: dict[ImageConfig, Merged] = {}
         self._lock = threading.Lock()
-        built = run.project.images().get(run.project.main)
         self._built = _of_built(run, built, config) if built else None
         self._image = built.reference if built else run.project.compose.service(run.project.main).image
 
@@ -72,14 +71,12 @@ class Metadata:
 
 
 def _of_built(run: Run, image: Image, config: str) -> ImageConfig:
-    present = inspect(run, image)
-    if present:
+    present = inspect(run, image.reference)
+    if present and (not image.digest or present.has(image, image.digest)):
         return present.config
-    result = run.local.run(docker.manifest(image, part="Image", config=config), timeout=60)
-    said = json.loads(result.output) if result else {}
     # An image for several platforms is run the same way on all of them.
-    said = said.get("config") or next((item.get("config") for item in said.values() if isinstance(item, dict)), None)
-    return _of_registry(said or {})
+    said = next(iter(registry.configurations(run, image, config).values()), {})
+    return _of_registry(said.get("config") or {})
 
 
 def _of_registry(said: Mapping[str, Any]) -> ImageConfig:

@@ -100,16 +100,19 @@ class PaperLocal:
         self._built.update(step.argv)
         if "push" in step.argv or "--push" in step.argv:
             self._pushed.update(step.argv)
-        return Result(step, 0, DIGEST)
+        return Result(step, 0, f"digest: {DIGEST}")
 
     def _imagined(self, step: Step) -> Result:
         """Answer as the engine, or else the registry, would after what is written down."""
         reference = step.argv[-1]
         name = reference.rpartition(":")[0]
         if step.argv[1] == "buildx":
-            return Result(step, int(reference not in self._pushed), json.dumps({"digest": DIGEST}))
-        known = {"id": DIGEST, "digests": [f"{name}@{DIGEST}"], "size": 0}
-        return Result(step, int(reference not in self._built), json.dumps(known))
+            is_pushed = reference in self._pushed
+            return Result(step, int(not is_pushed), json.dumps({"digest": DIGEST}), f"{reference}: not found")
+        names = {pushed.rpartition(":")[0] for pushed in self._pushed} if reference == DIGEST else {name}
+        known = {"id": DIGEST, "digests": [f"{name}@{DIGEST}" for name in names]}
+        is_here = reference == DIGEST or reference in self._built
+        return Result(step, int(not is_here), json.dumps(known), "No such image")
 
 
 class PaperHost:

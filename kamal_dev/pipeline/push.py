@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from kamal_dev.model import Image
-from kamal_dev.pipeline import registry
+from kamal_dev.pipeline import local_registry, registry
 from kamal_dev.pipeline.engine import require_engine
-from kamal_dev.pipeline.images import planned, push_all
+from kamal_dev.pipeline.images import planned
+from kamal_dev.pipeline.pushing import push_all
 from kamal_dev.pipeline.run import Run
 
 
@@ -16,5 +17,5 @@ def push(run: Run) -> list[Image]:
         return []
     require_engine(run.local)
     if run.project.config.registry.is_local:
-        registry.ensure_local(run)
+        local_registry.ensure(run)
     return push_all(run, config=registry.log_in(run))

@@ -1,11 +1,10 @@
-"""How each image of a version is made: the command, what marks its result, and the file for Features. Runs nothing."""
+"""How each image of a version is made: the command, and the file for Features. Runs nothing."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from kamal_dev.commands import features
@@ -14,7 +13,7 @@ from kamal_dev.commands.cache import caching
 from kamal_dev.commands.features import Program
 from kamal_dev.errors import UsageError
 from kamal_dev.model import Build, Step
-from kamal_dev.pipeline.local_features import digest, lockfile
+from kamal_dev.pipeline.local_features import lockfile
 from kamal_dev.project import Project
 
 # One moment for all images: with that of the build in them, the same content would be another image each time.
@@ -26,17 +25,17 @@ EPOCH = ("SOURCE_DATE_EPOCH", "0")
 class BuildOptions:
     """Say how to build: the flags of `dev build`.
 
-    `again` builds even what is there; `may_push` lets an image for several
-    platforms, which no engine can hold, go straight to the registry. `config` is
-    the docker config folder with the registry's credential.
+    `may_push` lets an image for several platforms, which no engine can hold, go straight
+    to the registry. `config` is the docker config folder with the registry's credential,
+    `report` the file in which buildx says what it made.
     """
 
     no_cache: bool = False
     platform: tuple[str, ...] = ()
     progress: str = ""
-    again: bool = False
     may_push: bool = False
     config: str = ""
+    report: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -45,11 +44,11 @@ class Recipe:
 
     `plain` is the command without Features, and all there is where there are none;
     `featured` runs in its place, on a devcontainer.json that holds `configuration`.
-    `mark` tells a later run whether the image was made by the same recipe.
+    An image that `is_pushed` goes to the registry with its build, and is not kept here.
     """
 
     plain: Step
-    mark: str
+    is_pushed: bool = False
     featured: Step | None = None
     configuration: Mapping[str, Any] = field(default_factory=dict)
 
@@ -77,29 +76,19 @@ def recipe(
             hint="`dev deploy` builds and pushes it in one go; or choose one `--platform`",
         )
     common: dict[str, Any] = {"builder": settings.builder, "cache_from": cache.sources, "cache_to": cache.targets}
+    common |= {"labels": (("kamal-dev.service", project.config.service),), "progress": options.progress or "plain"}
     way: dict[str, Any] = {"push": len(platforms) > 1, "platform": platforms, "config": options.config}
-    mark = _mark(project, build, buildx(build, image=build.image, **common, **way))
-    labels = (("kamal-dev.service", project.config.service),)
-    common |= {"labels": labels, "progress": options.progress or "plain"}
     way |= {"no_cache": options.no_cache}
-    plain = _dated(project, build, replace(buildx(build, image=build.image, **common, **way), cwd=project.root))
+    made = buildx(build, image=build.image, metadata_file=options.report, **common, **way)
+    plain = _dated(project, build, replace(made, cwd=project.root))
     if build.features is None:
-        return Recipe(plain, mark)
+        return Recipe(plain, way["push"])
     is_pinned = lockfile(project.tree, build.features) is not None
     featured = features.devcontainer(build, program or Program(), is_pinned=is_pinned, **way)
-    return Recipe(plain, mark, _dated(project, build, featured), features.configuration(build, **common))
+    return Recipe(plain, way["push"], _dated(project, build, featured), features.configuration(build, **common))
 
 
 def _dated(project: Project, build: Build, step: Step) -> Step:
     if EPOCH[0] in project.environment or EPOCH[0] in dict(build.args):
         return step
     return replace(step, environment=(*step.environment, EPOCH))
-
-
-def _mark(project: Project, build: Build, step: Step) -> str:
-    """Return the hash of how an image is made, which is the same in every clone of the repository."""
-    words = [*step.argv]
-    if build.features:
-        told = {**features.configuration(build), "files": digest(project.tree, build.features)}
-        words += [build.dockerfile_inline, json.dumps(told)]
-    return hashlib.sha256("\0".join(words).replace(str(project.source.repository), ".").encode()).hexdigest()

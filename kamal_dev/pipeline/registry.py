@@ -1,32 +1,31 @@
-"""Reach the registry: log in aside, start the local one, ask for digests. Pushes nothing."""
+"""Reach the registry: log in aside, ask what it has. Pushes nothing."""
 
 from __future__ import annotations
 
 import json
 import os
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kamal_dev import config
-from kamal_dev.commands import docker
+from kamal_dev.commands import docker, manifest, refusal
 from kamal_dev.commands.host import Login
-from kamal_dev.errors import RegistryError
-from kamal_dev.model import Image
-from kamal_dev.pipeline.engine import last_line
+from kamal_dev.errors import RegistryError, RegistryUnknown
+from kamal_dev.model import Image, Step
+from kamal_dev.pipeline import local_registry
+from kamal_dev.pipeline.engine import last_line, why
 from kamal_dev.pipeline.run import Run
 from kamal_dev.project import temporary
 
-if TYPE_CHECKING:
-    from http.client import HTTPResponse
 
-MEDIA_TYPES = (
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-)
+@dataclass(frozen=True)
+class Stored:
+    """Describe what a registry has under a tag; `platforms` are those of an index, none for a single image."""
+
+    digest: str
+    platforms: frozenset[str] = frozenset()
 
 
 def credentials(run: Run) -> Login | None:
@@ -57,83 +56,97 @@ def log_in(run: Run) -> str:
     step = docker.login(login.server, login.username, login.password, config=str(folder))
     result = run.local.run(step, timeout=60)
     if not result:
-        registry = run.project.config.registry
-        raise RegistryError(
-            f"the login of `{login.username}` at {login.server} failed: {last_line(result.errors)}",
-            hint=f"check `{registry.password_env}` in {run.project.config.secrets_file}; it must be allowed to push",
-        )
+        raise _login_failed(run, login, last_line(why(result)))
     return str(folder)
 
 
-def ensure_local(run: Run) -> None:
-    """Start a registry on `localhost:PORT` when none answers. Raises RegistryError."""
-    port = run.project.config.registry.port
-    if run.is_paper or _answers(port):
-        return
-    run.output.start(f"Starting a registry on localhost:{port}")
-    result = run.local.run(docker.restart_registry(port))
-    if not result:
-        result = run.local.run(docker.start_registry(port))
-    if not result:
-        run.local.run(docker.forget_registry(port))
-        raise RegistryError(
-            f"no registry answers on localhost:{port}, and none could be started: {last_line(_reason(result.errors))}",
-            hint=f"`docker pull {docker.REGISTRY_IMAGE}`, start one yourself, or deploy with `--skip-push`",
-        )
-    deadline = time.monotonic() + 30
-    while not _answers(port):
-        if time.monotonic() > deadline:
-            raise RegistryError(
-                f"the registry on localhost:{port} does not answer", hint=f"`docker logs kamal-dev-registry-{port}`"
-            )
-        time.sleep(0.1)
-    run.output.done(f"Started a registry on localhost:{port}")
+def _login_failed(run: Run, login: Login, reason: str) -> RegistryError:
+    """Return the error of a refused login, or of a registry that could not even be asked."""
+    settings = run.project.config
+    token = f"check `{settings.registry.password_env}` in {settings.secrets_file}; it must be allowed to push"
+    cause = refusal.cause(reason)
+    advice = token if cause == "denied" else refusal.hint(reason, login.server, otherwise=token)
+    message = f"the login of `{login.username}` at {login.server} failed: {reason}"
+    if cause == "denied":
+        return RegistryError(message, hint=advice)
+    return RegistryUnknown(message, hint=advice, cause=cause)
 
 
-def digest(run: Run, image: Image, folder: str) -> str:
-    """Return the digest that the registry itself has for a tag, or an empty string.
+def stored(run: Run, image: Image, folder: str) -> Stored | None:
+    """Return what the registry itself has under a tag; None where it says that it has nothing.
 
-    `folder` is the docker config that `log_in` returned.
+    `folder` is the docker config that `log_in` returned. Raises RegistryUnknown where nobody can tell.
     """
     if run.project.config.registry.is_local and not run.is_paper:
-        return _local_digest(image)
-    result = run.local.run(docker.manifest(image, config=folder), timeout=60)
-    return str(json.loads(result.output)["digest"]) if result else ""
+        return _stored_here(image)
+    told = _asked(run, image, docker.manifest(image, config=folder))
+    return _read(image, told) if told else None
 
 
-def _reason(errors: str) -> str:
-    """Leave out the line with which docker points to its own help."""
-    return "\n".join(line for line in errors.splitlines() if "docker run --help" not in line)
+def configurations(run: Run, image: Image, folder: str) -> dict[str, dict[str, Any]]:
+    """Return the configuration of an image in the registry, by platform (`linux/amd64`).
+
+    Raises RegistryUnknown, RegistryError where it has none.
+    """
+    told = _asked(run, image, docker.manifest(image, part="Image", config=folder))
+    said = json.loads(told or "{}")
+    if not said:
+        raise RegistryError(f"the registry does not have `{image}`", hint="push it again: `dev deploy`")
+    if "rootfs" not in said and "config" not in said:
+        return {str(name): part for name, part in said.items() if isinstance(part, dict)}
+    return {f"{said.get('os', 'linux')}/{said.get('architecture', '')}": said}
 
 
-def _local_digest(image: Image) -> str:
-    return _ask(image, f"manifests/{image.tag}", "HEAD", lambda answer: answer.headers.get("Docker-Content-Digest", ""))
+def _asked(run: Run, image: Image, step: Step) -> str:
+    """Return what the registry said; empty where it says that it has no such image. Raises RegistryUnknown."""
+    for pause in (*local_registry.PAUSES, None):
+        result = run.local.run(step, timeout=60)
+        said = why(result)
+        if result:
+            return result.output
+        if refusal.is_absent(said, step.argv[-1]):
+            return ""
+        if pause is None or refusal.cause(said) not in refusal.TRANSIENT:
+            break
+        time.sleep(pause)
+    raise _unknown(image, last_line(said))
 
 
-def local_text(image: Image, path: str) -> str:
-    """Return what the registry here has of an image under `manifests/…` or `blobs/…`; empty where it has nothing."""
-    return _ask(image, path, "GET", lambda answer: answer.read().decode(errors="replace"))
+def require(run: Run, image: Image, folder: str) -> Stored:
+    """Return what the registry has of an image that was just pushed. Raises RegistryError where it has none."""
+    if found := stored(run, image, folder):
+        return found
+    raise RegistryError(
+        f"`{image.reference}` was pushed, but the registry has nothing under that tag",
+        hint="check the registry's log, and whether something removes images there",
+        left_behind="nothing was deployed",
+    )
 
 
-def _ask(image: Image, path: str, method: str, read: Callable[[HTTPResponse], str]) -> str:
-    url = f"http://{image.server}/v2/{image.repository}/{path}"
-    return _answered(url, 10, read, method=method, headers={"Accept": ", ".join(MEDIA_TYPES)})
+def _stored_here(image: Image) -> Stored | None:
+    answer = local_registry.ask(image, f"manifests/{image.tag}")
+    if answer is None:
+        return None
+    return _read(image, json.dumps({"digest": answer.headers.get("docker-content-digest", "")}), answer.text)
 
 
-def _answers(port: int) -> bool:
-    return _answered(f"http://localhost:{port}/v2/", 2, lambda answer: str(answer.status)) == "200"
-
-
-def _answered(url: str, timeout: float, read: Callable[[HTTPResponse], str], **request: Any) -> str:
-    """Return what `read` makes of the answer of a registry here; empty where it has none."""
-    # Imported where it is asked: it takes as long as the rest of a start.
-    from urllib.request import Request, urlopen
-
+def _read(image: Image, said: str, text: str = "") -> Stored:
+    """Read a digest, and the platforms of an index. Raises RegistryUnknown for what is no answer of a registry."""
     try:
-        with urlopen(Request(url, **request), timeout=timeout) as answer:  # noqa: S310
-            return read(answer)
-    except OSError:
-        return ""
+        found = str(json.loads(said)["digest"])
+    except (ValueError, LookupError, TypeError):
+        found = ""
+    if not found.startswith("sha256:"):
+        raise _unknown(image, "what answers there is no registry")
+    return Stored(found, manifest.platforms(text or said))
+
+
+def _unknown(image: Image, reason: str) -> RegistryUnknown:
+    return RegistryUnknown(
+        f"the registry could not be asked for `{image.reference}`: {reason}",
+        hint=refusal.hint(reason, image.server, otherwise="check the registry and the network, and try again"),
+        cause=refusal.cause(reason),
+    )
 
 
 def _copy_user_config(folder: Path, own: Path) -> None:

@@ -12,7 +12,7 @@ from kamal_dev.commands.events import Kept
 from kamal_dev.commands.host import Login
 from kamal_dev.errors import DevError, PullFailed, ServiceFailed, UsageError
 from kamal_dev.model import Host, short
-from kamal_dev.pipeline import audit, registry
+from kamal_dev.pipeline import audit, local_registry, registry
 from kamal_dev.pipeline.apply import deadline, failure, outcome, tell, told_apart, version_of
 from kamal_dev.pipeline.conversation import follow
 from kamal_dev.pipeline.hooks import Hooks
@@ -225,7 +225,7 @@ def _reach(run: Run, choices: list[Choice]) -> Reach | None:
     if not any(choice.release.missing for choice in choices):
         return None
     if run.project.config.registry.is_local:
-        registry.ensure_local(run)
+        local_registry.ensure(run)
     return Reach(Lending(run, is_wanted=True), registry.credentials(run))
 
 

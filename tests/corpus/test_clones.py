@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kamal_dev.errors import DevError
+from kamal_dev.model import Build
 from kamal_dev.output import Output
 from kamal_dev.pipeline.images import planned
 from kamal_dev.pipeline.names import choose
@@ -36,9 +37,14 @@ def made(case: Case) -> Made | None:
                 strict=False,
             )
             (stack,) = choose(run.project, 1, ())
-            return release(run.project, stack).digest, [recipe(run.project, build).mark for build in planned(run)]
+            return release(run.project, stack).digest, [_words(run, build) for build in planned(run)]
         except DevError:
             return None
+
+
+def _words(run: Run, build: Build) -> str:
+    """Return the command that makes an image; the folder of the clone is no part of it."""
+    return recipe(run.project, build).plain.text.replace(str(run.project.source.repository), ".")
 
 
 def differing(found: list[Case]) -> dict[str, tuple[Made | None, Made | None]]:

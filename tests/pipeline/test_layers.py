@@ -56,7 +56,7 @@ def test_the_layers_of_the_hosts_platform_are_asked_for_once(run: FakeRun) -> No
     assert run.local.transcript == [
         f"{inspect} --raw {IMAGE.name}@{IMAGE.digest}",
         f"{inspect} --raw {IMAGE.name}@{PART}",
-        f"{inspect} --format '{{{{json .Image}}}}' {IMAGE.reference}",
+        f"{inspect} --format '{{{{json .Image}}}}' {IMAGE.name}@{IMAGE.digest}",
     ]
     assert {step.environment for step in run.local.steps} == {(("DOCKER_CONFIG", "/credential"),)}
 

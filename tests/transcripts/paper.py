@@ -107,7 +107,7 @@ class Machine(Paper):
 
     def __init__(self, images: Iterable[str] = ()) -> None:
         super().__init__()
-        self._images = set(images)
+        self._built = set(images)
         self._pushed: set[str] = set()
         self.failing_hook = ""
         self._noting = threading.Lock()
@@ -133,10 +133,10 @@ class Machine(Paper):
             return (
                 Result(step, 0, json.dumps({"digest": DIGEST}))
                 if words[-1] in self._pushed
-                else Result(step, 1, errors="not found")
+                else Result(step, 1, errors=f"{words[-1]}: not found")
             )
         if words[:2] == ("buildx", "build"):
-            self._images.add(words[words.index("-t") + 1])
+            self._built.add(words[words.index("-t") + 1])
         if words[0] == "push":
             self._pushed.add(words[-1])
             return Result(step, 0, f"{words[1]}: digest: {DIGEST} size: 1")
@@ -149,10 +149,11 @@ class Machine(Paper):
 
     def _inspect(self, step: Step) -> Result:
         reference = step.argv[-1]
-        if reference not in self._images:
+        if reference not in {*self._built, DIGEST}:
             return Result(step, 1, errors="No such image")
-        digests = [f"{reference.rpartition(':')[0]}@{DIGEST}"] if reference in self._pushed else []
-        known = {"id": DIGEST, "digests": digests, "size": 1}
+        names = self._pushed & ({reference} if reference != DIGEST else self._pushed)
+        digests = [f"{name.rpartition(':')[0]}@{DIGEST}" for name in sorted(names)]
+        known = {"id": DIGEST, "digests": digests, "platform": "linux/amd64"}
         return Result(step, 0, json.dumps(known))
 
 

@@ -19,12 +19,13 @@ from kamal_dev.errors import DevError
 from kamal_dev.model import Secret
 from kamal_dev.output import Output
 from kamal_dev.pipeline.deploy import Order, deploy
-from kamal_dev.pipeline.images import build_all, planned, push_all
+from kamal_dev.pipeline.images import build_all
 from kamal_dev.pipeline.plan import plan
-from kamal_dev.pipeline.recipe import BuildOptions, recipe
+from kamal_dev.pipeline.pushing import push_all
+from kamal_dev.pipeline.recipe import BuildOptions
 from kamal_dev.pipeline.run import Run
-from kamal_dev.project import Project, built
-from tests.transcripts.paper import DIGEST, HostState, Machine, PaperRun, load, normal, transcript
+from kamal_dev.project import Project
+from tests.transcripts.paper import HostState, Machine, PaperRun, load, normal, transcript
 
 HERE = Path(__file__).parent
 EXAMPLE = HERE.parents[1] / "examples/guestbook"
@@ -175,9 +176,6 @@ def prepared(project: Project, case: Case) -> Machine:
     run = PaperRun(project, machine, {})
     if case.built:
         build_all(run, BuildOptions())
-        # What is only built on paper is not written down.
-        for build in planned(run):
-            built.note(project.private(), str(build.image), recipe(project, build).mark, DIGEST)
     if case.pushed:
         push_all(run, config="")
     machine.forget()

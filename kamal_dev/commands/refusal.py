@@ -1,0 +1,67 @@
+"""Why a registry gave no answer, read from the words of whoever asked it. Reads text; asks nothing.
+
+Only what a registry says of the image itself means that it has none. Everything else is unknown, with a cause.
+"""
+
+from __future__ import annotations
+
+import re
+
+_STATUS = r"(?:status|code|error|says|http/\d\.\d)\W{1,3}"
+# Each cause with the words that tell of it; the first that fits counts.
+_CAUSES = (
+    ("engine", r"docker daemon|docker\.sock"),
+    ("proxy", rf"proxyconnect|proxy authentication required|{_STATUS}407\b"),
+    ("name", r"no such host|name or service not known|temporary failure in name resolution|server misbehaving"),
+    ("certificate", r"x509|tls: |certificate|http response to https client"),
+    ("helper", r"error getting credentials|docker-credential-"),
+    ("busy", rf"toomanyrequests|too many requests|rate limit|{_STATUS}429\b"),
+    ("space", rf"no space left|insufficient storage|request entity too large|{_STATUS}(?:413|507)\b"),
+    (
+        "denied",
+        r"unauthorized|(?<!permission )denied|forbidden|authorization failed|authentication required|no basic auth"
+        rf"|{_STATUS}40[13]\b",
+    ),
+    ("broken", rf"internal server error|bad gateway|service unavailable|gateway time-?out|{_STATUS}50\d\b"),
+    ("dropped", r"connection reset|\beof\b|broken pipe|remote end closed"),
+    ("time", r"timed? ?out|timeout|deadline exceeded|in time\b|within \d+ s\b"),
+    ("refused", r"connection refused|no route to host|network is unreachable|failed to connect"),
+    ("stranger", r"invalid character '<'|text/html|malformed http|not http|is no registry"),
+)
+_ABSENT = r"manifest[ _]unknown|name[ _]unknown|no such manifest|repository name not known"
+TRANSIENT = frozenset({"broken", "dropped", "busy"})
+
+
+def is_absent(text: str, reference: str = "") -> bool:
+    """Whether these words say that the registry answered, and has no such image."""
+    said = rf"{re.escape(reference)}: not found\s*$" if reference else r"(?!)"
+    return re.search(rf"{_ABSENT}", text, re.IGNORECASE) is not None or re.search(said, text, re.MULTILINE) is not None
+
+
+def cause(text: str) -> str:
+    """Return the word for what went wrong: `denied`, `name`, `time` …; empty for what nobody has seen before."""
+    return next((word for word, signs in _CAUSES if re.search(signs, text, re.IGNORECASE)), "")
+
+
+def hint(text: str, server: str, *, otherwise: str = "") -> str:
+    """Return what to do about what these words say of `server`; `otherwise` where they do not tell."""
+    advice = _ADVICE.get(cause(text))
+    return advice.format(server=server) if advice else otherwise
+
+
+_ADVICE = {
+    "proxy": "the proxy in `HTTP_PROXY`/`HTTPS_PROXY` refuses the connection; list {server} in `NO_PROXY`, or check it",
+    "name": "the name {server} does not resolve: check it for a typo, the network, DNS and VPN",
+    "certificate": "the certificate of {server} is not trusted: install its CA in "
+    "`/etc/docker/certs.d/{server}/ca.crt`, or check whether it speaks HTTPS",
+    "helper": "a credential helper in `~/.docker/config.json` failed: install it, or remove its entry",
+    "busy": "{server} limits how often it is asked: wait, or log in with an account that may ask more often",
+    "space": "{server} has no room for the image, or a proxy in front of it limits the size of a layer",
+    "denied": "check that the account may do this at {server}, that its token has not expired, "
+    "and that the repository exists",
+    "broken": "{server} has a failure of its own: check its status page or log, and try again later",
+    "dropped": "{server} closed the connection: check its log and the network, and try again",
+    "time": "{server} did not answer in time: check the network, a VPN or firewall on the way, and try again",
+    "refused": "nothing answers at {server}: check the name and port, the network, and that the registry runs",
+    "stranger": "what answers at {server} is not a registry: check the name and port, and proxies on the way",
+}
