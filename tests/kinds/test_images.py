@@ -1,0 +1,196 @@
+"""A tag is a name, not a cache key.
+
+The builder is asked at every deploy, and its own cache decides what is done again: no file, argument or base
+image is missed because a version did not change. What the build reported is what is pushed and deployed,
+whatever the tag means by then, here or in the registry.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.request
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.real.lab import Lab, Repository, docker, run
+
+pytestmark = pytest.mark.real
+
+NOBODY = "root@127.0.0.1:1"  # images are built and pushed; then nobody answers
+DOCKERFILE = 'FROM debian:12\nARG WORD=none\nLABEL word=$WORD\nCOPY . /context/\nCMD ["sleep", "infinity"]\n'
+INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+SINGLE = "application/vnd.docker.distribution.manifest.v2+json"
+
+
+def repository(lab: Lab, name: str, dockerfile: str = DOCKERFILE, settings: str = "") -> Repository:
+    """Make a repository whose only service is built from a folder."""
+    compose = "services:\n  app:\n    build: {context: ./app}\n"
+    files = {".devcontainer/app/Dockerfile": dockerfile, ".devcontainer/app/kept": "1", ".gitignore": "ignored\n"}
+    return lab.small(name, [NOBODY], files, compose=compose, settings=settings)
+
+
+def context(made: Repository) -> Path:
+    """Return the folder that the image is built from."""
+    return made.root / ".devcontainer/app"
+
+
+def tagged(made: Repository, version: str = "") -> str:
+    """Return the id of the image that the tag of a version means here."""
+    return docker("image", "inspect", "--format", "{{.Id}}", made.image(version)).strip()
+
+
+def holds(image: str, path: str) -> str:
+    """Return a file of an image, empty where there is none."""
+    return docker("run", "--rm", "--network=none", image, "sh", "-c", f"cat /context/{path} 2>/dev/null || true")
+
+
+def stored(made: Repository, version: str, accept: str = f"{INDEX}, {SINGLE}") -> tuple[str, str]:
+    """Return the digest that the registry has under a tag, and the manifest."""
+    server, _, name = made.image(version).partition("/")
+    url = f"http://{server}/v2/{name.rpartition(':')[0]}/manifests/{version}"
+    with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": accept}), timeout=10) as answer:
+        return answer.headers["Docker-Content-Digest"], answer.read().decode()
+
+
+def ignored(made: Repository) -> None:
+    (context(made) / "ignored").write_text("new")
+
+
+def allowed_again(made: Repository) -> None:
+    (context(made) / ".dockerignore").write_text("*\n!ignored\n")
+
+
+def excluded_by_git(made: Repository) -> None:
+    (made.root / ".git/info/exclude").write_text("secretly\n")
+    (context(made) / "secretly").write_text("new")
+
+
+def assumed_unchanged(made: Repository) -> None:
+    run("git", "update-index", "--assume-unchanged", ".devcontainer/app/kept", cwd=made.root)
+    (context(made) / "kept").write_text("new")
+
+
+def old_file(made: Repository) -> None:
+    (context(made) / "old").write_text("new")
+    os.utime(context(made) / "old", (1, 1))
+
+
+def deleted(made: Repository) -> None:
+    (context(made) / "kept").unlink()
+
+
+def argument(made: Repository) -> None:
+    made.environment["WORD"] = "new"
+
+
+CHANGES: dict[str, Callable[[Repository], None]] = {
+    "a file that git ignores": ignored,
+    "a file that .git/info/exclude names": excluded_by_git,
+    "a file that git takes for unchanged": assumed_unchanged,
+    "a file with an old date": old_file,
+    "a file that is gone": deleted,
+    "what .dockerignore lets through": allowed_again,
+    "a build argument": argument,
+}
+
+
+def test_whatever_changes_is_in_the_image_of_the_same_version(lab: Lab) -> None:
+    made = repository(lab, "covered")
+    made.commit({".devcontainer/compose.yaml": "services: {app: {build: {context: ./app, args: [WORD]}}}\n"})
+    made.environment["WORD"] = "old"
+    words = ("build", "--version", "v1")
+    made.dev(*words)
+    seen = [tagged(made, "v1")]
+    for change in CHANGES.values():
+        change(made)
+        made.dev(*words)
+        seen.append(tagged(made, "v1"))
+    assert dict(zip(CHANGES, [one != other for one, other in pairwise(seen)], strict=True)) == (
+        dict.fromkeys(CHANGES, True)
+    )
+    made.dev(*words)
+    assert tagged(made, "v1") == seen[-1]
+
+
+def test_a_clean_commit_is_not_a_reason_to_skip_a_build(lab: Lab) -> None:
+    made = repository(lab, "clean")
+    ignored(made)
+    made.dev("deploy", code=1)
+    (context(made) / "ignored").write_text("newer")
+    again = made.dev("deploy", code=1)
+    assert f"Built `{made.image()}`" in again.stderr
+    assert holds(made.image(), "ignored") == "newer"
+    assert docker("image", "inspect", "--format", "{{.RepoDigests}}", made.image()).count("sha256") == 1
+
+
+def test_a_base_image_that_moved_is_not_missed(lab: Lab) -> None:
+    made = repository(lab, "base", "FROM debian:12\nRUN echo one >/one\n")
+    base = made.image("base")
+    docker("tag", "debian:12", base)
+    made.commit({".devcontainer/app/Dockerfile": f"FROM {base}\n"})
+    try:
+        made.dev("deploy", code=1)
+        before = tagged(made)
+        docker("build", "--quiet", "--tag", base, "-", text="FROM debian:12\nRUN echo two >/two\n")
+        made.dev("deploy", code=1)
+        assert tagged(made) != before
+    finally:
+        docker("image", "rm", base)
+
+
+def test_what_the_build_reported_is_pushed_even_where_the_tag_means_something_else_by_then(lab: Lab) -> None:
+    made = repository(lab, "moved")
+    hook = made.root / ".kamal/hooks/post-build"
+    made.commit({".kamal/hooks/post-build": f"#!/bin/sh\nexec docker tag debian:12 {made.image('v1')}\n"})
+    hook.chmod(0o755)
+    made.dev("deploy", "--version", "v1", code=1)
+    _, manifest = stored(made, "v1")
+    # Of the engine here, the configuration's digest is the id of the image.
+    debian = docker("image", "inspect", "--format", "{{.Id}}", "debian:12").strip()
+    assert json.loads(manifest)["config"]["digest"] == tagged(made, "v1") != debian
+
+
+def test_an_older_image_of_one_platform_never_replaces_the_index_in_the_registry(lab: Lab) -> None:
+    made = repository(lab, "index")
+    made.dev("build", "--version", "v1")
+    made.dev("push", "--version", "v1")
+    digest, manifest = stored(made, "v1")
+    index = as_index(digest, len(manifest))
+    pushed = put(made, "v1", index)
+    ignored(made)
+    made.dev("build", "--version", "v1")
+    for words in (("push",), ("deploy", "--skip-build")):
+        ended = made.attempt(*words, "--version", "v1")
+        assert "Pushed already" in ended.stderr, str(ended)
+        assert stored(made, "v1")[0] == pushed
+
+
+def test_an_image_that_is_built_anew_replaces_another_of_its_tag(lab: Lab) -> None:
+    made = repository(lab, "anew")
+    made.dev("deploy", "--version", "v1", code=1)
+    before = stored(made, "v1")[0]
+    ignored(made)
+    made.dev("build", "--version", "v1")
+    made.dev("push", "--version", "v1")
+    assert stored(made, "v1")[0] != before
+
+
+def as_index(digest: str, size: int) -> bytes:
+    """Return an index that has one image for two platforms."""
+    entry = {"mediaType": SINGLE, "digest": digest, "size": size}
+    platforms = [{"architecture": name, "os": "linux"} for name in ("amd64", "arm64")]
+    listed = [{**entry, "platform": platform} for platform in platforms]
+    return json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": listed}).encode()
+
+
+def put(made: Repository, version: str, manifest: bytes) -> str:
+    """Write an index under a tag of the registry, as a build for several platforms does; returns its digest."""
+    server, _, name = made.image(version).partition("/")
+    url = f"http://{server}/v2/{name.rpartition(':')[0]}/manifests/{version}"
+    request = urllib.request.Request(url, manifest, {"Content-Type": INDEX}, method="PUT")
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return str(answer.headers["Docker-Content-Digest"])
