@@ -6,6 +6,8 @@
     │   ├── DevcontainerError     2  devcontainer.json
     │   ├── ComposeError          2  a compose file
     │   └── CredentialsMissing    2  a variable that the configuration names is not set
+    ├── GitFailed                 1  git refused, or is missing where there is a `.git`; carries its words
+    ├── SourceChanged             1  a file that was built from changed meanwhile
     ├── EngineError               1  Docker here, or the devcontainer CLI: missing, not answering
     ├── InitializeFailed          1  initializeCommand ended with an error; carries its last lines
     ├── HookFailed                1  one of .kamal/hooks ended with an error; carries its last lines
@@ -102,6 +104,14 @@ class ComposeError(ConfigError):
 
 class CredentialsMissing(ConfigError):
     """Name a variable that is not set, and the file that should have it."""
+
+
+class GitFailed(DevError):
+    """Report what git said where it could not answer."""
+
+
+class SourceChanged(DevError):
+    """Report that the source is no longer what its version says."""
 
 
 class EngineError(DevError):

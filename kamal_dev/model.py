@@ -97,13 +97,15 @@ class Version:
     """Say which state of the source a tag stands for.
 
     `text` is the tag: a git SHA, the SHA with a suffix that is a hash of the
-    content where the tree is dirty, a UTC timestamp outside git, or what
-    `--version` said.
+    content where the tree is dirty, outside git the time of the newest file with
+    such a hash, or what `--version` said. Only then `is_content` is false: the same
+    text may stand for any content.
     """
 
     text: str
     commit: str = ""
     is_dirty: bool = False
+    is_content: bool = True
 
     def __str__(self) -> str:
         return self.text
@@ -270,12 +272,13 @@ class Step:
     """Describe one command to run, as argv; quoting happens in `text` alone.
 
     `stdin` may hold secrets and is never printed. `environment` is added to the
-    process's own; its secrets are revealed only to the child process.
+    process's own, None takes a variable out of it; its secrets are revealed only to
+    the child process.
     """
 
     argv: tuple[str, ...]
     stdin: bytes | None = field(default=None, repr=False)
-    environment: tuple[tuple[str, str | Secret], ...] = ()
+    environment: tuple[tuple[str, str | Secret | None], ...] = ()
     cwd: Path | None = None
     label: str = ""
 

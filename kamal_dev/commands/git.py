@@ -14,6 +14,17 @@ BOUNDED = ("-c", "pack.windowMemory=256m", "-c", "core.bigFileThreshold=32m", "-
 FAST = ("-c", "core.compression=1")
 
 
+# What git calls local to a repository (`git rev-parse --local-env-vars`): a hook or a wrapper may have set it for
+# another one. Settings given with `git -c` stay, as they do where git itself goes on to a submodule.
+LOCAL = """
+GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_COMMON_DIR GIT_CONFIG GIT_DIR GIT_GRAFT_FILE GIT_IMPLICIT_WORK_TREE GIT_INDEX_FILE
+GIT_INTERNAL_SUPER_PREFIX GIT_NO_REPLACE_OBJECTS GIT_OBJECT_DIRECTORY GIT_PREFIX GIT_REPLACE_REF_BASE GIT_SHALLOW_FILE
+GIT_WORK_TREE
+"""
+ALONE = tuple((name, None) for name in LOCAL.split())
+Environment = tuple[tuple[str, str], ...]
+
+
 @dataclass(frozen=True)
 class Aside:
     """Name an index, and a folder for new objects, beside those of a repository: it stays as it is.
@@ -27,36 +38,62 @@ class Aside:
     git_dir: Path | None = None
 
     @property
-    def environment(self) -> tuple[tuple[str, str], ...]:
+    def environment(self) -> Environment:
         """The variables that git reads them from."""
         own = (("GIT_DIR", str(self.git_dir)), ("GIT_WORK_TREE", ".")) if self.git_dir else ()
         return (
             ("GIT_INDEX_FILE", str(self.index)),
             ("GIT_OBJECT_DIRECTORY", str(self.objects)),
-            ("GIT_ALTERNATE_OBJECT_DIRECTORIES", str(self.known)),
+            ("GIT_ALTERNATE_OBJECT_DIRECTORIES", listed(self.known)),
             *own,
         )
 
 
-def git(
-    root: Path, *words: str, environment: tuple[tuple[str, str], ...] = (), stdin: Iterable[str] | None = None
-) -> Step:
-    """Return a git step in `root` that takes no lock and asks no question; `stdin` is sent as lines."""
+def listed(path: Path) -> str:
+    """Return a folder as a list of folders has it: colons part the list, unless quotes are around."""
+    text = str(path)
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"' if ":" in text or text.startswith('"') else text
+
+
+def git(root: Path, *words: str, environment: Environment = (), stdin: Iterable[str] | None = None) -> Step:
+    """Return a git step in `root`, and for the repository there alone; it takes no lock and asks no question.
+
+    `stdin` is sent as lines.
+    """
     quiet = (("GIT_OPTIONAL_LOCKS", "0"), ("GIT_TERMINAL_PROMPT", "0"))
-    lines = None if stdin is None else "".join(f"{line}\n" for line in stdin).encode()
-    return Step(("git", "-C", str(root), *words), environment=(*quiet, *environment), stdin=lines)
-
-
-def place(root: Path) -> Step:
-    """Ask for the top level, the git folder, the commit and the branch; the last two are missing before a commit."""
-    return git(root, "rev-parse", "--show-toplevel", "--absolute-git-dir", "HEAD", "--symbolic-full-name", "HEAD")
+    lines = None if stdin is None else "".join(f"{line}\n" for line in stdin).encode(errors="surrogateescape")
+    return Step(("git", "-C", str(root), *words), environment=(*ALONE, *quiet, *environment), stdin=lines)
 
 
 def paths(root: Path) -> Step:
-    """Ask where a repository has its folder, objects, index, boundary and rules; relative to `root` or absolute."""
+    """Ask for the top level, git folder, objects, index, boundary and rules; the last four may be relative."""
     names = ("objects", "index", "shallow", "info/exclude")
     asked = (word for name in names for word in ("--git-path", name))
-    return git(root, "rev-parse", "--absolute-git-dir", *asked)
+    return git(root, "rev-parse", "--show-toplevel", "--absolute-git-dir", *asked)
+
+
+def status(root: Path, environment: Environment = ()) -> Step:
+    """List commit, branch and what differs from them, whatever settings hide; entries end with NUL."""
+    words = ("--porcelain=v2", "--branch", "-z", "--no-renames", "--untracked-files=all", "--ignore-submodules=none")
+    return git(root, "status", *words, environment=environment)
+
+
+def entries(root: Path, environment: Environment = ()) -> Step:
+    """List an index as `flag mode hash stage TAB path NUL`; a flag other than H is one that hides changes."""
+    return git(root, "ls-files", "-v", "--stage", "-z", environment=environment)
+
+
+def differing(root: Path, aside: Aside, commit: str) -> Step:
+    """List what an index aside has other than a commit, as raw entries that end with NUL."""
+    return git(root, "diff-index", "--cached", *RAW, commit, "--", environment=aside.environment)
+
+
+def between(root: Path, one: str, other: str) -> Step:
+    """List what differs between two commits, as raw entries that end with NUL."""
+    return git(root, "diff-tree", "-r", *RAW, one, other, "--")
+
+
+RAW = ("--raw", "-z", "--no-abbrev", "--no-renames", "--ignore-submodules=none")
 
 
 def head(root: Path) -> Step:
@@ -76,7 +113,7 @@ def settings(root: Path) -> Step:
 
 def email(root: Path) -> Step:
     """Ask for the address that commits are made with; fails where none is set."""
-    return Step(("git", "config", "--get", "user.email"), cwd=root)
+    return Step(("git", "config", "--get", "user.email"), environment=ALONE, cwd=root)
 
 
 def tags(root: Path) -> Step:
@@ -89,14 +126,19 @@ def resolve(root: Path, name: str) -> Step:
     return git(root, "rev-parse", "--quiet", "--verify", name)
 
 
-def changes(root: Path) -> Step:
-    """List what differs from HEAD, one path a line, untracked files included."""
-    return git(root, "status", "--porcelain", "--untracked-files=all")
-
-
 def files(root: Path) -> Step:
     """List what makes up the tree, tracked or not yet, without what git ignores; paths end with NUL."""
     return git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+
+
+def ignored(root: Path) -> Step:
+    """List what git ignores, whole folders as one; paths end with NUL."""
+    return git(root, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
+
+
+def untracked(root: Path) -> Step:
+    """List what git does not know and would take; repositories of their own end with a slash, paths with NUL."""
+    return git(root, "ls-files", "-z", "--others", "--exclude-standard")
 
 
 def is_tracked(root: Path, path: Path) -> Step:
@@ -124,7 +166,9 @@ def links(root: Path, aside: Aside) -> Step:
 def stage_all(root: Path, aside: Aside, *, to_keep: bool = True) -> Step:
     """Stage the whole tree aside; objects that nobody will keep are not compressed."""
     level = FAST if to_keep else ("-c", "core.compression=0")
-    words = (*level, "-c", "advice.addEmbeddedRepo=false", "add", "--all", ".")
+    # What a sparse checkout does not want is there all the same; and no file is refused for the ends of its lines.
+    plain = ("-c", "core.sparseCheckout=false", "-c", "core.safecrlf=false", "-c", "advice.addEmbeddedRepo=false")
+    words = (*level, *plain, "add", "--all", ".")
     return git(root, *words, environment=aside.environment)
 
 

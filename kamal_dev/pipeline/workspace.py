@@ -22,6 +22,7 @@ from kamal_dev.pipeline.transfer import chunks
 from kamal_dev.pipeline.turn import in_turn
 from kamal_dev.project import PRIVATE, temporary
 from kamal_dev.project.source import files
+from kamal_dev.shell.local import Local
 
 SENDING = 7200.0
 
@@ -151,6 +152,7 @@ class Workspace:
 
     def _write(self, path: Path) -> None:
         root = self._run.project.source.repository
+        assert isinstance(self._run.local, Local)
         with tarfile.open(path, "w:gz", compresslevel=1, format=tarfile.PAX_FORMAT) as tar:
             for name in files(self._run.project.source, self._run.local):
                 if not any(Path(name).is_relative_to(secret) for secret in self._withheld):

@@ -17,6 +17,7 @@ from kamal_dev.project.project import Learn, Project, secret_names
 from kamal_dev.project.source import Source
 from kamal_dev.project.tree import WorkingTree
 from kamal_dev.shell import Shell
+from kamal_dev.shell.local import Local
 
 CONFIG_FILE = "config/dev.yml"
 COMPOSE_ANSWERS = 30.0
@@ -45,7 +46,7 @@ class Place:
 def load(
     folder: Path,
     *,
-    shell: Shell,
+    shell: Local,
     environment: Mapping[str, str],
     learn: Learn,
     config_path: str | None = None,
@@ -62,7 +63,7 @@ def load(
     ConfigError for every kind of file, UsageError for a flag that makes no sense.
     """
     root = _root(folder, tree := WorkingTree(), devcontainer_path)
-    place = Place(folder, root, sources.read(root, shell), tree, environment)
+    place = Place(folder, root, sources.read(root, shell, environment), tree, environment)
     settings = _config(place, config_path)
     secrets_file = _secrets(place, settings, shell, learn)
     private = devcontainer.Private(secret_names(settings, secrets_file), settings.secrets)
@@ -209,4 +210,4 @@ def _compose_version(shell: Shell) -> tuple[int, ...]:
 def _version(source: Source, asked: str | None) -> Version:
     if asked is None:
         return source.version
-    return Version(config.tag(asked), source.version.commit, source.version.is_dirty)
+    return Version(config.tag(asked), source.version.commit, source.version.is_dirty, is_content=False)

@@ -23,6 +23,7 @@ from typing import Any
 from kamal_dev.commands import git, origin
 from kamal_dev.errors import DevError
 from kamal_dev.model import Step
+from kamal_dev.project.repository import open_repository
 from kamal_dev.project.source import Source
 from kamal_dev.shell.local import Local
 
@@ -115,10 +116,7 @@ def read(source: Source, shell: Local, *, store: Path, withheld: tuple[str, ...]
             f"{error.filename or store}: cannot be written ({error.strerror})",
             hint=f"{store} needs room and write access",
         ) from error
-    inner = {part.path for part in parts if part.path}
-    # git tells of a submodule that it has changes, not which: such a state says too little.
-    is_telling = inner.isdisjoint(path.strip('"') for path in source.changed)
-    return Snapshot(parts, withheld, source.state if is_telling else "")
+    return Snapshot(parts, withheld, source.state)
 
 
 @contextmanager
@@ -133,25 +131,24 @@ def _locked(store: Path) -> Iterator[None]:
 
 
 def _parts(root: Path, path: str, folder: Path, shell: Local, store: Path, withheld: tuple[str, ...]) -> Iterator[Part]:
-    listed = shell.run(git.paths(root)).output.splitlines()
-    git_dir, objects, index, shallow, exclude = (root / line for line in listed)
+    found = open_repository(root, shell)
     settings = _settings(shell, root)
     own = store / (hashlib.sha256(path.encode()).hexdigest()[:12] if path else "top")
-    _prepare(own, settings, objects, exclude, withheld if not path else ())
-    aside = git.Aside(own / "index", own / "objects", objects, own)
+    _prepare(own, settings, found.objects, found.exclude, withheld if not path else ())
+    aside = git.Aside(own / "index", own / "objects", found.objects, own)
     _track(shell, root, aside, withheld if not path else ())
     tree = _staged(shell, root, aside)
     head = shell.run(git.head(root)).output.strip()
     branch = shell.run(git.branch(root)).output.strip().removeprefix("refs/heads/")
-    seen = _indexed(shell, root, index, aside, head)
+    seen = _indexed(shell, root, found.index, aside, head)
     chosen = origin.of(settings, branch)
     names = _names(shell, root, head, branch, settings, chosen)
-    boundary = shallow.read_text() if shallow.exists() else ""
+    boundary = found.shallow.read_text() if found.shallow.exists() else ""
     config = origin.config(settings, branch, chosen)
     yield Part(root, aside, path, folder.as_posix(), head, branch, seen, tree, names, boundary, config)
     for name in _submodules(shell, root, aside):
         inner = f"{path}/{name}" if path else name
-        at = _folder(shell, root / name, git_dir, folder, name)
+        at = _folder(shell, root / name, found.git_dir, folder, name)
         yield from _parts(root / name, inner, at, shell, store, ())
     _tidy(shell, root, own)
 
@@ -172,8 +169,7 @@ def _tidy(shell: Local, root: Path, store: Path) -> None:
 
 def _folder(shell: Local, work: Path, outer: Path, folder: Path, name: str) -> Path:
     """Return where the git folder of a submodule is on a host: where it is here, if that is inside its outer one's."""
-    listed = shell.run(git.paths(work)).output.splitlines()
-    here = Path(listed[0])
+    here = open_repository(work, shell).git_dir
     return folder / (here.relative_to(outer) if here.is_relative_to(outer) else Path("modules", name))
 
 

@@ -1,38 +1,42 @@
-"""Ask git which state of the source this is. Changes nothing in the repository."""
+"""Find out which state of the source this is. Changes nothing in the repository."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kamal_dev.commands import git
 from kamal_dev.model import Version
-from kamal_dev.project import temporary
-from kamal_dev.shell import Shell
+from kamal_dev.project import folders, temporary
+from kamal_dev.project.repository import SUBMODULE, Entry, Repository, ask, enclosing, entries, listed, open_repository
 from kamal_dev.shell.local import Local
 
 SUFFIX = 12
-SKIPPED = {".git", ".kamal", "node_modules", ".venv"}
+HEADS = ("# branch.oid ", "# branch.head ")
+UNBORN, UNREADABLE = "(initial)", "(unknown)"
 
 
 @dataclass(frozen=True)
 class Source:
     """Say where the source is and which version it stands for.
 
-    `repository` is the git top level, or the folder itself outside git;
-    `changed` lists uncommitted paths, relative to `repository`. `state` is equal for
-    equal content, branch and staging; empty outside git.
+    `repository` is the git top level, or the folder itself outside git. `changed` lists
+    uncommitted paths, relative to `repository`, those in submodules too; `contents` has
+    the hash of each, outside git of every file. `left_out` are paths that the commit has
+    and git did not bring here: a sparse checkout, a submodule that is not checked out.
+    `state` is equal for equal content, branch and staging; empty outside git.
     """
 
     repository: Path
     version: Version
     changed: tuple[str, ...] = ()
     state: str = ""
+    contents: Mapping[str, str] = field(default_factory=dict, repr=False)
+    left_out: tuple[str, ...] = ()
 
     @property
     def is_git(self) -> bool:
@@ -40,62 +44,150 @@ class Source:
         return bool(self.state)
 
 
-def read(root: Path, shell: Shell) -> Source:
+@dataclass(frozen=True)
+class _Seen:
+    """Hold what git says of one repository and its submodules; `text` stands for the content, also of these."""
+
+    text: str
+    commit: str
+    said: tuple[str, ...]
+    contents: Mapping[str, str]
+    left_out: tuple[str, ...]
+    is_clean: bool
+
+    def below(self, name: str) -> _Seen:
+        """Return it with its paths as they are called from outside."""
+        inner = {f"{name}/{path}": value for path, value in self.contents.items()}
+        return replace(self, contents=inner, left_out=tuple(f"{name}/{path}" for path in self.left_out))
+
+
+def read(root: Path, shell: Local, environment: Mapping[str, str] | None = None) -> Source:
     """Read the version of the tree at `root`.
 
     A clean tree is its commit; a dirty one adds a hash of the whole content, so
-    that the same tree always has the same tag. Outside git it is the time of the
-    newest file, for the same reason.
+    that the same tree always has the same tag. Outside git, which is where no folder
+    upward has a `.git`, it is the time of the newest file with such a hash. Raises
+    GitFailed where git refuses.
     """
-    place = shell.run(git.place(root))
-    words = place.output.splitlines()
-    if not words or not words[0].startswith("/"):
-        return Source(root, Version(_newest(root)))
-    repository, git_dir = Path(words[0]), Path(words[1])
-    commit = words[2] if place else ""
-    branch = words[3] if place else ""
-    status = shell.run(git.changes(repository)).output
-    changes = tuple(line[3:] for line in status.splitlines())
-    if commit and not changes:
-        return Source(repository, Version(commit, commit), state=_state(commit, branch, status))
-    content = _content(repository, git_dir, shell)
-    text = f"{commit}-dirty-{content}" if commit else f"uncommitted-{content}"
-    return Source(repository, Version(text, commit, is_dirty=True), changes, _state(text, branch, status))
+    if enclosing(root) is None:
+        text, contents = folders.version(root)
+        return Source(root, Version(text), contents=contents)
+    repository = open_repository(root, shell, index=(environment or {}).get("GIT_INDEX_FILE", ""))
+    seen = _look(repository, shell)
+    text = seen.text if seen.commit else f"uncommitted-{seen.text}"
+    if seen.commit and not seen.is_clean:
+        text = f"{seen.commit}-dirty-{seen.text}"
+    return Source(
+        repository.work,
+        Version(text, seen.commit, is_dirty=not seen.is_clean),
+        tuple(sorted(seen.contents)),
+        _hash(text, *seen.said, *seen.left_out)[:16],
+        seen.contents,
+        seen.left_out,
+    )
 
 
-def files(source: Source, shell: Shell) -> tuple[str, ...]:
+def files(source: Source, shell: Local) -> tuple[str, ...]:
     """List the files of the tree, relative to the repository; what git ignores is none of them."""
     root = source.repository
-    names: Iterable[str] = (os.path.relpath(path, root) for path in _walk(root))
-    if (root / ".git").exists() and isinstance(shell, Local):
-        # As a stream of bytes: the list has no lines, and may be longer than what is kept of an output.
-        names = map(os.fsdecode, b"".join(shell.stream(git.files(root))).split(b"\0"))
-    return tuple(sorted({name for name in names if name and os.path.lexists(root / name)}))
+    names = _files(root, shell) if source.is_git else (os.path.relpath(path, root) for path in folders.walk(root))
+    return tuple(sorted({name for name in names if os.path.lexists(root / name)}))
 
 
-def _content(repository: Path, git_dir: Path, shell: Shell) -> str:
-    """Hash the tree as `git add --all` sees it, in an index aside."""
+def differences(before: Source, after: Source, shell: Local) -> tuple[str, ...]:
+    """Name the files whose content is not the same in two states of one source."""
+    base: dict[str, tuple[str, str]] = {}
+    one, other = before.version.commit, after.version.commit
+    if one and other and one != other:
+        between = listed(shell, git.between(after.repository, one, other), after.repository)
+        base = {path: (old, new) for path, old, new in _raw(between)}
+    named = {*before.contents, *after.contents, *base}
+    then = {path: before.contents.get(path, base.get(path, ("", ""))[0]) for path in named}
+    now = {path: after.contents.get(path, base.get(path, ("", ""))[1]) for path in named}
+    brought = set(before.left_out) ^ set(after.left_out)
+    return tuple(sorted({path for path in named if then[path] != now[path]} | brought))
+
+
+def _look(found: Repository, shell: Local) -> _Seen:
+    """Look at a repository, then at its submodules: settings can hide from git what is in them."""
+    told = list(listed(shell, git.status(found.work, found.staged), found.work))
+    heads = {name: line[len(name) :] for name in HEADS for line in told if line.startswith(name)}
+    commit = heads[HEADS[0]].replace(UNBORN, "")
+    if heads[HEADS[1]] == UNREADABLE:
+        ask(shell, git.git(found.work, "log", "-1"), found.work)
+    index = entries(shell, found)
+    hiding = [entry for entry in index if entry.flag != "H"]
+    gone = {entry.path for entry in hiding if entry.is_skipped and not _is_there(found, entry)}
+    links = {entry.path for entry in index if entry.mode == SUBMODULE and entry.path not in gone}
+    links |= {line[2:].rstrip("/") for line in told if line.startswith("? ") and line.endswith("/")}
+    inner = {name: _look(open_repository(found.work / name, shell), shell).below(name) for name in sorted(links)
+             if _is_filled(found.work / name)}  # fmt: skip
+    empty = {name for name in links - inner.keys() if (found.work / name).is_dir()}
+    changes = [line for line in told if not line.startswith("# ")]
+    shown = [entry for entry in hiding if entry.path not in gone]
+    is_clean = bool(commit) and not changes and not shown and all(sub.is_clean for sub in inner.values())
+    text, contents = (commit, {}) if is_clean else _content(found, commit, shown, shell)
+    # Flags that hide nothing change nothing.
+    is_clean = is_clean or (bool(commit) and not contents and all(sub.is_clean for sub in inner.values()))
+    for sub in inner.values():
+        contents |= sub.contents
+        text = text if sub.is_clean else _hash(text, sub.commit, sub.text)[:SUFFIX]
+    said = (*heads.values(), *changes, *(word for name, sub in inner.items() for word in (name, *sub.said)))
+    left_out = (*sorted(gone | empty), *(path for sub in inner.values() for path in sub.left_out))
+    return _Seen(commit if is_clean else text, commit, said, contents, left_out, is_clean)
+
+
+def _is_there(found: Repository, entry: Entry) -> bool:
+    return os.path.lexists(found.work / entry.path)
+
+
+def _is_filled(folder: Path) -> bool:
+    return os.path.lexists(folder / ".git")
+
+
+def _content(found: Repository, commit: str, shown: list[Entry], shell: Local) -> tuple[str, dict[str, str]]:
+    """Hash the tree as `git add --all` sees it, in an index aside, and say what differs from the commit.
+
+    Nothing hides in that index: files that git was told not to look at are `shown`.
+    """
     with temporary.folder("tree") as folder:
         index, objects = Path(folder, "index"), Path(folder, "objects")
         objects.mkdir()
-        if (git_dir / "index").exists():
+        if found.index.exists():
             # The copy carries git's stat cache, so that only changed files are read.
-            shutil.copy2(git_dir / "index", index)
-        aside = git.Aside(index, objects, git_dir / "objects")
-        shell.run(git.stage_all(repository, aside, to_keep=False))
-        return shell.run(git.write_tree(repository, aside)).output.strip()[:SUFFIX]
+            shutil.copy2(found.index, index)
+        aside = git.Aside(index, objects, found.objects)
+        for words, names in (
+            ("--no-assume-unchanged", [entry.path for entry in shown if entry.is_unwatched]),
+            ("--no-skip-worktree", [entry.path for entry in shown if entry.is_skipped]),
+        ):
+            if names:
+                ask(shell, git.update_index(found.work, aside, (words,), map(os.fsencode, names)), found.work)
+        ask(shell, git.stage_all(found.work, aside, to_keep=False), found.work)
+        text = ask(shell, git.write_tree(found.work, aside), found.work).strip()[:SUFFIX]
+        if commit:
+            differing = _raw(listed(shell, git.differing(found.work, aside, commit), found.work))
+            return text, {path: new for path, _, new in differing}
+        held = entries(shell, replace(found, staged=aside.environment))
+        return text, {entry.path: f"{entry.mode} {entry.hash}" for entry in held}
 
 
-def _state(*words: str) -> str:
-    return hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]
+def _raw(words: Iterator[str]) -> Iterator[tuple[str, str, str]]:
+    """Read raw entries of a diff: path, and what was and is there, as mode and hash."""
+    for about in words:
+        old_mode, mode, old, new, _ = about.removeprefix(":").split(" ")
+        yield next(words), f"{old_mode} {old}", f"{mode} {new}"
 
 
-def _newest(root: Path) -> str:
-    latest = max((os.lstat(path).st_mtime for path in _walk(root)), default=0.0)
-    return datetime.fromtimestamp(latest, timezone.utc).strftime("%Y%m%d%H%M%S")
+def _files(root: Path, shell: Local) -> Iterator[str]:
+    """List what a repository knows of or would take, and what its submodules do."""
+    for name in listed(shell, git.files(root), root):
+        path = root / name
+        if path.is_dir() and not path.is_symlink() and _is_filled(path):
+            yield from (f"{name.rstrip('/')}/{inner}" for inner in _files(path, shell))
+        else:
+            yield name
 
 
-def _walk(root: Path) -> Iterator[str]:
-    for folder, folders, names in os.walk(root):
-        folders[:] = [name for name in folders if name not in SKIPPED]
-        yield from (os.path.join(folder, name) for name in names)  # noqa: PTH118
+def _hash(*words: str) -> str:
+    return hashlib.sha256("\0".join(words).encode(errors="surrogateescape")).hexdigest()

@@ -65,7 +65,7 @@ class Local:
         process = subprocess.Popen(
             step.argv,
             cwd=step.cwd,
-            env=self._environment | {name: _plain(value) for name, value in step.environment},
+            env=_environment(self._environment, step),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -75,6 +75,13 @@ class Local:
             yield process
         finally:
             _end(process)
+
+
+def _environment(own: dict[str, str], step: Step) -> dict[str, str]:
+    """Return the variables of a process: its own, with what the step says of them; the last word counts."""
+    said = dict(step.environment)
+    kept = {name: value for name, value in own.items() if name not in said}
+    return kept | {name: _plain(value) for name, value in said.items() if value is not None}
 
 
 def _plain(value: str | Secret) -> str:

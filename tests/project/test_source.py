@@ -86,7 +86,7 @@ def test_outside_git_it_is_the_time_of_the_newest_file(tmp_path: Path) -> None:
     os.utime(tmp_path / "a", (1_700_000_000, 1_700_000_000))
     (tmp_path / ".kamal").mkdir()
     (tmp_path / ".kamal" / "cache").write_text("ours does not count")
-    assert version(tmp_path).version.text == "20231114221320"
+    assert version(tmp_path).version.text.startswith("20231114221320-")
 
 
 def test_a_folder_below_the_top_has_the_version_of_the_whole(repository: Path) -> None:

@@ -1,0 +1,60 @@
+"""Tell the versions of folders that git knows nothing of. Reads every file, changes none."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime, timezone
+from pathlib import Path
+
+SKIPPED = {".git", ".kamal", "node_modules", ".venv"}
+LARGE = 64 << 20  # bytes; of a file of more, what the file system says of it stands for its content
+SUFFIX = 12
+
+
+def version(root: Path) -> tuple[str, dict[str, str]]:
+    """Return the time of the newest file with a hash of the whole content, and the hash of each file by its path."""
+    latest, contents = 0.0, {}
+    for path in walk(root):
+        with suppress(FileNotFoundError):
+            found = os.lstat(path)
+            latest = max(latest, found.st_mtime)
+            contents[os.path.relpath(path, root)] = f"{found.st_mode:o} {_hash(path, found)}"
+    words = "\0".join(f"{name}\0{content}" for name, content in sorted(contents.items()))
+    content = hashlib.sha256(words.encode(errors="surrogateescape")).hexdigest()
+    return f"{datetime.fromtimestamp(latest, timezone.utc):%Y%m%d%H%M%S}-{content[:SUFFIX]}", contents
+
+
+def walk(root: Path) -> Iterator[str]:
+    """List every file and link, but for what no version tells of (`SKIPPED`)."""
+    for folder, names, files in os.walk(root):
+        links = [name for name in names if Path(folder, name).is_symlink()]
+        names[:] = [name for name in names if name not in SKIPPED]
+        yield from (os.path.join(folder, name) for name in (*files, *links) if name not in SKIPPED)  # noqa: PTH118
+
+
+def skipped(root: Path) -> Iterator[Path]:
+    """List the folders that no version tells of."""
+    for folder, names, files in os.walk(root):
+        yield from (Path(folder, name) for name in (*names, *files) if name in SKIPPED)
+        names[:] = [name for name in names if name not in SKIPPED]
+
+
+def _hash(path: str, found: os.stat_result) -> str:
+    """Return what stands for the content of a file: its hash, or, where it cannot be read, all that is said of it."""
+    if stat.S_ISLNK(found.st_mode):
+        return hashlib.sha256(os.fsencode(os.readlink(path))).hexdigest()  # noqa: PTH115
+    told = f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
+    if not stat.S_ISREG(found.st_mode) or found.st_size > LARGE:
+        return told
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123
+            digest = hashlib.sha256()
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+            return digest.hexdigest()
+    except PermissionError:
+        return told

@@ -1,0 +1,124 @@
+"""Ask git about one repository. Where it refuses, that is an error with its own words, never "no git"."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kamal_dev.commands import git
+from kamal_dev.errors import GitFailed
+from kamal_dev.model import Result, Step
+from kamal_dev.shell import Shell
+from kamal_dev.shell.local import NOT_FOUND, Local
+
+SUBMODULE = "160000"
+DISTRUST = "safe.directory"
+
+
+@dataclass(frozen=True)
+class Repository:
+    """Say where a repository has what; all paths are absolute.
+
+    `staged` is the index that git works on: another one than `index` in a hook, while a commit is being made.
+    """
+
+    work: Path
+    git_dir: Path
+    objects: Path
+    index: Path
+    shallow: Path
+    exclude: Path
+    staged: git.Environment = ()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Describe one path of an index; `flag` is that of `git ls-files -v`."""
+
+    path: str
+    flag: str
+    mode: str
+    hash: str
+
+    @property
+    def is_unwatched(self) -> bool:
+        """Whether git was told to assume that the file never changes."""
+        return self.flag.islower()
+
+    @property
+    def is_skipped(self) -> bool:
+        """Whether git was told that the file need not be there, as in a sparse checkout."""
+        return self.flag in "Ss"
+
+
+def enclosing(folder: Path) -> Path | None:
+    """Return the nearest folder upward that has a `.git`; only where none has one up to `/` is there no git."""
+    return next((place for place in (folder, *folder.parents) if os.path.lexists(place / ".git")), None)
+
+
+def open_repository(folder: Path, shell: Shell, *, index: str = "") -> Repository:
+    """Return the repository that `folder` is in. Raises GitFailed where git does not take its `.git` for one.
+
+    `index` is GIT_INDEX_FILE of our own environment, which counts where it is one of this repository.
+    """
+    holder = enclosing(folder) or folder
+    top, *found = ask(shell, git.paths(folder), holder).rstrip("\n").split("\n")
+    git_dir, objects, own, shallow, exclude = (folder / path for path in found)
+    if holder.resolve() != Path(top).resolve() and (holder / ".git").resolve() != git_dir.resolve():
+        raise GitFailed(
+            f"{holder / '.git'} is no repository: git takes {top} for it",
+            hint=f"`git -C {holder} status` says more; remove that `.git`, or `git init` there",
+        )
+    work = Path(top)
+    staged = work / index if index else own
+    is_ours = staged != own and staged.resolve().is_relative_to(git_dir.resolve()) and staged.exists()
+    named = (("GIT_INDEX_FILE", str(staged)),) if is_ours else ()
+    return Repository(work, git_dir, objects, staged if is_ours else own, shallow, exclude, named)
+
+
+def ask(shell: Shell, step: Step, place: Path) -> str:
+    """Return what git says. Raises GitFailed with its words."""
+    result = shell.run(step)
+    if not result:
+        raise _failed(result, place)
+    return result.output
+
+
+def listed(shell: Local, step: Step, place: Path) -> Iterator[str]:
+    """Yield the paths, or other entries, that git ends with NUL, however many. Raises GitFailed with its words."""
+    try:
+        # As a stream of bytes: the list has no lines, and may be longer than what is kept of an output.
+        found = b"".join(shell.stream(step)).split(b"\0")
+    except OSError as error:
+        code = NOT_FOUND if isinstance(error, FileNotFoundError) else 1
+        raise _failed(Result(step, code, errors=str(error).partition(": ")[2]), place) from error
+    return (os.fsdecode(entry) for entry in found if entry)
+
+
+def entries(shell: Local, found: Repository) -> list[Entry]:
+    """List the index."""
+    step = git.entries(found.work, found.staged)
+    told = (entry.partition("\t") for entry in listed(shell, step, found.work))
+    return [Entry(path, *about.split(" ")[:3]) for about, _, path in told]
+
+
+def _failed(result: Result, place: Path) -> GitFailed:
+    if result.exit_code == NOT_FOUND:
+        message = f"git is not installed, and {place} is a git repository"
+        return GitFailed(message, hint="install git, or add its folder to PATH")
+    said = [line.strip() for line in result.tail().splitlines() if line.strip()]
+    words = [line for line in said if line.startswith(("fatal:", "error:"))] or said[-1:] or ["it did not say why"]
+    return GitFailed(f"git cannot read {place}: {'; '.join(words)}", hint=_advice(said, place))
+
+
+def _advice(said: list[str], place: Path) -> str:
+    trusting = next((line for line in said if line.startswith("git config") and DISTRUST in line), "")
+    if trusting:
+        return f"run `{trusting}` if you trust whoever owns it"
+    if any("ermission denied" in line for line in said):
+        return "make the file readable, or let git ignore it"
+    if any(words in line for line in said for words in ("No space left", "Out of diskspace")):
+        return "make room on this machine"
+    return f"`git -C {place} status` shows it; `git fsck` finds what is damaged"
