@@ -56,6 +56,11 @@ def tag(source: str, image: Image) -> Step:
     return docker("tag", source, image.reference)
 
 
+def untag(image: Image) -> Step:
+    """Take a name from an image; one that has no other is removed, its layers stay in the cache of builds."""
+    return docker("image", "rm", "--no-prune", image.reference)
+
+
 def describe(reference: str) -> Step:
     """Ask for what the engine knows of an image, as JSON; `metadata`, `entrypoint` and `command` as in ImageConfig."""
     fields = (

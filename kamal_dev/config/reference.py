@@ -10,6 +10,7 @@ from kamal_dev.errors import ConfigError, Problem
 from kamal_dev.model import Image, Version
 
 PLACEHOLDER_USER = "USER"
+SUFFIX = "-dev"
 
 # Distribution reference grammar, github.com/distribution/reference.
 _PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
@@ -21,8 +22,9 @@ _HUB = ("index.docker.io", "registry-1.docker.io", "registry.hub.docker.com", "h
 def image(config: Config, version: Version, service: str = "") -> Image:
     """Name the image of a service, the empty name being the main one.
 
-    `{server}/{user}/{service}-dev:{version}`, or `image.name` in place of the
-    repository; other services append `-{service}`. A user name that is not
+    `{server}/{user}/{service}-dev:{version}`, without the suffix where the service
+    ends in it, or `image.name` in place of the repository; other services append
+    `-{service}`. A user name that is not
     known yet becomes `USER`, which no engine accepts (see missing_credentials).
     Raises ConfigError where a part cannot stand in an image's name.
     """
@@ -78,7 +80,8 @@ def _repository(config: Config) -> tuple[str, str]:
         if server or "/" in repository:
             return server or registry.server, repository
         return registry.server, _with_user(config, repository)
-    return registry.server, _with_user(config, f"{config.service}-dev")
+    suffix = "" if f"-{config.service}".endswith(SUFFIX) else SUFFIX
+    return registry.server, _with_user(config, f"{config.service}{suffix}")
 
 
 def _with_user(config: Config, repository: str) -> str:

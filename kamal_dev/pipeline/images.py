@@ -15,6 +15,7 @@ from kamal_dev.pipeline.engine import require_buildx
 from kamal_dev.pipeline.present import Present, inspect
 from kamal_dev.pipeline.recipe import BuildOptions, recipe
 from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.unchanged import require_unchanged
 from kamal_dev.project import temporary
 
 LAST_LINES = 20
@@ -37,7 +38,10 @@ def planned(run: Run) -> tuple[Build, ...]:
 
 
 def build_all(run: Run, options: BuildOptions) -> list[Built]:
-    """Build every image of this version. Raises BuildFailed, and ConfigError for what cannot be built."""
+    """Build every image of this version.
+
+    Raises BuildFailed, SourceChanged, and ConfigError for what cannot be built.
+    """
     builds = require_buildable(run)
     if not builds:
         run.output.note("Nothing to build: every service uses an image that exists")
@@ -121,6 +125,7 @@ def _build(run: Run, build: Build, options: BuildOptions) -> Built:
         if not result:
             require_buildx(run.local)
             raise _failed(build, result)
+        require_unchanged(run, build, is_pushed=made.is_pushed)
         built = _reported(run, build.image, report, options.config if made.is_pushed else None)
     run.output.done(f"Built `{build.image.reference}`", seconds=result.seconds)
     return built

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import re
 from importlib.resources import files
@@ -94,14 +95,16 @@ def _wanted(folder: Path, path: Path | None) -> tuple[str, ...]:
 
 def _owner(folder: Path) -> str:
     """Return the user name in the registry that goes with the project's git remote, empty where none is known."""
-    from git import InvalidGitRepositoryError, Repo
-
     try:
-        remotes = Repo(folder, search_parent_directories=True).remotes
-    except InvalidGitRepositoryError:
+        # Where git is not installed, the import itself fails.
+        from git import GitError, Repo
+    except ImportError:
         return ""
-    users = (config.guess_registry(url)[1] for remote in remotes for url in remote.urls)
-    return next(filter(None, users), "")
+    try:
+        urls = [url for remote in Repo(folder, search_parent_directories=True).remotes for url in remote.urls]
+    except (GitError, OSError, ValueError, configparser.Error):
+        return ""
+    return next(filter(None, (config.guess_registry(url)[1] for url in urls)), "")
 
 
 def _keep(folder: Path, path: str, output: Output) -> None:

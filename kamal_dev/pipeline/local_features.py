@@ -19,7 +19,7 @@ def require_local(project: Project, features: Features) -> None:
     """Raise ConfigError for a Feature that should be a folder of the repository and is none."""
     home = features.root / HOME
     problems = []
-    for name, path in _folders(project.tree, features):
+    for name, path in folders(project.tree, features):
         where = project.devcontainer.where("features", name)
         if not path.is_relative_to(home):
             problems.append(Problem(where.path, where.line, f"the Feature `{name}` is not in {HOME}/"))
@@ -36,7 +36,7 @@ def lockfile(tree: Tree, features: Features) -> Path | None:
     return path if tree.kind(path) == "file" else None
 
 
-def _folders(tree: Tree, features: Features) -> Iterator[tuple[str, Path]]:
+def folders(tree: Tree, features: Features) -> Iterator[tuple[str, Path]]:
     """Yield the Features that are paths, with their folders: no link is followed, as the devcontainer CLI does it."""
     for name in features.names:
         if name.startswith((".", "/")):

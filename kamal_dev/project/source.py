@@ -16,6 +16,7 @@ from kamal_dev.project.repository import SUBMODULE, Entry, Repository, ask, encl
 from kamal_dev.shell.local import Local
 
 SUFFIX = 12
+TRIES = 3
 HEADS = ("# branch.oid ", "# branch.head ")
 UNBORN, UNREADABLE = "(initial)", "(unknown)"
 
@@ -163,13 +164,20 @@ def _content(found: Repository, commit: str, shown: list[Entry], shell: Local) -
         ):
             if names:
                 ask(shell, git.update_index(found.work, aside, (words,), map(os.fsencode, names)), found.work)
-        ask(shell, git.stage_all(found.work, aside, to_keep=False), found.work)
+        _stage(found, aside, shell)
         text = ask(shell, git.write_tree(found.work, aside), found.work).strip()[:SUFFIX]
         if commit:
             differing = _raw(listed(shell, git.differing(found.work, aside, commit), found.work))
             return text, {path: new for path, _, new in differing}
         held = entries(shell, replace(found, staged=aside.environment))
         return text, {entry.path: f"{entry.mode} {entry.hash}" for entry in held}
+
+
+def _stage(found: Repository, aside: git.Aside, shell: Local) -> None:
+    """Stage all files; where one vanished meanwhile, git fails, and knows better a moment later."""
+    step = git.stage_all(found.work, aside, to_keep=False)
+    if not any(shell.run(step) for _ in range(TRIES - 1)):
+        ask(shell, step, found.work)
 
 
 def _raw(words: Iterator[str]) -> Iterator[tuple[str, str, str]]:

@@ -20,6 +20,13 @@ class WorkingTree:
             self._read[path] = path.read_bytes()
         return self._read[path]
 
+    def was_read_late(self, path: Path) -> bool:
+        """Whether a file was read, and still is as it was read: where it changed, that was before."""
+        try:
+            return path in self._read and path.read_bytes() == self._read[path]
+        except OSError:
+            return False
+
     def kind(self, path: Path) -> str:
         """Return `file`, `directory`, or an empty string where neither is."""
         if path.is_dir():

@@ -110,3 +110,11 @@ def test_a_configuration_made_by_hand_is_checked_too() -> None:
     made = config.Config("blog", image=config.ImageConfig("Bad Name"))
     with pytest.raises(ConfigError, match=r"image\.name: `Bad Name` is not the name of an image"):
         config.image(made, SHA)
+
+
+@pytest.mark.parametrize(
+    ("service", "expected"), [("metalsmoney-dev", "metalsmoney-dev"), ("dev", "dev"), ("webdev", "webdev-dev")]
+)
+def test_a_service_that_ends_in_dev_gets_no_second_one(service: str, expected: str) -> None:
+    assert name(f"service: {service}\n") == f"ghcr.io/acme/{expected}:0123abc"
+    assert name(f"service: {service}\n", "worker") == f"ghcr.io/acme/{expected}-worker:0123abc"
