@@ -213,10 +213,9 @@ def take(root: Path, bundle: Path, name: str) -> Step:
     return git(root, "fetch", "--quiet", "--no-tags", "--no-recurse-submodules", str(bundle), name)
 
 
-def point(root: Path, branch: str, commit: str, before: str) -> Step:
-    """Make a branch, or move one that is still at `before`; HEAD and the checkout stay as they are."""
-    words = ("update-ref", "-m", "dev pull", "--create-reflog", f"refs/heads/{branch}", commit)
-    return git(root, *words, before or "0" * len(commit))
+def point(root: Path, branch: str, commit: str) -> Step:
+    """Make or move a branch; fails for one that a worktree has checked out, or is in the middle of a rebase of."""
+    return git(root, "branch", "--force", "--no-track", "--create-reflog", "--end-of-options", branch, commit)
 
 
 def is_ancestor(root: Path, one: str, other: str) -> Step:

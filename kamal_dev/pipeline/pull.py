@@ -12,7 +12,7 @@ from typing import Any
 from kamal_dev.commands import answers, events, git, payload
 from kamal_dev.commands import workspace as commands
 from kamal_dev.errors import DevError, HostError, UsageError
-from kamal_dev.model import Host
+from kamal_dev.model import Host, Result
 from kamal_dev.pipeline.place import running
 from kamal_dev.pipeline.run import Run
 from kamal_dev.pipeline.turn import in_turn
@@ -142,12 +142,23 @@ def _take(run: Run, target: Host, name: str, box: _Box) -> Pulled:
     root = _root(run, box)
     taken = run.local.run(git.take(root, box.bundle, PULLED))
     branch, before = _free(run, root, f"kamal-dev/{name}", box.tip)
-    if taken and before != box.tip:
-        taken = run.local.run(git.point(root, branch, box.tip, before))
     if not taken:
         raise HostError(target.name, f"{name}: git could not take what came: {taken.tail(2)}")
+    if before != box.tip:
+        moved = run.local.run(git.point(root, branch, box.tip))
+        if not moved:
+            raise _kept(branch, moved)
     summary = run.local.run(git.summary(root, box.since, box.tip)).output.strip() if box.since else ""
     return Pulled(box.path, branch, box.tip, box.since, summary)
+
+
+def _kept(branch: str, moved: Result) -> DevError:
+    """Return the error for a branch that git does not move, such as one that another worktree has checked out."""
+    return DevError(
+        f"the branch `{branch}` was not moved: {moved.tail(1).removeprefix('fatal: ')}",
+        hint="switch to another branch in that worktree, or rename this one, and run `dev pull` again",
+        left_behind="no branch was changed; what was done in the workspace is still there",
+    )
 
 
 def _free(run: Run, root: Path, wanted: str, tip: str) -> tuple[str, str]:

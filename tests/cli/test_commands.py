@@ -96,6 +96,23 @@ def test_init_writes_both_files_and_never_over_what_is_there(project: Path) -> N
     assert (project / ".kamal" / "secrets").read_text() == "MINE=precious\n"
 
 
+@pytest.mark.parametrize("is_repository", [False, True])
+def test_init_does_without_git(project: Path, is_repository: bool) -> None:
+    if is_repository:
+        subprocess.run(["git", "init", "--quiet"], check=True)
+    (project / "empty").mkdir()
+    done = run("init", env={"PATH": str(project / "empty")})
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert (project / "config/dev.yml").exists()
+
+
+def test_init_takes_no_harm_from_a_repository_that_cannot_be_read(project: Path) -> None:
+    (project / ".git").mkdir()
+    (project / ".git/HEAD").write_text("ref: refs/heads/main\n")
+    (project / ".git/config").write_text("[core\n")
+    assert run("init").returncode == 0
+
+
 def test_init_names_every_file_that_it_makes_or_changes(project: Path) -> None:
     before = {path for path in project.rglob("*") if path.is_file()}
     named = run("init").stdout.splitlines()

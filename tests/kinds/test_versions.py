@@ -8,15 +8,22 @@ what was read, or the deploy stops and names the file. What git left out here is
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from kamal_dev.errors import GitFailed
+from kamal_dev.errors import GitFailed, SourceChanged
+from kamal_dev.model import Result, Step
+from kamal_dev.output import Output
+from kamal_dev.pipeline.images import build_all
+from kamal_dev.pipeline.recipe import BuildOptions
+from kamal_dev.pipeline.run import Run
 from kamal_dev.project.coverage import is_covered, uncovered
 from kamal_dev.project.source import Source, differences, read
 from kamal_dev.shell.local import Local
@@ -404,3 +411,101 @@ def test_outside_git_files_that_changed_are_named(tmp_path: Path) -> None:
     write(tmp_path, {"a": "X", "d": "new"})
     (tmp_path / "b").unlink()
     assert differences(before, look(tmp_path), Local()) == ("a", "b", "d")
+
+
+# --- what is built is what was read
+
+
+COMPOSE = "services: {app: {build: {context: ../sub, additional_contexts: {more: ../m}}}}\n"
+
+
+class Builder(Local):
+    """A machine on which people go on working while an image is built; every other step is real."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        super().__init__()
+        self._work = work
+        self.steps: list[str] = []
+
+    def run(self, step: Step, **options: Any) -> Result:
+        if step.argv[0] != "docker":
+            return super().run(step, **options)
+        self.steps.append(step.text)
+        if step.argv[1:3] == ("buildx", "build"):
+            self._work()
+        return Result(step, 0, json.dumps({"id": "sha256:1", "digests": [], "labels": {}}))
+
+
+def build(root: Path, work: Callable[[], object]) -> Builder:
+    machine = Builder(work)
+    run = Run.open(root, Output(lambda event: None), environment={"PATH": os.environ["PATH"]})
+    run.local = machine
+    try:
+        build_all(run, BuildOptions())
+    finally:
+        run.close()
+    return machine
+
+
+@pytest.fixture
+def built(root: Path) -> Path:
+    write(
+        root,
+        {
+            "config/dev.yml": "service: blog\nregistry: {server: 'localhost:5999'}\n",
+            ".devcontainer/compose.yaml": COMPOSE,
+            ".devcontainer/devcontainer.json": '{"dockerComposeFile": "compose.yaml", "service": "app"}\n',
+            "sub/Dockerfile": "FROM debian:12\n",
+            "m/x": "1\n",
+        },
+    )
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "--message", "Two")
+    return root
+
+
+@pytest.mark.parametrize("path", ["sub/b.txt", "sub/new", "sub/Dockerfile", "m/x"])
+def test_a_file_saved_during_a_build_stops_it_by_name(built: Path, path: str) -> None:
+    with pytest.raises(SourceChanged, match=f"`{path}`") as raised:
+        build(built, lambda: write(built, {path: "99\n"}))
+    assert (raised.value.exit_code, raised.value.left_behind) == (1, "nothing was pushed or deployed")
+    git(built, "clean", "--quiet", "--force")
+    git(built, "checkout", "--quiet", ".")
+    build(built, lambda: None)
+
+
+def test_the_name_of_an_image_that_is_not_what_it_says_is_taken_back(built: Path) -> None:
+    machine = Builder(lambda: write(built, {"sub/b.txt": "99\n"}))
+    run = Run.open(built, Output(lambda event: None), environment={"PATH": os.environ["PATH"]})
+    run.local = machine
+    with pytest.raises(SourceChanged):
+        build_all(run, BuildOptions())
+    run.close()
+    assert machine.steps[-1] == f"docker image rm --no-prune localhost:5999/blog-dev:{head(built)}"
+
+
+def test_a_commit_or_a_checkout_during_a_build_stops_it_only_where_content_differs(built: Path) -> None:
+    write(built, {"sub/b.txt": "dirty\n"})
+    build(built, lambda: git(built, "commit", "--quiet", "--all", "--message", "Three"))
+    with pytest.raises(SourceChanged, match=r"`sub/b.txt`"):
+        build(built, lambda: git(built, "checkout", "--quiet", "HEAD~1"))
+
+
+def test_files_that_no_build_reads_may_change(built: Path) -> None:
+    build(built, lambda: write(built, {"a.txt": "99\n", "new/x.txt": "1\n", "sub/x.log": "ignored\n"}))
+
+
+def test_outside_git_a_file_saved_during_a_build_stops_it_too(built: Path) -> None:
+    shutil.rmtree(built / ".git")
+    with pytest.raises(SourceChanged, match=r"`sub/b.txt`"):
+        build(built, lambda: write(built, {"sub/b.txt": "99\n"}))
+
+
+def test_a_file_that_was_read_after_it_changed_is_not_what_the_version_says(built: Path) -> None:
+    run = Run.open(built, Output(lambda event: None), environment={"PATH": os.environ["PATH"]})
+    compose = built / ".devcontainer/compose.yaml"
+    write(built, {".devcontainer/compose.yaml": compose.read_text() + "# saved before it was read\n"})
+    run.local = Builder(lambda: None)
+    with pytest.raises(SourceChanged, match=r"compose\.yaml"):
+        build_all(run, BuildOptions())
+    run.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kamal_dev.errors import HostError
+from kamal_dev.errors import DevError, HostError
 from tests.workspace.lab import Lab, git, tree
 
 BRANCH = "kamal-dev/blog-1"
@@ -88,3 +88,36 @@ def test_a_workspace_that_is_no_clone_says_so(lab: Lab) -> None:
     lab.clone.mkdir(parents=True)
     with pytest.raises(HostError, match="no clone"):
         lab.pull()
+
+
+def test_a_branch_that_another_worktree_has_checked_out_is_not_moved(lab: Lab) -> None:
+    lab.bring()
+    (lab.clone / "a.txt").write_text("1\n")
+    git(lab.clone, "commit", "--quiet", "--all", "--message", "One")
+    (pulled,) = lab.pull()
+    other = lab.root.parent / "colleague"
+    git(lab.root, "worktree", "add", "--quiet", str(other), BRANCH)
+    (lab.clone / "a.txt").write_text("2\n")
+    git(lab.clone, "commit", "--quiet", "--all", "--message", "Two")
+    with pytest.raises(DevError, match=f"{BRANCH}.*{other}"):
+        lab.pull()
+    assert git(lab.root, "rev-parse", BRANCH) == pulled.commit
+    assert git(other, "status", "--porcelain") == ""
+    git(other, "checkout", "--quiet", "--detach")
+    (moved,) = lab.pull()
+    assert (moved.branch, git(lab.root, "show", f"{BRANCH}:a.txt")) == (BRANCH, "2")
+
+
+def test_a_branch_that_another_worktree_rebases_is_not_moved(lab: Lab) -> None:
+    lab.bring()
+    (lab.clone / "a.txt").write_text("1\n")
+    git(lab.clone, "commit", "--quiet", "--all", "--message", "One")
+    (pulled,) = lab.pull()
+    other = lab.root.parent / "colleague"
+    git(lab.root, "worktree", "add", "--quiet", str(other), BRANCH)
+    git(other, "rebase", "--exec", "false", "HEAD~1", check=False)
+    (lab.clone / "a.txt").write_text("2\n")
+    git(lab.clone, "commit", "--quiet", "--all", "--message", "Two")
+    with pytest.raises(DevError, match=BRANCH):
+        lab.pull()
+    assert git(lab.root, "rev-parse", BRANCH) == pulled.commit
