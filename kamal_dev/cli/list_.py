@@ -10,14 +10,14 @@ from kamal_dev.cli import common
 @click.command()
 @common.as_json
 @common.common
-def command(flags: common.Flags) -> None:
-    """State is asked of the hosts; one that does not answer is listed as unreachable."""
+def command(flags: common.Flags) -> int:
+    """State is asked of the hosts; where one does not say it, the list says why, and the exit code is 1."""
     from kamal_dev.output.table import table
-    from kamal_dev.pipeline.list import listed
+    from kamal_dev.pipeline.list import HEAD, listed, row
 
     found = listed(common.open_run(flags))
     if flags.as_json:
         common.print_json([stack.as_json() for stack in found])
     else:
-        rows = [(stack.name, stack.host.name, stack.address, stack.version or "-", stack.state) for stack in found]
-        common.show(table(("STACK", "HOST", "ADDRESS", "VERSION", "STATE"), rows))
+        common.show(table(HEAD, [row(stack) for stack in found]))
+    return int(not all(stack.is_known for stack in found))

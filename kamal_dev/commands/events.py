@@ -67,8 +67,9 @@ class Facts:
 
     `privilege` is `root`, `sudo`, `password` (sudo that asks for one) or `none`; `arch` is
     Docker's word (`amd64`); `docker` and `compose` are versions, empty where they are
-    missing or silent; `disk_free`, `disk` (all of it; where Docker keeps images) and `memory` are
-    bytes; `gpu` whether there is one that NVIDIA's driver knows.
+    missing or silent; `has_docker` says whether the program is there, `daemon` whether an
+    engine answers, `trouble` why none does; `disk_free`, `disk` (all of it; where Docker
+    keeps images) and `memory` are bytes; `gpu` whether there is one that NVIDIA's driver knows.
     `stands`: the current release is good, all its containers are as they were then, and no
     lifecycle command is left to be run. `images` has those of the references asked for that are there.
     `workspace` are the folders of the workspace that have something in them, `source` the
@@ -84,6 +85,8 @@ class Facts:
     docker: str = ""
     compose: str = ""
     daemon: bool = False
+    has_docker: bool = False
+    trouble: str = ""
     disk_free: int = 0
     disk: int = 0
     memory: int = 0
@@ -224,7 +227,8 @@ class Place:
 
     `state` is Docker's; `pid` that of its first process, 0 where none runs; `user` and
     `environment` are its own. `metadata` is the label `devcontainer.metadata` of its image.
-    `direct`: the login on the host may use Docker without sudo.
+    `direct`: the login on the host may use Docker without sudo; `socket` is where its engine is, empty where docker
+    finds it by itself.
     """
 
     id: str
@@ -236,6 +240,7 @@ class Place:
     environment: tuple[str, ...] = field(default=(), repr=False)
     metadata: str = field(default="", repr=False)
     direct: bool = True
+    socket: str = ""
 
 
 @dataclass(frozen=True)
@@ -281,6 +286,11 @@ class Outcome:
 
 
 Event = Facts | Container | Phase | Log | Pulled | Lifecycle | Beat | Stack | Kept | Leftover | Place | Outcome
+
+
+def words(version: tuple[int, ...]) -> str:
+    """Return a version as people write it: `2.24.4`."""
+    return ".".join(map(str, version))
 
 
 def numbers_of(text: str) -> tuple[int, ...]:

@@ -194,7 +194,7 @@ def records(scripts: Scripts, stack: str, lines: int) -> Step:
 
 def load(scripts: Scripts) -> Step:
     """Take what `docker save` wrote, plain or compressed by gzip or zstd, from the stdin that the caller streams."""
-    return Step(("sh", "-c", scripts["load.sh"], "kamal-dev"), label="load")
+    return Step(("sh", "-c", scripts["lib.sh"] + scripts["engine.sh"] + scripts["load.sh"], "kamal-dev"), label="load")
 
 
 def place(scripts: Scripts, stack: str, service: str = "") -> Step:
@@ -218,7 +218,7 @@ def forward(
     `targets` are `host:port` as the container sees them; their sockets are called `0`, `1` and so on.
     """
     words = (directory, container, str(pid), image, scripts["relay.pl"], *targets)
-    return ("sh", "-c", scripts["lib.sh"] + scripts["forward.sh"], "kamal-dev", *words)
+    return ("sh", "-c", scripts["lib.sh"] + scripts["engine.sh"] + scripts["forward.sh"], "kamal-dev", *words)
 
 
 def _login(login: Login | None) -> tuple[File, ...]:

@@ -23,6 +23,7 @@ SCRIPTS = (
     "clone.sh",
     "collect.sh",
     "detach.sh",
+    "engine.sh",
     "environment.sh",
     "exec.sh",
     "facts.sh",
@@ -96,7 +97,7 @@ sh "$dir/$script" "$@"
 
 def step(scripts: Scripts, script: str, *args: str, label: str, token: str = "", files: Iterable[File] = ()) -> Step:
     """Run `script` with these arguments and files; with a `token`, apart from the channel."""
-    names = {script, "lib.sh", *_SOURCED[script]}
+    names = {script, "lib.sh", "engine.sh", *_SOURCED[script]}
     argv: tuple[str, ...] = (script, *args)
     if token:
         names.update(_DETACHED)

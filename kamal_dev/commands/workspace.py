@@ -15,8 +15,8 @@ from kamal_dev.commands.payload import Scripts
 from kamal_dev.commands.words import folder_word, stack_word
 from kamal_dev.model import File, Step
 
-SENT = ("lib.sh", "stack.sh", "audit.sh", "lock.sh", "packages.sh", "owner.sh", "clone.sh", "workspace.sh")
-FETCHED = ("lib.sh", "stack.sh", "audit.sh", "lock.sh", "clone.sh", "collect.sh")
+SENT = ("lib.sh", "engine.sh", "stack.sh", "audit.sh", "lock.sh", "packages.sh", "owner.sh", "clone.sh", "workspace.sh")
+FETCHED = ("lib.sh", "engine.sh", "stack.sh", "audit.sh", "lock.sh", "clone.sh", "collect.sh")
 BLOCK = 512
 
 # Beside the workspace: /tmp may be memory, and what comes may be large.

@@ -10,6 +10,8 @@ set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$here/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=engine.sh
+. "$here/engine.sh"
 # shellcheck source-path=SCRIPTDIR source=packages.sh
 . "$here/packages.sh"
 # What packages leave in /etc and /usr is for everyone to read.

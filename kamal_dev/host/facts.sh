@@ -1,8 +1,8 @@
 #!/bin/sh
 # Tell what this host is and what the stack runs: facts.sh STACK [IMAGE]...
 #
-# Events: `facts`, then one `container` per container of the stack. Changes nothing, asks no network.
-# `stands` is true where the current release is good, and every container of it stands as it did then.
+# Events: `facts`, one `container` per container of the stack, then `result`. Changes nothing, asks no network.
+# `trouble` is why the engine does not answer, where it does not. `stands` is true where the current release is good, and every container of it stands as it did then.
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -33,32 +33,48 @@ disk_bytes() {
 
 has_gpu() { [ -e /dev/nvidia0 ] && echo true || echo false; }
 
-# look_at_engine: set engine, compose, root_dir. All stay empty where Docker is missing or silent.
-# Versions and the place of images take longest to ask, so that they are remembered for as long as the program
-# is the same; apply.sh forgets them when a release falls.
+# look_at_engine: set engine, compose, root_dir and ids; engine_trouble says why they are empty.
+# Versions and the place of images take longest to ask, so that they are remembered for as long as the programs
+# are the same; apply.sh forgets them when a release falls. What a bootstrap would follow from is not remembered.
 look_at_engine() {
-  engine='' compose='' root_dir=''
-  program=$(command -v docker) || return
+  engine='' compose='' root_dir='' ids='' engine_trouble=''
+  has_docker_program || { engine_trouble='Docker is not installed on this host'; return; }
   # shellcheck disable=SC2086 # the words are wanted
-  ids=$(docker_within 20 ps --all --quiet --no-trunc $own_containers 2>/dev/null) || return
-  program=$program:$(stat -L -c %Y:%s -- "$program" 2>/dev/null)
-  if [ -f "$engine_known" ]; then
-    { read -r program_before; read -r engine; read -r compose; read -r root_dir; } <"$engine_known"
-    [ "$program_before" != "$program" ] || return
-  fi
+  ids=$(docker_within 20 ps --all --quiet --no-trunc $own_containers 2>"$here/ids.err") ||
+    { engine_trouble=$(explain_engine "$?" "$(cat "$here/ids.err")"); return; }
+  ! recall_engine || return 0
   engine=$(docker version --format '{{.Server.Version}}' 2>/dev/null)
-  compose=$(docker compose version --short 2>/dev/null)
+  compose=$(compose_version)
   root_dir=$(docker info --format '{{.DockerRootDir}}' 2>/dev/null)
-  [ -n "$compose" ] && [ -d "$base" ] || return
-  printf '%s\n' "$program" "$engine" "$compose" "$root_dir" >"$engine_known.$$" && mv "$engine_known.$$" "$engine_known"
+  [ -d "$base" ] && is_at_least "$minimal_compose" "$compose" || return 0
+  printf '%s\n' "$programs" "$engine" "$compose" "$root_dir" >"$engine_known.$$" && mv "$engine_known.$$" "$engine_known"
 }
 
-look_at_stack() {
+# recall_engine: do it by what was remembered of the same programs.
+recall_engine() {
+  programs=$(which_programs)
+  [ -f "$engine_known" ] || return
+  { read -r programs_before; read -r engine; read -r compose; read -r root_dir; } <"$engine_known"
+  [ "$programs_before" != "$programs" ] || [ -z "$root_dir" ] || return 0
+  engine='' compose='' root_dir=''
+  return 1
+}
+
+# which_programs: print what changes with the engine and with Compose, which is a program of its own: a plugin.
+which_programs() {
+  printf '%s ' "$engine_socket$engine_context"
+  for folder in "$docker_config" /usr/local/lib/docker /usr/local/libexec/docker /usr/lib/docker /usr/libexec/docker; do
+    set -- "$@" "$folder/cli-plugins/docker-compose"
+  done
+  stat -L -c %n:%Y:%s:%i -- "$docker_config/config.json" "$(command -v docker)" "$(command -v dockerd)" "$@" 2>/dev/null | paste -sd ' ' -
+}
+
+look_at_release() {
   seen='' stands=false
   current=$(current_release)
   [ -n "$engine" ] || return
   # shellcheck disable=SC2086 # ids are words
-  look_at_containers $ids
+  look_at_containers $ids || return
   ! is_as_good "$current" "$found" || stands=true
 }
 
@@ -86,16 +102,17 @@ image_format=$image_format',"entrypoint":{{json .Config.Entrypoint}},"command":{
 use_stack "$1"
 shift
 look_at_engine
-look_at_stack
+look_at_release
 images=$(held "$@")
-[ -n "$engine" ] && daemon=true || daemon=false
+[ -z "$engine_trouble" ] && daemon=true || daemon=false
 disk=$(disk_bytes "${root_dir:-/var/lib/docker}")
 emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \
   os "$(release_field ID)" os_version "$(release_field VERSION_ID)" arch "$(platform)" \
-  docker "$engine" compose "${compose#v}" daemon: "$daemon" \
+  docker "$engine" compose "$compose" has_docker: "$(if has_docker_program; then echo true; else echo false; fi)" daemon: "$daemon" trouble "$engine_trouble" \
   disk_free: "${disk% *}" disk: "${disk#* }" gpu: "$(has_gpu)" \
   memory: "$(awk '/^MemTotal:/ { printf "%.0f", $2 * 1024 }' /proc/meminfo)" cpus: "$(nproc)" \
   release: "$(describe_release "$current")" stands: "$stands" lock: "$(describe_lock)" \
   images: "${images:-[]}" workspace: "$(workspaces)" \
   source: "$(note state)" offered: "$(note offered)"
 show_seen
+emit result ok: true phase facts

@@ -4,7 +4,7 @@
 # For each TARGET (`host:port`, as the container sees it) there is a socket in DIRECTORY, `0`, `1` …, for ssh to
 # forward to. A short-lived container shares the network of CONTAINER, so that what listens on its loopback alone
 # and what its names stand for are reached; it has the programs of the host, so IMAGE needs none. Rights to use
-# Docker are enough. Comes after lib.sh in one text, because stdin says how long: it ends with stdin, and with
+# Docker are enough. Comes after lib.sh and engine.sh in one text, because stdin says how long: it ends with stdin, and with
 # the container, whose first process is PID. Says `ready` when the sockets are there.
 directory=$1 container=$2 pid=$3 image=$4 relay=$5
 shift 5

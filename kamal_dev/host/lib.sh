@@ -1,10 +1,11 @@
 # shellcheck shell=sh disable=SC2034 # variables cross the files that source each other
-# Shared by every script: JSON lines, time, root, Docker. Sourced; runs nothing by itself.
+# Shared by every script: JSON lines, time, root, processes. Sourced; runs nothing by itself.
 
 LC_ALL=C
 export LC_ALL
-PATH=${PATH:-/usr/local/bin:/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin
 HOME=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}
+# A rootless engine is installed to ~/bin, which is on the PATH of login shells only.
+PATH=${PATH:-/usr/local/bin:/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin:$HOME/bin:/snap/bin
 export PATH HOME
 umask 077
 
@@ -99,29 +100,6 @@ privilege() {
 as_root() {
   if is_root; then "$@"; else sudo -n -- "$@"; fi
 }
-
-# --- Docker
-
-# Members of the docker group, root, and whoever has a daemon of his own need no sudo. A membership
-# that bootstrap has just given does not reach the connection that is open, so sudo stays the way there.
-docker_directly() { is_root || [ -n "${DOCKER_HOST:-}" ] || [ -w /var/run/docker.sock ]; }
-
-# docker_within SECONDS ARG...: run docker with a deadline (exit code 124), and with an environment
-# of its own: COMPOSE_* or a USER of the host would otherwise beat the release's .env.
-docker_within() {
-  docker_deadline=$1
-  shift
-  set -- env -i "PATH=$PATH" "HOME=$HOME" "PWD=$PWD" ${DOCKER_CONFIG:+"DOCKER_CONFIG=$DOCKER_CONFIG"} \
-    ${DOCKER_HOST:+"DOCKER_HOST=$DOCKER_HOST"} docker "$@"
-  # A process of root's can be ended by root alone, so the deadline is on that side of sudo.
-  set -- timeout -k 5 "$docker_deadline" "$@"
-  docker_directly || set -- sudo -n -- "$@"
-  "$@"
-}
-
-docker() { docker_within 60 "$@"; }
-
-has_image() { docker image inspect --format . -- "$1" >/dev/null 2>&1; }
 
 # --- processes
 

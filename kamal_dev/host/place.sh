@@ -1,8 +1,8 @@
 #!/bin/sh
 # Find the container that a command is to run in: place.sh STACK [SERVICE]; without SERVICE the one that people work in.
 #
-# Events: `place` {id, name, image, state, pid, user, environment, metadata, direct}, then `result` {ok, phase, reason}.
-# `direct`: whether docker needs no sudo here. `metadata` is the image's label of that name, as devcontainers have it.
+# Events: `place` {id, name, image, state, pid, user, environment, metadata, direct, socket}, then `result` {ok, phase, reason}.
+# `direct`: whether docker needs no sudo here; `socket`: where the engine is, empty where docker finds it by itself. `metadata` is the image's label of that name, as devcontainers have it.
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -23,8 +23,8 @@ place=$place',"state":{{json .State.Status}},"pid":{{.State.Pid}},"user":{{json 
 place=$place',"environment":{{json .Config.Env}},"metadata":{{with .Config.Labels}}{{json (index . "devcontainer.metadata")}}{{else}}""{{end}}'
 
 use_stack "$1"
-docker version --format . >/dev/null 2>&1 || give_up place 'Docker does not answer on this host'
-id=$(container_of "${2:-}")
-if docker_directly; then direct=true; else direct=false; fi
-[ -z "$id" ] || inspect_containers "$place,\"direct\":$direct}" "$id"
+require_engine place
+id=$(container_of "${2:-}" 2>"$here/ids.err") || give_up place "$(explain_engine $? "$(cat "$here/ids.err")")" unknown
+if [ "$engine_way" = direct ]; then direct=true; else direct=false; fi
+[ -z "$id" ] || inspect_containers "$place,\"direct\":$direct,\"socket\":$(json_text "${DOCKER_HOST:-$engine_socket}")}" "$id"
 emit result ok: true phase place

@@ -86,7 +86,7 @@ use_stack "$1"
 dry_run=${2:-}
 retain=$(cat "$here/meta/retain")
 : >"$here/dropped"
-docker version --format . >/dev/null 2>&1 || give_up prune 'Docker does not answer on this host'
+require_engine prune
 if [ -z "$dry_run" ] && [ -d "$home" ]; then
   lock_stack prune
   trap unlock_stack EXIT

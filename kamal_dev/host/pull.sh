@@ -7,6 +7,8 @@ set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$here/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=engine.sh
+. "$here/engine.sh"
 # shellcheck source-path=SCRIPTDIR source=images.sh
 . "$here/images.sh"
 

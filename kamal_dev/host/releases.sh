@@ -49,7 +49,7 @@ truth() { if "$@"; then echo true; else echo false; fi; }
 [ $# -gt 0 ] || set -- $(all_stacks)
 for name; do
   use_stack "$name"
-  [ -z "$(by_age)" ] || docker version --format . >/dev/null 2>&1 || give_up releases 'Docker does not answer on this host'
+  [ -z "$(by_age)" ] || require_engine releases
 done
 find_missing "$@"
 for name; do

@@ -1,10 +1,13 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
-# One stack's folder, releases, containers and lock. Sourced after lib.sh; runs nothing by itself.
+# One stack's folder, releases, containers and lock. Sourced after lib.sh.
 #
 #   ~/.kamal-dev/<stack>/releases/<id>/.kamal-dev/   what the scripts know of a release:
 #       digest version commit images built services workspace user performer good unfinished log result exec/ lifecycle/
 #   `good` is there when the release was once observed as healthy: `<service> <state>` per container. `unfinished` is there
 #   from then on until its lifecycle commands have run through.
+
+# shellcheck source-path=SCRIPTDIR source=engine.sh
+. "$here/engine.sh"
 
 # use_stack NAME: name the stack that everything below is about.
 use_stack() {
@@ -22,6 +25,12 @@ all_stacks() {
   for folder in "$base"/*/; do
     [ ! -d "$folder/releases" ] || basename "$folder"
   done
+}
+
+# has_none STACK...: whether this host never had any of them, nor Docker to run one.
+has_none() {
+  ! has_docker_program || return
+  for name; do [ ! -d "$base/$name/releases" ] || return; done
 }
 
 # --- releases
@@ -90,10 +99,23 @@ event_end() { printf ',"exit_code":{{.State.ExitCode}},"release":"%s"}' "$shown"
 show_containers() { inspect_containers "$event$(event_end)" "$@"; }
 
 # look_at_containers [ID]...: set seen to a line per container, its row and then its event, and found to the rows.
-# One that vanished meanwhile is left out.
+# One that vanished meanwhile is left out. Fails where the engine did not say, with engine_trouble.
 look_at_containers() {
-  seen=$(inspect_containers "$row$event$(event_end)" "$@")
+  seen='' found='' engine_trouble=
+  [ $# -gt 0 ] || return 0
+  seen=$(docker inspect --type container --format "$row$event$(event_end)" -- "$@" 2>"$here/inspect.err")
+  engine_code=$?
   found=$(printf '%s\n' "$seen" | sed 's/{.*//')
+  [ "$engine_code" = 0 ] || grep -qi 'no such' "$here/inspect.err" ||
+    { engine_trouble=$(explain_engine "$engine_code" "$(cat "$here/inspect.err")"); return 1; }
+}
+
+# look_at_stack: do that for all of the stack. Fails where the engine did not say which it has.
+look_at_stack() {
+  ids=$(container_ids 2>"$here/ids.err") ||
+    { engine_trouble=$(explain_engine "$?" "$(cat "$here/ids.err")"); return 1; }
+  # shellcheck disable=SC2086 # ids are words
+  look_at_containers $ids
 }
 
 # show_seen: print the events of those that were looked at last.

@@ -3,7 +3,7 @@
 #
 # With PID, the owner that was told of before: the lock of a dead one is removed; a living one is ended, so that its own
 # trap says what it leaves, or killed where that takes too long. Another owner's lock is left alone.
-# Events: without PID one `stack` {stack, lock}; then `result` {ok, state, phase, reason, code}: `state` is that which the
+# Events: without PID one `stack` {stack, lock}, unless there is none and the engine does not answer; then `result` {ok, state, phase, reason, code}: `state` is that which the
 # ended run has left (see apply.sh), `code` is free, dead, ended or killed.
 set -u
 here=${0%/*}
@@ -77,7 +77,10 @@ left_by_run() {
 
 use_stack "$1"
 if [ -z "${2:-}" ]; then
-  emit stack stack "$stack" lock: "$(describe_lock)"
+  lock=$(describe_lock)
+  # Where nobody knows what runs, nobody knows that nothing is changed either; a lock that is there is told and can be released.
+  [ "$lock" != null ] || has_none "$stack" || require_engine unlock
+  emit stack stack "$stack" lock: "$lock"
   emit result ok: true phase unlock
   exit
 fi

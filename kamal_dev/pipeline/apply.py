@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from kamal_dev.commands import events, host
 from kamal_dev.commands.manifest import Layer
 from kamal_dev.devcontainer import lifecycle
-from kamal_dev.errors import DevError, HostError, HostTimeout, LifecycleFailed, PullFailed, ServiceFailed
+from kamal_dev.errors import DevError, HostError, HostTimeout, LifecycleFailed, NoAnswer, PullFailed, ServiceFailed
 from kamal_dev.model import Host, Image, Release, Step
 from kamal_dev.pipeline import render
 from kamal_dev.pipeline.conversation import LATER, follow
@@ -57,7 +57,7 @@ def apply(work: Work, ready: Ready, release: Release) -> Outcome:
 
 def failure(target: Host, stack: str, error: DevError, seconds: float = 0.0) -> Outcome:
     """Return the outcome of a stack whose host failed before it could say what runs."""
-    state = "unknown" if isinstance(error, HostTimeout) else "failed"
+    state = "unknown" if isinstance(error, HostTimeout | NoAnswer) else "failed"
     return Outcome(stack, target.address, state, seconds=seconds, error=error)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from kamal_dev.commands import answers, events, host
 from kamal_dev.errors import DevError
 from kamal_dev.model import Host, short
-from kamal_dev.pipeline.conversation import ask
+from kamal_dev.pipeline.conversation import told
 from kamal_dev.pipeline.names import of_project
 from kamal_dev.pipeline.report import Outcome
 from kamal_dev.pipeline.run import Run
@@ -86,14 +86,14 @@ def audit(run: Run, name: str | None, lines: int) -> Audit:
     entries = [entry for entry in _local(run) if wanted in (None, entry.stack)]
     found = of_project(run.provider.stacks(), run.project, name, is_sure=not entries)
     silent = []
-    for (stack, _), told in zip(
+    for (stack, _), answer in zip(
         found.items(), each(found.items(), lambda item: _ask(run, *item, lines), limit=run.limit), strict=True
     ):
-        if isinstance(told, DevError):
-            run.output.warn(f"{stack}: its record could not be asked for: {told.message}")
+        if isinstance(answer, DevError):
+            run.output.warn(f"{stack}: its record could not be asked for: {answer.message}")
             silent.append(stack)
         else:
-            entries += told
+            entries += answer
     return Audit(tuple(sorted(entries, key=lambda entry: entry.at)[-lines:]), tuple(silent))
 
 
@@ -122,8 +122,8 @@ def _local(run: Run) -> Iterable[Entry]:
 def _ask(run: Run, stack: str, target: Host, lines: int) -> list[Entry]:
     if not target.address:
         raise DevError("the host is not running")
-    told = ask(run, target, host.records(run.scripts, stack, lines), timeout=ASKING)
-    return [_entry(stack, target, record) for record in answers.records(told.output)]
+    found = answers.records(told(run, target, host.records(run.scripts, stack, lines), timeout=ASKING))
+    return [_entry(stack, target, record) for record in found]
 
 
 def _entry(stack: str, target: Host, record: events.Record) -> Entry:

@@ -9,9 +9,10 @@ from typing import TypeVar
 
 from kamal_dev.commands import answers, events, host
 from kamal_dev.devcontainer.lifecycle import STAGES
-from kamal_dev.errors import HostError, HostTimeout, HostUnreachable, LinkDropped
+from kamal_dev.errors import HostError, HostTimeout, HostUnreachable, LinkDropped, NoAnswer
 from kamal_dev.model import Host, Result, Step
 from kamal_dev.output.plain import duration
+from kamal_dev.pipeline.engine import last_line
 from kamal_dev.pipeline.run import Run
 from kamal_dev.shell import OnLine
 
@@ -19,14 +20,36 @@ ATTEMPTS = 5
 PAUSE = 2.0
 LATER = "`dev status` asks again; the next `dev deploy` finds out and goes on from there"
 
+ASKED = "it needs a POSIX shell, tar, gzip and a writable /tmp and home folder"
+UNKNOWN = "what runs there is unknown; `dev doctor` shows what every host says"
+
 Detached = Callable[[str], Step]
 Value = TypeVar("Value")
 
 
 def ask(run: Run, target: Host, step: Step, *, timeout: float, on_line: OnLine | None = None) -> Result:
-    """Run a step that may be run twice; done once more where the link was lost."""
+    """Run a script that may be run twice; done once more where the link was lost.
+
+    Raises NoAnswer where it did not get to its end: what it left out is not known to be absent.
+    """
     left = within(run, target, timeout)
-    return again(run, target.name, lambda: run.remote(target).run(step, timeout=left, on_line=on_line))
+    result = again(run, target.name, lambda: run.remote(target).run(step, timeout=left, on_line=on_line))
+    if not answers.has_ended(result.output):
+        raise NoAnswer(
+            target.name,
+            f"the script `{step.text}` did not get to its end there (exit code {result.exit_code}): "
+            f"{last_line(result.errors)}",
+            hint=ASKED,
+        )
+    return result
+
+
+def told(run: Run, target: Host, step: Step, *, timeout: float) -> str:
+    """Return what a script that looks at a host printed. Raises NoAnswer where it says that it could not look."""
+    output = ask(run, target, step, timeout=timeout).output
+    if not (outcome := answers.outcome(output)):
+        raise NoAnswer(target.name, outcome.reason, hint=UNKNOWN)
+    return output
 
 
 def again(run: Run, name: str, attempt: Callable[[], Value]) -> Value:

@@ -6,9 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from kamal_dev.commands import docker, git
 from kamal_dev.commands.hooks import FOLDER
@@ -16,36 +14,15 @@ from kamal_dev.errors import ConfigError, DevError
 from kamal_dev.model import Step
 from kamal_dev.output import Output
 from kamal_dev.pipeline import features, hooks, registry
+from kamal_dev.pipeline.check import Check
 from kamal_dev.pipeline.engine import INSTALL, require_engine
+from kamal_dev.pipeline.host_checks import host_checks
 from kamal_dev.pipeline.images import planned, secrets
 from kamal_dev.pipeline.run import Run
 from kamal_dev.shell import Shell
 from kamal_dev.shell.local import Local
 
 ENOUGH = 5 << 30
-
-
-@dataclass(frozen=True)
-class Check:
-    """Say how one thing stands, and what to do where it does not.
-
-    With `is_warning`, there is something to do though no deploy fails of it.
-    """
-
-    name: str
-    is_fine: bool
-    found: str
-    advice: str = ""
-    is_warning: bool = False
-
-    def __str__(self) -> str:
-        mark = "✗" if not self.is_fine else "!" if self.is_warning else "✓"
-        advice = f"\n  hint: {self.advice}" if self.advice and mark != "✓" else ""
-        return f"{mark} {self.name}: {self.found}{advice}"
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the check for `--json`."""
-        return asdict(self)
 
 
 def doctor(folder: Path, output: Output, *, config_path: str | None, devcontainer_path: str | None) -> list[Check]:
@@ -65,12 +42,11 @@ def doctor(folder: Path, output: Output, *, config_path: str | None, devcontaine
 def examine(run: Run) -> list[Check]:
     """Check a project that could be read, and what it reaches."""
     checks = [_try("project", _project, run), *_features(run), *_hooks(run), *_secrets_file(run)]
-    return [*checks, *(_try(name, work, run) for name, work in REACHES)]
+    return [*checks, *(_try(name, work, run) for name, work in REACHES), *_hosts(run)]
 
 
 TOOLS = (
     ("buildx", docker.buildx(), "https://docs.docker.com/build/install-buildx/"),
-    ("compose", docker.compose(), "https://docs.docker.com/compose/install/"),
     ("git", Step(("git", "--version")), "install git"),
     ("ssh", Step(("ssh", "-V")), "install the OpenSSH client"),
 )
@@ -152,18 +128,11 @@ def _provider(run: Run) -> str:
     return f"{run.project.config.provider.type}: {len(hosts)} hosts"
 
 
-def _ssh(run: Run) -> str | Check:
-    """Reach every host that is on; the first failure is the answer."""
-    stacks = run.provider.stacks()
-    off = [stack for stack, host in stacks if not host.address]
-    for _, host in stacks:
-        if host.address:
-            run.remote(host).run(Step(("true",)), timeout=30)
-    found = f"{len(stacks) - len(off)} of {len(stacks)} hosts answer"
-    if off:
-        advice = f"`dev deploy {off[0]}` starts it" if len(off) == 1 else "`dev deploy NAME` starts one of them"
-        return Check("hosts", True, f"{found}; switched off: {', '.join(off)}", advice, is_warning=True)
-    return found if stacks else "no host yet: `dev deploy` makes them"
+def _hosts(run: Run) -> list[Check]:
+    try:
+        return host_checks(run)
+    except DevError as error:
+        return [Check("hosts", False, error.message, error.hint)]
 
 
 def _secrets(run: Run) -> str:
@@ -197,7 +166,6 @@ REACHES: tuple[tuple[str, Callable[[Run], str | Check]], ...] = (
     ("secrets", _secrets),
     ("registry", _registry),
     ("provider", _provider),
-    ("hosts", _ssh),
 )
 
 

@@ -10,6 +10,7 @@ from kamal_dev.pipeline.run import Run
 from kamal_dev.pipeline.stacks import Stack, look
 from kamal_dev.project.state import Known, State
 
+HEAD = ("STACK", "HOST", "ADDRESS", "VERSION", "STATE")
 THERE = ("up", "degraded", "down")
 Hosts = tuple[tuple[str, Host], ...]
 
@@ -32,6 +33,12 @@ def listed(run: Run) -> list[Stack]:
     over = {*gone} - {*behind} | _over(known, found, provider)
     update(run, lambda state: state.ended(there, ()).without(over), read)
     return [*found, *behind.values()]
+
+
+def row(stack: Stack) -> tuple[str, ...]:
+    """Return the row of a stack; its state says why it is not known, where it is not."""
+    state = stack.state if stack.is_known else f"{stack.state}: {stack.reason}"
+    return (stack.name, stack.host.name, stack.address, stack.version or "-", state)
 
 
 def _over(known: State, found: Iterable[Stack], provider: str) -> set[Known]:
@@ -57,7 +64,7 @@ def _tell(run: Run, known: State, hosts: Hosts, behind: dict[Known, Stack]) -> N
             f"`dev deploy` goes on with it, `dev remove {name}` destroys it"
         )
     for item, stack in behind.items():
-        does = "does not answer" if stack.state == "unreachable" else f"still has {item.stack}"
+        does = "does not say what it has" if not stack.is_known else f"still has {item.stack}"
         advice = f"`dev remove {item.stack}` takes it away" if item.stack not in names else PUT_BACK
         run.output.warn(f"{item.address} is not in `provider.hosts` any more, and {does}: {advice}")
     for item in known.hosts:

@@ -9,7 +9,7 @@ from kamal_dev.commands import answers, events, host
 from kamal_dev.devcontainer import Devcontainer
 from kamal_dev.errors import HostError, HostUnreachable, UsageError
 from kamal_dev.model import Host
-from kamal_dev.pipeline.conversation import ask
+from kamal_dev.pipeline.conversation import told
 from kamal_dev.pipeline.names import restrict
 from kamal_dev.pipeline.run import Run
 
@@ -55,11 +55,10 @@ def find(run: Run, name: str, target: Host, service: str = "") -> events.Place:
     """Return the running container of a service, of the main one unless named. Raises HostError where none runs."""
     if not target.address:
         raise HostUnreachable(name, "the host is not running", hint=f"`dev deploy {name}` starts it")
-    result = ask(run, target, host.place(run.scripts, name, service), timeout=ASKING)
-    found, what = answers.place(result.output), f"`{service or run.project.main}`"
+    output = told(run, target, host.place(run.scripts, name, service), timeout=ASKING)
+    found, what = answers.place(output), f"`{service or run.project.main}`"
     if found is None:
-        told = answers.outcome(result.output)
-        reason = told.reason if told.reason and not told else f"the stack has no container of {what} there"
+        reason = f"the stack has no container of {what} there"
         raise HostError(name, reason, hint=f"`dev deploy {name}` brings it up")
     if found.state != "running":
         raise HostError(

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from kamal_dev.commands import answers, events, host
 from kamal_dev.devcontainer import Devcontainer, requirements
-from kamal_dev.errors import BootstrapFailed, HostError
+from kamal_dev.errors import BootstrapFailed, HostError, NoAnswer
 from kamal_dev.model import Host, Release
-from kamal_dev.pipeline.conversation import ask, follow
-from kamal_dev.pipeline.engine import last_line
+from kamal_dev.pipeline.conversation import ASKED, ask, follow
 from kamal_dev.pipeline.hooks import Hooks
 from kamal_dev.pipeline.lending import Lending
 from kamal_dev.pipeline.run import Run
@@ -78,12 +77,8 @@ def look(run: Run, target: Host, release: Release) -> events.Facts:
     result = ask(run, target, host.facts(run.scripts, release.stack, images), timeout=LOOKING)
     facts = answers.facts(result.output)
     if facts is None:
-        told = answers.outcome(result.output)
-        raise HostError(
-            target.name,
-            f"the host could not be asked what it is: {told.reason if told.phase else last_line(result.tail())}",
-            hint="it needs a POSIX shell, tar, gzip and a writable /tmp and home folder",
-        )
+        reason = answers.outcome(result.output).reason
+        raise NoAnswer(target.name, f"the host could not be asked what it is: {reason}", hint=ASKED)
     return facts
 
 
@@ -104,7 +99,7 @@ def require(found: Devcontainer, target: Host, facts: events.Facts) -> None:
 
 def _bootstrap(run: Run, target: Host, facts: events.Facts) -> None:
     started = time.monotonic()
-    run.output.start("Installing Docker" if not facts.docker else "Starting Docker", target.name)
+    run.output.start(_intention(facts), target.name)
     outcome = follow(run, target, lambda token: host.bootstrap(run.scripts, token), timeout=BOOTSTRAPPING)
     if not outcome:
         raise BootstrapFailed(
@@ -114,6 +109,12 @@ def _bootstrap(run: Run, target: Host, facts: events.Facts) -> None:
             left_behind="packages that were installed stay; bootstrap can be run again",
         )
     run.output.done(f"Docker {outcome.docker}, Compose {outcome.compose}", target.name, time.monotonic() - started)
+
+
+def _intention(facts: events.Facts) -> str:
+    if facts.daemon:
+        return "Installing Compose"
+    return "Starting Docker" if facts.has_docker else "Installing Docker"
 
 
 ADVICE = {

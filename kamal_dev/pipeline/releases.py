@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from kamal_dev.commands import answers, events, host
-from kamal_dev.errors import DevError, HostError, HostUnreachable
+from kamal_dev.errors import DevError, HostUnreachable
 from kamal_dev.model import Host
-from kamal_dev.pipeline.conversation import ask
+from kamal_dev.pipeline.conversation import told
 from kamal_dev.pipeline.names import of_project
 from kamal_dev.pipeline.run import Run
 from kamal_dev.shell.fanout import each
@@ -52,13 +52,10 @@ def _history(run: Run, stack: str, target: Host) -> History:
     if not target.address:
         return History(stack, target, error=HostUnreachable(target.name, "the host is not running"))
     try:
-        result = ask(run, target, host.releases(run.scripts, (stack,)), timeout=ASKING)
-        told = answers.outcome(result.output)
-        if not told:
-            raise HostError(target.name, f"the host could not say which releases it has: {told.reason}")
+        output = told(run, target, host.releases(run.scripts, (stack,)), timeout=ASKING)
     except DevError as error:
         return History(stack, target, error=error)
-    return History(stack, target, answers.releases(result.output))
+    return History(stack, target, answers.releases(output))
 
 
 def rows(history: History) -> Iterator[tuple[str, ...]]:

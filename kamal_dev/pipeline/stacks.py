@@ -8,10 +8,10 @@ from datetime import datetime, timezone
 from typing import Any
 
 from kamal_dev.commands import answers, events, host
-from kamal_dev.errors import DevError
+from kamal_dev.errors import DevError, HostTimeout, NoAnswer
 from kamal_dev.model import Container, Host
 from kamal_dev.output.plain import long_duration
-from kamal_dev.pipeline.conversation import ask
+from kamal_dev.pipeline.conversation import told
 from kamal_dev.pipeline.names import of_project
 from kamal_dev.pipeline.report import describe
 from kamal_dev.pipeline.run import Run
@@ -28,7 +28,8 @@ class Stack:
 
     `state` is `up`, `degraded` (a container is not fine), `unfinished` (lifecycle commands
     are left to be run), `down` (no container runs),
-    `absent` (the host has no such stack), `off` or `unreachable`.
+    `absent` (the host has no such stack), `off`, `unreachable`, or `unknown` (the host
+    answers, but does not say what runs). `reason` says why it is not known.
     """
 
     name: str
@@ -43,6 +44,11 @@ class Stack:
     def is_fine(self) -> bool:
         """Whether nothing is wrong: a host may also be waiting for its first stack."""
         return self.state in ("up", "absent")
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the host, or its provider, said how the stack is."""
+        return self.state not in ("unreachable", "unknown")
 
     @property
     def address(self) -> str:
@@ -93,10 +99,11 @@ def _look(run: Run, name: str, target: Host) -> Stack:
     if not target.address:
         return Stack(name, target, "off", reason="the host is not running")
     try:
-        result = ask(run, target, host.status(run.scripts, (name,)), timeout=ASKING)
+        found = answers.stacks(told(run, target, host.status(run.scripts, (name,)), timeout=ASKING))
+    except (NoAnswer, HostTimeout) as error:
+        return Stack(name, target, "unknown", reason=error.message)
     except DevError as error:
         return Stack(name, target, "unreachable", reason=error.message)
-    found = answers.stacks(result.output)
     return _judged(name, target, found[0]) if found else Stack(name, target, "absent")
 
 

@@ -6,11 +6,10 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from kamal_dev.commands import docker
+from kamal_dev.commands import answers, docker
 from kamal_dev.errors import NothingBuilt, PullFailed
 from kamal_dev.model import Step
 from kamal_dev.pipeline.conversation import again
-from kamal_dev.pipeline.engine import last_line
 from kamal_dev.pipeline.run import Run
 from kamal_dev.project import temporary
 from kamal_dev.shell import Shell
@@ -42,10 +41,11 @@ class Parcels:
         size = parcel.stat().st_size / 1e6
         self._run.output.start(f"Sending {', '.join(references)} ({size:.0f} MB)", host)
         result = again(self._run, host, lambda: shell.run(load, feed=chunks(parcel), timeout=3600))
-        if not result:
+        told = answers.outcome(result.output)
+        if not told:
             raise PullFailed(
                 host,
-                f"the images sent over SSH could not be loaded: {last_line(result.tail())}",
+                f"the images sent over SSH could not be loaded: {told.reason}",
                 hint="check the disk of the host: `df -h /var/lib/docker`",
             )
         self._run.output.done(f"Sent {', '.join(references)} ({size:.0f} MB)", host, result.seconds)

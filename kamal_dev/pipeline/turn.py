@@ -8,7 +8,7 @@ from collections.abc import Callable
 from kamal_dev.commands import answers, events, host
 from kamal_dev.errors import HostTimeout, LinkDropped, LockHeld
 from kamal_dev.model import Host
-from kamal_dev.pipeline.conversation import ask, watch
+from kamal_dev.pipeline.conversation import told, watch
 from kamal_dev.pipeline.run import Run
 
 ASKING = 30.0
@@ -22,12 +22,12 @@ def in_turn(run: Run, target: Host, stack: str, change: Callable[[], events.Outc
     Raises LockHeld once `run.lock_wait` is over; this change has then touched nothing.
     """
     while True:
-        told = change()
-        if told.phase != "lock":
-            return told
+        outcome = change()
+        if outcome.phase != "lock":
+            return outcome
         lock = holder(run, target, stack)
         if lock is None and _left(run, target, stack) <= 0:
-            return told
+            return outcome
         await_turn(run, target, stack, lock)
 
 
@@ -49,7 +49,7 @@ def await_turn(run: Run, target: Host, stack: str, lock: events.Lock | None) -> 
 
 def holder(run: Run, target: Host, stack: str) -> events.Lock | None:
     """Ask the host who has the lock of a stack, or had it and died."""
-    found = answers.stacks(ask(run, target, host.unlock(run.scripts, stack), timeout=ASKING).output)
+    found = answers.stacks(told(run, target, host.unlock(run.scripts, stack), timeout=ASKING))
     return found[0].lock if found else None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kamal_dev.errors import CredentialsMissing
-from kamal_dev.model import Host
+from kamal_dev.model import Host, Result
 from kamal_dev.output import Output
 from kamal_dev.pipeline.deploy import Order, deploy
 from kamal_dev.pipeline.doctor import Check, examine
@@ -28,6 +28,10 @@ services:
 secrets:
   npm: {environment: NPM_TOKEN}
   from_env: {environment: IN_ENV}
+"""
+FACTS = """\
+{"type": "facts", "user": "dev", "daemon": true, "docker": "28.0", "compose": "2.40.0", "disk_free": 21474836480}
+{"type": "result", "ok": true}
 """
 LATER = "`git rm --cached .kamal/secrets`, name it in .gitignore, and rotate what stands in it: the history keeps it"
 
@@ -69,7 +73,7 @@ def root(tmp_path: Path) -> Path:
 def opened(root: Path, *off: str) -> Run:
     run = Run.open(root, Output(lambda event: None), environment={"PATH": "/usr/bin:/bin"})
     run.__dict__["provider"] = Hosts(*off)
-    run.__dict__["remote"] = lambda host: Recorder(host.name)
+    run.__dict__["remote"] = lambda host: Recorder(host.name, lambda step: Result(step, 0, FACTS))
     return run
 
 

@@ -67,7 +67,7 @@ class PaperHost(Paper):
         """Answer one step."""
         verb, *words = step.text.split()
         if verb == "facts":
-            return Result(step, 0, lines({"type": "facts", **self._facts}))
+            return Result(step, 0, lines({"type": "facts", **self._facts}, {"type": "result", "ok": True}))
         if verb == "pull":
             images = [{"type": "image", "image": word, "ok": self._pulls, "reason": "no route"} for word in words]
             return Result(step, int(not self._pulls), lines(*images, {"type": "result", "ok": self._pulls}))

@@ -1,0 +1,67 @@
+"""What `dev doctor` says of hosts. All at once run the script that a deploy begins with; each answers for itself."""
+
+from __future__ import annotations
+
+from kamal_dev.commands import answers, events, host
+from kamal_dev.errors import DevError
+from kamal_dev.model import Host
+from kamal_dev.pipeline.check import Check
+from kamal_dev.pipeline.conversation import told
+from kamal_dev.pipeline.run import Run
+from kamal_dev.shell.fanout import each
+
+ASKING = 60.0
+INSTALLS = ("root", "sudo")
+BY_HAND = "log in as root (`ssh.user`), let the user run sudo without a password, or install Docker there by hand"
+
+
+def host_checks(run: Run) -> list[Check]:
+    """Ask every host that is on what it is; what one says, or does not, is no end for the others."""
+    stacks = run.provider.stacks()
+    if not stacks:
+        return [Check("hosts", True, "no host yet: `dev deploy` makes them")]
+    on = [(stack, target) for stack, target in stacks if target.address]
+    off = [stack for stack, target in stacks if not target.address]
+    found = each(on, lambda item: _ask(run, *item), limit=run.limit)
+    checks = [judged(stack, facts) for (stack, _), facts in zip(on, found, strict=True)]
+    answering = sum(isinstance(facts, events.Facts) for facts in found)
+    return [_summary(len(stacks), answering, off, is_fine=answering == len(on)), *checks]
+
+
+def _ask(run: Run, stack: str, target: Host) -> events.Facts:
+    facts = answers.facts(told(run, target, host.facts(run.scripts, stack), timeout=ASKING))
+    if facts is None:
+        raise DevError("the host did not say what it is")
+    return facts
+
+
+def _summary(count: int, answering: int, off: list[str], *, is_fine: bool) -> Check:
+    found = f"{answering} of {count} hosts answer"
+    if not off:
+        return Check("hosts", is_fine, found)
+    advice = f"`dev deploy {off[0]}` starts it" if len(off) == 1 else "`dev deploy NAME` starts one of them"
+    return Check("hosts", is_fine, f"{found}; switched off: {', '.join(off)}", advice, is_warning=True)
+
+
+def judged(stack: str, facts: events.Facts | DevError) -> Check:
+    """Say how a host stands for a deploy, from what it told of itself."""
+    name = f"host of {stack}"
+    if isinstance(facts, DevError):
+        return Check(name, False, facts.message, facts.hint)
+    if facts.is_ready:
+        return Check(name, True, f"Docker {facts.docker}, Compose {facts.compose}, {_login(facts)}")
+    may_install = facts.privilege in INSTALLS
+    if facts.daemon:
+        found = (
+            f"Compose is {facts.compose or 'missing'}, and {events.words(events.MINIMAL_COMPOSE)} or later is needed"
+        )
+        return Check(name, may_install, found, "the first deploy installs it" if may_install else BY_HAND, may_install)
+    if facts.has_docker:
+        advice = "the next deploy tries to start it" if may_install else "start it there, or let the user use it"
+        return Check(name, False, facts.trouble, advice)
+    advice = "the first deploy installs it" if may_install else BY_HAND
+    return Check(name, may_install, facts.trouble, advice, may_install)
+
+
+def _login(facts: events.Facts) -> str:
+    return f"{facts.disk_free / (1 << 30):.0f} GB free, as `{facts.user}`"
