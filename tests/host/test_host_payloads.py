@@ -67,7 +67,7 @@ def test_a_step_is_written_as_its_label() -> None:
 def test_facts_send_the_script_with_what_it_sources(scripts: Mapping[str, str]) -> None:
     step = host.facts(scripts, "blog-1", ("postgres:15",))
     assert words(step) == ("facts.sh", "blog-1", "postgres:15")
-    assert sorted(members(step)) == ["facts.sh", "lib.sh", "lock.sh", "stack.sh"]
+    assert sorted(members(step)) == ["engine.sh", "facts.sh", "lib.sh", "lock.sh", "stack.sh"]
 
 
 def test_every_script_that_sources_another_gets_it(scripts: Mapping[str, str]) -> None:
