@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-_STATUS = r"(?:status|code|error|says|http/\d\.\d)\W{1,3}"
+_STATUS = r"(?:status|code|error|says|http(?:/\d\.\d)?)\W{1,3}"
 # Each cause with the words that tell of it; the first that fits counts.
 _CAUSES = (
     ("engine", r"docker daemon|docker\.sock"),

@@ -18,6 +18,7 @@ MEDIA_TYPES = (
     "application/vnd.docker.distribution.manifest.list.v2+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 )
+LOOKING, ASKING = 5.0, 10.0
 STARTING = 30.0
 FETCHING = 900.0  # the image of the registry may have to be pulled
 LONGEST = 1 << 24  # bytes of a manifest or configuration
@@ -37,7 +38,7 @@ def ask(image: Image, path: str) -> Answer | None:
 
     Raises RegistryUnknown for every other answer, and for none.
     """
-    return _patiently(image.server, f"{image.repository}/{path}", 10.0)
+    return _patiently(image.server, f"{image.repository}/{path}", ASKING)
 
 
 def text(image: Image, path: str) -> str:
@@ -52,7 +53,7 @@ def text(image: Image, path: str) -> str:
 def runs(server: str) -> bool:
     """Whether a registry answers there; False only where nothing listens. Raises RegistryUnknown for anything else."""
     try:
-        answer = _patiently(server, "", 5.0)
+        answer = _patiently(server, "", LOOKING)
     except RegistryUnknown as unknown:
         if unknown.cause == "refused":
             return False
@@ -71,24 +72,27 @@ def ensure(run: Run, waits: float = STARTING) -> None:
     if run.is_paper or runs(server):
         return
     run.output.start(f"Starting a registry on localhost:{port}")
-    _start(run, port)
+    _start(run, port, time.monotonic() + waits)
     _await(server, port, time.monotonic() + waits)
     run.output.done(f"Started a registry on localhost:{port}")
 
 
-def _start(run: Run, port: int) -> None:
-    """Start the container of an earlier run, or make it; only what this run made itself is removed again."""
-    if run.local.run(docker.start_registry(port), timeout=STARTING):
-        return
-    made = run.local.run(docker.make_registry(port), timeout=FETCHING)
-    if not made and "already in use" not in made.errors:
-        raise _not_started(port, made)
-    started = run.local.run(docker.start_registry(port), timeout=STARTING)
-    if started:
-        return
-    if made:
-        run.local.run(docker.forget_registry(last_line(made.output)), timeout=STARTING)
-    raise _not_started(port, started)
+def _start(run: Run, port: int, deadline: float) -> None:
+    """Start the container of an earlier run, or make it; only what this run made itself is removed again.
+
+    Another run may be making it: its name is taken a moment before the container can be started.
+    """
+    made = ""
+    while not (started := run.local.run(docker.start_registry(port), timeout=STARTING)):
+        if made:
+            run.local.run(docker.forget_registry(made), timeout=STARTING)
+        if made or "no such container" not in started.errors.lower():
+            raise _not_started(port, started)
+        created = run.local.run(docker.make_registry(port), timeout=FETCHING)
+        made = last_line(created.output) if created else ""
+        if not created and ("already in use" not in created.errors or time.monotonic() > deadline):
+            raise _not_started(port, created)
+        time.sleep(0 if created else 0.1)
 
 
 def _await(server: str, port: int, deadline: float) -> None:
@@ -148,6 +152,7 @@ def _asked(server: str, path: str, timeout: float) -> Answer | None:
             headers = {name.lower(): value for name, value in answer.headers.items()}
             return Answer(headers, answer.read(LONGEST).decode(errors="replace"))
     except HTTPError as error:
+        error.close()
         headers = {name.lower(): value for name, value in error.headers.items()}
         return _refused(server, error.code, str(error.reason), Answer(headers, ""))
     except OSError as error:
