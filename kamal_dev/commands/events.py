@@ -74,6 +74,7 @@ class Facts:
     lifecycle command is left to be run. `images` has those of the references asked for that are there.
     `workspace` are the folders of the workspace that have something in them, `source` the
     record of what was sent there last, `offered` of what was not taken because of changes.
+    `lacks` names the programs, and what they must be able to do, that the scripts need and the host has not.
     """
 
     user: str = ""
@@ -100,6 +101,7 @@ class Facts:
     offered: Record | None = None
     images: tuple[Held, ...] = ()
     containers: tuple[Container, ...] = ()
+    lacks: tuple[str, ...] = ()
 
     def has(self, image: Image) -> bool:
         """Whether the host has this very image; its tag alone says little where it has a digest."""

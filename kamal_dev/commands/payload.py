@@ -84,7 +84,10 @@ _DETACHED = ("detach.sh", "run.sh", "worker.sh")
 _UNPACK = """umask 077
 dir=$(mktemp -d "${TMPDIR:-/tmp}/kamal-dev.XXXXXX") && tar -xzpf - --no-same-owner -C "$dir" || {
   rm -rf "$dir"
-  echo '{"type":"result","ok":false,"phase":"upload","reason":"files were not unpacked; is /tmp full or read-only?"}'
+  for each in mktemp tar gzip; do command -v "$each" >/dev/null 2>&1 || lacks="${lacks:-} $each"; done
+  reason=${lacks:+"the host lacks$lacks"}
+  reason=${reason:-files were not unpacked; is /tmp full or read-only?}
+  echo '{"type":"result","ok":false,"phase":"upload","reason":"'"$reason"'"}'
   exit 1
 }
 trap 'rm -rf "$dir"' EXIT

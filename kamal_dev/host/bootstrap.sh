@@ -32,11 +32,9 @@ fail() {
 has_docker() { command -v dockerd >/dev/null 2>&1 || answers; }
 answers() { docker_within 20 version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 
-# `!override` in the overlay needs Compose 2.24.4.
 has_compose() {
-  have=$(docker compose version --short 2>/dev/null) || return
-  have=${have#v}
-  [ "$(printf '%s\n' 2.24.4 "$have" | sort -V | head -n 1)" = 2.24.4 ]
+  have=$(compose_version)
+  is_at_least "$minimal_compose" "$have"
 }
 
 # --- what is done
@@ -113,7 +111,7 @@ install() {
   require_root
   install_docker
   run_daemon
-  has_compose || fail compose "Compose here is ${have:-missing}, and 2.24.4 or later is needed"
+  has_compose || fail compose "Compose here is ${have:-missing}, and $minimal_compose or later is needed"
 }
 
 # --- the story
@@ -123,7 +121,7 @@ if is_complete; then
 else
   exec 8<"$HOME"
   # Two stacks may come to one host at once: the second waits for the first and then finds all done.
-  flock -w 1200 8 || fail packages 'another bootstrap has been running on this host for 20 minutes'
+  wait_for_lock 1200 8 || fail packages 'another bootstrap has been running on this host for 20 minutes'
   if ! is_complete; then install; fi
   admit_user
 fi

@@ -31,6 +31,24 @@ disk_bytes() {
   df -Pk "$place" | awk 'NR == 2 { printf "%.0f %.0f\n", $4 * 1024, $2 * 1024 }'
 }
 
+# lacks: print what the scripts need and this host has not, as people would look for it, a line each.
+lacks() {
+  for program in awk cut df find flock grep head id ls mktemp paste readlink sed setsid sort stat tail tar timeout tr wc xargs; do
+    command -v "$program" >/dev/null 2>&1 || echo "$program"
+  done
+  [ -r /proc/uptime ] || echo /proc
+  can 'timeout -k' timeout -k 1 5 true
+  can 'stat -c' stat -c %u /
+  can 'a sleep for parts of a second' sleep 0.01
+  : >"$here/moved" && can 'mv -T' mv -T "$here/moved" "$here/moved.too"
+}
+
+can() {
+  ability=$1
+  shift
+  "$@" >/dev/null 2>&1 || echo "$ability"
+}
+
 has_gpu() { [ -e /dev/nvidia0 ] && echo true || echo false; }
 
 # look_at_engine: set engine, compose, root_dir and ids; engine_trouble says why they are empty.
@@ -113,6 +131,6 @@ emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \
   memory: "$(awk '/^MemTotal:/ { printf "%.0f", $2 * 1024 }' /proc/meminfo)" cpus: "$(nproc)" \
   release: "$(describe_release "$current")" stands: "$stands" lock: "$(describe_lock)" \
   images: "${images:-[]}" workspace: "$(workspaces)" \
-  source: "$(note state)" offered: "$(note offered)"
+  source: "$(note state)" offered: "$(note offered)" lacks: "$(lacks | json_lines)"
 show_seen
 emit result ok: true phase facts

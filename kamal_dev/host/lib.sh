@@ -52,6 +52,9 @@ json_list() {
   }' "$@"
 }
 
+# json_lines: print the lines of stdin as a JSON array of strings.
+json_lines() { awk "$json_awk"'BEGIN { prepare() } { line = line (NR > 1 ? "," : "") quote($0) } END { print "[" line "]" }'; }
+
 log() { emit log text "$*"; }
 
 # give_up PHASE REASON [STATE]: end with a failed result; unless told otherwise nothing was touched.
@@ -69,6 +72,30 @@ last_lines() { tail -n "${2:-20}" "$1" 2>/dev/null | tr -d '\000' | cut -b1-500;
 clock() {
   read -r now _ </proc/uptime
   now=$((${now%.*} * 1000 + 1${now#*.}0 - 1000))
+}
+
+# wall_clock: print milliseconds since 1970; whole seconds where date knows none that are finer, as that of BusyBox.
+wall_clock() {
+  wall=$(date +%s%3N)
+  case $wall in *[!0-9]*) wall=$(date +%s)000 ;; esac
+  echo "$wall"
+}
+
+# precise_time: print the time as Docker writes it; the beginning of the second where date knows no parts of one.
+precise_time() {
+  time=$(date -u +%Y-%m-%dT%H:%M:%S.%NZ)
+  case $time in *N*) time=$(date -u +%Y-%m-%dT%H:%M:%S.000000000Z) ;; esac
+  echo "$time"
+}
+
+# moment TIME: print the milliseconds since 1970 of `2026-01-31T12:00:00.5Z`. Not by date: each has formats of its own.
+moment() {
+  awk 'BEGIN {
+    if (split(ARGV[1], t, /[-T:.Z]/) < 6) exit 1
+    m = (t[2] + 9) % 12; y = t[1] - (m > 9)
+    days = 365 * y + int(y / 4) - int(y / 100) + int(y / 400) + int((m * 306 + 5) / 10) + t[3] - 1 - 719468
+    printf "%.0f", (((days * 24 + t[4]) * 60 + t[5]) * 60 + t[6]) * 1000 + substr(t[7] "000", 1, 3)
+  }' "$1"
 }
 
 # seconds MILLISECONDS: print them as seconds.
@@ -99,6 +126,17 @@ privilege() {
 
 as_root() {
   if is_root; then "$@"; else sudo -n -- "$@"; fi
+}
+
+# wait_for_lock SECONDS DESCRIPTOR: flock with a deadline of its own; that of BusyBox has none.
+wait_for_lock() {
+  clock
+  lock_until=$((now + $1 * 1000))
+  until flock -n "$2"; do
+    clock
+    [ "$now" -lt "$lock_until" ] || return 1
+    sleep 0.2
+  done
 }
 
 # --- processes

@@ -36,7 +36,7 @@ open_lock() {
   while :; do
     mkdir -p "$home"
     exec 9<"$home"
-    flock -w 10 9 || give_up lock 'the lock of this stack cannot be looked at'
+    wait_for_lock 10 9 || give_up lock 'the lock of this stack cannot be looked at'
     # A folder that was removed meanwhile is locked by us alone.
     # shellcheck disable=SC3013 # dash and busybox have it
     [ ! "$home" -ef /dev/fd/9 ] || return 0

@@ -64,11 +64,11 @@ judge_exited() {
 }
 
 # uptime_of TIME: print the milliseconds since then, by the clock that Docker took TIME from.
-uptime_of() { echo $((wall - $(date -d "$1" +%s%3N 2>/dev/null || echo "$wall"))); }
+uptime_of() { echo $((wall - $(moment "$1" || echo "$wall"))); }
 
 # judge_all ROWS: set outcome to the worst verdict of all, and failures to `id verdict reason` lines of what is not fine.
 judge_all() {
-  outcome=fine failures='' wall=$(date +%s%3N)
+  outcome=fine failures='' wall=$(wall_clock)
   [ -n "$1" ] || { outcome=failed; return; }
   while IFS= read -r one; do
     judge "$one"

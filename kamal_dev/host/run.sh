@@ -20,14 +20,29 @@ is_running() {
 follow() {
   await_start
   if [ ! -f "$run/rc" ] && is_running "$run"; then
-    # tail looks once more after the process is gone, so nothing of the log is missed.
-    tail -n "+$(($1 + 1))" -s 0.1 --pid="$run_pid" -f "$run/log" 2>/dev/null
+    follow_log "$1"
   else
     tail -n "+$(($1 + 1))" "$run/log"
   fi
   cat "$run/errors" >&2 2>/dev/null
   [ -f "$run/rc" ] || give_up attach 'the script on the host was killed before it ended' unknown
   exit "$(cat "$run/rc")"
+}
+
+# follow_log SEEN: print the log while its worker runs. Both look once more after the process is gone, so nothing is missed.
+follow_log() {
+  if tail --pid="$run_pid" -n 0 /dev/null 2>/dev/null; then
+    tail -n "+$(($1 + 1))" -s 0.1 --pid="$run_pid" -f "$run/log" 2>/dev/null
+    return
+  fi
+  told=$1 is_last=
+  while [ -z "$is_last" ]; do
+    is_running "$run" || is_last=yes
+    lines=$(wc -l <"$run/log")
+    [ "$lines" -le "$told" ] || sed -n "$((told + 1)),${lines}p" "$run/log"
+    told=$lines
+    [ -n "$is_last" ] || sleep 0.3
+  done
 }
 
 # The worker needs a moment to say who it is.

@@ -128,7 +128,7 @@ pull() {
 switch() {
   phase up
   shown=$release is_switched=true
-  up_began=$(date -u +%Y-%m-%dT%H:%M:%S.%NZ)
+  up_began=$(precise_time)
   rm -f "$releases/$release/.kamal-dev/result"
   switch_to "$release" || conclude false kept "\`current\` could not be switched"
   if bring_up "$release" "$timeout"; then keep; else give_back; fi

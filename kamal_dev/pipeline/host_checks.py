@@ -7,6 +7,7 @@ from kamal_dev.errors import DevError
 from kamal_dev.model import Host
 from kamal_dev.pipeline.check import Check
 from kamal_dev.pipeline.conversation import told
+from kamal_dev.pipeline.prepare import INSTALL_THERE
 from kamal_dev.pipeline.run import Run
 from kamal_dev.shell.fanout import each
 
@@ -48,6 +49,8 @@ def judged(stack: str, facts: events.Facts | DevError) -> Check:
     name = f"host of {stack}"
     if isinstance(facts, DevError):
         return Check(name, False, facts.message, facts.hint)
+    if facts.lacks:
+        return Check(name, False, f"it lacks what the scripts need: {', '.join(facts.lacks)}", INSTALL_THERE)
     if facts.is_ready:
         return Check(name, True, f"Docker {facts.docker}, Compose {facts.compose}, {_login(facts)}")
     may_install = facts.privilege in INSTALLS

@@ -20,6 +20,7 @@ from kamal_dev.pipeline.workspace import Workspace
 LOOKING = 60.0
 BOOTSTRAPPING = 1800.0
 PULLING = 3600.0
+INSTALL_THERE = "install `coreutils` and `util-linux` there; a BusyBox of 1.34 or later has them too"
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,13 @@ def look(run: Run, target: Host, release: Release) -> events.Facts:
     if facts is None:
         reason = answers.outcome(result.output).reason
         raise NoAnswer(target.name, f"the host could not be asked what it is: {reason}", hint=ASKED)
+    if facts.lacks:
+        raise HostError(
+            target.name,
+            f"the host lacks what the scripts need: {', '.join(facts.lacks)}",
+            hint=INSTALL_THERE,
+            left_behind="nothing was changed on the host",
+        )
     return facts
 
 
