@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -52,13 +52,15 @@ class Image:
     """Name an OCI image: `server/repository:tag@digest`.
 
     `server` has no scheme (`ghcr.io`, `localhost:5555`); empty for an image
-    known to the local engine only. Source: OCI distribution specification.
+    known to the local engine only. `platforms` are those that it is known to be made for
+    (`linux/amd64`); none where nobody knows. Source: OCI distribution specification.
     """
 
     server: str
     repository: str
     tag: str
     digest: str = ""
+    platforms: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def reference(self) -> str:
@@ -69,6 +71,10 @@ class Image:
     def name(self) -> str:
         """The name without tag and digest."""
         return f"{self.server}/{self.repository}" if self.server else self.repository
+
+    def on(self, platforms: Iterable[str]) -> Image:
+        """Return the image with the platforms that it is made for."""
+        return replace(self, platforms=tuple(sorted(filter(None, platforms))))
 
     def __str__(self) -> str:
         return f"{self.reference}@{self.digest}" if self.digest else self.reference

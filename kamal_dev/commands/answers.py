@@ -151,7 +151,9 @@ def _read(kind: type[_Value], data: Mapping[str, Any]) -> _Value:
 
 def _facts(data: Mapping[str, Any]) -> Facts:
     listed = data.get("images") or ()
-    images = tuple(Held(tuple(item["names"]), ImageConfig.from_json(item)) for item in listed)
+    images = tuple(
+        Held(tuple(item["names"]), ImageConfig.from_json(item), str(item.get("platform") or "")) for item in listed
+    )
     return _read(Facts, {**data, "images": images})
 
 

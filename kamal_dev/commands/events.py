@@ -55,10 +55,14 @@ class Lock:
 
 @dataclass(frozen=True)
 class Held:
-    """Describe an image that a host has; `names` are its id, its `name:tag`s and its `name@digest`s."""
+    """Describe an image that a host has; `names` are its id, its `name:tag`s and its `name@digest`s.
+
+    `platform` is what it is made for (`linux/amd64`), empty where the host did not say.
+    """
 
     names: tuple[str, ...]
     config: ImageConfig
+    platform: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ class Facts:
     missing or silent; `has_docker` says whether the program is there, `daemon` whether an
     engine answers, `trouble` why none does; `disk_free`, `disk` (all of it; where Docker
     keeps images) and `memory` are bytes; `gpu` whether there is one that NVIDIA's driver knows.
+    `emulates` are the other processors whose programs it runs, as `arch` names them.
     `stands`: the current release is good, all its containers are as they were then, and no
     lifecycle command is left to be run. `images` has those of the references asked for that are there.
     `workspace` are the folders of the workspace that have something in them, `source` the
@@ -93,6 +98,7 @@ class Facts:
     memory: int = 0
     cpus: int = 0
     gpu: bool = False
+    emulates: tuple[str, ...] = ()
     release: Current | None = None
     stands: bool = False
     lock: Lock | None = None
@@ -144,12 +150,13 @@ class Log:
 
 @dataclass(frozen=True)
 class Pulled:
-    """Say whether an image arrived."""
+    """Say whether an image arrived, and the platform that it is made for."""
 
     image: str
     ok: bool = False
     seconds: float = 0.0
     reason: str = ""
+    platform: str = ""
 
 
 @dataclass(frozen=True)

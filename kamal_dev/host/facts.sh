@@ -24,6 +24,21 @@ platform() {
   esac
 }
 
+# emulated: print the processors whose programs the kernel hands to an emulator, as JSON and as Docker names them.
+emulated() {
+  set --
+  for handler in /proc/sys/fs/binfmt_misc/qemu-*; do
+    case ${handler##*/qemu-} in
+      aarch64) set -- "$@" arm64 ;;
+      x86_64) set -- "$@" amd64 ;;
+      i386) set -- "$@" 386 ;;
+      '*') ;;
+      *) set -- "$@" "${handler##*/qemu-}" ;;
+    esac
+  done
+  json_list "$@"
+}
+
 # disk_bytes PATH: print what is free where PATH is, or where its nearest parent is, and how much there is in all.
 disk_bytes() {
   place=$1
@@ -115,6 +130,7 @@ held() {
 }
 image_format='{"names":[{{json .Id}}{{range .RepoTags}},{{json .}}{{end}}{{range .RepoDigests}},{{json .}}{{end}}]'
 image_format=$image_format',"metadata":{{with .Config.Labels}}{{json (index . "devcontainer.metadata")}}{{else}}""{{end}}'
+image_format=$image_format',"platform":"{{.Os}}/{{.Architecture}}"'
 image_format=$image_format',"entrypoint":{{json .Config.Entrypoint}},"command":{{json .Config.Cmd}}}'
 
 use_stack "$1"
@@ -127,7 +143,7 @@ disk=$(disk_bytes "${root_dir:-/var/lib/docker}")
 emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \
   os "$(release_field ID)" os_version "$(release_field VERSION_ID)" arch "$(platform)" \
   docker "$engine" compose "$compose" has_docker: "$(if has_docker_program; then echo true; else echo false; fi)" daemon: "$daemon" trouble "$engine_trouble" \
-  disk_free: "${disk% *}" disk: "${disk#* }" gpu: "$(has_gpu)" \
+  disk_free: "${disk% *}" disk: "${disk#* }" gpu: "$(has_gpu)" emulates: "$(emulated)" \
   memory: "$(awk '/^MemTotal:/ { printf "%.0f", $2 * 1024 }' /proc/meminfo)" cpus: "$(nproc)" \
   release: "$(describe_release "$current")" stands: "$stands" lock: "$(describe_lock)" \
   images: "${images:-[]}" workspace: "$(workspaces)" \

@@ -83,7 +83,8 @@ pull_one() {
     124) pull_ok=false pull_reason="it did not arrive within $pull_deadline s" ;;
     *) pull_ok=false pull_reason=$(last_lines "$pull_log" 1) ;;
   esac
-  emit image image "$1" ok: "$pull_ok" seconds: "$(seconds $((now - pull_started)))" reason "$pull_reason"
+  pull_platform=$(docker image inspect --format '{{.Os}}/{{.Architecture}}' -- "$by_tag" 2>/dev/null)
+  emit image image "$1" ok: "$pull_ok" platform "$pull_platform" seconds: "$(seconds $((now - pull_started)))" reason "$pull_reason"
   [ "$pull_ok" = true ] || printf '%s: %s\n' "$1" "$pull_reason" >>"$here/pull.failed"
   return "$pull_code"
 }

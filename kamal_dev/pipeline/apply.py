@@ -10,7 +10,7 @@ from kamal_dev.commands.manifest import Layer
 from kamal_dev.devcontainer import lifecycle
 from kamal_dev.errors import DevError, HostError, HostTimeout, LifecycleFailed, NoAnswer, PullFailed, ServiceFailed
 from kamal_dev.model import Host, Image, Release, Step
-from kamal_dev.pipeline import render
+from kamal_dev.pipeline import platforms, render
 from kamal_dev.pipeline.conversation import LATER, follow
 from kamal_dev.pipeline.layers import Layers
 from kamal_dev.pipeline.lending import Lending
@@ -68,6 +68,7 @@ def _apply(work: Work, ready: Ready, release: Release) -> Outcome:
     if work.workspace and release.workspace:
         work.workspace.bring(target, ready.stack, ready.facts)
     release = _final(work, release, merged, target)
+    platforms.require(target, ready.facts, work.images.values())
     lacking = tuple(image for image in dict.fromkeys(dict(release.images).values()) if not ready.facts.has(image))
     if ready.facts.runs(release.digest) and not lacking:
         return Outcome(ready.stack, target.address, "unchanged", str(release.version), ready.facts.containers)

@@ -22,6 +22,7 @@ from kamal_dev.pipeline.memory import Memory, failed, still_known
 from kamal_dev.pipeline.metadata import Metadata
 from kamal_dev.pipeline.names import choose
 from kamal_dev.pipeline.patience import Patience
+from kamal_dev.pipeline.platforms import expected
 from kamal_dev.pipeline.prepare import Means, Ready, prepare
 from kamal_dev.pipeline.pushing import found, push_all
 from kamal_dev.pipeline.recipe import BuildOptions
@@ -55,11 +56,15 @@ class Order:
 
 @dataclass(frozen=True)
 class Scope:
-    """Hold what one deploy is about: the release of each stack, the stacks that have no host yet, and the login."""
+    """Hold what one deploy is about: the release of each stack, the stacks that have no host yet, and the login.
+
+    `engine` is the platform of the engine here, empty where none is needed.
+    """
 
     releases: dict[str, Release]
     making: tuple[str, ...]
     login: Login | None
+    engine: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -81,7 +86,7 @@ def deploy(run: Run, order: Order) -> Report:
     scope = _agreed(run, order)
     _begin(run, order, hooks, scope.names)
     with Memory(run, scope.names, scope.making) as memory:
-        means = _means(run, order, hooks)
+        means = _means(run, order, hooks, scope)
         hosts = Background(lambda: _hosts(run, scope.releases, means))
         images, metadata = _images(run, order, hooks, scope)
         ready = hosts.result()
@@ -110,15 +115,14 @@ def _agreed(run: Run, order: Order) -> Scope:
     if not order.skip_initialize:
         initialize(run)
     run.project.require_deployable()
-    engine = Background(lambda: planned(run) and require_engine(run.local))
+    engine = Background(lambda: require_engine(run.local) if planned(run) else "")
     if not order.skip_build:
         require_buildable(run, run.project.config.secrets)
     names = _chosen(run, order)
     releases = {name: release(run.project, name) for name in names}
     making = new_hosts(run, names)
     login = check(run, order, making)
-    engine.result()
-    return Scope(releases, making, login)
+    return Scope(releases, making, login, engine.result())
 
 
 def _chosen(run: Run, order: Order) -> tuple[str, ...]:
@@ -149,11 +153,12 @@ def _begin(run: Run, order: Order, hooks: Hooks, names: tuple[str, ...]) -> None
         hooks.before("pre-build", names, left_behind="nothing was built or deployed")
 
 
-def _means(run: Run, order: Order, hooks: Hooks) -> Means:
+def _means(run: Run, order: Order, hooks: Hooks, scope: Scope) -> Means:
     # What people work in is not moved forward for a release that may not come.
     source_waits = hooks.has("pre-deploy") or bool(run.project.config.deploy.batch)
     lending = Lending(run, is_wanted=not order.skip_push)
-    return Means(Parcels(run), Workspace(run), lending, hooks, source_waits)
+    images = () if order.skip_build else expected(run, scope.engine)
+    return Means(Parcels(run), Workspace(run), lending, hooks, source_waits, images)
 
 
 def _work(

@@ -126,7 +126,8 @@ def _build(run: Run, build: Build, options: BuildOptions) -> Built:
             require_buildx(run.local)
             raise _failed(build, result)
         require_unchanged(run, build, is_pushed=made.is_pushed)
-        built = _reported(run, build.image, report, options.config if made.is_pushed else None)
+        named = build.image.on(options.platform or build.platforms)
+        built = _reported(run, named, report, options.config if made.is_pushed else None)
     run.output.done(f"Built `{build.image.reference}`", seconds=result.seconds)
     return built
 
@@ -151,7 +152,7 @@ def _reported(run: Run, image: Image, report: Path | None, pushed_with: str | No
         return Built(replace(image, digest=known))
     for name in (said.get("containerimage.config.digest"), said.get("containerimage.digest"), image.reference):
         if name and (there := inspect(run, name)):
-            return Built(replace(image, digest=there.id), there)
+            return Built(replace(image, digest=there.id).on([there.platform]), there)
     raise BuildFailed(
         f"the build of `{image.reference}` ended well, and Docker on this machine does not have the image",
         hint="check `build.builder`, and whether something removes images here",

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from kamal_dev.commands import answers, events, host
 from kamal_dev.devcontainer import Devcontainer, requirements
 from kamal_dev.errors import BootstrapFailed, HostError, NoAnswer
-from kamal_dev.model import Host, Release
+from kamal_dev.model import Host, Image, Release
+from kamal_dev.pipeline import platforms
 from kamal_dev.pipeline.conversation import ASKED, ask, follow
 from kamal_dev.pipeline.hooks import Hooks
 from kamal_dev.pipeline.lending import Lending
@@ -35,13 +36,17 @@ class Ready:
 
 @dataclass(frozen=True)
 class Means:
-    """Hold what hosts are made ready with; `source_waits` until the release is applied."""
+    """Hold what hosts are made ready with; `source_waits` until the release is applied.
+
+    `images` are those that are being built, with the platforms that they will have.
+    """
 
     parcels: Parcels
     workspace: Workspace
     lending: Lending
     hooks: Hooks
     source_waits: bool = False
+    images: tuple[Image, ...] = ()
 
     @property
     def late_workspace(self) -> Workspace | None:
@@ -53,6 +58,7 @@ def prepare(run: Run, target: Host, release: Release, means: Means) -> Ready:
     """Make `target` ready for `release`. Raises HostError of the kind that fits."""
     means.lending.begin(target)
     facts = look(run, target, release)
+    platforms.require(target, facts, means.images)
     require(run.project.devcontainer, target, facts)
     while facts.lock and facts.lock.is_alive:
         await_turn(run, target, release.stack, facts.lock)
@@ -63,10 +69,11 @@ def prepare(run: Run, target: Host, release: Release, means: Means) -> Ready:
         facts = look(run, target, release)
     missing = tuple(image for image in release.third_party if not facts.held(image))
     if missing:
-        fetched, missing = missing, _fetch(run, target, missing, means.parcels)
+        fetched, missing = missing, _fetch(run, target, facts, missing, means.parcels)
         # What the main service's image says of itself is known only now.
         if run.project.compose.service(run.project.main).image in fetched:
             facts = look(run, target, release)
+    _require_foreign(target, release, facts)
     if release.workspace and not means.source_waits:
         means.workspace.bring(target, release.stack, facts)
     return Ready(release.stack, target, facts, missing)
@@ -133,15 +140,23 @@ ADVICE = {
 }
 
 
-def _fetch(run: Run, target: Host, images: tuple[str, ...], parcels: Parcels) -> tuple[str, ...]:
+def _require_foreign(target: Host, release: Release, facts: events.Facts) -> None:
+    for image in release.third_party:
+        if held := facts.held(image):
+            platforms.require_foreign(target, facts, image, held.platform)
+
+
+def _fetch(run: Run, target: Host, facts: events.Facts, images: tuple[str, ...], parcels: Parcels) -> tuple[str, ...]:
     """Pull third-party images; what the host cannot pull and this machine has is sent over SSH.
 
     Returns those that arrived neither way: the release tries once more, and reports them.
     """
     run.output.start(f"Pulling {', '.join(images)}", target.name)
     outcome = follow(run, target, lambda token: host.pull(run.scripts, token, images), timeout=PULLING)
-    arrived = {pulled.image for pulled in outcome.images if pulled.ok}
-    here = tuple(image for image in images if image not in arrived and parcels.has(image))
+    arrived = {pulled.image: pulled.platform for pulled in outcome.images if pulled.ok}
+    for image, platform in arrived.items():
+        platforms.require_foreign(target, facts, image, platform)
+    here = tuple(image for image in images if image not in arrived and parcels.has(image, facts))
     if here:
         run.output.note(f"cannot pull {', '.join(here)}; sending this machine's", target.name)
         parcels.send(target.name, run.remote(target), host.load(run.scripts), here)

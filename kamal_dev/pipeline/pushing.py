@@ -41,7 +41,7 @@ def _here(run: Run, image: Image) -> Image:
     present = inspect(run, image.reference)
     if present is None:
         raise _nothing_built(image)
-    return replace(image, digest=present.id)
+    return replace(image, digest=present.id).on([present.platform])
 
 
 def _of_version(run: Run, image: Image, config: str, built: Built | None) -> Image:
@@ -51,10 +51,17 @@ def _of_version(run: Run, image: Image, config: str, built: Built | None) -> Ima
     present = built.present if built else inspect(run, image.reference)
     if stored and (present is None or present.has(image, stored.digest) or (not built and _is_richer(stored))):
         run.output.done(f"Pushed already: `{image.reference}`")
-        return replace(image, digest=stored.digest)
+        return _as_stored(run, replace(image, digest=stored.digest), config, stored, present)
     if present is None:
         raise _nothing_built(image)
-    return _push(run, image, config, present)
+    return _push(run, image.on([present.platform]), config, present)
+
+
+def _as_stored(run: Run, image: Image, config: str, stored: Stored, present: Present | None) -> Image:
+    """Return an image with what it is made for, as the registry or the engine here has it."""
+    if stored.platforms or (present and present.has(image, stored.digest)):
+        return image.on(stored.platforms or ([present.platform] if present else ()))
+    return image.on(registry.configurations(run, image, config))
 
 
 def _is_richer(stored: Stored) -> bool:

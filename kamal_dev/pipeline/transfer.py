@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kamal_dev.commands import answers, docker
-from kamal_dev.errors import NothingBuilt, PullFailed
+from kamal_dev.commands.events import Facts
+from kamal_dev.errors import EngineError, NothingBuilt, PullFailed
 from kamal_dev.model import Step
 from kamal_dev.pipeline.conversation import again
+from kamal_dev.pipeline.platforms import runs
+from kamal_dev.pipeline.present import inspect
 from kamal_dev.pipeline.run import Run
 from kamal_dev.project import temporary
 from kamal_dev.shell import Shell
@@ -28,9 +31,16 @@ class Parcels:
         self._packing = threading.Lock()
         self._packed: dict[tuple[str, ...], Path] = {}
 
-    def has(self, reference: str) -> bool:
-        """Whether the engine here has an image."""
-        return bool(self._run.local.run(docker.describe(reference), timeout=30))
+    def has(self, reference: str, facts: Facts) -> bool:
+        """Whether the engine here has an image that a host with these facts can run."""
+        try:
+            present = inspect(self._run, reference)
+        except EngineError:
+            return False
+        if present and not runs([present.platform], facts):
+            self._run.output.note(f"`{reference}` is here for {present.platform} alone, and is not sent")
+            return False
+        return present is not None
 
     def send(self, host: str, shell: Shell, load: Step, references: tuple[str, ...]) -> None:
         """Load images of this machine into the host's engine. Raises PullFailed, NothingBuilt."""
