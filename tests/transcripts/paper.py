@@ -57,7 +57,7 @@ class PaperHost(Paper):
         held = [["postgres:15"]] if state.has_database else []
         if state.has_image:
             held.append([image.reference, f"{image.name}@{DIGEST}"])
-        self._facts["images"] = [{"names": names} for names in held]
+        self._facts["images"] = [{"names": names, "platform": state.platform} for names in held]
         if state.is_current:
             self._facts |= {"stands": True, "release": {"id": "now", "digest": digest}}
         self._outcome = state.outcome
@@ -86,7 +86,7 @@ class HostState:
 
     `facts` is what it says of itself, `outcome` what an apply prints when it fails;
     `has_image` and `has_database` whether these images are there, `pulls` whether it reaches a registry,
-    `is_current` whether it runs the very release that is deployed.
+    `is_current` whether it runs the very release that is deployed, `platform` what its images are made for.
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
@@ -95,6 +95,7 @@ class HostState:
     has_database: bool = True
     pulls: bool = True
     is_current: bool = False
+    platform: str = ""
 
 
 def lines(*events: dict[str, Any]) -> str:
