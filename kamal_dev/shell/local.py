@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from typing import IO
 
 from kamal_dev.model import Result, Secret, Step
-from kamal_dev.shell import OnLine
+from kamal_dev.shell import OnLine, pipes
 from kamal_dev.shell.fanout import TICK
 from kamal_dev.shell.lines import Lines
+from kamal_dev.shell.pipes import GRACE
 
 NOT_FOUND = 127
+CANNOT_RUN = 126
 TIMED_OUT = 124
-GRACE = 5.0
 
 
 class Local:
@@ -35,27 +36,31 @@ class Local:
         timeout: float | None = None,
         feed: Iterable[bytes] | None = None,
     ) -> Result:
-        """Run `step`; a program that is not installed ends with exit code 127, a timeout with 124."""
+        """Run `step`; a timeout ends with exit code 124, a program that is not installed with 127.
+
+        One that may not be run, or not in its folder, ends with 126. What it leaves running is left alone.
+        """
         started = time.monotonic()
         try:
             with self._process(step) as process:
                 output, errors = _converse(process, on_line, feed or _once(step.stdin), timeout)
                 code = process.returncode
-        except FileNotFoundError as error:
-            code, output, errors = NOT_FOUND, "", f"{step.argv[0]}: {error.strerror}"
+        except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+            code, output, errors = _unstarted(step, error)
         return Result(step, code, output, errors, time.monotonic() - started)
 
     def stream(self, step: Step) -> Iterator[bytes]:
-        """Yield the step's stdout in chunks, after its (short) stdin; raises OSError where it ends with an error."""
+        """Yield the step's stdout in chunks, after its stdin; raises OSError where it ends with an error."""
         with self._process(step) as process:
-            assert process.stdin and process.stdout and process.stderr
-            with process.stdin as stdin:
-                stdin.write(step.stdin or b"")
-            while chunk := process.stdout.read(1 << 20):
-                yield chunk
-            errors = process.stderr.read().decode(errors="replace")
-            if process.wait() != 0:
-                raise OSError(f"`{step.text}` exited {process.returncode}: {errors.strip()}")
+            errors = Lines()
+            workers = _beside(process, _once(step.stdin), errors)
+            assert process.stdout
+            yield from pipes.chunks(process.stdout, lambda: process.poll() is not None)
+            code = process.wait()
+            for worker in workers:
+                worker.join(GRACE)
+            if code != 0:
+                raise OSError(f"`{step.text}` exited {code}: {errors.end().strip()}")
 
     @contextmanager
     def _process(self, step: Step) -> Iterator[subprocess.Popen[bytes]]:
@@ -64,6 +69,7 @@ class Local:
         # A session of its own, so that an interrupt reaches the children through us and in order.
         process = subprocess.Popen(
             step.argv,
+            bufsize=0,
             cwd=step.cwd,
             env=_environment(self._environment, step),
             stdin=subprocess.PIPE,
@@ -74,7 +80,7 @@ class Local:
         try:
             yield process
         finally:
-            _end(process)
+            pipes.end(process)
 
 
 def _environment(own: dict[str, str], step: Step) -> dict[str, str]:
@@ -92,28 +98,45 @@ def _once(data: bytes | None) -> Iterable[bytes]:
     return (data,) if data else ()
 
 
+def _unstarted(step: Step, error: OSError) -> tuple[int, str, str]:
+    """Say what is to blame: the program, or the folder that it was to run in."""
+    is_folder = step.cwd is not None and str(error.filename) == str(step.cwd)
+    code = NOT_FOUND if isinstance(error, FileNotFoundError) and not is_folder else CANNOT_RUN
+    return code, "", f"{step.cwd if is_folder else step.argv[0]}: {error.strerror}"
+
+
+def _beside(process: subprocess.Popen[bytes], feed: Iterable[bytes], errors: Lines) -> tuple[pipes.Worker, ...]:
+    """Feed stdin and drain stderr beside the caller: a full pipe would stop the process."""
+    assert process.stdin and process.stderr
+    stdin, stderr = process.stdin, process.stderr
+    return (
+        pipes.Worker(lambda: pipes.feed(stdin, feed, lambda: process.poll() is not None)),
+        pipes.Worker(lambda: _drain(process, stderr, errors)),
+    )
+
+
 def _converse(
     process: subprocess.Popen[bytes], on_line: OnLine | None, feed: Iterable[bytes], timeout: float | None
 ) -> tuple[str, str]:
     """Feed stdin and drain both streams until the process ends or its time is over."""
-    assert process.stdin and process.stdout and process.stderr
     out, err = Lines(on_line), Lines(on_line)
-    workers = [
-        threading.Thread(target=_write, args=(process.stdin, feed), daemon=True),
-        threading.Thread(target=_drain, args=(process.stdout, out), daemon=True),
-        threading.Thread(target=_drain, args=(process.stderr, err), daemon=True),
-    ]
-    for worker in workers:
-        worker.start()
+    stdout = process.stdout
+    assert stdout
+    workers = (*_beside(process, feed, err), pipes.Worker(lambda: _drain(process, stdout, out)))
     try:
         _await(process, timeout)
     except subprocess.TimeoutExpired:
-        _end(process)
+        pipes.stop(process)
         process.returncode = TIMED_OUT
     # A thread that is still there when Python ends can take the process down with it.
     for worker in workers:
         worker.join(GRACE)
     return out.end(), err.end()
+
+
+def _drain(process: subprocess.Popen[bytes], stream: IO[bytes], lines: Lines) -> None:
+    for data in pipes.chunks(stream, lambda: process.poll() is not None):
+        lines.feed(data)
 
 
 def _await(process: subprocess.Popen[bytes], timeout: float | None) -> None:
@@ -129,34 +152,3 @@ def _await(process: subprocess.Popen[bytes], timeout: float | None) -> None:
         if left <= 0:
             raise subprocess.TimeoutExpired(process.args, timeout or 0)
         waiter.join(min(left, TICK))
-
-
-def _write(stream: object, feed: Iterable[bytes]) -> None:
-    # The other side may end before it has read everything: its exit code tells.
-    with suppress(OSError, ValueError):
-        for chunk in feed:
-            stream.write(chunk)  # type: ignore[attr-defined]
-            stream.flush()  # type: ignore[attr-defined]
-    with suppress(OSError, ValueError):
-        stream.close()  # type: ignore[attr-defined]
-
-
-def _drain(stream: object, lines: Lines) -> None:
-    with suppress(OSError, ValueError):
-        while data := stream.read1(1 << 16):  # type: ignore[attr-defined]
-            lines.feed(data)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Stop the process and all it started, gently first."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is not None:
-            break
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, number)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE)
-    for stream in (process.stdin, process.stdout, process.stderr):
-        with suppress(OSError, ValueError):
-            if stream:
-                stream.close()

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from pathlib import Path
 
 import pytest
 
 from kamal_dev.model import Secret, Step
-from kamal_dev.shell.local import NOT_FOUND, TIMED_OUT, Local
+from kamal_dev.shell.local import CANNOT_RUN, NOT_FOUND, TIMED_OUT, Local
 
 
 def sh(script: str, **more: object) -> Step:
@@ -64,3 +65,54 @@ def test_a_stream_ends_with_an_error_where_the_command_does() -> None:
     assert b"".join(Local().stream(sh("printf abc"))) == b"abc"
     with pytest.raises(OSError, match="exited 4: broken"):
         list(Local().stream(sh("echo broken >&2; exit 4")))
+
+
+@pytest.mark.parametrize("child", ["sleep 30", "while :; do echo again; sleep 0.05; done", "yes"])
+def test_a_child_that_is_left_behind_keeps_its_streams_and_holds_nobody_up(child: str) -> None:
+    started = time.monotonic()
+    result = Local().run(sh(f"echo mine; ({child}) & echo $!; echo done >&2"), timeout=20)
+    try:
+        assert time.monotonic() - started < 5
+        assert result.exit_code == 0
+        assert result.output.split()[0] == "mine"
+        assert result.errors == "done"
+    finally:
+        os.kill(int(next(word for word in result.output.split() if word.isdecimal())), signal.SIGKILL)
+
+
+def test_a_timeout_holds_where_a_child_has_a_session_of_its_own() -> None:
+    started = time.monotonic()
+    result = Local().run(sh("setsid sh -c 'echo $$; exec sleep 30' & sleep 30"), timeout=1)
+    assert result.exit_code == TIMED_OUT
+    assert time.monotonic() - started < 8
+    os.kill(int(result.output), signal.SIGKILL)
+
+
+def test_all_that_was_printed_arrives_also_where_nobody_reads_for_a_while() -> None:
+    slow = sh("head -c 300000 /dev/zero; echo end")
+    pieces = []
+    for piece in Local().stream(slow):
+        pieces.append(piece)
+        time.sleep(0.5)
+    assert b"".join(pieces) == bytes(300000) + b"end\n"
+
+
+def test_a_stream_goes_on_while_much_is_said_on_stderr() -> None:
+    step = sh("head -c 400000 /dev/zero | tr '\\0' e >&2; cat", stdin=b"x" * 300_000)
+    assert b"".join(Local().stream(step)) == b"x" * 300_000
+
+
+def test_a_child_that_holds_stdin_stops_no_feeder() -> None:
+    started = time.monotonic()
+    result = Local().run(sh("exec 3<&0; sleep 30 <&3 & echo $!"), feed=(b"x" * 100_000 for _ in range(100)))
+    assert time.monotonic() - started < 5
+    os.kill(int(result.output), signal.SIGKILL)
+
+
+def test_the_folder_or_the_file_that_is_to_blame_is_named(tmp_path: Path) -> None:
+    result = Local().run(Step(("true",), cwd=tmp_path / "gone"))
+    assert (result.exit_code, result.errors) == (CANNOT_RUN, f"{tmp_path / 'gone'}: No such file or directory")
+    script = tmp_path / "script"
+    script.write_text("#!/bin/sh\n")
+    result = Local().run(Step((str(script),)))
+    assert (result.exit_code, result.errors) == (CANNOT_RUN, f"{script}: Permission denied")

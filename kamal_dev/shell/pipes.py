@@ -1,0 +1,115 @@
+"""Read from and write to a process that may leave children behind, and end it. Starts none.
+
+What a child inherits stays open for as long as the child lives: `ssh-agent`, or a server that a hook starts with `&`.
+So nothing here waits for the end of a stream once its process has ended, and nothing holds a lock that closing
+a stream would wait for.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from typing import IO
+
+GRACE = 5.0
+TICK = 0.1  # seconds after which an ended process is noticed at the latest
+ROOM = 1 << 20  # bytes that a pipe may hold
+
+
+def chunks(stream: IO[bytes], is_over: Callable[[], bool]) -> Iterator[bytes]:
+    """Yield what comes until the stream ends, or until `is_over` and everything was read that is there."""
+    descriptor = os.dup(stream.fileno())
+    try:
+        yield from _chunks(descriptor, is_over)
+    finally:
+        os.close(descriptor)
+
+
+def _chunks(descriptor: int, is_over: Callable[[], bool]) -> Iterator[bytes]:
+    poll, left, wait = select.poll(), ROOM, TICK
+    poll.register(descriptor, select.POLLIN)
+    while left > 0:
+        was_over = is_over()
+        is_there = poll.poll(wait * 1000)
+        if was_over:
+            wait = 0
+        if is_there:
+            data = os.read(descriptor, ROOM)
+            if not data:
+                return
+            left -= len(data) if was_over else 0
+            yield data
+        elif was_over:
+            return
+
+
+def feed(stream: IO[bytes], data: Iterable[bytes], is_over: Callable[[], bool]) -> None:
+    """Write to a process and close its stdin; given up where it has ended, or closed its stdin, before."""
+    descriptor = os.dup(stream.fileno())
+    stream.close()
+    try:
+        os.set_blocking(descriptor, False)
+        for chunk in data:
+            _write(descriptor, memoryview(chunk), is_over)
+    finally:
+        os.close(descriptor)
+
+
+def _write(descriptor: int, rest: memoryview, is_over: Callable[[], bool]) -> None:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    while rest:
+        if not poll.poll(TICK * 1000):
+            if is_over():
+                raise BrokenPipeError
+            continue
+        with suppress(BlockingIOError):
+            rest = rest[os.write(descriptor, rest) :]
+
+
+class Worker(threading.Thread):
+    """Read or write beside the caller; an error of the pipe ends it."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        super().__init__(daemon=True)
+        self._work = work
+        self.start()
+
+    def run(self) -> None:
+        """Do the work."""
+        # The other side may end before everything was read or written: its exit code tells.
+        with suppress(OSError, ValueError):
+            self._work()
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Stop a process that leads a session, and all it started in it: gently first, at once where Ctrl-C comes again."""
+    try:
+        _signal(process, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE)
+    finally:
+        _signal(process, signal.SIGKILL)
+        process.wait()
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Stop it, and close what leads to it."""
+    try:
+        stop(process)
+    finally:
+        for stream in (process.stdin, process.stdout, process.stderr):
+            with suppress(OSError, ValueError):
+                if stream:
+                    stream.close()
+
+
+def _signal(process: subprocess.Popen[bytes], number: int) -> None:
+    if process.poll() is None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
