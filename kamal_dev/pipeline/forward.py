@@ -142,7 +142,7 @@ class Link:
             for word in ("-L", f"127.0.0.1:{port.local}:{directory}/{index}")
         ]
         mark = Frame.new()
-        words = openssh.argv(target, run.trust, ("-T", *forwards), ("sh", "-c", mark.around(command)))
+        words = openssh.argv(run.way(target), ("-T", *forwards), ("sh", "-c", mark.around(command)))
         return shell.hold(target.name, words, mark, on_ready=self._ready, on_line=self._complain, log=run.output.step)
 
     def _ready(self) -> None:

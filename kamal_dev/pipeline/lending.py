@@ -12,7 +12,7 @@ from kamal_dev.pipeline.images import planned
 from kamal_dev.pipeline.registry import stored
 from kamal_dev.pipeline.run import Run
 from kamal_dev.shell.fanout import Background
-from kamal_dev.shell.tunnel import tunnel
+from kamal_dev.shell.tunnel import Tunnel
 
 
 class Lending:
@@ -23,7 +23,7 @@ class Lending:
         self._is_wanted = is_wanted and run.project.config.registry.is_local and not run.is_paper
         self._is_needed = Background(lambda: self._is_wanted and not _are_pushed(run))
         self._begun: dict[str, Background[bool]] = {}
-        self._open: set[str] = set()
+        self._tunnels: dict[str, Tunnel] = {}
 
     def begin(self, target: Host) -> None:
         """Open it beside the caller where every host will need it: no image of this version was pushed yet."""
@@ -32,34 +32,45 @@ class Lending:
 
     def open(self, target: Host) -> None:
         """Return once it is open. Raises HostError where the host's port is taken or ssh fails."""
-        if not self._is_wanted or target.name in self._open:
+        if not self._is_wanted or self._is_open(target):
             return
         # What was begun early may have failed because nobody had met the host yet; by now it is known.
         begun = self._begun.pop(target.name, None)
         with suppress(HostError):
-            if begun and begun.result():
+            if begun and begun.result() and self._is_open(target):
                 return
         self._enter(target)
 
     def lent(self, target: Host, change: Callable[[], events.Outcome]) -> events.Outcome:
         """Make a change with the registry lent to the host; another run of `dev` may be lending it already.
 
-        Its tunnel ends with that run, so what could not be pulled through it is pulled once more through ours.
+        A tunnel ends with its run, or with its link. What could not be pulled through one that has ended is pulled
+        once more through a new one; where that cannot be opened, the failure of the pull is what counts.
         """
         try:
             self.open(target)
         except HostError as error:
             self._run.output.note(f"{error.message}; another `dev` may be lending it", target.name)
-            told = change()
-            if told.phase != "pull":
-                return told
+        told = change()
+        if told.phase != "pull" or not self._is_wanted or self._is_open(target):
+            return told
+        try:
+            self._run.output.note("the connection to the registry here was lost; opening it again", target.name)
             self.open(target)
+        except HostError as error:
+            self._run.output.note(f"{error.message}; {error.hint}", target.name)
+            return told
         return change()
+
+    def _is_open(self, target: Host) -> bool:
+        tunnel = self._tunnels.get(target.name)
+        return tunnel is not None and tunnel.is_open
 
     def _enter(self, target: Host) -> bool:
         run = self._run
-        run.resources.enter_context(tunnel(target, run.trust, run.project.config.registry.port, run.output.step))
-        self._open.add(target.name)
+        tunnel = Tunnel(run.way(target), run.project.config.registry.port, run.output.step)
+        run.resources.callback(tunnel.close)
+        self._tunnels[target.name] = tunnel
         return True
 
 

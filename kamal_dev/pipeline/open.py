@@ -75,7 +75,7 @@ def open_editor(run: Run, found: Address, command: str | None) -> None:
     if not found.is_known:
         raise DevError(
             f"ssh does not know the host `{found.host}` yet, so an editor could not reach it",
-            hint=f"write this at the top of ~/.ssh/config, once: Include {found.config}",
+            hint=f"write this at the top of ~/.ssh/config, once: {ssh_config.include(found.config)}",
         )
     result = run.local.run(Step((program, "--folder-uri", found.uri)), timeout=STARTING)
     if not result:

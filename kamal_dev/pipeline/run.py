@@ -16,6 +16,7 @@ from kamal_dev import project as projects
 from kamal_dev import providers
 from kamal_dev.commands.features import Program
 from kamal_dev.devcontainer import requirements
+from kamal_dev.errors import HostUnreachable
 from kamal_dev.model import Host
 from kamal_dev.output import Output
 from kamal_dev.pipeline.patience import Patience
@@ -24,6 +25,7 @@ from kamal_dev.providers import Provider
 from kamal_dev.shell import Shell
 from kamal_dev.shell.local import Local
 from kamal_dev.shell.trust import Trust
+from kamal_dev.shell.way import Way, way
 
 
 class Run:
@@ -117,6 +119,10 @@ class Run:
         known_hosts = self.project.private() / "known_hosts"
         return Trust(known_hosts, ssh.known_hosts, ssh.config, ssh.connect_timeout)
 
+    def way(self, host: Host) -> Way:
+        """Return how a host is reached; found once in a run. Raises HostUnreachable."""
+        return way(host, self.trust)
+
     @property
     def ssh_config(self) -> Path:
         """The file that lets ssh find hosts by the names of their stacks; `dev open` makes it."""
@@ -164,5 +170,5 @@ class Run:
             from kamal_dev.shell import ssh_config
 
             # A host that was started again may have another port. What a verb did stands without this file.
-            with suppress(OSError, ValueError):
+            with suppress(OSError, ValueError, HostUnreachable):
                 ssh_config.renew(self.ssh_config, self._met.values(), self.trust)

@@ -30,7 +30,7 @@ def ssh(
     place = find(run, name, target, service)
     entry = inside.Entry(terminal=terminal) if service else _entry(run, target, place, terminal)
     command = inside.command(place, entry, words, is_main=not service)
-    return openssh.argv(target, run.trust, ("-t",) if terminal else ("-T",), command)
+    return openssh.argv(run.way(target), ("-t",) if terminal else ("-T",), command)
 
 
 def _entry(run: Run, target: Host, place: Place, terminal: str) -> inside.Entry:

@@ -1,4 +1,4 @@
-"""Open an SSH connection to a host: its keys and ours, the hosts to go through, and how long to try. Runs no step."""
+"""Open an SSH connection along a way: its hosts' keys and ours, and how long to try. Runs no step."""
 
 from __future__ import annotations
 
@@ -8,164 +8,148 @@ import socket
 import threading
 import time
 from contextlib import suppress
-from typing import Any
+from dataclasses import dataclass
 
 import paramiko
 from fabric import Config, Connection
 
-from kamal_dev.errors import DevError, HostKeyChanged, HostUnreachable
-from kamal_dev.model import Host
-from kamal_dev.shell import known_hosts
-from kamal_dev.shell.trust import Trust
+from kamal_dev.shell import failures, known_hosts
+from kamal_dev.shell.host_key import Judge, preferring
+from kamal_dev.shell.identities import Offer
+from kamal_dev.shell.known_hosts import Known
+from kamal_dev.shell.sockets import Command, dial
+from kamal_dev.shell.way import Way
 
 ATTEMPTS = 4
-UNKNOWN = "not found in known_hosts"  # how paramiko's RejectPolicy puts it
 HASTY = 3.0  # seconds; sshd turns a connection away at once, or it is not sshd's doing
 # Paramiko's threads log tracebacks to stderr where nobody has given them a handler; the errors reach us anyway.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
-def connect(host: Host, trust: Trust) -> Connection:
-    """Return an open connection. Raises HostUnreachable, HostKeyChanged."""
-    for attempt in range(1, ATTEMPTS + 1):
-        connection, started = _prepared(host, trust), time.monotonic()
+@dataclass(frozen=True)
+class Link:
+    """Hold an open connection, and those to the jump hosts that it goes through."""
+
+    connection: Connection
+    through: Link | None = None
+
+    @property
+    def transport(self) -> paramiko.Transport:
+        """What channels are opened on."""
+        transport: paramiko.Transport = self.connection.transport
+        return transport
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is, as far as can be told without asking the host."""
+        return bool(self.connection.is_connected)
+
+    def close(self) -> None:
+        """End it, the nearest host last."""
+        with suppress(Exception):
+            self.connection.client.close()
+        if self.through:
+            self.through.close()
+
+
+def connect(way: Way) -> Link:
+    """Return an open connection. Raises HostUnreachable, HostKeyChanged, each about the hop that it was."""
+    through = connect(way.through) if way.through else None
+    try:
+        link = Link(_opened(way, through), through)
+    except BaseException:
+        if through:
+            through.close()
+        raise
+    threading.Thread(target=_keep_alive, args=(link.transport, way.trust.connect_timeout), daemon=True).start()
+    return link
+
+
+def _opened(way: Way, through: Link | None) -> Connection:
+    if way.vouched:
+        known_hosts.pin(way.trust.known_hosts, way.known_as, way.vouched)
+    known = known_hosts.known(way)
+    for number in range(1, ATTEMPTS + 1):
+        attempt, started = _Attempt(way, known), time.monotonic()
         try:
-            connection.open()
-        except paramiko.BadHostKeyException as error:
-            raise _changed(host, trust, error) from error
-        except paramiko.AuthenticationException as error:
-            raise _refused(host) from error
+            return attempt.open(through)
         except (OSError, EOFError, paramiko.SSHException) as error:
-            if attempt == ATTEMPTS or _is_final(error, time.monotonic() - started, trust.connect_timeout):
-                raise _unreachable(host, trust, error) from error
+            is_lost = through is not None and not through.is_open
+            if number == ATTEMPTS or is_lost or _is_final(error, time.monotonic() - started, way.trust.connect_timeout):
+                raise failures.told(way, error, attempt.offer.locked, attempt.complaint) from error
             # sshd drops connections at random above MaxStartups: try again, not all at the same moment.
-            time.sleep(random.uniform(0.2, 0.6) * 2**attempt)  # noqa: S311
-        else:
-            _tune(connection, trust.connect_timeout)
-            return connection
+            time.sleep(random.uniform(0.2, 0.6) * 2**number)  # noqa: S311
     raise AssertionError("unreachable")
 
 
-def _prepared(host: Host, trust: Trust) -> Connection:
-    config = Config() if trust.read_ssh_config else Config(ssh_config=paramiko.SSHConfig())
-    connection = Connection(
-        host.address,
-        user=host.user or None,
-        port=host.port or None,
-        gateway=_gateway(host, trust, config),
-        config=config,
-        connect_timeout=trust.connect_timeout,
-        connect_kwargs=_credentials(host, trust),
-    )
-    _guard(connection, host, trust)
-    return connection
+class _Attempt:
+    """Try once, and keep what the try told beside its error."""
 
+    def __init__(self, way: Way, known: Known) -> None:
+        self._way = way
+        self._known = known
+        self._command: Command | None = None
+        self.offer = Offer(way)
 
-def _gateway(host: Host, trust: Trust, config: Config) -> Connection | None:
-    """Return the last of the hosts to go through, each reached through the one before it."""
-    gateway = None
-    for hop in filter(None, host.proxy_jump.split(",")):
-        gateway = Connection(
-            hop,
-            gateway=gateway,
-            config=config,
-            connect_timeout=trust.connect_timeout,
-            connect_kwargs=_credentials(host, trust),
+    @property
+    def complaint(self) -> str:
+        """What the user's ProxyCommand said last."""
+        return self._command.complaint if self._command else ""
+
+    def open(self, through: Link | None) -> Connection:
+        """Connect, check the host's key and log in; what was opened is closed where that fails."""
+        sock = self._sock(through)
+        connection = self._connection(sock)
+        try:
+            connection.open()
+        except BaseException:
+            connection.client.close()
+            sock.close()
+            raise
+        return connection
+
+    def _sock(self, through: Link | None) -> socket.socket | paramiko.Channel:
+        way = self._way
+        if through:
+            goal, wait = (way.hostname, way.port), way.trust.connect_timeout
+            return through.transport.open_channel("direct-tcpip", goal, ("127.0.0.1", 0), timeout=wait)
+        if way.command:
+            self._command = Command(way)
+            return self._command.socket
+        return dial(way)
+
+    def _connection(self, sock: socket.socket | paramiko.Channel) -> Connection:
+        way = self._way
+        connection = Connection(
+            way.hostname,
+            user=way.user,
+            port=way.port,
+            gateway=False,
+            # ssh has read its configuration already; Paramiko's reading of it differs.
+            config=Config(ssh_config=paramiko.SSHConfig()),
+            connect_timeout=way.trust.connect_timeout,
+            connect_kwargs={
+                "sock": sock,
+                "transport_factory": preferring(self._known.kinds),
+                "auth_strategy": self.offer,
+                "banner_timeout": way.trust.connect_timeout,
+                "auth_timeout": 20,
+            },
         )
-    return gateway
-
-
-def _credentials(host: Host, trust: Trust) -> dict[str, Any]:
-    waits = {"banner_timeout": trust.connect_timeout, "auth_timeout": 20}
-    if not host.keys:
-        return waits
-    # Named keys only: every wrong key counts as a failure, and OpenSSH 9.8 punishes those.
-    return waits | {
-        "key_filename": [str(key) for key in host.keys],
-        "look_for_keys": False,
-        "allow_agent": False,
-    }
-
-
-def _guard(connection: Connection, host: Host, trust: Trust) -> None:
-    """Give Fabric's client, which accepts every key, the project's policy."""
-    if host.host_key:
-        known_hosts.pin(trust.known_hosts, connection.host, connection.port, host.host_key)
-    while isinstance(connection, Connection):
-        client = connection.client
-        if trust.policy == "off":
-            return
-        accept = known_hosts.AcceptNew(trust.known_hosts)
-        client.set_missing_host_key_policy(paramiko.RejectPolicy() if trust.policy == "strict" else accept)
-        if not host.host_key:
-            with suppress(OSError):
-                client.load_system_host_keys()
-        with suppress(FileNotFoundError):
-            client.load_host_keys(str(trust.known_hosts))
-        connection = connection.gateway
-
-
-def _changed(host: Host, trust: Trust, error: paramiko.BadHostKeyException) -> DevError:
-    name = known_hosts.entry_name(host.address, host.port)
-    got = f"{error.key.get_name()} {error.key.fingerprint}"
-    return HostKeyChanged(
-        host.name,
-        f"{name} has another key than before (now {got}); nothing was sent to it",
-        hint=f"if you replaced it, forget the old key: `ssh-keygen -R '{name}' -f {trust.known_hosts}`",
-    )
-
-
-def _refused(host: Host) -> DevError:
-    keys = ", ".join(map(str, host.keys)) or "the agent and the default keys"
-    return HostUnreachable(
-        host.name,
-        f"{host.address} refused the login of `{host.user or 'the default user'}` with {keys}",
-        hint="set `ssh.user` and `ssh.keys` in config/dev.yml, or add the key to the host's authorized_keys",
-    )
-
-
-def _unreachable(host: Host, trust: Trust, error: Exception) -> DevError:
-    where = f"{host.address}:{host.port or 22}"
-    if UNKNOWN in str(error):
-        return HostKeyChanged(
-            host.name,
-            f"{where} is not in known_hosts, and `ssh.known_hosts` is strict",
-            hint=f"`ssh-keyscan` it into {trust.known_hosts} after checking the key",
-        )
-    return HostUnreachable(
-        host.name,
-        f"no SSH at {where}: {_reason(error, trust.connect_timeout)}",
-        hint="check that the host is up and its address right",
-    )
-
-
-def _reason(error: Exception, patience: int) -> str:
-    """Say why there is no connection, in the system's words where it has some."""
-    # Paramiko sums up several addresses of one name; each has its own reason.
-    first = next(iter(getattr(error, "errors", {}).values()), error)
-    if "protocol banner" in str(first) or "No existing session" in str(first):
-        return f"something there takes connections, but said nothing of SSH within {patience} s"
-    if isinstance(first, TimeoutError):
-        return f"no answer within {patience} s"
-    return getattr(first, "strerror", None) or str(first) or type(first).__name__
+        connection.client.set_missing_host_key_policy(Judge(way, self._known))
+        return connection
 
 
 def _is_final(error: Exception, seconds: float, patience: int) -> bool:
     """Whether trying again would not help: only what is turned away at once may be let in later."""
-    return (
-        seconds > min(HASTY, patience / 2)
-        or isinstance(error, socket.gaierror | ConnectionRefusedError | TimeoutError)
-        or "Unable to connect" in str(error)
-        or UNKNOWN in str(error)
+    return seconds > min(HASTY, patience / 2) or isinstance(
+        error,
+        socket.gaierror
+        | ConnectionRefusedError
+        | TimeoutError
+        | paramiko.AuthenticationException
+        | paramiko.ChannelException,
     )
-
-
-def _tune(connection: Connection, patience: int) -> None:
-    transport = connection.transport
-    threading.Thread(target=_keep_alive, args=(transport, patience), daemon=True).start()
-    # Nagle costs 40 ms on each exec; a jump host's channel has no such option.
-    with suppress(AttributeError, OSError):
-        transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _keep_alive(transport: paramiko.Transport, patience: int) -> None:

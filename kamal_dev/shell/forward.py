@@ -7,16 +7,15 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable
+from contextlib import closing
 from functools import partial
-from typing import IO
 
 from kamal_dev.errors import NoAnswer
-from kamal_dev.shell import OnLine, frame, openssh
+from kamal_dev.shell import OnLine, frame, openssh, pipes
 from kamal_dev.shell.frame import Frame, Framed
 from kamal_dev.shell.lines import Lines
-from kamal_dev.shell.local import GRACE
+from kamal_dev.shell.pipes import GRACE
 
 READY = "ready"
 OPENING = 60.0
@@ -55,26 +54,26 @@ def hold(
     ssh ends with this process, however that ends: what it runs on the host goes on only while its stdin is open.
     """
     log(f"$ {shlex.join(words[:-1])} …")
-    with subprocess.Popen(
+    process = subprocess.Popen(
         ("sh", "-c", _WITH_STDIN, "kamal-dev", *words),
+        bufsize=0,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
-    ) as process:
-        assert process.stdout and process.stderr
-        watchdog = threading.Timer(OPENING, process.kill)
-        listener = threading.Thread(target=_pass_on, args=(process.stderr, on_line), daemon=True)
-        framed = Framed(mark, Lines(partial(_hear, watchdog, on_ready)))
-        try:
-            watchdog.start()
-            listener.start()
-            framed.reads(process.stdout)
-            _require(host, process, framed)
-        finally:
-            watchdog.cancel()
-            _end(process)
-            listener.join(GRACE)
+    )
+    watchdog = threading.Timer(OPENING, process.kill)
+    framed = Framed(mark, Lines(partial(_hear, watchdog, on_ready)))
+    listener = pipes.Worker(lambda: _pass_on(process, on_line))
+    try:
+        watchdog.start()
+        assert process.stdout
+        framed.reads(process.stdout)
+        _require(host, process, framed)
+    finally:
+        watchdog.cancel()
+        _end(process)
+        listener.join(GRACE)
     return framed.end()
 
 
@@ -90,23 +89,18 @@ def _require(host: str, process: subprocess.Popen[bytes], framed: Framed) -> Non
         raise NoAnswer(host, frame.unanswered(code, framed.noise), hint=frame.OTHERS_ANSWER)
 
 
-def _lines(stream: IO[bytes]) -> Iterator[str]:
-    return (line.decode(errors="replace").strip() for line in stream)
-
-
-def _pass_on(stream: IO[bytes], on_line: OnLine) -> None:
-    with suppress(OSError, ValueError):
-        for line in _lines(stream):
-            on_line(line)
+def _pass_on(process: subprocess.Popen[bytes], on_line: OnLine) -> None:
+    assert process.stderr
+    said = Lines(lambda line: on_line(line.strip()))
+    for data in pipes.chunks(process.stderr, lambda: process.poll() is not None):
+        said.feed(data)
+    said.end()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Let what runs on the host go first: it ends with its stdin."""
     assert process.stdin
-    with suppress(OSError):
+    try:
         process.stdin.close()
-    process.terminate()
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(GRACE)
-    if process.poll() is None:
-        process.kill()
+    finally:
+        pipes.end(process)

@@ -10,60 +10,78 @@ import shlex
 import signal
 import sys
 from contextlib import suppress
-from dataclasses import replace
 from typing import NoReturn
 
 from kamal_dev.errors import DevError
-from kamal_dev.model import Host
-from kamal_dev.shell import frame
-from kamal_dev.shell.trust import Trust
+from kamal_dev.shell import frame, quoting
+from kamal_dev.shell.way import Way
 
 REFUSED = 255  # ssh's own exit code, which no command's may be
 
 
-def argv(host: Host, trust: Trust, flags: tuple[str, ...], command: tuple[str, ...]) -> tuple[str, ...]:
+def argv(way: Way, flags: tuple[str, ...], command: tuple[str, ...]) -> tuple[str, ...]:
     """Return the ssh command line that runs `command` on a host.
 
     sshd hands the words to the login shell as one line: they are quoted here, and nowhere else.
     """
     line = frame.line(f"exec {shlex.join(command)}")
-    return ("ssh", *flags, *options(host, trust), *_way(host, trust), "--", host.address, line)
+    return ("ssh", *flags, *options(way), "--", way.address, line)
 
 
-def _way(host: Host, trust: Trust) -> tuple[str, ...]:
-    """Return how to get to a host that others stand before."""
-    hops = [hop for hop in host.proxy_jump.split(",") if hop]
-    if len(hops) == 1:
-        # `-J` would not use the keys named for the host, which are those for the hop as well.
-        hop = (*options(replace(host, port=0, user=""), trust), "-W", "[%h]:%p", f"ssh://{hops[0]}")
-        return ("-o", f"ProxyCommand={shlex.join(('ssh', *hop))}")
-    return ("-J", host.proxy_jump) if hops else ()
+def options(way: Way) -> tuple[str, ...]:
+    """Return how to reach a host, so that ssh asks its own files for nothing that was answered before."""
+    given = [] if way.trust.read_ssh_config else ["-F", "none"]
+    about = {**_behaviour(way), **settings(way), "ProxyCommand": proxy(way) or "none"}
+    pairs = [*about.items(), *keys(way)]
+    return (*given, *(word for name, value in pairs for word in ("-o", f"{name}={value}")))
 
 
-def options(host: Host, trust: Trust) -> tuple[str, ...]:
-    """Return how to reach a host: whose key is right, who logs in, and with what."""
-    words = [] if trust.read_ssh_config else ["-F", "none"]
-    words += [word for name, value in settings(host, trust).items() for word in ("-o", f"{name}={value}")]
-    if host.keys:
-        words += ["-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none"]
-    words += [word for key in host.keys for word in ("-i", str(key))]
-    words += ["-p", str(host.port)] if host.port else []
-    return (*words, *(("-l", host.user) if host.user else ()))
-
-
-def settings(host: Host, trust: Trust) -> dict[str, str]:
-    """Return the options that do not depend on who logs in."""
-    files = str(trust.known_hosts) if host.host_key else f"{trust.known_hosts} ~/.ssh/known_hosts"
+def _behaviour(way: Way) -> dict[str, str]:
+    """Return what a program wants of ssh, whatever the user set for a terminal."""
     return {
         "BatchMode": "yes",
         "ExitOnForwardFailure": "yes",
         "ServerAliveInterval": "15",
-        "ConnectTimeout": str(trust.connect_timeout),
+        "ConnectTimeout": str(way.trust.connect_timeout),
         "ControlPath": "none",
         "LogLevel": "ERROR",
-        "StrictHostKeyChecking": "no" if trust.policy == "off" else "yes",
-        "UserKnownHostsFile": files,
+        "RemoteCommand": "none",
     }
+
+
+def settings(way: Way) -> dict[str, str]:
+    """Return where a host is, who logs in, and whose key is right."""
+    lines = {
+        "HostName": way.hostname.replace("%", "%%"),
+        "User": quoting.quoted(way.user),
+        "Port": str(way.port),
+        "HostKeyAlias": way.alias,
+        "StrictHostKeyChecking": "no" if way.policy == "off" else "yes",
+        "UserKnownHostsFile": quoting.paths(way.known_hosts),
+        "GlobalKnownHostsFile": " ".join(map(quoting.quoted, way.global_known_hosts)) or "/dev/null",
+        "UpdateHostKeys": "no",
+        "IdentitiesOnly": "yes" if way.identities_only else "no",
+        "IdentityAgent": quoting.path(way.agent),
+    }
+    return {name: value for name, value in lines.items() if value}
+
+
+def keys(way: Way) -> list[tuple[str, str]]:
+    """Return the options that may be given several times."""
+    identities = [("IdentityFile", quoting.path(item)) for item in way.identities]
+    return identities + [("CertificateFile", quoting.path(item)) for item in way.certificates]
+
+
+def proxy(way: Way) -> str:
+    """Return the ProxyCommand: that of the user, or an ssh to the jump host; empty for a host that is reached directly.
+
+    Not ProxyJump, which would ask neither the project's known_hosts nor the keys that are named for the host.
+    """
+    if not way.through:
+        return way.command.replace("%", "%%")
+    goal = f"[{way.hostname}]:{way.port}"
+    words = ("ssh", *options(way.through), "-W", goal, "--", way.through.address)
+    return shlex.join(words).replace("%", "%%")
 
 
 def become(words: tuple[str, ...]) -> NoReturn:

@@ -8,18 +8,19 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 import paramiko
-from fabric import Connection
 
 from kamal_dev.errors import HostError, HostTimeout, HostUnreachable, LinkDropped, NoAnswer
 from kamal_dev.model import Host, Result, Step
 from kamal_dev.shell import OnLine, frame
-from kamal_dev.shell.connecting import connect
+from kamal_dev.shell.connecting import Link, connect
 from kamal_dev.shell.frame import Frame, Framed
 from kamal_dev.shell.lines import Bytes, Lines
 from kamal_dev.shell.trust import Trust
+from kamal_dev.shell.way import way
 
 POLL = 0.5
 BEGINNING = 60.0
+SESSION_ATTEMPTS = 3
 AGAIN = "try again: what has arrived is kept; `dev status` shows what runs"
 
 
@@ -30,7 +31,7 @@ class Remote:
         self.host = host
         self._trust = trust
         self._log = log
-        self._connection: Connection | None = None
+        self._connection: Link | None = None
         self._opening = threading.Lock()
         self._is_closed = False
 
@@ -96,23 +97,46 @@ class Remote:
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection:
-            with suppress(Exception):
-                connection.close()
+            connection.close()
 
     def _channel(self) -> paramiko.Channel:
+        """Open a session. Nothing was sent before, so a link that is silent by now is opened again at once."""
+        link = self._link()
+        for attempt in range(1, SESSION_ATTEMPTS + 1):
+            try:
+                link = self._link()
+                return link.transport.open_session(timeout=self._trust.connect_timeout)
+            except paramiko.ChannelException as error:
+                raise HostUnreachable(
+                    self.host.name,
+                    f"the host refused a session: {error.text}",
+                    hint="see `MaxSessions` in its sshd_config",
+                ) from error
+            except (OSError, EOFError, paramiko.SSHException, HostUnreachable) as error:
+                self._drop_if(link)
+                if attempt == SESSION_ATTEMPTS:
+                    raise LinkDropped(
+                        self.host.name,
+                        f"the connection was lost before a command could be sent: {error}",
+                        hint="try again: nothing was changed by it",
+                    ) from error
+        raise AssertionError("unreachable")
+
+    def _link(self) -> Link:
         with self._opening:
             if self._is_closed:
                 raise HostUnreachable(self.host.name, "this run has ended")
-            if self._connection is None or not self._connection.is_connected:
-                self._connection = connect(self.host, self._trust)
-            transport = self._connection.transport
-        try:
-            return transport.open_session(timeout=self._trust.connect_timeout)  # type: ignore[no-any-return]
-        except (OSError, EOFError, paramiko.SSHException) as error:
-            self._drop()
-            raise HostUnreachable(
-                self.host.name, f"the host refused a session: {error}", hint="see `MaxSessions` in its sshd_config"
-            ) from error
+            if self._connection is None or not self._connection.is_open:
+                self._drop()
+                self._connection = connect(way(self.host, self._trust))
+            return self._connection
+
+    def _drop_if(self, link: Link) -> None:
+        """Close a link that failed; another thread may have opened the next one already."""
+        with self._opening:
+            if self._connection is link:
+                self._connection = None
+        link.close()
 
     def _converse(
         self,
@@ -128,10 +152,13 @@ class Remote:
         started = time.monotonic()
         channel.settimeout(POLL)
         while out.code is None:
+            # A command that keeps printing has a deadline, too.
+            self._check(out, time.monotonic() - started, timeout)
             try:
                 data = channel.recv(1 << 16)
             except TimeoutError:
-                self._check(_is_alive(channel), out, time.monotonic() - started, timeout)
+                if not _is_alive(channel):
+                    raise EOFError("the connection closed") from None
                 continue
             if not data:
                 break
@@ -146,9 +173,7 @@ class Remote:
             raise EOFError("the connection closed")
         return out.end(), err.end()
 
-    def _check(self, is_alive: bool, out: Framed, seconds: float, timeout: float | None) -> None:
-        if not is_alive:
-            raise EOFError("the connection closed")
+    def _check(self, out: Framed, seconds: float, timeout: float | None) -> None:
         if not out.has_begun and seconds > BEGINNING:
             self._drop()
             raise NoAnswer(

@@ -6,22 +6,28 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+from kamal_dev.errors import HostUnreachable
 from kamal_dev.model import Host
-from kamal_dev.shell import openssh
+from kamal_dev.shell import openssh, quoting
 from kamal_dev.shell.trust import Trust
+from kamal_dev.shell.way import way
 
-HEAD = "# Written by `dev open`; changes are lost. To use it: `Include {path}` at the top of ~/.ssh/config\n"
+
+def include(path: Path) -> str:
+    """Return the line for `~/.ssh/config` that reads the file."""
+    return f"Include {quoting.included(str(path))}"
 
 
 def text(stacks: Iterable[tuple[str, Host]], trust: Trust, path: Path) -> str:
     """Return the file: one `Host` for each stack."""
-    return HEAD.format(path=path) + "".join(f"\n{_host(name, host, trust)}" for name, host in stacks if host.address)
+    head = f"# Written by `dev open`; changes are lost. To use it: `{include(path)}` at the top of ~/.ssh/config\n"
+    return head + "".join(f"\n{_host(name, host, trust)}" for name, host in stacks if host.address)
 
 
 def renew(path: Path, hosts: Iterable[Host], trust: Trust) -> None:
     """Let a file that is there say where these hosts are now; those of other stacks stay.
 
-    Raises OSError, or ValueError for one that is no text.
+    Raises OSError, HostUnreachable, or ValueError for one that is no text.
     """
     before = path.read_text()
     head, *listed = before.rstrip("\n").split("\n\n")
@@ -35,20 +41,10 @@ def renew(path: Path, hosts: Iterable[Host], trust: Trust) -> None:
 
 
 def _host(name: str, host: Host, trust: Trust) -> str:
-    settings = openssh.settings(host, trust)
-    files = " ".join(f'"{word}"' for word in settings["UserKnownHostsFile"].split(" ~"))
-    lines = {
-        "HostName": host.address,
-        "User": host.user,
-        "Port": str(host.port) if host.port else "",
-        "ProxyJump": host.proxy_jump,
-        "StrictHostKeyChecking": settings["StrictHostKeyChecking"],
-        "UserKnownHostsFile": files.replace('"/.ssh', '"~/.ssh'),
-        "IdentitiesOnly": "yes" if host.keys else "",
-    }
-    written = [f"  {key} {value}\n" for key, value in lines.items() if value]
-    written += [f'  IdentityFile "{key}"\n' for key in host.keys]
-    return "".join((f"Host {name}\n", *written))
+    """Return what was answered about a host, under a name for which ~/.ssh/config says nothing."""
+    there = way(host, trust)
+    lines = [*openssh.settings(there).items(), ("ProxyCommand", openssh.proxy(there)), *openssh.keys(there)]
+    return "".join((f"Host {name}\n", *(f"  {key} {value}\n" for key, value in lines if value)))
 
 
 def write(path: Path, content: str) -> None:
@@ -62,12 +58,16 @@ def write(path: Path, content: str) -> None:
 def is_included(name: str, host: Host, trust: Trust) -> bool:
     """Whether plain `ssh NAME` would reach this host with this project's known hosts, by what ssh itself says."""
     try:
-        told = subprocess.run(("ssh", "-G", name), check=False, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
+        there = way(host, trust)
+        told = subprocess.run(
+            ("ssh", "-T", "-G", name), check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired, HostUnreachable):
         return False
     found = dict(line.partition(" ")[::2] for line in told.stdout.splitlines())
+    files = " ".join(there.known_hosts) or "/dev/null"
     return (
-        found.get("hostname") == host.address.lower()
-        and found.get("port") == str(host.port or 22)
-        and str(trust.known_hosts) in found.get("userknownhostsfile", "")
+        found.get("hostname") == there.hostname
+        and found.get("port") == str(there.port)
+        and found.get("userknownhostsfile") == files
     )

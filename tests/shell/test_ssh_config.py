@@ -10,28 +10,33 @@ from kamal_dev.shell.trust import Trust
 
 
 def test_ssh_itself_reads_the_file_as_it_is_meant(tmp_path: Path) -> None:
-    trust = Trust(tmp_path / "known hosts")
-    host = Host("blog-1", "10.0.0.1", "deploy", 2222, (tmp_path / "my key",), "jump@bastion:2200")
+    folder = tmp_path / '100% of "my" files'
+    folder.mkdir()
+    key = folder / "my key"
+    key.touch()
+    trust = Trust(folder / "known hosts", read_ssh_config=False)
+    host = Host("blog-1", "10.0.0.1", "deploy", 2222, (key,), "jump@bastion:2200")
     vouched = Host("blog-2", "10.0.0.2", host_key="ssh-ed25519 AAAA")
     off = Host("blog-3", "")
-    path = tmp_path / "ssh_config"
+    path = folder / "ssh_config"
     stacks = [("blog-1", host), ("blog-2", vouched), ("blog-3", off)]
     ssh_config.write(path, ssh_config.text(stacks, trust, path))
     assert path.stat().st_mode & 0o777 == 0o600
     assert "blog-3" not in path.read_text()
+    (tmp_path / "config").write_text(ssh_config.include(path))
 
     def found(name: str) -> dict[str, str]:
-        argv = ("ssh", "-F", str(path), "-G", name)
+        argv = ("ssh", "-T", "-F", str(tmp_path / "config"), "-G", name)
         done = subprocess.run(argv, check=True, capture_output=True, text=True)
         return dict(line.partition(" ")[::2] for line in done.stdout.splitlines())
 
     first = found("blog-1")
     assert (first["hostname"], first["user"], first["port"]) == ("10.0.0.1", "deploy", "2222")
-    assert first["proxyjump"] == "jump@bastion:2200"
-    assert first["identityfile"] == str(tmp_path / "my key")
+    assert "-W '[10.0.0.1]:2222' -- bastion" in first["proxycommand"]
+    assert first["identityfile"].replace("%%", "%") == str(key)
     assert first["stricthostkeychecking"] == "true"
     assert first["userknownhostsfile"].startswith(f"{trust.known_hosts} ")
-    assert first["userknownhostsfile"].endswith("/.ssh/known_hosts")
+    assert first["userknownhostsfile"].endswith("/.ssh/known_hosts2")
     assert found("blog-2")["userknownhostsfile"] == str(trust.known_hosts)
 
 

@@ -7,49 +7,56 @@ from kamal_dev.model import Host
 from kamal_dev.shell.frame import Frame
 from kamal_dev.shell.trust import Trust
 from kamal_dev.shell.tunnel import argv
+from kamal_dev.shell.way import way
 
-TRUST = Trust(Path("/project/known_hosts"))
+TRUST = Trust(Path('/100% "mine"/known_hosts'), read_ssh_config=False)
 
 
-def options(words: tuple[str, ...]) -> dict[str, str]:
+def options(words: tuple[str, ...] | list[str]) -> dict[str, str]:
     pairs = (words[index + 1] for index, word in enumerate(words) if word == "-o")
     return dict(pair.split("=", 1) for pair in pairs)
 
 
-def test_the_host_lends_its_own_loopback_only_and_must_prove_who_it_is() -> None:
-    words = argv(Host("blog-1", "10.0.0.1", "deploy", 2222, (Path("/keys/id"),)), TRUST, 5555, Frame.new())
+def test_the_host_lends_its_own_loopback_only_and_must_prove_who_it_is(tmp_path: Path) -> None:
+    key = tmp_path / "my key"
+    key.touch()
+    words = argv(way(Host("blog-1", "10.0.0.1", "deploy", 2222, (key,)), TRUST), 5555, Frame.new())
     assert words[words.index("-R") + 1] == "127.0.0.1:5555:127.0.0.1:5555"
     assert words[-3:-1] == ("--", "10.0.0.1")
-    assert words[words.index("-p") : words.index("-p") + 2] == ("-p", "2222")
-    assert words[words.index("-l") : words.index("-l") + 2] == ("-l", "deploy")
     found = options(words)
+    assert (found["Port"], found["User"]) == ("2222", '"deploy"')
     assert found["StrictHostKeyChecking"] == "yes"
-    assert found["UserKnownHostsFile"] == "/project/known_hosts ~/.ssh/known_hosts"
+    assert shlex.split(found["UserKnownHostsFile"])[0] == '/100%% "mine"/known_hosts'
+    assert shlex.split(found["IdentityFile"]) == [str(key)]
     assert found["ExitOnForwardFailure"] == "yes"
     assert found["IdentitiesOnly"] == "yes"
+    assert found["IdentityAgent"] == '"SSH_AUTH_SOCK"'
 
 
 def test_a_key_that_the_provider_vouches_for_is_the_only_one() -> None:
-    words = argv(Host("blog-1", "127.0.0.1", host_key="ssh-ed25519 AAAA"), TRUST, 5555, Frame.new())
-    assert options(words)["UserKnownHostsFile"] == "/project/known_hosts"
+    found = options(argv(way(Host("blog-1", "127.0.0.1", host_key="ssh-ed25519 AAAA"), TRUST), 5555, Frame.new()))
+    assert shlex.split(found["UserKnownHostsFile"]) == ['/100%% "mine"/known_hosts']
+    assert found["GlobalKnownHostsFile"] == "/dev/null"
 
 
-def test_a_hop_is_reached_with_the_same_keys_and_the_same_care() -> None:
-    host = Host("blog-1", "10.0.0.1", "deploy", 2222, (Path("/my keys/id"),), "jump@bastion:2200")
-    hop = shlex.split(options(argv(host, TRUST, 5555, Frame.new()))["ProxyCommand"])
-    assert hop[-3:] == ["-W", "[%h]:%p", "ssh://jump@bastion:2200"]
-    assert hop[hop.index("-i") + 1] == "/my keys/id"
-    assert "StrictHostKeyChecking=yes" in hop
-    assert "-l" not in hop
-    assert "-p" not in hop
+def test_hops_are_reached_in_their_order_with_the_same_keys_and_the_same_care(tmp_path: Path) -> None:
+    key = tmp_path / "my key"
+    key.touch()
+    host = Host("blog-1", "10.0.0.1", "deploy", 2222, (key,), "jump@bastion:2200,10.0.0.9")
+    inner = options(argv(way(host, TRUST), 5555, Frame.new()))["ProxyCommand"].replace("%%", "%")
+    assert shlex.split(inner)[-4:] == ["-W", "[10.0.0.1]:2222", "--", "10.0.0.9"]
+    outer = options(shlex.split(inner))["ProxyCommand"].replace("%%", "%")
+    assert shlex.split(outer)[-4:] == ["-W", "[10.0.0.9]:22", "--", "bastion"]
+    found = options(shlex.split(outer))
+    assert (found["User"], found["Port"], found["ProxyCommand"]) == ('"jump"', "2200", "none")
+    assert shlex.split(found["IdentityFile"]) == [str(key)]
+    assert found["StrictHostKeyChecking"] == "yes"
 
 
-def test_several_hops_are_left_to_ssh() -> None:
-    words = argv(Host("blog-1", "10.0.0.1", proxy_jump="a,b"), TRUST, 5555, Frame.new())
-    assert words[words.index("-J") + 1] == "a,b"
-
-
-def test_the_users_ssh_configuration_can_be_left_out() -> None:
-    words = argv(Host("blog-1", "10.0.0.1"), Trust(Path("/k"), "off", read_ssh_config=False), 5555, Frame.new())
+def test_the_users_ssh_configuration_can_be_left_out_and_keys_of_hosts_with_it() -> None:
+    trust = Trust(Path("/k"), "off", read_ssh_config=False)
+    words = argv(way(Host("blog-1", "10.0.0.1"), trust), 5555, Frame.new())
     assert words[words.index("-F") + 1] == "none"
-    assert options(words)["StrictHostKeyChecking"] == "no"
+    found = options(words)
+    assert found["StrictHostKeyChecking"] == "no"
+    assert (found["UserKnownHostsFile"], found["GlobalKnownHostsFile"]) == ("/dev/null", "/dev/null")

@@ -1,0 +1,582 @@
+"""SSH as people have it: one `~/.ssh/config` and one known_hosts have one meaning for every verb.
+
+Deploys go over Paramiko; `dev ssh`, `forward`, the tunnel to the registry and the file that `dev open` writes go over
+OpenSSH. Both are told what `ssh -G` answered about the host, once. What OpenSSH reaches is reached, what it refuses is
+refused, and the error names the hop, the file and the line that are to blame. Every path here has a space, quotes, a
+percent sign and a dollar sign in it.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from kamal_dev.errors import DevError, HostError, HostKeyChanged, HostTimeout, HostUnreachable
+from kamal_dev.model import Host, Step
+from kamal_dev.shell import openssh, quoting, ssh_config
+from kamal_dev.shell.connecting import connect
+from kamal_dev.shell.remote import Remote
+from kamal_dev.shell.trust import Trust
+from kamal_dev.shell.tunnel import Tunnel
+from kamal_dev.shell.way import way
+from tests.faults.proxy import Proxy
+from tests.kinds.sshd import HIDDEN, Client, Sshd, agent
+
+FOLDER = '100% of "my" $HOME files'
+HI = Step(("echo", "hi"))
+GOAL, OUTER, INNER, OTHER = 2201, 2202, 2203, 2204
+BEHIND = 2301
+
+
+@pytest.fixture(scope="module")
+def sshd() -> Iterator[Sshd]:
+    with ExitStack() as stack:
+        servers = Sshd.boot()
+        stack.callback(servers.remove)
+        for port in (GOAL, OUTER, INNER):
+            servers.start(port)
+        servers.start(BEHIND, at=HIDDEN)
+        yield servers
+
+
+@pytest.fixture
+def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Client:
+    made = Client.make(tmp_path / FOLDER)
+    monkeypatch.setenv("PATH", made.environment["PATH"])
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    way.cache_clear()
+    return made
+
+
+@pytest.fixture
+def key(client: Client, sshd: Sshd) -> Path:
+    """A key that is let in everywhere."""
+    path = client.key()
+    sshd.admit(path.with_suffix(".pub").read_text())
+    return path
+
+
+def deploys(host: Host, trust: Trust) -> str:
+    """Run a step as a deploy does."""
+    with closing(Remote(host, trust)) as remote:
+        return remote.run(HI, timeout=30).output.strip()
+
+
+def ssh(host: Host, trust: Trust) -> str:
+    """Run a command as `dev ssh` does."""
+    return spoken(openssh.argv(way(host, trust), ("-T",), HI.argv))
+
+
+def editor(host: Host, trust: Trust, client: Client) -> str:
+    """Run a command as an editor does, with the file that `dev open` writes included in ssh_config."""
+    path = client.mine.with_name("ssh_config")
+    ssh_config.write(path, ssh_config.text([("stack-1", host)], trust, path))
+    own = client.folder / "config"
+    before = own.read_text()
+    own.write_text(f"{ssh_config.include(path)}\n{before}")
+    try:
+        assert ssh_config.is_included("stack-1", host, trust)
+        return spoken(("ssh", "-T", "-o", "BatchMode=yes", "stack-1", "echo hi"))
+    finally:
+        own.write_text(before)
+
+
+def tunnel(host: Host, trust: Trust) -> str:
+    """Lend a port as a deploy with a local registry does."""
+    with closing(Tunnel(way(host, trust), 5999, lambda _: None)) as opened:
+        return "hi" if opened.is_open else "closed"
+
+
+def spoken(words: tuple[str, ...]) -> str:
+    done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    return done.stdout.strip() or done.stderr.strip()
+
+
+def reached(host: Host, trust: Trust, client: Client) -> None:
+    """Every verb reaches the host; Paramiko first, as in a run."""
+    assert deploys(host, trust) == "hi"
+    assert ssh(host, trust) == "hi"
+    assert editor(host, trust, client) == "hi"
+    assert tunnel(host, trust) == "hi"
+
+
+def refused(host: Host, trust: Trust, kind: type[DevError] = HostError) -> DevError:
+    """No verb reaches the host; returns the error of a deploy."""
+    with pytest.raises(kind) as caught:
+        deploys(host, trust)
+    assert ssh(host, trust) != "hi"
+    return caught.value
+
+
+def public(path: Path) -> str:
+    return " ".join(path.with_name(f"{path.name}.pub").read_text().split()[:2])
+
+
+def sign(authority: Path, path: Path, *words: str) -> Path:
+    """Make a certificate for a public key."""
+    subprocess.run(("ssh-keygen", "-q", "-s", str(authority), "-I", "test", *words, str(path)), check=True)
+    return path.with_name(f"{path.stem}-cert.pub")
+
+
+# --- One meaning: the table --------------------------------------------------------------------------------------
+
+
+SAMPLES = {
+    "nothing": "",
+    "alias": "Host box\n  HostName 10.1.2.3\n  Port 2222\n  User deploy",
+    "tokens": "Host box\n  HostName %h.example\n  IdentityFile {folder}/id_%r_%n",
+    "several keys": "Host box\n  IdentityFile {folder}/second\n  IdentityFile {folder}/first\n  IdentitiesOnly yes",
+    "a missing key": "Host box\n  IdentityFile {folder}/gone\n  IdentityFile none\n  IdentityFile {folder}/first",
+    "an agent": "Host box\n  IdentityAgent {folder}/agent.sock",
+    "an agent in a variable": "Host box\n  IdentityAgent $OP_SOCK",
+    "no agent": "Host box\n  IdentityAgent none",
+    "a certificate": "Host box\n  IdentityFile {folder}/first\n  CertificateFile {folder}/first-cert.pub",
+    "known hosts": "Host box\n  UserKnownHostsFile {folder}/k1 {folder}/k2\n  GlobalKnownHostsFile {folder}/k3",
+    "alias of a key": "Host box\n  HostKeyAlias fleet\n  Port 2200",
+    "strict": "Host box\n  StrictHostKeyChecking yes",
+    "one hop": "Host box\n  ProxyJump jump@bastion:2200\nHost bastion\n  HostName 10.9.9.9\n  Port 1",
+    "two hops": "Host box\n  ProxyJump outer,inner\nHost inner\n  Port 99",
+    "a hop with a hop": "Host box\n  ProxyJump inner\nHost inner\n  ProxyJump outer",
+    "no hop": "Host box\n  ProxyJump none\nHost * !bastion\n  ProxyJump bastion",
+    "a command": "Host box\n  ProxyCommand nc -x 'proxy %%' %h %p | cat",
+    "match": 'Match host box exec "true"\n  User matched\nMatch host box exec "false"\n  User never',
+    "address family": "Host box\n  AddressFamily inet6",
+}
+
+
+def answers(words: tuple[str, ...]) -> dict[str, list[str]]:
+    done = subprocess.run(("ssh", "-T", "-G", *words), check=True, capture_output=True, text=True)
+    found: dict[str, list[str]] = {}
+    for name, _, value in (line.partition(" ") for line in done.stdout.splitlines()):
+        found.setdefault(name, []).append(value)
+    return found
+
+
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_paramiko_and_openssh_use_the_same(sample: str, client: Client) -> None:
+    for name in ("first", "second", "id_root_box", "k1", "k2", "k3", "first-cert.pub"):
+        (client.folder / name).touch()
+    folder = quoting.path(str(client.folder))[:-1]
+    client.configure("".join(f"{_closed(line)}\n" for line in SAMPLES[sample].replace("{folder}", folder).split("\n")))
+    host, trust = Host("blog-1", "box"), client.trust()
+    there = way(host, trust)
+    plain, ours = answers(("box",)), answers((*openssh.options(there), "box"))
+    for name in ("hostname", "port", "user", "addressfamily", "identitiesonly", "hostkeyalias", "identityagent"):
+        assert ours.get(name, ["SSH_AUTH_SOCK"]) == plain.get(name, ["SSH_AUTH_SOCK"])
+    assert (there.hostname, there.port, there.user) == (ours["hostname"][0], int(ours["port"][0]), ours["user"][0])
+    assert " ".join((*there.known_hosts, *there.global_known_hosts)) == " ".join(
+        (*ours["userknownhostsfile"], *ours["globalknownhostsfile"])
+    )
+    assert ours["userknownhostsfile"][0] == " ".join((str(client.mine), *plain["userknownhostsfile"]))
+    # What is given comes first, and what is read again adds nothing that is there.
+    exist = [path for path in (item.replace("%%", "%") for item in ours["identityfile"]) if Path(path).exists()]
+    assert list(there.identities) == list(dict.fromkeys(exist))
+    assert ("first" in SAMPLES[sample]) == any(path.endswith("/first") for path in there.identities)
+    assert bool(there.through or there.command) == (ours.get("proxycommand", ["none"]) != ["none"])
+
+
+def _closed(line: str) -> str:
+    """Close the quotes of each path."""
+    head, *paths = line.split('"/')
+    return head + " ".join(f'"/{path.strip()}"' for path in paths) if "HOME files" in line else line
+
+
+@pytest.mark.parametrize("written", ["~/.ssh/id_%r", "%d/x%h%p%%", "${KD_FOLDER}/%n", "~/a b", "%C"])
+def test_the_name_of_a_key_means_what_ssh_means_by_it(
+    written: str, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KD_FOLDER", str(client.folder))
+    client.configure(f'Host box\n  HostName 10.0.0.1\n  IdentityFile "{written}"\n')
+    meant = answers(("-o", f'ControlPath="{written}"', "box"))["controlpath"][0]
+    seen: list[str] = []
+    monkeypatch.setattr(Path, "exists", lambda path: bool(seen.append(str(path))))
+    way(Host("blog-1", "box"), client.trust())
+    assert meant in seen
+
+
+def test_include_is_followed_and_its_faults_have_file_and_line(client: Client) -> None:
+    more = client.folder / "config.d"
+    more.mkdir()
+    (more / "work").write_text("Host box\n  HostName 10.7.7.7\n")
+    client.configure(f"{ssh_config.include(more / 'work')}\n")
+    assert way(Host("blog-1", "box"), client.trust()).hostname == "10.7.7.7"
+    (more / "work").write_text("Host box\n  HostNmae 10.7.7.7\n")
+    with pytest.raises(HostUnreachable) as caught:
+        way(Host("blog-2", "box"), client.trust())
+    assert f"{more}/work: line 2: Bad configuration option: hostnmae" in caught.value.message
+
+
+def test_configuration_that_is_switched_off_is_not_read(client: Client) -> None:
+    client.configure("This is nonsense\n")
+    assert way(Host("blog-1", "box"), client.trust(config=False)).hostname == "box"
+
+
+def test_a_project_may_say_that_there_is_no_jump_host(client: Client) -> None:
+    client.configure("Host *\n  ProxyJump bastion\n")
+    assert way(client.host("box", jump="none"), client.trust()).through is None
+
+
+def test_jump_hosts_in_a_circle_are_an_error(client: Client) -> None:
+    client.configure("Host a\n  ProxyJump b\nHost b\n  ProxyJump a\n")
+    with pytest.raises(HostUnreachable, match="circle"):
+        way(client.host("a"), client.trust())
+
+
+def test_no_verb_connects_without_an_address(client: Client) -> None:
+    host = Host("blog-1", "")
+    for verb in (deploys, ssh, tunnel):
+        with pytest.raises(HostUnreachable, match="no address"):
+            verb(host, client.trust())
+
+
+def test_a_machine_without_ssh_says_so(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(HostUnreachable, match="`ssh` is not installed"):
+        deploys(Host("blog-1", "box"), client.trust())
+
+
+# --- Keys of ours ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.real
+def test_a_key_is_found_whatever_the_paths_are_called(sshd: Sshd, client: Client, key: Path) -> None:
+    host = client.host("127.0.0.1", sshd.published[GOAL], key=key)
+    reached(host, client.trust(), client)
+    # What was recorded is enough for the strictest.
+    reached(host, client.trust("strict"), client)
+
+
+@pytest.mark.real
+def test_a_key_with_a_passphrase_is_used_from_the_agent_and_others_there_are_not(
+    sshd: Sshd, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = client.key("locked", passphrase="secret words")
+    sshd.admit(named.with_suffix(".pub").read_text())
+    host = client.host("127.0.0.1", sshd.published[GOAL], key=named)
+    error = refused(host, client.trust(), HostUnreachable)
+    assert "ssh-add" in error.hint
+    assert str(named) in error.message
+    with agent(tmp_path / "agent.sock") as held:
+        for number in range(8):  # sshd hangs up after six that are wrong
+            held.add(client.key(f"wrong{number}"))
+        held.add(named, "secret words")
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(held.socket))
+        reached(host, client.trust(), client)
+
+
+@pytest.mark.real
+def test_the_agent_of_a_password_manager_is_asked_and_a_public_key_names_one_of_its_keys(
+    sshd: Sshd, client: Client, tmp_path: Path
+) -> None:
+    held = client.key("held")
+    sshd.admit(held.with_suffix(".pub").read_text())
+    listen = tmp_path / "100% op.sock"
+    with agent(listen) as manager:
+        for number in range(8):
+            manager.add(client.key(f"wrong{number}"))
+        manager.add(held)
+        held.unlink()
+        client.configure(
+            f"Host box\n  HostName 127.0.0.1\n  Port {sshd.published[GOAL]}\n"
+            f"  IdentityAgent {quoting.path(str(listen))}\n  IdentitiesOnly yes\n"
+            f"  IdentityFile {quoting.path(f'{held}.pub')}\n"
+        )
+        reached(client.host("box"), client.trust(), client)
+
+
+@pytest.mark.real
+def test_keys_that_are_missing_are_skipped(sshd: Sshd, client: Client, key: Path) -> None:
+    client.configure(
+        f"Host box\n  HostName 127.0.0.1\n  Port {sshd.published[GOAL]}\n  IdentityFile /gone\n"
+        f"  IdentityFile none\n  IdentityFile {quoting.path(str(key))}\n"
+    )
+    reached(client.host("box"), client.trust(), client)
+    gone = client.host("127.0.0.1", sshd.published[GOAL], key=client.folder / "never was")
+    client.configure("")
+    assert "there is no file" in refused(gone, client.trust(), HostUnreachable).hint
+
+
+@pytest.mark.real
+def test_a_certificate_is_shown_whether_the_key_is_in_a_file_or_in_the_agent(
+    sshd: Sshd, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = client.key("ca")
+    sshd.sh("cat >/kd/ca.pub", public(authority))
+    port = sshd.start(OTHER, more="TrustedUserCAKeys /kd/ca.pub\nAuthorizedKeysFile none")
+    for kind in ("ed25519", "ecdsa", "rsa"):
+        mine = client.key(f"my {kind}", kind=kind)
+        beside = sign(authority, mine.with_name(f"{mine.name}.pub"), "-n", "root")
+        reached(client.host("127.0.0.1", port, key=mine), client.trust(), client)
+        elsewhere = beside.rename(client.folder / f"{kind}-cert.pub")
+        client.configure(f"Host box\n  HostName 127.0.0.1\n  CertificateFile {quoting.path(str(elsewhere))}\n")
+        reached(client.host("box", port, key=mine), client.trust(), client)
+        with agent(tmp_path / f"{kind}.sock") as held, monkeypatch.context() as patch:
+            held.add(mine)
+            mine.unlink()
+            patch.setenv("SSH_AUTH_SOCK", str(held.socket))
+            way.cache_clear()
+            reached(client.host("box", port), client.trust(), client)
+
+
+# --- Keys of hosts -----------------------------------------------------------------------------------------------
+
+
+def name_of(sshd: Sshd, port: int) -> str:
+    return f"[127.0.0.1]:{sshd.published[port]}"
+
+
+def hashed(text: str, folder: Path) -> str:
+    path = folder / "to be hashed"
+    path.write_text(text)
+    subprocess.run(("ssh-keygen", "-q", "-H", "-f", str(path)), check=True, capture_output=True)
+    return path.read_text()
+
+
+LISTED: dict[str, Callable[[str, str], bytes]] = {
+    "by name": lambda name, key: f"{name} {key}\n".encode(),
+    "by pattern": lambda name, key: f"[127.0.*]:* {key}\n".encode(),
+    "among others": lambda name, key: f"other,{name},!never {key} a comment\n".encode(),
+    "without a port": lambda name, key: f"127.0.0.1 {key}\n".encode(),
+    "behind lines that cannot be read": lambda name, key: (
+        b"caf\xe9 \xff\xfe\nnonsense\n\n# a comment\n"
+        + f"{name} ssh-ed25519 AAAA!!\n@cert-authority *.example {key}\n{name} {key}\n".encode()
+    ),
+    "beside another key of it": lambda name, key: f"{name} {OTHER_KEY}\n{name} {key}\n".encode(),
+}
+OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB9iKvVG4jUMd9ssAjdMM6hmwyo2hfYxImaAoNLyW/vx"
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("listed", [*LISTED, "hashed"])
+def test_a_host_is_known_however_known_hosts_lists_it(listed: str, sshd: Sshd, client: Client, key: Path) -> None:
+    name, proof = name_of(sshd, GOAL), sshd.host_key(GOAL)
+    if listed == "hashed":
+        client.known_hosts.write_text(hashed(f"{name} {proof}\n", client.folder))
+    else:
+        client.known_hosts.write_bytes(LISTED[listed](name, proof))
+    reached(client.host("127.0.0.1", sshd.published[GOAL], key=key), client.trust("strict"), client)
+    assert not client.mine.exists()
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("line", ["{name} {other}", "@revoked {name} {key}", "!{name},[127.0.*]:* {key}"])
+def test_what_openssh_refuses_is_refused(line: str, sshd: Sshd, client: Client, key: Path) -> None:
+    name, proof = name_of(sshd, GOAL), sshd.host_key(GOAL)
+    client.known_hosts.write_text(f"{line.format(name=name, key=proof, other=OTHER_KEY)}\n")
+    host = client.host("127.0.0.1", sshd.published[GOAL], key=key)
+    error = refused(host, client.trust("strict"), HostKeyChanged)
+    assert str(sshd.published[GOAL]) in error.message
+    assert not client.mine.exists()
+
+
+@pytest.mark.real
+def test_the_hint_names_the_entry_and_the_file_that_has_the_old_key(sshd: Sshd, client: Client, key: Path) -> None:
+    client.known_hosts.write_text(f"{name_of(sshd, GOAL)} {OTHER_KEY}\n")
+    host = client.host("127.0.0.1", sshd.published[GOAL], key=key)
+    error = refused(host, client.trust(), HostKeyChanged)
+    command = error.hint.split("`")[1]
+    subprocess.run(shlex.split(command), check=True, capture_output=True)
+    reached(host, client.trust(), client)
+
+
+@pytest.mark.real
+def test_known_hosts_off_reads_no_file(sshd: Sshd, client: Client, key: Path) -> None:
+    for path in (client.known_hosts, client.mine):
+        path.write_text(f"{name_of(sshd, GOAL)} {OTHER_KEY}\n{name_of(sshd, OUTER)} {OTHER_KEY}\n")
+    reached(client.host("127.0.0.1", sshd.published[GOAL], key=key), client.trust("off"), client)
+    jump = f"root@127.0.0.1:{sshd.published[OUTER]}"
+    reached(client.host(HIDDEN, BEHIND, key=key, jump=jump), client.trust("off"), client)
+    assert OTHER_KEY in client.mine.read_text()
+    assert len(client.mine.read_text().splitlines()) == 2
+
+
+@pytest.mark.real
+def test_an_authority_vouches_for_hosts(sshd: Sshd, client: Client, key: Path) -> None:
+    authority = client.key("ca")
+    listed = client.folder / "2205_ed25519.pub"
+    sshd.start(2205)
+    listed.write_text(sshd.host_key(2205))
+    sshd.sh("cat >/kd/2205-cert.pub", sign(authority, listed, "-h", "-n", "fleet,127.0.0.1").read_text())
+    port = sshd.start(2205, more="HostCertificate /kd/2205-cert.pub")
+    host = client.host("127.0.0.1", port, key=key)
+    client.known_hosts.write_text(f"@cert-authority 127.0.0.*,[127.0.0.*]:* {public(authority)}\n")
+    reached(host, client.trust("strict"), client)
+    client.known_hosts.write_text(f"@cert-authority [127.0.0.*]:* {public(client.key('another ca'))}\n")
+    refused(host, client.trust("strict"), HostKeyChanged)
+
+
+@pytest.mark.real
+def test_a_host_with_an_alias_is_recorded_and_looked_up_by_it(sshd: Sshd, client: Client, key: Path) -> None:
+    client.configure("Host 127.0.0.1\n  HostKeyAlias fleet\n")
+    host = client.host("127.0.0.1", sshd.published[GOAL], key=key)
+    reached(host, client.trust(), client)
+    assert client.mine.read_text() == f"fleet {sshd.host_key(GOAL)}\n"
+    reached(host, client.trust("strict"), client)
+
+
+@pytest.mark.real
+def test_a_host_is_asked_for_the_kind_of_key_that_is_known(sshd: Sshd, client: Client, key: Path) -> None:
+    sshd.start(2206, key="rsa")
+    port = sshd.start(2206, more="HostKey /kd/2206_rsa")
+    client.known_hosts.write_text(f"[127.0.0.1]:{port} {sshd.host_key(2206, 'rsa')}\n")
+    reached(client.host("127.0.0.1", port, key=key), client.trust("strict"), client)
+
+
+@pytest.mark.real
+def test_ssh_config_may_be_stricter_than_the_project(sshd: Sshd, client: Client, key: Path) -> None:
+    client.configure("Host *\n  StrictHostKeyChecking yes\n")
+    error = refused(client.host("127.0.0.1", sshd.published[GOAL], key=key), client.trust(), HostKeyChanged)
+    assert "StrictHostKeyChecking yes" in error.message
+
+
+# --- The way there -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.real
+def test_hops_are_taken_in_their_order(sshd: Sshd, client: Client, key: Path) -> None:
+    outer = f"root@127.0.0.1:{sshd.published[OUTER]}"
+    sshd.start(2302, at=HIDDEN)
+    # The second hop, and then the goal, are there from inside alone.
+    host = client.host(HIDDEN, BEHIND, key=key, jump=f"{outer},root@{HIDDEN}:2302")
+    reached(host, client.trust(), client)
+    client.configure(
+        f"Host goal\n  HostName {HIDDEN}\n  Port {BEHIND}\n  ProxyJump outer,inner\n"
+        f"Host outer\n  HostName 127.0.0.1\n  Port {sshd.published[OUTER]}\n"
+        f"Host inner\n  HostName {HIDDEN}\n  Port 2302\n"
+        f"Match all\n  IdentityFile {quoting.path(str(key))}\n"
+    )
+    reached(client.host("goal"), client.trust(), client)
+
+
+@pytest.mark.real
+def test_an_address_of_version_6_is_reached(sshd: Sshd, client: Client, key: Path) -> None:
+    if not sshd.sh("cat /proc/net/if_inet6 2>/dev/null || true").strip():
+        sshd.sh("sysctl -w net.ipv6.conf.lo.disable_ipv6=0 >/dev/null")
+    sshd.start(2303, at="[::1]")
+    jump = f"root@127.0.0.1:{sshd.published[OUTER]}"
+    reached(client.host("::1", 2303, key=key, jump=jump), client.trust(), client)
+    assert "[::1]:2303 " in client.mine.read_text()
+
+
+@pytest.mark.real
+def test_an_error_names_the_hop_that_it_is_about(sshd: Sshd, client: Client, key: Path) -> None:
+    port = sshd.published[OUTER]
+    jump = f"root@127.0.0.1:{port}"
+    trust = client.trust()
+    error = refused(client.host(HIDDEN, BEHIND, key=key, jump="root@127.0.0.1:1"), trust)
+    assert error.message == "no SSH at jump host 127.0.0.1:1: Connection refused"
+    error = refused(client.host(HIDDEN, BEHIND, key=client.key("stranger"), jump=jump), trust)
+    assert f"jump host 127.0.0.1:{port} refused the login of `root`" in error.message
+    error = refused(client.host(HIDDEN, 1, key=key, jump=jump), trust)
+    assert error.message == f"jump host 127.0.0.1:{port} could not connect to {HIDDEN}:1: Connect failed"
+    closed = sshd.start(2207, more="AllowTcpForwarding no")
+    error = refused(client.host(HIDDEN, BEHIND, key=key, jump=f"root@127.0.0.1:{closed}"), trust)
+    assert f"jump host 127.0.0.1:{closed} does not forward connections" in error.message
+    assert "AllowTcpForwarding" in error.hint
+    client.known_hosts.write_text(f"[127.0.0.1]:{port} {OTHER_KEY}\n")
+    client.mine.unlink()
+    error = refused(client.host(HIDDEN, BEHIND, key=key, jump=jump), trust, HostKeyChanged)
+    assert error.message.startswith(f"jump host [127.0.0.1]:{port} has another key than before")
+    assert shlex.join(("ssh-keygen", "-R", f"[127.0.0.1]:{port}", "-f", str(client.known_hosts))) in error.hint
+
+
+@pytest.mark.real
+def test_what_a_failed_try_has_opened_is_closed(sshd: Sshd, client: Client, key: Path) -> None:
+    before = set(threading.enumerate())
+    host = client.host(HIDDEN, 1, key=key, jump=f"root@127.0.0.1:{sshd.published[OUTER]}")
+    with pytest.raises(HostUnreachable):
+        connect(way(host, client.trust(patience=1)))
+    deadline = time.monotonic() + 10
+    while set(threading.enumerate()) - before and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not set(threading.enumerate()) - before
+
+
+@pytest.mark.real
+def test_a_command_of_the_users_makes_the_connection_as_their_shell_runs_it(
+    sshd: Sshd, client: Client, key: Path
+) -> None:
+    relay = client.folder / "relay.py"
+    relay.write_text(RELAY)
+    client.configure(
+        f"Host box\n  HostName 127.0.0.1\n  Port {sshd.published[GOAL]}\n  IdentityFile {quoting.path(str(key))}\n"
+        f"  ProxyCommand python3 {shlex.quote(str(relay)).replace('%', '%%')} $(printf %%s %h) %p 2>/dev/null | cat\n"
+    )
+    reached(client.host("box"), client.trust(), client)
+    client.configure("Host box\n  ProxyCommand sh -c 'echo no way to %n >&2; exit 1'\n")
+    error = refused(client.host("box", key=key), client.trust())
+    assert error.message == "no SSH at box:22: no way to box"
+
+
+RELAY = """
+import socket, sys, threading, os
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+def up():
+    while data := os.read(0, 65536):
+        s.sendall(data)
+    s.shutdown(socket.SHUT_WR)
+threading.Thread(target=up, daemon=True).start()
+while data := s.recv(65536):
+    os.write(1, data)
+"""
+
+
+# --- Links that drop ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.real
+def test_a_link_that_is_silent_when_a_session_opens_is_opened_again(sshd: Sshd, client: Client, key: Path) -> None:
+    with closing(Proxy(sshd.published[GOAL])) as proxy:
+        host = client.host("127.0.0.1", proxy.port, key=key)
+        with closing(Remote(host, client.trust(patience=1))) as remote:
+            assert remote.run(HI, timeout=30).output == "hi"
+            proxy.freeze()
+            threading.Timer(2, proxy.heal).start()
+            assert remote.run(HI, timeout=30).output == "hi"
+
+
+@pytest.mark.real
+def test_a_command_that_keeps_printing_does_not_outlive_its_time(sshd: Sshd, client: Client, key: Path) -> None:
+    host = client.host("127.0.0.1", sshd.published[GOAL], key=key)
+    with closing(Remote(host, client.trust())) as remote:
+        started = time.monotonic()
+        with pytest.raises(HostTimeout):
+            remote.run(Step(("yes",)), timeout=1)
+        assert time.monotonic() - started < 10
+
+
+@pytest.mark.real
+def test_a_tunnel_knows_that_it_has_ended(sshd: Sshd, client: Client, key: Path) -> None:
+    with closing(Proxy(sshd.published[GOAL])) as proxy:
+        host = client.host("127.0.0.1", proxy.port, key=key)
+        assert deploys(host, client.trust()) == "hi"
+        with closing(Tunnel(way(host, client.trust()), 5998, lambda _: None)) as opened:
+            assert opened.is_open
+            proxy.reset()
+            deadline = time.monotonic() + 10
+            while opened.is_open and time.monotonic() < deadline:
+                time.sleep(0.1)
+            assert not opened.is_open
+
+
+@pytest.mark.real
+def test_a_tunnel_that_is_refused_says_whether_the_port_or_the_server_is_to_blame(
+    sshd: Sshd, client: Client, key: Path
+) -> None:
+    closed = client.host("127.0.0.1", sshd.start(2208, more="AllowTcpForwarding no"), key=key)
+    assert deploys(closed, client.trust()) == "hi"
+    with pytest.raises(HostError) as caught:
+        Tunnel(way(closed, client.trust()), 5997, lambda _: None)
+    assert "AllowTcpForwarding" in caught.value.hint
+    taken = client.host("127.0.0.1", sshd.published[GOAL], key=key)
+    assert deploys(taken, client.trust()) == "hi"
+    with pytest.raises(HostError) as caught:
+        Tunnel(way(taken, client.trust()), GOAL, lambda _: None)
+    assert f"something on the host may use port {GOAL}" in caught.value.hint
