@@ -20,16 +20,22 @@ SCRIPTS = (
     "attach.sh",
     "audit.sh",
     "bootstrap.sh",
+    "checkout.sh",
     "clone.sh",
     "collect.sh",
+    "confine.sh",
     "detach.sh",
     "engine.sh",
     "environment.sh",
     "exec.sh",
     "facts.sh",
+    "folders.sh",
     "forward.sh",
+    "gather.sh",
+    "handover.sh",
     "history.sh",
     "images.sh",
+    "jail.sh",
     "lib.sh",
     "lifecycle.sh",
     "load.sh",
@@ -53,14 +59,19 @@ SCRIPTS = (
     "stop.sh",
     "switch.sh",
     "unlock.sh",
+    "unpack.sh",
     "worker.sh",
     "workspace.sh",
 )
 Scripts = Mapping[str, str]
 
+# What runs a script on a workspace.
+CONFINED = ("confine.sh", "jail.sh")
 _SWITCH = (
     *("switch.sh", "stack.sh", "history.sh", "lock.sh", "audit.sh", "images.sh"),
     *("room.sh", "observe.sh", "owner.sh", "pull.sh", "exec.sh", "lifecycle.sh"),
+    *CONFINED,
+    *("folders.sh", "handover.sh"),
 )
 _SOURCED = {
     "apply.sh": (*_SWITCH, "retention.sh"),

@@ -6,17 +6,18 @@ the caller feeds: `stream` makes it of the scripts, the parts' descriptions and 
 
 from __future__ import annotations
 
-import re
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from kamal_dev.commands.payload import Scripts
+from kamal_dev.commands.payload import CONFINED, Scripts
 from kamal_dev.commands.words import folder_word, stack_word
 from kamal_dev.model import File, Step
 
-SENT = ("lib.sh", "engine.sh", "stack.sh", "audit.sh", "lock.sh", "packages.sh", "owner.sh", "clone.sh", "workspace.sh")
-FETCHED = ("lib.sh", "engine.sh", "stack.sh", "audit.sh", "lock.sh", "clone.sh", "collect.sh")
+_COMMON = ("lib.sh", "engine.sh", "stack.sh", "audit.sh", "lock.sh", *CONFINED)
+SENT = (*_COMMON, "packages.sh", "owner.sh", "handover.sh", "clone.sh", "workspace.sh", "checkout.sh")
+FETCHED = (*_COMMON, "clone.sh", "collect.sh", "gather.sh")
+SEEDED = (*_COMMON, "seed.sh", "unpack.sh")
 BLOCK = 512
 
 # Beside the workspace: /tmp may be memory, and what comes may be large.
@@ -64,17 +65,13 @@ def collect(scripts: Scripts, stack: str, folder: str, *, whole: bool = False) -
     return _fed(scripts, "collect.sh", words, label=" ".join(("collect", *words)))
 
 
-def seed(scripts: Scripts, stack: str, folder: str, *, performer: str = "", force: bool = False) -> Step:
-    """Fill a workspace folder that is empty, from a gzipped tar that the caller streams to stdin.
+def seed(scripts: Scripts, stack: str, folder: str, *, force: bool = False) -> Step:
+    """Fill a workspace folder that is empty, from `source.tar.gz` in what `stream` sends.
 
     With `force` what is there is put aside first. Read by `answers.outcome`.
     """
-    flags = ("force",) if force else ()
-    words = (stack_word(stack), folder_word(folder))
-    # The script stands alone and writes JSON as it gets it.
-    name = re.sub(r"[^A-Za-z0-9._@-]", "_", performer)
-    argv = ("sh", "-c", scripts["seed.sh"], "kamal-dev", *words, name, *flags)
-    return Step(argv, label=" ".join(("seed", *words, *flags)))
+    words = (stack_word(stack), folder_word(folder), *(("force",) if force else ()))
+    return _fed(scripts, "seed.sh", words, label=" ".join(("seed", *words)))
 
 
 def stream(scripts: Scripts, names: Iterable[str], members: Iterable[File | Large]) -> Iterator[bytes]:

@@ -11,11 +11,7 @@ record() {
   recorded_verb=$1
   shift
   emit "$recorded_verb" at "$(date -u +%Y-%m-%dT%H:%M:%SZ)" by "$(performer)" "$@" >>"$home/audit.log"
-  give_to_caller "$home/audit.log"
 }
-
-# give_to_caller PATH: give away what root made on behalf of the user who called him (see clone.sh).
-give_to_caller() { [ -z "${KAMAL_DEV_CALLER:-}" ] || chown -R "$KAMAL_DEV_CALLER" "$1"; }
 
 # has_more_than_records: whether anything but the record, and a lock, is there of the stack.
 has_more_than_records() {

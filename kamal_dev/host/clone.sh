@@ -1,46 +1,26 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
-# Clones in a workspace, and what is known of them. Sourced after lib.sh and stack.sh; runs nothing by itself.
+# Clones in a workspace, and what is known of them. Sourced after lib.sh, where it is confined; runs nothing by itself.
 #
-#   ~/.kamal-dev/<stack>/source/   what the workspace was sent last:
-#       state       its record, as JSON          offered   the record of what was not taken, because of changes
-#       parts/N/    one repository each: path folder head branch index tree boundary, and `look`, an index of its files
-#       plain/      a git folder with no configuration but ours
+#   $here/known/N/     one repository each: path folder head branch index tree boundary, and `look`, an index of its files
+#   $here/plain/       a git folder with no configuration but ours
 #
 # The people in the container own these clones and their configuration. Whatever reads or writes files therefore
 # has `plain/` as its git folder, so that no filter, hook or program that they have named runs on the host.
 
-# use_workspace FOLDER: name the workspace that everything below is about.
-use_workspace() {
-  case $1 in '' | . | .. | */*) give_up arguments "\`$1\` cannot be a folder of the workspace" ;; esac
-  target=$home/workspace/$1
-  source=$home/source
-  plain=$source/plain
+# use_target TARGET: name the workspace that everything below is about.
+use_target() {
+  target=$1
+  plain=$here/plain
   aside=$here/aside
-}
-
-# become_owner SCRIPT ARG...: start again as root where the files belong to somebody else.
-become_owner() {
-  caller=${KAMAL_DEV_CALLER:-$uid:$(id -g)}
-  owner=$(stat -c %u:%g "$target" 2>/dev/null) || owner=$(stat -c %u:%g "$home/workspace" 2>/dev/null) || owner=$caller
-  if is_root || [ "${owner%:*}" = "$uid" ]; then return; fi
-  [ "$(privilege)" = sudo ] ||
-    give_up workspace "its files belong to user ${owner%:*}, and \`$(id -un)\` may not use sudo without a password"
-  exec sudo -n -- env "HOME=$HOME" "PATH=$PATH" "KAMAL_DEV_CALLER=$caller" sh "$@"
-}
-
-# give_back_files MARK: what root made since MARK goes to the owner of the workspace, and our notes to the caller.
-give_back_files() {
-  is_root || return 0
-  [ ! -d "$target" ] || [ "$owner" = 0:0 ] || find "$target" -uid 0 -cnewer "$1" -exec chown -h "$owner" '{}' +
-  [ "$caller" = 0:0 ] || chown -R "$caller" "$source" "$here"
+  sed 's|^/||; s|\\\(.\)|\1|g' "$here/withheld" >"$here/names"
 }
 
 # --- git
 
 # alone [NAME=VALUE]... ARG...: run git with no configuration of this machine; it neither asks, nor fetches, nor runs hooks.
 alone() {
-  env -i "PATH=$PATH" "HOME=$source" GIT_CONFIG_NOSYSTEM=1 GIT_TERMINAL_PROMPT=0 GIT_ALLOW_PROTOCOL=none GIT_OPTIONAL_LOCKS=0 \
-    GIT_LITERAL_PATHSPECS=1     GIT_AUTHOR_NAME=kamal-dev GIT_AUTHOR_EMAIL=kamal-dev@localhost GIT_COMMITTER_NAME=kamal-dev \
+  env -i "PATH=$PATH" "HOME=$here" "TMPDIR=$here" GIT_CONFIG_NOSYSTEM=1 GIT_NO_LAZY_FETCH=1 GIT_TERMINAL_PROMPT=0 GIT_ALLOW_PROTOCOL=none GIT_OPTIONAL_LOCKS=0 \
+    GIT_LITERAL_PATHSPECS=1 GIT_AUTHOR_NAME=kamal-dev GIT_AUTHOR_EMAIL=kamal-dev@localhost GIT_COMMITTER_NAME=kamal-dev \
     GIT_COMMITTER_EMAIL=kamal-dev@localhost "$@"
 }
 safely='-c core.hooksPath=/dev/null -c core.fsmonitor=false -c core.alternateRefsCommand=false -c gc.auto=0'
@@ -82,7 +62,7 @@ use_part() {
 
 # known_part PATH: print the folder of what is known of this path; fails where nothing is.
 known_part() {
-  for known in "$source"/parts/*/; do
+  for known in "$here"/known/*/; do
     if [ -f "$known/path" ] && [ "$(cat "$known/path")" = "$1" ]; then
       echo "${known%/}"
       return
@@ -91,8 +71,31 @@ known_part() {
   return 1
 }
 
+# use_known: use the first part that is known, the workspace itself; fails where nothing is, or what is there was never written.
+use_known() {
+  known=$(known_part '') && [ -s "$known/tree" ] && [ -s "$known/look" ] && use_part "$known"
+}
+
 # is_clone: whether the part is there as a repository that nobody has put elsewhere.
 is_clone() { [ -d "$p_git" ] && [ ! -L "$p_git" ] && [ -d "$p_work" ] && [ ! -L "$p_work" ] && [ -f "$p_git/HEAD" ]; }
+
+# in_the_way: name what in a clone's own folder is neither a file nor a folder, and would be read or written here.
+in_the_way() {
+  for each in "$here"/known/*/; do
+    use_part "${each%/}"
+    is_clone || continue
+    # shellcheck disable=SC2046,SC2086 # the names have no spaces
+    found=$(cd "$p_git" && find $own_names ! -type f ! -type d 2>/dev/null | head -n 1)
+    [ -z "$found" ] || break
+  done
+  [ -n "$found" ] || return 0
+  where=.git/$found
+  [ -z "$p_path" ] || where="${p_git#"$target/"}/$found"
+  if [ -L "$p_git/$found" ]; then echo "a link is in the way: \`$where\`"
+  else echo "\`$where\` is in the way: it is no regular file"
+  fi
+}
+own_names='HEAD config config.worktree index packed-refs shallow commondir gitdir refs logs objects info'
 
 here_head() { refs rev-parse --quiet --verify 'HEAD^{commit}'; }
 here_branch() { refs symbolic-ref --quiet HEAD | sed 's|^refs/heads/||'; }
@@ -106,7 +109,7 @@ look() {
   [ -f "$seen" ] || cp "$part/look" "$seen" || return
   : >"$plain/info/exclude"
   [ ! -f "$p_git/info/exclude" ] || cat "$p_git/info/exclude" >"$plain/info/exclude"
-  [ -n "$p_path" ] || cat "$source/withheld" >>"$plain/info/exclude" 2>/dev/null
+  [ -n "$p_path" ] || cat "$here/withheld" >>"$plain/info/exclude" 2>/dev/null
   on_files "$seen" add --all . >&2 || return
   # What nobody has touched is not read again; where its objects were thrown away, it must be.
   on_files "$seen" write-tree 2>/dev/null || { read_again >&2 && on_files "$seen" write-tree; }
@@ -114,13 +117,14 @@ look() {
 
 # read_again: read every file that the index knows of, and all others.
 read_again() {
-  on_files "$seen" ls-files -z >"$here/known" && rm -f "$seen" &&
-    on_files "$seen" update-index -z --add --remove --stdin <"$here/known" && on_files "$seen" add --all .
+  on_files "$seen" ls-files -z >"$here/all_names" && rm -f "$seen" &&
+    on_files "$seen" update-index -z --add --remove --stdin <"$here/all_names" && on_files "$seen" add --all .
 }
 
 # staged: print the tree of what is staged; fails in the middle of a merge.
 staged() {
-  cp "$p_git/index" "$here/staged" 2>/dev/null || rm -f "$here/staged"
+  rm -f "$here/staged"
+  [ ! -f "$p_git/index" ] || cp "$p_git/index" "$here/staged"
   on_files "$here/staged" write-tree 2>/dev/null
 }
 

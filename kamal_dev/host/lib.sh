@@ -66,6 +66,9 @@ give_up() {
 # last_lines FILE [COUNT]: its last lines without NUL, each cut to a length that a screen can take.
 last_lines() { tail -n "${2:-20}" "$1" 2>/dev/null | tr -d '\000' | cut -b1-500; }
 
+# keep_file FROM TO: copy it so that TO has all of it or is what it was, even where the power goes.
+keep_file() { cp "$1" "$2.new" && sync "$2.new" && mv -T "$2.new" "$2"; }
+
 # --- time
 
 # clock: set `now` to milliseconds that only grow, whatever happens to the wall clock.

@@ -23,7 +23,6 @@ lock_stack() {
   printf '%s\n' "$$" "$lock_start" "$boot_id" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" "${KAMAL_DEV_TOKEN:-}" "$(performer)" \
     "${version:-}" "${release:-}" >"$home/lock/owner"
   beat
-  give_to_caller "$home/lock"
   exec 9<&-
   # No child of this shell, which may wait for all that it has. By `exec`, so that no copy of stdout is kept: the
   # caller would wait for the last beat.

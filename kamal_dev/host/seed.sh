@@ -1,57 +1,50 @@
 #!/bin/sh
-# Fill a workspace that is still empty: seed.sh STACK FOLDER PERFORMER [force], with a gzipped
-# tar on stdin.
+# Fill a workspace that is still empty: seed.sh STACK FOLDER [force]
 #
 # What people have in a workspace is theirs: where FOLDER has anything in it, nothing is touched; with `force` it is put
-# aside. Stands alone, because its stdin is the stream. A new folder appears whole or not at all, by rename.
-# Events: `result` {ok, state, phase, reason, backup}.
+# aside. Payload: meta/performer, source.tar.gz. Events: `result` {ok, state, phase, reason, backup}.
 set -u
-home=$HOME/.kamal-dev/$1
-target=$home/workspace/$2
-backup=''
+here=${0%/*}
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$here/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=stack.sh
+. "$here/stack.sh"
+# shellcheck source-path=SCRIPTDIR source=audit.sh
+. "$here/audit.sh"
+# shellcheck source-path=SCRIPTDIR source=lock.sh
+. "$here/lock.sh"
+# shellcheck source-path=SCRIPTDIR source=confine.sh
+. "$here/confine.sh"
 
-# finish OK STATE [REASON]: the reason is ours, and needs no escapes.
+# finish [BACKUP]: remember that it was sent.
 finish() {
-  printf '{"type":"result","ok":%s,"state":"%s","phase":"workspace","reason":"%s","backup":"%s"}\n' "$1" "$2" "${3:-}" "$backup"
-  [ "$1" = true ]
+  backup=''
+  [ "$1" != "$home/backups/$stamp" ] || backup=$1
+  [ -n "$backup" ] || [ "$owner" != "$caller" ] || : >"$home/unowned"
+  rm -rf "$source"
+  echo '{"kind":"sync"}' >"$here/state"
+  { mkdir -p "$source" && keep_file "$here/state" "$source/state"; } || give_up workspace 'the record could not be written' broken
+  record workspace ok: true state new backup "$backup"
+  emit result ok: true state new phase workspace backup "$backup"
   exit
 }
-as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n -- "$@"; fi; }
-is_empty() { [ -z "$(ls -A "$target" 2>/dev/null)" ]; }
-# move_into FOLDER FROM: move everything, so that a folder that a container has mounted stays the same folder.
-move_into() { as_root find "$2" -mindepth 1 -maxdepth 1 -exec mv -t "$1" '{}' +; }
 
-trap '' HUP PIPE
-(umask 077 && mkdir -p "$home") || finish false kept 'the folder of the stack cannot be made'
-# What containers see of these files is their own business, so they are not private as their parent is.
-umask 022
-mkdir -p "$home/workspace" "$home/source" || finish false kept 'the folder of the workspace cannot be made'
-if [ -z "${4:-}" ] && ! is_empty; then
-  cat >/dev/null
-  finish true left
-fi
-rm -rf "$home"/workspace/.new.*
-new=$home/workspace/.new.$$
-if ! mkdir "$new" || ! tar -xzpf - --no-same-owner -C "$new"; then
-  rm -rf "$new"
-  finish false kept 'the source did not arrive; is the disk full?'
-fi
-owner=$(stat -c %u:%g "$target" 2>/dev/null) || owner=
-if ! is_empty; then
-  backup=$home/backups/$(date -u +%Y%m%d-%H%M%S)
-  { mkdir -p "$backup" && move_into "$backup" "$target"; } || finish false kept 'what is there could not be put aside'
-  as_root chown -R "$owner" "$new" || finish false broken "what was there is in $backup"
-else
-  # The people in the container have another user id than we: apply gives it to them once it can ask who they are.
-  : >"$home/unowned"
-fi
-rm -rf "$home/source"
-mkdir "$home/source" && echo '{"kind":"sync"}' >"$home/source/state"
-if [ -d "$target" ]; then
-  move_into "$target" "$new" && as_root rmdir "$new"
-else
-  mv -T "$new" "$target"
-fi || finish false broken 'the source could not be moved to its place'
-printf '{"type":"workspace","at":"%s","by":"%s","ok":true,"state":"new","backup":"%s"}\n' \
-  "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$3" "$backup" | (umask 077 && cat >>"$home/audit.log")
-finish true new
+use_stack "$1"
+use_workspace "$2"
+word=${3:-} stamp=$(date -u +%Y%m%d-%H%M%S)
+(umask 077 && mkdir -p "$home") || give_up workspace "$home cannot be made"
+lock_stack workspace
+trap unlock_stack EXIT
+trap 'exit 143' INT TERM
+make_room || give_up workspace 'the folder of the workspace cannot be made'
+[ -z "$word" ] || mkdir -p "$home/backups/$stamp" || give_up workspace "$home/backups cannot be made"
+learn_owner
+told=$(open=${word:+"$home/backups/$stamp"} && confine unpack.sh "$target" "$stamp" "$word" 2>"$here/said")
+code=$?
+rmdir "$home/backups/$stamp" "$home/backups" 2>/dev/null
+case $told in
+  new*) finish "${told#new}" ;;
+  left) emit result ok: true state left phase workspace ;;
+  broken*) give_up workspace "what is there could not be put aside or replaced; see $home/backups/$stamp" broken ;;
+  *) give_up workspace "${told:-"the source could not be unpacked: $(why_confined "$code" "$here/said")"}" ;;
+esac

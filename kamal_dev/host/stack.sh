@@ -20,6 +20,20 @@ use_stack() {
   releases=$home/releases
 }
 
+# use_workspace FOLDER: name a folder of the stack's workspace, and what is noted of it.
+#   ~/.kamal-dev/<stack>/source/   what the workspace was sent last:
+#       state       its record, as JSON          offered   the record of what was not taken, because of changes
+#       parts/N/    see clone.sh                 withheld  the paths that did not travel
+use_workspace() {
+  case $1 in '' | . | .. | */*) give_up arguments "\`$1\` cannot be a folder of the workspace" ;; esac
+  target=$home/workspace/$1
+  source=$home/source
+}
+
+# make_room: make the folder that workspaces are in. What containers see of it is their own business, so it is not private
+# as its parent is.
+make_room() { (umask 022 && mkdir -p "$home/workspace"); }
+
 # all_stacks: print the names of all that this host has.
 all_stacks() {
   for folder in "$base"/*/; do

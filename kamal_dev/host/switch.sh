@@ -23,6 +23,8 @@
 . "$here/images.sh"
 # shellcheck source-path=SCRIPTDIR source=room.sh
 . "$here/room.sh"
+# shellcheck source-path=SCRIPTDIR source=confine.sh
+. "$here/confine.sh"
 # shellcheck source-path=SCRIPTDIR source=owner.sh
 . "$here/owner.sh"
 # shellcheck source-path=SCRIPTDIR source=observe.sh
@@ -105,13 +107,15 @@ stands() {
   is_as_good "$1" "$found" && [ -z "$(missing_images $(cat "$listed"))" ]
 }
 
-# What a container sees of these folders is its own business, so they are not private as their parent is.
+# make_workspace: make the folders that containers see, and find no links in their place.
 make_workspace() {
-  known "$release" workspace | while IFS= read -r folder; do
-    case /$folder/ in *//* | */../*) continue ;; esac
-    (umask 022 && mkdir -p "$home/workspace/$folder") || { echo "$folder" && break; }
-  done >"$here/unmade"
-  [ ! -s "$here/unmade" ] || conclude false kept "the workspace \`$(cat "$here/unmade")\` could not be made"
+  known "$release" workspace >"$here/folders"
+  [ -s "$here/folders" ] || return 0
+  set --
+  while IFS= read -r folder; do set -- "$@" "$folder"; done <"$here/folders"
+  learn_owner
+  confine_alone "$owner" folders.sh "$home/workspace" "$@" >"$here/unmade" 2>&1 ||
+    conclude false kept "of the workspace, $(last_lines "$here/unmade" 1)"
 }
 
 # pull: get the images that are missing, before anything stops.

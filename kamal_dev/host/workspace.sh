@@ -8,8 +8,7 @@
 # Events: `result` {ok, state, phase, reason, backup}. `state` says what became of the workspace:
 #   new      it was empty, and is a clone now      moved    it is where the source is
 #   left     it was changed: see reason            missing  it lacks what the source builds upon; all is to be sent
-#   kept     nothing was touched: see reason
-# shellcheck disable=SC2317 # each_part calls what it is given
+#   kept     nothing was touched: see reason       broken   it is between the two
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -22,19 +21,16 @@ here=${0%/*}
 . "$here/lock.sh"
 # shellcheck source-path=SCRIPTDIR source=packages.sh
 . "$here/packages.sh"
+# shellcheck source-path=SCRIPTDIR source=confine.sh
+. "$here/confine.sh"
 # shellcheck source-path=SCRIPTDIR source=owner.sh
 . "$here/owner.sh"
-# shellcheck source-path=SCRIPTDIR source=clone.sh
-. "$here/clone.sh"
 
 conclude() {
-  case $1 in new | moved) record workspace ok: true state "$1" backup "${backup:-}" ;; esac
-  emit result ok: true state "$1" phase workspace reason "${2:-}" backup "${backup:-}"
+  case $1 in new | moved) record workspace ok: true state "$1" backup "$backup" ;; esac
+  emit result ok: true state "$1" phase workspace reason "${2:-}" backup "$backup"
   exit
 }
-
-# refuse WHAT: end with the last words of git, which are in $here/errors.
-refuse() { give_up workspace "$1: $(last_lines "$here/errors" 2)"; }
 
 # --- git on this host
 
@@ -55,261 +51,57 @@ need_git() {
   install_packages git
 }
 
-# --- what a part gets
-
-# receive: take the objects that came.
-receive() {
-  [ ! -f "$part/bundle" ] || { refs bundle unbundle "$part/bundle" >/dev/null && rm -f "$part/bundle"; }
-}
-
-# take_boundary: let a shallow history end where that of the source ends.
-take_boundary() {
-  if [ -s "$part/boundary" ]; then cat "$part/boundary" >"$p_git/shallow"; else rm -f "$p_git/shallow"; fi
-}
-
-# take_index: make what is staged there what is staged here. Files that were not touched need not be read again.
-take_index() {
-  cp "$part/look" "$p_git/index.new" && on_files "$p_git/index.new" read-tree --reset "$p_index" || return
-  on_files "$p_git/index.new" update-index -q --refresh >/dev/null
-  if [ -z "$p_path" ]; then
-    # What did not travel is not missing either.
-    while IFS= read -r name; do
-      on_files "$p_git/index.new" ls-files -z -- "$name" | on_files "$p_git/index.new" update-index -z --skip-worktree --stdin
-    done <"$here/names"
-  fi
-  mv "$p_git/index.new" "$p_git/index"
-}
-
-take_head() {
-  if [ -z "$p_branch" ]; then
-    refs update-ref --no-deref -m 'kamal-dev: sent' HEAD "$p_head"
-  else
-    [ -z "$p_head" ] || refs update-ref -m 'kamal-dev: sent' "refs/heads/$p_branch" "$p_head" || return
-    refs symbolic-ref -m 'kamal-dev: sent' HEAD "refs/heads/$p_branch"
-  fi
-}
-
-# take_names: add tags that are not there, and move the remote branch. One that is there may be somebody's own.
-take_names() {
-  refs for-each-ref --format='%(refname)' refs/tags >"$here/tags"
-  awk 'FILENAME == ARGV[1] { known[$1] = 1; next } !($2 in known) { print "update", $2, $1 }' "$here/tags" "$part/names" |
-    refs update-ref --stdin
-}
-
-# take_settings: let git know of submodules that are new.
-take_settings() {
-  alone git config -f "$part/config" --name-only --get-regexp '^submodule[.]' | while IFS= read -r name; do
-    refs config --get "$name" >/dev/null || refs config "$name" "$(alone git config -f "$part/config" --get "$name")"
-  done
-}
-
-# make_clone: make the part where nothing is.
-make_clone() {
-  mkdir -p "$p_work" "$p_git" && alone git init --quiet --bare --template= "$p_git" || return
-  refs config core.bare false && refs config core.logAllRefUpdates true || return
-  if [ -n "$p_path" ]; then
-    refs config core.worktree "$(realpath --relative-to="$p_git" "$p_work")"
-    printf 'gitdir: %s\n' "$(realpath --relative-to="$p_work" "$p_git")" >"$p_work/.git"
-  fi
-  cat "$part/config" >>"$p_git/config"
-  take_boundary
-  receive && on_files "$part/look" read-tree --reset -u "$p_tree" && take_index && take_head && take_names
-}
-
-# --- an empty workspace
-
-fill() {
-  [ "$owner" != "$caller" ] || : >"$home/unowned"
-  rm -rf "$home"/workspace/.new.*
-  filled=$target target=$home/workspace/.new.$$
-  for each in "$here"/parts/*/; do
-    use_part "${each%/}"
-    make_clone 2>"$here/errors" >&2 || { rm -rf "$target"; refuse 'the clone could not be made'; }
-  done
-  if [ -d "$filled" ]; then
-    # A container may have the empty folder mounted already: it must stay the same folder.
-    find "$target" -mindepth 1 -maxdepth 1 -exec mv -t "$filled" '{}' + && rmdir "$target"
-  else
-    mv -T "$target" "$filled"
-  fi || give_up workspace 'the clone could not be moved to its place' broken
-  target=$filled
-  finish new
-}
+# --- what comes of it
 
 # finish STATE: remember what was sent.
 finish() {
   rm -rf "$source/parts" "$source/offered"
-  { mv "$here/parts" "$source/parts" && cp "$here/state" "$source/state"; } ||
+  { mv "$here/parts" "$source/parts" && keep_file "$here/state" "$source/state"; } ||
     give_up workspace 'the record could not be written' broken
-  give_back_files "$here/started"
+  [ "$1:$owner" != "new:$caller" ] || : >"$home/unowned"
   # A deploy goes on to bring a release up, and gives it away then.
   running=$(current_release)
   [ ! -f "$releases/$running/.kamal-dev/user" ] || own_workspace "$(known "$running" user)"
   conclude "$1"
 }
 
-# put_aside: move what is no clone out of the way, whole.
-put_aside() {
-  backup=$home/backups/$stamp
-  { mkdir -p "$backup" && find "$target" -mindepth 1 -maxdepth 1 -exec mv -t "$backup" '{}' +; } ||
-    give_up workspace "what is there could not be moved to $backup" broken
-  rm -rf "$source/parts"
+# understand STATE BACKUP REASON: what was confined has read what people wrote, so that its words are data here.
+understand() {
+  case $2 in kamal-dev/backup-"$stamp" | "$home/backups/$stamp") backup=$2 ;; esac
+  case $1 in
+    new | moved) finish "$1" ;;
+    left) keep_file "$here/state" "$source/offered" && conclude left "$3" ;;
+    other) conclude left "$3" ;;
+    missing) conclude missing ;;
+    refused) give_up workspace "$3" ;;
+    *) give_up workspace "$3" broken ;;
+  esac
 }
 
-# --- a workspace that people work in
-
-# each_part COMMAND: run it for every part that came; old is what is known of the part, empty where it is new.
-# shellcheck disable=SC2317 # what it is given is called
-each_part() {
-  for each in "$here"/parts/*/; do
-    old=$(known_part "$(cat "$each/path")") || old=
-    use_part "${each%/}"
-    "$1" || return
-  done
+# check_out: bring the files to what came, and understand how that ended.
+check_out() {
+  rm -rf "$here/known"
+  [ ! -d "$source/parts" ] || cp -R "$source/parts" "$here/known" || give_up workspace "$here cannot be written"
+  [ -z "$word" ] || mkdir -p "$home/backups/$stamp" || give_up workspace "$home/backups cannot be made"
+  told=$(open=${word:+"$home/backups/$stamp"} && confine checkout.sh "$target" "$stamp" "$word" 2>"$here/said")
+  code=$?
+  rmdir "$home/backups/$stamp" "$home/backups" 2>/dev/null
+  [ -n "$told" ] || give_up workspace "the workspace could not be read: $(why_confined "$code" "$here/said")"
+  { read -r state; read -r left_in; read -r why; } <<END
+$told
+END
+  understand "$state" "$left_in" "$why"
 }
-
-# is_dirty: whether there are files that are neither as they were sent nor as they are committed.
-is_dirty() {
-  look >/dev/null || return
-  for each_tree in "$p_tree" "$(here_head)"; do
-    on_files "$(seen_by "$part")" diff-index --cached --name-only "$each_tree"
-  done | sort | uniq -d | grep -q .
-}
-
-examine() {
-  if [ -n "$old" ]; then
-    use_part "$old"
-    found=$(changed 2>>"$here/errors")
-    case $found in
-      *' has commits of its own' | *' is on another branch')
-        ! is_dirty 2>>"$here/errors" || found="$found, and changes that are not committed"
-        ;;
-    esac
-  else
-    found=$([ ! -e "$p_work/.git" ] || echo "\`$p_path\` is there already")
-  fi
-  reason=${reason:-$found}
-}
-
-# catch_up: get the objects; fails where what they build upon is gone.
-catch_up() {
-  [ -n "$old" ] && is_clone || return 0
-  [ "$(cat "$part/is_cut")" = no ] || take_boundary
-  receive || return
-  before=$(cat "$old/head")
-  refs cat-file -e "$before" 2>/dev/null || before=
-  refs rev-list --quiet --objects ${p_head:+"$p_head"} "$p_index" "$p_tree" ${before:+"^$before"}
-}
-
-# stand_in_way: print the files that nobody has sent and that would be overwritten.
-stand_in_way() {
-  on_files "$(seen_by "$old")" diff-index --cached --name-only --diff-filter=D -z "$p_tree" >"$here/coming"
-  (cd "$p_work" && xargs -0 -r sh -c "$existing" sh <"$here/coming")
-}
-# shellcheck disable=SC2016 # for another shell
-existing='for name; do if [ -L "$name" ] || { [ -e "$name" ] && [ ! -d "$name" ]; }; then printf "%s\0" "$name"; fi; done'
-
-# examine_ahead: find what only moving would hurt: a branch of the same name, files that git ignored.
-examine_ahead() {
-  [ -n "$old" ] && is_clone || return 0
-  if own_branch; then reason=${reason:-"the branch \`$p_branch\` there has commits of its own"}; fi
-  found=$(stand_in_way | tr '\0\n' '\n ' | head -n 1)
-  [ -z "$found" ] || reason=${reason:-"\`$found\` there was ignored so far, and would be overwritten"}
-}
-
-# own_branch: whether the branch that comes has commits there that neither the source nor HEAD has.
-own_branch() {
-  [ -n "$p_branch" ] && [ "$(here_branch)" != "$p_branch" ] || return
-  there=$(refs rev-parse --quiet --verify "refs/heads/$p_branch") && ! refs merge-base --is-ancestor "$there" "$p_head"
-}
-
-# offer: let people who have changes find what came.
-offer() {
-  [ -n "$old" ] && is_clone || return 0
-  [ -z "$p_head" ] || refs update-ref "refs/remotes/kamal-dev/${p_branch:-detached}" "$p_head"
-}
-
-# back_up: leave everything that is not ignored behind in a branch: commits, what is staged, files.
-back_up() {
-  [ -n "$old" ] || return 0
-  use_part "$old"
-  head=$(here_head)
-  tree=$(look) || return
-  set -- ${head:+-p "$head"}
-  there=$(staged)
-  cp -R "$aside/." "$p_git/objects/" || return
-  [ -z "$there" ] || set -- "$@" -p "$(echo 'What was staged' | refs commit-tree "$there" ${head:+-p "$head"})"
-  refs update-ref "refs/heads/$backup" "$(echo 'The workspace before dev sync --force' | refs commit-tree "$tree" "$@")" || return
-  use_part "${each%/}"
-  ! own_branch || refs update-ref "refs/heads/$backup-branch" "refs/heads/$p_branch" || return
-  stand_in_way >"$here/ignored"
-  [ ! -s "$here/ignored" ] || { mkdir -p "$home/backups" &&
-    tar -cf "$home/backups/$stamp$(echo "$p_path" | tr -c 'A-Za-z0-9\n' _).tar" -C "$p_work" --null --files-from="$here/ignored"; }
-}
-
-# move: let the files, the index and HEAD be what came. Nothing is touched where a file stands in the way.
-move() {
-  if [ -z "$old" ]; then
-    make_clone
-    return
-  fi
-  cp "$(seen_by "$old")" "$part/look" || return
-  if [ -n "$word" ]; then set -- --reset; else set -- -m; fi
-  on_files "$part/look" read-tree "$@" -u "$p_tree" || return
-  if [ -n "$word" ]; then
-    rm -rf "$p_git/MERGE_HEAD" "$p_git/CHERRY_PICK_HEAD" "$p_git/REVERT_HEAD" "$p_git/rebase-merge" "$p_git/rebase-apply"
-  fi
-  take_settings
-  take_index && take_head && take_names && refs update-ref -d "refs/remotes/kamal-dev/${p_branch:-detached}"
-}
-
-update() {
-  reason=
-  each_part examine
-  each_part catch_up 2>>"$here/errors" || { give_back_files "$here/started"; conclude missing; }
-  if [ -z "$reason" ] || [ -n "$word" ]; then each_part examine_ahead 2>>"$here/errors"; fi
-  if [ -n "$reason" ] && [ -z "$word" ]; then
-    each_part offer 2>>"$here/errors"
-    cp "$here/state" "$source/offered"
-    give_back_files "$here/started"
-    conclude left "$reason"
-  fi
-  if [ -n "$reason" ]; then
-    backup=kamal-dev/backup-$stamp
-    each_part back_up 2>"$here/errors" || refuse 'no backup could be made'
-  fi
-  each_part move 2>"$here/errors" >&2 || { give_back_files "$here/started"; refuse 'the workspace could not be moved forward'; }
-  finish moved
-}
-
-# --- the story
 
 use_stack "$1"
 use_workspace "$2"
 word=${3:-}
 need_git
-become_owner "$0" "$@"
-[ ! -L "$target" ] || give_up workspace "$target is a link"
 (umask 077 && mkdir -p "$home") || give_up workspace "$home cannot be made"
 lock_stack workspace
 trap unlock_stack EXIT
 trap 'exit 143' INT TERM
-# What containers see of these files is their own business, so they are not private as their parent is.
-umask 022
 stamp=$(date -u +%Y%m%d-%H%M%S) backup=''
-: >"$here/started"
-: >"$here/errors"
-{ mkdir -p "$home/workspace" "$source" && make_plain; } || give_up workspace "$source cannot be written"
-cp "$here/withheld" "$source/withheld"
-sed 's|^/||; s|\\\(.\)|\1|g' "$here/withheld" >"$here/names"
-
-if [ -z "$(ls -A "$target" 2>/dev/null)" ]; then
-  fill
-elif [ -d "$source/parts" ] && use_part "$(known_part '')" && is_clone; then
-  update
-elif [ -n "$word" ]; then
-  put_aside
-  fill
-else
-  conclude left 'the workspace is no clone of this source'
-fi
+{ make_room && mkdir -p "$source" && keep_file "$here/withheld" "$source/withheld"; } || give_up workspace "$source cannot be written"
+learn_owner
+check_out

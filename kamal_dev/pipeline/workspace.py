@@ -6,7 +6,7 @@ import tarfile
 import threading
 import time
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from kamal_dev.commands import answers, events, payload
@@ -120,19 +120,25 @@ class Workspace:
     def _seed(self, target: Host, stack: str, *, force: bool) -> str:
         run = self._run
         run.output.start("Sending the source to the workspace", target.name)
-        step = commands.seed(run.scripts, stack, self.folder, performer=run.performer, force=force)
+        step = commands.seed(run.scripts, stack, self.folder, force=force)
+        if run.is_paper:
+            run.remote(target).run(step)
+            return "new"
 
         def attempt() -> Result:
-            feed = () if run.is_paper else chunks(self._pack())
+            path = self._pack()
+            packed = commands.Large("source.tar.gz", path.stat().st_size, partial(chunks, path))
+            feed = commands.stream(run.scripts, commands.SEEDED, (*payload.performed(run.performer), packed))
             return run.remote(target).run(step, feed=feed, timeout=within(run, target, SENDING))
 
-        result = again(run, target.name, attempt)
-        told = _told(result)
+        started = time.monotonic()
+        told = in_turn(run, target, stack, lambda: _told(again(run, target.name, attempt)))
         _require(target, told)
         if told.backup:
             run.output.note(f"what was there is kept in `{told.backup}`", target.name)
-        run.output.done(SAID["new"], target.name, result.seconds)
-        return "new"
+        if told.state == "new":
+            run.output.done(SAID["new"], target.name, time.monotonic() - started)
+        return told.state
 
     @property
     def _withheld(self) -> tuple[Path, ...]:

@@ -1,0 +1,56 @@
+# shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
+# Run what reads or writes a workspace. Sourced after lib.sh and stack.sh; runs nothing by itself.
+#
+# People and their programs can write everything in a workspace, and swap it while it is read. What works there therefore
+# runs as the workspace's owner, and sees of this host only its programs, the payload and the workspace (see jail.sh).
+
+confine_within=7000
+
+# learn_owner: set owner, to whom the workspace belongs, and caller, who we are.
+learn_owner() {
+  caller=$uid:$(id -g)
+  owner=$(stat -c %u:%g "$home/workspace" 2>/dev/null) || owner=$caller
+  [ -z "${target:-}" ] || [ ! -d "$target" ] || [ -L "$target" ] || owner=$(stat -c %u:%g "$target" 2>/dev/null) || owner=$caller
+}
+
+# confine SCRIPT [ARG]...: run a script of the payload on the workspace, as its owner. $here is the owner's meanwhile; what comes
+# back in it is to be read with care. `open` may name a further folder that is the owner's from then on. Fails as jail.sh does.
+confine() {
+  learn_owner
+  shared=$here
+  confine_as "$owner" "$@"
+}
+
+# confine_alone OWNER SCRIPT [ARG]...: the same for a script that needs nothing of $here, where secrets may be.
+confine_alone() {
+  shared=$here/alone
+  mkdir -p "$shared" && cp "$here/$2" "$shared/" && confine_as "$@"
+}
+
+# confine_as OWNER SCRIPT [ARG]...
+confine_as() {
+  confined=$1 script=$2
+  shift 2
+  mkdir -p "$base/.jail" && make_room || return
+  [ -z "${open:-}" ] || as_root chown "$confined" "$open" || return
+  set -- "$shared" "$confined" "$confine_within" "$$:$(started_at $$)" "$base/.jail" "$home/workspace" ${open:+"$open"} \
+    -- "$shared/$script" "$@"
+  if is_root || sudo -n true 2>/dev/null; then
+    as_root env "PATH=$PATH" unshare -m -n -i -p -f sh "$here/jail.sh" "$@"
+    set -- "$?"
+    # A link that was left there is handed over itself, not what it names.
+    [ "$confined" = "$uid:$(id -g)" ] || as_root chown -hR "$uid:$(id -g)" "$shared"
+    return "$1"
+  fi
+  return 126
+}
+
+# why_confined CODE FILE: print why what was confined did not end well; FILE has its last words.
+why_confined() {
+  case $1 in
+    124) echo 'it took too long' ;;
+    125) echo 'it waited for something that does not come: is there a pipe in place of a file?' ;;
+    126) echo "\`$(id -un)\` is neither root nor allowed to use sudo without a password, or this host has no \`unshare\`" ;;
+    *) last_lines "$2" 2 ;;
+  esac
+}

@@ -1,0 +1,18 @@
+#!/bin/sh
+# Make the folders of a workspace that containers see: folders.sh WORKSPACE [FOLDER]...
+#
+# Runs where nothing but the workspace can be reached (see jail.sh), as its owner. A folder that a link leads out of the workspace is
+# none: the engine would follow it as root. Prints the first that could not be made, and why.
+umask 022
+workspace=$1
+shift
+for folder; do
+  case /$folder/ in *//* | */../*) continue ;; esac
+  path=$workspace/$folder
+  [ ! -L "$path" ] || [ -e "$path" ] || { echo "\`$folder\` is a link that leads out of the workspace"; exit 1; }
+  mkdir -p "$path" 2>/dev/null || { echo "\`$folder\` could not be made"; exit 1; }
+  case $(realpath "$path")/ in
+    "$workspace"/*) ;;
+    *) echo "\`$folder\` is a link that leads out of the workspace"; exit 1 ;;
+  esac
+done

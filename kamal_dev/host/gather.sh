@@ -1,0 +1,76 @@
+#!/bin/sh
+# Pack what a workspace has that was not sent to it into $here/out: gather.sh TARGET STACK [whole]
+#
+# Runs where nothing but the workspace and the payload can be reached (see jail.sh), as the owner of the workspace.
+# Payload: known/ and withheld, as they were sent last. Prints `packed`, or why not.
+set -u
+here=${0%/*}
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$here/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=clone.sh
+. "$here/clone.sh"
+
+refuse() {
+  echo "$1"
+  exit 1
+}
+
+# aside_git ARG...: git on references and objects of ours, with the clone's objects in reach.
+# shellcheck disable=SC2086 # the flags are words
+aside_git() {
+  alone "GIT_DIR=$plain" "GIT_OBJECT_DIRECTORY=$aside" "GIT_ALTERNATE_OBJECT_DIRECTORIES=$p_git/objects" \
+    "GIT_AUTHOR_DATE=${when:-}" "GIT_COMMITTER_DATE=${when:-}" git $safely "$@"
+}
+
+# whole_tree: print the tree of the files, with what did not travel as it was committed.
+whole_tree() {
+  cp "$(seen_by "$part")" "$here/whole" || return
+  if [ -z "$p_path" ] && [ -n "$head" ]; then
+    while IFS= read -r name; do refs ls-tree -r -z "$head" -- "$name"; done <"$here/names" |
+      on_files "$here/whole" update-index -z --index-info
+  fi
+  on_files "$here/whole" write-tree
+}
+
+# find_tip: set tip to the commit that has everything. Its time is that of the one before, so that it is the same again.
+find_tip() {
+  head=$(here_head) tip=$head
+  tree=$(look) || return
+  [ "$head" != "$p_head" ] || [ "$tree" != "$p_tree" ] || return 0
+  tree=$(whole_tree) || return
+  [ -z "$head" ] || [ "$tree" != "$(refs rev-parse "$head^{tree}")" ] || return 0
+  when=$([ -z "$head" ] || refs cat-file commit "$head" | sed -n '/^$/q; s/^committer .*> \([0-9]*\) .*/@\1 +0000/p')
+  when=${when:-@0 +0000}
+  tip=$(echo "Changes in the workspace of $stack" | aside_git commit-tree "$tree" ${head:+-p "$head"})
+}
+
+# collect: write the part's bundle, where there is something to say.
+collect() {
+  is_clone || refuse "\`${p_path:-the workspace}\` is no clone any more"
+  find_tip 2>"$here/errors" || refuse "the workspace could not be read: $(last_lines "$here/errors" 2)"
+  [ -n "$tip" ] && [ "$tip" != "$p_head" ] || return 0
+  if [ -f "$p_git/shallow" ]; then cp "$p_git/shallow" "$plain/shallow"; else rm -f "$plain/shallow"; fi
+  # What was sent last may have gone to another folder of this stack, and be unknown to this clone.
+  set --
+  [ -z "$p_head" ] || ! aside_git cat-file -e "$p_head^{commit}" 2>/dev/null || set -- "^$p_head"
+  [ -n "$(aside_git rev-list --max-count=1 "$tip" "$@")" ] || return 0
+  [ -z "$word" ] || set --
+  box=$here/out/parts/${part##*/}
+  mkdir -p "$box" && printf %s "$p_path" >"$box/path" && echo "$tip" >"$box/tip" && echo "$p_head" >"$box/sent"
+  { aside_git update-ref refs/heads/pulled "$tip" &&
+    aside_git bundle create --quiet "$box/bundle" refs/heads/pulled "$@"; } 2>"$here/errors" ||
+    refuse "the commits could not be packed: $(last_lines "$here/errors" 2)"
+}
+
+use_target "$1"
+stack=$2 word=${3:-}
+umask 022
+make_plain || refuse 'the folder for new objects cannot be made'
+way=$(in_the_way)
+[ -z "$way" ] || refuse "$way"
+mkdir -p "$here/out/parts"
+for each in "$here"/known/*/; do
+  use_part "${each%/}"
+  collect
+done
+echo packed

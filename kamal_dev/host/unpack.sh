@@ -1,0 +1,31 @@
+#!/bin/sh
+# Unpack the source into a workspace that is still empty: unpack.sh TARGET STAMP [force]
+#
+# Runs where nothing but the workspace and the payload can be reached (see jail.sh), as the owner of the workspace. A new folder
+# appears whole or not at all, by rename. Prints `new` and where what was there is now, `left`, `broken`, or why not.
+set -u
+here=${0%/*}
+target=$1 backup=${1%/*/*}/backups/$2
+new=${1%/*}/.new.$2
+is_empty() { [ -z "$(ls -A "$target" 2>/dev/null)" ]; }
+# move_into FOLDER FROM: move everything, so that a folder that a container has mounted stays the same folder.
+move_into() { find "$2" -mindepth 1 -maxdepth 1 -exec mv -t "$1" '{}' +; }
+answer() {
+  echo "$1"
+  exit
+}
+
+umask 022
+is_empty || [ -n "${3:-}" ] || answer left
+rm -rf "${1%/*}"/.new.*
+if ! mkdir "$new" || ! tar -xzpf "$here/source.tar.gz" --no-same-owner -C "$new"; then
+  rm -rf "$new"
+  answer 'the source did not arrive; is the disk full?'
+fi
+if is_empty; then backup=''; else move_into "$backup" "$target" || answer broken; fi
+if [ -d "$target" ]; then
+  move_into "$target" "$new" && rmdir "$new"
+else
+  mv -T "$new" "$target"
+fi || answer broken
+answer "new$backup"
