@@ -86,29 +86,44 @@ make_clone() {
   receive && on_files "$part/look" read-tree --reset -u "$p_tree" && take_index && take_head && take_names
 }
 
-# --- an empty workspace
+# --- a workspace that is no clone yet
 
+is_empty() { [ -z "$(ls -A "$target" 2>/dev/null)" ]; }
+
+# fill: make the clone beside it, put aside what is there, and let the clone take its place.
 fill() {
   rm -rf "${target%/*}"/.new.*
   filled=$target target=${target%/*}/.new.$stamp
   for each in "$here"/parts/*/; do
     use_part "${each%/}"
-    make_clone 2>"$here/errors" >&2 || { rm -rf "$target"; refuse 'the clone could not be made'; }
+    make_clone 2>"$here/errors" >&2 || not_filled
   done
-  if [ -d "$filled" ]; then
-    # A container may have the empty folder mounted already: it must stay the same folder.
-    find "$target" -mindepth 1 -maxdepth 1 -exec mv -t "$filled" '{}' + && rmdir "$target"
+  made=$target target=$filled
+  is_empty || put_aside
+  if [ -d "$target" ]; then
+    # A container may have the folder mounted already: it must stay the same folder.
+    move_into "$target" "$made" && rmdir "$made"
   else
-    mv -T "$target" "$filled"
+    mv -T "$made" "$target"
   fi || answer broken 'the clone could not be moved to its place'
   answer new
+}
+
+# not_filled: end, with the workspace as it was. What came may build upon a clone that is there no more.
+not_filled() {
+  rm -rf "$target"
+  ! grep -q 'prerequisite commits' "$here/errors" || answer missing
+  refuse 'the clone could not be made'
 }
 
 # put_aside: move what is no clone out of the way, whole.
 put_aside() {
   backup=$aside_folder
-  find "$target" -mindepth 1 -maxdepth 1 -exec mv -t "$backup" '{}' + || answer broken "what is there could not be moved to $backup"
+  move_into "$backup" "$target" || answer broken "what is there could not be moved to $backup"
 }
+
+# move_into FOLDER FROM
+move_into() { find "$2" -mindepth 1 -maxdepth 1 -exec mv -t "$1" '{}' +; }
 
 # --- a workspace that people work in
 
@@ -241,12 +256,11 @@ stamp=$2 word=${3:-} aside_folder=${1%/*/*}/backups/$2 backup=''
 umask 022
 : >"$here/errors"
 make_plain || answer refused 'the folder for new objects cannot be made'
-if [ -z "$(ls -A "$target" 2>/dev/null)" ]; then fill; fi
+! is_empty || fill
 reason='the workspace is no clone of this source'
 if use_known && is_clone; then
   reason=$(in_the_way)
   [ -n "$reason" ] || update
 fi
 [ -n "$word" ] || answer other "$reason"
-put_aside
 fill

@@ -1,4 +1,5 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
+# shellcheck disable=SC2086 # flags are words
 # Run what reads or writes a workspace. Sourced after lib.sh and stack.sh; runs nothing by itself.
 #
 # People and their programs can write everything in a workspace, and swap it while it is read. What works there therefore
@@ -31,26 +32,28 @@ confine_alone() {
 confine_as() {
   confined=$1 script=$2
   shift 2
-  mkdir -p "$base/.jail" && make_room || return
-  [ -z "${open:-}" ] || as_root chown "$confined" "$open" || return
-  set -- "$shared" "$confined" "$confine_within" "$$:$(started_at $$)" "$base/.jail" "$home/workspace" ${open:+"$open"} \
-    -- "$shared/$script" "$@"
+  mkdir -p "$base/.jail" && make_room || return 126
+  set -- "$confine_within" "$$:$(started_at $$)" "$base/.jail" "$home/workspace" ${open:+"$open"} -- "$shared/$script" "$@"
   if is_root || sudo -n true 2>/dev/null; then
-    as_root env "PATH=$PATH" unshare -m -n -i -p -f sh "$here/jail.sh" "$@"
+    [ -z "${open:-}" ] || as_root chown "$confined" "$open" || return 126
+    as_root env "PATH=$PATH" unshare $apart sh "$here/jail.sh" "$shared" "$confined" "$@"
     set -- "$?"
     # A link that was left there is handed over itself, not what it names.
     [ "$confined" = "$uid:$(id -g)" ] || as_root chown -hR "$uid:$(id -g)" "$shared"
     return "$1"
   fi
-  return 126
+  [ "${confined%:*}" = "$uid" ] || return 126
+  unshare -U -r $apart sh "$here/jail.sh" "$shared" - "$@"
 }
+# Namespaces of its own for mounts, network, messages and processes.
+apart='-m -n -i -p -f'
 
 # why_confined CODE FILE: print why what was confined did not end well; FILE has its last words.
 why_confined() {
   case $1 in
     124) echo 'it took too long' ;;
     125) echo 'it waited for something that does not come: is there a pipe in place of a file?' ;;
-    126) echo "\`$(id -un)\` is neither root nor allowed to use sudo without a password, or this host has no \`unshare\`" ;;
+    126) echo "it belongs to user ${owner%:*}, and \`$(id -un)\` is neither root nor allowed to use sudo without a password" ;;
     *) last_lines "$2" 2 ;;
   esac
 }

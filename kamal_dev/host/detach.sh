@@ -20,6 +20,6 @@ if mkdir "$run" 2>/dev/null; then
     give_up upload "the files could not be moved to $run; is the disk full?"
   fi
   # This shell's own child, because not every init reaps orphans, and tail takes a zombie for alive.
-  setsid sh "$run/payload/worker.sh" "$run" "$@" </dev/null >/dev/null 2>&1 &
+  KAMAL_DEV_TOKEN=${run##*/} setsid sh "$run/payload/worker.sh" "$run" "$@" </dev/null >/dev/null 2>&1 &
 fi
 follow 0

@@ -10,9 +10,13 @@ here=$1 owner=$2 seconds=$3 caller=$4 jail=$5
 shift 5
 root=$jail/root
 stall=20
+umask 022
 
-# bind FOLDER OPTIONS
-bind() { mkdir -p "$root$1" && mount -o bind "$1" "$root$1" && mount -o "remount,bind,$2" "$root$1"; }
+# bind FOLDER OPTIONS: who is not root may not always change options, and has no devices to open either.
+bind() {
+  mkdir -p "$root$1" && mount -o bind "$1" "$root$1" || return
+  mount -o "remount,bind,$2" "$root$1" 2>/dev/null || [ "$owner" = - ]
+}
 
 device() { : >"$root/dev/$1" && mount -o bind "/dev/$1" "$root/dev/$1"; }
 
@@ -84,7 +88,7 @@ while [ "$1" != -- ]; do
   shift
 done
 shift
-mount -o remount,ro "$jail" || exit 126
+mount -o remount,ro "$jail" 2>/dev/null || [ "$owner" = - ] || exit 126
 cd / || exit 126
 code=''
 trap 'code=${code:-143}' TERM INT

@@ -155,3 +155,67 @@ started_at() {
 
 # is_alive PID START: whether that very process still runs.
 is_alive() { [ -n "$1" ] && [ "$(started_at "$1")" = "$2" ]; }
+
+# --- the end of a script
+
+# look_at_process PID: set of it stat_state, stat_parent, stat_session and stat_started; without a process of its own.
+look_at_process() {
+  read -r stat_line 2>/dev/null <"/proc/$1/stat" || return 1
+  # shellcheck disable=SC2086 # the words are wanted
+  set -- ${stat_line##*) }
+  stat_state=$1 stat_parent=$2 stat_session=$4 stat_started=${20}
+}
+
+# find_callers: set callers to `process:start` of those above this script, up to the first of another session: sshd.
+find_callers() {
+  callers=''
+  look_at_process "$$" || return
+  own_start=$stat_started own_session=$stat_session
+  while [ "$stat_session" = "$own_session" ] && [ "$stat_parent" -gt 1 ]; do
+    above=$stat_parent
+    look_at_process "$above" || return 0
+    callers="$callers $above:$stat_started"
+  done
+}
+
+# is_there PROCESS:START
+is_there() { look_at_process "${1%:*}" && [ "$stat_started" = "${1#*:}" ] && [ "$stat_state" != Z ]; }
+
+# family: print this script and what it runs. What was detached on purpose has a session of its own.
+family() {
+  cat /proc/[0-9]*/stat 2>/dev/null | awk -v top="$$" '
+    { pid = $1; sub(/^.*\) /, ""); parent[pid] = $2; session[pid] = $4 }
+    END { for (pid in parent) if (session[pid] == session[top]) {
+      for (up = pid; up != top && up in parent; ) up = parent[up]
+      if (up == top) print pid } }'
+}
+
+# end_family SIGNAL: what root runs for us is root's to end.
+end_family() {
+  for member in $(family); do
+    kill -s "$1" "$member" || [ ! -d "/proc/$member" ] || as_root kill -s "$1" "$member"
+  done
+}
+
+# watch_callers: end this script with those who called it, and when it has taken too long.
+watch_callers() {
+  left=$script_within
+  while sleep 1 && is_there "$$:$own_start"; do
+    left=$((left - 1)) is_called=yes
+    for caller_there in $callers; do is_there "$caller_there" || is_called=no; done
+    if [ "$left" -gt 0 ] && [ "$is_called" = yes ]; then continue; fi
+    end_family TERM
+    sleep 5
+    is_there "$$:$own_start" && end_family KILL
+    return
+  done
+}
+
+# A script that is detached on purpose has a token; text that `sh -c` runs ends with its stdin. What is confined is watched from outside.
+script_within=7300
+case $0:${KAMAL_DEV_TOKEN:-}:${KAMAL_DEV_CONFINED:-} in
+  */*::)
+    # No child of this shell, which may wait for all that it has; and no copy of stdout is kept.
+    find_callers && (exec </dev/null >/dev/null 2>&1 && watch_callers &)
+    ;;
+esac

@@ -19,10 +19,11 @@ lock_stack() {
     dead) take_over ;;
   esac
   lock_start=$(started_at $$)
-  mkdir -p "$home/lock"
-  printf '%s\n' "$$" "$lock_start" "$boot_id" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" "${KAMAL_DEV_TOKEN:-}" "$(performer)" \
-    "${version:-}" "${release:-}" >"$home/lock/owner"
-  beat
+  # Of a disk that is full an owner would be half written, and taken for dead.
+  { mkdir -p "$home/lock" && beat && printf '%s\n' "$$" "$lock_start" "$boot_id" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" \
+    "${KAMAL_DEV_TOKEN:-}" "$(performer)" "${version:-}" "${release:-}" >"$home/lock/owner.new" &&
+    mv "$home/lock/owner.new" "$home/lock/owner"; } 2>/dev/null ||
+    { rm -rf "$home/lock" && give_up locking "the lock of this stack could not be written: is the disk full?"; }
   exec 9<&-
   # No child of this shell, which may wait for all that it has. By `exec`, so that no copy of stdout is kept: the
   # caller would wait for the last beat.
@@ -33,9 +34,10 @@ lock_stack() {
 open_lock() {
   read -r boot_id </proc/sys/kernel/random/boot_id
   while :; do
-    mkdir -p "$home"
+    { mkdir -p "$home" && [ -r "$home" ]; } || give_up locking "$home cannot be made or read"
     exec 9<"$home"
-    wait_for_lock 10 9 || give_up lock 'the lock of this stack cannot be looked at'
+    command -v flock >/dev/null 2>&1 || give_up locking "this host has no \`flock\`, which locks need"
+    wait_for_lock 10 9 || give_up lock 'somebody else is looking at the lock of this stack'
     # A folder that was removed meanwhile is locked by us alone.
     # shellcheck disable=SC3013 # dash and busybox have it
     [ ! "$home" -ef /dev/fd/9 ] || return 0
@@ -55,7 +57,9 @@ read_lock() {
   read -r boot_id </proc/sys/kernel/random/boot_id
   [ "$lock_boot" = "$boot_id" ] && is_alive "$lock_pid" "$lock_start" || return 0
   lock_state=held
-  lock_age=$(($(uptime_now) - $(cat "$home/lock/beat" 2>/dev/null || uptime_now)))
+  read -r lock_beat 2>/dev/null <"$home/lock/beat" || lock_beat=''
+  case $lock_beat in '' | *[!0-9]*) lock_beat=$(uptime_now) ;; esac
+  lock_age=$(($(uptime_now) - lock_beat))
   [ "$lock_age" -lt "$stale_after" ] || lock_state=stale
 }
 
@@ -84,7 +88,11 @@ unlock_stack() {
 
 uptime_now() { read -r up _ </proc/uptime && echo "${up%.*}"; }
 
-beat() { uptime_now >"$home/lock/beat"; }
+# beat: over what is there, because a file that was emptied could not be written again on a full disk.
+beat() {
+  [ -s "$home/lock/beat" ] || { uptime_now >"$home/lock/beat" && return; }
+  uptime_now 1<>"$home/lock/beat"
+}
 
 # keep_beating: beat for as long as this process has the lock and is not stopped.
 keep_beating() {

@@ -7,6 +7,9 @@ set -u
 . "${0%/*}/lib.sh"
 trap '' HUP
 
+# Each step has a deadline of its own; this one is for what nobody has thought of.
+run_within=21600
+
 run=$1
 script=$2
 shift 2
@@ -24,7 +27,7 @@ beat() {
 
 beat &
 beating=$!
-KAMAL_DEV_TOKEN=${run##*/} sh "$run/payload/$script" "$@" </dev/null >>"$run/log" 2>>"$run/errors"
+KAMAL_DEV_TOKEN=${run##*/} timeout -k 60 "$run_within" sh "$run/payload/$script" "$@" </dev/null >>"$run/log" 2>>"$run/errors"
 code=$?
 kill "$beating" 2>/dev/null
 rm -rf "$run/payload"

@@ -26,8 +26,10 @@ def in_turn(run: Run, target: Host, stack: str, change: Callable[[], events.Outc
         if outcome.phase != "lock":
             return outcome
         lock = holder(run, target, stack)
-        if lock is None and _left(run, target, stack) <= 0:
-            return outcome
+        if lock is None:
+            if (left := _left(run, target, stack)) <= 0:
+                return outcome
+            time.sleep(min(PAUSE, left))
         await_turn(run, target, stack, lock)
 
 
