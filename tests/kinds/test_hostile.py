@@ -241,7 +241,7 @@ import os, random, shutil, sys
 clone, file, folder, owner = sys.argv[1:]
 os.chdir(clone); os.setgid(int(owner)); os.setuid(int(owner))
 names = ["index", "HEAD", "config", "shallow", "packed-refs", "refs", "refs/tags", "refs/heads", "logs", "logs/HEAD",
-         "objects/info", "objects/pack", "info", "info/exclude", "", "../a.txt", "../b.txt", "../sub", "index.lock", "ORIG_HEAD"]
+         "objects/info", "objects/pack", "info", "info/exclude", "", "../a.txt", "../b.txt", "../sub", "index.lock"]
 while True:
     name = ".git/" + random.choice(names)
     name = name.rstrip("/")
