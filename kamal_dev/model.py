@@ -259,7 +259,8 @@ class Release:
     releases are equal text, and tells nothing of what is private in them. `images`
     maps each built service to its image, `third_party` lists the references of all
     others. `services` are those to start, none meaning all; `workspace` the folders
-    that binds expect, relative to the stack's `workspace/`.
+    that binds expect, relative to the stack's `workspace/`. `ports` are published on
+    the host, as `address:port/protocol`; those that the engine chooses are not among them.
     """
 
     id: str
@@ -271,6 +272,7 @@ class Release:
     third_party: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
     workspace: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from kamal_dev.cli import common
     "--keep-failed", is_flag=True, help="Leave a release that fell running where there is none to go back to."
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be run, and change nothing.")
-@click.option("-y", "--yes", is_flag=True, help="Make hosts without asking.")
+@click.option("-y", "--yes", is_flag=True, help="Make hosts, and raise this machine's limits for them, without asking.")
 @common.lock_wait
 @common.skip_initialize
 @common.skip_hooks
@@ -49,7 +49,7 @@ def command(
     run = common.open_run(flags)
     names = (*hosts, *((name,) if name else ()))
     agree = common.agreement(yes=yes or flags.as_json, without_terminal=True)
-    order = Order(names=names, agree=agree, **wanted)
+    order = Order(names=names, agree=agree, consent=common.agreement(yes=yes), **wanted)
     if dry_run:
         lines = plan(run, order)
         if flags.as_json:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from kamal_dev.commands.events import (
     Beat,
+    Clash,
     Current,
     Event,
     Facts,
@@ -154,7 +155,8 @@ def _facts(data: Mapping[str, Any]) -> Facts:
     images = tuple(
         Held(tuple(item["names"]), ImageConfig.from_json(item), str(item.get("platform") or "")) for item in listed
     )
-    return _read(Facts, {**data, "images": images})
+    clashes = tuple(_read(Clash, item) for item in data.get("clashes") or ())
+    return _read(Facts, {**data, "images": images, "clashes": clashes})
 
 
 _KINDS: dict[str, Callable[[Mapping[str, Any]], Event]] = {

@@ -66,6 +66,14 @@ class Held:
 
 
 @dataclass(frozen=True)
+class Clash:
+    """Say who holds a port, `address:port/protocol`, that a release wants to publish."""
+
+    port: str
+    holder: str
+
+
+@dataclass(frozen=True)
 class Facts:
     """Describe a host and one stack on it.
 
@@ -73,13 +81,15 @@ class Facts:
     Docker's word (`amd64`); `docker` and `compose` are versions, empty where they are
     missing or silent; `has_docker` says whether the program is there, `daemon` whether an
     engine answers, `trouble` why none does; `disk_free`, `disk` (all of it; where Docker
-    keeps images) and `memory` are bytes; `gpu` whether there is one that NVIDIA's driver knows.
+    keeps images), `home_free` (of the home folder) and `memory` are bytes; `gpu` whether there
+    is one that NVIDIA's driver knows.
     `emulates` are the other processors whose programs it runs, as `arch` names them.
     `stands`: the current release is good, all its containers are as they were then, and no
     lifecycle command is left to be run. `images` has those of the references asked for that are there.
     `workspace` are the folders of the workspace that have something in them, `source` the
     record of what was sent there last, `offered` of what was not taken because of changes.
     `lacks` names the programs, and what they must be able to do, that the scripts need and the host has not.
+    `clashes` are the ports asked for that somebody else holds.
     """
 
     user: str = ""
@@ -95,6 +105,7 @@ class Facts:
     trouble: str = ""
     disk_free: int = 0
     disk: int = 0
+    home_free: int = 0
     memory: int = 0
     cpus: int = 0
     gpu: bool = False
@@ -106,6 +117,7 @@ class Facts:
     source: Record | None = None
     offered: Record | None = None
     images: tuple[Held, ...] = ()
+    clashes: tuple[Clash, ...] = ()
     containers: tuple[Container, ...] = ()
     lacks: tuple[str, ...] = ()
 

@@ -24,12 +24,14 @@ class Login:
     password: Secret
 
 
-def facts(scripts: Scripts, stack: str, images: Iterable[str] = ()) -> Step:
+def facts(scripts: Scripts, stack: str, images: Iterable[str] = (), ports: Iterable[str] = ()) -> Step:
     """Ask what the host is and what `stack` runs there; changes nothing.
 
-    `images` are the references that a release needs. Read by `answers.facts`.
+    `images` are the references that a release needs, `ports` what it takes of the host's, as
+    `address:port/protocol`. Read by `answers.facts`.
     """
-    return step(scripts, "facts.sh", stack_word(stack), *checked("image", images), label=f"facts {stack}")
+    words = (stack_word(stack), " ".join(ports), *checked("image", images))
+    return step(scripts, "facts.sh", *words, label=f"facts {stack}")
 
 
 def bootstrap(scripts: Scripts, token: str) -> Step:

@@ -44,6 +44,7 @@ SCRIPTS = (
     "owner.sh",
     "packages.sh",
     "place.sh",
+    "ports.sh",
     "prune.sh",
     "pull.sh",
     "records.sh",
@@ -69,7 +70,7 @@ Scripts = Mapping[str, str]
 CONFINED = ("confine.sh", "jail.sh")
 _SWITCH = (
     *("switch.sh", "stack.sh", "history.sh", "lock.sh", "audit.sh", "images.sh"),
-    *("room.sh", "observe.sh", "owner.sh", "pull.sh", "exec.sh", "lifecycle.sh"),
+    *("room.sh", "observe.sh", "owner.sh", "ports.sh", "pull.sh", "exec.sh", "lifecycle.sh"),
     *CONFINED,
     *("folders.sh", "handover.sh"),
 )
@@ -77,7 +78,7 @@ _SOURCED = {
     "apply.sh": (*_SWITCH, "retention.sh"),
     "attach.sh": ("run.sh",),
     "bootstrap.sh": ("packages.sh",),
-    "facts.sh": ("stack.sh", "lock.sh"),
+    "facts.sh": ("stack.sh", "lock.sh", "ports.sh"),
     "place.sh": ("stack.sh",),
     "prune.sh": ("stack.sh", "history.sh", "lock.sh", "audit.sh", "images.sh", "retention.sh", "run.sh"),
     "pull.sh": ("images.sh",),

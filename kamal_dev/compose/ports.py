@@ -6,7 +6,7 @@ Source: Compose Specification, services `ports`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from kamal_dev.compose import interpolate
@@ -14,7 +14,8 @@ from kamal_dev.compose.value import Value
 from kamal_dev.model import Notice
 
 LOOPBACK = "127.0.0.1"
-_EVERYWHERE = frozenset(("0.0.0.0", "::"))  # noqa: S104 # named in order to warn of them
+EVERYWHERE = "0.0.0.0"  # noqa: S104 # named in order to warn of it
+_EVERYWHERE = frozenset((EVERYWHERE, "::"))
 
 
 def bound(service: Value) -> list[Value | str]:
@@ -43,6 +44,48 @@ def notices(services: Mapping[str, Value]) -> Iterator[Notice]:
         if network is not None and network.text == "host":
             text = f"services.{name}.network_mode: every port it listens on is open to the networks of the host"
             yield Notice(network.where, text, is_warning=True)
+
+
+def published(services: Iterable[Value], variables: Mapping[str, str], *, is_exposed: bool) -> tuple[str, ...]:
+    """Return what services take of a host's ports, as `address:port/protocol`, with a stack's own variables."""
+    found: dict[str, None] = {}
+    for service in services:
+        listed = service.at("ports")
+        for item in listed.list if listed is not None else ():
+            address, host, container, protocol = _taken(item, variables)
+            address = address or (EVERYWHERE if is_exposed else LOOPBACK)
+            shown = f"[{address}]" if ":" in address else address
+            found |= {f"{shown}:{port}/{protocol}": None for port in _each(host, container)}
+    return tuple(found)
+
+
+def _taken(item: Value, variables: Mapping[str, str]) -> tuple[str, str, str, str]:
+    """Return address, host's port or range, container's, and protocol; what cannot be resolved is empty."""
+    known = {key: _resolved(value, variables) for key, value in item.items.items()}
+    if known:
+        own = (known.get(key, "") for key in ("host_ip", "published", "target"))
+        return (*own, known.get("protocol") or "tcp")  # type: ignore[return-value]
+    text, _, protocol = _resolved(item, variables).partition("/")
+    rest, _, container = text.rpartition(":")
+    address, _, host = rest.rpartition(":")
+    return address.strip("[]"), host, container, protocol or "tcp"
+
+
+def _resolved(value: Value, variables: Mapping[str, str]) -> str:
+    try:
+        return interpolate.substitute(value.raw, variables.get) if isinstance(value.data, str) else value.text
+    except ValueError:
+        return ""
+
+
+def _each(host: str, container: str) -> tuple[int, ...]:
+    """Return every port of a range; of a range for one port of a container the engine takes any."""
+    first, _, last = host.partition("-")
+    inside, _, end = container.partition("-")
+    if not all(part.isdecimal() for part in (first, last or first, inside, end or inside)):
+        return ()
+    ports = range(int(first), int(last or first) + 1)
+    return tuple(ports) if int(first) and len(ports) == int(end or inside) - int(inside) + 1 else ()
 
 
 def _address(item: Value) -> str:

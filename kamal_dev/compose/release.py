@@ -13,7 +13,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kamal_dev.compose import binds, dangers, env, layout, manifest, marks, mounts, node, overlay, ports, rewrite
+from kamal_dev.compose import (
+    binds,
+    dangers,
+    env,
+    layout,
+    manifest,
+    marks,
+    mounts,
+    node,
+    overlay,
+    ports,
+    rewrite,
+    service,
+)
 from kamal_dev.compose.additions import Additions
 from kamal_dev.compose.mounts import Mounted
 from kamal_dev.compose.project import ComposeProject
@@ -76,7 +89,15 @@ def render(
     digest = _Content(project, carried, values, told).digest([*files, manifest.file(about)], stack, salt)
     files += [env.file(project, stack, values, mask=mask), manifest.file({**about, "digest": digest})]
     files.sort(key=lambda file: file.path)
-    return _described(about, Release(f"{version}-{digest[:8]}", stack, version, digest, tuple(files)), own)
+    bare = Release(f"{version}-{digest[:8]}", stack, version, digest, tuple(files))
+    return replace(_described(about, bare, own), ports=_ports(project, additions, told))
+
+
+def _ports(project: ComposeProject, additions: Additions, told: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what the services that are started take of the host's ports."""
+    started = service.started(project.services, additions.run_services)
+    values = (value for item in started if (value := project.model.at("services", item.name)) is not None)
+    return ports.published(values, {**project.scope.variables, **told}, is_exposed=additions.expose)
 
 
 def _described(about: Mapping[str, Any], bare: Release, own: Mapping[str, Image]) -> Release:

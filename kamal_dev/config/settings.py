@@ -291,6 +291,15 @@ class Config:
         itself (`0.0.0.0:8080:80`) is left as it is written.""",
         default=False,
     )
+    host_requirements: str = option(
+        Choice(("refuse", "warn")),
+        """What happens where a host has less than `hostRequirements` of the devcontainer asks for. `refuse`: nothing is
+        deployed there. `warn`: a warning, and the deploy continues. What holds for one machine alone belongs in
+        `config/dev.local.yml`.""",
+        default="",
+        example="warn",
+        otherwise="`warn` for hosts that are containers on this machine, else `refuse`",
+    )
     secrets_file: str = option(
         Text(title="a path"),
         "The file that secrets are read from, from the top of the repository.",

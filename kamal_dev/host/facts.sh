@@ -1,5 +1,5 @@
 #!/bin/sh
-# Tell what this host is and what the stack runs: facts.sh STACK [IMAGE]...
+# Tell what this host is and what the stack runs: facts.sh STACK PORTS [IMAGE]...
 #
 # Events: `facts`, one `container` per container of the stack, then `result`. Changes nothing, asks no network.
 # `trouble` is why the engine does not answer, where it does not. `stands` is true where the current release is good, and every container of it stands as it did then.
@@ -11,6 +11,8 @@ here=${0%/*}
 . "$here/stack.sh"
 # shellcheck source-path=SCRIPTDIR source=lock.sh
 . "$here/lock.sh"
+# shellcheck source-path=SCRIPTDIR source=ports.sh
+. "$here/ports.sh"
 
 # release_field NAME: print a field of os-release, without its quotes.
 release_field() { sed -n "s/^$1=//p" /etc/os-release 2>/dev/null | tr -d "\"'"; }
@@ -134,7 +136,8 @@ image_format=$image_format',"platform":"{{.Os}}/{{.Architecture}}"'
 image_format=$image_format',"entrypoint":{{json .Config.Entrypoint}},"command":{{json .Config.Cmd}}}'
 
 use_stack "$1"
-shift
+wanted_ports=$2
+shift 2
 look_at_engine
 look_at_release
 images=$(held "$@")
@@ -143,10 +146,10 @@ disk=$(disk_bytes "${root_dir:-/var/lib/docker}")
 emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \
   os "$(release_field ID)" os_version "$(release_field VERSION_ID)" arch "$(platform)" \
   docker "$engine" compose "$compose" has_docker: "$(if has_docker_program; then echo true; else echo false; fi)" daemon: "$daemon" trouble "$engine_trouble" \
-  disk_free: "${disk% *}" disk: "${disk#* }" gpu: "$(has_gpu)" emulates: "$(emulated)" \
+  home_free: "$(disk_bytes "$home" | cut -d' ' -f1)" disk_free: "${disk% *}" disk: "${disk#* }" gpu: "$(has_gpu)" emulates: "$(emulated)" \
   memory: "$(awk '/^MemTotal:/ { printf "%.0f", $2 * 1024 }' /proc/meminfo)" cpus: "$(nproc)" \
   release: "$(describe_release "$current")" stands: "$stands" lock: "$(describe_lock)" \
-  images: "${images:-[]}" workspace: "$(workspaces)" \
+  images: "${images:-[]}" clashes: "$(clashes "${engine:+$wanted_ports}")" workspace: "$(workspaces)" \
   source: "$(note state)" offered: "$(note offered)" lacks: "$(lacks | json_lines)"
 show_seen
 emit result ok: true phase facts

@@ -21,6 +21,8 @@
 . "$here/audit.sh"
 # shellcheck source-path=SCRIPTDIR source=images.sh
 . "$here/images.sh"
+# shellcheck source-path=SCRIPTDIR source=ports.sh
+. "$here/ports.sh"
 # shellcheck source-path=SCRIPTDIR source=room.sh
 . "$here/room.sh"
 # shellcheck source-path=SCRIPTDIR source=confine.sh
@@ -177,8 +179,23 @@ bring_up() {
 
 # Compose's progress is indented, its errors are not.
 why_compose() {
+  clash=$(clash_in "$here/up.log")
+  [ -z "$clash" ] || { printf '%s\n' "$clash"; return; }
   grep -v '^ ' "$here/up.log" >"$here/up.err" || cp "$here/up.log" "$here/up.err"
   last_lines "$here/up.err" 2
+}
+
+# clash_in LOG: print which port the engine could not have, and who holds it; nothing where that was not it.
+clash_in() {
+  bound=$(sed -n -e 's/.*[Bb]ind for \([^ ]*\) failed: port is already allocated.*/\1/p' \
+    -e 's/.*listen [a-z]*[46]* \([^ ]*\): bind: address already in use.*/\1/p' "$1" | head -n 1)
+  [ -n "$bound" ] || return 0
+  containers_ports=$(published_ports) listening=$(listening_ports)
+  for protocol in tcp udp; do
+    port_holder "$bound/$protocol"
+    [ -z "$holder" ] || break
+  done
+  echo "port ${bound##*:} is in use${holder:+ by $holder}"
 }
 
 # --- the verdict

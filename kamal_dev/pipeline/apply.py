@@ -11,11 +11,12 @@ from kamal_dev.devcontainer import lifecycle
 from kamal_dev.errors import DevError, HostError, HostTimeout, LifecycleFailed, NoAnswer, PullFailed, ServiceFailed
 from kamal_dev.model import Host, Image, Release, Step
 from kamal_dev.pipeline import platforms, render
+from kamal_dev.pipeline.admission import require
 from kamal_dev.pipeline.conversation import LATER, follow
 from kamal_dev.pipeline.layers import Layers
 from kamal_dev.pipeline.lending import Lending
 from kamal_dev.pipeline.metadata import Merged, Metadata
-from kamal_dev.pipeline.prepare import Ready, require
+from kamal_dev.pipeline.prepare import Ready
 from kamal_dev.pipeline.report import Outcome
 from kamal_dev.pipeline.run import Run
 from kamal_dev.pipeline.transfer import Parcels
@@ -64,7 +65,7 @@ def failure(target: Host, stack: str, error: DevError, seconds: float = 0.0) -> 
 def _apply(work: Work, ready: Ready, release: Release) -> Outcome:
     run, target = work.run, ready.host
     merged = work.metadata.merged(ready.facts)
-    require(merged.devcontainer, target, ready.facts)
+    require(run, merged.devcontainer, target, ready.facts)
     if work.workspace and release.workspace:
         work.workspace.bring(target, ready.stack, ready.facts)
     release = _final(work, release, merged, target)

@@ -10,6 +10,7 @@ from kamal_dev.commands.host import Login
 from kamal_dev.errors import DevError, UsageError
 from kamal_dev.model import Host, Image, Release
 from kamal_dev.pipeline import features, local_registry, registry
+from kamal_dev.pipeline.admission import Gate, require_capacity
 from kamal_dev.pipeline.apply import Work, apply, failure, tell
 from kamal_dev.pipeline.batches import in_batches
 from kamal_dev.pipeline.engine import require_engine
@@ -39,7 +40,8 @@ class Order:
     """Say what to deploy: the flags of `dev deploy`.
 
     `names` are the stacks to restrict it to, `retry_failed` to those whose last deploy was not
-    fine; `timeout` is how many seconds a host may be at work. `agree` asks before hosts are made.
+    fine; `timeout` is how many seconds a host may be at work. `agree` asks before hosts are made,
+    `consent` before a limit of this machine is raised for them.
     """
 
     count: int | None = None
@@ -52,6 +54,7 @@ class Order:
     keep_failed: bool = False
     skip_hooks: bool = False
     agree: Callable[[str], bool] = lambda question: True
+    consent: Callable[[str], bool] = lambda question: False
 
 
 @dataclass(frozen=True)
@@ -87,13 +90,20 @@ def deploy(run: Run, order: Order) -> Report:
     _begin(run, order, hooks, scope.names)
     with Memory(run, scope.names, scope.making) as memory:
         means = _means(run, order, hooks, scope)
+        if scope.making:
+            means.gate.open()
         hosts = Background(lambda: _hosts(run, scope.releases, means))
-        images, metadata = _images(run, order, hooks, scope)
-        ready = hosts.result()
-        _before_apply(hooks, ready)
-        work = _work(run, order, means, images, metadata, scope.login)
-        outcomes = in_batches(run, ready, lambda some: _apply_all(work, some, scope.releases))
-        outcomes = _rolled_back(run, ready, outcomes)
+        if means.gate.passes():
+            images, metadata = _images(run, order, hooks, scope)
+            ready = hosts.result()
+            _before_apply(hooks, ready)
+            work = _work(run, order, means, images, metadata, scope.login)
+            outcomes = in_batches(run, ready, lambda some: _apply_all(work, some, scope.releases))
+            outcomes = _rolled_back(run, ready, outcomes)
+        else:
+            ready = hosts.result()
+            outcomes = [item for item in ready if isinstance(item, Outcome)]
+            run.output.note("Nothing was built: no host can take the release")
         memory.ended(outcomes, reached(ready), time.monotonic() - started)
     return _report(run, hooks, outcomes, time.monotonic() - started)
 
@@ -121,6 +131,7 @@ def _agreed(run: Run, order: Order) -> Scope:
     names = _chosen(run, order)
     releases = {name: release(run.project, name) for name in names}
     making = new_hosts(run, names)
+    require_capacity(run)
     login = check(run, order, making)
     return Scope(releases, making, login, engine.result())
 
@@ -141,6 +152,7 @@ def check(run: Run, order: Order, missing: tuple[str, ...]) -> Login | None:
     """Refuse, before anything is made, what could not end well; returns what hosts log in with."""
     if missing and not order.agree(f"Make {', '.join(missing)} ({run.project.config.provider.type})?"):
         raise KeyboardInterrupt
+    run.provider.make_room(len(missing), order.consent)
     for notice in run.project.notices:
         run.output.warn(str(notice))
     return None if order.skip_push or not planned(run) else registry.credentials(run)
@@ -158,7 +170,7 @@ def _means(run: Run, order: Order, hooks: Hooks, scope: Scope) -> Means:
     source_waits = hooks.has("pre-deploy") or bool(run.project.config.deploy.batch)
     lending = Lending(run, is_wanted=not order.skip_push)
     images = () if order.skip_build else expected(run, scope.engine)
-    return Means(Parcels(run), Workspace(run), lending, hooks, source_waits, images)
+    return Means(Parcels(run), Workspace(run), lending, hooks, Gate(), source_waits, images)
 
 
 def _work(
@@ -218,8 +230,11 @@ def _hosts(run: Run, releases: dict[str, Release], means: Means) -> list[Ready |
             tell(run, host.name, outcome)
             return outcome
 
-    targets = list(zip(releases, run.provider.ensure(tuple(releases)), strict=True))
-    return [result for result in each(targets, ready, limit=run.limit) if not isinstance(result, DevError)]
+    try:
+        targets = list(zip(releases, run.provider.ensure(tuple(releases)), strict=True))
+        return [result for result in each(targets, ready, limit=run.limit) if not isinstance(result, DevError)]
+    finally:
+        means.gate.close()
 
 
 def reached(hosts: Iterable[Ready | Outcome]) -> dict[str, Host]:

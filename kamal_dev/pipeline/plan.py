@@ -15,7 +15,7 @@ from kamal_dev.model import Host, Result, Step
 from kamal_dev.output import Event, Output
 from kamal_dev.pipeline.deploy import Order, deploy
 from kamal_dev.pipeline.run import Run
-from kamal_dev.providers import Provider
+from kamal_dev.providers import Agree, Capacity, Provider
 from kamal_dev.shell import OnLine, Shell
 
 LOOKS = (
@@ -157,6 +157,14 @@ class PaperProvider:
     def check(self, names: tuple[str, ...]) -> None:
         """Refuse what the real provider would refuse."""
         self._real.check(names)
+
+    def capacity(self) -> Capacity | None:
+        """Return what the real provider can give."""
+        return self._real.capacity()
+
+    def make_room(self, count: int, agree: Agree) -> None:
+        """Refuse what the real provider would refuse; nothing is changed for it."""
+        self._real.make_room(count, lambda question: False)
 
     def ensure(self, names: tuple[str, ...]) -> tuple[Host, ...]:
         """Return the hosts that exist, and names for the others."""

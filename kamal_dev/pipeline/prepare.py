@@ -6,10 +6,10 @@ import time
 from dataclasses import dataclass
 
 from kamal_dev.commands import answers, events, host
-from kamal_dev.devcontainer import Devcontainer, requirements
 from kamal_dev.errors import BootstrapFailed, HostError, NoAnswer
 from kamal_dev.model import Host, Image, Release
 from kamal_dev.pipeline import platforms
+from kamal_dev.pipeline.admission import Gate, admit
 from kamal_dev.pipeline.conversation import ASKED, ask, follow
 from kamal_dev.pipeline.hooks import Hooks
 from kamal_dev.pipeline.lending import Lending
@@ -45,6 +45,7 @@ class Means:
     workspace: Workspace
     lending: Lending
     hooks: Hooks
+    gate: Gate
     source_waits: bool = False
     images: tuple[Image, ...] = ()
 
@@ -59,7 +60,7 @@ def prepare(run: Run, target: Host, release: Release, means: Means) -> Ready:
     means.lending.begin(target)
     facts = look(run, target, release)
     platforms.require(target, facts, means.images)
-    require(run.project.devcontainer, target, facts)
+    admit(run, target, release, facts, means.gate)
     while facts.lock and facts.lock.is_alive:
         await_turn(run, target, release.stack, facts.lock)
         facts = look(run, target, release)
@@ -82,7 +83,7 @@ def prepare(run: Run, target: Host, release: Release, means: Means) -> Ready:
 def look(run: Run, target: Host, release: Release) -> events.Facts:
     """Ask the host what it is and what it runs of this stack."""
     images = (*dict.fromkeys(image.reference for _, image in release.images), *release.third_party)
-    result = ask(run, target, host.facts(run.scripts, release.stack, images), timeout=LOOKING)
+    result = ask(run, target, host.facts(run.scripts, release.stack, images, release.ports), timeout=LOOKING)
     facts = answers.facts(result.output)
     if facts is None:
         reason = answers.outcome(result.output).reason
@@ -95,21 +96,6 @@ def look(run: Run, target: Host, release: Release) -> events.Facts:
             left_behind="nothing was changed on the host",
         )
     return facts
-
-
-def require(found: Devcontainer, target: Host, facts: events.Facts) -> None:
-    """Refuse a host that has less than `hostRequirements` asks for, before anything is changed there."""
-    missing = requirements.lacking(
-        found.host_requirements, cpus=facts.cpus, memory=facts.memory, disk=facts.disk, gpu=facts.gpu
-    )
-    # A host on paper does not say what it has.
-    if missing and facts.cpus:
-        raise HostError(
-            target.name,
-            f"the host has {', '.join(missing)} that `hostRequirements` asks for ({found.where('hostRequirements')})",
-            hint="deploy to a larger host, or ask for less",
-            left_behind="nothing was changed on the host",
-        )
 
 
 def _bootstrap(run: Run, target: Host, facts: events.Facts) -> None:

@@ -50,6 +50,7 @@ class Run:
         self.is_closing = False
         self.patience = Patience()
         self.turns: dict[str, float] = {}  # until when a stack is waited for that was found locked
+        self._warned: set[str] = set()
         self._lock_wait = lock_wait
         self._remotes: dict[str, Shell] = {}
         self._met: dict[str, Host] = {}
@@ -148,6 +149,23 @@ class Run:
     def lock_wait(self) -> float:
         """Seconds to wait for another change of a stack."""
         return self.project.config.deploy.lock_wait if self._lock_wait is None else self._lock_wait
+
+    @property
+    def warns_of_requirements(self) -> bool:
+        """Whether a host that has less than `hostRequirements` asks for is used nevertheless.
+
+        Hosts that are containers of this machine cannot be larger than it is.
+        """
+        config = self.project.config
+        return (config.host_requirements or ("warn" if config.provider.type == "docker" else "refuse")) == "warn"
+
+    def warn_once(self, text: str) -> None:
+        """Warn, unless this run has said it already."""
+        with self._lock:
+            is_new = text not in self._warned
+            self._warned.add(text)
+        if is_new:
+            self.output.warn(text)
 
     def remote(self, host: Host) -> Shell:
         """Return the one connection to a host; it is opened by its first step."""

@@ -6,6 +6,7 @@ A further provider is one file here and one row in PROVIDERS.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -18,9 +19,20 @@ if TYPE_CHECKING:
     from kamal_dev.config import Config
 
 Say = Callable[[str], None]
+Agree = Callable[[str], bool]
 
 # Type in config/dev.yml → module here and class in it; loaded when asked for.
 PROVIDERS = {"static": "Static", "docker": "Docker"}
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """Hold what a host can have at most; `memory` and `disk` are bytes."""
+
+    cpus: int
+    memory: int
+    disk: int
+    gpu: bool = False
 
 
 class Provider(Protocol):
@@ -28,6 +40,13 @@ class Provider(Protocol):
 
     def check(self, names: tuple[str, ...]) -> None:
         """Raise ProviderError where `ensure` could not succeed; changes nothing."""
+        ...
+
+    def make_room(self, count: int, agree: Agree) -> None:
+        """Raise ProviderError where there is no room for `count` more hosts.
+
+        What can be changed about that here is changed only where `agree` says so to a question.
+        """
         ...
 
     def ensure(self, names: tuple[str, ...]) -> tuple[Host, ...]:
@@ -43,6 +62,10 @@ class Provider(Protocol):
 
     def list(self) -> tuple[Host, ...]:
         """Return every host that exists."""
+        ...
+
+    def capacity(self) -> Capacity | None:
+        """Return the most that a host made now can have; None where only the host itself can say."""
         ...
 
     def destroy(self, names: tuple[str, ...]) -> None:

@@ -9,13 +9,14 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kamal_dev.commands.docker import docker
 from kamal_dev.errors import DevError, EngineError, ProviderError
 from kamal_dev.model import Host, Result, Step
-from kamal_dev.providers import keys
+from kamal_dev.providers import Agree, Capacity, keys, machine
 from kamal_dev.shell import Shell
 from kamal_dev.shell.fanout import each
 
@@ -103,6 +104,14 @@ class Docker:
         """Return this project's hosts."""
         return tuple(host for _, host in self.stacks())
 
+    def capacity(self) -> Capacity:
+        """Return what this machine has: no host of it has more."""
+        return self._machine.capacity
+
+    def make_room(self, count: int, agree: Agree) -> None:
+        """Refuse hosts that this machine could not boot; raises ProviderError before one is made."""
+        machine.make_room(self._machine, count, agree)
+
     def destroy(self, names: tuple[str, ...]) -> None:
         """Remove the containers of these hosts with their volumes."""
         found = self._containers()
@@ -124,13 +133,21 @@ class Docker:
         return {container.host: container for container in containers}
 
     def _prepare(self, missing: tuple[str, ...]) -> tuple[str, ...]:
-        """Have the image ready, and return the flags that systemd needs under this machine's cgroup version."""
+        """Have the image ready, and return the flags of a new host: its limits, and what systemd needs here."""
         if not self._options.get("image") and not self._run(docker("image", "inspect", self._image)):
             self._build()
         self._say(f"Making {_hosts(missing)} on this machine")
-        if self._run(docker("info", "--format", "{{.CgroupVersion}}")).output.strip() == "1":
-            return ("--cgroupns=host", "--volume=/sys/fs/cgroup:/sys/fs/cgroup")
-        return ("--cgroupns=private",)
+        sizes, cut = machine.limited(self._options, self._machine.capacity)
+        if cut:
+            self._say(f"Limiting them to what this machine has: {', '.join(cut)}")
+        limits = tuple(f"--{limit}={sizes[limit]}" for limit in ("memory", "cpus") if sizes.get(limit))
+        if self._machine.cgroup == "1":
+            return ("--cgroupns=host", "--volume=/sys/fs/cgroup:/sys/fs/cgroup", *limits)
+        return ("--cgroupns=private", *limits)
+
+    @cached_property
+    def _machine(self) -> machine.Machine:
+        return machine.read(self._shell)
 
     @property
     def _image(self) -> str:
@@ -169,7 +186,6 @@ class Docker:
             *("run", "--detach", "--tty", "--privileged", *flags, "--tmpfs=/run", "--tmpfs=/run/lock"),
             # The engine inside cannot put layers on a layered file system, so both of its stores are volumes.
             *("--volume=/var/lib/docker", "--volume=/var/lib/containerd", f"--publish={ADDRESS}::22"),
-            *(f"--{limit}={self._options[limit]}" for limit in ("memory", "cpus") if self._options.get(limit)),
             *(f"--label={key}={value}" for key, value in labels.items()),
             *(f"--name={unique}", f"--hostname={name}", self._image),
         )

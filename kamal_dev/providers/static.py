@@ -11,7 +11,7 @@ from kamal_dev.model import Host, stack_name
 
 if TYPE_CHECKING:
     from kamal_dev.config import Config
-    from kamal_dev.providers import Say
+    from kamal_dev.providers import Agree, Say
 
 
 class Static:
@@ -46,6 +46,12 @@ class Static:
     def list(self) -> tuple[Host, ...]:
         """Return every listed host, in order."""
         return tuple(self._hosts.values())
+
+    def make_room(self, count: int, agree: Agree) -> None:
+        """Do nothing: no host is made."""
+
+    def capacity(self) -> None:
+        """Return nothing: these hosts are what they are."""
 
     def destroy(self, names: tuple[str, ...]) -> None:
         """Say that the hosts stay: they are not ours."""

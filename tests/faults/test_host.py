@@ -64,7 +64,7 @@ def test_a_disk_that_is_full_at_upload_must_leave_the_stack_as_it_was(standing: 
     Fault(
         12,
         "The disk of the engine is full when an image is pulled",
-        sees="images did not arrive: localhost:…no space left on device",
+        sees="no space left on the host: 0 MB free for images",
         do="`dev prune` removes what earlier deploys have left over there",
     )
 )

@@ -11,7 +11,7 @@ from kamal_dev.model import Host
 from kamal_dev.output import Output
 from kamal_dev.pipeline.deploy import Order, deploy
 from kamal_dev.pipeline.run import Run
-from kamal_dev.providers import Provider
+from kamal_dev.providers import Agree, Capacity, Provider
 from tests.faults.standing import Standing
 from tests.faults.table import Fault, produces
 from tests.real.lab import Ended
@@ -43,6 +43,13 @@ class Fake:
     def list(self) -> tuple[Host, ...]:
         """Return the host."""
         return tuple(host for _, host in self.stacks())
+
+    def capacity(self) -> Capacity | None:
+        """Return what the real provider can give."""
+        return self.provider.capacity()
+
+    def make_room(self, count: int, agree: Agree) -> None:
+        """Make none."""
 
     def destroy(self, names: tuple[str, ...]) -> None:
         """Keep it."""

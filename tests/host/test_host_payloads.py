@@ -66,8 +66,8 @@ def test_a_step_is_written_as_its_label() -> None:
 
 def test_facts_send_the_script_with_what_it_sources(scripts: Mapping[str, str]) -> None:
     step = host.facts(scripts, "blog-1", ("postgres:15",))
-    assert words(step) == ("facts.sh", "blog-1", "postgres:15")
-    assert sorted(members(step)) == ["engine.sh", "facts.sh", "lib.sh", "lock.sh", "stack.sh"]
+    assert words(step) == ("facts.sh", "blog-1", "", "postgres:15")
+    assert sorted(members(step)) == ["engine.sh", "facts.sh", "lib.sh", "lock.sh", "ports.sh", "stack.sh"]
 
 
 def test_every_script_that_sources_another_gets_it(scripts: Mapping[str, str]) -> None:
@@ -151,12 +151,12 @@ def test_a_name_that_could_be_taken_for_something_else_is_refused(
 
 
 def test_the_wrapper_keeps_modes_and_exit_code_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    scripts = dict.fromkeys(payload.SCRIPTS, 'ls -l "${0%/*}/lib.sh"; echo "[$1][$2]"; exit 7\n')
+    scripts = dict.fromkeys(payload.SCRIPTS, 'ls -l "${0%/*}/lib.sh"; echo "[$1][$2][$3]"; exit 7\n')
     step = host.facts(scripts, "a-1", ("b.c",))
     done = subprocess.run(step.argv, input=step.stdin, capture_output=True, check=False, env={"TMPDIR": str(tmp_path)})
     assert done.returncode == 7
     assert b"-rw-r--r--" in done.stdout
-    assert b"[a-1][b.c]" in done.stdout
+    assert b"[a-1][][b.c]" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 

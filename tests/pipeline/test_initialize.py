@@ -35,6 +35,9 @@ class Nowhere:
     def check(self, names: tuple[str, ...]) -> None:
         """Refuse nothing."""
 
+    def make_room(self, count: int, agree: object) -> None:
+        """Make none."""
+
     def stacks(self) -> tuple[tuple[str, Host], ...]:
         """Return no host."""
         return ()

@@ -14,18 +14,20 @@ from kamal_dev.commands import events
 from kamal_dev.errors import HostError
 from kamal_dev.model import Host
 from kamal_dev.output import Output
-from kamal_dev.pipeline.prepare import require
+from kamal_dev.pipeline.admission import require
 from kamal_dev.pipeline.run import Run
 
 ASKED = {"cpus": 4, "memory": "8gb", "storage": "1tb", "gpu": "optional"}
 
 
-def opened(root: Path, provider: str) -> Run:
+def opened(root: Path, provider: str, said: list[str] | None = None) -> Run:
     (root / "config").mkdir()
     (root / "config/dev.yml").write_text(f"service: blog\nprovider: {provider}\n")
     written = {"image": "debian:12", "hostRequirements": ASKED}
     (root / ".devcontainer.json").write_text(json.dumps(written, indent=2))
-    return Run.open(root, Output(lambda event: None), environment=dict(os.environ))
+    return Run.open(
+        root, Output(lambda event: None if said is None else said.append(event.text)), environment=dict(os.environ)
+    )
 
 
 @pytest.mark.parametrize(
@@ -45,12 +47,42 @@ def test_a_provider_makes_hosts_of_the_size_that_is_asked_for(
     assert {name: options[name] for name in sizes} == sizes
 
 
+STATIC = "{type: static, hosts: [10.0.0.1]}"
+SHORT = events.Facts(cpus=2, memory=8 << 30, disk=100 << 30)
+MESSAGE = "the host has 2 of 4 CPUs, 100 GB of 1024 GB storage that `hostRequirements` asks for (.devcontainer.json:3)"
+HOST = Host("blog-1", "10.0.0.1")
+
+
+def asked(run: Run, facts: events.Facts = SHORT) -> None:
+    require(run, run.project.devcontainer, HOST, facts)
+
+
 def test_a_host_that_has_less_is_refused_with_what_it_has_and_the_line_that_asks(tmp_path: Path) -> None:
-    found = opened(tmp_path, "{type: docker}").project.devcontainer
-    facts = events.Facts(cpus=2, memory=8 << 30, disk=100 << 30)
+    run = opened(tmp_path, STATIC)
     with pytest.raises(HostError) as refused:
-        require(found, Host("blog-1", "10.0.0.1"), facts)
-    message = "the host has 2 of 4 CPUs, 100 GB of 1024 GB storage that `hostRequirements` asks for"
-    assert refused.value.message == f"{message} (.devcontainer.json:3)"
+        asked(run)
+    assert refused.value.message == MESSAGE
+    assert "host_requirements: warn" in refused.value.hint
     assert refused.value.left_behind == "nothing was changed on the host"
-    require(found, Host("blog-1", "10.0.0.1"), events.Facts(cpus=4, memory=int(7.6 * (1 << 30)), disk=1 << 40))
+    asked(run, events.Facts(cpus=4, memory=int(7.6 * (1 << 30)), disk=1 << 40))
+
+
+@pytest.mark.parametrize(
+    ("provider", "warns"),
+    [("{type: docker}", True), (f"{STATIC}\nhost_requirements: warn", True), (STATIC, False)],
+)
+def test_where_it_is_wanted_one_is_warned_once(tmp_path: Path, provider: str, warns: bool) -> None:
+    said: list[str] = []
+    run = opened(tmp_path, provider, said)
+    if warns:
+        asked(run)
+        asked(run)
+        assert said == [f"blog-1: {MESSAGE}"]
+    else:
+        with pytest.raises(HostError):
+            asked(run)
+
+
+def test_on_one_s_own_machine_hosts_may_be_refused_too(tmp_path: Path) -> None:
+    with pytest.raises(HostError):
+        asked(opened(tmp_path, "{type: docker}\nhost_requirements: refuse"))

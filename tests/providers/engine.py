@@ -50,6 +50,7 @@ class Engine:
 
     port: int
     cgroup: str = "2"
+    size: str = f"4 {8 << 30}"
     has_image: bool = True
     refuse: dict[str, str] = field(default_factory=dict)
     containers: dict[str, Container] = field(default_factory=dict)
@@ -104,7 +105,7 @@ class Engine:
         return "ssh-ed25519 AAAAhostkey root@host\n"
 
     def _info(self, words: tuple[str, ...]) -> str:
-        return f"{self.cgroup}\n"
+        return f"{self.cgroup} {self.size} /nowhere\n"
 
     def _context(self, words: tuple[str, ...]) -> str:
         return "default\n"

@@ -53,7 +53,7 @@ def test_a_first_host_takes_these_commands(engine: Engine, tmp_path: Path) -> No
     assert engine.transcript == (
         LOOK
         + "$ docker image inspect kamal-dev-host:HASH\n"
-        + "$ docker info --format '{{.CgroupVersion}}'\n"
+        + "$ docker info --format '{{.CgroupVersion}} {{.NCPU}} {{.MemTotal}} {{.DockerRootDir}}'\n"
         + CREATION
         + LOOK
         + "$ docker exec c0ffee0 admit 60\n"

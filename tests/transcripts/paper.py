@@ -179,6 +179,12 @@ class Listed:
         """Return them all."""
         return tuple(self._hosts.values())
 
+    def capacity(self) -> None:
+        """Leave it to the hosts."""
+
+    def make_room(self, count: int, agree: object) -> None:
+        """Make none."""
+
     def destroy(self, names: tuple[str, ...]) -> None:
         """Destroy nothing."""
 

@@ -287,7 +287,7 @@ def test_a_dry_run_shows_what_a_first_deploy_would_run_and_runs_nothing(root: Pa
         (root / "config/dev.yml").write_text(SETTINGS)
     compare("dry_run", normal("\n".join(lines), project) + "\n")
     verbs = {step.argv[1] for step in machine.steps}
-    assert verbs <= {"version", "image", "buildx", "ps"}
+    assert verbs <= {"version", "image", "buildx", "ps", "info"}
     assert not [step for step in machine.steps if step.argv[1:3] == ("buildx", "build")]
 
 

@@ -1,0 +1,83 @@
+# shellcheck shell=sh disable=SC2154 # variables cross the files that source each other
+# Who holds the ports that a release publishes. Sourced after stack.sh; changes nothing, and runs nothing by itself.
+#
+# A port is `address:port/protocol`. The stack's own containers give theirs up, so they hold none against it.
+
+# clashes PORTS: print those that somebody else holds as JSON, each with its holder.
+clashes() {
+  [ -n "$1" ] || { echo '[]'; return; }
+  containers_ports=$(published_ports)
+  listening=$(listening_ports)
+  clash_list=
+  for wanted in $1; do
+    port_holder "$wanted"
+    [ -z "$holder" ] || clash_list="$clash_list,{\"port\":$(json_text "$wanted"),\"holder\":$(json_text "$holder")}"
+  done
+  echo "[${clash_list#,}]"
+}
+
+# published_ports: print a line per port of every running container: address|first|last|protocol|project|name.
+published_ports() {
+  docker ps --no-trunc --format '{{.Label "com.docker.compose.project"}}|{{.Names}}|{{.Ports}}' 2>/dev/null |
+    awk -F'|' '{
+      count = split($3, parts, ", ")
+      for (i = 1; i <= count; i++) {
+        if (!match(parts[i], /->/)) continue
+        outside = substr(parts[i], 1, RSTART - 1)
+        protocol = parts[i]; sub(/.*\//, "", protocol)
+        ports = outside; sub(/.*:/, "", ports)
+        address = substr(outside, 1, length(outside) - length(ports) - 1)
+        gsub(/[][]/, "", address)
+        split(ports, ends, "-")
+        print address "|" ends[1] "|" (ports ~ /-/ ? ends[2] : ends[1]) "|" protocol "|" $1 "|" $2
+      }
+    }'
+}
+
+# listening_ports: print `protocol address port` of every socket that waits for somebody, numbers as the kernel has them.
+listening_ports() {
+  for table in tcp tcp6 udp udp6; do
+    awk -v protocol="${table%6}" 'NR > 1 && ($4 == "0A" || (protocol == "udp" && $4 == "07")) {
+      split($2, parts, ":"); print protocol, parts[1], parts[2] }' "/proc/net/$table" 2>/dev/null
+  done
+}
+
+# port_holder PORT: set holder to who has it; empty where nobody has, or the stack itself.
+port_holder() {
+  holder=
+  protocol=${1##*/} number=${1%/*}
+  address=${number%:*} number=${number##*:}
+  address=${address#[} address=${address%]}
+  row=$(printf '%s\n' "$containers_ports" | awk -F'|' -v address="$address" -v number="$number" -v protocol="$protocol" -v own="$stack" '
+    function everywhere(text) { return text == "" || text == "0.0.0.0" || text == "::" }
+    $4 == protocol && $2 + 0 <= number + 0 && number + 0 <= $3 + 0 && ($1 == address || everywhere($1) || everywhere(address)) {
+      if ($5 == own) mine = 1
+      else { print $5 "|" $6; other = 1; exit }
+    }
+    END { if (mine && !other) print "own|" }')
+  case $row in
+    'own|') return ;;
+    '') ! is_listened_to "$address" "$number" "$protocol" || holder="a process that is no container$(process_on "$number")" ;;
+    '|'*) holder="the container \`${row#|}\`" ;;
+    *) if [ -d "$base/${row%%|*}/releases" ]; then holder="the stack \`${row%%|*}\`"
+      else holder="the container \`${row#*|}\` of the compose project \`${row%%|*}\`"; fi ;;
+  esac
+}
+
+# is_listened_to ADDRESS PORT PROTOCOL: whether a socket waits there. The kernel writes IPv4 from the last byte to the first.
+is_listened_to() {
+  hexadecimal=$(printf '%04X' "$2")
+  case $1 in
+    *:*) bytes=any ;;
+    *) bytes=$(echo "$1" | awk -F. '{ printf "%02X%02X%02X%02X", $4, $3, $2, $1 }') ;;
+  esac
+  printf '%s\n' "$listening" | awk -v protocol="$3" -v port="$hexadecimal" -v bytes="$bytes" '
+    $1 == protocol && $3 == port && (bytes == "any" || bytes == "00000000" || $2 == bytes || $2 ~ /^0+$/) { found = 1 }
+    END { exit !found }'
+}
+
+# process_on PORT: print ` (NAME)` of what listens there, where this user may see it.
+# shellcheck disable=SC2016 # the backquotes are printed
+process_on() {
+  ss -Hltnup "sport = :$1" 2>/dev/null | sed -n 's/.*users:(("\([^"]*\)".*/ (`\1`)/p' | head -n 1
+}

@@ -1,0 +1,151 @@
+"""What this machine can give to hosts that are containers on it, and what it lacks for more of them.
+
+Nothing is known of an engine elsewhere (a context, a virtual machine) but what it says of itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from kamal_dev.commands.docker import docker
+from kamal_dev.errors import ProviderError
+from kamal_dev.providers import Agree, Capacity
+from kamal_dev.shell import Shell
+
+INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
+PROCESSES = Path("/proc")
+MEMORY = Path("/proc/meminfo")
+SHOWN = "{{.CgroupVersion}} {{.NCPU}} {{.MemTotal}} {{.DockerRootDir}}"
+PER_HOST = 14  # inotify instances of a booted host: systemd with its services, and the engine inside
+ENOUGH = 8192
+LEAST_MEMORY, LEAST_DISK = 384 << 20, 1 << 30  # bytes for one more host
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Hold what the engine says of the machine it runs on.
+
+    `root` is where it keeps images, None where that is no folder of this machine.
+    """
+
+    cgroup: str
+    capacity: Capacity
+    root: Path | None
+
+
+def read(shell: Shell) -> Machine:
+    """Ask the engine, once per run. Whatever it does not say is taken as enough."""
+    said = (*shell.run(docker("info", "--format", SHOWN), timeout=30).output.split(), *("", "", "", ""))
+    root = Path(said[3]) if said[3] and Path(said[3]).is_dir() else None
+    disk = 0
+    if root:
+        stat = os.statvfs(root)
+        disk = stat.f_blocks * stat.f_frsize
+    capacity = Capacity(_number(said[1]), _number(said[2]), disk, Path("/dev/nvidia0").exists())
+    return Machine(said[0], capacity, root)
+
+
+def limited(options: Mapping[str, str], has: Capacity) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return `cpus` and `memory` as the engine takes them, no more than there is; and what was cut, in words."""
+    found, cut = dict(options), []
+    cpus, memory = options.get("cpus", ""), options.get("memory", "")
+    if cpus and has.cpus and float(cpus) > has.cpus:
+        found["cpus"] = str(has.cpus)
+        cut.append(f"{has.cpus} of {cpus} CPUs")
+    if memory and has.memory and _bytes(memory) > has.memory:
+        found["memory"] = str(has.memory)
+        cut.append(f"{_gigabytes(has.memory)} of {_gigabytes(_bytes(memory))} memory")
+    return found, tuple(cut)
+
+
+def make_room(machine: Machine, count: int, agree: Agree) -> None:
+    """Refuse `count` more hosts that could not boot here; a limit of the kernel is raised by root, if one agrees.
+
+    Raises ProviderError, which names what is missing and what to do.
+    """
+    if not count or not machine.root:
+        return
+    _require(_free_memory(), LEAST_MEMORY * count, count, "memory", "end what takes it, or deploy fewer stacks")
+    free = os.statvfs(machine.root)
+    advice = f"`docker system df` shows what takes space in {machine.root}"
+    _require(free.f_bavail * free.f_frsize, LEAST_DISK * count, count, "disk space", advice)
+    _make_instances(PER_HOST * count, count, agree)
+
+
+def _require(free: int, least: int, count: int, what: str, advice: str) -> None:
+    if free < least:
+        hosts = f"{count} host{'s' if count > 1 else ''}"
+        message = f"this machine has {_gigabytes(free)} of {what} left, and {hosts} need{'' if count > 1 else 's'} "
+        raise ProviderError(f"{message}{_gigabytes(least)}", hint=advice, left_behind="no host was made")
+
+
+def _make_instances(more: int, count: int, agree: Agree) -> None:
+    limit, used = _limit(), _used()
+    if limit is None or used is None or used + more <= limit:
+        return
+    hosts = f"{count} more host{'s' if count > 1 else ''}"
+    told = f"{used} of {limit} inotify instances are in use on this machine, and {hosts} need about {more}"
+    wanted = max(ENOUGH, used + more)
+    raised = f"fs.inotify.max_user_instances from {limit} to {wanted}"
+    if os.geteuid() == 0 and agree(f"{told}. Raise {raised} until the next boot?"):
+        with suppress(OSError):
+            INSTANCES.write_text(f"{wanted}\n")
+    if (_limit() or 0) < used + more:
+        raise ProviderError(
+            told,
+            hint=f"`sudo sysctl fs.inotify.max_user_instances={wanted}` raises the limit until the next boot; "
+            "as root `--yes` does it",
+            left_behind="no host was made",
+        )
+
+
+def _limit() -> int | None:
+    try:
+        return int(INSTANCES.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _used() -> int | None:
+    """Count root's inotify instances, on which all hosts draw; None where that cannot be seen."""
+    if os.geteuid() != 0:
+        return None
+    found = 0
+    for process in PROCESSES.iterdir():
+        if process.name.isdecimal():
+            with suppress(OSError):
+                found += sum(_is_inotify(file) for file in (process / "fd").iterdir())
+    return found
+
+
+def _is_inotify(file: Path) -> bool:
+    with suppress(OSError):
+        return str(file.readlink()) == "anon_inode:inotify"
+    return False
+
+
+def _free_memory() -> int:
+    with suppress(OSError):
+        for line in MEMORY.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) << 10
+    return 1 << 62
+
+
+def _bytes(text: str) -> int:
+    """Return an amount of `provider.memory`, whose form was checked when it was read."""
+    number = text.rstrip("bBkKmMgG")
+    unit = text[len(number) :].lower().removesuffix("b")
+    return int(float(number) * {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}[unit])
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() else 0
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / (1 << 30):.1f} GB"
