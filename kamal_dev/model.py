@@ -322,8 +322,9 @@ class Result:
 class Container:
     """Describe one container of a stack as the engine on the host reports it.
 
-    `state` is Docker's (`running`, `exited`, `restarting`, `created` …), `health`
-    is empty where there is no health check. `log` holds last lines, on failure only.
+    `state` is Docker's (`running`, `exited`, `restarting`, `created` …), or `missing` for one that its
+    release has and the host has not; `health` is empty where there is no health check. `reason` is why
+    the host says that it is not as it should be; `log` holds last lines, on failure only.
     """
 
     service: str
@@ -345,10 +346,8 @@ class Container:
 
     @property
     def is_fine(self) -> bool:
-        """Whether it runs without bad health, or ended with 0."""
-        if self.state == "exited":
-            return self.exit_code == 0
-        return self.state == "running" and self.health in ("", "healthy")
+        """Whether it is as its release has it: the host alone decides that."""
+        return not self.reason
 
 
 class Tree(Protocol):

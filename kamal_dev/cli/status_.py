@@ -12,9 +12,12 @@ from kamal_dev.cli import common
 @common.as_json
 @common.common
 def command(flags: common.Flags, *, name: str | None) -> int:
-    """With NAME, only that stack. Ends with 1 where a container is not fine or a host does not answer."""
+    """With NAME, only that stack.
+
+    Ends with 1 where a container is not as its release has it, or a host does not answer.
+    """
     from kamal_dev.output.table import table
-    from kamal_dev.pipeline.stacks import HEAD, containers, locked, stacks
+    from kamal_dev.pipeline.stacks import HEAD, containers, failure, locked, problems, stacks
 
     run = common.open_run(flags)
     found = stacks(run, name)
@@ -22,6 +25,7 @@ def command(flags: common.Flags, *, name: str | None) -> int:
         common.print_json([stack.as_json() for stack in found])
     else:
         common.show(table(HEAD, [row for stack in found for row in containers(stack)]))
-        for line in filter(None, map(locked, found)):
-            common.show(line)
+        for stack in found:
+            for line in filter(None, (*problems(stack), failure(stack), locked(stack))):
+                common.show(line)
     return int(any(not stack.is_fine for stack in found))

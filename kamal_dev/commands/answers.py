@@ -144,7 +144,7 @@ def _clean(value: Any) -> Any:
 
 def _read(kind: type[_Value], data: Mapping[str, Any]) -> _Value:
     known = {item.name: data[item.name] for item in fields(kind) if item.name in data}  # type: ignore[arg-type]
-    for name, inner in (("release", Current), ("lock", Lock)):
+    for name, inner in (("release", Current), ("lock", Lock), ("last", Outcome)):
         if isinstance(known.get(name), dict):
             known[name] = _read(inner, known[name])
     return kind(**known)

@@ -85,7 +85,8 @@ class Facts:
     is one that NVIDIA's driver knows.
     `emulates` are the other processors whose programs it runs, as `arch` names them.
     `stands`: the current release is good, all its containers are as they were then, and no
-    lifecycle command is left to be run. `images` has those of the references asked for that are there.
+    lifecycle command is left to be run. `last` is how the last change ended, where that failed.
+    `images` has those of the references asked for that are there.
     `workspace` are the folders of the workspace that have something in them, `source` the
     record of what was sent there last, `offered` of what was not taken because of changes.
     `lacks` names the programs, and what they must be able to do, that the scripts need and the host has not.
@@ -113,6 +114,7 @@ class Facts:
     release: Current | None = None
     stands: bool = False
     lock: Lock | None = None
+    last: Outcome | None = None
     workspace: tuple[str, ...] = ()
     source: Record | None = None
     offered: Record | None = None
@@ -193,12 +195,17 @@ class Beat:
 
 @dataclass(frozen=True)
 class Stack:
-    """Describe a stack on a host; `unfinished` where lifecycle commands are left to be run."""
+    """Describe a stack on a host, as the host judges it: `state` is one of those in `host/standing.sh`.
+
+    `last` is how the last change of it ended, where that failed.
+    """
 
     stack: str
+    state: str = ""
+    reason: str = ""
     release: Current | None = None
     lock: Lock | None = None
-    unfinished: bool = False
+    last: Outcome | None = None
     containers: tuple[Container, ...] = ()
 
 

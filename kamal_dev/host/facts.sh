@@ -2,13 +2,18 @@
 # Tell what this host is and what the stack runs: facts.sh STACK PORTS [IMAGE]...
 #
 # Events: `facts`, one `container` per container of the stack, then `result`. Changes nothing, asks no network.
-# `trouble` is why the engine does not answer, where it does not. `stands` is true where the current release is good, and every container of it stands as it did then.
+# `trouble` is why the engine does not answer, where it does not. `stands` is true where the current release is good, and every
+# container of it stands as it did then; `last`: see status.sh.
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$here/lib.sh"
 # shellcheck source-path=SCRIPTDIR source=stack.sh
 . "$here/stack.sh"
+# shellcheck source-path=SCRIPTDIR source=history.sh
+. "$here/history.sh"
+# shellcheck source-path=SCRIPTDIR source=standing.sh
+. "$here/standing.sh"
 # shellcheck source-path=SCRIPTDIR source=lock.sh
 . "$here/lock.sh"
 # shellcheck source-path=SCRIPTDIR source=ports.sh
@@ -105,12 +110,13 @@ which_programs() {
 }
 
 look_at_release() {
-  seen='' stands=false
-  current=$(current_release)
+  seen='' problems='' stands=false
+  shown=$(current_release)
   [ -n "$engine" ] || return
   # shellcheck disable=SC2086 # ids are words
   look_at_containers $ids || return
-  ! is_as_good "$current" "$found" || stands=true
+  weigh "$shown"
+  ! is_as_good "$shown" || stands=true
 }
 
 # workspaces: print the folders of the stack's workspace that have something in them, as JSON.
@@ -148,8 +154,8 @@ emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \
   docker "$engine" compose "$compose" has_docker: "$(if has_docker_program; then echo true; else echo false; fi)" daemon: "$daemon" trouble "$engine_trouble" \
   home_free: "$(disk_bytes "$home" | cut -d' ' -f1)" disk_free: "${disk% *}" disk: "${disk#* }" gpu: "$(has_gpu)" emulates: "$(emulated)" \
   memory: "$(awk '/^MemTotal:/ { printf "%.0f", $2 * 1024 }' /proc/meminfo)" cpus: "$(nproc)" \
-  release: "$(describe_release "$current")" stands: "$stands" lock: "$(describe_lock)" \
+  release: "$(describe_release "$shown")" stands: "$stands" lock: "$(describe_lock)" last: "$(last_failure)" \
   images: "${images:-[]}" clashes: "$(clashes "${engine:+$wanted_ports}")" workspace: "$(workspaces)" \
   source: "$(note state)" offered: "$(note offered)" lacks: "$(lacks | json_lines)"
-show_seen
+show_weighed
 emit result ok: true phase facts

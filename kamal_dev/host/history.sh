@@ -26,6 +26,14 @@ first_good() {
   done
 }
 
+# last_failure: print the result of the last change of the stack, as JSON, where that failed; else `null`.
+last_failure() {
+  # shellcheck disable=SC2012 # the names are ours
+  newest=$(ls -1t "$releases"/*/.kamal-dev/result 2>/dev/null | head -n 1)
+  ended_as=$([ -z "$newest" ] || head -n 1 "$newest" | grep '^{"type":"result","ok":false,.*}$') || ended_as=null
+  printf '%s\n' "${ended_as:-null}"
+}
+
 # deployed_at ID: print when it was deployed last, UTC.
 deployed_at() { date -u -r "$releases/$1/.kamal-dev/digest" +%Y-%m-%dT%H:%M:%SZ 2>/dev/null; }
 

@@ -1,5 +1,5 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
-# Watch a stack until it stands or falls. Sourced after stack.sh; runs nothing by itself.
+# Watch a stack until it stands or falls. Sourced after standing.sh; runs nothing by itself.
 #
 # Compose's own verdict is of no use: `up --wait` calls a crash loop healthy and a finished one-shot failed.
 # A stack stands when each of its containers is
@@ -15,63 +15,14 @@ remember_restarts() {
   restarts_before=" $(printf '%s\n' "$found" | awk -F'|' -v there="$there_before" 'index(there, " " $1 " ") { printf "%s=%s ", $1, $6 }')"
 }
 
-# new_restarts ID COUNT: print how often it restarted since then.
-new_restarts() {
-  case $restarts_before in
-    *" $1="*) before=${restarts_before#*" $1="} && echo $(($2 - ${before%% *})) ;;
-    *) echo "$2" ;;
-  esac
-}
-
-# judge ROW: set verdict to fine, wait, window (only time is missing) or failed, and reason.
-judge() {
-  IFS='|' read -r id service state health exit_code restarts policy started main _ <<END
-$1
-END
-  reason=
-  case $state in
-    running) judge_running ;;
-    exited) judge_exited ;;
-    restarting) verdict=wait reason="it ended with exit code $exit_code and is started again and again" ;;
-    created) verdict=failed reason='it was never started' ;;
-    dead) verdict=failed reason='the engine could not remove it' ;;
-    *) verdict=wait reason="it is $state" ;;
-  esac
-  [ "$verdict" != failed ] || return
-  [ "$(new_restarts "$id" "$restarts")" -lt "$restart_limit" ] ||
-    { verdict=failed reason="it does not stay up: it restarted $restarts times"; }
-}
-
-judge_running() {
-  case $health in
-    healthy) verdict=fine ;;
-    unhealthy) verdict=failed reason='its health check fails' ;;
-    starting) verdict=wait reason='its health check has not passed yet' ;;
-    *)
-      verdict=fine
-      [ "$(uptime_of "$started")" -ge "$window" ] || verdict=window reason='it did not stay up for long enough' ;;
-  esac
-}
-
-judge_exited() {
-  case $exit_code:$policy in
-    *:always | *:unless-stopped) verdict=wait reason="it ended with exit code $exit_code" ;;
-    0:*)
-      verdict=fine
-      [ "$main" != true ] || verdict=failed reason='it ended at once with exit code 0: nothing keeps the main service running' ;;
-    *) verdict=failed reason="it ended with exit code $exit_code" ;;
-  esac
-}
-
-# uptime_of TIME: print the milliseconds since then, by the clock that Docker took TIME from.
-uptime_of() { echo $((wall - $(moment "$1" || echo "$wall"))); }
-
 # judge_all ROWS: set outcome to the worst verdict of all, and failures to `id verdict reason` lines of what is not fine.
 judge_all() {
   outcome=fine failures='' wall=$(wall_clock)
   [ -n "$1" ] || { outcome=failed; return; }
   while IFS= read -r one; do
     judge "$one"
+    [ "$verdict" = failed ] || [ "$(restarts_beyond "$restarts_before" "$id" "$restarts")" -lt "$restart_limit" ] ||
+      verdict=failed reason="it does not stay up: it restarted $restarts times"
     case $outcome:$verdict in
       failed:* | *:fine | wait:window) ;;
       *:*) outcome=$verdict ;;

@@ -46,7 +46,7 @@ remove_folder() {
       case $gone in */audit.log | */lock) ;; *) rm -rf "$gone" 2>/dev/null || as_root rm -rf "$gone" ;; esac
     done
   else
-    rm -rf "$releases" "$home/current" "$home/lifecycle"
+    rm -rf "$releases" "$home/current" "$home/lifecycle" "$home/baseline"
   fi
 }
 

@@ -95,10 +95,12 @@ main_container() {
 
 label() { printf '{{index .Config.Labels "%s"}}' "$1"; }
 
-# One line per container, for `read`: id|service|state|health|exit|restarts|policy|started|main|stack
+# One line per container, for `read`: id|service|state|health|exit|restarts|policy|started|main|stack|name|networks,
+# these as hexadecimal digits, because they may have any name
 row="{{.ID}}|$(label com.docker.compose.service)|{{.State.Status}}|{{with .State.Health}}{{.Status}}{{end}}"
 row="$row|{{.State.ExitCode}}|{{.RestartCount}}|{{.HostConfig.RestartPolicy.Name}}|{{.State.StartedAt}}"
-row="$row|$(label kamal-dev.main)|$(label com.docker.compose.project)"
+row="$row|$(label kamal-dev.main)|$(label com.docker.compose.project)|{{slice .Name 1}}"
+row="$row|{{range \$name, \$_ := .NetworkSettings.Networks}}{{printf \"%x\" \$name}},{{end}}"
 
 # The same as an event, still open at its end: the exit code comes last.
 event='{"type":"container","stack":{{json (index .Config.Labels "com.docker.compose.project")}}'
@@ -142,29 +144,11 @@ inspect_containers() {
   [ $# -eq 0 ] || docker inspect --type container --format "$container_format" -- "$@" 2>/dev/null
 }
 
-# is_as_good ID ROWS: whether every container stands as it did when the release was good, and nothing is left to be run.
-is_as_good() {
-  is_good "$1" && has_finished "$2" || return 1
-  [ "$(printf '%s\n' "$2" | standing)" = "$(known "$1" good)" ]
-}
-
 # has_finished ROWS: whether all lifecycle commands were run, where there are any, since the main container was started.
 has_finished() {
   [ -d "$home/lifecycle" ] || return 0
   finished=$(cat "$home/lifecycle/finished" 2>/dev/null) || return 1
   printf '%s\n' "$1" | awk -F'|' '$9 == "true" { print $1, $8 }' | grep -qxF -- "$finished"
-}
-
-# standing: turn rows into `<service> <state>` lines, sorted; what is not fine gets a state that is never good.
-standing() {
-  while IFS='|' read -r _ service state health exit_code _ policy _ _; do
-    case $state:$health:$exit_code:$policy in
-      running:unhealthy:* | running:starting:*) state=$health ;;
-      running:*) state=up ;;
-      exited:*:0:no | exited:*:0: | exited:*:0:on-failure) state='done' ;;
-    esac
-    echo "$service $state"
-  done | sort
 }
 
 # refuse_foreign: stop where a compose project of this name was started from elsewhere.

@@ -1,15 +1,20 @@
 #!/bin/sh
 # Tell what runs: status.sh [STACK]...; without a name, every stack of this host.
 #
-# Events: per stack one `stack` {stack, release, lock, unfinished} and its `container`s, then `result` {ok, state, reason}:
-# not `ok` where the engine does not say what runs. A host without Docker that never had these stacks tells of none.
-# `unfinished`: lifecycle commands are left to be run.
+# Events: per stack one `stack` {stack, state, reason, release, lock, last} and its `container`s, those that are missing too, with
+# the reason where one is not as its release has it; then `result` {ok, state, reason}: not `ok` where the engine does not say
+# what runs. A host without Docker that never had these stacks tells of none. `state`: see standing.sh; `last`: the result
+# of the last change, where that failed.
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$here/lib.sh"
 # shellcheck source-path=SCRIPTDIR source=stack.sh
 . "$here/stack.sh"
+# shellcheck source-path=SCRIPTDIR source=history.sh
+. "$here/history.sh"
+# shellcheck source-path=SCRIPTDIR source=standing.sh
+. "$here/standing.sh"
 # shellcheck source-path=SCRIPTDIR source=lock.sh
 . "$here/lock.sh"
 
@@ -17,9 +22,10 @@ show_stack() {
   use_stack "$1"
   shown=$(current_release)
   look_at_stack || give_up status "$engine_trouble" unknown
-  emit stack stack "$stack" release: "$(describe_release "$shown")" lock: "$(describe_lock)" \
-    unfinished: "$(if has_finished "$found"; then echo false; else echo true; fi)"
-  show_seen
+  weigh "$shown"
+  emit stack stack "$stack" state "$stack_state" reason "$stack_reason" release: "$(describe_release "$shown")" \
+    lock: "$(describe_lock)" last: "$(last_failure)"
+  show_weighed
 }
 
 # shellcheck disable=SC2046 # stacks are words

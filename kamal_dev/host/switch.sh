@@ -29,6 +29,10 @@
 . "$here/confine.sh"
 # shellcheck source-path=SCRIPTDIR source=owner.sh
 . "$here/owner.sh"
+# shellcheck source-path=SCRIPTDIR source=standing.sh
+. "$here/standing.sh"
+# shellcheck source-path=SCRIPTDIR source=repair.sh
+. "$here/repair.sh"
 # shellcheck source-path=SCRIPTDIR source=observe.sh
 . "$here/observe.sh"
 # shellcheck source-path=SCRIPTDIR source=exec.sh
@@ -105,8 +109,9 @@ stands() {
   [ "$1" = "$shown" ] || return 1
   # shellcheck disable=SC2086,SC2154 # ids are words, which refuse_foreign has set
   look_at_containers $ids
+  weigh "$1"
   # shellcheck disable=SC2046 # references have no spaces
-  is_as_good "$1" "$found" && [ -z "$(missing_images $(cat "$listed"))" ]
+  is_as_good "$1" && [ -z "$(missing_images $(cat "$listed"))" ]
 }
 
 # make_workspace: make the folders that containers see, and find no links in their place.
@@ -136,6 +141,7 @@ switch() {
   shown=$release is_switched=true
   up_began=$(precise_time)
   rm -f "$releases/$release/.kamal-dev/result"
+  repair "$(current_release)"
   switch_to "$release" || conclude false kept "\`current\` could not be switched"
   if bring_up "$release" "$timeout"; then keep; else give_back; fi
 }
@@ -144,10 +150,12 @@ switch() {
 up() {
   # Compose hashes absolute paths; seen through `current` they are the same in every release.
   cd "$home/current" || return
+  released=$1
   # shellcheck disable=SC2046 # services are words
   docker_within $(($2 / 1000 + 1)) compose --ansi never --project-name "$stack" up --detach --no-build --pull never \
     --remove-orphans $(known "$1" services) >"$here/up.log" 2>&1
   set -- $?
+  [ "$1" != 0 ] || drop_leftovers "$released"
   cd /
   return "$1"
 }
@@ -206,6 +214,7 @@ stood() {
   begin_lifecycle
   [ ! -d "$here/lifecycle" ] || : >"$releases/$1/.kamal-dev/unfinished"
   printf '%s\n' "$found" | standing >"$releases/$1/.kamal-dev/good"
+  remember_baseline
 }
 
 # finish ID: run what is left of its lifecycle commands; it is good once all have run.

@@ -71,7 +71,8 @@ def _apply(work: Work, ready: Ready, release: Release) -> Outcome:
     release = _final(work, release, merged, target)
     platforms.require(target, ready.facts, work.images.values())
     lacking = tuple(image for image in dict.fromkeys(dict(release.images).values()) if not ready.facts.has(image))
-    if ready.facts.runs(release.digest) and not lacking:
+    # The host writes down that it is well again where the last change of it failed.
+    if ready.facts.runs(release.digest) and not lacking and ready.facts.last is None:
         return Outcome(ready.stack, target.address, "unchanged", str(release.version), ready.facts.containers)
     if work.over_ssh:
         if lacking:

@@ -11,7 +11,7 @@ from kamal_dev.pipeline.stacks import Stack, look
 from kamal_dev.project.state import Known, State
 
 HEAD = ("STACK", "HOST", "ADDRESS", "VERSION", "STATE")
-THERE = ("up", "degraded", "down")
+NOT_THERE = ("absent", "off", "unreachable", "unknown")
 Hosts = tuple[tuple[str, Host], ...]
 
 
@@ -29,7 +29,7 @@ def listed(run: Run) -> list[Stack]:
     behind = {item: stack for item, stack in zip(gone, asked, strict=True) if stack.state != "absent"}
     _tell(run, known, hosts, behind)
     provider = run.project.config.provider.type
-    there = [Known.of(stack.name, stack.host, provider) for stack in found if stack.state in THERE]
+    there = [Known.of(stack.name, stack.host, provider) for stack in found if stack.state not in NOT_THERE]
     over = {*gone} - {*behind} | _over(known, found, provider)
     update(run, lambda state: state.ended(there, ()).without(over), read)
     return [*found, *behind.values()]

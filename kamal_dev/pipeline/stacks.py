@@ -9,7 +9,7 @@ from typing import Any
 
 from kamal_dev.commands import answers, events, host
 from kamal_dev.errors import DevError, HostTimeout, NoAnswer
-from kamal_dev.model import Container, Host
+from kamal_dev.model import Container, Host, short
 from kamal_dev.output.plain import long_duration
 from kamal_dev.pipeline.conversation import told
 from kamal_dev.pipeline.names import of_project
@@ -26,10 +26,10 @@ UNFINISHED = "lifecycle commands are left to be run; `dev deploy` runs them"
 class Stack:
     """Describe one stack as its host tells it now.
 
-    `state` is `up`, `degraded` (a container is not fine), `unfinished` (lifecycle commands
-    are left to be run), `down` (no container runs),
-    `absent` (the host has no such stack), `off`, `unreachable`, or `unknown` (the host
-    answers, but does not say what runs). `reason` says why it is not known.
+    `state` is `up`, `degraded` (a container is not as its release has it), `unfinished` (lifecycle
+    commands are left to be run), `down` (no container runs), `absent` (the host has no such
+    stack), `off`, `unreachable`, or `unknown` (the host answers, but does not say what runs).
+    `reason` says why it is not known; `last` is how the last change ended, where that failed.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Stack:
     containers: tuple[Container, ...] = ()
     reason: str = ""
     lock: events.Lock | None = None
+    last: events.Outcome | None = None
 
     @property
     def is_fine(self) -> bool:
@@ -57,6 +58,7 @@ class Stack:
 
     def as_json(self) -> dict[str, Any]:
         """Return the stack for `--json`."""
+        last = self.last
         return {
             "stack": self.name,
             "host": self.host.name,
@@ -67,6 +69,7 @@ class Stack:
             "state": self.state,
             "reason": self.reason,
             "lock": self.lock and asdict(self.lock),
+            "last": None if last is None else {"state": last.state, "version": last.version, "reason": last.reason},
             "containers": [asdict(container) for container in self.containers],
         }
 
@@ -104,26 +107,48 @@ def _look(run: Run, name: str, target: Host) -> Stack:
         return Stack(name, target, "unknown", reason=error.message)
     except DevError as error:
         return Stack(name, target, "unreachable", reason=error.message)
-    return _judged(name, target, found[0]) if found else Stack(name, target, "absent")
+    for stack in found:
+        version = stack.release.version if stack.release else ""
+        reason = UNFINISHED if stack.state == "unfinished" else stack.reason
+        return Stack(name, target, stack.state, version, stack.containers, reason, stack.lock, stack.last)
+    return Stack(name, target, "absent")
 
 
-def _judged(name: str, target: Host, found: events.Stack) -> Stack:
-    version = found.release.version if found.release else ""
-    stack = Stack(name, target, "up", version, found.containers, lock=found.lock)
-    if not any(container.state == "running" for container in found.containers):
-        return replace(stack, state="down" if found.release else "absent")
-    if not all(container.is_fine for container in found.containers):
-        return replace(stack, state="degraded")
-    return replace(stack, state="unfinished", reason=UNFINISHED) if found.unfinished else stack
+def failure(stack: Stack) -> str:
+    """Say how the last change of a stack ended, where that failed; nothing where it went well."""
+    last = stack.last
+    if last is None:
+        return ""
+    what = f"{stack.name}: the last change, to {short(last.version) or 'another release'}, failed"
+    why = f": {last.reason.splitlines()[0]}" if last.reason else ""
+    return f"{what}{why}; {ENDED.get(last.state, 'see its containers')}"
+
+
+ENDED = {
+    "kept": "nothing was changed on the host",
+    "restored": "the release before was restored",
+    "left": "its containers were left as they are",
+    "stopped": "its containers were stopped",
+    "unfinished": "its containers run",
+}
 
 
 def containers(stack: Stack) -> Iterator[tuple[str, ...]]:
     """Yield the rows of a stack for the table; one that says why where there are no containers, or more to do."""
-    if not stack.containers or stack.state == "unfinished":
+    if not stack.containers or stack.reason:
         yield (stack.name, "-", stack.state, "-", "-", stack.reason or "-")
-    for container in stack.containers:
+    for container in sorted(stack.containers, key=lambda container: (container.service, container.name)):
         state = describe(replace(container, health=""))
-        yield (stack.name, container.service, state, container.health or "-", container.image, uptime(container))
+        if container.restarts and container.state == "running":
+            state += f", {container.restarts} restart{'' if container.restarts == 1 else 's'}"
+        yield (stack.name, container.service, state, container.health or "-", container.image or "-", uptime(container))
+
+
+def problems(stack: Stack) -> Iterator[str]:
+    """Say what is wrong with each container that is not as its release has it."""
+    for container in stack.containers:
+        if container.reason:
+            yield f"{stack.name}: {container.service}: {container.reason}"
 
 
 def uptime(container: Container, now: datetime | None = None) -> str:

@@ -271,14 +271,14 @@ def test_a_failed_command_leaves_the_release_running_and_is_run_again(ann: Perso
     facts = ann.lab.run(host.facts(ann.scripts, ann.stack)).facts
     assert (facts.stands, facts.release and facts.release.good) == (False, False)
     (told,) = answers.stacks(ann.lab.run(host.status(ann.scripts, (ann.stack,))).output)
-    assert told.unfinished
+    assert told.state == "unfinished"
     started = ann.lab.sh(f"docker inspect -f '{{{{.State.StartedAt}}}}' {ann.stack}-app-1")
     ann.inside("touch /tmp/mended")
     assert sorted(ann.printed(found=found)) == ["[bad] boom", "[fine] fine", "started"]
     assert ann.lab.sh(f"docker inspect -f '{{{{.State.StartedAt}}}}' {ann.stack}-app-1") == started
     assert ann.is_same
     (told,) = answers.stacks(ann.lab.run(host.status(ann.scripts, (ann.stack,))).output)
-    assert not told.unfinished
+    assert told.state == "up"
 
 
 def test_a_program_that_is_not_there_fails_with_what_the_shell_says(ann: Person) -> None:

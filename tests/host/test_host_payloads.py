@@ -67,7 +67,8 @@ def test_a_step_is_written_as_its_label() -> None:
 def test_facts_send_the_script_with_what_it_sources(scripts: Mapping[str, str]) -> None:
     step = host.facts(scripts, "blog-1", ("postgres:15",))
     assert words(step) == ("facts.sh", "blog-1", "", "postgres:15")
-    assert sorted(members(step)) == ["engine.sh", "facts.sh", "lib.sh", "lock.sh", "ports.sh", "stack.sh"]
+    sourced = ["engine.sh", "facts.sh", "history.sh", "lib.sh", "lock.sh", "ports.sh", "stack.sh", "standing.sh"]
+    assert sorted(members(step)) == sourced
 
 
 def test_every_script_that_sources_another_gets_it(scripts: Mapping[str, str]) -> None:

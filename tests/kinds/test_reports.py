@@ -1,0 +1,213 @@
+"""A report is true: it compares what runs with what the release has, service by service.
+
+The host alone judges (`host/standing.sh`); `dev status`, `dev list` and the report of `dev deploy` repeat what it says.
+A container that is missing, paused, renamed, off its network, of an older version, or that restarts again and again
+makes a stack `degraded`, and the exit code 1. What is degraded is never `unchanged`: the next deploy brings it back.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.faults import hosts
+from tests.host.lab import TINY
+from tests.real.lab import Host, Lab, Repository, wait_for
+
+COMPOSE = f"""\
+services:
+  app:
+    build: .
+    command: [/bin/busybox, sh, -c, "trap 'exit 0' TERM; while :; do busybox sleep 0.2; done"]
+    volumes: ["..:/workspace", "../inner:/inner"]
+  db:
+    image: {TINY}
+    init: true
+    restart: always
+    command: [/bin/busybox, sh, -c, "[ ! -f /rows/crash ] || {{ busybox sleep 2; exit 1; }}; exec busybox sleep 99999"]
+    volumes: ["rows:/rows"]
+    stop_signal: SIGKILL
+  paused: &calm
+    image: {TINY}
+    init: true
+    command: [/bin/busybox, sleep, "1000000"]
+    stop_signal: SIGKILL
+  renamed: *calm
+  offline: *calm
+  always: {{<<: *calm, restart: always}}
+  jobs:
+    image: {TINY}
+    init: true
+    profiles: [jobs]
+    command: [/bin/busybox, sleep, "1000000"]
+    stop_signal: SIGKILL
+volumes:
+  rows:
+"""
+DEVCONTAINER = '{"dockerComposeFile": "compose.yaml", "service": "app", "workspaceFolder": "/workspace"}\n'
+DOCKERFILE = f"FROM {TINY}\nCOPY message /message\n"
+
+SHOWN = '{{.Label "com.docker.compose.project"}}{{.Label "com.docker.compose.service"}}={{.ID}}'
+
+
+@dataclass(frozen=True)
+class Stand:
+    """A stack that runs, the host that it is on, and the repository that it comes from."""
+
+    repository: Repository
+    host: Host
+
+    @property
+    def stack(self) -> str:
+        return self.repository.stack()
+
+    def deploy(self, code: int = 0, **environment: str) -> dict[str, Any]:
+        ended = self.repository.deploy("--skip-push", code=code, **environment)
+        return dict(ended.stacks[self.stack])
+
+    def status(self, code: int = 0) -> dict[str, Any]:
+        """What `dev status` says; `dev list` must say the same."""
+        (stack,) = self.repository.dev("status", "--json", code=code).json
+        (listed,) = self.repository.dev("list", "--json").json
+        assert (listed["state"], listed["version"]) == (stack["state"], stack["version"])
+        return dict(stack)
+
+    def says(self, code: int = 0) -> str:
+        """What `dev status` prints."""
+        return self.repository.dev("status", code=code).stdout
+
+    def wrong(self, code: int = 1) -> dict[str, str]:
+        """What is wrong with which service."""
+        return {item["service"]: item["reason"] for item in self.status(code)["containers"] if item["reason"]}
+
+    def container(self, service: str) -> str:
+        label = f"--filter label=com.docker.compose.project={self.stack} --filter label=com.docker.compose.service="
+        return self.host.run(f"docker ps --all --quiet {label}{service}").strip()
+
+    def run(self, script: str) -> str:
+        """Run a script on the host; `$app` and so on are containers, `$home` is the folder of the stack."""
+        rows = self.host.run(f"docker ps --all --format '{SHOWN}'").splitlines()
+        names = " ".join(row.removeprefix(self.stack) for row in rows if row.startswith(self.stack))
+        return self.host.run(f"{names} home=/root/.kamal-dev/{self.stack}\n{script}")
+
+
+@pytest.fixture(scope="module")
+def host(lab: Lab) -> Iterator[Host]:
+    hosts.tiny_image()
+    host = hosts.ready(lab.folder, "reports")
+    hosts.load(host, TINY)
+    yield host
+    hosts.remove(host)
+
+
+@pytest.fixture(scope="module")
+def stand(lab: Lab, host: Host) -> Stand:
+    files = {
+        ".devcontainer/devcontainer.json": DEVCONTAINER,
+        ".devcontainer/Dockerfile": DOCKERFILE,
+        "inner/file": "inner\n",
+    }
+    made = Stand(lab.small("reports", [host], files, compose=COMPOSE), host)
+    made.deploy()
+    return made
+
+
+pytestmark = pytest.mark.real
+
+
+def test_a_stack_that_runs_as_its_release_has_it_is_up(stand: Stand) -> None:
+    assert stand.status()["state"] == "up"
+    assert stand.wrong(0) == {}
+    assert stand.deploy()["state"] == "unchanged"
+
+
+DAMAGES = {
+    "as services": (
+        """docker rm --force $db; docker pause $paused; docker rename $renamed other
+        docker network disconnect {stack}_default $offline; docker stop $always""",
+        {
+            "db": "its container is gone",
+            "paused": "it is paused",
+            "renamed": "it was called `{stack}-renamed-1`",
+            "offline": "it is not on the network `{stack}_default`",
+            "always": "it ended with exit code 137",
+        },
+    ),
+    "as the main service that ended with 0": ("docker stop $app", {"app": "it ended with exit code 0"}),
+    "in its workspace, which is gone": ("rm -r $home/workspace/*", {"app": "was deleted or replaced"}),
+    "in its workspace, whose place another folder took": (
+        "cd $home/workspace && for at in *; do cp -R $at ../copy && rm -r $at && mv ../copy $at; done",
+        {"app": "was deleted or replaced"},
+    ),
+    "in a folder of its workspace": ("rm -r $home/workspace/*/inner", {"app": "was deleted or replaced"}),
+}
+
+
+@pytest.mark.parametrize("where", DAMAGES)
+def test_what_was_broken_by_hand_is_reported_and_the_next_deploy_brings_it_back(stand: Stand, where: str) -> None:
+    script, wrong = DAMAGES[where]
+    stand.run(script.replace("{stack}", stand.stack))
+    said = stand.wrong()
+    assert said.keys() == wrong.keys()
+    shown = stand.says(1)
+    for service, reason in wrong.items():
+        assert reason.replace("{stack}", stand.stack) in said[service]
+        assert f"{service}: {said[service]}" in shown
+    assert stand.deploy()["state"] == "deployed"
+    assert stand.wrong(0) == {}
+    assert stand.deploy()["state"] == "unchanged"
+    stand.run("mkdir -p $home/workspace/reports/inner && echo here >$home/workspace/reports/inner/now")
+    assert stand.run("docker exec $app busybox cat /workspace/inner/now /inner/now") == "here\n" * 2
+
+
+def test_a_stack_of_which_nothing_runs_is_down(stand: Stand) -> None:
+    stand.run("docker stop $app $db $paused $renamed $offline $always")
+    assert stand.status(1)["state"] == "down"
+    assert stand.deploy()["state"] == "deployed"
+
+
+def test_a_crash_loop_is_reported_between_two_crashes_too(stand: Stand) -> None:
+    stand.run("docker exec $db busybox touch /rows/crash; docker exec $db busybox kill 1")
+    wait_for("a crash", lambda: stand.host.containers(stand.stack)["db"]["RestartCount"] > 0)
+    wait_for("a start", lambda: stand.host.states(stand.stack)["db"] == "running")
+    assert "it restarted" in stand.wrong()["db"]
+    assert "restart" in stand.says(1)
+    stand.run("rm $(docker volume inspect --format '{{.Mountpoint}}' " + f"{stand.stack}_rows)/crash")
+    wait_for("a calm start", lambda: stand.host.states(stand.stack)["db"] == "running")
+    time.sleep(3)
+    assert stand.deploy()["state"] == "deployed"
+    assert stand.status()["state"] == "up"
+
+
+def test_a_service_goes_with_the_profile_that_started_it(stand: Stand) -> None:
+    started = stand.deploy(COMPOSE_PROFILES="jobs")
+    assert [item["service"] for item in started["containers"] if item["service"] == "jobs"]
+    before = stand.container("app")
+    ended = stand.deploy()
+    assert "jobs" not in {item["service"] for item in ended["containers"]}
+    assert stand.container("jobs") == ""
+    assert stand.container("app") == before
+    assert stand.status()["state"] == "up"
+
+
+def test_a_service_that_was_started_by_hand_is_no_part_of_the_release(stand: Stand) -> None:
+    stand.run("cd $home/current && docker compose --profile jobs up --detach jobs")
+    assert stand.wrong() == {"jobs": "it is not part of this release"}
+    assert stand.deploy()["state"] == "deployed"
+    assert stand.wrong(0) == {}
+
+
+def test_a_deploy_that_failed_is_told_of_until_another_one_goes_well(stand: Stand) -> None:
+    compose = stand.repository.root / ".devcontainer/compose.yaml"
+    good = compose.read_text()
+    compose.write_text(good.replace('command: [/bin/busybox, sh, -c, "trap', 'command: [/bin/busybox, none, "trap'))
+    assert stand.deploy(code=1)["state"] == "failed"
+    assert stand.status()["last"]["state"] == "restored"
+    assert "failed" in stand.says() and "the release before was restored" in stand.says()
+    compose.write_text(good)
+    assert stand.deploy()["state"] == "unchanged"
+    assert stand.status()["last"] is None
