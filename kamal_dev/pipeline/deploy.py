@@ -19,6 +19,7 @@ from kamal_dev.pipeline.images import build_all, planned, require_buildable
 from kamal_dev.pipeline.initialize import initialize
 from kamal_dev.pipeline.layers import Layers
 from kamal_dev.pipeline.lending import Lending
+from kamal_dev.pipeline.meanwhile import told_of_hosts
 from kamal_dev.pipeline.memory import Memory, failed, still_known
 from kamal_dev.pipeline.metadata import Metadata
 from kamal_dev.pipeline.names import choose
@@ -94,7 +95,8 @@ def deploy(run: Run, order: Order) -> Report:
             means.gate.open()
         hosts = Background(lambda: _hosts(run, scope.releases, means))
         if means.gate.passes():
-            images, metadata = _images(run, order, hooks, scope)
+            with told_of_hosts(run, scope.making, hosts):
+                images, metadata = _images(run, order, hooks, scope)
             ready = hosts.result()
             _before_apply(hooks, ready)
             work = _work(run, order, means, images, metadata, scope.login)
@@ -192,17 +194,11 @@ def _work(
 
 def _images(run: Run, order: Order, hooks: Hooks, scope: Scope) -> tuple[dict[str, Image], Metadata]:
     """Build → push → digest; returns the image of each built service, and how the main one wants to be run."""
-    try:
-        config = _logged_in(run, order)
-        built = [] if order.skip_build else build_all(run, BuildOptions(may_push=not order.skip_push, config=config))
-        if built:
-            hooks.before("post-build", scope.names, left_behind="the images are built; nothing was deployed")
-        made = found(run, built) if order.skip_push else push_all(run, config=config, built=built)
-    except DevError as error:
-        if scope.making:
-            kept = f"{', '.join(scope.making)} made meanwhile; the next deploy goes on from there"
-            error.left_behind = "; ".join(filter(None, (error.left_behind, kept)))
-        raise
+    config = _logged_in(run, order)
+    built = [] if order.skip_build else build_all(run, BuildOptions(may_push=not order.skip_push, config=config))
+    if built:
+        hooks.before("post-build", scope.names, left_behind="the images are built; nothing was deployed")
+    made = found(run, built) if order.skip_push else push_all(run, config=config, built=built)
     by_reference = {image.reference: image for image in made}
     images = {service: by_reference[image.reference] for service, image in run.project.images().items()}
     return images, Metadata(run, config, images.get(run.project.main))

@@ -1,0 +1,90 @@
+"""A build fails while hosts are being made ready: what happened to both is said, and nothing that did not happen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kamal_dev.errors import BuildFailed, DevError, ProviderError
+from kamal_dev.model import Host, Result, Step
+from kamal_dev.pipeline.deploy import Order, deploy
+from kamal_dev.project import Project
+from tests.transcripts.paper import HostState, Listed, Machine, PaperRun
+from tests.transcripts.test_transcripts import FIRST, SECOND, UP, project, root
+
+__all__ = ["project", "root"]
+
+
+class Failing(Machine):
+    """A machine on which no image can be built."""
+
+    def answer(self, step: Step) -> Result:
+        """Answer one step."""
+        if step.argv[1:3] == ("buildx", "build"):
+            return Result(step, 1, errors="RUN npm ci: exit code 1")
+        return super().answer(step)
+
+
+class Maker(Listed):
+    """Hosts that are made when they are asked for, up to `many`; `lost` when somebody looks afterwards."""
+
+    def __init__(self, many: int, *, lost: bool = False) -> None:
+        super().__init__(())
+        self.many, self.lost = many, lost
+        self.there: dict[str, Host] = {}
+
+    def ensure(self, names: tuple[str, ...]) -> tuple[Host, ...]:
+        """Make hosts, until there is no room."""
+        for number, name in enumerate(names[: self.many], 1):
+            self.there[name] = Host(name, f"10.0.0.{number}", "root")
+        if len(names) > self.many:
+            raise ProviderError(f"{names[self.many]} could not be made: no room", hint="make room")
+        return tuple(self.there.values())
+
+    def stacks(self) -> tuple[tuple[str, Host], ...]:
+        """Return what was made."""
+        if self.lost and self.there:
+            raise ProviderError("the provider does not answer")
+        return tuple(self.there.items())
+
+
+def failed(project: Project, maker: Any = None, *states: HostState) -> DevError:
+    """Deploy what cannot be built; returns the error."""
+    run = PaperRun(project, Failing(), dict(zip((FIRST, SECOND), states or (UP, UP), strict=True)))
+    if maker:
+        run.__dict__["provider"] = maker
+    with pytest.raises(BuildFailed) as error:
+        deploy(run, Order())
+    run.close()
+    return error.value
+
+
+def test_where_hosts_could_not_be_made_either_both_are_said_and_no_host_is_claimed(project: Project) -> None:
+    error = failed(project, Maker(0))
+    assert "the build of app failed" in error.message
+    assert error.message.endswith(f"at the same time: {FIRST} could not be made: no room")
+    assert "make room" in error.hint
+    assert "made" not in error.left_behind
+
+
+def test_only_the_hosts_that_were_made_are_said_to_be(project: Project) -> None:
+    error = failed(project, Maker(1))
+    assert error.left_behind.endswith(f"{FIRST} was made; the next deploy uses what is there")
+    assert f"{SECOND} could not be made" in error.message
+    both = failed(project, Maker(2))
+    assert f"{FIRST}, {SECOND} were made" in both.left_behind
+    assert "at the same time" not in both.message
+
+
+def test_where_nobody_knows_what_was_made_that_is_said(project: Project) -> None:
+    error = failed(project, Maker(2, lost=True))
+    assert f"whether {FIRST}, {SECOND} were made is unknown: the provider does not answer" in error.left_behind
+
+
+def test_a_host_that_fails_at_the_same_time_is_named(project: Project) -> None:
+    error = failed(project, None, HostState({"arch": "arm64"}), UP)
+    assert "the build of app failed" in error.message
+    assert "at the same time: " in error.message
+    assert "the host is linux/arm64" in error.message
+    assert error.left_behind == "nothing was pushed or deployed"
