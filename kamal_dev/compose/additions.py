@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from kamal_dev.devcontainer.values import NOWHERE
 
 if TYPE_CHECKING:
     from kamal_dev.config import Config
     from kamal_dev.devcontainer import Devcontainer, Mount
-    from kamal_dev.model import ImageConfig
+    from kamal_dev.model import ImageConfig, Location
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Additions:
     privileged: bool = False
     cap_add: tuple[str, ...] = ()
     security_opt: tuple[str, ...] = ()
+    security_where: Location = field(default=NOWHERE, compare=False)
     keeps_running: bool = False
     entrypoints: tuple[str, ...] = ()
     image: ImageConfig | None = None
@@ -45,9 +48,18 @@ class Additions:
     expose: bool = False
 
 
-def additions(devcontainer: Devcontainer, config: Config, main: str, image: ImageConfig | None = None) -> Additions:
-    """Merge both files' additions; `main` is a service of the compose project, `image` how its image is run."""
-    run = tuple(dict.fromkeys((*devcontainer.run_services, main))) if devcontainer.run_services else ()
+def additions(
+    devcontainer: Devcontainer,
+    config: Config,
+    main: str,
+    run_services: tuple[str, ...] = (),
+    image: ImageConfig | None = None,
+) -> Additions:
+    """Merge both files' additions.
+
+    `main` is a service of the compose project, `run_services` those of it that are started by name; `image` is how
+    the image of the main service is run.
+    """
     return Additions(
         service=config.service,
         main=main,
@@ -59,13 +71,14 @@ def additions(devcontainer: Devcontainer, config: Config, main: str, image: Imag
         privileged=bool(devcontainer.privileged),
         cap_add=devcontainer.cap_add,
         security_opt=devcontainer.security_opt,
+        security_where=devcontainer.where("securityOpt"),
         keeps_running=devcontainer.override_command,
         entrypoints=devcontainer.entrypoints,
         image=image if devcontainer.entrypoints else None,
         cpus=config.limits.cpus,
         memory=config.limits.memory,
         memory_swap=config.limits.memory_swap,
-        run_services=run,
+        run_services=run_services,
         without_source=config.workspace.source == "image",
         expose=config.expose,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,18 +14,22 @@ from kamal_dev.errors import ComposeError, Problem
 from kamal_dev.model import Build, Features, Image, Location, Tree, familiar
 
 
-def read(services: Mapping[str, Value], ground: Ground, features: Mapping[str, Features]) -> Findings:
-    """Return the build of every service that has one; equal builds are one with several services.
+def read(
+    services: Mapping[str, Value], ground: Ground, features: Mapping[str, Features], wanted: Iterable[str]
+) -> Findings:
+    """Return the builds of the `wanted` services and those they need; equal builds are one with several services.
 
-    A service that gets `features` has one of its own, though it may be of an image alone.
-    Raises ComposeError for what Compose refuses and for a key that cannot be carried out.
+    Compose builds what it starts: a profile whose source is not there, or an image for a GPU, does not stand in the
+    way of those who do not use it. A service that gets `features` has one of its own, though it may be of an image
+    alone. Raises ComposeError for what Compose refuses and for a key that cannot be carried out.
     """
-    findings = Findings()
+    found: dict[str, Findings] = {}
     wrong: list[Problem] = []
     merged: dict[Build, Build] = {}
     for name, service in services.items():
+        found[name] = Findings()
         try:
-            build = _read(name, service, ground, findings, features.get(name))
+            build = _read(name, service, ground, found[name], features.get(name))
         except ComposeError as error:
             wrong += error.problems
             continue
@@ -36,9 +40,27 @@ def read(services: Mapping[str, Value], ground: Ground, features: Mapping[str, F
         merged[key] = replace(known, services=(*known.services, name)) if known else build
     if wrong:
         raise ComposeError(wrong)
-    builds = _linked(tuple(merged.values()), services, ground.tree)
-    findings.builds = order(tuple(_settled(build, services) for build in builds))
-    return findings
+    linked = _linked(tuple(merged.values()), services, ground.tree)
+    builds = _needed(tuple(_settled(build, services) for build in linked), wanted)
+    told = [found[name] for build in builds for name in build.services]
+    return Findings(
+        order(builds),
+        [problem for each in told for problem in each.problems],
+        [notice for each in told for notice in each.notices],
+    )
+
+
+def _needed(builds: tuple[Build, ...], wanted: Iterable[str]) -> tuple[Build, ...]:
+    """Return the builds of the wanted services, and those that they take a context from."""
+    by_service = {name: build for build in builds for name in build.services}
+    waiting = [by_service[name] for name in wanted if name in by_service]
+    found: list[Build] = []
+    while waiting:
+        build = waiting.pop()
+        if build not in found:
+            found.append(build)
+            waiting += [by_service[name] for name in _needs(build)]
+    return tuple(build for build in builds if build in found)
 
 
 def _read(name: str, service: Value, ground: Ground, findings: Findings, features: Features | None) -> Build | None:

@@ -21,6 +21,7 @@ _KEY = re.compile(r"[\w.\-\[\]][\w.\-\[\] \t\v\f\r\x85\xa0]*")
 _ESCAPE = re.compile(r'\\(?:([abcfnrtv"\\])|(\$)|0([0-7]{1,3})?)')
 _CONTROLS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _SPACE = " \t\v\f\r\x85\xa0"
+_RAW_NAME = re.compile(r"[\w.\-\[\]]+")
 _SAFE = re.compile(r"[A-Za-z0-9_./:@%+,=-]+")
 
 
@@ -46,6 +47,25 @@ def parse(text: str, display: str, lookup: Lookup) -> dict[str, str]:
         if length > LONGEST:
             raise ComposeError(Problem(display, line, f"{key}: here the values are longer than {LONGEST} characters"))
     return {key: value for key, value in found.items() if not key[:1].isdigit()}
+
+
+def from_raw(text: str, display: str) -> str:
+    """Return the file in which this dialect reads what `docker run --env-file` and `format: raw` read in `text`.
+
+    There a value is what stands behind the first `=`, to the end of the line: quotes, `#`,
+    `$` and backslashes are characters of it. Raises ComposeError with the line.
+    Source: docker/cli, pkg/kvfile.
+    """
+    lines = []
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
+        statement = line.removesuffix("\r").lstrip(" \t")
+        if not statement or statement.startswith("#"):
+            continue
+        name, equals, value = statement.partition("=")
+        if not _RAW_NAME.fullmatch(name):
+            raise ComposeError(Problem(display, number, f"`{name[:40]}` is not the name of a variable"))
+        lines.append(f"{name}={quote(value)}\n" if equals else f"{name}\n")
+    return "".join(lines)
 
 
 def keys(text: str, display: str) -> tuple[str, ...]:

@@ -97,7 +97,8 @@ class _Table:
         self.repository = project.repository
         self.folders = release.workspace
         self.images: Mapping[str, Image] = dict(release.images)
-        self.built = {service.name for service in project.services if service.has_build}
+        self.built = {service.name for service in project.services if service.has_build and service.name in self.images}
+        self.idle = {service.name for service in project.services if service.has_build} - self.built
         self.binds: dict[Location, Bind] = {bind.where: bind for bind in project.binds}
         self.bound = _bound(release)
         self.travels: dict[Location, Travel] = {travel.where: travel for travel in project.travels}
@@ -126,6 +127,8 @@ class _Table:
             if key == "build" and name in self.built:
                 yield below.row(BUILT, f"`{self.images[name]}`")
                 yield from self._build(below)
+            elif key == "build" and name in self.idle:
+                yield below.row(LEFT, "as it is written: no active profile starts this service, so it is not built")
             elif key == "build" and below.file.role == "extended":
                 yield below.row(BUILT, "for the services that extend it, whose image the overlay puts in its place")
                 yield from self._build(below)

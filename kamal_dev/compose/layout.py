@@ -36,10 +36,14 @@ class Places:
 
     def in_release(self, path: Path) -> str:
         """Return where any other file is: aside, where it is outside or one of the release's own has its place."""
-        if place.within(path, self.repository) is None:
+        if not self._holds(path):
             return f"{ASIDE}/outside{path.as_posix()}"
         inside = place.relative(path, self.top)
         return f"{ASIDE}/{inside}" if inside in (OVERLAY, ENV, MANIFEST) else inside
+
+    def converted(self, path: Path) -> str:
+        """Return where an `env_file` is that was converted from another format: beside the one as it is written."""
+        return f"{ASIDE}/raw/{place.relative(path, self.top)}" if self._holds(path) else self.in_release(path)
 
     def is_aside(self, path: Path) -> bool:
         """Whether a file is elsewhere in a release than it is here, seen from the compose files."""
@@ -47,8 +51,15 @@ class Places:
 
     def seen_from(self, directory: Path, path: Path) -> str:
         """Return a travelling file's path as a compose file of the release names it, from the project's directory."""
-        seen = place.relative(self.top / self.in_release(path), directory)
+        return self.named(self.in_release(path), directory)
+
+    def named(self, inside: str, directory: Path) -> str:
+        """Return a path in the release as a compose file names it, from the project's directory."""
+        seen = place.relative(self.top / inside, directory)
         return seen if seen.startswith(".") else f"./{seen}"
+
+    def _holds(self, path: Path) -> bool:
+        return place.within(path, self.repository) is not None
 
 
 def workspace(stack: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kamal_dev.compose import binds, entrypoint, interpolate, layout, limits, node, place, ports, volume
+from kamal_dev.compose import binds, entrypoint, interpolate, layout, limits, node, place, ports, profiles, volume
 from kamal_dev.compose.additions import Additions
 from kamal_dev.compose.binds import Bind
 from kamal_dev.compose.mounts import Mounted
@@ -87,6 +87,8 @@ def _service(name: str, value: Value, plan: Plan) -> dict[str, Any]:
     entries = dict(_image(name, value, plan))
     if name == plan.additions.main:
         entries |= _main(name, value, plan)
+    if options := _security_options(name, value, plan):
+        entries["security_opt"] = options
     for key in ("env_file", "label_file"):
         if listed := _listed_files(value.at(key), plan):
             entries[key] = Tagged("!override", listed)
@@ -133,11 +135,10 @@ def _main(name: str, value: Value, plan: Plan) -> dict[str, Any]:
     if extra.user:
         entries["user"] = interpolate.escape(extra.user)
     entries |= {key: True for key, wanted in (("init", extra.init), ("privileged", extra.privileged)) if wanted}
-    for key, words in (("cap_add", extra.cap_add), ("security_opt", extra.security_opt)):
-        listed = value.at(key)
-        known = {item.text for item in listed.list} if listed is not None else set()
-        if set(words) - known:
-            entries[key] = [interpolate.escape(word) for word in words if word not in known]
+    listed = value.at("cap_add")
+    known = {item.text for item in listed.list} if listed is not None else set()
+    if added := [interpolate.escape(word) for word in extra.cap_add if word not in known]:
+        entries["cap_add"] = added
     environment: dict[str, str | None] = {**node.environment(value, plan.project, name)}
     environment |= {key: interpolate.escape(text) for key, text in extra.environment}
     environment |= dict.fromkeys(extra.secrets)
@@ -146,16 +147,33 @@ def _main(name: str, value: Value, plan: Plan) -> dict[str, Any]:
     return entries | limits.entries(value, extra.cpus, extra.memory, extra.memory_swap)
 
 
+def _security_options(name: str, value: Value, plan: Plan) -> Any:
+    """Return what devcontainer.json adds; all options where one names a profile that is elsewhere in the release."""
+    project = plan.project
+    moved = profiles.moved(value, project.places, project.directory)
+    listed = value.at(profiles.KEY)
+    known = {item.text for item in listed.list} if listed is not None else set()
+    extra = plan.additions.security_opt if name == plan.additions.main else ()
+    added = [profiles.seen(word, project.places, project.directory) for word in extra if word not in known]
+    return Tagged("!override", [*moved, *added]) if moved else added
+
+
 def _listed_files(listed: Value | None, plan: Plan) -> list[Any]:
-    """Return all of a service's `env_file` or `label_file` where one of them has another name in the release."""
+    """Return all of a service's `env_file` or `label_file` where one has another name or format in the release."""
     items = listed.list if listed is not None else []
     paths = [place.absolute(item.base, item.string("path") if item.items else item.text) for item in items]
-    if not any(map(plan.is_aside, paths)):
+    if not any(map(plan.is_aside, paths)) and not any("format" in item.items for item in items):
         return []
-    return [
-        {**item.items, "path": plan.seen(path)} if item.items else plan.seen(path)
-        for item, path in zip(items, paths, strict=True)
-    ]
+    return [_listed_file(item, path, plan) for item, path in zip(items, paths, strict=True)]
+
+
+def _listed_file(item: Value, path: Path, plan: Plan) -> Any:
+    if "format" not in item.items:
+        return {**item.items, "path": plan.seen(path)} if item.items else plan.seen(path)
+    # The file was converted from its format when it was read.
+    kept = {key: value for key, value in item.items.items() if key != "format"}
+    places = plan.project.places
+    return {**kept, "path": interpolate.escape(places.named(places.converted(path), plan.project.directory))}
 
 
 def _volumes(name: str, plan: Plan) -> Iterator[Value | str]:

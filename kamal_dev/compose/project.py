@@ -18,6 +18,7 @@ from kamal_dev.compose import (
     malformed,
     node,
     place,
+    profiles,
     service,
     travels,
     variables,
@@ -39,9 +40,10 @@ class ComposeProject:
 
     `directory` is the folder of the first file, from which Compose resolves paths.
     `files` are those that were named, in their order, then those they reach.
-    `builds` come in the order to make them, without images; equal builds are one,
-    with several services. `binds` and `travels` are what the services take from
-    this machine. `variables` are the names that a host looks up, `values` those
+    `builds` are those that the `started` services need, in the order to make them, without
+    images; equal builds are one, with several services. `run_services` are the names that
+    `up` is given, none where it starts all that the profiles let it. `binds` and `travels`
+    are what the services take from this machine. `variables` are the names that a host looks up, `values` those
     that have a value and travel; `claimed` are names of `node` that an `.env` sets.
     `own_env` is the `.env` at the top of the repository where Compose reads it. `unset` are
     variables that secrets and configs are made of, and that are set nowhere. `problems` forbid
@@ -61,6 +63,8 @@ class ComposeProject:
     values: tuple[tuple[str, str], ...] = field(repr=False)
     claimed: tuple[tuple[str, Location], ...]
     profiles: tuple[str, ...]
+    run_services: tuple[str, ...]
+    started: tuple[str, ...]
     own_env: str = field(repr=False)
     unset: tuple[str, ...]
     notices: tuple[Notice, ...]
@@ -98,7 +102,8 @@ def load(
     tree: Tree,
     repository: Path,
     environment: Mapping[str, str],
-    profiles: tuple[str, ...] = (),
+    main: str = "",
+    run_services: tuple[str, ...] = (),
     root: Path | None = None,
     compose_version: tuple[int, ...] = (),
     texts: Mapping[Path, str] | None = None,
@@ -113,7 +118,8 @@ def load(
     2.27.2 on; the repository where it is not given. An empty `compose_version`
     stands for the newest. `texts` stand in for files under their paths; whoever made
     them has resolved the variables. `places` says where each file is named, for the
-    error about one that is missing. A service in `features` gets an image of its own,
+    error about one that is missing. `main` is started whatever its profile; of the others those that the
+    active profiles start, or `run_services` where there are any. A service in `features` gets an image of its own,
     with these Features, even where it has no build. `own` are the variables of `node`,
     of any one stack; those of the environment are not used. With `allow_outside`, files
     outside the repository travel, and are built from.
@@ -129,23 +135,11 @@ def load(
     around = variables.Surroundings({**(own or {}), **environment}, (), {}, {})
     if not texts:
         around = variables.surroundings(directory, root or repository, reader, environment, compose_version, own or {})
-    return _read(reader, files, directory, around, profiles, features or {})
-
-
-def _read(
-    reader: Reader,
-    files: tuple[Path, ...],
-    directory: Path,
-    around: variables.Surroundings,
-    profiles: tuple[str, ...],
-    features: Mapping[str, Features],
-) -> ComposeProject:
     name = _name(reader, files, around.variables)
     scope = Scope(directory, {**around.variables, "COMPOSE_PROJECT_NAME": name})
-    if not profiles:
-        profiles = tuple(filter(None, map(str.strip, around.variables.get("COMPOSE_PROFILES", "").split(","))))
-    model = reader.read(files, scope)
-    return _project(reader, model, scope, around, Choice(name, profiles, features))
+    profiles = tuple(filter(None, map(str.strip, around.variables.get("COMPOSE_PROFILES", "").split(","))))
+    choice = Choice(name, profiles, main, run_services, features or {})
+    return _project(reader, reader.read(files, scope), scope, around, choice)
 
 
 def load_text(
@@ -155,6 +149,7 @@ def load_text(
     tree: Tree,
     repository: Path,
     environment: Mapping[str, str],
+    main: str = "",
     root: Path | None = None,
     features: Mapping[str, Features] | None = None,
     own: Mapping[str, str] | None = None,
@@ -166,6 +161,7 @@ def load_text(
         tree=tree,
         repository=repository,
         environment=environment,
+        main=main,
         root=root,
         texts={path: text},
         features=features,
@@ -180,6 +176,8 @@ class Choice:
 
     name: str
     profiles: tuple[str, ...]
+    main: str
+    run_services: tuple[str, ...]
     features: Mapping[str, Features]
 
 
@@ -200,20 +198,30 @@ def _described(
 ) -> ComposeProject:
     services = _entries(model, "services")
     ground = Ground(reader, _entries(model, "secrets"), around.variables)
-    described = service.read(services, choice.profiles, frozenset(choice.features))
+    asked = service.asked(services, choice.profiles, choice.main, choice.run_services)
+    enabled = service.enabled(services, choice.profiles, asked)
+    described = service.read(services, enabled, frozenset(choice.features))
     consistency.check(model, described)
-    findings = builds.read(services, ground, choice.features)
+    started = service.started(described, asked)
+    findings = builds.read(services, ground, choice.features, {item.built_as for item in started})
     bound, bind_notices = binds.read(model, reader.tree, reader.repository, allow_outside=reader.allow_outside)
-    started = service.started(described, ())
     active = frozenset(item.name for item in started)
     needed = travels.read(model, bound, reader, active)
+    named = profiles.of_services(services, scope.base, reader, active)
     env_files = _env_files(reader, around)
-    carried = (*needed.travels, *env_files.travels)
+    carried = (*needed.travels, *named.travels, *env_files.travels)
     names = variables.mentioned(reader, model, carried)
     unset = tuple(variables.unset(model, active, around, reader))
-    wrong = (*findings.problems, *needed.problems, *service.problems(services, started), *node.problems(model))
+    wrong = (
+        *findings.problems,
+        *needed.problems,
+        *named.problems,
+        *service.problems(services, started),
+        *node.problems(model),
+    )
     wrong += tuple(item.problem for item in unset)
     found = (*findings.notices, *travels.notices(carried, reader), *bind_notices, *service.notices(model))
+    found += named.notices
     return ComposeProject(
         repository=reader.repository,
         directory=scope.base,
@@ -227,6 +235,8 @@ def _described(
         values=tuple(variables.travelling({**around.claimed, **names}, around).items()),
         claimed=tuple(around.claimed.items()),
         profiles=choice.profiles,
+        run_services=asked,
+        started=tuple(item.name for item in started),
         own_env=env_files.own_text,
         unset=tuple(dict.fromkeys(item.name for item in unset)),
         notices=(*found, *variables.notices(names, around, variables.plain_names(reader))),

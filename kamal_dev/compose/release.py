@@ -24,6 +24,7 @@ from kamal_dev.compose import (
     node,
     overlay,
     ports,
+    profiles,
     rewrite,
     service,
 )
@@ -31,7 +32,7 @@ from kamal_dev.compose.additions import Additions
 from kamal_dev.compose.mounts import Mounted
 from kamal_dev.compose.project import ComposeProject
 from kamal_dev.compose.reading import Reader
-from kamal_dev.compose.travels import Travel
+from kamal_dev.compose.travels import RAW, Travel
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, NothingBuilt, Problem
 from kamal_dev.model import File, Image, Location, Notice, Release, Secret, Version
@@ -129,7 +130,7 @@ def problems(project: ComposeProject, additions: Additions) -> tuple[Problem, ..
 
 def _mounted(project: ComposeProject, additions: Additions, stack: str) -> Mounted:
     root = layout.workspace(stack)
-    return mounts.read(
+    found = mounts.read(
         additions.mounts,
         additions.main,
         project.directory,
@@ -137,6 +138,14 @@ def _mounted(project: ComposeProject, additions: Additions, stack: str) -> Mount
         project.places,
         root,
         without_source=additions.without_source,
+    )
+    options = [(option, additions.security_where) for option in additions.security_opt]
+    named = profiles.of_options(additions.main, options, project.directory, project.reader)
+    return replace(
+        found,
+        travels=(*found.travels, *named.travels),
+        notices=(*found.notices, *named.notices),
+        problems=(*found.problems, *named.problems),
     )
 
 
@@ -157,10 +166,10 @@ def _check(project: ComposeProject, additions: Additions) -> None:
 
 
 def _images(project: ComposeProject, images: Mapping[str, Image]) -> dict[str, Image]:
-    """Return the image of every service that runs a built one."""
+    """Return the image of every service that runs a built one; what is not started is not built."""
     found = {}
     for item in project.services:
-        if item.built_as:
+        if item.built_as and (item.name in project.started or item.built_as in images):
             if item.built_as not in images:
                 raise NothingBuilt(f"there is no image for the service `{item.built_as}`", hint="run `dev build`")
             found[item.name] = images[item.built_as]
@@ -218,7 +227,9 @@ def _files(project: ComposeProject, texts: Mapping[Path, str], carried: tuple[Tr
 
 def _place(travel: Travel, project: ComposeProject) -> str:
     places = project.places
-    return places.of_compose(travel.path) if travel.role == "env" else places.in_release(travel.path)
+    if travel.role == "env":
+        return places.of_compose(travel.path)
+    return places.converted(travel.path) if travel.role == RAW else places.in_release(travel.path)
 
 
 def _travelling(carried: tuple[Travel, ...], project: ComposeProject) -> list[File]:

@@ -19,8 +19,8 @@ class Service:
 
     `image` is the user's own name of it, variables resolved. `built_as` is the
     service whose build makes its image: itself, also where it only gets Features,
-    another one whose image it names, or empty. `is_active` says whether `up` starts it
-    without being asked to, `is_one_shot` whether another service waits for it to end
+    another one whose image it names, or empty. `is_active` says whether its profiles
+    let it be started, `is_one_shot` whether another service waits for it to end
     well. `needs` are the services that are started with it.
     """
 
@@ -71,6 +71,26 @@ def read(
     return found
 
 
+def asked(
+    services: Mapping[str, Value], profiles: tuple[str, ...], main: str, run_services: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return the names that `up` is given; none where it starts what it starts without names.
+
+    `main` is started whatever its profile, as VS Code starts it by name.
+    """
+    if run_services:
+        return tuple(dict.fromkeys((*run_services, main)))
+    if main not in services or _is_active(services[main], profiles):
+        return ()
+    return tuple(name for name, value in services.items() if name == main or _is_active(value, profiles))
+
+
+def enabled(services: Mapping[str, Value], profiles: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the active profiles: to name a service is to activate its own, as Compose does."""
+    named = (profile for name in names if name in services for profile in _texts(services[name], "profiles"))
+    return tuple(dict.fromkeys((*profiles, *named)))
+
+
 def problems(services: Mapping[str, Value], started: Iterable[Service]) -> tuple[Problem, ...]:
     """Return what no engine would take, of the services that are started."""
     return tuple(
@@ -100,8 +120,12 @@ def _read(services: Mapping[str, Value], profiles: tuple[str, ...]) -> tuple[Ser
     return tuple(_service(name, value, profiles, made, name in awaited) for name, value in services.items())
 
 
-def _service(name: str, value: Value, profiles: tuple[str, ...], made: Mapping[str, str], is_one_shot: bool) -> Service:
+def _is_active(value: Value, profiles: tuple[str, ...]) -> bool:
     own = _texts(value, "profiles")
+    return not own or "*" in profiles or bool(set(own) & set(profiles))
+
+
+def _service(name: str, value: Value, profiles: tuple[str, ...], made: Mapping[str, str], is_one_shot: bool) -> Service:
     image = value.string("image")
     has_build = "build" in value.items
     return Service(
@@ -110,17 +134,17 @@ def _service(name: str, value: Value, profiles: tuple[str, ...], made: Mapping[s
         image=image,
         has_build=has_build,
         built_as=name if has_build else made.get(familiar(image), "") if image else "",
-        profiles=own,
-        is_active=not own or "*" in profiles or bool(set(own) & set(profiles)),
+        profiles=_texts(value, "profiles"),
+        is_active=_is_active(value, profiles),
         is_one_shot=is_one_shot,
         needs=_needs(value),
     )
 
 
-def started(services: Iterable[Service], asked: tuple[str, ...]) -> tuple[Service, ...]:
-    """Return what `up` starts: the active services, or those asked for; each with what it needs."""
+def started(services: Iterable[Service], names: tuple[str, ...]) -> tuple[Service, ...]:
+    """Return what `up` starts: the active services, or those that are named; each with what it needs."""
     known = {service.name: service for service in services}
-    waiting = list(asked) or [name for name, service in known.items() if service.is_active]
+    waiting = list(names) or [name for name, service in known.items() if service.is_active]
     found: set[str] = set()
     while waiting:
         name = waiting.pop()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from kamal_dev.compose import place
+from kamal_dev.compose import document, dotenv, place
 from kamal_dev.compose.binds import Bind
 from kamal_dev.compose.reading import Reader
 from kamal_dev.compose.value import Value
@@ -17,6 +17,7 @@ from kamal_dev.errors import ComposeError, Problem
 from kamal_dev.model import Location, Notice
 
 PRIVATE = 0o600
+RAW = "raw_env_file"
 # A process in a container reads a mounted file as any user: the stack's folder, 0700, is what keeps it private.
 READABLE = 0o644
 EXECUTABLE = 0o755
@@ -29,9 +30,10 @@ ALONE = "only what is in it travels to a host, unless `--allow-outside` says oth
 class Travel:
     """Hold one file that goes to the host with a release.
 
-    `path` is absolute on this machine. `role` is `env_file`, `label_file`,
-    `config`, `secret`, `bind` or `env`, the last for a `.env` that Compose reads by
-    itself; `services` are those that see a change of it.
+    `path` is absolute on this machine. `role` is `env_file`, `label_file`, `raw_env_file`
+    (whose `content` was converted from that format), `config`, `secret`, `bind`,
+    `security_opt` or `env`, the last for a `.env` that Compose reads by itself;
+    `services` are those that see a change of it.
     """
 
     path: Path
@@ -106,7 +108,21 @@ def _listed(name: str, service: Value, key: str, reader: Reader, *, must: bool) 
             shown = place.shown(path, reader.repository)
             hint = f"create `{shown}`, or say `path: {shown}` with `required: false` where the service can do without"
             raise ComposeError(_at(item.where, f"services.{name}.{key}", f"`{shown}`: no such file"), hint=hint)
-        yield Travel(path, reader.bytes(path, item.where), key, item.where, (name,), PRIVATE)
+        content = reader.bytes(path, item.where)
+        role = key
+        if form := item.string("format"):
+            role, content = RAW, _converted(content, form, item, place.shown(path, reader.repository))
+        yield Travel(path, content, role, item.where, (name,), PRIVATE)
+
+
+def _converted(content: bytes, form: str, item: Value, shown: str) -> bytes:
+    """Return an `env_file` that every Compose reads as it reads this one in its format.
+
+    Compose knows `format: raw` from 2.30 on, and the one of a host may be older.
+    """
+    if form != "raw":
+        raise ComposeError(_at(item.items["format"].where, "env_file", f"`{form}` is not a format: `raw` is one"))
+    return dotenv.from_raw(document.decode(content, shown), shown).encode()
 
 
 def _definitions(service: Value, project: Value, key: str) -> Iterator[Value]:

@@ -219,7 +219,7 @@ def _passed_through(project: Value) -> Iterator[tuple[str, Location]]:
 
 
 def _in_env_files(reader: Reader, travels: tuple[Travel, ...]) -> Iterator[tuple[str, Location]]:
-    texts = [(travel.path, travel.content) for travel in travels if travel.role in ("env_file", "label_file")]
+    texts = [(travel.path, travel.content) for travel in travels if travel.role.endswith(("env_file", "label_file"))]
     texts += [(path, reader.bytes(path, where)) for path, where in reader.env_files.items() if where.path]
     for path, content in texts:
         shown = place.shown(path, reader.repository)

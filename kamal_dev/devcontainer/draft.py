@@ -8,6 +8,7 @@ from typing import Any
 
 from kamal_dev.devcontainer import mounts
 from kamal_dev.devcontainer.values import NOWHERE, Mount, Translation
+from kamal_dev.devcontainer.workspace import seccomp_profile
 from kamal_dev.model import Notice
 
 
@@ -77,9 +78,14 @@ class Draft:
         self._inside(key)[name] = text
         return ""
 
-    def file(self, value: str, key: str) -> str:
-        """Append a path to a list."""
-        return self.item(self._local(value), key)
+    def raw_file(self, value: str, key: str) -> str:
+        """Append a file of variables whose values are taken as they stand."""
+        return self.item({"path": self._local(value), "format": "raw"}, key)
+
+    def option(self, value: str, key: str) -> str:
+        """Append a security option; a seccomp profile is a file of this machine."""
+        profile = seccomp_profile(value)
+        return self.item(f"seccomp={self._local(profile)}" if profile else value, key)
 
     def seconds(self, value: str, key: str) -> str:
         """Set a key to a duration."""

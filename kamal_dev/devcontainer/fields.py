@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,19 @@ def source(reader: Reader, kind: Kind, folder: Path) -> Fields:
     return found
 
 
-def container(reader: Reader, kind: Kind, translation: Translation, notices: list[Notice]) -> Fields:
-    """Read what the main service gets; what `runArgs` says wins over the properties."""
+def container(
+    reader: Reader,
+    kind: Kind,
+    translation: Translation,
+    notices: list[Notice],
+    *,
+    option: Callable[[str], str] = str,
+) -> Fields:
+    """Read what the main service gets; what `runArgs` says wins over the properties.
+
+    `option` turns the path in a security option, which starts at the workspace folder, into one that starts at the
+    compose file. Beside compose files of its own it starts there already.
+    """
     environment = dict(reader.pairs("containerEnv")) | dict(translation.environment)
     override = reader.flag("overrideCommand")
     return {
@@ -75,7 +87,7 @@ def container(reader: Reader, kind: Kind, translation: Translation, notices: lis
         "init": translation.service.get("init") or reader.flag("init"),
         "privileged": translation.service.get("privileged") or reader.flag("privileged"),
         "cap_add": reader.texts("capAdd"),
-        "security_opt": reader.texts("securityOpt"),
+        "security_opt": tuple(map(str if kind == "compose" else option, reader.texts("securityOpt"))),
         "override_command": kind != "compose" if override is None else override,
         "run_args": reader.texts("runArgs"),
         "app_ports": app_ports(reader),

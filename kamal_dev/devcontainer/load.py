@@ -111,7 +111,7 @@ def _typed(reader: Reader, places: Places, environment: Mapping[str, str]) -> De
         )
     sections = (
         fields.source(reader, kind, places.path.parent)
-        | fields.container(reader, kind, translation, notices)
+        | fields.container(reader, kind, translation, notices, option=places.option)
         | fields.place(reader, kind, places.root, places.repository, notices)
         | fields.later(reader)
     )

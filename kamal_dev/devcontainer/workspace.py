@@ -29,6 +29,20 @@ class Places:
         relative = posixpath.relpath(absolute, self.path.parent)
         return relative if relative.startswith(".") else f"./{relative}"
 
+    def option(self, option: str) -> str:
+        """Return a security option whose seccomp profile, if it names one, is a path as `local` returns it."""
+        profile = seccomp_profile(option)
+        return f"seccomp={self.local(profile)}" if profile else option
+
+
+def seccomp_profile(option: str) -> str:
+    """Return the file that a security option names; empty for one that names none.
+
+    Source: docker/cli, `parseSecurityOpts`; both `seccomp=FILE` and `seccomp:FILE` are taken.
+    """
+    name, _, value = option.partition("=" if "=" in option else ":")
+    return value if name == "seccomp" and value not in ("unconfined", "builtin") else ""
+
 
 def container_folder(raw: Mapping[str, Any], root: Path, repository: Path) -> str:
     """Return the folder that commands start in, variables not yet replaced.

@@ -54,7 +54,7 @@ class Metadata:
         project = self._run.project
         found = devcontainer.entries(config.metadata, self._image)
         laid = devcontainer.merged(project.devcontainer, found, self._image, project.environment, project.hidden)
-        additions = compose.additions(laid, project.config, project.main, config)
+        additions = compose.additions(laid, project.config, project.main, project.compose.run_services, config)
         for notice in (*laid.notices[len(project.devcontainer.notices) :], *self._dangers(additions)):
             self._run.output.warn(str(notice))
         return Merged(laid, additions)

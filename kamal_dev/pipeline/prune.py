@@ -84,9 +84,10 @@ def _prune(run: Run, stack: str, target: Host, dry_run: bool) -> Pruned:
     if not dry_run:
         run.output.start("Pruning", target.name)
     try:
-        repositories = dict.fromkeys(image.name for image in run.project.images().values())
         retain = run.project.config.retain
-        step = host.prune(run.scripts, stack, repositories, retain=retain, dry_run=dry_run, performer=run.performer)
+        step = host.prune(
+            run.scripts, stack, run.project.repositories, retain=retain, dry_run=dry_run, performer=run.performer
+        )
         told, leftovers = _told(run, target, stack, step)
     except DevError as error:
         return Pruned(stack, target, error=error)

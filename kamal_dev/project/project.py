@@ -109,7 +109,7 @@ class Project:
     @cached_property
     def additions(self) -> Additions:
         """What devcontainer.json and config/dev.yml add to the main service."""
-        return compose.additions(self.devcontainer, self.config, self.main)
+        return compose.additions(self.devcontainer, self.config, self.main, self.compose.run_services)
 
     @property
     def notices(self) -> tuple[Notice, ...]:
@@ -157,6 +157,12 @@ class Project:
             for build in self.compose.builds
             for service in build.services
         }
+
+    @property
+    def repositories(self) -> tuple[str, ...]:
+        """The names of all images that this project may have built, whichever profiles were active."""
+        idle = (self.image(service.name) for service in self.compose.services if service.has_build)
+        return tuple(dict.fromkeys(image.name for image in (*self.images().values(), *idle)))
 
     @cached_property
     def rewritten(self) -> Rewritten:
@@ -206,6 +212,8 @@ def _compose(project: Project, environment: Mapping[str, str]) -> ComposeProject
             environment=environment,
             compose_version=project.compose_version() if is_apart else (),
             places={file: found.where("dockerComposeFile", index) for index, file in enumerate(files)},
+            main=project.main,
+            run_services=found.run_services,
             features=features,
             own=own,
             allow_outside=project.allow_outside,
@@ -217,6 +225,7 @@ def _compose(project: Project, environment: Mapping[str, str]) -> ComposeProject
         repository=repository,
         root=root,
         environment=environment,
+        main=project.main,
         features=features,
         own=own,
         allow_outside=project.allow_outside,

@@ -137,7 +137,7 @@ def test_additions_come_from_both_files() -> None:
         "config/dev.yml",
         environment={},
     )
-    extra = compose.additions(read, settings, "app")
+    extra = compose.additions(read, settings, "app", ("db", "app"))
     assert extra == Additions(
         service="shop",
         main="app",

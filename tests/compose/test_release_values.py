@@ -26,13 +26,15 @@ def test_a_release_carries_what_the_host_is_told_to_start_and_to_make(tmp_path: 
         text, folder / "devcontainer.json", root=root, environment={}, display="devcontainer.json"
     )
     tree = WorkingTree()
-    project = compose.load((folder / "compose.yaml",), tree=tree, repository=root, environment={})
+    project = compose.load(
+        (folder / "compose.yaml",), tree=tree, repository=root, environment={}, main="app", run_services=("db",)
+    )
     release = compose.render(
         project,
         stack="blog-1",
         version=Version("abc"),
         images={"app": Image("localhost:5555", "blog-dev", "abc")},
-        additions=compose.additions(found, config.default("blog"), "app"),
+        additions=compose.additions(found, config.default("blog"), "app", project.run_services),
     )
     assert sorted(release.services) == ["app", "db"]
     assert release.workspace == ("blog",)

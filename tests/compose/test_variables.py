@@ -106,8 +106,12 @@ def test_profiles_come_from_the_call_or_the_environment() -> None:
     project = load(text, environment={"COMPOSE_PROFILES": "p, r"})
     assert [service.is_active for service in project.services] == [True, True, False]
     assert "COMPOSE_PROFILES=p,r" in _env(project)
-    assert [service.is_active for service in load(text, profiles=("*",)).services] == [True, True, True]
-    assert render(load(text, profiles=("q",))).third_party == ("x", "z")
+    assert [service.is_active for service in load(text, environment={"COMPOSE_PROFILES": "*"}).services] == [
+        True,
+        True,
+        True,
+    ]
+    assert render(load(text, environment={"COMPOSE_PROFILES": "q"})).third_party == ("x", "z")
 
 
 def test_a_file_name_with_a_colon_changes_the_separator() -> None:

@@ -74,17 +74,33 @@ def _single(replay: Replay, builds: dict[str, Any], calls: list[Any]) -> Iterato
     yield from _not_in(Path(ours["-f"][0]), "\n".join(call["files"].values()))
 
 
+def _started(replay: Replay, services: dict[str, Any]) -> set[str]:
+    """Return what `up` starts: the services without a profile, or `runServices`; the main one; and what they need."""
+    named = replay.configuration.get("runServices") or [
+        name for name, item in services.items() if "profiles" not in item
+    ]
+    waiting, found = [*named, replay.main], set()
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += services[name].get("depends_on", {})
+    return found
+
+
 def _compose(replay: Replay, builds: dict[str, Any], calls: list[Any]) -> Iterator[str]:
     if replay.before.exit_code:
         if calls:
             yield f"Compose refuses the original: {replay.before.errors.strip()}"
         return
     services, secrets = replay.before.json["services"], replay.before.json.get("secrets", {})
-    built = {name for name, service in services.items() if "build" in service}
+    built = {name for name in _started(replay, services) if "build" in services[name]}
     if replay.has_features and replay.main not in built:
         yield from _features_alone(replay, replay.main, services[replay.main]["image"])
-    if set(builds) != built:
-        yield f"the built services are {sorted(built)}, not {sorted(builds)}"
+    shared = [builds[name]["argv"] for name in built & builds.keys()]
+    made = {name for name, build in builds.items() if name in built or build["argv"] not in shared}
+    if made != built:
+        yield f"the built services are {sorted(built)}, not {sorted(made)}"
     for name in built & set(builds):
         ours, section = _words(builds[name]["argv"][3:]), services[name]["build"]
         links = _links(services, builds)

@@ -72,7 +72,7 @@ def test_every_switch_is_known():
             ["--blkio-weight-device=/dev/sda:300"],
             {"blkio_config": {"weight_device": [{"path": "/dev/sda", "weight": 300}]}},
         ),
-        (["--env-file", ".env"], {"env_file": ["LOCAL(.env)"]}),
+        (["--env-file", ".env"], {"env_file": [{"path": "LOCAL(.env)", "format": "raw"}]}),
         (["-h", "box", "--shm-size=1g"], {"hostname": "box", "shm_size": "1g"}),
         (["-m", "512m", "--cpus=1.5"], {"deploy": {"resources": {"limits": {"memory": "512m", "cpus": "1.5"}}}}),
         (["--pids-limit", "-1"], {"deploy": {"resources": {"limits": {"pids": -1}}}}),
