@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from kamal_dev.compose import build_section, image_name
+from kamal_dev.compose import build_section, dockerfile
 from kamal_dev.compose.build_section import Findings, Ground
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, Problem
@@ -140,7 +140,7 @@ def _with_links(build: Build, named: Mapping[str, str], tree: Tree) -> Build:
         # One that may not be read is for the builder to complain about.
         with suppress(OSError):
             text = tree.read(path).decode("utf-8", "replace")
-    bases = image_name.bases(text, dict(build.args))
+    bases = frozenset(map(familiar, dockerfile.images(text, dict(build.args))))
     links = tuple(
         (image, f"service:{name}")
         for image, name in named.items()

@@ -3,7 +3,6 @@ from pathlib import Path
 import pytest
 
 from kamal_dev import compose
-from kamal_dev.compose import image_name
 from kamal_dev.errors import ComposeError
 from kamal_dev.model import BuildSecret, Image, familiar
 from tests.compose import oracle
@@ -241,10 +240,6 @@ def test_the_same_image_has_several_spellings() -> None:
     assert {familiar(name) for name in spellings} == {"redis:latest"}
     assert familiar("localhost:5000/a") == "localhost:5000/a:latest"
     assert familiar("a@sha256:1") == "a@sha256:1"
-
-
-def test_a_dockerfile_that_is_half_written_names_what_it_names() -> None:
-    assert "b:latest" in image_name.bases("FROM ${A\nFROM b\n", {})
 
 
 def test_compose_sees_the_same_builds(tmp_path: Path) -> None:

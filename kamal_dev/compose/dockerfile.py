@@ -1,0 +1,166 @@
+"""The images that a Dockerfile is made from, read as BuildKit reads it. Builds nothing.
+
+Source: moby/buildkit, frontend/dockerfile: `parser`, `shell` and `instructions`; tests compare with a real builder.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from kamal_dev.compose.shell_word import Word, words
+
+_DIRECTIVE = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*$")
+_HEREDOC = re.compile(r"<<(-?)\s*([\"']?)([^\s<\"']+)\2")
+_WITH_HEREDOC = ("RUN", "COPY", "ADD")
+_MOUNTED = re.compile(r"(?:^|,)from=([^,]+)")
+# What BuildKit knows of platforms before a Dockerfile says anything.
+_PLATFORM = ("BUILDPLATFORM", "BUILDOS", "BUILDARCH", "BUILDVARIANT", "TARGETPLATFORM", "TARGETOS", "TARGETARCH")
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """Hold one instruction: its name in capitals, and the rest of its line, continued lines joined."""
+
+    name: str
+    rest: str
+
+
+def images(text: str, args: Mapping[str, str | None]) -> frozenset[str]:
+    """Return the images that stages start from, and that files are copied or mounted from, as they are written.
+
+    Names of stages and `scratch` are not among them. `args` are the build arguments: they set what the
+    Dockerfile declares with `ARG`, and nothing else.
+    """
+    escape, lines = _escape(text), text.removeprefix("\ufeff").splitlines()
+    stages = _Stages(escape, {name: value for name, value in args.items() if value is not None})
+    for instruction in _instructions(lines, escape):
+        stages.take(instruction)
+    return frozenset(stages.images)
+
+
+def _escape(text: str) -> str:
+    """Return the character that continues a line: a backslash, or what the directive at the top says."""
+    for line in text.removeprefix("\ufeff").splitlines():
+        found = _DIRECTIVE.match(line.strip())
+        if not found:
+            break
+        if found[1].lower() == "escape" and found[2] in ("\\", "`"):
+            return found[2]
+    return "\\"
+
+
+def _instructions(lines: list[str], escape: str) -> Iterator[Instruction]:
+    """Yield the instructions: comments and the bodies of heredocs are none, an empty line ends no continued one."""
+    continued = re.compile(rf"(?:^|[^{re.escape(escape)}]){re.escape(escape)}[ \t]*$")
+    waiting = iter(lines)
+    whole = ""
+    for line in waiting:
+        stripped = line.lstrip()
+        if stripped.startswith("#") or not stripped:
+            continue
+        whole += stripped if not whole else line
+        if continued.search(whole):
+            whole = whole.rstrip(" \t")[:-1]
+            continue
+        name, _, rest = whole.strip().partition(" ") if " " in whole.strip() else whole.strip().partition("\t")
+        instruction = Instruction(name.upper(), rest.strip())
+        if instruction.name in _WITH_HEREDOC:
+            _skip_heredocs(instruction.rest, waiting)
+        yield instruction
+        whole = ""
+    if whole.strip():
+        name, _, rest = whole.strip().partition(" ")
+        yield Instruction(name.upper(), rest.strip())
+
+
+def _skip_heredocs(rest: str, lines: Iterator[str]) -> None:
+    for found in _HEREDOC.finditer(rest):
+        for line in lines:
+            if (line.lstrip("\t") if found[1] else line) == found[3]:
+                break
+
+
+@dataclass
+class _Stages:
+    """Follow the stages of a Dockerfile: what each knows of arguments, and what it takes files from."""
+
+    escape: str
+    given: Mapping[str, str]
+    images: set[str] = field(default_factory=set)
+    _names: set[str] = field(default_factory=set)
+    _global: dict[str, str] = field(default_factory=lambda: dict.fromkeys(_PLATFORM, ""))
+    _own: dict[str, str] | None = None
+    _count: int = 0
+
+    def take(self, instruction: Instruction) -> None:
+        act: Mapping[str, Callable[[str], None]] = {
+            "ARG": self._argument,
+            "ENV": self._environment,
+            "FROM": self._start,
+            "COPY": self._copied,
+            "RUN": self._mounted,
+        }
+        if instruction.name in act:
+            act[instruction.name](instruction.rest)
+
+    def _argument(self, rest: str) -> None:
+        known = self._global if self._own is None else self._own
+        for word in words(rest, self.escape):
+            name, equals, _ = word.text.partition("=")
+            default = word.after("=").expanded(known.get) if equals else self._inherited(name)
+            value = self.given.get(name, default)
+            if value is not None:
+                known[name] = value
+
+    def _inherited(self, name: str) -> str | None:
+        return self._global.get(name) if self._own is not None else None
+
+    def _environment(self, rest: str) -> None:
+        if self._own is None:
+            return
+        found = words(rest, self.escape)
+        if found and "=" not in found[0].text:
+            self._own[found[0].text] = Word(rest.partition(found[0].text)[2].strip(), self.escape).expanded(
+                self._own.get
+            )
+            return
+        self._own |= {
+            word.text.partition("=")[0]: word.after("=").expanded(self._own.get) for word in found if "=" in word.text
+        }
+
+    def _start(self, rest: str) -> None:
+        named = [Word(text, self.escape) for text in rest.split() if not text.startswith("--")]
+        if not named:
+            return
+        self._use(named[0].expanded(self._global.get))
+        if len(named) > 2 and named[1].text.lower() == "as":
+            self._names.add(named[2].text.lower())
+        self._names.add(str(self._count))
+        self._count += 1
+        self._own = {}
+
+    def _copied(self, rest: str) -> None:
+        for text in rest.split():
+            if not text.startswith("--"):
+                return
+            name, _, source = text.partition("=")
+            if name == "--from":
+                self._use(Word(source, self.escape).expanded(self._known))
+
+    def _mounted(self, rest: str) -> None:
+        for text in rest.split():
+            if not text.startswith("--"):
+                return
+            name, _, options = text.partition("=")
+            found = _MOUNTED.search(options) if name == "--mount" else None
+            if found:
+                self._use(Word(found[1], self.escape).expanded(self._known))
+
+    def _known(self, name: str) -> str | None:
+        return (self._own or {}).get(name)
+
+    def _use(self, image: str) -> None:
+        if image and image.lower() not in self._names and image != "scratch":
+            self.images.add(image)
