@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from kamal_dev.model import Image, Secret, Step
 
 DOCKER_HUB = "docker.io"
@@ -39,6 +42,27 @@ def login(server: str, username: str, password: Secret, *, config: str) -> Step:
     return docker(
         "login", "--username", username, "--password-stdin", *where, stdin=password.reveal().encode(), config=config
     )
+
+
+def without_helper(settings: Mapping[str, Any], server: str) -> dict[str, Any]:
+    """Return a config.json with which a login at `server` stays in that file; other logins work as before.
+
+    A helper of the user's would be told to store the credential, or refuse to. A `credsStore` becomes a
+    helper for each other server that has a login; where nothing at all is configured, docker would look for
+    the keychain of the system, so an empty login stands for `server`.
+    """
+    auths = {name: item for name, item in settings.get("auths", {}).items() if _server(name) != _server(server)}
+    store = settings.get("credsStore", "")
+    helpers = {**(dict.fromkeys(auths, store) if store else {}), **settings.get("credHelpers", {})}
+    kept = {name: helper for name, helper in helpers.items() if _server(name) != _server(server)}
+    others = {key: value for key, value in settings.items() if key != "credsStore"}
+    return {**others, "auths": {**auths, server: {}}, "credHelpers": kept}
+
+
+def _server(name: str) -> str:
+    """Return the registry that a key of config.json means: it may be a URL, and Docker Hub has several."""
+    host = name.rpartition("://")[2].partition("/")[0].lower()
+    return DOCKER_HUB if host in ("index.docker.io", "registry-1.docker.io") else host
 
 
 def push(image: Image, *, config: str = "") -> Step:

@@ -10,6 +10,8 @@ from kamal_dev.compose.needs import secrets
 from kamal_dev.compose.node import CLAIMED
 from kamal_dev.compose.node import NAMES as NODE_NAMES
 from kamal_dev.compose.node import values as node_values
+from kamal_dev.compose.private import names as secrets_in
+from kamal_dev.compose.private import plain as unmarked
 from kamal_dev.compose.project import ComposeProject, load, load_text
 from kamal_dev.compose.reading import ComposeFile
 from kamal_dev.compose.release import Rewritten, notices, problems, render, rewritten
@@ -40,6 +42,8 @@ __all__ = [
     "render",
     "rewritten",
     "secrets",
+    "secrets_in",
+    "unmarked",
     "with_images",
     "workspace",
 ]

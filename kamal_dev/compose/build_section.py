@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kamal_dev.compose import build_options, place
+from kamal_dev.compose import build_options, place, private
 from kamal_dev.compose.reading import Reader
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, Problem
@@ -113,7 +113,8 @@ def _args(name: str, section: Value, ground: Ground, findings: Findings) -> tupl
     args = section.at("args")
     found: list[tuple[str, str | None]] = []
     for key, value in args.items.items() if args is not None else ():
-        text = value.text if value.data is not None else ground.variables.get(key)
+        taken = ground.variables.get(key)
+        text = value.hidden if value.data is not None else None if taken is None else private.hidden(taken)
         if text is not None:
             found.append((key, text))
         else:

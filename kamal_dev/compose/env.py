@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kamal_dev.compose import dotenv, layout, variables
+from kamal_dev.compose import dotenv, layout, private, variables
 from kamal_dev.compose.additions import Additions
 from kamal_dev.compose.project import ComposeProject
 from kamal_dev.compose.reading import Reader
@@ -27,7 +27,8 @@ def values(
 ) -> dict[str, str | Secret]:
     """Return what is set on a host, sorted: variables that the files mention, the secrets, and the stack's `own`."""
     names = {*variables.mentioned(reader, after, project.travels), *additions.secrets, *own}
-    known: dict[str, str | Secret] = {**own, **dict(project.values), **given}
+    read = {name: private.filled(value, given) for name, value in project.values}
+    known: dict[str, str | Secret] = {**own, **read, **given}
     return {name: known[name] for name in sorted(names) if name in known}
 
 

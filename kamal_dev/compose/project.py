@@ -9,20 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from kamal_dev.compose import (
-    binds,
-    builds,
-    consistency,
-    document,
-    layout,
-    malformed,
-    node,
-    place,
-    profiles,
-    service,
-    travels,
-    variables,
-)
+from kamal_dev.compose import builds, carried, consistency, malformed, node, place, private, service, variables
 from kamal_dev.compose.binds import Bind
 from kamal_dev.compose.build_section import Ground
 from kamal_dev.compose.layout import Places
@@ -102,6 +89,7 @@ def load(
     tree: Tree,
     repository: Path,
     environment: Mapping[str, str],
+    secrets: Mapping[str, str] | None = None,
     main: str = "",
     run_services: tuple[str, ...] = (),
     root: Path | None = None,
@@ -114,31 +102,26 @@ def load(
 ) -> ComposeProject:
     """Read a project from absolute paths in `-f` order. Raises ComposeError with file and line.
 
-    `root` is the folder in which Compose would be run, whose `.env` it reads from
-    2.27.2 on; the repository where it is not given. An empty `compose_version`
-    stands for the newest. `texts` stand in for files under their paths; whoever made
-    them has resolved the variables. `places` says where each file is named, for the
-    error about one that is missing. `main` is started whatever its profile; of the others those that the
-    active profiles start, or `run_services` where there are any. A service in `features` gets an image of its own,
-    with these Features, even where it has no build. `own` are the variables of `node`,
-    of any one stack; those of the environment are not used. With `allow_outside`, files
-    outside the repository travel, and are built from.
+    `secrets` are variables that decide as others do and are written to `.env` alone; `[redacted]`
+    stands for a value that is not known yet. `main` is started whatever its profile, with what
+    the profiles start or, where there are any, `run_services`. `root` (the repository) is where
+    Compose would be run: it reads `.env` there from 2.27.2 on; an empty `compose_version` is the
+    newest. `texts` stand in for files under their paths, variables resolved; `places` says where
+    each file is named. A service in `features` gets an image of its own even without a build.
+    `own` are the variables of `node`. With `allow_outside`, files outside the repository travel.
     """
     if not files:
         raise ComposeError(Problem("", 0, "no compose file is named"))
-    files = tuple(place.absolute(repository, file.as_posix()) for file in files)
+    environment = {**environment, **private.all_marked(secrets or {})}
     reader = Reader(tree, repository, texts, allow_outside=allow_outside)
-    directory = files[0].parent
+    files = tuple(place.absolute(repository, file.as_posix()) for file in files)
     # First what is named: a `.env` beside a file that may not be read is not what is wrong.
     for path in files:
         reader.file(path, "top", (places or {}).get(path, Location("")))
-    around = variables.Surroundings({**(own or {}), **environment}, (), {}, {})
-    if not texts:
-        around = variables.surroundings(directory, root or repository, reader, environment, compose_version, own or {})
+    around = variables.around(files[0].parent, root or repository, reader, environment, compose_version, own or {})
     name = _name(reader, files, around.variables)
-    scope = Scope(directory, {**around.variables, "COMPOSE_PROJECT_NAME": name})
-    profiles = tuple(filter(None, map(str.strip, around.variables.get("COMPOSE_PROFILES", "").split(","))))
-    choice = Choice(name, profiles, main, run_services, features or {})
+    scope = Scope(files[0].parent, {**around.variables, "COMPOSE_PROJECT_NAME": name})
+    choice = Choice(name, service.profiles(around.variables), main, run_services, features or {})
     return _project(reader, reader.read(files, scope), scope, around, choice)
 
 
@@ -149,6 +132,7 @@ def load_text(
     tree: Tree,
     repository: Path,
     environment: Mapping[str, str],
+    secrets: Mapping[str, str] | None = None,
     main: str = "",
     root: Path | None = None,
     features: Mapping[str, Features] | None = None,
@@ -161,6 +145,7 @@ def load_text(
         tree=tree,
         repository=repository,
         environment=environment,
+        secrets=secrets,
         main=main,
         root=root,
         texts={path: text},
@@ -197,31 +182,18 @@ def _described(
     reader: Reader, model: Value, scope: Scope, around: variables.Surroundings, choice: Choice
 ) -> ComposeProject:
     services = _entries(model, "services")
-    ground = Ground(reader, _entries(model, "secrets"), around.variables)
     asked = service.asked(services, choice.profiles, choice.main, choice.run_services)
-    enabled = service.enabled(services, choice.profiles, asked)
-    described = service.read(services, enabled, frozenset(choice.features))
+    described = service.read(services, service.enabled(services, choice.profiles, asked), frozenset(choice.features))
     consistency.check(model, described)
     started = service.started(described, asked)
+    ground = Ground(reader, _entries(model, "secrets"), around.variables)
     findings = builds.read(services, ground, choice.features, {item.built_as for item in started})
-    bound, bind_notices = binds.read(model, reader.tree, reader.repository, allow_outside=reader.allow_outside)
     active = frozenset(item.name for item in started)
-    needed = travels.read(model, bound, reader, active)
-    named = profiles.of_services(services, scope.base, reader, active)
-    env_files = _env_files(reader, around)
-    carried = (*needed.travels, *named.travels, *env_files.travels)
-    names = variables.mentioned(reader, model, carried)
+    taken = carried.read(model, reader, around, scope.base, active)
+    names = variables.mentioned(reader, model, taken.travels)
     unset = tuple(variables.unset(model, active, around, reader))
-    wrong = (
-        *findings.problems,
-        *needed.problems,
-        *named.problems,
-        *service.problems(services, started),
-        *node.problems(model),
-    )
-    wrong += tuple(item.problem for item in unset)
-    found = (*findings.notices, *travels.notices(carried, reader), *bind_notices, *service.notices(model))
-    found += named.notices
+    wrong = (*findings.problems, *taken.problems, *service.problems(services, started), *node.problems(model))
+    found = (*findings.notices, *taken.notices, *service.notices(model))
     return ComposeProject(
         repository=reader.repository,
         directory=scope.base,
@@ -229,47 +201,21 @@ def _described(
         files=tuple(reader.files.values()),
         services=described,
         builds=findings.builds,
-        binds=bound,
-        travels=carried,
+        binds=taken.binds,
+        travels=taken.travels,
         variables=tuple(names),
         values=tuple(variables.travelling({**around.claimed, **names}, around).items()),
         claimed=tuple(around.claimed.items()),
         profiles=choice.profiles,
         run_services=asked,
         started=tuple(item.name for item in started),
-        own_env=env_files.own_text,
+        own_env=taken.own_env,
         unset=tuple(dict.fromkeys(item.name for item in unset)),
         notices=(*found, *variables.notices(names, around, variables.plain_names(reader))),
-        problems=wrong,
+        problems=(*wrong, *(item.problem for item in unset)),
         scope=scope,
         model=model,
         reader=reader,
-    )
-
-
-@dataclass(frozen=True)
-class EnvFiles:
-    """Hold the `.env` files that Compose reads by itself, for the project or for what it includes.
-
-    `own_text` is the one at the top of the repository, which becomes part of the release's own.
-    """
-
-    travels: tuple[Travel, ...]
-    own_text: str = field(repr=False)
-
-
-def _env_files(reader: Reader, around: variables.Surroundings) -> EnvFiles:
-    places = {path: Location(place.shown(path, reader.repository)) for path in around.files}
-    places |= {path: where for path, where in reader.env_files.items() if where.path}
-    top = reader.repository / layout.ENV
-    text = document.decode(reader.bytes(top, places[top]), layout.ENV) if top in places else ""
-    return EnvFiles(
-        tuple(
-            Travel(path, reader.bytes(path, where), "env", where, mode=travels.PRIVATE)
-            for path, where in places.items()
-            if path != top
-        ),
-        text,
     )
 
 
@@ -286,5 +232,7 @@ def _name(reader: Reader, files: tuple[Path, ...], known: Mapping[str, str]) -> 
         for root in reader.files[path].documents
         if root.kind == "mapping" and (pair := root.entry("name")) is not None
     ]
-    text = known.get("COMPOSE_PROJECT_NAME") or (written[-1] if written else posixpath.basename(str(files[0].parent)))
+    text = private.plain(known.get("COMPOSE_PROJECT_NAME", "")) or (
+        written[-1] if written else posixpath.basename(str(files[0].parent))
+    )
     return re.sub(r"[^a-z0-9_-]", "", text.lower()).lstrip("_-")

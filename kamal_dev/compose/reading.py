@@ -52,6 +52,11 @@ class Reader:
         self.allow_outside = allow_outside
         self._texts = texts or {}
 
+    @property
+    def has_texts(self) -> bool:
+        """Whether texts stand in for files."""
+        return bool(self._texts)
+
     def read(self, paths: tuple[Path, ...], scope: Scope, role: str = "top", chain: tuple[Path, ...] = ()) -> Value:
         """Return the files laid over each other. Raises ComposeError.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from kamal_dev.compose import image_name
+from kamal_dev.compose import image_name, private
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, Problem
 from kamal_dev.model import Location, Notice, familiar
@@ -69,6 +69,12 @@ def read(
     ]:
         raise ComposeError(wrong)
     return found
+
+
+def profiles(variables: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the profiles that COMPOSE_PROFILES names."""
+    names = private.plain(variables.get("COMPOSE_PROFILES", "")).split(",")
+    return tuple(filter(None, map(str.strip, names)))
 
 
 def asked(

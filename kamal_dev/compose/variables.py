@@ -50,7 +50,7 @@ class Surroundings:
         return {name: Location(self.set_by[name]) for name in NAMES if name in self.set_by}
 
 
-def surroundings(
+def around(
     directory: Path,
     root: Path,
     reader: Reader,
@@ -61,8 +61,10 @@ def surroundings(
     """Read the `.env` files of a project in `directory` when Compose runs in `root`.
 
     An empty `version` stands for the newest Compose; `own` are the variables of a stack,
-    where no `.env` sets them. Raises ComposeError.
+    where no `.env` sets them. Text in place of files has its variables resolved, and no `.env`. Raises ComposeError.
     """
+    if reader.has_texts:
+        return Surroundings({**own, **environment}, (), {}, {})
     is_newer = not version or version >= READS_WORKING_DIRECTORY
     found: dict[str, str] = {}
     set_by: dict[str, str] = {}

@@ -83,10 +83,15 @@ class SecretsFile:
 
     def plain(self, names: Iterable[str]) -> tuple[Secret, ...]:
         """Return those of the secrets that are known without asking anybody: no command is run for them."""
+        return tuple(self.known(names).values())
+
+    def known(self, names: Iterable[str]) -> dict[str, Secret]:
+        """Return the same by name."""
         plain = {entry.name for entry in self.entries if entry.is_plain}
         asking = {entry.name for entry in self.entries if not entry.is_plain} - self.environment.keys()
-        found = (self.get(name) for name in names if (name in plain or name in self.environment) and name not in asking)
-        return tuple(secret for secret in found if secret is not None)
+        wanted = (name for name in names if (name in plain or name in self.environment) and name not in asking)
+        found = {name: self.get(name) for name in wanted}
+        return {name: secret for name, secret in found.items() if secret is not None}
 
     def require(self, names: Iterable[str]) -> dict[str, Secret]:
         """Return secrets by name; raises CredentialsMissing that names all that are not set."""

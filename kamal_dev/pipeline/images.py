@@ -176,7 +176,11 @@ def secrets(run: Run, builds: Iterable[Build]) -> tuple[str, ...]:
 
 def _said(run: Run) -> dict[str, Secret]:
     """Return what only `.env` says, which Compose takes where the environment has nothing."""
-    return {name: Secret(value) for name, value in run.project.compose.values if name not in run.project.secrets_file}
+    return {
+        name: Secret(compose.unmarked(value))
+        for name, value in run.project.compose.values
+        if name not in run.project.secrets_file
+    }
 
 
 def _with_secrets(run: Run, build: Build, step: Step) -> Step:

@@ -52,7 +52,8 @@ def log_in(run: Run) -> str:
     if login is None:
         return ""
     folder = run.resources.enter_context(temporary.folder("docker"))
-    _copy_user_config(folder, Path(os.environ.get("DOCKER_CONFIG") or Path("~/.docker").expanduser()))
+    own = Path(os.environ.get("DOCKER_CONFIG") or Path("~/.docker").expanduser())
+    _copy_user_config(folder, own, login.server)
     step = docker.login(login.server, login.username, login.password, config=str(folder))
     result = run.local.run(step, timeout=60)
     if not result:
@@ -149,15 +150,13 @@ def _unknown(image: Image, reason: str) -> RegistryUnknown:
     )
 
 
-def _copy_user_config(folder: Path, own: Path) -> None:
+def _copy_user_config(folder: Path, own: Path, server: str) -> None:
     """Keep the user's other logins, builders, contexts and plugins usable from the private folder."""
     try:
         settings = json.loads((own / "config.json").read_text())
     except (OSError, ValueError):
         settings = {}
-    # A `credsStore` would take our credential into the user's keychain; per server it does not.
-    if store := settings.pop("credsStore", ""):
-        settings["credHelpers"] = dict.fromkeys(settings.get("auths", {}), store) | settings.get("credHelpers", {})
+    settings = docker.without_helper(settings if isinstance(settings, dict) else {}, server)
     settings["cliPluginsExtraDirs"] = [*settings.get("cliPluginsExtraDirs", []), str(own / "cli-plugins")]
     descriptor = os.open(folder / "config.json", os.O_WRONLY | os.O_CREAT, 0o600)
     with os.fdopen(descriptor, "w") as file:

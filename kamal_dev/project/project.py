@@ -51,12 +51,20 @@ class Project:
     @cached_property
     def compose(self) -> ComposeProject:
         """The compose project, or the one made from an image or a Dockerfile. Raises ComposeError."""
-        # A secret is known by name while files are read; its value is asked for when it is needed.
-        hidden = dict.fromkeys((*self.config.secrets, *self.secrets_file.names), REDACTED)
+        # What decides is the value of a secret; one that a command gives is asked for when it is needed.
+        names = (*self.config.secrets, *self.secrets_file.names)
+        plain = self.secrets_file.known(names)
+        for secret in plain.values():
+            self.learn(secret)
+        known = {name: secret.reveal() for name, secret in plain.items()}
+        around = {name: value for name, value in self.environment.items() if name not in compose.NODE_NAMES}
         try:
-            around = {name: value for name, value in self.environment.items() if name not in compose.NODE_NAMES}
-            found = _compose(self, {**around, **hidden})
+            found = _compose(self, around, {**dict.fromkeys(names, REDACTED), **known})
         except ComposeError as error:
+            if any(REDACTED in problem.message for problem in error.problems):
+                error.hint = (
+                    f"what files and volumes are named after cannot come from a command in {self.secrets_file.path}"
+                )
             if self.origin:
                 raise self.origin.error(error) from error
             raise
@@ -187,6 +195,7 @@ class Project:
         """
         listed = set(self.config.secrets)
         hidden = listed | (set(self.compose.variables) & set(self.secrets_file.names))
+        hidden |= {name for _, value in self.compose.values for name in compose.secrets_in(value)}
         return dict.fromkeys(sorted(hidden), Secret("")) if mask else self.require_all(sorted(hidden))
 
     def private(self) -> Path:
@@ -194,14 +203,14 @@ class Project:
         return private(self.root)
 
 
-def _compose(project: Project, environment: Mapping[str, str]) -> ComposeProject:
+def _compose(project: Project, environment: Mapping[str, str], secrets: Mapping[str, str]) -> ComposeProject:
     found, tree = project.devcontainer, project.tree
     repository, root = project.source.repository, project.root
     features = {project.main: project.features} if project.features else None
     # What differs between stacks is read as that of the first.
     own = compose.node_values(stack_name(project.config.service, 1, project.config.naming), project.version)
     if found.kind == "compose":
-        files = devcontainer.compose_files(found, tree=tree, environment=environment)
+        files = devcontainer.compose_files(found, tree=tree, environment={**environment, **secrets})
         # Which .env counts is a matter of Compose's version only where there is one apart from the files.
         is_apart = tree.kind(root / ".env") == "file" and files[0].parent != root
         return compose.load(
@@ -210,6 +219,7 @@ def _compose(project: Project, environment: Mapping[str, str]) -> ComposeProject
             repository=repository,
             root=root,
             environment=environment,
+            secrets=secrets,
             compose_version=project.compose_version() if is_apart else (),
             places={file: found.where("dockerComposeFile", index) for index, file in enumerate(files)},
             main=project.main,
@@ -225,6 +235,7 @@ def _compose(project: Project, environment: Mapping[str, str]) -> ComposeProject
         repository=repository,
         root=root,
         environment=environment,
+        secrets=secrets,
         main=project.main,
         features=features,
         own=own,

@@ -1,0 +1,57 @@
+"""All that services take from this machine, and that goes to a host beside the compose files. Copies nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kamal_dev.compose import binds, document, layout, place, profiles, travels, variables
+from kamal_dev.compose.binds import Bind
+from kamal_dev.compose.reading import Reader
+from kamal_dev.compose.travels import Travel
+from kamal_dev.compose.value import Value
+from kamal_dev.errors import Problem
+from kamal_dev.model import Location, Notice
+
+
+@dataclass(frozen=True)
+class Carried:
+    """Hold what is mounted, which files travel, and what is to be said of both.
+
+    `own_env` is the `.env` at the top of the repository where Compose reads it: it
+    becomes part of the release's own. `problems` forbid a deployment, not reading.
+    """
+
+    binds: tuple[Bind, ...]
+    travels: tuple[Travel, ...]
+    own_env: str = field(repr=False)
+    notices: tuple[Notice, ...]
+    problems: tuple[Problem, ...]
+
+
+def read(
+    model: Value, reader: Reader, around: variables.Surroundings, directory: Path, active: frozenset[str]
+) -> Carried:
+    """Return what the services need; what one that is not `active` lacks is no problem. Raises ComposeError."""
+    bound, notices = binds.read(model, reader.tree, reader.repository, allow_outside=reader.allow_outside)
+    needed = travels.read(model, bound, reader, active)
+    services = model.at("services")
+    named = profiles.of_services(services.items if services is not None else {}, directory, reader, active)
+    env_files, own = _env_files(reader, around)
+    found = (*needed.travels, *named.travels, *env_files)
+    told = (*travels.notices(found, reader), *notices, *named.notices)
+    return Carried(bound, found, own, told, (*needed.problems, *named.problems))
+
+
+def _env_files(reader: Reader, around: variables.Surroundings) -> tuple[tuple[Travel, ...], str]:
+    """Return the `.env` files that Compose reads by itself, and the text of the one at the top."""
+    places = {path: Location(place.shown(path, reader.repository)) for path in around.files}
+    places |= {path: where for path, where in reader.env_files.items() if where.path}
+    top = reader.repository / layout.ENV
+    text = document.decode(reader.bytes(top, places[top]), layout.ENV) if top in places else ""
+    found = [
+        Travel(path, reader.bytes(path, where), "env", where, mode=travels.PRIVATE)
+        for path, where in places.items()
+        if path != top
+    ]
+    return tuple(found), text
