@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from kamal_dev.config import yaml_events
 from kamal_dev.errors import ComposeError, Problem
 
 MAX_CHARACTERS = 1 << 20
@@ -87,34 +88,15 @@ def parse(text: str, display: str) -> tuple[Node, ...]:
     """
     if len(text) > MAX_CHARACTERS:
         raise ComposeError(Problem(display, 0, f"has {len(text)} characters; at most {MAX_CHARACTERS} are read"))
+    # Imported where a file is parsed: ruamel takes as long as the rest of a start.
+    from kamal_dev.compose.scanner import Tabs
+
     composer = _Composer(text, display)
-    for event in _events(text, display):
+    for event in yaml_events.events(text, display, ComposeError, Tabs):
         composer.take(event)
     if composer.problems:
         raise ComposeError(composer.problems)
     return tuple(root for root in composer.roots if root.kind != "scalar" or root.text)
-
-
-def _events(text: str, display: str) -> Iterator[Any]:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
-
-    from kamal_dev.compose.scanner import Tabs
-
-    yaml = YAML(typ="safe", pure=True)
-    yaml.Scanner = Tabs
-    try:
-        # Events instead of nodes: they come one by one, so that a bomb is met before it is built.
-        yield from yaml.parse(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-        message = error.problem or error.context or "is not YAML"
-        raise ComposeError(Problem(display, where[0], f"is not YAML: {message}", column=where[1])) from error
-    except YAMLError as error:
-        position = getattr(error, "position", 0)
-        line = text.count("\n", 0, position) + 1
-        raise ComposeError(Problem(display, line, "has a control character that YAML does not allow")) from error
 
 
 class _Composer:
@@ -159,7 +141,7 @@ class _Composer:
         node = self._node(event, kind, style=style, tag=_tag(event), anchor=event.anchor or "", is_open=True)
         self._open.append((node, []))
         if len(self._open) > MAX_DEPTH:
-            self._refuse(node, f"nests deeper than {MAX_DEPTH} levels")
+            self._refuse(node, f"is nested more than {MAX_DEPTH} levels deep")
 
     def _finish(self, event: Any) -> None:
         node, children = self._open.pop()

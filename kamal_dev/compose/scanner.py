@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from ruamel.yaml.scanner import Scanner, ScannerError
+from ruamel.yaml.scanner import ScannerError
+
+from kamal_dev.config.scanner import Bounded
 
 _BREAKS = "\r\n\x85\u2028\u2029"
 _ENDS = "\0" + _BREAKS
 _DOCUMENT = ("---", "...")
 
 
-class Tabs(Scanner):
+class Tabs(Bounded):
     """Scan as the class above does, tabs apart."""
 
     def scan_to_next_token(self) -> None:

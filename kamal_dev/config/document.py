@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from kamal_dev.config.yaml_events import events
 from kamal_dev.errors import ConfigError, Problem
 
 MAX_CHARACTERS = 128 * 1024
@@ -22,7 +23,6 @@ _SCALARS = (
 )
 _TAGS = {"str": "text", "int": "integer", "float": "number", "bool": "boolean", "null": "empty", "map": "", "seq": ""}
 _ERB = re.compile(r"[^#\n]*<%")
-_BRACKET = re.compile(r"[\[\]{}]")
 
 
 @dataclass(eq=False)
@@ -71,8 +71,7 @@ def parse(text: str, path: str) -> Value | None:
             Problem(path, 0, f"is longer than {MAX_CHARACTERS // 1024} KiB, which no configuration needs")
         )
     refuse_erb(text, path)
-    _refuse_brackets(text, path)
-    return _Composer(path).compose(_events(text, path))
+    return _Composer(path).compose(events(text, path, ConfigError))
 
 
 def refuse_erb(text: str, path: str) -> None:
@@ -82,40 +81,6 @@ def refuse_erb(text: str, path: str) -> None:
     problems = [Problem(path, number, message) for number in lines]
     if problems:
         raise ConfigError(problems)
-
-
-def _refuse_brackets(text: str, path: str) -> None:
-    """Refuse deep flow collections before ruamel, which takes time by the square of their depth, sees them."""
-    depth = 0
-    for bracket in _BRACKET.finditer(text):
-        depth = depth + 1 if bracket[0] in "[{" else max(0, depth - 1)
-        if depth > MAX_DEPTH:
-            line = text.count("\n", 0, bracket.start()) + 1
-            raise ConfigError(Problem(path, line, f"is nested more than {MAX_DEPTH} levels deep"))
-
-
-def _events(text: str, path: str) -> Iterator[Any]:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
-    from ruamel.yaml.reader import ReaderError
-
-    try:
-        yield from YAML(typ="safe", pure=True).parse(text)
-    except ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise ConfigError(Problem(path, line, f"has the control character U+{ord(text[error.position]):04X}")) from None
-    except MarkedYAMLError as error:
-        raise ConfigError(_yaml_problem(error, path)) from None
-    except (YAMLError, AssertionError, ValueError, RecursionError) as error:
-        raise ConfigError(Problem(path, 0, f"is not YAML: {error}")) from None
-
-
-def _yaml_problem(error: Any, path: str) -> Problem:
-    mark = error.problem_mark or error.context_mark
-    message = f"is not YAML: {error.problem or error.context}"
-    if "'\\t'" in message:
-        message = "has a tab where YAML wants spaces"
-    return Problem(path, mark.line + 1 if mark else 0, message, column=mark.column + 1 if mark else 0)
 
 
 class _Composer:

@@ -24,6 +24,11 @@ def find(tree: Tree, root: Path) -> tuple[Path, ...]:
     return tuple(path for path in (folder / FILE, root / HIDDEN, *named) if tree.kind(path) == "file")
 
 
+def is_default(path: Path, root: Path) -> bool:
+    """Whether a file is where it is found without being named, also where there are others."""
+    return path in (root / FOLDER / FILE, root / HIDDEN)
+
+
 def compose_files(devcontainer: Devcontainer, *, tree: Tree, environment: Mapping[str, str]) -> tuple[Path, ...]:
     """Return the compose files, absolute; for an empty `dockerComposeFile` list those that it stands for.
 

@@ -92,6 +92,8 @@ class Run:
         """Read the project once more, because a command may have changed its files."""
         if self._read:
             self.project = self._read()
+            # What was made of the old configuration: another one may name other hosts.
+            self.__dict__.pop("provider", None)
 
     @cached_property
     def provider(self) -> Provider:

@@ -149,7 +149,7 @@ def _devcontainer_path(place: Place, asked: str | None, settings: config.Config)
             f"there is no devcontainer.json in {place.root}",
             hint="add .devcontainer/devcontainer.json, or name one with `--devcontainer PATH`",
         )
-    if len(found) > 1:
+    if len(found) > 1 and not devcontainer.is_default(found[0], place.root):
         names = ", ".join(map(place.typed, found))
         raise UsageError(
             f"several devcontainers: {names}", hint="choose one: `--devcontainer PATH`, or `image.devcontainer`"

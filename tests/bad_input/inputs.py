@@ -56,13 +56,13 @@ def typed(says: str, *words: str, text: str = GOOD) -> Input:
 
 COMPOSE_FILES = {
     "an empty compose file": compose(":1: is empty", ""),
-    "a tab": compose(r":3:1: is not YAML: found character '\\t'", f"{SERVICE}\timage: debian\n"),
+    "a tab": compose(r":3:1: has a tab where YAML wants spaces", f"{SERVICE}\timage: debian\n"),
     "latin-1": compose(":3: byte 0xe9 is not UTF-8", f"{SERVICE}    image: caf\xe9\n".encode("latin-1")),
     "a key twice": compose(":4:5: `image` is already given in line 3", f"{GOOD}    image: alpine\n"),
     "an alias bomb": compose(r":\d+:\d+: .*grows to more than", BOMB),
     "an alias to itself": compose(r":4:12: the alias `\*a` stands inside", f"{GOOD}    x: &a [*a]\n"),
     "a merge of itself": compose(r":2:7: the alias `\*x` stands inside", "x: &x\n  <<: *x\nservices: {}\n"),
-    "20,000 lists in each other": compose(":4:.*nests deeper than 100", f"{GOOD}    x-a: {'[' * DEEP}{']' * DEEP}\n"),
+    "20,000 lists in each other": compose(":4:.*is nested more than 100", f"{GOOD}    x-a: {'[' * DEEP}{']' * DEEP}\n"),
     "20,000 variables in each other": compose(
         ":3:12: variables are nested more than 50 deep", f"{SERVICE}    image: {'${A:-' * DEEP}x{'}' * DEEP}\n"
     ),
@@ -239,7 +239,7 @@ CONFIGS = {
     "latin-1 in config/dev.yml": config(":1: is not UTF-8: byte 0xe9", "service: app # \xe9\n".encode("latin-1")),
     "a key twice in config/dev.yml": config(":2: service: stands here a second time", "service: a\nservice: b\n"),
     "20,000 lists in each other in config/dev.yml": config(
-        ":2: is nested more than 100", f"service: app\nx: {'[' * DEEP}{']' * DEEP}\n"
+        ":2:104: is nested more than 100", f"service: app\nx: {'[' * DEEP}{']' * DEEP}\n"
     ),
     "a python object in config/dev.yml": config(":1", "service: !!python/object:os.system x\n"),
     **{
