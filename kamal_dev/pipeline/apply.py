@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, replace
 
-from kamal_dev.commands import events, host
+from kamal_dev.commands import events, host, refusal
 from kamal_dev.commands.manifest import Layer
 from kamal_dev.devcontainer import lifecycle
 from kamal_dev.errors import DevError, HostError, HostTimeout, LifecycleFailed, NoAnswer, PullFailed, ServiceFailed
@@ -173,7 +174,7 @@ def version_of(release_id: str) -> str:
 def _error(name: str, told: events.Outcome) -> HostError:
     left = LEFT.get(told.state, "unknown; `dev status` asks the host")
     if told.phase == "pull":
-        return PullFailed(name, told.reason, left_behind=left, hint=_hint(told, PULL_HINT))
+        return PullFailed(name, told.reason, left_behind=left, hint=_hint(told, _pull_hint(told.reason)))
     if told.failed:
         return ServiceFailed(name, told.reason, left_behind=left, hint=SERVICE_HINT)
     if told.state == "unfinished":
@@ -187,6 +188,15 @@ def _error(name: str, told: events.Outcome) -> HostError:
 
 def _hint(told: events.Outcome, otherwise: str) -> str:
     return DISK_HINT if told.code == "disk" else otherwise
+
+
+def _pull_hint(reason: str) -> str:
+    """Return what to do about a pull: what its registry said on the host counts."""
+    named = re.search(r"([\w.-]+(?::\d+)?)/\S+: ", reason)
+    server = named[1] if named and re.search(r"[.:]|^localhost", named[1]) else "the registry"
+    # Room on the host is said by its own code.
+    advice = "" if refusal.cause(reason) == "space" else refusal.hint(reason, server)
+    return f"{advice}; {OVER_SSH}" if advice else f"{PULL_HINT}; {OVER_SSH}"
 
 
 def _words(failed: events.Lifecycle) -> str:
@@ -207,8 +217,9 @@ INTERRUPTED_HINT = (
     "`dev deploy` goes on from there; `dev rollback` brings the good release before back, where there is one"
 )
 DISK_HINT = "`dev prune` removes what earlier deploys have left over there"
-PULL_HINT = "check that the image exists and that the host reaches its registry; `--skip-push` sends it over SSH"
-LIFECYCLE_HINT = "mend the command and deploy again; the container that runs is kept as it is until its image changes"
+PULL_HINT = "check that the image exists and that the host reaches its registry"
+OVER_SSH = "`--skip-push` sends it over SSH"
+LIFECYCLE_HINT = "fix the command and deploy again: it runs again, and so does what comes after it"
 SERVICE_HINT = "mend the service and deploy again; `dev status` shows what runs now"
 
 

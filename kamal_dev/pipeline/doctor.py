@@ -13,7 +13,7 @@ from kamal_dev.commands.hooks import FOLDER
 from kamal_dev.errors import ConfigError, DevError
 from kamal_dev.model import Step
 from kamal_dev.output import Output
-from kamal_dev.pipeline import features, hooks, registry
+from kamal_dev.pipeline import features, hooks, local_registry, registry
 from kamal_dev.pipeline.check import Check
 from kamal_dev.pipeline.engine import INSTALL, require_engine
 from kamal_dev.pipeline.host_checks import host_checks
@@ -118,7 +118,8 @@ def _hooks(run: Run) -> list[Check]:
 def _registry(run: Run) -> str:
     settings = run.project.config.registry
     if settings.is_local:
-        return f"{settings.server}: on this machine, started when a push needs it"
+        is_there = local_registry.runs(settings.server)
+        return f"{settings.server}: {'answers' if is_there else 'on this machine, started when a push needs it'}"
     registry.log_in(run)
     return f"{settings.server}: logged in" if settings.needs_login else f"{settings.server}: asks for no login"
 

@@ -10,7 +10,12 @@ from tests.faults.table import Fault, produces
 from tests.faults.test_services import other
 from tests.real.lab import Host, wait_for
 
-PULL = "check that the image exists and that the host reaches its registry; `--skip-push` sends it over SSH"
+OVER_SSH = "`--skip-push` sends it over SSH"
+PULL = f"check that the image exists and that the host reaches its registry; {OVER_SSH}"
+DENIED = f"check that the account may do this at localhost:…, that its token has not expired, …; {OVER_SSH}"
+BUSY = f"localhost:… limits how often it is asked: wait, or log in with an account that may ask more often; {OVER_SSH}"
+BROKEN = f"localhost:… has a failure of its own: check its status page or log, and try again later; {OVER_SSH}"
+TRUST = f"the certificate of … is not trusted: install its CA in `/etc/docker/certs.d/…/ca.crt`, …; {OVER_SSH}"
 GONE = "images did not arrive: localhost:…"
 
 
@@ -19,21 +24,21 @@ GONE = "images did not arrive: localhost:…"
         19,
         "The registry wants a login that nobody gave (401)",
         sees=f"{GONE}the test says 401",
-        do=PULL,
+        do=DENIED,
         how=401,
         is_slow=True,
     ),
-    Fault(19, "The registry forbids the pull (403)", sees=f"{GONE}the test says 403", do=PULL, how=403, is_slow=True),
+    Fault(19, "The registry forbids the pull (403)", sees=f"{GONE}the test says 403", do=DENIED, how=403, is_slow=True),
     Fault(19, "The registry has no such image any more (404)", sees=f"{GONE}not found", do=PULL, how=404, is_slow=True),
     Fault(
         19,
         "The registry has had too many requests (429)",
         sees=f"{GONE}the test says 429",
-        do=PULL,
+        do=BUSY,
         how=429,
         is_slow=True,
     ),
-    Fault(19, "The registry is broken (500)", sees=f"{GONE}received unexpected HTTP status: 500", do=PULL, how=500),
+    Fault(19, "The registry is broken (500)", sees=f"{GONE}received unexpected HTTP status: 500", do=BROKEN, how=500),
     Fault(19, "A layer ends in the middle, each time it is tried", sees=GONE, do=PULL, how="truncated", is_slow=True),
     Fault(
         19, "A layer has other bytes than its digest says", sees=f"{GONE}verification failed", do=PULL, how="changed"
@@ -103,7 +108,7 @@ def _self_signed(host: Host) -> Iterator[str]:
         19,
         "The certificate of a registry is signed by nobody that the host trusts (TLS)",
         sees="images did not arrive: …x509: certificate signed by unknown authority",
-        do=PULL,
+        do=TRUST,
     )
 )
 def test_a_certificate_that_is_not_trusted_must_leave_the_stack_as_it_was(standing: Standing, fault: Fault) -> None:

@@ -13,9 +13,17 @@ import urllib.request
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from kamal_dev.errors import EngineError
+from kamal_dev.model import Image, Result, Step
+from kamal_dev.pipeline import images
+from kamal_dev.pipeline.present import inspect
+from kamal_dev.pipeline.run import Run
+from kamal_dev.shell.recorder import Recorder
 from tests.real.lab import Lab, Repository, docker, run
 
 pytestmark = pytest.mark.real
@@ -194,3 +202,41 @@ def put(made: Repository, version: str, manifest: bytes) -> str:
     request = urllib.request.Request(url, manifest, {"Content-Type": INDEX}, method="PUT")
     with urllib.request.urlopen(request, timeout=10) as answer:
         return str(answer.headers["Docker-Content-Digest"])
+
+
+BUILT, PUSHED = f"sha256:{'b' * 64}", f"sha256:{'c' * 64}"
+
+
+@pytest.mark.parametrize(
+    ("report", "pushed", "digest"),
+    [
+        ({"containerimage.config.digest": BUILT, "containerimage.digest": PUSHED}, False, BUILT),
+        ({"containerimage.digest": BUILT}, False, BUILT),
+        ({"containerimage.digest": PUSHED}, True, PUSHED),
+    ],
+    ids=["kept here", "kept in a containerd store", "pushed by the build"],
+)
+def test_the_digest_of_an_image_is_the_one_that_its_build_reports(
+    report: dict[str, str], pushed: bool, digest: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "report.json"
+    file.write_text(json.dumps({**report, "buildx.build.provenance": {}}))
+    engine = Recorder(answer=lambda step: _has(step, BUILT))
+    found = images._reported(
+        cast(Run, SimpleNamespace(local=engine)), Image("r.example", "blog", "v1"), file, "" if pushed else None
+    )
+    assert found.image.digest == digest
+    assert (found.present is None) == pushed
+    # Neither the tag here nor the one in the registry is asked, for it may mean another image.
+    assert not [step for step in engine.steps if step.argv[-1].endswith(":v1")]
+
+
+def _has(step: Step, id: str) -> Result:
+    known = {"id": id, "digests": [], "platform": "linux/amd64"}
+    return Result(step, int(step.argv[-1] != id), json.dumps(known), "No such image")
+
+
+def test_an_engine_that_does_not_answer_is_not_one_without_the_image() -> None:
+    silent = Recorder(answer=lambda step: Result(step, 1, errors="Cannot connect to the Docker daemon"))
+    with pytest.raises(EngineError, match="could not be asked"):
+        inspect(cast(Run, SimpleNamespace(local=silent)), "blog:v1")

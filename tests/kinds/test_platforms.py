@@ -63,8 +63,10 @@ def refused(report: Report, text: str) -> bool:
 
 
 def test_an_image_that_the_host_could_not_run_is_refused_before_it_is_built(project: Project) -> None:
-    report, told = deployed(project, ARM)
+    machine = Made()
+    report, told = deployed(project, ARM, machine)
     assert refused(report, "is an image for linux/amd64, and the host is linux/arm64")
+    assert not [line for line in machine.transcript if "buildx build" in line]
     assert told == f"{FIRST}$ facts {FIRST}"
 
 

@@ -1,0 +1,179 @@
+"""The registry of this machine, lent to hosts: every way a tunnel can begin, be missing and end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from kamal_dev.commands.events import Outcome
+from kamal_dev.errors import HostError, RegistryUnknown
+from kamal_dev.model import Host, Image
+from kamal_dev.output import Event, Output
+from kamal_dev.pipeline import lending
+from kamal_dev.pipeline.lending import Lending
+from kamal_dev.pipeline.run import Run
+
+TARGET = Host("blog-1", "10.0.0.1")
+WELL, NOT_PULLED = Outcome(ok=True), Outcome(phase="pull", reason="connection refused")
+
+
+class Tunnels:
+    """Open tunnels, unless `refusals` says otherwise for the next ones."""
+
+    def __init__(self) -> None:
+        self.refusals: list[HostError] = []
+        self.opened: list[SimpleNamespace] = []
+
+    def __call__(self, way: object, port: int, log: object) -> SimpleNamespace:
+        if self.refusals:
+            raise self.refusals.pop(0)
+        tunnel = SimpleNamespace(is_open=True, port=port, closed=False)
+        tunnel.close = lambda: setattr(tunnel, "closed", True)
+        self.opened.append(tunnel)
+        return tunnel
+
+
+@pytest.fixture
+def tunnels(monkeypatch: pytest.MonkeyPatch) -> Tunnels:
+    found = Tunnels()
+    monkeypatch.setattr(lending, "Tunnel", found)
+    return found
+
+
+class Lab:
+    """A run with a registry, and what it said."""
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, stored: Callable[..., object], *, is_local: bool = True
+    ) -> None:
+        self.events: list[Event] = []
+        self.resources = ExitStack()
+        monkeypatch.setattr(lending, "stored", stored)
+        build = SimpleNamespace(image=Image("localhost:5999", "blog-dev", "v1"))
+        monkeypatch.setattr(lending, "planned", lambda run: (build,))
+        registry = SimpleNamespace(is_local=is_local, port=5999)
+        run = SimpleNamespace(
+            project=SimpleNamespace(config=SimpleNamespace(registry=registry)),
+            output=Output(self.events.append),
+            resources=self.resources,
+            is_paper=False,
+            way=lambda host: host,
+        )
+        self.run = cast(Run, run)
+
+    def said(self) -> str:
+        return "\n".join(event.text for event in self.events)
+
+
+def taken() -> HostError:
+    return HostError("blog-1", "port 5999 of the host could not be forwarded", hint="choose another one")
+
+
+def changes(*outcomes: Outcome) -> tuple[Callable[[], Outcome], list[int]]:
+    """Return a change that ends so, one after the other, and how often it was made."""
+    left, made = list(outcomes), []
+
+    def change() -> Outcome:
+        made.append(1)
+        return left.pop(0)
+
+    return change, made
+
+
+def test_a_registry_elsewhere_is_lent_to_nobody(tunnels: Tunnels, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = Lab(monkeypatch, lambda *_: None, is_local=False)
+    lent = Lending(lab.run, is_wanted=True)
+    lent.begin(TARGET)
+    lent.open(TARGET)
+    change, made = changes(NOT_PULLED)
+    assert lent.lent(TARGET, change) is NOT_PULLED
+    assert (len(made), tunnels.opened) == (1, [])
+
+
+@pytest.mark.parametrize("answer", ["absent", "present", "unknown"])
+def test_a_tunnel_is_opened_early_unless_the_registry_says_that_it_has_everything(
+    answer: str, tunnels: Tunnels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stored(*_: Any) -> object:
+        if answer == "unknown":
+            raise RegistryUnknown("the registry does not answer")
+        return object() if answer == "present" else None
+
+    lab = Lab(monkeypatch, stored)
+    lent = Lending(lab.run, is_wanted=True)
+    lent.begin(TARGET)
+    lent._begun[TARGET.name].result()
+    assert len(tunnels.opened) == (0 if answer == "present" else 1)
+    lent.open(TARGET)
+    lent.open(TARGET)
+    assert [tunnel.port for tunnel in tunnels.opened] == [5999]
+    lab.resources.close()
+    assert tunnels.opened[0].closed
+
+
+def test_what_could_not_be_opened_early_is_opened_when_it_is_needed(
+    tunnels: Tunnels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = Lab(monkeypatch, lambda *_: None)
+    tunnels.refusals = [taken()]
+    lent = Lending(lab.run, is_wanted=True)
+    lent.begin(TARGET)
+    lent.open(TARGET)
+    assert len(tunnels.opened) == 1
+
+
+def test_a_host_whose_port_is_taken_is_an_error(tunnels: Tunnels, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = Lab(monkeypatch, lambda *_: None)
+    tunnels.refusals = [taken()]
+    with pytest.raises(HostError, match="could not be forwarded"):
+        Lending(lab.run, is_wanted=True).open(TARGET)
+
+
+def test_where_another_run_lends_it_already_the_change_is_made_all_the_same(
+    tunnels: Tunnels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = Lab(monkeypatch, lambda *_: None)
+    tunnels.refusals = [taken()]
+    change, made = changes(WELL)
+    assert Lending(lab.run, is_wanted=True).lent(TARGET, change) is WELL
+    assert (len(made), len(tunnels.opened)) == (1, 0)
+    assert "another `dev` may be lending it" in lab.said()
+
+
+def test_what_a_tunnel_that_ended_did_not_bring_is_pulled_once_more(
+    tunnels: Tunnels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = Lab(monkeypatch, lambda *_: None)
+    lent = Lending(lab.run, is_wanted=True)
+    change, made = changes(NOT_PULLED, WELL)
+
+    def break_off() -> Outcome:
+        tunnels.opened[0].is_open = bool(made)
+        return change()
+
+    assert lent.lent(TARGET, break_off) is WELL
+    assert (len(made), len(tunnels.opened)) == (2, 2)
+
+
+def test_a_pull_that_fails_through_an_open_tunnel_is_not_repeated(
+    tunnels: Tunnels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = Lab(monkeypatch, lambda *_: None)
+    change, made = changes(NOT_PULLED)
+    assert Lending(lab.run, is_wanted=True).lent(TARGET, change) is NOT_PULLED
+    assert len(made) == 1
+
+
+def test_where_no_tunnel_can_be_opened_at_all_the_failure_of_the_pull_counts(
+    tunnels: Tunnels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = Lab(monkeypatch, lambda *_: None)
+    tunnels.refusals = [taken(), taken()]
+    change, made = changes(NOT_PULLED)
+    assert Lending(lab.run, is_wanted=True).lent(TARGET, change) is NOT_PULLED
+    assert len(made) == 1
+    assert "choose another one" in lab.said()
