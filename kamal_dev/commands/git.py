@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ GIT_INTERNAL_SUPER_PREFIX GIT_NO_REPLACE_OBJECTS GIT_OBJECT_DIRECTORY GIT_PREFIX
 GIT_WORK_TREE
 """
 ALONE = tuple((name, None) for name in LOCAL.split())
+SHA256 = 64  # digits of a hash
 Environment = tuple[tuple[str, str], ...]
 
 
@@ -141,6 +142,11 @@ def untracked(root: Path) -> Step:
     return git(root, "ls-files", "-z", "--others", "--exclude-standard")
 
 
+def committed(root: Path, tree: str = "HEAD") -> Step:
+    """List the paths of a commit or tree; paths end with NUL."""
+    return git(root, "ls-tree", "-r", "-z", "--name-only", tree)
+
+
 def is_tracked(root: Path, path: Path) -> Step:
     """Whether git has a file in its index."""
     return git(root, "ls-files", "--error-unmatch", "--", str(path))
@@ -152,15 +158,12 @@ def tracked_though_ignored(root: Path, aside: Aside | None = None) -> Step:
     return git(root, *words, environment=aside.environment if aside else ())
 
 
-def update_index(root: Path, aside: Aside, words: Iterable[str], names: Iterable[bytes]) -> Step:
-    """Change what an index aside has of these paths."""
-    step = git(root, "update-index", "-z", *words, "--stdin", environment=aside.environment)
+def update_index(
+    root: Path, aside: Aside, words: Iterable[str], names: Iterable[bytes], *, given: str = "--stdin"
+) -> Step:
+    """Change what an index aside has of these paths; `given` as `--index-info`, of paths with mode and hash."""
+    step = git(root, "update-index", "-z", *words, given, environment=aside.environment)
     return replace(step, stdin=b"".join(name + b"\0" for name in names))
-
-
-def links(root: Path, aside: Aside) -> Step:
-    """List what an index aside has, with modes: submodules are of mode 160000."""
-    return git(root, "ls-files", "--stage", "-z", environment=aside.environment)
 
 
 def stage_all(root: Path, aside: Aside, *, to_keep: bool = True) -> Step:
@@ -182,16 +185,17 @@ def exists(root: Path, aside: Aside, name: str) -> Step:
     return git(root, "cat-file", "-e", name, environment=aside.environment)
 
 
-def bundle_head(names: Iterable[tuple[str, str]], known: Iterable[str]) -> bytes:
+def bundle_head(names: Mapping[str, str], known: Iterable[str]) -> bytes:
     """Return what makes a pack a bundle: the commits it builds upon, and names for what is in it.
 
     Source: gitformat-bundle. `git bundle create` could leave out only what commits have,
     not what was sent before it was committed.
     """
+    is_long = any(len(at) == SHA256 for at in names.values())
     lines = (
-        "# v2 git bundle",
+        *(("# v3 git bundle", "@object-format=sha256") if is_long else ("# v2 git bundle",)),
         *(f"-{commit} sent before" for commit in known),
-        *(f"{at} {name}" for name, at in names),
+        *(f"{at} {name}" for name, at in names.items()),
     )
     return "".join(f"{line}\n" for line in (*lines, "")).encode()
 

@@ -18,9 +18,11 @@ from kamal_dev.pipeline.run import Run
 from kamal_dev.pipeline.transfer import chunks
 from kamal_dev.project import snapshot, temporary
 from kamal_dev.project.snapshot import Part, Snapshot
+from kamal_dev.project.source import committed
+from kamal_dev.project.withheld import Withheld
 from kamal_dev.shell.local import Local
 
-EMPTY_PACK = 32  # bytes: a header and a checksum
+PACK_HEAD = 12  # bytes; behind it an empty pack has only its checksum
 STORE = "source.git"
 
 
@@ -38,7 +40,7 @@ class Known:
 class Clone:
     """Read the repository when it is first needed, and pack it once for all hosts that have the same of it."""
 
-    def __init__(self, run: Run, withheld: tuple[str, ...]) -> None:
+    def __init__(self, run: Run, withheld: Withheld) -> None:
         self._run = run
         self._withheld = withheld
         self._reading = threading.Lock()
@@ -54,11 +56,9 @@ class Clone:
     @cached_property
     def _snapshot(self) -> Snapshot:
         project, local = self._run.project, self._local
-        for path in self._withheld:
-            if local.run(git.resolve(project.source.repository, f"HEAD:{path}")):
-                self._run.output.warn(f"`{path}` is committed to git, so that it is in the history that travels")
-        store = project.private() / STORE
-        return snapshot.read(project.source, local, store=store, withheld=self._withheld)
+        for path in committed(project.source, local, self._withheld):
+            self._run.output.warn(f"`{path}` is committed to git, so that it is in the history that travels")
+        return snapshot.read(project.source, local, stores=project.private() / STORE, withheld=self._withheld)
 
     @property
     def _local(self) -> Local:
@@ -105,8 +105,8 @@ class Clone:
 
     def _members(self, known: dict[str, Known]) -> Iterator[File | Large]:
         taken = self.snapshot
+        yield File("withheld", taken.parts[0].rules.encode(errors="surrogateescape"), 0o600)
         yield File("state", json.dumps(taken.record).encode() + b"\n", 0o600)
-        yield File("withheld", taken.rules.encode(errors="surrogateescape"), 0o600)
         for index, own in enumerate(taken.parts):
             has = known.get(own.path, Known(own.path, boundary=own.boundary_label))
             yield from part(index, _fields(own, has))
@@ -122,7 +122,7 @@ class Clone:
         there = (*has.commits, *(f"{commit}^{{tree}}" for commit in has.commits), *has.trees)
         file = tempfile.NamedTemporaryFile(dir=self._folder, delete=False)  # noqa: SIM115
         with file:
-            empty = file.write(git.bundle_head(names.items(), has.commits)) + EMPTY_PACK
+            empty = file.write(git.bundle_head(names, has.commits)) + PACK_HEAD + len(own.tree) // 2
             try:
                 for chunk in self._local.stream(git.pack(own.work, own.beside, names.values(), there)):
                     file.write(chunk)
@@ -144,4 +144,6 @@ def _fields(own: Part, has: Known) -> dict[str, str]:
         "boundary": own.boundary,
         "is_cut": "yes" if has.boundary != own.boundary_label else "no",
         "config": own.config,
+        "skipped": "".join(f"{name}\0" for name in own.skipped),
+        "rules": own.rules,
     }

@@ -20,7 +20,7 @@ from kamal_dev.pipeline.render import release
 from kamal_dev.pipeline.run import Run
 from kamal_dev.pipeline.transfer import chunks
 from kamal_dev.pipeline.turn import in_turn
-from kamal_dev.project import PRIVATE, temporary
+from kamal_dev.project import temporary
 from kamal_dev.project.source import files
 from kamal_dev.shell.local import Local
 
@@ -43,7 +43,7 @@ class Workspace:
     @cached_property
     def clone(self) -> Clone:
         """What a clone on a host must be like."""
-        return Clone(self._run, tuple(path.as_posix() for path in self._withheld))
+        return Clone(self._run, self._run.project.withheld)
 
     def bring(self, target: Host, stack: str, facts: events.Facts, *, force: bool = False, ask: bool = False) -> str:
         """Bring the stack's workspace to the source, as `workspace.source` says.
@@ -140,13 +140,6 @@ class Workspace:
             run.output.done(SAID["new"], target.name, time.monotonic() - started)
         return told.state
 
-    @property
-    def _withheld(self) -> tuple[Path, ...]:
-        """What never travels, relative to the repository."""
-        project = self._run.project
-        own = project.root.relative_to(project.source.repository)
-        return (own / project.config.secrets_file, own / PRIVATE)
-
     def _pack(self) -> Path:
         with self._packing:
             if self._packed is None:
@@ -161,7 +154,7 @@ class Workspace:
         assert isinstance(self._run.local, Local)
         with tarfile.open(path, "w:gz", compresslevel=1, format=tarfile.PAX_FORMAT) as tar:
             for name in files(self._run.project.source, self._run.local):
-                if not any(Path(name).is_relative_to(secret) for secret in self._withheld):
+                if not self._run.project.withheld.hides(name):
                     tar.add(root / name, arcname=name, recursive=False)
 
 

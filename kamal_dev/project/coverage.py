@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from kamal_dev.commands import git
 from kamal_dev.project import folders
-from kamal_dev.project.repository import SUBMODULE, entries, listed, open_repository
+from kamal_dev.project.repository import SUBMODULE, entries, is_filled, listed, open_repository
 from kamal_dev.project.source import Source
 from kamal_dev.shell.local import Local
 
@@ -39,7 +38,7 @@ def _below(root: Path, shell: Local) -> Iterator[Path]:
     yield from (root / name.rstrip("/") for name in listed(shell, git.ignored(root), root))
     for name in _repositories(root, shell):
         inner = root / name
-        if os.path.lexists(inner / ".git"):
+        if is_filled(inner):
             yield from _below(inner, shell)
         elif inner.is_dir():
             yield inner

@@ -17,6 +17,7 @@ from kamal_dev.project import origin as origins
 from kamal_dev.project.origin import Origin
 from kamal_dev.project.source import Source
 from kamal_dev.project.tree import WorkingTree
+from kamal_dev.project.withheld import Withheld
 
 PRIVATE = ".kamal/local"
 LONGEST_SECRET = 1 << 14  # a file of more is data, and its lines are words
@@ -78,6 +79,12 @@ class Project:
     def workspace_source(self) -> str:
         """Where workspaces get their source from: `git`, `sync`, `image` or `none`."""
         return self.config.workspace.source or ("git" if self.source.is_git else "sync")
+
+    @property
+    def withheld(self) -> Withheld:
+        """What of the repository never travels to a host."""
+        own = self.root.relative_to(self.source.repository)
+        return Withheld((own / self.config.secrets_file, own / PRIVATE))
 
     @property
     def main(self) -> str:

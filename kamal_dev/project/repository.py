@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kamal_dev.commands import git
@@ -102,6 +102,16 @@ def entries(shell: Local, found: Repository) -> list[Entry]:
     step = git.entries(found.work, found.staged)
     told = (entry.partition("\t") for entry in listed(shell, step, found.work))
     return [Entry(path, *about.split(" ")[:3]) for about, _, path in told]
+
+
+def in_place(found: Repository, view: git.Aside) -> Repository:
+    """Return a repository with the index of a view in place of its own."""
+    return replace(found, index=view.index, staged=view.environment)
+
+
+def is_filled(folder: Path) -> bool:
+    """Whether a folder is a repository of its own, as a submodule is once it is checked out."""
+    return os.path.lexists(folder / ".git")
 
 
 def _failed(result: Result, place: Path) -> GitFailed:

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -22,17 +20,12 @@ from typing import Any
 
 from kamal_dev.commands import git, origin
 from kamal_dev.errors import DevError
-from kamal_dev.model import Step
-from kamal_dev.project.repository import open_repository
+from kamal_dev.project import source as sources
+from kamal_dev.project import store
+from kamal_dev.project.repository import Entry, Repository, ask, entries, listed, open_repository
 from kamal_dev.project.source import Source
+from kamal_dev.project.withheld import Withheld
 from kamal_dev.shell.local import Local
-
-WEEK = 7 * 86_400.0
-SUBMODULE = b"160000 "
-# Bytes as they are: conversions of line endings and filters would be undone on no host.
-ATTRIBUTES = "* -text -filter -ident -working-tree-encoding\n"
-# How the file system here is; a store must see it as the repository does.
-ALIKE = ("core.filemode", "core.symlinks", "core.ignorecase", "core.precomposeunicode", "core.longpaths")
 
 
 @dataclass(frozen=True)
@@ -45,7 +38,9 @@ class Part:
     where HEAD is detached. `index` and `tree` are trees: what is staged, and what is in
     the folder. `names` are `commit reference` lines of tags and of the upstream branch;
     `boundary` is where a shallow history ends; `config` what the clone's own
-    configuration gets besides.
+    configuration gets besides. `skipped` are staged paths that the folder may have otherwise, or
+    not at all, without that being a change; `rules` say, as git's ignore rules, what never
+    travels.
     """
 
     work: Path
@@ -59,6 +54,14 @@ class Part:
     names: tuple[str, ...] = ()
     boundary: str = ""
     config: str = ""
+    skipped: tuple[str, ...] = ()
+    rules: str = ""
+
+    @property
+    def record(self) -> tuple[str, ...]:
+        """What a host keeps of it."""
+        labels = (self.names_label, self.boundary_label, self.skipped_label)
+        return (self.head, self.branch, self.index, self.tree, *labels)
 
     @property
     def names_label(self) -> str:
@@ -71,6 +74,11 @@ class Part:
         return _label(self.boundary)
 
     @property
+    def skipped_label(self) -> str:
+        """A short text that is equal for equal paths that are no change."""
+        return _label("\0".join(self.skipped))
+
+    @property
     def beside(self) -> git.Aside:
         """The repository itself, with the objects of the store."""
         return replace(self.aside, git_dir=None)
@@ -81,90 +89,88 @@ class Snapshot:
     """Hold every part, outer before inner; `state` is that of the source, empty where it says too little."""
 
     parts: tuple[Part, ...]
-    withheld: tuple[str, ...]
     state: str = ""
 
     @cached_property
     def record(self) -> dict[str, Any]:
         """What a host keeps to tell what it was sent."""
-        parts = {
-            part.path: (part.head, part.branch, part.index, part.tree, part.names_label, part.boundary_label)
-            for part in self.parts
-        }
-        return {"kind": "git", "state": self.state, "parts": parts}
-
-    @property
-    def rules(self) -> str:
-        """What is withheld, as git's ignore rules."""
-        return "".join(f"/{_escaped(path)}\n" for path in self.withheld)
+        return {"kind": "git", "state": self.state, "parts": {part.path: part.record for part in self.parts}}
 
     def is_in(self, record: Mapping[str, Any]) -> bool:
         """Whether a host's record says that it was sent this very snapshot."""
         return bool(record.get("parts") == self.record["parts"])
 
 
-def read(source: Source, shell: Local, *, store: Path, withheld: tuple[str, ...]) -> Snapshot:
-    """Read the repository as it is now. `withheld` are paths in it that never travel.
+def read(source: Source, shell: Local, *, stores: Path, withheld: Withheld) -> Snapshot:
+    """Read the repository as it is now.
 
-    Raises DevError where git cannot read a file, or `store` cannot be written.
+    Raises GitFailed where git cannot read a file, DevError where `stores` cannot be written.
     """
     try:
-        with _locked(store):
-            parts = tuple(_parts(source.repository, "", Path(".git"), shell, store, withheld))
+        with _locked(stores):
+            parts = tuple(_parts(source.repository, "", Path(".git"), shell, stores, withheld))
     except OSError as error:
         raise DevError(
-            f"{error.filename or store}: cannot be written ({error.strerror})",
-            hint=f"{store} needs room and write access",
+            f"{error.filename or stores}: cannot be written ({error.strerror})",
+            hint=f"{stores} needs room and write access",
         ) from error
-    return Snapshot(parts, withheld, source.state)
+    # People may have saved a file since the version was read: then its state is not that of the parts.
+    now = sources.read(source.repository, shell)
+    return Snapshot(parts, source.state if now.state == source.state else "")
 
 
 @contextmanager
-def _locked(store: Path) -> Iterator[None]:
-    """Keep two runs from using the store at once; a lock of git that an interrupted one left is no longer one."""
-    store.mkdir(parents=True, exist_ok=True)
-    with (store / "lock").open("w") as file:
+def _locked(stores: Path) -> Iterator[None]:
+    """Keep two runs from using the stores at once; a lock of git that an interrupted one left is no longer one."""
+    stores.mkdir(parents=True, exist_ok=True)
+    with (stores / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        for left in store.glob("*/index.lock"):
+        for left in stores.glob("*/index.lock"):
             left.unlink()
         yield
 
 
-def _parts(root: Path, path: str, folder: Path, shell: Local, store: Path, withheld: tuple[str, ...]) -> Iterator[Part]:
+def _parts(root: Path, path: str, folder: Path, shell: Local, stores: Path, withheld: Withheld) -> Iterator[Part]:
     found = open_repository(root, shell)
     settings = _settings(shell, root)
-    own = store / (hashlib.sha256(path.encode()).hexdigest()[:12] if path else "top")
-    _prepare(own, settings, found.objects, found.exclude, withheld if not path else ())
-    aside = git.Aside(own / "index", own / "objects", found.objects, own)
-    _track(shell, root, aside, withheld if not path else ())
-    tree = _staged(shell, root, aside)
+    own = stores / (hashlib.sha256(path.encode(errors="surrogateescape")).hexdigest()[:12] if path else "top")
+    store.prepare(own, found, settings, withheld)
+    view, index = store.aside(found, own), entries(shell, found)
+    inner = store.stage(shell, found, view, index, withheld)
+    tree = ask(shell, git.write_tree(root, view), root).strip()
     head = shell.run(git.head(root)).output.strip()
     branch = shell.run(git.branch(root)).output.strip().removeprefix("refs/heads/")
-    seen = _indexed(shell, root, found.index, aside, head)
+    seen = _indexed(shell, found, view, head)
     chosen = origin.of(settings, branch)
-    names = _names(shell, root, head, branch, settings, chosen)
-    boundary = found.shallow.read_text() if found.shallow.exists() else ""
-    config = origin.config(settings, branch, chosen)
-    yield Part(root, aside, path, folder.as_posix(), head, branch, seen, tree, names, boundary, config)
-    for name in _submodules(shell, root, aside):
-        inner = f"{path}/{name}" if path else name
+    yield Part(
+        root,
+        view,
+        path,
+        folder.as_posix(),
+        head,
+        branch,
+        seen,
+        tree,
+        _names(shell, root, head, branch, settings, chosen),
+        found.shallow.read_text() if found.shallow.exists() else "",
+        origin.config(settings, branch, chosen),
+        _skipped(shell, root, index, seen, withheld),
+        withheld.rules,
+    )
+    for name in inner:
         at = _folder(shell, root / name, found.git_dir, folder, name)
-        yield from _parts(root / name, inner, at, shell, store, ())
-    _tidy(shell, root, own)
+        yield from _parts(root / name, f"{path}/{name}" if path else name, at, shell, stores, withheld.inside)
+    store.tidy(shell, root, own)
+
+
+def _skipped(shell: Local, root: Path, index: list[Entry], seen: str, withheld: Withheld) -> tuple[str, ...]:
+    """List what is staged, and what git was told not to compare, as in a sparse checkout, or what never travels."""
+    names = {entry.path for entry in index if entry.is_skipped or entry.is_unwatched or withheld.hides(entry.path)}
+    return tuple(sorted(names.intersection(listed(shell, git.committed(root, seen), root)))) if names else ()
 
 
 def _label(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _tidy(shell: Local, root: Path, store: Path) -> None:
-    """Forget, once a week, what was in a snapshot weeks ago."""
-    mark = store / "pruned"
-    if mark.exists() and time.time() - mark.stat().st_mtime < WEEK:
-        return
-    if mark.exists():
-        shell.run(git.prune(root, store))
-    mark.touch()
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:12]
 
 
 def _folder(shell: Local, work: Path, outer: Path, folder: Path, name: str) -> Path:
@@ -174,72 +180,20 @@ def _folder(shell: Local, work: Path, outer: Path, folder: Path, name: str) -> P
 
 
 def _settings(shell: Local, root: Path) -> dict[str, str]:
-    entries = b"".join(shell.stream(git.settings(root))).decode(errors="replace").split("\0")
-    return {name: value for name, _, value in (entry.partition("\n") for entry in entries if entry)}
+    found = (entry.partition("\n") for entry in listed(shell, git.settings(root), root))
+    return {name: value for name, _, value in found}
 
 
-def _prepare(store: Path, settings: Mapping[str, str], objects: Path, exclude: Path, withheld: tuple[str, ...]) -> None:
-    """Make, or bring up to date, a git folder that has an index, objects and attributes of its own."""
-    for name in ("objects/info", "refs", "info"):
-        (store / name).mkdir(parents=True, exist_ok=True)
-    alike = "".join(f"\t{key.partition('.')[2]} = {settings[key]}\n" for key in ALIKE if settings.get(key))
-    rules = exclude.read_text(errors="surrogateescape") if exclude.is_file() else ""
-    hidden = "".join(f"/{_escaped(path)}\n" for path in withheld)
-    texts = {
-        "HEAD": "ref: refs/heads/none\n",
-        "config": f"[core]\n\trepositoryformatversion = 0\n\tbare = false\n{alike}",
-        "objects/info/alternates": f"{objects}\n",
-        "info/attributes": ATTRIBUTES,
-        "info/exclude": f"{rules}\n{hidden}",
-    }
-    for name, text in texts.items():
-        (store / name).write_text(text, errors="surrogateescape")
-
-
-def _escaped(path: str) -> str:
-    """Return a path as a pattern that means it alone."""
-    return "".join(f"\\{letter}" if letter in "*?[\\ #!" else letter for letter in path)
-
-
-def _track(shell: Local, root: Path, aside: git.Aside, withheld: tuple[str, ...]) -> None:
-    """Let the store track the same ignored files as the repository does, and none besides."""
-    tracked = {name for name in _listed(shell, git.tracked_though_ignored(root)) if not _is_in(name, withheld)}
-    stale = set(_listed(shell, git.tracked_though_ignored(root, aside))) - tracked
-    for names, words in ((stale, ("--force-remove",)), (tracked, ("--add", "--remove"))):
-        if names:
-            shell.run(git.update_index(root, aside, words, map(os.fsencode, names)))
-
-
-def _listed(shell: Local, step: Step) -> Iterator[str]:
-    return (os.fsdecode(name) for name in b"".join(shell.stream(step)).split(b"\0") if name)
-
-
-def _is_in(name: str, folders: tuple[str, ...]) -> bool:
-    return any(Path(name).is_relative_to(folder) for folder in folders)
-
-
-def _staged(shell: Local, root: Path, aside: git.Aside) -> str:
-    added = shell.run(git.stage_all(root, aside))
-    if not added:
-        reason = (added.tail() or "git add failed").splitlines()[-1]
-        is_full = any(words in reason for words in ("No space left", "Out of diskspace"))
-        raise DevError(
-            f"the source cannot be read: {reason}",
-            hint=f"make room where {aside.objects.parent} is"
-            if is_full
-            else "make the file readable, or let git ignore it",
-        )
-    return shell.run(git.write_tree(root, aside)).output.strip()
-
-
-def _indexed(shell: Local, root: Path, index: Path, aside: git.Aside, head: str) -> str:
+def _indexed(shell: Local, found: Repository, view: git.Aside, head: str) -> str:
     """Return the tree of what is staged; that of HEAD in the middle of a merge, which no tree can tell."""
-    with tempfile.TemporaryDirectory(prefix="index-", dir=aside.objects.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix="index-", dir=view.objects.parent) as folder:
         copy = Path(folder, "index")
-        if index.exists():
-            shutil.copy2(index, copy)
-        written = shell.run(git.write_tree(root, git.Aside(copy, aside.objects, aside.known)))
-    return (written if written else shell.run(git.resolve(root, f"{head}^{{tree}}"))).output.strip()
+        if found.index.exists():
+            shutil.copy2(found.index, copy)
+        written = shell.run(git.write_tree(found.work, git.Aside(copy, view.objects, found.objects)))
+    if written:
+        return written.output.strip()
+    return ask(shell, git.resolve(found.work, f"{head}^{{tree}}"), found.work).strip()
 
 
 def _names(
@@ -251,10 +205,3 @@ def _names(
     followed = origin.upstream(settings, branch, chosen)
     commit = shell.run(git.resolve(root, f"refs/remotes/{chosen}/{followed}")).output.strip() if followed else ""
     return (*names, f"{commit} refs/remotes/origin/{followed}") if commit else names
-
-
-def _submodules(shell: Local, root: Path, aside: git.Aside) -> tuple[str, ...]:
-    """List the folders below that are repositories of their own and have been filled."""
-    listed = b"".join(shell.stream(git.links(root, aside))).split(b"\0")
-    names = (os.fsdecode(entry.partition(b"\t")[2]) for entry in listed if entry.startswith(SUBMODULE))
-    return tuple(name for name in names if (root / name / ".git").exists())

@@ -12,7 +12,19 @@ from pathlib import Path
 from kamal_dev.commands import git
 from kamal_dev.model import Version
 from kamal_dev.project import folders, temporary
-from kamal_dev.project.repository import SUBMODULE, Entry, Repository, ask, enclosing, entries, listed, open_repository
+from kamal_dev.project.repository import (
+    SUBMODULE,
+    Entry,
+    Repository,
+    ask,
+    enclosing,
+    entries,
+    in_place,
+    is_filled,
+    listed,
+    open_repository,
+)
+from kamal_dev.project.withheld import Withheld
 from kamal_dev.shell.local import Local
 
 SUFFIX = 12
@@ -95,6 +107,14 @@ def files(source: Source, shell: Local) -> tuple[str, ...]:
     return tuple(sorted({name for name in names if os.path.lexists(root / name)}))
 
 
+def committed(source: Source, shell: Local, withheld: Withheld) -> tuple[str, ...]:
+    """List what the commit has of the files that never travel. Raises GitFailed."""
+    if not source.version.commit:
+        return ()
+    root = source.repository
+    return tuple(name for name in listed(shell, git.committed(root), root) if withheld.hides(name))
+
+
 def differences(before: Source, after: Source, shell: Local) -> tuple[str, ...]:
     """Name the files whose content is not the same in two states of one source."""
     base: dict[str, tuple[str, str]] = {}
@@ -122,7 +142,7 @@ def _look(found: Repository, shell: Local) -> _Seen:
     links = {entry.path for entry in index if entry.mode == SUBMODULE and entry.path not in gone}
     links |= {line[2:].rstrip("/") for line in told if line.startswith("? ") and line.endswith("/")}
     inner = {name: _look(open_repository(found.work / name, shell), shell).below(name) for name in sorted(links)
-             if _is_filled(found.work / name)}  # fmt: skip
+             if is_filled(found.work / name)}  # fmt: skip
     empty = {name for name in links - inner.keys() if (found.work / name).is_dir()}
     changes = [line for line in told if not line.startswith("# ")]
     shown = [entry for entry in hiding if entry.path not in gone]
@@ -140,10 +160,6 @@ def _look(found: Repository, shell: Local) -> _Seen:
 
 def _is_there(found: Repository, entry: Entry) -> bool:
     return os.path.lexists(found.work / entry.path)
-
-
-def _is_filled(folder: Path) -> bool:
-    return os.path.lexists(folder / ".git")
 
 
 def _content(found: Repository, commit: str, shown: list[Entry], shell: Local) -> tuple[str, dict[str, str]]:
@@ -169,7 +185,7 @@ def _content(found: Repository, commit: str, shown: list[Entry], shell: Local) -
         if commit:
             differing = _raw(listed(shell, git.differing(found.work, aside, commit), found.work))
             return text, {path: new for path, _, new in differing}
-        held = entries(shell, replace(found, staged=aside.environment))
+        held = entries(shell, in_place(found, aside))
         return text, {entry.path: f"{entry.mode} {entry.hash}" for entry in held}
 
 
@@ -191,7 +207,7 @@ def _files(root: Path, shell: Local) -> Iterator[str]:
     """List what a repository knows of or would take, and what its submodules do."""
     for name in listed(shell, git.files(root), root):
         path = root / name
-        if path.is_dir() and not path.is_symlink() and _is_filled(path):
+        if path.is_dir() and not path.is_symlink() and is_filled(path):
             yield from (f"{name.rstrip('/')}/{inner}" for inner in _files(path, shell))
         else:
             yield name

@@ -1,0 +1,97 @@
+"""Stage the files of a repository in a git folder of our own: the repository stays as it is, and no filter runs.
+
+The store is kept between runs: it remembers what need not be read again. What never travels is not in it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from kamal_dev.commands import git
+from kamal_dev.project.repository import SUBMODULE, Entry, Repository, ask, entries, in_place, is_filled, listed
+from kamal_dev.project.withheld import Withheld
+from kamal_dev.shell.local import Local
+
+WEEK = 7 * 86_400.0
+# Bytes as they are: conversions of line endings and filters would be undone on no host.
+ATTRIBUTES = "* -text -filter -ident -working-tree-encoding\n"
+# How the file system here is; a store must see it as the repository does.
+ALIKE = ("core.filemode", "core.symlinks", "core.ignorecase", "core.precomposeunicode", "core.longpaths")
+FORMAT = "extensions.objectformat"
+
+
+def aside(found: Repository, store: Path) -> git.Aside:
+    """Return the view of a repository that a store has."""
+    return git.Aside(store / "index", store / "objects", found.objects, store)
+
+
+def prepare(store: Path, found: Repository, settings: Mapping[str, str], withheld: Withheld) -> None:
+    """Make, or bring up to date, a git folder that has an index, objects and attributes of its own."""
+    for name in ("objects/info", "refs", "info"):
+        (store / name).mkdir(parents=True, exist_ok=True)
+    alike = "".join(f"\t{key.partition('.')[2]} = {settings[key]}\n" for key in ALIKE if settings.get(key))
+    rules = found.exclude.read_text(errors="surrogateescape") if found.exclude.is_file() else ""
+    hashes = settings.get(FORMAT, "")
+    extensions = f"[extensions]\n\tobjectformat = {hashes}\n" if hashes else ""
+    texts = {
+        "HEAD": "ref: refs/heads/none\n",
+        "config": f"[core]\n\trepositoryformatversion = {int(bool(hashes))}\n\tbare = false\n{alike}{extensions}",
+        "objects/info/alternates": f"{git.listed(found.objects)}\n",
+        "info/attributes": ATTRIBUTES,
+        "info/exclude": f"{rules}\n{withheld.rules}",
+    }
+    for name, text in texts.items():
+        (store / name).write_text(text, errors="surrogateescape")
+
+
+def stage(
+    shell: Local, found: Repository, view: git.Aside, index: Iterable[Entry], withheld: Withheld
+) -> tuple[str, ...]:
+    """Stage what is in the folder now, and return the submodules that are filled. Raises GitFailed.
+
+    A submodule of `index`, which is the repository's own, is there even where it is not checked out.
+    """
+    root = found.work
+    _track(shell, root, view, withheld)
+    empty = {entry.path: entry for entry in index if entry.mode == SUBMODULE and _is_empty(root / entry.path)}
+    held = {entry.path for entry in entries(shell, in_place(found, view)) if entry.mode == SUBMODULE}
+    stale = {path for path in held - empty.keys() if not is_filled(root / path)}
+    _change(shell, root, view, ("--force-remove",), stale)
+    if empty:
+        lines = (f"{entry.mode} {entry.hash} 0\t{path}" for path, entry in empty.items())
+        ask(shell, git.update_index(root, view, (), map(os.fsencode, lines), given="--index-info"), root)
+    ask(shell, git.stage_all(root, view), root)
+    staged = entries(shell, in_place(found, view))
+    # A `.gitignore` of the repository has more to say than the rules of the store.
+    _change(shell, root, view, ("--force-remove",), {entry.path for entry in staged if withheld.hides(entry.path)})
+    return tuple(entry.path for entry in staged if entry.mode == SUBMODULE and is_filled(root / entry.path))
+
+
+def tidy(shell: Local, root: Path, store: Path) -> None:
+    """Forget, once a week, what was in a snapshot weeks ago."""
+    mark = store / "pruned"
+    if mark.exists() and time.time() - mark.stat().st_mtime < WEEK:
+        return
+    if mark.exists():
+        shell.run(git.prune(root, store))
+    mark.touch()
+
+
+def _track(shell: Local, root: Path, view: git.Aside, withheld: Withheld) -> None:
+    """Let the store track the same ignored files as the repository does, and none besides."""
+    tracked = {name for name in listed(shell, git.tracked_though_ignored(root), root) if not withheld.hides(name)}
+    stale = set(listed(shell, git.tracked_though_ignored(root, view), root)) - tracked
+    _change(shell, root, view, ("--force-remove",), stale)
+    _change(shell, root, view, ("--add", "--remove"), tracked)
+
+
+def _change(shell: Local, root: Path, view: git.Aside, words: Iterable[str], names: Iterable[str]) -> None:
+    if names := list(names):
+        ask(shell, git.update_index(root, view, words, map(os.fsencode, names)), root)
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not is_filled(folder)

@@ -1,0 +1,38 @@
+"""Say what of a repository never travels to a host: files of secrets, and what is private to `dev`. Reads nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import PurePath
+
+FOLDER, PREFIX = ".kamal", "secrets"
+
+
+@dataclass(frozen=True)
+class Withheld:
+    """Hold what never travels: `paths`, relative to the repository, and `.kamal/secrets*` wherever it is in there."""
+
+    paths: tuple[PurePath, ...] = ()
+
+    def hides(self, name: str) -> bool:
+        """Whether a path in the repository is one of them, or below one."""
+        path = PurePath(name)
+        is_copy = any(one == FOLDER and other.startswith(PREFIX) for one, other in pairwise(path.parts))
+        return is_copy or any(path.is_relative_to(own) for own in self.paths)
+
+    @property
+    def rules(self) -> str:
+        """All of them as git's ignore rules."""
+        named = (f"/{_escaped(path.as_posix())}" for path in self.paths)
+        return "".join(f"{rule}\n" for rule in (*named, f"**/{FOLDER}/{PREFIX}*"))
+
+    @property
+    def inside(self) -> Withheld:
+        """What never travels of a repository inside this one."""
+        return Withheld()
+
+
+def _escaped(path: str) -> str:
+    """Return a path as a pattern that means it alone."""
+    return "".join(f"\\{letter}" if letter in "*?[\\ #!" else letter for letter in path)
