@@ -41,12 +41,8 @@ take_index() {
   next=$(mktemp "$p_git/index.XXXXXX") && chmod 644 "$next" && cp "$part/look" "$next" || return
   on_files "$next" read-tree --reset "$p_index" || { rm -f "$next"; return 1; }
   on_files "$next" update-index -q --refresh >/dev/null
-  if [ -z "$p_path" ]; then
-    # What did not travel is not missing either.
-    while IFS= read -r name; do
-      on_files "$next" ls-files -z -- "$name" | on_files "$next" update-index -z --skip-worktree --stdin
-    done <"$here/names"
-  fi
+  # What did not travel is not missing either.
+  [ ! -s "$part/skipped" ] || on_files "$next" update-index -z --skip-worktree --stdin <"$part/skipped" || { rm -f "$next"; return 1; }
   mv "$next" "$p_git/index"
 }
 
@@ -75,7 +71,7 @@ take_settings() {
 
 # make_clone: make the part where nothing is.
 make_clone() {
-  mkdir -p "$p_work" "$p_git" && alone git init --quiet --bare --template= "$p_git" || return
+  mkdir -p "$p_work" "$p_git" && alone git init --quiet --bare ${long:+--object-format=sha256} --template= "$p_git" || return
   refs config core.bare false && refs config core.logAllRefUpdates true || return
   if [ -n "$p_path" ]; then
     refs config core.worktree "$(realpath --relative-to="$p_git" "$p_work")"
@@ -203,7 +199,7 @@ back_up() {
   [ -n "$old" ] || return 0
   use_part "$old"
   head=$(here_head)
-  tree=$(look) || return
+  look >/dev/null && tree=$(whole_tree "$head") || return
   set -- ${head:+-p "$head"}
   there=$(staged)
   cp -R "$aside/." "$p_git/objects/" || return

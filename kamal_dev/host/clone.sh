@@ -12,7 +12,8 @@ use_target() {
   target=$1
   plain=$here/plain
   aside=$here/aside
-  sed 's|^/||; s|\\\(.\)|\1|g' "$here/withheld" >"$here/names"
+  # The hashes of a SHA-256 repository have 64 digits.
+  long=$(grep -hsE '^.{64}$' "$here"/parts/*/tree "$here"/known/*/tree | head -n 1)
 }
 
 # --- git
@@ -43,7 +44,11 @@ on_files() {
 make_plain() {
   mkdir -p "$plain/objects" "$plain/refs" "$plain/info" "$aside" || return
   echo 'ref: refs/heads/none' >"$plain/HEAD"
-  printf '[core]\n\trepositoryformatversion = 0\n\tbare = false\n' >"$plain/config"
+  if [ -n "$long" ]; then
+    printf '[core]\n\trepositoryformatversion = 1\n\tbare = false\n[extensions]\n\tobjectformat = sha256\n'
+  else
+    printf '[core]\n\trepositoryformatversion = 0\n\tbare = false\n'
+  fi >"$plain/config"
   # Bytes as they are, as they were read where they come from.
   echo '* -text -filter -ident -working-tree-encoding' >"$plain/info/attributes"
 }
@@ -109,7 +114,7 @@ look() {
   [ -f "$seen" ] || cp "$part/look" "$seen" || return
   : >"$plain/info/exclude"
   [ ! -f "$p_git/info/exclude" ] || cat "$p_git/info/exclude" >"$plain/info/exclude"
-  [ -n "$p_path" ] || cat "$here/withheld" >>"$plain/info/exclude" 2>/dev/null
+  cat "$(rules_of "$part")" >>"$plain/info/exclude"
   on_files "$seen" add --all . >&2 || return
   # What nobody has touched is not read again; where its objects were thrown away, it must be.
   on_files "$seen" write-tree 2>/dev/null || { read_again >&2 && on_files "$seen" write-tree; }
@@ -119,6 +124,41 @@ look() {
 read_again() {
   on_files "$seen" ls-files -z >"$here/all_names" && rm -f "$seen" &&
     on_files "$seen" update-index -z --add --remove --stdin <"$here/all_names" && on_files "$seen" add --all .
+}
+
+# rules_of PART: name the file with the rules for what never travels; what an earlier version sent has them for all parts.
+rules_of() {
+  if [ -f "$1/rules" ]; then echo "$1/rules"
+  elif [ -n "$p_path" ]; then echo /dev/null
+  else echo "$here/withheld"
+  fi
+}
+
+# entries_of INDEX [ARG]...: print entries of an index, one a line; a line end in a name is another letter.
+entries_of() { on_files "$@" | tr '\0\n' '\n\001'; }
+
+# kept_out: print the entries of what is committed, and is no change though the files have it otherwise, or not at all: what never
+# travels, and what was skipped and is as it was sent. `look` has been called.
+kept_out() {
+  on_files "$here/head" ls-files -z --stage --cached --ignored --exclude-from="$(rules_of "$part")" || return
+  [ -s "$part/skipped" ] || return 0
+  tr '\0\n' '\n\001' <"$part/skipped" >"$here/skipped"
+  entries_of "$seen" diff-index --cached --name-only -z "$p_tree" >"$here/touched"
+  entries_of "$here/head" ls-files -z --stage | LC_ALL=C awk -v touched="$here/touched" '
+    FILENAME == ARGV[1] { skipped[$0] = 1; next }
+    FILENAME == touched { delete skipped[$0]; next }
+    { path = $0; sub(/^[^\t]*\t/, "", path) } path in skipped' "$here/skipped" "$here/touched" - | tr '\n\001' '\0\n'
+}
+
+# whole_tree HEAD: print the tree of the files, with what is no change as it was committed. `look` has been called.
+whole_tree() {
+  cp "$seen" "$here/whole" || return
+  if [ -n "$1" ]; then
+    rm -f "$here/head"
+    on_files "$here/head" read-tree "$1" || return
+    kept_out | on_files "$here/whole" update-index -z --replace --index-info || return
+  fi
+  on_files "$here/whole" write-tree
 }
 
 # staged: print the tree of what is staged; fails in the middle of a merge.

@@ -22,22 +22,12 @@ aside_git() {
     "GIT_AUTHOR_DATE=${when:-}" "GIT_COMMITTER_DATE=${when:-}" git $safely "$@"
 }
 
-# whole_tree: print the tree of the files, with what did not travel as it was committed.
-whole_tree() {
-  cp "$(seen_by "$part")" "$here/whole" || return
-  if [ -z "$p_path" ] && [ -n "$head" ]; then
-    while IFS= read -r name; do refs ls-tree -r -z "$head" -- "$name"; done <"$here/names" |
-      on_files "$here/whole" update-index -z --index-info
-  fi
-  on_files "$here/whole" write-tree
-}
-
 # find_tip: set tip to the commit that has everything. Its time is that of the one before, so that it is the same again.
 find_tip() {
   head=$(here_head) tip=$head
   tree=$(look) || return
   [ "$head" != "$p_head" ] || [ "$tree" != "$p_tree" ] || return 0
-  tree=$(whole_tree) || return
+  tree=$(look >/dev/null && whole_tree "$head") || return
   [ -z "$head" ] || [ "$tree" != "$(refs rev-parse "$head^{tree}")" ] || return 0
   when=$([ -z "$head" ] || refs cat-file commit "$head" | sed -n '/^$/q; s/^committer .*> \([0-9]*\) .*/@\1 +0000/p')
   when=${when:-@0 +0000}

@@ -2,7 +2,7 @@
 # Bring a workspace to the source that came: workspace.sh STACK FOLDER [force]
 #
 # Payload: meta/performer, state (the record), withheld (paths that did not travel), parts/N/: path folder head branch index tree
-#   names boundary is_cut config, and where there is something new, bundle.
+#   names boundary is_cut config rules skipped, and where there is something new, bundle.
 # What people did there stays: then only their clone gets the new commits, as the remote branch kamal-dev/…. With `force`
 # it is left behind in a branch of theirs, kamal-dev/backup-….
 # Events: `result` {ok, state, phase, reason, backup}. `state` says what became of the workspace:
