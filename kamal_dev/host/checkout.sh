@@ -199,7 +199,7 @@ back_up() {
   [ -n "$old" ] || return 0
   use_part "$old"
   head=$(here_head)
-  look >/dev/null && tree=$(whole_tree "$head") || return
+  tree=$(look) && tree=$(whole_tree "$head") || return
   set -- ${head:+-p "$head"}
   there=$(staged)
   cp -R "$aside/." "$p_git/objects/" || return

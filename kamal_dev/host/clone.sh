@@ -152,6 +152,7 @@ kept_out() {
 
 # whole_tree HEAD: print the tree of the files, with what is no change as it was committed. `look` has been called.
 whole_tree() {
+  seen=$(seen_by "$part")
   cp "$seen" "$here/whole" || return
   if [ -n "$1" ]; then
     rm -f "$here/head"

@@ -27,7 +27,7 @@ find_tip() {
   head=$(here_head) tip=$head
   tree=$(look) || return
   [ "$head" != "$p_head" ] || [ "$tree" != "$p_tree" ] || return 0
-  tree=$(look >/dev/null && whole_tree "$head") || return
+  tree=$(whole_tree "$head") || return
   [ -z "$head" ] || [ "$tree" != "$(refs rev-parse "$head^{tree}")" ] || return 0
   when=$([ -z "$head" ] || refs cat-file commit "$head" | sed -n '/^$/q; s/^committer .*> \([0-9]*\) .*/@\1 +0000/p')
   when=${when:-@0 +0000}
