@@ -34,13 +34,13 @@ platform() {
 # emulated: print the processors whose programs the kernel hands to an emulator, as JSON and as Docker names them.
 emulated() {
   set --
-  for handler in /proc/sys/fs/binfmt_misc/qemu-*; do
-    case ${handler##*/qemu-} in
-      aarch64) set -- "$@" arm64 ;;
-      x86_64) set -- "$@" amd64 ;;
-      i386) set -- "$@" 386 ;;
-      '*') ;;
-      *) set -- "$@" "${handler##*/qemu-}" ;;
+  for handler in /proc/sys/fs/binfmt_misc/*; do
+    # Handlers have names of their own: qemu-x86_64, rosetta, FEX-x86_64.
+    case ${handler##*/} in
+      rosetta* | *x86_64*) set -- "$@" amd64 ;;
+      *aarch64* | *arm64*) set -- "$@" arm64 ;;
+      *i386* | *-x86) set -- "$@" 386 ;;
+      qemu-*) set -- "$@" "${handler##*/qemu-}" ;;
     esac
   done
   json_list "$@"

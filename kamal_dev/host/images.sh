@@ -31,7 +31,7 @@ log_in() {
     <"$here/registry/password" >/dev/null 2>"$here/login.err"
   set -- $?
   rm -f "$here/registry/password"
-  [ "$1" = 0 ] || echo "$login_server refused the login of \`$login_user\`: $(last_lines "$here/login.err" 1)" >"$here/pull.failed"
+  [ "$1" = 0 ] || echo "the login of \`$login_user\` at $login_server failed: $(last_lines "$here/login.err" 1)" >"$here/pull.failed"
   return "$1"
 }
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kamal_dev import compose
+from kamal_dev.commands import refusal
 from kamal_dev.config import PLACEHOLDER_USER, not_set
 from kamal_dev.errors import BuildFailed, ConfigError, Problem
 from kamal_dev.model import REDACTED, Build, BuildSecret, Image, Result, Secret, Step
@@ -20,6 +22,8 @@ from kamal_dev.pipeline.unchanged import require_unchanged
 from kamal_dev.project import temporary
 
 LAST_LINES = 20
+AGAIN = "fix it and run `dev build`; `--no-cache` builds every layer anew"
+_BASE = re.compile(r"failed to (?:resolve source metadata for|copy|do request).*?([\w.-]+\.[\w-]+(?::\d+)?)/")
 
 
 @dataclass(frozen=True)
@@ -137,9 +141,15 @@ def _failed(build: Build, result: Result) -> BuildFailed:
     said = result.tail(LAST_LINES)
     return BuildFailed(
         f"the build of {', '.join(build.services)} failed ({build.where}):\n{said}",
-        hint=features.advice(build, said) or "fix it and run `dev build`; `--no-cache` builds every layer anew",
+        hint=features.advice(build, said) or _of_base(said) or AGAIN,
         left_behind="nothing was pushed or deployed",
     )
+
+
+def _of_base(said: str) -> str:
+    """Return what to do about a base image that its registry did not give; empty for any other failure."""
+    named = _BASE.search(said)
+    return refusal.hint(said, named[1]) if named else ""
 
 
 def _reported(run: Run, image: Image, report: Path | None, pushed_with: str | None) -> Built:

@@ -10,10 +10,12 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from kamal_dev.commands import refusal
 from kamal_dev.commands.features import PROGRAMS
 from kamal_dev.model import Host, Result, Step
 from kamal_dev.output import Event, Output
 from kamal_dev.pipeline.deploy import Order, deploy
+from kamal_dev.pipeline.engine import last_line, why
 from kamal_dev.pipeline.run import Run
 from kamal_dev.providers import Agree, Capacity, Provider
 from kamal_dev.shell import OnLine, Shell
@@ -36,6 +38,8 @@ def plan(run: Run, order: Order) -> list[str]:
         report = deploy(paper, order)
     finally:
         paper.close()
+    for said in dict.fromkeys(paper.silent):
+        run.output.warn(f"the registry could not be asked what it has, so the plan pushes everything: {said}")
     for outcome in report.failed:
         run.output.failed(str(outcome.error), outcome.stack)
     return paper.transcript()
@@ -69,6 +73,11 @@ class PaperRun(Run):
             real = self._real.remote(host) if host.address else None
             return self._hosts.setdefault(host.name, PaperHost(host.name, real))
 
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """Why registries did not answer."""
+        return tuple(self._local.silent)
+
     def transcript(self) -> list[str]:
         """Return everything written down."""
         hosts = (line for name in sorted(self._hosts) for line in self._hosts[name].lines)
@@ -83,6 +92,7 @@ class PaperLocal:
         self._real = real
         self._built: set[str] = set()
         self._pushed: set[str] = set()
+        self.silent: list[str] = []
         self.lines: list[str] = []
 
     def run(
@@ -95,12 +105,24 @@ class PaperLocal:
     ) -> Result:
         """Answer one step."""
         if any(step.argv[: len(look)] == look for look in LOOKS):
-            return self._real.run(step, timeout=timeout) or self._imagined(step)
+            real = self._real.run(step, timeout=timeout)
+            self._note(step, real)
+            return real or self._imagined(step)
         self.lines.append(f"$ {step.text}")
         self._built.update(step.argv)
         if "push" in step.argv or "--push" in step.argv:
             self._pushed.update(step.argv)
         return Result(step, 0, f"digest: {DIGEST}")
+
+    def _note(self, step: Step, real: Result) -> None:
+        """Remember why a registry gave no answer; without a login, which is only on paper, it often gives none."""
+        if real or step.argv[1] != "buildx" or step.argv[-1] in self._pushed:
+            return
+        said = last_line(why(real))
+        # The registry here is started when it is needed, which is on paper too.
+        is_expected = refusal.cause(said) == "denied" or step.argv[-1].startswith(("localhost:", "127.0.0.1:"))
+        if not refusal.is_absent(real.errors, step.argv[-1]) and not is_expected:
+            self.silent.append(said)
 
     def _imagined(self, step: Step) -> Result:
         """Answer as the engine, or else the registry, would after what is written down."""

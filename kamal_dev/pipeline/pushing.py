@@ -47,8 +47,8 @@ def _here(run: Run, image: Image) -> Image:
 def _of_version(run: Run, image: Image, config: str, built: Built | None) -> Image:
     if built and built.present is None:
         return built.image
-    stored = _stored(run, image, config, may_push=built is not None)
     present = built.present if built else inspect(run, image.reference)
+    stored = _stored(run, image, config, may_push=present is not None)
     if stored and (present is None or present.has(image, stored.digest) or (not built and _is_richer(stored))):
         run.output.done(f"Pushed already: `{image.reference}`")
         return _as_stored(run, replace(image, digest=stored.digest), config, stored, present)

@@ -191,7 +191,7 @@ def test_an_image_is_pulled_with_a_login_that_leaves_nothing_behind(
     assert (refused.ok, [pulled.ok for pulled in refused.images]) == (False, [False])
     wrong = host.Login(registry.server, "robot", Secret("wrong"))
     outcome = lab.run(host.pull(scripts, token(), (registry.image,), wrong)).outcome
-    assert outcome.reason.startswith("localhost:5601 refused the login of `robot`: ")
+    assert outcome.reason.startswith("the login of `robot` at localhost:5601 failed: ")
     right = host.Login(registry.server, "robot", Secret(PASSWORD))
     answer = lab.run(host.pull(scripts, token(), (registry.image, TINY), right))
     assert answer.outcome.ok, answer

@@ -19,14 +19,24 @@ import pytest
 
 from kamal_dev.commands import refusal
 from kamal_dev.commands.docker import REGISTRY_IMAGE
-from kamal_dev.errors import RegistryError, RegistryUnknown
+from kamal_dev.errors import BuildFailed, RegistryError, RegistryUnknown
 from kamal_dev.model import Image, Result, Step
-from kamal_dev.output import Output
+from kamal_dev.output import Event, Output
 from kamal_dev.pipeline import local_registry, registry
+from kamal_dev.pipeline.deploy import Order
+from kamal_dev.pipeline.images import build_all
+from kamal_dev.pipeline.plan import plan
+from kamal_dev.pipeline.pushing import push_all
+from kamal_dev.pipeline.recipe import BuildOptions
 from kamal_dev.pipeline.run import Run
+from kamal_dev.project import Project
 from kamal_dev.shell.local import TIMED_OUT, Local
 from kamal_dev.shell.recorder import Recorder
 from tests.real.lab import Lab, Repository, docker
+from tests.transcripts.paper import Listed, Machine, PaperRun
+from tests.transcripts.test_transcripts import FIRST, UP, project, root
+
+__all__ = ["project", "root"]
 
 DIGEST = f"sha256:{'a' * 64}"
 REGISTRY = "Docker-Distribution-Api-Version: registry/2.0\r\n"
@@ -365,3 +375,98 @@ def test_a_name_that_does_not_resolve_is_not_a_registry_without_the_image(lab: L
     assert "hint: the name registry.invalid does not resolve" in ended.stderr
     assert "REGISTRY_PASSWORD" not in ended.stderr
     assert "does not have it" not in ended.stderr
+
+
+class Docker(Machine):
+    """A machine whose registry says what `said` has, in this order, and takes pushes unless they are `refused`."""
+
+    def __init__(self, *said: str, refused: str = "", build: str = "") -> None:
+        super().__init__()
+        self.said, self.refused, self.build = list(said), refused, build
+
+    def answer(self, step: Step) -> Result:
+        """Answer one step."""
+        if step.argv[1:3] == ("buildx", "imagetools") and self.said:
+            return Result(step, 1, errors=self.said.pop(0))
+        if step.argv[1] == "push" and self.refused:
+            return Result(step, 1, errors=self.refused)
+        if step.argv[1:3] == ("buildx", "build") and self.build:
+            return Result(step, 1, errors=self.build)
+        return super().answer(step)
+
+
+def run_on(project: Project, machine: Machine) -> PaperRun:
+    return PaperRun(project, machine, {FIRST: UP})
+
+
+DENIED = "pull access denied, repository does not exist or may require authorization"
+
+
+@pytest.mark.parametrize("verb", ["deploy", "build and push"])
+def test_a_repository_that_nobody_may_look_into_before_the_first_push_is_pushed(verb: str, project: Project) -> None:
+    run = run_on(project, machine := Docker(DENIED))
+    built = build_all(run, BuildOptions())
+    (pushed,) = push_all(run, config="", built=built if verb == "deploy" else ())
+    assert pushed.digest
+    assert [step.argv[1] for step in machine.steps].count("push") == 1
+
+
+def test_a_registry_that_does_not_answer_is_not_pushed_to_and_never_lacks_the_image(project: Project) -> None:
+    busy = "unexpected status from HEAD request: 503 Service Unavailable"
+    run = run_on(project, machine := Docker(*[busy] * 3))
+    built = build_all(run, BuildOptions())
+    with pytest.raises(RegistryUnknown, match="503") as unknown:
+        push_all(run, config="", built=built)
+    assert unknown.value.left_behind == "nothing was deployed"
+    assert "status page" in unknown.value.hint
+    assert "push" not in [step.argv[1] for step in machine.steps]
+    run = run_on(project, Docker(*[busy] * 3))
+    with pytest.raises(RegistryUnknown, match="503"):
+        push_all(run, config="")
+
+
+def test_a_failure_of_the_registry_elsewhere_that_passes_is_asked_again(project: Project) -> None:
+    run = run_on(project, Docker("error: 502 Bad Gateway", "connection reset by peer"))
+    (pushed,) = push_all(run, config="", built=build_all(run, BuildOptions()))
+    assert pushed.digest
+
+
+@pytest.mark.parametrize(
+    ("said", "hint"),
+    [
+        ("received unexpected HTTP status: 503 Service Unavailable", "status page"),
+        ("denied: requested access to the resource is denied", "check that the account may write"),
+        ("error parsing HTTP 413 response body: request entity too large", "limits the size of a layer"),
+        ("net/http: request canceled (Client.Timeout exceeded while awaiting headers)", "did not answer in time"),
+    ],
+)
+def test_the_hint_after_a_push_names_what_the_registry_said(said: str, hint: str, project: Project) -> None:
+    run = run_on(project, Docker(refused=said))
+    built = build_all(run, BuildOptions())
+    with pytest.raises(RegistryError) as failed:
+        push_all(run, config="", built=built)
+    assert hint in failed.value.hint
+    assert "`dev push` tries again" in failed.value.hint
+
+
+def test_a_base_image_that_its_registry_does_not_give_is_no_mistake_in_the_dockerfile(project: Project) -> None:
+    said = (
+        "ERROR: failed to solve: debian:99: failed to resolve source metadata for docker.io/library/debian:99: "
+        'failed to do request: Head "https://registry-1.docker.io/v2/": dial tcp: lookup r.docker.io: no such host'
+    )
+    run = run_on(project, Docker(build=said))
+    with pytest.raises(BuildFailed) as failed:
+        build_all(run, BuildOptions())
+    assert "docker.io does not resolve" in failed.value.hint
+    run = run_on(project, Docker(build="process /bin/sh -c npm ci did not complete: exit code: 1"))
+    with pytest.raises(BuildFailed, match="npm ci") as failed:
+        build_all(run, BuildOptions())
+    assert failed.value.hint.startswith("fix it and run `dev build`")
+
+
+def test_a_plan_says_that_it_could_not_ask_the_registry(project: Project) -> None:
+    events: list[Event] = []
+    run = Run(project, Docker(*["no such host"] * 9), Output(events.append))
+    run.__dict__["provider"] = Listed([])
+    plan(run, Order())
+    assert [event.text for event in events if "could not be asked" in event.text]
