@@ -14,7 +14,7 @@ from kamal_dev.errors import DevError, HookFailed
 from kamal_dev.model import Result, Step
 from kamal_dev.pipeline.report import Outcome
 from kamal_dev.pipeline.run import Run
-from kamal_dev.shell.local import NOT_FOUND
+from kamal_dev.shell.local import CANNOT_RUN, NOT_FOUND
 
 LAST_LINES = 20
 UNTOUCHED = "every stack runs what it ran before"
@@ -88,7 +88,7 @@ class Hooks:
             output.warn(f"{path} was not run, because it is not executable: `chmod +x {path}`")
             return
         output.start(f"Running hook `{name}`")
-        ended = _ended(self._run, self._step(name, self._details(stacks, told)))
+        ended = self._run.local.run(self._step(name, self._details(stacks, told)), on_line=self._run.output.line)
         if not ended:
             raise _failure(name, ended, left_behind)
         output.done(f"Ran hook `{name}`", seconds=ended.seconds)
@@ -163,19 +163,12 @@ def runnable(run: Run) -> tuple[str, ...]:
     return tuple(name for name in present(run) if os.access(folder / name, os.X_OK))
 
 
-def _ended(run: Run, step: Step) -> Result:
-    try:
-        return run.local.run(step, on_line=run.output.line)
-    except OSError as error:
-        return Result(step, NOT_FOUND, errors=f"{step.text}: {error.strerror}")
-
-
 def _failure(name: str, ended: Result, left_behind: str) -> HookFailed:
     code = ended.exit_code
     how = f"ended with exit code {code}" if code >= 0 else f"was ended by signal {-code}"
     return HookFailed(
         "\n".join(filter(None, (f"hook `{name}` {how}", ended.tail(LAST_LINES)))),
-        hint=NOT_FOUND_HINT if code == NOT_FOUND else "mend it, or go on without hooks: `--skip-hooks`",
+        hint=NOT_FOUND_HINT if code in (NOT_FOUND, CANNOT_RUN) else "correct it, or run without hooks: `--skip-hooks`",
         left_behind=left_behind,
     )
 

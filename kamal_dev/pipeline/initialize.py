@@ -32,7 +32,7 @@ def _run(run: Run, command: Command) -> Result:
         where = run.project.devcontainer.where(INITIALIZE)
         raise InitializeFailed(
             f"{name} ended with exit code {result.exit_code} ({where}): `{command.text}`\n{result.tail(LAST_LINES)}",
-            hint="mend it, or go on without it: `--skip-initialize`",
+            hint="correct it, or run without it: `--skip-initialize`",
             left_behind="what the command itself has done; nothing was built or deployed",
         )
     run.output.done(f"Ran {name}", seconds=result.seconds)

@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import IO
 
 from kamal_dev.model import Result, Secret, Step
@@ -41,12 +41,13 @@ class Local:
         One that may not be run, or not in its folder, ends with 126. What it leaves running is left alone.
         """
         started = time.monotonic()
-        try:
-            with self._process(step) as process:
-                output, errors = _converse(process, on_line, feed or _once(step.stdin), timeout)
-                code = process.returncode
-        except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
-            code, output, errors = _unstarted(step, error)
+        with ExitStack() as stack:
+            try:
+                process = stack.enter_context(self._process(step))
+            except OSError as error:
+                return Result(step, *_unstarted(step, error), time.monotonic() - started)
+            output, errors = _converse(process, on_line, feed or _once(step.stdin), timeout)
+            code = process.returncode
         return Result(step, code, output, errors, time.monotonic() - started)
 
     def stream(self, step: Step) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -135,10 +136,18 @@ def test_a_failure_afterwards_stops_nothing_and_is_returned(project: Project) ->
     assert project.said[-1] == ("failed", "hook `post-deploy` was ended by signal 15")
 
 
+def test_a_process_that_a_hook_leaves_behind_holds_nobody_up(project: Project) -> None:
+    project.hook("pre-build", "sleep 60 & echo $!")
+    started = time.monotonic()
+    project.hooks("build").before("pre-build", (), left_behind=LEFT)
+    assert time.monotonic() - started < 10
+    os.kill(int(next(text for _, text in project.said if text.isdecimal())), signal.SIGTERM)
+
+
 @pytest.mark.parametrize("text", ["echo no first line\n", "#!/bin/sh\r\necho\r\n", "#!/no/such/program\n"])
 def test_a_hook_that_the_system_cannot_run_is_a_failure_that_says_why(project: Project, text: str) -> None:
     project.write(".kamal/hooks/pre-connect", text, 0o755)
-    with pytest.raises(HookFailed, match=r"exit code 127\n.*pre-connect: ") as failed:
+    with pytest.raises(HookFailed, match=r"exit code 12[67]\n.*pre-connect: ") as failed:
         project.hooks().before("pre-connect", (), left_behind=LEFT)
     assert "#!/bin/sh" in failed.value.hint
 
