@@ -42,7 +42,7 @@ def forward(run: Run, name: str | None, flags: tuple[str, ...], opened: Opened) 
 
 def wanted(said: devcontainer.Devcontainer, flags: Iterable[str]) -> tuple[Port, ...]:
     """Return what devcontainer.json and the flags name; a flag wins. Raises UsageError where that is nothing."""
-    given = tuple(devcontainer.ports.flagged(said, flag) for flag in flags)
+    given = tuple(dict.fromkeys(devcontainer.ports.flagged(said, flag) for flag in flags))
     targets = {port.target for port in given}
     found = (*(port for port in devcontainer.ports.forwarded(said) if port.target not in targets), *given)
     if not found:
@@ -68,18 +68,19 @@ def local(ports: Iterable[Port], is_free: Callable[[int], bool]) -> tuple[Local,
     Those that must have theirs choose first.
     """
     ports = tuple(ports)
-    taken: dict[str, int] = {}
-    for port in sorted(ports, key=lambda port: not port.is_exact):
+    taken: dict[int, int] = {}
+    for index, port in sorted(enumerate(ports), key=lambda numbered: not numbered[1].is_exact):
         candidates = (port.local,) if port.is_exact else _candidates(port.local)
         free = (number for number in candidates if number not in taken.values() and is_free(number))
         chosen = next(free, None)
         if chosen is None:
+            by = "given to two ports" if port.local in taken.values() else "taken on this machine"
             raise UsageError(
-                f"port {port.local} is taken on this machine, and {port.shown} must have it",
+                f"port {port.local} is {by}, and {port.shown} must have it",
                 hint=f"end what uses it, or give another: `--port LOCAL:{port.shown}`",
             )
-        taken[port.target] = chosen
-    return tuple(Local(port, port.local, taken[port.target]) for port in ports)
+        taken[index] = chosen
+    return tuple(Local(port, port.local, taken[index]) for index, port in enumerate(ports))
 
 
 def _candidates(port: int) -> Iterable[int]:

@@ -31,10 +31,17 @@ def test_those_that_must_have_their_port_choose_first() -> None:
 def test_one_that_must_have_its_port_and_cannot_is_an_error() -> None:
     with pytest.raises(UsageError, match="port 3000 is taken"):
         chosen(port(3000, is_exact=True), taken=(3000,))
-    with pytest.raises(UsageError, match="port 3000 is taken"):
+    with pytest.raises(UsageError, match="port 3000 is given to two ports"):
         chosen(port(3000, is_exact=True), port(3000, host="db", is_exact=True))
 
 
 def test_a_url_is_shown_where_the_protocol_is_known() -> None:
     assert address(Port("localhost", 3000, 3001, protocol="https")) == "https://127.0.0.1:3001"
     assert address(Port("db", 5432, 5432)) == "127.0.0.1:5432"
+
+
+def test_one_port_may_be_at_two_places_here_and_two_may_not_be_at_one() -> None:
+    here, there = Port("localhost", 3000, 3000, is_exact=True), Port("localhost", 3000, 8000, is_exact=True)
+    assert [port.local for port in local((here, there), lambda _: True)] == [3000, 8000]
+    with pytest.raises(UsageError, match="port 8000 is given to two ports, and 4000 must have it"):
+        local((there, Port("localhost", 4000, 8000, is_exact=True)), lambda _: True)
