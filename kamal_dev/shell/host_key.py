@@ -30,7 +30,7 @@ class Judge(paramiko.MissingHostKeyPolicy):
         verdict = "known" if way.policy == "off" else known.verdict(key.get_base64())
         if (
             verdict in ("unknown", "changed")
-            and (known.has_authority or way.other_proofs)
+            and (known.has_authority or way.has_other_proofs)
             and _is_vouched_for(way, key)
         ):
             verdict = "known"

@@ -46,14 +46,15 @@ class Offer:
 
     def _keys(self, agent: Agent) -> Iterator[paramiko.PKey]:
         way = self._way
-        held = {key.fingerprint: key for key in agent.get_keys()}
+        held = {key.fingerprint: key for key in agent.get_keys() if not _is_certificate(key)}
         named = {path: fingerprint(path) for path in way.identities} if held else {}
         own = [held[print_] for print_ in named.values() if print_ in held]
-        others = [] if way.identities_only else [key for print_, key in held.items() if key not in own]
+        unnamed = [key for print_, key in held.items() if print_ not in named.values()]
+        others = [] if way.identities_only else [*filter(_is_certificate, agent.get_keys()), *unnamed]
         files = [key for path in way.identities if named.get(path) not in held and (key := self._loaded(path))]
         certificates = _certificates(way)
         for key in (*own, *others, *files):
-            if path := certificates.get(key.fingerprint):
+            if (path := certificates.get(key.fingerprint)) and not _is_certificate(key):
                 yield _certified(key, path)
         yield from (*own, *others, *files)
 
@@ -81,6 +82,10 @@ def _lets_in(transport: paramiko.Transport, user: str, key: paramiko.PKey) -> bo
         if not transport.is_active():
             raise
         return False
+
+
+def _is_certificate(key: paramiko.PKey) -> bool:
+    return "-cert-v01@" in key.get_name()
 
 
 def _certificates(way: Way) -> dict[str, str]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from kamal_dev.errors import HostUnreachable
 from kamal_dev.shell.way import Way
 
 PLAIN, AUTHORITY, REVOKED = "", "@cert-authority", "@revoked"
@@ -65,8 +66,17 @@ class Known:
 
 
 def known(way: Way) -> Known:
-    """Look a host up in every file that ssh would read."""
+    """Look a host up in every file that ssh would read. Raises HostUnreachable."""
     files = (*way.known_hosts, *way.global_known_hosts)
+    try:
+        return _known(way, files)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise HostUnreachable(
+            way.stack, f"known_hosts could not be read: {error}", hint="`ssh-keygen` of OpenSSH is needed for it"
+        ) from error
+
+
+def _known(way: Way, files: tuple[str, ...]) -> Known:
     entries = _entries(way.known_as, files)
     if way.alias or way.port == 22 or any(entry.mark == PLAIN for entry in entries):
         return Known(entries)

@@ -29,11 +29,10 @@ def argv(way: Way, flags: tuple[str, ...], command: tuple[str, ...]) -> tuple[st
 
 
 def options(way: Way) -> tuple[str, ...]:
-    """Return how to reach a host, so that ssh asks its own files for nothing that was answered before."""
-    given = [] if way.trust.read_ssh_config else ["-F", "none"]
+    """Return how to reach a host; ssh reads no configuration again, whose forwards and terminals are for people."""
     about = {**_behaviour(way), **settings(way), "ProxyCommand": proxy(way) or "none"}
     pairs = [*about.items(), *keys(way)]
-    return (*given, *(word for name, value in pairs for word in ("-o", f"{name}={value}")))
+    return ("-F", "none", *(word for name, value in pairs for word in ("-o", f"{name}={value}")))
 
 
 def _behaviour(way: Way) -> dict[str, str]:
@@ -45,30 +44,35 @@ def _behaviour(way: Way) -> dict[str, str]:
         "ConnectTimeout": str(way.trust.connect_timeout),
         "ControlPath": "none",
         "LogLevel": "ERROR",
-        "RemoteCommand": "none",
     }
 
 
 def settings(way: Way) -> dict[str, str]:
     """Return where a host is, who logs in, and whose key is right."""
+    # `${` has a meaning in the one list, and none in the other.
+    files = [path for path in way.known_hosts if "${" not in path]
+    global_files = [path for path in (*way.known_hosts, *way.global_known_hosts) if path not in files]
     lines = {
         "HostName": way.hostname.replace("%", "%%"),
         "User": quoting.quoted(way.user),
         "Port": str(way.port),
+        "AddressFamily": way.family,
         "HostKeyAlias": way.alias,
         "StrictHostKeyChecking": "no" if way.policy == "off" else "yes",
-        "UserKnownHostsFile": quoting.paths(way.known_hosts),
-        "GlobalKnownHostsFile": " ".join(map(quoting.quoted, way.global_known_hosts)) or "/dev/null",
+        "UserKnownHostsFile": quoting.paths(files),
+        "GlobalKnownHostsFile": " ".join(map(quoting.quoted, global_files)) or "/dev/null",
         "UpdateHostKeys": "no",
         "IdentitiesOnly": "yes" if way.identities_only else "no",
         "IdentityAgent": quoting.path(way.agent),
+        "ProxyUseFdpass": "yes" if way.passes_socket and not way.through else "no",
     }
-    return {name: value for name, value in lines.items() if value}
+    return {**dict(way.others), **{name: value for name, value in lines.items() if value}}
 
 
 def keys(way: Way) -> list[tuple[str, str]]:
     """Return the options that may be given several times."""
-    identities = [("IdentityFile", quoting.path(item)) for item in way.identities]
+    # Without any, ssh would take those of its own.
+    identities = [("IdentityFile", quoting.path(item)) for item in way.identities or ("none",)]
     return identities + [("CertificateFile", quoting.path(item)) for item in way.certificates]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 # From OpenSSH 9.9 on tokens are replaced in Include, and a pattern is what any version takes there.
 _RISKY = re.compile(r"""[%$*?\[\]\\"']""")
@@ -19,7 +20,7 @@ def path(text: str) -> str:
     return quoted(text.replace("%", "%%"))
 
 
-def paths(texts: tuple[str, ...]) -> str:
+def paths(texts: Sequence[str]) -> str:
     """Return several of them; without any, no file is read."""
     return " ".join(map(path, texts)) or "/dev/null"
 

@@ -22,6 +22,13 @@ from kamal_dev.shell.trust import Trust
 
 ANSWER = 30  # seconds; a `Match exec` of the user's may ask a network
 MOST_HOPS = 8
+# What else of ssh_config says how a connection is made. Forwards, terminals and the like are for people.
+OTHERS = (
+    *("bindaddress", "bindinterface", "casignaturealgorithms", "ciphers", "compression", "gssapiauthentication"),
+    *("hostkeyalgorithms", "ipqos", "kexalgorithms", "knownhostscommand", "macs", "pkcs11provider"),
+    *("preferredauthentications", "pubkeyacceptedalgorithms", "pubkeyauthentication", "rekeylimit"),
+    *("requiredrsasize", "revokedhostkeys", "securitykeyprovider", "verifyhostkeydns"),
+)
 _HOP = re.compile(r"(?:(?P<user>.+)@)?(?:\[(?P<six>[^]]+)\]|(?P<name>[^@:\[\]]+))(?::(?P<port>\d+))?")
 _TOKEN = re.compile(r"%(.)")
 _EXPANDED = re.compile(r"%|\$\{|~[^/]")
@@ -36,6 +43,7 @@ class Way:
     is the socket of the agent as ssh_config writes it: a path, `SSH_AUTH_SOCK`, `$NAME`, or `none`. `known_hosts`
     are the files to look keys up in; `alias` is the name to look it up by, empty for the address. `vouched` is the
     only right key (`type base64`), where the provider knows it. `command` makes the connection in place of a socket.
+    `others` are options for OpenSSH alone, as pairs.
     """
 
     stack: str
@@ -55,7 +63,7 @@ class Way:
     global_known_hosts: tuple[str, ...] = ()
     vouched: str = ""
     policy: str = "accept-new"
-    other_proofs: bool = False
+    others: tuple[tuple[str, str], ...] = ()
     command: str = ""
     passes_socket: bool = False
     through: Way | None = None
@@ -66,6 +74,11 @@ class Way:
         """Where it leads, for people."""
         name = f"[{self.hostname}]" if ":" in self.hostname else self.hostname
         return f"jump host {name}:{self.port}" if self.is_hop else f"{name}:{self.port}"
+
+    @property
+    def has_other_proofs(self) -> bool:
+        """Whether something besides the files may vouch for a key of the host."""
+        return any(name in ("knownhostscommand", "verifyhostkeydns") for name, _ in self.others)
 
     @property
     def known_as(self) -> str:
@@ -87,7 +100,9 @@ def way(host: Host, trust: Trust) -> Way:
 def _way(host: Host, trust: Trust, depth: count[int], *, is_hop: bool = False) -> Way:
     if not host.address:
         raise HostUnreachable(
-            host.name, "the host has no address, so there is nothing to connect to", hint="it may be switched off"
+            host.name,
+            "the host has no address, so there is nothing to connect to",
+            hint="it may be switched off; `dev deploy` starts it",
         )
     if next(depth) > MOST_HOPS:
         raise HostUnreachable(
@@ -115,7 +130,7 @@ def _way(host: Host, trust: Trust, depth: count[int], *, is_hop: bool = False) -
         global_known_hosts=() if is_off or is_pinned else _files(told.all("globalknownhostsfile")),
         vouched=" ".join(host.host_key.split()[:2]),
         policy=_policy(trust, told),
-        other_proofs=told.one("knownhostscommand", "none") != "none" or told.one("verifyhostkeydns") in ("true", "yes"),
+        others=told.others(),
         command="" if told.one("proxycommand") == "none" else told.tokens("proxycommand"),
         passes_socket=told.one("proxyusefdpass") == "yes",
         through=_through(host, told, trust, depth),
@@ -176,6 +191,12 @@ class _Answers:
         given = (self._path(item) for item in self.all(name) if item.lower() != "none")
         return tuple(item for item in given if Path(item).exists() or Path(f"{item}.pub").exists())
 
+    def others(self) -> tuple[tuple[str, str], ...]:
+        """Return what is not as ssh has it by itself."""
+        default = _default()
+        given = ((name, self.one(name)) for name in OTHERS)
+        return tuple((name, value) for name, value in given if value and value not in default.get(name, ()))
+
     def _path(self, item: str) -> str:
         if _EXPANDED.search(item):
             # ssh prints these as they are written, but ControlPath, which takes the same tokens, as it is meant.
@@ -209,6 +230,11 @@ def _said(stack: str, words: Sequence[str]) -> dict[str, list[str]]:
         name, _, value = line.partition(" ")
         answers.setdefault(name, []).append(value)
     return answers
+
+
+@cache
+def _default() -> dict[str, list[str]]:
+    return _said("", ("-F", "none", "--", "localhost"))
 
 
 def _files(lines: Sequence[str]) -> tuple[str, ...]:

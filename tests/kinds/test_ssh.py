@@ -8,24 +8,32 @@ percent sign and a dollar sign in it.
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from kamal_dev.commands import events
 from kamal_dev.errors import DevError, HostError, HostKeyChanged, HostTimeout, HostUnreachable
 from kamal_dev.model import Host, Step
+from kamal_dev.pipeline.lending import Lending
+from kamal_dev.pipeline.run import Run
 from kamal_dev.shell import openssh, quoting, ssh_config
 from kamal_dev.shell.connecting import connect
 from kamal_dev.shell.remote import Remote
 from kamal_dev.shell.trust import Trust
 from kamal_dev.shell.tunnel import Tunnel
-from kamal_dev.shell.way import way
+from kamal_dev.shell.way import OTHERS, way
 from tests.faults.proxy import Proxy
 from tests.kinds.sshd import HIDDEN, Client, Sshd, agent
 
@@ -107,6 +115,12 @@ def reached(host: Host, trust: Trust, client: Client) -> None:
     assert tunnel(host, trust) == "hi"
 
 
+def agree(host: Host, trust: Trust) -> None:
+    """Paramiko and OpenSSH reach the host."""
+    assert deploys(host, trust) == "hi"
+    assert ssh(host, trust) == "hi"
+
+
 def refused(host: Host, trust: Trust, kind: type[DevError] = HostError) -> DevError:
     """No verb reaches the host; returns the error of a deploy."""
     with pytest.raises(kind) as caught:
@@ -147,8 +161,22 @@ SAMPLES = {
     "no hop": "Host box\n  ProxyJump none\nHost * !bastion\n  ProxyJump bastion",
     "a command": "Host box\n  ProxyCommand nc -x 'proxy %%' %h %p | cat",
     "match": 'Match host box exec "true"\n  User matched\nMatch host box exec "false"\n  User never',
+    "ciphers": "Host box\n  Ciphers aes256-ctr\n  HostKeyAlgorithms rsa-sha2-512\n  BindAddress 127.0.0.1",
+    "no default keys": "Host box\n  IdentityFile none",
     "address family": "Host box\n  AddressFamily inet6",
 }
+
+
+SAME = (
+    "hostname",
+    "port",
+    "user",
+    "addressfamily",
+    "identitiesonly",
+    "hostkeyalias",
+    "identityagent",
+    "proxyusefdpass",
+)
 
 
 def answers(words: tuple[str, ...]) -> dict[str, list[str]]:
@@ -168,7 +196,7 @@ def test_paramiko_and_openssh_use_the_same(sample: str, client: Client) -> None:
     host, trust = Host("blog-1", "box"), client.trust()
     there = way(host, trust)
     plain, ours = answers(("box",)), answers((*openssh.options(there), "box"))
-    for name in ("hostname", "port", "user", "addressfamily", "identitiesonly", "hostkeyalias", "identityagent"):
+    for name in (*SAME, *OTHERS):
         assert ours.get(name, ["SSH_AUTH_SOCK"]) == plain.get(name, ["SSH_AUTH_SOCK"])
     assert (there.hostname, there.port, there.user) == (ours["hostname"][0], int(ours["port"][0]), ours["user"][0])
     assert " ".join((*there.known_hosts, *there.global_known_hosts)) == " ".join(
@@ -297,7 +325,7 @@ def test_keys_that_are_missing_are_skipped(sshd: Sshd, client: Client, key: Path
         f"Host box\n  HostName 127.0.0.1\n  Port {sshd.published[GOAL]}\n  IdentityFile /gone\n"
         f"  IdentityFile none\n  IdentityFile {quoting.path(str(key))}\n"
     )
-    reached(client.host("box"), client.trust(), client)
+    agree(client.host("box"), client.trust())
     gone = client.host("127.0.0.1", sshd.published[GOAL], key=client.folder / "never was")
     client.configure("")
     assert "there is no file" in refused(gone, client.trust(), HostUnreachable).hint
@@ -313,16 +341,16 @@ def test_a_certificate_is_shown_whether_the_key_is_in_a_file_or_in_the_agent(
     for kind in ("ed25519", "ecdsa", "rsa"):
         mine = client.key(f"my {kind}", kind=kind)
         beside = sign(authority, mine.with_name(f"{mine.name}.pub"), "-n", "root")
-        reached(client.host("127.0.0.1", port, key=mine), client.trust(), client)
+        agree(client.host("127.0.0.1", port, key=mine), client.trust())
         elsewhere = beside.rename(client.folder / f"{kind}-cert.pub")
         client.configure(f"Host box\n  HostName 127.0.0.1\n  CertificateFile {quoting.path(str(elsewhere))}\n")
-        reached(client.host("box", port, key=mine), client.trust(), client)
+        agree(client.host("box", port, key=mine), client.trust())
         with agent(tmp_path / f"{kind}.sock") as held, monkeypatch.context() as patch:
             held.add(mine)
             mine.unlink()
             patch.setenv("SSH_AUTH_SOCK", str(held.socket))
             way.cache_clear()
-            reached(client.host("box", port), client.trust(), client)
+            agree(client.host("box", port), client.trust())
 
 
 # --- Keys of hosts -----------------------------------------------------------------------------------------------
@@ -361,7 +389,7 @@ def test_a_host_is_known_however_known_hosts_lists_it(listed: str, sshd: Sshd, c
         client.known_hosts.write_text(hashed(f"{name} {proof}\n", client.folder))
     else:
         client.known_hosts.write_bytes(LISTED[listed](name, proof))
-    reached(client.host("127.0.0.1", sshd.published[GOAL], key=key), client.trust("strict"), client)
+    agree(client.host("127.0.0.1", sshd.published[GOAL], key=key), client.trust("strict"))
     assert not client.mine.exists()
 
 
@@ -416,9 +444,9 @@ def test_an_authority_vouches_for_hosts(sshd: Sshd, client: Client, key: Path) -
 def test_a_host_with_an_alias_is_recorded_and_looked_up_by_it(sshd: Sshd, client: Client, key: Path) -> None:
     client.configure("Host 127.0.0.1\n  HostKeyAlias fleet\n")
     host = client.host("127.0.0.1", sshd.published[GOAL], key=key)
-    reached(host, client.trust(), client)
+    agree(host, client.trust())
     assert client.mine.read_text() == f"fleet {sshd.host_key(GOAL)}\n"
-    reached(host, client.trust("strict"), client)
+    agree(host, client.trust("strict"))
 
 
 @pytest.mark.real
@@ -426,7 +454,7 @@ def test_a_host_is_asked_for_the_kind_of_key_that_is_known(sshd: Sshd, client: C
     sshd.start(2206, key="rsa")
     port = sshd.start(2206, more="HostKey /kd/2206_rsa")
     client.known_hosts.write_text(f"[127.0.0.1]:{port} {sshd.host_key(2206, 'rsa')}\n")
-    reached(client.host("127.0.0.1", port, key=key), client.trust("strict"), client)
+    agree(client.host("127.0.0.1", port, key=key), client.trust("strict"))
 
 
 @pytest.mark.real
@@ -515,6 +543,19 @@ def test_a_command_of_the_users_makes_the_connection_as_their_shell_runs_it(
     assert error.message == "no SSH at box:22: no way to box"
 
 
+@pytest.mark.real
+def test_what_ssh_config_says_for_people_at_a_terminal_disturbs_no_verb(sshd: Sshd, client: Client, key: Path) -> None:
+    with closing(Proxy(1)) as taken:
+        client.configure(
+            f"Host box\n  HostName 127.0.0.1\n  Port {sshd.published[GOAL]}\n  IdentityFile {quoting.path(str(key))}\n"
+            f"  LocalForward {taken.port} localhost:80\n  RemoteForward {GOAL} localhost:80\n  RemoteCommand tmux\n"
+            "  RequestTTY force\n  ControlMaster auto\n  ControlPath /nonexistent/%C\n  LogLevel DEBUG3\n"
+            "  PermitLocalCommand yes\n  LocalCommand echo local\n  ForwardX11 yes\n"
+        )
+        host, trust = client.host("box"), client.trust()
+        assert deploys(host, trust) == ssh(host, trust) == tunnel(host, trust) == "hi"
+
+
 RELAY = """
 import socket, sys, threading, os
 s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
@@ -580,3 +621,101 @@ def test_a_tunnel_that_is_refused_says_whether_the_port_or_the_server_is_to_blam
     with pytest.raises(HostError) as caught:
         Tunnel(way(taken, client.trust()), GOAL, lambda _: None)
     assert f"something on the host may use port {GOAL}" in caught.value.hint
+
+
+STUBBORN = """
+import os
+from kamal_dev.shell import forward
+from kamal_dev.shell.frame import Frame
+mark = Frame.new()
+script = f"trap '' TERM; {mark.opening}; echo ready; echo $$ >&2; while :; do echo noise >&2; sleep 0.05; done"
+tell = lambda word: os.write(1, f"{word}\\n".encode())
+ready = lambda: tell("ready")
+say = lambda line: line.isdecimal() and tell(line)
+forward.hold("blog-1", ("sh", "-c", script), mark, on_ready=ready, on_line=say, log=lambda _: None)
+"""
+
+
+def test_a_second_interrupt_ends_a_forward_at_once() -> None:
+    words = (sys.executable, "-c", f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler){STUBBORN}")
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout
+        said = sorted(process.stdout.readline().strip() for _ in range(2))
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        again = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+        assert time.monotonic() - again < 3
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(said[0]), 0)
+
+
+# --- Lending the registry ----------------------------------------------------------------------------------------
+
+
+class Lent:
+    """A tunnel on paper: it is open until told otherwise."""
+
+    opened = 0
+    refusal: HostError | None = None
+
+    def __init__(self, *_: object) -> None:
+        if Lent.refusal:
+            raise Lent.refusal
+        Lent.opened += 1
+        self.is_open = True
+
+    def close(self) -> None:
+        self.is_open = False
+
+
+@pytest.fixture
+def lending(monkeypatch: pytest.MonkeyPatch) -> Lending:
+    notes: list[str] = []
+    run = SimpleNamespace(
+        is_paper=False,
+        resources=ExitStack(),
+        output=SimpleNamespace(note=lambda text, host="": notes.append(text), step=None),
+        project=SimpleNamespace(config=SimpleNamespace(registry=SimpleNamespace(is_local=True, port=5000))),
+        way=lambda host: host,
+        notes=notes,
+    )
+    Lent.opened, Lent.refusal = 0, None
+    monkeypatch.setattr("kamal_dev.pipeline.lending.Tunnel", Lent)
+    monkeypatch.setattr("kamal_dev.pipeline.lending.planned", lambda _: ())
+    return Lending(cast(Run, run), is_wanted=True)
+
+
+UP, NOT_PULLED = events.Outcome(ok=True), events.Outcome(phase="pull")
+
+
+def test_a_tunnel_that_has_ended_is_opened_again_before_the_next_pull(lending: Lending) -> None:
+    host = Host("blog-1", "10.0.0.1")
+    told = iter((NOT_PULLED, UP))
+
+    def change() -> events.Outcome:
+        outcome = next(told)
+        if outcome is NOT_PULLED:
+            lending._tunnels[host.name].is_open = False  # type: ignore[misc]
+        return outcome
+
+    assert lending.lent(host, change) is UP
+    assert Lent.opened == 2
+
+
+def test_a_pull_that_fails_through_an_open_tunnel_is_the_registrys_failure(lending: Lending) -> None:
+    assert lending.lent(Host("blog-1", "10.0.0.1"), lambda: NOT_PULLED) is NOT_PULLED
+    assert Lent.opened == 1
+
+
+def test_where_a_tunnel_cannot_be_opened_again_the_failure_of_the_pull_is_what_is_told(lending: Lending) -> None:
+    host = Host("blog-1", "10.0.0.1")
+
+    def change() -> events.Outcome:
+        lending._tunnels[host.name].is_open = False  # type: ignore[misc]
+        Lent.refusal = HostError("blog-1", "port 5000 of the host could not be forwarded", hint="see sshd_config")
+        return NOT_PULLED
+
+    assert lending.lent(host, change) is NOT_PULLED
+    assert any("see sshd_config" in note for note in cast(Any, lending)._run.notes)
