@@ -129,13 +129,17 @@ def open_run(flags: Flags, *, strict: bool = True) -> Run:
 
 
 def show(text: str, *, end: str = "\n", err: bool = False) -> None:
-    """Print text on stdout (or stderr), without the secrets that were met; the one way to there."""
-    click.echo(redaction()(text) + end, nl=False, err=err)
+    """Print text on stdout (or stderr), without secrets and control characters; the one way to there."""
+    from kamal_dev.output import clean
+
+    click.echo(clean(text, redaction()) + end, nl=False, err=err)
 
 
 def print_json(data: Any) -> None:
     """Print data on stdout, its texts without the secrets that were met."""
-    click.echo(json.dumps(redaction().within(data), indent=2, ensure_ascii=False))
+    from kamal_dev.output.printable import printable
+
+    click.echo(printable(json.dumps(redaction().within(data), indent=2, ensure_ascii=False)))
 
 
 def redaction() -> Redaction:
@@ -153,12 +157,14 @@ def agreement(*, yes: bool, without_terminal: bool = False) -> Callable[[str], b
     else the question becomes a UsageError that names `--yes`.
     """
 
+    from kamal_dev.output.printable import printable
+
     def agree(question: str) -> bool:
         if yes or (without_terminal and not sys.stdin.isatty()):
             return True
         if not sys.stdin.isatty():
             raise UsageError(f"{question} There is no terminal to ask on", hint="add `--yes`")
-        return click.confirm(question, err=True)
+        return click.confirm(printable(question), err=True)
 
     return agree
 

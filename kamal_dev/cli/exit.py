@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from kamal_dev.errors import ConfigError, DevError
+from kamal_dev.output import clean
 from kamal_dev.output.redaction import Redaction
 
 INTERRUPTED = 130
@@ -32,7 +33,7 @@ def guarded(app: click.Command, args: list[str], *, redaction: Redaction | None 
         return code if isinstance(code, int) else 0
     except Exception as error:
         if os.environ.get("KAMAL_DEV_TRACEBACK"):
-            _say(redaction(_traceback(error)))
+            _say(clean(_traceback(error), redaction))
         return _explain(error, redaction)
     except KeyboardInterrupt:
         return _interrupted()
@@ -52,7 +53,7 @@ def _interrupt() -> None:
 
 def _explain(error: Exception, redaction: Redaction) -> int:
     if isinstance(error, DevError):
-        _say(redaction(explanation(error)))
+        _say(clean(explanation(error), redaction))
         return error.exit_code
     if isinstance(error, click.exceptions.Abort):
         return _interrupted()
@@ -61,13 +62,13 @@ def _explain(error: Exception, redaction: Redaction) -> int:
 
         text = StringIO()
         error.show(text)
-        _say(redaction(text.getvalue().removesuffix("\n")))
+        _say(clean(text.getvalue().removesuffix("\n"), redaction))
         return error.exit_code
     if isinstance(error, BrokenPipeError):
         # Nobody reads any more; a second write while Python shuts down must not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    _say(redaction(f"error: this is a defect of kamal-dev: {type(error).__name__}: {error}"))
+    _say(clean(f"error: this is a defect of kamal-dev: {type(error).__name__}: {error}", redaction))
     _say("hint: run again with KAMAL_DEV_TRACEBACK=1 and report what it prints")
     return 1
 

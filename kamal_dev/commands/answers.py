@@ -32,6 +32,7 @@ from kamal_dev.commands.events import (
     Record,
     Stack,
 )
+from kamal_dev.commands.typed import fits, hints
 from kamal_dev.model import Container, ImageConfig
 
 _UNPRINTABLE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -120,7 +121,7 @@ def _tell(line: str) -> tuple[dict[str, Any], Event] | None:
     data = _object(line)
     try:
         return (data, _KINDS[data["type"]](data)) if data else None
-    except (ValueError, RecursionError, KeyError, TypeError):
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return None
 
 
@@ -147,6 +148,8 @@ def _read(kind: type[_Value], data: Mapping[str, Any]) -> _Value:
     for name, inner in (("release", Current), ("lock", Lock), ("last", Outcome)):
         if isinstance(known.get(name), dict):
             known[name] = _read(inner, known[name])
+    if wrong := [name for name, value in known.items() if not fits(value, hints(kind)[name])]:
+        raise TypeError(f"not of the type of {kind.__name__}: {', '.join(wrong)}")
     return kind(**known)
 
 

@@ -124,7 +124,7 @@ def tags(root: Path) -> Step:
 
 def resolve(root: Path, name: str) -> Step:
     """Ask what a reference names; fails where there is none."""
-    return git(root, "rev-parse", "--quiet", "--verify", name)
+    return git(root, "rev-parse", "--quiet", "--verify", "--end-of-options", name)
 
 
 def files(root: Path) -> Step:
@@ -182,7 +182,7 @@ def write_tree(root: Path, aside: Aside) -> Step:
 
 def exists(root: Path, aside: Aside, name: str) -> Step:
     """Whether an object is there."""
-    return git(root, "cat-file", "-e", name, environment=aside.environment)
+    return git(root, "cat-file", "-e", "--end-of-options", name, environment=aside.environment)
 
 
 def bundle_head(names: Mapping[str, str], known: Iterable[str]) -> bytes:
@@ -212,9 +212,14 @@ def prune(root: Path, store: Path) -> Step:
     return git(root, f"--git-dir={store}", *FAST, "gc", "--quiet", "--prune=2.weeks.ago")
 
 
+def named(root: Path, bundle: Path, name: str) -> Step:
+    """Ask which commit a bundle has under a name; prints both."""
+    return git(root, "bundle", "list-heads", str(bundle), name)
+
+
 def take(root: Path, bundle: Path, name: str) -> Step:
     """Take the objects of a bundle, after checking that nothing is missing; no reference changes."""
-    return git(root, "fetch", "--quiet", "--no-tags", "--no-recurse-submodules", str(bundle), name)
+    return git(root, "fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--end-of-options", str(bundle), name)
 
 
 def point(root: Path, branch: str, commit: str) -> Step:
@@ -224,9 +229,9 @@ def point(root: Path, branch: str, commit: str) -> Step:
 
 def is_ancestor(root: Path, one: str, other: str) -> Step:
     """Whether the history of `other` has `one`."""
-    return git(root, "merge-base", "--is-ancestor", one, other)
+    return git(root, "merge-base", "--is-ancestor", "--end-of-options", one, other)
 
 
 def summary(root: Path, since: str, until: str) -> Step:
     """Say in one line how much differs between two commits."""
-    return git(root, "diff", "--shortstat", since, until, "--")
+    return git(root, "diff", "--shortstat", "--end-of-options", since, until, "--")

@@ -11,6 +11,14 @@ _STACK = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/:@+-]*")
 
 
+_HASH = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+
+
+def is_hash(word: object) -> bool:
+    """Whether this is the whole name of an object of git, and nothing else."""
+    return isinstance(word, str) and _HASH.fullmatch(word) is not None
+
+
 def stack_word(name: str) -> str:
     """Return a stack's name. Raises UsageError for what cannot be one."""
     if not _STACK.fullmatch(name):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from kamal_dev.output.printable import printable
 from kamal_dev.output.redaction import Redaction
 
 Kind = Literal["start", "line", "done", "failed", "detail", "warning", "hint", "step", "note"]
@@ -92,10 +93,22 @@ class Output:
         """
         self._speaker = threading.get_ident()
 
+    def clean(self, text: str) -> str:
+        """Return `text` as a terminal may have it: without secrets, and without control characters."""
+        return clean(text, self.redaction)
+
     def _emit(self, event: Event) -> None:
         if self._quiet and event.kind not in LOUD:
             return
-        clean = Event(event.kind, self.redaction(event.text), event.host, event.seconds)
+        # A line is one line: what follows a newline could pass for another message.
+        text = self.clean(event.text) if event.kind == "step" else " ".join(self.clean(event.text).splitlines())
+        clean = Event(event.kind, text, printable(event.host), event.seconds)
         with self._lock:
             if self._speaker in (None, threading.get_ident()):
                 self._show(clean)
+
+
+def clean(text: str, redaction: Redaction) -> str:
+    """Return `text` without the secrets that `redaction` knows, and without control characters."""
+    # A value may have such characters itself, and may have been taken apart by them.
+    return redaction(printable(redaction(text)))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
 from kamal_dev.commands import events, git
+from kamal_dev.commands.words import is_hash
 from kamal_dev.commands.workspace import Large, part
 from kamal_dev.errors import DevError
 from kamal_dev.model import File
@@ -77,19 +78,20 @@ class Clone:
         return tuple(found for own in self.snapshot.parts if (found := self._known_part(own, facts)))
 
     def _known_part(self, own: Part, facts: events.Facts) -> Known | None:
-        sent, offered = (record["parts"].get(own.path) if record and record.get("parts") else None
-                         for record in (facts.source, facts.offered))  # fmt: skip
+        sent, offered = (_entry(record, own.path) for record in (facts.source, facts.offered))
         if not sent:
             return None
         if sent[5] != own.boundary_label:
             return Known(own.path, boundary=sent[5])
         listed = [entry for entry in (sent, offered) if entry]
-        commits = dict.fromkeys(entry[0] for entry in listed if entry[0])
+        commits = dict.fromkeys(entry[0] for entry in listed)
         trees = dict.fromkeys(tree for entry in listed for tree in (entry[2], entry[3]))
         return Known(own.path, self._here(own, commits), self._here(own, trees), sent[4], sent[5])
 
     def _here(self, own: Part, names: dict[str, None]) -> tuple[str, ...]:
-        return tuple(name for name in names if self._local.run(git.exists(own.work, own.beside, name)))
+        return tuple(
+            name for name in names if is_hash(name) and self._local.run(git.exists(own.work, own.beside, name))
+        )
 
     def members(self, known: tuple[Known, ...]) -> tuple[File | Large, ...]:
         """Return the files that bring a host with `known` to this source."""
@@ -147,3 +149,11 @@ def _fields(own: Part, has: Known) -> dict[str, str]:
         "skipped": "".join(f"{name}\0" for name in own.skipped),
         "rules": own.rules,
     }
+
+
+def _entry(record: events.Record | None, path: str) -> tuple[str, ...]:
+    """Return what a host's record says of a part; empty where it says nothing that can be understood."""
+    parts = record.get("parts") if record else None
+    entry = parts.get(path) if isinstance(parts, Mapping) else None
+    is_whole = isinstance(entry, tuple) and len(entry) == 6 and all(isinstance(word, str) for word in entry)
+    return entry if is_whole else ()

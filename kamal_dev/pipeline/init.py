@@ -11,7 +11,7 @@ from pathlib import Path
 from kamal_dev import compose, config, devcontainer
 from kamal_dev.errors import DevError, UsageError
 from kamal_dev.output import Output
-from kamal_dev.project import CONFIG_FILE, PRIVATE, private
+from kamal_dev.project import CONFIG_FILE, PRIVATE, private, refuse_way_out
 from kamal_dev.project.tree import WorkingTree
 
 SECRETS_FILE = ".kamal/secrets"
@@ -28,6 +28,8 @@ def init(
     people write in exists, unless `force`; then nothing was written.
     """
     targets = {config_path or CONFIG_FILE: 0o644, SECRETS_FILE: 0o600}
+    for path in (*targets, SCHEMA_FILE, IGNORE_FILE, PRIVATE):
+        refuse_way_out(folder, path)
     present = [path for path in targets if (folder / path).exists()]
     if present and not force:
         raise UsageError(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import shlex
+import shutil
 import tarfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from kamal_dev.commands import answers, events, git, payload
 from kamal_dev.commands import workspace as commands
+from kamal_dev.commands.words import is_hash
 from kamal_dev.errors import DevError, HostError, UsageError
 from kamal_dev.model import Host, Result
 from kamal_dev.pipeline.place import running
@@ -21,6 +24,7 @@ from kamal_dev.shell import Receiver
 
 RECEIVING = 3600.0
 PULLED = "refs/heads/pulled"
+LONGEST = 1 << 16  # bytes of a path or a hash that are read
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Pulled:
     @property
     def advice(self) -> tuple[str, ...]:
         """How to look at it, and how to take it."""
-        words = f"git -C {self.path}" if self.path else "git"
+        words = f"git -C {shlex.quote(self.path)}" if self.path else "git"
         return (f"{words} diff {self.since[:12] or 'HEAD'} {self.branch}", f"{words} merge {self.branch}")
 
     def as_json(self) -> dict[str, Any]:
@@ -102,34 +106,57 @@ def _receive(run: Run, target: Host, name: str, folder: Path, *, whole: bool) ->
             f"{name}: {told.reason}",
             hint=f"a workspace becomes a clone with its first deploy, or with `dev sync {name} --force`",
         )
-    return tuple(_boxes(path, folder))
+    return tuple(_boxes(target, path, folder))
 
 
-def _boxes(path: Path, folder: Path) -> Iterator[_Box]:
-    """Yield what the tar has; a name of it is never a path here."""
-    with tarfile.open(path) as tar:
-        members = {member.name.removeprefix("./"): member for member in tar if member.isreg()}
+def _boxes(target: Host, path: Path, folder: Path) -> Iterator[_Box]:
+    """Yield what the tar has; a name of it is never a path here. Raises HostError where it is not such a tar."""
+    try:
+        with tarfile.open(path) as tar:
+            members = {member.name.removeprefix("./"): member for member in tar if member.isreg()}
+            parts = sorted({name.split("/")[1] for name in members if name.startswith("parts/")})
+            for index, part in enumerate(parts):
+                bundle = folder / f"{index}.bundle"
+                with bundle.open("wb") as file:
+                    shutil.copyfileobj(_member(tar, members, f"parts/{part}/bundle"), file)
+                texts = (_text(tar, members, f"parts/{part}/{name}") for name in ("path", "tip", "sent"))
+                yield _box(target, *texts, bundle)
+    except (tarfile.TarError, KeyError, IndexError, EOFError) as error:
+        raise _malformed(target, "is no archive of commits") from error
 
-        def text(name: str) -> str:
-            file = tar.extractfile(members[name])
-            return file.read().decode(errors="surrogateescape") if file else ""
 
-        parts = sorted({name.split("/")[1] for name in members if name.startswith("parts/")})
-        for index, part in enumerate(parts):
-            bundle = folder / f"{index}.bundle"
-            source = tar.extractfile(members[f"parts/{part}/bundle"])
-            with bundle.open("wb") as file:
-                while source and (chunk := source.read(1 << 20)):
-                    file.write(chunk)
-            at = f"parts/{part}"
-            yield _Box(text(f"{at}/path"), text(f"{at}/tip").strip(), text(f"{at}/sent").strip(), bundle)
+def _member(tar: tarfile.TarFile, members: dict[str, tarfile.TarInfo], name: str) -> IO[bytes]:
+    file = tar.extractfile(members[name])
+    assert file is not None, "only regular files are members"
+    return file
+
+
+def _text(tar: tarfile.TarFile, members: dict[str, tarfile.TarInfo], name: str) -> str:
+    return _member(tar, members, name).read(LONGEST).decode(errors="surrogateescape")
+
+
+def _box(target: Host, path: str, tip: str, since: str, bundle: Path) -> _Box:
+    tip, since = tip.strip(), since.strip()
+    for name in (tip, since):
+        if name and not is_hash(name):
+            raise _malformed(target, f"names `{name[:80]}` as a commit")
+    return _Box(path, tip, since, bundle)
+
+
+def _malformed(target: Host, what: str) -> HostError:
+    return HostError(
+        target.name,
+        f"what the host sent {what}",
+        hint="nothing of it was taken; look at what is in the workspace with `dev ssh`",
+        left_behind="nothing was changed here",
+    )
 
 
 def _root(run: Run, box: _Box) -> Path:
     """Return the repository here that a part belongs to."""
-    repository = run.project.source.repository
+    repository = run.project.source.repository.resolve()
     root = repository / box.path
-    if ".." in Path(box.path).parts or not root.is_relative_to(repository) or not (root / ".git").exists():
+    if "\0" in box.path or not root.resolve().is_relative_to(repository) or not (root / ".git").exists():
         raise DevError(f"there is no repository `{box.path}` here to take the branch")
     return root
 
@@ -140,6 +167,8 @@ def _has(run: Run, box: _Box) -> bool:
 
 def _take(run: Run, target: Host, name: str, box: _Box) -> Pulled:
     root = _root(run, box)
+    if run.local.run(git.named(root, box.bundle, PULLED)).output.split()[:1] != [box.tip]:
+        raise _malformed(target, "is not what it says: the commit is another one")
     taken = run.local.run(git.take(root, box.bundle, PULLED))
     branch, before = _free(run, root, f"kamal-dev/{name}", box.tip)
     if not taken:

@@ -13,6 +13,7 @@ from kamal_dev.commands import docker
 from kamal_dev.errors import ConfigError, DevcontainerError, Problem, UsageError
 from kamal_dev.model import Version
 from kamal_dev.project import source as sources
+from kamal_dev.project.private import refuse_links
 from kamal_dev.project.project import Learn, Project, secret_names
 from kamal_dev.project.source import Source
 from kamal_dev.project.tree import WorkingTree
@@ -62,7 +63,7 @@ def load(
     `ignore_features` it is as if it named no Features, but for a notice. Raises
     ConfigError for every kind of file, UsageError for a flag that makes no sense.
     """
-    root = _root(folder, tree := WorkingTree(), devcontainer_path)
+    root = refuse_links(_root(folder, tree := WorkingTree(), devcontainer_path))
     place = Place(folder, root, sources.read(root, shell, environment), tree, environment)
     settings = _config(place, config_path)
     secrets_file = _secrets(place, settings, shell, learn)

@@ -15,11 +15,11 @@ from kamal_dev.errors import ComposeError, DevcontainerError, Problem
 from kamal_dev.model import REDACTED, Build, Features, Image, Notice, Secret, Version, stack_name
 from kamal_dev.project import origin as origins
 from kamal_dev.project.origin import Origin
+from kamal_dev.project.private import private
 from kamal_dev.project.source import Source
 from kamal_dev.project.tree import WorkingTree
 from kamal_dev.project.withheld import Withheld
 
-PRIVATE = ".kamal/local"
 LONGEST_SECRET = 1 << 14  # a file of more is data, and its lines are words
 COMPOSE_FILE = "compose.yaml"  # of a devcontainer that has none, beside its devcontainer.json
 
@@ -271,12 +271,3 @@ def secret_names(settings: Config, secrets_file: SecretsFile) -> frozenset[str]:
     """Return the variables whose values are secret."""
     named = (*settings.secrets, *settings.build.secrets, settings.registry.password_env, *secrets_file.names)
     return frozenset(filter(None, named))
-
-
-def private(root: Path) -> Path:
-    """Return the folder for keys and caches, 0700; its own file makes git ignore it."""
-    folder = root / PRIVATE
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not (folder / ".gitignore").exists():
-        (folder / ".gitignore").write_text("*\n")
-    return folder

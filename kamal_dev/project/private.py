@@ -1,0 +1,62 @@
+"""The folder of this machine's own files: keys, caches, what was deployed. Nothing of it is the repository's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from kamal_dev.errors import UsageError
+
+PRIVATE = ".kamal/local"
+
+
+def private(root: Path) -> Path:
+    """Return the folder, 0700; its own file makes git ignore it. Raises UsageError as `refuse_links`."""
+    refuse_links(root)
+    folder = root / PRIVATE
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not (folder / ".gitignore").exists():
+        (folder / ".gitignore").write_text("*\n")
+    return folder
+
+
+def refuse_links(root: Path) -> Path:
+    """Return `root`. Raises UsageError where a link leads to the folder from outside the repository, or is in it.
+
+    Git keeps links, so that a repository can bring one along: what is written there would go
+    to whatever file it names.
+    """
+    folder = refuse_way_out(root, PRIVATE)
+    for path in _entries(folder):
+        if path.is_symlink():
+            raise _refused(path, root)
+        if not (path.is_file() or path.is_dir() or path.is_socket()):
+            raise UsageError(f"`{path.relative_to(root)}` is not a regular file", hint="remove it")
+    return root
+
+
+def _entries(folder: Path, depth: int = 4) -> Iterator[Path]:
+    """Yield what is in a folder and below, as deep as files are written by a name that one can know beforehand."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        yield path
+        # The folders of objects have two digits.
+        if depth and len(path.name) > 2 and not path.is_symlink():
+            yield from _entries(path, depth - 1)
+
+
+def refuse_way_out(root: Path, name: str) -> Path:
+    """Return a path below `root`. Raises UsageError where a link on the way leads out of the repository, or nowhere."""
+    repository = next((path for path in (root, *root.parents) if (path / ".git").exists()), root).resolve()
+    path = root
+    for part in Path(name).parts:
+        path /= part
+        if path.is_symlink() and not (path.exists() and path.resolve().is_relative_to(repository)):
+            raise _refused(path, root)
+    return path
+
+
+def _refused(path: Path, root: Path) -> UsageError:
+    return UsageError(
+        f"`{path.relative_to(root)}` is a link to `{path.readlink()}`: `dev` would write there",
+        hint="remove the link, and have git forget it: `dev` makes the folder itself",
+    )
