@@ -11,7 +11,7 @@ hints: Callable[[type], dict[str, Any]] = cache(get_type_hints)
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Whether a value is of a type as annotations write it; only the types of JSON, lists as tuples, are looked into."""
+    """Whether a value is of a type as annotations write it; lists are tuples here, and maps are not looked into."""
     origin = get_origin(hint)
     if hint is Any or value is None:
         return hint is Any or hint is type(None) or type(None) in get_args(hint)

@@ -155,5 +155,6 @@ def _entry(record: events.Record | None, path: str) -> tuple[str, ...]:
     """Return what a host's record says of a part; empty where it says nothing that can be understood."""
     parts = record.get("parts") if record else None
     entry = parts.get(path) if isinstance(parts, Mapping) else None
-    is_whole = isinstance(entry, tuple) and len(entry) == 6 and all(isinstance(word, str) for word in entry)
-    return entry if is_whole else ()
+    if isinstance(entry, tuple) and len(entry) == 6 and all(isinstance(word, str) for word in entry):
+        return entry
+    return ()

@@ -119,8 +119,8 @@ def _boxes(target: Host, path: Path, folder: Path) -> Iterator[_Box]:
                 bundle = folder / f"{index}.bundle"
                 with bundle.open("wb") as file:
                     shutil.copyfileobj(_member(tar, members, f"parts/{part}/bundle"), file)
-                texts = (_text(tar, members, f"parts/{part}/{name}") for name in ("path", "tip", "sent"))
-                yield _box(target, *texts, bundle)
+                at, tip, since = (_text(tar, members, f"parts/{part}/{name}") for name in ("path", "tip", "sent"))
+                yield _box(target, at, tip.strip(), since.strip(), bundle)
     except (tarfile.TarError, KeyError, IndexError, EOFError) as error:
         raise _malformed(target, "is no archive of commits") from error
 
@@ -136,10 +136,8 @@ def _text(tar: tarfile.TarFile, members: dict[str, tarfile.TarInfo], name: str) 
 
 
 def _box(target: Host, path: str, tip: str, since: str, bundle: Path) -> _Box:
-    tip, since = tip.strip(), since.strip()
-    for name in (tip, since):
-        if name and not is_hash(name):
-            raise _malformed(target, f"names `{name[:80]}` as a commit")
+    if wrong := [name for name in (tip, since or tip) if not is_hash(name)]:
+        raise _malformed(target, f"names `{wrong[0][:80]}` as a commit")
     return _Box(path, tip, since, bundle)
 
 

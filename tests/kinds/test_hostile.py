@@ -8,19 +8,33 @@ branch changes here, no verb waits for ever, and nobody's terminal is written to
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import pytest
 
-from kamal_dev.errors import HostError
+from kamal_dev.cli.exit import guarded
+from kamal_dev.commands import answers
+from kamal_dev.commands.events import Facts
+from kamal_dev.errors import DevError, HostError, UsageError
+from kamal_dev.model import Result, Secret, Step
+from kamal_dev.output import Event, Output
+from kamal_dev.output.plain import render
+from kamal_dev.output.printable import printable
+from kamal_dev.pipeline.clone import Clone
+from kamal_dev.pipeline.init import init
+from kamal_dev.project import private
 from tests.workspace.conftest import make
-from tests.workspace.lab import Lab, git
+from tests.workspace.lab import CONFIG, Home, Lab, git, write
 
 STRANGER = 1500
 OWNERS = (STRANGER, 0) if os.getuid() == 0 else (os.getuid(),)
@@ -255,3 +269,220 @@ while True:
         try: os.path.lexists(kept) and not os.path.lexists(name) and os.rename(kept, name)
         except OSError: pass
 """
+
+
+# --- what a host answers
+
+
+class Lying(Home):
+    """A host whose answer to `dev pull` is made up."""
+
+    answer: bytes = b""
+
+    def receive(
+        self, step: Step, take: Callable[[bytes], object], *, feed: Iterator[bytes], timeout: float | None = None
+    ) -> Result:
+        """Answer with what was made up."""
+        take(self.answer)
+        return Result(step, 0, "", "")
+
+
+def boxes(**members: str | bytes) -> bytes:
+    """Return a tar as collect.sh prints it, with one part."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        for name, content in members.items():
+            data = content.encode() if isinstance(content, str) else content
+            info = tarfile.TarInfo(f"./parts/0000/{name}")
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return stream.getvalue()
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    """A repository, and a host that lies."""
+    lab = make(tmp_path, monkeypatch)
+    lab.home = Lying(lab.home.path)
+    return lab
+
+
+def test_a_commit_that_a_host_names_is_a_hash_or_refused(here: Lab, tmp_path: Path) -> None:
+    head, victim = git(here.root, "rev-parse", "HEAD"), tmp_path / "bashrc"
+    victim.write_text("mine\n")
+    git(here.root, "bundle", "create", "--quiet", str(tmp_path / "bundle"), "HEAD")
+    bundle = (tmp_path / "bundle").read_bytes()
+    option = f"--output={victim}"
+    lies: dict[str, dict[str, str | bytes]] = {
+        "an option as since": {"path": "", "tip": head, "sent": option, "bundle": bundle},
+        "an option as tip": {"path": "", "tip": option, "sent": head, "bundle": bundle},
+        "a name as tip": {"path": "", "tip": "main", "sent": "", "bundle": bundle},
+        "nothing as tip": {"path": "", "tip": "", "sent": "", "bundle": bundle},
+        "another commit": {"path": "", "tip": "1" * 40, "sent": "", "bundle": bundle},
+        "a path outside": {"path": "../host", "tip": head, "sent": "", "bundle": bundle},
+        "an absolute path": {"path": "/etc", "tip": head, "sent": "", "bundle": bundle},
+        "no bundle": {"path": "", "tip": head, "sent": ""},
+        "no part": {},
+        "an endless name": {"path": "", "tip": "a" * (1 << 20), "sent": "", "bundle": bundle},
+    }
+    for what, members in lies.items():
+        assert isinstance(here.home, Lying)
+        here.home.answer = boxes(**members)
+        if what == "no part":
+            assert here.pull() == ()
+            continue
+        with pytest.raises(DevError):
+            here.pull()
+        assert victim.read_text() == "mine\n", what
+        assert git(here.root, "branch", "--list", "kamal-dev/*") == "", what
+    here.home.answer = b"\x1b]0;owned\x07 no tar at all"
+    with pytest.raises(HostError, match="no archive of commits"):
+        here.pull()
+
+
+def test_a_record_of_a_host_is_data_and_no_word_of_a_command(here: Lab) -> None:
+    records: tuple[object, ...] = (
+        {"kind": "git", "state": "x", "parts": {"": ["--batch", "", "--output=x", "x\n--all", "", ""]}},
+        {"kind": "git", "state": [], "parts": {"": "text"}},
+        {"kind": "git", "parts": {"": [1, 2, 3, 4, 5, 6]}},
+        {"kind": "git", "parts": ["a", "b"]},
+        "text",
+        [],
+        7,
+    )
+    for record in records:
+        line = json.dumps({"type": "facts", "cpus": 1, "workspace": ["blog"], "source": record})
+        facts = answers.facts(line) or Facts()
+        run = here.run()
+        clone = Clone(run, ())
+        assert not clone.was_sent(facts.source), record
+        assert all(not (known.commits or known.trees) for known in clone.known(facts)), record
+        run.close()
+
+
+def test_an_event_of_another_shape_than_agreed_is_no_event() -> None:
+    for line in (
+        '{"type":"result","ok":"yes","reason":["a"]}',
+        '{"type":"container","service":1}',
+        '{"type":"facts","cpus":"many","memory":{}}',
+        '{"type":"stack","stack":"x","lock":{"pid":"$(reboot)"}}',
+        '{"type":"place","id":7,"pid":[]}',
+        '{"type":["result"]}',
+        '{"type":null}',
+    ):
+        assert answers.event(line) is None, line
+
+
+# --- what reaches the terminal
+
+
+HOSTILE_TEXTS = {
+    "\x1b[2J\x1b[1;1Hgone": "gone",
+    "\x1b]0;title\x07x\x1b]8;;https://evil\x1b\\link": "xlink",
+    "\x9b31mred\x9d0;t\x9c": "red",
+    "over\rwritten\x08\x7f": "overwritten",
+    "abc\u202egpj.exe\u2066\u200f": "abcgpj.exe",
+    "cut \x1b[": "cut ",
+    "\x1bPq payload\x1b\\after": "after",
+    "é ü 漢字 ✓ 👍": "é ü 漢字 ✓ 👍",
+}
+
+
+def test_nothing_that_a_terminal_obeys_gets_there_from_anywhere(capsys: pytest.CaptureFixture[str]) -> None:
+    shown: list[Event] = []
+    output = Output(shown.append, verbose=True)
+    for text, expected in HOSTILE_TEXTS.items():
+        for say in (output.start, output.done, output.failed, output.note, output.line):
+            say(text, text)
+        for tell in (output.warn, output.hint, output.step):
+            tell(text)
+        output.details([text], text)
+        assert {event.text for event in shown} == {" ".join(expected.splitlines())}
+        assert {event.host for event in shown} <= {expected, ""}
+        shown.clear()
+        exit_code = guarded(failing(HostError(text, text, hint=text, left_behind=text)), [])
+        said = capsys.readouterr().err
+        assert exit_code == 1 and expected in said
+        assert printable(said) == said
+
+
+def test_a_line_of_a_host_cannot_pass_for_another_message() -> None:
+    shown: list[Event] = []
+    Output(shown.append).failed("it failed\n✓ Deployed\u2028✓ 1 of 1")
+    assert render(shown[0]).splitlines() == [render(shown[0])]
+
+
+def test_a_secret_that_is_taken_apart_by_control_characters_stays_one() -> None:
+    output = Output(lambda _: None)
+    output.redaction.add(Secret("hunter22secret"))
+    assert output.clean("hunter\x1b[0m22sec\x00ret") == "[redacted]"
+
+
+def failing(error: Exception) -> click.Command:
+    """Return a command that fails."""
+
+    @click.command()
+    def command() -> None:
+        raise error
+
+    return command
+
+
+# --- what a repository brings along
+
+
+VERBS = (["list"], ["deploy", "--yes"], ["open", "blog-1"], ["sync", "blog-1"], ["doctor"], ["init", "--force"])
+FILES_OF_OURS = ("state.json", "known_hosts", "audit.log", "source.git", "source.git/lock", ".gitignore")
+
+
+def linked(name: str, target: Path, root: Path) -> None:
+    """Make a project whose repository has a link at `name`."""
+    write(root, {"config/dev.yml": CONFIG, ".devcontainer/devcontainer.json": '{"image": "debian:12"}\n'})
+    git(root, "init", "--quiet")
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    (root / name).symlink_to(target)
+
+
+@pytest.mark.parametrize("name", [".kamal", ".kamal/local"])
+def test_a_private_folder_that_is_a_link_out_of_the_repository_is_refused_by_every_verb(
+    name: str, tmp_path: Path
+) -> None:
+    root, outside = tmp_path / "blog", tmp_path / "outside"
+    outside.mkdir()
+    linked(name, outside, root)
+    before = sorted(root.rglob("*"))
+    for verb in VERBS:
+        argv = [sys.executable, "-m", "kamal_dev", *verb]
+        said = subprocess.run(argv, cwd=root, capture_output=True, text=True, check=False, timeout=60)
+        assert said.returncode == (1 if verb == ["doctor"] else 2), (verb, said)
+        assert f"`{name}` is a link to" in said.stdout + said.stderr, (verb, said)
+    assert not list(outside.iterdir())
+    assert sorted(root.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", FILES_OF_OURS)
+def test_a_link_in_the_private_folder_is_none_of_ours(name: str, tmp_path: Path) -> None:
+    linked(f".kamal/local/{name}", tmp_path / "outside", tmp_path / "blog")
+    with pytest.raises(UsageError, match="is a link to"):
+        private(tmp_path / "blog")
+    assert not (tmp_path / "outside").exists()
+
+
+def test_a_link_inside_the_repository_is_the_users_own_affair(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    (tmp_path / "shared/local").mkdir(parents=True)
+    (tmp_path / ".kamal").symlink_to("shared")
+    assert (private(tmp_path) / ".gitignore").exists()
+
+
+@pytest.mark.parametrize("name", ["config", ".gitignore", ".kamal/dev.schema.json"])
+def test_init_writes_through_no_link_out_of_the_repository(name: str, tmp_path: Path) -> None:
+    root, outside = tmp_path / "blog", tmp_path / "outside"
+    root.mkdir()
+    outside.mkdir()
+    git(root, "init", "--quiet")
+    (root / name).parent.mkdir(exist_ok=True)
+    (root / name).symlink_to(outside if name == "config" else outside / "file")
+    with pytest.raises(UsageError, match="is a link"):
+        init(root, Output(lambda _: None), config_path=None, devcontainer_path=None, force=False)
+    assert not list(outside.iterdir())
