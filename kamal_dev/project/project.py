@@ -15,7 +15,7 @@ from kamal_dev.errors import ComposeError, DevcontainerError, Problem
 from kamal_dev.model import REDACTED, Build, Features, Image, Notice, Secret, Version, stack_name
 from kamal_dev.project import origin as origins
 from kamal_dev.project.origin import Origin
-from kamal_dev.project.private import private
+from kamal_dev.project.private import PRIVATE, private
 from kamal_dev.project.source import Source
 from kamal_dev.project.tree import WorkingTree
 from kamal_dev.project.withheld import Withheld
