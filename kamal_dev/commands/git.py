@@ -147,11 +147,6 @@ def committed(root: Path, tree: str = "HEAD") -> Step:
     return git(root, "ls-tree", "-r", "-z", "--name-only", tree)
 
 
-def is_tracked(root: Path, path: Path) -> Step:
-    """Whether git has a file in its index."""
-    return git(root, "ls-files", "--error-unmatch", "--", str(path))
-
-
 def tracked_though_ignored(root: Path, aside: Aside | None = None) -> Step:
     """List what an index has although git would ignore it; paths end with NUL."""
     words = ("ls-files", "-z", "--cached", "--ignored", "--exclude-standard")

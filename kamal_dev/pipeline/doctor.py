@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from kamal_dev.commands import docker, git
+from kamal_dev.commands import docker
 from kamal_dev.commands.hooks import FOLDER
 from kamal_dev.errors import ConfigError, DevError
 from kamal_dev.model import Step
@@ -19,6 +20,7 @@ from kamal_dev.pipeline.engine import INSTALL, require_engine
 from kamal_dev.pipeline.host_checks import host_checks
 from kamal_dev.pipeline.images import planned, secrets
 from kamal_dev.pipeline.run import Run
+from kamal_dev.project.source import committed
 from kamal_dev.shell import Shell
 from kamal_dev.shell.local import Local
 
@@ -147,20 +149,25 @@ def _secrets(run: Run) -> str:
 
 
 def _secrets_file(run: Run) -> list[Check]:
-    """Look who else can read the file of secrets, where there are values in it."""
+    """Look who else can read the file of secrets, where there are values in it, and copies of it."""
     project = run.project
     shown, path = project.config.secrets_file, project.root / project.config.secrets_file
-    if not project.secrets_file.has_values or not path.is_file():
-        return []
+    has_values = project.secrets_file.has_values and path.is_file()
     checks = []
-    if (mode := path.stat().st_mode & 0o777) & 0o077:
+    if has_values and (mode := path.stat().st_mode & 0o777) & 0o077:
         found = f"{shown} has mode {mode:o}: other users of this machine may read it"
         checks.append(Check("secrets file", True, found, f"`chmod 600 {shown}`", is_warning=True))
-    if run.local.run(git.is_tracked(project.root, path), timeout=30):
-        found = f"{shown} is tracked by git: whoever has the repository has the secrets"
-        advice = f"`git rm --cached {shown}`, name it in .gitignore, and rotate what stands in it: the history keeps it"
-        checks.append(Check("secrets file", True, found, advice, is_warning=True))
+    own = os.path.relpath(path, project.source.repository)
+    for name in committed(project.source, run.local, project.withheld) if isinstance(run.local, Local) else ():
+        if name != own or has_values:
+            checks.append(_tracked(shown if name == own else name))
     return checks
+
+
+def _tracked(name: str) -> Check:
+    found = f"{name} is tracked by git: whoever has the repository has the secrets"
+    advice = f"`git rm --cached {name}`, name it in .gitignore, and rotate what stands in it: the history keeps it"
+    return Check("secrets file", True, found, advice, is_warning=True)
 
 
 REACHES: tuple[tuple[str, Callable[[Run], str | Check]], ...] = (

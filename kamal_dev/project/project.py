@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -83,8 +84,8 @@ class Project:
     @property
     def withheld(self) -> Withheld:
         """What of the repository never travels to a host."""
-        own = self.root.relative_to(self.source.repository)
-        return Withheld((own / self.config.secrets_file, own / PRIVATE))
+        named = (self.root / self.config.secrets_file, self.root / PRIVATE)
+        return Withheld(tuple(Path(os.path.relpath(path, self.source.repository)) for path in named))
 
     @property
     def main(self) -> str:

@@ -108,14 +108,15 @@ def read(source: Source, shell: Local, *, stores: Path, withheld: Withheld) -> S
     """
     try:
         with _locked(stores):
-            parts = tuple(_parts(source.repository, "", Path(".git"), shell, stores, withheld))
+            top = open_repository(source.repository, shell, index=source.index)
+            parts = tuple(_parts(top, "", Path(".git"), shell, stores, withheld))
     except OSError as error:
         raise DevError(
             f"{error.filename or stores}: cannot be written ({error.strerror})",
             hint=f"{stores} needs room and write access",
         ) from error
     # People may have saved a file since the version was read: then its state is not that of the parts.
-    now = sources.read(source.repository, shell)
+    now = sources.read(source.repository, shell, {"GIT_INDEX_FILE": source.index})
     return Snapshot(parts, source.state if now.state == source.state else "")
 
 
@@ -130,8 +131,10 @@ def _locked(stores: Path) -> Iterator[None]:
         yield
 
 
-def _parts(root: Path, path: str, folder: Path, shell: Local, stores: Path, withheld: Withheld) -> Iterator[Part]:
-    found = open_repository(root, shell)
+def _parts(
+    found: Repository, path: str, folder: Path, shell: Local, stores: Path, withheld: Withheld
+) -> Iterator[Part]:
+    root = found.work
     settings = _settings(shell, root)
     own = stores / (hashlib.sha256(path.encode(errors="surrogateescape")).hexdigest()[:12] if path else "top")
     store.prepare(own, found, settings, withheld)
@@ -158,8 +161,9 @@ def _parts(root: Path, path: str, folder: Path, shell: Local, stores: Path, with
         withheld.rules,
     )
     for name in inner:
-        at = _folder(shell, root / name, found.git_dir, folder, name)
-        yield from _parts(root / name, f"{path}/{name}" if path else name, at, shell, stores, withheld.inside)
+        below = open_repository(root / name, shell)
+        at = _folder(below.git_dir, found.git_dir, folder, name)
+        yield from _parts(below, f"{path}/{name}" if path else name, at, shell, stores, withheld.inside)
     store.tidy(shell, root, own)
 
 
@@ -173,9 +177,8 @@ def _label(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:12]
 
 
-def _folder(shell: Local, work: Path, outer: Path, folder: Path, name: str) -> Path:
+def _folder(here: Path, outer: Path, folder: Path, name: str) -> Path:
     """Return where the git folder of a submodule is on a host: where it is here, if that is inside its outer one's."""
-    here = open_repository(work, shell).git_dir
     return folder / (here.relative_to(outer) if here.is_relative_to(outer) else Path("modules", name))
 
 

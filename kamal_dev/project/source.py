@@ -41,7 +41,8 @@ class Source:
     uncommitted paths, relative to `repository`, those in submodules too; `contents` has
     the hash of each, outside git of every file. `left_out` are paths that the commit has
     and git did not bring here: a sparse checkout, a submodule that is not checked out.
-    `state` is equal for equal content, branch and staging; empty outside git.
+    `state` is equal for equal content, branch and staging; empty outside git. `index` is
+    what git works on in one of its hooks, empty for its own.
     """
 
     repository: Path
@@ -50,6 +51,7 @@ class Source:
     state: str = ""
     contents: Mapping[str, str] = field(default_factory=dict, repr=False)
     left_out: tuple[str, ...] = ()
+    index: str = ""
 
     @property
     def is_git(self) -> bool:
@@ -97,6 +99,7 @@ def read(root: Path, shell: Local, environment: Mapping[str, str] | None = None)
         _hash(text, *seen.said, *seen.left_out)[:16],
         seen.contents,
         seen.left_out,
+        str(repository.index) if repository.staged else "",
     )
 
 
@@ -108,11 +111,14 @@ def files(source: Source, shell: Local) -> tuple[str, ...]:
 
 
 def committed(source: Source, shell: Local, withheld: Withheld) -> tuple[str, ...]:
-    """List what the commit has of the files that never travel. Raises GitFailed."""
-    if not source.version.commit:
-        return ()
+    """List what the commit has, or the next one gets, of the files that never travel. Raises GitFailed."""
     root = source.repository
-    return tuple(name for name in listed(shell, git.committed(root), root) if withheld.hides(name))
+    if not source.is_git:
+        return ()
+    names = {entry.path for entry in entries(shell, open_repository(root, shell))}
+    if source.version.commit:
+        names |= set(listed(shell, git.committed(root), root))
+    return tuple(sorted(name for name in names if withheld.hides(name)))
 
 
 def differences(before: Source, after: Source, shell: Local) -> tuple[str, ...]:

@@ -121,3 +121,13 @@ def test_a_file_of_secrets_that_others_can_read_is_said_to_be_so(root: Path) -> 
     # Where a value comes from is no secret, and may be in the repository.
     path.write_text("API_TOKEN=$(pass api)\nOTHER_TOKEN=$OTHER\n")
     assert "secrets file" not in found(opened(root))
+
+
+def test_copies_of_secrets_that_git_has_are_named(root: Path) -> None:
+    copies = (".kamal/secrets-common", ".kamal/secrets.production")
+    for name in (*copies, ".kamal/secrets.ignored"):
+        (root / name).write_text("API_TOKEN=a\n")
+    assert "secrets file" not in found(opened(root))
+    subprocess.run(["git", "-C", str(root), "add", "--force", "--", *copies], check=True)
+    named = [str(check).partition(" is tracked by git")[0] for check in found(opened(root))["secrets file"]]
+    assert named == [f"! secrets file: {name}" for name in copies]
