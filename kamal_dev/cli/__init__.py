@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from contextlib import suppress
 
 
 def main() -> None:
     """Run `dev`: the entry point of both commands."""
+    from kamal_dev.cli import streams
+
+    streams.complete()
     from kamal_dev.cli.app import app
     from kamal_dev.cli.exit import guarded
 
     code = guarded(app, sys.argv[1:])
+    streams.silence(stream for stream in (sys.stderr,) if not streams.takes(stream))
     if any(thread.daemon for thread in threading.enumerate()):
         # Python aborts where it ends under a thread that is inside a library; all that must be closed is closed.
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(AttributeError, OSError, ValueError):
-                stream.flush()
         os._exit(code)
     sys.exit(code)

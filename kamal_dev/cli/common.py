@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kamal_dev.cli import streams
 from kamal_dev.errors import DevError, UsageError
 
 if TYPE_CHECKING:
@@ -109,12 +110,20 @@ def output(flags: Flags) -> Output:
     return Output(Plain(sys.stderr), **settings)
 
 
+def here() -> Path:
+    """Return the current folder. Raises UsageError where it is gone."""
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise UsageError(f"the current folder is gone ({error.strerror})", hint="`cd` to the repository") from error
+
+
 def open_run(flags: Flags, *, strict: bool = True) -> Run:
     """Read the project and return the run; it is closed with the command."""
     from kamal_dev.pipeline.run import Run
 
     run = Run.open(
-        Path.cwd(),
+        here(),
         output(flags),
         config_path=flags.config_path,
         devcontainer_path=flags.devcontainer,
@@ -132,14 +141,16 @@ def show(text: str, *, end: str = "\n", err: bool = False) -> None:
     """Print text on stdout (or stderr), without secrets and control characters; the one way to there."""
     from kamal_dev.output import clean
 
-    click.echo(clean(text, redaction()) + end, nl=False, err=err)
+    with streams.writing():
+        click.echo(clean(text, redaction()) + end, nl=False, err=err)
 
 
 def print_json(data: Any) -> None:
     """Print data on stdout, its texts without the secrets that were met."""
     from kamal_dev.output.printable import printable
 
-    click.echo(printable(json.dumps(redaction().within(data), indent=2, ensure_ascii=False)))
+    with streams.writing():
+        click.echo(printable(json.dumps(redaction().within(data), indent=2, ensure_ascii=False)))
 
 
 def redaction() -> Redaction:

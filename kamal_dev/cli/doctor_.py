@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from kamal_dev.cli import common
@@ -17,7 +15,7 @@ def command(flags: common.Flags) -> int:
     from kamal_dev.pipeline.doctor import doctor
 
     output = common.output(flags)
-    checks = doctor(Path.cwd(), output, config_path=flags.config_path, devcontainer_path=flags.devcontainer)
+    checks = doctor(common.here(), output, config_path=flags.config_path, devcontainer_path=flags.devcontainer)
     if flags.as_json:
         common.print_json([check.as_json() for check in checks])
     else:

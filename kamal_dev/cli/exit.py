@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from kamal_dev.cli import streams
 from kamal_dev.errors import ConfigError, DevError
 from kamal_dev.output import clean
 from kamal_dev.output.redaction import Redaction
@@ -30,6 +31,8 @@ def guarded(app: click.Command, args: list[str], *, redaction: Redaction | None 
             sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
             sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         code = app.main(args=args, prog_name="dev", standalone_mode=False, obj=redaction)
+        # What is left in a buffer would be lost without a word.
+        streams.flush()
         return code if isinstance(code, int) else 0
     except Exception as error:
         if os.environ.get("KAMAL_DEV_TRACEBACK"):
@@ -64,12 +67,23 @@ def _explain(error: Exception, redaction: Redaction) -> int:
         error.show(text)
         _say(clean(text.getvalue().removesuffix("\n"), redaction))
         return error.exit_code
-    if isinstance(error, BrokenPipeError):
-        # Nobody reads any more; a second write while Python shuts down must not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+    if isinstance(error, OSError):
+        return _refused(error, redaction)
     _say(clean(f"error: this is a defect of kamal-dev: {type(error).__name__}: {error}", redaction))
     _say("hint: run again with KAMAL_DEV_TRACEBACK=1 and report what it prints")
+    return 1
+
+
+def _refused(error: OSError, redaction: Redaction) -> int:
+    """Say what this machine refused: no file, no room, no right, or nobody who reads what is printed."""
+    if isinstance(error, (BrokenPipeError, streams.Unwritable)):
+        # A second write while Python shuts down must not complain.
+        streams.silence((sys.stdout,))
+    if isinstance(error, BrokenPipeError):
+        return 141
+    where = "the output could not be written: " if isinstance(error, streams.Unwritable) else ""
+    where = f"{error.filename}: " if error.filename else where
+    _say(clean(f"error: {where}{error.strerror or error}", redaction))
     return 1
 
 

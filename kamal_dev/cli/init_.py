@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from kamal_dev.cli import common
@@ -21,6 +19,6 @@ def command(flags: common.Flags, *, force: bool) -> None:
 
     output = common.output(flags)
     for path in init(
-        Path.cwd(), output, config_path=flags.config_path, devcontainer_path=flags.devcontainer, force=force
+        common.here(), output, config_path=flags.config_path, devcontainer_path=flags.devcontainer, force=force
     ):
         common.show(str(path))

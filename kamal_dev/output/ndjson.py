@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TextIO
 
@@ -18,4 +19,6 @@ class Ndjson:
     def __call__(self, event: Event) -> None:
         """Write the event and flush."""
         fields = {name: value for name, value in asdict(event).items() if value not in ("", None)}
-        print(json.dumps(fields), file=self._stream, flush=True)
+        # A reader that has gone, or a disk that is full, ends no deploy.
+        with suppress(OSError):
+            print(json.dumps(fields), file=self._stream, flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TextIO
 
 from kamal_dev.output import Event
@@ -19,10 +20,12 @@ class Plain:
     def __call__(self, event: Event) -> None:
         """Write the event and flush, so that a reader of the pipe sees it at once."""
         text = render(event)
-        try:
-            print(text, file=self._stream, flush=True)
-        except UnicodeEncodeError:
-            print(text.translate(ASCII).encode("ascii", "replace").decode(), file=self._stream, flush=True)
+        # A reader that has gone, or a disk that is full, ends no deploy.
+        with suppress(OSError):
+            try:
+                print(text, file=self._stream, flush=True)
+            except UnicodeEncodeError:
+                print(text.translate(ASCII).encode("ascii", "replace").decode(), file=self._stream, flush=True)
 
 
 def render(event: Event) -> str:

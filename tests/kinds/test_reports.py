@@ -7,9 +7,12 @@ makes a stack `degraded`, and the exit code 1. What is degraded is never `unchan
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -116,9 +119,7 @@ def stand(lab: Lab, host: Host) -> Stand:
     return made
 
 
-pytestmark = pytest.mark.real
-
-
+@pytest.mark.real
 def test_a_stack_that_runs_as_its_release_has_it_is_up(stand: Stand) -> None:
     assert stand.status()["state"] == "up"
     assert stand.wrong(0) == {}
@@ -147,6 +148,7 @@ DAMAGES = {
 }
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("where", DAMAGES)
 def test_what_was_broken_by_hand_is_reported_and_the_next_deploy_brings_it_back(stand: Stand, where: str) -> None:
     script, wrong = DAMAGES[where]
@@ -164,12 +166,14 @@ def test_what_was_broken_by_hand_is_reported_and_the_next_deploy_brings_it_back(
     assert stand.run("docker exec $app busybox cat /workspace/inner/now /inner/now") == "here\n" * 2
 
 
+@pytest.mark.real
 def test_a_stack_of_which_nothing_runs_is_down(stand: Stand) -> None:
     stand.run("docker stop $app $db $paused $renamed $offline $always")
     assert stand.status(1)["state"] == "down"
     assert stand.deploy()["state"] == "deployed"
 
 
+@pytest.mark.real
 def test_a_crash_loop_is_reported_between_two_crashes_too(stand: Stand) -> None:
     stand.run("docker exec $db busybox touch /rows/crash; docker exec $db busybox kill 1")
     wait_for("a crash", lambda: stand.host.containers(stand.stack)["db"]["RestartCount"] > 0)
@@ -183,6 +187,7 @@ def test_a_crash_loop_is_reported_between_two_crashes_too(stand: Stand) -> None:
     assert stand.status()["state"] == "up"
 
 
+@pytest.mark.real
 def test_a_service_goes_with_the_profile_that_started_it(stand: Stand) -> None:
     started = stand.deploy(COMPOSE_PROFILES="jobs")
     assert [item["service"] for item in started["containers"] if item["service"] == "jobs"]
@@ -194,6 +199,7 @@ def test_a_service_goes_with_the_profile_that_started_it(stand: Stand) -> None:
     assert stand.status()["state"] == "up"
 
 
+@pytest.mark.real
 def test_a_service_that_was_started_by_hand_is_no_part_of_the_release(stand: Stand) -> None:
     stand.run("cd $home/current && docker compose --profile jobs up --detach jobs")
     assert stand.wrong() == {"jobs": "it is not part of this release"}
@@ -201,6 +207,7 @@ def test_a_service_that_was_started_by_hand_is_no_part_of_the_release(stand: Sta
     assert stand.wrong(0) == {}
 
 
+@pytest.mark.real
 def test_a_deploy_that_failed_is_told_of_until_another_one_goes_well(stand: Stand) -> None:
     compose = stand.repository.root / ".devcontainer/compose.yaml"
     good = compose.read_text()
@@ -211,3 +218,62 @@ def test_a_deploy_that_failed_is_told_of_until_another_one_goes_well(stand: Stan
     compose.write_text(good)
     assert stand.deploy()["state"] == "unchanged"
     assert stand.status()["last"] is None
+
+
+# --- whatever becomes of what is said
+
+STREAMS = {
+    "closed stdout": (">&-", 0),
+    "closed stderr": ("2>&-", 0),
+    "closed stdin": ("<&-", 0),
+    "all three closed": ("<&- >&- 2>&-", 0),
+    "full stdout": (">/dev/full", 1),
+    "full stderr": ("2>/dev/full", 0),
+    "both full": (">/dev/full 2>&1", 1),
+    "nobody who reads": ("| :", 0),
+}
+
+
+@pytest.mark.parametrize("streams", STREAMS)
+@pytest.mark.parametrize("words", ["config --verbose", "--version"])
+def test_a_stream_that_takes_nothing_is_no_defect(tmp_path: Path, words: str, streams: str) -> None:
+    redirection, code = STREAMS[streams]
+    ended = _dev(_project(tmp_path), f"{words} {redirection}")
+    assert ended.returncode == code, ended
+    assert "defect" not in ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stdout + ended.stderr
+    assert "Exception ignored" not in ended.stdout + ended.stderr
+    if streams == "full stdout":
+        assert "No space left on device" in ended.stderr
+
+
+def test_what_is_printed_goes_nowhere_but_to_its_stream(tmp_path: Path) -> None:
+    # Without a descriptor 2, the first file that is opened would be taken for stderr.
+    folder = _project(tmp_path)
+    ended = _dev(folder, "config --verbose 2>&-")
+    assert "service:" in ended.stdout
+    assert not [path for path in folder.rglob("*") if path.is_file() and "git rev-parse" in path.read_text()]
+
+
+@pytest.mark.parametrize("verb", ["config", "status", "deploy", "init", "doctor"])
+def test_a_current_folder_that_is_gone_is_said(tmp_path: Path, verb: str) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    ended = _dev(folder, verb, before="rmdir ../gone;")
+    assert ended.returncode == 2
+    assert "the current folder is gone" in ended.stderr
+    assert "hint: `cd` to the repository" in ended.stderr
+
+
+def _project(folder: Path) -> Path:
+    (folder / ".devcontainer").mkdir()
+    (folder / ".devcontainer/devcontainer.json").write_text('{"image": "debian:12"}')
+    (folder / "config").mkdir()
+    settings = "service: blog\nregistry: {server: localhost:5555}\nprovider: {type: static, hosts: [127.0.0.1:1]}\n"
+    (folder / "config/dev.yml").write_text(settings)
+    return folder
+
+
+def _dev(folder: Path, line: str, *, before: str = "") -> subprocess.CompletedProcess[str]:
+    script = f"{before} {sys.executable} -m kamal_dev {line}"
+    return subprocess.run(("sh", "-c", script), check=False, cwd=folder, capture_output=True, text=True, timeout=60)
