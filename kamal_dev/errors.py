@@ -48,6 +48,8 @@ class DevError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, *, hint: str = "", left_behind: str = "") -> None:
+        # What a host or a program fails with may have no words.
+        message = message if message.strip() else f"{type(self).__name__}, without a reason"
         super().__init__(message)
         self.message = message
         self.hint = hint

@@ -161,17 +161,16 @@ def redaction() -> Redaction:
     return found if isinstance(found, Redaction) else Redaction()
 
 
-def agreement(*, yes: bool, without_terminal: bool = False) -> Callable[[str], bool]:
+def agreement(*, yes: bool) -> Callable[[str], bool]:
     """Return what asks the user a yes/no question on stderr; `yes` answers it beforehand.
 
-    Where there is no terminal to ask on, the answer is yes if `without_terminal`;
-    else the question becomes a UsageError that names `--yes`.
+    Where there is no terminal to ask on, the question becomes a UsageError that names `--yes`.
     """
 
     from kamal_dev.output.printable import printable
 
     def agree(question: str) -> bool:
-        if yes or (without_terminal and not sys.stdin.isatty()):
+        if yes:
             return True
         if not sys.stdin.isatty():
             raise UsageError(f"{question} There is no terminal to ask on", hint="add `--yes`")

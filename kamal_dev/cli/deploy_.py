@@ -48,15 +48,15 @@ def command(
     Background(lambda: import_module("kamal_dev.shell.remote"))
     run = common.open_run(flags)
     names = (*hosts, *((name,) if name else ()))
-    agree = common.agreement(yes=yes or flags.as_json, without_terminal=True)
-    order = Order(names=names, agree=agree, consent=common.agreement(yes=yes), **wanted)
+    agree = common.agreement(yes=yes)
+    order = Order(names=names, agree=agree, consent=agree, **wanted)
     if dry_run:
-        lines = plan(run, order)
+        planned = plan(run, order)
         if flags.as_json:
-            common.print_json({"version": str(run.project.version), "lines": lines})
+            common.print_json({"version": str(run.project.version), **planned.as_json()})
         else:
-            common.show("\n".join(lines))
-        return 0
+            common.show("\n".join(planned.lines))
+        return common.finish(planned.error())
     report = deploy(run, order)
     if flags.as_json:
         common.print_json(report.as_json())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import cached_property
 
@@ -14,6 +14,7 @@ from kamal_dev.errors import DevError, HookFailed
 from kamal_dev.model import Result, Step
 from kamal_dev.pipeline.report import Outcome
 from kamal_dev.pipeline.run import Run
+from kamal_dev.project import debts
 from kamal_dev.shell.local import CANNOT_RUN, NOT_FOUND
 
 LAST_LINES = 20
@@ -125,30 +126,41 @@ class Debts:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._lock = threading.Lock()
-        self._on_paper: set[str] = set()
+        self._on_paper: debts.Stacks = frozenset()
 
     def __contains__(self, stack: str) -> bool:
         return stack in self._read()
 
     def add(self, stack: str) -> None:
         """Note one; hosts are set up side by side."""
-        with self._lock:
-            self._write(self._read() | {stack})
+        self._change(lambda known: known | {stack})
 
     def settle(self, stacks: Iterable[str]) -> None:
         """Forget these."""
+        self._change(lambda known: known - set(stacks))
+
+    def _read(self) -> debts.Stacks:
+        try:
+            return self._on_paper | debts.read(self._run.project.private())
+        except OSError as error:
+            raise _unknown(error) from error
+
+    def _change(self, change: Callable[[debts.Stacks], debts.Stacks]) -> None:
         with self._lock:
-            self._write(self._read() - set(stacks))
+            if self._run.is_paper:
+                self._on_paper = change(self._read())
+                return
+            try:
+                debts.update(self._run.project.private(), change, say=self._run.output.note)
+            except OSError as error:
+                raise _unknown(error) from error
 
-    def _read(self) -> set[str]:
-        path = self._run.project.private() / "docker-setup"
-        return self._on_paper | (set(path.read_text().split()) if path.exists() else set())
 
-    def _write(self, stacks: set[str]) -> None:
-        if self._run.is_paper:
-            self._on_paper = stacks
-        else:
-            (self._run.project.private() / "docker-setup").write_text("".join(f"{stack}\n" for stack in sorted(stacks)))
+def _unknown(error: OSError) -> DevError:
+    what = f"{error.filename or 'docker-setup'}: {error.strerror or error}"
+    return DevError(
+        f"which hosts are owed `docker-setup` cannot be noted: {what}", hint=".kamal/local must be writable"
+    )
 
 
 def present(run: Run) -> tuple[str, ...]:

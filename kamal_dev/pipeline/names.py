@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 from kamal_dev.config.settings import MAX_COUNT
 from kamal_dev.errors import UsageError
 from kamal_dev.model import Host, stack_name
 from kamal_dev.project import Project
+
+NUMBERS = re.compile("[0-9]+")
 
 
 def choose(project: Project, count: int | None, only: tuple[str, ...], known: Iterable[str] = ()) -> tuple[str, ...]:
@@ -25,9 +28,22 @@ def choose(project: Project, count: int | None, only: tuple[str, ...], known: It
 
 
 def index(project: Project, stack: str) -> int:
-    """Return the place of a stack that `choose` named, counted from 1."""
+    """Return the place of a stack, counted from 1.
+
+    One that an earlier `naming.pattern` named has the last number in its name, and without any the first place.
+    """
     config = project.config
-    return next(found for found in range(1, MAX_COUNT + 1) if stack_name(config.service, found, config.naming) == stack)
+    # Every part of every number in it, since the pattern may put the place right behind other digits.
+    parts = (
+        number[at:to]
+        for number in NUMBERS.findall(stack)
+        for at in range(len(number))
+        for to in range(at + 1, len(number) + 1)
+    )
+    places = [place for part in dict.fromkeys(parts) if 1 <= (place := int(part)) <= MAX_COUNT]
+    named = (place for place in places if stack_name(config.service, place, config.naming) == stack)
+    last = NUMBERS.findall(stack)[-1:] or ["1"]
+    return next(named, min(max(int(last[0]), 1), MAX_COUNT))
 
 
 def restrict(names: Iterable[str], only: tuple[str, ...]) -> tuple[str, ...]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kamal_dev.commands import refusal
 from kamal_dev.commands.features import PROGRAMS
+from kamal_dev.errors import DevError, SomeHostsFailed
 from kamal_dev.model import Host, Result, Step
 from kamal_dev.output import Event, Output
 from kamal_dev.pipeline.deploy import Order, deploy
@@ -31,18 +33,43 @@ LOOKS = (
 DIGEST = "sha256:" + "0" * 64
 
 
-def plan(run: Run, order: Order) -> list[str]:
-    """Return the lines that `dev deploy` would run, this machine's first, then each host's in order."""
+@dataclass(frozen=True)
+class Plan:
+    """Hold the lines that `dev deploy` would run, this machine's first, then each host's in order.
+
+    `failed` are the stacks that it would fail for, as far as that is known before.
+    """
+
+    lines: tuple[str, ...]
+    failed: tuple[str, ...] = ()
+
+    def error(self) -> DevError | None:
+        """Return why this plan cannot go well, or None."""
+        if not self.failed:
+            return None
+        return SomeHostsFailed(
+            f"`dev deploy` would fail for {', '.join(self.failed)}", left_behind="nothing was changed"
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the plan for `--json`."""
+        return {"lines": list(self.lines), "failed": list(self.failed)}
+
+
+def plan(run: Run, order: Order) -> Plan:
+    """Return what `dev deploy` would run. Asks nothing: nothing is made."""
     paper = PaperRun(run)
     try:
-        report = deploy(paper, order)
+        report = deploy(paper, replace(order, agree=lambda question: True, consent=lambda question: True))
     finally:
         paper.close()
     for said in dict.fromkeys(paper.silent):
         run.output.warn(f"the registry could not be asked what it has, so the plan pushes everything: {said}")
     for outcome in report.failed:
-        run.output.failed(str(outcome.error), outcome.stack)
-    return paper.transcript()
+        run.output.failed(outcome.error.message if outcome.error else outcome.state, outcome.stack)
+        if outcome.error and outcome.error.hint:
+            run.output.hint(outcome.error.hint)
+    return Plan(tuple(paper.transcript()), tuple(outcome.stack for outcome in report.failed))
 
 
 class PaperRun(Run):
@@ -53,7 +80,8 @@ class PaperRun(Run):
     def __init__(self, run: Run) -> None:
         self._real = run
         self._local = PaperLocal(run.local)
-        super().__init__(run.project, self._local, Output(self._pass_on, redaction=run.output.redaction))
+        output = Output(self._pass_on, redaction=run.output.redaction)
+        super().__init__(run.project, self._local, output, lock_wait=run.lock_wait)
         self._hosts: dict[str, PaperHost] = {}
         self._provider = PaperProvider(run.provider)
 

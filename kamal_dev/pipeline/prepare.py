@@ -61,9 +61,7 @@ def prepare(run: Run, target: Host, release: Release, means: Means) -> Ready:
     facts = look(run, target, release)
     platforms.require(target, facts, means.images)
     admit(run, target, release, facts, means.gate)
-    while facts.lock and facts.lock.is_alive:
-        await_turn(run, target, release.stack, facts.lock)
-        facts = look(run, target, release)
+    facts = _unlocked(run, target, release, facts)
     if not facts.is_ready:
         means.hooks.owe_setup(release.stack)
         _bootstrap(run, target, facts)
@@ -78,6 +76,18 @@ def prepare(run: Run, target: Host, release: Release, means: Means) -> Ready:
     if release.workspace and not means.source_waits:
         means.workspace.bring(target, release.stack, facts)
     return Ready(release.stack, target, facts, missing)
+
+
+def _unlocked(run: Run, target: Host, release: Release, facts: events.Facts) -> events.Facts:
+    """Return what the host says once nobody else changes the stack. Raises LockHeld."""
+    while facts.lock and facts.lock.is_alive:
+        if run.is_paper and facts.lock.state != "stale" and run.lock_wait > 0:
+            # What is only planned waits for nobody.
+            run.output.warn(f"{target.name}: {facts.lock}; `dev deploy` waits for it, {run.lock_wait:.0f} s at most")
+            break
+        await_turn(run, target, release.stack, facts.lock)
+        facts = look(run, target, release)
+    return facts
 
 
 def look(run: Run, target: Host, release: Release) -> events.Facts:

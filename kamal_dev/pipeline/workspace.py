@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kamal_dev.commands import answers, events, payload
 from kamal_dev.commands import workspace as commands
-from kamal_dev.errors import HostError
+from kamal_dev.errors import DevError, HostError
 from kamal_dev.model import Host, Result
 from kamal_dev.pipeline.clone import Clone, Known
 from kamal_dev.pipeline.conversation import Told, again, within
@@ -145,8 +145,15 @@ class Workspace:
             if self._packed is None:
                 private = self._run.project.private()
                 folder = self._run.resources.enter_context(temporary.folder("packs", private))
-                self._packed = folder / "source.tar.gz"
-                self._write(self._packed)
+                path = folder / "source.tar.gz"
+                try:
+                    self._write(path)
+                except OSError as error:
+                    raise DevError(
+                        f"the source could not be packed: {error.filename or path}: {error.strerror or error}",
+                        hint="deploy again, once nothing changes the files",
+                    ) from error
+                self._packed = path
             return self._packed
 
     def _write(self, path: Path) -> None:
@@ -155,7 +162,16 @@ class Workspace:
         with tarfile.open(path, "w:gz", compresslevel=1, format=tarfile.PAX_FORMAT) as tar:
             for name in files(self._run.project.source, self._run.local):
                 if not self._run.project.withheld.hides(name):
-                    tar.add(root / name, arcname=name, recursive=False)
+                    self._add(tar, root / name, name)
+
+    def _add(self, tar: tarfile.TarFile, path: Path, name: str) -> None:
+        """Add a file; one that is gone since git listed it is none, and one that may not be read stays here."""
+        try:
+            tar.add(path, arcname=name, recursive=False)
+        except FileNotFoundError:
+            return
+        except PermissionError as error:
+            self._run.output.warn(f"{name}: cannot be read ({error.strerror}), so that no workspace gets it")
 
 
 SAID = {"new": "Sent the source to the workspace", "moved": "Moved the workspace forward"}

@@ -7,7 +7,6 @@ store in the project's private folder, which also remembers what need not be rea
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import shutil
 import tempfile
@@ -22,6 +21,7 @@ from kamal_dev.commands import git, origin
 from kamal_dev.errors import DevError
 from kamal_dev.project import source as sources
 from kamal_dev.project import store
+from kamal_dev.project.locks import Say, held
 from kamal_dev.project.repository import Entry, Repository, ask, entries, listed, open_repository
 from kamal_dev.project.source import Source
 from kamal_dev.project.withheld import Withheld
@@ -101,13 +101,13 @@ class Snapshot:
         return bool(record.get("parts") == self.record["parts"])
 
 
-def read(source: Source, shell: Local, *, stores: Path, withheld: Withheld) -> Snapshot:
-    """Read the repository as it is now.
+def read(source: Source, shell: Local, *, stores: Path, withheld: Withheld, say: Say) -> Snapshot:
+    """Read the repository as it is now; `say` is told why one waits.
 
-    Raises GitFailed where git cannot read a file, DevError where `stores` cannot be written.
+    Raises GitFailed where git cannot read a file, DevError where `stores` cannot be written, or is in use for too long.
     """
     try:
-        with _locked(stores):
+        with _locked(stores, say):
             top = open_repository(source.repository, shell, index=source.index)
             parts = tuple(_parts(top, "", Path(".git"), shell, stores, withheld))
     except OSError as error:
@@ -121,11 +121,10 @@ def read(source: Source, shell: Local, *, stores: Path, withheld: Withheld) -> S
 
 
 @contextmanager
-def _locked(stores: Path) -> Iterator[None]:
+def _locked(stores: Path, say: Say) -> Iterator[None]:
     """Keep two runs from using the stores at once; a lock of git that an interrupted one left is no longer one."""
     stores.mkdir(parents=True, exist_ok=True)
-    with (stores / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with held(stores / "lock", "reads the source", say=say):
         for left in stores.glob("*/index.lock"):
             left.unlink()
         yield

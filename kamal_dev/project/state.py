@@ -176,11 +176,12 @@ def _from_backup(path: Path, backup: Path) -> Found:
 def _write(folder: Path, state: State, *, before: bytes) -> None:
     text = json.dumps({"version": VERSION, **asdict(state)}, indent=1).encode()
     if before:
-        _put(folder / f"{NAME}.bak", before)
-    _put(folder / NAME, text, is_safe=True)
+        put(folder / f"{NAME}.bak", before)
+    put(folder / NAME, text, is_safe=True)
 
 
-def _put(path: Path, text: bytes, *, is_safe: bool = False) -> None:
+def put(path: Path, text: bytes, *, is_safe: bool = False) -> None:
+    """Write a file in one rename; one that is to be safe survives a power loss. Raises OSError."""
     new = path.with_name(f".{path.name}.new")
     file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:

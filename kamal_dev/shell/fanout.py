@@ -36,8 +36,7 @@ class Background(Generic[Value]):
 def each(items: Iterable[Item], work: Callable[[Item], Value], *, limit: int) -> list[Value | DevError]:
     """Call `work` on every item, at most `limit` at once; returns results in the items' order.
 
-    A DevError becomes that item's result. Any other exception is a defect of ours
-    and is raised once all items are done.
+    A DevError becomes that item's result. Any other exception is raised once all items are done.
     """
     items = list(items)
     if not items:
@@ -45,17 +44,23 @@ def each(items: Iterable[Item], work: Callable[[Item], Value], *, limit: int) ->
     pool = ThreadPoolExecutor(max_workers=min(limit, len(items)))
     try:
         futures = [pool.submit(_guarded, work, item) for item in items]
-        return [_result(future) for future in futures]
+        for future in futures:
+            _settled(future)
+        return [future.result() for future in futures]
     finally:
         # No waiting here: after an interrupt the caller closes the connections, which frees the workers.
         pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _result(future: Future[Value]) -> Value:
+    _settled(future)
+    return future.result()
+
+
+def _settled(future: Future[Value]) -> None:
     """Wait, and look up again and again: a signal that comes a moment before one waits wakes nobody."""
     while not wait((future,), timeout=TICK).done:
         pass
-    return future.result()
 
 
 def _guarded(work: Callable[[Item], Value], item: Item) -> Value | DevError:

@@ -158,13 +158,13 @@ def test_a_dry_run_shows_hooks_and_runs_none(project: Project, monkeypatch: pyte
     monkeypatch.setattr(PaperProvider, "stacks", lambda self: ())
     monkeypatch.setattr(PaperProvider, "ensure", lambda self, names: tuple(Host(name, "") for name in names))
     run = Run.open(project.root, Output(project.events.append), environment=dict(os.environ))
-    lines = plan(run, Order())
+    lines = plan(run, Order()).lines
     ran = [line for line in lines if "kamal/hooks" in line]
     assert ran == [
         "$ .kamal/hooks/pre-connect",
         "$ .kamal/hooks/pre-deploy",
     ]
-    assert not [line for line in plan(run, Order(skip_hooks=True)) if "kamal/hooks" in line]
+    assert not [line for line in plan(run, Order(skip_hooks=True)).lines if "kamal/hooks" in line]
     assert not (project.root / "made").exists()
 
 
