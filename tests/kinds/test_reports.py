@@ -17,9 +17,18 @@ from typing import Any
 
 import pytest
 
+from kamal_dev.errors import HostError
+from kamal_dev.pipeline.deploy import Order
+from kamal_dev.pipeline.plan import Plan, plan
+from kamal_dev.pipeline.report import Outcome, Report
+from kamal_dev.project import Project
 from tests.faults import hosts
 from tests.host.lab import TINY
 from tests.real.lab import Host, Lab, Repository, wait_for
+from tests.transcripts.paper import HostState, Machine, PaperRun
+from tests.transcripts.test_transcripts import FIRST, SECOND, project, root
+
+__all__ = ["project", "root"]
 
 COMPOSE = f"""\
 services:
@@ -218,6 +227,56 @@ def test_a_deploy_that_failed_is_told_of_until_another_one_goes_well(stand: Stan
     compose.write_text(good)
     assert stand.deploy()["state"] == "unchanged"
     assert stand.status()["last"] is None
+
+
+# --- what is only planned
+
+
+LOCK = {"pid": 7, "word": "apply", "by": "ann@desk", "since": "2026-01-01T00:00:00Z"}
+
+
+def _planned(project: Project, lock: dict[str, Any], wait: float = 600) -> tuple[Plan, list[str], list[str]]:
+    """Return a plan with the first stack locked, what was said, and what its host was asked."""
+    run = PaperRun(project, Machine(), {FIRST: HostState({"lock": lock}), SECOND: HostState()})
+    run._lock_wait = wait
+    planned = plan(run, Order(agree=_refuse, consent=_refuse))
+    return planned, [event.text for event in run.events], run.hosts[FIRST].transcript
+
+
+def _refuse(question: str) -> bool:
+    raise AssertionError(question)
+
+
+def test_a_plan_asks_nothing_and_waits_for_no_lock(project: Project) -> None:
+    planned, said, asked = _planned(project, LOCK)
+    assert planned.error() is None
+    assert [text for text in said if "`apply` of ann@desk" in text and "waits for it, 600 s at most" in text]
+    assert len(asked) <= 4
+
+
+@pytest.mark.parametrize(("lock", "wait"), [({**LOCK, "state": "stale", "age": 99}, 600), (LOCK, 0)])
+def test_a_plan_that_would_fail_is_an_error(project: Project, lock: dict[str, Any], wait: float) -> None:
+    planned, said, _ = _planned(project, lock, wait)
+    assert planned.failed == (FIRST,)
+    assert "would fail for guestbook-1" in str(planned.error())
+    assert [text for text in said if "has the lock" in text or "is changing this stack" in text]
+
+
+@pytest.mark.parametrize("words", [(), ("--json",)])
+def test_hosts_are_not_made_unasked(tmp_path: Path, words: tuple[str, ...]) -> None:
+    folder = _project(tmp_path)
+    settings = (folder / "config/dev.yml").read_text()
+    (folder / "config/dev.yml").write_text(settings.replace("{type: static, hosts: [127.0.0.1:1]}", "{type: docker}"))
+    ended = _dev(folder, f"deploy {' '.join(words)}")
+    assert ended.returncode == 2, ended
+    assert "Make blog-1 (docker)? There is no terminal to ask on" in ended.stderr
+    assert "hint: add `--yes`" in ended.stderr
+
+
+def test_a_failure_without_words_is_told_too() -> None:
+    outcome = Outcome("blog-1", "10.0.0.1", "failed", error=HostError("blog-1", ""))
+    report = Report("Deployed", "v1", (outcome,))
+    assert "✗ HostError, without a reason" in str(report)
 
 
 # --- whatever becomes of what is said

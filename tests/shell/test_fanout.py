@@ -46,6 +46,20 @@ def test_a_defect_of_ours_is_raised() -> None:
         each([1, 2], work, limit=2)
 
 
+def test_the_first_defect_ends_no_other_item_and_is_raised_after_them() -> None:
+    done: list[int] = []
+
+    def work(item: int) -> None:
+        if item == 0:
+            raise ZeroDivisionError
+        time.sleep(0.05)
+        done.append(item)
+
+    with pytest.raises(ZeroDivisionError):
+        each(range(6), work, limit=2)
+    assert done == [1, 2, 3, 4, 5]
+
+
 def test_background_work_raises_where_its_result_is_asked_for() -> None:
     def work() -> int:
         raise HostUnreachable("a", "gone")

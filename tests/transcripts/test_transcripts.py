@@ -282,7 +282,7 @@ def test_a_dry_run_shows_what_a_first_deploy_would_run_and_runs_nothing(root: Pa
     (root / "config/dev.yml").write_text(settings)
     try:
         project, machine = load(root, ENVIRONMENT), Machine()
-        lines = plan(Run(project, machine, Output(lambda event: None)), Order())
+        lines = plan(Run(project, machine, Output(lambda event: None)), Order()).lines
     finally:
         (root / "config/dev.yml").write_text(SETTINGS)
     compare("dry_run", normal("\n".join(lines), project) + "\n")
