@@ -365,6 +365,10 @@ class Tree(Protocol):
         """Return the path after resolving symbolic links."""
         ...
 
+    def mode(self, path: Path) -> int:
+        """Return a file's permission bits, `0o644`; raises OSError as open() does."""
+        ...
+
     def list(self, path: Path) -> tuple[str, ...]:
         """Return the sorted names in a folder; empty where no folder is."""
         ...

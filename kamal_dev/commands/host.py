@@ -71,6 +71,7 @@ def apply(
     *,
     timeout: float = 300,
     window: float = 5,
+    restarts: int = 3,
     pull: Iterable[str] | None = None,
     layers: Iterable[Layer] = (),
     services: Iterable[str] = (),
@@ -84,14 +85,19 @@ def apply(
     """Make `release` the current one of its stack, observe it, or put the last good one back.
 
     `timeout` is for starting and observing, `window` how long a service without a health
-    check must stay up, both in seconds. `pull` are the images to pull, those of the
-    release that the host lacks unless they are given, and `layers` what they consist of.
+    check must stay up, both in seconds; after `restarts` it counts as failed. `pull` are the
+    images to pull, those of the release that the host lacks unless they are given, and `layers`
+    what they consist of.
     `services` are those to start, none means all. `workspace` are folders to make, relative
     to the stack's `workspace/`; `user` is who works in them, in the main container, empty for
     the container's own. `lifecycle` is what is run there (`devcontainer.lifecycle.files`).
     """
     checked("release", (release.id,))
-    meta = _meta(release, pull, layers, workspace) | keeping.meta | {"performer": performer, "user": user}
+    meta = (
+        _meta(release, pull, layers, workspace)
+        | keeping.meta
+        | {"performer": performer, "user": user, "restarts": str(restarts)}
+    )
     shipped = (File(f"files/{file.path}", file.content, file.mode) for file in release.files)
     files = (*shipped, *about(meta), *lifecycle, *_login(login))
     times = _milliseconds(timeout, window)
@@ -126,6 +132,7 @@ def rollback(
     *,
     timeout: float = 300,
     window: float = 5,
+    restarts: int = 3,
     login: Login | None = None,
     performer: str = "",
 ) -> Step:
@@ -134,7 +141,7 @@ def rollback(
     Images that are gone are pulled with `login` before anything stops. The rest is as in `apply`.
     """
     words = (stack_word(stack), *checked("release", (release,)), *_milliseconds(timeout, window))
-    files = (*performed(performer), *_login(login))
+    files = (*about({"performer": performer, "restarts": str(restarts)}), *_login(login))
     return step(scripts, "rollback.sh", *words, token=token, files=files, label=f"rollback {stack} {release}")
 
 

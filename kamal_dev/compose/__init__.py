@@ -14,7 +14,7 @@ from kamal_dev.compose.private import names as secrets_in
 from kamal_dev.compose.private import plain as unmarked
 from kamal_dev.compose.project import ComposeProject, load, load_text
 from kamal_dev.compose.reading import ComposeFile
-from kamal_dev.compose.release import Rewritten, notices, problems, render, rewritten
+from kamal_dev.compose.release import Rewritten, all_binds, notices, problems, render, rewritten
 from kamal_dev.compose.service import Service
 from kamal_dev.compose.travels import Travel
 from kamal_dev.compose.variables import not_taken
@@ -31,6 +31,7 @@ __all__ = [
     "Service",
     "Travel",
     "additions",
+    "all_binds",
     "is_outside",
     "load",
     "load_text",

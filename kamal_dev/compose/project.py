@@ -73,6 +73,13 @@ class ComposeProject:
         top = posixpath.commonpath([folder.as_posix() for folder in (self.repository, *found)])
         return Places(self.repository, Path(top))
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that people gave in the files: of services, networks, volumes, secrets, configs and profiles."""
+        named = (name for key in ("networks", "volumes", "secrets", "configs") for name in _entries(self.model, key))
+        profiles = (profile for service in self.services for profile in service.profiles)
+        return (*(service.name for service in self.services), *named, *profiles)
+
     def service(self, name: str) -> Service:
         """Return a service by name. Raises ComposeError that lists the names there are."""
         for found in self.services:

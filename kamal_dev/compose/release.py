@@ -29,6 +29,7 @@ from kamal_dev.compose import (
     service,
 )
 from kamal_dev.compose.additions import Additions
+from kamal_dev.compose.binds import Bind
 from kamal_dev.compose.mounts import Mounted
 from kamal_dev.compose.project import ComposeProject
 from kamal_dev.compose.reading import Reader
@@ -121,6 +122,11 @@ def notices(project: ComposeProject, additions: Additions) -> tuple[Notice, ...]
     warnings += () if additions.expose else ports.notices(services)
     found = (*project.notices, *mounted.notices, *_left_out(project, additions), *warnings)
     return tuple(dict.fromkeys(found))
+
+
+def all_binds(project: ComposeProject, additions: Additions) -> tuple[Bind, ...]:
+    """Return what services mount from this machine, that of the additions too."""
+    return (*project.binds, *_mounted(project, additions, "").binds)
 
 
 def problems(project: ComposeProject, additions: Additions) -> tuple[Problem, ...]:

@@ -20,7 +20,6 @@ PRIVATE = 0o600
 RAW = "raw_env_file"
 # A process in a container reads a mounted file as any user: the stack's folder, 0700, is what keeps it private.
 READABLE = 0o644
-EXECUTABLE = 0o755
 
 
 ALONE = "only what is in it travels to a host, unless `--allow-outside` says otherwise"
@@ -150,8 +149,8 @@ def bound(bind: Bind, reader: Reader) -> Travel | Problem:
     if not reader.may_read(bind.source):
         return _at(bind.where, "volumes", f"`{shown}` is a link that leaves the repository: {ALONE}")
     content = reader.bytes(bind.source, bind.where)
-    # The tree does not tell modes; a program that is mounted by itself is there to be run.
-    mode = EXECUTABLE if content.startswith((b"#!", b"\x7fELF")) else READABLE
+    # As it is here: programs refuse a key that others may read, and cannot run what is not executable.
+    mode = reader.tree.mode(bind.source)
     return Travel(bind.source, content, "bind", bind.where, (bind.service,), mode)
 
 

@@ -204,6 +204,12 @@ class Deploy:
     window: float = option(
         Number(1, 3600), "Seconds that a service without a health check must run without a restart.", default=5.0
     )
+    restarts: int = option(
+        Whole(1, 1000),
+        """Restarts after which a service without a health check counts as failed. Raise it for one that waits for its
+        database by restarting.""",
+        default=3,
+    )
     lock_wait: int = option(
         Whole(0, 86_400),
         """Seconds to wait for a stack that somebody else is changing; 0 leaves it alone at once. `--lock-wait`

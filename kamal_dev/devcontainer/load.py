@@ -12,10 +12,10 @@ from kamal_dev.devcontainer.find import FILE, FOLDER, HIDDEN
 from kamal_dev.devcontainer.legacy import modern
 from kamal_dev.devcontainer.lifecycle import VARIABLE
 from kamal_dev.devcontainer.private import NOTHING, Private, strings
-from kamal_dev.devcontainer.properties import explain
+from kamal_dev.devcontainer.properties import LIFECYCLE, explain
 from kamal_dev.devcontainer.reader import Reader
 from kamal_dev.devcontainer.values import Devcontainer, Translation
-from kamal_dev.devcontainer.variables import Variables, devcontainer_id, named, with_id
+from kamal_dev.devcontainer.variables import Variables, devcontainer_id, named, parts, with_id
 from kamal_dev.devcontainer.workspace import Places
 from kamal_dev.errors import DevcontainerError, Problem
 from kamal_dev.model import Explanation, Notice
@@ -67,7 +67,7 @@ def load(
     configuration = _substituted(written, places, environment)
     identity = devcontainer_id or _identity(places)
     value = with_id(configuration, identity)
-    found = _typed(Reader(value, document.positions, display), places, private.left_out(environment))
+    found = _typed(Reader(value, document.positions, display), places, private.left_out(environment), written)
     found = _explained(found, written, document)
     found = replace(found, configuration={**configuration, "configFilePath": _uri(places)}, identity=identity)
     if strict and found.problems:
@@ -96,8 +96,8 @@ def _explained(found: Devcontainer, written: Reader, document: jsonc.Document) -
     )
 
 
-def _typed(reader: Reader, places: Places, environment: Mapping[str, str]) -> Devcontainer:
-    notices = [*_early_variables(reader), *_no_names(reader)]
+def _typed(reader: Reader, places: Places, environment: Mapping[str, str], written: Reader) -> Devcontainer:
+    notices = [*_early_variables(reader), *_no_names(reader), *_cut_defaults(written), *_only_here(reader)]
     kind = fields.kind_of(reader)
     fields.check(reader, kind)
     translation = Translation()
@@ -165,6 +165,25 @@ def _early_variables(reader: Reader) -> Iterator[Notice]:
                 else:
                     continue
                 yield Notice(reader.where(*keys), f"`${{{name}…}}` {reason}")
+
+
+def _cut_defaults(written: Reader) -> Iterator[Notice]:
+    """Name the defaults that have a colon: the reference implementation drops what follows it, and so does this."""
+    for keys, text in strings(written.value, ()):
+        for _, variable in parts(text):
+            kind, *arguments = (variable or "").split(":")
+            if kind in ("env", "localEnv") and len(arguments) > 2:
+                message = f"the default in `${{{variable}}}` ends at its first colon: `{arguments[1]}`"
+                yield Notice(written.where(*keys), message)
+
+
+def _only_here(reader: Reader) -> Iterator[Notice]:
+    """Name the variables that lifecycle commands get here, and not from the reference implementation."""
+    for key in LIFECYCLE:
+        for keys, text in strings(reader.raw(key), (key,)):
+            if "containerEnv" in named(text):
+                message = "`${containerEnv:…}` has its value here; the devcontainer CLI leaves it as it is written"
+                yield Notice(reader.where(*keys), message)
 
 
 def _no_names(reader: Reader) -> Iterator[Notice]:

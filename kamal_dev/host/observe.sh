@@ -8,7 +8,7 @@
 # It falls with the first container that is unhealthy, ended otherwise, was never started or keeps restarting.
 
 poll=0.3
-restart_limit=3
+restart_limit=$(cat "$here/meta/restarts" 2>/dev/null) || restart_limit=3
 
 # remember_restarts: keep the restart counts of what was there before `up`; what is new starts from 0.
 remember_restarts() {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +14,31 @@ SHORTEST = 4
 WIDTHS = (76, 64)  # where `base64` and PEM break a long line
 
 
+# What has these keys in a result is a word of the project, of a host or of this program.
+NAMES = frozenset(
+    (
+        *("stack", "service", "host", "main", "project", "provider", "type", "kind", "phase", "stage"),
+        *("state", "status", "health", "outcome", "category"),
+    )
+)
+
+
+_WORD = re.compile(r"[a-z][a-z_]*")
+
+
 class Redaction:
     """Replace each known secret by `[redacted]`, whole and line by line.
 
     Found are the value itself, base64 at any alignment, URL-encoded, and quoted for JSON,
     for a shell or for Compose. Values shorter than four characters are left: they would
-    blank out ordinary words.
+    blank out ordinary words. So are names that were spared: `POSTGRES_PASSWORD=postgres`
+    must not make a service of that name unreadable.
     """
 
     def __init__(self) -> None:
         self._forms: tuple[str, ...] = ()
+        self._spared: frozenset[str] = frozenset()
+        self._shared: dict[str, re.Pattern[str]] = {}
         self._known: set[Secret] = set()
         self._lock = Lock()
 
@@ -37,6 +53,23 @@ class Redaction:
             # Longer ones go first. Assigned whole, because other threads may be reading.
             self._forms = tuple(sorted(found.union(self._forms), key=lambda form: (-len(form), form)))
             self._known.add(secret)
+            self._share()
+
+    def spare(self, names: Iterable[str]) -> None:
+        """Leave names readable, as whole words, though a secret has the same value or a part of it."""
+        with self._lock:
+            if not self._spared.issuperset(names := frozenset(filter(None, names))):
+                self._spared |= names
+                self._share()
+
+    def _share(self) -> None:
+        """Find the forms that stand in spared names: for these the names are looked for first."""
+        found: dict[str, re.Pattern[str]] = {}
+        for form in self._forms:
+            if names := sorted((name for name in self._spared if form in name), key=len, reverse=True):
+                words = "|".join(map(re.escape, names))
+                found[form] = re.compile(rf"(?<![\w-])(?P<name>{words})(?![\w-])|{re.escape(form)}")
+        self._shared = found
 
     def __call__(self, text: str) -> str:
         """Return `text` without the values learnt so far."""
@@ -44,16 +77,34 @@ class Redaction:
 
         for form in self._forms:
             if form in text:
-                text = text.replace(form, REDACTED)
+                shared = self._shared.get(form)
+                text = shared.sub(_unless_named, text) if shared else text.replace(form, REDACTED)
         return text
 
+    def _key(self, key: str) -> str:
+        """Return a key: a word of the schema stays, and so does a name from the user's files."""
+        return key if _WORD.fullmatch(key) or self._is_value(key) else self(key)
+
+    def _named(self, key: Any, value: Any) -> Any:
+        """Return a value: where the key says that it is a name, one that is equal to a secret is a coincidence."""
+        return value if key in NAMES and self._is_value(value) else self.within(value)
+
+    def _is_value(self, text: Any) -> bool:
+        return any(secret.reveal() == text for secret in self._known)
+
     def within(self, data: Any) -> Any:
-        """Return JSON data without the values learnt so far, its shape as it was."""
+        """Return JSON data without the values learnt so far; keys and what is a name by its key stay."""
         if isinstance(data, dict):
-            return {self(str(key)): self.within(value) for key, value in data.items()}
+            return {self._key(str(key)): self._named(key, value) for key, value in data.items()}
         if isinstance(data, (list, tuple)):
             return [self.within(item) for item in data]
         return self(data) if isinstance(data, str) else data
+
+
+def _unless_named(found: re.Match[str]) -> str:
+    from kamal_dev.model import REDACTED
+
+    return found["name"] or REDACTED
 
 
 def _forms(text: str) -> Iterator[str]:

@@ -120,6 +120,7 @@ def _step(work: Work, token: str, release: Release, merged: Merged, fetched: Fet
         release,
         timeout=project.config.deploy.timeout,
         window=project.config.deploy.window,
+        restarts=project.config.deploy.restarts,
         pull=fetched.images,
         layers=fetched.layers,
         services=release.services,
@@ -176,7 +177,9 @@ def _error(name: str, told: events.Outcome) -> HostError:
     if told.phase == "pull":
         return PullFailed(name, told.reason, left_behind=left, hint=_hint(told, _pull_hint(told.reason)))
     if told.failed:
-        return ServiceFailed(name, told.reason, left_behind=left, hint=SERVICE_HINT)
+        loops = any("restarted" in container.reason for container in told.failed)
+        hint = RESTARTS_HINT if loops else SERVICE_HINT
+        return ServiceFailed(name, told.reason, left_behind=left, hint=hint)
     if told.state == "unfinished":
         what = "; ".join(map(_words, told.lifecycle)) or told.reason
         return LifecycleFailed(name, what, left_behind=left, hint=LIFECYCLE_HINT)
@@ -220,7 +223,10 @@ DISK_HINT = "`dev prune` removes what earlier deploys have left over there"
 PULL_HINT = "check that the image exists and that the host reaches its registry"
 OVER_SSH = "`--skip-push` sends it over SSH"
 LIFECYCLE_HINT = "fix the command and deploy again: it runs again, and so does what comes after it"
-SERVICE_HINT = "mend the service and deploy again; `dev status` shows what runs now"
+SERVICE_HINT = "fix the service and deploy again; `dev status` shows what runs now"
+RESTARTS_HINT = (
+    "fix the service and deploy again; if it waits for another service by restarting, raise `deploy.restarts`"
+)
 
 
 def tell(run: Run, host: str, outcome: Outcome) -> None:

@@ -37,7 +37,7 @@ def credentials(run: Run) -> Login | None:
     known = config.credentials(project.config, project.secrets_file)
     if known is None:
         return None
-    project.learn(known.password)
+    project.redaction.add(known.password)
     return Login(known.server, known.username, known.password)
 
 

@@ -112,6 +112,7 @@ def back(
                 release_id,
                 timeout=settings.timeout,
                 window=settings.window,
+                restarts=settings.restarts,
                 login=reach.login if reach else None,
                 performer=run.performer,
             ),

@@ -81,7 +81,7 @@ class Run:
             devcontainer_path=devcontainer_path,
             version=version,
             environment=os.environ if environment is None else environment,
-            learn=output.redaction.add,
+            redaction=output.redaction,
             strict=strict,
             ignore_features=ignore_features,
             allow_outside=allow_outside,

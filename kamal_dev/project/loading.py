@@ -12,9 +12,10 @@ from kamal_dev import config, devcontainer
 from kamal_dev.commands import docker
 from kamal_dev.errors import ConfigError, DevcontainerError, Problem, UsageError
 from kamal_dev.model import Version
+from kamal_dev.output.redaction import Redaction
 from kamal_dev.project import source as sources
 from kamal_dev.project.private import refuse_links
-from kamal_dev.project.project import Learn, Project, secret_names
+from kamal_dev.project.project import Project, secret_names
 from kamal_dev.project.source import Source
 from kamal_dev.project.tree import WorkingTree
 from kamal_dev.shell import Shell
@@ -49,7 +50,7 @@ def load(
     *,
     shell: Local,
     environment: Mapping[str, str],
-    learn: Learn,
+    redaction: Redaction,
     config_path: str | None = None,
     devcontainer_path: str | None = None,
     version: str | None = None,
@@ -63,15 +64,14 @@ def load(
     `ignore_features` it is as if it named no Features, but for a notice. Raises
     ConfigError for every kind of file, UsageError for a flag that makes no sense.
     """
-    root = refuse_links(_root(folder, tree := WorkingTree(), devcontainer_path))
-    place = Place(folder, root, sources.read(root, shell, environment), tree, environment)
+    place = _place(folder, shell, environment, devcontainer_path)
     settings = _config(place, config_path)
-    secrets_file = _secrets(place, settings, shell, learn)
+    secrets_file = _secrets(place, settings, shell, redaction)
     private = devcontainer.Private(secret_names(settings, secrets_file), settings.secrets)
     found = _devcontainer(place, settings, _devcontainer_path(place, devcontainer_path, settings), private, strict)
     found = devcontainer.without_features(found) if ignore_features else found
     return Project(
-        root=root,
+        root=place.root,
         source=place.source,
         version=_version(place.source, version),
         config=config.with_username(settings, secrets_file, ask=False),
@@ -79,11 +79,17 @@ def load(
         secrets_file=secrets_file,
         environment=environment,
         hidden=private,
-        tree=tree,
-        learn=learn,
+        tree=place.tree,
+        redaction=redaction,
         compose_version=lambda: _compose_version(shell),
+        sent=lambda: sources.files(place.source, shell),
         allow_outside=allow_outside,
     )
+
+
+def _place(folder: Path, shell: Local, environment: Mapping[str, str], devcontainer_path: str | None) -> Place:
+    root = refuse_links(_root(folder, tree := WorkingTree(), devcontainer_path))
+    return Place(folder, root, sources.read(root, shell, environment), tree, environment)
 
 
 def _root(folder: Path, tree: WorkingTree, devcontainer_path: str | None) -> Path:
@@ -179,7 +185,7 @@ def _devcontainer(
     return found
 
 
-def _secrets(place: Place, settings: config.Config, shell: Shell, learn: Learn) -> config.SecretsFile:
+def _secrets(place: Place, settings: config.Config, shell: Shell, redaction: Redaction) -> config.SecretsFile:
     """Read the secrets, and make known what needs no command: messages come before a secret is asked for, too."""
     path = place.root / settings.secrets_file
     text = ""
@@ -192,7 +198,7 @@ def _secrets(place: Place, settings: config.Config, shell: Shell, learn: Learn) 
         run=lambda step: shell.run(replace(step, cwd=place.root), timeout=SECRET_COMMAND),
     )
     for secret in found.plain((*settings.secrets, *settings.build.secrets, settings.registry.password_env)):
-        learn(secret)
+        redaction.add(secret)
     return found
 
 

@@ -10,10 +10,13 @@ from pathlib import Path
 
 from kamal_dev import compose, config, devcontainer
 from kamal_dev.compose import Additions, ComposeProject, Rewritten
+from kamal_dev.compose.binds import Bind
 from kamal_dev.config import Config, SecretsFile
 from kamal_dev.devcontainer import Devcontainer, Private
 from kamal_dev.errors import ComposeError, DevcontainerError, Problem
 from kamal_dev.model import REDACTED, Build, Features, Image, Notice, Secret, Version, stack_name
+from kamal_dev.output.redaction import Redaction
+from kamal_dev.project import notices
 from kamal_dev.project import origin as origins
 from kamal_dev.project.origin import Origin
 from kamal_dev.project.private import PRIVATE, private
@@ -24,8 +27,6 @@ from kamal_dev.project.withheld import Withheld
 LONGEST_SECRET = 1 << 14  # a file of more is data, and its lines are words
 COMPOSE_FILE = "compose.yaml"  # of a devcontainer that has none, beside its devcontainer.json
 
-Learn = Callable[[Secret], None]
-
 
 @dataclass(frozen=True)
 class Project:
@@ -33,7 +34,8 @@ class Project:
 
     `root` is the workspace folder (where config/dev.yml or .devcontainer is). All
     paths are absolute. Compose files are read when a verb first needs them.
-    `compose_version` asks for the version of Compose here, empty where there is none.
+    `compose_version` asks for the version of Compose here, empty where there is none;
+    `sent` lists the files that a workspace gets, relative to the repository.
     With `allow_outside`, files outside the repository travel and are built from.
     """
 
@@ -46,8 +48,9 @@ class Project:
     environment: Mapping[str, str] = field(repr=False)
     hidden: Private = field(repr=False)
     tree: WorkingTree = field(repr=False)
-    learn: Learn = field(repr=False)
+    redaction: Redaction = field(repr=False)
     compose_version: Callable[[], tuple[int, ...]] = field(repr=False)
+    sent: Callable[[], tuple[str, ...]] = field(repr=False)
     allow_outside: bool = False
 
     @cached_property
@@ -57,7 +60,7 @@ class Project:
         names = (*self.config.secrets, *self.secrets_file.names)
         plain = self.secrets_file.known(names)
         for secret in plain.values():
-            self.learn(secret)
+            self.redaction.add(secret)
         known = {name: secret.reveal() for name, secret in plain.items()}
         around = {name: value for name, value in self.environment.items() if name not in compose.NODE_NAMES}
         try:
@@ -71,9 +74,10 @@ class Project:
                 raise self.origin.error(error) from error
             raise
         _require_services(self.devcontainer, found)
+        self.redaction.spare((*found.names, *(self.image(service.name).name for service in found.services)))
         for travel in found.travels:
             if travel.role == "secret" and len(travel.content) <= LONGEST_SECRET:
-                self.learn(Secret(travel.content.decode(errors="surrogateescape")))
+                self.redaction.add(Secret(travel.content.decode(errors="surrogateescape")))
         return found
 
     @property
@@ -133,16 +137,12 @@ class Project:
         found = compose.notices(self.compose, self.additions)
         if self.origin:
             found = tuple(dict.fromkeys(map(self.origin.notice, found)))
-        return (*self.config.notices, *self.devcontainer.notices, *self._warnings(), *found)
+        return (*self.config.notices, *self.devcontainer.notices, *notices.of_project(self), *found)
 
-    def _warnings(self) -> tuple[Notice, ...]:
-        """Say what devcontainer.json itself gives to whoever is in the container, and whose names it uses."""
-        found, said, files = self.devcontainer, self.devcontainer.configuration, self.compose
-        names = [name for name, _ in found.container_env if name in compose.NODE_NAMES]
-        notices = [Notice(found.where("containerEnv", name), f"`{name}` {compose.CLAIMED}") for name in names]
-        if found.privileged and "privileged" in said:
-            notices.append(Notice(found.where("privileged"), f"`privileged`: {compose.POWER}", is_warning=True))
-        return (*notices, *compose.not_taken(self.environment, files.reader, files.model, files.travels))
+    @property
+    def binds(self) -> tuple[Bind, ...]:
+        """What the services mount from this machine, that of the devcontainer's own mounts too."""
+        return compose.all_binds(self.compose, self.additions)
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -193,7 +193,7 @@ class Project:
         """Return values by name. Raises CredentialsMissing, which names all that are not set."""
         found = self.secrets_file.require(names)
         for value in found.values():
-            self.learn(value)
+            self.redaction.add(value)
         return found
 
     def variables(self, *, mask: bool = False) -> dict[str, Secret]:

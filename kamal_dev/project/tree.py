@@ -33,6 +33,10 @@ class WorkingTree:
             return "directory"
         return "file" if path.is_file() else ""
 
+    def mode(self, path: Path) -> int:
+        """Return a file's permission bits; raises OSError."""
+        return path.stat().st_mode & 0o777
+
     def real(self, path: Path) -> Path:
         """Return the path after resolving symbolic links; a loop of links resolves to itself."""
         try:

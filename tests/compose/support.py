@@ -20,6 +20,7 @@ class MemoryTree:
     def __init__(self, files: Mapping[Path, bytes], links: Mapping[Path, Path] | None = None) -> None:
         self.files = dict(files)
         self.links = dict(links or {})
+        self.modes: dict[Path, int] = {}
 
     def read(self, path: Path) -> bytes:
         real = self.real(path)
@@ -32,6 +33,9 @@ class MemoryTree:
         if real in self.files:
             return "file"
         return "directory" if any(real in file.parents for file in self.files) else ""
+
+    def mode(self, path: Path) -> int:
+        return self.modes.get(self.real(path), 0o644)
 
     def real(self, path: Path) -> Path:
         for link, target in self.links.items():

@@ -14,6 +14,7 @@ from kamal_dev import project as projects
 from kamal_dev.commands.hooks import FOLDER
 from kamal_dev.model import Host, Image, Result, Step
 from kamal_dev.output import Event, Output
+from kamal_dev.output.redaction import Redaction
 from kamal_dev.pipeline.render import release
 from kamal_dev.pipeline.run import Run
 from kamal_dev.project import Project
@@ -216,7 +217,7 @@ class PaperRun(Run):
 
 def load(root: Path, environment: dict[str, str]) -> Project:
     """Read a repository for real: git and files are no part of what is on paper."""
-    return projects.load(root, shell=Local(), environment=environment, learn=lambda secret: None)
+    return projects.load(root, shell=Local(), environment=environment, redaction=Redaction())
 
 
 def transcript(run: PaperRun, end: str) -> str:

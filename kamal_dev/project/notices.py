@@ -1,0 +1,54 @@
+"""What a project's owner should know before a deploy, and no single file tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from kamal_dev import compose
+from kamal_dev.model import Location, Notice
+
+if TYPE_CHECKING:
+    from kamal_dev.project.project import Project
+
+
+def of_project(project: Project) -> Iterator[Notice]:
+    """Yield the notices of a whole project; those of its files are in the files' own values."""
+    yield from _powers(project)
+    yield from _not_sent(project)
+    yield from _not_hidden(project)
+    files = project.compose
+    yield from compose.not_taken(project.environment, files.reader, files.model, files.travels)
+
+
+def _powers(project: Project) -> Iterator[Notice]:
+    """Say what devcontainer.json itself gives to whoever is in the container, and whose names it uses."""
+    found = project.devcontainer
+    for name in (name for name, _ in found.container_env if name in compose.NODE_NAMES):
+        yield Notice(found.where("containerEnv", name), f"`{name}` {compose.CLAIMED}")
+    if found.privileged and "privileged" in found.configuration:
+        yield Notice(found.where("privileged"), f"`privileged`: {compose.POWER}", is_warning=True)
+
+
+def _not_sent(project: Project) -> Iterator[Notice]:
+    """Say which mounted folders are empty on a host, because git ignores all that is in them."""
+    if project.workspace_source not in ("git", "sync"):
+        return
+    repository = project.source.repository
+    top = f"{repository.name}/"
+    named = {bind.folder.removeprefix(top): bind.where for bind in project.binds if bind.folder.startswith(top)}
+    folders = {path: where for path, where in named.items() if project.tree.kind(repository / path)}
+    sent = project.sent() if folders else ()
+    for path, where in folders.items():
+        if not any(name.startswith(f"{path}/") for name in sent):
+            yield Notice(where, f"`{path}` has no file that git does not ignore, so it is empty on a host at first")
+
+
+def _not_hidden(project: Project) -> Iterator[Notice]:
+    """Say which secrets are no secrets: their value is a name that is in every line of output."""
+    names = {*project.compose.names, project.config.service}
+    known = project.secrets_file.known((*project.config.secrets, *project.secrets_file.names))
+    for name, secret in known.items():
+        if secret.reveal() in names:
+            message = f"`{name}` has the value of a name in this project, so output does not mask it"
+            yield Notice(Location(project.secrets_file.path), message, is_warning=True)
