@@ -89,6 +89,7 @@ class Facts:
     `images` has those of the references asked for that are there.
     `workspace` are the folders of the workspace that have something in them, `source` the
     record of what was sent there last, `offered` of what was not taken because of changes.
+    `foreign` is where a compose project of the stack's name was started from, if that is elsewhere.
     `lacks` names the programs, and what they must be able to do, that the scripts need and the host has not.
     `clashes` are the ports asked for that somebody else holds.
     """
@@ -118,6 +119,7 @@ class Facts:
     workspace: tuple[str, ...] = ()
     source: Record | None = None
     offered: Record | None = None
+    foreign: str = ""
     images: tuple[Held, ...] = ()
     clashes: tuple[Clash, ...] = ()
     containers: tuple[Container, ...] = ()

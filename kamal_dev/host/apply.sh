@@ -17,6 +17,8 @@ here=${0%/*}
 
 upload() {
   phase upload
+  # Where the power went while it was written it has no digest, and is none.
+  [ -s "$releases/$release/.kamal-dev/digest" ] || mv -T "$releases/$release" "$releases/.new.lost.$$" 2>/dev/null
   if [ -d "$releases/$release" ]; then
     is_new=false
     [ "$(known "$release" digest)" = "$digest" ] || conclude false kept "a release \`$release\` with another content is there already"
@@ -36,7 +38,9 @@ assemble() {
   mv "$here/files" "$1" && mkdir "$1/.kamal-dev" && carry "$1/.kamal-dev" || return
   chmod 700 "$1" || return
   [ ! -f "$1/.env" ] || chmod 600 "$1/.env"
-  printf '%s\n' "$digest" >"$1/.kamal-dev/digest"
+  # The digest says that all of it is there, so all of it is on the disk before.
+  printf '%s\n' "$digest" >"$here/digest"
+  find "$1" -type f -exec sync '{}' + && keep_file "$here/digest" "$1/.kamal-dev/digest"
 }
 
 # deployed: the release is that of this deploy from now on, though it may have been there before.

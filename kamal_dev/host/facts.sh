@@ -55,7 +55,7 @@ disk_bytes() {
 
 # lacks: print what the scripts need and this host has not, as people would look for it, a line each.
 lacks() {
-  for program in awk cut df find flock grep head id ls mktemp paste readlink sed setsid sort stat tail tar timeout tr wc xargs; do
+  for program in awk chroot cut df find flock grep head id ls mktemp mount paste readlink realpath sed setsid sort stat tail tar timeout tr unshare wc xargs; do
     command -v "$program" >/dev/null 2>&1 || echo "$program"
   done
   [ -r /proc/uptime ] || echo /proc
@@ -77,11 +77,9 @@ has_gpu() { [ -e /dev/nvidia0 ] && echo true || echo false; }
 # Versions and the place of images take longest to ask, so that they are remembered for as long as the programs
 # are the same; apply.sh forgets them when a release falls. What a bootstrap would follow from is not remembered.
 look_at_engine() {
-  engine='' compose='' root_dir='' ids='' engine_trouble=''
+  engine='' compose='' root_dir='' ids='' foreign='' engine_trouble=''
   has_docker_program || { engine_trouble='Docker is not installed on this host'; return; }
-  # shellcheck disable=SC2086 # the words are wanted
-  ids=$(docker_within 20 ps --all --quiet --no-trunc $own_containers 2>"$here/ids.err") ||
-    { engine_trouble=$(explain_engine "$?" "$(cat "$here/ids.err")"); return; }
+  find_containers 2>"$here/ids.err" || { engine_trouble=$(explain_engine "$?" "$(cat "$here/ids.err")"); return; }
   ! recall_engine || return 0
   engine=$(docker version --format '{{.Server.Version}}' 2>/dev/null)
   compose=$(compose_version)
@@ -123,13 +121,18 @@ look_at_release() {
 workspaces() {
   set --
   for folder in "$home/workspace"/*/; do
-    [ -z "$(ls -A "$folder" 2>/dev/null)" ] || set -- "$@" "$(basename "$folder")"
+    [ -L "${folder%/}" ] || [ -z "$(ls -A "$folder" 2>/dev/null)" ] || set -- "$@" "$(basename "$folder")"
   done
   json_list "$@"
 }
 
 # note FILE: print what workspace.sh has noted of the source, which is JSON; `null` where it has not.
-note() { cat "$home/source/$1" 2>/dev/null || echo null; }
+note() {
+  [ -f "$home/source/$1" ] || { echo null; return; }
+  noted=$(head -n 1 "$home/source/$1")
+  # The power may have gone before it was on the disk.
+  case $noted in '{'*'}') printf '%s' "$noted" ;; *) echo '{"kind":"lost"}' ;; esac
+}
 
 # held [IMAGE]...: print those that are there as JSON, with all their names and how they want to be run.
 held() {
@@ -156,6 +159,6 @@ emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \
   memory: "$(awk '/^MemTotal:/ { printf "%.0f", $2 * 1024 }' /proc/meminfo)" cpus: "$(nproc)" \
   release: "$(describe_release "$shown")" stands: "$stands" lock: "$(describe_lock)" last: "$(last_failure)" \
   images: "${images:-[]}" clashes: "$(clashes "${engine:+$wanted_ports}")" workspace: "$(workspaces)" \
-  source: "$(note state)" offered: "$(note offered)" lacks: "$(lacks | json_lines)"
+  foreign "$foreign" source: "$(note state)" offered: "$(note offered)" lacks: "$(lacks | json_lines)"
 show_weighed
 emit result ok: true phase facts

@@ -16,7 +16,7 @@ case $release in '' | .* | *[!A-Za-z0-9._-]*) give_up arguments "\`$release\` is
 version=$(known "$release" version) listed=$releases/$release/.kamal-dev/images
 
 begin
-[ -f "$releases/$release/.kamal-dev/digest" ] || conclude false kept "there is no release \`$release\` on this host"
+[ -s "$releases/$release/.kamal-dev/digest" ] || conclude false kept "there is no release \`$release\` on this host"
 if stands "$release"; then
   report_containers
   conclude true same ''

@@ -19,13 +19,13 @@ is_running() {
 # follow SEEN: print the events after the first SEEN until the run ends, then its stderr; exit as it did.
 follow() {
   await_start
-  if [ ! -f "$run/rc" ] && is_running "$run"; then
+  if [ ! -s "$run/rc" ] && is_running "$run"; then
     follow_log "$1"
   else
     tail -n "+$(($1 + 1))" "$run/log"
   fi
   cat "$run/errors" >&2 2>/dev/null
-  [ -f "$run/rc" ] || give_up attach 'the script on the host was killed before it ended' unknown
+  [ -s "$run/rc" ] || give_up attach 'the script on the host was killed before it ended' unknown
   exit "$(cat "$run/rc")"
 }
 
@@ -48,7 +48,7 @@ follow_log() {
 # The worker needs a moment to say who it is.
 await_start() {
   tries=0
-  until [ -f "$run/pid" ] || [ -f "$run/rc" ] || [ "$tries" -ge 100 ]; do
+  until [ -f "$run/pid" ] || [ -s "$run/rc" ] || [ "$tries" -ge 100 ]; do
     sleep 0.05
     tries=$((tries + 1))
   done

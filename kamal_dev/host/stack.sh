@@ -58,7 +58,7 @@ current_release() {
 known() { cat "$releases/$1/.kamal-dev/$2" 2>/dev/null; }
 
 # has_stood ID: whether it was healthy once.
-has_stood() { [ -n "$1" ] && [ -f "$releases/$1/.kamal-dev/good" ]; }
+has_stood() { [ -n "$1" ] && [ -s "$releases/$1/.kamal-dev/good" ]; }
 
 # is_good ID: whether it was healthy, and none of its lifecycle commands was left to be run.
 is_good() { has_stood "$1" && [ ! -f "$releases/$1/.kamal-dev/unfinished" ]; }
@@ -151,13 +151,17 @@ has_finished() {
   printf '%s\n' "$1" | awk -F'|' '$9 == "true" { print $1, $8 }' | grep -qxF -- "$finished"
 }
 
-# refuse_foreign: stop where a compose project of this name was started from elsewhere.
-# Sets ids to those of its containers, as container_ids prints them.
-refuse_foreign() {
-  there=$(docker ps --all --no-trunc --filter "label=com.docker.compose.project=$stack" \
-    --format '{{.ID}} {{.Label "com.docker.compose.oneoff"}} {{.Label "com.docker.compose.project.working_dir"}}') ||
-    give_up engine 'the engine does not answer'
+# find_containers: set ids to those of the stack's containers, as container_ids prints them, and foreign to where a compose
+# project of this name was started from, if that is elsewhere. Fails as docker does.
+find_containers() {
+  there=$(docker_within 20 ps --all --no-trunc --filter "label=com.docker.compose.project=$stack" \
+    --format '{{.ID}} {{.Label "com.docker.compose.oneoff"}} {{.Label "com.docker.compose.project.working_dir"}}') || return
   ids=$(printf '%s\n' "$there" | awk '$2 == "False" { print $1 }')
   foreign=$(printf '%s\n' "$there" | cut -d' ' -f3- | grep -vF -- "$home/" | grep . | head -n 1)
+}
+
+# refuse_foreign: stop where a compose project of this name was started from elsewhere.
+refuse_foreign() {
+  find_containers || give_up engine 'the engine does not answer'
   [ -z "$foreign" ] || give_up foreign "another compose project named \`$stack\` runs here, from $foreign; it was left alone"
 }

@@ -213,7 +213,7 @@ stood() {
   own_workspace "$(cat "$here/meta/user")"
   begin_lifecycle
   [ ! -d "$here/lifecycle" ] || : >"$releases/$1/.kamal-dev/unfinished"
-  printf '%s\n' "$found" | standing >"$releases/$1/.kamal-dev/good"
+  printf '%s\n' "$found" | standing >"$here/good" && keep_file "$here/good" "$releases/$1/.kamal-dev/good"
   remember_baseline
 }
 

@@ -98,6 +98,7 @@ def look(run: Run, target: Host, release: Release) -> events.Facts:
     if facts is None:
         reason = answers.outcome(result.output).reason
         raise NoAnswer(target.name, f"the host could not be asked what it is: {reason}", hint=ASKED)
+    refuse_foreign(target, release.stack, facts)
     if facts.lacks:
         raise HostError(
             target.name,
@@ -106,6 +107,17 @@ def look(run: Run, target: Host, release: Release) -> events.Facts:
             left_behind="nothing was changed on the host",
         )
     return facts
+
+
+def refuse_foreign(target: Host, stack: str, facts: events.Facts) -> None:
+    """Refuse to touch a stack of this name that somebody else runs there, before anything is sent."""
+    if facts.foreign:
+        raise HostError(
+            target.name,
+            f"another compose project named `{stack}` runs on the host, from {facts.foreign}",
+            hint="deploy under another name (`service` or `naming.pattern` in config/dev.yml), or to another host",
+            left_behind="nothing was changed or sent there",
+        )
 
 
 def _bootstrap(run: Run, target: Host, facts: events.Facts) -> None:

@@ -11,6 +11,7 @@ from kamal_dev.pipeline import audit
 from kamal_dev.pipeline.conversation import ask
 from kamal_dev.pipeline.engine import last_line
 from kamal_dev.pipeline.place import running
+from kamal_dev.pipeline.prepare import refuse_foreign
 from kamal_dev.pipeline.report import Outcome
 from kamal_dev.pipeline.run import Run
 from kamal_dev.pipeline.workspace import Workspace
@@ -29,6 +30,7 @@ def sync(run: Run, name: str | None, *, force: bool, agree: Callable[[str], bool
         raise UsageError(f"`workspace.source` is `{kind}`: nothing is sent to workspaces")
     name, target = running(run, name)
     facts = look(run, target, name)
+    refuse_foreign(target, name, facts)
     if not facts.release and not facts.workspace:
         raise UsageError(f"{name} was not deployed yet", hint=f"`dev deploy {name}` brings the source, too")
     if force and not agree(f"Discard what was changed in the workspace of {name} (a backup stays there)?"):

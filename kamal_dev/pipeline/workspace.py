@@ -63,7 +63,8 @@ class Workspace:
         if not (is_empty or force or ask):
             if self.clone.was_sent(facts.source):
                 return "same"
-            if not facts.source or facts.source.get("kind") != "git":
+            # Of a record that the power took the host does not know what it said, and finds out for itself.
+            if not facts.source or facts.source.get("kind") not in ("git", "lost"):
                 return self._left(target, stack, "the workspace is no clone of this source")
             if self.clone.was_sent(facts.offered):
                 return self._left(target, stack, "the workspace was changed when this version came")
