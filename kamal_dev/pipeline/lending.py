@@ -45,19 +45,25 @@ class Lending:
         """Make a change with the registry lent to the host; another run of `dev` may be lending it already.
 
         A tunnel ends with its run, or with its link. What could not be pulled through one that has ended is pulled
-        once more through a new one; where that cannot be opened, the failure of the pull is what counts.
+        once more through a new one; where that cannot be opened, the failure of the pull is what counts. Raises
+        HostError where there was none at any time.
         """
+        was_open = True
         try:
             self.open(target)
         except HostError as error:
+            was_open = False
             self._run.output.note(f"{error.message}; another `dev` may be lending it", target.name)
         told = change()
         if told.phase != "pull" or not self._is_wanted or self._is_open(target):
             return told
-        try:
+        if was_open:
             self._run.output.note("the connection to the registry here was lost; opening it again", target.name)
+        try:
             self.open(target)
         except HostError as error:
+            if not was_open:
+                raise
             self._run.output.note(f"{error.message}; {error.hint}", target.name)
             return told
         return change()

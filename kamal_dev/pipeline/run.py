@@ -190,5 +190,5 @@ class Run:
             from kamal_dev.shell import ssh_config
 
             # A host that was started again may have another port. What a verb did stands without this file.
-            with suppress(OSError, ValueError, HostUnreachable):
+            with suppress(OSError, HostUnreachable):
                 ssh_config.renew(self.ssh_config, self._met.values(), self.trust)

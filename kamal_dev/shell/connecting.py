@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import paramiko
+from cryptography.exceptions import UnsupportedAlgorithm
 from fabric import Config, Connection
 
 from kamal_dev.shell import failures, known_hosts
@@ -32,6 +33,7 @@ class Link:
 
     connection: Connection
     through: Link | None = None
+    command: Command | None = None
 
     @property
     def transport(self) -> paramiko.Transport:
@@ -48,6 +50,8 @@ class Link:
         """End it, the nearest host last."""
         with suppress(Exception):
             self.connection.client.close()
+        if self.command:
+            self.command.close()
         if self.through:
             self.through.close()
 
@@ -56,7 +60,7 @@ def connect(way: Way) -> Link:
     """Return an open connection. Raises HostUnreachable, HostKeyChanged, each about the hop that it was."""
     through = connect(way.through) if way.through else None
     try:
-        link = Link(_opened(way, through), through)
+        link = _opened(way, through)
     except BaseException:
         if through:
             through.close()
@@ -65,15 +69,15 @@ def connect(way: Way) -> Link:
     return link
 
 
-def _opened(way: Way, through: Link | None) -> Connection:
+def _opened(way: Way, through: Link | None) -> Link:
     if way.vouched:
         known_hosts.pin(way.trust.known_hosts, way.known_as, way.vouched)
     known = known_hosts.known(way)
     for number in range(1, ATTEMPTS + 1):
         attempt, started = _Attempt(way, known), time.monotonic()
         try:
-            return attempt.open(through)
-        except (OSError, EOFError, paramiko.SSHException) as error:
+            return Link(attempt.open(through), through, attempt.command)
+        except (OSError, EOFError, ValueError, paramiko.SSHException, UnsupportedAlgorithm) as error:
             is_lost = through is not None and not through.is_open
             if number == ATTEMPTS or is_lost or _is_final(error, time.monotonic() - started, way.trust.connect_timeout):
                 raise failures.told(way, error, attempt.offer.locked, attempt.complaint) from error
@@ -88,13 +92,13 @@ class _Attempt:
     def __init__(self, way: Way, known: Known) -> None:
         self._way = way
         self._known = known
-        self._command: Command | None = None
+        self.command: Command | None = None
         self.offer = Offer(way)
 
     @property
     def complaint(self) -> str:
         """What the user's ProxyCommand said last."""
-        return self._command.complaint if self._command else ""
+        return self.command.complaint if self.command else ""
 
     def open(self, through: Link | None) -> Connection:
         """Connect, check the host's key and log in; what was opened is closed where that fails."""
@@ -105,6 +109,8 @@ class _Attempt:
         except BaseException:
             connection.client.close()
             sock.close()
+            if self.command:
+                self.command.close()
             raise
         return connection
 
@@ -114,8 +120,8 @@ class _Attempt:
             goal, wait = (way.hostname, way.port), way.trust.connect_timeout
             return through.transport.open_channel("direct-tcpip", goal, ("127.0.0.1", 0), timeout=wait)
         if way.command:
-            self._command = Command(way)
-            return self._command.socket
+            self.command = Command(way)
+            return self.command.socket
         return dial(way)
 
     def _connection(self, sock: socket.socket | paramiko.Channel) -> Connection:

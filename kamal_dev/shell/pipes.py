@@ -19,6 +19,7 @@ from typing import IO
 GRACE = 5.0
 TICK = 0.1  # seconds after which an ended process is noticed at the latest
 ROOM = 1 << 20  # bytes that a pipe may hold
+PIECE = 1 << 16
 
 
 def chunks(stream: IO[bytes], is_over: Callable[[], bool]) -> Iterator[bytes]:
@@ -39,7 +40,7 @@ def _chunks(descriptor: int, is_over: Callable[[], bool]) -> Iterator[bytes]:
         if was_over:
             wait = 0
         if is_there:
-            data = os.read(descriptor, ROOM)
+            data = os.read(descriptor, PIECE)
             if not data:
                 return
             left -= len(data) if was_over else 0

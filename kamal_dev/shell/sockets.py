@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import threading
@@ -43,11 +44,11 @@ class Command:
         ours, theirs = socket.socketpair()
         words = (os.environ.get("SHELL") or "/bin/sh", "-c", f"exec {way.command}")
         with theirs:
-            process = subprocess.Popen(
+            self._process = subprocess.Popen(
                 words, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=subprocess.PIPE, start_new_session=True
             )
         self._said = b""
-        self._reader = threading.Thread(target=self._read, args=(process,), daemon=True)
+        self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         ours.settimeout(way.trust.connect_timeout)
         self.socket = _passed(ours) if way.passes_socket else ours
@@ -58,12 +59,19 @@ class Command:
         self._reader.join(1)
         return (self._said.decode(errors="replace").strip().splitlines() or [""])[-1]
 
-    def _read(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.stderr
-        with process.stderr as stream, suppress(OSError):
+    def close(self) -> None:
+        """End it, as ssh does: it may wait for the other side for ever."""
+        self.socket.close()
+        if self._process.poll() is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGHUP)
+
+    def _read(self) -> None:
+        assert self._process.stderr
+        with self._process.stderr as stream, suppress(OSError):
             for line in stream:
                 self._said = line if line.strip() else self._said
-        process.wait()
+        self._process.wait()
 
 
 def _passed(ours: socket.socket) -> socket.socket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,9 +28,9 @@ def text(stacks: Iterable[tuple[str, Host]], trust: Trust, path: Path) -> str:
 def renew(path: Path, hosts: Iterable[Host], trust: Trust) -> None:
     """Let a file that is there say where these hosts are now; those of other stacks stay.
 
-    Raises OSError, HostUnreachable, or ValueError for one that is no text.
+    Raises OSError, HostUnreachable.
     """
-    before = path.read_text()
+    before = os.fsdecode(path.read_bytes())
     head, *listed = before.rstrip("\n").split("\n\n")
     known = {item.partition("\n")[0].removeprefix("Host "): item for item in listed}
     # A host that config/dev.yml lists no longer has a name that is no stack's.
@@ -50,7 +51,7 @@ def _host(name: str, host: Host, trust: Trust) -> str:
 def write(path: Path, content: str) -> None:
     """Write the file in one rename; ssh refuses one that others may change."""
     fresh = path.with_suffix(".tmp")
-    fresh.write_text(content)
+    fresh.write_bytes(os.fsencode(content))
     fresh.chmod(0o600)
     fresh.replace(path)
 

@@ -222,7 +222,8 @@ def _said(stack: str, words: Sequence[str]) -> dict[str, list[str]]:
         hint = "a `Match exec` in ~/.ssh/config may be waiting for something"
         raise HostUnreachable(stack, f"`ssh -G {words[-1]}` gave no answer: {error}", hint=hint) from error
     if done.returncode != 0:
-        reason = done.stderr.decode(errors="replace").strip() or f"it exited {done.returncode}"
+        said = done.stderr.decode(errors="replace").splitlines()
+        reason = "; ".join(line for line in said if ": terminating, " not in line) or f"it exited {done.returncode}"
         hint = "correct the file; `ssh.config: false` in config/dev.yml does without it"
         raise HostUnreachable(stack, f"ssh cannot read its configuration: {reason}", hint=hint)
     answers: dict[str, list[str]] = {}
@@ -238,8 +239,8 @@ def _default() -> dict[str, list[str]]:
 
 
 def _files(lines: Sequence[str]) -> tuple[str, ...]:
-    """Cut a list of paths that ssh prints without quotes: the longest pieces that are there, else word by word."""
-    words, found = " ".join(lines).split(" "), []
+    """Cut a list of paths that ssh prints without quotes: the longest pieces that are there, else where one begins."""
+    words, found = re.split(" (?=[/~])", " ".join(lines)), []
     while words:
         ends = (end for end in range(len(words), 1, -1) if Path(" ".join(words[:end])).exists())
         end = next(ends, 1)

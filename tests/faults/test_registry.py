@@ -82,6 +82,44 @@ def test_a_pull_whose_engine_restarts_must_be_tried_again(standing: Standing, fa
     standing.endures(ended, state="deployed", version=standing.repository.sha)
 
 
+@produces(
+    Fault(
+        18,
+        "The link is cut in the middle of a pull from the registry here",
+        sees="the connection to the registry here was lost; opening it again …Deployed 1 of 1 stacks",
+    )
+)
+def test_a_pull_whose_tunnel_is_cut_must_be_done_through_another(standing: Standing, fault: Fault) -> None:
+    standing.change()
+    standing.front.fault = "slow"
+    pulled = standing.front.pulled
+    running = standing.start()
+    wait_for("the layer comes, byte by byte", lambda: standing.front.pulled > pulled + 5, 60)
+    standing.proxy.reset()
+    standing.front.fault = ""
+    ended = running.end(0)
+    fault.told(ended)
+    standing.endures(ended, state="deployed", version=standing.repository.sha)
+
+
+@produces(
+    Fault(
+        18,
+        "The host's sshd forwards no ports, so the registry here cannot be lent to it",
+        sees="port … of the host could not be forwarded to the registry here: ",
+        do="sshd there does not forward ports: see `AllowTcpForwarding`, …",
+    )
+)
+def test_an_sshd_that_forwards_no_ports_must_be_named(standing: Standing, fault: Fault) -> None:
+    before = standing.version
+    standing.change()
+    standing.host.run("echo AllowTcpForwarding no >/etc/ssh/sshd_config.d/closed.conf && systemctl reload ssh")
+    ended = standing.deploy()
+    standing.host.run("rm /etc/ssh/sshd_config.d/closed.conf && systemctl reload ssh")
+    fault.told(ended)
+    standing.endures(ended, state="failed", version=before)
+
+
 TRUST_ME = """
 cd /run
 openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=registry \\

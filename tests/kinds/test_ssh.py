@@ -18,16 +18,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
 
-from kamal_dev.commands import events
 from kamal_dev.errors import DevError, HostError, HostKeyChanged, HostTimeout, HostUnreachable
 from kamal_dev.model import Host, Step
-from kamal_dev.pipeline.lending import Lending
-from kamal_dev.pipeline.run import Run
 from kamal_dev.shell import openssh, quoting, ssh_config
 from kamal_dev.shell.connecting import connect
 from kamal_dev.shell.remote import Remote
@@ -538,6 +533,11 @@ def test_a_command_of_the_users_makes_the_connection_as_their_shell_runs_it(
         f"  ProxyCommand python3 {shlex.quote(str(relay)).replace('%', '%%')} $(printf %%s %h) %p 2>/dev/null | cat\n"
     )
     reached(client.host("box"), client.trust(), client)
+    client.configure(
+        f"Host box\n  HostName 127.0.0.1\n  Port {sshd.published[GOAL]}\n  IdentityFile {quoting.path(str(key))}\n"
+        f"  ProxyUseFdpass yes\n  ProxyCommand python3 {shlex.quote(str(relay)).replace('%', '%%')} %h %p hand\n"
+    )
+    reached(client.host("box"), client.trust(patience=9), client)
     client.configure("Host box\n  ProxyCommand sh -c 'echo no way to %n >&2; exit 1'\n")
     error = refused(client.host("box", key=key), client.trust())
     assert error.message == "no SSH at box:22: no way to box"
@@ -559,6 +559,9 @@ def test_what_ssh_config_says_for_people_at_a_terminal_disturbs_no_verb(sshd: Ss
 RELAY = """
 import socket, sys, threading, os
 s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+if sys.argv[3:]:
+    socket.send_fds(socket.socket(fileno=1), [b"x"], [s.fileno()])
+    sys.exit()
 def up():
     while data := os.read(0, 65536):
         s.sendall(data)
@@ -649,73 +652,3 @@ def test_a_second_interrupt_ends_a_forward_at_once() -> None:
         assert time.monotonic() - again < 3
         with pytest.raises(ProcessLookupError):
             os.kill(int(said[0]), 0)
-
-
-# --- Lending the registry ----------------------------------------------------------------------------------------
-
-
-class Lent:
-    """A tunnel on paper: it is open until told otherwise."""
-
-    opened = 0
-    refusal: HostError | None = None
-
-    def __init__(self, *_: object) -> None:
-        if Lent.refusal:
-            raise Lent.refusal
-        Lent.opened += 1
-        self.is_open = True
-
-    def close(self) -> None:
-        self.is_open = False
-
-
-@pytest.fixture
-def lending(monkeypatch: pytest.MonkeyPatch) -> Lending:
-    notes: list[str] = []
-    run = SimpleNamespace(
-        is_paper=False,
-        resources=ExitStack(),
-        output=SimpleNamespace(note=lambda text, host="": notes.append(text), step=None),
-        project=SimpleNamespace(config=SimpleNamespace(registry=SimpleNamespace(is_local=True, port=5000))),
-        way=lambda host: host,
-        notes=notes,
-    )
-    Lent.opened, Lent.refusal = 0, None
-    monkeypatch.setattr("kamal_dev.pipeline.lending.Tunnel", Lent)
-    monkeypatch.setattr("kamal_dev.pipeline.lending.planned", lambda _: ())
-    return Lending(cast(Run, run), is_wanted=True)
-
-
-UP, NOT_PULLED = events.Outcome(ok=True), events.Outcome(phase="pull")
-
-
-def test_a_tunnel_that_has_ended_is_opened_again_before_the_next_pull(lending: Lending) -> None:
-    host = Host("blog-1", "10.0.0.1")
-    told = iter((NOT_PULLED, UP))
-
-    def change() -> events.Outcome:
-        outcome = next(told)
-        if outcome is NOT_PULLED:
-            lending._tunnels[host.name].is_open = False  # type: ignore[misc]
-        return outcome
-
-    assert lending.lent(host, change) is UP
-    assert Lent.opened == 2
-
-
-def test_a_pull_that_fails_through_an_open_tunnel_is_the_registrys_failure(lending: Lending) -> None:
-    assert lending.lent(Host("blog-1", "10.0.0.1"), lambda: NOT_PULLED) is NOT_PULLED
-    assert Lent.opened == 1
-
-
-def test_where_a_tunnel_cannot_be_opened_again_the_failure_of_the_pull_is_what_is_told(lending: Lending) -> None:
-    host = Host("blog-1", "10.0.0.1")
-
-    def change() -> events.Outcome:
-        lending._tunnels[host.name].is_open = False  # type: ignore[misc]
-        Lent.refusal = HostError("blog-1", "port 5000 of the host could not be forwarded", hint="see sshd_config")
-        return NOT_PULLED
-
-    assert lending.lent(host, change) is NOT_PULLED
-    assert any("see sshd_config" in note for note in cast(Any, lending)._run.notes)

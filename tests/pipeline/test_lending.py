@@ -168,12 +168,27 @@ def test_a_pull_that_fails_through_an_open_tunnel_is_not_repeated(
     assert len(made) == 1
 
 
-def test_where_no_tunnel_can_be_opened_at_all_the_failure_of_the_pull_counts(
+def test_where_no_tunnel_can_be_opened_at_all_that_is_the_failure(
     tunnels: Tunnels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lab = Lab(monkeypatch, lambda *_: None)
     tunnels.refusals = [taken(), taken()]
     change, made = changes(NOT_PULLED)
-    assert Lending(lab.run, is_wanted=True).lent(TARGET, change) is NOT_PULLED
+    with pytest.raises(HostError, match="could not be forwarded") as caught:
+        Lending(lab.run, is_wanted=True).lent(TARGET, change)
     assert len(made) == 1
+    assert caught.value.hint == "choose another one"
+
+
+def test_where_a_tunnel_that_ended_cannot_be_opened_again_the_failure_of_the_pull_counts(
+    tunnels: Tunnels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = Lab(monkeypatch, lambda *_: None)
+
+    def break_off() -> Outcome:
+        tunnels.opened[0].is_open = False
+        tunnels.refusals = [taken()]
+        return NOT_PULLED
+
+    assert Lending(lab.run, is_wanted=True).lent(TARGET, break_off) is NOT_PULLED
     assert "choose another one" in lab.said()
