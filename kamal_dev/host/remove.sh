@@ -2,7 +2,8 @@
 # Remove a stack from this host: remove.sh STACK [keep-volumes]
 #
 # Containers, networks, volumes and the folder go, but for the record; images stay. `keep-volumes` keeps the volumes and,
-# in the folder, the workspace: what people made. Payload: meta/performer. Events: `result` {ok, phase, reason, stack, removed, kept}.
+# in the folder, the workspace: what people made. Payload: meta/performer. Events: `result` {ok, phase, state, code, reason, stack,
+# removed, kept}; `code` is `untouched` where the engine does not answer, and no folder of the stack is there.
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -13,6 +14,8 @@ here=${0%/*}
 . "$here/audit.sh"
 # shellcheck source-path=SCRIPTDIR source=lock.sh
 . "$here/lock.sh"
+# shellcheck source-path=SCRIPTDIR source=engine_root.sh
+. "$here/engine_root.sh"
 
 # labelled KIND: print the ids of the stack's containers, networks or volumes.
 labelled() {
@@ -39,21 +42,37 @@ sweep() {
   [ "$last" = -- ] || docker_within 300 "$kind" rm "$@" >/dev/null
 }
 
-# Containers may have left files of other users in the workspace.
-remove_folder() {
+# doomed: print what of the stack's folder has to go, a line each.
+doomed() {
   if [ -n "$with_volumes" ]; then
-    for gone in "$home"/* "$home"/.[!.]*; do
-      case $gone in */audit.log | */lock) ;; *) rm -rf "$gone" 2>/dev/null || as_root rm -rf "$gone" ;; esac
-    done
+    find "$home" -mindepth 1 -maxdepth 1 ! -name audit.log ! -name lock
   else
-    rm -rf "$releases" "$home/current" "$home/lifecycle" "$home/baseline"
+    find "$releases" "$home/current" "$home/lifecycle" "$home/baseline" -maxdepth 0 2>/dev/null
   fi
 }
 
+# remove_folder: containers may have left files of other users in the workspace: root removes what we may not, and the
+# engine's root what sudo is not allowed to. Sets stays to what is there nevertheless, and why.
+remove_folder() {
+  for way in '' as_root 'in_engine'; do
+    [ "$way" != in_engine ] || set -- "$home"
+    doomed | while IFS= read -r gone; do $way "$@" rm -rf -- "$gone"; done 2>"$here/rm${way:+.more}"
+    stays=$(doomed)
+    [ -n "$stays" ] || return 0
+  done
+  stays="$(printf '%s' "$stays" | paste -sd ' ' -): $(last_lines "$here/rm" 1)"
+  return 1
+}
+
 what_is_left() {
-  labelled container
-  labelled network
+  labelled container && labelled network || return
   [ -z "$with_volumes" ] || labelled volume
+}
+
+# fail REASON: end with what was not removed.
+fail() {
+  record remove ok: false state broken reason "$1"
+  give_up remove "$1" broken
 }
 
 # is_touched: whether anything was done here, or is being done.
@@ -67,15 +86,17 @@ conclude_nothing() {
 use_stack "$1"
 with_volumes=yes kept='[]'
 [ "${2:-}" != keep-volumes ] || with_volumes='' kept='["volumes","workspace"]'
-if ! command -v docker >/dev/null 2>&1; then
-  ! has_more_than_records || remove_folder
+if ! has_docker_program; then
+  ! has_more_than_records || remove_folder || fail "not removed: $stays"
   emit result ok: true phase remove stack "$stack" removed: false kept: "$kept"
   exit
 fi
-if ! docker version --format . >/dev/null 2>&1; then
-  # A host that is only being made has nothing of ours yet.
-  is_touched && give_up remove 'Docker does not answer on this host'
-  conclude_nothing
+if ! engine_answers; then
+  # A host that is only being made has nothing of ours yet; whether another has, nobody knows.
+  code=
+  is_touched || code=untouched
+  emit result ok: false phase remove state unknown code "$code" reason "$engine_trouble"
+  exit 1
 fi
 refuse_foreign
 is_touched || [ -n "$(what_is_left)" ] || conclude_nothing
@@ -86,8 +107,8 @@ take_down
 sweep container --force --volumes
 sweep network
 [ -z "$with_volumes" ] || sweep volume --force
-left=$(what_is_left | paste -sd ' ' -)
-[ -z "$left" ] || { record remove ok: false state broken reason "the engine kept: $left"; give_up remove "the engine kept: $left" broken; }
-remove_folder
+left=$(what_is_left) || give_up remove 'the engine did not say what it has kept' unknown
+[ -z "$left" ] || fail "the engine kept: $(echo "$left" | paste -sd ' ' -)"
+remove_folder || fail "not removed: $stays"
 record remove ok: true state removed kept: "$kept"
 emit result ok: true phase remove stack "$stack" removed: true kept: "$kept"

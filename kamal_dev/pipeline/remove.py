@@ -21,6 +21,7 @@ from kamal_dev.shell.fanout import each
 
 REMOVING = 300.0
 NOTHING = "Nothing to remove"
+UNTOUCHED = "untouched"  # a host that is being made, with no engine that answers and nothing of the stack
 
 
 def remove(
@@ -85,14 +86,20 @@ def _remove(run: Run, name: str, target: Host, keep_volumes: bool) -> Outcome:
     try:
         step = host.remove(run.scripts, name, keep_volumes=keep_volumes, performer=run.performer)
         told = in_turn(run, target, name, lambda: _removal(run, target, step))
-        if not told:
-            raise HostError(target.name, f"{name} could not be removed: {told.reason}")
+        is_made = run.project.config.provider.type != "static"
+        if not told and not (told.code == UNTOUCHED and is_made):
+            raise HostError(
+                target.name,
+                f"{name} could not be removed: {told.reason}",
+                hint=f"once that is solved, `dev remove {name}` removes the rest" if told.state == "broken" else "",
+                left_behind=told.reason if told.state == "broken" else "",
+            )
     except DevError as error:
         run.output.failed(error.message, target.name)
         return failure(target, name, error)
     seconds = time.monotonic() - started
     # Where the host goes, too, something is removed in any case.
-    if not told.removed and (keep_volumes or run.project.config.provider.type == "static"):
+    if not told.removed and (keep_volumes or not is_made):
         run.output.done(f"Nothing of {name} was there", target.name, seconds)
         return Outcome(name, target.address, "absent", seconds=seconds)
     run.output.done(f"Removed {name}", target.name, seconds)
