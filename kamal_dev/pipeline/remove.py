@@ -92,7 +92,6 @@ def _remove(run: Run, name: str, target: Host, keep_volumes: bool) -> Outcome:
                 target.name,
                 f"{name} could not be removed: {told.reason}",
                 hint=f"once that is solved, `dev remove {name}` removes the rest" if told.state == "broken" else "",
-                left_behind=told.reason if told.state == "broken" else "",
             )
     except DevError as error:
         run.output.failed(error.message, target.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,12 @@ class AnswersHost:
     def write(self, path: str, text: str) -> None:
         """Write a file there."""
         docker("exec", "--interactive", self.container, "sh", "-c", f"cat >{path}", stdin=text.encode())
+
+    def settings(self, *users: str) -> str:
+        """Return the lines of a config/dev.yml that name this host, once for each user."""
+        listed = json.dumps([f"{user}@127.0.0.1:{self.port}" for user in users])
+        keys = json.dumps([str(self.key)])
+        return f"provider: {{type: static, hosts: {listed}}}\nssh: {{keys: {keys}}}\nvms: {{count: {len(users)}}}\n"
 
     def remote(self, user: str) -> Remote:
         """Return a shell there, through sshd."""

@@ -1,0 +1,135 @@
+"""No answer is not "nothing there".
+
+Whatever is asked of a host, an engine or a registry has three answers: present, absent, and unknown with the
+reason. What is not known is never told as absent, never told as done, and never ends with 0. What start-up files,
+banners and wrappers of a host print costs nothing: our own output stands in a frame. Where something else answers
+than the command that was sent, the error quotes it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from kamal_dev.errors import NoAnswer
+from kamal_dev.model import Step
+from tests.kinds import host as hosts
+from tests.kinds.host import SHELLS, AnswersHost
+from tests.real.lab import Ended, Lab, Repository
+
+pytestmark = pytest.mark.real
+
+# Every verb that asks a host, and changes nothing where it gets an answer.
+ASKING = (
+    ("status",),
+    ("list",),
+    ("lock", "status"),
+    ("versions",),
+    ("doctor",),
+    ("audit",),
+    ("prune", "--dry-run"),
+    ("ssh", "--", "true"),
+    ("forward", "--port", "8000"),
+    ("pull",),
+    ("sync",),
+    ("deploy", "--skip-build"),
+    ("remove", "--yes"),
+)
+COMPOSE = """\
+services:
+  app:
+    build: .
+    volumes: [..:/work]
+"""
+QUICK = "registry: {{server: {server}}}\nservice: {service}\ndeploy: {{window: 1, timeout: 60}}\n"
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnswersHost]:
+    made = hosts.made(tmp_path_factory.mktemp("host"))
+    yield made
+    hosts.removed(made.container)
+
+
+def repository(lab: Lab, host: AnswersHost, name: str, *users: str) -> Repository:
+    """Make a small repository whose stacks are on this host, each by the login of another user."""
+    made = lab.small(name, [], compose=COMPOSE)
+    settings = QUICK.format(server=lab.registry, service=made.service) + host.settings(*(users or (name,)))
+    made.commit({"config/dev.yml": settings})
+    return made
+
+
+def states(ended: Ended) -> set[str]:
+    """Return the states that a `--json` answer has."""
+    return {item["state"] for item in json.loads(ended.stdout)}
+
+
+@pytest.fixture
+def stopped(host: AnswersHost) -> Iterator[AnswersHost]:
+    """Stop the engine of the host for a while."""
+    host.sh("systemctl stop docker.socket docker")
+    yield host
+    host.sh("systemctl start docker.socket docker; until docker version >/dev/null 2>&1; do sleep 0.2; done")
+
+
+# --- what else answers
+
+
+@pytest.mark.parametrize("user", [*SHELLS, "chatty", "wrapped"])
+def test_a_command_runs_whatever_the_login_shell_is_and_prints(host: AnswersHost, user: str) -> None:
+    remote = host.remote(user)
+    words = (
+        "sh",
+        "-c",
+        "cat; printf '%s\\n' \"$@\"; echo gone >&2; exit 7",
+        "x",
+        "it's",
+        "a!b $HOME `id` \\n",
+        "two\nlines",
+    )
+    result = remote.run(Step(words, b"stdin "), timeout=20)
+    remote.close()
+    assert (result.exit_code, result.output) == (7, "stdin it's\na!b $HOME `id` \\n\ntwo\nlines")
+    assert result.errors == "gone"
+
+
+@pytest.mark.parametrize(
+    ("user", "said"),
+    [
+        ("exits", "printed nothing and exited 0"),
+        ("nologin", "`This account is currently not available.`"),
+        ("forced", "`maintenance`"),
+    ],
+)
+def test_what_answers_in_place_of_the_command_is_quoted(host: AnswersHost, user: str, said: str) -> None:
+    remote = host.remote(user)
+    with pytest.raises(NoAnswer, match="the host did not run the command") as refused:
+        remote.run(Step(("true",)), timeout=20)
+    remote.close()
+    assert said in refused.value.message
+    assert "ForceCommand" in refused.value.hint
+
+
+def test_every_verb_says_so_and_ends_with_1(lab: Lab, host: AnswersHost) -> None:
+    made = repository(lab, host, "forced")
+    for words in ASKING:
+        ended = made.dev(*words, code=1)
+        assert "maintenance" in ended.text, str(ended)
+    assert states(made.dev("status", "--json", code=1)) == {"unknown"}
+    assert states(made.dev("list", "--json", code=1)) == {"unknown"}
+    assert states(made.dev("lock", "status", "--json", code=1)) == {"unknown"}
+
+
+def test_a_host_that_prints_is_deployed_to_asked_and_pulled_from_as_any_other(lab: Lab, host: AnswersHost) -> None:
+    made = repository(lab, host, "chatty")
+    made.deploy()
+    assert states(made.dev("status", "--json")) == {"up"}
+    assert "up" in made.dev("list").stdout
+    host.sh(f"docker exec {made.stack()}-app-1 sh -c 'echo new >/work/new'")
+    pulled = made.dev("pull")
+    assert f"kamal-dev/{made.stack()}" in pulled.text
+    assert made.dev("ssh", "--", "cat", "/message").stdout.endswith("chatty\n")
+    made.dev("remove", "--yes")
+    assert states(made.dev("status", "--json")) == {"absent"}
