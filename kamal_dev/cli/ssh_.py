@@ -37,20 +37,19 @@ class Words(click.Command):
 @click.option("--service", metavar="SERVICE", default="", help="In the container of this service.")
 @common.common
 @click.pass_context
-def command(ctx: click.Context, flags: common.Flags, *, name: str | None, service: str) -> None:
+def command(ctx: click.Context, flags: common.Flags, *, name: str | None, service: str) -> int:
     """NAME can be left out where there is one stack. A command may follow: `dev ssh NAME -- COMMAND…`.
 
     Runs as remoteUser, in workspaceFolder, with remoteEnv. One word is a line for the user's shell, several
     are run as they are. Ends with the command's exit code; stdin is passed on.
     """
     from kamal_dev.pipeline.ssh import ssh
-    from kamal_dev.shell.openssh import become
 
     words: tuple[str, ...] = ctx.meta["words"]
     is_terminal = all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
     terminal = os.environ.get("TERM", "xterm") if is_terminal else ""
     run = common.open_run(flags)
-    argv = ssh(run, name, words, service=service, terminal=terminal)
-    run.output.step(f"$ {' '.join(argv[:-1])} …")
+    session = ssh(run, name, words, service=service, terminal=terminal)
+    run.output.step(f"$ {' '.join(session.words[:-1])} …")
     ctx.close()
-    become(argv)
+    return session.take_over()

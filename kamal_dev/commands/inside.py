@@ -61,7 +61,8 @@ def command(place: Place, entry: Entry, words: tuple[str, ...], *, is_main: bool
     inside = words if len(words) > 1 and not is_main else ("sh", "-c", _ENTER, "kamal-dev", entry.folder, *words)
     if entry.without:
         inside = ("env", *(word for name in entry.without for word in ("-u", name)), *inside)
-    argv: tuple[str, ...] = ("docker", "exec", *flags, place.id, *inside)
+    engine = ("env", f"DOCKER_HOST={place.socket}") if place.socket else ()
+    argv: tuple[str, ...] = (*engine, "docker", "exec", *flags, place.id, *inside)
     if entry.file:
         argv = ("sh", "-c", _WITH_FILE, "kamal-dev", entry.file, *argv)
     return argv if place.direct else ("sudo", "-n", "--", *argv)

@@ -10,15 +10,13 @@ from kamal_dev.errors import HostError
 from kamal_dev.model import Host
 from kamal_dev.pipeline.place import described, find, one, service_of
 from kamal_dev.pipeline.run import Run
-from kamal_dev.shell import openssh
+from kamal_dev.shell.session import Session
 
 KEEPING = 30.0
 
 
-def ssh(
-    run: Run, name: str | None, words: tuple[str, ...], *, service: str = "", terminal: str = ""
-) -> tuple[str, ...]:
-    """Return the ssh command line that runs `words`, or a shell, in a stack's container.
+def ssh(run: Run, name: str | None, words: tuple[str, ...], *, service: str = "", terminal: str = "") -> Session:
+    """Return the session that runs `words`, or a shell, in a stack's container.
 
     The main container is entered as devcontainer.json says: its user, folder and
     environment; another service's as that service is. `terminal` is the kind of
@@ -30,7 +28,7 @@ def ssh(
     place = find(run, name, target, service)
     entry = inside.Entry(terminal=terminal) if service else _entry(run, target, place, terminal)
     command = inside.command(place, entry, words, is_main=not service)
-    return openssh.argv(run.way(target), ("-t",) if terminal else ("-T",), command)
+    return Session.of(target.name, run.way(target), command, has_terminal=bool(terminal))
 
 
 def _entry(run: Run, target: Host, place: Place, terminal: str) -> inside.Entry:

@@ -1,0 +1,68 @@
+"""Run the ssh that the user asked for: this process becomes it, or passes on what it prints where no terminal is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from dataclasses import dataclass
+from functools import partial
+
+from kamal_dev.errors import DevError, NoAnswer
+from kamal_dev.shell import frame, openssh
+from kamal_dev.shell.frame import Frame, Framed
+from kamal_dev.shell.lines import Bytes
+from kamal_dev.shell.way import Way
+
+
+@dataclass(frozen=True)
+class Session:
+    """Hold an ssh command line; without a terminal what it prints stands in the frame of `mark`."""
+
+    host: str
+    words: tuple[str, ...]
+    mark: Frame | None = None
+
+    @classmethod
+    def of(cls, host: str, way: Way, command: tuple[str, ...], *, has_terminal: bool) -> Session:
+        """Return the session that runs `command`. A script that reads its output gets nothing of a start-up file's."""
+        if has_terminal:
+            return cls(host, openssh.argv(way, ("-t",), command))
+        mark = Frame.new()
+        return cls(host, openssh.argv(way, ("-T",), ("sh", "-c", mark.around(command))), mark)
+
+    def take_over(self) -> int:
+        """Run it in place of this process, or return its exit code. Raises DevError, and NoAnswer as `Remote` does."""
+        return _passed_on(self.host, self.words, self.mark) if self.mark else openssh.become(self.words)
+
+
+def _passed_on(host: str, words: tuple[str, ...], mark: Frame) -> int:
+    # Whoever reads our output may stop reading: this process ends then, and ssh with it.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    out, err = Framed(mark, Bytes(partial(_write, 1))), Framed(mark, Bytes(partial(_write, 2)))
+    try:
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    except OSError as error:
+        raise DevError(f"`{words[0]}` cannot be run: {error.strerror}", hint="install the OpenSSH client") from error
+    with process:
+        assert process.stdout and process.stderr
+        reader = threading.Thread(target=err.reads, args=(process.stderr,), daemon=True)
+        reader.start()
+        out.reads(process.stdout)
+        out.end()
+        reader.join(5)
+        if out.code is not None:
+            process.terminate()
+            return out.code
+        code = process.wait()
+    err.end()
+    if not out.has_begun and code != openssh.REFUSED:
+        raise NoAnswer(host, frame.unanswered(code, out.noise, err.noise), hint=frame.OTHERS_ANSWER)
+    _write(2, b"" if err.has_begun else err.noise)
+    return code
+
+
+def _write(stream: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(stream, data) :]
