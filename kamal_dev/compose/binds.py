@@ -7,7 +7,7 @@ else is the host's own, under the path that the user wrote.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -16,7 +16,7 @@ from kamal_dev.compose import interpolate, place, volume
 from kamal_dev.compose.value import Value
 from kamal_dev.model import Location, Notice, Tree
 
-Kind = Literal["workspace", "file", "host"]
+Kind = Literal["workspace", "file", "host", "home"]
 
 # What a host has of its own, under the same name as the machine at hand.
 _EVERYWHERE = ("/var/run", "/run", "/dev", "/tmp", "/proc", "/sys", "/etc/localtime", "/etc/timezone", "/lib/modules")  # noqa: S108
@@ -33,7 +33,8 @@ class Bind:
     `source` is absolute on this machine. `kind` says what it is on a host:
     `workspace` (at `folder`, relative to the stack's workspace folder, which stands
     for the parent of the repository), `file` (in the release, where it is in the
-    repository) or `host` (what the host has under that path). `moves` where the path
+    repository), `host` (what the host has under that path) or `home` (a path of the user
+    at this machine, which is left out). `moves` where the path
     as written would mean another one there. `entry` is the volume as the user wrote
     it; `volume` names the top-level volume that stands for the folder instead.
     """
@@ -56,18 +57,19 @@ class Bind:
 
 
 def read(
-    project: Value, tree: Tree, repository: Path, *, allow_outside: bool = False
+    project: Value, tree: Tree, repository: Path, *, allow_outside: bool = False, personal: tuple[Path, ...] = ()
 ) -> tuple[tuple[Bind, ...], tuple[Notice, ...]]:
     """Return every bind of a project, and a notice for each that is not there on a host as it is here.
 
     With `allow_outside`, a file outside the repository is one of the release where its path is relative.
+    `personal` are the paths of the user at this machine.
     """
-    found = [*_of_services(project, tree, repository, allow_outside), *_of_volumes(project, tree, repository)]
+    found = [*_of_services(project, tree, repository, allow_outside, personal), *_of_volumes(project, tree, repository)]
     return tuple(bind for bind, _ in found), tuple(notice for _, notice in found if notice)
 
 
 def _of_services(
-    project: Value, tree: Tree, repository: Path, allow_outside: bool
+    project: Value, tree: Tree, repository: Path, allow_outside: bool, personal: tuple[Path, ...]
 ) -> Iterator[tuple[Bind, Notice | None]]:
     services = project.at("services")
     for name, service in services.items.items() if services is not None else ():
@@ -76,8 +78,8 @@ def _of_services(
             written = volume.bind_source(item)
             if not written:
                 continue
-            bind, notice = locate(name, written, item.base, item.where, tree, repository)
-            if bind.kind != "file" and written.startswith(".") and tree.kind(bind.source) == "file":
+            bind, notice = locate(name, written, item.base, item.where, tree, repository, personal)
+            if bind.kind not in ("file", "home") and written.startswith(".") and tree.kind(bind.source) == "file":
                 # A file that is mounted by a relative path is one of the project's.
                 bind, notice = _outside(bind, notice, allow_outside)
             is_relative = not (written.startswith(("/", "~")) or place.is_windows(written))
@@ -98,7 +100,13 @@ def _of_volumes(project: Value, tree: Tree, repository: Path) -> Iterator[tuple[
 
 
 def locate(
-    service: str, written: str, base: Path, where: Location, tree: Tree, repository: Path
+    service: str,
+    written: str,
+    base: Path,
+    where: Location,
+    tree: Tree,
+    repository: Path,
+    personal: tuple[Path, ...] = (),
 ) -> tuple[Bind, Notice | None]:
     """Say what the source of a bind is on a host; it is `written`, variables resolved, from `base`."""
     source = place.absolute(base, written)
@@ -109,10 +117,19 @@ def locate(
             return replace(bind, kind="file"), None
         folder = repository.name if inside == "." else f"{repository.name}/{inside}"
         return replace(bind, kind="workspace", folder=folder), _doubt(source, inside, where, tree, repository)
+    return _beyond(bind, written, repository, personal)
+
+
+def _beyond(bind: Bind, written: str, repository: Path, personal: tuple[Path, ...]) -> tuple[Bind, Notice | None]:
+    """Say what a source that is not in the repository is on a host."""
+    source, where = bind.source, bind.where
     if place.within(repository, source) is not None and (written.rstrip("/") or "/") not in _OWN:
         above = source != repository.parent
         text = f"`{source}` is on a host a folder that holds `{repository.name}` alone"
         return replace(bind, kind="workspace", folder=""), Notice(where, text) if above else None
+    if personal and _is_personal(source, repository, personal):
+        text = f"`{source}` belongs to the user of this machine, and is left out: a path here is not a path of the host"
+        return replace(bind, kind="home"), Notice(where, f"{text}; `home_mounts: host` mounts what the host has there")
     beside = place.within(source, repository.parent)
     if beside is not None:
         text = f"`{source}` is not in the repository: `{beside}` is an empty folder beside it on a host"
@@ -120,6 +137,19 @@ def locate(
     if any(place.within(source, Path(path)) is not None for path in _EVERYWHERE):
         return bind, None
     return bind, Notice(where, f"`{source}` is not in the repository: the container gets what the host has there")
+
+
+def personal(environment: Mapping[str, str]) -> tuple[Path, ...]:
+    """Return the paths that are the user's own on this machine: the home folder, and the sockets of agents."""
+    named = (environment.get(name, "") for name in ("HOME", "SSH_AUTH_SOCK", "XDG_RUNTIME_DIR"))
+    return (Path("~"), *(Path(path) for path in named if path.startswith("/") and path != "/"))
+
+
+def _is_personal(source: Path, repository: Path, personal: tuple[Path, ...]) -> bool:
+    """Whether it is one of these; a project beside the repository is none, a hidden folder there is."""
+    below = [found for path in personal if (found := place.within(source, path)) is not None]
+    hidden = any(part.startswith(".") for found in below for part in Path(found).parts)
+    return bool(below) and (hidden or place.within(source, repository.parent) is None)
 
 
 def _outside(bind: Bind, notice: Notice | None, allow_outside: bool) -> tuple[Bind, Notice | None]:

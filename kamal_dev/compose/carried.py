@@ -33,7 +33,9 @@ def read(
     model: Value, reader: Reader, around: variables.Surroundings, directory: Path, active: frozenset[str]
 ) -> Carried:
     """Return what the services need; what one that is not `active` lacks is no problem. Raises ComposeError."""
-    bound, notices = binds.read(model, reader.tree, reader.repository, allow_outside=reader.allow_outside)
+    bound, notices = binds.read(
+        model, reader.tree, reader.repository, allow_outside=reader.allow_outside, personal=reader.personal
+    )
     needed = travels.read(model, bound, reader, active)
     services = model.at("services")
     named = profiles.of_services(services.items if services is not None else {}, directory, reader, active)

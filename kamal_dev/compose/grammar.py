@@ -11,11 +11,10 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from kamal_dev.compose import volume
+from kamal_dev.compose import private, volume
 from kamal_dev.compose.schema import described, dotted, one_of
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import Problem
-from kamal_dev.model import REDACTED
 
 HIGHEST_PORT = 65535
 _DURATION = re.compile(r"-?(\d+(\.\d*)?(ns|us|µs|ms|s|m|h))+|0")
@@ -44,7 +43,7 @@ def problems(project: Value) -> Iterator[Problem]:
     """Say which texts no parser would take, with their places."""
     for pattern, judge in _GRAMMARS:
         for path, value in _under(project, tuple(pattern.split(".")), ()):
-            if value.data is None or REDACTED in value.text:
+            if value.data is None or private.is_in(str(value.data)):
                 continue
             if message := judge(value):
                 yield Problem(value.where.path, value.where.line, message, key=dotted(path), column=value.where.column)

@@ -58,11 +58,14 @@ def read(
     for mount in mounts:
         item = _escaped(volume(mount))
         if mount.type == "bind":
-            bind, notice = binds.locate(service, mount.source, directory, mount.where, reader.tree, reader.repository)
+            around = (reader.tree, reader.repository, reader.personal)
+            bind, notice = binds.locate(service, mount.source, directory, mount.where, *around)
             if without_source and binds.is_source(bind, reader.repository):
                 continue
-            bound.append(bind)
             notices += [notice] if notice else []
+            if bind.kind == "home":
+                continue
+            bound.append(bind)
             needed = travels.bound(bind, reader) if bind.kind == "file" else None
             if isinstance(needed, Problem):
                 problems.append(needed)

@@ -50,13 +50,15 @@ class Plan:
         return layout.workspace(self.stack)
 
     def left_out(self, service: str) -> frozenset[str]:
-        """Return the targets of a service's mounts that nothing is sent to, because the images have the source."""
+        """Return the targets of a service's mounts that are not made on a host."""
         return frozenset(
             bind.target
             for bind in self.project.binds
-            if self.additions.without_source
-            and bind.service == service
-            and binds.is_source(bind, self.project.repository)
+            if bind.service == service
+            and (
+                bind.kind == "home"
+                or (self.additions.without_source and binds.is_source(bind, self.project.repository))
+            )
         )
 
     def seen(self, path: Path) -> str:

@@ -106,6 +106,7 @@ def load(
     features: Mapping[str, Features] | None = None,
     own: Mapping[str, str] | None = None,
     allow_outside: bool = False,
+    home_mounts: bool = False,
 ) -> ComposeProject:
     """Read a project from absolute paths in `-f` order. Raises ComposeError with file and line.
 
@@ -115,12 +116,14 @@ def load(
     Compose would be run: it reads `.env` there from 2.27.2 on; an empty `compose_version` is the
     newest. `texts` stand in for files under their paths, variables resolved; `places` says where
     each file is named. A service in `features` gets an image of its own even without a build.
-    `own` are the variables of `node`. With `allow_outside`, files outside the repository travel.
+    `own` are the variables of `node`. With `allow_outside`, files outside the repository travel; with
+    `home_mounts`, what is mounted from the home folder here is mounted from the host's own.
     """
     if not files:
         raise ComposeError(Problem("", 0, "no compose file is named"))
     environment = {**environment, **private.all_marked(secrets or {})}
-    reader = Reader(tree, repository, texts, allow_outside=allow_outside)
+    own_paths = () if home_mounts else binds.personal(environment)
+    reader = Reader(tree, repository, texts, allow_outside=allow_outside, personal=own_paths)
     files = tuple(place.absolute(repository, file.as_posix()) for file in files)
     # First what is named: a `.env` beside a file that may not be read is not what is wrong.
     for path in files:
@@ -145,6 +148,7 @@ def load_text(
     features: Mapping[str, Features] | None = None,
     own: Mapping[str, str] | None = None,
     allow_outside: bool = False,
+    home_mounts: bool = False,
 ) -> ComposeProject:
     """Read a project from one text, as if it stood in a file at `path`, inside the repository."""
     return load(
@@ -159,6 +163,7 @@ def load_text(
         features=features,
         own=own,
         allow_outside=allow_outside,
+        home_mounts=home_mounts,
     )
 
 

@@ -38,11 +38,18 @@ class Reader:
 
     `set_by_includes` are the variables that only an included project has. `texts`
     stand in for what the tree holds under their paths. With `allow_outside`, what the
-    repository does not hold may be read as well.
+    repository does not hold may be read as well. `personal` are the paths of the user at this
+    machine that services do not mount on a host.
     """
 
     def __init__(
-        self, tree: Tree, repository: Path, texts: Mapping[Path, str] | None = None, *, allow_outside: bool = False
+        self,
+        tree: Tree,
+        repository: Path,
+        texts: Mapping[Path, str] | None = None,
+        *,
+        allow_outside: bool = False,
+        personal: tuple[Path, ...] = (),
     ) -> None:
         self.tree = tree
         self.repository = repository
@@ -50,6 +57,7 @@ class Reader:
         self.env_files: dict[Path, Location] = {}
         self.set_by_includes: set[str] = set()
         self.allow_outside = allow_outside
+        self.personal = personal
         self._texts = texts or {}
 
     @property

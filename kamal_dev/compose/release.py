@@ -204,7 +204,10 @@ def _rewritten(project: ComposeProject, own: Mapping[str, Image]) -> tuple[dict[
 
 
 def _read_again(project: ComposeProject, texts: Mapping[Path, str]) -> tuple[Reader, Value]:
-    reader = Reader(project.reader.tree, project.repository, texts, allow_outside=project.reader.allow_outside)
+    before = project.reader
+    reader = Reader(
+        before.tree, project.repository, texts, allow_outside=before.allow_outside, personal=before.personal
+    )
     tops = tuple(file.path for file in project.top_files)
     for path in tops:
         reader.file(path, "top", Location(""))

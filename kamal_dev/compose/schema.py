@@ -91,6 +91,7 @@ def _is_other_kind(error: ValidationError) -> bool:
 def _problems(project: Value, error: ValidationError, roots: Mapping[str, tuple[Node, ...]]) -> Iterator[Problem]:
     path = tuple(error.absolute_path)
     value = _at(project, path)
+    # A secret whose value is not known yet may be anything.
     if value is None or REDACTED in value.text or _casts(value, error):
         return
     if error.validator == "additionalProperties":
@@ -145,7 +146,7 @@ def _casts(value: Value, error: ValidationError) -> bool:
     """Whether text becomes what is asked for, as Compose casts it."""
     if not isinstance(value.data, str) or error.validator not in ("type", "oneOf", "anyOf"):
         return False
-    text = value.data.strip()
+    text = value.text.strip()
     became = _WORDS.get(text.lower(), scalar.resolve(text) if text else None)
     return not isinstance(became, str) and bool(_validator().evolve(schema=error.schema).is_valid(became))
 
@@ -154,7 +155,7 @@ def _message(value: Value, error: ValidationError) -> str:
     if value.data is None:
         return "has no value"
     if error.validator == "enum":
-        return one_of(value.text, error.validator_value)
+        return one_of(value.hidden, error.validator_value)
     if error.validator in ("type", "oneOf", "anyOf"):
         return f"must be {_wanted(error)}, not {described(value)}"
     if error.validator == "required":
@@ -193,7 +194,7 @@ def described(value: Value) -> str:
     """Return what a value is, for a message."""
     if isinstance(value.data, dict):
         return "a mapping"
-    return "a list" if isinstance(value.data, list) else f"`{value.text}`"
+    return "a list" if isinstance(value.data, list) else f"`{value.hidden}`"
 
 
 def _problem(value: Value, path: _Path, message: str) -> Problem:

@@ -297,6 +297,13 @@ class Config:
         itself (`0.0.0.0:8080:80`) is left as it is written.""",
         default=False,
     )
+    home_mounts: str = option(
+        Choice(("omit", "host")),
+        """What becomes of mounts whose source is in the home folder of this machine (`${localEnv:HOME}/.ssh`, `~/.aws`)
+        or the socket of an agent here. `omit`: they are left out, with a notice. `host`: the container gets what the
+        host has under that path.""",
+        default="omit",
+    )
     host_requirements: str = option(
         Choice(("refuse", "warn")),
         """What happens where a host has less than `hostRequirements` of the devcontainer asks for. `refuse`: nothing is

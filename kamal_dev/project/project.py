@@ -235,6 +235,7 @@ def _compose(project: Project, environment: Mapping[str, str], secrets: Mapping[
             features=features,
             own=own,
             allow_outside=project.allow_outside,
+            home_mounts=project.config.home_mounts == "host",
         )
     return compose.load_text(
         devcontainer.as_compose(found),
@@ -248,6 +249,7 @@ def _compose(project: Project, environment: Mapping[str, str], secrets: Mapping[
         features=features,
         own=own,
         allow_outside=project.allow_outside,
+        home_mounts=project.config.home_mounts == "host",
     )
 
 

@@ -49,6 +49,7 @@ class Case:
         if tree is None:
             tree = support.tree({".devcontainer/Dockerfile": "FROM scratch\n", **self.files})
         paths = tuple(repository / name for name in self.names)
+        options["home_mounts"] = self.settings.get("home_mounts", False)
         return compose.load(paths, tree=tree, repository=repository, environment=self.environment, **options)
 
     def additions(self, repository: Path = support.REPOSITORY) -> Additions:

@@ -93,7 +93,8 @@ def test_a_port_that_stays_open_is_warned_of_with_its_place() -> None:
     ],
 )
 def test_a_dangerous_mount_is_warned_of_with_its_place(volume: str, word: str) -> None:
-    project = load(f"services:\n  app:\n    image: x\n    volumes: ['{volume}']\n", environment={"HOME": "/home/ann"})
+    text = f"services:\n  app:\n    image: x\n    volumes: ['{volume}']\n"
+    project = load(text, environment={"HOME": "/home/ann"}, home_mounts=True)
     warnings = [notice for notice in compose.notices(project, Additions("shop", "app")) if notice.is_warning]
     assert [notice.where.line for notice in warnings] == [4]
     assert word in warnings[0].message

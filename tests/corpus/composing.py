@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-from tests.corpus import splices
+from tests.corpus import command, splices
 from tests.corpus.reading import differences
 from tests.corpus.replay import Replay, Verdict
 
@@ -41,12 +41,23 @@ def _expected(replay: Replay) -> dict[str, Any]:
     found: dict[str, Any] = replay.before.json
     above = {str(folder) for folder in replay.checkout.repository.parents} - {"/", tempfile.gettempdir()}
     for service in found["services"].values():
-        for volume in service.get("volumes", []):
+        kept = [volume for volume in service.get("volumes", []) if not _is_personal(volume, replay)]
+        service["volumes"] = kept or None
+        for volume in kept:
             if volume["type"] == "bind" and volume["source"] in above:
                 volume["source"] = str(replay.checkout.repository.parent)
     used = {item["source"] for service in found["services"].values() for item in service.get("secrets", [])}
     found["secrets"] = {name: item for name, item in found.get("secrets", {}).items() if name in used} or None
     return found
+
+
+def _is_personal(volume: dict[str, Any], replay: Replay) -> bool:
+    """Whether it is mounted from the home folder of this machine, which is left out, and that is said."""
+    source = str(volume.get("source", ""))
+    is_own = volume["type"] == "bind" and (source == command.HOME or source.startswith(f"{command.HOME}/"))
+    names = (source, source.replace(command.HOME, "~", 1))
+    notices = replay.rendered.json["notices"]
+    return is_own and any(f"`{name}` belongs to the user" in notice for name in names for notice in notices)
 
 
 def _forget_unused(config: dict[str, Any]) -> None:
@@ -153,6 +164,8 @@ def _mounts(before: dict[str, Any], added: dict[str, Any], after: dict[str, Any]
         if fields.get("type") == "bind" and not fields.get("source"):
             if not any(f"the mount at `{target}` is empty" in notice for notice in replay.rendered.json["notices"]):
                 yield f"no notice says that nothing is mounted at {target}"
+            continue
+        if _is_personal({"type": fields.get("type"), "source": fields.get("source")}, replay):
             continue
         found = next((volume for volume in added.get("volumes", []) if volume["target"] == target), None)
         if found is None or found["type"] != fields.get("type", "volume"):
