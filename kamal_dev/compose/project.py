@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from kamal_dev.compose import builds, carried, consistency, malformed, node, place, private, service, variables
+from kamal_dev.compose import binds, builds, carried, consistency, malformed, node, place, private, service, variables
 from kamal_dev.compose.binds import Bind
 from kamal_dev.compose.build_section import Ground
 from kamal_dev.compose.layout import Places
