@@ -67,10 +67,8 @@ def read(
                 continue
             bound.append(bind)
             needed = travels.bound(bind, reader) if bind.kind == "file" else None
-            if isinstance(needed, Problem):
-                problems.append(needed)
-            elif needed is not None:
-                carried.append(needed)
+            problems += [needed] if isinstance(needed, Problem) else []
+            carried += [needed] if isinstance(needed, Travel) else []
             item["source"] = interpolate.escape(_source(bind, directory, places, root))
             if bind.kind != "file":
                 item.setdefault("bind", {}).setdefault("create_host_path", True)
