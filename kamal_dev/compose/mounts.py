@@ -53,17 +53,15 @@ def read(
     items: list[dict[str, Any]] = []
     bound: list[Bind] = []
     carried: list[Travel] = []
-    notices: list[Notice] = []
-    problems: list[Problem] = []
+    notices, problems = list[Notice](), list[Problem]()
+    around = (reader.tree, reader.repository, reader.personal)
     for mount in mounts:
         item = _escaped(volume(mount))
         if mount.type == "bind":
-            around = (reader.tree, reader.repository, reader.personal)
             bind, notice = binds.locate(service, mount.source, directory, mount.where, *around)
-            if without_source and binds.is_source(bind, reader.repository):
-                continue
-            notices += [notice] if notice else []
-            if bind.kind == "home":
+            is_skipped = without_source and binds.is_source(bind, reader.repository)
+            notices += [notice] if notice and not is_skipped else []
+            if is_skipped or bind.kind == "home":
                 continue
             bound.append(bind)
             needed = travels.bound(bind, reader) if bind.kind == "file" else None
