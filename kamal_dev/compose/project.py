@@ -115,22 +115,27 @@ def load(
     the profiles start or, where there are any, `run_services`. `root` (the repository) is where
     Compose would be run: it reads `.env` there from 2.27.2 on; an empty `compose_version` is the
     newest. `texts` stand in for files under their paths, variables resolved; `places` says where
-    each file is named. A service in `features` gets an image of its own even without a build. `own` are the variables of `node`.
+    each file is named. A service in `features` gets an image of its own even without a build.
     """
-    if not files:
-        raise ComposeError(Problem("", 0, "no compose file is named"))
     environment = {**environment, **private.all_marked(secrets or {})}
-    personal = () if home_mounts else binds.personal(environment)
-    reader = Reader(tree, repository, texts, allow_outside=allow_outside, personal=personal)
-    files = tuple(place.absolute(repository, file.as_posix()) for file in files)
+    kept = () if home_mounts else binds.personal(environment)
+    reader = Reader(tree, repository, texts, allow_outside=allow_outside, personal=kept)
+    files = _named(repository, files)
     # First what is named: a `.env` beside a file that may not be read is not what is wrong.
     for path in files:
         reader.file(path, "top", (places or {}).get(path, Location("")))
     around = variables.around(files[0].parent, root or repository, reader, environment, compose_version, own or {})
     scope = _scope(reader, files, around)
-    name = scope.variables["COMPOSE_PROJECT_NAME"]
-    choice = Choice(name, service.profiles(around.variables), main, run_services, features or {})
+    choice = Choice(
+        scope.variables["COMPOSE_PROJECT_NAME"], service.profiles(around.variables), main, run_services, features or {}
+    )
     return _project(reader, reader.read(files, scope), scope, around, choice)
+
+
+def _named(repository: Path, files: tuple[Path, ...]) -> tuple[Path, ...]:
+    if not files:
+        raise ComposeError(Problem("", 0, "no compose file is named"))
+    return tuple(place.absolute(repository, file.as_posix()) for file in files)
 
 
 def _scope(reader: Reader, files: tuple[Path, ...], around: variables.Surroundings) -> Scope:
