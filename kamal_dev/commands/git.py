@@ -25,6 +25,11 @@ ALONE = tuple((name, None) for name in LOCAL.split())
 SHA256 = 64  # digits of a hash
 Environment = tuple[tuple[str, str], ...]
 
+# No program is asked which files have changed; it may be wrong, or go on in the background.
+WATCHFUL = ("-c", "core.fsmonitor=false")
+# A split index would leave its other half in the repository.
+WHOLE = ("-c", "core.splitIndex=false")
+
 
 @dataclass(frozen=True)
 class Aside:
@@ -76,7 +81,7 @@ def paths(root: Path) -> Step:
 def status(root: Path, environment: Environment = ()) -> Step:
     """List commit, branch and what differs from them, whatever settings hide; entries end with NUL."""
     words = ("--porcelain=v2", "--branch", "-z", "--no-renames", "--untracked-files=all", "--ignore-submodules=none")
-    return git(root, "status", *words, environment=environment)
+    return git(root, *WATCHFUL, "status", *words, environment=environment)
 
 
 def entries(root: Path, environment: Environment = ()) -> Step:
@@ -157,7 +162,7 @@ def update_index(
     root: Path, aside: Aside, words: Iterable[str], names: Iterable[bytes], *, given: str = "--stdin"
 ) -> Step:
     """Change what an index aside has of these paths; `given` as `--index-info`, of paths with mode and hash."""
-    step = git(root, "update-index", "-z", *words, given, environment=aside.environment)
+    step = git(root, *WHOLE, "update-index", "-z", *words, given, environment=aside.environment)
     return replace(step, stdin=b"".join(name + b"\0" for name in names))
 
 
@@ -166,7 +171,7 @@ def stage_all(root: Path, aside: Aside, *, to_keep: bool = True) -> Step:
     level = FAST if to_keep else ("-c", "core.compression=0")
     # What a sparse checkout does not want is there all the same; and no file is refused for the ends of its lines.
     plain = ("-c", "core.sparseCheckout=false", "-c", "core.safecrlf=false", "-c", "advice.addEmbeddedRepo=false")
-    words = (*level, *plain, "add", "--all", ".")
+    words = (*level, *WATCHFUL, *plain, *WHOLE, "add", "--all", ".")
     return git(root, *words, environment=aside.environment)
 
 

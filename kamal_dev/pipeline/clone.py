@@ -156,6 +156,7 @@ def _entry(record: events.Record | None, path: str) -> tuple[str, ...]:
     """Return what a host's record says of a part; empty where it says nothing that can be understood."""
     parts = record.get("parts") if record else None
     entry = parts.get(path) if isinstance(parts, Mapping) else None
-    if isinstance(entry, tuple) and len(entry) == 6 and all(isinstance(word, str) for word in entry):
+    # A host that an earlier version sent to says nothing of skipped files.
+    if isinstance(entry, tuple) and len(entry) in (6, 7) and all(isinstance(word, str) for word in entry):
         return entry
     return ()
