@@ -80,7 +80,7 @@ def _opened(way: Way, through: Link | None) -> Link:
         except (OSError, EOFError, ValueError, paramiko.SSHException, UnsupportedAlgorithm) as error:
             is_lost = through is not None and not through.is_open
             if number == ATTEMPTS or is_lost or _is_final(error, time.monotonic() - started, way.trust.connect_timeout):
-                raise failures.told(way, error, attempt.offer.locked, attempt.complaint) from error
+                raise failures.told(way, error, attempt.offer.unused, attempt.complaint) from error
             # sshd drops connections at random above MaxStartups: try again, not all at the same moment.
             time.sleep(random.uniform(0.2, 0.6) * 2**number)  # noqa: S311
     raise AssertionError("unreachable")

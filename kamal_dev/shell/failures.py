@@ -11,10 +11,13 @@ from kamal_dev.errors import HostError, HostKeyChanged, HostUnreachable
 from kamal_dev.shell.way import Way
 
 
-def told(way: Way, error: Exception, locked: Sequence[str] = (), complaint: str = "") -> HostError:
-    """Return the error for people. `locked` are keys with a passphrase, `complaint` what a ProxyCommand said."""
+def told(way: Way, error: Exception, unused: Sequence[str] = (), complaint: str = "") -> HostError:
+    """Return the error for people.
+
+    `unused` is what to do about keys that were not tried, `complaint` what a ProxyCommand said.
+    """
     if isinstance(error, paramiko.AuthenticationException):
-        return _refused(way, locked)
+        return _refused(way, unused)
     if isinstance(error, paramiko.ChannelException) and way.through:
         return _not_led_on(way, way.through, error)
     return HostUnreachable(
@@ -26,15 +29,15 @@ def told(way: Way, error: Exception, locked: Sequence[str] = (), complaint: str 
     )
 
 
-def _refused(way: Way, locked: Sequence[str]) -> HostUnreachable:
+def _refused(way: Way, unused: Sequence[str]) -> HostUnreachable:
     keys = ", ".join(way.identities)
     agent = "" if way.identities_only or way.agent == "none" else "the agent"
     offered = " and ".join(filter(None, (agent, keys))) or "no key"
     hint = "set `ssh.user` and `ssh.keys` in config/dev.yml, or add the key to the host's authorized_keys"
     if way.missing:
         hint = f"there is no file {way.missing[0]}; see `ssh.keys` in config/dev.yml"
-    elif locked:
-        hint = f"{locked[0]} has a passphrase, and `dev` asks for none: `ssh-add {shlex.quote(locked[0])}`"
+    elif unused:
+        hint = unused[0]
     return HostUnreachable(way.stack, f"{way.shown} refused the login of `{way.user}` with {offered}", hint=hint)
 
 
@@ -66,8 +69,8 @@ def revoked_key(way: Way) -> HostKeyChanged:
     """Return the error for a key that known_hosts marks as revoked."""
     return HostKeyChanged(
         way.stack,
-        f"{_named(way)} has a key that is marked `@revoked` in known_hosts; nothing was sent to it",
-        hint="give the host a new key",
+        f"{_named(way)} has a key that is revoked; nothing was sent to it",
+        hint="give the host a new key; see `@revoked` in known_hosts, and `RevokedHostKeys`",
     )
 
 

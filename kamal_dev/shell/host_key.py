@@ -34,6 +34,8 @@ class Judge(paramiko.MissingHostKeyPolicy):
             and _is_vouched_for(way, key)
         ):
             verdict = "known"
+        if way.has_revoked_keys and verdict == "known" and way.policy != "off" and not _is_vouched_for(way, key):
+            verdict = "revoked"
         if verdict == "unknown" and way.policy == "accept-new":
             remember(way.trust.known_hosts, way.known_as, f"{key.get_name()} {key.get_base64()}")
         elif verdict != "known":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -24,12 +25,12 @@ ASKING = 10.0  # seconds that an agent has to list its keys, and ssh-keygen to r
 class Offer:
     """Log in with the keys of a way: certificates come before keys, the agent's before those in files.
 
-    `locked` are the files that have a passphrase and whose key no agent holds, known after a try.
+    `unused` says of the files that could not be used, and whose key no agent holds, what to do; known after a try.
     """
 
     def __init__(self, way: Way) -> None:
         self._way = way
-        self.locked: list[str] = []
+        self.unused: list[str] = []
 
     def authenticate(self, transport: paramiko.Transport) -> list[str]:
         """Try one key after the other. Raises AuthenticationException where none is let in."""
@@ -59,16 +60,27 @@ class Offer:
         yield from (*own, *others, *files)
 
     def _loaded(self, path: str) -> paramiko.PKey | None:
+        quoted = shlex.quote(path)
         try:
+            if _is_open_to_others(path):
+                self.unused.append(f"others may read {path}, so ssh does not use it: `chmod 600 {quoted}`")
+                return None
             key = paramiko.PKey.from_path(path)
         except TypeError:  # how cryptography says that there is a passphrase
-            self.locked.append(path)
+            self.unused.append(f"{path} has a passphrase, and `dev` asks for none: `ssh-add {quoted}`")
         except (OSError, ValueError, paramiko.SSHException, UnknownKeyType, UnsupportedAlgorithm):
             pass  # a public key, or a private one that only ssh itself can use
         else:
             key.public_blob = None
             return key
         return None
+
+
+def _is_open_to_others(path: str) -> bool:
+    """Whether ssh would refuse to use a private key. Source: sshkey_perm_ok() of OpenSSH."""
+    found = Path(path).stat()
+    is_private = b"PRIVATE KEY" in Path(path).read_bytes()[:100]
+    return is_private and found.st_uid == os.getuid() and bool(found.st_mode & 0o077)
 
 
 def _lets_in(transport: paramiko.Transport, user: str, key: paramiko.PKey) -> bool:

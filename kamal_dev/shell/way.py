@@ -29,6 +29,7 @@ OTHERS = (
     *("preferredauthentications", "pubkeyacceptedalgorithms", "pubkeyauthentication", "rekeylimit"),
     *("requiredrsasize", "revokedhostkeys", "securitykeyprovider", "verifyhostkeydns"),
 )
+PATHS = ("pkcs11provider", "revokedhostkeys", "securitykeyprovider")
 _HOP = re.compile(r"(?:(?P<user>.+)@)?(?:\[(?P<six>[^]]+)\]|(?P<name>[^@:\[\]]+))(?::(?P<port>\d+))?")
 _TOKEN = re.compile(r"%(.)")
 _EXPANDED = re.compile(r"%|\$\{|~[^/]")
@@ -79,6 +80,11 @@ class Way:
     def has_other_proofs(self) -> bool:
         """Whether something besides the files may vouch for a key of the host."""
         return any(name in ("knownhostscommand", "verifyhostkeydns") for name, _ in self.others)
+
+    @property
+    def has_revoked_keys(self) -> bool:
+        """Whether a file of ssh's own format lists keys that are refused."""
+        return "revokedhostkeys" in dict(self.others)
 
     @property
     def known_as(self) -> str:
@@ -194,8 +200,9 @@ class _Answers:
     def others(self) -> tuple[tuple[str, str], ...]:
         """Return what is not as ssh has it by itself."""
         default = _default()
-        given = ((name, self.one(name)) for name in OTHERS)
-        return tuple((name, value) for name, value in given if value and value not in default.get(name, ()))
+        given = [(name, self.one(name)) for name in OTHERS]
+        changed = [(name, value) for name, value in given if value and value not in default.get(name, ())]
+        return tuple((name, quoting.quoted(value) if name in PATHS else value) for name, value in changed)
 
     def _path(self, item: str) -> str:
         if _EXPANDED.search(item):

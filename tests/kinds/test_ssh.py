@@ -327,6 +327,13 @@ def test_keys_that_are_missing_are_skipped(sshd: Sshd, client: Client, key: Path
 
 
 @pytest.mark.real
+def test_a_key_that_others_may_read_is_used_by_no_verb(sshd: Sshd, client: Client, key: Path) -> None:
+    key.chmod(0o644)
+    error = refused(client.host("127.0.0.1", sshd.published[GOAL], key=key), client.trust("off"), HostUnreachable)
+    assert f"chmod 600 {shlex.quote(str(key))}" in error.hint
+
+
+@pytest.mark.real
 def test_a_certificate_is_shown_whether_the_key_is_in_a_file_or_in_the_agent(
     sshd: Sshd, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -433,6 +440,17 @@ def test_an_authority_vouches_for_hosts(sshd: Sshd, client: Client, key: Path) -
     reached(host, client.trust("strict"), client)
     client.known_hosts.write_text(f"@cert-authority [127.0.0.*]:* {public(client.key('another ca'))}\n")
     refused(host, client.trust("strict"), HostKeyChanged)
+
+
+@pytest.mark.real
+def test_a_list_of_revoked_keys_is_asked(sshd: Sshd, client: Client, key: Path) -> None:
+    host, revoked = client.host("127.0.0.1", sshd.published[GOAL], key=key), client.folder.with_name("revoked keys")
+    client.configure(f"Host *\n  RevokedHostKeys {quoting.quoted(str(revoked))}\n")
+    revoked.write_text(f"{OTHER_KEY}\n")
+    client.known_hosts.write_text(f"{name_of(sshd, GOAL)} {sshd.host_key(GOAL)}\n")
+    agree(host, client.trust("strict"))
+    revoked.write_text(f"{sshd.host_key(GOAL)}\n")
+    assert "revoked" in refused(host, client.trust("strict"), HostKeyChanged).message
 
 
 @pytest.mark.real
