@@ -18,10 +18,10 @@ ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "kamal_dev/host"
 DOCKERFILE = ROOT / "kamal_dev/providers/host.Dockerfile"
 LABEL = "kamal-dev.test=hosts"
-# Every host makes keys and an id of its own when it boots for the first time.
+# Every host makes keys and an id of its own when it boots for the first time; its provider sets up the engine.
 FORGET = """
 systemctl stop docker docker.socket containerd
-rm -rf /etc/ssh/ssh_host_* /etc/docker/key.json /var/lib/dbus/machine-id /root/.kamal-dev
+rm -rf /etc/ssh/ssh_host_* /etc/docker/key.json /etc/docker/daemon.json /var/lib/dbus/machine-id /root/.kamal-dev
 : >/etc/machine-id
 """
 

@@ -282,8 +282,8 @@ class Outcome:
     it is), `unfinished` (the release runs, a lifecycle command failed), `interrupted` (the script was ended between
     two releases); `unknown` where no answer came.
     `containers` is what is there now, `failed` what did not stay up, with reason and log, `lifecycle` the
-    lifecycle commands that failed. `code` of an apply: `disk` where images have no room; of a
-    bootstrap: `system`, `privilege`, `packages`, `network`, `daemon`,
+    lifecycle commands that failed. `code` of an apply: `disk` where images have no room, `networks` where
+    no addresses are left for a network; of a bootstrap: `system`, `privilege`, `packages`, `network`, `daemon`,
     `compose`. `observed_ms` is the time spent on nothing but the window.
     """
 

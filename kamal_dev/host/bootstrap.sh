@@ -1,7 +1,8 @@
 #!/bin/sh
 # Make Docker Engine and Compose run on a Debian or Ubuntu host: bootstrap.sh
 #
-# Does nothing where both are there and answer. /etc/docker/daemon.json is left as it is.
+# Does nothing where both are there and answer. Where it installs Docker, it adds address pools to /etc/docker/daemon.json
+# (see packages.sh); otherwise that is left as it is.
 # Events: `log` {text}, then `result` {ok, phase, changed, code, reason, docker, compose}. `code` says what failed:
 #   system      neither Debian nor Ubuntu, or too old           privilege  neither root nor sudo without a password
 #   packages    refused or broken by the package manager        network    the packages could not be reached
@@ -30,7 +31,18 @@ fail() {
 # --- what is there
 
 has_docker() { command -v dockerd >/dev/null 2>&1 || answers; }
-answers() { docker_within 20 version --format '{{.Server.Version}}' >/dev/null 2>&1; }
+answers() { engine_answers; }
+
+# refuse_others: an engine that this login names is not ours to install, and none is installed beside one that works.
+refuse_others() {
+  if answers; then
+    case $(privilege) in
+      root | sudo) ;;
+      *) fail compose "Docker works here, but Compose is ${have:-missing}, and $minimal_compose or later is needed" ;;
+    esac
+  elif [ -n "$engine_socket$engine_context" ]; then fail daemon "$engine_trouble"
+  fi
+}
 
 has_compose() {
   have=$(compose_version)
@@ -54,7 +66,7 @@ require_root() {
   case $(privilege) in
     root | sudo) ;;
     password) fail privilege "\`$(id -un)\` needs a password for sudo; give it \`NOPASSWD: ALL\`, or log in as root" ;;
-    *) fail privilege "\`$(id -un)\` is neither root nor allowed to use sudo" ;;
+    *) fail privilege "\`$(id -un)\` is neither root nor allowed to use sudo${engine_trouble:+; $engine_trouble}" ;;
   esac
 }
 
@@ -107,6 +119,7 @@ run_daemon() {
 }
 
 install() {
+  refuse_others
   await_boot
   require_root
   install_docker

@@ -15,6 +15,7 @@ install_docker() {
   if has_docker; then
     add_compose
   else
+    add_pools
     install_by_script || install_from_distribution
   fi
 }
@@ -24,6 +25,37 @@ read_system() {
   codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release 2>/dev/null | tr -d "\"'")
   system_name=$(sed -n 's/^PRETTY_NAME=//p' /etc/os-release 2>/dev/null | tr -d "\"'")
   system_name=${system_name:-an unknown system}
+}
+
+# --- address pools
+
+# Docker has about 30 networks by default, and each stack takes one. These are its own ranges, cut smaller: 254 containers
+# in each of about 4000 networks. Docker skips those that overlap with a route of the host.
+pools='"default-address-pools": [{"base": "172.17.0.0/16", "size": 24}, {"base": "172.18.0.0/15", "size": 24},
+  {"base": "172.20.0.0/14", "size": 24}, {"base": "172.24.0.0/13", "size": 24}, {"base": "192.168.0.0/16", "size": 24}]'
+
+# with_pools: print the daemon.json on stdin with the pools as its first key; whatever else it says stays as it is.
+with_pools() {
+  awk -v pools="$pools" '
+    { text = text $0 "\n" }
+    END {
+      at = index(text, "{")
+      if (!at) { print "{" pools "}"; exit }
+      rest = substr(text, at + 1)
+      printf "%s{%s%s%s", substr(text, 1, at - 1), pools, (rest ~ /^[ \t\r\n]*}/ ? "" : ",\n "), rest
+    }'
+}
+
+# add_pools: do that for Docker before it is installed, so that it starts with them, and nothing that runs is disturbed.
+# A file that has pools already, or is no JSON object that this host's administrator could have meant, is left as it is.
+add_pools() {
+  settings=/etc/docker/daemon.json
+  [ ! -L "$settings" ] || return 0
+  as_root cat "$settings" >"$here/daemon.json" 2>/dev/null || : >"$here/daemon.json"
+  ! grep -q '"default-address-pools"' "$here/daemon.json" || return 0
+  case $(tr -d ' \t\r\n' <"$here/daemon.json") in '' | '{'*'}') ;; *) return 0 ;; esac
+  with_pools <"$here/daemon.json" >"$here/daemon.json.new" && as_root mkdir -p /etc/docker &&
+    as_root tee "$settings" <"$here/daemon.json.new" >/dev/null
 }
 
 # --- apt

@@ -69,7 +69,10 @@ conclude() {
 tell() {
   ended_in=${fell_in:-${phase_name:-}}
   # Said by Docker, Compose and the shell alike.
-  case $3 in *[Nn]'o space left on device'*) result_code=disk ;; esac
+  case $3 in
+    *[Nn]'o space left on device'*) result_code=disk ;;
+    *'non-overlapping IPv4 address pool'* | *'address pools have been fully subnetted'*) result_code=networks ;;
+  esac
   phase
   result=$(emit result ok: "$1" state "$2" phase "$ended_in" reason "$3" stack "$stack" release "$release" version "$version" \
     previous "$previous" current "$(current_release)" restored: "$([ "$2" = restored ] && echo true || echo false)" \

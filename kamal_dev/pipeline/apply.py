@@ -190,7 +190,7 @@ def _error(name: str, told: events.Outcome) -> HostError:
 
 
 def _hint(told: events.Outcome, otherwise: str) -> str:
-    return DISK_HINT if told.code == "disk" else otherwise
+    return {"disk": DISK_HINT, "networks": NETWORKS_HINT}.get(told.code, otherwise)
 
 
 def _pull_hint(reason: str) -> str:
@@ -218,6 +218,10 @@ LEFT = {
 }
 INTERRUPTED_HINT = (
     "`dev deploy` goes on from there; `dev rollback` brings the good release before back, where there is one"
+)
+NETWORKS_HINT = (
+    "Docker on the host has no range of addresses left for another network: remove stacks that nobody needs, and "
+    "`docker network prune` there; or give it more and smaller ones, `default-address-pools` in /etc/docker/daemon.json"
 )
 DISK_HINT = "`dev prune` removes what earlier deploys have left over there"
 PULL_HINT = "check that the image exists and that the host reaches its registry"

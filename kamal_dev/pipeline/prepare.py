@@ -145,6 +145,7 @@ ADVICE = {
     "privilege": "log in as root (`ssh.user`), or let the user run sudo without a password",
     "network": "let the host reach its package mirror, or install Docker there by hand",
     "daemon": "`journalctl -u docker` on the host says why",
+    "compose": "install the Compose plugin there: https://docs.docker.com/compose/install/linux/",
 }
 
 

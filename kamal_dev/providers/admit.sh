@@ -10,10 +10,14 @@ grep -qxF "$key" /root/.ssh/authorized_keys 2>/dev/null || printf '%s\n' "$key" 
 # Under cgroup v1 the containers of the engine inside would else live beside the host's own group:
 # outside its limits, and left behind when the host is destroyed.
 group=$(sed -n 's|^[0-9]*:name=systemd:\(.*\)/init.scope$|\1|p' /proc/1/cgroup)
-if [ -n "$group" ] && [ ! -e /etc/docker/daemon.json ]; then
+# By default Docker has about 30 networks, and each stack takes one: its own ranges are cut smaller (see packages.sh).
+if [ ! -e /etc/docker/daemon.json ]; then
   umask 022
   mkdir -p /etc/docker
-  printf '{"cgroup-parent": "%s"}\n' "$group" >/etc/docker/daemon.json
+  printf '{%s"default-address-pools": [%s, %s, %s, %s, %s]}\n' "${group:+"\"cgroup-parent\": \"$group\", "}" \
+    '{"base": "172.17.0.0/16", "size": 24}' '{"base": "172.18.0.0/15", "size": 24}' \
+    '{"base": "172.20.0.0/14", "size": 24}' '{"base": "172.24.0.0/13", "size": 24}' \
+    '{"base": "192.168.0.0/16", "size": 24}' >/etc/docker/daemon.json
 fi
 
 tries=$(($1 * 5))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator, Mapping
 
@@ -68,7 +69,14 @@ def test_only_docker_comes_from_the_newer_suite(bootstrapped: Bootstrapped) -> N
     lab = bootstrapped.lab
     assert "deb12" in lab.sh("dpkg-query --show --showformat '${Version}' libc6 base-files")
     assert lab.sh("find /etc/apt /etc/docker -type f ! -perm -o=r ! -path '*/keyrings/*'") == ""
-    assert lab.sh("ls /etc/docker/daemon.json 2>/dev/null || true") == ""
+
+
+def test_a_host_has_addresses_for_many_stacks(bootstrapped: Bootstrapped) -> None:
+    lab = bootstrapped.lab
+    pools = json.loads(lab.sh("cat /etc/docker/daemon.json"))["default-address-pools"]
+    assert {pool["size"] for pool in pools} == {24}
+    lab.sh("for each in $(seq 40); do docker network create many-$each; done")
+    lab.sh("docker network rm $(docker network ls --quiet --filter name=many-)")
 
 
 def test_the_second_time_nothing_is_done(bootstrapped: Bootstrapped) -> None:
