@@ -34,7 +34,7 @@ def shell(words: str) -> str:
 @produces(
     Fault(
         20,
-        "The image is for another kind of processor",
+        "A program in the image is for another kind of processor",
         sees=f"app: …exec format error …{BACK}",
         do=MEND,
         how={
@@ -110,4 +110,22 @@ def test_a_one_shot_that_ends_well_must_not_be_called_a_failure(standing: Standi
     fault.told(ended)
     assert standing.host.states(standing.stack)["other"] == "exited 0"
     standing.change({".devcontainer/compose.yaml": BASE})
+    standing.endures()
+
+
+@produces(
+    Fault(
+        20,
+        "An image is for another platform than the host's",
+        sees="is an image for linux/arm64, and the host is linux/… …Nothing was built: no host can take the release",
+        do="build it for the host too: `build.platform: linux/…` in config/dev.yml",
+    )
+)
+def test_an_image_of_another_platform_must_not_stop_what_runs(standing: Standing, fault: Fault) -> None:
+    before = standing.version
+    standing.change(app(platform="linux/arm64"))
+    ended = standing.deploy()
+    fault.told(ended)
+    standing.still_holds(ended, state="failed", version=before)
+    standing.back()
     standing.endures()

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import os
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,15 +21,18 @@ import pytest
 
 from kamal_dev.errors import EngineError
 from kamal_dev.model import Image, Result, Step
-from kamal_dev.pipeline import images
+from kamal_dev.output import Output
+from kamal_dev.pipeline import images, local_registry
 from kamal_dev.pipeline.present import inspect
+from kamal_dev.pipeline.pushing import push_all
+from kamal_dev.pipeline.recipe import BuildOptions
 from kamal_dev.pipeline.run import Run
 from kamal_dev.shell.recorder import Recorder
 from tests.real.lab import Lab, Repository, docker, run
 
 pytestmark = pytest.mark.real
 
-NOBODY = "root@127.0.0.1:1"  # images are built and pushed; then nobody answers
+NOBODY = "root@127.0.0.1:1"
 DOCKERFILE = 'FROM debian:12\nARG WORD=none\nLABEL word=$WORD\nCOPY . /context/\nCMD ["sleep", "infinity"]\n'
 INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 SINGLE = "application/vnd.docker.distribution.manifest.v2+json"
@@ -46,9 +50,11 @@ def context(made: Repository) -> Path:
     return made.root / ".devcontainer/app"
 
 
-def tagged(made: Repository, version: str = "") -> str:
-    """Return the id of the image that the tag of a version means here."""
-    return docker("image", "inspect", "--format", "{{.Id}}", made.image(version)).strip()
+def built(made: Repository, version: str | None = None) -> str:
+    """Build as `dev deploy` does; returns the id of the image that the tag of the version means then."""
+    with opened(made, version) as run_:
+        images.build_all(run_, BuildOptions())
+    return docker("image", "inspect", "--format", "{{.Id}}", made.image(version or "")).strip()
 
 
 def holds(image: str, path: str) -> str:
@@ -110,29 +116,22 @@ def test_whatever_changes_is_in_the_image_of_the_same_version(lab: Lab) -> None:
     made = repository(lab, "covered")
     made.commit({".devcontainer/compose.yaml": "services: {app: {build: {context: ./app, args: [WORD]}}}\n"})
     made.environment["WORD"] = "old"
-    words = ("build", "--version", "v1")
-    made.dev(*words)
-    seen = [tagged(made, "v1")]
+    seen = [built(made, "v1")]
     for change in CHANGES.values():
         change(made)
-        made.dev(*words)
-        seen.append(tagged(made, "v1"))
+        seen.append(built(made, "v1"))
     assert dict(zip(CHANGES, [one != other for one, other in pairwise(seen)], strict=True)) == (
         dict.fromkeys(CHANGES, True)
     )
-    made.dev(*words)
-    assert tagged(made, "v1") == seen[-1]
+    assert built(made, "v1") == seen[-1]
 
 
 def test_a_clean_commit_is_not_a_reason_to_skip_a_build(lab: Lab) -> None:
     made = repository(lab, "clean")
-    ignored(made)
-    made.dev("deploy", code=1)
-    (context(made) / "ignored").write_text("newer")
-    again = made.dev("deploy", code=1)
-    assert f"Built `{made.image()}`" in again.stderr
-    assert holds(made.image(), "ignored") == "newer"
-    assert docker("image", "inspect", "--format", "{{.RepoDigests}}", made.image()).count("sha256") == 1
+    for content in ("new", "newer"):
+        (context(made) / "ignored").write_text(content)
+        built(made)
+        assert holds(made.image(), "ignored") == content
 
 
 def test_a_base_image_that_moved_is_not_missed(lab: Lab) -> None:
@@ -141,25 +140,25 @@ def test_a_base_image_that_moved_is_not_missed(lab: Lab) -> None:
     docker("tag", "debian:12", base)
     made.commit({".devcontainer/app/Dockerfile": f"FROM {base}\n"})
     try:
-        made.dev("deploy", code=1)
-        before = tagged(made)
+        before = built(made)
         docker("build", "--quiet", "--tag", base, "-", text="FROM debian:12\nRUN echo two >/two\n")
-        made.dev("deploy", code=1)
-        assert tagged(made) != before
+        assert built(made) != before
     finally:
         docker("image", "rm", base)
 
 
 def test_what_the_build_reported_is_pushed_even_where_the_tag_means_something_else_by_then(lab: Lab) -> None:
     made = repository(lab, "moved")
-    hook = made.root / ".kamal/hooks/post-build"
-    made.commit({".kamal/hooks/post-build": f"#!/bin/sh\nexec docker tag debian:12 {made.image('v1')}\n"})
-    hook.chmod(0o755)
-    made.dev("deploy", "--version", "v1", code=1)
-    _, manifest = stored(made, "v1")
+    with opened(made, "v1") as run_:
+        reported = images.build_all(run_, BuildOptions())
+        docker("tag", "debian:12", made.image("v1"))
+        local_registry.ensure(run_)
+        (pushed,) = push_all(run_, config="", built=reported)
+    digest, manifest = stored(made, "v1")
+    assert pushed.digest == digest
     # Of the engine here, the configuration's digest is the id of the image.
     debian = docker("image", "inspect", "--format", "{{.Id}}", "debian:12").strip()
-    assert json.loads(manifest)["config"]["digest"] == tagged(made, "v1") != debian
+    assert json.loads(manifest)["config"]["digest"] == reported[0].image.digest != debian
 
 
 def test_an_older_image_of_one_platform_never_replaces_the_index_in_the_registry(lab: Lab) -> None:
@@ -167,24 +166,36 @@ def test_an_older_image_of_one_platform_never_replaces_the_index_in_the_registry
     made.dev("build", "--version", "v1")
     made.dev("push", "--version", "v1")
     digest, manifest = stored(made, "v1")
-    index = as_index(digest, len(manifest))
-    pushed = put(made, "v1", index)
+    pushed = put(made, "v1", as_index(digest, len(manifest)))
     ignored(made)
     made.dev("build", "--version", "v1")
-    for words in (("push",), ("deploy", "--skip-build")):
-        ended = made.attempt(*words, "--version", "v1")
-        assert "Pushed already" in ended.stderr, str(ended)
-        assert stored(made, "v1")[0] == pushed
+    ended = made.dev("push", "--version", "v1")
+    assert "Pushed already" in ended.stderr
+    assert ended.stdout.strip() == f"{made.image('v1')}@{pushed}"
+    assert stored(made, "v1")[0] == pushed
 
 
 def test_an_image_that_is_built_anew_replaces_another_of_its_tag(lab: Lab) -> None:
     made = repository(lab, "anew")
-    made.dev("deploy", "--version", "v1", code=1)
-    before = stored(made, "v1")[0]
-    ignored(made)
-    made.dev("build", "--version", "v1")
-    made.dev("push", "--version", "v1")
-    assert stored(made, "v1")[0] != before
+    digests = []
+    for content in ("new", "newer"):
+        (context(made) / "ignored").write_text(content)
+        made.dev("build", "--version", "v1")
+        made.dev("push", "--version", "v1")
+        digests.append(stored(made, "v1")[0])
+    assert digests[0] != digests[1]
+
+
+@contextmanager
+def opened(made: Repository, version: str | None = None) -> Iterator[Run]:
+    """Yield a run of the repository, for the part of a deploy that needs no host."""
+    run_ = Run.open(
+        made.root, Output(lambda event: None), version=version, environment={**os.environ, **made.environment}
+    )
+    try:
+        yield run_
+    finally:
+        run_.close()
 
 
 def as_index(digest: str, size: int) -> bytes:
