@@ -23,7 +23,10 @@ from kamal_dev.project import temporary
 from kamal_dev.shell import OnLine
 
 INSTALL = "`npm install -g @devcontainers/cli` brings it, and needs Node 20 or later"
-_NOT_FETCHED = re.compile(r"feature .*could not be|(resolv|fetch|download|process)\w* .*feature", re.IGNORECASE)
+# The devcontainer CLI's words, and those of Node where it does not reach a registry.
+_NOT_FETCHED = re.compile(
+    r"Feature '.*' could not be processed|\bE(NOTFOUND|CONN\w+|TIMEDOUT|AI_AGAIN)\b"
+)
 GO_ON = "`--ignore-features` goes on without them"
 
 

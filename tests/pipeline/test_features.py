@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kamal_dev.errors import ConfigError, EngineError
+from kamal_dev.errors import BuildFailed, ConfigError, EngineError
 from kamal_dev.model import Result, Secret, Step
 from kamal_dev.pipeline.build import build
 from kamal_dev.pipeline.devcontainer_cli import find
@@ -173,3 +173,21 @@ def test_a_dockerfile_with_features_is_a_build_of_its_own_too(start: Start) -> N
     rendered = render(start({"build": {"dockerfile": "Dockerfile"}}), None)
     assert [build["argv"][:3] for build in rendered.builds] == [["docker", "buildx", "build"]]
     assert [made["image"] for made in rendered.features] == [build["image"] for build in rendered.builds]
+
+
+@pytest.mark.parametrize(
+    ("said", "is_told"),
+    [
+        ("Resolving Feature dependencies for 'x'...\nError: getaddrinfo ENOTFOUND ghcr.io", True),
+        ("ERR: Feature 'x' could not be processed.  You may not have permission to access this Feature", True),
+        ("Resolving Feature dependencies for 'x'...\nERROR: Feature \"x\" failed to install!", False),
+    ],
+)
+def test_where_a_feature_cannot_be_fetched_the_hint_says_how_to_go_on(said: str, is_told: bool, start: Start) -> None:
+    class Offline(Equipped):
+        def answer(self, step: Step) -> Result:
+            return Result(step, 1, errors=said) if "--workspace-folder" in step.argv else super().answer(step)
+
+    with pytest.raises(BuildFailed) as failed:
+        build_all(start({"image": "debian:12"}, Offline()), BuildOptions())
+    assert ("--ignore-features" in failed.value.hint) == is_told
