@@ -26,7 +26,10 @@ platform() {
   case $(uname -m) in
     x86_64) echo amd64 ;;
     aarch64 | arm64) echo arm64 ;;
-    armv7*) echo arm ;;
+    arm*) echo arm ;;
+    i?86) echo 386 ;;
+    mips64) echo mips64le ;;
+    loongarch64) echo loong64 ;;
     *) uname -m ;;
   esac
 }

@@ -24,9 +24,7 @@ from kamal_dev.shell import OnLine
 
 INSTALL = "`npm install -g @devcontainers/cli` brings it, and needs Node 20 or later"
 # The devcontainer CLI's words, and those of Node where it does not reach a registry.
-_NOT_FETCHED = re.compile(
-    r"Feature '.*' could not be processed|\bE(NOTFOUND|CONN\w+|TIMEDOUT|AI_AGAIN)\b"
-)
+_NOT_FETCHED = re.compile(r"Feature '.*' could not be processed|\bE(NOTFOUND|CONN\w+|TIMEDOUT|AI_AGAIN)\b")
 GO_ON = "`--ignore-features` goes on without them"
 
 
