@@ -41,6 +41,7 @@ SCRIPTS = (
     "lifecycle.sh",
     "load.sh",
     "lock.sh",
+    "mounts.sh",
     "observe.sh",
     "owner.sh",
     "packages.sh",
@@ -85,7 +86,7 @@ _SWITCH = (
         "lifecycle.sh",
     ),
     *CONFINED,
-    *("folders.sh", "handover.sh"),
+    *("folders.sh", "handover.sh", "mounts.sh"),
 )
 _SOURCED = {
     "apply.sh": (*_SWITCH, "retention.sh"),

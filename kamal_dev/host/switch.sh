@@ -29,6 +29,8 @@
 . "$here/confine.sh"
 # shellcheck source-path=SCRIPTDIR source=owner.sh
 . "$here/owner.sh"
+# shellcheck source-path=SCRIPTDIR source=mounts.sh
+. "$here/mounts.sh"
 # shellcheck source-path=SCRIPTDIR source=standing.sh
 . "$here/standing.sh"
 # shellcheck source-path=SCRIPTDIR source=repair.sh
@@ -171,6 +173,8 @@ bring_up() {
   there_before=" $(printf '%s' "$ids" | tr '\n' ' ') " restarts_before=
   up "$1" "$2"
   up_code=$?
+  [ ! -s "$here/folders" ] || stop_strays ||
+    { why="$strays got a folder outside the workspace: somebody put a link there meanwhile" && return 1; }
   [ "$phase_name:$up_code" != up:0 ] || phase observe
   own_workspace "$(cat "$here/meta/user")"
   clock

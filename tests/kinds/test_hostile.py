@@ -17,13 +17,15 @@ import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
 import pytest
 
 from kamal_dev.cli.exit import guarded
-from kamal_dev.commands import answers
+from kamal_dev.commands import answers, payload
+from kamal_dev.commands import workspace as commands
 from kamal_dev.commands.events import Facts
 from kamal_dev.errors import DevError, HostError, UsageError
 from kamal_dev.model import Result, Secret, Step
@@ -32,13 +34,15 @@ from kamal_dev.output.plain import render
 from kamal_dev.output.printable import printable
 from kamal_dev.pipeline.clone import Clone
 from kamal_dev.pipeline.init import init
+from kamal_dev.pipeline.workspace import Workspace
 from kamal_dev.project import private
 from tests.workspace.conftest import make
-from tests.workspace.lab import CONFIG, Home, Lab, git, write
+from tests.workspace.lab import CONFIG, STACK, Home, Lab, git, write
 
 STRANGER = 1500
 OWNERS = (STRANGER, 0) if os.getuid() == 0 else (os.getuid(),)
 PATIENCE = 60.0
+SCRIPTS = Path(commands.__file__).parents[1] / "host"
 
 # What git reads or writes in its own folder.
 FILES = (
@@ -75,18 +79,22 @@ class Victim:
         return self._state() == self._before
 
 
-@pytest.fixture(params=OWNERS)
+@pytest.fixture
 def lab(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
-    """A workspace that was sent once, and that people own by now."""
+    """A workspace that was sent once, and that people own by now; a test may say which user."""
     lab = make(tmp_path, monkeypatch)
     lab.bring()
-    give(lab.home.workspace, request.param)
+    give(lab.home.workspace, getattr(request, "param", OWNERS[0]))
     return lab
 
 
 @pytest.fixture
 def victim(tmp_path: Path) -> Victim:
     return Victim(tmp_path / "host")
+
+
+# An unprivileged user, and one whose files are root's on the host, too.
+of_either = pytest.mark.parametrize("lab", OWNERS, indirect=True)
 
 
 def give(folder: Path, owner: int) -> None:
@@ -123,6 +131,7 @@ def pristine(lab: Lab, tmp_path: Path) -> Callable[[], None]:
     return again
 
 
+@of_either
 def test_no_link_in_a_git_folder_leads_out_of_the_workspace(
     lab: Lab, victim: Victim, pristine: Callable[[], None]
 ) -> None:
@@ -224,13 +233,14 @@ def test_alternates_and_git_files_that_lead_elsewhere_show_nothing_of_the_host(l
     assert git(secret, "tag") == ""
 
 
+@of_either
 def test_nothing_changes_outside_while_everything_is_swapped_all_the_time(lab: Lab, victim: Victim) -> None:
     owner = lab.clone.stat().st_uid
     attacker = subprocess.Popen(
         [sys.executable, "-c", ATTACK, str(lab.clone), str(victim.file), str(victim.folder), str(owner)]
     )
     try:
-        until = time.monotonic() + 10
+        until = time.monotonic() + 5
         while time.monotonic() < until:
             started = time.monotonic()
             news(lab)
@@ -269,6 +279,97 @@ while True:
         try: os.path.lexists(kept) and not os.path.lexists(name) and os.rename(kept, name)
         except OSError: pass
 """
+
+
+# --- deadlines, locks, power
+
+
+def start(lab: Lab, folder: Path) -> subprocess.Popen[bytes]:
+    """Start what a deploy runs on the host, as sshd does: in a session of its own, below that of the connection."""
+    run = lab.run()
+    workspace = Workspace(run)
+    members = (*payload.performed("ann"), *workspace.clone.members(()))
+    feed = folder / "feed"
+    feed.write_bytes(b"".join(commands.stream(run.scripts, commands.SENT, members)))
+    step = commands.bring(run.scripts, STACK, workspace.folder)
+    run.close()
+    connection = (
+        "import subprocess, sys; "
+        "subprocess.Popen(sys.argv[2:], stdin=open(sys.argv[1], 'rb'), start_new_session=True).wait()"
+    )
+    environment = {"HOME": str(lab.home.path), "PATH": os.environ["PATH"]}
+    return subprocess.Popen([sys.executable, "-c", connection, feed, *step.argv], env=environment)
+
+
+def test_a_script_ends_with_the_connection_and_its_lock_with_it(lab: Lab, tmp_path: Path) -> None:
+    git(lab.root, "init", "--quiet", str(lab.clone / "inner"))
+    plant(lab.clone / "inner/.git/HEAD", os.mkfifo)
+    news(lab)
+    lock = lab.home.workspace.parent / "lock"
+    connection = start(lab, tmp_path)
+    wait_for((lock / "owner").exists)
+    connection.kill()
+    connection.wait()
+    wait_for(lambda: not lock.exists(), seconds=12)
+    (lab.clone / "inner/.git/HEAD").unlink()
+    assert lab.bring(ask=True) == "moved"
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+    """Ask again and again until it holds."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def test_two_that_fill_the_same_workspace_do_not_disturb_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = make(tmp_path, monkeypatch)
+    lab.commit({"config/dev.yml": "service: blog\nworkspace: {source: sync}\n"})
+    with ThreadPoolExecutor() as pool:
+        states = list(pool.map(lambda _: lab.bring(), range(3)))
+    assert sorted(states) == ["left", "left", "new"]
+    assert (lab.clone / "a.txt").read_text() == "one\n"
+
+
+def locked(home: Path, before: str) -> str:
+    """Take the lock of a stack in a shell where something was done before; returns what it said."""
+    script = f"""
+        here={SCRIPTS}; . $here/lib.sh; . $here/stack.sh; . $here/audit.sh; . $here/lock.sh
+        use_stack x-1; mkdir -p "$home"; {before}
+        lock_stack test; echo taken"""
+    environment = {"HOME": str(home), "PATH": os.environ["PATH"]}
+    return subprocess.run(["sh", "-c", script], env=environment, capture_output=True, text=True, check=False).stdout
+
+
+def test_a_lock_is_written_whole_or_not_taken(tmp_path: Path) -> None:
+    # As on a full disk: no file can be written.
+    said = locked(tmp_path, "trap '' XFSZ; ulimit -f 0")
+    assert "taken" not in said and "is the disk full?" in said and '"phase":"locking"' in said
+    assert not (tmp_path / ".kamal-dev/x-1/lock").exists()
+
+
+def test_a_host_without_flock_is_told_once_and_not_asked_again(tmp_path: Path) -> None:
+    said = locked(tmp_path, 'command() { [ "$2" != flock ]; }')
+    assert "taken" not in said and "has no `flock`" in said and '"phase":"locking"' in said
+
+
+def test_an_owner_or_a_beat_that_the_power_took_is_that_of_a_dead_one(tmp_path: Path) -> None:
+    lock = tmp_path / ".kamal-dev/x-1/lock"
+    lock.mkdir(parents=True)
+    (lock / "owner").touch()
+    (lock / "beat").touch()
+    assert "taken" in locked(tmp_path, ":")
+
+
+def test_a_record_that_the_power_took_heals_with_the_next_deploy(lab: Lab) -> None:
+    for content in ("", '{"kind": "git", "par'):
+        (lab.home.workspace.parent / "source/state").write_text(content)
+        news(lab)
+        assert lab.bring() == "moved"
+        assert lab.bring() == "same"
 
 
 # --- what a host answers

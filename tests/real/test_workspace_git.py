@@ -30,7 +30,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     made = make(tmp_path, monkeypatch)
     made.home = Box(made.home.path)
     label = f"kamal-dev.test={PREFIX}"
-    docker("run", "--detach", "--rm", "--name", Box.name, "--label", label, "debian:12", "sleep", "600")
+    docker("run", "--detach", "--rm", "--privileged", "--name", Box.name, "--label", label, "debian:12", "sleep", "600")
     yield made
     docker("rm", "--force", Box.name)
 
