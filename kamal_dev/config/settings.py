@@ -155,14 +155,15 @@ class Ssh:
     )
     keys: tuple[str, ...] = option(
         Many(KEY, or_one=True),
-        "Private keys to offer. `~` is your home; other paths start at the top of the repository.",
+        """Private keys to offer. Those that the agent has may have a passphrase; a `.pub` file names a key
+        that only the agent has. `~` is your home; other paths start at the top of the repository.""",
         default=(),
         example="[~/.ssh/id_ed25519]",
         otherwise="the agent's, and those of `~/.ssh/config`",
     )
     proxy_jump: str = option(
         JUMP,
-        "Host to go through, as `user@address:port`; several with commas.",
+        "Host to go through, as `user@address:port`; several with commas, in their order; `none` for none.",
         default="",
         example="jump@bastion.example.com",
         otherwise="as `~/.ssh/config` says",

@@ -17,11 +17,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from kamal_dev.errors import DevError, HostError, HostKeyChanged, HostTimeout, HostUnreachable
+from kamal_dev.errors import DevError, HostError, HostKeyChanged, HostTimeout, HostUnreachable, LinkDropped
 from kamal_dev.model import Host, Step
 from kamal_dev.shell import openssh, quoting, ssh_config
 from kamal_dev.shell.connecting import connect
@@ -407,6 +408,16 @@ def test_what_openssh_refuses_is_refused(line: str, sshd: Sshd, client: Client, 
 
 
 @pytest.mark.real
+def test_a_key_that_the_provider_vouches_for_counts_alone(sshd: Sshd, client: Client, key: Path) -> None:
+    port = sshd.published[GOAL]
+    client.known_hosts.write_text(f"{name_of(sshd, GOAL)} {sshd.host_key(GOAL)}\n")
+    host = client.host("127.0.0.1", port, key=key)
+    refused(replace(host, host_key=OTHER_KEY), client.trust(), HostKeyChanged)
+    client.known_hosts.write_text(f"{name_of(sshd, GOAL)} {OTHER_KEY}\n")
+    reached(replace(host, host_key=f"{sshd.host_key(GOAL)} a comment"), client.trust("strict"), client)
+
+
+@pytest.mark.real
 def test_the_hint_names_the_entry_and_the_file_that_has_the_old_key(sshd: Sshd, client: Client, key: Path) -> None:
     client.known_hosts.write_text(f"{name_of(sshd, GOAL)} {OTHER_KEY}\n")
     host = client.host("127.0.0.1", sshd.published[GOAL], key=key)
@@ -602,6 +613,20 @@ def test_a_link_that_is_silent_when_a_session_opens_is_opened_again(sshd: Sshd, 
             proxy.freeze()
             threading.Timer(2, proxy.heal).start()
             assert remote.run(HI, timeout=30).output == "hi"
+
+
+@pytest.mark.real
+def test_a_link_that_is_silent_during_a_command_is_given_up(sshd: Sshd, client: Client, key: Path) -> None:
+    with closing(Proxy(sshd.published[GOAL])) as proxy:
+        host = client.host("127.0.0.1", proxy.port, key=key)
+        with closing(Remote(host, client.trust(patience=1))) as remote:
+            assert remote.run(HI, timeout=30).output == "hi"
+            threading.Timer(1, proxy.freeze).start()
+            started = time.monotonic()
+            with pytest.raises(LinkDropped):
+                remote.run(Step(("sleep", "60")), timeout=60)
+            assert time.monotonic() - started < 20
+            proxy.heal()
 
 
 @pytest.mark.real
