@@ -23,6 +23,7 @@
     │   ├── HostTimeout           1  no answer within the deadline: state unknown
     │   ├── LinkDropped           1  the connection went away in the middle of a step
     │   ├── LockHeld              1  another change of the stack is under way, and was waited for long enough
+    │   ├── StackRemoved          1  somebody removed the stack while it was being deployed
     │   ├── BootstrapFailed       1  Docker could not be made to run there
     │   ├── PullFailed            1  an image did not arrive there
     │   ├── ServiceFailed         1  a service did not stay up
@@ -182,6 +183,10 @@ class LinkDropped(HostError):
 
 class LockHeld(HostError):
     """Report a stack that was left alone because somebody else is changing it."""
+
+
+class StackRemoved(HostError):
+    """Report a stack that somebody removed while it was being deployed."""
 
 
 class BootstrapFailed(HostError):

@@ -283,7 +283,8 @@ class Outcome:
     two releases); `unknown` where no answer came.
     `containers` is what is there now, `failed` what did not stay up, with reason and log, `lifecycle` the
     lifecycle commands that failed. `code` of an apply: `disk` where images have no room, `networks` where
-    no addresses are left for a network; of a bootstrap: `system`, `privilege`, `packages`, `network`, `daemon`,
+    no addresses are left for a network, `removed` where the source is gone; of a bootstrap: `system`,
+    `privilege`, `packages`, `network`, `daemon`,
     `compose`. `observed_ms` is the time spent on nothing but the window.
     """
 

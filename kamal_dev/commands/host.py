@@ -76,6 +76,7 @@ def apply(
     layers: Iterable[Layer] = (),
     services: Iterable[str] = (),
     workspace: Iterable[str] = (),
+    brought: str = "",
     login: Login | None = None,
     performer: str = "",
     user: str = "",
@@ -89,14 +90,15 @@ def apply(
     images to pull, those of the release that the host lacks unless they are given, and `layers`
     what they consist of.
     `services` are those to start, none means all. `workspace` are folders to make, relative
-    to the stack's `workspace/`; `user` is who works in them, in the main container, empty for
-    the container's own. `lifecycle` is what is run there (`devcontainer.lifecycle.files`).
+    to the stack's `workspace/`, `brought` the one that was given the source; `user` is who
+    works in them, in the main container, empty for the container's own. `lifecycle` is what
+    is run there (`devcontainer.lifecycle.files`).
     """
     checked("release", (release.id,))
     meta = (
         _meta(release, pull, layers, workspace)
         | keeping.meta
-        | {"performer": performer, "user": user, "restarts": str(restarts)}
+        | {"performer": performer, "user": user, "restarts": str(restarts), "brought": brought}
     )
     shipped = (File(f"files/{file.path}", file.content, file.mode) for file in release.files)
     files = (*shipped, *about(meta), *lifecycle, *_login(login))

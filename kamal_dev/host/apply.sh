@@ -15,6 +15,13 @@ here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=retention.sh
 . "$here/retention.sh"
 
+# require_source: end where the source was brought and is gone: somebody has removed the stack since.
+require_source() {
+  brought=$(cat "$here/meta/brought")
+  [ -z "$brought" ] || [ -n "$(ls -A "$home/workspace/$brought" 2>/dev/null)" ] ||
+    { result_code=removed && conclude false kept 'the stack was removed on this host while it was being deployed'; }
+}
+
 upload() {
   phase upload
   # Where the power went while it was written it has no digest, and is none.
@@ -60,6 +67,7 @@ if [ "$(known "$release" digest)" = "$digest" ] && stands "$release"; then
   report_containers
   conclude true same ''
 fi
+require_source
 upload
 make_workspace
 # Beside the rest, because it takes a while, and because it makes room.

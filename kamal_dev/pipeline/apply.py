@@ -9,10 +9,20 @@ from dataclasses import dataclass, replace
 from kamal_dev.commands import events, host, refusal
 from kamal_dev.commands.manifest import Layer
 from kamal_dev.devcontainer import lifecycle
-from kamal_dev.errors import DevError, HostError, HostTimeout, LifecycleFailed, NoAnswer, PullFailed, ServiceFailed
+from kamal_dev.errors import (
+    DevError,
+    HostError,
+    HostTimeout,
+    LifecycleFailed,
+    NoAnswer,
+    PullFailed,
+    ServiceFailed,
+    StackRemoved,
+)
 from kamal_dev.model import Host, Image, Release, Step
 from kamal_dev.pipeline import platforms, render
 from kamal_dev.pipeline.admission import require
+from kamal_dev.pipeline.afresh import afresh, brought, is_old
 from kamal_dev.pipeline.conversation import LATER, follow
 from kamal_dev.pipeline.layers import Layers
 from kamal_dev.pipeline.lending import Lending
@@ -31,7 +41,7 @@ SPARE = 1800.0  # seconds beyond what the release and its lifecycle commands hav
 class Work:
     """Hold what all hosts of one deploy share; `images` are those built, with their digests.
 
-    `workspace` brings the source where it was not brought before.
+    `workspace` brings the source where it was not brought before, `source` where somebody has removed it since.
     """
 
     run: Run
@@ -39,6 +49,7 @@ class Work:
     metadata: Metadata
     parcels: Parcels
     lending: Lending
+    source: Workspace
     login: host.Login | None = None
     over_ssh: bool = False
     keep_failed: bool = False
@@ -51,7 +62,11 @@ def apply(work: Work, ready: Ready, release: Release) -> Outcome:
     started = time.monotonic()
     try:
         with work.run.patience.counting(ready.host.name):
+            if is_old(work.run, ready):
+                ready = afresh(work.run, ready, release, work.source)
             outcome = _apply(work, ready, release)
+            if isinstance(outcome.error, StackRemoved):
+                outcome = _apply(work, afresh(work.run, ready, release, work.source), release)
     except DevError as error:
         return failure(ready.host, ready.stack, error, time.monotonic() - started)
     return replace(outcome, seconds=time.monotonic() - started)
@@ -125,6 +140,7 @@ def _step(work: Work, token: str, release: Release, merged: Merged, fetched: Fet
         layers=fetched.layers,
         services=release.services,
         workspace=release.workspace,
+        brought=brought(work.run, work.source, release),
         login=work.login,
         performer=work.run.performer,
         user=merged.devcontainer.remote_user or merged.devcontainer.container_user,
@@ -183,6 +199,8 @@ def _error(name: str, told: events.Outcome) -> HostError:
     if told.state == "unfinished":
         what = "; ".join(map(_words, told.lifecycle)) or told.reason
         return LifecycleFailed(name, what, left_behind=left, hint=LIFECYCLE_HINT)
+    if told.code == "removed":
+        return StackRemoved(name, told.reason, left_behind=left, hint="deploy again, once nobody removes it")
     what = f"{told.phase or 'apply'}: {told.reason}"
     if told.state == "interrupted":
         return HostError(name, what, left_behind=left, hint=INTERRUPTED_HINT)

@@ -13,6 +13,7 @@ from kamal_dev.pipeline import features, local_registry, registry
 from kamal_dev.pipeline.admission import Gate, require_capacity
 from kamal_dev.pipeline.apply import Work, apply, failure, tell
 from kamal_dev.pipeline.batches import in_batches
+from kamal_dev.pipeline.elsewhere import left_behind
 from kamal_dev.pipeline.engine import require_engine
 from kamal_dev.pipeline.hooks import UNTOUCHED, Hooks
 from kamal_dev.pipeline.images import build_all, planned, require_buildable
@@ -134,7 +135,7 @@ def _agreed(run: Run, order: Order) -> Scope:
     releases = {name: release(run.project, name) for name in names}
     making = new_hosts(run, names)
     require_capacity(run)
-    login = check(run, order, making)
+    login = check(run, order, names, making)
     return Scope(releases, making, login, engine.result())
 
 
@@ -150,13 +151,15 @@ def new_hosts(run: Run, names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in names if name not in there)
 
 
-def check(run: Run, order: Order, missing: tuple[str, ...]) -> Login | None:
+def check(run: Run, order: Order, names: tuple[str, ...], missing: tuple[str, ...]) -> Login | None:
     """Refuse, before anything is made, what could not end well; returns what hosts log in with."""
     if missing and not order.agree(f"Make {', '.join(missing)} ({run.project.config.provider.type})?"):
         raise KeyboardInterrupt
     run.provider.make_room(len(missing), order.consent)
     for notice in run.project.notices:
         run.output.warn(str(notice))
+    for text in left_behind(run, names, is_all=not order.names):
+        run.output.warn(text)
     return None if order.skip_push or not planned(run) else registry.credentials(run)
 
 
@@ -184,6 +187,7 @@ def _work(
         metadata,
         means.parcels,
         means.lending,
+        means.workspace,
         login,
         over_ssh=order.skip_push,
         keep_failed=order.keep_failed,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kamal_dev.commands import answers, events, host
 from kamal_dev.errors import BootstrapFailed, HostError, NoAnswer
@@ -26,12 +26,16 @@ INSTALL_THERE = "install `coreutils` and `util-linux` there; a BusyBox of 1.34 o
 
 @dataclass(frozen=True)
 class Ready:
-    """Hold a host that can take a release, what it said of itself, and the third-party images it could not get."""
+    """Hold a host that can take a release, what it said of itself, and the third-party images it could not get.
+
+    `seen` is the moment at which it said so, by the clock that only grows.
+    """
 
     stack: str
     host: Host
     facts: events.Facts
     missing: tuple[str, ...] = ()
+    seen: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True)

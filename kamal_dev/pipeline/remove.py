@@ -34,13 +34,16 @@ def remove(
     """
     started = time.monotonic()
     targets = of_project(_there(run, name).items(), run.project, name)
+    made = {stack for stack, _ in run.provider.stacks()}
     if not targets:
         run.output.note(NOTHING)
     elif not agree(_question(tuple(targets), keep_volumes)):
         raise KeyboardInterrupt
     else:
         Hooks(run, "remove", skip=skip_hooks).before("pre-connect", targets, left_behind="nothing was removed")
-    found = each(targets.items(), lambda item: _remove(run, *item, keep_volumes), limit=run.limit)
+    found = each(
+        targets.items(), lambda item: _remove(run, *item, keep_volumes, is_made=item[0] in made), limit=run.limit
+    )
     outcomes = tuple(outcome for outcome in found if isinstance(outcome, Outcome))
     if not keep_volumes:
         _destroy(run, targets, outcomes)
@@ -78,10 +81,10 @@ def _question(names: tuple[str, ...], keep_volumes: bool) -> str:
     return f"Remove {', '.join(names)} ({fate})?"
 
 
-def _remove(run: Run, name: str, target: Host, keep_volumes: bool) -> Outcome:
+def _remove(run: Run, name: str, target: Host, keep_volumes: bool, *, is_made: bool) -> Outcome:
     started = time.monotonic()
     if not target.address and not keep_volumes:
-        return Outcome(name, target.address, "removed")
+        return Outcome(name, target.address, "removed" if is_made else "absent")
     run.output.start(f"Removing {name}", target.name)
     try:
         step = host.remove(run.scripts, name, keep_volumes=keep_volumes, performer=run.performer)

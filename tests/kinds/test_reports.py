@@ -7,11 +7,12 @@ makes a stack `degraded`, and the exit code 1. What is degraded is never `unchan
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,15 @@ import pytest
 
 from kamal_dev.errors import HostError
 from kamal_dev.pipeline.deploy import Order
+from kamal_dev.pipeline.elsewhere import left_behind
 from kamal_dev.pipeline.plan import Plan, plan
+from kamal_dev.pipeline.remove import remove
 from kamal_dev.pipeline.report import Outcome, Report
-from kamal_dev.project import Project
+from kamal_dev.project import Project, state
+from kamal_dev.project.state import Known
 from tests.faults import hosts
 from tests.host.lab import TINY
-from tests.real.lab import Host, Lab, Repository, wait_for
+from tests.real.lab import DEV, Host, Lab, Repository, wait_for
 from tests.transcripts.paper import HostState, Machine, PaperRun
 from tests.transcripts.test_transcripts import FIRST, SECOND, project, root
 
@@ -227,6 +231,67 @@ def test_a_deploy_that_failed_is_told_of_until_another_one_goes_well(stand: Stan
     compose.write_text(good)
     assert stand.deploy()["state"] == "unchanged"
     assert stand.status()["last"] is None
+
+
+# --- what a deploy leaves behind
+
+
+def _warned(project: Project, *known: Known, names: tuple[str, ...] = (FIRST,), is_all: bool = True) -> list[str]:
+    """Return what a deploy of these stacks warns of, where these hosts are remembered."""
+    run = PaperRun(project, Machine(), {FIRST: HostState(), SECOND: HostState()})
+    state.update(project.private(), lambda found: replace(found, hosts=known))
+    return list(left_behind(run, names, is_all=is_all))
+
+
+def _known(stack: str, address: str, provider: str = "static") -> Known:
+    return Known(stack, address, "root", provider=provider)
+
+
+def test_a_stack_that_was_deployed_to_another_host_is_warned_of(project: Project) -> None:
+    (text,) = _warned(project, _known(FIRST, "10.9.9.9"), names=(FIRST, SECOND))
+    assert text.startswith(f"{FIRST} was deployed to 10.9.9.9 before")
+    assert f"list 10.9.9.9 in its place once more and `dev remove {FIRST}`" in text
+    (text,) = _warned(project, _known("guestbook-9", "10.9.9.9"), names=(FIRST, SECOND))
+    assert "to remove it, `dev remove guestbook-9`" in text
+    (text,) = _warned(project, _known(FIRST, "10.0.0.1", "docker"), names=(FIRST, SECOND))
+    assert "set `provider.type` to it" in text
+
+
+def test_a_stack_that_keeps_its_version_is_named(project: Project) -> None:
+    there = (_known(FIRST, "10.0.0.1"), _known(SECOND, "10.0.0.2"))
+    (text,) = _warned(project, *there)
+    assert text == f"{SECOND} is not deployed, and keeps its version: `dev deploy --count 2` includes it"
+    assert _warned(project, *there, names=(FIRST, SECOND)) == []
+    assert _warned(project, *there, is_all=False) == []
+    # A host that is listed, and was never deployed to, has no version.
+    assert _warned(project, there[0]) == []
+
+
+def test_a_host_that_was_never_made_is_not_said_to_be_removed(project: Project) -> None:
+    run = PaperRun(project, Machine(), {})
+    state.update(project.private(), lambda found: replace(found, making=(("guestbook-7", "now"),)))
+    report = remove(run, "guestbook-7", keep_volumes=False, agree=lambda _: True)
+    assert [outcome.state for outcome in report.outcomes] == ["absent"]
+    assert run.events[-1].text == "Nothing to remove"
+    assert state.read(project.private()).state.making == ()
+
+
+@pytest.mark.real
+def test_a_stack_that_is_removed_while_it_is_deployed_gets_its_source_again(stand: Stand) -> None:
+    clone = stand.repository.root.with_name("reports-clone")
+    shutil.copytree(stand.repository.root, clone, symlinks=True)
+    stand.repository.write({".devcontainer/message": "removed meanwhile\n"})
+    hook = stand.repository.root / ".kamal/hooks/post-build"
+    hook.parent.mkdir(parents=True, exist_ok=True)
+    hook.write_text(f"#!/bin/sh\nsleep 2\ncd {clone} && {DEV} remove --yes\n")
+    hook.chmod(0o755)
+    try:
+        ended = stand.repository.dev("deploy", "--skip-push")
+    finally:
+        hook.unlink()
+    assert f"{stand.stack} was removed there while this deploy was at work" in ended.stderr
+    assert stand.run("docker exec $app busybox cat /workspace/inner/file") == "inner\n"
+    assert stand.status()["state"] == "up"
 
 
 # --- what is only planned
