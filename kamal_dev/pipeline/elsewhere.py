@@ -39,8 +39,8 @@ def _moved(known: tuple[Known, ...], there: dict[str, Host], provider: str) -> I
     for item in known:
         if item.provider != provider:
             yield (
-                f"{item.stack} was deployed to a host of the provider `{item.provider}` before, and may still run there: set "
-                "`provider.type` to it to see the host, and to remove it"
+                f"{item.stack} was deployed to a host of the provider `{item.provider}` before, and may still run "
+                "there: set `provider.type` to it to see the host, and to remove it"
             )
 
 
