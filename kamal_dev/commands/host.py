@@ -88,18 +88,14 @@ def apply(
     `timeout` is for starting and observing, `window` how long a service without a health
     check must stay up, both in seconds; after `restarts` it counts as failed. `pull` are the
     images to pull, those of the release that the host lacks unless they are given, and `layers`
-    what they consist of.
-    `services` are those to start, none means all. `workspace` are folders to make, relative
+    what they consist of. `services` are those to start, none means all. `workspace` are folders to make, relative
     to the stack's `workspace/`, `brought` the one that was given the source; `user` is who
     works in them, in the main container, empty for the container's own. `lifecycle` is what
     is run there (`devcontainer.lifecycle.files`).
     """
     checked("release", (release.id,))
-    meta = (
-        _meta(release, pull, layers, workspace)
-        | keeping.meta
-        | {"performer": performer, "user": user, "restarts": str(restarts), "brought": brought}
-    )
+    said = {"performer": performer, "user": user, "restarts": str(restarts), "brought": brought}
+    meta = _meta(release, pull, layers, workspace) | keeping.meta | said
     shipped = (File(f"files/{file.path}", file.content, file.mode) for file in release.files)
     files = (*shipped, *about(meta), *lifecycle, *_login(login))
     times = _milliseconds(timeout, window)
