@@ -68,8 +68,10 @@ class Offer:
             key = paramiko.PKey.from_path(path)
         except TypeError:  # how cryptography says that there is a passphrase
             self.unused.append(f"{path} has a passphrase, and `dev` asks for none: `ssh-add {quoted}`")
-        except (OSError, ValueError, paramiko.SSHException, UnknownKeyType, UnsupportedAlgorithm):
-            pass  # a public key, or a private one that only ssh itself can use
+        except (UnknownKeyType, UnsupportedAlgorithm):
+            self.unused.append(f"{path} is of a kind that deploys use from the agent alone: `ssh-add {quoted}`")
+        except (OSError, ValueError, paramiko.SSHException):
+            pass  # a public key, or what ssh would skip as well
         else:
             key.public_blob = None
             return key

@@ -199,10 +199,10 @@ class _Answers:
 
     def others(self) -> tuple[tuple[str, str], ...]:
         """Return what is not as ssh has it by itself."""
-        default = _default()
+        default = {name: "\n".join(values) for name, values in _default().items()}
         given = [(name, self.one(name)) for name in OTHERS]
-        changed = [(name, value) for name, value in given if value and value not in default.get(name, ())]
-        return tuple((name, quoting.quoted(value) if name in PATHS else value) for name, value in changed)
+        changed = [(name, value) for name, value in given if value and value != default.get(name)]
+        return tuple((name, _as_written(name, value, default.get(name, ""))) for name, value in changed)
 
     def _path(self, item: str) -> str:
         if _EXPANDED.search(item):
@@ -238,6 +238,17 @@ def _said(stack: str, words: Sequence[str]) -> dict[str, list[str]]:
         name, _, value = line.partition(" ")
         answers.setdefault(name, []).append(value)
     return answers
+
+
+def _as_written(name: str, value: str, default: str) -> str:
+    """Return an answer as it could stand in ssh_config."""
+    if name in PATHS:
+        return quoting.quoted(value)
+    ours, theirs = value.split(","), default.split(",")
+    if name == "hostkeyalgorithms" and set(theirs) <= set(ours):
+        # As a list of its own it would undo that ssh asks for the kinds of keys first that it knows of a host.
+        return "+" + ",".join(item for item in ours if item not in theirs)
+    return value
 
 
 @cache

@@ -158,6 +158,7 @@ SAMPLES = {
     "a command": "Host box\n  ProxyCommand nc -x 'proxy %%' %h %p | cat",
     "match": 'Match host box exec "true"\n  User matched\nMatch host box exec "false"\n  User never',
     "ciphers": "Host box\n  Ciphers aes256-ctr\n  HostKeyAlgorithms rsa-sha2-512\n  BindAddress 127.0.0.1",
+    "old servers": "Host box\n  HostKeyAlgorithms +ssh-rsa\n  PubkeyAcceptedAlgorithms +ssh-rsa",
     "no default keys": "Host box\n  IdentityFile none",
     "address family": "Host box\n  AddressFamily inet6",
 }
@@ -475,6 +476,7 @@ def test_a_host_with_an_alias_is_recorded_and_looked_up_by_it(sshd: Sshd, client
 
 @pytest.mark.real
 def test_a_host_is_asked_for_the_kind_of_key_that_is_known(sshd: Sshd, client: Client, key: Path) -> None:
+    client.configure("Host *\n  HostKeyAlgorithms +ssh-rsa\n")
     sshd.start(2206, key="rsa")
     port = sshd.start(2206, more="HostKey /kd/2206_rsa")
     client.known_hosts.write_text(f"[127.0.0.1]:{port} {sshd.host_key(2206, 'rsa')}\n")
