@@ -71,7 +71,7 @@ SCRIPTS = (
 Scripts = Mapping[str, str]
 
 # What runs a script on a workspace.
-CONFINED = ("confine.sh", "jail.sh")
+CONFINED = ("confine.sh", "jail.sh", "engine_root.sh")
 _SWITCH = (
     *("switch.sh", "stack.sh", "history.sh", "lock.sh", "audit.sh", "images.sh"),
     *(

@@ -5,6 +5,9 @@
 # People and their programs can write everything in a workspace, and swap it while it is read. What works there therefore
 # runs as the workspace's owner, and sees of this host only its programs, the payload and the workspace (see jail.sh).
 
+# shellcheck source-path=SCRIPTDIR source=engine_root.sh
+. "$here/engine_root.sh"
+
 confine_within=7000
 
 # learn_owner: set owner, to whom the workspace belongs, and caller, who we are.
@@ -34,16 +37,19 @@ confine_as() {
   shift 2
   mkdir -p "$base/.jail" && make_room || return 126
   set -- "$confine_within" "$$:$(started_at $$)" "$base/.jail" "$home/workspace" ${open:+"$open"} -- "$shared/$script" "$@"
-  if is_root || sudo -n true 2>/dev/null; then
-    [ -z "${open:-}" ] || as_root chown "$confined" "$open" || return 126
-    as_root env "PATH=$PATH" unshare $apart sh "$here/jail.sh" "$shared" "$confined" "$@"
-    set -- "$?"
-    # A link that was left there is handed over itself, not what it names.
-    [ "$confined" = "$uid:$(id -g)" ] || as_root chown -hR "$uid:$(id -g)" "$shared"
-    return "$1"
+  find_root "$confined" || return 126
+  if [ -z "$root_by" ]; then
+    unshare -U -r $apart sh "$here/jail.sh" "$shared" - "$@"
+    return
   fi
-  [ "${confined%:*}" = "$uid" ] || return 126
-  unshare -U -r $apart sh "$here/jail.sh" "$shared" - "$@"
+  [ "$confined" = 0:0 ] || confined=$(seen_by_root "$confined")
+  [ -n "$confined" ] || return 126
+  [ -z "${open:-}" ] || $root_by chown "$confined" "$open" || return 126
+  $root_by env "PATH=$PATH" unshare $apart sh "$here/jail.sh" "$shared" "$confined" "$@"
+  set -- "$?"
+  # A link that was left there is handed over itself, not what it names.
+  [ "$confined" = "$uid:$(id -g)" ] || $root_by chown -hR "$(seen_by_root "$uid:$(id -g)")" "$shared"
+  return "$1"
 }
 # Namespaces of its own for mounts, network, messages and processes.
 apart='-m -n -i -p -f'
@@ -53,7 +59,7 @@ why_confined() {
   case $1 in
     124) echo 'it took too long' ;;
     125) echo 'it waited for something that does not come: is there a pipe in place of a file?' ;;
-    126) echo "it belongs to user ${owner%:*}, and \`$(id -un)\` is neither root nor allowed to use sudo without a password" ;;
+    126) echo "it belongs to user ${owner%:*}, and \`$(id -un)\` is neither root, nor allowed to use sudo without a password, nor to use Docker" ;;
     *) last_lines "$2" 2 ;;
   esac
 }

@@ -5,16 +5,60 @@
 # programs of the host, and no network. Rights to use Docker are enough; with a rootless engine, root is whoever owns what
 # its containers make. Fails where the host has no image at all.
 in_engine() {
-  engine_folder=$1 engine_program=$2
-  shift 2
-  engine_image=$(docker image ls --quiet | head -n 1)
-  [ -n "$engine_image" ] || return
+  engine_folder=$1:$1 engine_walls='--network none'
+  shift
+  run_in_engine "$@"
+}
+
+# engine_as_root PROGRAM [ARG]...: run it among the files and processes of this host, as sudo would. Who may use Docker may.
+engine_as_root() {
+  engine_folder=/:/kamal-dev-host engine_walls='--privileged --pid host --ipc host --uts host --network host'
+  run_in_engine chroot /kamal-dev-host "$@"
+}
+
+run_in_engine() {
+  engine_program=$1
+  shift
+  engine_image=$(docker image ls --quiet 2>/dev/null | head -n 1)
+  [ -n "$engine_image" ] || return 126
   engine_program=$(readlink -f "$(dirname "$(command -v "$engine_program")")")/$engine_program
-  set -- --entrypoint "$engine_program" "$engine_image" "$@"
+  set -- --volume "$engine_folder" --entrypoint "$engine_program" "$engine_image" "$@"
   for each in /usr /lib /lib64 /bin; do
     [ ! -d "$each" ] || { [ "$each" = /bin ] && [ -L /bin ]; } || set -- --volume "$each:$each:ro" "$@"
   done
   # Labels of an image are its containers', and this one is no project's.
-  docker_within 300 run --rm --pull never --no-healthcheck --log-driver none --network none --userns host --user 0:0 \
-    --security-opt label=disable --workdir / --label com.docker.compose.project= --volume "$engine_folder:$engine_folder" "$@"
+  # shellcheck disable=SC2086 # the flags are words
+  docker_within 7300 run --rm --pull never --no-healthcheck --log-driver none $engine_walls --userns host --user 0:0 \
+    --security-opt label=disable --workdir / --label com.docker.compose.project= "$@"
+}
+
+# --- whose the files are
+
+# find_root OWNER: set root_by to what makes root of us for the files of OWNER (uid:gid): nothing where they are ours and
+# namespaces of our own are enough, `as_root`, or `engine_as_root`. Fails where nothing does.
+find_root() {
+  root_by=as_root
+  ! is_root && ! sudo -n true 2>/dev/null || return 0
+  root_by=
+  [ "${1%:*}" != "$uid" ] || ! unshare -U -r -m true 2>/dev/null || return 0
+  root_by=engine_as_root
+  [ "$engine_way" = direct ] && [ -n "$(docker image ls --quiet 2>/dev/null | head -n 1)" ]
+}
+
+# seen_by_root OWNER: print uid:gid of this host as root sees them; the root of a rootless engine has numbers of its own.
+seen_by_root() {
+  case $root_by:$(docker info --format '{{.SecurityOptions}}' 2>/dev/null) in
+    engine_as_root:*rootless*) in_engine "$here" cat /proc/self/uid_map /proc/self/gid_map | mapped back "$1" ;;
+    *) echo "$1" ;;
+  esac
+}
+
+# mapped WAY OWNER: print OWNER by the maps on stdin, of users and then of groups: `back` from this host into the namespace,
+# `forth` out of it. Prints nothing for numbers that are in no map.
+mapped() {
+  awk -v way="$1" -v owner="$2" '
+    BEGIN { split(owner, id, ":"); from = way == "back" ? 2 : 1; to = 3 - from; which = 1 }
+    $1 == 0 && seen++ { which = 2 }
+    id[which] >= $from && id[which] < $from + $3 { found[which] = $to + id[which] - $from }
+    END { if (1 in found && 2 in found) printf "%d:%d\n", found[1], found[2] }'
 }

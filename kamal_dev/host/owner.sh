@@ -7,8 +7,32 @@ own_workspace() {
   [ -f "$home/unowned" ] || return 0
   main_id=$(main_container)
   [ -n "$main_id" ] || return 0
-  # shellcheck disable=SC2016 # for the shell in the container
-  owner=$(docker exec ${1:+--user "$1"} "$main_id" sh -c 'echo "$(id -u):$(id -g)"' 2>/dev/null) || return 0
+  owner=$(owner_here "${1:-}")
   case $owner in *[!0-9:]* | *:*:* | :* | *: | '') return 0 ;; esac
-  confine_alone 0:0 handover.sh "$home/workspace" "$owner" 2>/dev/null && rm -f "$home/unowned"
+  find_root 0:0
+  if confine_alone 0:0 handover.sh "$home/workspace" "$(seen_by_root "$owner")" 2>"$here/handover.err"; then
+    rm -f "$home/unowned"
+  else
+    log "the workspace could not be given to ${1:-the user of the main container} (user ${owner%:*}): $(last_lines "$here/handover.err" 1)" >&"${lock_events:-1}"
+  fi
+  is_writable "${1:-}" ||
+    log "${1:-the user} cannot write the workspace in the container: it belongs to user $(stat -c %u "$home/workspace") on the host" >&"${lock_events:-1}"
+}
+
+# owner_here USER: print whom USER of the main container is on this host, as uid:gid: an engine may map its users to others.
+# shellcheck disable=SC2016 # for the shell in the container
+owner_here() {
+  told=$(docker exec ${1:+--user "$1"} "$main_id" sh -c '
+    echo "$(id -u):$(id -g)"
+    while read -r line; do echo "$line"; done </proc/self/uid_map
+    while read -r line; do echo "$line"; done </proc/self/gid_map' 2>/dev/null) || return 0
+  printf '%s\n' "$told" | sed 1d | mapped forth "$(printf '%s\n' "$told" | head -n 1)"
+}
+
+# is_writable USER: whether USER can write where the main container sees the workspace, as far as it does.
+is_writable() {
+  seen_at=$(docker inspect --format '{{range .Mounts}}{{.Source}}|{{.Destination}}{{println}}{{end}}' -- "$main_id" |
+    awk -F'|' -v home="$home/workspace" 'index($1, home) == 1 { print $2; exit }')
+  # shellcheck disable=SC2016 # for the shell in the container
+  [ -z "$seen_at" ] || docker exec ${1:+--user "$1"} "$main_id" sh -c '[ -w "$0" ]' "$seen_at" 2>/dev/null
 }
