@@ -192,3 +192,5 @@ class Run:
             # A host that was started again may have another port. What a verb did stands without this file.
             with suppress(OSError, HostUnreachable):
                 ssh_config.renew(self.ssh_config, self._met.values(), self.trust)
+        if isinstance(self.local, Local):
+            self.local.close()

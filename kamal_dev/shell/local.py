@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import threading
@@ -27,6 +28,9 @@ class Local:
     def __init__(self, log: OnLine | None = None, environment: dict[str, str] | None = None) -> None:
         self._log = log
         self._environment = dict(os.environ if environment is None else environment)
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._is_closed = False
 
     def run(
         self,
@@ -63,25 +67,41 @@ class Local:
             if code != 0:
                 raise OSError(f"`{step.text}` exited {code}: {errors.end().strip()}")
 
+    def close(self) -> None:
+        """End what other threads still run here, and start nothing any more: nobody would end it after us."""
+        with self._lock:
+            self._is_closed = True
+            running = tuple(self._running)
+        enders = [threading.Thread(target=pipes.stop, args=(process,), daemon=True) for process in running]
+        for ender in enders:
+            ender.start()
+        for ender in enders:
+            ender.join(2 * GRACE)
+
     @contextmanager
     def _process(self, step: Step) -> Iterator[subprocess.Popen[bytes]]:
         if self._log:
             self._log(f"$ {step.text}")
         # A session of its own, so that an interrupt reaches the children through us and in order.
-        process = subprocess.Popen(
-            step.argv,
-            bufsize=0,
-            cwd=step.cwd,
-            env=_environment(self._environment, step),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        with self._lock:
+            if self._is_closed:
+                raise InterruptedError(errno.EINTR, "this run is over", step.argv[0])
+            process = subprocess.Popen(
+                step.argv,
+                bufsize=0,
+                cwd=step.cwd,
+                env=_environment(self._environment, step),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+            self._running.add(process)
         try:
             yield process
         finally:
             pipes.end(process)
+            self._running.discard(process)
 
 
 def _environment(own: dict[str, str], step: Step) -> dict[str, str]:

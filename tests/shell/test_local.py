@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kamal_dev.model import Secret, Step
+from kamal_dev.shell.fanout import Background
 from kamal_dev.shell.local import CANNOT_RUN, NOT_FOUND, TIMED_OUT, Local
 
 
@@ -116,3 +117,16 @@ def test_the_folder_or_the_file_that_is_to_blame_is_named(tmp_path: Path) -> Non
     script.write_text("#!/bin/sh\n")
     result = Local().run(Step((str(script),)))
     assert (result.exit_code, result.errors) == (CANNOT_RUN, f"{script}: Permission denied")
+
+
+def test_a_run_that_ends_leaves_no_process_of_another_thread_behind(tmp_path: Path) -> None:
+    local, pid = Local(), tmp_path / "pid"
+    script = f"sleep 1000 & echo $! >{pid}.new && mv {pid}.new {pid}; wait"
+    ended = Background(lambda: local.run(Step(("sh", "-c", script))))
+    while not pid.exists():
+        time.sleep(0.01)
+    local.close()
+    assert not ended.result()
+    state = Path(f"/proc/{pid.read_text().strip()}/stat")
+    assert not state.exists() or ") Z " in state.read_text()
+    assert local.run(Step(("true",))).exit_code == CANNOT_RUN

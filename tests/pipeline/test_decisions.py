@@ -1,0 +1,99 @@
+"""Decisions of the pipeline as values: how far a batch goes, how long one waits, what counts as fine."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from kamal_dev.commands import events
+from kamal_dev.commands.events import Leftover
+from kamal_dev.errors import HostError, LockHeld
+from kamal_dev.model import Host
+from kamal_dev.pipeline import prune, turn
+from kamal_dev.pipeline.batches import Hosts, in_batches
+from kamal_dev.pipeline.patience import Patience
+from kamal_dev.pipeline.prepare import Ready
+from kamal_dev.pipeline.report import Outcome
+from kamal_dev.pipeline.stacks import Stack
+from kamal_dev.project import Project
+from tests.transcripts.paper import Machine, PaperRun
+from tests.transcripts.test_transcripts import project, root
+
+__all__ = ["project", "root"]
+
+HOST = Host("a", "10.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("batch", "allowed", "rollback", "failing", "brought"),
+    [
+        ("2", 0, "host", "", "abcd"),
+        ("2", 0, "host", "a", "ab"),
+        ("2", 1, "host", "a", "abcd"),
+        ("2", 1, "host", "ab", "ab"),
+        ("2", 2, "host", "ab", "abcd"),
+        ("50%", 1, "host", "b", "abcd"),
+        ("1%", 0, "host", "b", "abcd"),
+        # Where one failure brings all back, none is allowed.
+        ("2", 1, "all", "a", "ab"),
+        ("", 0, "host", "a", "abcd"),
+    ],
+)
+def test_a_deploy_goes_on_after_its_first_batch_as_long_as_few_enough_failed(
+    project: Project, batch: str, allowed: int, rollback: str, failing: str, brought: str
+) -> None:
+    deploy = replace(project.config.deploy, batch=batch, max_failures=allowed, rollback=rollback)
+    run = PaperRun(replace(project, config=replace(project.config, deploy=deploy)), Machine(), {})
+    seen: list[str] = []
+
+    def bring_up(hosts: Hosts) -> list[Outcome]:
+        seen.extend(host.stack for host in hosts)
+        return [Outcome(host.stack, "", "failed" if host.stack in failing else "deployed") for host in hosts]
+
+    outcomes = in_batches(run, [Ready(name, Host(name, ""), events.Facts()) for name in "abcd"], bring_up)
+    assert "".join(seen) == brought
+    assert [outcome.stack for outcome in outcomes] == list("abcd")
+    assert {outcome.stack for outcome in outcomes if outcome.state == "skipped"} == {*"abcd"} - {*brought}
+
+
+@pytest.mark.parametrize(("wait", "patience"), [(60.0, 0.2), (0.2, 60.0)])
+def test_a_lock_is_waited_for_no_longer_than_the_shorter_of_lock_wait_and_timeout(
+    project: Project, monkeypatch: pytest.MonkeyPatch, wait: float, patience: float
+) -> None:
+    run = PaperRun(project, Machine(), {})
+    run._lock_wait, run.patience = wait, Patience(patience)
+    held = events.Lock(7, word="apply", by="ann@desk")
+    monkeypatch.setattr(turn, "holder", lambda *_: held)
+    started = time.monotonic()
+    with pytest.raises(LockHeld, match="`apply` of ann@desk"), run.patience.counting("a"):
+        turn.in_turn(run, HOST, "blog-1", lambda: events.Outcome(state="kept", phase="lock"))
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize(
+    ("state", "is_fine", "is_known"),
+    [
+        ("up", True, True),
+        ("absent", True, True),
+        *((state, False, True) for state in ("degraded", "unfinished", "down", "off")),
+        *((state, False, False) for state in ("unreachable", "unknown")),
+    ],
+)
+def test_a_stack_is_fine_where_it_is_up_or_not_there_and_unknown_is_neither(
+    state: str, is_fine: bool, is_known: bool
+) -> None:
+    stack = Stack("blog-1", HOST, state)
+    assert (stack.is_fine, stack.is_known) == (is_fine, is_known)
+
+
+def test_what_was_pruned_is_summed_up_and_what_was_not_is_an_error() -> None:
+    gone = prune.Pruned("blog-1", HOST, (Leftover("release", "v1", 1_200_000_000), Leftover("run", "r", 1)))
+    stays = prune.Pruned("blog-2", HOST, (Leftover("image", "i", 5, ok=False),), HostError("b", "it is in use"))
+    assert prune.summary([gone, stays], dry_run=False) == "Removed 2 pieces, 1.2 GB"
+    assert prune.summary([gone], dry_run=True) == "Would remove 2 pieces, 1.2 GB"
+    assert prune.summary([prune.Pruned("a", HOST, (Leftover("run", "r", 7),))], dry_run=False) == "Removed 1 piece, 7 B"
+    assert prune.summary([stays], dry_run=False) == "Nothing is left over"
+    assert prune.failure([gone]) is None
+    assert "blog-2" in str(prune.failure([gone, stays]))
