@@ -22,12 +22,19 @@ def command(flags: common.Flags, *, directory: Path | None, explain: bool) -> No
 
     Needs no engine, host or network.
     """
+    from kamal_dev.errors import ConfigError
     from kamal_dev.output.table import table
-    from kamal_dev.pipeline.explain import HEAD
+    from kamal_dev.pipeline.explain import HEAD, explain_as_far
     from kamal_dev.pipeline.render import render
 
-    run = common.open_run(flags)
-    rendering = render(run, directory, explained=explain)
+    run = common.open_run(flags, strict=not explain)
+    try:
+        rendering = render(run, directory, explained=explain)
+    except ConfigError as error:
+        if explain:
+            rows = explain_as_far(run.project, error.problems)
+            common.show(table(HEAD, [row.cells for row in rows]))
+        raise
     if flags.as_json:
         common.print_json(rendering.as_json())
     elif explain:

@@ -36,7 +36,7 @@ from kamal_dev.compose.reading import Reader
 from kamal_dev.compose.travels import RAW, Travel
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, NothingBuilt, Problem
-from kamal_dev.model import File, Image, Location, Notice, Release, Secret, Version
+from kamal_dev.model import REDACTED, File, Image, Location, Notice, Release, Secret, Version
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,8 @@ def render(
     files = _files(project, ready.texts, carried, overlay.text(after, plan))
     about = manifest.entries(project, stack=stack, version=version, images=own, additions=additions, mounted=mounted)
     digest = _Content(project, carried, values, told).digest([*files, manifest.file(about)], stack, salt)
+    if mask:
+        files = _masked(files, carried, project)
     files += [env.file(project, stack, values, mask=mask), manifest.file({**about, "digest": digest})]
     files.sort(key=lambda file: file.path)
     bare = Release(f"{version}-{digest[:8]}", stack, version, digest, tuple(files))
@@ -232,6 +234,12 @@ def _files(project: ComposeProject, texts: Mapping[Path, str], carried: tuple[Tr
     if not any(file.path in layout.SOUGHT for file in files):
         files.append(File(layout.SOUGHT[0], layout.STOP.encode()))
     return files
+
+
+def _masked(files: list[File], carried: tuple[Travel, ...], project: ComposeProject) -> list[File]:
+    """Return the files with `[redacted]` for the content of secrets; their digest was taken before."""
+    hidden = {_place(travel, project) for travel in carried if travel.role == "secret"}
+    return [replace(file, content=f"{REDACTED}\n".encode()) if file.path in hidden else file for file in files]
 
 
 def _place(travel: Travel, project: ComposeProject) -> str:

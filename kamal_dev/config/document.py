@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 from kamal_dev.config.yaml_events import events
@@ -30,7 +30,7 @@ class Value:
     """Hold one YAML value, as written, with its place.
 
     `kind` is text, integer, number, boolean, empty, mapping, list or tagged;
-    `text` the scalar's own characters; `start` and `end` index the source text.
+    `path` is the file as shown; `text` the scalar's own characters; `start` and `end` index the source text.
     """
 
     kind: str
@@ -40,6 +40,7 @@ class Value:
     start: int = 0
     end: int = 0
     is_plain: bool = False
+    path: str = ""
     items: list[Value] = field(default_factory=list)
 
     @property
@@ -51,6 +52,19 @@ class Value:
     def is_merge(self) -> bool:
         """Whether this key is `<<`."""
         return self.is_plain and self.text == "<<"
+
+
+def over(base: Value | None, upper: Value | None) -> Value | None:
+    """Return one document laid over another: mappings are merged, everything else is replaced."""
+    if base is None or upper is None or base.kind != "mapping" or upper.kind != "mapping":
+        return base if upper is None or upper.kind == "empty" else upper
+    known = {key.text: (key, value) for key, value in upper.pairs if not key.is_merge}
+    items: list[Value] = []
+    for key, value in base.pairs:
+        own = None if key.is_merge else known.pop(key.text, None)
+        items += (own[0], over(value, own[1]) or own[1]) if own else (key, value)
+    rest = [item for key, value in upper.pairs if key.is_merge or key.text in known for item in (key, value)]
+    return replace(base, items=[*items, *rest])
 
 
 def decode(data: bytes, path: str) -> str:
@@ -126,7 +140,7 @@ class _Composer:
     def add(self, event: Any, kind: str) -> Value:
         mark, text = event.start_mark, getattr(event, "value", "")
         is_plain = bool(text) and bool(event.implicit[0])
-        value = Value(kind, text, mark.line + 1, mark.column + 1, mark.index, event.end_mark.index, is_plain)
+        value = Value(kind, text, mark.line + 1, mark.column + 1, mark.index, event.end_mark.index, is_plain, self.path)
         if event.anchor:
             self.anchors[event.anchor] = value
         self.place(value)

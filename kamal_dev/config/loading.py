@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from kamal_dev.config.document import Value, parse
+from kamal_dev.config.document import Value, over, parse
 from kamal_dev.config.old import OLD
 from kamal_dev.config.options import Group, build, shape
 from kamal_dev.config.reading import Reading, described, show
@@ -18,8 +18,15 @@ from kamal_dev.config.reference import server_of, split
 from kamal_dev.config.settings import PLACEHOLDER_SERVER, Config, Registry
 from kamal_dev.config.walk import Walk
 from kamal_dev.errors import ConfigError, Problem
-from kamal_dev.model import stack_name
+from kamal_dev.model import Notice, stack_name
 
+# What clouds call the keys that make, and cost, machines.
+_CREDENTIALS = re.compile(
+    r"(UPCLOUD_(USERNAME|PASSWORD|TOKEN)|HCLOUD_TOKEN|HETZNER_(API_)?TOKEN|(DIGITALOCEAN|DO)_(ACCESS_|API_)?TOKEN"
+    r"|LINODE_(API_)?TOKEN|VULTR_API_KEY|SCW_(ACCESS|SECRET)_KEY|EXOSCALE_API_(KEY|SECRET)|OVH_APPLICATION_SECRET"
+    r"|AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN)|AZURE_CLIENT_SECRET|ARM_CLIENT_SECRET"
+    r"|GOOGLE_(APPLICATION_)?CREDENTIALS|KAMAL_REGISTRY_PASSWORD)"
+)
 STACK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
@@ -35,13 +42,20 @@ def layout() -> Group:
     return shape(Config, "", OLD)
 
 
-def load(text: str, path: str, *, environment: Mapping[str, str], defaults: Defaults | None = None) -> Config:
-    """Read config/dev.yml, `path` being how it is shown.
+def load(
+    text: str,
+    path: str,
+    *,
+    environment: Mapping[str, str],
+    defaults: Defaults | None = None,
+    local: tuple[str, str] | None = None,
+) -> Config:
+    """Read config/dev.yml, `path` being how it is shown; `local` is what is laid over it, text and path.
 
     Of the environment, only the registry's user name is looked up. Raises
     ConfigError with all problems.
     """
-    document = parse(text, path)
+    document = over(parse(text, path), parse(*local)) if local else parse(text, path)
     reading = Reading(path)
     if defaults and defaults.service:
         reading.values["service"] = defaults.service
@@ -51,7 +65,7 @@ def load(text: str, path: str, *, environment: Mapping[str, str], defaults: Defa
         raise ConfigError(Problem(path, 0, "merges (`<<`) through too many levels")) from None
     _check(reading)
     reading.finish()
-    return _config(reading, environment)
+    return dataclasses.replace(_config(reading, environment), local_path=local[1] if local else "")
 
 
 def default(service: str) -> Config:
@@ -100,6 +114,19 @@ def _check(reading: Reading) -> None:
     _check_naming(reading)
     _check_limits(reading)
     _check_deploy(reading)
+    _warn_of_credentials(reading)
+
+
+def _warn_of_credentials(reading: Reading) -> None:
+    """Say which secrets of the main service are the keys of a provider or of the registry."""
+    names = [name for name in reading.values.get("secrets", ()) if _CREDENTIALS.fullmatch(name)]
+    registry = reading.values.get("registry.password_env", "")
+    names += [registry] if registry and registry in reading.values.get("secrets", ()) and registry not in names else []
+    if names:
+        shown = ", ".join(f"`{name}`" for name in names)
+        message = f"secrets: {shown}: whoever is in the workspace can read this credential of yours; "
+        advice = "`dev` itself finds it in the environment or in the secrets file, without `secrets`"
+        reading.notices.append(Notice(reading.where["secrets"], message + advice, is_warning=True))
 
 
 def _refuse(reading: Reading, key: str, message: str) -> None:

@@ -64,7 +64,8 @@ class Reading:
 
     def refuse(self, where: Value | Location | None, key: str, message: str) -> Any:
         """Note a problem; returns MISSING, so that a reader can end with it."""
-        self.problems[Problem(self.path, where.line if where else 0, message, clean(key, 120))] = None
+        path = (where.path if where else "") or self.path
+        self.problems[Problem(path, where.line if where else 0, message, clean(key, 120))] = None
         return MISSING
 
     def place(self, key: str, value: Value) -> None:
@@ -76,11 +77,11 @@ class Reading:
         if self.places > MAX_PLACES:
             message = f"stands for more than {MAX_PLACES} values, through its anchors"
             raise ConfigError(Problem(self.path, value.line, message, key))
-        self.where.setdefault(key, Location(self.path, value.line, value.column))
+        self.where.setdefault(key, Location(value.path or self.path, value.line, value.column))
 
     def finish(self) -> None:
         """Raise ConfigError where anything was refused, in the order of the file."""
-        problems = sorted(self.problems, key=lambda problem: problem.line)
+        problems = sorted(self.problems, key=lambda problem: (problem.path != self.path, problem.line))
         if len(problems) > MAX_PROBLEMS:
             more = Problem(self.path, 0, f"has {len(problems) - MAX_PROBLEMS} more problems")
             problems = [*problems[:MAX_PROBLEMS], more]

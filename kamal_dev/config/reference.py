@@ -61,7 +61,8 @@ def split(name: str) -> tuple[str, str]:
     if not slash or not ("." in first or ":" in first or first == "localhost"):
         first, rest = "", name
     if "@" in rest or ":" in rest:
-        raise ValueError(f"{show(name)} has a tag or digest; the tag is the version, so leave it out")
+        message = f"{show(name)} has a tag or digest, but it names the image that is built and pushed, whose tag is the"
+        raise ValueError(f"{message} version; the image to build from belongs in devcontainer.json or the Dockerfile")
     if not _REPOSITORY.fullmatch(rest):
         raise ValueError(f"{show(name)} is not the name of an image: lower-case letters, digits, `.`, `_`, `-` and `/`")
     if first and not re.fullmatch(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?", first):

@@ -265,7 +265,8 @@ class WorkspaceConfig:
 class Config:
     """Hold all that config/dev.yml says, checked, defaults filled in.
 
-    `path` is as shown to the user, empty where there is no file; `where` maps
+    `path` is as shown to the user, empty where there is no file; `local_path` that of what is
+    laid over it on this machine; `where` maps
     dotted keys to their lines; `notices` name the keys that are not used.
     """
 
@@ -339,5 +340,6 @@ class Config:
     deploy: Deploy = section(Deploy, "When a release counts as up, and what becomes of one that does not.")
     workspace: WorkspaceConfig = section(WorkspaceConfig, "What people find in the workspace on a host.")
     path: str = ""
+    local_path: str = ""
     notices: tuple[Notice, ...] = ()
     where: Mapping[str, Location] = field(default_factory=dict, compare=False, repr=False)

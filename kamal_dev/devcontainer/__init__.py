@@ -3,7 +3,7 @@
 from kamal_dev.devcontainer import ports
 from kamal_dev.devcontainer.build import build
 from kamal_dev.devcontainer.features import features, without_features
-from kamal_dev.devcontainer.find import compose_files, find, is_default
+from kamal_dev.devcontainer.find import compose_files, find, first_places, is_default
 from kamal_dev.devcontainer.load import decode, load
 from kamal_dev.devcontainer.metadata import LABEL, entries, merged
 from kamal_dev.devcontainer.mounts import definition, volume
@@ -28,6 +28,7 @@ __all__ = [
     "entries",
     "features",
     "find",
+    "first_places",
     "is_default",
     "load",
     "merged",

@@ -21,7 +21,12 @@ def find(tree: Tree, root: Path) -> tuple[Path, ...]:
     """
     folder = root / FOLDER
     named = [folder / name / FILE for name in tree.list(folder)]
-    return tuple(path for path in (folder / FILE, root / HIDDEN, *named) if tree.kind(path) == "file")
+    return tuple(path for path in (*first_places(root), *named) if tree.kind(path) == "file")
+
+
+def first_places(root: Path) -> tuple[Path, ...]:
+    """Return where most repositories have it."""
+    return (root / FOLDER / FILE, root / HIDDEN)
 
 
 def is_default(path: Path, root: Path) -> bool:

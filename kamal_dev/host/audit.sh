@@ -10,6 +10,8 @@ performer() { head -n 1 "$here/meta/performer" 2>/dev/null; }
 record() {
   recorded_verb=$1
   shift
+  # Whoever comes after a script that makes a workspace has its umask.
+  (umask 077 && : >>"$home/audit.log" && chmod 600 "$home/audit.log")
   emit "$recorded_verb" at "$(date -u +%Y-%m-%dT%H:%M:%SZ)" by "$(performer)" "$@" >>"$home/audit.log"
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 from kamal_dev.model import Secret
 from kamal_dev.project import Project
 
-HIDDEN = {"where", "notices", "path"}
+HIDDEN = {"where", "notices", "path", "local_path"}
 
 
 def resolved(project: Project) -> dict[str, Any]:
@@ -19,6 +19,7 @@ def resolved(project: Project) -> dict[str, Any]:
         "service": project.config.service,
         "version": str(project.version),
         "repository": str(project.source.repository),
+        "files": [path for path in (project.config.path, project.config.local_path) if path],
         "config": plain(project.config),
         "devcontainer": project.devcontainer.configuration,
         "workspace": _workspace(project),

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from kamal_dev.compose.explain import explain as explain_compose
+from kamal_dev.errors import Problem
 from kamal_dev.model import Explanation, Location, Notice, Release
 from kamal_dev.project import Project
 
 HEAD = ("WHERE", "KEY", "OUTCOME", "WHAT")
 CHANGED = "not as written"
 WARNED = "with a warning"
+WRONG = "an error"
+LOCAL = "on this machine alone"
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,22 @@ def explain(project: Project, release: Release) -> tuple[Row, ...]:
     found = [*project.devcontainer.explanations]
     if project.devcontainer.kind == "compose":
         found += explain_compose(project.compose, release)
-    return _with_notices(found, project.notices)
+    return _with_notices([*found, *_local(project)], project.notices)
+
+
+def explain_as_far(project: Project, problems: Iterable[Problem]) -> tuple[Row, ...]:
+    """Return what can be told where there is no release: the rows of devcontainer.json, and what is wrong."""
+    rows = _with_notices([*project.devcontainer.explanations, *_local(project)], project.devcontainer.notices)
+    found = dict.fromkeys((*project.devcontainer.problems, *problems))
+    wrong = (Row(Location(item.path, item.line, item.column), item.key, WRONG, item.message) for item in found)
+    return (*rows, *wrong)
+
+
+def _local(project: Project) -> Iterator[Explanation]:
+    """Yield what the configuration of this machine alone says."""
+    for key, where in project.config.where.items():
+        if where.path == project.config.local_path:
+            yield Explanation(key, where, LOCAL, f"over {project.config.path}")
 
 
 def _with_notices(found: list[Explanation], notices: Iterable[Notice]) -> tuple[Row, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from kamal_dev import compose, config, devcontainer
 from kamal_dev.errors import DevError, UsageError
 from kamal_dev.output import Output
-from kamal_dev.project import CONFIG_FILE, PRIVATE, private, refuse_way_out
+from kamal_dev.project import CONFIG_FILE, PRIVATE, local_path, private, refuse_way_out
 from kamal_dev.project.tree import WorkingTree
 
 SECRETS_FILE = ".kamal/secrets"
@@ -45,9 +45,11 @@ def init(
     for (path, mode), text in zip(targets.items(), texts, strict=True):
         _write(folder / path, text, mode)
     _write(folder / SCHEMA_FILE, config.schema_text(), 0o644)
-    ignored = _ignore(folder / IGNORE_FILE, f"/{SECRETS_FILE}")
+    lines = (f"/{SECRETS_FILE}", f"/{local_path(Path(config_path or CONFIG_FILE))}")
+    ignored = [_ignore(folder / IGNORE_FILE, line) for line in lines]
+    _warn_of_ignored(folder, (config_path or CONFIG_FILE, SCHEMA_FILE), output)
     output.hint("`dev doctor` checks what a deploy needs; `dev deploy --count 2` runs two stacks")
-    return [*targets, SCHEMA_FILE, *([IGNORE_FILE] if ignored else [])]
+    return [*targets, SCHEMA_FILE, *([IGNORE_FILE] if any(ignored) else [])]
 
 
 def _texts(folder: Path, found: str, wanted: tuple[str, ...]) -> tuple[str, str]:
@@ -107,6 +109,23 @@ def _owner(folder: Path) -> str:
     except (GitError, OSError, ValueError, configparser.Error):
         return ""
     return next(filter(None, (config.guess_registry(url)[1] for url in urls)), "")
+
+
+def _warn_of_ignored(folder: Path, paths: tuple[str, ...], output: Output) -> None:
+    """Say which files git will not commit, though the whole team needs them."""
+    from git import GitError, Repo
+
+    try:
+        ignored = Repo(folder, search_parent_directories=True).ignored(*(str(folder / path) for path in paths))
+    except GitError:
+        return
+    shown = [path for path in paths if any(str(found).endswith(path) for found in ignored)]
+    if shown:
+        them = "it" if len(shown) == 1 else "them"
+        output.warn(
+            f"git ignores {' and '.join(shown)}, so that nobody else gets {them}: `git add --force {' '.join(shown)}` "
+            f"adds {them}, or take the pattern out that `git check-ignore -v {shown[0]}` names"
+        )
 
 
 def _keep(folder: Path, path: str, output: Output) -> None:

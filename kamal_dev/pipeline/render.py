@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kamal_dev import compose
 from kamal_dev.commands import features
-from kamal_dev.compose import Additions
+from kamal_dev.compose import Additions, layout
+from kamal_dev.compose.overlay import HEADER
 from kamal_dev.errors import UsageError
 from kamal_dev.model import Build, Image, Release, stack_name
 from kamal_dev.pipeline import names
@@ -118,12 +120,22 @@ def _made(build: Build) -> dict[str, Any]:
 
 def _write(folder: Path, rendered: Release) -> None:
     try:
-        if folder.is_dir() and any(folder.iterdir()) and not (folder / "manifest.json").exists():
+        if folder.is_dir() and any(folder.iterdir()) and not _is_release(folder):
             raise UsageError(f"{folder} has files in it that are no release", hint="name an empty folder")
         _write_files(folder, rendered)
     except OSError as error:
         message = f"{error.filename or folder} cannot be written: {error.strerror}"
         raise UsageError(message, hint="name a folder that you may write to") from error
+
+
+def _is_release(folder: Path) -> bool:
+    """Whether `dev render` has written it: other programs have a `manifest.json` of their own."""
+    try:
+        about = json.loads((folder / layout.MANIFEST).read_text(encoding="utf-8"))
+        overlay = (folder / layout.OVERLAY).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return False
+    return isinstance(about, dict) and {"stack", "digest"} <= about.keys() and overlay.startswith(HEADER)
 
 
 def _write_files(folder: Path, rendered: Release) -> None:

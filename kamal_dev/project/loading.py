@@ -23,6 +23,7 @@ from kamal_dev.shell.local import Local
 
 CONFIG_FILE = "config/dev.yml"
 COMPOSE_ANSWERS = 30.0
+PIPE = 30.0  # seconds that whoever feeds a pipe has to write
 SECRET_COMMAND = 60.0  # seconds; a password manager may ask for a finger first
 
 
@@ -125,14 +126,39 @@ def _absolute(folder: Path, path: str) -> Path:
 
 def _config(place: Place, asked: str | None) -> config.Config:
     path = place.folder / asked if asked else place.root / CONFIG_FILE
-    if place.tree.kind(path) != "file":
-        if asked:
-            raise UsageError(f"there is no file {asked}", hint="`dev init` writes config/dev.yml")
-        return config.default(config.service_name(place.root.name))
-    shown = place.shown(path)
-    found = config.load(config.decode(_read(place, path, ConfigError), shown), shown, environment=place.environment)
+    text, local = _text(place, path), local_path(path)
+    if text is None and asked:
+        raise UsageError(f"there is no file {asked}", hint="`dev init` writes config/dev.yml")
+    over = _text(place, local)
+    name = config.service_name(place.root.name)
+    if text is None and over is None:
+        return config.default(name)
+    found = config.load(
+        text or "",
+        place.shown(path),
+        environment=place.environment,
+        defaults=config.Defaults(name) if text is None else None,
+        local=None if over is None else (over, place.shown(local)),
+    )
     _require_git(place, found)
     return found
+
+
+def local_path(path: Path) -> Path:
+    """Return the file that says over a configuration what holds on this machine alone."""
+    return path.with_name(f"{path.stem}.local{path.suffix}")
+
+
+def _text(place: Place, path: Path) -> str | None:
+    """Return the text of a configuration; None where there is no such file. Raises ConfigError for what is none."""
+    _require_file(place, path, ConfigError)
+    shown = place.shown(path)
+    return config.decode(_read(place, path, ConfigError), shown) if place.tree.kind(path) == "file" else None
+
+
+def _require_file(place: Place, path: Path, failure: type[ConfigError]) -> None:
+    if what := place.tree.oddity(path):
+        raise failure(Problem(place.shown(path), 0, f"is {what}, not a file"))
 
 
 def _require_git(place: Place, settings: config.Config) -> None:
@@ -151,6 +177,8 @@ def _devcontainer_path(place: Place, asked: str | None, settings: config.Config)
             raise UsageError(f"there is no devcontainer.json at {place.typed(path)}")
         return path
     found = devcontainer.find(place.tree, place.root)
+    for path in () if found else devcontainer.first_places(place.root):
+        _require_file(place, path, DevcontainerError)
     if not found:
         raise UsageError(
             f"there is no devcontainer.json in {place.root}",
@@ -189,8 +217,11 @@ def _secrets(place: Place, settings: config.Config, shell: Shell, redaction: Red
     """Read the secrets, and make known what needs no command: messages come before a secret is asked for, too."""
     path = place.root / settings.secrets_file
     text = ""
-    if place.tree.kind(path) == "file":
-        text = config.decode(_read(place, path, ConfigError), settings.secrets_file)
+    if place.tree.oddity(path) == "a named pipe":
+        # As some password managers make it.
+        text = config.decode(_read(place, path, ConfigError, PIPE), settings.secrets_file)
+    else:
+        text = _text(place, path) or ""
     found = config.parse_secrets(
         text,
         settings.secrets_file,
@@ -202,9 +233,10 @@ def _secrets(place: Place, settings: config.Config, shell: Shell, redaction: Red
     return found
 
 
-def _read(place: Place, path: Path, failure: type[ConfigError]) -> bytes:
+def _read(place: Place, path: Path, failure: type[ConfigError], wait: float = 0) -> bytes:
+    """Return a file's bytes; with `wait`, those of a pipe."""
     try:
-        return place.tree.read(path)
+        return place.tree.pipe(path, wait) if wait else place.tree.read(path)
     except OSError as error:
         raise failure(Problem(place.shown(path), 0, f"cannot be read: {error.strerror}")) from error
 

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
+import select
+import stat
+import time
 from pathlib import Path
+
+MOST = 1 << 20  # bytes that are taken from a pipe
 
 
 class WorkingTree:
@@ -37,6 +43,22 @@ class WorkingTree:
         """Return a file's permission bits; raises OSError."""
         return path.stat().st_mode & 0o777
 
+    def oddity(self, path: Path) -> str:
+        """Return what is at a path where a file is wanted and none is; empty for a file, and for nothing at all."""
+        try:
+            mode = path.stat().st_mode
+        except OSError:
+            return "a link that leads nowhere" if path.is_symlink() else ""
+        odd = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"))
+        named = next((name for is_one, name in odd if is_one(mode)), "a device")
+        return "" if stat.S_ISREG(mode) else named
+
+    def pipe(self, path: Path, seconds: float) -> bytes:
+        """Return what comes through a named pipe until its writer closes it. Raises OSError, also where none comes."""
+        if path not in self._read:
+            self._read[path] = _drained(path, seconds)
+        return self._read[path]
+
     def real(self, path: Path) -> Path:
         """Return the path after resolving symbolic links; a loop of links resolves to itself."""
         try:
@@ -50,3 +72,22 @@ class WorkingTree:
             return tuple(sorted(entry.name for entry in path.iterdir()))
         except OSError:
             return ()
+
+
+def _drained(path: Path, seconds: float) -> bytes:
+    # Without O_NONBLOCK a pipe that nobody writes to would block already when it is opened.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    found, deadline = b"", time.monotonic() + seconds
+    try:
+        while (left := deadline - time.monotonic()) > 0 and len(found) <= MOST:
+            if not select.select([descriptor], [], [], min(left, 1.0))[0]:
+                continue
+            if chunk := os.read(descriptor, 1 << 16):
+                found += chunk
+            elif found:
+                return found
+            else:
+                time.sleep(0.05)  # nobody has opened the other end yet
+    finally:
+        os.close(descriptor)
+    raise OSError(errno.ETIMEDOUT, f"nothing was written to the pipe within {seconds:g} s", str(path))

@@ -50,7 +50,8 @@ password_env: X
     ) == [
         "config/dev.yml:1: service: `Guestbook` must be lower-case letters and digits, joined by `-` or `_`",
         "config/dev.yml:2: sevice: is not a key that is known here; did you mean `service`?",
-        "config/dev.yml:3: image.name: `ruby:3.2` has a tag or digest; the tag is the version, so leave it out",
+        "config/dev.yml:3: image.name: `ruby:3.2` has a tag or digest, but it names the image that is built and "
+        "pushed, whose tag is the version; the image to build from belongs in devcontainer.json or the Dockerfile",
         "config/dev.yml:5: registry.server: `https://ghcr.io` must be the address of a registry: `ghcr.io`, "
         "`docker.io`, `registry.example.com:5000`, `localhost:5555`; no scheme, no path",
         "config/dev.yml:6: registry.pasword_env: is not a key that is known here; did you mean `password_env`?",
