@@ -19,7 +19,7 @@ from kamal_dev.pipeline.present import Present, inspect
 from kamal_dev.pipeline.recipe import BuildOptions, recipe
 from kamal_dev.pipeline.run import Run
 from kamal_dev.pipeline.unchanged import require_unchanged
-from kamal_dev.project import temporary
+from kamal_dev.project import context, temporary
 
 LAST_LINES = 20
 AGAIN = "fix it and run `dev build`; `--no-cache` builds every layer anew"
@@ -123,7 +123,8 @@ def _build(run: Run, build: Build, options: BuildOptions) -> Built:
     features.warn(run, build)
     with temporary.folder("built") as folder:
         report = None if run.is_paper else folder / "report.json"
-        made = recipe(run.project, build, replace(options, report=report), features.program(run, build))
+        seen = build if run.is_paper else _as_seen(run, build)
+        made = recipe(run.project, seen, replace(options, report=report), features.program(run, build))
         step = _with_secrets(run, build, made.step)
         with features.staged(run.project.tree, build, step, made.configuration) as ready:
             result = run.local.run(ready, on_line=features.quieter(run.output.line))
@@ -135,6 +136,18 @@ def _build(run: Run, build: Build, options: BuildOptions) -> Built:
         built = _reported(run, named, report, options.config if made.is_pushed else None)
     run.output.done(f"Built `{build.image.reference}`", seconds=result.seconds)
     return built
+
+
+def _as_seen(run: Run, build: Build) -> Build:
+    """Return a build whose folders have names under which the builder looks at every file that changed."""
+    beside = [Path(build.dockerfile)] if build.dockerfile.startswith("/") else []
+
+    def seen(place: str) -> str:
+        is_here = place.startswith("/") and Path(place).is_dir()
+        return str(context.named(Path(place), beside)) if is_here else place
+
+    contexts = tuple((name, seen(place)) for name, place in build.contexts)
+    return replace(build, context=seen(build.context), contexts=contexts)
 
 
 def _failed(build: Build, result: Result) -> BuildFailed:

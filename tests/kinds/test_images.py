@@ -93,6 +93,24 @@ def old_file(made: Repository) -> None:
     os.utime(context(made) / "old", (1, 1))
 
 
+def set_back(made: Repository) -> None:
+    """Write other content of the same size, with the date of what was there."""
+    (context(made) / "old").write_text("two")
+    os.utime(context(made) / "old", (1, 1))
+
+
+def dockerfile_set_back(made: Repository) -> None:
+    path = context(made) / "Dockerfile"
+    path.write_text(path.read_text().replace("word=$WORD", "work=$WORD"))
+    os.utime(path, (1, 1))
+
+
+def again(made: Repository) -> None:
+    path = context(made) / "Dockerfile"
+    path.write_text(path.read_text().replace("work=$WORD", "wore=$WORD"))
+    os.utime(path, (1, 1))
+
+
 def deleted(made: Repository) -> None:
     (context(made) / "kept").unlink()
 
@@ -106,6 +124,9 @@ CHANGES: dict[str, Callable[[Repository], None]] = {
     "a file that .git/info/exclude names": excluded_by_git,
     "a file that git takes for unchanged": assumed_unchanged,
     "a file with an old date": old_file,
+    "a file of the same size and date": set_back,
+    "a Dockerfile with an old date": dockerfile_set_back,
+    "a Dockerfile of the same size and date": again,
     "a file that is gone": deleted,
     "what .dockerignore lets through": allowed_again,
     "a build argument": argument,
