@@ -3,7 +3,7 @@
 
 # in_engine FOLDER PROGRAM [ARG]...: run a program of this host as root of the engine, in a container that sees FOLDER and the
 # programs of the host, and no network. Rights to use Docker are enough; with a rootless engine, root is whoever owns what
-# its containers make. Fails where the host has no image at all.
+# its containers make.
 in_engine() {
   engine_folder=$1:$1 engine_walls='--network none'
   shift
@@ -16,11 +16,15 @@ engine_as_root() {
   run_in_engine chroot /kamal-dev-host "$@"
 }
 
+# any_image: print the id of an image, whatever is in it; an empty one is made where there is none.
+any_image() {
+  docker image ls --quiet 2>/dev/null | head -n 1 | grep . || tar -cf - -T /dev/null | docker import - 2>/dev/null
+}
+
 run_in_engine() {
   engine_program=$1
   shift
-  engine_image=$(docker image ls --quiet 2>/dev/null | head -n 1)
-  [ -n "$engine_image" ] || return 126
+  engine_image=$(any_image) && [ -n "$engine_image" ] || return 126
   engine_program=$(readlink -f "$(dirname "$(command -v "$engine_program")")")/$engine_program
   set -- --volume "$engine_folder" --entrypoint "$engine_program" "$engine_image" "$@"
   for each in /usr /lib /lib64 /bin; do
@@ -42,7 +46,7 @@ find_root() {
   root_by=
   [ "${1%:*}" != "$uid" ] || ! unshare -U -r -m true 2>/dev/null || return 0
   root_by=engine_as_root
-  [ "$engine_way" = direct ] && [ -n "$(docker image ls --quiet 2>/dev/null | head -n 1)" ]
+  [ "$engine_way" = direct ] && [ -n "$(any_image)" ]
 }
 
 # seen_by_root OWNER: print uid:gid of this host as root sees them; the root of a rootless engine has numbers of its own.
