@@ -27,9 +27,10 @@ from kamal_dev.model import Host, Step
 from kamal_dev.shell import openssh, quoting, ssh_config
 from kamal_dev.shell.connecting import connect
 from kamal_dev.shell.remote import Remote
+from kamal_dev.shell.resolved import OTHERS
 from kamal_dev.shell.trust import Trust
 from kamal_dev.shell.tunnel import Tunnel
-from kamal_dev.shell.way import OTHERS, way
+from kamal_dev.shell.way import way
 from tests.faults.proxy import Proxy
 from tests.kinds.sshd import HIDDEN, Client, Sshd, agent
 

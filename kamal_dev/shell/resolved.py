@@ -1,0 +1,141 @@
+"""Ask ssh what its configuration says of a host. Decides nothing about it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import subprocess
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from kamal_dev.errors import HostUnreachable
+from kamal_dev.model import Host
+from kamal_dev.shell import quoting
+from kamal_dev.shell.trust import Trust
+
+ANSWER = 30  # seconds; a `Match exec` of the user's may ask a network
+# What else of ssh_config says how a connection is made. Forwards, terminals and the like are for people.
+OTHERS = (
+    *("bindaddress", "bindinterface", "casignaturealgorithms", "ciphers", "compression", "gssapiauthentication"),
+    *("hostkeyalgorithms", "ipqos", "kexalgorithms", "knownhostscommand", "macs", "pkcs11provider"),
+    *("preferredauthentications", "pubkeyacceptedalgorithms", "pubkeyauthentication", "rekeylimit"),
+    *("requiredrsasize", "revokedhostkeys", "securitykeyprovider", "verifyhostkeydns"),
+)
+PATHS = ("pkcs11provider", "revokedhostkeys", "securitykeyprovider")
+_TOKEN = re.compile(r"%(.)")
+_EXPANDED = re.compile(r"%|\$\{|~[^/]")
+
+
+def asked(host: Host, trust: Trust) -> tuple[str, ...]:
+    """Return what config/dev.yml says of a host, as options of ssh."""
+    said = [
+        ("User", quoting.quoted(host.user) if host.user else ""),
+        ("Port", str(host.port or "")),
+        ("ProxyJump", host.proxy_jump),
+    ]
+    said += [("IdentityFile", quoting.path(str(key))) for key in host.keys]
+    said += [("IdentitiesOnly", "yes" if host.keys else "")]
+    words = [word for name, value in said if value for word in ("-o", f"{name}={value}")]
+    return (*(() if trust.read_ssh_config else ("-F", "none")), *words)
+
+
+class Resolved:
+    """Hold what `ssh -G` says of a host. Raises HostUnreachable where it says nothing."""
+
+    def __init__(self, host: Host, trust: Trust) -> None:
+        self._stack = host.name
+        self._ask = (*asked(host, trust), "--", host.address)
+        self._said = _said(host.name, self._ask)
+
+    def all(self, name: str) -> tuple[str, ...]:
+        """Return each value of an option that may be given several times."""
+        return tuple(self._said.get(name, ()))
+
+    def one(self, name: str, otherwise: str = "") -> str:
+        """Return the value of an option."""
+        return next(iter(self.all(name)), otherwise)
+
+    def paths(self, name: str) -> tuple[str, ...]:
+        """Return the files that are there, as ssh skips the others; a private key may be in the agent alone."""
+        given = (self._path(item) for item in self.all(name) if item.lower() != "none")
+        return tuple(item for item in given if Path(item).exists() or Path(f"{item}.pub").exists())
+
+    def files(self, name: str) -> tuple[str, ...]:
+        """Return a list of paths, which ssh prints without quotes: the longest pieces that are there."""
+        words, found = re.split(" (?=[/~])", " ".join(self.all(name))), []
+        while words:
+            ends = (end for end in range(len(words), 1, -1) if Path(" ".join(words[:end])).exists())
+            end = next(ends, 1)
+            found.append(" ".join(words[:end]))
+            words = words[end:]
+        # Before OpenSSH 9 the home folder is not filled in here.
+        found = [_home() + item[1:] if item.startswith("~/") else item for item in found]
+        return tuple(item for item in found if item not in ("", "none"))
+
+    def others(self) -> tuple[tuple[str, str], ...]:
+        """Return what is not as ssh has it by itself."""
+        default = {name: "\n".join(values) for name, values in _default().items()}
+        given = [(name, self.one(name)) for name in OTHERS]
+        changed = [(name, value) for name, value in given if value and value != default.get(name)]
+        return tuple((name, _as_written(name, value, default.get(name, ""))) for name, value in changed)
+
+    def _path(self, item: str) -> str:
+        if _EXPANDED.search(item):
+            # ssh prints these as they are written, but ControlPath, which takes the same tokens, as it is meant.
+            item = _said(self._stack, ("-o", f"ControlPath={quoting.quoted(item)}", *self._ask))["controlpath"][0]
+        return _home() + item[1:] if item.startswith("~/") else item
+
+    def tokens(self, name: str) -> str:
+        """Return ProxyCommand or ProxyJump with its tokens replaced. Source: ssh_config(5), TOKENS."""
+        values = {"%": "%", "h": self.one("hostname"), "n": self._ask[-1], "p": self.one("port"), "r": self.one("user")}
+        return _TOKEN.sub(lambda found: values.get(found[1], found[0]), self.one(name))
+
+
+def _said(stack: str, words: Sequence[str]) -> dict[str, list[str]]:
+    """Return what `ssh -G` answers. Raises HostUnreachable with ssh's own words, which name file and line."""
+    try:
+        done = subprocess.run(
+            ("ssh", "-T", "-G", *words), check=False, stdin=subprocess.DEVNULL, capture_output=True, timeout=ANSWER
+        )
+    except FileNotFoundError as error:
+        hint = "install the OpenSSH client"
+        raise HostUnreachable(stack, "`ssh` is not installed on this machine", hint=hint) from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        hint = "a `Match exec` in ~/.ssh/config may be waiting for something"
+        raise HostUnreachable(stack, f"`ssh -G {words[-1]}` gave no answer: {error}", hint=hint) from error
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").splitlines()
+        reason = "; ".join(line for line in said if ": terminating, " not in line) or f"it exited {done.returncode}"
+        hint = "correct the file; `ssh.config: false` in config/dev.yml does without it"
+        raise HostUnreachable(stack, f"ssh cannot read its configuration: {reason}", hint=hint)
+    answers: dict[str, list[str]] = {}
+    for line in os.fsdecode(done.stdout).splitlines():
+        name, _, value = line.partition(" ")
+        answers.setdefault(name, []).append(value)
+    return answers
+
+
+def _as_written(name: str, value: str, default: str) -> str:
+    """Return an answer as it could stand in ssh_config."""
+    if name in PATHS:
+        return quoting.quoted(value)
+    ours, theirs = value.split(","), default.split(",")
+    if name == "hostkeyalgorithms" and set(theirs) <= set(ours):
+        # As a list of its own it would undo that ssh asks for the kinds of keys first that it knows of a host.
+        return "+" + ",".join(item for item in ours if item not in theirs)
+    return value
+
+
+@cache
+def _default() -> dict[str, list[str]]:
+    return _said("", ("-F", "none", "--", "localhost"))
+
+
+def _home() -> str:
+    # As ssh does, which does not ask HOME.
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return str(Path.home())
