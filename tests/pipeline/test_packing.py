@@ -1,0 +1,64 @@
+"""The source as one file for hosts, where files vanish or cannot be read meanwhile."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from kamal_dev.errors import DevError
+from kamal_dev.output import Event, Output
+from kamal_dev.pipeline import workspace
+from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.workspace import Workspace
+
+SETTINGS = "service: blog\nprovider: {type: static, hosts: [10.0.0.1]}\nworkspace: {source: sync}\n"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    files = {"a": "one", "b": "two", "config/dev.yml": SETTINGS, ".devcontainer/devcontainer.json": '{"image": "x"}'}
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    subprocess.run(("git", "init", "--quiet", str(tmp_path)), check=True)
+    events: list[Event] = []
+    run = Run.open(tmp_path, Output(events.append), environment=dict(os.environ))
+    run.__dict__["events"] = events
+    return run
+
+
+def test_a_file_that_vanishes_or_cannot_be_read_ends_no_deploy(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    add = tarfile.TarFile.add
+
+    def refuse(self: tarfile.TarFile, name: Path, **options: object) -> None:
+        if name.name == "b":
+            raise PermissionError(13, "Permission denied", str(name))
+        add(self, name, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tarfile.TarFile, "add", refuse)
+    monkeypatch.setattr(workspace, "files", lambda *_: ("a", "b", "gone since"))
+    with tarfile.open(Workspace(run)._pack()) as tar:
+        assert tar.getnames() == ["a"]
+    said = [event.text for event in run.__dict__["events"] if event.kind == "warning"]
+    assert said == ["b: cannot be read (Permission denied), so that no workspace gets it"]
+    run.close()
+
+
+def test_a_pack_that_cannot_be_written_is_an_error_and_is_tried_again(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = Workspace(run)
+    with monkeypatch.context() as patch:
+        patch.setattr(workspace, "files", lambda *_: _raise(OSError("unexpected end of data")))
+        with pytest.raises(DevError, match=r"the source could not be packed: .*unexpected end of data"):
+            packed._pack()
+    assert packed._pack().exists()
+    run.close()
+
+
+def _raise(error: OSError) -> tuple[str, ...]:
+    raise error
