@@ -21,7 +21,8 @@ class Service:
     service whose build makes its image: itself, also where it only gets Features,
     another one whose image it names, or empty. `is_active` says whether its profiles
     let it be started, `is_one_shot` whether another service waits for it to end
-    well. `needs` are the services that are started with it.
+    well. `needs` are the services that are started with it, `platform` is what its image has
+    to be made for (`linux/amd64`), empty where it does not say.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Service:
     is_active: bool = True
     is_one_shot: bool = False
     needs: tuple[str, ...] = ()
+    platform: str = ""
 
 
 def read(
@@ -144,6 +146,7 @@ def _service(name: str, value: Value, profiles: tuple[str, ...], made: Mapping[s
         is_active=_is_active(value, profiles),
         is_one_shot=is_one_shot,
         needs=_needs(value),
+        platform=value.string("platform"),
     )
 
 

@@ -41,6 +41,20 @@ def require(target: Host, facts: Facts, images: Iterable[Image]) -> None:
             )
 
 
+def require_asked(run: Run, target: Host, facts: Facts) -> None:
+    """Refuse a host that does not run the `platform` of a service whose image is not built. Raises HostError."""
+    for service in run.project.compose.services:
+        asked = [service.platform] if service.platform else []
+        if service.is_active and not service.built_as and not runs(asked, facts):
+            raise HostError(
+                target.name,
+                f"{service.where}: `platform: {service.platform}`, and the host is linux/{facts.arch}",
+                hint=f"leave `platform` out where `{service.image}` exists for linux/{facts.arch}, "
+                "or let the host emulate it (binfmt)",
+                left_behind=UNTOUCHED,
+            )
+
+
 def require_foreign(target: Host, facts: Facts, reference: str, platform: str) -> None:
     """Refuse an image of others that the host cannot run. Raises HostError."""
     if not runs({platform} if platform else (), facts):

@@ -64,6 +64,7 @@ def prepare(run: Run, target: Host, release: Release, means: Means) -> Ready:
     means.lending.begin(target)
     facts = look(run, target, release)
     platforms.require(target, facts, means.images)
+    platforms.require_asked(run, target, facts)
     admit(run, target, release, facts, means.gate)
     facts = _unlocked(run, target, release, facts)
     if not facts.is_ready:

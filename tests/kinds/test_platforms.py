@@ -6,7 +6,9 @@ pulled before the running release is stopped. Images of others are sent from thi
 
 from __future__ import annotations
 
+import copy
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -96,6 +98,23 @@ def test_an_image_of_others_that_the_host_has_for_another_platform_is_refused(pr
     assert refused(report, "`postgres:15` is an image for linux/arm64, and the host is linux/amd64")
     assert "apply" not in told
     assert "workspace" not in told
+
+
+@pytest.mark.parametrize(("asked", "goes"), [("linux/arm64", False), ("linux/amd64", True)])
+def test_a_service_that_asks_for_a_platform_is_refused_before_the_build_where_the_host_lacks_it(
+    asked: str, goes: bool, project: Project
+) -> None:
+    asking = copy.copy(project)
+    services = [replace(one, platform=asked) if one.name == "db" else one for one in project.compose.services]
+    asking.__dict__["compose"] = replace(project.compose, services=tuple(services))
+    machine = Made()
+    report, told = deployed(asking, AMD, machine)
+    assert bool(report.failed) != goes
+    assert ("apply" in told) == goes
+    if not goes:
+        assert refused(report, "`platform: linux/arm64`, and the host is linux/amd64")
+        assert ".devcontainer/compose.yaml:" in report.outcomes[0].error.message  # type: ignore[union-attr]
+        assert not [line for line in machine.transcript if "buildx build" in line]
 
 
 @pytest.mark.parametrize(
