@@ -68,6 +68,11 @@ class Image:
         return f"{self.name}:{self.tag}"
 
     @property
+    def pinned(self) -> str:
+        """What a release runs: the name with the digest, which stays where another version has the same content."""
+        return f"{self.name}@{self.digest}" if self.digest else self.reference
+
+    @property
     def name(self) -> str:
         """The name without tag and digest."""
         return f"{self.server}/{self.repository}" if self.server else self.repository

@@ -26,6 +26,7 @@ from kamal_dev.cli import common
 @click.option(
     "--keep-failed", is_flag=True, help="Leave a release that fell running where there is none to go back to."
 )
+@click.option("--recreate", is_flag=True, help="Make every container anew, also where nothing of it changed.")
 @click.option("--dry-run", is_flag=True, help="Show what would be run, and change nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Make hosts, and raise this machine's limits for them, without asking.")
 @common.lock_wait

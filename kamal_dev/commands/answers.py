@@ -30,6 +30,7 @@ from kamal_dev.commands.events import (
     Place,
     Pulled,
     Record,
+    Replace,
     Stack,
 )
 from kamal_dev.commands.typed import fits, hints
@@ -168,6 +169,7 @@ _KINDS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     "phase": lambda data: _read(Phase, data),
     "log": lambda data: _read(Log, data),
     "image": lambda data: _read(Pulled, data),
+    "replace": lambda data: _read(Replace, data),
     "lifecycle": lambda data: _read(Lifecycle, data),
     "beat": lambda data: _read(Beat, data),
     "stack": lambda data: _read(Stack, data),

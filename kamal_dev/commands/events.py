@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kamal_dev.model import Container, Image, ImageConfig, familiar
+from kamal_dev.model import Container, Image, ImageConfig, Release, familiar
 
 Record = Mapping[str, Any]  # what a workspace was sent, as `project.snapshot` describes it; or a line of the audit log
 MINIMAL_COMPOSE = (2, 24, 4)
@@ -126,10 +126,8 @@ class Facts:
     lacks: tuple[str, ...] = ()
 
     def has(self, image: Image) -> bool:
-        """Whether the host has this very image; its tag alone says little where it has a digest."""
-        held = self.held(image.reference)
-        names = held.names if held and image.digest else ()
-        return any(name == image.digest or name.endswith(f"@{image.digest}") for name in names)
+        """Whether the host has this very image, under the name that a release runs it by."""
+        return self.held(image.pinned) is not None
 
     def held(self, reference: str) -> Held | None:
         """Return an image by a name as users write it; None where the host lacks it."""
@@ -139,9 +137,10 @@ class Facts:
             wanted = f"{_TAG.sub('', name)}@{digest}"
         return next((held for held in self.images if wanted in held.names), None)
 
-    def runs(self, digest: str) -> bool:
-        """Whether the release with this digest is current, and stands."""
-        return self.stands and self.release is not None and self.release.digest == digest
+    def runs(self, release: Release) -> bool:
+        """Whether this very release is current, and stands."""
+        there = self.release
+        return self.stands and there is not None and (there.id, there.digest) == (release.id, release.digest)
 
     @property
     def is_ready(self) -> bool:
@@ -173,6 +172,19 @@ class Pulled:
     seconds: float = 0.0
     reason: str = ""
     platform: str = ""
+
+
+@dataclass(frozen=True)
+class Replace:
+    """Tell before a container goes that another takes its place.
+
+    `parts` are what it is made of that changed, as `compose.parts` names them, or `recreate` where that was asked
+    for, or `removed` where none takes its place; `inside` is what people run in it.
+    """
+
+    service: str
+    parts: tuple[str, ...] = ()
+    inside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -316,7 +328,9 @@ class Outcome:
         return self.ok
 
 
-Event = Facts | Container | Phase | Log | Pulled | Lifecycle | Beat | Stack | Kept | Leftover | Place | Outcome
+Event = (
+    Facts | Container | Phase | Log | Pulled | Replace | Lifecycle | Beat | Stack | Kept | Leftover | Place | Outcome
+)
 
 
 def words(version: tuple[int, ...]) -> str:

@@ -50,18 +50,20 @@ class Keeping:
     """Say what stays on a host: `retain` releases of the stack, and which of those that fall.
 
     One that falls is left as it is where `restore` is not wanted; with `keep_failed`, where
-    there is none to go back to.
+    there is none to go back to. With `recreate` no container stays.
     """
 
     retain: int = 5
     restore: bool = True
     keep_failed: bool = False
+    recreate: bool = False
 
     @property
     def meta(self) -> dict[str, str]:
         """What host/switch.sh asks for."""
         rollback, keep_failed = "host" if self.restore else "never", "yes" if self.keep_failed else ""
-        return {"retain": str(self.retain), "rollback": rollback, "keep_failed": keep_failed}
+        recreate = "yes" if self.recreate else ""
+        return {"retain": str(self.retain), "rollback": rollback, "keep_failed": keep_failed, "recreate": recreate}
 
 
 def apply(
@@ -81,6 +83,7 @@ def apply(
     performer: str = "",
     user: str = "",
     lifecycle: Iterable[File] = (),
+    parts: str = "",
     keeping: Keeping = Keeping(),
 ) -> Step:
     """Make `release` the current one of its stack, observe it, or put the last good one back.
@@ -91,10 +94,10 @@ def apply(
     what they consist of. `services` are those to start, none means all. `workspace` are folders to make, relative
     to the stack's `workspace/`, `brought` the one that was given the source; `user` is who
     works in them, in the main container, empty for the container's own. `lifecycle` is what
-    is run there (`devcontainer.lifecycle.files`).
+    is run there (`devcontainer.lifecycle.files`). `parts` is what containers are made of (`compose.parts`).
     """
     checked("release", (release.id,))
-    said = {"performer": performer, "user": user, "restarts": str(restarts), "brought": brought}
+    said = {"performer": performer, "user": user, "restarts": str(restarts), "brought": brought, "parts": parts}
     meta = _meta(release, pull, layers, workspace) | keeping.meta | said
     shipped = (File(f"files/{file.path}", file.content, file.mode) for file in release.files)
     files = (*shipped, *about(meta), *lifecycle, *_login(login))

@@ -10,6 +10,7 @@ from kamal_dev.compose.needs import secrets
 from kamal_dev.compose.node import CLAIMED
 from kamal_dev.compose.node import NAMES as NODE_NAMES
 from kamal_dev.compose.node import values as node_values
+from kamal_dev.compose.parts import of_services as parts
 from kamal_dev.compose.private import names as secrets_in
 from kamal_dev.compose.private import plain as unmarked
 from kamal_dev.compose.project import ComposeProject, load, load_text
@@ -39,6 +40,7 @@ __all__ = [
     "not_taken",
     "notices",
     "order",
+    "parts",
     "problems",
     "render",
     "rewritten",

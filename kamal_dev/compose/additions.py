@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from kamal_dev.compose import node
 from kamal_dev.devcontainer.values import NOWHERE
 
 if TYPE_CHECKING:
@@ -23,7 +25,8 @@ class Additions:
     `entrypoints` run before it; where there are any, `image` says what it would run itself.
     `run_services` are those to start; empty means all. `without_source` leaves out what
     mounts the repository, because the images have the source. `expose` leaves published
-    ports as they are written, in all services.
+    ports as they are written, in all services. `mentioned` are the variables of a stack
+    that devcontainer.json names, wherever it does.
     """
 
     service: str
@@ -46,6 +49,7 @@ class Additions:
     run_services: tuple[str, ...] = ()
     without_source: bool = False
     expose: bool = False
+    mentioned: frozenset[str] = frozenset()
 
 
 def additions(
@@ -81,4 +85,5 @@ def additions(
         run_services=run_services,
         without_source=config.workspace.source == "image",
         expose=config.expose,
+        mentioned=node.mentioned(json.dumps(devcontainer.configuration, default=str)),
     )

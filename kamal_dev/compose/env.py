@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from kamal_dev.compose import dotenv, layout, private, variables
 from kamal_dev.compose.additions import Additions
@@ -23,12 +23,16 @@ def values(
     after: Value,
     additions: Additions,
     given: Mapping[str, str | Secret],
-    own: Mapping[str, str],
+    own: Iterable[str],
+    told: Mapping[str, str],
 ) -> dict[str, str | Secret]:
-    """Return what is set on a host, sorted: variables that the files mention, the secrets, and the stack's `own`."""
+    """Return what is set on a host, sorted: variables that the files mention, the secrets, what the stack is `told`.
+
+    `own` are those of it that the main service gets, whether or not a compose file mentions them.
+    """
     names = {*variables.mentioned(reader, after, project.travels), *additions.secrets, *own}
     read = {name: private.filled(value, given) for name, value in project.values}
-    known: dict[str, str | Secret] = {**own, **read, **given}
+    known: dict[str, str | Secret] = {**told, **read, **given}
     return {name: known[name] for name in sorted(names) if name in known}
 
 

@@ -50,6 +50,12 @@ def entries(
     }
 
 
+def lasting(manifest: Mapping[str, Any], images: Mapping[str, Image]) -> File:
+    """Return what stays of it where another version has the same content: no version, and no tag."""
+    kept = {key: value for key, value in manifest.items() if key not in ("version", "commit")}
+    return file({**kept, "images": {name: image.pinned for name, image in images.items()}})
+
+
 def file(manifest: Mapping[str, Any]) -> File:
     """Return the manifest as a file."""
     return File(layout.MANIFEST, (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode(), READABLE)

@@ -5,6 +5,7 @@ What the user sets under one of these names stands. Reads no environment.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 UNKNOWN = "192.0.2.1"
 _OF_STACK = frozenset(("NODE_NAME", "NODE_INDEX", "NODE_ADDRESS", "DEV_STACK"))
 NAMES = (*sorted(_OF_STACK), "DEV_VERSION")
+_NAMED = re.compile(rf"(?<![A-Za-z0-9_])(?:{'|'.join(NAMES)})(?![A-Za-z0-9_])")
 CLAIMED = "is set here: it stands in place of the stack's own"
 _SHARED = ("image", "build", "env_file", "label_file")
 
@@ -36,10 +38,37 @@ def values(stack: str, version: Version, index: int = 1, address: str = "") -> d
     }
 
 
-def environment(service: Value, project: ComposeProject, name: str) -> dict[str, None]:
-    """Return what the main service takes over from `.env`: all but what it sets itself."""
+def mentioned(text: str) -> frozenset[str]:
+    """Return the variables that a text names."""
+    return frozenset(_NAMED.findall(text))
+
+
+def environment(
+    service: Value, project: ComposeProject, name: str, elsewhere: frozenset[str] = frozenset()
+) -> dict[str, None]:
+    """Return what the main service takes over from `.env`: what it mentions, in whatever key, and does not set itself.
+
+    A value that differs from version to version, or from host to host, would make another
+    container of the same content. `elsewhere` are those that devcontainer.json mentions.
+    """
     own = _set_by(service, project, name)
-    return {key: None for key in NAMES if key not in own}
+    wanted = {*elsewhere, *mentioned("\n".join(_texts(service))), *_in_env_files(project, name), *dict(project.claimed)}
+    return {key: None for key in NAMES if key in wanted and key not in own}
+
+
+def _texts(value: Value) -> Iterator[str]:
+    """Yield every key and scalar below, as written."""
+    yield value.raw
+    for key, item in value.items.items():
+        yield key
+        yield from _texts(item)
+    for item in value.list:
+        yield from _texts(item)
+
+
+def _in_env_files(project: ComposeProject, name: str) -> frozenset[str]:
+    texts = (file.content for file in project.travels if file.role == "env_file" and name in file.services)
+    return mentioned("\n".join(text.decode(errors="replace") for text in texts))
 
 
 def notices(project: ComposeProject, additions: Additions) -> Iterator[Notice]:

@@ -19,10 +19,9 @@ from kamal_dev.compose.mounts import Mounted
 from kamal_dev.compose.project import ComposeProject
 from kamal_dev.compose.value import Value
 from kamal_dev.compose.yaml import Tagged, dump
-from kamal_dev.model import Image, Version
+from kamal_dev.model import Image
 
 MAIN = "kamal-dev.main"
-VERSION = "kamal-dev.version"
 FILES = "kamal-dev.files"
 
 HEADER = "# Laid over the files above by kamal-dev; made anew with every release.\n"
@@ -38,7 +37,6 @@ class Plan:
 
     project: ComposeProject
     stack: str
-    version: Version
     images: Mapping[str, Image]
     additions: Additions
     mounted: Mounted
@@ -115,8 +113,8 @@ def _image(name: str, value: Value, plan: Plan) -> Iterator[tuple[str, Any]]:
         return
     if "build" in value.items:
         yield "build", Tagged("!reset")
-    if value.string("image") != str(image):
-        yield "image", str(image)
+    if value.string("image") != image.pinned:
+        yield "image", image.pinned
     if value.string("pull_policy") == "build":
         yield "pull_policy", "missing"
 
@@ -141,7 +139,7 @@ def _main(name: str, value: Value, plan: Plan) -> dict[str, Any]:
     known = {item.text for item in listed.list} if listed is not None else set()
     if added := [interpolate.escape(word) for word in extra.cap_add if word not in known]:
         entries["cap_add"] = added
-    environment: dict[str, str | None] = {**node.environment(value, plan.project, name)}
+    environment: dict[str, str | None] = {**node.environment(value, plan.project, name, extra.mentioned)}
     environment |= {key: interpolate.escape(text) for key, text in extra.environment}
     environment |= dict.fromkeys(extra.secrets)
     if environment:
@@ -204,8 +202,6 @@ def _remaining(value: Value, left_out: frozenset[str], name: str, plan: Plan) ->
 
 def _labels(name: str, plan: Plan) -> dict[str, str]:
     labels = {MAIN: "true"} if name == plan.additions.main else {}
-    if name in plan.images:
-        labels[VERSION] = interpolate.escape(plan.version.text)
     if name in plan.marks:
         labels[FILES] = plan.marks[name]
     return labels

@@ -82,15 +82,15 @@ def render(
     mounted = _mounted(project, additions, stack)
     carried = (*project.travels, *mounted.travels)
     told = node.values(stack, version, index, address)
-    values = env.values(project, ready.reader, after, additions, variables or {}, told)
+    wanted = _of_stack(project, after, additions)
+    values = env.values(project, ready.reader, after, additions, variables or {}, wanted, told)
     salt = additions.service
     marked = marks.of_services(salt, [(_place(travel, project), travel) for travel in carried], after, values)
-    plan = overlay.Plan(project, stack, version, own, additions, mounted, marked)
+    plan = overlay.Plan(project, stack, own, additions, mounted, marked)
     files = _files(project, ready.texts, carried, overlay.text(after, plan))
     about = manifest.entries(project, stack=stack, version=version, images=own, additions=additions, mounted=mounted)
-    digest = _Content(project, carried, values, told).digest([*files, manifest.file(about)], stack, salt)
-    if mask:
-        files = _masked(files, carried, project)
+    digest = _Content(project, carried, values, told).digest([*files, manifest.lasting(about, own)], stack, salt)
+    files = _masked(files, carried, project) if mask else files
     files += [env.file(project, stack, values, mask=mask), manifest.file({**about, "digest": digest})]
     files.sort(key=lambda file: file.path)
     bare = Release(f"{version}-{digest[:8]}", stack, version, digest, tuple(files))
@@ -102,6 +102,12 @@ def _ports(project: ComposeProject, additions: Additions, told: Mapping[str, str
     started = service.started(project.services, additions.run_services)
     values = (value for item in started if (value := project.model.at("services", item.name)) is not None)
     return ports.published(values, {**project.scope.variables, **told}, is_exposed=additions.expose)
+
+
+def _of_stack(project: ComposeProject, after: Value, additions: Additions) -> tuple[str, ...]:
+    """Return the variables of a stack that the main service gets."""
+    service = after.at("services", additions.main)
+    return tuple(node.environment(service, project, additions.main, additions.mentioned)) if service else ()
 
 
 def _described(about: Mapping[str, Any], bare: Release, own: Mapping[str, Image]) -> Release:
@@ -189,7 +195,7 @@ def _rewritten(project: ComposeProject, own: Mapping[str, Image]) -> tuple[dict[
 
     Where splicing would change more than images and builds, the files stay as they are.
     """
-    images = {name: str(image) for name, image in own.items() if project.service(name).has_build}
+    images = {name: image.pinned for name, image in own.items() if project.service(name).has_build}
     before = {file.path: file.text for file in project.files}
     after = {
         file.path: rewrite.spliced(file.text, file.display, images) if file.role == "top" else file.text

@@ -58,6 +58,11 @@ def stages(found: Devcontainer) -> tuple[Stage, ...]:
     return tuple(_stages(found, STAGES))
 
 
+def follows_source(found: Devcontainer) -> bool:
+    """Whether a command is to be run whenever the source has moved forward."""
+    return any(stage.name == "updateContentCommand" for stage in stages(found))
+
+
 def session(found: Devcontainer) -> tuple[File, ...]:
     """Return what host/exec.sh needs in order to run programs as people would: files of `exec/`.
 

@@ -4,7 +4,8 @@
 # TIMEOUT and WINDOW are milliseconds; SERVICEs are those to start, none means all.
 # Payload: files/ (the release), meta/version, meta/commit, meta/images, meta/pull (those to pull; else those that are
 # missing), meta/built and meta/workspace (one per line), meta/user, meta/performer, registry/, exec/ and lifecycle/ (see
-# exec.sh and lifecycle.sh), meta/retain (how many releases stay), and what switch.sh and room.sh ask for.
+# exec.sh and lifecycle.sh), meta/retain (how many releases stay), meta/parts (see
+# replace.sh), meta/recreate (`yes`: make every container anew), and what switch.sh and room.sh ask for.
 # Events: see switch.sh.
 set -u
 here=${0%/*}
@@ -58,10 +59,10 @@ verb=apply release=$2 digest=$3 timeout=$4 window_wanted=$5
 case $release in '' | .* | *[!A-Za-z0-9._-]*) give_up arguments "\`$release\` is no name for a release" ;; esac
 shift 5
 printf '%s\n' "$@" >"$here/meta/services"
-retain=$(cat "$here/meta/retain") version=$(cat "$here/meta/version") listed=$here/meta/images is_new=true
+retain=$(cat "$here/meta/retain") version=$(cat "$here/meta/version") listed=$here/meta/images is_new=true recreate=$(cat "$here/meta/recreate")
 
 begin
-if [ "$(known "$release" digest)" = "$digest" ] && stands "$release"; then
+if [ -z "$recreate" ] && [ "$(known "$release" digest)" = "$digest" ] && stands "$release"; then
   is_new=false
   deployed
   report_containers

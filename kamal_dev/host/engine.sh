@@ -18,7 +18,8 @@ find_engine() {
 }
 
 # docker_within SECONDS ARG...: run docker with a deadline (exit code 124), and with an environment
-# of its own: COMPOSE_* or a USER of the host would otherwise beat the release's .env.
+# of its own: COMPOSE_* or a USER of the host would otherwise beat the release's .env. With docker_exec=exec it takes the
+# place of the shell, so that whoever started that in the background can end it.
 docker_within() {
   docker_deadline=$1
   shift
@@ -27,7 +28,7 @@ docker_within() {
   # A process of root's can be ended by root alone, so the deadline is on that side of sudo.
   set -- timeout -k 5 "$docker_deadline" "$@"
   [ "$engine_way" = direct ] || set -- sudo -n -- "$@"
-  "$@"
+  ${docker_exec:-} "$@"
 }
 
 docker() { docker_within 60 "$@"; }

@@ -147,12 +147,16 @@ image_format=$image_format',"metadata":{{with .Config.Labels}}{{json (index . "d
 image_format=$image_format',"platform":"{{.Os}}/{{.Architecture}}"'
 image_format=$image_format',"entrypoint":{{json .Config.Entrypoint}},"command":{{json .Config.Cmd}}}'
 
+# run_by_releases: print the images of the stack's releases as they run them; what is there of them need not be pulled.
+run_by_releases() { cat "$releases"/*/.kamal-dev/images 2>/dev/null | sed 's|:[^:/@]*@|@|' | sort -u; }
+
 use_stack "$1"
 wanted_ports=$2
 shift 2
 look_at_engine
 look_at_release
-images=$(held "$@")
+# shellcheck disable=SC2046 # references have no spaces
+images=$(held "$@" $(run_by_releases))
 [ -z "$engine_trouble" ] && daemon=true || daemon=false
 disk=$(disk_bytes "${root_dir:-/var/lib/docker}")
 emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \

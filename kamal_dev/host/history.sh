@@ -40,7 +40,7 @@ deployed_at() { date -u -r "$releases/$1/.kamal-dev/digest" +%Y-%m-%dT%H:%M:%SZ 
 # carry FOLDER: keep there what a release needs beside its files in order to come back, and who deployed it.
 # What its lifecycle commands get may be a secret, as it may be in `.env`: the release is its user's alone.
 carry() {
-  (cd "$here/meta" && cp version commit images built workspace user performer services "$1/") && rm -rf "$1/exec" "$1/lifecycle" || return
+  (cd "$here/meta" && cp version commit images built workspace user performer services parts "$1/") && rm -rf "$1/exec" "$1/lifecycle" || return
   [ ! -d "$here/lifecycle" ] || cp -R "$here/lifecycle" "$here/exec" "$1/"
 }
 

@@ -43,14 +43,11 @@ missing_images() {
   for image; do has_exactly "$image" || printf '%s\n' "$image"; done
 }
 
-# has_exactly IMAGE: whether the tag is there and, for `name:tag@digest`, whether it is that very image.
-# The digest may also be the image's id, which is all that one sent over SSH has.
-has_exactly() {
-  case $1 in
-    *@*) docker image inspect --format '{{.Id}}{{range .RepoDigests}} {{.}}{{end}}' -- "${1%@*}" 2>/dev/null | grep -qF -- "${1#*@}" ;;
-    *) has_image "$1" ;;
-  esac
-}
+# has_exactly IMAGE: whether it is there; of `name:tag@digest` that very image, whatever its tag means.
+has_exactly() { has_image "$(pinned "$1")"; }
+
+# pinned IMAGE: print it as a release runs it: without the tag where it has a digest.
+pinned() { printf '%s\n' "$1" | sed 's|:[^:/@]*@|@|'; }
 
 # pull_all [IMAGE]...: pull them, some at once. Fails when one did not arrive; the file
 # `pull.failed` says which and why.
@@ -70,7 +67,7 @@ pull_one() {
   pull_started=$now
   pull_log=$(mktemp "$here/pull.XXXXXX") || return 1
   [ "$(registry_of "$1")" != "$2" ] || { DOCKER_CONFIG=$here/docker; export DOCKER_CONFIG; }
-  # By tag, because a pull by digest makes no tag, and the tag is what the compose files name.
+  # By tag, because an image without one is taken for garbage (`docker image prune`).
   case $1 in *:*@*) by_tag=${1%@*} ;; *) by_tag=$1 ;; esac
   try_pull "$by_tag" >"$pull_log" 2>&1
   pull_code=$?
@@ -91,16 +88,13 @@ pull_one() {
 
 # pull_exactly NAME:TAG@DIGEST: pull by digest what the registry has no longer under its tag, and give it the tag.
 pull_exactly() {
-  by_digest=${1%@*} && by_digest=${by_digest%:*}@${1#*@}
-  docker_within "$pull_deadline" pull --quiet -- "$by_digest" && docker image tag "$by_digest" "${1%@*}"
+  docker_within "$pull_deadline" pull --quiet -- "$(pinned "$1")" && docker image tag "$(pinned "$1")" "${1%@*}"
 }
 
-# retag RELEASE: let the tags that it names mean its own images again, where they are still there by digest.
+# retag RELEASE: let the tags of its images mean them again. A release of kamal-dev before 0.5 runs them by tag.
 retag() {
   for image in $(known "$1" images); do
-    case $image in *@*) ;; *) continue ;; esac
-    by_digest=${image%@*} && by_digest=${by_digest%:*}@${image#*@}
-    has_exactly "$image" || docker image tag "$by_digest" "${image%@*}" || docker image tag "${image#*@}" "${image%@*}"
+    case $image in *:*@*) docker image tag "$(pinned "$image")" "${image%@*}" ;; esac
   done >/dev/null 2>&1
 }
 

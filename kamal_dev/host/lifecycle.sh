@@ -2,10 +2,12 @@
 # Run the lifecycle commands of a devcontainer in its main container. Sourced after exec.sh; runs nothing by itself.
 #
 # Payload: lifecycle/timeout (seconds, for all), lifecycle/<number>-<stage>/<number>.run, .name and .text; see exec.sh.
-#   ~/.kamal-dev/<stack>/lifecycle/finished           `<container> <started>`, once nothing is left to be run
-#   ~/.kamal-dev/<stack>/lifecycle/<container>/<stage>  there when that stage was run: when the container was started
+#   ~/.kamal-dev/<stack>/lifecycle/finished           `<container> <started> [<source>]`, once nothing is left to be run
+#   ~/.kamal-dev/<stack>/lifecycle/<container>/<stage>  there when that stage was run: when the container was started, and
+#                                                       for what follows the source, which source that was
 #   ~/.kamal-dev/<stack>/lifecycle/<container>/environment-<user><flags>
-# Each stage is run once in a container, postStartCommand once for each start. Events: `phase` and `lifecycle`
+# Each stage is run once in a container, postStartCommand once for each start, updateContentCommand once for each source
+# that the workspace is sent. Events: `phase` and `lifecycle`
 #   {stage, name, command, exit_code, reason, log} for each command that failed.
 
 stages='onCreateCommand updateContentCommand postCreateCommand postStartCommand'
@@ -30,10 +32,13 @@ run_lifecycle() {
   forget_other_containers
   clock
   lifecycle_until=$((now + $(cat "$here/lifecycle/timeout") * 1000))
+  source_sent=$(source_mark)
   for stage in $stages; do
     run_stage || return 1
   done
-  printf '%s\n' "$main_id $main_started" >"$home/lifecycle/finished"
+  follows=
+  for one in "$here/lifecycle"/*-updateContentCommand; do [ ! -d "$one" ] || follows=${source_sent:+" $source_sent"}; done
+  printf '%s\n' "$main_id $main_started$follows" >"$home/lifecycle/finished"
 }
 
 forget_other_containers() {
@@ -50,12 +55,16 @@ run_stage() {
   for group; do
     run_group "$group" || { lifecycle_why="$stage failed"; return 1; }
   done
-  printf '%s\n' "$main_started" >"$memory/$stage"
+  printf '%s\n' "$main_started${source_sent:+" $source_sent"}" >"$memory/$stage"
 }
 
 was_run() {
   [ -f "$memory/$stage" ] || return 1
-  [ "$stage" != postStartCommand ] || [ "$(cat "$memory/$stage")" = "$main_started" ]
+  read -r run_at run_for <"$memory/$stage" || return 1
+  case $stage in
+    postStartCommand) [ "$run_at" = "$main_started" ] ;;
+    updateContentCommand) [ "${run_for:-}" = "$source_sent" ] ;;
+  esac
 }
 
 # run_group FOLDER: run its commands side by side and wait for all; fails with any.

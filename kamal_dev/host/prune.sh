@@ -64,7 +64,7 @@ drop_images() {
         if is_digest_named "$digest" || is_digest_named "$id"; then continue; fi
         set -- "$repository@$digest" ;;
       *)
-        ! is_named "$repository:$tag" || continue
+        if is_named "$repository:$tag" || is_digest_named "$repository@$digest"; then continue; fi
         set -- "$repository:$tag" ;;
     esac
     drop image "$1" "$(sed -n "s/^$id //p" "$here/sizes" | head -n 1)" docker_within 300 image rm --no-prune -- "$1"

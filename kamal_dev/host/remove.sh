@@ -16,6 +16,8 @@ here=${0%/*}
 . "$here/lock.sh"
 # shellcheck source-path=SCRIPTDIR source=engine_root.sh
 . "$here/engine_root.sh"
+# shellcheck source-path=SCRIPTDIR source=replace.sh
+. "$here/replace.sh"
 
 # labelled KIND: print the ids of the stack's containers, networks or volumes.
 labelled() {
@@ -28,7 +30,7 @@ labelled() {
 # take_down: let compose do it, which knows the order and the time that each service gets to end.
 take_down() {
   [ -d "$home/current" ] && cd "$home/current" || return
-  docker_within 300 compose --ansi never --project-name "$stack" down --remove-orphans ${with_volumes:+--volumes} >&2
+  quickly docker_within 300 compose --ansi never --project-name "$stack" down --remove-orphans ${with_volumes:+--volumes} >&2
   cd /
 }
 

@@ -22,7 +22,7 @@ forget_surplus() {
   for old; do remove_release "$old"; done
   name_images || return 0
   while IFS= read -r image; do
-    drop=$(droppable "$image") && docker_within 300 image rm --no-prune -- "$drop"
+    droppable "$image" | while IFS= read -r drop; do docker_within 300 image rm --no-prune -- "$drop"; done
   done <"$here/unused" >/dev/null 2>&1
 }
 
@@ -52,16 +52,17 @@ is_named() { [ ! -f "$here/named" ] || awk -v tag="$1" '$0 == tag || index($0, t
 # is_digest_named DIGEST: whether an image is named by its digest, or runs.
 is_digest_named() { [ ! -f "$here/named" ] || grep -qF -- "$1" "$here/named"; }
 
-# droppable REFERENCE: print the reference to remove where nothing names it: the tag, or where that means another image
-# now, the digest.
+# droppable REFERENCE: print the references to remove where nothing names the image: its tag, or with a digest all of its
+# tags that nothing names, then the digest. Docker forgets the digest with the last tag, and releases run by digest.
 droppable() {
   set -- "$(printf '%s\n' "$1" | familiar)"
-  if ! is_named "${1%@*}" && has_exactly "$1"; then
-    echo "${1%@*}"
-    return
-  fi
-  case $1 in *@*) ;; *) return 1 ;; esac
-  ! is_digest_named "${1#*@}" || return
-  set -- "${1%@*}" "${1#*@}"
-  has_image "${1%:*}@$2" && echo "${1%:*}@$2"
+  case $1 in
+    *@*) ! is_digest_named "${1#*@}" && has_exactly "$1" || return ;;
+    *) ! is_named "$1" && has_image "$1" && echo "$1"; return ;;
+  esac
+  set -- "$(pinned "$1")"
+  docker image inspect --format '{{range .RepoTags}}{{println .}}{{end}}' -- "$1" | while IFS= read -r tag; do
+    case $tag in "${1%@*}":*) is_named "$tag" || echo "$tag" ;; esac
+  done
+  echo "$1"
 }

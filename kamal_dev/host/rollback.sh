@@ -23,4 +23,5 @@ if stands "$release"; then
 fi
 make_workspace
 pull
+retag "$release"
 switch

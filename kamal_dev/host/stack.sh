@@ -2,7 +2,7 @@
 # One stack's folder, releases, containers and lock. Sourced after lib.sh.
 #
 #   ~/.kamal-dev/<stack>/releases/<id>/.kamal-dev/   what the scripts know of a release:
-#       digest version commit images built services workspace user performer good unfinished log result exec/ lifecycle/
+#       digest version commit images built services parts workspace user performer good unfinished log result exec/ lifecycle/
 #   `good` is there when the release was once observed as healthy: `<service> <state>` per container. `unfinished` is there
 #   from then on until its lifecycle commands have run through.
 
@@ -144,12 +144,18 @@ inspect_containers() {
   [ $# -eq 0 ] || docker inspect --type container --format "$container_format" -- "$@" 2>/dev/null
 }
 
-# has_finished ROWS: whether all lifecycle commands were run, where there are any, since the main container was started.
+# has_finished ROWS: whether all lifecycle commands were run, where there are any, since the main container was started, and
+# those that follow the source since it was sent.
 has_finished() {
   [ -d "$home/lifecycle" ] || return 0
   finished=$(cat "$home/lifecycle/finished" 2>/dev/null) || return 1
+  case $finished in *' '*' '*) [ "${finished##* }" = "$(source_mark)" ] || return 1 ;; esac
+  finished=$(printf '%s\n' "$finished" | cut -d' ' -f1,2)
   printf '%s\n' "$1" | awk -F'|' '$9 == "true" { print $1, $8 }' | grep -qxF -- "$finished"
 }
+
+# source_mark: print what stands for the source that the workspace was sent last; nothing where it was sent none.
+source_mark() { [ ! -f "$home/source/state" ] || cksum <"$home/source/state" | tr ' ' -; }
 
 # find_containers: set ids to those of the stack's containers, as container_ids prints them, and foreign to where a compose
 # project of this name was started from, if that is elsewhere. Fails as docker does.

@@ -189,7 +189,11 @@ remember_baseline() {
 
 # is_as_good ID: after weigh: whether the stack is up, and every container stands as it did when the release was good.
 is_as_good() {
-  is_good "$1" && [ "$stack_state" = up ] || return 1
+  is_good "$1" && [ "$stack_state" = up ] && stands_as_good "$1"
+}
+
+# stands_as_good ID: whether every container that was found is in the state that it had then.
+stands_as_good() {
   [ "$(printf '%s\n' "$found" | standing | cut -d' ' -f1,2)" = "$(known "$1" good | cut -d' ' -f1,2 | sort)" ]
 }
 

@@ -4,7 +4,8 @@
 # Whoever sources it says what is to be done in `verb`, `release`, `version`, `timeout`, `window_wanted`, and in `listed`
 # the file that names the images. Payload: meta/rollback (`never`: a release that falls is
 # left as it is) and meta/keep_failed (`yes`: so is one where there is nothing to go back to).
-# Events: `phase` {name, seconds once it is over}, `image`, `container`, `lifecycle`, and at the end `result`
+# With `recreate` every container is made anew.
+# Events: `phase` {name, seconds once it is over}, `image`, `replace`, `container`, `lifecycle`, and at the end `result`
 #   {ok, state, phase, reason, release, version, previous, current, restored, observed_ms, code}. `state` says what runs now:
 #   same      the release was there already, and healthy       kept      nothing was touched
 #   new       the release                                      restored  the last good release again
@@ -35,6 +36,8 @@
 . "$here/standing.sh"
 # shellcheck source-path=SCRIPTDIR source=repair.sh
 . "$here/repair.sh"
+# shellcheck source-path=SCRIPTDIR source=replace.sh
+. "$here/replace.sh"
 # shellcheck source-path=SCRIPTDIR source=observe.sh
 . "$here/observe.sh"
 # shellcheck source-path=SCRIPTDIR source=exec.sh
@@ -42,7 +45,7 @@
 # shellcheck source-path=SCRIPTDIR source=lifecycle.sh
 . "$here/lifecycle.sh"
 
-restore_within=120000 result_code='' failures='' forgetting='' previous='' window_spent=0 is_switched=false is_kept=false is_concluded=false
+restore_within=120000 result_code='' failures='' forgetting='' listener='' anew='' previous='' window_spent=0 is_switched=false is_kept=false is_concluded=false
 
 # begin: take the lock, and see what runs. Sets shown, the current release, and previous, the one to go back to.
 begin() {
@@ -98,6 +101,7 @@ write_down() {
 # shellcheck disable=SC2317 # called by the trap
 leave() {
   [ -z "$forgetting" ] || kill "$forgetting" 2>/dev/null
+  [ -z "$listener" ] || kill "$listener" 2>/dev/null
   forget_login
   end_commands
   ended_as=kept
@@ -134,15 +138,20 @@ make_workspace() {
 pull() {
   phase pull
   # shellcheck disable=SC2046 # references have no spaces
-  wanted=$(cat "$here/meta/pull" 2>/dev/null) || wanted=$(missing_images $(cat "$listed"))
+  wanted=$(missing_images $(cat "$here/meta/pull" 2>/dev/null || cat "$listed"))
   [ -z "$wanted" ] || has_room || { result_code=disk && conclude false kept "$no_room"; }
   # shellcheck disable=SC2086 # references have no spaces
   pull_all $wanted || conclude false kept "images did not arrive: $(last_lines "$here/pull.failed" 6)"
 }
 
-# switch: let the release be the current one, and put the last good one back where it falls.
+# switch: let the release be the current one, and put the last good one back where it falls. Where nothing that runs
+# would be another, nothing is touched.
 switch() {
+  if keeps "$shown"; then hold; fi
   phase up
+  anew=${recreate:-}
+  find_replaced "$shown" "$release"
+  announce
   shown=$release is_switched=true
   up_began=$(precise_time)
   rm -f "$releases/$release/.kamal-dev/result"
@@ -151,18 +160,34 @@ switch() {
   if bring_up "$release" "$timeout"; then keep; else give_back; fi
 }
 
+# hold: let the release be the current one with the containers that are there.
+hold() {
+  is_switched=true
+  rm -f "$releases/$release/.kamal-dev/result"
+  take_along "$release"
+  switch_to "$release" || conclude false kept "\`current\` could not be switched"
+  keep
+}
+
 # up RELEASE MILLISECONDS: let compose make containers of what `current` names. Needs no network.
 up() {
+  : >"$here/up.log"
+  up_within=$(($2 / 1000 + 1))
   # Compose hashes absolute paths; seen through `current` they are the same in every release.
   cd "$home/current" || return
   released=$1
   # shellcheck disable=SC2046 # services are words
-  docker_within $(($2 / 1000 + 1)) compose --ansi never --project-name "$stack" up --detach --no-build --pull never \
-    --remove-orphans $(known "$1" services) >"$here/up.log" 2>&1
+  quickly up_all --detach --remove-orphans ${anew:+--force-recreate} -- $(known "$1" services)
   set -- $?
   [ "$1" != 0 ] || drop_leftovers "$released"
   cd /
   return "$1"
+}
+
+up_all() { make_way && compose_up "$@"; }
+
+compose_up() {
+  docker_within "$up_within" compose --ansi never --project-name "$stack" up --no-build --pull never "$@" >>"$here/up.log" 2>&1
 }
 
 # bring_up RELEASE MILLISECONDS: up and observe. Sets why where it fails.
@@ -248,6 +273,8 @@ give_back() {
 
 restore() {
   phase restore
+  anew=''
+  find_replaced "$release" "$previous"
   shown=$previous
   switch_to "$previous"
   retag "$previous"
@@ -264,7 +291,7 @@ restore() {
 # Nothing to go back to: stopped, so that it does no harm; kept, so that one can look.
 leave_first() {
   [ "$(cat "$here/meta/keep_failed" 2>/dev/null)" != yes ] || conclude false left "$failed_why"
-  cd "$home/current" && docker_within 120 compose --project-name "$stack" stop >/dev/null 2>&1
+  cd "$home/current" && quickly docker_within 120 compose --project-name "$stack" stop >/dev/null 2>&1
   # shellcheck disable=SC2046 # ids are words
   show_containers $(container_ids)
   conclude false stopped "$failed_why"

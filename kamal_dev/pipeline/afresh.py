@@ -28,5 +28,5 @@ def afresh(run: Run, ready: Ready, release: Release, source: Workspace) -> Ready
     folder = brought(run, source, release)
     if folder and folder not in facts.workspace:
         run.output.warn(f"{ready.host.name}: {ready.stack} was removed there while this deploy was at work")
-        source.bring(ready.host, ready.stack, facts)
-    return Ready(ready.stack, ready.host, facts, ready.missing)
+        return Ready(ready.stack, ready.host, facts, ready.missing, source.bring(ready.host, ready.stack, facts))
+    return Ready(ready.stack, ready.host, facts, ready.missing, ready.source)

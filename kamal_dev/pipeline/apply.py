@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, replace
+from functools import cached_property
 
+from kamal_dev import compose
 from kamal_dev.commands import events, host, refusal
 from kamal_dev.commands.manifest import Layer
+from kamal_dev.compose import Rewritten
 from kamal_dev.devcontainer import lifecycle
 from kamal_dev.errors import (
     DevError,
@@ -41,7 +44,8 @@ SPARE = 1800.0  # seconds beyond what the release and its lifecycle commands hav
 class Work:
     """Hold what all hosts of one deploy share; `images` are those built, with their digests.
 
-    `workspace` brings the source where it was not brought before, `source` where somebody has removed it since.
+    `workspace` brings the source where it was not brought before, `source` where somebody has removed it since;
+    `recreate` makes every container anew.
     """
 
     run: Run
@@ -55,6 +59,12 @@ class Work:
     keep_failed: bool = False
     layers: Layers | None = None
     workspace: Workspace | None = None
+    recreate: bool = False
+
+    @cached_property
+    def files(self) -> Rewritten:
+        """The compose files with these images, the same for every host that has none of them under another name."""
+        return compose.rewritten(self.run.project.compose, self.images)
 
 
 def apply(work: Work, ready: Ready, release: Release) -> Outcome:
@@ -82,24 +92,26 @@ def _apply(work: Work, ready: Ready, release: Release) -> Outcome:
     run, target = work.run, ready.host
     merged = work.metadata.merged(ready.facts)
     require(run, merged.devcontainer, target, ready.facts)
+    source = ready.source
     if work.workspace and release.workspace:
-        work.workspace.bring(target, ready.stack, ready.facts)
-    release = _final(work, release, merged, target)
+        source = work.workspace.bring(target, ready.stack, ready.facts)
+    release, made_of = _final(work, release, merged, ready)
     platforms.require(target, ready.facts, work.images.values())
     lacking = tuple(image for image in dict.fromkeys(dict(release.images).values()) if not ready.facts.has(image))
+    has_news = source in ("new", "moved") and lifecycle.follows_source(merged.devcontainer)
     # The host writes down that it is well again where the last change of it failed.
-    if ready.facts.runs(release.digest) and not lacking and ready.facts.last is None:
+    is_same = ready.facts.runs(release) and ready.facts.last is None
+    if is_same and not (lacking or has_news or work.recreate):
         return Outcome(ready.stack, target.address, "unchanged", str(release.version), ready.facts.containers)
-    if work.over_ssh:
-        if lacking:
-            references = tuple(image.reference for image in lacking)
-            work.parcels.send(target.name, run.remote(target), host.load(run.scripts), references)
-        # An id tells whether it is the same image, but engines may count ids differently: no pull depends on it.
-        release = replace(release, images=tuple((name, replace(image, digest="")) for name, image in release.images))
+    if work.over_ssh and lacking:
+        references = tuple(image.reference for image in lacking)
+        work.parcels.send(target.name, run.remote(target), host.load(run.scripts), references)
     fetched = Fetched() if work.over_ssh else _fetched(work, ready, lacking)
 
     def change() -> events.Outcome:
-        return follow(run, target, lambda token: _step(work, token, release, merged, fetched), timeout=deadline(run))
+        return follow(
+            run, target, lambda token: _step(work, token, release, merged, fetched, made_of), timeout=deadline(run)
+        )
 
     is_lent = bool(lacking) and not work.over_ssh
     lent = (lambda: work.lending.lent(target, change)) if is_lent else change
@@ -121,13 +133,21 @@ def _fetched(work: Work, ready: Ready, lacking: tuple[Image, ...]) -> Fetched:
     return Fetched((*map(str, lacking), *ready.missing), layers)
 
 
-def _final(work: Work, draft: Release, merged: Merged, target: Host) -> Release:
-    """Return the release with its host's address, what its main image adds, and the digests of what was pushed."""
-    release = render.release(work.run.project, draft.stack, additions=merged.additions, address=target.address)
-    return replace(release, images=tuple((name, work.images.get(name, image)) for name, image in release.images))
+def _final(work: Work, draft: Release, merged: Merged, ready: Ready) -> tuple[Release, str]:
+    """Return the release with the host's address, what its main image adds and what was built; and its parts."""
+    project = work.run.project
+    images = {name: _as_held(work, image, ready.facts) for name, image in work.images.items()}
+    files = work.files if images == work.images else compose.rewritten(project.compose, images)
+    release = render.release(project, draft.stack, additions=merged.additions, address=ready.host.address, ready=files)
+    return release, compose.parts(project.compose, files, release)
 
 
-def _step(work: Work, token: str, release: Release, merged: Merged, fetched: Fetched) -> Step:
+def _as_held(work: Work, image: Image, facts: events.Facts) -> Image:
+    """Return an image as a host runs it: what travels over SSH has its digest only where it was pulled before."""
+    return replace(image, digest="") if work.over_ssh and not facts.has(image) else image
+
+
+def _step(work: Work, token: str, release: Release, merged: Merged, fetched: Fetched, made_of: str) -> Step:
     project = work.run.project
     return host.apply(
         work.run.scripts,
@@ -145,8 +165,14 @@ def _step(work: Work, token: str, release: Release, merged: Merged, fetched: Fet
         performer=work.run.performer,
         user=merged.devcontainer.remote_user or merged.devcontainer.container_user,
         lifecycle=lifecycle.files(merged.devcontainer, project.config.deploy.lifecycle_timeout),
-        keeping=host.Keeping(project.config.retain, project.config.deploy.rollback != "never", work.keep_failed),
+        parts=made_of,
+        keeping=_keeping(work),
     )
+
+
+def _keeping(work: Work) -> host.Keeping:
+    config = work.run.project.config
+    return host.Keeping(config.retain, config.deploy.rollback != "never", work.keep_failed, work.recreate)
 
 
 def deadline(run: Run) -> float:

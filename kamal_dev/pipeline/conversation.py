@@ -13,6 +13,7 @@ from kamal_dev.errors import HostError, HostTimeout, HostUnreachable, LinkDroppe
 from kamal_dev.model import Host, Result, Step
 from kamal_dev.output.plain import duration
 from kamal_dev.pipeline.engine import last_line
+from kamal_dev.pipeline.replacing import inside, replacing
 from kamal_dev.pipeline.run import Run
 from kamal_dev.shell import OnLine
 
@@ -160,6 +161,10 @@ class Told:
             output.line(event.text, self._host)
         elif isinstance(event, events.Pulled) and event.ok:
             output.line(f"pulled {event.image} in {duration(event.seconds)}", self._host)
+        elif isinstance(event, events.Replace):
+            output.note(replacing(event), self._host)
+            if event.inside:
+                output.warn(f"{self._host}: {inside(event)}")
 
 
 PHASES = {

@@ -16,7 +16,7 @@ from kamal_dev.pipeline.batches import in_batches
 from kamal_dev.pipeline.elsewhere import left_behind
 from kamal_dev.pipeline.engine import require_engine
 from kamal_dev.pipeline.hooks import UNTOUCHED, Hooks
-from kamal_dev.pipeline.images import build_all, planned, require_buildable
+from kamal_dev.pipeline.images import Built, build_all, planned, require_buildable
 from kamal_dev.pipeline.initialize import initialize
 from kamal_dev.pipeline.layers import Layers
 from kamal_dev.pipeline.lending import Lending
@@ -42,8 +42,8 @@ class Order:
     """Say what to deploy: the flags of `dev deploy`.
 
     `names` are the stacks to restrict it to, `retry_failed` to those whose last deploy was not
-    fine; `timeout` is how many seconds a host may be at work. `agree` asks before hosts are made,
-    `consent` before a limit of this machine is raised for them.
+    fine; `timeout` is how many seconds a host may be at work. `recreate` makes every container
+    anew. `agree` asks before hosts are made, `consent` before a limit of this machine is raised for them.
     """
 
     count: int | None = None
@@ -54,6 +54,7 @@ class Order:
     retry_failed: bool = False
     timeout: float | None = None
     keep_failed: bool = False
+    recreate: bool = False
     skip_hooks: bool = False
     agree: Callable[[str], bool] = lambda question: True
     consent: Callable[[str], bool] = lambda question: False
@@ -193,6 +194,7 @@ def _work(
         keep_failed=order.keep_failed,
         layers=Layers(run, metadata.config),
         workspace=means.late_workspace,
+        recreate=order.recreate,
     )
 
 
@@ -202,10 +204,13 @@ def _images(run: Run, order: Order, hooks: Hooks, scope: Scope) -> tuple[dict[st
     built = [] if order.skip_build else build_all(run, BuildOptions(may_push=not order.skip_push, config=config))
     if built:
         hooks.before("post-build", scope.names, left_behind="the images are built; nothing was deployed")
-    made = found(run, built) if order.skip_push else push_all(run, config=config, built=built)
-    by_reference = {image.reference: image for image in made}
-    images = {service: by_reference[image.reference] for service, image in run.project.images().items()}
+    made = found(run, built) if order.skip_push else _pushed(run, config, built)
+    images = {service: made[image.reference] for service, image in run.project.images().items()}
     return images, Metadata(run, config, images.get(run.project.main))
+
+
+def _pushed(run: Run, config: str, built: list[Built]) -> dict[str, Image]:
+    return {image.reference: image for image in push_all(run, config=config, built=built)}
 
 
 def _logged_in(run: Run, order: Order) -> str:

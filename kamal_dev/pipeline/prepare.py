@@ -17,6 +17,7 @@ from kamal_dev.pipeline.run import Run
 from kamal_dev.pipeline.transfer import Parcels
 from kamal_dev.pipeline.turn import await_turn
 from kamal_dev.pipeline.workspace import Workspace
+from kamal_dev.shell.fanout import Background
 
 LOOKING = 60.0
 BOOTSTRAPPING = 1800.0
@@ -28,6 +29,7 @@ INSTALL_THERE = "install `coreutils` and `util-linux` there; a BusyBox of 1.34 o
 class Ready:
     """Hold a host that can take a release, what it said of itself, and the third-party images it could not get.
 
+    `source` is what became of the workspace, as `Workspace.bring` says; empty where it was not brought yet.
     `seen` is the moment at which it said so, by the clock that only grows.
     """
 
@@ -35,6 +37,7 @@ class Ready:
     host: Host
     facts: events.Facts
     missing: tuple[str, ...] = ()
+    source: str = ""
     seen: float = field(default_factory=time.monotonic)
 
 
@@ -71,16 +74,27 @@ def prepare(run: Run, target: Host, release: Release, means: Means) -> Ready:
         means.hooks.owe_setup(release.stack)
         _bootstrap(run, target, facts)
         facts = look(run, target, release)
-    missing = tuple(image for image in release.third_party if not facts.held(image))
-    if missing:
-        fetched, missing = missing, _fetch(run, target, facts, missing, means.parcels)
-        # What the main service's image says of itself is known only now.
-        if run.project.compose.service(run.project.main).image in fetched:
-            facts = look(run, target, release)
+    wanted = tuple(image for image in release.third_party if not facts.held(image))
+    # They take a while each and do not need each other.
+    source = Background(lambda: _source(target, release, facts, means))
+    if run.is_paper:
+        # What is written down has one order.
+        source.result()
+    try:
+        missing = _fetch(run, target, facts, wanted, means.parcels) if wanted else ()
+    finally:
+        brought = source.result()
+    # What the main service's image says of itself is known only now.
+    if run.project.compose.service(run.project.main).image in wanted:
+        facts = look(run, target, release)
     _require_foreign(target, release, facts)
-    if release.workspace and not means.source_waits:
-        means.workspace.bring(target, release.stack, facts)
-    return Ready(release.stack, target, facts, missing)
+    return Ready(release.stack, target, facts, missing, brought)
+
+
+def _source(target: Host, release: Release, facts: events.Facts, means: Means) -> str:
+    if not release.workspace or means.source_waits:
+        return ""
+    return means.workspace.bring(target, release.stack, facts)
 
 
 def _unlocked(run: Run, target: Host, release: Release, facts: events.Facts) -> events.Facts:

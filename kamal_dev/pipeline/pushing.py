@@ -9,7 +9,7 @@ from dataclasses import replace
 from kamal_dev.commands import docker, refusal
 from kamal_dev.commands.cache import caching
 from kamal_dev.errors import NothingBuilt, RegistryError, RegistryUnknown
-from kamal_dev.model import Image, Result
+from kamal_dev.model import Image, Result, familiar
 from kamal_dev.pipeline import registry
 from kamal_dev.pipeline.engine import last_line, why
 from kamal_dev.pipeline.images import Built, names, planned
@@ -31,17 +31,26 @@ def push_all(run: Run, *, config: str, built: Iterable[Built] = ()) -> list[Imag
     return [_of_version(run, image, config, known.get(image.reference)) for image in names(planned(run))]
 
 
-def found(run: Run, built: Iterable[Built] = ()) -> list[Image]:
-    """Return the images of this version, known by their ids in the engine here. Raises NothingBuilt."""
-    known = {item.image.reference: item.image for item in built}
-    return [known.get(image.reference) or _here(run, image) for image in names(planned(run))]
+def found(run: Run, built: Iterable[Built] = ()) -> dict[str, Image]:
+    """Return the images of this version that the engine here has, by their version's tag. Raises NothingBuilt.
+
+    Each has a tag that is made of its id: it stays where another version has the same content. Its
+    digest is that of an earlier push, empty where there was none.
+    """
+    known = {item.image.reference: item.present for item in built}
+    return {image.reference: _lasting(run, image, known.get(image.reference)) for image in names(planned(run))}
 
 
-def _here(run: Run, image: Image) -> Image:
-    present = inspect(run, image.reference)
+def _lasting(run: Run, image: Image, built: Present | None) -> Image:
+    present = built or inspect(run, image.reference)
     if present is None:
         raise _nothing_built(image)
-    return replace(image, digest=present.id).on([present.platform])
+    lasting = replace(image, tag=f"id-{present.id.removeprefix('sha256:')[:32]}")
+    run.local.run(docker.tag(present.id, lasting))
+    name = familiar(f"{image.name}@").rstrip("@")
+    pushed = (familiar(digest).partition("@") for digest in present.digests)
+    known = next((digest for own, _, digest in pushed if own == name), "")
+    return replace(lasting, digest=known).on([present.platform])
 
 
 def _of_version(run: Run, image: Image, config: str, built: Built | None) -> Image:

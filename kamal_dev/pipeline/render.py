@@ -9,7 +9,7 @@ from typing import Any
 
 from kamal_dev import compose
 from kamal_dev.commands import features
-from kamal_dev.compose import Additions, layout
+from kamal_dev.compose import Additions, Rewritten, layout
 from kamal_dev.compose.overlay import HEADER
 from kamal_dev.errors import UsageError
 from kamal_dev.model import Build, Image, Release, stack_name
@@ -59,23 +59,30 @@ class Rendering:
 
 
 def release(
-    project: Project, stack: str, *, additions: Additions | None = None, address: str = "", mask: bool = False
+    project: Project,
+    stack: str,
+    *,
+    additions: Additions | None = None,
+    address: str = "",
+    mask: bool = False,
+    ready: Rewritten | None = None,
 ) -> Release:
     """Render the release of one stack; pure but for the secrets that it asks for.
 
     `additions` are what the main service gets, the project's own unless its image adds to
     them; `address` is the host's, a placeholder without it. With `mask`, secrets are not
-    asked for, and `.env` has a mask in their place.
+    asked for, and `.env` has a mask in their place. `ready` are the files with the images as
+    they were built; without it, they are named by their tags.
     """
     return compose.render(
         project.compose,
         stack=stack,
         version=project.version,
-        images=project.images(),
+        images=ready.images if ready else project.images(),
         additions=additions or project.additions,
         variables=project.variables(mask=mask),
         mask=mask,
-        ready=project.rewritten,
+        ready=ready or project.rewritten,
         index=names.index(project, stack),
         address=address,
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from kamal_dev.commands import answers, docker
@@ -20,6 +21,7 @@ from kamal_dev.shell.local import Local
 
 CHUNK = 1 << 17
 LEVEL = 3
+TELLING = 2.0  # seconds between two words on how far it is
 
 
 class Parcels:
@@ -49,8 +51,13 @@ class Parcels:
             return
         parcel = self.pack(references)
         size = parcel.stat().st_size / 1e6
-        self._run.output.start(f"Sending {', '.join(references)} ({size:.0f} MB)", host)
-        result = again(self._run, host, lambda: shell.run(load, feed=chunks(parcel), timeout=3600))
+        named = ", ".join(references)
+        self._run.output.start(f"Sending {named} ({size:.0f} MB)", host)
+
+        def feed() -> Iterator[bytes]:
+            return _told(chunks(parcel), lambda sent: self._run.output.line(f"sent {sent} of {size:.0f} MB", host))
+
+        result = again(self._run, host, lambda: shell.run(load, feed=feed(), timeout=3600))
         told = answers.outcome(result.output)
         if not told:
             raise PullFailed(
@@ -58,15 +65,18 @@ class Parcels:
                 f"the images sent over SSH could not be loaded: {told.reason}",
                 hint="check the disk of the host: `df -h /var/lib/docker`",
             )
-        self._run.output.done(f"Sent {', '.join(references)} ({size:.0f} MB)", host, result.seconds)
+        self._run.output.done(f"Sent {named} ({size:.0f} MB)", host, result.seconds)
 
     def pack(self, references: tuple[str, ...]) -> Path:
         """Return a file with the images, compressed with zstd: ten times faster than gzip, and smaller."""
         with self._packing:
             if references not in self._packed:
+                named, started = ", ".join(references), time.monotonic()
+                self._run.output.start(f"Packing {named}")
                 path = self._folder / f"{len(self._packed)}.tar.zst"
                 self._write(path, references)
                 self._packed[references] = path
+                self._run.output.done(f"Packed {named}", seconds=time.monotonic() - started)
             return self._packed[references]
 
     def _write(self, path: Path, references: tuple[str, ...]) -> None:
@@ -79,10 +89,22 @@ class Parcels:
                 path.open("wb") as file,
                 zstandard.ZstdCompressor(level=LEVEL, threads=-1).stream_writer(file) as packed,
             ):
-                for chunk in local.stream(docker.save(references)):
+                saved = local.stream(docker.save(references))
+                for chunk in _told(saved, lambda done: self._run.output.line(f"packed {done} MB")):
                     packed.write(chunk)
         except OSError as error:
             raise NothingBuilt(f"images could not be packed: {error}", hint="run `dev build`") from error
+
+
+def _told(pieces: Iterable[bytes], tell: Callable[[int], None]) -> Iterator[bytes]:
+    """Pass pieces on, and tell every few seconds how many megabytes that was."""
+    passed, told = 0, time.monotonic()
+    for piece in pieces:
+        yield piece
+        passed += len(piece)
+        if time.monotonic() - told >= TELLING:
+            tell(passed // 1_000_000)
+            told = time.monotonic()
 
 
 def chunks(path: Path) -> Iterator[bytes]:

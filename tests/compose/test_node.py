@@ -29,7 +29,7 @@ def _said(project: ComposeProject, extra: Additions | None = None) -> list[str]:
 
 
 def test_each_stack_has_its_own_values_and_so_its_own_release() -> None:
-    project = load()
+    project = load("services: {app: {image: x, environment: [" + ", ".join(node.NAMES) + "]}}\n")
     env = _env(project, stack="shop-2", index=2, address="10.0.0.2")
     assert {name: env[name] for name in node.NAMES} == {
         "DEV_STACK": "shop-2",
@@ -66,7 +66,6 @@ def test_what_the_main_service_sets_itself_stands_and_is_told(text: str, files: 
     project = load(text, files=files, environment={"MISSING": "x"})
     overlay = overlay_of(render(project))
     assert "NODE_NAME" not in overlay
-    assert "NODE_INDEX" in overlay
     assert _said(project) == [f".devcontainer/{line}: `NODE_NAME` is set here: it stands in place of the stack's own"]
 
 
@@ -84,9 +83,56 @@ def test_what_the_main_service_makes_of_a_value_itself_stands_and_needs_no_notic
 def test_what_a_dotenv_file_sets_stands_for_the_files_and_the_main_service(file: str, text: str) -> None:
     project = load(text, files={file: "NODE_NAME=mine\n"})
     env = _env(project)
-    assert (env["NODE_NAME"], env["NODE_INDEX"]) == ("mine", "1")
+    assert env["NODE_NAME"] == "mine"
+    assert ("NODE_INDEX" in env) == ("NODE_INDEX" in text)
     assert "NODE_NAME:" in overlay_of(render(project))
     assert _said(project) == [f"{file}: `NODE_NAME` is set here: it stands in place of the stack's own"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "services: {app: {image: x}, db: {image: y}}\n",
+        "services: {app: {image: x, environment: {MY_NODE_NAME: a, NODE_NAMES: b}}, db: {image: y}}\n",
+        "services: {app: {image: x}, db: {image: y, environment: {V: $DEV_VERSION}}}\n",
+    ],
+)
+def test_the_main_service_has_none_that_nothing_of_it_mentions(text: str) -> None:
+    release = render(load(text))
+    assert not node.mentioned(overlay_of(release))
+    assert ("DEV_VERSION=v1" in text_of(release, ".env")) == ("DEV_VERSION" in text)
+
+
+@pytest.mark.parametrize(
+    ("text", "files"),
+    [
+        ("services: {app: {image: x, environment: [NODE_INDEX]}}\n", {}),
+        ("services: {app: {image: x, command: 'serve --node $NODE_INDEX'}}\n", {}),
+        ("services: {app: {image: x, command: sh -c 'serve $$NODE_INDEX'}}\n", {}),
+        ("services: {app: {image: x, env_file: a.env}}\n", {".devcontainer/a.env": "WHO=${NODE_INDEX}\n"}),
+        ("x-all: &all {environment: {WHO: $NODE_INDEX}}\nservices: {app: {<<: *all, image: x}}\n", {}),
+    ],
+)
+def test_it_has_those_that_it_mentions_wherever_that_is(text: str, files: dict[str, str]) -> None:
+    release = render(load(text, files=files))
+    assert node.mentioned(overlay_of(release)) == {"NODE_INDEX"}
+    assert "NODE_INDEX=1" in text_of(release, ".env").splitlines()
+
+
+def test_it_has_those_that_devcontainer_json_mentions() -> None:
+    extra = Additions("shop", "app", mentioned=node.mentioned("echo $NODE_ADDRESS ${containerEnv:DEV_STACK}"))
+    release = render(load("services: {app: {image: x}}\n"), extra=extra)
+    assert node.mentioned(overlay_of(release)) == {"NODE_ADDRESS", "DEV_STACK"}
+
+
+def test_a_version_is_in_no_release_that_does_not_mention_it() -> None:
+    def digests(text: str) -> list[str]:
+        return [render(load(text), version=Version(name, name)).digest for name in ("v1", "v2")]
+
+    one, two = digests(TEXT)
+    assert one == two
+    one, two = digests(TEXT.replace("${NODE_INDEX}", "${DEV_VERSION}"))
+    assert one != two
 
 
 def test_container_env_and_secrets_of_that_name_stand() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from kamal_dev import compose, config, devcontainer
-from kamal_dev.compose import Additions, node
+from kamal_dev.compose import Additions
 from kamal_dev.errors import ComposeError, NothingBuilt
 from kamal_dev.model import Image, Location, Version
 from tests.compose import oracle
@@ -49,7 +49,6 @@ def test_the_same_input_makes_the_same_release() -> None:
     "changed",
     [
         {"stack": "shop-2"},
-        {"version": Version("v2")},
         {"images": {"app": Image("registry.example", "acme/app", "v1", "sha256:1")}},
         {"variables": {"ZONE": "us"}},
         {"extra": Additions("shop", "app", init=True)},
@@ -58,6 +57,18 @@ def test_the_same_input_makes_the_same_release() -> None:
 def test_every_change_makes_another_release(changed: dict) -> None:
     text = TEXT.replace("image: pause", "image: 'pause:$ZONE'")
     assert render(load(text), **changed).digest != render(load(text)).digest
+
+
+def test_the_name_of_a_version_changes_the_id_and_nothing_that_runs() -> None:
+    one, two = (
+        render(load(TEXT), version=Version(name, name), images={"app": Image("r.example", "app", name, "sha256:1")})
+        for name in ("v1", "v2")
+    )
+    assert one.digest == two.digest
+    assert (one.id, two.id) == (f"v1-{one.digest[:8]}", f"v2-{one.digest[:8]}")
+    assert [file for file in one.files if file not in two.files] == [
+        file for file in one.files if file.path == "manifest.json"
+    ]
 
 
 def test_a_manifest_says_what_a_release_is() -> None:
@@ -87,7 +98,7 @@ def test_only_what_is_asked_for_is_pulled() -> None:
 def test_an_image_with_a_digest_is_written_with_it() -> None:
     image = Image("localhost:5000", "shop", "v1", "sha256:abc")
     release = render(load("services: {app: {build: .}}\n"), images={"app": image})
-    assert text_of(release, DEFAULT) == "services: {app: {image: localhost:5000/shop:v1@sha256:abc}}\n"
+    assert text_of(release, DEFAULT) == "services: {app: {image: localhost:5000/shop@sha256:abc}}\n"
 
 
 def test_a_build_without_an_image_is_named() -> None:
@@ -197,8 +208,7 @@ def test_compose_takes_every_addition(tmp_path: Path) -> None:
     release = render(load(text, files={"src/a": ""}), extra=extra, variables={"TOKEN": "t"})
     oracle.write(release, tmp_path)
     app = oracle.configured(tmp_path)["services"]["app"]
-    own = node.values("shop-1", Version("v1"))
-    assert app["environment"] == {"A": 'a $$x "b"\nc\\', "B": "", "C": "3", "TOKEN": "t", **own}
+    assert app["environment"] == {"A": 'a $$x "b"\nc\\', "B": "", "C": "3", "TOKEN": "t"}
     assert (app["user"], app["init"], app["privileged"]) == ("dev:1000", True, True)
     assert (app["cap_add"], app["security_opt"]) == (["A", "B"], ["seccomp=unconfined"])
     assert (app["cpus"], app["mem_limit"], app["memswap_limit"]) == (1.5, str(512 << 20), str(1 << 30))
@@ -214,7 +224,7 @@ def test_compose_takes_every_addition(tmp_path: Path) -> None:
         },
         {"type": "volume", "source": "cache", "target": "/cache"},
     ]
-    assert app["labels"] == {"kamal-dev.main": "true", "kamal-dev.version": "v1"}
+    assert app["labels"] == {"kamal-dev.main": "true"}
 
 
 @pytest.mark.parametrize(

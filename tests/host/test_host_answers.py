@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from kamal_dev.commands import answers, events
-from kamal_dev.model import Container, Image, ImageConfig
+from kamal_dev.model import Container, Image, ImageConfig, Release, Version
 
 FACTS = {
     "type": "facts",
@@ -41,10 +41,12 @@ def test_facts_come_with_release_lock_and_containers() -> None:
 def test_a_release_runs_where_it_is_current_and_stands() -> None:
     facts = answers.facts(lines(FACTS))
     assert facts
-    assert facts.runs("aa")
-    assert not facts.runs("bb")
-    assert not replace(facts, stands=False).runs("aa")
-    assert not replace(facts, release=None).runs("aa")
+    release = Release("v1-aa", "b-1", Version("v1"), "aa", ())
+    assert facts.runs(release)
+    assert not facts.runs(replace(release, digest="bb"))
+    assert not facts.runs(replace(release, id="v2-aa"))
+    assert not replace(facts, stands=False).runs(release)
+    assert not replace(facts, release=None).runs(release)
 
 
 def test_a_host_without_docker_or_with_an_old_compose_is_not_ready() -> None:
@@ -56,7 +58,7 @@ def test_a_host_without_docker_or_with_an_old_compose_is_not_ready() -> None:
     assert events.Facts(daemon=True, compose="5.5").is_ready
 
 
-def test_a_host_has_an_image_when_it_has_its_digest_not_only_its_tag() -> None:
+def test_a_host_has_an_image_when_it_has_its_digest_whatever_the_tag() -> None:
     image = Image("ghcr.io", "acme/blog-dev", "abc", "sha256:11")
     names = ["sha256:22", image.reference, "ghcr.io/acme/blog-dev@sha256:11"]
     held = {"names": names, "metadata": "[]", "entrypoint": None}
@@ -64,10 +66,12 @@ def test_a_host_has_an_image_when_it_has_its_digest_not_only_its_tag() -> None:
     assert facts
     assert facts.images[0].config == ImageConfig("[]")
     assert facts.has(image)
-    assert facts.has(replace(image, digest="sha256:22"))
+    assert facts.has(replace(image, tag="other"))
     assert not facts.has(replace(image, digest="sha256:33"))
-    assert not facts.has(replace(image, digest=""))
-    assert not facts.has(replace(image, tag="other"))
+    assert not facts.has(replace(image, repository="acme/other"))
+    # One that travelled over SSH has a tag that is made of its content.
+    assert facts.has(replace(image, digest=""))
+    assert not facts.has(replace(image, digest="", tag="other"))
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,14 @@ import json
 import re
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from kamal_dev import compose
 from kamal_dev import project as projects
 from kamal_dev.commands.hooks import FOLDER
-from kamal_dev.model import Host, Image, Result, Step
+from kamal_dev.model import Host, Image, Release, Result, Step
 from kamal_dev.output import Event, Output
 from kamal_dev.output.redaction import Redaction
 from kamal_dev.pipeline.render import release
@@ -52,7 +53,7 @@ class Paper(Recorder):
 class PaperHost(Paper):
     """Say what a host says: its facts, and how a release ends there; what is left out went well."""
 
-    def __init__(self, name: str, state: HostState, image: Image, digest: str) -> None:
+    def __init__(self, name: str, state: HostState, image: Image, release: Release) -> None:
         super().__init__(name)
         self._facts = {"daemon": True, "docker": "28.0", "compose": "2.40.0", "privilege": "root", **state.facts}
         held = [["postgres:15"]] if state.has_database else []
@@ -60,7 +61,7 @@ class PaperHost(Paper):
             held.append([image.reference, f"{image.name}@{DIGEST}"])
         self._facts["images"] = [{"names": names, "platform": state.platform} for names in held]
         if state.is_current:
-            self._facts |= {"stands": True, "release": {"id": "now", "digest": digest}}
+            self._facts |= {"stands": True, "release": {"id": release.id, "digest": release.digest}}
         self._outcome = state.outcome
         self._pulls = state.pulls
 
@@ -139,6 +140,8 @@ class Machine(Paper):
             )
         if words[:2] == ("buildx", "build"):
             self._built.add(words[words.index("-t") + 1])
+        if words[0] == "tag":
+            self._built.add(words[-1])
         if words[0] == "push":
             self._pushed.add(words[-1])
             return Result(step, 0, f"{words[1]}: digest: {DIGEST} size: 1")
@@ -201,8 +204,10 @@ class PaperRun(Run):
         super().__init__(project, machine, Output(self.events.append))
         image = project.image(project.main)
         listed = Listed(hosts)
-        digests = {name: release(project, name, address=host.address).digest for name, host in listed.stacks()}
-        self.hosts = {name: PaperHost(name, state, image, digests[name]) for name, state in hosts.items()}
+        pushed = {service: replace(image, digest=DIGEST) for service, image in project.images().items()}
+        ready = compose.rewritten(project.compose, pushed)
+        releases = {name: release(project, name, address=host.address, ready=ready) for name, host in listed.stacks()}
+        self.hosts = {name: PaperHost(name, state, image, releases[name]) for name, state in hosts.items()}
         self.__dict__["provider"] = listed
 
     def remote(self, host: Host) -> Recorder:

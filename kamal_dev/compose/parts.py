@@ -1,0 +1,84 @@
+"""What each container of a release is made of, as hashes: a host tells by them why it replaces one. Reads no file.
+
+A line is a service, a part and a hash, with tabs between. The part is a key of the service, with
+the variable's name behind it for `environment`. Values may be secret: the lines belong beside the
+`.env` of the release, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from kamal_dev.compose import dotenv, layout
+from kamal_dev.compose.project import ComposeProject
+from kamal_dev.compose.reading import Reader
+from kamal_dev.compose.release import Rewritten
+from kamal_dev.compose.value import Scope, Value
+from kamal_dev.errors import ComposeError
+from kamal_dev.model import Location, Release
+
+# Compose makes the same container whatever these say.
+_WITHOUT_EFFECT = frozenset(("build", "pull_policy", "scale", "profiles", "develop"))
+FILES = "kamal-dev.files"
+
+
+def of_services(project: ComposeProject, ready: Rewritten, release: Release) -> str:
+    """Return the lines for every service of a release that was rendered from `ready`."""
+    services = _model(project, ready, release).at("services")
+    found = services.items if services is not None else {}
+    salt = hashlib.sha256(release.stack.encode()).digest()
+    lines = [
+        f"{name}\t{part}\t{hashlib.blake2b(_text(value), digest_size=8, key=salt).hexdigest()}"
+        for name, service in found.items()
+        for part, value in _parts(name, service, project)
+    ]
+    return "\n".join(sorted(lines))
+
+
+def _model(project: ComposeProject, ready: Rewritten, release: Release) -> Value:
+    """Return what the files of the release mean with its own `.env`."""
+    texts = {file.path: file.content.decode() for file in release.files if file.path in (layout.OVERLAY, layout.ENV)}
+    over = project.places.top / layout.OVERLAY
+    own, outside = project.reader, project.reader.allow_outside
+    laid = {**ready.texts, over: texts[layout.OVERLAY]}
+    reader = Reader(own.tree, project.repository, laid, allow_outside=outside)
+    set_there = dotenv.parse(texts[layout.ENV], layout.ENV, lambda _: None)
+    scope = Scope(project.scope.base, {**project.scope.variables, **set_there})
+    tops = tuple(file.path for file in project.top_files)
+    for path in (*tops, over):
+        reader.file(path, "top", Location(""))
+    return reader.read((*tops, over), scope)
+
+
+def _parts(name: str, service: Value, project: ComposeProject) -> Iterator[tuple[str, Any]]:
+    environment = service.at("environment")
+    set_here = environment.items if environment is not None else {}
+    for key, value in service.items.items():
+        if key in _WITHOUT_EFFECT:
+            continue
+        if key == "environment" and value.items:
+            yield from ((f"{key}.{variable}", item.plain()) for variable, item in value.items.items())
+        elif key == "labels" and FILES in value.items:
+            yield "files", value.items[FILES].plain()
+            yield key, {label: item.plain() for label, item in value.items.items() if label != FILES}
+        else:
+            yield key, value.plain()
+    for travel in project.travels:
+        if travel.role == "env_file" and name in travel.services:
+            set_there = _env_file(travel.content.decode(errors="replace"))
+            yield from ((f"environment.{key}", text) for key, text in set_there.items() if key not in set_here)
+
+
+def _env_file(text: str) -> Mapping[str, str]:
+    """Return what a file sets, as far as it can be told without Compose; else all of it under one name."""
+    try:
+        return dotenv.parse(text, "", lambda _: None)
+    except ComposeError:
+        return {"*": text}
+
+
+def _text(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, default=str).encode()
