@@ -109,14 +109,12 @@ class Version:
 
     `text` is the tag: a git SHA, the SHA with a suffix that is a hash of the
     content where the tree is dirty, outside git the time of the newest file with
-    such a hash, or what `--version` said. Only then `is_content` is false: the same
-    text may stand for any content.
+    such a hash, or what `--version` said.
     """
 
     text: str
     commit: str = ""
     is_dirty: bool = False
-    is_content: bool = True
 
     def __str__(self) -> str:
         return self.text

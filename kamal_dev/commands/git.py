@@ -137,16 +137,6 @@ def files(root: Path) -> Step:
     return git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
 
 
-def ignored(root: Path) -> Step:
-    """List what git ignores, whole folders as one; paths end with NUL."""
-    return git(root, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
-
-
-def untracked(root: Path) -> Step:
-    """List what git does not know and would take; repositories of their own end with a slash, paths with NUL."""
-    return git(root, "ls-files", "-z", "--others", "--exclude-standard")
-
-
 def committed(root: Path, tree: str = "HEAD") -> Step:
     """List the paths of a commit or tree; paths end with NUL."""
     return git(root, "ls-tree", "-r", "-z", "--name-only", tree)
@@ -177,7 +167,7 @@ def stage_all(root: Path, aside: Aside, *, to_keep: bool = True) -> Step:
 
 def write_tree(root: Path, aside: Aside) -> Step:
     """Print the hash of what an index aside has: equal content, equal hash."""
-    return git(root, "write-tree", environment=aside.environment)
+    return git(root, *WHOLE, "write-tree", environment=aside.environment)
 
 
 def exists(root: Path, aside: Aside, name: str) -> Step:

@@ -36,13 +36,6 @@ def walk(root: Path) -> Iterator[str]:
         yield from (os.path.join(folder, name) for name in (*files, *links) if name not in SKIPPED)  # noqa: PTH118
 
 
-def skipped(root: Path) -> Iterator[Path]:
-    """List the folders that no version tells of."""
-    for folder, names, files in os.walk(root):
-        yield from (Path(folder, name) for name in (*names, *files) if name in SKIPPED)
-        names[:] = [name for name in names if name not in SKIPPED]
-
-
 def _hash(path: str, found: os.stat_result) -> str:
     """Return what stands for the content of a file: its hash, or, where it cannot be read, all that is said of it."""
     if stat.S_ISLNK(found.st_mode):

@@ -249,4 +249,4 @@ def _compose_version(shell: Shell) -> tuple[int, ...]:
 def _version(source: Source, asked: str | None) -> Version:
     if asked is None:
         return source.version
-    return Version(config.tag(asked), source.version.commit, source.version.is_dirty, is_content=False)
+    return Version(config.tag(asked), source.version.commit, source.version.is_dirty)

@@ -1,9 +1,10 @@
 """A tag contains what it says.
 
 A version is a name for content: two contents are two versions, wherever in the repository they differ and whatever git
-was told not to look at. What no version can tell of is listed, so that nothing is skipped because of it. Where git
-refuses, that is an error with git's own words; only a folder with no `.git` up to `/` is outside git. What is built is
-what was read, or the deploy stops and names the file. What git left out here is neither there nor deleted on a host.
+was told not to look at. Where git refuses, that is an error with git's own words; only a folder with no `.git` up to
+`/` is outside git. What is built is what was read, or the deploy stops and names the file. (That what git left out here
+is neither there nor deleted on a host is in tests/workspace/test_left_out.py, that no build is skipped because of a
+tag in test_images.py.)
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from kamal_dev.output import Output
 from kamal_dev.pipeline.images import build_all
 from kamal_dev.pipeline.recipe import BuildOptions
 from kamal_dev.pipeline.run import Run
-from kamal_dev.project.coverage import is_covered, uncovered
 from kamal_dev.project.source import Source, differences, read
 from kamal_dev.shell.local import Local
 from tests.workspace.lab import git, write
@@ -197,43 +197,25 @@ def test_outside_git_any_content_is_a_version(tmp_path: Path) -> None:
     assert text(tmp_path) == versions[-1]
 
 
-# --- what a version says nothing of is known
+# --- what git left out is known
 
 
-def test_ignored_files_are_not_covered(root: Path) -> None:
-    write(root, {"sub/x.log": "1", "build/out/y": "2", "src/z.txt": "3"})
-    source = look(root)
-    holes = uncovered(source, Local())
-    assert holes == (root / ".git", root / "build", root / "sub/x.log")
-    covered = {name: is_covered(root / name, source, holes) for name in ("src", "sub", "build/out", "a.txt", ".")}
-    assert covered == {"src": True, "sub": False, "build/out": False, "a.txt": True, ".": False}
-    assert not is_covered(root.parent, source, holes)
-
-
-def test_ignored_files_of_submodules_are_not_covered(root: Path) -> None:
+def test_what_git_left_out_is_part_of_the_state_and_not_of_the_version(root: Path) -> None:
     deep = with_submodules(root)
-    write(deep, {".gitignore": "*.tmp\n", "x.tmp": "1"})
-    assert deep / "x.tmp" in uncovered(look(root), Local())
-
-
-def test_what_git_left_out_is_not_covered(root: Path) -> None:
-    with_submodules(root)
-    git(root, "submodule", "--quiet", "deinit", "--force", "lib")
+    whole = look(root)
+    git(deep.parent, "submodule", "--quiet", "deinit", "--force", "deep")
     git(root, "update-index", "--skip-worktree", "sub/b.txt")
     (root / "sub/b.txt").unlink()
     source = look(root)
-    assert (source.version.text, source.left_out) == (head(root), ("lib", "sub/b.txt"))
-    assert {root / "lib", root / "sub/b.txt"} <= set(uncovered(source, Local()))
-    write(root, {"lib/y.txt": "put there without git\n"})
-    assert root / "lib" in uncovered(look(root), Local())
+    assert (source.version, source.left_out) == (whole.version, ("sub/b.txt", "lib/deep"))
+    assert source.state != whole.state
+    assert differences(whole, source, Local()) == ("lib/deep", "sub/b.txt")
 
 
-def test_outside_git_only_dependencies_are_not_covered(tmp_path: Path) -> None:
-    write(tmp_path, {"a": "x", "web/node_modules/m/i.js": "y"})
-    source = look(tmp_path)
-    holes = uncovered(source, Local())
-    assert holes == (tmp_path / "web/node_modules",)
-    assert not is_covered(tmp_path / "web", source, holes)
+def test_a_submodule_whose_folder_was_deleted_is_a_change(root: Path) -> None:
+    with_submodules(root)
+    shutil.rmtree(root / "lib")
+    assert text(root).startswith(f"{head(root)}-dirty-")
 
 
 # --- where git refuses, that is an error

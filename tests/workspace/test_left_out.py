@@ -202,6 +202,39 @@ def test_sync_sends_the_files_of_submodules_that_are_checked_out(lab: Lab, comma
     assert list((lab.clone / "vendor/lib").iterdir()) == []
 
 
+def test_a_sparse_linked_worktree_is_sparse_there(lab: Lab) -> None:
+    lab.commit({"a/keep": "keep\n", **BIG})
+    main = lab.root
+    lab.root = main.parent / "trees" / "blog"
+    git(main, "worktree", "add", "--quiet", str(lab.root), "-b", "wt")
+    sparse(lab)
+    assert lab.bring() == "new"
+    assert (tree(lab.clone), status(lab.clone)) == (tree(lab.root), "")
+    write(lab.clone, {"a/keep": "changed there\n"})
+    assert_pull_keeps(lab, "a/keep", *BIG)
+
+
+def test_a_partial_clone_that_is_sparse_goes_there(lab: Lab) -> None:
+    lab.commit({"a/keep": "keep\n", **BIG})
+    full = lab.root.rename(lab.root.parent / "full")
+    git(full, "config", "uploadpack.allowFilter", "true")
+    git(lab.root.parent, "clone", "--quiet", "--filter=blob:none", "--sparse", full.as_uri(), str(lab.root))
+    sparse(lab)
+    assert lab.bring() == "new"
+    assert (tree(lab.clone), status(lab.clone)) == (tree(lab.root), "")
+
+
+def test_a_split_index_stays_as_it_is(lab: Lab) -> None:
+    git(lab.root, "config", "core.splitIndex", "true")
+    lab.commit({"x.txt": "x\n"})
+    lab.write({"x.txt": "y\n", "new.txt": "z\n"})
+    (lab.root / "a.txt").chmod(0o755)
+    before = sorted(path.name for path in (lab.root / ".git").iterdir())
+    assert lab.bring() == "new"
+    assert sorted(path.name for path in (lab.root / ".git").iterdir()) == before
+    assert (tree(lab.clone), status(lab.clone)) == (tree(lab.root), status(lab.root))
+
+
 # --- secrets
 
 
