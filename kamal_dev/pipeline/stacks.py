@@ -145,10 +145,12 @@ def containers(stack: Stack) -> Iterator[tuple[str, ...]]:
 
 
 def problems(stack: Stack) -> Iterator[str]:
-    """Say what is wrong with each container that is not as its release has it."""
-    for container in stack.containers:
-        if container.reason:
-            yield f"{stack.name}: {container.service}: {container.reason}"
+    """Say what is wrong with each container that is not as its release has it, and what to do about it."""
+    wrong = [container for container in stack.containers if container.reason]
+    for container in wrong:
+        yield f"{stack.name}: {container.service}: {container.reason}"
+    if wrong:
+        yield f"hint: `dev deploy {stack.name}` brings it back"
 
 
 def uptime(container: Container, now: datetime | None = None) -> str:

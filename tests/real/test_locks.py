@@ -186,7 +186,7 @@ def test_a_host_that_was_being_made_when_dev_died_is_found_again(lab: Lab) -> No
     repository = lab.repository("orphan-host", files)
     repository.commit({"config/dev.yml": files["config/dev.yml"].replace("SERVICE", repository.service)})
     label = f"label=kamal-dev.service={repository.service}"
-    with started(repository, "deploy", "--count", "2", "--host", repository.stack(2)) as (process, _):
+    with started(repository, "deploy", "--yes", "--count", "2", "--host", repository.stack(2)) as (process, _):
         wait_for("the host", lambda: docker("ps", "--all", "--quiet", "--filter", label).strip() != "", 60)
         kill(repository, process)
     ended = repository.dev("list")

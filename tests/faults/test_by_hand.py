@@ -1,0 +1,41 @@
+"""Fault 35: somebody does something to the containers of a stack, on the host."""
+
+from __future__ import annotations
+
+from tests.faults.standing import Standing
+from tests.faults.table import Fault, produces
+
+BACK = "`dev deploy …` brings it back"
+
+
+@produces(
+    Fault(
+        35,
+        "A container is removed by hand",
+        sees="db missing …db: its container is gone",
+        do=BACK,
+        how="docker rm --force {stack}-db-1",
+    ),
+    Fault(
+        35,
+        "A container is taken off its network by hand",
+        sees="db: it is not on the network `…_default`",
+        do=BACK,
+        how="docker network disconnect {stack}_default {stack}-db-1",
+        is_slow=True,
+    ),
+    Fault(
+        35,
+        "A container is paused by hand",
+        sees="db: it is paused",
+        do=BACK,
+        how="docker pause {stack}-db-1",
+        is_slow=True,
+    ),
+)
+def test_what_was_done_by_hand_must_be_seen_and_undone(standing: Standing, fault: Fault) -> None:
+    standing.host.run(fault.how.format(stack=standing.stack))
+    fault.told(standing.repository.dev("status", code=1))
+    ended = standing.deploy(code=0)
+    assert ended.stacks[standing.stack]["state"] == "deployed", "never called unchanged"
+    standing.endures(ended, version=standing.version)
