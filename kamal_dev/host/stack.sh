@@ -95,12 +95,12 @@ main_container() {
 
 label() { printf '{{index .Config.Labels "%s"}}' "$1"; }
 
-# One line per container, for `read`: id|service|state|health|exit|restarts|policy|started|main|stack|name|networks,
-# these as hexadecimal digits, because they may have any name
+# One line per container, for `read`: id|service|state|health|exit|restarts|policy|started|main|stack|name|networks|image,
+# networks as hexadecimal digits, because they may have any name
 row="{{.ID}}|$(label com.docker.compose.service)|{{.State.Status}}|{{with .State.Health}}{{.Status}}{{end}}"
 row="$row|{{.State.ExitCode}}|{{.RestartCount}}|{{.HostConfig.RestartPolicy.Name}}|{{.State.StartedAt}}"
 row="$row|$(label kamal-dev.main)|$(label com.docker.compose.project)|{{slice .Name 1}}"
-row="$row|{{range \$name, \$_ := .NetworkSettings.Networks}}{{printf \"%x\" \$name}},{{end}}"
+row="$row|{{range \$name, \$_ := .NetworkSettings.Networks}}{{printf \"%x\" \$name}},{{end}}|{{.Config.Image}}"
 
 # The same as an event, still open at its end: the exit code comes last.
 event='{"type":"container","stack":{{json (index .Config.Labels "com.docker.compose.project")}}'

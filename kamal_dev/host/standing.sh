@@ -1,7 +1,8 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
 # How a stack stands: what runs, compared with what its release has. Sourced after stack.sh; runs nothing by itself.
 #
-# `good` of a release has a line per container, as it was when the release came up: `<service> <state> <name> <networks>`.
+# `good` of a release has a line per container, as it was when the release came up:
+# `<service> <state> <name> <networks> <image>`.
 # ~/.kamal-dev/<stack>/baseline has what only the moment could tell:
 #   restarts <id> <count>                          how often a container had been restarted by then
 #   bind <id> <started> <device:inode> <folder>    the folder of the workspace that a container got when it was started
@@ -59,13 +60,13 @@ restarts_beyond() {
 
 # standing: turn rows into lines of `good`, sorted; what is not fine gets a state that is never good.
 standing() {
-  while IFS='|' read -r _ served stands_as healthy ended_with _ unless _ _ _ name networks; do
+  while IFS='|' read -r _ served stands_as healthy ended_with _ unless _ _ _ name networks image; do
     case $stands_as:$healthy:$ended_with:$unless in
       running:unhealthy:* | running:starting:*) stands_as=$healthy ;;
       running:*) stands_as=up ;;
       exited:*:0:no | exited:*:0: | exited:*:0:on-failure) stands_as='done' ;;
     esac
-    echo "$served $stands_as $name ${networks:--}"
+    echo "$served $stands_as $name ${networks:--} $image"
   done | sort
 }
 
@@ -108,7 +109,8 @@ judge_steadiness() {
     verdict=failed reason="it does not stay up: it restarted $restarts times, last $((age / 1000)) s ago"
 }
 
-# weigh_against ID: print a problem for each container that is missing, too much, renamed, off a network, or sees a folder that is gone.
+# weigh_against ID: print a problem for each container that is missing, too much, renamed, of another image, off a network, or
+# that sees a folder which is gone.
 weigh_against() {
   [ -z "$1" ] || printf '%s\n' "$found" | expected=$(known "$1" good) stale=$(stale_binds) awk -F'|' '
     function word(hex,   i, out) {
@@ -126,7 +128,7 @@ weigh_against() {
       for (i = 1; i <= is_known; i++) {
         n = split(lines[i], words, " ")
         name = n > 2 ? words[3] : "?" i
-        service[name] = words[1]; networks[name] = words[4]
+        service[name] = words[1]; networks[name] = words[4]; image[name] = words[5]
       }
       n = split(ENVIRON["stale"], lines, "\n")
       for (i = 1; i <= n; i++) if (lines[i] != "") gone[lines[i]] = 1
@@ -135,6 +137,7 @@ weigh_against() {
     $1 in gone { print $1 " stale the folder of the workspace that it sees was deleted or replaced"; }
     is_known && ($11 in service) {
       if (network = lost(networks[$11], $12)) print $1 " offline it is not on the network `" network "`"
+      if (image[$11] != "" && image[$11] != $13) print $1 " other it runs the image `" $13 "`, not `" image[$11] "`"
       delete service[$11]
       next
     }

@@ -27,14 +27,15 @@ def row(
     is_main: bool = False,
     called: str = "",
     networks: str = f"{NET},",
+    image: str = "blog:2",
 ) -> str:
     """Return the row of a container of the service `name`."""
     main = "true" if is_main else ""
     facts = (f"id-{name}", name, state, health, code, restarts, policy, started, main, "blog-1")
-    return "|".join(map(str, (*facts, called or f"blog-1-{name}-1", networks)))
+    return "|".join(map(str, (*facts, called or f"blog-1-{name}-1", networks, image)))
 
 
-GOOD = f"app up blog-1-app-1 {NET},\ndb up blog-1-db-1 {NET},\n"
+GOOD = f"app up blog-1-app-1 {NET}, blog:2\ndb up blog-1-db-1 {NET}, blog:2\n"
 APP, DB = row("app", is_main=True), row("db")
 
 
@@ -87,6 +88,11 @@ CASES: dict[str, tuple[tuple[str, ...], str, set[str]]] = {
         (APP, row("db", networks=f"{OTHER},")),
         "degraded",
         {"id-db offline it is not on the network `blog-1_default`"},
+    ),
+    "of an older version": (
+        (APP, row("db", image="blog:1")),
+        "degraded",
+        {"id-db other it runs the image `blog:1`, not `blog:2`"},
     ),
     "left over": ((APP, DB, row("jobs")), "degraded", {"id-jobs leftover it is not part of this release"}),
     "scaled by hand": (
