@@ -49,16 +49,21 @@ def boot(image: str, name: str, *labels: str) -> str:
 @cache
 def bare() -> str:
     """Return the image of a host with sshd and systemd and no Docker."""
-    return _once(f"kamal-dev-test/host:{_short(DOCKERFILE.read_bytes())}", _build)
+    return _once(f"kamal-dev-test/host:{_short(recipe())}", _build)
 
 
 @cache
 def prepared() -> str:
     """Return the image of a host that has Docker, as bootstrap installs it."""
     base = bare()
-    recipe = b"".join((FOLDER / name).read_bytes() for name in ("bootstrap.sh", "packages.sh"))
-    image = f"kamal-dev-test/host-with-docker:{_short(DOCKERFILE.read_bytes() + recipe)}"
+    bootstrap = b"".join((FOLDER / name).read_bytes() for name in ("bootstrap.sh", "packages.sh"))
+    image = f"kamal-dev-test/host-with-docker:{_short(recipe() + bootstrap)}"
     return _once(image, lambda image: _bootstrap(image, base))
+
+
+def recipe() -> bytes:
+    """Return what a bare host is made of."""
+    return DOCKERFILE.read_bytes() + DOCKERFILE.with_name("cgroup.sh").read_bytes()
 
 
 def docker(*words: str, stdin: bytes | None = None) -> str:

@@ -113,8 +113,10 @@ def _owner(folder: Path) -> str:
 
 def _warn_of_ignored(folder: Path, paths: tuple[str, ...], output: Output) -> None:
     """Say which files git will not commit, though the whole team needs them."""
-    from git import GitError, Repo
-
+    try:
+        from git import GitError, Repo
+    except ImportError:  # git itself is missing, which GitPython looks for when it is imported
+        return
     try:
         ignored = Repo(folder, search_parent_directories=True).ignored(*(str(folder / path) for path in paths))
     except GitError:

@@ -1,4 +1,4 @@
-"""Hosts as privileged systemd containers on this machine, as kind makes nodes. Installs no Docker in them."""
+"""Hosts as privileged systemd containers on this machine, as kind makes nodes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from kamal_dev.commands.docker import docker
 from kamal_dev.errors import DevError, EngineError, ProviderError
 from kamal_dev.model import Host, Result, Step
-from kamal_dev.providers import Agree, Capacity, keys, machine
+from kamal_dev.providers import Agree, Capacity, host_image, keys, machine
 from kamal_dev.shell import Shell
 from kamal_dev.shell.fanout import each
 
@@ -24,14 +24,13 @@ if TYPE_CHECKING:
     from kamal_dev.config import Config
     from kamal_dev.providers import Say
 
-DOCKERFILE = Path(__file__).with_name("host.Dockerfile")
 ADMIT = Path(__file__).with_name("admit.sh")
 HOST_LABEL, SERVICE_LABEL, PROJECT_LABEL = "kamal-dev.host", "kamal-dev.service", "kamal-dev.project"
 ADDRESS = "127.0.0.1"  # not the container's own address: that one is out of reach on macOS
 FIELDS = f'{{{{.ID}}}}\t{{{{.Label "{HOST_LABEL}"}}}}\t{{{{.State}}}}\t{{{{.Ports}}}}'
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 AT_ONCE = 8
-COMMAND_TIMEOUT, BUILD_TIMEOUT = 120.0, 900.0
+COMMAND_TIMEOUT, CREATE_TIMEOUT = 120.0, 900.0
 BOOT, GLANCE = 60, 2  # seconds to wait for sshd: in a host that is needed, and in one that is only listed
 SETTLE = 3.0
 
@@ -63,6 +62,7 @@ class Docker:
         self._say = say
         # Hashed, because a project may be known by the URL of its remote, which may hold a token.
         self._project = _short(project or str(directory.parent.parent.resolve()))
+        self._image = ""
         self._met: dict[_Container, Host] = {}
 
     def check(self, names: tuple[str, ...]) -> None:
@@ -134,42 +134,28 @@ class Docker:
 
     def _prepare(self, missing: tuple[str, ...]) -> tuple[str, ...]:
         """Have the image ready, and return the flags of a new host: its limits, and what systemd needs here."""
-        if not self._options.get("image") and not self._run(docker("image", "inspect", self._image)):
-            self._build()
+        self._image = str(self._options.get("image") or host_image.ready(self._shell, self._say, self._system))
         self._say(f"Making {_hosts(missing)} on this machine")
         sizes, cut = machine.limited(self._options, self._machine.capacity)
         if cut:
             self._say(f"Limiting them to what this machine has: {', '.join(cut)}")
         limits = tuple(f"--{limit}={sizes[limit]}" for limit in ("memory", "cpus") if sizes.get(limit))
-        if self._machine.cgroup == "1":
-            return ("--cgroupns=host", "--volume=/sys/fs/cgroup:/sys/fs/cgroup", *limits)
-        return ("--cgroupns=private", *limits)
+        return (*self._system, *limits)
 
     @cached_property
     def _machine(self) -> machine.Machine:
         return machine.read(self._shell)
 
-    @property
-    def _image(self) -> str:
-        return str(self._options.get("image") or f"kamal-dev-host:{_short(DOCKERFILE.read_text())}")
-
-    def _build(self) -> None:
-        self._say(f"Building the host image `{self._image}`, once")
-        # The builder named as the context is the engine's own: it alone sees images that no registry has.
-        builder = self._run(docker("context", "show")).output.strip() or "default"
-        words = ("--builder", builder, "--load", "--provenance=false", "--tag", self._image)
-        # Not by stdin, of which buildx leaves a copy in the folder for temporary files.
-        context = ("--file", str(DOCKERFILE), str(DOCKERFILE.parent))
-        result = self._run(docker("buildx", "build", *words, *context), timeout=BUILD_TIMEOUT)
-        if not result:
-            raise ProviderError(
-                f"the host image could not be built:\n{result.tail(12)}",
-                hint="it needs `debian:12` and Debian's packages; `provider.image` may name a host image of your own",
-            )
+    @cached_property
+    def _system(self) -> tuple[str, ...]:
+        """The flags that systemd needs under this machine's cgroup version."""
+        if self._machine.cgroup == "1":
+            return ("--cgroupns=host", "--volume=/sys/fs/cgroup:/sys/fs/cgroup")
+        return ("--cgroupns=private",)
 
     def _create(self, name: str, flags: tuple[str, ...]) -> _Container:
         """Make a host; where another run was faster, or this one stopped half-way, return what is there."""
-        result = self._run(self._creation(name, flags), timeout=BUILD_TIMEOUT)
+        result = self._run(self._creation(name, flags), timeout=CREATE_TIMEOUT)
         deadline = time.monotonic() + SETTLE
         while (container := self._containers().get(name)) is None:
             # A name is taken a moment before its container is listed.
@@ -183,9 +169,7 @@ class Docker:
         # The name is the lock: two runs that start together cannot both make the host.
         unique = f"kamal-dev-{name}-{_short(self._project + self._service)[:8]}"
         return docker(
-            *("run", "--detach", "--tty", "--privileged", *flags, "--tmpfs=/run", "--tmpfs=/run/lock"),
-            # The engine inside cannot put layers on a layered file system, so both of its stores are volumes.
-            *("--volume=/var/lib/docker", "--volume=/var/lib/containerd", f"--publish={ADDRESS}::22"),
+            *("run", "--detach", *host_image.MACHINE, *flags, f"--publish={ADDRESS}::22"),
             *(f"--label={key}={value}" for key, value in labels.items()),
             *(f"--name={unique}", f"--hostname={name}", self._image),
         )

@@ -1,4 +1,4 @@
-# A host for development: systemd and sshd in a privileged container, and no Docker yet.
+# A host for development: systemd and sshd in a privileged container, and no Docker yet; bootstrap brings that.
 # Debian 12, because systemd 256 and later (Debian 13) refuses cgroup v1.
 FROM debian:12
 ENV container=docker
@@ -15,6 +15,10 @@ RUN rm -f /usr/sbin/policy-rc.d /etc/ssh/ssh_host_* /var/lib/dbus/machine-id \
       >/etc/systemd/system/ssh.service.d/host-keys.conf \
  && printf 'PermitRootLogin prohibit-password\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n' \
       >/etc/ssh/sshd_config.d/keys-only.conf
+
+COPY --chmod=755 cgroup.sh /usr/local/sbin/kamal-dev-cgroup
+RUN mkdir -p /etc/systemd/system/docker.service.d \
+ && printf '[Service]\nExecStartPre=/usr/local/sbin/kamal-dev-cgroup\n' >/etc/systemd/system/docker.service.d/cgroup.conf
 
 # What would change the machine around the container, or has nothing to do in one.
 RUN systemctl mask systemd-sysctl.service systemd-modules-load.service systemd-remount-fs.service \

@@ -62,7 +62,7 @@ class Engine:
     def transcript(self) -> str:
         """Every command, with what differs between runs of the tests made equal."""
         text = "".join(f"$ {step.text}\n" for step in self.steps)
-        return re.sub(r"(project=|guestbook-\d-|host:)[0-9a-f]{8,12}\b", r"\g<1>HASH", text)
+        return re.sub(r"(project=|guestbook-\d-|host:|host:docker-)[0-9a-f]{8,12}\b", r"\g<1>HASH", text)
 
     def run(self, step: Step, **_: Any) -> Result:
         """Do a step, as a shell would; `before` may change the world first."""
@@ -98,7 +98,7 @@ class Engine:
     _unpause = _start
 
     def _rm(self, words: tuple[str, ...]) -> str:
-        del self.containers[words[-1]]
+        self.containers.pop(words[-1], None)
         return ""
 
     def _exec(self, words: tuple[str, ...]) -> str:

@@ -8,7 +8,7 @@ import pytest
 from kamal_dev import config, providers
 from kamal_dev.errors import EngineError, ProviderError
 from kamal_dev.model import Step
-from kamal_dev.providers import docker
+from kamal_dev.providers import docker, host_image
 from tests.providers.engine import Banner, Engine
 
 NAMES = ("guestbook-1", "guestbook-2")
@@ -17,10 +17,10 @@ LOOK = (
     " --format '{{.ID}}\t{{.Label \"kamal-dev.host\"}}\t{{.State}}\t{{.Ports}}'\n"
 )
 CREATION = (
-    "$ docker run --detach --tty --privileged --cgroupns=private --tmpfs=/run --tmpfs=/run/lock"
-    " --volume=/var/lib/docker --volume=/var/lib/containerd --publish=127.0.0.1::22"
+    "$ docker run --detach --tty --privileged --tmpfs=/run --tmpfs=/run/lock"
+    " --volume=/var/lib/docker --volume=/var/lib/containerd --cgroupns=private --publish=127.0.0.1::22"
     " --label=kamal-dev.host=guestbook-1 --label=kamal-dev.service=guestbook --label=kamal-dev.project=HASH"
-    " --name=kamal-dev-guestbook-1-HASH --hostname=guestbook-1 kamal-dev-host:HASH\n"
+    " --name=kamal-dev-guestbook-1-HASH --hostname=guestbook-1 kamal-dev-host:docker-HASH\n"
 )
 
 
@@ -52,8 +52,8 @@ def test_a_first_host_takes_these_commands(engine: Engine, tmp_path: Path) -> No
     provider(engine, tmp_path).ensure(("guestbook-1",))
     assert engine.transcript == (
         LOOK
-        + "$ docker image inspect kamal-dev-host:HASH\n"
         + "$ docker info --format '{{.CgroupVersion}} {{.NCPU}} {{.MemTotal}} {{.DockerRootDir}}'\n"
+        + "$ docker image inspect kamal-dev-host:docker-HASH\n"
         + CREATION
         + LOOK
         + "$ docker exec c0ffee0 admit 60\n"
@@ -114,7 +114,7 @@ def test_the_host_image_is_built_where_it_is_not_there(engine: Engine, tmp_path:
     provider(engine, tmp_path, said).ensure(("guestbook-1",))
     build = next(step for step in engine.steps if step.argv[1] == "buildx")
     assert build.argv[:5] == ("docker", "buildx", "build", "--builder", "default")
-    assert build.argv[-3:] == ("--file", str(docker.DOCKERFILE), str(docker.DOCKERFILE.parent))
+    assert build.argv[-3:] == ("--file", str(host_image.DOCKERFILE), str(host_image.DOCKERFILE.parent))
     # buildx keeps a copy of what it reads from stdin.
     assert build.stdin is None
     assert said[0].startswith("Building the host image `kamal-dev-host:")
