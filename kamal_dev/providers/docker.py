@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from kamal_dev.commands.docker import docker
 from kamal_dev.errors import DevError, EngineError, ProviderError
 from kamal_dev.model import Host, Result, Step
-from kamal_dev.providers import Agree, Capacity, host_image, keys, machine
+from kamal_dev.providers import Agree, Capacity, host_image, identity, keys, machine
 from kamal_dev.shell import Shell
 from kamal_dev.shell.fanout import each
 
@@ -61,7 +61,7 @@ class Docker:
         self._directory = directory
         self._say = say
         # Hashed, because a project may be known by the URL of its remote, which may hold a token.
-        self._project = _short(project or str(directory.parent.parent.resolve()))
+        self._project = _short(project) if project else identity.read(directory, _short(str(_folder(directory))))
         self._image = ""
         self._met: dict[_Container, Host] = {}
 
@@ -80,6 +80,7 @@ class Docker:
         found = self._containers()
         missing = tuple(name for name in names if name not in found)
         key = keys.ensure(self._directory)
+        identity.keep(self._directory, self._project)
         flags = self._prepare(missing) if missing else ()
         outcomes = each(
             names, lambda name: self._host(found.get(name) or self._create(name, flags), key), limit=AT_ONCE
@@ -96,6 +97,7 @@ class Docker:
         # Nothing is made for a look at what is not there: a dry run is one.
         if not containers:
             return ()
+        identity.keep(self._directory, self._project)
         key = keys.ensure(self._directory)
         outcomes = each(containers, lambda container: self._seen(container, key), limit=AT_ONCE)
         return tuple((outcome.name, outcome) for outcome in outcomes if isinstance(outcome, Host))
@@ -228,6 +230,11 @@ def _sum(failures: Sequence[DevError], left_behind: str = "") -> ProviderError:
 
 def _hosts(names: tuple[str, ...]) -> str:
     return f"host{'s' if len(names) > 1 else ''} {', '.join(names)}"
+
+
+def _folder(directory: Path) -> Path:
+    """Return the project of a private folder, `.kamal/local`."""
+    return directory.parent.parent.resolve()
 
 
 def _short(text: str) -> str:

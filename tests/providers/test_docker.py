@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -241,3 +242,37 @@ def test_a_look_at_hosts_that_are_not_there_makes_no_key(engine: Engine, tmp_pat
     assert list(tmp_path.iterdir()) == []
     provider(engine, tmp_path).ensure(("guestbook-1",))
     assert (tmp_path / ".kamal/local/id_ed25519").exists()
+
+
+def test_a_folder_that_is_renamed_keeps_its_hosts(engine: Engine, tmp_path: Path) -> None:
+    (made,) = provider(engine, tmp_path / "before").ensure(("guestbook-1",))
+    (tmp_path / "before").rename(tmp_path / "after")
+    (found,) = provider(engine, tmp_path / "after").list()
+    assert found.name == made.name
+    (tmp_path / "after").rename(tmp_path / "last")
+    assert [host.name for host in provider(engine, tmp_path / "last").list()] == ["guestbook-1"]
+
+
+def test_a_copy_of_a_folder_has_hosts_of_its_own(engine: Engine, tmp_path: Path) -> None:
+    provider(engine, tmp_path / "one").ensure(("guestbook-1",))
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    assert provider(engine, tmp_path / "two").list() == ()
+    assert len(provider(engine, tmp_path / "one").list()) == 1
+
+
+def test_hosts_of_a_folder_without_an_id_are_those_of_its_path(engine: Engine, tmp_path: Path) -> None:
+    provider(engine, tmp_path).ensure(("guestbook-1",))
+    (tmp_path / ".kamal/local/project.json").unlink()
+    assert len(provider(engine, tmp_path).list()) == 1
+    assert (tmp_path / ".kamal/local/project.json").exists()
+
+
+def test_where_the_engine_cannot_be_installed_in_the_image_hosts_are_bare(
+    engine: Engine, tmp_path: Path, said: list[str]
+) -> None:
+    engine.has_image = False
+    provider(engine, tmp_path, said).ensure(("guestbook-1",))
+    creation = next(step for step in engine.steps if "--name=kamal-dev-guestbook" in step.text)
+    assert creation.argv[-1].startswith("kamal-dev-host:") and "docker-" not in creation.argv[-1]
+    assert any("each host installs it" in text for text in said)
+    assert any(step.argv[1:3] == ("rm", "--force") for step in engine.steps)
