@@ -30,6 +30,11 @@ class Present:
         return f"{image.name}@{digest}" in self.digests or digest == self.id
 
 
+def is_none(said: str) -> bool:
+    """Whether an engine says with these words that it has no such image."""
+    return _NONE.search(said) is not None
+
+
 def inspect(run: Run, name: str) -> Present | None:
     """Return the image that has this reference or id; None where the engine has none.
 
@@ -40,7 +45,7 @@ def inspect(run: Run, name: str) -> Present | None:
         data = json.loads(result.output)
         digests, config = tuple(data["digests"] or ()), ImageConfig.from_json(data)
         return Present(data["id"], digests, config, data.get("platform", ""))
-    if _NONE.search(result.errors):
+    if is_none(result.errors):
         return None
     raise EngineError(
         f"Docker on this machine could not be asked for `{name}`: {last_line(result.tail())}",

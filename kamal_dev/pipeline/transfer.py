@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +14,7 @@ from kamal_dev.errors import EngineError, NothingBuilt, PullFailed
 from kamal_dev.model import Step
 from kamal_dev.pipeline.conversation import again
 from kamal_dev.pipeline.platforms import runs
-from kamal_dev.pipeline.present import inspect
+from kamal_dev.pipeline.present import inspect, is_none
 from kamal_dev.pipeline.run import Run
 from kamal_dev.project import temporary
 from kamal_dev.shell import Shell
@@ -93,7 +94,13 @@ class Parcels:
                 for chunk in _told(saved, lambda done: self._run.output.line(f"packed {done} MB")):
                     packed.write(chunk)
         except OSError as error:
-            raise NothingBuilt(f"images could not be packed: {error}", hint="run `dev build`") from error
+            raise NothingBuilt(f"images could not be packed: {error}", hint=_hint(error, path)) from error
+
+
+def _hint(error: OSError, path: Path) -> str:
+    if error.errno == errno.ENOSPC:
+        return f"make room in {path.parent}, or name another folder in `TMPDIR`"
+    return "run `dev build`" if is_none(str(error)) else "check Docker on this machine: `docker version`"
 
 
 def _told(pieces: Iterable[bytes], tell: Callable[[int], None]) -> Iterator[bytes]:

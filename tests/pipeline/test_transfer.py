@@ -1,0 +1,42 @@
+"""Images that cannot be packed for a host, each with what to do about it."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import ExitStack
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from kamal_dev.errors import NothingBuilt
+from kamal_dev.model import Step
+from kamal_dev.output import Output
+from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.transfer import Parcels
+from kamal_dev.shell.local import Local
+
+ERRORS = {
+    "full": (OSError(errno.ENOSPC, "No space left on device"), "make room in "),
+    "absent": (
+        OSError("`docker image save` exited 1: No such image: a:1"),
+        "run `dev build`",
+    ),
+    "silent": (OSError("`docker image save` exited 1: Cannot connect to the Docker daemon"), "check Docker"),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_an_image_that_cannot_be_packed_is_told_with_its_cause(name: str) -> None:
+    error, hint = ERRORS[name]
+
+    class Failing(Local):
+        def stream(self, step: Step) -> Iterator[bytes]:
+            yield b"begun"
+            raise error
+
+    with ExitStack() as resources, pytest.raises(NothingBuilt, match="could not be packed") as failed:
+        run = SimpleNamespace(local=Failing(), resources=resources, output=Output(lambda event: None))
+        Parcels(cast(Run, run)).pack(("a:1",))
+    assert failed.value.hint.startswith(hint)
