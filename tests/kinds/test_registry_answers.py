@@ -22,7 +22,7 @@ from kamal_dev.commands.docker import REGISTRY_IMAGE
 from kamal_dev.errors import BuildFailed, RegistryError, RegistryUnknown
 from kamal_dev.model import Image, Result, Step
 from kamal_dev.output import Event, Output
-from kamal_dev.pipeline import local_registry, registry
+from kamal_dev.pipeline import doctor, local_registry, registry
 from kamal_dev.pipeline.deploy import Order
 from kamal_dev.pipeline.images import build_all
 from kamal_dev.pipeline.plan import plan
@@ -469,3 +469,11 @@ def test_a_plan_says_that_it_could_not_ask_the_registry(project: Project) -> Non
     run.__dict__["provider"] = Listed([])
     plan(run, Order())
     assert [event.text for event in events if "could not be asked" in event.text]
+
+
+def test_the_doctor_asks_the_registry_here_and_tells_of_a_stranger_on_its_port() -> None:
+    with port_that_says(FINE) as server:
+        assert doctor._registry(here(server)) == f"{server}: answers"
+    assert doctor._registry(here(server)) == f"{server}: on this machine, started when a push needs it"
+    with port_that_says(PAGE) as server, pytest.raises(RegistryUnknown, match="no registry"):
+        doctor._registry(here(server))
