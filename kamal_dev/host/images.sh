@@ -24,6 +24,8 @@ log_in() {
   login_server=$(cat "$here/registry/server")
   login_user=$(cat "$here/registry/username")
   mkdir -p "$here/docker"
+  # The engine may be that of a context, which is found beside the config.
+  [ ! -d "$docker_config/contexts" ] || ln -sfn "$docker_config/contexts" "$here/docker/contexts"
   # Docker Hub is addressed without a name: its key in config.json is a URL of its own.
   where=$login_server
   [ "$where" != docker.io ] || where=

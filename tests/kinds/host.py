@@ -14,6 +14,7 @@ from tests import hosts
 from tests.hosts import docker
 from tests.real.lab import PREFIX, _port, run
 
+BUSYBOX = "/usr/local/busybox"
 SHELLS = ("bash", "csh", "tcsh", "fish", "zsh")
 DOCKERFILE = """FROM {base}
 RUN apt-get update && apt-get install -y --no-install-recommends csh tcsh fish zsh busybox
@@ -35,6 +36,11 @@ USERS = {
     "forced": "/bin/bash",
     "wrapped": "/bin/bash",
     "plain": "/bin/bash",
+    "barred": "/bin/bash",
+    "elsewhere": "/bin/bash",
+    "context": "/bin/bash",
+    "rootless": "/bin/bash",
+    "busybox": f"{BUSYBOX}/login",
 }
 SSHD = """
 Match User forced
@@ -88,6 +94,7 @@ def made(folder: Path) -> AnswersHost:
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "id"))
     container = hosts.boot(image, name)
     host = AnswersHost(container, _port(container), folder)
+    host.sh(ONLY_BUSYBOX)
     for user, shell in USERS.items():
         host.sh(f"useradd --create-home --shell {shell} --groups docker {user}")
     host.write("/etc/ssh/authorized", (folder / "id.pub").read_text())
@@ -95,10 +102,36 @@ def made(folder: Path) -> AnswersHost:
     for user, text in START_UP.items():
         host.write(f"/home/{user}/.bashrc", text)
     host.sh("systemctl restart ssh; until docker version >/dev/null 2>&1; do sleep 0.2; done")
+    host.sh(OTHER_ENGINES)
     return host
 
 
-START_UP: Mapping[str, str] = {"chatty": CHATTY, "exits": "exit\n"}
+START_UP: Mapping[str, str] = {
+    "chatty": CHATTY,
+    "exits": "exit\n",
+    "elsewhere": "export DOCKER_HOST=tcp://127.0.0.1:9\n",
+}
+# A login whose PATH has what BusyBox has, Docker and git. Its flock is one of Alpine's: without a deadline.
+ONLY_BUSYBOX = f"""
+mkdir {BUSYBOX} && cd {BUSYBOX}
+for applet in $(busybox --list); do ln -s /bin/busybox $applet; done
+ln -s /usr/bin/docker /usr/bin/git .
+printf '#!/bin/sh\\n[ "$1" != -w ] || exit 1\\nexec /usr/bin/flock "$@"\\n' >flock
+printf '#!{BUSYBOX}/sh\\nexport PATH={BUSYBOX}\\nexec {BUSYBOX}/sh "$@"\\n' >login
+chmod 755 flock login
+"""
+# Two engines that are not root's: one that a context names, and one where a rootless engine listens.
+OTHER_ENGINES = """
+gpasswd --delete barred docker; gpasswd --delete context docker; gpasswd --delete rootless docker
+serve() {
+  printf '[Socket]\\nListenStream=%s\\nSocketUser=%s\\nSocketMode=0600\\n' "$2" "$1" >/etc/systemd/system/$1.socket
+  printf '[Service]\\nExecStart=/lib/systemd/systemd-socket-proxyd /run/docker.sock\\n' >/etc/systemd/system/$1.service
+}
+serve context /run/context.sock
+own=/run/user/$(id -u rootless) && mkdir -p $own && chown rootless $own && serve rootless $own/docker.sock
+systemctl daemon-reload && systemctl start context.socket rootless.socket
+su context -c 'docker context create mine --docker host=unix:///run/context.sock && docker context use mine'
+"""
 
 
 def removed(name: str) -> None:

@@ -133,3 +133,80 @@ def test_a_host_that_prints_is_deployed_to_asked_and_pulled_from_as_any_other(la
     assert made.dev("ssh", "--", "cat", "/message").stdout.endswith("chatty\n")
     made.dev("remove", "--yes")
     assert states(made.dev("status", "--json")) == {"absent"}
+
+
+# --- engines
+
+
+@pytest.fixture(scope="module")
+def deployed(lab: Lab, host: AnswersHost) -> Repository:
+    """Deploy a stack with a login that may use Docker and has no sudo; its container works as another user."""
+    made = lab.small("plain", [], compose=COMPOSE + '    user: "4321:4321"\n')
+    settings = QUICK.format(server=lab.registry, service=made.service) + host.settings("plain")
+    made.commit({"config/dev.yml": settings})
+    made.deploy()
+    return made
+
+
+LOOKING = (("status",), ("list",), ("lock", "status"), ("versions",), ("doctor",), ("prune", "--dry-run"))
+
+
+def test_an_engine_that_is_down_is_unknown_in_every_verb(deployed: Repository, stopped: AnswersHost) -> None:
+    for words in LOOKING:
+        assert "Cannot connect to the Docker daemon" in deployed.dev(*words, code=1).text
+    for words in (("status",), ("list",), ("lock", "status")):
+        assert states(deployed.dev(*words, "--json", code=1)) == {"unknown"}
+    removed = deployed.dev("remove", "--yes", code=1)
+    assert "Cannot connect to the Docker daemon" in removed.text
+    assert stopped.sh(f"ls -d /home/plain/.kamal-dev/{deployed.stack()}/current")
+
+
+@pytest.mark.parametrize(
+    ("user", "why"),
+    [("barred", "`barred` may not use Docker on this host"), ("elsewhere", "at tcp://127.0.0.1:9 does not answer")],
+)
+def test_an_engine_that_this_login_does_not_reach_is_unknown(lab: Lab, host: AnswersHost, user: str, why: str) -> None:
+    made = repository(lab, host, user)
+    for words in (("status",), ("list",), ("lock", "status"), ("doctor",)):
+        assert why in made.dev(*words, code=1).text
+    refused = made.dev("deploy", code=1)
+    assert why in refused.text
+    assert "Installing Docker" not in refused.text
+
+
+@pytest.mark.parametrize("user", ["context", "rootless"])
+def test_an_engine_of_the_logins_own_is_used_and_none_is_installed(lab: Lab, host: AnswersHost, user: str) -> None:
+    made = repository(lab, host, user)
+    ended = made.deploy("--verbose")
+    assert "bootstrap" not in ended.stderr
+    assert states(made.dev("status", "--json")) == {"up"}
+    assert made.dev("ssh", "--", "cat", "/message").stdout == f"{user}\n"
+    made.dev("remove", "--yes")
+
+
+def test_a_host_with_nothing_but_busybox_works(lab: Lab, host: AnswersHost) -> None:
+    made = repository(lab, host, "busybox")
+    assert made.deploy().stacks[made.stack()]["state"] == "up"
+    host.sh(f"docker exec {made.stack()}-app-1 sh -c 'echo new >/work/new'")
+    assert "kamal-dev/" in made.dev("pull").text
+    assert made.deploy().stacks[made.stack()]["state"] == "unchanged"
+    made.dev("remove", "--yes")
+
+
+# --- what was done
+
+
+def test_the_workspace_is_writable_for_another_user_without_sudo(deployed: Repository, host: AnswersHost) -> None:
+    assert host.sh(f"docker exec {deployed.stack()}-app-1 sh -c 'echo mine >/work/mine && id -u'") == "4321"
+    assert deployed.dev("sync", code=0)
+
+
+def test_what_remove_could_not_remove_is_named(deployed: Repository, host: AnswersHost) -> None:
+    host.sh("mount --bind /home/plain /home/plain && mount -o remount,ro,bind /home/plain")
+    try:
+        refused = deployed.dev("remove", "--yes", code=1)
+    finally:
+        host.sh("umount /home/plain")
+    assert "Read-only file system" in refused.text
+    deployed.dev("remove", "--yes")
+    assert host.sh(f"ls /home/plain/.kamal-dev/{deployed.stack()}") == "audit.log"
