@@ -40,7 +40,7 @@ USERS = {
     "elsewhere": "/bin/bash",
     "context": "/bin/bash",
     "rootless": "/bin/bash",
-    "busybox": f"{BUSYBOX}/login",
+    "busybox": f"{BUSYBOX}/session",
 }
 SSHD = """
 Match User forced
@@ -102,7 +102,7 @@ def made(folder: Path) -> AnswersHost:
     for user, text in START_UP.items():
         host.write(f"/home/{user}/.bashrc", text)
     host.sh("systemctl restart ssh; until docker version >/dev/null 2>&1; do sleep 0.2; done")
-    host.sh(OTHER_ENGINES)
+    host.sh(OTHER_SOCKETS)
     return host
 
 
@@ -117,19 +117,22 @@ mkdir {BUSYBOX} && cd {BUSYBOX}
 for applet in $(busybox --list); do ln -s /bin/busybox $applet; done
 ln -s /usr/bin/docker /usr/bin/git .
 printf '#!/bin/sh\\n[ "$1" != -w ] || exit 1\\nexec /usr/bin/flock "$@"\\n' >flock
-printf '#!{BUSYBOX}/sh\\nexport PATH={BUSYBOX}\\nexec {BUSYBOX}/sh "$@"\\n' >login
-chmod 755 flock login
+printf '#!{BUSYBOX}/sh\\nexport PATH={BUSYBOX}\\nexec {BUSYBOX}/sh "$@"\\n' >session
+chmod 755 flock session
 """
-# Two engines that are not root's: one that a context names, and one where a rootless engine listens.
-OTHER_ENGINES = """
+# Two sockets that are not root's: one that a context names, and one where a rootless engine would listen.
+OTHER_SOCKETS = """
 gpasswd --delete barred docker; gpasswd --delete context docker; gpasswd --delete rootless docker
-serve() {
-  printf '[Socket]\\nListenStream=%s\\nSocketUser=%s\\nSocketMode=0600\\n' "$2" "$1" >/etc/systemd/system/$1.socket
-  printf '[Service]\\nExecStart=/lib/systemd/systemd-socket-proxyd /run/docker.sock\\n' >/etc/systemd/system/$1.service
-}
-serve context /run/context.sock
-own=/run/user/$(id -u rootless) && mkdir -p $own && chown rootless $own && serve rootless $own/docker.sock
-systemctl daemon-reload && systemctl start context.socket rootless.socket
+own=/run/user/$(id -u rootless) && mkdir -p $own && chown rootless $own
+mkdir -p /etc/systemd/system/docker.service.d
+cat >/etc/systemd/system/docker.service.d/sockets.conf <<END
+[Service]
+ExecStart=
+ExecStart=$(sed -n 's/^ExecStart=//p' /lib/systemd/system/docker.service) -H unix:///run/context.sock -H unix://$own/docker.sock
+ExecStartPost=/bin/chown context /run/context.sock
+ExecStartPost=/bin/chown rootless $own/docker.sock
+END
+systemctl daemon-reload && systemctl restart docker
 su context -c 'docker context create mine --docker host=unix:///run/context.sock && docker context use mine'
 """
 
