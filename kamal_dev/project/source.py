@@ -137,31 +137,42 @@ def differences(before: Source, after: Source, shell: Local) -> tuple[str, ...]:
 
 def _look(found: Repository, shell: Local) -> _Seen:
     """Look at a repository, then at its submodules: settings can hide from git what is in them."""
-    told = list(listed(shell, git.status(found.work, found.staged), found.work))
-    heads = {name: line[len(name) :] for name in HEADS for line in told if line.startswith(name)}
-    commit = heads[HEADS[0]].replace(UNBORN, "")
-    if heads[HEADS[1]] == UNREADABLE:
-        ask(shell, git.git(found.work, "log", "-1"), found.work)
+    commit, branch, changes = _status(found, shell)
     index = entries(shell, found)
     hiding = [entry for entry in index if entry.flag != "H"]
     gone = {entry.path for entry in hiding if entry.is_skipped and not _is_there(found, entry)}
-    links = {entry.path for entry in index if entry.mode == SUBMODULE and entry.path not in gone}
-    links |= {line[2:].rstrip("/") for line in told if line.startswith("? ") and line.endswith("/")}
-    inner = {name: _look(open_repository(found.work / name, shell), shell).below(name) for name in sorted(links)
-             if is_filled(found.work / name)}  # fmt: skip
-    empty = {name for name in links - inner.keys() if (found.work / name).is_dir()}
-    changes = [line for line in told if not line.startswith("# ")]
     shown = [entry for entry in hiding if entry.path not in gone]
-    is_clean = bool(commit) and not changes and not shown and all(sub.is_clean for sub in inner.values())
-    text, contents = (commit, {}) if is_clean else _content(found, commit, shown, shell)
-    # Flags that hide nothing change nothing.
-    is_clean = is_clean or (bool(commit) and not contents and all(sub.is_clean for sub in inner.values()))
-    for sub in inner.values():
-        contents |= sub.contents
+    links = {entry.path for entry in index if entry.mode == SUBMODULE and entry.path not in gone}
+    links |= {line[2:].rstrip("/") for line in changes if line.startswith("? ") and line.endswith("/")}
+    filled = [name for name in sorted(links) if is_filled(found.work / name)]
+    inner = {name: _look(open_repository(found.work / name, shell), shell).below(name) for name in filled}
+    empty = {name for name in links.difference(filled) if (found.work / name).is_dir()}
+    are_clean = bool(commit) and all(sub.is_clean for sub in inner.values())
+    text, contents = (commit, {}) if are_clean and not changes and not shown else _content(found, commit, shown, shell)
+    # Flags and staging that hide nothing change nothing.
+    is_clean = are_clean and not contents
+    own = _Seen(text, commit, (commit, branch, *changes), contents, tuple(sorted(gone | empty)), is_clean)
+    return _with_submodules(own, inner)
+
+
+def _status(found: Repository, shell: Local) -> tuple[str, str, list[str]]:
+    """Return the commit, empty before the first one, the branch and what differs from them."""
+    told = list(listed(shell, git.status(found.work, found.staged), found.work))
+    commit, branch = (line[len(name) :] for name in HEADS for line in told if line.startswith(name))
+    if branch == UNREADABLE:
+        ask(shell, git.git(found.work, "log", "-1"), found.work)
+    return commit.replace(UNBORN, ""), branch, [line for line in told if not line.startswith("# ")]
+
+
+def _with_submodules(own: _Seen, inner: Mapping[str, _Seen]) -> _Seen:
+    text, contents, said, left_out = own.text, dict(own.contents), list(own.said), list(own.left_out)
+    for name, sub in inner.items():
         text = text if sub.is_clean else _hash(text, sub.commit, sub.text)[:SUFFIX]
-    said = (*heads.values(), *changes, *(word for name, sub in inner.items() for word in (name, *sub.said)))
-    left_out = (*sorted(gone | empty), *(path for sub in inner.values() for path in sub.left_out))
-    return _Seen(commit if is_clean else text, commit, said, contents, left_out, is_clean)
+        contents |= sub.contents
+        said += (name, *sub.said)
+        left_out += sub.left_out
+    text = own.commit if own.is_clean else text
+    return replace(own, text=text, contents=contents, said=tuple(said), left_out=tuple(left_out))
 
 
 def _is_there(found: Repository, entry: Entry) -> bool:

@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import stat
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ from kamal_dev.output import Output
 from kamal_dev.pipeline.images import build_all
 from kamal_dev.pipeline.recipe import BuildOptions
 from kamal_dev.pipeline.run import Run
+from kamal_dev.project import snapshot
 from kamal_dev.project.source import Source, differences, read
+from kamal_dev.project.withheld import Withheld
 from kamal_dev.shell.local import Local
 from tests.workspace.lab import git, write
 
@@ -357,6 +360,21 @@ def test_a_hook_of_this_repository_sees_the_commit_that_is_being_made(root: Path
     finally:
         index.unlink()
     assert seen.version.text == before
+
+
+def test_a_hook_of_this_repository_sends_what_is_being_committed(root: Path, tmp_path: Path) -> None:
+    write(root, {"a.txt": "two\n"})
+    shutil.copy2(root / ".git/index", root / ".git/next-index.lock")
+    environment = {"GIT_INDEX_FILE": ".git/next-index.lock"}
+    subprocess.run(["git", "-C", str(root), "add", "a.txt"], check=True, env=os.environ | environment)
+    source = look(root, **environment)
+    taken = snapshot.read(source, Local(), stores=tmp_path / "stores", withheld=Withheld(), say=lambda text: None)
+    (part,) = taken.parts
+    assert (part.index, taken.state) == (part.tree, source.state)
+    unstaged = snapshot.read(
+        look(root), Local(), stores=tmp_path / "stores", withheld=Withheld(), say=lambda text: None
+    )
+    assert unstaged.parts[0].index != part.index
 
 
 # --- what changed between two looks is named
