@@ -180,11 +180,13 @@ stale_binds() {
 # remember_baseline: write down, of what look_at_containers found, what weigh compares with later.
 remember_baseline() {
   printf '%s\n' "$found" | awk -F'|' '$1 != "" { print "restarts " $1 " " $6 }' >"$home/.baseline"
+  # The engine may have been told the path without the links in it.
+  physical=$(cd "$home/workspace" 2>/dev/null && pwd -P)
   # shellcheck disable=SC2016 # for docker
   binds='{{$id := .ID}}{{$at := .State.StartedAt}}{{range .Mounts}}{{if eq .Type "bind"}}{{$id}} {{$at}} {{println .Source}}{{end}}{{end}}'
   # shellcheck disable=SC2046 # ids are words
   inspect_containers "$binds" $(printf '%s\n' "$found" | cut -d'|' -f1) | while read -r id started folder; do
-    case $folder in "$home/workspace"/*) ;; *) continue ;; esac
+    case $folder/ in "$home/workspace"/* | "${physical:-/none}"/*) ;; *) continue ;; esac
     there=$(stat -c '%d:%i' -- "$folder" 2>/dev/null) && echo "bind $id $started $there $folder"
   done >>"$home/.baseline"
   mv "$home/.baseline" "$home/baseline"
