@@ -15,8 +15,13 @@ from kamal_dev.project.state import Known
 def left_behind(run: Run, chosen: tuple[str, ...], *, is_all: bool) -> Iterator[str]:
     """Say what stays as it is where these stacks are deployed; with `is_all`, nobody has named them."""
     known, there = state.read(run.project.private()).state.hosts, dict(run.provider.stacks())
-    yield from _moved(known, there, run.project.config.provider.type)
-    others = [name for name in there if name not in chosen and _is_there(name, there[name], known)]
+    provider = run.project.config.provider.type
+    yield from _moved(known, there, provider)
+    # A host that is only listed may never have had its stack; one that was made for it has.
+    has = {
+        name for name, host in there.items() if provider != "static" or any(item.is_at(name, host) for item in known)
+    }
+    others = [name for name in there if name in has and name not in chosen]
     if is_all and others:
         count = max(names.index(run.project, name) for name in others)
         are = (
@@ -42,8 +47,3 @@ def _moved(known: tuple[Known, ...], there: dict[str, Host], provider: str) -> I
                 f"{item.stack} was deployed to a host of the provider `{item.provider}` before, and may still run "
                 "there: set `provider.type` to it to see the host, and to remove it"
             )
-
-
-def _is_there(name: str, host: Host, known: tuple[Known, ...]) -> bool:
-    """Whether a stack was deployed to its host, as far as is known here; a host that a provider made has one."""
-    return any(item.is_at(name, host) for item in known)

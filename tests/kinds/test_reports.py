@@ -265,6 +265,9 @@ def test_a_stack_that_keeps_its_version_is_named(project: Project) -> None:
     assert _warned(project, *there, is_all=False) == []
     # A host that is listed, and was never deployed to, has no version.
     assert _warned(project, there[0]) == []
+    made = replace(project.config, provider=replace(project.config.provider, type="docker"))
+    (text,) = _warned(replace(project, config=made))
+    assert text.startswith(f"{SECOND} is not deployed")
 
 
 def test_a_host_that_was_never_made_is_not_said_to_be_removed(project: Project) -> None:
