@@ -141,8 +141,8 @@ def _node(before: dict[str, Any], added: dict[str, Any], replay: Replay) -> Iter
         "DEV_VERSION": replay.rendered.json["version"],
     }
     for name, text in wanted.items():
-        found = added.get("environment", {}).pop(name, "")
-        if found != before.get("environment", {}).pop(name, text):
+        found = added.get("environment", {}).pop(name, None)
+        if found not in (None, before.get("environment", {}).pop(name, text)):
             yield f"environment.{name} is {found!r}, not {text!r}"
 
 

@@ -107,8 +107,12 @@ class Host:
         return {service: item["State"]["StartedAt"] for service, item in self.containers(stack).items()}
 
     def images(self, stack: str) -> dict[str, str]:
-        """Return the image that each service was started from, as compose names it."""
-        return {service: item["Config"]["Image"] for service, item in self.containers(stack).items()}
+        """Return the image that each service was started from, with the tag that the current release has it by."""
+        listed = self.run(f"cat ~/.kamal-dev/{stack}/current/.kamal-dev/images 2>/dev/null || true").split()
+        tagged = (reference.partition("@") for reference in listed if "@" in reference)
+        tags = {f"{name.rpartition(':')[0]}@{digest}": name for name, _, digest in tagged}
+        started = {service: item["Config"]["Image"] for service, item in self.containers(stack).items()}
+        return {service: tags.get(image, image) for service, image in started.items()}
 
 
 def _state(state: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ services:
     environment:
       WHERE: ${DEV_STACK} is ${NODE_INDEX} at ${NODE_ADDRESS}
       NODE_ADDRESS: mine
+      DEV_VERSION: ${DEV_VERSION}
     depends_on: [db]
   worker:
     image: debian:12
@@ -142,7 +143,7 @@ def test_a_rotated_secret_restarts_only_the_services_that_use_it(stacks: Stacks)
     assert stacks.restarted_by() == set()
 
 
-def test_a_new_commit_restarts_the_main_service_alone(stacks: Stacks) -> None:
+def test_a_new_commit_restarts_the_main_service_alone_that_mentions_the_version(stacks: Stacks) -> None:
     sha = stacks.repository.commit({"README.md": "another\n"})
     assert stacks.restarted_by() == {"app"}
     assert stacks.environment()["DEV_VERSION"] == sha
