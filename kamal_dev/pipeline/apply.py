@@ -104,17 +104,17 @@ def _apply(work: Work, ready: Ready, release: Release) -> Outcome:
     if is_same and not (lacking or has_news or work.recreate):
         return Outcome(ready.stack, target.address, "unchanged", str(release.version), ready.facts.containers)
     if work.over_ssh and lacking:
-        references = tuple(image.reference for image in lacking)
-        work.parcels.send(target.name, run.remote(target), host.load(run.scripts), references)
+        wanted = tuple(image.reference for image in lacking)
+        work.parcels.send(target.name, run.remote(target), host.load(run.scripts), wanted)
     fetched = Fetched() if work.over_ssh else _fetched(work, ready, lacking)
 
-    def change() -> events.Outcome:
-        return follow(
-            run, target, lambda token: _step(work, token, release, merged, fetched, made_of), timeout=deadline(run)
-        )
+    def step(token: str) -> Step:
+        return _step(work, token, release, merged, fetched, made_of)
 
-    is_lent = bool(lacking) and not work.over_ssh
-    lent = (lambda: work.lending.lent(target, change)) if is_lent else change
+    def change() -> events.Outcome:
+        return follow(run, target, step, timeout=deadline(run))
+
+    lent = (lambda: work.lending.lent(target, change)) if lacking and not work.over_ssh else change
     return outcome(
         target, release.stack, str(release.version), in_turn(run, target, release.stack, lent), done="deployed"
     )

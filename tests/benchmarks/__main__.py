@@ -97,6 +97,17 @@ workspace: {{source: none}}
         self.change()
         return contender.deploy()
 
+    def readme(self, contender: Contender) -> Time:
+        """Deploy a commit that touches nothing of an image: every container stays."""
+        self._commits += 1
+        self.repository.commit({"README.md": f"# Guestbook\n\nchange {self._commits}\n"})
+        there = [host.started(self.repository.stack(index)) for index, host in enumerate(self.hosts, 1)]
+        took = contender.deploy()
+        after = [host.started(self.repository.stack(index)) for index, host in enumerate(self.hosts, 1)]
+        if there != after:
+            raise SystemExit(f"a commit of the README replaced containers: {there} {after}")
+        return took
+
     def skip_build(self, contender: Contender) -> Time:
         """Deploy a commit that was built, and not pushed."""
         self.change()
@@ -125,7 +136,8 @@ def rows(track: Track, rounds: int) -> list[Row]:
     for contender in (track.dev, track.by_hand):
         contender.give_source()
         contender.deploy()
-    return [*found, track.measure("with its source", rounds, track.new_version, 1.15)]
+    found.append(track.measure("with its source", rounds, track.new_version, 1.15))
+    return [*found, track.measure("README alone", rounds, track.readme, 1.0)]
 
 
 def start_up(runs: int = 21) -> tuple[float, float]:
