@@ -17,6 +17,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -30,6 +31,7 @@ from kamal_dev.project import snapshot
 from kamal_dev.project.source import Source, differences, read
 from kamal_dev.project.withheld import Withheld
 from kamal_dev.shell.local import Local
+from tests.real.lab import DOCKERFILE, Lab, docker, has_image
 from tests.workspace.lab import git, write
 
 
@@ -509,3 +511,23 @@ def test_a_file_that_was_read_after_it_changed_is_not_what_the_version_says(buil
     with pytest.raises(SourceChanged, match=r"compose\.yaml"):
         build_all(run, BuildOptions())
     run.close()
+
+
+@pytest.mark.real
+def test_a_file_saved_during_a_build_is_in_no_image_of_the_commit(lab: Lab) -> None:
+    # No build before has done this, so that it takes its time.
+    slow = f"{DOCKERFILE}RUN sleep 6; : {uuid4().hex}\n"
+    made = lab.small("saved", ["root@127.0.0.1:1"], {".devcontainer/Dockerfile": slow})
+    hook = made.root / ".kamal/hooks/pre-build"
+    made.write({".kamal/hooks/pre-build": "#!/bin/sh\n(sleep 3; echo 99 >.devcontainer/message) >/dev/null 2>&1 &\n"})
+    hook.chmod(0o755)
+    ended = made.dev("build", code=1)
+    assert "`.devcontainer/message` changed while" in ended.stderr
+    assert "nothing was pushed or deployed" in ended.stderr
+    assert not has_image(made.image())
+    hook.unlink()
+    assert made.dev("build").stdout.strip().startswith(f"{made.image()}-dirty-")
+    made.write({".devcontainer/message": "saved\n"})
+    assert f"`{made.image()}` was not built" in made.dev("push", code=1).stderr
+    assert made.dev("build").stdout.strip() == made.image()
+    assert docker("run", "--rm", "--network=none", made.image(), "cat", "/message") == "saved\n"
