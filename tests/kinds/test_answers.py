@@ -13,8 +13,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from kamal_dev.commands import answers
+from kamal_dev.commands import host as steps
 from kamal_dev.errors import NoAnswer
 from kamal_dev.model import Step
+from tests.hosts import scripts
 from tests.kinds import host as hosts
 from tests.kinds.host import SHELLS, AnswersHost
 from tests.real.lab import Ended, Lab, Repository
@@ -196,6 +199,32 @@ def test_a_host_with_nothing_but_busybox_works(lab: Lab, host: AnswersHost) -> N
     assert "kamal-dev/" in made.dev("pull").text
     assert made.deploy().stacks[made.stack()]["state"] == "unchanged"
     made.dev("remove", "--yes")
+
+
+PLUGIN = """#!/bin/sh
+case $1 in
+  docker-cli-plugin-metadata) echo '{"SchemaVersion": "0.1.0", "Vendor": "x", "Version": "9.9.9"}' ;;
+  *) echo 9.9.9 ;;
+esac
+"""
+
+
+def test_an_upgraded_compose_is_noticed(host: AnswersHost) -> None:
+    remote = host.remote("wrapped")
+
+    def version() -> str:
+        told = answers.facts(remote.run(steps.facts(scripts(), "x-1"), timeout=30).output)
+        assert told
+        return told.compose
+
+    host.sh("su wrapped -c 'mkdir -p ~/.kamal-dev ~/.docker/cli-plugins'")
+    assert version() == version() != "9.9.9"
+    host.write("/home/wrapped/.docker/cli-plugins/docker-compose", PLUGIN)
+    host.sh("chmod 755 /home/wrapped/.docker/cli-plugins/docker-compose")
+    assert version() == "9.9.9"
+    host.sh("rm /home/wrapped/.docker/cli-plugins/docker-compose")
+    assert version() != "9.9.9"
+    remote.close()
 
 
 # --- what was done
