@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from kamal_dev import config, providers
+from kamal_dev.commands import host
 from kamal_dev.model import Host
 from kamal_dev.shell.local import Local
+from tests.hosts import bare, scripts
 
 pytestmark = pytest.mark.real
 SERVICE = "test-provider"
@@ -74,10 +76,39 @@ def ssh(host: Host, command: str, tmp_path: Path) -> subprocess.CompletedProcess
     return subprocess.run(["ssh", *options, *where, command], capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_a_host_is_a_bare_debian_with_systemd_and_sshd(hosts: tuple[Host, ...], tmp_path: Path) -> None:
-    command = "hostname; id -un; ps -p 1 -o comm=; . /etc/os-release; echo $ID; command -v docker || echo bare"
-    answer = ssh(hosts[0], command, tmp_path)
-    assert answer.stdout.split() == [ONE, "root", "systemd", "debian", "bare"], answer.stderr
+ABOUT = "hostname; id -un; ps -p 1 -o comm=; . /etc/os-release; echo $ID"
+
+
+def test_a_host_is_a_debian_with_systemd_sshd_and_an_engine(hosts: tuple[Host, ...], tmp_path: Path) -> None:
+    answer = ssh(hosts[0], ABOUT, tmp_path)
+    assert answer.stdout.split() == [ONE, "root", "systemd", "debian"], answer.stderr
+    wait = "for _ in $(seq 60); do docker version >/dev/null 2>&1 && exit; sleep 0.5; done; exit 1"
+    assert ssh(hosts[0], wait, tmp_path).returncode == 0
+
+
+def test_bootstrap_does_nothing_in_such_a_host(hosts: tuple[Host, ...]) -> None:
+    (found,) = containers(f"kamal-dev.host={ONE}")
+    step = host.bootstrap(scripts(), "again")
+    words = ("docker", "exec", "--interactive", "--env", "HOME=/root", found, *step.argv)
+    told = subprocess.run(words, input=step.stdin, capture_output=True, check=True, timeout=120).stdout.decode()
+    (result,) = [line for line in told.splitlines() if '"result"' in line]
+    assert json.loads(result)["ok"] and not json.loads(result)["changed"], told
+
+
+def test_the_containers_of_its_engine_are_within_its_own_limits(hosts: tuple[Host, ...]) -> None:
+    (found,) = containers(f"kamal-dev.host={ONE}")
+    said = docker("exec", found, "sh", "-c", "cat /etc/docker/daemon.json; cat /proc/1/cgroup")
+    if docker("info", "--format", "{{.CgroupVersion}}") == "1":
+        assert f"/docker/{found}" in json.loads(said[: said.rindex("}") + 1])["cgroup-parent"]
+    else:
+        assert found not in json.loads(said[: said.rindex("}") + 1]).get("cgroup-parent", "")
+
+
+def test_an_image_of_one_s_own_may_be_bare(tmp_path: Path) -> None:
+    (made,) = provider(tmp_path, f"  image: {bare()}\n").ensure((f"{SERVICE}-bare",))
+    answer = ssh(made, "command -v docker || echo bare", tmp_path)
+    provider(tmp_path).destroy((made.name,))
+    assert answer.stdout.split() == ["bare"], answer.stderr
 
 
 def test_systemd_comes_up_whole(hosts: tuple[Host, ...], tmp_path: Path) -> None:
