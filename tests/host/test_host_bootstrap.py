@@ -107,7 +107,9 @@ def test_a_daemon_that_does_not_start_is_reported_with_its_last_words(lab: Lab, 
         outcome = lab.run(host.bootstrap(scripts, token())).outcome
         assert (outcome.ok, outcome.code) == (False, "daemon")
         assert "nonsense" in outcome.reason
-        assert lab.sh("cat /etc/docker/daemon.json") == '{"nonsense": 1}'
+        # The image of this host names the group of its engine there, and bootstrap nothing.
+        settings = json.loads(lab.sh("cat /etc/docker/daemon.json"))
+        assert {name: value for name, value in settings.items() if name != "cgroup-parent"} == {"nonsense": 1}
     finally:
         lab.sh("rm /etc/docker/daemon.json; systemctl reset-failed docker; systemctl start docker")
 
