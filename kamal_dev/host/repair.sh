@@ -7,15 +7,19 @@ repair() {
   weigh "$1"
   printf '%s\n' "$problems" | while read -r id kind why; do
     case $kind in
-      paused) docker unpause -- "$id" ;;
+      paused) docker unpause -- "$id" && { ! is_unhealthy "$id" || docker restart -- "$id"; } ;;
+      running) is_unhealthy "$id" && docker restart -- "$id" ;;
       renamed) docker rename -- "$id" "$(printf '%s\n' "$why" | cut -d'`' -f2)" ;;
       stale) docker restart -- "$id" ;;
       offline) remake "$id" ;;
       *) continue ;;
-    esac >"$here/repair.log" 2>&1
+    esac >"$here/repair.log" 2>&1 || continue
     log "$(service_of "$id"): $why"
   done
 }
+
+# is_unhealthy ID: whether its last health check failed. That of a container that was paused is of then, and stays for a while.
+is_unhealthy() { [ "$(docker inspect --type container --format '{{with .State.Health}}{{.Status}}{{end}}' -- "$1")" = unhealthy ]; }
 
 service_of() { printf '%s\n' "$found" | sed -n "s/^$1|\([^|]*\)|.*/\1/p"; }
 

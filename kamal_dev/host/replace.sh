@@ -55,7 +55,7 @@ make_way() {
 # changed_parts FILE FILE: print `<service> <part>`, with a tab, for what is not the same in two lists of parts.
 # Of a service that the first does not have nothing is known.
 changed_parts() {
-  [ -f "$1" ] || return 0
+  [ -f "$1" ] && [ "$1" != "$2" ] || return 0
   awk -F'\t' '
     FILENAME == ARGV[1] { before[$1 FS $2] = $3; had[$1]; next }
     { has[$1]; after[$1 FS $2] = $3 }

@@ -38,4 +38,4 @@ def test_what_was_done_by_hand_must_be_seen_and_undone(standing: Standing, fault
     fault.told(standing.repository.dev("status", code=1))
     ended = standing.deploy(code=0)
     assert ended.stacks[standing.stack]["state"] == "deployed", "never called unchanged"
-    standing.endures(ended, version=standing.version)
+    standing.endures(ended)
