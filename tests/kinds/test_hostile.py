@@ -455,7 +455,7 @@ def test_a_record_of_a_host_is_data_and_no_word_of_a_command(here: Lab) -> None:
         line = json.dumps({"type": "facts", "cpus": 1, "workspace": ["blog"], "source": record})
         facts = answers.facts(line) or Facts()
         run = here.run()
-        clone = Clone(run, ())
+        clone = Clone(run, run.project.withheld)
         assert not clone.was_sent(facts.source), record
         assert all(not (known.commits or known.trees) for known in clone.known(facts)), record
         run.close()
