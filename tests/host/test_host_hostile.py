@@ -12,6 +12,8 @@ from kamal_dev.model import Host
 from kamal_dev.pipeline.prepare import refuse_foreign
 from tests.host.lab import TINY, Lab, release, service, token
 
+pytestmark = pytest.mark.real
+
 
 def test_a_release_whose_marks_the_power_took_is_written_again(
     lab: Lab, scripts: Mapping[str, str], stack: str
@@ -44,6 +46,6 @@ def test_a_stack_that_somebody_else_runs_is_told_before_anything_is_sent(
 ) -> None:
     facts = lab.run(host.facts(scripts, foreign, (TINY,)), user="dev").facts
     assert facts.foreign == "/srv/theirs"
-    with pytest.raises(HostError, match="another compose project named .* runs on the host, from /srv/theirs"):
+    with pytest.raises(HostError, match=r"another compose project named .* runs on the host, from /srv/theirs"):
         refuse_foreign(Host("x", "10.0.0.1"), foreign, facts)
     assert lab.sh(f"ls -d ~/.kamal-dev/{foreign} 2>&1 || true", user="dev").endswith("No such file or directory")
