@@ -208,8 +208,13 @@ class Standing:
         self.kept.append(word)
 
     @property
+    def workspace(self) -> str:
+        """Where the source is on the host."""
+        return f"~/.kamal-dev/{self.stack}/workspace/{self.repository.root.name}"
+
+    @property
     def _kept(self) -> str:
-        return f"~/.kamal-dev/{self.stack}/workspace/{self.repository.root.name}/kept"
+        return f"{self.workspace}/kept"
 
     def begin(self) -> None:
         """Deploy where nothing was, and make the table."""

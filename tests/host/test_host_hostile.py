@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from kamal_dev.commands import host
+from kamal_dev.commands.events import Outcome
 from kamal_dev.errors import HostError
 from kamal_dev.model import Host
 from kamal_dev.pipeline.prepare import refuse_foreign
@@ -49,3 +50,42 @@ def test_a_stack_that_somebody_else_runs_is_told_before_anything_is_sent(
     with pytest.raises(HostError, match=r"another compose project named .* runs on the host, from /srv/theirs"):
         refuse_foreign(Host("x", "10.0.0.1"), foreign, facts)
     assert lab.sh(f"ls -d ~/.kamal-dev/{foreign} 2>&1 || true", user="dev").endswith("No such file or directory")
+
+
+def test_a_container_that_got_something_else_than_the_workspace_is_stopped(
+    lab: Lab, scripts: Mapping[str, str], stack: str
+) -> None:
+    home = f"/root/.kamal-dev/{stack}"
+    labels = f"--label com.docker.compose.project={stack} --label com.docker.compose.oneoff=False"
+    lab.sh(f"mkdir -p {home}/workspace/good && ln -s /usr/share '{home}/workspace/a link' && mkdir -p /tmp/strays")
+    for name in ("lib.sh", "engine.sh", "stack.sh", "mounts.sh"):
+        lab.sh(f"cat >/tmp/strays/{name} <<'END-OF-SCRIPT'\n{scripts[name]}\nEND-OF-SCRIPT")
+    for name, folder in (("bad", "a link"), ("fine", "good")):
+        own = f"--label com.docker.compose.service={name} --volume '{home}/workspace/{folder}:/the folder'"
+        lab.sh(f"docker run --detach --init {labels} {own} {TINY} /bin/busybox sleep 300")
+    script = "here=/tmp/strays; for each in lib stack mounts; do . $here/$each.sh; done"
+    assert lab.sh(f'{script}; use_stack {stack}; stop_strays || echo "$strays"') == "bad"
+    running = f"docker ps --filter label=com.docker.compose.project={stack} --format '{{{{.Image}}}}'"
+    lab.sh(f'until [ "$({running} | wc -l)" = 1 ]; do sleep 0.1; done')
+    lab.sh(
+        f"docker rm --force $(docker ps --all --quiet --filter label=com.docker.compose.project={stack}); rm -rf {home}"
+    )
+
+
+def test_a_release_does_not_start_on_a_link_out_of_the_workspace(
+    lab: Lab, scripts: Mapping[str, str], stack: str
+) -> None:
+    lab.sh(f"mkdir -p ~/.kamal-dev/{stack}/workspace && ln -s /etc ~/.kamal-dev/{stack}/workspace/blog", user="dev")
+    one = release(stack, "v1", app=service())
+    folders = ("blog", "blog/kamal-dev-was-here")
+
+    def apply() -> Outcome:
+        step = host.apply(scripts, token(), one, timeout=30, window=0.1, workspace=folders)
+        return lab.run(step, user="dev").outcome
+
+    refused = apply()
+    assert (refused.ok, refused.state) == (False, "kept"), refused
+    assert "`blog` is a link that leads out of the workspace" in refused.reason
+    assert lab.sh("ls /etc | grep -c kamal-dev-was-here || true") == "0"
+    lab.sh(f"cd ~/.kamal-dev/{stack}/workspace && rm blog && mkdir real && ln -s real blog", user="dev")
+    assert apply().state == "new"

@@ -1,0 +1,38 @@
+"""Fault 33: what people in a container leave in a workspace."""
+
+from __future__ import annotations
+
+from tests.faults.standing import Standing
+from tests.faults.table import Fault, produces
+
+ADVICE = "left as it is: `dev pull …` brings it here, `dev sync … --force` discards it"
+
+
+@produces(
+    Fault(
+        33,
+        "A pipe stands in place of a file of git",
+        sees="`.git/index` is in the way: it is no regular file",
+        do=ADVICE,
+        how="mkfifo",
+    ),
+    Fault(
+        33,
+        "A link stands in place of a file of git",
+        sees="a link is in the way: `.git/index`",
+        do=ADVICE,
+        how="ln -s /etc/shadow",
+    ),
+)
+def test_what_people_plant_in_a_workspace_must_hold_nothing_up(standing: Standing, fault: Fault) -> None:
+    index = f"{standing.workspace}/.git/index"
+    before = standing.host.run("sha256sum /etc/shadow; stat -c '%a %U' /etc/shadow")
+    standing.host.run(f"mv {index} {index}.kept && {fault.how} {index}")
+    try:
+        standing.change()
+        ended = standing.deploy(code=0)
+    finally:
+        standing.host.run(f"rm -f {index} && mv {index}.kept {index}")
+    assert standing.host.run("sha256sum /etc/shadow; stat -c '%a %U' /etc/shadow") == before
+    fault.told(ended)
+    standing.endures(ended, state="deployed", version=standing.repository.sha)
