@@ -57,10 +57,8 @@ def admit(run: Run, target: Host, release: Release, facts: events.Facts, gate: G
 
 def require(run: Run, found: Devcontainer, target: Host, facts: events.Facts) -> None:
     """Refuse a host that has less than `hostRequirements` asks for, or warn of it where that is wanted."""
-    missing = requirements.lacking(
-        found.host_requirements, cpus=facts.cpus, memory=facts.memory, disk=facts.disk, gpu=facts.gpu
-    )
-    if not missing or not facts.cpus:
+    missing = short_of(found, facts)
+    if not missing:
         return
     asked = f"`hostRequirements` asks for ({found.where('hostRequirements')})"
     if run.warns_of_requirements:
@@ -71,6 +69,15 @@ def require(run: Run, found: Devcontainer, target: Host, facts: events.Facts) ->
         f"the host has {', '.join(missing)} that {asked}",
         hint=f"deploy to a larger host; {OVERRIDE}",
         left_behind=UNTOUCHED,
+    )
+
+
+def short_of(found: Devcontainer, facts: events.Facts) -> tuple[str, ...]:
+    """Say what `hostRequirements` asks for beyond what a host has; a host on paper does not say what that is."""
+    if not facts.cpus:
+        return ()
+    return requirements.lacking(
+        found.host_requirements, cpus=facts.cpus, memory=facts.memory, disk=facts.disk, gpu=facts.gpu
     )
 
 

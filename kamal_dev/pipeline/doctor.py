@@ -14,7 +14,7 @@ from kamal_dev.commands.hooks import FOLDER
 from kamal_dev.errors import ConfigError, DevError
 from kamal_dev.model import Step
 from kamal_dev.output import Output
-from kamal_dev.pipeline import features, hooks, local_registry, registry
+from kamal_dev.pipeline import admission, features, hooks, local_registry, registry
 from kamal_dev.pipeline.check import Check
 from kamal_dev.pipeline.engine import INSTALL, require_engine
 from kamal_dev.pipeline.host_checks import host_checks
@@ -44,7 +44,8 @@ def doctor(folder: Path, output: Output, *, config_path: str | None, devcontaine
 def examine(run: Run) -> list[Check]:
     """Check a project that could be read, and what it reaches."""
     checks = [_try("project", _project, run), *_features(run), *_hooks(run), *_secrets_file(run)]
-    return [*checks, *(_try(name, work, run) for name, work in REACHES), *_hosts(run)]
+    reached = [_try(name, work, run) for name, work in REACHES]
+    return [*checks, *reached, *_requirements(run), *_hosts(run)]
 
 
 TOOLS = (
@@ -168,6 +169,19 @@ def _tracked(name: str) -> Check:
     found = f"{name} is tracked by git: whoever has the repository has the secrets"
     advice = f"`git rm --cached {name}`, name it in .gitignore, and rotate what stands in it: the history keeps it"
     return Check("secrets file", True, found, advice, is_warning=True)
+
+
+def _requirements(run: Run) -> list[Check]:
+    """Compare what `hostRequirements` asks for with what the provider can give, where it asks for anything."""
+    return [_try("requirements", _compared, run)] if run.project.devcontainer.host_requirements else []
+
+
+def _compared(run: Run) -> str | Check:
+    missing = admission.lacking(run)
+    if not missing:
+        return "nothing is asked for that the provider cannot give"
+    found = f"hosts have at most {', '.join(missing)} ({run.project.devcontainer.where('hostRequirements')})"
+    return Check("requirements", run.warns_of_requirements, found, admission.OVERRIDE, run.warns_of_requirements)
 
 
 REACHES: tuple[tuple[str, Callable[[Run], str | Check]], ...] = (

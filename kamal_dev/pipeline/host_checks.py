@@ -5,6 +5,7 @@ from __future__ import annotations
 from kamal_dev.commands import answers, events, host
 from kamal_dev.errors import DevError
 from kamal_dev.model import Host
+from kamal_dev.pipeline.admission import OVERRIDE, short_of
 from kamal_dev.pipeline.check import Check
 from kamal_dev.pipeline.conversation import told
 from kamal_dev.pipeline.prepare import INSTALL_THERE
@@ -26,7 +27,18 @@ def host_checks(run: Run) -> list[Check]:
     found = each(on, lambda item: _ask(run, *item), limit=run.limit)
     checks = [judged(stack, facts) for (stack, _), facts in zip(on, found, strict=True)]
     answering = sum(isinstance(facts, events.Facts) for facts in found)
-    return [_summary(len(stacks), answering, off, is_fine=answering == len(on)), *checks]
+    short = [_required(run, stack, facts) for (stack, _), facts in zip(on, found, strict=True)]
+    return [_summary(len(stacks), answering, off, is_fine=answering == len(on)), *checks, *filter(None, short)]
+
+
+def _required(run: Run, stack: str, facts: events.Facts | DevError) -> Check | None:
+    """Compare a host with `hostRequirements`; None where it has what is asked for."""
+    devcontainer = run.project.devcontainer
+    missing = () if isinstance(facts, DevError) else short_of(devcontainer, facts)
+    if not missing:
+        return None
+    found = f"it has {', '.join(missing)} that `hostRequirements` asks for ({devcontainer.where('hostRequirements')})"
+    return Check(f"host of {stack}", run.warns_of_requirements, found, OVERRIDE, run.warns_of_requirements)
 
 
 def _ask(run: Run, stack: str, target: Host) -> events.Facts:

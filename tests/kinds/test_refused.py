@@ -315,3 +315,30 @@ def test_no_bad_input_is_called_a_defect(root: Path) -> None:
         "error: .devcontainer/compose.yaml:4:5: services.app.restrat: is not a key of Compose"
     )
     assert "did you mean `restart`?" in ended.stderr and "defect" not in ended.stderr
+
+
+def test_doctor_compares_what_is_asked_for_with_what_the_provider_can_give(root: Path) -> None:
+    from kamal_dev.pipeline.doctor import examine
+
+    (root / "config/dev.yml").write_text("service: blog\nprovider: {type: docker}\n")
+    (root / ".devcontainer/devcontainer.json").write_text(
+        '{"image": "debian:12",\n "hostRequirements": {"cpus": 640}}\n'
+    )
+    run = opened(root)
+    run.__dict__["provider"] = Small()
+    (check,) = [check for check in examine(run) if check.name == "requirements"]
+    assert check.is_warning and check.is_fine
+    assert check.found == "hosts have at most 2 of 640 CPUs (.devcontainer/devcontainer.json:2)"
+
+
+class Small:
+    """A provider of small hosts that has none yet."""
+
+    def capacity(self) -> Capacity:
+        return Capacity(2, 4 << 30, 1 << 40)
+
+    def stacks(self) -> tuple[()]:
+        return ()
+
+    def list(self) -> tuple[()]:
+        return ()
