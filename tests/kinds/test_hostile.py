@@ -284,6 +284,20 @@ while True:
 # --- deadlines, locks, power
 
 
+# What runs confined is watched from outside; the others have their stdin from `dev`, and end with it.
+CONFINED = {"jail.sh", "folders.sh", "handover.sh", "unpack.sh"}
+FED = {"environment.sh", "load.sh"}
+
+
+def test_every_script_of_a_host_has_a_deadline_and_ends_with_its_caller() -> None:
+    watched = (SCRIPTS / "lib.sh").read_text()
+    assert "watch_callers &" in watched and "script_within=" in watched
+    for path in SCRIPTS.glob("*.sh"):
+        text = path.read_text()
+        if text.startswith("#!/bin/sh") and path.name not in CONFINED | FED:
+            assert '. "$here/lib.sh"' in text or '. "${0%/*}/lib.sh"' in text, path.name
+
+
 def start(lab: Lab, folder: Path) -> subprocess.Popen[bytes]:
     """Start what a deploy runs on the host, as sshd does: in a session of its own, below that of the connection."""
     run = lab.run()
