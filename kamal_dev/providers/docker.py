@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kamal_dev.commands.docker import docker
-from kamal_dev.errors import DevError, EngineError, ProviderError
+from kamal_dev.errors import ConfigError, DevError, EngineError, Problem, ProviderError
 from kamal_dev.model import Host, Result, Step
 from kamal_dev.providers import Agree, Capacity, host_image, identity, keys, machine
 from kamal_dev.shell import Shell
@@ -29,6 +29,7 @@ HOST_LABEL, SERVICE_LABEL, PROJECT_LABEL = "kamal-dev.host", "kamal-dev.service"
 ADDRESS = "127.0.0.1"  # not the container's own address: that one is out of reach on macOS
 FIELDS = f'{{{{.ID}}}}\t{{{{.Label "{HOST_LABEL}"}}}}\t{{{{.State}}}}\t{{{{.Ports}}}}'
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+NAMING = "`naming.pattern` may make letters, digits, `-`, `_` and `.`, at most 63, the first and last no sign"
 AT_ONCE = 8
 COMMAND_TIMEOUT, CREATE_TIMEOUT = 120.0, 900.0
 BOOT, GLANCE = 60, 2  # seconds to wait for sshd: in a host that is needed, and in one that is only listed
@@ -56,6 +57,7 @@ class Docker:
 
     def __init__(self, config: Config, *, shell: Shell, directory: Path, say: Say, project: str = "") -> None:
         self._service = config.service
+        self._naming = config.where.get("naming.pattern")
         self._options = dict(config.provider.options)
         self._shell = shell
         self._directory = directory
@@ -69,10 +71,11 @@ class Docker:
         """Refuse names that no host can have; raises EngineError where there is no engine to make hosts with."""
         refused = [name for name in names if not NAME.fullmatch(name)]
         if refused:
-            raise ProviderError(
-                f"`{refused[0]}` cannot be the name of a host",
-                hint="`naming.pattern` may make letters, digits, `-`, `_` and `.`, at most 63",
-            )
+            message, hint = f"`{refused[0]}` cannot be the name of a host", NAMING
+            if where := self._naming:
+                problem = Problem(where.path, where.line, message, "naming.pattern", where.column)
+                raise ConfigError(problem, hint=hint)
+            raise ProviderError(message, hint=hint)
         self._containers()
 
     def ensure(self, names: tuple[str, ...]) -> tuple[Host, ...]:

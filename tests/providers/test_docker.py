@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kamal_dev import config, providers
-from kamal_dev.errors import EngineError, ProviderError
+from kamal_dev.errors import ConfigError, EngineError, ProviderError
 from kamal_dev.model import Step
 from kamal_dev.providers import docker, host_image
 from tests.providers.engine import Banner, Engine
@@ -276,3 +276,11 @@ def test_where_the_engine_cannot_be_installed_in_the_image_hosts_are_bare(
     assert creation.argv[-1].startswith("kamal-dev-host:") and "docker-" not in creation.argv[-1]
     assert any("each host installs it" in text for text in said)
     assert any(step.argv[1:3] == ("rm", "--force") for step in engine.steps)
+
+
+def test_a_pattern_that_makes_no_host_s_name_is_refused_where_it_is_written(engine: Engine, tmp_path: Path) -> None:
+    made = provider(engine, tmp_path, options="naming: {pattern: '{service}-{index}-'}\n")
+    with pytest.raises(ConfigError) as refused:
+        made.check(("guestbook-1-",))
+    assert str(refused.value).startswith("config/dev.yml:4:")
+    assert "naming.pattern: `guestbook-1-` cannot be the name of a host" in str(refused.value)
