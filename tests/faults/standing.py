@@ -329,7 +329,8 @@ class Standing:
 
 
 def _version(seen: Seen) -> str:
-    return seen.services.get("app", ("", ""))[1].partition("@")[0].rpartition(":")[2]
+    # A release names its images by digest; its own name begins with the version.
+    return seen.current.rpartition("/")[2].rpartition("-")[0]
 
 
 def hosts_of(*ports: int) -> str:
