@@ -38,7 +38,7 @@ def ask(run: Run, target: Host, step: Step, *, timeout: float, on_line: OnLine |
     if not answers.has_ended(result.output):
         raise NoAnswer(
             target.name,
-            f"the script `{step.text}` did not get to its end there (exit code {result.exit_code}): "
+            f"the script `{step.text}` ended early on the host (exit code {result.exit_code}): "
             f"{last_line(result.errors)}",
             hint=ASKED,
         )
