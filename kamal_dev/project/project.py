@@ -59,8 +59,10 @@ class Project:
         # What decides is the value of a secret; one that a command gives is asked for when it is needed.
         names = (*self.config.secrets, *self.secrets_file.names)
         plain = self.secrets_file.known(names)
-        for secret in plain.values():
-            self.redaction.add(secret)
+        for name, secret in plain.items():
+            # Who logs in is no secret, and an error about a login has to say it.
+            if name != self.config.registry.username_env:
+                self.redaction.add(secret)
         known = {name: secret.reveal() for name, secret in plain.items()}
         around = {name: value for name, value in self.environment.items() if name not in compose.NODE_NAMES}
         try:

@@ -20,7 +20,6 @@ class MemoryTree:
     def __init__(self, files: Mapping[Path, bytes], links: Mapping[Path, Path] | None = None) -> None:
         self.files = dict(files)
         self.links = dict(links or {})
-        self.modes: dict[Path, int] = {}
 
     def read(self, path: Path) -> bytes:
         real = self.real(path)
@@ -35,7 +34,8 @@ class MemoryTree:
         return "directory" if any(real in file.parents for file in self.files) else ""
 
     def mode(self, path: Path) -> int:
-        return self.modes.get(self.real(path), 0o644)
+        """Return what such a file has in most repositories: a script can be run."""
+        return 0o755 if self.read(path).startswith(b"#!") else 0o644
 
     def real(self, path: Path) -> Path:
         for link, target in self.links.items():

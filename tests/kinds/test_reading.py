@@ -406,3 +406,11 @@ def test_docker_hub_is_one_registry_in_all_its_spellings() -> None:
         }
     }
     assert commands.without_helper(own, "docker.io")["credHelpers"] == {"ghcr.io": "a"}
+
+
+def test_the_name_that_logs_in_is_readable(root: Path) -> None:
+    registry = "registry: {server: registry.example.com, username_env: USER_NAME, password_env: TOKEN}\n"
+    files = {".kamal/secrets": "USER_NAME=some-body\nTOKEN=hunter22\n", "config/dev.yml": f"service: shop\n{registry}"}
+    run = opened(root, files)
+    run.project.compose  # noqa: B018
+    assert run.output.redaction("some-body, hunter22") == "some-body, [redacted]"
