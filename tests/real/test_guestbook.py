@@ -66,7 +66,8 @@ def test_deploying_again_restarts_nothing_and_asks_each_host_once(guestbook: Gue
     assert again.stdout.count("unchanged") == 3, str(again)
     for _, stack in guestbook.placed:
         assert again.steps(stack) == [f"facts {stack}"], str(again)
-    assert not [step for step in again.steps() if "docker push" in step or "buildx build" in step], str(again)
+    # The builder is asked, because no version tells of a base image that moved; it has nothing to do.
+    assert not [step for step in again.steps() if "docker push" in step], str(again)
 
 
 def test_a_new_commit_runs_everywhere_and_the_data_is_kept(guestbook: Guestbook) -> None:
