@@ -85,7 +85,7 @@ class Person:
 
     @property
     def is_same(self) -> bool:
-        return self.lab.run(host.facts(self.scripts, self.stack)).facts.runs(self.release().digest)
+        return self.lab.run(host.facts(self.scripts, self.stack)).facts.runs(self.release())
 
 
 @pytest.fixture
