@@ -177,7 +177,13 @@ def _missing(name: str, build: Build, section: Value, ground: Ground) -> list[Pr
     elif build.dockerfile and ground.tree.kind(dockerfile) != "file":
         shown = place.shown(dockerfile, ground.repository)
         return [_at(section.at("dockerfile") or section, key, f"the Dockerfile `{shown}` does not exist")]
-    return [_at(section.at(name) or section, key, f"`{path}` {OUTSIDE}") for name, path in outside.items()]
+    wrong = [_at(section.at(name) or section, key, f"`{path}` {OUTSIDE}") for name, path in outside.items()]
+    return wrong + [
+        _at(section.at("additional_contexts", name) or section, key, f"the folder `{shown}` does not exist")
+        for name, text in build.contexts
+        if text.startswith("/") and ground.reader.may_read(Path(text)) and ground.tree.kind(Path(text)) != "directory"
+        for shown in [place.shown(Path(text), ground.repository)]
+    ]
 
 
 def is_outside(build: Build, reader: Reader) -> bool:

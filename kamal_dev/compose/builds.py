@@ -89,12 +89,21 @@ def order(builds: tuple[Build, ...]) -> tuple[Build, ...]:
         made = {name for build in done for name in build.services}
         ready = [build for build in waiting if all(needed in made for needed in _needs(build))]
         if not ready:
-            first = waiting[0]
-            message = f"`{first.services[0]}` is built from itself, through `additional_contexts`"
-            raise ComposeError(Problem(first.where.path, first.where.line, message))
+            raise ComposeError(_circle(waiting))
         done += ready
         waiting = [build for build in waiting if build not in ready]
     return tuple(done)
+
+
+def _circle(waiting: list[Build]) -> Problem:
+    """Return what is wrong with builds of which each needs another one of them."""
+    by_service = {name: build for build in waiting for name in build.services}
+    path = [waiting[0]]
+    while path[-1] not in path[:-1]:
+        path.append(next(by_service[name] for name in _needs(path[-1]) if name in by_service))
+    shown = " → ".join(f"`{build.services[0]}`" for build in path[path.index(path[-1]) :])
+    where = path[-1].where
+    return Problem(where.path, where.line, f"`{path[-1].services[0]}` is built from itself: {shown}")
 
 
 def with_images(builds: tuple[Build, ...], images: Mapping[str, Image]) -> tuple[Build, ...]:
@@ -141,12 +150,19 @@ def _with_links(build: Build, named: Mapping[str, str], tree: Tree) -> Build:
         with suppress(OSError):
             text = tree.read(path).decode("utf-8", "replace")
     bases = frozenset(map(familiar, dockerfile.images(text, dict(build.args))))
-    links = tuple(
-        (image, f"service:{name}")
-        for image, name in named.items()
-        if name not in build.services and familiar(image) in bases and image not in dict(build.contexts)
-    )
-    return replace(build, contexts=(*build.contexts, *links)) if links else build
+    others = {familiar(image): name for image, name in named.items() if name not in build.services}
+    contexts = {key: _made_here(text, others) for key, text in build.contexts}
+    for image, name in named.items():
+        if name not in build.services and familiar(image) in bases:
+            contexts.setdefault(image, f"service:{name}")
+    return replace(build, contexts=tuple(contexts.items()))
+
+
+def _made_here(context: str, services: Mapping[str, str]) -> str:
+    """Return a context that is the image of another build as that service."""
+    image = context.removeprefix("docker-image://")
+    name = services.get(familiar(image)) if image != context else None
+    return f"service:{name}" if name else context
 
 
 def _settled(build: Build, services: Mapping[str, Value]) -> Build:

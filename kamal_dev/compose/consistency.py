@@ -6,7 +6,7 @@ Source: compose-go, the consistency check of its loader, its validation and its 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 
 from kamal_dev.compose import volume
 from kamal_dev.compose.service import Service
@@ -32,18 +32,17 @@ def check(project: Value, services: tuple[Service, ...]) -> None:
     active = {service.name: service for service in services if service.is_active}
     known = project.at("services")
     entries: Mapping[str, Value] = known.items if known is not None else {}
-    problems = [
-        problem
-        for service in active.values()
-        for problem in _of_service(service, entries[service.name], active, project)
-    ]
+    problems = [problem for service in active.values() for problem in _of_service(service, entries, active, project)]
     problems += [*_cycle(active, entries), *_definitions(project)]
     if problems:
         raise ComposeError(problems)
 
 
-def _of_service(service: Service, value: Value, active: Mapping[str, Service], project: Value) -> Iterator[Problem]:
-    yield from _services(service, value, active)
+def _of_service(
+    service: Service, entries: Mapping[str, Value], active: Mapping[str, Service], project: Value
+) -> Iterator[Problem]:
+    value = entries[service.name]
+    yield from _services(service, value, active.keys(), entries.keys())
     yield from _named(service, value, project)
     yield from _volumes(service, value, project)
     yield from _twice(service, value)
@@ -107,13 +106,14 @@ def _amount(value: Value) -> float | str:
     return float(match[1]) * float(1024 ** "bkmgtp".index(match[2] or "b"))
 
 
-def _services(service: Service, value: Value, active: Mapping[str, Service]) -> Iterator[Problem]:
+def _services(service: Service, value: Value, active: Set[str], defined: Set[str]) -> Iterator[Problem]:
     depends = value.at("depends_on")
     listed = depends.items if depends is not None else {}
     for name in service.needs:
         item = listed.get(name)
         required = item.at("required") if item is not None else None
-        if name in active or (required is not None and not required.is_on):
+        # `required: false` forgives a profile that is off, and no name that is wrong.
+        if name in active or (name in defined and required is not None and not required.is_on):
             continue
         yield _at(item or value, service, f"needs the service `{name}`, which is not there or not in an active profile")
 

@@ -142,21 +142,23 @@ class _Stages:
         self._own = {}
 
     def _copied(self, rest: str) -> None:
-        for text in rest.split():
-            if not text.startswith("--"):
-                return
-            name, _, source = text.partition("=")
+        for name, value in self._flags(rest):
             if name == "--from":
-                self._use(Word(source, self.escape).expanded(self._known))
+                self._use(value)
 
     def _mounted(self, rest: str) -> None:
-        for text in rest.split():
-            if not text.startswith("--"):
-                return
-            name, _, options = text.partition("=")
-            found = _MOUNTED.search(options) if name == "--mount" else None
+        for name, value in self._flags(rest):
+            found = _MOUNTED.search(value) if name == "--mount" else None
             if found:
-                self._use(Word(found[1], self.escape).expanded(self._known))
+                self._use(found[1])
+
+    def _flags(self, rest: str) -> Iterator[tuple[str, str]]:
+        """Yield the flags at the beginning, without their quotes, variables as their values."""
+        for word in words(rest, self.escape):
+            if not word.text.startswith("--"):
+                return
+            name, _, value = word.expanded(self._known).partition("=")
+            yield name, value
 
     def _known(self, name: str) -> str | None:
         return (self._own or {}).get(name)

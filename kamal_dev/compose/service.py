@@ -151,9 +151,12 @@ def _service(name: str, value: Value, profiles: tuple[str, ...], made: Mapping[s
 
 
 def started(services: Iterable[Service], names: tuple[str, ...]) -> tuple[Service, ...]:
-    """Return what `up` starts: the active services, or those that are named; each with what it needs."""
-    known = {service.name: service for service in services}
-    waiting = list(names) or [name for name, service in known.items() if service.is_active]
+    """Return what `up` starts: the active services, or those that are named; each with what it needs.
+
+    What is needed with `required: false` is started where its profiles let it.
+    """
+    known = {service.name: service for service in services if service.is_active}
+    waiting = list(names) or list(known)
     found: set[str] = set()
     while waiting:
         name = waiting.pop()

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kamal_dev.compose import document, dotenv, interpolate, place
+from kamal_dev.compose import document, dotenv, interpolate, place, private
 from kamal_dev.compose.node import NAMES
 from kamal_dev.compose.reading import Reader
 from kamal_dev.compose.travels import Travel
@@ -27,7 +27,7 @@ _MACHINE = {
     *("DBUS_SESSION_BUS_ADDRESS", "GPG_TTY", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG"),
 }
 _MACHINE_PREFIXES = ("XDG_", "LC_", "SSH_")
-_OURS = {"COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES", "COMPOSE_PATH_SEPARATOR"}
+_OURS = {"COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES", "COMPOSE_PATH_SEPARATOR", "COMPOSE_ENV_FILES"}
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,9 @@ def around(
     """
     if reader.has_texts:
         return Surroundings({**own, **environment}, (), {}, {})
+    named = private.plain(environment.get("COMPOSE_ENV_FILES", ""))
+    if named:
+        return _named(tuple(place.absolute(root, text) for text in named.split(",")), reader, environment, own)
     is_newer = not version or version >= READS_WORKING_DIRECTORY
     found: dict[str, str] = {}
     set_by: dict[str, str] = {}
@@ -77,6 +80,22 @@ def around(
             read.append(path)
     ignored = {} if root / ".env" in read else _ignored(root / ".env", reader)
     return Surroundings({**own, **found, **environment}, tuple(read), set_by, ignored)
+
+
+def _named(
+    paths: tuple[Path, ...], reader: Reader, environment: Mapping[str, str], own: Mapping[str, str]
+) -> Surroundings:
+    """Read the files of COMPOSE_ENV_FILES, the last one winning: they stand in for every `.env`.
+
+    A host does not know that variable, and reads none of them: what is mentioned travels by its value.
+    """
+    found: dict[str, str] = {}
+    set_by: dict[str, str] = {}
+    for path in paths:
+        values = reader.environment(path, Location("COMPOSE_ENV_FILES"), {**found, **environment})
+        set_by |= dict.fromkeys(values, place.shown(path, reader.repository))
+        found |= values
+    return Surroundings({**own, **found, **environment}, (), set_by, {})
 
 
 def _ignored(path: Path, reader: Reader) -> dict[str, str]:

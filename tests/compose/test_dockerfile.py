@@ -37,6 +37,11 @@ CASES = {
     "tabs": ("FROM\tR/base:7\n", {}, "base:7"),
     "FROM in a heredoc is none": ("FROM R/base:7\nRUN <<EOT\nFROM R/other:1\nEOT\n", {}, "base:7"),
     "copied from an image": ("FROM scratch\nCOPY --chown=1:1 --from=R/tools:1 /a /a\n", {}, "tools:1"),
+    "mounted from an image in quotes": (
+        'FROM scratch\nRUN --mount=type=bind,"from=R/tools:1",target=/t true\n',
+        {},
+        "tools:1",
+    ),
     "mounted from an image": ("FROM scratch\nRUN --mount=type=bind,from=R/tools:1,target=/t true\n", {}, "tools:1"),
     "a stage of that name comes later": ("FROM R/a AS b\nFROM b AS c\n", {}, "a:latest"),
     "an argument that a stage does not see": (

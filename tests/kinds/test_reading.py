@@ -100,6 +100,38 @@ def test_what_is_started_because_another_needs_it_is_built(root: Path) -> None:
     assert built.index(("base",)) < built.index(("app",))
 
 
+def test_an_image_that_is_a_context_of_a_build_is_built_first(root: Path) -> None:
+    compose = "services:\n  app: {build: {context: ., additional_contexts: ['bb=docker-image://acme/base:7']}}\n"
+    compose += "  base: {build: ../base, image: 'acme/base:7'}\n"
+    files = {".devcontainer/Dockerfile": "FROM bb\n", "base/Dockerfile": "FROM debian:12\n", COMPOSE: compose}
+    base, app = planned(opened(root, files))
+    assert base.services == ("base",)
+    assert dict(app.contexts) == {"bb": f"docker-image://{base.image}"}
+
+
+def test_a_context_of_a_build_that_is_missing_is_told_before_it(root: Path) -> None:
+    compose = "services:\n  app:\n    build:\n      context: .\n      additional_contexts: {a: ./none, b: ./is}\n"
+    files = {COMPOSE: compose, ".devcontainer/Dockerfile": "FROM debian:12\n", ".devcontainer/is/x": "1"}
+    with pytest.raises(ComposeError, match=r"compose.yaml:5.*`.devcontainer/none` does not exist"):
+        opened(root, files).project.require_deployable()
+
+
+def test_builds_that_need_each_other_are_told_by_name(root: Path) -> None:
+    compose = "services:\n  app: {build: {dockerfile_inline: FROM a/b}, image: a/a}\n"
+    compose += "  b: {build: {dockerfile_inline: FROM a/a}, image: a/b}\n"
+    with pytest.raises(ComposeError, match="`app` is built from itself: `app` → `b` → `app`"):
+        opened(root, {COMPOSE: compose}).project.compose  # noqa: B018
+
+
+def test_an_optional_dependency_starts_where_its_profile_lets_it_and_must_exist(root: Path) -> None:
+    compose = f"{APP}    depends_on: {{db: {{condition: service_started, required: false}}}}\n"
+    there = f"{compose}  db: {{image: debian:12, profiles: [db]}}\n"
+    assert opened(root, {COMPOSE: there}).project.compose.started == ("app",)
+    assert opened(root, COMPOSE_PROFILES="db").project.compose.started == ("app", "db")
+    with pytest.raises(ComposeError, match="needs the service `db`"):
+        opened(root, {COMPOSE: compose}).project.compose  # noqa: B018
+
+
 # --- Values keep their bytes
 
 ODD = 'QUOTED="with quotes"\nDOLLAR=pa$$word${HOME}\nHASH=a #b\nSINGLE=it\'s\nBACK=a\\nb\nTRAILING=x  \nTAKEN\n'
@@ -162,6 +194,16 @@ def _environment(run: Run, folder: Path, service: str) -> dict[str, str]:
         )
     assert done.returncode == 0, done.stderr
     return dict(entry.partition("=")[::2] for entry in done.stdout.split("\0") if entry)
+
+
+def test_the_files_of_compose_env_files_stand_in_for_dotenv(root: Path) -> None:
+    compose = f"{APP}    environment: {{A: '${{A:-none}}', B: '${{B:-none}}', C: '${{C:-none}}'}}\n"
+    files = {COMPOSE: compose, "one.env": "A=1\nB=1\n", "two.env": "B=2${A}\n", ".env": "C=3\n"}
+    made = released(opened(root, files, COMPOSE_ENV_FILES="one.env,two.env"))
+    assert {"A=1", "B=21"} <= set(made[".env"].splitlines())
+    assert "C=3" not in made[".env"]
+    with pytest.raises(ComposeError, match=r"COMPOSE_ENV_FILES.*`none.env`: no such file"):
+        opened(root, COMPOSE_ENV_FILES="none.env").project.compose  # noqa: B018
 
 
 def test_an_env_file_in_a_format_that_is_none_is_refused(root: Path) -> None:
