@@ -108,16 +108,28 @@ _SOURCED = {
 }
 _DETACHED = ("detach.sh", "run.sh", "worker.sh")
 
-# The modes of the files must arrive as they are, whatever the umask; their owner must not.
-_UNPACK = """umask 077
-dir=$(mktemp -d "${TMPDIR:-/tmp}/kamal-dev.XXXXXX") && tar -xzpf - --no-same-owner -C "$dir" || {
-  rm -rf "$dir"
-  for each in mktemp tar gzip; do command -v "$each" >/dev/null 2>&1 || lacks="${lacks:-} $each"; done
-  reason=${lacks:+"the host lacks$lacks"}
-  reason=${reason:-files were not unpacked; is /tmp full or read-only?}
-  echo '{"type":"result","ok":false,"phase":"upload","reason":"'"$reason"'"}'
+# What the start-up files of a login set for the programs that people use is not for ours. And the last words of the
+# program that failed, as text that needs no escapes in JSON.
+PLAIN = """unset TAR_OPTIONS GZIP GREP_OPTIONS POSIXLY_CORRECT CDPATH COMPOSE_FILE COMPOSE_PROJECT_NAME COMPOSE_PROFILES
+refuse() {
+  words=$(printf %s "$said" | tr -d '"\\\\' | tr -s '\\000-\\037' ' ' | cut -c1-300)
+  echo '{"type":"result","ok":false,"phase":"upload","reason":"'"$1${words:+ ($words)}"'"}'
   exit 1
 }
+"""
+# The modes of the files must arrive as they are, whatever the umask; their owner must not.
+_UNPACK = f"""{PLAIN}umask 077
+said=$(mktemp -d "${{TMPDIR:-/tmp}}/kamal-dev.XXXXXX" 2>&1) && dir=$said &&
+  said=$(tar -xzpf - --no-same-owner -C "$dir" 2>&1) || {{
+  rm -rf "${{dir:-}}"
+  for each in mktemp tar gzip; do command -v "$each" >/dev/null 2>&1 || lacks="${{lacks:-}} $each"; done
+  case ${{lacks:+lacks}}$said in
+    lacks*) said='' && refuse "the host lacks$lacks" ;;
+    *'unexpected end of file'* | *'short read'*) said=''
+      refuse 'no files arrived; does a start-up file such as ~/.bashrc read the input?' ;;
+    *) refuse 'files were not unpacked; is /tmp full or read-only?' ;;
+  esac
+}}
 trap 'rm -rf "$dir"' EXIT
 trap 'exit 143' HUP INT PIPE TERM
 script=$1

@@ -10,7 +10,7 @@ import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from kamal_dev.commands.payload import CONFINED, Scripts
+from kamal_dev.commands.payload import CONFINED, PLAIN, Scripts
 from kamal_dev.commands.words import folder_word, stack_word
 from kamal_dev.model import File, Step
 
@@ -21,14 +21,17 @@ SEEDED = (*_COMMON, "seed.sh", "unpack.sh")
 BLOCK = 512
 
 # Beside the workspace: /tmp may be memory, and what comes may be large.
-_UNPACK = """umask 077
+_UNPACK = f"""{PLAIN}umask 077
 base=$HOME/.kamal-dev
-mkdir -p "$base" && find "$base" -mindepth 1 -maxdepth 1 -name '.incoming.*' -mmin +1440 -exec rm -rf '{}' +
-dir=$(mktemp -d "$base/.incoming.XXXXXX") && tar -xpf - --no-same-owner -C "$dir" && [ -f "$dir/complete" ] || {
-  rm -rf "$dir"
-  echo '{"type":"result","ok":false,"phase":"upload","reason":"the source did not arrive; is the disk full?"}'
-  exit 1
-}
+mkdir -p "$base" && find "$base" -mindepth 1 -maxdepth 1 -name '.incoming.*' -mmin +1440 -exec rm -rf '{{}}' +
+said=$(mktemp -d "$base/.incoming.XXXXXX" 2>&1) && dir=$said &&
+  said=$(tar -xpf - --no-same-owner -C "$dir" 2>&1) && [ -f "$dir/complete" ] || {{
+  rm -rf "${{dir:-}}"
+  case $said in
+    *[Rr]ead-only*) refuse 'the source did not arrive; the file system is read-only' ;;
+    *) refuse 'the source did not arrive; is the disk full?' ;;
+  esac
+}}
 trap 'rm -rf "$dir"' EXIT
 trap '' HUP PIPE
 script=$1

@@ -41,7 +41,7 @@ def _escaped(byte: int) -> str:
 
 @dataclass(frozen=True)
 class Frame:
-    """Hold the mark of one command, in two halves that stand together in its output alone."""
+    """Hold the mark of one stream of a command, in two halves that stand together in its output alone."""
 
     first: str
     second: str
@@ -50,6 +50,11 @@ class Frame:
     def new(cls) -> Frame:
         """Return a frame with a mark of its own."""
         return cls(f"kamal-dev.{secrets.token_hex(8)}", secrets.token_hex(8))
+
+    @property
+    def errors(self) -> Frame:
+        """The frame of stderr. Its mark is another one, because a start-up file may send both streams to one place."""
+        return Frame(self.first, f"{self.second}.errors")
 
     @property
     def begin(self) -> bytes:
@@ -66,10 +71,17 @@ class Frame:
         """Shell text that prints `begin` on stdout."""
         return f"printf '%s%s(' {self.first} {self.second}"
 
+    @property
+    def closing(self) -> str:
+        """Shell text that prints `end` on stdout, and the exit code that is in `c`."""
+        return f"printf '%s%s)%s;' {self.first} {self.second} $c"
+
     def around(self, argv: Iterable[str]) -> str:
-        """Return shell text that runs `argv` with both its streams in the frame, and ends as it does."""
-        close = f"printf '%s%s)%s;' {self.first} {self.second} $c"
-        return f"{self.opening}; {self.opening} >&2; {shlex.join(argv)}; c=$?; {close} >&2; {close}; exit $c"
+        """Return shell text that runs `argv` with each of its streams in its frame, and ends as it does."""
+        # Where a start-up file sends both to one place, nothing but the output stands between the marks of stdout.
+        opened = f"{self.errors.opening} >&2; {self.opening}"
+        closed = f"{self.closing}; {self.errors.closing} >&2"
+        return f"{opened}; {shlex.join(argv)}; c=$?; {closed}; exit $c"
 
 
 class Sink(Protocol):

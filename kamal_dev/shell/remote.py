@@ -66,7 +66,7 @@ class Remote:
         started = time.monotonic()
         channel = self._channel()
         mark = Frame.new()
-        said, complained = Framed(mark, out), Framed(mark, err)
+        said, complained = Framed(mark, out), Framed(mark.errors, err)
         try:
             channel.exec_command(frame.line(mark.around(step.argv)))
             feed = feed or ((step.stdin,) if step.stdin else ())

@@ -40,7 +40,7 @@ class Session:
 def _passed_on(host: str, words: tuple[str, ...], mark: Frame) -> int:
     # Whoever reads our output may stop reading: this process ends then, and ssh with it.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    out, err = Framed(mark, Bytes(partial(_write, 1))), Framed(mark, Bytes(partial(_write, 2)))
+    out, err = Framed(mark, Bytes(partial(_write, 1))), Framed(mark.errors, Bytes(partial(_write, 2)))
     try:
         process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     except OSError as error:

@@ -31,6 +31,9 @@ trap 'echo bye' EXIT
 USERS = {
     **{name: f"/bin/{name}" for name in SHELLS},
     "chatty": "/bin/bash",
+    "merged": "/bin/bash",
+    "setting": "/bin/bash",
+    "reading": "/bin/bash",
     "exits": "/bin/bash",
     "nologin": "/usr/sbin/nologin",
     "forced": "/bin/bash",
@@ -108,6 +111,9 @@ def made(folder: Path) -> AnswersHost:
 
 START_UP: Mapping[str, str] = {
     "chatty": CHATTY,
+    "merged": "exec 2>&1\necho hello\n",
+    "setting": "export TAR_OPTIONS=--bad POSIXLY_CORRECT=1 CDPATH=/ COMPOSE_FILE=/none\nset -eu\n",
+    "reading": "cat >/dev/null\n",
     "exits": "exit\n",
     "elsewhere": "export DOCKER_HOST=tcp://127.0.0.1:9\n",
 }

@@ -98,6 +98,29 @@ def test_a_command_runs_whatever_the_login_shell_is_and_prints(host: AnswersHost
     assert result.errors == "gone"
 
 
+def test_both_streams_in_one_place_lose_no_line_and_show_no_mark(host: AnswersHost) -> None:
+    remote = host.remote("merged")
+    output = remote.run(Step(("sh", "-c", "echo first; echo second >&2; echo third")), timeout=20).output
+    remote.close()
+    assert output == "first\nsecond\nthird"
+
+
+@pytest.mark.parametrize("user", ["merged", "setting"])
+def test_a_script_answers_whatever_a_start_up_file_sets_or_sends_elsewhere(host: AnswersHost, user: str) -> None:
+    remote = host.remote(user)
+    output = remote.run(steps.status(scripts(), ["nobody-1"]), timeout=20).output
+    remote.close()
+    assert answers.outcome(output), output
+    assert [stack.state for stack in answers.stacks(output)] == ["absent"]
+
+
+def test_a_start_up_file_that_reads_what_was_sent_is_suspected(host: AnswersHost) -> None:
+    remote = host.remote("reading")
+    outcome = answers.outcome(remote.run(steps.status(scripts(), ["nobody-1"]), timeout=20).output)
+    remote.close()
+    assert not outcome and "does a start-up file such as ~/.bashrc read the input?" in outcome.reason
+
+
 @pytest.mark.parametrize(
     ("user", "said"),
     [

@@ -45,7 +45,7 @@ def test_stdin_and_exit_code_are_those_of_the_command() -> None:
     line = frame.line(mark.around(("sh", "-c", "cat; echo gone >&2; exit 7")))
     done = subprocess.run(["sh", "-c", line], input=b"stdin", capture_output=True, check=False)
     found, output = framed(done.stdout, mark=mark)
-    complained, errors = framed(done.stderr, mark=mark)
+    complained, errors = framed(done.stderr, mark=mark.errors)
     assert (done.returncode, found.code, complained.code) == (7, 7, 7)
     assert (output, errors) == (b"stdin", b"gone\n")
 
