@@ -82,7 +82,10 @@ start_daemon() {
   fi
 }
 
+is_masked() { grep -qs 'is masked' "$here/start.err"; }
+
 await_daemon() {
+  ! is_masked || return
   clock
   give_until=$((now + daemon_deadline * 1000))
   until answers; do
@@ -94,7 +97,7 @@ await_daemon() {
 }
 
 why_silent() {
-  if has_systemd; then
+  if has_systemd && ! is_masked; then
     as_root journalctl --unit docker --lines 10 --no-pager --output cat >"$here/journal" 2>&1
     last_lines "$here/journal" 10
   else

@@ -84,19 +84,22 @@ use_known() {
 # is_clone: whether the part is there as a repository that nobody has put elsewhere.
 is_clone() { [ -d "$p_git" ] && [ ! -L "$p_git" ] && [ -d "$p_work" ] && [ ! -L "$p_work" ] && [ -f "$p_git/HEAD" ]; }
 
-# in_the_way: name what in a clone's own folder is neither a file nor a folder, and would be read or written here.
+# in_the_way: name what in a clone's own folder is neither a file nor a folder, and would be read or written here; and what git
+# would wait for in its files, where it reads rules.
 in_the_way() {
+  found=''
   for each in "$here"/known/*/; do
     use_part "${each%/}"
     is_clone || continue
     # shellcheck disable=SC2046,SC2086 # the names have no spaces
     found=$(cd "$p_git" && find $own_names ! -type f ! -type d 2>/dev/null | head -n 1)
+    found=${found:+"$p_git/$found"}
+    found=${found:-$(find "$p_work" -name .git -prune -o -name '.git*' ! -type f ! -type d ! -type l -print 2>/dev/null | head -n 1)}
     [ -z "$found" ] || break
   done
   [ -n "$found" ] || return 0
-  where=.git/$found
-  [ -z "$p_path" ] || where="${p_git#"$target/"}/$found"
-  if [ -L "$p_git/$found" ]; then echo "a link is in the way: \`$where\`"
+  where=${found#"$target/"}
+  if [ -L "$found" ]; then echo "a link is in the way: \`$where\`"
   else echo "\`$where\` is in the way: it is no regular file"
   fi
 }

@@ -69,6 +69,19 @@ last_lines() { tail -n "${2:-20}" "$1" 2>/dev/null | tr -d '\000' | cut -b1-500;
 # keep_file FROM TO: copy it so that TO has all of it or is what it was, even where the power goes.
 keep_file() { cp "$1" "$2.new" && sync "$2.new" && mv -T "$2.new" "$2"; }
 
+# why_not_written PATH: print why nothing can be written there, found out at the folder or the first above it that is there.
+why_not_written() {
+  why_folder=$1
+  while [ ! -d "$why_folder" ]; do why_folder=$(dirname "$why_folder"); done
+  why_said=$( (echo probe >"$why_folder/.kamal-dev.$$") 2>&1)
+  rm -f "$why_folder/.kamal-dev.$$"
+  case $why_said in
+    *[Rr]ead-only*) echo "the file system of $why_folder is read-only" ;;
+    *denied*) echo "\`$(id -un)\` may not write to $why_folder" ;;
+    *) echo 'is the disk full?' ;;
+  esac
+}
+
 # --- time
 
 # clock: set `now` to milliseconds that only grow, whatever happens to the wall clock.

@@ -23,7 +23,7 @@ lock_stack() {
   { mkdir -p "$home/lock" && beat && printf '%s\n' "$$" "$lock_start" "$boot_id" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" \
     "${KAMAL_DEV_TOKEN:-}" "$(performer)" "${version:-}" "${release:-}" >"$home/lock/owner.new" &&
     mv "$home/lock/owner.new" "$home/lock/owner"; } 2>/dev/null ||
-    { rm -rf "$home/lock" && give_up locking "the lock of this stack could not be written: is the disk full?"; }
+    { rm -rf "$home/lock" && give_up locking "the lock of this stack could not be written: $(why_not_written "$home")"; }
   exec 9<&-
   # No child of this shell, which may wait for all that it has. By `exec`, so that no copy of stdout is kept: the
   # caller would wait for the last beat.
@@ -34,7 +34,7 @@ lock_stack() {
 open_lock() {
   read -r boot_id </proc/sys/kernel/random/boot_id
   while :; do
-    { mkdir -p "$home" && [ -r "$home" ]; } || give_up locking "$home cannot be made or read"
+    { mkdir -p "$home" && [ -r "$home" ]; } || give_up locking "$home cannot be made or read: $(why_not_written "$home")"
     exec 9<"$home"
     command -v flock >/dev/null 2>&1 || give_up locking "this host has no \`flock\`, which locks need"
     wait_for_lock 10 9 || give_up lock 'somebody else is looking at the lock of this stack'

@@ -32,11 +32,11 @@ finish() {
 use_stack "$1"
 use_workspace "$2"
 word=${3:-} stamp=$(date -u +%Y%m%d-%H%M%S)
-(umask 077 && mkdir -p "$home") || give_up workspace "$home cannot be made"
+(umask 077 && mkdir -p "$home") || give_up workspace "$home cannot be made: $(why_not_written "$home")"
 lock_stack workspace
 trap unlock_stack EXIT
 trap 'exit 143' INT TERM
-make_room || give_up workspace 'the folder of the workspace cannot be made'
+make_room || give_up workspace "the folder of the workspace cannot be made: $(why_not_written "$home")"
 [ -z "$word" ] || mkdir -p "$home/backups/$stamp" || give_up workspace "$home/backups cannot be made"
 learn_owner
 told=$(open=${word:+"$home/backups/$stamp"} && confine unpack.sh "$target" "$stamp" "$word" 2>"$here/said")

@@ -97,11 +97,11 @@ use_stack "$1"
 use_workspace "$2"
 word=${3:-}
 need_git
-(umask 077 && mkdir -p "$home") || give_up workspace "$home cannot be made"
+(umask 077 && mkdir -p "$home") || give_up workspace "$home cannot be made: $(why_not_written "$home")"
 lock_stack workspace
 trap unlock_stack EXIT
 trap 'exit 143' INT TERM
 stamp=$(date -u +%Y%m%d-%H%M%S) backup=''
-{ make_room && mkdir -p "$source" && keep_file "$here/withheld" "$source/withheld"; } || give_up workspace "$source cannot be written"
+{ make_room && mkdir -p "$source" && keep_file "$here/withheld" "$source/withheld"; } || give_up workspace "$source cannot be written: $(why_not_written "$source")"
 learn_owner
 check_out

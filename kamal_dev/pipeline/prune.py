@@ -128,6 +128,8 @@ def summary(found: list[Pruned], *, dry_run: bool) -> str:
     """Say how much goes or went."""
     total = sum(pruned.bytes for pruned in found)
     pieces = sum(leftover.ok for pruned in found for leftover in pruned.leftovers)
+    if not pieces and any(pruned.error for pruned in found):
+        return "What is left over is unknown" if dry_run else "Nothing was removed"
     if not pieces:
         return "Nothing is left over"
     return f"{'Would remove' if dry_run else 'Removed'} {pieces} piece{'' if pieces == 1 else 's'}, {size(total)}"

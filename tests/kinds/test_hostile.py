@@ -164,6 +164,18 @@ def test_a_pipe_or_a_device_in_place_of_a_file_is_named_and_nobody_waits_for_it(
         pristine()
 
 
+def test_a_pipe_where_git_reads_rules_is_named_and_force_puts_it_aside(lab: Lab) -> None:
+    news(lab)
+    plant(lab.clone / ".gitignore", os.mkfifo)
+    started = time.monotonic()
+    assert lab.bring(ask=True) == "left"
+    assert "`.gitignore` is in the way: it is no regular file" in "".join(lab.said)
+    with pytest.raises(HostError, match=r"`\.gitignore` is in the way"):
+        lab.pull()
+    assert lab.bring(force=True) == "new"
+    assert time.monotonic() - started < PATIENCE
+
+
 def test_what_waits_where_nobody_looked_is_ended_and_the_lock_with_it(lab: Lab) -> None:
     # git looks into folders that seem to be repositories, whoever made them.
     inner = lab.clone / "inner"
@@ -363,6 +375,12 @@ def test_a_lock_is_written_whole_or_not_taken(tmp_path: Path) -> None:
     said = locked(tmp_path, "trap '' XFSZ; ulimit -f 0")
     assert "taken" not in said and "is the disk full?" in said and '"phase":"locking"' in said
     assert not (tmp_path / ".kamal-dev/x-1/lock").exists()
+
+
+def test_a_lock_names_the_reason_that_it_could_not_be_written_for(tmp_path: Path) -> None:
+    read_only = '[ "$1" != probe ] || { printf "Read-only file system" >&2; return 1; }'
+    said = locked(tmp_path, f'mkdir() {{ false; }}; echo() {{ {read_only}; command echo "$@"; }}')
+    assert '"phase":"locking"' in said and f"the file system of {tmp_path}/.kamal-dev/x-1 is read-only" in said
 
 
 def test_a_host_without_flock_is_told_once_and_not_asked_again(tmp_path: Path) -> None:
