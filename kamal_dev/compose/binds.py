@@ -93,7 +93,8 @@ def _of_volumes(project: Value, tree: Tree, repository: Path) -> Iterator[tuple[
     volumes = project.at("volumes")
     for name, item in volumes.items.items() if volumes is not None else ():
         device = item.at("driver_opts", "device")
-        if device is None or item.string("driver") != "local" or item.string("driver_opts", "o") != "bind":
+        options = {option.strip() for option in item.string("driver_opts", "o").split(",")}
+        if device is None or item.string("driver") not in ("", "local") or not options & {"bind", "rbind"}:
             continue
         bind, notice = locate("", device.text, device.base, device.where, tree, repository)
         yield replace(bind, volume=name, moves=bind.kind == "workspace"), notice

@@ -5,7 +5,7 @@ Source: Compose Build Specification; `docker buildx build --help`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -178,12 +178,21 @@ def _missing(name: str, build: Build, section: Value, ground: Ground) -> list[Pr
         shown = place.shown(dockerfile, ground.repository)
         return [_at(section.at("dockerfile") or section, key, f"the Dockerfile `{shown}` does not exist")]
     wrong = [_at(section.at(name) or section, key, f"`{path}` {OUTSIDE}") for name, path in outside.items()]
-    return wrong + [
-        _at(section.at("additional_contexts", name) or section, key, f"the folder `{shown}` does not exist")
-        for name, text in build.contexts
-        if text.startswith("/") and ground.reader.may_read(Path(text)) and ground.tree.kind(Path(text)) != "directory"
-        for shown in [place.shown(Path(text), ground.repository)]
-    ]
+    return [*wrong, *_lacking(build, section, key, ground)]
+
+
+def _lacking(build: Build, section: Value, key: str, ground: Ground) -> Iterator[Problem]:
+    """Yield the folders and files beside the context that are not there; one outside is a problem of its own."""
+    for name, text in build.contexts:
+        path = Path(text)
+        if text.startswith("/") and ground.reader.may_read(path) and ground.tree.kind(path) != "directory":
+            where = section.at("additional_contexts", name) or section
+            yield _at(where, key, f"the folder `{place.shown(path, ground.repository)}` does not exist")
+    for secret in build.secrets:
+        path = Path(secret.file)
+        if secret.file and ground.reader.may_read(path) and ground.tree.kind(path) != "file":
+            shown = place.shown(path, ground.repository)
+            yield _at(section.items["secrets"], key, f"the file `{shown}` of a secret does not exist")
 
 
 def is_outside(build: Build, reader: Reader) -> bool:

@@ -136,8 +136,10 @@ def _defined(name: str, key: str, definition: Value, reader: Reader) -> Travel |
     file = definition.items["file"]
     path = place.absolute(file.base, file.text)
     shown = place.shown(path, reader.repository)
-    if reader.tree.kind(path) != "file":
-        return _at(file.where, key, f"`{shown}` does not exist, and `{name}` needs it")
+    kind = reader.tree.kind(path)
+    if kind != "file":
+        wrong = "is no file" if kind else "does not exist"
+        return _at(file.where, key, f"`{shown}` {wrong}, and `{name}` needs it")
     if not reader.may_read(path):
         return _at(file.where, key, f"`{shown}` is outside the repository: {ALONE}")
     return Travel(path, reader.bytes(path, file.where), key.removesuffix("s"), file.where, (name,))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -149,8 +149,18 @@ class Project:
     @property
     def problems(self) -> tuple[Problem, ...]:
         """What forbids a deploy though it can be read."""
-        found = compose.problems(self.compose, self.additions)
+        found = (*compose.problems(self.compose, self.additions), *self._same_images())
         return tuple(map(self.origin.problem, found)) if self.origin else found
+
+    def _same_images(self) -> Iterator[Problem]:
+        """Yield the builds that would overwrite each other's image: its name has no capital letters."""
+        images, first = self.images(), dict[Image, str]()
+        for build in self.compose.builds:
+            name = build.services[0]
+            other = first.setdefault(images[name], name)
+            if other != name:
+                message = f"`{other}` and `{name}` would both be built as `{images[name].name}`: rename one of them"
+                yield Problem(build.where.path, build.where.line, message, key=f"services.{name}")
 
     def require_deployable(self) -> None:
         """Raise ComposeError with everything that forbids a deploy though it can be read."""
@@ -268,7 +278,8 @@ def _require_services(found: Devcontainer, project: ComposeProject) -> None:
     if problems:
         # A misspelt key may be why there is no such service.
         raise DevcontainerError(
-            (*project.problems, *problems), hint=f"the services are: {', '.join(f'`{name}`' for name in known)}"
+            (*project.problems, *problems),
+            hint=f"the services are: {', '.join(f'`{name}`' for name in known)}" if known else "",
         )
 
 

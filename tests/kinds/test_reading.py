@@ -116,6 +116,23 @@ def test_a_context_of_a_build_that_is_missing_is_told_before_it(root: Path) -> N
         opened(root, files).project.require_deployable()
 
 
+def test_a_secret_of_a_build_that_is_missing_is_told_before_it(root: Path) -> None:
+    compose = "services:\n  app:\n    build:\n      context: .\n      secrets: [s]\nsecrets: {s: {file: ./none}}\n"
+    files = {COMPOSE: compose, ".devcontainer/Dockerfile": "FROM debian:12\n"}
+    with pytest.raises(ComposeError, match=r"compose.yaml:5.*`.devcontainer/none` of a secret does not exist"):
+        opened(root, files).project.require_deployable()
+
+
+def test_services_that_differ_in_capital_letters_alone_do_not_share_an_image(root: Path) -> None:
+    compose = "services:\n  app: {build: .}\n  web: {build: {context: ., target: a}}\n"
+    compose += "  Web: {build: {context: ., target: b}}\n"
+    files = {COMPOSE: compose, ".devcontainer/Dockerfile": "FROM debian:12 AS a\nFROM a AS b\n"}
+    with pytest.raises(ComposeError, match=r"compose.yaml:4.*`web` and `Web` would both be built as"):
+        opened(root, files).project.require_deployable()
+    same = compose.replace("target: b", "target: a")
+    opened(root, {COMPOSE: same}).project.require_deployable()
+
+
 def test_builds_that_need_each_other_are_told_by_name(root: Path) -> None:
     compose = "services:\n  app: {build: {dockerfile_inline: FROM a/b}, image: a/a}\n"
     compose += "  b: {build: {dockerfile_inline: FROM a/a}, image: a/b}\n"
@@ -334,6 +351,17 @@ def test_a_mounted_file_keeps_its_mode(root: Path) -> None:
         (root / name).chmod(mode)
     found = {file.path: file.mode for file in render.release(run.project, "shop-1").files}
     assert (found["pgpass"], found["run"], found["plain"]) == (0o600, 0o755, 0o644)
+
+
+@pytest.mark.parametrize("driver", ["", "driver: local, "])
+@pytest.mark.parametrize("options", ["bind", "rbind", "bind,ro"])
+def test_a_volume_that_is_a_folder_of_the_repository_is_that_of_the_workspace(
+    root: Path, driver: str, options: str
+) -> None:
+    opts = f"driver_opts: {{type: none, o: '{options}', device: '${{ROOT}}/data'}}"
+    compose = f"{APP}    volumes: ['data:/data']\nvolumes: {{data: {{{driver}{opts}}}}}\n"
+    made = released(opened(root, {COMPOSE: compose, "data/x": "1"}, ROOT=str(root)))
+    assert "workspace/shop/data" in made["kamal-dev.overlay.yaml"]
 
 
 def test_a_mounted_folder_that_only_has_ignored_files_is_told(root: Path) -> None:
