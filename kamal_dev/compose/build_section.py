@@ -82,8 +82,21 @@ def read(name: str, service: Value, ground: Ground, findings: Findings) -> Build
     )
     if not is_remote:
         findings.problems += _missing(name, build, section, ground)
+    findings.problems += _leaks(name, section)
     findings.notices += build_options.notices(name, section)
     return build
+
+
+def _leaks(name: str, section: Value) -> Iterator[Problem]:
+    """Yield what would write a secret into the image, where it stays readable; arguments are refused later."""
+    labels = section.at("labels")
+    inline = section.at("dockerfile_inline")
+    found = [("labels", value) for value in (labels.items.values() if labels is not None else ())]
+    found += [("dockerfile_inline", inline)] if inline is not None else []
+    for key, value in found:
+        for secret in dict.fromkeys(private.names(str(value.data))):
+            message = f"the secret `{secret}` would stay readable in the image: list it in `build.secrets` instead"
+            yield _at(value, f"services.{name}.build.{key}", message)
 
 
 def _check_keys(name: str, section: Value) -> None:

@@ -41,6 +41,16 @@ def plain(text: str) -> str:
     return _MARKED.sub(r"\2", text) if _START in text else text
 
 
+def pair(text: str) -> tuple[str, str, str]:
+    """Split `KEY=value` at its first `=`: the key is as it is meant, the value is still told to be a secret."""
+    key, equals, value = text.partition("=")
+    if key.count(_START) == key.count(_END):
+        return plain(key), equals, value
+    # The secret has the `=` in it: all that follows is part of it.
+    key, equals, value = plain(text).partition("=")
+    return key, equals, marked(names(text)[0], value)
+
+
 def hidden(text: str) -> str:
     """Return the text with `[redacted]` for each secret."""
     return _MARKED.sub(REDACTED, text)

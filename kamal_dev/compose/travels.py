@@ -105,7 +105,9 @@ def _listed(name: str, service: Value, key: str, reader: Reader, *, must: bool) 
             continue
         if reader.tree.kind(path) != "file":
             shown = place.shown(path, reader.repository)
-            hint = f"create `{shown}`, or say `path: {shown}` with `required: false` where the service can do without"
+            hint = f"create `{shown}`"
+            if not reader.has_texts:
+                hint += f", or say `path: {shown}` with `required: false` where the service can do without"
             raise ComposeError(_at(item.where, f"services.{name}.{key}", f"`{shown}`: no such file"), hint=hint)
         content = reader.bytes(path, item.where)
         role = key

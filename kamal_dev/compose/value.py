@@ -180,5 +180,5 @@ class _Reader:
             return self._counted(interpolate.substitute(node.text, self.scope.variables.get))
         except ValueError as error:
             self.is_missing = self.is_missing or isinstance(error, interpolate.Missing)
-            self.problems.append(Problem(self.display, node.line, str(error), column=node.column))
+            self.problems.append(Problem(self.display, node.line, private.hidden(str(error)), column=node.column))
             return ""

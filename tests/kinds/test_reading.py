@@ -269,11 +269,28 @@ def test_what_only_a_command_knows_cannot_name_a_volume_and_says_so(root: Path) 
     assert "cannot come from a command in .kamal/secrets" in caught.value.hint
 
 
-def test_a_secret_never_becomes_a_build_argument(root: Path) -> None:
-    compose = "services:\n  app: {build: {context: ., args: {TOKEN: $TOKEN}}}\n"
-    files = {".kamal/secrets": "TOKEN=hunter22\n", COMPOSE: compose, ".devcontainer/Dockerfile": "FROM debian:12\n"}
+@pytest.mark.parametrize("args", ["{TOKEN: $TOKEN}", "[TOKEN=$TOKEN]", "[$PAIR]", "[TOKEN]"])
+def test_a_secret_never_becomes_a_build_argument(root: Path, args: str) -> None:
+    compose = f"services:\n  app: {{build: {{context: ., args: {args}}}}}\n"
+    secrets = "TOKEN=hunter22\nPAIR=TOKEN=hunter22\n"
+    files = {".kamal/secrets": secrets, COMPOSE: compose, ".devcontainer/Dockerfile": "FROM debian:12\n"}
     (build,) = planned(opened(root, files))
     assert dict(build.args) == {"TOKEN": "[redacted]"}
+
+
+@pytest.mark.parametrize("key", ["dockerfile_inline: 'RUN echo $TOKEN'", "labels: {a: x$TOKEN}", "labels: [a=$TOKEN]"])
+def test_a_secret_is_never_written_into_an_image(root: Path, key: str) -> None:
+    compose = f"services:\n  app:\n    build:\n      {key}\n"
+    files = {".kamal/secrets": "TOKEN=hunter22\n", COMPOSE: compose, ".devcontainer/Dockerfile": "FROM debian:12\n"}
+    with pytest.raises(ComposeError, match=r"compose.yaml:4.*the secret `TOKEN` would stay readable in the image"):
+        opened(root, files).project.require_deployable()
+
+
+def test_a_required_variable_whose_reason_names_a_secret_masks_it(root: Path) -> None:
+    compose = f"{APP}    environment: {{A: '${{NONE:?ask for $TOKEN}}'}}\n"
+    with pytest.raises(ComposeError) as caught:
+        opened(root, {".kamal/secrets": "TOKEN=hunter22\n", COMPOSE: compose}).project.compose  # noqa: B018
+    assert str(caught.value).endswith("the required variable `NONE` has no value: ask for [redacted]")
 
 
 @pytest.mark.parametrize("secret", ["postgres", "post", "services", "running"])
