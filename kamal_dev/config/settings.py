@@ -213,7 +213,7 @@ class Deploy:
     )
     lock_wait: int = option(
         Whole(0, 86_400),
-        """Seconds to wait for a stack that somebody else is changing; 0 leaves it alone at once. `--lock-wait`
+        """Seconds to wait for a stack that somebody else is changing; 0 gives up at once. `--lock-wait`
         overrides it.""",
         default=900,
     )

@@ -17,6 +17,7 @@ PATIENCE = 20.0  # seconds for which a build waits for hosts to answer
 LEAST_FOR_IMAGES, LEAST_FOR_RELEASE = 16 << 20, 1 << 20
 ROOM = "`dev prune` removes what earlier deploys have left over there; `docker system df` there shows what takes space"
 OVERRIDE = "`host_requirements: warn` in config/dev.local.yml deploys anyway, on this machine alone"
+WARNED = "a deploy warns of this and continues; `host_requirements: refuse` stops the deploy instead"
 
 
 class Gate:
@@ -53,6 +54,11 @@ def admit(run: Run, target: Host, release: Release, facts: events.Facts, gate: G
     lock = facts.lock
     if not (lock and lock.is_alive) or (run.lock_wait > 0 and lock.state != "stale"):
         gate.open()
+
+
+def advice(run: Run) -> str:
+    """Return what to do about requirements that are not met: nothing must be, where they only warn."""
+    return WARNED if run.warns_of_requirements else OVERRIDE
 
 
 def require(run: Run, found: Devcontainer, target: Host, facts: events.Facts) -> None:

@@ -121,7 +121,7 @@ def _local(run: Run) -> Iterable[Entry]:
 
 def _ask(run: Run, stack: str, target: Host, lines: int) -> list[Entry]:
     if not target.address:
-        raise DevError("the host is not running")
+        raise DevError("the host is not running or does not answer")
     found = answers.records(told(run, target, host.records(run.scripts, stack, lines), timeout=ASKING))
     return [_entry(stack, target, record) for record in found]
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 from kamal_dev.commands import answers, events, host
 from kamal_dev.devcontainer.lifecycle import STAGES
 from kamal_dev.errors import HostError, HostTimeout, HostUnreachable, LinkDropped, NoAnswer
-from kamal_dev.model import Host, Result, Step
+from kamal_dev.model import Host, Result, Step, short
 from kamal_dev.output.plain import duration
 from kamal_dev.pipeline.engine import last_line
 from kamal_dev.pipeline.replacing import inside, replacing
@@ -160,7 +160,7 @@ class Told:
         elif isinstance(event, events.Log):
             output.line(event.text, self._host)
         elif isinstance(event, events.Pulled) and event.ok:
-            output.line(f"pulled {event.image} in {duration(event.seconds)}", self._host)
+            output.line(f"pulled {short(event.image)} in {duration(event.seconds)}", self._host)
         elif isinstance(event, events.Replace):
             output.note(replacing(event), self._host)
             if event.inside:

@@ -141,8 +141,10 @@ def _agreed(run: Run, order: Order) -> Scope:
 
 
 def _chosen(run: Run, order: Order) -> tuple[str, ...]:
-    """Return the stacks to deploy. Raises UsageError for a name that is none of them."""
-    return choose(run.project, order.count, order.names, known=order.names if order.retry_failed else ())
+    """Return the stacks to deploy: of the first `count`, and what is named and has a host. Raises UsageError."""
+    counted = choose(run.project, order.count, ())
+    is_beyond = not {*counted, run.project.config.service}.issuperset(order.names)
+    return choose(run.project, order.count, order.names, known=dict(run.provider.stacks()) if is_beyond else ())
 
 
 def new_hosts(run: Run, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from kamal_dev.commands import docker
 from kamal_dev.commands.hooks import FOLDER
 from kamal_dev.errors import ConfigError, DevError
-from kamal_dev.model import Step
+from kamal_dev.model import Step, short
 from kamal_dev.output import Output
 from kamal_dev.pipeline import admission, features, hooks, local_registry, registry
 from kamal_dev.pipeline.check import Check
@@ -94,7 +94,7 @@ def _project(run: Run) -> str:
     project = run.project
     project.require_deployable()
     where = project.config.path or "no config/dev.yml: defaults"
-    return f"{project.config.service} at {project.version} ({where})"
+    return f"{project.config.service} at {short(str(project.version))} ({where})"
 
 
 def _features(run: Run) -> list[Check]:
@@ -181,7 +181,7 @@ def _compared(run: Run) -> str | Check:
     if not missing:
         return "nothing is asked for that the provider cannot give"
     found = f"hosts have at most {', '.join(missing)} ({run.project.devcontainer.where('hostRequirements')})"
-    return Check("requirements", run.warns_of_requirements, found, admission.OVERRIDE, run.warns_of_requirements)
+    return Check("requirements", run.warns_of_requirements, found, admission.advice(run), run.warns_of_requirements)
 
 
 REACHES: tuple[tuple[str, Callable[[Run], str | Check]], ...] = (

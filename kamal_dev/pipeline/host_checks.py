@@ -5,7 +5,7 @@ from __future__ import annotations
 from kamal_dev.commands import answers, events, host
 from kamal_dev.errors import DevError
 from kamal_dev.model import Host
-from kamal_dev.pipeline.admission import OVERRIDE, short_of
+from kamal_dev.pipeline.admission import advice, short_of
 from kamal_dev.pipeline.check import Check
 from kamal_dev.pipeline.conversation import told
 from kamal_dev.pipeline.prepare import INSTALL_THERE
@@ -38,7 +38,7 @@ def _required(run: Run, stack: str, facts: events.Facts | DevError) -> Check | N
     if not missing:
         return None
     found = f"it has {', '.join(missing)} that `hostRequirements` asks for ({devcontainer.where('hostRequirements')})"
-    return Check(f"host of {stack}", run.warns_of_requirements, found, OVERRIDE, run.warns_of_requirements)
+    return Check(f"host of {stack}", run.warns_of_requirements, found, advice(run), run.warns_of_requirements)
 
 
 def _ask(run: Run, stack: str, target: Host) -> events.Facts:

@@ -34,7 +34,7 @@ def init(
     if present and not force:
         raise UsageError(
             f"{' and '.join(present)} exist already",
-            hint=f"`dev init --force` writes anew, and keeps the old in {PRIVATE}",
+            hint=f"`dev init --force` overwrites them, and keeps copies of the old ones in {PRIVATE}",
         )
     for path in present:
         _keep(folder, path, output)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kamal_dev.model import Host
+from kamal_dev.model import Host, short
 from kamal_dev.pipeline.memory import left, remembered, update
 from kamal_dev.pipeline.run import Run
 from kamal_dev.pipeline.stacks import Stack, look
@@ -38,7 +38,7 @@ def listed(run: Run) -> list[Stack]:
 def row(stack: Stack) -> tuple[str, ...]:
     """Return the row of a stack; its state says why it is not known, where it is not."""
     state = stack.state if stack.is_known else f"{stack.state}: {stack.reason}"
-    return (stack.name, stack.host.name, stack.address, stack.version or "-", state)
+    return (stack.name, stack.host.name, stack.address, short(stack.version) or "-", state)
 
 
 def _over(known: State, found: Iterable[Stack], provider: str) -> set[Known]:

@@ -83,7 +83,7 @@ def release(run: Run, name: str | None, agree: Callable[[str], bool]) -> list[Lo
 
 def _look(run: Run, name: str, target: Host) -> Locked:
     if not target.address:
-        return Locked(name, target, reason="the host is not running")
+        return Locked(name, target, reason="the host is not running or does not answer")
     try:
         return Locked(name, target, holder(run, target, name))
     except DevError as error:

@@ -37,7 +37,7 @@ def running(run: Run, name: str | None) -> tuple[str, Host]:
     """Return what `one` does. Raises HostUnreachable where the host is off."""
     name, target = one(run, name)
     if not target.address:
-        raise HostUnreachable(name, "the host is not running", hint=f"`dev deploy {name}` starts it")
+        raise HostUnreachable(name, "the host is not running or does not answer", hint=f"`dev deploy {name}` starts it")
     return name, target
 
 
@@ -54,7 +54,7 @@ def service_of(run: Run, service: str) -> str:
 def find(run: Run, name: str, target: Host, service: str = "") -> events.Place:
     """Return the running container of a service, of the main one unless named. Raises HostError where none runs."""
     if not target.address:
-        raise HostUnreachable(name, "the host is not running", hint=f"`dev deploy {name}` starts it")
+        raise HostUnreachable(name, "the host is not running or does not answer", hint=f"`dev deploy {name}` starts it")
     output = told(run, target, host.place(run.scripts, name, service), timeout=ASKING)
     found, what = answers.place(output), f"`{service or run.project.main}`"
     if found is None:

@@ -80,7 +80,7 @@ def _on_all(run: Run, targets: dict[str, Host], *, dry_run: bool) -> list[Pruned
 
 def _prune(run: Run, stack: str, target: Host, dry_run: bool) -> Pruned:
     if not target.address:
-        return Pruned(stack, target, error=HostUnreachable(target.name, "the host is not running"))
+        return Pruned(stack, target, error=HostUnreachable(target.name, "the host is not running or does not answer"))
     if not dry_run:
         run.output.start("Pruning", target.name)
     try:

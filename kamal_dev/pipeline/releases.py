@@ -8,7 +8,7 @@ from typing import Any
 
 from kamal_dev.commands import answers, events, host
 from kamal_dev.errors import DevError, HostUnreachable
-from kamal_dev.model import Host
+from kamal_dev.model import Host, short
 from kamal_dev.pipeline.conversation import told
 from kamal_dev.pipeline.names import of_project
 from kamal_dev.pipeline.run import Run
@@ -50,7 +50,7 @@ def histories(run: Run, targets: Mapping[str, Host]) -> list[History]:
 
 def _history(run: Run, stack: str, target: Host) -> History:
     if not target.address:
-        return History(stack, target, error=HostUnreachable(target.name, "the host is not running"))
+        return History(stack, target, error=HostUnreachable(target.name, "the host is not running or does not answer"))
     try:
         output = told(run, target, host.releases(run.scripts, (stack,)), timeout=ASKING)
     except DevError as error:
@@ -68,13 +68,13 @@ def rows(history: History) -> Iterator[tuple[str, ...]]:
         # A release is named by its version and a hash, which alone is short enough to be read.
         digest = release.id.rpartition("-")[2]
         about = (release.performer, when, result_of(release), _images(release), _note(release))
-        yield (history.stack, *(word or "-" for word in (release.version, digest, *about)))
+        yield (history.stack, *(word or "-" for word in (short(release.version), digest, *about)))
 
 
 def result_of(release: events.Kept) -> str:
     """Say how the last deploy or rollback to a release ended."""
     if release.state in ("new", "same"):
-        return "good" if release.good else "unfinished since it was put back"
+        return "good" if release.good else "unfinished since it was restored"
     if not release.state:
         return "never finished"
     return f"failed in {release.phase}: {release.reason.splitlines()[0] if release.reason else release.state}"

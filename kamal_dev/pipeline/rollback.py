@@ -187,7 +187,7 @@ def _chosen(history: History, version: str) -> Kept | None:
     ]
     begun = exact or [release for release in history.releases if _is_named(release.id, version)]
     if len({release.version for release in begun}) > 1:
-        known = ", ".join(dict.fromkeys(release.version for release in begun))
+        known = ", ".join(dict.fromkeys(short(release.version) for release in begun))
         raise UsageError(f"`{version}` names several versions of {history.stack}", hint=f"which one: {known}")
     return max(begun, key=lambda release: release.good, default=None)
 
@@ -199,7 +199,7 @@ def _is_named(release_id: str, word: str) -> bool:
 
 def _nothing(lacking: list[History], version: str, stacks: tuple[str, ...]) -> UsageError:
     where = ", ".join(history.stack for history in lacking)
-    versions = list(dict.fromkeys(release.version for history in lacking for release in history.releases))
+    versions = list(dict.fromkeys(short(release.version) for history in lacking for release in history.releases))
     known = ", ".join(versions) or "none"
     if not version:
         return UsageError(
@@ -218,7 +218,8 @@ def _nothing(lacking: list[History], version: str, stacks: tuple[str, ...]) -> U
 
 def _words(choice: Choice) -> str:
     release = choice.release
-    return f"{choice.stack} to {release.version} ({release.id}, deployed {release.at} by {release.performer or '?'})"
+    named, at = short(release.version, told_apart(release.id, choice.current)), release.at.replace("T", " ")
+    return f"{choice.stack} to {named}, deployed {at.rstrip('Z')} by {release.performer or '?'}"
 
 
 def _reach(run: Run, choices: list[Choice]) -> Reach | None:

@@ -100,7 +100,7 @@ def locked(stack: Stack) -> str:
 
 def _look(run: Run, name: str, target: Host) -> Stack:
     if not target.address:
-        return Stack(name, target, "off", reason="the host is not running")
+        return Stack(name, target, "off", reason="the host is not running or does not answer")
     try:
         found = answers.stacks(told(run, target, host.status(run.scripts, (name,)), timeout=ASKING))
     except (NoAnswer, HostTimeout) as error:
@@ -141,7 +141,14 @@ def containers(stack: Stack) -> Iterator[tuple[str, ...]]:
         state = describe(replace(container, health=""))
         if container.restarts and container.state == "running":
             state += f", {container.restarts} restart{'' if container.restarts == 1 else 's'}"
-        yield (stack.name, container.service, state, container.health or "-", container.image or "-", uptime(container))
+        yield (
+            stack.name,
+            container.service,
+            state,
+            container.health or "-",
+            short(container.image) or "-",
+            uptime(container),
+        )
 
 
 def problems(stack: Stack) -> Iterator[str]:

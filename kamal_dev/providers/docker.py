@@ -185,6 +185,11 @@ class Docker:
             return self._met[container]
         if container.state != "running":
             container = self._started(container)
+        if not container.port:
+            raise ProviderError(
+                f"{container.host}: the container has no port on this machine, as if it were in no network",
+                hint=f"`docker network connect bridge {container.id[:12]}` connects it again",
+            )
         private, public = key
         script = ("exec", "--interactive", container.id, "sh", "-c", ADMIT.read_text(), "admit", str(patience))
         entry = docker(*script, stdin=f"{public}\n".encode())

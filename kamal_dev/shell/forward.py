@@ -64,7 +64,7 @@ def hold(
     )
     watchdog = threading.Timer(OPENING, process.kill)
     framed = Framed(mark, Lines(partial(_hear, watchdog, on_ready)))
-    listener = pipes.Worker(lambda: _pass_on(process, on_line))
+    listener = pipes.Worker(lambda: _pass_on(process, mark, on_line))
     try:
         watchdog.start()
         assert process.stdout
@@ -89,9 +89,9 @@ def _require(host: str, process: subprocess.Popen[bytes], framed: Framed) -> Non
         raise NoAnswer(host, frame.unanswered(code, framed.noise), hint=frame.OTHERS_ANSWER)
 
 
-def _pass_on(process: subprocess.Popen[bytes], on_line: OnLine) -> None:
+def _pass_on(process: subprocess.Popen[bytes], mark: Frame, on_line: OnLine) -> None:
     assert process.stderr
-    said = Lines(lambda line: on_line(line.strip()))
+    said = Lines(lambda line: on_line(mark.without(line).strip()))
     for data in pipes.chunks(process.stderr, lambda: process.poll() is not None):
         said.feed(data)
     said.end()

@@ -83,6 +83,10 @@ class Frame:
         closed = f"{self.closing}; {self.errors.closing} >&2"
         return f"{opened}; {shlex.join(argv)}; c=$?; {closed}; exit $c"
 
+    def without(self, line: str) -> str:
+        """Return a line of a stream that others write to as well, without what `around` prints there."""
+        return re.sub(rf"{re.escape(self.first + self.second)}(\(|\)\d*;?)", "", line)
+
 
 class Sink(Protocol):
     """Be what takes a stream: `Lines` or `Bytes`."""

@@ -18,12 +18,17 @@ from typing import Any
 
 import pytest
 
-from kamal_dev.errors import HostError
+from kamal_dev.commands.events import Kept
+from kamal_dev.errors import HostError, UsageError
+from kamal_dev.model import Container
+from kamal_dev.model import Host as Address
 from kamal_dev.pipeline.deploy import Order
 from kamal_dev.pipeline.elsewhere import left_behind
 from kamal_dev.pipeline.plan import Plan, plan
+from kamal_dev.pipeline.releases import History, rows
 from kamal_dev.pipeline.remove import remove
 from kamal_dev.pipeline.report import Outcome, Report
+from kamal_dev.pipeline.stacks import Stack, containers
 from kamal_dev.project import Project, state
 from kamal_dev.project.state import Known
 from tests.faults import hosts
@@ -328,6 +333,27 @@ def test_a_plan_that_would_fail_is_an_error(project: Project, lock: dict[str, An
     assert planned.failed == (FIRST,)
     assert "would fail for guestbook-1" in str(planned.error())
     assert [text for text in said if "has the lock" in text or "is changing this stack" in text]
+
+
+def test_a_stack_that_is_there_can_be_deployed_by_name_whatever_the_count(project: Project) -> None:
+    one = replace(project, config=replace(project.config, count=1))
+    run = PaperRun(one, Machine(), {FIRST: HostState(), SECOND: HostState()})
+    assert plan(run, Order(names=(SECOND,))).error() is None
+    assert run.hosts[SECOND].transcript
+    assert not run.hosts[FIRST].transcript
+    with pytest.raises(UsageError, match="there is no stack `guestbook-3`"):
+        plan(run, Order(names=("guestbook-3",)))
+
+
+def test_tables_and_questions_cut_what_nobody_types() -> None:
+    commit, digest = "a" * 40, "b" * 64
+    kept = Kept("app-1", f"{commit}-0123abcd", version=commit, at="2026-01-02T03:04:05Z", performer="ann")
+    (row,) = rows(History("app-1", Address("app-1", "h"), (kept,)))
+    assert "a" * 12 in row
+    container = Container("app", "app-1-app-1", f"localhost:5555/app-dev@sha256:{digest}", "running")
+    shown = "".join((*row, *next(containers(Stack("app-1", Address("app-1", "h"), "up", commit, (container,))))))
+    assert "a" * 13 not in shown
+    assert "b" * 13 not in shown
 
 
 @pytest.mark.parametrize("words", [(), ("--json",)])

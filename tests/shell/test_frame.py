@@ -91,3 +91,11 @@ def test_what_answered_is_quoted_short_and_without_control_characters() -> None:
     assert frame.quoted(b"", b"\x1b[31mno\r\nshell\n") == "`[31mno shell`"
     assert frame.quoted(b"", b" ") == "nothing"
     assert len(frame.quoted(b"x" * 5000)) < 220
+
+
+def test_what_others_say_on_the_stream_is_passed_on_without_the_marks() -> None:
+    mark = Frame.new()
+    both = mark.first + mark.second
+    assert mark.without(f"{both}(") == ""
+    assert mark.without(f"{both}(channel 3: open failed") == "channel 3: open failed"
+    assert mark.without(f"closed{both})255;") == "closed"

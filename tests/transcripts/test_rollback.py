@@ -234,7 +234,7 @@ def test_versions_say_who_deployed_what_and_how_it_ended(project: Project) -> No
         (BAD, "00000000", *when, "failed in observe: app did not stay up", "there", f"from c{BAD}"[:17]),
         (NEW, "00000000", *when, "good", "there", f"current, last good, {f'from c{NEW}'[:17]}"),
         (OLD, "00000000", *when, "good", "2 gone", f"from c{OLD}"[:17]),
-        ("eee", "00000000", *when, "unfinished since it was put back", "there", "from ceee"),
+        ("eee", "00000000", *when, "unfinished since it was restored", "there", "from ceee"),
     ]
     run.close()
 
