@@ -91,6 +91,7 @@ class Facts:
     record of what was sent there last, `offered` of what was not taken because of changes.
     `foreign` is where a compose project of the stack's name was started from, if that is elsewhere.
     `lacks` names the programs, and what they must be able to do, that the scripts need and the host has not.
+    `unwritable` says why nothing can be written in the home folder, where that is so.
     `clashes` are the ports asked for that somebody else holds.
     """
 
@@ -124,6 +125,7 @@ class Facts:
     clashes: tuple[Clash, ...] = ()
     containers: tuple[Container, ...] = ()
     lacks: tuple[str, ...] = ()
+    unwritable: str = ""
 
     def has(self, image: Image) -> bool:
         """Whether the host has this very image, under the name that a release runs it by."""

@@ -56,6 +56,13 @@ disk_bytes() {
   df -Pk "$place" | awk 'NR == 2 { printf "%.0f %.0f\n", $4 * 1024, $2 * 1024 }'
 }
 
+# unwritable: print why nothing can be written where the scripts keep what they need; nothing where it can.
+unwritable() {
+  for each in "$HOME" "$base" "$home"; do
+    [ ! -d "$each" ] || [ -w "$each" ] || { why_not_written "$each"; return; }
+  done
+}
+
 # lacks: print what the scripts need and this host has not, as people would look for it, a line each.
 lacks() {
   for program in awk chroot cut df find flock grep head id ls mktemp mount paste readlink realpath sed setsid sort stat tail tar timeout tr unshare wc xargs; do
@@ -166,6 +173,7 @@ emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \
   memory: "$(awk '/^MemTotal:/ { printf "%.0f", $2 * 1024 }' /proc/meminfo)" cpus: "$(nproc)" \
   release: "$(describe_release "$shown")" stands: "$stands" lock: "$(describe_lock)" last: "$(last_failure)" \
   images: "${images:-[]}" clashes: "$(clashes "${engine:+$wanted_ports}")" workspace: "$(workspaces)" \
-  foreign "$foreign" source: "$(note state)" offered: "$(note offered)" lacks: "$(lacks | json_lines)"
+  foreign "$foreign" source: "$(note state)" offered: "$(note offered)" lacks: "$(lacks | json_lines)" \
+  unwritable "$(unwritable)"
 show_weighed
 emit result ok: true phase facts

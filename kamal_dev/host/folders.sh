@@ -10,6 +10,7 @@ for folder; do
   case /$folder/ in *//* | */../*) continue ;; esac
   path=$workspace/$folder
   [ ! -L "$path" ] || [ -e "$path" ] || { echo "\`$folder\` is a link that leads out of the workspace"; exit 1; }
+  [ -d "$path" ] || [ ! -e "$path" ] || { echo "\`$folder\` is there, and is no folder"; exit 1; }
   mkdir -p "$path" 2>/dev/null || { echo "\`$folder\` could not be made"; exit 1; }
   case $(realpath "$path")/ in
     "$workspace"/*) ;;

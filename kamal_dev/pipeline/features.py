@@ -105,7 +105,7 @@ def staged(tree: Tree, build: Build, step: Step, configuration: Mapping[str, Any
             (folder / commands.DOCKERFILE).write_bytes(made)
         _link(tree, build.features, folder)
         file = folder / commands.file_path(build.features)
-        file.write_text(json.dumps(configuration, indent=2))
+        file.write_text(json.dumps(configuration, indent=2), encoding="utf-8")
         if pinned := lockfile(tree, build.features):
             file.with_name(pinned.name).write_bytes(tree.read(pinned))
         yield replace(step, cwd=folder, environment=(*step.environment, ("TMPDIR", str(scratch))))

@@ -8,7 +8,7 @@ from kamal_dev.model import Host
 from kamal_dev.pipeline.admission import advice, short_of
 from kamal_dev.pipeline.check import Check
 from kamal_dev.pipeline.conversation import told
-from kamal_dev.pipeline.prepare import INSTALL_THERE
+from kamal_dev.pipeline.prepare import INSTALL_THERE, WRITABLE
 from kamal_dev.pipeline.run import Run
 from kamal_dev.shell.fanout import each
 
@@ -61,8 +61,8 @@ def judged(stack: str, facts: events.Facts | DevError) -> Check:
     name = f"host of {stack}"
     if isinstance(facts, DevError):
         return Check(name, False, facts.message, facts.hint)
-    if facts.lacks:
-        return Check(name, False, f"it lacks what the scripts need: {', '.join(facts.lacks)}", INSTALL_THERE)
+    if hopeless := _hopeless(facts):
+        return Check(name, False, *hopeless)
     if facts.is_ready:
         return Check(name, True, f"Docker {facts.docker}, Compose {facts.compose}, {_login(facts)}")
     may_install = facts.privilege in INSTALLS
@@ -76,6 +76,13 @@ def judged(stack: str, facts: events.Facts | DevError) -> Check:
         return Check(name, False, facts.trouble, advice)
     advice = "the first deploy installs it" if may_install else BY_HAND
     return Check(name, may_install, facts.trouble, advice, may_install)
+
+
+def _hopeless(facts: events.Facts) -> tuple[str, str] | None:
+    """Return what keeps every script from its work there, and what to do."""
+    if facts.lacks:
+        return f"it lacks what the scripts need: {', '.join(facts.lacks)}", INSTALL_THERE
+    return (f"`~/.kamal-dev` cannot be written: {facts.unwritable}", WRITABLE) if facts.unwritable else None
 
 
 def _login(facts: events.Facts) -> str:

@@ -56,12 +56,14 @@ def _texts(folder: Path, found: str, wanted: tuple[str, ...]) -> tuple[str, str]
     """Return the texts of the two files that people write in: the configuration and the secrets."""
     templates, owner = files("kamal_dev") / "templates", _owner(folder)
     configuration = config.fill_template(
-        (templates / "dev.yml.example").read_text(),
+        (templates / "dev.yml.example").read_text(encoding="utf-8"),
         service=config.service_name(folder.name),
         devcontainer=found,
         registry_user=owner,
     )
-    return configuration, config.fill_secrets((templates / "secrets.example").read_text(), username=owner, names=wanted)
+    return configuration, config.fill_secrets(
+        (templates / "secrets.example").read_text(encoding="utf-8"), username=owner, names=wanted
+    )
 
 
 def _devcontainer(folder: Path, found: tuple[Path, ...], output: Output, config_path: str) -> str:

@@ -22,6 +22,7 @@ from kamal_dev.shell.fanout import Background
 LOOKING = 60.0
 BOOTSTRAPPING = 1800.0
 PULLING = 3600.0
+WRITABLE = "let the login user write to its home folder there; `dmesg` says why a file system became read-only"
 INSTALL_THERE = "install `coreutils` and `util-linux` there; a BusyBox of 1.34 or later has them too"
 
 
@@ -123,6 +124,13 @@ def look(run: Run, target: Host, release: Release) -> events.Facts:
             target.name,
             f"the host lacks what the scripts need: {', '.join(facts.lacks)}",
             hint=INSTALL_THERE,
+            left_behind="nothing was changed on the host",
+        )
+    if facts.unwritable:
+        raise HostError(
+            target.name,
+            f"releases and the workspace cannot be written to `~/.kamal-dev`: {facts.unwritable}",
+            hint=WRITABLE,
             left_behind="nothing was changed on the host",
         )
     return facts

@@ -153,7 +153,7 @@ def _unknown(image: Image, reason: str) -> RegistryUnknown:
 def _copy_user_config(folder: Path, own: Path, server: str) -> None:
     """Keep the user's other logins, builders, contexts and plugins usable from the private folder."""
     try:
-        settings = json.loads((own / "config.json").read_text())
+        settings = json.loads((own / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         settings = {}
     settings = docker.without_helper(settings if isinstance(settings, dict) else {}, server)

@@ -108,7 +108,11 @@ class Run:
     def scripts(self) -> dict[str, str]:
         """The texts of the scripts that run on hosts, by file name."""
         folder = files("kamal_dev") / "host"
-        return {item.name: item.read_text() for item in folder.iterdir() if item.name.endswith((".sh", ".pl"))}
+        return {
+            item.name: item.read_text(encoding="utf-8")
+            for item in folder.iterdir()
+            if item.name.endswith((".sh", ".pl"))
+        }
 
     @property
     def limit(self) -> int:

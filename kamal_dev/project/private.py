@@ -16,7 +16,7 @@ def private(root: Path) -> Path:
     folder = root / PRIVATE
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not (folder / ".gitignore").exists():
-        (folder / ".gitignore").write_text("*\n")
+        (folder / ".gitignore").write_text("*\n", encoding="utf-8")
     return folder
 
 

@@ -154,7 +154,7 @@ def _parts(
         seen,
         tree,
         _names(shell, root, head, branch, settings, chosen),
-        found.shallow.read_text() if found.shallow.exists() else "",
+        found.shallow.read_text(encoding="utf-8") if found.shallow.exists() else "",
         origin.config(settings, branch, chosen),
         _skipped(shell, root, index, seen, withheld),
         withheld.rules,

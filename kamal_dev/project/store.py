@@ -33,7 +33,7 @@ def prepare(store: Path, found: Repository, settings: Mapping[str, str], withhel
     for name in ("objects/info", "refs", "info"):
         (store / name).mkdir(parents=True, exist_ok=True)
     alike = "".join(f"\t{key.partition('.')[2]} = {settings[key]}\n" for key in ALIKE if settings.get(key))
-    rules = found.exclude.read_text(errors="surrogateescape") if found.exclude.is_file() else ""
+    rules = found.exclude.read_text(encoding="utf-8", errors="surrogateescape") if found.exclude.is_file() else ""
     hashes = settings.get(FORMAT, "")
     extensions = f"[extensions]\n\tobjectformat = {hashes}\n" if hashes else ""
     texts = {
@@ -44,7 +44,7 @@ def prepare(store: Path, found: Repository, settings: Mapping[str, str], withhel
         "info/exclude": f"{rules}\n{withheld.rules}",
     }
     for name, text in texts.items():
-        (store / name).write_text(text, errors="surrogateescape")
+        (store / name).write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
 def stage(

@@ -191,7 +191,16 @@ class Docker:
                 hint=f"`docker network connect bridge {container.id[:12]}` connects it again",
             )
         private, public = key
-        script = ("exec", "--interactive", container.id, "sh", "-c", ADMIT.read_text(), "admit", str(patience))
+        script = (
+            "exec",
+            "--interactive",
+            container.id,
+            "sh",
+            "-c",
+            ADMIT.read_text(encoding="utf-8"),
+            "admit",
+            str(patience),
+        )
         entry = docker(*script, stdin=f"{public}\n".encode())
         admitted = self._run(replace(entry, label=f"docker exec {container.id[:12]} admit {patience}"))
         if not admitted or not _answers(container.port, patience):

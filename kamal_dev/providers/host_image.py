@@ -111,7 +111,7 @@ def _has(shell: Shell, image: str) -> bool:
 
 def _scripts() -> dict[str, str]:
     folder = files("kamal_dev") / "host"
-    return {item.name: item.read_text() for item in folder.iterdir() if item.name.endswith(".sh")}
+    return {item.name: item.read_text(encoding="utf-8") for item in folder.iterdir() if item.name.endswith(".sh")}
 
 
 def _short(content: bytes) -> str:

@@ -21,7 +21,7 @@ def ensure(directory: Path) -> tuple[Path, str]:
         _place(private, _generate())
     if not public.exists():
         _place(public, _public_half(private))
-    return private, public.read_text().strip()
+    return private, public.read_text(encoding="utf-8").strip()
 
 
 def _place(path: Path, content: bytes) -> None:

@@ -93,7 +93,7 @@ def _make_instances(more: int, count: int, agree: Agree) -> None:
     raised = f"fs.inotify.max_user_instances from {limit} to {wanted}"
     if os.geteuid() == 0 and agree(f"{told}. Raise {raised} until the next boot?"):
         with suppress(OSError):
-            INSTANCES.write_text(f"{wanted}\n")
+            INSTANCES.write_text(f"{wanted}\n", encoding="utf-8")
     if (_limit() or 0) < used + more:
         raise ProviderError(
             told,
@@ -105,7 +105,7 @@ def _make_instances(more: int, count: int, agree: Agree) -> None:
 
 def _limit() -> int | None:
     try:
-        return int(INSTANCES.read_text())
+        return int(INSTANCES.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 
@@ -130,7 +130,7 @@ def _is_inotify(file: Path) -> bool:
 
 def _free_memory() -> int:
     with suppress(OSError):
-        for line in MEMORY.read_text().splitlines():
+        for line in MEMORY.read_text(encoding="utf-8").splitlines():
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) << 10
     return 1 << 62

@@ -61,7 +61,13 @@ def is_included(name: str, host: Host, trust: Trust) -> bool:
     try:
         there = way(host, trust)
         told = subprocess.run(
-            ("ssh", "-T", "-G", name), check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=10
+            ("ssh", "-T", "-G", name),
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            timeout=10,
         )
     except (OSError, subprocess.TimeoutExpired, HostUnreachable):
         return False

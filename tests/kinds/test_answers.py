@@ -138,6 +138,21 @@ def test_what_answers_in_place_of_the_command_is_quoted(host: AnswersHost, user:
     assert "ForceCommand" in refused.value.hint
 
 
+def test_a_home_folder_that_is_read_only_is_named_before_a_build(lab: Lab, host: AnswersHost) -> None:
+    made = repository(lab, host, "sealed", "plain")
+    made.deploy()
+    host.sh("cd /home/plain && mount --bind . . && mount -o remount,bind,ro /home/plain")
+    try:
+        for words in (("deploy",), ("doctor",), ("sync",), ("remove", "--yes")):
+            made.commit()
+            ended = made.dev(*words, code=1)
+            assert "read-only" in ended.text and "full" not in ended.text, str(ended)
+            assert "Pushed" not in ended.text, str(ended)
+    finally:
+        host.sh("umount -l /home/plain")
+    made.dev("remove", "--yes")
+
+
 def test_every_verb_says_so_and_ends_with_1(lab: Lab, host: AnswersHost) -> None:
     made = repository(lab, host, "forced")
     for words in ASKING:

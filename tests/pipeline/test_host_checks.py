@@ -26,6 +26,10 @@ READY = Facts(user="dev", privilege="none", docker="28.0", compose="2.40.0", has
         (Facts(trouble="Docker is not installed", privilege="none"), "✗ host of a-1: Docker is not installed"),
         (Facts(trouble="it is down", privilege="root", has_docker=True), "✗ host of a-1: it is down"),
         (Facts(daemon=True, compose="2.20.0", has_docker=True), "✗ host of a-1: Compose is 2.20.0, and 2.24.4"),
+        (
+            Facts(unwritable="the file system of / is read-only"),
+            "✗ host of a-1: `~/.kamal-dev` cannot be written: the file",
+        ),
         (Facts(lacks=("flock", "stat -c")), "✗ host of a-1: it lacks what the scripts need: flock, stat -c"),
         (HostUnreachable("a-1", "no SSH at 10.0.0.1:22", hint="is it up?"), "✗ host of a-1: no SSH at 10.0.0.1:22"),
     ],
