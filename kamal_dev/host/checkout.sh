@@ -115,7 +115,8 @@ not_filled() {
 # put_aside: move what is no clone out of the way, whole.
 put_aside() {
   backup=$aside_folder
-  move_into "$backup" "$target" || answer broken "what is there could not be moved to $backup"
+  if [ -d "$target" ] && [ ! -L "$target" ]; then move_into "$backup" "$target"; else mv "$target" "$backup/"; fi ||
+    answer broken "what is there could not be moved to $backup"
 }
 
 # move_into FOLDER FROM

@@ -22,7 +22,10 @@ if ! mkdir "$new" || ! tar -xzpf "$here/source.tar.gz" --no-same-owner -C "$new"
   rm -rf "$new"
   answer 'the source did not arrive; is the disk full?'
 fi
-if is_empty; then backup=''; else move_into "$backup" "$target" || answer broken; fi
+if is_empty; then backup=''
+elif [ -d "$target" ] && [ ! -L "$target" ]; then move_into "$backup" "$target" || answer broken
+else mv "$target" "$backup/" || answer broken
+fi
 if [ -d "$target" ]; then
   move_into "$target" "$new" && rmdir "$new"
 else

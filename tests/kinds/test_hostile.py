@@ -176,6 +176,14 @@ def test_a_pipe_where_git_reads_rules_is_named_and_force_puts_it_aside(lab: Lab)
     assert time.monotonic() - started < PATIENCE
 
 
+@pytest.mark.parametrize("put", [os.mkfifo, Path.touch, lambda path: path.symlink_to("none")])
+def test_a_workspace_that_is_no_folder_is_left_and_force_puts_it_aside(lab: Lab, put: Callable[[Path], None]) -> None:
+    news(lab)
+    plant(lab.clone, put)
+    assert lab.bring(force=True) == "new"
+    assert (lab.clone / "a.txt").is_file()
+
+
 def test_what_waits_where_nobody_looked_is_ended_and_the_lock_with_it(lab: Lab) -> None:
     # git looks into folders that seem to be repositories, whoever made them.
     inner = lab.clone / "inner"
