@@ -15,6 +15,7 @@ from kamal_dev.compose import private, volume
 from kamal_dev.compose.schema import described, dotted, one_of
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import Problem
+from kamal_dev.model import REDACTED
 
 HIGHEST_PORT = 65535
 _DURATION = re.compile(r"-?(\d+(\.\d*)?(ns|us|µs|ms|s|m|h))+|0")
@@ -43,9 +44,12 @@ def problems(project: Value) -> Iterator[Problem]:
     """Say which texts no parser would take, with their places."""
     for pattern, judge in _GRAMMARS:
         for path, value in _under(project, tuple(pattern.split(".")), ()):
-            if value.data is None or private.is_in(str(value.data)):
+            text = str(value.data)
+            # A secret whose value is not known yet may be anything.
+            if value.data is None or REDACTED in text:
                 continue
             if message := judge(value):
+                message = f"`{value.hidden}` is not valid here" if private.is_in(text) else message
                 yield Problem(value.where.path, value.where.line, message, key=dotted(path), column=value.where.column)
 
 

@@ -286,6 +286,15 @@ def test_a_secret_is_never_written_into_an_image(root: Path, key: str) -> None:
         opened(root, files).project.require_deployable()
 
 
+@pytest.mark.parametrize("key", ["ports: ['$PORT:80']", "mem_limit: $PORT", "stop_grace_period: $PORT"])
+def test_a_secret_that_does_not_fit_is_told_before_a_build_and_masked(root: Path, key: str) -> None:
+    files = {".kamal/secrets": "PORT=hunter22x\n", COMPOSE: f"{APP}    {key}\n"}
+    with pytest.raises(ComposeError, match=r"compose.yaml:5.*`\[redacted\].*` is not valid here"):
+        opened(root, files).project.require_deployable()
+    unknown = {".kamal/secrets": "PORT=$(echo 80)\n", COMPOSE: f"{APP}    {key}\n"}
+    opened(root, unknown).project.require_deployable()
+
+
 def test_a_required_variable_whose_reason_names_a_secret_masks_it(root: Path) -> None:
     compose = f"{APP}    environment: {{A: '${{NONE:?ask for $TOKEN}}'}}\n"
     with pytest.raises(ComposeError) as caught:
