@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kamal_dev import config, devcontainer
 from kamal_dev.commands import docker
-from kamal_dev.errors import ConfigError, DevcontainerError, Problem, UsageError
+from kamal_dev.errors import ConfigError, DevcontainerError, DevError, Problem, UsageError
 from kamal_dev.model import Version
 from kamal_dev.output.redaction import Redaction
 from kamal_dev.project import source as sources
@@ -90,7 +90,15 @@ def load(
 
 def _place(folder: Path, shell: Local, environment: Mapping[str, str], devcontainer_path: str | None) -> Place:
     root = refuse_links(_root(folder, tree := WorkingTree(), devcontainer_path))
-    return Place(folder, root, sources.read(root, shell, environment), tree, environment)
+    try:
+        source = sources.read(root, shell, environment)
+    except DevError:
+        # Git stops at a committed file that is now a pipe, with a hint that leads elsewhere.
+        for path in (CONFIG_FILE, ".devcontainer/devcontainer.json"):
+            if what := tree.oddity(root / path):
+                raise ConfigError(Problem(path, 0, f"is {what}, not a file")) from None
+        raise
+    return Place(folder, root, source, tree, environment)
 
 
 def _root(folder: Path, tree: WorkingTree, devcontainer_path: str | None) -> Path:

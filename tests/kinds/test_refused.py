@@ -85,6 +85,18 @@ def test_a_configuration_that_is_no_file_is_an_error_and_not_taken_for_none(
     assert str(refused.value) == f"{path}: is {what}, not a file"
 
 
+@pytest.mark.parametrize("path", ["config/dev.yml", ".devcontainer/devcontainer.json"])
+def test_a_committed_configuration_that_became_a_pipe_is_named_before_git_stops_at_it(root: Path, path: str) -> None:
+    who = ("-c", "user.name=a", "-c", "user.email=a@b")
+    for words in (("init", "--quiet"), ("add", "."), (*who, "commit", "--quiet", "--message", "all")):
+        subprocess.run(["git", "-C", root, *words], check=True)
+    (root / path).unlink()
+    os.mkfifo(root / path)
+    done = dev(root, "config")
+    assert f"error: {path}: is a named pipe, not a file" in done.stderr
+    assert done.returncode == 2
+
+
 def test_secrets_come_through_a_pipe_as_some_password_managers_make_it(root: Path) -> None:
     (root / "config/dev.yml").write_text(f"{STATIC}secrets: [KEY]\n")
     (root / ".kamal").mkdir()
