@@ -103,6 +103,14 @@ def test_a_host_that_does_not_run_is_started_again(
     assert said == ["Starting host guestbook-1 again"]
 
 
+def test_a_host_that_was_taken_off_its_network_is_told_from_one_without_sshd(engine: Engine, tmp_path: Path) -> None:
+    provider(engine, tmp_path).ensure(("guestbook-1",))
+    engine.port = 0
+    with pytest.raises(ProviderError, match="has no port on this machine") as refused:
+        provider(engine, tmp_path).ensure(("guestbook-1",))
+    assert refused.value.hint == "`docker network connect bridge c0ffee0` connects it again"
+
+
 def test_another_project_with_the_same_service_has_hosts_of_its_own(engine: Engine, tmp_path: Path) -> None:
     provider(engine, tmp_path / "one").ensure(NAMES)
     assert provider(engine, tmp_path / "two").list() == ()
