@@ -52,23 +52,35 @@ repositories() {
   } | familiar | sort -u
 }
 
-# drop_images: those of our repositories that nothing names. An image without a tag is known by its digest.
+# drop_images: those of our repositories that nothing needs. An image without a tag is known by its digest.
 drop_images() {
   docker image ls --all --no-trunc --digests --format '{{.Repository}} {{.Tag}} {{.Digest}} {{.ID}}' >"$here/listed" || return
   learn_sizes
-  while read -r repository tag digest id; do
+  # An image with several digests is listed once for each, under the same tag.
+  awk '{ name = $2 != "<none>" ? $1 ":" $2 : $1 "@" $3 } name !~ /@<none>$/ && !seen[name]++ { print $1, $4, name }' \
+    "$here/listed" >"$here/names"
+  while read -r repository id name; do
     grep -qxF -- "$repository" "$here/repositories" || continue
-    case $tag:$digest in
-      '<none>:<none>') continue ;;
-      '<none>:'*)
-        if is_digest_named "$digest" || is_digest_named "$id"; then continue; fi
-        set -- "$repository@$digest" ;;
-      *)
-        if is_named "$repository:$tag" || is_digest_named "$repository@$digest"; then continue; fi
-        set -- "$repository:$tag" ;;
-    esac
-    drop image "$1" "$(sed -n "s/^$id //p" "$here/sizes" | head -n 1)" docker_within 300 image rm --no-prune -- "$1"
-  done <"$here/listed"
+    ! is_needed "$repository" "$id" "$name" || continue
+    drop image "$name" "$(sed -n "s/^$id //p" "$here/sizes" | head -n 1)" docker_within 300 image rm --no-prune -- "$name"
+  done <"$here/names"
+}
+
+# is_needed REPOSITORY ID NAME: whether a release or a container needs this name of an image. A tag that nothing names stays
+# only where it is the last of an image that runs by digest, because Docker forgets the digest with the last tag.
+is_needed() {
+  case $3 in
+    *@*) is_digest_named "${3#*@}" || is_digest_named "$2"; return ;;
+  esac
+  ! is_named "$3" || return 0
+  awk -v repository="$1" -v id="$2" '$1 == repository && $4 == id { print $1 "@" $3 }' "$here/listed" >"$here/digests"
+  grep -qF -f "$here/digests" "$here/named" && ! has_named_tag "$1" "$2"
+}
+
+# has_named_tag REPOSITORY ID: whether a tag that is named keeps the image there.
+has_named_tag() {
+  awk -v repository="$1" -v id="$2" 'NR == FNR { sub(/@.*/, ""); named[$0]; next }
+    $1 == repository && $4 == id && ($1 ":" $2) in named { found = 1 } END { exit !found }' "$here/named" "$here/listed"
 }
 
 # learn_sizes: write what each image has alone, in bytes; layers that others share stay.
