@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,20 +29,34 @@ def refuse_links(root: Path) -> Path:
     """
     folder = refuse_way_out(root, PRIVATE)
     for path in _entries(folder):
-        if path.is_symlink():
+        kind = _kind(path)
+        if kind == stat.S_IFLNK:
             raise _refused(path, root)
-        if not (path.is_file() or path.is_dir() or path.is_socket()):
+        if kind not in (0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFSOCK):
             raise UsageError(f"`{path.relative_to(root)}` is not a regular file", hint="remove it")
     return root
 
 
 def _entries(folder: Path, depth: int = 4) -> Iterator[Path]:
     """Yield what is in a folder and below, as deep as files are written by a name that one can know beforehand."""
-    for path in folder.iterdir() if folder.is_dir() else ():
+    # Another thread, or another `dev`, renames and removes what it writes here at any moment.
+    try:
+        paths = list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for path in paths:
         yield path
         # The folders of objects have two digits.
         if depth and len(path.name) > 2 and not path.is_symlink():
             yield from _entries(path, depth - 1)
+
+
+def _kind(path: Path) -> int:
+    """Return what the file is in one look; 0 where it has gone meanwhile."""
+    try:
+        return stat.S_IFMT(path.lstat().st_mode)
+    except FileNotFoundError:
+        return 0
 
 
 def refuse_way_out(root: Path, name: str) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from kamal_dev.model import Host
 from kamal_dev.project import audit, state
+from kamal_dev.project.private import private
 from kamal_dev.project.state import Found, Known, State
 
 A, B = Host("app-1", "10.0.0.1", "root", 22, (Path("/k"),)), Host("app-1", "10.0.0.9")
@@ -125,3 +127,24 @@ def test_the_audit_log_is_appended_to_and_read_past_what_is_no_record(tmp_path: 
         file.write(b'{"at": "torn\n[1]\nnull\n')
     assert [record["at"] for record in audit.read(tmp_path)] == [f"2026-01-0{day}" for day in (1, 2, 3)]
     assert (tmp_path / audit.NAME).stat().st_mode & 0o777 == 0o600
+
+
+def test_what_another_thread_renames_or_removes_meanwhile_is_no_trouble(tmp_path: Path) -> None:
+    folder, has_ended = private(tmp_path), threading.Event()
+
+    def write_and_remove() -> None:
+        while not has_ended.is_set():
+            state.put(folder / state.NAME, b"{}")
+            (folder / "packs").mkdir()
+            (folder / "packs/pack").touch()
+            (folder / "packs/pack").unlink()
+            (folder / "packs").rmdir()
+
+    writer = threading.Thread(target=write_and_remove)
+    writer.start()
+    try:
+        for _ in range(1000):
+            assert private(tmp_path) == folder
+    finally:
+        has_ended.set()
+        writer.join()
