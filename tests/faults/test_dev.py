@@ -125,12 +125,6 @@ def test_a_wrong_clock_must_not_matter(standing: Standing, fault: Fault, tmp_pat
 
 
 @produces(
-    Fault(
-        32,
-        "git is not installed on this machine",
-        sees="Deployed 1 of 1 stacks",
-        how="absent",
-    ),
     Fault(32, "The checkout has a detached HEAD", sees="Deployed 1 of 1 stacks", how="detached", is_slow=True),
     Fault(32, "The clone is shallow", sees="Deployed 1 of 1 stacks", how="shallow", is_slow=True),
     Fault(
@@ -145,7 +139,7 @@ def test_a_wrong_clock_must_not_matter(standing: Standing, fault: Fault, tmp_pat
 )
 def test_a_repository_in_an_odd_state_must_deploy(standing: Standing, fault: Fault, tmp_path: Path) -> None:
     state = fault.how
-    repository, environment = standing.repository, {}
+    repository = standing.repository
     copy = tmp_path / repository.root.name
     run(
         "git",
@@ -156,9 +150,7 @@ def test_a_repository_in_an_odd_state_must_deploy(standing: Standing, fault: Fau
         str(copy),
     )
     shutil.copytree(repository.root / ".kamal", copy / ".kamal")
-    if state == "absent":
-        environment["PATH"] = _path_without_git(tmp_path)
-    elif state == "detached":
+    if state == "detached":
         run("git", "checkout", "--quiet", "--detach", cwd=copy)
     elif state == "dirty":
         (copy / ".devcontainer/message").write_text("changed\n")
@@ -177,10 +169,29 @@ def test_a_repository_in_an_odd_state_must_deploy(standing: Standing, fault: Fau
     elif state == "unborn":
         shutil.rmtree(copy / ".git")
         run("git", "init", "--quiet", cwd=copy)
-    ended = type(repository)(copy, repository.service, repository.temporary).deploy(**environment)
+    ended = type(repository)(copy, repository.service, repository.temporary).deploy()
     fault.told(ended)
     assert ended.json["version"] == ended.stacks[standing.stack]["running"]
     standing.endures(ended, state=ended.stacks[standing.stack]["state"], version=ended.json["version"])
+
+
+@produces(
+    Fault(
+        32,
+        "git is not installed on this machine",
+        sees="git is not installed, and …is a git repository",
+        do="install git, or add its folder to PATH",
+    )
+)
+def test_a_repository_without_git_here_must_be_refused_before_anything_is_built(
+    standing: Standing, fault: Fault, tmp_path: Path
+) -> None:
+    before = standing.version
+    standing.change()
+    ended = standing.repository.deploy(code=1, PATH=_path_without_git(tmp_path))
+    fault.told(ended)
+    assert ended.stderr.startswith("error: "), "nothing was built"
+    standing.endures(version=before)
 
 
 def _path_without_git(folder: Path) -> str:

@@ -41,23 +41,23 @@ def memory_over(host: Host, folder: str, size: str) -> Iterator[None]:
         "/tmp of the host is full",
         sees="files were not unpacked; is /tmp full or read-only?",
         do="it needs a POSIX shell, tar, gzip and a writable /tmp and home folder",
-        how=("/tmp", "4k"),
+        how=("/tmp", "4k", "unknown"),
     ),
     Fault(
         12,
         "The disk with the home folder is full when the release is uploaded",
         sees="…is the disk full?",
-        how=("~/.kamal-dev/.run", "8k"),
+        how=("~/.kamal-dev/.run", "8k", "failed"),
     ),
 )
 def test_a_disk_that_is_full_at_upload_must_leave_the_stack_as_it_was(standing: Standing, fault: Fault) -> None:
     before = standing.version
     standing.change()
-    folder, size = fault.how
+    folder, size, state = fault.how
     with memory_over(standing.host, folder, size):
         ended = standing.deploy()
     fault.told(ended)
-    standing.endures(ended, state="failed", version=before)
+    standing.endures(ended, state=state, version=before)
 
 
 @produces(
@@ -119,7 +119,7 @@ def test_a_host_that_is_read_only_must_be_named_and_its_stack_goes_on(standing: 
     finally:
         standing.host.run("umount -l /tmp; umount -l /root")
     fault.told(ended)
-    standing.endures(ended, state="failed", version=before)
+    standing.endures(ended, state="unknown", version=before)
 
 
 # --- a host that `dev` has never seen
@@ -163,6 +163,7 @@ def _stranger(lab: Lab, bare: Host, registry: str) -> Iterator[Repository]:
     bare.run("rm -f /usr/local/bin/cloud-init /usr/local/bin/docker")
 
 
+COMPOSE = "install the Compose plugin there: https://docs.docker.com/compose/install/linux/"
 BY_HAND = "install Docker Engine and Compose v2 there by hand, then deploy again"
 
 
@@ -201,14 +202,14 @@ def test_a_user_without_rights_must_be_told_which_are_missing(
         17,
         "`docker` on the host is Podman in disguise, and there is no Compose",
         sees="Docker could not be made to run: …Compose is missing; 2.24.4 or later is needed",
-        do=BY_HAND,
+        do=COMPOSE,
         how="podman version 4.3.1",
     ),
     Fault(
         17,
         "Docker on the host is too old, or has Compose v1 only",
         sees="Docker could not be made to run: …Compose is 1.29.2; 2.24.4 or later is needed",
-        do=BY_HAND,
+        do=COMPOSE,
         how="1.29.2",
         is_slow=True,
     ),

@@ -84,9 +84,9 @@ def _fill(path: Path) -> None:
     Fault(
         28,
         "The disk with .kamal/local is full",
-        sees="the source cannot be read: …state.json: could not be written (No space left on device); "
+        sees="git cannot read …Out of diskspace …state.json: could not be written (No space left on device); "
         "going on without it",
-        do="make room where …",
+        do="make room on this machine",
         how=True,
     ),
     Fault(
