@@ -23,6 +23,9 @@ NO_CONTEXT = "-"
 
 _FROM = re.compile(r"^(\s*FROM\s+(?:--\S+\s+)*)(\S+)", re.IGNORECASE | re.MULTILINE)
 _IMAGE = "docker-image://"
+# The CLI asks for a cache inside the image, which is written anew by each build: the same content would be another
+# image, and its containers would be replaced. What comes later on the command line counts.
+_NO_INLINE_CACHE = {"BUILDKIT_INLINE_CACHE": "0"}
 _WITHOUT_LOCKFILE = (0, 87)  # before that none was written without being asked for
 
 
@@ -107,7 +110,7 @@ def configuration(
         "dockerfile": posixpath.relpath(DOCKERFILE, folder or ".") if has_own_dockerfile(build) else build.dockerfile,
         "context": posixpath.relpath(CONTEXT, folder or ".") if build.context == "-" else build.context,
         "target": build.target,
-        "args": {name: value for name, value in build.args if value is not None},
+        "args": {**_NO_INLINE_CACHE, **{name: value for name, value in build.args if value is not None}},
         "cacheFrom": [*build.cache_from, *cache_from],
         "options": list(options),
     }

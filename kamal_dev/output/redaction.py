@@ -68,7 +68,7 @@ class Redaction:
         for form in self._forms:
             if names := sorted((name for name in self._spared if form in name), key=len, reverse=True):
                 words = "|".join(map(re.escape, names))
-                found[form] = re.compile(rf"(?<![\w-])(?P<name>{words})(?![\w-])|{re.escape(form)}")
+                found[form] = re.compile(rf"(?<!\w)(?P<name>{words})(?!\w)|{re.escape(form)}")
         self._shared = found
 
     def __call__(self, text: str) -> str:

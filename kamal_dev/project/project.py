@@ -76,7 +76,7 @@ class Project:
                 raise self.origin.error(error) from error
             raise
         _require_services(self.devcontainer, found)
-        self.redaction.spare((*found.names, *(self.image(service.name).name for service in found.services)))
+        self.redaction.spare((self.config.service, *found.names))
         for travel in found.travels:
             if travel.role == "secret" and len(travel.content) <= LONGEST_SECRET:
                 self.redaction.add(Secret(travel.content.decode(errors="surrogateescape")))

@@ -218,7 +218,7 @@ DEVCONTAINERS = {
         '{"build": {\n  "dockerfile": "Dockerfile",\n  "context": "../.."}}',
     ),
     "a devcontainer.json that is a link to itself": Input(
-        "there is no devcontainer.json in .*app", links={DEVCONTAINER: "devcontainer.json"}
+        "devcontainer.json: is a link that leads nowhere", links={DEVCONTAINER: "devcontainer.json"}
     ),
     "a devcontainer.json that cannot be read": Input(
         rf"{DEVCONTAINER}: cannot be read: Input/output error", links={DEVCONTAINER: "/proc/self/mem"}

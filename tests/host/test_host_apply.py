@@ -206,7 +206,7 @@ def test_a_port_that_is_taken_is_named_and_the_release_before_is_put_back(
     apply(lab, scripts, release(stack, "v1", app=service()))
     outcome = apply(lab, scripts, release(stack, "v2", app=service(ports='["127.0.0.1:22:22"]'))).outcome
     assert (outcome.state, outcome.phase) == ("restored", "up")
-    assert "address already in use" in outcome.reason
+    assert outcome.reason == "port 22 is in use by a process that is no container (`sshd`)"
     assert "address already in use" in outcome.failed[0].reason
 
 

@@ -182,7 +182,7 @@ def test_a_host_that_prints_is_deployed_to_asked_and_pulled_from_as_any_other(la
 @pytest.fixture(scope="module")
 def deployed(lab: Lab, host: AnswersHost) -> Repository:
     """Deploy a stack with a login that may use Docker and has no sudo; its container works as another user."""
-    made = lab.small("plain", [], compose=COMPOSE + '    user: "4321:4321"\n')
+    made = lab.small("answers", [], compose=COMPOSE + '    user: "4321:4321"\n')
     settings = QUICK.format(server=lab.registry, service=made.service) + host.settings("plain")
     made.commit({"config/dev.yml": settings})
     made.deploy()

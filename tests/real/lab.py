@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.hosts import prepared
-
 # Two runs on one engine need two prefixes: a run removes what an earlier one of its prefix left.
+from tests.hosts import bare, prepared
+
 PREFIX = os.environ.get("KAMAL_DEV_TEST_PREFIX", "kd-test")
 PORTS = range(start := 20000 + 16 * (zlib.crc32(PREFIX.encode()) % 500), start + 16)
 DEV = str(Path(sys.executable).with_name("dev"))
@@ -278,6 +278,8 @@ class Lab:
         settings = (EXAMPLE / "config/dev.yml").read_text()
         settings = re.sub(r"service: .*", f"service: {PREFIX}-guestbook", settings)
         settings = re.sub(r"server: .*", f"server: {self.registry}", settings)
+        # Hosts without Docker, as people's own may be; those of the provider's own image have it.
+        settings = re.sub(r"type: docker.*", f"type: docker\n  image: {bare()}", settings)
         files = {
             ".devcontainer/Dockerfile": dockerfile.replace("CMD ", secret),
             "config/dev.yml": settings + "\nbuild:\n  secrets: [BUILD_TOKEN]\n",

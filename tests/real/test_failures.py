@@ -19,7 +19,7 @@ def test_one_dead_host_of_three_does_not_stop_the_others(lab: Lab, hosts: tuple[
     assert re.search(rf"Deployed 2 of 3 stacks.*failed: {repository.stack(2)}$", ended.stderr, re.MULTILINE), str(ended)
     for host, index in ((hosts[0], 1), (hosts[2], 3)):
         assert host.states(repository.stack(index)) == {"app": "running"}
-    listed = {stack["stack"]: stack["state"] for stack in repository.dev("list", "--json").json}
+    listed = {stack["stack"]: stack["state"] for stack in repository.dev("list", "--json", code=1).json}
     assert listed[repository.stack(2)] == "unreachable"
 
 
@@ -77,7 +77,7 @@ def test_a_service_that_ends_at_once_is_named_with_its_exit_code(lab: Lab, host:
     assert "no work" in ended.text
 
 
-def test_a_port_that_is_taken_is_told_in_the_words_of_the_engine(lab: Lab, host: Host) -> None:
+def test_a_port_that_is_taken_is_told_before_the_build_with_who_holds_it(lab: Lab, host: Host) -> None:
     # Held by what waits for it; without that it would be closed at once.
     listen = "IO::Socket::INET->new(LocalAddr => q(127.0.0.1:8000), Listen => 1)->accept"
     host.run(f"systemd-run --quiet --unit taken perl -MIO::Socket::INET -e '{listen}'")
@@ -85,7 +85,8 @@ def test_a_port_that_is_taken_is_told_in_the_words_of_the_engine(lab: Lab, host:
     repository = lab.small("port", [host], compose=COMPOSE + "    ports: ['127.0.0.1:8000:8000']\n")
     ended = repository.dev("deploy", code=1)
     host.run("systemctl stop taken")
-    assert re.search(r"port is already allocated|address already in use", ended.text), str(ended)
+    assert "port `127.0.0.1:8000/tcp` is held by a process that is no container (`perl`)" in ended.text, str(ended)
+    assert "Nothing was built" in ended.stderr
 
 
 def test_a_third_party_image_that_is_nowhere_is_named(lab: Lab, host: Host) -> None:

@@ -11,7 +11,7 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from ipaddress import ip_address
@@ -80,11 +80,16 @@ def cli() -> Iterator[None]:
 
 
 def featured(
-    lab: Lab, name: str, devcontainer: dict[str, Any], files: dict[str, str] | None = None, **options: Any
+    lab: Lab,
+    name: str,
+    devcontainer: dict[str, Any],
+    files: dict[str, str] | None = None,
+    hosts: Sequence[Host | str] = (NOWHERE,),
+    **options: Any,
 ) -> Repository:
     said = {"features": FEATURES, **HOOKS, **devcontainer}
     about = {".devcontainer/devcontainer.json": json.dumps(said, indent=2), **FOLDER}
-    return lab.small(name, [NOWHERE], {**about, **(files or {})}, BUILD_TOKEN=lab.token, **options)
+    return lab.small(name, hosts, {**about, **(files or {})}, BUILD_TOKEN=lab.token, **options)
 
 
 def inside(image: str, *words: str) -> str:
@@ -248,8 +253,8 @@ def test_a_second_build_makes_the_same_image_until_a_feature_changes(lab: Lab) -
     assert "then root" in inside(image, "cat", "/tool")
 
 
-def test_a_dry_run_shows_the_command_that_builds_with_features(lab: Lab) -> None:
-    repository = featured(lab, "fdry", {"image": "debian:12"})
+def test_a_dry_run_shows_the_command_that_builds_with_features(lab: Lab, host: Host) -> None:
+    repository = featured(lab, "fdry", {"image": "debian:12"}, hosts=[host])
     shown = repository.dev("deploy", "--dry-run").stdout
     build = next(line for line in shown.splitlines() if "devcontainer build" in line)
     assert f"--image-name {repository.image()} --no-lockfile" in build
@@ -273,7 +278,7 @@ def test_what_a_feature_asks_of_the_container_holds_on_a_host(lab: Lab, host: Ho
     repository = lab.small("fdeploy", [host], {**FOLDER, **files}, compose=compose)
     repository.dev("deploy")
     container = host.containers(repository.stack())["app"]
-    assert container["Config"]["Image"].startswith(repository.image())
+    assert container["Config"]["Image"].startswith(f"{repository.image().rpartition(':')[0]}@sha256:")
     assert (container["HostConfig"]["Init"], container["HostConfig"]["CapAdd"]) == (True, ["SYS_PTRACE"])
     assert [mount["Destination"] for mount in container["Mounts"]] == ["/a"]
     told = "test -e /ran && printenv TOOL_HOME"
@@ -291,7 +296,7 @@ def test_a_feature_that_cannot_be_installed_fails_the_build_with_its_last_lines(
 def test_an_interrupted_build_ends_what_the_cli_has_started_and_leaves_nothing(lab: Lab) -> None:
     slow = {".devcontainer/features/tool/install.sh": "#!/bin/sh\necho now it sleeps\nsleep 300\n"}
     repository = featured(lab, "fstop", {"image": "debian:12"}, slow)
-    stop(repository, signal.SIGINT, lambda text: re.search(r"#\d+ [\d.]+ now it sleeps", text) is not None)
+    stop(repository, signal.SIGINT, lambda text: re.search(r"#\d+ [\d.]+ now it sleeps", text) is not None, "build")
     assert repository.image() not in run("ps", "-eo", "args")
 
 
@@ -338,9 +343,9 @@ def test_without_the_cli_features_are_named_with_their_place_before_anything_is_
     assert "npm install" in checks["features"]["advice"]
 
 
-def test_ignored_features_are_told_of_and_left_out(lab: Lab, without_cli: dict[str, str]) -> None:
+def test_ignored_features_are_told_of_and_left_out(lab: Lab, host: Host, without_cli: dict[str, str]) -> None:
     said = {"build": {"dockerfile": "Dockerfile"}}
-    repository = featured(lab, "fignored", said, {".devcontainer/Dockerfile": labs.DOCKERFILE})
+    repository = featured(lab, "fignored", said, {".devcontainer/Dockerfile": labs.DOCKERFILE}, [host])
     ended = repository.dev("build", "--ignore-features", **without_cli)
     assert "devcontainer.json:2: `features` is not carried out" in ended.stderr
     assert "`./features/tool`" in ended.stderr

@@ -45,9 +45,9 @@ def started(repository: Repository, *words: str) -> Iterator[tuple[Popen[str], R
             reader.join()
 
 
-def stop(repository: Repository, number: signal.Signals, moment: Callable[[str], bool]) -> str:
-    """Run a deploy, send it a signal once the moment has come, and return what it said."""
-    with started(repository, "deploy", "--verbose") as (process, reader):
+def stop(repository: Repository, number: signal.Signals, moment: Callable[[str], bool], verb: str = "deploy") -> str:
+    """Run a verb, send it a signal once the moment has come, and return what it said."""
+    with started(repository, verb, "--verbose") as (process, reader):
         wait_for("the moment", lambda: moment(reader.text) or process.poll() is not None, 60)
         assert process.poll() is None, reader.text
         process.send_signal(number)

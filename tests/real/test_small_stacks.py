@@ -54,7 +54,7 @@ def test_what_was_built_and_pushed_is_deployed_with_skip_build(lab: Lab, host: H
 
 
 def test_a_version_that_only_the_registry_has_is_deployed_with_skip_build(lab: Lab, host: Host) -> None:
-    repository = lab.small("elsewhere", [host])
+    repository = lab.small("elsewhere-built", [host])
     repository.dev("build")
     repository.dev("push")
     docker("image", "rm", repository.image())
