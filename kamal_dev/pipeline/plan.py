@@ -135,12 +135,21 @@ class PaperLocal:
         if any(step.argv[: len(look)] == look for look in LOOKS):
             real = self._real.run(step, timeout=timeout)
             self._note(step, real)
-            return real or self._imagined(step)
+            return self._as_pushed(real) if real else self._imagined(step)
         self.lines.append(f"$ {step.text}")
         self._built.update(step.argv)
         if "push" in step.argv or "--push" in step.argv:
             self._pushed.update(step.argv)
         return Result(step, 0, f"digest: {DIGEST}")
+
+    def _as_pushed(self, real: Result) -> Result:
+        """Add the digests of pushes on paper to what the engine says of an image that it has."""
+        names = sorted(word.rpartition(":")[0] for word in self._pushed if ":" in word)
+        if not names or not real.output.startswith('{"id":'):
+            return real
+        said = json.loads(real.output)
+        digests = [*(said["digests"] or ()), *(f"{name}@{DIGEST}" for name in names)]
+        return replace(real, output=json.dumps({**said, "digests": digests}))
 
     def _note(self, step: Step, real: Result) -> None:
         """Remember why a registry gave no answer; without a login, which is only on paper, it often gives none."""

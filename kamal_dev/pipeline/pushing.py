@@ -114,9 +114,6 @@ def _point(run: Run, image: Image, present: Present) -> None:
 def _reported(run: Run, image: Image, present: Present, push: Result) -> str:
     """Return the digest that the push ended with. Raises RegistryError where it is that of another image."""
     told = _DIGEST.findall(push.output)
-    # What is built already has no digest of a push that is on paper alone.
-    if run.is_paper:
-        return str(told[-1])
     known = inspect(run, present.id) if told else None
     if known and known.has(image, told[-1]):
         return str(told[-1])
