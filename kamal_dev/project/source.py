@@ -29,6 +29,7 @@ from kamal_dev.shell.local import Local
 
 SUFFIX = 12
 TRIES = 3
+TEMPLATES = (".example", ".sample", ".template")
 HEADS = ("# branch.oid ", "# branch.head ")
 UNBORN, UNREADABLE = "(initial)", "(unknown)"
 
@@ -111,14 +112,17 @@ def files(source: Source, shell: Local) -> tuple[str, ...]:
 
 
 def committed(source: Source, shell: Local, withheld: Withheld) -> tuple[str, ...]:
-    """List what the commit has, or the next one gets, of the files that never travel. Raises GitFailed."""
+    """List what the commit has, or the next one gets, of the files that never travel. Raises GitFailed.
+
+    A template of the secrets file (`.kamal/secrets.example`) is there to be committed.
+    """
     root = source.repository
     if not source.is_git:
         return ()
     names = {entry.path for entry in entries(shell, open_repository(root, shell))}
     if source.version.commit:
         names |= set(listed(shell, git.committed(root), root))
-    return tuple(sorted(name for name in names if withheld.hides(name)))
+    return tuple(sorted(name for name in names if withheld.hides(name) and not name.endswith(TEMPLATES)))
 
 
 def differences(before: Source, after: Source, shell: Local) -> tuple[str, ...]:

@@ -125,9 +125,9 @@ def test_a_file_of_secrets_that_others_can_read_is_said_to_be_so(root: Path) -> 
 
 def test_copies_of_secrets_that_git_has_are_named(root: Path) -> None:
     copies = (".kamal/secrets-common", ".kamal/secrets.production")
-    for name in (*copies, ".kamal/secrets.ignored"):
+    for name in (*copies, ".kamal/secrets.ignored", ".kamal/secrets.example"):
         (root / name).write_text("API_TOKEN=a\n")
     assert "secrets file" not in found(opened(root))
-    subprocess.run(["git", "-C", str(root), "add", "--force", "--", *copies], check=True)
+    subprocess.run(["git", "-C", str(root), "add", "--force", "--", *copies, ".kamal/secrets.example"], check=True)
     named = [str(check).partition(" is tracked by git")[0] for check in found(opened(root))["secrets file"]]
     assert named == [f"! secrets file: {name}" for name in copies]
