@@ -41,7 +41,7 @@ def read(
     named = profiles.of_services(services.items if services is not None else {}, directory, reader, active)
     env_files, own = _env_files(reader, around)
     found = (*needed.travels, *named.travels, *env_files)
-    told = (*travels.notices(found, reader), *notices, *named.notices)
+    told = (*travels.notices(found, reader), *travels.unreadable(model, found), *notices, *named.notices)
     return Carried(bound, found, own, told, (*needed.problems, *named.problems))
 
 

@@ -81,6 +81,19 @@ def notices(travels: tuple[Travel, ...], reader: Reader) -> Iterator[Notice]:
         yield Notice(where, text, is_warning=True)
 
 
+def unreadable(project: Value, travels: tuple[Travel, ...]) -> Iterator[Notice]:
+    """Say which files only their owner may read, and a service runs as another user than the one on a host."""
+    for travel in travels:
+        if travel.role not in ("bind", "secret", "config") or travel.mode & 0o044:
+            continue
+        for name in travel.services:
+            service = project.at("services", name)
+            user = service.string("user") if service is not None else ""
+            if user.partition(":")[0] not in ("", "0", "root"):
+                text = f"only its owner may read this file, on a host the user that logs in; `{name}` runs as `{user}`"
+                yield Notice(travel.where, text)
+
+
 def _keep(needed: Travel | Problem, found: dict[tuple[Path, str], Travel], problems: list[Problem]) -> None:
     if isinstance(needed, Problem):
         problems.append(needed)
@@ -144,7 +157,8 @@ def _defined(name: str, key: str, definition: Value, reader: Reader) -> Travel |
         return _at(file.where, key, f"`{shown}` {wrong}, and `{name}` needs it")
     if not reader.may_read(path):
         return _at(file.where, key, f"`{shown}` is outside the repository: {ALONE}")
-    return Travel(path, reader.bytes(path, file.where), key.removesuffix("s"), file.where, (name,))
+    content = reader.bytes(path, file.where)
+    return Travel(path, content, key.removesuffix("s"), file.where, (name,), reader.tree.mode(path))
 
 
 def bound(bind: Bind, reader: Reader) -> Travel | Problem:

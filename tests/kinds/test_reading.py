@@ -510,3 +510,17 @@ def test_the_name_that_logs_in_is_readable(root: Path) -> None:
     run = opened(root, files)
     run.project.compose  # noqa: B018
     assert run.output.redaction("some-body, hunter22") == "some-body, [redacted]"
+
+
+def test_a_secret_in_a_file_keeps_its_mode(root: Path) -> None:
+    compose = f"{APP}    secrets: [pin]\n    configs: [conf]\n"
+    compose += "secrets: {pin: {file: ../pin}}\nconfigs: {conf: {file: ../conf}}\n"
+    run = opened(root, {COMPOSE: compose, "pin": "1234", "conf": "x"})
+    (root / "pin").chmod(0o600)
+    (root / "conf").chmod(0o644)
+    found = {file.path: file.mode for file in render.release(run.project, "shop-1").files}
+    assert (found["pin"], found["conf"]) == (0o600, 0o644)
+    write(root, {COMPOSE: compose.replace("    secrets", "    user: '1500:1500'\n    secrets", 1)})
+    told = notices(opened(root))
+    assert told.count("only its owner may read this file") == 1
+    assert "compose.yaml:8:" in told
