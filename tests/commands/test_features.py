@@ -56,7 +56,7 @@ def test_the_file_of_the_cli_has_the_resolved_build_the_features_and_the_users_a
             "dockerfile": "/src/docker/Dockerfile",
             "context": "/src",
             "target": "dev",
-            "args": {"A": "1 2"},
+            "args": {"BUILDKIT_INLINE_CACHE": "0", "A": "1 2"},
             "cacheFrom": ["ghcr.example/acme/site:cache", "type=registry,ref=r/c"],
             "options": [
                 *("--provenance=false", "--builder", "remote", "--progress", "plain"),
