@@ -70,7 +70,8 @@ class Project:
         except ComposeError as error:
             if any(REDACTED in problem.message for problem in error.problems):
                 error.hint = (
-                    f"what files and volumes are named after cannot come from a command in {self.secrets_file.path}"
+                    f"the name of a file, volume or image cannot come from a command in {self.secrets_file.path}: "
+                    "write the value there, or set it in the environment"
                 )
             if self.origin:
                 raise self.origin.error(error) from error
