@@ -37,7 +37,10 @@ has_image() { docker image inspect --format . -- "$1" >/dev/null 2>&1; }
 
 # --- whether it answers
 
-has_docker_program() { command -v docker >/dev/null 2>&1; }
+# docker_program: print its path; the function of that name would be found first.
+docker_program() { (unset -f docker && command -v docker) 2>/dev/null; }
+
+has_docker_program() { docker_program >/dev/null; }
 
 # engine_answers: whether the engine does. Sets engine_trouble to why it does not.
 engine_answers() {

@@ -102,7 +102,7 @@ look_at_engine() {
 recall_engine() {
   programs=$(which_programs)
   [ -f "$engine_known" ] || return
-  { read -r programs_before; read -r engine; read -r compose; read -r root_dir; } <"$engine_known"
+  { IFS= read -r programs_before; read -r engine; read -r compose; read -r root_dir; } <"$engine_known"
   [ "$programs_before" != "$programs" ] || [ -z "$root_dir" ] || return 0
   engine='' compose='' root_dir=''
   return 1
@@ -114,7 +114,7 @@ which_programs() {
   for folder in "$docker_config" /usr/local/lib/docker /usr/local/libexec/docker /usr/lib/docker /usr/libexec/docker; do
     set -- "$@" "$folder/cli-plugins/docker-compose"
   done
-  stat -L -c %n:%Y:%s:%i -- "$docker_config/config.json" "$(command -v docker)" "$(command -v dockerd)" "$@" 2>/dev/null | paste -sd ' ' -
+  stat -L -c %n:%Y:%s:%i -- "$docker_config/config.json" "$(docker_program)" "$(command -v dockerd)" "$@" 2>/dev/null | paste -sd ' ' -
 }
 
 look_at_release() {

@@ -31,11 +31,24 @@ def test_facts_of_a_bare_host_say_what_is_missing(bootstrapped: Bootstrapped) ->
     assert (facts.os, facts.os_version) == ("debian", "12")
     assert facts.arch in ("amd64", "arm64")
     assert (facts.docker, facts.compose, facts.daemon, facts.is_ready) == ("", "", False, False)
+    assert (facts.has_docker, facts.trouble) == (False, "Docker is not installed on this host")
     assert facts.disk_free > 1 << 20
     assert facts.memory > 1 << 20
     assert facts.cpus >= 1
     assert facts.held("postgres:15") is None
     assert (facts.release, facts.stands, facts.lock, facts.workspace) == (None, False, None, ())
+
+
+def test_versions_are_asked_for_once_for_as_long_as_the_programs_are_the_same(
+    lab: Lab, scripts: Mapping[str, str]
+) -> None:
+    lab.sh("mkdir -p -m 700 /root/.kamal-dev")
+    known = "/root/.kamal-dev/.engine"
+    asked = lab.run(host.facts(scripts, "x-1")).facts.compose
+    lab.sh(f"sed -i '3s/.*/9.9.9/' {known}")
+    assert lab.run(host.facts(scripts, "x-1")).facts.compose == "9.9.9"
+    lab.sh(f"sed -i '1s/docker/dockre/' {known}")
+    assert lab.run(host.facts(scripts, "x-1")).facts.compose == asked
 
 
 def test_a_user_whose_sudo_asks_for_a_password_is_told_so(bootstrapped: Bootstrapped) -> None:
