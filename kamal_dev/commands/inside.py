@@ -34,7 +34,7 @@ _CONTAINER_ENV = re.compile(r"\$\{containerEnv:([^:}\r\n]*)(?::([^:}\r\n]*))?[^}
 
 
 @dataclass(frozen=True)
-class Entry:
+class ExecOptions:
     """Say how to enter a container: as whom (empty: its own user), where, and with what besides its own environment.
 
     `file` is the path, on the host, of what `host.environment` kept there; `without`
@@ -48,7 +48,7 @@ class Entry:
     terminal: str = ""
 
 
-def command(place: Place, entry: Entry, words: tuple[str, ...], *, is_main: bool = True) -> tuple[str, ...]:
+def command(place: Place, entry: ExecOptions, words: tuple[str, ...], *, is_main: bool = True) -> tuple[str, ...]:
     """Return the words that a host runs; without `words`, for a shell.
 
     Several words are run as they are; one is a line for the user's shell. In a container

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kamal_dev.compose import build_options, place, private
-from kamal_dev.compose.reading import Reader
+from kamal_dev.compose.reading import ComposeReader
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, Problem
 from kamal_dev.model import Build, BuildSecret, Notice, Tree
@@ -41,7 +41,7 @@ class Findings:
 class Ground:
     """Say what builds stand on: the files, the project's secrets, the variables."""
 
-    reader: Reader
+    reader: ComposeReader
     secrets: Mapping[str, Value]
     variables: Mapping[str, str] = field(repr=False)
 
@@ -208,7 +208,7 @@ def _lacking(build: Build, section: Value, key: str, ground: Ground) -> Iterator
             yield _at(section.items["secrets"], key, f"the file `{shown}` of a secret does not exist")
 
 
-def is_outside(build: Build, reader: Reader) -> bool:
+def is_outside(build: Build, reader: ComposeReader) -> bool:
     """Whether a build takes anything from outside the repository, so that no version stands for it."""
     return any(not reader.holds(path) for _, path in _taken(build))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kamal_dev.compose import binds, document, layout, place, profiles, travels, variables
 from kamal_dev.compose.binds import Bind
-from kamal_dev.compose.reading import Reader
+from kamal_dev.compose.reading import ComposeReader
 from kamal_dev.compose.travels import Travel
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import Problem
@@ -30,7 +30,7 @@ class Carried:
 
 
 def read(
-    model: Value, reader: Reader, around: variables.Surroundings, directory: Path, active: frozenset[str]
+    model: Value, reader: ComposeReader, around: variables.Surroundings, directory: Path, active: frozenset[str]
 ) -> Carried:
     """Return what the services need; what one that is not `active` lacks is no problem. Raises ComposeError."""
     bound, notices = binds.read(
@@ -45,7 +45,7 @@ def read(
     return Carried(bound, found, own, told, (*needed.problems, *named.problems))
 
 
-def _env_files(reader: Reader, around: variables.Surroundings) -> tuple[tuple[Travel, ...], str]:
+def _env_files(reader: ComposeReader, around: variables.Surroundings) -> tuple[tuple[Travel, ...], str]:
     """Return the `.env` files that Compose reads by itself, and the text of the one at the top."""
     places = {path: Location(place.shown(path, reader.repository)) for path in around.files}
     places |= {path: where for path, where in reader.env_files.items() if where.path}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from kamal_dev.compose import dotenv, layout, private, variables
 from kamal_dev.compose.additions import Additions
 from kamal_dev.compose.project import ComposeProject
-from kamal_dev.compose.reading import Reader
+from kamal_dev.compose.reading import ComposeReader
 from kamal_dev.compose.travels import PRIVATE
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, Problem
@@ -19,7 +19,7 @@ _SEPARATORS = ":;,|"
 
 def values(
     project: ComposeProject,
-    reader: Reader,
+    reader: ComposeReader,
     after: Value,
     additions: Additions,
     given: Mapping[str, str | Secret],

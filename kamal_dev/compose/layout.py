@@ -24,7 +24,7 @@ ASIDE = "kamal-dev.files"
 
 
 @dataclass(frozen=True)
-class Places:
+class ReleaseLayout:
     """Say where files are in a release whose top stands for the folder `top`, which holds the repository."""
 
     repository: Path

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from kamal_dev.compose import binds, interpolate, travels
 from kamal_dev.compose.binds import Bind
-from kamal_dev.compose.layout import Places
-from kamal_dev.compose.reading import Reader
+from kamal_dev.compose.layout import ReleaseLayout
+from kamal_dev.compose.reading import ComposeReader
 from kamal_dev.compose.travels import Travel
 from kamal_dev.errors import Problem
 from kamal_dev.model import Notice
@@ -38,8 +38,8 @@ def read(
     mounts: tuple[Mount, ...],
     service: str,
     directory: Path,
-    reader: Reader,
-    places: Places,
+    reader: ComposeReader,
+    places: ReleaseLayout,
     root: str,
     *,
     without_source: bool = False,
@@ -75,7 +75,7 @@ def read(
     return Mounted(tuple(items), tuple(named.items()), tuple(bound), tuple(carried), tuple(notices), tuple(problems))
 
 
-def _source(bind: Bind, directory: Path, places: Places, root: str) -> str:
+def _source(bind: Bind, directory: Path, places: ReleaseLayout, root: str) -> str:
     if bind.kind == "file":
         return places.seen_from(directory, bind.source)
     return binds.host_path(bind, root)

@@ -28,7 +28,7 @@ HEADER = "# Laid over the files above by kamal-dev; made anew with every release
 
 
 @dataclass(frozen=True)
-class Plan:
+class OverlayInputs:
     """Say what the overlay is to bring about.
 
     `images` has every service that runs a built image; `marks` maps services to what
@@ -68,48 +68,48 @@ class Plan:
         return self.project.places.is_aside(path)
 
 
-def text(after: Value, plan: Plan) -> str:
+def text(after: Value, inputs: OverlayInputs) -> str:
     """Return the overlay for files that, rewritten, mean `after`."""
     found = after.at("services")
     services = {
         name: entries
         for name, value in (found.items.items() if found is not None else ())
-        if (entries := _service(name, value, plan))
+        if (entries := _service(name, value, inputs))
     }
     top: dict[str, Any] = {"services": services} if services else {"services": {}}
-    for key, definitions in (("volumes", _volume_definitions(after, plan)), *_file_definitions(after, plan)):
+    for key, definitions in (("volumes", _volume_definitions(after, inputs)), *_file_definitions(after, inputs)):
         if definitions:
             top[key] = definitions
     return HEADER + dump(top)
 
 
-def _service(name: str, value: Value, plan: Plan) -> dict[str, Any]:
-    entries = dict(_image(name, value, plan))
-    if name == plan.additions.main:
-        entries |= _main(name, value, plan)
-    if options := _security_options(name, value, plan):
+def _service(name: str, value: Value, inputs: OverlayInputs) -> dict[str, Any]:
+    entries = dict(_image(name, value, inputs))
+    if name == inputs.additions.main:
+        entries |= _main(name, value, inputs)
+    if options := _security_options(name, value, inputs):
         entries["security_opt"] = options
     for key in ("env_file", "label_file"):
-        if listed := _listed_files(value.at(key), plan):
+        if listed := _listed_files(value.at(key), inputs):
             entries[key] = Tagged("!override", listed)
-    mounted = plan.mounted.volumes if name == plan.additions.main else ()
-    left_out = plan.left_out(name)
-    volumes = [*(_remaining(value, left_out, name, plan) if left_out else _volumes(name, plan)), *mounted]
+    mounted = inputs.mounted.volumes if name == inputs.additions.main else ()
+    left_out = inputs.left_out(name)
+    volumes = [*(_remaining(value, left_out, name, inputs) if left_out else _volumes(name, inputs)), *mounted]
     if volumes or left_out:
         entries["volumes"] = Tagged("!override", volumes) if left_out else volumes
-    published = [] if plan.additions.expose else ports.bound(value)
+    published = [] if inputs.additions.expose else ports.bound(value)
     if published:
         entries["ports"] = Tagged("!override", published)
-    labels = _labels(name, plan)
+    labels = _labels(name, inputs)
     if labels:
         entries["labels"] = labels
     return entries
 
 
-def _image(name: str, value: Value, plan: Plan) -> Iterator[tuple[str, Any]]:
-    image = plan.images.get(name)
+def _image(name: str, value: Value, inputs: OverlayInputs) -> Iterator[tuple[str, Any]]:
+    image = inputs.images.get(name)
     if image is None:
-        yield from _kept(name, value, plan)
+        yield from _kept(name, value, inputs)
         return
     if "build" in value.items:
         yield "build", Tagged("!reset")
@@ -119,16 +119,16 @@ def _image(name: str, value: Value, plan: Plan) -> Iterator[tuple[str, Any]]:
         yield "pull_policy", "missing"
 
 
-def _kept(name: str, value: Value, plan: Plan) -> Iterator[tuple[str, Any]]:
+def _kept(name: str, value: Value, inputs: OverlayInputs) -> Iterator[tuple[str, Any]]:
     """Yield what a service without a build had from one whose build was replaced in the text."""
     for key in ("image", "pull_policy"):
-        before = plan.project.model.at("services", name, key)
+        before = inputs.project.model.at("services", name, key)
         if before is not None and before.text != value.string(key):
             yield key, before
 
 
-def _main(name: str, value: Value, plan: Plan) -> dict[str, Any]:
-    extra = plan.additions
+def _main(name: str, value: Value, inputs: OverlayInputs) -> dict[str, Any]:
+    extra = inputs.additions
     entries: dict[str, Any] = {}
     if extra.keeps_running or extra.entrypoints:
         entries |= entrypoint.entries(value, extra)
@@ -139,7 +139,7 @@ def _main(name: str, value: Value, plan: Plan) -> dict[str, Any]:
     known = {item.text for item in listed.list} if listed is not None else set()
     if added := [interpolate.escape(word) for word in extra.cap_add if word not in known]:
         entries["cap_add"] = added
-    environment: dict[str, str | None] = {**node.environment(value, plan.project, name, extra.mentioned)}
+    environment: dict[str, str | None] = {**node.environment(value, inputs.project, name, extra.mentioned)}
     environment |= {key: interpolate.escape(text) for key, text in extra.environment}
     environment |= dict.fromkeys(extra.secrets)
     if environment:
@@ -147,84 +147,84 @@ def _main(name: str, value: Value, plan: Plan) -> dict[str, Any]:
     return entries | limits.entries(value, extra.cpus, extra.memory, extra.memory_swap)
 
 
-def _security_options(name: str, value: Value, plan: Plan) -> Any:
+def _security_options(name: str, value: Value, inputs: OverlayInputs) -> Any:
     """Return what devcontainer.json adds; all options where one names a profile that is elsewhere in the release."""
-    project = plan.project
+    project = inputs.project
     moved = profiles.moved(value, project.places, project.directory)
     listed = value.at(profiles.KEY)
     known = {item.text for item in listed.list} if listed is not None else set()
-    extra = plan.additions.security_opt if name == plan.additions.main else ()
+    extra = inputs.additions.security_opt if name == inputs.additions.main else ()
     added = [profiles.seen(word, project.places, project.directory) for word in extra if word not in known]
     return Tagged("!override", [*moved, *added]) if moved else added
 
 
-def _listed_files(listed: Value | None, plan: Plan) -> list[Any]:
+def _listed_files(listed: Value | None, inputs: OverlayInputs) -> list[Any]:
     """Return all of a service's `env_file` or `label_file` where one has another name or format in the release."""
     items = listed.list if listed is not None else []
     paths = [place.absolute(item.base, item.string("path") if item.items else item.text) for item in items]
-    if not any(map(plan.is_aside, paths)) and not any("format" in item.items for item in items):
+    if not any(map(inputs.is_aside, paths)) and not any("format" in item.items for item in items):
         return []
-    return [_listed_file(item, path, plan) for item, path in zip(items, paths, strict=True)]
+    return [_listed_file(item, path, inputs) for item, path in zip(items, paths, strict=True)]
 
 
-def _listed_file(item: Value, path: Path, plan: Plan) -> Any:
+def _listed_file(item: Value, path: Path, inputs: OverlayInputs) -> Any:
     if "format" not in item.items:
-        return {**item.items, "path": plan.seen(path)} if item.items else plan.seen(path)
+        return {**item.items, "path": inputs.seen(path)} if item.items else inputs.seen(path)
     # The file was converted from its format when it was read.
     kept = {key: value for key, value in item.items.items() if key != "format"}
-    places = plan.project.places
-    return {**kept, "path": interpolate.escape(places.named(places.converted(path), plan.project.directory))}
+    places = inputs.project.places
+    return {**kept, "path": interpolate.escape(places.named(places.converted(path), inputs.project.directory))}
 
 
-def _volumes(name: str, plan: Plan) -> Iterator[Value | str]:
-    return (item for _, item in _moved(name, plan))
+def _volumes(name: str, inputs: OverlayInputs) -> Iterator[Value | str]:
+    return (item for _, item in _moved(name, inputs))
 
 
-def _moved(name: str, plan: Plan) -> Iterator[tuple[Bind, Value | str]]:
-    for bind in plan.project.binds:
+def _moved(name: str, inputs: OverlayInputs) -> Iterator[tuple[Bind, Value | str]]:
+    for bind in inputs.project.binds:
         if bind.service != name or bind.entry is None:
             continue
         if bind.moves:
-            yield bind, binds.moved(bind.entry, interpolate.escape(binds.host_path(bind, plan.root)))
-        elif bind.kind == "file" and plan.is_aside(bind.source):
-            yield bind, binds.moved(bind.entry, plan.seen(bind.source))
+            yield bind, binds.moved(bind.entry, interpolate.escape(binds.host_path(bind, inputs.root)))
+        elif bind.kind == "file" and inputs.is_aside(bind.source):
+            yield bind, binds.moved(bind.entry, inputs.seen(bind.source))
 
 
-def _remaining(value: Value, left_out: frozenset[str], name: str, plan: Plan) -> Iterator[Value | str]:
+def _remaining(value: Value, left_out: frozenset[str], name: str, inputs: OverlayInputs) -> Iterator[Value | str]:
     """Yield all of a service's volumes but those that are left out; a volume of the overlay could only be added."""
     listed = value.at("volumes")
-    moved = {volume.target(bind.entry): item for bind, item in _moved(name, plan) if bind.entry is not None}
+    moved = {volume.target(bind.entry): item for bind, item in _moved(name, inputs) if bind.entry is not None}
     for item in listed.list if listed is not None else ():
         target = volume.target(item)
         if target not in left_out:
             yield moved.get(target, item)
 
 
-def _labels(name: str, plan: Plan) -> dict[str, str]:
-    labels = {MAIN: "true"} if name == plan.additions.main else {}
-    if name in plan.marks:
-        labels[FILES] = plan.marks[name]
+def _labels(name: str, inputs: OverlayInputs) -> dict[str, str]:
+    labels = {MAIN: "true"} if name == inputs.additions.main else {}
+    if name in inputs.marks:
+        labels[FILES] = inputs.marks[name]
     return labels
 
 
-def _volume_definitions(after: Value, plan: Plan) -> dict[str, Any]:
+def _volume_definitions(after: Value, inputs: OverlayInputs) -> dict[str, Any]:
     """Return the volumes that mounts name, and those that are a folder of this machine under a name."""
     declared = after.at("volumes")
     known = declared.items if declared is not None else {}
-    found: dict[str, Any] = {name: value for name, value in plan.mounted.definitions if name not in known}
-    for bind in plan.project.binds:
+    found: dict[str, Any] = {name: value for name, value in inputs.mounted.definitions if name not in known}
+    for bind in inputs.project.binds:
         if bind.volume and bind.moves:
-            path = interpolate.escape(binds.host_path(bind, plan.root))
+            path = interpolate.escape(binds.host_path(bind, inputs.root))
             found[bind.volume] = {"driver_opts": {"device": path}}
     return found
 
 
-def _file_definitions(after: Value, plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
+def _file_definitions(after: Value, inputs: OverlayInputs) -> Iterator[tuple[str, dict[str, Any]]]:
     for key in ("configs", "secrets"):
         listed = after.at(key)
         moved = {}
         for name, item in listed.items.items() if listed is not None else ():
             file = item.at("file")
-            if file is not None and plan.is_aside(path := place.absolute(file.base, file.text)):
-                moved[name] = {"file": plan.seen(path)}
+            if file is not None and inputs.is_aside(path := place.absolute(file.base, file.text)):
+                moved[name] = {"file": inputs.seen(path)}
         yield key, moved

@@ -14,7 +14,7 @@ from typing import Any
 
 from kamal_dev.compose import dotenv, layout
 from kamal_dev.compose.project import ComposeProject
-from kamal_dev.compose.reading import Reader
+from kamal_dev.compose.reading import ComposeReader
 from kamal_dev.compose.release import Rewritten
 from kamal_dev.compose.value import Scope, Value
 from kamal_dev.errors import ComposeError
@@ -44,7 +44,7 @@ def _model(project: ComposeProject, ready: Rewritten, release: Release) -> Value
     over = project.places.top / layout.OVERLAY
     own, outside = project.reader, project.reader.allow_outside
     laid = {**ready.texts, over: texts[layout.OVERLAY]}
-    reader = Reader(own.tree, project.repository, laid, allow_outside=outside)
+    reader = ComposeReader(own.tree, project.repository, laid, allow_outside=outside)
     set_there = dotenv.parse(texts[layout.ENV], layout.ENV, lambda _: None)
     scope = Scope(project.scope.base, {**project.scope.variables, **set_there})
     tops = tuple(file.path for file in project.top_files)

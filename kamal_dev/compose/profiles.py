@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kamal_dev.compose import interpolate, place
-from kamal_dev.compose.layout import Places
-from kamal_dev.compose.reading import Reader
+from kamal_dev.compose.layout import ReleaseLayout
+from kamal_dev.compose.reading import ComposeReader
 from kamal_dev.compose.travels import ALONE, Travel
 from kamal_dev.compose.value import Value
 from kamal_dev.devcontainer.workspace import seccomp_profile
@@ -31,7 +31,9 @@ class Profiles:
     notices: tuple[Notice, ...]
 
 
-def of_services(services: Mapping[str, Value], directory: Path, reader: Reader, active: frozenset[str]) -> Profiles:
+def of_services(
+    services: Mapping[str, Value], directory: Path, reader: ComposeReader, active: frozenset[str]
+) -> Profiles:
     """Return the profiles of services; what one that is not in `active` lacks is no problem."""
     found = {name: of_options(name, _written(service), directory, reader) for name, service in services.items()}
     merged: dict[Path, Travel] = {}
@@ -44,7 +46,9 @@ def of_services(services: Mapping[str, Value], directory: Path, reader: Reader, 
     return Profiles(tuple(merged.values()), tuple(problems), tuple(notices))
 
 
-def of_options(service: str, options: Iterable[tuple[str, Location]], directory: Path, reader: Reader) -> Profiles:
+def of_options(
+    service: str, options: Iterable[tuple[str, Location]], directory: Path, reader: ComposeReader
+) -> Profiles:
     """Return the profiles that the options of one service name."""
     found = tuple(_read(service, options, directory, reader))
     return Profiles(
@@ -55,7 +59,7 @@ def of_options(service: str, options: Iterable[tuple[str, Location]], directory:
 
 
 def _read(
-    service: str, options: Iterable[tuple[str, Location]], directory: Path, reader: Reader
+    service: str, options: Iterable[tuple[str, Location]], directory: Path, reader: ComposeReader
 ) -> Iterator[Travel | Problem | Notice]:
     for option, where in options:
         profile = seccomp_profile(option)
@@ -78,7 +82,7 @@ def _written(service: Value) -> list[tuple[str, Location]]:
     return [(item.text, item.where) for item in (listed.list if listed is not None else [])]
 
 
-def moved(service: Value, places: Places, directory: Path) -> list[str]:
+def moved(service: Value, places: ReleaseLayout, directory: Path) -> list[str]:
     """Return all security options of a service where a release has a profile at another path; else none."""
     listed = service.at(KEY)
     items = listed.list if listed is not None else []
@@ -86,12 +90,12 @@ def moved(service: Value, places: Places, directory: Path) -> list[str]:
     return found if found != [item.raw for item in items] else []
 
 
-def seen(option: str, places: Places, directory: Path) -> str:
+def seen(option: str, places: ReleaseLayout, directory: Path) -> str:
     """Return an option of a devcontainer.json as a compose file of the release has it."""
     return _seen(option, interpolate.escape(option), places, directory)
 
 
-def _seen(option: str, raw: str, places: Places, directory: Path) -> str:
+def _seen(option: str, raw: str, places: ReleaseLayout, directory: Path) -> str:
     profile = seccomp_profile(option)
     path = place.absolute(directory, profile)
     is_own = profile.startswith("/") and place.within(path, places.repository) is None

@@ -12,8 +12,8 @@ from pathlib import Path
 from kamal_dev.compose import binds, builds, carried, consistency, malformed, node, place, private, service, variables
 from kamal_dev.compose.binds import Bind
 from kamal_dev.compose.build_section import Ground
-from kamal_dev.compose.layout import Places
-from kamal_dev.compose.reading import ComposeFile, Reader
+from kamal_dev.compose.layout import ReleaseLayout
+from kamal_dev.compose.reading import ComposeFile, ComposeReader
 from kamal_dev.compose.service import Service
 from kamal_dev.compose.travels import Travel
 from kamal_dev.compose.value import Scope, Value
@@ -58,7 +58,7 @@ class ComposeProject:
     problems: tuple[Problem, ...]
     scope: Scope = field(repr=False, compare=False)
     model: Value = field(repr=False, compare=False)
-    reader: Reader = field(repr=False, compare=False)
+    reader: ComposeReader = field(repr=False, compare=False)
 
     @property
     def top_files(self) -> tuple[ComposeFile, ...]:
@@ -66,12 +66,12 @@ class ComposeProject:
         return tuple(file for file in self.files if file.role == "top")
 
     @cached_property
-    def places(self) -> Places:
+    def places(self) -> ReleaseLayout:
         """Where the files are in a release."""
         found = [file.path.parent for file in self.files]
         found += [travel.path.parent for travel in self.travels if travel.role == "env"]
         top = posixpath.commonpath([folder.as_posix() for folder in (self.repository, *found)])
-        return Places(self.repository, Path(top))
+        return ReleaseLayout(self.repository, Path(top))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -119,14 +119,14 @@ def load(
     """
     environment = {**environment, **private.all_marked(secrets or {})}
     kept = () if home_mounts else binds.personal(environment)
-    reader = Reader(tree, repository, texts, allow_outside=allow_outside, personal=kept)
+    reader = ComposeReader(tree, repository, texts, allow_outside=allow_outside, personal=kept)
     files = _named(repository, files)
     # First what is named: a `.env` beside a file that may not be read is not what is wrong.
     for path in files:
         reader.file(path, "top", (places or {}).get(path, Location("")))
     around = variables.around(files[0].parent, root or repository, reader, environment, compose_version, own or {})
     scope = _scope(reader, files, around)
-    choice = Choice(
+    choice = ProjectSelection(
         scope.variables["COMPOSE_PROJECT_NAME"], service.profiles(around.variables), main, run_services, features or {}
     )
     return _project(reader, reader.read(files, scope), scope, around, choice)
@@ -138,7 +138,7 @@ def _named(repository: Path, files: tuple[Path, ...]) -> tuple[Path, ...]:
     return tuple(place.absolute(repository, file.as_posix()) for file in files)
 
 
-def _scope(reader: Reader, files: tuple[Path, ...], around: variables.Surroundings) -> Scope:
+def _scope(reader: ComposeReader, files: tuple[Path, ...], around: variables.Surroundings) -> Scope:
     name = _name(reader, files, around.variables)
     return Scope(files[0].parent, {**around.variables, "COMPOSE_PROJECT_NAME": name})
 
@@ -176,7 +176,7 @@ def load_text(
 
 
 @dataclass(frozen=True)
-class Choice:
+class ProjectSelection:
     """Hold what is decided before the files are read."""
 
     name: str
@@ -187,7 +187,7 @@ class Choice:
 
 
 def _project(
-    reader: Reader, model: Value, scope: Scope, around: variables.Surroundings, choice: Choice
+    reader: ComposeReader, model: Value, scope: Scope, around: variables.Surroundings, choice: ProjectSelection
 ) -> ComposeProject:
     wrong = malformed.problems(model, reader.files.values())
     try:
@@ -199,7 +199,7 @@ def _project(
 
 
 def _described(
-    reader: Reader, model: Value, scope: Scope, around: variables.Surroundings, choice: Choice
+    reader: ComposeReader, model: Value, scope: Scope, around: variables.Surroundings, choice: ProjectSelection
 ) -> ComposeProject:
     services = _entries(model, "services")
     asked = service.asked(services, choice.profiles, choice.main, choice.run_services)
@@ -244,7 +244,7 @@ def _entries(model: Value, key: str) -> dict[str, Value]:
     return found.items if found is not None else {}
 
 
-def _name(reader: Reader, files: tuple[Path, ...], known: Mapping[str, str]) -> str:
+def _name(reader: ComposeReader, files: tuple[Path, ...], known: Mapping[str, str]) -> str:
     """Return the project's name here, where no stack gives it another one."""
     written = [
         pair[1].text

@@ -33,7 +33,7 @@ class ComposeFile:
     documents: tuple[Node, ...] = field(repr=False, compare=False)
 
 
-class Reader:
+class ComposeReader:
     """Read a project's files, each once; `files` and `env_files` fill up in the order they are met.
 
     `set_by_includes` are the variables that only an included project has. `texts`

@@ -32,7 +32,7 @@ from kamal_dev.compose.additions import Additions
 from kamal_dev.compose.binds import Bind
 from kamal_dev.compose.mounts import Mounted
 from kamal_dev.compose.project import ComposeProject
-from kamal_dev.compose.reading import Reader
+from kamal_dev.compose.reading import ComposeReader
 from kamal_dev.compose.travels import RAW, Travel
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, NothingBuilt, Problem
@@ -45,7 +45,7 @@ class Rewritten:
 
     images: Mapping[str, Image]
     texts: Mapping[Path, str]
-    reader: Reader
+    reader: ComposeReader
     model: Value
 
 
@@ -86,8 +86,8 @@ def render(
     values = env.values(project, ready.reader, after, additions, variables or {}, wanted, told)
     salt = additions.service
     marked = marks.of_services(salt, [(_place(travel, project), travel) for travel in carried], after, values)
-    plan = overlay.Plan(project, stack, own, additions, mounted, marked)
-    files = _files(project, ready.texts, carried, overlay.text(after, plan))
+    inputs = overlay.OverlayInputs(project, stack, own, additions, mounted, marked)
+    files = _files(project, ready.texts, carried, overlay.text(after, inputs))
     about = manifest.entries(project, stack=stack, version=version, images=own, additions=additions, mounted=mounted)
     digest = _Content(project, carried, values, told).digest([*files, manifest.lasting(about, own)], stack, salt)
     files = _masked(files, carried, project) if mask else files
@@ -190,7 +190,7 @@ def _images(project: ComposeProject, images: Mapping[str, Image]) -> dict[str, I
     return found
 
 
-def _rewritten(project: ComposeProject, own: Mapping[str, Image]) -> tuple[dict[Path, str], Reader, Value]:
+def _rewritten(project: ComposeProject, own: Mapping[str, Image]) -> tuple[dict[Path, str], ComposeReader, Value]:
     """Return the text of every compose file, and what they mean now, without the overlay.
 
     Where splicing would change more than images and builds, the files stay as they are.
@@ -211,9 +211,9 @@ def _rewritten(project: ComposeProject, own: Mapping[str, Image]) -> tuple[dict[
     return after, reader, model
 
 
-def _read_again(project: ComposeProject, texts: Mapping[Path, str]) -> tuple[Reader, Value]:
+def _read_again(project: ComposeProject, texts: Mapping[Path, str]) -> tuple[ComposeReader, Value]:
     before = project.reader
-    reader = Reader(
+    reader = ComposeReader(
         before.tree, project.repository, texts, allow_outside=before.allow_outside, personal=before.personal
     )
     tops = tuple(file.path for file in project.top_files)

@@ -30,7 +30,7 @@ class Word:
         A word that BuildKit refuses is returned as it is written, for the builder to complain about.
         """
         try:
-            return _Reader(self.text, self.escape, lookup).read()
+            return _WordReader(self.text, self.escape, lookup).read()
         except ValueError:
             return self.text
 
@@ -63,7 +63,7 @@ def _words(text: str, escape: str) -> Iterator[str]:
         yield word
 
 
-class _Reader:
+class _WordReader:
     def __init__(self, text: str, escape: str, lookup: Lookup) -> None:
         self.text, self.escape, self.lookup = text, escape, lookup
         self.at = 0

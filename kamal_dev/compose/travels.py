@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kamal_dev.compose import document, dotenv, place
 from kamal_dev.compose.binds import Bind
-from kamal_dev.compose.reading import Reader
+from kamal_dev.compose.reading import ComposeReader
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, Problem
 from kamal_dev.model import Location, Notice
@@ -51,7 +51,7 @@ class Needed:
     problems: tuple[Problem, ...]
 
 
-def read(project: Value, binds: tuple[Bind, ...], reader: Reader, active: frozenset[str]) -> Needed:
+def read(project: Value, binds: tuple[Bind, ...], reader: ComposeReader, active: frozenset[str]) -> Needed:
     """Return the files that the services need. Raises ComposeError for an `env_file` that is missing.
 
     What a service that is not in `active` lacks is no problem.
@@ -74,7 +74,7 @@ def read(project: Value, binds: tuple[Bind, ...], reader: Reader, active: frozen
     return Needed(tuple(found.values()), tuple(dict.fromkeys(problems)))
 
 
-def notices(travels: tuple[Travel, ...], reader: Reader) -> Iterator[Notice]:
+def notices(travels: tuple[Travel, ...], reader: ComposeReader) -> Iterator[Notice]:
     """Say what travels although it is outside the repository."""
     for path, where in {travel.path: travel.where for travel in travels if not reader.holds(travel.path)}.items():
         text = f"`{place.shown(path, reader.repository)}` is outside the repository, and travels"
@@ -108,7 +108,7 @@ def _add(found: dict[tuple[Path, str], Travel], travel: Travel) -> None:
     found[(travel.path, travel.role)] = travel
 
 
-def _listed(name: str, service: Value, key: str, reader: Reader, *, must: bool) -> Iterator[Travel]:
+def _listed(name: str, service: Value, key: str, reader: ComposeReader, *, must: bool) -> Iterator[Travel]:
     listed = service.at(key)
     for item in listed.list if listed is not None else ():
         path = place.absolute(item.base, item.string("path") if item.items else item.text)
@@ -147,7 +147,7 @@ def _definitions(service: Value, project: Value, key: str) -> Iterator[Value]:
             yield definition
 
 
-def _defined(name: str, key: str, definition: Value, reader: Reader) -> Travel | Problem:
+def _defined(name: str, key: str, definition: Value, reader: ComposeReader) -> Travel | Problem:
     file = definition.items["file"]
     path = place.absolute(file.base, file.text)
     shown = place.shown(path, reader.repository)
@@ -161,7 +161,7 @@ def _defined(name: str, key: str, definition: Value, reader: Reader) -> Travel |
     return Travel(path, content, key.removesuffix("s"), file.where, (name,), reader.tree.mode(path))
 
 
-def bound(bind: Bind, reader: Reader) -> Travel | Problem:
+def bound(bind: Bind, reader: ComposeReader) -> Travel | Problem:
     """Return the file that is mounted, or why it cannot travel."""
     shown = place.shown(bind.source, reader.repository)
     if not reader.may_read(bind.source):

@@ -97,7 +97,7 @@ class Scope:
 
 def convert(root: Node, display: str, scope: Scope) -> Value:
     """Return the value of a document's root. Raises ComposeError with every problem in it."""
-    reader = _Reader(display, scope)
+    reader = _Converter(display, scope)
     value = reader.read(root)
     if reader.problems:
         raise ComposeError(
@@ -106,7 +106,7 @@ def convert(root: Node, display: str, scope: Scope) -> Value:
     return value
 
 
-class _Reader:
+class _Converter:
     def __init__(self, display: str, scope: Scope) -> None:
         self.display = display
         self.scope = scope

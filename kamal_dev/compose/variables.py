@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kamal_dev.compose import document, dotenv, interpolate, place, private
 from kamal_dev.compose.node import NAMES
-from kamal_dev.compose.reading import Reader
+from kamal_dev.compose.reading import ComposeReader
 from kamal_dev.compose.travels import Travel
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, Problem
@@ -53,7 +53,7 @@ class Surroundings:
 def around(
     directory: Path,
     root: Path,
-    reader: Reader,
+    reader: ComposeReader,
     environment: Mapping[str, str],
     version: tuple[int, ...],
     own: Mapping[str, str],
@@ -83,7 +83,7 @@ def around(
 
 
 def _named(
-    paths: tuple[Path, ...], reader: Reader, environment: Mapping[str, str], own: Mapping[str, str]
+    paths: tuple[Path, ...], reader: ComposeReader, environment: Mapping[str, str], own: Mapping[str, str]
 ) -> Surroundings:
     """Read the files of COMPOSE_ENV_FILES, the last one winning: they stand in for every `.env`.
 
@@ -98,7 +98,7 @@ def _named(
     return Surroundings({**own, **found, **environment}, (), set_by, {})
 
 
-def _ignored(path: Path, reader: Reader) -> dict[str, str]:
+def _ignored(path: Path, reader: ComposeReader) -> dict[str, str]:
     if reader.tree.kind(path) != "file":
         return {}
     shown = place.shown(path, reader.repository)
@@ -109,7 +109,7 @@ def _ignored(path: Path, reader: Reader) -> dict[str, str]:
         return {}
 
 
-def mentioned(reader: Reader, project: Value, travels: tuple[Travel, ...]) -> dict[str, Location]:
+def mentioned(reader: ComposeReader, project: Value, travels: tuple[Travel, ...]) -> dict[str, Location]:
     """Return every variable that Compose looks up on a host, with the place that mentions it first."""
     found: dict[str, Location] = {}
     for name, where in (*_in_files(reader), *_passed_through(project), *_in_env_files(reader, travels)):
@@ -149,7 +149,7 @@ def notices(names: Mapping[str, Location], around: Surroundings, plain: frozense
 
 
 def not_taken(
-    environment: Mapping[str, str], reader: Reader, project: Value, travels: tuple[Travel, ...]
+    environment: Mapping[str, str], reader: ComposeReader, project: Value, travels: tuple[Travel, ...]
 ) -> Iterator[Notice]:
     """Say which mentioned variables of this machine's environment are not used; some CI systems set NODE_NAME."""
     named = [name for name in NAMES if name in environment]
@@ -158,7 +158,7 @@ def not_taken(
         yield Notice(found[name], f"`{name}` of this machine's environment is not used: each stack has its own")
 
 
-def plain_names(reader: Reader) -> frozenset[str]:
+def plain_names(reader: ComposeReader) -> frozenset[str]:
     """Return the variables that a file mentions without saying what stands in for them.
 
     Those that an included project sets for itself are not among them.
@@ -182,7 +182,7 @@ class Unset:
     problem: Problem
 
 
-def unset(project: Value, active: frozenset[str], around: Surroundings, reader: Reader) -> Iterator[Unset]:
+def unset(project: Value, active: frozenset[str], around: Surroundings, reader: ComposeReader) -> Iterator[Unset]:
     """Yield the variables that secrets and configs of `active` services are made of, and that are set nowhere.
 
     Compose takes one that is set to nothing. What a host sets itself is not known here.
@@ -215,7 +215,7 @@ def _users(project: Value, key: str, source: str, active: frozenset[str]) -> lis
     ]
 
 
-def _in_files(reader: Reader) -> Iterator[tuple[str, Location]]:
+def _in_files(reader: ComposeReader) -> Iterator[tuple[str, Location]]:
     for file in reader.files.values():
         for root in file.documents:
             for node in root.walk():
@@ -239,7 +239,7 @@ def _passed_through(project: Value) -> Iterator[tuple[str, Location]]:
                 yield name, item.where
 
 
-def _in_env_files(reader: Reader, travels: tuple[Travel, ...]) -> Iterator[tuple[str, Location]]:
+def _in_env_files(reader: ComposeReader, travels: tuple[Travel, ...]) -> Iterator[tuple[str, Location]]:
     texts = [(travel.path, travel.content) for travel in travels if travel.role.endswith(("env_file", "label_file"))]
     texts += [(path, reader.bytes(path, where)) for path, where in reader.env_files.items() if where.path]
     for path, content in texts:

@@ -23,13 +23,13 @@ class Variable:
 
 
 @dataclass(frozen=True)
-class Command:
+class CommandSubstitution:
     """Stand for `$(text)`."""
 
     text: str
 
 
-Part = str | Variable | Command
+Part = str | Variable | CommandSubstitution
 
 
 def split(text: str) -> tuple[Part, ...]:
@@ -60,7 +60,10 @@ def variables(parts: tuple[Part, ...]) -> tuple[str, ...]:
 
 def has_command(parts: tuple[Part, ...]) -> bool:
     """Whether something must be run for the value."""
-    return any(isinstance(part, Command) or (isinstance(part, Variable) and has_command(part.word)) for part in parts)
+    return any(
+        isinstance(part, CommandSubstitution) or (isinstance(part, Variable) and has_command(part.word))
+        for part in parts
+    )
 
 
 def _ensure_rest(text: str) -> None:
@@ -133,7 +136,7 @@ class _Scanner:
         self.at = operator.end()
         return Variable(name[0], operator[0], self.until("}"))
 
-    def command(self) -> Command:
+    def command(self) -> CommandSubstitution:
         """Scan `$(…)` to its own closing parenthesis, quotes and nested ones respected."""
         start, depth, quote = self.at + 2, 0, ""
         while self.at < len(self.text):
@@ -147,7 +150,7 @@ class _Scanner:
             elif sign in "()":
                 depth += 1 if sign == "(" else -1
                 if depth == 0:
-                    return Command(self.text[start : self.at - 1])
+                    return CommandSubstitution(self.text[start : self.at - 1])
         raise ValueError("has no closing `)` for its `$(`")
 
 

@@ -116,7 +116,7 @@ def _(kind: provider.Hosts) -> dict[str, Any]:
 
 
 @fragment.register
-def _(kind: provider.Provider) -> dict[str, Any]:
+def _(kind: provider.ProviderSection) -> dict[str, Any]:
     return {"oneOf": [_provider(name) for name in provider.PROVIDERS]}
 
 

@@ -94,7 +94,7 @@ class Hosts(Kind):
 
 
 @dataclass(frozen=True)
-class Static:
+class StaticOptions:
     """Hosts that exist already: machines of your own, reached by SSH."""
 
     hosts: tuple[dict[str, Any], ...] = option(
@@ -107,7 +107,7 @@ class Static:
 
 
 @dataclass(frozen=True)
-class Docker:
+class DockerOptions:
     """Hosts made on this machine, as privileged containers: for a first run and for tests."""
 
     image: str = option(
@@ -121,7 +121,7 @@ class Docker:
     memory: str = option(MEMORY, "Memory that each host may use.", default="", example="4g", otherwise="no limit")
 
 
-PROVIDERS: dict[str, type] = {"docker": Docker, "static": Static}
+PROVIDERS: dict[str, type] = {"docker": DockerOptions, "static": StaticOptions}
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class ProviderConfig:
     """Say who makes the hosts: a type, and that type's options in declared order."""
 
     type: str = "docker"
-    options: tuple[tuple[str, Any], ...] = tuple(Docker().__dict__.items())
+    options: tuple[tuple[str, Any], ...] = tuple(DockerOptions().__dict__.items())
 
     def __getitem__(self, name: str) -> Any:
         return dict(self.options)[name]
@@ -148,7 +148,7 @@ def group(name: str, path: str = "provider") -> Group:
 
 
 @dataclass(frozen=True)
-class Provider(Kind):
+class ProviderSection(Kind):
     """The provider section: which options are known depends on its `type`."""
 
     title: str = "a mapping with `type`"

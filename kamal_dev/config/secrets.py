@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kamal_dev.config import vaults
-from kamal_dev.config.expansion import Command, Part, Variable, has_command, split, variables
+from kamal_dev.config.expansion import CommandSubstitution, Part, Variable, has_command, split, variables
 from kamal_dev.config.vaults import Vault
 from kamal_dev.errors import ConfigError, CredentialsMissing, Problem
 from kamal_dev.model import Result, Secret, Step
@@ -27,7 +27,7 @@ _STATEMENT = re.compile(
 
 
 @dataclass(frozen=True)
-class Entry:
+class SecretEntry:
     """Hold one `NAME=value` of the file; plain ones need no command, an address asks a password manager."""
 
     name: str
@@ -45,7 +45,7 @@ class SecretsFile:
     """
 
     path: str
-    entries: tuple[Entry, ...]
+    entries: tuple[SecretEntry, ...]
     environment: Mapping[str, str] = field(repr=False)
     run: Callable[[Step], Result] = field(repr=False)
     _places: dict[str, list[int]] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -119,7 +119,7 @@ class SecretsFile:
         return self._known[index]
 
     def _text(self, part: Part, index: int) -> str:
-        if isinstance(part, Command):
+        if isinstance(part, CommandSubstitution):
             return self._output(part, index)
         return self._variable(part, index) if isinstance(part, Variable) else part
 
@@ -160,7 +160,7 @@ class SecretsFile:
         message = word or f"{part.name} is not set; `'…'` keeps a `$` as it is, `${{{part.name}:-}}` allows nothing"
         raise CredentialsMissing(Problem(self.path, entry.line, message, entry.name))
 
-    def _output(self, command: Command, index: int) -> str:
+    def _output(self, command: CommandSubstitution, index: int) -> str:
         entry = self.entries[index]
         step = Step(
             ("sh", "-c", command.text), environment=self._seen(command.text, index), label=f"$(…) for {entry.name}"
@@ -193,7 +193,7 @@ def parse_secrets(
     Raises ConfigError with every line that cannot be read; what stands there is never shown.
     """
     _ensure_sane(text, path)
-    entries: list[Entry] = []
+    entries: list[SecretEntry] = []
     problems: list[Problem] = []
     plain = set(environment)
     for statement, line in _statements(text):
@@ -246,7 +246,7 @@ def _statements(text: str) -> Iterator[tuple[str, int]]:
             yield statement.strip("\n"), binding.original.line + statement[: len(statement) - len(body)].count("\n")
 
 
-def _entry(statement: str, line: int, plain: set[str]) -> Entry | None:
+def _entry(statement: str, line: int, plain: set[str]) -> SecretEntry | None:
     """Read one statement; None for `export NAME`, which only says that the environment has it."""
     match = _STATEMENT.fullmatch(statement)
     if not match or not (match["assign"] or match["export"]):
@@ -263,4 +263,4 @@ def _entry(statement: str, line: int, plain: set[str]) -> Entry | None:
         raise ValueError(f"{match['name']}: {error}") from None
     is_address = vaults.find(match["value"] or "") is not None
     is_plain = not is_address and not has_command(parts) and plain.issuperset(variables(parts))
-    return Entry(match["name"], parts, line, is_plain, is_address)
+    return SecretEntry(match["name"], parts, line, is_plain, is_address)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from kamal_dev.config.cache import Cache, CacheKind
 from kamal_dev.config.kinds import Amount, Boolean, Choice, Many, Name, Number, Pairs, Text, Whole
 from kamal_dev.config.options import option, section
-from kamal_dev.config.provider import CPUS, JUMP, KEY, MEMORY, PORT, USER, Provider, ProviderConfig
+from kamal_dev.config.provider import CPUS, JUMP, KEY, MEMORY, PORT, USER, ProviderConfig, ProviderSection
 from kamal_dev.model import Location, Notice
 
 MAX_COUNT = 1000
@@ -36,7 +36,7 @@ PLATFORM = Text(r"[a-z0-9]+/[a-z0-9_]+(/[a-z0-9]+)?", "must be like `linux/amd64
 
 
 @dataclass(frozen=True)
-class ImageConfig:
+class ImageSettings:
     """Say what is built, and where it goes in the registry; both empty where nothing is set."""
 
     name: str = option(
@@ -275,15 +275,18 @@ class Config:
         "Name of what is deployed. Images, stacks and hosts are named after it.",
         example="guestbook",
     )
-    image: ImageConfig = section(
-        ImageConfig,
+    image: ImageSettings = section(
+        ImageSettings,
         "What is built. A text alone is the image's name; one that ends in `.json`, the devcontainer's path.",
         shorthand="name",
     )
     registry: Registry = section(Registry, "Where images go.")
     build: BuildConfig = section(BuildConfig, "How images are built.")
     provider: ProviderConfig = option(
-        Provider(), "Who makes the hosts, one for each stack.", default=ProviderConfig(), otherwise="`type: docker`"
+        ProviderSection(),
+        "Who makes the hosts, one for each stack.",
+        default=ProviderConfig(),
+        otherwise="`type: docker`",
     )
     secrets: tuple[str, ...] = option(
         Many(Name()),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from pathlib import Path
 
-from kamal_dev.devcontainer.reader import Reader
+from kamal_dev.devcontainer.reader import PropertyReader
 from kamal_dev.devcontainer.values import SERVICE, Devcontainer
 from kamal_dev.model import Build
 
@@ -27,7 +27,7 @@ def build(devcontainer: Devcontainer) -> Build | None:
     )
 
 
-def build_paths(reader: Reader, folder: Path) -> tuple[Path, Path]:
+def build_paths(reader: PropertyReader, folder: Path) -> tuple[Path, Path]:
     """Return Dockerfile and context, absolute; `folder` is that of the devcontainer.json.
 
     The context is the Dockerfile's folder unless said. The older `dockerFile` goes

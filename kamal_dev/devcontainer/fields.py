@@ -9,7 +9,7 @@ from typing import Any
 from kamal_dev.devcontainer import mounts, workspace
 from kamal_dev.devcontainer.build import build_paths, resolve
 from kamal_dev.devcontainer.properties import LIFECYCLE
-from kamal_dev.devcontainer.reader import Reader, scalar
+from kamal_dev.devcontainer.reader import PropertyReader, scalar
 from kamal_dev.devcontainer.requirements import size
 from kamal_dev.devcontainer.values import SERVICE, Kind, Mount, Translation
 from kamal_dev.model import Notice
@@ -17,7 +17,7 @@ from kamal_dev.model import Notice
 Fields = dict[str, Any]
 
 
-def kind_of(reader: Reader) -> Kind:
+def kind_of(reader: PropertyReader) -> Kind:
     """Decide which form a file has: a Dockerfile before compose files before an image."""
     build = reader.raw("build")
     if reader.has("dockerFile") or (isinstance(build, dict) and build.get("dockerfile") is not None):
@@ -27,7 +27,7 @@ def kind_of(reader: Reader) -> Kind:
     return "image" if reader.has("image") else "none"
 
 
-def check(reader: Reader, kind: Kind) -> None:
+def check(reader: PropertyReader, kind: Kind) -> None:
     """Refuse a file that names nothing to run, or no main service."""
     if kind == "none":
         missing = "`build` has no `dockerfile`" if reader.has("build") else "names nothing to run"
@@ -42,7 +42,7 @@ def check(reader: Reader, kind: Kind) -> None:
             reader.refuse(keys, "is empty")
 
 
-def source(reader: Reader, kind: Kind, folder: Path) -> Fields:
+def source(reader: PropertyReader, kind: Kind, folder: Path) -> Fields:
     """Read what is run: an image, a build or compose files; `folder` is that of the file."""
     found: Fields = {"run_services": reader.texts("runServices")}
     image, service = reader.text("image"), reader.text("service")
@@ -66,7 +66,7 @@ def source(reader: Reader, kind: Kind, folder: Path) -> Fields:
 
 
 def container(
-    reader: Reader,
+    reader: PropertyReader,
     kind: Kind,
     translation: Translation,
     notices: list[Notice],
@@ -95,7 +95,7 @@ def container(
     }
 
 
-def place(reader: Reader, kind: Kind, root: Path, repository: Path, notices: list[Notice]) -> Fields:
+def place(reader: PropertyReader, kind: Kind, root: Path, repository: Path, notices: list[Notice]) -> Fields:
     """Read the workspace: its folder, and the mount that a compose file makes itself."""
     reader.text("workspaceFolder")
     folder = workspace.container_folder(reader.value, root, repository)
@@ -108,7 +108,7 @@ def place(reader: Reader, kind: Kind, root: Path, repository: Path, notices: lis
     return {"workspace_folder": folder, "workspace_mount": mount, "workspace": parsed}
 
 
-def later(reader: Reader) -> Fields:
+def later(reader: PropertyReader) -> Fields:
     """Read what is not carried out here but by those who know hosts and running containers."""
     return {
         "name": reader.text("name"),
@@ -128,13 +128,13 @@ def later(reader: Reader) -> Fields:
     }
 
 
-def app_ports(reader: Reader) -> tuple[str, ...]:
+def app_ports(reader: PropertyReader) -> tuple[str, ...]:
     """Read `appPort`: one port, one `-p` argument, or a list of both."""
     ports = reader.each("appPort", kinds=(int, str), expected="a port or `host:container`", alone=True)
     return tuple(map(scalar, ports))
 
 
-def _requirements(reader: Reader) -> dict[str, Any]:
+def _requirements(reader: PropertyReader) -> dict[str, Any]:
     """Read `hostRequirements`; sizes are texts such as `4gb`."""
     found = reader.mapping("hostRequirements")
     for name in ("memory", "storage"):
@@ -146,7 +146,7 @@ def _requirements(reader: Reader) -> dict[str, Any]:
     return found
 
 
-def _command(reader: Reader, name: str) -> Any:
+def _command(reader: PropertyReader, name: str) -> Any:
     """Read a command: a shell line, a list of words, or an object of these."""
     value = reader.raw(name)
     for key, item in value.items() if isinstance(value, dict) else [("", value)]:
@@ -156,12 +156,12 @@ def _command(reader: Reader, name: str) -> Any:
     return value
 
 
-def _mounts(reader: Reader, notices: list[Notice]) -> tuple[Mount, ...]:
+def _mounts(reader: PropertyReader, notices: list[Notice]) -> tuple[Mount, ...]:
     found = [_mount(reader, ("mounts", index), item, notices) for index, item in reader.items("mounts")]
     return tuple(mount for mount in found if mount)
 
 
-def _mount(reader: Reader, keys: tuple[str | int, ...], value: Any, notices: list[Notice]) -> Mount | None:
+def _mount(reader: PropertyReader, keys: tuple[str | int, ...], value: Any, notices: list[Notice]) -> Mount | None:
     if not isinstance(value, (str, dict)):
         reader.refuse(keys, "must be a string or an object")
         return None

@@ -27,7 +27,7 @@ DEFAULT_PROBE = PROBES["loginInteractiveShell"]
 
 
 @dataclass(frozen=True)
-class Command:
+class LifecycleCommand:
     """Name one command of a stage, empty where it has no name; `argv` is what is executed."""
 
     name: str
@@ -45,7 +45,7 @@ class Stage:
     """Hold commands that run side by side; a stage's name can come several times, in order."""
 
     name: str
-    commands: tuple[Command, ...]
+    commands: tuple[LifecycleCommand, ...]
 
 
 def initialize(found: Devcontainer) -> tuple[Stage, ...]:
@@ -143,13 +143,13 @@ def _stages(found: Devcontainer, names: tuple[str, ...]) -> Iterator[Stage]:
                 yield Stage(name, commands)
 
 
-def _commands(value: Any) -> Iterator[Command]:
+def _commands(value: Any) -> Iterator[LifecycleCommand]:
     """Read a shell line, a list of words, or an object of these; what is empty runs nothing."""
     for name, item in value.items() if isinstance(value, dict) else [("", value)]:
         if isinstance(item, str) and item.strip():
-            yield Command(name, (SHELL, "-c", item))
+            yield LifecycleCommand(name, (SHELL, "-c", item))
         elif isinstance(item, (list, tuple)) and item and all(isinstance(part, str) for part in item):
-            yield Command(name, tuple(item))
+            yield LifecycleCommand(name, tuple(item))
 
 
 def _plain(name: str) -> str:

@@ -13,10 +13,10 @@ from kamal_dev.devcontainer.legacy import modern
 from kamal_dev.devcontainer.lifecycle import VARIABLE
 from kamal_dev.devcontainer.private import NOTHING, Private, strings
 from kamal_dev.devcontainer.properties import LIFECYCLE, explain
-from kamal_dev.devcontainer.reader import Reader
+from kamal_dev.devcontainer.reader import PropertyReader
 from kamal_dev.devcontainer.values import Devcontainer, Translation
 from kamal_dev.devcontainer.variables import Variables, devcontainer_id, named, parts, with_id
-from kamal_dev.devcontainer.workspace import Places
+from kamal_dev.devcontainer.workspace import DevcontainerPaths
 from kamal_dev.errors import DevcontainerError, Problem
 from kamal_dev.model import Explanation, Notice
 
@@ -58,16 +58,16 @@ def load(
     left in `problems`.
     """
     document = jsonc.parse(text, display)
-    written = Reader(document.value, document.positions, display)
+    written = PropertyReader(document.value, document.positions, display)
     if not isinstance(document.value, dict):
         written.refuse((), "must be a JSON object")
         raise DevcontainerError(written.problems, hint=_REFERENCE)
-    places = Places(path, root, repository or root)
+    places = DevcontainerPaths(path, root, repository or root)
     private.refuse(written)
     configuration = _substituted(written, places, environment)
     identity = devcontainer_id or _identity(places)
     value = with_id(configuration, identity)
-    found = _typed(Reader(value, document.positions, display), places, private.left_out(environment), written)
+    found = _typed(PropertyReader(value, document.positions, display), places, private.left_out(environment), written)
     found = _explained(found, written, document)
     found = replace(found, configuration={**configuration, "configFilePath": _uri(places)}, identity=identity)
     if strict and found.problems:
@@ -75,14 +75,14 @@ def load(
     return found
 
 
-def _substituted(written: Reader, places: Places, environment: Mapping[str, str]) -> dict[str, Any]:
+def _substituted(written: PropertyReader, places: DevcontainerPaths, environment: Mapping[str, str]) -> dict[str, Any]:
     raw = modern(written.value)
     folder = workspace.container_folder(raw, places.root, places.repository)
     found = Variables(environment, places.root, folder).substitute(raw, written.refuse)
     return dict(found)
 
 
-def _explained(found: Devcontainer, written: Reader, document: jsonc.Document) -> Devcontainer:
+def _explained(found: Devcontainer, written: PropertyReader, document: jsonc.Document) -> Devcontainer:
     """Add what is said about the file as it was written, before older properties moved."""
     explanations = explain(written, found.kind)
     notices = (*found.notices, *_repeated(document, written), *_not_carried_out(explanations))
@@ -96,7 +96,9 @@ def _explained(found: Devcontainer, written: Reader, document: jsonc.Document) -
     )
 
 
-def _typed(reader: Reader, places: Places, environment: Mapping[str, str], written: Reader) -> Devcontainer:
+def _typed(
+    reader: PropertyReader, places: DevcontainerPaths, environment: Mapping[str, str], written: PropertyReader
+) -> Devcontainer:
     notices = [*_early_variables(reader), *_no_names(reader), *_cut_defaults(written), *_only_here(reader)]
     kind = fields.kind_of(reader)
     fields.check(reader, kind)
@@ -129,20 +131,20 @@ def _typed(reader: Reader, places: Places, environment: Mapping[str, str], writt
     )
 
 
-def _identity(places: Places) -> str:
+def _identity(places: DevcontainerPaths) -> str:
     return devcontainer_id(
         {"devcontainer.local_folder": str(places.root), "devcontainer.config_file": str(places.path)}
     )
 
 
-def _uri(places: Places) -> dict[str, Any]:
+def _uri(places: DevcontainerPaths) -> dict[str, Any]:
     """Name the file as the reference implementation prints it: with another scheme where it found it itself."""
     found = places.path in (places.root / FOLDER / FILE, places.root / HIDDEN)
     text = str(places.path)
     return {"$mid": 1, "fsPath": text, "path": text, "scheme": "vscode-fileHost" if found else "file"}
 
 
-def _repeated(document: jsonc.Document, written: Reader) -> Iterator[Notice]:
+def _repeated(document: jsonc.Document, written: PropertyReader) -> Iterator[Notice]:
     for keys in document.repeated:
         yield Notice(written.where(*keys), f"`{keys[-1]}` stands here a second time: the last one counts")
 
@@ -153,7 +155,7 @@ def _not_carried_out(explanations: tuple[Explanation, ...]) -> Iterator[Notice]:
             yield Notice(item.where, f"`{item.key}` is not carried out: {item.text}")
 
 
-def _early_variables(reader: Reader) -> Iterator[Notice]:
+def _early_variables(reader: PropertyReader) -> Iterator[Notice]:
     """Name the variables that stay as written where nothing will replace them any more."""
     for key in _EARLY:
         for keys, text in strings(reader.raw(key), (key,)):
@@ -167,7 +169,7 @@ def _early_variables(reader: Reader) -> Iterator[Notice]:
                 yield Notice(reader.where(*keys), f"`${{{name}…}}` {reason}")
 
 
-def _cut_defaults(written: Reader) -> Iterator[Notice]:
+def _cut_defaults(written: PropertyReader) -> Iterator[Notice]:
     """Name the defaults that have a colon: the reference implementation drops what follows it, and so does this."""
     for keys, text in strings(written.value, ()):
         for _, variable in parts(text):
@@ -177,7 +179,7 @@ def _cut_defaults(written: Reader) -> Iterator[Notice]:
                 yield Notice(written.where(*keys), message)
 
 
-def _only_here(reader: Reader) -> Iterator[Notice]:
+def _only_here(reader: PropertyReader) -> Iterator[Notice]:
     """Name the variables that lifecycle commands get here, and not from the reference implementation."""
     for key in LIFECYCLE:
         for keys, text in strings(reader.raw(key), (key,)):
@@ -186,7 +188,7 @@ def _only_here(reader: Reader) -> Iterator[Notice]:
                 yield Notice(reader.where(*keys), message)
 
 
-def _no_names(reader: Reader) -> Iterator[Notice]:
+def _no_names(reader: PropertyReader) -> Iterator[Notice]:
     """Name the variables of `remoteEnv` that no shell can set."""
     for name in reader.mapping("remoteEnv"):
         if not VARIABLE.fullmatch(name):

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from kamal_dev.devcontainer import fields, requirements
 from kamal_dev.devcontainer.private import NOTHING, Private
 from kamal_dev.devcontainer.properties import LIFECYCLE
-from kamal_dev.devcontainer.reader import Reader
+from kamal_dev.devcontainer.reader import PropertyReader
 from kamal_dev.devcontainer.values import Devcontainer, Translation
 from kamal_dev.devcontainer.variables import Variables, with_id
 from kamal_dev.errors import DevcontainerError, Problem
@@ -82,7 +82,7 @@ def _picked(value: Entry) -> dict[str, Any]:
 
 def _layer(value: Entry, own: Devcontainer, image: str, notices: list[Notice]) -> dict[str, Any]:
     """Read an entry's fields; those that it does not have are left out."""
-    reader = Reader(value, {}, f"{image} ({LABEL})")
+    reader = PropertyReader(value, {}, f"{image} ({LABEL})")
     typed = fields.container(reader, own.kind, Translation(), notices) | fields.later(reader)
     typed["entrypoints"] = (value["entrypoint"],) if value.get("entrypoint") else ()
     if reader.problems:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kamal_dev.devcontainer.reader import Reader
+from kamal_dev.devcontainer.reader import PropertyReader
 from kamal_dev.devcontainer.variables import Keys, parts
 
 # `remoteEnv` travels on stdin, to files that its user alone can read; `customizations` are for editors here.
@@ -26,7 +26,7 @@ class Private:
         shown = {name: value for name, value in environment.items() if name not in self.names}
         return {**shown, **dict.fromkeys(self.given, "")}
 
-    def refuse(self, written: Reader) -> None:
+    def refuse(self, written: PropertyReader) -> None:
         """Add a problem for each place whose value would stand in an image, an argument, a label or a compose file."""
         top = written.value if isinstance(written.value, dict) else {}
         for keys, text in strings({key: value for key, value in top.items() if key not in _APART}):

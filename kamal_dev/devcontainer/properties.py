@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kamal_dev.devcontainer.reader import Reader
+from kamal_dev.devcontainer.reader import PropertyReader
 from kamal_dev.devcontainer.values import Kind
 from kamal_dev.model import Explanation
 
@@ -98,7 +98,7 @@ PROPERTIES: Mapping[str, Property] = {
 }
 
 
-def explain(reader: Reader, kind: Kind) -> tuple[Explanation, ...]:
+def explain(reader: PropertyReader, kind: Kind) -> tuple[Explanation, ...]:
     """Say for each property that is present where it goes, in the order of the file."""
     names = [name for name in reader.value if reader.has(name)]
     found = [_explain(name, reader, kind) for name in names]
@@ -108,7 +108,7 @@ def explain(reader: Reader, kind: Kind) -> tuple[Explanation, ...]:
     return tuple(sorted(found, key=lambda item: (item.where.line, item.where.column)))
 
 
-def _explain(name: str, reader: Reader, kind: Kind) -> Explanation:
+def _explain(name: str, reader: PropertyReader, kind: Kind) -> Explanation:
     where = reader.where(name)
     known = PROPERTIES.get(name)
     if known is None:
@@ -122,7 +122,7 @@ def _explain(name: str, reader: Reader, kind: Kind) -> Explanation:
     return Explanation(name, where, CARRIED_OUT if known.is_carried_out else NOT_CARRIED_OUT, known.text)
 
 
-def _build_key(name: str, reader: Reader) -> Explanation:
+def _build_key(name: str, reader: PropertyReader) -> Explanation:
     """Say what a key of `build` becomes, or why it becomes nothing."""
     where = reader.where("build", name)
     if name not in BUILD_KEYS:

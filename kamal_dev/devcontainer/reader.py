@@ -23,7 +23,7 @@ _NAMES = {
 }
 
 
-class Reader:
+class PropertyReader:
     """Read properties by their path of keys; absent and null are the empty value.
 
     What has the wrong type is added to `problems` and read as absent.

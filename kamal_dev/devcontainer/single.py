@@ -7,7 +7,7 @@ from typing import Any
 
 from kamal_dev.devcontainer import mounts
 from kamal_dev.devcontainer.values import SERVICE, Devcontainer, Mount
-from kamal_dev.devcontainer.workspace import Places
+from kamal_dev.devcontainer.workspace import DevcontainerPaths
 from kamal_dev.devcontainer.yaml import dump
 from kamal_dev.errors import DevcontainerError, Problem
 
@@ -69,4 +69,4 @@ def _named(mounted: list[Mount]) -> dict[str, Any]:
 
 
 def _local(path: str, devcontainer: Devcontainer) -> str:
-    return Places(devcontainer.path, devcontainer.root, devcontainer.repository).local(path)
+    return DevcontainerPaths(devcontainer.path, devcontainer.root, devcontainer.repository).local(path)

@@ -10,7 +10,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Places:
+class DevcontainerPaths:
     """Hold the file, the folder that it belongs to, and the top of the repository; all absolute."""
 
     path: Path

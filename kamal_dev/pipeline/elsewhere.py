@@ -9,7 +9,7 @@ from kamal_dev.pipeline import names
 from kamal_dev.pipeline.memory import left
 from kamal_dev.pipeline.run import Run
 from kamal_dev.project import state
-from kamal_dev.project.state import Known
+from kamal_dev.project.state import CachedHost
 
 
 def left_behind(run: Run, chosen: tuple[str, ...], *, is_all: bool) -> Iterator[str]:
@@ -32,7 +32,7 @@ def left_behind(run: Run, chosen: tuple[str, ...], *, is_all: bool) -> Iterator[
         yield f"{', '.join(others)} {are}: `dev deploy --count {count}` includes {'it' if len(others) == 1 else 'them'}"
 
 
-def _moved(known: tuple[Known, ...], there: dict[str, Host], provider: str) -> Iterator[str]:
+def _moved(known: tuple[CachedHost, ...], there: dict[str, Host], provider: str) -> Iterator[str]:
     """Say which hosts of stacks are theirs no longer, and what to do about it."""
     for item in left(known, there.items()) if provider == "static" else ():
         advice = f"list {item.address} in its place once more and `dev remove {item.stack}`"

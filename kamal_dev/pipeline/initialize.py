@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kamal_dev.devcontainer import lifecycle
-from kamal_dev.devcontainer.lifecycle import INITIALIZE, Command
+from kamal_dev.devcontainer.lifecycle import INITIALIZE, LifecycleCommand
 from kamal_dev.errors import InitializeFailed
 from kamal_dev.model import Result, Step
 from kamal_dev.pipeline.run import Run
@@ -24,7 +24,7 @@ def initialize(run: Run) -> None:
         run.read_again()
 
 
-def _run(run: Run, command: Command) -> Result:
+def _run(run: Run, command: LifecycleCommand) -> Result:
     name = f"{INITIALIZE} ({command.name})" if command.name else INITIALIZE
     run.output.start(f"Running {name} on this machine: `{command.text}`")
     result = run.local.run(Step(command.argv, cwd=run.project.root), on_line=run.output.line)

@@ -8,7 +8,7 @@ from kamal_dev.model import Host, short
 from kamal_dev.pipeline.memory import left, remembered, update
 from kamal_dev.pipeline.run import Run
 from kamal_dev.pipeline.stacks import Stack, look
-from kamal_dev.project.state import Known, State
+from kamal_dev.project.state import CachedHost, State
 
 HEAD = ("STACK", "HOST", "ADDRESS", "VERSION", "STATE")
 NOT_THERE = ("absent", "off", "unreachable", "unknown")
@@ -29,7 +29,7 @@ def listed(run: Run) -> list[Stack]:
     behind = {item: stack for item, stack in zip(gone, asked, strict=True) if stack.state != "absent"}
     _tell(run, known, hosts, behind)
     provider = run.project.config.provider.type
-    there = [Known.of(stack.name, stack.host, provider) for stack in found if stack.state not in NOT_THERE]
+    there = [CachedHost.of(stack.name, stack.host, provider) for stack in found if stack.state not in NOT_THERE]
     over = {*gone} - {*behind} | _over(known, found, provider)
     update(run, lambda state: state.ended(there, ()).without(over), read)
     return [*found, *behind.values()]
@@ -41,7 +41,7 @@ def row(stack: Stack) -> tuple[str, ...]:
     return (stack.name, stack.host.name, stack.address, short(stack.version) or "-", state)
 
 
-def _over(known: State, found: Iterable[Stack], provider: str) -> set[Known]:
+def _over(known: State, found: Iterable[Stack], provider: str) -> set[CachedHost]:
     """Return what is remembered of hosts that say, or whose provider says, that it is no longer so."""
     found = tuple(found)
     absent = [stack for stack in found if stack.state == "absent"]
@@ -54,7 +54,7 @@ def _over(known: State, found: Iterable[Stack], provider: str) -> set[Known]:
     }
 
 
-def _tell(run: Run, known: State, hosts: Hosts, behind: dict[Known, Stack]) -> None:
+def _tell(run: Run, known: State, hosts: Hosts, behind: dict[CachedHost, Stack]) -> None:
     """Say of what nobody asked for, and that may cost money, what to do about it."""
     names = {name for name, _ in hosts}
     for name, since in known.making:

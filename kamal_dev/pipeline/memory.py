@@ -12,7 +12,7 @@ from kamal_dev.pipeline.names import choose
 from kamal_dev.pipeline.report import Outcome
 from kamal_dev.pipeline.run import Run
 from kamal_dev.project import state
-from kamal_dev.project.state import Change, Found, Known
+from kamal_dev.project.state import CachedHost, Change, Found
 from kamal_dev.shell.fanout import Background
 
 WENT_WELL = ("deployed", "unchanged")
@@ -50,7 +50,7 @@ class Memory:
             return
         outcomes, provider = tuple(outcomes), self._run.project.config.provider.type
         there = [
-            Known.of(outcome.stack, hosts[outcome.stack], provider)
+            CachedHost.of(outcome.stack, hosts[outcome.stack], provider)
             for outcome in outcomes
             if outcome.stack in hosts and not isinstance(outcome.error, HostUnreachable)
         ]
@@ -99,7 +99,7 @@ def failed(run: Run) -> tuple[str, ...]:
     return tuple(name for name, result in remembered(run).state.results if result not in WENT_WELL)
 
 
-def left(known: Iterable[Known], listed: Iterable[tuple[str, Host]]) -> tuple[Known, ...]:
+def left(known: Iterable[CachedHost], listed: Iterable[tuple[str, Host]]) -> tuple[CachedHost, ...]:
     """Return the hosts that config/dev.yml lists no longer; those that a provider makes it finds itself."""
     listed = tuple(listed)
     return tuple(

@@ -26,12 +26,12 @@ def ssh(run: Run, name: str | None, words: tuple[str, ...], *, service: str = ""
     name, target = one(run, name)
     service = service_of(run, service)
     place = find(run, name, target, service)
-    entry = inside.Entry(terminal=terminal) if service else _entry(run, target, place, terminal)
+    entry = inside.ExecOptions(terminal=terminal) if service else _entry(run, target, place, terminal)
     command = inside.command(place, entry, words, is_main=not service)
     return Session.of(target.name, run.way(target), command, has_terminal=bool(terminal))
 
 
-def _entry(run: Run, target: Host, place: Place, terminal: str) -> inside.Entry:
+def _entry(run: Run, target: Host, place: Place, terminal: str) -> inside.ExecOptions:
     said = described(run, place)
     values, without, left_out = inside.environment(said.remote_env, place)
     for name in left_out:
@@ -43,4 +43,4 @@ def _entry(run: Run, target: Host, place: Place, terminal: str) -> inside.Entry:
         file = kept.output.strip()
         if not kept or not file:
             raise HostError(target.name, f"`remoteEnv` could not be kept there: {kept.tail(1)}")
-    return inside.Entry(said.remote_user or said.container_user, said.workspace_folder, file, without, terminal)
+    return inside.ExecOptions(said.remote_user or said.container_user, said.workspace_folder, file, without, terminal)

@@ -28,7 +28,7 @@ SECRET_COMMAND = 60.0  # seconds; a password manager may ask for a finger first
 
 
 @dataclass(frozen=True)
-class Place:
+class LoadContext:
     """Say where one reads from; `folder` is what the user's relative paths start at."""
 
     folder: Path
@@ -65,30 +65,30 @@ def load(
     `ignore_features` it is as if it named no Features, but for a notice. Raises
     ConfigError for every kind of file, UsageError for a flag that makes no sense.
     """
-    place = _place(folder, shell, environment, devcontainer_path)
-    settings = _config(place, config_path)
-    secrets_file = _secrets(place, settings, shell, redaction)
+    context = _context(folder, shell, environment, devcontainer_path)
+    settings = _config(context, config_path)
+    secrets_file = _secrets(context, settings, shell, redaction)
     private = devcontainer.Private(secret_names(settings, secrets_file), settings.secrets)
-    found = _devcontainer(place, settings, _devcontainer_path(place, devcontainer_path, settings), private, strict)
+    found = _devcontainer(context, settings, _devcontainer_path(context, devcontainer_path, settings), private, strict)
     found = devcontainer.without_features(found) if ignore_features else found
     return Project(
-        root=place.root,
-        source=place.source,
-        version=_version(place.source, version),
+        root=context.root,
+        source=context.source,
+        version=_version(context.source, version),
         config=config.with_username(settings, secrets_file, ask=False),
         devcontainer=found,
         secrets_file=secrets_file,
         environment=environment,
         hidden=private,
-        tree=place.tree,
+        tree=context.tree,
         redaction=redaction,
         compose_version=lambda: _compose_version(shell),
-        sent=lambda: sources.files(place.source, shell),
+        sent=lambda: sources.files(context.source, shell),
         allow_outside=allow_outside,
     )
 
 
-def _place(folder: Path, shell: Local, environment: Mapping[str, str], devcontainer_path: str | None) -> Place:
+def _context(folder: Path, shell: Local, environment: Mapping[str, str], devcontainer_path: str | None) -> LoadContext:
     root = refuse_links(_root(folder, tree := WorkingTree(), devcontainer_path))
     try:
         source = sources.read(root, shell, environment)
@@ -98,7 +98,7 @@ def _place(folder: Path, shell: Local, environment: Mapping[str, str], devcontai
             if what := tree.oddity(root / path):
                 raise ConfigError(Problem(path, 0, f"is {what}, not a file")) from None
         raise
-    return Place(folder, root, source, tree, environment)
+    return LoadContext(folder, root, source, tree, environment)
 
 
 def _root(folder: Path, tree: WorkingTree, devcontainer_path: str | None) -> Path:
@@ -132,23 +132,23 @@ def _absolute(folder: Path, path: str) -> Path:
     return Path(os.path.normpath(folder / path))
 
 
-def _config(place: Place, asked: str | None) -> config.Config:
-    path = place.folder / asked if asked else place.root / CONFIG_FILE
-    text, local = _text(place, path), local_path(path)
+def _config(context: LoadContext, asked: str | None) -> config.Config:
+    path = context.folder / asked if asked else context.root / CONFIG_FILE
+    text, local = _text(context, path), local_path(path)
     if text is None and asked:
         raise UsageError(f"there is no file {asked}", hint="`dev init` writes config/dev.yml")
-    over = _text(place, local)
-    name = config.service_name(place.root.name)
+    over = _text(context, local)
+    name = config.service_name(context.root.name)
     if text is None and over is None:
         return config.default(name)
     found = config.load(
         text or "",
-        place.shown(path),
-        environment=place.environment,
+        context.shown(path),
+        environment=context.environment,
         defaults=config.Defaults(name) if text is None else None,
-        local=None if over is None else (over, place.shown(local)),
+        local=None if over is None else (over, context.shown(local)),
     )
-    _require_git(place, found)
+    _require_git(context, found)
     return found
 
 
@@ -157,43 +157,43 @@ def local_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}.local{path.suffix}")
 
 
-def _text(place: Place, path: Path) -> str | None:
+def _text(context: LoadContext, path: Path) -> str | None:
     """Return the text of a configuration; None where there is no such file. Raises ConfigError for what is none."""
-    _require_file(place, path, ConfigError)
-    shown = place.shown(path)
-    return config.decode(_read(place, path, ConfigError), shown) if place.tree.kind(path) == "file" else None
+    _require_file(context, path, ConfigError)
+    shown = context.shown(path)
+    return config.decode(_read(context, path, ConfigError), shown) if context.tree.kind(path) == "file" else None
 
 
-def _require_file(place: Place, path: Path, failure: type[ConfigError]) -> None:
-    if what := place.tree.oddity(path):
-        raise failure(Problem(place.shown(path), 0, f"is {what}, not a file"))
+def _require_file(context: LoadContext, path: Path, failure: type[ConfigError]) -> None:
+    if what := context.tree.oddity(path):
+        raise failure(Problem(context.shown(path), 0, f"is {what}, not a file"))
 
 
-def _require_git(place: Place, settings: config.Config) -> None:
-    if settings.workspace.source == "git" and not place.source.is_git:
+def _require_git(context: LoadContext, settings: config.Config) -> None:
+    if settings.workspace.source == "git" and not context.source.is_git:
         where = settings.where["workspace.source"]
-        message = f"is `git`, but {place.root} is in no git repository"
+        message = f"is `git`, but {context.root} is in no git repository"
         raise ConfigError(
             Problem(where.path, where.line, message, "workspace.source", where.column), hint="`git init`, or `sync`"
         )
 
 
-def _devcontainer_path(place: Place, asked: str | None, settings: config.Config) -> Path:
+def _devcontainer_path(context: LoadContext, asked: str | None, settings: config.Config) -> Path:
     if asked or settings.image.devcontainer:
-        path = _absolute(place.folder, asked) if asked else _absolute(place.root, settings.image.devcontainer)
-        if place.tree.kind(path) != "file":
-            raise UsageError(f"there is no devcontainer.json at {place.typed(path)}")
+        path = _absolute(context.folder, asked) if asked else _absolute(context.root, settings.image.devcontainer)
+        if context.tree.kind(path) != "file":
+            raise UsageError(f"there is no devcontainer.json at {context.typed(path)}")
         return path
-    found = devcontainer.find(place.tree, place.root)
-    for path in () if found else devcontainer.first_places(place.root):
-        _require_file(place, path, DevcontainerError)
+    found = devcontainer.find(context.tree, context.root)
+    for path in () if found else devcontainer.first_places(context.root):
+        _require_file(context, path, DevcontainerError)
     if not found:
         raise UsageError(
-            f"there is no devcontainer.json in {place.root}",
+            f"there is no devcontainer.json in {context.root}",
             hint="add .devcontainer/devcontainer.json, or name one with `--devcontainer PATH`",
         )
-    if len(found) > 1 and not devcontainer.is_default(found[0], place.root):
-        names = ", ".join(map(place.typed, found))
+    if len(found) > 1 and not devcontainer.is_default(found[0], context.root):
+        names = ", ".join(map(context.typed, found))
         raise UsageError(
             f"several devcontainers: {names}", hint="choose one: `--devcontainer PATH`, or `image.devcontainer`"
         )
@@ -201,16 +201,16 @@ def _devcontainer_path(place: Place, asked: str | None, settings: config.Config)
 
 
 def _devcontainer(
-    place: Place, settings: config.Config, path: Path, private: devcontainer.Private, strict: bool
+    context: LoadContext, settings: config.Config, path: Path, private: devcontainer.Private, strict: bool
 ) -> devcontainer.Devcontainer:
-    shown = place.shown(path)
-    labels = {"kamal-dev.service": settings.service, "kamal-dev.config": place.typed(path)}
+    shown = context.shown(path)
+    labels = {"kamal-dev.service": settings.service, "kamal-dev.config": context.typed(path)}
     found = devcontainer.load(
-        devcontainer.decode(_read(place, path, DevcontainerError), shown),
+        devcontainer.decode(_read(context, path, DevcontainerError), shown),
         path,
-        root=place.root,
-        repository=place.source.repository,
-        environment=place.environment,
+        root=context.root,
+        repository=context.source.repository,
+        environment=context.environment,
         display=shown,
         private=private,
         strict=False,
@@ -221,32 +221,32 @@ def _devcontainer(
     return found
 
 
-def _secrets(place: Place, settings: config.Config, shell: Shell, redaction: Redaction) -> config.SecretsFile:
+def _secrets(context: LoadContext, settings: config.Config, shell: Shell, redaction: Redaction) -> config.SecretsFile:
     """Read the secrets, and make known what needs no command: messages come before a secret is asked for, too."""
-    path = place.root / settings.secrets_file
+    path = context.root / settings.secrets_file
     text = ""
-    if place.tree.oddity(path) == "a named pipe":
+    if context.tree.oddity(path) == "a named pipe":
         # As some password managers make it.
-        text = config.decode(_read(place, path, ConfigError, PIPE), settings.secrets_file)
+        text = config.decode(_read(context, path, ConfigError, PIPE), settings.secrets_file)
     else:
-        text = _text(place, path) or ""
+        text = _text(context, path) or ""
     found = config.parse_secrets(
         text,
         settings.secrets_file,
-        environment=place.environment,
-        run=lambda step: shell.run(replace(step, cwd=place.root), timeout=SECRET_COMMAND),
+        environment=context.environment,
+        run=lambda step: shell.run(replace(step, cwd=context.root), timeout=SECRET_COMMAND),
     )
     for secret in found.plain((*settings.secrets, *settings.build.secrets, settings.registry.password_env)):
         redaction.add(secret)
     return found
 
 
-def _read(place: Place, path: Path, failure: type[ConfigError], wait: float = 0) -> bytes:
+def _read(context: LoadContext, path: Path, failure: type[ConfigError], wait: float = 0) -> bytes:
     """Return a file's bytes; with `wait`, those of a pipe."""
     try:
-        return place.tree.pipe(path, wait) if wait else place.tree.read(path)
+        return context.tree.pipe(path, wait) if wait else context.tree.read(path)
     except OSError as error:
-        raise failure(Problem(place.shown(path), 0, f"cannot be read: {error.strerror}")) from error
+        raise failure(Problem(context.shown(path), 0, f"cannot be read: {error.strerror}")) from error
 
 
 def _compose_version(shell: Shell) -> tuple[int, ...]:

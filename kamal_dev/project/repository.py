@@ -34,7 +34,7 @@ class Repository:
 
 
 @dataclass(frozen=True)
-class Entry:
+class IndexEntry:
     """Describe one path of an index; `flag` is that of `git ls-files -v`."""
 
     path: str
@@ -97,11 +97,11 @@ def listed(shell: Local, step: Step, place: Path) -> Iterator[str]:
     return (os.fsdecode(entry) for entry in found if entry)
 
 
-def entries(shell: Local, found: Repository) -> list[Entry]:
+def entries(shell: Local, found: Repository) -> list[IndexEntry]:
     """List the index."""
     step = git.entries(found.work, found.staged)
     told = (entry.partition("\t") for entry in listed(shell, step, found.work))
-    return [Entry(path, *about.split(" ")[:3]) for about, _, path in told]
+    return [IndexEntry(path, *about.split(" ")[:3]) for about, _, path in told]
 
 
 def in_place(found: Repository, view: git.Aside) -> Repository:

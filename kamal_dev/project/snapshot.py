@@ -22,7 +22,7 @@ from kamal_dev.errors import DevError
 from kamal_dev.project import source as sources
 from kamal_dev.project import store
 from kamal_dev.project.locks import Say, held
-from kamal_dev.project.repository import Entry, Repository, ask, entries, listed, open_repository
+from kamal_dev.project.repository import IndexEntry, Repository, ask, entries, listed, open_repository
 from kamal_dev.project.source import Source
 from kamal_dev.project.withheld import Withheld
 from kamal_dev.shell.local import Local
@@ -166,7 +166,7 @@ def _parts(
     store.tidy(shell, root, own)
 
 
-def _skipped(shell: Local, root: Path, index: list[Entry], seen: str, withheld: Withheld) -> tuple[str, ...]:
+def _skipped(shell: Local, root: Path, index: list[IndexEntry], seen: str, withheld: Withheld) -> tuple[str, ...]:
     """List what is staged, and what git was told not to compare, as in a sparse checkout, or what never travels."""
     names = {entry.path for entry in index if entry.is_skipped or entry.is_unwatched or withheld.hides(entry.path)}
     return tuple(sorted(names.intersection(listed(shell, git.committed(root, seen), root)))) if names else ()

@@ -14,7 +14,7 @@ from kamal_dev.model import Version
 from kamal_dev.project import folders, temporary
 from kamal_dev.project.repository import (
     SUBMODULE,
-    Entry,
+    IndexEntry,
     Repository,
     ask,
     enclosing,
@@ -179,11 +179,11 @@ def _with_submodules(own: _Seen, inner: Mapping[str, _Seen]) -> _Seen:
     return replace(own, text=text, contents=contents, said=tuple(said), left_out=tuple(left_out))
 
 
-def _is_there(found: Repository, entry: Entry) -> bool:
+def _is_there(found: Repository, entry: IndexEntry) -> bool:
     return os.path.lexists(found.work / entry.path)
 
 
-def _content(found: Repository, commit: str, shown: list[Entry], shell: Local) -> tuple[str, dict[str, str]]:
+def _content(found: Repository, commit: str, shown: list[IndexEntry], shell: Local) -> tuple[str, dict[str, str]]:
     """Hash the tree as `git add --all` sees it, in an index aside, and say what differs from the commit.
 
     Nothing hides in that index: files that git was told not to look at are `shown`.

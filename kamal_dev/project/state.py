@@ -23,7 +23,7 @@ Change = Callable[["State"], "State"]
 
 
 @dataclass(frozen=True)
-class Known:
+class CachedHost:
     """Remember the host that a stack was brought to; `provider` is the type that it came from."""
 
     stack: str
@@ -35,7 +35,7 @@ class Known:
     provider: str = ""
 
     @classmethod
-    def of(cls, stack: str, host: Host, provider: str) -> Known:
+    def of(cls, stack: str, host: Host, provider: str) -> CachedHost:
         """Remember a host as it is reached now."""
         return cls(stack, host.address, host.user, host.port, tuple(map(str, host.keys)), host.proxy_jump, provider)
 
@@ -67,7 +67,7 @@ class State:
     """
 
     serial: int = 0
-    hosts: tuple[Known, ...] = ()
+    hosts: tuple[CachedHost, ...] = ()
     making: tuple[tuple[str, str], ...] = ()
     results: tuple[tuple[str, str], ...] = ()
 
@@ -83,7 +83,7 @@ class State:
         gone = set(names)
         return replace(self, making=tuple(item for item in self.making if item[0] not in gone))
 
-    def ended(self, hosts: Iterable[Known], results: Iterable[tuple[str, str]]) -> State:
+    def ended(self, hosts: Iterable[CachedHost], results: Iterable[tuple[str, str]]) -> State:
         """Remember how a deploy ended, and where."""
         there = tuple(hosts)
         others = (known for known in self.hosts if not any(known.is_at(new.stack, new.host) for new in there))
@@ -93,7 +93,7 @@ class State:
             results=_sorted({**dict(self.results), **dict(results)}),
         )
 
-    def without(self, hosts: Iterable[Known]) -> State:
+    def without(self, hosts: Iterable[CachedHost]) -> State:
         """Forget hosts."""
         gone = set(hosts)
         return replace(self, hosts=tuple(known for known in self.hosts if known not in gone))
@@ -209,14 +209,14 @@ def _parse(text: bytes) -> State:
         raise ValueError(str(error)) from error
 
 
-def _known(data: dict[str, Any]) -> Known:
+def _known(data: dict[str, Any]) -> CachedHost:
     words = {name: str(data[name]) for name in ("stack", "address", "user", "proxy_jump", "provider")}
-    return Known(port=int(data["port"]), keys=tuple(map(str, data["keys"])), **words)
+    return CachedHost(port=int(data["port"]), keys=tuple(map(str, data["keys"])), **words)
 
 
 def _sorted(items: dict[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(items.items()))
 
 
-def _by_name(hosts: Iterable[Known]) -> tuple[Known, ...]:
+def _by_name(hosts: Iterable[CachedHost]) -> tuple[CachedHost, ...]:
     return tuple(sorted(set(hosts), key=lambda known: (known.stack, known.address, known.port)))

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from kamal_dev.commands import git
-from kamal_dev.project.repository import SUBMODULE, Entry, Repository, ask, entries, in_place, is_filled, listed
+from kamal_dev.project.repository import SUBMODULE, IndexEntry, Repository, ask, entries, in_place, is_filled, listed
 from kamal_dev.project.withheld import Withheld
 from kamal_dev.shell.local import Local
 
@@ -48,7 +48,7 @@ def prepare(store: Path, found: Repository, settings: Mapping[str, str], withhel
 
 
 def stage(
-    shell: Local, found: Repository, view: git.Aside, index: Iterable[Entry], withheld: Withheld
+    shell: Local, found: Repository, view: git.Aside, index: Iterable[IndexEntry], withheld: Withheld
 ) -> tuple[str, ...]:
     """Stage what is in the folder now, and return the submodules that are filled. Raises GitFailed.
 

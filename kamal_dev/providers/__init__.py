@@ -22,7 +22,7 @@ Say = Callable[[str], None]
 Agree = Callable[[str], bool]
 
 # Type in config/dev.yml → module here and class in it; loaded when asked for.
-PROVIDERS = {"static": "Static", "docker": "Docker"}
+PROVIDERS = {"static": "StaticProvider", "docker": "DockerProvider"}
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ class _Container:
         return int(match[1]) if match else 0
 
 
-class Docker:
+class DockerProvider:
     """Make hosts on the engine that `docker` talks to; labels say whose they are."""
 
     def __init__(self, config: Config, *, shell: Shell, directory: Path, say: Say, project: str = "") -> None:

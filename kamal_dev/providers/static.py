@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kamal_dev.providers import Agree, Say
 
 
-class Static:
+class StaticProvider:
     """Give each stack the host at its place in the list: the n-th stack runs on the n-th host."""
 
     def __init__(self, config: Config, *, directory: Path, say: Say, **_: Any) -> None:

@@ -17,8 +17,8 @@ from fabric import Config, Connection
 from kamal_dev.shell import failures, known_hosts
 from kamal_dev.shell.host_key import Judge, preferring
 from kamal_dev.shell.identities import Offer
-from kamal_dev.shell.known_hosts import Known
-from kamal_dev.shell.sockets import Command, dial
+from kamal_dev.shell.known_hosts import KnownKeys
+from kamal_dev.shell.sockets import ProxyCommand, dial
 from kamal_dev.shell.way import Way
 
 ATTEMPTS = 4
@@ -28,12 +28,12 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True)
-class Link:
+class ConnectionChain:
     """Hold an open connection, and those to the jump hosts that it goes through."""
 
     connection: Connection
-    through: Link | None = None
-    command: Command | None = None
+    through: ConnectionChain | None = None
+    command: ProxyCommand | None = None
 
     @property
     def transport(self) -> paramiko.Transport:
@@ -56,7 +56,7 @@ class Link:
             self.through.close()
 
 
-def connect(way: Way) -> Link:
+def connect(way: Way) -> ConnectionChain:
     """Return an open connection. Raises HostUnreachable, HostKeyChanged, each about the hop that it was."""
     through = connect(way.through) if way.through else None
     try:
@@ -69,14 +69,14 @@ def connect(way: Way) -> Link:
     return link
 
 
-def _opened(way: Way, through: Link | None) -> Link:
+def _opened(way: Way, through: ConnectionChain | None) -> ConnectionChain:
     if way.vouched:
         known_hosts.pin(way.trust.known_hosts, way.known_as, way.vouched)
     known = known_hosts.known(way)
     for number in range(1, ATTEMPTS + 1):
         attempt, started = _Attempt(way, known), time.monotonic()
         try:
-            return Link(attempt.open(through), through, attempt.command)
+            return ConnectionChain(attempt.open(through), through, attempt.command)
         except (OSError, EOFError, ValueError, paramiko.SSHException, UnsupportedAlgorithm) as error:
             is_lost = through is not None and not through.is_open
             if number == ATTEMPTS or is_lost or _is_final(error, time.monotonic() - started, way.trust.connect_timeout):
@@ -89,10 +89,10 @@ def _opened(way: Way, through: Link | None) -> Link:
 class _Attempt:
     """Try once, and keep what the try told beside its error."""
 
-    def __init__(self, way: Way, known: Known) -> None:
+    def __init__(self, way: Way, known: KnownKeys) -> None:
         self._way = way
         self._known = known
-        self.command: Command | None = None
+        self.command: ProxyCommand | None = None
         self.offer = Offer(way)
 
     @property
@@ -100,7 +100,7 @@ class _Attempt:
         """What the user's ProxyCommand said last."""
         return self.command.complaint if self.command else ""
 
-    def open(self, through: Link | None) -> Connection:
+    def open(self, through: ConnectionChain | None) -> Connection:
         """Connect, check the host's key and log in; what was opened is closed where that fails."""
         sock = self._sock(through)
         connection = self._connection(sock)
@@ -114,13 +114,13 @@ class _Attempt:
             raise
         return connection
 
-    def _sock(self, through: Link | None) -> socket.socket | paramiko.Channel:
+    def _sock(self, through: ConnectionChain | None) -> socket.socket | paramiko.Channel:
         way = self._way
         if through:
             goal, wait = (way.hostname, way.port), way.trust.connect_timeout
             return through.transport.open_channel("direct-tcpip", goal, ("127.0.0.1", 0), timeout=wait)
         if way.command:
-            self.command = Command(way)
+            self.command = ProxyCommand(way)
             return self.command.socket
         return dial(way)
 

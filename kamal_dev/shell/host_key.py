@@ -11,7 +11,7 @@ import paramiko
 
 from kamal_dev.errors import HostKeyChanged
 from kamal_dev.shell import failures, openssh
-from kamal_dev.shell.known_hosts import Known, remember
+from kamal_dev.shell.known_hosts import KnownKeys, remember
 from kamal_dev.shell.way import Way
 
 _SHOWN = re.compile(r"Server host (?:key|certificate): \S+ (SHA256:[^\s,]+)")
@@ -20,7 +20,7 @@ _SHOWN = re.compile(r"Server host (?:key|certificate): \S+ (SHA256:[^\s,]+)")
 class Judge(paramiko.MissingHostKeyPolicy):
     """Decide on every key of a way; Paramiko itself is told of no known hosts, and so asks here each time."""
 
-    def __init__(self, way: Way, known: Known) -> None:
+    def __init__(self, way: Way, known: KnownKeys) -> None:
         self._way = way
         self._known = known
 
@@ -42,7 +42,7 @@ class Judge(paramiko.MissingHostKeyPolicy):
             raise _refusal(way, known, verdict, key)
 
 
-def _refusal(way: Way, known: Known, verdict: str, key: paramiko.PKey) -> HostKeyChanged:
+def _refusal(way: Way, known: KnownKeys, verdict: str, key: paramiko.PKey) -> HostKeyChanged:
     if verdict == "unknown":
         return failures.unknown_key(way)
     if verdict == "revoked":

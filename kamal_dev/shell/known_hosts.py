@@ -22,7 +22,7 @@ _writing = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Entry:
+class HostKeyEntry:
     """Hold one line that is about a host: its mark, the key as base64, and the file that it stands in."""
 
     mark: str
@@ -32,11 +32,11 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownKeys:
     """Hold what the files say of a host under its own name, and of its address on any port."""
 
-    entries: tuple[Entry, ...]
-    portless: tuple[Entry, ...] = ()
+    entries: tuple[HostKeyEntry, ...]
+    portless: tuple[HostKeyEntry, ...] = ()
 
     def verdict(self, key: str) -> str:
         """Return `known`, `revoked`, `changed` or `unknown` for a key in base64, as OpenSSH decides."""
@@ -65,7 +65,7 @@ class Known:
         return next((entry.file for entry in self.entries if entry.mark == PLAIN), "")
 
 
-def known(way: Way) -> Known:
+def known(way: Way) -> KnownKeys:
     """Look a host up in every file that ssh would read. Raises HostUnreachable."""
     files = (*way.known_hosts, *way.global_known_hosts)
     try:
@@ -76,18 +76,18 @@ def known(way: Way) -> Known:
         ) from error
 
 
-def _known(way: Way, files: tuple[str, ...]) -> Known:
+def _known(way: Way, files: tuple[str, ...]) -> KnownKeys:
     entries = _entries(way.known_as, files)
     if way.alias or way.port == 22 or any(entry.mark == PLAIN for entry in entries):
-        return Known(entries)
-    return Known(entries, _entries(way.hostname, files))
+        return KnownKeys(entries)
+    return KnownKeys(entries, _entries(way.hostname, files))
 
 
-def _entries(name: str, files: tuple[str, ...]) -> tuple[Entry, ...]:
+def _entries(name: str, files: tuple[str, ...]) -> tuple[HostKeyEntry, ...]:
     return tuple(entry for file in files if Path(file).is_file() for entry in _found(name, file))
 
 
-def _found(name: str, file: str) -> Iterator[Entry]:
+def _found(name: str, file: str) -> Iterator[HostKeyEntry]:
     # ssh asks for a name in small letters, and so are they recorded.
     words = ("ssh-keygen", "-F", name.lower(), "-f", file)
     done = subprocess.run(words, check=False, stdin=subprocess.DEVNULL, capture_output=True, timeout=LOOK_UP)
@@ -95,7 +95,7 @@ def _found(name: str, file: str) -> Iterator[Entry]:
         fields = line.split()
         mark = fields.pop(0) if fields and fields[0].startswith("@") else PLAIN
         if len(fields) >= 3 and not line.startswith("#"):
-            yield Entry(mark, fields[1], fields[2], file)
+            yield HostKeyEntry(mark, fields[1], fields[2], file)
 
 
 def pin(path: Path, name: str, key: str) -> None:

@@ -12,7 +12,7 @@ import paramiko
 from kamal_dev.errors import HostError, HostTimeout, HostUnreachable, LinkDropped, NoAnswer
 from kamal_dev.model import Host, Result, Step
 from kamal_dev.shell import OnLine, frame
-from kamal_dev.shell.connecting import Link, connect
+from kamal_dev.shell.connecting import ConnectionChain, connect
 from kamal_dev.shell.frame import Frame, Framed
 from kamal_dev.shell.lines import Bytes, Lines
 from kamal_dev.shell.trust import Trust
@@ -31,7 +31,7 @@ class Remote:
         self.host = host
         self._trust = trust
         self._log = log
-        self._connection: Link | None = None
+        self._connection: ConnectionChain | None = None
         self._opening = threading.Lock()
         self._is_closed = False
 
@@ -122,7 +122,7 @@ class Remote:
                     ) from error
         raise AssertionError("unreachable")
 
-    def _link(self) -> Link:
+    def _link(self) -> ConnectionChain:
         with self._opening:
             if self._is_closed:
                 raise HostUnreachable(self.host.name, "this run has ended")
@@ -131,7 +131,7 @@ class Remote:
                 self._connection = connect(way(self.host, self._trust))
             return self._connection
 
-    def _drop_if(self, link: Link) -> None:
+    def _drop_if(self, link: ConnectionChain) -> None:
         """Close a link that failed; another thread may have opened the next one already."""
         with self._opening:
             if self._connection is link:

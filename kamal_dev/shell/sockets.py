@@ -37,7 +37,7 @@ def dial(way: Way) -> socket.socket:
     raise failure or OSError(f"{way.hostname} has no address")
 
 
-class Command:
+class ProxyCommand:
     """Run the user's ProxyCommand as ssh does, with its shell, for as long as its socket is open."""
 
     def __init__(self, way: Way) -> None:

@@ -8,38 +8,38 @@ import pytest
 
 from kamal_dev.commands import editor, inside
 from kamal_dev.commands.events import Place
-from kamal_dev.commands.inside import Entry
+from kamal_dev.commands.inside import ExecOptions
 
 PLACE = Place("abc123", "blog-1-app-1", "sha256:1", "running", 42, environment=("PATH=/usr/bin:/bin", "EMPTY="))
 
 
 def test_a_shell_is_entered_as_the_user_in_the_folder_with_a_terminal() -> None:
-    argv = inside.command(PLACE, Entry("vscode", "/work", terminal="xterm"), ())
+    argv = inside.command(PLACE, ExecOptions("vscode", "/work", terminal="xterm"), ())
     assert argv[:8] == ("docker", "exec", "--interactive", "--tty", "--env", "TERM=xterm", "--user", "vscode")
     assert argv[8:11] == ("abc123", "sh", "-c")
     assert argv[12:] == ("kamal-dev", "/work")
 
 
 def test_the_environment_is_a_file_that_is_gone_before_the_command_begins() -> None:
-    argv = inside.command(PLACE, Entry(file="/root/.kamal-dev/.environment/t", without=("A", "B")), ("x", "y"))
+    argv = inside.command(PLACE, ExecOptions(file="/root/.kamal-dev/.environment/t", without=("A", "B")), ("x", "y"))
     assert argv[3:7] == ("kamal-dev", "/root/.kamal-dev/.environment/t", "docker", "exec")
     assert argv[argv.index("--env-file") + 1] == "/dev/fd/3"
     assert argv[argv.index("abc123") + 1 :][:5] == ("env", "-u", "A", "-u", "B")
 
 
 def test_a_login_that_may_not_use_docker_asks_sudo_first() -> None:
-    argv = inside.command(replace(PLACE, direct=False), Entry(file="/f"), ())
+    argv = inside.command(replace(PLACE, direct=False), ExecOptions(file="/f"), ())
     assert argv[:4] == ("sudo", "-n", "--", "sh")
 
 
 def test_words_in_another_service_need_no_shell_there() -> None:
-    argv = inside.command(PLACE, Entry(), ("/bin/tool", "a b"), is_main=False)
+    argv = inside.command(PLACE, ExecOptions(), ("/bin/tool", "a b"), is_main=False)
     assert argv == ("docker", "exec", "--interactive", "abc123", "/bin/tool", "a b")
 
 
 def enter(*words: str) -> subprocess.CompletedProcess[str]:
     """Run what would run in a container here."""
-    argv = inside.command(PLACE, Entry(folder=words[0]), words[1:])
+    argv = inside.command(PLACE, ExecOptions(folder=words[0]), words[1:])
     return subprocess.run(argv[argv.index("abc123") + 1 :], check=False, capture_output=True, text=True)
 
 

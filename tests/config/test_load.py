@@ -53,7 +53,7 @@ def test_every_option_is_read() -> None:
     read = load(FULL, GITHUB_USER="Acme")
 
     assert read.service == "guestbook"
-    assert read.image == config.ImageConfig("acme/guestbook", ".devcontainer/web/devcontainer.json")
+    assert read.image == config.ImageSettings("acme/guestbook", ".devcontainer/web/devcontainer.json")
     assert read.registry == Registry("ghcr.io", "GITHUB_USER", "GITHUB_TOKEN", "Acme")
     assert read.build.cache == Cache("registry", (("ref", "ghcr.io/acme/cache:1"), ("mode", "max")))
     assert read.build.args == (("RUBY", "3.10"), ("MODE", "0644"), ("DEBUG", "true"), ("NAME", "a b"))
@@ -145,7 +145,7 @@ vms:
         GITHUB_USER="acme",
     )
 
-    assert read.image == config.ImageConfig("ghcr.io/acme/blog", ".devcontainer/devcontainer.json")
+    assert read.image == config.ImageSettings("ghcr.io/acme/blog", ".devcontainer/devcontainer.json")
     assert read.registry == Registry("ghcr.io", "GITHUB_USER", "GITHUB_TOKEN", "acme")
     assert read.ssh.keys == ("~/.ssh/id_ed25519",)
     assert read.limits == Limits("2", "4g", "8g")
@@ -184,13 +184,13 @@ git:
 
 def test_image_as_text_is_a_name() -> None:
     read = load("service: a\nimage: acme/blog\n")
-    assert read.image == config.ImageConfig("acme/blog", "")
+    assert read.image == config.ImageSettings("acme/blog", "")
     assert read.where["image.name"].line == 2
 
 
 def test_image_that_ends_in_json_is_the_devcontainer() -> None:
     read = load("service: a\nimage: .devcontainer/devcontainer.json\n")
-    assert read.image == config.ImageConfig("", ".devcontainer/devcontainer.json")
+    assert read.image == config.ImageSettings("", ".devcontainer/devcontainer.json")
 
 
 def test_the_server_of_the_image_is_the_one_to_log_in_to() -> None:

@@ -30,7 +30,7 @@ from kamal_dev.pipeline.remove import remove
 from kamal_dev.pipeline.report import Outcome, Report
 from kamal_dev.pipeline.stacks import Stack, containers
 from kamal_dev.project import Project, state
-from kamal_dev.project.state import Known
+from kamal_dev.project.state import CachedHost
 from tests.faults import hosts
 from tests.host.lab import TINY
 from tests.real.lab import DEV, Host, Lab, Repository, wait_for
@@ -241,15 +241,15 @@ def test_a_deploy_that_failed_is_told_of_until_another_one_goes_well(stand: Stan
 # --- what a deploy leaves behind
 
 
-def _warned(project: Project, *known: Known, names: tuple[str, ...] = (FIRST,), is_all: bool = True) -> list[str]:
+def _warned(project: Project, *known: CachedHost, names: tuple[str, ...] = (FIRST,), is_all: bool = True) -> list[str]:
     """Return what a deploy of these stacks warns of, where these hosts are remembered."""
     run = PaperRun(project, Machine(), {FIRST: HostState(), SECOND: HostState()})
     state.update(project.private(), lambda found: replace(found, hosts=known))
     return list(left_behind(run, names, is_all=is_all))
 
 
-def _known(stack: str, address: str, provider: str = "static") -> Known:
-    return Known(stack, address, "root", provider=provider)
+def _known(stack: str, address: str, provider: str = "static") -> CachedHost:
+    return CachedHost(stack, address, "root", provider=provider)
 
 
 def test_a_stack_that_was_deployed_to_another_host_is_warned_of(project: Project) -> None:

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from kamal_dev.model import Host
 from kamal_dev.project import audit, state
 from kamal_dev.project.private import private
-from kamal_dev.project.state import Found, Known, State
+from kamal_dev.project.state import CachedHost, Found, State
 
 A, B = Host("app-1", "10.0.0.1", "root", 22, (Path("/k"),)), Host("app-1", "10.0.0.9")
-KNOWN = Known.of("app-1", A, "static")
+KNOWN = CachedHost.of("app-1", A, "static")
 FULL = State().begun(["app-1", "app-2"], ["app-2"], "2026-01-01T00:00:00Z").ended([KNOWN], [("app-1", "deployed")])
 
 
@@ -44,15 +44,15 @@ def test_a_deploy_that_does_not_end_leaves_unknown_results_and_hosts_in_the_maki
     begun = FULL.begun(["app-1", "app-3"], ["app-2", "app-3"], "2026-02-02T00:00:00Z")
     assert dict(begun.results) == {"app-1": "unknown", "app-2": "unknown", "app-3": "unknown"}
     assert dict(begun.making) == {"app-2": "2026-01-01T00:00:00Z", "app-3": "2026-02-02T00:00:00Z"}
-    ended = begun.ended([Known.of("app-3", A, "docker")], [("app-3", "failed")])
+    ended = begun.ended([CachedHost.of("app-3", A, "docker")], [("app-3", "failed")])
     assert (dict(ended.results)["app-3"], [name for name, _ in ended.making]) == ("failed", ["app-2"])
 
 
 def test_a_static_host_is_told_by_its_address_and_any_other_by_its_name() -> None:
-    moved = FULL.ended([Known.of("app-1", B, "static")], ())
+    moved = FULL.ended([CachedHost.of("app-1", B, "static")], ())
     assert [known.address for known in moved.hosts] == ["10.0.0.1", "10.0.0.9"]
     assert [known.address for known in moved.removed([("app-1", A)]).hosts] == ["10.0.0.9"]
-    made = State().ended([Known.of("app-1", A, "docker")], ()).ended([Known.of("app-1", B, "docker")], ())
+    made = State().ended([CachedHost.of("app-1", A, "docker")], ()).ended([CachedHost.of("app-1", B, "docker")], ())
     assert [known.address for known in made.hosts] == ["10.0.0.9"]
     assert FULL.removed([("app-1", A), ("app-2", A)]) == State()
 
