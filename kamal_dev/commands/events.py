@@ -93,6 +93,7 @@ class Facts:
     `lacks` names the programs, and what they must be able to do, that the scripts need and the host has not.
     `unwritable` says why nothing can be written in the home folder, where that is so.
     `clashes` are the ports asked for that somebody else holds.
+    `parts` is what the containers of the current release are made of, as `compose.parts` wrote it.
     """
 
     user: str = ""
@@ -126,6 +127,7 @@ class Facts:
     containers: tuple[Container, ...] = ()
     lacks: tuple[str, ...] = ()
     unwritable: str = ""
+    parts: str = field(default="", repr=False)
 
     def has(self, image: Image) -> bool:
         """Whether the host has this very image, under the name that a release runs it by."""

@@ -157,6 +157,12 @@ image_format=$image_format',"entrypoint":{{json .Config.Entrypoint}},"command":{
 # run_by_releases: print the images of the stack's releases as they run them; what is there of them need not be pulled.
 run_by_releases() { cat "$releases"/*/.kamal-dev/images 2>/dev/null | sed 's|:[^:/@]*@|@|' | sort -u; }
 
+# made_of: print what the containers of the current release are made of, see replace.sh; nothing where that is no argument.
+made_of() {
+  [ -n "$shown" ] && [ "$(wc -c 2>/dev/null <"$releases/$shown/.kamal-dev/parts")" -lt 100000 ] 2>/dev/null &&
+    cat "$releases/$shown/.kamal-dev/parts"
+}
+
 use_stack "$1"
 wanted_ports=$2
 shift 2
@@ -174,6 +180,6 @@ emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \
   release: "$(describe_release "$shown")" stands: "$stands" lock: "$(describe_lock)" last: "$(last_failure)" \
   images: "${images:-[]}" clashes: "$(clashes "${engine:+$wanted_ports}")" workspace: "$(workspaces)" \
   foreign "$foreign" source: "$(note state)" offered: "$(note offered)" lacks: "$(lacks | json_lines)" \
-  unwritable "$(unwritable)"
+  unwritable "$(unwritable)" parts "$(made_of)"
 show_weighed
 emit result ok: true phase facts

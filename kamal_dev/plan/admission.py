@@ -1,0 +1,203 @@
+"""Whether a host can take a release: the reason why it cannot, as the error that a deploy reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from kamal_dev.commands.events import Facts, Lock
+from kamal_dev.devcontainer import requirements
+from kamal_dev.errors import HostError, LockHeld
+from kamal_dev.model import Image, Location, Release
+
+UNTOUCHED = "nothing was changed on the host"
+LEAST_FOR_IMAGES, LEAST_FOR_RELEASE = 16 << 20, 1 << 20
+ROOM = "`dev prune` removes what earlier deploys have left over there; `docker system df` there shows what takes space"
+OVERRIDE = "`host_requirements: warn` in config/dev.local.yml deploys anyway, on this machine alone"
+WARNED = "a deploy warns of this and continues; `host_requirements: refuse` stops the deploy instead"
+WRITABLE = "let the login user write to its home folder there; `dmesg` says why a file system became read-only"
+INSTALL_THERE = "install `coreutils` and `util-linux` there; a BusyBox of 1.34 or later has them too"
+# What processors run besides their own: the 32 bits that came before.
+_ALSO = {"amd64": {"386"}, "arm64": {"arm"}}
+
+
+@dataclass(frozen=True)
+class ServicePlatform:
+    """Hold the `platform` that a compose file asks for of a service whose image is not built."""
+
+    where: Location
+    platform: str
+    image: str
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """Hold what a project asks of any host; `images` are those it builds, with their platforms.
+
+    `asked` is `hostRequirements`, `where` its place; with `warns`, a host that has less is used
+    nevertheless. `lock_wait` is how many seconds a locked stack is waited for.
+    """
+
+    asked: dict[str, Any] = field(default_factory=dict)
+    where: Location | None = None
+    warns: bool = False
+    images: tuple[Image, ...] = ()
+    services: tuple[ServicePlatform, ...] = ()
+    lock_wait: float = 0.0
+
+
+def refusal(host: str, release: Release, facts: Facts, needs: Requirements) -> HostError | None:
+    """Return why a host cannot take a release, the first reason that there is; None where it can."""
+    return next(_refusals(host, release, facts, needs), None)
+
+
+def _refusals(host: str, release: Release, facts: Facts, needs: Requirements) -> Iterator[HostError]:
+    yield from _unusable(host, release.stack, facts)
+    yield from _wrong_platform(host, facts, needs)
+    if (missing := short_of(needs, facts)) and not needs.warns:
+        yield HostError(
+            host, lacking(missing, needs), hint=f"deploy to a larger host; {OVERRIDE}", left_behind=UNTOUCHED
+        )
+    # A host that says nothing of itself is not judged by it.
+    if facts.cpus:
+        yield from _no_ports(host, facts)
+        yield from _no_room(host, release, facts)
+    if facts.lock and is_held(facts.lock, needs.lock_wait):
+        yield held(host, release.stack, facts.lock)
+    for image in release.third_party:
+        if kept := facts.held(image):
+            yield from foreign_platform(host, facts, image, kept.platform)
+
+
+def _unusable(host: str, stack: str, facts: Facts) -> Iterator[HostError]:
+    if error := foreign_project(host, stack, facts):
+        yield error
+    if facts.lacks:
+        message = f"the host lacks what the scripts need: {', '.join(facts.lacks)}"
+        yield HostError(host, message, hint=INSTALL_THERE, left_behind=UNTOUCHED)
+    if facts.unwritable:
+        message = f"releases and the workspace cannot be written to `~/.kamal-dev`: {facts.unwritable}"
+        yield HostError(host, message, hint=WRITABLE, left_behind=UNTOUCHED)
+
+
+def foreign_project(host: str, stack: str, facts: Facts) -> HostError | None:
+    """Return the refusal to touch a compose project of this name that somebody else runs there, if any."""
+    if not facts.foreign:
+        return None
+    return HostError(
+        host,
+        f"another compose project named `{stack}` runs on the host, from {facts.foreign}",
+        hint="deploy under another name (`service` or `naming.pattern` in config/dev.yml), or to another host",
+        left_behind="nothing was changed or sent there",
+    )
+
+
+# --- what programs are made for
+
+
+def _wrong_platform(host: str, facts: Facts, needs: Requirements) -> Iterator[HostError]:
+    for image in needs.images:
+        if not runs(image.platforms, facts):
+            yield HostError(
+                host,
+                f"`{image.reference}` is an image for {', '.join(sorted(image.platforms))}, "
+                f"and the host is linux/{facts.arch}",
+                hint=f"build it for the host too: `build.platform: linux/{facts.arch}` in config/dev.yml "
+                "(a list for hosts of several kinds); or deploy to another host",
+                left_behind=UNTOUCHED,
+            )
+    for service in needs.services:
+        if not runs([service.platform], facts):
+            yield HostError(
+                host,
+                f"{service.where}: `platform: {service.platform}`, and the host is linux/{facts.arch}",
+                hint=f"leave `platform` out where `{service.image}` exists for linux/{facts.arch}, "
+                "or let the host emulate it (binfmt)",
+                left_behind=UNTOUCHED,
+            )
+
+
+def foreign_platform(host: str, facts: Facts, reference: str, platform: str) -> Iterator[HostError]:
+    """Yield the refusal of an image of others that the host cannot run."""
+    if not runs([platform] if platform else (), facts):
+        yield HostError(
+            host,
+            f"`{reference}` is an image for {platform}, and the host is linux/{facts.arch}",
+            hint=f"name an image that exists for linux/{facts.arch}, or deploy to another host",
+            left_behind=UNTOUCHED,
+        )
+
+
+def runs(platforms: Iterable[str], facts: Facts) -> bool:
+    """Whether the host runs one of these, by itself or through an emulator; also where one of both is not known."""
+    names = {platform.split("/")[1] for platform in platforms if platform.count("/") >= 1}
+    own = {facts.arch, *_ALSO.get(facts.arch, ()), *facts.emulates}
+    return not names or not facts.arch or bool(names & own)
+
+
+# --- what a host has
+
+
+def short_of(needs: Requirements, facts: Facts) -> tuple[str, ...]:
+    """Say what `hostRequirements` asks for beyond what a host has; nothing of a host that does not say what it has."""
+    if not facts.cpus:
+        return ()
+    return requirements.lacking(needs.asked, cpus=facts.cpus, memory=facts.memory, disk=facts.disk, gpu=facts.gpu)
+
+
+def lacking(missing: Iterable[str], needs: Requirements) -> str:
+    """Say it in a sentence."""
+    return f"the host has {', '.join(missing)} that `hostRequirements` asks for ({needs.where})"
+
+
+def _no_ports(host: str, facts: Facts) -> Iterator[HostError]:
+    if facts.clashes:
+        taken = "; ".join(f"port `{clash.port}` is held by {clash.holder}" for clash in facts.clashes)
+        yield HostError(
+            host,
+            f"{taken}; this stack publishes it",
+            hint="publish another port in the compose file (`${NODE_INDEX}` is another number in each stack), "
+            "or stop what holds it",
+            left_behind=UNTOUCHED,
+        )
+
+
+def _no_room(host: str, release: Release, facts: Facts) -> Iterator[HostError]:
+    """Yield the refusal of a disk on which nothing could be written, unless all images are there."""
+    images = (*(str(image) for _, image in release.images), *release.third_party)
+    if facts.home_free < LEAST_FOR_RELEASE:
+        free = f"{facts.home_free >> 20} MB free for the home folder"
+    elif facts.disk_free < LEAST_FOR_IMAGES and facts.docker and not all(map(facts.held, images)):
+        free = f"{facts.disk_free >> 20} MB free for images"
+    else:
+        return
+    yield HostError(host, f"no space left on the host: {free}", hint=ROOM, left_behind=UNTOUCHED)
+
+
+# --- who else works there
+
+
+def is_held(lock: Lock, wait: float) -> bool:
+    """Whether a lock keeps a verb off that waits this many seconds."""
+    return lock.is_alive and (lock.state == "stale" or wait <= 0)
+
+
+def held(host: str, stack: str, lock: Lock, wait: float = 0.0) -> LockHeld:
+    """Return the error of a stack that somebody else is changing; `wait` is how many seconds were waited for it."""
+    if lock.state == "stale":
+        what = f"`{lock.word}` has not moved for {lock.age} s"
+    else:
+        what = f"`{lock.word}` is running" + (f"; waited {wait:.0f} s for it" if wait else "")
+    return LockHeld(
+        host,
+        f"{locked(lock)}: {what}",
+        hint=f"`dev lock status {stack}` shows the lock; `dev lock release {stack}` ends it",
+        left_behind="nothing was changed on the host by this run",
+    )
+
+
+def locked(lock: Lock) -> str:
+    """Say who has a lock, and since when."""
+    since = f"{lock.since[11:16]} UTC" if lock.since[10:11] == "T" else lock.since
+    return f"locked by {lock.by or 'somebody'} since {since}"

@@ -1,0 +1,137 @@
+"""The plan of a deploy, from what hosts said, what is known of images, and the releases that stacks get."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from kamal_dev.commands.events import Facts
+from kamal_dev.errors import DevError
+from kamal_dev.model import Image
+from kamal_dev.plan import admission
+from kamal_dev.plan.change import application, change
+from kamal_dev.plan.observation import Observation
+from kamal_dev.plan.operation import (
+    ApplyRelease,
+    Bootstrap,
+    BuildImage,
+    MakeHost,
+    Operation,
+    PullImages,
+    PushImage,
+    ReuseImage,
+    SendSource,
+    StartHost,
+    TransferImages,
+)
+from kamal_dev.plan.plan import Plan, StackPlan
+from kamal_dev.plan.request import Candidate, DeployRequest
+
+AGAIN = "built before; the builder takes what did not change from its cache"
+
+
+def deploy(observations: Sequence[Observation], candidates: Mapping[str, Candidate], request: DeployRequest) -> Plan:
+    """Return what a deploy does; `candidates` has the release of every stack that was observed."""
+    stacks = tuple(_stack(seen, candidates[seen.stack], request) for seen in observations)
+    return Plan(tuple(_here(request)), stacks)
+
+
+def _here(request: DeployRequest) -> Iterator[Operation]:
+    for item in request.images:
+        reference = item.image.reference
+        if not item.is_to_be_built:
+            yield ReuseImage(
+                image=reference, services=item.services, digest=item.image.digest, causes=("built before",)
+            )
+            continue
+        causes = (AGAIN,) if item.is_known else ("new version",)
+        yield BuildImage(image=reference, services=item.services, is_known=item.is_known, causes=causes)
+        if not request.over_ssh and not item.is_known:
+            yield PushImage(image=reference)
+
+
+def _stack(seen: Observation, candidate: Candidate, request: DeployRequest) -> StackPlan:
+    if seen.error:
+        return StackPlan(seen.stack, seen.address, error=seen.error)
+    if seen.facts is None:
+        return StackPlan(seen.stack, seen.address, tuple(_on_new_host(seen, candidate, request)))
+    host = seen.host.name if seen.host else seen.stack
+    error: DevError | None = admission.refusal(host, candidate.release, seen.facts, request.requirements)
+    if error:
+        return StackPlan(seen.stack, seen.address, error=error)
+    operations = tuple(_on_host(seen, seen.facts, candidate, request))
+    return StackPlan(seen.stack, seen.address, operations, notes=tuple(_notes(seen.facts, operations, request)))
+
+
+def _notes(facts: Facts, operations: tuple[Operation, ...], request: DeployRequest) -> Iterator[str]:
+    for operation in operations:
+        inside = operation.inside if isinstance(operation, ApplyRelease) else ()
+        yield from (f"`{what}` runs inside `{service}` and ends with the container" for service, what in inside)
+    if missing := admission.short_of(request.requirements, facts):
+        yield admission.lacking(missing, request.requirements)
+    if facts.lock and facts.lock.is_alive:
+        wait = request.requirements.lock_wait
+        yield f"{admission.locked(facts.lock)}; a deploy waits up to {wait:.0f} s for the lock"
+
+
+def _on_new_host(seen: Observation, candidate: Candidate, request: DeployRequest) -> Iterator[Operation]:
+    """Yield what is done on a host that is still to be made, or started: what it has is not known."""
+    if seen.is_off:
+        yield StartHost(causes=("switched off",))
+        yield application(candidate, ("state is known once the host runs",))
+        return
+    cause = ("new host",)
+    yield MakeHost(provider=request.provider, causes=("no host yet",))
+    yield Bootstrap(causes=cause)
+    yield from _pull(candidate.release.third_party, cause)
+    if candidate.release.workspace and request.source in ("git", "sync"):
+        yield SendSource(folder=request.folder, causes=cause)
+    yield from _transfer(tuple(image for _, image in candidate.release.images), request, cause)
+    yield application(candidate, cause)
+
+
+def _on_host(seen: Observation, facts: Facts, candidate: Candidate, request: DeployRequest) -> Iterator[Operation]:
+    if not facts.is_ready:
+        yield Bootstrap(causes=(_missing_engine(facts),))
+    release = candidate.release
+    yield from _pull(tuple(image for image in release.third_party if not facts.held(image)), ("not on the host",))
+    source = _source(facts, candidate, request)
+    if source:
+        yield source
+    moved = source is not None or seen.stack in request.source_moved
+    apply = change(seen, facts, candidate, request, moved=moved)
+    if apply:
+        unbuilt = request.unbuilt
+        wanted = tuple(image for name, image in release.images if name not in unbuilt and not facts.has(image))
+        yield from _transfer(wanted, request, ("not on the host",))
+        yield apply
+
+
+def _missing_engine(facts: Facts) -> str:
+    if facts.daemon:
+        return f"Compose {facts.compose} is too old" if facts.compose else "Compose is not installed"
+    return "Docker does not run" if facts.has_docker else "Docker is not installed"
+
+
+def _pull(images: tuple[str, ...], causes: tuple[str, ...]) -> Iterator[Operation]:
+    if images:
+        yield PullImages(images=images, causes=causes)
+
+
+def _transfer(images: tuple[Image, ...], request: DeployRequest, causes: tuple[str, ...]) -> Iterator[Operation]:
+    references = tuple(dict.fromkeys(image.reference for image in images))
+    if references and request.over_ssh:
+        yield TransferImages(images=references, causes=causes)
+
+
+def _source(facts: Facts, candidate: Candidate, request: DeployRequest) -> SendSource | None:
+    """Return how the workspace gets the source; what people changed there is not touched."""
+    if not candidate.release.workspace or request.source not in ("git", "sync"):
+        return None
+    if request.folder not in facts.workspace:
+        return SendSource(folder=request.folder, causes=("workspace is empty",))
+    if request.source == "sync" or candidate.is_sent or candidate.is_offered:
+        return None
+    # Of a record that was lost the host does not know what it said, and finds out for itself.
+    if not facts.source or facts.source.get("kind") not in ("git", "lost"):
+        return None
+    return SendSource(folder=request.folder, causes=("source changed",))

@@ -1,0 +1,39 @@
+"""What is known of one stack's host before anything is decided: it answered, it did not, or there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kamal_dev.commands.events import Facts
+from kamal_dev.errors import DevError
+from kamal_dev.model import Host
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Hold what the host of a stack said, or the `error` in place of an answer.
+
+    `host` is None where none was made yet, and has no address where it is switched off; neither
+    has facts. `inside` is what people run in containers, by service, where that was asked.
+    """
+
+    stack: str
+    host: Host | None = None
+    facts: Facts | None = None
+    error: DevError | None = None
+    inside: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether no host was made yet."""
+        return self.host is None and self.error is None
+
+    @property
+    def is_off(self) -> bool:
+        """Whether the host exists and is switched off."""
+        return self.host is not None and not self.host.address and self.error is None
+
+    @property
+    def address(self) -> str:
+        """Where the host is, empty while it has no address."""
+        return self.host.address if self.host else ""

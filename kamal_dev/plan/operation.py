@@ -1,0 +1,224 @@
+"""What is done to an image, a host or a stack, as a value with its causes. Does none of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+from kamal_dev.model import short
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """Name one thing to do; `causes` say why, each as a phrase that can stand in brackets."""
+
+    causes: tuple[str, ...] = ()
+    verb: ClassVar[str] = ""
+
+    @property
+    def target(self) -> str:
+        """What the verb is about, as people write it; empty where the stack says it all."""
+        return ""
+
+    def __str__(self) -> str:
+        words = " ".join(filter(None, (self.verb, self.target)))
+        return f"{words} ({'; '.join(self.causes)})" if self.causes else words
+
+    def as_json(self) -> dict[str, Any]:
+        """Return every field, and the verb as `operation`."""
+        return {"operation": self.verb, **{item.name: getattr(self, item.name) for item in fields(self)}}
+
+
+# --- on this machine
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildImage(Operation):
+    """Build an image; one that `is_known` was built before for this very version."""
+
+    verb: ClassVar[str] = "build"
+    image: str
+    services: tuple[str, ...] = ()
+    is_known: bool = False
+
+    @property
+    def target(self) -> str:
+        """The image."""
+        return short(self.image)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReuseImage(Operation):
+    """Run an image that exists already."""
+
+    verb: ClassVar[str] = "reuse"
+    image: str
+    services: tuple[str, ...] = ()
+    digest: str = ""
+
+    @property
+    def target(self) -> str:
+        """The image."""
+        return short(self.image)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PushImage(Operation):
+    """Push an image to its registry, unless the registry has it by then."""
+
+    verb: ClassVar[str] = "push"
+    image: str
+
+    @property
+    def target(self) -> str:
+        """The image."""
+        return short(self.image)
+
+
+# --- on a host
+
+
+@dataclass(frozen=True, kw_only=True)
+class MakeHost(Operation):
+    """Have the provider make a host."""
+
+    verb: ClassVar[str] = "make host"
+    provider: str
+
+    @property
+    def target(self) -> str:
+        """Who makes it."""
+        return f"with {self.provider}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartHost(Operation):
+    """Have the provider start a host that is switched off."""
+
+    verb: ClassVar[str] = "start host"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bootstrap(Operation):
+    """Make Docker Engine and Compose run on a host."""
+
+    verb: ClassVar[str] = "bootstrap"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PullImages(Operation):
+    """Pull third-party images on a host."""
+
+    verb: ClassVar[str] = "pull"
+    images: tuple[str, ...]
+
+    @property
+    def target(self) -> str:
+        """The images."""
+        return ", ".join(map(short, self.images))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferImages(Operation):
+    """Send images of this machine to a host over SSH."""
+
+    verb: ClassVar[str] = "transfer"
+    images: tuple[str, ...]
+
+    @property
+    def target(self) -> str:
+        """The images."""
+        return ", ".join(map(short, self.images))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SendSource(Operation):
+    """Bring a workspace to the source; with `force`, changes made there are discarded."""
+
+    verb: ClassVar[str] = "send source"
+    folder: str
+    force: bool = False
+
+    @property
+    def target(self) -> str:
+        """The folder of the workspace."""
+        return f"to `{self.folder}`"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplyRelease(Operation):
+    """Make a release the current one.
+
+    `replaced` are the services whose containers make way, `inside` what people run in those of
+    them, as (service, command). `depends_on` are services whose new image decides whether this is
+    done at all; none where it is done in any case.
+    """
+
+    verb: ClassVar[str] = "apply"
+    release: str
+    version: str
+    replaced: tuple[str, ...] = ()
+    inside: tuple[tuple[str, str], ...] = ()
+    depends_on: tuple[str, ...] = ()
+
+    @property
+    def target(self) -> str:
+        """The version."""
+        unless = f" if the image of {_listed(self.depends_on)} changes" if self.depends_on else ""
+        return f"{short(self.version)}{unless}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollBack(Operation):
+    """Make a release that the host keeps the current one again; `missing` are images of it that it pulls first."""
+
+    verb: ClassVar[str] = "roll back to"
+    release: str
+    version: str
+    missing: tuple[str, ...] = ()
+    same_version: bool = False
+
+    @property
+    def target(self) -> str:
+        """The version, with the release where another one has the same version."""
+        return short(self.version, self.release if self.same_version else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveStack(Operation):
+    """Stop a stack and remove what it has on its host."""
+
+    verb: ClassVar[str] = "remove"
+    keep_volumes: bool = False
+
+    @property
+    def target(self) -> str:
+        """What is removed."""
+        return "containers" if self.keep_volumes else "containers, volumes and workspace"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DestroyHost(Operation):
+    """Have the provider destroy a host that it made."""
+
+    verb: ClassVar[str] = "destroy host"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrunePiece(Operation):
+    """Remove one piece that deploys have left on a host; `kind` as in `events.Leftover`."""
+
+    verb: ClassVar[str] = "prune"
+    kind: str
+    name: str
+    bytes: int = 0
+
+    @property
+    def target(self) -> str:
+        """The piece."""
+        return f"{self.kind} {short(self.name)}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)

@@ -1,0 +1,126 @@
+"""A plan: what will be done, on this machine and for each stack, and why. Printable; does nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from kamal_dev.errors import DevError, HostUnreachable, NoAnswer
+from kamal_dev.plan.operation import ApplyRelease, BuildImage, DestroyHost, MakeHost, Operation, ReuseImage
+
+HERE = "this machine"
+Kind = TypeVar("Kind", bound=Operation)
+
+
+@dataclass(frozen=True)
+class StackPlan:
+    """Hold what is done for one stack, in order; without operations, `reason` or `error` says why.
+
+    An `error` blocks the stack: nothing is done for it. `notes` are for people.
+    """
+
+    stack: str
+    address: str = ""
+    operations: tuple[Operation, ...] = ()
+    reason: str = ""
+    error: DevError | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def state(self) -> str:
+        """`changes`, `unchanged`, `blocked`, or `unknown` where the host gave no answer."""
+        if isinstance(self.error, HostUnreachable | NoAnswer):
+            return "unknown"
+        return "blocked" if self.error else "changes" if self.operations else "unchanged"
+
+    def first(self, kind: type[Kind]) -> Kind | None:
+        """Return the first operation of a kind."""
+        return next((operation for operation in self.operations if isinstance(operation, kind)), None)
+
+    @property
+    def lines(self) -> Iterator[str]:
+        """One line per operation, or one that says why there is none."""
+        if self.error:
+            yield f"{self.state} ({self.error.message})"
+        elif not self.operations:
+            yield f"unchanged ({self.reason})" if self.reason else "unchanged"
+        else:
+            yield from map(str, self.operations)
+        yield from (f"note: {note}" for note in self.notes)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for `--json`."""
+        error = self.error
+        return {
+            "stack": self.stack,
+            "address": self.address,
+            "state": self.state,
+            "operations": [operation.as_json() for operation in self.operations],
+            "reason": self.reason,
+            "error": error and {"message": error.message, "hint": error.hint},
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Hold the operations on this machine, and the plan of each stack, in order."""
+
+    here: tuple[Operation, ...] = ()
+    stacks: tuple[StackPlan, ...] = ()
+
+    def __str__(self) -> str:
+        rows = [(HERE, str(operation)) for operation in self.here]
+        rows += [(item.stack, line) for item in self.stacks for line in item.lines]
+        width = max((len(name) for name, _ in rows), default=0)
+        return "\n".join(f"{name:<{width}}  {line}" for name, line in rows)
+
+    def of(self, stack: str) -> StackPlan:
+        """Return the plan of one stack. Raises KeyError."""
+        for item in self.stacks:
+            if item.stack == stack:
+                return item
+        raise KeyError(stack)
+
+    def _have(self, kind: type[Operation]) -> tuple[str, ...]:
+        return tuple(item.stack for item in self.stacks if item.first(kind))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is to be done; a stack that gave no answer or is blocked has nothing to do."""
+        is_quiet = all(isinstance(item, ReuseImage) or _is_known(item) for item in self.here)
+        return is_quiet and not any(item.operations for item in self.stacks)
+
+    @property
+    def makes_hosts(self) -> tuple[str, ...]:
+        """The stacks whose hosts are made."""
+        return self._have(MakeHost)
+
+    @property
+    def destroys(self) -> tuple[str, ...]:
+        """The stacks whose hosts are destroyed."""
+        return self._have(DestroyHost)
+
+    @property
+    def disturbs(self) -> tuple[tuple[str, ApplyRelease], ...]:
+        """The stacks in whose containers people are, where these may be replaced."""
+        found = ((item.stack, item.first(ApplyRelease)) for item in self.stacks)
+        return tuple((stack, operation) for stack, operation in found if operation and operation.inside)
+
+    @property
+    def blocked(self) -> tuple[StackPlan, ...]:
+        """The stacks for which nothing can be done, or of which nothing is known."""
+        return tuple(item for item in self.stacks if item.error)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the plan for `--json`."""
+        return {
+            "empty": self.is_empty,
+            "here": [operation.as_json() for operation in self.here],
+            "stacks": [item.as_json() for item in self.stacks],
+        }
+
+
+def _is_known(operation: Operation) -> bool:
+    return isinstance(operation, BuildImage) and operation.is_known

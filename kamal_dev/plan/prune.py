@@ -1,0 +1,48 @@
+"""The plan of a prune, from what each host says is left over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kamal_dev.commands.events import Leftover
+from kamal_dev.errors import DevError
+from kamal_dev.model import Host
+from kamal_dev.plan.operation import PrunePiece
+from kamal_dev.plan.plan import Plan, StackPlan
+
+
+@dataclass(frozen=True)
+class Leftovers:
+    """Hold what deploys of a stack have left on a host; `error` stands in place of an answer."""
+
+    stack: str
+    host: Host
+    pieces: tuple[Leftover, ...] = ()
+    error: DevError | None = None
+
+
+def prune(found: Sequence[Leftovers]) -> Plan:
+    """Return what is removed from each host."""
+    return Plan(stacks=tuple(map(_stack, found)))
+
+
+def _stack(found: Leftovers) -> StackPlan:
+    operations = tuple(
+        PrunePiece(kind=piece.kind, name=piece.name, bytes=piece.bytes, causes=(size(piece.bytes),))
+        for piece in found.pieces
+        if piece.ok
+    )
+    kept = tuple(f"{piece.kind} {piece.name} stays: {piece.reason}" for piece in found.pieces if not piece.ok)
+    reason = "" if operations or found.error else "nothing is left over"
+    return StackPlan(found.stack, found.host.address, operations, reason, found.error, kept)
+
+
+def size(count: int) -> str:
+    """Return bytes as people say them, in decimal units as `docker system df` does: `1.2 GB`."""
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.3g} {unit}"
+        amount /= 1000
+    return f"{amount:.3g} TB"

@@ -1,0 +1,62 @@
+"""What a deploy is asked for: the images, the release of each stack, and what every host needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kamal_dev.model import Image, Release
+from kamal_dev.plan.admission import Requirements
+
+
+@dataclass(frozen=True)
+class PlannedImage:
+    """Hold an image of this version and the services that run it.
+
+    One `is_to_be_built` may be `is_known` from an earlier build of the very version: it is taken to
+    come out the same.
+    """
+
+    image: Image
+    services: tuple[str, ...]
+    is_to_be_built: bool = False
+    is_known: bool = True
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Hold the release that one stack gets.
+
+    `parts` is what its containers are made of, as `compose.parts` says. `is_sent`: the workspace
+    has this very source; `is_offered`: it did not take it, because people changed it.
+    `follows_source`: lifecycle commands run again once the workspace has moved.
+    """
+
+    release: Release
+    parts: str = ""
+    is_sent: bool = False
+    is_offered: bool = False
+    follows_source: bool = False
+
+
+@dataclass(frozen=True)
+class DeployRequest:
+    """Hold what is asked for, the same for every stack.
+
+    `source` is `workspace.source`, `folder` the repository's name in workspaces; `source_moved` are
+    the stacks whose workspaces this deploy has moved already. With `is_pushing` images go
+    to a registry, with `over_ssh` to the hosts themselves.
+    """
+
+    requirements: Requirements = field(default_factory=Requirements)
+    images: tuple[PlannedImage, ...] = ()
+    provider: str = ""
+    source: str = ""
+    folder: str = ""
+    source_moved: frozenset[str] = frozenset()
+    over_ssh: bool = False
+    recreate: bool = False
+
+    @property
+    def unbuilt(self) -> tuple[str, ...]:
+        """The services whose images are not known before they are built."""
+        return tuple(name for item in self.images if not item.is_known for name in item.services)
