@@ -29,7 +29,7 @@ def command(
 ) -> None:
     """Builds always, and leaves it to the engine's cache what is done again. Pushes nothing."""
     from kamal_dev.pipeline.build import build
-    from kamal_dev.pipeline.recipe import BuildOptions
+    from kamal_dev.pipeline.images.recipe import BuildOptions
 
     run = common.open_run(flags)
     options = BuildOptions(no_cache=no_cache, platform=platform, progress=progress or "")

@@ -18,7 +18,7 @@ from kamal_dev.errors import DevError, UsageError
 if TYPE_CHECKING:
     from kamal_dev.output import Output
     from kamal_dev.output.redaction import Redaction
-    from kamal_dev.pipeline.run import Run
+    from kamal_dev.pipeline.run.run import Run
 
 FLAGS = (
     click.option("--config", "config_path", metavar="PATH", help="Read this in place of config/dev.yml."),
@@ -45,7 +45,7 @@ version = click.option("--version", "version", metavar="TAG", help="Use this tag
 def _stacks(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """Complete the name of a stack, as far as the project and its provider can be asked."""
     from kamal_dev.output import Output
-    from kamal_dev.pipeline.run import Run
+    from kamal_dev.pipeline.run.run import Run
 
     try:
         run = Run.open(Path.cwd(), Output(lambda event: None), strict=False)
@@ -120,7 +120,7 @@ def here() -> Path:
 
 def open_run(flags: Flags, *, strict: bool = True) -> Run:
     """Read the project and return the run; it is closed with the command."""
-    from kamal_dev.pipeline.run import Run
+    from kamal_dev.pipeline.run.run import Run
 
     run = Run.open(
         here(),

@@ -41,7 +41,7 @@ def command(
     flags: common.Flags, *, name: str | None, hosts: tuple[str, ...], dry_run: bool, yes: bool, **wanted: Any
 ) -> int:
     """With NAME, only that stack. Ends with 1 where any host failed, and says which."""
-    from kamal_dev.pipeline.deploy import Order, deploy
+    from kamal_dev.pipeline.deploy import DeployOptions, deploy
     from kamal_dev.pipeline.plan import plan
     from kamal_dev.shell.fanout import Background
 
@@ -50,7 +50,7 @@ def command(
     run = common.open_run(flags)
     names = (*hosts, *((name,) if name else ()))
     agree = common.agreement(yes=yes)
-    order = Order(names=names, agree=agree, consent=agree, **wanted)
+    order = DeployOptions(names=names, agree=agree, consent=agree, **wanted)
     if dry_run:
         planned = plan(run, order)
         if flags.as_json:

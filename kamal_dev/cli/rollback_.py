@@ -30,11 +30,11 @@ def command(
     VERSION is one of `dev versions`, a release id, or the beginning of either; without it, the good
     release before the current one. NAME may be left out. What does not become healthy is put back.
     """
-    from kamal_dev.pipeline.rollback import Order, rollback
+    from kamal_dev.pipeline.rollback import RollbackOptions, rollback
 
     run = common.open_run(flags, strict=False)
     agree = common.agreement(yes=yes)
-    report = rollback(run, Order(name or "", to or "", hosts, skip_hooks, agree))
+    report = rollback(run, RollbackOptions(name or "", to or "", hosts, skip_hooks, agree))
     if flags.as_json:
         common.print_json(report.as_json())
     else:

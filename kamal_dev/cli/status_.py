@@ -17,7 +17,7 @@ def command(flags: common.Flags, *, name: str | None) -> int:
     Ends with 1 where a container is not as its release has it, or a host does not answer.
     """
     from kamal_dev.output.table import table
-    from kamal_dev.pipeline.stacks import HEAD, containers, failure, locked, problems, stacks
+    from kamal_dev.pipeline.status import HEAD, containers, failure, locked, problems, stacks
 
     run = common.open_run(flags)
     found = stacks(run, name)

@@ -17,7 +17,7 @@ def command(flags: common.Flags, *, name: str | None) -> int:
     Ends with 1 where a host does not answer.
     """
     from kamal_dev.output.table import table
-    from kamal_dev.pipeline.releases import HEAD, rows, versions
+    from kamal_dev.pipeline.versions import HEAD, rows, versions
 
     run = common.open_run(flags, strict=False)
     found = versions(run, name)

@@ -25,13 +25,13 @@ from kamal_dev.commands.events import (
     Lifecycle,
     Lock,
     Log,
-    Outcome,
     Phase,
-    Place,
     Pulled,
     Record,
     Replace,
-    Stack,
+    RunningContainer,
+    ScriptResult,
+    StackState,
 )
 from kamal_dev.commands.typed import fits, hints
 from kamal_dev.model import Container, ImageConfig
@@ -57,11 +57,11 @@ def facts(output: str) -> Facts | None:
     return replace(found[-1], containers=_containers(output)) if found else None
 
 
-def outcome(output: str) -> Outcome:
+def outcome(output: str) -> ScriptResult:
     """Return how a script ended, with everything that it told on the way."""
     events = [event for _, event in _events(output)]
-    results = [event for event in events if isinstance(event, Outcome)]
-    result = results[-1] if results else Outcome(state="unknown", reason="the host gave no answer")
+    results = [event for event in events if isinstance(event, ScriptResult)]
+    result = results[-1] if results else ScriptResult(state="unknown", reason="the host gave no answer")
     return replace(
         result,
         containers=_containers(output, release=result.current),
@@ -74,12 +74,12 @@ def outcome(output: str) -> Outcome:
 
 def has_ended(output: str) -> bool:
     """Whether a script said how it ended."""
-    return any(isinstance(event, Outcome) for _, event in _events(output))
+    return any(isinstance(event, ScriptResult) for _, event in _events(output))
 
 
-def stacks(output: str) -> tuple[Stack, ...]:
+def stacks(output: str) -> tuple[StackState, ...]:
     """Return the stacks that `host.status` printed, each with its containers."""
-    found = (event for _, event in _events(output) if isinstance(event, Stack))
+    found = (event for _, event in _events(output) if isinstance(event, StackState))
     return tuple(replace(stack, containers=_containers(output, stack=stack.stack)) for stack in found)
 
 
@@ -93,9 +93,9 @@ def leftovers(output: str) -> tuple[Leftover, ...]:
     return tuple(event for _, event in _events(output) if isinstance(event, Leftover))
 
 
-def place(output: str) -> Place | None:
+def place(output: str) -> RunningContainer | None:
     """Return what `host.place` printed, None where there is no such container."""
-    found = [event for _, event in _events(output) if isinstance(event, Place)]
+    found = [event for _, event in _events(output) if isinstance(event, RunningContainer)]
     return found[-1] if found else None
 
 
@@ -146,7 +146,7 @@ def _clean(value: Any) -> Any:
 
 def _read(kind: type[_Value], data: Mapping[str, Any]) -> _Value:
     known = {item.name: data[item.name] for item in fields(kind) if item.name in data}  # type: ignore[arg-type]
-    for name, inner in (("release", Current), ("lock", Lock), ("last", Outcome)):
+    for name, inner in (("release", Current), ("lock", Lock), ("last", ScriptResult)):
         if isinstance(known.get(name), dict):
             known[name] = _read(inner, known[name])
     if wrong := [name for name, value in known.items() if not fits(value, hints(kind)[name])]:
@@ -172,11 +172,11 @@ _KINDS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     "replace": lambda data: _read(Replace, data),
     "lifecycle": lambda data: _read(Lifecycle, data),
     "beat": lambda data: _read(Beat, data),
-    "stack": lambda data: _read(Stack, data),
+    "stack": lambda data: _read(StackState, data),
     "release": lambda data: _read(Kept, data),
     "leftover": lambda data: _read(Leftover, data),
     "place": lambda data: _read(
-        Place, {**data, "environment": data["environment"] or (), "metadata": data["metadata"] or ""}
+        RunningContainer, {**data, "environment": data["environment"] or (), "metadata": data["metadata"] or ""}
     ),
-    "result": lambda data: _read(Outcome, data),
+    "result": lambda data: _read(ScriptResult, data),
 }

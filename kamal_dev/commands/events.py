@@ -117,7 +117,7 @@ class Facts:
     release: Current | None = None
     stands: bool = False
     lock: Lock | None = None
-    last: Outcome | None = None
+    last: ScriptResult | None = None
     workspace: tuple[str, ...] = ()
     source: Record | None = None
     offered: Record | None = None
@@ -212,7 +212,7 @@ class Beat:
 
 
 @dataclass(frozen=True)
-class Stack:
+class StackState:
     """Describe a stack on a host, as the host judges it: `state` is one of those in `host/standing.sh`.
 
     `last` is how the last change of it ended, where that failed.
@@ -223,7 +223,7 @@ class Stack:
     reason: str = ""
     release: Current | None = None
     lock: Lock | None = None
-    last: Outcome | None = None
+    last: ScriptResult | None = None
     containers: tuple[Container, ...] = ()
 
 
@@ -232,7 +232,7 @@ class Kept:
     """Describe one release that a host keeps of a stack.
 
     `performer` deployed it last, `at` (UTC). `good` when it was healthy and its lifecycle commands ran through, when
-    it came up last. `state` says how its last deploy or rollback ended, as in `Outcome`, empty where it never did.
+    it came up last. `state` says how its last deploy or rollback ended, as in `ScriptResult`, empty where it never did.
     `missing` are those of its images that the host has no longer. `is_last_good`: a deploy that fails goes back to it;
     `is_before`: a rollback does that names no version.
     """
@@ -268,7 +268,7 @@ class Leftover:
 
 
 @dataclass(frozen=True)
-class Place:
+class RunningContainer:
     """Describe the container that a command is to run in.
 
     `state` is Docker's; `pid` that of its first process, 0 where none runs; `user` and
@@ -290,7 +290,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ScriptResult:
     """Say how a script ended.
 
     `state` of an apply or a rollback: `same`, `new`, `kept` (nothing was touched), `restored`,
@@ -333,7 +333,19 @@ class Outcome:
 
 
 Event = (
-    Facts | Container | Phase | Log | Pulled | Replace | Lifecycle | Beat | Stack | Kept | Leftover | Place | Outcome
+    Facts
+    | Container
+    | Phase
+    | Log
+    | Pulled
+    | Replace
+    | Lifecycle
+    | Beat
+    | StackState
+    | Kept
+    | Leftover
+    | RunningContainer
+    | ScriptResult
 )
 
 

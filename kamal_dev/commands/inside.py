@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from kamal_dev.commands.events import Place
+from kamal_dev.commands.events import RunningContainer
 
 # Runs in the container: FOLDER [WORD]...; without words a shell. One word is a line for that shell, as ssh has it.
 _ENTER = """if [ -n "$1" ] && ! cd -- "$1" 2>/dev/null; then
@@ -48,7 +48,9 @@ class ExecOptions:
     terminal: str = ""
 
 
-def command(place: Place, entry: ExecOptions, words: tuple[str, ...], *, is_main: bool = True) -> tuple[str, ...]:
+def command(
+    place: RunningContainer, entry: ExecOptions, words: tuple[str, ...], *, is_main: bool = True
+) -> tuple[str, ...]:
     """Return the words that a host runs; without `words`, for a shell.
 
     Several words are run as they are; one is a line for the user's shell. In a container
@@ -69,7 +71,7 @@ def command(place: Place, entry: ExecOptions, words: tuple[str, ...], *, is_main
 
 
 def environment(
-    wanted: Iterable[tuple[str, str | None]], place: Place
+    wanted: Iterable[tuple[str, str | None]], place: RunningContainer
 ) -> tuple[Mapping[str, str], tuple[str, ...], tuple[str, ...]]:
     """Return `remoteEnv` as variables to set, names to take away, and names that cannot be carried.
 

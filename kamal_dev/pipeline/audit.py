@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,10 +9,9 @@ from typing import Any
 from kamal_dev.commands import answers, events, host
 from kamal_dev.errors import DevError
 from kamal_dev.model import Host, short
-from kamal_dev.pipeline.conversation import told
-from kamal_dev.pipeline.names import of_project
-from kamal_dev.pipeline.report import Outcome
-from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.hosts.scripts import told
+from kamal_dev.pipeline.run.names import of_project
+from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project import audit as local
 from kamal_dev.shell.fanout import each
 
@@ -56,27 +54,6 @@ class Audit:
     silent: tuple[str, ...] = ()
 
 
-def note(run: Run, command: str, outcomes: Iterable[Outcome], seconds: float = 0.0, *, version: str = "") -> None:
-    """Write down here what a verb did; secrets are taken out by value, and nothing is written on paper.
-
-    `version` is the one that it was about, that of the working tree unless it is given.
-    """
-    if run.is_paper:
-        return
-    record = {
-        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "by": run.performer,
-        "command": command,
-        "version": version or str(run.project.version),
-        "seconds": round(seconds, 3),
-        "stacks": [_result(outcome) for outcome in outcomes],
-    }
-    try:
-        local.append(run.project.private(), run.output.redaction.within(record))
-    except OSError as error:
-        run.output.warn(f"the audit log could not be written: {error}")
-
-
 def audit(run: Run, name: str | None, lines: int) -> Audit:
     """Return the last `lines` entries of this project, or of the stack of this name, from here and from all hosts.
 
@@ -95,11 +72,6 @@ def audit(run: Run, name: str | None, lines: int) -> Audit:
         else:
             entries += answer
     return Audit(tuple(sorted(entries, key=lambda entry: entry.at)[-lines:]), tuple(silent))
-
-
-def _result(outcome: Outcome) -> dict[str, str]:
-    reason = outcome.error.message if outcome.error else ""
-    return {"stack": outcome.stack, "state": outcome.state, "running": outcome.running, "reason": reason}
 
 
 def _local(run: Run) -> Iterable[Entry]:

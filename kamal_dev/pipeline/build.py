@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kamal_dev.model import Image
-from kamal_dev.pipeline import features
-from kamal_dev.pipeline.engine import require_engine
-from kamal_dev.pipeline.hooks import Hooks
-from kamal_dev.pipeline.images import build_all, planned, require_buildable
-from kamal_dev.pipeline.initialize import initialize
-from kamal_dev.pipeline.recipe import BuildOptions
-from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.images import features
+from kamal_dev.pipeline.images.building import build_all, planned, require_buildable
+from kamal_dev.pipeline.images.engine import require_engine
+from kamal_dev.pipeline.images.recipe import BuildOptions
+from kamal_dev.pipeline.run.hooks import Hooks
+from kamal_dev.pipeline.run.initialize import initialize
+from kamal_dev.pipeline.run.run import Run
 
 
 def build(run: Run, options: BuildOptions, *, skip_initialize: bool = False, skip_hooks: bool = False) -> list[Image]:

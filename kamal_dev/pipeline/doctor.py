@@ -14,12 +14,13 @@ from kamal_dev.commands.hooks import FOLDER
 from kamal_dev.errors import ConfigError, DevError
 from kamal_dev.model import Step, short
 from kamal_dev.output import Output
-from kamal_dev.pipeline import admission, features, hooks, local_registry, registry
-from kamal_dev.pipeline.check import Check
-from kamal_dev.pipeline.engine import INSTALL, require_engine
-from kamal_dev.pipeline.host_checks import host_checks
-from kamal_dev.pipeline.images import planned, secrets
-from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.hosts import admission
+from kamal_dev.pipeline.hosts.checks import Check, host_checks
+from kamal_dev.pipeline.images import features, local_registry, registry
+from kamal_dev.pipeline.images.building import planned, secrets
+from kamal_dev.pipeline.images.engine import INSTALL, require_engine
+from kamal_dev.pipeline.run import hooks
+from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project.source import committed
 from kamal_dev.shell import Shell
 from kamal_dev.shell.local import Local

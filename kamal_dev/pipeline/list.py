@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kamal_dev.model import Host, short
-from kamal_dev.pipeline.memory import left, remembered, update
-from kamal_dev.pipeline.run import Run
-from kamal_dev.pipeline.stacks import Stack, look
+from kamal_dev.pipeline.run.record import left, remembered, update
+from kamal_dev.pipeline.run.run import Run
+from kamal_dev.pipeline.status import StackStatus, look
 from kamal_dev.project.state import CachedHost, State
 
 HEAD = ("STACK", "HOST", "ADDRESS", "VERSION", "STATE")
@@ -15,7 +15,7 @@ NOT_THERE = ("absent", "off", "unreachable", "unknown")
 Hosts = tuple[tuple[str, Host], ...]
 
 
-def listed(run: Run) -> list[Stack]:
+def listed(run: Run) -> list[StackStatus]:
     """Return every stack, and behind them those on hosts that config/dev.yml lists no longer.
 
     What is remembered is brought to what the provider and the hosts say.
@@ -35,13 +35,13 @@ def listed(run: Run) -> list[Stack]:
     return [*found, *behind.values()]
 
 
-def row(stack: Stack) -> tuple[str, ...]:
+def row(stack: StackStatus) -> tuple[str, ...]:
     """Return the row of a stack; its state says why it is not known, where it is not."""
     state = stack.state if stack.is_known else f"{stack.state}: {stack.reason}"
     return (stack.name, stack.host.name, stack.address, short(stack.version) or "-", state)
 
 
-def _over(known: State, found: Iterable[Stack], provider: str) -> set[CachedHost]:
+def _over(known: State, found: Iterable[StackStatus], provider: str) -> set[CachedHost]:
     """Return what is remembered of hosts that say, or whose provider says, that it is no longer so."""
     found = tuple(found)
     absent = [stack for stack in found if stack.state == "absent"]
@@ -54,7 +54,7 @@ def _over(known: State, found: Iterable[Stack], provider: str) -> set[CachedHost
     }
 
 
-def _tell(run: Run, known: State, hosts: Hosts, behind: dict[CachedHost, Stack]) -> None:
+def _tell(run: Run, known: State, hosts: Hosts, behind: dict[CachedHost, StackStatus]) -> None:
     """Say of what nobody asked for, and that may cost money, what to do about it."""
     names = {name for name, _ in hosts}
     for name, since in known.making:

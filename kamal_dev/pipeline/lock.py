@@ -10,13 +10,13 @@ from kamal_dev.commands import answers, events, host
 from kamal_dev.errors import DevError, HostError, SomeHostsFailed
 from kamal_dev.model import Host
 from kamal_dev.output.plain import long_duration
-from kamal_dev.pipeline import audit
-from kamal_dev.pipeline.apply import INTERRUPTED_HINT, LEFT, failure
-from kamal_dev.pipeline.conversation import ask
-from kamal_dev.pipeline.names import of_project
-from kamal_dev.pipeline.report import Outcome
-from kamal_dev.pipeline.run import Run
-from kamal_dev.pipeline.turn import holder
+from kamal_dev.pipeline.hosts.apply import INTERRUPTED_HINT, LEFT, failure
+from kamal_dev.pipeline.hosts.lock_wait import holder
+from kamal_dev.pipeline.hosts.scripts import ask
+from kamal_dev.pipeline.run import history
+from kamal_dev.pipeline.run.names import of_project
+from kamal_dev.pipeline.run.report import StackResult
+from kamal_dev.pipeline.run.run import Run
 from kamal_dev.shell.fanout import each
 
 HEAD = ("STACK", "HOST", "LOCK", "BY", "SINCE", "HEARTBEAT")
@@ -72,9 +72,9 @@ def release(run: Run, name: str | None, agree: Callable[[str], bool]) -> list[Lo
         run.output.failed(locked.reason, locked.host.name)
     taken = [locked for locked in found if locked.lock and (not locked.lock.is_alive or agree(_question(locked)))]
     told = each(taken, lambda locked: _release(run, locked), limit=run.limit)
-    ended = [outcome for outcome in told if isinstance(outcome, Outcome)]
+    ended = [outcome for outcome in told if isinstance(outcome, StackResult)]
     if ended:
-        audit.note(run, "lock release", ended)
+        history.note(run, "lock release", ended)
     stay = [outcome.stack for outcome in ended if outcome.error] + [locked.stack for locked in silent]
     if stay:
         raise SomeHostsFailed(f"not released: {', '.join(stay)}", hint="`dev lock status` asks again")
@@ -94,10 +94,10 @@ def _question(locked: Locked) -> str:
     return f"End {locked.lock}, which is changing {locked.stack}?"
 
 
-def _release(run: Run, locked: Locked) -> Outcome:
+def _release(run: Run, locked: Locked) -> StackResult:
     assert locked.lock
     target, lock = locked.host, locked.lock
-    outcome = Outcome(locked.stack, target.address, "released")
+    outcome = StackResult(locked.stack, target.address, "released")
     try:
         step = host.unlock(run.scripts, locked.stack, lock.pid, performer=run.performer)
         told = answers.outcome(ask(run, target, step, timeout=RELEASING).output)

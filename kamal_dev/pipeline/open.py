@@ -10,8 +10,8 @@ from typing import Any
 from kamal_dev.commands import editor
 from kamal_dev.errors import DevError, UsageError
 from kamal_dev.model import Step
-from kamal_dev.pipeline.place import find, one
-from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.hosts.target import find, one
+from kamal_dev.pipeline.run.run import Run
 from kamal_dev.shell import ssh_config
 
 EDITOR = "code"

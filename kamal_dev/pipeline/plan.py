@@ -16,9 +16,9 @@ from kamal_dev.commands.features import PROGRAMS
 from kamal_dev.errors import DevError, SomeHostsFailed
 from kamal_dev.model import Host, Result, Step
 from kamal_dev.output import Event, Output
-from kamal_dev.pipeline.deploy import Order, deploy
-from kamal_dev.pipeline.engine import last_line, why
-from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.deploy import DeployOptions, deploy
+from kamal_dev.pipeline.images.engine import last_line, why
+from kamal_dev.pipeline.run.run import Run
 from kamal_dev.providers import Agree, Capacity, Provider
 from kamal_dev.shell import OnLine, Shell
 
@@ -56,7 +56,7 @@ class Plan:
         return {"lines": list(self.lines), "failed": list(self.failed)}
 
 
-def plan(run: Run, order: Order) -> Plan:
+def plan(run: Run, order: DeployOptions) -> Plan:
     """Return what `dev deploy` would run. Asks nothing: nothing is made."""
     paper = PaperRun(run)
     try:

@@ -10,12 +10,12 @@ from kamal_dev.commands import answers, events, host
 from kamal_dev.commands.events import Leftover
 from kamal_dev.errors import DevError, HostError, HostUnreachable, SomeHostsFailed
 from kamal_dev.model import Host, Step
-from kamal_dev.pipeline import audit
-from kamal_dev.pipeline.conversation import ask
-from kamal_dev.pipeline.names import of_project
-from kamal_dev.pipeline.report import Outcome
-from kamal_dev.pipeline.run import Run
-from kamal_dev.pipeline.turn import in_turn
+from kamal_dev.pipeline.hosts.lock_wait import in_turn
+from kamal_dev.pipeline.hosts.scripts import ask
+from kamal_dev.pipeline.run import history
+from kamal_dev.pipeline.run.names import of_project
+from kamal_dev.pipeline.run.report import StackResult
+from kamal_dev.pipeline.run.run import Run
 from kamal_dev.shell.fanout import each
 
 HEAD = ("STACK", "KIND", "NAME", "SIZE")
@@ -64,13 +64,13 @@ def prune(
     found = _on_all(run, targets, dry_run=False)
     changed = [pruned for pruned in found if pruned.leftovers]
     if changed:
-        audit.note(run, "prune", [_outcome(pruned) for pruned in changed])
+        history.note(run, "prune", [_outcome(pruned) for pruned in changed])
     return found
 
 
-def _outcome(pruned: Pruned) -> Outcome:
+def _outcome(pruned: Pruned) -> StackResult:
     state = "failed" if pruned.error else "pruned"
-    return Outcome(pruned.stack, pruned.host.address, state, error=pruned.error)
+    return StackResult(pruned.stack, pruned.host.address, state, error=pruned.error)
 
 
 def _on_all(run: Run, targets: dict[str, Host], *, dry_run: bool) -> list[Pruned]:
@@ -94,11 +94,11 @@ def _prune(run: Run, stack: str, target: Host, dry_run: bool) -> Pruned:
     return Pruned(stack, target, leftovers, None if told else HostError(target.name, told.reason))
 
 
-def _told(run: Run, target: Host, stack: str, step: Step) -> tuple[events.Outcome, tuple[Leftover, ...]]:
+def _told(run: Run, target: Host, stack: str, step: Step) -> tuple[events.ScriptResult, tuple[Leftover, ...]]:
     """Return how it ended and what it was about, once nobody else changes the stack."""
     outputs = []
 
-    def attempt() -> events.Outcome:
+    def attempt() -> events.ScriptResult:
         outputs.append(ask(run, target, step, timeout=PRUNING).output)
         return answers.outcome(outputs[-1])
 

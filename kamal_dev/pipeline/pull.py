@@ -16,9 +16,9 @@ from kamal_dev.commands import workspace as commands
 from kamal_dev.commands.words import is_hash
 from kamal_dev.errors import DevError, HostError, UsageError
 from kamal_dev.model import Host, Result
-from kamal_dev.pipeline.place import running
-from kamal_dev.pipeline.run import Run
-from kamal_dev.pipeline.turn import in_turn
+from kamal_dev.pipeline.hosts.lock_wait import in_turn
+from kamal_dev.pipeline.hosts.target import running
+from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project import temporary
 from kamal_dev.shell import Receiver
 
@@ -90,12 +90,12 @@ def _receive(run: Run, target: Host, name: str, folder: Path, *, whole: bool) ->
     folder.mkdir()
     path = folder / "answer"
 
-    def receive() -> events.Outcome:
+    def receive() -> events.ScriptResult:
         feed = commands.stream(run.scripts, commands.FETCHED, payload.performed(run.performer))
         with path.open("wb") as file:
             result = shell.receive(step, file.write, feed=feed, timeout=RECEIVING)
         if result:
-            return events.Outcome(ok=True)
+            return events.ScriptResult(ok=True)
         told = answers.outcome(path.read_bytes()[:65536].decode(errors="replace"))
         return told if told.phase else replace(told, reason=result.tail(1))
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from kamal_dev.model import Image
-from kamal_dev.pipeline import local_registry, registry
-from kamal_dev.pipeline.engine import require_engine
-from kamal_dev.pipeline.images import planned
-from kamal_dev.pipeline.pushing import push_all
-from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.images import local_registry, registry
+from kamal_dev.pipeline.images.building import planned
+from kamal_dev.pipeline.images.engine import require_engine
+from kamal_dev.pipeline.images.pushing import push_all
+from kamal_dev.pipeline.run.run import Run
 
 
 def push(run: Run) -> list[Image]:

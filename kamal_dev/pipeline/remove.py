@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterable, Mapping
 from kamal_dev.commands import answers, events, host
 from kamal_dev.errors import DevError, HostError
 from kamal_dev.model import Host, Step
-from kamal_dev.pipeline import audit
-from kamal_dev.pipeline.apply import failure
-from kamal_dev.pipeline.conversation import Told, ask
-from kamal_dev.pipeline.hooks import Hooks
-from kamal_dev.pipeline.memory import left, remembered, update
-from kamal_dev.pipeline.names import of_project
-from kamal_dev.pipeline.report import Outcome, Report
-from kamal_dev.pipeline.run import Run
-from kamal_dev.pipeline.turn import in_turn
+from kamal_dev.pipeline.hosts.apply import failure
+from kamal_dev.pipeline.hosts.lock_wait import in_turn
+from kamal_dev.pipeline.hosts.scripts import EventPrinter, ask
+from kamal_dev.pipeline.run import history
+from kamal_dev.pipeline.run.hooks import Hooks
+from kamal_dev.pipeline.run.names import of_project
+from kamal_dev.pipeline.run.record import left, remembered, update
+from kamal_dev.pipeline.run.report import Report, StackResult
+from kamal_dev.pipeline.run.run import Run
 from kamal_dev.shell.fanout import each
 
 REMOVING = 300.0
@@ -44,12 +44,12 @@ def remove(
     found = each(
         targets.items(), lambda item: _remove(run, *item, keep_volumes, is_made=item[0] in made), limit=run.limit
     )
-    outcomes = tuple(outcome for outcome in found if isinstance(outcome, Outcome))
+    outcomes = tuple(outcome for outcome in found if isinstance(outcome, StackResult))
     if not keep_volumes:
         _destroy(run, targets, outcomes)
     report = Report("Removed", str(run.project.version), outcomes, time.monotonic() - started)
     if outcomes:
-        audit.note(run, "remove", outcomes, report.seconds)
+        history.note(run, "remove", outcomes, report.seconds)
     if outcomes and all(outcome.state == "absent" for outcome in outcomes):
         run.output.note(NOTHING)
     elif outcomes and not report.failed:
@@ -57,7 +57,7 @@ def remove(
     return report
 
 
-def _destroy(run: Run, targets: Mapping[str, Host], outcomes: Iterable[Outcome]) -> None:
+def _destroy(run: Run, targets: Mapping[str, Host], outcomes: Iterable[StackResult]) -> None:
     """Destroy the hosts of the stacks that are gone, and forget them."""
     gone = {outcome.stack: outcome.state for outcome in outcomes if outcome.is_fine}
     if removed := tuple(stack for stack, state in gone.items() if state == "removed"):
@@ -81,10 +81,10 @@ def _question(names: tuple[str, ...], keep_volumes: bool) -> str:
     return f"Remove {', '.join(names)} ({fate})?"
 
 
-def _remove(run: Run, name: str, target: Host, keep_volumes: bool, *, is_made: bool) -> Outcome:
+def _remove(run: Run, name: str, target: Host, keep_volumes: bool, *, is_made: bool) -> StackResult:
     started = time.monotonic()
     if not target.address and not keep_volumes:
-        return Outcome(name, target.address, "removed" if is_made else "absent")
+        return StackResult(name, target.address, "removed" if is_made else "absent")
     run.output.start(f"Removing {name}", target.name)
     try:
         step = host.remove(run.scripts, name, keep_volumes=keep_volumes, performer=run.performer)
@@ -103,10 +103,10 @@ def _remove(run: Run, name: str, target: Host, keep_volumes: bool, *, is_made: b
     # Where the host goes, too, something is removed in any case.
     if not told.removed and (keep_volumes or not is_made):
         run.output.done(f"Nothing of {name} was there", target.name, seconds)
-        return Outcome(name, target.address, "absent", seconds=seconds)
+        return StackResult(name, target.address, "absent", seconds=seconds)
     run.output.done(f"Removed {name}", target.name, seconds)
-    return Outcome(name, target.address, "removed", seconds=seconds)
+    return StackResult(name, target.address, "removed", seconds=seconds)
 
 
-def _removal(run: Run, target: Host, step: Step) -> events.Outcome:
-    return answers.outcome(ask(run, target, step, timeout=REMOVING, on_line=Told(run, target)).output)
+def _removal(run: Run, target: Host, step: Step) -> events.ScriptResult:
+    return answers.outcome(ask(run, target, step, timeout=REMOVING, on_line=EventPrinter(run, target)).output)

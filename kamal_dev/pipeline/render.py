@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kamal_dev import compose
 from kamal_dev.commands import features
-from kamal_dev.compose import Additions, Rewritten, layout
+from kamal_dev.compose import layout
 from kamal_dev.compose.overlay import HEADER
 from kamal_dev.errors import UsageError
 from kamal_dev.model import Build, Image, Release, stack_name
-from kamal_dev.pipeline import names
 from kamal_dev.pipeline.explain import Row, explain
-from kamal_dev.pipeline.images import planned
-from kamal_dev.pipeline.recipe import recipe
-from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.hosts.release import render_release
+from kamal_dev.pipeline.images.building import planned
+from kamal_dev.pipeline.images.recipe import recipe
+from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project import Project
 
 
@@ -58,36 +57,6 @@ class Rendering:
         }
 
 
-def release(
-    project: Project,
-    stack: str,
-    *,
-    additions: Additions | None = None,
-    address: str = "",
-    mask: bool = False,
-    ready: Rewritten | None = None,
-) -> Release:
-    """Render the release of one stack; pure but for the secrets that it asks for.
-
-    `additions` are what the main service gets, the project's own unless its image adds to
-    them; `address` is the host's, a placeholder without it. With `mask`, secrets are not
-    asked for, and `.env` has a mask in their place. `ready` are the files with the images as
-    they were built; without it, they are named by their tags.
-    """
-    return compose.render(
-        project.compose,
-        stack=stack,
-        version=project.version,
-        images=ready.images if ready else project.images(),
-        additions=additions or project.additions,
-        variables=project.variables(mask=mask),
-        mask=mask,
-        ready=ready or project.rewritten,
-        index=names.index(project, stack),
-        address=address,
-    )
-
-
 def render(run: Run, folder: Path | None, *, explained: bool = False) -> Rendering:
     """Write exactly the files that the first stack's host would get to `folder`, secrets masked.
 
@@ -95,7 +64,7 @@ def render(run: Run, folder: Path | None, *, explained: bool = False) -> Renderi
     UsageError where the folder has something else in it or cannot be written.
     """
     project = run.project
-    rendered = release(project, stack_name(project.config.service, 1, project.config.naming), mask=True)
+    rendered = render_release(project, stack_name(project.config.service, 1, project.config.naming), mask=True)
     if folder:
         _write(folder, rendered)
     for notice in () if explained else project.notices:

@@ -7,26 +7,24 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from kamal_dev.commands import events, host
 from kamal_dev.commands.events import Kept
-from kamal_dev.commands.host import Login
-from kamal_dev.errors import DevError, PullFailed, ServiceFailed, UsageError
+from kamal_dev.errors import DevError, UsageError
 from kamal_dev.model import Host, short
-from kamal_dev.pipeline import audit, local_registry, registry
-from kamal_dev.pipeline.apply import deadline, failure, outcome, tell, told_apart, version_of
-from kamal_dev.pipeline.conversation import follow
-from kamal_dev.pipeline.hooks import Hooks
-from kamal_dev.pipeline.lending import Lending
-from kamal_dev.pipeline.names import restrict
-from kamal_dev.pipeline.releases import History, histories
-from kamal_dev.pipeline.report import Outcome, Report
-from kamal_dev.pipeline.run import Run
-from kamal_dev.pipeline.turn import in_turn
+from kamal_dev.pipeline.hosts.apply import distinguishing_id, failure, tell
+from kamal_dev.pipeline.hosts.restore import Reach, back
+from kamal_dev.pipeline.images import local_registry, registry
+from kamal_dev.pipeline.images.tunnel import RegistryTunnel
+from kamal_dev.pipeline.run import history
+from kamal_dev.pipeline.run.hooks import Hooks
+from kamal_dev.pipeline.run.names import restrict
+from kamal_dev.pipeline.run.report import Report, StackResult
+from kamal_dev.pipeline.run.run import Run
+from kamal_dev.pipeline.versions import History, histories
 from kamal_dev.shell.fanout import each
 
 
 @dataclass(frozen=True)
-class Order:
+class RollbackOptions:
     """Say what to go back to: the flags of `dev rollback`.
 
     `version` is a version, a release id or the beginning of one, empty for the good release
@@ -51,15 +49,7 @@ class Choice:
     current: str = ""
 
 
-@dataclass(frozen=True)
-class Reach:
-    """Hold how hosts get images that are gone: the registry's credential, and the way to the one of this machine."""
-
-    lending: Lending
-    login: Login | None = None
-
-
-def rollback(run: Run, order: Order) -> Report:
+def rollback(run: Run, order: RollbackOptions) -> Report:
     """Bring every chosen stack back, side by side.
 
     Raises UsageError, before anything is changed, where a stack has no such release.
@@ -79,71 +69,18 @@ def rollback(run: Run, order: Order) -> Report:
     lost = [_lost(history, history.error) for history in found if history.error]
     for unreached in lost:
         tell(run, unreached.stack, unreached)
-    outcomes = [*(item for item in went if isinstance(item, Outcome)), *lost]
+    outcomes = [*(item for item in went if isinstance(item, StackResult)), *lost]
     outcomes.sort(key=lambda item: list(targets).index(item.stack))
     chosen = ", ".join(dict.fromkeys(choice.release.version for choice in choices))
     report = Report("Rolled back", chosen, tuple(outcomes), time.monotonic() - started)
     if outcomes:
-        audit.note(run, "rollback", outcomes, report.seconds, version=chosen)
+        history.note(run, "rollback", outcomes, report.seconds, version=chosen)
     if outcomes and not report.failed:
         run.output.done(report.summary())
     return replace(report, hook=hooks.after_rollback(outcomes, report.seconds))
 
 
-def back(
-    run: Run, stack: str, target: Host, release_id: str, reach: Reach | None = None, *, current: str = ""
-) -> Outcome:
-    """Bring one stack back to a release of its host. Never raises: a failure is an outcome.
-
-    `current` is the version that gives way, so that the outcome tells releases of one version apart.
-    With `reach`, images that are gone there are pulled; without it, only what the host can pull by itself.
-    """
-    started = time.monotonic()
-    settings = run.project.config.deploy
-
-    def change() -> events.Outcome:
-        return follow(
-            run,
-            target,
-            lambda token: host.rollback(
-                run.scripts,
-                token,
-                stack,
-                release_id,
-                timeout=settings.timeout,
-                window=settings.window,
-                restarts=settings.restarts,
-                login=reach.login if reach else None,
-                performer=run.performer,
-            ),
-            timeout=deadline(run),
-        )
-
-    try:
-        told = in_turn(run, target, stack, (lambda: reach.lending.lent(target, change)) if reach else change)
-        ended = outcome(target, stack, version_of(release_id), told, done="rolled back")
-        if told:
-            ended = replace(ended, release=told_apart(release_id, current))
-    except DevError as error:
-        ended = failure(target, stack, error)
-    if ended.error:
-        ended.error.hint = _advice(ended, ended.error, release_id)
-    return replace(ended, seconds=time.monotonic() - started)
-
-
-def _advice(ended: Outcome, error: DevError, release_id: str) -> str:
-    """Return the hint for a rollback that failed; that of a deploy would lead to another version."""
-    if isinstance(error, PullFailed):
-        return "`dev versions` says which releases have their images; or deploy that commit again"
-    if isinstance(error, ServiceFailed):
-        return f"`dev versions` says which releases were good; `dev rollback {ended.stack} VERSION` goes to another"
-    if ended.state == "unknown":
-        again = f"dev rollback {ended.stack} {short(version_of(release_id))}"
-        return f"`dev status` asks again; `{again}` finds out and goes on from there"
-    return error.hint
-
-
-def _lost(history: History, error: DevError) -> Outcome:
+def _lost(history: History, error: DevError) -> StackResult:
     """Return the outcome of a stack whose host did not say which releases it has."""
     if not history.host.address:
         again = f"`dev rollback {history.stack} VERSION` goes back, to one of `dev versions`"
@@ -151,7 +88,7 @@ def _lost(history: History, error: DevError) -> Outcome:
     return failure(history.host, history.stack, error)
 
 
-def _meant(stacks: Mapping[str, Host], service: str, order: Order) -> tuple[dict[str, Host], str]:
+def _meant(stacks: Mapping[str, Host], service: str, order: RollbackOptions) -> tuple[dict[str, Host], str]:
     """Return the stacks that are meant, and the version."""
     is_version = bool(order.name) and not order.version and order.name not in (*stacks, service)
     names = (*order.hosts, *((order.name,) if order.name and not is_version else ()))
@@ -218,7 +155,7 @@ def _nothing(lacking: list[History], version: str, stacks: tuple[str, ...]) -> U
 
 def _words(choice: Choice) -> str:
     release = choice.release
-    named, at = short(release.version, told_apart(release.id, choice.current)), release.at.replace("T", " ")
+    named, at = short(release.version, distinguishing_id(release.id, choice.current)), release.at.replace("T", " ")
     return f"{choice.stack} to {named}, deployed {at.rstrip('Z')} by {release.performer or '?'}"
 
 
@@ -228,12 +165,12 @@ def _reach(run: Run, choices: list[Choice]) -> Reach | None:
         return None
     if run.project.config.registry.is_local:
         local_registry.ensure(run)
-    return Reach(Lending(run, is_wanted=True), registry.credentials(run))
+    return Reach(RegistryTunnel(run, is_wanted=True), registry.credentials(run))
 
 
-def _go(run: Run, choice: Choice, reach: Reach | None) -> Outcome:
+def _go(run: Run, choice: Choice, reach: Reach | None) -> StackResult:
     release, reach = choice.release, reach if choice.release.missing else None
-    named = short(release.version, told_apart(release.id, choice.current))
+    named = short(release.version, distinguishing_id(release.id, choice.current))
     run.output.start(f"Rolling back to {named}", choice.host.name)
     ended = back(run, choice.stack, choice.host, release.id, reach, current=choice.current)
     tell(run, choice.host.name, ended)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import secrets
 
 from kamal_dev.commands import host, inside
-from kamal_dev.commands.events import Place
+from kamal_dev.commands.events import RunningContainer
 from kamal_dev.errors import HostError
 from kamal_dev.model import Host
-from kamal_dev.pipeline.place import described, find, one, service_of
-from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.hosts.target import described, find, one, service_of
+from kamal_dev.pipeline.run.run import Run
 from kamal_dev.shell.session import Session
 
 KEEPING = 30.0
@@ -31,7 +31,7 @@ def ssh(run: Run, name: str | None, words: tuple[str, ...], *, service: str = ""
     return Session.of(target.name, run.way(target), command, has_terminal=bool(terminal))
 
 
-def _entry(run: Run, target: Host, place: Place, terminal: str) -> inside.ExecOptions:
+def _entry(run: Run, target: Host, place: RunningContainer, terminal: str) -> inside.ExecOptions:
     said = described(run, place)
     values, without, left_out = inside.environment(said.remote_env, place)
     for name in left_out:

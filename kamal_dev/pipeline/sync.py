@@ -7,14 +7,14 @@ from collections.abc import Callable
 from kamal_dev.commands import answers, events, host
 from kamal_dev.errors import HostError, UsageError
 from kamal_dev.model import Host
-from kamal_dev.pipeline import audit
-from kamal_dev.pipeline.conversation import ask
-from kamal_dev.pipeline.engine import last_line
-from kamal_dev.pipeline.place import running
-from kamal_dev.pipeline.prepare import refuse_foreign
-from kamal_dev.pipeline.report import Outcome
-from kamal_dev.pipeline.run import Run
-from kamal_dev.pipeline.workspace import Workspace
+from kamal_dev.pipeline.hosts.prepare import refuse_foreign
+from kamal_dev.pipeline.hosts.scripts import ask
+from kamal_dev.pipeline.hosts.target import running
+from kamal_dev.pipeline.hosts.workspace import Workspace
+from kamal_dev.pipeline.images.engine import last_line
+from kamal_dev.pipeline.run import history
+from kamal_dev.pipeline.run.report import StackResult
+from kamal_dev.pipeline.run.run import Run
 
 LOOKING = 60.0
 
@@ -37,7 +37,7 @@ def sync(run: Run, name: str | None, *, force: bool, agree: Callable[[str], bool
         raise KeyboardInterrupt
     state = Workspace(run).bring(target, name, facts, force=force, ask=True)
     if state in ("new", "moved"):
-        audit.note(run, "sync", [Outcome(name, target.address, state)])
+        history.note(run, "sync", [StackResult(name, target.address, state)])
     if kind == "sync" and state == "left":
         run.output.note(f"the workspace has files; left as it is: `dev sync {name} --force` replaces them", target.name)
     return state

@@ -12,9 +12,9 @@ import pytest
 from kamal_dev.cli.app import COMMANDS, app
 from kamal_dev.cli.exit import explanation, guarded
 from kamal_dev.errors import ConfigError, DevError, Problem
-from kamal_dev.pipeline.report import Report
-from kamal_dev.pipeline.rollback import Order
-from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.rollback import RollbackOptions
+from kamal_dev.pipeline.run.report import Report
+from kamal_dev.pipeline.run.run import Run
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_what_is_mistyped_is_an_error_and_never_a_name(project: Path, args: tupl
 def test_a_rollback_without_a_terminal_wants_yes(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def rolled_back(run: Run, order: Order) -> Report:
+    def rolled_back(run: Run, order: RollbackOptions) -> Report:
         assert order.agree("Roll back blog-1?")
         return Report("Rolled back", "v1", ())
 

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from kamal_dev.commands import editor, inside
-from kamal_dev.commands.events import Place
+from kamal_dev.commands.events import RunningContainer
 from kamal_dev.commands.inside import ExecOptions
 
-PLACE = Place("abc123", "blog-1-app-1", "sha256:1", "running", 42, environment=("PATH=/usr/bin:/bin", "EMPTY="))
+PLACE = RunningContainer(
+    "abc123", "blog-1-app-1", "sha256:1", "running", 42, environment=("PATH=/usr/bin:/bin", "EMPTY=")
+)
 
 
 def test_a_shell_is_entered_as_the_user_in_the_folder_with_a_terminal() -> None:

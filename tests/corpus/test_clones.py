@@ -11,11 +11,11 @@ import pytest
 from kamal_dev.errors import DevError
 from kamal_dev.model import Build
 from kamal_dev.output import Output
-from kamal_dev.pipeline.images import planned
-from kamal_dev.pipeline.names import choose
-from kamal_dev.pipeline.recipe import recipe
-from kamal_dev.pipeline.render import release
-from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.hosts.release import render_release
+from kamal_dev.pipeline.images.building import planned
+from kamal_dev.pipeline.images.recipe import recipe
+from kamal_dev.pipeline.run.names import choose
+from kamal_dev.pipeline.run.run import Run
 from tests.corpus.case import CORPUS, Case, cases, checkout
 
 OWN = Path(__file__).parent / "cases"
@@ -37,7 +37,7 @@ def made(case: Case) -> Made | None:
                 strict=False,
             )
             (stack,) = choose(run.project, 1, ())
-            return release(run.project, stack).digest, [_words(run, build) for build in planned(run)]
+            return render_release(run.project, stack).digest, [_words(run, build) for build in planned(run)]
         except DevError:
             return None
 

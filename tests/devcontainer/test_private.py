@@ -13,8 +13,8 @@ from kamal_dev.compose import additions
 from kamal_dev.devcontainer import Devcontainer, Private
 from kamal_dev.errors import DevcontainerError
 from kamal_dev.output import Output
-from kamal_dev.pipeline import render
-from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.hosts.release import render_release
+from kamal_dev.pipeline.run.run import Run
 
 VALUE = "s3cr3t-value-0123"
 HERE = Path("/src/blog/.devcontainer/devcontainer.json")
@@ -85,7 +85,7 @@ def test_a_release_has_the_value_in_its_env_file_alone(tmp_path: Path) -> None:
         '{"image": "debian:12", "containerEnv": {"LISTED": "${localEnv:LISTED}"}, "runArgs": ["-e", "LISTED"]}'
     )
     run = Run.open(tmp_path, Output(lambda event: None), environment=ENVIRONMENT)
-    files = {file.path: file.content.decode() for file in render.release(run.project, "blog-1").files}
+    files = {file.path: file.content.decode() for file in render_release(run.project, "blog-1").files}
     assert [path for path, text in files.items() if VALUE in text] == [".env"]
     assert "LISTED:" in files["kamal-dev.overlay.yaml"]
     assert additions(run.project.devcontainer, run.project.config, run.project.main).secrets == ("LISTED",)

@@ -9,8 +9,8 @@ from kamal_dev.cli.exit import explanation
 from kamal_dev.errors import DevError, ProviderError
 from kamal_dev.model import Host
 from kamal_dev.output import Output
-from kamal_dev.pipeline.deploy import Order, deploy
-from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.deploy import DeployOptions, deploy
+from kamal_dev.pipeline.run.run import Run
 from kamal_dev.providers import Agree, Capacity, Provider
 from tests.faults.standing import Standing
 from tests.faults.table import Fault, produces
@@ -65,7 +65,7 @@ def deployed(standing: Standing, fake: Fake) -> Ended:
     run.__dict__["provider"] = fake
     stdout, error = "", None
     try:
-        report = deploy(run, Order())
+        report = deploy(run, DeployOptions())
         stdout, error = json.dumps(report.as_json()), report.error()
     except DevError as raised:
         error = raised

@@ -63,7 +63,7 @@ class Answer:
     seconds: float
 
     @property
-    def outcome(self) -> events.Outcome:
+    def outcome(self) -> events.ScriptResult:
         return answers.outcome(self.output)
 
     @property

@@ -141,7 +141,9 @@ def test_lines_are_read_as_they_come() -> None:
     assert answers.event('{"type":"phase","name":"pull"}') == events.Phase("pull")
     assert answers.event('{"type":"log","text":"Waiting"}') == events.Log("Waiting")
     assert answers.event('{"type":"beat"}') == events.Beat()
-    assert answers.event('{"type":"result","ok":true,"kept":["volumes"]}') == events.Outcome(ok=True, kept=("volumes",))
+    assert answers.event('{"type":"result","ok":true,"kept":["volumes"]}') == events.ScriptResult(
+        ok=True, kept=("volumes",)
+    )
     assert isinstance(answers.event(json.dumps(APP)), Container)
     assert answers.event("Warning: something") is None
 

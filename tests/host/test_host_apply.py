@@ -24,7 +24,7 @@ def apply(lab: Lab, scripts: Mapping[str, str], wanted: Release, user: str = "ro
     return lab.run(host.apply(scripts, token(), wanted, **options), user=user)
 
 
-def started(outcome: events.Outcome) -> dict[str, str]:
+def started(outcome: events.ScriptResult) -> dict[str, str]:
     return {container.service: container.started for container in outcome.containers}
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from kamal_dev.commands import host
-from kamal_dev.commands.events import Outcome
+from kamal_dev.commands.events import ScriptResult
 from kamal_dev.errors import HostError
 from kamal_dev.model import Host
-from kamal_dev.pipeline.prepare import refuse_foreign
+from kamal_dev.pipeline.hosts.prepare import refuse_foreign
 from tests.host.lab import TINY, Lab, release, service, token
 
 pytestmark = pytest.mark.real
@@ -79,7 +79,7 @@ def test_a_release_does_not_start_on_a_link_out_of_the_workspace(
     one = release(stack, "v1", app=service())
     folders = ("blog", "blog/kamal-dev-was-here")
 
-    def apply() -> Outcome:
+    def apply() -> ScriptResult:
         step = host.apply(scripts, token(), one, timeout=30, window=0.1, workspace=folders)
         return lab.run(step, user="dev").outcome
 

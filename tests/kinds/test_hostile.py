@@ -32,9 +32,9 @@ from kamal_dev.model import Result, Secret, Step
 from kamal_dev.output import Event, Output
 from kamal_dev.output.plain import render
 from kamal_dev.output.printable import printable
-from kamal_dev.pipeline.clone import Clone
+from kamal_dev.pipeline.hosts.clone import Clone
+from kamal_dev.pipeline.hosts.workspace import Workspace
 from kamal_dev.pipeline.init import init
-from kamal_dev.pipeline.workspace import Workspace
 from kamal_dev.project import private
 from tests.workspace.conftest import make
 from tests.workspace.lab import CONFIG, STACK, Home, Lab, git, write

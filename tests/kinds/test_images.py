@@ -22,11 +22,11 @@ import pytest
 from kamal_dev.errors import EngineError
 from kamal_dev.model import Image, Result, Step
 from kamal_dev.output import Output
-from kamal_dev.pipeline import images, local_registry
-from kamal_dev.pipeline.present import inspect
-from kamal_dev.pipeline.pushing import push_all
-from kamal_dev.pipeline.recipe import BuildOptions
-from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.images import building, local_registry
+from kamal_dev.pipeline.images.engine import inspect
+from kamal_dev.pipeline.images.pushing import push_all
+from kamal_dev.pipeline.images.recipe import BuildOptions
+from kamal_dev.pipeline.run.run import Run
 from kamal_dev.shell.recorder import Recorder
 from tests.real.lab import Lab, Repository, docker, run
 
@@ -53,7 +53,7 @@ def context(made: Repository) -> Path:
 def built(made: Repository, version: str | None = None) -> str:
     """Build as `dev deploy` does; returns the id of the image that the tag of the version means then."""
     with opened(made, version) as run_:
-        images.build_all(run_, BuildOptions())
+        building.build_all(run_, BuildOptions())
     return docker("image", "inspect", "--format", "{{.Id}}", made.image(version or "")).strip()
 
 
@@ -171,7 +171,7 @@ def test_a_base_image_that_moved_is_not_missed(lab: Lab) -> None:
 def test_what_the_build_reported_is_pushed_even_where_the_tag_means_something_else_by_then(lab: Lab) -> None:
     made = repository(lab, "moved")
     with opened(made, "v1") as run_:
-        reported = images.build_all(run_, BuildOptions())
+        reported = building.build_all(run_, BuildOptions())
         docker("tag", "debian:12", made.image("v1"))
         local_registry.ensure(run_)
         (pushed,) = push_all(run_, config="", built=reported)
@@ -254,7 +254,7 @@ def test_the_digest_of_an_image_is_the_one_that_its_build_reports(
     file = tmp_path / "report.json"
     file.write_text(json.dumps({**report, "buildx.build.provenance": {}}))
     engine = Recorder(answer=lambda step: _has(step, BUILT))
-    found = images._reported(
+    found = building._reported(
         cast(Run, SimpleNamespace(local=engine)), Image("r.example", "blog", "v1"), file, "" if pushed else None
     )
     assert found.image.digest == digest

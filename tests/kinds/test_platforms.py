@@ -15,9 +15,9 @@ import pytest
 
 from kamal_dev.commands.events import Facts
 from kamal_dev.model import Result, Step
-from kamal_dev.pipeline import platforms
-from kamal_dev.pipeline.deploy import Order, deploy
-from kamal_dev.pipeline.report import Report
+from kamal_dev.pipeline.deploy import DeployOptions, deploy
+from kamal_dev.pipeline.images import platforms
+from kamal_dev.pipeline.run.report import Report
 from kamal_dev.project import Project
 from tests.transcripts.paper import HostState, Machine, PaperRun
 from tests.transcripts.test_transcripts import FIRST, IMAGE, SOWN, project, root
@@ -50,7 +50,7 @@ def deployed(
     """Deploy to one host on paper; returns the report and what the host was told."""
     run = PaperRun(project, machine or Made(), {FIRST: HostState(facts, **state)})
     try:
-        return deploy(run, Order(count=1)), "\n".join(run.hosts[FIRST].transcript)
+        return deploy(run, DeployOptions(count=1)), "\n".join(run.hosts[FIRST].transcript)
     finally:
         run.close()
 
@@ -87,7 +87,7 @@ def test_a_host_that_runs_the_image_or_does_not_say_gets_the_release(project: Pr
 
 def test_an_image_of_others_that_this_machine_has_for_another_platform_is_not_sent(project: Project) -> None:
     run = PaperRun(project, Made(postgres="linux/arm64"), {FIRST: HostState(AMD, has_database=False, pulls=False)})
-    deploy(run, Order(count=1))
+    deploy(run, DeployOptions(count=1))
     run.close()
     assert not [line for line in run.hosts[FIRST].transcript if "load" in line]
     assert "`postgres:15` is here for linux/arm64 alone, and is not sent" in [event.text for event in run.events]

@@ -20,9 +20,9 @@ import pytest
 from kamal_dev.commands import docker as commands
 from kamal_dev.errors import ComposeError, ConfigError, UsageError
 from kamal_dev.output import Output
-from kamal_dev.pipeline import render
-from kamal_dev.pipeline.images import planned
-from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.hosts.release import render_release
+from kamal_dev.pipeline.images.building import planned
+from kamal_dev.pipeline.run.run import Run
 from tests.real.lab import PREFIX
 from tests.workspace.lab import git, write
 
@@ -53,7 +53,7 @@ def notices(run: Run) -> str:
 
 def released(run: Run) -> dict[str, str]:
     """Return the files of the first stack's release, by path."""
-    release = render.release(run.project, "shop-1")
+    release = render_release(run.project, "shop-1")
     return {file.path: file.content.decode() for file in release.files}
 
 
@@ -64,7 +64,7 @@ def released(run: Run) -> dict[str, str]:
 def test_the_main_service_is_started_whatever_its_profile(root: Path, text: str) -> None:
     compose = "services:\n  app: {image: debian:12, profiles: [dev]}\n  db: {image: debian:12}\n"
     compose += "  other: {image: debian:12, profiles: [dev]}\n"
-    release = render.release(opened(root, {CONFIG: text, COMPOSE: compose}).project, "shop-1")
+    release = render_release(opened(root, {CONFIG: text, COMPOSE: compose}).project, "shop-1")
     assert set(release.services) == {"app", "db"}
 
 
@@ -250,7 +250,7 @@ def test_a_setting_in_the_secrets_file_decides_with_its_value(root: Path) -> Non
     assert "PASSWORD=hunter22" in files[".env"]
     assert "PGVER=12" in files[".env"]
     assert not [path for path, text in files.items() if "hunter22" in text and path != ".env"]
-    assert render.release(run.project, "shop-1").third_party == ("debian:12",)
+    assert render_release(run.project, "shop-1").third_party == ("debian:12",)
 
 
 def test_a_value_of_dotenv_that_is_made_of_a_secret_has_it_on_a_host(root: Path) -> None:
@@ -375,7 +375,7 @@ def test_a_mounted_file_keeps_its_mode(root: Path) -> None:
     )
     for name, mode in (("pgpass", 0o600), ("run", 0o755), ("plain", 0o644)):
         (root / name).chmod(mode)
-    found = {file.path: file.mode for file in render.release(run.project, "shop-1").files}
+    found = {file.path: file.mode for file in render_release(run.project, "shop-1").files}
     assert (found["pgpass"], found["run"], found["plain"]) == (0o600, 0o755, 0o644)
 
 
@@ -518,7 +518,7 @@ def test_a_secret_in_a_file_keeps_its_mode(root: Path) -> None:
     run = opened(root, {COMPOSE: compose, "pin": "1234", "conf": "x"})
     (root / "pin").chmod(0o600)
     (root / "conf").chmod(0o644)
-    found = {file.path: file.mode for file in render.release(run.project, "shop-1").files}
+    found = {file.path: file.mode for file in render_release(run.project, "shop-1").files}
     assert (found["pin"], found["conf"]) == (0o600, 0o644)
     write(root, {COMPOSE: compose.replace("    secrets", "    user: '1500:1500'\n    secrets", 1)})
     told = notices(opened(root))

@@ -23,8 +23,8 @@ from kamal_dev.compose import Additions
 from kamal_dev.errors import ConfigError, HostError, ProviderError
 from kamal_dev.model import Host, Release, Version
 from kamal_dev.output import Output
-from kamal_dev.pipeline.admission import Gate, admit
-from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.hosts.admission import Gate, admit
+from kamal_dev.pipeline.run.run import Run
 from kamal_dev.providers import Capacity, machine
 from tests.compose.support import load, overlay_of, render
 

@@ -22,13 +22,14 @@ from kamal_dev.commands.docker import REGISTRY_IMAGE
 from kamal_dev.errors import BuildFailed, RegistryError, RegistryUnknown
 from kamal_dev.model import Image, Result, Step
 from kamal_dev.output import Event, Output
-from kamal_dev.pipeline import doctor, local_registry, registry
-from kamal_dev.pipeline.deploy import Order
-from kamal_dev.pipeline.images import build_all
+from kamal_dev.pipeline import doctor
+from kamal_dev.pipeline.deploy import DeployOptions
+from kamal_dev.pipeline.images import local_registry, registry
+from kamal_dev.pipeline.images.building import build_all
+from kamal_dev.pipeline.images.pushing import push_all
+from kamal_dev.pipeline.images.recipe import BuildOptions
 from kamal_dev.pipeline.plan import plan
-from kamal_dev.pipeline.pushing import push_all
-from kamal_dev.pipeline.recipe import BuildOptions
-from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project import Project
 from kamal_dev.shell.local import TIMED_OUT, Local
 from kamal_dev.shell.recorder import Recorder
@@ -467,7 +468,7 @@ def test_a_plan_says_that_it_could_not_ask_the_registry(project: Project) -> Non
     events: list[Event] = []
     run = Run(project, Docker(*["no such host"] * 9), Output(events.append))
     run.__dict__["provider"] = Listed([])
-    plan(run, Order())
+    plan(run, DeployOptions())
     assert [event.text for event in events if "could not be asked" in event.text]
 
 

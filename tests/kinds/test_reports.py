@@ -22,13 +22,13 @@ from kamal_dev.commands.events import Kept
 from kamal_dev.errors import HostError, UsageError
 from kamal_dev.model import Container
 from kamal_dev.model import Host as Address
-from kamal_dev.pipeline.deploy import Order
-from kamal_dev.pipeline.elsewhere import left_behind
+from kamal_dev.pipeline.deploy import DeployOptions
 from kamal_dev.pipeline.plan import Plan, plan
-from kamal_dev.pipeline.releases import History, rows
 from kamal_dev.pipeline.remove import remove
-from kamal_dev.pipeline.report import Outcome, Report
-from kamal_dev.pipeline.stacks import Stack, containers
+from kamal_dev.pipeline.run.elsewhere import left_behind
+from kamal_dev.pipeline.run.report import Report, StackResult
+from kamal_dev.pipeline.status import StackStatus, containers
+from kamal_dev.pipeline.versions import History, rows
 from kamal_dev.project import Project, state
 from kamal_dev.project.state import CachedHost
 from tests.faults import hosts
@@ -312,7 +312,7 @@ def _planned(project: Project, lock: dict[str, Any], wait: float = 600) -> tuple
     """Return a plan with the first stack locked, what was said, and what its host was asked."""
     run = PaperRun(project, Machine(), {FIRST: HostState({"lock": lock}), SECOND: HostState()})
     run._lock_wait = wait
-    planned = plan(run, Order(agree=_refuse, consent=_refuse))
+    planned = plan(run, DeployOptions(agree=_refuse, consent=_refuse))
     return planned, [event.text for event in run.events], run.hosts[FIRST].transcript
 
 
@@ -338,11 +338,11 @@ def test_a_plan_that_would_fail_is_an_error(project: Project, lock: dict[str, An
 def test_a_stack_that_is_there_can_be_deployed_by_name_whatever_the_count(project: Project) -> None:
     one = replace(project, config=replace(project.config, count=1))
     run = PaperRun(one, Machine(), {FIRST: HostState(), SECOND: HostState()})
-    assert plan(run, Order(names=(SECOND,))).error() is None
+    assert plan(run, DeployOptions(names=(SECOND,))).error() is None
     assert run.hosts[SECOND].transcript
     assert not run.hosts[FIRST].transcript
     with pytest.raises(UsageError, match="there is no stack `guestbook-3`"):
-        plan(run, Order(names=("guestbook-3",)))
+        plan(run, DeployOptions(names=("guestbook-3",)))
 
 
 def test_tables_and_questions_cut_what_nobody_types() -> None:
@@ -351,7 +351,7 @@ def test_tables_and_questions_cut_what_nobody_types() -> None:
     (row,) = rows(History("app-1", Address("app-1", "h"), (kept,)))
     assert "a" * 12 in row
     container = Container("app", "app-1-app-1", f"localhost:5555/app-dev@sha256:{digest}", "running")
-    shown = "".join((*row, *next(containers(Stack("app-1", Address("app-1", "h"), "up", commit, (container,))))))
+    shown = "".join((*row, *next(containers(StackStatus("app-1", Address("app-1", "h"), "up", commit, (container,))))))
     assert "a" * 13 not in shown
     assert "b" * 13 not in shown
 
@@ -368,7 +368,7 @@ def test_hosts_are_not_made_unasked(tmp_path: Path, words: tuple[str, ...]) -> N
 
 
 def test_a_failure_without_words_is_told_too() -> None:
-    outcome = Outcome("blog-1", "10.0.0.1", "failed", error=HostError("blog-1", ""))
+    outcome = StackResult("blog-1", "10.0.0.1", "failed", error=HostError("blog-1", ""))
     report = Report("Deployed", "v1", (outcome,))
     assert "✗ HostError, without a reason" in str(report)
 

@@ -24,9 +24,9 @@ import pytest
 from kamal_dev.errors import GitFailed, SourceChanged
 from kamal_dev.model import Result, Step
 from kamal_dev.output import Output
-from kamal_dev.pipeline.images import build_all
-from kamal_dev.pipeline.recipe import BuildOptions
-from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.images.building import build_all
+from kamal_dev.pipeline.images.recipe import BuildOptions
+from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project import snapshot
 from kamal_dev.project.source import Source, differences, read
 from kamal_dev.project.withheld import Withheld

@@ -14,10 +14,11 @@ from kamal_dev.model import Host, Secret
 from kamal_dev.output import Event, Output
 from kamal_dev.pipeline import audit
 from kamal_dev.pipeline.deploy import deploy
-from kamal_dev.pipeline.memory import Memory
-from kamal_dev.pipeline.patience import Patience
-from kamal_dev.pipeline.report import Outcome
-from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.run import history
+from kamal_dev.pipeline.run.budget import HostBudget
+from kamal_dev.pipeline.run.record import DeployRecord
+from kamal_dev.pipeline.run.report import StackResult
+from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project import Project
 from tests.transcripts.paper import PaperRun
 from tests.transcripts.test_transcripts import CASES, FIRST, SECOND, UP, prepared, project, root
@@ -37,7 +38,7 @@ def fake_run(private: Path, said: list[Event], **options: Any) -> Run:
 def test_no_secret_reaches_the_audit_log_in_any_form(tmp_path: Path) -> None:
     run = fake_run(tmp_path, [])
     error = HostError("blog-1", 'login failed: pa"ss\nword-1 was refused')
-    audit.note(run, "deploy", [Outcome("blog-1", "10.0.0.1", "failed", error=error)], 1.25)
+    history.note(run, "deploy", [StackResult("blog-1", "10.0.0.1", "failed", error=error)], 1.25)
     text = (tmp_path / "audit.log").read_text()
     assert "word-1" not in text
     (record,) = map(json.loads, text.splitlines())
@@ -52,9 +53,9 @@ def test_no_secret_reaches_the_audit_log_in_any_form(tmp_path: Path) -> None:
 
 def test_nothing_is_written_on_paper_and_a_log_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     said: list[Event] = []
-    audit.note(fake_run(tmp_path, said, is_paper=True), "deploy", [])
+    history.note(fake_run(tmp_path, said, is_paper=True), "deploy", [])
     assert list(tmp_path.iterdir()) == []
-    audit.note(fake_run(tmp_path / "gone", said), "deploy", [])
+    history.note(fake_run(tmp_path / "gone", said), "deploy", [])
     assert [event.kind for event in said] == ["warning"]
 
 
@@ -62,7 +63,7 @@ def test_a_host_that_does_not_answer_is_named_and_the_rest_is_shown(tmp_path: Pa
     said: list[Event] = []
     run = fake_run(tmp_path, said)
     for state in ("failed", "deployed"):
-        audit.note(run, "deploy", [Outcome("blog-1", "", state), Outcome("blog-2", "", "unchanged")])
+        history.note(run, "deploy", [StackResult("blog-1", "", state), StackResult("blog-2", "", "unchanged")])
     found = audit.audit(run, None, 3)
     assert [(entry.stack, entry.result) for entry in found.entries] == [
         ("blog-2", "unchanged"),
@@ -77,7 +78,7 @@ def test_a_host_that_does_not_answer_is_named_and_the_rest_is_shown(tmp_path: Pa
 
 def test_a_name_that_is_no_stack_and_never_was_is_refused_with_the_nearest(tmp_path: Path) -> None:
     run = fake_run(tmp_path, [])
-    audit.note(run, "remove", [Outcome("blog-2", "", "removed")])
+    history.note(run, "remove", [StackResult("blog-2", "", "removed")])
     with pytest.raises(UsageError, match="there is no stack `blog-7`") as refused:
         audit.audit(run, "blog-7", 9)
     assert refused.value.hint == "did you mean `blog-1`?"
@@ -87,13 +88,13 @@ def test_a_name_that_is_no_stack_and_never_was_is_refused_with_the_nearest(tmp_p
 def test_the_last_entries_of_one_stack_are_found_behind_those_of_others(tmp_path: Path) -> None:
     run = fake_run(tmp_path, [])
     for stack in ("blog-1", "blog-2", "blog-2"):
-        audit.note(run, "deploy", [Outcome(stack, "", "deployed")])
+        history.note(run, "deploy", [StackResult(stack, "", "deployed")])
     assert [entry.stack for entry in audit.audit(run, "blog-1", 1).entries] == ["blog-1"]
 
 
 def test_patience_is_endless_unless_it_is_limited_and_only_work_counts() -> None:
-    assert Patience().left("a", 5) == 5
-    patience = Patience(100)
+    assert HostBudget().left("a", 5) == 5
+    patience = HostBudget(100)
     assert patience.left("a") == 100
     with patience.counting("a"):
         assert patience.left("a", 7) == 7
@@ -114,6 +115,6 @@ def test_a_deploy_that_failed_before_its_hosts_is_down_as_failed_with_its_reason
 
 def test_a_deploy_that_was_interrupted_is_down_as_unknown(tmp_path: Path) -> None:
     run = fake_run(tmp_path, [])
-    with pytest.raises(KeyboardInterrupt), Memory(run, ("blog-1",), ()):
+    with pytest.raises(KeyboardInterrupt), DeployRecord(run, ("blog-1",), ()):
         raise KeyboardInterrupt
     assert [entry.result for entry in audit.audit(run, None, 9).entries] == ["unknown: it ended before its time"]

@@ -9,8 +9,8 @@ from pathlib import Path
 from kamal_dev.commands.events import Facts, Held
 from kamal_dev.model import ImageConfig
 from kamal_dev.output import Event, Output
-from kamal_dev.pipeline.metadata import Metadata
-from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.images.metadata import Metadata
+from kamal_dev.pipeline.run.run import Run
 
 SOCKET = "source=/var/run/docker.sock,target=/var/run/docker-host.sock,type=bind"
 

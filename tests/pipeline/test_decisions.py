@@ -11,12 +11,13 @@ from kamal_dev.commands import events
 from kamal_dev.commands.events import Leftover
 from kamal_dev.errors import HostError, LockHeld
 from kamal_dev.model import Host
-from kamal_dev.pipeline import prune, turn
-from kamal_dev.pipeline.batches import Hosts, in_batches
-from kamal_dev.pipeline.patience import Patience
-from kamal_dev.pipeline.prepare import Ready
-from kamal_dev.pipeline.report import Outcome
-from kamal_dev.pipeline.stacks import Stack
+from kamal_dev.pipeline import prune
+from kamal_dev.pipeline.hosts import lock_wait
+from kamal_dev.pipeline.hosts.batches import Hosts, in_batches
+from kamal_dev.pipeline.hosts.prepare import PreparedHost
+from kamal_dev.pipeline.run.budget import HostBudget
+from kamal_dev.pipeline.run.report import StackResult
+from kamal_dev.pipeline.status import StackStatus
 from kamal_dev.project import Project
 from tests.transcripts.paper import Machine, PaperRun
 from tests.transcripts.test_transcripts import project, root
@@ -48,11 +49,11 @@ def test_a_deploy_goes_on_after_its_first_batch_as_long_as_few_enough_failed(
     run = PaperRun(replace(project, config=replace(project.config, deploy=deploy)), Machine(), {})
     seen: list[str] = []
 
-    def bring_up(hosts: Hosts) -> list[Outcome]:
+    def bring_up(hosts: Hosts) -> list[StackResult]:
         seen.extend(host.stack for host in hosts)
-        return [Outcome(host.stack, "", "failed" if host.stack in failing else "deployed") for host in hosts]
+        return [StackResult(host.stack, "", "failed" if host.stack in failing else "deployed") for host in hosts]
 
-    outcomes = in_batches(run, [Ready(name, Host(name, ""), events.Facts()) for name in "abcd"], bring_up)
+    outcomes = in_batches(run, [PreparedHost(name, Host(name, ""), events.Facts()) for name in "abcd"], bring_up)
     assert "".join(seen) == brought
     assert [outcome.stack for outcome in outcomes] == list("abcd")
     assert {outcome.stack for outcome in outcomes if outcome.state == "skipped"} == {*"abcd"} - {*brought}
@@ -63,12 +64,12 @@ def test_a_lock_is_waited_for_no_longer_than_the_shorter_of_lock_wait_and_timeou
     project: Project, monkeypatch: pytest.MonkeyPatch, wait: float, patience: float
 ) -> None:
     run = PaperRun(project, Machine(), {})
-    run._lock_wait, run.patience = wait, Patience(patience)
+    run._lock_wait, run.budget = wait, HostBudget(patience)
     held = events.Lock(7, word="apply", by="ann@desk")
-    monkeypatch.setattr(turn, "holder", lambda *_: held)
+    monkeypatch.setattr(lock_wait, "holder", lambda *_: held)
     started = time.monotonic()
-    with pytest.raises(LockHeld, match="`apply` of ann@desk"), run.patience.counting("a"):
-        turn.in_turn(run, HOST, "blog-1", lambda: events.Outcome(state="kept", phase="lock"))
+    with pytest.raises(LockHeld, match="`apply` of ann@desk"), run.budget.counting("a"):
+        lock_wait.in_turn(run, HOST, "blog-1", lambda: events.ScriptResult(state="kept", phase="lock"))
     assert time.monotonic() - started < 10
 
 
@@ -84,7 +85,7 @@ def test_a_lock_is_waited_for_no_longer_than_the_shorter_of_lock_wait_and_timeou
 def test_a_stack_is_fine_where_it_is_up_or_not_there_and_unknown_is_neither(
     state: str, is_fine: bool, is_known: bool
 ) -> None:
-    stack = Stack("blog-1", HOST, state)
+    stack = StackStatus("blog-1", HOST, state)
     assert (stack.is_fine, stack.is_known) == (is_fine, is_known)
 
 

@@ -10,9 +10,9 @@ import pytest
 from kamal_dev.errors import CredentialsMissing
 from kamal_dev.model import Host, Result
 from kamal_dev.output import Output
-from kamal_dev.pipeline.deploy import Order, deploy
+from kamal_dev.pipeline.deploy import DeployOptions, deploy
 from kamal_dev.pipeline.doctor import Check, examine
-from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.run.run import Run
 from kamal_dev.shell.recorder import Recorder
 
 SETTINGS = """\
@@ -91,7 +91,7 @@ def test_every_secret_that_is_missing_is_named_at_once_those_of_builds_too(root:
     assert (check.is_fine, check.found) == (False, missing)
     assert "`API_TOKEN=…` and `NPM_TOKEN=…` and `BUILD_TOKEN=…` to .kamal/secrets" in check.advice
     with pytest.raises(CredentialsMissing) as refused:
-        deploy(opened(root), Order())
+        deploy(opened(root), DeployOptions())
     assert refused.value.message == missing
     (root / ".kamal/secrets").write_text("API_TOKEN=a\nOTHER_TOKEN=b\nBUILD_TOKEN=c\nNPM_TOKEN=d\n")
     assert [str(check) for check in found(opened(root))["secrets"]] == ["✓ secrets: 4 of 4 set"]

@@ -12,10 +12,10 @@ import pytest
 from kamal_dev.errors import BuildFailed, ConfigError, EngineError
 from kamal_dev.model import Result, Secret, Step
 from kamal_dev.pipeline.build import build
-from kamal_dev.pipeline.devcontainer_cli import find
-from kamal_dev.pipeline.images import build_all, require_buildable
-from kamal_dev.pipeline.recipe import BuildOptions
+from kamal_dev.pipeline.images.building import build_all, require_buildable
+from kamal_dev.pipeline.images.recipe import BuildOptions
 from kamal_dev.pipeline.render import render
+from kamal_dev.pipeline.run.devcontainer_cli import find
 from tests.transcripts.paper import Machine, PaperRun, load
 
 SETTINGS = """\

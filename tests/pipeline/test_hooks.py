@@ -14,12 +14,12 @@ import pytest
 from kamal_dev.errors import HookFailed
 from kamal_dev.model import Host
 from kamal_dev.output import Event, Output
-from kamal_dev.pipeline.deploy import Order
+from kamal_dev.pipeline.deploy import DeployOptions
 from kamal_dev.pipeline.doctor import doctor
-from kamal_dev.pipeline.hooks import Hooks
 from kamal_dev.pipeline.plan import PaperProvider, plan
-from kamal_dev.pipeline.report import Outcome
-from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.run.hooks import Hooks
+from kamal_dev.pipeline.run.report import StackResult
+from kamal_dev.pipeline.run.run import Run
 from tests.real.lab import DEV, LISTENING, wait_for
 
 SETTINGS = """\
@@ -129,7 +129,7 @@ def test_a_failure_stops_with_the_last_lines_and_says_what_is_left(project: Proj
 
 def test_a_failure_afterwards_stops_nothing_and_is_returned(project: Project) -> None:
     project.hook("post-deploy", 'echo "$KAMAL_RUNTIME $DEV_RESULT"; kill -TERM $$')
-    error = project.hooks().after_deploy([Outcome("blog-1", "10.0.0.1", "deployed")], 41.7)
+    error = project.hooks().after_deploy([StackResult("blog-1", "10.0.0.1", "deployed")], 41.7)
     assert error is not None
     assert error.message == "hook `post-deploy` was ended by signal 15\n42 deployed"
     assert error.left_behind == "what `dev deploy` has done stands"
@@ -158,13 +158,13 @@ def test_a_dry_run_shows_hooks_and_runs_none(project: Project, monkeypatch: pyte
     monkeypatch.setattr(PaperProvider, "stacks", lambda self: ())
     monkeypatch.setattr(PaperProvider, "ensure", lambda self, names: tuple(Host(name, "") for name in names))
     run = Run.open(project.root, Output(project.events.append), environment=dict(os.environ))
-    lines = plan(run, Order()).lines
+    lines = plan(run, DeployOptions()).lines
     ran = [line for line in lines if "kamal/hooks" in line]
     assert ran == [
         "$ .kamal/hooks/pre-connect",
         "$ .kamal/hooks/pre-deploy",
     ]
-    assert not [line for line in plan(run, Order(skip_hooks=True)).lines if "kamal/hooks" in line]
+    assert not [line for line in plan(run, DeployOptions(skip_hooks=True)).lines if "kamal/hooks" in line]
     assert not (project.root / "made").exists()
 
 

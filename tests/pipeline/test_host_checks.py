@@ -10,7 +10,7 @@ import pytest
 from kamal_dev.commands.events import Facts
 from kamal_dev.errors import HostUnreachable
 from kamal_dev.model import Host, Result, Step
-from kamal_dev.pipeline.host_checks import host_checks, judged
+from kamal_dev.pipeline.hosts.checks import host_checks, judged
 from kamal_dev.shell.recorder import Recorder
 from tests.pipeline.test_doctor import FACTS, opened, root
 

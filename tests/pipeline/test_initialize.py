@@ -12,10 +12,10 @@ import pytest
 from kamal_dev.errors import InitializeFailed, UsageError
 from kamal_dev.model import Host
 from kamal_dev.output import Event, Output
-from kamal_dev.pipeline.deploy import Order, deploy
-from kamal_dev.pipeline.initialize import initialize
+from kamal_dev.pipeline.deploy import DeployOptions, deploy
 from kamal_dev.pipeline.plan import plan
-from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.run.initialize import initialize
+from kamal_dev.pipeline.run.run import Run
 
 
 def opened(root: Path, command: object, events: list[Event] | None = None) -> Run:
@@ -70,7 +70,7 @@ def test_a_stack_that_does_not_exist_is_refused_before_it_is_run(tmp_path: Path)
     events: list[Event] = []
     run = opened(tmp_path, "touch made", events)
     with pytest.raises(UsageError, match="there is no stack `nosuch`"):
-        deploy(run, Order(names=("nosuch",)))
+        deploy(run, DeployOptions(names=("nosuch",)))
     assert (events, (tmp_path / "made").exists()) == ([], False)
 
 
@@ -86,6 +86,6 @@ def test_a_failure_names_the_command_its_exit_code_and_its_last_lines(tmp_path: 
 def test_a_dry_run_shows_it_and_runs_it_not(tmp_path: Path) -> None:
     run = opened(tmp_path, "touch made")
     run.__dict__["provider"] = Nowhere()
-    assert plan(run, Order()).lines[0] == "$ /bin/sh -c 'touch made'"
-    assert "$ /bin/sh -c 'touch made'" not in plan(run, Order(skip_initialize=True)).lines
+    assert plan(run, DeployOptions()).lines[0] == "$ /bin/sh -c 'touch made'"
+    assert "$ /bin/sh -c 'touch made'" not in plan(run, DeployOptions(skip_initialize=True)).lines
     assert not (tmp_path / "made").exists()

@@ -12,11 +12,11 @@ import pytest
 
 from kamal_dev.errors import LinkDropped
 from kamal_dev.model import Result, Step
-from kamal_dev.pipeline.deploy import Order, deploy
+from kamal_dev.pipeline.deploy import DeployOptions, deploy
 from kamal_dev.pipeline.remove import remove
-from kamal_dev.pipeline.rollback import Order as Back
+from kamal_dev.pipeline.rollback import DeployOptions as Back
 from kamal_dev.pipeline.rollback import rollback
-from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project import Project
 from tests.transcripts.paper import HostState, PaperRun
 from tests.transcripts.test_rollback import Remembering, history
@@ -44,8 +44,8 @@ class Working(Remembering):
 
 
 VERBS: dict[str, Callable[[Run], Any]] = {
-    "facts": lambda run: deploy(run, Order()),
-    "apply": lambda run: deploy(run, Order()),
+    "facts": lambda run: deploy(run, DeployOptions()),
+    "apply": lambda run: deploy(run, DeployOptions()),
     "releases": lambda run: rollback(run, Back()),
     "rollback": lambda run: rollback(run, Back()),
     "remove": lambda run: remove(run, None, keep_volumes=False, agree=lambda _: True),

@@ -9,8 +9,8 @@ import pytest
 
 from kamal_dev.commands.events import Facts
 from kamal_dev.model import Image, Result, Step
-from kamal_dev.pipeline.layers import ENOUGH, Layers
-from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.images.layers import ENOUGH, Layers
+from kamal_dev.pipeline.run.run import Run
 from kamal_dev.shell.recorder import Recorder
 
 PART = f"sha256:{'b' * 64}"

@@ -9,16 +9,16 @@ from typing import Any, cast
 
 import pytest
 
-from kamal_dev.commands.events import Outcome
+from kamal_dev.commands.events import ScriptResult
 from kamal_dev.errors import HostError, RegistryUnknown
 from kamal_dev.model import Host, Image
 from kamal_dev.output import Event, Output
-from kamal_dev.pipeline import lending
-from kamal_dev.pipeline.lending import Lending
-from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.images import tunnel
+from kamal_dev.pipeline.images.tunnel import RegistryTunnel
+from kamal_dev.pipeline.run.run import Run
 
 TARGET = Host("blog-1", "10.0.0.1")
-WELL, NOT_PULLED = Outcome(ok=True), Outcome(phase="pull", reason="connection refused")
+WELL, NOT_PULLED = ScriptResult(ok=True), ScriptResult(phase="pull", reason="connection refused")
 
 
 class Tunnels:
@@ -40,7 +40,7 @@ class Tunnels:
 @pytest.fixture
 def tunnels(monkeypatch: pytest.MonkeyPatch) -> Tunnels:
     found = Tunnels()
-    monkeypatch.setattr(lending, "Tunnel", found)
+    monkeypatch.setattr(tunnel, "Tunnel", found)
     return found
 
 
@@ -52,9 +52,9 @@ class Lab:
     ) -> None:
         self.events: list[Event] = []
         self.resources = ExitStack()
-        monkeypatch.setattr(lending, "stored", stored)
+        monkeypatch.setattr(tunnel, "stored", stored)
         build = SimpleNamespace(image=Image("localhost:5999", "blog-dev", "v1"))
-        monkeypatch.setattr(lending, "planned", lambda run: (build,))
+        monkeypatch.setattr(tunnel, "planned", lambda run: (build,))
         registry = SimpleNamespace(is_local=is_local, port=5999)
         run = SimpleNamespace(
             project=SimpleNamespace(config=SimpleNamespace(registry=registry)),
@@ -73,11 +73,11 @@ def taken() -> HostError:
     return HostError("blog-1", "port 5999 of the host could not be forwarded", hint="choose another one")
 
 
-def changes(*outcomes: Outcome) -> tuple[Callable[[], Outcome], list[int]]:
+def changes(*outcomes: ScriptResult) -> tuple[Callable[[], ScriptResult], list[int]]:
     """Return a change that ends so, one after the other, and how often it was made."""
     left, made = list(outcomes), []
 
-    def change() -> Outcome:
+    def change() -> ScriptResult:
         made.append(1)
         return left.pop(0)
 
@@ -86,7 +86,7 @@ def changes(*outcomes: Outcome) -> tuple[Callable[[], Outcome], list[int]]:
 
 def test_a_registry_elsewhere_is_lent_to_nobody(tunnels: Tunnels, monkeypatch: pytest.MonkeyPatch) -> None:
     lab = Lab(monkeypatch, lambda *_: None, is_local=False)
-    lent = Lending(lab.run, is_wanted=True)
+    lent = RegistryTunnel(lab.run, is_wanted=True)
     lent.begin(TARGET)
     lent.open(TARGET)
     change, made = changes(NOT_PULLED)
@@ -104,7 +104,7 @@ def test_a_tunnel_is_opened_early_unless_the_registry_says_that_it_has_everythin
         return object() if answer == "present" else None
 
     lab = Lab(monkeypatch, stored)
-    lent = Lending(lab.run, is_wanted=True)
+    lent = RegistryTunnel(lab.run, is_wanted=True)
     lent.begin(TARGET)
     lent._begun[TARGET.name].result()
     assert len(tunnels.opened) == (0 if answer == "present" else 1)
@@ -120,7 +120,7 @@ def test_what_could_not_be_opened_early_is_opened_when_it_is_needed(
 ) -> None:
     lab = Lab(monkeypatch, lambda *_: None)
     tunnels.refusals = [taken()]
-    lent = Lending(lab.run, is_wanted=True)
+    lent = RegistryTunnel(lab.run, is_wanted=True)
     lent.begin(TARGET)
     lent.open(TARGET)
     assert len(tunnels.opened) == 1
@@ -130,7 +130,7 @@ def test_a_host_whose_port_is_taken_is_an_error(tunnels: Tunnels, monkeypatch: p
     lab = Lab(monkeypatch, lambda *_: None)
     tunnels.refusals = [taken()]
     with pytest.raises(HostError, match="could not be forwarded"):
-        Lending(lab.run, is_wanted=True).open(TARGET)
+        RegistryTunnel(lab.run, is_wanted=True).open(TARGET)
 
 
 def test_where_another_run_lends_it_already_the_change_is_made_all_the_same(
@@ -139,7 +139,7 @@ def test_where_another_run_lends_it_already_the_change_is_made_all_the_same(
     lab = Lab(monkeypatch, lambda *_: None)
     tunnels.refusals = [taken()]
     change, made = changes(WELL)
-    assert Lending(lab.run, is_wanted=True).lent(TARGET, change) is WELL
+    assert RegistryTunnel(lab.run, is_wanted=True).lent(TARGET, change) is WELL
     assert (len(made), len(tunnels.opened)) == (1, 0)
     assert "another `dev` may be lending it" in lab.said()
 
@@ -148,10 +148,10 @@ def test_what_a_tunnel_that_ended_did_not_bring_is_pulled_once_more(
     tunnels: Tunnels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lab = Lab(monkeypatch, lambda *_: None)
-    lent = Lending(lab.run, is_wanted=True)
+    lent = RegistryTunnel(lab.run, is_wanted=True)
     change, made = changes(NOT_PULLED, WELL)
 
-    def break_off() -> Outcome:
+    def break_off() -> ScriptResult:
         tunnels.opened[0].is_open = bool(made)
         return change()
 
@@ -164,7 +164,7 @@ def test_a_pull_that_fails_through_an_open_tunnel_is_not_repeated(
 ) -> None:
     lab = Lab(monkeypatch, lambda *_: None)
     change, made = changes(NOT_PULLED)
-    assert Lending(lab.run, is_wanted=True).lent(TARGET, change) is NOT_PULLED
+    assert RegistryTunnel(lab.run, is_wanted=True).lent(TARGET, change) is NOT_PULLED
     assert len(made) == 1
 
 
@@ -175,7 +175,7 @@ def test_where_no_tunnel_can_be_opened_at_all_that_is_the_failure(
     tunnels.refusals = [taken(), taken()]
     change, made = changes(NOT_PULLED)
     with pytest.raises(HostError, match="could not be forwarded") as caught:
-        Lending(lab.run, is_wanted=True).lent(TARGET, change)
+        RegistryTunnel(lab.run, is_wanted=True).lent(TARGET, change)
     assert len(made) == 1
     assert caught.value.hint == "choose another one"
 
@@ -185,10 +185,10 @@ def test_where_a_tunnel_that_ended_cannot_be_opened_again_the_failure_of_the_pul
 ) -> None:
     lab = Lab(monkeypatch, lambda *_: None)
 
-    def break_off() -> Outcome:
+    def break_off() -> ScriptResult:
         tunnels.opened[0].is_open = False
         tunnels.refusals = [taken()]
         return NOT_PULLED
 
-    assert Lending(lab.run, is_wanted=True).lent(TARGET, break_off) is NOT_PULLED
+    assert RegistryTunnel(lab.run, is_wanted=True).lent(TARGET, break_off) is NOT_PULLED
     assert "choose another one" in lab.said()

@@ -8,7 +8,7 @@ import pytest
 
 from kamal_dev.errors import BuildFailed, DevError, ProviderError
 from kamal_dev.model import Host, Result, Step
-from kamal_dev.pipeline.deploy import Order, deploy
+from kamal_dev.pipeline.deploy import DeployOptions, deploy
 from kamal_dev.project import Project
 from tests.transcripts.paper import HostState, Listed, Machine, PaperRun
 from tests.transcripts.test_transcripts import FIRST, SECOND, UP, project, root
@@ -55,7 +55,7 @@ def failed(project: Project, maker: Any = None, *states: HostState) -> DevError:
     if maker:
         run.__dict__["provider"] = maker
     with pytest.raises(BuildFailed) as error:
-        deploy(run, Order())
+        deploy(run, DeployOptions())
     run.close()
     return error.value
 

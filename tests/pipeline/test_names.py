@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from kamal_dev.pipeline import names
+from kamal_dev.pipeline.run import names
 from kamal_dev.project import Project
 from tests.transcripts.test_transcripts import project, root
 

@@ -11,9 +11,9 @@ import pytest
 
 from kamal_dev.errors import DevError
 from kamal_dev.output import Event, Output
-from kamal_dev.pipeline import workspace
-from kamal_dev.pipeline.run import Run
-from kamal_dev.pipeline.workspace import Workspace
+from kamal_dev.pipeline.hosts import workspace
+from kamal_dev.pipeline.hosts.workspace import Workspace
+from kamal_dev.pipeline.run.run import Run
 
 SETTINGS = "service: blog\nprovider: {type: static, hosts: [10.0.0.1]}\nworkspace: {source: sync}\n"
 

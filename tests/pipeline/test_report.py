@@ -8,30 +8,32 @@ import pytest
 from kamal_dev.commands import events
 from kamal_dev.errors import HostUnreachable, UsageError
 from kamal_dev.model import Container, Host, short
-from kamal_dev.pipeline.apply import outcome
 from kamal_dev.pipeline.audit import Entry
-from kamal_dev.pipeline.names import restrict
-from kamal_dev.pipeline.report import Outcome, Report
-from kamal_dev.pipeline.stacks import uptime
+from kamal_dev.pipeline.hosts.apply import outcome
+from kamal_dev.pipeline.run.names import restrict
+from kamal_dev.pipeline.run.report import Report, StackResult
+from kamal_dev.pipeline.status import uptime
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 UP = (Container("app", "b-app-1", "i", "running", "healthy"), Container("seed", "b-seed-1", "i", "exited"))
 
 
-def report(*outcomes: Outcome) -> Report:
+def report(*outcomes: StackResult) -> Report:
     return Report("Deployed", "abc", outcomes, 48.2)
 
 
 def test_all_well_is_no_error() -> None:
-    done = report(Outcome("blog-1", "10.0.0.1", "deployed", "abc", UP), Outcome("blog-2", "10.0.0.2", "unchanged"))
+    done = report(
+        StackResult("blog-1", "10.0.0.1", "deployed", "abc", UP), StackResult("blog-2", "10.0.0.2", "unchanged")
+    )
     assert done.error() is None
     assert done.summary() == "Deployed 2 of 2 stacks in 48s"
     assert str(done).splitlines()[0] == "  blog-1  10.0.0.1  ✓ up (app, seed: exited 0)"
 
 
 def test_one_failure_is_named_and_the_rest_counted_truly() -> None:
-    failed = Outcome("blog-2", "10.0.0.2", "failed", COMMIT, error=HostUnreachable("blog-2", "no SSH", hint="look"))
-    done = report(Outcome("blog-1", "10.0.0.1", "deployed"), failed)
+    failed = StackResult("blog-2", "10.0.0.2", "failed", COMMIT, error=HostUnreachable("blog-2", "no SSH", hint="look"))
+    done = report(StackResult("blog-1", "10.0.0.1", "deployed"), failed)
     error = done.error()
     assert error is not None
     assert error.message == "Deployed 1 of 2 stacks in 48s; failed: blog-2"
@@ -64,17 +66,17 @@ def test_a_version_is_shown_short_but_a_dirty_tree_stays_one(version: str, shown
     ],
 )
 def test_what_was_put_back_is_told_from_what_failed(failed: str, shown: str) -> None:
-    told = events.Outcome(state="restored", release=failed, current=f"{COMMIT}-11111111", reason="app fell")
+    told = events.ScriptResult(state="restored", release=failed, current=f"{COMMIT}-11111111", reason="app fell")
     ended = outcome(Host("blog-1", "a"), "blog-1", failed.rpartition("-")[0], told, done="deployed")
     assert str(report(ended)) == f"  blog-1  a  ✗ apply: app fell; version {shown} runs"
 
 
 def test_a_host_that_gave_no_answer_is_not_fine() -> None:
-    assert report(Outcome("blog-1", "a", "unknown")).error() is not None
+    assert report(StackResult("blog-1", "a", "unknown")).error() is not None
 
 
 def test_the_report_is_json_as_it_stands() -> None:
-    data = json.loads(json.dumps(report(Outcome("blog-1", "a", "deployed", "abc", UP)).as_json()))
+    data = json.loads(json.dumps(report(StackResult("blog-1", "a", "deployed", "abc", UP)).as_json()))
     assert data["fine"] is True
     assert data["stacks"][0]["containers"][1]["exit_code"] == 0
 

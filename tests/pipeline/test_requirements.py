@@ -14,8 +14,8 @@ from kamal_dev.commands import events
 from kamal_dev.errors import HostError
 from kamal_dev.model import Host
 from kamal_dev.output import Output
-from kamal_dev.pipeline.admission import require
-from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.hosts.admission import require
+from kamal_dev.pipeline.run.run import Run
 
 ASKED = {"cpus": 4, "memory": "8gb", "storage": "1tb", "gpu": "optional"}
 

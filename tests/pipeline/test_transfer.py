@@ -13,8 +13,8 @@ import pytest
 from kamal_dev.errors import NothingBuilt
 from kamal_dev.model import Step
 from kamal_dev.output import Output
-from kamal_dev.pipeline.run import Run
-from kamal_dev.pipeline.transfer import Parcels
+from kamal_dev.pipeline.hosts.transfer import ImageTransfer
+from kamal_dev.pipeline.run.run import Run
 from kamal_dev.shell.local import Local
 
 ERRORS = {
@@ -38,5 +38,5 @@ def test_an_image_that_cannot_be_packed_is_told_with_its_cause(name: str) -> Non
 
     with ExitStack() as resources, pytest.raises(NothingBuilt, match="could not be packed") as failed:
         run = SimpleNamespace(local=Failing(), resources=resources, output=Output(lambda event: None))
-        Parcels(cast(Run, run)).pack(("a:1",))
+        ImageTransfer(cast(Run, run)).pack(("a:1",))
     assert failed.value.hint.startswith(hint)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kamal_dev.output import Output
-from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.run.run import Run
 from tests.workspace.lab import write
 
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from kamal_dev.commands import events
 from kamal_dev.output import Output
-from kamal_dev.pipeline.layers import ENOUGH, Layers
-from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.images.layers import ENOUGH, Layers
+from kamal_dev.pipeline.run.run import Run
 from tests.real.lab import COMPOSE, Host, Lab, docker
 
 STATEFUL = COMPOSE + "    volumes: ['data:/data', '..:/workspace']\nvolumes: {data: {}}\n"

@@ -16,8 +16,8 @@ from kamal_dev.commands.hooks import FOLDER
 from kamal_dev.model import Host, Image, Release, Result, Step
 from kamal_dev.output import Event, Output
 from kamal_dev.output.redaction import Redaction
-from kamal_dev.pipeline.render import release
-from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.hosts.release import render_release
+from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project import Project
 from kamal_dev.shell import OnLine
 from kamal_dev.shell.local import Local
@@ -206,7 +206,9 @@ class PaperRun(Run):
         listed = Listed(hosts)
         pushed = {service: replace(image, digest=DIGEST) for service, image in project.images().items()}
         ready = compose.rewritten(project.compose, pushed)
-        releases = {name: release(project, name, address=host.address, ready=ready) for name, host in listed.stacks()}
+        releases = {
+            name: render_release(project, name, address=host.address, ready=ready) for name, host in listed.stacks()
+        }
         self.hosts = {name: PaperHost(name, state, image, releases[name]) for name, state in hosts.items()}
         self.__dict__["provider"] = listed
 

@@ -13,8 +13,8 @@ import pytest
 from kamal_dev.commands.hooks import FOLDER
 from kamal_dev.errors import DevError, UsageError
 from kamal_dev.model import Host, Image, Result, Step
-from kamal_dev.pipeline.releases import rows, versions
-from kamal_dev.pipeline.rollback import Order, rollback
+from kamal_dev.pipeline.rollback import RollbackOptions, rollback
+from kamal_dev.pipeline.versions import rows, versions
 from kamal_dev.project import Project
 from tests.transcripts.paper import HostState, Machine, PaperHost, PaperRun, lines, transcript
 from tests.transcripts.test_transcripts import CRASHED, FIRST, IMAGE, SECOND, SECRETS, project, root, with_hooks
@@ -68,17 +68,17 @@ class Remembering(PaperHost):
 class Case:
     """One rollback: how the second host takes it, and what is asked for."""
 
-    order: Order
+    order: RollbackOptions
     second: HostState = field(default_factory=HostState)
     is_gone: bool = False
 
 
 CASES = {
-    "to_the_one_before": Case(Order()),
-    "to_a_version_on_one_stack": Case(Order(name="bbb", hosts=(SECOND,))),
-    "with_an_image_that_is_gone": Case(Order(name=FIRST, version=OLD), is_gone=True),
-    "that_does_not_come_up": Case(Order(), HostState(outcome=CRASHED)),
-    "to_an_unknown_version": Case(Order(name="aaaaaax1")),
+    "to_the_one_before": Case(RollbackOptions()),
+    "to_a_version_on_one_stack": Case(RollbackOptions(name="bbb", hosts=(SECOND,))),
+    "with_an_image_that_is_gone": Case(RollbackOptions(name=FIRST, version=OLD), is_gone=True),
+    "that_does_not_come_up": Case(RollbackOptions(), HostState(outcome=CRASHED)),
+    "to_an_unknown_version": Case(RollbackOptions(name="aaaaaax1")),
 }
 
 
@@ -145,11 +145,11 @@ def test_a_hook_that_fails_before_a_rollback_changes_nothing_and_one_after_it_is
         run.machine.failing_hook = name
         if name == "pre-connect":
             with pytest.raises(DevError, match="hook `pre-connect` ended with exit code 1"):
-                rollback(run, Order())
+                rollback(run, RollbackOptions())
             assert run.hosts[FIRST].transcript == []
-            assert not rollback(run, Order(skip_hooks=True)).error()
+            assert not rollback(run, RollbackOptions(skip_hooks=True)).error()
         else:
-            report = rollback(run, Order())
+            report = rollback(run, RollbackOptions())
             assert [outcome.state for outcome in report.outcomes] == ["rolled back"]
             assert "hook `post-rollback` ended" in str(report.error())
         run.close()
@@ -159,7 +159,7 @@ def test_a_stack_without_a_good_release_before_refuses_before_anything_is_change
     run = PaperRun(project, Machine(), {FIRST: HostState()})
     run.hosts[FIRST] = Remembering(FIRST, HostState(), [kept(FIRST, NEW, is_current=True)])
     with pytest.raises(UsageError, match="guestbook-1: there is no good release before the current one"):
-        rollback(run, Order())
+        rollback(run, RollbackOptions())
     assert run.hosts[FIRST].transcript == [f"{FIRST}$ releases {FIRST}"]
     run.close()
 
@@ -168,7 +168,7 @@ def test_a_release_of_the_version_that_runs_is_named_by_its_hash(project: Projec
     run = PaperRun(project, Machine(), {FIRST: HostState()})
     one = kept(FIRST, OLD, id=f"{OLD}-11111111", is_before=True)
     run.hosts[FIRST] = Remembering(FIRST, HostState(), [kept(FIRST, OLD, is_current=True), one])
-    report = rollback(run, Order())
+    report = rollback(run, RollbackOptions())
     assert [event.text for event in run.events if event.kind == "start"] == [
         f"Rolling back to {OLD} (release 11111111)"
     ]
@@ -177,12 +177,12 @@ def test_a_release_of_the_version_that_runs_is_named_by_its_hash(project: Projec
 
 
 def test_a_word_that_is_neither_a_stack_nor_a_version_is_said_to_be_neither(project: Project) -> None:
-    _, end = recorded(project, Case(Order(name="guestbook-7")))
+    _, end = recorded(project, Case(RollbackOptions(name="guestbook-7")))
     assert end == (
         "error: `guestbook-7` is neither a stack nor a version on guestbook-1, guestbook-2\n"
         f"hint: did you mean `guestbook-2`? stacks: guestbook-1, guestbook-2; versions: {BAD}, {NEW}, {OLD}"
     )
-    _, end = recorded(project, Case(Order(name=FIRST, version="aaaaaax1")))
+    _, end = recorded(project, Case(RollbackOptions(name=FIRST, version="aaaaaax1")))
     assert end.startswith("error: there is no version `aaaaaax1` on guestbook-1\nhint: did you mean `aaaaaaa1`?")
 
 
@@ -190,7 +190,7 @@ def test_the_hints_of_a_rollback_that_failed_are_about_rollbacks(project: Projec
     run = PaperRun(project, Machine(), {FIRST: HostState(), SECOND: HostState(outcome=CRASHED)})
     run.hosts[SECOND] = Remembering(SECOND, HostState(outcome=CRASHED), history(SECOND))
     run.provider.stacks = lambda: ((FIRST, Host(FIRST, "")), (SECOND, Host(SECOND, "10.0.0.2")))  # type: ignore[method-assign]
-    report = rollback(run, Order())
+    report = rollback(run, RollbackOptions())
     off, crashed = (outcome.error for outcome in report.outcomes)
     assert off
     assert off.hint.startswith(f"`dev deploy {FIRST}` starts the host first; then `dev rollback {FIRST} VERSION`")
@@ -210,12 +210,12 @@ def test_a_version_may_be_given_as_tables_show_it(project: Project) -> None:
     dirty = f"{'a' * 40}-dirty-{'b' * 16}"
     run = PaperRun(project, Machine(), {FIRST: HostState()})
     run.hosts[FIRST] = Remembering(FIRST, HostState(), [kept(FIRST, NEW, is_current=True), kept(FIRST, dirty)])
-    assert rollback(run, Order(name="aaaaaaaaaaaa-dirty-bbbbbb")).version == dirty
+    assert rollback(run, RollbackOptions(name="aaaaaaaaaaaa-dirty-bbbbbb")).version == dirty
     run.close()
 
 
 def test_the_beginning_of_several_versions_names_none(project: Project) -> None:
-    run, end = recorded(project, Case(Order(name="aaaaaaa")))
+    run, end = recorded(project, Case(RollbackOptions(name="aaaaaaa")))
     assert "`aaaaaaa` names several versions of guestbook-1" in end
     assert f"which one: {NEW}, {OLD}" in end
     assert not [step for recorder in run.recorders for step in recorder.steps if step.text.startswith("rollback")]

@@ -18,12 +18,12 @@ from kamal_dev.commands.hooks import FOLDER, NAMES
 from kamal_dev.errors import DevError
 from kamal_dev.model import Secret
 from kamal_dev.output import Output
-from kamal_dev.pipeline.deploy import Order, deploy
-from kamal_dev.pipeline.images import build_all
+from kamal_dev.pipeline.deploy import DeployOptions, deploy
+from kamal_dev.pipeline.images.building import build_all
+from kamal_dev.pipeline.images.pushing import push_all
+from kamal_dev.pipeline.images.recipe import BuildOptions
 from kamal_dev.pipeline.plan import plan
-from kamal_dev.pipeline.pushing import push_all
-from kamal_dev.pipeline.recipe import BuildOptions
-from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project import Project
 from tests.transcripts.paper import HostState, Machine, PaperRun, load, normal, transcript
 
@@ -99,7 +99,7 @@ class Case:
 
     first: HostState
     second: HostState
-    order: Order = field(default_factory=Order)
+    order: DeployOptions = field(default_factory=DeployOptions)
     built: bool = True
     pushed: bool = True
     batch: str = ""
@@ -110,10 +110,10 @@ CASES = {
     "first_deploy": Case(BARE, BARE, built=False, pushed=False),
     "new_version": Case(UP, UP, built=False, pushed=False),
     "nothing_changed": Case(SAME, SAME),
-    "skip_build": Case(UP, UP, Order(skip_build=True), pushed=False),
-    "nothing_built": Case(UP, UP, Order(skip_build=True), built=False, pushed=False),
-    "skip_push": Case(UP, UP, Order(skip_push=True), pushed=False),
-    "one_stack": Case(UP, UP, Order(names=(SECOND,))),
+    "skip_build": Case(UP, UP, DeployOptions(skip_build=True), pushed=False),
+    "nothing_built": Case(UP, UP, DeployOptions(skip_build=True), built=False, pushed=False),
+    "skip_push": Case(UP, UP, DeployOptions(skip_push=True), pushed=False),
+    "one_stack": Case(UP, UP, DeployOptions(names=(SECOND,))),
     "a_host_that_cannot_pull": Case(CUT_OFF, UP),
     "a_service_that_crashes": Case(UP, HostState(SOWN, outcome=CRASHED)),
     "a_command_that_fails": Case(UP, HostState(SOWN, outcome=UNFINISHED)),
@@ -214,7 +214,7 @@ def test_a_hook_that_fails_before_the_release_leaves_every_stack_as_it_is(name: 
     run = PaperRun(project, prepared(project, CASES["first_deploy"]), {FIRST: BARE, SECOND: BARE})
     run.machine.failing_hook = name
     with pytest.raises(DevError) as failed:
-        deploy(run, Order())
+        deploy(run, DeployOptions())
     run.close()
     assert failed.value.message == f"hook `{name}` ended with exit code 1\nnot today"
     assert failed.value.left_behind == LEFT[name]
@@ -229,7 +229,7 @@ def test_a_hook_that_fails_before_the_release_leaves_every_stack_as_it_is(name: 
 def test_a_hook_that_fails_after_the_deploy_is_said_beside_what_was_deployed(project: Project) -> None:
     run = PaperRun(project, prepared(project, CASES["new_version"]), {FIRST: UP, SECOND: UP})
     run.machine.failing_hook = "post-deploy"
-    report = deploy(run, Order())
+    report = deploy(run, DeployOptions())
     run.close()
     assert [outcome.state for outcome in report.outcomes] == ["deployed", "deployed"]
     error = report.error()
@@ -240,7 +240,7 @@ def test_a_hook_that_fails_after_the_deploy_is_said_beside_what_was_deployed(pro
 
 @pytest.mark.usefixtures("with_hooks")
 def test_hooks_that_are_skipped_or_have_nothing_to_do_are_no_part_of_a_deploy(project: Project) -> None:
-    run, _ = recorded(project, replace(CASES["new_version"], order=Order(skip_hooks=True)))
+    run, _ = recorded(project, replace(CASES["new_version"], order=DeployOptions(skip_hooks=True)))
     assert not [line for line in run.machine.transcript if FOLDER in line]
     run, _ = recorded(project, CASES["a_service_that_crashes"])
     ran = [line.rpartition("/")[2] for line in run.machine.transcript if FOLDER in line]
@@ -282,7 +282,7 @@ def test_a_dry_run_shows_what_a_first_deploy_would_run_and_runs_nothing(root: Pa
     (root / "config/dev.yml").write_text(settings)
     try:
         project, machine = load(root, ENVIRONMENT), Machine()
-        lines = plan(Run(project, machine, Output(lambda event: None)), Order()).lines
+        lines = plan(Run(project, machine, Output(lambda event: None)), DeployOptions()).lines
     finally:
         (root / "config/dev.yml").write_text(SETTINGS)
     compare("dry_run", normal("\n".join(lines), project) + "\n")

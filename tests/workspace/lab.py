@@ -14,10 +14,10 @@ from kamal_dev.commands.host import facts
 from kamal_dev.commands.payload import SCRIPTS
 from kamal_dev.model import Host, Result, Step
 from kamal_dev.output import Output
+from kamal_dev.pipeline.hosts.workspace import Workspace
 from kamal_dev.pipeline.pull import Pulled, pull
-from kamal_dev.pipeline.run import Run
+from kamal_dev.pipeline.run.run import Run
 from kamal_dev.pipeline.sync import sync
-from kamal_dev.pipeline.workspace import Workspace
 from kamal_dev.shell import OnLine
 
 QUIET = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}

@@ -1,0 +1,104 @@
+"""Begin with a few stacks, and go on with the others only where few enough of those failed. Talks to no host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from kamal_dev.errors import DevError, HostError
+from kamal_dev.pipeline.hosts.prepare import PreparedHost
+from kamal_dev.pipeline.run.report import StackResult
+from kamal_dev.pipeline.run.run import Run
+from kamal_dev.shell.fanout import Background
+
+Hosts = list[PreparedHost | StackResult]
+
+
+def in_batches(run: Run, hosts: Hosts, bring_up: Callable[[Hosts], list[StackResult]]) -> list[StackResult]:
+    """Bring up the first `deploy.batch` stacks, then all others at once.
+
+    With more failures among the first than `deploy.max_failures`, the others are left
+    as they are: `skipped`. So are all where one failed before, if that would bring all back.
+    """
+    settings = run.project.config.deploy
+    are_one = settings.rollback == "all"
+    lost = [host.stack for host in hosts if isinstance(host, StackResult)]
+    if lost and are_one:
+        return _skip(run, hosts, f"not begun: {', '.join(lost)} failed, and {ALL}")
+    first = hosts[: size(settings.batch, len(hosts))]
+    rest = hosts[len(first) :]
+    if not rest:
+        return bring_up(first)
+    run.output.note(f"First batch: {', '.join(host.stack for host in first)}; then {len(rest)} more")
+    outcomes = bring_up(first)
+    failures = sum(not outcome.is_fine for outcome in outcomes)
+    if failures <= (0 if are_one else settings.max_failures):
+        return [*outcomes, *bring_up(rest)]
+    return [*outcomes, *_skip(run, rest, f"not begun: {failures} of {len(first)} failed in the first batch")]
+
+
+def size(batch: str, count: int) -> int:
+    """Return how many of `count` stacks come first: a number, or a share (`25%`) rounded down, but never none."""
+    if not batch:
+        return count
+    return max(1, count * int(batch[:-1]) // 100) if batch.endswith("%") else int(batch)
+
+
+def _skip(run: Run, hosts: Hosts, reason: str) -> list[StackResult]:
+    left = [host.stack for host in hosts if isinstance(host, PreparedHost)]
+    if left:
+        run.output.warn(f"{', '.join(left)}: {reason}")
+    return [host if isinstance(host, StackResult) else _skipped(host, reason) for host in hosts]
+
+
+def _skipped(ready: PreparedHost, reason: str) -> StackResult:
+    release, containers = ready.facts.release, ready.facts.containers
+    is_up = any(container.state == "running" for container in containers)
+    error = HostError(ready.host.name, reason, hint=HINT, left_behind="images; what runs there was left as it is")
+    return StackResult(
+        ready.stack,
+        ready.host.address,
+        "skipped",
+        running=release.version if release and is_up else "",
+        containers=containers,
+        error=error,
+    )
+
+
+ALL = "`deploy.rollback` is `all`"
+HINT = "mend what failed, and deploy again"
+
+
+@contextmanager
+def reporting_hosts(
+    run: Run, making: tuple[str, ...], hosts: Background[list[PreparedHost | StackResult]]
+) -> Iterator[None]:
+    """Make images beside `hosts`; where that fails, wait for these, and say what failed there and which were made."""
+    try:
+        yield
+    except DevError as error:
+        for other in dict.fromkeys(_failures(hosts)):
+            error.message += f"\nat the same time: {other.message}"
+            error.hint = "; ".join(dict.fromkeys(filter(None, (error.hint, other.hint))))
+        error.left_behind = "; ".join(filter(None, (error.left_behind, _made(run, making))))
+        raise
+
+
+def _failures(hosts: Background[list[PreparedHost | StackResult]]) -> list[DevError]:
+    try:
+        return [item.error for item in hosts.result() if isinstance(item, StackResult) and item.error]
+    except DevError as error:
+        return [error]
+
+
+def _made(run: Run, making: tuple[str, ...]) -> str:
+    """Say which of these the provider has now: what was going to be made may not have been."""
+    if not making:
+        return ""
+    try:
+        there = dict(run.provider.stacks())
+    except DevError as error:
+        return f"whether {', '.join(making)} were made is unknown: {error.message}"
+    made = [name for name in making if name in there]
+    verb = "was" if len(made) == 1 else "were"
+    return f"{', '.join(made)} {verb} made; the next deploy uses what is there" if made else ""

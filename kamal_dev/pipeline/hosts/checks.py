@@ -1,0 +1,114 @@
+"""What `dev doctor` says of hosts. All at once run the script that a deploy begins with; each answers for itself."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from kamal_dev.commands import answers, events, host
+from kamal_dev.errors import DevError
+from kamal_dev.model import Host
+from kamal_dev.pipeline.hosts.admission import advice, short_of
+from kamal_dev.pipeline.hosts.prepare import INSTALL_THERE, WRITABLE
+from kamal_dev.pipeline.hosts.scripts import told
+from kamal_dev.pipeline.run.run import Run
+from kamal_dev.shell.fanout import each
+
+ASKING = 60.0
+INSTALLS = ("root", "sudo")
+BY_HAND = "log in as root (`ssh.user`), let the user run sudo without a password, or install Docker there by hand"
+
+
+def host_checks(run: Run) -> list[Check]:
+    """Ask every host that is on what it is; what one says, or does not, is no end for the others."""
+    stacks = run.provider.stacks()
+    if not stacks:
+        return [Check("hosts", True, "no host yet: `dev deploy` makes them")]
+    on = [(stack, target) for stack, target in stacks if target.address]
+    off = [stack for stack, target in stacks if not target.address]
+    found = each(on, lambda item: _ask(run, *item), limit=run.limit)
+    checks = [judged(stack, facts) for (stack, _), facts in zip(on, found, strict=True)]
+    answering = sum(isinstance(facts, events.Facts) for facts in found)
+    short = [_required(run, stack, facts) for (stack, _), facts in zip(on, found, strict=True)]
+    return [_summary(len(stacks), answering, off, is_fine=answering == len(on)), *checks, *filter(None, short)]
+
+
+def _required(run: Run, stack: str, facts: events.Facts | DevError) -> Check | None:
+    """Compare a host with `hostRequirements`; None where it has what is asked for."""
+    devcontainer = run.project.devcontainer
+    missing = () if isinstance(facts, DevError) else short_of(devcontainer, facts)
+    if not missing:
+        return None
+    found = f"it has {', '.join(missing)} that `hostRequirements` asks for ({devcontainer.where('hostRequirements')})"
+    return Check(f"host of {stack}", run.warns_of_requirements, found, advice(run), run.warns_of_requirements)
+
+
+def _ask(run: Run, stack: str, target: Host) -> events.Facts:
+    facts = answers.facts(told(run, target, host.facts(run.scripts, stack), timeout=ASKING))
+    if facts is None:
+        raise DevError("the host did not say what it is")
+    return facts
+
+
+def _summary(count: int, answering: int, off: list[str], *, is_fine: bool) -> Check:
+    found = f"{answering} of {count} hosts answer"
+    if not off:
+        return Check("hosts", is_fine, found)
+    advice = f"`dev deploy {off[0]}` starts it" if len(off) == 1 else "`dev deploy NAME` starts one of them"
+    return Check("hosts", is_fine, f"{found}; switched off: {', '.join(off)}", advice, is_warning=True)
+
+
+def judged(stack: str, facts: events.Facts | DevError) -> Check:
+    """Say how a host stands for a deploy, from what it told of itself."""
+    name = f"host of {stack}"
+    if isinstance(facts, DevError):
+        return Check(name, False, facts.message, facts.hint)
+    if hopeless := _hopeless(facts):
+        return Check(name, False, *hopeless)
+    if facts.is_ready:
+        return Check(name, True, f"Docker {facts.docker}, Compose {facts.compose}, {_login(facts)}")
+    may_install = facts.privilege in INSTALLS
+    if facts.daemon:
+        found = (
+            f"Compose is {facts.compose or 'missing'}, and {events.words(events.MINIMAL_COMPOSE)} or later is needed"
+        )
+        return Check(name, may_install, found, "the first deploy installs it" if may_install else BY_HAND, may_install)
+    if facts.has_docker:
+        advice = "the next deploy tries to start it" if may_install else "start it there, or let the user use it"
+        return Check(name, False, facts.trouble, advice)
+    advice = "the first deploy installs it" if may_install else BY_HAND
+    return Check(name, may_install, facts.trouble, advice, may_install)
+
+
+def _hopeless(facts: events.Facts) -> tuple[str, str] | None:
+    """Return what keeps every script from its work there, and what to do."""
+    if facts.lacks:
+        return f"it lacks what the scripts need: {', '.join(facts.lacks)}", INSTALL_THERE
+    return (f"`~/.kamal-dev` cannot be written: {facts.unwritable}", WRITABLE) if facts.unwritable else None
+
+
+def _login(facts: events.Facts) -> str:
+    return f"{facts.disk_free / (1 << 30):.0f} GB free, as `{facts.user}`"
+
+
+@dataclass(frozen=True)
+class Check:
+    """Say how one thing stands, and what to do where it does not.
+
+    With `is_warning`, there is something to do though no deploy fails of it.
+    """
+
+    name: str
+    is_fine: bool
+    found: str
+    advice: str = ""
+    is_warning: bool = False
+
+    def __str__(self) -> str:
+        mark = "✗" if not self.is_fine else "!" if self.is_warning else "✓"
+        advice = f"\n  hint: {self.advice}" if self.advice and mark != "✓" else ""
+        return f"{mark} {self.name}: {self.found}{advice}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the check for `--json`."""
+        return asdict(self)

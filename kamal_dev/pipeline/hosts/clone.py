@@ -1,0 +1,162 @@
+"""Pack what a clone on a host lacks, as git bundles: history, and on top of it what is not committed."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+from kamal_dev.commands import events, git
+from kamal_dev.commands.words import is_hash
+from kamal_dev.commands.workspace import Large, part
+from kamal_dev.errors import DevError
+from kamal_dev.model import File
+from kamal_dev.pipeline.hosts.transfer import chunks
+from kamal_dev.pipeline.run.run import Run
+from kamal_dev.project import snapshot, temporary
+from kamal_dev.project.snapshot import Part, Snapshot
+from kamal_dev.project.source import committed
+from kamal_dev.project.withheld import Withheld
+from kamal_dev.shell.local import Local
+
+PACK_HEAD = 12  # bytes; behind it an empty pack has only its checksum
+STORE = "source.git"
+
+
+@dataclass(frozen=True)
+class Known:
+    """Say what a host has of one part, as far as it is here too; `names` and `boundary` are labels."""
+
+    path: str
+    commits: tuple[str, ...] = ()
+    trees: tuple[str, ...] = ()
+    names: str = ""
+    boundary: str = ""
+
+
+class Clone:
+    """Read the repository when it is first needed, and pack it once for all hosts that have the same of it."""
+
+    def __init__(self, run: Run, withheld: Withheld) -> None:
+        self._run = run
+        self._withheld = withheld
+        self._reading = threading.Lock()
+        self._packing = threading.Lock()
+        self._packed: dict[tuple[Known, ...], tuple[File | Large, ...]] = {}
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The repository as it is now. Raises DevError where it cannot be read."""
+        with self._reading:
+            return self._snapshot
+
+    @cached_property
+    def _snapshot(self) -> Snapshot:
+        project, local = self._run.project, self._local
+        for path in committed(project.source, local, self._withheld):
+            self._run.output.warn(f"`{path}` is committed to git, so that it is in the history that travels")
+        stores, say = project.private() / STORE, self._run.output.note
+        return snapshot.read(project.source, local, stores=stores, withheld=self._withheld, say=say)
+
+    @property
+    def _local(self) -> Local:
+        assert isinstance(self._run.local, Local)
+        return self._run.local
+
+    def was_sent(self, record: events.Record | None) -> bool:
+        """Whether a host's record is of this very source. Reads the repository only where its state says too little."""
+        if not record or record.get("kind") != "git":
+            return False
+        state = self._run.project.source.state
+        return record.get("state") == state or (not self._run.is_paper and self.snapshot.is_in(record))
+
+    def known(self, facts: events.Facts) -> tuple[Known, ...]:
+        """Return what the host has, by its own records, of every part that it was sent."""
+        return tuple(found for own in self.snapshot.parts if (found := self._known_part(own, facts)))
+
+    def _known_part(self, own: Part, facts: events.Facts) -> Known | None:
+        sent, offered = (_entry(record, own.path) for record in (facts.source, facts.offered))
+        if not sent:
+            return None
+        if sent[5] != own.boundary_label:
+            return Known(own.path, boundary=sent[5])
+        listed = [entry for entry in (sent, offered) if entry]
+        commits = dict.fromkeys(entry[0] for entry in listed)
+        trees = dict.fromkeys(tree for entry in listed for tree in (entry[2], entry[3]))
+        return Known(own.path, self._here(own, commits), self._here(own, trees), sent[4], sent[5])
+
+    def _here(self, own: Part, names: dict[str, None]) -> tuple[str, ...]:
+        return tuple(
+            name for name in names if is_hash(name) and self._local.run(git.exists(own.work, own.beside, name))
+        )
+
+    def members(self, known: tuple[Known, ...]) -> tuple[File | Large, ...]:
+        """Return the files that bring a host with `known` to this source."""
+        with self._packing:
+            if known not in self._packed:
+                self._packed[known] = tuple(self._members({item.path: item for item in known}))
+            return self._packed[known]
+
+    @cached_property
+    def _folder(self) -> Path:
+        """A folder for packs on the disk of the project: /tmp may be memory, and packs large."""
+        return self._run.resources.enter_context(temporary.folder("packs", self._run.project.private()))
+
+    def _members(self, known: dict[str, Known]) -> Iterator[File | Large]:
+        taken = self.snapshot
+        yield File("withheld", taken.parts[0].rules.encode(errors="surrogateescape"), 0o600)
+        yield File("state", json.dumps(taken.record).encode() + b"\n", 0o600)
+        for index, own in enumerate(taken.parts):
+            has = known.get(own.path, Known(own.path, boundary=own.boundary_label))
+            yield from part(index, _fields(own, has))
+            if (path := self._bundle(own, has)) is not None:
+                yield Large(f"parts/{index:04}/bundle", path.stat().st_size, partial(chunks, path))
+
+    def _bundle(self, own: Part, has: Known) -> Path | None:
+        """Write what a part lacks, the history and on top of it what is staged and in the folder."""
+        names = {"HEAD": own.head, "refs/kamal-dev/index": own.index, "refs/kamal-dev/tree": own.tree}
+        if has.names != own.names_label:
+            names |= {name: at for at, _, name in (line.partition(" ") for line in own.names)}
+        names = {name: at for name, at in names.items() if at}
+        there = (*has.commits, *(f"{commit}^{{tree}}" for commit in has.commits), *has.trees)
+        file = tempfile.NamedTemporaryFile(dir=self._folder, delete=False)  # noqa: SIM115
+        with file:
+            empty = file.write(git.bundle_head(names, has.commits)) + PACK_HEAD + len(own.tree) // 2
+            try:
+                for chunk in self._local.stream(git.pack(own.work, own.beside, names.values(), there)):
+                    file.write(chunk)
+            except OSError as error:
+                message = f"git could not pack the source: {error}"
+                raise DevError(message, hint="`git fsck` says what is wrong") from error
+            return Path(file.name) if file.tell() > empty else None
+
+
+def _fields(own: Part, has: Known) -> dict[str, str]:
+    return {
+        "path": own.path,
+        "folder": own.folder,
+        "head": own.head,
+        "branch": own.branch,
+        "index": own.index,
+        "tree": own.tree,
+        "names": "".join(f"{name}\n" for name in own.names),
+        "boundary": own.boundary,
+        "is_cut": "yes" if has.boundary != own.boundary_label else "no",
+        "config": own.config,
+        "skipped": "".join(f"{name}\0" for name in own.skipped),
+        "rules": own.rules,
+    }
+
+
+def _entry(record: events.Record | None, path: str) -> tuple[str, ...]:
+    """Return what a host's record says of a part; empty where it says nothing that can be understood."""
+    parts = record.get("parts") if record else None
+    entry = parts.get(path) if isinstance(parts, Mapping) else None
+    # A host that an earlier version sent to says nothing of skipped files.
+    if isinstance(entry, tuple) and len(entry) in (6, 7) and all(isinstance(word, str) for word in entry):
+        return entry
+    return ()

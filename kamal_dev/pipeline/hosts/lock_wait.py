@@ -1,0 +1,89 @@
+"""Wait for one's turn on a stack: one change at a time, and for no longer than one was told to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from kamal_dev.commands import answers, events, host
+from kamal_dev.errors import HostTimeout, LinkDropped, LockHeld
+from kamal_dev.model import Host
+from kamal_dev.pipeline.hosts.scripts import told, watch
+from kamal_dev.pipeline.run.run import Run
+
+ASKING = 30.0
+PAUSE = 1.0
+
+
+def in_turn(run: Run, target: Host, stack: str, change: Callable[[], events.ScriptResult]) -> events.ScriptResult:
+    """Make a change; where another one is under way, wait for it here and try again.
+
+    Waiting is not left to the host, so that nothing happens there after one has given up.
+    Raises LockHeld once `run.lock_wait` is over; this change has then touched nothing.
+    """
+    while True:
+        outcome = change()
+        if outcome.phase != "lock":
+            return outcome
+        lock = holder(run, target, stack)
+        if lock is None:
+            if (left := _left(run, target, stack)) <= 0:
+                return outcome
+            time.sleep(min(PAUSE, left))
+        await_turn(run, target, stack, lock)
+
+
+def await_turn(run: Run, target: Host, stack: str, lock: events.Lock | None) -> None:
+    """Return once nobody changes the stack any more, showing what is done there meanwhile. Raises LockHeld."""
+    if lock is None or not lock.is_alive:
+        return
+    _left(run, target, stack)
+    word = lock.word
+    while lock and lock.is_alive:
+        left = _left(run, target, stack)
+        if lock.state == "stale" or left <= 0:
+            raise _held(run, target, stack, lock)
+        run.output.start(f"Waiting for {lock}", target.name)
+        _pass(run, target, lock, left)
+        lock = holder(run, target, stack)
+    run.output.note(f"`{word}` has ended there", target.name)
+
+
+def holder(run: Run, target: Host, stack: str) -> events.Lock | None:
+    """Ask the host who has the lock of a stack, or had it and died."""
+    found = answers.stacks(told(run, target, host.unlock(run.scripts, stack), timeout=ASKING))
+    return found[0].lock if found else None
+
+
+def _left(run: Run, target: Host, stack: str) -> float:
+    """Return the seconds that are left; they count from the first time that the stack was found locked."""
+    deadline = run.lock_deadlines.setdefault(stack, time.monotonic() + run.lock_wait)
+    return min(deadline - time.monotonic(), run.budget.left(target.name))
+
+
+def _pass(run: Run, target: Host, lock: events.Lock, left: float) -> None:
+    """Let some time pass: follow the run of the owner where it has one, else sleep."""
+    if not lock.token:
+        time.sleep(min(PAUSE, left))
+        return
+    try:
+        watch(run, target, lock.token, timeout=left)
+    except HostTimeout:
+        return
+    except LinkDropped:
+        if run.is_closing:
+            raise
+        time.sleep(min(PAUSE, left))
+
+
+def _held(run: Run, target: Host, stack: str, lock: events.Lock) -> LockHeld:
+    if lock.state == "stale":
+        what = f"has the lock of this stack, but has not moved for {lock.age} s"
+    else:
+        what = "is changing this stack" + (f", for longer than {run.lock_wait:.0f} s now" if run.lock_wait else "")
+    return LockHeld(
+        target.name,
+        f"left alone: {lock} {what}",
+        hint=f"`dev lock status {stack}` shows it; `dev lock release {stack}` ends it",
+        left_behind="nothing was changed on the host by this run",
+    )

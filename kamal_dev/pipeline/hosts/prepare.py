@@ -1,0 +1,224 @@
+"""Get one host ready for a release: connect, look, bootstrap, fetch third-party images and the source."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from kamal_dev.commands import answers, events, host
+from kamal_dev.errors import BootstrapFailed, HostError, NoAnswer
+from kamal_dev.model import Host, Image, Release
+from kamal_dev.pipeline.hosts.admission import Gate, admit
+from kamal_dev.pipeline.hosts.lock_wait import await_turn
+from kamal_dev.pipeline.hosts.scripts import ASKED, ask, follow
+from kamal_dev.pipeline.hosts.transfer import ImageTransfer
+from kamal_dev.pipeline.hosts.workspace import Workspace
+from kamal_dev.pipeline.images import platforms
+from kamal_dev.pipeline.images.tunnel import RegistryTunnel
+from kamal_dev.pipeline.run.hooks import Hooks
+from kamal_dev.pipeline.run.run import Run
+from kamal_dev.shell.fanout import Background
+
+LOOKING = 60.0
+BOOTSTRAPPING = 1800.0
+PULLING = 3600.0
+WRITABLE = "let the login user write to its home folder there; `dmesg` says why a file system became read-only"
+INSTALL_THERE = "install `coreutils` and `util-linux` there; a BusyBox of 1.34 or later has them too"
+
+
+@dataclass(frozen=True)
+class PreparedHost:
+    """Hold a host that can take a release, what it said of itself, and the third-party images it could not get.
+
+    `source` is what became of the workspace, as `Workspace.bring` says; empty where it was not brought yet.
+    `seen` is the moment at which it said so, by the clock that only grows.
+    """
+
+    stack: str
+    host: Host
+    facts: events.Facts
+    missing: tuple[str, ...] = ()
+    source: str = ""
+    seen: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True)
+class PrepareContext:
+    """Hold what hosts are made ready with; `source_waits` until the release is applied.
+
+    `images` are those that are being built, with the platforms that they will have.
+    """
+
+    parcels: ImageTransfer
+    workspace: Workspace
+    lending: RegistryTunnel
+    hooks: Hooks
+    gate: Gate
+    source_waits: bool = False
+    images: tuple[Image, ...] = ()
+
+    @property
+    def late_workspace(self) -> Workspace | None:
+        """What brings the source when the release is applied; None where it was brought before."""
+        return self.workspace if self.source_waits else None
+
+
+def prepare(run: Run, target: Host, release: Release, means: PrepareContext) -> PreparedHost:
+    """Make `target` ready for `release`. Raises HostError of the kind that fits."""
+    means.lending.begin(target)
+    facts = look(run, target, release)
+    platforms.require(target, facts, means.images)
+    platforms.require_asked(run, target, facts)
+    admit(run, target, release, facts, means.gate)
+    facts = _unlocked(run, target, release, facts)
+    if not facts.is_ready:
+        means.hooks.owe_setup(release.stack)
+        _bootstrap(run, target, facts)
+        facts = look(run, target, release)
+    wanted = tuple(image for image in release.third_party if not facts.held(image))
+    # They take a while each and do not need each other.
+    source = Background(lambda: _source(target, release, facts, means))
+    if run.is_paper:
+        # What is written down has one order.
+        source.result()
+    try:
+        missing = _fetch(run, target, facts, wanted, means.parcels) if wanted else ()
+    finally:
+        brought = source.result()
+    # What the main service's image says of itself is known only now.
+    if run.project.compose.service(run.project.main).image in wanted:
+        facts = look(run, target, release)
+    _require_foreign(target, release, facts)
+    return PreparedHost(release.stack, target, facts, missing, brought)
+
+
+def _source(target: Host, release: Release, facts: events.Facts, means: PrepareContext) -> str:
+    if not release.workspace or means.source_waits:
+        return ""
+    return means.workspace.bring(target, release.stack, facts)
+
+
+def _unlocked(run: Run, target: Host, release: Release, facts: events.Facts) -> events.Facts:
+    """Return what the host says once nobody else changes the stack. Raises LockHeld."""
+    while facts.lock and facts.lock.is_alive:
+        if run.is_paper and facts.lock.state != "stale" and run.lock_wait > 0:
+            # What is only planned waits for nobody.
+            run.output.warn(f"{target.name}: {facts.lock}; `dev deploy` waits for it, {run.lock_wait:.0f} s at most")
+            break
+        await_turn(run, target, release.stack, facts.lock)
+        facts = look(run, target, release)
+    return facts
+
+
+def look(run: Run, target: Host, release: Release) -> events.Facts:
+    """Ask the host what it is and what it runs of this stack."""
+    images = (*dict.fromkeys(image.reference for _, image in release.images), *release.third_party)
+    result = ask(run, target, host.facts(run.scripts, release.stack, images, release.ports), timeout=LOOKING)
+    facts = answers.facts(result.output)
+    if facts is None:
+        reason = answers.outcome(result.output).reason
+        raise NoAnswer(target.name, f"the host could not be asked what it is: {reason}", hint=ASKED)
+    refuse_foreign(target, release.stack, facts)
+    if facts.lacks:
+        raise HostError(
+            target.name,
+            f"the host lacks what the scripts need: {', '.join(facts.lacks)}",
+            hint=INSTALL_THERE,
+            left_behind="nothing was changed on the host",
+        )
+    if facts.unwritable:
+        raise HostError(
+            target.name,
+            f"releases and the workspace cannot be written to `~/.kamal-dev`: {facts.unwritable}",
+            hint=WRITABLE,
+            left_behind="nothing was changed on the host",
+        )
+    return facts
+
+
+def refuse_foreign(target: Host, stack: str, facts: events.Facts) -> None:
+    """Refuse to touch a stack of this name that somebody else runs there, before anything is sent."""
+    if facts.foreign:
+        raise HostError(
+            target.name,
+            f"another compose project named `{stack}` runs on the host, from {facts.foreign}",
+            hint="deploy under another name (`service` or `naming.pattern` in config/dev.yml), or to another host",
+            left_behind="nothing was changed or sent there",
+        )
+
+
+def _bootstrap(run: Run, target: Host, facts: events.Facts) -> None:
+    started = time.monotonic()
+    run.output.start(_intention(facts), target.name)
+    outcome = follow(run, target, lambda token: host.bootstrap(run.scripts, token), timeout=BOOTSTRAPPING)
+    if not outcome:
+        raise BootstrapFailed(
+            target.name,
+            f"Docker could not be made to run: {outcome.reason}",
+            hint=ADVICE.get(outcome.code, "install Docker Engine and Compose v2 there by hand, then deploy again"),
+            left_behind="packages that were installed stay; bootstrap can be run again",
+        )
+    run.output.done(f"Docker {outcome.docker}, Compose {outcome.compose}", target.name, time.monotonic() - started)
+
+
+def _intention(facts: events.Facts) -> str:
+    if facts.daemon:
+        return "Installing Compose"
+    return "Starting Docker" if facts.has_docker else "Installing Docker"
+
+
+ADVICE = {
+    "system": "use Debian or Ubuntu, or install Docker Engine and Compose v2 there by hand",
+    "privilege": "log in as root (`ssh.user`), or let the user run sudo without a password",
+    "network": "let the host reach its package mirror, or install Docker there by hand",
+    "daemon": "`journalctl -u docker` on the host says why",
+    "compose": "install the Compose plugin there: https://docs.docker.com/compose/install/linux/",
+}
+
+
+def _require_foreign(target: Host, release: Release, facts: events.Facts) -> None:
+    for image in release.third_party:
+        if held := facts.held(image):
+            platforms.require_foreign(target, facts, image, held.platform)
+
+
+def _fetch(
+    run: Run, target: Host, facts: events.Facts, images: tuple[str, ...], parcels: ImageTransfer
+) -> tuple[str, ...]:
+    """Pull third-party images; what the host cannot pull and this machine has is sent over SSH.
+
+    Returns those that arrived neither way: the release tries once more, and reports them.
+    """
+    run.output.start(f"Pulling {', '.join(images)}", target.name)
+    outcome = follow(run, target, lambda token: host.pull(run.scripts, token, images), timeout=PULLING)
+    arrived = {pulled.image: pulled.platform for pulled in outcome.images if pulled.ok}
+    for image, platform in arrived.items():
+        platforms.require_foreign(target, facts, image, platform)
+    here = tuple(image for image in images if image not in arrived and parcels.has(image, facts))
+    if here:
+        run.output.note(f"cannot pull {', '.join(here)}; sending this machine's", target.name)
+        parcels.send(target.name, run.remote(target), host.load(run.scripts), here)
+    return tuple(image for image in images if image not in arrived and image not in here)
+
+
+OLD = 30.0  # seconds
+
+
+def is_old(run: Run, ready: PreparedHost) -> bool:
+    """Whether the host was asked so long ago that others may have changed the stack since."""
+    return not run.is_paper and time.monotonic() - ready.seen > OLD
+
+
+def brought(run: Run, source: Workspace, release: Release) -> str:
+    """Return the folder of the workspace that was given the source; nothing where none is."""
+    return source.folder if release.workspace and run.project.workspace_source in ("git", "sync") else ""
+
+
+def afresh(run: Run, ready: PreparedHost, release: Release, source: Workspace) -> PreparedHost:
+    """Return the host as it is now, after the source was sent again where somebody has removed the stack meanwhile."""
+    facts = look(run, ready.host, release)
+    folder = brought(run, source, release)
+    if folder and folder not in facts.workspace:
+        run.output.warn(f"{ready.host.name}: {ready.stack} was removed there while this deploy was at work")
+        return PreparedHost(ready.stack, ready.host, facts, ready.missing, source.bring(ready.host, ready.stack, facts))
+    return PreparedHost(ready.stack, ready.host, facts, ready.missing, ready.source)

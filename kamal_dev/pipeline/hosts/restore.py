@@ -1,0 +1,131 @@
+"""Bring one stack back to a release that its host still has."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from kamal_dev.commands import events, host
+from kamal_dev.commands.host import Login
+from kamal_dev.errors import DevError, HostError, PullFailed, ServiceFailed
+from kamal_dev.model import Host, short
+from kamal_dev.pipeline.hosts.apply import LEFT, deadline, distinguishing_id, failure, outcome, tell, version_of
+from kamal_dev.pipeline.hosts.batches import ALL
+from kamal_dev.pipeline.hosts.lock_wait import in_turn
+from kamal_dev.pipeline.hosts.scripts import follow
+from kamal_dev.pipeline.images.tunnel import RegistryTunnel
+from kamal_dev.pipeline.run.report import StackResult
+from kamal_dev.pipeline.run.run import Run
+from kamal_dev.shell.fanout import each
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Hold how hosts get images that are gone: the registry's credential, and the way to the one of this machine."""
+
+    lending: RegistryTunnel
+    login: Login | None = None
+
+
+def back(
+    run: Run, stack: str, target: Host, release_id: str, reach: Reach | None = None, *, current: str = ""
+) -> StackResult:
+    """Bring one stack back to a release of its host. Never raises: a failure is an outcome.
+
+    `current` is the version that gives way, so that the outcome tells releases of one version apart.
+    With `reach`, images that are gone there are pulled; without it, only what the host can pull by itself.
+    """
+    started = time.monotonic()
+    settings = run.project.config.deploy
+
+    def change() -> events.ScriptResult:
+        return follow(
+            run,
+            target,
+            lambda token: host.rollback(
+                run.scripts,
+                token,
+                stack,
+                release_id,
+                timeout=settings.timeout,
+                window=settings.window,
+                restarts=settings.restarts,
+                login=reach.login if reach else None,
+                performer=run.performer,
+            ),
+            timeout=deadline(run),
+        )
+
+    try:
+        told = in_turn(run, target, stack, (lambda: reach.lending.lent(target, change)) if reach else change)
+        ended = outcome(target, stack, version_of(release_id), told, done="rolled back")
+        if told:
+            ended = replace(ended, release=distinguishing_id(release_id, current))
+    except DevError as error:
+        ended = failure(target, stack, error)
+    if ended.error:
+        ended.error.hint = _advice(ended, ended.error, release_id)
+    return replace(ended, seconds=time.monotonic() - started)
+
+
+def _advice(ended: StackResult, error: DevError, release_id: str) -> str:
+    """Return the hint for a rollback that failed; that of a deploy would lead to another version."""
+    if isinstance(error, PullFailed):
+        return "`dev versions` says which releases have their images; or deploy that commit again"
+    if isinstance(error, ServiceFailed):
+        return f"`dev versions` says which releases were good; `dev rollback {ended.stack} VERSION` goes to another"
+    if ended.state == "unknown":
+        again = f"dev rollback {ended.stack} {short(version_of(release_id))}"
+        return f"`dev status` asks again; `{again}` finds out and goes on from there"
+    return error.hint
+
+
+def rollback_all(run: Run, hosts: Mapping[str, Host], outcomes: list[StackResult]) -> list[StackResult]:
+    """Return the outcomes once every stack that took the new version has the release before again.
+
+    A stack that had none is stopped. Those that were not begun or do not answer stay as they are.
+    """
+    failed = ", ".join(o.stack for o in outcomes if not o.is_fine and o.state != "skipped")
+    reason = f"{failed} failed, and {ALL}"
+
+    def settle(ended: StackResult) -> StackResult:
+        return ended if ended.before is None else _bring_back(run, hosts[ended.stack], ended, reason)
+
+    return [ended for ended in each(outcomes, settle, limit=run.limit) if isinstance(ended, StackResult)]
+
+
+def _bring_back(run: Run, target: Host, ended: StackResult, reason: str) -> StackResult:
+    run.output.start("Rolling back to the release before" if ended.before else "Stopping", target.name)
+    if ended.before:
+        went = back(run, ended.stack, target, ended.before, current=str(run.project.version))
+    else:
+        went = _stop(run, ended.stack, target)
+    word, left = ("rolled back", LEFT["restored"]) if ended.before else ("stopped", LEFT["stopped"])
+    if went.error:
+        message = f"could not be {word}: {went.error.message}"
+        why: DevError = HostError(target.name, message, hint=went.error.hint, left_behind=went.error.left_behind)
+    else:
+        # What a stack itself failed with says more than that others failed, too.
+        why = ended.error or HostError(target.name, f"{word}, because {reason}")
+        why.left_behind = left
+        went = replace(went, state=word)
+    settled = replace(went, before=ended.before, lifecycle=ended.lifecycle or went.lifecycle, error=why)
+    tell(run, target.name, settled)
+    return settled
+
+
+def _stop(run: Run, stack: str, target: Host) -> StackResult:
+    def change() -> events.ScriptResult:
+        return follow(
+            run,
+            target,
+            lambda token: host.stop(run.scripts, token, stack, performer=run.performer),
+            timeout=deadline(run),
+        )
+
+    try:
+        told = in_turn(run, target, stack, change)
+        return outcome(target, stack, "", told, done="stopped")
+    except DevError as error:
+        return failure(target, stack, error)

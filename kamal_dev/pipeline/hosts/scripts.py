@@ -1,0 +1,212 @@
+"""Talk to the scripts on a host: show what they tell, and pick up a run whose link was lost."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from kamal_dev.commands import answers, events, host
+from kamal_dev.commands.events import Replace
+from kamal_dev.devcontainer.lifecycle import STAGES
+from kamal_dev.errors import HostError, HostTimeout, HostUnreachable, LinkDropped, NoAnswer
+from kamal_dev.model import Host, Result, Step, short
+from kamal_dev.output.plain import duration
+from kamal_dev.pipeline.images.engine import last_line
+from kamal_dev.pipeline.run.run import Run
+from kamal_dev.shell import OnLine
+
+ATTEMPTS = 5
+PAUSE = 2.0
+LATER = "`dev status` asks again; the next `dev deploy` finds out and goes on from there"
+
+ASKED = "it needs a POSIX shell, tar, gzip and a writable /tmp and home folder"
+UNKNOWN = "what runs there is unknown; `dev doctor` shows what every host says"
+
+Detached = Callable[[str], Step]
+Value = TypeVar("Value")
+
+
+def ask(run: Run, target: Host, step: Step, *, timeout: float, on_line: OnLine | None = None) -> Result:
+    """Run a script that may be run twice; done once more where the link was lost.
+
+    Raises NoAnswer where it did not get to its end: what it left out is not known to be absent.
+    """
+    left = within(run, target, timeout)
+    result = again(run, target.name, lambda: run.remote(target).run(step, timeout=left, on_line=on_line))
+    if not answers.has_ended(result.output):
+        raise NoAnswer(
+            target.name,
+            f"the script `{step.text}` ended early on the host (exit code {result.exit_code}): "
+            f"{last_line(result.errors)}",
+            hint=ASKED,
+        )
+    return result
+
+
+def told(run: Run, target: Host, step: Step, *, timeout: float) -> str:
+    """Return what a script that looks at a host printed. Raises NoAnswer where it says that it could not look."""
+    output = ask(run, target, step, timeout=timeout).output
+    if not (outcome := answers.outcome(output)):
+        raise NoAnswer(target.name, outcome.reason, hint=UNKNOWN)
+    return output
+
+
+def again(run: Run, name: str, attempt: Callable[[], Value]) -> Value:
+    """Do what may be done twice on the host called `name`; done once more where the link was lost."""
+    try:
+        return attempt()
+    except LinkDropped:
+        if run.is_closing:
+            raise
+        run.output.note("the connection was lost; trying once more", name)
+        time.sleep(PAUSE)
+        return attempt()
+
+
+def follow(run: Run, target: Host, step: Detached, *, timeout: float) -> events.ScriptResult:
+    """Start a script that runs apart from the channel and follow it to its end.
+
+    A lost link is picked up again: the same token follows the same run. Raises
+    HostTimeout after `timeout` seconds, and where the host cannot be reached again;
+    what runs there is then unknown, not failed.
+    """
+    token = secrets.token_hex(8)
+    deadline = time.monotonic() + within(run, target, timeout)
+    told = EventPrinter(run, target)
+    output = ""
+    current = step(token)
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            output += run.remote(target).run(current, on_line=told, timeout=deadline - time.monotonic()).output + "\n"
+            if answers.has_ended(output) or attempt == ATTEMPTS:
+                return answers.outcome(output)
+            run.output.note("the connection was ended there; the work goes on, following it again", target.name)
+        except HostTimeout as error:
+            raise _still_at_work(target, told) from error
+        except LinkDropped as error:
+            if attempt == ATTEMPTS or run.is_closing:
+                raise _unknown(target, error) from error
+            run.output.note("the connection was lost; the work goes on there, connecting again", target.name)
+        except HostUnreachable as error:
+            if attempt == 1 or run.is_closing:
+                raise
+            if attempt == ATTEMPTS:
+                raise _unknown(target, error) from error
+        time.sleep(PAUSE * attempt)
+        output, current = told.text, (host.attach(run.scripts, token, told.count) if told.count else step(token))
+    raise AssertionError("unreachable")
+
+
+def within(run: Run, target: Host, seconds: float) -> float:
+    """Return the seconds that a step may take. Raises HostTimeout where those of `--timeout` are over."""
+    left = run.budget.left(target.name, seconds)
+    if left <= 0:
+        raise HostTimeout(target.name, "the time that `--timeout` gives it was over before it was done", hint=LATER)
+    return left
+
+
+def watch(run: Run, target: Host, token: str, *, timeout: float) -> None:
+    """Follow a run that somebody else started, until it ends; how it ended is theirs to report."""
+    run.remote(target).run(host.attach(run.scripts, token), on_line=EventPrinter(run, target), timeout=timeout)
+
+
+def _still_at_work(target: Host, told: EventPrinter) -> HostTimeout:
+    what = "it was still at work when its time was over, and goes on" if told.count else "it did not answer in time"
+    return HostTimeout(target.name, f"{what}; what runs there is unknown", hint=LATER)
+
+
+def _unknown(target: Host, error: HostError) -> HostTimeout:
+    return HostTimeout(
+        target.name,
+        f"{error.message}; it could not be reached again, so what runs there is unknown",
+        hint=LATER,
+    )
+
+
+class EventPrinter:
+    """Show each event of a script as it comes, and keep it."""
+
+    def __init__(self, run: Run, target: Host) -> None:
+        self._run = run
+        self._host = target.name
+        self._lines: list[str] = []
+
+    def __call__(self, line: str) -> None:
+        """Take one line of the script."""
+        event = answers.event(line)
+        if event is None:
+            if line.strip():
+                self._run.output.step(f"{self._host}: {line}")
+            return
+        self._lines.append(line)
+        self._show(event)
+
+    @property
+    def count(self) -> int:
+        """How many events have arrived."""
+        return len(self._lines)
+
+    @property
+    def text(self) -> str:
+        """The events so far, as they came."""
+        return "".join(f"{line}\n" for line in self._lines)
+
+    def _show(self, event: events.Event) -> None:
+        output = self._run.output
+        if isinstance(event, events.Phase) and event.seconds is None:
+            output.start(PHASES.get(event.name, event.name), self._host)
+        elif isinstance(event, events.Log):
+            output.line(event.text, self._host)
+        elif isinstance(event, events.Pulled) and event.ok:
+            output.line(f"pulled {short(event.image)} in {duration(event.seconds)}", self._host)
+        elif isinstance(event, events.Replace):
+            output.note(replacing(event), self._host)
+            if event.inside:
+                output.warn(f"{self._host}: {inside(event)}")
+
+
+PHASES = {
+    "upload": "Uploading the release",
+    "pull": "Pulling images",
+    "up": "Starting containers",
+    "observe": "Watching the containers",
+    **{name: f"Running {name}" for name in STAGES},
+    "stop": "Stopping containers",
+    "restore": "Putting the last good release back",
+}
+
+
+_MOUNTS = ("volumes", "configs", "secrets", "tmpfs", "volumes_from")
+
+
+_WORDS = {
+    "image": "image changed",
+    "ports": "ports changed",
+    "files": "a mounted file changed",
+    "recreate": "`--recreate`",
+    **dict.fromkeys(_MOUNTS, "mounts changed"),
+}
+
+
+def replacing(event: Replace) -> str:
+    """Return the sentence; of variables it has the names alone."""
+    if event.parts == ("removed",):
+        return f"removing `{event.service}`: it is no longer a service of this project"
+    return f"replacing `{event.service}`: {', '.join(_reasons(event.parts))}"
+
+
+def inside(event: Replace) -> str:
+    """Return the sentence that says what people run in the container."""
+    return f"this ends what people run in `{event.service}`: {', '.join(f'`{what}`' for what in event.inside)}"
+
+
+def _reasons(parts: Iterable[str]) -> list[str]:
+    variables = [name for kind, dot, name in (part.partition(".") for part in parts) if kind == "environment" and dot]
+    others = [part for part in parts if not part.startswith("environment.")]
+    said = [_WORDS[part] for part in others if part in _WORDS]
+    keys = ", ".join(f"`{part}`" for part in others if part not in _WORDS)
+    said += [f"environment changed ({', '.join(variables)})"] if variables else []
+    said += [f"configuration changed ({keys})"] if keys else []
+    return list(dict.fromkeys(said))

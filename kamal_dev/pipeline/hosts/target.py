@@ -1,0 +1,76 @@
+"""Find the one stack that a verb is about, and the container in it."""
+
+from __future__ import annotations
+
+import difflib
+
+from kamal_dev import devcontainer
+from kamal_dev.commands import answers, events, host
+from kamal_dev.devcontainer import Devcontainer
+from kamal_dev.errors import HostError, HostUnreachable, UsageError
+from kamal_dev.model import Host
+from kamal_dev.pipeline.hosts.scripts import told
+from kamal_dev.pipeline.run.names import restrict
+from kamal_dev.pipeline.run.run import Run
+
+ASKING = 30.0
+
+
+def one(run: Run, name: str | None) -> tuple[str, Host]:
+    """Return the stack of this name with its host; without a name the only one there is.
+
+    Raises UsageError, with a suggestion, where that is none or one of several.
+    """
+    stacks = dict(run.provider.stacks())
+    if name:
+        (name,) = restrict(stacks, (name,))
+    elif not stacks:
+        raise UsageError("there is no stack", hint="`dev deploy` makes one")
+    elif len(stacks) > 1:
+        raise UsageError("there are several stacks: say which one", hint=f"known: {', '.join(stacks)}")
+    else:
+        (name,) = stacks
+    return name, stacks[name]
+
+
+def running(run: Run, name: str | None) -> tuple[str, Host]:
+    """Return what `one` does. Raises HostUnreachable where the host is off."""
+    name, target = one(run, name)
+    if not target.address:
+        raise HostUnreachable(name, "the host is not running or does not answer", hint=f"`dev deploy {name}` starts it")
+    return name, target
+
+
+def service_of(run: Run, service: str) -> str:
+    """Return the service to look for, empty for the main one. Raises UsageError for one that no compose file has."""
+    known = [item.name for item in run.project.compose.services]
+    if service and service not in known:
+        near = difflib.get_close_matches(service, known, n=1)
+        hint = f"did you mean `{near[0]}`?" if near else f"the services are: {', '.join(known)}"
+        raise UsageError(f"there is no service `{service}`", hint=hint)
+    return "" if service == run.project.main else service
+
+
+def find(run: Run, name: str, target: Host, service: str = "") -> events.RunningContainer:
+    """Return the running container of a service, of the main one unless named. Raises HostError where none runs."""
+    if not target.address:
+        raise HostUnreachable(name, "the host is not running or does not answer", hint=f"`dev deploy {name}` starts it")
+    output = told(run, target, host.place(run.scripts, name, service), timeout=ASKING)
+    found, what = answers.place(output), f"`{service or run.project.main}`"
+    if found is None:
+        reason = f"the stack has no container of {what} there"
+        raise HostError(name, reason, hint=f"`dev deploy {name}` brings it up")
+    if found.state != "running":
+        raise HostError(
+            name,
+            f"the container of {what} is not running, but {found.state}",
+            hint=f"`dev status {name}` shows why; `dev deploy {name}` brings it up",
+        )
+    return found
+
+
+def described(run: Run, place: events.RunningContainer) -> Devcontainer:
+    """Return the devcontainer with what the image of the main container adds. Raises DevcontainerError."""
+    own = run.project.devcontainer
+    found = devcontainer.entries(place.metadata, place.image)
+    return devcontainer.merged(own, found, place.image, run.project.environment)

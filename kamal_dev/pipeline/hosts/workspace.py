@@ -1,0 +1,194 @@
+"""Give workspaces their source, and say what became of it. What people did there is never overwritten."""
+
+from __future__ import annotations
+
+import tarfile
+import threading
+import time
+from dataclasses import replace
+from functools import cached_property, partial
+from pathlib import Path
+
+from kamal_dev.commands import answers, events, payload
+from kamal_dev.commands import workspace as commands
+from kamal_dev.errors import DevError, HostError
+from kamal_dev.model import Host, Result
+from kamal_dev.pipeline.hosts.clone import Clone, Known
+from kamal_dev.pipeline.hosts.lock_wait import in_turn
+from kamal_dev.pipeline.hosts.release import render_release
+from kamal_dev.pipeline.hosts.scripts import EventPrinter, again, within
+from kamal_dev.pipeline.hosts.transfer import chunks
+from kamal_dev.pipeline.images.engine import last_line
+from kamal_dev.pipeline.run.run import Run
+from kamal_dev.project import temporary
+from kamal_dev.project.source import files
+from kamal_dev.shell.local import Local
+
+SENDING = 7200.0
+
+
+class Workspace:
+    """Bring the source to hosts; it is read and packed once for all of them, when the first one needs it."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._packing = threading.Lock()
+        self._packed: Path | None = None
+
+    @property
+    def folder(self) -> str:
+        """The folder of a workspace that is this repository."""
+        return self._run.project.source.repository.name
+
+    @cached_property
+    def clone(self) -> Clone:
+        """What a clone on a host must be like."""
+        return Clone(self._run, self._run.project.withheld)
+
+    def bring(self, target: Host, stack: str, facts: events.Facts, *, force: bool = False, ask: bool = False) -> str:
+        """Bring the stack's workspace to the source, as `workspace.source` says.
+
+        Returns what became of it: `new`, `moved`, `same`, `left` (people have changed it), or
+        empty where nothing is to be sent. Without `ask`, a host whose `facts` say enough is not
+        asked again. `force` discards what people did there; a backup stays. Raises HostError
+        where the source does not arrive, DevError where it cannot be read.
+        """
+        kind, is_empty = self._run.project.workspace_source, self.folder not in facts.workspace
+        if kind in ("git", "sync") and is_empty and facts.workspace:
+            self._warn_of_others(target, stack, facts)
+        if kind == "sync":
+            return self._seed(target, stack, force=force) if is_empty or force else "left"
+        if kind != "git":
+            return ""
+        if not (is_empty or force or ask):
+            if self.clone.was_sent(facts.source):
+                return "same"
+            # Of a record that the power took the host does not know what it said, and finds out for itself.
+            if not facts.source or facts.source.get("kind") not in ("git", "lost"):
+                return self._left(target, stack, "the workspace is no clone of this source")
+            if self.clone.was_sent(facts.offered):
+                return self._left(target, stack, "the workspace was changed when this version came")
+        return self._send(target, stack, facts, is_empty=is_empty, force=force)
+
+    def _warn_of_others(self, target: Host, stack: str, facts: events.Facts) -> None:
+        """Say where people have worked so far: a clone in a folder of another name does not show it to anyone."""
+        used = render_release(self._run.project, stack, mask=True).workspace
+        if others := [name for name in facts.workspace if name not in used]:
+            named = " and ".join(f"`{name}`" for name in others)
+            is_pulled = self._run.project.workspace_source == "git"
+            self._run.output.warn(
+                f"{target.name}: the workspace of {stack} there is in {named}; the folder here is called "
+                f"`{self.folder}`, so it gets a new one, and its containers no longer see the other. Nothing was "
+                f"removed: deploy from a folder called `{others[0]}` to go on with it"
+                + (f"; `dev pull {stack}` from there then brings it here" if is_pulled else "")
+            )
+
+    def _send(self, target: Host, stack: str, facts: events.Facts, *, is_empty: bool, force: bool) -> str:
+        run = self._run
+        step = commands.bring(run.scripts, stack, self.folder, force=force)
+        if run.is_paper:
+            run.remote(target).run(step)
+            return ""
+        run.output.start("Sending the source to the workspace", target.name)
+
+        def send(known: tuple[Known, ...]) -> events.ScriptResult:
+            members = (*payload.performed(run.performer), *self.clone.members(known))
+
+            def attempt() -> Result:
+                feed = commands.stream(run.scripts, commands.SENT, members)
+                left = within(run, target, SENDING)
+                return run.remote(target).run(step, feed=feed, on_line=EventPrinter(run, target), timeout=left)
+
+            return _told(again(run, target.name, attempt))
+
+        started = time.monotonic()
+        told = in_turn(run, target, stack, lambda: send(() if is_empty else self.clone.known(facts)))
+        if told.state == "missing":
+            told = in_turn(run, target, stack, lambda: send(()))
+        _require(target, told)
+        if told.backup:
+            run.output.note(f"what was there is kept in `{told.backup}`", target.name)
+        if told.state == "left":
+            return self._left(target, stack, told.reason)
+        run.output.done(SAID.get(told.state, told.state), target.name, time.monotonic() - started)
+        return told.state
+
+    def _left(self, target: Host, stack: str, reason: str) -> str:
+        advice = f"`dev pull {stack}` brings it here, `dev sync {stack} --force` discards it"
+        self._run.output.note(f"{reason}; left as it is: {advice}", target.name)
+        return "left"
+
+    def _seed(self, target: Host, stack: str, *, force: bool) -> str:
+        run = self._run
+        run.output.start("Sending the source to the workspace", target.name)
+        step = commands.seed(run.scripts, stack, self.folder, force=force)
+        if run.is_paper:
+            run.remote(target).run(step)
+            return "new"
+
+        def attempt() -> Result:
+            path = self._pack()
+            packed = commands.Large("source.tar.gz", path.stat().st_size, partial(chunks, path))
+            feed = commands.stream(run.scripts, commands.SEEDED, (*payload.performed(run.performer), packed))
+            return run.remote(target).run(step, feed=feed, timeout=within(run, target, SENDING))
+
+        started = time.monotonic()
+        told = in_turn(run, target, stack, lambda: _told(again(run, target.name, attempt)))
+        _require(target, told)
+        if told.backup:
+            run.output.note(f"what was there is kept in `{told.backup}`", target.name)
+        if told.state == "new":
+            run.output.done(SAID["new"], target.name, time.monotonic() - started)
+        return told.state
+
+    def _pack(self) -> Path:
+        with self._packing:
+            if self._packed is None:
+                private = self._run.project.private()
+                folder = self._run.resources.enter_context(temporary.folder("packs", private))
+                path = folder / "source.tar.gz"
+                try:
+                    self._write(path)
+                except OSError as error:
+                    raise DevError(
+                        f"the source could not be packed: {error.filename or path}: {error.strerror or error}",
+                        hint="deploy again, once nothing changes the files",
+                    ) from error
+                self._packed = path
+            return self._packed
+
+    def _write(self, path: Path) -> None:
+        root = self._run.project.source.repository
+        assert isinstance(self._run.local, Local)
+        with tarfile.open(path, "w:gz", compresslevel=1, format=tarfile.PAX_FORMAT) as tar:
+            for name in files(self._run.project.source, self._run.local):
+                if not self._run.project.withheld.hides(name):
+                    self._add(tar, root / name, name)
+
+    def _add(self, tar: tarfile.TarFile, path: Path, name: str) -> None:
+        """Add a file; one that is gone since git listed it is none, and one that may not be read stays here."""
+        try:
+            tar.add(path, arcname=name, recursive=False)
+        except FileNotFoundError:
+            return
+        except PermissionError as error:
+            self._run.output.warn(f"{name}: cannot be read ({error.strerror}), so that no workspace gets it")
+
+
+SAID = {"new": "Sent the source to the workspace", "moved": "Moved the workspace forward"}
+
+
+def _told(result: Result) -> events.ScriptResult:
+    """Return how the script ended; where it said nothing of that, its last words are the reason."""
+    told = answers.outcome(result.output)
+    return told if told.phase or told else replace(told, reason=last_line(result.tail()))
+
+
+def _require(target: Host, told: events.ScriptResult) -> None:
+    if not told:
+        raise HostError(
+            target.name,
+            f"the source could not be sent: {told.reason}",
+            hint="look at `df -h ~` on the host; where git cannot be had there, set `workspace.source: sync`",
+            left_behind="the workspace may be half moved" if told.state == "broken" else "the workspace is as it was",
+        )

@@ -1,0 +1,214 @@
+"""Build the images of one version. The builder's own cache decides what is made again, not the name of a version."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from kamal_dev import compose
+from kamal_dev.commands import refusal
+from kamal_dev.config import PLACEHOLDER_USER, not_set
+from kamal_dev.errors import BuildFailed, ConfigError, Problem
+from kamal_dev.model import REDACTED, Build, BuildSecret, Image, Result, Secret, Step
+from kamal_dev.pipeline.images import features, registry
+from kamal_dev.pipeline.images.engine import Present, inspect, require_buildx
+from kamal_dev.pipeline.images.recipe import BuildOptions, recipe
+from kamal_dev.pipeline.images.source_check import require_unchanged
+from kamal_dev.pipeline.run.run import Run
+from kamal_dev.project import context, temporary
+
+LAST_LINES = 20
+AGAIN = "fix it and run `dev build`; `--no-cache` builds every layer anew"
+_BASE = re.compile(r"failed to (?:resolve source metadata for|copy|do request).*?([\w.-]+\.[\w-]+(?::\d+)?)/")
+
+
+@dataclass(frozen=True)
+class Built:
+    """Hold an image by what its own build reported: its id in the engine here, or the digest that it pushed.
+
+    `present` is the image here; None where the build pushed it.
+    """
+
+    image: Image
+    present: Present | None = None
+
+
+def planned(run: Run) -> tuple[Build, ...]:
+    """Return what is to be built, each with its image and with what config/dev.yml adds."""
+    return tuple(_settled(run, build) for build in run.project.builds)
+
+
+def build_all(run: Run, options: BuildOptions) -> list[Built]:
+    """Build every image of this version.
+
+    Raises BuildFailed, SourceChanged, and ConfigError for what cannot be built.
+    """
+    builds = require_buildable(run)
+    if not builds:
+        run.output.note("Nothing to build: every service uses an image that exists")
+        return []
+    return [_build(run, build, options) for build in builds]
+
+
+def require_buildable(run: Run, also: Iterable[str] = ()) -> tuple[Build, ...]:
+    """Return what is to be built; raises ConfigError for what could not be, before anything is begun.
+
+    `also` are variables that are needed besides: all that are not set are named at once.
+    """
+    run.project.require_deployable()
+    builds = planned(run)
+    _require_username(run, builds)
+    for build in builds:
+        _refuse_leak(build)
+        _require_dockerfile(run, build)
+    run.project.require_all(dict.fromkeys((*also, *secrets(run, builds))))
+    for build in builds:
+        features.require(run, build)
+    return builds
+
+
+def names(builds: tuple[Build, ...]) -> list[Image]:
+    """Return the images that are to be built, as they will be called."""
+    return [build.image for build in builds if build.image]
+
+
+def _settled(run: Run, build: Build) -> Build:
+    settings = run.project.config.build
+    own = {name: value for name, value in build.args if name not in dict(settings.args)}
+    listed = {secret.id for secret in build.secrets}
+    secrets = tuple(BuildSecret(name, environment=name) for name in settings.secrets if name not in listed)
+    return replace(
+        build,
+        args=(*own.items(), *settings.args),
+        secrets=build.secrets + secrets,
+        platforms=settings.platform or build.platforms,
+    )
+
+
+def _require_username(run: Run, builds: tuple[Build, ...]) -> None:
+    """Refuse to build under a name that is not complete: the registry's user is part of it."""
+    project = run.project
+    if any(image.repository.startswith(f"{PLACEHOLDER_USER}/") for image in names(builds)):
+        raise not_set(project.config.secrets_file, [project.config.registry.username_env])
+
+
+def _refuse_leak(build: Build) -> None:
+    """Refuse a secret that a compose file hands to a build argument, where it stays readable in the image."""
+    for name, value in build.args:
+        if value and REDACTED in value:
+            message = f"the build argument `{name}` takes its value from a secret"
+            raise ConfigError(
+                Problem(build.where.path, build.where.line, message),
+                hint="list it in `build.secrets`, and use `RUN --mount=type=secret,id=…` in the Dockerfile",
+            )
+
+
+def _require_dockerfile(run: Run, build: Build) -> None:
+    path = Path(build.dockerfile)
+    if build.dockerfile_inline or not path.is_absolute() or run.project.tree.kind(path) == "file":
+        return
+    raise ConfigError(
+        Problem(build.where.path, build.where.line, f"there is no Dockerfile at {path}"),
+        hint="`dockerfile` is relative to the build context",
+    )
+
+
+def _build(run: Run, build: Build, options: BuildOptions) -> Built:
+    assert build.image
+    run.output.start(f"Building `{build.image.reference}`")
+    features.warn(run, build)
+    with temporary.folder("built") as folder:
+        report = None if run.is_paper else folder / "report.json"
+        seen = build if run.is_paper else _as_seen(run, build)
+        made = recipe(run.project, seen, replace(options, report=report), features.program(run, build))
+        step = _with_secrets(run, build, made.step)
+        with features.staged(run.project.tree, build, step, made.configuration) as ready:
+            result = run.local.run(ready, on_line=features.quieter(run.output.line))
+        if not result:
+            require_buildx(run.local)
+            raise _failed(build, result)
+        require_unchanged(run, build, is_pushed=made.is_pushed)
+        named = build.image.on(options.platform or build.platforms)
+        built = _reported(run, named, report, options.config if made.is_pushed else None)
+    run.output.done(f"Built `{build.image.reference}`", seconds=result.seconds)
+    return built
+
+
+def _as_seen(run: Run, build: Build) -> Build:
+    """Return a build whose folders have names under which the builder looks at every file that changed."""
+    beside = [Path(build.dockerfile)] if build.dockerfile.startswith("/") else []
+
+    def seen(place: str) -> str:
+        is_here = place.startswith("/") and Path(place).is_dir()
+        return str(context.named(Path(place), beside)) if is_here else place
+
+    contexts = tuple((name, seen(place)) for name, place in build.contexts)
+    return replace(build, context=seen(build.context), contexts=contexts)
+
+
+def _failed(build: Build, result: Result) -> BuildFailed:
+    said = result.tail(LAST_LINES)
+    return BuildFailed(
+        f"the build of {', '.join(build.services)} failed ({build.where}):\n{said}",
+        hint=features.advice(build, said) or _of_base(said) or AGAIN,
+        left_behind="nothing was pushed or deployed",
+    )
+
+
+def _of_base(said: str) -> str:
+    """Return what to do about a base image that its registry did not give; empty for any other failure."""
+    named = _BASE.search(said)
+    return refusal.hint(said, named[1]) if named else ""
+
+
+def _reported(run: Run, image: Image, report: Path | None, pushed_with: str | None) -> Built:
+    """Return what the build says it made: a tag may mean something else by now, another build's image for example.
+
+    `pushed_with` is the docker config of a build that pushes; None where the image is kept here.
+    """
+    said = _read(report)
+    if pushed_with is not None:
+        known = said.get("containerimage.digest") or registry.require(run, image, pushed_with).digest
+        return Built(replace(image, digest=known))
+    for name in (said.get("containerimage.config.digest"), said.get("containerimage.digest"), image.reference):
+        if name and (there := inspect(run, name)):
+            return Built(replace(image, digest=there.id).on([there.platform]), there)
+    raise BuildFailed(
+        f"the build of `{image.reference}` ended well, and Docker on this machine does not have the image",
+        hint="check `build.builder`, and whether something removes images here",
+    )
+
+
+def _read(report: Path | None) -> Mapping[str, str]:
+    """Read buildx's report; the devcontainer CLI writes none."""
+    if report is None or not report.is_file():
+        return {}
+    said = json.loads(report.read_bytes() or b"{}")
+    return {key: value for key, value in said.items() if isinstance(value, str)}
+
+
+def secrets(run: Run, builds: Iterable[Build]) -> tuple[str, ...]:
+    """Return the variables that builds take as secrets, but for those that only `.env` sets."""
+    taken = [secret.environment for build in builds for secret in _settled(run, build).secrets]
+    said = _said(run)
+    return tuple(dict.fromkeys(name for name in taken if name and name not in said))
+
+
+def _said(run: Run) -> dict[str, Secret]:
+    """Return what only `.env` says, which Compose takes where the environment has nothing."""
+    return {
+        name: Secret(compose.unmarked(value))
+        for name, value in run.project.compose.values
+        if name not in run.project.secrets_file
+    }
+
+
+def _with_secrets(run: Run, build: Build, step: Step) -> Step:
+    """Give a build the values of its secrets, asked for only now that it runs."""
+    said = _said(run)
+    names = [secret.environment for secret in build.secrets if secret.environment]
+    values = ((name, said.get(name) or run.project.require(name)) for name in names)
+    return replace(step, environment=(*step.environment, *values))

@@ -1,0 +1,94 @@
+"""Make sure that Docker here can do what a verb needs. Installs nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+from kamal_dev.commands import docker
+from kamal_dev.errors import EngineError
+from kamal_dev.model import Image, ImageConfig, Result
+from kamal_dev.pipeline.run.run import Run
+from kamal_dev.shell import Shell
+from kamal_dev.shell.local import NOT_FOUND, TIMED_OUT
+
+INSTALL = "install Docker Engine: https://docs.docker.com/engine/install/"
+
+
+def require_engine(shell: Shell) -> str:
+    """Return the engine's platform, such as `linux/amd64`.
+
+    Raises EngineError where docker is not installed or no engine answers.
+    """
+    result = shell.run(docker.engine(), timeout=30)
+    if result.exit_code == NOT_FOUND:
+        raise EngineError("docker is not installed on this machine", hint=INSTALL)
+    if not result:
+        raise EngineError(
+            f"no Docker Engine answers: {last_line(result.tail())}",
+            hint="start it (`systemctl start docker`, Docker Desktop, `colima start`), or set DOCKER_HOST",
+        )
+    return result.output.split()[-1] if result.output.split() else ""
+
+
+def require_buildx(shell: Shell) -> None:
+    """Raise EngineError where buildx is missing; asked only once a build needs it."""
+    if not shell.run(docker.buildx(), timeout=30):
+        raise EngineError(
+            "docker buildx is not installed on this machine",
+            hint="install the buildx plugin: https://docs.docker.com/build/install-buildx/",
+        )
+
+
+def why(ended: Result) -> str:
+    """Return what a program said when it failed, or that it did not end in time."""
+    said = ended.tail()
+    return said or ("it did not answer in time" if ended.exit_code == TIMED_OUT else "it said nothing")
+
+
+def last_line(text: str) -> str:
+    """Return the last line that says something."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "it said nothing"
+
+
+# Docker's words, and those of Podman behind the same command.
+_NONE = re.compile(r"no such (image|object)|image not known", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Present:
+    """Describe an image as the engine here has it; `digests` are `name@sha256:…`, `platform` is `linux/amd64`."""
+
+    id: str
+    digests: tuple[str, ...]
+    config: ImageConfig
+    platform: str = ""
+
+    def has(self, image: Image, digest: str) -> bool:
+        """Whether this very image is what the registry calls `digest`."""
+        return f"{image.name}@{digest}" in self.digests or digest == self.id
+
+
+def is_none(said: str) -> bool:
+    """Whether an engine says with these words that it has no such image."""
+    return _NONE.search(said) is not None
+
+
+def inspect(run: Run, name: str) -> Present | None:
+    """Return the image that has this reference or id; None where the engine has none.
+
+    Raises EngineError where the engine does not answer: nobody knows then what it has.
+    """
+    result = run.local.run(docker.describe(name), timeout=30)
+    if result:
+        data = json.loads(result.output)
+        digests, config = tuple(data["digests"] or ()), ImageConfig.from_json(data)
+        return Present(data["id"], digests, config, data.get("platform", ""))
+    if is_none(result.errors):
+        return None
+    raise EngineError(
+        f"Docker on this machine could not be asked for `{name}`: {last_line(result.tail())}",
+        hint="check that it runs: `docker version`",
+    )

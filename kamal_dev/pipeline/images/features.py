@@ -1,0 +1,185 @@
+"""Build with Features: the devcontainer CLI of this machine, and the folder that it is shown. Installs no Feature."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from kamal_dev.commands import features as commands
+from kamal_dev.commands.features import Program
+from kamal_dev.errors import ConfigError, CredentialsMissing, EngineError, Problem
+from kamal_dev.model import Build, Features, Step, Tree
+from kamal_dev.pipeline.images import registry
+from kamal_dev.pipeline.run.run import Run
+from kamal_dev.project import Project, temporary
+from kamal_dev.shell import OnLine
+
+INSTALL = "`npm install -g @devcontainers/cli` brings it, and needs Node 20 or later"
+# The devcontainer CLI's words, and those of Node where it does not reach a registry.
+_NOT_FETCHED = re.compile(r"Feature '.*' could not be processed|\bE(NOTFOUND|CONN\w+|TIMEDOUT|AI_AGAIN)\b")
+GO_ON = "`--ignore-features` goes on without them"
+
+
+def require(run: Run, build: Build) -> None:
+    """Raise ConfigError or EngineError for Features that could not be installed, before anything is begun."""
+    if build.features is None:
+        return
+    require_local(run.project, build.features)
+    if not build.dockerfile_inline and not Path(build.dockerfile).is_absolute():
+        message = f"Features need a build context on this machine, and this is `{build.context}`"
+        raise ConfigError(Problem(build.where.path, build.where.line, message), hint=GO_ON)
+    program(run, build)
+
+
+def program(run: Run, build: Build) -> Program | None:
+    """Return what builds with Features here; None for a build without. Raises EngineError that names the Features."""
+    features = build.features
+    if features is None:
+        return None
+    if run.devcontainer_cli is None:
+        names = ", ".join(f"`{name}`" for name in features.names)
+        raise EngineError(
+            f"{features.where}: `features` needs the devcontainer CLI, which is not on this machine: {names}",
+            hint=f"{INSTALL}; {GO_ON}",
+        )
+    return run.devcontainer_cli
+
+
+def advice(build: Build, said: str) -> str:
+    """Return what to do about a build that failed because a Feature could not be fetched; empty for any other."""
+    if build.features is None or not _NOT_FETCHED.search(said):
+        return ""
+    return f"check the Feature's name, the network and the login at its registry; {GO_ON}"
+
+
+def warn(run: Run, build: Build) -> None:
+    """Tell of what the build is without because the CLI gives buildx a Dockerfile of its own."""
+    path = Path(f"{build.dockerfile}.dockerignore")
+    if build.features and run.project.tree.kind(path) == "file":
+        run.output.warn(f"{build.where}: `{path.name}` is not read where Features are installed: use `.dockerignore`")
+
+
+def log_in(run: Run, *, wanted: bool = False) -> str:
+    """Log in to the registry where that is `wanted`, or where a Feature stands beside the image.
+
+    Public Features need no login, so that without a credential those beside the image
+    are tried too. Returns the docker config folder to build with; empty without a login.
+    """
+    if wanted:
+        return registry.log_in(run)
+    image = run.project.image(run.project.main)
+    beside = f"{image.server}/{image.repository.rpartition('/')[0]}".rstrip("/") + "/"
+    if not run.project.features or not any(name.startswith(beside) for name in run.project.features.names):
+        return ""
+    with suppress(CredentialsMissing):
+        return registry.log_in(run)
+    return ""
+
+
+@contextmanager
+def staged(tree: Tree, build: Build, step: Step, configuration: Mapping[str, Any]) -> Iterator[Step]:
+    """Yield the step as it can be run; with Features, in a folder that looks like the user's with this file in it.
+
+    The CLI takes local Features from beside its file and writes there: so it gets a
+    folder of its own, with links to what is beside the user's file.
+    """
+    if build.features is None:
+        with _without_remains(step) as ready:
+            yield ready
+        return
+    with temporary.folder("features") as folder:
+        scratch = folder / commands.OWN / "tmp"
+        for path in (scratch, folder / commands.CONTEXT):
+            path.mkdir(parents=True)
+        if commands.has_own_dockerfile(build):
+            text = build.dockerfile_inline or tree.read(Path(build.dockerfile)).decode(errors="surrogateescape")
+            made = commands.dockerfile(build, text).encode(errors="surrogateescape")
+            (folder / commands.DOCKERFILE).write_bytes(made)
+        _link(tree, build.features, folder)
+        file = folder / commands.file_path(build.features)
+        file.write_text(json.dumps(configuration, indent=2), encoding="utf-8")
+        if pinned := lockfile(tree, build.features):
+            file.with_name(pinned.name).write_bytes(tree.read(pinned))
+        yield replace(step, cwd=folder, environment=(*step.environment, ("TMPDIR", str(scratch))))
+
+
+@contextmanager
+def _without_remains(step: Step) -> Iterator[Step]:
+    """Take away what buildx leaves of a Dockerfile that it reads from stdin."""
+    if step.stdin is None:
+        yield step
+        return
+    with temporary.folder("build") as folder:
+        yield replace(step, environment=(*step.environment, ("TMPDIR", str(folder))))
+
+
+def _link(tree: Tree, features: Features, folder: Path) -> None:
+    """Make the folders down to devcontainer.json, and in them what is beside the way there: Features, else links."""
+    way = Path(commands.file_path(features)).parts
+    own = {way[-1], commands.lockfile(features)}
+    real, there = features.root, folder
+    if way[0] != HOME and tree.kind(real / HOME):
+        (there / HOME).symlink_to(real / HOME)
+    for part, below in pairwise(way):
+        real, there = real / part, there / part
+        there.mkdir()
+        for name in tree.list(real):
+            if name in own or name == below:
+                continue
+            # The CLI goes through links, but does not take one for a Feature itself.
+            if tree.kind(real / name / ABOUT) == "file":
+                shutil.copytree(real / name, there / name, symlinks=True)
+            else:
+                (there / name).symlink_to(real / name)
+
+
+def quieter(show: OnLine) -> OnLine:
+    """Leave out the line of JSON with which the devcontainer CLI ends; its exit code says the same."""
+
+    def one(line: str) -> None:
+        if not line.startswith('{"outcome":'):
+            show(line)
+
+    return one
+
+
+HOME = ".devcontainer"
+
+
+ABOUT = "devcontainer-feature.json"
+
+
+def require_local(project: Project, features: Features) -> None:
+    """Raise ConfigError for a Feature that should be a folder of the repository and is none."""
+    home = features.root / HOME
+    problems = []
+    for name, path in folders(project.tree, features):
+        where = project.devcontainer.where("features", name)
+        if not path.is_relative_to(home):
+            problems.append(Problem(where.path, where.line, f"the Feature `{name}` is not in {HOME}/"))
+        elif project.tree.kind(path / ABOUT) != "file":
+            problems.append(Problem(where.path, where.line, f"the Feature `{name}` has no {ABOUT} in {path}"))
+    if problems:
+        hint = f"a Feature of the repository is a folder in {HOME}/, relative to the folder of devcontainer.json"
+        raise ConfigError(problems, hint=hint)
+
+
+def lockfile(tree: Tree, features: Features) -> Path | None:
+    """Return the file that pins the versions of Features; None where there is none."""
+    path = features.path.with_name(commands.lockfile(features))
+    return path if tree.kind(path) == "file" else None
+
+
+def folders(tree: Tree, features: Features) -> Iterator[tuple[str, Path]]:
+    """Yield the Features that are paths, with their folders: no link is followed, as the devcontainer CLI does it."""
+    for name in features.names:
+        if name.startswith((".", "/")):
+            yield name, Path(posixpath.normpath(features.path.parent / name))

@@ -1,0 +1,70 @@
+"""Know how much there is to pull for an image, so that a host without room for it is not filled up."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+from kamal_dev.commands import docker, manifest
+from kamal_dev.commands.events import Facts
+from kamal_dev.commands.manifest import Layer
+from kamal_dev.model import Image
+from kamal_dev.pipeline.images import local_registry
+from kamal_dev.pipeline.run.run import Run
+
+# With as much free, nobody asks the registry: images of devcontainers are far smaller, and asking takes time.
+ENOUGH = 30_000_000_000
+ASKING = 20.0
+
+
+class Layers:
+    """Ask the registry for the layers of an image, once for all hosts of one architecture.
+
+    `config` is the docker config folder with the registry's credential.
+    """
+
+    def __init__(self, run: Run, config: str = "") -> None:
+        self._run = run
+        self._config = config
+        self._known: dict[tuple[str, str], tuple[Layer, ...]] = {}
+        self._asking = threading.Lock()
+
+    def to_pull(self, images: Iterable[Image], facts: Facts) -> tuple[Layer, ...]:
+        """Return the layers of these images, each once; an image without a manifest that can be had has none.
+
+        None at all for a host with plenty of room, or that did not say how much it has.
+        """
+        if not 0 < facts.disk_free < ENOUGH:
+            return ()
+        with self._asking:
+            found = [layer for image in images for layer in self._of(image, facts.arch)]
+        return tuple(dict(found).items())
+
+    def _of(self, image: Image, architecture: str) -> tuple[Layer, ...]:
+        key = (str(image), architecture)
+        if key not in self._known:
+            self._known[key] = self._ask(image, architecture)
+        return self._known[key]
+
+    def _ask(self, image: Image, architecture: str) -> tuple[Layer, ...]:
+        text = self._manifest(image, image.digest or image.tag)
+        if digest := manifest.part(text, architecture):
+            text = self._manifest(image, digest)
+        return manifest.layers(text, self._configuration(image, text), architecture)
+
+    def _manifest(self, image: Image, name: str) -> str:
+        if self._is_here:
+            return local_registry.text(image, f"manifests/{name}")
+        result = self._run.local.run(docker.raw_manifest(image, name, config=self._config), timeout=ASKING)
+        return result.output if result else ""
+
+    def _configuration(self, image: Image, text: str) -> str:
+        if self._is_here:
+            digest = manifest.configuration(text)
+            return local_registry.text(image, f"blobs/{digest}") if digest else ""
+        result = self._run.local.run(docker.manifest(image, part="Image", config=self._config), timeout=ASKING)
+        return result.output if result else ""
+
+    @property
+    def _is_here(self) -> bool:
+        return self._run.project.config.registry.is_local and not self._run.is_paper

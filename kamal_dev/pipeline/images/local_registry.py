@@ -1,0 +1,185 @@
+"""The registry on `localhost:PORT`: ask it, and start it where none runs. Goes through no proxy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kamal_dev.commands import docker, refusal
+from kamal_dev.errors import RegistryError, RegistryUnknown
+from kamal_dev.model import Image, Result
+from kamal_dev.pipeline.images.engine import last_line, why
+from kamal_dev.pipeline.run.run import Run
+
+MEDIA_TYPES = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
+LOOKING, ASKING = 5.0, 10.0
+STARTING = 30.0
+FETCHING = 900.0  # the image of the registry may have to be pulled
+LONGEST = 1 << 24  # bytes of a manifest or configuration
+PAUSES = (0.3, 1.0)  # before it is asked once more after a failure that may pass
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Hold what the registry said; names of headers are in lower case."""
+
+    headers: Mapping[str, str]
+    text: str
+
+
+def ask(image: Image, path: str) -> Answer | None:
+    """Return what the registry has of an image under `manifests/…` or `blobs/…`; None where it says that it has none.
+
+    Raises RegistryUnknown for every other answer, and for none.
+    """
+    return _patiently(image.server, f"{image.repository}/{path}", ASKING)
+
+
+def text(image: Image, path: str) -> str:
+    """Return the text under a path, empty where nobody knows of one: for what is only estimated."""
+    try:
+        answer = ask(image, path)
+    except RegistryUnknown:
+        return ""
+    return answer.text if answer else ""
+
+
+def runs(server: str) -> bool:
+    """Whether a registry answers there; False only where nothing listens. Raises RegistryUnknown for anything else."""
+    try:
+        answer = _patiently(server, "", LOOKING)
+    except RegistryUnknown as unknown:
+        if unknown.cause == "refused":
+            return False
+        raise
+    if answer and _is_registry(answer):
+        return True
+    raise _unknown(server, "what answers there is no registry")
+
+
+def ensure(run: Run, waits: float = STARTING) -> None:
+    """Start a registry on `localhost:PORT` where nothing listens. Raises RegistryError.
+
+    Two runs may start it at once: whose container is there first is the registry of both.
+    """
+    server, port = run.project.config.registry.server, run.project.config.registry.port
+    if run.is_paper or runs(server):
+        return
+    run.output.start(f"Starting a registry on localhost:{port}")
+    _start(run, port, time.monotonic() + waits)
+    _await(server, port, time.monotonic() + waits)
+    run.output.done(f"Started a registry on localhost:{port}")
+
+
+def _start(run: Run, port: int, deadline: float) -> None:
+    """Start the container of an earlier run, or make it; only what this run made itself is removed again.
+
+    Another run may be making it: its name is taken a moment before the container can be started.
+    """
+    made = ""
+    while not (started := run.local.run(docker.start_registry(port), timeout=STARTING)):
+        if made:
+            run.local.run(docker.forget_registry(made), timeout=STARTING)
+        if made or "no such container" not in started.errors.lower():
+            raise _not_started(port, started)
+        created = run.local.run(docker.make_registry(port), timeout=FETCHING)
+        made = last_line(created.output) if created else ""
+        if not created and ("already in use" not in created.errors or time.monotonic() > deadline):
+            raise _not_started(port, created)
+        time.sleep(0 if created else 0.1)
+
+
+def _await(server: str, port: int, deadline: float) -> None:
+    """Return once it answers; while it starts, Docker may accept a connection and drop it."""
+    reason = "nothing listens"
+    while time.monotonic() < deadline:
+        try:
+            if runs(server):
+                return
+        except RegistryUnknown as unknown:
+            reason = unknown.message
+        time.sleep(0.1)
+    raise RegistryError(
+        f"the registry on localhost:{port} was started and does not answer: {reason}",
+        hint=f"`docker logs kamal-dev-registry-{port}`",
+    )
+
+
+def _not_started(port: int, ended: Result) -> RegistryError:
+    errors = _reason(why(ended))
+    otherwise = f"`docker pull {docker.REGISTRY_IMAGE}`, start one yourself, or deploy with `--skip-push`"
+    advice = refusal.hint(errors, docker.DOCKER_HUB, otherwise=otherwise)
+    return RegistryError(
+        f"no registry answers on localhost:{port}, and none could be started: {last_line(errors)}",
+        hint=advice if advice == otherwise else f"{advice}; or deploy with `--skip-push`",
+    )
+
+
+def _reason(errors: str) -> str:
+    """Leave out the lines with which docker points to its own help or names the containers that did not start."""
+    skipped = ("--help", "failed to start containers")
+    return "\n".join(line for line in errors.splitlines() if not any(word in line for word in skipped))
+
+
+def _patiently(server: str, path: str, timeout: float) -> Answer | None:
+    """Ask again where the failure may pass by itself."""
+    for pause in PAUSES:
+        try:
+            return _asked(server, path, timeout)
+        except RegistryUnknown as unknown:
+            if unknown.cause not in refusal.TRANSIENT:
+                raise
+            time.sleep(pause)
+    return _asked(server, path, timeout)
+
+
+def _asked(server: str, path: str, timeout: float) -> Answer | None:
+    # Imported where it is asked: it takes as long as the rest of a start.
+    from http.client import HTTPException
+    from urllib.error import HTTPError
+    from urllib.request import ProxyHandler, Request, build_opener
+
+    request = Request(f"http://{server}/v2/{path}", headers={"Accept": ", ".join(MEDIA_TYPES)})
+    try:
+        # What is on this machine is reached through no proxy, whatever `http_proxy` says.
+        with build_opener(ProxyHandler({})).open(request, timeout=timeout) as answer:
+            headers = {name.lower(): value for name, value in answer.headers.items()}
+            return Answer(headers, answer.read(LONGEST).decode(errors="replace"))
+    except HTTPError as error:
+        error.close()
+        headers = {name.lower(): value for name, value in error.headers.items()}
+        return _refused(server, error.code, str(error.reason), Answer(headers, ""))
+    except OSError as error:
+        raise _unknown(server, str(getattr(error, "reason", "") or error)) from error
+    except HTTPException as error:
+        raise _unknown(server, f"its answer is not HTTP ({type(error).__name__})") from error
+
+
+def _refused(server: str, code: int, words: str, answer: Answer) -> Answer | None:
+    """Read an answer other than 200: only a registry's own 404 means that it has none."""
+    if code == 404 and _is_registry(answer):
+        return None
+    if code == 404:
+        raise _unknown(server, "what answers there is no registry: it says 404")
+    if code == 401 and _is_registry(answer):
+        raise _unknown(server, "it asks for a login (status 401), and the registry on this machine should not")
+    raise _unknown(server, f"it says status {code} {words}".strip())
+
+
+def _is_registry(answer: Answer) -> bool:
+    is_json = answer.headers.get("content-type", "").startswith("application/json")
+    return "docker-distribution-api-version" in answer.headers or is_json
+
+
+def _unknown(server: str, reason: str) -> RegistryUnknown:
+    return RegistryUnknown(
+        f"the registry at {server} could not be asked: {reason}",
+        hint=refusal.hint(reason, server),
+        cause=refusal.cause(reason),
+    )

@@ -1,0 +1,84 @@
+"""Merge what the main service's image says of itself into the devcontainer, once per image."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kamal_dev import compose, devcontainer
+from kamal_dev.commands import events
+from kamal_dev.compose import Additions
+from kamal_dev.devcontainer import Devcontainer
+from kamal_dev.model import Image, ImageConfig, Location, Notice
+from kamal_dev.pipeline.images import registry
+from kamal_dev.pipeline.images.engine import inspect
+from kamal_dev.pipeline.run.run import Run
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Hold the devcontainer with what its image adds, and what the main service gets from both."""
+
+    devcontainer: Devcontainer
+    additions: Additions
+
+
+class Metadata:
+    """Know how the main service's image wants to be run.
+
+    An image that was built is asked for here, or in its registry where another machine
+    built it; any other is asked for on the host, which has it already.
+    """
+
+    def __init__(self, run: Run, config: str = "", built: Image | None = None) -> None:
+        """`config` is the docker config folder with the registry's credential; `built` the main service's image."""
+        self._run = run
+        self.config = config
+        self._known: dict[ImageConfig, Merged] = {}
+        self._lock = threading.Lock()
+        self._built = _of_built(run, built, config) if built else None
+        self._image = built.reference if built else run.project.compose.service(run.project.main).image
+
+    def merged(self, facts: events.Facts) -> Merged:
+        """Return what holds on the host with these facts. Raises DevcontainerError for a label that cannot be read."""
+        held = facts.held(self._image)
+        config = self._built or (held.config if held else ImageConfig())
+        with self._lock:
+            if config not in self._known:
+                self._known[config] = self._merge(config)
+            return self._known[config]
+
+    def _merge(self, config: ImageConfig) -> Merged:
+        project = self._run.project
+        found = devcontainer.entries(config.metadata, self._image)
+        laid = devcontainer.merged(project.devcontainer, found, self._image, project.environment, project.hidden)
+        additions = compose.additions(laid, project.config, project.main, project.compose.run_services, config)
+        for notice in (*laid.notices[len(project.devcontainer.notices) :], *self._dangers(additions)):
+            self._run.output.warn(str(notice))
+        return Merged(laid, additions)
+
+    def _dangers(self, additions: Additions) -> Iterator[Notice]:
+        """Yield what is to be said of the mounts and privileges that the image adds."""
+        project = self._run.project
+        if additions == project.additions:
+            return
+        said = compose.notices(project.compose, project.additions)
+        yield from (notice for notice in compose.notices(project.compose, additions) if notice not in said)
+        if additions.privileged and not project.additions.privileged:
+            yield Notice(Location(self._image), f"`privileged`: {compose.POWER}", is_warning=True)
+
+
+def _of_built(run: Run, image: Image, config: str) -> ImageConfig:
+    present = inspect(run, image.reference)
+    if present and (not image.digest or present.has(image, image.digest)):
+        return present.config
+    # An image for several platforms is run the same way on all of them.
+    said = next(iter(registry.configurations(run, image, config).values()), {})
+    return _of_registry(said.get("config") or {})
+
+
+def _of_registry(said: Mapping[str, Any]) -> ImageConfig:
+    label = (said.get("Labels") or {}).get(devcontainer.LABEL)
+    return ImageConfig.from_json({"metadata": label, "entrypoint": said.get("Entrypoint"), "command": said.get("Cmd")})

@@ -1,0 +1,149 @@
+"""Push the images of one version, and know the digest of each. Builds none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+
+from kamal_dev.commands import docker, refusal
+from kamal_dev.commands.cache import caching
+from kamal_dev.errors import NothingBuilt, RegistryError, RegistryUnknown
+from kamal_dev.model import Image, Result, familiar
+from kamal_dev.pipeline.images import registry
+from kamal_dev.pipeline.images.building import Built, names, planned
+from kamal_dev.pipeline.images.engine import Present, inspect, last_line, why
+from kamal_dev.pipeline.images.registry import Stored
+from kamal_dev.pipeline.run.run import Run
+
+_DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
+
+
+def push_all(run: Run, *, config: str, built: Iterable[Built] = ()) -> list[Image]:
+    """Push every image of this version and return them with their digests.
+
+    Of those in `built`, what their build reported is pushed, whatever the tag means by now.
+    One that the registry already has under the same digest is not sent again. Raises
+    NothingBuilt where an image is neither here nor in the registry, RegistryError.
+    """
+    known = {item.image.reference: item for item in built}
+    return [_of_version(run, image, config, known.get(image.reference)) for image in names(planned(run))]
+
+
+def found(run: Run, built: Iterable[Built] = ()) -> dict[str, Image]:
+    """Return the images of this version that the engine here has, by their version's tag. Raises NothingBuilt.
+
+    Each has a tag that is made of its id: it stays where another version has the same content. Its
+    digest is that of an earlier push, empty where there was none.
+    """
+    known = {item.image.reference: item.present for item in built}
+    return {image.reference: _lasting(run, image, known.get(image.reference)) for image in names(planned(run))}
+
+
+def _lasting(run: Run, image: Image, built: Present | None) -> Image:
+    present = built or inspect(run, image.reference)
+    if present is None:
+        raise _nothing_built(image)
+    lasting = replace(image, tag=f"id-{present.id.removeprefix('sha256:')[:32]}")
+    run.local.run(docker.tag(present.id, lasting))
+    name = familiar(f"{image.name}@").rstrip("@")
+    pushed = (familiar(digest).partition("@") for digest in present.digests)
+    known = next((digest for own, _, digest in pushed if own == name), "")
+    return replace(lasting, digest=known).on([present.platform])
+
+
+def _of_version(run: Run, image: Image, config: str, built: Built | None) -> Image:
+    if built and built.present is None:
+        return built.image
+    present = built.present if built else inspect(run, image.reference)
+    stored = _stored(run, image, config, may_push=present is not None)
+    if stored and (present is None or present.has(image, stored.digest) or (not built and _is_richer(stored))):
+        run.output.done(f"Pushed already: `{image.reference}`")
+        return _as_stored(run, replace(image, digest=stored.digest), config, stored, present)
+    if present is None:
+        raise _nothing_built(image)
+    return _push(run, image.on([present.platform]), config, present)
+
+
+def _as_stored(run: Run, image: Image, config: str, stored: Stored, present: Present | None) -> Image:
+    """Return an image with what it is made for, as the registry or the engine here has it."""
+    if stored.platforms or (present and present.has(image, stored.digest)):
+        return image.on(stored.platforms or ([present.platform] if present else ()))
+    return image.on(registry.configurations(run, image, config))
+
+
+def _is_richer(stored: Stored) -> bool:
+    """Whether the registry has an image for several platforms, of which the engine here can hold only one."""
+    return len(stored.platforms) > 1
+
+
+def _stored(run: Run, image: Image, config: str, *, may_push: bool) -> Stored | None:
+    """Ask what the registry has. Raises RegistryUnknown, unless the push itself can tell.
+
+    Some registries refuse to say anything of a repository that the first push creates.
+    """
+    try:
+        return registry.stored(run, image, config)
+    except RegistryUnknown as unknown:
+        if may_push and unknown.cause == "denied":
+            return None
+        unknown.left_behind = "nothing was deployed"
+        raise
+
+
+def _push(run: Run, image: Image, config: str, present: Present) -> Image:
+    run.output.start(f"Pushing `{image.reference}`")
+    _point(run, image, present)
+    result = run.local.run(docker.push(image, config=config), on_line=run.output.line)
+    if not result:
+        raise _refused(image, last_line(why(result)))
+    pushed = replace(image, digest=_reported(run, image, present, result))
+    run.output.done(f"Pushed `{image.reference}`", seconds=result.seconds)
+    _push_cache(run, image, present, config)
+    return pushed
+
+
+def _point(run: Run, image: Image, present: Present) -> None:
+    """Let the tag mean this very image: another build may have moved it meanwhile."""
+    named = inspect(run, image.reference)
+    if named is None or named.id != present.id:
+        run.local.run(docker.tag(present.id, image))
+
+
+def _reported(run: Run, image: Image, present: Present, push: Result) -> str:
+    """Return the digest that the push ended with. Raises RegistryError where it is that of another image."""
+    told = _DIGEST.findall(push.output)
+    known = inspect(run, present.id) if told else None
+    if known and known.has(image, told[-1]):
+        return str(told[-1])
+    raise RegistryError(
+        f"`{image.reference}` was pushed, but not the image that was built ({last_line(push.output)})",
+        hint="another build may use the same tag at the same time; run `dev push` again",
+        left_behind="nothing was deployed",
+    )
+
+
+def _refused(image: Image, reason: str) -> RegistryError:
+    otherwise = "check that the account may write to this repository"
+    advice = otherwise if refusal.cause(reason) == "denied" else refusal.hint(reason, image.server, otherwise=otherwise)
+    return RegistryError(
+        f"the push of `{image.reference}` failed: {reason}",
+        hint=f"{advice}; the image itself is built and kept, `dev push` tries again",
+        left_behind="nothing was deployed",
+    )
+
+
+def _push_cache(run: Run, image: Image, present: Present, config: str) -> None:
+    """Push the tag that the next build reads an inline cache from; a failure costs time only."""
+    stable = caching(run.project.config.build.cache, image).tag
+    if stable and not (
+        run.local.run(docker.tag(present.id, stable)) and run.local.run(docker.push(stable, config=config))
+    ):
+        run.output.warn(f"`{stable.reference}` could not be pushed: the next build elsewhere has no cache")
+
+
+def _nothing_built(image: Image) -> NothingBuilt:
+    return NothingBuilt(
+        f"`{image.reference}` was not built on this machine, and the registry does not have it",
+        hint="run `dev build`, or deploy without `--skip-build`",
+    )

@@ -1,0 +1,94 @@
+"""How each image of a version is made: the command, and the file for Features. Runs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from kamal_dev.commands import features
+from kamal_dev.commands.buildx import buildx
+from kamal_dev.commands.cache import caching
+from kamal_dev.commands.features import Program
+from kamal_dev.errors import UsageError
+from kamal_dev.model import Build, Step
+from kamal_dev.pipeline.images.features import lockfile
+from kamal_dev.project import Project
+
+# One moment for all images: with that of the build in them, the same content would be another image each time.
+# What the user sets stands. Source: reproducible-builds.org.
+EPOCH = ("SOURCE_DATE_EPOCH", "0")
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """Say how to build: the flags of `dev build`.
+
+    `may_push` lets an image for several platforms, which no engine can hold, go straight
+    to the registry. `config` is the docker config folder with the registry's credential,
+    `report` the file in which buildx says what it made.
+    """
+
+    no_cache: bool = False
+    platform: tuple[str, ...] = ()
+    progress: str = ""
+    may_push: bool = False
+    config: str = ""
+    report: Path | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Say how one image is made.
+
+    `plain` is the command without Features, and all there is where there are none;
+    `featured` runs in its place, on a devcontainer.json that holds `configuration`.
+    An image that `is_pushed` goes to the registry with its build, and is not kept here.
+    """
+
+    plain: Step
+    is_pushed: bool = False
+    featured: Step | None = None
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def step(self) -> Step:
+        """What is run."""
+        return self.featured or self.plain
+
+
+def recipe(
+    project: Project, build: Build, options: BuildOptions | None = None, program: Program | None = None
+) -> Recipe:
+    """Return how an image is made; `program` is the devcontainer CLI of this machine.
+
+    Raises UsageError for several platforms where the image has to stay here.
+    """
+    assert build.image
+    options = options or BuildOptions()
+    settings = project.config.build
+    cache = caching(settings.cache, build.image)
+    platforms = options.platform or build.platforms
+    if len(platforms) > 1 and not options.may_push:
+        raise UsageError(
+            "an image for several platforms cannot be kept by the engine here",
+            hint="`dev deploy` builds and pushes it in one go; or choose one `--platform`",
+        )
+    common: dict[str, Any] = {"builder": settings.builder, "cache_from": cache.sources, "cache_to": cache.targets}
+    common |= {"labels": (("kamal-dev.service", project.config.service),), "progress": options.progress or "plain"}
+    way: dict[str, Any] = {"push": len(platforms) > 1, "platform": platforms, "config": options.config}
+    way |= {"no_cache": options.no_cache}
+    made = buildx(build, image=build.image, metadata_file=options.report, **common, **way)
+    plain = _dated(project, build, replace(made, cwd=project.root))
+    if build.features is None:
+        return Recipe(plain, way["push"])
+    is_pinned = lockfile(project.tree, build.features) is not None
+    featured = features.devcontainer(build, program or Program(), is_pinned=is_pinned, **way)
+    return Recipe(plain, way["push"], _dated(project, build, featured), features.configuration(build, **common))
+
+
+def _dated(project: Project, build: Build, step: Step) -> Step:
+    if EPOCH[0] in project.environment or EPOCH[0] in dict(build.args):
+        return step
+    return replace(step, environment=(*step.environment, EPOCH))

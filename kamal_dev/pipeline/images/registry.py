@@ -1,0 +1,166 @@
+"""Reach the registry: log in aside, ask what it has. Pushes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kamal_dev import config
+from kamal_dev.commands import docker, manifest, refusal
+from kamal_dev.commands.host import Login
+from kamal_dev.errors import RegistryError, RegistryUnknown
+from kamal_dev.model import Image, Step
+from kamal_dev.pipeline.images import local_registry
+from kamal_dev.pipeline.images.engine import last_line, why
+from kamal_dev.pipeline.run.run import Run
+from kamal_dev.project import temporary
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Describe what a registry has under a tag; `platforms` are those of an index, none for a single image."""
+
+    digest: str
+    platforms: frozenset[str] = frozenset()
+
+
+def credentials(run: Run) -> Login | None:
+    """Return what the configuration names; None for a registry that asks for nothing.
+
+    Raises CredentialsMissing that names the variable and its file.
+    """
+    project = run.project
+    known = config.credentials(project.config, project.secrets_file)
+    if known is None:
+        return None
+    project.redaction.add(known.password)
+    return Login(known.server, known.username, known.password)
+
+
+def log_in(run: Run) -> str:
+    """Log in to the registry and return the docker config folder to use; empty where none is needed.
+
+    The folder is a copy of the user's own configuration in a private place, so
+    that the credential is neither written to ~/.docker nor to a keychain; it is
+    removed with the run. Raises RegistryError where the login is refused.
+    """
+    login = credentials(run)
+    if login is None:
+        return ""
+    folder = run.resources.enter_context(temporary.folder("docker"))
+    own = Path(os.environ.get("DOCKER_CONFIG") or Path("~/.docker").expanduser())
+    _copy_user_config(folder, own, login.server)
+    step = docker.login(login.server, login.username, login.password, config=str(folder))
+    result = run.local.run(step, timeout=60)
+    if not result:
+        raise _login_failed(run, login, last_line(why(result)))
+    return str(folder)
+
+
+def _login_failed(run: Run, login: Login, reason: str) -> RegistryError:
+    """Return the error of a refused login, or of a registry that could not even be asked."""
+    settings = run.project.config
+    token = f"check `{settings.registry.password_env}` in {settings.secrets_file}; it must be allowed to push"
+    cause = refusal.cause(reason)
+    advice = token if cause == "denied" else refusal.hint(reason, login.server, otherwise=token)
+    message = f"the login of `{login.username}` at {login.server} failed: {reason}"
+    if cause == "denied":
+        return RegistryError(message, hint=advice)
+    return RegistryUnknown(message, hint=advice, cause=cause)
+
+
+def stored(run: Run, image: Image, folder: str) -> Stored | None:
+    """Return what the registry itself has under a tag; None where it says that it has nothing.
+
+    `folder` is the docker config that `log_in` returned. Raises RegistryUnknown where nobody can tell.
+    """
+    if run.project.config.registry.is_local and not run.is_paper:
+        return _stored_here(image)
+    told = _asked(run, image, docker.manifest(image, config=folder))
+    return _read(image, told) if told else None
+
+
+def configurations(run: Run, image: Image, folder: str) -> dict[str, dict[str, Any]]:
+    """Return the configuration of an image in the registry, by platform (`linux/amd64`).
+
+    Raises RegistryUnknown, RegistryError where it has none.
+    """
+    told = _asked(run, image, docker.manifest(image, part="Image", config=folder))
+    said = json.loads(told or "{}")
+    if not said:
+        raise RegistryError(f"the registry does not have `{image}`", hint="push it again: `dev deploy`")
+    if "rootfs" not in said and "config" not in said:
+        return {str(name): part for name, part in said.items() if isinstance(part, dict)}
+    return {f"{said.get('os', 'linux')}/{said.get('architecture', '')}": said}
+
+
+def _asked(run: Run, image: Image, step: Step) -> str:
+    """Return what the registry said; empty where it says that it has no such image. Raises RegistryUnknown."""
+    for pause in (*local_registry.PAUSES, None):
+        result = run.local.run(step, timeout=60)
+        said = why(result)
+        if result:
+            return result.output
+        if refusal.is_absent(said, step.argv[-1]):
+            return ""
+        if pause is None or refusal.cause(said) not in refusal.TRANSIENT:
+            break
+        time.sleep(pause)
+    raise _unknown(image, last_line(said))
+
+
+def require(run: Run, image: Image, folder: str) -> Stored:
+    """Return what the registry has of an image that was just pushed. Raises RegistryError where it has none."""
+    if found := stored(run, image, folder):
+        return found
+    raise RegistryError(
+        f"`{image.reference}` was pushed, but the registry has nothing under that tag",
+        hint="check the registry's log, and whether something removes images there",
+        left_behind="nothing was deployed",
+    )
+
+
+def _stored_here(image: Image) -> Stored | None:
+    answer = local_registry.ask(image, f"manifests/{image.tag}")
+    if answer is None:
+        return None
+    return _read(image, json.dumps({"digest": answer.headers.get("docker-content-digest", "")}), answer.text)
+
+
+def _read(image: Image, said: str, text: str = "") -> Stored:
+    """Read a digest, and the platforms of an index. Raises RegistryUnknown for what is no answer of a registry."""
+    try:
+        found = str(json.loads(said)["digest"])
+    except (ValueError, LookupError, TypeError):
+        found = ""
+    if not found.startswith("sha256:"):
+        raise _unknown(image, "what answers there is no registry")
+    return Stored(found, manifest.platforms(text or said))
+
+
+def _unknown(image: Image, reason: str) -> RegistryUnknown:
+    return RegistryUnknown(
+        f"the registry could not be asked for `{image.reference}`: {reason}",
+        hint=refusal.hint(reason, image.server, otherwise="check the registry and the network, and try again"),
+        cause=refusal.cause(reason),
+    )
+
+
+def _copy_user_config(folder: Path, own: Path, server: str) -> None:
+    """Keep the user's other logins, builders, contexts and plugins usable from the private folder."""
+    try:
+        settings = json.loads((own / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        settings = {}
+    settings = docker.without_helper(settings if isinstance(settings, dict) else {}, server)
+    settings["cliPluginsExtraDirs"] = [*settings.get("cliPluginsExtraDirs", []), str(own / "cli-plugins")]
+    descriptor = os.open(folder / "config.json", os.O_WRONLY | os.O_CREAT, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(settings, file)
+    for name in ("buildx", "contexts"):
+        if (own / name).is_dir():
+            (folder / name).symlink_to(own / name)

@@ -1,0 +1,61 @@
+"""Make sure that what was built is what was read: the version of an image was chosen before its build began."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from kamal_dev.commands import docker
+from kamal_dev.errors import SourceChanged
+from kamal_dev.model import Build, Image
+from kamal_dev.pipeline.images.features import folders
+from kamal_dev.pipeline.run.run import Run
+from kamal_dev.project import source as sources
+from kamal_dev.shell.local import Local
+
+SHOWN = 5
+
+
+def require_unchanged(run: Run, build: Build, *, is_pushed: bool) -> None:
+    """Raise SourceChanged where a file that `build` is made of is no longer as its version says.
+
+    Then its tag is taken back, so that nothing else pushes it; one that the build itself has
+    pushed is named as left behind. Raises GitFailed.
+    """
+    if run.is_paper or not isinstance(run.local, Local):
+        return
+    project = run.project
+    now = sources.read(project.root, run.local, project.environment)
+    moved = sources.differences(project.source, now, run.local)
+    inputs = tuple(_inputs(run, build))
+    paths = [path for path in moved if _matters(run, project.source.repository / path, inputs)]
+    if not paths:
+        return
+    assert build.image
+    if not is_pushed:
+        run.local.run(docker.untag(build.image))
+    raise _changed(build.image, paths, is_pushed)
+
+
+def _inputs(run: Run, build: Build) -> Iterator[Path]:
+    """Yield the files and folders here that a build reads."""
+    named = (build.context, build.dockerfile, *(place for _, place in build.contexts))
+    yield from (run.project.tree.real(Path(name)) for name in named if name.startswith("/"))
+    if build.features:
+        yield from (run.project.tree.real(folder) for _, folder in folders(run.project.tree, build.features))
+
+
+def _matters(run: Run, path: Path, inputs: tuple[Path, ...]) -> bool:
+    """Whether a build saw a file as it may be now; one that was read here counts as it was read."""
+    return any(path.is_relative_to(place) for place in inputs) or run.project.tree.was_read_late(path)
+
+
+def _changed(image: Image, paths: list[str], is_pushed: bool) -> SourceChanged:
+    shown = ", ".join(f"`{path}`" for path in paths[:SHOWN])
+    more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
+    pushed = f"`{image.reference}` was pushed with it; the next deploy pushes it again"
+    return SourceChanged(
+        f"{shown}{more} changed while `{image.reference}` was built, which would not be what its version says",
+        hint="deploy again; what commands and hooks write while it is built, git should ignore",
+        left_behind=pushed if is_pushed else "nothing was pushed or deployed",
+    )

@@ -1,0 +1,88 @@
+"""Lend hosts the registry of this machine: one tunnel per host, for as long as the run lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from kamal_dev.commands import events
+from kamal_dev.errors import HostError, RegistryUnknown
+from kamal_dev.model import Host
+from kamal_dev.pipeline.images.building import planned
+from kamal_dev.pipeline.images.registry import stored
+from kamal_dev.pipeline.run.run import Run
+from kamal_dev.shell.fanout import Background
+from kamal_dev.shell.tunnel import Tunnel
+
+
+class RegistryTunnel:
+    """Open the way from a host to `localhost:PORT` here, once; does nothing where the registry is another."""
+
+    def __init__(self, run: Run, *, is_wanted: bool) -> None:
+        self._run = run
+        self._is_wanted = is_wanted and run.project.config.registry.is_local and not run.is_paper
+        self._is_needed = Background(lambda: self._is_wanted and not _are_pushed(run))
+        self._begun: dict[str, Background[bool]] = {}
+        self._tunnels: dict[str, Tunnel] = {}
+
+    def begin(self, target: Host) -> None:
+        """Open it beside the caller where every host will need it: no image of this version was pushed yet."""
+        if self._is_wanted:
+            self._begun[target.name] = Background(lambda: self._is_needed.result() and self._enter(target))
+
+    def open(self, target: Host) -> None:
+        """Return once it is open. Raises HostError where the host's port is taken or ssh fails."""
+        if not self._is_wanted or self._is_open(target):
+            return
+        # What was begun early may have failed because nobody had met the host yet; by now it is known.
+        begun = self._begun.pop(target.name, None)
+        with suppress(HostError):
+            if begun and begun.result() and self._is_open(target):
+                return
+        self._enter(target)
+
+    def lent(self, target: Host, change: Callable[[], events.ScriptResult]) -> events.ScriptResult:
+        """Make a change with the registry lent to the host; another run of `dev` may be lending it already.
+
+        A tunnel ends with its run, or with its link. What could not be pulled through one that has ended is pulled
+        once more through a new one; where that cannot be opened, the failure of the pull is what counts. Raises
+        HostError where there was none at any time.
+        """
+        was_open = True
+        try:
+            self.open(target)
+        except HostError as error:
+            was_open = False
+            self._run.output.note(f"{error.message}; another `dev` may be lending it", target.name)
+        told = change()
+        if told.phase != "pull" or not self._is_wanted or self._is_open(target):
+            return told
+        if was_open:
+            self._run.output.note("the connection to the registry here was lost; opening it again", target.name)
+        try:
+            self.open(target)
+        except HostError as error:
+            if not was_open:
+                raise
+            self._run.output.note(f"{error.message}; {error.hint}", target.name)
+            return told
+        return change()
+
+    def _is_open(self, target: Host) -> bool:
+        tunnel = self._tunnels.get(target.name)
+        return tunnel is not None and tunnel.is_open
+
+    def _enter(self, target: Host) -> bool:
+        run = self._run
+        tunnel = Tunnel(run.way(target), run.project.config.registry.port, run.output.step)
+        run.resources.callback(tunnel.close)
+        self._tunnels[target.name] = tunnel
+        return True
+
+
+def _are_pushed(run: Run) -> bool:
+    """Whether the registry has all images of this version; where it does not say so, whoever pushes asks again."""
+    try:
+        return all(build.image and stored(run, build.image, "") for build in planned(run))
+    except RegistryUnknown:
+        return False

@@ -1,0 +1,49 @@
+"""Which stacks a deploy leaves behind: on hosts that are no longer theirs, and on an older version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kamal_dev.model import Host
+from kamal_dev.pipeline.run import names
+from kamal_dev.pipeline.run.record import left
+from kamal_dev.pipeline.run.run import Run
+from kamal_dev.project import state
+from kamal_dev.project.state import CachedHost
+
+
+def left_behind(run: Run, chosen: tuple[str, ...], *, is_all: bool) -> Iterator[str]:
+    """Say what stays as it is where these stacks are deployed; with `is_all`, nobody has named them."""
+    known, there = state.read(run.project.private()).state.hosts, dict(run.provider.stacks())
+    provider = run.project.config.provider.type
+    yield from _moved(known, there, provider)
+    # A host that is only listed may never have had its stack; one that was made for it has.
+    has = {
+        name for name, host in there.items() if provider != "static" or any(item.is_at(name, host) for item in known)
+    }
+    others = [name for name in there if name in has and name not in chosen]
+    if is_all and others:
+        count = max(names.index(run.project, name) for name in others)
+        are = (
+            "is not deployed, and keeps its version"
+            if len(others) == 1
+            else "are not deployed, and keep their versions"
+        )
+        yield f"{', '.join(others)} {are}: `dev deploy --count {count}` includes {'it' if len(others) == 1 else 'them'}"
+
+
+def _moved(known: tuple[CachedHost, ...], there: dict[str, Host], provider: str) -> Iterator[str]:
+    """Say which hosts of stacks are theirs no longer, and what to do about it."""
+    for item in left(known, there.items()) if provider == "static" else ():
+        advice = f"list {item.address} in its place once more and `dev remove {item.stack}`"
+        yield (
+            f"{item.stack} was deployed to {item.address} before, which `provider.hosts` does not list for it now, and "
+            f"may still run there: `dev list` asks it; to remove it, "
+            + (advice if item.stack in there else f"`dev remove {item.stack}`")
+        )
+    for item in known:
+        if item.provider != provider:
+            yield (
+                f"{item.stack} was deployed to a host of the provider `{item.provider}` before, and may still run "
+                "there: set `provider.type` to it to see the host, and to remove it"
+            )

@@ -1,0 +1,36 @@
+"""Write down on this machine what a verb did."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from kamal_dev.pipeline.run.report import StackResult
+from kamal_dev.pipeline.run.run import Run
+from kamal_dev.project import audit as local
+
+
+def note(run: Run, command: str, outcomes: Iterable[StackResult], seconds: float = 0.0, *, version: str = "") -> None:
+    """Write down here what a verb did; secrets are taken out by value, and nothing is written on paper.
+
+    `version` is the one that it was about, that of the working tree unless it is given.
+    """
+    if run.is_paper:
+        return
+    record = {
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "by": run.performer,
+        "command": command,
+        "version": version or str(run.project.version),
+        "seconds": round(seconds, 3),
+        "stacks": [_result(outcome) for outcome in outcomes],
+    }
+    try:
+        local.append(run.project.private(), run.output.redaction.within(record))
+    except OSError as error:
+        run.output.warn(f"the audit log could not be written: {error}")
+
+
+def _result(outcome: StackResult) -> dict[str, str]:
+    reason = outcome.error.message if outcome.error else ""
+    return {"stack": outcome.stack, "state": outcome.state, "running": outcome.running, "reason": reason}

@@ -1,0 +1,188 @@
+"""Run the hooks of a project: programs in .kamal/hooks, on this machine. Where there is none, nothing is said."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timezone
+from functools import cached_property
+
+from kamal_dev.commands import git
+from kamal_dev.commands.hooks import FOLDER, NAMES, WITH_SECRETS, Details, hook
+from kamal_dev.errors import DevError, HookFailed
+from kamal_dev.model import Result, Step
+from kamal_dev.pipeline.run.report import StackResult
+from kamal_dev.pipeline.run.run import Run
+from kamal_dev.project import debts
+from kamal_dev.shell.local import CANNOT_RUN, NOT_FOUND
+
+LAST_LINES = 20
+UNTOUCHED = "every stack runs what it ran before"
+BACK = ("rolled back", "stopped")
+
+
+class Hooks:
+    """Run the hooks of one verb, `command`; with `skip` none of them.
+
+    `version` is what the verb is about, that of the working tree unless it is given.
+    """
+
+    def __init__(self, run: Run, command: str, *, skip: bool = False, version: str | None = None) -> None:
+        self._run = run
+        self._command = command
+        self._skip = skip
+        self._version = version
+        self._debts = Debts(run)
+
+    def has(self, name: str) -> bool:
+        """Whether a hook is there and will be run."""
+        return not self._skip and name in runnable(self._run)
+
+    def before(self, name: str, stacks: Iterable[str], *, left_behind: str) -> None:
+        """Run a hook that can stop the verb. Raises HookFailed."""
+        self._call(name, tuple(stacks), left_behind=left_behind)
+
+    def after_deploy(self, outcomes: Sequence[StackResult], seconds: float) -> DevError | None:
+        """Run `post-deploy`. A failure is told and returned: nothing is left to be stopped."""
+        result = "unchanged" if all(outcome.state == "unchanged" for outcome in outcomes) else "deployed"
+        return self._after("post-deploy", outcomes, seconds, result=result)
+
+    def after_rollback(self, outcomes: Sequence[StackResult], seconds: float) -> DevError | None:
+        """Run `post-rollback` for stacks that were to be brought back, where any was; as `after_deploy`."""
+        if not any(outcome.state in BACK for outcome in outcomes):
+            return None
+        went = all(outcome.state in (*BACK, "unchanged") for outcome in outcomes)
+        version = ",".join(dict.fromkeys(outcome.running for outcome in outcomes if outcome.running))
+        result = "rolled back" if went else "failed"
+        return self._after("post-rollback", outcomes, seconds, result=result, version=version)
+
+    def owe_setup(self, stack: str) -> None:
+        """Note that Docker is about to be set up for a stack: its host is owed `docker-setup` until that went well."""
+        if self.has("docker-setup"):
+            self._debts.add(stack)
+
+    def docker_setup(self, stacks: Iterable[str]) -> None:
+        """Run `docker-setup` for those of these stacks whose hosts are owed it. Raises HookFailed."""
+        due = [stack for stack in stacks if stack in self._debts] if self.has("docker-setup") else []
+        if due:
+            left = f"Docker runs on the hosts of {', '.join(due)}, and the next deploy runs the hook again; {UNTOUCHED}"
+            self.before("docker-setup", due, left_behind=left)
+            self._debts.settle(due)
+
+    def _after(self, name: str, outcomes: Sequence[StackResult], seconds: float, **told: str) -> DevError | None:
+        stands = f"what `dev {self._command}` has done stands"
+        stacks = tuple(outcome.stack for outcome in outcomes)
+        try:
+            self._call(name, stacks, left_behind=stands, runtime=str(round(seconds)), **told)
+        except DevError as error:
+            self._run.output.failed(error.message.splitlines()[0])
+            return error
+        return None
+
+    def _call(self, name: str, stacks: tuple[str, ...], *, left_behind: str, **told: str) -> None:
+        """Run a hook; `told` are further details."""
+        output, path = self._run.output, f"{FOLDER}/{name}"
+        if self._skip or name not in present(self._run):
+            return
+        if name not in runnable(self._run):
+            output.warn(f"{path} was not run, because it is not executable: `chmod +x {path}`")
+            return
+        output.start(f"Running hook `{name}`")
+        ended = self._run.local.run(self._step(name, self._details(stacks, told)), on_line=self._run.output.line)
+        if not ended:
+            raise _failure(name, ended, left_behind)
+        output.done(f"Ran hook `{name}`", seconds=ended.seconds)
+
+    @cached_property
+    def _performer(self) -> str:
+        """Who does this, as Kamal says it: the address in git, or else the user."""
+        return self._run.local.run(git.email(self._run.project.root)).output.strip() or self._run.performer
+
+    def _details(self, stacks: tuple[str, ...], told: Mapping[str, str]) -> Details:
+        project = self._run.project
+        there = dict(self._run.provider.stacks()) if stacks else {}
+        return Details(
+            recorded_at=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            performer=self._performer,
+            version=told.get("version", str(project.version) if self._version is None else self._version),
+            service=project.config.service,
+            command=self._command,
+            hosts=tuple(there[stack].address for stack in stacks if stack in there and there[stack].address),
+            stacks=stacks,
+            runtime=told.get("runtime", ""),
+            result=told.get("result", ""),
+        )
+
+    def _step(self, name: str, details: Details) -> Step:
+        project = self._run.project
+        names = project.config.secrets if name in WITH_SECRETS else ()
+        return hook(project.root, name, details, [(secret, project.require(secret)) for secret in names])
+
+
+class Debts:
+    """Remember, beyond this run, which stacks are owed `docker-setup`: a build may fail after Docker was set up."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._lock = threading.Lock()
+        self._on_paper: debts.Stacks = frozenset()
+
+    def __contains__(self, stack: str) -> bool:
+        return stack in self._read()
+
+    def add(self, stack: str) -> None:
+        """Note one; hosts are set up side by side."""
+        self._change(lambda known: known | {stack})
+
+    def settle(self, stacks: Iterable[str]) -> None:
+        """Forget these."""
+        self._change(lambda known: known - set(stacks))
+
+    def _read(self) -> debts.Stacks:
+        try:
+            return self._on_paper | debts.read(self._run.project.private())
+        except OSError as error:
+            raise _unknown(error) from error
+
+    def _change(self, change: Callable[[debts.Stacks], debts.Stacks]) -> None:
+        with self._lock:
+            if self._run.is_paper:
+                self._on_paper = change(self._read())
+                return
+            try:
+                debts.update(self._run.project.private(), change, say=self._run.output.note)
+            except OSError as error:
+                raise _unknown(error) from error
+
+
+def _unknown(error: OSError) -> DevError:
+    what = f"{error.filename or 'docker-setup'}: {error.strerror or error}"
+    return DevError(
+        f"which hosts are owed `docker-setup` cannot be noted: {what}", hint=".kamal/local must be writable"
+    )
+
+
+def present(run: Run) -> tuple[str, ...]:
+    """Return the names of the hooks that are there; a `….sample` is none."""
+    folder = run.project.root / FOLDER
+    return tuple(name for name in NAMES if (folder / name).is_file())
+
+
+def runnable(run: Run) -> tuple[str, ...]:
+    """Return those that are executable."""
+    folder = run.project.root / FOLDER
+    return tuple(name for name in present(run) if os.access(folder / name, os.X_OK))
+
+
+def _failure(name: str, ended: Result, left_behind: str) -> HookFailed:
+    code = ended.exit_code
+    how = f"ended with exit code {code}" if code >= 0 else f"was ended by signal {-code}"
+    return HookFailed(
+        "\n".join(filter(None, (f"hook `{name}` {how}", ended.tail(LAST_LINES)))),
+        hint=NOT_FOUND_HINT if code in (NOT_FOUND, CANNOT_RUN) else "correct it, or run without hooks: `--skip-hooks`",
+        left_behind=left_behind,
+    )
+
+
+NOT_FOUND_HINT = "its first line must name a program that is here, such as `#!/bin/sh`, and end with LF alone"

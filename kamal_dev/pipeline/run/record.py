@@ -1,0 +1,116 @@
+"""What a verb tells the next ones, through the state file. It decides nothing that a host or the provider knows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from kamal_dev.errors import DevError, HostUnreachable
+from kamal_dev.model import Host
+from kamal_dev.pipeline.run import history
+from kamal_dev.pipeline.run.names import choose
+from kamal_dev.pipeline.run.report import StackResult
+from kamal_dev.pipeline.run.run import Run
+from kamal_dev.project import state
+from kamal_dev.project.state import CachedHost, Change, Found
+from kamal_dev.shell.fanout import Background
+
+WENT_WELL = ("deployed", "unchanged")
+UNTIMELY = DevError("it ended before its time")
+
+
+class DeployRecord:
+    """Remember one deploy, within `with`: that it began, and how it ended, or that it did not."""
+
+    def __init__(self, run: Run, names: tuple[str, ...], making: tuple[str, ...]) -> None:
+        self._run = run
+        self._names = names
+        self._has_ended = run.is_paper
+        if run.is_paper:
+            return
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self._begun = Background(lambda: written(run, lambda found: found.begun(names, making, now)))
+        if making:
+            # Written before the first host costs anything.
+            self._begun.result()
+
+    def __enter__(self) -> DeployRecord:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Write down why no host got the release, or that nobody knows."""
+        if self._has_ended:
+            return
+        state, why = ("failed", error) if isinstance(error, DevError) else ("unknown", UNTIMELY)
+        history.note(self._run, "deploy", [StackResult(name, "", state, error=why) for name in self._names])
+
+    def ended(self, outcomes: Iterable[StackResult], hosts: dict[str, Host], seconds: float) -> None:
+        """Write down how it ended; `hosts` are those that were reached, by stack."""
+        if self._has_ended:
+            return
+        outcomes, provider = tuple(outcomes), self._run.project.config.provider.type
+        there = [
+            CachedHost.of(outcome.stack, hosts[outcome.stack], provider)
+            for outcome in outcomes
+            if outcome.stack in hosts and not isinstance(outcome.error, HostUnreachable)
+        ]
+        results = [(outcome.stack, outcome.state) for outcome in outcomes]
+        before = self._begun.result()
+        after = written(self._run, lambda found: found.ended(there, results))
+        for notice in dict.fromkeys((*before, *after)):
+            self._run.output.warn(notice)
+        history.note(self._run, "deploy", outcomes, seconds)
+        self._has_ended = True
+
+
+def written(run: Run, change: Change) -> tuple[str, ...]:
+    """Change the state; returns what is wrong with its file. A run goes on without it."""
+    try:
+        return state.update(run.project.private(), change)
+    except OSError as error:
+        return (f"the state could not be written: {error}",)
+
+
+def update(run: Run, change: Change, before: Found | None = None) -> None:
+    """Change the state, and warn of what is wrong with its file; what `before` has told is not said again.
+
+    With `before`, what was read, a file that would stay as it is is not touched.
+    """
+    if before and not before.notices and change(before.state) == before.state:
+        return
+    for notice in written(run, change):
+        if before is None or notice not in before.notices:
+            run.output.warn(notice)
+
+
+def remembered(run: Run) -> Found:
+    """Return the state as it is, after a warning of what is wrong with its file."""
+    try:
+        found = state.read(run.project.private())
+    except OSError:
+        return Found()
+    for notice in found.notices:
+        run.output.warn(notice)
+    return found
+
+
+def failed(run: Run) -> tuple[str, ...]:
+    """Return the stacks whose last deploy was not fine, or did not come to its end."""
+    return tuple(name for name, result in remembered(run).state.results if result not in WENT_WELL)
+
+
+def left(known: Iterable[CachedHost], listed: Iterable[tuple[str, Host]]) -> tuple[CachedHost, ...]:
+    """Return the hosts that config/dev.yml lists no longer; those that a provider makes it finds itself."""
+    listed = tuple(listed)
+    return tuple(
+        item
+        for item in known
+        if item.provider == "static" and not any(item.is_at(stack, host) for stack, host in listed)
+    )
+
+
+def still_known(run: Run, names: tuple[str, ...], count: int | None) -> tuple[str, ...]:
+    """Return those of `names` that this project would deploy now, or that have a host."""
+    there = (name for name, _ in run.provider.stacks())
+    wanted = {*choose(run.project, count, ()), *there}
+    return tuple(name for name in names if name in wanted)

@@ -1,0 +1,200 @@
+"""Hold what one run of a verb works with: the project, the shells, the provider, the output."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from functools import cached_property, partial
+from importlib.resources import files
+from pathlib import Path
+
+from kamal_dev import project as projects
+from kamal_dev import providers
+from kamal_dev.commands.features import Program
+from kamal_dev.devcontainer import requirements
+from kamal_dev.errors import HostUnreachable
+from kamal_dev.model import Host
+from kamal_dev.output import Output
+from kamal_dev.pipeline.run.budget import HostBudget
+from kamal_dev.project import Project
+from kamal_dev.providers import Provider
+from kamal_dev.shell import Shell
+from kamal_dev.shell.local import Local
+from kamal_dev.shell.trust import Trust
+from kamal_dev.shell.way import Way, way
+
+
+class Run:
+    """Give the stages of a verb what they need; everything opened here is closed by `close`."""
+
+    is_paper = False
+
+    def __init__(
+        self,
+        project: Project,
+        local: Shell,
+        output: Output,
+        *,
+        read: Callable[[], Project] | None = None,
+        lock_wait: float | None = None,
+    ) -> None:
+        self.project = project
+        self._read = read
+        self.local = local
+        self.output = output
+        self.resources = ExitStack()
+        self.is_closing = False
+        self.budget = HostBudget()
+        self.lock_deadlines: dict[str, float] = {}  # until when a stack is waited for that was found locked
+        self._warned: set[str] = set()
+        self._lock_wait = lock_wait
+        self._remotes: dict[str, Shell] = {}
+        self._met: dict[str, Host] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        output: Output,
+        *,
+        config_path: str | None = None,
+        devcontainer_path: str | None = None,
+        version: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        strict: bool = True,
+        ignore_features: bool = False,
+        lock_wait: float | None = None,
+        allow_outside: bool = False,
+    ) -> Run:
+        """Read the project that `folder` (absolute) is in; see `project.load`. Raises ConfigError, UsageError."""
+        local = Local(log=output.step)
+        read = partial(
+            projects.load,
+            folder,
+            shell=local,
+            config_path=config_path,
+            devcontainer_path=devcontainer_path,
+            version=version,
+            environment=os.environ if environment is None else environment,
+            redaction=output.redaction,
+            strict=strict,
+            ignore_features=ignore_features,
+            allow_outside=allow_outside,
+        )
+        return cls(read(), local, output, read=read, lock_wait=lock_wait)
+
+    def read_again(self) -> None:
+        """Read the project once more, because a command may have changed its files."""
+        if self._read:
+            self.project = self._read()
+            # What was made of the old configuration: another one may name other hosts.
+            self.__dict__.pop("provider", None)
+
+    @cached_property
+    def provider(self) -> Provider:
+        """The provider of hosts; sizes that its options leave open are those of `hostRequirements`."""
+        config = self.project.config
+        sizes = requirements.sizes(self.project.devcontainer.host_requirements)
+        options = tuple((name, value or sizes.get(name, value)) for name, value in config.provider.options)
+        config = replace(config, provider=replace(config.provider, options=options))
+        return providers.make(config, shell=self.local, directory=self.project.private(), say=self.output.note)
+
+    @cached_property
+    def scripts(self) -> dict[str, str]:
+        """The texts of the scripts that run on hosts, by file name."""
+        folder = files("kamal_dev") / "host"
+        return {
+            item.name: item.read_text(encoding="utf-8")
+            for item in folder.iterdir()
+            if item.name.endswith((".sh", ".pl"))
+        }
+
+    @property
+    def limit(self) -> int:
+        """How many hosts are worked on at once."""
+        return self.project.config.ssh.max_connections
+
+    @cached_property
+    def trust(self) -> Trust:
+        """Which host keys are accepted."""
+        ssh = self.project.config.ssh
+        known_hosts = self.project.private() / "known_hosts"
+        return Trust(known_hosts, ssh.known_hosts, ssh.config, ssh.connect_timeout)
+
+    def way(self, host: Host) -> Way:
+        """Return how a host is reached; found once in a run. Raises HostUnreachable."""
+        return way(host, self.trust)
+
+    @property
+    def ssh_config(self) -> Path:
+        """The file that lets ssh find hosts by the names of their stacks; `dev open` makes it."""
+        return self.project.private() / "ssh_config"
+
+    @cached_property
+    def devcontainer_cli(self) -> Program | None:
+        """The devcontainer CLI of this machine; None where there is none."""
+        from kamal_dev.pipeline.run.devcontainer_cli import find
+
+        return find(self.local)
+
+    @cached_property
+    def performer(self) -> str:
+        """Who does this, as `user@machine`, for locks and audit logs."""
+        try:
+            user = getpass.getuser()
+        except (KeyError, OSError):
+            user = "unknown"
+        return f"{user}@{os.uname().nodename}"
+
+    @property
+    def lock_wait(self) -> float:
+        """Seconds to wait for another change of a stack."""
+        return self.project.config.deploy.lock_wait if self._lock_wait is None else self._lock_wait
+
+    @property
+    def warns_of_requirements(self) -> bool:
+        """Whether a host that has less than `hostRequirements` asks for is used nevertheless.
+
+        Hosts that are containers of this machine cannot be larger than it is.
+        """
+        config = self.project.config
+        return (config.host_requirements or ("warn" if config.provider.type == "docker" else "refuse")) == "warn"
+
+    def warn_once(self, text: str) -> None:
+        """Warn, unless this run has said it already."""
+        with self._lock:
+            is_new = text not in self._warned
+            self._warned.add(text)
+        if is_new:
+            self.output.warn(text)
+
+    def remote(self, host: Host) -> Shell:
+        """Return the one connection to a host; it is opened by its first step."""
+        from kamal_dev.shell.remote import Remote
+
+        with self._lock:
+            if host.name not in self._remotes:
+                remote = Remote(host, self.trust, log=self.output.step)
+                self.resources.callback(remote.close)
+                self._remotes[host.name] = remote
+                self._met[host.name] = host
+            return self._remotes[host.name]
+
+    def close(self) -> None:
+        """Close every connection and remove every temporary file; of what work still ends then, nothing is said."""
+        self.is_closing = True
+        self.output.close()
+        self.resources.close()
+        if self._met and self.ssh_config.exists():
+            from kamal_dev.shell import ssh_config
+
+            # A host that was started again may have another port. What a verb did stands without this file.
+            with suppress(OSError, HostUnreachable):
+                ssh_config.renew(self.ssh_config, self._met.values(), self.trust)
+        if isinstance(self.local, Local):
+            self.local.close()

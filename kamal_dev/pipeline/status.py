@@ -1,0 +1,171 @@
+"""The story of `dev status`, and a part of `dev list`: ask every host what it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
+from typing import Any
+
+from kamal_dev.commands import answers, events, host
+from kamal_dev.errors import DevError, HostTimeout, NoAnswer
+from kamal_dev.model import Container, Host, short
+from kamal_dev.output.plain import long_duration
+from kamal_dev.pipeline.hosts.scripts import told
+from kamal_dev.pipeline.run.names import of_project
+from kamal_dev.pipeline.run.report import describe
+from kamal_dev.pipeline.run.run import Run
+from kamal_dev.shell.fanout import each
+
+HEAD = ("STACK", "SERVICE", "STATE", "HEALTH", "IMAGE", "UPTIME")
+ASKING = 30.0
+UNFINISHED = "lifecycle commands are left to be run; `dev deploy` runs them"
+
+
+@dataclass(frozen=True)
+class StackStatus:
+    """Describe one stack as its host tells it now.
+
+    `state` is `up`, `degraded` (a container is not as its release has it), `unfinished` (lifecycle
+    commands are left to be run), `down` (no container runs), `absent` (the host has no such
+    stack), `off`, `unreachable`, or `unknown` (the host answers, but does not say what runs).
+    `reason` says why it is not known; `last` is how the last change ended, where that failed.
+    """
+
+    name: str
+    host: Host
+    state: str
+    version: str = ""
+    containers: tuple[Container, ...] = ()
+    reason: str = ""
+    lock: events.Lock | None = None
+    last: events.ScriptResult | None = None
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether nothing is wrong: a host may also be waiting for its first stack."""
+        return self.state in ("up", "absent")
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the host, or its provider, said how the stack is."""
+        return self.state not in ("unreachable", "unknown")
+
+    @property
+    def address(self) -> str:
+        """Where the host is, as ssh takes it."""
+        return f"{self.host.address}:{self.host.port}" if self.host.port not in (0, 22) else self.host.address or "-"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the stack for `--json`."""
+        last = self.last
+        return {
+            "stack": self.name,
+            "host": self.host.name,
+            "address": self.host.address,
+            "user": self.host.user,
+            "port": self.host.port or 22,
+            "version": self.version,
+            "state": self.state,
+            "reason": self.reason,
+            "lock": self.lock and asdict(self.lock),
+            "last": None if last is None else {"state": last.state, "version": last.version, "reason": last.reason},
+            "containers": [asdict(container) for container in self.containers],
+        }
+
+
+def stacks(run: Run, name: str | None = None) -> list[StackStatus]:
+    """Return every stack of this project, or the one of this name; a host that does not answer is one too."""
+    targets = of_project(run.provider.stacks(), run.project, name)
+    return look(run, targets.items())
+
+
+def look(run: Run, targets: Iterable[tuple[str, Host]]) -> list[StackStatus]:
+    """Ask the hosts of these stacks what they run."""
+    found = each(targets, lambda item: _look(run, *item), limit=run.limit)
+    return [stack for stack in found if isinstance(stack, StackStatus)]
+
+
+def locked(stack: StackStatus) -> str:
+    """Say who has the lock of a stack; nothing where nobody has."""
+    lock = stack.lock
+    if lock is None:
+        return ""
+    if not lock.is_alive:
+        return f"{stack.name}: {lock} ended without putting its lock away; the next deploy takes it over"
+    if lock.state == "stale":
+        return f"{stack.name}: {lock} has the lock, but has not moved for {lock.age} s; see `dev lock release`"
+    return f"{stack.name}: {lock} is changing it"
+
+
+def _look(run: Run, name: str, target: Host) -> StackStatus:
+    if not target.address:
+        return StackStatus(name, target, "off", reason="the host is not running or does not answer")
+    try:
+        found = answers.stacks(told(run, target, host.status(run.scripts, (name,)), timeout=ASKING))
+    except (NoAnswer, HostTimeout) as error:
+        return StackStatus(name, target, "unknown", reason=error.message)
+    except DevError as error:
+        return StackStatus(name, target, "unreachable", reason=error.message)
+    for stack in found:
+        version = stack.release.version if stack.release else ""
+        reason = UNFINISHED if stack.state == "unfinished" else stack.reason
+        return StackStatus(name, target, stack.state, version, stack.containers, reason, stack.lock, stack.last)
+    return StackStatus(name, target, "absent")
+
+
+def failure(stack: StackStatus) -> str:
+    """Say how the last change of a stack ended, where that failed; nothing where it went well."""
+    last = stack.last
+    if last is None:
+        return ""
+    what = f"{stack.name}: the last change, to {short(last.version) or 'another release'}, failed"
+    why = f": {last.reason.splitlines()[0]}" if last.reason else ""
+    return f"{what}{why}; {ENDED.get(last.state, 'see its containers')}"
+
+
+ENDED = {
+    "kept": "nothing was changed on the host",
+    "restored": "the release before was restored",
+    "left": "its containers were left as they are",
+    "stopped": "its containers were stopped",
+    "unfinished": "its containers run",
+}
+
+
+def containers(stack: StackStatus) -> Iterator[tuple[str, ...]]:
+    """Yield the rows of a stack for the table; one that says why where there are no containers, or more to do."""
+    if not stack.containers or stack.reason:
+        yield (stack.name, "-", stack.state, "-", "-", stack.reason or "-")
+    for container in sorted(stack.containers, key=lambda container: (container.service, container.name)):
+        state = describe(replace(container, health=""))
+        if container.restarts and container.state == "running":
+            state += f", {container.restarts} restart{'' if container.restarts == 1 else 's'}"
+        yield (
+            stack.name,
+            container.service,
+            state,
+            container.health or "-",
+            short(container.image) or "-",
+            uptime(container),
+        )
+
+
+def problems(stack: StackStatus) -> Iterator[str]:
+    """Say what is wrong with each container that is not as its release has it, and what to do about it."""
+    wrong = [container for container in stack.containers if container.reason]
+    for container in wrong:
+        yield f"{stack.name}: {container.service}: {container.reason}"
+    if wrong:
+        yield f"hint: `dev deploy {stack.name}` brings it back"
+
+
+def uptime(container: Container, now: datetime | None = None) -> str:
+    """Say how long a container has been running, as far as the two clocks agree; `-` where it does not run."""
+    try:
+        # Docker writes nanoseconds, which Python 3.10 cannot read.
+        started = datetime.fromisoformat(container.started[:19]).replace(tzinfo=timezone.utc)
+    except ValueError:
+        return "-"
+    seconds = ((now or datetime.now(timezone.utc)) - started).total_seconds()
+    return long_duration(max(seconds, 0.0)) if container.state == "running" else "-"

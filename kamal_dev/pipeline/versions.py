@@ -1,0 +1,101 @@
+"""The story of `dev versions`: ask every host which releases it keeps of its stack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from kamal_dev.commands import answers, events, host
+from kamal_dev.errors import DevError, HostUnreachable
+from kamal_dev.model import Host, short
+from kamal_dev.pipeline.hosts.scripts import told
+from kamal_dev.pipeline.run.names import of_project
+from kamal_dev.pipeline.run.run import Run
+from kamal_dev.shell.fanout import each
+
+HEAD = ("STACK", "VERSION", "RELEASE", "BY", "WHEN", "RESULT", "IMAGES", "NOTE")
+ASKING = 60.0
+
+
+@dataclass(frozen=True)
+class History:
+    """Hold the releases that a host keeps of a stack, the last deployed first; `error` says why it did not tell."""
+
+    stack: str
+    host: Host
+    releases: tuple[events.Kept, ...] = ()
+    error: DevError | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the releases for `--json`."""
+        return {
+            "stack": self.stack,
+            "host": self.host.name,
+            "releases": [_record(release) for release in self.releases],
+            "error": self.error.message if self.error else None,
+        }
+
+
+def versions(run: Run, name: str | None = None) -> list[History]:
+    """Return what every host of this project keeps, or that of the stack of this name."""
+    return histories(run, of_project(run.provider.stacks(), run.project, name))
+
+
+def histories(run: Run, targets: Mapping[str, Host]) -> list[History]:
+    """Ask the hosts of these stacks, side by side; one that does not answer is in the list too."""
+    found = each(targets.items(), lambda item: _history(run, *item), limit=run.limit)
+    return [history for history in found if isinstance(history, History)]
+
+
+def _history(run: Run, stack: str, target: Host) -> History:
+    if not target.address:
+        return History(stack, target, error=HostUnreachable(target.name, "the host is not running or does not answer"))
+    try:
+        output = told(run, target, host.releases(run.scripts, (stack,)), timeout=ASKING)
+    except DevError as error:
+        return History(stack, target, error=error)
+    return History(stack, target, answers.releases(output))
+
+
+def rows(history: History) -> Iterator[tuple[str, ...]]:
+    """Yield the rows of a stack for the table; one that says why where there are none."""
+    if not history.releases:
+        reason = history.error.message if history.error else "never deployed"
+        yield (history.stack, *("-",) * (len(HEAD) - 2), reason)
+    for release in history.releases:
+        when = release.at.replace("T", " ").removesuffix("Z")
+        # A release is named by its version and a hash, which alone is short enough to be read.
+        digest = release.id.rpartition("-")[2]
+        about = (release.performer, when, result_of(release), _images(release), _note(release))
+        yield (history.stack, *(word or "-" for word in (short(release.version), digest, *about)))
+
+
+def result_of(release: events.Kept) -> str:
+    """Say how the last deploy or rollback to a release ended."""
+    if release.state in ("new", "same"):
+        return "good" if release.good else "unfinished since it was restored"
+    if not release.state:
+        return "never finished"
+    return f"failed in {release.phase}: {release.reason.splitlines()[0] if release.reason else release.state}"
+
+
+def _images(release: events.Kept) -> str:
+    return f"{len(release.missing)} gone" if release.missing else "there"
+
+
+def _note(release: events.Kept) -> str:
+    """Say what else is to be known: the commit where the version does not begin with it."""
+    is_named = release.version.startswith(release.commit)
+    notes = (
+        ("current", release.is_current),
+        ("last good", release.is_last_good),
+        (f"from {release.commit[:12]}", not is_named),
+    )
+    return ", ".join(word for word, is_so in notes if is_so)
+
+
+def _record(release: events.Kept) -> dict[str, Any]:
+    record = asdict(release)
+    del record["stack"]
+    return {**record, "result": result_of(release)}
