@@ -16,10 +16,12 @@ from typing import Any, TypeVar
 from kamal_dev.commands.events import (
     Beat,
     Clash,
+    Contents,
     Current,
     Event,
     Facts,
     Held,
+    Inside,
     Kept,
     Leftover,
     Lifecycle,
@@ -28,6 +30,7 @@ from kamal_dev.commands.events import (
     Phase,
     Pulled,
     Record,
+    ReleaseFile,
     Replace,
     RunningContainer,
     ScriptResult,
@@ -86,6 +89,13 @@ def stacks(output: str) -> tuple[StackState, ...]:
 def releases(output: str) -> tuple[Kept, ...]:
     """Return the releases that `host.releases` printed, the last deployed of a stack first."""
     return tuple(event for _, event in _events(output) if isinstance(event, Kept))
+
+
+def contents(output: str) -> Contents:
+    """Return what `host.contents` printed."""
+    events = [event for _, event in _events(output)]
+    files = {event.path: event.content for event in events if isinstance(event, ReleaseFile)}
+    return Contents(files, tuple(event for event in events if isinstance(event, Inside)))
 
 
 def leftovers(output: str) -> tuple[Leftover, ...]:
@@ -171,6 +181,8 @@ _KINDS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     "image": lambda data: _read(Pulled, data),
     "replace": lambda data: _read(Replace, data),
     "lifecycle": lambda data: _read(Lifecycle, data),
+    "file": lambda data: _read(ReleaseFile, data),
+    "inside": lambda data: _read(Inside, data),
     "beat": lambda data: _read(Beat, data),
     "stack": lambda data: _read(StackState, data),
     "release": lambda data: _read(Kept, data),

@@ -207,6 +207,30 @@ class Lifecycle:
 
 
 @dataclass(frozen=True)
+class ReleaseFile:
+    """Hold a compose file of the current release; `path` is relative to the release."""
+
+    path: str
+    content: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class Inside:
+    """Name what people run in the container of a service."""
+
+    service: str
+    inside: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Hold what the current release of a stack has in its compose files, by path, and who is in its containers."""
+
+    files: Mapping[str, str] = field(default_factory=dict, repr=False)
+    inside: tuple[Inside, ...] = ()
+
+
+@dataclass(frozen=True)
 class Beat:
     """Show that a silent run is alive."""
 
@@ -340,6 +364,8 @@ Event = (
     | Pulled
     | Replace
     | Lifecycle
+    | ReleaseFile
+    | Inside
     | Beat
     | StackState
     | Kept

@@ -34,6 +34,11 @@ def facts(scripts: Scripts, stack: str, images: Iterable[str] = (), ports: Itera
     return step(scripts, "facts.sh", *words, label=f"facts {stack}")
 
 
+def contents(scripts: Scripts, stack: str) -> Step:
+    """Ask for the compose files of the current release, and who is in its containers. Read by `answers.contents`."""
+    return step(scripts, "contents.sh", stack_word(stack), label=f"contents {stack}")
+
+
 def bootstrap(scripts: Scripts, token: str) -> Step:
     """Make Docker Engine and Compose run there; does nothing where they do. Needs up to 25 minutes."""
     return step(scripts, "bootstrap.sh", token=token, label="bootstrap")

@@ -228,6 +228,13 @@ class Deploy:
         so do those where it came up. `never`: it is left as it is.""",
         default="host",
     )
+    confirm: str = option(
+        Choice(("always", "careful", "never")),
+        """When `dev deploy` asks on a terminal before it changes anything. `careful`: where hosts are made, or a
+        container is recreated that somebody is inside of. `always`: whenever something changes. `never`: not at all.
+        `--yes` answers beforehand; without a terminal, hosts are made with `--yes` or `never` alone.""",
+        default="careful",
+    )
     batch: str = option(
         Amount(
             r"[1-9][0-9]{0,3}|([1-9][0-9]?|100)%",
