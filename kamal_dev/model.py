@@ -143,7 +143,7 @@ class Location:
 
 @dataclass(frozen=True)
 class Notice:
-    """Tell the user once what was not carried out as written, and why; or, as a warning, what that entails."""
+    """Tell the user once what was ignored as written, and why; or, as a warning, what that entails."""
 
     where: Location
     message: str
@@ -157,8 +157,8 @@ class Notice:
 class Explanation:
     """Say where one key of the user's files went: `text` is what it became, or why it became nothing.
 
-    `outcome` is one of `carried out`, `rewritten`, `built`, `travels`, `mapped`,
-    `left to Compose`, and `not carried out`, of which a notice tells as well.
+    `outcome` is one of `applied`, `rewritten`, `built`, `sent`, `mapped`,
+    `left to Compose`, and `ignored`, of which a notice tells as well.
     """
 
     key: str
@@ -393,4 +393,4 @@ def stack_name(service: str, index: int, pattern: str = "{service}-{index}") -> 
     try:
         return pattern.format(service=service, index=index)
     except (KeyError, IndexError, ValueError) as error:
-        raise UsageError(f"naming.pattern: `{pattern}` is not a pattern: {error}") from error
+        raise UsageError(f"naming.pattern: `{pattern}` is not a valid pattern: {error}") from error

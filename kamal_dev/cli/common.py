@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kamal_dev.pipeline.run.run import Run
 
 FLAGS = (
-    click.option("--config", "config_path", metavar="PATH", help="Read this in place of config/dev.yml."),
+    click.option("--config", "config_path", metavar="PATH", help="Read this instead of config/dev.yml."),
     click.option("--devcontainer", metavar="PATH", help="Use this devcontainer.json."),
     click.option("-v", "--verbose", is_flag=True, help="Show every command, here and on hosts."),
     click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong."),

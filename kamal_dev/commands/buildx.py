@@ -98,7 +98,7 @@ def _refuse_leaks(build: Build, secret_values: Mapping[str, Secret]) -> None:
     """Refuse arguments that are secrets: by name where the value is the environment's, else by value."""
     telling = {value.reveal() for value in secret_values.values() if len(value.reveal()) >= _TELLING}
     problems = [
-        Problem(build.where.path, build.where.line, f"build argument `{name}` is a secret, and would stay in the image")
+        Problem(build.where.path, build.where.line, f"build argument `{name}` is a secret and would stay in the image")
         for name, value in build.args
         if (value is None and name in secret_values) or value in telling
     ]

@@ -93,7 +93,7 @@ def configuration(
     """Return the devcontainer.json that makes one image with its Features.
 
     It has nothing else of the user's file: the CLI writes hooks, mounts and the like
-    into the image's label, and what is in both would be carried out twice.
+    into the image's label, and what is in both would be applied twice.
     """
     features = build.features
     assert features

@@ -55,13 +55,13 @@ _ADVICE = {
     "certificate": "the certificate of {server} is not trusted: install its CA in "
     "`/etc/docker/certs.d/{server}/ca.crt`, or check whether it speaks HTTPS",
     "helper": "a credential helper in `~/.docker/config.json` failed: install it, or remove its entry",
-    "busy": "{server} limits how often it is asked: wait, or log in with an account that may ask more often",
-    "space": "{server} has no room for the image, or a proxy in front of it limits the size of a layer",
-    "denied": "check that the account may do this at {server}, that its token has not expired, "
+    "busy": "{server} limits the rate of requests: wait, or log in with an account that has a higher limit",
+    "space": "{server} has no space for the image, or a proxy in front of it limits the size of a layer",
+    "denied": "check that the account has access to {server}, that its token has not expired, "
     "and that the repository exists",
-    "broken": "{server} has a failure of its own: check its status page or log, and try again later",
+    "broken": "{server} failed: check its status page or log, and try again later",
     "dropped": "{server} closed the connection: check its log and the network, and try again",
-    "time": "{server} did not answer in time: check the network, a VPN or firewall on the way, and try again",
-    "refused": "nothing answers at {server}: check the name and port, the network, and that the registry runs",
-    "stranger": "what answers at {server} is not a registry: check the name and port, and proxies on the way",
+    "time": "{server} did not answer in time: check the network, VPN and firewalls, and try again",
+    "refused": "no answer from {server}: check the name and port, the network, and that the registry is running",
+    "stranger": "what answers at {server} is not a registry: check the name, the port and any proxy",
 }

@@ -23,7 +23,7 @@ def stack_word(name: str) -> str:
     """Return a stack's name. Raises UsageError for what cannot be one."""
     if not _STACK.fullmatch(name):
         raise UsageError(
-            f"`{name}` cannot name a stack",
+            f"`{name}` is not a valid stack name",
             hint="use lower-case letters, digits, `-` and `_`; see `service` and `naming.pattern` in config/dev.yml",
         )
     return name

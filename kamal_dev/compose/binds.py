@@ -126,18 +126,18 @@ def _beyond(bind: Bind, written: str, repository: Path, personal: tuple[Path, ..
     source, where = bind.source, bind.where
     if place.within(repository, source) is not None and (written.rstrip("/") or "/") not in _OWN:
         above = source != repository.parent
-        text = f"`{source}` is on a host a folder that holds `{repository.name}` alone"
+        text = f"`{source}` on a host is a folder that contains only `{repository.name}` alone"
         return replace(bind, kind="workspace", folder=""), Notice(where, text) if above else None
     if personal and _is_personal(source, repository, personal):
-        text = f"`{source}` belongs to the user of this machine, and is left out: a path here is not a path of the host"
-        return replace(bind, kind="home"), Notice(where, f"{text}; `home_mounts: host` mounts what the host has there")
+        text = f"`{source}` belongs to the user of this machine and is not mounted: the path does not exist on a host"
+        return replace(bind, kind="home"), Notice(where, f"{text}; `home_mounts: host` mounts the host's own path")
     beside = place.within(source, repository.parent)
     if beside is not None:
         text = f"`{source}` is not in the repository: `{beside}` is an empty folder beside it on a host"
         return replace(bind, kind="workspace", folder=beside), Notice(where, text)
     if any(place.within(source, Path(path)) is not None for path in _EVERYWHERE):
         return bind, None
-    return bind, Notice(where, f"`{source}` is not in the repository: the container gets what the host has there")
+    return bind, Notice(where, f"`{source}` is not in the repository: the container gets the host's own path")
 
 
 def personal(environment: Mapping[str, str]) -> tuple[Path, ...]:
@@ -157,7 +157,7 @@ def _outside(bind: Bind, notice: Notice | None, allow_outside: bool) -> tuple[Bi
     """Return a mount of a file that is outside, or say how it could travel."""
     if allow_outside:
         return replace(bind, kind="file", folder=""), None
-    hint = "a file outside the repository travels with `--allow-outside` alone"
+    hint = "use `--allow-outside` to send files outside the repository"
     return bind, notice and replace(notice, message=f"{notice.message}; {hint}")
 
 
@@ -166,7 +166,7 @@ def _doubt(source: Path, inside: str, where: Location, tree: Tree, repository: P
     if not tree.kind(source):
         return Notice(where, f"`{inside}` does not exist: it starts empty on a host")
     if place.within(tree.real(source), tree.real(repository)) is None:
-        return Notice(where, f"`{inside}` is a link that leaves the repository: it leads nowhere on a host")
+        return Notice(where, f"`{inside}` is a link out of the repository: it is broken on a host")
     return None
 
 

@@ -15,9 +15,9 @@ _SWITCHES = {
 _LISTED = {"entitlements": "--allow", "no_cache_filter": "--no-cache-filter"}
 _WITHOUT_EFFECT = {
     "isolation": "is for Windows containers and has no effect in buildx",
-    "tags": "are not made: the image is tagged with its version alone",
+    "tags": "are ignored: the image is only tagged with its version",
 }
-_EXTENSION = "is read by nothing: images are made by `docker buildx build`"
+_EXTENSION = "is ignored: images are built by `docker buildx build`"
 
 # For each key the flag that it becomes, as people read it.
 FLAGS = {

@@ -1,4 +1,4 @@
-"""One `build` section as a Build with absolute paths: every key is carried out, noticed or refused by name.
+"""One `build` section as a Build with absolute paths: every key is used, reported or refused by name.
 
 Source: Compose Build Specification; `docker buildx build --help`.
 """
@@ -16,8 +16,7 @@ from kamal_dev.errors import ComposeError, Problem
 from kamal_dev.model import Build, BuildSecret, Notice, Tree
 
 OUTSIDE = (
-    "is outside the repository, so that no version stands for what is built: move it into the repository,"
-    " or say `--allow-outside`"
+    "is outside the repository, so the version does not cover it: move it into the repository, or use `--allow-outside`"
 )
 _READ = {
     *("context", "dockerfile", "dockerfile_inline", "target", "args", "additional_contexts"),
@@ -101,7 +100,7 @@ def _leaks(name: str, section: Value) -> Iterator[Problem]:
 
 def _check_keys(name: str, section: Value) -> None:
     problems = [
-        _at(value, f"services.{name}.build.{key}", "is not a key that this can carry out")
+        _at(value, f"services.{name}.build.{key}", "is not supported")
         for key, value in section.items.items()
         if key not in _READ | build_options.KEYS and not key.startswith("x-")
     ]
@@ -117,7 +116,7 @@ def _context_path(name: str, service: Value, section: Value) -> str:
     if written is None:
         return service.base.as_posix()
     if not written.text:
-        raise ComposeError(_at(written, f"services.{name}.build", "names no folder to build from"))
+        raise ComposeError(_at(written, f"services.{name}.build", "has no folder to build from"))
     return written.text if place.is_remote(written.text) else place.absolute(written.base, written.text).as_posix()
 
 
@@ -131,7 +130,7 @@ def _args(name: str, section: Value, ground: Ground, findings: Findings) -> tupl
         if text is not None:
             found.append((key, text))
         else:
-            message = f"services.{name}.build.args: `{key}` has no value here: what the Dockerfile says holds"
+            message = f"services.{name}.build.args: `{key}` has no value: the default of the Dockerfile is used"
             findings.notices.append(Notice(value.where, message))
     return tuple(found)
 
@@ -156,7 +155,7 @@ def _secrets(name: str, section: Value, ground: Ground, findings: Findings) -> t
         key = f"services.{name}.build.secrets"
         definition = ground.secrets.get(source)
         if definition is None:
-            raise ComposeError(_at(item, key, f"`{source}` is no secret of this project"))
+            raise ComposeError(_at(item, key, f"`{source}` is not a secret of this project"))
         identity = item.string("target") or source
         file, environment = definition.string("file"), definition.string("environment")
         if file:
@@ -209,7 +208,7 @@ def _lacking(build: Build, section: Value, key: str, ground: Ground) -> Iterator
 
 
 def is_outside(build: Build, reader: ComposeReader) -> bool:
-    """Whether a build takes anything from outside the repository, so that no version stands for it."""
+    """Whether a build takes anything from outside the repository, so that the version does not cover it."""
     return any(not reader.holds(path) for _, path in _taken(build))
 
 

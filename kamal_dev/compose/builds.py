@@ -21,7 +21,7 @@ def read(
 
     Compose builds what it starts: a profile whose source is not there, or an image for a GPU, does not stand in the
     way of those who do not use it. A service that gets `features` has one of its own, though it may be of an image
-    alone. Raises ComposeError for what Compose refuses and for a key that cannot be carried out.
+    alone. Raises ComposeError for what Compose refuses and for a key that is not supported.
     """
     found: dict[str, Findings] = {}
     wrong: list[Problem] = []
@@ -173,7 +173,7 @@ def _settled(build: Build, services: Mapping[str, Value]) -> Build:
         if service == text or "build" in (services[service].items if service in services else ()):
             contexts.append((name, text))
         elif service not in services:
-            message = f"`{service}` in `additional_contexts` is no service"
+            message = f"`{service}` in `additional_contexts` is not a service"
             raise ComposeError(Problem(build.where.path, build.where.line, message))
         else:
             contexts.append((name, f"docker-image://{services[service].string('image')}"))

@@ -69,7 +69,7 @@ def _cycle(active: Mapping[str, Service], entries: Mapping[str, Value]) -> Itera
             path.append(min(needs[path[-1]]))
         circle = [f"`{name}`" for name in path[path.index(path[-1]) :]]
         shown = [*circle[:3], "…", circle[-1]] if len(circle) > LONGEST_SHOWN else circle
-        yield _at(entries[path[-1]], active[path[-1]], f"needs itself: {' → '.join(shown)}")
+        yield _at(entries[path[-1]], active[path[-1]], f"depends on itself: {' → '.join(shown)}")
 
 
 def _definitions(project: Value) -> Iterator[Problem]:
@@ -79,7 +79,7 @@ def _definitions(project: Value) -> Iterator[Problem]:
         for name, item in listed.items.items() if listed is not None else ():
             given = [content for content in contents if content in item.items]
             if len(given) > 1:
-                message = f"has {' and '.join(f'`{content}`' for content in given)}, which exclude each other"
+                message = f"has {' and '.join(f'`{content}`' for content in given)}, which cannot be combined"
             elif not given and not item.items.keys() & {"external", "driver"}:
                 message = f"has no content: one of {', '.join(f'`{content}`' for content in contents)} is needed"
             else:
@@ -95,7 +95,7 @@ def _twice(service: Service, value: Value) -> Iterator[Problem]:
     number = value.at("scale") or value.at("deploy", "replicas")
     named = value.at("container_name")
     if named is not None and number is not None and number.text.isdecimal() and int(number.text) > 1:
-        yield _at(named, service, "has a `container_name`, which only one container can have, and more than one")
+        yield _at(named, service, "has a `container_name`, which must be unique, but more than one")
 
 
 def _amount(value: Value) -> float | str:
@@ -115,7 +115,9 @@ def _services(service: Service, value: Value, active: Set[str], defined: Set[str
         # `required: false` forgives a profile that is off, and no name that is wrong.
         if name in active or (name in defined and required is not None and not required.is_on):
             continue
-        yield _at(item or value, service, f"needs the service `{name}`, which is not there or not in an active profile")
+        yield _at(
+            item or value, service, f"depends on the service `{name}`, which does not exist or is in no active profile"
+        )
 
 
 def _named(service: Service, value: Value, project: Value) -> Iterator[Problem]:
@@ -126,9 +128,9 @@ def _named(service: Service, value: Value, project: Value) -> Iterator[Problem]:
         items = {**listed.items, **{item.string("source") if item.items else item.text: item for item in listed.list}}
         for name, item in items.items():
             if project.at(key, name) is None and (key, name) != ("networks", "default"):
-                yield _at(item, service, f"names the {kind} `{name}`, which is not defined under `{key}`")
+                yield _at(item, service, f"refers to the {kind} `{name}`, which is not defined under `{key}`")
         if key == "networks" and items and value.string("network_mode"):
-            yield _at(listed, service, "has both `networks` and `network_mode`, which exclude each other")
+            yield _at(listed, service, "has both `networks` and `network_mode`, which cannot be combined")
 
 
 def _volumes(service: Service, value: Value, project: Value) -> Iterator[Problem]:
@@ -136,7 +138,7 @@ def _volumes(service: Service, value: Value, project: Value) -> Iterator[Problem
     for item in listed.list if listed is not None else ():
         name = volume.name(item)
         if name and project.at("volumes", name) is None:
-            yield _at(item, service, f"names the volume `{name}`, which is not defined under `volumes`")
+            yield _at(item, service, f"refers to the volume `{name}`, which is not defined under `volumes`")
 
 
 def _at(value: Value, service: Service, message: str) -> Problem:

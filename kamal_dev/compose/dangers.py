@@ -32,14 +32,14 @@ def notices(binds: Iterable[Bind], services: Mapping[str, Value]) -> Iterator[No
             yield Notice(privileged.where, f"services.{name}.privileged: {POWER}", is_warning=True)
 
 
-POWER = "whoever is in the container can do on the host what root can"
+POWER = "anyone in the container has root access to the host"
 
 
 def _why(source: PurePath) -> str:
     if source.name in _SOCKETS:
         return POWER
     if source.as_posix() in _WHOLE or source.parent.as_posix() in _HOMES:
-        return "whoever is in the container has what the host keeps there"
+        return "anyone in the container has access to these files of the host"
     if _KEYS & set(source.parts):
-        return "whoever is in the container has the keys that the host keeps there"
+        return "anyone in the container has access to the keys of the host"
     return ""

@@ -83,7 +83,7 @@ def parse(text: str, display: str) -> tuple[Node, ...]:
     """Return the root node of every document that is not empty.
 
     Raises ComposeError for text that is no YAML, repeats a key, nests too deep or
-    grows too large when its aliases are followed: all of that is seen here, before
+    grows too large when its aliases are expanded: all of that is seen here, before
     anything follows them. `display` names the file in messages.
     """
     if len(text) > MAX_CHARACTERS:
@@ -162,7 +162,7 @@ class _Composer:
         if target is None:
             self._refuse(node, f"the alias `*{event.anchor}` has no anchor before it")
         elif target.is_open:
-            self._refuse(node, f"the alias `*{event.anchor}` stands inside what it refers to")
+            self._refuse(node, f"the alias `*{event.anchor}` is inside of what it refers to")
         else:
             node.target, node.size = target, target.size
         return node
@@ -192,7 +192,7 @@ class _Composer:
         else:
             self.roots.append(node)
         if node.size > MAX_EXPANDED:
-            self._refuse(node, f"grows to more than {MAX_EXPANDED} nodes when its aliases are followed")
+            self._refuse(node, f"grows to more than {MAX_EXPANDED} nodes when its aliases are expanded")
 
     def _check_keys(self, node: Node) -> None:
         seen: dict[str, Node] = {}
@@ -200,7 +200,7 @@ class _Composer:
             if key.kind != "scalar":
                 self._complain(key, "a key must be text")
             elif key.text in seen:
-                self._complain(key, f"`{key.text}` is already given in line {seen[key.text].line}")
+                self._complain(key, f"`{key.text}` is already in line {seen[key.text].line}")
             else:
                 seen[key.text] = key
 

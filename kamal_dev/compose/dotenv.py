@@ -45,7 +45,7 @@ def parse(text: str, display: str, lookup: Lookup) -> dict[str, str]:
             raise ComposeError(Problem(display, line, f"{key}: {error}")) from error
         length += len(found[key])
         if length > LONGEST:
-            raise ComposeError(Problem(display, line, f"{key}: here the values are longer than {LONGEST} characters"))
+            raise ComposeError(Problem(display, line, f"{key}: the values so far are longer than {LONGEST} characters"))
     return {key: value for key, value in found.items() if not key[:1].isdigit()}
 
 
@@ -63,7 +63,7 @@ def from_raw(text: str, display: str) -> str:
             continue
         name, equals, value = statement.partition("=")
         if not _RAW_NAME.fullmatch(name):
-            raise ComposeError(Problem(display, number, f"`{name[:40]}` is not the name of a variable"))
+            raise ComposeError(Problem(display, number, f"`{name[:40]}` is not a variable name"))
         lines.append(f"{name}={quote(value)}\n" if equals else f"{name}\n")
     return "".join(lines)
 
@@ -120,10 +120,10 @@ def _statements(text: str, display: str) -> Iterator[tuple[str, str | None, str,
         divider = text[match.end() : match.end() + 1] if match else ""
         if match is None or divider not in ("=", ":", "\n", ""):
             wrong = text[position:].split("\n", 1)[0][:40]
-            raise ComposeError(Problem(display, line, f"`{wrong}` does not start with the name of a variable"))
+            raise ComposeError(Problem(display, line, f"`{wrong}` does not start with a variable name"))
         key, position = match.group().rstrip(_SPACE), match.end() + len(divider)
         if any(space in key for space in _SPACE):
-            raise ComposeError(Problem(display, line, f"`{key}`: the name of a variable has no space"))
+            raise ComposeError(Problem(display, line, f"`{key}`: a variable name has no spaces"))
         if divider not in ("=", ":"):
             yield key, None, "", line
             continue
@@ -165,7 +165,7 @@ def _value(text: str, position: int, display: str, line: int) -> tuple[str, str,
             characters.append(pair[0])
             index += 1
     if index >= len(text):
-        raise ComposeError(Problem(display, line, "the quoted value has no end"))
+        raise ComposeError(Problem(display, line, "the quoted value has no closing quote"))
     return "".join(characters), opening, index + 1
 
 

@@ -16,7 +16,7 @@ from kamal_dev.model import Explanation, Image, Location, Release
 LEFT = "left to Compose"
 REWRITTEN = "rewritten"
 BUILT = "built"
-TRAVELS = "travels"
+SENT = "sent"
 MAPPED = "mapped"
 ADDED = "added"
 
@@ -43,7 +43,7 @@ _ADDED = {
     "volumes": "the workspace, and `mounts` of devcontainer.json",
     "env_file": "the same files, where they are in the release",
     "label_file": "the same files, where they are in the release",
-    "labels": "what `dev` knows the service by",
+    "labels": "the name under which `dev` knows the service",
     "entrypoint": "`overrideCommand`: it keeps running",
     "command": "`overrideCommand`: it keeps running",
     "environment": "`containerEnv` of devcontainer.json, `secrets` of config/dev.yml, and which stack this is",
@@ -114,21 +114,21 @@ class _Table:
             elif name == "name":
                 yield cell.row(REWRITTEN, f"`{self.stack}`, the name of the stack, by COMPOSE_PROJECT_NAME in `.env`")
             elif name == "include":
-                yield cell.row(TRAVELS, "the files that it names are in the release")
+                yield cell.row(SENT, "the files that it names are in the release")
             elif name == "version":
                 yield cell.row(LEFT, "which ignores it")
             else:
-                yield cell.row(LEFT, "as it is written")
+                yield cell.row(LEFT, "as written")
 
     def _service(self, name: str, cell: _Cell) -> Iterator[Explanation]:
         if not cell.entries:
-            yield cell.row(LEFT, "as it is written")
+            yield cell.row(LEFT, "as written")
         for key, below in cell.entries:
             if key == "build" and name in self.built:
                 yield below.row(BUILT, f"`{self.images[name]}`")
                 yield from self._build(below)
             elif key == "build" and name in self.idle:
-                yield below.row(LEFT, "as it is written: no active profile starts this service, so it is not built")
+                yield below.row(LEFT, "as written: no active profile starts this service, so it is not built")
             elif key == "build" and below.file.role == "extended":
                 yield below.row(BUILT, "for the services that extend it, whose image the overlay puts in its place")
                 yield from self._build(below)
@@ -139,18 +139,18 @@ class _Table:
             elif key in ("volumes", "env_file", "label_file"):
                 yield from self._listed(below)
             else:
-                yield below.row(LEFT, "as it is written")
+                yield below.row(LEFT, "as written")
 
     def _build(self, cell: _Cell) -> Iterator[Explanation]:
         for key, below in cell.entries:
-            yield below.row(BUILT, _BUILD.get(key, "read by nothing"))
+            yield below.row(BUILT, _BUILD.get(key, "ignored"))
 
     def _image(self, name: str, key: str, cell: _Cell) -> Explanation:
         if key == "image" and name in self.images:
             return cell.row(REWRITTEN, f"`{self.images[name]}`")
         if name in self.built and cell.value.text == "build":
             return cell.row(REWRITTEN, "`missing`")
-        return cell.row(LEFT, "as it is written")
+        return cell.row(LEFT, "as written")
 
     def _listed(self, cell: _Cell) -> Iterator[Explanation]:
         """Explain each item of a list; an alias stands where it is written itself."""
@@ -169,21 +169,21 @@ class _Table:
         for below in inside:
             if below.place in self.binds or below.place in self.travels:
                 return self._path(_Cell(cell.key, cell.where, cell.file, below.value))
-        return cell.row(LEFT, "as it is written")
+        return cell.row(LEFT, "as written")
 
     def _path(self, cell: _Cell) -> Explanation:
         travel, bind = self.travels.get(cell.place), self.binds.get(cell.place)
         if travel is not None:
-            return cell.row(TRAVELS, "a file of the release")
+            return cell.row(SENT, "a file of the release")
         if bind is not None and bind.kind == "workspace":
             if binds.is_source(bind, self.repository) and (bind.folder or self.repository.name) not in self.folders:
-                return cell.row("not carried out", "left out: `workspace.source` is `image`")
+                return cell.row("ignored", "left out: `workspace.source` is `image`")
             return cell.row(MAPPED, f"`{binds.host_path(bind, layout.workspace(self.stack))}` on a host")
         if bind is not None and bind.kind == "file":
-            return cell.row(TRAVELS, "a file of the release")
+            return cell.row(SENT, "a file of the release")
         if bind is not None:
             return cell.row(LEFT, f"`{bind.source}` of the host")
-        return cell.row(LEFT, "as it is written")
+        return cell.row(LEFT, "as written")
 
 
 def _text(release: Release) -> str:

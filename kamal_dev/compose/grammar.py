@@ -124,7 +124,7 @@ def _length(host: str, container: str) -> str:
     lengths = [_count(host), _count(container)]
     if not host or lengths[0] == lengths[1] or lengths[1] == 1:
         return ""
-    return f"the ranges `{host}` and `{container}` are not of the same length"
+    return f"the ranges `{host}` and `{container}` differ in length"
 
 
 def _count(text: str) -> int:
@@ -152,7 +152,7 @@ def _subnet(value: Value) -> str:
     try:
         ipaddress.ip_network(value.text, strict=False)
     except ValueError:
-        return f"{described(value)} is not a subnet; write an address with the length of its prefix, `172.28.0.0/16`"
+        return f"{described(value)} is not a subnet; write an address with its prefix length, `172.28.0.0/16`"
     return ""
 
 
@@ -172,7 +172,7 @@ def _test(value: Value) -> str:
 def _container(value: Value) -> str:
     if _CONTAINER.fullmatch(value.text):
         return ""
-    return f"{described(value)} cannot be the name of a container: letters, digits, `_`, `.` and `-` can"
+    return f"{described(value)} is not a valid container name: use letters, digits, `_`, `.` and `-`"
 
 
 def _capability(value: Value) -> str:

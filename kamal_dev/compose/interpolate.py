@@ -128,11 +128,11 @@ def _braced(text: str, start: int) -> tuple[Reference, int]:
     name = _NAME.match(text, start)
     end = _closing(text, start)
     if name is None or end < 0:
-        raise ValueError(f"`${{{text[start : start + 20]}` is not a variable; a dollar sign itself is `$$`")
+        raise ValueError(f"`${{{text[start : start + 20]}` is not a variable; write `$$` for a literal `$`")
     operator = _OPERATOR.match(text, name.end())
     if operator is None:
         if name.end() != end:
-            raise ValueError(f"`${{{text[start:end]}}}` is not a variable; a dollar sign itself is `$$`")
+            raise ValueError(f"`${{{text[start:end]}}}` is not a variable; write `$$` for a literal `$`")
         return Reference(name.group()), end + 1
     return Reference(name.group(), operator.group(), text[operator.end() : end]), end + 1
 

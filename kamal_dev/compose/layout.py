@@ -18,7 +18,10 @@ MANIFEST = "manifest.json"
 # Compose 2.26 looks for a file of one of these names, here and in every folder above, before it reads the `.env`
 # that names the files: a compose.yaml in the home folder of a host would be taken instead.
 SOUGHT = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
-STOP = "# The files of this project are named in `.env`. This one keeps Compose from looking above.\nservices: {}\n"
+STOP = (
+    "# The files of this project are listed in `.env`. This one stops Compose from searching parent folders.\n"
+    "services: {}\n"
+)
 # Files of the repository that would stand where a release has one of its own.
 ASIDE = "kamal-dev.files"
 

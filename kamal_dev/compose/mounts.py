@@ -23,7 +23,7 @@ class Mounted:
     """Hold the mounts as they are on a host.
 
     `volumes` are items for the main service, in long form, `definitions` what the
-    project says of the volumes they name; `binds` and `travels` are those among them.
+    project says of the volumes they name; `binds` and `sent` are those among them.
     """
 
     volumes: tuple[dict[str, Any], ...] = ()

@@ -23,7 +23,7 @@ UNKNOWN = "192.0.2.1"
 _OF_STACK = frozenset(("NODE_NAME", "NODE_INDEX", "NODE_ADDRESS", "DEV_STACK"))
 NAMES = (*sorted(_OF_STACK), "DEV_VERSION")
 _NAMED = re.compile(rf"(?<![A-Za-z0-9_])(?:{'|'.join(NAMES)})(?![A-Za-z0-9_])")
-CLAIMED = "is set here: it stands in place of the stack's own"
+CLAIMED = "is set here: it replaces the stack's own"
 _SHARED = ("image", "build", "env_file", "label_file")
 
 
@@ -124,5 +124,5 @@ def _varying(key: str, value: Value | None) -> Iterator[Problem]:
 
 def _named(key: str, value: Value, raw: str) -> Iterator[Problem]:
     for name in _OF_STACK.intersection(interpolate.names(raw)):
-        message = f"`{name}` is another one in each stack; an image, a build or a path is the same in all"
+        message = f"`{name}` differs in each stack; an image, a build or a path must be the same in all"
         yield Problem(value.where.path, value.where.line, message, key=key, column=value.where.column)

@@ -33,12 +33,12 @@ def bound(service: Value) -> list[Value | str]:
 
 
 def notices(services: Mapping[str, Value]) -> Iterator[Notice]:
-    """Say which ports are open to every network that a host is in, although `expose` is not set."""
+    """Say which ports are open to every network of the host, although `expose` is not set."""
     for name, service in services.items():
         listed = service.at("ports")
         for item in listed.list if listed is not None else ():
             if _address(item) in _EVERYWHERE:
-                text = f"services.{name}.ports: is open to every network that a host is in, because it says so itself"
+                text = f"services.{name}.ports: is open to every network of the host, because it names an address"
                 yield Notice(item.where, text, is_warning=True)
         network = service.at("network_mode")
         if network is not None and network.text == "host":

@@ -29,7 +29,7 @@ class ComposeProject:
     `files` are those that were named, in their order, then those they reach.
     `builds` are those that the `started` services need, in the order to make them, without
     images; equal builds are one, with several services. `run_services` are the names that
-    `up` is given, none where it starts all that the profiles let it. `binds` and `travels`
+    `up` is given, none where it starts all that the profiles let it. `binds` and `sent`
     are what the services take from this machine. `variables` are the names that a host looks up, `values` those
     that have a value and travel; `claimed` are names of `node` that an `.env` sets.
     `own_env` is the `.env` at the top of the repository where Compose reads it. `unset` are
@@ -134,7 +134,7 @@ def load(
 
 def _named(repository: Path, files: tuple[Path, ...]) -> tuple[Path, ...]:
     if not files:
-        raise ComposeError(Problem("", 0, "no compose file is named"))
+        raise ComposeError(Problem("", 0, "no compose file is given"))
     return tuple(place.absolute(repository, file.as_posix()) for file in files)
 
 

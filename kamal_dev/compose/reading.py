@@ -131,7 +131,7 @@ class ComposeReader:
         for root in self.file(path, role, where).documents:
             value = convert(root, self.files[path].display, scope)
             if not isinstance(value.data, dict):
-                raise ComposeError(Problem(value.where.path, value.where.line, "a compose file is a mapping"))
+                raise ComposeError(Problem(value.where.path, value.where.line, "a compose file must be a mapping"))
             if (services := value.at("services")) is not None:
                 value = value.having({**value.items, "services": replace(services, data=merge.services(services))})
             yield value
@@ -195,7 +195,7 @@ class ComposeReader:
             _refuse_remote(text, item.where)
         paths = tuple(place.absolute(scope.base, text) for text in texts)
         if not paths:
-            raise ComposeError(_at(item.where, "", "`include` names no `path`"))
+            raise ComposeError(_at(item.where, "", "`include` has no `path`"))
         if paths[0] in chain:
             raise ComposeError(_at(item.where, "", f"`{place.shown(paths[0], self.repository)}` includes itself"))
         if len(chain) > DEEPEST:

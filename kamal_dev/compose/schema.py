@@ -139,7 +139,7 @@ def unknown(key: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(key, known, 1) or difflib.get_close_matches(
         key.lower().replace("-", "_"), known, 1
     )
-    return "is not a key of Compose" + (f"; did you mean `{near[0]}`?" if near else "")
+    return "is not a Compose key" + (f"; did you mean `{near[0]}`?" if near else "")
 
 
 def _casts(value: Value, error: ValidationError) -> bool:

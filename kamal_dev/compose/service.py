@@ -45,7 +45,7 @@ def read(
     Raises ComposeError for what Compose refuses.
     """
     wrong = [
-        Problem(value.where.path, value.where.line, "begins with `-`, which commands take for a flag", key=name)
+        Problem(value.where.path, value.where.line, "starts with `-`, which commands read as a flag", key=name)
         for name, value in services.items()
         if name.startswith("-")
     ]
@@ -53,7 +53,7 @@ def read(
         _at(value, f"services.{name}", "must be a mapping") for name, value in services.items() if not value.items
     ]
     wrong += [
-        _at(item, f"services.{name}.{key}", "has no value: give it one or take it away")
+        _at(item, f"services.{name}.{key}", "has no value: set it or remove it")
         for name, value in services.items()
         for key, item in value.items.items()
         if item.data is None and key not in _MAY_BE_NULL and not key.startswith("x-")
@@ -102,7 +102,7 @@ def enabled(services: Mapping[str, Value], profiles: tuple[str, ...], names: tup
 def problems(services: Mapping[str, Value], started: Iterable[Service]) -> tuple[Problem, ...]:
     """Return what no engine would take, of the services that are started."""
     return tuple(
-        _at(services[item.name].items["image"], f"services.{item.name}.image", f"`{item.image}` names no image")
+        _at(services[item.name].items["image"], f"services.{item.name}.image", f"`{item.image}` is not an image")
         for item in started
         if item.image and not item.has_build and item.built_as in ("", item.name)
         if not image_name.is_reference(item.image)
@@ -173,7 +173,7 @@ def notices(project: Value) -> tuple[Notice, ...]:
     for name, service in services.items.items() if services is not None else ():
         develop = service.at("develop")
         if develop is not None:
-            text = f"services.{name}.develop: nothing watches the files of this machine on a host"
+            text = f"services.{name}.develop: files are not watched on a host"
             found.append(Notice(develop.where, text))
     for key in ("networks", "volumes"):
         listed = project.at(key)

@@ -95,7 +95,7 @@ class _WordReader:
     def _single(self) -> str:
         end = self.text.find("'", self.at + 1)
         if end < 0:
-            raise ValueError("a quote has no end")
+            raise ValueError("a quote is not closed")
         found, self.at = self.text[self.at + 1 : end], end + 1
         return found
 
@@ -114,7 +114,7 @@ class _WordReader:
             is_escape = character == self.escape and following in ('"', "$", self.escape) and following
             found += following if is_escape else character
             self.at += 2 if is_escape else 1
-        raise ValueError("a quote has no end")
+        raise ValueError("a quote is not closed")
 
     def _variable(self) -> str:
         self.at += 1
@@ -138,7 +138,7 @@ class _WordReader:
             return value or ""
         modifier = _MODIFIER.match(self.text, self.at)
         if not modifier:
-            raise ValueError("a modifier is not known")
+            raise ValueError("unknown modifier")
         self.at = modifier.end()
         if modifier[0].startswith("/"):
             pattern = self.read("/")

@@ -77,7 +77,7 @@ def read(project: Value, binds: tuple[Bind, ...], reader: ComposeReader, active:
 def notices(travels: tuple[Travel, ...], reader: ComposeReader) -> Iterator[Notice]:
     """Say what travels although it is outside the repository."""
     for path, where in {travel.path: travel.where for travel in travels if not reader.holds(travel.path)}.items():
-        text = f"`{place.shown(path, reader.repository)}` is outside the repository, and travels"
+        text = f"`{place.shown(path, reader.repository)}` is outside the repository and is sent to hosts"
         yield Notice(where, text, is_warning=True)
 
 
@@ -90,7 +90,7 @@ def unreadable(project: Value, travels: tuple[Travel, ...]) -> Iterator[Notice]:
             service = project.at("services", name)
             user = service.string("user") if service is not None else ""
             if user.partition(":")[0] not in ("", "0", "root"):
-                text = f"only its owner may read this file, on a host the user that logs in; `{name}` runs as `{user}`"
+                text = f"only its owner can read this file, on a host the SSH user; `{name}` runs as `{user}`"
                 yield Notice(travel.where, text)
 
 
@@ -120,7 +120,7 @@ def _listed(name: str, service: Value, key: str, reader: ComposeReader, *, must:
             shown = place.shown(path, reader.repository)
             hint = f"create `{shown}`"
             if not reader.has_texts:
-                hint += f", or say `path: {shown}` with `required: false` where the service can do without"
+                hint += f", or write `path: {shown}` with `required: false` if the service does not need it"
             raise ComposeError(_at(item.where, f"services.{name}.{key}", f"`{shown}`: no such file"), hint=hint)
         content = reader.bytes(path, item.where)
         role = key
@@ -135,7 +135,7 @@ def _converted(content: bytes, form: str, item: Value, shown: str) -> bytes:
     Compose knows `format: raw` from 2.30 on, and the one of a host may be older.
     """
     if form != "raw":
-        raise ComposeError(_at(item.items["format"].where, "env_file", f"`{form}` is not a format: `raw` is one"))
+        raise ComposeError(_at(item.items["format"].where, "env_file", f"`{form}` is not a format; use `raw`"))
     return dotenv.from_raw(document.decode(content, shown), shown).encode()
 
 
@@ -153,7 +153,7 @@ def _defined(name: str, key: str, definition: Value, reader: ComposeReader) -> T
     shown = place.shown(path, reader.repository)
     kind = reader.tree.kind(path)
     if kind != "file":
-        wrong = "is no file" if kind else "does not exist"
+        wrong = "is not a file" if kind else "does not exist"
         return _at(file.where, key, f"`{shown}` {wrong}, and `{name}` needs it")
     if not reader.may_read(path):
         return _at(file.where, key, f"`{shown}` is outside the repository: {ALONE}")
@@ -165,7 +165,7 @@ def bound(bind: Bind, reader: ComposeReader) -> Travel | Problem:
     """Return the file that is mounted, or why it cannot travel."""
     shown = place.shown(bind.source, reader.repository)
     if not reader.may_read(bind.source):
-        return _at(bind.where, "volumes", f"`{shown}` is a link that leaves the repository: {ALONE}")
+        return _at(bind.where, "volumes", f"`{shown}` is a link out of the repository: {ALONE}")
     content = reader.bytes(bind.source, bind.where)
     # As it is here: programs refuse a key that others may read, and cannot run what is not executable.
     mode = reader.tree.mode(bind.source)

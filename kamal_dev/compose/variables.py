@@ -138,7 +138,7 @@ def notices(names: Mapping[str, Location], around: Surroundings, plain: frozense
         if name in _OURS:
             continue
         if name not in around.set_by and is_of_machine(name):
-            yield Notice(where, f"`{name}` describes this machine: on a host it has the value that the host gives it")
+            yield Notice(where, f"`{name}` describes this machine: a host uses its own value")
         elif name in around.ignored and name not in around.variables:
             file = around.ignored[name]
             yield Notice(
@@ -155,7 +155,7 @@ def not_taken(
     named = [name for name in NAMES if name in environment]
     found = mentioned(reader, project, travels) if named else {}
     for name in (name for name in named if name in found):
-        yield Notice(found[name], f"`{name}` of this machine's environment is not used: each stack has its own")
+        yield Notice(found[name], f"`{name}` of this machine's environment is ignored: each stack sets its own")
 
 
 def plain_names(reader: ComposeReader) -> frozenset[str]:

@@ -42,7 +42,7 @@ def missing_credentials(config: Config, names: Container[str]) -> tuple[Problem,
     """
     registry = config.registry
     if registry.is_placeholder:
-        message = "no registry is configured; `dev init` writes a file to do it in"
+        message = "no registry is configured; run `dev init` to create config/dev.yml"
         return (Problem(config.path or "config/dev.yml", 0, message),)
     wanted = (registry.username_env, registry.password_env) if registry.needs_login else ()
     return tuple(Problem(config.secrets_file, 0, f"{name} is not set") for name in wanted if name not in names)

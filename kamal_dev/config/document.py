@@ -82,7 +82,7 @@ def parse(text: str, path: str) -> Value | None:
     text = text.removeprefix("\ufeff")
     if len(text) > MAX_CHARACTERS:
         raise ConfigError(
-            Problem(path, 0, f"is longer than {MAX_CHARACTERS // 1024} KiB, which no configuration needs")
+            Problem(path, 0, f"is longer than {MAX_CHARACTERS // 1024} KiB, the limit for a configuration file")
         )
     refuse_erb(text, path)
     return _Composer(path).compose(events(text, path, ConfigError))
@@ -90,7 +90,7 @@ def parse(text: str, path: str) -> Value | None:
 
 def refuse_erb(text: str, path: str) -> None:
     """Raise ConfigError for each line on which Kamal would run Ruby."""
-    message = "has ERB (`<% … %>`), which is not run; write the value itself, or name a variable that holds it"
+    message = "has ERB (`<% … %>`), which is not supported; write the value itself or a variable name"
     lines = (number for number, line in enumerate(text.split("\n"), 1) if _ERB.match(line))
     problems = [Problem(path, number, message) for number in lines]
     if problems:
@@ -110,7 +110,7 @@ class _Composer:
     def compose(self, events: Iterable[Any]) -> Value | None:
         for count, event in enumerate(events):
             if count > MAX_EVENTS:
-                self.refuse(event, f"has more than {MAX_EVENTS} values, which no configuration needs")
+                self.refuse(event, f"has more than {MAX_EVENTS} values, the limit for a configuration file")
             self.take(event, type(event).__name__)
         return self.root
 
@@ -129,7 +129,7 @@ class _Composer:
     def begin_document(self, event: Any) -> None:
         self.documents += 1
         if self.documents > 1:
-            self.refuse(event, "begins a second document (`---`); one is allowed")
+            self.refuse(event, "has a second document (`---`); only one is allowed")
 
     def begin_collection(self, event: Any, kind: str) -> None:
         value = self.add(event, kind if _tag(event) in (None, "") else "tagged")

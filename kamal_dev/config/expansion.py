@@ -68,7 +68,7 @@ def has_command(parts: tuple[Part, ...]) -> bool:
 
 def _ensure_rest(text: str) -> None:
     if not _REST.fullmatch(text) and not text.lstrip(" \t").startswith("#"):
-        raise ValueError("has more text behind the closing quote")
+        raise ValueError("has text after the closing quote")
 
 
 class _Scanner:
@@ -128,11 +128,11 @@ class _Scanner:
     def braced(self) -> Variable:
         name = _NAME.match(self.text, self.at + 2)
         if name is None:
-            raise ValueError("has `${` without the name of a variable behind it; single quotes keep a `$` as it is")
+            raise ValueError("has `${` without a variable name; use single quotes for a literal `$`")
         self.at = name.end()
         operator = _OPERATOR.match(self.text, self.at)
         if operator is None:
-            raise ValueError("has a `${…}` that is not understood; known: `${A}`, `${A:-default}`, `${A:?message}`")
+            raise ValueError("has a `${…}` that is not supported; use `${A}`, `${A:-default}`, `${A:?message}`")
         self.at = operator.end()
         return Variable(name[0], operator[0], self.until("}"))
 
@@ -151,7 +151,7 @@ class _Scanner:
                 depth += 1 if sign == "(" else -1
                 if depth == 0:
                     return CommandSubstitution(self.text[start : self.at - 1])
-        raise ValueError("has no closing `)` for its `$(`")
+        raise ValueError("has an unclosed `$(`")
 
 
 def _joined(parts: list[Part]) -> tuple[Part, ...]:

@@ -43,7 +43,7 @@ def _node(node: Leaf | Old | Group) -> dict[str, Any]:
         )
         return {"description": node.option.doc, **fragment(node.option.kind), **default}
     if isinstance(node, Old):
-        told = f"kamal-dev 0.3: now `{node.into}`." if node.into else f"kamal-dev 0.3; not used: {node.reason}."
+        told = f"kamal-dev 0.3: use `{node.into}`." if node.into else f"kamal-dev 0.3; not used: {node.reason}."
         return {"description": told, "deprecated": True}
     described = {"description": node.doc} if node.doc else {}
     if node.shorthand:

@@ -65,7 +65,7 @@ class Amount(Text):
 class Name(Kind):
     """The name of a variable, never a secret itself; so what is refused is not shown."""
 
-    title: str = "the name of a variable"
+    title: str = "a variable name"
     may_be_empty: bool = False
 
     def read(self, value: Value, key: str, reading: Reading) -> Any:
@@ -73,9 +73,9 @@ class Name(Kind):
         if value.kind == "text" and self.may_be_empty and not value.text:
             return ""
         if value.kind != "text" or not re.fullmatch(NAME, value.text):
-            return reading.refuse(value, key, "must be the name of a variable: letters, digits and `_`")
+            return reading.refuse(value, key, "must be a variable name: letters, digits and `_`")
         if _TOKEN.fullmatch(value.text):
-            return reading.refuse(value, key, "looks like the secret itself; name a variable that holds it")
+            return reading.refuse(value, key, "looks like the secret itself; use the name of a variable that holds it")
         return value.text
 
 
@@ -172,7 +172,7 @@ class Many(Kind):
             reading.place(path, item)
             read = self.item.read(item, path, reading)
             if read in found and read is not MISSING:
-                reading.refuse(item, path, "stands in the list twice")
+                reading.refuse(item, path, "is listed twice")
             found[read] = None
         return MISSING if MISSING in found else tuple(found)
 

@@ -62,7 +62,7 @@ def load(
     try:
         _walk(document, reading)
     except RecursionError:
-        raise ConfigError(Problem(path, 0, "merges (`<<`) through too many levels")) from None
+        raise ConfigError(Problem(path, 0, "has too many levels of merges (`<<`)")) from None
     _check(reading)
     reading.finish()
     return dataclasses.replace(_config(reading, environment), local_path=local[1] if local else "")
@@ -124,7 +124,7 @@ def _warn_of_credentials(reading: Reading) -> None:
     names += [registry] if registry and registry in reading.values.get("secrets", ()) and registry not in names else []
     if names:
         shown = ", ".join(f"`{name}`" for name in names)
-        message = f"secrets: {shown}: whoever is in the workspace can read this credential of yours; "
+        message = f"secrets: {shown}: anyone in the workspace can read this credential; "
         advice = "`dev` itself finds it in the environment or in the secrets file, without `secrets`"
         reading.notices.append(Notice(reading.where["secrets"], message + advice, is_warning=True))
 
@@ -155,7 +155,9 @@ def _take_server(reading: Reading, server: str) -> None:
     configured = reading.values.get("registry.server", "")
     if server and configured and server_of(configured) != server:
         _refuse(
-            reading, "image.name", f"is on {show(server)}, but `registry.server` is {show(configured)}; make them agree"
+            reading,
+            "image.name",
+            f"is on {show(server)}, but `registry.server` is {show(configured)}; use one server in both",
         )
     elif server and not reading.has_problem("registry.server"):
         reading.values["registry.server"] = server
@@ -170,7 +172,7 @@ def _check_server(reading: Reading) -> None:
         _refuse(reading, "registry.server", f"needs a port: `{server}:5555`")
     empty = [name for name in ("username_env", "password_env") if reading.values.get(f"registry.{name}") == ""]
     if len(empty) == 1:
-        _refuse(reading, f"registry.{empty[0]}", "is empty; a registry without accounts has both names empty")
+        _refuse(reading, f"registry.{empty[0]}", "is empty; leave both names empty for a registry without login")
 
 
 def _check_build(reading: Reading) -> None:
@@ -201,14 +203,14 @@ def _pattern_problem(pattern: str) -> str:
             if name is not None
         ]
     except ValueError as error:
-        return f"{show(pattern)} is not a pattern: {error}"
+        return f"{show(pattern)} is not a valid pattern: {error}"
     names = [name for name, _, _ in fields]
     if "index" not in names:
-        return "must have `{index}`, so that no two stacks have one name"
+        return "must have `{index}`, so that stack names are unique"
     for name, spec, conversion in fields:
         padded = name == "index" and re.fullmatch(r"(0[1-9])?", spec or "")
         if conversion or not (padded or (name == "service" and not spec)):
-            return f"{show(pattern)} is not a pattern: only `{{service}}`, `{{index}}` and `{{index:03}}` are known"
+            return f"{show(pattern)} is not a valid pattern: use only `{{service}}`, `{{index}}` and `{{index:03}}`"
     return ""
 
 
@@ -216,7 +218,7 @@ def _check_limits(reading: Reading) -> None:
     """Refuse what the engine would refuse on every host: a limit of swap without one of memory."""
     swap = reading.values.get("defaults.memory_swap", "")
     if swap not in ("", "-1") and "defaults.memory" not in reading.values and not reading.has_problem("defaults"):
-        _refuse(reading, "defaults.memory_swap", "needs `defaults.memory` beside it")
+        _refuse(reading, "defaults.memory_swap", "requires `defaults.memory`")
 
 
 def _check_deploy(reading: Reading) -> None:

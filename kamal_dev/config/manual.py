@@ -14,8 +14,8 @@ HEADER = """\
 # yaml-language-server: $schema=../.kamal/dev.schema.json
 #
 # config/dev.yml: how `dev` builds this repository's devcontainer and runs it on hosts.
-# A key in a comment shows its default, or an example; take the `# ` away to set it.
-# Unknown keys are errors, except those that begin with `x-`: they are yours, for anchors.
+# Commented keys show their default or an example; uncomment a key to set it.
+# Unknown keys are errors, except those that begin with `x-`: use those for anchors.
 """
 
 # What is active in the example; a first run with it needs no account and no machine but this one.
@@ -115,6 +115,6 @@ def _old() -> list[str]:
     for child in layout().children.values():
         olds = child.children.values() if isinstance(child, Group) else ()
         for old in (old for old in olds if isinstance(old, Old)):
-            told = f"read as `{old.into}`" if old.into else f"not used, with a notice: {old.reason}"
+            told = f"replaced by `{old.into}`" if old.into else f"ignored with a notice: {old.reason}"
             rows.append(f"| `{old.path}` | {told} |")
-    return ["| key | what becomes of it |", "|---|---|", *rows]
+    return ["| key | now |", "|---|---|", *rows]

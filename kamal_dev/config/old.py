@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from kamal_dev.config.options import Old
 
-_CLONE = "the source is not cloned from a remote when the container starts, so no token is put on a host"
-_DOCKERFILE = "the devcontainer, or its compose file, says what is built"
+_CLONE = "the source is not cloned when the container starts, so hosts need no token"
+_DOCKERFILE = "builds are defined by the devcontainer or its compose file"
 
 OLD = (
     Old("registry.username", into="registry.username_env"),
@@ -16,7 +16,7 @@ OLD = (
     Old("ssh.key_path", into="ssh.keys", suffix=".pub"),
     Old("git.repository", reason=_CLONE),
     Old("git.branch", reason=_CLONE),
-    Old("git.workspace_folder", reason="the devcontainer's `workspaceFolder` says it"),
+    Old("git.workspace_folder", reason="use `workspaceFolder` in devcontainer.json"),
     Old("git.token", reason=_CLONE),
-    Old("vms.spread", reason="every stack has a host of its own"),
+    Old("vms.spread", reason="every stack runs on its own host"),
 )

@@ -22,11 +22,11 @@ ADDRESS = Text(
     "must be a host name or an IP address",
     "a host name or an IP address",
 )
-USER = Text(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]*", "must be the name of a user", "the name of a user")
-KEY = Text(r"[^\x00-\x1f\x7f-][^\x00-\x1f\x7f]*", "must be the path of a private key", "the path of a private key")
+USER = Text(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]*", "must be a user name", "a user name")
+KEY = Text(r"[^\x00-\x1f\x7f-][^\x00-\x1f\x7f]*", "must be the path to a private key", "the path to a private key")
 JUMP = Text(
     r"[A-Za-z0-9_\[][A-Za-z0-9_.@:%\[\]-]*(,[A-Za-z0-9_\[][A-Za-z0-9_.@:%\[\]-]*)*",
-    "must be `user@address:port`, or several with commas, in the order of the hops",
+    "must be `user@address:port`, or several separated by commas, in order",
     "`user@address:port`",
 )
 PORT = Whole(1, 65535)
@@ -43,10 +43,10 @@ class StaticHost:
     """
 
     address: str = option(ADDRESS, "Host name or IP address.", example="10.0.0.1")
-    user: str = option(USER, "User to log in as.", default="", otherwise="`ssh.user`")
-    port: int = option(PORT, "Port of its SSH server.", default=0, otherwise="`ssh.port`")
+    user: str = option(USER, "SSH user.", default="", otherwise="`ssh.user`")
+    port: int = option(PORT, "SSH port.", default=0, otherwise="`ssh.port`")
     keys: tuple[str, ...] = option(Many(KEY, or_one=True), "Private keys.", default=(), otherwise="`ssh.keys`")
-    proxy_jump: str = option(JUMP, "Host to go through.", default="", otherwise="`ssh.proxy_jump`")
+    proxy_jump: str = option(JUMP, "Jump host.", default="", otherwise="`ssh.proxy_jump`")
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,9 @@ class StaticOptions:
 
     hosts: tuple[dict[str, Any], ...] = option(
         Hosts(),
-        """The machines, in the order in which stacks are put on them: `user@address:port`, where user and port may
-        be left out, or a mapping with `address`, and `user`, `port`, `keys`, `proxy_jump` where they differ from
-        the `ssh` section. One stack runs on each.""",
+        """Machines to deploy to, in the order in which stacks are assigned: `user@address:port`, where user and port
+        are optional, or a mapping with `address` and any of `user`, `port`, `keys`, `proxy_jump` that differ from
+        the `ssh` section. Each machine runs one stack.""",
         example="[deploy@10.0.0.1, deploy@10.0.0.2:2222]",
     )
 
@@ -112,13 +112,13 @@ class DockerOptions:
 
     image: str = option(
         Text(r"[A-Za-z0-9\[][A-Za-z0-9._/:@\[\]-]*", "must be an image reference"),
-        "Image to make hosts from: it must start systemd and an SSH server.",
+        "Image of the hosts. It must start systemd and an SSH server.",
         default="",
         example="registry.example.com/host:1",
-        otherwise="an image with Debian 12, made when first needed",
+        otherwise="a Debian 12 image, built on first use",
     )
-    cpus: str = option(CPUS, "CPUs that each host may use.", default="", example="2", otherwise="no limit")
-    memory: str = option(MEMORY, "Memory that each host may use.", default="", example="4g", otherwise="no limit")
+    cpus: str = option(CPUS, "CPU limit of each host.", default="", example="2", otherwise="no limit")
+    memory: str = option(MEMORY, "Memory limit of each host.", default="", example="4g", otherwise="no limit")
 
 
 PROVIDERS: dict[str, type] = {"docker": DockerOptions, "static": StaticOptions}
@@ -137,7 +137,7 @@ class ProviderConfig:
 
 TYPE = Option(
     Choice(tuple(PROVIDERS)),
-    "Who makes the hosts. `docker`: containers on this machine; `static`: machines that exist already.",
+    "Where hosts come from. `docker`: containers on this machine; `static`: existing machines.",
     example="docker",
 )
 

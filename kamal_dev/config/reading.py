@@ -106,7 +106,7 @@ class Reading:
                 self.refuse(key, path, f"has {described(key)} as a key; keys must be text")
             elif key.text in found:
                 first = found[key.text][0].line
-                self.refuse(key, join(path, key.text), f"stands here a second time; the first is in line {first}")
+                self.refuse(key, join(path, key.text), f"is a duplicate key; first defined in line {first}")
             elif not key.is_merge:
                 found[key.text] = (key, value)
         return found

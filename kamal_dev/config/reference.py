@@ -40,8 +40,8 @@ def tag(text: str) -> str:
     if len(text) > 128:
         raise ConfigError(Problem("", 0, f"the version {show(text)} is longer than the 128 characters of an image tag"))
     if not _TAG.fullmatch(text):
-        rule = "letters, digits, `_`, `.` and `-`, the first no `.` or `-`"
-        raise ConfigError(Problem("", 0, f"the version {show(text)} is not an image tag: {rule}"))
+        rule = "letters, digits, `_`, `.` and `-`, not starting with `.` or `-`"
+        raise ConfigError(Problem("", 0, f"the version {show(text)} is not a valid image tag: {rule}"))
     return text
 
 
@@ -64,9 +64,9 @@ def split(name: str) -> tuple[str, str]:
         message = f"{show(name)} has a tag or digest, but it names the image that is built and pushed, whose tag is the"
         raise ValueError(f"{message} version; the image to build from belongs in devcontainer.json or the Dockerfile")
     if not _REPOSITORY.fullmatch(rest):
-        raise ValueError(f"{show(name)} is not the name of an image: lower-case letters, digits, `.`, `_`, `-` and `/`")
+        raise ValueError(f"{show(name)} is not a valid image name: lower-case letters, digits, `.`, `_`, `-` and `/`")
     if first and not re.fullmatch(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?", first):
-        raise ValueError(f"{show(name)} does not begin with the address of a registry")
+        raise ValueError(f"{show(name)} does not start with a registry address")
     return server_of(first), rest
 
 
@@ -92,7 +92,7 @@ def _with_user(config: Config, repository: str) -> str:
         return _ensure_repository(config, repository, "service")
     user = registry.username.lower()
     if user and not re.fullmatch(_PART, user):
-        message = f"the user name in {registry.username_env} cannot stand in an image's name; set `image.name`"
+        message = f"the user name in {registry.username_env} cannot be part of an image name; set `image.name`"
         raise _refused(config, "registry.username_env", message)
     _ensure_repository(config, f"{user or 'user'}/{repository}", "service")
     return f"{user or PLACEHOLDER_USER}/{repository}"
@@ -100,9 +100,9 @@ def _with_user(config: Config, repository: str) -> str:
 
 def _ensure_repository(config: Config, repository: str, key: str) -> str:
     if not _REPOSITORY.fullmatch(repository):
-        raise _refused(config, key, f"{show(repository)} cannot be the name of an image in a registry")
+        raise _refused(config, key, f"{show(repository)} is not a valid image name in a registry")
     if len(repository) > 200:
-        raise _refused(config, key, f"{show(repository)} is too long for the name of an image in a registry")
+        raise _refused(config, key, f"{show(repository)} is too long for an image name in a registry")
     return repository
 
 

@@ -78,7 +78,7 @@ class SecretsFile:
         try:
             value = self._look_up(name, len(self.entries))
         except RecursionError:
-            raise ConfigError(Problem(self.path, 0, "refers to other names through too many levels", name)) from None
+            raise ConfigError(Problem(self.path, 0, "has too many levels of references", name)) from None
         return None if value is None else Secret(value)
 
     def plain(self, names: Iterable[str]) -> tuple[Secret, ...]:
@@ -142,8 +142,8 @@ class SecretsFile:
         if result:
             return result.output
         if result.exit_code == NOT_FOUND:
-            raise self._refused(index, f"`{argv[0]}`, which asks {vault.name}, is not installed", vault.install)
-        said = (result.errors.strip().splitlines() or ["it said nothing"])[-1]
+            raise self._refused(index, f"`{argv[0]}` ({vault.name}) is not installed", vault.install)
+        said = (result.errors.strip().splitlines() or ["no output"])[-1]
         raise self._refused(
             index, f"{vault.name} refuses: {said} (`{argv[0]}` exited {result.exit_code})", vault.sign_in
         )
@@ -157,7 +157,8 @@ class SecretsFile:
         if part.operator.endswith("-"):
             return word
         entry = self.entries[index]
-        message = word or f"{part.name} is not set; `'…'` keeps a `$` as it is, `${{{part.name}:-}}` allows nothing"
+        hint = f"use `'…'` for a literal `$`, or `${{{part.name}:-}}` for an empty default"
+        message = word or f"{part.name} is not set; {hint}"
         raise CredentialsMissing(Problem(self.path, entry.line, message, entry.name))
 
     def _output(self, command: CommandSubstitution, index: int) -> str:
@@ -232,7 +233,7 @@ def _ensure_sane(text: str, path: str) -> None:
     blanks = re.search(r"[^\S\n]{256}", text)
     if blanks:
         line = text.count("\n", 0, blanks.start()) + 1
-        raise ConfigError(Problem(path, line, "has a run of more than 256 blanks"))
+        raise ConfigError(Problem(path, line, "has more than 256 spaces in a row"))
 
 
 def _statements(text: str) -> Iterator[tuple[str, int]]:
@@ -252,7 +253,7 @@ def _entry(statement: str, line: int, plain: set[str]) -> SecretEntry | None:
     if not match or not (match["assign"] or match["export"]):
         raise ValueError("is not `NAME=value`")
     if "\0" in statement:
-        raise ValueError(f"{match['name']}: has a NUL character")
+        raise ValueError(f"{match['name']}: contains a NUL character")
     if not match["assign"]:
         return None
     try:

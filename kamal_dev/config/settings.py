@@ -23,9 +23,9 @@ SERVICE = Text(
 )
 SERVER = Text(
     r"(localhost|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+|[A-Za-z0-9-]+(?=:))(:[0-9]{1,5})?",
-    "must be the address of a registry: `ghcr.io`, `docker.io`, `registry.example.com:5000`, `localhost:5555`; "
+    "must be a registry address: `ghcr.io`, `docker.io`, `registry.example.com:5000`, `localhost:5555`; "
     "no scheme, no path",
-    "the address of a registry",
+    "a registry address",
 )
 RELATIVE = Text(
     r"(?!/|~|.*[\x00-\x1f\x7f])(?!(.*/)?\.\.(/|$)).+",
@@ -37,23 +37,22 @@ PLATFORM = Text(r"[a-z0-9]+/[a-z0-9_]+(/[a-z0-9]+)?", "must be like `linux/amd64
 
 @dataclass(frozen=True)
 class ImageSettings:
-    """Say what is built, and where it goes in the registry; both empty where nothing is set."""
+    """Name the image and the devcontainer it is built from; both are empty where nothing is set."""
 
     name: str = option(
-        Text(r"[^\s\x00-\x1f\x7f]+", "must be the name of an image", "the name of an image"),
-        """Name of the image, without a tag, in place of `SERVER/USER/SERVICE-dev`: `acme/guestbook` goes to
-        `registry.server`; with a server in front (`ghcr.io/acme/guestbook`) it is complete. Images of further
-        services get `-SERVICE` appended.""",
+        Text(r"[^\s\x00-\x1f\x7f]+", "must be an image name", "an image name"),
+        """Image name without a tag. `acme/guestbook` is pushed to `registry.server`; a name that starts with a
+        registry address (`ghcr.io/acme/guestbook`) is used as is. Images of other services get `-SERVICE` appended.""",
         default="",
         example="acme/guestbook",
         otherwise="`SERVER/USER/SERVICE-dev`",
     )
     devcontainer: str = option(
         RELATIVE,
-        "Path of the devcontainer.json, from the top of the repository.",
+        "Path to devcontainer.json, relative to the repository root.",
         default="",
         example=".devcontainer/devcontainer.json",
-        otherwise="the first place of the specification that has one",
+        otherwise="the first devcontainer.json in the standard locations",
     )
 
 
@@ -63,20 +62,20 @@ class Registry:
 
     server: str = option(
         SERVER,
-        """Address of the registry. `localhost:PORT` needs no account: a registry is started on this machine, and
-        hosts reach it through SSH. All others do: for `ghcr.io` (GitHub) the user is your account or organisation
-        and the password a token that may write packages; `docker.io` is Docker Hub.""",
+        """Registry address. `localhost:PORT` needs no account: `dev` starts a registry on this machine, and hosts
+        reach it through SSH. For `ghcr.io` (GitHub) the user is your account or organisation and the password a
+        token with the scope `write:packages`; `docker.io` is Docker Hub.""",
         default="ghcr.io",
     )
     username_env: str = option(
         Name(may_be_empty=True),
-        """Variable that holds the user name, looked up in the environment, then in the secrets file. Empty text
-        stands for a registry that asks for no account.""",
+        """Variable with the user name, read from the environment or the secrets file. Leave it empty for a
+        registry without login.""",
         default="REGISTRY_USERNAME",
     )
     password_env: str = option(
         Name(may_be_empty=True),
-        "Variable that holds the password or access token, looked up in the same places.",
+        "Variable with the password or access token, read from the same places.",
         default="REGISTRY_PASSWORD",
     )
     username: str = ""
@@ -108,24 +107,23 @@ class BuildConfig:
 
     cache: Cache | None = option(
         CacheKind(),
-        """Where layers are kept between builds. `true`: inside the image, which is then also pushed as
-        `…:buildcache`. A mapping: a buildx cache of that `type`, its further keys being that type's options:
-        `inline` (as `true`), `registry` (`ref` is the image's own name with the tag `buildcache` unless given),
-        `local` (`dest` is a folder), `gha` (GitHub Actions).""",
+        """Build cache. `true`: inline, with the image also pushed as `…:buildcache`. A mapping: a buildx cache with
+        its `type` and the options of that type: `inline` (same as `true`), `registry` (`ref` defaults to the image
+        name with the tag `buildcache`), `local` (`dest` is a folder), `gha` (GitHub Actions).""",
         default=None,
         example="{type: registry, ref: ghcr.io/acme/guestbook:cache, mode: max}",
         otherwise="`false`",
     )
     args: tuple[tuple[str, str], ...] = option(
         Pairs(),
-        """Build arguments for every build, over those of the devcontainer and the compose file. They stay visible
-        in the image: what is secret belongs to `build.secrets`.""",
+        """Build arguments for all builds. They override those of the devcontainer and the compose files, and stay
+        visible in the image: use `build.secrets` for secrets.""",
         default=(),
         example="{RUBY_VERSION: 3.3}",
     )
     secrets: tuple[str, ...] = option(
         Many(Name()),
-        "Secrets handed to every build as `--secret id=NAME`, never as arguments; the Dockerfile mounts them.",
+        "Build secrets, passed to all builds as `--secret id=NAME`, never as arguments; the Dockerfile mounts them.",
         default=(),
         example="[GEM_TOKEN]",
     )
@@ -134,105 +132,100 @@ class BuildConfig:
         "Platforms to build for.",
         default=(),
         example="linux/amd64",
-        otherwise="the engine's own",
+        otherwise="the platform of the engine",
     )
     builder: str = option(
-        Text(r"[A-Za-z0-9][A-Za-z0-9._-]*", "must be the name of a buildx builder", "the name of a buildx builder"),
-        "The buildx builder to use, as `docker buildx ls` names it.",
+        Text(r"[A-Za-z0-9][A-Za-z0-9._-]*", "must be a buildx builder name", "a buildx builder name"),
+        "buildx builder to use, from `docker buildx ls`.",
         default="",
         example="remote",
-        otherwise="the one in use",
+        otherwise="the current builder",
     )
 
 
 @dataclass(frozen=True)
 class Ssh:
-    """Say how hosts are reached; `~/.ssh/config` fills in what is not set here."""
+    """Describe SSH connections to hosts; `~/.ssh/config` supplies what is not set here."""
 
-    user: str = option(USER, "User to log in as.", default="", example="deploy", otherwise="as `~/.ssh/config` says")
-    port: int = option(
-        PORT, "Port of the SSH servers.", default=0, example="22", otherwise="as `~/.ssh/config` says, or 22"
-    )
+    user: str = option(USER, "SSH user.", default="", example="deploy", otherwise="from `~/.ssh/config`")
+    port: int = option(PORT, "SSH port.", default=0, example="22", otherwise="from `~/.ssh/config`, or 22")
     keys: tuple[str, ...] = option(
         Many(KEY, or_one=True),
-        """Private keys to offer. Those that the agent has may have a passphrase; a `.pub` file names a key
-        that only the agent has. `~` is your home; other paths start at the top of the repository.""",
+        """Private keys to offer. Keys with a passphrase must be in the agent; a `.pub` file selects a key that
+        exists only in the agent. `~` is your home directory; other paths are relative to the repository root.""",
         default=(),
         example="[~/.ssh/id_ed25519]",
-        otherwise="the agent's, and those of `~/.ssh/config`",
+        otherwise="keys of the agent and of `~/.ssh/config`",
     )
     proxy_jump: str = option(
         JUMP,
-        "Host to go through, as `user@address:port`; several with commas, in their order; `none` for none.",
+        "Jump host, as `user@address:port`; several are separated by commas, in order; `none` disables it.",
         default="",
         example="jump@bastion.example.com",
-        otherwise="as `~/.ssh/config` says",
+        otherwise="from `~/.ssh/config`",
     )
     known_hosts: str = option(
         Choice(("accept-new", "strict", "off")),
-        """What to do with a host whose key is not known: `accept-new` records it in a file of this project,
-        `strict` refuses it. A key that changed is refused by both. `off` accepts any key, so anyone between here
-        and the host can be the host.""",
+        """How to check host keys. `accept-new`: record the key of a new host in a file of this project. `strict`:
+        refuse hosts that are not in known_hosts. Both refuse a changed key. `off`: accept any key, without
+        protection against someone who impersonates the host.""",
         default="accept-new",
     )
-    config: bool = option(Boolean(), "Whether `~/.ssh/config` is honoured.", default=True)
-    max_connections: int = option(Whole(1, 500), "How many connections may be opened at once.", default=30)
-    connect_timeout: int = option(Whole(1, 3600), "Seconds that a host has to answer a new connection.", default=10)
+    config: bool = option(Boolean(), "Whether to use `~/.ssh/config`.", default=True)
+    max_connections: int = option(Whole(1, 500), "Maximum number of concurrent connections.", default=30)
+    connect_timeout: int = option(Whole(1, 3600), "Seconds to wait for a new connection.", default=10)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Limit what the main service may use; empty means no limit."""
+    """Limit the resources of the main service; empty means no limit."""
 
-    cpus: str = option(CPUS, "CPUs that the main service may use.", default="", example="2", otherwise="no limit")
-    memory: str = option(
-        MEMORY, "Memory that the main service may use.", default="", example="4g", otherwise="no limit"
-    )
+    cpus: str = option(CPUS, "CPU limit of the main service.", default="", example="2", otherwise="no limit")
+    memory: str = option(MEMORY, "Memory limit of the main service.", default="", example="4g", otherwise="no limit")
     memory_swap: str = option(
         Amount(f"-1|{MEMORY.pattern}", f"{MEMORY.rule}, or -1 for no limit"),
-        "Memory and swap together that the main service may use; -1 means no limit.",
+        "Limit of memory and swap together for the main service; -1 means no limit.",
         default="",
         example="6g",
-        otherwise="as the engine decides",
+        otherwise="the default of the engine",
     )
 
 
 @dataclass(frozen=True)
 class Deploy:
-    """Say when a release counts as up, and what becomes of one that does not."""
+    """Say when a release counts as up, and what to do with one that does not come up."""
 
-    timeout: int = option(Whole(1, 86_400), "Seconds that a release has to come up on a host.", default=300)
+    timeout: int = option(Whole(1, 86_400), "Seconds to wait for a release to come up on a host.", default=300)
     window: float = option(
         Number(1, 3600), "Seconds that a service without a health check must run without a restart.", default=5.0
     )
     restarts: int = option(
         Whole(1, 1000),
-        """Restarts after which a service without a health check counts as failed. Raise it for one that waits for its
-        database by restarting.""",
+        """Restarts after which a service without a health check counts as failed. Raise it for a service that restarts
+        until its database is ready.""",
         default=3,
     )
     lock_wait: int = option(
         Whole(0, 86_400),
-        """Seconds to wait for a stack that somebody else is changing; 0 gives up at once. `--lock-wait`
-        overrides it.""",
+        """Seconds to wait for a locked stack; 0 fails at once. `--lock-wait` overrides it.""",
         default=900,
     )
     lifecycle_timeout: int = option(
         Whole(1, 86_400),
-        "Seconds that all lifecycle commands of the devcontainer together have on a host (`postCreateCommand` …).",
+        "Seconds to wait for all lifecycle commands of the devcontainer on a host (`postCreateCommand` …).",
         default=3600,
     )
     rollback: str = option(
         Choice(("host", "all", "never")),
-        """What happens where a release does not come up. `host`: that host goes back to its last good release. `all`:
-        so do those where it came up. `never`: it is left as it is.""",
+        """What to do when a release does not come up. `host`: roll that host back to its last good release. `all`: also
+        roll back the hosts where it came up. `never`: leave the failed release in place.""",
         default="host",
     )
     confirm: str = option(
         Choice(("always", "careful", "never")),
-        """When `dev deploy` asks on a terminal before it changes anything. `careful`: where hosts are made, or a
-        container is recreated that somebody is inside of. `always`: whenever something changes. `never`: not at all.
-        `--yes` answers beforehand; without a terminal, hosts are made with `--yes` or `never` alone.""",
+        """When `dev deploy` asks for confirmation on a terminal. `careful`: before it creates hosts, or recreates a
+        container that somebody is using. `always`: before any change. `never`: not at all. `--yes` skips the
+        question; without a terminal, creating hosts needs `--yes` or `never`.""",
         default="careful",
     )
     batch: str = option(
@@ -241,114 +234,111 @@ class Deploy:
             "must be a whole number from 1, or a percentage such as `25%`",
             "a number of stacks, or a percentage",
         ),
-        """How many stacks get a release first, as a number or a percentage of those that are deployed. The others
-        follow together, if no more than `deploy.max_failures` of the first failed; else they keep what they run.""",
+        """How many stacks to deploy first, as a number or a percentage. The others follow together if no more than
+        `deploy.max_failures` of the first batch failed; otherwise they are skipped.""",
         default="",
         example="25%",
         otherwise="all at once",
     )
     max_failures: int = option(
-        Whole(0, MAX_COUNT), "How many stacks of the first batch may fail without stopping the rest.", default=0
+        Whole(0, MAX_COUNT), "How many stacks of the first batch may fail before the others are skipped.", default=0
     )
 
 
 @dataclass(frozen=True)
 class WorkspaceConfig:
-    """Say what people find in the workspace on a host."""
+    """Say where the source in the workspace comes from."""
 
     source: str = option(
         Choice(("git", "sync", "image", "none")),
-        """Where the workspace on a host gets its source from. `git`: it is a clone, with history, your branch and your
-        uncommitted changes; a later deploy moves it forward as long as nobody has changed it there. `sync`: the files
-        alone, sent once. `image`: what is in the image; mounts of the repository are left out. `none`: nothing is
-        sent.""",
+        """Source of the workspace on a host. `git`: a clone with history, your branch and your uncommitted changes;
+        later deploys update it unless it has been changed on the host. `sync`: only the files, sent once. `image`:
+        the files in the image; the repository is not mounted. `none`: no files are sent.""",
         default="",
         example="git",
-        otherwise="`git` in a git repository, else `sync`",
+        otherwise="`git` in a git repository, otherwise `sync`",
     )
 
 
 @dataclass(frozen=True)
 class Config:
-    """Hold all that config/dev.yml says, checked, defaults filled in.
+    """Hold the checked contents of config/dev.yml, with defaults filled in.
 
-    `path` is as shown to the user, empty where there is no file; `local_path` that of what is
-    laid over it on this machine; `where` maps
+    `path` is as shown to the user, empty where there is no file; `local_path` is the file that overrides it on
+    this machine; `where` maps
     dotted keys to their lines; `notices` name the keys that are not used.
     """
 
     service: str = option(
         SERVICE,
-        "Name of what is deployed. Images, stacks and hosts are named after it.",
+        "Name of the project. Images, stacks and hosts are named after it.",
         example="guestbook",
     )
     image: ImageSettings = section(
         ImageSettings,
-        "What is built. A text alone is the image's name; one that ends in `.json`, the devcontainer's path.",
+        "What to build. A plain string is the image name, or the path to devcontainer.json if it ends in `.json`.",
         shorthand="name",
     )
-    registry: Registry = section(Registry, "Where images go.")
+    registry: Registry = section(Registry, "Registry to push images to.")
     build: BuildConfig = section(BuildConfig, "How images are built.")
     provider: ProviderConfig = option(
         ProviderSection(),
-        "Who makes the hosts, one for each stack.",
+        "Where hosts come from, one for each stack.",
         default=ProviderConfig(),
         otherwise="`type: docker`",
     )
     secrets: tuple[str, ...] = option(
         Many(Name()),
-        """Variables handed to the main service, each looked up in the environment, then in the secrets file. They
-        travel in a file that only the user on the host can read, never in an image, a compose file or an argument.""",
+        """Variables passed to the main service, read from the environment or the secrets file. They are sent in a file
+        that only the SSH user can read, never in an image, a compose file or an argument.""",
         default=(),
         example="[DATABASE_PASSWORD]",
     )
     expose: bool = option(
         Boolean(),
-        """Whether the ports that services publish are open to the networks that a host is in. Without it they are
-        bound to 127.0.0.1 of the host, where `dev forward` and SSH reach them; a port that names an address
-        itself (`0.0.0.0:8080:80`) is left as it is written.""",
+        """Whether published ports are reachable from the networks of the host. By default they are bound to 127.0.0.1
+        of the host, where `dev forward` and SSH reach them; a port with its own address (`0.0.0.0:8080:80`) is kept
+        as written.""",
         default=False,
     )
     home_mounts: str = option(
         Choice(("omit", "host")),
-        """What becomes of mounts whose source is in the home folder of this machine (`${localEnv:HOME}/.ssh`, `~/.aws`)
-        or the socket of an agent here. `omit`: they are left out, with a notice. `host`: the container gets what the
-        host has under that path.""",
+        """What to do with mounts from the home directory of this machine (`${localEnv:HOME}/.ssh`, `~/.aws`) or of an
+        agent socket. `omit`: skip them with a notice. `host`: mount the same path of the host.""",
         default="omit",
     )
     host_requirements: str = option(
         Choice(("refuse", "warn")),
-        """What happens where a host has less than `hostRequirements` of the devcontainer asks for. `refuse`: nothing is
-        deployed there. `warn`: a warning, and the deploy continues. What holds for one machine alone belongs in
-        `config/dev.local.yml`.""",
+        """What to do when a host does not meet `hostRequirements` of the devcontainer. `refuse`: skip the host. `warn`:
+        print a warning and deploy anyway. Put a value for one machine only in `config/dev.local.yml`.""",
         default="",
         example="warn",
-        otherwise="`warn` for hosts that are containers on this machine, else `refuse`",
+        otherwise="`warn` for hosts that are containers on this machine, otherwise `refuse`",
     )
     secrets_file: str = option(
         Text(title="a path"),
-        "The file that secrets are read from, from the top of the repository.",
+        "Path to the secrets file, relative to the repository root.",
         default=".kamal/secrets",
     )
-    ssh: Ssh = section(Ssh, "How hosts are reached.")
-    limits: Limits = section(Limits, "What the main service may use on its host.", key="defaults")
+    ssh: Ssh = section(Ssh, "SSH connections to hosts.")
+    limits: Limits = section(Limits, "Resource limits of the main service.", key="defaults")
     count: int = option(
         Whole(1, MAX_COUNT), "How many stacks `dev deploy` runs; `--count` overrides it.", default=1, key="vms.count"
     )
     naming: str = option(
         Text(title="a pattern"),
-        "How stacks are named: `{service}`, and `{index}` counting from 1; `{index:03}` pads it to three digits.",
+        "Pattern of stack names: `{service}`, and `{index}` counting from 1; `{index:03}` pads it to three digits.",
         default="{service}-{index}",
         key="naming.pattern",
     )
     retain: int = option(
         Whole(1, 1000),
-        """How many releases of a stack stay on its host, with their images, so that `dev rollback` needs no network.
-        The current one, the last good one and the good one before stay in any case.""",
+        """How many releases to keep on each host, with their images, for `dev rollback` without a network. The current
+        release and the last two good releases are always kept.""",
         default=5,
     )
-    deploy: Deploy = section(Deploy, "When a release counts as up, and what becomes of one that does not.")
-    workspace: WorkspaceConfig = section(WorkspaceConfig, "What people find in the workspace on a host.")
+    deploy: Deploy = section(Deploy, "When a release counts as up, and what to do with one that does not come up.")
+    workspace: WorkspaceConfig = section(WorkspaceConfig, "Source of the workspace on a host.")
     path: str = ""
     local_path: str = ""
     notices: tuple[Notice, ...] = ()

@@ -47,7 +47,7 @@ def fill_secrets(text: str, *, username: str = "", names: Iterable[str] = ()) ->
     text = re.sub(r"(?m)^# REGISTRY_USERNAME=.*$", lambda _: line, text) if username else text
     listed = "".join(f"# {name}=\n" for name in names)
     return (
-        f"{text}\n# What the compose files mention and give no value: set it, and take away the `#`.\n{listed}"
+        f"{text}\n# Variables of the compose files without a value: uncomment and set them.\n{listed}"
         if listed
         else text
     )

@@ -65,7 +65,7 @@ class Walk:
         if not old.into:
             self._reading.notices.append(Notice(where[old.path], f"`{old.path}` is not used: {old.reason}"))
         elif old.into in where:
-            self._reading.refuse(value, old.path, f"stands beside `{old.into}`, which means the same; keep one")
+            self._reading.refuse(value, old.path, f"conflicts with `{old.into}`, which has the same meaning; keep one")
         else:
             where[old.into] = where[old.path]
             value = Value(value.kind, value.text.removesuffix(old.suffix), value.line, value.column, items=value.items)
@@ -84,7 +84,7 @@ class Walk:
             groups = (child for child in self._root.children.values() if isinstance(child, Group))
             homes = [child.path for child in groups if name in child.children]
             hint = f"; it belongs under `{homes[0]}`" if homes else ""
-        return f"is not a key that is known here{hint}"
+        return f"unknown key{hint}"
 
     def _leaf(self, path: str) -> Leaf:
         return next(leaf for leaf in self._root.leaves if leaf.path == path)

@@ -25,7 +25,7 @@ def events(text: str, path: str, failure: type[ConfigError], scanner: Any = None
         yield from yaml.parse(text)
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        message = f"has the control character U+{ord(text[error.position]):04X}, which YAML does not allow"
+        message = f"contains the control character U+{ord(text[error.position]):04X}, which YAML does not allow"
         raise failure(Problem(path, line, message)) from None
     except MarkedYAMLError as error:
         raise failure(_problem(error, path)) from None
@@ -38,7 +38,7 @@ def _problem(error: Any, path: str) -> Problem:
     mark = error.problem_mark or error.context_mark
     problem = str(error.problem or error.context or "it cannot be read")
     if "'\\t'" in problem or "a tab character" in problem:
-        message = "has a tab where YAML wants spaces"
+        message = "has a tab where YAML requires spaces"
     else:
         message = problem if type(error).__name__ == "TooDeep" else f"is not YAML: {problem}"
     return Problem(path, mark.line + 1 if mark else 0, message, column=mark.column + 1 if mark else 0)

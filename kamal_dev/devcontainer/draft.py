@@ -35,7 +35,7 @@ class Draft:
         """Return what came together."""
         if "network_mode" in self._service and self._service.pop("networks", None) is not None:
             self._networks.clear()
-            self.notice(f"network `{self._service['network_mode']}` of runArgs excludes the other networks")
+            self.notice(f"network `{self._service['network_mode']}` in runArgs cannot be combined with other networks")
         environment = tuple(self._environment.items())
         return Translation(
             self._service, self._networks, tuple(self._mounts), environment, self._user, tuple(self._notices)
@@ -99,7 +99,7 @@ class Draft:
     def shared(self, value: str, key: str) -> str:
         """Share a namespace: with the host, never with a container that is not in the stack."""
         if value.startswith("container:"):
-            return f"`{value}` is no container of the stack"
+            return f"`{value}` is not a container of the stack"
         return self.text(value, key)
 
     def rate(self, value: str, key: str) -> str:
@@ -141,7 +141,7 @@ class Draft:
             if not equals:
                 name, text = "count", word
             if name not in names:
-                return f"`{name}` of a GPU has no place in a compose file"
+                return f"`{name}` of a GPU has no equivalent in Compose"
             is_list = name in ("device", "capabilities")
             request[names[name]] = text.split(",") if is_list else int(text) if text.isdecimal() else text
         return self.item(request, key)
@@ -151,17 +151,17 @@ class Draft:
         words = [word.partition("=") for word in value.split(",")]
         name = next((text for word, _, text in words if word == "name"), "default" if "=" in value else value)
         if name.startswith("container:"):
-            return f"`{name}` is no container of the stack"
+            return f"`{name}` is not a container of the stack"
         if name in ("host", "none", "bridge"):
             return self.text(name, "network_mode")
         if name != "default":
             self._networks[name] = {}
-            self.notice(f"network `{name}` is one of the stack's own: a host has none of that name")
+            self.notice(f"network `{name}` is the stack's own: a host has no network of that name")
         joined = self._inside("networks").setdefault(name, {})
         if aliases := [text for word, _, text in words if word == "alias"]:
             joined["aliases"] = aliases
         strange = [word for word, equals, _ in words if equals and word not in ("name", "alias")]
-        return f"`{strange[0]}` of a network has no place in the stack" if strange else ""
+        return f"`{strange[0]}` of a network is not supported" if strange else ""
 
     def alias(self, value: str, key: str) -> str:
         """Give the service a further name in its first network."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from kamal_dev.devcontainer.properties import NOT_CARRIED_OUT
+from kamal_dev.devcontainer.properties import IGNORED
 from kamal_dev.devcontainer.values import Devcontainer
 from kamal_dev.model import Explanation, Features, Notice
 
 _KEYS = ("features", "overrideFeatureInstallOrder")
-_LEFT_OUT = "Features are ignored, as asked"
+_LEFT_OUT = "disabled by `--ignore-features`"
 
 
 def features(devcontainer: Devcontainer) -> Features | None:
@@ -37,7 +37,7 @@ def without_features(devcontainer: Devcontainer) -> Devcontainer:
     names = ", ".join(f"`{name}`" for name in devcontainer.features)
     explanations = tuple(map(_left_out, devcontainer.explanations))
     notices = [
-        Notice(item.where, f"`{item.key}` is not carried out: {item.text}" + f" ({names})" * (item.key == "features"))
+        Notice(item.where, f"`{item.key}` is ignored: {item.text}" + f" ({names})" * (item.key == "features"))
         for item in explanations
         if item.key in _KEYS
     ]
@@ -46,4 +46,4 @@ def without_features(devcontainer: Devcontainer) -> Devcontainer:
 
 
 def _left_out(item: Explanation) -> Explanation:
-    return replace(item, outcome=NOT_CARRIED_OUT, text=_LEFT_OUT) if item.key in _KEYS else item
+    return replace(item, outcome=IGNORED, text=_LEFT_OUT) if item.key in _KEYS else item

@@ -28,15 +28,15 @@ def kind_of(reader: PropertyReader) -> Kind:
 
 
 def check(reader: PropertyReader, kind: Kind) -> None:
-    """Refuse a file that names nothing to run, or no main service."""
+    """Refuse a file that has nothing to run, or no main service."""
     if kind == "none":
-        missing = "`build` has no `dockerfile`" if reader.has("build") else "names nothing to run"
+        missing = "`build` has no `dockerfile`" if reader.has("build") else "has nothing to run"
         reader.refuse(
             ("build",) if reader.has("build") else (),
-            f"{missing}: one of `image`, `build.dockerfile` and `dockerComposeFile` is needed",
+            f"{missing}: one of `image`, `build.dockerfile` and `dockerComposeFile` is required",
         )
     if kind == "compose" and not reader.has("service"):
-        reader.refuse(("dockerComposeFile",), "needs `service`, the name of the service that people work in")
+        reader.refuse(("dockerComposeFile",), "requires `service`, the name of the main service")
     for keys in (("image",), ("service",), ("dockerFile",), ("build", "dockerfile")):
         if reader.raw(*keys) == "":
             reader.refuse(keys, "is empty")
@@ -109,7 +109,7 @@ def place(reader: PropertyReader, kind: Kind, root: Path, repository: Path, noti
 
 
 def later(reader: PropertyReader) -> Fields:
-    """Read what is not carried out here but by those who know hosts and running containers."""
+    """Read what is ignored here but by those who know hosts and running containers."""
     return {
         "name": reader.text("name"),
         "remote_user": reader.text("remoteUser"),

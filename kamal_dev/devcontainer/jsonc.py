@@ -125,7 +125,7 @@ class _Scan:
     def run(self) -> None:
         """Fill `pieces`, `offsets` and `repeated`."""
         if found := _UNUSABLE.search(self.text):
-            self._fail(found.start(), f"the character U+{ord(found[0]):04X} is not text")
+            self._fail(found.start(), f"the character U+{ord(found[0]):04X} is not allowed")
         take = {
             "comment": self._comment,
             "unclosed": self._unclosed,
@@ -175,7 +175,7 @@ class _Scan:
             self._fail(offset, 'this string has no closing `"`')
         value = _decode(word)
         if _UNUSABLE.search(value):
-            self._fail(offset, "this string holds a NUL or half of a surrogate pair")
+            self._fail(offset, "this string contains a NUL or half of a surrogate pair")
         if self._stack and self._stack[-1] is None:
             self._stack[-1] = value
             self._remember(offset)

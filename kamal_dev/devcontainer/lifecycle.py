@@ -35,7 +35,7 @@ class LifecycleCommand:
 
     @property
     def text(self) -> str:
-        """The command as it is written: a shell line, or words."""
+        """The command as written: a shell line, or words."""
         is_line = self.argv[:2] == (SHELL, "-c")
         return self.argv[2] if is_line else shlex.join(self.argv)
 

@@ -21,7 +21,7 @@ from kamal_dev.errors import DevcontainerError, Problem
 from kamal_dev.model import Explanation, Notice
 
 _REFERENCE = "every property is described at https://containers.dev/implementors/json_reference/"
-# Properties that are carried out before there is a container to ask for its environment.
+# Properties that are used before there is a container to ask for its environment.
 _EARLY = ("image", "build", "containerEnv", "containerUser", "mounts", "runArgs", "workspaceMount", "workspaceFolder")
 
 
@@ -85,7 +85,7 @@ def _substituted(written: PropertyReader, places: DevcontainerPaths, environment
 def _explained(found: Devcontainer, written: PropertyReader, document: jsonc.Document) -> Devcontainer:
     """Add what is said about the file as it was written, before older properties moved."""
     explanations = explain(written, found.kind)
-    notices = (*found.notices, *_repeated(document, written), *_not_carried_out(explanations))
+    notices = (*found.notices, *_repeated(document, written), *_ignored(explanations))
     return replace(
         found,
         explanations=explanations,
@@ -146,13 +146,13 @@ def _uri(places: DevcontainerPaths) -> dict[str, Any]:
 
 def _repeated(document: jsonc.Document, written: PropertyReader) -> Iterator[Notice]:
     for keys in document.repeated:
-        yield Notice(written.where(*keys), f"`{keys[-1]}` stands here a second time: the last one counts")
+        yield Notice(written.where(*keys), f"`{keys[-1]}` is a duplicate key: the last value is used")
 
 
-def _not_carried_out(explanations: tuple[Explanation, ...]) -> Iterator[Notice]:
+def _ignored(explanations: tuple[Explanation, ...]) -> Iterator[Notice]:
     for item in explanations:
-        if item.outcome == "not carried out":
-            yield Notice(item.where, f"`{item.key}` is not carried out: {item.text}")
+        if item.outcome == "ignored":
+            yield Notice(item.where, f"`{item.key}` is ignored: {item.text}")
 
 
 def _early_variables(reader: PropertyReader) -> Iterator[Notice]:
@@ -161,9 +161,9 @@ def _early_variables(reader: PropertyReader) -> Iterator[Notice]:
         for keys, text in strings(reader.raw(key), (key,)):
             for name in dict.fromkeys(named(text)):
                 if name == "containerEnv":
-                    reason = "is known only inside a container, and this is needed before there is one"
+                    reason = "is only known inside a container, but is needed before one exists"
                 elif key == "image":
-                    reason = "is not a variable of devcontainer.json, and stays as written"
+                    reason = "is not a variable of devcontainer.json and is kept as written"
                 else:
                     continue
                 yield Notice(reader.where(*keys), f"`${{{name}…}}` {reason}")
@@ -184,7 +184,7 @@ def _only_here(reader: PropertyReader) -> Iterator[Notice]:
     for key in LIFECYCLE:
         for keys, text in strings(reader.raw(key), (key,)):
             if "containerEnv" in named(text):
-                message = "`${containerEnv:…}` has its value here; the devcontainer CLI leaves it as it is written"
+                message = "`${containerEnv:…}` is resolved here; the devcontainer CLI keeps it as written"
                 yield Notice(reader.where(*keys), message)
 
 
@@ -193,5 +193,6 @@ def _no_names(reader: PropertyReader) -> Iterator[Notice]:
     for name in reader.mapping("remoteEnv"):
         if not VARIABLE.fullmatch(name):
             yield Notice(
-                reader.where("remoteEnv", name), f"`{name}` is no name for a shell: lifecycle commands lack it"
+                reader.where("remoteEnv", name),
+                f"`{name}` is not a valid shell variable name: lifecycle commands do not get it",
             )

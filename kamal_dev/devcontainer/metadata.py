@@ -86,7 +86,7 @@ def _layer(value: Entry, own: Devcontainer, image: str, notices: list[Notice]) -
     typed = fields.container(reader, own.kind, Translation(), notices) | fields.later(reader)
     typed["entrypoints"] = (value["entrypoint"],) if value.get("entrypoint") else ()
     if reader.problems:
-        raise DevcontainerError(reader.problems, hint="the image was made with a label that cannot be read")
+        raise DevcontainerError(reader.problems, hint="the image has a label that cannot be read")
     return {**typed, "has": frozenset(name for name in value if reader.has(name))}
 
 
@@ -140,5 +140,5 @@ def _last_per_key(groups: Iterable[Iterable[tuple[str, Any]]], kind: Callable[[A
 
 def _broken(image: str, reason: str) -> DevcontainerError:
     return DevcontainerError(
-        Problem(image, 0, f"the label `{LABEL}` {reason}"), hint="build the image again, or use another one"
+        Problem(image, 0, f"the label `{LABEL}` {reason}"), hint="rebuild the image, or use another one"
     )

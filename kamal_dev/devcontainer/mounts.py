@@ -66,7 +66,7 @@ def parse(value: Any, where: Location) -> Parsed:
         where,
     )
     _check(mount)
-    return mount, tuple(Notice(where, f"`{name}` of this mount has no place in a compose file") for name in strange)
+    return mount, tuple(Notice(where, f"`{name}` of this mount has no equivalent in Compose") for name in strange)
 
 
 def parse_short(text: str, where: Location) -> Parsed:
@@ -85,7 +85,7 @@ def parse_short(text: str, where: Location) -> Parsed:
             strange.append(word)
     mount = Mount("bind" if is_bind else "volume", source, target, "ro" in modes, tuple(options), where)
     _check(mount)
-    return mount, tuple(Notice(where, f"`{word}` of this volume has no place in a compose file") for word in strange)
+    return mount, tuple(Notice(where, f"`{word}` of this volume has no equivalent in Compose") for word in strange)
 
 
 def volume(mount: Mount) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def definition(mount: Mount) -> dict[str, Any]:
 
 
 def _nothing(target: str, where: Location) -> Notice:
-    return Notice(where, f"the source of the mount at `{target}` is empty here: nothing is mounted there")
+    return Notice(where, f"the source of the mount at `{target}` is empty on this machine: the mount is skipped")
 
 
 def _of_text(text: str) -> list[tuple[str, str]]:

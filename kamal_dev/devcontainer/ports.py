@@ -65,7 +65,7 @@ def flagged(devcontainer: Devcontainer, text: str) -> Port:
     found = _FLAG.fullmatch(text)
     try:
         if not found:
-            raise ValueError(f"`{text}` is no port")
+            raise ValueError(f"`{text}` is not a port")
         port = _port(devcontainer, found["remote"], _number(found["local"]) if found["local"] else 0)
     except ValueError as error:
         raise UsageError(f"--port: {error}", hint="[LOCAL:][HOST:]PORT, such as 3000, 8080:3000 or db:5432") from error
@@ -89,7 +89,7 @@ def _named(devcontainer: Devcontainer) -> Iterator[tuple[tuple[str | int, ...], 
 def _port(devcontainer: Devcontainer, text: str, local: int) -> Port:
     found = _PORT.fullmatch(text)
     if not found:
-        raise ValueError(f"`{text}` is no port")
+        raise ValueError(f"`{text}` is not a port")
     host, number = found["host"] or LOOPBACK, _number(found["number"])
     host = LOOPBACK if host == "127.0.0.1" else host
     said = _attributes(devcontainer, f"{host}:{number}", number if host == LOOPBACK else 0)
@@ -106,7 +106,7 @@ def _port(devcontainer: Devcontainer, text: str, local: int) -> Port:
 
 def _number(text: str) -> int:
     if not 0 < int(text) < 65536:
-        raise ValueError(f"{text} is no port: ports end at 65535")
+        raise ValueError(f"{text} is not a port: ports end at 65535")
     return int(text)
 
 

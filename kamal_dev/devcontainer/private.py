@@ -62,7 +62,7 @@ def _local(text: str) -> Iterator[str]:
 
 def _reason(name: str) -> str:
     return (
-        f"names the secret `{name}`, whose value others could read there; list it in `secrets` of config/dev.yml, "
+        f"refers to the secret `{name}`, whose value others could read; list it in `secrets` of config/dev.yml, "
         "which gives it to the main service under this name, use `remoteEnv` for another name, and "
         "`build.secrets` in a build"
     )

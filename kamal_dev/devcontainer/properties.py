@@ -18,8 +18,8 @@ LIFECYCLE = (
     "postStartCommand",
     "postAttachCommand",
 )
-CARRIED_OUT = "carried out"
-NOT_CARRIED_OUT = "not carried out"
+APPLIED = "applied"
+IGNORED = "ignored"
 
 BUILD_KEYS = {
     "dockerfile": "`-f` of the build",
@@ -27,7 +27,7 @@ BUILD_KEYS = {
     "args": "`--build-arg` of the build",
     "target": "`--target` of the build",
     "cacheFrom": "`--cache-from` of the build",
-    "options": "words of the build's command line",
+    "options": "options of the build command",
 }
 
 _ALL: tuple[Kind, ...] = ("image", "dockerfile", "compose")
@@ -40,19 +40,19 @@ class Property:
     """Say what a property becomes for the kinds that use it, or why it becomes nothing."""
 
     text: str
-    is_carried_out: bool = True
+    is_applied: bool = True
     kinds: tuple[Kind, ...] = _ALL
 
 
 def _not(reason: str) -> Property:
-    return Property(reason, is_carried_out=False)
+    return Property(reason, is_applied=False)
 
 
-_EDITORS = "it is for editors; nothing on a host reads it"
+_EDITORS = "for editors only; not used on a host"
 
 PROPERTIES: Mapping[str, Property] = {
     "$schema": Property("the schema, for editors"),
-    "name": Property("a name for people; nothing depends on it"),
+    "name": Property("a display name; not used on a host"),
     "image": Property("the image of the service", kinds=("image",)),
     "build": Property("the image of the service, built and pushed", kinds=("dockerfile",)),
     "dockerFile": Property("the older spelling of build.dockerfile", kinds=("dockerfile",)),
@@ -75,26 +75,28 @@ PROPERTIES: Mapping[str, Property] = {
     "features": Property("installed on the image of the main service, by the devcontainer CLI"),
     "overrideFeatureInstallOrder": Property("the order in which the devcontainer CLI installs Features"),
     "initializeCommand": Property("run on this machine before the build"),
-    "onCreateCommand": Property("run in the main container, once after it was made"),
-    "updateContentCommand": Property("run in the main container after it was made, and when a deploy moves its source"),
-    "postCreateCommand": Property("run in the main container, once after it was made"),
-    "postStartCommand": Property("run in the main container, whenever it was started"),
-    "postAttachCommand": _not("it is for those who attach, and nobody does so during a deploy"),
-    "remoteUser": Property("who runs the lifecycle commands, owns the workspace, and works in it by `dev ssh`"),
+    "onCreateCommand": Property("run in the main container, once after it is created"),
+    "updateContentCommand": Property(
+        "run in the main container after it is created, and when a deploy updates its source"
+    ),
+    "postCreateCommand": Property("run in the main container, once after it is created"),
+    "postStartCommand": Property("run in the main container, each time it starts"),
+    "postAttachCommand": _not("runs when an editor attaches, not during a deploy"),
+    "remoteUser": Property("user of the lifecycle commands, the workspace and `dev ssh`"),
     "remoteEnv": Property("environment of the lifecycle commands and of `dev ssh`"),
-    "userEnvProbe": Property("which shell of the user gives the lifecycle commands their environment"),
-    "waitFor": Property("how far a deploy waits at least; it waits for all lifecycle commands"),
-    "forwardPorts": Property("what `dev forward` opens on this machine"),
-    "hostRequirements": Property("what a host must have before anything is changed there"),
+    "userEnvProbe": Property("shell that provides the environment of the lifecycle commands"),
+    "waitFor": Property("how long to wait at least; a deploy waits for all lifecycle commands"),
+    "forwardPorts": Property("ports that `dev forward` opens on this machine"),
+    "hostRequirements": Property("checked on a host before anything is changed"),
     "secrets": _not("only `secrets` in config/dev.yml reach a container"),
     "portsAttributes": Property("`label`, `protocol` and `requireLocalPort` of what `dev forward` opens"),
-    "otherPortsAttributes": Property("the same, for ports that have no attributes of their own"),
+    "otherPortsAttributes": Property("the same, for ports without attributes"),
     "customizations": _not(_EDITORS),
     "extensions": _not(_EDITORS),
     "settings": _not(_EDITORS),
     "devPort": _not(_EDITORS),
     "shutdownAction": _not("a stack runs until it is removed"),
-    "updateRemoteUserUID": _not("the user id of this machine means nothing on a host"),
+    "updateRemoteUserUID": _not("the user ID of this machine has no meaning on a host"),
 }
 
 
@@ -113,13 +115,13 @@ def _explain(name: str, reader: PropertyReader, kind: Kind) -> Explanation:
     known = PROPERTIES.get(name)
     if known is None:
         near = difflib.get_close_matches(name, PROPERTIES, 1)
-        asked = f": is `{near[0]}` meant?" if near else ""
-        return Explanation(name, where, NOT_CARRIED_OUT, f"it is not a property of devcontainer.json{asked}")
+        asked = f"; did you mean `{near[0]}`?" if near else ""
+        return Explanation(name, where, IGNORED, f"unknown property of devcontainer.json{asked}")
     if kind not in known.kinds and kind != "none":
-        return Explanation(name, where, NOT_CARRIED_OUT, f"`{_DECIDES[kind]}` decides, and excludes it")
+        return Explanation(name, where, IGNORED, f"`{_DECIDES[kind]}` takes precedence")
     if name == "context" and not reader.has("dockerFile"):
-        return Explanation(name, where, NOT_CARRIED_OUT, "it belongs to the older `dockerFile`: use `build.context`")
-    return Explanation(name, where, CARRIED_OUT if known.is_carried_out else NOT_CARRIED_OUT, known.text)
+        return Explanation(name, where, IGNORED, "it only applies to `dockerFile`: use `build.context`")
+    return Explanation(name, where, APPLIED if known.is_applied else IGNORED, known.text)
 
 
 def _build_key(name: str, reader: PropertyReader) -> Explanation:
@@ -127,8 +129,8 @@ def _build_key(name: str, reader: PropertyReader) -> Explanation:
     where = reader.where("build", name)
     if name not in BUILD_KEYS:
         text = f"it is not a key of `build`: {', '.join(BUILD_KEYS)} are"
-        return Explanation(f"build.{name}", where, NOT_CARRIED_OUT, text)
+        return Explanation(f"build.{name}", where, IGNORED, text)
     if name in ("dockerfile", "context") and reader.has("dockerFile"):
-        text = "the older `dockerFile` decides, and excludes it"
-        return Explanation(f"build.{name}", where, NOT_CARRIED_OUT, text)
-    return Explanation(f"build.{name}", where, CARRIED_OUT, BUILD_KEYS[name])
+        text = "the older `dockerFile` takes precedence"
+        return Explanation(f"build.{name}", where, IGNORED, text)
+    return Explanation(f"build.{name}", where, APPLIED, BUILD_KEYS[name])

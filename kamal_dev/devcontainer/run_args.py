@@ -33,7 +33,7 @@ def translate(
     for flag in flags(run_args, RULES.keys() | REFUSED.keys()):
         draft.where = where("runArgs", flag.index)
         if reason := _carry(draft, flag):
-            draft.notice(f"`{flag.written}` of runArgs is not carried out: {reason}")
+            draft.notice(f"`{flag.written}` in runArgs is ignored: {reason}")
     return draft.done()
 
 
@@ -48,5 +48,5 @@ def _carry(draft: Draft, flag: Flag) -> str:
         take, key = RULES[flag.name]
         return take(draft, flag.value or "", key)
     if " " in flag.name:
-        return "flag and value are one word: make them two"
-    return "it has no place in a compose file"
+        return "flag and value are one argument: split them"
+    return "it has no equivalent in Compose"

@@ -99,7 +99,7 @@ REFUSED: Mapping[str, str] = {
     "disable-content-trust": "images are pulled by digest",
     "ip": "addresses are given by the stack's network",
     "ip6": "addresses are given by the stack's network",
-    "label-file": "only `--label` has a place in a compose file",
+    "label-file": "only `--label` has an equivalent in Compose",
     "link": "a host has no container of that name",
     "link-local-ip": "addresses are given by the stack's network",
     "name": "containers are named after their stack, or two stacks would collide",

@@ -84,7 +84,7 @@ def _with_notices(found: list[Explanation], notices: Iterable[Notice]) -> tuple[
 
 def _noticed(row: Row, notice: Notice) -> Row:
     notices = (*row.notices, str(notice))
-    if row.outcome == "not carried out":
+    if row.outcome == "ignored":
         return replace(row, notices=notices)
     text = notice.message if not row.notices else f"{row.text}; {notice.message}"
     outcome = WARNED if notice.is_warning and (not row.notices or row.outcome == WARNED) else CHANGED

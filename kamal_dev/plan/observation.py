@@ -25,7 +25,7 @@ class Observation:
 
     @property
     def is_missing(self) -> bool:
-        """Whether no host was made yet."""
+        """Whether no host was created yet."""
         return self.host is None and self.error is None
 
     @property

@@ -24,6 +24,6 @@ def read(folder: Path) -> Stacks:
 
 def update(folder: Path, change: Callable[[Stacks], Stacks], *, say: Say) -> None:
     """Change them, in one rename and under a lock. Raises OSError, and DevError where the lock is held for too long."""
-    with held(folder / f".{NAME}.lock", "notes what hosts are owed", say=say, wait=WAIT):
+    with held(folder / f".{NAME}.lock", "is recording pending work of hosts", say=say, wait=WAIT):
         stacks = change(read(folder))
         put(folder / NAME, "".join(f"{stack}\n" for stack in sorted(stacks)).encode(), is_safe=True)

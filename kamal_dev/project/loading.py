@@ -172,9 +172,10 @@ def _require_file(context: LoadContext, path: Path, failure: type[ConfigError]) 
 def _require_git(context: LoadContext, settings: config.Config) -> None:
     if settings.workspace.source == "git" and not context.source.is_git:
         where = settings.where["workspace.source"]
-        message = f"is `git`, but {context.root} is in no git repository"
+        message = f"is `git`, but {context.root} is not in a git repository"
         raise ConfigError(
-            Problem(where.path, where.line, message, "workspace.source", where.column), hint="`git init`, or `sync`"
+            Problem(where.path, where.line, message, "workspace.source", where.column),
+            hint="run `git init`, or use `sync`",
         )
 
 
@@ -190,7 +191,7 @@ def _devcontainer_path(context: LoadContext, asked: str | None, settings: config
     if not found:
         raise UsageError(
             f"there is no devcontainer.json in {context.root}",
-            hint="add .devcontainer/devcontainer.json, or name one with `--devcontainer PATH`",
+            hint="add .devcontainer/devcontainer.json, or pass one with `--devcontainer PATH`",
         )
     if len(found) > 1 and not devcontainer.is_default(found[0], context.root):
         names = ", ".join(map(context.typed, found))

@@ -32,7 +32,8 @@ def held(path: Path, what: str, *, say: Say, silent: float = SILENT, wait: float
             lock.acquire(timeout=wait)
     except Timeout as error:
         raise DevError(
-            f"{path}: another `dev` {what}, for longer than {silent + wait:.0f} s now", hint="end it, or wait for it"
+            f"{path}: another `dev` {what}, for longer than {silent + wait:.0f} s now",
+            hint="wait for it to finish, or stop it",
         ) from error
     try:
         yield

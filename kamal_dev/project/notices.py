@@ -22,7 +22,7 @@ def of_project(project: Project) -> Iterator[Notice]:
 
 
 def _powers(project: Project) -> Iterator[Notice]:
-    """Say what devcontainer.json itself gives to whoever is in the container, and whose names it uses."""
+    """Say what devcontainer.json itself gives to anyone in the container, and whose names it uses."""
     found = project.devcontainer
     for name in (name for name, _ in found.container_env if name in compose.NODE_NAMES):
         yield Notice(found.where("containerEnv", name), f"`{name}` {compose.CLAIMED}")
@@ -41,7 +41,7 @@ def _not_sent(project: Project) -> Iterator[Notice]:
     sent = project.sent() if folders else ()
     for path, where in folders.items():
         if not any(name.startswith(f"{path}/") for name in sent):
-            yield Notice(where, f"`{path}` has no file that git does not ignore, so it is empty on a host at first")
+            yield Notice(where, f"`{path}` has only files that git ignores, so it is empty on a host at first")
 
 
 def _not_hidden(project: Project) -> Iterator[Notice]:
@@ -50,5 +50,5 @@ def _not_hidden(project: Project) -> Iterator[Notice]:
     known = project.secrets_file.known((*project.config.secrets, *project.secrets_file.names))
     for name, secret in known.items():
         if secret.reveal() in names:
-            message = f"`{name}` has the value of a name in this project, so output does not mask it"
+            message = f"`{name}` has the same value as a name in this project, so it is not masked in output"
             yield Notice(Location(project.secrets_file.path), message, is_warning=True)

@@ -73,5 +73,5 @@ def refuse_way_out(root: Path, name: str) -> Path:
 def _refused(path: Path, root: Path) -> UsageError:
     return UsageError(
         f"`{path.relative_to(root)}` is a link to `{path.readlink()}`: `dev` would write there",
-        hint="remove the link, and have git forget it: `dev` makes the folder itself",
+        hint="remove the link, from git too: `dev` creates the folder",
     )

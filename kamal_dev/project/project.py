@@ -136,7 +136,7 @@ class Project:
 
     @property
     def notices(self) -> tuple[Notice, ...]:
-        """What is not carried out as it is written."""
+        """What is ignored as it is written."""
         found = compose.notices(self.compose, self.additions)
         if self.origin:
             found = tuple(dict.fromkeys(map(self.origin.notice, found)))

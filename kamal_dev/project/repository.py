@@ -68,7 +68,7 @@ def open_repository(folder: Path, shell: Shell, *, index: str = "") -> Repositor
     git_dir, objects, own, shallow, exclude = (folder / path for path in found)
     if holder.resolve() != Path(top).resolve() and (holder / ".git").resolve() != git_dir.resolve():
         raise GitFailed(
-            f"{holder / '.git'} is no repository: git takes {top} for it",
+            f"{holder / '.git'} is not a repository: git uses {top} for it",
             hint=f"`git -C {holder} status` says more; remove that `.git`, or `git init` there",
         )
     work = Path(top)
@@ -119,7 +119,7 @@ def _failed(result: Result, place: Path) -> GitFailed:
         message = f"git is not installed, and {place} is a git repository"
         return GitFailed(message, hint="install git, or add its folder to PATH")
     said = [line.strip() for line in result.tail().splitlines() if line.strip()]
-    words = [line for line in said if line.startswith(("fatal:", "error:"))] or said[-1:] or ["it did not say why"]
+    words = [line for line in said if line.startswith(("fatal:", "error:"))] or said[-1:] or ["it gave no reason"]
     return GitFailed(f"git cannot read {place}: {'; '.join(words)}", hint=_advice(said, place))
 
 
@@ -128,7 +128,7 @@ def _advice(said: list[str], place: Path) -> str:
     if trusting:
         return f"run `{trusting}` if you trust whoever owns it"
     if any("ermission denied" in line for line in said):
-        return "make the file readable, or let git ignore it"
+        return "make the file readable, or add it to .gitignore"
     if any(words in line for line in said for words in ("No space left", "Out of diskspace")):
-        return "make room on this machine"
+        return "free disk space on this machine"
     return f"`git -C {place} status` shows it; `git fsck` finds what is damaged"

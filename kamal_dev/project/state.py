@@ -129,11 +129,11 @@ def read(folder: Path) -> Found:
     except FileNotFoundError:
         return Found()
     except OSError as error:
-        return Found(notices=(f"{path}: cannot be read ({error.strerror}); going on without it",), is_ours=False)
+        return Found(notices=(f"{path}: cannot be read ({error.strerror}); continuing without it",), is_ours=False)
     try:
         return Found(_parse(text), text=text)
     except _Newer as newer:
-        return Found(notices=(f"{path}: is from a newer version of kamal-dev ({newer}); left alone",), is_ours=False)
+        return Found(notices=(f"{path}: is from a newer version of kamal-dev ({newer}); not used",), is_ours=False)
     except ValueError:
         return _from_backup(path, backup)
 
@@ -154,7 +154,7 @@ def update(folder: Path, change: Change) -> tuple[str, ...]:
                 _write(folder, replace(state, serial=found.state.serial + 1), before=found.text)
             return found.notices
     except (OSError, Timeout) as error:
-        return (f"{folder / NAME}: could not be written ({_reason(error)}); going on without it",)
+        return (f"{folder / NAME}: could not be written ({_reason(error)}); continuing without it",)
 
 
 def _reason(error: OSError) -> str:

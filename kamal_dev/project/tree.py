@@ -22,7 +22,7 @@ class WorkingTree:
         """Return a file's content; raises OSError, also for what never ends, as a pipe or a device."""
         if path not in self._read:
             if path.exists() and not path.is_file() and not path.is_dir():
-                raise OSError(errno.EINVAL, "is no regular file", str(path))
+                raise OSError(errno.EINVAL, "is not a regular file", str(path))
             self._read[path] = path.read_bytes()
         return self._read[path]
 
@@ -48,7 +48,7 @@ class WorkingTree:
         try:
             mode = path.stat().st_mode
         except OSError:
-            return "a link that leads nowhere" if path.is_symlink() else ""
+            return "a broken link" if path.is_symlink() else ""
         odd = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"))
         named = next((name for is_one, name in odd if is_one(mode)), "a device")
         return "" if stat.S_ISREG(mode) else named

@@ -91,7 +91,7 @@ class DockerProvider:
         failures = [outcome for outcome in outcomes if isinstance(outcome, DevError)]
         if failures:
             made = tuple(name for name in self._containers() if name in missing)
-            raise _sum(failures, left_behind=f"{_hosts(made)}; the next run finds what is made" if made else "")
+            raise _sum(failures, left_behind=f"{_hosts(made)}; the next run uses them" if made else "")
         return tuple(outcome for outcome in outcomes if isinstance(outcome, Host))
 
     def stacks(self) -> tuple[tuple[str, Host], ...]:
@@ -143,7 +143,7 @@ class DockerProvider:
         self._say(f"Making {_hosts(missing)} on this machine")
         sizes, cut = machine.limited(self._options, self._machine.capacity)
         if cut:
-            self._say(f"Limiting them to what this machine has: {', '.join(cut)}")
+            self._say(f"Limiting hosts to the resources of this machine: {', '.join(cut)}")
         limits = tuple(f"--{limit}={sizes[limit]}" for limit in ("memory", "cpus") if sizes.get(limit))
         return (*self._system, *limits)
 
@@ -165,7 +165,7 @@ class DockerProvider:
         while (container := self._containers().get(name)) is None:
             # A name is taken a moment before its container is listed.
             if result or time.monotonic() > deadline:
-                raise ProviderError(f"{name}: the container could not be made: {result.tail(3)}")
+                raise ProviderError(f"{name}: the container could not be created: {result.tail(3)}")
             time.sleep(0.3)
         return container
 
@@ -187,8 +187,8 @@ class DockerProvider:
             container = self._started(container)
         if not container.port:
             raise ProviderError(
-                f"{container.host}: the container has no port on this machine, as if it were in no network",
-                hint=f"`docker network connect bridge {container.id[:12]}` connects it again",
+                f"{container.host}: the container has no port on this machine, it may be disconnected from its network",
+                hint=f"`docker network connect bridge {container.id[:12]}` reconnects it",
             )
         private, public = key
         script = (

@@ -64,7 +64,7 @@ def _build(shell: Shell, say: Say, image: str) -> None:
     if not result:
         raise ProviderError(
             f"the host image could not be built:\n{result.tail(12)}",
-            hint="it needs `debian:12` and Debian's packages; `provider.image` may name a host image of your own",
+            hint="it needs `debian:12` and Debian's packages; or set `provider.image` to a host image of your own",
         )
 
 

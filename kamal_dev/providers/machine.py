@@ -69,7 +69,7 @@ def make_room(machine: Machine, count: int, agree: Agree) -> None:
     """
     if not count or not machine.root:
         return
-    _require(_free_memory(), LEAST_MEMORY * count, count, "memory", "end what takes it, or deploy fewer stacks")
+    _require(_free_memory(), LEAST_MEMORY * count, count, "memory", "free some, or deploy fewer stacks")
     free = os.statvfs(machine.root)
     advice = f"`docker system df` shows what takes space in {machine.root}"
     _require(free.f_bavail * free.f_frsize, LEAST_DISK * count, count, "disk space", advice)
@@ -80,7 +80,7 @@ def _require(free: int, least: int, count: int, what: str, advice: str) -> None:
     if free < least:
         hosts = f"{count} host{'s' if count > 1 else ''}"
         message = f"this machine has {_gigabytes(free)} of {what} left, and {hosts} need{'' if count > 1 else 's'} "
-        raise ProviderError(f"{message}{_gigabytes(least)}", hint=advice, left_behind="no host was made")
+        raise ProviderError(f"{message}{_gigabytes(least)}", hint=advice, left_behind="no host was created")
 
 
 def _make_instances(more: int, count: int, agree: Agree) -> None:
@@ -99,7 +99,7 @@ def _make_instances(more: int, count: int, agree: Agree) -> None:
             told,
             hint=f"`sudo sysctl fs.inotify.max_user_instances={wanted}` raises the limit until the next boot; "
             "as root `--yes` does it",
-            left_behind="no host was made",
+            left_behind="no host was created",
         )
 
 

@@ -25,7 +25,7 @@ def told(way: Way, error: Exception, unused: Sequence[str] = (), complaint: str 
         f"no SSH at {way.shown}: {complaint or _reason(error, way.trust.connect_timeout)}",
         hint="check the `ProxyCommand` in ~/.ssh/config"
         if complaint
-        else "check that the host is up and its address right",
+        else "check that the host is up and its address is correct",
     )
 
 
@@ -51,7 +51,7 @@ def _not_led_on(way: Way, hop: Way, error: paramiko.ChannelException) -> HostUnr
     return HostUnreachable(
         way.stack,
         f"{hop.shown} could not connect to {way.shown}: {error.text}",
-        hint="check that the host is up, and that its address is right as the jump host sees it",
+        hint="check that the host is up, and that its address is correct from the jump host",
     )
 
 
@@ -60,8 +60,8 @@ def changed_key(way: Way, file: str, got: str) -> HostKeyChanged:
     forget = shlex.join(("ssh-keygen", "-R", way.known_as, "-f", file))
     return HostKeyChanged(
         way.stack,
-        f"{_named(way)} has another key than before (now {got}); nothing was sent to it",
-        hint=f"if you replaced it, forget the old key: `{forget}`",
+        f"{_named(way)} has a different key than before (now {got}); nothing was sent to it",
+        hint=f"if you replaced it, remove the old key: `{forget}`",
     )
 
 
@@ -69,7 +69,7 @@ def revoked_key(way: Way) -> HostKeyChanged:
     """Return the error for a key that known_hosts marks as revoked."""
     return HostKeyChanged(
         way.stack,
-        f"{_named(way)} has a key that is revoked; nothing was sent to it",
+        f"{_named(way)} has a revoked key; nothing was sent to it",
         hint="give the host a new key; see `@revoked` in known_hosts, and `RevokedHostKeys`",
     )
 
@@ -93,7 +93,7 @@ def _named(way: Way) -> str:
 def _reason(error: Exception, patience: int) -> str:
     """Say why there is no connection, in the system's words where it has some."""
     if "protocol banner" in str(error) or "No existing session" in str(error):
-        return f"something there takes connections, but said nothing of SSH within {patience} s"
+        return f"it accepts connections, but sent no SSH banner within {patience} s"
     if isinstance(error, TimeoutError) or "Timeout opening channel" in str(error):
         return f"no answer within {patience} s"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -17,7 +17,7 @@ from typing import IO, Protocol
 
 KEPT = 4096
 OTHERS_ANSWER = (
-    "the login needs a shell that runs commands: look for `ForceCommand` in its sshd_config, `command=` in "
+    "the user needs a login shell that runs commands: look for `ForceCommand` in its sshd_config, `command=` in "
     "authorized_keys, a login shell such as nologin, or `exit` in a start-up file such as ~/.bashrc"
 )
 # csh of BSD takes no word of more than 1024 bytes; no escape is cut in two.

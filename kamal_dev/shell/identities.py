@@ -43,7 +43,7 @@ class Offer:
                 return []
         finally:
             agent.close()
-        raise paramiko.AuthenticationException("it wants something besides a key")
+        raise paramiko.AuthenticationException("it requires more than a key")
 
     def _keys(self, agent: Agent) -> Iterator[paramiko.PKey]:
         way = self._way
@@ -63,13 +63,13 @@ class Offer:
         quoted = shlex.quote(path)
         try:
             if _is_open_to_others(path):
-                self.unused.append(f"others may read {path}, so ssh does not use it: `chmod 600 {quoted}`")
+                self.unused.append(f"{path} is readable by others, so ssh ignores it: `chmod 600 {quoted}`")
                 return None
             key = paramiko.PKey.from_path(path)
         except TypeError:  # how cryptography says that there is a passphrase
-            self.unused.append(f"{path} has a passphrase, and `dev` asks for none: `ssh-add {quoted}`")
+            self.unused.append(f"{path} has a passphrase: add it to the agent: `ssh-add {quoted}`")
         except (UnknownKeyType, UnsupportedAlgorithm):
-            self.unused.append(f"{path} is of a kind that deploys use from the agent alone: `ssh-add {quoted}`")
+            self.unused.append(f"{path} is of a type that deploys only use from the agent: `ssh-add {quoted}`")
         except (OSError, ValueError, paramiko.SSHException):
             pass  # a public key, or what ssh would skip as well
         else:

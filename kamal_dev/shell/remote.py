@@ -21,7 +21,7 @@ from kamal_dev.shell.way import way
 POLL = 0.5
 BEGINNING = 60.0
 SESSION_ATTEMPTS = 3
-AGAIN = "try again: what has arrived is kept; `dev status` shows what runs"
+AGAIN = "try again: transferred data is kept; `dev status` shows what is running"
 
 
 class Remote:
@@ -86,7 +86,7 @@ class Remote:
     def _unanswered(self, code: int, said: Framed, complained: Framed) -> HostError:
         """Say why there is no exit code: the command did not run, or was ended there."""
         if said.has_begun:
-            return LinkDropped(self.host.name, "the command was ended on the host before it was done", hint=AGAIN)
+            return LinkDropped(self.host.name, "the command was killed on the host", hint=AGAIN)
         return NoAnswer(self.host.name, frame.unanswered(code, said.noise, complained.noise), hint=frame.OTHERS_ANSWER)
 
     def close(self) -> None:
@@ -168,7 +168,7 @@ class Remote:
             # What a start-up file left running may hold the streams open for as long as it likes.
             return out.end(), err.end()
         if not channel.exit_status_ready() and not channel.status_event.wait(5):
-            raise EOFError("no exit code came")
+            raise EOFError("no exit code")
         if channel.exit_status == -1 and not _is_alive(channel):
             raise EOFError("the connection closed")
         return out.end(), err.end()
@@ -178,13 +178,13 @@ class Remote:
             self._drop()
             raise NoAnswer(
                 self.host.name,
-                f"the host did not begin to run the command within {BEGINNING:.0f} s; "
+                f"the host did not start the command within {BEGINNING:.0f} s; "
                 f"the login printed {frame.quoted(out.noise)}",
                 hint=frame.OTHERS_ANSWER,
             )
         if timeout and seconds > timeout:
             self._drop()
-            raise HostTimeout(self.host.name, f"no answer within {timeout:.0f} s; what runs there is unknown")
+            raise HostTimeout(self.host.name, f"no answer within {timeout:.0f} s; its state is unknown")
 
 
 def _is_alive(channel: paramiko.Channel) -> bool:

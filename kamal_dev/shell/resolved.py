@@ -108,7 +108,7 @@ def _said(stack: str, words: Sequence[str]) -> dict[str, list[str]]:
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").splitlines()
         reason = "; ".join(line for line in said if ": terminating, " not in line) or f"it exited {done.returncode}"
-        hint = "correct the file; `ssh.config: false` in config/dev.yml does without it"
+        hint = "fix the file, or set `ssh.config: false` in config/dev.yml to ignore it"
         raise HostUnreachable(stack, f"ssh cannot read its configuration: {reason}", hint=hint)
     answers: dict[str, list[str]] = {}
     for line in os.fsdecode(done.stdout).splitlines():

@@ -82,11 +82,11 @@ def _failure(way: Way, port: int, code: int, noise: bytes, errors: bytes) -> Hos
     # 255 is ssh's own; with any other code the host answered, but not by running the command.
     if 0 <= code != openssh.REFUSED:
         return NoAnswer(way.stack, frame.unanswered(code, noise, errors), hint=frame.OTHERS_ANSWER)
-    last = (errors.decode(errors="replace").strip().splitlines() or [f"ssh said nothing within {OPENING:.0f} s"])[-1]
+    last = (errors.decode(errors="replace").strip().splitlines() or [f"no output from ssh within {OPENING:.0f} s"])[-1]
     return HostError(
         way.stack,
         f"port {port} of the host could not be forwarded to the registry here: {last}",
-        hint=_hint(way, port) if REFUSAL in last else "`ssh` must get there without asking anything: try `dev ssh`",
+        hint=_hint(way, port) if REFUSAL in last else "`ssh` must connect without prompts: try `dev ssh`",
     )
 
 
@@ -99,7 +99,7 @@ def _hint(way: Way, port: int) -> str:
         )
         if asked.returncode == 1:
             return (
-                "sshd there does not forward ports: see `AllowTcpForwarding`, `DisableForwarding` and `PermitListen` "
+                "sshd there does not forward ports: see `AllowTcpForwarding`, `DisableForwarding`, `PermitListen` "
                 "in its sshd_config, and the options of the key in authorized_keys"
             )
-    return f"something on the host may use port {port}; choose another one in `registry.server`"
+    return f"another process on the host may use port {port}; choose another one in `registry.server`"

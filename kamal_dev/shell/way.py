@@ -124,12 +124,12 @@ def _require(host: Host, depth: int) -> None:
     if not host.address:
         raise HostUnreachable(
             host.name,
-            "the host has no address, so there is nothing to connect to",
-            hint="it may be switched off; `dev deploy` starts it",
+            "the host has no address",
+            hint="it may be stopped; `dev deploy` starts it",
         )
     if depth > MOST_HOPS:
         raise HostUnreachable(
-            host.name, f"the jump hosts lead in a circle: {host.address}", hint="see `ProxyJump` in ~/.ssh/config"
+            host.name, f"circular jump hosts: {host.address}", hint="see `ProxyJump` in ~/.ssh/config"
         )
 
 
@@ -146,7 +146,7 @@ def _through(host: Host, told: Resolved, trust: Trust, depth: count[int]) -> Way
         return None
     hop = _HOP.fullmatch(last)
     if hop is None:
-        raise HostUnreachable(host.name, f"`{last}` is no jump host", hint="write it as `user@address:port`")
+        raise HostUnreachable(host.name, f"`{last}` is not a jump host", hint="write it as `user@address:port`")
     # The keys that config/dev.yml names are those for the hop as well; its user and port are the host's alone.
     there = Host(
         host.name, hop["six"] or hop["name"], hop["user"] or "", int(hop["port"] or 0), host.keys, ",".join(before)

@@ -56,12 +56,12 @@ def typed(says: str, *words: str, text: str = GOOD) -> Input:
 
 COMPOSE_FILES = {
     "an empty compose file": compose(":1: is empty", ""),
-    "a tab": compose(r":3:1: has a tab where YAML wants spaces", f"{SERVICE}\timage: debian\n"),
+    "a tab": compose(r":3:1: has a tab where YAML requires spaces", f"{SERVICE}\timage: debian\n"),
     "latin-1": compose(":3: byte 0xe9 is not UTF-8", f"{SERVICE}    image: caf\xe9\n".encode("latin-1")),
-    "a key twice": compose(":4:5: `image` is already given in line 3", f"{GOOD}    image: alpine\n"),
+    "a key twice": compose(":4:5: `image` is already in line 3", f"{GOOD}    image: alpine\n"),
     "an alias bomb": compose(r":\d+:\d+: .*grows to more than", BOMB),
-    "an alias to itself": compose(r":4:12: the alias `\*a` stands inside", f"{GOOD}    x: &a [*a]\n"),
-    "a merge of itself": compose(r":2:7: the alias `\*x` stands inside", "x: &x\n  <<: *x\nservices: {}\n"),
+    "an alias to itself": compose(r":4:12: the alias `\*a` is inside of", f"{GOOD}    x: &a [*a]\n"),
+    "a merge of itself": compose(r":2:7: the alias `\*x` is inside of", "x: &x\n  <<: *x\nservices: {}\n"),
     "20,000 lists in each other": compose(":4:.*is nested more than 100", f"{GOOD}    x-a: {'[' * DEEP}{']' * DEEP}\n"),
     "20,000 variables in each other": compose(
         ":3:12: variables are nested more than 50 deep", f"{SERVICE}    image: {'${A:-' * DEEP}x{'}' * DEEP}\n"
@@ -91,10 +91,10 @@ COMPOSE_FILES = {
     "a service that is a command": compose(
         ":4:3: services.a; touch x: .* is not a name", f"{GOOD}  a; touch x: {{image: x}}\n"
     ),
-    "a service that is a flag": compose(":4: --rm: begins with `-`", f"{GOOD}  --rm: {{image: x}}\n"),
-    "an image that is a command": compose(":3:12: .*names no image", f'{SERVICE}    image: "x; touch y"\n'),
-    "an image that is a flag": compose(":3:12: .*names no image", f'{SERVICE}    image: "-x"\n'),
-    "an image with a NUL": compose(":3:12: .*names no image", f'{SERVICE}    image: "a\\0b"\n'),
+    "a service that is a flag": compose(":4: --rm: starts with `-`", f"{GOOD}  --rm: {{image: x}}\n"),
+    "an image that is a command": compose(":3:12: .*is not an image", f'{SERVICE}    image: "x; touch y"\n'),
+    "an image that is a flag": compose(":3:12: .*is not an image", f'{SERVICE}    image: "-x"\n'),
+    "an image with a NUL": compose(":3:12: .*is not an image", f'{SERVICE}    image: "a\\0b"\n'),
     "a link that leads to itself, mounted from": compose(
         ":4:15: services.app.env_file: .*no such file",
         f"{GOOD}    env_file: loop\n",
@@ -102,19 +102,19 @@ COMPOSE_FILES = {
     ),
     "a file of /etc": compose(":4:15: .*`/etc/passwd` is outside the repository", f"{GOOD}    env_file: /etc/passwd\n"),
     ".env without a closing quote": Input(
-        r"\.devcontainer/\.env:2: the quoted value has no end",
+        r"\.devcontainer/\.env:2: the quoted value has no closing quote",
         {DEVCONTAINER: NAMED, COMPOSE: GOOD, ".devcontainer/.env": 'A=1\nB="x\n'},
     ),
     ".env that doubles in every line": compose(
         "",
         GOOD,
-        says_instead=r"\.devcontainer/\.env:18: A17: here the values are longer than 1048576 characters",
+        says_instead=r"\.devcontainer/\.env:18: A17: the values so far are longer than 1048576 characters",
         files={".devcontainer/.env": "A0=12345678\n" + "".join(f"A{n + 1}=${{A{n}}}${{A{n}}}\n" for n in range(60))},
     ),
     ".env with a name of spaces": compose(
         "",
         GOOD,
-        says_instead=r"\.devcontainer/\.env:1: `A +` does not start with the name",
+        says_instead=r"\.devcontainer/\.env:1: `A +` does not start with a variable name",
         files={".devcontainer/.env": f"A{' ' * 200_000}!"},
     ),
     ".env of three megabytes": compose(
@@ -146,8 +146,8 @@ COMPOSE_FILES = {
 BUILDS = {
     "a build that is null": build(":3:5: services.app.build: must be a path or a mapping", ""),
     "a build that is a list": build(":3:12: services.app.build: must be a path or a mapping", "[]"),
-    "a build that is empty": build(":3:12: services.app.build: names no folder", '""'),
-    "a build from a variable that is not set": build(":3:12: services.app.build: names no folder", "${CTX}"),
+    "a build that is empty": build(":3:12: services.app.build: has no folder", '""'),
+    "a build from a variable that is not set": build(":3:12: services.app.build: has no folder", "${CTX}"),
     "dockerfile and dockerfile_inline": build(
         ":3:56: .*has both `dockerfile` and `dockerfile_inline`", "{dockerfile: Dockerfile, dockerfile_inline: FROM x}"
     ),
@@ -167,7 +167,7 @@ BUILDS = {
         ":3:37: .*does not exist", "{context: ., dockerfile: loop}", links={".devcontainer/loop": "loop"}
     ),
     "a key that no build has": build(
-        ":3:25: .*dockerfil: is not a key of Compose; did you mean `dockerfile`.", "{context: ., dockerfil: Dockerfile}"
+        ":3:25: .*dockerfil: is not a Compose key; did you mean `dockerfile`.", "{context: ., dockerfil: Dockerfile}"
     ),
 }
 
@@ -191,9 +191,9 @@ DEVCONTAINERS = {
     "a string over two lines": devcontainer(":1:11: this string has no closing", '{"image": "a\nb"}'),
     "a comment without an end": devcontainer(":1:1: this comment has no closing", '/* {"image": "x"}'),
     "a comment of another kind": devcontainer(":1:1: `#` does not start a comment", '# a\n{"image": "x"}'),
-    "a NUL": devcontainer(":1:13: the character U.0000 is not text", '{"image": "x\0"}'),
-    "nothing to run": devcontainer(":1:1: names nothing to run", '{"name": "x"}'),
-    "no service": devcontainer(":1:2: .*needs `service`", '{"dockerComposeFile": "compose.yaml"}'),
+    "a NUL": devcontainer(":1:13: the character U.0000 is not allowed", '{"image": "x\0"}'),
+    "nothing to run": devcontainer(":1:1: has nothing to run", '{"name": "x"}'),
+    "no service": devcontainer(":1:2: .*requires `service`", '{"dockerComposeFile": "compose.yaml"}'),
     "a service that is missing": devcontainer(
         ":2:2: no compose file has a service `web`", '{"dockerComposeFile": "compose.yaml",\n "service": "web"}'
     ),
@@ -218,7 +218,7 @@ DEVCONTAINERS = {
         '{"build": {\n  "dockerfile": "Dockerfile",\n  "context": "../.."}}',
     ),
     "a devcontainer.json that is a link to itself": Input(
-        "devcontainer.json: is a link that leads nowhere", links={DEVCONTAINER: "devcontainer.json"}
+        "devcontainer.json: is a broken link", links={DEVCONTAINER: "devcontainer.json"}
     ),
     "a devcontainer.json that cannot be read": Input(
         rf"{DEVCONTAINER}: cannot be read: Input/output error", links={DEVCONTAINER: "/proc/self/mem"}
@@ -235,9 +235,9 @@ CONFIGS = {
         {DEVCONTAINER: NAMED, COMPOSE: GOOD},
         links={CONFIG: "/proc/self/mem"},
     ),
-    "a tab in config/dev.yml": config(":3:1: has a tab where YAML wants spaces", "service: app\nvms:\n\tcount: 1\n"),
+    "a tab in config/dev.yml": config(":3:1: has a tab where YAML requires spaces", "service: app\nvms:\n\tcount: 1\n"),
     "latin-1 in config/dev.yml": config(":1: is not UTF-8: byte 0xe9", "service: app # \xe9\n".encode("latin-1")),
-    "a key twice in config/dev.yml": config(":2: service: stands here a second time", "service: a\nservice: b\n"),
+    "a key twice in config/dev.yml": config(":2: service: is a duplicate key", "service: a\nservice: b\n"),
     "20,000 lists in each other in config/dev.yml": config(
         ":2:104: is nested more than 100", f"service: app\nx: {'[' * DEEP}{']' * DEEP}\n"
     ),
@@ -271,7 +271,7 @@ CONFIGS = {
     "a build secret that is a flag": config(":2: build.secrets", "service: app\nbuild: {secrets: ['--x']}\n"),
     "a platform that is a command": config(":2: build.platform", "service: app\nbuild: {platform: 'a;b'}\n"),
     "a builder that is a flag": config(":2: build.builder", "service: app\nbuild: {builder: '--x'}\n"),
-    "a secret with a NUL": secrets(":1: KEY: has a NUL character", "KEY=a\0b\n"),
+    "a secret with a NUL": secrets(":1: KEY: contains a NUL character", "KEY=a\0b\n"),
     "a secret without a closing quote": secrets(':1: KEY: has no closing `"`', 'KEY="a\n'),
     "secrets in UTF-16": secrets(":1: is not UTF-8", "KEY=1".encode("utf-16")),
 }
@@ -282,10 +282,10 @@ FLAGS = {
         for count in ("0", "-1", "10000", "many", "1.5")
     },
     "a tag of 129 letters": typed("longer than the 128 characters", "deploy", "--version", "a" * 129),
-    "a tag with a slash": typed("`a/b` is not an image tag", "deploy", "--version", "a/b"),
-    "a tag that is a command": typed("`x;y` is not an image tag", "deploy", "--version", "x;y"),
-    "a tag that runs something": typed(r"`\$\(id\)` is not an image tag", "deploy", "--version", "$(id)"),
-    "a tag that is a flag": typed("`-x` is not an image tag", "deploy", "--version", "-x"),
+    "a tag with a slash": typed("`a/b` is not a valid image tag", "deploy", "--version", "a/b"),
+    "a tag that is a command": typed("`x;y` is not a valid image tag", "deploy", "--version", "x;y"),
+    "a tag that runs something": typed(r"`\$\(id\)` is not a valid image tag", "deploy", "--version", "$(id)"),
+    "a tag that is a flag": typed("`-x` is not a valid image tag", "deploy", "--version", "-x"),
     "a devcontainer that is not there": typed(
         "there is no devcontainer.json at", "deploy", "--devcontainer", "none.json"
     ),
@@ -305,7 +305,7 @@ ACCEPTED = {
     "several documents": compose("", f"{GOOD}---\n{SERVICE}    init: true\n"),
     "several compose files": devcontainer("", SHOP, files={".devcontainer/more.yaml": f"{SERVICE}    init: true\n"}),
     "a key twice in JSON": Input(
-        "`image` stands here a second time: the last one counts", {DEVCONTAINER: '{"image": "a",\n "image": "b"}'}
+        "`image` is a duplicate key: the last value is used", {DEVCONTAINER: '{"image": "a",\n "image": "b"}'}
     ),
     "a number of 5,000 digits": compose("", f"{GOOD}    x-a: {'1' * 5000}\n    x-b: 0x{'f' * 5000}\n"),
     "120,000 variables that do not end": devcontainer("", f'{{"image": "a", "name": "{"${" * 120_000}"}}'),

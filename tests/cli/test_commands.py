@@ -159,7 +159,7 @@ def test_init_names_the_secrets_that_compose_files_want(project: Path) -> None:
     (project / ".devcontainer/devcontainer.json").write_text(named)
     (project / ".env").write_text("GIVEN_TOKEN=x\n")
     run("init")
-    wanted = (project / ".kamal/secrets").read_text().partition("give no value")[2]
+    wanted = (project / ".kamal/secrets").read_text().partition("Variables of the compose files")[2]
     assert [line for line in wanted.splitlines() if "=" in line] == ["# POSTGRES_PASSWORD=", "# API_KEY="]
     (project / ".devcontainer/devcontainer.json").write_text("{broken")
     assert run("init", "--force").returncode == 0
@@ -230,7 +230,7 @@ def test_what_is_outside_is_rendered_with_the_flag_alone_and_forbids_no_other_co
     assert "c.yaml:1:38: `" in done.stderr and "`--allow-outside`" in done.stderr
     done = run("render", "out", "--allow-outside")
     assert done.returncode == 0, done.stderr
-    assert "is outside the repository, and travels" in done.stderr
+    assert "is outside the repository and is sent to hosts" in done.stderr
     (found,) = Path("out/kamal-dev.files/outside").rglob("outside.env")
     assert (found.read_text(), found.stat().st_mode & 0o777) == ("OUT=1\n", 0o600)
     done = run("ssh", "blog-1", "--service", "nothing")

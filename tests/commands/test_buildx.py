@@ -107,7 +107,7 @@ def test_a_secret_among_the_arguments_is_refused_without_its_value(args):
     with pytest.raises(ConfigError) as caught:
         buildx(build, image=IMAGE, secret_values={"TOKEN": Secret("a-long-secret-value")})
     name = args[-1][0]
-    assert str(caught.value) == f"compose.yaml:7: build argument `{name}` is a secret, and would stay in the image"
+    assert str(caught.value) == f"compose.yaml:7: build argument `{name}` is a secret and would stay in the image"
     assert "--mount=type=secret" in caught.value.hint
     assert "a-long-secret-value" not in repr(caught.value)
 

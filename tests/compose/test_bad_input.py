@@ -21,17 +21,17 @@ WIDE = "services:\n  app:\n    image: x\n    labels:\n" + "".join(f"      a{n}: 
 REFUSED = {
     "an empty file": ("", "is empty"),
     "a file of comments": ("# nothing\n\n", "is empty"),
-    "text that is no mapping": ("services", ":1: a compose file is a mapping"),
-    "a list": ("- services\n", ":1: a compose file is a mapping"),
-    "a tab as indentation": ("services:\n\tapp:\n", ":2:1: has a tab where YAML wants spaces"),
+    "text that is no mapping": ("services", ":1: a compose file must be a mapping"),
+    "a list": ("- services\n", ":1: a compose file must be a mapping"),
+    "a tab as indentation": ("services:\n\tapp:\n", ":2:1: has a tab where YAML requires spaces"),
     "latin-1": ("services:\n  app: {image: caf\xe9}\n".encode("latin-1"), ":2: byte 0xe9 is not UTF-8"),
     "UTF-16": ("services: {}".encode("utf-16"), ":1: byte 0xff is not UTF-8"),
-    "a control character": ("services:\n  app: {image: a\x07b}\n", ":2: has the control character"),
-    "a key twice": ("services:\n  app:\n    image: a\n    image: b\n", ":4:5: `image` is already given in line 3"),
-    "a service twice": ("services:\n  app: {image: a}\n  app: {image: b}\n", ":3:3: `app` is already given in line 2"),
+    "a control character": ("services:\n  app: {image: a\x07b}\n", ":2: contains the control character"),
+    "a key twice": ("services:\n  app:\n    image: a\n    image: b\n", ":4:5: `image` is already in line 3"),
+    "a service twice": ("services:\n  app: {image: a}\n  app: {image: b}\n", ":3:3: `app` is already in line 2"),
     "a key that is a list": ("services:\n  ? [a]\n  : {image: b}\n", ":2:5: a key must be text"),
     "an alias bomb": (BOMB, "grows to more than 100000 nodes"),
-    "an alias to itself": ("x: &x {y: *x}\nservices: {app: {image: x}}\n", ":1:11: the alias `*x` stands inside"),
+    "an alias to itself": ("x: &x {y: *x}\nservices: {app: {image: x}}\n", ":1:11: the alias `*x` is inside of"),
     "an alias to nothing": ("services:\n  app: *app\n", ":2:8: the alias `*app` has no anchor before it"),
     "nesting 20,000 deep": (DEEP, ":1:134: is nested more than 100 levels deep"),
     "60,000 nodes": (WIDE, "has more than 20000 nodes"),
@@ -46,10 +46,10 @@ REFUSED = {
     "a service that is text": ("services: {app: x}\n", "services.app: must be a mapping"),
     "a build that is null": ("services:\n  app:\n    build:\n", ":3:5: services.app.build: must be a path or"),
     "a build that is a list": ("services:\n  app:\n    build: []\n", ":3:12: services.app.build: must be a path or"),
-    "a build that is empty": ("services:\n  app:\n    build: ''\n", "services.app.build: names no folder"),
+    "a build that is empty": ("services:\n  app:\n    build: ''\n", "services.app.build: has no folder"),
     "a build key that is unknown": (
         "services:\n  app:\n    build:\n      wat: 1\n",
-        ":4:7: services.app.build.wat: is not a key of Compose",
+        ":4:7: services.app.build.wat: is not a Compose key",
     ),
     "dockerfile and dockerfile_inline": (
         "services:\n  app:\n    build: {dockerfile: a, dockerfile_inline: FROM b}\n",
@@ -137,7 +137,7 @@ def test_a_missing_file_is_named() -> None:
 
 
 def test_no_file_at_all_is_refused() -> None:
-    with pytest.raises(ComposeError, match="no compose file is named"):
+    with pytest.raises(ComposeError, match="no compose file is given"):
         load(names=())
 
 

@@ -34,7 +34,7 @@ def test_a_folder_above_the_parent_holds_the_repository_alone() -> None:
     project = _binds("      - ../../..:/everything\n")
     (bind,) = project.binds
     assert (bind.kind, bind.folder, bind.moves) == ("workspace", "", True)
-    assert "`/` is on a host a folder that holds `shop` alone" in str(project.notices[0])
+    assert "`/` on a host is a folder that contains only `shop` alone" in str(project.notices[0])
 
 
 @pytest.mark.parametrize(("path", "notices"), [("/", 1), ("/tmp", 0), ("/run", 0)])
@@ -42,7 +42,7 @@ def test_a_folder_of_the_system_is_the_hosts_own_though_the_repository_is_in_it(
     repository = Path(path, "src/shop")
     bind, notice = binds.locate("app", path, repository, NOWHERE, MemoryTree({}), repository)
     assert bind.kind == "host"
-    assert "the container gets what the host has there" in str(notice) if notices else notice is None
+    assert "the container gets the host's own path" in str(notice) if notices else notice is None
 
 
 def test_a_relative_path_never_is_a_folder_of_the_system() -> None:
@@ -56,13 +56,13 @@ def test_a_drive_of_windows_is_a_path_and_not_a_volume() -> None:
     project = _binds("      - C:/x:/y:ro\n")
     (bind,) = project.binds
     assert (bind.kind, bind.source.as_posix(), bind.target, bind.moves) == ("host", "C:/x", "/y", False)
-    assert "`C:/x` is not in the repository: the container gets what the host has there" in str(project.notices[0])
+    assert "`C:/x` is not in the repository: the container gets the host's own path" in str(project.notices[0])
 
 
 def test_a_relative_path_to_another_place_becomes_absolute() -> None:
     project = _binds("      - ../../../opt/x:/x:ro\n")
     assert '"/opt/x:/x:ro"' in overlay_of(render(project))
-    assert "the container gets what the host has there" in str(project.notices[0])
+    assert "the container gets the host's own path" in str(project.notices[0])
 
 
 @pytest.mark.parametrize("path", ["/var/run/docker.sock", "/dev/kvm", "/etc/localtime", "/tmp/x", "/sys/fs/cgroup"])
@@ -86,7 +86,7 @@ def test_a_link_into_the_repository_is_the_workspace() -> None:
 def test_a_linked_folder_that_leaves_the_repository_is_noticed() -> None:
     project = _binds("      - ../data:/data\n", files={"/big/data/a": ""}, links={"data": "/big/data"})
     assert project.binds[0].folder == "shop/data"
-    assert "`data` is a link that leaves the repository" in str(project.notices[0])
+    assert "`data` is a link out of the repository" in str(project.notices[0])
 
 
 def test_a_variable_that_is_the_whole_volume_is_written_out() -> None:
@@ -137,7 +137,7 @@ def test_a_mounted_link_that_leaves_the_repository_stops_a_deployment() -> None:
         links={".devcontainer/key": "/home/me/key"},
     )
     assert [str(problem) for problem in project.problems] == [
-        ".devcontainer/compose.yaml:5:9: volumes: `.devcontainer/key` is a link that leaves the repository:"
+        ".devcontainer/compose.yaml:5:9: volumes: `.devcontainer/key` is a link out of the repository:"
         " only what is in it travels to a host, unless `--allow-outside` says otherwise"
     ]
     assert project.travels == ()

@@ -50,7 +50,7 @@ secrets:
 """
 
 
-def test_every_key_of_a_build_is_carried_out_or_noticed() -> None:
+def test_every_key_of_a_build_is_applied_or_noticed() -> None:
     project = load(
         EVERYTHING,
         files={".devcontainer/.env": "IN_ENV_FILE=from file\n", "assets/a": ""},
@@ -80,11 +80,11 @@ def test_every_key_of_a_build_is_carried_out_or_noticed() -> None:
     words += " --add-host a:10.0.0.1 --add-host b:::1 --ulimit nproc=5 --ulimit nofile=1:2"
     assert app.options == tuple(words.split())
     assert [str(notice).split(": ", 1)[1] for notice in project.notices] == [
-        "services.app.build.args: `NOWHERE` has no value here: what the Dockerfile says holds",
+        "services.app.build.args: `NOWHERE` has no value: the default of the Dockerfile is used",
         "services.app.build.secrets: `uid`, `gid` and `mode` have no effect in a build",
         "services.app.build.isolation: is for Windows containers and has no effect in buildx",
-        "services.app.build.tags: are not made: the image is tagged with its version alone",
-        "services.app.build.x-bake: is read by nothing: images are made by `docker buildx build`",
+        "services.app.build.tags: are ignored: the image is only tagged with its version",
+        "services.app.build.x-bake: is ignored: images are built by `docker buildx build`",
     ]
 
 
@@ -137,9 +137,9 @@ services:
         ".devcontainer/compose.yaml:3:16: services.app.build: the folder `.devcontainer/nowhere` does not exist",
         ".devcontainer/compose.yaml:4:41: services.one.build: the Dockerfile `.devcontainer/Missing` does not exist",
         ".devcontainer/compose.yaml:5:16: services.two.build: `/src/other` is outside the repository,"
-        " so that no version stands for what is built: move it into the repository, or say `--allow-outside`",
+        " so the version does not cover it: move it into the repository, or use `--allow-outside`",
         ".devcontainer/compose.yaml:6:18: services.three.build: `/src/shop/linked` is outside the repository,"
-        " so that no version stands for what is built: move it into the repository, or say `--allow-outside`",
+        " so the version does not cover it: move it into the repository, or use `--allow-outside`",
     ]
 
 
@@ -172,14 +172,14 @@ services:
 
 
 def test_a_context_of_an_unknown_service_is_refused() -> None:
-    with pytest.raises(ComposeError, match="`ghost` in `additional_contexts` is no service"):
+    with pytest.raises(ComposeError, match="`ghost` in `additional_contexts` is not a service"):
         load("services:\n  app: {build: {context: ., additional_contexts: [x=service:ghost]}}\n")
 
 
 @pytest.mark.parametrize(
     ("secrets", "message"),
     [
-        ("{}", "services.app.build.secrets: `token` is no secret of this project"),
+        ("{}", "services.app.build.secrets: `token` is not a secret of this project"),
         ("{token: {external: true}}", "secrets.token: a build takes a secret from `file` or `environment`"),
     ],
 )

@@ -14,28 +14,28 @@ HEAD = "services:\n  app:\n    image: x\n"
 WRONG = {
     "a dependency that is not there": (
         f"{HEAD}    depends_on: [db]\n",
-        ":4:18: services.app: needs the service `db`, which is not there",
+        ":4:18: services.app: depends on the service `db`, which does not exist",
     ),
     "a dependency that no profile starts": (
         f"{HEAD}    depends_on:\n      db: {{condition: service_started}}\n  db: {{image: y, profiles: [a]}}\n",
-        ":5:11: services.app: needs the service `db`, which is not there or not in an active profile",
+        ":5:11: services.app: depends on the service `db`, which does not exist or is in no active profile",
     ),
     "the network of a service that is not there": (
         f"{HEAD}    network_mode: service:db\n",
-        ":3:5: services.app: needs the service `db`",
+        ":3:5: services.app: depends on the service `db`",
     ),
     "a network that is not defined": (
         f"{HEAD}    networks: [front]\n",
-        ":4:16: services.app: names the network `front`, which is not defined under `networks`",
+        ":4:16: services.app: refers to the network `front`, which is not defined under `networks`",
     ),
     "a secret that is not defined": (
         f"{HEAD}    secrets: [{{source: a, target: /b}}]\n",
-        ":4:15: services.app: names the secret `a`",
+        ":4:15: services.app: refers to the secret `a`",
     ),
-    "a config that is not defined": (f"{HEAD}    configs: [a]\n", ":4:15: services.app: names the config `a`"),
+    "a config that is not defined": (f"{HEAD}    configs: [a]\n", ":4:15: services.app: refers to the config `a`"),
     "a volume that is not defined": (
         f"{HEAD}    volumes: ['data:/d']\n",
-        ":4:15: services.app: names the volume `data`",
+        ":4:15: services.app: refers to the volume `data`",
     ),
     "networks beside network_mode": (
         f"{HEAD}    network_mode: host\n    networks: [a]\nnetworks: {{a: {{}}}}\n",
@@ -43,32 +43,32 @@ WRONG = {
     ),
     "a service that waits for itself": (
         f"{HEAD}    depends_on: [app]\n",
-        ":3:5: services.app: needs itself: `app` → `app`",
+        ":3:5: services.app: depends on itself: `app` → `app`",
     ),
     "services that wait for each other": (
         f"{HEAD}    depends_on: [b]\n  b: {{image: y, network_mode: 'service:c'}}\n"
         "  c: {image: y, links: ['app:x']}\n",
-        ":3:5: services.app: needs itself: `app` → `b` → `c` → `app`",
+        ":3:5: services.app: depends on itself: `app` → `b` → `c` → `app`",
     ),
     "a service that waits for a circle": (
         f"{HEAD}    depends_on: [b]\n  b: {{image: y, pid: 'service:c'}}\n  c: {{image: y, volumes_from: ['b:ro']}}\n",
-        "services.b: needs itself: `b` → `c` → `b`",
+        "services.b: depends on itself: `b` → `c` → `b`",
     ),
     "a link to a service that is not there": (
         f"{HEAD}    links: ['db:x']\n",
-        ":3:5: services.app: needs the service `db`",
+        ":3:5: services.app: depends on the service `db`",
     ),
     "volumes of a service that is not there": (
         f"{HEAD}    volumes_from: ['db:ro']\n",
-        ":3:5: services.app: needs the service `db`",
+        ":3:5: services.app: depends on the service `db`",
     ),
     "a network under a name that is not defined": (
         f"{HEAD}    networks: {{front: {{aliases: [a]}}}}\n",
-        ":4:23: services.app: names the network `front`",
+        ":4:23: services.app: refers to the network `front`",
     ),
     "a volume in long form that is not defined": (
         f"{HEAD}    volumes: [{{type: volume, source: d, target: /d}}]\n",
-        ":4:15: services.app: names the volume `d`",
+        ":4:15: services.app: refers to the volume `d`",
     ),
     "a secret without content": (
         f"{HEAD}secrets: {{a: {{name: b}}}}\n",
@@ -76,7 +76,7 @@ WRONG = {
     ),
     "a secret with two contents": (
         f"{HEAD}secrets: {{a: {{file: b, environment: C}}}}\n",
-        ":4:14: secrets.a: has `file` and `environment`, which exclude each other",
+        ":4:14: secrets.a: has `file` and `environment`, which cannot be combined",
     ),
     "a config without content": (
         f"{HEAD}configs: {{a: {{}}}}\n",
@@ -84,11 +84,11 @@ WRONG = {
     ),
     "a config with two contents": (
         f"{HEAD}configs: {{a: {{file: b, content: c}}}}\n",
-        ":4:14: configs.a: has `file` and `content`, which exclude each other",
+        ":4:14: configs.a: has `file` and `content`, which cannot be combined",
     ),
     "one name for two containers": (
         f"{HEAD}    container_name: ab\n    deploy: {{replicas: 2}}\n",
-        ":4:21: services.app: has a `container_name`, which only one container can have, and more than one",
+        ":4:21: services.app: has a `container_name`, which must be unique, but more than one",
     ),
     "two numbers of containers": (
         f"{HEAD}    scale: 2\n    deploy: {{replicas: 3}}\n",
@@ -158,7 +158,7 @@ def test_the_name_of_an_image_is_taken(name: str) -> None:
 def test_what_is_no_name_of_an_image_stops_a_deployment(name: str) -> None:
     (problem,) = load(f"services: {{app: {{image: '{name}'}}}}\n").problems
     assert str(problem).startswith(".devcontainer/compose.yaml:1:25: services.app.image: ")
-    assert problem.message.endswith("names no image")
+    assert problem.message.endswith("is not an image")
 
 
 def test_a_service_that_is_not_started_may_name_no_image() -> None:

@@ -84,9 +84,9 @@ def test_a_value_with_a_nul_is_refused() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("A=1\n\n'B'=2\n", "x.env:3: `'B'=2` does not start with the name of a variable"),
-        ("A B=2\n", "x.env:1: `A B`: the name of a variable has no space"),
-        ("A=1\nB='a\nb\n", "x.env:2: the quoted value has no end"),
+        ("A=1\n\n'B'=2\n", "x.env:3: `'B'=2` does not start with a variable name"),
+        ("A B=2\n", "x.env:1: `A B`: a variable name has no spaces"),
+        ("A=1\nB='a\nb\n", "x.env:2: the quoted value has no closing quote"),
         ("A=1\nB=${A:?}${C:?needed}\n", "x.env:2: B: the required variable `C` has no value: needed"),
     ],
 )

@@ -42,7 +42,7 @@ def test_a_required_variable_must_have_a_value(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["${", "${}", "${1}", "${A B}", "${A:}", "${A:-b", "x ${A*}"])
 def test_what_is_no_variable_is_said(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is not a variable; a dollar sign itself is `\$\$`"):
+    with pytest.raises(ValueError, match=r"is not a variable; write `\$\$`"):
         interpolate.substitute(text, VARIABLES.get)
 
 

@@ -22,13 +22,16 @@ HEAD = "services:\n  app:\n    image: debian\n"
 MISSPELT = {
     "a key of a service": (
         "restrat: unless-stopped",
-        ":4:5: services.app.restrat: is not a key of Compose; did you mean `restart`?",
+        ":4:5: services.app.restrat: is not a Compose key; did you mean `restart`?",
     ),
-    "a key whose value is a mapping": ("enviroment:\n      A: b", ":4:5: services.app.enviroment: is not a key"),
+    "a key whose value is a mapping": (
+        "enviroment:\n      A: b",
+        ":4:5: services.app.enviroment: is not a Compose key",
+    ),
     "a key with a hyphen": ("mem-limit: 1g", "did you mean `mem_limit`?"),
     "a key of build": (
         "build: {contxt: .}",
-        ":4:13: services.app.build.contxt: is not a key of Compose; did you mean `context`?",
+        ":4:13: services.app.build.contxt: is not a Compose key; did you mean `context`?",
     ),
     "a key of healthcheck": (
         "healthcheck:\n      intervall: 5s",
@@ -53,7 +56,7 @@ WRONG = {
     "a port of a container beyond 65535": ("ports: ['80:70000']", "port `70000`"),
     "a long port beyond 65535": ("ports: [{target: 80000}]", "port `80000`"),
     "a port that is a word": ("ports: ['web:80']", "`web` is not a port"),
-    "ranges of two lengths": ("ports: ['8000-8001:80-82']", "not of the same length"),
+    "ranges of two lengths": ("ports: ['8000-8001:80-82']", "differ in length"),
     "a protocol": ("ports: ['80:80/tpc']", "did you mean `tcp`"),
     "an address that is none": ("ports: ['1.2.3.400:80:80']", "`1.2.3.400` is not an IP address"),
     "a port that is no list": ("ports: '80:80'", "services.app.ports: must be a list, not `80:80`"),
@@ -72,7 +75,7 @@ WRONG = {
     "profiles that are text": ("profiles: dev", "services.app.profiles: must be a list"),
     "the first word of a test": ("healthcheck: {test: [curl, x]}", "must begin with `CMD`"),
     "a host without address": ("extra_hosts: [db]", "`db` is not `name:address`"),
-    "the name of a container": ("container_name: a b", "cannot be the name of a container"),
+    "the name of a container": ("container_name: a b", "is not a valid container name"),
     "a target that is relative": ("volumes: ['./a:b']", "must be absolute, not `b`"),
     "a volume with too many colons": ("volumes: ['./a:/b:ro:x']", "too many colons"),
     "a score that is too high": ("oom_score_adj: 5000", "must be at most 1000"),
@@ -80,7 +83,7 @@ WRONG = {
 # What engines refuse and `docker compose config` lets pass.
 ENGINE = ("policy of restart", "capability", "ulimit", "long port", "exposed port", "name of a container", "relative")
 TOP = {
-    "a key": ("volums: {data: {}}", ":4:1: volums: is not a key of Compose; did you mean `volumes`?"),
+    "a key": ("volums: {data: {}}", ":4:1: volums: is not a Compose key; did you mean `volumes`?"),
     "a key of a volume": ("volumes: {data: {drvr: local}}", "volumes.data.drvr: .*`driver`"),
     "a key of a network": ("networks: {back: {internl: true}}", "networks.back.internl: .*`internal`"),
     "a subnet": ("networks: {back: {ipam: {config: [{subnet: 172.28}]}}}", "`172.28` is not a subnet"),
@@ -165,7 +168,7 @@ def test_what_compose_reads_is_not_refused(line: str, tmp_path: Path) -> None:
 
 def test_a_misspelt_key_of_an_anchor_is_told_once_where_it_is_written() -> None:
     text = f"x-common: &common\n  restrat: always\n{HEAD}    <<: *common\n  db:\n    image: debian\n    <<: *common\n"
-    refuse(text, ":2:3: services.app.restrat: is not a key of Compose")
+    refuse(text, ":2:3: services.app.restrat: is not a Compose key")
 
 
 def test_every_file_is_read_and_its_own_line_is_told() -> None:

@@ -86,14 +86,14 @@ def test_what_is_outside_is_refused_with_its_place_and_the_flag(what: str, load:
         said = [(str(problem), f"{problem} {error.hint}") for problem in error.problems]
     assert len(said) == 1
     assert re.match(r"\.devcontainer/compose\.yaml:[12]:\d+: ", said[0][0])
-    assert "outside the repository" in said[0][0] or "leaves the repository" in said[0][0]
+    assert "outside the repository" in said[0][0] or "out of the repository" in said[0][0]
     assert "--allow-outside" in said[0][1]
 
 
 def test_a_mounted_file_that_is_outside_says_how_it_could_travel(load: Load) -> None:
     project = load(TRAVELLING["mounted file"], allowed=False)
     assert [notice.message.rpartition("; ")[2] for notice in project.notices] == [
-        "a file outside the repository travels with `--allow-outside` alone"
+        "use `--allow-outside` to send files outside the repository"
     ]
 
 
@@ -119,7 +119,7 @@ def test_what_is_outside_travels_where_that_is_allowed(what: str, load: Load, tm
         found = next(item for item in after["services"]["app"]["volumes"] if item["target"] == volume["target"])
         assert Path(found["source"]).read_bytes() == Path(volume["source"]).read_bytes()
     if what not in ("extends", "include", "linked compose file"):
-        assert [notice.is_warning for notice in project.notices if "and travels" in notice.message] == [True]
+        assert [notice.is_warning for notice in project.notices if "is sent to hosts" in notice.message] == [True]
 
 
 @pytest.mark.parametrize("what", BUILT)

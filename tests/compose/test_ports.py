@@ -71,8 +71,8 @@ def test_ports_of_several_files_and_of_what_they_include_are_bound_once(tmp_path
 def test_a_port_that_stays_open_is_warned_of_with_its_place() -> None:
     project = load("services:\n  app:\n    image: x\n    ports:\n      - 0.0.0.0:80:80\n      - 10.0.0.1:81:81\n")
     assert [str(notice) for notice in compose.notices(project, Additions("shop", "app"))] == [
-        ".devcontainer/compose.yaml:5: services.app.ports: is open to every network that a host is in,"
-        " because it says so itself"
+        ".devcontainer/compose.yaml:5: services.app.ports: is open to every network of the host,"
+        " because it names an address"
     ]
     assert compose.notices(project, Additions("shop", "app", expose=True)) == ()
     project = load("services:\n  app:\n    image: x\n    network_mode: host\n")
@@ -84,10 +84,10 @@ def test_a_port_that_stays_open_is_warned_of_with_its_place() -> None:
     [
         ("/var/run/docker.sock:/var/run/docker.sock", "root"),
         ("/run/user/1000/podman/podman.sock:/s:ro", "root"),
-        ("/:/host", "keeps there"),
-        ("~:/home", "keeps there"),
-        ("/home/ann:/a", "keeps there"),
-        ("/etc:/e:ro", "keeps there"),
+        ("/:/host", "of the host"),
+        ("~:/home", "of the host"),
+        ("/home/ann:/a", "of the host"),
+        ("/etc:/e:ro", "of the host"),
         ("~/.ssh:/root/.ssh:ro", "keys"),
         ("${HOME}/.aws/credentials:/c", "keys"),
     ],
@@ -112,6 +112,5 @@ def test_a_mount_of_the_repository_or_of_a_clock_is_not_dangerous() -> None:
 def test_a_privileged_service_is_warned_of() -> None:
     project = load("services:\n  app: {image: x, privileged: false}\n  runner:\n    image: y\n    privileged: true\n")
     assert [str(notice) for notice in compose.notices(project, Additions("shop", "app"))] == [
-        ".devcontainer/compose.yaml:5: services.runner.privileged: whoever is in the container can do on the host"
-        " what root can"
+        ".devcontainer/compose.yaml:5: services.runner.privileged: anyone in the container has root access to the host"
     ]

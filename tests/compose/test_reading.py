@@ -110,7 +110,7 @@ def test_a_reset_beside_a_merge_key_does_not_keep_out_what_the_merge_brings() ->
         ("services:\n  app: {extends: {file: 'https://x/y.yaml', service: y}}\n", "is not a file in the repository"),
         ("include: other.yaml\nservices: {}\n", ":1:10: `include` must be a list"),
         ("include: [no.yaml]\nservices: {}\n", ":1:11: `.devcontainer/no.yaml`: no such file"),
-        ("include: [{env_file: x}]\nservices: {}\n", ":1:11: `include` names no `path`"),
+        ("include: [{env_file: x}]\nservices: {}\n", ":1:11: `include` has no `path`"),
         ("include: [compose.yaml]\nservices: {}\n", "`.devcontainer/compose.yaml` includes itself"),
         ("include: [loop.yaml]\nservices: {}\n", "`.devcontainer/compose.yaml` includes itself"),
         ("include: ['git@github.com:a/b.git']\nservices: {}\n", "is not a file in the repository"),

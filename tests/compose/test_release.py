@@ -258,11 +258,11 @@ def test_mounts_of_this_machine_are_noticed_and_checked() -> None:
     )
     extra = Additions("shop", "app", mounts=parsed)
     assert [str(notice) for notice in compose.notices(project, extra)] == [
-        "d.json:3: `/home/me/.ssh` is not in the repository: the container gets what the host has there",
-        "d.json:3: `/home/me/.ssh` is mounted: whoever is in the container has the keys that the host keeps there",
+        "d.json:3: `/home/me/.ssh` is not in the repository: the container gets the host's own path",
+        "d.json:3: `/home/me/.ssh` is mounted: anyone in the container has access to the keys of the host",
     ]
     assert [str(problem) for problem in compose.problems(project, extra)] == [
-        "d.json:3: volumes: `.devcontainer/leaving` is a link that leaves the repository:"
+        "d.json:3: volumes: `.devcontainer/leaving` is a link out of the repository:"
         " only what is in it travels to a host, unless `--allow-outside` says otherwise"
     ]
 
@@ -277,7 +277,7 @@ volumes: {old: {external: {name: x}}, new: {external: false}}
 """
     )
     assert [str(notice).split(": ", 1)[1] for notice in project.notices] == [
-        "services.app.develop: nothing watches the files of this machine on a host",
+        "services.app.develop: files are not watched on a host",
         "networks.shared: is external, and must exist on every host",
         "volumes.old: is external, and must exist on every host",
     ]

@@ -51,7 +51,7 @@ def test_a_tab_that_compose_takes_is_taken(text: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED)
 def test_a_tab_that_compose_refuses_is_refused(text: str, tmp_path: Path) -> None:
-    with pytest.raises(ComposeError, match=r":\d+:\d+: has a tab where YAML wants spaces"):
+    with pytest.raises(ComposeError, match=r":\d+:\d+: has a tab where YAML requires spaces"):
         load(text)
     assert not _accepted(text, tmp_path)
 

@@ -39,7 +39,7 @@ secrets: {b: {file: ./b}, outside: {file: /etc/passwd}}
 def test_a_missing_env_file_says_what_to_do() -> None:
     with pytest.raises(ComposeError) as caught:
         load("services: {app: {image: x, env_file: [{path: a.env, required: true}]}}\n")
-    assert caught.value.hint.startswith("create `.devcontainer/a.env`, or say")
+    assert caught.value.hint.startswith("create `.devcontainer/a.env`, or write")
 
 
 def test_an_env_file_may_be_missing_where_it_is_not_needed() -> None:

@@ -49,18 +49,18 @@ password_env: X
 """
     ) == [
         "config/dev.yml:1: service: `Guestbook` must be lower-case letters and digits, joined by `-` or `_`",
-        "config/dev.yml:2: sevice: is not a key that is known here; did you mean `service`?",
+        "config/dev.yml:2: sevice: unknown key; did you mean `service`?",
         "config/dev.yml:3: image.name: `ruby:3.2` has a tag or digest, but it names the image that is built and "
         "pushed, whose tag is the version; the image to build from belongs in devcontainer.json or the Dockerfile",
-        "config/dev.yml:5: registry.server: `https://ghcr.io` must be the address of a registry: `ghcr.io`, "
+        "config/dev.yml:5: registry.server: `https://ghcr.io` must be a registry address: `ghcr.io`, "
         "`docker.io`, `registry.example.com:5000`, `localhost:5555`; no scheme, no path",
-        "config/dev.yml:6: registry.pasword_env: is not a key that is known here; did you mean `password_env`?",
+        "config/dev.yml:6: registry.pasword_env: unknown key; did you mean `password_env`?",
         "config/dev.yml:8: build.cache.type: must be one of `inline`, `registry`, `local`, `gha`, not `registr`; "
         "did you mean `registry`?",
-        "config/dev.yml:9: build.secrets[1]: stands in the list twice",
+        "config/dev.yml:9: build.secrets[1]: is listed twice",
         "config/dev.yml:10: vms.count: must be a whole number from 1 to 1000, not `0`",
-        "config/dev.yml:11: service: stands here a second time; the first is in line 1",
-        "config/dev.yml:12: password_env: is not a key that is known here; it belongs under `registry`",
+        "config/dev.yml:11: service: is a duplicate key; first defined in line 1",
+        "config/dev.yml:12: password_env: unknown key; it belongs under `registry`",
     ]
 
 
@@ -74,19 +74,19 @@ password_env: X
         ("service:\n", "config/dev.yml:1: service: is required"),
         ("- a\n", "config/dev.yml:1: must be a mapping of options, not a list"),
         ("just text\n", "config/dev.yml:1: must be a mapping of options, not the text `just text`"),
-        ("service: a\n---\nservice: b\n", "config/dev.yml:2:1: begins a second document (`---`); one is allowed"),
-        ("service: a\nssh:\n\tuser: x\n", "config/dev.yml:3:1: has a tab where YAML wants spaces"),
+        ("service: a\n---\nservice: b\n", "config/dev.yml:2:1: has a second document (`---`); only one is allowed"),
+        ("service: a\nssh:\n\tuser: x\n", "config/dev.yml:3:1: has a tab where YAML requires spaces"),
         ("service: 'a\n", "config/dev.yml:2:1: is not YAML: found unexpected end of stream"),
         ("service: a\n  b: c\n", "config/dev.yml:2:4: is not YAML: mapping values are not allowed here"),
-        ("service: a\nx: \x00\n", "config/dev.yml:2: has the control character U+0000"),
-        ("service: a\nx: \x1b[31m\n", "config/dev.yml:2: has the control character U+001B"),
+        ("service: a\nx: \x00\n", "config/dev.yml:2: contains the control character U+0000"),
+        ("service: a\nx: \x1b[31m\n", "config/dev.yml:2: contains the control character U+001B"),
         ("%YAML 1.3\n---\na: 1\n", "config/dev.yml: is not YAML: version minor part can only be 2 or 1, got (1, 3)"),
         ("service: *a\n", "config/dev.yml:1:10: names the anchor `a`, which is not defined above"),
         ("x-a: &a [*a]\n", "config/dev.yml:1:10: names the anchor `a` inside of itself"),
         # Keys.
-        ("service: a\n1: b\n", "config/dev.yml:2: 1: is not a key that is known here"),
+        ("service: a\n1: b\n", "config/dev.yml:2: 1: unknown key"),
         ("service: a\n? [b]\n: c\n", "config/dev.yml:2: has a list as a key; keys must be text"),
-        ("service: a\n\u202ecba: 1\n", "config/dev.yml:2: \\u202ecba: is not a key that is known here"),
+        ("service: a\n\u202ecba: 1\n", "config/dev.yml:2: \\u202ecba: unknown key"),
         ("service: a\n<<: b\n", "config/dev.yml:2: <<: can merge mappings only, not the text `b`"),
         ("service: a\nssh: [b]\n", "config/dev.yml:2: ssh: must be a mapping, not a list"),
         ("service: a\nimage: [b]\n", "config/dev.yml:2: image: must be text or a mapping, not a list"),
@@ -100,7 +100,7 @@ password_env: X
             "service: a\nssh: {port: '22'}\n",
             "config/dev.yml:2: ssh.port: must be a whole number from 1 to 65535, not the text `22`",
         ),
-        ("service: a\nsecrets: A\n", "config/dev.yml:2: secrets: must be a list, each item the name of a variable"),
+        ("service: a\nsecrets: A\n", "config/dev.yml:2: secrets: must be a list, each item a variable name"),
         ("service: a\nbuild: {args: [A]}\n", "config/dev.yml:2: build.args: must be a mapping of names to text, not a"),
         (
             "service: a\nbuild: {args: {A: [1]}}\n",
@@ -157,9 +157,9 @@ password_env: X
             "service: a\ndeploy: {timeout: 3}\n",
             "config/dev.yml:2: deploy.timeout: `window` (5 s) must be shorter than `timeout` (3 s)",
         ),
-        ("service: a\nssh: {user: '-oProxyCommand=x'}\n", "config/dev.yml:2: ssh.user: `-oProxyCommand=x` must be the"),
+        ("service: a\nssh: {user: '-oProxyCommand=x'}\n", "config/dev.yml:2: ssh.user: `-oProxyCommand=x` must be a"),
         ("service: a\nssh: {proxy_jump: '-x'}\n", "config/dev.yml:2: ssh.proxy_jump: `-x` must be `user@address:port`"),
-        ("service: a\nssh: {keys: ['']}\n", "config/dev.yml:2: ssh.keys[0]: `` must be the path of a private key"),
+        ("service: a\nssh: {keys: ['']}\n", "config/dev.yml:2: ssh.keys[0]: `` must be the path to a private key"),
         (
             "service: a\nssh: {known_hosts: of}\n",
             "config/dev.yml:2: ssh.known_hosts: must be one of `accept-new`, `strict`, `off`, not `of`; did"
@@ -176,7 +176,7 @@ password_env: X
         ),
         (
             "service: a\ndefaults: {memory_swap: 2g}\n",
-            "config/dev.yml:2: defaults.memory_swap: needs `defaults.memory` beside it",
+            "config/dev.yml:2: defaults.memory_swap: requires `defaults.memory`",
         ),
         (
             "service: a\nbuild: {platform: amd64}\n",
@@ -188,7 +188,7 @@ password_env: X
         ),
         (
             "service: a\nbuild: {builder: '--x'}\n",
-            "config/dev.yml:2: build.builder: `--x` must be the name of a buildx",
+            "config/dev.yml:2: build.builder: `--x` must be a buildx",
         ),
         (
             "service: a\nimage: {devcontainer: ../x.json}\n",
@@ -215,26 +215,27 @@ password_env: X
         ),
         (
             "service: a\nregistry: {server: ghcr.io/acme}\n",
-            "config/dev.yml:2: registry.server: `ghcr.io/acme` must be the",
+            "config/dev.yml:2: registry.server: `ghcr.io/acme` must be a",
         ),
         (
             "service: a\nregistry: {server: harbour}\n",
-            "config/dev.yml:2: registry.server: `harbour` must be the address",
+            "config/dev.yml:2: registry.server: `harbour` must be a registry address",
         ),
         (
             "service: a\nregistry: {password_env: ''}\n",
-            "config/dev.yml:2: registry.password_env: is empty; a registry without accounts has both names empty",
+            "config/dev.yml:2: registry.password_env: is empty; leave both names empty for a registry without login",
         ),
-        ("service: a\nimage: Acme/Blog\n", "config/dev.yml:2: image.name: `Acme/Blog` is not the name of an image"),
+        ("service: a\nimage: Acme/Blog\n", "config/dev.yml:2: image.name: `Acme/Blog` is not a valid image name"),
         ("service: a\nimage: a/b@sha256:0\n", "config/dev.yml:2: image.name: `a/b@sha256:0` has a tag or digest"),
         (
             "service: a\nimage: ghcr.io/a/b\nregistry: {server: docker.io}\n",
-            "config/dev.yml:2: image.name: is on `ghcr.io`, but `registry.server` is `docker.io`; make them agree",
+            "config/dev.yml:2: image.name: is on `ghcr.io`, but `registry.server` is `docker.io`;"
+            " use one server in both",
         ),
-        ("service: a\nimage: gh cr.io/a\n", "config/dev.yml:2: image.name: `gh cr.io/a` must be the name of an image"),
+        ("service: a\nimage: gh cr.io/a\n", "config/dev.yml:2: image.name: `gh cr.io/a` must be an image name"),
         (
             "service: a\nimage: gh_cr.io/a\n",
-            "config/dev.yml:2: image.name: `gh_cr.io/a` does not begin with the address",
+            "config/dev.yml:2: image.name: `gh_cr.io/a` does not start with a registry address",
         ),
         (
             "service: a\nimage: a.json\nbuild: {devcontainer: b.json}\n",
@@ -243,7 +244,7 @@ password_env: X
         # Old beside new.
         (
             "service: a\nregistry: {username: A, username_env: B}\n",
-            "config/dev.yml:2: registry.username: stands beside `registry.username_env`, which means the same;"
+            "config/dev.yml:2: registry.username: conflicts with `registry.username_env`, which has the same meaning;"
             " keep one",
         ),
         # Names of stacks.
@@ -253,8 +254,8 @@ password_env: X
         ),
         (
             "service: a\nnaming: {pattern: '{service.upper}-{index}'}\n",
-            "config/dev.yml:2: naming.pattern: `{service.upper}-{index}` is not a pattern: only `{service}`,"
-            " `{index}` and `{index:03}` are known",
+            "config/dev.yml:2: naming.pattern: `{service.upper}-{index}` is not a valid pattern: use only `{service}`,"
+            " `{index}` and `{index:03}`",
         ),
         (
             "service: a\nnaming: {pattern: '{index:>9999}'}\n",
@@ -262,9 +263,12 @@ password_env: X
         ),
         (
             "service: a\nnaming: {pattern: '{index!r}'}\n",
-            "config/dev.yml:2: naming.pattern: `{index!r}` is not a pattern",
+            "config/dev.yml:2: naming.pattern: `{index!r}` is not a valid pattern",
         ),
-        ("service: a\nnaming: {pattern: '{index'}\n", "config/dev.yml:2: naming.pattern: `{index` is not a pattern: "),
+        (
+            "service: a\nnaming: {pattern: '{index'}\n",
+            "config/dev.yml:2: naming.pattern: `{index` is not a valid pattern: ",
+        ),
         (
             "service: a\nnaming: {pattern: 'My {index}'}\n",
             "config/dev.yml:2: naming.pattern: makes the name `My 1`; a stack's name is at most 63 lower-case letters,"
@@ -282,7 +286,7 @@ password_env: X
         ("service: a\nprovider: docker\n", "config/dev.yml:2: provider: must be a mapping with `type`, not the text"),
         (
             "service: a\nprovider: {hosts: [a]}\n",
-            "config/dev.yml:2: provider.hosts: is not a key that is known here; it belongs under `type: static`",
+            "config/dev.yml:2: provider.hosts: unknown key; it belongs under `type: static`",
         ),
         ("service: a\nprovider:\n  type: static\n", "config/dev.yml:3: provider.hosts: is required"),
         (
@@ -295,7 +299,7 @@ password_env: X
         ),
         (
             "service: a\nprovider: {type: static, hosts: [{adress: x}]}\n",
-            "config/dev.yml:2: provider.hosts[0].adress: is not a key that is known here; did you mean `address`?\n"
+            "config/dev.yml:2: provider.hosts[0].adress: unknown key; did you mean `address`?\n"
             "config/dev.yml:2: provider.hosts[0].address: is required",
         ),
         (
@@ -304,7 +308,7 @@ password_env: X
         ),
         (
             "service: a\nprovider: {type: static, hosts: ['-x@b']}\n",
-            "config/dev.yml:2: provider.hosts[0]: `-x` must be the name of a user",
+            "config/dev.yml:2: provider.hosts[0]: `-x` must be a user name",
         ),
         (
             "service: a\nprovider: {type: static, hosts: ['b:0']}\n",
@@ -343,8 +347,7 @@ def test_what_looks_like_a_secret_is_never_shown(token: str) -> None:
 
 def test_erb_is_refused_with_each_line() -> None:
     assert problems("service: a\n# <%= fine %>\nimage: <%= ENV['X'] %>\n<% if true %>\n") == [
-        f"config/dev.yml:{line}: has ERB (`<% … %>`), which is not run; write the value itself, or name a variable that"
-        " holds it"
+        f"config/dev.yml:{line}: has ERB (`<% … %>`), which is not supported; write the value itself or a variable name"
         for line in (3, 4)
     ]
 
@@ -382,7 +385,7 @@ def test_a_bomb_of_merge_keys_is_never_expanded() -> None:
 
 def test_a_long_chain_of_merge_keys_is_refused() -> None:
     lines = ["x-0: &a0 {user: x}", *(f"x-{level}: &a{level} {{<<: *a{level - 1}}}" for level in range(1, 700))]
-    assert at_once("\n".join([*lines, "ssh: *a699"])) == ["config/dev.yml: merges (`<<`) through too many levels"]
+    assert at_once("\n".join([*lines, "ssh: *a699"])) == ["config/dev.yml: has too many levels of merges (`<<`)"]
 
 
 def test_hosts_that_repeat_an_anchor_are_refused() -> None:
@@ -393,7 +396,7 @@ def test_hosts_that_repeat_an_anchor_are_refused() -> None:
 
 
 def test_too_long_files_are_refused() -> None:
-    assert at_once("#\n" * 200_000) == ["config/dev.yml: is longer than 128 KiB, which no configuration needs"]
+    assert at_once("#\n" * 200_000) == ["config/dev.yml: is longer than 128 KiB, the limit for a configuration file"]
     assert "has more than 5000 values" in at_once("a: [" + "x," * 60_000 + "]")[0]
 
 

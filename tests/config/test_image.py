@@ -73,10 +73,10 @@ def test_the_same_values_give_the_same_name() -> None:
     [
         (
             "robot$ci",
-            "config/dev.yml: registry.username_env: the user name in REGISTRY_USERNAME cannot stand in an image's name;"
+            "config/dev.yml: registry.username_env: the user name in REGISTRY_USERNAME cannot be part of an image name;"
             " set `image.name`",
         ),
-        ("a/b", "config/dev.yml: registry.username_env: the user name in REGISTRY_USERNAME cannot stand in"),
+        ("a/b", "config/dev.yml: registry.username_env: the user name in REGISTRY_USERNAME cannot be part of"),
         ("a" * 250, "config/dev.yml:1: service: `aaa"),
     ],
 )
@@ -90,7 +90,7 @@ def test_a_service_that_fits_in_no_image_is_refused() -> None:
     with pytest.raises(ConfigError) as caught:
         name("service: blog\n", "_x")
     assert str(caught.value) == (
-        "config/dev.yml: services._x: `acme/blog-dev-_x` cannot be the name of an image in a registry"
+        "config/dev.yml: services._x: `acme/blog-dev-_x` is not a valid image name in a registry"
     )
 
 

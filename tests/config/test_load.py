@@ -169,16 +169,16 @@ git:
     )
 
     assert [str(notice) for notice in read.notices] == [
-        "config/dev.yml:2: `build.dockerfile` is not used: the devcontainer, or its compose file, says what is built",
-        "config/dev.yml:2: `build.context` is not used: the devcontainer, or its compose file, says what is built",
-        "config/dev.yml:3: `vms.spread` is not used: every stack has a host of its own",
-        "config/dev.yml:5: `git.repository` is not used: the source is not cloned from a remote when the container"
-        " starts, so no token is put on a host",
-        "config/dev.yml:6: `git.branch` is not used: the source is not cloned from a remote when the container starts,"
-        " so no token is put on a host",
-        "config/dev.yml:7: `git.workspace_folder` is not used: the devcontainer's `workspaceFolder` says it",
-        "config/dev.yml:8: `git.token` is not used: the source is not cloned from a remote when the container starts,"
-        " so no token is put on a host",
+        "config/dev.yml:2: `build.dockerfile` is not used: builds are defined by the devcontainer or its compose file",
+        "config/dev.yml:2: `build.context` is not used: builds are defined by the devcontainer or its compose file",
+        "config/dev.yml:3: `vms.spread` is not used: every stack runs on its own host",
+        "config/dev.yml:5: `git.repository` is not used: the source is not cloned when the container starts,"
+        " so hosts need no token",
+        "config/dev.yml:6: `git.branch` is not used: the source is not cloned when the container starts,"
+        " so hosts need no token",
+        "config/dev.yml:7: `git.workspace_folder` is not used: use `workspaceFolder` in devcontainer.json",
+        "config/dev.yml:8: `git.token` is not used: the source is not cloned when the container starts,"
+        " so hosts need no token",
     ]
 
 

@@ -112,11 +112,11 @@ def test_variables_come_from_the_environment_or_from_further_up(text: str, expec
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("A=$B\nB=x", "B is not set; `'…'` keeps a `$` as it is, `${B:-}` allows nothing"),
-        ("A=$A", "A is not set; `'…'` keeps a `$` as it is, `${A:-}` allows nothing"),
+        ("A=$B\nB=x", "B is not set; use `'…'` for a literal `$`, or `${B:-}` for an empty default"),
+        ("A=$A", "A is not set; use `'…'` for a literal `$`, or `${A:-}` for an empty default"),
         ("A=${B:?set it, please}", "set it, please"),
         ("B=\nA=${B:?is empty}", "is empty"),
-        ("A=${B?}", "B is not set; `'…'` keeps a `$` as it is, `${B:-}` allows nothing"),
+        ("A=${B?}", "B is not set; use `'…'` for a literal `$`, or `${B:-}` for an empty default"),
     ],
 )
 def test_an_unset_variable_is_an_error_and_not_nothing(text: str, message: str) -> None:
@@ -226,20 +226,20 @@ def test_no_value_shows_in_a_representation() -> None:
     [
         ("A='hunter2", ":1: A: has no closing `'`"),
         ('A="hunter2', ':1: A: has no closing `"`'),
-        ("A=$(hunter2", ":1: A: has no closing `)` for its `$(`"),
-        ("A=${hunter2", ":1: A: has a `${…}` that is not understood; known: `${A}`, `${A:-default}`, `${A:?message}`"),
+        ("A=$(hunter2", ":1: A: has an unclosed `$(`"),
+        ("A=${hunter2", ":1: A: has a `${…}` that is not supported; use `${A}`, `${A:-default}`, `${A:?message}`"),
         ("A=${B:-hunter2", ":1: A: has no closing `}`"),
         (
             "A=${B%hunter2}",
-            ":1: A: has a `${…}` that is not understood; known: `${A}`, `${A:-default}`, `${A:?message}`",
+            ":1: A: has a `${…}` that is not supported; use `${A}`, `${A:-default}`, `${A:?message}`",
         ),
         (
             "A=${!hunter2}",
-            ":1: A: has `${` without the name of a variable behind it; single quotes keep a `$` as it is",
+            ":1: A: has `${` without a variable name; use single quotes for a literal `$`",
         ),
-        ('A="x" hunter2', ":1: A: has more text behind the closing quote"),
-        ("A='x'hunter2", ":1: A: has more text behind the closing quote"),
-        ("A=hunter2\x00", ":1: A: has a NUL character"),
+        ('A="x" hunter2', ":1: A: has text after the closing quote"),
+        ("A='x'hunter2", ":1: A: has text after the closing quote"),
+        ("A=hunter2\x00", ":1: A: contains a NUL character"),
         ("hunter2", ":1: is not `NAME=value`"),
         ("two hunter2", ":1: is not `NAME=value`"),
         ("KEY: hunter2", ":1: is not `NAME=value`"),
@@ -269,16 +269,16 @@ def test_all_bad_lines_are_told_at_once_up_to_a_limit() -> None:
     ("text", "message"),
     [
         ("A=x\n" * 60_000, ".kamal/secrets: is longer than 128 KiB"),
-        ("B=x\nA=a" + " " * 100_000 + "b", ".kamal/secrets:2: has a run of more than 256 blanks"),
+        ("B=x\nA=a" + " " * 100_000 + "b", ".kamal/secrets:2: has more than 256 spaces in a row"),
         ("A=" + "${A:-" * 20_000, ".kamal/secrets:1: A: is nested too deeply"),
-        ("A=" + "$(" * 20_000, ".kamal/secrets:1: A: has no closing `)` for its `$(`"),
+        ("A=" + "$(" * 20_000, ".kamal/secrets:1: A: has an unclosed `$(`"),
         (
             "K0=aaaaaaaa\n" + "".join(f"K{index}=$K{index - 1}$K{index - 1}\n" for index in range(1, 60)) + "A=$K59",
             ".kamal/secrets:19: K18: is longer than 1 MiB",
         ),
         (
             "K0=a\n" + "".join(f"K{index}=$K{index - 1}\n" for index in range(1, 5000)) + "A=$K4999",
-            ".kamal/secrets: A: refers to other names through too many levels",
+            ".kamal/secrets: A: has too many levels of references",
         ),
     ],
     ids=["long", "blanks", "deep", "commands", "doubling", "chain"],

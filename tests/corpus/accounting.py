@@ -11,8 +11,8 @@ from typing import Any
 from tests.corpus import strictness
 from tests.corpus.replay import Replay, Verdict
 
-CARRIED = {"carried out", "rewritten", "built", "travels", "mapped", "left to Compose", "added"}
-REPORTED = {"not carried out", "not as written", "with a warning"}
+CARRIED = {"applied", "rewritten", "built", "sent", "mapped", "left to Compose", "added"}
+REPORTED = {"ignored", "not as written", "with a warning"}
 _NOTICE = re.compile(r"(?P<file>[^:]+):(?P<line>\d+): .+", re.DOTALL)
 
 
@@ -100,7 +100,7 @@ def _of_notices(notices: list[str], rows: list[dict[str, Any]]) -> Iterator[str]
     for row in rows:
         if row["outcome"] in REPORTED and not row["notices"]:
             yield f"no notice says that `{row['key']}` is {row['outcome']}"
-        if row["outcome"] == "not carried out" and len(row["notices"]) != 1:
-            yield f"{len(row['notices'])} notices say that `{row['key']}` is not carried out"
+        if row["outcome"] == "ignored" and len(row["notices"]) != 1:
+            yield f"{len(row['notices'])} notices say that `{row['key']}` is ignored"
         if row["outcome"] in CARRIED and row["notices"]:
             yield f"`{row['key']}` is {row['outcome']}, and there are {row['notices']}"

@@ -99,7 +99,7 @@ def test_a_notice_and_a_row_that_are_missing_are_found(replay: Replay) -> None:
             row["notices"] = [text for text in row["notices"] if "postAttachCommand" not in text]
 
     problems = found(accounting.check(saying(replay, drop)))
-    assert "no notice says that `postAttachCommand` is not carried out" in problems
+    assert "no notice says that `postAttachCommand` is ignored" in problems
     assert "`image` is explained 0 times" in problems
 
 

@@ -37,10 +37,9 @@ def test_ignored_features_are_gone_but_for_a_notice_that_names_them(load):
     found = without_features(before)
     assert features(found) is None
     assert [str(notice) for notice in found.notices if "eature" in notice.message] == [
-        "devcontainer.json:3: `features` is not carried out: Features are ignored, as asked"
-        " (`ghcr.io/a/node:1`, `./own`)",
-        "devcontainer.json:4: `overrideFeatureInstallOrder` is not carried out: Features are ignored, as asked",
+        "devcontainer.json:3: `features` is ignored: disabled by `--ignore-features` (`ghcr.io/a/node:1`, `./own`)",
+        "devcontainer.json:4: `overrideFeatureInstallOrder` is ignored: disabled by `--ignore-features`",
     ]
     rows = {item.key: item.outcome for item in found.explanations}
-    assert rows["features"] == rows["overrideFeatureInstallOrder"] == "not carried out"
+    assert rows["features"] == rows["overrideFeatureInstallOrder"] == "ignored"
     assert without_features(load({"image": "i"})) == load({"image": "i"})

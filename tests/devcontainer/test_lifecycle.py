@@ -119,7 +119,7 @@ def test_the_users_shell_is_probed_as_it_is_said(load, said: str | None, flags: 
 def test_a_variable_that_no_shell_can_name_is_said_to_be_left_out(load) -> None:
     found = load({"image": "i", "remoteEnv": {"A-B": "x", "C": "y"}})
     (notice,) = found.notices
-    assert notice.message == "`A-B` is no name for a shell: lifecycle commands lack it"
+    assert notice.message == "`A-B` is not a valid shell variable name: lifecycle commands do not get it"
     assert at(lifecycle.session(found), "exec/before") == "kamal_dev_env_0=y\n"
 
 

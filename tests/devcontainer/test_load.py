@@ -8,7 +8,7 @@ from kamal_dev.model import Location
 
 from .conftest import FILE, ROOT
 
-ONE_OF = "one of `image`, `build.dockerfile` and `dockerComposeFile` is needed"
+ONE_OF = "one of `image`, `build.dockerfile` and `dockerComposeFile` is required"
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ ONE_OF = "one of `image`, `build.dockerfile` and `dockerComposeFile` is needed"
     [
         (
             {"name": "x"},
-            f"1:1: names nothing to run: {ONE_OF}",
+            f"1:1: has nothing to run: {ONE_OF}",
         ),
         (
             '{\n "build": {}}',
@@ -24,13 +24,13 @@ ONE_OF = "one of `image`, `build.dockerfile` and `dockerComposeFile` is needed"
         ),
         (
             '{\n "dockerComposeFile": "c.yaml"}',
-            "2:2: dockerComposeFile: needs `service`, the name of the service that people work in",
+            "2:2: dockerComposeFile: requires `service`, the name of the main service",
         ),
         ({"image": ""}, "1:2: image: is empty"),
         ({"image": 1}, "1:2: image: must be a string, not a number"),
         (
             {"image": None},
-            f"1:1: names nothing to run: {ONE_OF}",
+            f"1:1: has nothing to run: {ONE_OF}",
         ),
         (
             {"build": []},
@@ -221,7 +221,7 @@ def test_the_configuration_names_its_file_as_the_reference_does(path, scheme, lo
     }
 
 
-def test_what_is_carried_out_elsewhere_is_held_typed(load):
+def test_what_is_applied_elsewhere_is_held_typed(load):
     found = load(
         {
             "image": "i",
@@ -276,7 +276,7 @@ def test_a_place_falls_back_to_the_nearest_key_above(load):
 def test_the_older_context_is_named_where_it_has_no_effect(load):
     found = load('{"build": {"dockerfile": "D"},\n "context": ".."}')
     assert [str(notice) for notice in found.notices] == [
-        "devcontainer.json:2: `context` is not carried out: it belongs to the older `dockerFile`: use `build.context`"
+        "devcontainer.json:2: `context` is ignored: it only applies to `dockerFile`: use `build.context`"
     ]
 
 

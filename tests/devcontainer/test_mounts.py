@@ -115,18 +115,18 @@ def test_short_volumes_that_no_engine_takes_are_refused(written, reason):
 def test_a_bind_of_a_variable_that_is_not_set_is_left_out_and_said(read, written):
     mount, (notice,) = read(written, HERE)
     assert mount is None
-    assert str(notice) == "f.json:3: the source of the mount at `/agent` is empty here: nothing is mounted there"
+    assert str(notice) == "f.json:3: the source of the mount at `/agent` is empty on this machine: the mount is skipped"
 
 
 def test_options_without_a_place_become_notices():
     _, notices = parse("type=bind,source=/a,target=/b,bind-recursive=disabled", HERE)
     assert [str(notice) for notice in notices] == [
-        "f.json:3: `bind-recursive` of this mount has no place in a compose file"
+        "f.json:3: `bind-recursive` of this mount has no equivalent in Compose"
     ]
     _, notices = parse_short("data:/d:z,wat", HERE)
     assert [notice.message for notice in notices] == [
-        "`z` of this volume has no place in a compose file",
-        "`wat` of this volume has no place in a compose file",
+        "`z` of this volume has no equivalent in Compose",
+        "`wat` of this volume has no equivalent in Compose",
     ]
 
 

@@ -46,10 +46,10 @@ def test_what_is_no_port_is_refused_with_its_place(load):
     with pytest.raises(DevcontainerError) as caught:
         ports.forwarded(load('{"image": "i",\n"forwardPorts": ["db", 0,\n70000, "a b:1"]}'))
     assert str(caught.value).splitlines() == [
-        "devcontainer.json:2:18: forwardPorts.0: `db` is no port",
-        "devcontainer.json:2:24: forwardPorts.1: 0 is no port: ports end at 65535",
-        "devcontainer.json:3:1: forwardPorts.2: 70000 is no port: ports end at 65535",
-        "devcontainer.json:3:8: forwardPorts.3: `a b:1` is no port",
+        "devcontainer.json:2:18: forwardPorts.0: `db` is not a port",
+        "devcontainer.json:2:24: forwardPorts.1: 0 is not a port: ports end at 65535",
+        "devcontainer.json:3:1: forwardPorts.2: 70000 is not a port: ports end at 65535",
+        "devcontainer.json:3:8: forwardPorts.3: `a b:1` is not a port",
     ]
 
 

@@ -53,7 +53,7 @@ def test_a_secret_where_others_could_read_it_is_refused_with_its_place(propertie
         True,
         1,
     )
-    assert "names the secret" in problem.message
+    assert "refers to the secret" in problem.message
     assert VALUE not in str(refused.value)
 
 

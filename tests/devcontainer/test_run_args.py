@@ -25,7 +25,7 @@ def service(*words: str):
 
 
 def refused(written: str, reason: str) -> str:
-    return f"`{written}` of runArgs is not carried out: {reason}"
+    return f"`{written}` in runArgs is ignored: {reason}"
 
 
 def notices(*words: str) -> list[str]:
@@ -130,7 +130,7 @@ def test_every_rule_takes_a_value():
         value = samples.get(name) or ("/dev/a:1mb" if name.startswith("device-") else "/d" if key == "short" else "1")
         value = "type=tmpfs,target=/t" if name == "mount" else "A=b" if name == "env" else value
         found = translation(f"--{name}={value}")
-        assert not [notice for notice in found.notices if "not carried out" in notice.message], name
+        assert not [notice for notice in found.notices if "ignored" in notice.message], name
         assert found.service or found.mounts or found.environment or found.user, name
 
 
@@ -168,8 +168,8 @@ def test_a_named_network_is_one_of_the_stack():
     assert found.service == {"networks": {"back.end": {"aliases": ["web"]}}}
     assert found.networks == {"back.end": {}}
     assert [notice.message for notice in found.notices] == [
-        "network `back.end` is one of the stack's own: a host has none of that name",
-        refused("--network name=back.end,alias=web,ip=10.0.0.1", "`ip` of a network has no place in the stack"),
+        "network `back.end` is the stack's own: a host has no network of that name",
+        refused("--network name=back.end,alias=web,ip=10.0.0.1", "`ip` of a network is not supported"),
     ]
 
 
@@ -177,7 +177,7 @@ def test_the_hosts_network_excludes_other_networks():
     found = translation("--network=other", "--network=host")
     assert found.service == {"network_mode": "host"}
     assert found.networks == {}
-    assert found.notices[-1].message == "network `host` of runArgs excludes the other networks"
+    assert found.notices[-1].message == "network `host` in runArgs cannot be combined with other networks"
 
 
 @pytest.mark.parametrize(
@@ -192,16 +192,16 @@ def test_the_hosts_network_excludes_other_networks():
         (["--link", "db"], refused("--link db", "a host has no container of that name")),
         (
             ["--network=container:x"],
-            refused("--network=container:x", "`container:x` is no container of the stack"),
+            refused("--network=container:x", "`container:x` is not a container of the stack"),
         ),
         (
             ["--pid=container:x"],
-            refused("--pid=container:x", "`container:x` is no container of the stack"),
+            refused("--pid=container:x", "`container:x` is not a container of the stack"),
         ),
-        (["--strange", "x"], refused("--strange x", "it has no place in a compose file")),
+        (["--strange", "x"], refused("--strange x", "it has no equivalent in Compose")),
         (
             ["--cap-add SYS_PTRACE"],
-            refused("--cap-add SYS_PTRACE", "flag and value are one word: make them two"),
+            refused("--cap-add SYS_PTRACE", "flag and value are one argument: split them"),
         ),
         (["debian"], refused("debian", "it is not a flag")),
         (["--cpus"], refused("--cpus", "its value is missing")),
@@ -214,13 +214,13 @@ def test_the_hosts_network_excludes_other_networks():
         ),
         (
             ["--gpus=wat=1"],
-            refused("--gpus=wat=1", "`wat` of a GPU has no place in a compose file"),
+            refused("--gpus=wat=1", "`wat` of a GPU has no equivalent in Compose"),
         ),
         (
             ["--mount=target"],
             refused("--mount=target", "it has `target` without a value: expected `type=…,source=…,target=…`"),
         ),
-        (["-v", "a:/b:wat"], "`wat` of this volume has no place in a compose file"),
+        (["-v", "a:/b:wat"], "`wat` of this volume has no equivalent in Compose"),
     ],
 )
 def test_what_has_no_place_is_said_once_with_its_line(words, notice):

@@ -13,7 +13,7 @@ from tests.real.lab import Host
         1,
         "The host refuses the connection",
         sees="no SSH at …: Connection refused",
-        do="check that the host is up and its address right",
+        do="check that the host is up and its address is correct",
     )
 )
 def test_a_host_that_refuses_must_be_named_and_left_alone(standing: Standing, fault: Fault) -> None:
@@ -30,7 +30,7 @@ def test_a_host_that_refuses_must_be_named_and_left_alone(standing: Standing, fa
         2,
         "A firewall drops every packet to the host (SYN blackhole)",
         sees="no SSH at …: no answer within 2 s",
-        do="check that the host is up and its address right",
+        do="check that the host is up and its address is correct",
     )
 )
 def test_a_host_that_swallows_every_packet_must_be_given_up_in_time(standing: Standing, fault: Fault) -> None:
@@ -46,8 +46,8 @@ def test_a_host_that_swallows_every_packet_must_be_given_up_in_time(standing: St
     Fault(
         3,
         "The host accepts the connection and never says a word",
-        sees="no SSH at …: something there takes connections, but said nothing of SSH within 2 s",
-        do="check that the host is up and its address right",
+        sees="no SSH at …: it accepts connections, but sent no SSH banner within 2 s",
+        do="check that the host is up and its address is correct",
     )
 )
 def test_a_host_without_a_banner_must_be_given_up_in_time(standing: Standing, fault: Fault) -> None:
@@ -80,8 +80,8 @@ def test_a_refused_login_must_say_who_and_with_which_key(standing: Standing, fau
     Fault(
         5,
         "The host has another key than before",
-        sees="has another key than before (now ssh-ed25519 …); nothing was sent to it",
-        do="if you replaced it, forget the old key: `ssh-keygen -R …`",
+        sees="has a different key than before (now ssh-ed25519 …); nothing was sent to it",
+        do="if you replaced it, remove the old key: `ssh-keygen -R …`",
     )
 )
 def test_a_host_with_another_key_must_get_nothing(standing: Standing, bare: Host, fault: Fault) -> None:

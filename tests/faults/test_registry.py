@@ -12,9 +12,9 @@ from tests.real.lab import Host, wait_for
 
 OVER_SSH = "`--skip-push` sends it over SSH"
 PULL = f"check that the image exists and that the host reaches its registry; {OVER_SSH}"
-DENIED = f"check that the account may do this at localhost:…, that its token has not expired, …; {OVER_SSH}"
-BUSY = f"localhost:… limits how often it is asked: wait, or log in with an account that may ask more often; {OVER_SSH}"
-BROKEN = f"localhost:… has a failure of its own: check its status page or log, and try again later; {OVER_SSH}"
+DENIED = f"check that the account has access to localhost:…, that its token has not expired, …; {OVER_SSH}"
+BUSY = f"localhost:… limits the rate of requests: wait, or log in with an account that has a higher limit; {OVER_SSH}"
+BROKEN = f"localhost:… failed: check its status page or log, and try again later; {OVER_SSH}"
 TRUST = f"the certificate of … is not trusted: install its CA in `/etc/docker/certs.d/…/ca.crt`, …; {OVER_SSH}"
 GONE = "images did not arrive: localhost:…"
 

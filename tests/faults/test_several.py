@@ -46,7 +46,7 @@ def three(standing_host: Standing) -> Iterator[Three]:
         30,
         "One of three hosts cannot be reached from the beginning",
         sees="no SSH at …: Connection refused …Deployed 2 of 3 stacks …failed: …-2",
-        do="check that the host is up and its address right",
+        do="check that the host is up and its address is correct",
         how="",
         is_slow=True,
     ),

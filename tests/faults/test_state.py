@@ -86,7 +86,7 @@ def _fill(path: Path) -> None:
         "The disk with .kamal/local is full",
         sees="git cannot read …Out of diskspace …state.json: could not be written (No space left on device); "
         "going on without it",
-        do="make room on this machine",
+        do="free disk space on this machine",
         how=True,
     ),
     Fault(

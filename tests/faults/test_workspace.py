@@ -12,7 +12,7 @@ ADVICE = "left as it is: `dev pull …` brings it here, `dev sync … --force` d
     Fault(
         33,
         "A pipe stands in place of a file of git",
-        sees="`.git/index` is in the way: it is no regular file",
+        sees="`.git/index` is in the way: it is not a regular file",
         do=ADVICE,
         how="mkfifo",
     ),

@@ -169,7 +169,7 @@ def test_a_pipe_where_git_reads_rules_is_named_and_force_puts_it_aside(lab: Lab)
     plant(lab.clone / ".gitignore", os.mkfifo)
     started = time.monotonic()
     assert lab.bring(ask=True) == "left"
-    assert "`.gitignore` is in the way: it is no regular file" in "".join(lab.said)
+    assert "`.gitignore` is in the way: it is not a regular file" in "".join(lab.said)
     with pytest.raises(HostError, match=r"`\.gitignore` is in the way"):
         lab.pull()
     assert lab.bring(force=True) == "new"

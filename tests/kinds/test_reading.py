@@ -145,7 +145,7 @@ def test_an_optional_dependency_starts_where_its_profile_lets_it_and_must_exist(
     there = f"{compose}  db: {{image: debian:12, profiles: [db]}}\n"
     assert opened(root, {COMPOSE: there}).project.compose.started == ("app",)
     assert opened(root, COMPOSE_PROFILES="db").project.compose.started == ("app", "db")
-    with pytest.raises(ComposeError, match="needs the service `db`"):
+    with pytest.raises(ComposeError, match="depends on the service `db`"):
         opened(root, {COMPOSE: compose}).project.compose  # noqa: B018
 
 

@@ -72,7 +72,7 @@ def endless(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("make", "what"),
-    [(folder, "a folder"), (os.mkfifo, "a named pipe"), (endless, "a device"), (dangling, "a link that leads nowhere")],
+    [(folder, "a folder"), (os.mkfifo, "a named pipe"), (endless, "a device"), (dangling, "a broken link")],
 )
 @pytest.mark.parametrize("path", ["config/dev.yml", "config/dev.local.yml", ".devcontainer/devcontainer.json"])
 def test_a_configuration_that_is_no_file_is_an_error_and_not_taken_for_none(
@@ -128,7 +128,7 @@ def test_a_mistake_in_the_local_file_is_told_with_its_own_line(root: Path) -> No
     (root / "config/dev.local.yml").write_text("retain: 2\nprovidr: {type: docker}\n")
     with pytest.raises(ConfigError) as refused:
         opened(root)
-    assert str(refused.value).startswith("config/dev.local.yml:2: providr: is not a key")
+    assert str(refused.value).startswith("config/dev.local.yml:2: providr: is not a Compose key")
 
 
 def test_the_local_file_is_listed_by_config_and_explained(root: Path) -> None:
@@ -323,9 +323,7 @@ def test_no_bad_input_is_called_a_defect(root: Path) -> None:
     (root / ".devcontainer/compose.yaml").write_text(f"{COMPOSE}    restrat: always\n")
     ended = dev(root, "deploy")
     assert ended.returncode == 2
-    assert ended.stderr.startswith(
-        "error: .devcontainer/compose.yaml:4:5: services.app.restrat: is not a key of Compose"
-    )
+    assert ended.stderr.startswith("error: .devcontainer/compose.yaml:4:5: services.app.restrat: is not a Compose key")
     assert "did you mean `restart`?" in ended.stderr and "defect" not in ended.stderr
 
 

@@ -326,7 +326,7 @@ def test_keys_that_are_missing_are_skipped(sshd: Sshd, client: Client, key: Path
     agree(client.host("box"), client.trust())
     gone = client.host("127.0.0.1", sshd.published[GOAL], key=client.folder / "never was")
     client.configure("")
-    assert "there is no file" in refused(gone, client.trust(), HostUnreachable).hint
+    assert "there is not a file" in refused(gone, client.trust(), HostUnreachable).hint
 
 
 @pytest.mark.real
@@ -669,7 +669,7 @@ def test_a_tunnel_that_is_refused_says_whether_the_port_or_the_server_is_to_blam
     assert deploys(taken, client.trust()) == "hi"
     with pytest.raises(HostError) as caught:
         Tunnel(way(taken, client.trust()), GOAL, lambda _: None)
-    assert f"something on the host may use port {GOAL}" in caught.value.hint
+    assert f"another process on the host may use port {GOAL}" in caught.value.hint
 
 
 STUBBORN = """

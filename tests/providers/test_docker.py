@@ -108,7 +108,7 @@ def test_a_host_that_was_taken_off_its_network_is_told_from_one_without_sshd(eng
     engine.port = 0
     with pytest.raises(ProviderError, match="has no port on this machine") as refused:
         provider(engine, tmp_path).ensure(("guestbook-1",))
-    assert refused.value.hint == "`docker network connect bridge c0ffee0` connects it again"
+    assert refused.value.hint == "`docker network connect bridge c0ffee0` reconnects it"
 
 
 def test_another_project_with_the_same_service_has_hosts_of_its_own(engine: Engine, tmp_path: Path) -> None:
@@ -178,8 +178,8 @@ def test_one_host_that_fails_stops_no_other_and_what_is_made_is_named(engine: En
     engine.refuse["run --label=kamal-dev.host=guestbook-2"] = "cannot allocate memory"
     with pytest.raises(ProviderError) as caught:
         provider(engine, tmp_path).ensure((*NAMES, "guestbook-3"))
-    assert caught.value.message == "guestbook-2: the container could not be made: cannot allocate memory"
-    assert caught.value.left_behind == "hosts guestbook-1, guestbook-3; the next run finds what is made"
+    assert caught.value.message == "guestbook-2: the container could not be created: cannot allocate memory"
+    assert caught.value.left_behind == "hosts guestbook-1, guestbook-3; the next run uses them"
 
 
 def test_a_run_that_was_slower_takes_the_host_that_the_other_made(engine: Engine, tmp_path: Path) -> None:

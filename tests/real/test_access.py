@@ -382,7 +382,7 @@ def test_a_taken_port_gives_way_to_the_next_free_one_unless_a_flag_named_it(work
 def test_nobody_listening_is_told_and_ends_nothing(workspace: Workspace) -> None:
     with workspace.forward("--port", "3999") as forward:
         assert count(forward.ports["localhost:3999"], 1) == ""
-        wait_for("the message", lambda: "nothing answers at localhost:3999" in forward.said)
+        wait_for("the message", lambda: "no answer from localhost:3999" in forward.said)
         assert fetch(forward.ports["localhost:3000"]) == "hello from app"
 
 

@@ -347,7 +347,7 @@ def test_ignored_features_are_told_of_and_left_out(lab: Lab, host: Host, without
     said = {"build": {"dockerfile": "Dockerfile"}}
     repository = featured(lab, "fignored", said, {".devcontainer/Dockerfile": labs.DOCKERFILE}, [host])
     ended = repository.dev("build", "--ignore-features", **without_cli)
-    assert "devcontainer.json:2: `features` is not carried out" in ended.stderr
+    assert "devcontainer.json:2: `features` is ignored" in ended.stderr
     assert "`./features/tool`" in ended.stderr
     assert inside(repository.image(), "find", "/", "-maxdepth", "1", "-name", "tool") == ""
     told = repository.dev("deploy", "--ignore-features", "--dry-run", **without_cli)
