@@ -29,7 +29,6 @@ class Contender(Protocol):
     name: str
 
     def build(self) -> Time: ...
-    def first(self) -> Time: ...
     def deploy(self) -> Time: ...
     def skip_build(self) -> Time: ...
     def give_source(self) -> None: ...
@@ -46,10 +45,8 @@ class Dev:
     def build(self) -> Time:
         return self._run("build")
 
-    def first(self) -> Time:
+    def deploy(self) -> Time:
         return self._run("deploy")
-
-    deploy = first
 
     def skip_build(self) -> Time:
         return self._run("deploy", "--skip-build")
@@ -84,9 +81,6 @@ class ByHand:
 
     def build(self) -> Time:
         return self._run("build")
-
-    def first(self) -> Time:
-        return self._run("first")
 
     def deploy(self) -> Time:
         return self._run("deploy")
