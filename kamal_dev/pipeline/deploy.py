@@ -211,12 +211,13 @@ def _images(run: Run, order: DeployOptions, hooks: Hooks, scope: DeployScope) ->
     if built:
         hooks.before("post-build", scope.names, left_behind="the images are built; nothing was deployed")
     made = found(run, built) if order.skip_push else _pushed(run, config, built)
-    images = {service: made[image.reference] for service, image in run.project.images().items()}
-    return images, Metadata(run, config, images.get(run.project.main))
+    services = {service: made[image.reference] for service, image in run.project.images().items()}
+    images = {service: item.image for service, item in services.items()}
+    return images, Metadata(run, config, services.get(run.project.main))
 
 
-def _pushed(run: Run, config: str, built: list[Built]) -> dict[str, Image]:
-    return {image.reference: image for image in push_all(run, config=config, built=built)}
+def _pushed(run: Run, config: str, built: list[Built]) -> dict[str, Built]:
+    return {item.image.reference: item for item in push_all(run, config=config, built=built)}
 
 
 def _logged_in(run: Run, order: DeployOptions) -> str:

@@ -18,4 +18,4 @@ def push(run: Run) -> list[Image]:
     require_engine(run.local)
     if run.project.config.registry.is_local:
         local_registry.ensure(run)
-    return push_all(run, config=registry.log_in(run))
+    return [pushed.image for pushed in push_all(run, config=registry.log_in(run))]

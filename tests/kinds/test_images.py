@@ -174,7 +174,7 @@ def test_what_the_build_reported_is_pushed_even_where_the_tag_means_something_el
         reported = building.build_all(run_, BuildOptions())
         docker("tag", "debian:12", made.image("v1"))
         local_registry.ensure(run_)
-        (pushed,) = push_all(run_, config="", built=reported)
+        (pushed,) = (item.image for item in push_all(run_, config="", built=reported))
     digest, manifest = stored(made, "v1")
     assert pushed.digest == digest
     # Of the engine here, the configuration's digest is the id of the image.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from kamal_dev.commands import docker
 from kamal_dev.errors import EngineError
-from kamal_dev.model import Image, ImageConfig, Result
+from kamal_dev.model import Image, ImageConfig, Result, familiar
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.shell import Shell
 from kamal_dev.shell.local import NOT_FOUND, TIMED_OUT
@@ -68,7 +68,13 @@ class Present:
 
     def has(self, image: Image, digest: str) -> bool:
         """Whether this very image is what the registry calls `digest`."""
-        return f"{image.name}@{digest}" in self.digests or digest == self.id
+        return digest in self.pushed_as(image) or digest == self.id
+
+    def pushed_as(self, image: Image) -> tuple[str, ...]:
+        """Return the digests under which the engine remembers to have pushed it to this repository, or pulled it."""
+        names = (familiar(name).partition("@") for name in self.digests)
+        own = familiar(f"{image.name}@")
+        return tuple(digest for name, at, digest in names if name + at == own)
 
 
 def is_none(said: str) -> bool:

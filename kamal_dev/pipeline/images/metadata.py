@@ -11,9 +11,9 @@ from kamal_dev import compose, devcontainer
 from kamal_dev.commands import events
 from kamal_dev.compose import Additions
 from kamal_dev.devcontainer import Devcontainer
-from kamal_dev.model import Image, ImageConfig, Location, Notice
+from kamal_dev.model import ImageConfig, Location, Notice
 from kamal_dev.pipeline.images import registry
-from kamal_dev.pipeline.images.engine import inspect
+from kamal_dev.pipeline.images.building import Built
 from kamal_dev.pipeline.run.run import Run
 
 
@@ -32,14 +32,14 @@ class Metadata:
     built it; any other is asked for on the host, which has it already.
     """
 
-    def __init__(self, run: Run, config: str = "", built: Image | None = None) -> None:
+    def __init__(self, run: Run, config: str = "", built: Built | None = None) -> None:
         """`config` is the docker config folder with the registry's credential; `built` the main service's image."""
         self._run = run
         self.config = config
         self._known: dict[ImageConfig, Merged] = {}
         self._lock = threading.Lock()
         self._built = _of_built(run, built, config) if built else None
-        self._image = built.reference if built else run.project.compose.service(run.project.main).image
+        self._image = built.image.reference if built else run.project.compose.service(run.project.main).image
 
     def merged(self, facts: events.Facts) -> Merged:
         """Return what holds on the host with these facts. Raises DevcontainerError for a label that cannot be read."""
@@ -70,12 +70,11 @@ class Metadata:
             yield Notice(Location(self._image), f"`privileged`: {compose.POWER}", is_warning=True)
 
 
-def _of_built(run: Run, image: Image, config: str) -> ImageConfig:
-    present = inspect(run, image.reference)
-    if present and (not image.digest or present.has(image, image.digest)):
-        return present.config
+def _of_built(run: Run, built: Built, config: str) -> ImageConfig:
+    if built.present:
+        return built.present.config
     # An image for several platforms is run the same way on all of them.
-    said = next(iter(registry.configurations(run, image, config).values()), {})
+    said = next(iter(registry.configurations(run, built.image, config).values()), {})
     return _of_registry(said.get("config") or {})
 
 

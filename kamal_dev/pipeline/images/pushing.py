@@ -9,7 +9,7 @@ from dataclasses import replace
 from kamal_dev.commands import docker, refusal
 from kamal_dev.commands.cache import caching
 from kamal_dev.errors import NothingBuilt, RegistryError, RegistryUnknown
-from kamal_dev.model import Image, Result, familiar
+from kamal_dev.model import Image
 from kamal_dev.pipeline.images import registry
 from kamal_dev.pipeline.images.building import Built, names, planned
 from kamal_dev.pipeline.images.engine import Present, inspect, last_line, why
@@ -19,7 +19,7 @@ from kamal_dev.pipeline.run.run import Run
 _DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
 
 
-def push_all(run: Run, *, config: str, built: Iterable[Built] = ()) -> list[Image]:
+def push_all(run: Run, *, config: str, built: Iterable[Built] = ()) -> list[Built]:
     """Push every image of this version and return them with their digests.
 
     Of those in `built`, what their build reported is pushed, whatever the tag means by now.
@@ -30,7 +30,7 @@ def push_all(run: Run, *, config: str, built: Iterable[Built] = ()) -> list[Imag
     return [_of_version(run, image, config, known.get(image.reference)) for image in names(planned(run))]
 
 
-def found(run: Run, built: Iterable[Built] = ()) -> dict[str, Image]:
+def found(run: Run, built: Iterable[Built] = ()) -> dict[str, Built]:
     """Return the images of this version that the engine here has, by their version's tag. Raises NothingBuilt.
 
     Each has a tag that is made of its id: it stays where another version has the same content. Its
@@ -40,26 +40,28 @@ def found(run: Run, built: Iterable[Built] = ()) -> dict[str, Image]:
     return {image.reference: _lasting(run, image, known.get(image.reference)) for image in names(planned(run))}
 
 
-def _lasting(run: Run, image: Image, built: Present | None) -> Image:
+def _lasting(run: Run, image: Image, built: Present | None) -> Built:
     present = built or inspect(run, image.reference)
     if present is None:
         raise _nothing_built(image)
     lasting = replace(image, tag=f"id-{present.id.removeprefix('sha256:')[:32]}")
     run.local.run(docker.tag(present.id, lasting))
-    name = familiar(f"{image.name}@").rstrip("@")
-    pushed = (familiar(digest).partition("@") for digest in present.digests)
-    known = next((digest for own, _, digest in pushed if own == name), "")
-    return replace(lasting, digest=known).on([present.platform])
+    digest = next(iter(present.pushed_as(image)), "")
+    return Built(replace(lasting, digest=digest).on([present.platform]), present)
 
 
-def _of_version(run: Run, image: Image, config: str, built: Built | None) -> Image:
+def _of_version(run: Run, image: Image, config: str, built: Built | None) -> Built:
     if built and built.present is None:
-        return built.image
+        return built
     present = built.present if built else inspect(run, image.reference)
+    if built and present and not present.pushed_as(image):
+        # The registry cannot have what was made just now: the push itself says whether it answers.
+        return _push(run, image.on([present.platform]), config, present)
     stored = _stored(run, image, config, may_push=present is not None)
     if stored and (present is None or present.has(image, stored.digest) or (not built and _is_richer(stored))):
         run.output.done(f"Pushed already: `{image.reference}`")
-        return _as_stored(run, replace(image, digest=stored.digest), config, stored, present)
+        same = present if present and present.has(image, stored.digest) else None
+        return Built(_as_stored(run, replace(image, digest=stored.digest), config, stored, same), same)
     if present is None:
         raise _nothing_built(image)
     return _push(run, image.on([present.platform]), config, present)
@@ -67,7 +69,7 @@ def _of_version(run: Run, image: Image, config: str, built: Built | None) -> Ima
 
 def _as_stored(run: Run, image: Image, config: str, stored: Stored, present: Present | None) -> Image:
     """Return an image with what it is made for, as the registry or the engine here has it."""
-    if stored.platforms or (present and present.has(image, stored.digest)):
+    if stored.platforms or present:
         return image.on(stored.platforms or ([present.platform] if present else ()))
     return image.on(registry.configurations(run, image, config))
 
@@ -91,33 +93,34 @@ def _stored(run: Run, image: Image, config: str, *, may_push: bool) -> Stored | 
         raise
 
 
-def _push(run: Run, image: Image, config: str, present: Present) -> Image:
+def _push(run: Run, image: Image, config: str, present: Present) -> Built:
     run.output.start(f"Pushing `{image.reference}`")
-    _point(run, image, present)
+    pushed, seconds = _pushed(run, image, config, present)
+    if pushed is None:
+        # Another build has moved the tag since: let it mean this very image again.
+        run.local.run(docker.tag(present.id, image))
+        pushed, seconds = _pushed(run, image, config, present)
+    if pushed is None:
+        raise _another(image)
+    run.output.done(f"Pushed `{image.reference}`", seconds=seconds)
+    _push_cache(run, image, present, config)
+    return Built(pushed, present)
+
+
+def _pushed(run: Run, image: Image, config: str, present: Present) -> tuple[Image | None, float]:
+    """Push what the tag means, and return it with its digest; no image where that is another one than `present`."""
     result = run.local.run(docker.push(image, config=config), on_line=run.output.line)
     if not result:
         raise _refused(image, last_line(why(result)))
-    pushed = replace(image, digest=_reported(run, image, present, result))
-    run.output.done(f"Pushed `{image.reference}`", seconds=result.seconds)
-    _push_cache(run, image, present, config)
-    return pushed
+    digests = _DIGEST.findall(result.output)
+    known = inspect(run, present.id) if digests else None
+    is_same = known is not None and known.has(image, digests[-1])
+    return (replace(image, digest=digests[-1]) if is_same else None), result.seconds
 
 
-def _point(run: Run, image: Image, present: Present) -> None:
-    """Let the tag mean this very image: another build may have moved it meanwhile."""
-    named = inspect(run, image.reference)
-    if named is None or named.id != present.id:
-        run.local.run(docker.tag(present.id, image))
-
-
-def _reported(run: Run, image: Image, present: Present, push: Result) -> str:
-    """Return the digest that the push ended with. Raises RegistryError where it is that of another image."""
-    told = _DIGEST.findall(push.output)
-    known = inspect(run, present.id) if told else None
-    if known and known.has(image, told[-1]):
-        return str(told[-1])
-    raise RegistryError(
-        f"`{image.reference}` was pushed, but not the image that was built ({last_line(push.output)})",
+def _another(image: Image) -> RegistryError:
+    return RegistryError(
+        f"`{image.reference}` was pushed, but not the image that was built",
         hint="another build may use the same tag at the same time; run `dev push` again",
         left_behind="nothing was deployed",
     )
