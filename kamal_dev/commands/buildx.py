@@ -7,6 +7,7 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
+from kamal_dev.commands.docker import PROGRAM
 from kamal_dev.errors import ConfigError, Problem
 from kamal_dev.model import Build, BuildSecret, Image, Secret, Step
 
@@ -50,7 +51,7 @@ def buildx(
     name = (*each("-t", image.reference), *each("--label", *(f"{key}={value}" for key, value in labels)))
     words = (*setup, *result, *output, *_file(build), *name, *each("--target", build.target), *cache)
     return Step(
-        ("docker", "buildx", "build", *words, *inputs(build), build.context),
+        (PROGRAM, "buildx", "build", *words, *inputs(build), build.context),
         stdin=build.dockerfile_inline.encode() or None,
         environment=_environment(build, known, config),
     )

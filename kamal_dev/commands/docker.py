@@ -7,6 +7,7 @@ from typing import Any
 
 from kamal_dev.model import Image, Secret, Step
 
+PROGRAM = "docker"
 DOCKER_HUB = "docker.io"
 REGISTRY_IMAGE = "registry:2"
 REGISTRY_PORT = 5000
@@ -15,7 +16,7 @@ REGISTRY_PORT = 5000
 def docker(*words: str, stdin: bytes | None = None, config: str = "") -> Step:
     """Return a docker step; `config` is the folder that stands in for ~/.docker."""
     environment = (("DOCKER_CONFIG", config),) if config else ()
-    return Step(("docker", *words), stdin=stdin, environment=environment)
+    return Step((PROGRAM, *words), stdin=stdin, environment=environment)
 
 
 def engine() -> Step:

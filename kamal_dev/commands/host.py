@@ -209,7 +209,8 @@ def records(scripts: Scripts, stack: str, lines: int) -> Step:
 
 def load(scripts: Scripts) -> Step:
     """Take what `docker save` wrote, plain or compressed by gzip or zstd, from the stdin that the caller streams."""
-    return Step(("sh", "-c", scripts["lib.sh"] + scripts["engine.sh"] + scripts["load.sh"], "kamal-dev"), label="load")
+    text = "".join(scripts[name] for name in ("lib.sh", "engine.sh", "engine_images.sh", "load.sh"))
+    return Step(("sh", "-c", text, "kamal-dev"), label="load")
 
 
 def place(scripts: Scripts, stack: str, service: str = "") -> Step:

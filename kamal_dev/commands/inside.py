@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from kamal_dev.commands.docker import PROGRAM
 from kamal_dev.commands.events import RunningContainer
 
 # Runs in the container: FOLDER [WORD]...; without words a shell. One word is a line for that shell, as ssh has it.
@@ -64,7 +65,7 @@ def command(
     if entry.without:
         inside = ("env", *(word for name in entry.without for word in ("-u", name)), *inside)
     engine = ("env", f"DOCKER_HOST={place.socket}") if place.socket else ()
-    argv: tuple[str, ...] = (*engine, "docker", "exec", *flags, place.id, *inside)
+    argv: tuple[str, ...] = (*engine, PROGRAM, "exec", *flags, place.id, *inside)
     if entry.file:
         argv = ("sh", "-c", _WITH_FILE, "kamal-dev", entry.file, *argv)
     return argv if place.direct else ("sudo", "-n", "--", *argv)

@@ -27,6 +27,7 @@ SCRIPTS = (
     "contents.sh",
     "detach.sh",
     "engine.sh",
+    "engine_images.sh",
     "engine_root.sh",
     "environment.sh",
     "exec.sh",
@@ -75,7 +76,7 @@ Scripts = Mapping[str, str]
 # What runs a script on a workspace.
 CONFINED = ("confine.sh", "jail.sh", "engine_root.sh")
 _SWITCH = (
-    *("switch.sh", "stack.sh", "history.sh", "lock.sh", "audit.sh", "images.sh"),
+    *("switch.sh", "stack.sh", "history.sh", "lock.sh", "audit.sh", "images.sh", "engine_images.sh"),
     *(
         "room.sh",
         "standing.sh",
@@ -96,12 +97,12 @@ _SOURCED = {
     "attach.sh": ("run.sh",),
     "bootstrap.sh": ("packages.sh",),
     "contents.sh": ("stack.sh", "replace.sh"),
-    "facts.sh": ("stack.sh", "history.sh", "standing.sh", "lock.sh", "ports.sh"),
+    "facts.sh": ("stack.sh", "history.sh", "standing.sh", "lock.sh", "ports.sh", "engine_images.sh"),
     "place.sh": ("stack.sh",),
-    "prune.sh": ("stack.sh", "history.sh", "lock.sh", "audit.sh", "images.sh", "retention.sh", "run.sh"),
-    "pull.sh": ("images.sh",),
+    "prune.sh": ("stack.sh", "history.sh", "lock.sh", "audit.sh", "images.sh", "engine_images.sh", "retention.sh", "run.sh"),
+    "pull.sh": ("images.sh", "engine_images.sh"),
     "records.sh": ("stack.sh",),
-    "releases.sh": ("stack.sh", "history.sh", "images.sh"),
+    "releases.sh": ("stack.sh", "history.sh", "images.sh", "engine_images.sh"),
     "remove.sh": ("stack.sh", "audit.sh", "lock.sh", "engine_root.sh", "replace.sh"),
     "rollback.sh": _SWITCH,
     "status.sh": ("stack.sh", "history.sh", "standing.sh", "lock.sh"),

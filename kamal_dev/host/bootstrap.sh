@@ -142,4 +142,4 @@ else
   admit_user
 fi
 emit result ok: true phase bootstrap changed: "$changed" \
-  docker "$(docker version --format '{{.Server.Version}}' 2>/dev/null)" compose "${have:-}"
+  docker "$(engine_version)" compose "${have:-}"

@@ -59,7 +59,7 @@ why_confined() {
   case $1 in
     124) echo 'it took too long' ;;
     125) echo 'it waited for something that does not come: is there a pipe in place of a file?' ;;
-    126) echo "it belongs to user ${owner%:*}, and \`$(id -un)\` is neither root, nor allowed to use sudo without a password, nor to use Docker" ;;
+    126) echo "it belongs to user ${owner%:*}, and \`$(id -un)\` is neither root, nor allowed to use sudo without a password, nor to use $engine_name" ;;
     *) last_lines "$2" 2 ;;
   esac
 }

@@ -1,82 +1,304 @@
-# shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
-# How this login reaches the engine, and why it does not answer. Sourced after lib.sh.
+# shellcheck shell=sh disable=SC2016,SC2034,SC2154 # variables cross the files that source each other
+# What runs containers here: the program, its labels, its formats and its errors. Sourced after lib.sh; runs nothing by itself.
+#
+# No other script but engine_images.sh, which is about images, names the program or a label of its own. What installs it
+# (bootstrap.sh, packages.sh) names packages, services and files of it. Podman has the same commands and the same flags, so
+# that flags of `run` are passed on as they are.
 
-# find_engine: set engine_socket and engine_context to where the engine of this login is, empty where docker finds it by
+engine_name=Docker
+engine_folder=/var/lib/docker
+engine_config=${DOCKER_CONFIG:-$HOME/.docker}
+
+# --- how this login reaches it
+
+# find_engine: set engine_socket and engine_context to where the engine of this login is, empty where its program finds it by
 # itself, and engine_way to `direct` or `sudo`. What an interactive shell would use is used: DOCKER_HOST, the context that
 # was chosen, the system's engine where this user may use it, the user's own (a start-up file that names it is often
 # not read here). sudo is the last way: for a membership of the docker group that this connection is too old for.
 find_engine() {
   engine_socket=${DOCKER_HOST:-} engine_context='' engine_way=direct
   [ -z "$engine_socket" ] || return 0
-  engine_context=${DOCKER_CONTEXT:-$(sed -n 's/.*"currentContext"[[:space:]]*:[[:space:]]*"\([^"]*\)".*/\1/p' "$docker_config/config.json" 2>/dev/null)}
+  engine_context=${DOCKER_CONTEXT:-$(sed -n 's/.*"currentContext"[[:space:]]*:[[:space:]]*"\([^"]*\)".*/\1/p' "$engine_config/config.json" 2>/dev/null)}
   [ "$engine_context" != default ] || engine_context=
   [ -z "$engine_context" ] && ! is_root && [ ! -w /var/run/docker.sock ] || return 0
   engine_socket=${XDG_RUNTIME_DIR:-/run/user/$uid}/docker.sock
-  [ ! -S "$engine_socket" ] || { engine_socket=unix://$engine_socket && docker version >/dev/null 2>&1 && return; }
+  [ ! -S "$engine_socket" ] || { engine_socket=unix://$engine_socket && engine version >/dev/null 2>&1 && return; }
   engine_socket=
   ! sudo -n true 2>/dev/null || engine_way=sudo
 }
 
-# docker_within SECONDS ARG...: run docker with a deadline (exit code 124), and with an environment
-# of its own: COMPOSE_* or a USER of the host would otherwise beat the release's .env. With docker_exec=exec it takes the
+# engine_within SECONDS ARG...: run its program with a deadline (exit code 124), and an environment
+# of its own: COMPOSE_* or a USER of the host would otherwise beat the release's .env. With engine_exec_with=exec it takes the
 # place of the shell, so that whoever started that in the background can end it.
-docker_within() {
-  docker_deadline=$1
+engine_within() {
+  engine_deadline=$1
   shift
   set -- env -i "PATH=$PATH" "HOME=$HOME" "PWD=$PWD" ${DOCKER_CONFIG:+"DOCKER_CONFIG=$DOCKER_CONFIG"} \
     ${engine_socket:+"DOCKER_HOST=$engine_socket"} ${engine_context:+"DOCKER_CONTEXT=$engine_context"} docker "$@"
   # A process of root's can be ended by root alone, so the deadline is on that side of sudo.
-  set -- timeout -k 5 "$docker_deadline" "$@"
+  set -- timeout -k 5 "$engine_deadline" "$@"
   [ "$engine_way" = direct ] || set -- sudo -n -- "$@"
-  ${docker_exec:-} "$@"
+  ${engine_exec_with:-} "$@"
 }
 
-docker() { docker_within 60 "$@"; }
-
-has_image() { docker image inspect --format . -- "$1" >/dev/null 2>&1; }
+engine() { engine_within 60 "$@"; }
 
 # --- whether it answers
 
-# docker_program: print its path; the function of that name would be found first.
-docker_program() { (unset -f docker && command -v docker) 2>/dev/null; }
-
-has_docker_program() { docker_program >/dev/null; }
+has_engine() { command -v docker >/dev/null 2>&1; }
 
 # engine_answers: whether the engine does. Sets engine_trouble to why it does not.
 engine_answers() {
   engine_trouble=
-  has_docker_program || { engine_trouble='Docker is not installed on this host'; return 1; }
-  engine_said=$(docker_within 20 version --format '{{.Server.Version}}' 2>&1 >/dev/null) && return
-  engine_trouble=$(explain_engine $? "$engine_said")
+  has_engine || { engine_trouble="$engine_name is not installed on this host"; return 1; }
+  engine_error=$(engine_within 20 version --format '{{.Server.Version}}' 2>&1 >/dev/null) && return
+  engine_trouble=$(explain_engine $? "$engine_error")
   return 1
 }
 
 # require_engine PHASE: end where the engine does not answer; nothing is known then of what runs.
 require_engine() { engine_answers || give_up "$1" "$engine_trouble" unknown; }
 
-# explain_engine CODE TEXT: print why docker ended so.
+# explain_engine CODE TEXT: print why a command of it ended so.
 explain_engine() {
   at=${engine_context:+" of the context \`$engine_context\`"}${engine_socket:+" at $engine_socket"}
   case $1:$2 in
-    124:*) echo "Docker$at does not answer on this host: it said nothing in time" ;;
-    *'permission denied'*) echo "\`$(id -un)\` may not use Docker$at on this host: it is not in the group \`docker\` and has no sudo without a password" ;;
-    *) echo "Docker$at does not answer on this host: $(printf '%s\n' "$2" | grep . | tail -n 1 | cut -b1-300)" ;;
+    124:*) echo "$engine_name$at does not answer on this host: it said nothing in time" ;;
+    *'permission denied'*) echo "\`$(id -un)\` may not use $engine_name$at on this host: it is not in the group \`docker\` and has no sudo without a password" ;;
+    *) echo "$engine_name$at does not answer on this host: $(printf '%s\n' "$2" | grep . | tail -n 1 | cut -b1-300)" ;;
   esac
 }
 
-# is_at_least WANTED VERSION: whether VERSION is that or later; both are numbers with dots.
-is_at_least() {
-  awk 'BEGIN {
-    n = split(ARGV[1], wanted, "."); split(ARGV[2], have, /[.+-]/)
-    for (i = 1; i <= n; i++) if (have[i] + 0 != wanted[i] + 0) exit !(have[i] + 0 > wanted[i] + 0)
-  }' "$@"
+# error_code TEXT: print what kind of error that is, of Docker, Compose or the shell: `disk`, `networks` or nothing.
+error_code() {
+  case $1 in
+    *[Nn]'o space left on device'*) echo disk ;;
+    *'non-overlapping IPv4 address pool'* | *'address pools have been fully subnetted'*) echo networks ;;
+  esac
+}
+
+# refused_port LOG: print the `address:port` that the engine could not have; nothing where that was not it.
+refused_port() {
+  sed -n -e 's/.*[Bb]ind for \([^ ]*\) failed: port is already allocated.*/\1/p' \
+    -e 's/.*listen [a-z]*[46]* \([^ ]*\): bind: address already in use.*/\1/p' "$1" | head -n 1
 }
 
 # `!override` in the overlay needs it.
 minimal_compose=2.24.4
 
 # compose_version: print it; nothing where there is none.
-compose_version() { docker compose version --short 2>/dev/null | sed 's/^v//'; }
+compose_version() { engine compose version --short 2>/dev/null | sed 's/^v//'; }
 
-docker_config=${DOCKER_CONFIG:-$HOME/.docker}
+engine_version() { engine version --format '{{.Server.Version}}' 2>/dev/null; }
+
+# engine_root_dir: print the folder where it keeps images.
+engine_root_dir() { engine info --format '{{.DockerRootDir}}' 2>/dev/null; }
+
+is_rootless() { engine info --format '{{.SecurityOptions}}' 2>/dev/null | grep -q rootless; }
+
+# engine_programs: print what changes with the engine and with Compose, which is a program of its own: a plugin.
+engine_programs() {
+  printf '%s ' "$engine_socket$engine_context"
+  for folder in "$engine_config" /usr/local/lib/docker /usr/local/libexec/docker /usr/lib/docker /usr/libexec/docker; do
+    set -- "$@" "$folder/cli-plugins/docker-compose"
+  done
+  stat -L -c %n:%Y:%s:%i -- "$engine_config/config.json" "$(command -v docker)" "$(command -v dockerd)" "$@" 2>/dev/null | paste -sd ' ' -
+}
+
+# --- the stack as a whole: the Compose project `$stack`, in the folder of its files
+
+stack_compose() {
+  compose_deadline=$1
+  shift
+  engine_within "$compose_deadline" compose --ansi never --project-name "$stack" "$@"
+}
+
+# engine_up SECONDS ARG...: make and start containers of what is here. Needs no network.
+engine_up() {
+  up_deadline=$1
+  shift
+  stack_compose "$up_deadline" up --no-build --pull never "$@"
+}
+
+engine_stop() { stack_compose 120 stop; }
+
+# engine_down [--volumes]
+engine_down() { stack_compose 300 down --remove-orphans "$@"; }
+
+# engine_services [SERVICE]...: print those that `up` of these starts, with what they depend on.
+engine_services() {
+  stack_compose 60 config "$@" 2>/dev/null |
+    awk '/^services:/ { on = 1; next } /^[^ ]/ { on = 0 } on && /^  [^ ]/ { gsub(/[ ":]/, ""); print }'
+}
+
+# --- which containers there are
+
+label_of=com.docker.compose
+own="label=$label_of.oneoff=False"
+
+# all_containers: print the ids of all that this engine has, running or not.
+all_containers() { engine ps --all --quiet --no-trunc; }
+
+# container_ids: print those of the stack, running or not; those of `compose run` are not its own.
+container_ids() { engine ps --all --quiet --no-trunc --filter "label=$label_of.project=$stack" --filter "$own"; }
+
+# service_containers SERVICE: print those of one service, the newest first.
+service_containers() {
+  engine ps --all --quiet --no-trunc --filter "label=$label_of.project=$stack" --filter "$own" --filter "label=$label_of.service=$1"
+}
+
+# main_container [--all]: print the id of the one that people work in: where it runs; with --all, where it is at all.
+main_container() {
+  engine ps "$@" --quiet --no-trunc --filter "label=$label_of.project=$stack" --filter "$own" --filter label=kamal-dev.main=true | tail -n 1
+}
+
+# container_services: print `id service` of each of the stack.
+container_services() {
+  engine ps --all --no-trunc --filter "label=$label_of.project=$stack" --filter "$own" \
+    --format "{{.ID}} {{.Label \"$label_of.service\"}}"
+}
+
+# container_origins: print `id oneoff folder` of all with the name of the stack: the folder that each was started from.
+container_origins() {
+  engine_within 20 ps --all --no-trunc --filter "label=$label_of.project=$stack" \
+    --format "{{.ID}} {{.Label \"$label_of.oneoff\"}} {{.Label \"$label_of.project.working_dir\"}}"
+}
+
+# labelled KIND: print the ids of the stack's containers, those of `compose run` too, networks or volumes.
+labelled() {
+  case $1 in
+    container) engine ps --all --quiet --filter "label=$label_of.project=$stack" ;;
+    *) engine "$1" ls --quiet --filter "label=$label_of.project=$stack" ;;
+  esac
+}
+
+# remove_labelled KIND [ID]...: remove them; containers with their anonymous volumes.
+remove_labelled() {
+  kind=$1
+  shift
+  case $kind in
+    container) set -- --force --volumes -- "$@" ;;
+    volume) set -- --force -- "$@" ;;
+  esac
+  engine_within 300 "$kind" rm "$@"
+}
+
+# published_ports: print a line per port of every running container: address|first|last|protocol|project|name.
+published_ports() {
+  engine ps --no-trunc --format "{{.Label \"$label_of.project\"}}|{{.Names}}|{{.Ports}}" 2>/dev/null |
+    awk -F'|' '{
+      count = split($3, parts, ", ")
+      for (i = 1; i <= count; i++) {
+        if (!match(parts[i], /->/)) continue
+        outside = substr(parts[i], 1, RSTART - 1)
+        protocol = parts[i]; sub(/.*\//, "", protocol)
+        ports = outside; sub(/.*:/, "", ports)
+        address = substr(outside, 1, length(outside) - length(ports) - 1)
+        gsub(/[][]/, "", address)
+        split(ports, ends, "-")
+        print address "|" ends[1] "|" (ports ~ /-/ ? ends[2] : ends[1]) "|" protocol "|" $1 "|" $2
+      }
+    }'
+}
+
+# --- one container
+
+# engine_inspect WHAT [ID]...: print of each that is there what `engine_format` says; fails where one is not.
+engine_inspect() {
+  inspect_format=$(engine_format "$1")
+  shift
+  [ $# -eq 0 ] || engine inspect --type container --format "$inspect_format" -- "$@"
+}
+
+service_of="index .Config.Labels \"$label_of.service\"" project_of="index .Config.Labels \"$label_of.project\""
+main_of='index .Config.Labels "kamal-dev.main"'
+
+# engine_format WHAT: print the format of what is asked of a container. `row`, for `read`, is
+#   id|service|state|health|exit|restarts|policy|started|main|stack|name|networks|image
+# with networks as hexadecimal digits, because they may have any name. `event` is the same as JSON, said to belong to the release
+# `$shown`; `open` is an event without its end, which is the exit code and the release; `both` is a row and an event.
+engine_format() {
+  case $1 in
+    row)
+      printf %s "{{.ID}}|{{$service_of}}|{{.State.Status}}|{{with .State.Health}}{{.Status}}{{end}}" \
+        '|{{.State.ExitCode}}|{{.RestartCount}}|{{.HostConfig.RestartPolicy.Name}}|{{.State.StartedAt}}' \
+        "|{{$main_of}}|{{$project_of}}|{{slice .Name 1}}" \
+        '|{{range $name, $_ := .NetworkSettings.Networks}}{{printf "%x" $name}},{{end}}|{{.Config.Image}}' ;;
+    open)
+      printf %s "{\"type\":\"container\",\"stack\":{{json ($project_of)}}" \
+        ",\"service\":{{json ($service_of)}}" \
+        ',"name":{{json (slice .Name 1)}},"image":{{json .Config.Image}},"state":{{json .State.Status}}' \
+        ',"health":{{with .State.Health}}{{json .Status}}{{else}}""{{end}}' \
+        ',"restarts":{{.RestartCount}},"started":{{json .State.StartedAt}}' ;;
+    event) printf '%s,"exit_code":{{.State.ExitCode}},"release":"%s"}' "$(engine_format open)" "$shown" ;;
+    both) printf %s "$(engine_format row)$(engine_format event)" ;;
+    end) echo '{{.State.OOMKilled}}|{{.State.ExitCode}}|{{.State.Running}}|{{.State.StartedAt}}|{{.State.FinishedAt}}|{{.State.Error}}' ;;
+    started) echo '{{.State.StartedAt}}' ;;
+    health) echo '{{with .State.Health}}{{.Status}}{{end}}' ;;
+    pid) echo '{{.State.Pid}}' ;;
+    check) echo '{{with .Config.Healthcheck}}{{range .Test}}{{println .}}{{end}}{{end}}' ;;
+    stop) echo "{{.State.Pid}} {{or .Config.StopSignal \"SIGTERM\"}} {{$main_of}}" ;;
+    images) echo '{{.Config.Image}}{{println}}{{.Image}}' ;;
+    # pid|service|id|started|type|source|destination, a line for each mount
+    mounts) printf %s "{{\$pid := .State.Pid}}{{\$service := $service_of}}{{\$id := .Id}}{{\$at := .State.StartedAt}}" \
+        '{{range .Mounts}}{{$pid}}|{{$service}}|{{$id}}|{{$at}}|{{.Type}}|{{.Source}}|{{.Destination}}{{println}}{{end}}' ;;
+    place) printf %s '{"type":"place","id":{{json .Id}},"name":{{json (slice .Name 1)}},"image":{{json .Image}}' \
+        ',"state":{{json .State.Status}},"pid":{{.State.Pid}},"user":{{json .Config.User}},"environment":{{json .Config.Env}}' \
+        ',"metadata":{{with .Config.Labels}}{{json (index . "devcontainer.metadata")}}{{else}}""{{end}}}' ;;
+  esac
+}
+
+# engine_exec SECONDS USER ID ARG...: run it there, with our stdin, as the container's own user where USER is empty.
+engine_exec() {
+  exec_deadline=$1 exec_user=$2
+  shift 2
+  engine_within "$exec_deadline" exec --interactive ${exec_user:+--user "$exec_user"} "$@"
+}
+
+# engine_processes ID: print `pid ppid args` of what runs there, under a line of titles.
+engine_processes() { engine top "$1" -o pid,ppid,args 2>/dev/null; }
+
+# engine_logs ID SINCE: print its last lines.
+engine_logs() { engine logs --tail 20 --since "$2" -- "$1" 2>&1; }
+
+engine_kill() { engine kill -- "$@"; }
+engine_restart() { engine restart -- "$@"; }
+engine_unpause() { engine unpause -- "$@"; }
+
+# engine_rename ID NAME
+engine_rename() { engine rename -- "$1" "$2"; }
+
+# engine_remove ID...: stop them in their own time, then remove them.
+engine_remove() {
+  engine_within 120 stop -- "$@"
+  engine rm --force -- "$@"
+}
+
+# engine_run SECONDS FLAG... IMAGE ARG...: run a container for a moment that is of no project: labels of an image are its
+# containers', too.
+engine_run() {
+  run_deadline=$1
+  shift
+  engine_within "$run_deadline" run --rm --pull never --no-healthcheck --log-driver none --security-opt label=disable \
+    --workdir / --label "$label_of.project=" "$@"
+}
+
+# any_image: print the id of an image, whatever is in it; an empty one is made where there is none.
+any_image() {
+  engine image ls --quiet 2>/dev/null | head -n 1 | grep . || tar -cf - -T /dev/null | engine import - 2>/dev/null
+}
+
+# engine_signals: print `id signal` of every signal that a container of the stack is sent from now on, until this is ended.
+engine_signals() {
+  engine_exec_with='exec'
+  engine_within 900 events --since "$(date +%s)" --filter "label=$label_of.project=$stack" --filter event=kill \
+    --format '{{.Actor.ID}} {{.Actor.Attributes.signal}}'
+}
+
+# last_exit_code ID: print that of its last end; nothing where it did not end in the last half hour.
+last_exit_code() {
+  engine events --since 30m --until "$(date +%s)" --filter "container=$1" --filter event=die \
+    --format '{{.Actor.Attributes.exitCode}}' 2>/dev/null | tail -n 1
+}
+
 find_engine

@@ -2,7 +2,7 @@
 # Do as root what this login may not do by itself. Sourced after engine.sh; runs nothing by itself.
 
 # in_engine FOLDER PROGRAM [ARG]...: run a program of this host as root of the engine, in a container that sees FOLDER and the
-# programs of the host, and no network. Rights to use Docker are enough; with a rootless engine, root is whoever owns what
+# programs of the host, and no network. Rights to use the engine are enough; with a rootless engine, root is whoever owns what
 # its containers make.
 in_engine() {
   engine_folder=$1:$1 engine_walls='--network none'
@@ -10,15 +10,10 @@ in_engine() {
   run_in_engine "$@"
 }
 
-# engine_as_root PROGRAM [ARG]...: run it among the files and processes of this host, as sudo would. Who may use Docker may.
+# engine_as_root PROGRAM [ARG]...: run it among the files and processes of this host, as sudo would. Who may use the engine may.
 engine_as_root() {
   engine_folder=/:/kamal-dev-host engine_walls='--privileged --pid host --ipc host --uts host --network host'
   run_in_engine chroot /kamal-dev-host "$@"
-}
-
-# any_image: print the id of an image, whatever is in it; an empty one is made where there is none.
-any_image() {
-  docker image ls --quiet 2>/dev/null | head -n 1 | grep . || tar -cf - -T /dev/null | docker import - 2>/dev/null
 }
 
 run_in_engine() {
@@ -30,10 +25,8 @@ run_in_engine() {
   for each in /usr /lib /lib64 /bin; do
     [ ! -d "$each" ] || { [ "$each" = /bin ] && [ -L /bin ]; } || set -- --volume "$each:$each:ro" "$@"
   done
-  # Labels of an image are its containers', and this one is no project's.
   # shellcheck disable=SC2086 # the flags are words
-  docker_within 7300 run --rm --pull never --no-healthcheck --log-driver none $engine_walls --userns host --user 0:0 \
-    --security-opt label=disable --workdir / --label com.docker.compose.project= "$@"
+  engine_run 7300 $engine_walls --userns host --user 0:0 "$@"
 }
 
 # --- whose the files are
@@ -51,10 +44,9 @@ find_root() {
 
 # seen_by_root OWNER: print uid:gid of this host as root sees them; the root of a rootless engine has numbers of its own.
 seen_by_root() {
-  case $root_by:$(docker info --format '{{.SecurityOptions}}' 2>/dev/null) in
-    engine_as_root:*rootless*) in_engine "$here" cat /proc/self/uid_map /proc/self/gid_map | mapped back "$1" ;;
-    *) echo "$1" ;;
-  esac
+  if [ "$root_by" = engine_as_root ] && is_rootless; then in_engine "$here" cat /proc/self/uid_map /proc/self/gid_map | mapped back "$1"
+  else echo "$1"
+  fi
 }
 
 # mapped WAY OWNER: print OWNER by the maps on stdin, of users and then of groups: `back` from this host into the namespace,

@@ -11,15 +11,15 @@ probe_within=15
 find_main() {
   main_id=$(main_container)
   main_started=
-  [ -z "$main_id" ] || main_started=$(docker inspect --type container --format '{{.State.StartedAt}}' -- "$main_id")
+  [ -z "$main_id" ] || main_started=$(engine_inspect started "$main_id")
   working_user=$(cat "$here/meta/user" 2>/dev/null)
 }
 
 # in_main SECONDS FILE: run the shell script on stdin there. FILE gets the number of its process group in the
-# container, then what docker itself says. Ends with the script's exit code, 124 when the time is over.
+# container, then what the engine itself says. Ends with the script's exit code, 124 when the time is over.
 in_main() {
   { echo 'echo "$$" >&2; exec 2>&1' && cat; } |
-    docker_within "$1" exec --interactive ${working_user:+--user "$working_user"} "$main_id" /bin/sh 2>"$2"
+    engine_exec "$1" "$working_user" "$main_id" /bin/sh 2>"$2"
   set -- "$?" "$2"
   [ "$1" != 124 ] || end_in_main "$2"
   return "$1"
@@ -30,8 +30,8 @@ end_in_main() {
   read -r group <"$1" || return 0
   case $group in '' | *[!0-9]*) return 0 ;; esac
   # shellcheck disable=SC2016 # for the shell in the container
-  docker exec --user 0 "$main_id" /bin/sh -c \
-    'kill -TERM "-$0" && sleep 3 && kill -KILL "-$0"' "$group" >/dev/null 2>&1
+  engine_exec 60 0 "$main_id" /bin/sh -c \
+    'kill -TERM "-$0" && sleep 3 && kill -KILL "-$0"' "$group" </dev/null >/dev/null 2>&1
 }
 
 # --- the environment of a session

@@ -18,6 +18,8 @@ here=${0%/*}
 . "$here/lock.sh"
 # shellcheck source-path=SCRIPTDIR source=ports.sh
 . "$here/ports.sh"
+# shellcheck source-path=SCRIPTDIR source=engine_images.sh
+. "$here/engine_images.sh"
 
 # release_field NAME: print a field of os-release, without its quotes.
 release_field() { sed -n "s/^$1=//p" /etc/os-release 2>/dev/null | tr -d "\"'"; }
@@ -34,7 +36,7 @@ platform() {
   esac
 }
 
-# emulated: print the processors whose programs the kernel hands to an emulator, as JSON and as Docker names them.
+# emulated: print the processors whose programs the kernel hands to an emulator, as JSON and as images name them.
 emulated() {
   set --
   for handler in /proc/sys/fs/binfmt_misc/*; do
@@ -88,33 +90,24 @@ has_gpu() { [ -e /dev/nvidia0 ] && echo true || echo false; }
 # are the same; apply.sh forgets them when a release falls. What a bootstrap would follow from is not remembered.
 look_at_engine() {
   engine='' compose='' root_dir='' ids='' foreign='' engine_trouble=''
-  has_docker_program || { engine_trouble='Docker is not installed on this host'; return; }
+  has_engine || { engine_trouble="$engine_name is not installed on this host"; return; }
   find_containers 2>"$here/ids.err" || { engine_trouble=$(explain_engine "$?" "$(cat "$here/ids.err")"); return; }
   ! recall_engine || return 0
-  engine=$(docker version --format '{{.Server.Version}}' 2>/dev/null)
+  engine=$(engine_version)
   compose=$(compose_version)
-  root_dir=$(docker info --format '{{.DockerRootDir}}' 2>/dev/null)
+  root_dir=$(engine_root_dir)
   [ -d "$base" ] && is_at_least "$minimal_compose" "$compose" || return 0
   printf '%s\n' "$programs" "$engine" "$compose" "$root_dir" >"$engine_known.$$" && mv "$engine_known.$$" "$engine_known"
 }
 
 # recall_engine: do it by what was remembered of the same programs.
 recall_engine() {
-  programs=$(which_programs)
+  programs=$(engine_programs)
   [ -f "$engine_known" ] || return
   { IFS= read -r programs_before; read -r engine; read -r compose; read -r root_dir; } <"$engine_known"
   [ "$programs_before" != "$programs" ] || [ -z "$root_dir" ] || return 0
   engine='' compose='' root_dir=''
   return 1
-}
-
-# which_programs: print what changes with the engine and with Compose, which is a program of its own: a plugin.
-which_programs() {
-  printf '%s ' "$engine_socket$engine_context"
-  for folder in "$docker_config" /usr/local/lib/docker /usr/local/libexec/docker /usr/lib/docker /usr/libexec/docker; do
-    set -- "$@" "$folder/cli-plugins/docker-compose"
-  done
-  stat -L -c %n:%Y:%s:%i -- "$docker_config/config.json" "$(docker_program)" "$(command -v dockerd)" "$@" 2>/dev/null | paste -sd ' ' -
 }
 
 look_at_release() {
@@ -147,12 +140,8 @@ note() {
 # held [IMAGE]...: print those that are there as JSON, with all their names and how they want to be run.
 held() {
   [ -z "$engine" ] || [ $# -eq 0 ] ||
-    printf '[%s]' "$(docker image inspect --format "$image_format" -- "$@" 2>/dev/null | paste -sd, -)"
+    printf '[%s]' "$(image_inspect facts "$@" | paste -sd, -)"
 }
-image_format='{"names":[{{json .Id}}{{range .RepoTags}},{{json .}}{{end}}{{range .RepoDigests}},{{json .}}{{end}}]'
-image_format=$image_format',"metadata":{{with .Config.Labels}}{{json (index . "devcontainer.metadata")}}{{else}}""{{end}}'
-image_format=$image_format',"platform":"{{.Os}}/{{.Architecture}}"'
-image_format=$image_format',"entrypoint":{{json .Config.Entrypoint}},"command":{{json .Config.Cmd}}}'
 
 # run_by_releases: print the images of the stack's releases as they run them; what is there of them need not be pulled.
 run_by_releases() { cat "$releases"/*/.kamal-dev/images 2>/dev/null | sed 's|:[^:/@]*@|@|' | sort -u; }
@@ -171,10 +160,10 @@ look_at_release
 # shellcheck disable=SC2046 # references have no spaces
 images=$(held "$@" $(run_by_releases))
 [ -z "$engine_trouble" ] && daemon=true || daemon=false
-disk=$(disk_bytes "${root_dir:-/var/lib/docker}")
+disk=$(disk_bytes "${root_dir:-$engine_folder}")
 emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \
   os "$(release_field ID)" os_version "$(release_field VERSION_ID)" arch "$(platform)" \
-  docker "$engine" compose "$compose" has_docker: "$(if has_docker_program; then echo true; else echo false; fi)" daemon: "$daemon" trouble "$engine_trouble" \
+  docker "$engine" compose "$compose" has_docker: "$(if has_engine; then echo true; else echo false; fi)" daemon: "$daemon" trouble "$engine_trouble" \
   home_free: "$(disk_bytes "$home" | cut -d' ' -f1)" disk_free: "${disk% *}" disk: "${disk#* }" gpu: "$(has_gpu)" emulates: "$(emulated)" \
   memory: "$(awk '/^MemTotal:/ { printf "%.0f", $2 * 1024 }' /proc/meminfo)" cpus: "$(nproc)" \
   release: "$(describe_release "$shown")" stands: "$stands" lock: "$(describe_lock)" last: "$(last_failure)" \

@@ -4,7 +4,7 @@
 # For each TARGET (`host:port`, as the container sees it) there is a socket in DIRECTORY, `0`, `1` …, for ssh to
 # forward to. A short-lived container shares the network of CONTAINER, so that what listens on its loopback alone
 # and what its names stand for are reached; it has the programs of the host, so IMAGE needs none. Rights to use
-# Docker are enough. Comes after lib.sh and engine.sh in one text, because stdin says how long: it ends with stdin, and with
+# the engine are enough. Comes after lib.sh and engine.sh in one text, because stdin says how long: it ends with stdin, and with
 # the container, whose first process is PID. Says `ready` when the sockets are there.
 directory=$1 container=$2 pid=$3 image=$4 relay=$5
 shift 5
@@ -31,9 +31,6 @@ for folder in /usr /lib /lib64; do
 done
 # What an image sets for its own libraries would trouble those of the host.
 for name in LD_PRELOAD LD_LIBRARY_PATH PERL5LIB PERL5OPT; do set -- --env "$name=" "$@"; done
-# Labels of an image are its containers', and this one is no project's.
-set -- --label com.docker.compose.project= --label kamal-dev.forward=true "$@"
 exec 3<&0
-pulse | docker_within 0 run --rm --interactive --pull never --no-healthcheck --log-driver none \
-  --network "container:$container" --cap-drop ALL --security-opt no-new-privileges --security-opt label=disable \
-  --user "$uid:$(id -g)" --workdir / --volume "$directory:$directory" --entrypoint /usr/bin/perl "$@"
+pulse | engine_run 0 --interactive --network "container:$container" --cap-drop ALL --security-opt no-new-privileges \
+  --user "$uid:$(id -g)" --volume "$directory:$directory" --label kamal-dev.forward=true --entrypoint /usr/bin/perl "$@"

@@ -1,43 +1,27 @@
 # shellcheck shell=sh disable=SC2154 # variables cross the files that source each other
-# Pull images, with a login that leaves nothing behind. Sourced after lib.sh; runs nothing by itself.
+# Pull images, with a login that leaves nothing behind. Sourced after engine.sh; runs nothing by itself.
 #
 #   payload: registry/server registry/username registry/password   (0600; absent where no login is needed)
+
+# shellcheck source-path=SCRIPTDIR source=engine_images.sh
+. "$here/engine_images.sh"
 
 pull_deadline=1800
 pulls_at_once=3
 
-# registry_of IMAGE: print the server that a reference names.
-registry_of() {
-  case $1 in
-    */*) first=${1%%/*} ;;
-    *) first= ;;
-  esac
-  case $first in
-    localhost | *.* | *:*) echo "$first" ;;
-    *) echo docker.io ;;
-  esac
-}
-
-# log_in: log in to the payload's registry, into a docker config that forget_login removes.
+# log_in: log in to the payload's registry, into a configuration that forget_login removes.
 log_in() {
   [ -f "$here/registry/password" ] || return 0
   login_server=$(cat "$here/registry/server")
   login_user=$(cat "$here/registry/username")
-  mkdir -p "$here/docker"
-  # The engine may be that of a context, which is found beside the config.
-  [ ! -d "$docker_config/contexts" ] || ln -sfn "$docker_config/contexts" "$here/docker/contexts"
-  # Docker Hub is addressed without a name: its key in config.json is a URL of its own.
-  where=$login_server
-  [ "$where" != docker.io ] || where=
-  DOCKER_CONFIG=$here/docker docker login --username "$login_user" --password-stdin ${where:+"$where"} \
-    <"$here/registry/password" >/dev/null 2>"$here/login.err"
+  registry_login "$here/login" "$login_server" "$login_user" <"$here/registry/password" >/dev/null 2>"$here/login.err"
   set -- $?
   rm -f "$here/registry/password"
   [ "$1" = 0 ] || echo "the login of \`$login_user\` at $login_server failed: $(last_lines "$here/login.err" 1)" >"$here/pull.failed"
   return "$1"
 }
 
-forget_login() { rm -rf "$here/docker" "$here/registry"; }
+forget_login() { rm -rf "$here/login" "$here/registry"; }
 
 # missing_images [IMAGE]...: print those that the engine has not.
 missing_images() {
@@ -68,8 +52,8 @@ pull_one() {
   clock
   pull_started=$now
   pull_log=$(mktemp "$here/pull.XXXXXX") || return 1
-  [ "$(registry_of "$1")" != "$2" ] || { DOCKER_CONFIG=$here/docker; export DOCKER_CONFIG; }
-  # By tag, because an image without one is taken for garbage (`docker image prune`).
+  [ "$(image_server "$1")" != "$2" ] || use_login "$here/login"
+  # By tag, because an image without one is taken for garbage when people prune.
   case $1 in *:*@*) by_tag=${1%@*} ;; *) by_tag=$1 ;; esac
   try_pull "$by_tag" >"$pull_log" 2>&1
   pull_code=$?
@@ -82,7 +66,7 @@ pull_one() {
     124) pull_ok=false pull_reason="it did not arrive within $pull_deadline s" ;;
     *) pull_ok=false pull_reason=$(last_lines "$pull_log" 1) ;;
   esac
-  pull_platform=$(docker image inspect --format '{{.Os}}/{{.Architecture}}' -- "$by_tag" 2>/dev/null)
+  pull_platform=$(image_inspect platform "$by_tag")
   emit image image "$1" ok: "$pull_ok" platform "$pull_platform" seconds: "$(seconds $((now - pull_started)))" reason "$pull_reason"
   [ "$pull_ok" = true ] || printf '%s: %s\n' "$1" "$pull_reason" >>"$here/pull.failed"
   return "$pull_code"
@@ -90,23 +74,23 @@ pull_one() {
 
 # pull_exactly NAME:TAG@DIGEST: pull by digest what the registry has no longer under its tag, and give it the tag.
 pull_exactly() {
-  docker_within "$pull_deadline" pull --quiet -- "$(pinned "$1")" && docker image tag "$(pinned "$1")" "${1%@*}"
+  image_pull --quiet -- "$(pinned "$1")" && image_tag "$(pinned "$1")" "${1%@*}"
 }
 
 # retag RELEASE: let the tags of its images mean them again. A release of kamal-dev before 0.5 runs them by tag.
 retag() {
   for image in $(known "$1" images); do
-    case $image in *:*@*) docker image tag "$(pinned "$image")" "${image%@*}" ;; esac
+    case $image in *:*@*) image_tag "$(pinned "$image")" "${image%@*}" ;; esac
   done >/dev/null 2>&1
 }
 
 # A registry behind the SSH connection may answer a moment later than the tunnel says it is there.
 try_pull() {
-  docker_within "$pull_deadline" pull -- "$1" && return
+  image_pull -- "$1" && return
   pull_error=$?
-  case $(registry_of "$1"):$pull_error in
+  case $(image_server "$1"):$pull_error in
     *:124) return 124 ;;
-    localhost:* | 127.*) sleep 1 && docker_within "$pull_deadline" pull -- "$1" ;;
+    localhost:* | 127.*) sleep 1 && image_pull -- "$1" ;;
     *) return "$pull_error" ;;
   esac
 }

@@ -97,7 +97,7 @@ wall_clock() {
   echo "$wall"
 }
 
-# precise_time: print the time as Docker writes it; the beginning of the second where date knows no parts of one.
+# precise_time: print the time as the engine writes it; the beginning of the second where date knows no parts of one.
 precise_time() {
   time=$(date -u +%Y-%m-%dT%H:%M:%S.%NZ)
   case $time in *N*) time=$(date -u +%Y-%m-%dT%H:%M:%S.000000000Z) ;; esac
@@ -123,6 +123,16 @@ phase() {
   [ -z "${phase_name:-}" ] || emit phase name "$phase_name" seconds: "$(seconds $((now - phase_started)))"
   phase_name=${1:-} phase_started=$now
   [ -z "$phase_name" ] || emit phase name "$phase_name"
+}
+
+# --- versions
+
+# is_at_least WANTED VERSION: whether VERSION is that or later; both are numbers with dots.
+is_at_least() {
+  awk 'BEGIN {
+    n = split(ARGV[1], wanted, "."); split(ARGV[2], have, /[.+-]/)
+    for (i = 1; i <= n; i++) if (have[i] + 0 != wanted[i] + 0) exit !(have[i] + 0 > wanted[i] + 0)
+  }' "$@"
 }
 
 # --- root

@@ -108,7 +108,7 @@ report_command() {
   reason="it ended with exit code $2"
   clock
   [ "$now" -lt "$lifecycle_until" ] || reason="it did not end in time: all commands together have $(cat "$here/lifecycle/timeout") s"
-  # Where docker could not even start it, only docker has something to say.
+  # Where the engine could not even start it, only the engine has something to say.
   [ -s "$1.out" ] || grep -v '^[0-9]*$' "$1.err" >"$1.out"
   emit lifecycle stage "$stage" name "$(cat "$1.name")" command "$(cat "$1.text")" exit_code: "$2" reason "$reason" \
     log "$(last_lines "$1.out")"

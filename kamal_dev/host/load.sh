@@ -1,13 +1,13 @@
 #!/bin/sh
-# Take images from stdin, as `docker save` writes them, plain or compressed: load.sh
+# Take images from stdin, as they are saved, plain or compressed: load.sh
 #
-# Comes after lib.sh and engine.sh in one text, because stdin is the stream itself. Events: `result` {ok, phase, reason}.
+# Comes after lib.sh, engine.sh and engine_images.sh in one text, because stdin is the stream itself. Events: `result` {ok, phase, reason}.
 set -u
 said=$(mktemp "${TMPDIR:-/tmp}/kamal-dev.XXXXXX") || exit 1
 trap 'rm -f "$said"' EXIT
 trap 'exit 143' HUP INT PIPE TERM
 
-if docker_within 3600 image load --quiet >"$said" 2>&1; then
+if image_load >"$said" 2>&1; then
   emit result ok: true phase load
 else
   # What remains of the stream is read, so that the sender ends with this answer and not with a broken pipe.

@@ -1,25 +1,22 @@
-# shellcheck shell=sh disable=SC2016,SC2034,SC2154 # variables cross the files that source each other
+# shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
 # Whether containers see the folders that they were promised. Sourced after stack.sh; runs nothing by itself.
 #
 # The engine follows links as root, and people can put a link in the place of a folder of the workspace while it looks. What it
 # mounted in the end is in the kernel's own list.
 
-mounts_format='{{$pid := .State.Pid}}{{$service := index .Config.Labels "com.docker.compose.service"}}{{$id := .Id}}'
-mounts_format=$mounts_format'{{range .Mounts}}{{$pid}}|{{$service}}|{{$id}}|{{.Source}}|{{.Destination}}{{println}}{{end}}'
-
 # stop_strays: end the containers that were given something else than the workspace, and fail where there are any. Sets strays.
 stop_strays() {
   # shellcheck disable=SC2046 # ids are words
-  found_strays=$(inspect_containers "$mounts_format" $(container_ids) | find_strays | sort -u)
+  found_strays=$(engine_inspect mounts $(container_ids) 2>/dev/null | find_strays | sort -u)
   [ -n "$found_strays" ] || return 0
   # shellcheck disable=SC2046 # ids are words
-  docker kill $(printf '%s\n' "$found_strays" | cut -d' ' -f1) >/dev/null 2>&1
+  engine_kill $(printf '%s\n' "$found_strays" | cut -d' ' -f1) >/dev/null 2>&1
   strays=$(printf '%s\n' "$found_strays" | cut -d' ' -f2 | paste -sd ' ' -)
   return 1
 }
 
 find_strays() {
-  while IFS='|' read -r pid service id from to; do
+  while IFS='|' read -r pid service id _ _ from to; do
     case $from in "$home/workspace" | "$home/workspace"/*) ;; *) continue ;; esac
     case $(mounted_at "$pid" "$to") in
       */"$stack"/workspace | */"$stack"/workspace/* | '') ;;

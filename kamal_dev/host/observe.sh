@@ -68,17 +68,15 @@ report_containers() {
   done
 }
 
-failure='{{.State.OOMKilled}}|{{.State.ExitCode}}|{{.State.Running}}|{{.State.StartedAt}}|{{.State.FinishedAt}}|{{.State.Error}}'
-
 report_failure() {
   IFS='|' read -r is_oom code is_up started ended error <<END
-$(docker inspect --type container --format "$failure" -- "$1" | tr '\n' ' ')
+$(engine_inspect end "$1" | tr '\n' ' ')
 END
   [ "$is_oom" != true ] || set -- "$1" "out of memory: $2"
   [ -z "${error% }" ] || set -- "$1" "$2: ${error% }"
   case $2 in *restarted*) code=$(last_exit "$1" "$code") ;; esac
-  docker logs --tail 20 --since "$(words_since "$is_up" "$started" "$ended")" -- "$1" >"$here/tail" 2>&1
-  open=$(docker inspect --type container --format "$event" -- "$1") || return
+  engine_logs "$1" "$(words_since "$is_up" "$started" "$ended")" >"$here/tail"
+  open=$(engine_inspect open "$1") || return
   printf '%s,"exit_code":%s,"release":"%s","reason":%s,"log":%s}\n' \
     "$open" "${code:-0}" "$shown" "$(json_text "$2")" "$(json_text "$(last_lines "$here/tail")")"
 }
@@ -91,8 +89,7 @@ words_since() {
 
 # last_exit ID CODE: print the exit code of its last end; while it runs again, inspect says CODE, which is 0.
 last_exit() {
-  ended=$(docker events --since 30m --until "$(date +%s)" --filter "container=$1" --filter event=die \
-    --format '{{.Actor.Attributes.exitCode}}' 2>/dev/null | tail -n 1)
+  ended=$(last_exit_code "$1")
   echo "${ended:-$2}"
 }
 

@@ -22,17 +22,16 @@ own_workspace() {
 # owner_here USER: print whom USER of the main container is on this host, as uid:gid: an engine may map its users to others.
 # shellcheck disable=SC2016 # for the shell in the container
 owner_here() {
-  told=$(docker exec ${1:+--user "$1"} "$main_id" sh -c '
+  told=$(engine_exec 60 "$1" "$main_id" sh -c '
     echo "$(id -u):$(id -g)"
     while read -r line; do echo "$line"; done </proc/self/uid_map
-    while read -r line; do echo "$line"; done </proc/self/gid_map' 2>/dev/null) || return 0
+    while read -r line; do echo "$line"; done </proc/self/gid_map' </dev/null 2>/dev/null) || return 0
   printf '%s\n' "$told" | sed 1d | mapped forth "$(printf '%s\n' "$told" | head -n 1)"
 }
 
 # is_writable USER: whether USER can write where the main container sees the workspace, as far as it does.
 is_writable() {
-  seen_at=$(docker inspect --format '{{range .Mounts}}{{.Source}}|{{.Destination}}{{println}}{{end}}' -- "$main_id" |
-    awk -F'|' -v home="$home/workspace" 'index($1, home) == 1 { print $2; exit }')
+  seen_at=$(engine_inspect mounts "$main_id" | awk -F'|' -v home="$home/workspace" 'index($6, home) == 1 { print $7; exit }')
   # shellcheck disable=SC2016 # for the shell in the container
-  [ -z "$seen_at" ] || docker exec ${1:+--user "$1"} "$main_id" sh -c '[ -w "$0" ]' "$seen_at" 2>/dev/null
+  [ -z "$seen_at" ] || engine_exec 60 "$1" "$main_id" sh -c '[ -w "$0" ]' "$seen_at" </dev/null 2>/dev/null
 }

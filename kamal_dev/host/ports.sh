@@ -16,24 +16,6 @@ clashes() {
   echo "[${clash_list#,}]"
 }
 
-# published_ports: print a line per port of every running container: address|first|last|protocol|project|name.
-published_ports() {
-  docker ps --no-trunc --format '{{.Label "com.docker.compose.project"}}|{{.Names}}|{{.Ports}}' 2>/dev/null |
-    awk -F'|' '{
-      count = split($3, parts, ", ")
-      for (i = 1; i <= count; i++) {
-        if (!match(parts[i], /->/)) continue
-        outside = substr(parts[i], 1, RSTART - 1)
-        protocol = parts[i]; sub(/.*\//, "", protocol)
-        ports = outside; sub(/.*:/, "", ports)
-        address = substr(outside, 1, length(outside) - length(ports) - 1)
-        gsub(/[][]/, "", address)
-        split(ports, ends, "-")
-        print address "|" ends[1] "|" (ports ~ /-/ ? ends[2] : ends[1]) "|" protocol "|" $1 "|" $2
-      }
-    }'
-}
-
 # listening_ports: print `protocol address port` of every socket that waits for somebody, numbers as the kernel has them.
 listening_ports() {
   for table in tcp tcp6 udp udp6; do

@@ -44,7 +44,7 @@ drop_releases() {
   done
 }
 
-# repositories: print those that this project builds, as Docker lists them.
+# repositories: print those that this project builds, as the engine lists them.
 repositories() {
   {
     cat "$here/meta/repositories"
@@ -54,20 +54,20 @@ repositories() {
 
 # drop_images: those of our repositories that nothing needs. An image without a tag is known by its digest.
 drop_images() {
-  docker image ls --all --no-trunc --digests --format '{{.Repository}} {{.Tag}} {{.Digest}} {{.ID}}' >"$here/listed" || return
-  learn_sizes
+  image_list >"$here/listed" || return
+  image_sizes >"$here/sizes"
   # An image with several digests is listed once for each, under the same tag.
   awk '{ name = $2 != "<none>" ? $1 ":" $2 : $1 "@" $3 } name !~ /@<none>$/ && !seen[name]++ { print $1, $4, name }' \
     "$here/listed" >"$here/names"
   while read -r repository id name; do
     grep -qxF -- "$repository" "$here/repositories" || continue
     ! is_needed "$repository" "$id" "$name" || continue
-    drop image "$name" "$(sed -n "s/^$id //p" "$here/sizes" | head -n 1)" docker_within 300 image rm --no-prune -- "$name"
+    drop image "$name" "$(sed -n "s/^$id //p" "$here/sizes" | head -n 1)" image_remove "$name"
   done <"$here/names"
 }
 
 # is_needed REPOSITORY ID NAME: whether a release or a container needs this name of an image. A tag that nothing names stays
-# only where it is the last of an image that runs by digest, because Docker forgets the digest with the last tag.
+# only where it is the last of an image that runs by digest, because the engine forgets the digest with the last tag.
 is_needed() {
   case $3 in
     *@*) is_digest_named "${3#*@}" || is_digest_named "$2"; return ;;
@@ -81,13 +81,6 @@ is_needed() {
 has_named_tag() {
   awk -v repository="$1" -v id="$2" 'NR == FNR { sub(/@.*/, ""); named[$0]; next }
     $1 == repository && $4 == id && ($1 ":" $2) in named { found = 1 } END { exit !found }' "$here/named" "$here/listed"
-}
-
-# learn_sizes: write what each image has alone, in bytes; layers that others share stay.
-learn_sizes() {
-  docker system df --verbose --format '{{range .Images}}{{.ID}} {{.UniqueSize}}{{println}}{{end}}' 2>/dev/null |
-    awk '{ n = $2 + 0; f = $2 ~ /kB$/ ? 1e3 : $2 ~ /MB$/ ? 1e6 : $2 ~ /GB$/ ? 1e9 : $2 ~ /TB$/ ? 1e12 : 1; printf "%s %.0f\n", $1, n * f }' \
-      >"$here/sizes"
 }
 
 drop_runs() {

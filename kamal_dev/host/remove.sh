@@ -19,29 +19,18 @@ here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=replace.sh
 . "$here/replace.sh"
 
-# labelled KIND: print the ids of the stack's containers, networks or volumes.
-labelled() {
-  case $1 in
-    container) docker ps --all --quiet --filter "label=com.docker.compose.project=$stack" ;;
-    *) docker "$1" ls --quiet --filter "label=com.docker.compose.project=$stack" ;;
-  esac
-}
-
 # take_down: let compose do it, which knows the order and the time that each service gets to end.
 take_down() {
   [ -d "$home/current" ] && cd "$home/current" || return
-  quickly docker_within 300 compose --ansi never --project-name "$stack" down --remove-orphans ${with_volumes:+--volumes} >&2
+  quickly engine_down ${with_volumes:+--volumes} >&2
   cd /
 }
 
-# sweep KIND ARG...: remove by label what compose did not, because its file is gone or a profile is off.
+# sweep KIND: remove by label what compose did not, because its file is gone or a profile is off.
 sweep() {
-  kind=$1
-  shift
   # shellcheck disable=SC2046 # ids are words
-  set -- "$@" -- $(labelled "$kind")
-  for last; do :; done
-  [ "$last" = -- ] || docker_within 300 "$kind" rm "$@" >/dev/null
+  set -- "$1" $(labelled "$1")
+  [ $# = 1 ] || remove_labelled "$@" >/dev/null
 }
 
 # doomed: print what of the stack's folder has to go, a line each.
@@ -88,7 +77,7 @@ conclude_nothing() {
 use_stack "$1"
 with_volumes=yes kept='[]'
 [ "${2:-}" != keep-volumes ] || with_volumes='' kept='["volumes","workspace"]'
-if ! has_docker_program; then
+if ! has_engine; then
   ! has_more_than_records || remove_folder || fail "not removed: $stays"
   emit result ok: true phase remove stack "$stack" removed: false kept: "$kept"
   exit
@@ -106,9 +95,9 @@ lock_stack remove
 trap unlock_stack EXIT
 trap 'exit 143' HUP INT TERM
 take_down
-sweep container --force --volumes
+sweep container
 sweep network
-[ -z "$with_volumes" ] || sweep volume --force
+[ -z "$with_volumes" ] || sweep volume
 left=$(what_is_left) || give_up remove 'the engine did not say what it has kept' unknown
 [ -z "$left" ] || fail "the engine kept: $(echo "$left" | paste -sd ' ' -)"
 remove_folder || fail "not removed: $stays"

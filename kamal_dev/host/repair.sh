@@ -7,10 +7,10 @@ repair() {
   weigh "$1"
   printf '%s\n' "$problems" | while read -r id kind why; do
     case $kind in
-      paused) docker unpause -- "$id" && { ! is_unhealthy "$id" || docker restart -- "$id"; } ;;
-      running) is_unhealthy "$id" && docker restart -- "$id" ;;
-      renamed) docker rename -- "$id" "$(printf '%s\n' "$why" | cut -d'`' -f2)" ;;
-      stale) docker restart -- "$id" ;;
+      paused) engine_unpause "$id" && { ! is_unhealthy "$id" || engine_restart "$id"; } ;;
+      running) is_unhealthy "$id" && engine_restart "$id" ;;
+      renamed) engine_rename "$id" "$(printf '%s\n' "$why" | cut -d'`' -f2)" ;;
+      stale) engine_restart "$id" ;;
       offline) remake "$id" ;;
       *) continue ;;
     esac >"$here/repair.log" 2>&1 || continue
@@ -19,14 +19,13 @@ repair() {
 }
 
 # is_unhealthy ID: whether its last health check failed. That of a container that was paused is of then, and stays for a while.
-is_unhealthy() { [ "$(docker inspect --type container --format '{{with .State.Health}}{{.Status}}{{end}}' -- "$1")" = unhealthy ]; }
+is_unhealthy() { [ "$(engine_inspect health "$1")" = unhealthy ]; }
 
 service_of() { printf '%s\n' "$found" | sed -n "s/^$1|\([^|]*\)|.*/\1/p"; }
 
 # remake ID: let Compose make it again, which knows all that a network needs to be told, and keeps anonymous volumes.
 remake() {
-  cd "$home/current" && docker_within 120 compose --ansi never --project-name "$stack" up --detach --no-build --pull never \
-    --no-deps --force-recreate "$(service_of "$1")" </dev/null
+  cd "$home/current" && engine_up 120 --detach --no-deps --force-recreate "$(service_of "$1")" </dev/null
   cd /
 }
 
@@ -34,16 +33,12 @@ remake() {
 # of a profile that was switched off. Compose removes those alone whose service is in no file any more.
 drop_leftovers() {
   # shellcheck disable=SC2046 # services are words
-  docker compose --project-name "$stack" config $(known "$1" services) 2>/dev/null |
-    awk '/^services:/ { on = 1; next } /^[^ ]/ { on = 0 } on && /^  [^ ]/ { gsub(/[ ":]/, ""); print }' >"$here/started"
+  engine_services $(known "$1" services) >"$here/started"
   [ -s "$here/started" ] || return 0
-  # shellcheck disable=SC2086 # the words are wanted
-  docker ps --all --no-trunc --format '{{.ID}} {{.Label "com.docker.compose.service"}}' $own_containers |
+  container_services |
     awk 'NR == FNR { started[$0] = 1; next } !($2 in started)' "$here/started" - >"$here/leftovers"
   [ -s "$here/leftovers" ] || return 0
   log "removing $(cut -d' ' -f2 "$here/leftovers" | sort -u | paste -sd, - | sed 's/,/, /g'), which this release does not have"
   # shellcheck disable=SC2046 # ids are words
-  set -- $(cut -d' ' -f1 "$here/leftovers")
-  docker_within 120 stop -- "$@" >>"$here/up.log" 2>&1
-  docker rm --force -- "$@" >>"$here/up.log" 2>&1
+  engine_remove $(cut -d' ' -f1 "$here/leftovers") >>"$here/up.log" 2>&1
 }

@@ -73,9 +73,9 @@ editors='vscode-server|cursor-server|windsurf-server|vscodium-server|code-server
 # who_is_in ID: print as JSON what runs there beside the container's own program: sessions, and servers of editors.
 # A session was begun from outside the container, so that its parent is not in it; a health check is none.
 who_is_in() {
-  first=$(docker inspect --type container --format '{{.State.Pid}}' -- "$1" 2>/dev/null)
-  check=$(docker inspect --type container --format '{{with .Config.Healthcheck}}{{range .Test}}{{println .}}{{end}}{{end}}' -- "$1" 2>/dev/null)
-  docker top "$1" -o pid,ppid,args 2>/dev/null | check=$check awk -v first="$first" -v editors="$editors" '
+  first=$(engine_inspect pid "$1" 2>/dev/null)
+  check=$(engine_inspect check "$1" 2>/dev/null)
+  engine_processes "$1" | check=$check awk -v first="$first" -v editors="$editors" '
     NR == 1 { next }
     { pid = $1; parent[pid] = $2; $1 = $2 = ""; sub(/^ +/, ""); said[pid] = $0; order[++n] = pid }
     function is_check(text,   lines, count) {
@@ -97,18 +97,14 @@ who_is_in() {
 
 # --- a stop that nobody answers
 
-# quickly COMMAND...: run it; containers that it stops and that are deaf to that are ended at once, as Docker would do
+# quickly COMMAND...: run it; containers that it stops and that are deaf to that are ended at once, as the engine would do
 # only when their time is over.
 quickly() {
   rm -f "$here/stops"
   mkfifo "$here/stops" 2>/dev/null || { "$@"; return; }
-  (
-    docker_exec="exec"
-    docker_within 900 events --since "$(date +%s)" --filter "label=com.docker.compose.project=$stack" --filter event=kill \
-      --format '{{.Actor.ID}} {{.Actor.Attributes.signal}}'
-  ) >"$here/stops" 2>/dev/null &
+  engine_signals >"$here/stops" 2>/dev/null &
   listener=$!
-  while read -r stopped signal; do ! is_deaf "$stopped" "$signal" || docker kill -- "$stopped"; done <"$here/stops" >/dev/null 2>&1 &
+  while read -r stopped signal; do ! is_deaf "$stopped" "$signal" || engine_kill "$stopped"; done <"$here/stops" >/dev/null 2>&1 &
   "$@"
   set -- $?
   { kill "$listener" || as_root kill "$listener"; } 2>/dev/null
@@ -119,9 +115,8 @@ quickly() {
 # is_deaf ID SIGNAL: whether this is its stop, and nothing comes of it: the kernel keeps from the first process of a
 # container every signal that it has no handler for. Only of what idles: the main service, and what sleeps.
 is_deaf() {
-  facts='{{.State.Pid}} {{or .Config.StopSignal "SIGTERM"}} {{index .Config.Labels "kamal-dev.main"}}'
   # shellcheck disable=SC2046 # the words are wanted
-  set -- "$1" "$2" $(docker inspect --type container --format "$facts" -- "$1" 2>/dev/null)
+  set -- "$1" "$2" $(engine_inspect stop "$1" 2>/dev/null)
   case ${4:-} in
     SIGHUP | HUP | 1) stop=1 ;;
     SIGINT | INT | 2) stop=2 ;;

@@ -22,7 +22,7 @@ forget_surplus() {
   for old; do remove_release "$old"; done
   name_images || return 0
   while IFS= read -r image; do
-    droppable "$image" | while IFS= read -r drop; do docker_within 300 image rm --no-prune -- "$drop"; done
+    droppable "$image" | while IFS= read -r drop; do image_remove "$drop"; done
   done <"$here/unused" >/dev/null 2>&1
 }
 
@@ -38,13 +38,10 @@ name_images() {
     case " $going " in *" ${about##*/} "*) [ "${about%/*}" != "$releases" ] || continue ;; esac
     cat "$about/.kamal-dev/images"
   done 2>/dev/null | cat - "${listed:-/dev/null}" | familiar >"$here/named"
-  there=$(docker ps --all --quiet --no-trunc) || return
+  there=$(all_containers) || return
   # shellcheck disable=SC2086 # ids are words
-  inspect_containers '{{.Config.Image}}{{println}}{{.Image}}' $there | familiar >>"$here/named"
+  engine_inspect images $there 2>/dev/null | familiar >>"$here/named"
 }
-
-# familiar: cut from references what Docker leaves out when it lists them.
-familiar() { sed -e 's|^index\.docker\.io/||' -e 's|^docker\.io/||' -e 's|^library/||'; }
 
 # is_named TAG: whether a tag is named, with whatever digest.
 is_named() { [ ! -f "$here/named" ] || awk -v tag="$1" '$0 == tag || index($0, tag "@") == 1 { found = 1 } END { exit !found }' "$here/named"; }
@@ -53,7 +50,7 @@ is_named() { [ ! -f "$here/named" ] || awk -v tag="$1" '$0 == tag || index($0, t
 is_digest_named() { [ ! -f "$here/named" ] || grep -qF -- "$1" "$here/named"; }
 
 # droppable REFERENCE: print the references to remove where nothing names the image: its tag, or with a digest all of its
-# tags that nothing names, then the digest. Docker forgets the digest with the last tag, and releases run by digest.
+# tags that nothing names, then the digest. The engine forgets the digest with the last tag, and releases run by digest.
 droppable() {
   set -- "$(printf '%s\n' "$1" | familiar)"
   case $1 in
@@ -61,7 +58,7 @@ droppable() {
     *) ! is_named "$1" && has_image "$1" && echo "$1"; return ;;
   esac
   set -- "$(pinned "$1")"
-  docker image inspect --format '{{range .RepoTags}}{{println .}}{{end}}' -- "$1" | while IFS= read -r tag; do
+  image_inspect tags "$1" | while IFS= read -r tag; do
     case $tag in "${1%@*}":*) is_named "$tag" || echo "$tag" ;; esac
   done
   echo "$1"

@@ -1,21 +1,21 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
-# Whether there is room for images that are to be pulled. Sourced after stack.sh; runs nothing by itself.
+# Whether there is room for images that are to be pulled. Sourced after images.sh; runs nothing by itself.
 #
 # Payload: meta/layers (one per line: what it unpacks to, and the bytes to pull; none where nobody could say).
 
 # Layers arrive compressed, unpack to two or two and a half times that, and both are there for a while.
 unpacking=3
 
-# has_room: whether what is free where Docker keeps images is enough. Sets no_room where it is not.
+# has_room: whether what is free where the engine keeps images is enough. Sets no_room where it is not.
 # Layers that are there already are looked for only where there would not be room for all.
 has_room() {
   [ -s "$here/meta/layers" ] || return 0
   root=$(sed -n 4p "$engine_known" 2>/dev/null)
-  root=${root:-/var/lib/docker}
+  root=${root:-$engine_folder}
   [ -d "$root" ] || return 0
   free=$(df -Pk "$root" | awk 'NR == 2 { printf "%.0f", $4 * 1024 }')
   : >"$here/held"
-  fits || { layers_held >"$here/held" && fits; } || {
+  fits || { image_layers >"$here/held" && fits; } || {
     no_room="needs about $(amount "$needed") for images, $(amount "$free") are free in $root"
     return 1
   }
@@ -26,11 +26,6 @@ fits() {
   needed=$(awk -v times="$unpacking" 'FILENAME == ARGV[1] { held[$1] = 1; next } !($1 in held) { sum += $2 } END { printf "%.0f", sum * times }' \
     "$here/held" "$here/meta/layers")
   awk -v needed="$needed" -v free="$free" 'BEGIN { exit !(needed <= free) }'
-}
-
-layers_held() {
-  # shellcheck disable=SC2046 # ids are words
-  docker image inspect --format '{{range .RootFS.Layers}}{{println .}}{{end}}' -- $(docker image ls --quiet --no-trunc | sort -u)
 }
 
 # amount BYTES: print them as people say them.

@@ -16,7 +16,6 @@ use_stack() {
   esac
   stack=$1
   home=$base/$stack
-  own_containers="--filter label=com.docker.compose.project=$stack --filter label=com.docker.compose.oneoff=False"
   releases=$home/releases
 }
 
@@ -41,9 +40,9 @@ all_stacks() {
   done
 }
 
-# has_none STACK...: whether this host never had any of them, nor Docker to run one.
+# has_none STACK...: whether this host never had any of them, nor an engine to run one.
 has_none() {
-  ! has_docker_program || return
+  ! has_engine || return
   for name; do [ ! -d "$base/$name/releases" ] || return; done
 }
 
@@ -76,50 +75,21 @@ switch_to() {
   ln -s "releases/$1" "$home/.current.$$" && mv -T "$home/.current.$$" "$home/current"
 }
 
-# What facts.sh remembers: which program docker is, the engine's version, Compose's, and the folder of images.
+# What facts.sh remembers: which programs the engine has, its version, Compose's, and the folder of images.
 engine_known=$base/.engine
 
 # --- containers
 
-# container_ids: print the ids of the stack's containers, running or not; those of `compose run` are not its own.
-container_ids() {
-  # shellcheck disable=SC2086 # the words are wanted
-  docker ps --all --quiet --no-trunc $own_containers
-}
-
-# main_container [--all]: print the id of the one that people work in: where it runs; with --all, where it is at all.
-main_container() {
-  # shellcheck disable=SC2086 # the words are wanted
-  docker ps "$@" --quiet --no-trunc $own_containers --filter label=kamal-dev.main=true | tail -n 1
-}
-
-label() { printf '{{index .Config.Labels "%s"}}' "$1"; }
-
-# One line per container, for `read`: id|service|state|health|exit|restarts|policy|started|main|stack|name|networks|image,
-# networks as hexadecimal digits, because they may have any name
-row="{{.ID}}|$(label com.docker.compose.service)|{{.State.Status}}|{{with .State.Health}}{{.Status}}{{end}}"
-row="$row|{{.State.ExitCode}}|{{.RestartCount}}|{{.HostConfig.RestartPolicy.Name}}|{{.State.StartedAt}}"
-row="$row|$(label kamal-dev.main)|$(label com.docker.compose.project)|{{slice .Name 1}}"
-row="$row|{{range \$name, \$_ := .NetworkSettings.Networks}}{{printf \"%x\" \$name}},{{end}}|{{.Config.Image}}"
-
-# The same as an event, still open at its end: the exit code comes last.
-event='{"type":"container","stack":{{json (index .Config.Labels "com.docker.compose.project")}}'
-event=$event',"service":{{json (index .Config.Labels "com.docker.compose.service")}}'
-event=$event',"name":{{json (slice .Name 1)}},"image":{{json .Config.Image}},"state":{{json .State.Status}}'
-event=$event',"health":{{with .State.Health}}{{json .Status}}{{else}}""{{end}}'
-event=$event',"restarts":{{.RestartCount}},"started":{{json .State.StartedAt}}'
-
 # show_containers [ID]...: print their events; `shown` is the release that they are said to belong to.
 shown=
-event_end() { printf ',"exit_code":{{.State.ExitCode}},"release":"%s"}' "$shown"; }
-show_containers() { inspect_containers "$event$(event_end)" "$@"; }
+show_containers() { engine_inspect event "$@" 2>/dev/null; }
 
 # look_at_containers [ID]...: set seen to a line per container, its row and then its event, and found to the rows.
 # One that vanished meanwhile is left out. Fails where the engine did not say, with engine_trouble.
 look_at_containers() {
   seen='' found='' engine_trouble=
   [ $# -gt 0 ] || return 0
-  seen=$(docker inspect --type container --format "$row$event$(event_end)" -- "$@" 2>"$here/inspect.err")
+  seen=$(engine_inspect both "$@" 2>"$here/inspect.err")
   engine_code=$?
   found=$(printf '%s\n' "$seen" | sed 's/{.*//')
   [ "$engine_code" = 0 ] || grep -qi 'no such' "$here/inspect.err" ||
@@ -137,13 +107,6 @@ look_at_stack() {
 # show_seen: print the events of those that were looked at last.
 show_seen() { printf '%s\n' "$seen" | sed -n 's/^[^{]*{/{/p'; }
 
-# inspect_containers FORMAT [ID]...: print those that are still there.
-inspect_containers() {
-  container_format=$1
-  shift
-  [ $# -eq 0 ] || docker inspect --type container --format "$container_format" -- "$@" 2>/dev/null
-}
-
 # has_finished ROWS: whether all lifecycle commands were run, where there are any, since the main container was started, and
 # those that follow the source since it was sent.
 has_finished() {
@@ -158,10 +121,9 @@ has_finished() {
 source_mark() { [ ! -f "$home/source/state" ] || cksum <"$home/source/state" | tr ' ' -; }
 
 # find_containers: set ids to those of the stack's containers, as container_ids prints them, and foreign to where a compose
-# project of this name was started from, if that is elsewhere. Fails as docker does.
+# project of this name was started from, if that is elsewhere. Fails as the engine does.
 find_containers() {
-  there=$(docker_within 20 ps --all --no-trunc --filter "label=com.docker.compose.project=$stack" \
-    --format '{{.ID}} {{.Label "com.docker.compose.oneoff"}} {{.Label "com.docker.compose.project.working_dir"}}') || return
+  there=$(container_origins) || return
   ids=$(printf '%s\n' "$there" | awk '$2 == "False" { print $1 }')
   foreign=$(printf '%s\n' "$there" | cut -d' ' -f3- | grep -vF -- "$home/" | grep . | head -n 1)
 }

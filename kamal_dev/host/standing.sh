@@ -44,7 +44,7 @@ judge_exited() {
   esac
 }
 
-# uptime_of TIME: print the milliseconds since then, by the clock that Docker took TIME from.
+# uptime_of TIME: print the milliseconds since then, by the clock that the engine took TIME from.
 uptime_of() { echo $((wall - $(moment "$1" || echo "$wall"))); }
 
 # restarts_beyond BEFORE ID COUNT: print how often it restarted since BEFORE, ` id=count id=count `, was written down.
@@ -182,10 +182,9 @@ remember_baseline() {
   printf '%s\n' "$found" | awk -F'|' '$1 != "" { print "restarts " $1 " " $6 }' >"$home/.baseline"
   # The engine may have been told the path without the links in it.
   physical=$(cd "$home/workspace" 2>/dev/null && pwd -P)
-  # shellcheck disable=SC2016 # for docker
-  binds='{{$id := .ID}}{{$at := .State.StartedAt}}{{range .Mounts}}{{if eq .Type "bind"}}{{$id}} {{$at}} {{println .Source}}{{end}}{{end}}'
   # shellcheck disable=SC2046 # ids are words
-  inspect_containers "$binds" $(printf '%s\n' "$found" | cut -d'|' -f1) | while read -r id started folder; do
+  engine_inspect mounts $(printf '%s\n' "$found" | cut -d'|' -f1) 2>/dev/null | while IFS='|' read -r _ _ id started kind folder _; do
+    [ "$kind" = bind ] || continue
     case $folder/ in "$home/workspace"/* | "${physical:-/none}"/*) ;; *) continue ;; esac
     there=$(stat -c '%d:%i' -- "$folder" 2>/dev/null) && echo "bind $id $started $there $folder"
   done >>"$home/.baseline"

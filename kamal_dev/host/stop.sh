@@ -17,7 +17,7 @@ release=$shown
 version=$(known "$release" version)
 phase stop
 cd "$home/current" || conclude true kept ''
-quickly docker_within 120 compose --project-name "$stack" stop >"$here/stop.log" 2>&1 ||
+quickly engine_stop >"$here/stop.log" 2>&1 ||
   conclude false kept "$(last_lines "$here/stop.log" 2)"
 # shellcheck disable=SC2046 # ids are words
 show_containers $(container_ids)

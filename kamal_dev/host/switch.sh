@@ -73,11 +73,7 @@ conclude() {
 
 tell() {
   ended_in=${fell_in:-${phase_name:-}}
-  # Said by Docker, Compose and the shell alike.
-  case $3 in
-    *[Nn]'o space left on device'*) result_code=disk ;;
-    *'non-overlapping IPv4 address pool'* | *'address pools have been fully subnetted'*) result_code=networks ;;
-  esac
+  result_code=${result_code:-$(error_code "$3")}
   phase
   result=$(emit result ok: "$1" state "$2" phase "$ended_in" reason "$3" stack "$stack" release "$release" version "$version" \
     previous "$previous" current "$(current_release)" restored: "$([ "$2" = restored ] && echo true || echo false)" \
@@ -186,9 +182,7 @@ up() {
 
 up_all() { make_way && compose_up "$@"; }
 
-compose_up() {
-  docker_within "$up_within" compose --ansi never --project-name "$stack" up --no-build --pull never "$@" >>"$here/up.log" 2>&1
-}
+compose_up() { engine_up "$up_within" "$@" >>"$here/up.log" 2>&1; }
 
 # bring_up RELEASE MILLISECONDS: up and observe. Sets why where it fails.
 bring_up() {
@@ -227,8 +221,7 @@ why_compose() {
 
 # clash_in LOG: print which port the engine could not have, and who holds it; nothing where that was not it.
 clash_in() {
-  bound=$(sed -n -e 's/.*[Bb]ind for \([^ ]*\) failed: port is already allocated.*/\1/p' \
-    -e 's/.*listen [a-z]*[46]* \([^ ]*\): bind: address already in use.*/\1/p' "$1" | head -n 1)
+  bound=$(refused_port "$1")
   [ -n "$bound" ] || return 0
   containers_ports=$(published_ports) listening=$(listening_ports)
   for protocol in tcp udp; do
@@ -291,7 +284,7 @@ restore() {
 # Nothing to go back to: stopped, so that it does no harm; kept, so that one can look.
 leave_first() {
   [ "$(cat "$here/meta/keep_failed" 2>/dev/null)" != yes ] || conclude false left "$failed_why"
-  cd "$home/current" && quickly docker_within 120 compose --project-name "$stack" stop >/dev/null 2>&1
+  cd "$home/current" && quickly engine_stop >/dev/null 2>&1
   # shellcheck disable=SC2046 # ids are words
   show_containers $(container_ids)
   conclude false stopped "$failed_why"
