@@ -67,7 +67,17 @@ def test_a_step_is_written_as_its_label() -> None:
 def test_facts_send_the_script_with_what_it_sources(scripts: Mapping[str, str]) -> None:
     step = host.facts(scripts, "blog-1", ("postgres:15",))
     assert words(step) == ("facts.sh", "blog-1", "", "postgres:15")
-    sourced = ["engine.sh", "facts.sh", "history.sh", "lib.sh", "lock.sh", "ports.sh", "stack.sh", "standing.sh"]
+    sourced = [
+        "engine.sh",
+        "engine_images.sh",
+        "facts.sh",
+        "history.sh",
+        "lib.sh",
+        "lock.sh",
+        "ports.sh",
+        "stack.sh",
+        "standing.sh",
+    ]
     assert sorted(members(step)) == sourced
 
 
