@@ -78,8 +78,8 @@ class Facts:
     """Describe a host and one stack on it.
 
     `privilege` is `root`, `sudo`, `password` (sudo that asks for one) or `none`; `arch` is
-    Docker's word (`amd64`); `docker` and `compose` are versions, empty where they are
-    missing or silent; `has_docker` says whether the program is there, `daemon` whether an
+    Docker's word (`amd64`); `engine` and `compose` are versions, empty where they are
+    missing or silent; `has_engine` says whether the program is there, `daemon` whether an
     engine answers, `trouble` why none does; `disk_free`, `disk` (all of it; where Docker
     keeps images), `home_free` (of the home folder) and `memory` are bytes; `gpu` whether there
     is one that NVIDIA's driver knows.
@@ -102,10 +102,10 @@ class Facts:
     os: str = ""
     os_version: str = ""
     arch: str = ""
-    docker: str = ""
+    engine: str = ""
     compose: str = ""
     daemon: bool = False
-    has_docker: bool = False
+    has_engine: bool = False
     trouble: str = ""
     disk_free: int = 0
     disk: int = 0
@@ -341,7 +341,7 @@ class ScriptResult:
     observed_ms: int = 0
     code: str = ""
     changed: bool = False
-    docker: str = ""
+    engine: str = ""
     compose: str = ""
     removed: bool = False
     backup: str = ""

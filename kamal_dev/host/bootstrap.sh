@@ -3,7 +3,7 @@
 #
 # Does nothing where both are there and answer. Where it installs Docker, it adds address pools to /etc/docker/daemon.json
 # (see packages.sh); otherwise that is left as it is.
-# Events: `log` {text}, then `result` {ok, phase, changed, code, reason, docker, compose}. `code` says what failed:
+# Events: `log` {text}, then `result` {ok, phase, changed, code, reason, engine, compose}. `code` says what failed:
 #   system      neither Debian nor Ubuntu, or too old           privilege  neither root nor sudo without a password
 #   packages    refused or broken by the package manager        network    the packages could not be reached
 #   daemon      installed, but does not answer                  compose    no Compose of 2.24.4 or later
@@ -142,4 +142,4 @@ else
   admit_user
 fi
 emit result ok: true phase bootstrap changed: "$changed" \
-  docker "$(engine_version)" compose "${have:-}"
+  engine "$(engine_version)" compose "${have:-}"

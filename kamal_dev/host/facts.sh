@@ -163,7 +163,7 @@ images=$(held "$@" $(run_by_releases))
 disk=$(disk_bytes "${root_dir:-$engine_folder}")
 emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \
   os "$(release_field ID)" os_version "$(release_field VERSION_ID)" arch "$(platform)" \
-  docker "$engine" compose "$compose" has_docker: "$(if has_engine; then echo true; else echo false; fi)" daemon: "$daemon" trouble "$engine_trouble" \
+  engine "$engine" compose "$compose" has_engine: "$(if has_engine; then echo true; else echo false; fi)" daemon: "$daemon" trouble "$engine_trouble" \
   home_free: "$(disk_bytes "$home" | cut -d' ' -f1)" disk_free: "${disk% *}" disk: "${disk#* }" gpu: "$(has_gpu)" emulates: "$(emulated)" \
   memory: "$(awk '/^MemTotal:/ { printf "%.0f", $2 * 1024 }' /proc/meminfo)" cpus: "$(nproc)" \
   release: "$(describe_release "$shown")" stands: "$stands" lock: "$(describe_lock)" last: "$(last_failure)" \

@@ -168,7 +168,7 @@ def _no_room(host: str, release: Release, facts: Facts) -> Iterator[HostError]:
     images = (*(str(image) for _, image in release.images), *release.third_party)
     if facts.home_free < LEAST_FOR_RELEASE:
         free = f"{facts.home_free >> 20} MB free for the home folder"
-    elif facts.disk_free < LEAST_FOR_IMAGES and facts.docker and not all(map(facts.held, images)):
+    elif facts.disk_free < LEAST_FOR_IMAGES and facts.engine and not all(map(facts.held, images)):
         free = f"{facts.disk_free >> 20} MB free for images"
     else:
         return

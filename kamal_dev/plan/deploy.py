@@ -109,7 +109,7 @@ def _on_host(seen: Observation, facts: Facts, candidate: Candidate, request: Dep
 def _missing_engine(facts: Facts) -> str:
     if facts.daemon:
         return f"Compose {facts.compose} is too old" if facts.compose else "Compose is not installed"
-    return "Docker does not run" if facts.has_docker else "Docker is not installed"
+    return "Docker does not run" if facts.has_engine else "Docker is not installed"
 
 
 def _pull(images: tuple[str, ...], causes: tuple[str, ...]) -> Iterator[Operation]:

@@ -30,8 +30,8 @@ def test_facts_of_a_bare_host_say_what_is_missing(bootstrapped: Bootstrapped) ->
     assert (facts.user, facts.home, facts.privilege) == ("dev", "/home/dev", "sudo")
     assert (facts.os, facts.os_version) == ("debian", "12")
     assert facts.arch in ("amd64", "arm64")
-    assert (facts.docker, facts.compose, facts.daemon, facts.is_ready) == ("", "", False, False)
-    assert (facts.has_docker, facts.trouble) == (False, "Docker is not installed on this host")
+    assert (facts.engine, facts.compose, facts.daemon, facts.is_ready) == ("", "", False, False)
+    assert (facts.has_engine, facts.trouble) == (False, "Docker is not installed on this host")
     assert facts.disk_free > 1 << 20
     assert facts.memory > 1 << 20
     assert facts.cpus >= 1
@@ -62,12 +62,12 @@ def test_a_bare_host_gets_docker_and_compose(bootstrapped: Bootstrapped) -> None
     outcome = bootstrapped.first.outcome
     assert outcome.ok, bootstrapped.first
     assert outcome.changed
-    assert events.numbers_of(outcome.docker) >= (20, 10)
+    assert events.numbers_of(outcome.engine) >= (20, 10)
     assert events.numbers_of(outcome.compose) >= (2, 24, 4)
     lab = bootstrapped.lab
     assert lab.sh("systemctl is-enabled docker; systemctl is-active docker") == "enabled\nactive"
     assert "docker" in lab.sh("id -nG dev").split()
-    assert lab.sh("docker version --format '{{.Server.Version}}'", user="dev") == outcome.docker
+    assert lab.sh("docker version --format '{{.Server.Version}}'", user="dev") == outcome.engine
 
 
 def test_cloud_init_and_the_locks_of_a_first_boot_are_waited_for(bootstrapped: Bootstrapped) -> None:

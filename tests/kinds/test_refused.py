@@ -176,7 +176,7 @@ def test_the_repository_and_its_neighbours_are_no_such_path(source: str) -> None
 
 
 FINE = events.Facts(
-    cpus=4, memory=8 << 30, disk=1 << 40, disk_free=1 << 38, home_free=1 << 38, docker="26", daemon=True
+    cpus=4, memory=8 << 30, disk=1 << 40, disk_free=1 << 38, home_free=1 << 38, engine="26", daemon=True
 )
 RELEASE = Release("1-2", "blog-1", Version("1"), "d", (), third_party=("debian:12",), ports=("127.0.0.1:8000/tcp",))
 HOST = Host("blog-1", "10.0.0.1")

@@ -30,7 +30,7 @@ secrets:
   from_env: {environment: IN_ENV}
 """
 FACTS = """\
-{"type": "facts", "user": "dev", "daemon": true, "docker": "28.0", "compose": "2.40.0", "disk_free": 21474836480}
+{"type": "facts", "user": "dev", "daemon": true, "engine": "28.0", "compose": "2.40.0", "disk_free": 21474836480}
 {"type": "result", "ok": true}
 """
 LATER = "`git rm --cached .kamal/secrets`, name it in .gitignore, and rotate what stands in it: the history keeps it"

@@ -15,7 +15,7 @@ from kamal_dev.shell.recorder import Recorder
 from tests.pipeline.test_doctor import FACTS, opened, root
 
 __all__ = ["root"]
-READY = Facts(user="dev", privilege="none", docker="28.0", compose="2.40.0", has_docker=True, daemon=True)
+READY = Facts(user="dev", privilege="none", engine="28.0", compose="2.40.0", has_engine=True, daemon=True)
 
 
 @pytest.mark.parametrize(
@@ -24,8 +24,8 @@ READY = Facts(user="dev", privilege="none", docker="28.0", compose="2.40.0", has
         (READY, "✓ host of a-1: Docker 28.0, Compose 2.40.0, 0 GB free, as `dev`"),
         (Facts(trouble="Docker is not installed", privilege="root"), "! host of a-1: Docker is not installed"),
         (Facts(trouble="Docker is not installed", privilege="none"), "✗ host of a-1: Docker is not installed"),
-        (Facts(trouble="it is down", privilege="root", has_docker=True), "✗ host of a-1: it is down"),
-        (Facts(daemon=True, compose="2.20.0", has_docker=True), "✗ host of a-1: Compose is 2.20.0, and 2.24.4"),
+        (Facts(trouble="it is down", privilege="root", has_engine=True), "✗ host of a-1: it is down"),
+        (Facts(daemon=True, compose="2.20.0", has_engine=True), "✗ host of a-1: Compose is 2.20.0, and 2.24.4"),
         (
             Facts(unwritable="the file system of / is read-only"),
             "✗ host of a-1: `~/.kamal-dev` cannot be written: the file",

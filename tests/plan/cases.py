@@ -30,9 +30,9 @@ from kamal_dev.plan.sync import sync
 HERE = Path(__file__).parent / "cases"
 FACTS: dict[str, Any] = {
     "daemon": True,
-    "docker": "28.0",
+    "engine": "28.0",
     "compose": "2.40.0",
-    "has_docker": True,
+    "has_engine": True,
     "arch": "amd64",
     "cpus": 4,
     "memory": 8 << 30,

@@ -55,7 +55,7 @@ class PaperHost(Paper):
 
     def __init__(self, name: str, state: HostState, image: Image, release: Release) -> None:
         super().__init__(name)
-        self._facts = {"daemon": True, "docker": "28.0", "compose": "2.40.0", "privilege": "root", **state.facts}
+        self._facts = {"daemon": True, "engine": "28.0", "compose": "2.40.0", "privilege": "root", **state.facts}
         held = [["postgres:15"]] if state.has_database else []
         if state.has_image:
             held.append([image.reference, f"{image.name}@{DIGEST}"])
@@ -74,7 +74,7 @@ class PaperHost(Paper):
             images = [{"type": "image", "image": word, "ok": self._pulls, "reason": "no route"} for word in words]
             return Result(step, int(not self._pulls), lines(*images, {"type": "result", "ok": self._pulls}))
         if verb == "bootstrap":
-            self._facts.update(daemon=True, docker="28.0", compose="2.40.0")
+            self._facts.update(daemon=True, engine="28.0", compose="2.40.0")
         if verb == "apply" and self._outcome:
             return Result(step, int(not self._outcome[-1]["ok"]), lines(*self._outcome))
         if verb == "stop":

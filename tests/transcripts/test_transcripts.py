@@ -88,7 +88,7 @@ UNFINISHED = (
 TOOK_FIRST = ({"type": "result", "ok": True, "state": "new", "release": "new-22222222", "previous": ""},)
 TOOK = ({**TOOK_FIRST[0], "previous": f"{EARLIER}-00000000"},)
 SOWN = {"workspace": ["guestbook"]}
-UP, BARE = HostState(SOWN), HostState({"daemon": False, "docker": "", "compose": ""}, has_database=False)
+UP, BARE = HostState(SOWN), HostState({"daemon": False, "engine": "", "compose": ""}, has_database=False)
 SAME = HostState(SOWN, has_image=True, is_current=True)
 CUT_OFF = HostState(has_database=False, pulls=False)
 

@@ -128,7 +128,7 @@ def _require_room(target: Host, release: Release, facts: events.Facts) -> None:
     short = ""
     if facts.home_free < LEAST_FOR_RELEASE:
         short = f"{_megabytes(facts.home_free)} free for the home folder"
-    elif facts.disk_free < LEAST_FOR_IMAGES and facts.docker and not all(map(facts.held, images)):
+    elif facts.disk_free < LEAST_FOR_IMAGES and facts.engine and not all(map(facts.held, images)):
         short = f"{_megabytes(facts.disk_free)} free for images"
     if short:
         raise HostError(

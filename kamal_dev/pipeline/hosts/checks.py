@@ -66,14 +66,14 @@ def judged(stack: str, facts: events.Facts | DevError) -> Check:
     if hopeless := _hopeless(facts):
         return Check(name, False, *hopeless)
     if facts.is_ready:
-        return Check(name, True, f"Docker {facts.docker}, Compose {facts.compose}, {_login(facts)}")
+        return Check(name, True, f"Docker {facts.engine}, Compose {facts.compose}, {_login(facts)}")
     may_install = facts.privilege in INSTALLS
     if facts.daemon:
         found = (
             f"Compose is {facts.compose or 'missing'}, and {events.words(events.MINIMAL_COMPOSE)} or later is needed"
         )
         return Check(name, may_install, found, "the first deploy installs it" if may_install else BY_HAND, may_install)
-    if facts.has_docker:
+    if facts.has_engine:
         advice = "the next deploy tries to start it" if may_install else "start it there, or let the user use it"
         return Check(name, False, facts.trouble, advice)
     advice = "the first deploy installs it" if may_install else BY_HAND

@@ -158,13 +158,13 @@ def _bootstrap(run: Run, target: Host, facts: events.Facts) -> None:
             hint=ADVICE.get(outcome.code, "install Docker Engine and Compose v2 there by hand, then deploy again"),
             left_behind="packages that were installed stay; bootstrap can be run again",
         )
-    run.output.done(f"Docker {outcome.docker}, Compose {outcome.compose}", target.name, time.monotonic() - started)
+    run.output.done(f"Docker {outcome.engine}, Compose {outcome.compose}", target.name, time.monotonic() - started)
 
 
 def _intention(facts: events.Facts) -> str:
     if facts.daemon:
         return "Installing Compose"
-    return "Starting Docker" if facts.has_docker else "Installing Docker"
+    return "Starting Docker" if facts.has_engine else "Installing Docker"
 
 
 ADVICE = {
