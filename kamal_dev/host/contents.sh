@@ -36,5 +36,5 @@ tell_inside() {
 
 use_stack "$1"
 tell_files "$(current_release)"
-! has_docker_program || tell_inside
+! has_engine || tell_inside
 emit result ok: true phase contents
