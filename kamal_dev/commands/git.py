@@ -21,7 +21,9 @@ GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_COMMON_DIR GIT_CONFIG GIT_DIR GIT_GRAFT_FIL
 GIT_INTERNAL_SUPER_PREFIX GIT_NO_REPLACE_OBJECTS GIT_OBJECT_DIRECTORY GIT_PREFIX GIT_REPLACE_REF_BASE GIT_SHALLOW_FILE
 GIT_WORK_TREE
 """
-ALONE = tuple((name, None) for name in LOCAL.split())
+# These change what a pattern means.
+PATTERNS = "GIT_GLOB_PATHSPECS GIT_ICASE_PATHSPECS GIT_LITERAL_PATHSPECS GIT_NOGLOB_PATHSPECS"
+ALONE = tuple((name, None) for name in f"{LOCAL} {PATTERNS}".split())
 SHA256 = 64  # digits of a hash
 Environment = tuple[tuple[str, str], ...]
 
@@ -29,6 +31,10 @@ Environment = tuple[tuple[str, str], ...]
 WATCHFUL = ("-c", "core.fsmonitor=false")
 # A split index would leave its other half in the repository.
 WHOLE = ("-c", "core.splitIndex=false")
+
+
+# What a sparse checkout does not want is there all the same; and no file is refused for the ends of its lines.
+PLAIN = ("-c", "core.sparseCheckout=false", "-c", "core.safecrlf=false", "-c", "advice.addEmbeddedRepo=false")
 
 
 @dataclass(frozen=True)
@@ -89,14 +95,20 @@ def entries(root: Path, environment: Environment = ()) -> Step:
     return git(root, "ls-files", "-v", "--stage", "-z", environment=environment)
 
 
+def paths_of(root: Path, environment: Environment = (), patterns: Iterable[str] = (), *, tree: str = "") -> Step:
+    """List the paths of an index, and of a `tree`, that any of the patterns matches; paths end with NUL."""
+    words = (f"--with-tree={tree}",) if tree else ()
+    return git(root, "ls-files", "-z", *words, "--", *patterns, environment=environment)
+
+
 def differing(root: Path, aside: Aside, commit: str) -> Step:
     """List what an index aside has other than a commit, as raw entries that end with NUL."""
     return git(root, "diff-index", "--cached", *RAW, commit, "--", environment=aside.environment)
 
 
-def between(root: Path, one: str, other: str) -> Step:
-    """List what differs between two commits, as raw entries that end with NUL."""
-    return git(root, "diff-tree", "-r", *RAW, one, other, "--")
+def between(root: Path, one: str, other: str, environment: Environment = ()) -> Step:
+    """List what differs between two commits or trees, as raw entries that end with NUL."""
+    return git(root, "diff-tree", "-r", *RAW, one, other, "--", environment=environment)
 
 
 RAW = ("--raw", "-z", "--no-abbrev", "--no-renames", "--ignore-submodules=none")
@@ -142,10 +154,17 @@ def committed(root: Path, tree: str = "HEAD") -> Step:
     return git(root, "ls-tree", "-r", "-z", "--name-only", tree)
 
 
-def tracked_though_ignored(root: Path, aside: Aside | None = None) -> Step:
+def tracked_though_ignored(root: Path, environment: Environment = ()) -> Step:
     """List what an index has although git would ignore it; paths end with NUL."""
-    words = ("ls-files", "-z", "--cached", "--ignored", "--exclude-standard")
-    return git(root, *words, environment=aside.environment if aside else ())
+    return git(root, "ls-files", "-z", "--cached", "--ignored", "--exclude-standard", environment=environment)
+
+
+def stage(root: Path, aside: Aside, names: Iterable[bytes]) -> Step:
+    """Stage what became of these paths, in an index and objects that nobody will keep."""
+    flags = ("--add", "--remove", "--replace")
+    words = ("-c", "core.compression=0", *WATCHFUL, *PLAIN, *WHOLE, "update-index", "-z", *flags, "--stdin")
+    step = git(root, *words, environment=aside.environment)
+    return replace(step, stdin=b"".join(name + b"\0" for name in names))
 
 
 def update_index(
@@ -156,12 +175,9 @@ def update_index(
     return replace(step, stdin=b"".join(name + b"\0" for name in names))
 
 
-def stage_all(root: Path, aside: Aside, *, to_keep: bool = True) -> Step:
-    """Stage the whole tree aside; objects that nobody will keep are not compressed."""
-    level = FAST if to_keep else ("-c", "core.compression=0")
-    # What a sparse checkout does not want is there all the same; and no file is refused for the ends of its lines.
-    plain = ("-c", "core.sparseCheckout=false", "-c", "core.safecrlf=false", "-c", "advice.addEmbeddedRepo=false")
-    words = (*level, *WATCHFUL, *plain, *WHOLE, "add", "--all", ".")
+def stage_all(root: Path, aside: Aside) -> Step:
+    """Stage the whole tree aside."""
+    words = (*FAST, *WATCHFUL, *PLAIN, *WHOLE, "add", "--all", ".")
     return git(root, *words, environment=aside.environment)
 
 

@@ -14,6 +14,7 @@ from kamal_dev.shell import Shell
 from kamal_dev.shell.local import NOT_FOUND, Local
 
 SUBMODULE = "160000"
+USUAL = (b"H 100", b"H 120")  # how `git ls-files -v --stage` begins with a file or link that nothing hides
 DISTRUST = "safe.directory"
 
 
@@ -53,6 +54,33 @@ class IndexEntry:
         return self.flag in "Ss"
 
 
+@dataclass(frozen=True)
+class Index:
+    """Hold an index as git lists it: of a hundred thousand entries few matter, and only these are taken apart."""
+
+    lines: tuple[bytes, ...]
+
+    @property
+    def entries(self) -> list[IndexEntry]:
+        """All of them."""
+        return [_entry(line) for line in self.lines]
+
+    @property
+    def unusual(self) -> list[IndexEntry]:
+        """What is no file or link, and what hides its changes from git."""
+        return [_entry(line) for line in self.lines if not line.startswith(USUAL)]
+
+    @property
+    def paths(self) -> frozenset[bytes]:
+        """All paths, as the file system has them."""
+        return frozenset(line.partition(b"\t")[2] for line in self.lines)
+
+    @property
+    def submodules(self) -> dict[str, IndexEntry]:
+        """Those that are repositories of their own, by their path."""
+        return {entry.path: entry for entry in self.unusual if entry.mode == SUBMODULE}
+
+
 def enclosing(folder: Path) -> Path | None:
     """Return the nearest folder upward that has a `.git`; only where none has one up to `/` is there no git."""
     return next((place for place in (folder, *folder.parents) if os.path.lexists(place / ".git")), None)
@@ -88,20 +116,28 @@ def ask(shell: Shell, step: Step, place: Path) -> str:
 
 def listed(shell: Local, step: Step, place: Path) -> Iterator[str]:
     """Yield the paths, or other entries, that git ends with NUL, however many. Raises GitFailed with its words."""
+    return map(os.fsdecode, raw(shell, step, place))
+
+
+def raw(shell: Local, step: Step, place: Path) -> list[bytes]:
+    """Return as bytes what git ends with NUL: no time is spent on entries of which few matter. Raises GitFailed."""
     try:
         # As a stream of bytes: the list has no lines, and may be longer than what is kept of an output.
         found = b"".join(shell.stream(step)).split(b"\0")
     except OSError as error:
         code = NOT_FOUND if isinstance(error, FileNotFoundError) else 1
         raise _failed(Result(step, code, errors=str(error).partition(": ")[2]), place) from error
-    return (os.fsdecode(entry) for entry in found if entry)
+    return [entry for entry in found if entry]
 
 
-def entries(shell: Local, found: Repository) -> list[IndexEntry]:
-    """List the index."""
-    step = git.entries(found.work, found.staged)
-    told = (entry.partition("\t") for entry in listed(shell, step, found.work))
-    return [IndexEntry(path, *about.split(" ")[:3]) for about, _, path in told]
+def read_index(shell: Local, found: Repository) -> Index:
+    """List the index. Raises GitFailed."""
+    return Index(tuple(raw(shell, git.entries(found.work, found.staged), found.work)))
+
+
+def _entry(line: bytes) -> IndexEntry:
+    about, _, path = os.fsdecode(line).partition("\t")
+    return IndexEntry(path, *about.split(" ")[:3])
 
 
 def in_place(found: Repository, view: git.Aside) -> Repository:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -22,7 +22,7 @@ from kamal_dev.errors import DevError
 from kamal_dev.project import source as sources
 from kamal_dev.project import store
 from kamal_dev.project.locks import Say, held
-from kamal_dev.project.repository import IndexEntry, Repository, ask, entries, listed, open_repository
+from kamal_dev.project.repository import IndexEntry, Repository, ask, listed, open_repository, read_index
 from kamal_dev.project.source import Source
 from kamal_dev.project.withheld import Withheld
 from kamal_dev.shell.local import Local
@@ -109,15 +109,29 @@ def read(source: Source, shell: Local, *, stores: Path, withheld: Withheld, say:
     try:
         with _locked(stores, say):
             top = open_repository(source.repository, shell, index=source.index)
-            parts = tuple(_parts(top, "", Path(".git"), shell, stores, withheld))
+            parts = tuple(_parts(top, "", Path(".git"), shell, stores, withheld, source.contents.keys()))
     except OSError as error:
         raise DevError(
             f"{error.filename or stores}: cannot be written ({error.strerror})",
             hint=f"{stores} needs room and write access",
         ) from error
-    # People may have saved a file since the version was read: then its state is not that of the parts.
+    return Snapshot(parts, source.state if _is_of(source, top, parts, shell, withheld) else "")
+
+
+def _is_of(source: Source, top: Repository, parts: tuple[Part, ...], shell: Local, withheld: Withheld) -> bool:
+    """Whether the parts are what `source` stands for: people may have saved a file since it was read.
+
+    Its differences to the commit tell, where no filter of git and no submodule makes them others; only then is
+    nothing read again.
+    """
+    own = parts[0]
+    if own.head and source.mark == sources.mark(top) and len(parts) == 1 and own.head == source.version.commit:
+        between = listed(shell, git.between(own.work, own.head, own.tree, own.aside.environment), own.work)
+        found = {path: new for path, _, new in sources.differences_in(between) if not withheld.hides(path)}
+        if found == {path: new for path, new in source.contents.items() if not withheld.hides(path)}:
+            return True
     now = sources.read(source.repository, shell, {"GIT_INDEX_FILE": source.index})
-    return Snapshot(parts, source.state if now.state == source.state else "")
+    return now.state == source.state
 
 
 @contextmanager
@@ -131,14 +145,15 @@ def _locked(stores: Path, say: Say) -> Iterator[None]:
 
 
 def _parts(
-    found: Repository, path: str, folder: Path, shell: Local, stores: Path, withheld: Withheld
+    found: Repository, path: str, folder: Path, shell: Local, stores: Path, withheld: Withheld, changed: Set[str]
 ) -> Iterator[Part]:
+    """Yield a part and those inside it; `changed` are its paths that are not as they are committed."""
     root = found.work
     settings = _settings(shell, root)
     own = stores / (hashlib.sha256(path.encode(errors="surrogateescape")).hexdigest()[:12] if path else "top")
     store.prepare(own, found, settings, withheld)
-    view, index = store.aside(found, own), entries(shell, found)
-    inner = store.stage(shell, found, view, index, withheld)
+    view, index = store.aside(found, own), read_index(shell, found)
+    inner = store.stage(shell, found, view, index, changed, withheld)
     tree = ask(shell, git.write_tree(root, view), root).strip()
     head = shell.run(git.head(root)).output.strip()
     branch = shell.run(git.branch(root)).output.strip().removeprefix("refs/heads/")
@@ -156,20 +171,25 @@ def _parts(
         _names(shell, root, head, branch, settings, chosen),
         found.shallow.read_text(encoding="utf-8") if found.shallow.exists() else "",
         origin.config(settings, branch, chosen),
-        _skipped(shell, root, index, seen, withheld),
+        _skipped(shell, found, index.unusual, seen, withheld),
         withheld.rules,
     )
     for name in inner:
         below = open_repository(root / name, shell)
         at = _folder(below.git_dir, found.git_dir, folder, name)
-        yield from _parts(below, f"{path}/{name}" if path else name, at, shell, stores, withheld.inside)
+        below_it = {one.removeprefix(f"{name}/") for one in changed if one.startswith(f"{name}/")}
+        yield from _parts(below, f"{path}/{name}" if path else name, at, shell, stores, withheld.inside, below_it)
     store.tidy(shell, root, own)
 
 
-def _skipped(shell: Local, root: Path, index: list[IndexEntry], seen: str, withheld: Withheld) -> tuple[str, ...]:
+def _skipped(
+    shell: Local, found: Repository, index: list[IndexEntry], seen: str, withheld: Withheld
+) -> tuple[str, ...]:
     """List what is staged, and what git was told not to compare, as in a sparse checkout, or what never travels."""
-    names = {entry.path for entry in index if entry.is_skipped or entry.is_unwatched or withheld.hides(entry.path)}
-    return tuple(sorted(names.intersection(listed(shell, git.committed(root, seen), root)))) if names else ()
+    names = {entry.path for entry in index if entry.is_skipped or entry.is_unwatched}
+    names |= set(listed(shell, git.paths_of(found.work, found.staged, withheld.patterns), found.work))
+    committed = listed(shell, git.committed(found.work, seen), found.work) if names else ()
+    return tuple(sorted(names.intersection(committed)))
 
 
 def _label(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,11 +18,11 @@ from kamal_dev.project.repository import (
     Repository,
     ask,
     enclosing,
-    entries,
     in_place,
     is_filled,
     listed,
     open_repository,
+    read_index,
 )
 from kamal_dev.project.withheld import Withheld
 from kamal_dev.shell.local import Local
@@ -30,6 +30,7 @@ from kamal_dev.shell.local import Local
 SUFFIX = 12
 TRIES = 3
 TEMPLATES = (".example", ".sample", ".template")
+FIELDS = {"1": 8, "u": 10, "?": 1}  # how many stand before the path in an entry of `git status`
 HEADS = ("# branch.oid ", "# branch.head ")
 UNBORN, UNREADABLE = "(initial)", "(unknown)"
 
@@ -41,7 +42,8 @@ class Source:
     `repository` is the git top level, or the folder itself outside git. `changed` lists
     uncommitted paths, relative to `repository`, those in submodules too; `contents` has
     the hash of each, outside git of every file. `left_out` are paths that the commit has
-    and git did not bring here: a sparse checkout, a submodule that is not checked out.
+    and git did not bring here: a sparse checkout, a submodule that is not checked out. `mark`
+    is another one after anything was staged, or the branch was changed.
     `state` is equal for equal content, branch and staging; empty outside git. `index` is
     what git works on in one of its hooks, empty for its own.
     """
@@ -53,6 +55,7 @@ class Source:
     contents: Mapping[str, str] = field(default_factory=dict, repr=False)
     left_out: tuple[str, ...] = ()
     index: str = ""
+    mark: str = ""
 
     @property
     def is_git(self) -> bool:
@@ -89,6 +92,7 @@ def read(root: Path, shell: Local, environment: Mapping[str, str] | None = None)
         text, contents = folders.version(root)
         return Source(root, Version(text), contents=contents)
     repository = open_repository(root, shell, index=(environment or {}).get("GIT_INDEX_FILE", ""))
+    before = mark(repository)
     seen = _look(repository, shell)
     text = seen.text if seen.commit else f"uncommitted-{seen.text}"
     if seen.commit and not seen.is_clean:
@@ -101,7 +105,17 @@ def read(root: Path, shell: Local, environment: Mapping[str, str] | None = None)
         seen.contents,
         seen.left_out,
         str(repository.index) if repository.staged else "",
+        before,
     )
+
+
+def mark(found: Repository) -> str:
+    """Return what changes whenever something is staged, or HEAD names another branch."""
+    head = (found.git_dir / "HEAD").read_text(encoding="utf-8", errors="replace")
+    if not found.index.exists():
+        return head
+    index = found.index.stat()
+    return f"{head}{index.st_ino} {index.st_size} {index.st_mtime_ns}"
 
 
 def files(source: Source, shell: Local) -> tuple[str, ...]:
@@ -119,10 +133,8 @@ def committed(source: Source, shell: Local, withheld: Withheld) -> tuple[str, ..
     root = source.repository
     if not source.is_git:
         return ()
-    names = {entry.path for entry in entries(shell, open_repository(root, shell))}
-    if source.version.commit:
-        names |= set(listed(shell, git.committed(root), root))
-    return tuple(sorted(name for name in names if withheld.hides(name) and not name.endswith(TEMPLATES)))
+    found = git.paths_of(root, patterns=withheld.patterns, tree=source.version.commit)
+    return tuple(sorted({name for name in listed(shell, found, root) if not name.endswith(TEMPLATES)}))
 
 
 def differences(before: Source, after: Source, shell: Local) -> tuple[str, ...]:
@@ -131,7 +143,7 @@ def differences(before: Source, after: Source, shell: Local) -> tuple[str, ...]:
     one, other = before.version.commit, after.version.commit
     if one and other and one != other:
         between = listed(shell, git.between(after.repository, one, other), after.repository)
-        base = {path: (old, new) for path, old, new in _raw(between)}
+        base = {path: (old, new) for path, old, new in differences_in(between)}
     named = {*before.contents, *after.contents, *base}
     then = {path: before.contents.get(path, base.get(path, ("", ""))[0]) for path in named}
     now = {path: after.contents.get(path, base.get(path, ("", ""))[1]) for path in named}
@@ -142,7 +154,7 @@ def differences(before: Source, after: Source, shell: Local) -> tuple[str, ...]:
 def _look(found: Repository, shell: Local) -> _Seen:
     """Look at a repository, then at its submodules: settings can hide from git what is in them."""
     commit, branch, changes = _status(found, shell)
-    index = entries(shell, found)
+    index = read_index(shell, found).unusual
     hiding = [entry for entry in index if entry.flag != "H"]
     gone = {entry.path for entry in hiding if entry.is_skipped and not _is_there(found, entry)}
     shown = [entry for entry in hiding if entry.path not in gone]
@@ -152,7 +164,8 @@ def _look(found: Repository, shell: Local) -> _Seen:
     inner = {name: _look(open_repository(found.work / name, shell), shell).below(name) for name in filled}
     empty = {name for name in links.difference(filled) if (found.work / name).is_dir()}
     are_clean = bool(commit) and all(sub.is_clean for sub in inner.values())
-    text, contents = (commit, {}) if are_clean and not changes and not shown else _content(found, commit, shown, shell)
+    is_alike = are_clean and not changes and not shown
+    text, contents = (commit, {}) if is_alike else _content(found, commit, changes, shown, shell)
     # Flags and staging that hide nothing change nothing.
     is_clean = are_clean and not contents
     own = _Seen(text, commit, (commit, branch, *changes), contents, tuple(sorted(gone | empty)), is_clean)
@@ -183,10 +196,13 @@ def _is_there(found: Repository, entry: IndexEntry) -> bool:
     return os.path.lexists(found.work / entry.path)
 
 
-def _content(found: Repository, commit: str, shown: list[IndexEntry], shell: Local) -> tuple[str, dict[str, str]]:
+def _content(
+    found: Repository, commit: str, changes: list[str], shown: list[IndexEntry], shell: Local
+) -> tuple[str, dict[str, str]]:
     """Hash the tree as `git add --all` sees it, in an index aside, and say what differs from the commit.
 
-    Nothing hides in that index: files that git was told not to look at are `shown`.
+    `changes` are the entries of `git status`: no other file is looked at again. Nothing hides in
+    that index: files that git was told not to look at are `shown`.
     """
     with temporary.folder("tree") as folder:
         index, objects = Path(folder, "index"), Path(folder, "objects")
@@ -201,23 +217,29 @@ def _content(found: Repository, commit: str, shown: list[IndexEntry], shell: Loc
         ):
             if names:
                 ask(shell, git.update_index(found.work, aside, (words,), map(os.fsencode, names)), found.work)
-        _stage(found, aside, shell)
+        _stage(found, aside, {*map(_changed, changes), *(entry.path for entry in shown)}, shell)
         text = ask(shell, git.write_tree(found.work, aside), found.work).strip()[:SUFFIX]
         if commit:
-            differing = _raw(listed(shell, git.differing(found.work, aside, commit), found.work))
+            differing = differences_in(listed(shell, git.differing(found.work, aside, commit), found.work))
             return text, {path: new for path, _, new in differing}
-        held = entries(shell, in_place(found, aside))
+        held = read_index(shell, in_place(found, aside)).entries
         return text, {entry.path: f"{entry.mode} {entry.hash}" for entry in held}
 
 
-def _stage(found: Repository, aside: git.Aside, shell: Local) -> None:
-    """Stage all files; where one vanished meanwhile, git fails, and knows better a moment later."""
-    step = git.stage_all(found.work, aside, to_keep=False)
+def _changed(line: str) -> str:
+    """Return the path in an entry of `git status`; that of a folder ends with a slash there."""
+    before = FIELDS[line[0]]
+    return line.split(" ", before)[before].rstrip("/")
+
+
+def _stage(found: Repository, aside: git.Aside, names: Iterable[str], shell: Local) -> None:
+    """Stage these files; where one vanished meanwhile, git fails, and knows better a moment later."""
+    step = git.stage(found.work, aside, map(os.fsencode, sorted(names)))
     if not any(shell.run(step) for _ in range(TRIES - 1)):
         ask(shell, step, found.work)
 
 
-def _raw(words: Iterator[str]) -> Iterator[tuple[str, str, str]]:
+def differences_in(words: Iterator[str]) -> Iterator[tuple[str, str, str]]:
     """Read raw entries of a diff: path, and what was and is there, as mode and hash."""
     for about in words:
         old_mode, mode, old, new, _ = about.removeprefix(":").split(" ")

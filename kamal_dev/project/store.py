@@ -7,11 +7,20 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 
 from kamal_dev.commands import git
-from kamal_dev.project.repository import SUBMODULE, IndexEntry, Repository, ask, entries, in_place, is_filled, listed
+from kamal_dev.project.repository import (
+    Index,
+    Repository,
+    ask,
+    in_place,
+    is_filled,
+    listed,
+    raw,
+    read_index,
+)
 from kamal_dev.project.withheld import Withheld
 from kamal_dev.shell.local import Local
 
@@ -48,26 +57,28 @@ def prepare(store: Path, found: Repository, settings: Mapping[str, str], withhel
 
 
 def stage(
-    shell: Local, found: Repository, view: git.Aside, index: Iterable[IndexEntry], withheld: Withheld
+    shell: Local, found: Repository, view: git.Aside, index: Index, new: Set[str], withheld: Withheld
 ) -> tuple[str, ...]:
     """Stage what is in the folder now, and return the submodules that are filled. Raises GitFailed.
 
-    A submodule of `index`, which is the repository's own, is there even where it is not checked out.
+    A submodule of `index`, which is the repository's own, is there even where it is not checked out. `new`
+    are paths that the repository would take, and does not track yet.
     """
     root = found.work
-    _track(shell, root, view, withheld)
-    empty = {entry.path: entry for entry in index if entry.mode == SUBMODULE and _is_empty(root / entry.path)}
-    held = {entry.path for entry in entries(shell, in_place(found, view)) if entry.mode == SUBMODULE}
-    stale = {path for path in held - empty.keys() if not is_filled(root / path)}
+    held = read_index(shell, in_place(found, view))
+    _track(shell, found, view, index.paths, held.paths, new, withheld)
+    empty = {path: entry for path, entry in index.submodules.items() if _is_empty(root / path)}
+    stale = {path for path in held.submodules.keys() - empty.keys() if not is_filled(root / path)}
     _change(shell, root, view, ("--force-remove",), stale)
     if empty:
         lines = (f"{entry.mode} {entry.hash} 0\t{path}" for path, entry in empty.items())
         ask(shell, git.update_index(root, view, (), map(os.fsencode, lines), given="--index-info"), root)
     ask(shell, git.stage_all(root, view), root)
-    staged = entries(shell, in_place(found, view))
     # A `.gitignore` of the repository has more to say than the rules of the store.
-    _change(shell, root, view, ("--force-remove",), {entry.path for entry in staged if withheld.hides(entry.path)})
-    return tuple(entry.path for entry in staged if entry.mode == SUBMODULE and is_filled(root / entry.path))
+    hidden = listed(shell, git.paths_of(root, view.environment, withheld.patterns), root)
+    _change(shell, root, view, ("--force-remove",), hidden)
+    staged = read_index(shell, in_place(found, view)).submodules
+    return tuple(path for path in staged if is_filled(root / path))
 
 
 def tidy(shell: Local, root: Path, store: Path) -> None:
@@ -80,12 +91,27 @@ def tidy(shell: Local, root: Path, store: Path) -> None:
     mark.touch()
 
 
-def _track(shell: Local, root: Path, view: git.Aside, withheld: Withheld) -> None:
-    """Let the store track the same ignored files as the repository does, and none besides."""
-    tracked = {name for name in listed(shell, git.tracked_though_ignored(root), root) if not withheld.hides(name)}
-    stale = set(listed(shell, git.tracked_though_ignored(root, view), root)) - tracked
-    _change(shell, root, view, ("--force-remove",), stale)
-    _change(shell, root, view, ("--add", "--remove"), tracked)
+def _track(
+    shell: Local,
+    found: Repository,
+    view: git.Aside,
+    known: Set[bytes],
+    held: Set[bytes],
+    new: Set[str],
+    withheld: Withheld,
+) -> None:
+    """Let the store, which has `held`, track the same ignored files as the repository does, and none besides.
+
+    Which are ignored is asked only where the two do not track the same.
+    """
+    root = found.work
+    if not held - known <= set(map(os.fsencode, new)):
+        ignored = set(raw(shell, git.tracked_though_ignored(root, view.environment), root))
+        _change(shell, root, view, ("--force-remove",), map(os.fsdecode, ignored - known))
+    if not known <= held:
+        ignored = set(raw(shell, git.tracked_though_ignored(root, found.staged), root))
+        names = (name for name in map(os.fsdecode, ignored - held) if not withheld.hides(name))
+        _change(shell, root, view, ("--add", "--remove"), names)
 
 
 def _change(shell: Local, root: Path, view: git.Aside, words: Iterable[str], names: Iterable[str]) -> None:

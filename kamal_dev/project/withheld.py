@@ -28,6 +28,13 @@ class Withheld:
         return "".join(f"{rule}\n" for rule in (*named, f"**/{FOLDER}/{PREFIX}*"))
 
     @property
+    def patterns(self) -> tuple[str, ...]:
+        """All of them, and what is below them, as git's path patterns."""
+        named = (f":(literal){path.as_posix()}" for path in self.paths)
+        copies = f":(glob)**/{FOLDER}/{PREFIX}*"
+        return (*named, copies, f"{copies}/**")
+
+    @property
     def inside(self) -> Withheld:
         """What never travels of a repository inside this one."""
         return Withheld()
