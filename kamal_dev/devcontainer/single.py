@@ -34,7 +34,7 @@ def as_compose(devcontainer: Devcontainer) -> str:
         top["networks"] = dict(networks)
     if volumes := _named(mounted):
         top["volumes"] = volumes
-    return f"# Made from {devcontainer.display}\n{dump(top)}"
+    return f"# Generated from {devcontainer.display}\n{dump(top)}"
 
 
 def _source(devcontainer: Devcontainer) -> dict[str, Any]:

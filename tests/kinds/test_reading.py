@@ -314,7 +314,7 @@ def test_a_secret_that_is_an_ordinary_word_blanks_out_no_key_and_no_name(root: P
     assert clean["services"] == data["services"]
     assert list(clean["stacks"]) == ["postgres"]
     assert redaction("shop-1  postgres  up") == "shop-1  postgres  up"
-    assert ("WORD` has the value of a name" in told) is (secret == "postgres")
+    assert ("WORD` has the same value as a name" in told) is (secret == "postgres")
     if secret != "postgres":
         assert redaction(f"x{secret}x") == "x[redacted]x"
 
@@ -401,8 +401,8 @@ def test_a_mounted_folder_that_only_has_ignored_files_is_told(root: Path) -> Non
     }
     told = notices(opened(root, files))
     assert "compose.yaml:5" in told
-    assert "`certs` has no file that git does not ignore" in told
-    assert "`made` has no file" in told
+    assert "`certs` has only files that git ignores" in told
+    assert "`made` has only files" in told
     assert "`src`" not in told
 
 
@@ -522,5 +522,5 @@ def test_a_secret_in_a_file_keeps_its_mode(root: Path) -> None:
     assert (found["pin"], found["conf"]) == (0o600, 0o644)
     write(root, {COMPOSE: compose.replace("    secrets", "    user: '1500:1500'\n    secrets", 1)})
     told = notices(opened(root))
-    assert told.count("only its owner may read this file") == 1
+    assert told.count("only its owner can read this file") == 1
     assert "compose.yaml:8:" in told

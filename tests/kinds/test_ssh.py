@@ -538,7 +538,7 @@ def test_an_error_names_the_hop_that_it_is_about(sshd: Sshd, client: Client, key
     client.known_hosts.write_text(f"[127.0.0.1]:{port} {OTHER_KEY}\n")
     client.mine.unlink()
     error = refused(client.host(HIDDEN, BEHIND, key=key, jump=jump), trust, HostKeyChanged)
-    assert error.message.startswith(f"jump host [127.0.0.1]:{port} has another key than before")
+    assert error.message.startswith(f"jump host [127.0.0.1]:{port} has a different key than before")
     assert shlex.join(("ssh-keygen", "-R", f"[127.0.0.1]:{port}", "-f", str(client.known_hosts))) in error.hint
 
 

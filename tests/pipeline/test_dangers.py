@@ -26,6 +26,6 @@ def test_a_socket_and_privileges_that_the_image_brings_are_warned_of_once(tmp_pa
     metadata.merged(facts)
     warnings = [event.text for event in events if event.kind == "warning"]
     assert len(warnings) == 2
-    assert all("can do on the host root access" in text and "acme/tools:1" in text for text in warnings)
+    assert all("root access to the host" in text and "acme/tools:1" in text for text in warnings)
     assert Metadata(run).merged(Facts()).additions == run.project.additions
     assert len(events) == 2
