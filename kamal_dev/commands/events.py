@@ -237,7 +237,7 @@ class Beat:
 
 @dataclass(frozen=True)
 class StackState:
-    """Describe a stack on a host, as the host judges it: `state` is one of those in `host/standing.sh`.
+    """Describe a stack on a host, as the host judges it: `state` is one of those in `host/observe.sh`.
 
     `last` is how the last change of it ended, where that failed.
     """

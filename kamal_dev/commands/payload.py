@@ -62,12 +62,12 @@ SCRIPTS = (
     "run.sh",
     "seed.sh",
     "stack.sh",
-    "standing.sh",
     "status.sh",
     "stop.sh",
     "switch.sh",
     "unlock.sh",
     "unpack.sh",
+    "watch.sh",
     "worker.sh",
     "workspace.sh",
 )
@@ -79,9 +79,9 @@ _SWITCH = (
     *("switch.sh", "stack.sh", "history.sh", "lock.sh", "audit.sh", "images.sh", "engine_images.sh"),
     *(
         "room.sh",
-        "standing.sh",
-        "repair.sh",
         "observe.sh",
+        "repair.sh",
+        "watch.sh",
         "owner.sh",
         "ports.sh",
         "pull.sh",
@@ -97,7 +97,7 @@ _SOURCED = {
     "attach.sh": ("run.sh",),
     "bootstrap.sh": ("packages.sh",),
     "contents.sh": ("stack.sh", "replace.sh"),
-    "facts.sh": ("stack.sh", "history.sh", "standing.sh", "lock.sh", "ports.sh", "engine_images.sh"),
+    "facts.sh": ("stack.sh", "history.sh", "observe.sh", "lock.sh", "ports.sh", "engine_images.sh"),
     "place.sh": ("stack.sh",),
     "prune.sh": (
         "stack.sh",
@@ -114,7 +114,7 @@ _SOURCED = {
     "releases.sh": ("stack.sh", "history.sh", "images.sh", "engine_images.sh"),
     "remove.sh": ("stack.sh", "audit.sh", "lock.sh", "engine_root.sh", "replace.sh"),
     "rollback.sh": _SWITCH,
-    "status.sh": ("stack.sh", "history.sh", "standing.sh", "lock.sh"),
+    "status.sh": ("stack.sh", "history.sh", "observe.sh", "lock.sh"),
     "stop.sh": _SWITCH,
     "unlock.sh": ("stack.sh", "audit.sh", "lock.sh"),
 }

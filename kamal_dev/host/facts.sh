@@ -12,8 +12,8 @@ here=${0%/*}
 . "$here/stack.sh"
 # shellcheck source-path=SCRIPTDIR source=history.sh
 . "$here/history.sh"
-# shellcheck source-path=SCRIPTDIR source=standing.sh
-. "$here/standing.sh"
+# shellcheck source-path=SCRIPTDIR source=observe.sh
+. "$here/observe.sh"
 # shellcheck source-path=SCRIPTDIR source=lock.sh
 . "$here/lock.sh"
 # shellcheck source-path=SCRIPTDIR source=ports.sh

@@ -1,5 +1,5 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
-# What Compose's `up` leaves as it is, though it is not what the release has. Sourced after standing.sh; runs nothing by itself.
+# What Compose's `up` leaves as it is, though it is not what the release has. Sourced after observe.sh; runs nothing by itself.
 
 # repair RELEASE: before `up`, bring back what was done to the containers of the release that was the current one.
 repair() {

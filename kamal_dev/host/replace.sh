@@ -1,5 +1,5 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
-# Which containers a release replaces, why, and who is in them. Sourced after standing.sh; runs nothing by itself.
+# Which containers a release replaces, why, and who is in them. Sourced after observe.sh; runs nothing by itself.
 #
 # A release has in `.kamal-dev/parts` what its containers are made of: `<service> <part> <hash>`, with tabs (compose/parts.py).
 # Event: `replace` {service, parts, inside} for each container before it goes; `parts` are those that changed, or `recreate`

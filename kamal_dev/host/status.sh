@@ -3,7 +3,7 @@
 #
 # Events: per stack one `stack` {stack, state, reason, release, lock, last} and its `container`s, those that are missing too, with
 # the reason where one is not as its release has it; then `result` {ok, state, reason}: not `ok` where the engine does not say
-# what runs. A host without an engine that never had these stacks tells of none. `state`: see standing.sh; `last`: the result
+# what runs. A host without an engine that never had these stacks tells of none. `state`: see observe.sh; `last`: the result
 # of the last change, where that failed.
 set -u
 here=${0%/*}
@@ -13,8 +13,8 @@ here=${0%/*}
 . "$here/stack.sh"
 # shellcheck source-path=SCRIPTDIR source=history.sh
 . "$here/history.sh"
-# shellcheck source-path=SCRIPTDIR source=standing.sh
-. "$here/standing.sh"
+# shellcheck source-path=SCRIPTDIR source=observe.sh
+. "$here/observe.sh"
 # shellcheck source-path=SCRIPTDIR source=lock.sh
 . "$here/lock.sh"
 

@@ -32,14 +32,14 @@
 . "$here/owner.sh"
 # shellcheck source-path=SCRIPTDIR source=mounts.sh
 . "$here/mounts.sh"
-# shellcheck source-path=SCRIPTDIR source=standing.sh
-. "$here/standing.sh"
+# shellcheck source-path=SCRIPTDIR source=observe.sh
+. "$here/observe.sh"
 # shellcheck source-path=SCRIPTDIR source=repair.sh
 . "$here/repair.sh"
 # shellcheck source-path=SCRIPTDIR source=replace.sh
 . "$here/replace.sh"
-# shellcheck source-path=SCRIPTDIR source=observe.sh
-. "$here/observe.sh"
+# shellcheck source-path=SCRIPTDIR source=watch.sh
+. "$here/watch.sh"
 # shellcheck source-path=SCRIPTDIR source=exec.sh
 . "$here/exec.sh"
 # shellcheck source-path=SCRIPTDIR source=lifecycle.sh

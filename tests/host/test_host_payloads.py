@@ -74,9 +74,9 @@ def test_facts_send_the_script_with_what_it_sources(scripts: Mapping[str, str]) 
         "history.sh",
         "lib.sh",
         "lock.sh",
+        "observe.sh",
         "ports.sh",
         "stack.sh",
-        "standing.sh",
     ]
     assert sorted(members(step)) == sourced
 

@@ -1,6 +1,6 @@
 """A report is true: it compares what runs with what the release has, service by service.
 
-The host alone judges (`host/standing.sh`); `dev status`, `dev list` and the report of `dev deploy` repeat what it says.
+The host alone judges (`host/observe.sh`); `dev status`, `dev list` and the report of `dev deploy` repeat what it says.
 A container that is missing, paused, renamed, off its network, of an older version, or that restarts again and again
 makes a stack `degraded`, and the exit code 1. What is degraded is never `unchanged`: the next deploy brings it back.
 """

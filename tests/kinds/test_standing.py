@@ -1,4 +1,4 @@
-"""What the host says of a stack (`host/standing.sh`), told from rows as the engine gives them: no engine is needed."""
+"""What the host says of a stack (`host/observe.sh`), told from rows as the engine gives them: no engine is needed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def weighed(
     (release.parents[2] / "baseline").write_text(baseline)
     script = """
     here=$0
-    . "$here/lib.sh"; . "$here/stack.sh"; . "$here/standing.sh"
+    . "$here/lib.sh"; . "$here/stack.sh"; . "$here/observe.sh"
     here=$1 found=$2
     use_stack blog-1
     weigh v1
