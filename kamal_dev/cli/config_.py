@@ -13,11 +13,12 @@ from kamal_dev.cli import common
 @common.common
 def command(flags: common.Flags) -> None:
     """Needs no engine, host or network."""
-    from kamal_dev.pipeline.config import as_yaml, resolved
+    from kamal_dev.pipeline.config import resolved
+    from kamal_dev.syntax.emitter import dump
 
     run = common.open_run(flags, strict=False)
     data = resolved(run.project)
     if flags.as_json:
         common.print_json(data)
     else:
-        common.show(as_yaml(data), end="")
+        common.show(dump(data), end="")

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kamal_dev.compose import binds, document, layout, place, profiles, travels, variables
+from kamal_dev.compose import binds, layout, place, profiles, travels, variables
 from kamal_dev.compose.binds import Bind
 from kamal_dev.compose.reading import ComposeReader
 from kamal_dev.compose.travels import Travel
 from kamal_dev.compose.value import Value
-from kamal_dev.errors import Problem
+from kamal_dev.errors import ComposeError, Problem
 from kamal_dev.model import Location, Notice
+from kamal_dev.syntax.text import decode
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def _env_files(reader: ComposeReader, around: variables.Surroundings) -> tuple[t
     places = {path: Location(place.shown(path, reader.repository)) for path in around.files}
     places |= {path: where for path, where in reader.env_files.items() if where.path}
     top = reader.repository / layout.ENV
-    text = document.decode(reader.bytes(top, places[top]), layout.ENV) if top in places else ""
+    text = decode(reader.bytes(top, places[top]), layout.ENV, ComposeError) if top in places else ""
     found = [
         Travel(path, reader.bytes(path, where), "env", where, mode=travels.PRIVATE)
         for path, where in places.items()

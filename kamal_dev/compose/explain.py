@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from kamal_dev.compose import binds, build_options, layout
 from kamal_dev.compose.binds import Bind
-from kamal_dev.compose.document import Node, parse
 from kamal_dev.compose.project import ComposeProject
 from kamal_dev.compose.reading import ComposeFile
 from kamal_dev.compose.travels import Travel
+from kamal_dev.errors import ComposeError
 from kamal_dev.model import Explanation, Image, Location, Release
+from kamal_dev.syntax.composer import parse
+from kamal_dev.syntax.node import Node
 
 LEFT = "left to Compose"
 REWRITTEN = "rewritten"
@@ -192,13 +194,13 @@ def _text(release: Release) -> str:
 
 def _bound(release: Release) -> frozenset[str]:
     """Return the services whose ports the overlay replaces."""
-    services = [root.entry("services") for root in parse(_text(release), layout.OVERLAY)]
+    services = [root.entry("services") for root in parse(_text(release), layout.OVERLAY, ComposeError)]
     found = [(key.text, value) for pair in services if pair for key, value in pair[1].entries]
     return frozenset(name for name, value in found if value.kind == "mapping" and value.entry("ports"))
 
 
 def _overlay(text: str) -> Iterator[Explanation]:
-    for root in parse(text, layout.OVERLAY):
+    for root in parse(text, layout.OVERLAY, ComposeError):
         for key, value in root.entries:
             for name, item in value.entries:
                 if key.text != "services":

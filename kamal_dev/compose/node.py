@@ -9,10 +9,11 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from kamal_dev.compose import document, dotenv, interpolate, place, volume
+from kamal_dev.compose import dotenv, interpolate, place, volume
 from kamal_dev.compose.value import Value
-from kamal_dev.errors import Problem
+from kamal_dev.errors import ComposeError, Problem
 from kamal_dev.model import Location, Notice, Version
+from kamal_dev.syntax.text import decode
 
 if TYPE_CHECKING:
     from kamal_dev.compose.additions import Additions
@@ -105,7 +106,7 @@ def _set_by(service: Value, project: ComposeProject, name: str) -> dict[str, Loc
     for travel in project.travels:
         if travel.role == "env_file" and name in travel.services:
             shown = place.shown(travel.path, project.repository)
-            text = document.decode(travel.content, shown)
+            text = decode(travel.content, shown, ComposeError)
             found |= dict.fromkeys(dotenv.keys(text, shown), travel.where)
     written = service.at("environment")
     for key, value in written.items.items() if written is not None else ():

@@ -18,8 +18,8 @@ from kamal_dev.compose.binds import Bind
 from kamal_dev.compose.mounts import Mounted
 from kamal_dev.compose.project import ComposeProject
 from kamal_dev.compose.value import Value
-from kamal_dev.compose.yaml import Tagged, dump
 from kamal_dev.model import Image
+from kamal_dev.syntax.emitter import Tagged, dump
 
 MAIN = "kamal-dev.main"
 FILES = "kamal-dev.files"
@@ -80,7 +80,18 @@ def text(after: Value, inputs: OverlayInputs) -> str:
     for key, definitions in (("volumes", _volume_definitions(after, inputs)), *_file_definitions(after, inputs)):
         if definitions:
             top[key] = definitions
-    return HEADER + dump(top)
+    return HEADER + dump(_written(top))
+
+
+def _written(item: Any) -> Any:
+    """Return what is written for an entry: a Value's own content, its variables as the user wrote them."""
+    if isinstance(item, Value):
+        return _written(item.raw if isinstance(item.data, str) else item.data)
+    if isinstance(item, Tagged):
+        return Tagged(item.tag, _written(item.value))
+    if isinstance(item, Mapping):
+        return {key: _written(value) for key, value in item.items()}
+    return [_written(value) for value in item] if isinstance(item, (list, tuple)) else item
 
 
 def _service(name: str, value: Value, inputs: OverlayInputs) -> dict[str, Any]:

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from kamal_dev.compose import document, dotenv, merge, place
-from kamal_dev.compose.document import Node
+from kamal_dev.compose import dotenv, merge, place
 from kamal_dev.compose.value import Scope, Value, convert
 from kamal_dev.errors import ComposeError, Problem
 from kamal_dev.model import Location, Tree
+from kamal_dev.syntax.composer import parse
+from kamal_dev.syntax.node import Node
+from kamal_dev.syntax.text import decode
 
 DEEPEST = 50
 
@@ -93,7 +95,7 @@ class ComposeReader:
     def environment(self, path: Path, where: Location, known: Mapping[str, str]) -> dict[str, str]:
         """Return what a dotenv file sets, what is known already winning in its values. Raises ComposeError."""
         display = place.shown(path, self.repository)
-        text = document.decode(self.bytes(path, where), display)
+        text = decode(self.bytes(path, where), display, ComposeError)
         self.env_files.setdefault(path, where)
         return dotenv.parse(text, display, known.get)
 
@@ -124,8 +126,8 @@ class ComposeReader:
         display = place.shown(path, self.repository)
         text = self._texts.get(path)
         if text is None:
-            text = document.decode(self.bytes(path, where), display)
-        return ComposeFile(path, display, text, role, document.parse(text, display))
+            text = decode(self.bytes(path, where), display, ComposeError)
+        return ComposeFile(path, display, text, role, parse(text, display, ComposeError))
 
     def _values(self, path: Path, scope: Scope, role: str, where: Location) -> Iterator[Value]:
         for root in self.file(path, role, where).documents:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kamal_dev.compose import document
-from kamal_dev.compose.document import Node
 from kamal_dev.compose.value import Scope, convert
 from kamal_dev.errors import ComposeError
+from kamal_dev.syntax.composer import parse
+from kamal_dev.syntax.node import Node
 
 CHANGED = frozenset({"build", "image", "pull_policy"})
 
@@ -36,7 +36,7 @@ def spliced(text: str, display: str, images: Mapping[str, str]) -> str:
     The text is returned unchanged where splicing would touch anything but the
     `build`, `image` and `pull_policy` of services; then the overlay does the work.
     """
-    roots = document.parse(text, display)
+    roots = parse(text, display, ComposeError)
     edits = {
         (index, name): list(_edits(text, mapping, reference))
         for index, root in enumerate(roots)
@@ -175,7 +175,7 @@ def _is_same_beside(before: str, after: str, display: str) -> bool:
 
 def _beside(text: str, display: str) -> list[Any]:
     scope = Scope(Path("/"), {}, is_raw=True)
-    documents = [convert(root, display, scope).plain() for root in document.parse(text, display)]
+    documents = [convert(root, display, scope).plain() for root in parse(text, display, ComposeError)]
     for content in documents:
         services = content.get("services") if isinstance(content, dict) else None
         if isinstance(services, dict):

@@ -23,8 +23,8 @@ from kamal_dev.model import REDACTED, Location
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
-    from kamal_dev.compose.document import Node
     from kamal_dev.compose.reading import ComposeFile
+    from kamal_dev.syntax.node import Node
 
 _KINDS = {
     **{"object": "a mapping", "array": "a list", "string": "text", "null": "nothing"},

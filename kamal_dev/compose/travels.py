@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from kamal_dev.compose import document, dotenv, place
+from kamal_dev.compose import dotenv, place
 from kamal_dev.compose.binds import Bind
 from kamal_dev.compose.reading import ComposeReader
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, Problem
 from kamal_dev.model import Location, Notice
+from kamal_dev.syntax.text import decode
 
 PRIVATE = 0o600
 RAW = "raw_env_file"
@@ -136,7 +137,7 @@ def _converted(content: bytes, form: str, item: Value, shown: str) -> bytes:
     """
     if form != "raw":
         raise ComposeError(_at(item.items["format"].where, "env_file", f"`{form}` is not a format; use `raw`"))
-    return dotenv.from_raw(document.decode(content, shown), shown).encode()
+    return dotenv.from_raw(decode(content, shown, ComposeError), shown).encode()
 
 
 def _definitions(service: Value, project: Value, key: str) -> Iterator[Value]:

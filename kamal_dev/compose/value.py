@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from kamal_dev.compose import interpolate, private, scalar
-from kamal_dev.compose.document import Node
 from kamal_dev.errors import ComposeError, Problem
 from kamal_dev.model import Location
+from kamal_dev.syntax.node import Node
 
 LONGEST = 1 << 22
 

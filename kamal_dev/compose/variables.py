@@ -10,13 +10,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kamal_dev.compose import document, dotenv, interpolate, place, private
+from kamal_dev.compose import dotenv, interpolate, place, private
 from kamal_dev.compose.node import NAMES
 from kamal_dev.compose.reading import ComposeReader
 from kamal_dev.compose.travels import Travel
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, Problem
 from kamal_dev.model import Location, Notice
+from kamal_dev.syntax.text import decode
 
 READS_WORKING_DIRECTORY = (2, 27, 2)
 
@@ -244,5 +245,5 @@ def _in_env_files(reader: ComposeReader, travels: tuple[Travel, ...]) -> Iterato
     texts += [(path, reader.bytes(path, where)) for path, where in reader.env_files.items() if where.path]
     for path, content in texts:
         shown = place.shown(path, reader.repository)
-        for name in dotenv.mentioned(document.decode(content, shown), shown):
+        for name in dotenv.mentioned(decode(content, shown, ComposeError), shown):
             yield name, Location(shown)

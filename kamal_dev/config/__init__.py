@@ -6,7 +6,6 @@ from typing import Any
 
 from kamal_dev.config.account import Credentials, credentials, missing_credentials, with_username
 from kamal_dev.config.cache import Cache
-from kamal_dev.config.document import decode
 from kamal_dev.config.loading import Defaults, default, load, service_name
 from kamal_dev.config.provider import PROVIDERS, ProviderConfig
 from kamal_dev.config.reference import PLACEHOLDER_USER, image, tag
@@ -42,7 +41,6 @@ __all__ = [
     "SecretsFile",
     "Ssh",
     "credentials",
-    "decode",
     "default",
     "fill_secrets",
     "fill_template",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from kamal_dev.config.document import Value
+from kamal_dev.config.document import ConfigValue
 from kamal_dev.config.kinds import Choice, Kind, Pairs
 from kamal_dev.config.reading import MISSING, Reading
 
@@ -31,7 +31,7 @@ class CacheKind(Kind):
     title: str = "true, false or a mapping with `type`"
     accepts: ClassVar[tuple[str, ...]] = ("boolean", "mapping")
 
-    def _convert(self, value: Value, key: str, reading: Reading) -> Any:
+    def _convert(self, value: ConfigValue, key: str, reading: Reading) -> Any:
         if value.kind == "boolean":
             return Cache() if value.text.lower() == "true" else None
         options = OPTIONS.read(value, key, reading)
@@ -43,7 +43,7 @@ class CacheKind(Kind):
         cache_type = TYPE.read(entry[1], f"{key}.type", reading)
         return MISSING if cache_type is MISSING else self.cache(cache_type, options, value, key, reading)
 
-    def cache(self, name: str, options: Any, value: Value, key: str, reading: Reading) -> Any:
+    def cache(self, name: str, options: Any, value: ConfigValue, key: str, reading: Reading) -> Any:
         """Make the cache; buildx takes options as one line of comma-separated values."""
         kept = tuple((option, text) for option, text in options if option != "type")
         bad = [option for option, text in kept if any(sign in text for sign in ',"\n\r')]

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from kamal_dev.config.document import Value
+from kamal_dev.config.document import ConfigValue
 from kamal_dev.config.reading import MISSING, Reading, described, show, suggest
 
 MAX_LENGTH = 1024
@@ -24,7 +24,7 @@ class Kind:
     accepts: ClassVar[tuple[str, ...]] = ("text",)
     title: str
 
-    def read(self, value: Value, key: str, reading: Reading) -> Any:
+    def read(self, value: ConfigValue, key: str, reading: Reading) -> Any:
         """Return the value, or MISSING after telling `reading` what is wrong."""
         if value.kind in self.accepts:
             return self._convert(value, key, reading)
@@ -33,7 +33,7 @@ class Kind:
         )
         return reading.refuse(value, key, f"must be {self.title}, not {described(value)}{hint}")
 
-    def _convert(self, value: Value, key: str, reading: Reading) -> Any:
+    def _convert(self, value: ConfigValue, key: str, reading: Reading) -> Any:
         raise NotImplementedError
 
 
@@ -45,7 +45,7 @@ class Text(Kind):
     rule: str = "must be one line of text"
     title: str = "text"
 
-    def _convert(self, value: Value, key: str, reading: Reading) -> Any:
+    def _convert(self, value: ConfigValue, key: str, reading: Reading) -> Any:
         if len(value.text) > MAX_LENGTH:
             return reading.refuse(value, key, f"is longer than {MAX_LENGTH} characters")
         if re.fullmatch(self.pattern, value.text):
@@ -68,7 +68,7 @@ class Name(Kind):
     title: str = "a variable name"
     may_be_empty: bool = False
 
-    def read(self, value: Value, key: str, reading: Reading) -> Any:
+    def read(self, value: ConfigValue, key: str, reading: Reading) -> Any:
         """Return the name, or MISSING after telling `reading` what is wrong."""
         if value.kind == "text" and self.may_be_empty and not value.text:
             return ""
@@ -86,7 +86,7 @@ class Boolean(Kind):
     accepts: ClassVar[tuple[str, ...]] = ("boolean",)
     title: str = "true or false"
 
-    def _convert(self, value: Value, key: str, reading: Reading) -> bool:
+    def _convert(self, value: ConfigValue, key: str, reading: Reading) -> bool:
         return value.text.lower() == "true"
 
 
@@ -104,7 +104,7 @@ class Number(Kind):
         """What the value must be, limits included."""
         return f"{self.noun} from {self.minimum:g} to {self.maximum:g}"
 
-    def _convert(self, value: Value, key: str, reading: Reading) -> Any:
+    def _convert(self, value: ConfigValue, key: str, reading: Reading) -> Any:
         number = self._number(value.text)
         if number is not None and self.minimum <= number <= self.maximum:
             return number
@@ -137,7 +137,7 @@ class Choice(Kind):
         """The words."""
         return "one of " + ", ".join(f"`{name}`" for name in self.names)
 
-    def _convert(self, value: Value, key: str, reading: Reading) -> Any:
+    def _convert(self, value: ConfigValue, key: str, reading: Reading) -> Any:
         if value.text in self.names:
             return value.text
         return reading.refuse(
@@ -158,14 +158,14 @@ class Many(Kind):
         """What the items must be, and whether a list is needed."""
         return f"{self.item.title}, or a list" if self.or_one else f"a list, each item {self.item.title}"
 
-    def read(self, value: Value, key: str, reading: Reading) -> Any:
+    def read(self, value: ConfigValue, key: str, reading: Reading) -> Any:
         """Return a tuple, or MISSING after telling `reading` what is wrong."""
         if self.or_one and value.kind in ("text", *self.item.accepts):
             one = self.item.read(value, key, reading)
             return one if one is MISSING else (one,)
         return super().read(value, key, reading)
 
-    def _convert(self, value: Value, key: str, reading: Reading) -> Any:
+    def _convert(self, value: ConfigValue, key: str, reading: Reading) -> Any:
         found: dict[Any, None] = {}
         for index, item in enumerate(value.items):
             path = f"{key}[{index}]"
@@ -185,11 +185,11 @@ class Pairs(Kind):
     title: str = "a mapping of names to text"
     accepts: ClassVar[tuple[str, ...]] = ("mapping",)
 
-    def _convert(self, value: Value, key: str, reading: Reading) -> Any:
+    def _convert(self, value: ConfigValue, key: str, reading: Reading) -> Any:
         pairs = [self.pair(name, entry, key, reading) for name, entry in reading.entries(value, key).items()]
         return MISSING if MISSING in pairs else tuple(pairs)
 
-    def pair(self, name: str, entry: tuple[Value, Value], key: str, reading: Reading) -> Any:
+    def pair(self, name: str, entry: tuple[ConfigValue, ConfigValue], key: str, reading: Reading) -> Any:
         """Read one entry as (name, text)."""
         place, value = entry
         path = f"{key}.{name}"

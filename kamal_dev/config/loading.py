@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from kamal_dev.config.document import Value, over, parse
+from kamal_dev.config.document import ConfigValue, over, parse
 from kamal_dev.config.old import OLD
 from kamal_dev.config.options import Group, build, shape
 from kamal_dev.config.reading import Reading, described, show
 from kamal_dev.config.reference import server_of, split
 from kamal_dev.config.settings import PLACEHOLDER_SERVER, Config, Registry
 from kamal_dev.config.walk import Walk
-from kamal_dev.errors import ConfigError, Problem
 from kamal_dev.model import Notice, stack_name
 
 # What clouds call the keys that make, and cost, machines.
@@ -55,14 +54,14 @@ def load(
     Of the environment, only the registry's user name is looked up. Raises
     ConfigError with all problems.
     """
-    document = over(parse(text, path), parse(*local)) if local else parse(text, path)
-    reading = Reading(path)
+    document, problems = parse(text, path)
+    if local:
+        laid, more = parse(*local)
+        document, problems = over(document, laid), (*problems, *more)
+    reading = Reading(path, problems)
     if defaults and defaults.service:
         reading.values["service"] = defaults.service
-    try:
-        _walk(document, reading)
-    except RecursionError:
-        raise ConfigError(Problem(path, 0, "has too many levels of merges (`<<`)")) from None
+    _walk(document, reading)
     _check(reading)
     reading.finish()
     return dataclasses.replace(_config(reading, environment), local_path=local[1] if local else "")
@@ -80,9 +79,9 @@ def service_name(folder: str) -> str:
     return "-".join(words)[:40].strip("-") or "devcontainer"
 
 
-def _walk(document: Value | None, reading: Reading) -> None:
+def _walk(document: ConfigValue | None, reading: Reading) -> None:
     if document is None or document.kind == "empty":
-        document = Value("mapping", line=0)
+        document = ConfigValue("mapping", line=0)
     if document.kind == "mapping":
         Walk(reading, layout()).read(document)
     else:

@@ -8,6 +8,7 @@ from kamal_dev.config import provider
 from kamal_dev.config.kinds import Kind, Many
 from kamal_dev.config.loading import layout
 from kamal_dev.config.options import Group, Leaf, Old, shape
+from kamal_dev.syntax.emitter import scalar
 
 WIDTH = 88
 HEADER = """\
@@ -94,10 +95,7 @@ def default(leaf: Leaf) -> str:
 
 
 def _yaml(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    text = f"{value:g}" if isinstance(value, float) else str(value)
-    return f'"{text}"' if "{" in text else text
+    return f"{value:g}" if isinstance(value, float) else scalar(value)
 
 
 def _table(leaves: list[Leaf]) -> list[str]:

@@ -6,7 +6,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
-from kamal_dev.config.document import Value
+from kamal_dev.config.document import ConfigValue
 from kamal_dev.config.kinds import MAX_LENGTH, Amount, Choice, Kind, Many, Text, Whole
 from kamal_dev.config.options import Group, Leaf, Option, build, option, shape
 from kamal_dev.config.reading import MISSING, Reading, show
@@ -56,7 +56,7 @@ class Hosts(Kind):
     title: str = "a list of hosts"
     accepts: ClassVar[tuple[str, ...]] = ("list",)
 
-    def _convert(self, value: Value, key: str, reading: Reading) -> Any:
+    def _convert(self, value: ConfigValue, key: str, reading: Reading) -> Any:
         if not value.items:
             return reading.refuse(value, key, "must name at least one host")
         hosts = [self.host(item, f"{key}[{index}]", reading) for index, item in enumerate(value.items)]
@@ -67,7 +67,7 @@ class Hosts(Kind):
                 reading.refuse(value.items[index], f"{key}[{index}]", f"is the same host as {key}[{first}]")
         return MISSING if MISSING in hosts else tuple(hosts)
 
-    def host(self, value: Value, key: str, reading: Reading) -> Any:
+    def host(self, value: ConfigValue, key: str, reading: Reading) -> Any:
         """Read one host, as text or as a mapping."""
         reading.place(key, value)
         if value.kind == "text":
@@ -78,7 +78,7 @@ class Hosts(Kind):
         Walk(reading, shape(StaticHost, key)).read(value)
         return asdict(build(StaticHost, reading.values, key)) if len(reading.problems) == before else MISSING
 
-    def from_text(self, value: Value, key: str, reading: Reading) -> Any:
+    def from_text(self, value: ConfigValue, key: str, reading: Reading) -> Any:
         """Read `user@address:port`; an IPv6 address with a port stands in brackets."""
         is_bare_six = value.text.count(":") > 1 and re.fullmatch(ADDRESS.pattern, value.text)
         match = _HOST.fullmatch(f"[{value.text}]" if is_bare_six else value.text[:MAX_LENGTH])
@@ -154,7 +154,7 @@ class ProviderSection(Kind):
     title: str = "a mapping with `type`"
     accepts: ClassVar[tuple[str, ...]] = ("mapping",)
 
-    def _convert(self, value: Value, key: str, reading: Reading) -> Any:
+    def _convert(self, value: ConfigValue, key: str, reading: Reading) -> Any:
         entry = reading.entries(value, key).get("type")
         name = "docker" if entry is None or entry[1].kind == "empty" else entry[1].text
         if name not in PROVIDERS:

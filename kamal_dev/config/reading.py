@@ -6,15 +6,14 @@ import difflib
 from collections.abc import Iterable
 from typing import Any, Final
 
-from kamal_dev.config.document import Value
+from kamal_dev.config.document import ConfigValue
 from kamal_dev.errors import ConfigError, Problem
 from kamal_dev.model import Location, Notice
 
 MAX_PROBLEMS = 50
-MAX_PLACES = 10_000
 
 
-Entries = dict[str, tuple[Value, Value]]
+Entries = dict[str, tuple[ConfigValue, ConfigValue]]
 
 
 class _Missing:
@@ -53,30 +52,22 @@ def join(*parts: str) -> str:
 class Reading:
     """Collect values, problems, notices and places while one file is read."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, problems: Iterable[Problem] = ()) -> None:
         self.path = path
         self.values: dict[str, Any] = {}
         self.where: dict[str, Location] = {}
         self.notices: list[Notice] = []
-        self.problems: dict[Problem, None] = {}
-        self.places = 0
+        self.problems: dict[Problem, None] = dict.fromkeys(problems)
         self.known: dict[int, Entries] = {}
 
-    def refuse(self, where: Value | Location | None, key: str, message: str) -> Any:
+    def refuse(self, where: ConfigValue | Location | None, key: str, message: str) -> Any:
         """Note a problem; returns MISSING, so that a reader can end with it."""
         path = (where.path if where else "") or self.path
         self.problems[Problem(path, where.line if where else 0, message, clean(key, 120))] = None
         return MISSING
 
-    def place(self, key: str, value: Value) -> None:
-        """Remember where a key stands; the first mention counts.
-
-        Raises ConfigError where anchors blow up a small file into a large one.
-        """
-        self.places += 1
-        if self.places > MAX_PLACES:
-            message = f"stands for more than {MAX_PLACES} values, through its anchors"
-            raise ConfigError(Problem(self.path, value.line, message, key))
+    def place(self, key: str, value: ConfigValue) -> None:
+        """Remember where a key stands; the first mention counts."""
         self.where.setdefault(key, Location(value.path or self.path, value.line, value.column))
 
     def finish(self) -> None:
@@ -92,26 +83,17 @@ class Reading:
         """Whether something at or below this key was refused already."""
         return any(problem.key == path or problem.key.startswith((path + ".", path + "[")) for problem in self.problems)
 
-    def entries(self, mapping: Value, path: str = "") -> Entries:
-        """Return the entries of a mapping by name, duplicates refused, merge keys (`<<`) followed."""
+    def entries(self, mapping: ConfigValue, path: str = "") -> Entries:
+        """Return the entries of a mapping by name, merge keys (`<<`) followed."""
         if id(mapping) not in self.known:
-            self.known[id(mapping)] = self.merged(mapping, path) | self.own(mapping, path)
+            own: Entries = {}
+            for key, value in mapping.pairs:
+                if not key.is_merge and key.kind not in ("mapping", "list"):
+                    own.setdefault(key.text, (key, value))
+            self.known[id(mapping)] = self.merged(mapping, path) | own
         return self.known[id(mapping)]
 
-    def own(self, mapping: Value, path: str) -> Entries:
-        """Return the entries that stand in the mapping itself."""
-        found: Entries = {}
-        for key, value in mapping.pairs:
-            if key.kind in ("mapping", "list", "tagged"):
-                self.refuse(key, path, f"has {described(key)} as a key; keys must be text")
-            elif key.text in found:
-                first = found[key.text][0].line
-                self.refuse(key, join(path, key.text), f"is a duplicate key; first defined in line {first}")
-            elif not key.is_merge:
-                found[key.text] = (key, value)
-        return found
-
-    def merged(self, mapping: Value, path: str) -> Entries:
+    def merged(self, mapping: ConfigValue, path: str) -> Entries:
         """Return what `<<` brings in; of several, the first wins, as YAML's merge key says."""
         found: Entries = {}
         for source in self.sources(mapping):
@@ -122,14 +104,14 @@ class Reading:
                 found.setdefault(name, entry)
         return found
 
-    def sources(self, mapping: Value) -> list[Value]:
+    def sources(self, mapping: ConfigValue) -> list[ConfigValue]:
         """Return what `<<` names, each once."""
         merges = [value for key, value in mapping.pairs if key.is_merge]
         named = [source for value in merges for source in (value.items if value.kind == "list" else [value])]
         return list({id(source): source for source in named}.values())
 
 
-def described(value: Value) -> str:
+def described(value: ConfigValue) -> str:
     """Name a value in a message; long or odd text is shortened and escaped."""
     if value.kind in ("mapping", "list"):
         return f"a {value.kind}"

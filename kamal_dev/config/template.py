@@ -6,14 +6,15 @@ import re
 import shlex
 from collections.abc import Iterable
 
-from kamal_dev.config.document import Value, parse
+from kamal_dev.errors import ConfigError
+from kamal_dev.syntax.composer import parse
+from kamal_dev.syntax.emitter import scalar
 
 # Forge → the registry that belongs to it, in which its accounts own images.
 _REGISTRIES = {"github.com": "ghcr.io", "gitlab.com": "registry.gitlab.com"}
 _REMOTE = re.compile(
     r"(?:[a-z+]+://)?(?:[^@/]*@)?(?P<forge>[A-Za-z0-9.-]+)(?::\d+/|[:/])/*(?P<user>[A-Za-z0-9_.-]+)/.+"
 )
-_PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_./:@-]*")
 
 
 def fill_template(
@@ -34,10 +35,10 @@ def fill_template(
         text = _replace(text, key, value) if value else text
     if registry_user:
         name = f"{registry_user.lower()}/{service or 'my-app'}"
-        text = _line(text, "name", f"# name: {_quote(name)}")
+        text = _line(text, "name", f"# name: {scalar(name)}")
     if devcontainer:
-        text = _line(text, "devcontainer", f"devcontainer: {_quote(devcontainer)}")
-    listed = ", ".join(_quote(host) for host in hosts)
+        text = _line(text, "devcontainer", f"devcontainer: {scalar(devcontainer)}")
+    listed = ", ".join(scalar(host) for host in hosts)
     return _line(text, "hosts", f"hosts: [{listed}]") if listed else text
 
 
@@ -65,27 +66,15 @@ def guess_registry(remote: str) -> tuple[str, str]:
 
 def _replace(text: str, key: str, value: str) -> str:
     """Put a value in place of the one that stands under a dotted key."""
-    old = parse(text, "")
+    (node,) = parse(text, "", ConfigError)
     for part in key.split("."):
-        old = _child(old, part)
-    return text[: old.start] + _quote(value) + text[old.end :] if old else text
+        found = node.entry(part)
+        if found is None:
+            return text
+        node = found[1]
+    return text[: node.start] + scalar(value) + text[node.end :]
 
 
 def _line(text: str, key: str, line: str) -> str:
     """Put a line in place of the first one that shows a key in a comment."""
     return re.sub(rf"(?m)^( *)# {key}:.*$", lambda match: match[1] + line, text, count=1)
-
-
-def _child(mapping: Value | None, name: str) -> Value | None:
-    return next((value for key, value in mapping.pairs if key.text == name), None) if mapping else None
-
-
-def _quote(value: str) -> str:
-    """Write text as YAML: plain where nothing in it could be taken for something else."""
-    import json
-
-    looks_like_text = _PLAIN.fullmatch(value) and re.search("[A-Za-z]", value) and value.lower() not in _WORDS
-    return value if looks_like_text else json.dumps(value, ensure_ascii=False)
-
-
-_WORDS = ("null", "true", "false", "yes", "no", "on", "off", "y", "n", ".nan", ".inf")

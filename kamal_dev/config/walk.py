@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from kamal_dev.config.document import Value
+from dataclasses import replace
+
+from kamal_dev.config.document import ConfigValue
 from kamal_dev.config.options import Group, Leaf, Old
 from kamal_dev.config.reading import MAX_PROBLEMS, MISSING, Reading, described, join, suggest
 from kamal_dev.model import Location, Notice
@@ -15,15 +17,15 @@ class Walk:
         self._reading = reading
         self._top = group
         self._root = root or group
-        self._deferred: list[tuple[Old, Value]] = []
+        self._deferred: list[tuple[Old, ConfigValue]] = []
 
-    def read(self, mapping: Value) -> None:
+    def read(self, mapping: ConfigValue) -> None:
         """Read everything; the keys of kamal-dev 0.3 after all others, since theirs is the second say."""
         self._group(self._top, mapping)
         for old, value in self._deferred:
             self._take_old(old, value)
 
-    def _group(self, group: Group, mapping: Value) -> None:
+    def _group(self, group: Group, mapping: ConfigValue) -> None:
         reading = self._reading
         for name, (key, value) in reading.entries(mapping, group.path).items():
             path = join(group.path, name)
@@ -39,7 +41,7 @@ class Walk:
             if isinstance(child, Leaf):
                 self._require(child, mapping)
 
-    def _take(self, child: Leaf | Old | Group, value: Value) -> None:
+    def _take(self, child: Leaf | Old | Group, value: ConfigValue) -> None:
         if isinstance(child, Leaf):
             self._keep(child, value)
         elif isinstance(child, Old):
@@ -53,13 +55,13 @@ class Walk:
             rule = "must be text or a mapping" if child.shorthand else "must be a mapping"
             self._reading.refuse(value, child.path, f"{rule}, not {described(value)}")
 
-    def _keep(self, leaf: Leaf, value: Value) -> None:
+    def _keep(self, leaf: Leaf, value: ConfigValue) -> None:
         """Read an option's value, and keep it where it is good."""
         read = leaf.option.kind.read(value, leaf.path, self._reading)
         if read is not MISSING:
             self._reading.values[leaf.path] = read
 
-    def _take_old(self, old: Old, value: Value) -> None:
+    def _take_old(self, old: Old, value: ConfigValue) -> None:
         """Hand the value of a key of kamal-dev 0.3 to the key that took its place, or say why not."""
         where = self._reading.where
         if not old.into:
@@ -68,10 +70,10 @@ class Walk:
             self._reading.refuse(value, old.path, f"conflicts with `{old.into}`, which has the same meaning; keep one")
         else:
             where[old.into] = where[old.path]
-            value = Value(value.kind, value.text.removesuffix(old.suffix), value.line, value.column, items=value.items)
+            value = replace(value, text=value.text.removesuffix(old.suffix))
             self._keep(self._leaf(old.into), value)
 
-    def _require(self, leaf: Leaf, mapping: Value) -> None:
+    def _require(self, leaf: Leaf, mapping: ConfigValue) -> None:
         reading = self._reading
         if leaf.is_required and leaf.path not in reading.values and not reading.has_problem(leaf.path):
             where = reading.where.get(leaf.path) or (mapping if "." in leaf.path else Location(reading.path, 1))

@@ -4,7 +4,7 @@ from kamal_dev.devcontainer import ports
 from kamal_dev.devcontainer.build import build
 from kamal_dev.devcontainer.features import features, without_features
 from kamal_dev.devcontainer.find import compose_files, find, first_places, is_default
-from kamal_dev.devcontainer.load import decode, load
+from kamal_dev.devcontainer.load import load
 from kamal_dev.devcontainer.metadata import LABEL, entries, merged
 from kamal_dev.devcontainer.mounts import definition, volume
 from kamal_dev.devcontainer.private import Private
@@ -22,7 +22,6 @@ __all__ = [
     "as_compose",
     "build",
     "compose_files",
-    "decode",
     "definition",
     "devcontainer_id",
     "entries",

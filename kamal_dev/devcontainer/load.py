@@ -17,23 +17,12 @@ from kamal_dev.devcontainer.reader import PropertyReader
 from kamal_dev.devcontainer.values import Devcontainer, Translation
 from kamal_dev.devcontainer.variables import Variables, devcontainer_id, named, parts, with_id
 from kamal_dev.devcontainer.workspace import DevcontainerPaths
-from kamal_dev.errors import DevcontainerError, Problem
+from kamal_dev.errors import DevcontainerError
 from kamal_dev.model import Explanation, Notice
 
 _REFERENCE = "every property is described at https://containers.dev/implementors/json_reference/"
 # Properties that are used before there is a container to ask for its environment.
 _EARLY = ("image", "build", "containerEnv", "containerUser", "mounts", "runArgs", "workspaceMount", "workspaceFolder")
-
-
-def decode(data: bytes, display: str) -> str:
-    """Return a file's text. Raises DevcontainerError with line and column where it is not UTF-8."""
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = data[: error.start].decode()
-        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        problem = Problem(display, line, f"the byte 0x{data[error.start]:02X} is not UTF-8", column=column)
-        raise DevcontainerError(problem, hint="save the file as UTF-8") from error
 
 
 def load(

@@ -8,8 +8,8 @@ from typing import Any
 from kamal_dev.devcontainer import mounts
 from kamal_dev.devcontainer.values import SERVICE, Devcontainer, Mount
 from kamal_dev.devcontainer.workspace import DevcontainerPaths
-from kamal_dev.devcontainer.yaml import dump
 from kamal_dev.errors import DevcontainerError, Problem
+from kamal_dev.syntax.emitter import dump
 
 
 def as_compose(devcontainer: Devcontainer) -> str:
@@ -34,7 +34,7 @@ def as_compose(devcontainer: Devcontainer) -> str:
         top["networks"] = dict(networks)
     if volumes := _named(mounted):
         top["volumes"] = volumes
-    return f"# Generated from {devcontainer.display}\n{dump(top)}"
+    return f"# Generated from {devcontainer.display}\n{dump(_literal(top))}"
 
 
 def _source(devcontainer: Devcontainer) -> dict[str, Any]:
@@ -70,3 +70,12 @@ def _named(mounted: list[Mount]) -> dict[str, Any]:
 
 def _local(path: str, devcontainer: Devcontainer) -> str:
     return DevcontainerPaths(devcontainer.path, devcontainer.root, devcontainer.repository).local(path)
+
+
+def _literal(item: Any) -> Any:
+    """Double each `$` of the values, so that Compose reads them as they are."""
+    if isinstance(item, dict):
+        return {key: _literal(value) for key, value in item.items()}
+    if isinstance(item, (list, tuple)):
+        return [_literal(value) for value in item]
+    return item.replace("$", "$$") if isinstance(item, str) else item

@@ -43,10 +43,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return str(value) if isinstance(value, Path | Secret) else value
-
-
-def as_yaml(data: dict[str, Any]) -> str:
-    """Return data as YAML for people; PyYAML serves here, where nothing is read back."""
-    import yaml
-
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)

@@ -9,10 +9,11 @@ from importlib.resources import files
 from pathlib import Path
 
 from kamal_dev import compose, config, devcontainer
-from kamal_dev.errors import DevError, UsageError
+from kamal_dev.errors import DevcontainerError, DevError, UsageError
 from kamal_dev.output import Output
 from kamal_dev.project import CONFIG_FILE, PRIVATE, local_path, private, refuse_way_out
 from kamal_dev.project.tree import WorkingTree
+from kamal_dev.syntax.text import decode
 
 SECRETS_FILE = ".kamal/secrets"
 SCHEMA_FILE = ".kamal/dev.schema.json"
@@ -87,7 +88,7 @@ def _wanted(folder: Path, path: Path | None) -> tuple[str, ...]:
         return ()
     tree = WorkingTree()
     try:
-        text = devcontainer.decode(tree.read(path), str(path))
+        text = decode(tree.read(path), str(path), DevcontainerError)
         read = devcontainer.load(text, path, root=folder, environment=os.environ, display=str(path), strict=False)
         composed = devcontainer.compose_files(read, tree=tree, environment=os.environ)
         texts = [tree.read(file).decode() for file in composed]

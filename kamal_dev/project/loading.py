@@ -20,6 +20,7 @@ from kamal_dev.project.source import Source
 from kamal_dev.project.tree import WorkingTree
 from kamal_dev.shell import Shell
 from kamal_dev.shell.local import Local
+from kamal_dev.syntax.text import decode
 
 CONFIG_FILE = "config/dev.yml"
 COMPOSE_ANSWERS = 30.0
@@ -161,7 +162,7 @@ def _text(context: LoadContext, path: Path) -> str | None:
     """Return the text of a configuration; None where there is no such file. Raises ConfigError for what is none."""
     _require_file(context, path, ConfigError)
     shown = context.shown(path)
-    return config.decode(_read(context, path, ConfigError), shown) if context.tree.kind(path) == "file" else None
+    return decode(_read(context, path, ConfigError), shown, ConfigError) if context.tree.kind(path) == "file" else None
 
 
 def _require_file(context: LoadContext, path: Path, failure: type[ConfigError]) -> None:
@@ -207,7 +208,7 @@ def _devcontainer(
     shown = context.shown(path)
     labels = {"kamal-dev.service": settings.service, "kamal-dev.config": context.typed(path)}
     found = devcontainer.load(
-        devcontainer.decode(_read(context, path, DevcontainerError), shown),
+        decode(_read(context, path, DevcontainerError), shown, DevcontainerError),
         path,
         root=context.root,
         repository=context.source.repository,
@@ -228,7 +229,7 @@ def _secrets(context: LoadContext, settings: config.Config, shell: Shell, redact
     text = ""
     if context.tree.oddity(path) == "a named pipe":
         # As some password managers make it.
-        text = config.decode(_read(context, path, ConfigError, PIPE), settings.secrets_file)
+        text = decode(_read(context, path, ConfigError, PIPE), settings.secrets_file, ConfigError)
     else:
         text = _text(context, path) or ""
     found = config.parse_secrets(

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from kamal_dev.compose import document
-from kamal_dev.compose.document import Node
 from kamal_dev.devcontainer import Devcontainer
 from kamal_dev.errors import ComposeError, DevcontainerError, Problem
 from kamal_dev.model import Location, Notice
+from kamal_dev.syntax.composer import parse
+from kamal_dev.syntax.node import Node
 
 _BUILD = {"cache_from": "cacheFrom"}
 
@@ -47,7 +47,7 @@ class Origin:
 def read(devcontainer: Devcontainer, text: str, display: str) -> Origin:
     """Return the places of `text`, which was made of `devcontainer`."""
     places: dict[int, Location] = {}
-    for root in document.parse(text, display):
+    for root in parse(text, display, ComposeError):
         for node, where in _parts(root, devcontainer):
             places |= {below.line: where for below in node.walk()}
     return Origin(display, places, devcontainer.where())

@@ -57,7 +57,7 @@ def typed(says: str, *words: str, text: str = GOOD) -> Input:
 COMPOSE_FILES = {
     "an empty compose file": compose(":1: is empty", ""),
     "a tab": compose(r":3:1: has a tab where YAML requires spaces", f"{SERVICE}\timage: debian\n"),
-    "latin-1": compose(":3: byte 0xe9 is not UTF-8", f"{SERVICE}    image: caf\xe9\n".encode("latin-1")),
+    "latin-1": compose(r":3:\d+: byte 0xe9 is not UTF-8", f"{SERVICE}    image: caf\xe9\n".encode("latin-1")),
     "a key twice": compose(":4:5: `image` is already in line 3", f"{GOOD}    image: alpine\n"),
     "an alias bomb": compose(r":\d+:\d+: .*grows to more than", BOMB),
     "an alias to itself": compose(r":4:12: the alias `\*a` is inside of", f"{GOOD}    x: &a [*a]\n"),
@@ -138,7 +138,7 @@ COMPOSE_FILES = {
         GOOD + "  s0: {image: x}\n" + "".join(f"  s{n + 1}: {{extends: s{n}}}\n" for n in range(3000)),
     ),
     ".env in latin-1": Input(
-        r"\.devcontainer/\.env:1: byte 0xe9 is not UTF-8",
+        r"\.devcontainer/\.env:1:\d+: byte 0xe9 is not UTF-8",
         {DEVCONTAINER: NAMED, COMPOSE: GOOD, ".devcontainer/.env": b"A=\xe9\n"},
     ),
 }
@@ -174,7 +174,7 @@ BUILDS = {
 DEVCONTAINERS = {
     "an empty devcontainer.json": devcontainer(":1:1: is empty", ""),
     "a list": devcontainer(":1:1: must be a JSON object", "[1]"),
-    "latin-1 in JSON": devcontainer(":2:15: the byte 0xE9 is not UTF-8", '{\n  "name": "caf\xe9"}'.encode("latin-1")),
+    "latin-1 in JSON": devcontainer(":2:15: byte 0xe9 is not UTF-8", '{\n  "name": "caf\xe9"}'.encode("latin-1")),
     "20,000 lists in each other in JSON": devcontainer(
         r":1:\d+: is nested deeper than 100", f'{{"image": "x", "a": {"[" * DEEP}{"]" * DEEP}}}'
     ),
@@ -236,8 +236,8 @@ CONFIGS = {
         links={CONFIG: "/proc/self/mem"},
     ),
     "a tab in config/dev.yml": config(":3:1: has a tab where YAML requires spaces", "service: app\nvms:\n\tcount: 1\n"),
-    "latin-1 in config/dev.yml": config(":1: is not UTF-8: byte 0xe9", "service: app # \xe9\n".encode("latin-1")),
-    "a key twice in config/dev.yml": config(":2: service: is a duplicate key", "service: a\nservice: b\n"),
+    "latin-1 in config/dev.yml": config(r":1:\d+: byte 0xe9 is not UTF-8", "service: app # \xe9\n".encode("latin-1")),
+    "a key twice in config/dev.yml": config(":2:1: `service` is already in line 1", "service: a\nservice: b\n"),
     "20,000 lists in each other in config/dev.yml": config(
         ":2:104: is nested more than 100", f"service: app\nx: {'[' * DEEP}{']' * DEEP}\n"
     ),
@@ -273,7 +273,7 @@ CONFIGS = {
     "a builder that is a flag": config(":2: build.builder", "service: app\nbuild: {builder: '--x'}\n"),
     "a secret with a NUL": secrets(":1: KEY: contains a NUL character", "KEY=a\0b\n"),
     "a secret without a closing quote": secrets(':1: KEY: has no closing `"`', 'KEY="a\n'),
-    "secrets in UTF-16": secrets(":1: is not UTF-8", "KEY=1".encode("utf-16")),
+    "secrets in UTF-16": secrets(":1:1: byte 0xff is not UTF-8", "KEY=1".encode("utf-16")),
 }
 
 FLAGS = {

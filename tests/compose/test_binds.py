@@ -61,7 +61,7 @@ def test_a_drive_of_windows_is_a_path_and_not_a_volume() -> None:
 
 def test_a_relative_path_to_another_place_becomes_absolute() -> None:
     project = _binds("      - ../../../opt/x:/x:ro\n")
-    assert '"/opt/x:/x:ro"' in overlay_of(render(project))
+    assert "- /opt/x:/x:ro" in overlay_of(render(project))
     assert "the container gets the host's own path" in str(project.notices[0])
 
 
@@ -101,12 +101,12 @@ def test_a_volume_keeps_its_form_and_fields() -> None:
     overlay = overlay_of(render(project)).splitlines()
     assert overlay[(start := overlay.index("    volumes:")) : start + 7] == [
         "    volumes:",
-        '      - type: "bind"',
+        "      - type: bind",
         '        source: "~/.kamal-dev/shop-1/workspace/shop"',
         '        target: "/w/$$x"',
         '        read_only: "${RO:-true}"',
         "        bind:",
-        '          propagation: "shared"',
+        "          propagation: shared",
     ]
     assert project.binds[0].read_only
 

@@ -67,7 +67,7 @@ def test_the_service_runs_what_was_built_and_others_keep_the_image():
     files = {file.path: file.content.decode() for file in release.files}
     assert files[DEFAULT] == text
     overlay = files["kamal-dev.overlay.yaml"]
-    assert f'  app:\n    image: "{BUILT}"\n' in overlay
+    assert f"  app:\n    image: {BUILT}\n" in overlay
     assert overlay.count("image:") == 1
     assert release.images == (("app", BUILT),)
     assert release.third_party == ("node:20",)

@@ -138,7 +138,7 @@ def test_a_version_is_in_no_release_that_does_not_mention_it() -> None:
 def test_container_env_and_secrets_of_that_name_stand() -> None:
     extra = Additions("shop", "app", environment=(("NODE_NAME", "mine"),), secrets=("NODE_INDEX",))
     overlay = overlay_of(render(load(), extra=extra))
-    assert 'NODE_NAME: "mine"' in overlay
+    assert "NODE_NAME: mine" in overlay
     assert overlay.count("NODE_INDEX") == 1
 
 

@@ -119,7 +119,7 @@ def test_files_that_cannot_be_spliced_safely_stay_as_they_are() -> None:
     text = f"include: [other.yaml]\n{same}"
     release = render(load(text, files={".devcontainer/other.yaml": same}))
     assert text_of(release, DEFAULT) == text
-    assert '    build: !reset null\n    image: "registry.example/acme/app:v1"\n' in overlay_of(release)
+    assert "    build: !reset null\n    image: registry.example/acme/app:v1\n" in overlay_of(release)
 
 
 def test_a_service_that_takes_away_what_it_extends_runs_the_image() -> None:
@@ -133,7 +133,7 @@ def test_an_image_that_is_inherited_from_a_rewritten_service_is_put_back() -> No
     text = "services:\n  app: {build: ., image: a}\n  b: {image: other, command: x}\n  c: {extends: b}\n"
     more = "services:\n  b: {build: ., image: made}\n"
     release = render(load(text, names=(DEFAULT, "two.yaml"), files={"two.yaml": more}))
-    assert '  c:\n    image: "other"\n' in overlay_of(release)
+    assert "  c:\n    image: other\n" in overlay_of(release)
 
 
 def test_additions_come_from_both_files() -> None:

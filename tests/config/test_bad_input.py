@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from kamal_dev import config
 from kamal_dev.errors import ConfigError
+from kamal_dev.syntax.text import decode
 from tests.bounds import within
 
 PATH = "config/dev.yml"
@@ -59,7 +60,7 @@ password_env: X
         "did you mean `registry`?",
         "config/dev.yml:9: build.secrets[1]: is listed twice",
         "config/dev.yml:10: vms.count: must be a whole number from 1 to 1000, not `0`",
-        "config/dev.yml:11: service: is a duplicate key; first defined in line 1",
+        "config/dev.yml:11:1: `service` is already in line 1",
         "config/dev.yml:12: password_env: unknown key; it belongs under `registry`",
     ]
 
@@ -81,11 +82,11 @@ password_env: X
         ("service: a\nx: \x00\n", "config/dev.yml:2: contains the control character U+0000"),
         ("service: a\nx: \x1b[31m\n", "config/dev.yml:2: contains the control character U+001B"),
         ("%YAML 1.3\n---\na: 1\n", "config/dev.yml: is not YAML: version minor part can only be 2 or 1, got (1, 3)"),
-        ("service: *a\n", "config/dev.yml:1:10: names the anchor `a`, which is not defined above"),
-        ("x-a: &a [*a]\n", "config/dev.yml:1:10: names the anchor `a` inside of itself"),
+        ("service: *a\n", "config/dev.yml:1:10: the alias `*a` has no anchor before it"),
+        ("x-a: &a [*a]\n", "config/dev.yml:1:10: the alias `*a` is inside of what it refers to"),
         # Keys.
         ("service: a\n1: b\n", "config/dev.yml:2: 1: unknown key"),
-        ("service: a\n? [b]\n: c\n", "config/dev.yml:2: has a list as a key; keys must be text"),
+        ("service: a\n? [b]\n: c\n", "config/dev.yml:2:3: a key must be text"),
         ("service: a\n\u202ecba: 1\n", "config/dev.yml:2: \\u202ecba: unknown key"),
         ("service: a\n<<: b\n", "config/dev.yml:2: <<: can merge mappings only, not the text `b`"),
         ("service: a\nssh: [b]\n", "config/dev.yml:2: ssh: must be a mapping, not a list"),
@@ -93,7 +94,7 @@ password_env: X
         # Types.
         ("service: 12\n", "config/dev.yml:1: service: must be a name, not the number `12`; put it in quotes"),
         ("service: [a]\n", "config/dev.yml:1: service: must be a name, not a list"),
-        ("service: !!python/object:os.system a\n", "config/dev.yml:1: service: must be a name, not a value with a tag"),
+        ("service: !!python/object:o a\n", "config/dev.yml:1:10: the tag `!!python/object:o` is not allowed"),
         ("service: !!str {a: b}\n", "config/dev.yml:1: service: must be a name, not a value with a tag"),
         ("service: a\nssh: {config: yes}\n", "config/dev.yml:2: ssh.config: must be true or false, not the text `yes`"),
         (
@@ -354,8 +355,9 @@ def test_erb_is_refused_with_each_line() -> None:
 
 def test_bytes_that_are_not_utf8_are_named_with_their_line() -> None:
     with pytest.raises(ConfigError) as caught:
-        config.decode("service: a\nimage: caf\xe9\n".encode("latin-1"), PATH)
-    assert str(caught.value) == "config/dev.yml:2: is not UTF-8: byte 0xe9; save the file as UTF-8"
+        decode("service: a\nimage: caf\xe9\n".encode("latin-1"), PATH, ConfigError)
+    assert str(caught.value) == "config/dev.yml:2:11: byte 0xe9 is not UTF-8"
+    assert caught.value.hint == "save the file as UTF-8"
 
 
 def test_many_problems_are_summed_up() -> None:
@@ -380,24 +382,24 @@ def test_an_alias_bomb_is_never_expanded() -> None:
 def test_a_bomb_of_merge_keys_is_never_expanded() -> None:
     lines = ["x-0: &a0 {user: x}"]
     lines += [f"x-{level}: &a{level} {{<<: [{', '.join([f'*a{level - 1}'] * 9)}]}}" for level in range(1, 40)]
-    assert config.load("\n".join([*lines, "service: a", "ssh: *a39"]), PATH, environment={}).ssh.user == "x"
+    assert "grows to more than 10000 nodes" in at_once("\n".join([*lines, "service: a", "ssh: *a39"]))[0]
 
 
 def test_a_long_chain_of_merge_keys_is_refused() -> None:
     lines = ["x-0: &a0 {user: x}", *(f"x-{level}: &a{level} {{<<: *a{level - 1}}}" for level in range(1, 700))]
-    assert at_once("\n".join([*lines, "ssh: *a699"])) == ["config/dev.yml: has too many levels of merges (`<<`)"]
+    assert "grows to more than 10000 nodes" in at_once("\n".join([*lines, "ssh: *a699"]))[0]
 
 
 def test_hosts_that_repeat_an_anchor_are_refused() -> None:
     keys = ", ".join(f"k{index}: 1" for index in range(1000))
     hosts = ", ".join(["*a"] * 1000)
     found = at_once(f"x-a: &a {{{keys}}}\nservice: a\nprovider: {{type: static, hosts: [{hosts}]}}\n")
-    assert "stands for more than 10000 values, through its anchors" in found[0]
+    assert "grows to more than 10000 nodes" in found[0]
 
 
 def test_too_long_files_are_refused() -> None:
-    assert at_once("#\n" * 200_000) == ["config/dev.yml: is longer than 128 KiB, the limit for a configuration file"]
-    assert "has more than 5000 values" in at_once("a: [" + "x," * 60_000 + "]")[0]
+    assert at_once("#\n" * 200_000) == ["config/dev.yml: has 400000 characters; at most 131072 are read"]
+    assert "has more than 5000 nodes" in at_once("a: [" + "x," * 60_000 + "]")[0]
 
 
 @pytest.mark.parametrize(

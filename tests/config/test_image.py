@@ -108,7 +108,7 @@ def test_a_version_that_is_a_tag_is_taken(text: str) -> None:
 
 def test_a_configuration_made_by_hand_is_checked_too() -> None:
     made = config.Config("blog", image=config.ImageSettings("Bad Name"))
-    with pytest.raises(ConfigError, match=r"image\.name: `Bad Name` is not the name of an image"):
+    with pytest.raises(ConfigError, match=r"image\.name: `Bad Name` is not a valid image name"):
         config.image(made, SHA)
 
 

@@ -1,23 +1,33 @@
-"""Tabs between the words of a compose file, where Compose takes them and ruamel.yaml does not.
+"""The scanner of YAML texts: flow collections to a depth, and tabs where Compose takes them and ruamel.yaml does not.
 
-The rule is libyaml's, which Compose's reader follows: a tab separates, but never indents.
+The rule for tabs is libyaml's, which Compose's reader follows: a tab separates, but never indents.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from ruamel.yaml.scanner import ScannerError
+from ruamel.yaml.scanner import Scanner, ScannerError
 
-from kamal_dev.config.scanner import Bounded
+MAX_DEPTH = 100
 
 _BREAKS = "\r\n\x85\u2028\u2029"
 _ENDS = "\0" + _BREAKS
 _DOCUMENT = ("---", "...")
 
 
-class Tabs(Bounded):
-    """Scan as the class above does, tabs apart."""
+class TooDeep(ScannerError):
+    """A flow collection is inside too many others."""
+
+
+class BoundedScanner(Scanner):
+    """Scan as ruamel.yaml does, but for depth and tabs."""
+
+    def fetch_flow_collection_start(self, TokenClass: type, to_push: str) -> None:  # noqa: N803 # ruamel's name
+        """Begin a flow collection. Raises TooDeep: the scanner takes time by the square of the depth."""
+        if len(self.flow_context) >= MAX_DEPTH:
+            raise TooDeep(None, None, f"is nested more than {MAX_DEPTH} levels deep", self.reader.get_mark())
+        super().fetch_flow_collection_start(TokenClass, to_push)
 
     def scan_to_next_token(self) -> None:
         """Skip blanks, comments and line breaks."""
