@@ -181,12 +181,13 @@ is_alive() { [ -n "$1" ] && [ "$(started_at "$1")" = "$2" ]; }
 
 # --- the end of a script
 
-# look_at_process PID: set of it stat_state, stat_parent, stat_session and stat_started; without a process of its own.
+# look_at_process PID: set of it stat_state, stat_parent, stat_session, stat_terminal (0: none) and stat_started; without a
+# process of its own.
 look_at_process() {
   read -r stat_line 2>/dev/null <"/proc/$1/stat" || return 1
   # shellcheck disable=SC2086 # the words are wanted
   set -- ${stat_line##*) }
-  stat_state=$1 stat_parent=$2 stat_session=$4 stat_started=${20}
+  stat_state=$1 stat_parent=$2 stat_session=$4 stat_terminal=$5 stat_started=${20}
 }
 
 # find_callers: set callers to `process:start` of those above this script, up to the first of another session: sshd.

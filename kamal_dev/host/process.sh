@@ -1,0 +1,92 @@
+# shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
+# What the first process of a container does, as the kernel shows it to everybody: the engine is not asked, and nothing is
+# connected to. Sourced after lib.sh; runs nothing by itself.
+
+# is_process_of PID CONTAINER: whether this process of this machine is in it; where the engine is another machine, the
+# number is another process here.
+is_process_of() { grep -qF -- "$2" "/proc/$1/cgroup" 2>/dev/null; }
+
+# listens PID PORT/PROTOCOL...: whether something listens on each of these ports in the network namespace of PID.
+listens() {
+  ports_process=$1
+  shift
+  ports_wanted=$*
+  set --
+  for table in tcp tcp6 udp udp6; do
+    [ ! -r "/proc/$ports_process/net/$table" ] || set -- "$@" "/proc/$ports_process/net/$table"
+  done
+  # 127.0.0.11 is the engine's name server, which takes any port of the container's.
+  [ $# -gt 0 ] && wanted=$ports_wanted awk '
+    FNR == 1 { protocol = FILENAME; sub(/.*\//, "", protocol); sub(/6$/, "", protocol); next }
+    $4 == (protocol == "tcp" ? "0A" : "07") && $2 !~ /^(0B00007F|7F00000B):/ { split($2, local, ":"); open[local[2] "/" protocol] }
+    END {
+      count = split(ENVIRON["wanted"], ports, " ")
+      for (i = 1; i <= count; i++) { split(ports[i], port, "/"); if (!(sprintf("%04X", port[1]) "/" port[2] in open)) exit 1 }
+    }' "$@" 2>/dev/null
+}
+
+# idles PID MILLISECONDS: whether it only keeps itself alive, and will for that long: it sleeps, follows /dev/null or waits at
+# a terminal, or it is a shell or an init that waits for nothing else.
+idles() {
+  case $(tr '\000\n' '\n\001' <"/proc/$1/cmdline" | awk -v least="$2" "$idle_awk") in
+    idle) ;;
+    prompt) look_at_process "$1" && [ "$stat_terminal" != 0 ] ;;
+    loops) some_child_idles "$1" ;;
+    waits) look_at_process "$1" && [ "$stat_state" = S ] && only_child_idles "$1" "$2" ;;
+    *) return 1 ;;
+  esac 2>/dev/null
+}
+
+some_child_idles() {
+  # shellcheck disable=SC2046 # processes are words
+  set -- $(cat "/proc/$1/task/$1/children")
+  for child; do ! idles "$child" 0 || return 0; done
+  return 1
+}
+
+only_child_idles() {
+  # shellcheck disable=SC2046 # processes are words
+  set -- "$2" $(cat "/proc/$1/task/$1/children")
+  [ $# = 2 ] && idles "$2" "$1"
+}
+
+# Reads a command line, a word per line, and prints what it amounts to: `idle`, `waits` (a shell or an init: what it waits
+# for decides), `loops` (a shell whose script ends with a loop of nothing but sleeps, but may not be there yet), `prompt` or `busy`.
+# shellcheck disable=SC2016 # for awk
+idle_awk='
+function base(path) { sub(/^-/, "", path); sub(/.*\//, "", path); return path }
+function milliseconds(text) {
+  if (text ~ /^inf(inity)?$/) return 1e15
+  return text * 1000 * (text ~ /d$/ ? 86400 : text ~ /h$/ ? 3600 : text ~ /m$/ ? 60 : 1)
+}
+function sleeps(   i, sum) { for (i = at + 1; i <= NR; i++) sum += milliseconds(word[i]); return sum >= least }
+function follows_nothing(   i, follows) {
+  for (i = at + 1; i <= NR; i++) {
+    if (word[i] ~ /^(-[^-]*[fF]|--follow)/) follows = 1
+    else if (word[i] !~ /^(-.*|[0-9]+|\/dev\/null)$/) return 0
+  }
+  return follows
+}
+function has_no_script(   i) { for (i = at + 1; i <= NR; i++) if (word[i] !~ /^(-[il]+|--login)$/) return 0; return 1 }
+function ends_with_a_loop(   i, text, count, token) {
+  for (i = at + 1; i <= NR && word[i] !~ /^-[a-z]*c$/; i++);
+  text = word[i + 1]
+  gsub(/[\001\t;& ]+/, " ", text)
+  sub(/ $/, "", text)
+  count = split(text, token, " ")
+  if (token[count] != "done") return 0
+  for (i = count; i > 0 && token[i] !~ /^(while|until)$/; i--)
+    if (token[i] !~ /^(do|done|sleep|wait|:|true|false|"?\$!"?|[0-9.]+[smhd]?|inf(inity)?|\[|\])$/) return 0
+  return i > 0
+}
+{ word[NR] = $0 }
+END {
+  at = 1
+  if (base(word[1]) ~ /^(busy|toy)box$/) at = 2
+  name = base(word[at]); is_shell = name ~ /^(sh|ash|bash|dash|ksh|zsh)$/
+  answer = is_shell || name ~ /^(docker-init|tini|tini-static|dumb-init|catatonit)$/ ? "waits" : "busy"
+  if (name == "pause" || (name == "sleep" && sleeps()) || (name == "tail" && follows_nothing())) answer = "idle"
+  else if (is_shell && has_no_script()) answer = "prompt"
+  else if (is_shell && ends_with_a_loop()) answer = "loops"
+  print answer
+}'
