@@ -67,6 +67,7 @@ def outcome(output: str) -> ScriptResult:
     result = results[-1] if results else ScriptResult(state="unknown", reason="the host gave no answer")
     return replace(
         result,
+        facts=facts(output),
         containers=_containers(output, release=result.current),
         failed=tuple(event for event in events if isinstance(event, Container) and event.reason),
         images=tuple(event for event in events if isinstance(event, Pulled)),

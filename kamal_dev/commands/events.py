@@ -325,7 +325,7 @@ class ScriptResult:
     lifecycle commands that failed. `code` of an apply: `disk` where images have no room, `networks` where
     no addresses are left for a network, `removed` where the source is gone; of a bootstrap: `system`,
     `privilege`, `packages`, `network`, `daemon`,
-    `compose`. `observed_ms` is the time spent on nothing but the window.
+    `compose`. `observed_ms` is the time spent on nothing but the window. `facts` are those that were asked for with it.
     """
 
     ok: bool = False
@@ -346,6 +346,7 @@ class ScriptResult:
     removed: bool = False
     backup: str = ""
     kept: tuple[str, ...] = ()
+    facts: Facts | None = None
     containers: tuple[Container, ...] = ()
     failed: tuple[Container, ...] = ()
     images: tuple[Pulled, ...] = ()

@@ -30,8 +30,7 @@ def facts(scripts: Scripts, stack: str, images: Iterable[str] = (), ports: Itera
     `images` are the references that a release needs, `ports` what it takes of the host's, as
     `address:port/protocol`. Read by `answers.facts`.
     """
-    words = (stack_word(stack), " ".join(ports), *checked("image", images))
-    return step(scripts, "facts.sh", *words, label=f"facts {stack}")
+    return step(scripts, "facts.sh", *question(stack, images, ports), label=f"facts {stack}")
 
 
 def contents(scripts: Scripts, stack: str) -> Step:
@@ -39,15 +38,30 @@ def contents(scripts: Scripts, stack: str) -> Step:
     return step(scripts, "contents.sh", stack_word(stack), label=f"contents {stack}")
 
 
-def bootstrap(scripts: Scripts, token: str) -> Step:
-    """Make Docker Engine and Compose run there; does nothing where they do. Needs up to 25 minutes."""
-    return step(scripts, "bootstrap.sh", token=token, label="bootstrap")
+def question(stack: str, images: Iterable[str] = (), ports: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return the words of `facts`, for a step that ends with them."""
+    return (stack_word(stack), " ".join(ports), *checked("image", images))
 
 
-def pull(scripts: Scripts, token: str, images: Iterable[str], login: Login | None = None) -> Step:
+def bootstrap(scripts: Scripts, token: str, asked: Iterable[str] = ()) -> Step:
+    """Make Docker Engine and Compose run there; does nothing where they do. Needs up to 25 minutes.
+
+    It ends with the facts that are `asked` for, as `question` has them; so does `pull`.
+    """
+    return step(scripts, "bootstrap.sh", token=token, files=_asked(asked), label="bootstrap")
+
+
+def pull(
+    scripts: Scripts, token: str, images: Iterable[str], login: Login | None = None, asked: Iterable[str] = ()
+) -> Step:
     """Pull the images that the host lacks."""
-    words = checked("image", images)
-    return step(scripts, "pull.sh", *words, token=token, files=_login(login), label=f"pull {' '.join(words)}")
+    words, files = checked("image", images), (*_login(login), *_asked(asked))
+    return step(scripts, "pull.sh", *words, token=token, files=files, label=f"pull {' '.join(words)}")
+
+
+def _asked(words: Iterable[str]) -> tuple[File, ...]:
+    lines = "\n".join(words)
+    return about({"facts": lines}) if lines else ()
 
 
 @dataclass(frozen=True)

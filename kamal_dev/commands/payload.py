@@ -49,6 +49,7 @@ SCRIPTS = (
     "packages.sh",
     "place.sh",
     "ports.sh",
+    "process.sh",
     "prune.sh",
     "pull.sh",
     "records.sh",
@@ -92,12 +93,13 @@ _SWITCH = (
     *CONFINED,
     *("folders.sh", "handover.sh", "mounts.sh"),
 )
+_FACTS = ("stack.sh", "history.sh", "observe.sh", "lock.sh", "ports.sh", "engine_images.sh")
 _SOURCED = {
     "apply.sh": (*_SWITCH, "retention.sh"),
     "attach.sh": ("run.sh",),
-    "bootstrap.sh": ("packages.sh",),
+    "bootstrap.sh": ("packages.sh", "facts.sh", *_FACTS),
     "contents.sh": ("stack.sh", "replace.sh"),
-    "facts.sh": ("stack.sh", "history.sh", "observe.sh", "lock.sh", "ports.sh", "engine_images.sh"),
+    "facts.sh": _FACTS,
     "place.sh": ("stack.sh",),
     "prune.sh": (
         "stack.sh",
@@ -109,7 +111,7 @@ _SOURCED = {
         "retention.sh",
         "run.sh",
     ),
-    "pull.sh": ("images.sh", "engine_images.sh"),
+    "pull.sh": ("images.sh", "facts.sh", *_FACTS),
     "records.sh": ("stack.sh",),
     "releases.sh": ("stack.sh", "history.sh", "images.sh", "engine_images.sh"),
     "remove.sh": ("stack.sh", "audit.sh", "lock.sh", "engine_root.sh", "replace.sh"),

@@ -3,7 +3,9 @@
 #
 # Does nothing where both are there and answer. Where it installs Docker, it adds address pools to /etc/docker/daemon.json
 # (see packages.sh); otherwise that is left as it is.
-# Events: `log` {text}, then `result` {ok, phase, changed, code, reason, engine, compose}. `code` says what failed:
+# Payload: meta/facts, see lib.sh.
+# Events: `log` {text}, those of facts.sh, then `result` {ok, phase, changed, code, reason, engine, compose}. `code` says what
+# failed:
 #   system      neither Debian nor Ubuntu, or too old           privilege  neither root nor sudo without a password
 #   packages    refused or broken by the package manager        network    the packages could not be reached
 #   daemon      installed, but does not answer                  compose    no Compose of 2.24.4 or later
@@ -141,5 +143,6 @@ else
   if ! is_complete; then install; fi
   admit_user
 fi
+tell_facts
 emit result ok: true phase bootstrap changed: "$changed" \
   engine "$(engine_version)" compose "${have:-}"

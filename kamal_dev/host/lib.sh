@@ -1,4 +1,4 @@
-# shellcheck shell=sh disable=SC2034 # variables cross the files that source each other
+# shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
 # Shared by every script: JSON lines, time, root, processes. Sourced; runs nothing by itself.
 
 LC_ALL=C
@@ -80,6 +80,14 @@ why_not_written() {
     *denied*) echo "\`$(id -un)\` may not write to $why_folder" ;;
     *) echo 'is the disk full?' ;;
   esac
+}
+
+# tell_facts: print the facts that meta/facts of the payload asks for, which has the arguments of facts.sh, a line each.
+tell_facts() {
+  [ -f "$here/meta/facts" ] || return 0
+  set --
+  while IFS= read -r word; do set -- "$@" "$word"; done <"$here/meta/facts"
+  sh "$here/facts.sh" "$@" | sed '/^{"type":"result"/d'
 }
 
 # --- time

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Pull images: pull.sh IMAGE...
 #
-# Events: one `image` per pull {image, ok, seconds, reason}, then `result` {ok, reason}.
-# Payload: see images.sh. `--one IMAGE SERVER` is how this script calls itself for each image.
+# Events: one `image` per pull {image, ok, seconds, reason}, those of facts.sh, then `result` {ok, reason}.
+# Payload: see images.sh; meta/facts, see lib.sh. `--one IMAGE SERVER` is how this script calls itself for each image.
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -20,7 +20,10 @@ fi
 trap forget_login EXIT
 trap 'exit 143' HUP INT TERM
 # shellcheck disable=SC2046 # references have no spaces
-if pull_all $(missing_images "$@"); then
+pull_all $(missing_images "$@")
+pull_code=$?
+tell_facts
+if [ "$pull_code" = 0 ]; then
   emit result ok: true phase pull
 else
   emit result ok: false phase pull reason "$(last_lines "$here/pull.failed" 6)"

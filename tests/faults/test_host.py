@@ -104,7 +104,7 @@ def test_a_disk_that_is_full_when_containers_start_must_leave_the_stack_as_it_wa
     Fault(
         13,
         "The host's file systems are read-only",
-        sees="the host could not be asked what it is: files were not unpacked; is /tmp full or read-only?",
+        sees="could not inspect the host: files were not unpacked; is /tmp full or read-only?",
         do="it needs a POSIX shell, tar, gzip and a writable /tmp and home folder",
     )
 )

@@ -65,7 +65,7 @@ def bootstrapped(make_lab: Callable[..., Lab], scripts: Mapping[str, str]) -> Bo
         lab,
         before=lab.run(host.facts(scripts, "x-1", images=("postgres:15",)), user="dev").facts,
         refused=lab.run(host.bootstrap(scripts, token()), user="asked"),
-        first=lab.run(host.bootstrap(scripts, token()), user="dev"),
+        first=lab.run(host.bootstrap(scripts, token(), host.question("x-1")), user="dev"),
         second=lab.run(host.bootstrap(scripts, token())),
     )
 

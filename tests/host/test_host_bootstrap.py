@@ -64,6 +64,8 @@ def test_a_bare_host_gets_docker_and_compose(bootstrapped: Bootstrapped) -> None
     assert outcome.changed
     assert events.numbers_of(outcome.engine) >= (20, 10)
     assert events.numbers_of(outcome.compose) >= (2, 24, 4)
+    facts = outcome.facts
+    assert facts and (facts.is_ready, facts.engine, facts.compose) == (True, outcome.engine, outcome.compose)
     lab = bootstrapped.lab
     assert lab.sh("systemctl is-enabled docker; systemctl is-active docker") == "enabled\nactive"
     assert "docker" in lab.sh("id -nG dev").split()

@@ -75,6 +75,7 @@ class PaperHost(Paper):
             return Result(step, int(not self._pulls), lines(*images, {"type": "result", "ok": self._pulls}))
         if verb == "bootstrap":
             self._facts.update(daemon=True, engine="28.0", compose="2.40.0")
+            return Result(step, 0, lines({"type": "facts", **self._facts}, {"type": "result", "ok": True}))
         if verb == "apply" and self._outcome:
             return Result(step, int(not self._outcome[-1]["ok"]), lines(*self._outcome))
         if verb == "stop":

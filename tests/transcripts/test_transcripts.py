@@ -6,6 +6,7 @@ After a change that is meant, `UPDATE_TRANSCRIPTS=1 pytest tests/transcripts` wr
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -314,6 +315,32 @@ def test_the_secrets_travel_on_stdin_and_in_the_environment_of_the_build(project
     assert login.stdin == SECRETS["REGISTRY_TOKEN"].encode()
     build = next(step for step in run.machine.steps if step.argv[1:3] == ("buildx", "build"))
     assert dict(build.environment)["BUILD_TOKEN"] == Secret(SECRETS["BUILD_TOKEN"])
+
+
+EXECS: dict[str, tuple[HostState, int]] = {
+    "a bare host": (BARE, 5),
+    "a host with Docker": (HostState(has_database=False), 4),
+    "a new version": (UP, 3),
+    "nothing changed": (SAME, 1),
+}
+
+
+@pytest.mark.parametrize(("state", "most"), EXECS.values(), ids=EXECS)
+@pytest.mark.parametrize("is_built", [True, False])
+def test_a_deploy_takes_few_execs_on_a_host(
+    project: Project, tmp_path: Path, state: HostState, most: int, is_built: bool
+) -> None:
+    """Also where only the pull tells how the main service's image wants to be run."""
+    if not is_built:
+        shutil.copytree(project.root, tmp_path / "guestbook")
+        compose = tmp_path / "guestbook/.devcontainer/compose.yaml"
+        compose.write_text(
+            re.sub(r"    build:\n(      .*\n)+", "    image: postgres:15\n", compose.read_text(), count=1)
+        )
+        project = load(tmp_path / "guestbook", ENVIRONMENT)
+    run, end = recorded(project, Case(state, state))
+    assert "✓" in end
+    assert len(run.hosts[FIRST].transcript) <= most
 
 
 def test_every_transcript_belongs_to_a_case() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kamal_dev.commands import answers, events, host
 from kamal_dev.errors import BootstrapFailed, HostError, NoAnswer
@@ -73,8 +73,7 @@ def prepare(run: Run, target: Host, release: Release, means: PrepareContext) -> 
     facts = _unlocked(run, target, release, facts)
     if not facts.is_ready:
         means.hooks.owe_setup(release.stack)
-        _bootstrap(run, target, facts)
-        facts = look(run, target, release)
+        facts = _bootstrap(run, target, release, facts)
     wanted = tuple(image for image in release.third_party if not facts.held(image))
     # They take a while each and do not need each other.
     source = Background(lambda: _source(target, release, facts, means))
@@ -82,12 +81,9 @@ def prepare(run: Run, target: Host, release: Release, means: PrepareContext) -> 
         # What is written down has one order.
         source.result()
     try:
-        missing = _fetch(run, target, facts, wanted, means.parcels) if wanted else ()
+        missing, facts = _fetch(run, target, release, facts, wanted, means.parcels) if wanted else ((), facts)
     finally:
         brought = source.result()
-    # What the main service's image says of itself is known only now.
-    if run.project.compose.service(run.project.main).image in wanted:
-        facts = look(run, target, release)
     _require_foreign(target, release, facts)
     return PreparedHost(release.stack, target, facts, missing, brought)
 
@@ -112,12 +108,19 @@ def _unlocked(run: Run, target: Host, release: Release, facts: events.Facts) -> 
 
 def look(run: Run, target: Host, release: Release) -> events.Facts:
     """Ask the host what it is and what it runs of this stack."""
-    images = (*dict.fromkeys(image.reference for _, image in release.images), *release.third_party)
-    result = ask(run, target, host.facts(run.scripts, release.stack, images, release.ports), timeout=LOOKING)
-    facts = answers.facts(result.output)
-    if facts is None:
-        reason = answers.outcome(result.output).reason
-        raise NoAnswer(target.name, f"the host could not be asked what it is: {reason}", hint=ASKED)
+    step = host.facts(run.scripts, release.stack, _images(release), release.ports)
+    result = answers.outcome(ask(run, target, step, timeout=LOOKING).output)
+    if result.facts is None:
+        raise NoAnswer(target.name, f"could not inspect the host: {result.reason}", hint=ASKED)
+    return _usable(target, release, result.facts)
+
+
+def _images(release: Release) -> tuple[str, ...]:
+    return (*dict.fromkeys(image.reference for _, image in release.images), *release.third_party)
+
+
+def _usable(target: Host, release: Release, facts: events.Facts) -> events.Facts:
+    """Return the facts of a host that can take the release. Raises HostError where it cannot."""
     refuse_foreign(target, release.stack, facts)
     if facts.lacks:
         raise HostError(
@@ -147,10 +150,12 @@ def refuse_foreign(target: Host, stack: str, facts: events.Facts) -> None:
         )
 
 
-def _bootstrap(run: Run, target: Host, facts: events.Facts) -> None:
+def _bootstrap(run: Run, target: Host, release: Release, facts: events.Facts) -> events.Facts:
+    """Make Docker run there; returns what the host says afterwards."""
     started = time.monotonic()
     run.output.start(_intention(facts), target.name)
-    outcome = follow(run, target, lambda token: host.bootstrap(run.scripts, token), timeout=BOOTSTRAPPING)
+    asked = host.question(release.stack, _images(release), release.ports)
+    outcome = follow(run, target, lambda token: host.bootstrap(run.scripts, token, asked), timeout=BOOTSTRAPPING)
     if not outcome:
         raise BootstrapFailed(
             target.name,
@@ -159,6 +164,7 @@ def _bootstrap(run: Run, target: Host, facts: events.Facts) -> None:
             left_behind="packages that were installed stay; bootstrap can be run again",
         )
     run.output.done(f"Docker {outcome.engine}, Compose {outcome.compose}", target.name, time.monotonic() - started)
+    return _usable(target, release, outcome.facts) if outcome.facts else look(run, target, release)
 
 
 def _intention(facts: events.Facts) -> str:
@@ -183,14 +189,17 @@ def _require_foreign(target: Host, release: Release, facts: events.Facts) -> Non
 
 
 def _fetch(
-    run: Run, target: Host, facts: events.Facts, images: tuple[str, ...], parcels: ImageTransfer
-) -> tuple[str, ...]:
+    run: Run, target: Host, release: Release, facts: events.Facts, images: tuple[str, ...], parcels: ImageTransfer
+) -> tuple[tuple[str, ...], events.Facts]:
     """Pull third-party images; what the host cannot pull and this machine has is sent over SSH.
 
-    Returns those that arrived neither way: the release tries once more, and reports them.
+    Returns those that arrived neither way: the release tries once more, and reports them. And what the host says of
+    itself afterwards, where that matters: how the main service's image wants to be run is known only then.
     """
     run.output.start(f"Pulling {', '.join(images)}", target.name)
-    outcome = follow(run, target, lambda token: host.pull(run.scripts, token, images), timeout=PULLING)
+    is_main = run.project.compose.service(run.project.main).image in images
+    asked = host.question(release.stack, _images(release), release.ports) if is_main else ()
+    outcome = follow(run, target, lambda token: host.pull(run.scripts, token, images, asked=asked), timeout=PULLING)
     arrived = {pulled.image: pulled.platform for pulled in outcome.images if pulled.ok}
     for image, platform in arrived.items():
         platforms.require_foreign(target, facts, image, platform)
@@ -198,7 +207,9 @@ def _fetch(
     if here:
         run.output.note(f"cannot pull {', '.join(here)}; sending this machine's", target.name)
         parcels.send(target.name, run.remote(target), host.load(run.scripts), here)
-    return tuple(image for image in images if image not in arrived and image not in here)
+        outcome = replace(outcome, facts=look(run, target, release) if is_main else None)
+    missing = tuple(image for image in images if image not in arrived and image not in here)
+    return missing, outcome.facts or facts
 
 
 OLD = 30.0  # seconds
