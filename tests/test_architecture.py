@@ -15,12 +15,15 @@ from pathlib import Path
 import pytest
 
 from kamal_dev.commands.payload import SCRIPTS
+from kamal_dev.config.provider import PROVIDERS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "kamal_dev"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 HEAVY = ("fabric", "paramiko", "docker", "git", "rich", "ruamel", "yaml", "invoke", "zstandard", "cryptography")
 LONGEST = 40
+# Two meanings until the dry run is the plan itself.
+SHARED_NAMES = {"Plan"}
 
 
 def imported(*words: str) -> set[str]:
@@ -96,3 +99,19 @@ def test_the_wheel_has_everything_that_the_package_folder_has(tmp_path: Path) ->
 def test_both_commands_are_the_same_program() -> None:
     scripts = {entry.name: entry.value for entry in entry_points(group="console_scripts")}
     assert scripts["dev"] == scripts["kamal-dev"] == "kamal_dev.cli:main"
+
+
+def test_one_name_means_one_class() -> None:
+    where: dict[str, list[str]] = {}
+    for path in MODULES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                where.setdefault(node.name, []).append(str(path.relative_to(PACKAGE)))
+    assert {name: found for name, found in where.items() if len(found) > 1 and name not in SHARED_NAMES} == {}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_behaviour_depends_on_the_name_of_a_provider(path: Path) -> None:
+    compared = (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Compare))
+    words = {part.value for node in compared for part in ast.walk(node) if isinstance(part, ast.Constant)}
+    assert not words & set(PROVIDERS), "ask for a property of the row in config/provider.py"

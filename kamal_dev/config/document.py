@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from kamal_dev.errors import ConfigError, Problem
-from kamal_dev.syntax.composer import CORE, Limits, compose
+from kamal_dev.syntax.composer import CORE, YamlLimits, compose
 from kamal_dev.syntax.node import Node
 
 # More than any configuration needs.
-LIMITS = Limits(characters=128 * 1024, nodes=5_000, expanded=10_000, documents=1)
+LIMITS = YamlLimits(characters=128 * 1024, nodes=5_000, expanded=10_000, documents=1)
 
 # The core schema of YAML 1.2, section 10.3.2: `yes`, `off` and `22:22` are text.
 _SCALARS = (

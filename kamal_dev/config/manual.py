@@ -23,7 +23,7 @@ HEADER = """\
 ACTIVE = {
     "service": "my-app",
     "registry.server": "localhost:5555",
-    "provider.type": "docker",
+    "provider.type": provider.DEFAULT,
     "vms.count": "1",
 }
 
@@ -41,9 +41,9 @@ def tables() -> str:
     parts = ["### Top level", "", *_table(top)]
     for group in groups:
         parts += ["", f"### `{group.path}`", "", *([group.doc, ""] if group.doc else []), *_table(list(group.leaves))]
-    for name, cls in provider.PROVIDERS.items():
+    for name, row in provider.PROVIDERS.items():
         leaves = list(provider.group(name).leaves)
-        parts += ["", f"### `provider`, `type: {name}`", "", str(cls.__doc__), "", *_table(leaves)]
+        parts += ["", f"### `provider`, `type: {name}`", "", str(row.options.__doc__), "", *_table(leaves)]
     hosts = list(shape(provider.StaticHost).leaves)
     parts += ["", "### An entry of `provider.hosts`, written as a mapping", "", *_table(hosts)]
     return "\n".join([*parts, "", "### Keys of kamal-dev 0.3", "", *_old()]) + "\n"
@@ -62,12 +62,12 @@ def _part(node: Leaf | Group) -> str:
 
 
 def _provider(node: Leaf) -> str:
-    type_leaf = provider.group("docker").leaves[0]
+    type_leaf = provider.group(provider.DEFAULT).leaves[0]
     head = "\n".join([*_comment(node.option.doc, ""), "provider:"])
     parts = [f"{head}\n{_lines(type_leaf, '  ')}"]
-    for name, cls in provider.PROVIDERS.items():
-        parts.append("\n".join(_comment(f"With `type: {name}`. {cls.__doc__}", "  ")) + "\n")
-        parts += [_lines(leaf, "  ") for leaf in shape(cls, "provider").leaves]
+    for name, row in provider.PROVIDERS.items():
+        parts.append("\n".join(_comment(f"With `type: {name}`. {row.options.__doc__}", "  ")) + "\n")
+        parts += [_lines(leaf, "  ") for leaf in shape(row.options, "provider").leaves]
     return "\n".join(parts)
 
 

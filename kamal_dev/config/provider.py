@@ -121,30 +121,65 @@ class DockerOptions:
     memory: str = option(MEMORY, "Memory limit of each host.", default="", example="4g", otherwise="no limit")
 
 
-PROVIDERS: dict[str, type] = {"docker": DockerOptions, "static": StaticOptions}
+@dataclass(frozen=True)
+class ProviderType:
+    """Say what one type of provider is like; nothing else asks for a type by its name.
+
+    `implementation` is the class in `providers/<type>.py`. `makes_hosts` is off where hosts are listed: those are
+    known by their address, and are never destroyed. `shares_machine` is on where hosts are as large as this machine.
+    """
+
+    options: type
+    implementation: str
+    makes_hosts: bool = True
+    shares_machine: bool = False
+
+
+DEFAULT = "docker"
+PROVIDERS = {
+    DEFAULT: ProviderType(DockerOptions, "DockerProvider", shares_machine=True),
+    "static": ProviderType(StaticOptions, "StaticProvider", makes_hosts=False),
+}
+
+
+def makes_hosts(name: str) -> bool:
+    """Whether a type of provider makes its hosts; one that another version remembered may be unknown here."""
+    return name not in PROVIDERS or PROVIDERS[name].makes_hosts
 
 
 @dataclass(frozen=True)
 class ProviderConfig:
     """Say who makes the hosts: a type, and that type's options in declared order."""
 
-    type: str = "docker"
-    options: tuple[tuple[str, Any], ...] = tuple(DockerOptions().__dict__.items())
+    type: str = DEFAULT
+    options: tuple[tuple[str, Any], ...] = tuple(PROVIDERS[DEFAULT].options().__dict__.items())
 
     def __getitem__(self, name: str) -> Any:
         return dict(self.options)[name]
+
+    @property
+    def makes_hosts(self) -> bool:
+        """Whether hosts are made, and destroyed with their stacks."""
+        return PROVIDERS[self.type].makes_hosts
+
+    @property
+    def shares_machine(self) -> bool:
+        """Whether hosts can be no larger than this machine."""
+        return PROVIDERS[self.type].shares_machine
 
 
 TYPE = Option(
     Choice(tuple(PROVIDERS)),
     "Where hosts come from. `docker`: containers on this machine; `static`: existing machines.",
-    example="docker",
+    example=DEFAULT,
 )
 
 
 def group(name: str, path: str = "provider") -> Group:
     """Lay out the keys that a provider of this type knows."""
-    return Group(path, children={"type": Leaf(f"{path}.type", TYPE, "docker"), **shape(PROVIDERS[name], path).children})
+    return Group(
+        path, children={"type": Leaf(f"{path}.type", TYPE, DEFAULT), **shape(PROVIDERS[name].options, path).children}
+    )
 
 
 @dataclass(frozen=True)
@@ -156,15 +191,17 @@ class ProviderSection(Kind):
 
     def _convert(self, value: ConfigValue, key: str, reading: Reading) -> Any:
         entry = reading.entries(value, key).get("type")
-        name = "docker" if entry is None or entry[1].kind == "empty" else entry[1].text
+        name = DEFAULT if entry is None or entry[1].kind == "empty" else entry[1].text
         if name not in PROVIDERS:
             assert entry is not None
             reading.place(f"{key}.type", entry[0])
             return TYPE.kind.read(entry[1], f"{key}.type", reading)
         before = len(reading.problems)
-        others = {other: Group(f"type: {other}", children=shape(cls).children) for other, cls in PROVIDERS.items()}
+        others = {
+            other: Group(f"type: {other}", children=shape(row.options).children) for other, row in PROVIDERS.items()
+        }
         Walk(reading, group(name, key), Group(children=others)).read(value)
         if len(reading.problems) > before:
             return MISSING
-        options = build(PROVIDERS[name], reading.values, key)
+        options = build(PROVIDERS[name].options, reading.values, key)
         return ProviderConfig(name, tuple(options.__dict__.items()))

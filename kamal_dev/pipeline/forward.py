@@ -54,7 +54,7 @@ def wanted(said: devcontainer.Devcontainer, flags: Iterable[str]) -> tuple[Port,
 
 
 @dataclass(frozen=True)
-class Local:
+class LocalEnd:
     """Say where a port is on this machine, and where it was wanted."""
 
     port: Port
@@ -62,7 +62,7 @@ class Local:
     local: int
 
 
-def local(ports: Iterable[Port], is_free: Callable[[int], bool]) -> tuple[Local, ...]:
+def local(ports: Iterable[Port], is_free: Callable[[int], bool]) -> tuple[LocalEnd, ...]:
     """Give each port one of this machine: the one it wants, or the next that is free. Raises UsageError.
 
     Those that must have theirs choose first.
@@ -80,7 +80,7 @@ def local(ports: Iterable[Port], is_free: Callable[[int], bool]) -> tuple[Local,
                 hint=f"end what uses it, or give another: `--port LOCAL:{port.shown}`",
             )
         taken[index] = chosen
-    return tuple(Local(port, port.local, taken[index]) for index, port in enumerate(ports))
+    return tuple(LocalEnd(port, port.local, taken[index]) for index, port in enumerate(ports))
 
 
 def _candidates(port: int) -> Iterable[int]:

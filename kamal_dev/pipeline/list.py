@@ -50,7 +50,7 @@ def _over(known: State, found: Iterable[StackStatus], provider: str) -> set[Cach
         item
         for item in known.hosts
         if any(item.is_at(stack.name, stack.host) for stack in absent)
-        or (item.provider == provider != "static" and item.stack not in names)
+        or (item.is_made and item.provider == provider and item.stack not in names)
     }
 
 

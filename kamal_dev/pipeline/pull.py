@@ -28,7 +28,7 @@ LONGEST = 1 << 16  # bytes of a path or a hash that are read
 
 
 @dataclass(frozen=True)
-class Pulled:
+class PulledBranch:
     """Describe a branch that is here now.
 
     `path` is the submodule that it is in, empty for the repository itself; `since` the
@@ -62,7 +62,7 @@ class _Box:
     bundle: Path
 
 
-def pull(run: Run, name: str | None) -> tuple[Pulled, ...]:
+def pull(run: Run, name: str | None) -> tuple[PulledBranch, ...]:
     """Bring the commits and changes of a stack's workspace here; returns the branches that hold them.
 
     Raises UsageError outside git, HostError where the host has no clone to ask.
@@ -163,7 +163,7 @@ def _has(run: Run, box: _Box) -> bool:
     return not box.since or bool(run.local.run(git.resolve(_root(run, box), f"{box.since}^{{commit}}")))
 
 
-def _take(run: Run, target: Host, name: str, box: _Box) -> Pulled:
+def _take(run: Run, target: Host, name: str, box: _Box) -> PulledBranch:
     root = _root(run, box)
     if run.local.run(git.named(root, box.bundle, PULLED)).output.split()[:1] != [box.tip]:
         raise _malformed(target, "is not what it says: the commit is another one")
@@ -176,7 +176,7 @@ def _take(run: Run, target: Host, name: str, box: _Box) -> Pulled:
         if not moved:
             raise _kept(branch, moved)
     summary = run.local.run(git.summary(root, box.since, box.tip)).output.strip() if box.since else ""
-    return Pulled(box.path, branch, box.tip, box.since, summary)
+    return PulledBranch(box.path, branch, box.tip, box.since, summary)
 
 
 def _kept(branch: str, moved: Result) -> DevError:

@@ -89,7 +89,7 @@ def _remove(run: Run, name: str, target: Host, keep_volumes: bool, *, is_made: b
     try:
         step = host.remove(run.scripts, name, keep_volumes=keep_volumes, performer=run.performer)
         told = in_turn(run, target, name, lambda: _removal(run, target, step))
-        is_made = run.project.config.provider.type != "static"
+        is_made = run.project.config.provider.makes_hosts
         if not told and not (told.code == UNTOUCHED and is_made):
             raise HostError(
                 target.name,

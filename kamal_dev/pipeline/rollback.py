@@ -40,7 +40,7 @@ class RollbackOptions:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ReleaseChoice:
     """Hold the release that a stack goes back to, and the version that runs until then."""
 
     stack: str
@@ -98,7 +98,7 @@ def _meant(stacks: Mapping[str, Host], service: str, order: RollbackOptions) -> 
     return {name: stacks[name] for name in chosen}, order.name if is_version else order.version
 
 
-def _choices(found: list[History], version: str, stacks: tuple[str, ...]) -> list[Choice]:
+def _choices(found: list[History], version: str, stacks: tuple[str, ...]) -> list[ReleaseChoice]:
     """Choose for every stack whose host answered. Raises UsageError where one has nothing to choose.
 
     `stacks` are those that may have been meant instead of a version.
@@ -108,7 +108,9 @@ def _choices(found: list[History], version: str, stacks: tuple[str, ...]) -> lis
     lacking = [history for history, release in chosen if release is None]
     if lacking:
         raise _nothing(lacking, version, stacks)
-    return [Choice(history.stack, history.host, release, _current(history)) for history, release in chosen if release]
+    return [
+        ReleaseChoice(history.stack, history.host, release, _current(history)) for history, release in chosen if release
+    ]
 
 
 def _current(history: History) -> str:
@@ -153,13 +155,13 @@ def _nothing(lacking: list[History], version: str, stacks: tuple[str, ...]) -> U
     return UsageError(f"there is no version `{version}` on {where}", hint=f"{meant}known: {known}")
 
 
-def _words(choice: Choice) -> str:
+def _words(choice: ReleaseChoice) -> str:
     release = choice.release
     named, at = short(release.version, distinguishing_id(release.id, choice.current)), release.at.replace("T", " ")
     return f"{choice.stack} to {named}, deployed {at.rstrip('Z')} by {release.performer or '?'}"
 
 
-def _reach(run: Run, choices: list[Choice]) -> Reach | None:
+def _reach(run: Run, choices: list[ReleaseChoice]) -> Reach | None:
     """Make ready what images are pulled with, where any are gone. Raises CredentialsMissing, RegistryError."""
     if not any(choice.release.missing for choice in choices):
         return None
@@ -168,7 +170,7 @@ def _reach(run: Run, choices: list[Choice]) -> Reach | None:
     return Reach(RegistryTunnel(run, is_wanted=True), registry.credentials(run))
 
 
-def _go(run: Run, choice: Choice, reach: Reach | None) -> StackResult:
+def _go(run: Run, choice: ReleaseChoice, reach: Reach | None) -> StackResult:
     release, reach = choice.release, reach if choice.release.missing else None
     named = short(release.version, distinguishing_id(release.id, choice.current))
     run.output.start(f"Rolling back to {named}", choice.host.name)

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from kamal_dev.config.provider import makes_hosts
 from kamal_dev.model import Host
 
 NAME = "state.json"
@@ -40,6 +41,11 @@ class CachedHost:
         return cls(stack, host.address, host.user, host.port, tuple(map(str, host.keys)), host.proxy_jump, provider)
 
     @property
+    def is_made(self) -> bool:
+        """Whether its provider made it, and finds it by the stack's name whatever its address is."""
+        return makes_hosts(self.provider)
+
+    @property
     def host(self) -> Host:
         """The host; its name says where it is, because another one may have the stack's name by now."""
         return Host(
@@ -53,7 +59,7 @@ class CachedHost:
 
     def is_at(self, stack: str, host: Host) -> bool:
         """Whether it is this host; where it has another port each time it starts, the name alone counts."""
-        if self.stack != stack or self.provider != "static":
+        if self.stack != stack or self.is_made:
             return self.stack == stack
         return (self.address, self.port) == (host.address, host.port)
 

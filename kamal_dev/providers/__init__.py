@@ -1,6 +1,6 @@
 """Make, find and destroy hosts. One file per provider; names decide identity.
 
-A further provider is one file here and one row in PROVIDERS.
+A further provider is one file here and one row in PROVIDERS of config/provider.py.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from kamal_dev.config.provider import PROVIDERS
 from kamal_dev.errors import ConfigError, Problem
 from kamal_dev.model import Host
 from kamal_dev.shell import Shell
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 Agree = Callable[[str], bool]
-
-# Type in config/dev.yml → module here and class in it; loaded when asked for.
-PROVIDERS = {"static": "StaticProvider", "docker": "DockerProvider"}
 
 
 @dataclass(frozen=True)
@@ -84,6 +82,6 @@ def make(config: Config, *, shell: Shell, directory: Path, say: Say, project: st
     if name not in PROVIDERS:
         known = ", ".join(f"`{known}`" for known in PROVIDERS)
         raise ConfigError(Problem(config.path, 0, f"`{name}` is not one of {known}", "provider.type"))
-    provider = getattr(import_module(f"{__name__}.{name}"), PROVIDERS[name])
+    provider = getattr(import_module(f"{__name__}.{name}"), PROVIDERS[name].implementation)
     made: Provider = provider(config, shell=shell, directory=directory, say=say, project=project)
     return made

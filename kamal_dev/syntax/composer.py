@@ -19,7 +19,7 @@ _CORE_TAGS = {"", *(CORE + name for name in ("map", "seq", "str", "int", "float"
 
 
 @dataclass(frozen=True)
-class Limits:
+class YamlLimits:
     """Say how much of a file is read; `expanded` counts nodes with every alias followed, `documents` 0 is no limit."""
 
     characters: int = 1 << 20
@@ -30,7 +30,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Document:
+class YamlDocument:
     """Hold the root of each document of a file that is not empty, and what is wrong although all of it was read."""
 
     roots: tuple[Node, ...]
@@ -38,7 +38,7 @@ class Document:
 
 
 @lru_cache(maxsize=64)
-def compose(text: str, display: str, failure: Failure, limits: Limits = Limits()) -> Document:
+def compose(text: str, display: str, failure: Failure, limits: YamlLimits = YamlLimits()) -> YamlDocument:
     """Return the nodes of a text; `display` names the file in messages.
 
     Raises `failure` for text that is no YAML, nests too deep or grows too large when its
@@ -51,7 +51,7 @@ def compose(text: str, display: str, failure: Failure, limits: Limits = Limits()
     for event in _events(text, display, failure, limits):
         composer.take(event)
     roots = tuple(root for root in composer.roots if root.kind != "scalar" or root.text)
-    return Document(roots, tuple(composer.problems))
+    return YamlDocument(roots, tuple(composer.problems))
 
 
 def parse(text: str, display: str, failure: Failure) -> tuple[Node, ...]:
@@ -62,7 +62,7 @@ def parse(text: str, display: str, failure: Failure) -> tuple[Node, ...]:
     return document.roots
 
 
-def _events(text: str, path: str, failure: Failure, limits: Limits) -> Iterator[Any]:
+def _events(text: str, path: str, failure: Failure, limits: YamlLimits) -> Iterator[Any]:
     """Yield ruamel's events, one by one."""
     # Imported where a file is parsed: ruamel takes as long as the rest of a start.
     from ruamel.yaml import YAML
@@ -99,7 +99,7 @@ def _problem(error: Any, path: str) -> Problem:
 class _Composer:
     """Build nodes from events without recursion, counting as it goes."""
 
-    def __init__(self, text: str, display: str, failure: Failure, limits: Limits) -> None:
+    def __init__(self, text: str, display: str, failure: Failure, limits: YamlLimits) -> None:
         self.text = text
         self.display = display
         self.failure = failure

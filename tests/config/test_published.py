@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from kamal_dev import config, providers
+from kamal_dev import config
 from kamal_dev.config import schema
 from kamal_dev.config.jsonschema import fragment
 from kamal_dev.config.kinds import Kind
@@ -51,7 +51,7 @@ def test_the_example_loads_clean() -> None:
 
 def test_every_option_is_in_the_example_with_its_explanation() -> None:
     flat = " ".join(line.strip().removeprefix("# ") for line in EXAMPLE.splitlines())
-    leaves = [*layout().leaves, *(leaf for cls in PROVIDERS.values() for leaf in shape(cls, "provider").leaves)]
+    leaves = [*layout().leaves, *(leaf for row in PROVIDERS.values() for leaf in shape(row.options, "provider").leaves)]
     for leaf in leaves:
         assert leaf.option.doc in flat, leaf.path
         name = leaf.path.rpartition(".")[2]
@@ -61,8 +61,8 @@ def test_every_option_is_in_the_example_with_its_explanation() -> None:
 @pytest.mark.parametrize("provider", list(PROVIDERS))
 def test_every_option_of_the_example_can_be_set(provider: str) -> None:
     lines = EXAMPLE.splitlines()
-    own = set(shape(PROVIDERS[provider]).children)
-    foreign = {name for cls in PROVIDERS.values() for name in shape(cls).children} - own
+    own = set(shape(PROVIDERS[provider].options).children)
+    foreign = {name for row in PROVIDERS.values() for name in shape(row.options).children} - own
     start, end = lines.index("provider:"), lines.index("# secrets: [DATABASE_PASSWORD]")
     kept = [
         line
@@ -146,10 +146,6 @@ def test_loader_and_schema_refuse_the_same(text: str) -> None:
 def test_every_kind_must_be_published() -> None:
     with pytest.raises(NotImplementedError):
         fragment(Kind())
-
-
-def test_providers_are_those_that_exist() -> None:
-    assert set(PROVIDERS) == set(providers.PROVIDERS)
 
 
 def test_importing_the_row_stays_light() -> None:

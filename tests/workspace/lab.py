@@ -15,7 +15,7 @@ from kamal_dev.commands.payload import SCRIPTS
 from kamal_dev.model import Host, Result, Step
 from kamal_dev.output import Output
 from kamal_dev.pipeline.hosts.workspace import Workspace
-from kamal_dev.pipeline.pull import Pulled, pull
+from kamal_dev.pipeline.pull import PulledBranch, pull
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.pipeline.sync import sync
 from kamal_dev.shell import OnLine
@@ -147,7 +147,7 @@ class Lab:
         finally:
             run.close()
 
-    def pull(self) -> tuple[Pulled, ...]:
+    def pull(self) -> tuple[PulledBranch, ...]:
         """Do what `dev pull` does."""
         run = self.run()
         run.provider = Only()

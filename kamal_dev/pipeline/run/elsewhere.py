@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kamal_dev.config.provider import makes_hosts
 from kamal_dev.model import Host
 from kamal_dev.pipeline.run import names
 from kamal_dev.pipeline.run.record import left
@@ -19,7 +20,7 @@ def left_behind(run: Run, chosen: tuple[str, ...], *, is_all: bool) -> Iterator[
     yield from _moved(known, there, provider)
     # A host that is only listed may never have had its stack; one that was made for it has.
     has = {
-        name for name, host in there.items() if provider != "static" or any(item.is_at(name, host) for item in known)
+        name for name, host in there.items() if makes_hosts(provider) or any(item.is_at(name, host) for item in known)
     }
     others = [name for name in there if name in has and name not in chosen]
     if is_all and others:
@@ -34,7 +35,7 @@ def left_behind(run: Run, chosen: tuple[str, ...], *, is_all: bool) -> Iterator[
 
 def _moved(known: tuple[CachedHost, ...], there: dict[str, Host], provider: str) -> Iterator[str]:
     """Say which hosts of stacks are theirs no longer, and what to do about it."""
-    for item in left(known, there.items()) if provider == "static" else ():
+    for item in left(known, there.items()) if not makes_hosts(provider) else ():
         advice = f"list {item.address} in its place once more and `dev remove {item.stack}`"
         yield (
             f"{item.stack} was deployed to {item.address} before, which `provider.hosts` does not list for it now, and "

@@ -103,9 +103,7 @@ def left(known: Iterable[CachedHost], listed: Iterable[tuple[str, Host]]) -> tup
     """Return the hosts that config/dev.yml lists no longer; those that a provider makes it finds itself."""
     listed = tuple(listed)
     return tuple(
-        item
-        for item in known
-        if item.provider == "static" and not any(item.is_at(stack, host) for stack, host in listed)
+        item for item in known if not item.is_made and not any(item.is_at(stack, host) for stack, host in listed)
     )
 
 

@@ -163,7 +163,7 @@ class Run:
         Hosts that are containers of this machine cannot be larger than it is.
         """
         config = self.project.config
-        return (config.host_requirements or ("warn" if config.provider.type == "docker" else "refuse")) == "warn"
+        return (config.host_requirements or ("warn" if config.provider.shares_machine else "refuse")) == "warn"
 
     def warn_once(self, text: str) -> None:
         """Warn, unless this run has said it already."""
