@@ -16,6 +16,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from kamal_dev.compose import scalar
+from kamal_dev.compose.conformity import conforms
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import Problem
 from kamal_dev.model import REDACTED, Location
@@ -36,8 +37,11 @@ _Path = tuple[Any, ...]
 
 def problems(project: Value, files: Iterable[ComposeFile]) -> Iterator[Problem]:
     """Say what is misspelt or of the wrong type, at any depth; `files` are those that the project was read from."""
+    data = _plain(project)
+    if conforms(data, _schema()):
+        return
     roots = {file.display: file.documents for file in files}
-    for error in _validator().iter_errors(_plain(project)):
+    for error in _validator().iter_errors(data):
         for found in _told(error):
             yield from _problems(project, found, roots)
 
@@ -46,8 +50,13 @@ def problems(project: Value, files: Iterable[ComposeFile]) -> Iterator[Problem]:
 def _validator() -> Any:
     from jsonschema import Draft7Validator
 
+    return Draft7Validator(_schema())
+
+
+@lru_cache(maxsize=1)
+def _schema() -> Any:
     text = files(__package__).joinpath("specification/compose-spec.json").read_text(encoding="utf-8")
-    return Draft7Validator(_strict(json.loads(text)))
+    return _strict(json.loads(text))
 
 
 def _strict(schema: Any) -> Any:
