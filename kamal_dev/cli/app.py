@@ -12,25 +12,25 @@ from kamal_dev import __version__
 
 COMMANDS = {
     "init": "Write config/dev.yml and .kamal/secrets",
-    "doctor": "Check what a deploy needs, and say what to do about it",
-    "config": "Show the resolved configuration, secrets redacted",
-    "render": "Write the files that a host would get",
+    "doctor": "Check everything that a deploy needs",
+    "config": "Show the resolved configuration without secrets",
+    "render": "Write the files of a release to a folder",
     "build": "Build the images of this version",
-    "push": "Push the images that were built for this version",
-    "deploy": "Build, push, provision and release on all hosts",
-    "list": "List every stack: host, address, version, state",
-    "status": "Show every container of every stack, live from the hosts",
-    "versions": "List the releases that every stack has, live from the hosts",
-    "rollback": "Bring stacks back to an earlier release",
-    "prune": "Remove what deploys have left over on the hosts",
-    "sync": "Bring the workspace of a stack to the source as it is here",
-    "pull": "Bring what was done in the workspace of a stack here, as a branch",
-    "ssh": "Open a shell, or run a command, in a stack's workspace",
-    "forward": "Open the ports of a stack on this machine",
-    "open": "Open a stack's workspace in an editor",
-    "lock": "Show who is changing a stack, and end it",
-    "audit": "Show what was done to the stacks: when, by whom, how it ended",
-    "remove": "Stop stacks and destroy the hosts made for them",
+    "push": "Push the images of this version",
+    "deploy": "Build, push and deploy to all hosts",
+    "list": "List stacks with host, address, version and state",
+    "status": "Show the containers of all stacks",
+    "versions": "List the releases on the hosts",
+    "rollback": "Roll stacks back to an earlier release",
+    "prune": "Remove old releases and unused images from hosts",
+    "sync": "Update the workspace of a stack from the local source",
+    "pull": "Pull the changes of a workspace into a local branch",
+    "ssh": "Open a shell or run a command in a workspace",
+    "forward": "Forward ports of a stack to this machine",
+    "open": "Open a workspace in VS Code",
+    "lock": "Show and release stack locks",
+    "audit": "Show the history of changes to stacks",
+    "remove": "Remove stacks and the hosts created for them",
 }
 
 
@@ -56,7 +56,7 @@ class Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
-        """Refuse an unknown name with the nearest known one."""
+        """Refuse an unknown name with the closest known one."""
         if args and args[0] not in COMMANDS:
             import difflib
 

@@ -7,13 +7,15 @@ import click
 from kamal_dev.cli import common
 
 
-@click.command()
+@click.command(epilog=common.examples("dev audit  # all stacks of this project", "dev audit guestbook-1 -n 10"))
 @common.stack
-@click.option("-n", "--lines", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many entries.")
+@click.option(
+    "-n", "--lines", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Number of entries."
+)
 @common.as_json
 @common.common
 def command(flags: common.Flags, *, name: str | None, lines: int) -> int:
-    """Oldest first. With NAME, only that stack. Ends with 1 where a host does not answer."""
+    """Oldest entries first. With NAME, only that stack. The exit code is 1 if a host does not answer."""
     from kamal_dev.output.table import table
     from kamal_dev.pipeline.audit import HEAD, audit
 

@@ -7,10 +7,19 @@ import click
 from kamal_dev.cli import common
 
 
-@click.command()
-@click.option("--no-cache", is_flag=True, help="Build every layer anew.")
-@click.option("--platform", metavar="OS/ARCH", multiple=True, help="Build for this platform, such as linux/arm64.")
-@click.option("--progress", type=click.Choice(["auto", "plain", "quiet"]), help="How buildx shows what it does.")
+@click.command(
+    epilog=common.examples(
+        "dev build", "dev build --no-cache --progress plain  # rebuild every layer, with full output"
+    )
+)
+@click.option("--no-cache", is_flag=True, help="Rebuild every layer.")
+@click.option(
+    "--platform",
+    metavar="OS/ARCH",
+    multiple=True,
+    help="Build for this platform, such as linux/arm64. Can be repeated.",
+)
+@click.option("--progress", type=click.Choice(["auto", "plain", "quiet"]), help="Progress output of buildx.")
 @common.skip_initialize
 @common.skip_hooks
 @common.ignore_features
@@ -27,7 +36,7 @@ def command(
     skip_initialize: bool,
     skip_hooks: bool,
 ) -> None:
-    """Builds always, and leaves it to the engine's cache what is done again. Pushes nothing."""
+    """Always runs the builder, whose cache decides what to rebuild. Pushes nothing."""
     from kamal_dev.pipeline.build import build
     from kamal_dev.pipeline.images.recipe import BuildOptions
 

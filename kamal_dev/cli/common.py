@@ -1,4 +1,4 @@
-"""What all commands share: their common flags, and the run that these make."""
+"""Options, examples and output that all commands share."""
 
 from __future__ import annotations
 
@@ -21,29 +21,27 @@ if TYPE_CHECKING:
     from kamal_dev.pipeline.run.run import Run
 
 FLAGS = (
-    click.option("--config", "config_path", metavar="PATH", help="Read this instead of config/dev.yml."),
+    click.option("--config", "config_path", metavar="PATH", help="Use this file instead of config/dev.yml."),
     click.option("--devcontainer", metavar="PATH", help="Use this devcontainer.json."),
-    click.option("-v", "--verbose", is_flag=True, help="Show every command, here and on hosts."),
-    click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong."),
+    click.option("-v", "--verbose", is_flag=True, help="Print every command, on this machine and on hosts."),
+    click.option("-q", "--quiet", is_flag=True, help="Print only errors."),
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 skip_initialize = click.option("--skip-initialize", is_flag=True, help="Do not run initializeCommand on this machine.")
-skip_hooks = click.option("--skip-hooks", is_flag=True, help="Run none of .kamal/hooks.")
-ignore_features = click.option("--ignore-features", is_flag=True, help="Go on without the Features.")
+skip_hooks = click.option("--skip-hooks", is_flag=True, help="Do not run the hooks in .kamal/hooks.")
+ignore_features = click.option("--ignore-features", is_flag=True, help="Build without Features.")
 lock_wait = click.option(
     "--lock-wait",
     type=click.IntRange(0),
     metavar="SECONDS",
-    help="How long to wait for a stack that somebody else is changing; deploy.lock_wait without it.",
+    help="How long to wait for a locked stack. Default: deploy.lock_wait.",
 )
-allow_outside = click.option(
-    "--allow-outside", is_flag=True, help="Let files outside the repository travel, and be built from."
-)
-version = click.option("--version", "version", metavar="TAG", help="Use this tag in place of the git version.")
+allow_outside = click.option("--allow-outside", is_flag=True, help="Allow files outside the repository.")
+version = click.option("--version", "version", metavar="TAG", help="Use this tag instead of the git version.")
 
 
 def _stacks(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Complete the name of a stack, as far as the project and its provider can be asked."""
+    """Complete the name of a stack; without suggestions if the project or its provider cannot be read."""
     from kamal_dev.output import Output
     from kamal_dev.pipeline.run.run import Run
 
@@ -54,6 +52,13 @@ def _stacks(context: click.Context, parameter: click.Parameter, incomplete: str)
         return []
 
 
+def examples(*lines: str) -> str:
+    """Return the epilog of a command's help: one command line each, with an optional comment."""
+    parts = [line.partition("  # ") for line in lines]
+    width = max(len(line) for line, *_ in parts)
+    return "\b\nExamples:\n" + "\n".join(f"  $ {line:{width}}{mark}{text}".rstrip() for line, mark, text in parts)
+
+
 stack = click.argument("name", required=False, shell_complete=_stacks)
 
 
@@ -61,7 +66,7 @@ stack = click.argument("name", required=False, shell_complete=_stacks)
 class Flags:
     """Hold the flags that commands share; paths are relative to the working directory.
 
-    A command without `--allow-outside` lets nothing travel, and so may read what is outside.
+    A command without the flag `--allow-outside` sends no files, so it may read files outside the repository.
     """
 
     config_path: str | None = None
@@ -146,7 +151,7 @@ def show(text: str, *, end: str = "\n", err: bool = False) -> None:
 
 
 def print_json(data: Any) -> None:
-    """Print data on stdout, its texts without the secrets that were met."""
+    """Print data on stdout without secrets."""
     from kamal_dev.output.printable import printable
 
     with streams.writing():
@@ -154,7 +159,7 @@ def print_json(data: Any) -> None:
 
 
 def redaction() -> Redaction:
-    """Return what knows the secrets that this command has met."""
+    """Return the redaction of all secrets read by this command."""
     from kamal_dev.output.redaction import Redaction
 
     found = click.get_current_context().obj
@@ -162,9 +167,9 @@ def redaction() -> Redaction:
 
 
 def agreement(*, yes: bool) -> Callable[[str], bool]:
-    """Return what asks the user a yes/no question on stderr; `yes` answers it beforehand.
+    """Return a function that asks a yes/no question on stderr; `yes` skips the question.
 
-    Where there is no terminal to ask on, the question becomes a UsageError that names `--yes`.
+    Without a terminal, it raises UsageError with a hint to `--yes`.
     """
 
     from kamal_dev.output.printable import printable
@@ -180,7 +185,7 @@ def agreement(*, yes: bool) -> Callable[[str], bool]:
 
 
 def finish(error: DevError | None) -> int:
-    """Return 0, or raise what a run that went on to its end has to report."""
+    """Return 0, or raise the error of a run that has finished."""
     if error:
         raise error
     return 0

@@ -7,7 +7,7 @@ import click
 from kamal_dev.cli import common
 
 
-@click.command()
+@click.command(epilog=common.examples("dev config", "dev config --json"))
 @common.as_json
 @common.version
 @common.common

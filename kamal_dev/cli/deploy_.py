@@ -10,25 +10,33 @@ import click
 from kamal_dev.cli import common
 
 
-@click.command()
+@click.command(
+    epilog=common.examples(
+        "dev deploy",
+        "dev deploy --count 3  # run three stacks",
+        "dev deploy guestbook-2  # only this stack",
+        "dev deploy --skip-push  # without a registry",
+        "dev deploy --dry-run  # print the steps",
+    )
+)
 @click.argument("name", required=False)
-@click.option("--count", type=click.IntRange(1, 1000), metavar="N", help="How many stacks; vms.count without it.")
-@click.option("--skip-build", is_flag=True, help="Use the images that were built for this version.")
-@click.option("--skip-push", is_flag=True, help="Send images to the hosts over SSH; no registry is needed.")
-@click.option("--host", "hosts", multiple=True, metavar="NAME", help="Only this stack; may be given again.")
-@click.option("--retry-failed", is_flag=True, help="Only the stacks whose last deploy failed or did not end.")
+@click.option("--count", type=click.IntRange(1, 1000), metavar="N", help="Number of stacks. Default: vms.count.")
+@click.option("--skip-build", is_flag=True, help="Use the existing images of this version.")
+@click.option("--skip-push", is_flag=True, help="Send images to hosts over SSH instead of a registry.")
+@click.option("--host", "hosts", multiple=True, metavar="NAME", help="Deploy only this stack. Can be repeated.")
+@click.option("--retry-failed", is_flag=True, help="Deploy only stacks whose last deploy failed or did not finish.")
 @click.option(
     "--timeout",
     type=click.FloatRange(1),
     metavar="SECONDS",
-    help="How long a host may be at work; after that it is reported as unknown, and goes on.",
+    help="How long to wait for a host. After that it is reported as unknown, and its work continues.",
 )
 @click.option(
-    "--keep-failed", is_flag=True, help="Leave a release that fell running where there is none to go back to."
+    "--keep-failed", is_flag=True, help="Leave a failed release running if there is no good one to roll back to."
 )
-@click.option("--recreate", is_flag=True, help="Make every container anew, also where nothing of it changed.")
-@click.option("--dry-run", is_flag=True, help="Show what would be run, and change nothing.")
-@click.option("-y", "--yes", is_flag=True, help="Make hosts, and raise this machine's limits for them, without asking.")
+@click.option("--recreate", is_flag=True, help="Recreate all containers, even if nothing changed.")
+@click.option("--dry-run", is_flag=True, help="Print the steps without running them.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask before creating hosts and raising limits of this machine.")
 @common.lock_wait
 @common.skip_initialize
 @common.skip_hooks
@@ -40,7 +48,7 @@ from kamal_dev.cli import common
 def command(
     flags: common.Flags, *, name: str | None, hosts: tuple[str, ...], dry_run: bool, yes: bool, **wanted: Any
 ) -> int:
-    """With NAME, only that stack. Ends with 1 where any host failed, and says which."""
+    """With NAME, only that stack. The exit code is 1 if any host failed."""
     from kamal_dev.pipeline.deploy import DeployOptions, deploy
     from kamal_dev.pipeline.plan import plan
     from kamal_dev.shell.fanout import Background

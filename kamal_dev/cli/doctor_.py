@@ -7,11 +7,12 @@ import click
 from kamal_dev.cli import common
 
 
-@click.command()
+@click.command(epilog=common.examples("dev doctor"))
 @common.as_json
 @common.common
 def command(flags: common.Flags) -> int:
-    """Ends with 1 where something is missing that a deploy needs."""
+    """Checks this machine, the project, secrets, registry, provider and hosts. The exit code is 1 if
+    something that a deploy needs is missing."""
     from kamal_dev.pipeline.doctor import doctor
 
     output = common.output(flags)

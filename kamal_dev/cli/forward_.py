@@ -13,16 +13,20 @@ if TYPE_CHECKING:
     from kamal_dev.devcontainer.ports import Port
 
 
-@click.command()
+@click.command(
+    epilog=common.examples("dev forward guestbook-1", "dev forward guestbook-1 --port 8080:3000 --port db:5432")
+)
 @common.stack
-@click.option("--port", "ports", metavar="[LOCAL:][HOST:]PORT", multiple=True, help="This port, too; may be repeated.")
+@click.option(
+    "--port", "ports", metavar="[LOCAL:][HOST:]PORT", multiple=True, help="Also forward this port. Can be repeated."
+)
 @common.as_json
 @common.common
 def command(flags: common.Flags, *, name: str | None, ports: tuple[str, ...]) -> int:
-    """NAME can be left out where there is one stack.
+    """NAME is optional if there is only one stack.
 
-    Opens `forwardPorts` and `appPort` of devcontainer.json on 127.0.0.1, until Ctrl-C. A port that is
-    taken here gives way to the next free one; not so one given with --port.
+    Forwards `forwardPorts` and `appPort` of devcontainer.json to 127.0.0.1 until Ctrl-C. If a local
+    port is in use, the next free one is taken; with --port, the command fails instead.
     """
     from kamal_dev.output.table import table
     from kamal_dev.pipeline.forward import HEAD, address, as_json, forward

@@ -7,13 +7,13 @@ import click
 from kamal_dev.cli import common
 
 
-@click.command()
-@click.option("--force", is_flag=True, help="Overwrite what is there.")
+@click.command(epilog=common.examples("dev init"))
+@click.option("--force", is_flag=True, help="Overwrite existing files.")
 @common.common
 def command(flags: common.Flags, *, force: bool) -> None:
-    """Every option is explained in the file, and filled in from what is found here.
+    """The file explains all options and is filled in from the repository.
 
-    Nothing is overwritten without --force.
+    Existing files are only overwritten with --force.
     """
     from kamal_dev.pipeline.init import init
 

@@ -7,11 +7,11 @@ import click
 from kamal_dev.cli import common
 
 
-@click.command()
+@click.command(epilog=common.examples("dev list", "dev list --json"))
 @common.as_json
 @common.common
 def command(flags: common.Flags) -> int:
-    """State is asked of the hosts; where one does not say it, the list says why, and the exit code is 1."""
+    """The state is read from the hosts. If a host does not answer, the list shows why, and the exit code is 1."""
     from kamal_dev.output.table import table
     from kamal_dev.pipeline.list import HEAD, listed, row
 

@@ -7,17 +7,19 @@ import click
 from kamal_dev.cli import common
 
 
-@click.group()
+@click.group(epilog=common.examples("dev lock status", "dev lock release guestbook-1"))
 def command() -> None:
-    """One change of a stack at a time: whoever makes it has its lock."""
+    """Only one command at a time can change a stack: it holds the lock of the stack on its host."""
 
 
-@command.command()
+@command.command(epilog=common.examples("dev lock status", "dev lock status guestbook-1 --json"))
 @common.stack
 @common.as_json
 @common.common
 def status(flags: common.Flags, *, name: str | None) -> int:
-    """Say who has the lock of each stack. Ends with 1 where a host does not answer."""
+    """Show who holds the lock of each stack.
+
+    The exit code is 1 if a host does not answer."""
     from kamal_dev.output.table import table
     from kamal_dev.pipeline.lock import HEAD, locks
 
@@ -29,14 +31,15 @@ def status(flags: common.Flags, *, name: str | None) -> int:
     return int(any(locked.reason for locked in found))
 
 
-@command.command()
+@command.command(epilog=common.examples("dev lock release guestbook-1", "dev lock release --yes  # all stacks"))
 @common.stack
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @common.common
 def release(flags: common.Flags, *, name: str | None, yes: bool) -> int:
-    """Remove a lock whose owner died; one whose owner lives only after asking: the owner is ended.
+    """Release the lock of a stack.
 
-    What the ended run leaves behind it says itself; the next deploy goes on from there.
+    If the process that holds the lock is still running, asks for confirmation and stops it. The
+    next deploy continues from there.
     """
     from kamal_dev.pipeline.lock import release as released
 

@@ -7,16 +7,16 @@ import click
 from kamal_dev.cli import common
 
 
-@click.command()
+@click.command(epilog=common.examples("dev open guestbook-1", "dev open guestbook-1 --editor cursor"))
 @common.stack
-@click.option("--editor", metavar="COMMAND", help="Open it with this one, of VS Code's family; `code` without it.")
-@click.option("--print", "only_print", is_flag=True, help="Print the address, and open nothing.")
+@click.option("--editor", metavar="COMMAND", help="Editor of the VS Code family. Default: `code`.")
+@click.option("--print", "only_print", is_flag=True, help="Print the address without opening it.")
 @common.as_json
 @common.common
 def command(flags: common.Flags, *, name: str | None, editor: str | None, only_print: bool) -> None:
-    """NAME can be left out where there is one stack. The address is for VS Code with the Dev Containers extension.
+    """NAME is optional if there is only one stack. Requires the Dev Containers extension of VS Code.
 
-    The host is named in it as ssh knows it: this writes .kamal/local/ssh_config, for ~/.ssh/config to include.
+    Writes .kamal/local/ssh_config, which has to be included in ~/.ssh/config.
     """
     from kamal_dev.pipeline.open import address, open_editor
 

@@ -12,17 +12,19 @@ if TYPE_CHECKING:
     from kamal_dev.pipeline.prune import Pruned
 
 
-@click.command()
+@click.command(
+    epilog=common.examples("dev prune --dry-run  # list what would be removed", "dev prune guestbook-1 --yes")
+)
 @common.stack
-@click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="List what would be removed without removing it.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @common.lock_wait
 @common.as_json
 @common.common
 def command(flags: common.Flags, *, name: str | None, dry_run: bool, yes: bool) -> int:
-    """With NAME, only that stack. Goes: releases beyond `retain`, and images of this project that none needs.
+    """With NAME, only that stack. Removes releases beyond `retain` and unused images of this project.
 
-    What another project has stays, and so does every volume. Sizes leave out what other images share.
+    Never removes volumes or anything of other projects. Sizes do not include layers shared with other images.
     """
     from kamal_dev.output.table import table
     from kamal_dev.pipeline.prune import HEAD, failure, prune, rows, summary

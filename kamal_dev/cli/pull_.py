@@ -7,14 +7,14 @@ import click
 from kamal_dev.cli import common
 
 
-@click.command()
+@click.command(epilog=common.examples("dev pull guestbook-1"))
 @common.stack
 @common.as_json
 @common.common
 def command(flags: common.Flags, *, name: str | None) -> int:
-    """NAME can be left out where there is one stack.
+    """NAME is optional if there is only one stack.
 
-    The branch is kamal-dev/NAME; what is checked out here stays as it is.
+    The branch is called kamal-dev/NAME. Your checkout is not changed.
     """
     from kamal_dev.pipeline.pull import pull
 

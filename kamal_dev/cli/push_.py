@@ -7,14 +7,14 @@ import click
 from kamal_dev.cli import common
 
 
-@click.command()
+@click.command(epilog=common.examples("dev push"))
 @common.ignore_features
 @common.allow_outside
 @common.as_json
 @common.version
 @common.common
 def command(flags: common.Flags) -> None:
-    """Each digest is verified in the registry. Builds nothing: run `dev build` first."""
+    """Verifies each digest in the registry. Builds nothing: run `dev build` first."""
     from kamal_dev.pipeline.push import push
 
     run = common.open_run(flags)

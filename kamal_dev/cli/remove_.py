@@ -7,16 +7,20 @@ import click
 from kamal_dev.cli import common
 
 
-@click.command()
+@click.command(
+    epilog=common.examples(
+        "dev remove guestbook-2", "dev remove --yes  # all stacks", "dev remove guestbook-1 --keep-volumes"
+    )
+)
 @click.argument("name", required=False)
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.option("--keep-volumes", is_flag=True, help="Keep volumes and workspaces, and with them the hosts.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--keep-volumes", is_flag=True, help="Keep volumes, workspaces and hosts.")
 @common.lock_wait
 @common.skip_hooks
 @common.as_json
 @common.common
 def command(flags: common.Flags, *, name: str | None, yes: bool, keep_volumes: bool, skip_hooks: bool) -> int:
-    """With NAME, only that stack. Hosts of your own (provider `static`) are never destroyed."""
+    """With NAME, only that stack. Hosts of the `static` provider are never destroyed."""
     from kamal_dev.pipeline.remove import remove
 
     run = common.open_run(flags)

@@ -9,16 +9,20 @@ import click
 from kamal_dev.cli import common
 
 
-@click.command()
+@click.command(
+    epilog=common.examples(
+        "dev render  # list the files", "dev render /tmp/release  # write them", "dev render --explain"
+    )
+)
 @click.argument("directory", required=False, metavar="[DIR]", type=click.Path(path_type=Path))
-@click.option("--explain", is_flag=True, help="Say for every key of the user's files where it went.")
+@click.option("--explain", is_flag=True, help="Explain what became of each key of your files.")
 @common.ignore_features
 @common.allow_outside
 @common.as_json
 @common.version
 @common.common
 def command(flags: common.Flags, *, directory: Path | None, explain: bool) -> None:
-    """Values of secrets are masked. Without DIR only says what would be written.
+    """Secrets are masked. Without DIR, only lists the files.
 
     Needs no engine, host or network.
     """

@@ -7,11 +7,17 @@ import click
 from kamal_dev.cli import common
 
 
-@click.command()
+@click.command(
+    epilog=common.examples(
+        "dev rollback  # all stacks to their previous good release",
+        "dev rollback guestbook-1 41aa  # to a version",
+        "dev rollback --host guestbook-1 --yes",
+    )
+)
 @common.stack
 @click.argument("to", metavar="[VERSION]", required=False)
-@click.option("--host", "hosts", multiple=True, metavar="NAME", help="Only this stack; may be given again.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--host", "hosts", multiple=True, metavar="NAME", help="Roll back only this stack. Can be repeated.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @common.lock_wait
 @common.skip_hooks
 @common.as_json
@@ -25,10 +31,11 @@ def command(
     yes: bool,
     skip_hooks: bool,
 ) -> int:
-    """All services of a stack go back together; volumes and the workspace stay as they are.
+    """Rolls back all services of a stack; volumes and the workspace are not changed.
 
-    VERSION is one of `dev versions`, a release id, or the beginning of either; without it, the good
-    release before the current one. NAME may be left out. What does not become healthy is put back.
+    VERSION is a version from `dev versions`, a release id, or a prefix of either. Default: the good
+    release before the current one. NAME is optional. If a release does not become healthy, the
+    rollback of that stack is reverted.
     """
     from kamal_dev.pipeline.rollback import RollbackOptions, rollback
 

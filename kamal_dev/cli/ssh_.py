@@ -32,16 +32,24 @@ class Words(click.Command):
         return count
 
 
-@click.command(cls=Words, options_metavar="[OPTIONS]")
+@click.command(
+    cls=Words,
+    options_metavar="[OPTIONS]",
+    epilog=common.examples(
+        "dev ssh guestbook-1",
+        "dev ssh guestbook-1 -- rake db:migrate",
+        "dev ssh guestbook-1 --service db -- psql -U postgres",
+    ),
+)
 @common.stack
-@click.option("--service", metavar="SERVICE", default="", help="In the container of this service.")
+@click.option("--service", metavar="SERVICE", default="", help="Use the container of this service.")
 @common.common
 @click.pass_context
 def command(ctx: click.Context, flags: common.Flags, *, name: str | None, service: str) -> int:
-    """NAME can be left out where there is one stack. A command may follow: `dev ssh NAME -- COMMAND…`.
+    """NAME is optional if there is only one stack. Pass a command after `--`.
 
-    Runs as remoteUser, in workspaceFolder, with remoteEnv. One word is a line for the user's shell, several
-    are run as they are. Ends with the command's exit code; stdin is passed on.
+    Runs as remoteUser in workspaceFolder with remoteEnv. A single word is run by the user's shell, several
+    words are run as they are. Passes stdin on and exits with the exit code of the command.
     """
     from kamal_dev.pipeline.ssh import ssh
 

@@ -7,14 +7,14 @@ import click
 from kamal_dev.cli import common
 
 
-@click.command()
+@click.command(epilog=common.examples("dev status", "dev status guestbook-1"))
 @click.argument("name", required=False)
 @common.as_json
 @common.common
 def command(flags: common.Flags, *, name: str | None) -> int:
     """With NAME, only that stack.
 
-    Ends with 1 where a container is not as its release has it, or a host does not answer.
+    The exit code is 1 if a container is not in the state of its release, or a host does not answer.
     """
     from kamal_dev.output.table import table
     from kamal_dev.pipeline.status import HEAD, containers, failure, locked, problems, stacks

@@ -7,15 +7,17 @@ import click
 from kamal_dev.cli import common
 
 
-@click.command()
+@click.command(
+    epilog=common.examples("dev sync guestbook-1", "dev sync guestbook-1 --force  # discard changes in the workspace")
+)
 @common.stack
-@click.option("--force", is_flag=True, help="Discard what was changed there; a backup stays on the host.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--force", is_flag=True, help="Discard changes in the workspace; a backup is kept on the host.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @common.common
 def command(flags: common.Flags, *, name: str | None, force: bool, yes: bool) -> int:
-    """NAME can be left out where there is one stack.
+    """NAME is optional if there is only one stack.
 
-    Where people have changed the workspace it is left as it is, unless --force is given.
+    A workspace with changes is only updated with --force.
     """
     from kamal_dev.pipeline.sync import sync
 

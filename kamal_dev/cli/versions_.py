@@ -7,14 +7,14 @@ import click
 from kamal_dev.cli import common
 
 
-@click.command()
+@click.command(epilog=common.examples("dev versions", "dev versions guestbook-1"))
 @common.stack
 @common.as_json
 @common.common
 def command(flags: common.Flags, *, name: str | None) -> int:
-    """With NAME, only that stack. The last deployed comes first; times are UTC.
+    """With NAME, only that stack. The newest release comes first; times are UTC.
 
-    Ends with 1 where a host does not answer.
+    The exit code is 1 if a host does not answer.
     """
     from kamal_dev.output.table import table
     from kamal_dev.pipeline.versions import HEAD, rows, versions

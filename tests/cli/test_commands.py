@@ -3,10 +3,14 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from kamal_dev.cli.app import COMMANDS, app
@@ -382,3 +386,38 @@ def test_what_follows_the_name_is_the_command(args: list[str], name: str | None,
     with command.make_context("ssh", list(args)) as context:
         assert context.params["name"] == name
         assert context.meta["words"] == words
+
+
+def _helps() -> Iterator[tuple[str, click.Command]]:
+    with click.Context(app) as context:
+        for name in COMMANDS:
+            command = app.get_command(context, name)
+            assert command is not None
+            yield name, command
+            if isinstance(command, click.Group):
+                yield from ((f"{name} {child}", command.commands[child]) for child in command.commands)
+
+
+HELPS = list(_helps())
+
+
+def _parse(words: list[str]) -> None:
+    """Parse a command line of `dev` to its end; raises UsageError for one that is wrong."""
+    group, context = app, click.Context(app, info_name="dev")
+    while isinstance(group, click.Group):
+        name, command, words = group.resolve_command(context, words)
+        assert command is not None
+        context = command.make_context(name, words, parent=context)
+        group, words = command, [*context._protected_args, *context.args]
+
+
+@pytest.mark.parametrize(("name", "command"), HELPS, ids=[name for name, _ in HELPS])
+def test_every_help_has_examples_that_are_commands(name: str, command: click.Command) -> None:
+    with click.Context(command, info_name=name) as context:
+        text = command.get_help(context)
+    lines = re.findall(r"^ *\$ (.*)$", text.partition("Examples:\n")[2], re.M)
+    assert lines
+    for line in lines:
+        program, *words = shlex.split(line, comments=True)
+        assert (program, name) == ("dev", " ".join(words[: name.count(" ") + 1]))
+        _parse(words)
