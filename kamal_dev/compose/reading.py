@@ -167,7 +167,7 @@ class ComposeReader:
         else:
             path_below = path
         if wanted not in below:
-            message = f"extends `{wanted}`, which is no service in {place.shown(path_below, self.repository)}"
+            message = f"extends `{wanted}`, which is not a service in {place.shown(path_below, self.repository)}"
             raise ComposeError(_at(extends.where, "", message))
         base = self._extend(wanted, below, path_below, scope, (*chain, (path, name)))
         merged = merge.over(base, service)

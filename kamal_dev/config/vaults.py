@@ -78,7 +78,7 @@ def _aws(address: str) -> tuple[str, ...]:
 def _aws_key(address: str, output: str) -> str:
     text, key = _object(output).get("SecretString"), address.partition("#")[2]
     if not isinstance(text, str):
-        raise ValueError("is no text there, but a binary secret")
+        raise ValueError("is a binary secret, not text")
     return _field(_object(text), key) if key else text
 
 
@@ -108,7 +108,7 @@ def _object(text: str) -> dict[str, Any]:
         found = None
     if not isinstance(found, dict):
         # What it is instead may be the secret.
-        raise ValueError("is no JSON object there")
+        raise ValueError("is not a JSON object")
     return found
 
 

@@ -177,10 +177,10 @@ def test_a_manager_that_is_missing_or_refuses_says_so_with_what_to_do(
     [
         ("bw://guestbook/API", json.dumps(ITEM), "has no `API` there, but `username`, `password`, `notes`, `API_KEY`"),
         ("aws://prod/db#nothing", json.dumps(AWS), "has no `nothing` there, but `password`, `port`"),
-        ("aws://prod/db#key", json.dumps({**AWS, "SecretString": SECRET}), "is no JSON object there"),
-        ("aws://prod/db", json.dumps({"SecretBinary": "eA=="}), "is no text there, but a binary secret"),
+        ("aws://prod/db#key", json.dumps({**AWS, "SecretString": SECRET}), "is not a JSON object"),
+        ("aws://prod/db", json.dumps({"SecretBinary": "eA=="}), "is a binary secret, not text"),
         ("vault://secret/app", "", "names no key: `vault://MOUNT/PATH#KEY`"),
-        ("vault://secret/app#a", SECRET, "is no JSON object there"),
+        ("vault://secret/app#a", SECRET, "is not a JSON object"),
         ("vault://-address=evil#a", "", "has no name behind `vault://`"),
         ("bw://-x/password", "", "has no name behind `bw://`"),
         ("keyring://service", "", "has no name behind"),

@@ -128,7 +128,7 @@ def test_a_mistake_in_the_local_file_is_told_with_its_own_line(root: Path) -> No
     (root / "config/dev.local.yml").write_text("retain: 2\nprovidr: {type: docker}\n")
     with pytest.raises(ConfigError) as refused:
         opened(root)
-    assert str(refused.value).startswith("config/dev.local.yml:2: providr: is not a Compose key")
+    assert str(refused.value).startswith("config/dev.local.yml:2: providr: unknown key")
 
 
 def test_the_local_file_is_listed_by_config_and_explained(root: Path) -> None:
@@ -160,16 +160,16 @@ def test_a_path_of_this_machine_is_not_mounted_on_a_host(source: str) -> None:
     volumes = overlay_of(render(project, main="app"))
     assert "/x" not in volumes
     assert "data:/data" in volumes and "docker.sock:/s" in volumes
-    (notice,) = [notice for notice in project.notices if "is left out" in notice.message]
+    (notice,) = [notice for notice in project.notices if "is not mounted" in notice.message]
     assert notice.where.line == 4 and "home_mounts: host" in notice.message
     kept = load(text, environment=around, home_mounts=True)
-    assert "left out" not in str(kept.notices)
+    assert "is not mounted" not in str(kept.notices)
 
 
 @pytest.mark.parametrize("source", ["..", "../src", "../../other"])
 def test_the_repository_and_its_neighbours_are_no_such_path(source: str) -> None:
     project = load(f"{COMPOSE}    volumes: ['{source}:/x']\n", environment={"HOME": "/src"})
-    assert "left out" not in str(project.notices)
+    assert "is not mounted" not in str(project.notices)
 
 
 # --- hosts

@@ -251,7 +251,7 @@ def test_a_project_may_say_that_there_is_no_jump_host(client: Client) -> None:
 
 def test_jump_hosts_in_a_circle_are_an_error(client: Client) -> None:
     client.configure("Host a\n  ProxyJump b\nHost b\n  ProxyJump a\n")
-    with pytest.raises(HostUnreachable, match="circle"):
+    with pytest.raises(HostUnreachable, match="circular jump hosts"):
         way(client.host("a"), client.trust())
 
 

@@ -276,7 +276,7 @@ def test_a_repository_that_git_refuses_is_an_error_with_its_words(root: Path, da
 
 def test_a_damaged_folder_inside_another_repository_is_not_taken_for_that_one(root: Path) -> None:
     (root / "sub/.git").mkdir()
-    with pytest.raises(GitFailed, match="is no repository"):
+    with pytest.raises(GitFailed, match="is not a repository"):
         look(root / "sub")
 
 
