@@ -106,7 +106,10 @@ def test_a_reset_beside_a_merge_key_does_not_keep_out_what_the_merge_brings() ->
         ("services:\n  app: {extends: b}\n  b: {extends: {service: app}}\n", "extends itself"),
         ("services:\n  app: {extends: ghost}\n", ":2:18: extends `ghost`, which is not a service in .devcontainer/"),
         ("services:\n  app:\n    extends: {file: no.yaml, service: x}\n", ":3:14: `.devcontainer/no.yaml`: no such"),
-        ("services:\n  app: {extends: {file: other.yaml, service: y}}\n", "which is not a service in .devcontainer/other"),
+        (
+            "services:\n  app: {extends: {file: other.yaml, service: y}}\n",
+            "which is not a service in .devcontainer/other",
+        ),
         ("services:\n  app: {extends: {file: 'https://x/y.yaml', service: y}}\n", "is not a file in the repository"),
         ("include: other.yaml\nservices: {}\n", ":1:10: `include` must be a list"),
         ("include: [no.yaml]\nservices: {}\n", ":1:11: `.devcontainer/no.yaml`: no such file"),
