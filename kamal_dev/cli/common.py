@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from kamal_dev.cli import streams
+from kamal_dev.cli.flags import Flags, common, option
 from kamal_dev.errors import DevError, UsageError
 
 if TYPE_CHECKING:
@@ -20,24 +19,13 @@ if TYPE_CHECKING:
     from kamal_dev.output.redaction import Redaction
     from kamal_dev.pipeline.run.run import Run
 
-FLAGS = (
-    click.option("--config", "config_path", metavar="PATH", help="Use this file instead of config/dev.yml."),
-    click.option("--devcontainer", metavar="PATH", help="Use this devcontainer.json."),
-    click.option("-v", "--verbose", is_flag=True, help="Print every command, on this machine and on hosts."),
-    click.option("-q", "--quiet", is_flag=True, help="Print only errors."),
+__all__ = ["Flags", "common", "option"]
+
+as_json, version, ignore_features, lock_wait, allow_outside = map(
+    option, ("as_json", "version", "ignore_features", "lock_wait", "allow_outside")
 )
-as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 skip_initialize = click.option("--skip-initialize", is_flag=True, help="Do not run initializeCommand on this machine.")
 skip_hooks = click.option("--skip-hooks", is_flag=True, help="Do not run the hooks in .kamal/hooks.")
-ignore_features = click.option("--ignore-features", is_flag=True, help="Build without Features.")
-lock_wait = click.option(
-    "--lock-wait",
-    type=click.IntRange(0),
-    metavar="SECONDS",
-    help="How long to wait for a locked stack. Default: deploy.lock_wait.",
-)
-allow_outside = click.option("--allow-outside", is_flag=True, help="Allow files outside the repository.")
-version = click.option("--version", "version", metavar="TAG", help="Use this tag instead of the git version.")
 
 
 def _stacks(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -60,37 +48,6 @@ def examples(*lines: str) -> str:
 
 
 stack = click.argument("name", required=False, shell_complete=_stacks)
-
-
-@dataclass(frozen=True)
-class Flags:
-    """Hold the flags that commands share; paths are relative to the working directory.
-
-    A command without the flag `--allow-outside` sends no files, so it may read files outside the repository.
-    """
-
-    config_path: str | None = None
-    devcontainer: str | None = None
-    verbose: bool = False
-    quiet: bool = False
-    as_json: bool = False
-    version: str | None = None
-    ignore_features: bool = False
-    lock_wait: int | None = None
-    allow_outside: bool = True
-
-
-def common(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the flags that every command has; `function` gets all shared ones as one `Flags`."""
-
-    @functools.wraps(function)
-    def command(**values: Any) -> Any:
-        shared = {field.name: values.pop(field.name) for field in fields(Flags) if field.name in values}
-        return function(Flags(**shared), **values)
-
-    for flag in reversed(FLAGS):
-        command = flag(command)
-    return command
 
 
 def output(flags: Flags) -> Output:
@@ -127,17 +84,7 @@ def open_run(flags: Flags, *, strict: bool = True) -> Run:
     """Read the project and return the run; it is closed with the command."""
     from kamal_dev.pipeline.run.run import Run
 
-    run = Run.open(
-        here(),
-        output(flags),
-        config_path=flags.config_path,
-        devcontainer_path=flags.devcontainer,
-        version=flags.version,
-        strict=strict,
-        ignore_features=flags.ignore_features,
-        lock_wait=flags.lock_wait,
-        allow_outside=flags.allow_outside,
-    )
+    run = Run.open(here(), output(flags), strict=strict, **flags.of_run())
     click.get_current_context().call_on_close(run.close)
     return run
 

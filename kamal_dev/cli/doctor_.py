@@ -16,7 +16,7 @@ def command(flags: common.Flags) -> int:
     from kamal_dev.pipeline.doctor import doctor
 
     output = common.output(flags)
-    checks = doctor(common.here(), output, config_path=flags.config_path, devcontainer_path=flags.devcontainer)
+    checks = doctor(common.here(), output, config_path=flags.config_path, devcontainer_path=flags.devcontainer_path)
     if flags.as_json:
         common.print_json([check.as_json() for check in checks])
     else:

@@ -19,6 +19,6 @@ def command(flags: common.Flags, *, force: bool) -> None:
 
     output = common.output(flags)
     for path in init(
-        common.here(), output, config_path=flags.config_path, devcontainer_path=flags.devcontainer, force=force
+        common.here(), output, config_path=flags.config_path, devcontainer_path=flags.devcontainer_path, force=force
     ):
         common.show(str(path))
