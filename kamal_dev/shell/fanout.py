@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Generic, TypeVar
+from typing import Generic, ParamSpec, TypeVar
 
 from kamal_dev.errors import DevError
 
@@ -13,6 +13,7 @@ TICK = 1.0  # seconds after which Ctrl-C is noticed at the latest
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
+Known = ParamSpec("Known")
 
 
 class Background(Generic[Value]):
@@ -31,6 +32,30 @@ class Background(Generic[Value]):
     def result(self) -> Value:
         """Wait for the end; returns the value or raises what the function raised."""
         return _result(self._future)
+
+
+class once(Generic[Known, Value]):  # noqa: N801 # a decorator
+    """Remember what a function returned for each argument; of threads that ask at the same time, one finds out."""
+
+    def __init__(self, work: Callable[Known, Value]) -> None:
+        self._known: dict[object, Value] = {}
+        self._asking: dict[object, threading.Lock] = {}
+        self._guard = threading.Lock()
+        self._work = work
+
+    def __call__(self, *given: Known.args, **named: Known.kwargs) -> Value:
+        """Return what is known for these arguments, all hashable; an exception is not remembered."""
+        key = (given, *named.items())
+        with self._guard:
+            asking = self._asking.setdefault(key, threading.Lock())
+        with asking:
+            if key not in self._known:
+                self._known[key] = self._work(*given, **named)
+            return self._known[key]
+
+    def forget(self) -> None:
+        """Forget everything."""
+        self._known.clear()
 
 
 def each(items: Iterable[Item], work: Callable[[Item], Value], *, limit: int) -> list[Value | DevError]:

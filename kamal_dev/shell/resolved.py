@@ -7,12 +7,12 @@ import pwd
 import re
 import subprocess
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 from kamal_dev.errors import HostUnreachable
 from kamal_dev.model import Host
 from kamal_dev.shell import quoting
+from kamal_dev.shell.fanout import once
 from kamal_dev.shell.trust import Trust
 
 ANSWER = 30  # seconds; a `Match exec` of the user's may ask a network
@@ -128,7 +128,7 @@ def _as_written(name: str, value: str, default: str) -> str:
     return value
 
 
-@cache
+@once
 def _default() -> dict[str, list[str]]:
     return _said("", ("-F", "none", "--", "localhost"))
 

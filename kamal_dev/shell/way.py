@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache
 from itertools import count
 
 from kamal_dev.errors import HostUnreachable
 from kamal_dev.model import Host
+from kamal_dev.shell.fanout import once
 from kamal_dev.shell.resolved import Resolved
 from kamal_dev.shell.trust import Trust
 
@@ -81,7 +81,7 @@ def entry_name(hostname: str, port: int) -> str:
     return hostname if port in (0, 22) else f"[{hostname}]:{port}"
 
 
-@cache
+@once
 def way(host: Host, trust: Trust) -> Way:
     """Return how to reach a host; asked once for each in a run. Raises HostUnreachable."""
     return _way(host, trust, count())

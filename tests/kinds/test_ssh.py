@@ -56,7 +56,7 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Client:
     made = Client.make(tmp_path / FOLDER)
     monkeypatch.setenv("PATH", made.environment["PATH"])
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-    way.cache_clear()
+    way.forget()
     return made
 
 
@@ -354,7 +354,7 @@ def test_a_certificate_is_shown_whether_the_key_is_in_a_file_or_in_the_agent(
             held.add(mine)
             mine.unlink()
             patch.setenv("SSH_AUTH_SOCK", str(held.socket))
-            way.cache_clear()
+            way.forget()
             agree(client.host("box", port), client.trust())
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from kamal_dev.errors import HostUnreachable
 from kamal_dev.model import Result, Step
-from kamal_dev.shell.fanout import Background, each
+from kamal_dev.shell.fanout import Background, each, once
 from kamal_dev.shell.recorder import Recorder
 
 
@@ -75,3 +75,33 @@ def test_a_recorder_keeps_a_failure_a_failure() -> None:
     assert recorder.run(Step(("false",))).exit_code == 3
     assert recorder.run(Step(("true", "a b"))).exit_code == 0
     assert recorder.transcript == ["host$ false", "host$ true 'a b'"]
+
+
+def test_what_several_threads_ask_at_once_is_found_out_by_one() -> None:
+    asked: list[str] = []
+
+    @once
+    def find(name: str) -> str:
+        asked.append(name)
+        time.sleep(0.05)
+        return name.upper()
+
+    assert each(["a", "a", "b", "a"], find, limit=4) == ["A", "A", "B", "A"]
+    assert sorted(asked) == ["a", "b"]
+    find.forget()
+    find("a")
+    assert sorted(asked) == ["a", "a", "b"]
+
+
+def test_a_failure_is_no_answer_that_is_remembered() -> None:
+    answers = iter([HostUnreachable("a", "gone")])
+
+    @once
+    def find(name: str) -> str:
+        for error in answers:
+            raise error
+        return name
+
+    with pytest.raises(HostUnreachable):
+        find("a")
+    assert find("a") == "a"
