@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import subprocess
@@ -10,6 +9,8 @@ import tempfile
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
+
+from filelock import FileLock
 
 from kamal_dev.commands import host
 from kamal_dev.commands.payload import SCRIPTS
@@ -75,8 +76,7 @@ def docker(*words: str, stdin: bytes | None = None) -> str:
 
 def _once(image: str, make: Callable[[str], None]) -> str:
     """Make an image where it is not there; of two processes that want it, one makes it."""
-    with (Path(tempfile.gettempdir()) / f"kamal-dev-test-hosts.{os.getuid()}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(Path(tempfile.gettempdir()) / f"kamal-dev-test-hosts.{os.getuid()}.lock"):
         if not docker("image", "ls", "--quiet", image):
             make(image)
     return image

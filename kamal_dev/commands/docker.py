@@ -24,6 +24,11 @@ def engine() -> Step:
     return docker("version", "--format", "{{.Server.Version}} {{.Server.Os}}/{{.Server.Arch}}")
 
 
+def root_folder() -> Step:
+    """Ask the engine for the folder in which it keeps images."""
+    return docker("info", "--format", "{{.DockerRootDir}}")
+
+
 def buildx() -> Step:
     """Ask for buildx's version."""
     return docker("buildx", "version")

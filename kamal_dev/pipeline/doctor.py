@@ -31,7 +31,7 @@ ENOUGH = 5 << 30
 def doctor(folder: Path, output: Output, *, config_path: str | None, devcontainer_path: str | None) -> list[Check]:
     """Check this machine, then the project in `folder`, then what both reach."""
     local = Local(log=output.step)
-    checks = [_python(), _engine(local), *(_tool(local, *tool) for tool in TOOLS), _disk(folder)]
+    checks = [_python(), _engine(local), *(_tool(local, *tool) for tool in TOOLS), _disk(local, folder)]
     try:
         run = Run.open(folder, output, config_path=config_path, devcontainer_path=devcontainer_path)
     except DevError as error:
@@ -73,22 +73,18 @@ def _tool(shell: Shell, name: str, step: Step, advice: str) -> Check:
     return Check(name, bool(result), said, advice)
 
 
-def _disk(folder: Path) -> Check:
-    root = _docker_root() or folder
+def _disk(shell: Shell, folder: Path) -> Check:
+    root = _docker_root(shell) or folder
     free = shutil.disk_usage(root).free
     advice = "`docker system df` shows what takes space"
     return Check("disk", free > ENOUGH, f"{free / (1 << 30):.0f} GB free at {root}", advice)
 
 
-def _docker_root() -> Path | None:
+def _docker_root(shell: Shell) -> Path | None:
     """Return where the engine keeps images, if that is a folder of this machine."""
-    import docker as sdk
-
-    try:
-        root = Path(sdk.from_env(timeout=10).info()["DockerRootDir"])
-    except (sdk.errors.DockerException, KeyError):
-        return None
-    return root if root.is_dir() else None
+    result = shell.run(docker.root_folder(), timeout=10)
+    root = Path(result.output.strip())
+    return root if result and root.is_absolute() and root.is_dir() else None
 
 
 def _project(run: Run) -> str:

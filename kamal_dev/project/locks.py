@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kamal_dev.errors import DevError
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 SILENT = 2.0  # seconds of waiting that need no word
 WAIT = 600.0  # seconds: reading a large working tree for the first time takes minutes
 
 Say = Callable[[str], None]
+
+
+def lock(path: Path) -> FileLock:
+    """Return the lock of a file; to acquire it raises TimeoutError, another OSError where the file cannot be made."""
+    # Imported where it is used: it takes longer than all the rest.
+    from filelock import FileLock
+
+    return FileLock(path, mode=0o600)
 
 
 @contextmanager
@@ -20,17 +32,14 @@ def held(path: Path, what: str, *, say: Say, silent: float = SILENT, wait: float
 
     Raises DevError after `wait` seconds, OSError where the file cannot be made.
     """
-    # Imported where it is used: it takes longer than all the rest.
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(path, mode=0o600)
+    held_file = lock(path)
     try:
         try:
-            lock.acquire(timeout=silent)
-        except Timeout:
+            held_file.acquire(timeout=silent)
+        except TimeoutError:
             say(f"Waiting for another `dev`, which {what}")
-            lock.acquire(timeout=wait)
-    except Timeout as error:
+            held_file.acquire(timeout=wait)
+    except TimeoutError as error:
         raise DevError(
             f"{path}: another `dev` {what}, for longer than {silent + wait:.0f} s now",
             hint="wait for it to finish, or stop it",
@@ -38,4 +47,4 @@ def held(path: Path, what: str, *, say: Say, silent: float = SILENT, wait: float
     try:
         yield
     finally:
-        lock.release()
+        held_file.release()

@@ -15,6 +15,7 @@ from typing import Any
 
 from kamal_dev.config.provider import makes_hosts
 from kamal_dev.model import Host
+from kamal_dev.project.locks import lock
 
 NAME = "state.json"
 VERSION = 1
@@ -149,17 +150,14 @@ def update(folder: Path, change: Change) -> tuple[str, ...]:
 
     Written in one rename, under a lock of its own, with the one before kept as `state.json.bak`.
     """
-    # Imported where it is written: it takes longer than all the rest.
-    from filelock import FileLock, Timeout
-
     try:
-        with FileLock(folder / f".{NAME}.lock", timeout=WAIT, mode=0o600):
+        with lock(folder / f".{NAME}.lock").acquire(timeout=WAIT):
             found = read(folder)
             state = change(found.state)
             if found.is_ours and (state != found.state or found.notices):
                 _write(folder, replace(state, serial=found.state.serial + 1), before=found.text)
             return found.notices
-    except (OSError, Timeout) as error:
+    except OSError as error:
         return (f"{folder / NAME}: could not be written ({_reason(error)}); continuing without it",)
 
 
