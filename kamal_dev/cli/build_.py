@@ -24,7 +24,7 @@ from kamal_dev.cli import common
 @common.skip_hooks
 @common.ignore_features
 @common.allow_outside
-@common.as_json
+@common.as_events
 @common.version
 @common.common
 def command(
@@ -35,16 +35,14 @@ def command(
     progress: str | None,
     skip_initialize: bool,
     skip_hooks: bool,
-) -> None:
+) -> int:
     """Always runs the builder, whose cache decides what to rebuild. Pushes nothing."""
+    from kamal_dev.output.summary import RunSummary
     from kamal_dev.pipeline.build import build
     from kamal_dev.pipeline.images.recipe import BuildOptions
 
     run = common.open_run(flags)
     options = BuildOptions(no_cache=no_cache, platform=platform, progress=progress or "")
     images = build(run, options, skip_initialize=skip_initialize, skip_hooks=skip_hooks)
-    if flags.as_json:
-        common.print_json({"version": str(run.project.version), "images": [str(image) for image in images]})
-    else:
-        for image in images:
-            common.show(image.reference)
+    result = RunSummary("build", ok=True, exit_code=0, version=str(run.project.version), images=tuple(map(str, images)))
+    return common.finish(flags, result, "\n".join(image.reference for image in images))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,20 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kamal_dev.cli import streams
+from kamal_dev.cli import results, streams
 from kamal_dev.cli.flags import Flags, common, option
 from kamal_dev.errors import DevError, UsageError
 
 if TYPE_CHECKING:
     from kamal_dev.output import Output
-    from kamal_dev.output.redaction import Redaction
+    from kamal_dev.output.summary import RunSummary
     from kamal_dev.pipeline.run.run import Run
 
 __all__ = ["Flags", "common", "option"]
 
-as_json, version, ignore_features, lock_wait, allow_outside = map(
-    option, ("as_json", "version", "ignore_features", "lock_wait", "allow_outside")
+as_json, as_events, version, ignore_features, lock_wait, allow_outside = map(
+    option, ("as_json", "as_events", "version", "ignore_features", "lock_wait", "allow_outside")
 )
+LIVE = "kamal_dev.live"
 skip_initialize = click.option("--skip-initialize", is_flag=True, help="Do not run initializeCommand on this machine.")
 skip_hooks = click.option("--skip-hooks", is_flag=True, help="Do not run the hooks in .kamal/hooks.")
 
@@ -53,23 +55,31 @@ stack = click.argument("name", required=False, shell_complete=_stacks)
 def output(flags: Flags) -> Output:
     """Choose how events are shown: to a person, to a pipe, or to a program."""
     from kamal_dev.output import Output
-    from kamal_dev.output.ndjson import Ndjson
+    from kamal_dev.output.symbols import is_ascii_locale
+
+    settings: dict[str, Any] = {"redaction": results.redaction(), "verbose": flags.verbose, "quiet": flags.quiet}
+    if flags.as_json or flags.as_events:
+        from kamal_dev.output.ndjson import Ndjson
+
+        return Output(results.writer() if flags.as_events else Ndjson(sys.stderr), **settings)
+    is_ascii = is_ascii_locale(os.environ)
+    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and not flags.quiet and not flags.verbose:
+        from kamal_dev.output.live import LiveView
+
+        view = LiveView(is_ascii=is_ascii)
+        context = click.get_current_context()
+        context.meta[LIVE] = view
+        context.call_on_close(view.close)
+        return Output(view, **settings)
     from kamal_dev.output.plain import Plain
 
-    settings: dict[str, Any] = {
-        "redaction": click.get_current_context().obj,
-        "verbose": flags.verbose,
-        "quiet": flags.quiet,
-    }
-    if flags.as_json:
-        return Output(Ndjson(sys.stderr), **settings)
-    if sys.stderr.isatty() and not flags.quiet and not flags.verbose:
-        from kamal_dev.output.terminal import Terminal
+    return Output(Plain(sys.stderr, verbose=flags.verbose, is_ascii=is_ascii), **settings)
 
-        terminal = Terminal()
-        click.get_current_context().call_on_close(terminal.close)
-        return Output(terminal, **settings)
-    return Output(Plain(sys.stderr), **settings)
+
+def settle() -> None:
+    """Take what moves off the terminal, before something else is printed there or asked."""
+    if view := click.get_current_context().meta.get(LIVE):
+        view.close()
 
 
 def here() -> Path:
@@ -93,8 +103,9 @@ def show(text: str, *, end: str = "\n", err: bool = False) -> None:
     """Print text on stdout (or stderr), without secrets and control characters; the one way to there."""
     from kamal_dev.output import clean
 
+    settle()
     with streams.writing():
-        click.echo(clean(text, redaction()) + end, nl=False, err=err)
+        click.echo(clean(text, results.redaction()) + end, nl=False, err=err)
 
 
 def print_json(data: Any) -> None:
@@ -102,15 +113,7 @@ def print_json(data: Any) -> None:
     from kamal_dev.output.printable import printable
 
     with streams.writing():
-        click.echo(printable(json.dumps(redaction().within(data), indent=2, ensure_ascii=False)))
-
-
-def redaction() -> Redaction:
-    """Return the redaction of all secrets read by this command."""
-    from kamal_dev.output.redaction import Redaction
-
-    found = click.get_current_context().obj
-    return found if isinstance(found, Redaction) else Redaction()
+        click.echo(printable(json.dumps(results.redaction().within(data), indent=2, ensure_ascii=False)))
 
 
 def agreement(*, yes: bool) -> Callable[[str], bool]:
@@ -126,13 +129,18 @@ def agreement(*, yes: bool) -> Callable[[str], bool]:
             return True
         if not sys.stdin.isatty():
             raise UsageError(f"{question} There is no terminal to ask on", hint="add `--yes`")
+        settle()
         return click.confirm(printable(question), err=True)
 
     return agree
 
 
-def finish(error: DevError | None) -> int:
-    """Return 0, or raise the error of a run that has finished."""
+def finish(flags: Flags, result: RunSummary, text: str = "", error: DevError | None = None) -> int:
+    """Print how a verb ended: the result for a program, `text` for people. Raises the error that it ended with."""
+    if flags.as_events:
+        results.show(result)
+    elif text:
+        show(text)
     if error:
         raise error
     return 0

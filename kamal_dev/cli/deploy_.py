@@ -42,13 +42,14 @@ from kamal_dev.cli import common
 @common.skip_hooks
 @common.ignore_features
 @common.allow_outside
-@common.as_json
+@common.as_events
 @common.version
 @common.common
 def command(
     flags: common.Flags, *, name: str | None, hosts: tuple[str, ...], dry_run: bool, yes: bool, **wanted: Any
 ) -> int:
     """With NAME, only that stack. The exit code is 1 if any host failed."""
+    from kamal_dev.output.summary import RunSummary
     from kamal_dev.pipeline.deploy import DeployOptions, deploy
     from kamal_dev.pipeline.plan import plan
     from kamal_dev.shell.fanout import Background
@@ -61,14 +62,7 @@ def command(
     order = DeployOptions(names=names, agree=agree, consent=agree, **wanted)
     if dry_run:
         planned = plan(run, order)
-        if flags.as_json:
-            common.print_json({"version": str(run.project.version), **planned.as_json()})
-        else:
-            common.show("\n".join(planned.lines))
-        return common.finish(planned.error())
+        ended = RunSummary("deploy", planned.error() is None, 0, str(run.project.version), plan=planned.as_json())
+        return common.finish(flags, ended, "\n".join(planned.lines), planned.error())
     report = deploy(run, order)
-    if flags.as_json:
-        common.print_json(report.as_json())
-    elif report.outcomes:
-        common.show(str(report))
-    return common.finish(report.error())
+    return common.finish(flags, report.result(), str(report), report.error())

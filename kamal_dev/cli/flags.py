@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from kamal_dev.cli import results
+
 
 def _flag(*names: str, default: Any = None, everywhere: bool = False, of_run: bool = False, **settings: Any) -> Any:
     """Declare a flag: `default` stands where a command has no such flag, `settings` are those of `click.option`.
@@ -40,7 +42,10 @@ class Flags:
         "-v", "--verbose", default=False, everywhere=True, help="Print every command, on this machine and on hosts."
     )
     quiet: bool = _flag("-q", "--quiet", default=False, everywhere=True, help="Print only errors.")
-    as_json: bool = _flag("--json", default=False, help="Print the result as JSON on stdout.")
+    as_json: bool = _flag("--json", default=False, help="Print the answer as one JSON document on stdout.")
+    as_events: bool = _flag(
+        "--json", default=False, help="Print events as JSON lines on stdout; the last line is the result."
+    )
     version: str | None = _flag(
         "--version", of_run=True, metavar="TAG", help="Use this tag instead of the git version."
     )
@@ -76,7 +81,9 @@ def common(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def command(**values: Any) -> Any:
         shared = {flag.name: values.pop(flag.name) for flag in fields(Flags) if flag.name in values}
-        return function(Flags(**shared), **values)
+        flags = Flags(**shared)
+        with results.ended(flags.as_events):
+            return function(flags, **values)
 
     everywhere = [_option(flag) for flag in fields(Flags) if flag.metadata["everywhere"]]
     return functools.reduce(lambda decorated, add: add(decorated), reversed(everywhere), command)

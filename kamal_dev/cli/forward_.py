@@ -38,10 +38,10 @@ def command(flags: common.Flags, *, name: str | None, ports: tuple[str, ...]) ->
             common.print_json(as_json(found))
         else:
             common.show(table(HEAD, [(address(port), port.shown, port.label or "-") for port in found]))
-            run.output.note("Open until Ctrl-C")
+            run.output.info("Open until Ctrl-C")
 
     try:
         forward(run, name, ports, opened)
     except KeyboardInterrupt:
-        run.output.note("Closed")
+        run.output.info("Closed")
     return INTERRUPTED

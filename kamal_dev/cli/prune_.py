@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="List what would be removed without removing it.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @common.lock_wait
-@common.as_json
+@common.as_events
 @common.common
 def command(flags: common.Flags, *, name: str | None, dry_run: bool, yes: bool) -> int:
     """With NAME, only that stack. Removes releases beyond `retain` and unused images of this project.
@@ -27,7 +27,7 @@ def command(flags: common.Flags, *, name: str | None, dry_run: bool, yes: bool) 
     Never removes volumes or anything of other projects. Sizes do not include layers shared with other images.
     """
     from kamal_dev.output.table import table
-    from kamal_dev.pipeline.prune import HEAD, failure, prune, rows, summary
+    from kamal_dev.pipeline.prune import HEAD, failure, prune, result, rows, summary
 
     def show(found: list[Pruned], *, err: bool = False) -> None:
         lines = [row for pruned in found for row in rows(pruned)]
@@ -40,10 +40,6 @@ def command(flags: common.Flags, *, name: str | None, dry_run: bool, yes: bool) 
 
     run = common.open_run(flags, strict=False)
     found = prune(run, name, dry_run=dry_run, agree=None if yes else agree)
-    if flags.as_json:
-        common.print_json([pruned.as_json() for pruned in found])
-    else:
-        if dry_run or yes:
-            show(found)
-        common.show(summary(found, dry_run=dry_run))
-    return common.finish(failure(found))
+    if not flags.as_events and (dry_run or yes):
+        show(found)
+    return common.finish(flags, result(found), summary(found, dry_run=dry_run), failure(found))

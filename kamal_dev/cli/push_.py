@@ -10,17 +10,16 @@ from kamal_dev.cli import common
 @click.command(epilog=common.examples("dev push"))
 @common.ignore_features
 @common.allow_outside
-@common.as_json
+@common.as_events
 @common.version
 @common.common
-def command(flags: common.Flags) -> None:
+def command(flags: common.Flags) -> int:
     """Verifies each digest in the registry. Builds nothing: run `dev build` first."""
+    from kamal_dev.output.summary import RunSummary
     from kamal_dev.pipeline.push import push
 
     run = common.open_run(flags)
     images = push(run)
-    if flags.as_json:
-        common.print_json({"version": str(run.project.version), "images": [str(image) for image in images]})
-    else:
-        for image in images:
-            common.show(str(image))
+    names = tuple(map(str, images))
+    result = RunSummary("push", ok=True, exit_code=0, version=str(run.project.version), images=names)
+    return common.finish(flags, result, "\n".join(names))

@@ -17,7 +17,7 @@ from kamal_dev.cli import common
 @click.option("--keep-volumes", is_flag=True, help="Keep volumes, workspaces and hosts.")
 @common.lock_wait
 @common.skip_hooks
-@common.as_json
+@common.as_events
 @common.common
 def command(flags: common.Flags, *, name: str | None, yes: bool, keep_volumes: bool, skip_hooks: bool) -> int:
     """With NAME, only that stack. Hosts of the `static` provider are never destroyed."""
@@ -26,6 +26,4 @@ def command(flags: common.Flags, *, name: str | None, yes: bool, keep_volumes: b
     run = common.open_run(flags)
     agree = common.agreement(yes=yes)
     report = remove(run, name, keep_volumes=keep_volumes, agree=agree, skip_hooks=skip_hooks)
-    if flags.as_json:
-        common.print_json(report.as_json())
-    return common.finish(report.error())
+    return common.finish(flags, report.result(), error=report.error())

@@ -20,7 +20,7 @@ from kamal_dev.cli import common
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @common.lock_wait
 @common.skip_hooks
-@common.as_json
+@common.as_events
 @common.common
 def command(
     flags: common.Flags,
@@ -42,8 +42,4 @@ def command(
     run = common.open_run(flags, strict=False)
     agree = common.agreement(yes=yes)
     report = rollback(run, RollbackOptions(name or "", to or "", hosts, skip_hooks, agree))
-    if flags.as_json:
-        common.print_json(report.as_json())
-    else:
-        common.show(str(report))
-    return common.finish(report.error())
+    return common.finish(flags, report.result(), str(report), report.error())

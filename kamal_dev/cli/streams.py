@@ -1,4 +1,4 @@
-"""The three standard streams, even if the caller has closed them."""
+"""The three streams that a program begins with, whatever its caller has done to them."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def complete() -> None:
 
 
 class Unwritable(OSError):
-    """Report that stdout cannot be written."""
+    """Tell that stdout takes no more."""
 
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """Write to stdout within this. Raises Unwritable, or BrokenPipeError if the reader is gone."""
+    """Write to stdout within this. Raises Unwritable, or BrokenPipeError where nobody reads any more."""
     try:
         yield
     except BrokenPipeError:
@@ -61,7 +61,7 @@ def takes(stream: TextIO) -> bool:
 
 
 def silence(streams: Iterable[TextIO]) -> None:
-    """Replace streams that cannot be written: Python would print an error at exit."""
+    """Let nothing more be written to streams that take no more: Python would complain while it ends."""
     for stream in streams:
         with suppress(OSError, ValueError, AttributeError):
             null = os.open(os.devnull, os.O_WRONLY)

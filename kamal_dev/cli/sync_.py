@@ -13,13 +13,15 @@ from kamal_dev.cli import common
 @common.stack
 @click.option("--force", is_flag=True, help="Discard changes in the workspace; a backup is kept on the host.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
+@common.as_events
 @common.common
 def command(flags: common.Flags, *, name: str | None, force: bool, yes: bool) -> int:
     """NAME is optional if there is only one stack.
 
     A workspace with changes is only updated with --force.
     """
+    from kamal_dev.output.summary import RunSummary
     from kamal_dev.pipeline.sync import sync
 
-    sync(common.open_run(flags), name, force=force, agree=common.agreement(yes=yes))
-    return 0
+    stack = sync(common.open_run(flags), name, force=force, agree=common.agreement(yes=yes))
+    return common.finish(flags, RunSummary("sync", ok=True, exit_code=0, stacks=(stack,)))

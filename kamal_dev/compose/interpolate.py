@@ -63,7 +63,7 @@ def names(text: str) -> Iterator[str]:
 
 
 def bare(text: str) -> Iterator[str]:
-    """Yield the variables that a text mentions without a default."""
+    """Yield the variables that a text mentions without saying what stands in for them."""
     try:
         yield from (part.name for part in _parts(text) if isinstance(part, Reference) and not part.operator)
     except ValueError:
@@ -71,7 +71,7 @@ def bare(text: str) -> Iterator[str]:
 
 
 def needed(text: str) -> Iterator[str]:
-    """Yield the variables that a text mentions without a default, including required ones (`?`)."""
+    """Yield the variables that a text mentions and that nothing stands in for, required ones (`?`) too."""
     try:
         for part in _parts(text):
             if isinstance(part, Reference) and part.operator in ("", "?", ":?"):

@@ -1,36 +1,39 @@
-"""Tell what happens, as events. Renderers show them; nothing here decides anything."""
+"""Receive what happens, as typed events. Renderers show them; nothing here decides anything."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import replace
+from typing import Any, Protocol
 
+from kamal_dev.errors import DevError
+from kamal_dev.output.event import Event, Phase, Status, Unit, now
 from kamal_dev.output.printable import printable
 from kamal_dev.output.redaction import Redaction
 
-Kind = Literal["start", "line", "done", "failed", "detail", "warning", "hint", "step", "note"]
-LOUD = ("failed", "detail", "warning", "hint")
+__all__ = ["Event", "Output", "Phase", "Status", "clean"]
+
+LOUD = ("failed", "warning")
 
 
-@dataclass(frozen=True)
-class Event:
-    """Say one thing: `text` is one line; `host` names whom it is about, empty for this machine.
+class Named(Protocol):
+    """Name a stack, and the address of its host: a `model.Host`."""
 
-    `start` begins what a later `done` or `failed` with the same host ends;
-    `seconds` is its duration. `line` is output of a command as it comes, `step`
-    the command itself.
-    """
+    @property
+    def name(self) -> str:
+        """The name of the stack."""
 
-    kind: Kind
-    text: str
-    host: str = ""
-    seconds: float | None = None
+    @property
+    def address(self) -> str:
+        """Where its host is, empty where it has none."""
 
 
 class Output:
-    """Receive events from any thread; secrets are removed by value before anyone sees them."""
+    """Receive events from any thread; secrets are removed by value before anyone sees them.
+
+    `host` is the stack that an event is about and the host that it is on, or the name of the stack alone.
+    """
 
     def __init__(
         self,
@@ -47,44 +50,63 @@ class Output:
         self._speaker: int | None = None
         self.redaction = redaction or Redaction()
 
-    def start(self, text: str, host: str = "") -> None:
-        """Say what is being done now, in the present participle."""
-        self._emit(Event("start", text, host))
+    def start(self, phase: Phase, subject: str = "", host: Named | str = "", **known: Any) -> None:
+        """Begin a phase; `done`, `skip` or `fail` of the same phase and host ends it."""
+        self.emit(phase, "started", host, subject=subject, **known)
 
-    def done(self, text: str, host: str = "", seconds: float | None = None) -> None:
-        """Say what was done, in the past."""
-        self._emit(Event("done", text, host, seconds))
+    def progress(
+        self, phase: Phase, current: int, total: int | None, unit: Unit, host: Named | str = "", **known: Any
+    ) -> None:
+        """Tell how far a phase is."""
+        self.emit(phase, "progress", host, current=current, total=total, unit=unit, **known)
 
-    def failed(self, text: str, host: str = "") -> None:
-        """Say what failed."""
-        self._emit(Event("failed", text, host))
+    def done(self, phase: Phase, subject: str = "", host: Named | str = "", **known: Any) -> None:
+        """End a phase that went well; `seconds` is how long it took, `message` what came of it."""
+        self.emit(phase, "done", host, subject=subject, **known)
 
-    def warn(self, text: str) -> None:
-        """Say what the user should know and can act on."""
-        self._emit(Event("warning", text))
+    def skip(self, phase: Phase, subject: str = "", host: Named | str = "", **known: Any) -> None:
+        """Tell that a phase has nothing to do."""
+        self.emit(phase, "skipped", host, subject=subject, **known)
 
-    def hint(self, text: str) -> None:
-        """Say what to do next."""
-        self._emit(Event("hint", text))
+    def fail(
+        self, phase: Phase, error: DevError, host: Named | str = "", *, log: Iterable[str] = (), **known: Any
+    ) -> None:
+        """End a phase that failed; `log` are the last words of what failed."""
+        # Imported for a failure alone, as it is for the result.
+        from kamal_dev.output.failure import Failure
 
-    def note(self, text: str, host: str = "") -> None:
-        """Say what is so, and needs no action."""
-        self._emit(Event("note", text, host))
+        failure = Failure.of(error)
+        message, *words = failure.message.splitlines()
+        self.emit(
+            phase,
+            "failed",
+            host,
+            message=message,
+            category=failure.category,
+            retryable=failure.retryable,
+            hint=failure.hint,
+            left_behind=failure.left_behind,
+            log=(*words, *log),
+            **known,
+        )
 
-    def line(self, text: str, host: str = "") -> None:
-        """Pass on a line that a command printed; empty ones only space it out."""
+    def info(self, message: str, host: Named | str = "", phase: Phase = "checking", hint: str = "") -> None:
+        """Tell what is so, and needs no action."""
+        self.emit(phase, "info", host, message=message, hint=hint)
+
+    def warn(self, message: str, host: Named | str = "", phase: Phase = "checking", hint: str = "") -> None:
+        """Tell what the user should know and can act on."""
+        self.emit(phase, "warning", host, message=message, hint=hint)
+
+    def line(self, phase: Phase, text: str, host: Named | str = "", **known: Any) -> None:
+        """Pass on a line that a program printed; empty ones only space it out."""
         if text.strip():
-            self._emit(Event("line", text, host))
+            self.emit(phase, "output", host, message=text, **known)
 
     def step(self, text: str) -> None:
         """Show a command before it runs; with `--verbose` only."""
         if self._verbose:
-            self._emit(Event("step", text))
-
-    def details(self, texts: Iterable[str], host: str = "") -> None:
-        """Say what belongs to a failure: last words, what is left behind."""
-        for text in texts:
-            self._emit(Event("detail", text, host))
+            self.emit("checking", "step", message=text)
 
     def close(self) -> None:
         """Hear only the calling thread from now on.
@@ -97,15 +119,30 @@ class Output:
         """Return `text` as a terminal may have it: without secrets, and without control characters."""
         return clean(text, self.redaction)
 
-    def _emit(self, event: Event) -> None:
-        if self._quiet and event.kind not in LOUD:
+    def emit(self, phase: Phase, status: Status, host: Named | str = "", **known: Any) -> None:
+        """Pass one event on to the renderer, free of secrets and control characters."""
+        if self._quiet and status not in LOUD:
             return
-        # A line is one line: what follows a newline could pass for another message.
-        text = self.clean(event.text) if event.kind == "step" else " ".join(self.clean(event.text).splitlines())
-        clean = Event(event.kind, text, printable(event.host), event.seconds)
+        stack, address = (host, "") if isinstance(host, str) else (host.name, host.address)
+        event = self._cleaned(Event(phase, status, printable(stack), printable(address), **known))
         with self._lock:
             if self._speaker in (None, threading.get_ident()):
-                self._show(clean)
+                self._show(replace(event, time=now()))
+
+    def _cleaned(self, event: Event) -> Event:
+        return replace(
+            event,
+            service=printable(event.service),
+            subject=self._one_line(event.subject),
+            message=self.clean(event.message) if event.status == "step" else self._one_line(event.message),
+            hint=self._one_line(event.hint),
+            left_behind=self._one_line(event.left_behind),
+            log=tuple(map(self._one_line, event.log)),
+        )
+
+    def _one_line(self, text: str) -> str:
+        # A line is one line: what follows a newline could pass for another message.
+        return " ".join(self.clean(text).splitlines()) if text else text
 
 
 def clean(text: str, redaction: Redaction) -> str:

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
-from typing import TextIO
+from typing import Any, TextIO
 
-from kamal_dev.output import Event
+from kamal_dev.output.event import Event, now
+from kamal_dev.output.redaction import Redaction
+from kamal_dev.output.summary import RunSummary
 
 
 class Ndjson:
-    """Write `{"kind": …, "text": …}` per event; absent fields are left out."""
+    """Write one line per event, and at the end one for the result, which nothing follows."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._has_ended = False
 
     def __call__(self, event: Event) -> None:
         """Write the event and flush."""
-        fields = {name: value for name, value in asdict(event).items() if value not in ("", None)}
+        if self._has_ended:
+            return
         # A reader that has gone, or a disk that is full, ends no deploy.
         with suppress(OSError):
-            print(json.dumps(fields), file=self._stream, flush=True)
+            self._write(event.as_json())
+
+    def result(self, result: RunSummary, redaction: Redaction) -> None:
+        """Write the last line. Raises OSError where nobody takes it."""
+        self._has_ended = True
+        self._write({**redaction.within(result.as_json()), "time": now()})
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        print(json.dumps(line), file=self._stream, flush=True)

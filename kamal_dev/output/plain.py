@@ -1,53 +1,84 @@
-"""Show events as lines of text, for logs, pipes and CI."""
+"""Show events as lines of text with the time, for logs, pipes and CI: one line per change, no flood."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TextIO
 
-from kamal_dev.output import Event
+from kamal_dev.output.build_log import build_step
+from kamal_dev.output.event import Event
+from kamal_dev.output.sentences import line, progress
+from kamal_dev.output.symbols import written
 
-SYMBOLS = {"done": "✓ ", "failed": "✗ ", "warning": "! ", "hint": "hint: ", "line": "  ", "detail": "  ", "step": ""}
-ASCII = str.maketrans({"✓": "+", "✗": "x", "…": "...", "→": "->"})
+SIGNS = {"done": "✓ ", "skipped": "✓ ", "failed": "✗ ", "warning": "! "}
+APART = 10.0  # seconds between two lines on how far a phase is
+# What these print is people's own; the rest is folded to its steps.
+SHOWN = ("hook", "initializing", "lifecycle", "forwarding")
 
 
 class Plain:
-    """Write one line per event to a text stream; symbols become ASCII where the stream has no others."""
+    """Write lines of text to a stream; `verbose` adds commands and everything that programs print."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        *,
+        verbose: bool = False,
+        is_ascii: bool = False,
+        clock: Callable[[], str] = lambda: time.strftime("%H:%M:%S"),
+    ) -> None:
         self._stream = stream
+        self._verbose = verbose
+        self._is_ascii = is_ascii
+        self._clock = clock
+        self._last: dict[tuple[str, str], float] = {}
 
     def __call__(self, event: Event) -> None:
-        """Write the event and flush, so that a reader of the pipe sees it at once."""
-        text = render(event)
+        """Write what the event says, so that a reader of the pipe sees it at once."""
         # A reader that has gone, or a disk that is full, ends no deploy.
-        with suppress(OSError):
-            try:
-                print(text, file=self._stream, flush=True)
-            except UnicodeEncodeError:
-                print(text.translate(ASCII).encode("ascii", "replace").decode(), file=self._stream, flush=True)
+        with suppress(OSError, ValueError):
+            for text in self._lines(event):
+                written(self._stream, f"{self._clock()} {text}", is_ascii=self._is_ascii)
+
+    def _lines(self, event: Event) -> Iterator[str]:
+        if event.status == "output":
+            yield from self._output(event)
+        elif event.status == "progress":
+            if (how_far := progress(event)) and self._is_due(event):
+                yield f"{line(event, full=self._verbose)} ({how_far})"
+        else:
+            self._last[event.phase, event.stack] = time.monotonic()
+            yield f"{SIGNS.get(event.status, '')}{line(event, full=self._verbose)}"
+        yield from explained(event)
+
+    def _output(self, event: Event) -> Iterator[str]:
+        step = build_step(event.message) if event.phase == "building" else None
+        if self._verbose or event.phase in SHOWN:
+            yield f"  {line(event)}"
+        elif step and step.current is not None:
+            yield f"  {step.text}"
+
+    def _is_due(self, event: Event) -> bool:
+        """Whether so much time has passed since the last line on this phase that another is due."""
+        key, moment = (event.phase, event.stack), time.monotonic()
+        if moment - self._last.get(key, 0.0) < APART:
+            return False
+        self._last[key] = moment
+        return True
+
+
+def explained(event: Event) -> Iterator[str]:
+    """Yield what belongs to a failure or a warning: last words, what is left behind, what to do."""
+    where = f"{event.stack}: " if event.stack else ""
+    yield from (f"  {where}{text}" for text in event.log)
+    if event.left_behind:
+        yield f"  {where}left behind: {event.left_behind}"
+    if event.hint:
+        yield f"hint: {event.hint}"
 
 
 def render(event: Event) -> str:
-    """Return the event as one line."""
-    where = f"{event.host}: " if event.host else ""
-    took = f" in {duration(event.seconds)}" if event.seconds is not None else ""
-    return f"{SYMBOLS.get(event.kind, '')}{where}{event.text}{took}"
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as people say them: `0.4s`, `12s`, `2m 05s`."""
-    if seconds < 10:
-        return f"{seconds:.1f}s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}m {rest:02d}s" if minutes else f"{rest}s"
-
-
-def long_duration(seconds: float) -> str:
-    """Return seconds in the one or two largest units: `42s`, `5m`, `3h 12m`, `2d 4h`."""
-    minutes, hours, days = int(seconds // 60), int(seconds // 3600), int(seconds // 86400)
-    if days:
-        return f"{days}d {hours % 24}h"
-    if hours:
-        return f"{hours}h {minutes % 60}m"
-    return f"{minutes}m" if minutes else f"{int(seconds)}s"
+    """Return the event as one line, without the time."""
+    return f"{SIGNS.get(event.status, '')}{line(event)}"

@@ -106,7 +106,7 @@ def deploy(run: Run, order: DeployOptions) -> Report:
         else:
             ready = hosts.result()
             outcomes = [item for item in ready if isinstance(item, StackResult)]
-            run.output.note("Nothing was built: no host can take the release")
+            run.output.info("Nothing was built: no host can take the release")
         memory.ended(outcomes, reached(ready), time.monotonic() - started)
     return _report(run, hooks, outcomes, time.monotonic() - started)
 
@@ -117,7 +117,7 @@ def _again(run: Run, order: DeployOptions) -> DeployOptions:
         raise UsageError("`--retry-failed` chooses the stacks itself", hint="leave out NAME and `--host`")
     names = still_known(run, failed(run), order.count)
     if not names:
-        run.output.note("Nothing is left to be tried again: the last deploy of every stack went well")
+        run.output.info("Nothing is left to be tried again: the last deploy of every stack went well")
     return replace(order, names=names)
 
 
@@ -239,7 +239,7 @@ def _hosts(run: Run, releases: dict[str, Release], means: PrepareContext) -> lis
                 return prepare(run, host, releases[name], means)
         except DevError as error:
             outcome = failure(host, name, error)
-            tell(run, host.name, outcome)
+            tell(run, outcome)
             return outcome
 
     try:
@@ -269,7 +269,7 @@ def _apply_all(
         if isinstance(ready, StackResult):
             return ready
         outcome = apply(work, ready, releases[ready.stack])
-        tell(work.run, ready.host.name, outcome)
+        tell(work.run, outcome)
         return outcome
 
     return [result for result in each(hosts, bring_up, limit=work.run.limit) if isinstance(result, StackResult)]
@@ -289,5 +289,5 @@ def _report(run: Run, hooks: Hooks, outcomes: list[StackResult], seconds: float)
     if report.failed:
         taken = [outcome for outcome in outcomes if outcome.before is not None]
         return replace(report, hook=hooks.after_rollback(taken, seconds))
-    run.output.done(report.summary())
+    report.tell(run.output)
     return replace(report, hook=hooks.after_deploy(outcomes, seconds))

@@ -126,7 +126,7 @@ class Link:
             if not self._was_open:
                 raise self._failure(said)
             if self._failures == 0:
-                self._run.output.note("the link was lost; opening it again", self._name)
+                self._run.output.info("Connection lost; reconnecting", self._name, phase="forwarding")
             time.sleep(PAUSES[min(self._failures, len(PAUSES) - 1)])
             self._failures += 1
 
@@ -150,14 +150,14 @@ class Link:
         if not self._was_open:
             self._opened(self._ports)
         elif self._failures:
-            self._run.output.note("the link is open again", self._name)
+            self._run.output.info("Reconnected", self._name, phase="forwarding")
         self._was_open, self._failures = True, 0
 
     def _complain(self, line: str) -> None:
         if line and line not in self._complaints:
             self._complaints.append(line)
             if self._was_open:
-                self._run.output.line(line, self._name)
+                self._run.output.line("forwarding", line, self._name)
 
     def _failure(self, said: str) -> HostError:
         told = answers.outcome(said)

@@ -49,7 +49,7 @@ def init(
     lines = (f"/{SECRETS_FILE}", f"/{local_path(Path(config_path or CONFIG_FILE))}")
     ignored = [_ignore(folder / IGNORE_FILE, line) for line in lines]
     _warn_of_ignored(folder, (config_path or CONFIG_FILE, SCHEMA_FILE), output)
-    output.hint("`dev doctor` checks what a deploy needs; `dev deploy --count 2` runs two stacks")
+    output.info("`dev doctor` checks what a deploy needs; `dev deploy --count 2` runs two stacks")
     return [*targets, SCHEMA_FILE, *([IGNORE_FILE] if any(ignored) else [])]
 
 
@@ -138,7 +138,7 @@ def _keep(folder: Path, path: str, output: Output) -> None:
     kept = private(folder) / f"{Path(path).name}.bak"
     kept.unlink(missing_ok=True)
     _write(kept, (folder / path).read_text(encoding="utf-8"), 0o600)
-    output.note(f"Kept the old {path} as {kept.relative_to(folder)}")
+    output.info(f"Kept the old {path} as {kept.relative_to(folder)}")
 
 
 def _write(path: Path, text: str, mode: int) -> None:

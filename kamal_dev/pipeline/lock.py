@@ -9,7 +9,7 @@ from typing import Any
 from kamal_dev.commands import answers, events, host
 from kamal_dev.errors import DevError, HostError, SomeHostsFailed
 from kamal_dev.model import Host
-from kamal_dev.output.plain import long_duration
+from kamal_dev.output.units import long_duration
 from kamal_dev.pipeline.hosts.apply import INTERRUPTED_HINT, LEFT, failure
 from kamal_dev.pipeline.hosts.lock_wait import holder
 from kamal_dev.pipeline.hosts.scripts import ask
@@ -66,10 +66,10 @@ def release(run: Run, name: str | None, agree: Callable[[str], bool]) -> list[Lo
     """
     found = locks(run, name)
     if not any(locked.reason or locked.lock for locked in found):
-        run.output.note("Nothing is locked")
+        run.output.info("Nothing is locked")
     silent = [locked for locked in found if locked.reason]
     for locked in silent:
-        run.output.failed(locked.reason, locked.host.name)
+        run.output.fail("locking", HostError(locked.stack, locked.reason), locked.host)
     taken = [locked for locked in found if locked.lock and (not locked.lock.is_alive or agree(_question(locked)))]
     told = each(taken, lambda locked: _release(run, locked), limit=run.limit)
     ended = [outcome for outcome in told if isinstance(outcome, StackResult)]
@@ -104,10 +104,10 @@ def _release(run: Run, locked: Locked) -> StackResult:
         if not told:
             raise HostError(target.name, f"the lock was not released: {told.reason}")
     except DevError as error:
-        run.output.failed(error.message, target.name)
+        run.output.fail("locking", error, target)
         return failure(target, locked.stack, error)
     left = LEFT.get(told.state, "what runs is unknown, `dev status` asks the host")
-    run.output.done(f"Released the lock of {lock}" if told.code == "dead" else f"Ended {lock}: {left}", target.name)
+    run.output.done("locking", str(lock), target, message="" if told.code == "dead" else left)
     if told.state == "interrupted":
-        run.output.hint(INTERRUPTED_HINT)
+        run.output.info("The run was ended between two releases", target, phase="locking", hint=INTERRUPTED_HINT)
     return replace(outcome, running=told.code)

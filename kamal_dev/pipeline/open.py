@@ -70,7 +70,7 @@ def open_editor(run: Run, found: Address, command: str | None) -> None:
     if program is None:
         if command:
             raise UsageError(f"there is no program `{command}`", hint="`--print` only prints the address")
-        run.output.note(f"there is no `{EDITOR}` here to open it with; a shell in it: `dev ssh {found.stack}`")
+        run.output.info(f"there is no `{EDITOR}` here to open it with; a shell in it: `dev ssh {found.stack}`")
         return
     if not found.is_known:
         raise DevError(
@@ -80,4 +80,4 @@ def open_editor(run: Run, found: Address, command: str | None) -> None:
     result = run.local.run(Step((program, "--folder-uri", found.uri)), timeout=STARTING)
     if not result:
         raise DevError(f"`{command or EDITOR}` exited {result.exit_code}: {result.tail(3)}")
-    run.output.done(f"Opened `{found.folder}` of {found.stack} in `{command or EDITOR}`")
+    run.output.done("opening", f"`{found.folder}` of {found.stack} in `{command or EDITOR}`")

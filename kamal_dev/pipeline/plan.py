@@ -66,9 +66,8 @@ def plan(run: Run, order: DeployOptions) -> Plan:
     for said in dict.fromkeys(paper.silent):
         run.output.warn(f"the registry could not be asked what it has, so the plan pushes everything: {said}")
     for outcome in report.failed:
-        run.output.failed(outcome.error.message if outcome.error else outcome.state, outcome.stack)
-        if outcome.error and outcome.error.hint:
-            run.output.hint(outcome.error.hint)
+        if outcome.error:
+            run.output.fail("deploying", outcome.error, outcome.stack)
     return Plan(tuple(paper.transcript()), tuple(outcome.stack for outcome in report.failed))
 
 
@@ -87,8 +86,8 @@ class PaperRun(Run):
 
     def _pass_on(self, event: Event) -> None:
         """Say what is to be known of the project; what is done on paper is in the transcript."""
-        if event.kind == "warning":
-            self._real.output.warn(event.text)
+        if event.status == "warning":
+            self._real.output.warn(event.message)
 
     @property
     def provider(self) -> Provider:

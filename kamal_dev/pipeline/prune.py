@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from kamal_dev.commands import answers, events, host
 from kamal_dev.commands.events import Leftover
 from kamal_dev.errors import DevError, HostError, HostUnreachable, SomeHostsFailed
 from kamal_dev.model import Host, Step
+from kamal_dev.output.failure import Failure
+from kamal_dev.output.summary import LeftoverSummary, RunSummary, StackSummary, taken
 from kamal_dev.pipeline.hosts.lock_wait import in_turn
 from kamal_dev.pipeline.hosts.scripts import ask
 from kamal_dev.pipeline.run import history
@@ -36,15 +37,16 @@ class Pruned:
         """What goes, or went, with it all."""
         return sum(leftover.bytes for leftover in self.leftovers if leftover.ok)
 
-    def as_json(self) -> dict[str, Any]:
+    def result(self) -> StackSummary:
         """Return it for `--json`."""
-        return {
-            "stack": self.stack,
-            "host": self.host.name,
-            "leftovers": [asdict(leftover) for leftover in self.leftovers],
-            "bytes": self.bytes,
-            "error": self.error.message if self.error else None,
-        }
+        return StackSummary(
+            self.stack,
+            self.host.address,
+            "failed" if self.error else "pruned",
+            self.error is None,
+            leftovers=tuple(taken(LeftoverSummary, leftover) for leftover in self.leftovers),
+            error=Failure.of(self.error) if self.error else None,
+        )
 
 
 def prune(
@@ -82,7 +84,7 @@ def _prune(run: Run, stack: str, target: Host, dry_run: bool) -> Pruned:
     if not target.address:
         return Pruned(stack, target, error=HostUnreachable(target.name, "the host is not running or does not answer"))
     if not dry_run:
-        run.output.start("Pruning", target.name)
+        run.output.start("pruning", "", target)
     try:
         retain = run.project.config.retain
         step = host.prune(
@@ -139,3 +141,15 @@ def failure(found: list[Pruned]) -> DevError | None:
     """Return the sum of what went wrong, or None."""
     failed = [pruned.stack for pruned in found if pruned.error]
     return SomeHostsFailed(f"not everything could be looked at or removed: {', '.join(failed)}") if failed else None
+
+
+def result(found: list[Pruned]) -> RunSummary:
+    """Return what `--json` ends with."""
+    error = failure(found)
+    return RunSummary(
+        "prune",
+        ok=error is None,
+        exit_code=error.exit_code if error else 0,
+        stacks=tuple(pruned.result() for pruned in found),
+        error=Failure.of(error) if error else None,
+    )

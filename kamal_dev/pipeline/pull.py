@@ -70,16 +70,16 @@ def pull(run: Run, name: str | None) -> tuple[PulledBranch, ...]:
     if run.project.workspace_source != "git":
         raise UsageError("only a workspace that is a clone can be pulled", hint="set `workspace.source: git`")
     name, target = running(run, name)
-    run.output.start("Asking for what is new in the workspace", target.name)
+    run.output.start("fetching", "", target)
     with temporary.folder("pulled", run.project.private()) as folder:
         boxes = _receive(run, target, name, Path(folder, "new"), whole=False)
         if not all(_has(run, box) for box in boxes):
             boxes = _receive(run, target, name, Path(folder, "whole"), whole=True)
         pulled = tuple(_take(run, target, name, box) for box in boxes)
     if not pulled:
-        run.output.note("nothing is there that was not sent there", target.name)
+        run.output.skip("fetching", "", target)
     for branch in pulled:
-        run.output.done(f"Pulled {branch.path or 'the workspace'} into the branch `{branch.branch}`", target.name)
+        run.output.done("fetching", f"{branch.path or 'the workspace'} into branch `{branch.branch}`", target)
     return pulled
 
 

@@ -13,7 +13,7 @@ from kamal_dev.pipeline.run.run import Run
 def push(run: Run) -> list[Image]:
     """Push what was built for this version, and return it with the registry's digests."""
     if not planned(run):
-        run.output.note("Nothing to push: every service uses an image that exists")
+        run.output.skip("pushing", message="every service uses an image that exists")
         return []
     require_engine(run.local)
     if run.project.config.registry.is_local:

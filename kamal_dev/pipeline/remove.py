@@ -36,7 +36,7 @@ def remove(
     targets = of_project(_there(run, name).items(), run.project, name)
     made = {stack for stack, _ in run.provider.stacks()}
     if not targets:
-        run.output.note(NOTHING)
+        run.output.info(NOTHING)
     elif not agree(_question(tuple(targets), keep_volumes)):
         raise KeyboardInterrupt
     else:
@@ -51,9 +51,9 @@ def remove(
     if outcomes:
         history.note(run, "remove", outcomes, report.seconds)
     if outcomes and all(outcome.state == "absent" for outcome in outcomes):
-        run.output.note(NOTHING)
+        run.output.info(NOTHING)
     elif outcomes and not report.failed:
-        run.output.done(report.summary())
+        report.tell(run.output)
     return report
 
 
@@ -85,7 +85,7 @@ def _remove(run: Run, name: str, target: Host, keep_volumes: bool, *, is_made: b
     started = time.monotonic()
     if not target.address and not keep_volumes:
         return StackResult(name, target.address, "removed" if is_made else "absent")
-    run.output.start(f"Removing {name}", target.name)
+    run.output.start("removing", name, target)
     try:
         step = host.remove(run.scripts, name, keep_volumes=keep_volumes, performer=run.performer)
         told = in_turn(run, target, name, lambda: _removal(run, target, step))
@@ -97,14 +97,14 @@ def _remove(run: Run, name: str, target: Host, keep_volumes: bool, *, is_made: b
                 hint=f"once that is solved, `dev remove {name}` removes the rest" if told.state == "broken" else "",
             )
     except DevError as error:
-        run.output.failed(error.message, target.name)
+        run.output.fail("removing", error, target)
         return failure(target, name, error)
     seconds = time.monotonic() - started
     # Where the host goes, too, something is removed in any case.
     if not told.removed and (keep_volumes or not is_made):
-        run.output.done(f"Nothing of {name} was there", target.name, seconds)
+        run.output.skip("removing", name, target, seconds=seconds)
         return StackResult(name, target.address, "absent", seconds=seconds)
-    run.output.done(f"Removed {name}", target.name, seconds)
+    run.output.done("removing", name, target, seconds=seconds)
     return StackResult(name, target.address, "removed", seconds=seconds)
 
 

@@ -68,7 +68,7 @@ def rollback(run: Run, order: RollbackOptions) -> Report:
     went = each(choices, lambda choice: _go(run, choice, reach), limit=run.limit)
     lost = [_lost(history, history.error) for history in found if history.error]
     for unreached in lost:
-        tell(run, unreached.stack, unreached)
+        tell(run, unreached)
     outcomes = [*(item for item in went if isinstance(item, StackResult)), *lost]
     outcomes.sort(key=lambda item: list(targets).index(item.stack))
     chosen = ", ".join(dict.fromkeys(choice.release.version for choice in choices))
@@ -76,7 +76,7 @@ def rollback(run: Run, order: RollbackOptions) -> Report:
     if outcomes:
         history.note(run, "rollback", outcomes, report.seconds, version=chosen)
     if outcomes and not report.failed:
-        run.output.done(report.summary())
+        report.tell(run.output)
     return replace(report, hook=hooks.after_rollback(outcomes, report.seconds))
 
 
@@ -173,7 +173,7 @@ def _reach(run: Run, choices: list[ReleaseChoice]) -> Reach | None:
 def _go(run: Run, choice: ReleaseChoice, reach: Reach | None) -> StackResult:
     release, reach = choice.release, reach if choice.release.missing else None
     named = short(release.version, distinguishing_id(release.id, choice.current))
-    run.output.start(f"Rolling back to {named}", choice.host.name)
+    run.output.start("rolling_back", named, choice.host)
     ended = back(run, choice.stack, choice.host, release.id, reach, current=choice.current)
-    tell(run, choice.host.name, ended)
+    tell(run, ended)
     return ended

@@ -10,7 +10,7 @@ from typing import Any
 from kamal_dev.commands import answers, events, host
 from kamal_dev.errors import DevError, HostTimeout, NoAnswer
 from kamal_dev.model import Container, Host, short
-from kamal_dev.output.plain import long_duration
+from kamal_dev.output.units import long_duration
 from kamal_dev.pipeline.hosts.scripts import told
 from kamal_dev.pipeline.run.names import of_project
 from kamal_dev.pipeline.run.report import describe

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from kamal_dev.commands import answers, events, host
 from kamal_dev.errors import HostError, UsageError
 from kamal_dev.model import Host
+from kamal_dev.output.summary import StackSummary
 from kamal_dev.pipeline.hosts.prepare import refuse_foreign
 from kamal_dev.pipeline.hosts.scripts import ask
 from kamal_dev.pipeline.hosts.target import running
@@ -19,8 +20,8 @@ from kamal_dev.pipeline.run.run import Run
 LOOKING = 60.0
 
 
-def sync(run: Run, name: str | None, *, force: bool, agree: Callable[[str], bool]) -> str:
-    """Bring the workspace of a stack to the source; returns what became of it, as `Workspace.bring`.
+def sync(run: Run, name: str | None, *, force: bool, agree: Callable[[str], bool]) -> StackSummary:
+    """Bring the workspace of a stack to the source; returns what became of it, its state as `Workspace.bring` has it.
 
     With `force`, what people did there is discarded; a backup stays. Raises UsageError where
     workspaces get no source, or there is no such stack.
@@ -39,8 +40,8 @@ def sync(run: Run, name: str | None, *, force: bool, agree: Callable[[str], bool
     if state in ("new", "moved"):
         history.note(run, "sync", [StackResult(name, target.address, state)])
     if kind == "sync" and state == "left":
-        run.output.note(f"the workspace has files; left as it is: `dev sync {name} --force` replaces them", target.name)
-    return state
+        run.output.info(f"the workspace has files; left as it is: `dev sync {name} --force` replaces them", target)
+    return StackSummary(name, target.address, state, ok=True)
 
 
 def look(run: Run, target: Host, name: str) -> events.Facts:

@@ -18,8 +18,8 @@ from kamal_dev.shell import Shell
 
 if TYPE_CHECKING:
     from kamal_dev.config import Config
+    from kamal_dev.output import Output
 
-Say = Callable[[str], None]
 Agree = Callable[[str], bool]
 
 
@@ -71,7 +71,7 @@ class Provider(Protocol):
         ...
 
 
-def make(config: Config, *, shell: Shell, directory: Path, say: Say, project: str = "") -> Provider:
+def make(config: Config, *, shell: Shell, directory: Path, output: Output, project: str = "") -> Provider:
     """Return the provider that `provider.type` names.
 
     `directory` is the project's private folder (`.kamal/local`); `project` tells
@@ -83,5 +83,5 @@ def make(config: Config, *, shell: Shell, directory: Path, say: Say, project: st
         known = ", ".join(f"`{known}`" for known in PROVIDERS)
         raise ConfigError(Problem(config.path, 0, f"`{name}` is not one of {known}", "provider.type"))
     provider = getattr(import_module(f"{__name__}.{name}"), PROVIDERS[name].implementation)
-    made: Provider = provider(config, shell=shell, directory=directory, say=say, project=project)
+    made: Provider = provider(config, shell=shell, directory=directory, output=output, project=project)
     return made

@@ -22,7 +22,7 @@ from kamal_dev.shell.fanout import each
 
 if TYPE_CHECKING:
     from kamal_dev.config import Config
-    from kamal_dev.providers import Say
+    from kamal_dev.output import Output
 
 ADMIT = Path(__file__).with_name("admit.sh")
 HOST_LABEL, SERVICE_LABEL, PROJECT_LABEL = "kamal-dev.host", "kamal-dev.service", "kamal-dev.project"
@@ -55,13 +55,13 @@ class _Container:
 class DockerProvider:
     """Make hosts on the engine that `docker` talks to; labels say whose they are."""
 
-    def __init__(self, config: Config, *, shell: Shell, directory: Path, say: Say, project: str = "") -> None:
+    def __init__(self, config: Config, *, shell: Shell, directory: Path, output: Output, project: str = "") -> None:
         self._service = config.service
         self._naming = config.where.get("naming.pattern")
         self._options = dict(config.provider.options)
         self._shell = shell
         self._directory = directory
-        self._say = say
+        self._output = output
         # Hashed, because a project may be known by the URL of its remote, which may hold a token.
         self._project = _short(project) if project else identity.read(directory, _short(str(_folder(directory))))
         self._image = ""
@@ -85,19 +85,28 @@ class DockerProvider:
         key = keys.ensure(self._directory)
         identity.keep(self._directory, self._project)
         flags = self._prepare(missing) if missing else ()
-        outcomes = each(
-            names, lambda name: self._host(found.get(name) or self._create(name, flags), key), limit=AT_ONCE
-        )
+
+        def ensured(name: str) -> Host:
+            return self._host(found[name], key) if name in found else self._made(name, flags, key)
+
+        outcomes = each(names, ensured, limit=AT_ONCE)
         failures = [outcome for outcome in outcomes if isinstance(outcome, DevError)]
         if failures:
             made = tuple(name for name in self._containers() if name in missing)
             raise _sum(failures, left_behind=f"{_hosts(made)}; the next run uses them" if made else "")
         return tuple(outcome for outcome in outcomes if isinstance(outcome, Host))
 
+    def _made(self, name: str, flags: tuple[str, ...], key: tuple[Path, str]) -> Host:
+        started = time.monotonic()
+        self._output.start("provisioning", host=name)
+        host = self._host(self._create(name, flags), key)
+        self._output.done("provisioning", host=host, seconds=time.monotonic() - started)
+        return host
+
     def stacks(self) -> tuple[tuple[str, Host], ...]:
         """Return this project's hosts by name; one that does not answer at once has no address either."""
         containers = sorted(self._containers().values(), key=lambda container: container.host)
-        # Reading creates nothing, because a dry run reads too.
+        # Nothing is made for a look at what is not there: a dry run is one.
         if not containers:
             return ()
         identity.keep(self._directory, self._project)
@@ -139,11 +148,12 @@ class DockerProvider:
 
     def _prepare(self, missing: tuple[str, ...]) -> tuple[str, ...]:
         """Have the image ready, and return the flags of a new host: its limits, and what systemd needs here."""
-        self._image = str(self._options.get("image") or host_image.ready(self._shell, self._say, self._system))
-        self._say(f"Making {_hosts(missing)} on this machine")
+        self._image = str(self._options.get("image") or host_image.ready(self._shell, self._output, self._system))
         sizes, cut = machine.limited(self._options, self._machine.capacity)
         if cut:
-            self._say(f"Limiting hosts to the resources of this machine: {', '.join(cut)}")
+            self._output.info(
+                f"Limiting hosts to the resources of this machine: {', '.join(cut)}", phase="provisioning"
+            )
         limits = tuple(f"--{limit}={sizes[limit]}" for limit in ("memory", "cpus") if sizes.get(limit))
         return (*self._system, *limits)
 
@@ -221,7 +231,7 @@ class DockerProvider:
         return Host(container.host, "", user="root", keys=(key[0],))
 
     def _started(self, container: _Container) -> _Container:
-        self._say(f"Starting host {container.host} again")
+        self._output.info("Starting the stopped host", container.host, phase="provisioning")
         result = self._run(docker("unpause" if container.state == "paused" else "start", container.id))
         if not result:
             raise ProviderError(
@@ -234,7 +244,7 @@ class DockerProvider:
         result = self._run(docker("rm", "--force", "--volumes", container.id))
         if not result and container.host in self._containers():
             raise ProviderError(f"{container.host}: the container was not removed: {result.tail(3)}")
-        self._say(f"Destroyed host {container.host}")
+        self._output.done("removing", f"host {container.host}")
 
     def _run(self, step: Step, timeout: float = COMMAND_TIMEOUT) -> Result:
         return self._shell.run(step, timeout=timeout)

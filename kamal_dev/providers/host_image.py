@@ -14,7 +14,7 @@ from kamal_dev.commands import answers, host
 from kamal_dev.commands.docker import docker
 from kamal_dev.errors import ProviderError
 from kamal_dev.model import Result, Step
-from kamal_dev.providers import Say
+from kamal_dev.output import Output
 from kamal_dev.shell import Shell
 
 DOCKERFILE = Path(__file__).with_name("host.Dockerfile")
@@ -33,7 +33,7 @@ BOOTED = "until systemctl is-system-running --quiet || systemctl is-active --qui
 LOOK, BUILD, INSTALL = 120.0, 900.0, 1800.0
 
 
-def ready(shell: Shell, say: Say, flags: tuple[str, ...]) -> str:
+def ready(shell: Shell, output: Output, flags: tuple[str, ...]) -> str:
     """Return the image of a host with an engine in it, made where it is missing; the bare one where that fails.
 
     `flags` are those that systemd needs here. Raises ProviderError where there can be neither.
@@ -44,17 +44,19 @@ def ready(shell: Shell, say: Say, flags: tuple[str, ...]) -> str:
     if _has(shell, image):
         return image
     if not _has(shell, bare):
-        _build(shell, say, bare)
-    say(f"Installing Docker in the host image `{image}`, once")
+        _build(shell, output, bare)
+    started = time.monotonic()
+    output.start("building", image, message="host image, made once")
     why = _made(shell, bare, image, install, flags)
     if why:
-        say(f"Docker could not be installed in the host image, so each host installs it: {why}")
+        output.warn(f"Cannot install Docker in the host image, each host installs it: {why}", phase="provisioning")
         return bare
+    output.done("building", image, seconds=time.monotonic() - started)
     return image
 
 
-def _build(shell: Shell, say: Say, image: str) -> None:
-    say(f"Building the host image `{image}`, once")
+def _build(shell: Shell, output: Output, image: str) -> None:
+    output.start("building", image, message="host image, made once")
     # The builder named as the context is the engine's own: it alone sees images that no registry has.
     builder = shell.run(docker("context", "show"), timeout=LOOK).output.strip() or "default"
     words = ("--builder", builder, "--load", "--provenance=false", "--tag", image)
@@ -66,6 +68,7 @@ def _build(shell: Shell, say: Say, image: str) -> None:
             f"the host image could not be built:\n{result.tail(12)}",
             hint="it needs `debian:12` and Debian's packages; or set `provider.image` to a host image of your own",
         )
+    output.done("building", image, seconds=result.seconds)
 
 
 def _made(shell: Shell, bare: str, image: str, install: Step, flags: tuple[str, ...]) -> str:
@@ -88,7 +91,7 @@ def _made(shell: Shell, bare: str, image: str, install: Step, flags: tuple[str, 
 
 
 def _awaited(shell: Shell, name: str, image: str) -> bool:
-    """Wait for the process that builds the image; leftovers of a killed run are removed."""
+    """Wait for whoever makes the image; what was left by a run that was killed is taken away."""
     deadline = time.monotonic() + INSTALL / 6
     while not _has(shell, image):
         if not shell.run(docker("container", "inspect", name), timeout=LOOK):

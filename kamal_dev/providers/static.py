@@ -11,16 +11,17 @@ from kamal_dev.model import Host, stack_name
 
 if TYPE_CHECKING:
     from kamal_dev.config import Config
-    from kamal_dev.providers import Agree, Say
+    from kamal_dev.output import Output
+    from kamal_dev.providers import Agree
 
 
 class StaticProvider:
     """Give each stack the host at its place in the list: the n-th stack runs on the n-th host."""
 
-    def __init__(self, config: Config, *, directory: Path, say: Say, **_: Any) -> None:
+    def __init__(self, config: Config, *, directory: Path, output: Output, **_: Any) -> None:
         self._config = config
         self._root = directory.parent.parent
-        self._say = say
+        self._output = output
         hosts = (self._host(index, listed) for index, listed in enumerate(config.provider["hosts"], 1))
         self._hosts = {host.name: host for host in hosts}
 
@@ -57,7 +58,7 @@ class StaticProvider:
         """Say that the hosts stay: they are not ours."""
         kept = [host.name for name, host in self._hosts.items() if name in names]
         if kept:
-            self._say(f"Kept {', '.join(kept)}: hosts of the static provider are not destroyed")
+            self._output.info(f"Kept {', '.join(kept)}: the static provider destroys no hosts", phase="removing")
 
     def _host(self, index: int, listed: Mapping[str, Any]) -> Host:
         """Complete an entry from the `ssh` section; what both leave out is left to ~/.ssh/config."""

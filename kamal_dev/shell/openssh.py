@@ -36,7 +36,7 @@ def options(way: Way) -> tuple[str, ...]:
 
 
 def _behaviour(way: Way) -> dict[str, str]:
-    """Return the ssh options of a program, regardless of the user's terminal settings."""
+    """Return what a program wants of ssh, whatever the user set for a terminal."""
     return {
         "BatchMode": "yes",
         "ExitOnForwardFailure": "yes",

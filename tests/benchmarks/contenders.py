@@ -58,7 +58,7 @@ class Dev:
 
     def _run(self, *words: str) -> Time:
         seconds, output = timed((DEV, *words, "--json"), self._repository.root, self._repository.variables())
-        window = max((stack["window"] for stack in json.loads(output).get("stacks", ())), default=0.0)
+        window = max((stack["window"] for stack in json.loads(output.splitlines()[-1])["stacks"]), default=0.0)
         return Time(seconds - window, window)
 
 

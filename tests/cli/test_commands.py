@@ -274,13 +274,13 @@ def test_a_dry_run_says_what_is_amiss_and_is_json_where_that_is_asked_for(projec
     )
     environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
     done, rendered = run("deploy", "--dry-run", env=environment), run("render", env=environment)
-    notices = [line for line in rendered.stderr.splitlines() if line.startswith("! ")]
+    notices = [line[9:] for line in rendered.stderr.splitlines() if line[9:].startswith("! ")]
     assert len(notices) > 1 and "remoteUsr" in rendered.stderr and "gone.conf" in rendered.stderr
-    assert [line for line in done.stderr.splitlines() if line in notices] == notices
+    assert [line[9:] for line in done.stderr.splitlines() if line[9:] in notices] == notices
     told = run("deploy", "--dry-run", "--json", env=environment)
-    data = json.loads(told.stdout)
+    data = json.loads(told.stdout.splitlines()[-1])["plan"]
     assert data["lines"][0] == "$ /bin/sh -c 'touch made'"
-    assert "remoteUsr" in told.stderr
+    assert "remoteUsr" in told.stdout
     assert not (project / "made").exists()
 
 

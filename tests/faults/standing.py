@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from tests.faults.front import Front
 from tests.faults.proxy import Proxy
 from tests.host.lab import TINY
-from tests.real.lab import DEV, LISTENING, PREFIX, Ended, Host, Lab, Repository, run
+from tests.real.lab import DEV, LISTENING, PREFIX, Ended, Host, Lab, Repository, heard, run
 
 DEVCONTAINER = '{"dockerComposeFile": "compose.yaml", "service": "app", "workspaceFolder": "/workspace"}\n'
 COMPOSE = """\
@@ -136,7 +136,10 @@ class Running:
 
     def _read(self, name: str) -> None:
         for line in getattr(self.process, name):
-            self.text[name] += line
+            if (text := heard(line)) is None:
+                self.text[name] += line
+            else:
+                self.text["stderr"] += text
 
     def wait_for(self, words: str, seconds: float = 60) -> None:
         """Wait until it says so."""
@@ -311,8 +314,8 @@ class Standing:
         """Assert that what the report says of the stack is what runs."""
         told = ended.stacks[self.stack]
         assert told["state"] == state, str(ended)
-        assert told["fine"] == (state in ("deployed", "unchanged")), str(ended)
-        assert ended.code == (0 if told["fine"] else 1), str(ended)
+        assert told["ok"] == (state in ("deployed", "unchanged")), str(ended)
+        assert ended.code == (0 if told["ok"] else 1), str(ended)
         assert told["running"] in ("", runs), str(ended)
 
     def converges(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -56,15 +55,7 @@ def produces(*faults: Fault) -> Callable[[Test], Test]:
 
 def said(ended: Ended) -> str:
     """Return all that was said, as the user without `--json` reads it, in one line."""
-    return _one_line(f"{ended.stdout} {' '.join(map(_words, ended.stderr.splitlines()))}")
-
-
-def _words(line: str) -> str:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return line
-    return str(event.get("text", "")) if isinstance(event, dict) else line
+    return _one_line(f"{ended.stdout} {ended.stderr}")
 
 
 def _one_line(text: str) -> str:

@@ -98,7 +98,7 @@ def test_a_host_with_another_key_must_get_nothing(standing: Standing, bare: Host
     Fault(
         6,
         "The link freezes during a command, and comes back",
-        sees="the connection was lost; the work goes on there, connecting again …Deployed 1 of 1 stacks",
+        sees="Connection lost; the host continues, reconnecting …Deployed 1 of 1 stacks",
     )
 )
 def test_a_link_that_freezes_for_a_while_must_be_picked_up_again(standing: Standing, fault: Fault) -> None:
@@ -106,7 +106,7 @@ def test_a_link_that_freezes_for_a_while_must_be_picked_up_again(standing: Stand
     running = standing.start()
     running.wait_for("Starting containers")
     standing.proxy.freeze()
-    running.wait_for("the connection was lost")
+    running.wait_for("Connection lost")
     standing.proxy.heal()
     ended = running.end(0)
     fault.told(ended)
@@ -136,7 +136,7 @@ def test_a_link_that_freezes_during_a_command_must_end_as_unknown(standing: Stan
     Fault(
         7,
         "The connection is reset while the release is uploaded",
-        sees="the connection was lost; …Deployed 1 of 1 stacks",
+        sees="Connection lost; …Deployed 1 of 1 stacks",
     )
 )
 def test_an_upload_that_is_cut_must_be_sent_again(standing: Standing, fault: Fault) -> None:
@@ -155,7 +155,7 @@ def test_an_upload_that_is_cut_must_be_sent_again(standing: Standing, fault: Fau
     Fault(
         7,
         "The connection is reset while images are sent over SSH (`--skip-push`)",
-        sees="the connection was lost; trying once more …Deployed 1 of 1 stacks",
+        sees="Connection lost; trying again …Deployed 1 of 1 stacks",
     )
 )
 def test_images_that_are_cut_off_must_be_sent_again(standing: Standing, fault: Fault) -> None:
@@ -172,7 +172,7 @@ def test_images_that_are_cut_off_must_be_sent_again(standing: Standing, fault: F
     Fault(
         8,
         "The connection is reset while containers are started",
-        sees="the connection was lost; the work goes on there, connecting again …Deployed 1 of 1 stacks",
+        sees="Connection lost; the host continues, reconnecting …Deployed 1 of 1 stacks",
     )
 )
 def test_a_start_that_is_cut_off_must_be_picked_up_again(standing: Standing, fault: Fault) -> None:

@@ -60,7 +60,7 @@ def test_what_a_service_says_must_neither_hang_nor_garble(standing: Standing, fa
 
 MOMENTS = (
     *("Building", "Pushing", "Uploading the release", "Pulling images"),
-    *("Starting containers", "Watching the containers"),
+    *("Starting containers", "Waiting for containers to become healthy"),
 )
 
 
@@ -71,7 +71,7 @@ MOMENTS = (
             f"`dev` is killed (SIGKILL) while it says `{moment}`",
             sees=moment,
             how=(signal.SIGKILL, moment),
-            is_slow=moment not in ("Uploading the release", "Watching the containers"),
+            is_slow=moment not in ("Uploading the release", "Waiting for containers to become healthy"),
         )
         for moment in MOMENTS
     ),

@@ -9,6 +9,7 @@ from kamal_dev.cli.exit import explanation
 from kamal_dev.errors import DevError, ProviderError
 from kamal_dev.model import Host
 from kamal_dev.output import Output
+from kamal_dev.output.sentences import sentence
 from kamal_dev.pipeline.deploy import DeployOptions, deploy
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.providers import Agree, Capacity, Provider
@@ -58,7 +59,7 @@ class Fake:
 def deployed(standing: Standing, fake: Fake) -> Ended:
     """Deploy with a fake provider, and tell it as the command does."""
     said: list[str] = []
-    output = Output(lambda event: said.append(event.text))
+    output = Output(lambda event: said.append(sentence(event)))
     root = standing.repository.root
     run = Run.open(root, output, environment=standing.repository.variables())
     fake.provider = run.provider
@@ -66,7 +67,7 @@ def deployed(standing: Standing, fake: Fake) -> Ended:
     stdout, error = "", None
     try:
         report = deploy(run, DeployOptions())
-        stdout, error = json.dumps(report.as_json()), report.error()
+        stdout, error = json.dumps(report.result().as_json()), report.error()
     except DevError as raised:
         error = raised
     finally:

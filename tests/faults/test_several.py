@@ -54,12 +54,12 @@ def three(standing_host: Standing) -> Iterator[Three]:
         Fault(
             30,
             f"One of three hosts goes while it says `{moment}`, and does not come back",
-            sees="the connection was lost; …Deployed 2 of 3 stacks …failed: …-2",
+            sees="Connection lost; …Deployed 2 of 3 stacks …failed: …-2",
             do="`dev status`…",
             how=moment,
             is_slow=True,
         )
-        for moment in ("Uploading the release", "Starting containers", "Watching the containers")
+        for moment in ("Uploading the release", "Starting containers", "Waiting for containers to become healthy")
     ),
 )
 def test_one_host_that_dies_must_not_stop_the_others(three: Three, fault: Fault) -> None:
@@ -87,7 +87,7 @@ def _wait_for_stack(running: Running, stack: str, words: str) -> None:
     running.wait_for(f'"text": "{words}", "host": "{stack}"')
 
 
-@produces(Fault(31, "`dev` is killed just after it made a host", sees="Making host", is_slow=True))
+@produces(Fault(31, "`dev` is killed just after it made a host", sees="Creating host", is_slow=True))
 def test_a_host_whose_maker_died_must_be_found_and_used(standing: Standing, lab: Lab, fault: Fault) -> None:
     made = lab.small("orphan", [])
     made.commit({"config/dev.yml": lab.made_hosts(made).replace(lab.registry, standing.registry)})

@@ -50,7 +50,7 @@ def at_once(standing: Standing, said: list[Ended] | None = None) -> str:
 
 def _told(standing: Standing, ended: Ended) -> tuple[str, str]:
     stack = ended.stacks[standing.stack]
-    assert ended.code == (0 if stack["fine"] else 1), str(ended)
+    assert ended.code == (0 if stack["ok"] else 1), str(ended)
     return stack["state"], stack["running"]
 
 

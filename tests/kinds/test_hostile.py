@@ -28,7 +28,7 @@ from kamal_dev.commands import answers, payload
 from kamal_dev.commands import workspace as commands
 from kamal_dev.commands.events import Facts
 from kamal_dev.errors import DevError, HostError, UsageError
-from kamal_dev.model import Result, Secret, Step
+from kamal_dev.model import Host, Result, Secret, Step
 from kamal_dev.output import Event, Output
 from kamal_dev.output.plain import render
 from kamal_dev.output.printable import printable
@@ -533,13 +533,16 @@ def test_nothing_that_a_terminal_obeys_gets_there_from_anywhere(capsys: pytest.C
     shown: list[Event] = []
     output = Output(shown.append, verbose=True)
     for text, expected in HOSTILE_TEXTS.items():
-        for say in (output.start, output.done, output.failed, output.note, output.line):
-            say(text, text)
-        for tell in (output.warn, output.hint, output.step):
-            tell(text)
-        output.details([text], text)
-        assert {event.text for event in shown} == {" ".join(expected.splitlines())}
-        assert {event.host for event in shown} <= {expected, ""}
+        for say in (output.start, output.done, output.skip):
+            say("deploying", text, text, message=text)
+        output.fail("deploying", HostError(text, text, hint=text, left_behind=text), Host(text, text), log=[text])
+        output.line("hook", text, text)
+        for tell in (output.warn, output.info):
+            tell(text, hint=text)
+        output.step(text)
+        texts = {line for event in shown for line in (event.subject, event.message, event.hint, *event.log)}
+        assert texts <= {" ".join(expected.splitlines()), *expected.splitlines(), ""}
+        assert {name for event in shown for name in (event.stack, event.host)} <= {expected, ""}
         shown.clear()
         exit_code = guarded(failing(HostError(text, text, hint=text, left_behind=text)), [])
         said = capsys.readouterr().err
@@ -549,7 +552,7 @@ def test_nothing_that_a_terminal_obeys_gets_there_from_anywhere(capsys: pytest.C
 
 def test_a_line_of_a_host_cannot_pass_for_another_message() -> None:
     shown: list[Event] = []
-    Output(shown.append).failed("it failed\n✓ Deployed\u2028✓ 1 of 1")
+    Output(shown.append).info("it failed\n✓ Deployed\u2028✓ 1 of 1")
     assert render(shown[0]).splitlines() == [render(shown[0])]
 
 

@@ -192,7 +192,7 @@ def test_an_older_image_of_one_platform_never_replaces_the_index_in_the_registry
     ignored(made)
     made.dev("build", "--version", "v1")
     ended = made.dev("push", "--version", "v1")
-    assert "Pushed already" in ended.stderr
+    assert "Already pushed" in ended.stderr
     assert ended.stdout.strip() == f"{made.image('v1')}@{pushed}"
     assert stored(made, "v1")[0] == pushed
 

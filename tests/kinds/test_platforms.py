@@ -15,6 +15,7 @@ import pytest
 
 from kamal_dev.commands.events import Facts
 from kamal_dev.model import Result, Step
+from kamal_dev.output.sentences import sentence
 from kamal_dev.pipeline.deploy import DeployOptions, deploy
 from kamal_dev.pipeline.images import platforms
 from kamal_dev.pipeline.run.report import Report
@@ -90,7 +91,7 @@ def test_an_image_of_others_that_this_machine_has_for_another_platform_is_not_se
     deploy(run, DeployOptions(count=1))
     run.close()
     assert not [line for line in run.hosts[FIRST].transcript if "load" in line]
-    assert "`postgres:15` is here for linux/arm64 alone, and is not sent" in [event.text for event in run.events]
+    assert "`postgres:15` is here for linux/arm64 alone, and is not sent" in [sentence(event) for event in run.events]
 
 
 def test_an_image_of_others_that_the_host_has_for_another_platform_is_refused(project: Project) -> None:

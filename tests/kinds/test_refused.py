@@ -23,6 +23,7 @@ from kamal_dev.compose import Additions
 from kamal_dev.errors import ConfigError, HostError, ProviderError
 from kamal_dev.model import Host, Release, Version
 from kamal_dev.output import Output
+from kamal_dev.output.sentences import sentence
 from kamal_dev.pipeline.hosts.admission import Gate, admit
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.providers import Capacity, machine
@@ -48,7 +49,7 @@ def root(tmp_path: Path) -> Path:
 def opened(root: Path, said: list[str] | None = None) -> Run:
     kept: list[str] = [] if said is None else said
     environment = {"PATH": os.environ["PATH"], "HOME": "/home/ann"}
-    return Run.open(root, Output(lambda event: kept.append(event.text)), environment=environment)
+    return Run.open(root, Output(lambda event: kept.append(sentence(event))), environment=environment)
 
 
 def dev(root: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -22,6 +22,7 @@ from kamal_dev.commands.docker import REGISTRY_IMAGE
 from kamal_dev.errors import BuildFailed, RegistryError, RegistryUnknown
 from kamal_dev.model import Image, Result, Step
 from kamal_dev.output import Event, Output
+from kamal_dev.output.sentences import sentence
 from kamal_dev.pipeline import doctor
 from kamal_dev.pipeline.deploy import DeployOptions
 from kamal_dev.pipeline.images import local_registry, registry
@@ -364,7 +365,7 @@ def test_a_proxy_in_the_environment_is_not_asked_for_the_registry_here(lab: Lab)
     made.dev("build")
     made.dev("push")
     ended = made.dev("push", **proxy)
-    assert "Pushed already" in ended.stderr
+    assert "Already pushed" in ended.stderr
     assert "Starting a registry" not in ended.stderr
 
 
@@ -473,7 +474,7 @@ def test_a_plan_says_that_it_could_not_ask_the_registry(project: Project) -> Non
     run = Run(project, Docker(*["no such host"] * 9), Output(events.append))
     run.__dict__["provider"] = Listed([])
     plan(run, DeployOptions())
-    assert [event.text for event in events if "could not be asked" in event.text]
+    assert [sentence(event) for event in events if "could not be asked" in sentence(event)]
 
 
 def test_the_doctor_asks_the_registry_here_and_tells_of_a_stranger_on_its_port() -> None:

@@ -22,6 +22,8 @@ from kamal_dev.commands.events import Kept
 from kamal_dev.errors import HostError, UsageError
 from kamal_dev.model import Container
 from kamal_dev.model import Host as Address
+from kamal_dev.output.failure import Failure
+from kamal_dev.output.sentences import sentence
 from kamal_dev.pipeline.deploy import DeployOptions
 from kamal_dev.pipeline.plan import Plan, plan
 from kamal_dev.pipeline.remove import remove
@@ -280,7 +282,7 @@ def test_a_host_that_was_never_made_is_not_said_to_be_removed(project: Project) 
     state.update(project.private(), lambda found: replace(found, making=(("guestbook-7", "now"),)))
     report = remove(run, "guestbook-7", keep_volumes=False, agree=lambda _: True)
     assert [outcome.state for outcome in report.outcomes] == ["absent"]
-    assert run.events[-1].text == "Nothing to remove"
+    assert run.events[-1].message == "Nothing to remove"
     assert state.read(project.private()).state.making == ()
 
 
@@ -313,7 +315,7 @@ def _planned(project: Project, lock: dict[str, Any], wait: float = 600) -> tuple
     run = PaperRun(project, Machine(), {FIRST: HostState({"lock": lock}), SECOND: HostState()})
     run._lock_wait = wait
     planned = plan(run, DeployOptions(agree=_refuse, consent=_refuse))
-    return planned, [event.text for event in run.events], run.hosts[FIRST].transcript
+    return planned, [sentence(event) for event in run.events], run.hosts[FIRST].transcript
 
 
 def _refuse(question: str) -> bool:
@@ -370,7 +372,7 @@ def test_hosts_are_not_made_unasked(tmp_path: Path, words: tuple[str, ...]) -> N
 def test_a_failure_without_words_is_told_too() -> None:
     outcome = StackResult("blog-1", "10.0.0.1", "failed", error=HostError("blog-1", ""))
     report = Report("Deployed", "v1", (outcome,))
-    assert "✗ HostError, without a reason" in str(report)
+    assert report.result().stacks[0].error == Failure("host", False, "HostError, without a reason")
 
 
 # --- whatever becomes of what is said

@@ -1,21 +1,17 @@
 from __future__ import annotations
 
 import base64
-import io
-import json
 import threading
 from urllib.parse import quote
 
 import pytest
-from rich.console import Console
 
-from kamal_dev.model import Secret
+from kamal_dev.errors import HostUnreachable
+from kamal_dev.model import Host, Secret
 from kamal_dev.output import Event, Output
-from kamal_dev.output.ndjson import Ndjson
-from kamal_dev.output.plain import Plain, duration, long_duration, render
 from kamal_dev.output.redaction import Redaction
 from kamal_dev.output.table import table
-from kamal_dev.output.terminal import Terminal
+from kamal_dev.output.units import amount, clock, duration, long_duration, size
 
 SECRET = "p@ss word/ünd+more"
 
@@ -52,50 +48,36 @@ def test_no_renderer_sees_a_secret() -> None:
     events: list[Event] = []
     output = Output(events.append, verbose=True)
     output.redaction.add(Secret(SECRET))
-    output.line(f"token={SECRET}", "host-1")
+    output.line("hook", f"token={SECRET}", "host-1")
     output.step(f"$ curl {SECRET}")
-    assert [event.text for event in events] == ["token=[redacted]", "$ curl [redacted]"]
+    output.fail("deploying", HostUnreachable("host-1", f"no {SECRET}", hint=f"set {SECRET}"), log=[f"last {SECRET}"])
+    assert [event.message for event in events] == ["token=[redacted]", "$ curl [redacted]", "no [redacted]"]
+    assert (events[-1].hint, events[-1].log) == ("set [redacted]", ("last [redacted]",))
 
 
 def test_steps_show_with_verbose_only_and_quiet_keeps_what_went_wrong() -> None:
     events: list[Event] = []
     Output(events.append).step("$ true")
     quiet = Output(events.append, quiet=True)
-    quiet.done("Built")
+    quiet.done("building", "app:1")
     quiet.warn("careful")
-    quiet.failed("broken", "host-1")
-    assert [event.kind for event in events] == ["warning", "failed"]
+    quiet.fail("deploying", HostUnreachable("host-1", "broken"), "host-1")
+    assert [event.status for event in events] == ["warning", "failed"]
 
 
-def test_lines_read_the_same_without_colour() -> None:
-    assert render(Event("done", "Built", seconds=31.2)) == "✓ Built in 31s"
-    assert render(Event("failed", "no SSH", "blog-2")) == "✗ blog-2: no SSH"
-    assert render(Event("hint", "try again")) == "hint: try again"
+def test_an_event_says_which_stack_it_is_about_and_where_that_is() -> None:
+    events: list[Event] = []
+    Output(events.append).start("pulling", "postgres:15", Host("blog-1", "10.0.0.1"))
+    (event,) = events
+    assert (event.stack, event.host, event.subject) == ("blog-1", "10.0.0.1", "postgres:15")
+    assert event.time.endswith("Z")
 
 
-def test_a_stream_without_symbols_gets_ascii() -> None:
-    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    Plain(stream)(Event("done", "Built…"))
-    assert stream.buffer.getvalue() == b"+ Built...\n"  # type: ignore[attr-defined]
-
-
-def test_programs_get_one_object_a_line() -> None:
-    stream = io.StringIO()
-    Ndjson(stream)(Event("done", "Built", "blog-1", 1.5))
-    assert json.loads(stream.getvalue()) == {"kind": "done", "text": "Built", "host": "blog-1", "seconds": 1.5}
-
-
-def test_a_terminal_shows_lines_and_leaves_nothing_moving_behind() -> None:
-    stream = io.StringIO()
-    terminal = Terminal(Console(file=stream, force_terminal=True, width=80))
-    terminal(Event("start", "Pulling images", "blog-1"))
-    terminal(Event("start", "Pulling images", "blog-2"))
-    terminal(Event("done", "Deployed", "blog-1", 2.0))
-    terminal(Event("failed", "no SSH", "blog-2"))
-    terminal.close()
-    assert "✓ blog-1: Deployed in 2.0s" in stream.getvalue()
-    assert "✗ blog-2: no SSH" in stream.getvalue()
-    assert terminal._live is None
+def test_an_error_carries_its_kind_and_what_to_do() -> None:
+    events: list[Event] = []
+    Output(events.append).fail("connecting", HostUnreachable("blog-1", "no SSH", hint="start it"), "blog-1")
+    (event,) = events
+    assert (event.category, event.retryable, event.hint) == ("network", True, "start it")
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.44, "0.4s"), (9.96, "10.0s"), (12.4, "12s"), (125, "2m 05s")])
@@ -118,8 +100,25 @@ def test_once_closed_only_the_thread_that_closed_it_is_heard() -> None:
     events: list[Event] = []
     output = Output(events.append)
     output.close()
-    other = threading.Thread(target=output.failed, args=("the connection was lost", "blog-1"))
+    other = threading.Thread(target=output.info, args=("the connection was lost", "blog-1"))
     other.start()
     other.join()
     output.warn("the audit log could not be written")
-    assert [event.text for event in events] == ["the audit log could not be written"]
+    assert [event.message for event in events] == ["the audit log could not be written"]
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(7, "0:07"), (751, "12:31"), (3723, "1:02:03")])
+def test_a_running_time_reads_as_a_clock(seconds: float, text: str) -> None:
+    assert clock(seconds) == text
+
+
+def test_sizes_are_decimal_and_a_part_has_the_unit_of_the_whole() -> None:
+    assert [size(count) for count in (0, 999, 1234, 34_200_000, 1_200_000_000)] == [
+        "0 B",
+        "999 B",
+        "1.2 kB",
+        "34.2 MB",
+        "1.2 GB",
+    ]
+    assert amount(34_200_000, 120_000_000) == "34.2/120 MB"
+    assert amount(500, None) == "500 B"

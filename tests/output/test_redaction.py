@@ -22,10 +22,10 @@ from kamal_dev.cli.exit import guarded
 from kamal_dev.errors import ConfigError, DevError, HostError, Problem
 from kamal_dev.model import REDACTED, Secret
 from kamal_dev.output import Event, Output
+from kamal_dev.output.live import LiveView
 from kamal_dev.output.ndjson import Ndjson
 from kamal_dev.output.plain import Plain
 from kamal_dev.output.redaction import SHORTEST, Redaction
-from kamal_dev.output.terminal import Terminal
 
 SECRET = 'p@ss "word"/ünd$more\\é'
 
@@ -62,12 +62,15 @@ def _said(way: str, text: str, redaction: Redaction) -> str:
         show: Callable[[Event], None] = {
             "plain": lambda: Plain(arrived),
             "ndjson": lambda: Ndjson(arrived),
-            "terminal": lambda: Terminal(Console(file=arrived, width=10_000)),
+            "terminal": lambda: LiveView(Console(file=arrived, width=10_000)),
         }[way]()
         output = Output(show, redaction=redaction, verbose=True)
-        for tell in (output.done, output.failed, output.warn, output.hint, output.note, output.line, output.step):
-            tell(text)
-        output.details([text])
+        for tell in (output.start, output.done, output.skip, output.line):
+            tell("hook", text)
+        for say in (output.warn, output.info):
+            say(text, hint=text)
+        output.step(text)
+        output.fail("hook", HostError("h", text, hint=text, left_behind=text), "h", log=[text])
         return arrived.getvalue()
 
     @click.command()

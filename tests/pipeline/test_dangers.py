@@ -9,6 +9,7 @@ from pathlib import Path
 from kamal_dev.commands.events import Facts, Held
 from kamal_dev.model import ImageConfig
 from kamal_dev.output import Event, Output
+from kamal_dev.output.sentences import sentence
 from kamal_dev.pipeline.images.metadata import Metadata
 from kamal_dev.pipeline.run.run import Run
 
@@ -24,7 +25,7 @@ def test_a_socket_and_privileges_that_the_image_brings_are_warned_of_once(tmp_pa
     metadata = Metadata(run)
     metadata.merged(facts)
     metadata.merged(facts)
-    warnings = [event.text for event in events if event.kind == "warning"]
+    warnings = [sentence(event) for event in events if event.status == "warning"]
     assert len(warnings) == 2
     assert all("root access to the host" in text and "acme/tools:1" in text for text in warnings)
     assert Metadata(run).merged(Facts()).additions == run.project.additions

@@ -11,6 +11,7 @@ import pytest
 
 from kamal_dev.errors import BuildFailed, ConfigError, EngineError
 from kamal_dev.model import Result, Secret, Step
+from kamal_dev.output.sentences import sentence
 from kamal_dev.pipeline.build import build
 from kamal_dev.pipeline.images.building import build_all, require_buildable
 from kamal_dev.pipeline.images.recipe import BuildOptions
@@ -140,7 +141,7 @@ def test_a_context_that_is_a_url_is_refused_with_its_place(start: Start) -> None
 def test_a_dockerignore_that_is_not_read_is_told_of(start: Start) -> None:
     run = start({"build": {"dockerfile": "Dockerfile"}}, **{".devcontainer/Dockerfile.dockerignore": "a\n"})
     build_all(run, BuildOptions())
-    (warning,) = [event.text for event in run.events if event.kind == "warning"]
+    (warning,) = [sentence(event) for event in run.events if event.status == "warning"]
     assert warning.endswith("`Dockerfile.dockerignore` is not read where Features are installed: use `.dockerignore`")
 
 
@@ -155,7 +156,7 @@ def test_a_build_logs_in_for_features_beside_the_image_alone(start: Start, featu
 def test_what_the_cli_says_to_programs_is_not_shown(start: Start) -> None:
     run = start({"image": "debian:12"})
     build_all(run, BuildOptions())
-    assert [event.text for event in run.events if event.kind == "line"] == ["as it builds"]
+    assert [sentence(event) for event in run.events if event.status == "output"] == ["as it builds"]
 
 
 def test_rendering_looks_for_no_cli_and_shows_what_it_would_be_run_with(start: Start) -> None:

@@ -14,6 +14,7 @@ import pytest
 from kamal_dev.errors import HookFailed
 from kamal_dev.model import Host
 from kamal_dev.output import Event, Output
+from kamal_dev.output.sentences import sentence
 from kamal_dev.pipeline.deploy import DeployOptions
 from kamal_dev.pipeline.doctor import doctor
 from kamal_dev.pipeline.plan import PaperProvider, plan
@@ -58,7 +59,7 @@ class Project:
 
     @property
     def said(self) -> list[tuple[str, str]]:
-        return [(event.kind, event.text) for event in self.events]
+        return [(event.status, sentence(event)) for event in self.events]
 
 
 @pytest.fixture
@@ -70,9 +71,9 @@ def test_a_hook_is_announced_and_run_in_the_project_with_its_variables(project: 
     project.hook("pre-connect", 'pwd\necho "$KAMAL_COMMAND $DEV_STACKS $KAMAL_HOSTS by $KAMAL_PERFORMER"')
     project.hooks().before("pre-connect", ["blog-1", "blog-2"], left_behind=LEFT)
     assert project.said == [
-        ("start", "Running hook `pre-connect`"),
-        ("line", str(project.root)),
-        ("line", "deploy blog-1,blog-2 10.0.0.1,10.0.0.2 by ada@example.com"),
+        ("started", "Running hook `pre-connect`"),
+        ("output", str(project.root)),
+        ("output", "deploy blog-1,blog-2 10.0.0.1,10.0.0.2 by ada@example.com"),
         ("done", "Ran hook `pre-connect`"),
     ]
 
@@ -114,7 +115,7 @@ def test_hooks_around_a_deploy_get_the_secrets_and_their_output_does_not_show_th
     hooks.before("pre-build", (), left_behind=LEFT)
     assert not (project.root / "asked").exists()
     hooks.before("pre-deploy", ["blog-1"], left_behind=LEFT)
-    assert [text for kind, text in project.said if kind == "line"] == ["none", "token [redacted]"]
+    assert [text for kind, text in project.said if kind == "output"] == ["none", "token [redacted]"]
 
 
 def test_a_failure_stops_with_the_last_lines_and_says_what_is_left(project: Project) -> None:

@@ -12,6 +12,7 @@ import pytest
 from kamal_dev.errors import InitializeFailed, UsageError
 from kamal_dev.model import Host
 from kamal_dev.output import Event, Output
+from kamal_dev.output.sentences import sentence
 from kamal_dev.pipeline.deploy import DeployOptions, deploy
 from kamal_dev.pipeline.plan import plan
 from kamal_dev.pipeline.run.initialize import initialize
@@ -47,10 +48,10 @@ def test_it_is_announced_with_its_text_and_run_in_the_workspace_folder(tmp_path:
     events: list[Event] = []
     initialize(opened(tmp_path, 'echo "in $PWD"; touch made', events))
     assert (tmp_path / "made").exists()
-    assert [(event.kind, event.text) for event in events] == [
-        ("start", 'Running initializeCommand on this machine: `echo "in $PWD"; touch made`'),
-        ("line", f"in {tmp_path}"),
-        ("done", "Ran initializeCommand"),
+    assert [(event.status, sentence(event)) for event in events] == [
+        ("started", 'Running `initializeCommand` on this machine (echo "in $PWD"; touch made)'),
+        ("output", f"in {tmp_path}"),
+        ("done", "Ran `initializeCommand`"),
     ]
 
 

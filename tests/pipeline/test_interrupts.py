@@ -14,7 +14,7 @@ from kamal_dev.errors import LinkDropped
 from kamal_dev.model import Result, Step
 from kamal_dev.pipeline.deploy import DeployOptions, deploy
 from kamal_dev.pipeline.remove import remove
-from kamal_dev.pipeline.rollback import DeployOptions as Back
+from kamal_dev.pipeline.rollback import RollbackOptions as Back
 from kamal_dev.pipeline.rollback import rollback
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project import Project

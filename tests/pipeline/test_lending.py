@@ -13,6 +13,7 @@ from kamal_dev.commands.events import ScriptResult
 from kamal_dev.errors import HostError, RegistryUnknown
 from kamal_dev.model import Host, Image
 from kamal_dev.output import Event, Output
+from kamal_dev.output.sentences import sentence
 from kamal_dev.pipeline.images import tunnel
 from kamal_dev.pipeline.images.tunnel import RegistryTunnel
 from kamal_dev.pipeline.run.run import Run
@@ -66,7 +67,7 @@ class Lab:
         self.run = cast(Run, run)
 
     def said(self) -> str:
-        return "\n".join(event.text for event in self.events)
+        return "\n".join(sentence(event) for event in self.events)
 
 
 def taken() -> HostError:

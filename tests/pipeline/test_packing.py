@@ -11,6 +11,7 @@ import pytest
 
 from kamal_dev.errors import DevError
 from kamal_dev.output import Event, Output
+from kamal_dev.output.sentences import sentence
 from kamal_dev.pipeline.hosts import workspace
 from kamal_dev.pipeline.hosts.workspace import Workspace
 from kamal_dev.pipeline.run.run import Run
@@ -43,7 +44,7 @@ def test_a_file_that_vanishes_or_cannot_be_read_ends_no_deploy(run: Run, monkeyp
     monkeypatch.setattr(workspace, "files", lambda *_: ("a", "b", "gone since"))
     with tarfile.open(Workspace(run)._pack()) as tar:
         assert tar.getnames() == ["a"]
-    said = [event.text for event in run.__dict__["events"] if event.kind == "warning"]
+    said = [sentence(event) for event in run.__dict__["events"] if event.status == "warning"]
     assert said == ["b: cannot be read (Permission denied), so that no workspace gets it"]
     run.close()
 

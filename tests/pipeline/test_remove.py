@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kamal_dev.model import Image, Result, Step
+from kamal_dev.output.sentences import sentence
 from kamal_dev.pipeline.remove import remove
 from kamal_dev.project import Project
 from tests.transcripts.paper import HostState, Machine, PaperHost, PaperRun, lines
@@ -36,7 +37,7 @@ def test_a_stack_of_which_nothing_is_there_is_not_said_to_be_removed(
         report = remove(run, None, keep_volumes=False, agree=lambda _: True)
         assert [outcome.state for outcome in report.outcomes] == [state, "absent"]
         assert report.error() is None
-        assert run.events[-1].text.startswith(end)
-        assert f"Nothing of {SECOND} was there" in [event.text for event in run.events if event.host == SECOND]
+        assert sentence(run.events[-1]).startswith(end)
+        assert f"Nothing to remove of {SECOND}" in [sentence(event) for event in run.events if event.stack == SECOND]
     assert destroyed == [FIRST]
     run.close()

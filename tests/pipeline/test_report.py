@@ -37,8 +37,8 @@ def test_one_failure_is_named_and_the_rest_counted_truly() -> None:
     error = done.error()
     assert error is not None
     assert error.message == "Deployed 1 of 2 stacks in 48s; failed: blog-2"
-    assert error.hint == "look"
-    assert str(done).splitlines()[1] == "  blog-2  10.0.0.2  ✗ no SSH; version 0123456789ab runs"
+    assert error.hint == "`dev status` shows what runs; `dev deploy --skip-build` tries again"
+    assert str(done).splitlines()[1] == "  blog-2  10.0.0.2  ✗ host unreachable; version 0123456789ab runs"
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_version_is_shown_short_but_a_dirty_tree_stays_one(version: str, shown
 def test_what_was_put_back_is_told_from_what_failed(failed: str, shown: str) -> None:
     told = events.ScriptResult(state="restored", release=failed, current=f"{COMMIT}-11111111", reason="app fell")
     ended = outcome(Host("blog-1", "a"), "blog-1", failed.rpartition("-")[0], told, done="deployed")
-    assert str(report(ended)) == f"  blog-1  a  ✗ apply: app fell; version {shown} runs"
+    assert str(report(ended)) == f"  blog-1  a  ✗ failed; version {shown} runs"
 
 
 def test_a_host_that_gave_no_answer_is_not_fine() -> None:
@@ -76,8 +76,8 @@ def test_a_host_that_gave_no_answer_is_not_fine() -> None:
 
 
 def test_the_report_is_json_as_it_stands() -> None:
-    data = json.loads(json.dumps(report(StackResult("blog-1", "a", "deployed", "abc", UP)).as_json()))
-    assert data["fine"] is True
+    data = json.loads(json.dumps(report(StackResult("blog-1", "a", "deployed", "abc", UP)).result().as_json()))
+    assert (data["type"], data["verb"], data["ok"], data["exit_code"]) == ("result", "deploy", True, 0)
     assert data["stacks"][0]["containers"][1]["exit_code"] == 0
 
 

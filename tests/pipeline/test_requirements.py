@@ -14,6 +14,7 @@ from kamal_dev.commands import events
 from kamal_dev.errors import HostError
 from kamal_dev.model import Host
 from kamal_dev.output import Output
+from kamal_dev.output.sentences import sentence
 from kamal_dev.pipeline.hosts.admission import require
 from kamal_dev.pipeline.run.run import Run
 
@@ -26,7 +27,7 @@ def opened(root: Path, provider: str, said: list[str] | None = None) -> Run:
     written = {"image": "debian:12", "hostRequirements": ASKED}
     (root / ".devcontainer.json").write_text(json.dumps(written, indent=2))
     return Run.open(
-        root, Output(lambda event: None if said is None else said.append(event.text)), environment=dict(os.environ)
+        root, Output(lambda event: None if said is None else said.append(sentence(event))), environment=dict(os.environ)
     )
 
 

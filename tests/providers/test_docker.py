@@ -9,6 +9,8 @@ import pytest
 from kamal_dev import config, providers
 from kamal_dev.errors import ConfigError, EngineError, ProviderError
 from kamal_dev.model import Step
+from kamal_dev.output import Output
+from kamal_dev.output.sentences import sentence
 from kamal_dev.providers import docker, host_image
 from tests.providers.engine import Banner, Engine
 
@@ -46,7 +48,8 @@ def provider(engine: Engine, folder: Path, said: list[str] | None = None, option
     text = f"service: guestbook\nprovider:\n  type: docker\n{options}"
     read = config.load(text, "config/dev.yml", environment={})
     talk = [] if said is None else said
-    return providers.make(read, shell=engine, directory=folder / ".kamal/local", say=talk.append)
+    output = Output(lambda event: talk.append(sentence(event)))
+    return providers.make(read, shell=engine, directory=folder / ".kamal/local", output=output)
 
 
 def test_a_first_host_takes_these_commands(engine: Engine, tmp_path: Path) -> None:
@@ -100,7 +103,7 @@ def test_a_host_that_does_not_run_is_started_again(
     engine.steps.clear()
     provider(engine, tmp_path, said).ensure(("guestbook-1",))
     assert engine.transcript == LOOK + f"$ docker {verb} c0ffee0\n" + LOOK + "$ docker exec c0ffee0 admit 60\n"
-    assert said == ["Starting host guestbook-1 again"]
+    assert said == ["Starting the stopped host"]
 
 
 def test_a_host_that_was_taken_off_its_network_is_told_from_one_without_sshd(engine: Engine, tmp_path: Path) -> None:
@@ -126,7 +129,7 @@ def test_the_host_image_is_built_where_it_is_not_there(engine: Engine, tmp_path:
     assert build.argv[-3:] == ("--file", str(host_image.DOCKERFILE), str(host_image.DOCKERFILE.parent))
     # buildx keeps a copy of what it reads from stdin.
     assert build.stdin is None
-    assert said[0].startswith("Building the host image `kamal-dev-host:")
+    assert said[0].startswith("Building `kamal-dev-host:")
 
 
 def test_a_host_image_that_cannot_be_built_says_why(engine: Engine, tmp_path: Path) -> None:
@@ -235,7 +238,7 @@ def test_destroying_takes_exactly_the_named_hosts_with_their_volumes(
     made.destroy(("guestbook-1", "guestbook-7"))
     assert [host.name for host in made.list()] == ["guestbook-11", "guestbook-2"]
     assert "$ docker rm --force --volumes c0ffee" in engine.transcript
-    assert said[-1] == "Destroyed host guestbook-1"
+    assert said[-1] == "Removed host guestbook-1"
 
 
 def test_a_container_that_cannot_be_removed_is_an_error(engine: Engine, tmp_path: Path) -> None:

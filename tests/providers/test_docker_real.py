@@ -13,6 +13,7 @@ import pytest
 from kamal_dev import config, providers
 from kamal_dev.commands import host
 from kamal_dev.model import Host
+from kamal_dev.output import Output
 from kamal_dev.shell.local import Local
 from tests.hosts import bare, scripts
 
@@ -50,7 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def provider(folder: Path, options: str = "") -> providers.Provider:
     text = f"service: {SERVICE}\nprovider:\n  type: docker\n{options}"
     read = config.load(text, "config/dev.yml", environment={})
-    return providers.make(read, shell=Local(), directory=folder / ".kamal/local", say=lambda text: None)
+    return providers.make(read, shell=Local(), directory=folder / ".kamal/local", output=Output(lambda event: None))
 
 
 @pytest.fixture(scope="module")

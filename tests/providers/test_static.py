@@ -9,6 +9,8 @@ from kamal_dev import config, providers
 from kamal_dev.config.provider import PROVIDERS
 from kamal_dev.errors import ConfigError, ProviderError
 from kamal_dev.model import Host
+from kamal_dev.output import Output
+from kamal_dev.output.sentences import sentence
 from kamal_dev.shell.recorder import Recorder
 
 TWO = """\
@@ -31,7 +33,13 @@ ssh:
 def provider(text: str = TWO, said: list[str] | None = None) -> providers.Provider:
     read = config.load(text, "config/dev.yml", environment={})
     talk = [] if said is None else said
-    return providers.make(read, shell=Recorder(), directory=Path("/src/app/.kamal/local"), say=talk.append)
+    output = Output(lambda event: talk.append(sentence(event)))
+    return providers.make(
+        read,
+        shell=Recorder(),
+        directory=Path("/src/app/.kamal/local"),
+        output=output,
+    )
 
 
 def test_a_stack_gets_the_host_at_its_place_in_the_list() -> None:
@@ -80,7 +88,7 @@ def test_destroying_destroys_nothing_and_says_so() -> None:
     said: list[str] = []
     made = provider(said=said)
     made.destroy(("guestbook-2", "elsewhere-1"))
-    assert said == ["Kept guestbook-2: hosts of the static provider are not destroyed"]
+    assert said == ["Kept guestbook-2: the static provider destroys no hosts"]
     assert len(made.list()) == 2
 
 
@@ -96,7 +104,7 @@ def test_an_unknown_type_names_the_known_ones() -> None:
     read = config.load(TWO, "config/dev.yml", environment={})
     read = replace(read, provider=replace(read.provider, type="cloud"))
     with pytest.raises(ConfigError, match=r"provider\.type: `cloud` is not one of `docker`, `static`"):
-        providers.make(read, shell=Recorder(), directory=Path("/src/.kamal/local"), say=print)
+        providers.make(read, shell=Recorder(), directory=Path("/src/.kamal/local"), output=Output(lambda event: None))
 
 
 @pytest.mark.parametrize("name", PROVIDERS)

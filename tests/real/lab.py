@@ -17,9 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-# Two runs on one engine need two prefixes: a run removes what an earlier one of its prefix left.
+import jsonschema
+
+from kamal_dev.output import Event
+from kamal_dev.output.plain import explained, render
 from tests.hosts import bare, prepared
 
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "events.schema.json").read_text())
+# Two runs on one engine need two prefixes: a run removes what an earlier one of its prefix left.
 PREFIX = os.environ.get("KAMAL_DEV_TEST_PREFIX", "kd-test")
 PORTS = range(start := 20000 + 16 * (zlib.crc32(PREFIX.encode()) % 500), start + 16)
 DEV = str(Path(sys.executable).with_name("dev"))
@@ -121,6 +126,30 @@ def _state(state: Mapping[str, Any]) -> str:
     return " ".join(filter(None, (state["Status"], state.get("Health", {}).get("Status", ""))))
 
 
+def heard(line: str) -> str | None:
+    """Return an event of `--json` as people read it; None for any other line. Each line is what the schema says."""
+    try:
+        data = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(data, dict) or "schema" not in data:
+        return None
+    jsonschema.validate(data, SCHEMA)
+    if data["type"] != "event":
+        return None
+    known = {name: value for name, value in data.items() if name not in ("type", "schema", "log")}
+    event = Event(**known, log=tuple(data.get("log", ())))
+    return "".join(f"{text}\n" for text in (render(event), *explained(event)))
+
+
+def ended(code: int, stdout: str, stderr: str, argv: tuple[str, ...]) -> Ended:
+    """Return how a command ended; the events of `--json` are told as if people had read them on stderr."""
+    lines = stdout.splitlines(keepends=True)
+    texts = [heard(line) for line in lines]
+    rest = "".join(line for line, text in zip(lines, texts, strict=True) if text is None)
+    return Ended(code, rest, "".join(filter(None, texts)) + stderr, argv)
+
+
 @dataclass(frozen=True)
 class Ended:
     """How a `dev` command ended."""
@@ -210,7 +239,7 @@ class Repository:
 
     def attempt(self, *words: str, timeout: float = 300, **environment: str) -> Ended:
         """Run `dev`, however it ends."""
-        ended = subprocess.run(
+        done = subprocess.run(
             (DEV, *words),
             check=False,
             cwd=self.root,
@@ -220,16 +249,16 @@ class Repository:
             text=True,
             timeout=timeout,
         )
-        return Ended(ended.returncode, ended.stdout, ended.stderr, ("dev", *words))
+        return ended(done.returncode, done.stdout, done.stderr, ("dev", *words))
 
     def dev(self, *words: str, code: int = 0, timeout: float = 300, **environment: str) -> Ended:
         """Run `dev`; it must end with `code`, without a traceback, and leave no temporary file."""
-        ended = self.attempt(*words, timeout=timeout, **environment)
-        assert ended.code == code, str(ended)
-        assert "Traceback" not in ended.text, str(ended)
-        assert "defect of kamal-dev" not in ended.text, str(ended)
-        assert self.leftovers == [], f"{self.leftovers} left by {ended}"
-        return ended
+        done = self.attempt(*words, timeout=timeout, **environment)
+        assert done.code == code, str(done)
+        assert "Traceback" not in done.text, str(done)
+        assert "defect of kamal-dev" not in done.text, str(done)
+        assert self.leftovers == [], f"{self.leftovers} left by {done}"
+        return done
 
     def deploy(self, *words: str, code: int = 0, **environment: str) -> Ended:
         """Run `dev deploy --json`."""

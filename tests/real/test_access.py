@@ -394,7 +394,7 @@ def test_ports_are_open_again_after_a_lost_link_and_after_a_new_container(worksp
         wait_for("the link to be open again", lambda: answers(port), 60)
         workspace.host.run(f"cd ~/.kamal-dev/{workspace.stack}/current && docker compose up -d --force-recreate app")
         wait_for("the new container to be reached", lambda: answers(port), 60)
-        assert "opening it again" in forward.said
+        assert "reconnecting" in forward.said
 
 
 def test_nothing_goes_on_where_the_process_is_killed(workspace: Workspace) -> None:

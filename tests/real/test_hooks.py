@@ -88,10 +88,10 @@ def test_where_one_fails_all_go_back_and_a_first_batch_that_fails_is_the_last(
         assert host.images(name)["app"].startswith(repository.image(first))
     assert set(hosts[2].states(names[2]).values()) == {"exited 137"}
 
-    # The same with a first batch: it fails on the second host alone, and the third is not begun.
+    # The same with a first batch: it fails on the second host alone, and the third is skipped.
     repository.commit({"config/dev.yml": settings.replace("window: 1,", "window: 1, batch: 67%,")})
     started = hosts[2].started(names[2])
     ended = repository.deploy("--skip-hooks", code=1)
     assert state_of(ended) == dict(zip(names, ["deployed", "failed", "skipped"], strict=True)), str(ended)
-    assert f"failed: {names[1]}; not begun: {names[2]}" in ended.stderr
+    assert f"failed: {names[1]}; skipped: {names[2]}" in ended.stderr
     assert hosts[2].started(names[2]) == started

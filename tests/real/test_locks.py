@@ -120,7 +120,7 @@ def test_a_lock_is_waited_for_as_long_as_one_likes_and_released_when_one_says_so
     assert table[0].split() == ["STACK", "HOST", "LOCK", "BY", "SINCE", "HEARTBEAT"]
     assert "remove (stale)  ann@laptop" in table[1]
     assert "--yes" in repository.dev("lock", "release", code=2).stderr
-    assert "Ended `remove` of ann@laptop" in repository.dev("lock", "release", "--yes").stderr
+    assert "Released the lock of `remove` of ann@laptop" in repository.dev("lock", "release", "--yes").stderr
     assert not host.says(f"kill -0 {pid}")
     assert repository.deploy("--retry-failed").stacks[stack]["state"] == "deployed"
     assert "Nothing is left to be tried again" in repository.dev("deploy", "--retry-failed").stderr

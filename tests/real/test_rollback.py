@@ -84,10 +84,10 @@ def test_the_layers_that_a_host_would_pull_are_those_of_the_image_and_what_is_le
     before = host.run("docker ps --all --quiet; docker volume ls --quiet")
     # Docker forgets the digest that the release runs by with the last tag, whatever that tag is called.
     host.run(f"docker image rm --no-prune {image.reference}")
-    (look,) = repository.dev("prune", "--dry-run", "--json").json
+    (look,) = repository.dev("prune", "--dry-run", "--json").json["stacks"]
     assert look["leftovers"] == []
     host.run(f"docker tag {stray} {image.reference}")
-    (look,) = repository.dev("prune", "--dry-run", "--json").json
+    (look,) = repository.dev("prune", "--dry-run", "--json").json["stacks"]
     assert [(item["kind"], item["name"]) for item in look["leftovers"]] == [("image", stray)]
     refused = repository.dev("prune", code=2)
     assert stray in refused.stderr

@@ -76,7 +76,7 @@ def test_a_second_deploy_asks_once_and_a_new_version_needs_three_steps(place: Pl
     place.repository.write({"a.txt": "three\n"})
     verbs, said = place.verbs("deploy")
     assert verbs == ["facts", "workspace", "apply"]
-    assert "Moved the workspace forward" in said
+    assert "Sent the source" in said
     assert place.within("git log -1 --format=%H") == place.repository.sha
     assert place.within("git status --short") == "M a.txt"
     assert place.within("find . ! -user dev") == ""
@@ -96,7 +96,7 @@ def test_work_done_there_survives_comes_back_and_is_kept_by_force(place: Place) 
     assert place.within("cat there.txt new.txt && git log -1 --format=%s") == "there\nnew\nThere"
     assert place.within("git log -1 --format=%H kamal-dev/main") == repository.sha
 
-    pulled = repository.dev("pull", repository.stack(), "--json").json[0]
+    pulled = repository.dev("pull", repository.stack(), "--json").json["branches"][0]
     assert run("git", "show", f"{pulled['branch']}:new.txt", cwd=repository.root) == "new\n"
     assert run("git", "status", "--short", cwd=repository.root) == ""
 

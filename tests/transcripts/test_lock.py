@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kamal_dev.model import Image, Result, Step
+from kamal_dev.output.sentences import sentence
 from kamal_dev.pipeline.lock import release
 from kamal_dev.project import Project
 from tests.transcripts.paper import HostState, Machine, PaperHost, PaperRun, lines
@@ -29,8 +30,7 @@ def test_one_who_ends_a_change_between_two_releases_is_told_what_mends_it(projec
     run.hosts[FIRST] = Locked(FIRST, HostState(), Image("", "none", "none"), "")
     release(run, FIRST, agree=lambda question: True)
     run.close()
-    told = [(event.kind, event.text) for event in run.events][-2:]
+    done, advice = run.events[-2:]
     left = "it was ended between two releases: see the containers"
-    assert told[0] == ("done", f"Ended `apply` of ann (since now, process 7 on the host): {left}")
-    assert told[1][0] == "hint"
-    assert told[1][1].startswith("`dev deploy` goes on from there; `dev rollback` brings")
+    assert sentence(done) == f"Released the lock of `apply` of ann (since now, process 7 on the host) ({left})"
+    assert advice.hint.startswith("`dev deploy` goes on from there; `dev rollback` brings")

@@ -13,6 +13,7 @@ import pytest
 from kamal_dev.commands.hooks import FOLDER
 from kamal_dev.errors import DevError, UsageError
 from kamal_dev.model import Host, Image, Result, Step
+from kamal_dev.output.sentences import sentence
 from kamal_dev.pipeline.rollback import RollbackOptions, rollback
 from kamal_dev.pipeline.versions import rows, versions
 from kamal_dev.project import Project
@@ -169,7 +170,7 @@ def test_a_release_of_the_version_that_runs_is_named_by_its_hash(project: Projec
     one = kept(FIRST, OLD, id=f"{OLD}-11111111", is_before=True)
     run.hosts[FIRST] = Remembering(FIRST, HostState(), [kept(FIRST, OLD, is_current=True), one])
     report = rollback(run, RollbackOptions())
-    assert [event.text for event in run.events if event.kind == "start"] == [
+    assert [sentence(event) for event in run.events if event.status == "started"] == [
         f"Rolling back to {OLD} (release 11111111)"
     ]
     assert str(report).endswith(f"✓ up with {OLD} (release 11111111) again ()")

@@ -14,6 +14,7 @@ from kamal_dev.commands.host import facts
 from kamal_dev.commands.payload import SCRIPTS
 from kamal_dev.model import Host, Result, Step
 from kamal_dev.output import Output
+from kamal_dev.output.sentences import sentence
 from kamal_dev.pipeline.hosts.workspace import Workspace
 from kamal_dev.pipeline.pull import PulledBranch, pull
 from kamal_dev.pipeline.run.run import Run
@@ -130,7 +131,7 @@ class Lab:
 
     def run(self) -> OneHost:
         """Read the project anew, as every verb does."""
-        output = Output(lambda event: self.said.append(str(event)), verbose=False, quiet=False)
+        output = Output(lambda event: self.said.append(sentence(event)), verbose=False, quiet=False)
         environment = {"HOME": str(self.home.path), "PATH": os.environ["PATH"], **QUIET}
         run = OneHost.open(self.root, output, environment=environment)
         run.home = self.home

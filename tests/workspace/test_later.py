@@ -67,7 +67,7 @@ def test_work_done_there_survives_a_deploy(lab: Lab, kind: str) -> None:
 
     assert (tree(lab.clone), git(lab.clone, "rev-parse", "HEAD")) == (before, head)
     assert git(lab.clone, "rev-parse", "kamal-dev/main") == commit
-    assert any("left as it is" in line for line in lab.said)
+    assert any("not updated" in line for line in lab.said)
     assert (lab.bring(), lab.home.steps) == ("left", [])
     assert lab.bring(ask=True) == "left"
 
@@ -80,9 +80,9 @@ def test_commits_and_changes_that_were_made_there_are_both_named(lab: Lab) -> No
     (lab.clone / "a.txt").write_text("my work\n")
     git(lab.clone, "commit", "--quiet", "--message", "Mine", "a.txt")
     assert lab.bring(ask=True) == "left"
-    assert any("the workspace has commits of its own; left as it is" in line for line in lab.said), lab.said
+    assert any("the workspace has commits of its own; not updated" in line for line in lab.said), lab.said
     (lab.clone / "mine.txt").write_text("my work\n")
-    both = "the workspace has commits of its own, and changes that are not committed; left as it is"
+    both = "the workspace has commits of its own, and changes that are not committed; not updated"
     assert lab.bring(ask=True) == "left"
     assert any(both in line for line in lab.said), lab.said
     git(lab.clone, "switch", "--quiet", "--create", "mine")

@@ -23,6 +23,7 @@ from kamal_dev.errors import (
     StackRemoved,
 )
 from kamal_dev.model import Host, Image, Release, Step
+from kamal_dev.output.event import Phase
 from kamal_dev.pipeline.hosts.admission import require
 from kamal_dev.pipeline.hosts.lock_wait import in_turn
 from kamal_dev.pipeline.hosts.prepare import PreparedHost, afresh, brought, is_old
@@ -277,19 +278,20 @@ RESTARTS_HINT = (
 )
 
 
-def tell(run: Run, host: str, outcome: StackResult) -> None:
+def tell(run: Run, outcome: StackResult) -> None:
     """Show how a stack's change ended: what runs, or why it failed and what to do."""
-    if outcome.error is None:
-        run.output.done(outcome.state.capitalize(), host, outcome.seconds)
-        return
-    run.output.failed(outcome.error.message, host)
-    run.output.details(explain(outcome), host)
-    if outcome.error.hint:
-        run.output.hint(outcome.error.hint)
+    target, took = Host(outcome.stack, outcome.address), {"seconds": outcome.seconds}
+    if outcome.error:
+        run.output.fail("deploying", outcome.error, target, log=explain(outcome))
+    elif outcome.state == "unchanged":
+        run.output.skip("deploying", outcome.running, target, **took)
+    else:
+        phase: Phase = "rolling_back" if outcome.state == "rolled back" else "deploying"
+        run.output.done(phase, outcome.running, target, **took)
 
 
 def explain(outcome: StackResult) -> list[str]:
-    """Return the lines that tell of a failure: reasons, last words, and what is left behind."""
+    """Return the lines that tell of a failure: reasons and last words."""
     lines: list[str] = []
     for container in outcome.failed:
         lines.append(f"{container.service}: {container.reason} ({container.state}, exit code {container.exit_code})")
@@ -297,6 +299,4 @@ def explain(outcome: StackResult) -> list[str]:
     for command in outcome.lifecycle:
         lines.append(f"{command.stage}{f' ({command.name})' if command.name else ''}: {command.command}")
         lines += [f"  {line}" for line in command.log.splitlines()]
-    if outcome.error and outcome.error.left_behind:
-        lines.append(f"left behind: {outcome.error.left_behind}")
     return lines

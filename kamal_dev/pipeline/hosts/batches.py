@@ -24,17 +24,17 @@ def in_batches(run: Run, hosts: Hosts, bring_up: Callable[[Hosts], list[StackRes
     are_one = settings.rollback == "all"
     lost = [host.stack for host in hosts if isinstance(host, StackResult)]
     if lost and are_one:
-        return _skip(run, hosts, f"not begun: {', '.join(lost)} failed, and {ALL}")
+        return _skip(run, hosts, f"skipped: {', '.join(lost)} failed, and {ALL}")
     first = hosts[: size(settings.batch, len(hosts))]
     rest = hosts[len(first) :]
     if not rest:
         return bring_up(first)
-    run.output.note(f"First batch: {', '.join(host.stack for host in first)}; then {len(rest)} more")
+    run.output.info(f"First batch: {', '.join(host.stack for host in first)}; then {len(rest)} more")
     outcomes = bring_up(first)
     failures = sum(not outcome.is_fine for outcome in outcomes)
     if failures <= (0 if are_one else settings.max_failures):
         return [*outcomes, *bring_up(rest)]
-    return [*outcomes, *_skip(run, rest, f"not begun: {failures} of {len(first)} failed in the first batch")]
+    return [*outcomes, *_skip(run, rest, f"skipped: {failures} of {len(first)} failed in the first batch")]
 
 
 def size(batch: str, count: int) -> int:

@@ -59,7 +59,7 @@ class Clone:
         project, local = self._run.project, self._local
         for path in committed(project.source, local, self._withheld):
             self._run.output.warn(f"`{path}` is committed to git, so that it is in the history that travels")
-        stores, say = project.private() / STORE, self._run.output.note
+        stores, say = project.private() / STORE, self._run.output.info
         return snapshot.read(project.source, local, stores=stores, withheld=self._withheld, say=say)
 
     @property

@@ -43,10 +43,10 @@ def await_turn(run: Run, target: Host, stack: str, lock: events.Lock | None) -> 
         left = _left(run, target, stack)
         if lock.state == "stale" or left <= 0:
             raise _held(run, target, stack, lock)
-        run.output.start(f"Waiting for {lock}", target.name)
+        run.output.start("locking", str(lock), target)
         _pass(run, target, lock, left)
         lock = holder(run, target, stack)
-    run.output.note(f"`{word}` has ended there", target.name)
+    run.output.info(f"`{word}` has ended there", target, phase="locking")
 
 
 def holder(run: Run, target: Host, stack: str) -> events.Lock | None:

@@ -99,7 +99,7 @@ def _unlocked(run: Run, target: Host, release: Release, facts: events.Facts) -> 
     while facts.lock and facts.lock.is_alive:
         if run.is_paper and facts.lock.state != "stale" and run.lock_wait > 0:
             # What is only planned waits for nobody.
-            run.output.warn(f"{target.name}: {facts.lock}; `dev deploy` waits for it, {run.lock_wait:.0f} s at most")
+            run.output.warn(f"{facts.lock}; `dev deploy` waits for it, {run.lock_wait:.0f} s at most", target)
             break
         await_turn(run, target, release.stack, facts.lock)
         facts = look(run, target, release)
@@ -153,7 +153,7 @@ def refuse_foreign(target: Host, stack: str, facts: events.Facts) -> None:
 def _bootstrap(run: Run, target: Host, release: Release, facts: events.Facts) -> events.Facts:
     """Make Docker run there; returns what the host says afterwards."""
     started = time.monotonic()
-    run.output.start(_intention(facts), target.name)
+    run.output.start("bootstrapping", _lacking(facts), target)
     asked = host.question(release.stack, _images(release), release.ports)
     outcome = follow(run, target, lambda token: host.bootstrap(run.scripts, token, asked), timeout=BOOTSTRAPPING)
     if not outcome:
@@ -163,14 +163,13 @@ def _bootstrap(run: Run, target: Host, release: Release, facts: events.Facts) ->
             hint=ADVICE.get(outcome.code, "install Docker Engine and Compose v2 there by hand, then deploy again"),
             left_behind="packages that were installed stay; bootstrap can be run again",
         )
-    run.output.done(f"Docker {outcome.engine}, Compose {outcome.compose}", target.name, time.monotonic() - started)
+    ready = f"Docker {outcome.engine}, Compose {outcome.compose}"
+    run.output.done("bootstrapping", ready, target, seconds=time.monotonic() - started)
     return _usable(target, release, outcome.facts) if outcome.facts else look(run, target, release)
 
 
-def _intention(facts: events.Facts) -> str:
-    if facts.daemon:
-        return "Installing Compose"
-    return "Starting Docker" if facts.has_engine else "Installing Docker"
+def _lacking(facts: events.Facts) -> str:
+    return "Compose" if facts.daemon else "Docker"
 
 
 ADVICE = {
@@ -196,7 +195,7 @@ def _fetch(
     Returns those that arrived neither way: the release tries once more, and reports them. And what the host says of
     itself afterwards, where that matters: how the main service's image wants to be run is known only then.
     """
-    run.output.start(f"Pulling {', '.join(images)}", target.name)
+    run.output.start("pulling", ", ".join(images), target)
     is_main = run.project.compose.service(run.project.main).image in images
     asked = host.question(release.stack, _images(release), release.ports) if is_main else ()
     outcome = follow(run, target, lambda token: host.pull(run.scripts, token, images, asked=asked), timeout=PULLING)
@@ -205,7 +204,7 @@ def _fetch(
         platforms.require_foreign(target, facts, image, platform)
     here = tuple(image for image in images if image not in arrived and parcels.has(image, facts))
     if here:
-        run.output.note(f"cannot pull {', '.join(here)}; sending this machine's", target.name)
+        run.output.info(f"Cannot pull {', '.join(here)}; sending it from this machine", target, phase="pulling")
         parcels.send(target.name, run.remote(target), host.load(run.scripts), here)
         outcome = replace(outcome, facts=look(run, target, release) if is_main else None)
     missing = tuple(image for image in images if image not in arrived and image not in here)

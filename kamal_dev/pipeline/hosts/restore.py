@@ -84,7 +84,7 @@ def _advice(ended: StackResult, error: DevError, release_id: str) -> str:
 def rollback_all(run: Run, hosts: Mapping[str, Host], outcomes: list[StackResult]) -> list[StackResult]:
     """Return the outcomes once every stack that took the new version has the release before again.
 
-    A stack that had none is stopped. Those that were not begun or do not answer stay as they are.
+    A stack that had none is stopped. Those that were skipped or do not answer stay as they are.
     """
     failed = ", ".join(o.stack for o in outcomes if not o.is_fine and o.state != "skipped")
     reason = f"{failed} failed, and {ALL}"
@@ -96,7 +96,7 @@ def rollback_all(run: Run, hosts: Mapping[str, Host], outcomes: list[StackResult
 
 
 def _bring_back(run: Run, target: Host, ended: StackResult, reason: str) -> StackResult:
-    run.output.start("Rolling back to the release before" if ended.before else "Stopping", target.name)
+    run.output.start("rolling_back" if ended.before else "stopping", version_of(ended.before or ""), target)
     if ended.before:
         went = back(run, ended.stack, target, ended.before, current=str(run.project.version))
     else:
@@ -111,7 +111,7 @@ def _bring_back(run: Run, target: Host, ended: StackResult, reason: str) -> Stac
         why.left_behind = left
         went = replace(went, state=word)
     settled = replace(went, before=ended.before, lifecycle=ended.lifecycle or went.lifecycle, error=why)
-    tell(run, target.name, settled)
+    tell(run, settled)
     return settled
 
 

@@ -9,10 +9,9 @@ from typing import TypeVar
 
 from kamal_dev.commands import answers, events, host
 from kamal_dev.commands.events import Replace
-from kamal_dev.devcontainer.lifecycle import STAGES
 from kamal_dev.errors import HostError, HostTimeout, HostUnreachable, LinkDropped, NoAnswer
-from kamal_dev.model import Host, Result, Step, short
-from kamal_dev.output.plain import duration
+from kamal_dev.model import Host, Result, Step
+from kamal_dev.output.event import Phase
 from kamal_dev.pipeline.images.engine import last_line
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.shell import OnLine
@@ -60,7 +59,7 @@ def again(run: Run, name: str, attempt: Callable[[], Value]) -> Value:
     except LinkDropped:
         if run.is_closing:
             raise
-        run.output.note("the connection was lost; trying once more", name)
+        run.output.info("Connection lost; trying again", name, phase="connecting")
         time.sleep(PAUSE)
         return attempt()
 
@@ -82,13 +81,13 @@ def follow(run: Run, target: Host, step: Detached, *, timeout: float) -> events.
             output += run.remote(target).run(current, on_line=told, timeout=deadline - time.monotonic()).output + "\n"
             if answers.has_ended(output) or attempt == ATTEMPTS:
                 return answers.outcome(output)
-            run.output.note("the connection was ended there; the work goes on, following it again", target.name)
+            run.output.info("Connection closed by the host; following its work again", target, phase="connecting")
         except HostTimeout as error:
             raise _still_at_work(target, told) from error
         except LinkDropped as error:
             if attempt == ATTEMPTS or run.is_closing:
                 raise _unknown(target, error) from error
-            run.output.note("the connection was lost; the work goes on there, connecting again", target.name)
+            run.output.info("Connection lost; the host continues, reconnecting", target, phase="connecting")
         except HostUnreachable as error:
             if attempt == 1 or run.is_closing:
                 raise
@@ -130,7 +129,9 @@ class EventPrinter:
 
     def __init__(self, run: Run, target: Host) -> None:
         self._run = run
-        self._host = target.name
+        self._target = target
+        self._phase: Phase = "connecting"
+        self._arrived = 0
         self._lines: list[str] = []
 
     def __call__(self, line: str) -> None:
@@ -138,7 +139,7 @@ class EventPrinter:
         event = answers.event(line)
         if event is None:
             if line.strip():
-                self._run.output.step(f"{self._host}: {line}")
+                self._run.output.step(f"{self._target.name}: {line}")
             return
         self._lines.append(line)
         self._show(event)
@@ -155,26 +156,35 @@ class EventPrinter:
 
     def _show(self, event: events.Event) -> None:
         output = self._run.output
-        if isinstance(event, events.Phase) and event.seconds is None:
-            output.start(PHASES.get(event.name, event.name), self._host)
+        if isinstance(event, events.Phase):
+            self._turn(event)
         elif isinstance(event, events.Log):
-            output.line(event.text, self._host)
+            output.line(self._phase, event.text, self._target)
         elif isinstance(event, events.Pulled) and event.ok:
-            output.line(f"pulled {short(event.image)} in {duration(event.seconds)}", self._host)
+            self._arrived += 1
+            output.progress("pulling", self._arrived, None, "images", self._target, subject=event.image)
         elif isinstance(event, events.Replace):
-            output.note(replacing(event), self._host)
+            output.info(replacing(event), self._target, phase="starting")
             if event.inside:
-                output.warn(f"{self._host}: {inside(event)}")
+                output.warn(inside(event), self._target, phase="starting")
+
+    def _turn(self, event: events.Phase) -> None:
+        """Show that a phase begins, or that it is over."""
+        self._phase = PHASES.get(event.name, "lifecycle")
+        subject = event.name if self._phase == "lifecycle" else ""
+        if event.seconds is None:
+            self._run.output.start(self._phase, subject, self._target)
+        else:
+            self._run.output.done(self._phase, subject, self._target, seconds=event.seconds)
 
 
-PHASES = {
-    "upload": "Uploading the release",
-    "pull": "Pulling images",
-    "up": "Starting containers",
-    "observe": "Watching the containers",
-    **{name: f"Running {name}" for name in STAGES},
-    "stop": "Stopping containers",
-    "restore": "Putting the last good release back",
+PHASES: dict[str, Phase] = {
+    "upload": "uploading",
+    "pull": "pulling",
+    "up": "starting",
+    "observe": "observing",
+    "stop": "stopping",
+    "restore": "rolling_back",
 }
 
 

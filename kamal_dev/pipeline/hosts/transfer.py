@@ -22,7 +22,7 @@ from kamal_dev.shell.local import Local
 
 CHUNK = 1 << 17
 LEVEL = 3
-TELLING = 2.0  # seconds between two words on how far it is
+TELLING = 0.5  # seconds between two events on how far it is
 
 
 class ImageTransfer:
@@ -41,7 +41,7 @@ class ImageTransfer:
         except EngineError:
             return False
         if present and not runs([present.platform], facts):
-            self._run.output.note(f"`{reference}` is here for {present.platform} alone, and is not sent")
+            self._run.output.info(f"`{reference}` is here for {present.platform} alone, and is not sent")
             return False
         return present is not None
 
@@ -51,12 +51,14 @@ class ImageTransfer:
             shell.run(load)
             return
         parcel = self.pack(references)
-        size = parcel.stat().st_size / 1e6
+        size = parcel.stat().st_size
         named = ", ".join(references)
-        self._run.output.start(f"Sending {named} ({size:.0f} MB)", host)
+        self._run.output.start("transferring", named, host, total=size, unit="bytes")
 
         def feed() -> Iterator[bytes]:
-            return _told(chunks(parcel), lambda sent: self._run.output.line(f"sent {sent} of {size:.0f} MB", host))
+            return _told(
+                chunks(parcel), lambda sent: self._run.output.progress("transferring", sent, size, "bytes", host)
+            )
 
         result = again(self._run, host, lambda: shell.run(load, feed=feed(), timeout=3600))
         told = answers.outcome(result.output)
@@ -66,18 +68,18 @@ class ImageTransfer:
                 f"the images sent over SSH could not be loaded: {told.reason}",
                 hint="check the disk of the host: `df -h /var/lib/docker`",
             )
-        self._run.output.done(f"Sent {named} ({size:.0f} MB)", host, result.seconds)
+        self._run.output.done("transferring", named, host, seconds=result.seconds, total=size, unit="bytes")
 
     def pack(self, references: tuple[str, ...]) -> Path:
         """Return a file with the images, compressed with zstd: ten times faster than gzip, and smaller."""
         with self._packing:
             if references not in self._packed:
                 named, started = ", ".join(references), time.monotonic()
-                self._run.output.start(f"Packing {named}")
+                self._run.output.start("packing", named)
                 path = self._folder / f"{len(self._packed)}.tar.zst"
                 self._write(path, references)
                 self._packed[references] = path
-                self._run.output.done(f"Packed {named}", seconds=time.monotonic() - started)
+                self._run.output.done("packing", named, seconds=time.monotonic() - started)
             return self._packed[references]
 
     def _write(self, path: Path, references: tuple[str, ...]) -> None:
@@ -91,7 +93,7 @@ class ImageTransfer:
                 zstandard.ZstdCompressor(level=LEVEL, threads=-1).stream_writer(file) as packed,
             ):
                 saved = local.stream(docker.save(references))
-                for chunk in _told(saved, lambda done: self._run.output.line(f"packed {done} MB")):
+                for chunk in _told(saved, lambda done: self._run.output.progress("packing", done, None, "bytes")):
                     packed.write(chunk)
         except OSError as error:
             raise NothingBuilt(f"images could not be packed: {error}", hint=_hint(error, path)) from error
@@ -104,13 +106,13 @@ def _hint(error: OSError, path: Path) -> str:
 
 
 def _told(pieces: Iterable[bytes], tell: Callable[[int], None]) -> Iterator[bytes]:
-    """Pass pieces on, and tell every few seconds how many megabytes that was."""
+    """Pass pieces on, and tell every few seconds how many bytes that was."""
     passed, told = 0, time.monotonic()
     for piece in pieces:
         yield piece
         passed += len(piece)
         if time.monotonic() - told >= TELLING:
-            tell(passed // 1_000_000)
+            tell(passed)
             told = time.monotonic()
 
 

@@ -89,7 +89,7 @@ class Workspace:
         if run.is_paper:
             run.remote(target).run(step)
             return ""
-        run.output.start("Sending the source to the workspace", target.name)
+        run.output.start("sending_source", "", target)
 
         def send(known: tuple[Known, ...]) -> events.ScriptResult:
             members = (*payload.performed(run.performer), *self.clone.members(known))
@@ -107,20 +107,27 @@ class Workspace:
             told = in_turn(run, target, stack, lambda: send(()))
         _require(target, told)
         if told.backup:
-            run.output.note(f"what was there is kept in `{told.backup}`", target.name)
+            run.output.info(f"Kept the previous files in `{told.backup}`", target, phase="sending_source")
         if told.state == "left":
             return self._left(target, stack, told.reason)
-        run.output.done(SAID.get(told.state, told.state), target.name, time.monotonic() - started)
+        self._sent(target, told.state, time.monotonic() - started)
         return told.state
+
+    def _sent(self, target: Host, state: str, seconds: float) -> None:
+        output = self._run.output
+        if state in ("new", "moved"):
+            output.done("sending_source", "", target, seconds=seconds)
+        else:
+            output.skip("sending_source", "", target, seconds=seconds)
 
     def _left(self, target: Host, stack: str, reason: str) -> str:
         advice = f"`dev pull {stack}` brings it here, `dev sync {stack} --force` discards it"
-        self._run.output.note(f"{reason}; left as it is: {advice}", target.name)
+        self._run.output.info(f"{reason}; not updated: {advice}", target, phase="sending_source")
         return "left"
 
     def _seed(self, target: Host, stack: str, *, force: bool) -> str:
         run = self._run
-        run.output.start("Sending the source to the workspace", target.name)
+        run.output.start("sending_source", "", target)
         step = commands.seed(run.scripts, stack, self.folder, force=force)
         if run.is_paper:
             run.remote(target).run(step)
@@ -136,9 +143,9 @@ class Workspace:
         told = in_turn(run, target, stack, lambda: _told(again(run, target.name, attempt)))
         _require(target, told)
         if told.backup:
-            run.output.note(f"what was there is kept in `{told.backup}`", target.name)
+            run.output.info(f"Kept the previous files in `{told.backup}`", target, phase="sending_source")
         if told.state == "new":
-            run.output.done(SAID["new"], target.name, time.monotonic() - started)
+            self._sent(target, told.state, time.monotonic() - started)
         return told.state
 
     def _pack(self) -> Path:
@@ -173,9 +180,6 @@ class Workspace:
             return
         except PermissionError as error:
             self._run.output.warn(f"{name}: cannot be read ({error.strerror}), so that no workspace gets it")
-
-
-SAID = {"new": "Sent the source to the workspace", "moved": "Moved the workspace forward"}
 
 
 def _told(result: Result) -> events.ScriptResult:

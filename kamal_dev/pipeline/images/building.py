@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from kamal_dev import compose
@@ -48,7 +49,7 @@ def build_all(run: Run, options: BuildOptions) -> list[Built]:
     """
     builds = require_buildable(run)
     if not builds:
-        run.output.note("Nothing to build: every service uses an image that exists")
+        run.output.skip("building", message="every service uses an image that exists")
         return []
     return [_build(run, build, options) for build in builds]
 
@@ -118,7 +119,7 @@ def _require_dockerfile(run: Run, build: Build) -> None:
 
 def _build(run: Run, build: Build, options: BuildOptions) -> Built:
     assert build.image
-    run.output.start(f"Building `{build.image.reference}`")
+    run.output.start("building", build.image.reference)
     features.warn(run, build)
     with temporary.folder("built") as folder:
         report = None if run.is_paper else folder / "report.json"
@@ -126,14 +127,16 @@ def _build(run: Run, build: Build, options: BuildOptions) -> Built:
         made = recipe(run.project, seen, replace(options, report=report), features.program(run, build))
         step = _with_secrets(run, build, made.step)
         with features.staged(run.project.tree, build, step, made.configuration) as ready:
-            result = run.local.run(ready, on_line=features.quieter(run.output.line))
+            result = run.local.run(ready, on_line=features.quieter(partial(run.output.line, "building")))
         if not result:
             require_buildx(run.local)
-            raise _failed(build, result)
+            error = _failed(build, result)
+            run.output.fail("building", error, subject=build.image.reference)
+            raise error
         require_unchanged(run, build, is_pushed=made.is_pushed)
         named = build.image.on(options.platform or build.platforms)
         built = _reported(run, named, report, options.config if made.is_pushed else None)
-    run.output.done(f"Built `{build.image.reference}`", seconds=result.seconds)
+    run.output.done("building", build.image.reference, seconds=result.seconds)
     return built
 
 

@@ -71,10 +71,10 @@ def ensure(run: Run, waits: float = STARTING) -> None:
     server, port = run.project.config.registry.server, run.project.config.registry.port
     if run.is_paper or runs(server):
         return
-    run.output.start(f"Starting a registry on localhost:{port}")
+    run.output.start("registry", f"localhost:{port}")
     _start(run, port, time.monotonic() + waits)
     _await(server, port, time.monotonic() + waits)
-    run.output.done(f"Started a registry on localhost:{port}")
+    run.output.done("registry", f"localhost:{port}")
 
 
 def _start(run: Run, port: int, deadline: float) -> None:

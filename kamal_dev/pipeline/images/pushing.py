@@ -10,11 +10,14 @@ from kamal_dev.commands import docker, refusal
 from kamal_dev.commands.cache import caching
 from kamal_dev.errors import NothingBuilt, RegistryError, RegistryUnknown
 from kamal_dev.model import Image
+from kamal_dev.output import Output
+from kamal_dev.output.layer_log import LayerLog
 from kamal_dev.pipeline.images import registry
 from kamal_dev.pipeline.images.building import Built, names, planned
 from kamal_dev.pipeline.images.engine import Present, inspect, last_line, why
 from kamal_dev.pipeline.images.registry import Stored
 from kamal_dev.pipeline.run.run import Run
+from kamal_dev.shell import OnLine
 
 _DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
 
@@ -59,7 +62,7 @@ def _of_version(run: Run, image: Image, config: str, built: Built | None) -> Bui
         return _push(run, image.on([present.platform]), config, present)
     stored = _stored(run, image, config, may_push=present is not None)
     if stored and (present is None or present.has(image, stored.digest) or (not built and _is_richer(stored))):
-        run.output.done(f"Pushed already: `{image.reference}`")
+        run.output.skip("pushing", image.reference)
         same = present if present and present.has(image, stored.digest) else None
         return Built(_as_stored(run, replace(image, digest=stored.digest), config, stored, same), same)
     if present is None:
@@ -94,7 +97,7 @@ def _stored(run: Run, image: Image, config: str, *, may_push: bool) -> Stored | 
 
 
 def _push(run: Run, image: Image, config: str, present: Present) -> Built:
-    run.output.start(f"Pushing `{image.reference}`")
+    run.output.start("pushing", image.reference)
     pushed, seconds = _pushed(run, image, config, present)
     if pushed is None:
         # Another build has moved the tag since: let it mean this very image again.
@@ -102,20 +105,32 @@ def _push(run: Run, image: Image, config: str, present: Present) -> Built:
         pushed, seconds = _pushed(run, image, config, present)
     if pushed is None:
         raise _another(image)
-    run.output.done(f"Pushed `{image.reference}`", seconds=seconds)
+    run.output.done("pushing", image.reference, seconds=seconds)
     _push_cache(run, image, present, config)
     return Built(pushed, present)
 
 
 def _pushed(run: Run, image: Image, config: str, present: Present) -> tuple[Image | None, float]:
     """Push what the tag means, and return it with its digest; no image where that is another one than `present`."""
-    result = run.local.run(docker.push(image, config=config), on_line=run.output.line)
+    result = run.local.run(docker.push(image, config=config), on_line=_progress(run.output, image))
     if not result:
         raise _refused(image, last_line(why(result)))
     digests = _DIGEST.findall(result.output)
     known = inspect(run, present.id) if digests else None
     is_same = known is not None and known.has(image, digests[-1])
     return (replace(image, digest=digests[-1]) if is_same else None), result.seconds
+
+
+def _progress(output: Output, image: Image) -> OnLine:
+    """Return what shows the lines of a push, and how many layers are there."""
+    layers = LayerLog()
+
+    def show(line: str) -> None:
+        output.line("pushing", line)
+        if count := layers.take(line):
+            output.progress("pushing", *count, "layers", subject=image.reference)
+
+    return show
 
 
 def _another(image: Image) -> RegistryError:

@@ -53,18 +53,18 @@ class RegistryTunnel:
             self.open(target)
         except HostError as error:
             was_open = False
-            self._run.output.note(f"{error.message}; another `dev` may be lending it", target.name)
+            self._run.output.info(f"{error.message}; another `dev` may be lending it", target)
         told = change()
         if told.phase != "pull" or not self._is_wanted or self._is_open(target):
             return told
         if was_open:
-            self._run.output.note("the connection to the registry here was lost; opening it again", target.name)
+            self._run.output.info("the connection to the registry here was lost; opening it again", target)
         try:
             self.open(target)
         except HostError as error:
             if not was_open:
                 raise
-            self._run.output.note(f"{error.message}; {error.hint}", target.name)
+            self._run.output.info(f"{error.message}; {error.hint}", target)
             return told
         return change()
 

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
-from functools import cached_property
+from functools import cached_property, partial
 
 from kamal_dev.commands import git
 from kamal_dev.commands.hooks import FOLDER, NAMES, WITH_SECRETS, Details, hook
@@ -76,7 +76,7 @@ class Hooks:
         try:
             self._call(name, stacks, left_behind=stands, runtime=str(round(seconds)), **told)
         except DevError as error:
-            self._run.output.failed(error.message.splitlines()[0])
+            self._run.output.fail("hook", error, subject=name)
             return error
         return None
 
@@ -88,11 +88,11 @@ class Hooks:
         if name not in runnable(self._run):
             output.warn(f"{path} was not run, because it is not executable: `chmod +x {path}`")
             return
-        output.start(f"Running hook `{name}`")
-        ended = self._run.local.run(self._step(name, self._details(stacks, told)), on_line=self._run.output.line)
+        output.start("hook", name)
+        ended = self._run.local.run(self._step(name, self._details(stacks, told)), on_line=partial(output.line, "hook"))
         if not ended:
             raise _failure(name, ended, left_behind)
-        output.done(f"Ran hook `{name}`", seconds=ended.seconds)
+        output.done("hook", name, seconds=ended.seconds)
 
     @cached_property
     def _performer(self) -> str:
@@ -151,7 +151,7 @@ class Debts:
                 self._on_paper = change(self._read())
                 return
             try:
-                debts.update(self._run.project.private(), change, say=self._run.output.note)
+                debts.update(self._run.project.private(), change, say=self._run.output.info)
             except OSError as error:
                 raise _unknown(error) from error
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from kamal_dev.devcontainer import lifecycle
 from kamal_dev.devcontainer.lifecycle import INITIALIZE, LifecycleCommand
 from kamal_dev.errors import InitializeFailed
@@ -26,8 +28,8 @@ def initialize(run: Run) -> None:
 
 def _run(run: Run, command: LifecycleCommand) -> Result:
     name = f"{INITIALIZE} ({command.name})" if command.name else INITIALIZE
-    run.output.start(f"Running {name} on this machine: `{command.text}`")
-    result = run.local.run(Step(command.argv, cwd=run.project.root), on_line=run.output.line)
+    run.output.start("initializing", name, message=command.text)
+    result = run.local.run(Step(command.argv, cwd=run.project.root), on_line=partial(run.output.line, "initializing"))
     if not result:
         where = run.project.devcontainer.where(INITIALIZE)
         raise InitializeFailed(
@@ -35,5 +37,5 @@ def _run(run: Run, command: LifecycleCommand) -> Result:
             hint="correct it, or run without it: `--skip-initialize`",
             left_behind="what the command itself has done; nothing was built or deployed",
         )
-    run.output.done(f"Ran {name}", seconds=result.seconds)
+    run.output.done("initializing", name, seconds=result.seconds)
     return result

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from kamal_dev.commands.events import Lifecycle
 from kamal_dev.errors import DevError, SomeHostsFailed
 from kamal_dev.model import Container, short
-from kamal_dev.output.plain import duration
+from kamal_dev.output import Output
+from kamal_dev.output.event import Phase
+from kamal_dev.output.failure import Failure, kind
+from kamal_dev.output.summary import ContainerSummary, LifecycleSummary, RunSummary, StackSummary, taken
+from kamal_dev.output.units import duration
 
 FINE = ("deployed", "unchanged", "rolled back", "removed", "absent", "released")
 
@@ -48,23 +51,22 @@ class StackResult:
         """Whether the verb did here what it should."""
         return self.state in FINE and self.error is None
 
-    def as_json(self) -> dict[str, Any]:
+    def result(self) -> StackSummary:
         """Return the outcome for `--json`."""
-        error = self.error
-        return {
-            "stack": self.stack,
-            "address": self.address,
-            "state": self.state,
-            "fine": self.is_fine,
-            "running": self.running,
-            "containers": [asdict(container) for container in self.containers],
-            "failed": [asdict(container) for container in self.failed],
-            "lifecycle": [asdict(command) for command in self.lifecycle],
-            "seconds": self.seconds,
-            "window": self.window,
-            "phases": dict(self.phases),
-            "error": error and {"message": error.message, "hint": error.hint, "left_behind": error.left_behind},
-        }
+        return StackSummary(
+            self.stack,
+            self.address,
+            self.state,
+            self.is_fine,
+            self.running,
+            tuple(taken(ContainerSummary, container) for container in self.containers),
+            tuple(taken(ContainerSummary, container) for container in self.failed),
+            tuple(taken(LifecycleSummary, command) for command in self.lifecycle),
+            seconds=self.seconds,
+            window=self.window,
+            phases=dict(self.phases),
+            error=Failure.of(self.error) if self.error else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -91,17 +93,17 @@ class Report:
 
     def summary(self) -> str:
         """Say how many, of how many, and how long it took."""
+        return f"{self.verb} {self._count()} in {duration(self.seconds)}"
+
+    def _count(self) -> str:
         fine = sum(outcome.is_fine and outcome.state != "absent" for outcome in self.outcomes)
-        return f"{self.verb} {fine} of {len(self.outcomes)} stacks in {duration(self.seconds)}"
+        return f"{fine} of {len(self.outcomes)} stacks"
 
     def error(self) -> DevError | None:
         """Return the sum of all failures, or None where there are none."""
         if not self.failed:
             return self.hook
-        hints = list(
-            dict.fromkeys(outcome.error.hint for outcome in self.failed if outcome.error and outcome.error.hint)
-        )
-        hint = hints[0] if len(hints) == 1 else f"`dev status` shows what runs; {self._again()} tries again"
+        hint = f"`dev status` shows what runs; {self._again()} tries again"
         return SomeHostsFailed("; ".join((self.summary(), *self._shortfalls())), hint=hint)
 
     def _again(self) -> str:
@@ -114,22 +116,34 @@ class Report:
 
     def _shortfalls(self) -> list[str]:
         """Name the stacks that are not fine, and the hook that failed after them."""
-        words = {"skipped": "not begun", "rolled back": "rolled back", "stopped": "stopped"}
+        words = {"skipped": "skipped", "rolled back": "rolled back", "stopped": "stopped"}
         parts: dict[str, list[str]] = {"failed": [], **{word: [] for word in words.values()}}
         for outcome in self.failed:
             parts[words.get(outcome.state, "failed")].append(outcome.stack)
         named = [f"{what}: {', '.join(stacks)}" for what, stacks in parts.items() if stacks]
         return [*named, self.hook.message.splitlines()[0]] if self.hook else named
 
-    def as_json(self) -> dict[str, Any]:
+    def result(self) -> RunSummary:
         """Return the report for `--json`."""
-        return {
-            "version": self.version,
-            "seconds": round(self.seconds, 3),
-            "fine": self.error() is None,
-            "stacks": [outcome.as_json() for outcome in self.outcomes],
-            "hook": self.hook and {"message": self.hook.message, "hint": self.hook.hint},
-        }
+        error = self.error()
+        return RunSummary(
+            _COMMANDS[self.verb],
+            ok=error is None,
+            exit_code=error.exit_code if error else 0,
+            version=self.version,
+            seconds=round(self.seconds, 3),
+            stacks=tuple(outcome.result() for outcome in self.outcomes),
+            hook=Failure.of(self.hook) if self.hook else None,
+            error=Failure.of(error) if error else None,
+        )
+
+    def tell(self, output: Output) -> None:
+        """Say that all went well, as the last event."""
+        output.done(_PHASES[self.verb], self._count(), seconds=self.seconds)
+
+
+_COMMANDS = {"Deployed": "deploy", "Rolled back": "rollback", "Removed": "remove"}
+_PHASES: dict[str, Phase] = {"Deployed": "deploying", "Rolled back": "rolling_back", "Removed": "removing"}
 
 
 def _line(outcome: StackResult) -> str:
@@ -139,7 +153,8 @@ def _line(outcome: StackResult) -> str:
         again = f" with {short(outcome.running, outcome.release)} again"
         note = {"unchanged": " unchanged", "rolled back": again}.get(outcome.state, "")
         return f"✓ up{note} ({services(outcome.containers)})"
-    reason = outcome.error.message.splitlines()[0] if outcome.error else outcome.state
+    # Why was told when it happened.
+    reason = kind(outcome.error).headline if outcome.error and outcome.state == "failed" else outcome.state
     runs = f"; version {short(outcome.running, outcome.release)} runs" if outcome.running else ""
     return f"✗ {reason}{runs}"
 

@@ -102,7 +102,7 @@ class Run:
         sizes = requirements.sizes(self.project.devcontainer.host_requirements)
         options = tuple((name, value or sizes.get(name, value)) for name, value in config.provider.options)
         config = replace(config, provider=replace(config.provider, options=options))
-        return providers.make(config, shell=self.local, directory=self.project.private(), say=self.output.note)
+        return providers.make(config, shell=self.local, directory=self.project.private(), output=self.output)
 
     @cached_property
     def scripts(self) -> dict[str, str]:

@@ -1,0 +1,49 @@
+"""The output of BuildKit (`--progress plain`), folded to the step that it is at."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_STEP = re.compile(r"^#(\d+) (\[(?!internal|auth)[^\]]*\d+/\d+\] .*|\[internal\] load .*|exporting .*)$")
+_NUMBERED = re.compile(r"^\[.*?(\d+)/(\d+)\]")
+_PREFIX = re.compile(r"^#(\d+) (?:\d+\.\d+ )?")
+_ERROR = re.compile(r"^#(\d+) ERROR:")
+_BYTES = re.compile(r"^#\d+ sha256:\S+ (?:([\d.]+)(B|kB|MB|GB) / )([\d.]+)(B|kB|MB|GB)")
+_SIZES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+
+
+@dataclass(frozen=True)
+class BuildStep:
+    """Name the step that a build is at, with its number of how many where the line says so."""
+
+    text: str
+    current: int | None = None
+    total: int | None = None
+
+
+def build_step(line: str) -> BuildStep | None:
+    """Return the step that a line of BuildKit's output begins; None for any other line."""
+    if (found := _STEP.match(line)) is None:
+        return None
+    numbered = _NUMBERED.match(found[2])
+    text = " ".join(found[2].split())
+    return BuildStep(text, int(numbered[1]), int(numbered[2])) if numbered else BuildStep(text)
+
+
+def fetched(line: str) -> tuple[int, int] | None:
+    """Return how many bytes of a layer have arrived, of how many, where a line says so."""
+    found = _BYTES.match(line)
+    if found is None:
+        return None
+    return int(float(found[1]) * _SIZES[found[2]]), int(float(found[3]) * _SIZES[found[4]])
+
+
+def failed_step(output: str) -> list[str]:
+    """Return what the step that failed printed; empty where no step says that it failed."""
+    lines = output.splitlines()
+    numbers = [found[1] for text in lines if (found := _ERROR.match(text))]
+    if not numbers:
+        return []
+    own = [text for text in lines if (found := _PREFIX.match(text)) and found[1] == numbers[-1]]
+    return [text.strip() for text in (_PREFIX.sub("", text) for text in own) if text.strip()]

@@ -1,0 +1,100 @@
+"""What happened, as a value. Nothing here shows it or decides anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timezone
+from typing import Any, Literal
+
+SCHEMA = 1
+
+Phase = Literal[
+    "checking",
+    "initializing",
+    "hook",
+    "building",
+    "packing",
+    "registry",
+    "pushing",
+    "provisioning",
+    "connecting",
+    "bootstrapping",
+    "pulling",
+    "transferring",
+    "sending_source",
+    "fetching",
+    "uploading",
+    "starting",
+    "observing",
+    "lifecycle",
+    "stopping",
+    "rolling_back",
+    "locking",
+    "deploying",
+    "removing",
+    "pruning",
+    "opening",
+    "forwarding",
+    "recording",
+]
+Status = Literal["started", "progress", "output", "done", "skipped", "failed", "info", "warning", "step"]
+Category = Literal[
+    "usage",
+    "config",
+    "source",
+    "engine",
+    "command",
+    "build",
+    "registry",
+    "provider",
+    "host",
+    "network",
+    "lock",
+    "disk",
+    "service",
+    "lifecycle",
+    "stacks",
+    "interrupted",
+]
+Unit = Literal["", "bytes", "layers", "steps", "images"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Say one thing that happened.
+
+    `stack` and `host` (an address) are empty for this machine. `subject` is what a phase is about: an
+    image, a command, a version. `started` begins what a later `done`, `skipped` or `failed` of the same
+    phase and stack ends; `seconds` is its duration. `message` is a line of output, a reason, a notice.
+    `step` is a command before it runs. `log` holds the last words of what failed.
+    """
+
+    phase: Phase
+    status: Status
+    stack: str = ""
+    host: str = ""
+    service: str = ""
+    subject: str = ""
+    current: int | None = None
+    total: int | None = None
+    unit: Unit = ""
+    seconds: float | None = None
+    message: str = ""
+    category: Category | None = None
+    retryable: bool | None = None
+    hint: str = ""
+    left_behind: str = ""
+    log: tuple[str, ...] = ()
+    time: str = field(default="", compare=False)
+
+    def as_json(self) -> Mapping[str, Any]:
+        """Return the event as a line of `--json`; what is not known is left out."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        known = {name: value for name, value in values.items() if value not in ("", None, ())}
+        return {"type": "event", "schema": SCHEMA, **known}
+
+
+def now() -> str:
+    """Return the time in UTC, as RFC 3339 writes it."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")

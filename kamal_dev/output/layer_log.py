@@ -1,0 +1,24 @@
+"""What `docker push` and `docker pull` print where there is no terminal: one line for each change of a layer."""
+
+from __future__ import annotations
+
+import re
+
+_LAYER = re.compile(r"^([0-9a-f]{12}): (.+)$")
+_DONE = ("Pushed", "Layer already exists", "Mounted from", "Already exists", "Pull complete")
+
+
+class LayerLog:
+    """Count the layers that are done, of those that have been named."""
+
+    def __init__(self) -> None:
+        self._layers: dict[str, bool] = {}
+
+    def take(self, line: str) -> tuple[int, int] | None:
+        """Take a line in; returns how many layers are done of how many, where that changed."""
+        if (found := _LAYER.match(line)) is None:
+            return None
+        before = self._layers.get(found[1])
+        is_done = found[2].startswith(_DONE)
+        self._layers[found[1]] = is_done or bool(before)
+        return (sum(self._layers.values()), len(self._layers)) if is_done and not before else None

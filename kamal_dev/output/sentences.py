@@ -1,0 +1,102 @@
+"""The sentences that people read, made from events. One table for all phases."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, get_args
+
+from kamal_dev.model import short
+from kamal_dev.output.event import Event, Phase
+from kamal_dev.output.units import amount, duration
+
+
+class Wording(NamedTuple):
+    """Name a phase while it is under way, and once it is done; `{}` is where its subject goes.
+
+    `subject` stands there where an event has none.
+    """
+
+    doing: str
+    done: str
+    subject: str = ""
+
+
+WORDS: dict[Phase, Wording] = {
+    "checking": Wording("Checking {}", "Checked {}"),
+    "initializing": Wording("Running {} on this machine", "Ran {}"),
+    "hook": Wording("Running hook {}", "Ran hook {}"),
+    "building": Wording("Building {}", "Built {}"),
+    "packing": Wording("Packing {}", "Packed {}"),
+    "registry": Wording("Starting a registry on {}", "Started a registry on {}"),
+    "pushing": Wording("Pushing {}", "Pushed {}"),
+    "provisioning": Wording("Creating host {}", "Created host {}"),
+    "connecting": Wording("Connecting {}", "Connected {}"),
+    "bootstrapping": Wording("Installing {}", "Installed {}"),
+    "pulling": Wording("Pulling {}", "Pulled {}", "images"),
+    "transferring": Wording("Sending {}", "Sent {}"),
+    "sending_source": Wording("Sending the source {}", "Sent the source {}"),
+    "fetching": Wording("Fetching changes from the workspace {}", "Fetched changes {}"),
+    "uploading": Wording("Uploading the release {}", "Uploaded the release {}"),
+    "starting": Wording("Starting containers {}", "Started containers {}"),
+    "observing": Wording("Waiting for containers to become healthy {}", "Containers are healthy {}"),
+    "lifecycle": Wording("Running {}", "Ran {}"),
+    "stopping": Wording("Stopping containers {}", "Stopped containers {}"),
+    "rolling_back": Wording("Rolling back to {}", "Rolled back to {}"),
+    "locking": Wording("Waiting for {}", "Released the lock of {}"),
+    "deploying": Wording("Deploying {}", "Deployed {}"),
+    "removing": Wording("Removing {}", "Removed {}"),
+    "pruning": Wording("Pruning {}", "Pruned {}"),
+    "opening": Wording("Opening {}", "Opened {}"),
+    "forwarding": Wording("Forwarding ports {}", "Forwarded ports {}"),
+    "recording": Wording("Recording {}", "Recorded {}"),
+}
+assert set(WORDS) == set(get_args(Phase))
+
+# Where nothing had to be done.
+_SKIPPED: dict[Phase, str] = {
+    "pushing": "Already pushed {}",
+    "deploying": "Already up to date {}",
+    "removing": "Nothing to remove of {}",
+    "sending_source": "The source is up to date {}",
+    "building": "Nothing to build {}",
+}
+_NAMED = ("building", "packing", "pushing", "pulling", "transferring", "initializing", "hook")
+
+
+def sentence(event: Event, *, full: bool = False) -> str:
+    """Return what happened as people say it, without the stack; `full` leaves images and versions uncut."""
+    if event.status in ("output", "step", "info", "warning"):
+        return event.message
+    if event.status == "failed":
+        return event.message or _filled(f"{WORDS[event.phase].doing} failed", event, full)
+    pattern = _pattern(event)
+    text = _filled(pattern, event, full)
+    return f"{text} ({event.message})" if event.message else text
+
+
+def _pattern(event: Event) -> str:
+    if event.status == "skipped":
+        return _SKIPPED.get(event.phase, f"Skipped: {WORDS[event.phase].doing}")
+    return WORDS[event.phase].done if event.status == "done" else WORDS[event.phase].doing
+
+
+def _filled(pattern: str, event: Event, full: bool) -> str:
+    subject = (event.subject if full else short(event.subject)) or WORDS[event.phase].subject
+    quoted = f"`{subject}`" if subject and event.phase in _NAMED and " " not in subject else subject
+    return " ".join(pattern.format(quoted).split())
+
+
+def progress(event: Event) -> str:
+    """Return how far a phase is: `34 of 120 MB`, `3 of 7 layers`; empty where it is not known."""
+    if event.current is None:
+        return ""
+    if event.unit == "bytes":
+        return amount(event.current, event.total)
+    total = f"/{event.total}" if event.total is not None else ""
+    return f"{event.current}{total} {event.unit}".rstrip()
+
+
+def line(event: Event, *, full: bool = False) -> str:
+    """Return an event as one line of text: the stack, what happened, how long it took."""
+    where = f"{event.stack}: " if event.stack and event.status != "step" else ""
+    took = f" in {duration(event.seconds)}" if event.seconds is not None else ""
+    return f"{where}{sentence(event, full=full)}{took}"

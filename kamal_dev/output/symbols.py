@@ -1,0 +1,54 @@
+"""The few signs that are drawn, and what stands for them where a stream has ASCII alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, TextIO
+
+_ASCII = str.maketrans(
+    {"✓": "+", "✗": "x", "…": "...", "→": "->", "·": "-", "━": "#", "─": "-", "“": '"', "”": '"', "’": "'", "–": "-"}
+)
+
+
+class Symbols(NamedTuple):
+    """Hold the signs of one kind of terminal."""
+
+    done: str
+    failed: str
+    skipped: str
+    full: str
+    empty: str
+    spinner: str
+
+
+UNICODE = Symbols("✓", "✗", "·", "━", "─", "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
+ASCII = Symbols("+", "x", "-", "#", "-", "|/-\\")
+
+
+def is_ascii_locale(environment: Mapping[str, str]) -> bool:
+    """Whether the user asks for plain ASCII: Python takes the locale `C` for UTF-8, which its terminal may not be."""
+    return (environment.get("LC_ALL") or environment.get("LANG")) in ("C", "POSIX")
+
+
+def is_unicode(encoding: str | None) -> bool:
+    """Whether an encoding has the signs."""
+    try:
+        "✓━⠋".encode(encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def in_ascii(text: str) -> str:
+    """Return a text with what stands for its signs in ASCII; other characters become question marks."""
+    return text.translate(_ASCII).encode("ascii", "replace").decode()
+
+
+def written(stream: TextIO, text: str, *, is_ascii: bool = False) -> None:
+    """Write a line and flush; a stream without the signs gets ASCII."""
+    encoding = "ascii" if is_ascii else getattr(stream, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        text = in_ascii(text)
+    print(text, file=stream, flush=True)
