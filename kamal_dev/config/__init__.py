@@ -6,21 +6,12 @@ from typing import Any
 
 from kamal_dev.config.account import Credentials, credentials, missing_credentials, with_username
 from kamal_dev.config.cache import Cache
+from kamal_dev.config.images import PLACEHOLDER_SERVER, BuildConfig, ImageSettings, Registry
 from kamal_dev.config.loading import Defaults, default, load, service_name
 from kamal_dev.config.provider import PROVIDERS, ProviderConfig
 from kamal_dev.config.reference import PLACEHOLDER_USER, image, tag
 from kamal_dev.config.secrets import SecretsFile, how_to_set, not_set, parse_secrets
-from kamal_dev.config.settings import (
-    MAX_COUNT,
-    PLACEHOLDER_SERVER,
-    BuildConfig,
-    Config,
-    Deploy,
-    ImageSettings,
-    Limits,
-    Registry,
-    Ssh,
-)
+from kamal_dev.config.settings import MAX_COUNT, Config, Deploy, Limits, Ssh
 from kamal_dev.config.template import fill_secrets, fill_template, guess_registry
 
 __all__ = [
