@@ -5,8 +5,8 @@ from kamal_dev.compose.binds import Bind
 from kamal_dev.compose.build_section import is_outside
 from kamal_dev.compose.builds import order, with_images
 from kamal_dev.compose.dangers import POWER
+from kamal_dev.compose.interpolate import secrets
 from kamal_dev.compose.layout import workspace
-from kamal_dev.compose.needs import secrets
 from kamal_dev.compose.node import CLAIMED
 from kamal_dev.compose.node import NAMES as NODE_NAMES
 from kamal_dev.compose.node import values as node_values

@@ -16,6 +16,12 @@ LONGEST = 1 << 20
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OPERATOR = re.compile(r":?[-+?]")
+# What looks like a secret that somebody must set.
+_SECRET = re.compile(
+    r"(?:^|_)(?:PASSWORD|PASSWD|PASSPHRASE|PASS|PW|SECRET|TOKEN|KEY|CREDENTIALS?|PAT)(?:_|$)", re.IGNORECASE
+)
+# `- NAME` and `NAME:` of an environment take their value from where Compose runs.
+_PASSED_THROUGH = re.compile(r"""\s*(?:-\s+["']?([A-Z][A-Z0-9_]*)["']?|([A-Z][A-Z0-9_]*):)\s*""")
 
 
 class Missing(ValueError):
@@ -146,3 +152,16 @@ def _closing(text: str, start: int) -> int:
         if depth > DEEPEST:
             raise ValueError(f"variables are nested more than {DEEPEST} deep")
     return -1
+
+
+def secrets(text: str) -> tuple[str, ...]:
+    """Return the names in a compose file that have no value there and look like those of secrets."""
+    return tuple(dict.fromkeys(name for name in _mentioned(text) if _SECRET.search(name)))
+
+
+def _mentioned(text: str) -> Iterator[str]:
+    for line in text.splitlines():
+        code = re.sub(r"(?:^|\s)#.*", "", line)
+        yield from needed(code)
+        if found := _PASSED_THROUGH.fullmatch(code):
+            yield found[1] or found[2]

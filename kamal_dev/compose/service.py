@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from kamal_dev.compose import image_name, private
+from kamal_dev.compose import private
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, Problem
 from kamal_dev.model import Location, Notice, familiar
 
 _MAY_BE_NULL = frozenset(("command", "entrypoint", "deploy", "develop", "pid"))
+LONGEST_IMAGE = 512
+
+_PART = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
+_REFERENCE = re.compile(
+    rf"(?:(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(?::\d+)?/)?{_PART}(?:/{_PART})*"
+    r"(?::\w[\w.-]{0,127})?(?:@[a-z0-9+._-]+:[0-9a-fA-F]{32,})?",
+    re.ASCII,
+)
 
 
 @dataclass(frozen=True)
@@ -105,7 +114,7 @@ def problems(services: Mapping[str, Value], started: Iterable[Service]) -> tuple
         _at(services[item.name].items["image"], f"services.{item.name}.image", f"`{item.image}` is not an image")
         for item in started
         if item.image and not item.has_build and item.built_as in ("", item.name)
-        if not image_name.is_reference(item.image)
+        if not _is_reference(item.image)
     )
 
 
@@ -202,3 +211,8 @@ def _needs(value: Value) -> tuple[str, ...]:
 def _texts(value: Value, key: str) -> tuple[str, ...]:
     found = value.at(key)
     return tuple(item.text for item in found.list) if found is not None else ()
+
+
+def _is_reference(name: str) -> bool:
+    """Whether an engine takes it for the name of an image. Source: distribution, reference grammar."""
+    return len(name) < LONGEST_IMAGE and bool(_REFERENCE.fullmatch(name))

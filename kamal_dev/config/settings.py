@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from kamal_dev.config.images import BuildConfig, ImageSettings, Registry
 from kamal_dev.config.kinds import Amount, Boolean, Choice, Many, Name, Number, Text, Whole
-from kamal_dev.config.options import option, section
+from kamal_dev.config.options import Old, option, section
 from kamal_dev.config.provider import CPUS, JUMP, KEY, MEMORY, PORT, USER, ProviderConfig, ProviderSection
 from kamal_dev.model import Location, Notice
 
@@ -221,3 +221,22 @@ class Config:
     local_path: str = ""
     notices: tuple[Notice, ...] = ()
     where: Mapping[str, Location] = field(default_factory=dict, compare=False, repr=False)
+
+
+# The keys that only kamal-dev 0.3 knows, and what becomes of each.
+_CLONE = "the source is not cloned when the container starts, so hosts need no token"
+_DOCKERFILE = "builds are defined by the devcontainer or its compose file"
+
+OLD = (
+    Old("registry.username", into="registry.username_env"),
+    Old("registry.password", into="registry.password_env"),
+    Old("build.devcontainer", into="image.devcontainer"),
+    Old("build.dockerfile", reason=_DOCKERFILE),
+    Old("build.context", reason=_DOCKERFILE),
+    Old("ssh.key_path", into="ssh.keys", suffix=".pub"),
+    Old("git.repository", reason=_CLONE),
+    Old("git.branch", reason=_CLONE),
+    Old("git.workspace_folder", reason="use `workspaceFolder` in devcontainer.json"),
+    Old("git.token", reason=_CLONE),
+    Old("vms.spread", reason="every stack runs on its own host"),
+)
