@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+import resource
 import subprocess
 import time
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ SCRIPT = Path(__file__).with_name("by_hand.sh")
 
 @dataclass(frozen=True)
 class Time:
-    """Seconds of wall clock; `window` is what was spent on nothing but watching, and is not in `seconds`."""
+    """Seconds of wall clock, and those in which a processor worked for the command itself, without the engine here."""
 
     seconds: float
-    window: float = 0.0
+    worked: float
 
 
 class Contender(Protocol):
@@ -57,9 +57,7 @@ class Dev:
         self._repository.commit({"config/dev.yml": path.read_text().replace("source: none", "source: git")})
 
     def _run(self, *words: str) -> Time:
-        seconds, output = timed((DEV, *words, "--json"), self._repository.root, self._repository.variables())
-        window = max((stack["window"] for stack in json.loads(output.splitlines()[-1])["stacks"]), default=0.0)
-        return Time(seconds - window, window)
+        return timed((DEV, *words), self._repository.root, self._repository.variables())
 
 
 class ByHand:
@@ -93,7 +91,7 @@ class ByHand:
         self._environment["SOURCE"] = "git"
 
     def _run(self, word: str) -> Time:
-        return Time(timed((str(SCRIPT), word), self._root, self._environment)[0])
+        return timed((str(SCRIPT), word), self._root, self._environment)
 
 
 def _entry(host: Host) -> str:
@@ -112,11 +110,16 @@ def _entry(host: Host) -> str:
     return "\n  ".join(lines) + "\n"
 
 
-def timed(argv: tuple[str, ...], folder: Path, environment: dict[str, str]) -> tuple[float, str]:
-    """Run a command that must succeed; returns its seconds and its stdout."""
-    started = time.monotonic()
+def timed(argv: tuple[str, ...], folder: Path, environment: dict[str, str]) -> Time:
+    """Run a command that must succeed, and return its times."""
+    before, started = _worked(), time.monotonic()
     ended = subprocess.run(argv, check=False, cwd=folder, env=environment, capture_output=True, text=True)
     seconds = time.monotonic() - started
     if ended.returncode:
         raise SystemExit(f"{' '.join(argv)} exited {ended.returncode}:\n{ended.stdout}\n{ended.stderr}")
-    return seconds, ended.stdout
+    return Time(seconds, _worked() - before)
+
+
+def _worked() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
