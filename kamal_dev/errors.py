@@ -43,7 +43,7 @@ from dataclasses import dataclass
 class DevError(Exception):
     """Carry one message for the user: what happened, what is left, what to do.
 
-    `left_behind` names what this run has changed and not put back; empty means nothing.
+    `left_behind` describes what this run has changed and not reverted; empty means nothing.
     """
 
     exit_code = 1
@@ -182,7 +182,7 @@ class LinkDropped(HostError):
 
 
 class LockHeld(HostError):
-    """Report a stack that was left alone because somebody else is changing it."""
+    """Report a stack that is locked by another run."""
 
 
 class StackRemoved(HostError):

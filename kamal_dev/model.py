@@ -87,7 +87,7 @@ class Image:
 
 @dataclass(frozen=True)
 class ImageConfig:
-    """Say how an image wants to be run; `metadata` is the text of its label `devcontainer.metadata`.
+    """Describe how an image is run; `metadata` is the text of its label `devcontainer.metadata`.
 
     Source: OCI image configuration.
     """
@@ -105,7 +105,7 @@ class ImageConfig:
 
 @dataclass(frozen=True)
 class Version:
-    """Say which state of the source a tag stands for.
+    """Describe the state of the source that a tag represents.
 
     `text` is the tag: a git SHA, the SHA with a suffix that is a hash of the
     content where the tree is dirty, outside git the time of the newest file with
@@ -131,7 +131,7 @@ def short(version: str, release: str = "") -> str:
 
 @dataclass(frozen=True)
 class Location:
-    """Say where in the user's files something stands; `line` and `column` from 1."""
+    """Point to a place in the user's files; `line` and `column` from 1."""
 
     path: str
     line: int = 0
@@ -258,7 +258,7 @@ class File:
 class Release:
     """Hold every file that makes one version of a stack run on a host.
 
-    `id` names its folder on the host; `digest` stands for all files, so equal
+    `id` names its folder on the host; `digest` covers all files, so equal
     releases are equal text, and tells nothing of what is private in them. `images`
     maps each built service to its image, `third_party` lists the references of all
     others. `services` are those to start, none meaning all; `workspace` the folders
@@ -297,7 +297,7 @@ class Step:
     def text(self) -> str:
         """The command as a person would type it, without stdin and environment.
 
-        `label` stands in for the argv of a host script, which is only its wrapping.
+        `label` replaces the argv of a host script in its text, because the argv is only a wrapper.
         """
         return self.label or shlex.join(self.argv)
 

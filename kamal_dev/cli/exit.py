@@ -21,7 +21,7 @@ INTERRUPTED = 130
 def guarded(app: click.Command, args: list[str], *, redaction: Redaction | None = None) -> int:
     """Run `app` and return its exit code; no traceback reaches the user unless KAMAL_DEV_TRACEBACK is set.
 
-    What `redaction` knows beforehand, and what the command makes it know, is in no message.
+    Messages contain no secret that `redaction` knows before or learns during the command.
     """
     # SIGTERM takes the same road as Ctrl-C, so that temporary files and connections are put away.
     signal.signal(signal.SIGTERM, lambda *_: _interrupt())

@@ -1,4 +1,4 @@
-"""The three streams that a program begins with, whatever its caller has done to them."""
+"""The three standard streams, even if the caller has closed them."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def complete() -> None:
 
 
 class Unwritable(OSError):
-    """Tell that stdout takes no more."""
+    """Report that stdout cannot be written."""
 
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """Write to stdout within this. Raises Unwritable, or BrokenPipeError where nobody reads any more."""
+    """Write to stdout within this. Raises Unwritable, or BrokenPipeError if the reader is gone."""
     try:
         yield
     except BrokenPipeError:
@@ -61,7 +61,7 @@ def takes(stream: TextIO) -> bool:
 
 
 def silence(streams: Iterable[TextIO]) -> None:
-    """Let nothing more be written to streams that take no more: Python would complain while it ends."""
+    """Replace streams that cannot be written: Python would print an error at exit."""
     for stream in streams:
         with suppress(OSError, ValueError, AttributeError):
             null = os.open(os.devnull, os.O_WRONLY)

@@ -33,10 +33,10 @@ def buildx(
 ) -> Step:
     """Return the step that makes one image and pushes it, or loads it into the engine here.
 
-    `platform` stands in for the build's own; more than one cannot be loaded. Caches
+    `platform` overrides that of the build; more than one cannot be loaded. Caches
     are added to the build's own, as buildx takes them (`type=registry,ref=…`).
     `secret_values` holds, by variable, what the build's secrets read. `metadata_file`
-    receives the digest; `config` stands in for ~/.docker. Raises ConfigError for a
+    receives the digest; `config` replaces ~/.docker. Raises ConfigError for a
     secret among the build arguments. Source of the order: devcontainers/cli.
     """
     known = secret_values or {}

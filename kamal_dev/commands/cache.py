@@ -22,7 +22,7 @@ class Caching:
 def caching(cache: Cache | None, image: Image) -> Caching:
     """Return how `cache` of config/dev.yml is used for one image.
 
-    An inline cache lies in the image itself, so it needs a tag that does not
+    An inline cache is in the image itself, so it needs a tag that does not
     change with the version. Source: Docker Buildx, cache storage backends.
     """
     if cache is None:

@@ -14,7 +14,7 @@ REGISTRY_PORT = 5000
 
 
 def docker(*words: str, stdin: bytes | None = None, config: str = "") -> Step:
-    """Return a docker step; `config` is the folder that stands in for ~/.docker."""
+    """Return a docker step; `config` is the folder that replaces ~/.docker."""
     environment = (("DOCKER_CONFIG", config),) if config else ()
     return Step((PROGRAM, *words), stdin=stdin, environment=environment)
 
@@ -55,7 +55,7 @@ def without_helper(settings: Mapping[str, Any], server: str) -> dict[str, Any]:
 
     A helper of the user's would be told to store the credential, or refuse to. A `credsStore` becomes a
     helper for each other server that has a login; where nothing at all is configured, docker would look for
-    the keychain of the system, so an empty login stands for `server`.
+    the keychain of the system, so an empty login is written for `server`.
     """
     auths = {name: item for name, item in settings.get("auths", {}).items() if _server(name) != _server(server)}
     store = settings.get("credsStore", "")

@@ -30,7 +30,7 @@ class Lock:
     """Say who has the lock of a stack: `word` is the verb, `since` UTC, `token` the run to attach to.
 
     `state` is `held`, `stale` (its owner lives but does not move: it may be stopped) or `dead`; a
-    dead owner's is taken over by the next who wants it. `age` is seconds since the owner was last
+    dead owner's is taken over by the next process. `age` is seconds since the owner was last
     seen at work; `version` and `release` are those it is about, empty where that is not known.
     """
 
@@ -67,7 +67,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Clash:
-    """Say who holds a port, `address:port/protocol`, that a release wants to publish."""
+    """Say who holds a port, `address:port/protocol`, that a release publishes."""
 
     port: str
     holder: str
@@ -142,7 +142,7 @@ class Facts:
         return next((held for held in self.images if wanted in held.names), None)
 
     def runs(self, release: Release) -> bool:
-        """Whether this very release is current, and stands."""
+        """Whether this release is the current one and up."""
         there = self.release
         return self.stands and there is not None and (there.id, there.digest) == (release.id, release.digest)
 
@@ -298,7 +298,7 @@ class RunningContainer:
     `state` is Docker's; `pid` that of its first process, 0 where none runs; `user` and
     `environment` are its own. `metadata` is the label `devcontainer.metadata` of its image.
     `direct`: the login on the host may use Docker without sudo; `socket` is where its engine is, empty where docker
-    finds it by itself.
+    finds it automatically.
     """
 
     id: str
@@ -318,7 +318,7 @@ class ScriptResult:
     """Say how a script ended.
 
     `state` of an apply or a rollback: `same`, `new`, `kept` (nothing was touched), `restored`,
-    `stopped` (a first release, kept for a look), `broken`, `left` (the release fell and was left as
+    `stopped` (a first release, kept for inspection), `broken`, `left` (the release failed and was left as
     it is), `unfinished` (the release runs, a lifecycle command failed), `interrupted` (the script was ended between
     two releases); `unknown` where no answer came.
     `containers` is what is there now, `failed` what did not stay up, with reason and log, `lifecycle` the

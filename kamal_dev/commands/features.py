@@ -23,7 +23,7 @@ NO_CONTEXT = "-"
 
 _FROM = re.compile(r"^(\s*FROM\s+(?:--\S+\s+)*)(\S+)", re.IGNORECASE | re.MULTILINE)
 _IMAGE = "docker-image://"
-# The CLI asks for a cache inside the image, which is written anew by each build: the same content would be another
+# The CLI asks for a cache inside the image, which each build writes again: the same content would be another
 # image, and its containers would be replaced. What comes later on the command line counts.
 _NO_INLINE_CACHE = {"BUILDKIT_INLINE_CACHE": "0"}
 _WITHOUT_LOCKFILE = (0, 87)  # before that none was written without being asked for
@@ -72,7 +72,7 @@ def _made(build: Build) -> dict[str, str]:
 
 
 def file_path(features: Features) -> str:
-    """Return where devcontainer.json stands in the folder that the CLI is shown, as it does in the user's."""
+    """Return the path of devcontainer.json in the CLI's folder, the same as in the user's."""
     return features.path.relative_to(features.root).as_posix()
 
 
@@ -134,7 +134,7 @@ def devcontainer(
 ) -> Step:
     """Return the step that makes one image; its working directory is the folder with the CLI's file.
 
-    `platform` stands in for the build's own; `config` for ~/.docker. Where the
+    `platform` overrides that of the build; `config` replaces ~/.docker. Where the
     versions of the Features are pinned, the lockfile is left to the CLI.
     """
     assert build.features and build.image

@@ -33,7 +33,7 @@ WATCHFUL = ("-c", "core.fsmonitor=false")
 WHOLE = ("-c", "core.splitIndex=false")
 
 
-# What a sparse checkout does not want is there all the same; and no file is refused for the ends of its lines.
+# Include files outside a sparse checkout, and do not reject files because of their line endings.
 PLAIN = ("-c", "core.sparseCheckout=false", "-c", "core.safecrlf=false", "-c", "advice.addEmbeddedRepo=false")
 
 
@@ -85,7 +85,7 @@ def paths(root: Path) -> Step:
 
 
 def status(root: Path, environment: Environment = ()) -> Step:
-    """List commit, branch and what differs from them, whatever settings hide; entries end with NUL."""
+    """List commit, branch and differences from them, including those that settings hide; entries end with NUL."""
     words = ("--porcelain=v2", "--branch", "-z", "--no-renames", "--untracked-files=all", "--ignore-submodules=none")
     return git(root, *WATCHFUL, "status", *words, environment=environment)
 

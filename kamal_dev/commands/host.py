@@ -156,7 +156,7 @@ def rollback(
     login: Login | None = None,
     performer: str = "",
 ) -> Step:
-    """Make a release that is there already, by its id, the current one again, or put back what there was.
+    """Switch to an existing release by its id, or revert to the one before.
 
     Images that are gone are pulled with `login` before anything stops. The rest is as in `apply`.
     """

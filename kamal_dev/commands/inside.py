@@ -36,7 +36,7 @@ _CONTAINER_ENV = re.compile(r"\$\{containerEnv:([^:}\r\n]*)(?::([^:}\r\n]*))?[^}
 
 @dataclass(frozen=True)
 class ExecOptions:
-    """Say how to enter a container: as whom (empty: its own user), where, and with what besides its own environment.
+    """Say how to enter a container: as whom (empty: its own user), where, and with which additional environment.
 
     `file` is the path, on the host, of what `host.environment` kept there; `without`
     names variables to take away; `terminal` is the kind of terminal, empty for none.

@@ -20,7 +20,7 @@ def part(text: str, architecture: str) -> str:
 def platforms(text: str) -> frozenset[str]:
     """Return the platforms of an index, as `linux/amd64`; none where the text is something else.
 
-    What describes an image, such as a provenance, stands in an index under the platform `unknown`.
+    What describes an image, such as a provenance, is in an index under the platform `unknown`.
     """
     listed = (item.get("platform") or {} for item in _read(text).get("manifests") or ())
     names = (f"{platform.get('os')}/{platform.get('architecture')}" for platform in listed)

@@ -1,4 +1,4 @@
-"""What a clone on a host is told of the project's remote and of who commits. No credential is in it."""
+"""The git configuration of a clone on a host: remote of the project, author of commits. Contains no credential."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ refuse() {
   exit 1
 }
 """
-# The modes of the files must arrive as they are, whatever the umask; their owner must not.
+# The modes of the files must be kept regardless of the umask; their owner must not.
 _UNPACK = f"""{PLAIN}umask 077
 said=$(mktemp -d "${{TMPDIR:-/tmp}}/kamal-dev.XXXXXX" 2>&1) && dir=$said &&
   said=$(tar -xzpf - --no-same-owner -C "$dir" 2>&1) || {{

@@ -1,4 +1,4 @@
-"""Why a registry gave no answer, read from the words of whoever asked it. Reads text; asks nothing.
+"""Why a registry gave no answer, read from the error message of its client. Reads text; asks nothing.
 
 Only what a registry says of the image itself means that it has none. Everything else is unknown, with a cause.
 """

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Additions:
-    """Hold what the main service gets besides what the compose files say.
+    """Hold what the main service gets in addition to the compose files.
 
     `service` is the name of what is deployed, `main` the compose service that people
     work in. `secrets` are names of variables; their values are never in here.

@@ -22,7 +22,7 @@ Kind = Literal["workspace", "file", "host", "home"]
 _EVERYWHERE = ("/var/run", "/run", "/dev", "/tmp", "/proc", "/sys", "/etc/localtime", "/etc/timezone", "/lib/modules")  # noqa: S108
 
 
-# Whoever writes these means the host's own, even where the repository is in there; `..` may lead there too.
+# These always mean the folders of the host, even if the repository is inside one of them; `..` may lead there too.
 _OWN = ("/", *_EVERYWHERE)
 
 
@@ -31,12 +31,12 @@ class Bind:
     """Describe one bind of a service.
 
     `source` is absolute on this machine. `kind` says what it is on a host:
-    `workspace` (at `folder`, relative to the stack's workspace folder, which stands
+    `workspace` (at `folder`, relative to the stack's workspace folder, which represents
     for the parent of the repository), `file` (in the release, where it is in the
     repository), `host` (what the host has under that path) or `home` (a path of the user
     at this machine, which is left out). `moves` where the path
     as written would mean another one there. `entry` is the volume as the user wrote
-    it; `volume` names the top-level volume that stands for the folder instead.
+    it; `volume` names the top-level volume used for the folder instead.
     """
 
     service: str

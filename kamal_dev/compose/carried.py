@@ -47,7 +47,7 @@ def read(
 
 
 def _env_files(reader: ComposeReader, around: variables.Surroundings) -> tuple[tuple[Travel, ...], str]:
-    """Return the `.env` files that Compose reads by itself, and the text of the one at the top."""
+    """Return the `.env` files that Compose reads by default, and the text of the one at the top."""
     places = {path: Location(place.shown(path, reader.repository)) for path in around.files}
     places |= {path: where for path, where in reader.env_files.items() if where.path}
     top = reader.repository / layout.ENV

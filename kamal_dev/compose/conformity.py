@@ -1,4 +1,4 @@
-"""Whether data is as a JSON Schema wants it, for the keywords that the Compose Specification uses.
+"""Whether data matches a JSON Schema, for the keywords that the Compose Specification uses.
 
 The answer is yes or no, without a place. The library that names places is asked only about a file that does not
 conform: its import takes longer than the rest of a start. Source: JSON Schema, draft 7.
@@ -18,7 +18,7 @@ _OF_MEMBERS = {"properties", "patternProperties", "additionalProperties"}
 
 
 def conforms(data: Any, schema: Schema) -> bool:
-    """Whether `data` is valid. False, too, where the schema has a keyword that is not known here."""
+    """Whether `data` is valid. Also false if the schema has an unsupported keyword."""
     return _Judge(schema).accepts(data, schema)
 
 

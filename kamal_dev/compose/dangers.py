@@ -1,4 +1,4 @@
-"""What gives whoever is in a container power over its host, or the host's keys. Forbids nothing."""
+"""Settings that give users of a container control over the host or its keys. Forbids nothing."""
 
 from __future__ import annotations
 

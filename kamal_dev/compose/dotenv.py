@@ -52,7 +52,7 @@ def parse(text: str, display: str, lookup: Lookup) -> dict[str, str]:
 def from_raw(text: str, display: str) -> str:
     """Return the file in which this dialect reads what `docker run --env-file` and `format: raw` read in `text`.
 
-    There a value is what stands behind the first `=`, to the end of the line: quotes, `#`,
+    A value is everything after the first `=` of the line: quotes, `#`,
     `$` and backslashes are characters of it. Raises ComposeError with the line.
     Source: docker/cli, pkg/kvfile.
     """
@@ -86,7 +86,7 @@ def mentioned(text: str, display: str) -> Iterator[str]:
 
 
 def quote(value: str) -> str:
-    """Return the value as it stands after `KEY=`, so that Compose reads exactly it.
+    """Return the text for after `KEY=` that Compose reads as exactly this value.
 
     Raises ValueError for a value with a NUL character, which no variable can hold.
     """

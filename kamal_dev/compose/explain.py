@@ -67,7 +67,7 @@ def explain(project: ComposeProject, release: Release) -> tuple[Explanation, ...
 
 @dataclass(frozen=True)
 class _Cell:
-    """Name a key, its place, and what stands under it."""
+    """Hold a key, its place, and its value."""
 
     key: str
     where: Location
@@ -88,7 +88,7 @@ class _Cell:
 
     @property
     def place(self) -> Location:
-        """Where the value is, as whoever reads it names the place."""
+        """Where the value is, in the reader's notation."""
         node = self.value.followed
         return Location(self.file.display, node.line, node.column)
 
@@ -155,7 +155,7 @@ class _Table:
         return cell.row(LEFT, "as written")
 
     def _listed(self, cell: _Cell) -> Iterator[Explanation]:
-        """Explain each item of a list; an alias stands where it is written itself."""
+        """Explain each item of a list; an alias is reported where it is written."""
         items = cell.value.followed.items
         if not items:
             yield self._path(cell)

@@ -69,7 +69,7 @@ def names(text: str) -> Iterator[str]:
 
 
 def bare(text: str) -> Iterator[str]:
-    """Yield the variables that a text mentions without saying what stands in for them."""
+    """Yield the variables that a text mentions without a default."""
     try:
         yield from (part.name for part in _parts(text) if isinstance(part, Reference) and not part.operator)
     except ValueError:
@@ -77,7 +77,7 @@ def bare(text: str) -> Iterator[str]:
 
 
 def needed(text: str) -> Iterator[str]:
-    """Yield the variables that a text mentions and that nothing stands in for, required ones (`?`) too."""
+    """Yield the variables that a text mentions without a default, including required ones (`?`)."""
     try:
         for part in _parts(text):
             if isinstance(part, Reference) and part.operator in ("", "?", ":?"):

@@ -28,13 +28,13 @@ ASIDE = "kamal-dev.files"
 
 @dataclass(frozen=True)
 class ReleaseLayout:
-    """Say where files are in a release whose top stands for the folder `top`, which holds the repository."""
+    """Say where files are in a release whose top represents the folder `top`, which holds the repository."""
 
     repository: Path
     top: Path
 
     def of_compose(self, path: Path) -> str:
-        """Return where a compose file is, or a `.env` that Compose finds by itself."""
+        """Return where a compose file is, or a `.env` that Compose finds by default."""
         return place.relative(path, self.top)
 
     def in_release(self, path: Path) -> str:
@@ -66,5 +66,5 @@ class ReleaseLayout:
 
 
 def workspace(stack: str) -> str:
-    """Return the folder on a host that stands for the parent of the repository; Compose expands `~`."""
+    """Return the folder on a host that represents the parent of the repository; Compose expands `~`."""
     return f"~/.kamal-dev/{stack}/workspace"

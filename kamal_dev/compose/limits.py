@@ -8,7 +8,7 @@ from kamal_dev.compose.value import Value
 
 
 def entries(service: Value, cpus: str, memory: str, memory_swap: str) -> dict[str, Any]:
-    """Return the keys that limit a service; what it says itself stands.
+    """Return the keys that limit a service; its own settings take precedence.
 
     Compose has two forms and refuses a service that limits one thing in the one and
     another in the other, so the form is the one in use.

@@ -1,4 +1,4 @@
-"""The `manifest.json` of a release: what it is, for whoever looks at a host. Nothing reads it to run."""
+"""The `manifest.json` of a release: a description for people on the host. No program needs it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Hashes that tell whether something private changed, and nothing else of it. Depends on no time and place.
 
-A plain hash of a password tells it to whoever tries out passwords, and these hashes
+A plain hash of a password can be found by trying passwords, and these hashes
 are in labels, names of releases and reports. So they are salted and slow to make; a
 random key would be another one on each machine, and each deploy a new release.
 """
@@ -21,7 +21,7 @@ _ROUNDS = 20_000
 
 
 def private(salt: str, parts: Iterable[tuple[str, bytes]]) -> str:
-    """Return the hash of named contents, in whatever order they come."""
+    """Return the hash of named contents, in any order."""
     total = hashlib.sha256()
     for name, content in sorted(parts):
         total.update(f"{name}\0{len(content)}\0".encode())
@@ -56,7 +56,7 @@ def of_services(
 
 
 def _inline(service: Value, model: Value, values: Mapping[str, str | Secret]) -> Iterator[tuple[str, bytes]]:
-    """Yield the configs and secrets of a service whose content is a variable's, or stands in the compose file."""
+    """Yield the configs and secrets of a service whose content is that of a variable, or in the compose file."""
     for key in ("configs", "secrets"):
         listed = service.at(key)
         for item in listed.list if listed is not None else ():

@@ -34,7 +34,7 @@ _SHAPES: dict[str, tuple[type, ...]] = {
 
 
 def services(found: Value) -> dict[str, Value]:
-    """Return what stands under `services`, each service in the one form. Raises ComposeError."""
+    """Return the contents of `services`, each service in normal form. Raises ComposeError."""
     if not isinstance(found.data, dict):
         raise ComposeError(_wrong(found, "services", "a mapping"))
     return {name: service(name, value) for name, value in found.items.items()}
@@ -64,7 +64,7 @@ def service(name: str, value: Value) -> Value:
 
 
 def over(base: Value | None, upper: Value, path: tuple[str, ...] = ()) -> Value:
-    """Return `upper` laid over `base`; `path` is the keys that lead here, within a service."""
+    """Return `base` overridden by `upper`; `path` is the keys that lead here, within a service."""
     if base is None or path in _REPLACED or (path and path[-1].startswith("x-")):
         return upper
     if upper.data is None:
@@ -81,7 +81,7 @@ def over(base: Value | None, upper: Value, path: tuple[str, ...] = ()) -> Value:
 
 
 def projects(base: Value | None, upper: Value) -> Value:
-    """Return one compose file laid over another; both have the services of `services()`."""
+    """Return one compose file merged over another; both have the services of `services()`."""
     if base is None:
         return upper
     entries = {key: value for key, value in base.items.items() if key not in upper.resets}

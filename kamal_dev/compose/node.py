@@ -1,6 +1,6 @@
 """The variables that tell a stack which one it is, and where: for `${…}`, and in the main service's environment.
 
-What the user sets under one of these names stands. Reads no environment.
+A value that the user sets for one of these names takes precedence. Reads no environment.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kamal_dev.compose.additions import Additions
     from kamal_dev.compose.project import ComposeProject
 
-# Stands for an address that is not known yet. Source: RFC 5737, addresses for documentation.
+# Placeholder for an address that is not known yet. Source: RFC 5737, addresses for documentation.
 UNKNOWN = "192.0.2.1"
 _OF_STACK = frozenset(("NODE_NAME", "NODE_INDEX", "NODE_ADDRESS", "DEV_STACK"))
 NAMES = (*sorted(_OF_STACK), "DEV_VERSION")
@@ -47,7 +47,7 @@ def mentioned(text: str) -> frozenset[str]:
 def environment(
     service: Value, project: ComposeProject, name: str, elsewhere: frozenset[str] = frozenset()
 ) -> dict[str, None]:
-    """Return what the main service takes over from `.env`: what it mentions, in whatever key, and does not set itself.
+    """Return what the main service gets from `.env`: what it mentions in any key and does not set itself.
 
     A value that differs from version to version, or from host to host, would make another
     container of the same content. `elsewhere` are those that devcontainer.json mentions.

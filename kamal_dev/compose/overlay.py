@@ -1,4 +1,4 @@
-"""The one file that is laid over the user's: images, workspace, and what the main service gets besides.
+"""The file that overrides the user's files: images, workspace, and additions to the main service.
 
 Nothing that the user wrote is repeated but for the volumes whose source is another
 one on a host, because Compose replaces a volume of the same target as a whole, and
@@ -32,7 +32,7 @@ class OverlayInputs:
     """Say what the overlay is to bring about.
 
     `images` has every service that runs a built image; `marks` maps services to what
-    stands for the content of the files they mount.
+    covers the content of the files they mount.
     """
 
     project: ComposeProject

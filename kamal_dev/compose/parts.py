@@ -20,7 +20,7 @@ from kamal_dev.compose.value import Scope, Value
 from kamal_dev.errors import ComposeError
 from kamal_dev.model import Location, Release
 
-# Compose makes the same container whatever these say.
+# Compose creates the same container regardless of these.
 _WITHOUT_EFFECT = frozenset(("build", "pull_policy", "scale", "profiles", "develop"))
 FILES = "kamal-dev.files"
 

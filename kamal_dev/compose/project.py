@@ -111,10 +111,10 @@ def load(
     """Read a project from absolute paths in `-f` order. Raises ComposeError with file and line.
 
     `secrets` are variables that decide as others do and are written to `.env` alone; `[redacted]`
-    stands for a value that is not known yet. `main` is started whatever its profile, with what
+    is the placeholder of a value that is not known yet. `main` is started regardless of its profile, with what
     the profiles start or, where there are any, `run_services`. `root` (the repository) is where
     Compose would be run: it reads `.env` there from 2.27.2 on; an empty `compose_version` is the
-    newest. `texts` stand in for files under their paths, variables resolved; `places` says where
+    newest. `texts` replace files under their paths, variables resolved; `places` says where
     each file is named. A service in `features` gets an image of its own even without a build.
     """
     environment = {**environment, **private.all_marked(secrets or {})}

@@ -39,7 +39,7 @@ class ComposeReader:
     """Read a project's files, each once; `files` and `env_files` fill up in the order they are met.
 
     `set_by_includes` are the variables that only an included project has. `texts`
-    stand in for what the tree holds under their paths. With `allow_outside`, what the
+    replace what the tree holds under their paths. With `allow_outside`, what the
     repository does not hold may be read as well. `personal` are the paths of the user at this
     machine that services do not mount on a host.
     """
@@ -64,11 +64,11 @@ class ComposeReader:
 
     @property
     def has_texts(self) -> bool:
-        """Whether texts stand in for files."""
+        """Whether texts replace files."""
         return bool(self._texts)
 
     def read(self, paths: tuple[Path, ...], scope: Scope, role: str = "top", chain: tuple[Path, ...] = ()) -> Value:
-        """Return the files laid over each other. Raises ComposeError.
+        """Return the merged files. Raises ComposeError.
 
         `chain` are the files that include these.
         """

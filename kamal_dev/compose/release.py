@@ -70,7 +70,7 @@ def render(
 ) -> Release:
     """Return the release of a version for one stack.
 
-    `images` has the image of every service with a build. `variables` are laid over
+    `images` has the image of every service with a build. `variables` override
     the project's own values; only those that the files mention and the additions'
     secrets are written; with `mask`, they stand as `[redacted]`. `ready` saves work for
     further stacks. `index` counts stacks from 1; `address` is the host's, empty where it
@@ -274,7 +274,7 @@ class _Content:
     told: Mapping[str, str]
 
     def digest(self, files: list[File], stack: str, salt: str) -> str:
-        """Return what stands for all files; what is private is hashed apart, the same for all stacks."""
+        """Return a digest of all files; private content is hashed separately, the same for all stacks."""
         private = {_place(travel, self.project) for travel in self.carried}
         parts = [(file.path, file.content) for file in files if file.path in private]
         parts += [(f"${name}", marks.plain(value).encode()) for name, value in self.values.items() if self._hides(name)]

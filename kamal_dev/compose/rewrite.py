@@ -1,6 +1,6 @@
 """`build` into `image` in the text of a compose file, by splicing. Every other character stays.
 
-Only what physically stands in a service's own mapping is spliced. A build that
+Only text in the service's own mapping is replaced. A build that
 arrives by a merge key, `extends` or `include` is left for the overlay, and so is
 one whose removal would take away an anchor that something else refers to.
 """
@@ -54,7 +54,7 @@ def spliced(text: str, display: str, images: Mapping[str, str]) -> str:
 
 
 def _services(root: Node) -> Iterator[tuple[str, Node]]:
-    """Yield the services whose mapping stands in this document itself."""
+    """Yield the services whose mapping is in this document itself."""
     services = root.entry("services") if root.kind == "mapping" else None
     if services is not None and services[1].kind == "mapping":
         for key, value in services[1].entries:

@@ -31,7 +31,7 @@ _LONGEST = len("0b") + 64
 
 
 def resolve(text: str) -> str | int | float | bool | datetime | None:
-    """Return the value that a plain scalar stands for; text that is nothing else stays text."""
+    """Return the value of a plain scalar; text that is nothing else stays text."""
     if text in _WORDS:
         return _WORDS[text]
     if text[0] not in "+-.0123456789":

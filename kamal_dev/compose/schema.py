@@ -1,6 +1,6 @@
 """What the JSON Schema of the Compose Specification says of a project. Follows no file and no image.
 
-Compose casts text to what the schema wants (`tty: "true"`, `cpus: ${CPUS}`), so text is judged by what it can become.
+Compose casts text to the type of the schema (`tty: "true"`, `cpus: ${CPUS}`), so text is judged by what it can become.
 Source: Compose Specification, schema/compose-spec.json, kept in `specification/` with its licence.
 """
 
@@ -129,7 +129,7 @@ def _strangers(error: ValidationError) -> list[str]:
 
 
 def _key(key: str, where: Location, roots: Mapping[str, tuple[Node, ...]]) -> Location:
-    """Return where a key stands whose value stands at `where`: a mapping begins in the line below."""
+    """Return the location of a key whose value is at `where`: a mapping begins in the line below."""
     for root in roots.get(where.path, ()):
         for node in root.walk():
             for name, item in node.entries:

@@ -93,7 +93,7 @@ def asked(
 ) -> tuple[str, ...]:
     """Return the names that `up` is given; none where it starts what it starts without names.
 
-    `main` is started whatever its profile, as VS Code starts it by name.
+    `main` is started regardless of its profile, as VS Code starts it by name.
     """
     if run_services:
         return tuple(dict.fromkeys((*run_services, main)))

@@ -32,7 +32,7 @@ class Travel:
 
     `path` is absolute on this machine. `role` is `env_file`, `label_file`, `raw_env_file`
     (whose `content` was converted from that format), `config`, `secret`, `bind`,
-    `security_opt` or `env`, the last for a `.env` that Compose reads by itself;
+    `security_opt` or `env`, the last for a `.env` that Compose reads by default;
     `services` are those that see a change of it.
     """
 

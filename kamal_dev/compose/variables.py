@@ -61,7 +61,7 @@ def around(
 ) -> Surroundings:
     """Read the `.env` files of a project in `directory` when Compose runs in `root`.
 
-    An empty `version` stands for the newest Compose; `own` are the variables of a stack,
+    An empty `version` means the newest Compose; `own` are the variables of a stack,
     where no `.env` sets them. Text in place of files has its variables resolved, and no `.env`. Raises ComposeError.
     """
     if reader.has_texts:
@@ -86,7 +86,7 @@ def around(
 def _named(
     paths: tuple[Path, ...], reader: ComposeReader, environment: Mapping[str, str], own: Mapping[str, str]
 ) -> Surroundings:
-    """Read the files of COMPOSE_ENV_FILES, the last one winning: they stand in for every `.env`.
+    """Read the files of COMPOSE_ENV_FILES, the last one winning: they replace every `.env`.
 
     A host does not know that variable, and reads none of them: what is mentioned travels by its value.
     """
@@ -160,7 +160,7 @@ def not_taken(
 
 
 def plain_names(reader: ComposeReader) -> frozenset[str]:
-    """Return the variables that a file mentions without saying what stands in for them.
+    """Return the variables that a file mentions without a default.
 
     Those that an included project sets for itself are not among them.
     """
@@ -186,7 +186,7 @@ class Unset:
 def unset(project: Value, active: frozenset[str], around: Surroundings, reader: ComposeReader) -> Iterator[Unset]:
     """Yield the variables that secrets and configs of `active` services are made of, and that are set nowhere.
 
-    Compose takes one that is set to nothing. What a host sets itself is not known here.
+    Compose accepts an empty value. What a host sets itself is unknown.
     """
     for key in ("secrets", "configs"):
         listed = project.at(key)

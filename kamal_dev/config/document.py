@@ -47,7 +47,7 @@ class ConfigValue:
 
 
 def over(base: ConfigValue | None, upper: ConfigValue | None) -> ConfigValue | None:
-    """Return one document laid over another: mappings are merged, everything else is replaced."""
+    """Return one document merged over another: mappings are merged, everything else is replaced."""
     if base is None or upper is None or base.kind != "mapping" or upper.kind != "mapping":
         return base if upper is None or upper.kind == "empty" else upper
     known = {key.text: (key, value) for key, value in upper.pairs if not key.is_merge}

@@ -33,7 +33,7 @@ Part = str | Variable | CommandSubstitution
 
 
 def split(text: str) -> tuple[Part, ...]:
-    """Split what stands behind `NAME=`, with its comment, into parts; raises ValueError, saying why."""
+    """Split the text after `NAME=`, including its comment, into parts. Raises ValueError with the reason."""
     if text.startswith("'"):
         match = _SINGLE.match(text)
         if not match:

@@ -49,7 +49,7 @@ def load(
     defaults: Defaults | None = None,
     local: tuple[str, str] | None = None,
 ) -> Config:
-    """Read config/dev.yml, `path` being how it is shown; `local` is what is laid over it, text and path.
+    """Read config/dev.yml, `path` being how it is shown; `local` is the file that overrides it, text and path.
 
     Of the environment, only the registry's user name is looked up. Raises
     ConfigError with all problems.

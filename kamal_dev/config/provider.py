@@ -39,7 +39,7 @@ class StaticHost:
     """Name one host of the static provider, as config/dev.yml gives it.
 
     `user` empty and `port` 0 leave it to `ssh` and to `~/.ssh/config`; `keys`
-    are paths as written. In ProviderConfig it stands as a mapping of these names.
+    are paths as written. ProviderConfig holds it as a mapping of these names.
     """
 
     address: str = option(ADDRESS, "Host name or IP address.", example="10.0.0.1")
@@ -79,7 +79,7 @@ class Hosts(Kind):
         return asdict(build(StaticHost, reading.values, key)) if len(reading.problems) == before else MISSING
 
     def from_text(self, value: ConfigValue, key: str, reading: Reading) -> Any:
-        """Read `user@address:port`; an IPv6 address with a port stands in brackets."""
+        """Read `user@address:port`; an IPv6 address with a port is in brackets."""
         is_bare_six = value.text.count(":") > 1 and re.fullmatch(ADDRESS.pattern, value.text)
         match = _HOST.fullmatch(f"[{value.text}]" if is_bare_six else value.text[:MAX_LENGTH])
         if not match:

@@ -67,7 +67,7 @@ class Reading:
         return MISSING
 
     def place(self, key: str, value: ConfigValue) -> None:
-        """Remember where a key stands; the first mention counts."""
+        """Record the location of a key; the first mention counts."""
         self.where.setdefault(key, Location(value.path or self.path, value.line, value.column))
 
     def finish(self) -> None:

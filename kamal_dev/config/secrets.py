@@ -63,7 +63,7 @@ class SecretsFile:
 
     @property
     def has_values(self) -> bool:
-        """Whether a value stands in the file itself, instead of a variable, a command or an address."""
+        """Whether a value is in the file itself and not a variable, a command or an address."""
         texts = [entry.parts for entry in self.entries if not entry.is_address]
         return any(parts and all(isinstance(part, str) for part in parts) for parts in texts)
 
@@ -191,7 +191,7 @@ def parse_secrets(
 ) -> SecretsFile:
     """Read .kamal/secrets; nothing is run before a value is asked for.
 
-    Raises ConfigError with every line that cannot be read; what stands there is never shown.
+    Raises ConfigError with every line that cannot be parsed; their contents are never shown.
     """
     _ensure_sane(text, path)
     entries: list[SecretEntry] = []

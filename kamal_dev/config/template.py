@@ -29,7 +29,7 @@ def fill_template(
 ) -> str:
     """Put what is known into the text of dev.yml.example; what is empty stays as it is there.
 
-    `registry_user` only makes the name of an image that stands in a comment as an example a likely one.
+    `registry_user` only fills in the image name of a commented example.
     """
     for key, value in {"service": service, "registry.server": server, "provider.type": provider}.items():
         text = _replace(text, key, value) if value else text
@@ -65,7 +65,7 @@ def guess_registry(remote: str) -> tuple[str, str]:
 
 
 def _replace(text: str, key: str, value: str) -> str:
-    """Put a value in place of the one that stands under a dotted key."""
+    """Replace the value of a dotted key."""
     (node,) = parse(text, "", ConfigError)
     for part in key.split("."):
         found = node.entry(part)

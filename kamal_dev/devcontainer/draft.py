@@ -1,4 +1,4 @@
-"""A compose service in the making, and the ways in which a `docker run` flag adds to it."""
+"""A compose service under construction, and the ways in which a `docker run` flag adds to it."""
 
 from __future__ import annotations
 

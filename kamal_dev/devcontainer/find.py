@@ -35,7 +35,7 @@ def is_default(path: Path, root: Path) -> bool:
 
 
 def compose_files(devcontainer: Devcontainer, *, tree: Tree, environment: Mapping[str, str]) -> tuple[Path, ...]:
-    """Return the compose files, absolute; for an empty `dockerComposeFile` list those that it stands for.
+    """Return the compose files, absolute; for an empty `dockerComposeFile` list the default files.
 
     These are `COMPOSE_FILE` of the environment, else of `.env`, else
     `docker-compose.yml` and its override, all relative to the root.

@@ -9,7 +9,7 @@ def modern(raw: dict[str, Any]) -> dict[str, Any]:
     """Move `extensions`, `settings` and `devPort` into `customizations.vscode`.
 
     Settings that stand there already win; extensions are put after them. A
-    `devPort` that stands there already leaves the older one where it is.
+    `devPort` that already exists leaves the older one unchanged.
     """
     if not (_is_true(raw.get("extensions")) or _is_true(raw.get("settings")) or "devPort" in raw):
         return raw

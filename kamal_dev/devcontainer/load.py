@@ -145,7 +145,7 @@ def _ignored(explanations: tuple[Explanation, ...]) -> Iterator[Notice]:
 
 
 def _early_variables(reader: PropertyReader) -> Iterator[Notice]:
-    """Name the variables that stay as written where nothing will replace them any more."""
+    """Report variables that stay as written because nothing replaces them later."""
     for key in _EARLY:
         for keys, text in strings(reader.raw(key), (key,)):
             for name in dict.fromkeys(named(text)):

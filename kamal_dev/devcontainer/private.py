@@ -22,7 +22,7 @@ class Private:
     given: Collection[str] = ()
 
     def left_out(self, environment: Mapping[str, str]) -> dict[str, str]:
-        """Return an environment without their values; those that are given are set, by whoever gives them."""
+        """Return an environment without their values; given values are set by the caller."""
         shown = {name: value for name, value in environment.items() if name not in self.names}
         return {**shown, **dict.fromkeys(self.given, "")}
 

@@ -60,7 +60,7 @@ PROPERTIES: Mapping[str, Property] = {
     "dockerComposeFile": Property("the files of the stack", kinds=("compose",)),
     "service": Property("the main service", kinds=("compose",)),
     "runServices": Property("the services that are started, with the main one", kinds=("compose",)),
-    "workspaceFolder": Property("what `${containerWorkspaceFolder}` stands for"),
+    "workspaceFolder": Property("value of `${containerWorkspaceFolder}`"),
     "workspaceMount": Property("a volume of the main service", kinds=_SINGLE),
     "containerEnv": Property("`environment` of the main service"),
     "containerUser": Property("`user` of the main service"),

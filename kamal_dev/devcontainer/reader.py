@@ -47,7 +47,7 @@ class PropertyReader:
         )
 
     def raw(self, *keys: str | int) -> Any:
-        """Return what stands there, None where nothing does."""
+        """Return the value there, or None."""
         value = self.value
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None

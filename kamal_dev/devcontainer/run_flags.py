@@ -34,7 +34,7 @@ LETTERS = {
 class Flag:
     """Hold one flag: its long name without dashes, its value, the index of its word.
 
-    A switch has the value `true`, or what stands after `=`. `name` is empty for a
+    A switch has the value `true`, or the text after `=`. `name` is empty for a
     word that is no flag; `value` None where it is missing. `width` counts words.
     """
 

@@ -13,10 +13,10 @@ from kamal_dev.syntax.emitter import dump
 
 
 def as_compose(devcontainer: Devcontainer) -> str:
-    """Return the text of a compose file that stands beside the devcontainer.json.
+    """Return the text of a compose file next to devcontainer.json.
 
     It holds the image or build, the workspace, and what `runArgs` and `appPort`
-    say. What every main service gets besides (environment, user, `mounts` …) is not
+    say. What every main service gets in addition (environment, user, `mounts` …) is not
     in it. Raises DevcontainerError where there is no image and no Dockerfile.
     """
     if devcontainer.kind not in ("image", "dockerfile"):

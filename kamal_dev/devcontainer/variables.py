@@ -82,7 +82,7 @@ def named(value: str) -> tuple[str, ...]:
 
 
 def parts(value: str) -> Iterator[tuple[str, str | None]]:
-    """Yield text, and what stands between the `${` and the `}` after it; None after the last text.
+    """Yield text, and what is between the `${` and the `}` after it; None after the last text.
 
     A variable starts at the first `${` of the line that its `}` is in: `${a${b}` is one.
     """

@@ -1,4 +1,4 @@
-"""Where the source stands, here and in the container, and the mount that puts it there."""
+"""Where the source is, on this machine and in the container, and its mount."""
 
 from __future__ import annotations
 

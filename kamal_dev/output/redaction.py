@@ -134,7 +134,7 @@ def _lower(encoded: str) -> str:
 
 
 def _base64(raw: bytes) -> Iterator[str]:
-    """Yield the base64 of a value that stands alone, and what is sure of it at each alignment inside another."""
+    """Yield the base64 of a value on its own, and its fixed part at each alignment inside another value."""
     from base64 import b64encode
 
     for alphabet in (None, b"-_"):
@@ -143,7 +143,7 @@ def _base64(raw: bytes) -> Iterator[str]:
         yield from (whole[at : at + width] for width in WIDTHS for at in range(0, len(whole) - 15, width))
         for before in range(3):
             encoded = b64encode(b"\0" * before + raw, alphabet).decode()
-            # A character stands for six bits: those that also hold bits of what is before or behind vary.
+            # A character encodes six bits: those that also hold bits of what is before or behind vary.
             end = (before + len(raw)) * 8 // 6
             core = encoded[-(-before * 8 // 6) : end]
             if len(core) >= SHORTEST:

@@ -18,7 +18,7 @@ OVERRIDE = "`host_requirements: warn` in config/dev.local.yml deploys anyway, on
 WARNED = "a deploy warns of this and continues; `host_requirements: refuse` stops the deploy instead"
 WRITABLE = "let the login user write to its home folder there; `dmesg` says why a file system became read-only"
 INSTALL_THERE = "install `coreutils` and `util-linux` there; a BusyBox of 1.34 or later has them too"
-# What processors run besides their own: the 32 bits that came before.
+# What processors run in addition to their own: 32-bit code.
 _ALSO = {"amd64": {"386"}, "arm64": {"arm"}}
 
 
@@ -35,8 +35,8 @@ class ServicePlatform:
 class Requirements:
     """Hold what a project asks of any host; `images` are those it builds, with their platforms.
 
-    `asked` is `hostRequirements`, `where` its place; with `warns`, a host that has less is used
-    nevertheless. `lock_wait` is how many seconds a locked stack is waited for.
+    `asked` is `hostRequirements`, `where` its place; with `warns`, a host that does not meet it is used with
+    a warning. `lock_wait` is the number of seconds to wait for a locked stack.
     """
 
     asked: dict[str, Any] = field(default_factory=dict)
@@ -130,7 +130,7 @@ def foreign_platform(host: str, facts: Facts, reference: str, platform: str) -> 
 
 
 def runs(platforms: Iterable[str], facts: Facts) -> bool:
-    """Whether the host runs one of these, by itself or through an emulator; also where one of both is not known."""
+    """Whether the host runs one of these, natively or through an emulator; also true if either platform is unknown."""
     names = {platform.split("/")[1] for platform in platforms if platform.count("/") >= 1}
     own = {facts.arch, *_ALSO.get(facts.arch, ()), *facts.emulates}
     return not names or not facts.arch or bool(names & own)

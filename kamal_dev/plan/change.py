@@ -1,4 +1,4 @@
-"""Whether a stack gets its release, and why: how that differs from the current one, and how the current one stands."""
+"""Whether a stack gets its release, and why: how it differs from the current one, and the state of the current one."""
 
 from __future__ import annotations
 

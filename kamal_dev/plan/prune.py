@@ -14,7 +14,7 @@ from kamal_dev.plan.plan import Plan, StackPlan
 
 @dataclass(frozen=True)
 class Leftovers:
-    """Hold what deploys of a stack have left on a host; `error` stands in place of an answer."""
+    """Hold what deploys of a stack have left on a host; `error` replaces an answer."""
 
     stack: str
     host: Host

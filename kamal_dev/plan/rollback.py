@@ -15,7 +15,7 @@ from kamal_dev.plan.plan import Plan, StackPlan
 
 @dataclass(frozen=True)
 class KeptReleases:
-    """Hold the releases that a host keeps of a stack, the last deployed first; `error` stands in place of an answer."""
+    """Hold the releases that a host keeps of a stack, the last deployed first; `error` replaces an answer."""
 
     stack: str
     host: Host

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 SKIPPED = {".git", ".kamal", "node_modules", ".venv"}
-LARGE = 64 << 20  # bytes; of a file of more, what the file system says of it stands for its content
+LARGE = 64 << 20  # bytes; of a file of more, its metadata is used instead of its content
 SUFFIX = 12
 
 
@@ -37,7 +37,7 @@ def walk(root: Path) -> Iterator[str]:
 
 
 def _hash(path: str, found: os.stat_result) -> str:
-    """Return what stands for the content of a file: its hash, or, where it cannot be read, all that is said of it."""
+    """Return a fingerprint of a file: its hash, or its metadata if it cannot be read."""
     if stat.S_ISLNK(found.st_mode):
         return hashlib.sha256(os.fsencode(os.readlink(path))).hexdigest()  # noqa: PTH115
     told = f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"

@@ -24,7 +24,7 @@ from kamal_dev.syntax.text import decode
 
 CONFIG_FILE = "config/dev.yml"
 COMPOSE_ANSWERS = 30.0
-PIPE = 30.0  # seconds that whoever feeds a pipe has to write
+PIPE = 30.0  # seconds to wait for data from a pipe
 SECRET_COMMAND = 60.0  # seconds; a password manager may ask for a finger first
 
 
@@ -117,7 +117,7 @@ def _root(folder: Path, tree: WorkingTree, devcontainer_path: str | None) -> Pat
 def _root_of(path: Path, folder: Path) -> Path:
     """Return the workspace folder of a devcontainer.json.
 
-    As in the reference implementation it is where one stands; but from inside or
+    As in the reference implementation it is the current folder; but from inside or
     beside a .devcontainer folder it is what holds that.
     """
     holder = next((parent.parent for parent in path.parents if parent.name == ".devcontainer"), path.parent)

@@ -25,7 +25,7 @@ def refuse_links(root: Path) -> Path:
     """Return `root`. Raises UsageError where a link leads to the folder from outside the repository, or is in it.
 
     Git keeps links, so that a repository can bring one along: what is written there would go
-    to whatever file it names.
+    to the file that it points to.
     """
     folder = refuse_way_out(root, PRIVATE)
     for path in _entries(folder):
@@ -38,7 +38,7 @@ def refuse_links(root: Path) -> Path:
 
 
 def _entries(folder: Path, depth: int = 4) -> Iterator[Path]:
-    """Yield what is in a folder and below, as deep as files are written by a name that one can know beforehand."""
+    """Yield what is in a folder and below, as deep as files are written under predictable names."""
     # Another thread, or another `dev`, renames and removes what it writes here at any moment.
     try:
         paths = list(folder.iterdir())

@@ -162,7 +162,7 @@ def _failed(result: Result, place: Path) -> GitFailed:
 def _advice(said: list[str], place: Path) -> str:
     trusting = next((line for line in said if line.startswith("git config") and DISTRUST in line), "")
     if trusting:
-        return f"run `{trusting}` if you trust whoever owns it"
+        return f"run `{trusting}` if you trust its owner"
     if any("ermission denied" in line for line in said):
         return "make the file readable, or add it to .gitignore"
     if any(words in line for line in said for words in ("No space left", "Out of diskspace")):

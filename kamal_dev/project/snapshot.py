@@ -38,7 +38,7 @@ class Part:
     where HEAD is detached. `index` and `tree` are trees: what is staged, and what is in
     the folder. `names` are `commit reference` lines of tags and of the upstream branch;
     `boundary` is where a shallow history ends; `config` what the clone's own
-    configuration gets besides. `skipped` are staged paths that the folder may have otherwise, or
+    configuration gets in addition. `skipped` are staged paths that the folder may have otherwise, or
     not at all, without that being a change; `rules` say, as git's ignore rules, what never
     travels.
     """
@@ -119,7 +119,7 @@ def read(source: Source, shell: Local, *, stores: Path, withheld: Withheld, say:
 
 
 def _is_of(source: Source, top: Repository, parts: tuple[Part, ...], shell: Local, withheld: Withheld) -> bool:
-    """Whether the parts are what `source` stands for: people may have saved a file since it was read.
+    """Whether the parts match `source`: people may have saved a file since it was read.
 
     Its differences to the commit tell, where no filter of git and no submodule makes them others; only then is
     nothing read again.

@@ -37,7 +37,7 @@ UNBORN, UNREADABLE = "(initial)", "(unknown)"
 
 @dataclass(frozen=True)
 class Source:
-    """Say where the source is and which version it stands for.
+    """Describe where the source is and its version.
 
     `repository` is the git top level, or the folder itself outside git. `changed` lists
     uncommitted paths, relative to `repository`, those in submodules too; `contents` has
@@ -65,7 +65,7 @@ class Source:
 
 @dataclass(frozen=True)
 class _Seen:
-    """Hold what git says of one repository and its submodules; `text` stands for the content, also of these."""
+    """Hold the git state of one repository and its submodules; `text` identifies the content of all of them."""
 
     text: str
     commit: str

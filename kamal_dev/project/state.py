@@ -43,7 +43,7 @@ class CachedHost:
 
     @property
     def is_made(self) -> bool:
-        """Whether its provider made it, and finds it by the stack's name whatever its address is."""
+        """Whether its provider made it, and finds it by the stack's name regardless of its address."""
         return makes_hosts(self.provider)
 
     @property

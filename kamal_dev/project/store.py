@@ -100,7 +100,7 @@ def _track(
     new: Set[str],
     withheld: Withheld,
 ) -> None:
-    """Let the store, which has `held`, track the same ignored files as the repository does, and none besides.
+    """Let the store, which has `held`, track the same ignored files as the repository does, and no others.
 
     Which are ignored is asked only where the two do not track the same.
     """

@@ -17,7 +17,7 @@ NAME = re.compile(r"kamal-dev-[a-z]+-(\d+)-\w+")
 def folder(what: str, place: Path | None = None) -> Iterator[Path]:
     """Make a private folder in `place`, the system's own for temporary files unless given.
 
-    Those of processes that are no more are removed from there: they may hold images, or a login.
+    Folders of processes that have ended are removed: they may contain images or a login.
     """
     place = place or Path(tempfile.gettempdir())
     _sweep(place)

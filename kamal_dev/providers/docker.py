@@ -106,7 +106,7 @@ class DockerProvider:
     def stacks(self) -> tuple[tuple[str, Host], ...]:
         """Return this project's hosts by name; one that does not answer at once has no address either."""
         containers = sorted(self._containers().values(), key=lambda container: container.host)
-        # Nothing is made for a look at what is not there: a dry run is one.
+        # Reading creates nothing, because a dry run reads too.
         if not containers:
             return ()
         identity.keep(self._directory, self._project)

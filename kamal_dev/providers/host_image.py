@@ -91,7 +91,7 @@ def _made(shell: Shell, bare: str, image: str, install: Step, flags: tuple[str, 
 
 
 def _awaited(shell: Shell, name: str, image: str) -> bool:
-    """Wait for whoever makes the image; what was left by a run that was killed is taken away."""
+    """Wait for the process that builds the image; leftovers of a killed run are removed."""
     deadline = time.monotonic() + INSTALL / 6
     while not _has(shell, image):
         if not shell.run(docker("container", "inspect", name), timeout=LOOK):

@@ -38,7 +38,7 @@ class Machine:
 
 
 def read(shell: Shell) -> Machine:
-    """Ask the engine, once per run. Whatever it does not say is taken as enough."""
+    """Ask the engine, once per run. Missing values count as sufficient."""
     said = (*shell.run(docker("info", "--format", SHOWN), timeout=30).output.split(), *("", "", "", ""))
     root = Path(said[3]) if said[3] and Path(said[3]).is_dir() else None
     disk = 0
@@ -50,7 +50,7 @@ def read(shell: Shell) -> Machine:
 
 
 def limited(options: Mapping[str, str], has: Capacity) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Return `cpus` and `memory` as the engine takes them, no more than there is; and what was cut, in words."""
+    """Return `cpus` and `memory` as the engine takes them, capped to what the machine has, and the caps in words."""
     found, cut = dict(options), []
     cpus, memory = options.get("cpus", ""), options.get("memory", "")
     if cpus and has.cpus and float(cpus) > has.cpus:

@@ -159,7 +159,7 @@ def _is_final(error: Exception, seconds: float, patience: int) -> bool:
 
 
 def _keep_alive(transport: paramiko.Transport, patience: int) -> None:
-    """Ask again and again whether the host is there, and end the connection where no answer comes.
+    """Check regularly that the host answers, and close the connection if it does not.
 
     Paramiko's own keepalive asks for none, so that a frozen link would look alive for ever.
     """

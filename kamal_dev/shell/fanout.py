@@ -26,7 +26,7 @@ class Background(Generic[Value]):
     def _run(self, work: Callable[[], Value]) -> None:
         try:
             self._future.set_result(work())
-        except BaseException as error:  # handed to whoever asks for the result
+        except BaseException as error:  # raised when the result is read
             self._future.set_exception(error)
 
     def result(self) -> Value:

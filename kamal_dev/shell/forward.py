@@ -50,7 +50,7 @@ def hold(
 ) -> str:
     """Run ssh until it ends; `on_ready` is called when the host says so, `on_line` with what ssh complains of.
 
-    What the command says stands in the frame of `mark`; returns it. Raises NoAnswer where `host` did not run it.
+    The output of the command is in the frame of `mark`; returns it. Raises NoAnswer where `host` did not run it.
     ssh ends with this process, however that ends: what it runs on the host goes on only while its stdin is open.
     """
     log(f"$ {shlex.join(words[:-1])} …")

@@ -1,7 +1,7 @@
 """Tell what a command on a host prints from what the way to it prints, as start-up files do. Opens nothing.
 
-Whatever a login shell reads may print, before and after, with or without a newline, on both
-streams. So a command stands between two marks that nobody can guess, and that do not occur
+Start-up files of a login shell may print, before and after, with or without a newline, on both
+streams. So the output of a command is between two marks that nobody can guess, and that do not occur
 in the command line either, which a ForceCommand or `set -x` may repeat.
 """
 
@@ -58,12 +58,12 @@ class Frame:
 
     @property
     def begin(self) -> bytes:
-        """What stands before the output."""
+        """The text before the output."""
         return f"{self.first}{self.second}(".encode()
 
     @property
     def end(self) -> bytes:
-        """What stands behind the output; the exit code follows, and a semicolon."""
+        """The text after the output; the exit code and a semicolon follow."""
         return f"{self.first}{self.second})".encode()
 
     @property
@@ -78,7 +78,7 @@ class Frame:
 
     def around(self, argv: Iterable[str]) -> str:
         """Return shell text that runs `argv` with each of its streams in its frame, and ends as it does."""
-        # Where a start-up file sends both to one place, nothing but the output stands between the marks of stdout.
+        # Where a start-up file sends both to one place, only the output is between the marks of stdout.
         opened = f"{self.errors.opening} >&2; {self.opening}"
         closed = f"{self.closing}; {self.errors.closing} >&2"
         return f"{opened}; {shlex.join(argv)}; c=$?; {closed}; exit $c"
@@ -99,7 +99,7 @@ class Sink(Protocol):
 
 
 class Framed:
-    """Pass on to `sink` what stands in the frame; `noise` is the last of what came before it."""
+    """Pass the contents of the frame to `sink`; `noise` is the last of what came before it."""
 
     def __init__(self, frame: Frame, sink: Sink) -> None:
         self._frame = frame

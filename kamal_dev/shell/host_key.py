@@ -18,7 +18,7 @@ _SHOWN = re.compile(r"Server host (?:key|certificate): \S+ (SHA256:[^\s,]+)")
 
 
 class Judge(paramiko.MissingHostKeyPolicy):
-    """Decide on every key of a way; Paramiko itself is told of no known hosts, and so asks here each time."""
+    """Decide on every host key of a connection; Paramiko has no known hosts of its own and always calls this."""
 
     def __init__(self, way: Way, known: KnownKeys) -> None:
         self._way = way

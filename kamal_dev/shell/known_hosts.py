@@ -23,7 +23,7 @@ _writing = threading.Lock()
 
 @dataclass(frozen=True)
 class HostKeyEntry:
-    """Hold one line that is about a host: its mark, the key as base64, and the file that it stands in."""
+    """Hold one line that is about a host: its mark, the key as base64, and its file."""
 
     mark: str
     kind: str

@@ -42,7 +42,7 @@ class Local:
     ) -> Result:
         """Run `step`; a timeout ends with exit code 124, a program that is not installed with 127.
 
-        One that may not be run, or not in its folder, ends with 126. What it leaves running is left alone.
+        One that may not be run, or not in its folder, ends with 126. Processes that it leaves running are not stopped.
         """
         started = time.monotonic()
         with ExitStack() as stack:
@@ -68,7 +68,7 @@ class Local:
                 raise OSError(f"`{step.text}` exited {code}: {errors.end().strip()}")
 
     def close(self) -> None:
-        """End what other threads still run here, and start nothing any more: nobody would end it after us."""
+        """Stop the processes of other threads, and start no new ones: nothing would stop them after us."""
         with self._lock:
             self._is_closed = True
             running = tuple(self._running)

@@ -36,7 +36,7 @@ def options(way: Way) -> tuple[str, ...]:
 
 
 def _behaviour(way: Way) -> dict[str, str]:
-    """Return what a program wants of ssh, whatever the user set for a terminal."""
+    """Return the ssh options of a program, regardless of the user's terminal settings."""
     return {
         "BatchMode": "yes",
         "ExitOnForwardFailure": "yes",

@@ -193,7 +193,7 @@ def _is_alive(channel: paramiko.Channel) -> bool:
 
 
 def _write(channel: paramiko.Channel, feed: Iterable[bytes]) -> None:
-    """Feed stdin and close it, whatever happens: a command that waits for more would wait for ever."""
+    """Write stdin and always close it: a command that waits for more input would never end."""
     with suppress(OSError, EOFError):
         try:
             for chunk in feed:

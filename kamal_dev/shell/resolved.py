@@ -75,7 +75,7 @@ class Resolved:
         return tuple(item for item in found if item not in ("", "none"))
 
     def others(self) -> tuple[tuple[str, str], ...]:
-        """Return what is not as ssh has it by itself."""
+        """Return the settings that differ from ssh's defaults."""
         default = {name: "\n".join(values) for name, values in _default().items()}
         given = [(name, self.one(name)) for name in OTHERS]
         changed = [(name, value) for name, value in given if value and value != default.get(name)]

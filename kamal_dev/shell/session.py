@@ -18,7 +18,7 @@ from kamal_dev.shell.way import Way
 
 @dataclass(frozen=True)
 class Session:
-    """Hold an ssh command line; without a terminal what it prints stands in the frame of `mark`."""
+    """Hold an ssh command line; without a terminal its output is in the frame of `mark`."""
 
     host: str
     words: tuple[str, ...]
@@ -38,7 +38,7 @@ class Session:
 
 
 def _passed_on(host: str, words: tuple[str, ...], mark: Frame) -> int:
-    # Whoever reads our output may stop reading: this process ends then, and ssh with it.
+    # The reader of our output may stop reading: then this process and ssh end.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     out, err = Framed(mark, Bytes(partial(_write, 1))), Framed(mark.errors, Bytes(partial(_write, 2)))
     try:

@@ -58,7 +58,7 @@ class Tunnel:
 
     @property
     def is_open(self) -> bool:
-        """Whether ssh still holds it; it ends by itself where the link is lost."""
+        """Whether ssh still holds it; it exits when the connection is lost."""
         return self._process.poll() is None
 
     def close(self) -> None:

@@ -62,7 +62,7 @@ class Way:
 
     @property
     def has_other_proofs(self) -> bool:
-        """Whether something besides the files may vouch for a key of the host."""
+        """Whether something other than the files can verify a key of the host."""
         return any(name in ("knownhostscommand", "verifyhostkeydns") for name, _ in self.others)
 
     @property

@@ -1,0 +1,64 @@
+"""Words of our own idiom stay out of what people read: see *Writing style* in docs/contributing.md."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+TOP = Path(__file__).parents[1]
+BANNED = (
+    r"mend(?:s|ed|ing)?",
+    r"fell",
+    r"put(?:s|ting)? (?:\w+ )?back",
+    r"takes? (?:\w+ )?back|taken back",
+    r"left alone|leaves? (?:it|them|one|that) alone",
+    r"in the making",
+    r"go(?:es)? on (?:from there|with|to its)",
+    r"not begun",
+    r"took over",
+    r"getting in",
+    r"known here",
+    r"as was asked(?: for)?|as asked",
+    r"for a look",
+    r"once more|any more|is no more|are no more|takes? no more",
+    r"could not be asked|asks? again",
+    r"made ready|fall(?:s)? silent",
+    r"all the same",
+    r"anew|afresh|beforehand|besides|henceforth|herein|hereby|likewise|nevertheless|thereby|whence",
+    r"whoever",
+    r"stands? in (?:place|for)|laid over",
+    r"(?:be|is|are) told of",
+)
+_PATTERN = re.compile("|".join(rf"\b(?:{words})\b" for words in BANNED), re.IGNORECASE)
+# The page on style lists words to avoid; the specification is of others.
+_QUOTED = re.compile(r"^## Writing style$.*", re.MULTILINE | re.DOTALL)
+_NOT_OURS = ("kamal_dev/compose/specification/",)
+_NOT_YET = ("kamal_dev/pipeline/", "kamal_dev/host/", "docs/decisions/", "docs/reliability.md")
+
+
+def pages() -> list[Path]:
+    found = [TOP / "README.md", *sorted((TOP / "docs").rglob("*.md"))]
+    found += [path for path in sorted((TOP / "kamal_dev").rglob("*")) if path.suffix in (".py", ".sh", ".example")]
+    return [path for path in found if not str(path.relative_to(TOP)).startswith((*_NOT_OURS, *_NOT_YET))]
+
+
+def found(path: Path) -> Iterator[str]:
+    text = path.read_text(encoding="utf-8")
+    if path.name == "contributing.md":
+        text = _QUOTED.sub("", text)
+    for number, line in enumerate(text.splitlines(), 1):
+        for match in _PATTERN.finditer(line):
+            yield f"{path.relative_to(TOP)}:{number}: `{match.group()}`"
+
+
+def test_no_words_of_our_own_idiom_are_used() -> None:
+    assert [line for path in pages() for line in found(path)] == []
+
+
+def test_the_list_finds_them_in_any_case() -> None:
+    assert [match.group() for match in _PATTERN.finditer("Mend it: it is LEFT ALONE, and was built anew")] == [
+        "Mend",
+        "LEFT ALONE",
+        "anew",
+    ]
