@@ -36,7 +36,7 @@ find_tip() {
 
 # collect: write the part's bundle, where there is something to say.
 collect() {
-  is_clone || refuse "${p_path:+"\`$p_path\` in "}the workspace is no clone any more"
+  is_clone || refuse "${p_path:+"\`$p_path\` in "}the workspace is no longer a clone"
   find_tip 2>"$here/errors" || refuse "the workspace could not be read: $(last_lines "$here/errors" 2)"
   [ -n "$tip" ] && [ "$tip" != "$p_head" ] || return 0
   if [ -f "$p_git/shallow" ]; then cp "$p_git/shallow" "$plain/shallow"; else rm -f "$plain/shallow"; fi

@@ -67,7 +67,7 @@ def audit(run: Run, name: str | None, lines: int) -> Audit:
         found.items(), each(found.items(), lambda item: _ask(run, *item, lines), limit=run.limit), strict=True
     ):
         if isinstance(answer, DevError):
-            run.output.warn(f"{stack}: its record could not be asked for: {answer.message}")
+            run.output.warn(f"{stack}: could not read its audit log: {answer.message}")
             silent.append(stack)
         else:
             entries += answer

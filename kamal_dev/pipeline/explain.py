@@ -16,7 +16,7 @@ HEAD = ("WHERE", "KEY", "OUTCOME", "WHAT")
 CHANGED = "not as written"
 WARNED = "with a warning"
 WRONG = "an error"
-LOCAL = "on this machine alone"
+LOCAL = "on this machine only"
 
 
 @dataclass(frozen=True)

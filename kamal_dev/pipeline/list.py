@@ -55,24 +55,24 @@ def _over(known: State, found: Iterable[StackStatus], provider: str) -> set[Cach
 
 
 def _tell(run: Run, known: State, hosts: Hosts, behind: dict[CachedHost, StackStatus]) -> None:
-    """Say of what nobody asked for, and that may cost money, what to do about it."""
+    """Warn about leftover hosts, which may cost money, with what to do about them."""
     names = {name for name, _ in hosts}
     for name, since in known.making:
-        what = "is there" if name in names else "is not there (yet)"
+        state = "it exists" if name in names else "it does not exist (yet)"
         run.output.warn(
-            f"a host for {name} has been in the making since {since}, and {what}: "
-            f"`dev deploy` goes on with it, `dev remove {name}` destroys it"
+            f"creation of the host for {name} did not finish (started {since}), {state}: "
+            f"`dev deploy` finishes it, `dev remove {name}` destroys it"
         )
     for item, stack in behind.items():
-        does = "does not say what it has" if not stack.is_known else f"still has {item.stack}"
-        advice = f"`dev remove {item.stack}` takes it away" if item.stack not in names else PUT_BACK
-        run.output.warn(f"{item.address} is not in `provider.hosts` any more, and {does}: {advice}")
+        does = "does not answer" if not stack.is_known else f"still has {item.stack}"
+        advice = f"`dev remove {item.stack}` removes it" if item.stack not in names else RELIST
+        run.output.warn(f"{item.address} is no longer in `provider.hosts`, but {does}: {advice}")
     for item in known.hosts:
         if item.provider != run.project.config.provider.type:
             run.output.warn(
-                f"{item.stack} was brought to a host of the provider `{item.provider}`, which is not the one in use: "
-                "set `provider.type` to it to see the host, and to remove it"
+                f"{item.stack} was deployed to a host of the provider `{item.provider}`, which is not the current one: "
+                "set `provider.type` to it to list or remove the host"
             )
 
 
-PUT_BACK = "put it back into the list, where it was, and `dev remove` it; another host has its name now"
+RELIST = "add it to the list at its old position and run `dev remove`; another host has its name now"

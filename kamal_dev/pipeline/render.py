@@ -70,7 +70,7 @@ def render(run: Run, folder: Path | None, *, explained: bool = False) -> Renderi
     for notice in () if explained else project.notices:
         run.output.warn(str(notice))
     for problem in project.problems:
-        run.output.warn(f"{problem}: this forbids a deploy")
+        run.output.warn(f"{problem}: a deploy would fail")
     wanted = planned(run)
     builds = tuple(_build(project, build) for build in wanted if not features.is_alone(build))
     featured = tuple(_featured(project, build) for build in wanted if build.features)
@@ -97,11 +97,11 @@ def _made(build: Build) -> dict[str, Any]:
 def _write(folder: Path, rendered: Release) -> None:
     try:
         if folder.is_dir() and any(folder.iterdir()) and not _is_release(folder):
-            raise UsageError(f"{folder} has files in it that are no release", hint="name an empty folder")
+            raise UsageError(f"{folder} contains files that are not a release", hint="choose an empty folder")
         _write_files(folder, rendered)
     except OSError as error:
         message = f"{error.filename or folder} cannot be written: {error.strerror}"
-        raise UsageError(message, hint="name a folder that you may write to") from error
+        raise UsageError(message, hint="choose a folder with write access") from error
 
 
 def _is_release(folder: Path) -> bool:

@@ -36,11 +36,11 @@ def _entry(run: Run, target: Host, place: RunningContainer, terminal: str) -> in
     values, without, left_out = inside.environment(said.remote_env, place)
     for name in left_out:
         where = said.where("remoteEnv", name)
-        run.output.warn(f"{where}: `remoteEnv.{name}` is not set here: it has a line break or is no name")
+        run.output.warn(f"{where}: `remoteEnv.{name}` is not set here: it has a line break or is not a valid name")
     file = ""
     if values:
         kept = run.remote(target).run(host.environment(run.scripts, secrets.token_hex(8), values), timeout=KEEPING)
         file = kept.output.strip()
         if not kept or not file:
-            raise HostError(target.name, f"`remoteEnv` could not be kept there: {kept.tail(1)}")
+            raise HostError(target.name, f"could not store `remoteEnv` on the host: {kept.tail(1)}")
     return inside.ExecOptions(said.remote_user or said.container_user, said.workspace_folder, file, without, terminal)

@@ -34,7 +34,7 @@ def _stack(found: Leftovers) -> StackPlan:
         if piece.ok
     )
     kept = tuple(f"{piece.kind} {piece.name} stays: {piece.reason}" for piece in found.pieces if not piece.ok)
-    reason = "" if operations or found.error else "nothing is left over"
+    reason = "" if operations or found.error else "nothing to remove"
     return StackPlan(found.stack, found.host.address, operations, reason, found.error, kept)
 
 

@@ -69,7 +69,7 @@ def _chosen(kept: KeptReleases, version: str) -> Kept | None:
     begun = exact or [release for release in kept.releases if _is_named(release.id, version)]
     if len({release.version for release in begun}) > 1:
         known = ", ".join(dict.fromkeys(short(release.version) for release in begun))
-        raise UsageError(f"`{version}` names several versions of {kept.stack}", hint=f"which one: {known}")
+        raise UsageError(f"`{version}` names several versions of {kept.stack}", hint=f"choose one: {known}")
     return max(begun, key=lambda release: release.good, default=None)
 
 
@@ -85,7 +85,7 @@ def _nothing(lacking: Sequence[KeptReleases], version: str, stacks: tuple[str, .
     if not version:
         return UsageError(
             f"{where}: there is no good release before the current one",
-            hint=f"known: {known}; `dev versions` says how each ended",
+            hint=f"known: {known}; `dev versions` shows their results",
         )
     near = difflib.get_close_matches(version, (*stacks, *versions), n=1)
     meant = f"did you mean `{near[0]}`? " if near else ""

@@ -20,8 +20,8 @@ def sync(seen: Observation, kind: str, folder: str, *, force: bool) -> Plan:
     if error := admission.foreign_project(host.name, seen.stack, facts):
         raise error
     if not facts.release and not facts.workspace:
-        hint = f"`dev deploy {seen.stack}` brings the source, too"
-        raise UsageError(f"{seen.stack} was not deployed yet", hint=hint)
+        hint = f"`dev deploy {seen.stack}` sends the source too"
+        raise UsageError(f"{seen.stack} is not deployed yet", hint=hint)
     is_empty = folder not in facts.workspace
     if kind == "sync" and not (is_empty or force):
         reason = f"workspace has files; `dev sync {seen.stack} --force` replaces them"

@@ -85,7 +85,7 @@ def _failure(way: Way, port: int, code: int, noise: bytes, errors: bytes) -> Hos
     last = (errors.decode(errors="replace").strip().splitlines() or [f"no output from ssh within {OPENING:.0f} s"])[-1]
     return HostError(
         way.stack,
-        f"port {port} of the host could not be forwarded to the registry here: {last}",
+        f"port {port} of the host could not be forwarded to the local registry: {last}",
         hint=_hint(way, port) if REFUSAL in last else "`ssh` must connect without prompts: try `dev ssh`",
     )
 

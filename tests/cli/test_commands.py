@@ -255,7 +255,7 @@ def test_a_secret_of_compose_that_is_set_nowhere_is_told_before_anything_is_done
         assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {said}\n{hint}\n")
     done = run("render", "--json")
     assert (done.returncode, json.loads(done.stdout)["problems"]) == (0, [said])
-    assert f"{said}: this forbids a deploy" in done.stderr
+    assert f"{said}: a deploy would fail" in done.stderr
     done = run("doctor")
     assert f"✗ project: {said}\n  {hint}\n" in done.stdout
     (project / ".kamal").mkdir(exist_ok=True)

@@ -106,7 +106,7 @@ def test_a_pull_whose_tunnel_is_cut_must_be_done_through_another(standing: Stand
     Fault(
         18,
         "The host's sshd forwards no ports, so the registry here cannot be lent to it",
-        sees="port … of the host could not be forwarded to the registry here: ",
+        sees="port … of the host could not be forwarded to the local registry: ",
         do="sshd there does not forward ports: see `AllowTcpForwarding`, …",
     )
 )

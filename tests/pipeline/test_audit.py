@@ -71,7 +71,7 @@ def test_a_host_that_does_not_answer_is_named_and_the_rest_is_shown(tmp_path: Pa
         ("blog-2", "unchanged"),
     ]
     assert found.silent == ("blog-1",)
-    assert "blog-1: its record could not be asked for: the host is not running or does not answer" in said[0].message
+    assert "blog-1: could not read its audit log: the host is not running or does not answer" in said[0].message
     assert [entry.result for entry in audit.audit(run, "blog-1", 9).entries] == ["failed", "deployed"]
     assert audit.audit(run, "blog-2", 9).silent == (), "it has no host any more, and its record here is shown"
 

@@ -142,7 +142,7 @@ def test_a_dockerignore_that_is_not_read_is_told_of(start: Start) -> None:
     run = start({"build": {"dockerfile": "Dockerfile"}}, **{".devcontainer/Dockerfile.dockerignore": "a\n"})
     build_all(run, BuildOptions())
     (warning,) = [sentence(event) for event in run.events if event.status == "warning"]
-    assert warning.endswith("`Dockerfile.dockerignore` is not read where Features are installed: use `.dockerignore`")
+    assert warning.endswith("`Dockerfile.dockerignore` is not used with Features: use `.dockerignore`")
 
 
 @pytest.mark.parametrize(("feature", "logins"), [(PUBLIC, 0), ("ghcr.io/acme/tools/ours:1", 1)])

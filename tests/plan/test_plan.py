@@ -104,5 +104,5 @@ def test_a_rollback_to_nothing_is_refused(version: str, said: str) -> None:
 
 
 def test_a_sync_of_a_stack_that_was_never_deployed_is_refused() -> None:
-    with pytest.raises(UsageError, match="was not deployed yet"):
+    with pytest.raises(UsageError, match="is not deployed yet"):
         cases.plan({"verb": "sync", "hosts": {"blog-1": {"release": None, "workspace": []}}})

@@ -25,9 +25,9 @@ def one(run: Run, name: str | None) -> tuple[str, Host]:
     if name:
         (name,) = restrict(stacks, (name,))
     elif not stacks:
-        raise UsageError("there is no stack", hint="`dev deploy` makes one")
+        raise UsageError("there is no stack", hint="`dev deploy` creates one")
     elif len(stacks) > 1:
-        raise UsageError("there are several stacks: say which one", hint=f"known: {', '.join(stacks)}")
+        raise UsageError("there are several stacks: choose one", hint=f"known: {', '.join(stacks)}")
     else:
         (name,) = stacks
     return name, stacks[name]
@@ -58,7 +58,7 @@ def find(run: Run, name: str, target: Host, service: str = "") -> events.Running
     output = told(run, target, host.place(run.scripts, name, service), timeout=ASKING)
     found, what = answers.place(output), f"`{service or run.project.main}`"
     if found is None:
-        reason = f"the stack has no container of {what} there"
+        reason = f"the stack has no container of {what}"
         raise HostError(name, reason, hint=f"`dev deploy {name}` brings it up")
     if found.state != "running":
         raise HostError(

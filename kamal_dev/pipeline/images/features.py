@@ -22,10 +22,10 @@ from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project import Project, temporary
 from kamal_dev.shell import OnLine
 
-INSTALL = "`npm install -g @devcontainers/cli` brings it, and needs Node 20 or later"
+INSTALL = "run `npm install -g @devcontainers/cli` (Node 20 or later)"
 # The devcontainer CLI's words, and those of Node where it does not reach a registry.
 _NOT_FETCHED = re.compile(r"Feature '.*' could not be processed|\bE(NOTFOUND|CONN\w+|TIMEDOUT|AI_AGAIN)\b")
-GO_ON = "`--ignore-features` goes on without them"
+GO_ON = "or build without them: `--ignore-features`"
 
 
 def require(run: Run, build: Build) -> None:
@@ -47,7 +47,7 @@ def program(run: Run, build: Build) -> Program | None:
     if run.devcontainer_cli is None:
         names = ", ".join(f"`{name}`" for name in features.names)
         raise EngineError(
-            f"{features.where}: `features` needs the devcontainer CLI, which is not on this machine: {names}",
+            f"{features.where}: `features` needs the devcontainer CLI, which is not installed: {names}",
             hint=f"{INSTALL}; {GO_ON}",
         )
     return run.devcontainer_cli
@@ -64,7 +64,7 @@ def warn(run: Run, build: Build) -> None:
     """Tell of what the build is without because the CLI gives buildx a Dockerfile of its own."""
     path = Path(f"{build.dockerfile}.dockerignore")
     if build.features and run.project.tree.kind(path) == "file":
-        run.output.warn(f"{build.where}: `{path.name}` is not read where Features are installed: use `.dockerignore`")
+        run.output.warn(f"{build.where}: `{path.name}` is not used with Features: use `.dockerignore`")
 
 
 def log_in(run: Run, *, wanted: bool = False) -> str:

@@ -72,8 +72,8 @@ def recipe(
     platforms = options.platform or build.platforms
     if len(platforms) > 1 and not options.may_push:
         raise UsageError(
-            "an image for several platforms cannot be kept by the engine here",
-            hint="`dev deploy` builds and pushes it in one go; or choose one `--platform`",
+            "an image for several platforms cannot be stored by the engine on this machine",
+            hint="`dev deploy` builds and pushes it in one step; or choose one `--platform`",
         )
     common: dict[str, Any] = {"builder": settings.builder, "cache_from": cache.sources, "cache_to": cache.targets}
     common |= {"labels": (("kamal-dev.service", project.config.service),), "progress": options.progress or "plain"}
