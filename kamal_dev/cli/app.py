@@ -17,6 +17,7 @@ COMMANDS = {
     "render": "Write the files of a release to a folder",
     "build": "Build the images of this version",
     "push": "Push the images of this version",
+    "plan": "Show what a deploy would do and why",
     "deploy": "Build, push and deploy to all hosts",
     "list": "List stacks with host, address, version and state",
     "status": "Show the containers of all stacks",

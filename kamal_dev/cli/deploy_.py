@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kamal_dev.cli import common
+
+if TYPE_CHECKING:
+    from kamal_dev.pipeline.plan import DeployOptions
+    from kamal_dev.pipeline.run.run import Run
 
 
 @click.command(
@@ -49,9 +54,8 @@ def command(
     flags: common.Flags, *, name: str | None, hosts: tuple[str, ...], dry_run: bool, yes: bool, **wanted: Any
 ) -> int:
     """With NAME, only that stack. The exit code is 1 if any host failed."""
-    from kamal_dev.output.summary import RunSummary
-    from kamal_dev.pipeline.deploy import DeployOptions, deploy
-    from kamal_dev.pipeline.plan import plan
+    from kamal_dev.pipeline.deploy import deploy
+    from kamal_dev.pipeline.plan import DeployOptions
     from kamal_dev.shell.fanout import Background
 
     # Loading the SSH library takes a tenth of a second, in which git and docker answer.
@@ -59,10 +63,18 @@ def command(
     run = common.open_run(flags)
     names = (*hosts, *((name,) if name else ()))
     agree = common.agreement(yes=yes)
-    order = DeployOptions(names=names, agree=agree, consent=agree, **wanted)
+    is_interactive = sys.stdin.isatty() and not yes
+    options = DeployOptions(names=names, is_interactive=is_interactive, agree=agree, consent=agree, **wanted)
     if dry_run:
-        planned = plan(run, order)
-        ended = RunSummary("deploy", planned.error() is None, 0, str(run.project.version), plan=planned.as_json())
-        return common.finish(flags, ended, "\n".join(planned.lines), planned.error())
-    report = deploy(run, order)
+        return _show_steps(run, options, flags)
+    report = deploy(run, options)
     return common.finish(flags, report.result(), str(report), report.error())
+
+
+def _show_steps(run: Run, options: DeployOptions, flags: common.Flags) -> int:
+    from kamal_dev.output.summary import RunSummary
+    from kamal_dev.pipeline.dry_run import dry_run
+
+    found = dry_run(run, options)
+    ended = RunSummary("deploy", found.error() is None, 0, str(run.project.version), plan=found.as_json())
+    return common.finish(flags, ended, str(found), found.error())

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kamal_dev.model import Container, Image, ImageConfig, Release, familiar
+from kamal_dev.model import Container, Image, ImageConfig, familiar
 
 Record = Mapping[str, Any]  # what a workspace was sent, as `project.snapshot` describes it; or a line of the audit log
 MINIMAL_COMPOSE = (2, 24, 4)
@@ -141,15 +141,20 @@ class Facts:
             wanted = f"{_TAG.sub('', name)}@{digest}"
         return next((held for held in self.images if wanted in held.names), None)
 
-    def runs(self, release: Release) -> bool:
-        """Whether this release is the current one and up."""
-        there = self.release
-        return self.stands and there is not None and (there.id, there.digest) == (release.id, release.digest)
+    def held_of(self, name: str) -> Held | None:
+        """Return an image that the host has by a name without tag and digest."""
+        wanted = familiar(f"{name}@").rstrip("@")
+        return next((held for held in self.images if any(_bare(own) == wanted for own in held.names)), None)
 
     @property
     def is_ready(self) -> bool:
         """Whether the host needs no bootstrap."""
         return self.daemon and numbers_of(self.compose) >= MINIMAL_COMPOSE
+
+
+def _bare(reference: str) -> str:
+    """Return a familiar name without tag and digest."""
+    return _TAG.sub("", familiar(reference).partition("@")[0])
 
 
 @dataclass(frozen=True)

@@ -1,260 +1,177 @@
-"""The story of `dev deploy`: read it from top to bottom."""
+"""The story of `dev deploy`: observe, plan, execute. Read it from top to bottom; `plan.py` has its first half."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from kamal_dev.commands.host import Login
 from kamal_dev.errors import DevError, UsageError
-from kamal_dev.model import Host, Image, Release
-from kamal_dev.pipeline.hosts.admission import Gate, require_capacity
+from kamal_dev.model import Host
 from kamal_dev.pipeline.hosts.apply import ApplyContext, apply, failure, tell
-from kamal_dev.pipeline.hosts.batches import in_batches, reporting_hosts
+from kamal_dev.pipeline.hosts.batches import Hosts, in_batches, reporting_hosts
+from kamal_dev.pipeline.hosts.observe import Observations, observe
+from kamal_dev.pipeline.hosts.planning import Planner
 from kamal_dev.pipeline.hosts.prepare import PrepareContext, PreparedHost, prepare
-from kamal_dev.pipeline.hosts.release import render_release
 from kamal_dev.pipeline.hosts.transfer import ImageTransfer
-from kamal_dev.pipeline.hosts.workspace import Workspace
-from kamal_dev.pipeline.images import features, local_registry, registry
-from kamal_dev.pipeline.images.building import Built, build_all, planned, require_buildable
-from kamal_dev.pipeline.images.engine import require_engine
+from kamal_dev.pipeline.images.building import planned
 from kamal_dev.pipeline.images.layers import Layers
-from kamal_dev.pipeline.images.metadata import Metadata
-from kamal_dev.pipeline.images.platforms import expected
-from kamal_dev.pipeline.images.pushing import found, push_all
-from kamal_dev.pipeline.images.recipe import BuildOptions
+from kamal_dev.pipeline.images.making import MadeImages, make_images
 from kamal_dev.pipeline.images.tunnel import RegistryTunnel
+from kamal_dev.pipeline.plan import (
+    DeployOptions,
+    DeployScope,
+    chosen,
+    confirm,
+    decide,
+    final_planner,
+    first_planner,
+    observing,
+    require_terminal,
+)
 from kamal_dev.pipeline.run.budget import HostBudget
-from kamal_dev.pipeline.run.elsewhere import left_behind
 from kamal_dev.pipeline.run.hooks import UNTOUCHED, Hooks
 from kamal_dev.pipeline.run.initialize import initialize
-from kamal_dev.pipeline.run.names import choose
 from kamal_dev.pipeline.run.record import DeployRecord, failed, still_known
 from kamal_dev.pipeline.run.report import Report, StackResult
 from kamal_dev.pipeline.run.run import Run
+from kamal_dev.plan.plan import Plan
 from kamal_dev.shell.fanout import Background, each
 
-
-@dataclass(frozen=True)
-class DeployOptions:
-    """Say what to deploy: the flags of `dev deploy`.
-
-    `names` are the stacks to restrict it to, `retry_failed` to those whose last deploy was not
-    fine; `timeout` is how many seconds a host may be at work. `recreate` makes every container
-    anew. `agree` asks before hosts are made, `consent` before a limit of this machine is raised for them.
-    """
-
-    count: int | None = None
-    names: tuple[str, ...] = ()
-    skip_build: bool = False
-    skip_push: bool = False
-    skip_initialize: bool = False
-    retry_failed: bool = False
-    timeout: float | None = None
-    keep_failed: bool = False
-    recreate: bool = False
-    skip_hooks: bool = False
-    agree: Callable[[str], bool] = lambda question: True
-    consent: Callable[[str], bool] = lambda question: False
+NOTHING = "nothing was built or deployed"
 
 
-@dataclass(frozen=True)
-class DeployScope:
-    """Hold what one deploy is about: the release of each stack, the stacks that have no host yet, and the login.
-
-    `engine` is the platform of the engine here, empty where none is needed.
-    """
-
-    releases: dict[str, Release]
-    making: tuple[str, ...]
-    login: Login | None
-    engine: str = ""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The stacks, in order."""
-        return tuple(self.releases)
-
-
-def deploy(run: Run, order: DeployOptions) -> Report:
+def deploy(run: Run, options: DeployOptions) -> Report:
     """Bring this version up on every chosen stack, side by side.
 
     Raises what goes wrong before a host is changed; what goes wrong on a host is
     in the report, and stops no other host.
     """
     started = time.monotonic()
-    if order.retry_failed and not (order := _again(run, order)).names:
+    if options.retry_failed and not (options := _again(run, options)).names:
         return Report("Deployed", str(run.project.version), (), 0.0)
-    run.budget = HostBudget(order.timeout)
-    hooks = Hooks(run, "deploy", skip=order.skip_hooks)
-    scope = _agreed(run, order)
-    _begin(run, order, hooks, scope.names)
-    with DeployRecord(run, scope.names, scope.making) as memory:
-        means = _means(run, order, hooks, scope)
-        if scope.making:
-            means.gate.open()
-        hosts = Background(lambda: _hosts(run, scope.releases, means))
-        if means.gate.passes():
-            with reporting_hosts(run, scope.making, hosts):
-                images, metadata = _images(run, order, hooks, scope)
-            ready = hosts.result()
-            _before_apply(hooks, ready)
-            work = _work(run, order, means, images, metadata, scope.login)
-            outcomes = in_batches(run, ready, lambda some: _apply_all(work, some, scope.releases))
-            outcomes = _rolled_back(run, ready, outcomes)
-        else:
-            ready = hosts.result()
-            outcomes = [item for item in ready if isinstance(item, StackResult)]
-            run.output.info("Nothing was built: no host can take the release")
-        memory.ended(outcomes, reached(ready), time.monotonic() - started)
-    return _report(run, hooks, outcomes, time.monotonic() - started)
+    run.budget = HostBudget(options.timeout)
+    hooks = Hooks(run, "deploy", skip=options.skip_hooks)
+    scope = _decide(run, options)
+    hooks.before("pre-connect", scope.names, left_behind=NOTHING)
+    observations = observing(run, scope, is_deep=options.is_interactive)
+    planner = first_planner(run, options, scope)
+    plan = planner.plan(observations.soon())
+    confirm(run, options, plan)
+    with DeployRecord(run, scope.names, scope.making) as record:
+        results, reached = _execute(run, options, hooks, scope, observations, planner, plan)
+        record.ended(results, reached, time.monotonic() - started)
+    return _report(run, hooks, results, time.monotonic() - started)
 
 
-def _again(run: Run, order: DeployOptions) -> DeployOptions:
-    """Return the order for the stacks whose last deploy was not fine, and that still can be deployed."""
-    if order.names:
+def _again(run: Run, options: DeployOptions) -> DeployOptions:
+    """Return the options for the stacks whose last deploy was not fine, and that still can be deployed."""
+    if options.names:
         raise UsageError("`--retry-failed` chooses the stacks itself", hint="leave out NAME and `--host`")
-    names = still_known(run, failed(run), order.count)
+    names = still_known(run, failed(run), options.count)
     if not names:
-        run.output.info("Nothing is left to be tried again: the last deploy of every stack went well")
-    return replace(order, names=names)
+        run.output.info("Nothing to retry: the last deploy of every stack went well")
+    return replace(options, names=names)
 
 
-def _agreed(run: Run, order: DeployOptions) -> DeployScope:
-    """Decide what is deployed, and refuse, before anything is made, what could not end well."""
+def _decide(run: Run, options: DeployOptions) -> DeployScope:
     # A name that is none is refused before a command of the project is run.
-    _chosen(run, order)
-    if not order.skip_initialize:
+    chosen(run, options)
+    if not options.skip_initialize:
         initialize(run)
-    run.project.require_deployable()
-    engine = Background(lambda: require_engine(run.local) if planned(run) else "")
-    if not order.skip_build:
-        require_buildable(run, run.project.config.secrets)
-    names = _chosen(run, order)
-    releases = {name: render_release(run.project, name) for name in names}
-    making = new_hosts(run, names)
-    require_capacity(run)
-    login = check(run, order, names, making)
-    return DeployScope(releases, making, login, engine.result())
+    scope = decide(run, options)
+    require_terminal(run, options, scope.making)
+    return scope
 
 
-def _chosen(run: Run, order: DeployOptions) -> tuple[str, ...]:
-    """Return the stacks to deploy: of the first `count`, and what is named and has a host. Raises UsageError."""
-    counted = choose(run.project, order.count, ())
-    is_beyond = not {*counted, run.project.config.service}.issuperset(order.names)
-    return choose(run.project, order.count, order.names, known=dict(run.provider.stacks()) if is_beyond else ())
+def _execute(
+    run: Run,
+    options: DeployOptions,
+    hooks: Hooks,
+    scope: DeployScope,
+    observations: Observations,
+    planner: Planner,
+    plan: Plan,
+) -> tuple[list[StackResult], dict[str, Host]]:
+    """Carry out the plan; returns what became of each stack, and the hosts that could be made ready."""
+    run.provider.make_room(len(scope.making), options.consent)
+    if all(item.error for item in plan.stacks) and not observations.silent:
+        run.output.info("Nothing was built: no host can take the release")
+        return [_failed(run, item.stack, scope.hosts[item.stack], item.error) for item in plan.stacks if item.error], {}
+    if planned(run) and not options.skip_build:
+        hooks.before("pre-build", scope.names, left_behind=NOTHING)
+    tunnel = RegistryTunnel(run, is_wanted=not options.skip_push)
+    preparing = _preparing(run, hooks, planner)
+    hosts = Background(lambda: _prepare_all(preparing, scope, observations, tunnel))
+    with reporting_hosts(run, scope.making, hosts):
+        images = make_images(
+            run,
+            skip_build=options.skip_build,
+            skip_push=options.skip_push,
+            after_build=lambda: hooks.before(
+                "post-build", scope.names, left_behind="the images are built; nothing was deployed"
+            ),
+        )
+    prepared = hosts.result()
+    _before_apply(hooks, prepared)
+    applying = _applying(run, options, scope, preparing, tunnel, final_planner(run, planner, images), images)
+    results = in_batches(run, prepared, lambda some: _apply_all(applying, some))
+    return _rolled_back(run, prepared, results), _reached(prepared)
 
 
-def new_hosts(run: Run, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names that no host has yet. Raises ProviderError where there cannot be enough."""
-    run.provider.check(names)
-    there = dict(run.provider.stacks())
-    return tuple(name for name in names if name not in there)
-
-
-def check(run: Run, order: DeployOptions, names: tuple[str, ...], missing: tuple[str, ...]) -> Login | None:
-    """Refuse, before anything is made, what could not end well; returns what hosts log in with."""
-    if missing and not order.agree(f"Make {', '.join(missing)} ({run.project.config.provider.type})?"):
-        raise KeyboardInterrupt
-    run.provider.make_room(len(missing), order.consent)
-    for notice in run.project.notices:
-        run.output.warn(str(notice))
-    for text in left_behind(run, names, is_all=not order.names):
-        run.output.warn(text)
-    return None if order.skip_push or not planned(run) else registry.credentials(run)
-
-
-def _begin(run: Run, order: DeployOptions, hooks: Hooks, names: tuple[str, ...]) -> None:
-    """Run the hooks that come before any host is reached: hosts are made ready while images are built."""
-    hooks.before("pre-connect", names, left_behind="nothing was built or deployed")
-    if planned(run) and not order.skip_build:
-        hooks.before("pre-build", names, left_behind="nothing was built or deployed")
-
-
-def _means(run: Run, order: DeployOptions, hooks: Hooks, scope: DeployScope) -> PrepareContext:
+def _preparing(run: Run, hooks: Hooks, planner: Planner) -> PrepareContext:
     # What people work in is not moved forward for a release that may not come.
     source_waits = hooks.has("pre-deploy") or bool(run.project.config.deploy.batch)
-    lending = RegistryTunnel(run, is_wanted=not order.skip_push)
-    images = () if order.skip_build else expected(run, scope.engine)
-    return PrepareContext(ImageTransfer(run), Workspace(run), lending, hooks, Gate(), source_waits, images)
+    planner = replace(planner, is_quick=False)
+    return PrepareContext(run, planner, ImageTransfer(run), planner.workspace, hooks.owe_setup, source_waits)
 
 
-def _work(
+def _applying(
     run: Run,
-    order: DeployOptions,
-    means: PrepareContext,
-    images: dict[str, Image],
-    metadata: Metadata,
-    login: Login | None,
+    options: DeployOptions,
+    scope: DeployScope,
+    preparing: PrepareContext,
+    tunnel: RegistryTunnel,
+    planner: Planner,
+    images: MadeImages,
 ) -> ApplyContext:
-    return ApplyContext(
-        run,
-        images,
-        metadata,
-        means.parcels,
-        means.lending,
-        means.workspace,
-        login,
-        over_ssh=order.skip_push,
-        keep_failed=order.keep_failed,
-        layers=Layers(run, metadata.config),
-        workspace=means.late_workspace,
-        recreate=order.recreate,
-    )
+    layers = Layers(run, images.config)
+    return ApplyContext(run, planner, preparing, tunnel, layers, scope.login, options.keep_failed)
 
 
-def _images(run: Run, order: DeployOptions, hooks: Hooks, scope: DeployScope) -> tuple[dict[str, Image], Metadata]:
-    """Build → push → digest; returns the image of each built service, and how the main one wants to be run."""
-    config = _logged_in(run, order)
-    built = [] if order.skip_build else build_all(run, BuildOptions(may_push=not order.skip_push, config=config))
-    if built:
-        hooks.before("post-build", scope.names, left_behind="the images are built; nothing was deployed")
-    made = found(run, built) if order.skip_push else _pushed(run, config, built)
-    services = {service: made[image.reference] for service, image in run.project.images().items()}
-    images = {service: item.image for service, item in services.items()}
-    return images, Metadata(run, config, services.get(run.project.main))
+def _prepare_all(
+    context: PrepareContext, scope: DeployScope, observations: Observations, tunnel: RegistryTunnel
+) -> Hosts:
+    """Make and start hosts, then make each ready; a host that fails becomes a result."""
+    run = context.run
+    made = {} if scope.are_all_on else dict(zip(scope.names, run.provider.ensure(scope.names), strict=True))
 
-
-def _pushed(run: Run, config: str, built: list[Built]) -> dict[str, Built]:
-    return {item.image.reference: item for item in push_all(run, config=config, built=built)}
-
-
-def _logged_in(run: Run, order: DeployOptions) -> str:
-    """Return the docker config folder to build and push with; the local registry is started where it has to be."""
-    if order.skip_push or not planned(run):
-        return "" if order.skip_build else features.log_in(run)
-    if run.project.config.registry.is_local:
-        local_registry.ensure(run)
-    return registry.log_in(run)
-
-
-def _hosts(run: Run, releases: dict[str, Release], means: PrepareContext) -> list[PreparedHost | StackResult]:
-    """Provision → bootstrap → pre-pull → source; a host that fails becomes an outcome."""
-
-    def ready(target: tuple[str, Host]) -> PreparedHost | StackResult:
-        name, host = target
+    def ready(stack: str) -> PreparedHost | StackResult:
+        known = scope.hosts[stack]
+        is_new = known is None or not known.address
+        host = made[stack] if is_new or not known else known
         try:
+            tunnel.begin(host)
+            seen = observe(run, stack, host, scope.releases[stack]) if is_new else observations.of(stack)
             with run.budget.counting(host.name):
-                return prepare(run, host, releases[name], means)
+                return prepare(context, seen)
         except DevError as error:
-            outcome = failure(host, name, error)
-            tell(run, outcome)
-            return outcome
+            return _failed(run, stack, host, error)
 
-    try:
-        targets = list(zip(releases, run.provider.ensure(tuple(releases)), strict=True))
-        return [result for result in each(targets, ready, limit=run.limit) if not isinstance(result, DevError)]
-    finally:
-        means.gate.close()
+    return [item for item in each(scope.names, ready, limit=run.limit) if not isinstance(item, DevError)]
 
 
-def reached(hosts: Iterable[PreparedHost | StackResult]) -> dict[str, Host]:
+def _failed(run: Run, stack: str, host: Host | None, error: DevError) -> StackResult:
+    result = failure(host or Host(stack, ""), stack, error)
+    tell(run, result)
+    return result
+
+
+def _reached(hosts: Hosts) -> dict[str, Host]:
     """Return the hosts that could be made ready, by stack."""
     return {item.stack: item.host for item in hosts if isinstance(item, PreparedHost)}
 
 
-def _before_apply(hooks: Hooks, hosts: list[PreparedHost | StackResult]) -> None:
+def _before_apply(hooks: Hooks, hosts: Hosts) -> None:
     """Run the hooks that come between making hosts ready and applying the release there."""
     stacks = [host.stack for host in hosts if isinstance(host, PreparedHost)]
     hooks.docker_setup(stacks)
@@ -262,32 +179,30 @@ def _before_apply(hooks: Hooks, hosts: list[PreparedHost | StackResult]) -> None
         hooks.before("pre-deploy", stacks, left_behind=f"images are built and hosts are ready; {UNTOUCHED}")
 
 
-def _apply_all(
-    work: ApplyContext, hosts: list[PreparedHost | StackResult], releases: dict[str, Release]
-) -> list[StackResult]:
-    def bring_up(ready: PreparedHost | StackResult) -> StackResult:
-        if isinstance(ready, StackResult):
-            return ready
-        outcome = apply(work, ready, releases[ready.stack])
-        tell(work.run, outcome)
-        return outcome
+def _apply_all(context: ApplyContext, hosts: Hosts) -> list[StackResult]:
+    def bring_up(prepared: PreparedHost | StackResult) -> StackResult:
+        if isinstance(prepared, StackResult):
+            return prepared
+        result = apply(context, prepared)
+        tell(context.run, result)
+        return result
 
-    return [result for result in each(hosts, bring_up, limit=work.run.limit) if isinstance(result, StackResult)]
+    return [result for result in each(hosts, bring_up, limit=context.run.limit) if isinstance(result, StackResult)]
 
 
-def _rolled_back(run: Run, hosts: list[PreparedHost | StackResult], outcomes: list[StackResult]) -> list[StackResult]:
+def _rolled_back(run: Run, hosts: Hosts, results: list[StackResult]) -> list[StackResult]:
     """Bring every stack back where one failed and `deploy.rollback` is `all`."""
-    if run.project.config.deploy.rollback != "all" or all(outcome.is_fine for outcome in outcomes):
-        return outcomes
+    if run.project.config.deploy.rollback != "all" or all(result.is_fine for result in results):
+        return results
     from kamal_dev.pipeline.hosts.restore import rollback_all
 
-    return rollback_all(run, reached(hosts), outcomes)
+    return rollback_all(run, _reached(hosts), results)
 
 
-def _report(run: Run, hooks: Hooks, outcomes: list[StackResult], seconds: float) -> Report:
-    report = Report("Deployed", str(run.project.version), tuple(outcomes), seconds)
+def _report(run: Run, hooks: Hooks, results: list[StackResult], seconds: float) -> Report:
+    report = Report("Deployed", str(run.project.version), tuple(results), seconds)
     if report.failed:
-        taken = [outcome for outcome in outcomes if outcome.before is not None]
+        taken = [result for result in results if result.before is not None]
         return replace(report, hook=hooks.after_rollback(taken, seconds))
     report.tell(run.output)
-    return replace(report, hook=hooks.after_deploy(outcomes, seconds))
+    return replace(report, hook=hooks.after_deploy(results, seconds))

@@ -14,8 +14,7 @@ from kamal_dev.commands.hooks import FOLDER
 from kamal_dev.errors import ConfigError, DevError
 from kamal_dev.model import Step, short
 from kamal_dev.output import Output
-from kamal_dev.pipeline.hosts import admission
-from kamal_dev.pipeline.hosts.checks import Check, host_checks
+from kamal_dev.pipeline.hosts.checks import Check, advice, host_checks, lacking_capacity
 from kamal_dev.pipeline.images import features, local_registry, registry
 from kamal_dev.pipeline.images.building import planned, secrets
 from kamal_dev.pipeline.images.engine import INSTALL, require_engine
@@ -174,11 +173,11 @@ def _requirements(run: Run) -> list[Check]:
 
 
 def _compared(run: Run) -> str | Check:
-    missing = admission.lacking(run)
+    missing = lacking_capacity(run.project, run.provider)
     if not missing:
         return "nothing is asked for that the provider cannot give"
     found = f"hosts have at most {', '.join(missing)} ({run.project.devcontainer.where('hostRequirements')})"
-    return Check("requirements", run.warns_of_requirements, found, admission.advice(run), run.warns_of_requirements)
+    return Check("requirements", run.warns_of_requirements, found, advice(run), run.warns_of_requirements)
 
 
 REACHES: tuple[tuple[str, Callable[[Run], str | Check]], ...] = (

@@ -1,242 +1,262 @@
-"""The story of `dev deploy --dry-run`: the deploy itself, on paper. Changes nothing.
-
-What only looks is really run, here and on the hosts that exist; what would change
-something is written down as `host$ command` and answered as if it had gone well.
-"""
+"""The story of `dev plan`, and the first half of `dev deploy`: choose stacks, observe hosts, plan. Changes nothing."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kamal_dev.commands import refusal
-from kamal_dev.commands.features import PROGRAMS
-from kamal_dev.errors import DevError, SomeHostsFailed
-from kamal_dev.model import Host, Result, Step
-from kamal_dev.output import Event, Output
-from kamal_dev.pipeline.deploy import DeployOptions, deploy
-from kamal_dev.pipeline.images.engine import last_line, why
+from kamal_dev.commands.host import Login
+from kamal_dev.compose import layout
+from kamal_dev.errors import DevcontainerError, Problem
+from kamal_dev.model import Host, Release
+from kamal_dev.pipeline.hosts.checks import lacking_capacity
+from kamal_dev.pipeline.hosts.observe import Observations, observe
+from kamal_dev.pipeline.hosts.planning import Planner, requirements
+from kamal_dev.pipeline.hosts.release import render_release
+from kamal_dev.pipeline.hosts.workspace import Workspace
+from kamal_dev.pipeline.images import registry
+from kamal_dev.pipeline.images.building import planned, require_buildable
+from kamal_dev.pipeline.images.engine import require_engine
+from kamal_dev.pipeline.images.making import MadeImages, known_images, to_be_made
+from kamal_dev.pipeline.images.metadata import Metadata
+from kamal_dev.pipeline.images.platforms import expected
+from kamal_dev.pipeline.run.elsewhere import left_behind
+from kamal_dev.pipeline.run.names import choose
 from kamal_dev.pipeline.run.run import Run
-from kamal_dev.providers import Agree, Capacity, Provider
-from kamal_dev.shell import OnLine, Shell
-
-LOOKS = (
-    *((*program, "--version") for program in PROGRAMS),
-    ("git", "config", "--get"),
-    ("docker", "version"),
-    ("docker", "buildx", "version"),
-    ("docker", "image", "inspect"),
-    ("docker", "buildx", "imagetools", "inspect"),
-)
-DIGEST = "sha256:" + "0" * 64
+from kamal_dev.plan.admission import OVERRIDE
+from kamal_dev.plan.diff import unified
+from kamal_dev.plan.observation import Observation
+from kamal_dev.plan.operation import ApplyRelease
+from kamal_dev.plan.plan import Plan
+from kamal_dev.plan.request import DeployRequest, PlannedImage
+from kamal_dev.shell.fanout import Background
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Hold the lines that `dev deploy` would run, this machine's first, then each host's in order.
+class DeployOptions:
+    """Say what to deploy: the flags of `dev deploy`.
 
-    `failed` are the stacks that it would fail for, as far as that is known before.
+    `names` are the stacks to restrict it to, `retry_failed` to those whose last deploy was not
+    fine; `timeout` is how many seconds a host may be at work. `recreate` makes every container
+    anew. `agree` asks before something is made or ended, on a terminal where it `is_interactive`; `consent` before
+    a limit of this machine is raised.
     """
 
-    lines: tuple[str, ...]
-    failed: tuple[str, ...] = ()
+    count: int | None = None
+    names: tuple[str, ...] = ()
+    skip_build: bool = False
+    skip_push: bool = False
+    skip_initialize: bool = False
+    retry_failed: bool = False
+    timeout: float | None = None
+    keep_failed: bool = False
+    recreate: bool = False
+    skip_hooks: bool = False
+    is_interactive: bool = False
+    agree: Callable[[str], bool] = lambda question: True
+    consent: Callable[[str], bool] = lambda question: False
 
-    def error(self) -> DevError | None:
-        """Return why this plan cannot go well, or None."""
-        if not self.failed:
-            return None
-        return SomeHostsFailed(
-            f"`dev deploy` would fail for {', '.join(self.failed)}", left_behind="nothing was changed"
-        )
+
+@dataclass(frozen=True)
+class DeployScope:
+    """Hold what one deploy is about: the first draft of each stack's release, the host that it has, and the login.
+
+    `engine` is the platform of the engine here, empty where none is needed.
+    """
+
+    releases: dict[str, Release]
+    hosts: dict[str, Host | None]
+    login: Login | None
+    engine: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The stacks, in order."""
+        return tuple(self.releases)
+
+    @property
+    def making(self) -> tuple[str, ...]:
+        """The stacks that have no host yet."""
+        return tuple(name for name, host in self.hosts.items() if host is None)
+
+    @property
+    def are_all_on(self) -> bool:
+        """Whether every stack has a host that is switched on."""
+        return all(host and host.address for host in self.hosts.values())
+
+
+@dataclass(frozen=True)
+class ReleasePlan:
+    """Hold what a deploy would do, and how the compose files of each stack differ from those on its host."""
+
+    plan: Plan
+    version: str
+    diffs: dict[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the plan for `--json`."""
-        return {"lines": list(self.lines), "failed": list(self.failed)}
+        """Return everything for `--json`."""
+        return {"version": self.version, **self.plan.as_json(), "diffs": self.diffs}
 
 
-def plan(run: Run, order: DeployOptions) -> Plan:
-    """Return what `dev deploy` would run. Asks nothing: nothing is made."""
-    paper = PaperRun(run)
-    try:
-        report = deploy(paper, replace(order, agree=lambda question: True, consent=lambda question: True))
-    finally:
-        paper.close()
-    for said in dict.fromkeys(paper.silent):
-        run.output.warn(f"the registry could not be asked what it has, so the plan pushes everything: {said}")
-    for outcome in report.failed:
-        if outcome.error:
-            run.output.fail("deploying", outcome.error, outcome.stack)
-    return Plan(tuple(paper.transcript()), tuple(outcome.stack for outcome in report.failed))
+def plan(run: Run, options: DeployOptions) -> ReleasePlan:
+    """Return what `dev deploy` would do now.
+
+    Runs no command of the project, no `initializeCommand` and no hook; logs in nowhere, and locks nothing.
+    """
+    scope = decide(run, options)
+    planner = planner_of(run, options, scope, seen_images(run, options))
+    observations = observing(run, scope, is_deep=True)
+    seen = [observations.of(name) for name in scope.names]
+    found = planner.plan(seen)
+    changing = {item.stack for item in found.stacks if item.first(ApplyRelease)}
+    diffs = {item.stack: _diff(planner, item) for item in seen if item.stack in changing and item.facts}
+    return ReleasePlan(found, str(run.project.version), {stack: text for stack, text in diffs.items() if text})
 
 
-class PaperRun(Run):
-    """Be a run whose shells and provider write down what would change something."""
-
-    is_paper = True
-
-    def __init__(self, run: Run) -> None:
-        self._real = run
-        self._local = PaperLocal(run.local)
-        output = Output(self._pass_on, redaction=run.output.redaction)
-        super().__init__(run.project, self._local, output, lock_wait=run.lock_wait)
-        self._hosts: dict[str, PaperHost] = {}
-        self._provider = PaperProvider(run.provider)
-
-    def _pass_on(self, event: Event) -> None:
-        """Say what is to be known of the project; what is done on paper is in the transcript."""
-        if event.status == "warning":
-            self._real.output.warn(event.message)
-
-    @property
-    def provider(self) -> Provider:
-        """The provider that makes no host."""
-        return self._provider
-
-    def remote(self, host: Host) -> Shell:
-        """Return a host on paper; one that exists is asked what it is."""
-        with self._lock:
-            real = self._real.remote(host) if host.address else None
-            return self._hosts.setdefault(host.name, PaperHost(host.name, real))
-
-    @property
-    def silent(self) -> tuple[str, ...]:
-        """Why registries did not answer."""
-        return tuple(self._local.silent)
-
-    def transcript(self) -> list[str]:
-        """Return everything written down."""
-        hosts = (line for name in sorted(self._hosts) for line in self._hosts[name].lines)
-        made = (f"$ make host {name}" for name in self._provider.missing)
-        return [*self._local.lines, *made, *hosts]
+def seen_images(run: Run, options: DeployOptions) -> tuple[PlannedImage, ...]:
+    """Return the images of this version, with what is known of them before a build."""
+    return known_images(run, skip_build=options.skip_build, skip_push=options.skip_push)
 
 
-class PaperLocal:
-    """Look for real, write down the rest, and find what was built and pushed on paper."""
-
-    def __init__(self, real: Shell) -> None:
-        self._real = real
-        self._built: set[str] = set()
-        self._pushed: set[str] = set()
-        self.silent: list[str] = []
-        self.lines: list[str] = []
-
-    def run(
-        self,
-        step: Step,
-        *,
-        on_line: OnLine | None = None,
-        timeout: float | None = None,
-        feed: Iterable[bytes] | None = None,
-    ) -> Result:
-        """Answer one step."""
-        if any(step.argv[: len(look)] == look for look in LOOKS):
-            real = self._real.run(step, timeout=timeout)
-            self._note(step, real)
-            return self._as_pushed(real) if real else self._imagined(step)
-        self.lines.append(f"$ {step.text}")
-        self._built.update(step.argv)
-        if "push" in step.argv or "--push" in step.argv:
-            self._pushed.update(step.argv)
-        return Result(step, 0, f"digest: {DIGEST}")
-
-    def _as_pushed(self, real: Result) -> Result:
-        """Add the digests of pushes on paper to what the engine says of an image that it has."""
-        names = sorted(word.rpartition(":")[0] for word in self._pushed if ":" in word)
-        if not names or not real.output.startswith('{"id":'):
-            return real
-        said = json.loads(real.output)
-        digests = [*(said["digests"] or ()), *(f"{name}@{DIGEST}" for name in names)]
-        return replace(real, output=json.dumps({**said, "digests": digests}))
-
-    def _note(self, step: Step, real: Result) -> None:
-        """Remember why a registry gave no answer; without a login, which is only on paper, it often gives none."""
-        if real or step.argv[1] != "buildx" or step.argv[-1] in self._pushed:
-            return
-        said = last_line(why(real))
-        # The registry here is started when it is needed, which is on paper too.
-        is_expected = refusal.cause(said) == "denied" or step.argv[-1].startswith(("localhost:", "127.0.0.1:"))
-        if not refusal.is_absent(real.errors, step.argv[-1]) and not is_expected:
-            self.silent.append(said)
-
-    def _imagined(self, step: Step) -> Result:
-        """Answer as the engine, or else the registry, would after what is written down."""
-        reference = step.argv[-1]
-        name = reference.rpartition(":")[0]
-        if step.argv[1] == "buildx":
-            is_pushed = reference in self._pushed
-            return Result(step, int(not is_pushed), json.dumps({"digest": DIGEST}), f"{reference}: not found")
-        names = {pushed.rpartition(":")[0] for pushed in self._pushed} if reference == DIGEST else {name}
-        known = {"id": DIGEST, "digests": [f"{name}@{DIGEST}" for name in names]}
-        is_here = reference == DIGEST or reference in self._built
-        return Result(step, int(not is_here), json.dumps(known), "No such image")
+def _diff(planner: Planner, seen: Observation) -> str:
+    release = planner.release(seen).release
+    manifest = next(file.content for file in release.files if file.path == layout.MANIFEST)
+    named = {*seen.files, *json.loads(manifest)["files"]}
+    after = {file.path: file.content.decode(errors="replace") for file in release.files if file.path in named}
+    return unified(seen.files, after)
 
 
-class PaperHost:
-    """Ask a host that exists for its facts, and write the rest down."""
-
-    def __init__(self, name: str, real: Shell | None) -> None:
-        self._name = name
-        self._real = real
-        self.lines: list[str] = []
-
-    def run(
-        self,
-        step: Step,
-        *,
-        on_line: OnLine | None = None,
-        timeout: float | None = None,
-        feed: Iterable[bytes] | None = None,
-    ) -> Result:
-        """Answer one step."""
-        self.lines.append(f"{self._name}$ {step.text}")
-        verb = step.text.split(" ", 1)[0]
-        if verb == "facts" and self._real:
-            return self._real.run(step, timeout=timeout)
-        words = step.text.split(" ")[1:]
-        told = {"facts": self._facts(), "pull": [{"type": "image", "image": image, "ok": True} for image in words]}
-        events = [*told.get(verb, []), {"type": "result", "ok": True, "state": "new"}]
-        return Result(step, 0, "\n".join(map(json.dumps, events)))
-
-    def _facts(self) -> list[dict[str, Any]]:
-        """Return what a new host says: it has nothing, and runs Docker once it is bootstrapped."""
-        ready = any(line.endswith("$ bootstrap") for line in self.lines)
-        return [{"type": "facts", "daemon": ready, "compose": "2.40"}]
+# --- what is deployed
 
 
-class PaperProvider:
-    """Find hosts, and make none."""
+def decide(run: Run, options: DeployOptions) -> DeployScope:
+    """Decide what is deployed, and refuse what could not end well."""
+    run.project.require_deployable()
+    engine = Background(lambda: require_engine(run.local) if planned(run) else "")
+    if not options.skip_build:
+        require_buildable(run, run.project.config.secrets)
+    names = chosen(run, options)
+    releases = {name: render_release(run.project, name) for name in names}
+    run.provider.check(names)
+    there = dict(run.provider.stacks())
+    require_capacity(run)
+    for notice in run.project.notices:
+        run.output.warn(str(notice))
+    for text in left_behind(run, there, names, is_all=not options.names):
+        run.output.warn(text)
+    login = None if options.skip_push or not planned(run) else registry.credentials(run)
+    return DeployScope(releases, {name: there.get(name) for name in names}, login, engine.result())
 
-    def __init__(self, real: Provider) -> None:
-        self._real = real
-        self.missing: list[str] = []
 
-    def check(self, names: tuple[str, ...]) -> None:
-        """Refuse what the real provider would refuse."""
-        self._real.check(names)
+def chosen(run: Run, options: DeployOptions) -> tuple[str, ...]:
+    """Return the stacks to deploy: of the first `count`, and what is named and has a host. Raises UsageError."""
+    counted = choose(run.project, options.count, ())
+    is_beyond = not {*counted, run.project.config.service}.issuperset(options.names)
+    return choose(run.project, options.count, options.names, known=dict(run.provider.stacks()) if is_beyond else ())
 
-    def capacity(self) -> Capacity | None:
-        """Return what the real provider can give."""
-        return self._real.capacity()
 
-    def make_room(self, count: int, agree: Agree) -> None:
-        """Refuse what the real provider would refuse; nothing is changed for it."""
-        self._real.make_room(count, lambda question: False)
+def require_capacity(run: Run) -> None:
+    """Compare `hostRequirements` with what the provider can give. Raises DevcontainerError, or warns."""
+    missing = lacking_capacity(run.project, run.provider)
+    if not missing:
+        return
+    where = run.project.devcontainer.where("hostRequirements")
+    message = f"hosts of the provider `{run.project.config.provider.type}` have at most {', '.join(missing)}"
+    if run.warns_of_requirements:
+        run.warn_once(f"{where}: hostRequirements: {message}")
+        return
+    problem = Problem(where.path, where.line, message, "hostRequirements", where.column)
+    raise DevcontainerError(problem, hint=OVERRIDE, left_behind="nothing was built or deployed")
 
-    def ensure(self, names: tuple[str, ...]) -> tuple[Host, ...]:
-        """Return the hosts that exist, and names for the others."""
-        found = dict(self._real.stacks())
-        self.missing = [name for name in names if name not in found]
-        return tuple(found.get(name) or Host(name, "") for name in names)
 
-    def stacks(self) -> tuple[tuple[str, Host], ...]:
-        """Return the hosts that exist."""
-        return self._real.stacks()
+# --- observe and plan
 
-    def list(self) -> tuple[Host, ...]:
-        """Return the hosts that exist."""
-        return self._real.list()
 
-    def destroy(self, names: tuple[str, ...]) -> None:
-        """Destroy nothing."""
+def observing(run: Run, scope: DeployScope, *, is_deep: bool) -> Observations:
+    """Begin to observe the hosts of all stacks; `is_deep` asks who is in their containers, too."""
+
+    def one(stack: str) -> Observation:
+        return observe(run, stack, scope.hosts[stack], scope.releases[stack], is_deep=is_deep)
+
+    return Observations(scope.hosts, one, limit=run.limit)
+
+
+def planner_of(run: Run, options: DeployOptions, scope: DeployScope, images: Iterable[PlannedImage]) -> Planner:
+    """Return what plans before anything was built, with what is known of the images by then."""
+    images, project = tuple(images), run.project
+    known = {item.image.reference: item for item in images}
+    of_services = {service: known[image.reference].image for service, image in project.images().items()}
+    main = next((item for item in images if project.main in item.services), None)
+    metadata = Metadata(run, expected=main.image if main else None)
+    platforms = () if options.skip_build else expected(run, scope.engine)
+    needs = requirements(project, platforms, warns=run.warns_of_requirements, lock_wait=run.lock_wait)
+    workspace = Workspace(run)
+    request = DeployRequest(
+        images,
+        project.config.provider.type,
+        project.workspace_source,
+        workspace.folder,
+        over_ssh=options.skip_push,
+        recreate=options.recreate,
+    )
+    return Planner(project, of_services, metadata, workspace, needs, request)
+
+
+def first_planner(run: Run, options: DeployOptions, scope: DeployScope) -> Planner:
+    """Return what plans as a deploy begins: images are not looked up, and the repository is not read."""
+    images = to_be_made(run, skip_build=options.skip_build)
+    return replace(planner_of(run, options, scope, images), is_quick=True)
+
+
+def final_planner(run: Run, draft: Planner, made: MadeImages) -> Planner:
+    """Return what plans once all images are known."""
+    images = made.images
+    request = replace(draft.request, images=tuple(PlannedImage(images[name], (name,)) for name in images))
+    return replace(
+        draft,
+        images=images,
+        metadata=Metadata(run, made.config, made.of_services.get(run.project.main)),
+        requirements=replace(draft.requirements, images=tuple(images.values())),
+        request=request,
+        is_quick=False,
+    )
+
+
+# --- ask
+
+
+def require_terminal(run: Run, options: DeployOptions, making: tuple[str, ...]) -> None:
+    """Refuse to make hosts unasked, before anything is run. Raises UsageError where there is no terminal to ask on."""
+    if making and not options.is_interactive and run.project.config.deploy.confirm != "never":
+        options.agree(_making(run, making))
+
+
+def confirm(run: Run, options: DeployOptions, found: Plan) -> None:
+    """Show what a plan does, and ask where `deploy.confirm` says so. Raises KeyboardInterrupt for a no."""
+    questions = tuple(_questions(run, options, found))
+    if not questions:
+        run.output.info(f"Plan: {found.summary}")
+        return
+    for line in str(found).splitlines():
+        run.output.info(line)
+    if not options.agree(" ".join(questions)):
+        raise KeyboardInterrupt
+
+
+def _questions(run: Run, options: DeployOptions, found: Plan) -> Iterable[str]:
+    policy = run.project.config.deploy.confirm
+    if policy == "never" or (policy == "careful" and not options.is_interactive):
+        return
+    if found.makes_hosts:
+        yield _making(run, found.makes_hosts)
+    for stack, operation in found.disturbs:
+        services = ", ".join(dict.fromkeys(f"`{service}`" for service, _ in operation.inside))
+        yield f"Recreate {services} of {stack}, which ends what people run inside?"
+    if policy == "always" and not (found.is_empty or found.makes_hosts or found.disturbs):
+        yield "Deploy this?"
+
+
+def _making(run: Run, stacks: tuple[str, ...]) -> str:
+    return f"Make {', '.join(stacks)} ({run.project.config.provider.type})?"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,7 +39,7 @@ class Requirements:
     a warning. `lock_wait` is the number of seconds to wait for a locked stack.
     """
 
-    asked: dict[str, Any] = field(default_factory=dict)
+    asked: Mapping[str, Any] = field(default_factory=dict)
     where: Location | None = None
     warns: bool = False
     images: tuple[Image, ...] = ()

@@ -31,8 +31,13 @@ AGAIN = "built before; the builder takes what did not change from its cache"
 
 def deploy(observations: Sequence[Observation], candidates: Mapping[str, Candidate], request: DeployRequest) -> Plan:
     """Return what a deploy does; `candidates` has the release of every stack that was observed."""
-    stacks = tuple(_stack(seen, candidates[seen.stack], request) for seen in observations)
-    return Plan(tuple(_here(request)), stacks)
+    stacks = tuple(stack_plan(seen, candidates[seen.stack], request) for seen in observations)
+    return Plan(operations(request), stacks)
+
+
+def operations(request: DeployRequest) -> tuple[Operation, ...]:
+    """Return what is done on this machine."""
+    return tuple(_here(request))
 
 
 def _here(request: DeployRequest) -> Iterator[Operation]:
@@ -49,28 +54,33 @@ def _here(request: DeployRequest) -> Iterator[Operation]:
             yield PushImage(image=reference)
 
 
-def _stack(seen: Observation, candidate: Candidate, request: DeployRequest) -> StackPlan:
+def stack_plan(seen: Observation, candidate: Candidate, request: DeployRequest) -> StackPlan:
+    """Return what is done for one stack."""
     if seen.error:
         return StackPlan(seen.stack, seen.address, error=seen.error)
     if seen.facts is None:
         return StackPlan(seen.stack, seen.address, tuple(_on_new_host(seen, candidate, request)))
     host = seen.host.name if seen.host else seen.stack
-    error: DevError | None = admission.refusal(host, candidate.release, seen.facts, request.requirements)
+    error: DevError | None = admission.refusal(host, candidate.release, seen.facts, candidate.requirements)
     if error:
         return StackPlan(seen.stack, seen.address, error=error)
-    operations = tuple(_on_host(seen, seen.facts, candidate, request))
-    return StackPlan(seen.stack, seen.address, operations, notes=tuple(_notes(seen.facts, operations, request)))
+    found = tuple(_on_host(seen, seen.facts, candidate, request))
+    notes = tuple(_notes(seen, seen.facts, found, candidate, request))
+    missing = admission.short_of(candidate.requirements, seen.facts)
+    warnings = (admission.lacking(missing, candidate.requirements),) if missing else ()
+    return StackPlan(seen.stack, seen.address, found, notes=notes, warnings=warnings)
 
 
-def _notes(facts: Facts, operations: tuple[Operation, ...], request: DeployRequest) -> Iterator[str]:
-    for operation in operations:
+def _notes(
+    seen: Observation, facts: Facts, found: tuple[Operation, ...], candidate: Candidate, request: DeployRequest
+) -> Iterator[str]:
+    for operation in found:
         inside = operation.inside if isinstance(operation, ApplyRelease) else ()
         yield from (f"`{what}` runs inside `{service}` and ends with the container" for service, what in inside)
-    if missing := admission.short_of(request.requirements, facts):
-        yield admission.lacking(missing, request.requirements)
     if facts.lock and facts.lock.is_alive:
-        wait = request.requirements.lock_wait
-        yield f"{admission.locked(facts.lock)}; a deploy waits up to {wait:.0f} s for the lock"
+        yield f"{admission.locked(facts.lock)}; a deploy waits up to {candidate.requirements.lock_wait:.0f} s"
+    if reason := _kept_source(facts, candidate, request):
+        yield f"{reason}: `dev pull {seen.stack}` fetches its changes, `dev sync {seen.stack} --force` discards them"
 
 
 def _on_new_host(seen: Observation, candidate: Candidate, request: DeployRequest) -> Iterator[Operation]:
@@ -91,7 +101,7 @@ def _on_new_host(seen: Observation, candidate: Candidate, request: DeployRequest
 
 def _on_host(seen: Observation, facts: Facts, candidate: Candidate, request: DeployRequest) -> Iterator[Operation]:
     if not facts.is_ready:
-        yield Bootstrap(causes=(_missing_engine(facts),))
+        yield Bootstrap(lacks="Compose" if facts.daemon else "Docker", causes=(_missing_engine(facts),))
     release = candidate.release
     yield from _pull(tuple(image for image in release.third_party if not facts.held(image)), ("not on the host",))
     source = _source(facts, candidate, request)
@@ -129,9 +139,16 @@ def _source(facts: Facts, candidate: Candidate, request: DeployRequest) -> SendS
         return None
     if request.folder not in facts.workspace:
         return SendSource(folder=request.folder, causes=("workspace is empty",))
-    if request.source == "sync" or candidate.is_sent or candidate.is_offered:
-        return None
-    # Of a record that was lost the host does not know what it said, and finds out for itself.
-    if not facts.source or facts.source.get("kind") not in ("git", "lost"):
+    if request.source == "sync" or candidate.is_sent or _kept_source(facts, candidate, request):
         return None
     return SendSource(folder=request.folder, causes=("source changed",))
+
+
+def _kept_source(facts: Facts, candidate: Candidate, request: DeployRequest) -> str:
+    """Return why a workspace that has something in it does not get the source; empty where it does, or has it."""
+    if request.source != "git" or request.folder not in facts.workspace or candidate.is_sent:
+        return ""
+    # Of a record that was lost the host does not know what it said, and finds out for itself.
+    if not facts.source or facts.source.get("kind") not in ("git", "lost"):
+        return "workspace is not a clone of this source and was not updated"
+    return "workspace was changed when this version came and was not updated" if candidate.is_offered else ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from kamal_dev.commands.events import Facts
 from kamal_dev.errors import DevError
@@ -14,7 +15,8 @@ class Observation:
     """Hold what the host of a stack said, or the `error` in place of an answer.
 
     `host` is None where none was made yet, and has no address where it is switched off; neither
-    has facts. `inside` is what people run in containers, by service, where that was asked.
+    has facts. `inside` is what people run in containers, by service, and `files` are the compose
+    files of the current release, by path, where these were asked for.
     """
 
     stack: str
@@ -22,6 +24,7 @@ class Observation:
     facts: Facts | None = None
     error: DevError | None = None
     inside: tuple[tuple[str, str], ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def is_missing(self) -> bool:

@@ -83,27 +83,33 @@ class PushImage(Operation):
 class MakeHost(Operation):
     """Have the provider make a host."""
 
-    verb: ClassVar[str] = "make host"
+    verb: ClassVar[str] = "make"
     provider: str
 
     @property
     def target(self) -> str:
-        """Who makes it."""
-        return f"with {self.provider}"
+        """The host, and who makes it."""
+        return f"host with {self.provider}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class StartHost(Operation):
     """Have the provider start a host that is switched off."""
 
-    verb: ClassVar[str] = "start host"
+    verb: ClassVar[str] = "start"
+
+    @property
+    def target(self) -> str:
+        """The host."""
+        return "host"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bootstrap(Operation):
-    """Make Docker Engine and Compose run on a host."""
+    """Make Docker Engine and Compose run on a host, which `lacks` one of them."""
 
     verb: ClassVar[str] = "bootstrap"
+    lacks: str = "Docker"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +208,12 @@ class RemoveStack(Operation):
 class DestroyHost(Operation):
     """Have the provider destroy a host that it made."""
 
-    verb: ClassVar[str] = "destroy host"
+    verb: ClassVar[str] = "destroy"
+
+    @property
+    def target(self) -> str:
+        """The host."""
+        return "host"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -17,7 +18,7 @@ Kind = TypeVar("Kind", bound=Operation)
 class StackPlan:
     """Hold what is done for one stack, in order; without operations, `reason` or `error` says why.
 
-    An `error` blocks the stack: nothing is done for it. `notes` are for people.
+    An `error` blocks the stack: nothing is done for it. `notes` and `warnings` are for people.
     """
 
     stack: str
@@ -26,6 +27,7 @@ class StackPlan:
     reason: str = ""
     error: DevError | None = None
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def state(self) -> str:
@@ -47,6 +49,7 @@ class StackPlan:
             yield f"unchanged ({self.reason})" if self.reason else "unchanged"
         else:
             yield from map(str, self.operations)
+        yield from (f"warning: {warning}" for warning in self.warnings)
         yield from (f"note: {note}" for note in self.notes)
 
     def as_json(self) -> dict[str, Any]:
@@ -59,6 +62,7 @@ class StackPlan:
             "operations": [operation.as_json() for operation in self.operations],
             "reason": self.reason,
             "error": error and {"message": error.message, "hint": error.hint},
+            "warnings": list(self.warnings),
             "notes": list(self.notes),
         }
 
@@ -113,6 +117,17 @@ class Plan:
         """The stacks for which nothing can be done, or of which nothing is known."""
         return tuple(item for item in self.stacks if item.error)
 
+    @property
+    def summary(self) -> str:
+        """Say how much of what is done."""
+        made = Counter(operation.verb for operation in self.here)
+        done = Counter(verb for item in self.stacks for verb in dict.fromkeys(one.verb for one in item.operations))
+        stands = Counter(item.state for item in self.stacks if item.state != "changes")
+        words = [f"{verb} {_count(number, 'image')}" for verb, number in made.items()]
+        words += [f"{verb} on {_count(number, 'host')}" for verb, number in done.items()]
+        words += [f"{_count(number, 'stack')} {state}" for state, number in stands.items()]
+        return ", ".join(words) or "nothing to do"
+
     def as_json(self) -> dict[str, Any]:
         """Return the plan for `--json`."""
         return {
@@ -120,6 +135,10 @@ class Plan:
             "here": [operation.as_json() for operation in self.here],
             "stacks": [item.as_json() for item in self.stacks],
         }
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _is_known(operation: Operation) -> bool:

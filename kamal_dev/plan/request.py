@@ -26,13 +26,14 @@ class PlannedImage:
 class Candidate:
     """Hold the release that one stack gets.
 
-    `parts` is what its containers are made of, as `compose.parts` says. `is_sent`: the workspace
-    has this very source; `is_offered`: it did not take it, because people changed it.
+    `parts` is what its containers are made of, as `compose.parts` says, `requirements` what it asks of its host.
+    `is_sent`: the workspace has this very source; `is_offered`: it did not take it, because people changed it.
     `follows_source`: lifecycle commands run again once the workspace has moved.
     """
 
     release: Release
     parts: str = ""
+    requirements: Requirements = field(default_factory=Requirements)
     is_sent: bool = False
     is_offered: bool = False
     follows_source: bool = False
@@ -43,11 +44,10 @@ class DeployRequest:
     """Hold what is asked for, the same for every stack.
 
     `source` is `workspace.source`, `folder` the repository's name in workspaces; `source_moved` are
-    the stacks whose workspaces this deploy has moved already. With `is_pushing` images go
-    to a registry, with `over_ssh` to the hosts themselves.
+    the stacks whose workspaces this deploy has moved already. Images go to a registry, or, with
+    `over_ssh`, to the hosts themselves; `recreate` makes every container anew.
     """
 
-    requirements: Requirements = field(default_factory=Requirements)
     images: tuple[PlannedImage, ...] = ()
     provider: str = ""
     source: str = ""

@@ -29,6 +29,15 @@ class Background(Generic[Value]):
         except BaseException as error:  # raised when the result is read
             self._future.set_exception(error)
 
+    @property
+    def is_done(self) -> bool:
+        """Whether it has ended."""
+        return self._future.done()
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the end, or this long."""
+        wait((self._future,), timeout=seconds)
+
     def result(self) -> Value:
         """Wait for the end; returns the value or raises what the function raised."""
         return _result(self._future)

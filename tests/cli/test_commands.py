@@ -279,7 +279,7 @@ def test_a_dry_run_says_what_is_amiss_and_is_json_where_that_is_asked_for(projec
     assert [line[9:] for line in done.stderr.splitlines() if line[9:] in notices] == notices
     told = run("deploy", "--dry-run", "--json", env=environment)
     data = json.loads(told.stdout.splitlines()[-1])["plan"]
-    assert data["lines"][0] == "$ /bin/sh -c 'touch made'"
+    assert data["steps"][0] == "$ /bin/sh -c 'touch made'"
     assert "remoteUsr" in told.stdout
     assert not (project / "made").exists()
 

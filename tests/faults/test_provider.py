@@ -10,7 +10,8 @@ from kamal_dev.errors import DevError, ProviderError
 from kamal_dev.model import Host
 from kamal_dev.output import Output
 from kamal_dev.output.sentences import sentence
-from kamal_dev.pipeline.deploy import DeployOptions, deploy
+from kamal_dev.pipeline.deploy import deploy
+from kamal_dev.pipeline.plan import DeployOptions
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.providers import Agree, Capacity, Provider
 from tests.faults.standing import Standing

@@ -8,9 +8,7 @@ import pytest
 
 from kamal_dev.commands import host
 from kamal_dev.commands.events import ScriptResult
-from kamal_dev.errors import HostError
-from kamal_dev.model import Host
-from kamal_dev.pipeline.hosts.prepare import refuse_foreign
+from kamal_dev.plan.admission import foreign_project
 from tests.host.lab import TINY, Lab, release, service, token
 
 pytestmark = pytest.mark.real
@@ -47,8 +45,9 @@ def test_a_stack_that_somebody_else_runs_is_told_before_anything_is_sent(
 ) -> None:
     facts = lab.run(host.facts(scripts, foreign, (TINY,)), user="dev").facts
     assert facts.foreign == "/srv/theirs"
-    with pytest.raises(HostError, match=r"another compose project named .* runs on the host, from /srv/theirs"):
-        refuse_foreign(Host("x", "10.0.0.1"), foreign, facts)
+    error = foreign_project("x", foreign, facts)
+    assert error
+    assert error.message == f"another compose project named `{foreign}` runs on the host, from /srv/theirs"
     assert lab.sh(f"ls -d ~/.kamal-dev/{foreign} 2>&1 || true", user="dev").endswith("No such file or directory")
 
 

@@ -16,11 +16,12 @@ import pytest
 from kamal_dev.commands.events import Facts
 from kamal_dev.model import Result, Step
 from kamal_dev.output.sentences import sentence
-from kamal_dev.pipeline.deploy import DeployOptions, deploy
-from kamal_dev.pipeline.images import platforms
+from kamal_dev.pipeline.deploy import deploy
+from kamal_dev.pipeline.plan import DeployOptions
 from kamal_dev.pipeline.run.report import Report
+from kamal_dev.plan import admission
 from kamal_dev.project import Project
-from tests.transcripts.paper import HostState, Machine, PaperRun
+from tests.transcripts.paper import HostState, Machine, RecordedRun
 from tests.transcripts.test_transcripts import FIRST, IMAGE, SOWN, project, root
 
 __all__ = ["project", "root"]
@@ -49,7 +50,7 @@ def deployed(
     project: Project, facts: dict[str, Any], machine: Machine | None = None, **state: Any
 ) -> tuple[Report, str]:
     """Deploy to one host on paper; returns the report and what the host was told."""
-    run = PaperRun(project, machine or Made(), {FIRST: HostState(facts, **state)})
+    run = RecordedRun(project, machine or Made(), {FIRST: HostState(facts, **state)})
     try:
         return deploy(run, DeployOptions(count=1)), "\n".join(run.hosts[FIRST].transcript)
     finally:
@@ -87,7 +88,7 @@ def test_a_host_that_runs_the_image_or_does_not_say_gets_the_release(project: Pr
 
 
 def test_an_image_of_others_that_this_machine_has_for_another_platform_is_not_sent(project: Project) -> None:
-    run = PaperRun(project, Made(postgres="linux/arm64"), {FIRST: HostState(AMD, has_database=False, pulls=False)})
+    run = RecordedRun(project, Made(postgres="linux/arm64"), {FIRST: HostState(AMD, has_database=False, pulls=False)})
     deploy(run, DeployOptions(count=1))
     run.close()
     assert not [line for line in run.hosts[FIRST].transcript if "load" in line]
@@ -133,4 +134,4 @@ def test_a_service_that_asks_for_a_platform_is_refused_before_the_build_where_th
     ],
 )
 def test_which_platforms_a_host_runs(made: tuple[str, ...], arch: str, emulates: tuple[str, ...], fits: bool) -> None:
-    assert platforms.runs(made, Facts(arch=arch, emulates=emulates)) is fits
+    assert admission.runs(made, Facts(arch=arch, emulates=emulates)) is fits

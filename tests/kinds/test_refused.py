@@ -24,8 +24,9 @@ from kamal_dev.errors import ConfigError, HostError, ProviderError
 from kamal_dev.model import Host, Release, Version
 from kamal_dev.output import Output
 from kamal_dev.output.sentences import sentence
-from kamal_dev.pipeline.hosts.admission import Gate, admit
+from kamal_dev.pipeline.hosts.planning import requirements
 from kamal_dev.pipeline.run.run import Run
+from kamal_dev.plan import admission
 from kamal_dev.providers import Capacity, machine
 from tests.compose.support import load, overlay_of, render
 
@@ -183,13 +184,11 @@ RELEASE = Release("1-2", "blog-1", Version("1"), "d", (), third_party=("debian:1
 HOST = Host("blog-1", "10.0.0.1")
 
 
-def admitted(root: Path, facts: events.Facts) -> Gate:
-    gate = Gate()
-    try:
-        admit(opened(root), HOST, RELEASE, facts, gate)
-    finally:
-        gate.close()
-    return gate
+def admitted(root: Path, facts: events.Facts) -> HostError | None:
+    """Return why a host is refused."""
+    run = opened(root)
+    needs = requirements(run.project, (), warns=False, lock_wait=run.lock_wait)
+    return admission.refusal("blog-1", RELEASE, facts, needs)
 
 
 def changed(**fields: Any) -> events.Facts:
@@ -209,23 +208,21 @@ def changed(**fields: Any) -> events.Facts:
 def test_a_host_that_cannot_take_the_release_is_named_and_nothing_is_built_for_it(
     root: Path, facts: events.Facts, says: str
 ) -> None:
-    gate = Gate()
-    with pytest.raises(HostError, match=says) as refused:
-        admit(opened(root), HOST, RELEASE, facts, gate)
-    gate.close()
-    assert refused.value.left_behind == "nothing was changed on the host"
-    assert not gate.passes()
+    refused = admitted(root, facts)
+    assert refused
+    assert says in refused.message
+    assert refused.left_behind == "nothing was changed on the host"
 
 
-def test_one_host_that_takes_the_release_is_enough_to_build_for(root: Path) -> None:
-    assert admitted(root, FINE).passes()
+def test_a_host_with_all_that_a_release_needs_takes_it(root: Path) -> None:
+    assert admitted(root, FINE) is None
 
 
 def test_a_full_disk_is_no_reason_where_nothing_is_to_be_pulled(root: Path) -> None:
     from kamal_dev.model import ImageConfig
 
     held = events.Held(("docker.io/library/debian:12", "debian:12"), ImageConfig())
-    assert admitted(root, changed(disk_free=0, images=(held,))).passes()
+    assert admitted(root, changed(disk_free=0, images=(held,))) is None
 
 
 def test_a_port_has_the_number_of_its_own_stack() -> None:

@@ -24,18 +24,17 @@ from kamal_dev.model import Image, Result, Step
 from kamal_dev.output import Event, Output
 from kamal_dev.output.sentences import sentence
 from kamal_dev.pipeline import doctor
-from kamal_dev.pipeline.deploy import DeployOptions
 from kamal_dev.pipeline.images import local_registry, registry
 from kamal_dev.pipeline.images.building import build_all
 from kamal_dev.pipeline.images.pushing import push_all
 from kamal_dev.pipeline.images.recipe import BuildOptions
-from kamal_dev.pipeline.plan import plan
+from kamal_dev.pipeline.plan import DeployOptions, plan
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project import Project
 from kamal_dev.shell.local import TIMED_OUT, Local
 from kamal_dev.shell.recorder import Recorder
 from tests.real.lab import Lab, Repository, docker
-from tests.transcripts.paper import Listed, Machine, PaperRun
+from tests.transcripts.paper import Listed, Machine, RecordedRun
 from tests.transcripts.test_transcripts import FIRST, UP, project, root
 
 __all__ = ["project", "root"]
@@ -227,14 +226,14 @@ def test_an_answer_without_a_digest_is_none() -> None:
 def elsewhere(answer: Any) -> Run:
     """Return a run whose registry is another machine."""
     found = SimpleNamespace(is_local=False)
-    return cast(Run, SimpleNamespace(local=Recorder(answer=answer), is_paper=False, project=_project(found)))
+    return cast(Run, SimpleNamespace(local=Recorder(answer=answer), project=_project(found)))
 
 
 def here(server: str) -> Run:
     """Return a run whose registry is on this machine."""
     found = SimpleNamespace(is_local=True, server=server, port=int(server.rpartition(":")[2]))
     output = Output(lambda event: None)
-    return cast(Run, SimpleNamespace(local=Local(), is_paper=False, output=output, project=_project(found)))
+    return cast(Run, SimpleNamespace(local=Local(), output=output, project=_project(found)))
 
 
 def _project(found: SimpleNamespace) -> SimpleNamespace:
@@ -396,8 +395,8 @@ class Docker(Machine):
         return super().answer(step)
 
 
-def run_on(project: Project, machine: Machine) -> PaperRun:
-    return PaperRun(project, machine, {FIRST: UP})
+def run_on(project: Project, machine: Machine) -> RecordedRun:
+    return RecordedRun(project, machine, {FIRST: UP})
 
 
 DENIED = "pull access denied, repository does not exist or may require authorization"

@@ -23,9 +23,8 @@ from kamal_dev.errors import HostError, UsageError
 from kamal_dev.model import Container
 from kamal_dev.model import Host as Address
 from kamal_dev.output.failure import Failure
-from kamal_dev.output.sentences import sentence
-from kamal_dev.pipeline.deploy import DeployOptions
-from kamal_dev.pipeline.plan import Plan, plan
+from kamal_dev.pipeline.dry_run import DryRun, dry_run
+from kamal_dev.pipeline.plan import DeployOptions
 from kamal_dev.pipeline.remove import remove
 from kamal_dev.pipeline.run.elsewhere import left_behind
 from kamal_dev.pipeline.run.report import Report, StackResult
@@ -36,7 +35,7 @@ from kamal_dev.project.state import CachedHost
 from tests.faults import hosts
 from tests.host.lab import TINY
 from tests.real.lab import DEV, Host, Lab, Repository, wait_for
-from tests.transcripts.paper import HostState, Machine, PaperRun
+from tests.transcripts.paper import HostState, Machine, RecordedRun
 from tests.transcripts.test_transcripts import FIRST, SECOND, project, root
 
 __all__ = ["project", "root"]
@@ -245,9 +244,9 @@ def test_a_deploy_that_failed_is_told_of_until_another_one_goes_well(stand: Stan
 
 def _warned(project: Project, *known: CachedHost, names: tuple[str, ...] = (FIRST,), is_all: bool = True) -> list[str]:
     """Return what a deploy of these stacks warns of, where these hosts are remembered."""
-    run = PaperRun(project, Machine(), {FIRST: HostState(), SECOND: HostState()})
+    run = RecordedRun(project, Machine(), {FIRST: HostState(), SECOND: HostState()})
     state.update(project.private(), lambda found: replace(found, hosts=known))
-    return list(left_behind(run, names, is_all=is_all))
+    return list(left_behind(run, dict(run.provider.stacks()), names, is_all=is_all))
 
 
 def _known(stack: str, address: str, provider: str = "static") -> CachedHost:
@@ -278,7 +277,7 @@ def test_a_stack_that_keeps_its_version_is_named(project: Project) -> None:
 
 
 def test_a_host_that_was_never_made_is_not_said_to_be_removed(project: Project) -> None:
-    run = PaperRun(project, Machine(), {})
+    run = RecordedRun(project, Machine(), {})
     state.update(project.private(), lambda found: replace(found, making=(("guestbook-7", "now"),)))
     report = remove(run, "guestbook-7", keep_volumes=False, agree=lambda _: True)
     assert [outcome.state for outcome in report.outcomes] == ["absent"]
@@ -310,12 +309,12 @@ def test_a_stack_that_is_removed_while_it_is_deployed_gets_its_source_again(stan
 LOCK = {"pid": 7, "word": "apply", "by": "ann@desk", "since": "2026-01-01T00:00:00Z"}
 
 
-def _planned(project: Project, lock: dict[str, Any], wait: float = 600) -> tuple[Plan, list[str], list[str]]:
-    """Return a plan with the first stack locked, what was said, and what its host was asked."""
-    run = PaperRun(project, Machine(), {FIRST: HostState({"lock": lock}), SECOND: HostState()})
+def _planned(project: Project, lock: dict[str, Any], wait: float = 600) -> tuple[DryRun, list[str]]:
+    """Return a dry run with the first stack locked, and what its host was asked."""
+    run = RecordedRun(project, Machine(), {FIRST: HostState({"lock": lock}), SECOND: HostState()})
     run._lock_wait = wait
-    planned = plan(run, DeployOptions(agree=_refuse, consent=_refuse))
-    return planned, [sentence(event) for event in run.events], run.hosts[FIRST].transcript
+    planned = dry_run(run, DeployOptions(agree=_refuse, consent=_refuse))
+    return planned, run.hosts[FIRST].transcript
 
 
 def _refuse(question: str) -> bool:
@@ -323,28 +322,28 @@ def _refuse(question: str) -> bool:
 
 
 def test_a_plan_asks_nothing_and_waits_for_no_lock(project: Project) -> None:
-    planned, said, asked = _planned(project, LOCK)
+    planned, asked = _planned(project, LOCK)
     assert planned.error() is None
-    assert [text for text in said if "`apply` of ann@desk" in text and "waits for it, 600 s at most" in text]
-    assert len(asked) <= 4
+    (note,) = planned.plan.of(FIRST).notes
+    assert note == "locked by ann@desk since 00:00 UTC; a deploy waits up to 600 s"
+    assert asked == [f"{FIRST}$ facts {FIRST}"]
 
 
 @pytest.mark.parametrize(("lock", "wait"), [({**LOCK, "state": "stale", "age": 99}, 600), (LOCK, 0)])
 def test_a_plan_that_would_fail_is_an_error(project: Project, lock: dict[str, Any], wait: float) -> None:
-    planned, said, _ = _planned(project, lock, wait)
-    assert planned.failed == (FIRST,)
-    assert "would fail for guestbook-1" in str(planned.error())
-    assert [text for text in said if "has the lock" in text or "is changing this stack" in text]
+    planned, _ = _planned(project, lock, wait)
+    assert planned.as_json()["failed"] == [FIRST]
+    assert "would fail for guestbook-1: locked by ann@desk" in str(planned.error())
 
 
 def test_a_stack_that_is_there_can_be_deployed_by_name_whatever_the_count(project: Project) -> None:
     one = replace(project, config=replace(project.config, count=1))
-    run = PaperRun(one, Machine(), {FIRST: HostState(), SECOND: HostState()})
-    assert plan(run, DeployOptions(names=(SECOND,))).error() is None
+    run = RecordedRun(one, Machine(), {FIRST: HostState(), SECOND: HostState()})
+    assert dry_run(run, DeployOptions(names=(SECOND,))).error() is None
     assert run.hosts[SECOND].transcript
     assert not run.hosts[FIRST].transcript
     with pytest.raises(UsageError, match="there is no stack `guestbook-3`"):
-        plan(run, DeployOptions(names=("guestbook-3",)))
+        dry_run(run, DeployOptions(names=("guestbook-3",)))
 
 
 def test_tables_and_questions_cut_what_nobody_types() -> None:

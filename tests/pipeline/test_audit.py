@@ -20,7 +20,7 @@ from kamal_dev.pipeline.run.record import DeployRecord
 from kamal_dev.pipeline.run.report import StackResult
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project import Project
-from tests.transcripts.paper import PaperRun
+from tests.transcripts.paper import RecordedRun
 from tests.transcripts.test_transcripts import CASES, FIRST, SECOND, UP, prepared, project, root
 
 __all__ = ["project", "root"]
@@ -31,7 +31,7 @@ def fake_run(private: Path, said: list[Event], **options: Any) -> Run:
     provider = SimpleNamespace(stacks=lambda: (("blog-1", Host("blog-1", "")),))
     output = Output(said.append)
     output.redaction.add(Secret('pa"ss\nword-1'))
-    values = {"is_paper": False, "project": project, "output": output, "performer": "ann@laptop", "limit": 1}
+    values = {"project": project, "output": output, "performer": "ann@laptop", "limit": 1}
     return cast("Run", SimpleNamespace(**{**values, "provider": provider, **options}))
 
 
@@ -51,10 +51,8 @@ def test_no_secret_reaches_the_audit_log_in_any_form(tmp_path: Path) -> None:
     )
 
 
-def test_nothing_is_written_on_paper_and_a_log_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_log_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     said: list[Event] = []
-    history.note(fake_run(tmp_path, said, is_paper=True), "deploy", [])
-    assert list(tmp_path.iterdir()) == []
     history.note(fake_run(tmp_path / "gone", said), "deploy", [])
     assert [event.status for event in said] == ["warning"]
 
@@ -103,8 +101,7 @@ def test_patience_is_endless_unless_it_is_limited_and_only_work_counts() -> None
 
 
 def test_a_deploy_that_failed_before_its_hosts_is_down_as_failed_with_its_reason(project: Project) -> None:
-    run = PaperRun(project, prepared(project, CASES["nothing_built"]), {FIRST: UP, SECOND: UP})
-    run.is_paper = False
+    run = RecordedRun(project, prepared(project, CASES["nothing_built"]), {FIRST: UP, SECOND: UP})
     with pytest.raises(NothingBuilt) as failed:
         deploy(run, CASES["nothing_built"].order)
     first = failed.value.message.splitlines()[0]

@@ -18,8 +18,9 @@ from kamal_dev.pipeline.hosts.prepare import PreparedHost
 from kamal_dev.pipeline.run.budget import HostBudget
 from kamal_dev.pipeline.run.report import StackResult
 from kamal_dev.pipeline.status import StackStatus
+from kamal_dev.plan.observation import Observation
 from kamal_dev.project import Project
-from tests.transcripts.paper import Machine, PaperRun
+from tests.transcripts.paper import Machine, RecordedRun
 from tests.transcripts.test_transcripts import project, root
 
 __all__ = ["project", "root"]
@@ -46,14 +47,16 @@ def test_a_deploy_goes_on_after_its_first_batch_as_long_as_few_enough_failed(
     project: Project, batch: str, allowed: int, rollback: str, failing: str, brought: str
 ) -> None:
     deploy = replace(project.config.deploy, batch=batch, max_failures=allowed, rollback=rollback)
-    run = PaperRun(replace(project, config=replace(project.config, deploy=deploy)), Machine(), {})
+    run = RecordedRun(replace(project, config=replace(project.config, deploy=deploy)), Machine(), {})
     seen: list[str] = []
 
     def bring_up(hosts: Hosts) -> list[StackResult]:
         seen.extend(host.stack for host in hosts)
         return [StackResult(host.stack, "", "failed" if host.stack in failing else "deployed") for host in hosts]
 
-    outcomes = in_batches(run, [PreparedHost(name, Host(name, ""), events.Facts()) for name in "abcd"], bring_up)
+    outcomes = in_batches(
+        run, [PreparedHost(Observation(name, Host(name, ""), events.Facts())) for name in "abcd"], bring_up
+    )
     assert "".join(seen) == brought
     assert [outcome.stack for outcome in outcomes] == list("abcd")
     assert {outcome.stack for outcome in outcomes if outcome.state == "skipped"} == {*"abcd"} - {*brought}
@@ -63,7 +66,7 @@ def test_a_deploy_goes_on_after_its_first_batch_as_long_as_few_enough_failed(
 def test_a_lock_is_waited_for_no_longer_than_the_shorter_of_lock_wait_and_timeout(
     project: Project, monkeypatch: pytest.MonkeyPatch, wait: float, patience: float
 ) -> None:
-    run = PaperRun(project, Machine(), {})
+    run = RecordedRun(project, Machine(), {})
     run._lock_wait, run.budget = wait, HostBudget(patience)
     held = events.Lock(7, word="apply", by="ann@desk")
     monkeypatch.setattr(lock_wait, "holder", lambda *_: held)

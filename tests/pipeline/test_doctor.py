@@ -10,8 +10,9 @@ import pytest
 from kamal_dev.errors import CredentialsMissing
 from kamal_dev.model import Host, Result
 from kamal_dev.output import Output
-from kamal_dev.pipeline.deploy import DeployOptions, deploy
+from kamal_dev.pipeline.deploy import deploy
 from kamal_dev.pipeline.doctor import Check, examine
+from kamal_dev.pipeline.plan import DeployOptions
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.shell.recorder import Recorder
 

@@ -17,7 +17,7 @@ from kamal_dev.pipeline.images.building import build_all, require_buildable
 from kamal_dev.pipeline.images.recipe import BuildOptions
 from kamal_dev.pipeline.render import render
 from kamal_dev.pipeline.run.devcontainer_cli import find
-from tests.transcripts.paper import Machine, PaperRun, load
+from tests.transcripts.paper import Machine, RecordedRun, load
 
 SETTINGS = """\
 service: site
@@ -27,7 +27,7 @@ build: {secrets: [BUILD_TOKEN]}
 """
 ENVIRONMENT = {"REGISTRY_USER": "acme", "REGISTRY_TOKEN": "rt-5a4b3c2d1e0f", "BUILD_TOKEN": "bt-a0b1c2d3e4f5"}
 PUBLIC = "ghcr.io/devcontainers/features/node:1"
-Start = Callable[..., PaperRun]
+Start = Callable[..., RecordedRun]
 
 
 class Equipped(Machine):
@@ -63,7 +63,7 @@ class Equipped(Machine):
 def start(tmp_path: Path) -> Iterator[Start]:
     """Return a function that writes a repository and opens a run in it."""
 
-    def make(said: dict[str, object], machine: Equipped | None = None, **files: str) -> PaperRun:
+    def make(said: dict[str, object], machine: Equipped | None = None, **files: str) -> RecordedRun:
         written = {
             "config/dev.yml": SETTINGS,
             ".devcontainer/devcontainer.json": json.dumps({"features": {PUBLIC: {}}, **said}),
@@ -76,10 +76,10 @@ def start(tmp_path: Path) -> Iterator[Start]:
             path.write_text(text)
             # Outside git the version is the time of the newest file.
             os.utime(path, (1_700_000_000, 1_700_000_000))
-        runs.append(PaperRun(load(tmp_path, ENVIRONMENT), machine or Equipped(), {}))
+        runs.append(RecordedRun(load(tmp_path, ENVIRONMENT), machine or Equipped(), {}))
         return runs[-1]
 
-    runs: list[PaperRun] = []
+    runs: list[RecordedRun] = []
     yield make
     for run in runs:
         run.close()

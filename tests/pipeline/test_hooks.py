@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 
 from kamal_dev.errors import HookFailed
-from kamal_dev.model import Host
 from kamal_dev.output import Event, Output
 from kamal_dev.output.sentences import sentence
-from kamal_dev.pipeline.deploy import DeployOptions
 from kamal_dev.pipeline.doctor import doctor
-from kamal_dev.pipeline.plan import PaperProvider, plan
+from kamal_dev.pipeline.dry_run import dry_run
+from kamal_dev.pipeline.plan import DeployOptions
 from kamal_dev.pipeline.run.hooks import Hooks
 from kamal_dev.pipeline.run.report import StackResult
 from kamal_dev.pipeline.run.run import Run
@@ -153,19 +152,17 @@ def test_a_hook_that_the_system_cannot_run_is_a_failure_that_says_why(project: P
     assert "#!/bin/sh" in failed.value.hint
 
 
-def test_a_dry_run_shows_hooks_and_runs_none(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dry_run_shows_hooks_and_runs_none(project: Project) -> None:
     for name in ("pre-connect", "pre-deploy"):
         project.hook(name, "touch made")
-    monkeypatch.setattr(PaperProvider, "stacks", lambda self: ())
-    monkeypatch.setattr(PaperProvider, "ensure", lambda self, names: tuple(Host(name, "") for name in names))
     run = Run.open(project.root, Output(project.events.append), environment=dict(os.environ))
-    lines = plan(run, DeployOptions()).lines
+    lines = dry_run(run, DeployOptions()).steps
     ran = [line for line in lines if "kamal/hooks" in line]
     assert ran == [
         "$ .kamal/hooks/pre-connect",
         "$ .kamal/hooks/pre-deploy",
     ]
-    assert not [line for line in plan(run, DeployOptions(skip_hooks=True)).lines if "kamal/hooks" in line]
+    assert not [line for line in dry_run(run, DeployOptions(skip_hooks=True)).steps if "kamal/hooks" in line]
     assert not (project.root / "made").exists()
 
 

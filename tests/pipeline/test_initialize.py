@@ -13,8 +13,9 @@ from kamal_dev.errors import InitializeFailed, UsageError
 from kamal_dev.model import Host
 from kamal_dev.output import Event, Output
 from kamal_dev.output.sentences import sentence
-from kamal_dev.pipeline.deploy import DeployOptions, deploy
-from kamal_dev.pipeline.plan import plan
+from kamal_dev.pipeline.deploy import deploy
+from kamal_dev.pipeline.dry_run import dry_run
+from kamal_dev.pipeline.plan import DeployOptions
 from kamal_dev.pipeline.run.initialize import initialize
 from kamal_dev.pipeline.run.run import Run
 
@@ -87,6 +88,6 @@ def test_a_failure_names_the_command_its_exit_code_and_its_last_lines(tmp_path: 
 def test_a_dry_run_shows_it_and_runs_it_not(tmp_path: Path) -> None:
     run = opened(tmp_path, "touch made")
     run.__dict__["provider"] = Nowhere()
-    assert plan(run, DeployOptions()).lines[0] == "$ /bin/sh -c 'touch made'"
-    assert "$ /bin/sh -c 'touch made'" not in plan(run, DeployOptions(skip_initialize=True)).lines
+    assert dry_run(run, DeployOptions()).steps[0] == "$ /bin/sh -c 'touch made'"
+    assert "$ /bin/sh -c 'touch made'" not in dry_run(run, DeployOptions(skip_initialize=True)).steps
     assert not (tmp_path / "made").exists()

@@ -12,13 +12,14 @@ import pytest
 
 from kamal_dev.errors import LinkDropped
 from kamal_dev.model import Result, Step
-from kamal_dev.pipeline.deploy import DeployOptions, deploy
+from kamal_dev.pipeline.deploy import deploy
+from kamal_dev.pipeline.plan import DeployOptions
 from kamal_dev.pipeline.remove import remove
 from kamal_dev.pipeline.rollback import RollbackOptions as Back
 from kamal_dev.pipeline.rollback import rollback
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project import Project
-from tests.transcripts.paper import HostState, PaperRun
+from tests.transcripts.paper import HostState, RecordedRun
 from tests.transcripts.test_rollback import Remembering, history
 from tests.transcripts.test_transcripts import CASES, FIRST, SECOND, UP, prepared, project, root
 
@@ -64,7 +65,7 @@ def _heard() -> Iterator[None]:
 @pytest.mark.parametrize("verb", VERBS)
 def test_nothing_is_said_of_connections_that_an_interrupt_closes(verb: str, project: Project) -> None:
     before = set(threading.enumerate())
-    run = PaperRun(project, prepared(project, CASES["one_stack"]), {FIRST: HostState(), SECOND: HostState()})
+    run = RecordedRun(project, prepared(project, CASES["one_stack"]), {FIRST: HostState(), SECOND: HostState()})
     is_closed, both = threading.Event(), threading.Barrier(2, action=_thread.interrupt_main)
     run.hosts = {name: Working(name, verb, is_closed, lambda: both.wait(30)) for name in (FIRST, SECOND)}
     run.resources.callback(is_closed.set)

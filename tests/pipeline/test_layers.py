@@ -33,8 +33,6 @@ def answer(step: Step) -> Result:
 class FakeRun:
     """What Layers needs of a run whose registry is elsewhere."""
 
-    is_paper = True
-
     def __init__(self) -> None:
         self.local = Recorder(answer=answer)
         self.project = self

@@ -61,7 +61,6 @@ class Lab:
             project=SimpleNamespace(config=SimpleNamespace(registry=registry)),
             output=Output(self.events.append),
             resources=self.resources,
-            is_paper=False,
             way=lambda host: host,
         )
         self.run = cast(Run, run)

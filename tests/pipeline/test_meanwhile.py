@@ -8,9 +8,10 @@ import pytest
 
 from kamal_dev.errors import BuildFailed, DevError, ProviderError
 from kamal_dev.model import Host, Result, Step
-from kamal_dev.pipeline.deploy import DeployOptions, deploy
+from kamal_dev.pipeline.deploy import deploy
+from kamal_dev.pipeline.plan import DeployOptions
 from kamal_dev.project import Project
-from tests.transcripts.paper import HostState, Listed, Machine, PaperRun
+from tests.transcripts.paper import HostState, Listed, Machine, RecordedRun
 from tests.transcripts.test_transcripts import FIRST, SECOND, UP, project, root
 
 __all__ = ["project", "root"]
@@ -51,7 +52,7 @@ class Maker(Listed):
 
 def failed(project: Project, maker: Any = None, *states: HostState) -> DevError:
     """Deploy what cannot be built; returns the error."""
-    run = PaperRun(project, Failing(), dict(zip((FIRST, SECOND), states or (UP, UP), strict=True)))
+    run = RecordedRun(project, Failing(), dict(zip((FIRST, SECOND), states or (UP, UP), strict=True)))
     if maker:
         run.__dict__["provider"] = maker
     with pytest.raises(BuildFailed) as error:

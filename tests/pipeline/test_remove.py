@@ -8,13 +8,13 @@ from kamal_dev.model import Image, Result, Step
 from kamal_dev.output.sentences import sentence
 from kamal_dev.pipeline.remove import remove
 from kamal_dev.project import Project
-from tests.transcripts.paper import HostState, Machine, PaperHost, PaperRun, lines
+from tests.transcripts.paper import HostState, Machine, RecordedHost, RecordedRun, lines
 from tests.transcripts.test_transcripts import FIRST, SECOND, project, root
 
 __all__ = ["project", "root"]
 
 
-class Removing(PaperHost):
+class Removing(RecordedHost):
     """A host that says whether something of the stack was there."""
 
     def __init__(self, name: str, *, is_there: bool) -> None:
@@ -29,7 +29,7 @@ class Removing(PaperHost):
 def test_a_stack_of_which_nothing_is_there_is_not_said_to_be_removed(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = PaperRun(project, Machine(), {FIRST: HostState(), SECOND: HostState()})
+    run = RecordedRun(project, Machine(), {FIRST: HostState(), SECOND: HostState()})
     destroyed: list[str] = []
     monkeypatch.setattr(run.provider, "destroy", destroyed.extend, raising=False)
     for first, state, end in ((True, "removed", "Removed 1 of 2"), (False, "absent", "Nothing to remove")):

@@ -11,12 +11,15 @@ import pytest
 
 from kamal_dev import providers
 from kamal_dev.commands import events
-from kamal_dev.errors import HostError
-from kamal_dev.model import Host
+from kamal_dev.model import Host, Release, Version
 from kamal_dev.output import Output
 from kamal_dev.output.sentences import sentence
-from kamal_dev.pipeline.hosts.admission import require
+from kamal_dev.pipeline.hosts.planning import requirements
 from kamal_dev.pipeline.run.run import Run
+from kamal_dev.plan.deploy import stack_plan
+from kamal_dev.plan.observation import Observation
+from kamal_dev.plan.plan import StackPlan
+from kamal_dev.plan.request import Candidate, DeployRequest
 
 ASKED = {"cpus": 4, "memory": "8gb", "storage": "1tb", "gpu": "optional"}
 
@@ -49,41 +52,39 @@ def test_a_provider_makes_hosts_of_the_size_that_is_asked_for(
 
 
 STATIC = "{type: static, hosts: [10.0.0.1]}"
-SHORT = events.Facts(cpus=2, memory=8 << 30, disk=100 << 30)
+FREE = {"home_free": 1 << 38, "disk_free": 1 << 38}
+SHORT = events.Facts(cpus=2, memory=8 << 30, disk=100 << 30, **FREE)
 MESSAGE = "the host has 2 of 4 CPUs, 100 GB of 1024 GB storage that `hostRequirements` asks for (.devcontainer.json:3)"
 HOST = Host("blog-1", "10.0.0.1")
 
 
-def asked(run: Run, facts: events.Facts = SHORT) -> None:
-    require(run, run.project.devcontainer, HOST, facts)
+def asked(run: Run, facts: events.Facts = SHORT) -> StackPlan:
+    """Return what is planned for a host."""
+    needs = requirements(run.project, (), warns=run.warns_of_requirements, lock_wait=0)
+    release = Release("1-2", "blog-1", Version("1"), "d", ())
+    return stack_plan(Observation("blog-1", HOST, facts), Candidate(release, requirements=needs), DeployRequest())
 
 
 def test_a_host_that_has_less_is_refused_with_what_it_has_and_the_line_that_asks(tmp_path: Path) -> None:
     run = opened(tmp_path, STATIC)
-    with pytest.raises(HostError) as refused:
-        asked(run)
-    assert refused.value.message == MESSAGE
-    assert "host_requirements: warn" in refused.value.hint
-    assert refused.value.left_behind == "nothing was changed on the host"
-    asked(run, events.Facts(cpus=4, memory=int(7.6 * (1 << 30)), disk=1 << 40))
+    refused = asked(run).error
+    assert refused
+    assert refused.message == MESSAGE
+    assert "host_requirements: warn" in refused.hint
+    assert refused.left_behind == "nothing was changed on the host"
+    fine = asked(run, events.Facts(cpus=4, memory=int(7.6 * (1 << 30)), disk=1 << 40, **FREE))
+    assert (fine.error, fine.warnings) == (None, ())
 
 
 @pytest.mark.parametrize(
     ("provider", "warns"),
     [("{type: docker}", True), (f"{STATIC}\nhost_requirements: warn", True), (STATIC, False)],
 )
-def test_where_it_is_wanted_one_is_warned_once(tmp_path: Path, provider: str, warns: bool) -> None:
-    said: list[str] = []
-    run = opened(tmp_path, provider, said)
-    if warns:
-        asked(run)
-        asked(run)
-        assert said == [f"blog-1: {MESSAGE}"]
-    else:
-        with pytest.raises(HostError):
-            asked(run)
+def test_where_it_is_wanted_one_is_warned(tmp_path: Path, provider: str, warns: bool) -> None:
+    found = asked(opened(tmp_path, provider))
+    assert found.warnings == ((MESSAGE,) if warns else ())
+    assert (found.error is None) == warns
 
 
 def test_on_one_s_own_machine_hosts_may_be_refused_too(tmp_path: Path) -> None:
-    with pytest.raises(HostError):
-        asked(opened(tmp_path, "{type: docker}\nhost_requirements: refuse"))
+    assert asked(opened(tmp_path, "{type: docker}\nhost_requirements: refuse")).error

@@ -78,11 +78,13 @@ def of_deploy(case: Mapping[str, Any]) -> Plan:
     """Return the plan of a deploy."""
     project = {**PROJECT, **case.get("project", {})}
     seen = [observation(name, said) for name, said in case["hosts"].items()]
-    made = {item.stack: candidate(item.stack, project) for item in seen}
-    return deploy(seen, made, request(project, case.get("options", {})))
+    options = dict(case.get("options", {}))
+    needs = requirements(project, options)
+    made = {item.stack: candidate(item.stack, project, needs) for item in seen}
+    return deploy(seen, made, request(project, options))
 
 
-def candidate(stack: str, project: Mapping[str, Any]) -> Candidate:
+def candidate(stack: str, project: Mapping[str, Any], needs: Requirements) -> Candidate:
     """Return the release that a stack gets."""
     version, digest = project["version"], project["digest"]
     release = Release(
@@ -96,7 +98,7 @@ def candidate(stack: str, project: Mapping[str, Any]) -> Candidate:
         workspace=tuple(project["workspace"]),
     )
     asked = ("is_sent", "is_offered", "follows_source")
-    return Candidate(release, lines(project["parts"]), **{name: project.get(name, False) for name in asked})
+    return Candidate(release, lines(project["parts"]), needs, **{name: project.get(name, False) for name in asked})
 
 
 def image(project: Mapping[str, Any]) -> Image:
@@ -104,12 +106,9 @@ def image(project: Mapping[str, Any]) -> Image:
     return Image("registry.example.com", "blog", project["version"], project["image"] or "")
 
 
-def request(project: Mapping[str, Any], options: Mapping[str, Any]) -> DeployRequest:
-    """Return what is asked for."""
-    options = dict(options)
-    status = options.pop("image", "built")
-    images = (PlannedImage(image(project), ("app",), status != "built", status != "to be built"),)
-    needs = Requirements(
+def requirements(project: Mapping[str, Any], options: dict[str, Any]) -> Requirements:
+    """Take out of the options what is asked of hosts."""
+    return Requirements(
         options.pop("host_requirements", {}),
         Location(".devcontainer/devcontainer.json", 3),
         options.pop("warns", False),
@@ -117,9 +116,14 @@ def request(project: Mapping[str, Any], options: Mapping[str, Any]) -> DeployReq
         tuple(ServicePlatform(Location("compose.yaml", 4), *words) for words in options.pop("services", ())),
         options.pop("lock_wait", 600),
     )
+
+
+def request(project: Mapping[str, Any], options: dict[str, Any]) -> DeployRequest:
+    """Return what is asked for."""
+    status = options.pop("image", "built")
+    images = (PlannedImage(image(project), ("app",), status != "built", status != "to be built"),)
     moved = frozenset(options.pop("source_moved", ()))
-    own = {"provider": "docker", "source": "git", "folder": "blog", **options}
-    return DeployRequest(needs, images, source_moved=moved, **own)
+    return DeployRequest(images, "docker", source_moved=moved, **{"source": "git", "folder": "blog", **options})
 
 
 def observation(stack: str, said: Any) -> Observation:

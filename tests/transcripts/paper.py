@@ -1,11 +1,11 @@
-"""A deploy on paper: the real pipeline, with recorders in place of this machine and of every host."""
+"""A recorded deploy: the real pipeline, with recorders in place of the engine here and of every host."""
 
 from __future__ import annotations
 
 import json
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from kamal_dev import compose
 from kamal_dev import project as projects
 from kamal_dev.commands.hooks import FOLDER
-from kamal_dev.model import Host, Image, Release, Result, Step
+from kamal_dev.model import Host, Image, Release, Result, Step, short
 from kamal_dev.output import Event, Output
 from kamal_dev.output.redaction import Redaction
 from kamal_dev.pipeline.hosts.release import render_release
@@ -26,7 +26,7 @@ from kamal_dev.shell.recorder import Recorder
 DIGEST = f"sha256:{'d' * 64}"
 
 
-class Paper(Recorder):
+class Answering(Recorder):
     """Write each step down, and let `answer` say how it ended."""
 
     def answer(self, step: Step) -> Result:
@@ -50,7 +50,7 @@ class Paper(Recorder):
         return result
 
 
-class PaperHost(Paper):
+class RecordedHost(Answering):
     """Say what a host says: its facts, and how a release ends there; what is left out went well."""
 
     def __init__(self, name: str, state: HostState, image: Image, release: Release) -> None:
@@ -106,11 +106,12 @@ def lines(*events: dict[str, Any]) -> str:
     return "".join(f"{json.dumps(event)}\n" for event in events)
 
 
-class Machine(Paper):
-    """Answer for this machine: an engine that builds and pushes, and knows what it has built already."""
+class Machine(Answering, Local):
+    """Answer for the engine of this machine, which builds and pushes, and knows what it has built; git is real."""
 
     def __init__(self, images: Iterable[str] = ()) -> None:
-        super().__init__()
+        Answering.__init__(self)
+        self.real = Local()
         self._built = set(images)
         self._pushed: set[str] = set()
         self.failing_hook = ""
@@ -119,11 +120,25 @@ class Machine(Paper):
 
     def run(self, step: Step, **options: Any) -> Result:
         """Note the step; those that hosts ask for in the meantime stand apart, because their moment is not fixed."""
+        if step.argv[0] == "git":
+            return self.real.run(step, **options)
         with self._noting:
             result = super().run(step, **options)
             if threading.current_thread() is not threading.main_thread():
                 self.meanwhile.append(self.transcript.pop())
         return result
+
+    def stream(self, step: Step) -> Iterator[bytes]:
+        """Stream from git; of an image there is nothing to stream."""
+        if step.argv[0] == "git":
+            yield from self.real.stream(step)
+            return
+        with self._noting:
+            self.meanwhile.append(f"$ {step.text}")
+
+    def close(self) -> None:
+        """Close what is real."""
+        self.real.close()
 
     def answer(self, step: Step) -> Result:
         """Answer one step, remembering what it makes."""
@@ -194,10 +209,8 @@ class Listed:
         """Destroy nothing."""
 
 
-class PaperRun(Run):
+class RecordedRun(Run):
     """A run whose every command is written down."""
-
-    is_paper = True
 
     def __init__(self, project: Project, machine: Machine, hosts: Mapping[str, HostState]) -> None:
         self.events: list[Event] = []
@@ -210,7 +223,7 @@ class PaperRun(Run):
         releases = {
             name: render_release(project, name, address=host.address, ready=ready) for name, host in listed.stacks()
         }
-        self.hosts = {name: PaperHost(name, state, image, releases[name]) for name, state in hosts.items()}
+        self.hosts = {name: RecordedHost(name, state, image, releases[name]) for name, state in hosts.items()}
         self.__dict__["provider"] = listed
 
     def remote(self, host: Host) -> Recorder:
@@ -228,22 +241,33 @@ def load(root: Path, environment: dict[str, str]) -> Project:
     return projects.load(root, shell=Local(), environment=environment, redaction=Redaction())
 
 
-def transcript(run: PaperRun, end: str) -> str:
+def transcript(run: RecordedRun, end: str) -> str:
     """Return all that was run, a paragraph for each machine, and the end, in words that stay the same.
 
     Where nothing was deployed, how far the hosts had come meanwhile is left to chance, and out.
     """
-    hosts = [] if end.startswith("error") else [run.hosts[name].transcript for name in sorted(run.hosts)]
+    hosts = [] if end.startswith("error") else [ordered(run.hosts[name].transcript) for name in sorted(run.hosts)]
     told = (run.machine.transcript, sorted(run.machine.meanwhile) if hosts else [], *hosts, [end])
     return normal("\n\n".join("\n".join(lines) for lines in told if lines), run.project) + "\n"
+
+
+def ordered(lines: list[str]) -> list[str]:
+    """Return lines with the source right before the release: it is sent while images are pulled."""
+    sent = [line for line in lines if "$ workspace " in line]
+    others = [line for line in lines if "$ workspace " not in line]
+    at = next((at for at, line in enumerate(others) if "$ apply " in line), len(others))
+    return [*others[:at], *sent, *others[at:]]
 
 
 def normal(text: str, project: Project) -> str:
     """Put words in place of hashes and folders."""
     places = (
         (r"'\{\"id\":[^']*'", "FIELDS"),
+        (r"\S*/report\.json", "REPORT"),
+        (r"\S*/kamal-dev/contexts/[0-9a-f]+", "REPOSITORY"),
         (re.escape(str(project.root)), "REPOSITORY"),
         (re.escape(str(project.version)), "VERSION"),
+        (re.escape(short(str(project.version))), "VERSION"),
         (r"VERSION-[0-9a-f]{8}\b", "VERSION-DIGEST"),
         (DIGEST, "sha256:DIGEST"),
     )

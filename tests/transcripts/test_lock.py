@@ -6,14 +6,14 @@ from kamal_dev.model import Image, Result, Step
 from kamal_dev.output.sentences import sentence
 from kamal_dev.pipeline.lock import release
 from kamal_dev.project import Project
-from tests.transcripts.paper import HostState, Machine, PaperHost, PaperRun, lines
+from tests.transcripts.paper import HostState, Machine, RecordedHost, RecordedRun, lines
 from tests.transcripts.test_transcripts import FIRST, project, root
 
 __all__ = ["project", "root"]
 LOCK = {"pid": 7, "since": "now", "word": "apply", "state": "held", "by": "ann"}
 
 
-class Locked(PaperHost):
+class Locked(RecordedHost):
     """A host on paper on which somebody is changing the stack."""
 
     def answer(self, step: Step) -> Result:
@@ -26,7 +26,7 @@ class Locked(PaperHost):
 
 
 def test_one_who_ends_a_change_between_two_releases_is_told_what_mends_it(project: Project) -> None:
-    run = PaperRun(project, Machine(), {FIRST: HostState()})
+    run = RecordedRun(project, Machine(), {FIRST: HostState()})
     run.hosts[FIRST] = Locked(FIRST, HostState(), Image("", "none", "none"), "")
     release(run, FIRST, agree=lambda question: True)
     run.close()

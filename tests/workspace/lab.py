@@ -5,20 +5,24 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kamal_dev.commands import answers, events
 from kamal_dev.commands import workspace as commands
 from kamal_dev.commands.host import facts
 from kamal_dev.commands.payload import SCRIPTS
-from kamal_dev.model import Host, Result, Step
+from kamal_dev.model import Host, Release, Result, Step, Version
 from kamal_dev.output import Output
 from kamal_dev.output.sentences import sentence
 from kamal_dev.pipeline.hosts.workspace import Workspace
 from kamal_dev.pipeline.pull import PulledBranch, pull
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.pipeline.sync import sync
+from kamal_dev.plan.deploy import stack_plan
+from kamal_dev.plan.observation import Observation
+from kamal_dev.plan.operation import SendSource
+from kamal_dev.plan.request import Candidate, DeployRequest
 from kamal_dev.shell import OnLine
 
 QUIET = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
@@ -144,9 +148,24 @@ class Lab:
         self.home.steps.clear()
         self.said.clear()
         try:
-            return Workspace(run).bring(HOST, STACK, found, force=force, ask=ask)
+            return self._sent(Workspace(run), found, force=force, ask=ask)
         finally:
             run.close()
+
+    def _sent(self, workspace: Workspace, facts: events.Facts, *, force: bool, ask: bool) -> str:
+        """Send what a plan says; `same` or `left` where that is nothing."""
+        if force or ask:
+            return workspace.send(HOST, STACK, facts, force=force)
+        source = workspace._run.project.workspace_source
+        release = Release("1-2", STACK, Version("1"), "d", (), workspace=(workspace.folder,))
+        is_sent, is_offered = workspace.was_sent(facts.source), workspace.was_sent(facts.offered)
+        candidate = Candidate(release, is_sent=is_sent, is_offered=is_offered)
+        request = DeployRequest(source=source, folder=workspace.folder)
+        found = stack_plan(Observation(STACK, HOST, replace(facts, daemon=True, compose="2.40")), candidate, request)
+        if found.first(SendSource):
+            return workspace.send(HOST, STACK, facts)
+        self.said.extend(found.notes)
+        return "" if source not in ("git", "sync") else "same" if is_sent else "left"
 
     def pull(self) -> tuple[PulledBranch, ...]:
         """Do what `dev pull` does."""

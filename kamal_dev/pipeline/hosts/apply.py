@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 
-from kamal_dev import compose
 from kamal_dev.commands import events, host, refusal
 from kamal_dev.commands.manifest import Layer
-from kamal_dev.compose import Rewritten
 from kamal_dev.devcontainer import lifecycle
 from kamal_dev.errors import (
     DevError,
@@ -22,65 +20,47 @@ from kamal_dev.errors import (
     ServiceFailed,
     StackRemoved,
 )
-from kamal_dev.model import Host, Image, Release, Step
+from kamal_dev.model import Host, Step
 from kamal_dev.output.event import Phase
-from kamal_dev.pipeline.hosts.admission import require
 from kamal_dev.pipeline.hosts.lock_wait import in_turn
-from kamal_dev.pipeline.hosts.prepare import PreparedHost, afresh, brought, is_old
-from kamal_dev.pipeline.hosts.release import render_release
+from kamal_dev.pipeline.hosts.planning import Planner, StackRelease
+from kamal_dev.pipeline.hosts.prepare import PrepareContext, PreparedHost, afresh
 from kamal_dev.pipeline.hosts.scripts import LATER, follow
-from kamal_dev.pipeline.hosts.transfer import ImageTransfer
-from kamal_dev.pipeline.hosts.workspace import Workspace
-from kamal_dev.pipeline.images import platforms
 from kamal_dev.pipeline.images.layers import Layers
-from kamal_dev.pipeline.images.metadata import Merged, Metadata
 from kamal_dev.pipeline.images.tunnel import RegistryTunnel
 from kamal_dev.pipeline.run.report import StackResult
 from kamal_dev.pipeline.run.run import Run
+from kamal_dev.plan.operation import ApplyRelease, SendSource, TransferImages
 
 SPARE = 1800.0  # seconds beyond what the release and its lifecycle commands have, for pulling and for putting back
 
 
 @dataclass(frozen=True)
 class ApplyContext:
-    """Hold what all hosts of one deploy share; `images` are those built, with their digests.
-
-    `workspace` brings the source where it was not brought before, `source` where somebody has removed it since;
-    `recreate` makes every container anew.
-    """
+    """Hold what all hosts of one deploy share; `planner` has the images that were built, with their digests."""
 
     run: Run
-    images: dict[str, Image]
-    metadata: Metadata
-    parcels: ImageTransfer
-    lending: RegistryTunnel
-    source: Workspace
+    planner: Planner
+    preparing: PrepareContext
+    tunnel: RegistryTunnel
+    layers: Layers
     login: host.Login | None = None
-    over_ssh: bool = False
     keep_failed: bool = False
-    layers: Layers | None = None
-    workspace: Workspace | None = None
-    recreate: bool = False
-
-    @cached_property
-    def files(self) -> Rewritten:
-        """The compose files with these images, the same for every host that has none of them under another name."""
-        return compose.rewritten(self.run.project.compose, self.images)
 
 
-def apply(work: ApplyContext, ready: PreparedHost, release: Release) -> StackResult:
-    """Bring the release up, unless it is there and stands. Never raises: a failure is an outcome."""
+def apply(context: ApplyContext, prepared: PreparedHost) -> StackResult:
+    """Carry out what the plan says of this stack, once all images are known. Never raises: a failure is a result."""
     started = time.monotonic()
     try:
-        with work.run.budget.counting(ready.host.name):
-            if is_old(work.run, ready):
-                ready = afresh(work.run, ready, release, work.source)
-            outcome = _apply(work, ready, release)
-            if isinstance(outcome.error, StackRemoved):
-                outcome = _apply(work, afresh(work.run, ready, release, work.source), release)
+        with context.run.budget.counting(prepared.host.name):
+            if prepared.is_old:
+                prepared = afresh(context.preparing, prepared)
+            result = _apply(context, prepared)
+            if isinstance(result.error, StackRemoved):
+                result = _apply(context, afresh(context.preparing, prepared))
     except DevError as error:
-        return failure(ready.host, ready.stack, error, time.monotonic() - started)
-    return replace(outcome, seconds=time.monotonic() - started)
+        return failure(prepared.host, prepared.stack, error, time.monotonic() - started)
+    return replace(result, seconds=time.monotonic() - started)
 
 
 def failure(target: Host, stack: str, error: DevError, seconds: float = 0.0) -> StackResult:
@@ -89,91 +69,78 @@ def failure(target: Host, stack: str, error: DevError, seconds: float = 0.0) -> 
     return StackResult(stack, target.address, state, seconds=seconds, error=error)
 
 
-def _apply(work: ApplyContext, ready: PreparedHost, release: Release) -> StackResult:
-    run, target = work.run, ready.host
-    merged = work.metadata.merged(ready.facts)
-    require(run, merged.devcontainer, target, ready.facts)
-    source = ready.source
-    if work.workspace and release.workspace:
-        source = work.workspace.bring(target, ready.stack, ready.facts)
-    release, made_of = _final(work, release, merged, ready)
-    platforms.require(target, ready.facts, work.images.values())
-    lacking = tuple(image for image in dict.fromkeys(dict(release.images).values()) if not ready.facts.has(image))
-    has_news = source in ("new", "moved") and lifecycle.follows_source(merged.devcontainer)
-    # The host writes down that it is well again where the last change of it failed.
-    is_same = ready.facts.runs(release) and ready.facts.last is None
-    if is_same and not (lacking or has_news or work.recreate):
-        return StackResult(ready.stack, target.address, "unchanged", str(release.version), ready.facts.containers)
-    if work.over_ssh and lacking:
-        wanted = tuple(image.reference for image in lacking)
-        work.parcels.send(target.name, run.remote(target), host.load(run.scripts), wanted)
-    fetched = Fetched() if work.over_ssh else _fetched(work, ready, lacking)
+def _apply(context: ApplyContext, prepared: PreparedHost) -> StackResult:
+    target, facts = prepared.host, prepared.facts
+    plan, made = context.planner.stack(prepared.seen, source=prepared.source)
+    if plan.error:
+        raise plan.error
+    for warning in plan.warnings:
+        context.run.warn_once(f"{target.name}: {warning}")
+    if plan.first(SendSource):
+        workspace = context.preparing.workspace
+        outcome = workspace.send(target, prepared.stack, facts)
+        prepared = prepared.sent(workspace.folder, outcome)
+        plan, made = context.planner.stack(prepared.seen, source=outcome)
+    operation = plan.first(ApplyRelease)
+    if operation is None:
+        return StackResult(prepared.stack, target.address, "unchanged", str(made.release.version), facts.containers)
+    if sending := plan.first(TransferImages):
+        shell = context.run.remote(target)
+        context.preparing.transfer.send(target.name, shell, host.load(context.run.scripts), sending.images)
+    return _change(context, prepared, made)
 
-    def step(token: str) -> Step:
-        return _step(work, token, release, merged, fetched, made_of)
+
+def _change(context: ApplyContext, prepared: PreparedHost, made: StackRelease) -> StackResult:
+    """Apply a release on a host that has its source."""
+    run, target, facts = context.run, prepared.host, prepared.facts
+    is_pulling = not context.planner.request.over_ssh
+    images = dict.fromkeys(image for _, image in made.release.images)
+    lacking = tuple(image for image in images if is_pulling and not facts.has(image))
+    layers = context.layers.to_pull(lacking, facts) if lacking else ()
+    pulled = (*map(str, lacking), *prepared.missing) if is_pulling else ()
+    step = apply_step(run, context.planner, made, pulled, layers, login=context.login, keep_failed=context.keep_failed)
 
     def change() -> events.ScriptResult:
         return follow(run, target, step, timeout=deadline(run))
 
-    lent = (lambda: work.lending.lent(target, change)) if lacking and not work.over_ssh else change
-    return outcome(
-        target, release.stack, str(release.version), in_turn(run, target, release.stack, lent), done="deployed"
-    )
+    lent = (lambda: context.tunnel.lent(target, change)) if lacking else change
+    stack, version = made.release.stack, str(made.release.version)
+    return outcome(target, stack, version, in_turn(run, target, stack, lent), done="deployed")
 
 
-@dataclass(frozen=True)
-class Fetched:
-    """Hold the images that a host is to pull, and the layers that they consist of."""
-
-    images: tuple[str, ...] = ()
-    layers: tuple[Layer, ...] = ()
-
-
-def _fetched(work: ApplyContext, ready: PreparedHost, lacking: tuple[Image, ...]) -> Fetched:
-    layers = work.layers.to_pull(lacking, ready.facts) if work.layers and lacking else ()
-    return Fetched((*map(str, lacking), *ready.missing), layers)
-
-
-def _final(work: ApplyContext, draft: Release, merged: Merged, ready: PreparedHost) -> tuple[Release, str]:
-    """Return the release with the host's address, what its main image adds and what was built; and its parts."""
-    project = work.run.project
-    images = {name: _as_held(work, image, ready.facts) for name, image in work.images.items()}
-    files = work.files if images == work.images else compose.rewritten(project.compose, images)
-    release = render_release(project, draft.stack, additions=merged.additions, address=ready.host.address, ready=files)
-    return release, compose.parts(project.compose, files, release)
-
-
-def _as_held(work: ApplyContext, image: Image, facts: events.Facts) -> Image:
-    """Return an image as a host runs it: what travels over SSH has its digest only where it was pulled before."""
-    return replace(image, digest="") if work.over_ssh and not facts.has(image) else image
-
-
-def _step(work: ApplyContext, token: str, release: Release, merged: Merged, fetched: Fetched, made_of: str) -> Step:
-    project = work.run.project
-    return host.apply(
-        work.run.scripts,
+def apply_step(
+    run: Run,
+    planner: Planner,
+    made: StackRelease,
+    pull: tuple[str, ...] = (),
+    layers: tuple[Layer, ...] = (),
+    *,
+    login: host.Login | None = None,
+    keep_failed: bool = False,
+) -> Callable[[str], Step]:
+    """Return the step that applies a release; `pull` are the images that the host pulls, `layers` their layers."""
+    config, release, found = planner.project.config, made.release, made.devcontainer
+    sends = bool(release.workspace) and planner.request.source in ("git", "sync")
+    restore = config.deploy.rollback != "never"
+    return lambda token: host.apply(
+        run.scripts,
         token,
         release,
-        timeout=project.config.deploy.timeout,
-        window=project.config.deploy.window,
-        restarts=project.config.deploy.restarts,
-        pull=fetched.images,
-        layers=fetched.layers,
+        timeout=config.deploy.timeout,
+        window=config.deploy.window,
+        restarts=config.deploy.restarts,
+        pull=pull,
+        layers=layers,
         services=release.services,
         workspace=release.workspace,
-        brought=brought(work.run, work.source, release),
-        login=work.login,
-        performer=work.run.performer,
-        user=merged.devcontainer.remote_user or merged.devcontainer.container_user,
-        lifecycle=lifecycle.files(merged.devcontainer, project.config.deploy.lifecycle_timeout),
-        parts=made_of,
-        keeping=_keeping(work),
+        brought=planner.request.folder if sends else "",
+        login=login,
+        performer=run.performer,
+        user=found.remote_user or found.container_user,
+        lifecycle=lifecycle.files(found, config.deploy.lifecycle_timeout),
+        parts=made.candidate.parts,
+        keeping=host.Keeping(config.retain, restore, keep_failed, planner.request.recreate),
     )
-
-
-def _keeping(work: ApplyContext) -> host.Keeping:
-    config = work.run.project.config
-    return host.Keeping(config.retain, config.deploy.rollback != "never", work.keep_failed, work.recreate)
 
 
 def deadline(run: Run) -> float:

@@ -6,12 +6,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from kamal_dev.commands import answers, events, host
+from kamal_dev.devcontainer import Devcontainer, requirements
 from kamal_dev.errors import DevError
 from kamal_dev.model import Host
-from kamal_dev.pipeline.hosts.admission import advice, short_of
-from kamal_dev.pipeline.hosts.prepare import INSTALL_THERE, WRITABLE
 from kamal_dev.pipeline.hosts.scripts import told
 from kamal_dev.pipeline.run.run import Run
+from kamal_dev.plan.admission import INSTALL_THERE, OVERRIDE, WARNED, WRITABLE, Requirements, short_of
+from kamal_dev.project import Project
+from kamal_dev.providers import Provider
 from kamal_dev.shell.fanout import each
 
 ASKING = 60.0
@@ -36,11 +38,29 @@ def host_checks(run: Run) -> list[Check]:
 def _required(run: Run, stack: str, facts: events.Facts | DevError) -> Check | None:
     """Compare a host with `hostRequirements`; None where it has what is asked for."""
     devcontainer = run.project.devcontainer
-    missing = () if isinstance(facts, DevError) else short_of(devcontainer, facts)
+    missing = () if isinstance(facts, DevError) else _short_of(devcontainer, facts)
     if not missing:
         return None
     found = f"it has {', '.join(missing)} that `hostRequirements` asks for ({devcontainer.where('hostRequirements')})"
     return Check(f"host of {stack}", run.warns_of_requirements, found, advice(run), run.warns_of_requirements)
+
+
+def advice(run: Run) -> str:
+    """Return what to do about requirements that are not met: nothing must be, where they only warn."""
+    return WARNED if run.warns_of_requirements else OVERRIDE
+
+
+def lacking_capacity(project: Project, provider: Provider) -> tuple[str, ...]:
+    """Say what `hostRequirements` asks for beyond what the provider can give."""
+    asked = project.devcontainer.host_requirements
+    capacity = provider.capacity() if asked else None
+    if capacity is None:
+        return ()
+    return requirements.lacking(asked, cpus=capacity.cpus, memory=capacity.memory, disk=capacity.disk, gpu=capacity.gpu)
+
+
+def _short_of(found: Devcontainer, facts: events.Facts) -> tuple[str, ...]:
+    return short_of(Requirements(found.host_requirements), facts)
 
 
 def _ask(run: Run, stack: str, target: Host) -> events.Facts:

@@ -67,12 +67,15 @@ class Clone:
         assert isinstance(self._run.local, Local)
         return self._run.local
 
-    def was_sent(self, record: events.Record | None) -> bool:
-        """Whether a host's record is of this very source. Reads the repository only where its state says too little."""
+    def was_sent(self, record: events.Record | None, *, is_quick: bool = False) -> bool:
+        """Whether a host's record is of this very source. Reads the repository only where its state says too little.
+
+        One that `is_quick` does not: where it says too little, the source counts as another.
+        """
         if not record or record.get("kind") != "git":
             return False
         state = self._run.project.source.state
-        return record.get("state") == state or (not self._run.is_paper and self.snapshot.is_in(record))
+        return record.get("state") == state or (not is_quick and self.snapshot.is_in(record))
 
     def known(self, facts: events.Facts) -> tuple[Known, ...]:
         """Return what the host has, by its own records, of every part that it was sent."""

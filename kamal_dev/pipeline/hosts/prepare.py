@@ -1,175 +1,166 @@
-"""Get one host ready for a release: connect, look, bootstrap, fetch third-party images and the source."""
+"""Get one host ready for a release, as its plan says: bootstrap, third-party images, source."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from kamal_dev.commands import answers, events, host
-from kamal_dev.errors import BootstrapFailed, HostError, NoAnswer
-from kamal_dev.model import Host, Image, Release
-from kamal_dev.pipeline.hosts.admission import Gate, admit
+from kamal_dev.commands import events, host
+from kamal_dev.errors import BootstrapFailed
+from kamal_dev.model import Host, Release, Step
 from kamal_dev.pipeline.hosts.lock_wait import await_turn
-from kamal_dev.pipeline.hosts.scripts import ASKED, ask, follow
+from kamal_dev.pipeline.hosts.observe import look, question
+from kamal_dev.pipeline.hosts.planning import Planner
+from kamal_dev.pipeline.hosts.scripts import follow
 from kamal_dev.pipeline.hosts.transfer import ImageTransfer
 from kamal_dev.pipeline.hosts.workspace import Workspace
-from kamal_dev.pipeline.images import platforms
-from kamal_dev.pipeline.images.tunnel import RegistryTunnel
-from kamal_dev.pipeline.run.hooks import Hooks
 from kamal_dev.pipeline.run.run import Run
+from kamal_dev.plan import admission
+from kamal_dev.plan.observation import Observation
+from kamal_dev.plan.operation import Bootstrap, PullImages, SendSource
+from kamal_dev.plan.plan import StackPlan
 from kamal_dev.shell.fanout import Background
 
-LOOKING = 60.0
 BOOTSTRAPPING = 1800.0
 PULLING = 3600.0
-WRITABLE = "let the login user write to its home folder there; `dmesg` says why a file system became read-only"
-INSTALL_THERE = "install `coreutils` and `util-linux` there; a BusyBox of 1.34 or later has them too"
+OLD = 30.0  # seconds
 
 
 @dataclass(frozen=True)
 class PreparedHost:
-    """Hold a host that can take a release, what it said of itself, and the third-party images it could not get.
+    """Hold a host that can take a release, as it is now, and the third-party images it could not get.
 
-    `source` is what became of the workspace, as `Workspace.bring` says; empty where it was not brought yet.
-    `seen` is the moment at which it said so, by the clock that only grows.
+    `source` is what became of the workspace, as `Workspace.send` says; empty where nothing was sent yet.
+    `at` is the moment at which it was observed, by the clock that only grows.
     """
 
-    stack: str
-    host: Host
-    facts: events.Facts
+    seen: Observation
     missing: tuple[str, ...] = ()
     source: str = ""
-    seen: float = field(default_factory=time.monotonic)
+    at: float = field(default_factory=time.monotonic)
+
+    @property
+    def stack(self) -> str:
+        """The name of the stack."""
+        return self.seen.stack
+
+    @property
+    def host(self) -> Host:
+        """The host itself."""
+        assert self.seen.host is not None
+        return self.seen.host
+
+    @property
+    def facts(self) -> events.Facts:
+        """What the host said."""
+        assert self.seen.facts is not None
+        return self.seen.facts
+
+    @property
+    def is_old(self) -> bool:
+        """Whether it was observed so long ago that others may have changed the stack since."""
+        return time.monotonic() - self.at > OLD
+
+    def sent(self, folder: str, outcome: str) -> PreparedHost:
+        """Return the host after the source was sent to a folder of its workspace."""
+        facts = replace(self.facts, workspace=tuple(dict.fromkeys((*self.facts.workspace, folder))))
+        return replace(self, seen=replace(self.seen, facts=facts), source=outcome)
 
 
 @dataclass(frozen=True)
 class PrepareContext:
-    """Hold what hosts are made ready with; `source_waits` until the release is applied.
+    """Hold what hosts are made ready with.
 
-    `images` are those that are being built, with the platforms that they will have.
+    With `source_waits`, the source is sent with the release. `on_bootstrap` is told of each stack whose host gets
+    Docker.
     """
 
-    parcels: ImageTransfer
+    run: Run
+    planner: Planner
+    transfer: ImageTransfer
     workspace: Workspace
-    lending: RegistryTunnel
-    hooks: Hooks
-    gate: Gate
+    on_bootstrap: Callable[[str], None]
     source_waits: bool = False
-    images: tuple[Image, ...] = ()
-
-    @property
-    def late_workspace(self) -> Workspace | None:
-        """What brings the source when the release is applied; None where it was brought before."""
-        return self.workspace if self.source_waits else None
 
 
-def prepare(run: Run, target: Host, release: Release, means: PrepareContext) -> PreparedHost:
-    """Make `target` ready for `release`. Raises HostError of the kind that fits."""
-    means.lending.begin(target)
-    facts = look(run, target, release)
-    platforms.require(target, facts, means.images)
-    platforms.require_asked(run, target, facts)
-    admit(run, target, release, facts, means.gate)
-    facts = _unlocked(run, target, release, facts)
-    if not facts.is_ready:
-        means.hooks.owe_setup(release.stack)
-        facts = _bootstrap(run, target, release, facts)
-    wanted = tuple(image for image in release.third_party if not facts.held(image))
+def prepare(context: PrepareContext, seen: Observation) -> PreparedHost:
+    """Carry out what comes before the release. Raises HostError of the kind that fits."""
+    plan, seen = _current(context, seen)
+    run, target = context.run, _host(seen)
+    for warning in plan.warnings:
+        run.warn_once(f"{target.name}: {warning}")
+    for note in plan.notes:
+        run.output.info(note, target)
+    if operation := plan.first(Bootstrap):
+        context.on_bootstrap(seen.stack)
+        plan, seen = _current(context, _bootstrap(context, seen, operation))
+    wanted = plan.first(PullImages)
     # They take a while each and do not need each other.
-    source = Background(lambda: _source(target, release, facts, means))
-    if run.is_paper:
-        # What is written down has one order.
-        source.result()
+    source = Background(lambda: _send(context, seen, plan))
+    missing: tuple[str, ...] = ()
+    pulled = seen
     try:
-        missing, facts = _fetch(run, target, release, facts, wanted, means.parcels) if wanted else ((), facts)
+        if wanted:
+            missing, pulled = _pull(context, seen, wanted)
     finally:
-        brought = source.result()
-    _require_foreign(target, release, facts)
-    return PreparedHost(release.stack, target, facts, missing, brought)
+        outcome = source.result()
+    if pulled is not seen:
+        _, seen = _current(context, pulled)
+    prepared = PreparedHost(seen, missing)
+    return prepared.sent(context.workspace.folder, outcome) if outcome else prepared
 
 
-def _source(target: Host, release: Release, facts: events.Facts, means: PrepareContext) -> str:
-    if not release.workspace or means.source_waits:
-        return ""
-    return means.workspace.bring(target, release.stack, facts)
+def _host(seen: Observation) -> Host:
+    assert seen.host is not None
+    return seen.host
 
 
-def _unlocked(run: Run, target: Host, release: Release, facts: events.Facts) -> events.Facts:
-    """Return what the host says once nobody else changes the stack. Raises LockHeld."""
-    while facts.lock and facts.lock.is_alive:
-        if run.is_paper and facts.lock.state != "stale" and run.lock_wait > 0:
-            # What is only planned waits for nobody.
-            run.output.warn(f"{facts.lock}; `dev deploy` waits for it, {run.lock_wait:.0f} s at most", target)
-            break
-        await_turn(run, target, release.stack, facts.lock)
-        facts = look(run, target, release)
-    return facts
+def _current(context: PrepareContext, seen: Observation) -> tuple[StackPlan, Observation]:
+    """Return the plan of a host that answers and is changed by nobody else. Raises what stands against it."""
+    while True:
+        plan, _ = context.planner.stack(seen)
+        if plan.error:
+            raise plan.error
+        assert seen.facts is not None
+        if not (seen.facts.lock and seen.facts.lock.is_alive):
+            return plan, seen
+        await_turn(context.run, _host(seen), seen.stack, seen.facts.lock)
+        seen = _again(context, seen)
 
 
-def look(run: Run, target: Host, release: Release) -> events.Facts:
-    """Ask the host what it is and what it runs of this stack."""
-    step = host.facts(run.scripts, release.stack, _images(release), release.ports)
-    result = answers.outcome(ask(run, target, step, timeout=LOOKING).output)
-    if result.facts is None:
-        raise NoAnswer(target.name, f"could not inspect the host: {result.reason}", hint=ASKED)
-    return _usable(target, release, result.facts)
+def _again(context: PrepareContext, seen: Observation) -> Observation:
+    """Observe a host once more, after it was changed."""
+    release = context.planner.release(seen).release
+    return replace(seen, facts=look(context.run, _host(seen), release))
 
 
-def _images(release: Release) -> tuple[str, ...]:
-    return (*dict.fromkeys(image.reference for _, image in release.images), *release.third_party)
+def _unlocked(seen: Observation) -> Observation:
+    """Return a host without its lock: the change itself waits for that."""
+    return replace(seen, facts=replace(seen.facts, lock=None)) if seen.facts else seen
 
 
-def _usable(target: Host, release: Release, facts: events.Facts) -> events.Facts:
-    """Return the facts of a host that can take the release. Raises HostError where it cannot."""
-    refuse_foreign(target, release.stack, facts)
-    if facts.lacks:
-        raise HostError(
-            target.name,
-            f"the host lacks what the scripts need: {', '.join(facts.lacks)}",
-            hint=INSTALL_THERE,
-            left_behind="nothing was changed on the host",
-        )
-    if facts.unwritable:
-        raise HostError(
-            target.name,
-            f"releases and the workspace cannot be written to `~/.kamal-dev`: {facts.unwritable}",
-            hint=WRITABLE,
-            left_behind="nothing was changed on the host",
-        )
-    return facts
+def bootstrap_step(run: Run, release: Release) -> Callable[[str], Step]:
+    """Return the step that makes Docker run, and ends with what the host says of a release."""
+    return lambda token: host.bootstrap(run.scripts, token, host.question(*question(release)))
 
 
-def refuse_foreign(target: Host, stack: str, facts: events.Facts) -> None:
-    """Refuse to touch a stack of this name that somebody else runs there, before anything is sent."""
-    if facts.foreign:
-        raise HostError(
-            target.name,
-            f"another compose project named `{stack}` runs on the host, from {facts.foreign}",
-            hint="deploy under another name (`service` or `naming.pattern` in config/dev.yml), or to another host",
-            left_behind="nothing was changed or sent there",
-        )
-
-
-def _bootstrap(run: Run, target: Host, release: Release, facts: events.Facts) -> events.Facts:
-    """Make Docker run there; returns what the host says afterwards."""
-    started = time.monotonic()
-    run.output.start("bootstrapping", _lacking(facts), target)
-    asked = host.question(release.stack, _images(release), release.ports)
-    outcome = follow(run, target, lambda token: host.bootstrap(run.scripts, token, asked), timeout=BOOTSTRAPPING)
+def _bootstrap(context: PrepareContext, seen: Observation, operation: Bootstrap) -> Observation:
+    """Make Docker and Compose run on a host; returns it as it is afterwards. Raises BootstrapFailed."""
+    run, target, started = context.run, _host(seen), time.monotonic()
+    release = context.planner.release(seen).release
+    run.output.start("bootstrapping", operation.lacks, target)
+    outcome = follow(run, target, bootstrap_step(run, release), timeout=BOOTSTRAPPING)
     if not outcome:
         raise BootstrapFailed(
             target.name,
-            f"Docker could not be made to run: {outcome.reason}",
+            f"could not make Docker run: {outcome.reason}",
             hint=ADVICE.get(outcome.code, "install Docker Engine and Compose v2 there by hand, then deploy again"),
             left_behind="packages that were installed stay; bootstrap can be run again",
         )
     ready = f"Docker {outcome.engine}, Compose {outcome.compose}"
     run.output.done("bootstrapping", ready, target, seconds=time.monotonic() - started)
-    return _usable(target, release, outcome.facts) if outcome.facts else look(run, target, release)
-
-
-def _lacking(facts: events.Facts) -> str:
-    return "Compose" if facts.daemon else "Docker"
+    return replace(seen, facts=outcome.facts) if outcome.facts else _again(context, seen)
 
 
 ADVICE = {
@@ -181,54 +172,50 @@ ADVICE = {
 }
 
 
-def _require_foreign(target: Host, release: Release, facts: events.Facts) -> None:
-    for image in release.third_party:
-        if held := facts.held(image):
-            platforms.require_foreign(target, facts, image, held.platform)
+def _send(context: PrepareContext, seen: Observation, plan: StackPlan) -> str:
+    if context.source_waits or not plan.first(SendSource):
+        return ""
+    assert seen.facts is not None
+    return context.workspace.send(_host(seen), seen.stack, seen.facts)
 
 
-def _fetch(
-    run: Run, target: Host, release: Release, facts: events.Facts, images: tuple[str, ...], parcels: ImageTransfer
-) -> tuple[tuple[str, ...], events.Facts]:
+def pull_step(run: Run, operation: PullImages, asked: tuple[str, ...] = ()) -> Callable[[str], Step]:
+    """Return the step that pulls third-party images, and ends with what is `asked` of the host."""
+    return lambda token: host.pull(run.scripts, token, operation.images, asked=asked)
+
+
+def _pull(context: PrepareContext, seen: Observation, operation: PullImages) -> tuple[tuple[str, ...], Observation]:
     """Pull third-party images; what the host cannot pull and this machine has is sent over SSH.
 
-    Returns those that arrived neither way: the release tries once more, and reports them. And what the host says of
-    itself afterwards, where that matters: how the main service's image wants to be run is known only then.
+    Returns those that arrived neither way: the release tries once more, and reports them. And the host as it is
+    afterwards, where that matters: how the main service's image wants to be run is known only then.
     """
+    run, target, facts, images = context.run, _host(seen), seen.facts, operation.images
+    assert facts is not None
+    is_main = context.planner.main_image in images
+    asked = host.question(*question(context.planner.release(seen).release)) if is_main else ()
     run.output.start("pulling", ", ".join(images), target)
-    is_main = run.project.compose.service(run.project.main).image in images
-    asked = host.question(release.stack, _images(release), release.ports) if is_main else ()
-    outcome = follow(run, target, lambda token: host.pull(run.scripts, token, images, asked=asked), timeout=PULLING)
+    outcome = follow(run, target, pull_step(run, operation, asked), timeout=PULLING)
     arrived = {pulled.image: pulled.platform for pulled in outcome.images if pulled.ok}
     for image, platform in arrived.items():
-        platforms.require_foreign(target, facts, image, platform)
-    here = tuple(image for image in images if image not in arrived and parcels.has(image, facts))
+        for refusal in admission.foreign_platform(target.name, facts, image, platform):
+            raise refusal
+    here = tuple(image for image in images if image not in arrived and context.transfer.has(image, facts))
     if here:
         run.output.info(f"Cannot pull {', '.join(here)}; sending it from this machine", target, phase="pulling")
-        parcels.send(target.name, run.remote(target), host.load(run.scripts), here)
-        outcome = replace(outcome, facts=look(run, target, release) if is_main else None)
+        context.transfer.send(target.name, run.remote(target), host.load(run.scripts), here)
     missing = tuple(image for image in images if image not in arrived and image not in here)
-    return missing, outcome.facts or facts
+    if is_main and here:
+        return missing, _again(context, seen)
+    return missing, replace(seen, facts=outcome.facts) if outcome.facts else seen
 
 
-OLD = 30.0  # seconds
-
-
-def is_old(run: Run, ready: PreparedHost) -> bool:
-    """Whether the host was asked so long ago that others may have changed the stack since."""
-    return not run.is_paper and time.monotonic() - ready.seen > OLD
-
-
-def brought(run: Run, source: Workspace, release: Release) -> str:
-    """Return the folder of the workspace that was given the source; nothing where none is."""
-    return source.folder if release.workspace and run.project.workspace_source in ("git", "sync") else ""
-
-
-def afresh(run: Run, ready: PreparedHost, release: Release, source: Workspace) -> PreparedHost:
-    """Return the host as it is now, after the source was sent again where somebody has removed the stack meanwhile."""
-    facts = look(run, ready.host, release)
-    folder = brought(run, source, release)
-    if folder and folder not in facts.workspace:
-        run.output.warn(f"{ready.host.name}: {ready.stack} was removed there while this deploy was at work")
-        return PreparedHost(ready.stack, ready.host, facts, ready.missing, source.bring(ready.host, ready.stack, facts))
-    return PreparedHost(ready.stack, ready.host, facts, ready.missing, ready.source)
+def afresh(context: PrepareContext, prepared: PreparedHost) -> PreparedHost:
+    """Return the host as it is now; where somebody has removed the stack meanwhile, its workspace is empty again."""
+    seen = _unlocked(_again(context, prepared.seen))
+    folder = context.workspace.folder
+    assert seen.facts is not None
+    if folder in prepared.facts.workspace and folder not in seen.facts.workspace:
+        context.run.output.warn(f"{prepared.host.name}: {prepared.stack} was removed while this deploy was running")
+        return PreparedHost(seen, prepared.missing)
+    return PreparedHost(seen, prepared.missing, prepared.source)

@@ -14,8 +14,8 @@ from kamal_dev.errors import EngineError, NothingBuilt, PullFailed
 from kamal_dev.model import Step
 from kamal_dev.pipeline.hosts.scripts import again
 from kamal_dev.pipeline.images.engine import inspect, is_none
-from kamal_dev.pipeline.images.platforms import runs
 from kamal_dev.pipeline.run.run import Run
+from kamal_dev.plan.admission import runs
 from kamal_dev.project import temporary
 from kamal_dev.shell import Shell
 from kamal_dev.shell.local import Local
@@ -47,9 +47,6 @@ class ImageTransfer:
 
     def send(self, host: str, shell: Shell, load: Step, references: tuple[str, ...]) -> None:
         """Load images of this machine into the host's engine. Raises PullFailed, NothingBuilt."""
-        if self._run.is_paper:
-            shell.run(load)
-            return
         parcel = self.pack(references)
         size = parcel.stat().st_size
         named = ", ".join(references)

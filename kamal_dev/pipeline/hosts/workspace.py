@@ -12,7 +12,7 @@ from pathlib import Path
 from kamal_dev.commands import answers, events, payload
 from kamal_dev.commands import workspace as commands
 from kamal_dev.errors import DevError, HostError
-from kamal_dev.model import Host, Result
+from kamal_dev.model import Host, Result, Step
 from kamal_dev.pipeline.hosts.clone import Clone, Known
 from kamal_dev.pipeline.hosts.lock_wait import in_turn
 from kamal_dev.pipeline.hosts.release import render_release
@@ -45,30 +45,28 @@ class Workspace:
         """What a clone on a host must be like."""
         return Clone(self._run, self._run.project.withheld)
 
-    def bring(self, target: Host, stack: str, facts: events.Facts, *, force: bool = False, ask: bool = False) -> str:
-        """Bring the stack's workspace to the source, as `workspace.source` says.
+    def was_sent(self, record: events.Record | None, *, is_quick: bool = False) -> bool:
+        """Whether a host's record is of this very source; one that `is_quick` does not read the repository for it."""
+        return self._run.project.workspace_source == "git" and self.clone.was_sent(record, is_quick=is_quick)
 
-        Returns what became of it: `new`, `moved`, `same`, `left` (people have changed it), or
-        empty where nothing is to be sent. Without `ask`, a host whose `facts` say enough is not
-        asked again. `force` discards what people did there; a backup stays. Raises HostError
-        where the source does not arrive, DevError where it cannot be read.
+    def send(self, target: Host, stack: str, facts: events.Facts, *, force: bool = False) -> str:
+        """Bring the stack's workspace to the source, as `workspace.source` says: `git` or `sync`.
+
+        Returns what became of it: `new`, `moved`, `same` or `left` (people have changed it). `force`
+        discards what people did there; a backup stays. Raises HostError where the source does not
+        arrive, DevError where it cannot be read.
         """
-        kind, is_empty = self._run.project.workspace_source, self.folder not in facts.workspace
-        if kind in ("git", "sync") and is_empty and facts.workspace:
+        is_empty = self.folder not in facts.workspace
+        if is_empty and facts.workspace:
             self._warn_of_others(target, stack, facts)
-        if kind == "sync":
-            return self._seed(target, stack, force=force) if is_empty or force else "left"
-        if kind != "git":
-            return ""
-        if not (is_empty or force or ask):
-            if self.clone.was_sent(facts.source):
-                return "same"
-            # Of a record that the power took the host does not know what it said, and finds out for itself.
-            if not facts.source or facts.source.get("kind") not in ("git", "lost"):
-                return self._left(target, stack, "the workspace is no clone of this source")
-            if self.clone.was_sent(facts.offered):
-                return self._left(target, stack, "the workspace was changed when this version came")
+        if self._run.project.workspace_source == "sync":
+            return self._seed(target, stack, force=force)
         return self._send(target, stack, facts, is_empty=is_empty, force=force)
+
+    def step(self, stack: str, *, force: bool = False) -> Step:
+        """Return the step that brings a workspace to the source; the source itself goes to its stdin."""
+        is_seed = self._run.project.workspace_source == "sync"
+        return (commands.seed if is_seed else commands.bring)(self._run.scripts, stack, self.folder, force=force)
 
     def _warn_of_others(self, target: Host, stack: str, facts: events.Facts) -> None:
         """Say where people have worked so far: a clone in a folder of another name does not show it to anyone."""
@@ -85,10 +83,7 @@ class Workspace:
 
     def _send(self, target: Host, stack: str, facts: events.Facts, *, is_empty: bool, force: bool) -> str:
         run = self._run
-        step = commands.bring(run.scripts, stack, self.folder, force=force)
-        if run.is_paper:
-            run.remote(target).run(step)
-            return ""
+        step = self.step(stack, force=force)
         run.output.start("sending_source", "", target)
 
         def send(known: tuple[Known, ...]) -> events.ScriptResult:
@@ -127,11 +122,8 @@ class Workspace:
 
     def _seed(self, target: Host, stack: str, *, force: bool) -> str:
         run = self._run
+        step = self.step(stack, force=force)
         run.output.start("sending_source", "", target)
-        step = commands.seed(run.scripts, stack, self.folder, force=force)
-        if run.is_paper:
-            run.remote(target).run(step)
-            return "new"
 
         def attempt() -> Result:
             path = self._pack()

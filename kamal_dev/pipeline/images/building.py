@@ -16,7 +16,7 @@ from kamal_dev.errors import BuildFailed, ConfigError, Problem
 from kamal_dev.model import REDACTED, Build, BuildSecret, Image, Result, Secret, Step
 from kamal_dev.pipeline.images import features, registry
 from kamal_dev.pipeline.images.engine import Present, inspect, require_buildx
-from kamal_dev.pipeline.images.recipe import BuildOptions, recipe
+from kamal_dev.pipeline.images.recipe import BuildOptions, Recipe, recipe
 from kamal_dev.pipeline.images.source_check import require_unchanged
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project import context, temporary
@@ -122,9 +122,8 @@ def _build(run: Run, build: Build, options: BuildOptions) -> Built:
     run.output.start("building", build.image.reference)
     features.warn(run, build)
     with temporary.folder("built") as folder:
-        report = None if run.is_paper else folder / "report.json"
-        seen = build if run.is_paper else _as_seen(run, build)
-        made = recipe(run.project, seen, replace(options, report=report), features.program(run, build))
+        report = folder / "report.json"
+        made = _recipe(run, _as_seen(run, build), replace(options, report=report))
         step = _with_secrets(run, build, made.step)
         with features.staged(run.project.tree, build, step, made.configuration) as ready:
             result = run.local.run(ready, on_line=features.quieter(partial(run.output.line, "building")))
@@ -138,6 +137,15 @@ def _build(run: Run, build: Build, options: BuildOptions) -> Built:
         built = _reported(run, named, report, options.config if made.is_pushed else None)
     run.output.done("building", build.image.reference, seconds=result.seconds)
     return built
+
+
+def _recipe(run: Run, build: Build, options: BuildOptions) -> Recipe:
+    return recipe(run.project, build, options, features.program(run, build))
+
+
+def build_step(run: Run, build: Build, options: BuildOptions) -> Step:
+    """Return the step that builds an image, without the values of its secrets."""
+    return _recipe(run, build, options).step
 
 
 def _as_seen(run: Run, build: Build) -> Build:

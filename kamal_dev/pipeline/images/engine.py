@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kamal_dev.commands import docker
 from kamal_dev.errors import EngineError
@@ -75,6 +75,12 @@ class Present:
         names = (familiar(name).partition("@") for name in self.digests)
         own = familiar(f"{image.name}@")
         return tuple(digest for name, at, digest in names if name + at == own)
+
+    def lasting(self, image: Image) -> Image:
+        """Return the image under a tag made of its id, with the digest of an earlier push where there was one."""
+        tag = f"id-{self.id.removeprefix('sha256:')[:32]}"
+        digest = next(iter(self.pushed_as(image)), "")
+        return replace(image, tag=tag, digest=digest).on([self.platform])
 
 
 def is_none(said: str) -> bool:

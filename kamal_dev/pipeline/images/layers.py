@@ -67,4 +67,4 @@ class Layers:
 
     @property
     def _is_here(self) -> bool:
-        return self._run.project.config.registry.is_local and not self._run.is_paper
+        return self._run.project.config.registry.is_local

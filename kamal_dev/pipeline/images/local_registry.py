@@ -69,7 +69,7 @@ def ensure(run: Run, waits: float = STARTING) -> None:
     Two runs may start it at once: whose container is there first is the registry of both.
     """
     server, port = run.project.config.registry.server, run.project.config.registry.port
-    if run.is_paper or runs(server):
+    if runs(server):
         return
     run.output.start("registry", f"localhost:{port}")
     _start(run, port, time.monotonic() + waits)

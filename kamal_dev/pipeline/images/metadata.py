@@ -11,7 +11,7 @@ from kamal_dev import compose, devcontainer
 from kamal_dev.commands import events
 from kamal_dev.compose import Additions
 from kamal_dev.devcontainer import Devcontainer
-from kamal_dev.model import ImageConfig, Location, Notice
+from kamal_dev.model import Image, ImageConfig, Location, Notice
 from kamal_dev.pipeline.images import registry
 from kamal_dev.pipeline.images.building import Built
 from kamal_dev.pipeline.run.run import Run
@@ -32,10 +32,15 @@ class Metadata:
     built it; any other is asked for on the host, which has it already.
     """
 
-    def __init__(self, run: Run, config: str = "", built: Built | None = None) -> None:
-        """`config` is the docker config folder with the registry's credential; `built` the main service's image."""
+    def __init__(
+        self, run: Run, config: str = "", built: Built | None = None, *, expected: Image | None = None
+    ) -> None:
+        """`config` is the docker config folder with the registry's credential; `built` the main service's image.
+
+        One that is `expected`, because it is still to be built, is taken to be as the one that a host has.
+        """
         self._run = run
-        self.config = config
+        self._expected = expected
         self._known: dict[ImageConfig, Merged] = {}
         self._lock = threading.Lock()
         self._built = _of_built(run, built, config) if built else None
@@ -43,7 +48,7 @@ class Metadata:
 
     def merged(self, facts: events.Facts) -> Merged:
         """Return what holds on the host with these facts. Raises DevcontainerError for a label that cannot be read."""
-        held = facts.held(self._image)
+        held = facts.held_of(self._expected.name) if self._expected else facts.held(self._image)
         config = self._built or (held.config if held else ImageConfig())
         with self._lock:
             if config not in self._known:
@@ -56,7 +61,8 @@ class Metadata:
         laid = devcontainer.merged(project.devcontainer, found, self._image, project.environment, project.hidden)
         additions = compose.additions(laid, project.config, project.main, project.compose.run_services, config)
         for notice in (*laid.notices[len(project.devcontainer.notices) :], *self._dangers(additions)):
-            self._run.output.warn(str(notice))
+            if not self._expected:
+                self._run.output.warn(str(notice))
         return Merged(laid, additions)
 
     def _dangers(self, additions: Additions) -> Iterator[Notice]:

@@ -47,10 +47,9 @@ def _lasting(run: Run, image: Image, built: Present | None) -> Built:
     present = built or inspect(run, image.reference)
     if present is None:
         raise _nothing_built(image)
-    lasting = replace(image, tag=f"id-{present.id.removeprefix('sha256:')[:32]}")
+    lasting = present.lasting(image)
     run.local.run(docker.tag(present.id, lasting))
-    digest = next(iter(present.pushed_as(image)), "")
-    return Built(replace(lasting, digest=digest).on([present.platform]), present)
+    return Built(lasting, present)
 
 
 def _of_version(run: Run, image: Image, config: str, built: Built | None) -> Built:

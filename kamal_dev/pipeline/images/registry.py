@@ -54,11 +54,15 @@ def log_in(run: Run) -> str:
     folder = run.resources.enter_context(temporary.folder("docker"))
     own = Path(os.environ.get("DOCKER_CONFIG") or Path("~/.docker").expanduser())
     _copy_user_config(folder, own, login.server)
-    step = docker.login(login.server, login.username, login.password, config=str(folder))
-    result = run.local.run(step, timeout=60)
+    result = run.local.run(login_step(login, str(folder)), timeout=60)
     if not result:
         raise _login_failed(run, login, last_line(why(result)))
     return str(folder)
+
+
+def login_step(login: Login, folder: str = "") -> Step:
+    """Return the step that logs in, with the password on stdin."""
+    return docker.login(login.server, login.username, login.password, config=folder)
 
 
 def _login_failed(run: Run, login: Login, reason: str) -> RegistryError:
@@ -78,7 +82,7 @@ def stored(run: Run, image: Image, folder: str) -> Stored | None:
 
     `folder` is the docker config that `log_in` returned. Raises RegistryUnknown where nobody can tell.
     """
-    if run.project.config.registry.is_local and not run.is_paper:
+    if run.project.config.registry.is_local:
         return _stored_here(image)
     told = _asked(run, image, docker.manifest(image, config=folder))
     return _read(image, told) if told else None

@@ -22,7 +22,7 @@ def require_unchanged(run: Run, build: Build, *, is_pushed: bool) -> None:
     Then its tag is taken back, so that nothing else pushes it; one that the build itself has
     pushed is named as left behind. Raises GitFailed.
     """
-    if run.is_paper or not isinstance(run.local, Local):
+    if not isinstance(run.local, Local):
         return
     project = run.project
     now = sources.read(project.root, run.local, project.environment)

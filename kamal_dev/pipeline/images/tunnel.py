@@ -20,7 +20,7 @@ class RegistryTunnel:
 
     def __init__(self, run: Run, *, is_wanted: bool) -> None:
         self._run = run
-        self._is_wanted = is_wanted and run.project.config.registry.is_local and not run.is_paper
+        self._is_wanted = is_wanted and run.project.config.registry.is_local
         self._is_needed = Background(lambda: self._is_wanted and not _are_pushed(run))
         self._begun: dict[str, Background[bool]] = {}
         self._tunnels: dict[str, Tunnel] = {}

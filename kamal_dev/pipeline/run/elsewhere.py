@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from kamal_dev.config.provider import makes_hosts
 from kamal_dev.model import Host
@@ -13,9 +13,12 @@ from kamal_dev.project import state
 from kamal_dev.project.state import CachedHost
 
 
-def left_behind(run: Run, chosen: tuple[str, ...], *, is_all: bool) -> Iterator[str]:
-    """Say what stays as it is where these stacks are deployed; with `is_all`, nobody has named them."""
-    known, there = state.read(run.project.private()).state.hosts, dict(run.provider.stacks())
+def left_behind(run: Run, there: Mapping[str, Host], chosen: tuple[str, ...], *, is_all: bool) -> Iterator[str]:
+    """Say what stays as it is where these stacks are deployed; `there` are all hosts by stack.
+
+    With `is_all`, nobody has named the stacks.
+    """
+    known = state.read(run.project.private()).state.hosts
     provider = run.project.config.provider.type
     yield from _moved(known, there, provider)
     # A host that is only listed may never have had its stack; one that was made for it has.
@@ -33,7 +36,7 @@ def left_behind(run: Run, chosen: tuple[str, ...], *, is_all: bool) -> Iterator[
         yield f"{', '.join(others)} {are}: `dev deploy --count {count}` includes {'it' if len(others) == 1 else 'them'}"
 
 
-def _moved(known: tuple[CachedHost, ...], there: dict[str, Host], provider: str) -> Iterator[str]:
+def _moved(known: tuple[CachedHost, ...], there: Mapping[str, Host], provider: str) -> Iterator[str]:
     """Say which hosts of stacks are theirs no longer, and what to do about it."""
     for item in left(known, there.items()) if not makes_hosts(provider) else ():
         advice = f"list {item.address} in its place once more and `dev remove {item.stack}`"

@@ -11,12 +11,10 @@ from kamal_dev.project import audit as local
 
 
 def note(run: Run, command: str, outcomes: Iterable[StackResult], seconds: float = 0.0, *, version: str = "") -> None:
-    """Write down here what a verb did; secrets are taken out by value, and nothing is written on paper.
+    """Write down here what a verb did; secrets are taken out by value.
 
     `version` is the one that it was about, that of the working tree unless it is given.
     """
-    if run.is_paper:
-        return
     record = {
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "by": run.performer,

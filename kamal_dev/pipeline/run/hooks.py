@@ -126,7 +126,6 @@ class Debts:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._lock = threading.Lock()
-        self._on_paper: debts.Stacks = frozenset()
 
     def __contains__(self, stack: str) -> bool:
         return stack in self._read()
@@ -141,15 +140,12 @@ class Debts:
 
     def _read(self) -> debts.Stacks:
         try:
-            return self._on_paper | debts.read(self._run.project.private())
+            return debts.read(self._run.project.private())
         except OSError as error:
             raise _unknown(error) from error
 
     def _change(self, change: Callable[[debts.Stacks], debts.Stacks]) -> None:
         with self._lock:
-            if self._run.is_paper:
-                self._on_paper = change(self._read())
-                return
             try:
                 debts.update(self._run.project.private(), change, say=self._run.output.info)
             except OSError as error:

@@ -25,9 +25,7 @@ class DeployRecord:
     def __init__(self, run: Run, names: tuple[str, ...], making: tuple[str, ...]) -> None:
         self._run = run
         self._names = names
-        self._has_ended = run.is_paper
-        if run.is_paper:
-            return
+        self._has_ended = False
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self._begun = Background(lambda: written(run, lambda found: found.begun(names, making, now)))
         if making:

@@ -31,8 +31,6 @@ from kamal_dev.shell.way import Way, way
 class Run:
     """Give the stages of a verb what they need; everything opened here is closed by `close`."""
 
-    is_paper = False
-
     def __init__(
         self,
         project: Project,

@@ -1,0 +1,65 @@
+"""`dev plan`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kamal_dev.cli import common
+
+if TYPE_CHECKING:
+    from kamal_dev.pipeline.plan import ReleasePlan
+
+COLOURS = {"+": "green", "-": "red", "@": "cyan"}
+
+
+@click.command(
+    epilog=common.examples(
+        "dev plan",
+        "dev plan guestbook-2  # only this stack",
+        "dev plan --exit-code  # fail if a deploy is needed",
+    )
+)
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option("--count", type=click.IntRange(1, 1000), metavar="N", help="Number of stacks. Default: vms.count.")
+@click.option("--skip-build", is_flag=True, help="Plan with the existing images of this version.")
+@click.option("--skip-push", is_flag=True, help="Plan to send images to the hosts over SSH.")
+@click.option("--recreate", is_flag=True, help="Plan to recreate every container.")
+@click.option("--exit-code", is_flag=True, help="Exit with 1 if a deploy has something to do.")
+@common.ignore_features
+@common.allow_outside
+@common.as_json
+@common.version
+@common.common
+def command(flags: common.Flags, *, names: tuple[str, ...], exit_code: bool, **wanted: Any) -> int:
+    """With NAME, only these stacks. Runs no hook and no initializeCommand, and changes nothing."""
+    from kamal_dev.pipeline.plan import DeployOptions, plan
+
+    run = common.open_run(flags)
+    found = plan(run, DeployOptions(names=names, **wanted))
+    if flags.as_json:
+        common.print_json(found.as_json())
+    else:
+        common.show("\n".join(_lines(found, has_colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))))
+    is_done = found.plan.is_empty and not found.plan.blocked
+    return int(exit_code and not is_done)
+
+
+def _lines(found: ReleasePlan, *, has_colour: bool) -> Iterator[str]:
+    """Yield the plan, then the difference of each stack's compose files; equal ones once."""
+    yield str(found.plan)
+    stacks: dict[str, list[str]] = {}
+    for stack, text in found.diffs.items():
+        stacks.setdefault(text, []).append(stack)
+    for text, named in stacks.items():
+        yield f"\n{', '.join(named)}:"
+        yield from (_coloured(line) if has_colour else line for line in text.splitlines())
+    yield f"\nPlan: {found.plan.summary}"
+
+
+def _coloured(line: str) -> str:
+    return click.style(line, fg=COLOURS[line[0]]) if line[:1] in COLOURS else line

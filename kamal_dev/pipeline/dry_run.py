@@ -1,0 +1,118 @@
+"""The story of `dev deploy --dry-run`: the plan, and the steps that carry it out. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from kamal_dev.commands import docker, host
+from kamal_dev.commands.hooks import FOLDER
+from kamal_dev.devcontainer import lifecycle
+from kamal_dev.errors import DevError, SomeHostsFailed
+from kamal_dev.model import Step
+from kamal_dev.pipeline.hosts.apply import apply_step
+from kamal_dev.pipeline.hosts.planning import Planner
+from kamal_dev.pipeline.hosts.prepare import bootstrap_step, pull_step
+from kamal_dev.pipeline.images.building import build_step, planned
+from kamal_dev.pipeline.images.recipe import BuildOptions
+from kamal_dev.pipeline.images.registry import login_step
+from kamal_dev.pipeline.plan import DeployOptions, DeployScope, decide, observing, planner_of, seen_images
+from kamal_dev.pipeline.run.hooks import runnable
+from kamal_dev.pipeline.run.run import Run
+from kamal_dev.plan.observation import Observation
+from kamal_dev.plan.operation import (
+    ApplyRelease,
+    Bootstrap,
+    BuildImage,
+    MakeHost,
+    Operation,
+    PullImages,
+    PushImage,
+    SendSource,
+    StartHost,
+    TransferImages,
+)
+from kamal_dev.plan.plan import Plan
+
+TOKEN = "0" * 16
+BEFORE, AFTER_BUILD, BEFORE_APPLY = ("pre-connect", "pre-build"), ("post-build",), ("docker-setup", "pre-deploy")
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """Hold a plan, and the lines that a deploy would run: this machine's first, then each host's in order."""
+
+    plan: Plan
+    steps: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join((str(self.plan), "", *self.steps))
+
+    def error(self) -> DevError | None:
+        """Return why this plan cannot go well, or None."""
+        if not self.plan.blocked:
+            return None
+        named = "; ".join(f"{item.stack}: {item.error.message}" for item in self.plan.blocked if item.error)
+        return SomeHostsFailed(f"`dev deploy` would fail for {named}", left_behind="nothing was changed")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything for `--json`."""
+        return {**self.plan.as_json(), "steps": list(self.steps), "failed": [item.stack for item in self.plan.blocked]}
+
+
+def dry_run(run: Run, options: DeployOptions) -> DryRun:
+    """Return what `dev deploy` would do now, and with which steps. Runs no command of the project and no hook."""
+    scope = decide(run, options)
+    run.provider.make_room(len(scope.making), lambda question: False)
+    planner = planner_of(run, options, scope, seen_images(run, options))
+    observations = observing(run, scope, is_deep=False)
+    seen = [observations.of(name) for name in scope.names]
+    plan = planner.plan(seen)
+    here = _here(run, options, scope, plan)
+    there = (line for item in seen for line in _on_host(run, options, planner, item, plan))
+    return DryRun(plan, (*here, *there))
+
+
+def _here(run: Run, options: DeployOptions, scope: DeployScope, plan: Plan) -> Iterator[str]:
+    hooks = () if options.skip_hooks else runnable(run)
+    if not options.skip_initialize:
+        commands = (command for stage in lifecycle.initialize(run.project.devcontainer) for command in stage.commands)
+        yield from (f"$ {Step(command.argv).text}" for command in commands)
+    yield from (f"$ {FOLDER}/{name}" for name in BEFORE if name in hooks)
+    if scope.login:
+        yield f"$ {login_step(scope.login).text}"
+    yield from (line for operation in plan.here for line in _on_this_machine(run, options, operation))
+    yield from (f"$ {FOLDER}/{name}" for name in (*AFTER_BUILD, *BEFORE_APPLY) if name in hooks)
+    yield from (f"$ make host {stack}" for stack in plan.makes_hosts)
+    yield from (f"$ start host {item.stack}" for item in plan.stacks if item.first(StartHost))
+
+
+def _on_this_machine(run: Run, options: DeployOptions, operation: Operation) -> Iterator[str]:
+    for build in planned(run):
+        if build.image and isinstance(operation, BuildImage) and operation.image == build.image.reference:
+            yield f"$ {build_step(run, build, BuildOptions(may_push=not options.skip_push)).text}"
+        if build.image and isinstance(operation, PushImage) and operation.image == build.image.reference:
+            yield f"$ {docker.push(build.image).text}"
+
+
+def _on_host(run: Run, options: DeployOptions, planner: Planner, seen: Observation, plan: Plan) -> Iterator[str]:
+    for operation in plan.of(seen.stack).operations:
+        if isinstance(operation, TransferImages):
+            yield f"$ {docker.save(operation.images).text}"
+        if not isinstance(operation, MakeHost | StartHost):
+            yield f"{seen.stack}$ {_step(run, options, planner, seen, operation).text}"
+
+
+def _step(run: Run, options: DeployOptions, planner: Planner, seen: Observation, operation: Operation) -> Step:
+    """Return the step that carries an operation out on a host, made as a deploy makes it."""
+    if isinstance(operation, Bootstrap):
+        return bootstrap_step(run, planner.release(seen).release)(TOKEN)
+    if isinstance(operation, PullImages):
+        return pull_step(run, operation)(TOKEN)
+    if isinstance(operation, SendSource):
+        return planner.workspace.step(seen.stack)
+    if isinstance(operation, TransferImages):
+        return host.load(run.scripts)
+    assert isinstance(operation, ApplyRelease)
+    return apply_step(run, planner, planner.release(seen), keep_failed=options.keep_failed)(TOKEN)

@@ -1,0 +1,127 @@
+"""Make the release that each stack gets from what its host said, and plan with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from kamal_dev import compose
+from kamal_dev.commands.events import Facts, Record
+from kamal_dev.compose import Rewritten
+from kamal_dev.devcontainer import Devcontainer, lifecycle
+from kamal_dev.errors import DevError
+from kamal_dev.model import Image, Release
+from kamal_dev.pipeline.hosts.release import render_release
+from kamal_dev.pipeline.hosts.workspace import Workspace
+from kamal_dev.pipeline.images.metadata import Metadata
+from kamal_dev.plan.admission import Requirements, ServicePlatform
+from kamal_dev.plan.deploy import operations, stack_plan
+from kamal_dev.plan.observation import Observation
+from kamal_dev.plan.plan import Plan, StackPlan
+from kamal_dev.plan.request import Candidate, DeployRequest
+from kamal_dev.project import Project
+
+
+@dataclass(frozen=True)
+class StackRelease:
+    """Hold the release that a stack gets, with what the plan compares, and the devcontainer that holds there."""
+
+    candidate: Candidate
+    devcontainer: Devcontainer
+
+    @property
+    def release(self) -> Release:
+        """The release itself."""
+        return self.candidate.release
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Plan for stacks with these images, the same for all hosts.
+
+    One that `is_quick` does not read the repository to know whether a workspace has this source.
+    """
+
+    project: Project
+    images: Mapping[str, Image]
+    metadata: Metadata
+    workspace: Workspace
+    requirements: Requirements
+    request: DeployRequest = field(default_factory=DeployRequest)
+    is_quick: bool = False
+
+    @property
+    def main_image(self) -> str:
+        """The image of the main service where it is not built, else nothing."""
+        return self.project.compose.service(self.project.main).image
+
+    def plan(self, observations: Iterable[Observation]) -> Plan:
+        """Return the plan of all of them; one whose release cannot be made is blocked."""
+        stacks = (self._stack(seen) for seen in observations)
+        return Plan(operations(self.request), tuple(stacks))
+
+    def stack(self, seen: Observation, *, source: str = "") -> tuple[StackPlan, StackRelease]:
+        """Return the plan of one stack, and its release. Raises DevcontainerError, ComposeError.
+
+        `source` is what this deploy has done to its workspace, as `Workspace.send` says; empty before it did anything.
+        """
+        made = self.release(seen)
+        request = self.request
+        if source:
+            made = replace(made, candidate=replace(made.candidate, is_sent=True))
+            moved = frozenset((seen.stack,)) if source in ("new", "moved") else frozenset()
+            request = replace(request, source_moved=moved)
+        return stack_plan(seen, made.candidate, request), made
+
+    def release(self, seen: Observation) -> StackRelease:
+        """Return the release of one stack for the host as it was observed. Raises DevcontainerError, ComposeError."""
+        facts = seen.facts or Facts()
+        merged = self.metadata.merged(facts)
+        images = {name: self._as_held(image, facts) for name, image in self.images.items()}
+        files = self._files if images == self.images else compose.rewritten(self.project.compose, images)
+        release = render_release(
+            self.project, seen.stack, additions=merged.additions, address=seen.address, ready=files
+        )
+        found = merged.devcontainer
+        asked = replace(self.requirements, asked=found.host_requirements, where=found.where("hostRequirements"))
+        candidate = Candidate(
+            release,
+            compose.parts(self.project.compose, files, release),
+            asked,
+            is_sent=self._was_sent(facts.source),
+            is_offered=self._was_sent(facts.offered),
+            follows_source=lifecycle.follows_source(found),
+        )
+        return StackRelease(candidate, found)
+
+    def _was_sent(self, record: Record | None) -> bool:
+        return self.workspace.was_sent(record, is_quick=self.is_quick)
+
+    @cached_property
+    def _files(self) -> Rewritten:
+        """The compose files with these images, the same for every host that has none of them under another name."""
+        return compose.rewritten(self.project.compose, self.images)
+
+    def _as_held(self, image: Image, facts: Facts) -> Image:
+        """Return an image as a host runs it: one sent over SSH has its digest only where it was pulled before."""
+        return replace(image, digest="") if self.request.over_ssh and not facts.has(image) else image
+
+    def _stack(self, seen: Observation) -> StackPlan:
+        try:
+            return self.stack(seen)[0]
+        except DevError as error:
+            return StackPlan(seen.stack, seen.address, error=error)
+
+
+def requirements(project: Project, images: Iterable[Image], *, warns: bool, lock_wait: float) -> Requirements:
+    """Return what this project asks of any host; what the main image adds to it is not among it."""
+    found = project.devcontainer
+    services = tuple(
+        ServicePlatform(service.where, service.platform, service.image)
+        for service in project.compose.services
+        if service.platform and service.is_active and not service.built_as
+    )
+    return Requirements(
+        found.host_requirements, found.where("hostRequirements"), warns, tuple(images), services, lock_wait
+    )

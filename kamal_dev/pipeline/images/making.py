@@ -1,0 +1,98 @@
+"""Have every image of this version: build, push, digest; or find out which of them are known already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from kamal_dev.errors import NothingBuilt, RegistryUnknown
+from kamal_dev.model import Image
+from kamal_dev.pipeline.images import features, local_registry, registry
+from kamal_dev.pipeline.images.building import Built, build_all, planned
+from kamal_dev.pipeline.images.engine import inspect
+from kamal_dev.pipeline.images.pushing import found, push_all
+from kamal_dev.pipeline.images.recipe import BuildOptions
+from kamal_dev.pipeline.run.run import Run
+from kamal_dev.plan.request import PlannedImage
+
+
+@dataclass(frozen=True)
+class MadeImages:
+    """Hold what was built for each service, with its digest; `config` is the docker config folder with the login."""
+
+    of_services: dict[str, Built]
+    config: str = ""
+
+    @property
+    def images(self) -> dict[str, Image]:
+        """The image of each built service."""
+        return {service: built.image for service, built in self.of_services.items()}
+
+
+def make_images(run: Run, *, skip_build: bool, skip_push: bool, after_build: Callable[[], None]) -> MadeImages:
+    """Build → push → digest. Raises BuildFailed, NothingBuilt, RegistryError and what `after_build` raises."""
+    config = _logged_in(run, skip_build=skip_build, skip_push=skip_push)
+    built = [] if skip_build else build_all(run, BuildOptions(may_push=not skip_push, config=config))
+    if built:
+        after_build()
+    made = found(run, built) if skip_push else _pushed(run, config, built)
+    return MadeImages({service: made[image.reference] for service, image in run.project.images().items()}, config)
+
+
+def _pushed(run: Run, config: str, built: list[Built]) -> dict[str, Built]:
+    return {item.image.reference: item for item in push_all(run, config=config, built=built)}
+
+
+def _logged_in(run: Run, *, skip_build: bool, skip_push: bool) -> str:
+    """Return the docker config folder to build and push with; the local registry is started where it has to be."""
+    if skip_push or not planned(run):
+        return "" if skip_build else features.log_in(run)
+    if run.project.config.registry.is_local:
+        local_registry.ensure(run)
+    return registry.log_in(run)
+
+
+def to_be_made(run: Run, *, skip_build: bool) -> tuple[PlannedImage, ...]:
+    """Return the images of this version as a deploy begins: of none is known what it will be."""
+    return tuple(
+        PlannedImage(build.image, build.services, is_to_be_built=not skip_build, is_known=False)
+        for build in planned(run)
+        if build.image
+    )
+
+
+def known_images(run: Run, *, skip_build: bool, skip_push: bool) -> tuple[PlannedImage, ...]:
+    """Return the images of this version, as the registry or, with `skip_push`, the engine here has them.
+
+    Raises NothingBuilt where nothing is to be built and an image is nowhere.
+    """
+    return tuple(_known(run, image, skip_push=skip_push) for image in to_be_made(run, skip_build=skip_build))
+
+
+def _known(run: Run, planned_image: PlannedImage, *, skip_push: bool) -> PlannedImage:
+    image = planned_image.image
+    digest = "" if skip_push else _in_registry(run, image)
+    if digest:
+        return replace(planned_image, image=replace(image, digest=digest), is_known=True)
+    if planned_image.is_to_be_built and not skip_push:
+        return planned_image
+    here = inspect(run, image.reference)
+    if here and skip_push:
+        return replace(planned_image, image=here.lasting(image), is_known=True)
+    if here is None and not planned_image.is_to_be_built:
+        raise NothingBuilt(
+            f"`{image.reference}` was not built on this machine, and the registry does not have it",
+            hint="run `dev build`, or deploy without `--skip-build`",
+        )
+    return planned_image
+
+
+def _in_registry(run: Run, image: Image) -> str:
+    """Return the digest that the registry has; empty where it has none, or does not say without a login."""
+    try:
+        stored = registry.stored(run, image, "")
+    except RegistryUnknown as unknown:
+        if unknown.cause != "denied":
+            run.output.warn(f"{unknown.message}; the image is planned as a new one")
+        return ""
+    return stored.digest if stored else ""
