@@ -10,7 +10,7 @@ from kamal_dev.cli import common
 from kamal_dev.cli.exit import INTERRUPTED
 
 if TYPE_CHECKING:
-    from kamal_dev.devcontainer.ports import Port
+    from kamal_dev.devcontainer.forwarding import Port
 
 
 @click.command(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from kamal_dev.commands.manifest import Layer
+from kamal_dev.commands.image_manifest import Layer
 from kamal_dev.commands.payload import Scripts, about, performed, step
 from kamal_dev.commands.words import checked, checked_folders, stack_word
 from kamal_dev.model import File, Release, Secret, Step

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from kamal_dev.compose import node
+from kamal_dev.compose import stack_variables
 from kamal_dev.devcontainer.values import NOWHERE
 
 if TYPE_CHECKING:
@@ -85,5 +85,5 @@ def additions(
         run_services=run_services,
         without_source=config.workspace.source == "image",
         expose=config.expose,
-        mentioned=node.mentioned(json.dumps(devcontainer.configuration, default=str)),
+        mentioned=stack_variables.mentioned(json.dumps(devcontainer.configuration, default=str)),
     )

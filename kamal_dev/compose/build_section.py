@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kamal_dev.compose import build_options, place, private
+from kamal_dev.compose import build_options, place, secret_text
 from kamal_dev.compose.reading import ComposeReader
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, Problem
@@ -93,7 +93,7 @@ def _leaks(name: str, section: Value) -> Iterator[Problem]:
     found = [("labels", value) for value in (labels.items.values() if labels is not None else ())]
     found += [("dockerfile_inline", inline)] if inline is not None else []
     for key, value in found:
-        for secret in dict.fromkeys(private.names(str(value.data))):
+        for secret in dict.fromkeys(secret_text.names(str(value.data))):
             message = f"the secret `{secret}` would stay readable in the image: list it in `build.secrets` instead"
             yield _at(value, f"services.{name}.build.{key}", message)
 
@@ -126,7 +126,7 @@ def _args(name: str, section: Value, ground: Ground, findings: Findings) -> tupl
     found: list[tuple[str, str | None]] = []
     for key, value in args.items.items() if args is not None else ():
         taken = ground.variables.get(key)
-        text = value.hidden if value.data is not None else None if taken is None else private.hidden(taken)
+        text = value.hidden if value.data is not None else None if taken is None else secret_text.hidden(taken)
         if text is not None:
             found.append((key, text))
         else:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from kamal_dev.compose import dotenv, layout, private, variables
+from kamal_dev.compose import dotenv, layout, secret_text, variables
 from kamal_dev.compose.additions import Additions
-from kamal_dev.compose.project import ComposeProject
+from kamal_dev.compose.compose_project import ComposeProject
 from kamal_dev.compose.reading import ComposeReader
 from kamal_dev.compose.travels import PRIVATE
 from kamal_dev.compose.value import Value
@@ -31,7 +31,7 @@ def values(
     `own` are those of it that the main service gets, whether or not a compose file mentions them.
     """
     names = {*variables.mentioned(reader, after, project.travels), *additions.secrets, *own}
-    read = {name: private.filled(value, given) for name, value in project.values}
+    read = {name: secret_text.filled(value, given) for name, value in project.values}
     known: dict[str, str | Secret] = {**told, **read, **given}
     return {name: known[name] for name in sorted(names) if name in known}
 

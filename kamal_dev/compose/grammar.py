@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from kamal_dev.compose import private, volume
+from kamal_dev.compose import secret_text, volume
 from kamal_dev.compose.schema import described, dotted, one_of
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import Problem
@@ -49,7 +49,7 @@ def problems(project: Value) -> Iterator[Problem]:
             if value.data is None or REDACTED in text:
                 continue
             if message := judge(value):
-                message = f"`{value.hidden}` is not valid here" if private.is_in(text) else message
+                message = f"`{value.hidden}` is not valid here" if secret_text.is_in(text) else message
                 yield Problem(value.where.path, value.where.line, message, key=dotted(path), column=value.where.column)
 
 

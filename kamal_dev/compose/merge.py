@@ -11,7 +11,7 @@ import posixpath
 from collections.abc import Callable
 from dataclasses import replace
 
-from kamal_dev.compose import private, volume
+from kamal_dev.compose import secret_text, volume
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, Problem
 
@@ -143,7 +143,7 @@ def _pairs(value: Value) -> Value:
         return value
     entries = {}
     for item in value.list:
-        key, equals, text = private.pair(item.data if isinstance(item.data, str) else item.text)
+        key, equals, text = secret_text.pair(item.data if isinstance(item.data, str) else item.text)
         raw = item.raw.partition("=")[2] if "=" in item.raw else item.raw
         entries[key] = replace(item, data=text if equals else None, raw=raw)
     return replace(value, data=entries)

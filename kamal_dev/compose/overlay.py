@@ -12,11 +12,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kamal_dev.compose import binds, entrypoint, interpolate, layout, limits, node, place, ports, profiles, volume
+from kamal_dev.compose import (
+    binds,
+    entrypoint,
+    interpolate,
+    layout,
+    limits,
+    place,
+    ports,
+    profiles,
+    stack_variables,
+    volume,
+)
 from kamal_dev.compose.additions import Additions
 from kamal_dev.compose.binds import Bind
+from kamal_dev.compose.compose_project import ComposeProject
 from kamal_dev.compose.mounts import Mounted
-from kamal_dev.compose.project import ComposeProject
 from kamal_dev.compose.value import Value
 from kamal_dev.model import Image
 from kamal_dev.syntax.emitter import Tagged, dump
@@ -150,7 +161,7 @@ def _main(name: str, value: Value, inputs: OverlayInputs) -> dict[str, Any]:
     known = {item.text for item in listed.list} if listed is not None else set()
     if added := [interpolate.escape(word) for word in extra.cap_add if word not in known]:
         entries["cap_add"] = added
-    environment: dict[str, str | None] = {**node.environment(value, inputs.project, name, extra.mentioned)}
+    environment: dict[str, str | None] = {**stack_variables.environment(value, inputs.project, name, extra.mentioned)}
     environment |= {key: interpolate.escape(text) for key, text in extra.environment}
     environment |= dict.fromkeys(extra.secrets)
     if environment:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kamal_dev.compose import dotenv, layout
-from kamal_dev.compose.project import ComposeProject
+from kamal_dev.compose.compose_project import ComposeProject
 from kamal_dev.compose.reading import ComposeReader
 from kamal_dev.compose.release import Rewritten
 from kamal_dev.compose.value import Scope, Value

@@ -15,7 +15,7 @@ from kamal_dev.compose.layout import ReleaseLayout
 from kamal_dev.compose.reading import ComposeReader
 from kamal_dev.compose.travels import ALONE, Travel
 from kamal_dev.compose.value import Value
-from kamal_dev.devcontainer.workspace import seccomp_profile
+from kamal_dev.devcontainer.workspace_folder import seccomp_profile
 from kamal_dev.errors import Problem
 from kamal_dev.model import Location, Notice
 

@@ -18,20 +18,20 @@ from kamal_dev.compose import (
     dangers,
     env,
     layout,
-    manifest,
     marks,
     mounts,
-    node,
     overlay,
     ports,
     profiles,
     rewrite,
     service,
+    stack_variables,
 )
+from kamal_dev.compose import release_manifest as manifest
 from kamal_dev.compose.additions import Additions
 from kamal_dev.compose.binds import Bind
+from kamal_dev.compose.compose_project import ComposeProject
 from kamal_dev.compose.mounts import Mounted
-from kamal_dev.compose.project import ComposeProject
 from kamal_dev.compose.reading import ComposeReader
 from kamal_dev.compose.travels import RAW, Travel
 from kamal_dev.compose.value import Value
@@ -81,7 +81,7 @@ def render(
     own, after = ready.images, ready.model
     mounted = _mounted(project, additions, stack)
     carried = (*project.travels, *mounted.travels)
-    told = node.values(stack, version, index, address)
+    told = stack_variables.values(stack, version, index, address)
     wanted = _of_stack(project, after, additions)
     values = env.values(project, ready.reader, after, additions, variables or {}, wanted, told)
     salt = additions.service
@@ -107,7 +107,7 @@ def _ports(project: ComposeProject, additions: Additions, told: Mapping[str, str
 def _of_stack(project: ComposeProject, after: Value, additions: Additions) -> tuple[str, ...]:
     """Return the variables of a stack that the main service gets."""
     service = after.at("services", additions.main)
-    return tuple(node.environment(service, project, additions.main, additions.mentioned)) if service else ()
+    return tuple(stack_variables.environment(service, project, additions.main, additions.mentioned)) if service else ()
 
 
 def _described(about: Mapping[str, Any], bare: Release, own: Mapping[str, Image]) -> Release:
@@ -126,7 +126,8 @@ def notices(project: ComposeProject, additions: Additions) -> tuple[Notice, ...]
     mounted = _mounted(project, additions, "")
     listed = project.model.at("services")
     services = listed.items if listed is not None else {}
-    warnings = [*node.notices(project, additions), *dangers.notices((*project.binds, *mounted.binds), services)]
+    risky = dangers.notices((*project.binds, *mounted.binds), services)
+    warnings = [*stack_variables.notices(project, additions), *risky]
     warnings += () if additions.expose else ports.notices(services)
     found = (*project.notices, *mounted.notices, *_left_out(project, additions), *warnings)
     return tuple(dict.fromkeys(found))

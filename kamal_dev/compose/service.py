@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from kamal_dev.compose import private
+from kamal_dev.compose import secret_text
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, Problem
 from kamal_dev.model import Location, Notice, familiar
@@ -84,7 +84,7 @@ def read(
 
 def profiles(variables: Mapping[str, str]) -> tuple[str, ...]:
     """Return the profiles that COMPOSE_PROFILES names."""
-    names = private.plain(variables.get("COMPOSE_PROFILES", "")).split(",")
+    names = secret_text.plain(variables.get("COMPOSE_PROFILES", "")).split(",")
     return tuple(filter(None, map(str.strip, names)))
 
 

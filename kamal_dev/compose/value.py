@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kamal_dev.compose import interpolate, private, scalar
+from kamal_dev.compose import interpolate, scalar, secret_text
 from kamal_dev.errors import ComposeError, Problem
 from kamal_dev.model import Location
 from kamal_dev.syntax.node import Node
@@ -45,12 +45,12 @@ class Value:
     @property
     def text(self) -> str:
         """The scalar as the string that Compose makes of it; empty for a collection."""
-        return "" if isinstance(self.data, (dict, list)) else private.plain(scalar.spell(self.data))
+        return "" if isinstance(self.data, (dict, list)) else secret_text.plain(scalar.spell(self.data))
 
     @property
     def hidden(self) -> str:
         """The same with `[redacted]` in place of secrets."""
-        return "" if isinstance(self.data, (dict, list)) else private.hidden(scalar.spell(self.data))
+        return "" if isinstance(self.data, (dict, list)) else secret_text.hidden(scalar.spell(self.data))
 
     @property
     def is_on(self) -> bool:
@@ -131,7 +131,7 @@ class _Converter:
             return Value([self.read(item) for item in kept], where, self.scope.base)
         data = self._scalar(node)
         # Another file that repeats this text is interpolated with the variables of the whole project.
-        raw = private.written(scalar.spell(data)) if self.scope.is_included else node.text
+        raw = secret_text.written(scalar.spell(data)) if self.scope.is_included else node.text
         return Value(data, where, self.scope.base, raw=raw)
 
     def _entries(self, node: Node) -> tuple[dict[str, Value], frozenset[str]]:
@@ -180,5 +180,5 @@ class _Converter:
             return self._counted(interpolate.substitute(node.text, self.scope.variables.get))
         except ValueError as error:
             self.is_missing = self.is_missing or isinstance(error, interpolate.Missing)
-            self.problems.append(Problem(self.display, node.line, private.hidden(str(error)), column=node.column))
+            self.problems.append(Problem(self.display, node.line, secret_text.hidden(str(error)), column=node.column))
             return ""

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kamal_dev.compose import dotenv, interpolate, place, private
-from kamal_dev.compose.node import NAMES
+from kamal_dev.compose import dotenv, interpolate, place, secret_text
 from kamal_dev.compose.reading import ComposeReader
+from kamal_dev.compose.stack_variables import NAMES
 from kamal_dev.compose.travels import Travel
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, Problem
@@ -66,7 +66,7 @@ def around(
     """
     if reader.has_texts:
         return Surroundings({**own, **environment}, (), {}, {})
-    named = private.plain(environment.get("COMPOSE_ENV_FILES", ""))
+    named = secret_text.plain(environment.get("COMPOSE_ENV_FILES", ""))
     if named:
         return _named(tuple(place.absolute(root, text) for text in named.split(",")), reader, environment, own)
     is_newer = not version or version >= READS_WORKING_DIRECTORY

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kamal_dev.config.account import Credentials, credentials, missing_credentials, with_username
-from kamal_dev.config.cache import Cache
+from kamal_dev.config.build_cache import Cache
 from kamal_dev.config.images import PLACEHOLDER_SERVER, BuildConfig, ImageSettings, Registry
 from kamal_dev.config.loading import Defaults, default, load, service_name
 from kamal_dev.config.provider import PROVIDERS, ProviderConfig

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from kamal_dev.config.cache import Cache, CacheKind
+from kamal_dev.config.build_cache import Cache, CacheKind
 from kamal_dev.config.kinds import Many, Name, Pairs, Text
 from kamal_dev.config.options import option
 

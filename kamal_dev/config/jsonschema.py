@@ -6,7 +6,7 @@ import functools
 import json
 from typing import Any
 
-from kamal_dev.config import cache, kinds, provider
+from kamal_dev.config import build_cache, kinds, provider
 from kamal_dev.config.kinds import Kind
 from kamal_dev.config.loading import layout
 from kamal_dev.config.options import Group, Leaf, Old, shape
@@ -104,8 +104,8 @@ def _(kind: kinds.Pairs) -> dict[str, Any]:
 
 
 @fragment.register
-def _(kind: cache.CacheKind) -> dict[str, Any]:
-    options = fragment(cache.OPTIONS) | {"properties": {"type": fragment(cache.TYPE)}, "required": ["type"]}
+def _(kind: build_cache.CacheKind) -> dict[str, Any]:
+    options = fragment(build_cache.OPTIONS) | {"properties": {"type": fragment(build_cache.TYPE)}, "required": ["type"]}
     return {"oneOf": [{"type": "boolean"}, options]}
 
 

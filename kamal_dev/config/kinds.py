@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from kamal_dev.config.document import ConfigValue
-from kamal_dev.config.reading import MISSING, Reading, described, show, suggest
+from kamal_dev.config.problems import MISSING, Reading, described, show, suggest
 
 MAX_LENGTH = 1024
 NAME = r"[A-Za-z_][A-Za-z0-9_]*"

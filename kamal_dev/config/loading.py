@@ -13,7 +13,7 @@ from typing import Any
 from kamal_dev.config.document import ConfigValue, over, parse
 from kamal_dev.config.images import PLACEHOLDER_SERVER, Registry
 from kamal_dev.config.options import Group, build, shape
-from kamal_dev.config.reading import Reading, described, show
+from kamal_dev.config.problems import Reading, described, show
 from kamal_dev.config.reference import server_of, split
 from kamal_dev.config.settings import OLD, Config
 from kamal_dev.config.walk import Walk

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
 from typing import TYPE_CHECKING, Any
 
-from kamal_dev.config.reading import join
+from kamal_dev.config.problems import join
 
 if TYPE_CHECKING:
     from kamal_dev.config.kinds import Kind

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from kamal_dev.config.document import ConfigValue
 from kamal_dev.config.kinds import MAX_LENGTH, Amount, Choice, Kind, Many, Text, Whole
 from kamal_dev.config.options import Group, Leaf, Option, build, option, shape
-from kamal_dev.config.reading import MISSING, Reading, show
+from kamal_dev.config.problems import MISSING, Reading, show
 from kamal_dev.config.walk import Walk
 
 CPUS = Amount(r"0*[1-9][0-9]*(\.[0-9]+)?|0+\.0*[1-9][0-9]*", "must be a number of CPUs above 0, such as 2 or 1.5")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from kamal_dev.config.reading import show
+from kamal_dev.config.problems import show
 from kamal_dev.config.settings import Config
 from kamal_dev.errors import ConfigError, Problem
 from kamal_dev.model import Image, Version

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from kamal_dev.config.document import ConfigValue
 from kamal_dev.config.options import Group, Leaf, Old
-from kamal_dev.config.reading import MAX_PROBLEMS, MISSING, Reading, described, join, suggest
+from kamal_dev.config.problems import MAX_PROBLEMS, MISSING, Reading, described, join, suggest
 from kamal_dev.model import Location, Notice
 
 

@@ -1,16 +1,16 @@
 """devcontainer.json → Devcontainer: JSONC, variables, typed properties; text and values in and out."""
 
-from kamal_dev.devcontainer import ports
-from kamal_dev.devcontainer.build import build
-from kamal_dev.devcontainer.features import features, without_features
+from kamal_dev.devcontainer import forwarding
+from kamal_dev.devcontainer.build_paths import build
+from kamal_dev.devcontainer.feature_list import features, without_features
 from kamal_dev.devcontainer.find import compose_files, find, first_places, is_default
+from kamal_dev.devcontainer.image_label import LABEL, entries, merged
 from kamal_dev.devcontainer.load import load
-from kamal_dev.devcontainer.metadata import LABEL, entries, merged
-from kamal_dev.devcontainer.mounts import definition, volume
-from kamal_dev.devcontainer.private import Private
+from kamal_dev.devcontainer.mount_options import definition, volume
+from kamal_dev.devcontainer.private_variables import Private
 from kamal_dev.devcontainer.single import as_compose
+from kamal_dev.devcontainer.substitution import devcontainer_id
 from kamal_dev.devcontainer.values import SERVICE, Devcontainer, Mount, Translation
-from kamal_dev.devcontainer.variables import devcontainer_id
 
 __all__ = [
     "LABEL",
@@ -28,10 +28,10 @@ __all__ = [
     "features",
     "find",
     "first_places",
+    "forwarding",
     "is_default",
     "load",
     "merged",
-    "ports",
     "volume",
     "without_features",
 ]

@@ -6,9 +6,9 @@ import csv
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kamal_dev.devcontainer import mounts
+from kamal_dev.devcontainer import mount_options
 from kamal_dev.devcontainer.values import NOWHERE, Mount, Translation
-from kamal_dev.devcontainer.workspace import seccomp_profile
+from kamal_dev.devcontainer.workspace_folder import seccomp_profile
 from kamal_dev.model import Notice
 
 
@@ -172,7 +172,7 @@ class Draft:
     def mount(self, value: str, key: str) -> str:
         """Add what `--mount` says, or `-v` where `key` is `short`."""
         try:
-            mount, notices = (mounts.parse_short if key == "short" else mounts.parse)(value, self.where)
+            mount, notices = (mount_options.parse_short if key == "short" else mount_options.parse)(value, self.where)
         except ValueError as error:
             return f"it {error}"
         self._mounts += [mount] if mount else []

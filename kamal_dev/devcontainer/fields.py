@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kamal_dev.devcontainer import mounts, workspace
-from kamal_dev.devcontainer.build import build_paths, resolve
+from kamal_dev.devcontainer import mount_options, workspace_folder
+from kamal_dev.devcontainer.build_paths import build_paths, resolve
 from kamal_dev.devcontainer.properties import LIFECYCLE
 from kamal_dev.devcontainer.reader import PropertyReader, scalar
 from kamal_dev.devcontainer.requirements import size
@@ -98,12 +98,12 @@ def container(
 def place(reader: PropertyReader, kind: Kind, root: Path, repository: Path, notices: list[Notice]) -> Fields:
     """Read the workspace: its folder, and the mount that a compose file makes itself."""
     reader.text("workspaceFolder")
-    folder = workspace.container_folder(reader.value, root, repository)
+    folder = workspace_folder.container_folder(reader.value, root, repository)
     said = reader.text("workspaceMount")
     # The reference implementation mounts nothing beside compose files, even where it does not use them.
     if reader.has("dockerComposeFile"):
         return {"workspace_folder": folder, "workspace_mount": said or None}
-    mount = said if reader.has("workspaceMount") else workspace.default_mount(repository)
+    mount = said if reader.has("workspaceMount") else workspace_folder.default_mount(repository)
     parsed = _mount(reader, ("workspaceMount",), mount, notices) if mount else None
     return {"workspace_folder": folder, "workspace_mount": mount, "workspace": parsed}
 
@@ -166,7 +166,7 @@ def _mount(reader: PropertyReader, keys: tuple[str | int, ...], value: Any, noti
         reader.refuse(keys, "must be a string or an object")
         return None
     try:
-        mount, found = mounts.parse(value, reader.where(*keys))
+        mount, found = mount_options.parse(value, reader.where(*keys))
     except ValueError as error:
         reader.refuse(keys, str(error))
         return None

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from kamal_dev.devcontainer.properties import LIFECYCLE
+from kamal_dev.devcontainer.substitution import parts
 from kamal_dev.devcontainer.values import Devcontainer
-from kamal_dev.devcontainer.variables import parts
 from kamal_dev.model import File
 
 INITIALIZE = LIFECYCLE[0]

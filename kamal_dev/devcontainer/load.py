@@ -7,16 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kamal_dev.devcontainer import fields, jsonc, run_args, workspace
+from kamal_dev.devcontainer import fields, jsonc, run_args, workspace_folder
 from kamal_dev.devcontainer.find import FILE, FOLDER, HIDDEN
 from kamal_dev.devcontainer.legacy import modern
 from kamal_dev.devcontainer.lifecycle import VARIABLE
-from kamal_dev.devcontainer.private import NOTHING, Private, strings
+from kamal_dev.devcontainer.private_variables import NOTHING, Private, strings
 from kamal_dev.devcontainer.properties import LIFECYCLE, explain
 from kamal_dev.devcontainer.reader import PropertyReader
+from kamal_dev.devcontainer.substitution import Variables, devcontainer_id, named, parts, with_id
 from kamal_dev.devcontainer.values import Devcontainer, Translation
-from kamal_dev.devcontainer.variables import Variables, devcontainer_id, named, parts, with_id
-from kamal_dev.devcontainer.workspace import DevcontainerPaths
+from kamal_dev.devcontainer.workspace_folder import DevcontainerPaths
 from kamal_dev.errors import DevcontainerError
 from kamal_dev.model import Explanation, Notice
 
@@ -66,7 +66,7 @@ def load(
 
 def _substituted(written: PropertyReader, places: DevcontainerPaths, environment: Mapping[str, str]) -> dict[str, Any]:
     raw = modern(written.value)
-    folder = workspace.container_folder(raw, places.root, places.repository)
+    folder = workspace_folder.container_folder(raw, places.root, places.repository)
     found = Variables(environment, places.root, folder).substitute(raw, written.refuse)
     return dict(found)
 

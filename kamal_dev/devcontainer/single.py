@@ -5,9 +5,9 @@ from __future__ import annotations
 import posixpath
 from typing import Any
 
-from kamal_dev.devcontainer import mounts
+from kamal_dev.devcontainer import mount_options
 from kamal_dev.devcontainer.values import SERVICE, Devcontainer, Mount
-from kamal_dev.devcontainer.workspace import DevcontainerPaths
+from kamal_dev.devcontainer.workspace_folder import DevcontainerPaths
 from kamal_dev.errors import DevcontainerError, Problem
 from kamal_dev.syntax.emitter import dump
 
@@ -56,7 +56,7 @@ def _source(devcontainer: Devcontainer) -> dict[str, Any]:
 
 
 def _volume(mount: Mount, devcontainer: Devcontainer) -> dict[str, Any]:
-    item = mounts.volume(mount)
+    item = mount_options.volume(mount)
     if mount.type == "bind":
         item["source"] = _local(mount.source, devcontainer)
     return item
@@ -65,7 +65,7 @@ def _volume(mount: Mount, devcontainer: Devcontainer) -> dict[str, Any]:
 def _named(mounted: list[Mount]) -> dict[str, Any]:
     """Declare the volumes that mounts name; an absolute source names none."""
     named = [mount for mount in mounted if mount.type == "volume" and mount.source]
-    return {mount.source: mounts.definition(mount) for mount in named}
+    return {mount.source: mount_options.definition(mount) for mount in named}
 
 
 def _local(path: str, devcontainer: Devcontainer) -> str:

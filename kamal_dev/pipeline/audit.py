@@ -12,7 +12,7 @@ from kamal_dev.model import Host, short
 from kamal_dev.pipeline.hosts.scripts import told
 from kamal_dev.pipeline.run.names import of_project
 from kamal_dev.pipeline.run.run import Run
-from kamal_dev.project import audit as local
+from kamal_dev.project import audit_log as local
 from kamal_dev.shell.fanout import each
 
 HEAD = ("WHEN", "WHERE", "WHO", "WHAT", "STACK", "VERSION", "RESULT")

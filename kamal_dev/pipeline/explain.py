@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kamal_dev.compose.explain import explain as explain_compose
+from kamal_dev.compose.explanations import explain as explain_compose
 from kamal_dev.errors import Problem
 from kamal_dev.model import Explanation, Location, Notice, Release
 from kamal_dev.project import Project

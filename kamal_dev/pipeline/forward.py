@@ -10,7 +10,7 @@ from typing import Any
 
 from kamal_dev import devcontainer
 from kamal_dev.commands import answers, host
-from kamal_dev.devcontainer.ports import Port
+from kamal_dev.devcontainer.forwarding import Port
 from kamal_dev.errors import DevError, HostError, UsageError
 from kamal_dev.model import Host
 from kamal_dev.pipeline.hosts.target import described, find, one
@@ -42,9 +42,9 @@ def forward(run: Run, name: str | None, flags: tuple[str, ...], opened: Opened) 
 
 def wanted(said: devcontainer.Devcontainer, flags: Iterable[str]) -> tuple[Port, ...]:
     """Return what devcontainer.json and the flags name; a flag wins. Raises UsageError where that is nothing."""
-    given = tuple(dict.fromkeys(devcontainer.ports.flagged(said, flag) for flag in flags))
+    given = tuple(dict.fromkeys(devcontainer.forwarding.flagged(said, flag) for flag in flags))
     targets = {port.target for port in given}
-    found = (*(port for port in devcontainer.ports.forwarded(said) if port.target not in targets), *given)
+    found = (*(port for port in devcontainer.forwarding.forwarded(said) if port.target not in targets), *given)
     if not found:
         raise UsageError(
             f"there is nothing to forward: {said.display} names no port",

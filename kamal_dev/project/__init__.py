@@ -1,7 +1,7 @@
 """Read the working tree, git and the environment once, into a Project. Nothing else reads them."""
 
 from kamal_dev.project.loading import CONFIG_FILE, load, local_path
-from kamal_dev.project.private import PRIVATE, private, refuse_links, refuse_way_out
+from kamal_dev.project.local_folder import PRIVATE, private, refuse_links, refuse_way_out
 from kamal_dev.project.project import Project
 
 __all__ = ["CONFIG_FILE", "PRIVATE", "Project", "load", "local_path", "private", "refuse_links", "refuse_way_out"]

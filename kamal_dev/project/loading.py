@@ -14,7 +14,7 @@ from kamal_dev.errors import ConfigError, DevcontainerError, DevError, Problem, 
 from kamal_dev.model import Version
 from kamal_dev.output.redaction import Redaction
 from kamal_dev.project import source as sources
-from kamal_dev.project.private import refuse_links
+from kamal_dev.project.local_folder import refuse_links
 from kamal_dev.project.project import Project, secret_names
 from kamal_dev.project.source import Source
 from kamal_dev.project.tree import WorkingTree

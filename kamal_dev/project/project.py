@@ -16,10 +16,10 @@ from kamal_dev.devcontainer import Devcontainer, Private
 from kamal_dev.errors import ComposeError, DevcontainerError, Problem
 from kamal_dev.model import REDACTED, Build, Features, Image, Notice, Secret, Version, stack_name
 from kamal_dev.output.redaction import Redaction
+from kamal_dev.project import compose_origin as origins
 from kamal_dev.project import notices
-from kamal_dev.project import origin as origins
-from kamal_dev.project.origin import Origin
-from kamal_dev.project.private import PRIVATE, private
+from kamal_dev.project.compose_origin import Origin
+from kamal_dev.project.local_folder import PRIVATE, private
 from kamal_dev.project.source import Source
 from kamal_dev.project.tree import WorkingTree
 from kamal_dev.project.withheld import Withheld

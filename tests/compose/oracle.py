@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kamal_dev.compose import ComposeProject, node
+from kamal_dev.compose import ComposeProject, stack_variables
 from kamal_dev.model import Image, Release
 
 HOME = "/home/tester"
@@ -70,7 +70,7 @@ def brought_home(after: Any, release: Release, folder: Path, repository: Path) -
         labels = {key: value for key, value in service.pop("labels", {}).items() if not key.startswith("kamal-dev.")}
         if labels:
             service["labels"] = labels
-        for name, value in node.values(release.stack, release.version).items():
+        for name, value in stack_variables.values(release.stack, release.version).items():
             if service.get("environment", {}).get(name) == value:
                 del service["environment"][name]
         if not service.get("environment"):

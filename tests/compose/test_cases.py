@@ -55,7 +55,7 @@ class Case:
     def additions(self, repository: Path = support.REPOSITORY) -> Additions:
         said = dict(self.settings.get("additions", {}))
         mounts = [text.replace("/src/shop", str(repository)) for text in said.pop("mounts", [])]
-        parsed = tuple(devcontainer.mounts.parse(text, Location("devcontainer.json", 7))[0] for text in mounts)
+        parsed = tuple(devcontainer.mount_options.parse(text, Location("devcontainer.json", 7))[0] for text in mounts)
         fields = {key: _tuples(value) for key, value in said.items()}
         return Additions(service="shop", main="app", mounts=parsed, **fields)
 

@@ -193,7 +193,7 @@ def test_compose_takes_every_addition(tmp_path: Path) -> None:
         "app",
         environment=(("A", 'a $x "b"\nc\\'), ("B", "")),
         secrets=("TOKEN",),
-        mounts=tuple(devcontainer.mounts.parse(text, Location("d.json"))[0] for text in mounts),
+        mounts=tuple(devcontainer.mount_options.parse(text, Location("d.json"))[0] for text in mounts),
         user="dev:1000",
         init=True,
         privileged=True,
@@ -252,7 +252,7 @@ def test_limits_take_the_form_that_is_in_use(own: str, expected: dict, tmp_path:
 
 def test_mounts_of_this_machine_are_noticed_and_checked() -> None:
     texts = ("type=bind,source=/home/me/.ssh,target=/ssh", "type=bind,source=leaving,target=/x", "type=tmpfs,target=/t")
-    parsed = tuple(devcontainer.mounts.parse(text, Location("d.json", 3))[0] for text in texts)
+    parsed = tuple(devcontainer.mount_options.parse(text, Location("d.json", 3))[0] for text in texts)
     project = load(
         "services: {app: {image: x}}\n", files={"/home/me/key": "k"}, links={".devcontainer/leaving": "/home/me/key"}
     )

@@ -1,6 +1,6 @@
 import pytest
 
-from kamal_dev.devcontainer.mounts import definition, parse, parse_short, volume
+from kamal_dev.devcontainer.mount_options import definition, parse, parse_short, volume
 from kamal_dev.model import Location
 
 HERE = Location("f.json", 3, 5)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from kamal_dev.devcontainer.variables import Variables, devcontainer_id, named, with_id
+from kamal_dev.devcontainer.substitution import Variables, devcontainer_id, named, with_id
 
 VARIABLES = Variables(
     {"HOME": "/home/me", "EMPTY": "", "OTHER": "${localEnv:HOME}"}, Path("/src/site"), "/workspaces/site"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from kamal_dev.devcontainer.ports import Port
+from kamal_dev.devcontainer.forwarding import Port
 from kamal_dev.errors import UsageError
 from kamal_dev.pipeline.forward import address, local
 

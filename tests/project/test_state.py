@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kamal_dev.model import Host
-from kamal_dev.project import audit, state
-from kamal_dev.project.private import private
+from kamal_dev.project import audit_log, state
+from kamal_dev.project.local_folder import private
 from kamal_dev.project.state import CachedHost, Found, State
 
 A, B = Host("app-1", "10.0.0.1", "root", 22, (Path("/k"),)), Host("app-1", "10.0.0.9")
@@ -120,13 +120,13 @@ def test_two_writers_at_once_lose_nothing(tmp_path: Path) -> None:
 
 
 def test_the_audit_log_is_appended_to_and_read_past_what_is_no_record(tmp_path: Path) -> None:
-    assert audit.read(tmp_path) == ()
+    assert audit_log.read(tmp_path) == ()
     for number in range(3):
-        audit.append(tmp_path, {"at": f"2026-01-0{number + 1}", "text": "line\nbreak"})
-    with (tmp_path / audit.NAME).open("ab") as file:
+        audit_log.append(tmp_path, {"at": f"2026-01-0{number + 1}", "text": "line\nbreak"})
+    with (tmp_path / audit_log.NAME).open("ab") as file:
         file.write(b'{"at": "torn\n[1]\nnull\n')
-    assert [record["at"] for record in audit.read(tmp_path)] == [f"2026-01-0{day}" for day in (1, 2, 3)]
-    assert (tmp_path / audit.NAME).stat().st_mode & 0o777 == 0o600
+    assert [record["at"] for record in audit_log.read(tmp_path)] == [f"2026-01-0{day}" for day in (1, 2, 3)]
+    assert (tmp_path / audit_log.NAME).stat().st_mode & 0o777 == 0o600
 
 
 def test_what_another_thread_renames_or_removes_meanwhile_is_no_trouble(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from kamal_dev.commands import events, host, refusal
-from kamal_dev.commands.manifest import Layer
+from kamal_dev.commands.image_manifest import Layer
 from kamal_dev.devcontainer import lifecycle
 from kamal_dev.errors import (
     DevError,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 
-from kamal_dev.commands import docker, manifest
+from kamal_dev.commands import docker, image_manifest
 from kamal_dev.commands.events import Facts
-from kamal_dev.commands.manifest import Layer
+from kamal_dev.commands.image_manifest import Layer
 from kamal_dev.model import Image
 from kamal_dev.pipeline.images import local_registry
 from kamal_dev.pipeline.run.run import Run
@@ -48,9 +48,9 @@ class Layers:
 
     def _ask(self, image: Image, architecture: str) -> tuple[Layer, ...]:
         text = self._manifest(image, image.digest or image.tag)
-        if digest := manifest.part(text, architecture):
+        if digest := image_manifest.part(text, architecture):
             text = self._manifest(image, digest)
-        return manifest.layers(text, self._configuration(image, text), architecture)
+        return image_manifest.layers(text, self._configuration(image, text), architecture)
 
     def _manifest(self, image: Image, name: str) -> str:
         if self._is_here:
@@ -60,7 +60,7 @@ class Layers:
 
     def _configuration(self, image: Image, text: str) -> str:
         if self._is_here:
-            digest = manifest.configuration(text)
+            digest = image_manifest.configuration(text)
             return local_registry.text(image, f"blobs/{digest}") if digest else ""
         result = self._run.local.run(docker.manifest(image, part="Image", config=self._config), timeout=ASKING)
         return result.output if result else ""

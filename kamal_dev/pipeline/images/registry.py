@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kamal_dev import config
-from kamal_dev.commands import docker, manifest, refusal
+from kamal_dev.commands import docker, image_manifest, refusal
 from kamal_dev.commands.host import Login
 from kamal_dev.errors import RegistryError, RegistryUnknown
 from kamal_dev.model import Image, Step
@@ -143,7 +143,7 @@ def _read(image: Image, said: str, text: str = "") -> Stored:
         found = ""
     if not found.startswith("sha256:"):
         raise _unknown(image, "what answers there is no registry")
-    return Stored(found, manifest.platforms(text or said))
+    return Stored(found, image_manifest.platforms(text or said))
 
 
 def _unknown(image: Image, reason: str) -> RegistryUnknown:

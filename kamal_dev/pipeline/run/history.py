@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from kamal_dev.pipeline.run.report import StackResult
 from kamal_dev.pipeline.run.run import Run
-from kamal_dev.project import audit as local
+from kamal_dev.project import audit_log as local
 
 
 def note(run: Run, command: str, outcomes: Iterable[StackResult], seconds: float = 0.0, *, version: str = "") -> None:

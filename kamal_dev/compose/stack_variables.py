@@ -17,7 +17,7 @@ from kamal_dev.syntax.text import decode
 
 if TYPE_CHECKING:
     from kamal_dev.compose.additions import Additions
-    from kamal_dev.compose.project import ComposeProject
+    from kamal_dev.compose.compose_project import ComposeProject
 
 # Placeholder for an address that is not known yet. Source: RFC 5737, addresses for documentation.
 UNKNOWN = "192.0.2.1"

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from kamal_dev.config.document import ConfigValue
 from kamal_dev.config.kinds import Choice, Kind, Pairs
-from kamal_dev.config.reading import MISSING, Reading
+from kamal_dev.config.problems import MISSING, Reading
 
 TYPE = Choice(("inline", "registry", "local", "gha"))
 OPTIONS = Pairs(r"[a-z][a-z0-9_-]*")

@@ -9,7 +9,18 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from kamal_dev.compose import binds, builds, carried, consistency, malformed, node, place, private, service, variables
+from kamal_dev.compose import (
+    binds,
+    builds,
+    carried,
+    consistency,
+    malformed,
+    place,
+    secret_text,
+    service,
+    stack_variables,
+    variables,
+)
 from kamal_dev.compose.binds import Bind
 from kamal_dev.compose.build_section import Ground
 from kamal_dev.compose.layout import ReleaseLayout
@@ -117,7 +128,7 @@ def load(
     newest. `texts` replace files under their paths, variables resolved; `places` says where
     each file is named. A service in `features` gets an image of its own even without a build.
     """
-    environment = {**environment, **private.all_marked(secrets or {})}
+    environment = {**environment, **secret_text.all_marked(secrets or {})}
     kept = () if home_mounts else binds.personal(environment)
     reader = ComposeReader(tree, repository, texts, allow_outside=allow_outside, personal=kept)
     files = _named(repository, files)
@@ -212,7 +223,8 @@ def _described(
     taken = carried.read(model, reader, around, scope.base, active)
     names = variables.mentioned(reader, model, taken.travels)
     unset = tuple(variables.unset(model, active, around, reader))
-    wrong = (*findings.problems, *taken.problems, *service.problems(services, started), *node.problems(model))
+    named = (*service.problems(services, started), *stack_variables.problems(model))
+    wrong = (*findings.problems, *taken.problems, *named)
     found = (*findings.notices, *taken.notices, *service.notices(model))
     return ComposeProject(
         repository=reader.repository,
@@ -252,7 +264,7 @@ def _name(reader: ComposeReader, files: tuple[Path, ...], known: Mapping[str, st
         for root in reader.files[path].documents
         if root.kind == "mapping" and (pair := root.entry("name")) is not None
     ]
-    text = private.plain(known.get("COMPOSE_PROJECT_NAME", "")) or (
+    text = secret_text.plain(known.get("COMPOSE_PROJECT_NAME", "")) or (
         written[-1] if written else posixpath.basename(str(files[0].parent))
     )
     return re.sub(r"[^a-z0-9_-]", "", text.lower()).lstrip("_-")

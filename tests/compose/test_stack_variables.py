@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from kamal_dev import compose
-from kamal_dev.compose import Additions, ComposeProject, node
+from kamal_dev.compose import Additions, ComposeProject, stack_variables
 from kamal_dev.model import Version
 from tests.compose import support
 from tests.compose.support import overlay_of, render, text_of
 
 TEXT = "services:\n  app:\n    image: x\n    environment:\n      WHO: ${NODE_NAME}/${NODE_INDEX}\n  db: {image: y}\n"
-OWN = node.values("shop-1", Version("v1"))
+OWN = stack_variables.values("shop-1", Version("v1"))
 
 
 def load(text: str = TEXT, **options: object) -> ComposeProject:
@@ -29,16 +29,16 @@ def _said(project: ComposeProject, extra: Additions | None = None) -> list[str]:
 
 
 def test_each_stack_has_its_own_values_and_so_its_own_release() -> None:
-    project = load("services: {app: {image: x, environment: [" + ", ".join(node.NAMES) + "]}}\n")
+    project = load("services: {app: {image: x, environment: [" + ", ".join(stack_variables.NAMES) + "]}}\n")
     env = _env(project, stack="shop-2", index=2, address="10.0.0.2")
-    assert {name: env[name] for name in node.NAMES} == {
+    assert {name: env[name] for name in stack_variables.NAMES} == {
         "DEV_STACK": "shop-2",
         "DEV_VERSION": "v1",
         "NODE_ADDRESS": "10.0.0.2",
         "NODE_INDEX": "2",
         "NODE_NAME": "shop-2",
     }
-    assert _env(project)["NODE_ADDRESS"] == node.UNKNOWN
+    assert _env(project)["NODE_ADDRESS"] == stack_variables.UNKNOWN
     releases = [render(project, index=index, address=address) for index, address in ((1, "a"), (1, "a"), (1, "b"))]
     assert releases[0].digest == releases[1].digest != releases[2].digest
     assert _said(project) == []
@@ -99,7 +99,7 @@ def test_what_a_dotenv_file_sets_stands_for_the_files_and_the_main_service(file:
 )
 def test_the_main_service_has_none_that_nothing_of_it_mentions(text: str) -> None:
     release = render(load(text))
-    assert not node.mentioned(overlay_of(release))
+    assert not stack_variables.mentioned(overlay_of(release))
     assert ("DEV_VERSION=v1" in text_of(release, ".env")) == ("DEV_VERSION" in text)
 
 
@@ -115,14 +115,16 @@ def test_the_main_service_has_none_that_nothing_of_it_mentions(text: str) -> Non
 )
 def test_it_has_those_that_it_mentions_wherever_that_is(text: str, files: dict[str, str]) -> None:
     release = render(load(text, files=files))
-    assert node.mentioned(overlay_of(release)) == {"NODE_INDEX"}
+    assert stack_variables.mentioned(overlay_of(release)) == {"NODE_INDEX"}
     assert "NODE_INDEX=1" in text_of(release, ".env").splitlines()
 
 
 def test_it_has_those_that_devcontainer_json_mentions() -> None:
-    extra = Additions("shop", "app", mentioned=node.mentioned("echo $NODE_ADDRESS ${containerEnv:DEV_STACK}"))
+    extra = Additions(
+        "shop", "app", mentioned=stack_variables.mentioned("echo $NODE_ADDRESS ${containerEnv:DEV_STACK}")
+    )
     release = render(load("services: {app: {image: x}}\n"), extra=extra)
-    assert node.mentioned(overlay_of(release)) == {"NODE_ADDRESS", "DEV_STACK"}
+    assert stack_variables.mentioned(overlay_of(release)) == {"NODE_ADDRESS", "DEV_STACK"}
 
 
 def test_a_version_is_in_no_release_that_does_not_mention_it() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kamal_dev.compose import binds, build_options, layout
 from kamal_dev.compose.binds import Bind
-from kamal_dev.compose.project import ComposeProject
+from kamal_dev.compose.compose_project import ComposeProject
 from kamal_dev.compose.reading import ComposeFile
 from kamal_dev.compose.travels import Travel
 from kamal_dev.errors import ComposeError

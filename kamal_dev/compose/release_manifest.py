@@ -8,8 +8,8 @@ from typing import Any
 
 from kamal_dev.compose import binds, layout, service
 from kamal_dev.compose.additions import Additions
+from kamal_dev.compose.compose_project import ComposeProject
 from kamal_dev.compose.mounts import Mounted
-from kamal_dev.compose.project import ComposeProject
 from kamal_dev.compose.travels import READABLE
 from kamal_dev.model import File, Image, Version
 

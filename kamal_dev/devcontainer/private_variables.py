@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kamal_dev.devcontainer.reader import PropertyReader
-from kamal_dev.devcontainer.variables import Keys, parts
+from kamal_dev.devcontainer.substitution import Keys, parts
 
 # `remoteEnv` travels on stdin, to files that its user alone can read; `customizations` are for editors here.
 _APART = ("remoteEnv", "customizations")
