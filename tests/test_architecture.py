@@ -22,8 +22,6 @@ PACKAGE = ROOT / "kamal_dev"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 HEAVY = ("fabric", "paramiko", "docker", "git", "rich", "ruamel", "yaml", "invoke", "zstandard", "cryptography")
 LONGEST = 40
-# Two meanings until the dry run is the plan itself.
-SHARED_NAMES = {"Plan"}
 
 
 def imported(*words: str) -> set[str]:
@@ -108,7 +106,7 @@ def test_one_name_means_one_class() -> None:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef):
                 where.setdefault(node.name, []).append(str(path.relative_to(PACKAGE)))
-    assert {name: found for name, found in where.items() if len(found) > 1 and name not in SHARED_NAMES} == {}
+    assert {name: found for name, found in where.items() if len(found) > 1} == {}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
