@@ -255,13 +255,26 @@ class File:
 
 
 @dataclass(frozen=True)
+class StartedService:
+    """Describe a service that a release starts.
+
+    `needs` are the services that it depends on in any way, `ports` those that it is said
+    to listen on, as `port/protocol`.
+    """
+
+    name: str
+    needs: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Release:
     """Hold every file that makes one version of a stack run on a host.
 
     `id` names its folder on the host; `digest` covers all files, so equal
     releases are equal text, and tells nothing of what is private in them. `images`
     maps each built service to its image, `third_party` lists the references of all
-    others. `services` are those to start, none meaning all; `workspace` the folders
+    others. `services` are those to start, none meaning all, `started` all that this starts; `workspace` the folders
     that binds expect, relative to the stack's `workspace/`. `ports` are published on
     the host, as `address:port/protocol`; those that the engine chooses are not among them.
     """
@@ -274,6 +287,7 @@ class Release:
     images: tuple[tuple[str, Image], ...] = ()
     third_party: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
+    started: tuple[StartedService, ...] = ()
     workspace: tuple[str, ...] = ()
     ports: tuple[str, ...] = ()
 

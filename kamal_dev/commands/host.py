@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from kamal_dev.commands.image_manifest import Layer
 from kamal_dev.commands.payload import Scripts, about, performed, step
 from kamal_dev.commands.words import checked, checked_folders, stack_word
-from kamal_dev.model import File, Release, Secret, Step
+from kamal_dev.model import File, Release, Secret, StartedService, Step
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,14 @@ def _meta(
         **({} if pull is None else {"pull": "\n".join(checked("image", pull))}),
         "layers": "\n".join(f"{digest} {size}" for digest, size in layers),
         "workspace": "\n".join(checked_folders(workspace)),
+        "started": "\n".join(map(_line, release.started)),
     }
+
+
+def _line(service: StartedService) -> str:
+    """Return what host/watch.sh and host/replace.sh know of a service: `name|needs|ports`."""
+    words = (checked("service", (service.name,)), checked("service", service.needs), service.ports)
+    return "|".join(map(" ".join, words))
 
 
 def _milliseconds(*seconds: float) -> tuple[str, ...]:

@@ -26,7 +26,8 @@ class Additions:
     `run_services` are those to start; empty means all. `without_source` leaves out what
     mounts the repository, because the images have the source. `expose` leaves published
     ports as they are written, in all services. `mentioned` are the variables of a stack
-    that devcontainer.json names, wherever it does.
+    that devcontainer.json names, wherever it does. `forwarded` are the ports that it forwards, as `port` or
+    `service:port`.
     """
 
     service: str
@@ -50,6 +51,7 @@ class Additions:
     without_source: bool = False
     expose: bool = False
     mentioned: frozenset[str] = frozenset()
+    forwarded: tuple[str, ...] = ()
 
 
 def additions(
@@ -86,4 +88,5 @@ def additions(
         without_source=config.workspace.source == "image",
         expose=config.expose,
         mentioned=stack_variables.mentioned(json.dumps(devcontainer.configuration, default=str)),
+        forwarded=tuple(map(str, devcontainer.forward_ports)),
     )

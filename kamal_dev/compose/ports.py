@@ -59,6 +59,17 @@ def published(services: Iterable[Value], variables: Mapping[str, str], *, is_exp
     return tuple(found)
 
 
+def named(service: Value, variables: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the ports that a service is said to listen on in its container, as `port/protocol`.
+
+    A range does not say on which; what cannot be resolved says nothing.
+    """
+    listed = (item.list for key in ("ports", "expose") if (item := service.at(key)) is not None)
+    taken = (_taken(item, variables) for items in listed for item in items)
+    found = (f"{port}/{protocol}" for _, _, port, protocol in taken if port.isdecimal() and protocol in ("tcp", "udp"))
+    return tuple(dict.fromkeys(found))
+
+
 def _taken(item: Value, variables: Mapping[str, str]) -> tuple[str, str, str, str]:
     """Return address, host's port or range, container's, and protocol; what cannot be resolved is empty."""
     known = {key: _resolved(value, variables) for key, value in item.items.items()}

@@ -8,7 +8,7 @@ input makes the same release.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from kamal_dev.compose.reading import ComposeReader
 from kamal_dev.compose.travels import RAW, Travel
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, NothingBuilt, Problem
-from kamal_dev.model import REDACTED, File, Image, Location, Notice, Release, Secret, Version
+from kamal_dev.model import REDACTED, File, Image, Location, Notice, Release, Secret, StartedService, Version
 
 
 @dataclass(frozen=True)
@@ -94,14 +94,28 @@ def render(
     files += [env.file(project, stack, values, mask=mask), manifest.file({**about, "digest": digest})]
     files.sort(key=lambda file: file.path)
     bare = Release(f"{version}-{digest[:8]}", stack, version, digest, tuple(files))
-    return replace(_described(about, bare, own), ports=_ports(project, additions, told))
-
-
-def _ports(project: ComposeProject, additions: Additions, told: Mapping[str, str]) -> tuple[str, ...]:
-    """Return what the services that are started take of the host's ports."""
     started = service.started(project.services, additions.run_services)
-    values = (value for item in started if (value := project.model.at("services", item.name)) is not None)
-    return ports.published(values, {**project.scope.variables, **told}, is_exposed=additions.expose)
+    set_there = {**project.scope.variables, **told}
+    return replace(
+        _described(about, bare, own),
+        started=tuple(_started(item, project, additions, set_there) for item in started),
+        ports=ports.published(_values(started, project), set_there, is_exposed=additions.expose),
+    )
+
+
+def _values(started: Iterable[service.Service], project: ComposeProject) -> Iterator[Value]:
+    return (value for item in started if (value := project.model.at("services", item.name)) is not None)
+
+
+def _started(
+    item: service.Service, project: ComposeProject, additions: Additions, variables: Mapping[str, str]
+) -> StartedService:
+    """Return a service with the ports that the compose files or devcontainer.json say it listens on."""
+    own = (port for value in _values((item,), project) for port in ports.named(value, variables))
+    forwarded = (text.rpartition(":") for text in additions.forwarded)
+    hosts = ("", "localhost", "127.0.0.1", item.name) if item.name == additions.main else (item.name,)
+    further = (f"{port}/tcp" for host, _, port in forwarded if host in hosts)
+    return StartedService(item.name, item.needs, tuple(dict.fromkeys((*own, *further))))
 
 
 def _of_stack(project: ComposeProject, after: Value, additions: Additions) -> tuple[str, ...]:

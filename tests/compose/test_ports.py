@@ -8,6 +8,7 @@ import pytest
 
 from kamal_dev import compose
 from kamal_dev.compose import Additions
+from kamal_dev.model import StartedService
 from kamal_dev.project.tree import WorkingTree
 from tests.compose import oracle
 from tests.compose.support import load, overlay_of, render, text_of
@@ -114,3 +115,25 @@ def test_a_privileged_service_is_warned_of() -> None:
     assert [str(notice) for notice in compose.notices(project, Additions("shop", "app"))] == [
         ".devcontainer/compose.yaml:5: services.runner.privileged: anyone in the container has root access to the host"
     ]
+
+
+def test_a_release_says_what_it_starts_what_that_needs_and_where_it_listens() -> None:
+    text = """\
+services:
+  app:
+    image: x
+    depends_on: [db]
+    ports: [3000, "127.0.0.1:${PORT:-80}:8000", "53:53/udp", "9000-9009:9000-9009", {target: 443, published: 8443}]
+    expose: ["7000", "3000/tcp"]
+  db: {image: y, links: [cache]}
+  cache: {image: z}
+  tool: {image: z, profiles: [tools]}
+"""
+    extra = Additions("shop", "app", forwarded=("3000", "5000", "db:5432", "localhost:6000", "elsewhere:1"))
+    assert render(load(text), extra=extra).started == (
+        StartedService(
+            "app", ("db",), ("3000/tcp", "8000/tcp", "53/udp", "443/tcp", "7000/tcp", "5000/tcp", "6000/tcp")
+        ),
+        StartedService("db", ("cache",), ("5432/tcp",)),
+        StartedService("cache"),
+    )
