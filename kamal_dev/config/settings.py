@@ -75,7 +75,10 @@ class Deploy:
 
     timeout: int = option(Whole(1, 86_400), "Seconds to wait for a release to come up on a host.", default=300)
     window: float = option(
-        Number(1, 3600), "Seconds that a service without a health check must run without a restart.", default=5.0
+        Number(1, 3600),
+        """Seconds that a service must run without a restart if it has no health check, does not listen on its ports and
+        does more than keep itself alive.""",
+        default=5.0,
     )
     restarts: int = option(
         Whole(1, 1000),

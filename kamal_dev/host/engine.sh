@@ -214,7 +214,7 @@ service_of="index .Config.Labels \"$label_of.service\"" project_of="index .Confi
 main_of='index .Config.Labels "kamal-dev.main"'
 
 # engine_format WHAT: print the format of what is asked of a container. `row`, for `read`, is
-#   id|service|state|health|exit|restarts|policy|started|main|stack|name|networks|image
+#   id|service|state|health|exit|restarts|policy|started|main|stack|name|networks|image|process|network mode|ports of the image
 # with networks as hexadecimal digits, because they may have any name. `event` is the same as JSON, said to belong to the release
 # `$shown`; `open` is an event without its end, which is the exit code and the release; `both` is a row and an event.
 engine_format() {
@@ -223,7 +223,8 @@ engine_format() {
       printf %s "{{.ID}}|{{$service_of}}|{{.State.Status}}|{{with .State.Health}}{{.Status}}{{end}}" \
         '|{{.State.ExitCode}}|{{.RestartCount}}|{{.HostConfig.RestartPolicy.Name}}|{{.State.StartedAt}}' \
         "|{{$main_of}}|{{$project_of}}|{{slice .Name 1}}" \
-        '|{{range $name, $_ := .NetworkSettings.Networks}}{{printf "%x" $name}},{{end}}|{{.Config.Image}}' ;;
+        '|{{range $name, $_ := .NetworkSettings.Networks}}{{printf "%x" $name}},{{end}}|{{.Config.Image}}' \
+        '|{{.State.Pid}}|{{.HostConfig.NetworkMode}}|{{range $port, $_ := .Config.ExposedPorts}}{{$port}} {{end}}' ;;
     open)
       printf %s "{\"type\":\"container\",\"stack\":{{json ($project_of)}}" \
         ",\"service\":{{json ($service_of)}}" \
@@ -235,8 +236,8 @@ engine_format() {
     end) echo '{{.State.OOMKilled}}|{{.State.ExitCode}}|{{.State.Running}}|{{.State.StartedAt}}|{{.State.FinishedAt}}|{{.State.Error}}' ;;
     started) echo '{{.State.StartedAt}}' ;;
     health) echo '{{with .State.Health}}{{.Status}}{{end}}' ;;
-    pid) echo '{{.State.Pid}}' ;;
-    check) echo '{{with .Config.Healthcheck}}{{range .Test}}{{println .}}{{end}}{{end}}' ;;
+    # the first process, then the words of the health check, a line each
+    process) echo '{{println .State.Pid}}{{with .Config.Healthcheck}}{{range .Test}}{{println .}}{{end}}{{end}}' ;;
     stop) echo "{{.State.Pid}} {{or .Config.StopSignal \"SIGTERM\"}} {{$main_of}}" ;;
     images) echo '{{.Config.Image}}{{println}}{{.Image}}' ;;
     # pid|service|id|started|type|source|destination, a line for each mount

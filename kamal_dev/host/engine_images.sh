@@ -1,7 +1,8 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
 # What the engine is asked about images, and what their names mean to it. Sourced after engine.sh; runs nothing by itself.
 
-has_image() { engine image inspect --format . -- "$1" >/dev/null 2>&1; }
+# has_images IMAGE...: whether all are there.
+has_images() { engine image inspect --format . -- "$@" >/dev/null 2>&1; }
 
 # image_pull [--quiet] -- IMAGE: pull it within pull_deadline.
 image_pull() { engine_within "$pull_deadline" pull "$@"; }

@@ -40,15 +40,15 @@ deployed_at() { date -u -r "$releases/$1/.kamal-dev/digest" +%Y-%m-%dT%H:%M:%SZ 
 # carry FOLDER: keep there what a release needs beside its files in order to come back, and who deployed it.
 # What its lifecycle commands get may be a secret, as it may be in `.env`: the release is its user's alone.
 carry() {
-  (cd "$here/meta" && cp version commit images built workspace user performer services parts "$1/") && rm -rf "$1/exec" "$1/lifecycle" || return
+  (cd "$here/meta" && cp version commit images built workspace user performer services started parts "$1/") && rm -rf "$1/exec" "$1/lifecycle" || return
   [ ! -d "$here/lifecycle" ] || cp -R "$here/lifecycle" "$here/exec" "$1/"
 }
 
-# take_along ID: put what a release carries where exec.sh, lifecycle.sh and owner.sh look for it.
+# take_along ID: put what a release carries where exec.sh, lifecycle.sh, owner.sh, replace.sh and watch.sh look for it.
 take_along() {
   carried=$releases/$1/.kamal-dev
-  rm -rf "$here/exec" "$here/lifecycle" "$here/meta/user"
+  rm -rf "$here/exec" "$here/lifecycle" "$here/meta/user" "$here/meta/started"
   mkdir -p "$here/meta"
-  [ ! -f "$carried/user" ] || cp "$carried/user" "$here/meta/"
+  for kept in user started; do [ ! -f "$carried/$kept" ] || cp "$carried/$kept" "$here/meta/"; done
   [ ! -d "$carried/lifecycle" ] || cp -R "$carried/lifecycle" "$carried/exec" "$here/"
 }

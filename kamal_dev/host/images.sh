@@ -25,15 +25,22 @@ forget_login() { rm -rf "$here/login" "$here/registry"; }
 
 # missing_images [IMAGE]...: print those that the engine has not.
 missing_images() {
-  [ $# -gt 0 ] || return 0
+  # One question is enough where all are there.
+  # shellcheck disable=SC2046 # references have no spaces
+  [ $# -gt 0 ] && ! has_images $(for image; do pinned "$image"; done) || return 0
   for image; do has_exactly "$image" || printf '%s\n' "$image"; done
 }
 
 # has_exactly IMAGE: whether it is there; of `name:tag@digest` that very image, whatever its tag means.
-has_exactly() { has_image "$(pinned "$1")"; }
+has_exactly() { has_images "$(pinned "$1")"; }
 
 # pinned IMAGE: print it as a release runs it: without the tag where it has a digest.
-pinned() { printf '%s\n' "$1" | sed 's|:[^:/@]*@|@|'; }
+pinned() {
+  case $1 in *@*) ;; *) echo "$1"; return ;; esac
+  pinned_name=${1%@*}
+  case ${pinned_name##*/} in *:*) pinned_name=${pinned_name%:*} ;; esac
+  echo "$pinned_name@${1##*@}"
+}
 
 # pull_all [IMAGE]...: pull them, some at once. Fails when one did not arrive; the file
 # `pull.failed` says which and why.

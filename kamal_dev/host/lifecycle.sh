@@ -11,7 +11,7 @@
 #   {stage, name, command, exit_code, reason, log} for each command that failed.
 
 stages='onCreateCommand updateContentCommand postCreateCommand postStartCommand'
-lifecycle_why=
+lifecycle_why='' lifecycle_process=''
 
 # begin_lifecycle: from here on, and until all is run, this release is not finished (see has_finished).
 begin_lifecycle() {
@@ -20,6 +20,43 @@ begin_lifecycle() {
   else
     rm -rf "$home/lifecycle"
   fi
+}
+
+# start_lifecycle: run them while the rest of the release is still watched; end_lifecycle waits for them.
+start_lifecycle() {
+  [ -d "$here/lifecycle" ] && [ -z "$lifecycle_process" ] || return 0
+  own_workspace "$(cat "$here/meta/user")"
+  begin_lifecycle
+  find_main
+  run_apart &
+  lifecycle_process=$!
+}
+
+run_apart() {
+  # That of the other process goes on.
+  phase_name=
+  run_lifecycle
+  set -- $?
+  phase
+  printf '%s\n' "${stage:-}" "$lifecycle_why" >"$here/lifecycle/ended"
+  return "$1"
+}
+
+# end_lifecycle: let them come to their end, which are run now where they were not started. Sets lifecycle_why where one failed.
+end_lifecycle() {
+  [ -n "$lifecycle_process" ] || { run_lifecycle; return; }
+  wait "$lifecycle_process"
+  set -- $?
+  lifecycle_process=
+  [ "$1" = 0 ] || { { read -r stage; read -r lifecycle_why; } <"$here/lifecycle/ended"; fell_in=${fell_in:-$stage}; } 2>/dev/null
+  return "$1"
+}
+
+# stop_lifecycle: end what is still being run.
+stop_lifecycle() {
+  [ -z "$lifecycle_process" ] || kill "$lifecycle_process" 2>/dev/null
+  lifecycle_process=
+  end_commands
 }
 
 # run_lifecycle: run what was not run yet, stage by stage; the first that fails is the last. Sets lifecycle_why there.
@@ -114,7 +151,7 @@ report_command() {
     log "$(last_lines "$1.out")"
 }
 
-# end_commands: end what is still being run, when this script is ended itself.
+# end_commands: end the commands that are still being run.
 end_commands() {
   for one in "$here/lifecycle"/*/*.err; do
     [ ! -f "$one" ] || [ -f "${one%.err}.code" ] || end_in_main "$one"

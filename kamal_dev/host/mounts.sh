@@ -4,10 +4,10 @@
 # The engine follows links as root, and people can put a link in the place of a folder of the workspace while it looks. What it
 # mounted in the end is in the kernel's own list.
 
-# stop_strays: end the containers that were given something else than the workspace, and fail where there are any. Sets strays.
+# stop_strays: end the containers of `ids` that were given something else than the workspace, and fail where there are any. Sets strays.
 stop_strays() {
-  # shellcheck disable=SC2046 # ids are words
-  found_strays=$(engine_inspect mounts $(container_ids) 2>/dev/null | find_strays | sort -u)
+  # shellcheck disable=SC2086 # ids are words
+  found_strays=$(engine_inspect mounts $ids 2>/dev/null | find_strays | sort -u)
   [ -n "$found_strays" ] || return 0
   # shellcheck disable=SC2046 # ids are words
   engine_kill $(printf '%s\n' "$found_strays" | cut -d' ' -f1) >/dev/null 2>&1

@@ -9,7 +9,7 @@
 
 # judge ROW: set verdict to fine, wait, window (only time is missing) or failed, and reason.
 judge() {
-  IFS='|' read -r id service state health exit_code restarts policy started main _ <<END
+  IFS='|' read -r id service state health exit_code restarts policy started main _ _ _ _ process network_mode exposed <<END
 $1
 END
   reason=
@@ -29,8 +29,9 @@ judge_running() {
     unhealthy) verdict=failed reason='its health check fails' ;;
     starting) verdict=wait reason='its health check has not passed yet' ;;
     *)
-      verdict=fine
-      [ "$window" = 0 ] || [ "$(uptime_of "$started")" -ge "$window" ] || verdict=window reason='it did not stay up for long enough' ;;
+      verdict=fine age=$window
+      [ "$window" = 0 ] || age=$(uptime_of "$started")
+      [ "$age" -ge "$window" ] || verdict=window reason='it did not stay up for long enough' ;;
   esac
 }
 
@@ -60,7 +61,7 @@ restarts_beyond() {
 
 # standing: turn rows into lines of `good`, sorted; what is not fine gets a state that is never good.
 standing() {
-  while IFS='|' read -r _ served stands_as healthy ended_with _ unless _ _ _ name networks image; do
+  while IFS='|' read -r _ served stands_as healthy ended_with _ unless _ _ _ name networks image _; do
     case $stands_as:$healthy:$ended_with:$unless in
       running:unhealthy:* | running:starting:*) stands_as=$healthy ;;
       running:*) stands_as=up ;;

@@ -6,7 +6,7 @@
 # number is another process here.
 is_process_of() { grep -qF -- "$2" "/proc/$1/cgroup" 2>/dev/null; }
 
-# listens PID PORT/PROTOCOL...: whether something listens on each of these ports in the network namespace of PID.
+# listens PID PORT[/PROTOCOL]...: whether something listens on each of these ports in the network namespace of PID.
 listens() {
   ports_process=$1
   shift
@@ -21,7 +21,10 @@ listens() {
     $4 == (protocol == "tcp" ? "0A" : "07") && $2 !~ /^(0B00007F|7F00000B):/ { split($2, local, ":"); open[local[2] "/" protocol] }
     END {
       count = split(ENVIRON["wanted"], ports, " ")
-      for (i = 1; i <= count; i++) { split(ports[i], port, "/"); if (!(sprintf("%04X", port[1]) "/" port[2] in open)) exit 1 }
+      for (i = 1; i <= count; i++) {
+        split(ports[i] "/tcp", port, "/")
+        if (!(sprintf("%04X", port[1]) "/" port[2] in open)) exit 1
+      }
     }' "$@" 2>/dev/null
 }
 

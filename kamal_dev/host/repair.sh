@@ -1,10 +1,11 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
 # What Compose's `up` leaves as it is, though it is not what the release has. Sourced after observe.sh; runs nothing by itself.
 
-# repair RELEASE: before `up`, bring back what was done to the containers of the release that was the current one.
+# repair RELEASE: before `up`, bring back what was done to the containers in `found` of the release that was the current one.
+# What has stood and is left as it is has nothing to prove again: sets settled, see watch.sh.
 repair() {
-  look_at_stack || return 0
   weigh "$1"
+  settled=$(settled_already)
   printf '%s\n' "$problems" | while read -r id kind why; do
     case $kind in
       paused) engine_unpause "$id" && { ! is_unhealthy "$id" || engine_restart "$id"; } ;;
@@ -16,6 +17,15 @@ repair() {
     esac >"$here/repair.log" 2>&1 || continue
     log "$(service_of "$id"): $why"
   done
+}
+
+# settled_already: print `id=started` of what has stood in `found`, and has no problem.
+settled_already() {
+  [ ! -f "$home/baseline" ] || printf '%s\n' "$found" | problems=$problems awk '
+    BEGIN { count = split(ENVIRON["problems"], lines, "\n"); for (i = 1; i <= count; i++) { split(lines[i], word, " "); is_wrong[word[1]] } }
+    FILENAME == ARGV[1] { if ($1 == "restarts") has_stood[$2]; next }
+    { split($0, field, "|") }
+    field[3] == "running" && field[1] in has_stood && !(field[1] in is_wrong) { print field[1] "=" field[8] }' "$home/baseline" - | tr '\n' ' '
 }
 
 # is_unhealthy ID: whether its last health check failed. That of a container that was paused is of then, and stays for a while.
@@ -30,15 +40,21 @@ remake() {
 }
 
 # drop_leftovers RELEASE: after `up`, in the release's folder: remove the containers of services that it does not start, such as those
-# of a profile that was switched off. Compose removes those alone whose service is in no file any more.
+# of a profile that was switched off. Compose removes those alone whose service is in no file any more. Sets ids to those that stay.
 drop_leftovers() {
+  made=$(container_services)
+  ids=$(printf '%s\n' "$made" | cut -d' ' -f1)
+  cut -d'|' -f1 "$here/meta/started" >"$here/started" 2>/dev/null
+  [ ! -s "$here/started" ] || [ -n "$(printf '%s\n' "$made" | not_started)" ] || return 0
   # shellcheck disable=SC2046 # services are words
   engine_services $(known "$1" services) >"$here/started"
-  [ -s "$here/started" ] || return 0
-  container_services |
-    awk 'NR == FNR { started[$0] = 1; next } !($2 in started)' "$here/started" - >"$here/leftovers"
-  [ -s "$here/leftovers" ] || return 0
+  printf '%s\n' "$made" | not_started >"$here/leftovers"
+  [ -s "$here/started" ] && [ -s "$here/leftovers" ] || return 0
   log "removing $(cut -d' ' -f2 "$here/leftovers" | sort -u | paste -sd, - | sed 's/,/, /g'), which this release does not have"
   # shellcheck disable=SC2046 # ids are words
   engine_remove $(cut -d' ' -f1 "$here/leftovers") >>"$here/up.log" 2>&1
+  ids=$(container_ids)
 }
+
+# not_started: print those of the lines `id service` on stdin whose service is not in `started`.
+not_started() { awk 'FILENAME == ARGV[1] { started[$0]; next } NF && !($2 in started)' "$here/started" -; }

@@ -5,6 +5,9 @@
 # Event: `replace` {service, parts, inside} for each container before it goes; `parts` are those that changed, or `recreate`
 # (asked for), or `removed` (no service of this release); `inside` is who would notice.
 
+# shellcheck source-path=SCRIPTDIR source=process.sh
+. "$here/process.sh"
+
 # keeps RELEASE: whether nothing that the containers are made of is another in this release, and all stand as they did.
 # Sets shown to this release, and found, where it is so.
 keeps() {
@@ -18,14 +21,12 @@ keeps() {
   return 1
 }
 
-# find_replaced BEFORE AFTER: write to `replaced` a line for each container that makes way: id, service and parts. The file is
-# not there where the releases do not say what they are made of.
+# find_replaced BEFORE AFTER: write to `replaced` a line for each container of `found` that makes way: id, service and parts. The
+# file is not there where the releases do not say what they are made of.
 find_replaced() {
   rm -f "$here/replaced"
   [ -s "$releases/$1/.kamal-dev/parts" ] && [ -s "$releases/$2/.kamal-dev/parts" ] || return 0
   changed_parts "$releases/$1/.kamal-dev/parts" "$releases/$2/.kamal-dev/parts" >"$here/changed"
-  # shellcheck disable=SC2046 # ids are words
-  look_at_containers $(container_ids)
   printf '%s\n' "$found" | while IFS='|' read -r id service _; do
     # shellcheck disable=SC2046 # parts are words
     set -- $(awk -F'\t' -v service="$service" '$1 == service { print $2 }' "$here/changed")
@@ -43,13 +44,20 @@ announce() {
   done <"$here/replaced"
 }
 
-# make_way: let compose make anew, without starting them, those in `replaced` alone. Some versions make all that depends on
-# a service anew along with it; what is made already they leave.
+# make_way: let compose make anew, without starting them, those in `replaced` that others depend on. Some versions make all
+# that depends on a service anew along with it; what is made already they leave.
 make_way() {
   [ -s "$here/replaced" ] && [ -z "${anew:-}" ] || return 0
   # shellcheck disable=SC2046 # services are words
-  set -- $(awk '$3 != "removed" { print $2 }' "$here/replaced" | sort -u)
+  set -- $(awk '$3 != "removed" { print $2 }' "$here/replaced" | sort -u | those_needed)
   [ $# -eq 0 ] || compose_up --no-start --no-deps -- "$@"
+}
+
+# those_needed: print those of the services on stdin that others depend on; all where the release does not say.
+those_needed() {
+  [ -s "$here/meta/started" ] || { cat; return; }
+  awk 'FILENAME == ARGV[1] { split($0, field, "|"); count = split(field[2], names, " "); for (i = 1; i <= count; i++) needed[names[i]]; next }
+    $0 in needed' "$here/meta/started" -
 }
 
 # changed_parts FILE FILE: print `<service> <part>`, with a tab, for what is not the same in two lists of parts.
@@ -73,8 +81,8 @@ editors='vscode-server|cursor-server|windsurf-server|vscodium-server|code-server
 # who_is_in ID: print as JSON what runs there beside the container's own program: sessions, and servers of editors.
 # A session was begun from outside the container, so that its parent is not in it; a health check is none.
 who_is_in() {
-  first=$(engine_inspect pid "$1" 2>/dev/null)
-  check=$(engine_inspect check "$1" 2>/dev/null)
+  check=$(engine_inspect process "$1" 2>/dev/null)
+  first=$(printf '%s\n' "$check" | head -n 1) check=$(printf '%s\n' "$check" | sed 1d)
   engine_processes "$1" | check=$check awk -v first="$first" -v editors="$editors" '
     NR == 1 { next }
     { pid = $1; parent[pid] = $2; $1 = $2 = ""; sub(/^ +/, ""); said[pid] = $0; order[++n] = pid }
@@ -123,9 +131,8 @@ is_deaf() {
     SIGTERM | TERM | 15) stop=15 ;;
     *) return 1 ;;
   esac
-  # The number is of another machine where the engine is one.
-  [ "$2" = "$stop" ] && grep -qF -- "$1" "/proc/$3/cgroup" 2>/dev/null && ! is_heard "$3" "$stop" || return 1
-  [ "${5:-}" = true ] || idles "$3"
+  [ "$2" = "$stop" ] && is_process_of "$3" "$1" && ! is_heard "$3" "$stop" || return 1
+  [ "${5:-}" = true ] || idles "$3" 0
 }
 
 # is_heard PID SIGNAL: whether a process catches, blocks (so that it can ask for it) or ignores a signal.
@@ -136,15 +143,4 @@ is_heard() {
     [ $((0x$mask >> ($1 - 1) & 1)) = 0 ] || return 0
   done
   return 1
-}
-
-# idles PID: whether it does nothing but go on.
-idles() {
-  words=$(tr '\000' ' ' <"/proc/$1/cmdline" 2>/dev/null) || return
-  program=${words%% *}
-  case ${program##*/} in
-    sleep | tail | pause) ;;
-    sh | ash | bash | dash) case $words in *'sleep '* | *'tail -f'*) ;; *) return 1 ;; esac ;;
-    *) return 1 ;;
-  esac
 }

@@ -55,7 +55,7 @@ droppable() {
   set -- "$(printf '%s\n' "$1" | familiar)"
   case $1 in
     *@*) ! is_digest_named "${1#*@}" && has_exactly "$1" || return ;;
-    *) ! is_named "$1" && has_image "$1" && echo "$1"; return ;;
+    *) ! is_named "$1" && has_images "$1" && echo "$1"; return ;;
   esac
   set -- "$(pinned "$1")"
   image_inspect tags "$1" | while IFS= read -r tag; do

@@ -2,7 +2,7 @@
 # One stack's folder, releases, containers and lock. Sourced after lib.sh.
 #
 #   ~/.kamal-dev/<stack>/releases/<id>/.kamal-dev/   what the scripts know of a release:
-#       digest version commit images built services parts workspace user performer good unfinished log result exec/ lifecycle/
+#       digest version commit images built services started parts workspace user performer good unfinished log result exec/ lifecycle/
 #   `good` is there when the release was once observed as healthy: `<service> <state>` per container. `unfinished` is there
 #   from then on until its lifecycle commands have run through.
 

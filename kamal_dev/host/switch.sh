@@ -45,7 +45,7 @@
 # shellcheck source-path=SCRIPTDIR source=lifecycle.sh
 . "$here/lifecycle.sh"
 
-restore_within=120000 result_code='' failures='' forgetting='' listener='' anew='' previous='' window_spent=0 is_switched=false is_kept=false is_concluded=false
+restore_within=120000 settled='' result_code='' failures='' forgetting='' listener='' anew='' previous='' window_spent=0 is_switched=false is_kept=false is_concluded=false
 
 # begin: take the lock, and see what runs. Sets shown, the current release, and previous, the one to go back to.
 begin() {
@@ -99,7 +99,7 @@ leave() {
   [ -z "$forgetting" ] || kill "$forgetting" 2>/dev/null
   [ -z "$listener" ] || kill "$listener" 2>/dev/null
   forget_login
-  end_commands
+  stop_lifecycle
   ended_as=kept
   "$is_switched" && ended_as=interrupted
   "$is_kept" && ended_as=unfinished
@@ -135,7 +135,10 @@ pull() {
   phase pull
   # shellcheck disable=SC2046 # references have no spaces
   wanted=$(missing_images $(cat "$here/meta/pull" 2>/dev/null || cat "$listed"))
-  [ -z "$wanted" ] || has_room || { result_code=disk && conclude false kept "$no_room"; }
+  [ -n "$wanted" ] || return 0
+  # What runs may be another by the time that they are there.
+  ids=
+  has_room || { result_code=disk && conclude false kept "$no_room"; }
   # shellcheck disable=SC2086 # references have no spaces
   pull_all $wanted || conclude false kept "images did not arrive: $(last_lines "$here/pull.failed" 6)"
 }
@@ -146,6 +149,7 @@ switch() {
   if keeps "$shown"; then hold; fi
   phase up
   anew=${recreate:-}
+  look_at_known
   find_replaced "$shown" "$release"
   announce
   shown=$release is_switched=true
@@ -154,6 +158,12 @@ switch() {
   repair "$(current_release)"
   switch_to "$release" || conclude false kept "\`current\` could not be switched"
   if bring_up "$release" "$timeout"; then keep; else give_back; fi
+}
+
+# look_at_known: look at the containers whose ids are known by now.
+look_at_known() {
+  # shellcheck disable=SC2086 # ids are words
+  if [ -n "$ids" ]; then look_at_containers $ids; else look_at_stack; fi
 }
 
 # hold: let the release be the current one with the containers that are there.
@@ -175,7 +185,7 @@ up() {
   # shellcheck disable=SC2046 # services are words
   quickly up_all --detach --remove-orphans ${anew:+--force-recreate} -- $(known "$1" services)
   set -- $?
-  [ "$1" != 0 ] || drop_leftovers "$released"
+  if [ "$1" = 0 ]; then drop_leftovers "$released"; else ids=$(container_ids); fi
   cd /
   return "$1"
 }
@@ -200,8 +210,9 @@ bring_up() {
   left=$((give_until - now))
   [ "$left" -gt $((window_wanted + 1000)) ] || left=$((window_wanted + 1000))
   [ "$up_code" = 0 ] || left=0
-  observe "$left" "$window_wanted"
+  watch_stack "$left" "$window_wanted"
   window_spent=$((window_spent + window_ms))
+  [ "$outcome" = fine ] || stop_lifecycle
   case $up_code:$outcome in
     0:fine) return 0 ;;
     0:*) why="$(failed_services) did not stay up" ;;
@@ -236,14 +247,14 @@ clash_in() {
 # stood ID: remember that it is healthy as it stands now, and good once its lifecycle commands have run.
 stood() {
   own_workspace "$(cat "$here/meta/user")"
-  begin_lifecycle
+  [ -n "$lifecycle_process" ] || begin_lifecycle
   [ ! -d "$here/lifecycle" ] || : >"$releases/$1/.kamal-dev/unfinished"
   printf '%s\n' "$found" | standing >"$here/good" && keep_file "$here/good" "$releases/$1/.kamal-dev/good"
   remember_baseline
 }
 
 # finish ID: run what is left of its lifecycle commands; it is good once all have run.
-finish() { run_lifecycle && rm -f "$releases/$1/.kamal-dev/unfinished"; }
+finish() { end_lifecycle && rm -f "$releases/$1/.kamal-dev/unfinished"; }
 
 keep() {
   stood "$release"
@@ -267,6 +278,7 @@ give_back() {
 restore() {
   phase restore
   anew=''
+  look_at_stack
   find_replaced "$release" "$previous"
   shown=$previous
   switch_to "$previous"

@@ -7,10 +7,10 @@ import itertools
 import os
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kamal_dev.commands import answers, events
-from kamal_dev.model import File, Release, Step, Version
+from kamal_dev.model import File, Release, StartedService, Step, Version
 
 # Two runs on one engine need two prefixes: a run removes the hosts that an earlier one of its prefix left.
 PREFIX = os.environ.get("KAMAL_DEV_TEST_PREFIX", "kamal-dev-test")
@@ -123,11 +123,19 @@ def service(command: str = SLEEP, **keys: str) -> str:
 
 
 def release(
-    stack: str, version: str, *, extra: str = "", files: tuple[File, ...] = (), image: str = TINY, **services: str
+    stack: str,
+    version: str,
+    *,
+    extra: str = "",
+    files: tuple[File, ...] = (),
+    image: str = TINY,
+    started: tuple[StartedService, ...] = (),
+    **services: str,
 ) -> Release:
     """Make a release of these services, as `compose` would render it."""
     text = "services:\n" + "".join(f"  {name}:\n{body}" for name, body in services.items()) + extra
     env = f"COMPOSE_FILE=compose.yaml\nCOMPOSE_PROJECT_NAME={stack}\n"
     members = (File("compose.yaml", text.encode()), File(".env", env.encode(), 0o600), *files)
     digest = hashlib.sha256(repr([(file.path, file.mode, file.content) for file in members]).encode()).hexdigest()
-    return Release(f"{version}-{digest[:8]}", stack, Version(version), digest, members, third_party=(image,))
+    known = Release(f"{version}-{digest[:8]}", stack, Version(version), digest, members, third_party=(image,))
+    return replace(known, started=started)
