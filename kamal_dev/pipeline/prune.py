@@ -17,6 +17,8 @@ from kamal_dev.pipeline.run import history
 from kamal_dev.pipeline.run.names import of_project
 from kamal_dev.pipeline.run.report import StackResult
 from kamal_dev.pipeline.run.run import Run
+from kamal_dev.plan.prune import Leftovers, size
+from kamal_dev.plan.prune import prune as plan_prune
 from kamal_dev.shell.fanout import each
 
 HEAD = ("STACK", "KIND", "NAME", "SIZE")
@@ -24,18 +26,13 @@ PRUNING = 900.0
 
 
 @dataclass(frozen=True)
-class Pruned:
-    """Hold what one host had left over of a stack; `error` says why not all of it is gone, or known."""
-
-    stack: str
-    host: Host
-    leftovers: tuple[Leftover, ...] = ()
-    error: DevError | None = None
+class Pruned(Leftovers):
+    """Say, too, how much that is, and how it ended."""
 
     @property
     def bytes(self) -> int:
         """What goes, or went, with it all."""
-        return sum(leftover.bytes for leftover in self.leftovers if leftover.ok)
+        return sum(piece.bytes for piece in self.pieces if piece.ok)
 
     def result(self) -> StackSummary:
         """Return it for `--json`."""
@@ -44,7 +41,7 @@ class Pruned:
             self.host.address,
             "failed" if self.error else "pruned",
             self.error is None,
-            leftovers=tuple(taken(LeftoverSummary, leftover) for leftover in self.leftovers),
+            leftovers=tuple(taken(LeftoverSummary, leftover) for leftover in self.pieces),
             error=Failure.of(self.error) if self.error else None,
         )
 
@@ -59,12 +56,12 @@ def prune(
     targets = of_project(run.provider.stacks(), run.project, name)
     if dry_run or agree:
         found = _on_all(run, targets, dry_run=True)
-        if dry_run or not any(pruned.leftovers for pruned in found):
+        if dry_run or plan_prune(found).is_empty:
             return found
         if agree and not agree(found):
             raise KeyboardInterrupt
     found = _on_all(run, targets, dry_run=False)
-    changed = [pruned for pruned in found if pruned.leftovers]
+    changed = [pruned for pruned in found if pruned.pieces]
     if changed:
         history.note(run, "prune", [_outcome(pruned) for pruned in changed])
     return found
@@ -109,27 +106,17 @@ def _told(run: Run, target: Host, stack: str, step: Step) -> tuple[events.Script
 
 def rows(pruned: Pruned) -> Iterator[tuple[str, ...]]:
     """Yield the rows of a stack for the table; one that says why where it is not known."""
-    for leftover in pruned.leftovers:
+    for leftover in pruned.pieces:
         kept = "" if leftover.ok else f" (stays: {leftover.reason})"
         yield (pruned.stack, leftover.kind, leftover.name, f"{size(leftover.bytes)}{kept}")
     if pruned.error:
         yield (pruned.stack, "-", "-", pruned.error.message)
 
 
-def size(count: int) -> str:
-    """Return bytes as people say them, in decimal units as `docker system df` does: `1.2 GB`."""
-    amount = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000:
-            return f"{amount:.3g} {unit}"
-        amount /= 1000
-    return f"{amount:.3g} TB"
-
-
 def summary(found: list[Pruned], *, dry_run: bool) -> str:
     """Say how much goes or went."""
     total = sum(pruned.bytes for pruned in found)
-    pieces = sum(leftover.ok for pruned in found for leftover in pruned.leftovers)
+    pieces = sum(leftover.ok for pruned in found for leftover in pruned.pieces)
     if not pieces and any(pruned.error for pruned in found):
         return "What is left over is unknown" if dry_run else "Nothing was removed"
     if not pieces:

@@ -17,6 +17,9 @@ from kamal_dev.pipeline.run.names import of_project
 from kamal_dev.pipeline.run.record import left, remembered, update
 from kamal_dev.pipeline.run.report import Report, StackResult
 from kamal_dev.pipeline.run.run import Run
+from kamal_dev.plan.operation import DestroyHost, RemoveStack
+from kamal_dev.plan.plan import StackPlan
+from kamal_dev.plan.remove import remove as plan_remove
 from kamal_dev.shell.fanout import each
 
 REMOVING = 300.0
@@ -34,16 +37,15 @@ def remove(
     """
     started = time.monotonic()
     targets = of_project(_there(run, name).items(), run.project, name)
-    made = {stack for stack, _ in run.provider.stacks()}
+    made = frozenset(stack for stack, _ in run.provider.stacks()) if run.project.config.provider.makes_hosts else ()
+    plan = plan_remove(targets, frozenset(made), keep_volumes=keep_volumes)
     if not targets:
         run.output.info(NOTHING)
     elif not agree(_question(tuple(targets), keep_volumes)):
         raise KeyboardInterrupt
     else:
         Hooks(run, "remove", skip=skip_hooks).before("pre-connect", targets, left_behind="nothing was removed")
-    found = each(
-        targets.items(), lambda item: _remove(run, *item, keep_volumes, is_made=item[0] in made), limit=run.limit
-    )
+    found = each(plan.stacks, lambda item: _remove(run, targets[item.stack], item), limit=run.limit)
     outcomes = tuple(outcome for outcome in found if isinstance(outcome, StackResult))
     if not keep_volumes:
         _destroy(run, targets, outcomes)
@@ -81,16 +83,17 @@ def _question(names: tuple[str, ...], keep_volumes: bool) -> str:
     return f"Remove {', '.join(names)} ({fate})?"
 
 
-def _remove(run: Run, name: str, target: Host, keep_volumes: bool, *, is_made: bool) -> StackResult:
-    started = time.monotonic()
-    if not target.address and not keep_volumes:
-        return StackResult(name, target.address, "removed" if is_made else "absent")
+def _remove(run: Run, target: Host, plan: StackPlan) -> StackResult:
+    """Carry out what is done on the host itself; the host goes once all stacks are gone."""
+    started, name = time.monotonic(), plan.stack
+    operation, is_destroyed = plan.first(RemoveStack), plan.first(DestroyHost) is not None
+    if operation is None:
+        return StackResult(name, target.address, "removed" if is_destroyed else "absent")
     run.output.start("removing", name, target)
     try:
-        step = host.remove(run.scripts, name, keep_volumes=keep_volumes, performer=run.performer)
+        step = host.remove(run.scripts, name, keep_volumes=operation.keep_volumes, performer=run.performer)
         told = in_turn(run, target, name, lambda: _removal(run, target, step))
-        is_made = run.project.config.provider.makes_hosts
-        if not told and not (told.code == UNTOUCHED and is_made):
+        if not told and not (told.code == UNTOUCHED and run.project.config.provider.makes_hosts):
             raise HostError(
                 target.name,
                 f"{name} could not be removed: {told.reason}",
@@ -101,7 +104,7 @@ def _remove(run: Run, name: str, target: Host, keep_volumes: bool, *, is_made: b
         return failure(target, name, error)
     seconds = time.monotonic() - started
     # Where the host goes, too, something is removed in any case.
-    if not told.removed and (keep_volumes or not is_made):
+    if not told.removed and not is_destroyed:
         run.output.skip("removing", name, target, seconds=seconds)
         return StackResult(name, target.address, "absent", seconds=seconds)
     run.output.done("removing", name, target, seconds=seconds)

@@ -12,6 +12,7 @@ from kamal_dev.model import Host, short
 from kamal_dev.pipeline.hosts.scripts import told
 from kamal_dev.pipeline.run.names import of_project
 from kamal_dev.pipeline.run.run import Run
+from kamal_dev.plan.rollback import KeptReleases
 from kamal_dev.shell.fanout import each
 
 HEAD = ("STACK", "VERSION", "RELEASE", "BY", "WHEN", "RESULT", "IMAGES", "NOTE")
@@ -19,13 +20,8 @@ ASKING = 60.0
 
 
 @dataclass(frozen=True)
-class History:
-    """Hold the releases that a host keeps of a stack, the last deployed first; `error` says why it did not tell."""
-
-    stack: str
-    host: Host
-    releases: tuple[events.Kept, ...] = ()
-    error: DevError | None = None
+class History(KeptReleases):
+    """Add what `dev versions` prints."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the releases for `--json`."""

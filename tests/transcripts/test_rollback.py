@@ -218,7 +218,7 @@ def test_a_version_may_be_given_as_tables_show_it(project: Project) -> None:
 def test_the_beginning_of_several_versions_names_none(project: Project) -> None:
     run, end = recorded(project, Case(RollbackOptions(name="aaaaaaa")))
     assert "`aaaaaaa` names several versions of guestbook-1" in end
-    assert f"which one: {NEW}, {OLD}" in end
+    assert f"choose one: {NEW}, {OLD}" in end
     assert not [step for recorder in run.recorders for step in recorder.steps if step.text.startswith("rollback")]
 
 
