@@ -354,6 +354,7 @@ class Container:
     started: str = ""
     log: str = ""
     reason: str = ""
+    id: str = ""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Container:

@@ -228,7 +228,7 @@ engine_format() {
     open)
       printf %s "{\"type\":\"container\",\"stack\":{{json ($project_of)}}" \
         ",\"service\":{{json ($service_of)}}" \
-        ',"name":{{json (slice .Name 1)}},"image":{{json .Config.Image}},"state":{{json .State.Status}}' \
+        ',"id":{{json .ID}},"name":{{json (slice .Name 1)}},"image":{{json .Config.Image}},"state":{{json .State.Status}}' \
         ',"health":{{with .State.Health}}{{json .Status}}{{else}}""{{end}}' \
         ',"restarts":{{.RestartCount}},"started":{{json .State.StartedAt}}' ;;
     event) printf '%s,"exit_code":{{.State.ExitCode}},"release":"%s"}' "$(engine_format open)" "$shown" ;;

@@ -9,6 +9,7 @@ from typing import TextIO
 
 from kamal_dev.output.build_log import build_step
 from kamal_dev.output.event import Event
+from kamal_dev.output.rows import ends_command
 from kamal_dev.output.sentences import line, progress
 from kamal_dev.output.symbols import written
 
@@ -43,6 +44,8 @@ class Plain:
                 written(self._stream, f"{self._clock()} {text}", is_ascii=self._is_ascii)
 
     def _lines(self, event: Event) -> Iterator[str]:
+        if ends_command(event):
+            return
         if event.status == "output":
             yield from self._output(event)
         elif event.status == "progress":

@@ -77,13 +77,13 @@ class LiveRows:
         if event.stack and row and event.status != "failed" and event.phase not in LAST:
             return False
         self._rows.pop(_key(event), None)
-        return True
+        return not ends_command(event)
 
     def _output(self, event: Event) -> bool:
         row = self._rows.get(_key(event))
         if row is None or not row.running or event.phase in ("hook", "initializing"):
             return True
-        if event.phase != "building":
+        if event.phase not in ("building", "pushing"):
             row.detail = event.message
         elif step := build_step(event.message):
             row.detail, row.layers = step.text, {}
@@ -94,8 +94,15 @@ class LiveRows:
 
     def _advance(self, row: LiveRow, event: Event, current: int | None, total: int | None) -> None:
         if (known := row.running.get(event.phase)) and current is not None:
-            row.running[event.phase] = replace(known, current=current, total=total, unit="steps")
+            # A step that begins is not done.
+            row.running[event.phase] = replace(known, current=current - 1, total=total, unit="steps")
+
+
+def ends_command(event: Event) -> bool:
+    """Whether the command ends with this failure, and so reports it itself."""
+    return event.status == "failed" and not event.stack
 
 
 def _key(event: Event) -> tuple[str, str]:
-    return (event.stack, "") if event.stack else ("", event.phase)
+    # Two images may be built at the same time: that of a project, and that of a host.
+    return (event.stack, "") if event.stack else ("", f"{event.phase} {event.subject}")

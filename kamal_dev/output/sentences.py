@@ -80,9 +80,10 @@ def _pattern(event: Event) -> str:
 
 
 def _filled(pattern: str, event: Event, full: bool) -> str:
-    subject = (event.subject if full else short(event.subject)) or WORDS[event.phase].subject
-    quoted = f"`{subject}`" if subject and event.phase in _NAMED and " " not in subject else subject
-    return " ".join(pattern.format(quoted).split())
+    subject = event.subject if full else short(event.subject)
+    if subject and event.phase in _NAMED and " " not in subject:
+        subject = f"`{subject}`"
+    return " ".join(pattern.format(subject or WORDS[event.phase].subject).split())
 
 
 def progress(event: Event) -> str:

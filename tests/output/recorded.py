@@ -14,11 +14,11 @@ ONE, TWO, THREE = (Host(f"blog-{number}", f"10.0.0.{number}") for number in (1, 
 def building(output: Output) -> None:
     output.warn("config/dev.yml:3: `vms` is the old name of `stacks`")
     output.start("building", IMAGE)
-    output.line("building", "#5 [app 2/9] RUN apt-get update")
-    output.line("building", "#5 0.345 Get:1 http://deb.debian.org")
+    output.line("building", "#5 [app 2/9] RUN apt-get update", subject=IMAGE)
+    output.line("building", "#5 0.345 Get:1 http://deb.debian.org", subject=IMAGE)
     output.start("bootstrapping", "Docker", ONE)
     output.start("pulling", "postgres:15", TWO)
-    output.line("building", "#8 [app 3/9] RUN bundle install")
+    output.line("building", "#8 [app 3/9] RUN bundle install", subject=IMAGE)
 
 
 def pushing(output: Output) -> None:

@@ -119,6 +119,13 @@ def test_a_reader_that_has_gone_ends_nothing() -> None:
         recorded.building(Output(renderer))
 
 
+def test_a_failure_that_ends_the_command_is_left_to_the_command() -> None:
+    stream = io.StringIO()
+    for renderer in (Plain(stream), LiveView(Console(file=stream, force_terminal=False))):
+        Output(renderer).fail("building", DevError("the build failed", hint="fix it"), subject="app")
+    assert stream.getvalue() == ""
+
+
 def test_a_terminal_is_left_as_it_was() -> None:
     stream = io.StringIO()
     view = LiveView(Console(file=stream, force_terminal=True, width=80))

@@ -14,6 +14,7 @@ from kamal_dev.commands import refusal
 from kamal_dev.config import PLACEHOLDER_USER, not_set
 from kamal_dev.errors import BuildFailed, ConfigError, Problem
 from kamal_dev.model import REDACTED, Build, BuildSecret, Image, Result, Secret, Step
+from kamal_dev.output.build_log import failed_step
 from kamal_dev.pipeline.images import features, registry
 from kamal_dev.pipeline.images.engine import Present, inspect, require_buildx
 from kamal_dev.pipeline.images.recipe import BuildOptions, Recipe, recipe
@@ -21,7 +22,7 @@ from kamal_dev.pipeline.images.source_check import require_unchanged
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project import context, temporary
 
-LAST_LINES = 20
+LAST_LINES, LONGEST = 20, 60  # of everything, and of the step that failed
 AGAIN = "fix it and run `dev build`; `--no-cache` builds every layer anew"
 _BASE = re.compile(r"failed to (?:resolve source metadata for|copy|do request).*?([\w.-]+\.[\w-]+(?::\d+)?)/")
 
@@ -126,7 +127,9 @@ def _build(run: Run, build: Build, options: BuildOptions) -> Built:
         made = _recipe(run, _as_seen(run, build), replace(options, report=report))
         step = _with_secrets(run, build, made.step)
         with features.staged(run.project.tree, build, step, made.configuration) as ready:
-            result = run.local.run(ready, on_line=features.quieter(partial(run.output.line, "building")))
+            result = run.local.run(
+                ready, on_line=features.quieter(partial(run.output.line, "building", subject=build.image.reference))
+            )
         if not result:
             require_buildx(run.local)
             error = _failed(build, result)
@@ -162,8 +165,10 @@ def _as_seen(run: Run, build: Build) -> Build:
 
 def _failed(build: Build, result: Result) -> BuildFailed:
     said = result.tail(LAST_LINES)
+    # The end of all has the Dockerfile; what the step itself has printed is above it.
+    step = "\n".join(failed_step(f"{result.output}\n{result.errors}")[-LONGEST:])
     return BuildFailed(
-        f"the build of {', '.join(build.services)} failed ({build.where}):\n{said}",
+        f"the build of {', '.join(build.services)} failed ({build.where}):\n{step or said}",
         hint=features.advice(build, said) or _of_base(said) or AGAIN,
         left_behind="nothing was pushed or deployed",
     )

@@ -125,7 +125,7 @@ def _progress(output: Output, image: Image) -> OnLine:
     layers = LayerLog()
 
     def show(line: str) -> None:
-        output.line("pushing", line)
+        output.line("pushing", line, subject=image.reference)
         if count := layers.take(line):
             output.progress("pushing", *count, "layers", subject=image.reference)
 
