@@ -1,106 +1,20 @@
-"""Frozen values that every row speaks. Reads nothing, runs nothing."""
+"""A stack: its version, host, release and containers, and the steps that are run for it. Runs nothing."""
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from kamal_dev.errors import UsageError
-
-REDACTED = "[redacted]"
+from kamal_dev.model.image import Image
+from kamal_dev.model.secret import Secret
 
 _COMMIT = re.compile(r"\b([0-9a-f]{12})(?:[0-9a-f]{28}|[0-9a-f]{52})\b")
 _CONTENT = re.compile(r"((?:-dirty|\buncommitted)-[0-9a-f]{6})[0-9a-f]+\b")
-
-
-class Secret:
-    """Hold a value that prints as `[redacted]`; `reveal()` is the only way out."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        """Return the value itself, for stdin or a 0600 file."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return REDACTED
-
-    __str__ = __repr__
-
-    def __format__(self, spec: str) -> str:
-        return REDACTED
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._value == self._value
-
-    def __hash__(self) -> int:
-        return hash(self._value)
-
-    def __reduce__(self) -> Any:
-        raise TypeError("a secret is not written down")
-
-
-@dataclass(frozen=True)
-class Image:
-    """Name an OCI image: `server/repository:tag@digest`.
-
-    `server` has no scheme (`ghcr.io`, `localhost:5555`); empty for an image
-    known to the local engine only. `platforms` are those that it is known to be made for
-    (`linux/amd64`); none where nobody knows. Source: OCI distribution specification.
-    """
-
-    server: str
-    repository: str
-    tag: str
-    digest: str = ""
-    platforms: tuple[str, ...] = field(default=(), compare=False)
-
-    @property
-    def reference(self) -> str:
-        """The name with its tag, without the digest: what is built and pushed."""
-        return f"{self.name}:{self.tag}"
-
-    @property
-    def pinned(self) -> str:
-        """What a release runs: the name with the digest, which stays where another version has the same content."""
-        return f"{self.name}@{self.digest}" if self.digest else self.reference
-
-    @property
-    def name(self) -> str:
-        """The name without tag and digest."""
-        return f"{self.server}/{self.repository}" if self.server else self.repository
-
-    def on(self, platforms: Iterable[str]) -> Image:
-        """Return the image with the platforms that it is made for."""
-        return replace(self, platforms=tuple(sorted(filter(None, platforms))))
-
-    def __str__(self) -> str:
-        return f"{self.reference}@{self.digest}" if self.digest else self.reference
-
-
-@dataclass(frozen=True)
-class ImageConfig:
-    """Describe how an image is run; `metadata` is the text of its label `devcontainer.metadata`.
-
-    Source: OCI image configuration.
-    """
-
-    metadata: str = ""
-    entrypoint: tuple[str, ...] = ()
-    command: tuple[str, ...] = ()
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> ImageConfig:
-        """Read `metadata`, `entrypoint` and `command`, as engines and hosts tell them; each may be null."""
-        words = (tuple(map(str, data.get(key) or ())) for key in ("entrypoint", "command"))
-        return cls(str(data.get("metadata") or ""), *words)
 
 
 @dataclass(frozen=True)
@@ -127,104 +41,6 @@ def short(version: str, release: str = "") -> str:
     """
     text = _CONTENT.sub(r"\1", _COMMIT.sub(r"\1", version))
     return f"{text} (release {release.rpartition('-')[2]})" if release else text
-
-
-@dataclass(frozen=True)
-class Location:
-    """Point to a place in the user's files; `line` and `column` from 1."""
-
-    path: str
-    line: int = 0
-    column: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.path}:{self.line}" if self.line else self.path
-
-
-@dataclass(frozen=True)
-class Notice:
-    """Tell the user once what was ignored as written, and why; or, as a warning, what that entails."""
-
-    where: Location
-    message: str
-    is_warning: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.message}"
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """Say where one key of the user's files went: `text` is what it became, or why it became nothing.
-
-    `outcome` is one of `applied`, `rewritten`, `built`, `sent`, `mapped`,
-    `left to Compose`, and `ignored`, of which a notice tells as well.
-    """
-
-    key: str
-    where: Location
-    outcome: str
-    text: str
-
-
-@dataclass(frozen=True)
-class BuildSecret:
-    """Hand a secret to a build: its id, and the variable or file that holds it.
-
-    Exactly one of `environment` (a variable's name) and `file` (absolute path) is set.
-    """
-
-    id: str
-    environment: str = ""
-    file: str = ""
-
-
-@dataclass(frozen=True)
-class Features:
-    """Name the Features that an image gets, and whom they are installed for.
-
-    `text` is JSON: what devcontainer.json says under `features` and
-    `overrideFeatureInstallOrder`. `path` is that file and `root` the folder that it
-    belongs to, both absolute: a Feature that begins with a dot is relative to its
-    folder. A user that is empty is the image's own. Source: containers.dev.
-    """
-
-    names: tuple[str, ...]
-    text: str
-    path: Path
-    root: Path
-    container_user: str = ""
-    remote_user: str = ""
-    where: Location = Location("")
-
-
-@dataclass(frozen=True)
-class Build:
-    """Describe one image to be made, and the services that use it.
-
-    `context` is an absolute path or a URL, or `-` for none; `dockerfile` an absolute
-    path, or, for a URL context, relative to it; empty where `dockerfile_inline` is set.
-    An `args` value of None takes the variable of that name from the environment.
-    `options` are further buildx flags as argv words, appended before the context.
-    Source: Compose Build Specification; devcontainer.json `build`.
-    """
-
-    services: tuple[str, ...]
-    context: str
-    dockerfile: str = ""
-    dockerfile_inline: str = ""
-    target: str = ""
-    args: tuple[tuple[str, str | None], ...] = ()
-    cache_from: tuple[str, ...] = ()
-    cache_to: tuple[str, ...] = ()
-    contexts: tuple[tuple[str, str], ...] = ()
-    secrets: tuple[BuildSecret, ...] = ()
-    ssh: tuple[str, ...] = ()
-    platforms: tuple[str, ...] = ()
-    options: tuple[str, ...] = ()
-    where: Location = Location("")
-    image: Image | None = None
-    features: Features | None = None
 
 
 @dataclass(frozen=True)
@@ -390,14 +206,6 @@ class Tree(Protocol):
     def list(self, path: Path) -> tuple[str, ...]:
         """Return the sorted names in a folder; empty where no folder is."""
         ...
-
-
-def familiar(reference: str) -> str:
-    """Return the short form of an image's name: `docker.io/library/redis` and `redis:latest` are one image."""
-    last = reference.rsplit("/", 1)[-1]
-    if ":" not in last and "@" not in last:
-        reference += ":latest"
-    return reference.removeprefix("index.").removeprefix("docker.io/").removeprefix("library/")
 
 
 def stack_name(service: str, index: int, pattern: str = "{service}-{index}") -> str:

@@ -1,0 +1,45 @@
+"""Frozen values that every row speaks. Reads nothing, runs nothing."""
+
+from __future__ import annotations
+
+from kamal_dev.model.image import Build, BuildSecret, Features, Image, ImageConfig, familiar
+from kamal_dev.model.place import Explanation, Location, Notice
+from kamal_dev.model.secret import REDACTED, Secret
+from kamal_dev.model.stack import (
+    Container,
+    File,
+    Host,
+    Release,
+    Result,
+    StartedService,
+    Step,
+    Tree,
+    Version,
+    short,
+    stack_name,
+)
+
+__all__ = [
+    "REDACTED",
+    "Build",
+    "BuildSecret",
+    "Container",
+    "Explanation",
+    "Features",
+    "File",
+    "Host",
+    "Image",
+    "ImageConfig",
+    "Location",
+    "Notice",
+    "Release",
+    "Result",
+    "Secret",
+    "StartedService",
+    "Step",
+    "Tree",
+    "Version",
+    "familiar",
+    "short",
+    "stack_name",
+]

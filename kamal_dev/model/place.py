@@ -1,0 +1,46 @@
+"""Places in files that people write, and what is said about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Location:
+    """Point to a place in the user's files; `line` and `column` from 1."""
+
+    path: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}" if self.line else self.path
+
+
+NOWHERE = Location("")
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Tell the user once what was ignored as written, and why; or, as a warning, what that entails."""
+
+    where: Location
+    message: str
+    is_warning: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Say where one key of the user's files went: `text` is what it became, or why it became nothing.
+
+    `outcome` is one of `applied`, `rewritten`, `built`, `sent`, `mapped`,
+    `left to Compose`, and `ignored`, of which a notice tells as well.
+    """
+
+    key: str
+    where: Location
+    outcome: str
+    text: str
