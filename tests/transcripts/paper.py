@@ -220,10 +220,10 @@ class RecordedRun(Run):
         listed = Listed(hosts)
         pushed = {service: replace(image, digest=DIGEST) for service, image in project.images().items()}
         ready = compose.rewritten(project.compose, pushed)
-        releases = {
+        self.releases = {
             name: render_release(project, name, address=host.address, ready=ready) for name, host in listed.stacks()
         }
-        self.hosts = {name: RecordedHost(name, state, image, releases[name]) for name, state in hosts.items()}
+        self.hosts = {name: RecordedHost(name, state, image, self.releases[name]) for name, state in hosts.items()}
         self.__dict__["provider"] = listed
 
     def remote(self, host: Host) -> Recorder:
