@@ -114,3 +114,11 @@ def test_no_behaviour_depends_on_the_name_of_a_provider(path: Path) -> None:
     compared = (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Compare))
     words = {part.value for node in compared for part in ast.walk(node) if isinstance(part, ast.Constant)}
     assert not words & set(PROVIDERS), "ask for a property of the row in config/provider.py"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_private_module_of_a_library_is_imported(path: Path) -> None:
+    tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    modules = {node.module or "" for node in tree if isinstance(node, ast.ImportFrom) and not node.level}
+    parts = {part for module in modules for part in module.split(".") if not module.startswith("__")}
+    assert not [part for part in parts if part.startswith("_")]
