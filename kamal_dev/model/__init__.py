@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kamal_dev.model.image import Build, BuildSecret, Features, Image, ImageConfig, familiar
-from kamal_dev.model.place import Explanation, Location, Notice
+from kamal_dev.model.location import Explanation, Location, Notice
 from kamal_dev.model.secret import REDACTED, Secret
 from kamal_dev.model.stack import (
     Container,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from kamal_dev.model.place import NOWHERE, Location
+from kamal_dev.model.location import NOWHERE, Location
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from kamal_dev.errors import DevError, HostError, UsageError
 from kamal_dev.model import Host
 from kamal_dev.pipeline.hosts.target import described, find, one
 from kamal_dev.pipeline.run.run import Run
-from kamal_dev.shell import forward as shell
+from kamal_dev.shell import local_forward as shell
 from kamal_dev.shell import openssh
 from kamal_dev.shell.frame import Frame
 

@@ -27,9 +27,9 @@ from kamal_dev.model import Host, Step
 from kamal_dev.shell import openssh, quoting, ssh_config
 from kamal_dev.shell.connecting import connect
 from kamal_dev.shell.remote import Remote
+from kamal_dev.shell.remote_forward import Tunnel
 from kamal_dev.shell.resolved import OTHERS
 from kamal_dev.shell.trust import Trust
-from kamal_dev.shell.tunnel import Tunnel
 from kamal_dev.shell.way import way
 from tests.faults.proxy import Proxy
 from tests.kinds.sshd import HIDDEN, Client, Sshd, agent
@@ -674,14 +674,14 @@ def test_a_tunnel_that_is_refused_says_whether_the_port_or_the_server_is_to_blam
 
 STUBBORN = """
 import os
-from kamal_dev.shell import forward
+from kamal_dev.shell import local_forward
 from kamal_dev.shell.frame import Frame
 mark = Frame.new()
 script = f"trap '' TERM; {mark.opening}; echo ready; echo $$ >&2; while :; do echo noise >&2; sleep 0.05; done"
 tell = lambda word: os.write(1, f"{word}\\n".encode())
 ready = lambda: tell("ready")
 say = lambda line: line.isdecimal() and tell(line)
-forward.hold("blog-1", ("sh", "-c", script), mark, on_ready=ready, on_line=say, log=lambda _: None)
+local_forward.hold("blog-1", ("sh", "-c", script), mark, on_ready=ready, on_line=say, log=lambda _: None)
 """
 
 

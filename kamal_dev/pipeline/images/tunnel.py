@@ -12,7 +12,7 @@ from kamal_dev.pipeline.images.building import planned
 from kamal_dev.pipeline.images.registry import stored
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.shell.fanout import Background
-from kamal_dev.shell.tunnel import Tunnel
+from kamal_dev.shell.remote_forward import Tunnel
 
 
 class RegistryTunnel:

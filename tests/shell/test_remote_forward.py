@@ -5,8 +5,8 @@ from pathlib import Path
 
 from kamal_dev.model import Host
 from kamal_dev.shell.frame import Frame
+from kamal_dev.shell.remote_forward import argv
 from kamal_dev.shell.trust import Trust
-from kamal_dev.shell.tunnel import argv
 from kamal_dev.shell.way import way
 
 TRUST = Trust(Path('/100% "mine"/known_hosts'), read_ssh_config=False)
