@@ -8,10 +8,13 @@ from pathlib import Path
 
 from kamal_dev.model import Step
 
-# Packing a tree of gigabytes must not take gigabytes of memory.
-BOUNDED = ("-c", "pack.windowMemory=256m", "-c", "core.bigFileThreshold=32m", "-c", "pack.threads=2")
+# A tree of gigabytes must not take gigabytes of memory: git would map a whole pack, and hold each file below 512 MB.
+WINDOWS = ("-c", "core.packedGitWindowSize=8m", "-c", "core.packedGitLimit=64m", "-c", "core.deltaBaseCacheLimit=16m")
+BOUNDED = (*WINDOWS, "-c", "core.bigFileThreshold=32m", "-c", "pack.windowMemory=32m", "-c", "pack.threads=2")
 # The highest levels of compression take three times as long for a tenth of the size.
 FAST = ("-c", "core.compression=1")
+# Large files are compressed before it is known whether they are stored already: then it was for nothing.
+STAGING = ("-c", "core.looseCompression=1", "-c", "pack.compression=0")
 
 
 # What git calls local to a repository (`git rev-parse --local-env-vars`): a hook or a wrapper may have set it for
@@ -162,7 +165,7 @@ def tracked_though_ignored(root: Path, environment: Environment = ()) -> Step:
 def stage(root: Path, aside: Aside, names: Iterable[bytes]) -> Step:
     """Stage what became of these paths, in an index and objects that nobody will keep."""
     flags = ("--add", "--remove", "--replace")
-    words = ("-c", "core.compression=0", *WATCHFUL, *PLAIN, *WHOLE, "update-index", "-z", *flags, "--stdin")
+    words = (*BOUNDED, "-c", "core.compression=0", *WATCHFUL, *PLAIN, *WHOLE, "update-index", "-z", *flags, "--stdin")
     step = git(root, *words, environment=aside.environment)
     return replace(step, stdin=b"".join(name + b"\0" for name in names))
 
@@ -177,7 +180,7 @@ def update_index(
 
 def stage_all(root: Path, aside: Aside) -> Step:
     """Stage the whole tree aside."""
-    words = (*FAST, *WATCHFUL, *PLAIN, *WHOLE, "add", "--all", ".")
+    words = (*BOUNDED, *STAGING, *WATCHFUL, *PLAIN, *WHOLE, "add", "--all", ".")
     return git(root, *words, environment=aside.environment)
 
 
@@ -206,16 +209,20 @@ def bundle_head(names: Mapping[str, str], known: Iterable[str]) -> bytes:
     return "".join(f"{line}\n" for line in (*lines, "")).encode()
 
 
-def pack(root: Path, aside: Aside, names: Iterable[str], known: Iterable[str]) -> Step:
-    """Print a pack of these commits and trees, without what `known` (trees, or commits with their history) have."""
+def pack(root: Path, aside: Aside, names: Iterable[str], known: Iterable[str], *, is_compressed: bool = True) -> Step:
+    """Print a pack of these commits and trees, without what `known` (trees, or commits with their history) have.
+
+    Not `is_compressed` is for what would stay as large as it is.
+    """
     lines = (*names, *(f"^{name}" for name in known))
     words = ("pack-objects", "--revs", "--stdout", "--quiet", "--delta-base-offset")
-    return git(root, *BOUNDED, *FAST, *words, environment=aside.environment, stdin=lines)
+    level = FAST if is_compressed else ("-c", "pack.compression=0")
+    return git(root, *BOUNDED, *level, *words, environment=aside.environment, stdin=lines)
 
 
 def prune(root: Path, store: Path) -> Step:
     """Forget objects of a store that no snapshot of the last two weeks had; its packs hold files beyond 512 MB."""
-    return git(root, f"--git-dir={store}", *FAST, "gc", "--quiet", "--prune=2.weeks.ago")
+    return git(root, f"--git-dir={store}", *BOUNDED, *FAST, "gc", "--quiet", "--prune=2.weeks.ago")
 
 
 def named(root: Path, bundle: Path, name: str) -> Step:

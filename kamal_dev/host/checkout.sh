@@ -39,8 +39,7 @@ take_boundary() {
 take_index() {
   # A name that nobody could have taken before.
   next=$(mktemp "$p_git/index.XXXXXX") && chmod 644 "$next" && cp "$part/look" "$next" || return
-  on_files "$next" read-tree --reset "$p_index" || { rm -f "$next"; return 1; }
-  on_files "$next" update-index -q --refresh >/dev/null
+  [ "$p_index" = "$p_tree" ] || on_files "$next" read-tree --reset "$p_index" || { rm -f "$next"; return 1; }
   # What did not travel is not missing either.
   [ ! -s "$part/skipped" ] || on_files "$next" update-index -z --skip-worktree --stdin <"$part/skipped" || { rm -f "$next"; return 1; }
   mv "$next" "$p_git/index"

@@ -25,7 +25,9 @@ alone() {
     GIT_COMMITTER_EMAIL=kamal-dev@localhost "$@"
 }
 safely='-c core.hooksPath=/dev/null -c core.fsmonitor=false -c core.alternateRefsCommand=false -c gc.auto=0'
-safely="$safely -c advice.addEmbeddedRepo=false -c pack.windowMemory=256m -c core.bigFileThreshold=32m"
+safely="$safely -c advice.addEmbeddedRepo=false -c pack.windowMemory=32m -c core.bigFileThreshold=32m"
+# Git would map a whole pack into memory.
+safely="$safely -c core.packedGitWindowSize=8m -c core.packedGitLimit=64m -c core.deltaBaseCacheLimit=16m"
 
 # refs ARG...: git on the clone's references and objects.
 # shellcheck disable=SC2086 # the flags are words

@@ -14,10 +14,10 @@ from kamal_dev.commands import events, git
 from kamal_dev.commands.words import is_hash
 from kamal_dev.commands.workspace import Large, part
 from kamal_dev.errors import DevError
-from kamal_dev.model import File
+from kamal_dev.model import File, Step
 from kamal_dev.pipeline.hosts.transfer import chunks
 from kamal_dev.pipeline.run.run import Run
-from kamal_dev.project import snapshot, temporary
+from kamal_dev.project import loose, snapshot, temporary
 from kamal_dev.project.snapshot import Part, Snapshot
 from kamal_dev.project.source import committed
 from kamal_dev.project.withheld import Withheld
@@ -130,12 +130,18 @@ class Clone:
         with file:
             empty = file.write(git.bundle_head(names, has.commits)) + PACK_HEAD + len(own.tree) // 2
             try:
-                for chunk in self._local.stream(git.pack(own.work, own.beside, names.values(), there)):
+                for chunk in self._local.stream(self._pack(own, names, there, is_first=not has.commits)):
                     file.write(chunk)
             except OSError as error:
                 message = f"git could not pack the source: {error}"
                 raise DevError(message, hint="`git fsck` says what is wrong") from error
             return Path(file.name) if file.tell() > empty else None
+
+    def _pack(self, own: Part, names: Mapping[str, str], there: tuple[str, ...], *, is_first: bool) -> Step:
+        """Return the step that packs. A first one has every file: there compressing may take longer than sending."""
+        stores = (own.aside.known, own.aside.objects)
+        is_compressed = not is_first or loose.is_compressible(*stores)
+        return git.pack(own.work, own.beside, names.values(), there, is_compressed=is_compressed)
 
 
 def _fields(own: Part, has: Known) -> dict[str, str]:

@@ -1,0 +1,33 @@
+"""Tell whether compressing what git has not packed yet is worth its time. Reads a few bytes of the large objects."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+LARGE = 1 << 20  # bytes of an object that is looked at
+MUCH = 32 << 20  # bytes that take longer to compress than to send
+SAMPLE = 1 << 16
+SHRINKS = 1.25  # times that an object is larger than it is stored
+
+
+def is_compressible(*stores: Path) -> bool:
+    """Whether there is little that stays as large as it is, as pictures and archives do."""
+    return sum(size for store in stores for path, size in _large(store) if not _shrinks(path)) < MUCH
+
+
+def _large(store: Path) -> Iterator[tuple[Path, int]]:
+    for folder in store.glob("[0-9a-f][0-9a-f]"):
+        with os.scandir(folder) as found:
+            yield from ((Path(one.path), size) for one in found if (size := one.stat().st_size) >= LARGE)
+
+
+def _shrinks(path: Path) -> bool:
+    with path.open("rb") as file:
+        stored = file.read(SAMPLE)
+    try:
+        return len(zlib.decompressobj().decompress(stored)) > SHRINKS * len(stored)
+    except zlib.error:
+        return True
