@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,7 +27,6 @@ GIT_WORK_TREE
 # These change what a pattern means.
 PATTERNS = "GIT_GLOB_PATHSPECS GIT_ICASE_PATHSPECS GIT_LITERAL_PATHSPECS GIT_NOGLOB_PATHSPECS"
 ALONE = tuple((name, None) for name in f"{LOCAL} {PATTERNS}".split())
-SHA256 = 64  # digits of a hash
 Environment = tuple[tuple[str, str], ...]
 
 # No program is asked which files have changed; it may be wrong, or go on in the background.
@@ -192,21 +191,6 @@ def write_tree(root: Path, aside: Aside) -> Step:
 def exists(root: Path, aside: Aside, name: str) -> Step:
     """Whether an object is there."""
     return git(root, "cat-file", "-e", "--end-of-options", name, environment=aside.environment)
-
-
-def bundle_head(names: Mapping[str, str], known: Iterable[str]) -> bytes:
-    """Return what makes a pack a bundle: the commits it builds upon, and names for what is in it.
-
-    Source: gitformat-bundle. `git bundle create` could leave out only what commits have,
-    not what was sent before it was committed.
-    """
-    is_long = any(len(at) == SHA256 for at in names.values())
-    lines = (
-        *(("# v3 git bundle", "@object-format=sha256") if is_long else ("# v2 git bundle",)),
-        *(f"-{commit} sent before" for commit in known),
-        *(f"{at} {name}" for name, at in names.items()),
-    )
-    return "".join(f"{line}\n" for line in (*lines, "")).encode()
 
 
 def pack(root: Path, aside: Aside, names: Iterable[str], known: Iterable[str], *, is_compressed: bool = True) -> Step:

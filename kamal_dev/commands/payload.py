@@ -32,6 +32,7 @@ SCRIPTS = (
     "environment.sh",
     "exec.sh",
     "facts.sh",
+    "feed.sh",
     "folders.sh",
     "forward.sh",
     "gather.sh",
@@ -166,13 +167,18 @@ def step(scripts: Scripts, script: str, *args: str, label: str, token: str = "",
 
 def pack(files: Iterable[File]) -> bytes:
     """Return a compressed tar of `files`; equal files give equal bytes."""
+    return gzip.compress(tar(sorted(files, key=lambda file: file.path)), mtime=0)
+
+
+def tar(files: Iterable[File]) -> bytes:
+    """Return a tar of `files` in their order."""
     stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for file in sorted(files, key=lambda file: file.path):
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for file in files:
             member = tarfile.TarInfo(file.path)
             member.size, member.mode = len(file.content), file.mode
-            tar.addfile(member, io.BytesIO(file.content))
-    return gzip.compress(stream.getvalue(), mtime=0)
+            archive.addfile(member, io.BytesIO(file.content))
+    return stream.getvalue()
 
 
 def about(meta: Mapping[str, str]) -> tuple[File, ...]:

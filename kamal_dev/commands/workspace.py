@@ -1,31 +1,31 @@
 """Payloads for the scripts that look after a workspace on a host. Builds steps; runs nothing.
 
-What is sent can be gigabytes, so that it is no `stdin` of a step but a stream that
-the caller feeds: `stream` makes it of the scripts, the parts' descriptions and files.
+What is sent can be gigabytes, so that it is no `stdin` of a step but a stream that the caller
+feeds: the size of a tar, the tar with the scripts and small files, and the large files in frames
+(their size, a newline, that many bytes), which a script reads as they come. A frame of 0 bytes ends a file.
 """
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
-from kamal_dev.commands.payload import CONFINED, PLAIN, Scripts
+from kamal_dev.commands.payload import CONFINED, PLAIN, Scripts, tar
 from kamal_dev.commands.words import folder_word, stack_word
 from kamal_dev.model import File, Step
 
-_COMMON = ("lib.sh", "engine.sh", "stack.sh", "audit.sh", "lock.sh", *CONFINED)
+_COMMON = ("lib.sh", "engine.sh", "stack.sh", "audit.sh", "lock.sh", "feed.sh", *CONFINED)
 SENT = (*_COMMON, "packages.sh", "owner.sh", "handover.sh", "clone.sh", "workspace.sh", "checkout.sh")
 FETCHED = (*_COMMON, "clone.sh", "collect.sh", "gather.sh")
 SEEDED = (*_COMMON, "seed.sh", "unpack.sh")
-BLOCK = 512
+# The parts of a large file as they become known: how many bytes each has, and the bytes.
+Frames = Callable[[], Iterable[tuple[int, Iterable[bytes]]]]
 
 # Beside the workspace: /tmp may be memory, and what comes may be large.
 _UNPACK = f"""{PLAIN}umask 077
 base=$HOME/.kamal-dev
 mkdir -p "$base" && find "$base" -mindepth 1 -maxdepth 1 -name '.incoming.*' -mmin +1440 -exec rm -rf '{{}}' +
 said=$(mktemp -d "$base/.incoming.XXXXXX" 2>&1) && dir=$said &&
-  said=$(tar -xpf - --no-same-owner -C "$dir" 2>&1) && [ -f "$dir/complete" ] || {{
+  read -r size && said=$(head -c "$size" | tar -xpf - --no-same-owner -C "$dir" 2>&1) && [ -f "$dir/complete" ] || {{
   rm -rf "${{dir:-}}"
   case $said in
     *[Rr]ead-only*) refuse 'the source did not arrive; the file system is read-only' ;;
@@ -38,16 +38,6 @@ script=$1
 shift
 sh "$dir/$script" "$@"
 """
-
-
-@dataclass(frozen=True)
-class Large:
-    """Name a file of the stream by its size; `chunks` opens and reads it."""
-
-    path: str
-    size: int
-    chunks: Callable[[], Iterable[bytes]]
-    mode: int = 0o600
 
 
 def bring(scripts: Scripts, stack: str, folder: str, *, force: bool = False) -> Step:
@@ -69,7 +59,7 @@ def collect(scripts: Scripts, stack: str, folder: str, *, whole: bool = False) -
 
 
 def seed(scripts: Scripts, stack: str, folder: str, *, force: bool = False) -> Step:
-    """Fill a workspace folder that is empty, from `source.tar.gz` in what `stream` sends.
+    """Fill a workspace folder that is empty, from the compressed tar that is the large file of `stream`.
 
     With `force` what is there is put aside first. Read by `answers.outcome`.
     """
@@ -77,17 +67,19 @@ def seed(scripts: Scripts, stack: str, folder: str, *, force: bool = False) -> S
     return _fed(scripts, "seed.sh", words, label=" ".join(("seed", *words)))
 
 
-def stream(scripts: Scripts, names: Iterable[str], members: Iterable[File | Large]) -> Iterator[bytes]:
-    """Yield the tar that a script is fed with; it counts as whole only with its last member."""
+def stream(
+    scripts: Scripts, names: Iterable[str], files: Iterable[File], large: Iterable[Frames] = ()
+) -> Iterator[bytes]:
+    """Yield what a script is fed with: itself, its files, and the `large` ones in the order in which it reads them."""
     own = (File(name, scripts[name].encode(), 0o600) for name in names)
-    for member in (*own, *members, File("complete", b"", 0o600)):
-        info = tarfile.TarInfo(member.path)
-        info.mode = member.mode
-        info.size = member.size if isinstance(member, Large) else len(member.content)
-        yield info.tobuf(tarfile.PAX_FORMAT)
-        yield from member.chunks() if isinstance(member, Large) else (member.content,)
-        yield bytes(-info.size % BLOCK)
-    yield bytes(2 * BLOCK)
+    packed = tar((*own, *files, File("complete", b"", 0o600)))
+    yield b"%d\n" % len(packed)
+    yield packed
+    for frames in large:
+        for size, pieces in frames():
+            yield b"%d\n" % size
+            yield from pieces
+        yield b"0\n"
 
 
 def part(index: int, fields: Mapping[str, str]) -> tuple[File, ...]:

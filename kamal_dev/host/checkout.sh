@@ -24,9 +24,18 @@ refuse() { answer refused "$1: $(last_lines "$here/errors" 2)"; }
 
 # --- what a part gets
 
-# receive: take the objects that came.
+# receive: take the objects that came, where what they build upon is here. Git looks for a pack by its index, so that comes last.
 receive() {
-  [ ! -f "$part/bundle" ] || { refs bundle unbundle "$part/bundle" >/dev/null && rm -f "$part/bundle"; }
+  while read -r commit; do
+    refs cat-file -e "$commit^{commit}" || { echo "lacks $commit" >&2 && return 1; }
+  done <"$part/needs"
+  [ -d "$part/store" ] || return 0
+  mkdir -p "$p_git/objects/pack" || return
+  for suffix in pack idx; do
+    came=$(echo "$part"/store/objects/pack/*."$suffix") next=$p_git/objects/pack/${came##*/}
+    cp "$came" "$next.new" && mv "$next.new" "$next" || return
+  done
+  rm -rf "$part/store"
 }
 
 # take_boundary: let a shallow history end where that of the source ends.
@@ -107,7 +116,7 @@ fill() {
 # not_filled: end, with the workspace as it was. What came may build upon a clone that is there no more.
 not_filled() {
   rm -rf "$target"
-  ! grep -q 'prerequisite commits' "$here/errors" || answer missing
+  ! grep -q '^lacks ' "$here/errors" || answer missing
   refuse 'the clone could not be made'
 }
 

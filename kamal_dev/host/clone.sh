@@ -12,8 +12,6 @@ use_target() {
   target=$1
   plain=$here/plain
   aside=$here/aside
-  # The hashes of a SHA-256 repository have 64 digits.
-  long=$(grep -hsE '^.{64}$' "$here"/parts/*/tree "$here"/known/*/tree | head -n 1)
 }
 
 # --- git
@@ -42,15 +40,21 @@ on_files() {
     "GIT_ALTERNATE_OBJECT_DIRECTORIES=$p_git/objects" git -C "$p_work" $safely "$@"
 }
 
-# make_plain: make the git folder that has no configuration but ours.
-make_plain() {
-  mkdir -p "$plain/objects" "$plain/refs" "$plain/info" "$aside" || return
-  echo 'ref: refs/heads/none' >"$plain/HEAD"
+# use_format FOLDER: make a git folder of it, for hashes as long as those that came.
+use_format() {
+  echo 'ref: refs/heads/none' >"$1/HEAD"
+  # The hashes of a SHA-256 repository have 64 digits.
+  long=$(grep -hsE '^.{64}$' "$here"/parts/*/tree "$here"/known/*/tree | head -n 1)
   if [ -n "$long" ]; then
     printf '[core]\n\trepositoryformatversion = 1\n\tbare = false\n[extensions]\n\tobjectformat = sha256\n'
   else
     printf '[core]\n\trepositoryformatversion = 0\n\tbare = false\n'
-  fi >"$plain/config"
+  fi >"$1/config"
+}
+
+# make_plain: make the git folder that has no configuration but ours.
+make_plain() {
+  mkdir -p "$plain/objects" "$plain/refs" "$plain/info" "$aside" && use_format "$plain" || return
   # Bytes as they are, as they were read where they come from.
   echo '* -text -filter -ident -working-tree-encoding' >"$plain/info/attributes"
 }

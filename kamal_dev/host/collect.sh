@@ -8,25 +8,16 @@ set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$here/lib.sh"
-# shellcheck source-path=SCRIPTDIR source=stack.sh
-. "$here/stack.sh"
-# shellcheck source-path=SCRIPTDIR source=audit.sh
-. "$here/audit.sh"
-# shellcheck source-path=SCRIPTDIR source=lock.sh
-. "$here/lock.sh"
-# shellcheck source-path=SCRIPTDIR source=confine.sh
-. "$here/confine.sh"
+# shellcheck source-path=SCRIPTDIR source=feed.sh
+. "$here/feed.sh"
 
-use_stack "$1"
-use_workspace "$2"
+begin "$@"
 [ -d "$source/parts" ] || give_up collect 'the workspace is no clone that was sent there'
 command -v git >/dev/null 2>&1 || give_up collect 'there is no git on the host'
 lock_events=2
-lock_stack collect
-trap unlock_stack EXIT
-trap 'exit 143' INT TERM
+hold_stack collect
 { cp -R "$source/parts" "$here/known" && cp "$source/withheld" "$here/withheld"; } || give_up collect "$here cannot be written"
-told=$(confine gather.sh "$target" "$stack" "${3:-}" 2>"$here/said")
+told=$(confine gather.sh "$target" "$stack" "$word" 2>"$here/said")
 code=$?
 [ "$told" = packed ] || give_up collect "${told:-"the workspace could not be read: $(why_confined "$code" "$here/said")"}"
 tar -cf - -C "$here/out" .

@@ -2,19 +2,13 @@
 # Fill a workspace that is still empty: seed.sh STACK FOLDER [force]
 #
 # What people have in a workspace is theirs: where FOLDER has anything in it, nothing is touched; with `force` it is put
-# aside. Payload: meta/performer, source.tar.gz. Events: `result` {ok, state, phase, reason, backup}.
+# aside. Payload: meta/performer; fed with a compressed tar. Events: `result` {ok, state, phase, reason, backup}.
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$here/lib.sh"
-# shellcheck source-path=SCRIPTDIR source=stack.sh
-. "$here/stack.sh"
-# shellcheck source-path=SCRIPTDIR source=audit.sh
-. "$here/audit.sh"
-# shellcheck source-path=SCRIPTDIR source=lock.sh
-. "$here/lock.sh"
-# shellcheck source-path=SCRIPTDIR source=confine.sh
-. "$here/confine.sh"
+# shellcheck source-path=SCRIPTDIR source=feed.sh
+. "$here/feed.sh"
 
 # finish [BACKUP]: remember that it was sent.
 finish() {
@@ -29,13 +23,10 @@ finish() {
   exit
 }
 
-use_stack "$1"
-use_workspace "$2"
-word=${3:-} stamp=$(date -u +%Y%m%d-%H%M%S)
+begin "$@"
+fed >"$here/source.tar.gz" || give_up workspace 'the source did not arrive; is the disk full?'
 (umask 077 && mkdir -p "$home") || give_up workspace "$home cannot be made: $(why_not_written "$home")"
-lock_stack workspace
-trap unlock_stack EXIT
-trap 'exit 143' INT TERM
+hold_stack workspace
 make_room || give_up workspace "the folder of the workspace cannot be made: $(why_not_written "$home")"
 [ -z "$word" ] || mkdir -p "$home/backups/$stamp" || give_up workspace "$home/backups cannot be made"
 learn_owner

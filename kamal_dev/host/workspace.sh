@@ -2,7 +2,8 @@
 # Bring a workspace to the source that came: workspace.sh STACK FOLDER [force]
 #
 # Payload: meta/performer, state (the record), withheld (paths that did not travel), parts/N/: path folder head branch index tree
-#   names boundary is_cut config rules skipped, and where there is something new, bundle.
+#   names boundary is_cut config rules skipped needs (commits), and where there is something new, `packed`, which is empty.
+# Fed with a pack for each `packed`, in the order of the parts.
 # What people did there stays: then only their clone gets the new commits, as the remote branch kamal-dev/…. With `force`
 # it is left behind in a branch of theirs, kamal-dev/backup-….
 # Events: `result` {ok, state, phase, reason, backup}. `state` says what became of the workspace:
@@ -13,16 +14,12 @@ set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$here/lib.sh"
-# shellcheck source-path=SCRIPTDIR source=stack.sh
-. "$here/stack.sh"
-# shellcheck source-path=SCRIPTDIR source=audit.sh
-. "$here/audit.sh"
-# shellcheck source-path=SCRIPTDIR source=lock.sh
-. "$here/lock.sh"
+# shellcheck source-path=SCRIPTDIR source=feed.sh
+. "$here/feed.sh"
 # shellcheck source-path=SCRIPTDIR source=packages.sh
 . "$here/packages.sh"
-# shellcheck source-path=SCRIPTDIR source=confine.sh
-. "$here/confine.sh"
+# shellcheck source-path=SCRIPTDIR source=clone.sh
+. "$here/clone.sh"
 # shellcheck source-path=SCRIPTDIR source=owner.sh
 . "$here/owner.sh"
 
@@ -49,6 +46,19 @@ need_git() {
   read_system
   refresh
   install_packages git
+}
+
+# take_packs: index what comes while it comes; checkout.sh copies it to the clone.
+take_packs() {
+  for each in "$here"/parts/*/; do
+    [ -f "${each}packed" ] || continue
+    store=${each}store
+    { mkdir -p "$store/objects" "$store/refs" && use_format "$store"; } || give_up workspace "$here cannot be written"
+    # The pipe's other end tells whether all came; git, whether it is what was sent.
+    { fed || echo no >"$here/cut"; } | (p_git=$store && refs index-pack --stdin) >/dev/null 2>"$here/errors" ||
+      give_up workspace "the source did not arrive; is the disk full? ($(last_lines "$here/errors" 1))"
+    [ ! -f "$here/cut" ] || give_up workspace 'the source did not arrive: the connection ended'
+  done
 }
 
 # --- what comes of it
@@ -93,15 +103,11 @@ END
   understand "$state" "$left_in" "$why"
 }
 
-use_stack "$1"
-use_workspace "$2"
-word=${3:-}
-need_git
+begin "$@"
+need_git </dev/null
+take_packs
 (umask 077 && mkdir -p "$home") || give_up workspace "$home cannot be made: $(why_not_written "$home")"
-lock_stack workspace
-trap unlock_stack EXIT
-trap 'exit 143' INT TERM
-stamp=$(date -u +%Y%m%d-%H%M%S) backup=''
+hold_stack workspace
 { make_room && mkdir -p "$source" && keep_file "$here/withheld" "$source/withheld"; } || give_up workspace "$source cannot be written: $(why_not_written "$source")"
 learn_owner
 check_out

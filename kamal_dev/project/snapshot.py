@@ -153,6 +153,7 @@ def _parts(
     own = stores / (hashlib.sha256(path.encode(errors="surrogateescape")).hexdigest()[:12] if path else "top")
     store.prepare(own, found, settings, withheld)
     view, index = store.aside(found, own), read_index(shell, found)
+    store.begin(own, found, index, settings)
     inner = store.stage(shell, found, view, index, changed, withheld)
     tree = ask(shell, git.write_tree(root, view), root).strip()
     head = shell.run(git.head(root)).output.strip()

@@ -6,6 +6,7 @@ The store is kept between runs: it remembers what need not be read again. What n
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
@@ -54,6 +55,28 @@ def prepare(store: Path, found: Repository, settings: Mapping[str, str], withhel
     }
     for name, text in texts.items():
         (store / name).write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
+def begin(store: Path, found: Repository, index: Index, settings: Mapping[str, str]) -> None:
+    """Let a new store begin with the repository's own index, which spares it reading every file.
+
+    Only where both see the same: no attribute of git may convert what is in a file, and nothing hides changes.
+    """
+    path = store / "index"
+    is_plain = not {entry.path for entry in index.unusual} - index.submodules.keys()
+    if found.index.exists() and not path.exists() and is_plain and not _converts(found, index, settings):
+        # With the time of the original, by which git tells whether a file may have changed after it.
+        shutil.copy2(found.index, path)
+
+
+def _converts(found: Repository, index: Index, settings: Mapping[str, str]) -> bool:
+    """Whether git may write other bytes to a file than it stores, or keeps half of its index elsewhere."""
+    home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # noqa: PTH111
+    files = (Path("/etc/gitattributes"), Path(home, "git/attributes"), found.exclude.with_name("attributes"))
+    asked = ("core.attributesfile", "core.splitindex", "index.sparse", "core.sparsecheckout")
+    is_named = any(settings.get(key, "false") != "false" for key in ("core.autocrlf", *asked))
+    tracked = any(path.rpartition(b"/")[2] == b".gitattributes" for path in index.paths)
+    return is_named or tracked or any(file.exists() for file in files)
 
 
 def stage(

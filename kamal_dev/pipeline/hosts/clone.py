@@ -1,29 +1,29 @@
-"""Pack what a clone on a host lacks, as git bundles: history, and on top of it what is not committed."""
+"""Pack what a clone on a host lacks: history, and on top of it what is not committed."""
 
 from __future__ import annotations
 
 import json
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 from kamal_dev.commands import events, git
 from kamal_dev.commands.words import is_hash
-from kamal_dev.commands.workspace import Large, part
+from kamal_dev.commands.workspace import part
 from kamal_dev.errors import DevError
 from kamal_dev.model import File, Step
-from kamal_dev.pipeline.hosts.transfer import chunks
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project import loose, snapshot, temporary
+from kamal_dev.project.growing import GrowingFile
 from kamal_dev.project.snapshot import Part, Snapshot
 from kamal_dev.project.source import committed
 from kamal_dev.project.withheld import Withheld
 from kamal_dev.shell.local import Local
 
-PACK_HEAD = 12  # bytes; behind it an empty pack has only its checksum
+PACK_HEAD = 12  # bytes of a pack before its objects; the last four say how many these are
 STORE = "source.git"
 
 
@@ -38,6 +38,19 @@ class Known:
     boundary: str = ""
 
 
+@dataclass(frozen=True)
+class Packed:
+    """Hold what brings a host to the source: small files, and packs that may still be growing."""
+
+    files: tuple[File, ...]
+    packs: tuple[GrowingFile, ...]
+
+    def require_whole(self) -> None:
+        """Raise DevError where git did not pack everything."""
+        if error := next((pack.error for pack in self.packs if pack.error), None):
+            raise _unpackable(error) from error
+
+
 class Clone:
     """Read the repository when it is first needed, and pack it once for all hosts that have the same of it."""
 
@@ -46,7 +59,7 @@ class Clone:
         self._withheld = withheld
         self._reading = threading.Lock()
         self._packing = threading.Lock()
-        self._packed: dict[tuple[Known, ...], tuple[File | Large, ...]] = {}
+        self._packed: dict[tuple[Known, ...], Packed] = {}
 
     @property
     def snapshot(self) -> Snapshot:
@@ -97,11 +110,11 @@ class Clone:
             name for name in names if is_hash(name) and self._local.run(git.exists(own.work, own.beside, name))
         )
 
-    def members(self, known: tuple[Known, ...]) -> tuple[File | Large, ...]:
-        """Return the files that bring a host with `known` to this source."""
+    def packed(self, known: tuple[Known, ...]) -> Packed:
+        """Return what brings a host with `known` to this source. Raises DevError where git cannot pack it."""
         with self._packing:
             if known not in self._packed:
-                self._packed[known] = tuple(self._members({item.path: item for item in known}))
+                self._packed[known] = self._pack_all({item.path: item for item in known})
             return self._packed[known]
 
     @cached_property
@@ -109,39 +122,44 @@ class Clone:
         """A folder for packs on the disk of the project: /tmp may be memory, and packs large."""
         return self._run.resources.enter_context(temporary.folder("packs", self._run.project.private()))
 
-    def _members(self, known: dict[str, Known]) -> Iterator[File | Large]:
-        taken = self.snapshot
-        yield File("withheld", taken.parts[0].rules.encode(errors="surrogateescape"), 0o600)
-        yield File("state", json.dumps(taken.record).encode() + b"\n", 0o600)
+    def _pack_all(self, known: dict[str, Known]) -> Packed:
+        taken, packs = self.snapshot, []
+        files = [
+            File("withheld", taken.parts[0].rules.encode(errors="surrogateescape"), 0o600),
+            File("state", json.dumps(taken.record).encode() + b"\n", 0o600),
+        ]
         for index, own in enumerate(taken.parts):
             has = known.get(own.path, Known(own.path, boundary=own.boundary_label))
-            yield from part(index, _fields(own, has))
-            if (path := self._bundle(own, has)) is not None:
-                yield Large(f"parts/{index:04}/bundle", path.stat().st_size, partial(chunks, path))
+            fields = _fields(own, has)
+            if (pack := self._packed_part(index, own, has)) is not None:
+                packs.append(pack)
+                fields["packed"] = ""
+            files += part(index, fields)
+        return Packed(tuple(files), tuple(packs))
 
-    def _bundle(self, own: Part, has: Known) -> Path | None:
-        """Write what a part lacks, the history and on top of it what is staged and in the folder."""
+    def _packed_part(self, index: int, own: Part, has: Known) -> GrowingFile | None:
+        """Begin to write what a part lacks: the history and on top of it what is staged and in the folder."""
         names = {"HEAD": own.head, "refs/kamal-dev/index": own.index, "refs/kamal-dev/tree": own.tree}
         if has.names != own.names_label:
             names |= {name: at for at, _, name in (line.partition(" ") for line in own.names)}
         names = {name: at for name, at in names.items() if at}
         there = (*has.commits, *(f"{commit}^{{tree}}" for commit in has.commits), *has.trees)
-        file = tempfile.NamedTemporaryFile(dir=self._folder, delete=False)  # noqa: SIM115
-        with file:
-            empty = file.write(git.bundle_head(names, has.commits)) + PACK_HEAD + len(own.tree) // 2
-            try:
-                for chunk in self._local.stream(self._pack(own, names, there, is_first=not has.commits)):
-                    file.write(chunk)
-            except OSError as error:
-                message = f"git could not pack the source: {error}"
-                raise DevError(message, hint="`git fsck` says what is wrong") from error
-            return Path(file.name) if file.tell() > empty else None
+        path = Path(tempfile.mkdtemp(dir=self._folder), f"{index}.pack")
+        pack = GrowingFile(path, self._local.stream(self._pack(own, names, there, is_first=not has.commits)))
+        try:
+            return pack if any(pack.read(PACK_HEAD)[-4:]) else None
+        except OSError as error:
+            raise _unpackable(error) from error
 
     def _pack(self, own: Part, names: Mapping[str, str], there: tuple[str, ...], *, is_first: bool) -> Step:
         """Return the step that packs. A first one has every file: there compressing may take longer than sending."""
         stores = (own.aside.known, own.aside.objects)
         is_compressed = not is_first or loose.is_compressible(*stores)
         return git.pack(own.work, own.beside, names.values(), there, is_compressed=is_compressed)
+
+
+def _unpackable(error: OSError) -> DevError:
+    return DevError(f"git could not pack the source: {error}", hint="`git fsck` says what is wrong")
 
 
 def _fields(own: Part, has: Known) -> dict[str, str]:
@@ -158,6 +176,7 @@ def _fields(own: Part, has: Known) -> dict[str, str]:
         "config": own.config,
         "skipped": "".join(f"{name}\0" for name in own.skipped),
         "rules": own.rules,
+        "needs": "".join(f"{commit}\n" for commit in has.commits),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tarfile
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -87,14 +88,17 @@ class Workspace:
         run.output.start("sending_source", "", target)
 
         def send(known: tuple[Known, ...]) -> events.ScriptResult:
-            members = (*payload.performed(run.performer), *self.clone.members(known))
+            packed = self.clone.packed(known)
+            files, packs = (*payload.performed(run.performer), *packed.files), [pack.frames for pack in packed.packs]
 
             def attempt() -> Result:
-                feed = commands.stream(run.scripts, commands.SENT, members)
+                feed = commands.stream(run.scripts, commands.SENT, files, packs)
                 left = within(run, target, SENDING)
                 return run.remote(target).run(step, feed=feed, on_line=EventPrinter(run, target), timeout=left)
 
-            return _told(again(run, target.name, attempt))
+            result = again(run, target.name, attempt)
+            packed.require_whole()
+            return _told(result)
 
         started = time.monotonic()
         told = in_turn(run, target, stack, lambda: send(() if is_empty else self.clone.known(facts)))
@@ -127,8 +131,9 @@ class Workspace:
 
         def attempt() -> Result:
             path = self._pack()
-            packed = commands.Large("source.tar.gz", path.stat().st_size, partial(chunks, path))
-            feed = commands.stream(run.scripts, commands.SEEDED, (*payload.performed(run.performer), packed))
+            feed = commands.stream(
+                run.scripts, commands.SEEDED, payload.performed(run.performer), [partial(_whole, path)]
+            )
             return run.remote(target).run(step, feed=feed, timeout=within(run, target, SENDING))
 
         started = time.monotonic()
@@ -172,6 +177,10 @@ class Workspace:
             return
         except PermissionError as error:
             self._run.output.warn(f"{name}: cannot be read ({error.strerror}), so that no workspace gets it")
+
+
+def _whole(path: Path) -> Iterator[tuple[int, Iterator[bytes]]]:
+    yield path.stat().st_size, chunks(path)
 
 
 def _told(result: Result) -> events.ScriptResult:

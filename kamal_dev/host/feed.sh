@@ -1,0 +1,31 @@
+# shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
+# Where scripts on a workspace begin, and the large files that they are fed with. Sourced after lib.sh; runs nothing by itself.
+
+# shellcheck source-path=SCRIPTDIR source=stack.sh
+. "$here/stack.sh"
+# shellcheck source-path=SCRIPTDIR source=audit.sh
+. "$here/audit.sh"
+# shellcheck source-path=SCRIPTDIR source=lock.sh
+. "$here/lock.sh"
+# shellcheck source-path=SCRIPTDIR source=confine.sh
+. "$here/confine.sh"
+
+# begin STACK FOLDER [WORD]
+begin() {
+  use_stack "$1"
+  use_workspace "$2"
+  word=${3:-} stamp=$(date -u +%Y%m%d-%H%M%S) backup=''
+}
+
+# hold_stack PHASE: keep others from changing the stack until this script ends.
+hold_stack() {
+  lock_stack "$1"
+  trap unlock_stack EXIT
+  trap 'exit 143' INT TERM
+}
+
+# fed: print the next large file of stdin; fails where not all of it came.
+fed() {
+  while read -r frame && [ "$frame" -gt 0 ]; do head -c "$frame" || return; done
+  [ "${frame:-}" = 0 ]
+}
