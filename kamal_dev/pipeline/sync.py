@@ -30,7 +30,9 @@ def sync(run: Run, name: str | None, *, force: bool, agree: Callable[[str], bool
     kind = run.project.workspace_source
     if kind not in ("git", "sync"):
         raise UsageError(f"`workspace.source` is `{kind}`: nothing is sent to workspaces")
-    workspace, seen = Workspace(run), _observe(run, name)
+    workspace = Workspace(run)
+    workspace.read_ahead()
+    seen = _observe(run, name)
     plan = plan_sync(seen, kind, workspace.folder, force=force)
     if force and not agree(f"Discard what was changed in the workspace of {seen.stack} (a backup stays there)?"):
         raise KeyboardInterrupt

@@ -6,6 +6,7 @@ import json
 import tempfile
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -66,6 +67,11 @@ class Clone:
         """The repository as it is now. Raises DevError where it cannot be read."""
         with self._reading:
             return self._snapshot
+
+    def read_ahead(self) -> None:
+        """Read the repository; one that cannot be read is reported to whoever needs it."""
+        with suppress(DevError):
+            _ = self.snapshot
 
     @cached_property
     def _snapshot(self) -> Snapshot:

@@ -23,6 +23,7 @@ from kamal_dev.pipeline.images.engine import last_line
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project import temporary
 from kamal_dev.project.source import files
+from kamal_dev.shell.fanout import Background
 from kamal_dev.shell.local import Local
 
 SENDING = 7200.0
@@ -49,6 +50,11 @@ class Workspace:
     def was_sent(self, record: events.Record | None, *, is_quick: bool = False) -> bool:
         """Whether a host's record is of this very source; one that `is_quick` does not read the repository for it."""
         return self._run.project.workspace_source == "git" and self.clone.was_sent(record, is_quick=is_quick)
+
+    def read_ahead(self) -> None:
+        """Read the repository while the host is asked; whoever needs it waits for the end, and is told of errors."""
+        if self._run.project.workspace_source == "git":
+            Background(self.clone.read_ahead)
 
     def send(self, target: Host, stack: str, facts: events.Facts, *, force: bool = False) -> str:
         """Bring the stack's workspace to the source, as `workspace.source` says: `git` or `sync`.
