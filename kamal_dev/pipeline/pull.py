@@ -6,7 +6,7 @@ import itertools
 import shlex
 import shutil
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -89,14 +89,17 @@ def _receive(run: Run, target: Host, name: str, folder: Path, *, whole: bool) ->
     step = commands.collect(run.scripts, name, run.project.source.repository.name, whole=whole)
     folder.mkdir()
     path = folder / "answer"
+    # Of what comes each bundle is copied out of the archive, and git makes a pack of it.
+    room = shutil.disk_usage(folder).free // 3
 
     def receive() -> events.ScriptResult:
         feed = commands.stream(run.scripts, commands.FETCHED, payload.performed(run.performer))
         with path.open("wb") as file:
-            result = shell.receive(step, file.write, feed=feed, timeout=RECEIVING)
+            result = shell.receive(step, _bounded(target, file, room), feed=feed, timeout=RECEIVING)
         if result:
             return events.ScriptResult(ok=True)
-        told = answers.outcome(path.read_bytes()[:65536].decode(errors="replace"))
+        with path.open("rb") as file:
+            told = answers.outcome(file.read(LONGEST).decode(errors="replace"))
         return told if told.phase else replace(told, reason=result.tail(1))
 
     told = in_turn(run, target, name, receive)
@@ -109,11 +112,30 @@ def _receive(run: Run, target: Host, name: str, folder: Path, *, whole: bool) ->
     return tuple(_boxes(target, path, folder))
 
 
+def _bounded(target: Host, file: IO[bytes], room: int) -> Callable[[bytes], object]:
+    """Return what writes to a file, and raises HostError where a host sends more than there is room for."""
+
+    def write(piece: bytes) -> None:
+        if file.tell() + len(piece) > room:
+            raise HostError(
+                target.name,
+                f"what is new in the workspace is larger than {room / 1e9:.1f} GB, a third of the free disk space here",
+                hint="free disk space here, or let git ignore large files in the workspace (`dev ssh`)",
+                left_behind="nothing was changed here",
+            )
+        file.write(piece)
+
+    return write
+
+
 def _boxes(target: Host, path: Path, folder: Path) -> Iterator[_Box]:
     """Yield what the tar has; a name of it is never a path here. Raises HostError where it is not such a tar."""
     try:
         with tarfile.open(path) as tar:
             members = {member.name.removeprefix("./"): member for member in tar if member.isreg()}
+            # It could be of any size, however little came.
+            if any(member.issparse() for member in members.values()):
+                raise _malformed(target, "is no archive of commits")
             parts = sorted({name.split("/")[1] for name in members if name.startswith("parts/")})
             for index, part in enumerate(parts):
                 bundle = folder / f"{index}.bundle"

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import pytest
@@ -446,6 +447,26 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     lab = make(tmp_path, monkeypatch)
     lab.home = Lying(lab.home.path)
     return lab
+
+
+def test_a_host_cannot_fill_the_disk_with_what_is_pulled(here: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=30_000))
+    assert isinstance(here.home, Lying)
+    here.home.answer = bytes(10_001)
+    with pytest.raises(HostError, match="is larger than"):
+        here.pull()
+    assert not list((here.root / ".kamal").rglob("answer"))
+
+
+def test_a_sparse_file_is_no_bundle(here: Lab, tmp_path: Path) -> None:
+    (tmp_path / "parts/0000").mkdir(parents=True)
+    with (tmp_path / "parts/0000/bundle").open("wb") as file:
+        file.truncate(1 << 40)
+    archive = ("tar", "--create", "--sparse", "--directory", str(tmp_path), "parts")
+    assert isinstance(here.home, Lying)
+    here.home.answer = subprocess.run(archive, check=True, capture_output=True).stdout
+    with pytest.raises(HostError, match="no archive of commits"):
+        here.pull()
 
 
 def test_a_commit_that_a_host_names_is_a_hash_or_refused(here: Lab, tmp_path: Path) -> None:
