@@ -181,7 +181,7 @@ class Lab:
         run = self.run()
         run.provider = Only()
         try:
-            return sync(run, name, force=force, agree=agree)
+            return sync(run, name, force=force, agree=agree).state
         finally:
             run.close()
 
