@@ -92,16 +92,16 @@ def test_sync_does_for_one_stack_what_a_deploy_does(lab: Lab) -> None:
 def test_a_clone_in_a_folder_of_another_name_is_told_where_the_workspace_is(lab: Lab, source: str) -> None:
     lab.commit({"config/dev.yml": f"service: blog\nworkspace: {{source: {source}}}\n"})
     lab.bring()
-    assert not any("warning" in said for said in lab.said)
+    assert not any("no longer see" in said for said in lab.said)
     (lab.clone / "mine.txt").write_text("mine\n")
     lab.root = lab.root.rename(lab.root.with_name("blog2"))
     lab.commit({"a.txt": "newer\n"})
     assert lab.bring() == "new"
-    (warning,) = (said for said in lab.said if "warning" in said)
+    (warning,) = (said for said in lab.said if "no longer see" in said)
     assert "blog-1: the workspace of blog-1 there is in `blog`; the folder here is called `blog2`" in warning
     assert "Nothing was removed: deploy from a folder called `blog`" in warning
     lab.bring()
-    assert not any("warning" in said for said in lab.said)
+    assert not any("no longer see" in said for said in lab.said)
     assert (lab.clone.with_name("blog") / "mine.txt").exists()
     lab.root = lab.root.rename(lab.root.with_name("blog"))
     assert ("`dev pull blog-1`" in warning) == (source == "git")
