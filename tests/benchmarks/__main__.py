@@ -15,6 +15,7 @@ from statistics import median
 
 os.environ.setdefault("KAMAL_DEV_TEST_PREFIX", "kd-bench")
 
+from tests.benchmarks import large
 from tests.benchmarks.contenders import ByHand, Contender, Dev, Time
 from tests.benchmarks.table import HEAD, Row
 from tests.real import lab as labs
@@ -182,7 +183,9 @@ def deploys(rounds: int) -> list[Row]:
     labs.clean()
     try:
         with tempfile.TemporaryDirectory(prefix="dev-bench-") as folder:
-            return rows(Track(Lab(Path(folder))), rounds)
+            lab = Lab(Path(folder))
+            track = Track(lab)
+            return [*rows(track, rounds), *large.rows(lab, track.hosts[0])]
     finally:
         labs.clean()
 
