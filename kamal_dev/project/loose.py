@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 LARGE = 1 << 20  # bytes of an object that is looked at
@@ -20,14 +21,15 @@ def is_compressible(*stores: Path) -> bool:
 
 def _large(store: Path) -> Iterator[tuple[Path, int]]:
     for folder in store.glob("[0-9a-f][0-9a-f]"):
-        with os.scandir(folder) as found:
+        # Git may be packing them in the background, as it does after a large commit.
+        with suppress(FileNotFoundError), os.scandir(folder) as found:
             yield from ((Path(one.path), size) for one in found if (size := one.stat().st_size) >= LARGE)
 
 
 def _shrinks(path: Path) -> bool:
-    with path.open("rb") as file:
-        stored = file.read(SAMPLE)
     try:
+        with path.open("rb") as file:
+            stored = file.read(SAMPLE)
         return len(zlib.decompressobj().decompress(stored)) > SHRINKS * len(stored)
-    except zlib.error:
+    except (FileNotFoundError, zlib.error):
         return True

@@ -11,6 +11,12 @@ import pytest
 from kamal_dev.project import loose
 
 
+def test_git_may_pack_objects_while_they_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "05"
+    monkeypatch.setattr(Path, "glob", lambda *_: iter((gone,)))
+    assert loose.is_compressible(tmp_path)
+
+
 @pytest.mark.parametrize(("content", "is_compressible"), [(os.urandom(3 << 20), False), (bytes(3 << 20), True)])
 def test_only_much_that_does_not_shrink_is_sent_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, is_compressible: bool
