@@ -102,10 +102,12 @@ def open_run(flags: Flags, *, strict: bool = True) -> Run:
 def show(text: str, *, end: str = "\n", err: bool = False) -> None:
     """Print text on stdout (or stderr), without secrets and control characters; the one way to there."""
     from kamal_dev.output import clean
+    from kamal_dev.output.symbols import is_ascii_locale, without_signs
 
     settle()
+    text = clean(text, results.redaction())
     with streams.writing():
-        click.echo(clean(text, results.redaction()) + end, nl=False, err=err)
+        click.echo((without_signs(text) if is_ascii_locale(os.environ) else text) + end, nl=False, err=err)
 
 
 def print_json(data: Any) -> None:

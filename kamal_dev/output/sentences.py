@@ -40,7 +40,7 @@ WORDS: dict[Phase, Wording] = {
     "observing": Wording("Waiting for containers to become healthy {}", "Containers are healthy {}"),
     "lifecycle": Wording("Running {}", "Ran {}"),
     "stopping": Wording("Stopping containers {}", "Stopped containers {}"),
-    "rolling_back": Wording("Rolling back to {}", "Rolled back to {}"),
+    "rolling_back": Wording("Rolling back to {}", "Rolled back to {}", "the last good release"),
     "locking": Wording("Waiting for {}", "Released the lock of {}"),
     "deploying": Wording("Deploying {}", "Deployed {}"),
     "removing": Wording("Removing {}", "Removed {}"),
@@ -51,6 +51,8 @@ WORDS: dict[Phase, Wording] = {
 }
 assert set(WORDS) == set(get_args(Phase))
 
+# Of all stacks, of which the subject says how many.
+_ALL: dict[Phase, str] = {"rolling_back": "Rolled back {}"}
 # Where nothing had to be done.
 _SKIPPED: dict[Phase, str] = {
     "pushing": "Already pushed {}",
@@ -76,7 +78,9 @@ def sentence(event: Event, *, full: bool = False) -> str:
 def _pattern(event: Event) -> str:
     if event.status == "skipped":
         return _SKIPPED.get(event.phase, f"Skipped: {WORDS[event.phase].doing}")
-    return WORDS[event.phase].done if event.status == "done" else WORDS[event.phase].doing
+    if event.status == "done":
+        return WORDS[event.phase].done if event.stack else _ALL.get(event.phase, WORDS[event.phase].done)
+    return WORDS[event.phase].doing
 
 
 def _filled(pattern: str, event: Event, full: bool) -> str:

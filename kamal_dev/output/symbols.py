@@ -41,7 +41,12 @@ def is_unicode(encoding: str | None) -> bool:
 
 def in_ascii(text: str) -> str:
     """Return a text with what stands for its signs in ASCII; other characters become question marks."""
-    return text.translate(_ASCII).encode("ascii", "replace").decode()
+    return without_signs(text).encode("ascii", "replace").decode()
+
+
+def without_signs(text: str) -> str:
+    """Return a text with what stands for its signs in ASCII; other characters stay."""
+    return text.translate(_ASCII)
 
 
 def written(stream: TextIO, text: str, *, is_ascii: bool = False) -> None:

@@ -81,7 +81,7 @@ def test_a_disk_that_is_full_at_the_pull_must_leave_the_stack_as_it_was(standing
     Fault(
         12,
         "The disk of the engine is full when containers are started",
-        sees="no space left on device …left behind: the last good release was put back and runs",
+        sees="no space left on device …left behind: the last good release is running again",
         do="`dev prune` removes what earlier deploys have left over there",
     )
 )

@@ -6,7 +6,7 @@ from tests.faults.standing import COMPOSE, DOCKERFILE, FILE, Standing
 from tests.faults.table import Fault, produces
 
 MEND = "mend the service and deploy again; `dev status` shows what runs now"
-BACK = "left behind: the last good release was put back and runs"
+BACK = "left behind: the last good release is running again"
 BASE = COMPOSE.format(database=FILE.compose)
 SHELL = "[/bin/busybox, sh, -c, {}]"
 # The head of a program for another kind of processor: what counts is at its offset 18.

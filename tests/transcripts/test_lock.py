@@ -31,6 +31,6 @@ def test_one_who_ends_a_change_between_two_releases_is_told_what_mends_it(projec
     release(run, FIRST, agree=lambda question: True)
     run.close()
     done, advice = run.events[-2:]
-    left = "it was ended between two releases: see the containers"
+    left = "the run ended between two releases; `dev status` shows what is running"
     assert sentence(done) == f"Released the lock of `apply` of ann (since now, process 7 on the host) ({left})"
-    assert advice.hint.startswith("`dev deploy` goes on from there; `dev rollback` brings")
+    assert advice.hint.startswith("`dev deploy` completes it; `dev rollback` goes back")

@@ -221,16 +221,14 @@ def _words(failed: events.Lifecycle) -> str:
 
 LEFT = {
     "kept": "nothing was changed on the host",
-    "restored": "the last good release was put back and runs",
-    "left": "the containers are as they fell, as was asked for",
-    "stopped": "the containers were stopped and kept for a look; there was no good release to go back to",
+    "restored": "the last good release is running again",
+    "left": "the failed containers were left in place",
+    "stopped": "the containers were stopped and kept; there is no good release to roll back to",
     "unfinished": "the containers run this version; the next deploy runs what failed again, and what comes after it",
-    "broken": "see the containers: no release could be put back",
-    "interrupted": "it was ended between two releases: see the containers",
+    "broken": "the containers of a failed rollback; `dev status` shows what is running",
+    "interrupted": "the run ended between two releases; `dev status` shows what is running",
 }
-INTERRUPTED_HINT = (
-    "`dev deploy` goes on from there; `dev rollback` brings the good release before back, where there is one"
-)
+INTERRUPTED_HINT = "`dev deploy` completes it; `dev rollback` goes back to the previous good release, if there is one"
 NETWORKS_HINT = (
     "Docker on the host has no range of addresses left for another network: remove stacks that nobody needs, and "
     "`docker network prune` there; or give it more and smaller ones, `default-address-pools` in /etc/docker/daemon.json"

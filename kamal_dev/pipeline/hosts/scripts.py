@@ -131,6 +131,7 @@ class EventPrinter:
         self._run = run
         self._target = target
         self._phase: Phase = "connecting"
+        self._passed: events.Phase | None = None
         self._arrived = 0
         self._lines: list[str] = []
 
@@ -158,6 +159,8 @@ class EventPrinter:
         output = self._run.output
         if isinstance(event, events.Phase):
             self._turn(event)
+        elif isinstance(event, events.ScriptResult) and event.ok:
+            self._end()
         elif isinstance(event, events.Log):
             output.line(self._phase, event.text, self._target)
         elif isinstance(event, events.Pulled) and event.ok:
@@ -169,13 +172,29 @@ class EventPrinter:
                 output.warn(inside(event), self._target, phase="starting")
 
     def _turn(self, event: events.Phase) -> None:
-        """Show that a phase begins, or that it is over."""
-        self._phase = PHASES.get(event.name, "lifecycle")
-        subject = event.name if self._phase == "lifecycle" else ""
-        if event.seconds is None:
-            self._run.output.start(self._phase, subject, self._target)
-        else:
-            self._run.output.done(self._phase, subject, self._target, seconds=event.seconds)
+        """Show that a phase begins; that it went well is known once another one follows it."""
+        if event.seconds is not None:
+            self._passed = event
+            return
+        if event.name not in AFTER_FAILURE:
+            self._end()
+        self._passed, (self._phase, subject) = None, _named(event)
+        self._run.output.start(self._phase, subject, self._target)
+
+    def _end(self) -> None:
+        """Show that the phase that is over went well."""
+        if self._passed:
+            phase, subject = _named(self._passed)
+            self._run.output.done(phase, subject, self._target, seconds=self._passed.seconds)
+
+
+def _named(event: events.Phase) -> tuple[Phase, str]:
+    """Return the phase that a script is in; what is none of them is a lifecycle command, by its stage."""
+    phase = PHASES.get(event.name, "lifecycle")
+    return phase, event.name if phase == "lifecycle" else ""
+
+
+AFTER_FAILURE = ("stop", "restore")
 
 
 PHASES: dict[str, Phase] = {

@@ -1,0 +1,52 @@
+"""What scripts on a host tell becomes typed events; a phase is done only where what follows says so."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any, cast
+
+from kamal_dev.model import Host
+from kamal_dev.output import Event, Output
+from kamal_dev.pipeline.hosts.scripts import EventPrinter
+from kamal_dev.pipeline.run.run import Run
+
+UP = {"type": "phase", "name": "up"}
+OBSERVE = {"type": "phase", "name": "observe"}
+CREATE = {"type": "phase", "name": "postCreateCommand"}
+
+
+def printed(*lines: dict[str, Any]) -> list[tuple[str, str, str]]:
+    events: list[Event] = []
+    printer = EventPrinter(cast("Run", SimpleNamespace(output=Output(events.append))), Host("blog-1", "10.0.0.1"))
+    for line in lines:
+        printer(json.dumps(line))
+    assert {(event.stack, event.host) for event in events} == {("blog-1", "10.0.0.1")}
+    return [(event.phase, event.status, event.subject) for event in events]
+
+
+def test_a_phase_is_done_once_the_next_one_begins_or_all_went_well() -> None:
+    assert printed(UP, {**UP, "seconds": 1.5}, CREATE, {**CREATE, "seconds": 2.0}, {"type": "result", "ok": True}) == [
+        ("starting", "started", ""),
+        ("starting", "done", ""),
+        ("lifecycle", "started", "postCreateCommand"),
+        ("lifecycle", "done", "postCreateCommand"),
+    ]
+
+
+def test_a_phase_that_is_over_because_it_failed_is_not_done() -> None:
+    restore = {"type": "phase", "name": "restore"}
+    failed = {"type": "result", "ok": False, "state": "restored"}
+    assert printed(OBSERVE, {**OBSERVE, "seconds": 3.0}, restore, {**restore, "seconds": 1.0}, failed) == [
+        ("observing", "started", ""),
+        ("rolling_back", "started", ""),
+    ]
+
+
+def test_what_a_lifecycle_command_prints_is_output_of_its_phase() -> None:
+    assert printed(CREATE, {"type": "log", "text": "Bundle complete!"})[-1] == ("lifecycle", "output", "")
+
+
+def test_images_are_counted_as_they_arrive() -> None:
+    pulled = {"type": "image", "image": "postgres:15", "ok": True}
+    assert printed({"type": "phase", "name": "pull"}, pulled)[-1] == ("pulling", "progress", "postgres:15")
