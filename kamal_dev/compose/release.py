@@ -7,7 +7,6 @@ input makes the same release.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from kamal_dev.compose import (
     overlay,
     ports,
     profiles,
+    release_files,
     rewrite,
     service,
     stack_variables,
@@ -33,10 +33,9 @@ from kamal_dev.compose.binds import Bind
 from kamal_dev.compose.compose_project import ComposeProject
 from kamal_dev.compose.mounts import Mounted
 from kamal_dev.compose.reading import ComposeReader
-from kamal_dev.compose.travels import RAW, Travel
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, NothingBuilt, Problem
-from kamal_dev.model import REDACTED, File, Image, Location, Notice, Release, Secret, StartedService, Version
+from kamal_dev.model import Image, Location, Notice, Release, Secret, StartedService, Version
 
 
 @dataclass(frozen=True)
@@ -84,20 +83,25 @@ def render(
     told = stack_variables.values(stack, version, index, address)
     wanted = _of_stack(project, after, additions)
     values = env.values(project, ready.reader, after, additions, variables or {}, wanted, told)
-    salt = additions.service
-    marked = marks.of_services(salt, [(_place(travel, project), travel) for travel in carried], after, values)
+    marked = marks.of_services(additions.service, release_files.placed(carried, project), after, values)
     inputs = overlay.OverlayInputs(project, stack, own, additions, mounted, marked)
-    files = _files(project, ready.texts, carried, overlay.text(after, inputs))
+    files = release_files.gathered(project, ready.texts, carried, overlay.text(after, inputs))
     about = manifest.entries(project, stack=stack, version=version, images=own, additions=additions, mounted=mounted)
-    digest = _Content(project, carried, values, told).digest([*files, manifest.lasting(about, own)], stack, salt)
-    files = _masked(files, carried, project) if mask else files
+    content = release_files.ReleaseContent(project, carried, values, told)
+    digest = content.digest([*files, manifest.lasting(about, own)], stack, additions.service)
+    files = release_files.masked(files, carried, project) if mask else files
     files += [env.file(project, stack, values, mask=mask), manifest.file({**about, "digest": digest})]
     files.sort(key=lambda file: file.path)
     bare = Release(f"{version}-{digest[:8]}", stack, version, digest, tuple(files))
+    return _with_services(_described(about, bare, own), project, additions, told)
+
+
+def _with_services(release: Release, project: ComposeProject, additions: Additions, told: Mapping[str, str]) -> Release:
+    """Return a release with the services that it starts, and the ports that they publish."""
     started = service.started(project.services, additions.run_services)
     set_there = {**project.scope.variables, **told}
     return replace(
-        _described(about, bare, own),
+        release,
         started=tuple(_started(item, project, additions, set_there) for item in started),
         ports=ports.published(_values(started, project), set_there, is_exposed=additions.expose),
     )
@@ -244,66 +248,3 @@ def _beside_images(model: Value) -> dict[str, Any]:
         for name, entries in found.get("services", {}).items()
     }
     return {**found, "services": services}
-
-
-def _files(project: ComposeProject, texts: Mapping[Path, str], carried: tuple[Travel, ...], laid: str) -> list[File]:
-    files = [
-        *(File(project.places.of_compose(path), text.encode()) for path, text in texts.items()),
-        *_travelling(carried, project),
-        File(layout.OVERLAY, laid.encode()),
-    ]
-    if not any(file.path in layout.SOUGHT for file in files):
-        files.append(File(layout.SOUGHT[0], layout.STOP.encode()))
-    return files
-
-
-def _masked(files: list[File], carried: tuple[Travel, ...], project: ComposeProject) -> list[File]:
-    """Return the files with `[redacted]` for the content of secrets; their digest was taken before."""
-    hidden = {_place(travel, project) for travel in carried if travel.role == "secret"}
-    return [replace(file, content=f"{REDACTED}\n".encode()) if file.path in hidden else file for file in files]
-
-
-def _place(travel: Travel, project: ComposeProject) -> str:
-    places = project.places
-    if travel.role == "env":
-        return places.of_compose(travel.path)
-    return places.converted(travel.path) if travel.role == RAW else places.in_release(travel.path)
-
-
-def _travelling(carried: tuple[Travel, ...], project: ComposeProject) -> list[File]:
-    found: dict[str, File] = {}
-    for travel in carried:
-        path = _place(travel, project)
-        mode = max(travel.mode, found[path].mode) if path in found else travel.mode
-        found[path] = File(path, travel.content, mode)
-    return list(found.values())
-
-
-@dataclass(frozen=True)
-class _Content:
-    """Tell what is private in a release from what is not, for its digest."""
-
-    project: ComposeProject
-    carried: tuple[Travel, ...]
-    values: Mapping[str, str | Secret]
-    told: Mapping[str, str]
-
-    def digest(self, files: list[File], stack: str, salt: str) -> str:
-        """Return a digest of all files; private content is hashed separately, the same for all stacks."""
-        private = {_place(travel, self.project) for travel in self.carried}
-        parts = [(file.path, file.content) for file in files if file.path in private]
-        parts += [(f"${name}", marks.plain(value).encode()) for name, value in self.values.items() if self._hides(name)]
-        total = hashlib.sha256(marks.private(salt, [*parts, (layout.ENV, self.project.own_env.encode())]).encode())
-        for file in sorted([*files, self._env(stack)], key=lambda file: file.path):
-            content = b"" if file.path in private else file.content
-            total.update(f"{file.path}\0{file.mode:o}\0{len(content)}\0".encode())
-            total.update(content)
-        return total.hexdigest()
-
-    def _hides(self, name: str) -> bool:
-        return self.values[name] != self.told.get(name)
-
-    def _env(self, stack: str) -> File:
-        """Return the `.env` of a stack without what is private in it."""
-        shown = {name: Secret("") if self._hides(name) else value for name, value in self.values.items()}
-        return env.file(replace(self.project, own_env=""), stack, shown, mask=True)
