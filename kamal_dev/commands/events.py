@@ -50,7 +50,7 @@ class Lock:
         return self.state != "dead"
 
     def __str__(self) -> str:
-        return f"`{self.word}` of {self.by or 'somebody'} (since {self.since}, process {self.pid} on the host)"
+        return f"{self.by or 'somebody'} (`{self.word}` since {self.since}, process {self.pid} on the host)"
 
 
 @dataclass(frozen=True)

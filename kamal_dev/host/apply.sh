@@ -20,7 +20,7 @@ here=${0%/*}
 require_source() {
   brought=$(cat "$here/meta/brought")
   [ -z "$brought" ] || [ -n "$(ls -A "$home/workspace/$brought" 2>/dev/null)" ] ||
-    { result_code=removed && conclude false kept 'the stack was removed on this host while it was being deployed'; }
+    { result_code=removed && conclude false kept 'the stack was removed from this host during the deploy'; }
 }
 
 upload() {
@@ -29,7 +29,7 @@ upload() {
   [ -s "$releases/$release/.kamal-dev/digest" ] || mv -T "$releases/$release" "$releases/.new.lost.$$" 2>/dev/null
   if [ -d "$releases/$release" ]; then
     is_new=false
-    [ "$(known "$release" digest)" = "$digest" ] || conclude false kept "a release \`$release\` with another content is there already"
+    [ "$(known "$release" digest)" = "$digest" ] || conclude false kept "release \`$release\` exists with other content"
     return
   fi
   rm -rf "$releases"/.new.*
@@ -37,7 +37,7 @@ upload() {
   mkdir -p "$releases"
   if ! { assemble "$new" && mv -T "$new" "$releases/$release"; } 2>"$here/upload.err"; then
     rm -rf "$new"
-    conclude false kept "the release could not be written: $(last_lines "$here/upload.err" 1)"
+    conclude false kept "could not write the release: $(last_lines "$here/upload.err" 1)"
   fi
 }
 
@@ -56,13 +56,13 @@ deployed() { "$is_new" || { carry "$releases/$release/.kamal-dev" && touch "$rel
 
 use_stack "$1"
 verb=apply release=$2 digest=$3 timeout=$4 window_wanted=$5
-case $release in '' | .* | *[!A-Za-z0-9._-]*) give_up arguments "\`$release\` is no name for a release" ;; esac
+case $release in '' | .* | *[!A-Za-z0-9._-]*) give_up arguments "\`$release\` is not a valid release name" ;; esac
 shift 5
 printf '%s\n' "$@" >"$here/meta/services"
 retain=$(cat "$here/meta/retain") version=$(cat "$here/meta/version") listed=$here/meta/images is_new=true recreate=$(cat "$here/meta/recreate")
 
 begin
-if [ -z "$recreate" ] && [ "$(known "$release" digest)" = "$digest" ] && stands "$release"; then
+if [ -z "$recreate" ] && [ "$(known "$release" digest)" = "$digest" ] && is_running "$release"; then
   is_new=false
   deployed
   report_containers

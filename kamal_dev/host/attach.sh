@@ -10,5 +10,5 @@ here=${0%/*}
 . "$here/run.sh"
 
 use_run "$1"
-[ -d "$run" ] || give_up attach 'this host knows of no such run' unknown
+[ -d "$run" ] || give_up attach 'run not found on this host' unknown
 follow "$2"

@@ -40,7 +40,7 @@ refuse_others() {
   if answers; then
     case $(privilege) in
       root | sudo) ;;
-      *) fail compose "Docker works here, but Compose is ${have:-missing}, and $minimal_compose or later is needed" ;;
+      *) fail compose "Compose $minimal_compose or later is required, and this host has ${have:-none}" ;;
     esac
   elif [ -n "$engine_socket$engine_context" ]; then fail daemon "$engine_trouble"
   fi
@@ -59,16 +59,16 @@ await_boot() {
   timeout "$boot_deadline" cloud-init status --wait >/dev/null 2>&1
   case $? in
     0 | 2) ;; # 2: it ended, with errors that it could live with
-    124) log "cloud-init is not done after $boot_deadline s: going on without it" ;;
-    *) log 'cloud-init ended with an error: going on' ;;
+    124) log "cloud-init did not finish within $boot_deadline s; continuing" ;;
+    *) log 'cloud-init failed; continuing' ;;
   esac
 }
 
 require_root() {
   case $(privilege) in
     root | sudo) ;;
-    password) fail privilege "\`$(id -un)\` needs a password for sudo; give it \`NOPASSWD: ALL\`, or log in as root" ;;
-    *) fail privilege "\`$(id -un)\` is neither root nor allowed to use sudo${engine_trouble:+; $engine_trouble}" ;;
+    password) fail privilege "sudo asks \`$(id -un)\` for a password; give it \`NOPASSWD: ALL\`, or log in as root" ;;
+    *) fail privilege "\`$(id -un)\` is not root and has no sudo${engine_trouble:+; $engine_trouble}" ;;
   esac
 }
 
@@ -129,7 +129,7 @@ install() {
   require_root
   install_docker
   run_daemon
-  has_compose || fail compose "Compose here is ${have:-missing}, and $minimal_compose or later is needed"
+  has_compose || fail compose "Compose $minimal_compose or later is required, and this host has ${have:-none}"
 }
 
 # --- the story

@@ -57,9 +57,9 @@ apart='-m -n -i -p -f'
 # why_confined CODE FILE: print why what was confined did not end well; FILE has its last words.
 why_confined() {
   case $1 in
-    124) echo 'it took too long' ;;
-    125) echo 'it waited for something that does not come: is there a pipe in place of a file?' ;;
-    126) echo "it belongs to user ${owner%:*}, and \`$(id -un)\` is neither root, nor allowed to use sudo without a password, nor to use $engine_name" ;;
+    124) echo 'timed out' ;;
+    125) echo 'blocked; is there a pipe in place of a file?' ;;
+    126) echo "it belongs to user ${owner%:*}, and \`$(id -un)\` is not root, has no passwordless sudo and no access to $engine_name" ;;
     *) last_lines "$2" 2 ;;
   esac
 }

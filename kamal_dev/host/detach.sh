@@ -13,11 +13,11 @@ here=${0%/*}
 use_run "$1"
 shift
 forget_old_runs
-mkdir -p "$runs" || give_up upload "$runs cannot be made: $(why_not_written "$runs")"
+mkdir -p "$runs" || give_up upload "could not create $runs: $(why_not_written "$runs")"
 if mkdir "$run" 2>/dev/null; then
   if ! { : >"$run/log" && mv "$here" "$run/payload"; }; then
     rm -rf "$run"
-    give_up upload "the files could not be moved to $run: $(why_not_written "$runs")"
+    give_up upload "could not move files to $run: $(why_not_written "$runs")"
   fi
   # This shell's own child, because not every init reaps orphans, and tail takes a zombie for alive.
   KAMAL_DEV_TOKEN=${run##*/} setsid sh "$run/payload/worker.sh" "$run" "$@" </dev/null >/dev/null 2>&1 &

@@ -63,9 +63,9 @@ require_engine() { engine_answers || give_up "$1" "$engine_trouble" unknown; }
 explain_engine() {
   at=${engine_context:+" of the context \`$engine_context\`"}${engine_socket:+" at $engine_socket"}
   case $1:$2 in
-    124:*) echo "$engine_name$at does not answer on this host: it said nothing in time" ;;
-    *'permission denied'*) echo "\`$(id -un)\` may not use $engine_name$at on this host: it is not in the group \`docker\` and has no sudo without a password" ;;
-    *) echo "$engine_name$at does not answer on this host: $(printf '%s\n' "$2" | grep . | tail -n 1 | cut -b1-300)" ;;
+    124:*) echo "$engine_name$at did not respond in time on this host" ;;
+    *'permission denied'*) echo "\`$(id -un)\` has no permission to use $engine_name$at on this host: not in the group \`docker\`, and no passwordless sudo" ;;
+    *) echo "$engine_name$at is not responding on this host: $(printf '%s\n' "$2" | grep . | tail -n 1 | cut -b1-300)" ;;
   esac
 }
 
@@ -216,7 +216,7 @@ main_of='index .Config.Labels "kamal-dev.main"'
 # engine_format WHAT: print the format of what is asked of a container. `row`, for `read`, is
 #   id|service|state|health|exit|restarts|policy|started|main|stack|name|networks|image|process|network mode|ports of the image
 # with networks as hexadecimal digits, because they may have any name. `event` is the same as JSON, said to belong to the release
-# `$shown`; `open` is an event without its end, which is the exit code and the release; `both` is a row and an event.
+# `$shown`; `container` is a row and an event.
 engine_format() {
   case $1 in
     row)
@@ -225,14 +225,13 @@ engine_format() {
         "|{{$main_of}}|{{$project_of}}|{{slice .Name 1}}" \
         '|{{range $name, $_ := .NetworkSettings.Networks}}{{printf "%x" $name}},{{end}}|{{.Config.Image}}' \
         '|{{.State.Pid}}|{{.HostConfig.NetworkMode}}|{{range $port, $_ := .Config.ExposedPorts}}{{$port}} {{end}}' ;;
-    open)
+    event)
       printf %s "{\"type\":\"container\",\"stack\":{{json ($project_of)}}" \
         ",\"service\":{{json ($service_of)}}" \
         ',"id":{{json .ID}},"name":{{json (slice .Name 1)}},"image":{{json .Config.Image}},"state":{{json .State.Status}}' \
         ',"health":{{with .State.Health}}{{json .Status}}{{else}}""{{end}}' \
-        ',"restarts":{{.RestartCount}},"started":{{json .State.StartedAt}}' ;;
-    event) printf '%s,"exit_code":{{.State.ExitCode}},"release":"%s"}' "$(engine_format open)" "$shown" ;;
-    both) printf %s "$(engine_format row)$(engine_format event)" ;;
+        ',"restarts":{{.RestartCount}},"started":{{json .State.StartedAt}},"exit_code":{{.State.ExitCode}}' ",\"release\":\"$shown\"}" ;;
+    container) printf %s "$(engine_format row)$(engine_format event)" ;;
     end) echo '{{.State.OOMKilled}}|{{.State.ExitCode}}|{{.State.Running}}|{{.State.StartedAt}}|{{.State.FinishedAt}}|{{.State.Error}}' ;;
     started) echo '{{.State.StartedAt}}' ;;
     health) echo '{{with .State.Health}}{{.Status}}{{end}}' ;;

@@ -90,7 +90,7 @@ learn_environment() {
     in_main "$probe_within" "$here/probe.err" >"$here/probe.out"
   tr '\000\n' '\n\001' <"$here/probe.out" | awk -v mark="$mark" "$environment_awk" | tr '\001' '\n' >"$environment"
   rm -f "$here/probe.out"
-  [ -s "$environment" ] || log 'the shell of the user in the container did not tell its environment; the container has one, too'
+  [ -s "$environment" ] || log "could not read the environment of the user's shell; using that of the container"
 }
 
 # session [FILE]: print the shell text that makes a session: the environment, then the workspace. FILE is read

@@ -111,12 +111,12 @@ recall_engine() {
 }
 
 look_at_release() {
-  seen='' problems='' stands=false
+  seen='' judged='' stands=false
   shown=$(current_release)
   [ -n "$engine" ] || return
   # shellcheck disable=SC2086 # ids are words
   look_at_containers $ids || return
-  weigh "$shown"
+  judge_stack "$shown"
   ! is_as_good "$shown" || stands=true
 }
 
@@ -170,5 +170,5 @@ emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \
   images: "${images:-[]}" clashes: "$(clashes "${engine:+$wanted_ports}")" workspace: "$(workspaces)" \
   foreign "$foreign" source: "$(note state)" offered: "$(note offered)" lacks: "$(lacks | json_lines)" \
   unwritable "$(unwritable)" parts "$(made_of)"
-show_weighed
+show_containers
 emit result ok: true phase facts

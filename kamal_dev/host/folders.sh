@@ -9,11 +9,11 @@ shift
 for folder; do
   case /$folder/ in *//* | */../*) continue ;; esac
   path=$workspace/$folder
-  [ ! -L "$path" ] || [ -e "$path" ] || { echo "\`$folder\` is a link that leads out of the workspace"; exit 1; }
-  [ -d "$path" ] || [ ! -e "$path" ] || { echo "\`$folder\` is there, and is no folder"; exit 1; }
-  mkdir -p "$path" 2>/dev/null || { echo "\`$folder\` could not be made"; exit 1; }
+  [ ! -L "$path" ] || [ -e "$path" ] || { echo "\`$folder\` is a symbolic link out of the workspace"; exit 1; }
+  [ -d "$path" ] || [ ! -e "$path" ] || { echo "\`$folder\` exists and is not a folder"; exit 1; }
+  mkdir -p "$path" 2>/dev/null || { echo "could not create \`$folder\`"; exit 1; }
   case $(realpath "$path")/ in
     "$workspace"/*) ;;
-    *) echo "\`$folder\` is a link that leads out of the workspace"; exit 1 ;;
+    *) echo "\`$folder\` is a symbolic link out of the workspace"; exit 1 ;;
   esac
 done

@@ -20,8 +20,8 @@ pulse() {
   kill "$reader" 2>/dev/null
 }
 
-[ -x /usr/bin/perl ] || give_up forward 'this host has no /usr/bin/perl, which passes connections on'
-mkdir -m 700 -- "$directory" || give_up forward "$directory cannot be made"
+[ -x /usr/bin/perl ] || give_up forward 'port forwarding needs /usr/bin/perl on the host'
+mkdir -m 700 -- "$directory" || give_up forward "could not create $directory"
 trap 'rm -rf -- "$directory"' EXIT
 trap 'exit 143' HUP INT TERM
 trap '' PIPE

@@ -17,7 +17,7 @@ log_in() {
   registry_login "$here/login" "$login_server" "$login_user" <"$here/registry/password" >/dev/null 2>"$here/login.err"
   set -- $?
   rm -f "$here/registry/password"
-  [ "$1" = 0 ] || echo "the login of \`$login_user\` at $login_server failed: $(last_lines "$here/login.err" 1)" >"$here/pull.failed"
+  [ "$1" = 0 ] || echo "login to $login_server as \`$login_user\` failed: $(last_lines "$here/login.err" 1)" >"$here/pull.failed"
   return "$1"
 }
 
@@ -70,7 +70,7 @@ pull_one() {
   pull_reason=
   case $pull_code in
     0) pull_ok=true ;;
-    124) pull_ok=false pull_reason="it did not arrive within $pull_deadline s" ;;
+    124) pull_ok=false pull_reason="timed out after $pull_deadline s" ;;
     *) pull_ok=false pull_reason=$(last_lines "$pull_log" 1) ;;
   esac
   pull_platform=$(image_inspect platform "$by_tag")

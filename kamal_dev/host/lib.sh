@@ -76,8 +76,8 @@ why_not_written() {
   why_said=$( (echo probe >"$why_folder/.kamal-dev.$$") 2>&1)
   rm -f "$why_folder/.kamal-dev.$$"
   case $why_said in
-    *[Rr]ead-only*) echo "the file system of $why_folder is read-only" ;;
-    *denied*) echo "\`$(id -un)\` may not write to $why_folder" ;;
+    *[Rr]ead-only*) echo "$why_folder is on a read-only file system" ;;
+    *denied*) echo "\`$(id -un)\` has no permission to write to $why_folder" ;;
     *) echo 'is the disk full?' ;;
   esac
 }

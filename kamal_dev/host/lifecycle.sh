@@ -63,7 +63,7 @@ stop_lifecycle() {
 run_lifecycle() {
   [ -d "$here/lifecycle" ] || return 0
   find_main
-  [ -n "$main_id" ] || { lifecycle_why='no main container runs in which lifecycle commands could be run'; return 1; }
+  [ -n "$main_id" ] || { lifecycle_why='cannot run lifecycle commands: the main container is not running'; return 1; }
   memory=$home/lifecycle/$main_id
   mkdir -p "$memory"
   forget_other_containers
@@ -142,9 +142,9 @@ stream() {
 
 # report_command BASE CODE: print the event of a command that failed.
 report_command() {
-  reason="it ended with exit code $2"
+  reason="exited with code $2"
   clock
-  [ "$now" -lt "$lifecycle_until" ] || reason="it did not end in time: all commands together have $(cat "$here/lifecycle/timeout") s"
+  [ "$now" -lt "$lifecycle_until" ] || reason="timed out: lifecycle commands have $(cat "$here/lifecycle/timeout") s in total"
   # Where the engine could not even start it, only the engine has something to say.
   [ -s "$1.out" ] || grep -v '^[0-9]*$' "$1.err" >"$1.out"
   emit lifecycle stage "$stage" name "$(cat "$1.name")" command "$(cat "$1.text")" exit_code: "$2" reason "$reason" \

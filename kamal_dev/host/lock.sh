@@ -9,21 +9,21 @@ beat_every=5 stale_after=60
 lock_events=1 # where a script tells of the lock: those whose stdout is no place for events say 2
 
 # lock_stack WORD: take the lock for this process. Ends the script where another living one has it; that of a dead one
-# is taken over, and said so. Waiting is the caller's business, who may not want it any more.
+# is removed, with a message. Waiting is the caller's business, who may not want it any more.
 lock_stack() {
   open_lock
   read_lock
   case $lock_state in
-    held) give_up lock "left alone: $(lock_owner) is changing this stack" ;;
-    stale) give_up lock "left alone: $(lock_owner) has the lock of this stack, but has not moved for $lock_age s" ;;
-    dead) take_over ;;
+    held) give_up lock "stack is locked by $(lock_owner)" ;;
+    stale) give_up lock "stack is locked by $(lock_owner), without progress for $lock_age s" ;;
+    dead) remove_stale_lock ;;
   esac
   lock_start=$(started_at $$)
   # Of a disk that is full an owner would be half written, and taken for dead.
   { mkdir -p "$home/lock" && beat && printf '%s\n' "$$" "$lock_start" "$boot_id" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" \
     "${KAMAL_DEV_TOKEN:-}" "$(performer)" "${version:-}" "${release:-}" >"$home/lock/owner.new" &&
     mv "$home/lock/owner.new" "$home/lock/owner"; } 2>/dev/null ||
-    { rm -rf "$home/lock" && give_up locking "the lock of this stack could not be written: $(why_not_written "$home")"; }
+    { rm -rf "$home/lock" && give_up locking "could not write the lock: $(why_not_written "$home")"; }
   exec 9<&-
   # No child of this shell, which may wait for all that it has. By `exec`, so that no copy of stdout is kept: the
   # caller would wait for the last beat.
@@ -34,10 +34,10 @@ lock_stack() {
 open_lock() {
   read -r boot_id </proc/sys/kernel/random/boot_id
   while :; do
-    { mkdir -p "$home" && [ -r "$home" ]; } || give_up locking "$home cannot be made or read: $(why_not_written "$home")"
+    { mkdir -p "$home" && [ -r "$home" ]; } || give_up locking "could not create or read $home: $(why_not_written "$home")"
     exec 9<"$home"
-    command -v flock >/dev/null 2>&1 || give_up locking "this host has no \`flock\`, which locks need"
-    wait_for_lock 10 9 || give_up lock 'somebody else is looking at the lock of this stack'
+    command -v flock >/dev/null 2>&1 || give_up locking "locking needs \`flock\` on the host"
+    wait_for_lock 10 9 || give_up lock 'another process is reading the lock'
     # A folder that was removed meanwhile is locked by us alone.
     # shellcheck disable=SC3013 # dash and busybox have it
     [ ! "$home" -ef /dev/fd/9 ] || return 0
@@ -64,10 +64,10 @@ read_lock() {
 }
 
 # lock_owner: print what read_lock found as people say it.
-lock_owner() { echo "\`${lock_word:-a change}\` of ${lock_by:-somebody} (since ${lock_since:-some time}, process $lock_pid)"; }
+lock_owner() { echo "${lock_by:-somebody} (\`${lock_word:-apply}\` since ${lock_since:-an unknown time}, process $lock_pid)"; }
 
-take_over() {
-  log "took over the lock of $(lock_owner), which ended without putting it away" >&"$lock_events"
+remove_stale_lock() {
+  log "removed the stale lock of $(lock_owner)" >&"$lock_events"
   record lock state 'taken over' word "$lock_word" owner "$lock_by" since "$lock_since" version "$lock_version"
 }
 

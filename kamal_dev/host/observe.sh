@@ -1,5 +1,22 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
-# How a stack stands: what runs, compared with what its release has. Sourced after stack.sh; runs nothing by itself.
+# What "up" means: the state of each container, and of the stack, is decided here and nowhere else. Sourced after stack.sh; runs
+# nothing by itself.
+#
+# A container by itself, in words that people see as they are:
+#   up          running, with a passing health check; without one, running for a while without a restart, or listening on its
+#               ports, or idling as it is meant to (see watch.sh)
+#   starting    the health check has not passed yet, or it has not been running for long enough
+#   unhealthy   the health check fails
+#   restarting  it ended, and the engine starts it again          restarted  that happened lately
+#   crash loop  that happened `restart_limit` times
+#   completed   a one-shot: it ended with 0, and nothing restarts it
+#   exited N    it ended, and should run
+#   created (never started), paused, dead, removing
+# and compared with what its release had when it came up:
+#   missing, leftover (not part of the release), renamed, outdated (of another image), offline (off a network),
+#   stale (the folder of the workspace that it sees was replaced)
+# A stack: up, degraded (a container is not as its release has it), unfinished (lifecycle commands are left to be run), down
+# (no container runs) or absent.
 #
 # `good` of a release has a line per container, as it was when the release came up:
 # `<service> <state> <name> <networks> <image>`.
@@ -7,42 +24,65 @@
 #   restarts <id> <count>                          how often a container had been restarted by then
 #   bind <id> <started> <device:inode> <folder>    the folder of the workspace that a container got when it was started
 
-# judge ROW: set verdict to fine, wait, window (only time is missing) or failed, and reason.
+restart_limit=$(cat "$here/meta/restarts" 2>/dev/null) || restart_limit=3
+window=0 restarts_before='' is_watched=''
+
+# --- a container
+
+# judge ROW: set state to the word for a container, reason, and verdict to fine, wait, window (only time is
+# missing), port (it is still to listen) or failed.
 judge() {
-  IFS='|' read -r id service state health exit_code restarts policy started main _ _ _ _ process network_mode exposed <<END
+  IFS='|' read -r id service engine_state health exit_code restarts policy started main _ _ _ _ process network_mode exposed <<END
 $1
 END
-  reason=
-  case $state in
+  state=$engine_state verdict=failed reason=''
+  case $engine_state in
     running) judge_running ;;
     exited) judge_exited ;;
-    restarting) verdict=wait reason="it ended with exit code $exit_code and is started again and again" ;;
-    created) verdict=failed reason='it was never started' ;;
-    dead) verdict=failed reason='the engine could not remove it' ;;
-    *) verdict=wait reason="it is $state" ;;
+    restarting) verdict=wait reason="exited with code $exit_code and is being restarted" ;;
+    created) reason='never started' ;;
+    dead) reason='the engine could not remove it' ;;
+    *) verdict=wait reason=$engine_state ;;
   esac
+  case $engine_state:$verdict in *:failed) ;; running:* | restarting:*) judge_restarts ;; esac
 }
 
 judge_running() {
   case $health in
-    healthy) verdict=fine ;;
-    unhealthy) verdict=failed reason='its health check fails' ;;
-    starting) verdict=wait reason='its health check has not passed yet' ;;
+    healthy) state=up verdict=fine ;;
+    unhealthy) state=unhealthy reason='its health check fails' ;;
+    starting) state=starting verdict=wait reason='its health check has not passed yet' ;;
     *)
-      verdict=fine age=$window
+      state=up verdict=fine age=$window
       [ "$window" = 0 ] || age=$(uptime_of "$started")
-      [ "$age" -ge "$window" ] || verdict=window reason='it did not stay up for long enough' ;;
+      [ "$age" -ge "$window" ] || state=starting verdict=window reason='did not stay up long enough' ;;
   esac
 }
 
 judge_exited() {
+  state="exited $exit_code" reason="exited with code $exit_code"
   case $exit_code:$policy in
-    *:always | *:unless-stopped) verdict=wait reason="it ended with exit code $exit_code" ;;
-    0:*)
-      verdict=fine
-      [ "$main" != true ] || verdict=failed reason='it ended with exit code 0: nothing keeps the main service running' ;;
-    *) verdict=failed reason="it ended with exit code $exit_code" ;;
+    *:always | *:unless-stopped) verdict='wait' ;;
+    0:*) if [ "$main" = true ]; then reason="$reason: nothing keeps the main service running"
+      else state=completed verdict=fine reason=''; fi ;;
   esac
+}
+
+# judge_restarts: one that was restarted counts as up again after a minute for each time, and after an hour at most. While a
+# release comes up, a few restarts are waited for.
+judge_restarts() {
+  times=$(restarts_beyond "$restarts_before" "$id" "$restarts")
+  [ "$times" -gt 0 ] || return 0
+  calm_after=$times
+  [ "$calm_after" -le 60 ] || calm_after=60
+  age=$(uptime_of "$started")
+  [ "$engine_state" = restarting ] || [ "$age" -lt $((calm_after * 60000)) ] || return 0
+  if [ "$times" -ge "$restart_limit" ]; then
+    state='crash loop' verdict=failed reason="crash loop: restarted $times times"
+  elif [ "$verdict" = fine ] && [ -z "$is_watched" ]; then
+    state=restarted verdict=failed reason="restarted $times times, last $((age / 1000)) s ago"
+    [ "$times" -gt 1 ] || reason="restarted $((age / 1000)) s ago"
+  fi
 }
 
 # uptime_of TIME: print the milliseconds since then, by the clock that the engine took TIME from.
@@ -59,60 +99,49 @@ restarts_beyond() {
   echo $(($3 - before))
 }
 
-# standing: turn rows into lines of `good`, sorted; what is not fine gets a state that is never good.
-standing() {
-  while IFS='|' read -r _ served stands_as healthy ended_with _ unless _ _ _ name networks image _; do
-    case $stands_as:$healthy:$ended_with:$unless in
-      running:unhealthy:* | running:starting:*) stands_as=$healthy ;;
-      running:*) stands_as=up ;;
-      exited:*:0:no | exited:*:0: | exited:*:0:on-failure) stands_as='done' ;;
+# judge_all: judge each of `found` by itself: set judged to a line `<id>|<verdict>|<state>|<reason>` for each, and outcome to the
+# worst verdict; failed where there is none. While a stack is watched, watch.sh may know more of one that only time is missing for.
+judge_all() {
+  judged='' outcome=failed wall=$(wall_clock)
+  while IFS= read -r row; do
+    [ -n "$row" ] || continue
+    [ -n "$judged" ] || outcome=fine
+    judge "$row"
+    [ "$verdict" != window ] || settle
+    case $outcome:$verdict in
+      failed:* | *:fine | wait:port | wait:window | port:window) ;;
+      *) outcome=$verdict ;;
     esac
-    echo "$served $stands_as $name ${networks:--} $image"
-  done | sort
+    judged="$judged$id|$verdict|$state|$reason
+"
+  done <<END
+$found
+END
 }
 
-# weigh ID: compare what look_at_containers found with what release ID had when it was good. Sets stack_state to up, degraded,
-# unfinished (lifecycle commands are left to be run), down (nothing runs) or absent, stack_reason, and problems to lines of
-# `<container id> <kind> <reason>`, or `<name> missing <service>`.
-weigh() {
-  problems="$(weigh_each)
-$(weigh_against "$1")"
-  stack_state=up
-  [ -z "${problems#?}" ] || stack_state=degraded
+# --- the stack
+
+# judge_stack RELEASE: judge what look_at_containers found, by itself and against what RELEASE had when it was good. Sets
+# stack_state, stack_reason, judged (a container may have several lines), and problems to those lines that are not fine. Of one
+# that is missing the line is `<name>|failed|missing|<service>`.
+judge_stack() {
+  window=0 is_watched='' restarts_before=" $(sed -n 's/^restarts \([^ ]*\) /\1=/p' "$home/baseline" 2>/dev/null | tr '\n' ' ')"
+  judge_all
+  judged=$judged$(compare_with "$1")
+  problems=$(printf '%s\n' "$judged" | grep -v '^[^|]*|fine|' | grep .)
+  stack_state=up stack_reason=''
+  [ -z "$problems" ] || stack_state=degraded
   [ "$stack_state" != up ] || has_finished "$found" || stack_state=unfinished
   printf '%s\n' "$found" | grep -q '^[^|]*|[^|]*|\(running\|paused\|restarting\)|' || stack_state=down
   [ -n "$1$found" ] || stack_state=absent
-  stack_reason=
   case $stack_state:$1 in
-    up: | degraded:) stack_state=degraded stack_reason='it has containers here, but no release' ;;
+    up: | degraded:) stack_state=degraded stack_reason='containers without a release' ;;
   esac
 }
 
-# weigh_each: print a problem for each container that is not fine by itself.
-weigh_each() {
-  window=0 wall=$(wall_clock)
-  restarts_then=" $(sed -n 's/^restarts \([^ ]*\) /\1=/p' "$home/baseline" 2>/dev/null | tr '\n' ' ')"
-  printf '%s\n' "$found" | while IFS= read -r one; do
-    [ -n "$one" ] || continue
-    judge "$one"
-    [ "$verdict" = fine ] && judge_steadiness
-    [ "$verdict" = fine ] || echo "$id $state $reason"
-  done
-}
-
-# judge_steadiness: one that was restarted counts as up again after a minute for each time, and after an hour at most.
-judge_steadiness() {
-  times=$(restarts_beyond "$restarts_then" "$id" "$restarts")
-  [ "$state" = running ] && [ "$times" -gt 0 ] || return 0
-  age=$(uptime_of "$started")
-  [ "$times" -le 60 ] || times=60
-  [ "$age" -ge $((times * 60000)) ] ||
-    verdict=failed reason="it does not stay up: it restarted $restarts times, last $((age / 1000)) s ago"
-}
-
-# weigh_against ID: print a problem for each container that is missing, too much, renamed, of another image, off a network, or
+# compare_with RELEASE: print a line for each container that is missing, too much, renamed, of another image, off a network, or
 # that sees a folder which is gone.
-weigh_against() {
+compare_with() {
   [ -z "$1" ] || printf '%s\n' "$found" | expected=$(known "$1" good) stale=$(stale_binds) awk -F'|' '
     function word(hex,   i, out) {
       for (i = 1; i < length(hex); i += 2)
@@ -135,10 +164,10 @@ weigh_against() {
       for (i = 1; i <= n; i++) if (lines[i] != "") gone[lines[i]] = 1
     }
     $1 == "" { next }
-    $1 in gone { print $1 " stale the folder of the workspace that it sees was deleted or replaced"; }
+    $1 in gone { print $1 "|failed|stale|its workspace folder was deleted or replaced" }
     is_known && ($11 in service) {
-      if (network = lost(networks[$11], $12)) print $1 " offline it is not on the network `" network "`"
-      if (image[$11] != "" && image[$11] != $13) print $1 " other it runs the image `" $13 "`, not `" image[$11] "`"
+      if (network = lost(networks[$11], $12)) print $1 "|failed|offline|not connected to the network `" network "`"
+      if (image[$11] != "" && image[$11] != $13) print $1 "|failed|outdated|runs the image `" $13 "` instead of `" image[$11] "`"
       delete service[$11]
       next
     }
@@ -147,13 +176,13 @@ weigh_against() {
       for (i = 1; i <= count; i++) {
         split(others[i], words, " "); found = ""
         for (name in service) if (service[name] == words[2]) found = name
-        if (found == "") print words[1] " leftover it is not part of this release"
+        if (found == "") print words[1] "|failed|leftover|not part of this release"
         else {
-          if (found !~ /^[?]/) print words[1] " renamed it was called `" found "`"
+          if (found !~ /^[?]/) print words[1] "|failed|renamed|renamed from `" found "`"
           delete service[found]
         }
       }
-      for (name in service) print (name ~ /^[?]/ ? "-" : name) " missing " service[name]
+      for (name in service) print (name ~ /^[?]/ ? "-" : name) "|failed|missing|" service[name]
     }'
 }
 
@@ -174,12 +203,12 @@ stale_binds() {
     $1 == "bind" && (($2 " " $3) in alive) {
       seen = $0
       sub(/^bind [^ ]* [^ ]* /, "", seen)
-      if (!(seen in there) && !told[$2]++) print $2
+      if (!(seen in there) && !printed[$2]++) print $2
     }' "$here/there" "$home/baseline"
 }
 
-# remember_baseline: write down, of what look_at_containers found, what weigh compares with later.
-remember_baseline() {
+# save_baseline: write down, of what look_at_containers found, what judge_stack compares with later.
+save_baseline() {
   printf '%s\n' "$found" | awk -F'|' '$1 != "" { print "restarts " $1 " " $6 }' >"$home/.baseline"
   # The engine may have been told the path without the links in it.
   physical=$(cd "$home/workspace" 2>/dev/null && pwd -P)
@@ -192,36 +221,72 @@ remember_baseline() {
   mv "$home/.baseline" "$home/baseline"
 }
 
-# is_as_good ID: after weigh: whether the stack is up, and every container stands as it did when the release was good.
-is_as_good() {
-  is_good "$1" && [ "$stack_state" = up ] && stands_as_good "$1"
+# states_of_good: turn rows into lines of `good`, sorted; what is not fine gets a state that is never good.
+states_of_good() {
+  while IFS='|' read -r _ service state health exit_code _ policy _ _ _ name networks image _; do
+    case $state:$health:$exit_code:$policy in
+      running:unhealthy:* | running:starting:*) state=$health ;;
+      running:*) state=up ;;
+      exited:*:0:no | exited:*:0: | exited:*:0:on-failure) state='done' ;;
+    esac
+    echo "$service $state $name ${networks:--} $image"
+  done | sort
 }
 
-# stands_as_good ID: whether every container that was found is in the state that it had then.
-stands_as_good() {
-  [ "$(printf '%s\n' "$found" | standing | cut -d' ' -f1,2)" = "$(known "$1" good | cut -d' ' -f1,2 | sort)" ]
+# is_as_good RELEASE: after judge_stack: whether the stack is up, and every container is as it was when the release was good.
+is_as_good() { is_good "$1" && [ "$stack_state" = up ] && has_states_of "$1"; }
+
+# has_states_of RELEASE: whether every container that was found is in the state that it had then.
+has_states_of() {
+  [ "$(printf '%s\n' "$found" | states_of_good | cut -d' ' -f1,2)" = "$(known "$1" good | cut -d' ' -f1,2 | sort)" ]
 }
 
-# show_weighed: print the events of the containers, with the reason where one is not as it should be, and those that are missing.
-show_weighed() {
-  printf '%s\n' "$seen" | stack=$stack shown=$shown problems=$problems awk "$json_awk"'
+# --- what is told of it
+
+# show_stopped: tell of the containers after a stop; that they do not run is no fault of theirs.
+show_stopped() {
+  look_at_stack
+  judge_all
+  judged=$(printf '%s' "$judged" | awk -F'|' '{ print $1 "|fine|" $3 "|" }')
+  show_containers
+}
+
+# show_containers: print the event of each container that was looked at, with its state, and the reason where it is not as it
+# should be; and of those that are missing. `details` may have `<id> <exit code> <log, as JSON>` for some.
+show_containers() {
+  printf '%s\n' "$seen" | stack=$stack shown=$shown judged=$judged details=$here/details awk "$json_awk"'
+    function put(event, key, value,   at) {
+      if (match(event, "\"" key "\":(\"[^\"]*\"|-?[0-9]+)")) return substr(event, 1, RSTART - 1) "\"" key "\":" value substr(event, RSTART + RLENGTH)
+      return event
+    }
     BEGIN {
       prepare()
-      n = split(ENVIRON["problems"], lines, "\n")
+      n = split(ENVIRON["judged"], lines, "\n")
       for (i = 1; i <= n; i++) {
-        if (split(lines[i], words, " ") < 3) continue
-        reason = substr(lines[i], length(words[1]) + length(words[2]) + 3)
-        if (words[2] == "missing") missing[words[1]] = reason
-        else why[words[1]] = why[words[1]] (words[1] in why && why[words[1]] != "" ? "; " : "") reason
+        if (split(lines[i], words, "|") < 4) continue
+        reason = substr(lines[i], length(words[1] words[2] words[3]) + 4)
+        if (words[3] == "missing") { missing[words[1]] = reason; continue }
+        if (!(words[1] in state) || is_fine[words[1]]) { state[words[1]] = words[3]; is_fine[words[1]] = words[2] == "fine" }
+        if (reason != "") why[words[1]] = why[words[1]] (why[words[1]] != "" ? "; " : "") reason
+      }
+      while ((getline line < ENVIRON["details"]) > 0) {
+        split(line, words, " ")
+        code[words[1]] = words[2]; log_of[words[1]] = substr(line, length(words[1] words[2]) + 3)
       }
     }
     { at = index($0, "{"); if (!at) next }
-    { id = substr($0, 1, index($0, "|") - 1); event = substr($0, at) }
-    why[id] != "" { sub(/}$/, ",\"reason\":" quote(why[id]) "}", event) }
-    { print event }
+    {
+      id = substr($0, 1, index($0, "|") - 1); event = substr($0, at)
+      if (event !~ /"state":"(running|paused)"/) event = put(event, "started", "\"\"")
+      if (id in state) event = put(event, "state", quote(state[id]))
+      if (id in code) event = put(event, "exit_code", code[id])
+      if (why[id] != "") event = substr(event, 1, length(event) - 1) ",\"reason\":" quote(why[id]) "}"
+      if (id in code) event = substr(event, 1, length(event) - 1) ",\"log\":" log_of[id] "}"
+      print event
+    }
     END {
       for (name in missing)
         print "{\"type\":\"container\",\"stack\":" quote(ENVIRON["stack"]) ",\"release\":" quote(ENVIRON["shown"]) \
-          ",\"service\":" quote(missing[name]) ",\"name\":" quote(name) ",\"image\":\"\",\"state\":\"missing\",\"reason\":\"its container is gone\"}"
+          ",\"service\":" quote(missing[name]) ",\"name\":" quote(name) ",\"image\":\"\",\"state\":\"missing\",\"reason\":\"its container is missing\"}"
     }'
 }

@@ -13,10 +13,10 @@ own_workspace() {
   if confine_alone 0:0 handover.sh "$home/workspace" "$(seen_by_root "$owner")" 2>"$here/handover.err"; then
     rm -f "$home/unowned"
   else
-    log "the workspace could not be given to ${1:-the user of the main container} (user ${owner%:*}): $(last_lines "$here/handover.err" 1)" >&"${lock_events:-1}"
+    log "could not give the workspace to ${1:-the user of the main container} (user ${owner%:*}): $(last_lines "$here/handover.err" 1)" >&"${lock_events:-1}"
   fi
   is_writable "${1:-}" ||
-    log "${1:-the user} cannot write the workspace in the container: it belongs to user $(stat -c %u "$home/workspace") on the host" >&"${lock_events:-1}"
+    log "the workspace is read-only for ${1:-the user} in the container: user $(stat -c %u "$home/workspace") owns it on the host" >&"${lock_events:-1}"
 }
 
 # owner_here USER: print whom USER of the main container is on this host, as uid:gid: an engine may map its users to others.

@@ -7,9 +7,9 @@ script_url=https://get.docker.com
 # install_docker: by the vendor's script, or where it cannot be had, from the distribution's own packages.
 install_docker() {
   read_system
-  case $system in debian | ubuntu) ;; *) has_docker || fail system "this host runs $system_name; Docker is installed by itself on Debian and Ubuntu only" ;; esac
+  case $system in debian | ubuntu) ;; *) has_docker || fail system "this host runs $system_name; Docker can be installed automatically on Debian and Ubuntu only" ;; esac
   ! has_docker || ! has_compose || return 0
-  command -v apt-get >/dev/null 2>&1 || fail system "this host runs $system_name and has no apt-get; install Docker Engine and Compose by hand"
+  command -v apt-get >/dev/null 2>&1 || fail system "this host runs $system_name and has no apt-get; install Docker Engine and Compose manually"
   changed=true
   refresh
   if has_docker; then
@@ -88,11 +88,11 @@ refuse_packages() {
   reason=$(grep -E '^(E|Err|dpkg):' "$here/apt.log" | tail -n 4 | cut -b1-300)
   case $(cat "$here/apt.log") in
     *'Failed to fetch'* | *'Temporary failure resolving'* | *'Could not connect'* | *'Unable to connect'*)
-      fail network "the packages cannot be reached: $reason" ;;
+      fail network "could not download packages: $reason" ;;
     *'Could not get lock'* | *'Unable to acquire the dpkg'*)
       fail packages "another program has held dpkg's lock for $lock_deadline s" ;;
     *'Unable to locate package'* | *'has no installation candidate'*)
-      fail packages "$system_name offers no such package, or its package lists could not be read: $reason" ;;
+      fail packages "$system_name has no such package, or its package lists could not be read: $reason" ;;
     *) fail packages "apt-get failed: ${reason:-$(last_lines "$here/apt.log" 4)}" ;;
   esac
 }
@@ -111,11 +111,11 @@ install_by_script() {
   command -v curl >/dev/null 2>&1 || command -v wget >/dev/null 2>&1 ||
     apt install --no-install-recommends curl ca-certificates || return
   fetch "$script_url" "$here/get-docker.sh" && grep -q '^#!' "$here/get-docker.sh" || return
-  log "Installing Docker Engine and Compose by $script_url"
+  log "Installing Docker Engine and Compose with $script_url"
   # The script's own apt-get calls wait for the lock through this file.
   printf 'DPkg::Lock::Timeout "%s";\nAcquire::Retries "2";\nAcquire::http::Timeout "20";\n' "$lock_deadline" >"$here/apt.conf"
   as_root env APT_CONFIG="$here/apt.conf" timeout 900 sh "$here/get-docker.sh" >"$here/apt.log" 2>&1 && return
-  log "It failed: $(last_lines "$here/apt.log" 1)"
+  log "Installation failed: $(last_lines "$here/apt.log" 1)"
   # What it left would make every later apt-get stumble.
   as_root rm -f /etc/apt/sources.list.d/docker.list /etc/apt/sources.list.d/docker.sources /etc/apt/keyrings/docker.asc
   refresh
@@ -125,13 +125,13 @@ install_by_script() {
 # --- the distribution's packages
 
 install_from_distribution() {
-  log "Installing Docker Engine and Compose from the packages of $system_name"
+  log "Installing Docker Engine and Compose from $system_name packages"
   case $system:$codename in
     debian:bookworm)
       add_next_suite
       install_packages iptables ca-certificates docker.io/trixie docker-cli/trixie docker-buildx/trixie docker-compose/trixie ;;
     debian:bullseye | debian:buster | debian:stretch)
-      fail network "$system_name has no Compose v2 of its own, and $script_url cannot be reached" ;;
+      fail network "$system_name has no Compose v2 package, and $script_url is not reachable" ;;
     debian:*) install_packages iptables ca-certificates docker.io docker-cli docker-buildx docker-compose ;;
     *) install_packages iptables ca-certificates docker.io docker-buildx docker-compose-v2 ;;
   esac
@@ -142,7 +142,7 @@ add_compose() {
   log 'Installing Compose'
   if dpkg --status docker-ce >/dev/null 2>&1; then install_packages docker-compose-plugin
   elif dpkg --status docker.io >/dev/null 2>&1; then install_from_distribution
-  else fail compose "Docker is installed by other means than apt, and its Compose is ${have:-missing}; 2.24.4 or later is needed"
+  else fail compose "Docker was not installed with apt, and Compose is ${have:-missing}; 2.24.4 or later is required"
   fi
 }
 
@@ -150,7 +150,7 @@ add_compose() {
 # format of its sources, and is pinned low, so that nothing else is taken from it.
 add_next_suite() {
   mirror=$(apt-cache policy base-files | sed -n 's|^ *[0-9]* \([^ ]*\) bookworm/main .*|\1|p' | head -n 1)
-  [ -n "$mirror" ] || fail network 'the package lists cannot be read: no mirror has suite bookworm'
+  [ -n "$mirror" ] || fail network 'could not read package lists: no mirror has suite bookworm'
   key=/usr/share/keyrings/debian-archive-keyring.gpg
   [ -f "$key" ] && key=" [signed-by=$key]" || key=
   echo "deb$key $mirror trixie main" | as_root tee /etc/apt/sources.list.d/kamal-dev-trixie.list >/dev/null

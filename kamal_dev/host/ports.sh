@@ -39,7 +39,7 @@ port_holder() {
     END { if (mine && !other) print "own|" }')
   case $row in
     'own|') return ;;
-    '') ! is_listened_to "$address" "$number" "$protocol" || holder="a process that is no container$(process_on "$number")" ;;
+    '') ! is_listened_to "$address" "$number" "$protocol" || holder="a process outside containers$(process_on "$number")" ;;
     '|'*) holder="the container \`${row#|}\`" ;;
     *) if [ -d "$base/${row%%|*}/releases" ]; then holder="the stack \`${row%%|*}\`"
       else holder="the container \`${row#*|}\` of the compose project \`${row%%|*}\`"; fi ;;

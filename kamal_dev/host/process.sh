@@ -87,7 +87,7 @@ END {
   at = 1
   if (base(word[1]) ~ /^(busy|toy)box$/) at = 2
   name = base(word[at]); is_shell = name ~ /^(sh|ash|bash|dash|ksh|zsh)$/
-  answer = is_shell || name ~ /^(docker-init|tini|tini-static|dumb-init|catatonit)$/ ? "waits" : "busy"
+  answer = is_shell || name ~ /^([a-z]+-init|tini|tini-static|catatonit)$/ ? "waits" : "busy"
   if (name == "pause" || (name == "sleep" && sleeps()) || (name == "tail" && follows_nothing())) answer = "idle"
   else if (is_shell && has_no_script()) answer = "prompt"
   else if (is_shell && ends_with_a_loop()) answer = "loops"

@@ -101,10 +101,10 @@ repositories >"$here/repositories"
 # shellcheck disable=SC2046 # ids are words
 set -- $(surplus)
 going=$*
-name_images || give_up prune 'the engine could not say what its containers use'
+name_images || give_up prune 'could not list the images of containers'
 drop_releases "$@"
 drop_images
 drop_runs
 [ -n "$dry_run" ] || [ ! -d "$home" ] || [ ! -s "$here/dropped" ] || record prune ok: true state pruned count: "$(grep -c . "$here/dropped")"
-if grep -q '"ok":false' "$here/dropped"; then give_up prune 'not all of it could be removed' broken; fi
+if grep -q '"ok":false' "$here/dropped"; then give_up prune 'could not remove everything' broken; fi
 emit result ok: true phase prune

@@ -78,7 +78,7 @@ use_stack "$1"
 with_volumes=yes kept='[]'
 [ "${2:-}" != keep-volumes ] || with_volumes='' kept='["volumes","workspace"]'
 if ! has_engine; then
-  ! has_more_than_records || remove_folder || fail "not removed: $stays"
+  ! has_more_than_records || remove_folder || fail "could not remove: $stays"
   emit result ok: true phase remove stack "$stack" removed: false kept: "$kept"
   exit
 fi
@@ -98,8 +98,8 @@ take_down
 sweep container
 sweep network
 [ -z "$with_volumes" ] || sweep volume
-left=$(what_is_left) || give_up remove 'the engine did not say what it has kept' unknown
-[ -z "$left" ] || fail "the engine kept: $(echo "$left" | paste -sd ' ' -)"
-remove_folder || fail "not removed: $stays"
+left=$(what_is_left) || give_up remove 'could not list what remains' unknown
+[ -z "$left" ] || fail "could not remove: $(echo "$left" | paste -sd ' ' -)"
+remove_folder || fail "could not remove: $stays"
 record remove ok: true state removed kept: "$kept"
 emit result ok: true phase remove stack "$stack" removed: true kept: "$kept"

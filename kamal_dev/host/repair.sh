@@ -1,28 +1,28 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
 # What Compose's `up` leaves as it is, though it is not what the release has. Sourced after observe.sh; runs nothing by itself.
 
-# repair RELEASE: before `up`, bring back what was done to the containers in `found` of the release that was the current one.
-# What has stood and is left as it is has nothing to prove again: sets settled, see watch.sh.
+# repair RELEASE: before `up`, undo what was done by hand to the containers in `found` of the release that was the current one.
+# What was up and is left as it is has nothing to prove again: sets settled, see watch.sh.
 repair() {
-  weigh "$1"
+  judge_stack "$1"
   settled=$(settled_already)
-  printf '%s\n' "$problems" | while read -r id kind why; do
-    case $kind in
+  printf '%s\n' "$problems" | while IFS='|' read -r id _ state reason; do
+    case $state in
       paused) engine_unpause "$id" && { ! is_unhealthy "$id" || engine_restart "$id"; } ;;
-      running) is_unhealthy "$id" && engine_restart "$id" ;;
-      renamed) engine_rename "$id" "$(printf '%s\n' "$why" | cut -d'`' -f2)" ;;
+      unhealthy) engine_restart "$id" ;;
+      renamed) engine_rename "$id" "$(printf '%s\n' "$reason" | cut -d'`' -f2)" ;;
       stale) engine_restart "$id" ;;
       offline) remake "$id" ;;
       *) continue ;;
     esac >"$here/repair.log" 2>&1 || continue
-    log "$(service_of "$id"): $why"
+    log "repaired $(service_of "$id"): $reason"
   done
 }
 
-# settled_already: print `id=started` of what has stood in `found`, and has no problem.
+# settled_already: print `id=started` of what was up in `found`, and has no problem.
 settled_already() {
   [ ! -f "$home/baseline" ] || printf '%s\n' "$found" | problems=$problems awk '
-    BEGIN { count = split(ENVIRON["problems"], lines, "\n"); for (i = 1; i <= count; i++) { split(lines[i], word, " "); is_wrong[word[1]] } }
+    BEGIN { count = split(ENVIRON["problems"], lines, "\n"); for (i = 1; i <= count; i++) { split(lines[i], word, "|"); is_wrong[word[1]] } }
     FILENAME == ARGV[1] { if ($1 == "restarts") has_stood[$2]; next }
     { split($0, field, "|") }
     field[3] == "running" && field[1] in has_stood && !(field[1] in is_wrong) { print field[1] "=" field[8] }' "$home/baseline" - | tr '\n' ' '
@@ -50,7 +50,7 @@ drop_leftovers() {
   engine_services $(known "$1" services) >"$here/started"
   printf '%s\n' "$made" | not_started >"$here/leftovers"
   [ -s "$here/started" ] && [ -s "$here/leftovers" ] || return 0
-  log "removing $(cut -d' ' -f2 "$here/leftovers" | sort -u | paste -sd, - | sed 's/,/, /g'), which this release does not have"
+  log "removing services $(cut -d' ' -f2 "$here/leftovers" | sort -u | paste -sd, - | sed 's/,/, /g'), not part of this release"
   # shellcheck disable=SC2046 # ids are words
   engine_remove $(cut -d' ' -f1 "$here/leftovers") >>"$here/up.log" 2>&1
   ids=$(container_ids)

@@ -8,15 +8,15 @@
 # shellcheck source-path=SCRIPTDIR source=process.sh
 . "$here/process.sh"
 
-# keeps RELEASE: whether nothing that the containers are made of is another in this release, and all stand as they did.
+# is_same_content RELEASE: whether the new release has the content of this one, and all containers are as they were.
 # Sets shown to this release, and found, where it is so.
-keeps() {
+is_same_content() {
   [ -n "$1" ] && [ -z "${recreate:-}" ] && has_stood "$1" && [ "$(known "$1" digest)" = "$(known "$release" digest)" ] || return
   shown=$release
   # shellcheck disable=SC2046 # ids are words
   look_at_containers $(container_ids)
-  weigh "$1"
-  case $stack_state in up | unfinished) stands_as_good "$1" && return ;; esac
+  judge_stack "$1"
+  case $stack_state in up | unfinished) has_states_of "$1" && return ;; esac
   shown=$1
   return 1
 }

@@ -12,12 +12,12 @@ here=${0%/*}
 
 use_stack "$1"
 verb=rollback release=$2 timeout=$3 window_wanted=$4
-case $release in '' | .* | *[!A-Za-z0-9._-]*) give_up arguments "\`$release\` is no name for a release" ;; esac
+case $release in '' | .* | *[!A-Za-z0-9._-]*) give_up arguments "\`$release\` is not a valid release name" ;; esac
 version=$(known "$release" version) listed=$releases/$release/.kamal-dev/images
 
 begin
-[ -s "$releases/$release/.kamal-dev/digest" ] || conclude false kept "there is no release \`$release\` on this host"
-if stands "$release"; then
+[ -s "$releases/$release/.kamal-dev/digest" ] || conclude false kept "release \`$release\` not found on this host"
+if is_running "$release"; then
   report_containers
   conclude true same ''
 fi

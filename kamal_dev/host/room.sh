@@ -16,7 +16,7 @@ has_room() {
   free=$(df -Pk "$root" | awk 'NR == 2 { printf "%.0f", $4 * 1024 }')
   : >"$here/held"
   fits || { image_layers >"$here/held" && fits; } || {
-    no_room="needs about $(amount "$needed") for images, $(amount "$free") are free in $root"
+    no_room="images need about $(amount "$needed"), and $root has $(amount "$free") free"
     return 1
   }
 }

@@ -7,7 +7,7 @@ runs=$base/.run
 
 # use_run TOKEN: name the run that everything below is about.
 use_run() {
-  case $1 in '' | .* | *[!A-Za-z0-9._-]*) give_up arguments "\`$1\` is no token" ;; esac
+  case $1 in '' | .* | *[!A-Za-z0-9._-]*) give_up arguments "\`$1\` is not a valid token" ;; esac
   run=$runs/$1
 }
 
@@ -25,7 +25,7 @@ follow() {
     tail -n "+$(($1 + 1))" "$run/log"
   fi
   cat "$run/errors" >&2 2>/dev/null
-  [ -s "$run/rc" ] || give_up attach 'the script on the host was killed before it ended' unknown
+  [ -s "$run/rc" ] || give_up attach 'the script on the host was killed' unknown
   exit "$(cat "$run/rc")"
 }
 

@@ -12,7 +12,7 @@
 # use_stack NAME: name the stack that everything below is about.
 use_stack() {
   case $1 in
-    '' | *[!a-z0-9_-]* | [_-]*) give_up arguments "\`$1\` is no name for a stack" ;;
+    '' | *[!a-z0-9_-]* | [_-]*) give_up arguments "\`$1\` is not a valid stack name" ;;
   esac
   stack=$1
   home=$base/$stack
@@ -24,7 +24,7 @@ use_stack() {
 #       state       its record, as JSON          offered   the record of what was not taken, because of changes
 #       parts/N/    see clone.sh                 withheld  the paths that did not travel
 use_workspace() {
-  case $1 in '' | . | .. | */*) give_up arguments "\`$1\` cannot be a folder of the workspace" ;; esac
+  case $1 in '' | . | .. | */*) give_up arguments "\`$1\` is not a valid workspace folder" ;; esac
   target=$home/workspace/$1
   source=$home/source
 }
@@ -80,16 +80,15 @@ engine_known=$base/.engine
 
 # --- containers
 
-# show_containers [ID]...: print their events; `shown` is the release that they are said to belong to.
+# The release that containers are said to belong to.
 shown=
-show_containers() { engine_inspect event "$@" 2>/dev/null; }
 
 # look_at_containers [ID]...: set seen to a line per container, its row and then its event, and found to the rows.
 # One that vanished meanwhile is left out. Fails where the engine did not say, with engine_trouble.
 look_at_containers() {
   seen='' found='' engine_trouble=
   [ $# -gt 0 ] || return 0
-  seen=$(engine_inspect both "$@" 2>"$here/inspect.err")
+  seen=$(engine_inspect container "$@" 2>"$here/inspect.err")
   engine_code=$?
   found=$(printf '%s\n' "$seen" | sed 's/{.*//')
   [ "$engine_code" = 0 ] || grep -qi 'no such' "$here/inspect.err" ||
@@ -103,9 +102,6 @@ look_at_stack() {
   # shellcheck disable=SC2086 # ids are words
   look_at_containers $ids
 }
-
-# show_seen: print the events of those that were looked at last.
-show_seen() { printf '%s\n' "$seen" | sed -n 's/^[^{]*{/{/p'; }
 
 # has_finished ROWS: whether all lifecycle commands were run, where there are any, since the main container was started, and
 # those that follow the source since it was sent.
@@ -131,5 +127,5 @@ find_containers() {
 # refuse_foreign: stop where a compose project of this name was started from elsewhere.
 refuse_foreign() {
   find_containers || give_up engine 'the engine does not answer'
-  [ -z "$foreign" ] || give_up foreign "another compose project named \`$stack\` runs here, from $foreign; it was left alone"
+  [ -z "$foreign" ] || give_up foreign "another Compose project named \`$stack\` runs on this host, from $foreign"
 }

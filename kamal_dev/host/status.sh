@@ -22,10 +22,10 @@ show_stack() {
   use_stack "$1"
   shown=$(current_release)
   look_at_stack || give_up status "$engine_trouble" unknown
-  weigh "$shown"
+  judge_stack "$shown"
   emit stack stack "$stack" state "$stack_state" reason "$stack_reason" release: "$(describe_release "$shown")" \
     lock: "$(describe_lock)" last: "$(last_failure)"
-  show_weighed
+  show_containers
 }
 
 # shellcheck disable=SC2046 # stacks are words

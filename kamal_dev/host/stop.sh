@@ -19,6 +19,5 @@ phase stop
 cd "$home/current" || conclude true kept ''
 quickly engine_stop >"$here/stop.log" 2>&1 ||
   conclude false kept "$(last_lines "$here/stop.log" 2)"
-# shellcheck disable=SC2046 # ids are words
-show_containers $(container_ids)
+show_stopped
 conclude true stopped ''

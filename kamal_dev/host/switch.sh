@@ -1,16 +1,16 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
-# Make another release of a stack the current one, or put back what was there. Sourced; runs nothing by itself.
+# Make another release of a stack the current one, or roll back to what was there. Sourced; runs nothing by itself.
 #
 # Whoever sources it says what is to be done in `verb`, `release`, `version`, `timeout`, `window_wanted`, and in `listed`
-# the file that names the images. Payload: meta/rollback (`never`: a release that falls is
+# the file that names the images. Payload: meta/rollback (`never`: a release that fails is
 # left as it is) and meta/keep_failed (`yes`: so is one where there is nothing to go back to).
 # With `recreate` every container is made anew.
 # Events: `phase` {name, seconds once it is over}, `image`, `replace`, `container`, `lifecycle`, and at the end `result`
 #   {ok, state, phase, reason, release, version, previous, current, restored, observed_ms, code}. `state` says what runs now:
 #   same      the release was there already, and healthy       kept      nothing was touched
 #   new       the release                                      restored  the last good release again
-#   stopped   nothing: a first release, stopped but kept       broken    see the containers; nothing could be put back
-#   left      the release, which fell, as was asked for        unfinished  the release, but a lifecycle command failed
+#   stopped   nothing: a first release, stopped but kept       broken    see the containers; the rollback failed
+#   left      the release, which failed, as configured          unfinished  the release, but a lifecycle command failed
 #   interrupted  see the containers; the script was ended between two releases
 # shellcheck source-path=SCRIPTDIR source=stack.sh
 . "$here/stack.sh"
@@ -45,13 +45,13 @@
 # shellcheck source-path=SCRIPTDIR source=lifecycle.sh
 . "$here/lifecycle.sh"
 
-restore_within=120000 settled='' result_code='' failures='' forgetting='' listener='' anew='' previous='' window_spent=0 is_switched=false is_kept=false is_concluded=false
+restore_within=120000 settled='' result_code='' forgetting='' listener='' anew='' previous='' window_spent=0 is_switched=false is_kept=false is_concluded=false
 
 # begin: take the lock, and see what runs. Sets shown, the current release, and previous, the one to go back to.
 begin() {
   refuse_foreign
   lock_stack "$verb"
-  trap leave EXIT
+  trap clean_up EXIT
   trap 'exit 143' INT TERM
   clock
   began=$now
@@ -63,16 +63,16 @@ begin() {
 
 # --- the end
 
-# conclude OK STATE REASON: say how it ended, write it down, and go.
+# conclude OK STATE REASON: report how it ended, save it, and end.
 conclude() {
   wait
-  tell "$@"
+  report_result "$@"
   [ "$1" = true ]
   exit
 }
 
-tell() {
-  ended_in=${fell_in:-${phase_name:-}}
+report_result() {
+  ended_in=${failed_phase:-${phase_name:-}}
   result_code=${result_code:-$(error_code "$3")}
   phase
   result=$(emit result ok: "$1" state "$2" phase "$ended_in" reason "$3" stack "$stack" release "$release" version "$version" \
@@ -83,11 +83,11 @@ tell() {
   clock
   record "$verb" release "$release" version "$version" previous "$previous" ok: "$1" state "$2" reason "$3" \
     seconds: "$(seconds $((now - began)))"
-  write_down "$2"
+  save_result "$2"
 }
 
-# write_down STATE: keep how it ended in the release. What did not get as far as the containers says nothing of one that was there.
-write_down() {
+# save_result STATE: keep how it ended in the release. What did not get as far as the containers says nothing of one that was there.
+save_result() {
   about=$releases/$release/.kamal-dev
   [ -d "$about" ] && { [ "$1" != kept ] || [ ! -f "$about/result" ]; } || return 0
   cp "$here/../log" "$about/log" 2>/dev/null
@@ -95,7 +95,7 @@ write_down() {
 }
 
 # shellcheck disable=SC2317 # called by the trap
-leave() {
+clean_up() {
   [ -z "$forgetting" ] || kill "$forgetting" 2>/dev/null
   [ -z "$listener" ] || kill "$listener" 2>/dev/null
   forget_login
@@ -103,18 +103,18 @@ leave() {
   ended_as=kept
   "$is_switched" && ended_as=interrupted
   "$is_kept" && ended_as=unfinished
-  "$is_concluded" || tell false "$ended_as" 'the script on the host ended before its time'
+  "$is_concluded" || report_result false "$ended_as" 'the script on the host was interrupted'
   unlock_stack
 }
 
 # --- the phases
 
-# stands ID: whether it is the current release, and all of it is as it was when it was good.
-stands() {
+# is_running ID: whether it is the current release, and all of it is as it was when it was good.
+is_running() {
   [ "$1" = "$shown" ] || return 1
   # shellcheck disable=SC2086,SC2154 # ids are words, which refuse_foreign has set
   look_at_containers $ids
-  weigh "$1"
+  judge_stack "$1"
   # shellcheck disable=SC2046 # references have no spaces
   is_as_good "$1" && [ -z "$(missing_images $(cat "$listed"))" ]
 }
@@ -127,7 +127,7 @@ make_workspace() {
   while IFS= read -r folder; do set -- "$@" "$folder"; done <"$here/folders"
   learn_owner
   confine_alone "$owner" folders.sh "$home/workspace" "$@" >"$here/unmade" 2>&1 ||
-    conclude false kept "of the workspace, $(last_lines "$here/unmade" 1)"
+    conclude false kept "workspace: $(last_lines "$here/unmade" 1)"
 }
 
 # pull: get the images that are missing, before anything stops.
@@ -140,13 +140,13 @@ pull() {
   ids=
   has_room || { result_code=disk && conclude false kept "$no_room"; }
   # shellcheck disable=SC2086 # references have no spaces
-  pull_all $wanted || conclude false kept "images did not arrive: $(last_lines "$here/pull.failed" 6)"
+  pull_all $wanted || conclude false kept "could not pull images: $(last_lines "$here/pull.failed" 6)"
 }
 
-# switch: let the release be the current one, and put the last good one back where it falls. Where nothing that runs
+# switch: let the release be the current one, and roll back to the last good one where it fails. Where nothing that runs
 # would be another, nothing is touched.
 switch() {
-  if keeps "$shown"; then hold; fi
+  if is_same_content "$shown"; then switch_files; fi
   phase up
   anew=${recreate:-}
   look_at_known
@@ -156,8 +156,8 @@ switch() {
   up_began=$(precise_time)
   rm -f "$releases/$release/.kamal-dev/result"
   repair "$(current_release)"
-  switch_to "$release" || conclude false kept "\`current\` could not be switched"
-  if bring_up "$release" "$timeout"; then keep; else give_back; fi
+  switch_to "$release" || conclude false kept "could not switch \`current\`"
+  if bring_up "$release" "$timeout"; then accept; else roll_back; fi
 }
 
 # look_at_known: look at the containers whose ids are known by now.
@@ -166,13 +166,13 @@ look_at_known() {
   if [ -n "$ids" ]; then look_at_containers $ids; else look_at_stack; fi
 }
 
-# hold: let the release be the current one with the containers that are there.
-hold() {
+# switch_files: let the release be the current one with the containers that are there.
+switch_files() {
   is_switched=true
   rm -f "$releases/$release/.kamal-dev/result"
   take_along "$release"
-  switch_to "$release" || conclude false kept "\`current\` could not be switched"
-  keep
+  switch_to "$release" || conclude false kept "could not switch \`current\`"
+  accept
 }
 
 # up RELEASE MILLISECONDS: let compose make containers of what `current` names. Needs no network.
@@ -203,7 +203,7 @@ bring_up() {
   up "$1" "$2"
   up_code=$?
   [ ! -s "$here/folders" ] || stop_strays ||
-    { why="$strays got a folder outside the workspace: somebody put a link there meanwhile" && return 1; }
+    { why="$strays mounted a folder outside the workspace: a symbolic link took its place" && return 1; }
   [ "$phase_name:$up_code" != up:0 ] || phase observe
   own_workspace "$(cat "$here/meta/user")"
   clock
@@ -216,7 +216,7 @@ bring_up() {
   case $up_code:$outcome in
     0:fine) return 0 ;;
     0:*) why="$(failed_services) did not stay up" ;;
-    124:*) why="compose did not finish within $(($2 / 1000)) s" ;;
+    124:*) why="Compose timed out after $(($2 / 1000)) s" ;;
     *) why=$(why_compose) ;;
   esac
   return 1
@@ -244,34 +244,34 @@ clash_in() {
 
 # --- the verdict
 
-# stood ID: remember that it is healthy as it stands now, and good once its lifecycle commands have run.
-stood() {
+# mark_good ID: remember that it is healthy as it is now, and good once its lifecycle commands have run.
+mark_good() {
   own_workspace "$(cat "$here/meta/user")"
   [ -n "$lifecycle_process" ] || begin_lifecycle
   [ ! -d "$here/lifecycle" ] || : >"$releases/$1/.kamal-dev/unfinished"
-  printf '%s\n' "$found" | standing >"$here/good" && keep_file "$here/good" "$releases/$1/.kamal-dev/good"
-  remember_baseline
+  printf '%s\n' "$found" | states_of_good >"$here/good" && keep_file "$here/good" "$releases/$1/.kamal-dev/good"
+  save_baseline
 }
 
-# finish ID: run what is left of its lifecycle commands; it is good once all have run.
-finish() { end_lifecycle && rm -f "$releases/$1/.kamal-dev/unfinished"; }
+# run_rest ID: run what is left of its lifecycle commands; it is good once all have run.
+run_rest() { end_lifecycle && rm -f "$releases/$1/.kamal-dev/unfinished"; }
 
-keep() {
-  stood "$release"
+accept() {
+  mark_good "$release"
   is_kept=true
   report_containers
-  finish "$release" || conclude false unfinished "$lifecycle_why"
+  run_rest "$release" || conclude false unfinished "$lifecycle_why"
   conclude true new ''
 }
 
-# give_back: after a release that fell, bring the last good one back as far as there is one.
-give_back() {
-  failed_why=$why fell_in=$phase_name
+# roll_back: after a release that failed, bring the last good one back where there is one.
+roll_back() {
+  failed_why=$why failed_phase=$phase_name
   rm -f "$engine_known"
   report_containers
   [ "$(cat "$here/meta/rollback" 2>/dev/null)" != never ] || conclude false left "$failed_why"
   [ "$previous" != "$release" ] || conclude false broken "$failed_why"
-  [ -n "$previous" ] || leave_first
+  [ -n "$previous" ] || stop_first
   restore
 }
 
@@ -284,20 +284,19 @@ restore() {
   switch_to "$previous"
   retag "$previous"
   if bring_up "$previous" "$restore_within"; then
-    stood "$previous"
+    mark_good "$previous"
     report_containers
-    finish "$previous" || failed_why="$failed_why; and of the release that was put back, \`$previous\`, $lifecycle_why"
+    run_rest "$previous" || failed_why="$failed_why; after the rollback to \`$previous\`, $lifecycle_why"
     conclude false restored "$failed_why"
   fi
   report_containers
-  conclude false broken "$failed_why; and the release before, \`$previous\`, could not be put back: $why"
+  conclude false broken "$failed_why; the rollback to \`$previous\` failed: $why"
 }
 
 # Nothing to go back to: stopped, so that it does no harm; kept, so that one can look.
-leave_first() {
+stop_first() {
   [ "$(cat "$here/meta/keep_failed" 2>/dev/null)" != yes ] || conclude false left "$failed_why"
   cd "$home/current" && quickly engine_stop >/dev/null 2>&1
-  # shellcheck disable=SC2046 # ids are words
-  show_containers $(container_ids)
+  show_stopped
   conclude false stopped "$failed_why"
 }

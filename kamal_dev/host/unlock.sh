@@ -66,7 +66,7 @@ end_owner() {
   # A stopped process hears of it only when it goes on.
   send CONT
   is_gone "$term_within" || { code=killed && send KILL; }
-  is_gone "$kill_within" || give_up unlock "process $lock_pid does not end"
+  is_gone "$kill_within" || give_up unlock "could not end process $lock_pid"
 }
 
 # left_by_run: print the state that the run of the lock has told in the end.
@@ -86,7 +86,7 @@ if [ -z "${2:-}" ]; then
 fi
 [ -d "$home/lock" ] || { emit result ok: true phase unlock code free; exit; }
 read_lock
-[ "$lock_pid" = "$2" ] || give_up unlock "it has changed hands: $(lock_owner) has it now"
+[ "$lock_pid" = "$2" ] || give_up unlock "the lock is now held by $(lock_owner)"
 code=dead
 [ "$lock_state" = dead ] || end_owner
 token=$lock_token word=$lock_word by=$lock_by since=$lock_since
@@ -94,7 +94,7 @@ open_lock
 read_lock
 case $lock_state in
   dead) rm -rf "$home/lock" ;;
-  held | stale) give_up unlock "it has changed hands: $(lock_owner) has it now" ;;
+  held | stale) give_up unlock "the lock is now held by $(lock_owner)" ;;
 esac
 lock_token=$token
 state=$(left_by_run)

@@ -153,11 +153,11 @@ class Result:
 
 @dataclass(frozen=True)
 class Container:
-    """Describe one container of a stack as the engine on the host reports it.
+    """Describe one container of a stack as its host judges it.
 
-    `state` is Docker's (`running`, `exited`, `restarting`, `created` …), or `missing` for one that its
-    release has and the host has not; `health` is empty where there is no health check. `reason` is why
-    the host says that it is not as it should be; `log` holds last lines, on failure only.
+    `state` is a word of `host/observe.sh`: `up`, `starting`, `crash loop`, `exited 3`, `missing` …; `reason` is why it
+    is not as it should be. `health` is empty where there is no health check, `started` where it does not run;
+    `log` holds last lines, on failure only.
     """
 
     service: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
 
@@ -13,7 +13,6 @@ from kamal_dev.model import Container, Host, short
 from kamal_dev.output.units import long_duration
 from kamal_dev.pipeline.hosts.scripts import told
 from kamal_dev.pipeline.run.names import of_project
-from kamal_dev.pipeline.run.report import describe
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.shell.fanout import each
 
@@ -138,8 +137,8 @@ def containers(stack: StackStatus) -> Iterator[tuple[str, ...]]:
     if not stack.containers or stack.reason:
         yield (stack.name, "-", stack.state, "-", "-", stack.reason or "-")
     for container in sorted(stack.containers, key=lambda container: (container.service, container.name)):
-        state = describe(replace(container, health=""))
-        if container.restarts and container.state == "running":
+        state = container.state
+        if container.restarts and state == "up":
             state += f", {container.restarts} restart{'' if container.restarts == 1 else 's'}"
         yield (
             stack.name,
@@ -167,5 +166,4 @@ def uptime(container: Container, now: datetime | None = None) -> str:
         started = datetime.fromisoformat(container.started[:19]).replace(tzinfo=timezone.utc)
     except ValueError:
         return "-"
-    seconds = ((now or datetime.now(timezone.utc)) - started).total_seconds()
-    return long_duration(max(seconds, 0.0)) if container.state == "running" else "-"
+    return long_duration(max(((now or datetime.now(timezone.utc)) - started).total_seconds(), 0.0))

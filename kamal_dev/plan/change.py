@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kamal_dev.commands.events import Facts
-from kamal_dev.model import Container
 from kamal_dev.plan import difference
 from kamal_dev.plan.observation import Observation
 from kamal_dev.plan.operation import ApplyRelease
@@ -67,17 +66,11 @@ def _amiss(facts: Facts) -> Iterator[str]:
         yield f"last deploy failed: {last.reason.splitlines()[0]}" if last.reason else "last deploy failed"
     if facts.stands:
         return
-    reasons = [f"{item.service} {_how(item)}" for item in facts.containers if item.reason]
+    reasons = [f"{item.service}: {item.reason}" for item in facts.containers if item.reason]
     if reasons:
         yield f"release does not run: {', '.join(reasons)}"
     elif last is None:
         yield "release is not known to be healthy" if facts.containers else "no container runs"
-
-
-def _how(container: Container) -> str:
-    if container.state == "exited":
-        return f"exited {container.exit_code}"
-    return container.reason if container.state == "running" else container.state
 
 
 def _difference(facts: Facts, candidate: Candidate, request: DeployRequest) -> difference.Difference | None:

@@ -12,14 +12,14 @@ BACK = "`dev deploy …` brings it back"
     Fault(
         35,
         "A container is removed by hand",
-        sees="db missing …db: its container is gone",
+        sees="db missing …db: its container is missing",
         do=BACK,
         how="docker rm --force {stack}-db-1",
     ),
     Fault(
         35,
         "A container is taken off its network by hand",
-        sees="db: it is not on the network `…_default`",
+        sees="db: not connected to the network `…_default`",
         do=BACK,
         how="docker network disconnect {stack}_default {stack}-db-1",
         is_slow=True,
@@ -27,7 +27,7 @@ BACK = "`dev deploy …` brings it back"
     Fault(
         35,
         "A container is paused by hand",
-        sees="db: it is paused",
+        sees="db: paused",
         do=BACK,
         how="docker pause {stack}-db-1",
         is_slow=True,

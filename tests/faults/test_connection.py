@@ -213,7 +213,7 @@ def test_a_narrow_sshd_must_be_enough_for_several_stacks(standing: Standing, fau
     Fault(
         10,
         "The command on the host is killed by a signal, and nobody says how it ended",
-        sees="the script on the host was killed before it ended",
+        sees="the script on the host was killed",
         do="`dev status` asks again; the next `dev deploy` finds out and goes on from there",
     )
 )

@@ -24,7 +24,7 @@ GOES_ON = "Interrupted. Work that a host had begun may still finish there; `dev 
     Fault(
         11,
         "A service talks without end: a line of megabytes, invalid UTF-8, escape sequences",
-        sees=f"app: it does not stay up: …<<end …{BACK}",
+        sees=f"app: crash loop: …<<end …{BACK}",
         do=MEND,
         how=(r"\033[31m\377", 3),
         is_slow=True,
@@ -32,7 +32,7 @@ GOES_ON = "Interrupted. Work that a host had begun may still finish there; `dev 
     Fault(
         11,
         "A service talks without end: a gigabyte",
-        sees=f"app: it does not stay up: …a line without an end …{BACK}",
+        sees=f"app: crash loop: …a line without an end …{BACK}",
         do=MEND,
         how=("a line without an end ", 1000),
         is_slow=True,

@@ -171,14 +171,14 @@ BY_HAND = "install Docker Engine and Compose v2 there by hand, then deploy again
     Fault(
         16,
         "The user has sudo, but with a password",
-        sees="Docker could not be made to run: `asked` needs a password for sudo; give it `NOPASSWD: ALL`",
+        sees="Docker could not be made to run: sudo asks `asked` for a password; give it `NOPASSWD: ALL`",
         do="log in as root (`ssh.user`), or let the user run sudo without a password",
         how="asked",
     ),
     Fault(
         16,
         "The user has no sudo, and is not in the group docker",
-        sees="Docker could not be made to run: `plain` is neither root nor allowed to use sudo",
+        sees="Docker could not be made to run: `plain` is not root and has no sudo",
         do="log in as root (`ssh.user`), or let the user run sudo without a password",
         how="plain",
         is_slow=True,
@@ -201,14 +201,14 @@ def test_a_user_without_rights_must_be_told_which_are_missing(
     Fault(
         17,
         "`docker` on the host is Podman in disguise, and there is no Compose",
-        sees="Docker could not be made to run: …Compose is missing; 2.24.4 or later is needed",
+        sees="Docker could not be made to run: Compose 2.24.4 or later is required, and this host has none",
         do=COMPOSE,
         how="podman version 4.3.1",
     ),
     Fault(
         17,
         "Docker on the host is too old, or has Compose v1 only",
-        sees="Docker could not be made to run: …Compose is 1.29.2; 2.24.4 or later is needed",
+        sees="Docker could not be made to run: Compose 2.24.4 or later is required, and this host has 1.29.2",
         do=COMPOSE,
         how="1.29.2",
         is_slow=True,

@@ -16,7 +16,7 @@ DENIED = f"check that the account has access to localhost:…, that its token ha
 BUSY = f"localhost:… limits the rate of requests: wait, or log in with an account that has a higher limit; {OVER_SSH}"
 BROKEN = f"localhost:… failed: check its status page or log, and try again later; {OVER_SSH}"
 TRUST = f"the certificate of … is not trusted: install its CA in `/etc/docker/certs.d/…/ca.crt`, …; {OVER_SSH}"
-GONE = "images did not arrive: localhost:…"
+GONE = "could not pull images: localhost:…"
 
 
 @produces(
@@ -145,7 +145,7 @@ def _self_signed(host: Host) -> Iterator[str]:
     Fault(
         19,
         "The certificate of a registry is signed by nobody that the host trusts (TLS)",
-        sees="images did not arrive: …x509: certificate signed by unknown authority",
+        sees="could not pull images: …x509: certificate signed by unknown authority",
         do=TRUST,
     )
 )

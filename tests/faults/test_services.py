@@ -54,7 +54,7 @@ def shell(words: str) -> str:
     Fault(
         22,
         "A service crashes again and again",
-        sees=f"app: it does not stay up: it restarted … times (…, exit code 7) last words …{BACK}",
+        sees=f"app: crash loop: restarted … times, last exit code 7 last words …{BACK}",
         do=MEND,
         how=app(command=shell("echo last words; exit 7")),
         is_slow=True,
@@ -62,7 +62,7 @@ def shell(words: str) -> str:
     Fault(
         23,
         "A service never becomes healthy",
-        sees=f"app: its health check fails (running, exit code 0) …{BACK}",
+        sees=f"app: its health check fails …{BACK}",
         do=MEND,
         how=app(healthcheck="{test: [CMD, /bin/busybox, 'false'], interval: 0.5s, retries: 2}"),
         is_slow=True,
@@ -70,7 +70,7 @@ def shell(words: str) -> str:
     Fault(
         24,
         "A one-shot service ends with 1",
-        sees=f"other: it ended with exit code 1 (exited, exit code 1) no luck …{BACK}",
+        sees=f"other: exited with code 1 no luck …{BACK}",
         do=MEND,
         how=other(command=shell("echo no luck; exit 1")),
         is_slow=True,
@@ -78,7 +78,7 @@ def shell(words: str) -> str:
     Fault(
         25,
         "A service takes more memory than it may, and is killed",
-        sees=f"other: out of memory: it ended with exit code 137 …{BACK}",
+        sees=f"other: out of memory: exited with code 137 …{BACK}",
         do=MEND,
         how=other(mem_limit="8m", memswap_limit="8m", command="[/bin/busybox, tail, /dev/zero]"),
         is_slow=True,

@@ -39,9 +39,9 @@ def test_a_release_becomes_current_and_its_containers_are_reported(
     assert (answer.code, outcome.ok, outcome.state, outcome.reason) == (0, True, "new", ""), answer
     assert (outcome.release, outcome.version, outcome.previous, outcome.current) == (wanted.id, "v1", "", wanted.id)
     assert {c.service: (c.state, c.health, c.exit_code) for c in outcome.containers} == {
-        "app": ("running", "", 0),
-        "db": ("running", "healthy", 0),
-        "once": ("exited", "", 0),
+        "app": ("up", "", 0),
+        "db": ("up", "healthy", 0),
+        "once": ("completed", "", 0),
     }
     assert [phase.name for phase in outcome.phases] == ["upload", "pull", "up", "observe"]
     home = f"/root/.kamal-dev/{stack}"
@@ -104,9 +104,9 @@ def test_a_crash_loop_without_a_health_check_fails_and_the_release_before_is_put
     assert outcome.reason == "app did not stay up"
     (failed,) = outcome.failed
     assert failed.exit_code == 3
-    assert failed.reason.startswith("it does not stay up: it restarted")
+    assert failed.reason.startswith("crash loop: restarted")
     assert failed.log.splitlines()[-1] == "boom"
-    assert [(container.service, container.state) for container in outcome.containers] == [("app", "running")]
+    assert [(container.service, container.state) for container in outcome.containers] == [("app", "up")]
     assert lab.run(host.facts(scripts, stack)).facts.stands
     assert lab.sh(f"docker inspect -f '{{{{.Config.Cmd}}}}' {stack}-app-1") == "[/bin/busybox sleep 1000000]"
 
@@ -116,8 +116,8 @@ def test_a_service_that_ends_with_an_error_fails_with_its_exit_code_and_log(
 ) -> None:
     outcome = apply(lab, scripts, release(stack, "v1", app=service(CRASH), db=service())).outcome
     (failed,) = outcome.failed
-    assert (failed.service, failed.state, failed.exit_code, failed.log) == ("app", "exited", 3, "boom")
-    assert failed.reason == "it ended with exit code 3"
+    assert (failed.service, failed.state, failed.exit_code, failed.log) == ("app", "exited 3", 3, "boom")
+    assert failed.reason == "exited with code 3"
 
 
 def test_a_first_release_that_fails_is_stopped_and_kept_and_the_next_is_new(
@@ -126,7 +126,7 @@ def test_a_first_release_that_fails_is_stopped_and_kept_and_the_next_is_new(
     bad = release(stack, "v1", app=service(CRASH, restart="always"), db=service())
     outcome = apply(lab, scripts, bad).outcome
     assert (outcome.ok, outcome.state, outcome.current, outcome.previous) == (False, "stopped", bad.id, "")
-    assert {container.state for container in outcome.containers} == {"exited"}
+    assert all(container.state.startswith("exited ") for container in outcome.containers)
     assert lab.sh(f"docker ps --all --quiet --filter label=com.docker.compose.project={stack} | wc -l") == "2"
     assert lab.sh(f"ls /root/.kamal-dev/{stack}/current/compose.yaml")
     second = apply(lab, scripts, release(stack, "v2", app=service(), db=service())).outcome
@@ -197,7 +197,7 @@ def test_a_service_that_is_never_healthy_fails_at_the_deadline(
 def test_a_container_that_runs_out_of_memory_says_so(lab: Lab, scripts: Mapping[str, str], stack: str) -> None:
     greedy = service('["/bin/sh", "-c", "x=xxxxxxxx; while :; do x=$$x$$x; done"]', mem_limit="16m")
     outcome = apply(lab, scripts, release(stack, "v1", app=greedy), timeout=20).outcome
-    assert outcome.failed[0].reason.startswith("out of memory: it ended with exit code")
+    assert outcome.failed[0].reason.startswith("out of memory: exited with code")
 
 
 def test_a_port_that_is_taken_is_named_and_the_release_before_is_put_back(
@@ -206,7 +206,7 @@ def test_a_port_that_is_taken_is_named_and_the_release_before_is_put_back(
     apply(lab, scripts, release(stack, "v1", app=service()))
     outcome = apply(lab, scripts, release(stack, "v2", app=service(ports='["127.0.0.1:22:22"]'))).outcome
     assert (outcome.state, outcome.phase) == ("restored", "up")
-    assert outcome.reason == "port 22 is in use by a process that is no container (`sshd`)"
+    assert outcome.reason == "port 22 is in use by a process outside containers (`sshd`)"
     assert "address already in use" in outcome.failed[0].reason
 
 
@@ -217,7 +217,7 @@ def test_an_image_that_does_not_arrive_leaves_all_as_it_was(lab: Lab, scripts: M
     answer = apply(lab, scripts, wanted)
     outcome = answer.outcome
     assert (answer.code, outcome.state, outcome.phase) == (1, "kept", "pull")
-    assert outcome.reason.startswith("images did not arrive: localhost:5999/gone:1: ")
+    assert outcome.reason.startswith("could not pull images: localhost:5999/gone:1: ")
     assert [(pulled.image, pulled.ok) for pulled in outcome.images] == [(gone, False)]
     assert outcome.current == first.release
     assert lab.run(host.facts(scripts, stack)).facts.stands
@@ -237,7 +237,7 @@ def test_a_release_before_that_cannot_come_back_is_reported_as_broken(
     lab.sh(f"rm /root/.kamal-dev/{stack}/releases/{good.id}/compose.yaml")
     outcome = apply(lab, scripts, release(stack, "v2", app=service(CRASH))).outcome
     assert (outcome.ok, outcome.state, outcome.restored) == (False, "broken", False)
-    assert "app did not stay up; and the release before" in outcome.reason
+    assert "app did not stay up; the rollback to" in outcome.reason
 
 
 def test_a_foreign_project_of_the_same_name_is_left_alone(lab: Lab, scripts: Mapping[str, str], stack: str) -> None:

@@ -84,7 +84,7 @@ def test_a_release_does_not_start_on_a_link_out_of_the_workspace(
 
     refused = apply()
     assert (refused.ok, refused.state) == (False, "kept"), refused
-    assert "`blog` is a link that leads out of the workspace" in refused.reason
+    assert "`blog` is a symbolic link out of the workspace" in refused.reason
     assert lab.sh("ls /etc | grep -c kamal-dev-was-here || true") == "0"
     lab.sh(f"cd ~/.kamal-dev/{stack}/workspace && rm blog && mkdir real && ln -s real blog", user="dev")
     assert apply().state == "new"

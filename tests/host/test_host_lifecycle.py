@@ -208,7 +208,7 @@ def test_a_shell_that_never_answers_is_given_up_and_said(ann: Person) -> None:
     )
     told = ann.printed(found=found)
     assert told[-1] == "on"
-    assert told[0].startswith("the shell of the user in the container did not tell its environment")
+    assert told[0].startswith("could not read the environment of the user's shell")
     ann.lab.sh(f"! docker top {ann.stack}-app-1 | grep 'sleep 1000'")
 
 
@@ -267,7 +267,7 @@ def test_a_failed_command_leaves_the_release_running_and_is_run_again(ann: Perso
     assert (failed.stage, failed.name, failed.exit_code) == ("postCreateCommand", "bad", 7)
     assert (failed.command, failed.log) == (commands["postCreateCommand"]["bad"], "boom")  # type: ignore[index]
     assert sorted(logs(answer)) == ["[bad] boom", "[fine] fine", "created"]
-    assert [container.state for container in outcome.containers] == ["running"]
+    assert [container.state for container in outcome.containers] == ["up"]
     facts = ann.lab.run(host.facts(ann.scripts, ann.stack)).facts
     assert (facts.stands, facts.release and facts.release.good) == (False, False)
     (told,) = answers.stacks(ann.lab.run(host.status(ann.scripts, (ann.stack,))).output)
@@ -300,7 +300,7 @@ def test_a_command_that_does_not_end_is_ended_at_the_deadline_with_its_children(
     outcome = ann.deploy(found, timeout=2).outcome
     assert time.monotonic() - started < 30
     (failed,) = outcome.lifecycle
-    assert failed.reason == "it did not end in time: all commands together have 2 s"
+    assert failed.reason == "timed out: lifecycle commands have 2 s in total"
     ann.lab.sh(f"! docker top {ann.stack}-app-1 | grep 'sleep 471'")
 
 
@@ -326,7 +326,7 @@ def test_a_user_of_the_host_who_is_not_root_runs_them_too(ann: Person) -> None:
     found = devcontainer(commands={"onCreateCommand": "id -un; sleep 4714"}, remote_user="ann")
     answer = ann.deploy(found, user="dev", timeout=4)
     assert logs(answer) == ["ann"]
-    assert answer.outcome.lifecycle[0].reason.startswith("it did not end in time")
+    assert answer.outcome.lifecycle[0].reason.startswith("timed out: lifecycle commands have")
     ann.lab.sh(f"! docker top {ann.stack}-app-1 | grep 'sleep 4714'")
 
 

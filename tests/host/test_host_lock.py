@@ -59,9 +59,11 @@ def test_a_living_owner_is_left_alone_and_ended_only_when_told_to(
         assert facts.lock.token == found.token != ""
         for refused in (apply(lab, scripts, stack, "v2"), lab.run(host.remove(scripts, stack))):
             assert (refused.outcome.ok, refused.outcome.phase, refused.outcome.state) == (False, "lock", "kept")
-            assert f"left alone: `apply` of {ANN} (since {found.since}, process {found.pid})" in refused.outcome.reason
+            assert (
+                f"stack is locked by {ANN} (`apply` since {found.since}, process {found.pid})" in refused.outcome.reason
+            )
         wrong = lab.run(host.unlock(scripts, stack, 1)).outcome
-        assert (wrong.ok, "changed hands" in wrong.reason) == (False, True)
+        assert (wrong.ok, "now held by" in wrong.reason) == (False, True)
 
         # Stopped, and for longer than the heartbeat allows: not taken silently, either.
         lab.sh(f"kill -STOP {found.pid}; echo 1 >~/.kamal-dev/{stack}/lock/beat")
@@ -69,7 +71,7 @@ def test_a_living_owner_is_left_alone_and_ended_only_when_told_to(
         assert stale
         assert (stale.state, stale.age > 60) == ("stale", True)
         refused = apply(lab, scripts, stack, "v2")
-        assert "has not moved for" in refused.outcome.reason
+        assert "without progress for" in refused.outcome.reason
 
         ended = lab.run(host.unlock(scripts, stack, found.pid, performer=BOB)).outcome
         assert (ended.ok, ended.code, ended.state) == (True, "ended", "interrupted"), ended
@@ -94,7 +96,7 @@ def test_the_lock_of_one_who_died_is_taken_over_and_said_so(lab: Lab, scripts: M
     assert (dead.state, dead.is_alive) == ("dead", False)
     answer = apply(lab, scripts, stack, performer=BOB)
     assert answer.outcome.state == "new"
-    assert f"took over the lock of `apply` of {ANN}" in "\n".join(
+    assert f"removed the stale lock of {ANN} (`apply`" in "\n".join(
         event.text for event in map(answers.event, answer.output.splitlines()) if isinstance(event, events.Log)
     )
     assert records(lab, scripts, stack) == [("lock", "taken over", BOB), ("apply", "new", BOB)]

@@ -124,7 +124,7 @@ def test_a_release_is_good_only_once_its_lifecycle_commands_have_run(blog: Stack
     assert [kept.version for kept in blog.releases().values() if kept.good and kept.is_last_good] == ["v3"]
     put_back = blog.deploy(blog.version("v5", CRASH), window=1).outcome
     assert (put_back.state, put_back.current) == ("restored", three.id)
-    assert f"of the release that was put back, `{three.id}`, postCreateCommand failed" in put_back.reason
+    assert f"after the rollback to `{three.id}`, postCreateCommand failed" in put_back.reason
     found = blog.releases()
     assert (found["v3"].is_current, found["v3"].good, found["v1"].is_last_good) == (True, False, True)
 
@@ -143,11 +143,11 @@ def test_a_release_that_does_not_come_up_again_is_put_back(blog: Stack) -> None:
     blog.lab.sh(f"sed -i 's/sleep/no-such-thing/' /root/.kamal-dev/{blog.name}/releases/{one.id}/compose.yaml")
     answer = blog.back(one.id)
     assert (answer.outcome.ok, answer.outcome.state, answer.outcome.current) == (False, "restored", two.id), answer
-    assert answer.outcome.failed[0].reason.startswith("it ended with exit code")
+    assert answer.outcome.failed[0].reason.startswith("exited with code")
     assert (blog.running(), logs(answer)) == ("v2", ["v2"])
     assert blog.releases()["v1"].good, "it was once"
     unknown = blog.back("v9-00000000").outcome
-    assert (unknown.state, unknown.reason) == ("kept", "there is no release `v9-00000000` on this host")
+    assert (unknown.state, unknown.reason) == ("kept", "release `v9-00000000` not found on this host")
 
 
 def test_an_image_that_is_gone_for_good_refuses_the_rollback_before_anything_stops(blog: Stack) -> None:
@@ -161,7 +161,7 @@ def test_an_image_that_is_gone_for_good_refuses_the_rollback_before_anything_sto
     assert blog.releases()["v1"].missing == (gone,)
     answer = blog.back(old.id)
     assert (answer.outcome.ok, answer.outcome.state, answer.outcome.phase) == (False, "kept", "pull"), answer
-    assert answer.outcome.reason.startswith(f"images did not arrive: {gone}: ")
+    assert answer.outcome.reason.startswith(f"could not pull images: {gone}: ")
     assert blog.lab.sh(f"docker inspect -f '{{{{.State.StartedAt}}}}' {blog.name}-app-1") == started
     assert blog.releases()["v2"].is_current
 
@@ -254,8 +254,8 @@ def test_images_that_have_no_room_are_refused_before_anything_stops_unless_their
     layer = (f"sha256:{'a' * 64}", 700_000_000_000_000)
     refused = blog.deploy(huge, layers=[layer]).outcome
     assert (refused.ok, refused.state, refused.phase, refused.code) == (False, "kept", "pull", "disk")
-    assert refused.reason.startswith("needs about 2100000.0 GB for images, ")
-    assert refused.reason.endswith(" are free in /var/lib/docker")
+    assert refused.reason.startswith("images need about 2100000.0 GB, and /var/lib/docker has ")
+    assert refused.reason.endswith(" free")
     assert refused.images == ()
     held = lab.sh(f"docker image inspect -f '{{{{index .RootFS.Layers 0}}}}' {TINY}")
     tried = blog.deploy(huge, layers=[(held, 700_000_000_000_000)]).outcome

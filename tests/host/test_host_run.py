@@ -99,7 +99,7 @@ def test_a_failed_run_keeps_its_exit_code(lab: Lab, scripts: Mapping[str, str]) 
 def test_an_unknown_token_is_an_answer_not_a_guess(lab: Lab, scripts: Mapping[str, str]) -> None:
     answer = lab.run(host.attach(scripts, "never-was"))
     assert (answer.code, answer.outcome.state, answer.outcome.phase) == (1, "unknown", "attach")
-    assert answer.outcome.reason == "this host knows of no such run"
+    assert answer.outcome.reason == "run not found on this host"
 
 
 def test_a_killed_worker_is_reported_and_blocks_nobody(

@@ -48,7 +48,7 @@ def test_status_tells_of_every_stack_with_its_release_and_containers(
     for name in (stack, other):
         assert found[name].release
         assert found[name].release.version == "v1"
-        assert [(item.service, item.state) for item in found[name].containers] == [("app", "running")]
+        assert [(item.service, item.state) for item in found[name].containers] == [("app", "up")]
     (one,) = answers.stacks(lab.run(host.status(scripts, (other,))).output)
     assert one.stack == other
     assert lab.run(host.remove(scripts, other)).outcome.ok
@@ -191,7 +191,7 @@ def test_an_image_is_pulled_with_a_login_that_leaves_nothing_behind(
     assert (refused.ok, [pulled.ok for pulled in refused.images]) == (False, [False])
     wrong = host.Login(registry.server, "robot", Secret("wrong"))
     outcome = lab.run(host.pull(scripts, token(), (registry.image,), wrong)).outcome
-    assert outcome.reason.startswith("the login of `robot` at localhost:5601 failed: ")
+    assert outcome.reason.startswith("login to localhost:5601 as `robot` failed: ")
     right = host.Login(registry.server, "robot", Secret(PASSWORD))
     answer = lab.run(
         host.pull(scripts, token(), (registry.image, TINY), right, host.question("x-1", (registry.image,)))

@@ -209,7 +209,10 @@ def test_an_engine_that_is_down_is_unknown_in_every_verb(deployed: Repository, s
 
 @pytest.mark.parametrize(
     ("user", "why"),
-    [("barred", "`barred` may not use Docker on this host"), ("elsewhere", "at tcp://127.0.0.1:9 does not answer")],
+    [
+        ("barred", "`barred` has no permission to use Docker on this host"),
+        ("elsewhere", "at tcp://127.0.0.1:9 is not responding"),
+    ],
 )
 def test_an_engine_that_this_login_does_not_reach_is_unknown(lab: Lab, host: AnswersHost, user: str, why: str) -> None:
     made = repository(lab, host, user)

@@ -94,7 +94,7 @@ class Stand:
     def status(self, code: int = 0) -> dict[str, Any]:
         """What `dev status` says; `dev list` must say the same."""
         (stack,) = self.repository.dev("status", "--json", code=code).json
-        (listed,) = self.repository.dev("list", "--json").json
+        (listed,) = self.repository.attempt("list", "--json").json
         assert (listed["state"], listed["version"]) == (stack["state"], stack["version"])
         return dict(stack)
 
@@ -150,14 +150,14 @@ DAMAGES = {
         """docker rm --force $db; docker pause $paused; docker rename $renamed other
         docker network disconnect {stack}_default $offline; docker stop $always""",
         {
-            "db": "its container is gone",
-            "paused": "it is paused",
-            "renamed": "it was called `{stack}-renamed-1`",
-            "offline": "it is not on the network `{stack}_default`",
-            "always": "it ended with exit code 137",
+            "db": "its container is missing",
+            "paused": "paused",
+            "renamed": "renamed from `{stack}-renamed-1`",
+            "offline": "not connected to the network `{stack}_default`",
+            "always": "exited with code 137",
         },
     ),
-    "as the main service that ended with 0": ("docker stop $app", {"app": "it ended with exit code 0"}),
+    "as the main service that ended with 0": ("docker stop $app", {"app": "exited with code 0"}),
     "in its workspace, which is gone": ("rm -r $home/workspace/*", {"app": "was deleted or replaced"}),
     "in its workspace, whose place another folder took": (
         "cd $home/workspace && for at in *; do cp -R $at ../copy && rm -r $at && mv ../copy $at; done",
@@ -197,7 +197,7 @@ def test_a_crash_loop_is_reported_between_two_crashes_too(stand: Stand) -> None:
     stand.run("docker exec $db busybox touch /rows/crash; docker exec $db busybox kill 1")
     wait_for("a crash", lambda: stand.host.containers(stand.stack)["db"]["RestartCount"] > 0)
     wait_for("a start", lambda: stand.host.states(stand.stack)["db"] == "running")
-    assert "it restarted" in stand.wrong()["db"]
+    assert "restarted" in stand.wrong()["db"]
     assert "restart" in stand.says(1)
     stand.run("rm $(docker volume inspect --format '{{.Mountpoint}}' " + f"{stand.stack}_rows)/crash")
     wait_for("a calm start", lambda: stand.host.states(stand.stack)["db"] == "running")
@@ -221,7 +221,7 @@ def test_a_service_goes_with_the_profile_that_started_it(stand: Stand) -> None:
 @pytest.mark.real
 def test_a_service_that_was_started_by_hand_is_no_part_of_the_release(stand: Stand) -> None:
     stand.run("cd $home/current && docker compose --profile jobs up --detach jobs")
-    assert stand.wrong() == {"jobs": "it is not part of this release"}
+    assert stand.wrong() == {"jobs": "not part of this release"}
     assert stand.deploy()["state"] == "deployed"
     assert stand.wrong(0) == {}
 
@@ -237,6 +237,65 @@ def test_a_deploy_that_failed_is_told_of_until_another_one_goes_well(stand: Stan
     compose.write_text(good)
     assert stand.deploy()["state"] == "unchanged"
     assert stand.status()["last"] is None
+
+
+STATES = f"""\
+services:
+  app:
+    build: .
+    command: [/bin/busybox, sh, -c, "trap 'exit 0' TERM; while :; do busybox sleep 0.2; done"]
+  db:
+    image: {TINY}
+    init: true
+    command: [/bin/busybox, sh, -c, "COMMAND"]
+    restart: always
+    stop_signal: SIGKILL
+    healthcheck: {{test: [CMD, /bin/busybox, test, "!", -f, /sick], interval: 1s, timeout: 5s, retries: 1}}
+  once:
+    image: {TINY}
+    command: [/bin/busybox, "true"]
+"""
+STEADY = "exec busybox sleep 99999"
+UP = {"app": "up", "db": "up", "once": "completed"}
+
+
+@pytest.mark.real
+def test_status_list_and_the_report_of_a_deploy_have_one_word_for_a_state(lab: Lab, host: Host) -> None:
+    files = {".devcontainer/devcontainer.json": DEVCONTAINER, ".devcontainer/Dockerfile": DOCKERFILE}
+    stand = Stand(lab.small("states", [host], files, compose=STATES.replace("COMMAND", "exit 7")), host)
+    compose = stand.repository.root / ".devcontainer/compose.yaml"
+
+    def reported(code: int = 0) -> dict[str, str]:
+        return states(stand.repository.deploy("--skip-push", "--keep-failed", code=code).stacks[stand.stack])
+
+    def seen(state: str) -> dict[str, str]:
+        """What `dev status` says, which must be what `dev list` says."""
+        found = stand.status(code=0 if state == "up" else 1)
+        assert found["state"] == state
+        return states(found)
+
+    assert reported(1)["db"] == seen("degraded")["db"] == "crash loop"
+    compose.write_text(STATES.replace("COMMAND", f"busybox touch /sick; {STEADY}"))
+    assert reported(1)["db"] == seen("degraded")["db"] == "unhealthy"
+    compose.write_text(STATES.replace("COMMAND", STEADY))
+    assert reported() == seen("up") == UP
+
+    for damage, word in (("docker pause $db", "paused"), ("docker rm --force $db", "missing")):
+        stand.run(damage)
+        assert seen("degraded") == UP | {"db": word}
+        assert reported() == seen("up") == UP
+
+    host.run("systemctl stop docker.socket docker")
+    assert seen("unknown") == {}
+    told = stand.status(1)["reason"]
+    assert told.startswith("Docker is not responding on this host: ")
+    assert f"unknown: {told}" in stand.repository.dev("list", code=1).stdout
+    assert reported() == seen("up") == UP
+
+
+def states(stack: dict[str, Any]) -> dict[str, str]:
+    """The state of each container of a stack."""
+    return {item["service"]: item["state"] for item in stack["containers"]}
 
 
 # --- what a deploy leaves behind

@@ -15,7 +15,7 @@ from kamal_dev.pipeline.run.report import Report, StackResult
 from kamal_dev.pipeline.status import uptime
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-UP = (Container("app", "b-app-1", "i", "running", "healthy"), Container("seed", "b-seed-1", "i", "exited"))
+UP = (Container("app", "b-app-1", "i", "up", "healthy"), Container("seed", "b-seed-1", "i", "completed"))
 
 
 def report(*outcomes: StackResult) -> Report:
@@ -28,7 +28,7 @@ def test_all_well_is_no_error() -> None:
     )
     assert done.error() is None
     assert done.summary() == "Deployed 2 of 2 stacks in 48s"
-    assert str(done).splitlines()[0] == "  blog-1  10.0.0.1  ✓ up (app, seed: exited 0)"
+    assert str(done).splitlines()[0] == "  blog-1  10.0.0.1  ✓ up (app, seed: completed)"
 
 
 def test_one_failure_is_named_and_the_rest_counted_truly() -> None:
@@ -90,7 +90,7 @@ def test_a_name_that_is_none_gets_a_suggestion() -> None:
 
 def test_uptime_is_for_what_runs_and_never_negative() -> None:
     now = datetime(2026, 1, 1, 12, 0, 0, tzinfo=timezone.utc)
-    running = Container("a", "a", "i", "running", started="2026-01-01T11:55:00.123456789Z")
+    running = Container("a", "a", "i", "up", started="2026-01-01T11:55:00.123456789Z")
     assert uptime(running, now) == "5m"
-    assert uptime(Container("a", "a", "i", "running", started="2026-01-01T12:00:09Z"), now) == "0s"
-    assert uptime(Container("a", "a", "i", "exited", started="2026-01-01T11:00:00Z"), now) == "-"
+    assert uptime(Container("a", "a", "i", "up", started="2026-01-01T12:00:09Z"), now) == "0s"
+    assert uptime(Container("a", "a", "i", "exited 0", started=""), now) == "-"

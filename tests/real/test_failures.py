@@ -85,7 +85,7 @@ def test_a_port_that_is_taken_is_told_before_the_build_with_who_holds_it(lab: La
     repository = lab.small("port", [host], compose=COMPOSE + "    ports: ['127.0.0.1:8000:8000']\n")
     ended = repository.dev("deploy", code=1)
     host.run("systemctl stop taken")
-    assert "port `127.0.0.1:8000/tcp` is held by a process that is no container (`perl`)" in ended.text, str(ended)
+    assert "port `127.0.0.1:8000/tcp` is held by a process outside containers (`perl`)" in ended.text, str(ended)
     assert "Nothing was built" in ended.stderr
 
 

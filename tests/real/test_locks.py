@@ -68,7 +68,7 @@ def test_a_killed_dev_or_script_leaves_nothing_stuck_and_all_of_it_is_on_record(
     assert f"{stack}: `apply` of " in told, told
     go(host, "killed")
     ended = repository.dev("deploy")
-    assert "Waiting for `apply` of " in ended.stderr or "unchanged" in ended.stdout, str(ended)
+    assert "Waiting for the lock of " in ended.stderr or "unchanged" in ended.stdout, str(ended)
     assert host.states(stack) == {"app": "running healthy"}
 
     go(host, "killed", is_on=False)
@@ -80,7 +80,7 @@ def test_a_killed_dev_or_script_leaves_nothing_stuck_and_all_of_it_is_on_record(
     assert lock_of(repository)["state"] == "dead"
     go(host, "killed")
     ended = repository.dev("deploy")
-    assert "took over the lock of `apply` of " in ended.stderr, str(ended)
+    assert "removed the stale lock of " in ended.stderr, str(ended)
     assert lock_of(repository) == {"state": "free"}
 
     what = results(repository)
@@ -107,20 +107,20 @@ def test_a_lock_is_waited_for_as_long_as_one_likes_and_released_when_one_says_so
         echo remove; echo; echo ann@laptop; echo; echo; }} >owner
     """)
     ended = repository.dev("deploy", "--lock-wait", "1", code=1)
-    assert "left alone: `remove` of ann@laptop (since 2026-01-01T00:00:00Z" in ended.stderr, str(ended)
+    assert "stack is locked by ann@laptop (`remove` since 2026-01-01T00:00:00Z" in ended.stderr, str(ended)
     assert "nothing was changed on the host" in ended.stderr
     assert f"dev lock release {stack}" in ended.stderr
     assert host.states(stack) == {}
     pruned = repository.dev("prune", "--yes", "--lock-wait", "1", code=1)
-    assert "Waiting for `remove` of ann@laptop" in pruned.stderr, str(pruned)
-    assert "left alone: `remove` of ann@laptop" in pruned.stdout, str(pruned)
+    assert "Waiting for the lock of ann@laptop (`remove`" in pruned.stderr, str(pruned)
+    assert "stack is locked by ann@laptop (`remove`" in pruned.stdout, str(pruned)
     host.run(f"echo 1 >~/.kamal-dev/{stack}/lock/beat")
-    assert "has not moved for" in repository.dev("remove", "--yes", code=1).stderr, "a stopped one is not waited for"
+    assert "without progress for" in repository.dev("remove", "--yes", code=1).stderr, "a stopped one is not waited for"
     table = repository.dev("lock", "status").stdout.splitlines()
     assert table[0].split() == ["STACK", "HOST", "LOCK", "BY", "SINCE", "HEARTBEAT"]
     assert "remove (stale)  ann@laptop" in table[1]
     assert "--yes" in repository.dev("lock", "release", code=2).stderr
-    assert "Released the lock of `remove` of ann@laptop" in repository.dev("lock", "release", "--yes").stderr
+    assert "Released the lock of ann@laptop (`remove`" in repository.dev("lock", "release", "--yes").stderr
     assert not host.says(f"kill -0 {pid}")
     assert repository.deploy("--retry-failed").stacks[stack]["state"] == "deployed"
     assert "Nothing is left to be tried again" in repository.dev("deploy", "--retry-failed").stderr

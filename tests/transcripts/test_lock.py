@@ -32,5 +32,5 @@ def test_one_who_ends_a_change_between_two_releases_is_told_what_mends_it(projec
     run.close()
     done, advice = run.events[-2:]
     left = "the run ended between two releases; `dev status` shows what is running"
-    assert sentence(done) == f"Released the lock of `apply` of ann (since now, process 7 on the host) ({left})"
+    assert sentence(done) == f"Released the lock of ann (`apply` since now, process 7 on the host) ({left})"
     assert advice.hint.startswith("`dev deploy` completes it; `dev rollback` goes back")

@@ -55,9 +55,9 @@ CRASHED = (
         "service": "app",
         "name": "guestbook-2-app-1",
         "image": IMAGE,
-        "state": "exited",
+        "state": "exited 7",
         "exit_code": 7,
-        "reason": "it ended with exit code 7",
+        "reason": "exited with code 7",
         "log": "no database",
     },
     {
@@ -76,7 +76,7 @@ UNFINISHED = (
         "stage": "postCreateCommand",
         "command": "npm ci",
         "exit_code": 1,
-        "reason": "it ended with exit code 1",
+        "reason": "exited with code 1",
         "log": "no lock file",
     },
     {

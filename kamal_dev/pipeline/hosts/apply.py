@@ -187,7 +187,7 @@ def _error(name: str, told: events.ScriptResult) -> HostError:
     if told.phase == "pull":
         return PullFailed(name, told.reason, left_behind=left, hint=_hint(told, _pull_hint(told.reason)))
     if told.failed:
-        loops = any("restarted" in container.reason for container in told.failed)
+        loops = any(container.state == "crash loop" for container in told.failed)
         hint = RESTARTS_HINT if loops else SERVICE_HINT
         return ServiceFailed(name, told.reason, left_behind=left, hint=hint)
     if told.state == "unfinished":
@@ -259,7 +259,7 @@ def explain(outcome: StackResult) -> list[str]:
     """Return the lines that tell of a failure: reasons and last words."""
     lines: list[str] = []
     for container in outcome.failed:
-        lines.append(f"{container.service}: {container.reason} ({container.state}, exit code {container.exit_code})")
+        lines.append(f"{container.service}: {container.reason}")
         lines += [f"  {line}" for line in container.log.splitlines()]
     for command in outcome.lifecycle:
         lines.append(f"{command.stage}{f' ({command.name})' if command.name else ''}: {command.command}")

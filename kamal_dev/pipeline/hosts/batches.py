@@ -53,7 +53,7 @@ def _skip(run: Run, hosts: Hosts, reason: str) -> list[StackResult]:
 
 def _skipped(ready: PreparedHost, reason: str) -> StackResult:
     release, containers = ready.facts.release, ready.facts.containers
-    is_up = any(container.state == "running" for container in containers)
+    is_up = any(container.started for container in containers)
     error = HostError(ready.host.name, reason, hint=HINT, left_behind="images; what runs there was left as it is")
     return StackResult(
         ready.stack,

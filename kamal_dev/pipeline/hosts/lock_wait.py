@@ -78,12 +78,12 @@ def _pass(run: Run, target: Host, lock: events.Lock, left: float) -> None:
 
 def _held(run: Run, target: Host, stack: str, lock: events.Lock) -> LockHeld:
     if lock.state == "stale":
-        what = f"has the lock of this stack, but has not moved for {lock.age} s"
+        what = f", without progress for {lock.age} s"
     else:
-        what = "is changing this stack" + (f", for longer than {run.lock_wait:.0f} s now" if run.lock_wait else "")
+        what = f", waited {run.lock_wait:.0f} s" if run.lock_wait else ""
     return LockHeld(
         target.name,
-        f"left alone: {lock} {what}",
+        f"stack is locked by {lock}{what}",
         hint=f"`dev lock status {stack}` shows it; `dev lock release {stack}` ends it",
         left_behind="nothing was changed on the host by this run",
     )

@@ -160,13 +160,5 @@ def _line(outcome: StackResult) -> str:
 
 
 def services(containers: Iterable[Container]) -> str:
-    """Name the services that run, and what the others do."""
-    words = [c.service if c.state == "running" else f"{c.service}: {describe(c)}" for c in containers]
-    return ", ".join(sorted(words))
-
-
-def describe(container: Container) -> str:
-    """Say how a container stands, as people say it."""
-    if container.state == "exited":
-        return f"exited {container.exit_code}"
-    return f"{container.state}, {container.health}" if container.health else container.state
+    """Name the services that are up, and the state of the others."""
+    return ", ".join(sorted(c.service if c.state == "up" else f"{c.service}: {c.state}" for c in containers))
