@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from kamal_dev.commands import answers, events
-from kamal_dev.model import Container, Image, ImageConfig, Release, Version
+from kamal_dev.model import Container, Image, ImageConfig
 
 FACTS = {
     "type": "facts",
@@ -36,17 +36,6 @@ def test_facts_come_with_release_lock_and_containers() -> None:
     assert facts.lock == events.Lock(7, "2026-01-01T00:00:00Z", "apply", "t1")
     assert facts.containers == (Container("app", "b-1-app-1", "x", "running"),)
     assert facts.is_ready
-
-
-def test_a_release_runs_where_it_is_current_and_stands() -> None:
-    facts = answers.facts(lines(FACTS))
-    assert facts
-    release = Release("v1-aa", "b-1", Version("v1"), "aa", ())
-    assert facts.runs(release)
-    assert not facts.runs(replace(release, digest="bb"))
-    assert not facts.runs(replace(release, id="v2-aa"))
-    assert not replace(facts, stands=False).runs(release)
-    assert not replace(facts, release=None).runs(release)
 
 
 def test_a_host_without_docker_or_with_an_old_compose_is_not_ready() -> None:
