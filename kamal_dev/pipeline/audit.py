@@ -12,6 +12,7 @@ from kamal_dev.model import Host, short
 from kamal_dev.pipeline.hosts.scripts import told
 from kamal_dev.pipeline.run.names import of_project
 from kamal_dev.pipeline.run.run import Run
+from kamal_dev.project import Project
 from kamal_dev.project import audit_log as local
 from kamal_dev.shell.fanout import each
 
@@ -60,7 +61,7 @@ def audit(run: Run, name: str | None, lines: int) -> Audit:
     Raises UsageError for a name that is no stack and, as far as is written down here, never was.
     """
     wanted = None if name in (None, run.project.config.service) else name
-    entries = [entry for entry in _local(run) if wanted in (None, entry.stack)]
+    entries = [entry for entry in _local(run.project) if wanted in (None, entry.stack)]
     found = of_project(run.provider.stacks(), run.project, name, is_sure=not entries)
     silent = []
     for (stack, _), answer in zip(
@@ -74,8 +75,8 @@ def audit(run: Run, name: str | None, lines: int) -> Audit:
     return Audit(tuple(sorted(entries, key=lambda entry: entry.at)[-lines:]), tuple(silent))
 
 
-def _local(run: Run) -> Iterable[Entry]:
-    for record in local.read(run.project.private()):
+def _local(project: Project) -> Iterable[Entry]:
+    for record in local.read(project.private()):
         stacks = record.get("stacks") or [{}]
         for stack in stacks:
             result = _words(stack.get("state"), stack.get("reason"))

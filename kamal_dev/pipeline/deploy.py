@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from kamal_dev.errors import DevError, UsageError
 from kamal_dev.model import Host
+from kamal_dev.output import Output
 from kamal_dev.pipeline.hosts.apply import ApplyContext, apply, failure, tell
 from kamal_dev.pipeline.hosts.batches import Hosts, in_batches, reporting_hosts
 from kamal_dev.pipeline.hosts.observe import Observations, observe
@@ -79,7 +80,7 @@ def _decide(run: Run, options: DeployOptions) -> DeployScope:
     if not options.skip_initialize:
         initialize(run)
     scope = decide(run, options)
-    require_terminal(run, options, scope.making)
+    require_terminal(run.project, options, scope.making)
     return scope
 
 
@@ -96,13 +97,15 @@ def _execute(
     run.provider.make_room(len(scope.making), options.consent)
     if all(item.error for item in plan.stacks) and not observations.silent:
         run.output.info("Nothing was built: no host can take the release")
-        return [_failed(run, item.stack, scope.hosts[item.stack], item.error) for item in plan.stacks if item.error], {}
+        return [
+            _failed(run.output, item.stack, scope.hosts[item.stack], item.error) for item in plan.stacks if item.error
+        ], {}
     if planned(run) and not options.skip_build:
         hooks.before("pre-build", scope.names, left_behind=NOTHING)
     tunnel = RegistryTunnel(run, is_wanted=not options.skip_push)
     preparing = _preparing(run, hooks, planner)
     hosts = Background(lambda: _prepare_all(preparing, scope, observations, tunnel))
-    with reporting_hosts(run, scope.making, hosts):
+    with reporting_hosts(run.provider, scope.making, hosts):
         images = make_images(
             run,
             skip_build=options.skip_build,
@@ -155,14 +158,14 @@ def _prepare_all(
             with run.budget.counting(host.name):
                 return prepare(context, seen)
         except DevError as error:
-            return _failed(run, stack, host, error)
+            return _failed(run.output, stack, host, error)
 
     return [item for item in each(scope.names, ready, limit=run.limit) if not isinstance(item, DevError)]
 
 
-def _failed(run: Run, stack: str, host: Host | None, error: DevError) -> StackResult:
+def _failed(output: Output, stack: str, host: Host | None, error: DevError) -> StackResult:
     result = failure(host or Host(stack, ""), stack, error)
-    tell(run, result)
+    tell(output, result)
     return result
 
 
@@ -184,7 +187,7 @@ def _apply_all(context: ApplyContext, hosts: Hosts) -> list[StackResult]:
         if isinstance(prepared, StackResult):
             return prepared
         result = apply(context, prepared)
-        tell(context.run, result)
+        tell(context.run.output, result)
         return result
 
     return [result for result in each(hosts, bring_up, limit=context.run.limit) if isinstance(result, StackResult)]

@@ -20,6 +20,7 @@ from kamal_dev.pipeline.images.building import planned, secrets
 from kamal_dev.pipeline.images.engine import INSTALL, require_engine
 from kamal_dev.pipeline.run import hooks
 from kamal_dev.pipeline.run.run import Run
+from kamal_dev.project import Project
 from kamal_dev.project.source import committed
 from kamal_dev.shell import Shell
 from kamal_dev.shell.local import Local
@@ -43,7 +44,7 @@ def doctor(folder: Path, output: Output, *, config_path: str | None, devcontaine
 
 def examine(run: Run) -> list[Check]:
     """Check a project that could be read, and what it reaches."""
-    checks = [_try("project", _project, run), *_features(run), *_hooks(run), *_secrets_file(run)]
+    checks = [_try("project", _project, run), *_features(run), *_hooks(run.project), *_secrets_file(run)]
     reached = [_try(name, work, run) for name, work in REACHES]
     return [*checks, *reached, *_requirements(run), *_hosts(run)]
 
@@ -104,9 +105,9 @@ def _installer(run: Run) -> str:
     return str(run.devcontainer_cli)
 
 
-def _hooks(run: Run) -> list[Check]:
+def _hooks(project: Project) -> list[Check]:
     """Look for hooks that would not be run, where the project has any."""
-    present, runnable = hooks.present(run), hooks.runnable(run)
+    present, runnable = hooks.present(project), hooks.runnable(project)
     idle = [name for name in present if name not in runnable]
     if not idle:
         return [Check("hooks", True, ", ".join(present))] if present else []

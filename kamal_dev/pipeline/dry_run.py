@@ -75,7 +75,7 @@ def dry_run(run: Run, options: DeployOptions) -> DryRun:
 
 
 def _here(run: Run, options: DeployOptions, scope: DeployScope, plan: Plan) -> Iterator[str]:
-    hooks = () if options.skip_hooks else runnable(run)
+    hooks = () if options.skip_hooks else runnable(run.project)
     if not options.skip_initialize:
         commands = (command for stage in lifecycle.initialize(run.project.devcontainer) for command in stage.commands)
         yield from (f"$ {Step(command.argv).text}" for command in commands)
@@ -107,9 +107,9 @@ def _on_host(run: Run, options: DeployOptions, planner: Planner, seen: Observati
 def _step(run: Run, options: DeployOptions, planner: Planner, seen: Observation, operation: Operation) -> Step:
     """Return the step that carries an operation out on a host, made as a deploy makes it."""
     if isinstance(operation, Bootstrap):
-        return bootstrap_step(run, planner.release(seen).release)(TOKEN)
+        return bootstrap_step(run.scripts, planner.release(seen).release)(TOKEN)
     if isinstance(operation, PullImages):
-        return pull_step(run, operation)(TOKEN)
+        return pull_step(run.scripts, operation)(TOKEN)
     if isinstance(operation, SendSource):
         return planner.workspace.step(seen.stack)
     if isinstance(operation, TransferImages):

@@ -31,8 +31,8 @@ def forward(run: Run, name: str | None, flags: tuple[str, ...], opened: Opened) 
     Raises UsageError and DevcontainerError for ports that are none or taken, and
     HostError where they cannot be opened; a link that drops later is opened again.
     """
-    name, target = one(run, name)
-    said = described(run, find(run, name, target))
+    name, target = one(run.provider, name)
+    said = described(run.project, find(run, name, target))
     ports = local(wanted(said, flags), shell.is_free)
     for port in ports:
         if port.local != port.wanted:

@@ -45,7 +45,7 @@ class Address:
 
 def address(run: Run, name: str | None) -> Address:
     """Return where an editor finds a stack's main container; writes the file that lets ssh find the host."""
-    name, target = one(run, name)
+    name, target = one(run.provider, name)
     place = find(run, name, target)
     folder = run.project.devcontainer.workspace_folder
     config = run.ssh_config

@@ -31,6 +31,7 @@ from kamal_dev.plan.observation import Observation
 from kamal_dev.plan.operation import ApplyRelease
 from kamal_dev.plan.plan import Plan
 from kamal_dev.plan.request import DeployRequest, PlannedImage
+from kamal_dev.project import Project
 from kamal_dev.shell.fanout import Background
 
 
@@ -144,9 +145,9 @@ def decide(run: Run, options: DeployOptions) -> DeployScope:
     require_capacity(run)
     for notice in run.project.notices:
         run.output.warn(str(notice))
-    for text in left_behind(run, there, names, is_all=not options.names):
+    for text in left_behind(run.project, there, names, is_all=not options.names):
         run.output.warn(text)
-    login = None if options.skip_push or not planned(run) else registry.credentials(run)
+    login = None if options.skip_push or not planned(run) else registry.credentials(run.project)
     return DeployScope(releases, {name: there.get(name) for name in names}, login, engine.result())
 
 
@@ -227,15 +228,15 @@ def final_planner(run: Run, draft: Planner, made: MadeImages) -> Planner:
 # --- ask
 
 
-def require_terminal(run: Run, options: DeployOptions, making: tuple[str, ...]) -> None:
+def require_terminal(project: Project, options: DeployOptions, making: tuple[str, ...]) -> None:
     """Refuse to make hosts unasked, before anything is run. Raises UsageError where there is no terminal to ask on."""
-    if making and not options.is_interactive and run.project.config.deploy.confirm != "never":
-        options.agree(_making(run, making))
+    if making and not options.is_interactive and project.config.deploy.confirm != "never":
+        options.agree(_making(project, making))
 
 
 def confirm(run: Run, options: DeployOptions, found: Plan) -> None:
     """Show what a plan does, and ask where `deploy.confirm` says so. Raises KeyboardInterrupt for a no."""
-    questions = tuple(_questions(run, options, found))
+    questions = tuple(_questions(run.project, options, found))
     if not questions:
         run.output.info(f"Plan: {found.summary}")
         return
@@ -245,12 +246,12 @@ def confirm(run: Run, options: DeployOptions, found: Plan) -> None:
         raise KeyboardInterrupt
 
 
-def _questions(run: Run, options: DeployOptions, found: Plan) -> Iterable[str]:
-    policy = run.project.config.deploy.confirm
+def _questions(project: Project, options: DeployOptions, found: Plan) -> Iterable[str]:
+    policy = project.config.deploy.confirm
     if policy == "never" or (policy == "careful" and not options.is_interactive):
         return
     if found.makes_hosts:
-        yield _making(run, found.makes_hosts)
+        yield _making(project, found.makes_hosts)
     for stack, operation in found.disturbs:
         services = ", ".join(dict.fromkeys(f"`{service}`" for service, _ in operation.inside))
         yield f"Recreate {services} of {stack}, which ends what people run inside?"
@@ -258,5 +259,5 @@ def _questions(run: Run, options: DeployOptions, found: Plan) -> Iterable[str]:
         yield "Deploy this?"
 
 
-def _making(run: Run, stacks: tuple[str, ...]) -> str:
-    return f"Make {', '.join(stacks)} ({run.project.config.provider.type})?"
+def _making(project: Project, stacks: tuple[str, ...]) -> str:
+    return f"Make {', '.join(stacks)} ({project.config.provider.type})?"

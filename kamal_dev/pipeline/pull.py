@@ -19,8 +19,8 @@ from kamal_dev.model import Host, Result
 from kamal_dev.pipeline.hosts.lock_wait import in_turn
 from kamal_dev.pipeline.hosts.target import running
 from kamal_dev.pipeline.run.run import Run
-from kamal_dev.project import temporary
-from kamal_dev.shell import Receiver
+from kamal_dev.project import Project, temporary
+from kamal_dev.shell import Receiver, Shell
 
 RECEIVING = 3600.0
 PULLED = "refs/heads/pulled"
@@ -69,7 +69,7 @@ def pull(run: Run, name: str | None) -> tuple[PulledBranch, ...]:
     """
     if run.project.workspace_source != "git":
         raise UsageError("only a workspace that is a clone can be pulled", hint="set `workspace.source: git`")
-    name, target = running(run, name)
+    name, target = running(run.provider, name)
     run.output.start("fetching", "", target)
     with temporary.folder("pulled", run.project.private()) as folder:
         boxes = _receive(run, target, name, Path(folder, "new"), whole=False)
@@ -172,9 +172,9 @@ def _malformed(target: Host, what: str) -> HostError:
     )
 
 
-def _root(run: Run, box: _Box) -> Path:
+def _root(project: Project, box: _Box) -> Path:
     """Return the repository here that a part belongs to."""
-    repository = run.project.source.repository.resolve()
+    repository = project.source.repository.resolve()
     root = repository / box.path
     if "\0" in box.path or not root.resolve().is_relative_to(repository) or not (root / ".git").exists():
         raise DevError(f"there is no repository `{box.path}` here to take the branch")
@@ -182,15 +182,15 @@ def _root(run: Run, box: _Box) -> Path:
 
 
 def _has(run: Run, box: _Box) -> bool:
-    return not box.since or bool(run.local.run(git.resolve(_root(run, box), f"{box.since}^{{commit}}")))
+    return not box.since or bool(run.local.run(git.resolve(_root(run.project, box), f"{box.since}^{{commit}}")))
 
 
 def _take(run: Run, target: Host, name: str, box: _Box) -> PulledBranch:
-    root = _root(run, box)
+    root = _root(run.project, box)
     if run.local.run(git.named(root, box.bundle, PULLED)).output.split()[:1] != [box.tip]:
         raise _malformed(target, "is not what it says: the commit is another one")
     taken = run.local.run(git.take(root, box.bundle, PULLED))
-    branch, before = _free(run, root, f"kamal-dev/{name}", box.tip)
+    branch, before = _free(run.local, root, f"kamal-dev/{name}", box.tip)
     if not taken:
         raise HostError(target.name, f"{name}: git could not take what came: {taken.tail(2)}")
     if before != box.tip:
@@ -210,13 +210,13 @@ def _kept(branch: str, moved: Result) -> DevError:
     )
 
 
-def _free(run: Run, root: Path, wanted: str, tip: str) -> tuple[str, str]:
+def _free(local: Shell, root: Path, wanted: str, tip: str) -> tuple[str, str]:
     """Return the first of `wanted`, `wanted-2` … that is not there, or that `tip` goes on from, and where it is."""
-    current = run.local.run(git.branch(root)).output.strip()
+    current = local.run(git.branch(root)).output.strip()
     for number in itertools.count(1):
         branch = wanted if number == 1 else f"{wanted}-{number}"
-        there = run.local.run(git.resolve(root, f"refs/heads/{branch}")).output.strip()
-        is_older = current != f"refs/heads/{branch}" and run.local.run(git.is_ancestor(root, there, tip))
+        there = local.run(git.resolve(root, f"refs/heads/{branch}")).output.strip()
+        is_older = current != f"refs/heads/{branch}" and local.run(git.is_ancestor(root, there, tip))
         if not there or there == tip or is_older:
             return branch, there
     raise AssertionError("unreachable")

@@ -60,7 +60,7 @@ def rollback(run: Run, order: RollbackOptions) -> Report:
     went = each(changes, lambda change: _go(run, targets[change.stack], _operation(change), reach), limit=run.limit)
     lost = [_lost(history, history.error) for history in found if history.error]
     for unreached in lost:
-        tell(run, unreached)
+        tell(run.output, unreached)
     outcomes = [*(item for item in went if isinstance(item, StackResult)), *lost]
     outcomes.sort(key=lambda item: list(targets).index(item.stack))
     chosen = ", ".join(dict.fromkeys(_operation(change).version for change in changes))
@@ -107,7 +107,7 @@ def _reach(run: Run, changes: Iterable[StackPlan]) -> Reach | None:
         return None
     if run.project.config.registry.is_local:
         local_registry.ensure(run)
-    return Reach(RegistryTunnel(run, is_wanted=True), registry.credentials(run))
+    return Reach(RegistryTunnel(run, is_wanted=True), registry.credentials(run.project))
 
 
 def _go(run: Run, target: Host, operation: RollBack, reach: Reach | None) -> StackResult:
@@ -115,5 +115,5 @@ def _go(run: Run, target: Host, operation: RollBack, reach: Reach | None) -> Sta
     current = operation.version if operation.same_version else ""
     run.output.start("rolling_back", operation.target, target)
     ended = back(run, target.name, target, operation.release, reach, current=current)
-    tell(run, ended)
+    tell(run.output, ended)
     return ended

@@ -23,8 +23,8 @@ def ssh(run: Run, name: str | None, words: tuple[str, ...], *, service: str = ""
     terminal that this process has, empty for none. Nothing runs yet; the
     connection that looked for the container is still open.
     """
-    name, target = one(run, name)
-    service = service_of(run, service)
+    name, target = one(run.provider, name)
+    service = service_of(run.project, service)
     place = find(run, name, target, service)
     entry = inside.ExecOptions(terminal=terminal) if service else _entry(run, target, place, terminal)
     command = inside.command(place, entry, words, is_main=not service)
@@ -32,7 +32,7 @@ def ssh(run: Run, name: str | None, words: tuple[str, ...], *, service: str = ""
 
 
 def _entry(run: Run, target: Host, place: RunningContainer, terminal: str) -> inside.ExecOptions:
-    said = described(run, place)
+    said = described(run.project, place)
     values, without, left_out = inside.environment(said.remote_env, place)
     for name in left_out:
         where = said.where("remoteEnv", name)

@@ -305,7 +305,7 @@ def _warned(project: Project, *known: CachedHost, names: tuple[str, ...] = (FIRS
     """Return what a deploy of these stacks warns of, where these hosts are remembered."""
     run = RecordedRun(project, Machine(), {FIRST: HostState(), SECOND: HostState()})
     state.update(project.private(), lambda found: replace(found, hosts=known))
-    return list(left_behind(run, dict(run.provider.stacks()), names, is_all=is_all))
+    return list(left_behind(run.project, dict(run.provider.stacks()), names, is_all=is_all))
 
 
 def _known(stack: str, address: str, provider: str = "static") -> CachedHost:

@@ -21,6 +21,7 @@ from kamal_dev.errors import (
     StackRemoved,
 )
 from kamal_dev.model import Host, Step
+from kamal_dev.output import Output
 from kamal_dev.output.event import Phase
 from kamal_dev.pipeline.hosts.lock_wait import in_turn
 from kamal_dev.pipeline.hosts.planning import Planner, StackRelease
@@ -31,6 +32,7 @@ from kamal_dev.pipeline.images.tunnel import RegistryTunnel
 from kamal_dev.pipeline.run.report import StackResult
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.plan.operation import ApplyRelease, SendSource, TransferImages
+from kamal_dev.project import Project
 
 SPARE = 1800.0  # seconds beyond what the release and its lifecycle commands have, for pulling and for putting back
 
@@ -101,7 +103,7 @@ def _change(context: ApplyContext, prepared: PreparedHost, made: StackRelease) -
     step = apply_step(run, context.planner, made, pulled, layers, login=context.login, keep_failed=context.keep_failed)
 
     def change() -> events.ScriptResult:
-        return follow(run, target, step, timeout=deadline(run))
+        return follow(run, target, step, timeout=deadline(run.project))
 
     lent = (lambda: context.tunnel.lent(target, change)) if lacking else change
     stack, version = made.release.stack, str(made.release.version)
@@ -143,9 +145,9 @@ def apply_step(
     )
 
 
-def deadline(run: Run) -> float:
+def deadline(project: Project) -> float:
     """Return the seconds after which nobody waits any longer for a release."""
-    settings = run.project.config.deploy
+    settings = project.config.deploy
     return settings.timeout + settings.lifecycle_timeout + SPARE
 
 
@@ -243,16 +245,16 @@ RESTARTS_HINT = (
 )
 
 
-def tell(run: Run, outcome: StackResult) -> None:
+def tell(output: Output, outcome: StackResult) -> None:
     """Show how a stack's change ended: what runs, or why it failed and what to do."""
     target, took = Host(outcome.stack, outcome.address), {"seconds": outcome.seconds}
     if outcome.error:
-        run.output.fail("deploying", outcome.error, target, log=explain(outcome))
+        output.fail("deploying", outcome.error, target, log=explain(outcome))
     elif outcome.state == "unchanged":
-        run.output.skip("deploying", outcome.running, target, **took)
+        output.skip("deploying", outcome.running, target, **took)
     else:
         phase: Phase = "rolling_back" if outcome.state == "rolled back" else "deploying"
-        run.output.done(phase, outcome.running, target, **took)
+        output.done(phase, outcome.running, target, **took)
 
 
 def explain(outcome: StackResult) -> list[str]:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from kamal_dev.errors import DevError, HostError
+from kamal_dev.output import Output
 from kamal_dev.pipeline.hosts.prepare import PreparedHost
 from kamal_dev.pipeline.run.report import StackResult
 from kamal_dev.pipeline.run.run import Run
+from kamal_dev.providers import Provider
 from kamal_dev.shell.fanout import Background
 
 Hosts = list[PreparedHost | StackResult]
@@ -24,7 +26,7 @@ def in_batches(run: Run, hosts: Hosts, bring_up: Callable[[Hosts], list[StackRes
     are_one = settings.rollback == "all"
     lost = [host.stack for host in hosts if isinstance(host, StackResult)]
     if lost and are_one:
-        return _skip(run, hosts, f"skipped: {', '.join(lost)} failed, and {ALL}")
+        return _skip(run.output, hosts, f"skipped: {', '.join(lost)} failed, and {ALL}")
     first = hosts[: size(settings.batch, len(hosts))]
     rest = hosts[len(first) :]
     if not rest:
@@ -34,7 +36,7 @@ def in_batches(run: Run, hosts: Hosts, bring_up: Callable[[Hosts], list[StackRes
     failures = sum(not outcome.is_fine for outcome in outcomes)
     if failures <= (0 if are_one else settings.max_failures):
         return [*outcomes, *bring_up(rest)]
-    return [*outcomes, *_skip(run, rest, f"skipped: {failures} of {len(first)} failed in the first batch")]
+    return [*outcomes, *_skip(run.output, rest, f"skipped: {failures} of {len(first)} failed in the first batch")]
 
 
 def size(batch: str, count: int) -> int:
@@ -44,10 +46,10 @@ def size(batch: str, count: int) -> int:
     return max(1, count * int(batch[:-1]) // 100) if batch.endswith("%") else int(batch)
 
 
-def _skip(run: Run, hosts: Hosts, reason: str) -> list[StackResult]:
+def _skip(output: Output, hosts: Hosts, reason: str) -> list[StackResult]:
     left = [host.stack for host in hosts if isinstance(host, PreparedHost)]
     if left:
-        run.output.warn(f"{', '.join(left)}: {reason}")
+        output.warn(f"{', '.join(left)}: {reason}")
     return [host if isinstance(host, StackResult) else _skipped(host, reason) for host in hosts]
 
 
@@ -71,7 +73,7 @@ HINT = "mend what failed, and deploy again"
 
 @contextmanager
 def reporting_hosts(
-    run: Run, making: tuple[str, ...], hosts: Background[list[PreparedHost | StackResult]]
+    provider: Provider, making: tuple[str, ...], hosts: Background[list[PreparedHost | StackResult]]
 ) -> Iterator[None]:
     """Make images beside `hosts`; where that fails, wait for these, and say what failed there and which were made."""
     try:
@@ -80,7 +82,7 @@ def reporting_hosts(
         for other in dict.fromkeys(_failures(hosts)):
             error.message += f"\nat the same time: {other.message}"
             error.hint = "; ".join(dict.fromkeys(filter(None, (error.hint, other.hint))))
-        error.left_behind = "; ".join(filter(None, (error.left_behind, _made(run, making))))
+        error.left_behind = "; ".join(filter(None, (error.left_behind, _made(provider, making))))
         raise
 
 
@@ -91,12 +93,12 @@ def _failures(hosts: Background[list[PreparedHost | StackResult]]) -> list[DevEr
         return [error]
 
 
-def _made(run: Run, making: tuple[str, ...]) -> str:
+def _made(provider: Provider, making: tuple[str, ...]) -> str:
     """Say which of these the provider has now: what was going to be made may not have been."""
     if not making:
         return ""
     try:
-        there = dict(run.provider.stacks())
+        there = dict(provider.stacks())
     except DevError as error:
         return f"whether {', '.join(making)} were made is unknown: {error.message}"
     made = [name for name in making if name in there]

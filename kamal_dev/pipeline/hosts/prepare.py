@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from kamal_dev.commands import events, host
+from kamal_dev.commands.payload import Scripts
 from kamal_dev.errors import BootstrapFailed
 from kamal_dev.model import Host, Release, Step
 from kamal_dev.pipeline.hosts.lock_wait import await_turn
@@ -140,9 +141,9 @@ def _unlocked(seen: Observation) -> Observation:
     return replace(seen, facts=replace(seen.facts, lock=None)) if seen.facts else seen
 
 
-def bootstrap_step(run: Run, release: Release) -> Callable[[str], Step]:
+def bootstrap_step(scripts: Scripts, release: Release) -> Callable[[str], Step]:
     """Return the step that makes Docker run, and ends with what the host says of a release."""
-    return lambda token: host.bootstrap(run.scripts, token, host.question(*question(release)))
+    return lambda token: host.bootstrap(scripts, token, host.question(*question(release)))
 
 
 def _bootstrap(context: PrepareContext, seen: Observation, operation: Bootstrap) -> Observation:
@@ -150,7 +151,7 @@ def _bootstrap(context: PrepareContext, seen: Observation, operation: Bootstrap)
     run, target, started = context.run, _host(seen), time.monotonic()
     release = context.planner.release(seen).release
     run.output.start("bootstrapping", operation.lacks, target)
-    outcome = follow(run, target, bootstrap_step(run, release), timeout=BOOTSTRAPPING)
+    outcome = follow(run, target, bootstrap_step(run.scripts, release), timeout=BOOTSTRAPPING)
     if not outcome:
         raise BootstrapFailed(
             target.name,
@@ -179,9 +180,9 @@ def _send(context: PrepareContext, seen: Observation, plan: StackPlan) -> str:
     return context.workspace.send(_host(seen), seen.stack, seen.facts)
 
 
-def pull_step(run: Run, operation: PullImages, asked: tuple[str, ...] = ()) -> Callable[[str], Step]:
+def pull_step(scripts: Scripts, operation: PullImages, asked: tuple[str, ...] = ()) -> Callable[[str], Step]:
     """Return the step that pulls third-party images, and ends with what is `asked` of the host."""
-    return lambda token: host.pull(run.scripts, token, operation.images, asked=asked)
+    return lambda token: host.pull(scripts, token, operation.images, asked=asked)
 
 
 def _pull(context: PrepareContext, seen: Observation, operation: PullImages) -> tuple[tuple[str, ...], Observation]:
@@ -195,7 +196,7 @@ def _pull(context: PrepareContext, seen: Observation, operation: PullImages) -> 
     is_main = context.planner.main_image in images
     asked = host.question(*question(context.planner.release(seen).release)) if is_main else ()
     run.output.start("pulling", ", ".join(images), target)
-    outcome = follow(run, target, pull_step(run, operation, asked), timeout=PULLING)
+    outcome = follow(run, target, pull_step(run.scripts, operation, asked), timeout=PULLING)
     arrived = {pulled.image: pulled.platform for pulled in outcome.images if pulled.ok}
     for image, platform in arrived.items():
         for refusal in admission.foreign_platform(target.name, facts, image, platform):

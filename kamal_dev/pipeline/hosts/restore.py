@@ -54,7 +54,7 @@ def back(
                 login=reach.login if reach else None,
                 performer=run.performer,
             ),
-            timeout=deadline(run),
+            timeout=deadline(run.project),
         )
 
     try:
@@ -111,7 +111,7 @@ def _bring_back(run: Run, target: Host, ended: StackResult, reason: str) -> Stac
         why.left_behind = left
         went = replace(went, state=word)
     settled = replace(went, before=ended.before, lifecycle=ended.lifecycle or went.lifecycle, error=why)
-    tell(run, settled)
+    tell(run.output, settled)
     return settled
 
 
@@ -121,7 +121,7 @@ def _stop(run: Run, stack: str, target: Host) -> StackResult:
             run,
             target,
             lambda token: host.stop(run.scripts, token, stack, performer=run.performer),
-            timeout=deadline(run),
+            timeout=deadline(run.project),
         )
 
     try:

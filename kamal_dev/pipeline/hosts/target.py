@@ -12,16 +12,18 @@ from kamal_dev.model import Host
 from kamal_dev.pipeline.hosts.scripts import told
 from kamal_dev.pipeline.run.names import restrict
 from kamal_dev.pipeline.run.run import Run
+from kamal_dev.project import Project
+from kamal_dev.providers import Provider
 
 ASKING = 30.0
 
 
-def one(run: Run, name: str | None) -> tuple[str, Host]:
+def one(provider: Provider, name: str | None) -> tuple[str, Host]:
     """Return the stack of this name with its host; without a name the only one there is.
 
     Raises UsageError, with a suggestion, where that is none or one of several.
     """
-    stacks = dict(run.provider.stacks())
+    stacks = dict(provider.stacks())
     if name:
         (name,) = restrict(stacks, (name,))
     elif not stacks:
@@ -33,22 +35,22 @@ def one(run: Run, name: str | None) -> tuple[str, Host]:
     return name, stacks[name]
 
 
-def running(run: Run, name: str | None) -> tuple[str, Host]:
+def running(provider: Provider, name: str | None) -> tuple[str, Host]:
     """Return what `one` does. Raises HostUnreachable where the host is off."""
-    name, target = one(run, name)
+    name, target = one(provider, name)
     if not target.address:
         raise HostUnreachable(name, "the host is not running or does not answer", hint=f"`dev deploy {name}` starts it")
     return name, target
 
 
-def service_of(run: Run, service: str) -> str:
+def service_of(project: Project, service: str) -> str:
     """Return the service to look for, empty for the main one. Raises UsageError for one that no compose file has."""
-    known = [item.name for item in run.project.compose.services]
+    known = [item.name for item in project.compose.services]
     if service and service not in known:
         near = difflib.get_close_matches(service, known, n=1)
         hint = f"did you mean `{near[0]}`?" if near else f"the services are: {', '.join(known)}"
         raise UsageError(f"there is no service `{service}`", hint=hint)
-    return "" if service == run.project.main else service
+    return "" if service == project.main else service
 
 
 def find(run: Run, name: str, target: Host, service: str = "") -> events.RunningContainer:
@@ -69,8 +71,8 @@ def find(run: Run, name: str, target: Host, service: str = "") -> events.Running
     return found
 
 
-def described(run: Run, place: events.RunningContainer) -> Devcontainer:
+def described(project: Project, place: events.RunningContainer) -> Devcontainer:
     """Return the devcontainer with what the image of the main container adds. Raises DevcontainerError."""
-    own = run.project.devcontainer
+    own = project.devcontainer
     found = devcontainer.entries(place.metadata, place.image)
-    return devcontainer.merged(own, found, place.image, run.project.environment)
+    return devcontainer.merged(own, found, place.image, project.environment)

@@ -20,7 +20,7 @@ from kamal_dev.pipeline.images.engine import Present, inspect, require_buildx
 from kamal_dev.pipeline.images.recipe import BuildOptions, Recipe, recipe
 from kamal_dev.pipeline.images.source_check import require_unchanged
 from kamal_dev.pipeline.run.run import Run
-from kamal_dev.project import context, temporary
+from kamal_dev.project import Project, context, temporary
 
 LAST_LINES, LONGEST = 20, 60  # of everything, and of the step that failed
 AGAIN = "fix it and run `dev build`; `--no-cache` builds every layer anew"
@@ -40,7 +40,7 @@ class Built:
 
 def planned(run: Run) -> tuple[Build, ...]:
     """Return what is to be built, each with its image and with what config/dev.yml adds."""
-    return tuple(_settled(run, build) for build in run.project.builds)
+    return tuple(_settled(run.project, build) for build in run.project.builds)
 
 
 def build_all(run: Run, options: BuildOptions) -> list[Built]:
@@ -62,10 +62,10 @@ def require_buildable(run: Run, also: Iterable[str] = ()) -> tuple[Build, ...]:
     """
     run.project.require_deployable()
     builds = planned(run)
-    _require_username(run, builds)
+    _require_username(run.project, builds)
     for build in builds:
         _refuse_leak(build)
-        _require_dockerfile(run, build)
+        _require_dockerfile(run.project, build)
     run.project.require_all(dict.fromkeys((*also, *secrets(run, builds))))
     for build in builds:
         features.require(run, build)
@@ -77,8 +77,8 @@ def names(builds: tuple[Build, ...]) -> list[Image]:
     return [build.image for build in builds if build.image]
 
 
-def _settled(run: Run, build: Build) -> Build:
-    settings = run.project.config.build
+def _settled(project: Project, build: Build) -> Build:
+    settings = project.config.build
     own = {name: value for name, value in build.args if name not in dict(settings.args)}
     listed = {secret.id for secret in build.secrets}
     secrets = tuple(BuildSecret(name, environment=name) for name in settings.secrets if name not in listed)
@@ -90,9 +90,8 @@ def _settled(run: Run, build: Build) -> Build:
     )
 
 
-def _require_username(run: Run, builds: tuple[Build, ...]) -> None:
+def _require_username(project: Project, builds: tuple[Build, ...]) -> None:
     """Refuse to build under a name that is not complete: the registry's user is part of it."""
-    project = run.project
     if any(image.repository.startswith(f"{PLACEHOLDER_USER}/") for image in names(builds)):
         raise not_set(project.config.secrets_file, [project.config.registry.username_env])
 
@@ -108,9 +107,9 @@ def _refuse_leak(build: Build) -> None:
             )
 
 
-def _require_dockerfile(run: Run, build: Build) -> None:
+def _require_dockerfile(project: Project, build: Build) -> None:
     path = Path(build.dockerfile)
-    if build.dockerfile_inline or not path.is_absolute() or run.project.tree.kind(path) == "file":
+    if build.dockerfile_inline or not path.is_absolute() or project.tree.kind(path) == "file":
         return
     raise ConfigError(
         Problem(build.where.path, build.where.line, f"there is no Dockerfile at {path}"),
@@ -125,7 +124,7 @@ def _build(run: Run, build: Build, options: BuildOptions) -> Built:
     with temporary.folder("built") as folder:
         report = folder / "report.json"
         made = _recipe(run, _as_seen(run, build), replace(options, report=report))
-        step = _with_secrets(run, build, made.step)
+        step = _with_secrets(run.project, build, made.step)
         with features.staged(run.project.tree, build, step, made.configuration) as ready:
             result = run.local.run(
                 ready, on_line=features.quieter(partial(run.output.line, "building", subject=build.image.reference))
@@ -208,23 +207,23 @@ def _read(report: Path | None) -> Mapping[str, str]:
 
 def secrets(run: Run, builds: Iterable[Build]) -> tuple[str, ...]:
     """Return the variables that builds take as secrets, but for those that only `.env` sets."""
-    taken = [secret.environment for build in builds for secret in _settled(run, build).secrets]
-    said = _said(run)
+    taken = [secret.environment for build in builds for secret in _settled(run.project, build).secrets]
+    said = _said(run.project)
     return tuple(dict.fromkeys(name for name in taken if name and name not in said))
 
 
-def _said(run: Run) -> dict[str, Secret]:
+def _said(project: Project) -> dict[str, Secret]:
     """Return what only `.env` says, which Compose takes where the environment has nothing."""
     return {
         name: Secret(compose.unmarked(value))
-        for name, value in run.project.compose.values
-        if name not in run.project.secrets_file
+        for name, value in project.compose.values
+        if name not in project.secrets_file
     }
 
 
-def _with_secrets(run: Run, build: Build, step: Step) -> Step:
+def _with_secrets(project: Project, build: Build, step: Step) -> Step:
     """Give a build the values of its secrets, asked for only now that it runs."""
-    said = _said(run)
+    said = _said(project)
     names = [secret.environment for secret in build.secrets if secret.environment]
-    values = ((name, said.get(name) or run.project.require(name)) for name in names)
+    values = ((name, said.get(name) or project.require(name)) for name in names)
     return replace(step, environment=(*step.environment, *values))

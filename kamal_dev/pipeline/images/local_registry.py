@@ -11,6 +11,7 @@ from kamal_dev.errors import RegistryError, RegistryUnknown
 from kamal_dev.model import Image, Result
 from kamal_dev.pipeline.images.engine import last_line, why
 from kamal_dev.pipeline.run.run import Run
+from kamal_dev.shell import Shell
 
 MEDIA_TYPES = (
     "application/vnd.oci.image.index.v1+json",
@@ -72,23 +73,23 @@ def ensure(run: Run, waits: float = STARTING) -> None:
     if runs(server):
         return
     run.output.start("registry", f"localhost:{port}")
-    _start(run, port, time.monotonic() + waits)
+    _start(run.local, port, time.monotonic() + waits)
     _await(server, port, time.monotonic() + waits)
     run.output.done("registry", f"localhost:{port}")
 
 
-def _start(run: Run, port: int, deadline: float) -> None:
+def _start(local: Shell, port: int, deadline: float) -> None:
     """Start the container of an earlier run, or make it; only what this run made itself is removed again.
 
     Another run may be making it: its name is taken a moment before the container can be started.
     """
     made = ""
-    while not (started := run.local.run(docker.start_registry(port), timeout=STARTING)):
+    while not (started := local.run(docker.start_registry(port), timeout=STARTING)):
         if made:
-            run.local.run(docker.forget_registry(made), timeout=STARTING)
+            local.run(docker.forget_registry(made), timeout=STARTING)
         if made or "no such container" not in started.errors.lower():
             raise _not_started(port, started)
-        created = run.local.run(docker.make_registry(port), timeout=FETCHING)
+        created = local.run(docker.make_registry(port), timeout=FETCHING)
         made = last_line(created.output) if created else ""
         if not created and ("already in use" not in created.errors or time.monotonic() > deadline):
             raise _not_started(port, created)

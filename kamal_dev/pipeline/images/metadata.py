@@ -15,6 +15,7 @@ from kamal_dev.model import Image, ImageConfig, Location, Notice
 from kamal_dev.pipeline.images import registry
 from kamal_dev.pipeline.images.building import Built
 from kamal_dev.pipeline.run.run import Run
+from kamal_dev.shell import Shell
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Metadata:
         self._expected = expected
         self._known: dict[ImageConfig, Merged] = {}
         self._lock = threading.Lock()
-        self._built = _of_built(run, built, config) if built else None
+        self._built = _of_built(run.local, built, config) if built else None
         self._image = built.image.reference if built else run.project.compose.service(run.project.main).image
 
     def merged(self, facts: events.Facts) -> Merged:
@@ -76,11 +77,11 @@ class Metadata:
             yield Notice(Location(self._image), f"`privileged`: {compose.POWER}", is_warning=True)
 
 
-def _of_built(run: Run, built: Built, config: str) -> ImageConfig:
+def _of_built(local: Shell, built: Built, config: str) -> ImageConfig:
     if built.present:
         return built.present.config
     # An image for several platforms is run the same way on all of them.
-    said = next(iter(registry.configurations(run, built.image, config).values()), {})
+    said = next(iter(registry.configurations(local, built.image, config).values()), {})
     return _of_registry(said.get("config") or {})
 
 

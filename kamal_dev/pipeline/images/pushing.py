@@ -17,7 +17,7 @@ from kamal_dev.pipeline.images.building import Built, names, planned
 from kamal_dev.pipeline.images.engine import Present, inspect, last_line, why
 from kamal_dev.pipeline.images.registry import Stored
 from kamal_dev.pipeline.run.run import Run
-from kamal_dev.shell import OnLine
+from kamal_dev.shell import OnLine, Shell
 
 _DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
 
@@ -63,17 +63,17 @@ def _of_version(run: Run, image: Image, config: str, built: Built | None) -> Bui
     if stored and (present is None or present.has(image, stored.digest) or (not built and _is_richer(stored))):
         run.output.skip("pushing", image.reference)
         same = present if present and present.has(image, stored.digest) else None
-        return Built(_as_stored(run, replace(image, digest=stored.digest), config, stored, same), same)
+        return Built(_as_stored(run.local, replace(image, digest=stored.digest), config, stored, same), same)
     if present is None:
         raise _nothing_built(image)
     return _push(run, image.on([present.platform]), config, present)
 
 
-def _as_stored(run: Run, image: Image, config: str, stored: Stored, present: Present | None) -> Image:
+def _as_stored(local: Shell, image: Image, config: str, stored: Stored, present: Present | None) -> Image:
     """Return an image with what it is made for, as the registry or the engine here has it."""
     if stored.platforms or present:
         return image.on(stored.platforms or ([present.platform] if present else ()))
-    return image.on(registry.configurations(run, image, config))
+    return image.on(registry.configurations(local, image, config))
 
 
 def _is_richer(stored: Stored) -> bool:

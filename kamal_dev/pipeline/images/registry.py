@@ -17,7 +17,8 @@ from kamal_dev.model import Image, Step
 from kamal_dev.pipeline.images import local_registry
 from kamal_dev.pipeline.images.engine import last_line, why
 from kamal_dev.pipeline.run.run import Run
-from kamal_dev.project import temporary
+from kamal_dev.project import Project, temporary
+from kamal_dev.shell import Shell
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,11 @@ class Stored:
     platforms: frozenset[str] = frozenset()
 
 
-def credentials(run: Run) -> Login | None:
+def credentials(project: Project) -> Login | None:
     """Return what the configuration names; None for a registry that asks for nothing.
 
     Raises CredentialsMissing that names the variable and its file.
     """
-    project = run.project
     known = config.credentials(project.config, project.secrets_file)
     if known is None:
         return None
@@ -48,7 +48,7 @@ def log_in(run: Run) -> str:
     that the credential is neither written to ~/.docker nor to a keychain; it is
     removed with the run. Raises RegistryError where the login is refused.
     """
-    login = credentials(run)
+    login = credentials(run.project)
     if login is None:
         return ""
     folder = run.resources.enter_context(temporary.folder("docker"))
@@ -56,7 +56,7 @@ def log_in(run: Run) -> str:
     _copy_user_config(folder, own, login.server)
     result = run.local.run(login_step(login, str(folder)), timeout=60)
     if not result:
-        raise _login_failed(run, login, last_line(why(result)))
+        raise _login_failed(run.project, login, last_line(why(result)))
     return str(folder)
 
 
@@ -65,9 +65,9 @@ def login_step(login: Login, folder: str = "") -> Step:
     return docker.login(login.server, login.username, login.password, config=folder)
 
 
-def _login_failed(run: Run, login: Login, reason: str) -> RegistryError:
+def _login_failed(project: Project, login: Login, reason: str) -> RegistryError:
     """Return the error of a refused login, or of a registry that could not even be asked."""
-    settings = run.project.config
+    settings = project.config
     token = f"check `{settings.registry.password_env}` in {settings.secrets_file}; it must be allowed to push"
     cause = refusal.cause(reason)
     advice = token if cause == "denied" else refusal.hint(reason, login.server, otherwise=token)
@@ -84,16 +84,16 @@ def stored(run: Run, image: Image, folder: str) -> Stored | None:
     """
     if run.project.config.registry.is_local:
         return _stored_here(image)
-    told = _asked(run, image, docker.manifest(image, config=folder))
+    told = _asked(run.local, image, docker.manifest(image, config=folder))
     return _read(image, told) if told else None
 
 
-def configurations(run: Run, image: Image, folder: str) -> dict[str, dict[str, Any]]:
+def configurations(local: Shell, image: Image, folder: str) -> dict[str, dict[str, Any]]:
     """Return the configuration of an image in the registry, by platform (`linux/amd64`).
 
     Raises RegistryUnknown, RegistryError where it has none.
     """
-    told = _asked(run, image, docker.manifest(image, part="Image", config=folder))
+    told = _asked(local, image, docker.manifest(image, part="Image", config=folder))
     said = json.loads(told or "{}")
     if not said:
         raise RegistryError(f"the registry does not have `{image}`", hint="push it again: `dev deploy`")
@@ -102,10 +102,10 @@ def configurations(run: Run, image: Image, folder: str) -> dict[str, dict[str, A
     return {f"{said.get('os', 'linux')}/{said.get('architecture', '')}": said}
 
 
-def _asked(run: Run, image: Image, step: Step) -> str:
+def _asked(local: Shell, image: Image, step: Step) -> str:
     """Return what the registry said; empty where it says that it has no such image. Raises RegistryUnknown."""
     for pause in (*local_registry.PAUSES, None):
-        result = run.local.run(step, timeout=60)
+        result = local.run(step, timeout=60)
         said = why(result)
         if result:
             return result.output

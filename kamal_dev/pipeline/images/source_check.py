@@ -10,6 +10,7 @@ from kamal_dev.errors import SourceChanged
 from kamal_dev.model import Build, Image
 from kamal_dev.pipeline.images.features import folders
 from kamal_dev.pipeline.run.run import Run
+from kamal_dev.project import Project
 from kamal_dev.project import source as sources
 from kamal_dev.shell.local import Local
 
@@ -27,8 +28,8 @@ def require_unchanged(run: Run, build: Build, *, is_pushed: bool) -> None:
     project = run.project
     now = sources.read(project.root, run.local, project.environment)
     moved = sources.differences(project.source, now, run.local)
-    inputs = tuple(_inputs(run, build))
-    paths = [path for path in moved if _matters(run, project.source.repository / path, inputs)]
+    inputs = tuple(_inputs(run.project, build))
+    paths = [path for path in moved if _matters(run.project, project.source.repository / path, inputs)]
     if not paths:
         return
     assert build.image
@@ -37,17 +38,17 @@ def require_unchanged(run: Run, build: Build, *, is_pushed: bool) -> None:
     raise _changed(build.image, paths, is_pushed)
 
 
-def _inputs(run: Run, build: Build) -> Iterator[Path]:
+def _inputs(project: Project, build: Build) -> Iterator[Path]:
     """Yield the files and folders here that a build reads."""
     named = (build.context, build.dockerfile, *(place for _, place in build.contexts))
-    yield from (run.project.tree.real(Path(name)) for name in named if name.startswith("/"))
+    yield from (project.tree.real(Path(name)) for name in named if name.startswith("/"))
     if build.features:
-        yield from (run.project.tree.real(folder) for _, folder in folders(run.project.tree, build.features))
+        yield from (project.tree.real(folder) for _, folder in folders(project.tree, build.features))
 
 
-def _matters(run: Run, path: Path, inputs: tuple[Path, ...]) -> bool:
+def _matters(project: Project, path: Path, inputs: tuple[Path, ...]) -> bool:
     """Whether a build saw a file as it may be now; one that was read here counts as it was read."""
-    return any(path.is_relative_to(place) for place in inputs) or run.project.tree.was_read_late(path)
+    return any(path.is_relative_to(place) for place in inputs) or project.tree.was_read_late(path)
 
 
 def _changed(image: Image, paths: list[str], is_pushed: bool) -> SourceChanged:

@@ -8,18 +8,17 @@ from kamal_dev.config.provider import makes_hosts
 from kamal_dev.model import Host
 from kamal_dev.pipeline.run import names
 from kamal_dev.pipeline.run.record import left
-from kamal_dev.pipeline.run.run import Run
-from kamal_dev.project import state
+from kamal_dev.project import Project, state
 from kamal_dev.project.state import CachedHost
 
 
-def left_behind(run: Run, there: Mapping[str, Host], chosen: tuple[str, ...], *, is_all: bool) -> Iterator[str]:
+def left_behind(project: Project, there: Mapping[str, Host], chosen: tuple[str, ...], *, is_all: bool) -> Iterator[str]:
     """Say what stays as it is where these stacks are deployed; `there` are all hosts by stack.
 
     With `is_all`, nobody has named the stacks.
     """
-    known = state.read(run.project.private()).state.hosts
-    provider = run.project.config.provider.type
+    known = state.read(project.private()).state.hosts
+    provider = project.config.provider.type
     yield from _moved(known, there, provider)
     # A host that is only listed may never have had its stack; one that was made for it has.
     has = {
@@ -27,7 +26,7 @@ def left_behind(run: Run, there: Mapping[str, Host], chosen: tuple[str, ...], *,
     }
     others = [name for name in there if name in has and name not in chosen]
     if is_all and others:
-        count = max(names.index(run.project, name) for name in others)
+        count = max(names.index(project, name) for name in others)
         are = (
             "is not deployed, and keeps its version"
             if len(others) == 1

@@ -14,7 +14,7 @@ from kamal_dev.errors import DevError, HookFailed
 from kamal_dev.model import Result, Step
 from kamal_dev.pipeline.run.report import StackResult
 from kamal_dev.pipeline.run.run import Run
-from kamal_dev.project import debts
+from kamal_dev.project import Project, debts
 from kamal_dev.shell.local import CANNOT_RUN, NOT_FOUND
 
 LAST_LINES = 20
@@ -37,7 +37,7 @@ class Hooks:
 
     def has(self, name: str) -> bool:
         """Whether a hook is there and will be run."""
-        return not self._skip and name in runnable(self._run)
+        return not self._skip and name in runnable(self._run.project)
 
     def before(self, name: str, stacks: Iterable[str], *, left_behind: str) -> None:
         """Run a hook that can stop the verb. Raises HookFailed."""
@@ -83,9 +83,9 @@ class Hooks:
     def _call(self, name: str, stacks: tuple[str, ...], *, left_behind: str, **told: str) -> None:
         """Run a hook; `told` are further details."""
         output, path = self._run.output, f"{FOLDER}/{name}"
-        if self._skip or name not in present(self._run):
+        if self._skip or name not in present(self._run.project):
             return
-        if name not in runnable(self._run):
+        if name not in runnable(self._run.project):
             output.warn(f"{path} was not run, because it is not executable: `chmod +x {path}`")
             return
         output.start("hook", name)
@@ -159,16 +159,16 @@ def _unknown(error: OSError) -> DevError:
     )
 
 
-def present(run: Run) -> tuple[str, ...]:
+def present(project: Project) -> tuple[str, ...]:
     """Return the names of the hooks that are there; a `….sample` is none."""
-    folder = run.project.root / FOLDER
+    folder = project.root / FOLDER
     return tuple(name for name in NAMES if (folder / name).is_file())
 
 
-def runnable(run: Run) -> tuple[str, ...]:
+def runnable(project: Project) -> tuple[str, ...]:
     """Return those that are executable."""
-    folder = run.project.root / FOLDER
-    return tuple(name for name in present(run) if os.access(folder / name, os.X_OK))
+    folder = project.root / FOLDER
+    return tuple(name for name in present(project) if os.access(folder / name, os.X_OK))
 
 
 def _failure(name: str, ended: Result, left_behind: str) -> HookFailed:

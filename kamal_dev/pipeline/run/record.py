@@ -11,7 +11,7 @@ from kamal_dev.pipeline.run import history
 from kamal_dev.pipeline.run.names import choose
 from kamal_dev.pipeline.run.report import StackResult
 from kamal_dev.pipeline.run.run import Run
-from kamal_dev.project import state
+from kamal_dev.project import Project, state
 from kamal_dev.project.state import CachedHost, Change, Found
 from kamal_dev.shell.fanout import Background
 
@@ -27,7 +27,7 @@ class DeployRecord:
         self._names = names
         self._has_ended = False
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        self._begun = Background(lambda: written(run, lambda found: found.begun(names, making, now)))
+        self._begun = Background(lambda: written(run.project, lambda found: found.begun(names, making, now)))
         if making:
             # Written before the first host costs anything.
             self._begun.result()
@@ -54,17 +54,17 @@ class DeployRecord:
         ]
         results = [(outcome.stack, outcome.state) for outcome in outcomes]
         before = self._begun.result()
-        after = written(self._run, lambda found: found.ended(there, results))
+        after = written(self._run.project, lambda found: found.ended(there, results))
         for notice in dict.fromkeys((*before, *after)):
             self._run.output.warn(notice)
         history.note(self._run, "deploy", outcomes, seconds)
         self._has_ended = True
 
 
-def written(run: Run, change: Change) -> tuple[str, ...]:
+def written(project: Project, change: Change) -> tuple[str, ...]:
     """Change the state; returns what is wrong with its file. A run goes on without it."""
     try:
-        return state.update(run.project.private(), change)
+        return state.update(project.private(), change)
     except OSError as error:
         return (f"the state could not be written: {error}",)
 
@@ -76,7 +76,7 @@ def update(run: Run, change: Change, before: Found | None = None) -> None:
     """
     if before and not before.notices and change(before.state) == before.state:
         return
-    for notice in written(run, change):
+    for notice in written(run.project, change):
         if before is None or notice not in before.notices:
             run.output.warn(notice)
 
