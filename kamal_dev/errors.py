@@ -26,6 +26,7 @@
     │   ├── StackRemoved          1  somebody removed the stack while it was being deployed
     │   ├── BootstrapFailed       1  Docker could not be made to run there
     │   ├── PullFailed            1  an image did not arrive there
+    │   ├── DiskFull              1  images have no room there
     │   ├── ServiceFailed         1  a service did not stay up
     │   └── LifecycleFailed       1  a lifecycle command failed in a container that runs
     ├── SomeHostsFailed           1  the sum of a run in which a host failed
@@ -195,6 +196,10 @@ class BootstrapFailed(HostError):
 
 class PullFailed(HostError):
     """Report an image that did not arrive on the host."""
+
+
+class DiskFull(HostError):
+    """Report a host on which images have no room."""
 
 
 class ServiceFailed(HostError):

@@ -92,6 +92,8 @@ class Event:
         """Return the event as a line of `--json`; what is not known is left out."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         known = {name: value for name, value in values.items() if value not in ("", None, ())}
+        if self.seconds is not None:
+            known["seconds"] = round(self.seconds, 3)
         return {"type": "event", "schema": SCHEMA, **known}
 
 

@@ -44,6 +44,7 @@ KINDS: dict[type[errors.DevError], FailureKind] = {
     errors.StackRemoved: FailureKind("host", True, "stack was removed"),
     errors.BootstrapFailed: FailureKind("host", True, "Docker not installed"),
     errors.PullFailed: FailureKind("registry", True, "image not pulled"),
+    errors.DiskFull: FailureKind("disk", False, "disk full"),
     errors.ServiceFailed: FailureKind("service", False, "service failed"),
     errors.LifecycleFailed: FailureKind("lifecycle", False, "lifecycle command failed"),
     errors.SomeHostsFailed: FailureKind("stacks", False, "failed"),

@@ -12,6 +12,7 @@ from kamal_dev.commands.image_manifest import Layer
 from kamal_dev.devcontainer import lifecycle
 from kamal_dev.errors import (
     DevError,
+    DiskFull,
     HostError,
     HostTimeout,
     LifecycleFailed,
@@ -187,7 +188,8 @@ def version_of(release_id: str) -> str:
 def _error(name: str, told: events.ScriptResult) -> HostError:
     left = LEFT.get(told.state, "unknown; `dev status` asks the host")
     if told.phase == "pull":
-        return PullFailed(name, told.reason, left_behind=left, hint=_hint(told, _pull_hint(told.reason)))
+        failure_of = DiskFull if told.code == "disk" else PullFailed
+        return failure_of(name, told.reason, left_behind=left, hint=_hint(told, _pull_hint(told.reason)))
     if told.failed:
         loops = any(container.state == "crash loop" for container in told.failed)
         hint = RESTARTS_HINT if loops else SERVICE_HINT

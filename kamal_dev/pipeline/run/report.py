@@ -62,7 +62,7 @@ class StackResult:
             tuple(taken(ContainerSummary, container) for container in self.containers),
             tuple(taken(ContainerSummary, container) for container in self.failed),
             tuple(taken(LifecycleSummary, command) for command in self.lifecycle),
-            seconds=self.seconds,
+            seconds=round(self.seconds, 3),
             window=self.window,
             phases=dict(self.phases),
             error=Failure.of(self.error) if self.error else None,
