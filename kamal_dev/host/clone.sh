@@ -106,7 +106,7 @@ in_the_way() {
   [ -n "$found" ] || return 0
   where=${found#"$target/"}
   if [ -L "$found" ]; then echo "a link is in the way: \`$where\`"
-  else echo "\`$where\` is in the way: it is no regular file"
+  else echo "\`$where\` is in the way: it is not a regular file"
   fi
 }
 own_names='HEAD config config.worktree index packed-refs shallow commondir gitdir refs logs objects info'

@@ -323,9 +323,10 @@ def start(lab: Lab, folder: Path) -> subprocess.Popen[bytes]:
     """Start what a deploy runs on the host, as sshd does: in a session of its own, below that of the connection."""
     run = lab.run()
     workspace = Workspace(run)
-    members = (*payload.performed("ann"), *workspace.clone.members(()))
+    packed = workspace.clone.packed(())
+    files, packs = (*payload.performed("ann"), *packed.files), [pack.frames for pack in packed.packs]
     feed = folder / "feed"
-    feed.write_bytes(b"".join(commands.stream(run.scripts, commands.SENT, members)))
+    feed.write_bytes(b"".join(commands.stream(run.scripts, commands.SENT, files, packs)))
     step = commands.bring(run.scripts, STACK, workspace.folder)
     run.close()
     connection = (
