@@ -290,7 +290,7 @@ def test_render_masks_secrets_and_takes_no_foreign_folder_for_a_release(root: Pa
     foreign.mkdir()
     (foreign / "manifest.json").write_text('{"name": "an extension"}')
     ended = dev(root, "render", str(foreign))
-    assert ended.returncode == 2 and "no release" in ended.stderr
+    assert ended.returncode == 2 and "not a release" in ended.stderr
     assert (foreign / "manifest.json").read_text() == '{"name": "an extension"}'
 
 
