@@ -71,6 +71,11 @@ class Local:
         """Stop the processes of other threads, and start no new ones: nothing would stop them after us."""
         with self._lock:
             self._is_closed = True
+        self.interrupt()
+
+    def interrupt(self) -> None:
+        """End what other threads run here now; its exit code is that of a process that was ended."""
+        with self._lock:
             running = tuple(self._running)
         enders = [threading.Thread(target=pipes.stop, args=(process,), daemon=True) for process in running]
         for ender in enders:

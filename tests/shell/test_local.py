@@ -130,3 +130,13 @@ def test_a_run_that_ends_leaves_no_process_of_another_thread_behind(tmp_path: Pa
     state = Path(f"/proc/{pid.read_text().strip()}/stat")
     assert not state.exists() or ") Z " in state.read_text()
     assert local.run(Step(("true",))).exit_code == CANNOT_RUN
+
+
+def test_what_other_threads_run_can_be_ended_and_more_be_started(tmp_path: Path) -> None:
+    local, mark = Local(), tmp_path / "mark"
+    ended = Background(lambda: local.run(sh(f"touch {mark}; sleep 1000")))
+    while not mark.exists():
+        time.sleep(0.01)
+    local.interrupt()
+    assert not ended.result()
+    assert local.run(Step(("true",)))
