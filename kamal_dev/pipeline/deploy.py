@@ -16,7 +16,7 @@ from kamal_dev.pipeline.hosts.prepare import PrepareContext, PreparedHost, prepa
 from kamal_dev.pipeline.hosts.transfer import ImageTransfer
 from kamal_dev.pipeline.images.building import planned
 from kamal_dev.pipeline.images.layers import Layers
-from kamal_dev.pipeline.images.making import MadeImages, make_images
+from kamal_dev.pipeline.images.making import ImageMaking, MadeImages
 from kamal_dev.pipeline.images.tunnel import RegistryTunnel
 from kamal_dev.pipeline.plan import (
     DeployOptions,
@@ -55,11 +55,15 @@ def deploy(run: Run, options: DeployOptions) -> Report:
     scope = _decide(run, options)
     hooks.before("pre-connect", scope.names, left_behind=NOTHING)
     observations = observing(run, scope, is_deep=options.is_interactive)
+    making = ImageMaking(run, skip_build=options.skip_build, skip_push=options.skip_push)
+    # While hosts answer: no host is made for it, no hook comes first, and few people are asked anything.
+    if scope.are_all_on and not hooks.has("pre-build") and run.project.config.deploy.confirm != "always":
+        making.begin()
     planner = first_planner(run, options, scope)
     plan = planner.plan(observations.soon())
-    confirm(run, options, plan)
+    confirm(run, options, plan, before_asking=making.stop)
     with DeployRecord(run, scope.names, scope.making) as record:
-        results, reached = _execute(run, options, hooks, scope, observations, planner, plan)
+        results, reached = _execute(run, options, hooks, scope, observations, making, planner, plan)
         record.ended(results, reached, time.monotonic() - started)
     return _report(run, hooks, results, time.monotonic() - started)
 
@@ -90,13 +94,15 @@ def _execute(
     hooks: Hooks,
     scope: DeployScope,
     observations: Observations,
+    making: ImageMaking,
     planner: Planner,
     plan: Plan,
 ) -> tuple[list[StackResult], dict[str, Host]]:
     """Carry out the plan; returns what became of each stack, and the hosts that could be made ready."""
     run.provider.make_room(len(scope.making), options.consent)
     if all(item.error for item in plan.stacks) and not observations.silent:
-        run.output.info("Nothing was built: no host can take the release")
+        making.stop()
+        run.output.info("Nothing was deployed: no host can take the release")
         return [
             _failed(run.output, item.stack, scope.hosts[item.stack], item.error) for item in plan.stacks if item.error
         ], {}
@@ -106,13 +112,8 @@ def _execute(
     preparing = _preparing(run, hooks, planner)
     hosts = Background(lambda: _prepare_all(preparing, scope, observations, tunnel))
     with reporting_hosts(run.provider, scope.making, hosts):
-        images = make_images(
-            run,
-            skip_build=options.skip_build,
-            skip_push=options.skip_push,
-            after_build=lambda: hooks.before(
-                "post-build", scope.names, left_behind="the images are built; nothing was deployed"
-            ),
+        images = making.made(
+            lambda: hooks.before("post-build", scope.names, left_behind="the images are built; nothing was deployed")
         )
     prepared = hosts.result()
     _before_apply(hooks, prepared)

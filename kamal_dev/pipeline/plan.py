@@ -234,12 +234,13 @@ def require_terminal(project: Project, options: DeployOptions, making: tuple[str
         options.agree(_making(project, making))
 
 
-def confirm(run: Run, options: DeployOptions, found: Plan) -> None:
+def confirm(run: Run, options: DeployOptions, found: Plan, before_asking: Callable[[], None] = lambda: None) -> None:
     """Show what a plan does, and ask where `deploy.confirm` says so. Raises KeyboardInterrupt for a no."""
     questions = tuple(_questions(run.project, options, found))
     if not questions:
         run.output.info(f"Plan: {found.summary}")
         return
+    before_asking()
     for line in str(found).splitlines():
         run.output.info(line)
     if not options.agree(" ".join(questions)):

@@ -19,9 +19,10 @@ Known = ParamSpec("Known")
 class Background(Generic[Value]):
     """Run one function beside the caller; `result()` waits and re-raises."""
 
-    def __init__(self, work: Callable[[], Value]) -> None:
+    def __init__(self, work: Callable[[], Value], name: str | None = None) -> None:
+        """`name` is that of its thread."""
         self._future: Future[Value] = Future()
-        threading.Thread(target=self._run, args=(work,), daemon=True).start()
+        threading.Thread(target=self._run, args=(work,), name=name, daemon=True).start()
 
     def _run(self, work: Callable[[], Value]) -> None:
         try:

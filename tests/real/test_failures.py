@@ -86,7 +86,7 @@ def test_a_port_that_is_taken_is_told_before_the_build_with_who_holds_it(lab: La
     ended = repository.dev("deploy", code=1)
     host.run("systemctl stop taken")
     assert "port `127.0.0.1:8000/tcp` is held by a process outside containers (`perl`)" in ended.text, str(ended)
-    assert "Nothing was built" in ended.stderr
+    assert "Nothing was deployed" in ended.stderr
 
 
 def test_a_third_party_image_that_is_nowhere_is_named(lab: Lab, host: Host) -> None:

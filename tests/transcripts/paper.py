@@ -17,6 +17,7 @@ from kamal_dev.model import Host, Image, Release, Result, Step, short
 from kamal_dev.output import Event, Output
 from kamal_dev.output.redaction import Redaction
 from kamal_dev.pipeline.hosts.release import render_release
+from kamal_dev.pipeline.images.making import THREAD
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project import Project
 from kamal_dev.shell import OnLine
@@ -124,7 +125,7 @@ class Machine(Answering, Local):
             return self.real.run(step, **options)
         with self._noting:
             result = super().run(step, **options)
-            if threading.current_thread() is not threading.main_thread():
+            if threading.current_thread().name not in ("MainThread", THREAD):
                 self.meanwhile.append(self.transcript.pop())
         return result
 
@@ -139,6 +140,9 @@ class Machine(Answering, Local):
     def close(self) -> None:
         """Close what is real."""
         self.real.close()
+
+    def interrupt(self) -> None:
+        """End nothing: every step has ended."""
 
     def answer(self, step: Step) -> Result:
         """Answer one step, remembering what it makes."""

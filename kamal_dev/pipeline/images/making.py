@@ -14,6 +14,11 @@ from kamal_dev.pipeline.images.pushing import found, push_all
 from kamal_dev.pipeline.images.recipe import BuildOptions
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.plan.request import PlannedImage
+from kamal_dev.shell.fanout import Background
+from kamal_dev.shell.local import Local
+
+THREAD = "images"
+TICK = 0.2  # seconds between two attempts to end what a build runs: it may be between two commands
 
 
 @dataclass(frozen=True)
@@ -29,14 +34,42 @@ class MadeImages:
         return {service: built.image for service, built in self.of_services.items()}
 
 
-def make_images(run: Run, *, skip_build: bool, skip_push: bool, after_build: Callable[[], None]) -> MadeImages:
-    """Build → push → digest. Raises BuildFailed, NothingBuilt, RegistryError and what `after_build` raises."""
-    config = _logged_in(run, skip_build=skip_build, skip_push=skip_push)
-    built = [] if skip_build else build_all(run, BuildOptions(may_push=not skip_push, config=config))
-    if built:
-        after_build()
-    made = found(run, built) if skip_push else _pushed(run, config, built)
-    return MadeImages({service: made[image.reference] for service, image in run.project.images().items()}, config)
+class ImageMaking:
+    """Make the images of a deploy: build → push → digest. The build may run beside what else is found out."""
+
+    def __init__(self, run: Run, *, skip_build: bool, skip_push: bool) -> None:
+        self._run = run
+        self._skip_build = skip_build
+        self._skip_push = skip_push
+        self._begun: Background[tuple[str, list[Built]]] | None = None
+
+    def begin(self) -> None:
+        """Build from now on, beside the caller; not where a build pushes, which is for the plan to say."""
+        is_pushed = any(len(build.platforms) > 1 for build in planned(self._run))
+        if not (self._skip_build or is_pushed) and planned(self._run):
+            self._begun = Background(self._build, THREAD)
+
+    def stop(self) -> None:
+        """End a build that was begun: nobody wants it now. The builder keeps what it has done."""
+        begun, self._begun = self._begun, None
+        while begun and not begun.is_done:
+            if isinstance(self._run.local, Local):
+                self._run.local.interrupt()
+            begun.wait(TICK)
+
+    def made(self, after_build: Callable[[], None]) -> MadeImages:
+        """Return the images, pushed. Raises BuildFailed, NothingBuilt, RegistryError and what `after_build` raises."""
+        run = self._run
+        config, built = self._begun.result() if self._begun else self._build()
+        if built:
+            after_build()
+        made = found(run, built) if self._skip_push else _pushed(run, config, built)
+        return MadeImages({service: made[image.reference] for service, image in run.project.images().items()}, config)
+
+    def _build(self) -> tuple[str, list[Built]]:
+        config = _logged_in(self._run, skip_build=self._skip_build, skip_push=self._skip_push)
+        options = BuildOptions(may_push=not self._skip_push, config=config)
+        return config, [] if self._skip_build else build_all(self._run, options)
 
 
 def _pushed(run: Run, config: str, built: list[Built]) -> dict[str, Built]:

@@ -1,0 +1,80 @@
+"""A build that is begun before it is known whether anybody takes it: stopped at once, or pushed by nobody."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from kamal_dev.output import Output
+from kamal_dev.pipeline.images.making import ImageMaking
+from kamal_dev.pipeline.run.run import Run
+
+# It answers as Docker does to what is asked first, and builds for a minute.
+DOCKER = """\
+#!/bin/sh
+echo "$*" >>"$MARK"
+case "$1 $2" in "buildx build") exec sleep 60 ;; esac
+"""
+CONFIG = "service: blog\nregistry: {server: localhost:5999}\nprovider: {type: static, hosts: [10.0.0.1]}\n"
+
+
+@pytest.fixture
+def mark(tmp_path: Path) -> Path:
+    """The file that the builder notes its calls in."""
+    return tmp_path / "calls"
+
+
+def opened(folder: Path, mark: Path, monkeypatch: pytest.MonkeyPatch, build: str = "{context: .}") -> Run:
+    docker = folder / "bin/docker"
+    for path, text in {
+        ".devcontainer/devcontainer.json": '{"dockerComposeFile": "compose.yaml", "service": "app"}\n',
+        ".devcontainer/compose.yaml": f"services:\n  app:\n    build: {build}\n",
+        ".devcontainer/Dockerfile": "FROM debian:12\n",
+        "config/dev.yml": CONFIG,
+        "bin/docker": DOCKER,
+    }.items():
+        (folder / path).parent.mkdir(exist_ok=True, parents=True)
+        (folder / path).write_text(text)
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{docker.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("MARK", str(mark))
+    return Run.open(folder, Output(lambda event: None))
+
+
+def builds(mark: Path) -> int:
+    return mark.read_text().count("buildx build") if mark.exists() else 0
+
+
+def test_a_build_that_nobody_wants_any_more_is_ended_at_once(
+    tmp_path: Path, mark: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = opened(tmp_path / "blog", mark, monkeypatch)
+    making = ImageMaking(run, skip_build=False, skip_push=True)
+    making.begin()
+    deadline = time.monotonic() + 20
+    while not builds(mark) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    started = time.monotonic()
+    making.stop()
+    assert builds(mark) == 1
+    assert time.monotonic() - started < 10
+    assert "docker push" not in mark.read_text()
+    run.close()
+
+
+@pytest.mark.parametrize(
+    ("build", "skip_build"), [("{context: ., platforms: [linux/amd64, linux/arm64]}", False), ("{context: .}", True)]
+)
+def test_nothing_is_begun_that_is_pushed_as_it_is_built_or_not_built_at_all(
+    build: str, skip_build: bool, tmp_path: Path, mark: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = opened(tmp_path / "blog", mark, monkeypatch, build)
+    making = ImageMaking(run, skip_build=skip_build, skip_push=False)
+    making.begin()
+    time.sleep(0.3)
+    making.stop()
+    assert builds(mark) == 0
+    run.close()
