@@ -53,7 +53,7 @@ class Plain:
                 yield f"{line(event, full=self._verbose)} ({how_far})"
         else:
             self._last[event.phase, event.stack] = time.monotonic()
-            yield f"{SIGNS.get(event.status, '')}{line(event, full=self._verbose)}"
+            yield render(event, full=self._verbose)
         yield from explained(event)
 
     def _output(self, event: Event) -> Iterator[str]:
@@ -82,6 +82,6 @@ def explained(event: Event) -> Iterator[str]:
         yield f"hint: {event.hint}"
 
 
-def render(event: Event) -> str:
+def render(event: Event, *, full: bool = False) -> str:
     """Return the event as one line, without the time."""
-    return f"{SIGNS.get(event.status, '')}{line(event)}"
+    return f"{SIGNS.get(event.status, '')}{line(event, full=full)}"

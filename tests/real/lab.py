@@ -139,7 +139,7 @@ def heard(line: str) -> str | None:
         return None
     known = {name: value for name, value in data.items() if name not in ("type", "schema", "log")}
     event = Event(**known, log=tuple(data.get("log", ())))
-    return "".join(f"{text}\n" for text in (render(event), *explained(event)))
+    return "".join(f"{text}\n" for text in (render(event, full=True), *explained(event)))
 
 
 def ended(code: int, stdout: str, stderr: str, argv: tuple[str, ...]) -> Ended:
@@ -176,7 +176,7 @@ class Ended:
 
     def steps(self, where: str = "") -> list[str]:
         """The commands that `--verbose` showed, of a host or of this machine."""
-        return re.findall(rf"^{re.escape(where)}\$ (.*)$", self.stderr, re.MULTILINE)
+        return re.findall(rf"^(?:\d\d:\d\d:\d\d )?{re.escape(where)}\$ (.*)$", self.stderr, re.MULTILINE)
 
     def __str__(self) -> str:
         return f"$ {' '.join(self.argv)}\nexit code {self.code}\n--- stdout\n{self.stdout}\n--- stderr\n{self.stderr}"

@@ -55,7 +55,7 @@ def test_a_workspace_is_set_up_once_and_a_failed_command_is_run_again(lab: Lab, 
 
     again = repository.dev("deploy", code=1)
     assert "onCreateCommand" not in again.stderr
-    assert "✗ postCreateCommand: `test -e /tmp/mended || { echo no mender; exit 7; }`" in again.stdout
+    assert "postCreateCommand: `test -e /tmp/mended || { echo no mender; exit 7; }`" in again.stderr
     host.run(f"docker exec {stack}-app-1 touch /tmp/mended")
     mended = repository.deploy()
     assert mended.stacks[stack]["state"] == "deployed"

@@ -136,7 +136,7 @@ def test_a_lost_link_is_picked_up_and_an_impatient_dev_says_unknown(lab: Lab, ho
         # The process of sshd that this one channel belongs to, and so its connection.
         follower = host.run(f"pgrep -o -f 'detach[.]sh [0-9a-f]* apply[.]sh {stack} '").strip()
         host.run(f"kill -9 $(ps -o ppid= -p {follower})")
-        wait_for("it is noticed", lambda: "the connection was lost" in reader.text, 30)
+        wait_for("it is noticed", lambda: "Connection lost" in reader.text, 30)
         go(host, "link")
         assert process.wait(60) == 0, reader.text
     assert host.states(stack) == {"app": "running healthy"}
