@@ -45,7 +45,7 @@ class DeployRequest:
 
     `source` is `workspace.source`, `folder` the repository's name in workspaces; `source_moved` are
     the stacks whose workspaces this deploy has moved already. Images go to a registry, or, with
-    `over_ssh`, to the hosts themselves; `recreate` makes every container anew.
+    `over_ssh`, to the hosts themselves; `recreate` recreates every container.
     """
 
     images: tuple[PlannedImage, ...] = ()
