@@ -76,5 +76,7 @@ def _show_steps(run: Run, options: DeployOptions, flags: common.Flags) -> int:
     from kamal_dev.pipeline.dry_run import dry_run
 
     found = dry_run(run, options)
-    ended = RunSummary("deploy", found.error() is None, 0, str(run.project.version), plan=found.as_json())
-    return common.finish(flags, ended, str(found), found.error())
+    error = found.error()
+    version, exit_code = str(run.project.version), error.exit_code if error else 0
+    ended = RunSummary("deploy", ok=error is None, exit_code=exit_code, version=version, plan=found.as_json())
+    return common.finish(flags, ended, str(found), error)

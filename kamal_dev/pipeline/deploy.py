@@ -65,7 +65,7 @@ def deploy(run: Run, options: DeployOptions) -> Report:
     with DeployRecord(run, scope.names, scope.making) as record:
         results, reached = _execute(run, options, hooks, scope, observations, making, planner, plan)
         record.ended(results, reached, time.monotonic() - started)
-    return _report(run, hooks, results, time.monotonic() - started)
+    return replace(_report(run, hooks, results, time.monotonic() - started), plan=plan)
 
 
 def _again(run: Run, options: DeployOptions) -> DeployOptions:

@@ -65,6 +65,7 @@ def test_the_lines_for_programs_are_what_the_published_schema_says(name: str, pr
     assert (lines[-1]["type"], lines[-1]["ok"]) == ("result", name == "first_deploy")
     categories = [stack["error"]["category"] for stack in lines[-1]["stacks"] if stack["error"]]
     assert categories == ([] if name == "first_deploy" else ["service"])
+    assert lines[-1]["plan"]["summary"].startswith("build 1 image, push 1 image")
     assert {line["phase"] for line in lines[:-1]} >= {"building", "pushing", "deploying"}
 
 

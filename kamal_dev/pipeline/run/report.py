@@ -13,6 +13,7 @@ from kamal_dev.output.event import Phase
 from kamal_dev.output.failure import Failure, kind
 from kamal_dev.output.summary import ContainerSummary, LifecycleSummary, RunSummary, StackSummary, taken
 from kamal_dev.output.units import duration
+from kamal_dev.plan.plan import Plan
 
 FINE = ("deployed", "unchanged", "rolled back", "removed", "absent", "released")
 
@@ -71,13 +72,17 @@ class StackResult:
 
 @dataclass(frozen=True)
 class Report:
-    """Hold the outcomes of all stacks, in the order of their names; `hook` is what a hook failed with afterwards."""
+    """Hold the outcomes of all stacks, in the order of their names.
+
+    `hook` is what a hook failed with afterwards, `plan` what was to be done.
+    """
 
     verb: str
     version: str
     outcomes: tuple[StackResult, ...]
     seconds: float = 0.0
     hook: DevError | None = field(default=None, compare=False)
+    plan: Plan | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         width = max((len(outcome.stack) for outcome in self.outcomes), default=0)
@@ -133,6 +138,7 @@ class Report:
             version=self.version,
             seconds=round(self.seconds, 3),
             stacks=tuple(outcome.result() for outcome in self.outcomes),
+            plan={"summary": self.plan.summary, **self.plan.as_json()} if self.plan else None,
             hook=Failure.of(self.hook) if self.hook else None,
             error=Failure.of(error) if error else None,
         )
