@@ -122,3 +122,16 @@ def test_no_private_module_of_a_library_is_imported(path: Path) -> None:
     modules = {node.module or "" for node in tree if isinstance(node, ast.ImportFrom) and not node.level}
     parts = {part for module in modules for part in module.split(".") if not module.startswith("__")}
     assert not [part for part in parts if part.startswith("_")]
+
+
+def test_a_project_that_is_well_written_is_read_without_the_libraries_that_name_mistakes() -> None:
+    example = ROOT / "examples/guestbook"
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom kamal_dev.output import Output\n"
+        "from kamal_dev.pipeline.run.run import Run\n"
+        f"run = Run.open(Path({str(example)!r}), Output(lambda event: None), strict=False)\n"
+        "run.project.compose, run.project.builds\n"
+        "print({name.partition('.')[0] for name in sys.modules} & {'jsonschema', 'paramiko', 'fabric', 'rich'})\n"
+    )
+    ended = subprocess.run((sys.executable, "-c", script), check=True, capture_output=True, text=True, cwd=example)
+    assert ended.stdout.strip() == "set()"

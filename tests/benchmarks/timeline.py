@@ -38,7 +38,7 @@ def watch() -> None:
     """Note steps here and on hosts, connections, and what is told of phases."""
     from kamal_dev import project
     from kamal_dev.output import Output
-    from kamal_dev.shell import local, remote, resolved, tunnel
+    from kamal_dev.shell import local, remote, remote_forward, resolved
 
     noted(project, "load", lambda *_, **__: "read the project")
     noted(local.Local, "run", lambda shell, step, **_: f"$ {step.text}")
@@ -46,7 +46,7 @@ def watch() -> None:
     noted(remote.Remote, "run", lambda shell, step, **_: f"{shell.host.name}$ {step.text}")
     noted(remote, "connect", lambda way: f"connect to {way.stack}")
     noted(resolved, "_said", lambda name, words: f"ssh -G {words[-1]}")
-    noted(tunnel.Tunnel, "__init__", lambda tunnel, way, *_: f"tunnel to {way.stack}")
+    noted(remote_forward.Tunnel, "__init__", lambda tunnel, way, *_: f"tunnel to {way.stack}")
     noted(
         Output, "emit", lambda output, phase, status, host="", **_: f"  {status} {phase} {getattr(host, 'name', host)}"
     )
