@@ -357,7 +357,7 @@ def test_a_stack_that_is_removed_while_it_is_deployed_gets_its_source_again(stan
         ended = stand.repository.dev("deploy", "--skip-push")
     finally:
         hook.unlink()
-    assert f"{stand.stack} was removed there while this deploy was at work" in ended.stderr
+    assert f"{stand.stack} was removed while this deploy was running" in ended.stderr
     assert stand.run("docker exec $app busybox cat /workspace/inner/file") == "inner\n"
     assert stand.status()["state"] == "up"
 
