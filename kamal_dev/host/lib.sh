@@ -231,11 +231,11 @@ end_family() {
 
 # watch_callers: end this script with those who called it, and when it has taken too long.
 watch_callers() {
-  left=$script_within
+  seconds_left=$script_within
   while sleep 1 && is_there "$$:$own_start"; do
-    left=$((left - 1)) is_called=yes
+    seconds_left=$((seconds_left - 1)) is_called=yes
     for caller_there in $callers; do is_there "$caller_there" || is_called=no; done
-    if [ "$left" -gt 0 ] && [ "$is_called" = yes ]; then continue; fi
+    if [ "$seconds_left" -gt 0 ] && [ "$is_called" = yes ]; then continue; fi
     end_family TERM
     sleep 5
     is_there "$$:$own_start" && end_family KILL

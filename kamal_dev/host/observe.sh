@@ -216,7 +216,7 @@ save_baseline() {
   engine_inspect mounts $(printf '%s\n' "$found" | cut -d'|' -f1) 2>/dev/null | while IFS='|' read -r _ _ id started kind folder _; do
     [ "$kind" = bind ] || continue
     case $folder/ in "$home/workspace"/* | "${physical:-/none}"/*) ;; *) continue ;; esac
-    there=$(stat -c '%d:%i' -- "$folder" 2>/dev/null) && echo "bind $id $started $there $folder"
+    identity=$(stat -c '%d:%i' -- "$folder" 2>/dev/null) && echo "bind $id $started $identity $folder"
   done >>"$home/.baseline"
   mv "$home/.baseline" "$home/baseline"
 }

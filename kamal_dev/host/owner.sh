@@ -22,11 +22,11 @@ own_workspace() {
 # owner_here USER: print whom USER of the main container is on this host, as uid:gid: an engine may map its users to others.
 # shellcheck disable=SC2016 # for the shell in the container
 owner_here() {
-  told=$(engine_exec 60 "$1" "$main_id" sh -c '
+  identity=$(engine_exec 60 "$1" "$main_id" sh -c '
     echo "$(id -u):$(id -g)"
     while read -r line; do echo "$line"; done </proc/self/uid_map
     while read -r line; do echo "$line"; done </proc/self/gid_map' </dev/null 2>/dev/null) || return 0
-  printf '%s\n' "$told" | sed 1d | mapped forth "$(printf '%s\n' "$told" | head -n 1)"
+  printf '%s\n' "$identity" | sed 1d | mapped forth "$(printf '%s\n' "$identity" | head -n 1)"
 }
 
 # is_writable USER: whether USER can write where the main container sees the workspace, as far as it does.

@@ -43,19 +43,19 @@ doomed() {
 }
 
 # remove_folder: containers may have left files of other users in the workspace: root removes what we may not, and the
-# engine's root what sudo is not allowed to. Sets stays to what is there nevertheless, and why.
+# engine's root what sudo is not allowed to. Sets unremoved to what is there nevertheless, and why.
 remove_folder() {
   for way in '' as_root 'in_engine'; do
     [ "$way" != in_engine ] || set -- "$home"
-    doomed | while IFS= read -r gone; do $way "$@" rm -rf -- "$gone"; done 2>"$here/rm${way:+.more}"
-    stays=$(doomed)
-    [ -n "$stays" ] || return 0
+    doomed | while IFS= read -r path; do $way "$@" rm -rf -- "$path"; done 2>"$here/rm${way:+.more}"
+    unremoved=$(doomed)
+    [ -n "$unremoved" ] || return 0
   done
-  stays="$(printf '%s' "$stays" | paste -sd ' ' -): $(last_lines "$here/rm" 1)"
+  unremoved="$(printf '%s' "$unremoved" | paste -sd ' ' -): $(last_lines "$here/rm" 1)"
   return 1
 }
 
-what_is_left() {
+what_remains() {
   labelled container && labelled network || return
   [ -z "$with_volumes" ] || labelled volume
 }
@@ -78,7 +78,7 @@ use_stack "$1"
 with_volumes=yes kept='[]'
 [ "${2:-}" != keep-volumes ] || with_volumes='' kept='["volumes","workspace"]'
 if ! has_engine; then
-  ! has_more_than_records || remove_folder || fail "could not remove: $stays"
+  ! has_more_than_records || remove_folder || fail "could not remove: $unremoved"
   emit result ok: true phase remove stack "$stack" removed: false kept: "$kept"
   exit
 fi
@@ -90,7 +90,7 @@ if ! engine_answers; then
   exit 1
 fi
 refuse_foreign
-is_touched || [ -n "$(what_is_left)" ] || conclude_nothing
+is_touched || [ -n "$(what_remains)" ] || conclude_nothing
 lock_stack remove
 trap unlock_stack EXIT
 trap 'exit 143' HUP INT TERM
@@ -98,8 +98,8 @@ take_down
 sweep container
 sweep network
 [ -z "$with_volumes" ] || sweep volume
-left=$(what_is_left) || give_up remove 'could not list what remains' unknown
-[ -z "$left" ] || fail "could not remove: $(echo "$left" | paste -sd ' ' -)"
-remove_folder || fail "could not remove: $stays"
+remaining=$(what_remains) || give_up remove 'could not list what remains' unknown
+[ -z "$remaining" ] || fail "could not remove: $(echo "$remaining" | paste -sd ' ' -)"
+remove_folder || fail "could not remove: $unremoved"
 record remove ok: true state removed kept: "$kept"
 emit result ok: true phase remove stack "$stack" removed: true kept: "$kept"

@@ -23,9 +23,9 @@ repair() {
 settled_already() {
   [ ! -f "$home/baseline" ] || printf '%s\n' "$found" | problems=$problems awk '
     BEGIN { count = split(ENVIRON["problems"], lines, "\n"); for (i = 1; i <= count; i++) { split(lines[i], word, "|"); is_wrong[word[1]] } }
-    FILENAME == ARGV[1] { if ($1 == "restarts") has_stood[$2]; next }
+    FILENAME == ARGV[1] { if ($1 == "restarts") was_healthy[$2]; next }
     { split($0, field, "|") }
-    field[3] == "running" && field[1] in has_stood && !(field[1] in is_wrong) { print field[1] "=" field[8] }' "$home/baseline" - | tr '\n' ' '
+    field[3] == "running" && field[1] in was_healthy && !(field[1] in is_wrong) { print field[1] "=" field[8] }' "$home/baseline" - | tr '\n' ' '
 }
 
 # is_unhealthy ID: whether its last health check failed. That of a container that was paused is of then, and stays for a while.

@@ -11,7 +11,7 @@
 # is_same_content RELEASE: whether the new release has the content of this one, and all containers are as they were.
 # Sets shown to this release, and found, where it is so.
 is_same_content() {
-  [ -n "$1" ] && [ -z "${recreate:-}" ] && has_stood "$1" && [ "$(known "$1" digest)" = "$(known "$release" digest)" ] || return
+  [ -n "$1" ] && [ -z "${recreate:-}" ] && was_healthy "$1" && [ "$(known "$1" digest)" = "$(known "$release" digest)" ] || return
   shown=$release
   # shellcheck disable=SC2046 # ids are words
   look_at_containers $(container_ids)

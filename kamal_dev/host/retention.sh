@@ -38,9 +38,9 @@ name_images() {
     case " $going " in *" ${about##*/} "*) [ "${about%/*}" != "$releases" ] || continue ;; esac
     cat "$about/.kamal-dev/images"
   done 2>/dev/null | cat - "${listed:-/dev/null}" | familiar >"$here/named"
-  there=$(all_containers) || return
+  containers=$(all_containers) || return
   # shellcheck disable=SC2086 # ids are words
-  engine_inspect images $there 2>/dev/null | familiar >>"$here/named"
+  engine_inspect images $containers 2>/dev/null | familiar >>"$here/named"
 }
 
 # is_named TAG: whether a tag is named, with whatever digest.

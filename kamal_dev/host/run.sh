@@ -35,12 +35,12 @@ follow_log() {
     tail -n "+$(($1 + 1))" -s 0.1 --pid="$run_pid" -f "$run/log" 2>/dev/null
     return
   fi
-  told=$1 is_last=
+  lines_printed=$1 is_last=
   while [ -z "$is_last" ]; do
     is_running "$run" || is_last=yes
     lines=$(wc -l <"$run/log")
-    [ "$lines" -le "$told" ] || sed -n "$((told + 1)),${lines}p" "$run/log"
-    told=$lines
+    [ "$lines" -le "$lines_printed" ] || sed -n "$((lines_printed + 1)),${lines}p" "$run/log"
+    lines_printed=$lines
     [ -n "$is_last" ] || sleep 0.3
   done
 }

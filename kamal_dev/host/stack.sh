@@ -56,11 +56,11 @@ current_release() {
 # known RELEASE FILE: print what is known of a release.
 known() { cat "$releases/$1/.kamal-dev/$2" 2>/dev/null; }
 
-# has_stood ID: whether it was healthy once.
-has_stood() { [ -n "$1" ] && [ -s "$releases/$1/.kamal-dev/good" ]; }
+# was_healthy ID: whether it was healthy once.
+was_healthy() { [ -n "$1" ] && [ -s "$releases/$1/.kamal-dev/good" ]; }
 
 # is_good ID: whether it was healthy, and none of its lifecycle commands was left to be run.
-is_good() { has_stood "$1" && [ ! -f "$releases/$1/.kamal-dev/unfinished" ]; }
+is_good() { was_healthy "$1" && [ ! -f "$releases/$1/.kamal-dev/unfinished" ]; }
 
 # describe_release ID: print it as JSON, `null` where there is none.
 describe_release() {
@@ -119,9 +119,9 @@ source_mark() { [ ! -f "$home/source/state" ] || cksum <"$home/source/state" | t
 # find_containers: set ids to those of the stack's containers, as container_ids prints them, and foreign to where a compose
 # project of this name was started from, if that is elsewhere. Fails as the engine does.
 find_containers() {
-  there=$(container_origins) || return
-  ids=$(printf '%s\n' "$there" | awk '$2 == "False" { print $1 }')
-  foreign=$(printf '%s\n' "$there" | cut -d' ' -f3- | grep -vF -- "$home/" | grep . | head -n 1)
+  origins=$(container_origins) || return
+  ids=$(printf '%s\n' "$origins" | awk '$2 == "False" { print $1 }')
+  foreign=$(printf '%s\n' "$origins" | cut -d' ' -f3- | grep -vF -- "$home/" | grep . | head -n 1)
 }
 
 # refuse_foreign: stop where a compose project of this name was started from elsewhere.

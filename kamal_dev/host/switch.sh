@@ -58,7 +58,7 @@ begin() {
   shown=$(current_release)
   if is_good "$shown"; then previous=$shown; else previous=$(last_good); fi
   # Where no release is good, what people have now is better than nothing.
-  [ -n "$previous" ] || ! has_stood "$shown" || previous=$shown
+  [ -n "$previous" ] || ! was_healthy "$shown" || previous=$shown
 }
 
 # --- the end
@@ -207,10 +207,10 @@ bring_up() {
   [ "$phase_name:$up_code" != up:0 ] || phase observe
   own_workspace "$(cat "$here/meta/user")"
   clock
-  left=$((give_until - now))
-  [ "$left" -gt $((window_wanted + 1000)) ] || left=$((window_wanted + 1000))
-  [ "$up_code" = 0 ] || left=0
-  watch_stack "$left" "$window_wanted"
+  time_given=$((give_until - now))
+  [ "$time_given" -gt $((window_wanted + 1000)) ] || time_given=$((window_wanted + 1000))
+  [ "$up_code" = 0 ] || time_given=0
+  watch_stack "$time_given" "$window_wanted"
   window_spent=$((window_spent + window_ms))
   [ "$outcome" = fine ] || stop_lifecycle
   case $up_code:$outcome in
