@@ -48,7 +48,7 @@ end_lifecycle() {
   wait "$lifecycle_process"
   set -- $?
   lifecycle_process=
-  [ "$1" = 0 ] || { { read -r stage; read -r lifecycle_why; } <"$here/lifecycle/ended"; fell_in=${fell_in:-$stage}; } 2>/dev/null
+  [ "$1" = 0 ] || { { read -r stage; read -r lifecycle_why; } <"$here/lifecycle/ended"; failed_phase=${failed_phase:-$stage}; } 2>/dev/null
   return "$1"
 }
 

@@ -139,3 +139,9 @@ def release(
     digest = hashlib.sha256(repr([(file.path, file.mode, file.content) for file in members]).encode()).hexdigest()
     known = Release(f"{version}-{digest[:8]}", stack, Version(version), digest, members, third_party=(image,))
     return replace(known, started=started)
+
+
+def is_running(facts: events.Facts | None, release: Release) -> bool:
+    """Whether this very release is the current one, and all of it is up."""
+    current = facts.release if facts and facts.stands else None
+    return current is not None and (current.id, current.digest) == (release.id, release.digest)

@@ -9,7 +9,7 @@ import pytest
 
 from kamal_dev.commands import events, host
 from kamal_dev.model import File, Release, Step
-from tests.host.lab import SLEEP, TINY, Answer, Lab, release, service, token
+from tests.host.lab import SLEEP, TINY, Answer, Lab, is_running, release, service, token
 
 pytestmark = pytest.mark.real
 
@@ -59,7 +59,7 @@ def test_an_unchanged_release_touches_nothing(lab: Lab, scripts: Mapping[str, st
     wanted = release(stack, "v1", app=service())
     first = apply(lab, scripts, wanted).outcome
     facts = lab.run(host.facts(scripts, stack)).facts
-    assert facts.runs(wanted)
+    assert is_running(facts, wanted)
     assert facts.release == events.Current(wanted.id, wanted.digest, "v1", good=True)
     again = apply(lab, scripts, wanted)
     assert (again.code, again.outcome.state) == (0, "same")

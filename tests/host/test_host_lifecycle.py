@@ -15,7 +15,7 @@ import pytest
 from kamal_dev.commands import answers, events, host
 from kamal_dev.devcontainer import Devcontainer, lifecycle
 from kamal_dev.model import File, Release
-from tests.host.lab import Answer, Lab, release, token
+from tests.host.lab import Answer, Lab, is_running, release, token
 from tests.hosts import docker
 
 pytestmark = pytest.mark.real
@@ -85,7 +85,7 @@ class Person:
 
     @property
     def is_same(self) -> bool:
-        return self.lab.run(host.facts(self.scripts, self.stack)).facts.runs(self.release())
+        return is_running(self.lab.run(host.facts(self.scripts, self.stack)).facts, self.release())
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from kamal_dev.commands import answers, events, host
 from kamal_dev.model import File, Image, Release
-from tests.host.lab import SLEEP, TINY, Answer, Lab, release, service, token
+from tests.host.lab import SLEEP, TINY, Answer, Lab, is_running, release, service, token
 
 pytestmark = pytest.mark.real
 
@@ -80,7 +80,7 @@ def test_a_stack_goes_back_and_its_releases_say_so(blog: Stack) -> None:
     fell = blog.deploy(bad, lifecycle=hooks("echo v3"))
     # What came back is a new container, so that its own commands are run in it.
     assert (fell.outcome.state, fell.outcome.current, logs(fell)) == ("restored", two.id, ["v2"]), fell
-    assert blog.lab.run(host.facts(blog.scripts, blog.name)).facts.runs(two)
+    assert is_running(blog.lab.run(host.facts(blog.scripts, blog.name)).facts, two)
 
     found = blog.releases()
     assert list(found) == ["v3", "v2", "v1"]
@@ -94,7 +94,7 @@ def test_a_stack_goes_back_and_its_releases_say_so(blog: Stack) -> None:
     answer = blog.back(one.id)
     assert (answer.outcome.state, answer.outcome.version, answer.outcome.previous) == ("new", "v1", two.id), answer
     assert (blog.running(), logs(answer)) == ("v1", ["v1"])
-    assert blog.lab.run(host.facts(blog.scripts, blog.name)).facts.runs(one)
+    assert is_running(blog.lab.run(host.facts(blog.scripts, blog.name)).facts, one)
     assert blog.back(one.id).outcome.state == "same"
     audit = blog.lab.sh(f"grep rollback /root/.kamal-dev/{blog.name}/audit.log").splitlines()
     assert [('"by":"bob"' in line, '"state":"new"' in line) for line in audit] == [(True, True), (True, False)]
@@ -120,7 +120,7 @@ def test_a_release_is_good_only_once_its_lifecycle_commands_have_run(blog: Stack
     assert blog.deploy(three, lifecycle=mended).outcome.state == "unfinished"
     blog.lab.sh(mend)
     assert blog.deploy(three, lifecycle=mended).outcome.state == "new"
-    assert blog.lab.run(host.facts(blog.scripts, blog.name)).facts.runs(three)
+    assert is_running(blog.lab.run(host.facts(blog.scripts, blog.name)).facts, three)
     assert [kept.version for kept in blog.releases().values() if kept.good and kept.is_last_good] == ["v3"]
     put_back = blog.deploy(blog.version("v5", CRASH), window=1).outcome
     assert (put_back.state, put_back.current) == ("restored", three.id)
