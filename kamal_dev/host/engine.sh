@@ -158,10 +158,11 @@ container_services() {
     --format "{{.ID}} {{.Label \"$label_of.service\"}}"
 }
 
-# container_origins: print `id oneoff folder` of all with the name of the stack: the folder that each was started from.
-container_origins() {
-  engine_within 20 ps --all --no-trunc --filter "label=$label_of.project=$stack" \
-    --format "{{.ID}} {{.Label \"$label_of.oneoff\"}} {{.Label \"$label_of.project.working_dir\"}}"
+# list_containers: set container_list to `id|oneoff|project|name|ports|folder` of all that this engine has: the folder that each
+# was started from. One question says whose the names and whose the ports are.
+list_containers() {
+  list_format="{{.ID}}|{{.Label \"$label_of.oneoff\"}}|{{.Label \"$label_of.project\"}}|{{.Names}}|{{.Ports}}"
+  container_list=$(engine_within 20 ps --all --no-trunc --format "$list_format|{{.Label \"$label_of.project.working_dir\"}}")
 }
 
 # labelled KIND: print the ids of the stack's containers, those of `compose run` too, networks or volumes.
@@ -183,11 +184,11 @@ remove_labelled() {
   engine_within 300 "$kind" rm "$@"
 }
 
-# published_ports: print a line per port of every running container: address|first|last|protocol|project|name.
+# published_ports: print a line per port of every running container of container_list: address|first|last|protocol|project|name.
 published_ports() {
-  engine ps --no-trunc --format "{{.Label \"$label_of.project\"}}|{{.Names}}|{{.Ports}}" 2>/dev/null |
+  printf '%s\n' "$container_list" |
     awk -F'|' '{
-      count = split($3, parts, ", ")
+      count = split($5, parts, ", ")
       for (i = 1; i <= count; i++) {
         if (!match(parts[i], /->/)) continue
         outside = substr(parts[i], 1, RSTART - 1)
@@ -196,7 +197,7 @@ published_ports() {
         address = substr(outside, 1, length(outside) - length(ports) - 1)
         gsub(/[][]/, "", address)
         split(ports, ends, "-")
-        print address "|" ends[1] "|" (ports ~ /-/ ? ends[2] : ends[1]) "|" protocol "|" $1 "|" $2
+        print address "|" ends[1] "|" (ports ~ /-/ ? ends[2] : ends[1]) "|" protocol "|" $3 "|" $4
       }
     }'
 }

@@ -21,8 +21,19 @@ here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=engine_images.sh
 . "$here/engine_images.sh"
 
-# release_field NAME: print a field of os-release, without its quotes.
-release_field() { sed -n "s/^$1=//p" /etc/os-release 2>/dev/null | tr -d "\"'"; }
+# look_at_system: set os and os_version, without their quotes, and memory in bytes.
+look_at_system() {
+  os='' os_version=''
+  while IFS='=' read -r field value; do
+    value=${value#[\"\']} value=${value%[\"\']}
+    case $field in
+      ID) os=$value ;;
+      VERSION_ID) os_version=$value ;;
+    esac
+  done </etc/os-release
+  read -r _ memory _ </proc/meminfo
+  memory=$((memory * 1024))
+}
 
 platform() {
   case $(uname -m) in
@@ -51,11 +62,16 @@ emulated() {
   json_list "$@"
 }
 
-# disk_bytes PATH: print what is free where PATH is, or where its nearest parent is, and how much there is in all.
+# disk_bytes PATH PATH: print what is free where each is, or its nearest parent, and how much there is in all at the last.
 disk_bytes() {
+  set -- "$(there_or_above "$1")" "$(there_or_above "$2")"
+  df -Pk "$1" "$2" | awk 'NR > 1 { printf "%.0f ", $4 * 1024; all = $2 } END { printf "%.0f\n", all * 1024 }'
+}
+
+there_or_above() {
   place=$1
-  while [ ! -e "$place" ] && [ "$place" != / ]; do place=$(dirname "$place"); done
-  df -Pk "$place" | awk 'NR == 2 { printf "%.0f %.0f\n", $4 * 1024, $2 * 1024 }'
+  while [ ! -e "$place" ] && [ -n "$place" ]; do place=${place%/*}; done
+  echo "${place:-/}"
 }
 
 # unwritable: print why nothing can be written where the scripts keep what they need; nothing where it can.
@@ -71,6 +87,7 @@ lacks() {
     command -v "$program" >/dev/null 2>&1 || echo "$program"
   done
   [ -r /proc/uptime ] || echo /proc
+  [ -z "${is_known_host:-}" ] || return 0
   can 'timeout -k' timeout -k 1 5 true
   can 'stat -c' stat -c %u /
   can 'a sleep for parts of a second' sleep 0.01
@@ -87,7 +104,8 @@ has_gpu() { [ -e /dev/nvidia0 ] && echo true || echo false; }
 
 # look_at_engine: set engine, compose, root_dir and ids; engine_trouble says why they are empty.
 # Versions and the place of images take longest to ask, so that they are remembered for as long as the programs
-# are the same; apply.sh forgets them when a release falls. What a bootstrap would follow from is not remembered.
+# are the same; apply.sh forgets them when a release falls. What a bootstrap would follow from is not remembered, nor a host
+# that lacks something.
 look_at_engine() {
   engine='' compose='' root_dir='' ids='' foreign='' engine_trouble=''
   has_engine || { engine_trouble="$engine_name is not installed on this host"; return; }
@@ -96,16 +114,16 @@ look_at_engine() {
   engine=$(engine_version)
   compose=$(compose_version)
   root_dir=$(engine_root_dir)
-  [ -d "$base" ] && is_at_least "$minimal_compose" "$compose" || return 0
+  [ -d "$base" ] && is_at_least "$minimal_compose" "$compose" && [ -z "$(lacks)" ] || return 0
   printf '%s\n' "$programs" "$engine" "$compose" "$root_dir" >"$engine_known.$$" && mv "$engine_known.$$" "$engine_known"
 }
 
 # recall_engine: do it by what was remembered of the same programs.
 recall_engine() {
-  programs=$(engine_programs)
+  programs=$(engine_programs "$(command -v mv)" "$(command -v sleep)" "$(command -v stat)" "$(command -v timeout)")
   [ -f "$engine_known" ] || return
   { IFS= read -r programs_before; read -r engine; read -r compose; read -r root_dir; } <"$engine_known"
-  [ "$programs_before" != "$programs" ] || [ -z "$root_dir" ] || return 0
+  [ "$programs_before" != "$programs" ] || [ -z "$root_dir" ] || { is_known_host=yes && return; }
   engine='' compose='' root_dir=''
   return 1
 }
@@ -124,15 +142,22 @@ look_at_release() {
 workspaces() {
   set --
   for folder in "$home/workspace"/*/; do
-    [ -L "${folder%/}" ] || [ -z "$(ls -A "$folder" 2>/dev/null)" ] || set -- "$@" "$(basename "$folder")"
+    folder=${folder%/}
+    [ -L "$folder" ] || is_empty "$folder" || set -- "$@" "${folder##*/}"
   done
   json_list "$@"
+}
+
+is_empty() {
+  for entry in "$1"/* "$1"/.[!.]* "$1"/..?*; do
+    [ ! -e "$entry" ] && [ ! -L "$entry" ] || return 1
+  done
 }
 
 # note FILE: print what workspace.sh has noted of the source, which is JSON; `null` where it has not.
 note() {
   [ -f "$home/source/$1" ] || { echo null; return; }
-  noted=$(head -n 1 "$home/source/$1")
+  IFS= read -r noted <"$home/source/$1"
   # The power may have gone before it was on the disk.
   case $noted in '{'*'}') printf '%s' "$noted" ;; *) echo '{"kind":"lost"}' ;; esac
 }
@@ -160,12 +185,14 @@ look_at_release
 # shellcheck disable=SC2046 # references have no spaces
 images=$(held "$@" $(run_by_releases))
 [ -z "$engine_trouble" ] && daemon=true || daemon=false
-disk=$(disk_bytes "${root_dir:-$engine_folder}")
+disk=$(disk_bytes "$home" "${root_dir:-$engine_folder}")
+home_free=${disk%% *} disk=${disk#* }
+look_at_system 2>/dev/null
 emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \
-  os "$(release_field ID)" os_version "$(release_field VERSION_ID)" arch "$(platform)" \
+  os "$os" os_version "$os_version" arch "$(platform)" \
   engine "$engine" compose "$compose" has_engine: "$(if has_engine; then echo true; else echo false; fi)" daemon: "$daemon" trouble "$engine_trouble" \
-  home_free: "$(disk_bytes "$home" | cut -d' ' -f1)" disk_free: "${disk% *}" disk: "${disk#* }" gpu: "$(has_gpu)" emulates: "$(emulated)" \
-  memory: "$(awk '/^MemTotal:/ { printf "%.0f", $2 * 1024 }' /proc/meminfo)" cpus: "$(nproc)" \
+  home_free: "$home_free" disk_free: "${disk% *}" disk: "${disk#* }" gpu: "$(has_gpu)" emulates: "$(emulated)" \
+  memory: "$memory" cpus: "$(nproc)" \
   release: "$(describe_release "$shown")" stands: "$stands" lock: "$(describe_lock)" last: "$(last_failure)" \
   images: "${images:-[]}" clashes: "$(clashes "${engine:+$wanted_ports}")" workspace: "$(workspaces)" \
   foreign "$foreign" source: "$(note state)" offered: "$(note offered)" lacks: "$(lacks | json_lines)" \

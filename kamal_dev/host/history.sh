@@ -28,10 +28,13 @@ first_good() {
 
 # last_failure: print the result of the last change of the stack, as JSON, where that failed; else `null`.
 last_failure() {
-  # shellcheck disable=SC2012 # the names are ours
-  newest=$(ls -1t "$releases"/*/.kamal-dev/result 2>/dev/null | head -n 1)
-  ended_as=$([ -z "$newest" ] || head -n 1 "$newest" | grep '^{"type":"result","ok":false,.*}$') || ended_as=null
-  printf '%s\n' "${ended_as:-null}"
+  newest='' ended_as=''
+  for each in "$releases"/*/.kamal-dev/result; do
+    # shellcheck disable=SC3013 # dash and busybox have it
+    [ ! -f "$each" ] || { [ -n "$newest" ] && [ ! "$each" -nt "$newest" ]; } || newest=$each
+  done
+  [ -z "$newest" ] || IFS= read -r ended_as <"$newest"
+  case $ended_as in '{"type":"result","ok":false,'*'}') printf '%s\n' "$ended_as" ;; *) echo null ;; esac
 }
 
 # deployed_at ID: print when it was deployed last, UTC.

@@ -41,10 +41,15 @@ emit() {
 }
 
 # json_text TEXT: print it as a JSON string, without a newline.
-json_text() { awk "$json_awk"'BEGIN { prepare(); printf "%s", quote(ARGV[1]) }' "$1"; }
+json_text() {
+  # Most texts need no escapes, and no process.
+  case $1 in *[!A-Za-z0-9\ ._:/@,+=-]*) ;; *) printf '"%s"' "$1"; return ;; esac
+  awk "$json_awk"'BEGIN { prepare(); printf "%s", quote(ARGV[1]) }' "$1"
+}
 
 # json_list [TEXT]...: print a JSON array of strings.
 json_list() {
+  [ $# -gt 0 ] || { echo '[]'; return; }
   awk "$json_awk"'BEGIN {
     prepare()
     for (i = 1; i < ARGC; i++) line = line (i > 1 ? "," : "") quote(ARGV[i])

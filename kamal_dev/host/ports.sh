@@ -3,7 +3,7 @@
 #
 # A port is `address:port/protocol`. The stack's own containers give theirs up, so they hold none against it.
 
-# clashes PORTS: print those that somebody else holds as JSON, each with its holder.
+# clashes PORTS: print those that somebody else holds as JSON, each with its holder. Asks after list_containers.
 clashes() {
   [ -n "$1" ] || { echo '[]'; return; }
   containers_ports=$(published_ports)

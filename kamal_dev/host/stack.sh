@@ -119,9 +119,12 @@ source_mark() { [ ! -f "$home/source/state" ] || cksum <"$home/source/state" | t
 # find_containers: set ids to those of the stack's containers, as container_ids prints them, and foreign to where a compose
 # project of this name was started from, if that is elsewhere. Fails as the engine does.
 find_containers() {
-  origins=$(container_origins) || return
-  ids=$(printf '%s\n' "$origins" | awk '$2 == "False" { print $1 }')
-  foreign=$(printf '%s\n' "$origins" | cut -d' ' -f3- | grep -vF -- "$home/" | grep . | head -n 1)
+  list_containers || return
+  ids=$(printf '%s\n' "$container_list" | awk -F'|' -v stack="$stack" '$3 == stack && $2 == "False" { print $1 }')
+  foreign=$(printf '%s\n' "$container_list" | stack=$stack home=$home/ awk -F'|' '
+    $3 != ENVIRON["stack"] { next }
+    { folder = $6; for (i = 7; i <= NF; i++) folder = folder "|" $i }
+    folder != "" && !index(folder, ENVIRON["home"]) { print folder; exit }')
 }
 
 # refuse_foreign: stop where a compose project of this name was started from elsewhere.

@@ -234,6 +234,7 @@ why_compose() {
 clash_in() {
   bound=$(refused_port "$1")
   [ -n "$bound" ] || return 0
+  list_containers
   containers_ports=$(published_ports) listening=$(listening_ports)
   for protocol in tcp udp; do
     port_holder "$bound/$protocol"
