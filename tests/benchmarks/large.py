@@ -56,6 +56,7 @@ def _many(lab: Lab, host: Host) -> Row:
         repository.write({name: f"{name}\n" * 20 for name in names})
     repository.commit()
     repository.dev("deploy", "--yes", timeout=600)
+    _dev(repository)
     changed = repository.root / "source/1/1/1.txt"
     target = f"{repository.service}-by-hand"
     _shell(_copy(host, repository, "git ls-files -z", target), repository)
@@ -82,8 +83,8 @@ def _much(lab: Lab, host: Host) -> Row:
     repository.commit()
     repository.dev("deploy", "--yes", timeout=600)
     stack, target = repository.stack(), f"{repository.service}-by-hand"
-    host.run(f"cd ~/.kamal-dev/{stack} && rm -rf source && find workspace -mindepth 1 -delete", timeout=120)
-    shutil.rmtree(repository.root / ".kamal/local/source.git")
+    host.run(f"cd ~/.kamal-dev/{stack} && rm -rf source workspace", timeout=120)
+    shutil.rmtree(repository.root / ".kamal/local/source.git", ignore_errors=True)
     hand = _shell(_copy(host, repository, "git ls-files -z", target), repository)[0]
     dev, memory = _dev(repository)
     return Bounded("first 1.2 GB", (dev,), (hand,), 2.0, memory=memory)
