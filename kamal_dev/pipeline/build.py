@@ -19,15 +19,17 @@ def build(run: Run, options: BuildOptions, *, skip_initialize: bool = False, ski
     hooks = Hooks(run, "build", skip=skip_hooks)
     if not skip_initialize:
         initialize(run)
-    if planned(run):
+    if planned(run.project):
         require_engine(run.local)
     cache = run.project.config.build.cache
     for notice in run.project.ignored_features:
         run.output.warn(str(notice))
-    config = features.log_in(run, wanted=cache is not None and cache.type == "registry")
-    if require_buildable(run):
+    config = features.log_in(run.project, run.tools, wanted=cache is not None and cache.type == "registry")
+    if require_buildable(run.project, run.tools):
         hooks.before("pre-build", (), left_behind="nothing was built")
-    images = [replace(built.image, digest="") for built in build_all(run, replace(options, config=config))]
+    images = [
+        replace(built.image, digest="") for built in build_all(run.project, run.tools, replace(options, config=config))
+    ]
     if images:
         hooks.before("post-build", (), left_behind="the images are built")
     return images

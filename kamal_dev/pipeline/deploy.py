@@ -55,7 +55,7 @@ def deploy(run: Run, options: DeployOptions) -> Report:
     scope = _decide(run, options)
     hooks.before("pre-connect", scope.names, left_behind=NOTHING)
     observations = observing(run, scope, is_deep=options.is_interactive)
-    making = ImageMaking(run, skip_build=options.skip_build, skip_push=options.skip_push)
+    making = ImageMaking(run.project, run.tools, skip_build=options.skip_build, skip_push=options.skip_push)
     # While hosts answer: no host is made for it, no hook comes first, and few people are asked anything.
     if scope.are_all_on and not hooks.has("pre-build") and run.project.config.deploy.confirm != "always":
         making.begin()
@@ -106,9 +106,9 @@ def _execute(
         return [
             _failed(run.output, item.stack, scope.hosts[item.stack], item.error) for item in plan.stacks if item.error
         ], {}
-    if planned(run) and not options.skip_build:
+    if planned(run.project) and not options.skip_build:
         hooks.before("pre-build", scope.names, left_behind=NOTHING)
-    tunnel = RegistryTunnel(run, is_wanted=not options.skip_push)
+    tunnel = RegistryTunnel(run.project, run.tools, run.way, is_wanted=not options.skip_push)
     preparing = _preparing(run, hooks, planner)
     hosts = Background(lambda: _prepare_all(preparing, scope, observations, tunnel))
     with reporting_hosts(run.provider, scope.making, hosts):
@@ -138,7 +138,7 @@ def _applying(
     planner: Planner,
     images: MadeImages,
 ) -> ApplyContext:
-    layers = Layers(run, images.config)
+    layers = Layers(run.local, images.config, is_local=run.project.config.registry.is_local)
     return ApplyContext(run, planner, preparing, tunnel, layers, scope.login, options.keep_failed)
 
 

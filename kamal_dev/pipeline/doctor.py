@@ -100,9 +100,9 @@ def _features(run: Run) -> list[Check]:
 
 
 def _installer(run: Run) -> str:
-    for build in planned(run):
-        features.require(run, build)
-    return str(run.devcontainer_cli)
+    for build in planned(run.project):
+        features.require(run.project, run.tools, build)
+    return str(run.tools.devcontainer_cli)
 
 
 def _hooks(project: Project) -> list[Check]:
@@ -120,7 +120,7 @@ def _registry(run: Run) -> str:
     if settings.is_local:
         is_there = local_registry.runs(settings.server)
         return f"{settings.server}: {'answers' if is_there else 'on this machine, started when a push needs it'}"
-    registry.log_in(run)
+    registry.log_in(run.project, run.tools)
     return f"{settings.server}: logged in" if settings.needs_login else f"{settings.server}: asks for no login"
 
 
@@ -141,7 +141,7 @@ def _secrets(run: Run) -> str:
     names = dict.fromkeys(run.project.config.secrets)
     # What cannot be read is said of the project.
     with suppress(ConfigError):
-        names |= dict.fromkeys(secrets(run, run.project.compose.builds))
+        names |= dict.fromkeys(secrets(run.project, run.project.compose.builds))
     run.project.require_all(names)
     return f"{len(names)} of {len(names)} set"
 

@@ -89,9 +89,9 @@ def _here(run: Run, options: DeployOptions, scope: DeployScope, plan: Plan) -> I
 
 
 def _on_this_machine(run: Run, options: DeployOptions, operation: Operation) -> Iterator[str]:
-    for build in planned(run):
+    for build in planned(run.project):
         if build.image and isinstance(operation, BuildImage) and operation.image == build.image.reference:
-            yield f"$ {build_step(run, build, BuildOptions(may_push=not options.skip_push)).text}"
+            yield f"$ {build_step(run.project, run.tools, build, BuildOptions(may_push=not options.skip_push)).text}"
         if build.image and isinstance(operation, PushImage) and operation.image == build.image.reference:
             yield f"$ {docker.push(build.image).text}"
 

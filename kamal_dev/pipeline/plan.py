@@ -118,7 +118,7 @@ def plan(run: Run, options: DeployOptions) -> ReleasePlan:
 
 def seen_images(run: Run, options: DeployOptions) -> tuple[PlannedImage, ...]:
     """Return the images of this version, with what is known of them before a build."""
-    return known_images(run, skip_build=options.skip_build, skip_push=options.skip_push)
+    return known_images(run.project, run.tools, skip_build=options.skip_build, skip_push=options.skip_push)
 
 
 def _diff(planner: Planner, seen: Observation) -> str:
@@ -135,9 +135,9 @@ def _diff(planner: Planner, seen: Observation) -> str:
 def decide(run: Run, options: DeployOptions) -> DeployScope:
     """Decide what is deployed, and refuse what could not end well."""
     run.project.require_deployable()
-    engine = Background(lambda: require_engine(run.local) if planned(run) else "")
+    engine = Background(lambda: require_engine(run.local) if planned(run.project) else "")
     if not options.skip_build:
-        require_buildable(run, run.project.config.secrets)
+        require_buildable(run.project, run.tools, run.project.config.secrets)
     names = chosen(run, options)
     releases = {name: render_release(run.project, name) for name in names}
     run.provider.check(names)
@@ -147,7 +147,7 @@ def decide(run: Run, options: DeployOptions) -> DeployScope:
         run.output.warn(str(notice))
     for text in left_behind(run.project, there, names, is_all=not options.names):
         run.output.warn(text)
-    login = None if options.skip_push or not planned(run) else registry.credentials(run.project)
+    login = None if options.skip_push or not planned(run.project) else registry.credentials(run.project)
     return DeployScope(releases, {name: there.get(name) for name in names}, login, engine.result())
 
 
@@ -190,8 +190,8 @@ def planner_of(run: Run, options: DeployOptions, scope: DeployScope, images: Ite
     known = {item.image.reference: item for item in images}
     of_services = {service: known[image.reference].image for service, image in project.images().items()}
     main = next((item for item in images if project.main in item.services), None)
-    metadata = Metadata(run, expected=main.image if main else None)
-    platforms = () if options.skip_build else expected(run, scope.engine)
+    metadata = Metadata(project, run.tools, expected=main.image if main else None)
+    platforms = () if options.skip_build else expected(project, scope.engine)
     needs = requirements(project, platforms, warns=run.warns_of_requirements, lock_wait=run.lock_wait)
     workspace = Workspace(run)
     request = DeployRequest(
@@ -207,7 +207,7 @@ def planner_of(run: Run, options: DeployOptions, scope: DeployScope, images: Ite
 
 def first_planner(run: Run, options: DeployOptions, scope: DeployScope) -> Planner:
     """Return what plans as a deploy begins: images are not looked up, and the repository is not read."""
-    images = to_be_made(run, skip_build=options.skip_build)
+    images = to_be_made(run.project, skip_build=options.skip_build)
     return replace(planner_of(run, options, scope, images), is_quick=True)
 
 
@@ -218,7 +218,7 @@ def final_planner(run: Run, draft: Planner, made: MadeImages) -> Planner:
     return replace(
         draft,
         images=images,
-        metadata=Metadata(run, made.config, made.of_services.get(run.project.main)),
+        metadata=Metadata(run.project, run.tools, made.config, made.of_services.get(run.project.main)),
         requirements=replace(draft.requirements, images=tuple(images.values())),
         request=request,
         is_quick=False,

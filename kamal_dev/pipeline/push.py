@@ -12,10 +12,10 @@ from kamal_dev.pipeline.run.run import Run
 
 def push(run: Run) -> list[Image]:
     """Push what was built for this version, and return it with the registry's digests."""
-    if not planned(run):
+    if not planned(run.project):
         run.output.skip("pushing", message="every service uses an image that exists")
         return []
     require_engine(run.local)
     if run.project.config.registry.is_local:
-        local_registry.ensure(run)
-    return [pushed.image for pushed in push_all(run, config=registry.log_in(run))]
+        local_registry.ensure(run.project, run.tools)
+    return [pushed.image for pushed in push_all(run.project, run.tools, config=registry.log_in(run.project, run.tools))]

@@ -71,7 +71,7 @@ def render(run: Run, folder: Path | None, *, explained: bool = False) -> Renderi
         run.output.warn(str(notice))
     for problem in project.problems:
         run.output.warn(f"{problem}: a deploy would fail")
-    wanted = planned(run)
+    wanted = planned(project)
     builds = tuple(_build(project, build) for build in wanted if not features.is_alone(build))
     featured = tuple(_featured(project, build) for build in wanted if build.features)
     return Rendering(project, rendered, builds, featured, explain(project, rendered) if explained else ())

@@ -106,8 +106,8 @@ def _reach(run: Run, changes: Iterable[StackPlan]) -> Reach | None:
     if not any(_operation(change).missing for change in changes):
         return None
     if run.project.config.registry.is_local:
-        local_registry.ensure(run)
-    return Reach(RegistryTunnel(run, is_wanted=True), registry.credentials(run.project))
+        local_registry.ensure(run.project, run.tools)
+    return Reach(RegistryTunnel(run.project, run.tools, run.way, is_wanted=True), registry.credentials(run.project))
 
 
 def _go(run: Run, target: Host, operation: RollBack, reach: Reach | None) -> StackResult:

@@ -37,7 +37,7 @@ def made(case: Case) -> Made | None:
                 strict=False,
             )
             (stack,) = choose(run.project, 1, ())
-            return render_release(run.project, stack).digest, [_words(run, build) for build in planned(run)]
+            return render_release(run.project, stack).digest, [_words(run, build) for build in planned(run.project)]
         except DevError:
             return None
 

@@ -53,7 +53,7 @@ def context(made: Repository) -> Path:
 def built(made: Repository, version: str | None = None) -> str:
     """Build as `dev deploy` does; returns the id of the image that the tag of the version means then."""
     with opened(made, version) as run_:
-        building.build_all(run_, BuildOptions())
+        building.build_all(run_.project, run_.tools, BuildOptions())
     return docker("image", "inspect", "--format", "{{.Id}}", made.image(version or "")).strip()
 
 
@@ -171,12 +171,12 @@ def test_a_base_image_that_moved_is_not_missed(lab: Lab) -> None:
 def test_what_the_build_reported_is_pushed_even_where_the_tag_means_something_else_by_then(lab: Lab) -> None:
     made = repository(lab, "moved")
     with opened(made, "v1") as run_:
-        reported = building.build_all(run_, BuildOptions())
+        reported = building.build_all(run_.project, run_.tools, BuildOptions())
         # An image of its own: what bears this name now is removed with the lab.
         docker("build", "--quiet", "--tag", made.image("v1"), "-", text="FROM debian:12\nRUN echo other >/other\n")
         other = docker("image", "inspect", "--format", "{{.Id}}", made.image("v1")).strip()
-        local_registry.ensure(run_)
-        (pushed,) = (item.image for item in push_all(run_, config="", built=reported))
+        local_registry.ensure(run_.project, run_.tools)
+        (pushed,) = (item.image for item in push_all(run_.project, run_.tools, config="", built=reported))
     digest, manifest = stored(made, "v1")
     assert pushed.digest == digest
     # Of the engine here, the configuration's digest is the id of the image.
@@ -272,4 +272,4 @@ def _has(step: Step, id: str) -> Result:
 def test_an_engine_that_does_not_answer_is_not_one_without_the_image() -> None:
     silent = Recorder(answer=lambda step: Result(step, 1, errors="Cannot connect to the Docker daemon"))
     with pytest.raises(EngineError, match="could not be asked"):
-        inspect(cast(Run, SimpleNamespace(local=silent)), "blog:v1")
+        inspect(silent, "blog:v1")

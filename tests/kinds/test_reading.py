@@ -78,10 +78,10 @@ def test_what_no_active_profile_starts_is_not_built(root: Path) -> None:
     }
     run = opened(root, files)
     run.project.require_deployable()
-    assert [build.services for build in planned(run)] == [("app",)]
+    assert [build.services for build in planned(run.project)] == [("app",)]
     assert "build: ./missing" in released(run)[COMPOSE]
     both = opened(root, COMPOSE_PROFILES="jobs")
-    assert [build.services for build in planned(both)] == [("app",), ("jobs",)]
+    assert [build.services for build in planned(both.project)] == [("app",), ("jobs",)]
     with pytest.raises(ComposeError, match="does not exist"):
         opened(root, COMPOSE_PROFILES="gpu").project.require_deployable()
 
@@ -95,7 +95,7 @@ def test_what_is_started_because_another_needs_it_is_built(root: Path) -> None:
         "db/Dockerfile": "FROM debian:12\n",
         "base/Dockerfile": "FROM debian:12\nRUN true\n",
     }
-    built = [build.services for build in planned(opened(root, files))]
+    built = [build.services for build in planned(opened(root, files).project)]
     assert sorted(built) == [("app",), ("base",), ("db",)]
     assert built.index(("base",)) < built.index(("app",))
 
@@ -104,7 +104,7 @@ def test_an_image_that_is_a_context_of_a_build_is_built_first(root: Path) -> Non
     compose = "services:\n  app: {build: {context: ., additional_contexts: ['bb=docker-image://acme/base:7']}}\n"
     compose += "  base: {build: ../base, image: 'acme/base:7'}\n"
     files = {".devcontainer/Dockerfile": "FROM bb\n", "base/Dockerfile": "FROM debian:12\n", COMPOSE: compose}
-    base, app = planned(opened(root, files))
+    base, app = planned(opened(root, files).project)
     assert base.services == ("base",)
     assert dict(app.contexts) == {"bb": f"docker-image://{base.image}"}
 
@@ -274,7 +274,7 @@ def test_a_secret_never_becomes_a_build_argument(root: Path, args: str) -> None:
     compose = f"services:\n  app: {{build: {{context: ., args: {args}}}}}\n"
     secrets = "TOKEN=hunter22\nPAIR=TOKEN=hunter22\n"
     files = {".kamal/secrets": secrets, COMPOSE: compose, ".devcontainer/Dockerfile": "FROM debian:12\n"}
-    (build,) = planned(opened(root, files))
+    (build,) = planned(opened(root, files).project)
     assert dict(build.args) == {"TOKEN": "[redacted]"}
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
@@ -30,7 +30,9 @@ from kamal_dev.pipeline.images.pushing import push_all
 from kamal_dev.pipeline.images.recipe import BuildOptions
 from kamal_dev.pipeline.plan import DeployOptions, plan
 from kamal_dev.pipeline.run.run import Run
+from kamal_dev.pipeline.run.tools import LocalTools
 from kamal_dev.project import Project
+from kamal_dev.shell import Shell
 from kamal_dev.shell.local import TIMED_OUT, Local
 from kamal_dev.shell.recorder import Recorder
 from tests.real.lab import Lab, Repository, docker
@@ -149,7 +151,7 @@ def test_a_page_of_html_is_neither_a_registry_nor_an_image() -> None:
         with pytest.raises(RegistryUnknown, match="no registry"):
             local_registry.runs(server)
         with pytest.raises(RegistryUnknown, match="no registry"):
-            registry.stored(here(server), image(server), "")
+            registry.stored(here(server)[0], Local(), image(server), "")
 
 
 def test_a_registry_here_is_reached_through_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +161,7 @@ def test_a_registry_here_is_reached_through_no_proxy(monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("NO_PROXY", raising=False)
     with port_that_says(FINE) as server:
         assert local_registry.runs(server)
-        assert registry.stored(here(server), image(server), "") == registry.Stored(DIGEST)
+        assert registry.stored(here(server)[0], Local(), image(server), "") == registry.Stored(DIGEST)
 
 
 def test_what_is_only_estimated_goes_without_an_answer() -> None:
@@ -199,7 +201,7 @@ def test_the_words_of_a_failure_name_its_cause_and_never_an_absence(said: str) -
     assert refusal.cause(said) == SAID[said]
     assert not refusal.is_absent(said, "r.example/x:v1")
     with pytest.raises(RegistryUnknown) as unknown:
-        registry.stored(elsewhere(lambda step: Result(step, 1, errors=f"ERROR: {said}")), image("r.example"), "")
+        registry.stored(*elsewhere(lambda step: Result(step, 1, errors=f"ERROR: {said}")), image("r.example"), "")
     assert unknown.value.cause == SAID[said]
     assert unknown.value.hint
 
@@ -207,37 +209,39 @@ def test_the_words_of_a_failure_name_its_cause_and_never_an_absence(said: str) -
 @pytest.mark.parametrize("said", ["{}: not found", "manifest unknown: manifest unknown", "NAME_UNKNOWN: no such name"])
 def test_only_what_is_said_of_the_image_itself_is_an_absence(said: str) -> None:
     wanted = image("r.example")
-    run = elsewhere(lambda step: Result(step, 1, errors=f"ERROR: {said.format(wanted.reference)}"))
-    assert registry.stored(run, wanted, "") is None
+    silent = elsewhere(lambda step: Result(step, 1, errors=f"ERROR: {said.format(wanted.reference)}"))
+    assert registry.stored(*silent, wanted, "") is None
 
 
 def test_a_question_that_docker_does_not_answer_in_time_is_unknown() -> None:
     with pytest.raises(RegistryUnknown) as unknown:
-        registry.stored(elsewhere(lambda step: Result(step, TIMED_OUT)), image("r.example"), "")
+        registry.stored(*elsewhere(lambda step: Result(step, TIMED_OUT)), image("r.example"), "")
     assert unknown.value.cause == "time"
 
 
 def test_an_answer_without_a_digest_is_none() -> None:
     for said in ("<html>", "[]", '{"digest": ""}', '{"digest": null}'):
         with pytest.raises(RegistryUnknown):
-            registry.stored(elsewhere(lambda step, said=said: Result(step, 0, said)), image("r.example"), "")
+            registry.stored(*elsewhere(lambda step, said=said: Result(step, 0, said)), image("r.example"), "")
 
 
-def elsewhere(answer: Any) -> Run:
-    """Return a run whose registry is another machine."""
-    found = SimpleNamespace(is_local=False)
-    return cast(Run, SimpleNamespace(local=Recorder(answer=answer), project=_project(found)))
+def elsewhere(answer: Any) -> tuple[Project, Shell]:
+    """Return a project whose registry is another machine, and a shell that answers so."""
+    return _project(SimpleNamespace(is_local=False)), Recorder(answer=answer)
 
 
-def here(server: str) -> Run:
-    """Return a run whose registry is on this machine."""
+def here(server: str, shell: Shell | None = None) -> tuple[Project, LocalTools]:
+    """Return a project whose registry is on this machine."""
     found = SimpleNamespace(is_local=True, server=server, port=int(server.rpartition(":")[2]))
-    output = Output(lambda event: None)
-    return cast(Run, SimpleNamespace(local=Local(), output=output, project=_project(found)))
+    return _project(found), LocalTools(shell or Local(), Output(lambda event: None), ExitStack())
 
 
-def _project(found: SimpleNamespace) -> SimpleNamespace:
-    return SimpleNamespace(config=SimpleNamespace(registry=found))
+def _run(project: Project, tools: LocalTools) -> Run:
+    return cast(Run, SimpleNamespace(project=project, tools=tools))
+
+
+def _project(found: SimpleNamespace) -> Project:
+    return cast(Project, SimpleNamespace(config=SimpleNamespace(registry=found)))
 
 
 @dataclass
@@ -258,12 +262,10 @@ class Engine:
         return Result(step, 0)
 
 
-def starting(engine: Engine, monkeypatch: pytest.MonkeyPatch, answers: list[bool]) -> Run:
-    """Return a run that has to start its registry; `answers` says from which question on that one answers."""
+def starting(engine: Engine, monkeypatch: pytest.MonkeyPatch, answers: list[bool]) -> tuple[Project, LocalTools]:
+    """Return a project that has to start its registry; `answers` says from which question on that one answers."""
     monkeypatch.setattr(local_registry, "runs", lambda server: answers.pop(0) if len(answers) > 1 else answers[0])
-    run = here("localhost:5999")
-    cast(Any, run).local = Recorder(answer=engine)
-    return run
+    return here("localhost:5999", Recorder(answer=engine))
 
 
 NONE = "Error response from daemon: No such container: kamal-dev-registry-5999"
@@ -273,13 +275,13 @@ PORT = "Bind for 127.0.0.1:5999 failed: port is already allocated"
 
 def test_the_registry_of_an_earlier_run_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine()
-    local_registry.ensure(starting(engine, monkeypatch, [False, True]))
+    local_registry.ensure(*starting(engine, monkeypatch, [False, True]))
     assert engine.steps == ["start"]
 
 
 def test_the_loser_of_two_that_start_the_registry_takes_the_winners(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine(start=[NONE, ""], create=TAKEN)
-    local_registry.ensure(starting(engine, monkeypatch, [False, False, True]))
+    local_registry.ensure(*starting(engine, monkeypatch, [False, False, True]))
     assert engine.steps == ["start", "create", "start"]
 
 
@@ -288,18 +290,18 @@ def test_only_a_container_that_this_run_made_is_removed_again(
     create: str, removed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = Engine(start=[NONE, PORT], create=create)
-    run = starting(engine, monkeypatch, [False])
+    project, tools = starting(engine, monkeypatch, [False])
     with pytest.raises(RegistryError, match="port is already allocated"):
-        local_registry.ensure(run)
+        local_registry.ensure(project, tools)
     assert engine.steps == ["start", "create", "start", *removed]
-    words = [step.argv for step in cast(Recorder, run.local).steps if step.argv[1] == "rm"]
+    words = [step.argv for step in cast(Recorder, tools.shell).steps if step.argv[1] == "rm"]
     assert words == [("docker", "rm", "0123")] * len(removed)
 
 
 def test_an_image_of_the_registry_that_cannot_be_pulled_is_said_with_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine(start=[NONE], create="lookup registry-1.docker.io: no such host")
     with pytest.raises(RegistryError) as failed:
-        local_registry.ensure(starting(engine, monkeypatch, [False]))
+        local_registry.ensure(*starting(engine, monkeypatch, [False]))
     assert "DNS" in failed.value.hint
     assert "--skip-push" in failed.value.hint
     assert engine.steps == ["start", "create"]
@@ -309,7 +311,7 @@ def test_a_registry_that_was_started_and_does_not_answer_is_waited_for_until_a_d
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.raises(RegistryError, match="does not answer") as failed:
-        local_registry.ensure(starting(Engine(), monkeypatch, [False]), waits=0.3)
+        local_registry.ensure(*starting(Engine(), monkeypatch, [False]), waits=0.3)
     assert "docker logs kamal-dev-registry-5999" in failed.value.hint
 
 
@@ -320,7 +322,7 @@ def test_two_that_start_the_registry_at_once_have_one(lab: Lab) -> None:
 
     def start() -> None:
         try:
-            local_registry.ensure(here(f"localhost:{port}"))
+            local_registry.ensure(*here(f"localhost:{port}"))
         except RegistryError as error:
             failed.append(error)
 
@@ -405,8 +407,9 @@ DENIED = "pull access denied, repository does not exist or may require authoriza
 @pytest.mark.parametrize("verb", ["deploy", "build and push"])
 def test_a_repository_that_nobody_may_look_into_before_the_first_push_is_pushed(verb: str, project: Project) -> None:
     run = run_on(project, machine := Docker(DENIED))
-    built = build_all(run, BuildOptions())
-    (pushed,) = (item.image for item in push_all(run, config="", built=built if verb == "deploy" else ()))
+    built = build_all(run.project, run.tools, BuildOptions())
+    known = built if verb == "deploy" else ()
+    (pushed,) = (item.image for item in push_all(run.project, run.tools, config="", built=known))
     assert pushed.digest
     assert [step.argv[1] for step in machine.steps].count("push") == 1
 
@@ -414,9 +417,9 @@ def test_a_repository_that_nobody_may_look_into_before_the_first_push_is_pushed(
 def test_a_registry_that_does_not_answer_is_not_pushed_to_and_never_lacks_the_image(project: Project) -> None:
     busy = "unexpected status from HEAD request: 503 Service Unavailable"
     run = run_on(project, machine := Docker(*[busy] * 3))
-    build_all(run, BuildOptions())
+    build_all(run.project, run.tools, BuildOptions())
     with pytest.raises(RegistryUnknown, match="503") as unknown:
-        push_all(run, config="")
+        push_all(run.project, run.tools, config="")
     assert unknown.value.left_behind == "nothing was deployed"
     assert "status page" in unknown.value.hint
     assert "push" not in [step.argv[1] for step in machine.steps]
@@ -424,14 +427,14 @@ def test_a_registry_that_does_not_answer_is_not_pushed_to_and_never_lacks_the_im
 
 def test_a_registry_is_not_asked_for_what_was_never_pushed_to_it(project: Project) -> None:
     run = run_on(project, machine := Docker("error: 503 Service Unavailable"))
-    push_all(run, config="", built=build_all(run, BuildOptions()))
+    push_all(run.project, run.tools, config="", built=build_all(run.project, run.tools, BuildOptions()))
     assert not [step.text for step in machine.steps if "imagetools" in step.argv]
 
 
 def test_a_failure_of_the_registry_elsewhere_that_passes_is_asked_again(project: Project) -> None:
     run = run_on(project, Docker("error: 502 Bad Gateway", "connection reset by peer"))
-    build_all(run, BuildOptions())
-    (pushed,) = (item.image for item in push_all(run, config=""))
+    build_all(run.project, run.tools, BuildOptions())
+    (pushed,) = (item.image for item in push_all(run.project, run.tools, config=""))
     assert pushed.digest
 
 
@@ -446,9 +449,9 @@ def test_a_failure_of_the_registry_elsewhere_that_passes_is_asked_again(project:
 )
 def test_the_hint_after_a_push_names_what_the_registry_said(said: str, hint: str, project: Project) -> None:
     run = run_on(project, Docker(refused=said))
-    built = build_all(run, BuildOptions())
+    built = build_all(run.project, run.tools, BuildOptions())
     with pytest.raises(RegistryError) as failed:
-        push_all(run, config="", built=built)
+        push_all(run.project, run.tools, config="", built=built)
     assert hint in failed.value.hint
     assert "`dev push` tries again" in failed.value.hint
 
@@ -460,11 +463,11 @@ def test_a_base_image_that_its_registry_does_not_give_is_no_mistake_in_the_docke
     )
     run = run_on(project, Docker(build=said))
     with pytest.raises(BuildFailed) as failed:
-        build_all(run, BuildOptions())
+        build_all(run.project, run.tools, BuildOptions())
     assert "docker.io does not resolve" in failed.value.hint
     run = run_on(project, Docker(build="process /bin/sh -c npm ci did not complete: exit code: 1"))
     with pytest.raises(BuildFailed, match="npm ci") as failed:
-        build_all(run, BuildOptions())
+        build_all(run.project, run.tools, BuildOptions())
     assert failed.value.hint.startswith("fix it and run `dev build`")
 
 
@@ -478,7 +481,7 @@ def test_a_plan_says_that_it_could_not_ask_the_registry(project: Project) -> Non
 
 def test_the_doctor_asks_the_registry_here_and_tells_of_a_stranger_on_its_port() -> None:
     with port_that_says(FINE) as server:
-        assert doctor._registry(here(server)) == f"{server}: answers"
-    assert doctor._registry(here(server)) == f"{server}: on this machine, started when a push needs it"
+        assert doctor._registry(_run(*here(server))) == f"{server}: answers"
+    assert doctor._registry(_run(*here(server))) == f"{server}: on this machine, started when a push needs it"
     with port_that_says(PAGE) as server, pytest.raises(RegistryUnknown, match="no registry"):
-        doctor._registry(here(server))
+        doctor._registry(_run(*here(server)))

@@ -443,7 +443,7 @@ def build(root: Path, work: Callable[[], object]) -> Builder:
     run = Run.open(root, Output(lambda event: None), environment={"PATH": os.environ["PATH"]})
     run.local = machine
     try:
-        build_all(run, BuildOptions())
+        build_all(run.project, run.tools, BuildOptions())
     finally:
         run.close()
     return machine
@@ -481,7 +481,7 @@ def test_the_name_of_an_image_that_is_not_what_it_says_is_taken_back(built: Path
     run = Run.open(built, Output(lambda event: None), environment={"PATH": os.environ["PATH"]})
     run.local = machine
     with pytest.raises(SourceChanged):
-        build_all(run, BuildOptions())
+        build_all(run.project, run.tools, BuildOptions())
     run.close()
     assert machine.steps[-1] == f"docker image rm --no-prune localhost:5999/blog-dev:{head(built)}"
 
@@ -509,7 +509,7 @@ def test_a_file_that_was_read_after_it_changed_is_not_what_the_version_says(buil
     write(built, {".devcontainer/compose.yaml": compose.read_text() + "# saved before it was read\n"})
     run.local = Builder(lambda: None)
     with pytest.raises(SourceChanged, match=r"compose\.yaml"):
-        build_all(run, BuildOptions())
+        build_all(run.project, run.tools, BuildOptions())
     run.close()
 
 

@@ -22,11 +22,11 @@ def test_a_socket_and_privileges_that_the_image_brings_are_warned_of_once(tmp_pa
     run = Run.open(tmp_path, Output(events.append), environment=dict(os.environ))
     label = json.dumps([{"id": "docker-outside-of-docker", "mounts": [SOCKET], "privileged": True}])
     facts = Facts(images=(Held(("acme/tools:1",), ImageConfig(label)),))
-    metadata = Metadata(run)
+    metadata = Metadata(run.project, run.tools)
     metadata.merged(facts)
     metadata.merged(facts)
     warnings = [sentence(event) for event in events if event.status == "warning"]
     assert len(warnings) == 2
     assert all("root access to the host" in text and "acme/tools:1" in text for text in warnings)
-    assert Metadata(run).merged(Facts()).additions == run.project.additions
+    assert Metadata(run.project, run.tools).merged(Facts()).additions == run.project.additions
     assert len(events) == 2

@@ -88,7 +88,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 def test_secrets_and_the_login_reach_the_cli_in_its_environment_alone(start: Start) -> None:
     machine = Equipped()
     run = start({"build": {"dockerfile": "Dockerfile"}}, machine)
-    build_all(run, BuildOptions(config="/somewhere"))
+    build_all(run.project, run.tools, BuildOptions(config="/somewhere"))
     given = dict(machine.built.environment)
     assert given["DOCKER_CONFIG"] == "/somewhere"
     assert given["BUILD_TOKEN"] == Secret(ENVIRONMENT["BUILD_TOKEN"])
@@ -99,7 +99,8 @@ def test_secrets_and_the_login_reach_the_cli_in_its_environment_alone(start: Sta
 
 def test_nothing_is_left_of_the_folder_that_the_cli_is_shown(start: Start) -> None:
     machine = Equipped()
-    build_all(start({"image": "debian:12"}, machine), BuildOptions())
+    run = start({"image": "debian:12"}, machine)
+    build_all(run.project, run.tools, BuildOptions())
     assert machine.shown[".kamal-dev/Dockerfile"] == "FROM debian:12\n"
     assert machine.folder != Path()
     assert not machine.folder.exists()
@@ -108,13 +109,15 @@ def test_nothing_is_left_of_the_folder_that_the_cli_is_shown(start: Start) -> No
 def test_an_image_for_several_platforms_is_pushed_by_the_cli(start: Start) -> None:
     machine = Equipped()
     run = start({"image": "debian:12"}, machine)
-    build_all(run, BuildOptions(platform=("linux/amd64", "linux/arm64"), may_push=True, no_cache=True))
+    options = BuildOptions(platform=("linux/amd64", "linux/arm64"), may_push=True, no_cache=True)
+    build_all(run.project, run.tools, options)
     assert machine.built.text.endswith("--platform linux/amd64,linux/arm64 --push --no-cache")
 
 
 def test_the_cli_is_looked_for_on_the_path_then_through_npx_and_found_once(start: Start) -> None:
     machine = Equipped("npx --yes --prefer-offline @devcontainers/cli")
-    build_all(start({"image": "debian:12"}, machine), BuildOptions())
+    run = start({"image": "debian:12"}, machine)
+    build_all(run.project, run.tools, BuildOptions())
     assert machine.built.text.startswith("npx --yes --prefer-offline @devcontainers/cli build --workspace-folder .")
     assert [step.argv[0] for step in machine.steps if step.argv[-1] == "--version"] == ["devcontainer", "npx"]
     assert find(Equipped("other")) is None
@@ -124,7 +127,7 @@ def test_without_the_cli_nothing_is_run_but_the_search_for_it(start: Start) -> N
     machine = Equipped("none")
     run = start({"image": "debian:12"}, machine)
     with pytest.raises(EngineError) as caught:
-        require_buildable(run)
+        require_buildable(run.project, run.tools)
     assert str(caught.value).startswith(".devcontainer/devcontainer.json:1: `features` needs the devcontainer CLI")
     assert PUBLIC in caught.value.message
     assert {step.argv[-1] for step in machine.steps} == {"--version"}
@@ -134,13 +137,13 @@ def test_a_context_that_is_a_url_is_refused_with_its_place(start: Start) -> None
     compose = "services:\n  app:\n    build: https://git.example/acme/site.git\n"
     run = start({"dockerComposeFile": "c.yaml", "service": "app"}, **{".devcontainer/c.yaml": compose})
     with pytest.raises(ConfigError) as caught:
-        require_buildable(run)
+        require_buildable(run.project, run.tools)
     assert str(caught.value).startswith(".devcontainer/c.yaml:3: Features need a build context on this machine")
 
 
 def test_a_dockerignore_that_is_not_read_is_told_of(start: Start) -> None:
     run = start({"build": {"dockerfile": "Dockerfile"}}, **{".devcontainer/Dockerfile.dockerignore": "a\n"})
-    build_all(run, BuildOptions())
+    build_all(run.project, run.tools, BuildOptions())
     (warning,) = [sentence(event) for event in run.events if event.status == "warning"]
     assert warning.endswith("`Dockerfile.dockerignore` is not used with Features: use `.dockerignore`")
 
@@ -155,7 +158,7 @@ def test_a_build_logs_in_for_features_beside_the_image_alone(start: Start, featu
 
 def test_what_the_cli_says_to_programs_is_not_shown(start: Start) -> None:
     run = start({"image": "debian:12"})
-    build_all(run, BuildOptions())
+    build_all(run.project, run.tools, BuildOptions())
     assert [sentence(event) for event in run.events if event.status == "output"] == ["as it builds"]
 
 
@@ -189,6 +192,7 @@ def test_where_a_feature_cannot_be_fetched_the_hint_says_how_to_go_on(said: str,
         def answer(self, step: Step) -> Result:
             return Result(step, 1, errors=said) if "--workspace-folder" in step.argv else super().answer(step)
 
+    run = start({"image": "debian:12"}, Offline())
     with pytest.raises(BuildFailed) as failed:
-        build_all(start({"image": "debian:12"}, Offline()), BuildOptions())
+        build_all(run.project, run.tools, BuildOptions())
     assert ("--ignore-features" in failed.value.hint) == is_told

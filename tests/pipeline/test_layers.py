@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from kamal_dev.commands.events import Facts
 from kamal_dev.model import Image, Result, Step
 from kamal_dev.pipeline.images.layers import ENOUGH, Layers
-from kamal_dev.pipeline.run.run import Run
 from kamal_dev.shell.recorder import Recorder
 
 PART = f"sha256:{'b' * 64}"
@@ -30,40 +29,29 @@ def answer(step: Step) -> Result:
     return Result(step, 0, json.dumps(said))
 
 
-class FakeRun:
-    """What Layers needs of a run whose registry is elsewhere."""
-
-    def __init__(self) -> None:
-        self.local = Recorder(answer=answer)
-        self.project = self
-        self.config = self
-        self.registry = self
-        self.is_local = False
-
-
 @pytest.fixture
-def run() -> FakeRun:
-    return FakeRun()
+def shell() -> Recorder:
+    return Recorder(answer=answer)
 
 
-def test_the_layers_of_the_hosts_platform_are_asked_for_once(run: FakeRun) -> None:
-    layers = Layers(cast(Run, run), "/credential")
+def test_the_layers_of_the_hosts_platform_are_asked_for_once(shell: Recorder) -> None:
+    layers = Layers(shell, "/credential")
     assert layers.to_pull([IMAGE], NEEDY) == (("sha256:base", 1000), ("sha256:own", 2000))
     assert layers.to_pull([IMAGE, IMAGE], NEEDY) == (("sha256:base", 1000), ("sha256:own", 2000))
     inspect = "$ docker buildx imagetools inspect"
-    assert run.local.transcript == [
+    assert shell.transcript == [
         f"{inspect} --raw {IMAGE.name}@{IMAGE.digest}",
         f"{inspect} --raw {IMAGE.name}@{PART}",
         f"{inspect} --format '{{{{json .Image}}}}' {IMAGE.name}@{IMAGE.digest}",
     ]
-    assert {step.environment for step in run.local.steps} == {(("DOCKER_CONFIG", "/credential"),)}
+    assert {step.environment for step in shell.steps} == {(("DOCKER_CONFIG", "/credential"),)}
 
 
-def test_an_image_without_a_manifest_counts_for_nothing(run: FakeRun) -> None:
-    assert Layers(cast(Run, run)).to_pull([OTHER, IMAGE], NEEDY) == (("sha256:base", 1000), ("sha256:own", 2000))
+def test_an_image_without_a_manifest_counts_for_nothing(shell: Recorder) -> None:
+    assert Layers(shell).to_pull([OTHER, IMAGE], NEEDY) == (("sha256:base", 1000), ("sha256:own", 2000))
 
 
 @pytest.mark.parametrize("free", [0, ENOUGH])
-def test_nobody_asks_for_a_host_with_plenty_of_room_or_one_that_did_not_say(run: FakeRun, free: int) -> None:
-    assert Layers(cast(Run, run)).to_pull([IMAGE], Facts(arch="arm64", disk_free=free)) == ()
-    assert run.local.steps == []
+def test_nobody_asks_for_a_host_with_plenty_of_room_or_one_that_did_not_say(shell: Recorder, free: int) -> None:
+    assert Layers(shell).to_pull([IMAGE], Facts(arch="arm64", disk_free=free)) == ()
+    assert shell.steps == []

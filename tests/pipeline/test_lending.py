@@ -16,7 +16,10 @@ from kamal_dev.output import Event, Output
 from kamal_dev.output.sentences import sentence
 from kamal_dev.pipeline.images import tunnel
 from kamal_dev.pipeline.images.tunnel import RegistryTunnel
-from kamal_dev.pipeline.run.run import Run
+from kamal_dev.pipeline.run.tools import LocalTools
+from kamal_dev.project import Project
+from kamal_dev.shell.recorder import Recorder
+from kamal_dev.shell.way import Way
 
 TARGET = Host("blog-1", "10.0.0.1")
 WELL, NOT_PULLED = ScriptResult(ok=True), ScriptResult(phase="pull", reason="connection refused")
@@ -55,15 +58,13 @@ class Lab:
         self.resources = ExitStack()
         monkeypatch.setattr(tunnel, "stored", stored)
         build = SimpleNamespace(image=Image("localhost:5999", "blog-dev", "v1"))
-        monkeypatch.setattr(tunnel, "planned", lambda run: (build,))
+        monkeypatch.setattr(tunnel, "planned", lambda project: (build,))
         registry = SimpleNamespace(is_local=is_local, port=5999)
-        run = SimpleNamespace(
-            project=SimpleNamespace(config=SimpleNamespace(registry=registry)),
-            output=Output(self.events.append),
-            resources=self.resources,
-            way=lambda host: host,
-        )
-        self.run = cast(Run, run)
+        self.project = cast(Project, SimpleNamespace(config=SimpleNamespace(registry=registry)))
+        self.tools = LocalTools(Recorder(), Output(self.events.append), self.resources)
+
+    def lending(self) -> RegistryTunnel:
+        return RegistryTunnel(self.project, self.tools, lambda host: cast(Way, host), is_wanted=True)
 
     def said(self) -> str:
         return "\n".join(sentence(event) for event in self.events)
@@ -86,7 +87,7 @@ def changes(*outcomes: ScriptResult) -> tuple[Callable[[], ScriptResult], list[i
 
 def test_a_registry_elsewhere_is_lent_to_nobody(tunnels: Tunnels, monkeypatch: pytest.MonkeyPatch) -> None:
     lab = Lab(monkeypatch, lambda *_: None, is_local=False)
-    lent = RegistryTunnel(lab.run, is_wanted=True)
+    lent = lab.lending()
     lent.begin(TARGET)
     lent.open(TARGET)
     change, made = changes(NOT_PULLED)
@@ -104,7 +105,7 @@ def test_a_tunnel_is_opened_early_unless_the_registry_says_that_it_has_everythin
         return object() if answer == "present" else None
 
     lab = Lab(monkeypatch, stored)
-    lent = RegistryTunnel(lab.run, is_wanted=True)
+    lent = lab.lending()
     lent.begin(TARGET)
     lent._begun[TARGET.name].result()
     assert len(tunnels.opened) == (0 if answer == "present" else 1)
@@ -120,7 +121,7 @@ def test_what_could_not_be_opened_early_is_opened_when_it_is_needed(
 ) -> None:
     lab = Lab(monkeypatch, lambda *_: None)
     tunnels.refusals = [taken()]
-    lent = RegistryTunnel(lab.run, is_wanted=True)
+    lent = lab.lending()
     lent.begin(TARGET)
     lent.open(TARGET)
     assert len(tunnels.opened) == 1
@@ -130,7 +131,7 @@ def test_a_host_whose_port_is_taken_is_an_error(tunnels: Tunnels, monkeypatch: p
     lab = Lab(monkeypatch, lambda *_: None)
     tunnels.refusals = [taken()]
     with pytest.raises(HostError, match="could not be forwarded"):
-        RegistryTunnel(lab.run, is_wanted=True).open(TARGET)
+        lab.lending().open(TARGET)
 
 
 def test_where_another_run_lends_it_already_the_change_is_made_all_the_same(
@@ -139,7 +140,7 @@ def test_where_another_run_lends_it_already_the_change_is_made_all_the_same(
     lab = Lab(monkeypatch, lambda *_: None)
     tunnels.refusals = [taken()]
     change, made = changes(WELL)
-    assert RegistryTunnel(lab.run, is_wanted=True).lent(TARGET, change) is WELL
+    assert lab.lending().lent(TARGET, change) is WELL
     assert (len(made), len(tunnels.opened)) == (1, 0)
     assert "another `dev` may be lending it" in lab.said()
 
@@ -148,7 +149,7 @@ def test_what_a_tunnel_that_ended_did_not_bring_is_pulled_once_more(
     tunnels: Tunnels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lab = Lab(monkeypatch, lambda *_: None)
-    lent = RegistryTunnel(lab.run, is_wanted=True)
+    lent = lab.lending()
     change, made = changes(NOT_PULLED, WELL)
 
     def break_off() -> ScriptResult:
@@ -164,7 +165,7 @@ def test_a_pull_that_fails_through_an_open_tunnel_is_not_repeated(
 ) -> None:
     lab = Lab(monkeypatch, lambda *_: None)
     change, made = changes(NOT_PULLED)
-    assert RegistryTunnel(lab.run, is_wanted=True).lent(TARGET, change) is NOT_PULLED
+    assert lab.lending().lent(TARGET, change) is NOT_PULLED
     assert len(made) == 1
 
 
@@ -175,7 +176,7 @@ def test_where_no_tunnel_can_be_opened_at_all_that_is_the_failure(
     tunnels.refusals = [taken(), taken()]
     change, made = changes(NOT_PULLED)
     with pytest.raises(HostError, match="could not be forwarded") as caught:
-        RegistryTunnel(lab.run, is_wanted=True).lent(TARGET, change)
+        lab.lending().lent(TARGET, change)
     assert len(made) == 1
     assert caught.value.hint == "choose another one"
 
@@ -190,5 +191,5 @@ def test_where_a_tunnel_that_ended_cannot_be_opened_again_the_failure_of_the_pul
         tunnels.refusals = [taken()]
         return NOT_PULLED
 
-    assert RegistryTunnel(lab.run, is_wanted=True).lent(TARGET, break_off) is NOT_PULLED
+    assert lab.lending().lent(TARGET, break_off) is NOT_PULLED
     assert "choose another one" in lab.said()

@@ -52,7 +52,7 @@ def test_a_build_that_nobody_wants_any_more_is_ended_at_once(
     tmp_path: Path, mark: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = opened(tmp_path / "blog", mark, monkeypatch)
-    making = ImageMaking(run, skip_build=False, skip_push=True)
+    making = ImageMaking(run.project, run.tools, skip_build=False, skip_push=True)
     making.begin()
     deadline = time.monotonic() + 20
     while not builds(mark) and time.monotonic() < deadline:
@@ -72,7 +72,7 @@ def test_nothing_is_begun_that_is_pushed_as_it_is_built_or_not_built_at_all(
     build: str, skip_build: bool, tmp_path: Path, mark: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = opened(tmp_path / "blog", mark, monkeypatch, build)
-    making = ImageMaking(run, skip_build=skip_build, skip_push=False)
+    making = ImageMaking(run.project, run.tools, skip_build=skip_build, skip_push=False)
     making.begin()
     time.sleep(0.3)
     making.stop()

@@ -178,9 +178,9 @@ def prepared(project: Project, case: Case) -> Machine:
     machine = Machine(["postgres:15"])
     run = RecordedRun(project, machine, {})
     if case.built:
-        build_all(run, BuildOptions())
+        build_all(run.project, run.tools, BuildOptions())
     if case.pushed:
-        push_all(run, config="")
+        push_all(run.project, run.tools, config="")
     machine.forget()
     return machine
 

@@ -37,7 +37,7 @@ class ImageTransfer:
     def has(self, reference: str, facts: Facts) -> bool:
         """Whether the engine here has an image that a host with these facts can run."""
         try:
-            present = inspect(self._run, reference)
+            present = inspect(self._run.local, reference)
         except EngineError:
             return False
         if present and not runs([present.platform], facts):

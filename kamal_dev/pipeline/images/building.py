@@ -19,8 +19,9 @@ from kamal_dev.pipeline.images import features, registry
 from kamal_dev.pipeline.images.engine import Present, inspect, require_buildx
 from kamal_dev.pipeline.images.recipe import BuildOptions, Recipe, recipe
 from kamal_dev.pipeline.images.source_check import require_unchanged
-from kamal_dev.pipeline.run.run import Run
+from kamal_dev.pipeline.run.tools import LocalTools
 from kamal_dev.project import Project, context, temporary
+from kamal_dev.shell import Shell
 
 LAST_LINES, LONGEST = 20, 60  # of everything, and of the step that failed
 AGAIN = "fix it and run `dev build`; `--no-cache` builds every layer anew"
@@ -38,37 +39,37 @@ class Built:
     present: Present | None = None
 
 
-def planned(run: Run) -> tuple[Build, ...]:
+def planned(project: Project) -> tuple[Build, ...]:
     """Return what is to be built, each with its image and with what config/dev.yml adds."""
-    return tuple(_settled(run.project, build) for build in run.project.builds)
+    return tuple(_settled(project, build) for build in project.builds)
 
 
-def build_all(run: Run, options: BuildOptions) -> list[Built]:
+def build_all(project: Project, tools: LocalTools, options: BuildOptions) -> list[Built]:
     """Build every image of this version.
 
     Raises BuildFailed, SourceChanged, and ConfigError for what cannot be built.
     """
-    builds = require_buildable(run)
+    builds = require_buildable(project, tools)
     if not builds:
-        run.output.skip("building", message="every service uses an image that exists")
+        tools.output.skip("building", message="every service uses an image that exists")
         return []
-    return [_build(run, build, options) for build in builds]
+    return [_build(project, tools, build, options) for build in builds]
 
 
-def require_buildable(run: Run, also: Iterable[str] = ()) -> tuple[Build, ...]:
+def require_buildable(project: Project, tools: LocalTools, also: Iterable[str] = ()) -> tuple[Build, ...]:
     """Return what is to be built; raises ConfigError for what could not be, before anything is begun.
 
     `also` are variables that are needed besides: all that are not set are named at once.
     """
-    run.project.require_deployable()
-    builds = planned(run)
-    _require_username(run.project, builds)
+    project.require_deployable()
+    builds = planned(project)
+    _require_username(project, builds)
     for build in builds:
         _refuse_leak(build)
-        _require_dockerfile(run.project, build)
-    run.project.require_all(dict.fromkeys((*also, *secrets(run, builds))))
+        _require_dockerfile(project, build)
+    project.require_all(dict.fromkeys((*also, *secrets(project, builds))))
     for build in builds:
-        features.require(run, build)
+        features.require(project, tools, build)
     return builds
 
 
@@ -117,40 +118,40 @@ def _require_dockerfile(project: Project, build: Build) -> None:
     )
 
 
-def _build(run: Run, build: Build, options: BuildOptions) -> Built:
+def _build(project: Project, tools: LocalTools, build: Build, options: BuildOptions) -> Built:
     assert build.image
-    run.output.start("building", build.image.reference)
-    features.warn(run, build)
+    tools.output.start("building", build.image.reference)
+    features.warn(project, tools.output, build)
     with temporary.folder("built") as folder:
         report = folder / "report.json"
-        made = _recipe(run, _as_seen(run, build), replace(options, report=report))
-        step = _with_secrets(run.project, build, made.step)
-        with features.staged(run.project.tree, build, step, made.configuration) as ready:
-            result = run.local.run(
-                ready, on_line=features.quieter(partial(run.output.line, "building", subject=build.image.reference))
+        made = _recipe(project, tools, _as_seen(build), replace(options, report=report))
+        step = _with_secrets(project, build, made.step)
+        with features.staged(project.tree, build, step, made.configuration) as ready:
+            result = tools.shell.run(
+                ready, on_line=features.quieter(partial(tools.output.line, "building", subject=build.image.reference))
             )
         if not result:
-            require_buildx(run.local)
+            require_buildx(tools.shell)
             error = _failed(build, result)
-            run.output.fail("building", error, subject=build.image.reference)
+            tools.output.fail("building", error, subject=build.image.reference)
             raise error
-        require_unchanged(run, build, is_pushed=made.is_pushed)
+        require_unchanged(project, tools.shell, build, is_pushed=made.is_pushed)
         named = build.image.on(options.platform or build.platforms)
-        built = _reported(run, named, report, options.config if made.is_pushed else None)
-    run.output.done("building", build.image.reference, seconds=result.seconds)
+        built = _reported(project, tools.shell, named, report, options.config if made.is_pushed else None)
+    tools.output.done("building", build.image.reference, seconds=result.seconds)
     return built
 
 
-def _recipe(run: Run, build: Build, options: BuildOptions) -> Recipe:
-    return recipe(run.project, build, options, features.program(run, build))
+def _recipe(project: Project, tools: LocalTools, build: Build, options: BuildOptions) -> Recipe:
+    return recipe(project, build, options, features.program(tools, build))
 
 
-def build_step(run: Run, build: Build, options: BuildOptions) -> Step:
+def build_step(project: Project, tools: LocalTools, build: Build, options: BuildOptions) -> Step:
     """Return the step that builds an image, without the values of its secrets."""
-    return _recipe(run, build, options).step
+    return _recipe(project, tools, build, options).step
 
 
-def _as_seen(run: Run, build: Build) -> Build:
+def _as_seen(build: Build) -> Build:
     """Return a build whose folders have names under which the builder looks at every file that changed."""
     beside = [Path(build.dockerfile)] if build.dockerfile.startswith("/") else []
 
@@ -179,17 +180,17 @@ def _of_base(said: str) -> str:
     return refusal.hint(said, named[1]) if named else ""
 
 
-def _reported(run: Run, image: Image, report: Path | None, pushed_with: str | None) -> Built:
+def _reported(project: Project, shell: Shell, image: Image, report: Path | None, pushed_with: str | None) -> Built:
     """Return what the build says it made: a tag may mean something else by now, another build's image for example.
 
     `pushed_with` is the docker config of a build that pushes; None where the image is kept here.
     """
     said = _read(report)
     if pushed_with is not None:
-        known = said.get("containerimage.digest") or registry.require(run, image, pushed_with).digest
+        known = said.get("containerimage.digest") or registry.require(project, shell, image, pushed_with).digest
         return Built(replace(image, digest=known))
     for name in (said.get("containerimage.config.digest"), said.get("containerimage.digest"), image.reference):
-        if name and (there := inspect(run, name)):
+        if name and (there := inspect(shell, name)):
             return Built(replace(image, digest=there.id).on([there.platform]), there)
     raise BuildFailed(
         f"the build of `{image.reference}` ended well, and Docker on this machine does not have the image",
@@ -205,10 +206,10 @@ def _read(report: Path | None) -> Mapping[str, str]:
     return {key: value for key, value in said.items() if isinstance(value, str)}
 
 
-def secrets(run: Run, builds: Iterable[Build]) -> tuple[str, ...]:
+def secrets(project: Project, builds: Iterable[Build]) -> tuple[str, ...]:
     """Return the variables that builds take as secrets, but for those that only `.env` sets."""
-    taken = [secret.environment for build in builds for secret in _settled(run.project, build).secrets]
-    said = _said(run.project)
+    taken = [secret.environment for build in builds for secret in _settled(project, build).secrets]
+    said = _said(project)
     return tuple(dict.fromkeys(name for name in taken if name and name not in said))
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from kamal_dev.commands import docker
 from kamal_dev.errors import EngineError
 from kamal_dev.model import Image, ImageConfig, Result, familiar
-from kamal_dev.pipeline.run.run import Run
 from kamal_dev.shell import Shell
 from kamal_dev.shell.local import NOT_FOUND, TIMED_OUT
 
@@ -88,12 +87,12 @@ def is_none(said: str) -> bool:
     return _NONE.search(said) is not None
 
 
-def inspect(run: Run, name: str) -> Present | None:
+def inspect(shell: Shell, name: str) -> Present | None:
     """Return the image that has this reference or id; None where the engine has none.
 
     Raises EngineError where the engine does not answer: nobody knows then what it has.
     """
-    result = run.local.run(docker.describe(name), timeout=30)
+    result = shell.run(docker.describe(name), timeout=30)
     if result:
         data = json.loads(result.output)
         digests, config = tuple(data["digests"] or ()), ImageConfig.from_json(data)

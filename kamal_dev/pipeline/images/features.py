@@ -17,8 +17,9 @@ from kamal_dev.commands import features as commands
 from kamal_dev.commands.features import Program
 from kamal_dev.errors import ConfigError, CredentialsMissing, EngineError, Problem
 from kamal_dev.model import Build, Features, Step, Tree
+from kamal_dev.output import Output
 from kamal_dev.pipeline.images import registry
-from kamal_dev.pipeline.run.run import Run
+from kamal_dev.pipeline.run.tools import LocalTools
 from kamal_dev.project import Project, temporary
 from kamal_dev.shell import OnLine
 
@@ -28,29 +29,29 @@ _NOT_FETCHED = re.compile(r"Feature '.*' could not be processed|\bE(NOTFOUND|CON
 GO_ON = "or build without them: `--ignore-features`"
 
 
-def require(run: Run, build: Build) -> None:
+def require(project: Project, tools: LocalTools, build: Build) -> None:
     """Raise ConfigError or EngineError for Features that could not be installed, before anything is begun."""
     if build.features is None:
         return
-    require_local(run.project, build.features)
+    require_local(project, build.features)
     if not build.dockerfile_inline and not Path(build.dockerfile).is_absolute():
         message = f"Features need a build context on this machine, and this is `{build.context}`"
         raise ConfigError(Problem(build.where.path, build.where.line, message), hint=GO_ON)
-    program(run, build)
+    program(tools, build)
 
 
-def program(run: Run, build: Build) -> Program | None:
+def program(tools: LocalTools, build: Build) -> Program | None:
     """Return what builds with Features here; None for a build without. Raises EngineError that names the Features."""
     features = build.features
     if features is None:
         return None
-    if run.devcontainer_cli is None:
+    if tools.devcontainer_cli is None:
         names = ", ".join(f"`{name}`" for name in features.names)
         raise EngineError(
             f"{features.where}: `features` needs the devcontainer CLI, which is not installed: {names}",
             hint=f"{INSTALL}; {GO_ON}",
         )
-    return run.devcontainer_cli
+    return tools.devcontainer_cli
 
 
 def advice(build: Build, said: str) -> str:
@@ -60,27 +61,27 @@ def advice(build: Build, said: str) -> str:
     return f"check the Feature's name, the network and the login at its registry; {GO_ON}"
 
 
-def warn(run: Run, build: Build) -> None:
+def warn(project: Project, output: Output, build: Build) -> None:
     """Tell of what the build is without because the CLI gives buildx a Dockerfile of its own."""
     path = Path(f"{build.dockerfile}.dockerignore")
-    if build.features and run.project.tree.kind(path) == "file":
-        run.output.warn(f"{build.where}: `{path.name}` is not used with Features: use `.dockerignore`")
+    if build.features and project.tree.kind(path) == "file":
+        output.warn(f"{build.where}: `{path.name}` is not used with Features: use `.dockerignore`")
 
 
-def log_in(run: Run, *, wanted: bool = False) -> str:
+def log_in(project: Project, tools: LocalTools, *, wanted: bool = False) -> str:
     """Log in to the registry where that is `wanted`, or where a Feature stands beside the image.
 
     Public Features need no login, so that without a credential those beside the image
     are tried too. Returns the docker config folder to build with; empty without a login.
     """
     if wanted:
-        return registry.log_in(run)
-    image = run.project.image(run.project.main)
+        return registry.log_in(project, tools)
+    image = project.image(project.main)
     beside = f"{image.server}/{image.repository.rpartition('/')[0]}".rstrip("/") + "/"
-    if not run.project.features or not any(name.startswith(beside) for name in run.project.features.names):
+    if not project.features or not any(name.startswith(beside) for name in project.features.names):
         return ""
     with suppress(CredentialsMissing):
-        return registry.log_in(run)
+        return registry.log_in(project, tools)
     return ""
 
 

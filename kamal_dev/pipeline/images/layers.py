@@ -10,7 +10,7 @@ from kamal_dev.commands.events import Facts
 from kamal_dev.commands.image_manifest import Layer
 from kamal_dev.model import Image
 from kamal_dev.pipeline.images import local_registry
-from kamal_dev.pipeline.run.run import Run
+from kamal_dev.shell import Shell
 
 # With as much free, nobody asks the registry: images of devcontainers are far smaller, and asking takes time.
 ENOUGH = 30_000_000_000
@@ -20,12 +20,13 @@ ASKING = 20.0
 class Layers:
     """Ask the registry for the layers of an image, once for all hosts of one architecture.
 
-    `config` is the docker config folder with the registry's credential.
+    `config` is the docker config folder with the registry's credential; a registry that `is_local` runs here.
     """
 
-    def __init__(self, run: Run, config: str = "") -> None:
-        self._run = run
+    def __init__(self, shell: Shell, config: str = "", *, is_local: bool = False) -> None:
+        self._shell = shell
         self._config = config
+        self._is_local = is_local
         self._known: dict[tuple[str, str], tuple[Layer, ...]] = {}
         self._asking = threading.Lock()
 
@@ -53,18 +54,14 @@ class Layers:
         return image_manifest.layers(text, self._configuration(image, text), architecture)
 
     def _manifest(self, image: Image, name: str) -> str:
-        if self._is_here:
+        if self._is_local:
             return local_registry.text(image, f"manifests/{name}")
-        result = self._run.local.run(docker.raw_manifest(image, name, config=self._config), timeout=ASKING)
+        result = self._shell.run(docker.raw_manifest(image, name, config=self._config), timeout=ASKING)
         return result.output if result else ""
 
     def _configuration(self, image: Image, text: str) -> str:
-        if self._is_here:
+        if self._is_local:
             digest = image_manifest.configuration(text)
             return local_registry.text(image, f"blobs/{digest}") if digest else ""
-        result = self._run.local.run(docker.manifest(image, part="Image", config=self._config), timeout=ASKING)
+        result = self._shell.run(docker.manifest(image, part="Image", config=self._config), timeout=ASKING)
         return result.output if result else ""
-
-    @property
-    def _is_here(self) -> bool:
-        return self._run.project.config.registry.is_local

@@ -10,7 +10,8 @@ from kamal_dev.commands import docker, refusal
 from kamal_dev.errors import RegistryError, RegistryUnknown
 from kamal_dev.model import Image, Result
 from kamal_dev.pipeline.images.engine import last_line, why
-from kamal_dev.pipeline.run.run import Run
+from kamal_dev.pipeline.run.tools import LocalTools
+from kamal_dev.project import Project
 from kamal_dev.shell import Shell
 
 MEDIA_TYPES = (
@@ -64,18 +65,18 @@ def runs(server: str) -> bool:
     raise _unknown(server, "what answers there is no registry")
 
 
-def ensure(run: Run, waits: float = STARTING) -> None:
+def ensure(project: Project, tools: LocalTools, waits: float = STARTING) -> None:
     """Start a registry on `localhost:PORT` where nothing listens. Raises RegistryError.
 
     Two runs may start it at once: whose container is there first is the registry of both.
     """
-    server, port = run.project.config.registry.server, run.project.config.registry.port
+    server, port = project.config.registry.server, project.config.registry.port
     if runs(server):
         return
-    run.output.start("registry", f"localhost:{port}")
-    _start(run.local, port, time.monotonic() + waits)
+    tools.output.start("registry", f"localhost:{port}")
+    _start(tools.shell, port, time.monotonic() + waits)
     _await(server, port, time.monotonic() + waits)
-    run.output.done("registry", f"localhost:{port}")
+    tools.output.done("registry", f"localhost:{port}")
 
 
 def _start(local: Shell, port: int, deadline: float) -> None:

@@ -14,7 +14,8 @@ from kamal_dev.devcontainer import Devcontainer
 from kamal_dev.model import Image, ImageConfig, Location, Notice
 from kamal_dev.pipeline.images import registry
 from kamal_dev.pipeline.images.building import Built
-from kamal_dev.pipeline.run.run import Run
+from kamal_dev.pipeline.run.tools import LocalTools
+from kamal_dev.project import Project
 from kamal_dev.shell import Shell
 
 
@@ -34,18 +35,25 @@ class Metadata:
     """
 
     def __init__(
-        self, run: Run, config: str = "", built: Built | None = None, *, expected: Image | None = None
+        self,
+        project: Project,
+        tools: LocalTools,
+        config: str = "",
+        built: Built | None = None,
+        *,
+        expected: Image | None = None,
     ) -> None:
         """`config` is the docker config folder with the registry's credential; `built` the main service's image.
 
         One that is `expected`, because it is still to be built, is taken to be as the one that a host has.
         """
-        self._run = run
+        self._project = project
+        self._output = tools.output
         self._expected = expected
         self._known: dict[ImageConfig, Merged] = {}
         self._lock = threading.Lock()
-        self._built = _of_built(run.local, built, config) if built else None
-        self._image = built.image.reference if built else run.project.compose.service(run.project.main).image
+        self._built = _of_built(tools.shell, built, config) if built else None
+        self._image = built.image.reference if built else project.compose.service(project.main).image
 
     def merged(self, facts: events.Facts) -> Merged:
         """Return what holds on the host with these facts. Raises DevcontainerError for a label that cannot be read."""
@@ -57,18 +65,18 @@ class Metadata:
             return self._known[config]
 
     def _merge(self, config: ImageConfig) -> Merged:
-        project = self._run.project
+        project = self._project
         found = devcontainer.entries(config.metadata, self._image)
         laid = devcontainer.merged(project.devcontainer, found, self._image, project.environment, project.hidden)
         additions = compose.additions(laid, project.config, project.main, project.compose.run_services, config)
         for notice in (*laid.notices[len(project.devcontainer.notices) :], *self._dangers(additions)):
             if not self._expected:
-                self._run.output.warn(str(notice))
+                self._output.warn(str(notice))
         return Merged(laid, additions)
 
     def _dangers(self, additions: Additions) -> Iterator[Notice]:
         """Yield what is to be said of the mounts and privileges that the image adds."""
-        project = self._run.project
+        project = self._project
         if additions == project.additions:
             return
         said = compose.notices(project.compose, project.additions)

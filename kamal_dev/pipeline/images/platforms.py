@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from kamal_dev.model import Image
 from kamal_dev.pipeline.images.building import planned
-from kamal_dev.pipeline.run.run import Run
+from kamal_dev.project import Project
 
 
-def expected(run: Run, engine: str) -> tuple[Image, ...]:
+def expected(project: Project, engine: str) -> tuple[Image, ...]:
     """Return the images that are to be built, with the platforms that they will have.
 
     `engine` is the platform of the engine here, which counts where nothing else is said; of
     another builder nobody knows before it has built.
     """
-    settled = run.project.config.build
-    usual = run.project.environment.get("DOCKER_DEFAULT_PLATFORM") or ("" if settled.builder else engine)
+    settings = project.config.build
+    usual = project.environment.get("DOCKER_DEFAULT_PLATFORM") or ("" if settings.builder else engine)
     return tuple(
-        build.image.on(build.platforms or tuple(filter(None, [usual]))) for build in planned(run) if build.image
+        build.image.on(build.platforms or tuple(filter(None, [usual]))) for build in planned(project) if build.image
     )

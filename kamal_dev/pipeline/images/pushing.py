@@ -16,13 +16,14 @@ from kamal_dev.pipeline.images import registry
 from kamal_dev.pipeline.images.building import Built, names, planned
 from kamal_dev.pipeline.images.engine import Present, inspect, last_line, why
 from kamal_dev.pipeline.images.registry import Stored
-from kamal_dev.pipeline.run.run import Run
+from kamal_dev.pipeline.run.tools import LocalTools
+from kamal_dev.project import Project
 from kamal_dev.shell import OnLine, Shell
 
 _DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
 
 
-def push_all(run: Run, *, config: str, built: Iterable[Built] = ()) -> list[Built]:
+def push_all(project: Project, tools: LocalTools, *, config: str, built: Iterable[Built] = ()) -> list[Built]:
     """Push every image of this version and return them with their digests.
 
     Of those in `built`, what their build reported is pushed, whatever the tag means by now.
@@ -30,43 +31,43 @@ def push_all(run: Run, *, config: str, built: Iterable[Built] = ()) -> list[Buil
     NothingBuilt where an image is neither here nor in the registry, RegistryError.
     """
     known = {item.image.reference: item for item in built}
-    return [_of_version(run, image, config, known.get(image.reference)) for image in names(planned(run))]
+    return [_of_version(project, tools, image, config, known.get(image.reference)) for image in names(planned(project))]
 
 
-def found(run: Run, built: Iterable[Built] = ()) -> dict[str, Built]:
+def found(project: Project, shell: Shell, built: Iterable[Built] = ()) -> dict[str, Built]:
     """Return the images of this version that the engine here has, by their version's tag. Raises NothingBuilt.
 
     Each has a tag that is made of its id: it stays where another version has the same content. Its
     digest is that of an earlier push, empty where there was none.
     """
     known = {item.image.reference: item.present for item in built}
-    return {image.reference: _lasting(run, image, known.get(image.reference)) for image in names(planned(run))}
+    return {image.reference: _lasting(shell, image, known.get(image.reference)) for image in names(planned(project))}
 
 
-def _lasting(run: Run, image: Image, built: Present | None) -> Built:
-    present = built or inspect(run, image.reference)
+def _lasting(shell: Shell, image: Image, built: Present | None) -> Built:
+    present = built or inspect(shell, image.reference)
     if present is None:
         raise _nothing_built(image)
     lasting = present.lasting(image)
-    run.local.run(docker.tag(present.id, lasting))
+    shell.run(docker.tag(present.id, lasting))
     return Built(lasting, present)
 
 
-def _of_version(run: Run, image: Image, config: str, built: Built | None) -> Built:
+def _of_version(project: Project, tools: LocalTools, image: Image, config: str, built: Built | None) -> Built:
     if built and built.present is None:
         return built
-    present = built.present if built else inspect(run, image.reference)
+    present = built.present if built else inspect(tools.shell, image.reference)
     if built and present and not present.pushed_as(image):
         # The registry cannot have what was made just now: the push itself says whether it answers.
-        return _push(run, image.on([present.platform]), config, present)
-    stored = _stored(run, image, config, may_push=present is not None)
+        return _push(project, tools, image.on([present.platform]), config, present)
+    stored = _stored(project, tools.shell, image, config, may_push=present is not None)
     if stored and (present is None or present.has(image, stored.digest) or (not built and _is_richer(stored))):
-        run.output.skip("pushing", image.reference)
+        tools.output.skip("pushing", image.reference)
         same = present if present and present.has(image, stored.digest) else None
-        return Built(_as_stored(run.local, replace(image, digest=stored.digest), config, stored, same), same)
+        return Built(_as_stored(tools.shell, replace(image, digest=stored.digest), config, stored, same), same)
     if present is None:
         raise _nothing_built(image)
-    return _push(run, image.on([present.platform]), config, present)
+    return _push(project, tools, image.on([present.platform]), config, present)
 
 
 def _as_stored(local: Shell, image: Image, config: str, stored: Stored, present: Present | None) -> Image:
@@ -81,13 +82,13 @@ def _is_richer(stored: Stored) -> bool:
     return len(stored.platforms) > 1
 
 
-def _stored(run: Run, image: Image, config: str, *, may_push: bool) -> Stored | None:
+def _stored(project: Project, shell: Shell, image: Image, config: str, *, may_push: bool) -> Stored | None:
     """Ask what the registry has. Raises RegistryUnknown, unless the push itself can tell.
 
     Some registries refuse to say anything of a repository that the first push creates.
     """
     try:
-        return registry.stored(run, image, config)
+        return registry.stored(project, shell, image, config)
     except RegistryUnknown as unknown:
         if may_push and unknown.cause == "denied":
             return None
@@ -95,27 +96,27 @@ def _stored(run: Run, image: Image, config: str, *, may_push: bool) -> Stored | 
         raise
 
 
-def _push(run: Run, image: Image, config: str, present: Present) -> Built:
-    run.output.start("pushing", image.reference)
-    pushed, seconds = _pushed(run, image, config, present)
+def _push(project: Project, tools: LocalTools, image: Image, config: str, present: Present) -> Built:
+    tools.output.start("pushing", image.reference)
+    pushed, seconds = _pushed(tools, image, config, present)
     if pushed is None:
         # Another build has moved the tag since: let it mean this very image again.
-        run.local.run(docker.tag(present.id, image))
-        pushed, seconds = _pushed(run, image, config, present)
+        tools.shell.run(docker.tag(present.id, image))
+        pushed, seconds = _pushed(tools, image, config, present)
     if pushed is None:
         raise _another(image)
-    run.output.done("pushing", image.reference, seconds=seconds)
-    _push_cache(run, image, present, config)
+    tools.output.done("pushing", image.reference, seconds=seconds)
+    _push_cache(project, tools, image, present, config)
     return Built(pushed, present)
 
 
-def _pushed(run: Run, image: Image, config: str, present: Present) -> tuple[Image | None, float]:
+def _pushed(tools: LocalTools, image: Image, config: str, present: Present) -> tuple[Image | None, float]:
     """Push what the tag means, and return it with its digest; no image where that is another one than `present`."""
-    result = run.local.run(docker.push(image, config=config), on_line=_progress(run.output, image))
+    result = tools.shell.run(docker.push(image, config=config), on_line=_progress(tools.output, image))
     if not result:
         raise _refused(image, last_line(why(result)))
     digests = _DIGEST.findall(result.output)
-    known = inspect(run, present.id) if digests else None
+    known = inspect(tools.shell, present.id) if digests else None
     is_same = known is not None and known.has(image, digests[-1])
     return (replace(image, digest=digests[-1]) if is_same else None), result.seconds
 
@@ -150,13 +151,13 @@ def _refused(image: Image, reason: str) -> RegistryError:
     )
 
 
-def _push_cache(run: Run, image: Image, present: Present, config: str) -> None:
+def _push_cache(project: Project, tools: LocalTools, image: Image, present: Present, config: str) -> None:
     """Push the tag that the next build reads an inline cache from; a failure costs time only."""
-    stable = caching(run.project.config.build.cache, image).tag
+    stable = caching(project.config.build.cache, image).tag
     if stable and not (
-        run.local.run(docker.tag(present.id, stable)) and run.local.run(docker.push(stable, config=config))
+        tools.shell.run(docker.tag(present.id, stable)) and tools.shell.run(docker.push(stable, config=config))
     ):
-        run.output.warn(f"`{stable.reference}` could not be pushed: the next build elsewhere has no cache")
+        tools.output.warn(f"`{stable.reference}` could not be pushed: the next build elsewhere has no cache")
 
 
 def _nothing_built(image: Image) -> NothingBuilt:

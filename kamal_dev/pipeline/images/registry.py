@@ -16,7 +16,7 @@ from kamal_dev.errors import RegistryError, RegistryUnknown
 from kamal_dev.model import Image, Step
 from kamal_dev.pipeline.images import local_registry
 from kamal_dev.pipeline.images.engine import last_line, why
-from kamal_dev.pipeline.run.run import Run
+from kamal_dev.pipeline.run.tools import LocalTools
 from kamal_dev.project import Project, temporary
 from kamal_dev.shell import Shell
 
@@ -41,22 +41,22 @@ def credentials(project: Project) -> Login | None:
     return Login(known.server, known.username, known.password)
 
 
-def log_in(run: Run) -> str:
+def log_in(project: Project, tools: LocalTools) -> str:
     """Log in to the registry and return the docker config folder to use; empty where none is needed.
 
     The folder is a copy of the user's own configuration in a private place, so
     that the credential is neither written to ~/.docker nor to a keychain; it is
     removed with the run. Raises RegistryError where the login is refused.
     """
-    login = credentials(run.project)
+    login = credentials(project)
     if login is None:
         return ""
-    folder = run.resources.enter_context(temporary.folder("docker"))
+    folder = tools.resources.enter_context(temporary.folder("docker"))
     own = Path(os.environ.get("DOCKER_CONFIG") or Path("~/.docker").expanduser())
     _copy_user_config(folder, own, login.server)
-    result = run.local.run(login_step(login, str(folder)), timeout=60)
+    result = tools.shell.run(login_step(login, str(folder)), timeout=60)
     if not result:
-        raise _login_failed(run.project, login, last_line(why(result)))
+        raise _login_failed(project, login, last_line(why(result)))
     return str(folder)
 
 
@@ -77,15 +77,15 @@ def _login_failed(project: Project, login: Login, reason: str) -> RegistryError:
     return RegistryUnknown(message, hint=advice, cause=cause)
 
 
-def stored(run: Run, image: Image, folder: str) -> Stored | None:
+def stored(project: Project, shell: Shell, image: Image, folder: str) -> Stored | None:
     """Return what the registry itself has under a tag; None where it says that it has nothing.
 
     `folder` is the docker config that `log_in` returned. Raises RegistryUnknown where nobody can tell.
     """
-    if run.project.config.registry.is_local:
+    if project.config.registry.is_local:
         return _stored_here(image)
-    told = _asked(run.local, image, docker.manifest(image, config=folder))
-    return _read(image, told) if told else None
+    answer = _asked(shell, image, docker.manifest(image, config=folder))
+    return _read(image, answer) if answer else None
 
 
 def configurations(local: Shell, image: Image, folder: str) -> dict[str, dict[str, Any]]:
@@ -93,33 +93,33 @@ def configurations(local: Shell, image: Image, folder: str) -> dict[str, dict[st
 
     Raises RegistryUnknown, RegistryError where it has none.
     """
-    told = _asked(local, image, docker.manifest(image, part="Image", config=folder))
-    said = json.loads(told or "{}")
-    if not said:
+    answer = _asked(local, image, docker.manifest(image, part="Image", config=folder))
+    found = json.loads(answer or "{}")
+    if not found:
         raise RegistryError(f"the registry does not have `{image}`", hint="push it again: `dev deploy`")
-    if "rootfs" not in said and "config" not in said:
-        return {str(name): part for name, part in said.items() if isinstance(part, dict)}
-    return {f"{said.get('os', 'linux')}/{said.get('architecture', '')}": said}
+    if "rootfs" not in found and "config" not in found:
+        return {str(name): part for name, part in found.items() if isinstance(part, dict)}
+    return {f"{found.get('os', 'linux')}/{found.get('architecture', '')}": found}
 
 
 def _asked(local: Shell, image: Image, step: Step) -> str:
     """Return what the registry said; empty where it says that it has no such image. Raises RegistryUnknown."""
     for pause in (*local_registry.PAUSES, None):
         result = local.run(step, timeout=60)
-        said = why(result)
         if result:
             return result.output
-        if refusal.is_absent(said, step.argv[-1]):
+        reason = why(result)
+        if refusal.is_absent(reason, step.argv[-1]):
             return ""
-        if pause is None or refusal.cause(said) not in refusal.TRANSIENT:
+        if pause is None or refusal.cause(reason) not in refusal.TRANSIENT:
             break
         time.sleep(pause)
-    raise _unknown(image, last_line(said))
+    raise _unknown(image, last_line(reason))
 
 
-def require(run: Run, image: Image, folder: str) -> Stored:
+def require(project: Project, shell: Shell, image: Image, folder: str) -> Stored:
     """Return what the registry has of an image that was just pushed. Raises RegistryError where it has none."""
-    if found := stored(run, image, folder):
+    if found := stored(project, shell, image, folder):
         return found
     raise RegistryError(
         f"`{image.reference}` was pushed, but the registry has nothing under that tag",
@@ -135,15 +135,15 @@ def _stored_here(image: Image) -> Stored | None:
     return _read(image, json.dumps({"digest": answer.headers.get("docker-content-digest", "")}), answer.text)
 
 
-def _read(image: Image, said: str, text: str = "") -> Stored:
+def _read(image: Image, answer: str, text: str = "") -> Stored:
     """Read a digest, and the platforms of an index. Raises RegistryUnknown for what is no answer of a registry."""
     try:
-        found = str(json.loads(said)["digest"])
+        found = str(json.loads(answer)["digest"])
     except (ValueError, LookupError, TypeError):
         found = ""
     if not found.startswith("sha256:"):
         raise _unknown(image, "what answers there is no registry")
-    return Stored(found, image_manifest.platforms(text or said))
+    return Stored(found, image_manifest.platforms(text or answer))
 
 
 def _unknown(image: Image, reason: str) -> RegistryUnknown:

@@ -9,32 +9,31 @@ from kamal_dev.commands import docker
 from kamal_dev.errors import SourceChanged
 from kamal_dev.model import Build, Image
 from kamal_dev.pipeline.images.features import folders
-from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project import Project
 from kamal_dev.project import source as sources
+from kamal_dev.shell import Shell
 from kamal_dev.shell.local import Local
 
 SHOWN = 5
 
 
-def require_unchanged(run: Run, build: Build, *, is_pushed: bool) -> None:
+def require_unchanged(project: Project, shell: Shell, build: Build, *, is_pushed: bool) -> None:
     """Raise SourceChanged where a file that `build` is made of is no longer as its version says.
 
     Then its tag is taken back, so that nothing else pushes it; one that the build itself has
     pushed is named as left behind. Raises GitFailed.
     """
-    if not isinstance(run.local, Local):
+    if not isinstance(shell, Local):
         return
-    project = run.project
-    now = sources.read(project.root, run.local, project.environment)
-    moved = sources.differences(project.source, now, run.local)
-    inputs = tuple(_inputs(run.project, build))
-    paths = [path for path in moved if _matters(run.project, project.source.repository / path, inputs)]
+    now = sources.read(project.root, shell, project.environment)
+    moved = sources.differences(project.source, now, shell)
+    inputs = tuple(_inputs(project, build))
+    paths = [path for path in moved if _matters(project, project.source.repository / path, inputs)]
     if not paths:
         return
     assert build.image
     if not is_pushed:
-        run.local.run(docker.untag(build.image))
+        shell.run(docker.untag(build.image))
     raise _changed(build.image, paths, is_pushed)
 
 

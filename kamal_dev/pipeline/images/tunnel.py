@@ -10,18 +10,23 @@ from kamal_dev.errors import HostError, RegistryUnknown
 from kamal_dev.model import Host
 from kamal_dev.pipeline.images.building import planned
 from kamal_dev.pipeline.images.registry import stored
-from kamal_dev.pipeline.run.run import Run
+from kamal_dev.pipeline.run.tools import LocalTools
+from kamal_dev.project import Project
+from kamal_dev.shell import Shell
 from kamal_dev.shell.fanout import Background
 from kamal_dev.shell.remote_forward import Tunnel
+from kamal_dev.shell.way import Way
 
 
 class RegistryTunnel:
     """Open the way from a host to `localhost:PORT` here, once; does nothing where the registry is another."""
 
-    def __init__(self, run: Run, *, is_wanted: bool) -> None:
-        self._run = run
-        self._is_wanted = is_wanted and run.project.config.registry.is_local
-        self._is_needed = Background(lambda: self._is_wanted and not _are_pushed(run))
+    def __init__(self, project: Project, tools: LocalTools, way: Callable[[Host], Way], *, is_wanted: bool) -> None:
+        self._tools = tools
+        self._way = way
+        self._port = project.config.registry.port
+        self._is_wanted = is_wanted and project.config.registry.is_local
+        self._is_needed = Background(lambda: self._is_wanted and not _are_pushed(project, tools.shell))
         self._begun: dict[str, Background[bool]] = {}
         self._tunnels: dict[str, Tunnel] = {}
 
@@ -53,19 +58,19 @@ class RegistryTunnel:
             self.open(target)
         except HostError as error:
             was_open = False
-            self._run.output.info(f"{error.message}; another `dev` may be lending it", target)
-        told = change()
-        if told.phase != "pull" or not self._is_wanted or self._is_open(target):
-            return told
+            self._tools.output.info(f"{error.message}; another `dev` may be lending it", target)
+        outcome = change()
+        if outcome.phase != "pull" or not self._is_wanted or self._is_open(target):
+            return outcome
         if was_open:
-            self._run.output.info("the connection to the registry here was lost; opening it again", target)
+            self._tools.output.info("the connection to the registry here was lost; opening it again", target)
         try:
             self.open(target)
         except HostError as error:
             if not was_open:
                 raise
-            self._run.output.info(f"{error.message}; {error.hint}", target)
-            return told
+            self._tools.output.info(f"{error.message}; {error.hint}", target)
+            return outcome
         return change()
 
     def _is_open(self, target: Host) -> bool:
@@ -73,16 +78,15 @@ class RegistryTunnel:
         return tunnel is not None and tunnel.is_open
 
     def _enter(self, target: Host) -> bool:
-        run = self._run
-        tunnel = Tunnel(run.way(target), run.project.config.registry.port, run.output.step)
-        run.resources.callback(tunnel.close)
+        tunnel = Tunnel(self._way(target), self._port, self._tools.output.step)
+        self._tools.resources.callback(tunnel.close)
         self._tunnels[target.name] = tunnel
         return True
 
 
-def _are_pushed(run: Run) -> bool:
+def _are_pushed(project: Project, shell: Shell) -> bool:
     """Whether the registry has all images of this version; where it does not say so, whoever pushes asks again."""
     try:
-        return all(build.image and stored(run, build.image, "") for build in planned(run))
+        return all(build.image and stored(project, shell, build.image, "") for build in planned(project))
     except RegistryUnknown:
         return False

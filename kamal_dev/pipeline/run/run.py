@@ -14,12 +14,12 @@ from pathlib import Path
 
 from kamal_dev import project as projects
 from kamal_dev import providers
-from kamal_dev.commands.features import Program
 from kamal_dev.devcontainer import requirements
 from kamal_dev.errors import HostUnreachable
 from kamal_dev.model import Host
 from kamal_dev.output import Output
 from kamal_dev.pipeline.run.budget import HostBudget
+from kamal_dev.pipeline.run.tools import LocalTools
 from kamal_dev.project import Project
 from kamal_dev.providers import Provider
 from kamal_dev.shell import Shell
@@ -134,11 +134,9 @@ class Run:
         return self.project.private() / "ssh_config"
 
     @cached_property
-    def devcontainer_cli(self) -> Program | None:
-        """The devcontainer CLI of this machine; None where there is none."""
-        from kamal_dev.pipeline.run.devcontainer_cli import find
-
-        return find(self.local)
+    def tools(self) -> LocalTools:
+        """What commands on this machine are run with."""
+        return LocalTools(self.local, self.output, self.resources)
 
     @cached_property
     def performer(self) -> str:
