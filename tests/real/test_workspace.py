@@ -92,7 +92,7 @@ def test_work_done_there_survives_comes_back_and_is_kept_by_force(place: Place) 
     repository.commit({"b.txt": "here\n"})
     verbs, said = place.verbs("deploy")
     assert verbs == ["facts", "workspace", "apply"]
-    assert "left as it is" in said and f"dev sync {repository.stack()} --force" in said
+    assert "; not updated: " in said and f"dev sync {repository.stack()} --force" in said
     assert place.within("cat there.txt new.txt && git log -1 --format=%s") == "there\nnew\nThere"
     assert place.within("git log -1 --format=%H kamal-dev/main") == repository.sha
 
@@ -101,7 +101,7 @@ def test_work_done_there_survives_comes_back_and_is_kept_by_force(place: Place) 
     assert run("git", "status", "--short", cwd=repository.root) == ""
 
     _, said = place.verbs("sync", repository.stack(), "--force", "--yes")
-    backup = re.search(r"kept in `(kamal-dev/backup-[^`]*)`", said)
+    backup = re.search(r"Kept the previous files in `(kamal-dev/backup-[^`]*)`", said)
     assert backup
     assert place.within("ls; git status --short") == "a.txt\nb.txt\nconfig\nnot committed.txt"
     assert place.within(f"git show {backup[1]}:new.txt") == "new"
