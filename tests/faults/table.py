@@ -54,8 +54,8 @@ def produces(*faults: Fault) -> Callable[[Test], Test]:
 
 
 def said(ended: Ended) -> str:
-    """Return all that was said, as the user without `--json` reads it, in one line."""
-    return _one_line(f"{ended.stdout} {ended.stderr}")
+    """Return all that was said, as the user without `--json` reads it, in one line, without the stack before each."""
+    return _one_line(re.sub(r"(?m)^[\w-]+-\d+: ", "", f"{ended.stdout} {ended.stderr}"))
 
 
 def _one_line(text: str) -> str:

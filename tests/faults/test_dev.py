@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.faults.standing import DOCKERFILE, Standing
 from tests.faults.table import Fault, produces
-from tests.faults.test_services import BACK, MEND, app
+from tests.faults.test_services import BACK, FIX, app
 from tests.real.lab import DEV, Ended, run
 
 NOISE = r"""
@@ -25,7 +25,7 @@ GOES_ON = "Interrupted. Work that a host had begun may still finish there; `dev 
         11,
         "A service talks without end: a line of megabytes, invalid UTF-8, escape sequences",
         sees=f"app: crash loop: …<<end …{BACK}",
-        do=MEND,
+        do=FIX,
         how=(r"\033[31m\377", 3),
         is_slow=True,
     ),
@@ -33,7 +33,7 @@ GOES_ON = "Interrupted. Work that a host had begun may still finish there; `dev 
         11,
         "A service talks without end: a gigabyte",
         sees=f"app: crash loop: …a line without an end …{BACK}",
-        do=MEND,
+        do=FIX,
         how=("a line without an end ", 1000),
         is_slow=True,
     ),

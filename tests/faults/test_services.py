@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.faults.standing import COMPOSE, DOCKERFILE, FILE, Standing
 from tests.faults.table import Fault, produces
 
-MEND = "mend the service and deploy again; `dev status` shows what runs now"
+FIX = "fix the service and deploy again; `dev status` shows what runs now"
 BACK = "left behind: the last good release is running again"
 BASE = COMPOSE.format(database=FILE.compose)
 SHELL = "[/bin/busybox, sh, -c, {}]"
@@ -36,7 +36,7 @@ def shell(words: str) -> str:
         20,
         "A program in the image is for another kind of processor",
         sees=f"app: …exec format error …{BACK}",
-        do=MEND,
+        do=FIX,
         how={
             ".devcontainer/compose.yaml": BASE.replace("init: true", "init: false", 1),
             ".devcontainer/Dockerfile": DOCKERFILE.replace("CMD", FOREIGN + "CMD").replace("/bin/busybox", "/foreign"),
@@ -47,7 +47,7 @@ def shell(words: str) -> str:
         21,
         "A port that is published is taken on the host",
         sees=f"address already in use …{BACK}",
-        do=MEND,
+        do=FIX,
         how=app(ports='["127.0.0.1:22:22"]'),
         is_slow=True,
     ),
@@ -55,7 +55,7 @@ def shell(words: str) -> str:
         22,
         "A service crashes again and again",
         sees=f"app: crash loop: restarted … times, last exit code 7 last words …{BACK}",
-        do=MEND,
+        do=FIX,
         how=app(command=shell("echo last words; exit 7")),
         is_slow=True,
     ),
@@ -63,7 +63,7 @@ def shell(words: str) -> str:
         23,
         "A service never becomes healthy",
         sees=f"app: its health check fails …{BACK}",
-        do=MEND,
+        do=FIX,
         how=app(healthcheck="{test: [CMD, /bin/busybox, 'false'], interval: 0.5s, retries: 2}"),
         is_slow=True,
     ),
@@ -71,7 +71,7 @@ def shell(words: str) -> str:
         24,
         "A one-shot service ends with 1",
         sees=f"other: exited with code 1 no luck …{BACK}",
-        do=MEND,
+        do=FIX,
         how=other(command=shell("echo no luck; exit 1")),
         is_slow=True,
     ),
@@ -79,7 +79,7 @@ def shell(words: str) -> str:
         25,
         "A service takes more memory than it may, and is killed",
         sees=f"other: out of memory: exited with code 137 …{BACK}",
-        do=MEND,
+        do=FIX,
         how=other(mem_limit="8m", memswap_limit="8m", command="[/bin/busybox, tail, /dev/zero]"),
         is_slow=True,
     ),
