@@ -40,17 +40,21 @@ APP, DB = row("app", is_main=True), row("db")
 
 
 def weighed(
-    tmp_path: Path, *rows: str, good: str = GOOD, baseline: str = "", shell: str = "sh"
+    tmp_path: Path, *rows: str, good: str = GOOD, baseline: str = "", limit: str = "", shell: str = "sh"
 ) -> tuple[str, set[str]]:
     """Return the state of the stack, and what is wrong with which container."""
     release = tmp_path / ".kamal-dev/blog-1/releases/v1/.kamal-dev"
     release.mkdir(parents=True, exist_ok=True)
     (release / "good").write_text(good)
     (release.parents[2] / "baseline").write_text(baseline)
+    if limit:
+        (tmp_path / "meta").mkdir(exist_ok=True)
+        (tmp_path / "meta/restarts").write_text(limit)
     script = """
     here=$0
-    . "$here/lib.sh"; . "$here/stack.sh"; . "$here/observe.sh"
+    . "$here/lib.sh"; . "$here/stack.sh"
     here=$1 found=$2
+    . "$0/observe.sh"
     use_stack blog-1
     judge_stack v1
     printf '%s\n' "$stack_state"
@@ -147,6 +151,24 @@ def test_a_container_that_restarts_is_up_again_after_a_minute_for_each_time(tmp_
     known = "restarts id-db 2\n"
     assert weighed(tmp_path, APP, row("db", restarts=2, started=recent), baseline=known, shell=shell) == ("up", set())
     assert weighed(tmp_path, APP, row("db", restarts=0, started=recent), baseline=known, shell=shell) == ("up", set())
+
+
+@pytest.mark.parametrize(
+    ("limit", "restarts", "state"),
+    [
+        ("", 2, "restarting"),
+        ("", 3, "crash loop"),
+        ("5", 4, "restarting"),
+        ("5", 5, "crash loop"),
+        ("1", 1, "crash loop"),
+    ],
+)
+def test_restarts_are_a_crash_loop_from_the_number_that_the_release_allows(
+    tmp_path: Path, limit: str, restarts: int, state: str
+) -> None:
+    looping = row("db", "restarting", code=1, restarts=restarts, policy="always")
+    _, problems = weighed(tmp_path, APP, looping, limit=limit)
+    assert {problem.split("|")[1] for problem in problems} == {state}
 
 
 @pytest.mark.parametrize("shell", SHELLS)
