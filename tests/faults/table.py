@@ -55,7 +55,7 @@ def produces(*faults: Fault) -> Callable[[Test], Test]:
 
 def said(ended: Ended) -> str:
     """Return all that was said, as the user without `--json` reads it, in one line, without the stack before each."""
-    return _one_line(re.sub(r"(?m)^[\w-]+-\d+: ", "", f"{ended.stdout} {ended.stderr}"))
+    return _one_line(re.sub(r"(?m)^ *[\w-]+-\d+: +", "", f"{ended.stdout} {ended.stderr}"))
 
 
 def _one_line(text: str) -> str:
