@@ -88,7 +88,7 @@ def _refused(error: OSError, redaction: Redaction) -> int:
 
 
 def _interrupted() -> int:
-    _say("Interrupted. Work that a host had begun may still finish there; `dev status` shows what runs")
+    _say("Interrupted. Work already started on hosts may still finish; `dev status` shows what is running")
     return INTERRUPTED
 
 

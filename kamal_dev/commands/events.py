@@ -46,7 +46,7 @@ class Lock:
 
     @property
     def is_alive(self) -> bool:
-        """Whether its owner lives, so that nobody else gets it."""
+        """Whether its owner lives, so nobody else gets it."""
         return self.state != "dead"
 
     def __str__(self) -> str:

@@ -26,7 +26,7 @@ _CAUSES = (
     ("dropped", r"connection reset|\beof\b|broken pipe|remote end closed"),
     ("time", r"timed? ?out|timeout|deadline exceeded|in time\b|within \d+ s\b"),
     ("refused", r"connection refused|no route to host|network is unreachable|failed to connect"),
-    ("stranger", r"invalid character '<'|text/html|malformed http|not http|is no registry"),
+    ("stranger", r"invalid character '<'|text/html|malformed http|not http|is not a registry"),
 )
 _ABSENT = r"manifest[ _]unknown|name[ _]unknown|no such manifest|repository name not known"
 TRANSIENT = frozenset({"broken", "dropped", "busy"})

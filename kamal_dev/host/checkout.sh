@@ -262,7 +262,7 @@ umask 022
 : >"$here/errors"
 make_plain || answer refused 'the folder for new objects cannot be made'
 ! is_empty || fill
-reason='the workspace is no clone of this source'
+reason='the workspace is not a clone of this source'
 if use_known && is_clone; then
   reason=$(in_the_way)
   [ -n "$reason" ] || update

@@ -74,7 +74,7 @@ refresh() {
   until apt "$@" update; do
     grep -q 'Could not get lock' "$here/apt.log" || break
     clock
-    [ "$now" -lt "$give_until" ] || fail packages "another program has held apt's lock for $lock_deadline s"
+    [ "$now" -lt "$give_until" ] || fail packages "another program has held the apt lock for $lock_deadline s"
     sleep 3
   done
 }
@@ -90,7 +90,7 @@ refuse_packages() {
     *'Failed to fetch'* | *'Temporary failure resolving'* | *'Could not connect'* | *'Unable to connect'*)
       fail network "could not download packages: $reason" ;;
     *'Could not get lock'* | *'Unable to acquire the dpkg'*)
-      fail packages "another program has held dpkg's lock for $lock_deadline s" ;;
+      fail packages "another program has held the dpkg lock for $lock_deadline s" ;;
     *'Unable to locate package'* | *'has no installation candidate'*)
       fail packages "$system_name has no such package, or its package lists could not be read: $reason" ;;
     *) fail packages "apt-get failed: ${reason:-$(last_lines "$here/apt.log" 4)}" ;;

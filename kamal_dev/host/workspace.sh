@@ -33,7 +33,7 @@ conclude() {
 
 # fail CODE REASON: what installing packages ends with.
 # shellcheck disable=SC2317 # called by packages.sh
-fail() { give_up workspace "git is needed here, and could not be installed: $2"; }
+fail() { give_up workspace "git is required, but could not be installed: $2"; }
 
 need_git() {
   ! command -v git >/dev/null 2>&1 || return 0

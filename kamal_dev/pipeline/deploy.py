@@ -71,7 +71,7 @@ def deploy(run: Run, options: DeployOptions) -> Report:
 def _again(run: Run, options: DeployOptions) -> DeployOptions:
     """Return the options for the stacks whose last deploy was not fine, and that still can be deployed."""
     if options.names:
-        raise UsageError("`--retry-failed` chooses the stacks itself", hint="leave out NAME and `--host`")
+        raise UsageError("`--retry-failed` selects the stacks", hint="omit NAME and `--host`")
     names = still_known(run, failed(run), options.count)
     if not names:
         run.output.info("Nothing to retry: the last deploy of every stack went well")
@@ -180,7 +180,7 @@ def _before_apply(hooks: Hooks, hosts: Hosts) -> None:
     stacks = [host.stack for host in hosts if isinstance(host, PreparedHost)]
     hooks.docker_setup(stacks)
     if stacks:
-        hooks.before("pre-deploy", stacks, left_behind=f"images are built and hosts are ready; {UNTOUCHED}")
+        hooks.before("pre-deploy", stacks, left_behind=f"images are built and hosts are prepared; {UNTOUCHED}")
 
 
 def _apply_all(context: ApplyContext, hosts: Hosts) -> list[StackResult]:

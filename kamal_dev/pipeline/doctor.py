@@ -112,7 +112,7 @@ def _hooks(project: Project) -> list[Check]:
     if not idle:
         return [Check("hooks", True, ", ".join(present))] if present else []
     paths = " ".join(f"{FOLDER}/{name}" for name in idle)
-    return [Check("hooks", False, f"not executable, so not run: {', '.join(idle)}", f"`chmod +x {paths}`")]
+    return [Check("hooks", False, f"not executable and therefore skipped: {', '.join(idle)}", f"`chmod +x {paths}`")]
 
 
 def _registry(run: Run) -> str:
@@ -153,7 +153,7 @@ def _secrets_file(run: Run) -> list[Check]:
     has_values = project.secrets_file.has_values and path.is_file()
     checks = []
     if has_values and (mode := path.stat().st_mode & 0o777) & 0o077:
-        found = f"{shown} has mode {mode:o}: other users of this machine may read it"
+        found = f"{shown} has mode {mode:o}: readable by other users of this machine"
         checks.append(Check("secrets file", True, found, f"`chmod 600 {shown}`", is_warning=True))
     own = os.path.relpath(path, project.source.repository)
     for name in committed(project.source, run.local, project.withheld) if isinstance(run.local, Local) else ():
@@ -163,8 +163,8 @@ def _secrets_file(run: Run) -> list[Check]:
 
 
 def _tracked(name: str) -> Check:
-    found = f"{name} is tracked by git: whoever has the repository has the secrets"
-    advice = f"`git rm --cached {name}`, name it in .gitignore, and rotate what stands in it: the history keeps it"
+    found = f"{name} is tracked by git: everyone with access to the repository has the secrets"
+    advice = f"`git rm --cached {name}`, add it to .gitignore, and rotate the secrets: they stay in the history"
     return Check("secrets file", True, found, advice, is_warning=True)
 
 
@@ -176,7 +176,7 @@ def _requirements(run: Run) -> list[Check]:
 def _compared(run: Run) -> str | Check:
     missing = lacking_capacity(run.project, run.provider)
     if not missing:
-        return "nothing is asked for that the provider cannot give"
+        return "met by the provider"
     found = f"hosts have at most {', '.join(missing)} ({run.project.devcontainer.where('hostRequirements')})"
     return Check("requirements", run.warns_of_requirements, found, advice(run), run.warns_of_requirements)
 

@@ -36,7 +36,7 @@ def forward(run: Run, name: str | None, flags: tuple[str, ...], opened: Opened) 
     ports = local(wanted(said, flags), shell.is_free)
     for port in ports:
         if port.local != port.wanted:
-            run.output.warn(f"port {port.wanted} is taken here: {port.port.shown} is at {port.local}")
+            run.output.warn(f"port {port.wanted} is in use on this machine: {port.port.shown} is at {port.local}")
     Link(run, name, target, tuple(replace(port.port, local=port.local) for port in ports), opened).keep()
 
 
@@ -47,8 +47,8 @@ def wanted(said: devcontainer.Devcontainer, flags: Iterable[str]) -> tuple[Port,
     found = (*(port for port in devcontainer.forwarding.forwarded(said) if port.target not in targets), *given)
     if not found:
         raise UsageError(
-            f"there is nothing to forward: {said.display} names no port",
-            hint="name one in `forwardPorts`, or give `--port 3000`",
+            f"there is nothing to forward: {said.display} has no ports",
+            hint="add one to `forwardPorts`, or use `--port 3000`",
         )
     return found
 
@@ -74,10 +74,10 @@ def local(ports: Iterable[Port], is_free: Callable[[int], bool]) -> tuple[LocalE
         free = (number for number in candidates if number not in taken.values() and is_free(number))
         chosen = next(free, None)
         if chosen is None:
-            by = "given to two ports" if port.local in taken.values() else "taken on this machine"
+            by = "used twice" if port.local in taken.values() else "in use on this machine"
             raise UsageError(
-                f"port {port.local} is {by}, and {port.shown} must have it",
-                hint=f"end what uses it, or give another: `--port LOCAL:{port.shown}`",
+                f"port {port.local} is {by}, but required for {port.shown}",
+                hint=f"stop the program that uses it, or choose another port: `--port LOCAL:{port.shown}`",
             )
         taken[index] = chosen
     return tuple(LocalEnd(port, port.local, taken[index]) for index, port in enumerate(ports))
@@ -161,9 +161,9 @@ class Link:
 
     def _failure(self, said: str) -> HostError:
         told = answers.outcome(said)
-        reason = told.reason if told.phase else (self._complaints or ["ssh said nothing"])[-1]
+        reason = told.reason if told.phase else (self._complaints or ["no output from ssh"])[-1]
         return HostError(
             self._name,
-            f"the ports could not be opened: {reason}",
-            hint="sshd there must allow forwarding: see `AllowTcpForwarding` and `AllowStreamLocalForwarding`",
+            f"could not open the ports: {reason}",
+            hint="sshd on the host must allow forwarding: see `AllowTcpForwarding` and `AllowStreamLocalForwarding`",
         )

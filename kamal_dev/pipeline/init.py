@@ -35,7 +35,7 @@ def init(
     if present and not force:
         raise UsageError(
             f"{' and '.join(present)} exist already",
-            hint=f"`dev init --force` overwrites them, and keeps copies of the old ones in {PRIVATE}",
+            hint=f"`dev init --force` overwrites them and keeps backups in {PRIVATE}",
         )
     for path in present:
         _keep(folder, path, output)
@@ -69,7 +69,7 @@ def _texts(folder: Path, found: str, wanted: tuple[str, ...]) -> tuple[str, str]
 
 def _devcontainer(folder: Path, found: tuple[Path, ...], output: Output, config_path: str) -> str:
     if not found:
-        output.warn("No devcontainer.json here yet: a deploy needs .devcontainer/devcontainer.json")
+        output.warn("No devcontainer.json found: a deploy needs .devcontainer/devcontainer.json")
         return ""
     # The first place needs no mention; any other does, so that a deploy does not have to choose.
     if len(found) == 1:
@@ -77,7 +77,7 @@ def _devcontainer(folder: Path, found: tuple[Path, ...], output: Output, config_
     chosen, *others = (str(path.relative_to(folder)) for path in found)
     output.warn(
         f"Several devcontainers: {config_path} takes {chosen} and not {', '.join(others)}; "
-        "change `image.devcontainer` there, or name one for a single command with `--devcontainer PATH`"
+        "change `image.devcontainer` to use another one, or pass `--devcontainer PATH`"
     )
     return chosen
 
@@ -128,7 +128,7 @@ def _warn_of_ignored(folder: Path, paths: tuple[str, ...], output: Output) -> No
     if shown:
         them = "it" if len(shown) == 1 else "them"
         output.warn(
-            f"git ignores {' and '.join(shown)}, so that nobody else gets {them}: `git add --force {' '.join(shown)}` "
+            f"git ignores {' and '.join(shown)}, so nobody else gets {them}: `git add --force {' '.join(shown)}` "
             f"adds {them}, or take the pattern out that `git check-ignore -v {shown[0]}` names"
         )
 

@@ -66,7 +66,7 @@ def release(run: Run, name: str | None, agree: Callable[[str], bool]) -> list[Lo
     """
     found = locks(run, name)
     if not any(locked.reason or locked.lock for locked in found):
-        run.output.info("Nothing is locked")
+        run.output.info("No stack is locked")
     silent = [locked for locked in found if locked.reason]
     for locked in silent:
         run.output.fail("locking", HostError(locked.stack, locked.reason), locked.host)
@@ -77,7 +77,7 @@ def release(run: Run, name: str | None, agree: Callable[[str], bool]) -> list[Lo
         history.note(run, "lock release", ended)
     stay = [outcome.stack for outcome in ended if outcome.error] + [locked.stack for locked in silent]
     if stay:
-        raise SomeHostsFailed(f"not released: {', '.join(stay)}", hint="`dev lock status` asks again")
+        raise SomeHostsFailed(f"not released: {', '.join(stay)}", hint="check with `dev lock status`")
     return found
 
 
@@ -102,11 +102,11 @@ def _release(run: Run, locked: Locked) -> StackResult:
         step = host.unlock(run.scripts, locked.stack, lock.pid, performer=run.performer)
         told = answers.outcome(ask(run, target, step, timeout=RELEASING).output)
         if not told:
-            raise HostError(target.name, f"the lock was not released: {told.reason}")
+            raise HostError(target.name, f"could not release the lock: {told.reason}")
     except DevError as error:
         run.output.fail("locking", error, target)
         return failure(target, locked.stack, error)
-    left = LEFT.get(told.state, "what runs is unknown, `dev status` asks the host")
+    left = LEFT.get(told.state, "its state is unknown, check with `dev status`")
     run.output.done("locking", str(lock), target, message="" if told.code == "dead" else left)
     if told.state == "interrupted":
         run.output.info("The run was ended between two releases", target, phase="locking", hint=INTERRUPTED_HINT)

@@ -69,13 +69,13 @@ def open_editor(run: Run, found: Address, command: str | None) -> None:
     program = shutil.which(command or EDITOR)
     if program is None:
         if command:
-            raise UsageError(f"there is no program `{command}`", hint="`--print` only prints the address")
+            raise UsageError(f"program not found: `{command}`", hint="`--print` only prints the address")
         run.output.info(f"there is no `{EDITOR}` here to open it with; a shell in it: `dev ssh {found.stack}`")
         return
     if not found.is_known:
         raise DevError(
-            f"ssh does not know the host `{found.host}` yet, so an editor could not reach it",
-            hint=f"write this at the top of ~/.ssh/config, once: {ssh_config.include(found.config)}",
+            f"ssh does not know the host `{found.host}` yet, so editors cannot connect to it",
+            hint=f"add this line at the top of ~/.ssh/config: {ssh_config.include(found.config)}",
         )
     result = run.local.run(Step((program, "--folder-uri", found.uri)), timeout=STARTING)
     if not result:

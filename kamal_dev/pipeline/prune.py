@@ -118,16 +118,16 @@ def summary(found: list[Pruned], *, dry_run: bool) -> str:
     total = sum(pruned.bytes for pruned in found)
     pieces = sum(leftover.ok for pruned in found for leftover in pruned.pieces)
     if not pieces and any(pruned.error for pruned in found):
-        return "What is left over is unknown" if dry_run else "Nothing was removed"
+        return "Could not check for leftovers" if dry_run else "Nothing was removed"
     if not pieces:
-        return "Nothing is left over"
+        return "Nothing to remove"
     return f"{'Would remove' if dry_run else 'Removed'} {pieces} piece{'' if pieces == 1 else 's'}, {size(total)}"
 
 
 def failure(found: list[Pruned]) -> DevError | None:
     """Return the sum of what went wrong, or None."""
     failed = [pruned.stack for pruned in found if pruned.error]
-    return SomeHostsFailed(f"not everything could be looked at or removed: {', '.join(failed)}") if failed else None
+    return SomeHostsFailed(f"could not check or remove everything: {', '.join(failed)}") if failed else None
 
 
 def result(found: list[Pruned]) -> RunSummary:

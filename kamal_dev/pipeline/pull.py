@@ -107,7 +107,7 @@ def _receive(run: Run, target: Host, name: str, folder: Path, *, whole: bool) ->
         raise HostError(
             target.name,
             f"{name}: {told.reason}",
-            hint=f"a workspace becomes a clone with its first deploy, or with `dev sync {name} --force`",
+            hint=f"a workspace becomes a clone by its first deploy or by `dev sync {name} --force`",
         )
     return tuple(_boxes(target, path, folder))
 
@@ -135,7 +135,7 @@ def _boxes(target: Host, path: Path, folder: Path) -> Iterator[_Box]:
             members = {member.name.removeprefix("./"): member for member in tar if member.isreg()}
             # It could be of any size, however little came.
             if any(member.issparse() for member in members.values()):
-                raise _malformed(target, "is no archive of commits")
+                raise _malformed(target, "is not an archive of commits")
             parts = sorted({name.split("/")[1] for name in members if name.startswith("parts/")})
             for index, part in enumerate(parts):
                 bundle = folder / f"{index}.bundle"
@@ -144,12 +144,12 @@ def _boxes(target: Host, path: Path, folder: Path) -> Iterator[_Box]:
                 at, tip, since = (_text(tar, members, f"parts/{part}/{name}") for name in ("path", "tip", "sent"))
                 yield _box(target, at, tip.strip(), since.strip(), bundle)
     except (tarfile.TarError, KeyError, IndexError, EOFError) as error:
-        raise _malformed(target, "is no archive of commits") from error
+        raise _malformed(target, "is not an archive of commits") from error
 
 
 def _member(tar: tarfile.TarFile, members: dict[str, tarfile.TarInfo], name: str) -> IO[bytes]:
     file = tar.extractfile(members[name])
-    assert file is not None, "only regular files are members"
+    assert file is not None, "only regular files are allowed"
     return file
 
 
@@ -167,7 +167,7 @@ def _malformed(target: Host, what: str) -> HostError:
     return HostError(
         target.name,
         f"what the host sent {what}",
-        hint="nothing of it was taken; look at what is in the workspace with `dev ssh`",
+        hint="nothing was pulled; inspect the workspace with `dev ssh`",
         left_behind="nothing was changed here",
     )
 
@@ -177,7 +177,7 @@ def _root(project: Project, box: _Box) -> Path:
     repository = project.source.repository.resolve()
     root = repository / box.path
     if "\0" in box.path or not root.resolve().is_relative_to(repository) or not (root / ".git").exists():
-        raise DevError(f"there is no repository `{box.path}` here to take the branch")
+        raise DevError(f"there is no repository `{box.path}` on this machine for the branch")
     return root
 
 
@@ -188,11 +188,11 @@ def _has(run: Run, box: _Box) -> bool:
 def _take(run: Run, target: Host, name: str, box: _Box) -> PulledBranch:
     root = _root(run.project, box)
     if run.local.run(git.named(root, box.bundle, PULLED)).output.split()[:1] != [box.tip]:
-        raise _malformed(target, "is not what it says: the commit is another one")
+        raise _malformed(target, "contains a different commit than announced")
     taken = run.local.run(git.take(root, box.bundle, PULLED))
     branch, before = _free(run.local, root, f"kamal-dev/{name}", box.tip)
     if not taken:
-        raise HostError(target.name, f"{name}: git could not take what came: {taken.tail(2)}")
+        raise HostError(target.name, f"{name}: git could not import the commits: {taken.tail(2)}")
     if before != box.tip:
         moved = run.local.run(git.point(root, branch, box.tip))
         if not moved:
@@ -204,9 +204,9 @@ def _take(run: Run, target: Host, name: str, box: _Box) -> PulledBranch:
 def _kept(branch: str, moved: Result) -> DevError:
     """Return the error for a branch that git does not move, such as one that another worktree has checked out."""
     return DevError(
-        f"the branch `{branch}` was not moved: {moved.tail(1).removeprefix('fatal: ')}",
+        f"could not update the branch `{branch}`: {moved.tail(1).removeprefix('fatal: ')}",
         hint="switch to another branch in that worktree, or rename this one, and run `dev pull` again",
-        left_behind="no branch was changed; what was done in the workspace is still there",
+        left_behind="no branch was changed; the workspace was not changed",
     )
 
 

@@ -79,7 +79,7 @@ def _there(run: Run, name: str | None) -> dict[str, Host]:
 
 
 def _question(names: tuple[str, ...], keep_volumes: bool) -> str:
-    fate = "volumes and workspaces are kept" if keep_volumes else "with all their data, and the hosts made for them"
+    fate = "volumes and workspaces are kept" if keep_volumes else "with all data, and the hosts created for them"
     return f"Remove {', '.join(names)} ({fate})?"
 
 
@@ -97,7 +97,7 @@ def _remove(run: Run, target: Host, plan: StackPlan) -> StackResult:
             raise HostError(
                 target.name,
                 f"{name} could not be removed: {told.reason}",
-                hint=f"once that is solved, `dev remove {name}` removes the rest" if told.state == "broken" else "",
+                hint=f"fix that, then run `dev remove {name}` again" if told.state == "broken" else "",
             )
     except DevError as error:
         run.output.fail("removing", error, target)

@@ -75,7 +75,7 @@ def rollback(run: Run, order: RollbackOptions) -> Report:
 def _lost(history: History, error: DevError) -> StackResult:
     """Return the outcome of a stack whose host did not say which releases it has."""
     if not history.host.address:
-        again = f"`dev rollback {history.stack} VERSION` goes back, to one of `dev versions`"
+        again = f"`dev rollback {history.stack} VERSION` rolls back to a version of `dev versions`"
         error.hint = f"`dev deploy {history.stack}` starts the host first; then {again}"
     return failure(history.host, history.stack, error)
 
@@ -86,7 +86,7 @@ def _meant(stacks: Mapping[str, Host], service: str, order: RollbackOptions) -> 
     names = (*order.hosts, *((order.name,) if order.name and not is_version else ()))
     chosen = restrict(stacks, names) if names and names != (service,) else tuple(stacks)
     if not chosen:
-        raise UsageError("there is no stack to roll back", hint="`dev deploy` makes one")
+        raise UsageError("there is no stack to roll back", hint="`dev deploy` creates one")
     return {name: stacks[name] for name in chosen}, order.name if is_version else order.version
 
 

@@ -18,7 +18,7 @@ from kamal_dev.shell.fanout import each
 
 HEAD = ("STACK", "SERVICE", "STATE", "HEALTH", "IMAGE", "UPTIME")
 ASKING = 30.0
-UNFINISHED = "lifecycle commands are left to be run; `dev deploy` runs them"
+UNFINISHED = "lifecycle commands are pending; `dev deploy` runs them"
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,9 @@ def locked(stack: StackStatus) -> str:
     if lock is None:
         return ""
     if not lock.is_alive:
-        return f"{stack.name}: {lock} ended without putting its lock away; the next deploy takes it over"
+        return f"{stack.name}: {lock} died without releasing its lock; the next deploy takes it over"
     if lock.state == "stale":
-        return f"{stack.name}: {lock} has the lock, but has not moved for {lock.age} s; see `dev lock release`"
+        return f"{stack.name}: {lock} holds the lock, but has made no progress for {lock.age} s; see `dev lock release`"
     return f"{stack.name}: {lock} is changing it"
 
 
@@ -120,15 +120,15 @@ def failure(stack: StackStatus) -> str:
         return ""
     what = f"{stack.name}: the last change, to {short(last.version) or 'another release'}, failed"
     why = f": {last.reason.splitlines()[0]}" if last.reason else ""
-    return f"{what}{why}; {ENDED.get(last.state, 'see its containers')}"
+    return f"{what}{why}; {ENDED.get(last.state, 'check its containers')}"
 
 
 ENDED = {
     "kept": "nothing was changed on the host",
-    "restored": "the release before was restored",
-    "left": "its containers were left as they are",
+    "restored": "the previous release was restored",
+    "left": "the failed containers were left in place",
     "stopped": "its containers were stopped",
-    "unfinished": "its containers run",
+    "unfinished": "its containers are running",
 }
 
 

@@ -13,11 +13,11 @@ from kamal_dev.model import Image, Location, Release
 
 UNTOUCHED = "nothing was changed on the host"
 LEAST_FOR_IMAGES, LEAST_FOR_RELEASE = 16 << 20, 1 << 20
-ROOM = "`dev prune` removes what earlier deploys have left over there; `docker system df` there shows what takes space"
-OVERRIDE = "`host_requirements: warn` in config/dev.local.yml deploys anyway, on this machine alone"
+ROOM = "`dev prune` removes old releases and their images; `docker system df` on the host shows disk usage"
+OVERRIDE = "`host_requirements: warn` in config/dev.local.yml deploys anyway, on this machine only"
 WARNED = "a deploy warns of this and continues; `host_requirements: refuse` stops the deploy instead"
-WRITABLE = "let the login user write to its home folder there; `dmesg` says why a file system became read-only"
-INSTALL_THERE = "install `coreutils` and `util-linux` there; a BusyBox of 1.34 or later has them too"
+WRITABLE = "give the SSH user write access to its home folder; `dmesg` shows why a file system became read-only"
+INSTALL_THERE = "install `coreutils` and `util-linux` on the host, or BusyBox 1.34 or later"
 # What processors run in addition to their own: 32-bit code.
 _ALSO = {"amd64": {"386"}, "arm64": {"arm"}}
 
@@ -74,7 +74,7 @@ def _unusable(host: str, stack: str, facts: Facts) -> Iterator[HostError]:
     if error := foreign_project(host, stack, facts):
         yield error
     if facts.lacks:
-        message = f"the host lacks what the scripts need: {', '.join(facts.lacks)}"
+        message = f"the host lacks required programs: {', '.join(facts.lacks)}"
         yield HostError(host, message, hint=INSTALL_THERE, left_behind=UNTOUCHED)
     if facts.unwritable:
         message = f"releases and the workspace cannot be written to `~/.kamal-dev`: {facts.unwritable}"
@@ -89,7 +89,7 @@ def foreign_project(host: str, stack: str, facts: Facts) -> HostError | None:
         host,
         f"another compose project named `{stack}` runs on the host, from {facts.foreign}",
         hint="deploy under another name (`service` or `naming.pattern` in config/dev.yml), or to another host",
-        left_behind="nothing was changed or sent there",
+        left_behind="nothing was changed or sent",
     )
 
 
@@ -104,15 +104,15 @@ def _wrong_platform(host: str, facts: Facts, needs: Requirements) -> Iterator[Ho
                 f"`{image.reference}` is an image for {', '.join(sorted(image.platforms))}, "
                 f"and the host is linux/{facts.arch}",
                 hint=f"build it for the host too: `build.platform: linux/{facts.arch}` in config/dev.yml "
-                "(a list for hosts of several kinds); or deploy to another host",
+                "(a list for several platforms); or deploy to another host",
                 left_behind=UNTOUCHED,
             )
     for service in needs.services:
         if not runs([service.platform], facts):
             yield HostError(
                 host,
-                f"{service.where}: `platform: {service.platform}`, and the host is linux/{facts.arch}",
-                hint=f"leave `platform` out where `{service.image}` exists for linux/{facts.arch}, "
+                f"{service.where}: `platform: {service.platform}`, but the host is linux/{facts.arch}",
+                hint=f"leave `platform` out if `{service.image}` exists for linux/{facts.arch}, "
                 "or let the host emulate it (binfmt)",
                 left_behind=UNTOUCHED,
             )
@@ -123,8 +123,8 @@ def foreign_platform(host: str, facts: Facts, reference: str, platform: str) -> 
     if not runs([platform] if platform else (), facts):
         yield HostError(
             host,
-            f"`{reference}` is an image for {platform}, and the host is linux/{facts.arch}",
-            hint=f"name an image that exists for linux/{facts.arch}, or deploy to another host",
+            f"`{reference}` is an image for {platform}, but the host is linux/{facts.arch}",
+            hint=f"use an image that exists for linux/{facts.arch}, or deploy to another host",
             left_behind=UNTOUCHED,
         )
 
@@ -186,7 +186,7 @@ def is_held(lock: Lock, wait: float) -> bool:
 def held(host: str, stack: str, lock: Lock, wait: float = 0.0) -> LockHeld:
     """Return the error of a stack that somebody else is changing; `wait` is how many seconds were waited for it."""
     if lock.state == "stale":
-        what = f"`{lock.word}` has not moved for {lock.age} s"
+        what = f"`{lock.word}` has made no progress for {lock.age} s"
     else:
         what = f"`{lock.word}` is running" + (f"; waited {wait:.0f} s for it" if wait else "")
     return LockHeld(

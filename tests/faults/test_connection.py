@@ -117,8 +117,8 @@ def test_a_link_that_freezes_for_a_while_must_be_picked_up_again(standing: Stand
     Fault(
         6,
         "The link freezes during a command, and does not come back",
-        sees="it could not be reached again, so what runs there is unknown",
-        do="`dev status` asks again; the next `dev deploy` finds out and goes on from there",
+        sees="could not reconnect, so its state is unknown",
+        do="check with `dev status`; the next `dev deploy` continues",
         is_slow=True,
     )
 )
@@ -214,7 +214,7 @@ def test_a_narrow_sshd_must_be_enough_for_several_stacks(standing: Standing, fau
         10,
         "The command on the host is killed by a signal, and nobody says how it ended",
         sees="the script on the host was killed",
-        do="`dev status` asks again; the next `dev deploy` finds out and goes on from there",
+        do="check with `dev status`; the next `dev deploy` continues",
     )
 )
 def test_a_killed_script_must_end_as_unknown(standing: Standing, fault: Fault) -> None:

@@ -17,7 +17,7 @@ printf '\n\033[2J\377\000\007<<end'
 busybox sleep 0.2
 exit 7
 """
-GOES_ON = "Interrupted. Work that a host had begun may still finish there; `dev status` shows what runs"
+GOES_ON = "Interrupted. Work already started on hosts may still finish; `dev status` shows what is running"
 
 
 @produces(

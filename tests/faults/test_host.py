@@ -65,7 +65,7 @@ def test_a_disk_that_is_full_at_upload_must_leave_the_stack_as_it_was(standing: 
         12,
         "The disk of the engine is full when an image is pulled",
         sees="no space left on the host: 0 MB free for images",
-        do="`dev prune` removes what earlier deploys have left over there",
+        do="`dev prune` removes old releases and their images",
     )
 )
 def test_a_disk_that_is_full_at_the_pull_must_leave_the_stack_as_it_was(standing: Standing, fault: Fault) -> None:
@@ -82,7 +82,7 @@ def test_a_disk_that_is_full_at_the_pull_must_leave_the_stack_as_it_was(standing
         12,
         "The disk of the engine is full when containers are started",
         sees="no space left on device …left behind: the last good release is running again",
-        do="`dev prune` removes what earlier deploys have left over there",
+        do="`dev prune` removes old releases and their images",
     )
 )
 def test_a_disk_that_is_full_when_containers_start_must_leave_the_stack_as_it_was(
@@ -163,22 +163,22 @@ def _stranger(lab: Lab, bare: Host, registry: str) -> Iterator[Repository]:
     bare.run("rm -f /usr/local/bin/cloud-init /usr/local/bin/docker")
 
 
-COMPOSE = "install the Compose plugin there: https://docs.docker.com/compose/install/linux/"
-BY_HAND = "install Docker Engine and Compose v2 there by hand, then deploy again"
+COMPOSE = "install the Compose plugin on the host: https://docs.docker.com/compose/install/linux/"
+BY_HAND = "install Docker Engine and Compose v2 on the host, then deploy again"
 
 
 @produces(
     Fault(
         16,
         "The user has sudo, but with a password",
-        sees="Docker could not be made to run: sudo asks `asked` for a password; give it `NOPASSWD: ALL`",
+        sees="could not install Docker: sudo asks `asked` for a password; give it `NOPASSWD: ALL`",
         do="log in as root (`ssh.user`), or let the user run sudo without a password",
         how="asked",
     ),
     Fault(
         16,
         "The user has no sudo, and is not in the group docker",
-        sees="Docker could not be made to run: `plain` is not root and has no sudo",
+        sees="could not install Docker: `plain` is not root and has no sudo",
         do="log in as root (`ssh.user`), or let the user run sudo without a password",
         how="plain",
         is_slow=True,
@@ -201,14 +201,14 @@ def test_a_user_without_rights_must_be_told_which_are_missing(
     Fault(
         17,
         "`docker` on the host is Podman in disguise, and there is no Compose",
-        sees="Docker could not be made to run: Compose 2.24.4 or later is required, and this host has none",
+        sees="could not install Docker: Compose 2.24.4 or later is required, and this host has none",
         do=COMPOSE,
         how="podman version 4.3.1",
     ),
     Fault(
         17,
         "Docker on the host is too old, or has Compose v1 only",
-        sees="Docker could not be made to run: Compose 2.24.4 or later is required, and this host has 1.29.2",
+        sees="could not install Docker: Compose 2.24.4 or later is required, and this host has 1.29.2",
         do=COMPOSE,
         how="1.29.2",
         is_slow=True,
@@ -256,7 +256,7 @@ def test_a_host_that_is_busy_booting_must_be_waited_for(standing: Standing, faul
     Fault(
         14,
         "dpkg's lock is held for ever",
-        sees="Docker could not be made to run: another program has held …lock for 300 s",
+        sees="could not install Docker: another program has held …lock for 300 s",
         do=BY_HAND,
         is_slow=True,
     )

@@ -86,7 +86,7 @@ def test_a_pull_whose_engine_restarts_must_be_tried_again(standing: Standing, fa
     Fault(
         18,
         "The link is cut in the middle of a pull from the registry here",
-        sees="the connection to the registry here was lost; opening it again …Deployed 1 of 1 stacks",
+        sees="the connection to the local registry was lost; reconnecting …Deployed 1 of 1 stacks",
     )
 )
 def test_a_pull_whose_tunnel_is_cut_must_be_done_through_another(standing: Standing, fault: Fault) -> None:

@@ -110,7 +110,7 @@ def test_a_one_shot_that_ends_well_must_not_be_called_a_failure(standing: Standi
     Fault(
         20,
         "An image is for another platform than the host's",
-        sees="is an image for linux/arm64, and the host is linux/… …Nothing was deployed: no host can take the release",
+        sees="is an image for linux/arm64, but the host is linux/… …Nothing was deployed: no host can take the release",
         do="build it for the host too: `build.platform: linux/…` in config/dev.yml",
         how=app(platform="linux/arm64"),
     ),

@@ -141,7 +141,7 @@ def test_an_unknown_system_is_refused_by_its_name(plain: Lab, scripts: Mapping[s
     [
         ("ID=debian\nVERSION_CODENAME=bookworm\nPRETTY_NAME='Debian 12'", "no mirror has suite bookworm"),
         ("ID=debian\nVERSION_CODENAME=trixie\nPRETTY_NAME='Debian 13'", "docker.io"),
-        ("ID=debian\nVERSION_CODENAME=bullseye\nPRETTY_NAME='Debian 11'", "Debian 11 has no Compose v2 of its own"),
+        ("ID=debian\nVERSION_CODENAME=bullseye\nPRETTY_NAME='Debian 11'", "Debian 11 has no Compose v2 package"),
         ("ID=ubuntu\nVERSION_CODENAME=noble\nPRETTY_NAME='Ubuntu 24.04'", "docker-compose-v2"),
     ],
 )

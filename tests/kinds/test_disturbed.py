@@ -258,7 +258,7 @@ def test_who_is_inside_is_told_before_the_container_goes(stack: Stack) -> None:
     kept, ended = stack.change({".devcontainer/message": "people inside\n"})
     session.wait(30)
     assert kept == {"db", "tool"}
-    told = next(line for line in ended.stderr.splitlines() if "this ends what people run in `app`" in line)
+    told = next(line for line in ended.stderr.splitlines() if "this stops what people run in `app`" in line)
     assert "sleep 333" in told
     assert "vscode-server" in told
     assert "sleep infinity" not in told

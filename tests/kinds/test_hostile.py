@@ -499,7 +499,7 @@ def test_a_commit_that_a_host_names_is_a_hash_or_refused(here: Lab, tmp_path: Pa
         assert victim.read_text() == "mine\n", what
         assert git(here.root, "branch", "--list", "kamal-dev/*") == "", what
     here.home.answer = b"\x1b]0;owned\x07 no tar at all"
-    with pytest.raises(HostError, match="no archive of commits"):
+    with pytest.raises(HostError, match="not an archive of commits"):
         here.pull()
 
 

@@ -69,14 +69,14 @@ def refused(report: Report, text: str) -> bool:
 def test_an_image_that_the_host_could_not_run_is_refused_before_it_is_built(project: Project) -> None:
     machine = Made()
     report, told = deployed(project, ARM, machine)
-    assert refused(report, "is an image for linux/amd64, and the host is linux/arm64")
+    assert refused(report, "is an image for linux/amd64, but the host is linux/arm64")
     assert not [line for line in machine.transcript if "buildx build" in line]
     assert told == f"{FIRST}$ facts {FIRST}"
 
 
 def test_what_was_built_for_another_platform_than_thought_is_refused_before_the_release(project: Project) -> None:
     report, told = deployed(project, AMD, Made(app="linux/arm64"))
-    assert refused(report, f"`{IMAGE}:{project.version}` is an image for linux/arm64, and the host is linux/amd64")
+    assert refused(report, f"`{IMAGE}:{project.version}` is an image for linux/arm64, but the host is linux/amd64")
     assert "apply" not in told
 
 
@@ -92,12 +92,14 @@ def test_an_image_of_others_that_this_machine_has_for_another_platform_is_not_se
     deploy(run, DeployOptions(count=1))
     run.close()
     assert not [line for line in run.hosts[FIRST].transcript if "load" in line]
-    assert "`postgres:15` is here for linux/arm64 alone, and is not sent" in [sentence(event) for event in run.events]
+    assert "`postgres:15` is only available for linux/arm64 on this machine and is not sent" in [
+        sentence(event) for event in run.events
+    ]
 
 
 def test_an_image_of_others_that_the_host_has_for_another_platform_is_refused(project: Project) -> None:
     report, told = deployed(project, AMD, platform="linux/arm64")
-    assert refused(report, "`postgres:15` is an image for linux/arm64, and the host is linux/amd64")
+    assert refused(report, "`postgres:15` is an image for linux/arm64, but the host is linux/amd64")
     assert "apply" not in told
     assert "workspace" not in told
 
@@ -114,7 +116,7 @@ def test_a_service_that_asks_for_a_platform_is_refused_before_the_build_where_th
     assert bool(report.failed) != goes
     assert ("apply" in told) == goes
     if not goes:
-        assert refused(report, "`platform: linux/arm64`, and the host is linux/amd64")
+        assert refused(report, "`platform: linux/arm64`, but the host is linux/amd64")
         assert ".devcontainer/compose.yaml:" in report.outcomes[0].error.message  # type: ignore[union-attr]
         assert not [line for line in machine.transcript if "buildx build" in line]
 

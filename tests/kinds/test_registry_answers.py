@@ -354,7 +354,7 @@ def buildable(lab: Lab, name: str, server: str = "") -> Repository:
 def test_a_stranger_on_the_port_of_the_registry_is_named_and_nothing_is_started_beside_it(lab: Lab) -> None:
     with port_that_says(PAGE) as server:
         ended = buildable(lab, "stranger", server).dev("push", code=1)
-    assert "what answers there is no registry" in ended.stderr
+    assert "the server is not a registry" in ended.stderr
     assert f"what answers at {server} is not a registry" in ended.stderr
     assert "Starting a registry" not in ended.stderr
 
@@ -453,7 +453,7 @@ def test_the_hint_after_a_push_names_what_the_registry_said(said: str, hint: str
     with pytest.raises(RegistryError) as failed:
         push_all(run.project, run.tools, config="", built=built)
     assert hint in failed.value.hint
-    assert "`dev push` tries again" in failed.value.hint
+    assert "run `dev push` to retry" in failed.value.hint
 
 
 def test_a_base_image_that_its_registry_does_not_give_is_no_mistake_in_the_dockerfile(project: Project) -> None:
@@ -476,7 +476,7 @@ def test_a_plan_says_that_it_could_not_ask_the_registry(project: Project) -> Non
     run = Run(project, Docker(*["no such host"] * 9), Output(events.append))
     run.__dict__["provider"] = Listed([])
     plan(run, DeployOptions())
-    assert [sentence(event) for event in events if "could not be asked" in sentence(event)]
+    assert [sentence(event) for event in events if "could not query" in sentence(event)]
 
 
 def test_the_doctor_asks_the_registry_here_and_tells_of_a_stranger_on_its_port() -> None:

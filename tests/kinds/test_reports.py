@@ -233,7 +233,7 @@ def test_a_deploy_that_failed_is_told_of_until_another_one_goes_well(stand: Stan
     compose.write_text(good.replace('command: [/bin/busybox, sh, -c, "trap', 'command: [/bin/busybox, none, "trap'))
     assert stand.deploy(code=1)["state"] == "failed"
     assert stand.status()["last"]["state"] == "restored"
-    assert "failed" in stand.says() and "the release before was restored" in stand.says()
+    assert "failed" in stand.says() and "the previous release was restored" in stand.says()
     compose.write_text(good)
     assert stand.deploy()["state"] == "unchanged"
     assert stand.status()["last"] is None
@@ -315,7 +315,7 @@ def _known(stack: str, address: str, provider: str = "static") -> CachedHost:
 def test_a_stack_that_was_deployed_to_another_host_is_warned_of(project: Project) -> None:
     (text,) = _warned(project, _known(FIRST, "10.9.9.9"), names=(FIRST, SECOND))
     assert text.startswith(f"{FIRST} was deployed to 10.9.9.9 before")
-    assert f"list 10.9.9.9 in its place once more and `dev remove {FIRST}`" in text
+    assert f"add 10.9.9.9 at its old position and `dev remove {FIRST}`" in text
     (text,) = _warned(project, _known("guestbook-9", "10.9.9.9"), names=(FIRST, SECOND))
     assert "to remove it, `dev remove guestbook-9`" in text
     (text,) = _warned(project, _known(FIRST, "10.0.0.1", "docker"), names=(FIRST, SECOND))

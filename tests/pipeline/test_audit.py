@@ -114,4 +114,4 @@ def test_a_deploy_that_was_interrupted_is_down_as_unknown(tmp_path: Path) -> Non
     run = fake_run(tmp_path, [])
     with pytest.raises(KeyboardInterrupt), DeployRecord(run, ("blog-1",), ()):
         raise KeyboardInterrupt
-    assert [entry.result for entry in audit.audit(run, None, 9).entries] == ["unknown: it ended before its time"]
+    assert [entry.result for entry in audit.audit(run, None, 9).entries] == ["unknown: interrupted"]

@@ -98,8 +98,8 @@ def test_what_was_pruned_is_summed_up_and_what_was_not_is_an_error() -> None:
     assert prune.summary([gone, stays], dry_run=False) == "Removed 2 pieces, 1.2 GB"
     assert prune.summary([gone], dry_run=True) == "Would remove 2 pieces, 1.2 GB"
     assert prune.summary([prune.Pruned("a", HOST, (Leftover("run", "r", 7),))], dry_run=False) == "Removed 1 piece, 7 B"
-    assert prune.summary([prune.Pruned("a", HOST)], dry_run=False) == "Nothing is left over"
+    assert prune.summary([prune.Pruned("a", HOST)], dry_run=False) == "Nothing to remove"
     assert prune.summary([stays], dry_run=False) == "Nothing was removed"
-    assert prune.summary([stays], dry_run=True) == "What is left over is unknown"
+    assert prune.summary([stays], dry_run=True) == "Could not check for leftovers"
     assert prune.failure([gone]) is None
     assert "blog-2" in str(prune.failure([gone, stays]))

@@ -34,7 +34,7 @@ FACTS = """\
 {"type": "facts", "user": "dev", "daemon": true, "engine": "28.0", "compose": "2.40.0", "disk_free": 21474836480}
 {"type": "result", "ok": true}
 """
-LATER = "`git rm --cached .kamal/secrets`, name it in .gitignore, and rotate what stands in it: the history keeps it"
+LATER = "`git rm --cached .kamal/secrets`, add it to .gitignore, and rotate the secrets: they stay in the history"
 
 
 class Hosts:
@@ -114,9 +114,9 @@ def test_a_file_of_secrets_that_others_can_read_is_said_to_be_so(root: Path) -> 
     path.chmod(0o640)
     subprocess.run(["git", "-C", str(root), "add", str(path)], check=True)
     assert [str(check) for check in found(opened(root))["secrets file"]] == [
-        "! secrets file: .kamal/secrets has mode 640: other users of this machine may read it\n"
+        "! secrets file: .kamal/secrets has mode 640: readable by other users of this machine\n"
         "  hint: `chmod 600 .kamal/secrets`",
-        "! secrets file: .kamal/secrets is tracked by git: whoever has the repository has the secrets\n"
+        "! secrets file: .kamal/secrets is tracked by git: everyone with access to the repository has the secrets\n"
         f"  hint: {LATER}",
     ]
     # Where a value comes from is no secret, and may be in the repository.

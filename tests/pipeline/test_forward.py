@@ -29,9 +29,9 @@ def test_those_that_must_have_their_port_choose_first() -> None:
 
 
 def test_one_that_must_have_its_port_and_cannot_is_an_error() -> None:
-    with pytest.raises(UsageError, match="port 3000 is taken"):
+    with pytest.raises(UsageError, match="port 3000 is in use"):
         chosen(port(3000, is_exact=True), taken=(3000,))
-    with pytest.raises(UsageError, match="port 3000 is given to two ports"):
+    with pytest.raises(UsageError, match="port 3000 is used twice"):
         chosen(port(3000, is_exact=True), port(3000, host="db", is_exact=True))
 
 
@@ -43,5 +43,5 @@ def test_a_url_is_shown_where_the_protocol_is_known() -> None:
 def test_one_port_may_be_at_two_places_here_and_two_may_not_be_at_one() -> None:
     here, there = Port("localhost", 3000, 3000, is_exact=True), Port("localhost", 3000, 8000, is_exact=True)
     assert [port.local for port in local((here, there), lambda _: True)] == [3000, 8000]
-    with pytest.raises(UsageError, match="port 8000 is given to two ports, and 4000 must have it"):
+    with pytest.raises(UsageError, match="port 8000 is used twice, but required for 4000"):
         local((there, Port("localhost", 4000, 8000, is_exact=True)), lambda _: True)

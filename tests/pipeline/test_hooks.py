@@ -97,7 +97,7 @@ def test_skipped_hooks_are_not_run(project: Project) -> None:
 def test_a_file_that_is_not_executable_is_said_to_be_so_and_not_run(project: Project) -> None:
     project.hook("pre-build", "touch made", mode=0o644)
     project.hooks().before("pre-build", (), left_behind=LEFT)
-    said = ".kamal/hooks/pre-build was not run, because it is not executable: `chmod +x .kamal/hooks/pre-build`"
+    said = ".kamal/hooks/pre-build is not executable and was skipped: `chmod +x .kamal/hooks/pre-build`"
     assert project.said == [("warning", said)]
     assert not (project.root / "made").exists()
     # Nothing listens there, which is known at once.
@@ -121,7 +121,7 @@ def test_a_failure_stops_with_the_last_lines_and_says_what_is_left(project: Proj
     project.hook("pre-build", "echo checking\necho the tree is dirty >&2\nexit 3")
     with pytest.raises(HookFailed) as failed:
         project.hooks("build").before("pre-build", (), left_behind="nothing was built")
-    assert failed.value.message == "hook `pre-build` ended with exit code 3\nthe tree is dirty"
+    assert failed.value.message == "hook `pre-build` exited with code 3\nthe tree is dirty"
     assert failed.value.left_behind == "nothing was built"
     assert "--skip-hooks" in failed.value.hint
     assert failed.value.exit_code == 1
@@ -131,9 +131,9 @@ def test_a_failure_afterwards_stops_nothing_and_is_returned(project: Project) ->
     project.hook("post-deploy", 'echo "$KAMAL_RUNTIME $DEV_RESULT"; kill -TERM $$')
     error = project.hooks().after_deploy([StackResult("blog-1", "10.0.0.1", "deployed")], 41.7)
     assert error is not None
-    assert error.message == "hook `post-deploy` was ended by signal 15\n42 deployed"
-    assert error.left_behind == "what `dev deploy` has done stands"
-    assert project.said[-1] == ("failed", "hook `post-deploy` was ended by signal 15")
+    assert error.message == "hook `post-deploy` was killed by signal 15\n42 deployed"
+    assert error.left_behind == "what `dev deploy` has done is kept"
+    assert project.said[-1] == ("failed", "hook `post-deploy` was killed by signal 15")
 
 
 def test_a_process_that_a_hook_leaves_behind_holds_nobody_up(project: Project) -> None:
@@ -147,7 +147,7 @@ def test_a_process_that_a_hook_leaves_behind_holds_nobody_up(project: Project) -
 @pytest.mark.parametrize("text", ["echo no first line\n", "#!/bin/sh\r\necho\r\n", "#!/no/such/program\n"])
 def test_a_hook_that_the_system_cannot_run_is_a_failure_that_says_why(project: Project, text: str) -> None:
     project.write(".kamal/hooks/pre-connect", text, 0o755)
-    with pytest.raises(HookFailed, match=r"exit code 12[67]\n.*pre-connect: ") as failed:
+    with pytest.raises(HookFailed, match=r"exited with code 12[67]\n.*pre-connect: ") as failed:
         project.hooks().before("pre-connect", (), left_behind=LEFT)
     assert "#!/bin/sh" in failed.value.hint
 

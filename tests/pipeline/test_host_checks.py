@@ -30,7 +30,7 @@ READY = Facts(user="dev", privilege="none", engine="28.0", compose="2.40.0", has
             Facts(unwritable="the file system of / is read-only"),
             "✗ host of a-1: `~/.kamal-dev` cannot be written: the file",
         ),
-        (Facts(lacks=("flock", "stat -c")), "✗ host of a-1: it lacks what the scripts need: flock, stat -c"),
+        (Facts(lacks=("flock", "stat -c")), "✗ host of a-1: missing programs: flock, stat -c"),
         (HostUnreachable("a-1", "no SSH at 10.0.0.1:22", hint="is it up?"), "✗ host of a-1: no SSH at 10.0.0.1:22"),
     ],
 )

@@ -80,7 +80,7 @@ def test_a_failure_names_the_command_its_exit_code_and_its_last_lines(tmp_path: 
     with pytest.raises(InitializeFailed) as failed:
         initialize(opened(tmp_path, {"env": "echo no vault >&2; exit 4"}))
     assert failed.value.exit_code == 1
-    message = "initializeCommand (env) ended with exit code 4 (.devcontainer/devcontainer.json:1): "
+    message = "initializeCommand (env) exited with code 4 (.devcontainer/devcontainer.json:1): "
     assert failed.value.message == message + "`echo no vault >&2; exit 4`\nno vault"
     assert "--skip-initialize" in failed.value.hint
 

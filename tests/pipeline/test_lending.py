@@ -142,7 +142,7 @@ def test_where_another_run_lends_it_already_the_change_is_made_all_the_same(
     change, made = changes(WELL)
     assert lab.lending().lent(TARGET, change) is WELL
     assert (len(made), len(tunnels.opened)) == (1, 0)
-    assert "another `dev` may be lending it" in lab.said()
+    assert "another `dev` may be forwarding it" in lab.said()
 
 
 def test_what_a_tunnel_that_ended_did_not_bring_is_pulled_once_more(

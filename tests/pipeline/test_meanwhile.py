@@ -71,16 +71,16 @@ def test_where_hosts_could_not_be_made_either_both_are_said_and_no_host_is_claim
 
 def test_only_the_hosts_that_were_made_are_said_to_be(project: Project) -> None:
     error = failed(project, Maker(1))
-    assert error.left_behind.endswith(f"{FIRST} was made; the next deploy uses what is there")
+    assert error.left_behind.endswith(f"{FIRST} was created; the next deploy uses them")
     assert f"{SECOND} could not be made" in error.message
     both = failed(project, Maker(2))
-    assert f"{FIRST}, {SECOND} were made" in both.left_behind
+    assert f"{FIRST}, {SECOND} were created" in both.left_behind
     assert "at the same time" not in both.message
 
 
 def test_where_nobody_knows_what_was_made_that_is_said(project: Project) -> None:
     error = failed(project, Maker(2, lost=True))
-    assert f"whether {FIRST}, {SECOND} were made is unknown: the provider does not answer" in error.left_behind
+    assert f"unknown whether {FIRST}, {SECOND} were created: the provider does not answer" in error.left_behind
 
 
 def test_a_host_that_fails_at_the_same_time_is_named(project: Project) -> None:

@@ -45,7 +45,7 @@ def test_a_file_that_vanishes_or_cannot_be_read_ends_no_deploy(run: Run, monkeyp
     with tarfile.open(Workspace(run)._pack()) as tar:
         assert tar.getnames() == ["a"]
     said = [sentence(event) for event in run.__dict__["events"] if event.status == "warning"]
-    assert said == ["b: cannot be read (Permission denied), so that no workspace gets it"]
+    assert said == ["b: cannot be read (Permission denied) and is not sent to workspaces"]
     run.close()
 
 
@@ -55,7 +55,7 @@ def test_a_pack_that_cannot_be_written_is_an_error_and_is_tried_again(
     packed = Workspace(run)
     with monkeypatch.context() as patch:
         patch.setattr(workspace, "files", lambda *_: _raise(OSError("unexpected end of data")))
-        with pytest.raises(DevError, match=r"the source could not be packed: .*unexpected end of data"):
+        with pytest.raises(DevError, match=r"could not pack the source: .*unexpected end of data"):
             packed._pack()
     assert packed._pack().exists()
     run.close()

@@ -37,7 +37,7 @@ def test_one_failure_is_named_and_the_rest_counted_truly() -> None:
     error = done.error()
     assert error is not None
     assert error.message == "Deployed 1 of 2 stacks in 48s; failed: blog-2"
-    assert error.hint == "`dev status` shows what runs; `dev deploy --skip-build` tries again"
+    assert error.hint == "`dev status` shows what is running; `dev deploy --skip-build` retries"
     assert str(done).splitlines()[1] == "  blog-2  10.0.0.2  ✗ host unreachable; version 0123456789ab runs"
 
 

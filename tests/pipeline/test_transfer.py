@@ -18,7 +18,7 @@ from kamal_dev.pipeline.run.run import Run
 from kamal_dev.shell.local import Local
 
 ERRORS = {
-    "full": (OSError(errno.ENOSPC, "No space left on device"), "make room in "),
+    "full": (OSError(errno.ENOSPC, "No space left on device"), "free space in "),
     "absent": (
         OSError("`docker image save` exited 1: No such image: a:1"),
         "run `dev build`",
@@ -36,7 +36,7 @@ def test_an_image_that_cannot_be_packed_is_told_with_its_cause(name: str) -> Non
             yield b"begun"
             raise error
 
-    with ExitStack() as resources, pytest.raises(NothingBuilt, match="could not be packed") as failed:
+    with ExitStack() as resources, pytest.raises(NothingBuilt, match="could not pack") as failed:
         run = SimpleNamespace(local=Failing(), resources=resources, output=Output(lambda event: None))
         ImageTransfer(cast(Run, run)).pack(("a:1",))
     assert failed.value.hint.startswith(hint)

@@ -43,8 +43,8 @@ def test_hooks_run_around_a_deploy_and_one_that_fails_leaves_what_ran(lab: Lab, 
     hook(repository, "pre-deploy", "echo the moon is full >&2; exit 3")
     second = repository.commit({".devcontainer/message": "second\n"})
     ended = repository.dev("deploy", code=1)
-    assert "error: hook `pre-deploy` ended with exit code 3\n  the moon is full\n" in ended.stderr
-    assert "every stack runs what it ran before" in ended.stderr
+    assert "error: hook `pre-deploy` exited with code 3\n  the moon is full\n" in ended.stderr
+    assert "no stack was changed" in ended.stderr
     assert [host.started(repository.stack(index)) for index, host in enumerate(hosts[:2], 1)] == started
     workspace = f"git -C ~/.kamal-dev/{repository.stack()}/workspace/hooks rev-parse HEAD"
     assert hosts[0].run(workspace).strip() == first
@@ -56,7 +56,7 @@ def test_hooks_run_around_a_deploy_and_one_that_fails_leaves_what_ran(lab: Lab, 
     hook(repository, "pre-deploy", "exit 0")
     ended = repository.deploy(code=1)
     assert [stack["state"] for stack in ended.stacks.values()] == ["unchanged", "unchanged"]
-    assert ended.json["hook"]["message"] == "hook `post-deploy` ended with exit code 4"
+    assert ended.json["hook"]["message"] == "hook `post-deploy` exited with code 4"
 
 
 def test_where_one_fails_all_go_back_and_a_first_batch_that_fails_is_the_last(
@@ -81,7 +81,7 @@ def test_where_one_fails_all_go_back_and_a_first_batch_that_fails_is_the_last(
     assert state_of(ended) == dict(zip(names, ["rolled back", "failed", "stopped"], strict=True)), str(ended)
     assert [stack["running"] for stack in ended.stacks.values()] == [first, first, ""]
     assert f"went: {names[0]},{names[2]} rolled back {first} deploy" in ended.stderr
-    assert ended.json["hook"]["message"].startswith("hook `post-rollback` ended with exit code 5")
+    assert ended.json["hook"]["message"].startswith("hook `post-rollback` exited with code 5")
     assert f"rolled back, because {names[1]} failed" in ended.stacks[names[0]]["error"]["message"]
     for host, name in zip(hosts[:2], names, strict=False):
         assert host.states(name) == {"app": "running"}

@@ -76,7 +76,7 @@ def test_a_deploy_goes_on_without_initialize_command_where_that_is_asked_for(lab
     compose = COMPOSE.replace("    env_file: generated.env\n", "")
     repository = lab.small("uninitialized", [host], {".devcontainer/devcontainer.json": said}, compose=compose)
     failed = repository.dev("build", code=1)
-    assert "initializeCommand ended with exit code 4 (.devcontainer/devcontainer.json:5)" in failed.stderr
+    assert "initializeCommand exited with code 4 (.devcontainer/devcontainer.json:5)" in failed.stderr
     assert "no vault" in failed.stderr
     repository.dev("deploy", "--skip-initialize")
     assert host.states(repository.stack()) == {"app": "running"}

@@ -123,7 +123,7 @@ def test_a_lock_is_waited_for_as_long_as_one_likes_and_released_when_one_says_so
     assert "Released the lock of ann@laptop (`remove`" in repository.dev("lock", "release", "--yes").stderr
     assert not host.says(f"kill -0 {pid}")
     assert repository.deploy("--retry-failed").stacks[stack]["state"] == "deployed"
-    assert "Nothing is left to be tried again" in repository.dev("deploy", "--retry-failed").stderr
+    assert "Nothing to retry" in repository.dev("deploy", "--retry-failed").stderr
     assert "--retry-failed" in repository.dev("deploy", "--retry-failed", stack, code=2).stderr
 
 
@@ -145,7 +145,7 @@ def test_a_lost_link_is_picked_up_and_an_impatient_dev_says_unknown(lab: Lab, ho
     repository.commit({".devcontainer/message": "second\n"})
     ended = repository.deploy("--timeout", "8", code=1)
     assert ended.stacks[stack]["state"] == "unknown", str(ended)
-    assert "still at work" in ended.stacks[stack]["error"]["message"], str(ended)
+    assert "still running after --timeout" in ended.stacks[stack]["error"]["message"], str(ended)
     assert lock_of(repository)["state"] == "held", "the host goes on"
     go(host, "link")
     assert repository.deploy("--retry-failed").stacks[stack]["state"] in ("unchanged", "deployed")

@@ -16,7 +16,7 @@ def test_an_image_of_another_platform_never_stops_what_runs(lab: Lab, host: Host
     settings = (repository.root / "config/dev.yml").read_text()
     repository.commit({".devcontainer/Dockerfile": OTHER, "config/dev.yml": f"{settings}{BUILD}"})
     ended = repository.dev("deploy", "--verbose", code=1)
-    assert "is an image for linux/arm64, and the host is linux/amd64" in ended.stderr
+    assert "is an image for linux/arm64, but the host is linux/amd64" in ended.stderr
     assert "build.platform: linux/amd64" in ended.stderr
     assert not [step for step in ended.steps(stack) if "apply" in step]
     # Built for the other platform beforehand: only the image itself says so.
@@ -24,6 +24,6 @@ def test_an_image_of_another_platform_never_stops_what_runs(lab: Lab, host: Host
     repository.commit({"config/dev.yml": settings})
     repository.dev("build", "--platform", "linux/arm64")
     late = repository.dev("deploy", "--skip-build", code=1)
-    assert "is an image for linux/arm64, and the host is linux/amd64" in late.stderr
+    assert "is an image for linux/arm64, but the host is linux/amd64" in late.stderr
     assert host.states(stack) == {"app": "running"}
     assert host.started(stack) == before

@@ -98,6 +98,6 @@ def test_the_layers_that_a_host_would_pull_are_those_of_the_image_and_what_is_le
     assert "Removed 1 piece, " in ended.stdout
     assert host.run("docker ps --all --quiet; docker volume ls --quiet") == before
     assert host.run(f"docker image ls --quiet {others}").strip()
-    assert repository.dev("prune", "--yes").stdout.strip() == "Nothing is left over"
+    assert repository.dev("prune", "--yes").stdout.strip() == "Nothing to remove"
     assert "prune" in repository.dev("audit").stdout
     host.run(f"docker image rm {others}")

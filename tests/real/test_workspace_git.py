@@ -45,9 +45,7 @@ def test_git_is_installed_where_it_is_missing(lab: Lab) -> None:
 
 def test_a_host_that_cannot_have_git_says_what_to_do(lab: Lab) -> None:
     docker("exec", Box.name, "mv", "/usr/bin/apt-get", "/usr/bin/apt-get.away")
-    with pytest.raises(
-        HostError, match="git is needed here, and could not be installed: there is no apt-get"
-    ) as raised:
+    with pytest.raises(HostError, match="git is required, but could not be installed: there is no apt-get") as raised:
         lab.bring()
     assert "workspace.source: sync" in raised.value.hint
     assert docker("exec", Box.name, "sh", "-c", "ls -A ~/.kamal-dev").split() == []

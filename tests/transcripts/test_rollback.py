@@ -145,14 +145,14 @@ def test_a_hook_that_fails_before_a_rollback_changes_nothing_and_one_after_it_is
         run.hosts[FIRST] = Remembering(FIRST, HostState(), history(FIRST))
         run.machine.failing_hook = name
         if name == "pre-connect":
-            with pytest.raises(DevError, match="hook `pre-connect` ended with exit code 1"):
+            with pytest.raises(DevError, match="hook `pre-connect` exited with code 1"):
                 rollback(run, RollbackOptions())
             assert run.hosts[FIRST].transcript == []
             assert not rollback(run, RollbackOptions(skip_hooks=True)).error()
         else:
             report = rollback(run, RollbackOptions())
             assert [outcome.state for outcome in report.outcomes] == ["rolled back"]
-            assert "hook `post-rollback` ended" in str(report.error())
+            assert "hook `post-rollback` exited" in str(report.error())
         run.close()
 
 
@@ -196,13 +196,11 @@ def test_the_hints_of_a_rollback_that_failed_are_about_rollbacks(project: Projec
     assert off
     assert off.hint.startswith(f"`dev deploy {FIRST}` starts the host first; then `dev rollback {FIRST} VERSION`")
     assert crashed
-    assert crashed.hint == (
-        f"`dev versions` says which releases were good; `dev rollback {SECOND} VERSION` goes to another"
-    )
+    assert crashed.hint == (f"`dev versions` shows the good releases; `dev rollback {SECOND} VERSION` selects another")
     error = report.error()
     assert error
     assert error.hint == (
-        f"`dev status` shows what runs; `dev rollback {OLD} --host {FIRST} --host {SECOND}` tries again"
+        f"`dev status` shows what is running; `dev rollback {OLD} --host {FIRST} --host {SECOND}` retries"
     )
     run.close()
 

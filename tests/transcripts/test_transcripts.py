@@ -205,9 +205,9 @@ LEFT = {
     "pre-connect": "nothing was built or deployed",
     "pre-build": "nothing was built or deployed",
     "post-build": "the images are built; nothing was deployed",
-    "docker-setup": "Docker runs on the hosts of guestbook-1, guestbook-2, and the next deploy runs the hook again; "
-    "every stack runs what it ran before",
-    "pre-deploy": "images are built and hosts are ready; every stack runs what it ran before",
+    "docker-setup": "Docker runs on the hosts of guestbook-1, guestbook-2; the next deploy runs the hook again; "
+    "no stack was changed",
+    "pre-deploy": "images are built and hosts are prepared; no stack was changed",
 }
 
 
@@ -219,7 +219,7 @@ def test_a_hook_that_fails_before_the_release_leaves_every_stack_as_it_is(name: 
     with pytest.raises(DevError) as failed:
         deploy(run, DeployOptions())
     run.close()
-    assert failed.value.message == f"hook `{name}` ended with exit code 1\nnot today"
+    assert failed.value.message == f"hook `{name}` exited with code 1\nnot today"
     assert failed.value.left_behind == LEFT[name]
     reached = [line for host in run.hosts.values() for line in host.transcript]
     assert not [line for line in reached if "apply" in line or "workspace" in line]
@@ -237,7 +237,7 @@ def test_a_hook_that_fails_after_the_deploy_is_said_beside_what_was_deployed(pro
     assert [outcome.state for outcome in report.outcomes] == ["deployed", "deployed"]
     error = report.error()
     assert error is not None
-    assert (error.message, error.exit_code) == ("hook `post-deploy` ended with exit code 1\nnot today", 1)
+    assert (error.message, error.exit_code) == ("hook `post-deploy` exited with code 1\nnot today", 1)
     assert report.result().ok is False
 
 

@@ -98,7 +98,7 @@ def test_a_clone_in_a_folder_of_another_name_is_told_where_the_workspace_is(lab:
     lab.commit({"a.txt": "newer\n"})
     assert lab.bring() == "new"
     (warning,) = (said for said in lab.said if "no longer see" in said)
-    assert "blog-1: the workspace of blog-1 there is in `blog`; the folder here is called `blog2`" in warning
+    assert "blog-1: the workspace of blog-1 there is in `blog`; the local folder is called `blog2`" in warning
     assert "Nothing was removed: deploy from a folder called `blog`" in warning
     lab.bring()
     assert not any("no longer see" in said for said in lab.said)

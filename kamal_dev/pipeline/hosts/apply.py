@@ -186,7 +186,7 @@ def version_of(release_id: str) -> str:
 
 
 def _error(name: str, told: events.ScriptResult) -> HostError:
-    left = LEFT.get(told.state, "unknown; `dev status` asks the host")
+    left = LEFT.get(told.state, "unknown; check with `dev status`")
     if told.phase == "pull":
         failure_of = DiskFull if told.code == "disk" else PullFailed
         return failure_of(name, told.reason, left_behind=left, hint=_hint(told, _pull_hint(told.reason)))
@@ -198,7 +198,7 @@ def _error(name: str, told: events.ScriptResult) -> HostError:
         what = "; ".join(map(_words, told.lifecycle)) or told.reason
         return LifecycleFailed(name, what, left_behind=left, hint=LIFECYCLE_HINT)
     if told.code == "removed":
-        return StackRemoved(name, told.reason, left_behind=left, hint="deploy again, once nobody removes it")
+        return StackRemoved(name, told.reason, left_behind=left, hint="deploy again after the removal")
     what = f"{told.phase or 'apply'}: {told.reason}"
     if told.state == "interrupted":
         return HostError(name, what, left_behind=left, hint=INTERRUPTED_HINT)
@@ -228,7 +228,7 @@ LEFT = {
     "restored": "the last good release is running again",
     "left": "the failed containers were left in place",
     "stopped": "the containers were stopped and kept; there is no good release to roll back to",
-    "unfinished": "the containers run this version; the next deploy runs what failed again, and what comes after it",
+    "unfinished": "the containers run this version; the next deploy resumes with the failed command",
     "broken": "the containers of a failed rollback; `dev status` shows what is running",
     "interrupted": "the run ended between two releases; `dev status` shows what is running",
 }
@@ -237,11 +237,11 @@ NETWORKS_HINT = (
     "Docker on the host has no range of addresses left for another network: remove stacks that nobody needs, and "
     "`docker network prune` there; or give it more and smaller ones, `default-address-pools` in /etc/docker/daemon.json"
 )
-DISK_HINT = "`dev prune` removes what earlier deploys have left over there"
+DISK_HINT = "`dev prune` removes old releases and their images"
 PULL_HINT = "check that the image exists and that the host reaches its registry"
 OVER_SSH = "`--skip-push` sends it over SSH"
-LIFECYCLE_HINT = "fix the command and deploy again: it runs again, and so does what comes after it"
-SERVICE_HINT = "fix the service and deploy again; `dev status` shows what runs now"
+LIFECYCLE_HINT = "fix the command and deploy again: it resumes with that command"
+SERVICE_HINT = "fix the service and deploy again; `dev status` shows what is running"
 RESTARTS_HINT = (
     "fix the service and deploy again; if it waits for another service by restarting, raise `deploy.restarts`"
 )

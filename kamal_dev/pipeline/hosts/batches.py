@@ -56,7 +56,7 @@ def _skip(output: Output, hosts: Hosts, reason: str) -> list[StackResult]:
 def _skipped(ready: PreparedHost, reason: str) -> StackResult:
     release, containers = ready.facts.release, ready.facts.containers
     is_up = any(container.started for container in containers)
-    error = HostError(ready.host.name, reason, hint=HINT, left_behind="images; what runs there was left as it is")
+    error = HostError(ready.host.name, reason, hint=HINT, left_behind="images; running containers were not changed")
     return StackResult(
         ready.stack,
         ready.host.address,
@@ -68,7 +68,7 @@ def _skipped(ready: PreparedHost, reason: str) -> StackResult:
 
 
 ALL = "`deploy.rollback` is `all`"
-HINT = "mend what failed, and deploy again"
+HINT = "fix the failed stack and deploy again"
 
 
 @contextmanager
@@ -100,7 +100,7 @@ def _made(provider: Provider, making: tuple[str, ...]) -> str:
     try:
         there = dict(provider.stacks())
     except DevError as error:
-        return f"whether {', '.join(making)} were made is unknown: {error.message}"
+        return f"unknown whether {', '.join(making)} were created: {error.message}"
     made = [name for name in making if name in there]
     verb = "was" if len(made) == 1 else "were"
-    return f"{', '.join(made)} {verb} made; the next deploy uses what is there" if made else ""
+    return f"{', '.join(made)} {verb} created; the next deploy uses them" if made else ""

@@ -18,14 +18,14 @@ from kamal_dev.shell.fanout import each
 
 ASKING = 60.0
 INSTALLS = ("root", "sudo")
-BY_HAND = "log in as root (`ssh.user`), let the user run sudo without a password, or install Docker there by hand"
+BY_HAND = "log in as root (`ssh.user`), let the user run sudo without a password, or install Docker by hand"
 
 
 def host_checks(run: Run) -> list[Check]:
     """Ask every host that is on what it is; what one says, or does not, is no end for the others."""
     stacks = run.provider.stacks()
     if not stacks:
-        return [Check("hosts", True, "no host yet: `dev deploy` makes them")]
+        return [Check("hosts", True, "no host yet: `dev deploy` creates them")]
     on = [(stack, target) for stack, target in stacks if target.address]
     off = [stack for stack, target in stacks if not target.address]
     found = each(on, lambda item: _ask(run, *item), limit=run.limit)
@@ -66,7 +66,7 @@ def _short_of(found: Devcontainer, facts: events.Facts) -> tuple[str, ...]:
 def _ask(run: Run, stack: str, target: Host) -> events.Facts:
     facts = answers.facts(told(run, target, host.facts(run.scripts, stack), timeout=ASKING))
     if facts is None:
-        raise DevError("the host did not say what it is")
+        raise DevError("could not inspect the host")
     return facts
 
 
@@ -94,7 +94,7 @@ def judged(stack: str, facts: events.Facts | DevError) -> Check:
         )
         return Check(name, may_install, found, "the first deploy installs it" if may_install else BY_HAND, may_install)
     if facts.has_engine:
-        advice = "the next deploy tries to start it" if may_install else "start it there, or let the user use it"
+        advice = "the next deploy tries to start it" if may_install else "start it, or allow the user to use it"
         return Check(name, False, facts.trouble, advice)
     advice = "the first deploy installs it" if may_install else BY_HAND
     return Check(name, may_install, facts.trouble, advice, may_install)
@@ -103,7 +103,7 @@ def judged(stack: str, facts: events.Facts | DevError) -> Check:
 def _hopeless(facts: events.Facts) -> tuple[str, str] | None:
     """Return what keeps every script from its work there, and what to do."""
     if facts.lacks:
-        return f"it lacks what the scripts need: {', '.join(facts.lacks)}", INSTALL_THERE
+        return f"missing programs: {', '.join(facts.lacks)}", INSTALL_THERE
     return (f"`~/.kamal-dev` cannot be written: {facts.unwritable}", WRITABLE) if facts.unwritable else None
 
 

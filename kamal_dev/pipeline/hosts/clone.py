@@ -77,7 +77,7 @@ class Clone:
     def _snapshot(self) -> Snapshot:
         project, local = self._run.project, self._local
         for path in committed(project.source, local, self._withheld):
-            self._run.output.warn(f"`{path}` is committed to git, so that it is in the history that travels")
+            self._run.output.warn(f"`{path}` is committed to git and is sent with the history")
         stores, say = project.private() / STORE, self._run.output.info
         return snapshot.read(project.source, local, stores=stores, withheld=self._withheld, say=say)
 
@@ -165,7 +165,7 @@ class Clone:
 
 
 def _unpackable(error: OSError) -> DevError:
-    return DevError(f"git could not pack the source: {error}", hint="`git fsck` says what is wrong")
+    return DevError(f"git could not pack the source: {error}", hint="`git fsck` shows the problem")
 
 
 def _fields(own: Part, has: Known) -> dict[str, str]:

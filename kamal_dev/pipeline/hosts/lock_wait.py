@@ -46,7 +46,7 @@ def await_turn(run: Run, target: Host, stack: str, lock: events.Lock | None) -> 
         run.output.start("locking", str(lock), target)
         _pass(run, target, lock, left)
         lock = holder(run, target, stack)
-    run.output.info(f"`{word}` has ended there", target, phase="locking")
+    run.output.info(f"`{word}` has finished on the host", target, phase="locking")
 
 
 def holder(run: Run, target: Host, stack: str) -> events.Lock | None:

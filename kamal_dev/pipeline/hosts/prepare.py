@@ -156,8 +156,8 @@ def _bootstrap(context: PrepareContext, seen: Observation, operation: Bootstrap)
         raise BootstrapFailed(
             target.name,
             f"could not make Docker run: {outcome.reason}",
-            hint=ADVICE.get(outcome.code, "install Docker Engine and Compose v2 there by hand, then deploy again"),
-            left_behind="packages that were installed stay; bootstrap can be run again",
+            hint=ADVICE.get(outcome.code, "install Docker Engine and Compose v2 on the host, then deploy again"),
+            left_behind="installed packages are kept; bootstrap can be repeated",
         )
     ready = f"Docker {outcome.engine}, Compose {outcome.compose}"
     run.output.done("bootstrapping", ready, target, seconds=time.monotonic() - started)
@@ -165,11 +165,11 @@ def _bootstrap(context: PrepareContext, seen: Observation, operation: Bootstrap)
 
 
 ADVICE = {
-    "system": "use Debian or Ubuntu, or install Docker Engine and Compose v2 there by hand",
+    "system": "use Debian or Ubuntu, or install Docker Engine and Compose v2 by hand",
     "privilege": "log in as root (`ssh.user`), or let the user run sudo without a password",
-    "network": "let the host reach its package mirror, or install Docker there by hand",
-    "daemon": "`journalctl -u docker` on the host says why",
-    "compose": "install the Compose plugin there: https://docs.docker.com/compose/install/linux/",
+    "network": "give the host access to its package mirror, or install Docker by hand",
+    "daemon": "run `journalctl -u docker` on the host",
+    "compose": "install the Compose plugin on the host: https://docs.docker.com/compose/install/linux/",
 }
 
 

@@ -72,12 +72,12 @@ def back(
 def _advice(ended: StackResult, error: DevError, release_id: str) -> str:
     """Return the hint for a rollback that failed; that of a deploy would lead to another version."""
     if isinstance(error, PullFailed):
-        return "`dev versions` says which releases have their images; or deploy that commit again"
+        return "`dev versions` shows which releases have their images; or deploy that commit again"
     if isinstance(error, ServiceFailed):
-        return f"`dev versions` says which releases were good; `dev rollback {ended.stack} VERSION` goes to another"
+        return f"`dev versions` shows the good releases; `dev rollback {ended.stack} VERSION` selects another"
     if ended.state == "unknown":
         again = f"dev rollback {ended.stack} {short(version_of(release_id))}"
-        return f"`dev status` asks again; `{again}` finds out and goes on from there"
+        return f"check with `dev status`; `{again}` continues"
     return error.hint
 
 

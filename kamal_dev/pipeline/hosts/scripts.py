@@ -18,10 +18,10 @@ from kamal_dev.shell import OnLine
 
 ATTEMPTS = 5
 PAUSE = 2.0
-LATER = "`dev status` asks again; the next `dev deploy` finds out and goes on from there"
+LATER = "check with `dev status`; the next `dev deploy` continues"
 
 ASKED = "it needs a POSIX shell, tar, gzip and a writable /tmp and home folder"
-UNKNOWN = "what runs there is unknown; `dev doctor` shows what every host says"
+UNKNOWN = "its state is unknown; `dev doctor` checks all hosts"
 
 Detached = Callable[[str], Step]
 Value = TypeVar("Value")
@@ -112,14 +112,14 @@ def watch(run: Run, target: Host, token: str, *, timeout: float) -> None:
 
 
 def _still_at_work(target: Host, told: EventPrinter) -> HostTimeout:
-    what = "it was still at work when its time was over, and goes on" if told.count else "it did not answer in time"
-    return HostTimeout(target.name, f"{what}; what runs there is unknown", hint=LATER)
+    what = "still running after --timeout" if told.count else "no answer in time"
+    return HostTimeout(target.name, f"{what}; its state is unknown", hint=LATER)
 
 
 def _unknown(target: Host, error: HostError) -> HostTimeout:
     return HostTimeout(
         target.name,
-        f"{error.message}; it could not be reached again, so what runs there is unknown",
+        f"{error.message}; could not reconnect, so its state is unknown",
         hint=LATER,
     )
 
@@ -222,13 +222,13 @@ _WORDS = {
 def replacing(event: Replace) -> str:
     """Return the sentence; of variables it has the names alone."""
     if event.parts == ("removed",):
-        return f"removing `{event.service}`: it is no longer a service of this project"
+        return f"removing `{event.service}`: no longer in the compose file"
     return f"replacing `{event.service}`: {', '.join(_reasons(event.parts))}"
 
 
 def inside(event: Replace) -> str:
     """Return the sentence that says what people run in the container."""
-    return f"this ends what people run in `{event.service}`: {', '.join(f'`{what}`' for what in event.inside)}"
+    return f"this stops what people run in `{event.service}`: {', '.join(f'`{what}`' for what in event.inside)}"
 
 
 def _reasons(parts: Iterable[str]) -> list[str]:

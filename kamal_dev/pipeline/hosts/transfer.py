@@ -41,7 +41,9 @@ class ImageTransfer:
         except EngineError:
             return False
         if present and not runs([present.platform], facts):
-            self._run.output.info(f"`{reference}` is here for {present.platform} alone, and is not sent")
+            self._run.output.info(
+                f"`{reference}` is only available for {present.platform} on this machine and is not sent"
+            )
             return False
         return present is not None
 
@@ -93,12 +95,12 @@ class ImageTransfer:
                 for chunk in _told(saved, lambda done: self._run.output.progress("packing", done, None, "bytes")):
                     packed.write(chunk)
         except OSError as error:
-            raise NothingBuilt(f"images could not be packed: {error}", hint=_hint(error, path)) from error
+            raise NothingBuilt(f"could not pack images: {error}", hint=_hint(error, path)) from error
 
 
 def _hint(error: OSError, path: Path) -> str:
     if error.errno == errno.ENOSPC:
-        return f"make room in {path.parent}, or name another folder in `TMPDIR`"
+        return f"free space in {path.parent}, or set `TMPDIR` to another folder"
     return "run `dev build`" if is_none(str(error)) else "check Docker on this machine: `docker version`"
 
 

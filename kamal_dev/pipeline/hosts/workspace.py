@@ -82,10 +82,10 @@ class Workspace:
             named = " and ".join(f"`{name}`" for name in others)
             is_pulled = self._run.project.workspace_source == "git"
             self._run.output.warn(
-                f"{target.name}: the workspace of {stack} there is in {named}; the folder here is called "
+                f"{target.name}: the workspace of {stack} there is in {named}; the local folder is called "
                 f"`{self.folder}`, so it gets a new one, and its containers no longer see the other. Nothing was "
-                f"removed: deploy from a folder called `{others[0]}` to go on with it"
-                + (f"; `dev pull {stack}` from there then brings it here" if is_pulled else "")
+                f"removed: deploy from a folder called `{others[0]}` to keep using it"
+                + (f"; `dev pull {stack}` from there then fetches it" if is_pulled else "")
             )
 
     def _send(self, target: Host, stack: str, facts: events.Facts, *, is_empty: bool, force: bool) -> str:
@@ -126,7 +126,7 @@ class Workspace:
             output.skip("sending_source", "", target, seconds=seconds)
 
     def _left(self, target: Host, stack: str, reason: str) -> str:
-        advice = f"`dev pull {stack}` brings it here, `dev sync {stack} --force` discards it"
+        advice = f"`dev pull {stack}` fetches the changes, `dev sync {stack} --force` discards it"
         self._run.output.info(f"{reason}; not updated: {advice}", target, phase="sending_source")
         return "left"
 
@@ -161,8 +161,8 @@ class Workspace:
                     self._write(path)
                 except OSError as error:
                     raise DevError(
-                        f"the source could not be packed: {error.filename or path}: {error.strerror or error}",
-                        hint="deploy again, once nothing changes the files",
+                        f"could not pack the source: {error.filename or path}: {error.strerror or error}",
+                        hint="deploy again when no program is changing the files",
                     ) from error
                 self._packed = path
             return self._packed
@@ -182,7 +182,7 @@ class Workspace:
         except FileNotFoundError:
             return
         except PermissionError as error:
-            self._run.output.warn(f"{name}: cannot be read ({error.strerror}), so that no workspace gets it")
+            self._run.output.warn(f"{name}: cannot be read ({error.strerror}) and is not sent to workspaces")
 
 
 def _whole(path: Path) -> Iterator[tuple[int, Iterator[bytes]]]:
@@ -199,7 +199,9 @@ def _require(target: Host, told: events.ScriptResult) -> None:
     if not told:
         raise HostError(
             target.name,
-            f"the source could not be sent: {told.reason}",
-            hint="look at `df -h ~` on the host; where git cannot be had there, set `workspace.source: sync`",
-            left_behind="the workspace may be half moved" if told.state == "broken" else "the workspace is as it was",
+            f"could not send the source: {told.reason}",
+            hint="run `df -h ~` on the host; without git there, set `workspace.source: sync`",
+            left_behind="the workspace may be partly updated"
+            if told.state == "broken"
+            else "the workspace was not changed",
         )

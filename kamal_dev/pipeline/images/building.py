@@ -24,7 +24,7 @@ from kamal_dev.project import Project, context, temporary
 from kamal_dev.shell import Shell
 
 LAST_LINES, LONGEST = 20, 60  # of everything, and of the step that failed
-AGAIN = "fix it and run `dev build`; `--no-cache` builds every layer anew"
+AGAIN = "fix it and run `dev build`; `--no-cache` rebuilds every layer"
 _BASE = re.compile(r"failed to (?:resolve source metadata for|copy|do request).*?([\w.-]+\.[\w-]+(?::\d+)?)/")
 
 
@@ -193,8 +193,8 @@ def _reported(project: Project, shell: Shell, image: Image, report: Path | None,
         if name and (there := inspect(shell, name)):
             return Built(replace(image, digest=there.id).on([there.platform]), there)
     raise BuildFailed(
-        f"the build of `{image.reference}` ended well, and Docker on this machine does not have the image",
-        hint="check `build.builder`, and whether something removes images here",
+        f"the build of `{image.reference}` succeeded, but Docker on this machine does not have the image",
+        hint="check `build.builder`, and whether another program removes images",
     )
 
 

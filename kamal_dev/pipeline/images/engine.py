@@ -43,13 +43,13 @@ def require_buildx(shell: Shell) -> None:
 def why(ended: Result) -> str:
     """Return what a program said when it failed, or that it did not end in time."""
     said = ended.tail()
-    return said or ("it did not answer in time" if ended.exit_code == TIMED_OUT else "it said nothing")
+    return said or ("no answer in time" if ended.exit_code == TIMED_OUT else "no output")
 
 
 def last_line(text: str) -> str:
     """Return the last line that says something."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "no output"
 
 
 # Docker's words, and those of Podman behind the same command.
@@ -100,6 +100,6 @@ def inspect(shell: Shell, name: str) -> Present | None:
     if is_none(result.errors):
         return None
     raise EngineError(
-        f"Docker on this machine could not be asked for `{name}`: {last_line(result.tail())}",
-        hint="check that it runs: `docker version`",
+        f"could not ask Docker on this machine for `{name}`: {last_line(result.tail())}",
+        hint="check that it is running: `docker version`",
     )

@@ -62,7 +62,7 @@ def runs(server: str) -> bool:
         raise
     if answer and _is_registry(answer):
         return True
-    raise _unknown(server, "what answers there is no registry")
+    raise _unknown(server, "the server is not a registry")
 
 
 def ensure(project: Project, tools: LocalTools, waits: float = STARTING) -> None:
@@ -108,7 +108,7 @@ def _await(server: str, port: int, deadline: float) -> None:
             reason = unknown.message
         time.sleep(0.1)
     raise RegistryError(
-        f"the registry on localhost:{port} was started and does not answer: {reason}",
+        f"the registry on localhost:{port} was started, but does not answer: {reason}",
         hint=f"`docker logs kamal-dev-registry-{port}`",
     )
 
@@ -118,7 +118,7 @@ def _not_started(port: int, ended: Result) -> RegistryError:
     otherwise = f"`docker pull {docker.REGISTRY_IMAGE}`, start one yourself, or deploy with `--skip-push`"
     advice = refusal.hint(errors, docker.DOCKER_HUB, otherwise=otherwise)
     return RegistryError(
-        f"no registry answers on localhost:{port}, and none could be started: {last_line(errors)}",
+        f"no registry answers on localhost:{port}, and could not start one: {last_line(errors)}",
         hint=advice if advice == otherwise else f"{advice}; or deploy with `--skip-push`",
     )
 
@@ -168,9 +168,9 @@ def _refused(server: str, code: int, words: str, answer: Answer) -> Answer | Non
     if code == 404 and _is_registry(answer):
         return None
     if code == 404:
-        raise _unknown(server, "what answers there is no registry: it says 404")
+        raise _unknown(server, "the server is not a registry: it says 404")
     if code == 401 and _is_registry(answer):
-        raise _unknown(server, "it asks for a login (status 401), and the registry on this machine should not")
+        raise _unknown(server, "it asks for a login (status 401), but the registry on this machine must not")
     raise _unknown(server, f"it says status {code} {words}".strip())
 
 
@@ -181,7 +181,7 @@ def _is_registry(answer: Answer) -> bool:
 
 def _unknown(server: str, reason: str) -> RegistryUnknown:
     return RegistryUnknown(
-        f"the registry at {server} could not be asked: {reason}",
+        f"could not query the registry at {server}: {reason}",
         hint=refusal.hint(reason, server),
         cause=refusal.cause(reason),
     )

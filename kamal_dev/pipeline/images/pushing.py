@@ -146,7 +146,7 @@ def _refused(image: Image, reason: str) -> RegistryError:
     advice = otherwise if refusal.cause(reason) == "denied" else refusal.hint(reason, image.server, otherwise=otherwise)
     return RegistryError(
         f"the push of `{image.reference}` failed: {reason}",
-        hint=f"{advice}; the image itself is built and kept, `dev push` tries again",
+        hint=f"{advice}; the image itself is built and kept, run `dev push` to retry",
         left_behind="nothing was deployed",
     )
 

@@ -68,7 +68,7 @@ def login_step(login: Login, folder: str = "") -> Step:
 def _login_failed(project: Project, login: Login, reason: str) -> RegistryError:
     """Return the error of a refused login, or of a registry that could not even be asked."""
     settings = project.config
-    token = f"check `{settings.registry.password_env}` in {settings.secrets_file}; it must be allowed to push"
+    token = f"check `{settings.registry.password_env}` in {settings.secrets_file} and its permission to push"
     cause = refusal.cause(reason)
     advice = token if cause == "denied" else refusal.hint(reason, login.server, otherwise=token)
     message = f"the login of `{login.username}` at {login.server} failed: {reason}"
@@ -123,7 +123,7 @@ def require(project: Project, shell: Shell, image: Image, folder: str) -> Stored
         return found
     raise RegistryError(
         f"`{image.reference}` was pushed, but the registry has nothing under that tag",
-        hint="check the registry's log, and whether something removes images there",
+        hint="check the registry's log, and whether another program removes images",
         left_behind="nothing was deployed",
     )
 
@@ -148,7 +148,7 @@ def _read(image: Image, answer: str, text: str = "") -> Stored:
 
 def _unknown(image: Image, reason: str) -> RegistryUnknown:
     return RegistryUnknown(
-        f"the registry could not be asked for `{image.reference}`: {reason}",
+        f"could not query the registry for `{image.reference}`: {reason}",
         hint=refusal.hint(reason, image.server, otherwise="check the registry and the network, and try again"),
         cause=refusal.cause(reason),
     )

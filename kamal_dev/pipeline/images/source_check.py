@@ -55,7 +55,7 @@ def _changed(image: Image, paths: list[str], is_pushed: bool) -> SourceChanged:
     more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
     pushed = f"`{image.reference}` was pushed with it; the next deploy pushes it again"
     return SourceChanged(
-        f"{shown}{more} changed while `{image.reference}` was built, which would not be what its version says",
-        hint="deploy again; what commands and hooks write while it is built, git should ignore",
+        f"{shown}{more} changed while `{image.reference}` was built, so it would not match its version",
+        hint="deploy again; add files that commands and hooks write during a build to .gitignore",
         left_behind=pushed if is_pushed else "nothing was pushed or deployed",
     )

@@ -38,7 +38,7 @@ def left_behind(project: Project, there: Mapping[str, Host], chosen: tuple[str, 
 def _moved(known: tuple[CachedHost, ...], there: Mapping[str, Host], provider: str) -> Iterator[str]:
     """Say which hosts of stacks are theirs no longer, and what to do about it."""
     for item in left(known, there.items()) if not makes_hosts(provider) else ():
-        advice = f"list {item.address} in its place once more and `dev remove {item.stack}`"
+        advice = f"add {item.address} at its old position and `dev remove {item.stack}`"
         yield (
             f"{item.stack} was deployed to {item.address} before, which `provider.hosts` does not list for it now, and "
             f"may still run there: `dev list` asks it; to remove it, "
@@ -48,5 +48,5 @@ def _moved(known: tuple[CachedHost, ...], there: Mapping[str, Host], provider: s
         if item.provider != provider:
             yield (
                 f"{item.stack} was deployed to a host of the provider `{item.provider}` before, and may still run "
-                "there: set `provider.type` to it to see the host, and to remove it"
+                "there: set `provider.type` to it to list or remove the host"
             )

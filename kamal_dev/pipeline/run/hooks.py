@@ -18,7 +18,7 @@ from kamal_dev.project import Project, debts
 from kamal_dev.shell.local import CANNOT_RUN, NOT_FOUND
 
 LAST_LINES = 20
-UNTOUCHED = "every stack runs what it ran before"
+UNTOUCHED = "no stack was changed"
 BACK = ("rolled back", "stopped")
 
 
@@ -66,12 +66,12 @@ class Hooks:
         """Run `docker-setup` for those of these stacks whose hosts are owed it. Raises HookFailed."""
         due = [stack for stack in stacks if stack in self._debts] if self.has("docker-setup") else []
         if due:
-            left = f"Docker runs on the hosts of {', '.join(due)}, and the next deploy runs the hook again; {UNTOUCHED}"
+            left = f"Docker runs on the hosts of {', '.join(due)}; the next deploy runs the hook again; {UNTOUCHED}"
             self.before("docker-setup", due, left_behind=left)
             self._debts.settle(due)
 
     def _after(self, name: str, outcomes: Sequence[StackResult], seconds: float, **told: str) -> DevError | None:
-        stands = f"what `dev {self._command}` has done stands"
+        stands = f"what `dev {self._command}` has done is kept"
         stacks = tuple(outcome.stack for outcome in outcomes)
         try:
             self._call(name, stacks, left_behind=stands, runtime=str(round(seconds)), **told)
@@ -86,7 +86,7 @@ class Hooks:
         if self._skip or name not in present(self._run.project):
             return
         if name not in runnable(self._run.project):
-            output.warn(f"{path} was not run, because it is not executable: `chmod +x {path}`")
+            output.warn(f"{path} is not executable and was skipped: `chmod +x {path}`")
             return
         output.start("hook", name)
         ended = self._run.local.run(self._step(name, self._details(stacks, told)), on_line=partial(output.line, "hook"))
@@ -155,7 +155,7 @@ class Debts:
 def _unknown(error: OSError) -> DevError:
     what = f"{error.filename or 'docker-setup'}: {error.strerror or error}"
     return DevError(
-        f"which hosts are owed `docker-setup` cannot be noted: {what}", hint=".kamal/local must be writable"
+        f"could not record which hosts still need `docker-setup`: {what}", hint=".kamal/local must be writable"
     )
 
 
@@ -173,12 +173,12 @@ def runnable(project: Project) -> tuple[str, ...]:
 
 def _failure(name: str, ended: Result, left_behind: str) -> HookFailed:
     code = ended.exit_code
-    how = f"ended with exit code {code}" if code >= 0 else f"was ended by signal {-code}"
+    how = f"exited with code {code}" if code >= 0 else f"was killed by signal {-code}"
     return HookFailed(
         "\n".join(filter(None, (f"hook `{name}` {how}", ended.tail(LAST_LINES)))),
-        hint=NOT_FOUND_HINT if code in (NOT_FOUND, CANNOT_RUN) else "correct it, or run without hooks: `--skip-hooks`",
+        hint=NOT_FOUND_HINT if code in (NOT_FOUND, CANNOT_RUN) else "fix it, or skip hooks with `--skip-hooks`",
         left_behind=left_behind,
     )
 
 
-NOT_FOUND_HINT = "its first line must name a program that is here, such as `#!/bin/sh`, and end with LF alone"
+NOT_FOUND_HINT = "its first line must be an installed program such as `#!/bin/sh`, and end with LF only"

@@ -33,9 +33,9 @@ def _run(run: Run, command: LifecycleCommand) -> Result:
     if not result:
         where = run.project.devcontainer.where(INITIALIZE)
         raise InitializeFailed(
-            f"{name} ended with exit code {result.exit_code} ({where}): `{command.text}`\n{result.tail(LAST_LINES)}",
-            hint="correct it, or run without it: `--skip-initialize`",
-            left_behind="what the command itself has done; nothing was built or deployed",
+            f"{name} exited with code {result.exit_code} ({where}): `{command.text}`\n{result.tail(LAST_LINES)}",
+            hint="fix it, or skip it with `--skip-initialize`",
+            left_behind="changes made by the command; nothing was built or deployed",
         )
     run.output.done("initializing", name, seconds=result.seconds)
     return result

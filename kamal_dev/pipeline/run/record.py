@@ -16,7 +16,7 @@ from kamal_dev.project.state import CachedHost, Change, Found
 from kamal_dev.shell.fanout import Background
 
 WENT_WELL = ("deployed", "unchanged")
-UNTIMELY = DevError("it ended before its time")
+UNTIMELY = DevError("interrupted")
 
 
 class DeployRecord:

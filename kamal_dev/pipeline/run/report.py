@@ -108,7 +108,7 @@ class Report:
         """Return the sum of all failures, or None where there are none."""
         if not self.failed:
             return self.hook
-        hint = f"`dev status` shows what runs; {self._again()} tries again"
+        hint = f"`dev status` shows what is running; {self._again()} retries"
         return SomeHostsFailed("; ".join((self.summary(), *self._shortfalls())), hint=hint)
 
     def _again(self) -> str:
