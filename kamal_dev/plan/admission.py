@@ -102,7 +102,7 @@ def _wrong_platform(host: str, facts: Facts, needs: Requirements) -> Iterator[Ho
             yield HostError(
                 host,
                 f"`{image.reference}` is an image for {', '.join(sorted(image.platforms))}, "
-                f"and the host is linux/{facts.arch}",
+                f"but the host is linux/{facts.arch}",
                 hint=f"build it for the host too: `build.platform: linux/{facts.arch}` in config/dev.yml "
                 "(a list for several platforms); or deploy to another host",
                 left_behind=UNTOUCHED,
