@@ -119,9 +119,9 @@ def _registry(run: Run) -> str:
     settings = run.project.config.registry
     if settings.is_local:
         is_there = local_registry.runs(settings.server)
-        return f"{settings.server}: {'answers' if is_there else 'on this machine, started when a push needs it'}"
+        return f"{settings.server}: {'answers' if is_there else 'on this machine, started by the next push'}"
     registry.log_in(run.project, run.tools)
-    return f"{settings.server}: logged in" if settings.needs_login else f"{settings.server}: asks for no login"
+    return f"{settings.server}: logged in" if settings.needs_login else f"{settings.server}: no login required"
 
 
 def _provider(run: Run) -> str:

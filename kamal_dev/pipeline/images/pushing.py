@@ -157,7 +157,7 @@ def _push_cache(project: Project, tools: LocalTools, image: Image, present: Pres
     if stable and not (
         tools.shell.run(docker.tag(present.id, stable)) and tools.shell.run(docker.push(stable, config=config))
     ):
-        tools.output.warn(f"`{stable.reference}` could not be pushed: the next build elsewhere has no cache")
+        tools.output.warn(f"`{stable.reference}` could not be pushed: builds on other machines will not have a cache")
 
 
 def _nothing_built(image: Image) -> NothingBuilt:

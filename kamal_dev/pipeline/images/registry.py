@@ -142,7 +142,7 @@ def _read(image: Image, answer: str, text: str = "") -> Stored:
     except (ValueError, LookupError, TypeError):
         found = ""
     if not found.startswith("sha256:"):
-        raise _unknown(image, "what answers there is no registry")
+        raise _unknown(image, "the server is not a registry")
     return Stored(found, image_manifest.platforms(text or answer))
 
 

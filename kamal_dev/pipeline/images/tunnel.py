@@ -58,12 +58,12 @@ class RegistryTunnel:
             self.open(target)
         except HostError as error:
             was_open = False
-            self._tools.output.info(f"{error.message}; another `dev` may be lending it", target)
+            self._tools.output.info(f"{error.message}; another `dev` may be forwarding it", target)
         outcome = change()
         if outcome.phase != "pull" or not self._is_wanted or self._is_open(target):
             return outcome
         if was_open:
-            self._tools.output.info("the connection to the registry here was lost; opening it again", target)
+            self._tools.output.info("the connection to the local registry was lost; reconnecting", target)
         try:
             self.open(target)
         except HostError as error:
