@@ -62,7 +62,7 @@ def audit(run: Run, name: str | None, lines: int) -> Audit:
     """
     wanted = None if name in (None, run.project.config.service) else name
     entries = [entry for entry in _local(run.project) if wanted in (None, entry.stack)]
-    found = of_project(run.provider.stacks(), run.project, name, is_sure=not entries)
+    found = of_project(run.stacks.items(), run.project, name, is_sure=not entries)
     silent = []
     for (stack, _), answer in zip(
         found.items(), each(found.items(), lambda item: _ask(run, *item, lines), limit=run.limit), strict=True

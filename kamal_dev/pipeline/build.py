@@ -26,10 +26,10 @@ def build(run: Run, options: BuildOptions, *, skip_initialize: bool = False, ski
         run.output.warn(str(notice))
     config = features.log_in(run.project, run.tools, wanted=cache is not None and cache.type == "registry")
     if require_buildable(run.project, run.tools):
-        hooks.before("pre-build", (), left_behind="nothing was built")
+        hooks.before("pre-build", {}, left_behind="nothing was built")
     images = [
         replace(built.image, digest="") for built in build_all(run.project, run.tools, replace(options, config=config))
     ]
     if images:
-        hooks.before("post-build", (), left_behind="the images are built")
+        hooks.before("post-build", {}, left_behind="the images are built")
     return images

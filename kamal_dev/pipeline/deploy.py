@@ -53,7 +53,7 @@ def deploy(run: Run, options: DeployOptions) -> Report:
     run.budget = HostBudget(options.timeout)
     hooks = Hooks(run, "deploy", skip=options.skip_hooks)
     scope = _decide(run, options)
-    hooks.before("pre-connect", scope.names, left_behind=NOTHING)
+    hooks.before("pre-connect", scope.hosts, left_behind=NOTHING)
     observations = observing(run, scope, is_deep=options.is_interactive)
     making = ImageMaking(run.project, run.tools, skip_build=options.skip_build, skip_push=options.skip_push)
     # While hosts answer: no host is made for it, no hook comes first, and few people are asked anything.
@@ -107,13 +107,13 @@ def _execute(
             _failed(run.output, item.stack, scope.hosts[item.stack], item.error) for item in plan.stacks if item.error
         ], {}
     if planned(run.project) and not options.skip_build:
-        hooks.before("pre-build", scope.names, left_behind=NOTHING)
+        hooks.before("pre-build", scope.hosts, left_behind=NOTHING)
     tunnel = RegistryTunnel(run.project, run.tools, run.way, is_wanted=not options.skip_push)
     preparing = _preparing(run, hooks, planner)
     hosts = Background(lambda: _prepare_all(preparing, scope, observations, tunnel))
-    with reporting_hosts(run.provider, scope.making, hosts):
+    with reporting_hosts(scope.making, hosts):
         images = making.made(
-            lambda: hooks.before("post-build", scope.names, left_behind="the images are built; nothing was deployed")
+            lambda: hooks.before("post-build", scope.hosts, left_behind="the images are built; nothing was deployed")
         )
     prepared = hosts.result()
     _before_apply(hooks, prepared)
@@ -147,15 +147,16 @@ def _prepare_all(
 ) -> Hosts:
     """Make and start hosts, then make each ready; a host that fails becomes a result."""
     run = context.run
-    made = {} if scope.are_all_on else dict(zip(scope.names, run.provider.ensure(scope.names), strict=True))
+    made = run.provider.ensure(scope.not_on) if scope.not_on else {}
 
     def ready(stack: str) -> PreparedHost | StackResult:
-        known = scope.hosts[stack]
-        is_new = known is None or not known.address
-        host = made[stack] if is_new or not known else known
+        host = made.get(stack) or scope.hosts[stack]
+        if isinstance(host, DevError):
+            return _failed(run.output, stack, scope.hosts[stack], host)
+        assert host is not None
         try:
             tunnel.begin(host)
-            seen = observe(run, stack, host, scope.releases[stack]) if is_new else observations.of(stack)
+            seen = observe(run, stack, host, scope.releases[stack]) if stack in made else observations.of(stack)
             with run.budget.counting(host.name):
                 return prepare(context, seen)
         except DevError as error:
@@ -177,7 +178,7 @@ def _reached(hosts: Hosts) -> dict[str, Host]:
 
 def _before_apply(hooks: Hooks, hosts: Hosts) -> None:
     """Run the hooks that come between making hosts ready and applying the release there."""
-    stacks = [host.stack for host in hosts if isinstance(host, PreparedHost)]
+    stacks = _reached(hosts)
     hooks.docker_setup(stacks)
     if stacks:
         hooks.before("pre-deploy", stacks, left_behind=f"images are built and hosts are prepared; {UNTOUCHED}")

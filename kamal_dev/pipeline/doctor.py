@@ -125,7 +125,7 @@ def _registry(run: Run) -> str:
 
 
 def _provider(run: Run) -> str:
-    hosts = run.provider.list()
+    hosts = tuple(run.stacks.values())
     return f"{run.project.config.provider.type}: {len(hosts)} hosts"
 
 

@@ -31,7 +31,7 @@ def forward(run: Run, name: str | None, flags: tuple[str, ...], opened: Opened) 
     Raises UsageError and DevcontainerError for ports that are none or taken, and
     HostError where they cannot be opened; a link that drops later is opened again.
     """
-    name, target = one(run.provider, name)
+    name, target = one(run.stacks, name)
     said = described(run.project, find(run, name, target))
     ports = local(wanted(said, flags), shell.is_free)
     for port in ports:

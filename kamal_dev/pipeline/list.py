@@ -22,7 +22,7 @@ def listed(run: Run) -> list[StackStatus]:
     """
     read = remembered(run)
     known = read.state
-    hosts = tuple(run.provider.stacks())
+    hosts = tuple(run.stacks.items())
     gone = left(known.hosts, hosts)
     found = look(run, hosts)
     asked = look(run, [(item.stack, item.host) for item in gone])

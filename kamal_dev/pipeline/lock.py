@@ -54,7 +54,7 @@ class Locked:
 
 def locks(run: Run, name: str | None) -> list[Locked]:
     """Return the lock of every stack of this project, or of the one of this name."""
-    targets = of_project(run.provider.stacks(), run.project, name)
+    targets = of_project(run.stacks.items(), run.project, name)
     found = each(targets.items(), lambda item: _look(run, *item), limit=run.limit)
     return [locked for locked in found if isinstance(locked, Locked)]
 

@@ -45,11 +45,11 @@ class Address:
 
 def address(run: Run, name: str | None) -> Address:
     """Return where an editor finds a stack's main container; writes the file that lets ssh find the host."""
-    name, target = one(run.provider, name)
+    name, target = one(run.stacks, name)
     place = find(run, name, target)
     folder = run.project.devcontainer.workspace_folder
     config = run.ssh_config
-    ssh_config.write(config, ssh_config.text(run.provider.stacks(), run.trust, config))
+    ssh_config.write(config, ssh_config.text(run.stacks.items(), run.trust, config))
     return Address(
         name,
         name,

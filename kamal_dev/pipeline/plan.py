@@ -83,9 +83,14 @@ class DeployScope:
         return tuple(name for name, host in self.hosts.items() if host is None)
 
     @property
+    def not_on(self) -> tuple[str, ...]:
+        """The stacks that have no host that is switched on."""
+        return tuple(name for name, host in self.hosts.items() if not (host and host.address))
+
+    @property
     def are_all_on(self) -> bool:
         """Whether every stack has a host that is switched on."""
-        return all(host and host.address for host in self.hosts.values())
+        return not self.not_on
 
 
 @dataclass(frozen=True)
@@ -141,7 +146,7 @@ def decide(run: Run, options: DeployOptions) -> DeployScope:
     names = chosen(run, options)
     releases = {name: render_release(run.project, name) for name in names}
     run.provider.check(names)
-    there = dict(run.provider.stacks())
+    there = run.stacks
     require_capacity(run)
     for notice in run.project.notices:
         run.output.warn(str(notice))
@@ -155,7 +160,7 @@ def chosen(run: Run, options: DeployOptions) -> tuple[str, ...]:
     """Return the stacks to deploy: of the first `count`, and what is named and has a host. Raises UsageError."""
     counted = choose(run.project, options.count, ())
     is_beyond = not {*counted, run.project.config.service}.issuperset(options.names)
-    return choose(run.project, options.count, options.names, known=dict(run.provider.stacks()) if is_beyond else ())
+    return choose(run.project, options.count, options.names, known=run.stacks if is_beyond else ())
 
 
 def require_capacity(run: Run) -> None:

@@ -53,7 +53,7 @@ def prune(
 
     In a `dry_run`, only looks. `agree` is shown what would go, and asked.
     """
-    targets = of_project(run.provider.stacks(), run.project, name)
+    targets = of_project(run.stacks.items(), run.project, name)
     if dry_run or agree:
         found = _on_all(run, targets, dry_run=True)
         if dry_run or plan_prune(found).is_empty:

@@ -69,7 +69,7 @@ def pull(run: Run, name: str | None) -> tuple[PulledBranch, ...]:
     """
     if run.project.workspace_source != "git":
         raise UsageError("only a workspace that is a clone can be pulled", hint="set `workspace.source: git`")
-    name, target = running(run.provider, name)
+    name, target = running(run.stacks, name)
     run.output.start("fetching", "", target)
     with temporary.folder("pulled", run.project.private()) as folder:
         boxes = _receive(run, target, name, Path(folder, "new"), whole=False)

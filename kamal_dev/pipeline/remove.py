@@ -37,7 +37,7 @@ def remove(
     """
     started = time.monotonic()
     targets = of_project(_there(run, name).items(), run.project, name)
-    made = frozenset(stack for stack, _ in run.provider.stacks()) if run.project.config.provider.makes_hosts else ()
+    made = frozenset(run.stacks) if run.project.config.provider.makes_hosts else ()
     plan = plan_remove(targets, frozenset(made), keep_volumes=keep_volumes)
     if not targets:
         run.output.info(NOTHING)
@@ -72,7 +72,7 @@ def _there(run: Run, name: str | None) -> dict[str, Host]:
     """Return the stacks by name; also those whose hosts were still being made when a run ended, and the one that is
     asked for where config/dev.yml lists its host no longer.
     """
-    stacks, known = dict(run.provider.stacks()), remembered(run).state
+    stacks, known = run.stacks, remembered(run).state
     making = {stack: Host(stack, "") for stack, _ in known.making}
     behind = {item.stack: item.host for item in left(known.hosts, stacks.items()) if item.stack == name}
     return {**making, **behind, **stacks}

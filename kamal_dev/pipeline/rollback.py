@@ -47,7 +47,7 @@ def rollback(run: Run, order: RollbackOptions) -> Report:
     What goes wrong on a host is in the report, and stops no other host.
     """
     started = time.monotonic()
-    stacks = dict(run.provider.stacks())
+    stacks = run.stacks
     targets, version = _meant(stacks, run.project.config.service, order)
     hooks = Hooks(run, "rollback", skip=order.skip_hooks, version=version)
     hooks.before("pre-connect", targets, left_behind="nothing was rolled back")

@@ -23,7 +23,7 @@ def ssh(run: Run, name: str | None, words: tuple[str, ...], *, service: str = ""
     terminal that this process has, empty for none. Nothing runs yet; the
     connection that looked for the container is still open.
     """
-    name, target = one(run.provider, name)
+    name, target = one(run.stacks, name)
     service = service_of(run.project, service)
     place = find(run, name, target, service)
     entry = inside.ExecOptions(terminal=terminal) if service else _entry(run, target, place, terminal)

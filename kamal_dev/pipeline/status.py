@@ -75,7 +75,7 @@ class StackStatus:
 
 def stacks(run: Run, name: str | None = None) -> list[StackStatus]:
     """Return every stack of this project, or the one of this name; a host that does not answer is one too."""
-    targets = of_project(run.provider.stacks(), run.project, name)
+    targets = of_project(run.stacks.items(), run.project, name)
     return look(run, targets.items())
 
 

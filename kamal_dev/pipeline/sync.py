@@ -56,7 +56,7 @@ def _execute(run: Run, workspace: Workspace, seen: Observation, plan: Plan) -> s
 
 def _observe(run: Run, name: str | None) -> Observation:
     """Ask the host of a stack what it has. Raises NoAnswer, and what `running` does."""
-    name, target = running(run.provider, name)
+    name, target = running(run.stacks, name)
     result = ask(run, target, host.facts(run.scripts, name), timeout=LOOKING)
     facts = answers.facts(result.output)
     if facts is None:

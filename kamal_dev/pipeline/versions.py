@@ -35,7 +35,7 @@ class History(KeptReleases):
 
 def versions(run: Run, name: str | None = None) -> list[History]:
     """Return what every host of this project keeps, or that of the stack of this name."""
-    return histories(run, of_project(run.provider.stacks(), run.project, name))
+    return histories(run, of_project(run.stacks.items(), run.project, name))
 
 
 def histories(run: Run, targets: Mapping[str, Host]) -> list[History]:

@@ -5,14 +5,14 @@ A further provider is one file here and one row in PROVIDERS of config/provider.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from kamal_dev.config.provider import PROVIDERS
-from kamal_dev.errors import ConfigError, Problem
+from kamal_dev.errors import ConfigError, DevError, Problem
 from kamal_dev.model import Host
 from kamal_dev.shell import Shell
 
@@ -47,10 +47,10 @@ class Provider(Protocol):
         """
         ...
 
-    def ensure(self, names: tuple[str, ...]) -> tuple[Host, ...]:
-        """Return a host for each name, in order; what exists is found, not made twice.
+    def ensure(self, names: tuple[str, ...]) -> Mapping[str, Host | DevError]:
+        """Return for each name its host, or why it has none; what exists is found, not made twice.
 
-        Raises ProviderError, with what was made in spite of it in `left_behind`.
+        Raises ProviderError where nothing can be said of any of them.
         """
         ...
 

@@ -68,7 +68,7 @@ class DockerProvider:
         self._met: dict[_Container, Host] = {}
 
     def check(self, names: tuple[str, ...]) -> None:
-        """Refuse names that no host can have; raises EngineError where there is no engine to make hosts with."""
+        """Refuse names that no host can have."""
         refused = [name for name in names if not NAME.fullmatch(name)]
         if refused:
             message, hint = f"`{refused[0]}` cannot be the name of a host", NAMING
@@ -76,30 +76,33 @@ class DockerProvider:
                 problem = Problem(where.path, where.line, message, "naming.pattern", where.column)
                 raise ConfigError(problem, hint=hint)
             raise ProviderError(message, hint=hint)
-        self._containers()
 
-    def ensure(self, names: tuple[str, ...]) -> tuple[Host, ...]:
-        """Make the hosts that are missing, start those that are stopped, and wait for sshd in all."""
+    def ensure(self, names: tuple[str, ...]) -> dict[str, Host | DevError]:
+        """Make the hosts that are missing, start those that are stopped, and wait for sshd in all.
+
+        One that fails stops no other. Raises EngineError where there is no engine.
+        """
         found = self._containers()
-        missing = tuple(name for name in names if name not in found)
         key = keys.ensure(self._directory)
         identity.keep(self._directory, self._project)
-        flags = self._prepare(missing) if missing else ()
+        flags = self._flags() if not found.keys() >= {*names} else ()
 
         def ensured(name: str) -> Host:
             return self._host(found[name], key) if name in found else self._made(name, flags, key)
 
-        outcomes = each(names, ensured, limit=AT_ONCE)
-        failures = [outcome for outcome in outcomes if isinstance(outcome, DevError)]
-        if failures:
-            made = tuple(name for name in self._containers() if name in missing)
-            raise _sum(failures, left_behind=f"{_hosts(made)}; the next run uses them" if made else "")
-        return tuple(outcome for outcome in outcomes if isinstance(outcome, Host))
+        return dict(zip(names, each(names, ensured, limit=AT_ONCE), strict=True))
 
-    def _made(self, name: str, flags: tuple[str, ...], key: tuple[Path, str]) -> Host:
+    def _made(self, name: str, flags: tuple[str, ...] | DevError, key: tuple[Path, str]) -> Host:
+        if isinstance(flags, DevError):
+            raise flags
         started = time.monotonic()
         self._output.start("provisioning", host=name)
-        host = self._host(self._create(name, flags), key)
+        container = self._create(name, flags)
+        try:
+            host = self._host(container, key)
+        except ProviderError as error:
+            error.left_behind = f"host {name}; the next deploy uses it"
+            raise
         self._output.done("provisioning", host=host, seconds=time.monotonic() - started)
         return host
 
@@ -146,7 +149,14 @@ class DockerProvider:
         containers = (_Container(*line.split("\t")) for line in result.output.splitlines() if line)
         return {container.host: container for container in containers}
 
-    def _prepare(self, missing: tuple[str, ...]) -> tuple[str, ...]:
+    def _flags(self) -> tuple[str, ...] | DevError:
+        """Return what new hosts are made with, or why none can be made."""
+        try:
+            return self._prepare()
+        except DevError as error:
+            return error
+
+    def _prepare(self) -> tuple[str, ...]:
         """Have the image ready, and return the flags of a new host: its limits, and what systemd needs here."""
         self._image = str(self._options.get("image") or host_image.ready(self._shell, self._output, self._system))
         sizes, cut = machine.limited(self._options, self._machine.capacity)
@@ -250,13 +260,9 @@ class DockerProvider:
         return self._shell.run(step, timeout=timeout)
 
 
-def _sum(failures: Sequence[DevError], left_behind: str = "") -> ProviderError:
+def _sum(failures: Sequence[DevError]) -> ProviderError:
     hint = next((failure.hint for failure in failures if failure.hint), "")
-    return ProviderError("\n".join(failure.message for failure in failures), hint=hint, left_behind=left_behind)
-
-
-def _hosts(names: tuple[str, ...]) -> str:
-    return f"host{'s' if len(names) > 1 else ''} {', '.join(names)}"
+    return ProviderError("\n".join(failure.message for failure in failures), hint=hint)
 
 
 def _folder(directory: Path) -> Path:

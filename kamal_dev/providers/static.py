@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kamal_dev.errors import ProviderError
+from kamal_dev.errors import DevError, ProviderError
 from kamal_dev.model import Host, stack_name
 
 if TYPE_CHECKING:
@@ -35,10 +35,10 @@ class StaticProvider:
                 hint="add hosts to the list, or lower `--count` (or `vms.count`)",
             )
 
-    def ensure(self, names: tuple[str, ...]) -> tuple[Host, ...]:
+    def ensure(self, names: tuple[str, ...]) -> dict[str, Host | DevError]:
         """Return the hosts of these stacks, whether they answer or not."""
         self.check(names)
-        return tuple(self._hosts[name] for name in names)
+        return {name: self._hosts[name] for name in names}
 
     def stacks(self) -> tuple[tuple[str, Host], ...]:
         """Return every listed host with the stack at its place."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from kamal_dev.cli.exit import explanation
@@ -31,12 +32,13 @@ class Fake:
     def check(self, names: tuple[str, ...]) -> None:
         """Find nothing wrong."""
 
-    def ensure(self, names: tuple[str, ...]) -> tuple[Host, ...]:
+    def ensure(self, names: tuple[str, ...]) -> Mapping[str, Host | DevError]:
         """Return the host, or raise what is next."""
         if self.failures:
             raise self.failures.pop(0)
         self.is_listed = True
-        return tuple(replace(host, host_key=self.host_key) for host in self.provider.ensure(names))
+        made = self.provider.ensure(names).items()
+        return {name: replace(host, host_key=self.host_key) for name, host in made if isinstance(host, Host)}
 
     def stacks(self) -> tuple[tuple[str, Host], ...]:
         """Return the host as soon as it can be seen."""

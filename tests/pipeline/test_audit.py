@@ -28,11 +28,11 @@ __all__ = ["project", "root"]
 
 def fake_run(private: Path, said: list[Event], **options: Any) -> Run:
     project = SimpleNamespace(private=lambda: private, version="v1", config=SimpleNamespace(service="blog"))
-    provider = SimpleNamespace(stacks=lambda: (("blog-1", Host("blog-1", "")),))
+    stacks = {"blog-1": Host("blog-1", "")}
     output = Output(said.append)
     output.redaction.add(Secret('pa"ss\nword-1'))
     values = {"project": project, "output": output, "performer": "ann@laptop", "limit": 1}
-    return cast("Run", SimpleNamespace(**{**values, "provider": provider, **options}))
+    return cast("Run", SimpleNamespace(**{**values, "stacks": stacks, **options}))
 
 
 def test_no_secret_reaches_the_audit_log_in_any_form(tmp_path: Path) -> None:

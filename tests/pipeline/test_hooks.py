@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from kamal_dev.errors import HookFailed
+from kamal_dev.model import Host
 from kamal_dev.output import Event, Output
 from kamal_dev.output.sentences import sentence
 from kamal_dev.pipeline.doctor import doctor
@@ -29,6 +30,8 @@ secrets: [API_TOKEN]
 vms: {count: 2}
 """
 LEFT = "nothing was changed"
+HOSTS = {"blog-1": Host("blog-1", "10.0.0.1"), "blog-2": Host("blog-2", "10.0.0.2")}
+FIRST = {"blog-1": HOSTS["blog-1"]}
 
 
 class Project:
@@ -68,7 +71,7 @@ def project(tmp_path: Path) -> Project:
 
 def test_a_hook_is_announced_and_run_in_the_project_with_its_variables(project: Project) -> None:
     project.hook("pre-connect", 'pwd\necho "$KAMAL_COMMAND $DEV_STACKS $KAMAL_HOSTS by $KAMAL_PERFORMER"')
-    project.hooks().before("pre-connect", ["blog-1", "blog-2"], left_behind=LEFT)
+    project.hooks().before("pre-connect", HOSTS, left_behind=LEFT)
     assert project.said == [
         ("started", "Running hook `pre-connect`"),
         ("output", str(project.root)),
@@ -79,7 +82,7 @@ def test_a_hook_is_announced_and_run_in_the_project_with_its_variables(project: 
 
 def test_nothing_is_said_or_asked_where_there_is_no_hook_but_a_sample(project: Project) -> None:
     project.hook("pre-deploy.sample", "touch made")
-    project.hooks().before("pre-deploy", ["blog-1"], left_behind=LEFT)
+    project.hooks().before("pre-deploy", FIRST, left_behind=LEFT)
     assert project.said == []
     assert not (project.root / "asked").exists()
     assert not (project.root / "made").exists()
@@ -88,7 +91,7 @@ def test_nothing_is_said_or_asked_where_there_is_no_hook_but_a_sample(project: P
 def test_skipped_hooks_are_not_run(project: Project) -> None:
     project.hook("pre-deploy", "touch made")
     hooks = project.hooks(skip=True)
-    hooks.before("pre-deploy", ["blog-1"], left_behind=LEFT)
+    hooks.before("pre-deploy", FIRST, left_behind=LEFT)
     assert not hooks.has("pre-deploy")
     assert project.said == []
     assert not (project.root / "made").exists()
@@ -96,7 +99,7 @@ def test_skipped_hooks_are_not_run(project: Project) -> None:
 
 def test_a_file_that_is_not_executable_is_said_to_be_so_and_not_run(project: Project) -> None:
     project.hook("pre-build", "touch made", mode=0o644)
-    project.hooks().before("pre-build", (), left_behind=LEFT)
+    project.hooks().before("pre-build", {}, left_behind=LEFT)
     said = ".kamal/hooks/pre-build is not executable and was skipped: `chmod +x .kamal/hooks/pre-build`"
     assert project.said == [("warning", said)]
     assert not (project.root / "made").exists()
@@ -111,16 +114,16 @@ def test_hooks_around_a_deploy_get_the_secrets_and_their_output_does_not_show_th
     project.hook("pre-deploy", 'test "$API_TOKEN" = tok-5f3a9c && echo "token $API_TOKEN"')
     project.hook("pre-build", 'echo "${API_TOKEN:-none}"')
     hooks = project.hooks()
-    hooks.before("pre-build", (), left_behind=LEFT)
+    hooks.before("pre-build", {}, left_behind=LEFT)
     assert not (project.root / "asked").exists()
-    hooks.before("pre-deploy", ["blog-1"], left_behind=LEFT)
+    hooks.before("pre-deploy", FIRST, left_behind=LEFT)
     assert [text for kind, text in project.said if kind == "output"] == ["none", "token [redacted]"]
 
 
 def test_a_failure_stops_with_the_last_lines_and_says_what_is_left(project: Project) -> None:
     project.hook("pre-build", "echo checking\necho the tree is dirty >&2\nexit 3")
     with pytest.raises(HookFailed) as failed:
-        project.hooks("build").before("pre-build", (), left_behind="nothing was built")
+        project.hooks("build").before("pre-build", {}, left_behind="nothing was built")
     assert failed.value.message == "hook `pre-build` exited with code 3\nthe tree is dirty"
     assert failed.value.left_behind == "nothing was built"
     assert "--skip-hooks" in failed.value.hint
@@ -139,7 +142,7 @@ def test_a_failure_afterwards_stops_nothing_and_is_returned(project: Project) ->
 def test_a_process_that_a_hook_leaves_behind_holds_nobody_up(project: Project) -> None:
     project.hook("pre-build", "sleep 60 & echo $!")
     started = time.monotonic()
-    project.hooks("build").before("pre-build", (), left_behind=LEFT)
+    project.hooks("build").before("pre-build", {}, left_behind=LEFT)
     assert time.monotonic() - started < 10
     os.kill(int(next(text for _, text in project.said if text.isdecimal())), signal.SIGTERM)
 
@@ -148,7 +151,7 @@ def test_a_process_that_a_hook_leaves_behind_holds_nobody_up(project: Project) -
 def test_a_hook_that_the_system_cannot_run_is_a_failure_that_says_why(project: Project, text: str) -> None:
     project.write(".kamal/hooks/pre-connect", text, 0o755)
     with pytest.raises(HookFailed, match=r"exited with code 12[67]\n.*pre-connect: ") as failed:
-        project.hooks().before("pre-connect", (), left_behind=LEFT)
+        project.hooks().before("pre-connect", {}, left_behind=LEFT)
     assert "#!/bin/sh" in failed.value.hint
 
 
@@ -182,9 +185,9 @@ def test_a_host_is_owed_its_setup_until_the_hook_went_well(project: Project) -> 
     project.hook("docker-setup", 'echo "$DEV_STACKS" >>ran; test -e ready')
     project.hooks().owe_setup("blog-2")
     with pytest.raises(HookFailed) as failed:
-        project.hooks().docker_setup(["blog-1", "blog-2"])
+        project.hooks().docker_setup(HOSTS)
     assert "the next deploy runs the hook again" in failed.value.left_behind
     project.write("ready", "")
     for _ in range(2):
-        project.hooks().docker_setup(["blog-1", "blog-2"])
+        project.hooks().docker_setup(HOSTS)
     assert (project.root / "ran").read_text() == "blog-2\nblog-2\n"

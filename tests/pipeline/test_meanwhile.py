@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -28,26 +29,26 @@ class Failing(Machine):
 
 
 class Maker(Listed):
-    """Hosts that are made when they are asked for, up to `many`; `lost` when somebody looks afterwards."""
+    """Hosts that are made when they are asked for, up to `many`; `silent` where the provider does not answer then."""
 
-    def __init__(self, many: int, *, lost: bool = False) -> None:
+    def __init__(self, many: int, *, silent: bool = False) -> None:
         super().__init__(())
-        self.many, self.lost = many, lost
-        self.there: dict[str, Host] = {}
+        self.many, self.silent = many, silent
+        self.calls: list[str] = []
 
-    def ensure(self, names: tuple[str, ...]) -> tuple[Host, ...]:
+    def ensure(self, names: tuple[str, ...]) -> Mapping[str, Host | DevError]:
         """Make hosts, until there is no room."""
-        for number, name in enumerate(names[: self.many], 1):
-            self.there[name] = Host(name, f"10.0.0.{number}", "root")
-        if len(names) > self.many:
-            raise ProviderError(f"{names[self.many]} could not be made: no room", hint="make room")
-        return tuple(self.there.values())
+        self.calls.append("ensure")
+        if self.silent:
+            raise ProviderError("the provider does not answer", left_behind=f"{names[0]}; the next run uses it")
+        made = {name: Host(name, f"10.0.0.{number}", "root") for number, name in enumerate(names[: self.many], 1)}
+        refused = (ProviderError(f"{name} could not be made: no room", hint="make room") for name in names)
+        return {**dict(zip(names, refused, strict=True)), **made}
 
     def stacks(self) -> tuple[tuple[str, Host], ...]:
-        """Return what was made."""
-        if self.lost and self.there:
-            raise ProviderError("the provider does not answer")
-        return tuple(self.there.items())
+        """Return none: none is there."""
+        self.calls.append("stacks")
+        return ()
 
 
 def failed(project: Project, maker: Any = None, *states: HostState) -> DevError:
@@ -64,9 +65,10 @@ def failed(project: Project, maker: Any = None, *states: HostState) -> DevError:
 def test_where_hosts_could_not_be_made_either_both_are_said_and_no_host_is_claimed(project: Project) -> None:
     error = failed(project, Maker(0))
     assert "the build of app failed" in error.message
-    assert error.message.endswith(f"at the same time: {FIRST} could not be made: no room")
+    assert f"at the same time: {FIRST} could not be made: no room" in error.message
+    assert error.message.endswith(f"at the same time: {SECOND} could not be made: no room")
     assert "make room" in error.hint
-    assert "made" not in error.left_behind
+    assert "created" not in error.left_behind
 
 
 def test_only_the_hosts_that_were_made_are_said_to_be(project: Project) -> None:
@@ -78,9 +80,10 @@ def test_only_the_hosts_that_were_made_are_said_to_be(project: Project) -> None:
     assert "at the same time" not in both.message
 
 
-def test_where_nobody_knows_what_was_made_that_is_said(project: Project) -> None:
-    error = failed(project, Maker(2, lost=True))
-    assert f"unknown whether {FIRST}, {SECOND} were created: the provider does not answer" in error.left_behind
+def test_what_a_provider_left_that_does_not_answer_is_said(project: Project) -> None:
+    error = failed(project, Maker(2, silent=True))
+    assert error.message.endswith("at the same time: the provider does not answer")
+    assert error.left_behind.endswith(f"{FIRST}; the next run uses it")
 
 
 def test_a_host_that_fails_at_the_same_time_is_named(project: Project) -> None:
@@ -89,3 +92,15 @@ def test_a_host_that_fails_at_the_same_time_is_named(project: Project) -> None:
     assert "at the same time: " in error.message
     assert "the host is linux/arm64" in error.message
     assert error.left_behind == "nothing was pushed or deployed"
+
+
+def test_a_host_that_cannot_be_made_stops_no_other(project: Project) -> None:
+    run = RecordedRun(project, Machine(), {FIRST: UP, SECOND: UP})
+    run.__dict__["provider"] = Maker(1)
+    report = deploy(run, DeployOptions())
+    run.close()
+    assert [(item.stack, item.is_fine) for item in report.outcomes] == [(FIRST, True), (SECOND, False)]
+    assert str(report.outcomes[1].error) == f"{SECOND} could not be made: no room"
+    assert run.hosts[SECOND].steps == []
+    failures = [event for event in run.events if event.status == "failed"]
+    assert [event.stack for event in failures] == [SECOND]

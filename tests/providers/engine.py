@@ -10,7 +10,13 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from kamal_dev.model import Result, Step
+from kamal_dev.model import Host, Result, Step
+from kamal_dev.providers import Provider
+
+
+def ensured(provider: Provider, *names: str) -> tuple[Host, ...]:
+    """Make hosts, and return them; one that could not be made is none of them."""
+    return tuple(host for host in provider.ensure(names).values() if isinstance(host, Host))
 
 
 class Banner:

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from kamal_dev import config, providers
-from kamal_dev.errors import ConfigError, EngineError, ProviderError
-from kamal_dev.model import Step
+from kamal_dev.errors import ConfigError, DevError, EngineError, ProviderError
+from kamal_dev.model import Host, Step
 from kamal_dev.output import Output
 from kamal_dev.output.sentences import sentence
 from kamal_dev.providers import docker, host_image
-from tests.providers.engine import Banner, Engine
+from tests.providers.engine import Banner, Engine, ensured
 
 NAMES = ("guestbook-1", "guestbook-2")
 LOOK = (
@@ -52,6 +52,12 @@ def provider(engine: Engine, folder: Path, said: list[str] | None = None, option
     return providers.make(read, shell=engine, directory=folder / ".kamal/local", output=output)
 
 
+def refused(made: providers.Provider) -> DevError:
+    error = made.ensure(("guestbook-1",))["guestbook-1"]
+    assert isinstance(error, ProviderError)
+    return error
+
+
 def test_a_first_host_takes_these_commands(engine: Engine, tmp_path: Path) -> None:
     provider(engine, tmp_path).ensure(("guestbook-1",))
     assert engine.transcript == (
@@ -65,7 +71,7 @@ def test_a_first_host_takes_these_commands(engine: Engine, tmp_path: Path) -> No
 
 
 def test_a_host_says_how_it_is_reached(engine: Engine, tmp_path: Path) -> None:
-    (host,) = provider(engine, tmp_path).ensure(("guestbook-1",))
+    (host,) = ensured(provider(engine, tmp_path), "guestbook-1")
     assert (host.name, host.address, host.user, host.port) == ("guestbook-1", "127.0.0.1", "root", engine.port)
     assert host.keys == (tmp_path / ".kamal/local/id_ed25519",)
     assert host.host_key == "ssh-ed25519 AAAAhostkey"
@@ -82,7 +88,10 @@ def test_running_again_finds_and_makes_nothing(engine: Engine, tmp_path: Path) -
 
 def test_hosts_come_in_the_order_asked_for(engine: Engine, tmp_path: Path) -> None:
     hosts = provider(engine, tmp_path).ensure(("guestbook-2", "guestbook-1"))
-    assert [host.name for host in hosts] == ["guestbook-2", "guestbook-1"]
+    assert [(name, host.name) for name, host in hosts.items() if isinstance(host, Host)] == [
+        ("guestbook-2", "guestbook-2"),
+        ("guestbook-1", "guestbook-1"),
+    ]
 
 
 def test_a_host_met_in_this_run_is_not_asked_twice(engine: Engine, tmp_path: Path) -> None:
@@ -109,9 +118,9 @@ def test_a_host_that_does_not_run_is_started_again(
 def test_a_host_that_was_taken_off_its_network_is_told_from_one_without_sshd(engine: Engine, tmp_path: Path) -> None:
     provider(engine, tmp_path).ensure(("guestbook-1",))
     engine.port = 0
-    with pytest.raises(ProviderError, match="has no port on this machine") as refused:
-        provider(engine, tmp_path).ensure(("guestbook-1",))
-    assert refused.value.hint == "`docker network connect bridge c0ffee0` reconnects it"
+    error = refused(provider(engine, tmp_path))
+    assert "has no port on this machine" in error.message
+    assert error.hint == "`docker network connect bridge c0ffee0` reconnects it"
 
 
 def test_another_project_with_the_same_service_has_hosts_of_its_own(engine: Engine, tmp_path: Path) -> None:
@@ -135,9 +144,9 @@ def test_the_host_image_is_built_where_it_is_not_there(engine: Engine, tmp_path:
 def test_a_host_image_that_cannot_be_built_says_why(engine: Engine, tmp_path: Path) -> None:
     engine.has_image = False
     engine.refuse["buildx"] = "debian:12: not found"
-    with pytest.raises(ProviderError, match="debian:12: not found") as caught:
-        provider(engine, tmp_path).ensure(NAMES)
-    assert "`provider.image`" in caught.value.hint
+    outcomes = provider(engine, tmp_path).ensure(NAMES)
+    assert ["debian:12: not found" in str(outcome) for outcome in outcomes.values()] == [True, True]
+    assert "`provider.image`" in refused(provider(engine, tmp_path)).hint
     assert engine.containers == {}
 
 
@@ -157,7 +166,7 @@ def test_systemd_gets_what_it_needs_under_cgroup_v1(engine: Engine, tmp_path: Pa
 
 
 def test_the_private_key_is_in_no_argv_and_no_stdin(engine: Engine, tmp_path: Path) -> None:
-    (host,) = provider(engine, tmp_path).ensure(("guestbook-1",))
+    (host,) = ensured(provider(engine, tmp_path), "guestbook-1")
     body = host.keys[0].read_text().splitlines()[1]
     for step in engine.steps:
         assert body not in " ".join(step.argv)
@@ -167,7 +176,7 @@ def test_the_private_key_is_in_no_argv_and_no_stdin(engine: Engine, tmp_path: Pa
 def test_without_an_engine_the_other_provider_is_offered(engine: Engine, tmp_path: Path) -> None:
     engine.refuse["ps"] = "Cannot connect to the Docker daemon"
     with pytest.raises(EngineError, match="Cannot connect to the Docker daemon") as caught:
-        provider(engine, tmp_path).check(NAMES)
+        provider(engine, tmp_path).stacks()
     assert "static" in caught.value.hint
 
 
@@ -177,12 +186,23 @@ def test_a_name_that_no_host_can_have_is_refused_before_anything(engine: Engine,
     assert engine.steps == []
 
 
-def test_one_host_that_fails_stops_no_other_and_what_is_made_is_named(engine: Engine, tmp_path: Path) -> None:
+def test_one_host_that_fails_stops_no_other(engine: Engine, tmp_path: Path) -> None:
     engine.refuse["run --label=kamal-dev.host=guestbook-2"] = "cannot allocate memory"
-    with pytest.raises(ProviderError) as caught:
-        provider(engine, tmp_path).ensure((*NAMES, "guestbook-3"))
-    assert caught.value.message == "guestbook-2: the container could not be created: cannot allocate memory"
-    assert caught.value.left_behind == "hosts guestbook-1, guestbook-3; the next run uses them"
+    first, second, third = provider(engine, tmp_path).ensure((*NAMES, "guestbook-3")).values()
+    assert [host.name for host in (first, third) if isinstance(host, Host)] == ["guestbook-1", "guestbook-3"]
+    assert isinstance(second, ProviderError)
+    assert second.message == "guestbook-2: the container could not be created: cannot allocate memory"
+    assert second.left_behind == ""
+
+
+def test_where_no_host_can_be_made_those_that_exist_are_started(engine: Engine, tmp_path: Path) -> None:
+    provider(engine, tmp_path).ensure(("guestbook-1",))
+    engine.containers["c0ffee0"].state = "exited"
+    engine.has_image = False
+    engine.refuse["buildx"] = "debian:12: not found"
+    first, second = provider(engine, tmp_path).ensure(NAMES).values()
+    assert isinstance(first, Host)
+    assert "debian:12: not found" in str(second)
 
 
 def test_a_run_that_was_slower_takes_the_host_that_the_other_made(engine: Engine, tmp_path: Path) -> None:
@@ -196,7 +216,7 @@ def test_a_run_that_was_slower_takes_the_host_that_the_other_made(engine: Engine
             engine.refuse["run"] = "the container name is already in use"
 
     engine.before = the_other_is_faster
-    (host,) = provider(engine, tmp_path).ensure(("guestbook-1",))
+    (host,) = ensured(provider(engine, tmp_path), "guestbook-1")
     assert host.name == "guestbook-1"
     assert len(engine.containers) == 1
 
@@ -207,10 +227,10 @@ def test_a_container_without_sshd_is_an_error_that_shows_its_boot(
     monkeypatch.setattr(docker, "BOOT", 0)
     engine.refuse["exec"] = "sshd made no host key"
     engine.refuse["logs"] = "Failed to mount cgroup"
-    with pytest.raises(ProviderError, match="sshd made no host key") as caught:
-        provider(engine, tmp_path).ensure(("guestbook-1",))
-    assert caught.value.hint == "see `docker logs c0ffee0`"
-    assert caught.value.left_behind.startswith("host guestbook-1;")
+    error = refused(provider(engine, tmp_path))
+    assert "sshd made no host key" in error.message
+    assert error.hint == "see `docker logs c0ffee0`"
+    assert error.left_behind == "host guestbook-1; the next deploy uses it"
 
 
 def test_a_port_that_answers_without_a_banner_is_no_host() -> None:
@@ -256,7 +276,7 @@ def test_a_look_at_hosts_that_are_not_there_makes_no_key(engine: Engine, tmp_pat
 
 
 def test_a_folder_that_is_renamed_keeps_its_hosts(engine: Engine, tmp_path: Path) -> None:
-    (made,) = provider(engine, tmp_path / "before").ensure(("guestbook-1",))
+    (made,) = ensured(provider(engine, tmp_path / "before"), "guestbook-1")
     (tmp_path / "before").rename(tmp_path / "after")
     (found,) = provider(engine, tmp_path / "after").list()
     assert found.name == made.name

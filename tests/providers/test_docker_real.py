@@ -16,6 +16,7 @@ from kamal_dev.model import Host
 from kamal_dev.output import Output
 from kamal_dev.shell.local import Local
 from tests.hosts import bare, scripts
+from tests.providers.engine import ensured
 
 pytestmark = pytest.mark.real
 SERVICE = "test-provider"
@@ -56,7 +57,7 @@ def provider(folder: Path, options: str = "") -> providers.Provider:
 
 @pytest.fixture(scope="module")
 def hosts(folder: Path) -> tuple[Host, ...]:
-    return provider(folder).ensure((ONE, TWO))
+    return ensured(provider(folder), ONE, TWO)
 
 
 def ssh(host: Host, command: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
@@ -106,7 +107,7 @@ def test_the_containers_of_its_engine_are_within_its_own_limits(hosts: tuple[Hos
 
 
 def test_an_image_of_one_s_own_may_be_bare(tmp_path: Path) -> None:
-    (made,) = provider(tmp_path, f"  image: {bare()}\n").ensure((f"{SERVICE}-bare",))
+    (made,) = ensured(provider(tmp_path, f"  image: {bare()}\n"), f"{SERVICE}-bare")
     answer = ssh(made, "command -v docker || echo bare", tmp_path)
     provider(tmp_path).destroy((made.name,))
     assert answer.stdout.split() == ["bare"], answer.stderr
@@ -137,7 +138,7 @@ def test_ssh_is_published_to_this_machine_alone(hosts: tuple[Host, ...]) -> None
 
 
 def test_running_again_makes_nothing(hosts: tuple[Host, ...], folder: Path) -> None:
-    assert provider(folder).ensure((ONE, TWO)) == hosts
+    assert ensured(provider(folder), ONE, TWO) == hosts
     assert provider(folder).list() == hosts
     assert len(containers()) == 2
 
@@ -162,17 +163,17 @@ def test_a_host_left_half_created_is_completed(folder: Path, tmp_path: Path) -> 
         *("--tmpfs=/run", "--publish=127.0.0.1::22", *(f"--label={key}={value}" for key, value in labels.items())),
         image,
     )
-    (host,) = provider(folder).ensure((THREE,))
+    (host,) = ensured(provider(folder), THREE)
     assert ssh(host, "true", tmp_path).returncode == 0
     assert len(containers(f"kamal-dev.host={THREE}")) == 1
 
 
 def test_a_stopped_host_comes_back_with_its_key_and_its_files(folder: Path, tmp_path: Path) -> None:
-    (before,) = provider(folder).ensure((TWO,))
+    (before,) = ensured(provider(folder), TWO)
     ssh(before, "echo kept >/root/note; echo kept >/var/lib/docker/note", tmp_path)
     docker("stop", *containers(f"kamal-dev.host={TWO}"))
     assert {name: host.address for name, host in provider(folder).stacks()}[TWO] == ""
-    (after,) = provider(folder).ensure((TWO,))
+    (after,) = ensured(provider(folder), TWO)
     assert after.host_key == before.host_key
     assert ssh(after, "cat /root/note /var/lib/docker/note", tmp_path).stdout.split() == ["kept", "kept"]
 
@@ -180,13 +181,13 @@ def test_a_stopped_host_comes_back_with_its_key_and_its_files(folder: Path, tmp_
 def test_a_lost_key_is_replaced(folder: Path, tmp_path: Path) -> None:
     for half in (folder / ".kamal/local").glob("id_ed25519*"):
         half.unlink()
-    (host,) = provider(folder).ensure((ONE,))
+    (host,) = ensured(provider(folder), ONE)
     assert ssh(host, "true", tmp_path).returncode == 0
 
 
 def test_memory_of_a_host_is_limited(folder: Path, tmp_path: Path) -> None:
     name = f"{SERVICE}-4"
-    (host,) = provider(folder, options="  memory: 300m\n").ensure((name,))
+    (host,) = ensured(provider(folder, options="  memory: 300m\n"), name)
     hungry = "perl -e '$size = 500 * 1024 * 1024; $text = q(a) x $size; print length $text'"
     assert ssh(host, f"systemd-run --quiet --pipe {hungry}", tmp_path).stdout == ""
     assert ssh(host, "echo alive", tmp_path).stdout == "alive\n"

@@ -12,6 +12,7 @@ from kamal_dev.model import Host
 from kamal_dev.output import Output
 from kamal_dev.output.sentences import sentence
 from kamal_dev.shell.recorder import Recorder
+from tests.providers.engine import ensured
 
 TWO = """\
 service: guestbook
@@ -43,7 +44,7 @@ def provider(text: str = TWO, said: list[str] | None = None) -> providers.Provid
 
 
 def test_a_stack_gets_the_host_at_its_place_in_the_list() -> None:
-    first, second = provider().ensure(("guestbook-1", "guestbook-2"))
+    first, second = provider().ensure(("guestbook-1", "guestbook-2")).values()
     home = Path("~/.ssh/dev").expanduser()
     assert first == Host("guestbook-1", "10.0.0.1", user="deploy", port=2222, keys=(home,))
     assert second == Host(
@@ -57,7 +58,8 @@ def test_a_stack_gets_the_host_at_its_place_in_the_list() -> None:
 
 
 def test_one_stack_asked_for_alone_keeps_its_place() -> None:
-    assert [host.address for host in provider().ensure(("guestbook-2",))] == ["box.example.com"]
+    (host,) = ensured(provider(), "guestbook-2")
+    assert host.address == "box.example.com"
 
 
 def test_what_neither_entry_nor_ssh_section_says_is_left_open() -> None:

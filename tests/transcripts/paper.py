@@ -13,6 +13,7 @@ from typing import Any
 from kamal_dev import compose
 from kamal_dev import project as projects
 from kamal_dev.commands.hooks import FOLDER
+from kamal_dev.errors import DevError
 from kamal_dev.model import Host, Image, Release, Result, Step, short
 from kamal_dev.output import Event, Output
 from kamal_dev.output.redaction import Redaction
@@ -191,9 +192,9 @@ class Listed:
     def check(self, names: tuple[str, ...]) -> None:
         """Refuse nothing."""
 
-    def ensure(self, names: tuple[str, ...]) -> tuple[Host, ...]:
+    def ensure(self, names: tuple[str, ...]) -> Mapping[str, Host | DevError]:
         """Return the hosts."""
-        return tuple(self._hosts[name] for name in names)
+        return {name: self._hosts[name] for name in names}
 
     def stacks(self) -> tuple[tuple[str, Host], ...]:
         """Return them all."""

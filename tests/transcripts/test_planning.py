@@ -133,7 +133,7 @@ def test_hosts_are_made_where_that_was_agreed_to_or_is_never_asked(project: Proj
     for confirm in ("careful", "never"):
         run = started(project, UP, confirm=confirm)
         run.__dict__["provider"] = Listed([])
-        run.provider.ensure = lambda names: tuple(Host(name, "10.0.0.1") for name in names)  # type: ignore[method-assign]
+        run.provider.ensure = lambda names: {name: Host(name, "10.0.0.1") for name in names}  # type: ignore[method-assign]
         if confirm == "never":
             assert len(deploy(run, DeployOptions(agree=refuse)).outcomes) == 2
         else:

@@ -10,7 +10,6 @@ from kamal_dev.output import Output
 from kamal_dev.pipeline.hosts.prepare import PreparedHost
 from kamal_dev.pipeline.run.report import StackResult
 from kamal_dev.pipeline.run.run import Run
-from kamal_dev.providers import Provider
 from kamal_dev.shell.fanout import Background
 
 Hosts = list[PreparedHost | StackResult]
@@ -71,10 +70,12 @@ ALL = "`deploy.rollback` is `all`"
 HINT = "fix the failed stack and deploy again"
 
 
+def _address(item: PreparedHost | StackResult) -> str:
+    return item.address if isinstance(item, StackResult) else item.host.address
+
+
 @contextmanager
-def reporting_hosts(
-    provider: Provider, making: tuple[str, ...], hosts: Background[list[PreparedHost | StackResult]]
-) -> Iterator[None]:
+def reporting_hosts(making: tuple[str, ...], hosts: Background[list[PreparedHost | StackResult]]) -> Iterator[None]:
     """Make images beside `hosts`; where that fails, wait for these, and say what failed there and which were made."""
     try:
         yield
@@ -82,7 +83,7 @@ def reporting_hosts(
         for other in dict.fromkeys(_failures(hosts)):
             error.message += f"\nat the same time: {other.message}"
             error.hint = "; ".join(dict.fromkeys(filter(None, (error.hint, other.hint))))
-        error.left_behind = "; ".join(filter(None, (error.left_behind, _made(provider, making))))
+        error.left_behind = "; ".join(filter(None, (error.left_behind, *_made(making, hosts))))
         raise
 
 
@@ -93,14 +94,16 @@ def _failures(hosts: Background[list[PreparedHost | StackResult]]) -> list[DevEr
         return [error]
 
 
-def _made(provider: Provider, making: tuple[str, ...]) -> str:
-    """Say which of these the provider has now: what was going to be made may not have been."""
-    if not making:
-        return ""
+def _made(making: tuple[str, ...], hosts: Background[list[PreparedHost | StackResult]]) -> Iterator[str]:
+    """Say which of these were made, and what is left of the others."""
     try:
-        there = dict(provider.stacks())
+        found = [item for item in hosts.result() if item.stack in making]
     except DevError as error:
-        return f"unknown whether {', '.join(making)} were created: {error.message}"
-    made = [name for name in making if name in there]
-    verb = "was" if len(made) == 1 else "were"
-    return f"{', '.join(made)} {verb} created; the next deploy uses them" if made else ""
+        yield error.left_behind
+        return
+    if made := [item.stack for item in found if _address(item)]:
+        verb = "was" if len(made) == 1 else "were"
+        yield f"{', '.join(made)} {verb} created; the next deploy uses them"
+    for item in found:
+        if isinstance(item, StackResult) and item.error and not item.address:
+            yield item.error.left_behind

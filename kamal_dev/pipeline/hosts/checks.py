@@ -23,7 +23,7 @@ BY_HAND = "log in as root (`ssh.user`), let the user run sudo without a password
 
 def host_checks(run: Run) -> list[Check]:
     """Ask every host that is on what it is; what one says, or does not, is no end for the others."""
-    stacks = run.provider.stacks()
+    stacks = tuple(run.stacks.items())
     if not stacks:
         return [Check("hosts", True, "no host yet: `dev deploy` creates them")]
     on = [(stack, target) for stack, target in stacks if target.address]

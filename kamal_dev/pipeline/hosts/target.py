@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 
 from kamal_dev import devcontainer
 from kamal_dev.commands import answers, events, host
@@ -13,17 +14,15 @@ from kamal_dev.pipeline.hosts.scripts import told
 from kamal_dev.pipeline.run.names import restrict
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project import Project
-from kamal_dev.providers import Provider
 
 ASKING = 30.0
 
 
-def one(provider: Provider, name: str | None) -> tuple[str, Host]:
+def one(stacks: Mapping[str, Host], name: str | None) -> tuple[str, Host]:
     """Return the stack of this name with its host; without a name the only one there is.
 
     Raises UsageError, with a suggestion, where that is none or one of several.
     """
-    stacks = dict(provider.stacks())
     if name:
         (name,) = restrict(stacks, (name,))
     elif not stacks:
@@ -35,9 +34,9 @@ def one(provider: Provider, name: str | None) -> tuple[str, Host]:
     return name, stacks[name]
 
 
-def running(provider: Provider, name: str | None) -> tuple[str, Host]:
+def running(stacks: Mapping[str, Host], name: str | None) -> tuple[str, Host]:
     """Return what `one` does. Raises HostUnreachable where the host is off."""
-    name, target = one(provider, name)
+    name, target = one(stacks, name)
     if not target.address:
         raise HostUnreachable(name, "the host is not running or does not answer", hint=f"`dev deploy {name}` starts it")
     return name, target

@@ -18,6 +18,7 @@ from kamal_dev.pipeline.run.run import Run
 from kamal_dev.plan.admission import runs
 from kamal_dev.project import temporary
 from kamal_dev.shell import Shell
+from kamal_dev.shell.fanout import once
 from kamal_dev.shell.local import Local
 
 CHUNK = 1 << 17
@@ -33,11 +34,12 @@ class ImageTransfer:
         self._folder = run.resources.enter_context(temporary.folder("images"))
         self._packing = threading.Lock()
         self._packed: dict[tuple[str, ...], Path] = {}
+        self._present = once(lambda reference: inspect(run.local, reference))
 
     def has(self, reference: str, facts: Facts) -> bool:
         """Whether the engine here has an image that a host with these facts can run."""
         try:
-            present = inspect(self._run.local, reference)
+            present = self._present(reference)
         except EngineError:
             return False
         if present and not runs([present.platform], facts):

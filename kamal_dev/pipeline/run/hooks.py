@@ -11,7 +11,7 @@ from functools import cached_property, partial
 from kamal_dev.commands import git
 from kamal_dev.commands.hooks import FOLDER, NAMES, WITH_SECRETS, Details, hook
 from kamal_dev.errors import DevError, HookFailed
-from kamal_dev.model import Result, Step
+from kamal_dev.model import Host, Result, Step
 from kamal_dev.pipeline.run.report import StackResult
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project import Project, debts
@@ -39,9 +39,9 @@ class Hooks:
         """Whether a hook is there and will be run."""
         return not self._skip and name in runnable(self._run.project)
 
-    def before(self, name: str, stacks: Iterable[str], *, left_behind: str) -> None:
-        """Run a hook that can stop the verb. Raises HookFailed."""
-        self._call(name, tuple(stacks), left_behind=left_behind)
+    def before(self, name: str, stacks: Mapping[str, Host | None], *, left_behind: str) -> None:
+        """Run a hook that can stop the verb; a stack without a host yet has no address. Raises HookFailed."""
+        self._call(name, {stack: host.address if host else "" for stack, host in stacks.items()}, left_behind)
 
     def after_deploy(self, outcomes: Sequence[StackResult], seconds: float) -> DevError | None:
         """Run `post-deploy`. A failure is told and returned: nothing is left to be stopped."""
@@ -62,9 +62,10 @@ class Hooks:
         if self.has("docker-setup"):
             self._debts.add(stack)
 
-    def docker_setup(self, stacks: Iterable[str]) -> None:
+    def docker_setup(self, stacks: Mapping[str, Host]) -> None:
         """Run `docker-setup` for those of these stacks whose hosts are owed it. Raises HookFailed."""
-        due = [stack for stack in stacks if stack in self._debts] if self.has("docker-setup") else []
+        is_there = self.has("docker-setup")
+        due = {stack: host for stack, host in stacks.items() if stack in self._debts} if is_there else {}
         if due:
             left = f"Docker runs on the hosts of {', '.join(due)}; the next deploy runs the hook again; {UNTOUCHED}"
             self.before("docker-setup", due, left_behind=left)
@@ -72,16 +73,16 @@ class Hooks:
 
     def _after(self, name: str, outcomes: Sequence[StackResult], seconds: float, **told: str) -> DevError | None:
         stands = f"what `dev {self._command}` has done is kept"
-        stacks = tuple(outcome.stack for outcome in outcomes)
+        addresses = {outcome.stack: outcome.address for outcome in outcomes}
         try:
-            self._call(name, stacks, left_behind=stands, runtime=str(round(seconds)), **told)
+            self._call(name, addresses, stands, runtime=str(round(seconds)), **told)
         except DevError as error:
             self._run.output.fail("hook", error, subject=name)
             return error
         return None
 
-    def _call(self, name: str, stacks: tuple[str, ...], *, left_behind: str, **told: str) -> None:
-        """Run a hook; `told` are further details."""
+    def _call(self, name: str, addresses: Mapping[str, str], left_behind: str, **told: str) -> None:
+        """Run a hook for stacks with these addresses; `told` are further details."""
         output, path = self._run.output, f"{FOLDER}/{name}"
         if self._skip or name not in present(self._run.project):
             return
@@ -89,7 +90,8 @@ class Hooks:
             output.warn(f"{path} is not executable and was skipped: `chmod +x {path}`")
             return
         output.start("hook", name)
-        ended = self._run.local.run(self._step(name, self._details(stacks, told)), on_line=partial(output.line, "hook"))
+        step = self._step(name, self._details(addresses, told))
+        ended = self._run.local.run(step, on_line=partial(output.line, "hook"))
         if not ended:
             raise _failure(name, ended, left_behind)
         output.done("hook", name, seconds=ended.seconds)
@@ -99,17 +101,16 @@ class Hooks:
         """Who does this, as Kamal says it: the address in git, or else the user."""
         return self._run.local.run(git.email(self._run.project.root)).output.strip() or self._run.performer
 
-    def _details(self, stacks: tuple[str, ...], told: Mapping[str, str]) -> Details:
+    def _details(self, addresses: Mapping[str, str], told: Mapping[str, str]) -> Details:
         project = self._run.project
-        there = dict(self._run.provider.stacks()) if stacks else {}
         return Details(
             recorded_at=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
             performer=self._performer,
             version=told.get("version", str(project.version) if self._version is None else self._version),
             service=project.config.service,
             command=self._command,
-            hosts=tuple(there[stack].address for stack in stacks if stack in there and there[stack].address),
-            stacks=stacks,
+            hosts=tuple(filter(None, addresses.values())),
+            stacks=tuple(addresses),
             runtime=told.get("runtime", ""),
             result=told.get("result", ""),
         )

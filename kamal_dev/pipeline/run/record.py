@@ -107,6 +107,5 @@ def left(known: Iterable[CachedHost], listed: Iterable[tuple[str, Host]]) -> tup
 
 def still_known(run: Run, names: tuple[str, ...], count: int | None) -> tuple[str, ...]:
     """Return those of `names` that this project would deploy now, or that have a host."""
-    there = (name for name, _ in run.provider.stacks())
-    wanted = {*choose(run.project, count, ()), *there}
+    wanted = {*choose(run.project, count, ()), *run.stacks}
     return tuple(name for name in names if name in wanted)

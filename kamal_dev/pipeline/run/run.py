@@ -92,6 +92,7 @@ class Run:
             self.project = self._read()
             # What was made of the old configuration: another one may name other hosts.
             self.__dict__.pop("provider", None)
+            self.__dict__.pop("stacks", None)
 
     @cached_property
     def provider(self) -> Provider:
@@ -101,6 +102,11 @@ class Run:
         options = tuple((name, value or sizes.get(name, value)) for name, value in config.provider.options)
         config = replace(config, provider=replace(config.provider, options=options))
         return providers.make(config, shell=self.local, directory=self.project.private(), output=self.output)
+
+    @cached_property
+    def stacks(self) -> dict[str, Host]:
+        """The stacks with their hosts, as the provider knew them when this run first asked."""
+        return dict(self.provider.stacks())
 
     @cached_property
     def scripts(self) -> dict[str, str]:
