@@ -75,45 +75,6 @@ def test_all_problems_of_dev_yml_are_told_at_once_with_their_lines(lab: Lab) -> 
     assert "config/dev.yml:4" in ended.stderr
 
 
-def test_a_dev_yml_that_is_no_yaml_is_told_with_its_line(lab: Lab) -> None:
-    repository = lab.small("noyaml", NOWHERE, {"config/dev.yml": "service: noyaml\nregistry: [unclosed\n"})
-    assert "config/dev.yml:" in repository.dev("config", code=2).stderr
-
-
-def test_a_broken_devcontainer_json_is_told_with_line_and_column(lab: Lab) -> None:
-    text = '{\n  "dockerComposeFile": "compose.yaml",\n  "service": app\n}\n'
-    repository = lab.small("badjson", NOWHERE, {".devcontainer/devcontainer.json": text})
-    ended = repository.dev("deploy", code=2)
-    assert "error: .devcontainer/devcontainer.json:3:14: " in ended.stderr
-
-
-def test_a_broken_compose_file_is_told_with_its_line(lab: Lab) -> None:
-    repository = lab.small("badcompose", NOWHERE, compose="services:\n  app:\n    build: .\n   image: x\n")
-    assert "error: .devcontainer/compose.yaml:4" in repository.dev("deploy", code=2).stderr
-
-
-def test_a_service_that_does_not_exist_is_named_with_those_that_do(lab: Lab) -> None:
-    text = '{"dockerComposeFile": "compose.yaml", "service": "ap"}\n'
-    repository = lab.small("noservice", NOWHERE, {".devcontainer/devcontainer.json": text})
-    ended = repository.dev("deploy", code=2)
-    assert "`ap`" in ended.stderr
-    assert "app" in ended.stderr.replace("`ap`", "")
-
-
-def test_a_missing_compose_file_is_named(lab: Lab) -> None:
-    text = '{"dockerComposeFile": "composed.yaml", "service": "app"}\n'
-    repository = lab.small("nocompose", NOWHERE, {".devcontainer/devcontainer.json": text})
-    assert "composed.yaml" in repository.dev("deploy", code=2).stderr
-
-
-def test_a_missing_dockerfile_is_named(lab: Lab) -> None:
-    compose = COMPOSE.replace("build: .", "build: {context: ., dockerfile: Dockerfile.dev}")
-    repository = lab.small("nodockerfile", NOWHERE, compose=compose)
-    ended = repository.dev("deploy", code=2)
-    assert "Dockerfile.dev" in ended.stderr
-    assert "error: .devcontainer/compose.yaml:3" in ended.stderr
-
-
 def test_a_missing_secret_is_named_with_the_file_it_should_be_in(lab: Lab) -> None:
     repository = lab.small("nosecret", NOWHERE, settings="secrets: [DATABASE_PASSWORD]\n")
     assert "DATABASE_PASSWORD" not in os.environ
