@@ -105,7 +105,8 @@ def test_an_unknown_type_names_the_known_ones() -> None:
 
     read = config.load(TWO, "config/dev.yml", environment={})
     read = replace(read, provider=replace(read.provider, type="cloud"))
-    with pytest.raises(ConfigError, match=r"provider\.type: `cloud` is not one of `docker`, `static`"):
+    known = ", ".join(f"`{name}`" for name in PROVIDERS)
+    with pytest.raises(ConfigError, match=rf"provider\.type: `cloud` is not one of {known}"):
         providers.make(read, shell=Recorder(), directory=Path("/src/.kamal/local"), output=Output(lambda event: None))
 
 
