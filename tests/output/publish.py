@@ -6,8 +6,11 @@ import json
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from jsonschema import Draft202012Validator
 
 from kamal_dev.output.event import SCHEMA, Event
 from kamal_dev.output.summary import RunSummary
@@ -65,6 +68,14 @@ def node(kind: Any, defs: dict[str, Any]) -> dict[str, Any]:
     if kind.__name__ not in defs:
         defs[kind.__name__] = described(kind, defs)
     return {"$ref": f"#/$defs/{kind.__name__}"}
+
+
+@cache
+def validator() -> Draft202012Validator:
+    """Return what checks lines against the published schema; `jsonschema.validate` would check the schema each time."""
+    published = json.loads(PATH.read_text())
+    Draft202012Validator.check_schema(published)
+    return Draft202012Validator(published)
 
 
 def text() -> str:

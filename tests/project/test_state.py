@@ -57,16 +57,23 @@ def test_a_static_host_is_told_by_its_address_and_any_other_by_its_name() -> Non
     assert FULL.removed([("app-1", A), ("app-2", A)]) == State()
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.data())
-def test_no_damage_raises_or_costs_more_than_the_last_change(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-) -> None:
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes, bytes]:
+    """A folder whose state changed twice, with the text of the file and of the one before."""
     folder = tmp_path_factory.mktemp("state")
     write(folder)
     write(folder, replace(FULL, making=()))
+    return folder, (folder / state.NAME).read_bytes(), (folder / "state.json.bak").read_bytes()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_no_damage_raises_or_costs_more_than_the_last_change(
+    written: tuple[Path, bytes, bytes], data: st.DataObject
+) -> None:
+    folder, text, before = written
     path = folder / state.NAME
-    text = path.read_bytes()
+    (folder / "state.json.bak").write_bytes(before)
     damaged = data.draw(
         st.one_of(
             st.integers(0, len(text) - 1).map(lambda length: text[:length]),

@@ -17,13 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-
 from kamal_dev.output import Event
 from kamal_dev.output.plain import explained, render
 from tests.hosts import bare, prepared
+from tests.output import publish
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "events.schema.json").read_text())
 # Two runs on one engine need two prefixes: a run removes what an earlier one of its prefix left.
 PREFIX = os.environ.get("KAMAL_DEV_TEST_PREFIX", "kd-test")
 PORTS = range(start := 20000 + 16 * (zlib.crc32(PREFIX.encode()) % 500), start + 16)
@@ -134,7 +132,7 @@ def heard(line: str) -> str | None:
         return None
     if not isinstance(data, dict) or "schema" not in data:
         return None
-    jsonschema.validate(data, SCHEMA)
+    publish.validator().validate(data)
     if data["type"] != "event":
         return None
     known = {name: value for name, value in data.items() if name not in ("type", "schema", "log")}
