@@ -184,16 +184,25 @@ def releases(scripts: Scripts, stacks: Iterable[str] = ()) -> Step:
 
 
 def prune(
-    scripts: Scripts, stack: str, repositories: Iterable[str], *, retain: int, dry_run: bool, performer: str = ""
+    scripts: Scripts,
+    stack: str,
+    repositories: Iterable[str],
+    *,
+    retain: int,
+    dry_run: bool,
+    pieces: Iterable[tuple[str, str]] = (),
+    performer: str = "",
 ) -> Step:
     """Remove what deploys of a stack have left over, or, in a dry run, only tell. Read by `answers.leftovers`.
 
-    `repositories` are those whose images are this project's, as `Image.name` names them.
+    `repositories` are those whose images are this project's, as `Image.name` names them. `pieces` are the only ones
+    that may be removed, by kind and name; without any, all.
     """
     meta = {
         "retain": str(retain),
         "repositories": "\n".join(checked("image", repositories)),
         "performer": performer,
+        "pieces": "\n".join(f"{kind} {name}" for kind, name in pieces),
     }
     words = (stack_word(stack), *(("dry-run",) if dry_run else ()))
     return step(scripts, "prune.sh", *words, files=about(meta), label=" ".join(("prune", *words)))

@@ -3,7 +3,8 @@
 #
 # These are releases beyond meta/retain, images of its repositories (meta/repositories, and those of its releases) that no
 # release of any stack here and no container names, half-written releases, and runs that ended more than a day ago.
-# Volumes and what others have are not touched. Payload: meta/retain, meta/repositories (one per line), meta/performer.
+# Volumes and what others have are not touched. Payload: meta/retain, meta/repositories (one per line), meta/performer, and
+# meta/pieces: the only pieces that may be removed (`KIND NAME` per line, empty for all).
 # Events: per piece one `leftover` {kind, name, bytes, ok, reason}, then `result` {ok, phase, reason}.
 set -u
 here=${0%/*}
@@ -28,6 +29,8 @@ here=${0%/*}
 drop() {
   dropped=$1 named_as=$2 bytes=$3 drop_ok=true
   shift 3
+  # A deploy may have left more since somebody agreed to these.
+  [ ! -s "$here/meta/pieces" ] || grep -qxF -- "$dropped $named_as" "$here/meta/pieces" || return 0
   [ -n "$dry_run" ] || "$@" >/dev/null 2>"$here/drop.err" || drop_ok=false
   emit leftover kind "$dropped" name "$named_as" bytes: "${bytes:-0}" ok: "$drop_ok" \
     reason "$("$drop_ok" || last_lines "$here/drop.err" 1)" | tee -a "$here/dropped"

@@ -22,6 +22,7 @@ from kamal_dev.pipeline.images.engine import require_engine
 from kamal_dev.pipeline.images.making import MadeImages, known_images, to_be_made
 from kamal_dev.pipeline.images.metadata import Metadata
 from kamal_dev.pipeline.images.platforms import expected
+from kamal_dev.pipeline.run.asking import show_plan
 from kamal_dev.pipeline.run.elsewhere import left_behind
 from kamal_dev.pipeline.run.names import choose
 from kamal_dev.pipeline.run.run import Run
@@ -242,14 +243,9 @@ def require_terminal(project: Project, options: DeployOptions, making: tuple[str
 def confirm(run: Run, options: DeployOptions, found: Plan, before_asking: Callable[[], None] = lambda: None) -> None:
     """Show what a plan does, and ask where `deploy.confirm` says so. Raises KeyboardInterrupt for a no."""
     questions = tuple(_questions(run.project, options, found))
-    if not questions:
-        run.output.info(f"Plan: {found.summary}")
-        return
-    before_asking()
-    for line in str(found).splitlines():
-        run.output.info(line)
-    if not options.agree(" ".join(questions)):
-        raise KeyboardInterrupt
+    if questions:
+        before_asking()
+    show_plan(run.output, found, " ".join(questions), options.agree)
 
 
 def _questions(project: Project, options: DeployOptions, found: Plan) -> Iterable[str]:

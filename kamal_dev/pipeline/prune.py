@@ -1,8 +1,9 @@
-"""The story of `dev prune`: remove what deploys have left over on the hosts, and nothing else."""
+"""The story of `dev prune`: observe what deploys have left over on hosts, plan, ask, remove that and nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kamal_dev.commands import answers, events, host
@@ -14,86 +15,152 @@ from kamal_dev.output.summary import LeftoverSummary, RunSummary, StackSummary, 
 from kamal_dev.pipeline.hosts.lock_wait import in_turn
 from kamal_dev.pipeline.hosts.scripts import ask
 from kamal_dev.pipeline.run import history
+from kamal_dev.pipeline.run.asking import Agree, show_plan
 from kamal_dev.pipeline.run.names import of_project
 from kamal_dev.pipeline.run.report import StackResult
 from kamal_dev.pipeline.run.run import Run
+from kamal_dev.plan.operation import PrunePiece
+from kamal_dev.plan.plan import Plan, StackPlan
 from kamal_dev.plan.prune import Leftovers, size
 from kamal_dev.plan.prune import prune as plan_prune
 from kamal_dev.shell.fanout import each
 
-HEAD = ("STACK", "KIND", "NAME", "SIZE")
 PRUNING = 900.0
 
 
 @dataclass(frozen=True)
-class Pruned(Leftovers):
-    """Say, too, how much that is, and how it ended."""
+class PruneReport:
+    """Hold the plan of a prune, and for each stack what was removed; in a `dry_run`, what would be."""
 
-    @property
-    def bytes(self) -> int:
-        """What goes, or went, with it all."""
-        return sum(piece.bytes for piece in self.pieces if piece.ok)
+    plan: Plan
+    stacks: tuple[Leftovers, ...]
+    dry_run: bool = False
 
-    def result(self) -> StackSummary:
-        """Return it for `--json`."""
+    def __str__(self) -> str:
+        pieces = [piece for item in self.stacks for piece in item.pieces if piece.ok]
+        is_known = not any(item.error for item in self.stacks)
+        nothing = "Nothing to remove" if is_known else "Nothing was removed"
+        if not self.dry_run:
+            return f"Removed {_counted(pieces)}" if pieces else nothing
+        if not pieces and is_known:
+            return nothing
+        return f"{self.plan}\n\n" + (f"Would remove {_counted(pieces)}" if pieces else "Could not check for leftovers")
+
+    def error(self) -> DevError | None:
+        """Return the sum of what went wrong, or None."""
+        failed = [item.stack for item in self.stacks if item.error]
+        return SomeHostsFailed(f"could not check or prune every host: {', '.join(failed)}") if failed else None
+
+    def result(self) -> RunSummary:
+        """Return what `--json` ends with."""
+        error = self.error()
+        return RunSummary(
+            "prune",
+            ok=error is None,
+            exit_code=error.exit_code if error else 0,
+            stacks=tuple(map(self._stack, self.stacks)),
+            plan={"summary": self.plan.summary, **self.plan.as_json()},
+            error=Failure.of(error) if error else None,
+        )
+
+    def _stack(self, found: Leftovers) -> StackSummary:
+        planned = self.plan.of(found.stack).state
         return StackSummary(
-            self.stack,
-            self.host.address,
-            "failed" if self.error else "pruned",
-            self.error is None,
-            leftovers=tuple(taken(LeftoverSummary, leftover) for leftover in self.pieces),
-            error=Failure.of(self.error) if self.error else None,
+            found.stack,
+            found.host.address,
+            planned if self.dry_run or planned != "changes" else _state(found),
+            found.error is None,
+            leftovers=tuple(taken(LeftoverSummary, leftover) for leftover in found.pieces),
+            error=Failure.of(found.error) if found.error else None,
         )
 
 
-def prune(
-    run: Run, name: str | None, *, dry_run: bool, agree: Callable[[list[Pruned]], bool] | None = None
-) -> list[Pruned]:
+def prune(run: Run, name: str | None, *, dry_run: bool, agree: Agree | None = None) -> PruneReport:
     """Remove what is left over of every stack of this project, or of the one of this name.
 
-    In a `dry_run`, only looks. `agree` is shown what would go, and asked.
+    In a `dry_run`, only looks. `agree` is asked once the plan was shown.
     """
     targets = of_project(run.stacks.items(), run.project, name)
-    if dry_run or agree:
-        found = _on_all(run, targets, dry_run=True)
-        if dry_run or plan_prune(found).is_empty:
-            return found
-        if agree and not agree(found):
-            raise KeyboardInterrupt
-    found = _on_all(run, targets, dry_run=False)
-    changed = [pruned for pruned in found if pruned.pieces]
-    if changed:
-        history.note(run, "prune", [_outcome(pruned) for pruned in changed])
-    return found
+    found = _on_all(run, targets)
+    plan = plan_prune(found)
+    if dry_run:
+        return PruneReport(plan, found, dry_run=True)
+    for item in found:
+        if item.error:
+            run.output.fail("pruning", item.error, item.host)
+    if plan.is_empty:
+        return PruneReport(plan, found)
+    pieces = [piece for item in found for piece in item.pieces if piece.ok]
+    changes = tuple(item for item in plan.stacks if item.operations)
+    show_plan(run.output, Plan(stacks=changes), f"Remove {_counted(pieces)}?", agree)
+    return PruneReport(plan, _execute(run, targets, changes, found))
 
 
-def _outcome(pruned: Pruned) -> StackResult:
-    state = "failed" if pruned.error else "pruned"
-    return StackResult(pruned.stack, pruned.host.address, state, error=pruned.error)
+def _execute(
+    run: Run, targets: Mapping[str, Host], changes: tuple[StackPlan, ...], found: tuple[Leftovers, ...]
+) -> tuple[Leftovers, ...]:
+    """Remove the pieces of the plan; returns for each stack what became of it."""
+    ended = each(changes, lambda item: _remove(run, targets[item.stack], item), limit=run.limit)
+    removed = {item.stack: item for item in ended if isinstance(item, Leftovers)}
+    history.note(run, "prune", [_outcome(item) for item in removed.values()])
+    return tuple(removed.get(item.stack, item) for item in found)
 
 
-def _on_all(run: Run, targets: dict[str, Host], *, dry_run: bool) -> list[Pruned]:
-    found = each(targets.items(), lambda item: _prune(run, *item, dry_run), limit=run.limit)
-    return [pruned for pruned in found if isinstance(pruned, Pruned)]
+def _outcome(removed: Leftovers) -> StackResult:
+    return StackResult(removed.stack, removed.host.address, _state(removed), error=removed.error)
 
 
-def _prune(run: Run, stack: str, target: Host, dry_run: bool) -> Pruned:
+def _state(removed: Leftovers) -> str:
+    return "failed" if removed.error else "pruned"
+
+
+def _on_all(run: Run, targets: Mapping[str, Host]) -> tuple[Leftovers, ...]:
+    found = each(targets.items(), lambda item: _observe(run, *item), limit=run.limit)
+    return tuple(item for item in found if isinstance(item, Leftovers))
+
+
+def _observe(run: Run, stack: str, target: Host) -> Leftovers:
     if not target.address:
-        return Pruned(stack, target, error=HostUnreachable(target.name, "the host is not running or does not answer"))
-    if not dry_run:
-        run.output.start("pruning", "", target)
+        error = HostUnreachable(target.name, "the host is not running or not responding")
+        return Leftovers(stack, target, error=error)
+    return _leftovers(run, stack, target)
+
+
+def _remove(run: Run, target: Host, plan: StackPlan) -> Leftovers:
+    """Carry out what is planned for one host, and tell it piece by piece."""
+    started = time.monotonic()
+    run.output.start("pruning", "", target)
+    pieces = tuple((item.kind, item.name) for item in plan.operations if isinstance(item, PrunePiece))
+    removed = _leftovers(run, plan.stack, target, pieces)
+    for piece in removed.pieces:
+        if not piece.ok:
+            run.output.warn(f"{piece.kind} {piece.name} was kept: {piece.reason}", target, phase="pruning")
+    if removed.error:
+        run.output.fail("pruning", removed.error, target)
+    else:
+        run.output.done("pruning", _counted(removed.pieces), target, seconds=time.monotonic() - started)
+    return removed
+
+
+def _leftovers(run: Run, stack: str, target: Host, pieces: tuple[tuple[str, str], ...] = ()) -> Leftovers:
+    """Have a host remove these pieces, or say which there are."""
     try:
-        retain = run.project.config.retain
         step = host.prune(
-            run.scripts, stack, run.project.repositories, retain=retain, dry_run=dry_run, performer=run.performer
+            run.scripts,
+            stack,
+            run.project.repositories,
+            retain=run.project.config.retain,
+            dry_run=not pieces,
+            pieces=pieces,
+            performer=run.performer,
         )
-        told, leftovers = _told(run, target, stack, step)
+        ended, leftovers = _ended(run, target, stack, step)
     except DevError as error:
-        return Pruned(stack, target, error=error)
-    return Pruned(stack, target, leftovers, None if told else HostError(target.name, told.reason))
+        return Leftovers(stack, target, error=error)
+    return Leftovers(stack, target, leftovers, None if ended else HostError(target.name, ended.reason))
 
 
-def _told(run: Run, target: Host, stack: str, step: Step) -> tuple[events.ScriptResult, tuple[Leftover, ...]]:
+def _ended(run: Run, target: Host, stack: str, step: Step) -> tuple[events.ScriptResult, tuple[Leftover, ...]]:
     """Return how it ended and what it was about, once nobody else changes the stack."""
     outputs = []
 
@@ -104,39 +171,6 @@ def _told(run: Run, target: Host, stack: str, step: Step) -> tuple[events.Script
     return in_turn(run, target, stack, attempt), answers.leftovers(outputs[-1])
 
 
-def rows(pruned: Pruned) -> Iterator[tuple[str, ...]]:
-    """Yield the rows of a stack for the table; one that says why where it is not known."""
-    for leftover in pruned.pieces:
-        kept = "" if leftover.ok else f" (stays: {leftover.reason})"
-        yield (pruned.stack, leftover.kind, leftover.name, f"{size(leftover.bytes)}{kept}")
-    if pruned.error:
-        yield (pruned.stack, "-", "-", pruned.error.message)
-
-
-def summary(found: list[Pruned], *, dry_run: bool) -> str:
-    """Say how much goes or went."""
-    total = sum(pruned.bytes for pruned in found)
-    pieces = sum(leftover.ok for pruned in found for leftover in pruned.pieces)
-    if not pieces and any(pruned.error for pruned in found):
-        return "Could not check for leftovers" if dry_run else "Nothing was removed"
-    if not pieces:
-        return "Nothing to remove"
-    return f"{'Would remove' if dry_run else 'Removed'} {pieces} piece{'' if pieces == 1 else 's'}, {size(total)}"
-
-
-def failure(found: list[Pruned]) -> DevError | None:
-    """Return the sum of what went wrong, or None."""
-    failed = [pruned.stack for pruned in found if pruned.error]
-    return SomeHostsFailed(f"could not check or remove everything: {', '.join(failed)}") if failed else None
-
-
-def result(found: list[Pruned]) -> RunSummary:
-    """Return what `--json` ends with."""
-    error = failure(found)
-    return RunSummary(
-        "prune",
-        ok=error is None,
-        exit_code=error.exit_code if error else 0,
-        stacks=tuple(pruned.result() for pruned in found),
-        error=Failure.of(error) if error else None,
-    )
+def _counted(pieces: Sequence[Leftover]) -> str:
+    count = len(pieces)
+    return f"{count} piece{'' if count == 1 else 's'}, {size(sum(piece.bytes for piece in pieces))}"

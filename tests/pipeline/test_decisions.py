@@ -11,14 +11,16 @@ from kamal_dev.commands import events
 from kamal_dev.commands.events import Leftover
 from kamal_dev.errors import HostError, LockHeld
 from kamal_dev.model import Host
-from kamal_dev.pipeline import prune
 from kamal_dev.pipeline.hosts import lock_wait
 from kamal_dev.pipeline.hosts.batches import Hosts, in_batches
 from kamal_dev.pipeline.hosts.prepare import PreparedHost
+from kamal_dev.pipeline.prune import PruneReport
 from kamal_dev.pipeline.run.budget import HostBudget
 from kamal_dev.pipeline.run.report import StackResult
 from kamal_dev.pipeline.status import StackStatus
 from kamal_dev.plan.observation import Observation
+from kamal_dev.plan.prune import Leftovers
+from kamal_dev.plan.prune import prune as plan_prune
 from kamal_dev.project import Project
 from tests.transcripts.paper import Machine, RecordedRun
 from tests.transcripts.test_transcripts import project, root
@@ -93,13 +95,22 @@ def test_a_stack_is_fine_where_it_is_up_or_not_there_and_unknown_is_neither(
 
 
 def test_what_was_pruned_is_summed_up_and_what_was_not_is_an_error() -> None:
-    gone = prune.Pruned("blog-1", HOST, (Leftover("release", "v1", 1_200_000_000), Leftover("run", "r", 1)))
-    stays = prune.Pruned("blog-2", HOST, (Leftover("image", "i", 5, ok=False),), HostError("b", "it is in use"))
-    assert prune.summary([gone, stays], dry_run=False) == "Removed 2 pieces, 1.2 GB"
-    assert prune.summary([gone], dry_run=True) == "Would remove 2 pieces, 1.2 GB"
-    assert prune.summary([prune.Pruned("a", HOST, (Leftover("run", "r", 7),))], dry_run=False) == "Removed 1 piece, 7 B"
-    assert prune.summary([prune.Pruned("a", HOST)], dry_run=False) == "Nothing to remove"
-    assert prune.summary([stays], dry_run=False) == "Nothing was removed"
-    assert prune.summary([stays], dry_run=True) == "Could not check for leftovers"
-    assert prune.failure([gone]) is None
-    assert "blog-2" in str(prune.failure([gone, stays]))
+    gone = Leftovers("blog-1", HOST, (Leftover("release", "v1", 1_200_000_000), Leftover("run", "r", 1)))
+    stays = Leftovers("blog-2", HOST, (Leftover("image", "i", 5, ok=False),), HostError("b", "it is in use"))
+
+    def report(*found: Leftovers, dry_run: bool = False) -> PruneReport:
+        return PruneReport(plan_prune(found), found, dry_run=dry_run)
+
+    assert str(report(gone, stays)) == "Removed 2 pieces, 1.2 GB"
+    assert str(report(gone, dry_run=True)) == (
+        "blog-1  prune release v1 (1.2 GB)\nblog-1  prune run r (1 B)\n\nWould remove 2 pieces, 1.2 GB"
+    )
+    assert str(report(Leftovers("a", HOST, (Leftover("run", "r", 7),)))) == "Removed 1 piece, 7 B"
+    assert str(report(Leftovers("a", HOST))) == str(report(Leftovers("a", HOST), dry_run=True)) == "Nothing to remove"
+    assert str(report(stays)) == "Nothing was removed"
+    assert str(report(stays, dry_run=True)).startswith("blog-2  blocked (it is in use)\n")
+    assert str(report(stays, dry_run=True)).endswith("\n\nCould not check for leftovers")
+    assert report(gone).error() is None
+    assert "blog-2" in str(report(gone, stays).error())
+    assert [item.state for item in report(gone, stays).result().stacks] == ["pruned", "blocked"]
+    assert [item.state for item in report(gone, stays, dry_run=True).result().stacks] == ["changes", "blocked"]

@@ -90,11 +90,13 @@ def test_the_layers_that_a_host_would_pull_are_those_of_the_image_and_what_is_le
     host.run(f"docker tag {stray} {image.reference}")
     (look,) = repository.dev("prune", "--dry-run", "--json").json["stacks"]
     assert [(item["kind"], item["name"]) for item in look["leftovers"]] == [("image", stray)]
+    shown = repository.dev("prune", "--dry-run").stdout
+    assert re.search(rf"{repository.stack()}  prune image {re.escape(stray)} \([0-9.]+ [kMG]?B\)\n", shown), shown
     refused = repository.dev("prune", code=2)
     assert stray in refused.stderr
     assert "add `--yes`" in refused.stderr
     ended = repository.dev("prune", "--yes")
-    assert re.search(rf"{repository.stack()} +image +{re.escape(stray)}", ended.stdout), str(ended)
+    assert re.search(rf"{repository.stack()}: Pruned 1 piece", ended.stderr), str(ended)
     assert "Removed 1 piece, " in ended.stdout
     assert host.run("docker ps --all --quiet; docker volume ls --quiet") == before
     assert host.run(f"docker image ls --quiet {others}").strip()

@@ -1,0 +1,24 @@
+"""Show a plan before it is carried out, and ask where somebody is to agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kamal_dev.output import Output
+from kamal_dev.plan.plan import Plan
+
+Agree = Callable[[str], bool]
+
+
+def show_plan(output: Output, plan: Plan, question: str = "", agree: Agree | None = None) -> None:
+    """Show what a plan does, and ask the question; without one or nobody to ask, only sum it up.
+
+    Raises KeyboardInterrupt for a no.
+    """
+    if not question or agree is None:
+        output.info(f"Plan: {plan.summary}")
+        return
+    for line in str(plan).splitlines():
+        output.info(line)
+    if not agree(question):
+        raise KeyboardInterrupt
