@@ -5,7 +5,7 @@
 # Payload: files/ (the release), meta/version, meta/commit, meta/images, meta/pull (those to pull; else those that are
 # missing), meta/built and meta/workspace (one per line), meta/user, meta/performer, registry/, exec/ and lifecycle/ (see
 # exec.sh and lifecycle.sh), meta/retain (how many releases stay), meta/parts (see
-# replace.sh), meta/recreate (`yes`: make every container anew), and what switch.sh and room.sh ask for.
+# replace.sh), meta/recreate (`yes`: recreate every container), and what switch.sh and room.sh ask for.
 # Events: see switch.sh.
 set -u
 here=${0%/*}

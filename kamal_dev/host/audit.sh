@@ -10,7 +10,7 @@ performer() { head -n 1 "$here/meta/performer" 2>/dev/null; }
 record() {
   recorded_verb=$1
   shift
-  # Whoever comes after a script that makes a workspace has its umask.
+  # A script that creates a workspace sets another umask before, which would make the log readable for others.
   (umask 077 && : >>"$home/audit.log" && chmod 600 "$home/audit.log")
   emit "$recorded_verb" at "$(date -u +%Y-%m-%dT%H:%M:%SZ)" by "$(performer)" "$@" >>"$home/audit.log"
 }

@@ -182,7 +182,7 @@ staged() {
 changed() {
   whose="\`$p_path\`"
   [ -n "$p_path" ] || whose='the workspace'
-  if ! is_clone; then echo "$whose is no clone any more"
+  if ! is_clone; then echo "$whose is no longer a clone"
   elif [ "$(here_branch)" != "$p_branch" ]; then echo "$whose is on another branch"
   elif [ "$(here_head)" != "$p_head" ]; then echo "$whose has commits of its own"
   elif [ -e "$p_git/MERGE_HEAD" ] || [ "$(staged)" != "$p_index" ] || [ "$(look)" != "$p_tree" ]; then echo "$whose has changes"

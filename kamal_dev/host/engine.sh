@@ -28,8 +28,8 @@ find_engine() {
 }
 
 # engine_within SECONDS ARG...: run its program with a deadline (exit code 124), and an environment
-# of its own: COMPOSE_* or a USER of the host would otherwise beat the release's .env. With engine_exec_with=exec it takes the
-# place of the shell, so that whoever started that in the background can end it.
+# of its own: COMPOSE_* or a USER of the host would otherwise beat the release's .env. With engine_exec_with=exec it replaces
+# the shell: a caller that started it in the background can then end it by the shell's process id.
 engine_within() {
   engine_deadline=$1
   shift

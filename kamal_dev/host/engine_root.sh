@@ -2,8 +2,8 @@
 # Do as root what this login may not do by itself. Sourced after engine.sh; runs nothing by itself.
 
 # in_engine FOLDER PROGRAM [ARG]...: run a program of this host as root of the engine, in a container that sees FOLDER and the
-# programs of the host, and no network. Rights to use the engine are enough; with a rootless engine, root is whoever owns what
-# its containers make.
+# programs of the host, and no network. Rights to use the engine are enough; with a rootless engine, root is the user that owns
+# the files its containers create.
 in_engine() {
   engine_folder=$1:$1 engine_walls='--network none'
   shift

@@ -25,7 +25,7 @@ in_main() {
   return "$1"
 }
 
-# end_in_main FILE: end what in_main started and all its children; a client that goes leaves them alone.
+# end_in_main FILE: end what in_main started and all its children. They would keep running after the client ends.
 end_in_main() {
   read -r group <"$1" || return 0
   case $group in '' | *[!0-9]*) return 0 ;; esac
@@ -49,7 +49,7 @@ exec "$kamal_dev_shell" "$kamal_dev_flags" "printf \"\\0$kamal_dev_mark\\0\"; ca
 '
 
 # Records become lines, and newlines in them \001. Prints a line of shell for each variable.
-# A login shell often forgets the PATH of the image: its folders are put back, each after the one that it stood behind.
+# A login shell often forgets the PATH of the image: its folders are added again, each after the one it followed in the image.
 # shellcheck disable=SC2016 # for awk
 environment_awk='
 function with_paths(shell, image,   list, n, parts, m, i, j, at) {

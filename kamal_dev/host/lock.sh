@@ -9,7 +9,7 @@ beat_every=5 stale_after=60
 lock_events=1 # where a script tells of the lock: those whose stdout is no place for events say 2
 
 # lock_stack WORD: take the lock for this process. Ends the script where another living one has it; that of a dead one
-# is removed, with a message. Waiting is the caller's business, who may not want it any more.
+# is removed, with a message. It does not wait: the caller may not want to change the stack after a wait.
 lock_stack() {
   open_lock
   read_lock

@@ -241,9 +241,9 @@ has_states_of() {
   [ "$(printf '%s\n' "$found" | states_of_good | cut -d' ' -f1,2)" = "$(known "$1" good | cut -d' ' -f1,2 | sort)" ]
 }
 
-# --- what is told of it
+# --- events
 
-# show_stopped: tell of the containers after a stop; that they do not run is no fault of theirs.
+# show_stopped: report the containers after a stop, without a reason: they were stopped on purpose.
 show_stopped() {
   look_at_stack
   judge_all

@@ -43,7 +43,7 @@ doomed() {
 }
 
 # remove_folder: containers may have left files of other users in the workspace: root removes what we may not, and the
-# engine's root what sudo is not allowed to. Sets unremoved to what is there nevertheless, and why.
+# engine's root what sudo is not allowed to. Sets unremoved to what could not be removed, and why.
 remove_folder() {
   for way in '' as_root 'in_engine'; do
     [ "$way" != in_engine ] || set -- "$home"

@@ -40,7 +40,7 @@ remake() {
 }
 
 # drop_leftovers RELEASE: after `up`, in the release's folder: remove the containers of services that it does not start, such as those
-# of a profile that was switched off. Compose removes those alone whose service is in no file any more. Sets ids to those that stay.
+# of a profile that was switched off. Compose removes only those whose service is no longer in any file. Sets ids to those that stay.
 drop_leftovers() {
   made=$(container_services)
   ids=$(printf '%s\n' "$made" | cut -d' ' -f1)

@@ -30,7 +30,7 @@ find_replaced() {
   printf '%s\n' "$found" | while IFS='|' read -r id service _; do
     # shellcheck disable=SC2046 # parts are words
     set -- $(awk -F'\t' -v service="$service" '$1 == service { print $2 }' "$here/changed")
-    [ -z "${anew:-}" ] || set -- recreate
+    [ -z "${force_recreate:-}" ] || set -- recreate
     [ -z "$id" ] || [ $# -eq 0 ] || echo "$id $service $*"
   done >"$here/replaced"
 }
@@ -44,10 +44,10 @@ announce() {
   done <"$here/replaced"
 }
 
-# make_way: let compose make anew, without starting them, those in `replaced` that others depend on. Some versions make all
-# that depends on a service anew along with it; what is made already they leave.
+# make_way: let Compose recreate the containers in `replaced` that others depend on, without starting them. Some versions
+# recreate all dependents along with a service, but not if the service is already recreated.
 make_way() {
-  [ -s "$here/replaced" ] && [ -z "${anew:-}" ] || return 0
+  [ -s "$here/replaced" ] && [ -z "${force_recreate:-}" ] || return 0
   # shellcheck disable=SC2046 # services are words
   set -- $(awk '$3 != "removed" { print $2 }' "$here/replaced" | sort -u | those_needed)
   [ $# -eq 0 ] || compose_up --no-start --no-deps -- "$@"

@@ -29,7 +29,7 @@ follow() {
   exit "$(cat "$run/rc")"
 }
 
-# follow_log SEEN: print the log while its worker runs. Both look once more after the process is gone, so nothing is missed.
+# follow_log SEEN: print the log while its worker runs. Both read it again after the process has ended, so nothing is missed.
 follow_log() {
   if tail --pid="$run_pid" -n 0 /dev/null 2>/dev/null; then
     tail -n "+$(($1 + 1))" -s 0.1 --pid="$run_pid" -f "$run/log" 2>/dev/null

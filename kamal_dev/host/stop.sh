@@ -1,5 +1,5 @@
 #!/bin/sh
-# Stop a stack that has no release to go back to; its containers are kept for a look: stop.sh STACK
+# Stop a stack that has no release to roll back to; its containers are kept for inspection: stop.sh STACK
 #
 # Payload: meta/performer. Events: see switch.sh.
 set -u

@@ -1,16 +1,15 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
 # Make another release of a stack the current one, or roll back to what was there. Sourced; runs nothing by itself.
 #
-# Whoever sources it says what is to be done in `verb`, `release`, `version`, `timeout`, `window_wanted`, and in `listed`
-# the file that names the images. Payload: meta/rollback (`never`: a release that fails is
-# left as it is) and meta/keep_failed (`yes`: so is one where there is nothing to go back to).
-# With `recreate` every container is made anew.
+# The script that sources it sets `verb`, `release`, `version`, `timeout`, `window_wanted`, and `listed`, the file that names
+# the images. Payload: meta/rollback (`never`: a failed release keeps running) and meta/keep_failed (`yes`: so does a failed
+# release without one to roll back to). With `recreate` every container is recreated.
 # Events: `phase` {name, seconds once it is over}, `image`, `replace`, `container`, `lifecycle`, and at the end `result`
 #   {ok, state, phase, reason, release, version, previous, current, restored, observed_ms, code}. `state` says what runs now:
-#   same      the release was there already, and healthy       kept      nothing was touched
-#   new       the release                                      restored  the last good release again
-#   stopped   nothing: a first release, stopped but kept       broken    see the containers; the rollback failed
-#   left      the release, which failed, as configured          unfinished  the release, but a lifecycle command failed
+#   same      the release was up already                       kept      nothing was changed
+#   new       the release                                      restored  the last good release
+#   stopped   nothing: a failed first release was stopped      broken    see the containers; the rollback failed
+#   left      the failed release, as configured                unfinished  the release, but a lifecycle command failed
 #   interrupted  see the containers; the script was ended between two releases
 # shellcheck source-path=SCRIPTDIR source=stack.sh
 . "$here/stack.sh"
@@ -45,9 +44,9 @@
 # shellcheck source-path=SCRIPTDIR source=lifecycle.sh
 . "$here/lifecycle.sh"
 
-restore_within=120000 settled='' result_code='' forgetting='' listener='' anew='' previous='' window_spent=0 is_switched=false is_kept=false is_concluded=false
+restore_within=120000 settled='' result_code='' forgetting='' listener='' force_recreate='' previous='' window_spent=0 is_switched=false is_kept=false is_concluded=false
 
-# begin: take the lock, and see what runs. Sets shown, the current release, and previous, the one to go back to.
+# begin: take the lock, and look up what runs. Sets shown, the current release, and previous, the one to roll back to.
 begin() {
   refuse_foreign
   lock_stack "$verb"
@@ -57,7 +56,7 @@ begin() {
   began=$now
   shown=$(current_release)
   if is_good "$shown"; then previous=$shown; else previous=$(last_good); fi
-  # Where no release is good, what people have now is better than nothing.
+  # If no release is good, the one that runs now is better than nothing.
   [ -n "$previous" ] || ! was_healthy "$shown" || previous=$shown
 }
 
@@ -86,7 +85,8 @@ report_result() {
   save_result "$2"
 }
 
-# save_result STATE: keep how it ended in the release. What did not get as far as the containers says nothing of one that was there.
+# save_result STATE: keep how it ended in the release. A deploy that failed before it changed containers
+# says nothing about a release that was deployed earlier, therefore it keeps that result.
 save_result() {
   about=$releases/$release/.kamal-dev
   [ -d "$about" ] && { [ "$1" != kept ] || [ ! -f "$about/result" ]; } || return 0
@@ -109,7 +109,7 @@ clean_up() {
 
 # --- the phases
 
-# is_running ID: whether it is the current release, and all of it is as it was when it was good.
+# is_running ID: whether it is the current release, and all its containers are as they were when it was good.
 is_running() {
   [ "$1" = "$shown" ] || return 1
   # shellcheck disable=SC2086,SC2154 # ids are words, which refuse_foreign has set
@@ -119,7 +119,7 @@ is_running() {
   is_as_good "$1" && [ -z "$(missing_images $(cat "$listed"))" ]
 }
 
-# make_workspace: make the folders that containers see, and find no links in their place.
+# make_workspace: create the folders that containers mount, and refuse symbolic links in their place.
 make_workspace() {
   known "$release" workspace >"$here/folders"
   [ -s "$here/folders" ] || return 0
@@ -136,19 +136,19 @@ pull() {
   # shellcheck disable=SC2046 # references have no spaces
   wanted=$(missing_images $(cat "$here/meta/pull" 2>/dev/null || cat "$listed"))
   [ -n "$wanted" ] || return 0
-  # What runs may be another by the time that they are there.
+  # Containers may change during the pull, therefore the ids are looked up again after it.
   ids=
   has_room || { result_code=disk && conclude false kept "$no_room"; }
   # shellcheck disable=SC2086 # references have no spaces
   pull_all $wanted || conclude false kept "could not pull images: $(last_lines "$here/pull.failed" 6)"
 }
 
-# switch: let the release be the current one, and roll back to the last good one where it fails. Where nothing that runs
-# would be another, nothing is touched.
+# switch: make the release the current one, and roll back to the last good one if it fails. If no container would change,
+# none is touched.
 switch() {
   if is_same_content "$shown"; then switch_files; fi
   phase up
-  anew=${recreate:-}
+  force_recreate=${recreate:-}
   look_at_known
   find_replaced "$shown" "$release"
   announce
@@ -160,13 +160,13 @@ switch() {
   if bring_up "$release" "$timeout"; then accept; else roll_back; fi
 }
 
-# look_at_known: look at the containers whose ids are known by now.
+# look_at_known: inspect the containers; their ids are looked up only if they are not known.
 look_at_known() {
   # shellcheck disable=SC2086 # ids are words
   if [ -n "$ids" ]; then look_at_containers $ids; else look_at_stack; fi
 }
 
-# switch_files: let the release be the current one with the containers that are there.
+# switch_files: make the release the current one, and keep the containers.
 switch_files() {
   is_switched=true
   rm -f "$releases/$release/.kamal-dev/result"
@@ -175,7 +175,7 @@ switch_files() {
   accept
 }
 
-# up RELEASE MILLISECONDS: let compose make containers of what `current` names. Needs no network.
+# up RELEASE MILLISECONDS: let Compose create the containers of `current`. Needs no network.
 up() {
   : >"$here/up.log"
   up_within=$(($2 / 1000 + 1))
@@ -183,7 +183,7 @@ up() {
   cd "$home/current" || return
   released=$1
   # shellcheck disable=SC2046 # services are words
-  quickly up_all --detach --remove-orphans ${anew:+--force-recreate} -- $(known "$1" services)
+  quickly up_all --detach --remove-orphans ${force_recreate:+--force-recreate} -- $(known "$1" services)
   set -- $?
   if [ "$1" = 0 ]; then drop_leftovers "$released"; else ids=$(container_ids); fi
   cd /
@@ -230,7 +230,7 @@ why_compose() {
   last_lines "$here/up.err" 2
 }
 
-# clash_in LOG: print which port the engine could not have, and who holds it; nothing where that was not it.
+# clash_in LOG: print which port is in use, and by what; nothing if the log has no such error.
 clash_in() {
   bound=$(refused_port "$1")
   [ -n "$bound" ] || return 0
@@ -245,7 +245,7 @@ clash_in() {
 
 # --- the verdict
 
-# mark_good ID: remember that it is healthy as it is now, and good once its lifecycle commands have run.
+# mark_good ID: record that it is healthy, and good once its lifecycle commands have run.
 mark_good() {
   own_workspace "$(cat "$here/meta/user")"
   [ -n "$lifecycle_process" ] || begin_lifecycle
@@ -254,7 +254,7 @@ mark_good() {
   save_baseline
 }
 
-# run_rest ID: run what is left of its lifecycle commands; it is good once all have run.
+# run_rest ID: run the remaining lifecycle commands; the release is good once all have run.
 run_rest() { end_lifecycle && rm -f "$releases/$1/.kamal-dev/unfinished"; }
 
 accept() {
@@ -265,7 +265,7 @@ accept() {
   conclude true new ''
 }
 
-# roll_back: after a release that failed, bring the last good one back where there is one.
+# roll_back: after a failed release, return to the last good one, if there is one.
 roll_back() {
   failed_why=$why failed_phase=$phase_name
   rm -f "$engine_known"
@@ -278,7 +278,7 @@ roll_back() {
 
 restore() {
   phase restore
-  anew=''
+  force_recreate=''
   look_at_stack
   find_replaced "$release" "$previous"
   shown=$previous
@@ -294,7 +294,7 @@ restore() {
   conclude false broken "$failed_why; the rollback to \`$previous\` failed: $why"
 }
 
-# Nothing to go back to: stopped, so that it does no harm; kept, so that one can look.
+# Without a release to roll back to, the containers are stopped, so that they do no harm, and kept, so that one can inspect them.
 stop_first() {
   [ "$(cat "$here/meta/keep_failed" 2>/dev/null)" != yes ] || conclude false left "$failed_why"
   cd "$home/current" && quickly engine_stop >/dev/null 2>&1

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Tell who has the lock of a stack, or take it from him: unlock.sh STACK [PID]
+# Print the owner of a stack's lock, or release the lock: unlock.sh STACK [PID]
 #
-# With PID, the owner that was told of before: the lock of a dead one is removed; a living one is ended, so that its own
-# trap says what it leaves, or killed where that takes too long. Another owner's lock is left alone.
-# Events: without PID one `stack` {stack, lock}, unless there is none and the engine does not answer; then `result` {ok, state, phase, reason, code}: `state` is that which the
-# ended run has left (see apply.sh), `code` is free, dead, ended or killed.
+# PID is the owner that an earlier call reported. If it is dead, its lock is removed; if it is alive, it is ended, so that its
+# own trap reports the state, or killed if that takes too long. The lock of another owner is not changed.
+# Events: without PID one `stack` {stack, lock}, unless there is none and the engine does not answer; then `result` {ok, state,
+# phase, reason, code}: `state` is the one that the ended run reported (see apply.sh), `code` is free, dead, ended or killed.
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The process that detach.sh leaves behind: worker.sh RUN SCRIPT [ARG]...
 #
-# Writes the exit code last, so that whoever follows knows that nothing more will come.
+# Writes the exit code last: a follower that finds it has read all events.
 set -u
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "${0%/*}/lib.sh"

@@ -98,7 +98,7 @@ def _execute(
     planner: Planner,
     plan: Plan,
 ) -> tuple[list[StackResult], dict[str, Host]]:
-    """Carry out the plan; returns what became of each stack, and the hosts that could be made ready."""
+    """Carry out the plan; returns the result of each stack, and the prepared hosts."""
     run.provider.make_room(len(scope.making), options.consent)
     if all(item.error for item in plan.stacks) and not observations.silent:
         making.stop()
@@ -172,7 +172,7 @@ def _failed(output: Output, stack: str, host: Host | None, error: DevError) -> S
 
 
 def _reached(hosts: Hosts) -> dict[str, Host]:
-    """Return the hosts that could be made ready, by stack."""
+    """Return the prepared hosts, by stack."""
     return {item.stack: item.host for item in hosts if isinstance(item, PreparedHost)}
 
 

@@ -101,7 +101,7 @@ def address(port: Port) -> str:
 
 
 class Link:
-    """Keep one ssh with all forwards; look for the container anew each time, because a deploy makes another."""
+    """Keep one ssh with all forwards; look the container up each time, because a deploy may recreate it."""
 
     def __init__(self, run: Run, name: str, target: Host, ports: tuple[Port, ...], opened: Opened) -> None:
         self._run = run

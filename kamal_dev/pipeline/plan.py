@@ -40,10 +40,10 @@ from kamal_dev.shell.fanout import Background
 class DeployOptions:
     """Say what to deploy: the flags of `dev deploy`.
 
-    `names` are the stacks to restrict it to, `retry_failed` to those whose last deploy was not
-    fine; `timeout` is how many seconds a host may be at work. `recreate` makes every container
-    anew. `agree` asks before something is made or ended, on a terminal where it `is_interactive`; `consent` before
-    a limit of this machine is raised.
+    `names` are the stacks to restrict it to, `retry_failed` to those whose last deploy
+    failed; `timeout` is how many seconds a host may be at work. `recreate` recreates every
+    container. `agree` asks before hosts are created or removed, on a terminal where it `is_interactive`;
+    `consent` before a limit of this machine is raised.
     """
 
     count: int | None = None

@@ -29,7 +29,7 @@ GONE = "could not pull images: localhost:…"
         is_slow=True,
     ),
     Fault(19, "The registry forbids the pull (403)", sees=f"{GONE}the test says 403", do=DENIED, how=403, is_slow=True),
-    Fault(19, "The registry has no such image any more (404)", sees=f"{GONE}not found", do=PULL, how=404, is_slow=True),
+    Fault(19, "The registry no longer has the image (404)", sees=f"{GONE}not found", do=PULL, how=404, is_slow=True),
     Fault(
         19,
         "The registry has had too many requests (429)",

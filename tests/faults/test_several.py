@@ -108,7 +108,7 @@ def test_a_host_whose_maker_died_must_be_found_and_used(standing: Standing, lab:
 @produces(
     Fault(
         34,
-        "A rollback to a release whose image is nowhere any more",
+        "A rollback to a release whose image no longer exists",
         sees="could not pull images: localhost:…",
         do="`dev versions` shows which releases have their images; or deploy that commit again",
         is_slow=True,

@@ -11,14 +11,14 @@ ADVICE = "kept as it is: `dev pull …` fetches the changes, `dev sync … --for
 @produces(
     Fault(
         33,
-        "A pipe stands in place of a file of git",
+        "A pipe replaces a file of git",
         sees="`.git/index` is in the way: it is not a regular file",
         do=ADVICE,
         how="mkfifo",
     ),
     Fault(
         33,
-        "A link stands in place of a file of git",
+        "A link replaces a file of git",
         sees="a link is in the way: `.git/index`",
         do=ADVICE,
         how="ln -s /etc/shadow",

@@ -26,7 +26,7 @@ from kamal_dev.output import Output
 from kamal_dev.output.event import Phase
 from kamal_dev.pipeline.hosts.lock_wait import in_turn
 from kamal_dev.pipeline.hosts.planning import Planner, StackRelease
-from kamal_dev.pipeline.hosts.prepare import PrepareContext, PreparedHost, afresh
+from kamal_dev.pipeline.hosts.prepare import PrepareContext, PreparedHost, observed_again
 from kamal_dev.pipeline.hosts.scripts import LATER, follow
 from kamal_dev.pipeline.images.layers import Layers
 from kamal_dev.pipeline.images.tunnel import RegistryTunnel
@@ -35,7 +35,7 @@ from kamal_dev.pipeline.run.run import Run
 from kamal_dev.plan.operation import ApplyRelease, SendSource, TransferImages
 from kamal_dev.project import Project
 
-SPARE = 1800.0  # seconds beyond what the release and its lifecycle commands have, for pulling and for putting back
+SPARE = 1800.0  # seconds beyond what the release and its lifecycle commands have, for pulling and for a rollback
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ def apply(context: ApplyContext, prepared: PreparedHost) -> StackResult:
     try:
         with context.run.budget.counting(prepared.host.name):
             if prepared.is_old:
-                prepared = afresh(context.preparing, prepared)
+                prepared = observed_again(context.preparing, prepared)
             result = _apply(context, prepared)
             if isinstance(result.error, StackRemoved):
-                result = _apply(context, afresh(context.preparing, prepared))
+                result = _apply(context, observed_again(context.preparing, prepared))
     except DevError as error:
         return failure(prepared.host, prepared.stack, error, time.monotonic() - started)
     return replace(result, seconds=time.monotonic() - started)

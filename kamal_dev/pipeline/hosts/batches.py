@@ -1,4 +1,4 @@
-"""Begin with a few stacks, and go on with the others only where few enough of those failed. Talks to no host."""
+"""Start with a few stacks, and continue with the others only if few enough of those failed. Talks to no host."""
 
 from __future__ import annotations
 

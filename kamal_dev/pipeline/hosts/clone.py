@@ -69,7 +69,7 @@ class Clone:
             return self._snapshot
 
     def read_ahead(self) -> None:
-        """Read the repository; one that cannot be read is reported to whoever needs it."""
+        """Read the repository; errors are raised later, when `snapshot` is used."""
         with suppress(DevError):
             _ = self.snapshot
 

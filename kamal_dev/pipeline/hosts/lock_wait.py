@@ -34,7 +34,7 @@ def in_turn(run: Run, target: Host, stack: str, change: Callable[[], events.Scri
 
 
 def await_turn(run: Run, target: Host, stack: str, lock: events.Lock | None) -> None:
-    """Return once nobody changes the stack any more, showing what is done there meanwhile. Raises LockHeld."""
+    """Return once the lock is released, showing the owner's progress meanwhile. Raises LockHeld."""
     if lock is None or not lock.is_alive:
         return
     _left(run, target, stack)

@@ -71,9 +71,9 @@ class PreparedHost:
 
 @dataclass(frozen=True)
 class PrepareContext:
-    """Hold what hosts are made ready with.
+    """Hold what hosts are prepared with.
 
-    With `source_waits`, the source is sent with the release. `on_bootstrap` is told of each stack whose host gets
+    With `source_waits`, the source is sent with the release. `on_bootstrap` is called with each stack whose host gets
     Docker.
     """
 
@@ -131,7 +131,7 @@ def _current(context: PrepareContext, seen: Observation) -> tuple[StackPlan, Obs
 
 
 def _again(context: PrepareContext, seen: Observation) -> Observation:
-    """Observe a host once more, after it was changed."""
+    """Observe a host again, after it was changed."""
     release = context.planner.release(seen).release
     return replace(seen, facts=look(context.run, _host(seen), release))
 
@@ -188,8 +188,8 @@ def pull_step(scripts: Scripts, operation: PullImages, asked: tuple[str, ...] = 
 def _pull(context: PrepareContext, seen: Observation, operation: PullImages) -> tuple[tuple[str, ...], Observation]:
     """Pull third-party images; what the host cannot pull and this machine has is sent over SSH.
 
-    Returns those that arrived neither way: the release tries once more, and reports them. And the host as it is
-    afterwards, where that matters: how the main service's image wants to be run is known only then.
+    Returns those that arrived neither way: the release tries them again, and reports them. Also returns the host as it
+    is after the pull of the main service's image: its entrypoint and metadata are known only then.
     """
     run, target, facts, images = context.run, _host(seen), seen.facts, operation.images
     assert facts is not None
@@ -211,7 +211,7 @@ def _pull(context: PrepareContext, seen: Observation, operation: PullImages) -> 
     return missing, replace(seen, facts=outcome.facts) if outcome.facts else seen
 
 
-def afresh(context: PrepareContext, prepared: PreparedHost) -> PreparedHost:
+def observed_again(context: PrepareContext, prepared: PreparedHost) -> PreparedHost:
     """Return the host as it is now; where somebody has removed the stack meanwhile, its workspace is empty again."""
     seen = _unlocked(_again(context, prepared.seen))
     folder = context.workspace.folder

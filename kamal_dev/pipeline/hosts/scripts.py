@@ -28,9 +28,9 @@ Value = TypeVar("Value")
 
 
 def ask(run: Run, target: Host, step: Step, *, timeout: float, on_line: OnLine | None = None) -> Result:
-    """Run a script that may be run twice; done once more where the link was lost.
+    """Run a script that may be run twice; it is run again if the connection was lost.
 
-    Raises NoAnswer where it did not get to its end: what it left out is not known to be absent.
+    Raises NoAnswer if it did not reach its end: what it did not report may exist.
     """
     left = within(run, target, timeout)
     result = again(run, target.name, lambda: run.remote(target).run(step, timeout=left, on_line=on_line))
@@ -53,7 +53,7 @@ def told(run: Run, target: Host, step: Step, *, timeout: float) -> str:
 
 
 def again(run: Run, name: str, attempt: Callable[[], Value]) -> Value:
-    """Do what may be done twice on the host called `name`; done once more where the link was lost."""
+    """Do what may be done twice on the host called `name`; it is done again if the connection was lost."""
     try:
         return attempt()
     except LinkDropped:

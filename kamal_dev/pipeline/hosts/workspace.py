@@ -52,7 +52,7 @@ class Workspace:
         return self._run.project.workspace_source == "git" and self.clone.was_sent(record, is_quick=is_quick)
 
     def read_ahead(self) -> None:
-        """Read the repository while the host is asked; whoever needs it waits for the end, and is told of errors."""
+        """Read the repository while the host is observed; its first use waits for the end, and raises the errors."""
         if self._run.project.workspace_source == "git":
             Background(self.clone.read_ahead)
 

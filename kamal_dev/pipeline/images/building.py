@@ -57,9 +57,9 @@ def build_all(project: Project, tools: LocalTools, options: BuildOptions) -> lis
 
 
 def require_buildable(project: Project, tools: LocalTools, also: Iterable[str] = ()) -> tuple[Build, ...]:
-    """Return what is to be built; raises ConfigError for what could not be, before anything is begun.
+    """Return what is to be built; raises ConfigError before the first build if one of them is impossible.
 
-    `also` are variables that are needed besides: all that are not set are named at once.
+    `also` are more variables that are required: the error names all that are not set.
     """
     project.require_deployable()
     builds = planned(project)

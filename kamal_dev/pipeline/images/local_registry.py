@@ -24,7 +24,7 @@ LOOKING, ASKING = 5.0, 10.0
 STARTING = 30.0
 FETCHING = 900.0  # the image of the registry may have to be pulled
 LONGEST = 1 << 24  # bytes of a manifest or configuration
-PAUSES = (0.3, 1.0)  # before it is asked once more after a failure that may pass
+PAUSES = (0.3, 1.0)  # before each retry of a request that failed temporarily
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def _reason(errors: str) -> str:
 
 
 def _patiently(server: str, path: str, timeout: float) -> Answer | None:
-    """Ask again where the failure may pass by itself."""
+    """Retry a request whose failure may be temporary."""
     for pause in PAUSES:
         try:
             return _asked(server, path, timeout)

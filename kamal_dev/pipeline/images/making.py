@@ -52,12 +52,12 @@ class ImageMaking:
             self._begun = Background(self._build, THREAD)
 
     def stop(self) -> None:
-        """End a build that was begun: nobody wants it now. The builder keeps what it has done."""
-        begun, self._begun = self._begun, None
-        while begun and not begun.is_done:
+        """Cancel a running build, whose result is not needed now. The builder keeps its cache."""
+        running, self._begun = self._begun, None
+        while running and not running.is_done:
             if isinstance(self._tools.shell, Local):
                 self._tools.shell.interrupt()
-            begun.wait(TICK)
+            running.wait(TICK)
 
     def made(self, after_build: Callable[[], None]) -> MadeImages:
         """Return the images, pushed. Raises BuildFailed, NothingBuilt, RegistryError and what `after_build` raises."""

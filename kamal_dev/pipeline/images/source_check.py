@@ -18,10 +18,10 @@ SHOWN = 5
 
 
 def require_unchanged(project: Project, shell: Shell, build: Build, *, is_pushed: bool) -> None:
-    """Raise SourceChanged where a file that `build` is made of is no longer as its version says.
+    """Raise SourceChanged if a source file of `build` changed after its version was computed.
 
-    Then its tag is taken back, so that nothing else pushes it; one that the build itself has
-    pushed is named as left behind. Raises GitFailed.
+    Its tag is removed, so that nothing pushes it later; a tag that the build itself has pushed is named as left
+    behind. Raises GitFailed.
     """
     if not isinstance(shell, Local):
         return

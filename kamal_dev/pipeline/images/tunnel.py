@@ -49,9 +49,9 @@ class RegistryTunnel:
     def lent(self, target: Host, change: Callable[[], events.ScriptResult]) -> events.ScriptResult:
         """Make a change with the registry lent to the host; another run of `dev` may be lending it already.
 
-        A tunnel ends with its run, or with its link. What could not be pulled through one that has ended is pulled
-        once more through a new one; where that cannot be opened, the failure of the pull is what counts. Raises
-        HostError where there was none at any time.
+        A tunnel ends with its run, or with its connection. A pull that failed because the tunnel ended is tried again
+        through a new one; if that cannot be opened, the failure of the pull is reported. Raises HostError if no
+        tunnel could be opened at all.
         """
         was_open = True
         try:
@@ -85,7 +85,7 @@ class RegistryTunnel:
 
 
 def _are_pushed(project: Project, shell: Shell) -> bool:
-    """Whether the registry has all images of this version; where it does not say so, whoever pushes asks again."""
+    """Whether the registry has all images of this version; False without an answer, as the push checks it again."""
     try:
         return all(build.image and stored(project, shell, build.image, "") for build in planned(project))
     except RegistryUnknown:

@@ -15,7 +15,7 @@ LAST_LINES = 20
 
 
 def initialize(run: Run) -> None:
-    """Run it in the workspace folder, and read the project anew. Raises InitializeFailed."""
+    """Run it in the workspace folder, and read the project again. Raises InitializeFailed."""
     stages = lifecycle.initialize(run.project.devcontainer)
     for stage in stages:
         results = each(stage.commands, lambda command: _run(run, command), limit=len(stage.commands))

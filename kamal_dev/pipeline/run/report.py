@@ -112,7 +112,7 @@ class Report:
         return SomeHostsFailed("; ".join((self.summary(), *self._shortfalls())), hint=hint)
 
     def _again(self) -> str:
-        """Name the command that does the same once more: a rollback of those that did go back would go further."""
+        """Name the command to try again, for failed stacks only: others would be rolled back one release further."""
         if self.verb == "Rolled back":
             stacks = " ".join(f"--host {outcome.stack}" for outcome in self.failed)
             version = "" if "," in self.version else short(self.version)

@@ -87,7 +87,7 @@ class Run:
         return cls(read(), local, output, read=read, lock_wait=lock_wait)
 
     def read_again(self) -> None:
-        """Read the project once more, because a command may have changed its files."""
+        """Read the project again, because a command may have changed its files."""
         if self._read:
             self.project = self._read()
             # What was made of the old configuration: another one may name other hosts.
@@ -160,7 +160,7 @@ class Run:
 
     @property
     def warns_of_requirements(self) -> bool:
-        """Whether a host that has less than `hostRequirements` asks for is used nevertheless.
+        """Whether a host with less than `hostRequirements` is used, with a warning.
 
         Hosts that are containers of this machine cannot be larger than it is.
         """
