@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from kamal_dev.errors import DevError
+from kamal_dev.model import Host
 from kamal_dev.output import Event, Output
 from kamal_dev.output.failure import KINDS, Failure
 from kamal_dev.output.live import LiveView
@@ -76,6 +77,19 @@ def test_a_terminal_without_signs_gets_ascii() -> None:
 
 def test_rows_beyond_the_height_are_counted() -> None:
     assert "and 2 more" in pictures(80, height=4)
+
+
+@pytest.mark.parametrize(("height", "names"), [(5, "abc"), (4, "a"), (1, "")])
+def test_rows_that_just_fit_are_all_shown(height: int, names: str) -> None:
+    view = LiveView(Console(file=io.StringIO(), width=80, force_terminal=False))
+    output = Output(view)
+    for name in "abc":
+        output.start("pulling", "", Host(name, "10.0.0.1"))
+    rows = [line.plain for line in view.picture(80, height)]
+    assert [name for name in "abc" if any(f" {name} " in row for row in rows)] == list(names)
+    assert len(rows) <= max(height - 2, 1)
+    assert any(f"and {3 - len(names)} more" in row for row in rows) == (names != "abc")
+    view.close()
 
 
 def test_a_log_has_one_line_for_each_change() -> None:

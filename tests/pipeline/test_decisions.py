@@ -9,11 +9,14 @@ import pytest
 
 from kamal_dev.commands import events
 from kamal_dev.commands.events import Leftover
-from kamal_dev.errors import HostError, LockHeld
-from kamal_dev.model import Host
-from kamal_dev.pipeline.hosts import lock_wait
+from kamal_dev.errors import HostError, LockHeld, NothingBuilt
+from kamal_dev.model import Host, ImageConfig
+from kamal_dev.pipeline.hosts import lock_wait, scripts
 from kamal_dev.pipeline.hosts.batches import Hosts, in_batches
 from kamal_dev.pipeline.hosts.prepare import PreparedHost
+from kamal_dev.pipeline.images import making
+from kamal_dev.pipeline.images.engine import Present
+from kamal_dev.pipeline.images.registry import Stored
 from kamal_dev.pipeline.prune import PruneReport
 from kamal_dev.pipeline.run.budget import HostBudget
 from kamal_dev.pipeline.run.report import StackResult
@@ -114,3 +117,59 @@ def test_what_was_pruned_is_summed_up_and_what_was_not_is_an_error() -> None:
     assert "blog-2" in str(report(gone, stays).error())
     assert [item.state for item in report(gone, stays).result().stacks] == ["pruned", "blocked"]
     assert [item.state for item in report(gone, stays, dry_run=True).result().stacks] == ["changes", "blocked"]
+
+
+KNOWN, HERE, NOWHERE = Stored("sha256:aa"), Present("sha256:bb", (), ImageConfig(), ""), None
+
+
+@pytest.mark.parametrize(
+    ("stored", "here", "skip_build", "skip_push", "outcome"),
+    [
+        # What the registry has is what hosts run, whatever is here.
+        (KNOWN, HERE, False, False, "known by sha256:aa"),
+        (KNOWN, NOWHERE, True, False, "known by sha256:aa"),
+        (NOWHERE, HERE, False, False, "new"),
+        # Nothing is built: what is here is pushed.
+        (NOWHERE, HERE, True, False, "new"),
+        (NOWHERE, NOWHERE, True, False, "refused"),
+        # Nothing is pushed: the registry is not asked.
+        (KNOWN, HERE, False, True, "known by id-bb"),
+        (KNOWN, NOWHERE, False, True, "new"),
+        (KNOWN, HERE, True, True, "known by id-bb"),
+        (KNOWN, NOWHERE, True, True, "refused"),
+    ],
+)
+def test_an_image_is_known_where_hosts_get_it_and_refused_where_nobody_has_it(
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    stored: Stored | None,
+    here: Present | None,
+    skip_build: bool,
+    skip_push: bool,
+    outcome: str,
+) -> None:
+    monkeypatch.setattr(making.registry, "stored", lambda *_: stored)
+    monkeypatch.setattr(making, "inspect", lambda *_: here)
+    tools = RecordedRun(project, Machine(), {}).tools
+    try:
+        (image,) = making.known_images(project, tools, skip_build=skip_build, skip_push=skip_push)
+    except NothingBuilt:
+        found = "refused"
+    else:
+        found = f"known by {image.image.digest or image.image.tag}" if image.is_known else "new"
+    assert found == outcome
+
+
+@pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [
+        (("removed",), "removing `app`: no longer in the compose file"),
+        (("image",), "replacing `app`: image changed"),
+        (("volumes", "tmpfs"), "replacing `app`: mounts changed"),
+        (("environment.A", "environment.B", "ports"), "replacing `app`: ports changed, environment changed (A, B)"),
+        (("cap_add", "image", "init"), "replacing `app`: image changed, configuration changed (`cap_add`, `init`)"),
+        (("environment",), "replacing `app`: configuration changed (`environment`)"),
+    ],
+)
+def test_why_a_container_is_replaced_is_said_part_by_part(parts: tuple[str, ...], sentence: str) -> None:
+    assert scripts.replacing(events.Replace("app", parts)) == sentence

@@ -309,6 +309,31 @@ def test_where_the_engine_cannot_be_installed_in_the_image_hosts_are_bare(
     assert any(step.argv[1:3] == ("rm", "--force") for step in engine.steps)
 
 
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_the_host_image_that_another_run_is_making_is_waited_for(
+    engine: Engine, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch, is_finished: bool
+) -> None:
+    monkeypatch.setattr(host_image.time, "sleep", lambda seconds: None)
+    engine.has_image = False
+    looks: list[Step] = []
+
+    def the_other_works(step: Step) -> None:
+        is_making = f"--name={host_image.NAME}-making-" in step.text
+        engine.refuse = {"run": "the container name is already in use"} if is_making else {}
+        if step.argv[1:3] == ("container", "inspect"):
+            looks.append(step)
+            engine.has_image = is_finished and len(looks) == 2
+            # One that was killed left its container, and later nothing.
+            engine.refuse = {"container": "no such container"} if not is_finished and len(looks) == 2 else {}
+
+    engine.before = the_other_works
+    provider(engine, tmp_path, said).ensure(("guestbook-1",))
+    creation = next(step for step in engine.steps if "--name=kamal-dev-guestbook" in step.text)
+    assert ("docker-" in creation.argv[-1]) == is_finished
+    assert any("each host installs it" in text for text in said) != is_finished
+    assert len(looks) == 2
+
+
 def test_a_pattern_that_makes_no_host_s_name_is_refused_where_it_is_written(engine: Engine, tmp_path: Path) -> None:
     made = provider(engine, tmp_path, options="naming: {pattern: '{service}-{index}-'}\n")
     with pytest.raises(ConfigError) as refused:
