@@ -14,7 +14,7 @@ from kamal_dev.model import Host, Secret
 from kamal_dev.output import Event, Output
 from kamal_dev.pipeline import audit
 from kamal_dev.pipeline.deploy import deploy
-from kamal_dev.pipeline.run import history
+from kamal_dev.pipeline.run import history, record
 from kamal_dev.pipeline.run.budget import HostBudget
 from kamal_dev.pipeline.run.record import DeployRecord
 from kamal_dev.pipeline.run.report import StackResult
@@ -115,3 +115,21 @@ def test_a_deploy_that_was_interrupted_is_down_as_unknown(tmp_path: Path) -> Non
     with pytest.raises(KeyboardInterrupt), DeployRecord(run, ("blog-1",), ()):
         raise KeyboardInterrupt
     assert [entry.result for entry in audit.audit(run, None, 9).entries] == ["unknown: interrupted"]
+
+
+def test_a_damaged_state_file_is_warned_of_once_in_a_run(tmp_path: Path) -> None:
+    events: list[Event] = []
+    run = fake_run(tmp_path, events)
+    (tmp_path / "state.json").write_text("{")
+    found = record.remembered(run)
+    assert [(event.status, "is damaged" in event.message) for event in events] == [("warning", True)]
+    record.update(run, lambda state: state.ended([], [("blog-1", "deployed")]), found)
+    assert len(events) == 1
+    assert record.remembered(run).state.results == (("blog-1", "deployed"),)
+    written = (tmp_path / "state.json").read_bytes()
+    record.update(run, lambda state: state.ended([], [("blog-1", "deployed")]), record.remembered(run))
+    assert ((tmp_path / "state.json").read_bytes(), len(events)) == (written, 1)
+    # A run that has not looked at the file before says it when it writes.
+    (tmp_path / "state.json").write_text("{")
+    record.update(run, lambda state: state)
+    assert [event.status for event in events] == ["warning", "warning"]

@@ -309,6 +309,26 @@ def test_where_the_engine_cannot_be_installed_in_the_image_hosts_are_bare(
     assert any(step.argv[1:3] == ("rm", "--force") for step in engine.steps)
 
 
+def test_a_host_image_has_the_engine_and_no_identity_of_the_host_it_was_made_on(
+    engine: Engine, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.has_image = False
+    shown = engine._exec
+    monkeypatch.setattr(
+        engine, "_exec", lambda words: '{"type":"result","ok":true}\n' if "bootstrap.sh" in words else shown(words)
+    )
+    provider(engine, tmp_path, said).ensure(("guestbook-1",))
+    making = [step for step in engine.steps if f"{host_image.NAME}-making-" in step.text]
+    assert [step.argv[1] for step in making] == ["run", "exec", "exec", "exec", "commit", "rm"]
+    installed, forgotten = making[2], making[3]
+    assert "bootstrap.sh" in installed.argv
+    # Two hosts with the same host keys could pass for each other.
+    assert "/etc/ssh/ssh_host_*" in forgotten.argv[-1] and "/etc/machine-id" in forgotten.argv[-1]
+    creation = next(step for step in engine.steps if "--name=kamal-dev-guestbook" in step.text)
+    assert creation.argv[-1] == making[4].argv[-1]
+    assert not any("each host installs it" in text for text in said)
+
+
 @pytest.mark.parametrize("is_finished", [True, False])
 def test_the_host_image_that_another_run_is_making_is_waited_for(
     engine: Engine, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch, is_finished: bool
