@@ -8,20 +8,26 @@ from kamal_dev.cli import common
 
 
 @click.command(
-    epilog=common.examples("dev sync guestbook-1", "dev sync guestbook-1 --force  # discard changes in the workspace")
+    epilog=common.examples(
+        "dev sync guestbook-1",
+        "dev sync guestbook-1 --force  # discard changes in the workspace",
+        "dev sync guestbook-1 --dry-run  # print the plan",
+    )
 )
 @common.stack
 @click.option("--force", is_flag=True, help="Discard changes in the workspace; a backup is kept on the host.")
+@click.option("--dry-run", is_flag=True, help="Print the plan without sending anything.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @common.as_events
 @common.common
-def command(flags: common.Flags, *, name: str | None, force: bool, yes: bool) -> int:
+def command(flags: common.Flags, *, name: str | None, force: bool, dry_run: bool, yes: bool) -> int:
     """NAME is optional if there is only one stack.
 
-    A workspace with changes is only updated with --force.
+    A workspace with changes is only updated with --force. The exit code is 1 if its changes kept it
+    from getting the source.
     """
-    from kamal_dev.output.summary import RunSummary
     from kamal_dev.pipeline.sync import sync
 
-    stack = sync(common.open_run(flags), name, force=force, agree=common.agreement(yes=yes))
-    return common.finish(flags, RunSummary("sync", ok=True, exit_code=0, stacks=(stack,)))
+    agree = common.agreement(yes=yes)
+    report = sync(common.open_run(flags), name, force=force, dry_run=dry_run, agree=agree)
+    return common.finish(flags, report.result(), str(report), report.error())

@@ -22,7 +22,7 @@ from kamal_dev.pipeline.images.engine import require_engine
 from kamal_dev.pipeline.images.making import MadeImages, known_images, to_be_made
 from kamal_dev.pipeline.images.metadata import Metadata
 from kamal_dev.pipeline.images.platforms import expected
-from kamal_dev.pipeline.run.asking import show_plan
+from kamal_dev.pipeline.run.asking import confirm_plan
 from kamal_dev.pipeline.run.elsewhere import left_behind
 from kamal_dev.pipeline.run.names import choose
 from kamal_dev.pipeline.run.run import Run
@@ -245,7 +245,7 @@ def confirm(run: Run, options: DeployOptions, found: Plan, before_asking: Callab
     questions = tuple(_questions(run.project, options, found))
     if questions:
         before_asking()
-    show_plan(run.output, found, " ".join(questions), options.agree)
+    confirm_plan(run.output, found, " ".join(questions), options.agree)
 
 
 def _questions(project: Project, options: DeployOptions, found: Plan) -> Iterable[str]:

@@ -15,7 +15,7 @@ from kamal_dev.output.summary import LeftoverSummary, RunSummary, StackSummary, 
 from kamal_dev.pipeline.hosts.lock_wait import in_turn
 from kamal_dev.pipeline.hosts.scripts import ask
 from kamal_dev.pipeline.run import history
-from kamal_dev.pipeline.run.asking import Agree, show_plan
+from kamal_dev.pipeline.run.asking import Agree, confirm_plan
 from kamal_dev.pipeline.run.names import of_project
 from kamal_dev.pipeline.run.report import StackResult
 from kamal_dev.pipeline.run.run import Run
@@ -92,7 +92,7 @@ def prune(run: Run, name: str | None, *, dry_run: bool, agree: Agree | None = No
         return PruneReport(plan, found)
     pieces = [piece for item in found for piece in item.pieces if piece.ok]
     changes = tuple(item for item in plan.stacks if item.operations)
-    show_plan(run.output, Plan(stacks=changes), f"Remove {_counted(pieces)}?", agree)
+    confirm_plan(run.output, Plan(stacks=changes), f"Remove {_counted(pieces)}?", agree)
     return PruneReport(plan, _execute(run, targets, changes, found))
 
 

@@ -1,28 +1,73 @@
-"""The story of `dev sync`: what a deploy does for a workspace, alone and for one stack."""
+"""The story of `dev sync`: observe, plan and do what a deploy does for a workspace, alone and for one stack."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 from kamal_dev.commands import answers, host
-from kamal_dev.errors import NoAnswer, UsageError
-from kamal_dev.output.summary import StackSummary
+from kamal_dev.errors import DevError, NoAnswer, SomeHostsFailed, UsageError
+from kamal_dev.output.failure import Failure
+from kamal_dev.output.summary import RunSummary, StackSummary
 from kamal_dev.pipeline.hosts.observe import LOOKING
 from kamal_dev.pipeline.hosts.scripts import ASKED, ask
 from kamal_dev.pipeline.hosts.target import running
 from kamal_dev.pipeline.hosts.workspace import Workspace
 from kamal_dev.pipeline.images.engine import last_line
 from kamal_dev.pipeline.run import history
+from kamal_dev.pipeline.run.asking import Agree, show_plan
 from kamal_dev.pipeline.run.report import StackResult
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.plan.observation import Observation
 from kamal_dev.plan.operation import SendSource
-from kamal_dev.plan.plan import Plan
+from kamal_dev.plan.plan import Plan, StackPlan
 from kamal_dev.plan.sync import sync as plan_sync
 
 
-def sync(run: Run, name: str | None, *, force: bool, agree: Callable[[str], bool]) -> StackSummary:
-    """Bring the workspace of a stack to the source; returns what became of it, its state as `Workspace.send` has it.
+@dataclass(frozen=True)
+class SyncReport:
+    """Hold the plan of a sync, and what became of the workspace: `state` as `Workspace.send` has it.
+
+    `is_held_back` says that the source did not reach a workspace which people have changed.
+    """
+
+    plan: Plan
+    state: str
+    is_held_back: bool = False
+    dry_run: bool = False
+
+    @property
+    def stack(self) -> StackPlan:
+        """The plan of the one stack."""
+        (found,) = self.plan.stacks
+        return found
+
+    def __str__(self) -> str:
+        return str(self.plan) if self.dry_run else ""
+
+    def error(self) -> DevError | None:
+        """Return that the source was held back, or None; the reason and what to do were told before."""
+        if not self.is_held_back:
+            return None
+        verb = "would not be" if self.dry_run else "was not"
+        return SomeHostsFailed(f"the workspace of {self.stack.stack} {verb} updated")
+
+    def result(self) -> RunSummary:
+        """Return what `--json` ends with."""
+        error, found = self.error(), self.stack
+        return RunSummary(
+            "sync",
+            ok=error is None,
+            exit_code=error.exit_code if error else 0,
+            stacks=(StackSummary(found.stack, found.address, self.state, ok=error is None),),
+            plan={"summary": self.plan.summary, **self.plan.as_json()},
+            error=Failure.of(error) if error else None,
+        )
+
+
+def sync(
+    run: Run, name: str | None, *, force: bool, dry_run: bool = False, agree: Agree = lambda question: True
+) -> SyncReport:
+    """Bring the workspace of a stack to the source; in a `dry_run`, only plan.
 
     With `force`, what people did there is discarded; a backup stays. Raises UsageError where
     workspaces get no source, or there is no such stack.
@@ -34,18 +79,22 @@ def sync(run: Run, name: str | None, *, force: bool, agree: Callable[[str], bool
     workspace.read_ahead()
     seen = _observe(run, name)
     plan = plan_sync(seen, kind, workspace.folder, force=force)
-    if force and not agree(f"Discard what was changed in the workspace of {seen.stack} (a backup stays there)?"):
-        raise KeyboardInterrupt
-    state = _execute(run, workspace, seen, plan)
-    return StackSummary(seen.stack, seen.address, state, ok=True)
-
-
-def _execute(run: Run, workspace: Workspace, seen: Observation, plan: Plan) -> str:
     found = plan.of(seen.stack)
+    if dry_run:
+        return SyncReport(plan, found.state, is_held_back=not found.operations, dry_run=True)
+    show_plan(run.output, plan)
     operation = found.first(SendSource)
     if operation is None:
-        run.output.info(found.reason, seen.stack)
-        return "left"
+        return SyncReport(plan, "left", is_held_back=True)
+    if operation.force and not agree(f"Discard the changes in the workspace of {seen.stack} (a backup stays there)?"):
+        raise KeyboardInterrupt
+    # A workspace that got this very source before, and was changed since, lacks nothing.
+    has_source = seen.facts is not None and workspace.was_sent(seen.facts.source)
+    state = _execute(run, workspace, seen, operation)
+    return SyncReport(plan, state, is_held_back=state == "left" and not has_source)
+
+
+def _execute(run: Run, workspace: Workspace, seen: Observation, operation: SendSource) -> str:
     assert seen.host
     assert seen.facts
     state = workspace.send(seen.host, seen.stack, seen.facts, force=operation.force)

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from kamal_dev.commands import answers, events
 from kamal_dev.commands import workspace as commands
@@ -18,7 +19,7 @@ from kamal_dev.output.sentences import sentence
 from kamal_dev.pipeline.hosts.workspace import Workspace
 from kamal_dev.pipeline.pull import PulledBranch, pull
 from kamal_dev.pipeline.run.run import Run
-from kamal_dev.pipeline.sync import sync
+from kamal_dev.pipeline.sync import SyncReport, sync
 from kamal_dev.plan.deploy import stack_plan
 from kamal_dev.plan.observation import Observation
 from kamal_dev.plan.operation import SendSource
@@ -176,12 +177,12 @@ class Lab:
         finally:
             run.close()
 
-    def sync(self, name: str = STACK, *, force: bool = False, agree: Callable[[str], bool] = lambda _: True) -> str:
+    def sync(self, name: str = STACK, **options: Any) -> SyncReport:
         """Do what `dev sync` does."""
         run = self.run()
         run.provider = Only()
         try:
-            return sync(run, name, force=force, agree=agree).state
+            return sync(run, name, **{"force": False, **options})
         finally:
             run.close()
 

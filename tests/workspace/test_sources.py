@@ -41,6 +41,10 @@ def test_sync_sends_the_files_once_and_replaces_them_by_force(lab: Lab) -> None:
     (lab.clone / "mine.txt").write_text("mine\n")
     lab.write({"a.txt": "newer\n"})
     assert (lab.bring(), lab.home.steps) == ("left", [])
+    held = lab.sync()
+    assert (held.state, str(held.error())) == ("left", "the workspace of blog-1 was not updated")
+    assert lab.said == ["blog-1  unchanged (workspace has files; `dev sync blog-1 --force` replaces them)"]
+    assert "would not be updated" in str(lab.sync(dry_run=True).error())
     assert lab.bring(force=True) == "new"
     assert (lab.clone / "a.txt").read_text() == "newer\n" and not (lab.clone / "mine.txt").exists()
     assert [path.read_text() for path in lab.home.path.rglob("backups/*/mine.txt")] == ["mine\n"]
@@ -76,13 +80,23 @@ def test_sync_does_for_one_stack_what_a_deploy_does(lab: Lab) -> None:
         lab.sync()
     lab.bring()
     lab.commit({"a.txt": "newer\n"})
-    assert lab.sync() == "moved"
+    planned = lab.sync(dry_run=True)
+    assert (str(planned), planned.error()) == ("blog-1  send source to `blog` (host compares the source)", None)
+    moved = lab.sync()
+    assert (moved.state, moved.error(), str(moved)) == ("moved", None, "")
+    assert str(planned) in lab.said
     (lab.clone / "a.txt").write_text("mine\n")
-    assert lab.sync() == "left"
+    assert (lab.sync().state, lab.sync().error()) == ("left", None), "it has this very source"
+    lab.commit({"a.txt": "newest\n"})
+    for _ in range(2):
+        held = lab.sync()
+        assert (held.state, str(held.error())) == ("left", "the workspace of blog-1 was not updated")
+        assert (held.result().ok, held.result().exit_code, held.result().stacks[0].ok) == (False, 1, False)
+        assert "`dev sync blog-1 --force` discards it" in lab.said[-1]
     with pytest.raises(KeyboardInterrupt):
         lab.sync(force=True, agree=lambda question: False)
     assert (lab.clone / "a.txt").read_text() == "mine\n"
-    assert lab.sync(force=True) == "moved"
+    assert lab.sync(force=True).state == "moved"
     assert tree(lab.clone) == tree(lab.root)
     with pytest.raises(UsageError, match="there is no stack"):
         lab.sync("blog-7")

@@ -10,7 +10,13 @@ from kamal_dev.plan.plan import Plan
 Agree = Callable[[str], bool]
 
 
-def show_plan(output: Output, plan: Plan, question: str = "", agree: Agree | None = None) -> None:
+def show_plan(output: Output, plan: Plan) -> None:
+    """Show a plan, one line per operation."""
+    for line in str(plan).splitlines():
+        output.info(line)
+
+
+def confirm_plan(output: Output, plan: Plan, question: str = "", agree: Agree | None = None) -> None:
     """Show what a plan does, and ask the question; without one or nobody to ask, only sum it up.
 
     Raises KeyboardInterrupt for a no.
@@ -18,7 +24,6 @@ def show_plan(output: Output, plan: Plan, question: str = "", agree: Agree | Non
     if not question or agree is None:
         output.info(f"Plan: {plan.summary}")
         return
-    for line in str(plan).splitlines():
-        output.info(line)
+    show_plan(output, plan)
     if not agree(question):
         raise KeyboardInterrupt
