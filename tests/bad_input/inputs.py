@@ -1,4 +1,7 @@
-"""The bad inputs, each with the words it is refused with, and the odd ones that are good."""
+"""The bad inputs, each with the words it is refused with, and the odd ones that are good.
+
+What only one reader refuses is a case of that reader (`tests/config`, `tests/devcontainer`); here it is enough once.
+"""
 
 from __future__ import annotations
 
@@ -180,17 +183,7 @@ DEVCONTAINERS = {
     ),
     "three megabytes of JSON": devcontainer(":1:1: is larger than 256 KiB", f'{{"image": "{"x" * 3_000_000}"}}'),
     "single quotes": devcontainer(":1:2: 'image' is in single quotes", "{'image': 'x'}"),
-    "a key without quotes": devcontainer(":1:2: the property name `image` has no quotes", '{image: "x"}'),
-    "a hexadecimal number": devcontainer(":1:21: `0x10` is not a JSON value", '{"image": "x", "a": 0x10}'),
-    "a plus sign": devcontainer(r":1:21: `\+1` is not a JSON value", '{"image": "x", "a": +1}'),
-    "infinity": devcontainer(":1:21: `Infinity` is not a JSON value", '{"image": "x", "a": Infinity}'),
-    "a fraction without a zero": devcontainer(r":1:21: `\.5` is not a JSON value", '{"image": "x", "a": .5}'),
     "a missing comma": devcontainer(":2:3: expected `,`", '{"image": "x"\n  "a": 1}'),
-    "a comma too many": devcontainer(":1:15: expected a property name", '{"image": "x",,}'),
-    "no end": devcontainer(":1:14: expected `,` or a closing bracket, found the end", '{"image": "x"'),
-    "a string over two lines": devcontainer(":1:11: this string has no closing", '{"image": "a\nb"}'),
-    "a comment without an end": devcontainer(":1:1: this comment has no closing", '/* {"image": "x"}'),
-    "a comment of another kind": devcontainer(":1:1: `#` does not start a comment", '# a\n{"image": "x"}'),
     "a NUL": devcontainer(":1:13: the character U.0000 is not allowed", '{"image": "x\0"}'),
     "nothing to run": devcontainer(":1:1: has nothing to run", '{"name": "x"}'),
     "no service": devcontainer(":1:2: .*requires `service`", '{"dockerComposeFile": "compose.yaml"}'),
@@ -229,33 +222,17 @@ DEVCONTAINERS = {
 NAME = "a" * 200
 
 CONFIGS = {
-    "an empty config/dev.yml": config(":1: service: is required", ""),
     "a config/dev.yml that cannot be read": Input(
         rf"{CONFIG}: cannot be read: Input/output error",
         {DEVCONTAINER: NAMED, COMPOSE: GOOD},
         links={CONFIG: "/proc/self/mem"},
     ),
-    "a tab in config/dev.yml": config(":3:1: has a tab where YAML requires spaces", "service: app\nvms:\n\tcount: 1\n"),
     "latin-1 in config/dev.yml": config(r":1:\d+: byte 0xe9 is not UTF-8", "service: app # \xe9\n".encode("latin-1")),
-    "a key twice in config/dev.yml": config(":2:1: `service` is already in line 1", "service: a\nservice: b\n"),
     "20,000 lists in each other in config/dev.yml": config(
         ":2:104: is nested more than 100", f"service: app\nx: {'[' * DEEP}{']' * DEEP}\n"
     ),
-    "a python object in config/dev.yml": config(":1", "service: !!python/object:os.system x\n"),
-    **{
-        f"vms.count {count}": config(
-            ":2: vms.count: must be a whole number from 1", f"service: app\nvms: {{count: {count}}}\n"
-        )
-        for count in ("0", "-1", "10000", "many", "1.5")
-    },
+    "many hosts": config(":2: vms.count: must be a whole number from 1", "service: app\nvms: {count: many}\n"),
     "a service in Hebrew": config(":1: service: .*must be lower-case letters", "service: \u05d0\n"),
-    "a service of 200 letters": config(":1: service: makes the name", f"service: {NAME}\n"),
-    "a registry with a scheme": config(
-        ":2: registry.server: .*no scheme", "service: app\nregistry: {server: 'http://r'}\n"
-    ),
-    "a registry with a port too high": config(
-        ":2: registry.server: the port must be from 1 to 65535", "service: app\nregistry: {server: 'r.example:99999'}\n"
-    ),
     **{
         f"a host {host}": config(":2: provider.hosts", f"service: app\nprovider: {{type: static, hosts: [{host!r}]}}\n")
         for host in ("-oProxyCommand=id", "a;id", "-l@a", "a b", "$(id)", "a@-x")
@@ -270,7 +247,6 @@ CONFIGS = {
     },
     "a build secret that is a flag": config(":2: build.secrets", "service: app\nbuild: {secrets: ['--x']}\n"),
     "a platform that is a command": config(":2: build.platform", "service: app\nbuild: {platform: 'a;b'}\n"),
-    "a builder that is a flag": config(":2: build.builder", "service: app\nbuild: {builder: '--x'}\n"),
     "a secret with a NUL": secrets(":1: KEY: contains a NUL character", "KEY=a\0b\n"),
     "a secret without a closing quote": secrets(':1: KEY: has no closing `"`', 'KEY="a\n'),
     "secrets in UTF-16": secrets(":1:1: byte 0xff is not UTF-8", "KEY=1".encode("utf-16")),

@@ -87,6 +87,7 @@ def test_broken_syntax_is_refused_with_line_and_column(text, message):
         ("{a: 1}", "1:2: the property name `a` has no quotes"),
         ("{1: 2}", "1:2: expected a property name in double quotes"),
         ('{"a": NaN}', "1:7: `NaN` is not a JSON value"),
+        ('{"a": Infinity}', "1:7: `Infinity` is not a JSON value"),
         ('{"a": -Infinity}', "1:7: `-Infinity` is not a JSON value"),
         ('{"a": +1}', "1:7: `+1` is not a JSON value"),
         ('{"a": .5}', "1:7: `.5` is not a JSON value"),
