@@ -12,7 +12,8 @@ import pytest
 
 from kamal_dev.errors import NothingBuilt
 from kamal_dev.model import Step
-from kamal_dev.output import Output
+from kamal_dev.output import Event, Output
+from kamal_dev.pipeline.hosts import transfer
 from kamal_dev.pipeline.hosts.transfer import ImageTransfer
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.shell.local import Local
@@ -40,3 +41,17 @@ def test_an_image_that_cannot_be_packed_is_told_with_its_cause(name: str) -> Non
         run = SimpleNamespace(local=Failing(), resources=resources, output=Output(lambda event: None))
         ImageTransfer(cast(Run, run)).pack(("a:1",))
     assert failed.value.hint.startswith(hint)
+
+
+def test_how_far_packing_is_belongs_to_the_images_that_are_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Saving(Local):
+        def stream(self, step: Step) -> Iterator[bytes]:
+            yield from (b"one", b"two")
+
+    monkeypatch.setattr(transfer, "TELLING", 0)
+    events: list[Event] = []
+    with ExitStack() as resources:
+        run = SimpleNamespace(local=Saving(), resources=resources, output=Output(events.append))
+        ImageTransfer(cast(Run, run)).pack(("a:1", "b:2"))
+    assert {event.status for event in events} == {"started", "progress", "done"}
+    assert {event.subject for event in events} == {"a:1, b:2"}

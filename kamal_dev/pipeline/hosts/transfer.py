@@ -78,12 +78,15 @@ class ImageTransfer:
                 named, started = ", ".join(references), time.monotonic()
                 self._run.output.start("packing", named)
                 path = self._folder / f"{len(self._packed)}.tar.zst"
-                self._write(path, references)
+                self._write(path, references, named)
                 self._packed[references] = path
                 self._run.output.done("packing", named, seconds=time.monotonic() - started)
             return self._packed[references]
 
-    def _write(self, path: Path, references: tuple[str, ...]) -> None:
+    def _tell(self, named: str, done: int) -> None:
+        self._run.output.progress("packing", done, None, "bytes", subject=named)
+
+    def _write(self, path: Path, references: tuple[str, ...], named: str) -> None:
         import zstandard
 
         local = self._run.local
@@ -94,7 +97,7 @@ class ImageTransfer:
                 zstandard.ZstdCompressor(level=LEVEL, threads=-1).stream_writer(file) as packed,
             ):
                 saved = local.stream(docker.save(references))
-                for chunk in _told(saved, lambda done: self._run.output.progress("packing", done, None, "bytes")):
+                for chunk in _told(saved, lambda done: self._tell(named, done)):
                     packed.write(chunk)
         except OSError as error:
             raise NothingBuilt(f"could not pack images: {error}", hint=_hint(error, path)) from error
