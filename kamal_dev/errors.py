@@ -30,6 +30,7 @@
     │   ├── ServiceFailed         1  a service did not stay up
     │   └── LifecycleFailed       1  a lifecycle command failed in a container that runs
     ├── SomeHostsFailed           1  the sum of a run in which a host failed
+    ├── Declined                  1  a question was answered with no
     └── Interrupted             130  Ctrl-C or SIGTERM
 
 The number is the exit code. A message says where and what, the hint what to do next.
@@ -212,6 +213,13 @@ class LifecycleFailed(HostError):
 
 class SomeHostsFailed(DevError):
     """Sum up a run in which at least one host failed."""
+
+
+class Declined(DevError):
+    """End a run whose question was answered with no, before anything was done."""
+
+    def __init__(self) -> None:
+        super().__init__("cancelled, nothing was changed on any host")
 
 
 class Interrupted(DevError):

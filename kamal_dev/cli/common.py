@@ -130,7 +130,7 @@ def agreement(*, yes: bool) -> Callable[[str], bool]:
         if yes:
             return True
         if not sys.stdin.isatty():
-            raise UsageError(f"{question} There is no terminal to ask on", hint="add `--yes`")
+            raise UsageError(f"cannot ask for confirmation without a terminal: {question}", hint="add `--yes`")
         settle()
         return click.confirm(printable(question), err=True)
 

@@ -48,6 +48,7 @@ KINDS: dict[type[errors.DevError], FailureKind] = {
     errors.ServiceFailed: FailureKind("service", False, "service failed"),
     errors.LifecycleFailed: FailureKind("lifecycle", False, "lifecycle command failed"),
     errors.SomeHostsFailed: FailureKind("stacks", False, "failed"),
+    errors.Declined: FailureKind("interrupted", True, "cancelled"),
     errors.Interrupted: FailureKind("interrupted", True, "interrupted"),
 }
 

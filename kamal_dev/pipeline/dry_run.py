@@ -25,7 +25,7 @@ from kamal_dev.plan.operation import (
     ApplyRelease,
     Bootstrap,
     BuildImage,
-    MakeHost,
+    CreateHost,
     Operation,
     PullImages,
     PushImage,
@@ -100,7 +100,7 @@ def _on_host(run: Run, options: DeployOptions, planner: Planner, seen: Observati
     for operation in plan.of(seen.stack).operations:
         if isinstance(operation, TransferImages):
             yield f"$ {docker.save(operation.images).text}"
-        if not isinstance(operation, MakeHost | StartHost):
+        if not isinstance(operation, CreateHost | StartHost):
             yield f"{seen.stack}$ {_step(run, options, planner, seen, operation).text}"
 
 

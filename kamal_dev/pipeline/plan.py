@@ -241,7 +241,7 @@ def require_terminal(project: Project, options: DeployOptions, making: tuple[str
 
 
 def confirm(run: Run, options: DeployOptions, found: Plan, before_asking: Callable[[], None] = lambda: None) -> None:
-    """Show what a plan does, and ask where `deploy.confirm` says so. Raises KeyboardInterrupt for a no."""
+    """Show what a plan does, and ask where `deploy.confirm` says so. Raises Declined for a no."""
     questions = tuple(_questions(run.project, options, found))
     if questions:
         before_asking()
@@ -262,4 +262,4 @@ def _questions(project: Project, options: DeployOptions, found: Plan) -> Iterabl
 
 
 def _making(project: Project, stacks: tuple[str, ...]) -> str:
-    return f"Make {', '.join(stacks)} ({project.config.provider.type})?"
+    return f"Create {', '.join(stacks)} with {project.config.provider.type}?"

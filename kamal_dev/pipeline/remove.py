@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 from kamal_dev.commands import answers, events, host
-from kamal_dev.errors import DevError, HostError
+from kamal_dev.errors import Declined, DevError, HostError
 from kamal_dev.model import Host, Step
 from kamal_dev.pipeline.hosts.apply import failure
 from kamal_dev.pipeline.hosts.lock_wait import in_turn
@@ -42,7 +42,7 @@ def remove(
     if not targets:
         run.output.info(NOTHING)
     elif not agree(_question(tuple(targets), keep_volumes)):
-        raise KeyboardInterrupt
+        raise Declined
     else:
         Hooks(run, "remove", skip=skip_hooks).before("pre-connect", targets, left_behind="nothing was removed")
     found = each(plan.stacks, lambda item: _remove(run, targets[item.stack], item), limit=run.limit)

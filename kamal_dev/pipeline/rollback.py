@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from kamal_dev.errors import DevError, UsageError
+from kamal_dev.errors import Declined, DevError, UsageError
 from kamal_dev.model import Host
 from kamal_dev.pipeline.hosts.apply import failure, tell
 from kamal_dev.pipeline.hosts.restore import Reach, back
@@ -55,7 +55,7 @@ def rollback(run: Run, order: RollbackOptions) -> Report:
     plan = plan_rollback(found, version, stacks=() if order.version else tuple(stacks))
     changes = [item for item in plan.stacks if item.operations]
     if changes and not order.agree(f"Roll back {', '.join(map(_words, changes))}?"):
-        raise KeyboardInterrupt
+        raise Declined
     reach = _reach(run, changes)
     went = each(changes, lambda change: _go(run, targets[change.stack], _operation(change), reach), limit=run.limit)
     lost = [_lost(history, history.error) for history in found if history.error]

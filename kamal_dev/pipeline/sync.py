@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kamal_dev.commands import answers, host
-from kamal_dev.errors import DevError, NoAnswer, SomeHostsFailed, UsageError
+from kamal_dev.errors import Declined, DevError, NoAnswer, SomeHostsFailed, UsageError
 from kamal_dev.output.failure import Failure
 from kamal_dev.output.summary import RunSummary, StackSummary
 from kamal_dev.pipeline.hosts.observe import LOOKING
@@ -87,7 +87,7 @@ def sync(
     if operation is None:
         return SyncReport(plan, "left", is_held_back=True)
     if operation.force and not agree(f"Discard the changes in the workspace of {seen.stack} (a backup stays there)?"):
-        raise KeyboardInterrupt
+        raise Declined
     # A workspace that got this very source before, and was changed since, lacks nothing.
     has_source = seen.facts is not None and workspace.was_sent(seen.facts.source)
     state = _execute(run, workspace, seen, operation)

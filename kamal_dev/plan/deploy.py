@@ -14,7 +14,7 @@ from kamal_dev.plan.operation import (
     ApplyRelease,
     Bootstrap,
     BuildImage,
-    MakeHost,
+    CreateHost,
     Operation,
     PullImages,
     PushImage,
@@ -90,7 +90,7 @@ def _on_new_host(seen: Observation, candidate: Candidate, request: DeployRequest
         yield application(candidate, ("state is known once the host runs",))
         return
     cause = ("new host",)
-    yield MakeHost(provider=request.provider, causes=("no host yet",))
+    yield CreateHost(provider=request.provider, causes=("no host yet",))
     yield Bootstrap(causes=cause)
     yield from _pull(candidate.release.third_party, cause)
     if candidate.release.workspace and request.source in ("git", "sync"):

@@ -80,15 +80,15 @@ class PushImage(Operation):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MakeHost(Operation):
-    """Have the provider make a host."""
+class CreateHost(Operation):
+    """Have the provider create a host."""
 
-    verb: ClassVar[str] = "make"
+    verb: ClassVar[str] = "create"
     provider: str
 
     @property
     def target(self) -> str:
-        """The host, and who makes it."""
+        """The host, and who creates it."""
         return f"host with {self.provider}"
 
 

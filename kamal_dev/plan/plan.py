@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from kamal_dev.errors import DevError, HostUnreachable, NoAnswer
-from kamal_dev.plan.operation import ApplyRelease, BuildImage, DestroyHost, MakeHost, Operation, ReuseImage
+from kamal_dev.plan.operation import ApplyRelease, BuildImage, CreateHost, DestroyHost, Operation, ReuseImage, StartHost
 
 HERE = "this machine"
+OF_HOSTS = (CreateHost.verb, StartHost.verb, DestroyHost.verb)  # what is done to a host, not on it
 Kind = TypeVar("Kind", bound=Operation)
 
 
@@ -99,7 +100,7 @@ class Plan:
     @property
     def makes_hosts(self) -> tuple[str, ...]:
         """The stacks whose hosts are made."""
-        return self._have(MakeHost)
+        return self._have(CreateHost)
 
     @property
     def destroys(self) -> tuple[str, ...]:
@@ -124,7 +125,7 @@ class Plan:
         done = Counter(verb for item in self.stacks for verb in dict.fromkeys(one.verb for one in item.operations))
         stands = Counter(item.state for item in self.stacks if item.state != "changes")
         words = [f"{verb} {_count(number, 'image')}" for verb, number in made.items()]
-        words += [f"{verb} on {_count(number, 'host')}" for verb, number in done.items()]
+        words += [f"{verb} {'' if verb in OF_HOSTS else 'on '}{_count(done[verb], 'host')}" for verb in _in_order(done)]
         words += [f"{_count(number, 'stack')} {state}" for state, number in stands.items()]
         return ", ".join(words) or "nothing to do"
 
@@ -139,6 +140,11 @@ class Plan:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _in_order(verbs: Iterable[str]) -> list[str]:
+    """Return verbs as they were met, but for those that bring hosts up: no host is worked on before."""
+    return sorted(verbs, key=lambda verb: verb not in (CreateHost.verb, StartHost.verb))
 
 
 def _is_known(operation: Operation) -> bool:

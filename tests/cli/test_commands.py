@@ -15,7 +15,7 @@ import pytest
 
 from kamal_dev.cli.app import COMMANDS, app
 from kamal_dev.cli.exit import explanation, guarded
-from kamal_dev.errors import ConfigError, DevError, Problem
+from kamal_dev.errors import ConfigError, Declined, DevError, Problem
 from kamal_dev.pipeline.rollback import RollbackOptions
 from kamal_dev.pipeline.run.report import Report
 from kamal_dev.pipeline.run.run import Run
@@ -75,7 +75,7 @@ def test_a_rollback_without_a_terminal_wants_yes(
     for words in (["rollback"], ["rollback", "--json"]):
         assert guarded(app, words) == 2
         told = capsys.readouterr().err
-        assert "Roll back blog-1? There is no terminal to ask on" in told
+        assert "cannot ask for confirmation without a terminal: Roll back blog-1?" in told
         assert "add `--yes`" in told
     assert guarded(app, ["rollback", "--yes"]) == 0
 
@@ -337,6 +337,15 @@ def test_a_defect_of_ours_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsy
     said = capsys.readouterr().err
     assert "this is a defect of kamal-dev: ZeroDivisionError: oh" in said
     assert "Traceback (most recent" not in said
+
+
+def test_a_no_is_no_interrupt(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def declined(**_: object) -> None:
+        raise Declined
+
+    monkeypatch.setattr(app, "main", declined)
+    assert guarded(app, []) == 1
+    assert capsys.readouterr().err == "error: cancelled, nothing was changed on any host\n"
 
 
 def test_an_interrupt_is_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

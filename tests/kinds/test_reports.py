@@ -423,7 +423,7 @@ def test_hosts_are_not_made_unasked(tmp_path: Path, words: tuple[str, ...]) -> N
     (folder / "config/dev.yml").write_text(settings.replace("{type: static, hosts: [127.0.0.1:1]}", "{type: docker}"))
     ended = _dev(folder, f"deploy {' '.join(words)}")
     assert ended.returncode == 2, ended
-    assert "Make blog-1 (docker)? There is no terminal to ask on" in ended.stderr
+    assert "cannot ask for confirmation without a terminal: Create blog-1 with docker?" in ended.stderr
     assert "hint: add `--yes`" in ended.stderr
 
 

@@ -46,6 +46,14 @@ def test_a_plan_says_whether_it_is_empty_and_is_json(name: str) -> None:
     assert [item["stack"] for item in said["stacks"]] == [item.stack for item in plan.stacks]
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("first_deploy_to_new_hosts", "create 2 hosts, bootstrap on 2 hosts"), ("switched_off_host", "start 1 host, ")],
+)
+def test_a_summary_brings_hosts_up_before_anything_is_done_on_them(name: str, words: str) -> None:
+    assert words in cases.plan(cases.read(name)).summary
+
+
 def test_a_plan_says_what_it_makes_destroys_disturbs_and_cannot_do() -> None:
     def of(name: str) -> Any:
         return cases.plan(cases.read(name))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from kamal_dev.errors import HostUnreachable, UsageError
+from kamal_dev.errors import Declined, HostUnreachable, UsageError
 from kamal_dev.model import Host, Image, Result, Step
 from kamal_dev.pipeline.deploy import deploy
 from kamal_dev.pipeline.plan import DeployOptions, ReleasePlan, plan
@@ -97,7 +97,7 @@ def asked(run: RecordedRun, *, is_interactive: bool, answer: bool = True) -> lis
     options = DeployOptions(is_interactive=is_interactive, agree=agree)
     try:
         deploy(run, options)
-    except KeyboardInterrupt:
+    except Declined:
         assert not [line for host in run.hosts.values() for line in host.transcript if "apply" in line]
         assert not [line for line in run.machine.transcript if " push " in line]
     run.close()
@@ -137,7 +137,7 @@ def test_hosts_are_made_where_that_was_agreed_to_or_is_never_asked(project: Proj
         if confirm == "never":
             assert len(deploy(run, DeployOptions(agree=refuse)).outcomes) == 2
         else:
-            with pytest.raises(UsageError, match=f"Make {FIRST}, {SECOND}"):
+            with pytest.raises(UsageError, match=f"Create {FIRST}, {SECOND}"):
                 deploy(run, DeployOptions(agree=refuse))
         run.close()
 

@@ -129,7 +129,9 @@ def _in_registry(project: Project, tools: LocalTools, image: Image) -> str:
     try:
         stored = registry.stored(project, tools.shell, image, "")
     except RegistryUnknown as unknown:
-        if unknown.cause != "denied":
+        # One on this machine is started by the deploy.
+        is_to_be_started = project.config.registry.is_local and unknown.cause == "refused"
+        if unknown.cause != "denied" and not is_to_be_started:
             tools.output.warn(f"{unknown.message}; the image is planned as a new one")
         return ""
     return stored.digest if stored else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from kamal_dev.errors import Declined
 from kamal_dev.output import Output
 from kamal_dev.plan.plan import Plan
 
@@ -19,11 +20,11 @@ def show_plan(output: Output, plan: Plan) -> None:
 def confirm_plan(output: Output, plan: Plan, question: str = "", agree: Agree | None = None) -> None:
     """Show what a plan does, and ask the question; without one or nobody to ask, only sum it up.
 
-    Raises KeyboardInterrupt for a no.
+    Raises Declined for a no.
     """
     if not question or agree is None:
         output.info(f"Plan: {plan.summary}")
         return
     show_plan(output, plan)
     if not agree(question):
-        raise KeyboardInterrupt
+        raise Declined
