@@ -124,7 +124,7 @@ def failure(stack: StackStatus) -> str:
 
 
 ENDED = {
-    "kept": "nothing was changed on the host",
+    "kept": "no container was changed",
     "restored": "the previous release was restored",
     "left": "the failed containers were left in place",
     "stopped": "its containers were stopped",

@@ -52,7 +52,7 @@ def test_what_a_registry_refuses_must_leave_the_stack_as_it_was(standing: Standi
     fault.told(ended)
     told = ended.stacks[standing.stack]
     assert told["running"] == before
-    assert told["error"]["left_behind"] == "nothing was changed on the host"
+    assert told["error"]["left_behind"] == "no container was changed"
     standing.endures(ended, state="failed", version=before)
 
 

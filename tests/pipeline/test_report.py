@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 import pytest
 
 from kamal_dev.commands import events
-from kamal_dev.errors import HostUnreachable, UsageError
+from kamal_dev.errors import HostUnreachable, ServiceFailed, UsageError
 from kamal_dev.model import Container, Host, short
 from kamal_dev.pipeline.audit import Entry
 from kamal_dev.pipeline.hosts.apply import outcome
@@ -39,6 +39,13 @@ def test_one_failure_is_named_and_the_rest_counted_truly() -> None:
     assert error.message == "Deployed 1 of 2 stacks in 48s; failed: blog-2"
     assert error.hint == "`dev status` shows what is running; `dev deploy --skip-build` retries"
     assert str(done).splitlines()[1] == "  blog-2  10.0.0.2  ✗ host unreachable; version 0123456789ab runs"
+
+
+def test_what_failed_by_itself_is_not_said_to_be_retried() -> None:
+    failed = StackResult("blog-2", "10.0.0.2", "failed", COMMIT, error=ServiceFailed("blog-2", "app did not stay up"))
+    error = report(failed, StackResult("blog-3", "10.0.0.3", "skipped")).error()
+    assert error is not None
+    assert error.hint == "`dev status` shows what is running"
 
 
 @pytest.mark.parametrize(

@@ -224,7 +224,7 @@ def _words(failed: events.Lifecycle) -> str:
 
 
 LEFT = {
-    "kept": "nothing was changed on the host",
+    "kept": "no container was changed",
     "restored": "the last good release is running again",
     "left": "the failed containers were left in place",
     "stopped": "the containers were stopped and kept; there is no good release to roll back to",

@@ -108,7 +108,10 @@ class Report:
         """Return the sum of all failures, or None where there are none."""
         if not self.failed:
             return self.hook
-        hint = f"`dev status` shows what is running; {self._again()} retries"
+        hint = "`dev status` shows what is running"
+        # What failed by itself fails again: its own hint says what to change.
+        if any(outcome.error and kind(outcome.error).retryable for outcome in self.failed):
+            hint += f"; {self._again()} retries"
         return SomeHostsFailed("; ".join((self.summary(), *self._shortfalls())), hint=hint)
 
     def _again(self) -> str:
