@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kamal_dev.errors import Declined
 from kamal_dev.model import Image, Result, Step
 from kamal_dev.output.sentences import sentence
 from kamal_dev.pipeline.prune import prune
@@ -71,7 +72,7 @@ def test_the_plan_is_shown_before_it_is_asked_for_and_a_no_changes_nothing(run: 
         assert [sentence(event) for event in run.events][-1] == PLANNED
         return False
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Declined):
         prune(run, None, dry_run=False, agree=refuse)
     assert asked == ["Remove 1 piece, 1.2 GB?"]
     assert steps(run) == [f"prune {FIRST} dry-run", f"prune {SECOND} dry-run"]
