@@ -135,3 +135,23 @@ def test_a_project_that_is_well_written_is_read_without_the_libraries_that_name_
     )
     ended = subprocess.run((sys.executable, "-c", script), check=True, capture_output=True, text=True, cwd=example)
     assert ended.stdout.strip() == "set()"
+
+
+PIPELINE = PACKAGE / "pipeline"
+ROOMS = ("hosts", "images")
+TAKING_THE_RUN = 60  # only ever lowered
+
+
+def test_only_verbs_take_the_whole_run() -> None:
+    taking = [(path, node.name) for path in PIPELINE.rglob("*.py") for node in _functions(path) if _takes_run(node)]
+    assert [name for path, name in taking if path.parent.name in ROOMS] == []
+    assert len(taking) < TAKING_THE_RUN
+
+
+def _functions(path: Path) -> list[ast.FunctionDef]:
+    return [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
+
+
+def _takes_run(node: ast.FunctionDef) -> bool:
+    arguments = (*node.args.args, *node.args.kwonlyargs)
+    return any(item.arg == "run" or (item.annotation and ast.unparse(item.annotation) == "Run") for item in arguments)

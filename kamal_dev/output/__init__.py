@@ -48,6 +48,7 @@ class Output:
         self._quiet = quiet
         self._lock = threading.Lock()
         self._speaker: int | None = None
+        self._warned: set[str] = set()
         self.redaction = redaction or Redaction()
 
     def start(self, phase: Phase, subject: str = "", host: Named | str = "", **known: Any) -> None:
@@ -97,6 +98,14 @@ class Output:
     def warn(self, message: str, host: Named | str = "", phase: Phase = "checking", hint: str = "") -> None:
         """Tell what the user should know and can act on."""
         self.emit(phase, "warning", host, message=message, hint=hint)
+
+    def warn_once(self, message: str) -> None:
+        """Warn, unless the same was said before."""
+        with self._lock:
+            is_new = message not in self._warned
+            self._warned.add(message)
+        if is_new:
+            self.warn(message)
 
     def line(self, phase: Phase, text: str, host: Named | str = "", **known: Any) -> None:
         """Pass on a line that a program printed; empty ones only space it out."""

@@ -9,7 +9,8 @@ from typing import Any
 from kamal_dev.commands import answers, events, host
 from kamal_dev.errors import DevError
 from kamal_dev.model import Host, short
-from kamal_dev.pipeline.hosts.scripts import told
+from kamal_dev.pipeline.hosts.scripts import output_of
+from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.names import of_project
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project import Project
@@ -65,7 +66,9 @@ def audit(run: Run, name: str | None, lines: int) -> Audit:
     found = of_project(run.stacks.items(), run.project, name, is_sure=not entries)
     silent = []
     for (stack, _), answer in zip(
-        found.items(), each(found.items(), lambda item: _ask(run, *item, lines), limit=run.limit), strict=True
+        found.items(),
+        each(found.items(), lambda item: _ask(run.connections, *item, lines), limit=run.connections.limit),
+        strict=True,
     ):
         if isinstance(answer, DevError):
             run.output.warn(f"{stack}: could not read its audit log: {answer.message}")
@@ -92,10 +95,12 @@ def _local(project: Project) -> Iterable[Entry]:
             )
 
 
-def _ask(run: Run, stack: str, target: Host, lines: int) -> list[Entry]:
+def _ask(connections: HostConnections, stack: str, target: Host, lines: int) -> list[Entry]:
     if not target.address:
         raise DevError("the host is not running or does not answer")
-    found = answers.records(told(run, target, host.records(run.scripts, stack, lines), timeout=ASKING))
+    found = answers.records(
+        output_of(connections, target, host.records(connections.scripts, stack, lines), timeout=ASKING)
+    )
     return [_entry(stack, target, record) for record in found]
 
 

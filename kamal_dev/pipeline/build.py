@@ -16,9 +16,8 @@ from kamal_dev.pipeline.run.run import Run
 
 def build(run: Run, options: BuildOptions, *, skip_initialize: bool = False, skip_hooks: bool = False) -> list[Image]:
     """Build the images of this version on this machine, and push none."""
+    run = run if skip_initialize else initialize(run)
     hooks = Hooks(run, "build", skip=skip_hooks)
-    if not skip_initialize:
-        initialize(run)
     if planned(run.project):
         require_engine(run.local)
     cache = run.project.config.build.cache

@@ -29,13 +29,13 @@ from kamal_dev.pipeline.plan import (
     observing,
     require_terminal,
 )
-from kamal_dev.pipeline.run.budget import HostBudget
 from kamal_dev.pipeline.run.hooks import UNTOUCHED, Hooks
 from kamal_dev.pipeline.run.initialize import initialize
 from kamal_dev.pipeline.run.record import DeployRecord, failed, still_known
 from kamal_dev.pipeline.run.report import Report, StackResult
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.plan.plan import Plan
+from kamal_dev.providers import Provider
 from kamal_dev.shell.fanout import Background, each
 
 NOTHING = "nothing was built or deployed"
@@ -48,11 +48,13 @@ def deploy(run: Run, options: DeployOptions) -> Report:
     in the report, and stops no other host.
     """
     started = time.monotonic()
+    run = run.within(options.timeout)
     if options.retry_failed and not (options := _again(run, options)).names:
         return Report("Deployed", str(run.project.version), (), 0.0)
-    run.budget = HostBudget(options.timeout)
+    run = _initialized(run, options)
     hooks = Hooks(run, "deploy", skip=options.skip_hooks)
-    scope = _decide(run, options)
+    scope = decide(run, options)
+    require_terminal(run.project, options, scope.making)
     hooks.before("pre-connect", scope.hosts, left_behind=NOTHING)
     observations = observing(run, scope, is_deep=options.is_interactive)
     making = ImageMaking(run.project, run.tools, skip_build=options.skip_build, skip_push=options.skip_push)
@@ -62,7 +64,7 @@ def deploy(run: Run, options: DeployOptions) -> Report:
     planner = first_planner(run, options, scope)
     plan = planner.plan(observations.soon())
     confirm(run, options, plan, before_asking=making.stop)
-    with DeployRecord(run, scope.names, scope.making) as record:
+    with DeployRecord(run.project, run.output, run.performer, scope.names, scope.making) as record:
         results, reached = _execute(run, options, hooks, scope, observations, making, planner, plan)
         record.ended(results, reached, time.monotonic() - started)
     return replace(_report(run, hooks, results, time.monotonic() - started), plan=plan)
@@ -72,20 +74,16 @@ def _again(run: Run, options: DeployOptions) -> DeployOptions:
     """Return the options for the stacks whose last deploy was not fine, and that still can be deployed."""
     if options.names:
         raise UsageError("`--retry-failed` selects the stacks", hint="omit NAME and `--host`")
-    names = still_known(run, failed(run), options.count)
+    names = still_known(run.project, run.stacks, failed(run.project, run.output), options.count)
     if not names:
         run.output.info("Nothing to retry: the last deploy of every stack went well")
     return replace(options, names=names)
 
 
-def _decide(run: Run, options: DeployOptions) -> DeployScope:
+def _initialized(run: Run, options: DeployOptions) -> Run:
     # A name that is none is refused before a command of the project is run.
     chosen(run, options)
-    if not options.skip_initialize:
-        initialize(run)
-    scope = decide(run, options)
-    require_terminal(run.project, options, scope.making)
-    return scope
+    return run if options.skip_initialize else initialize(run)
 
 
 def _execute(
@@ -110,7 +108,7 @@ def _execute(
         hooks.before("pre-build", scope.hosts, left_behind=NOTHING)
     tunnel = RegistryTunnel(run.project, run.tools, run.way, is_wanted=not options.skip_push)
     preparing = _preparing(run, hooks, planner)
-    hosts = Background(lambda: _prepare_all(preparing, scope, observations, tunnel))
+    hosts = Background(lambda: _prepare_all(run.provider, preparing, scope, observations, tunnel))
     with reporting_hosts(scope.making, hosts):
         images = making.made(
             lambda: hooks.before("post-build", scope.hosts, left_behind="the images are built; nothing was deployed")
@@ -118,7 +116,7 @@ def _execute(
     prepared = hosts.result()
     _before_apply(hooks, prepared)
     applying = _applying(run, options, scope, preparing, tunnel, final_planner(run, planner, images), images)
-    results = in_batches(run, prepared, lambda some: _apply_all(applying, some))
+    results = in_batches(run.project.config.deploy, run.output, prepared, lambda some: _apply_all(applying, some))
     return _rolled_back(run, prepared, results), _reached(prepared)
 
 
@@ -126,7 +124,14 @@ def _preparing(run: Run, hooks: Hooks, planner: Planner) -> PrepareContext:
     # What people work in is not moved forward for a release that may not come.
     source_waits = hooks.has("pre-deploy") or bool(run.project.config.deploy.batch)
     planner = replace(planner, is_quick=False)
-    return PrepareContext(run, planner, ImageTransfer(run), planner.workspace, hooks.owe_setup, source_waits)
+    return PrepareContext(
+        run.connections,
+        planner,
+        ImageTransfer(run.tools, run.connections),
+        planner.workspace,
+        hooks.owe_setup,
+        source_waits,
+    )
 
 
 def _applying(
@@ -139,30 +144,30 @@ def _applying(
     images: MadeImages,
 ) -> ApplyContext:
     layers = Layers(run.local, images.config, is_local=run.project.config.registry.is_local)
-    return ApplyContext(run, planner, preparing, tunnel, layers, scope.login, options.keep_failed)
+    return ApplyContext(run.connections, planner, preparing, tunnel, layers, scope.login, options.keep_failed)
 
 
 def _prepare_all(
-    context: PrepareContext, scope: DeployScope, observations: Observations, tunnel: RegistryTunnel
+    provider: Provider, context: PrepareContext, scope: DeployScope, observations: Observations, tunnel: RegistryTunnel
 ) -> Hosts:
     """Make and start hosts, then make each ready; a host that fails becomes a result."""
-    run = context.run
-    made = run.provider.ensure(scope.not_on) if scope.not_on else {}
+    connections = context.connections
+    made = provider.ensure(scope.not_on) if scope.not_on else {}
 
-    def ready(stack: str) -> PreparedHost | StackResult:
+    def prepared(stack: str) -> PreparedHost | StackResult:
         host = made.get(stack) or scope.hosts[stack]
         if isinstance(host, DevError):
-            return _failed(run.output, stack, scope.hosts[stack], host)
+            return _failed(connections.output, stack, scope.hosts[stack], host)
         assert host is not None
         try:
             tunnel.begin(host)
-            seen = observe(run, stack, host, scope.releases[stack]) if stack in made else observations.of(stack)
-            with run.budget.counting(host.name):
+            seen = observe(connections, stack, host, scope.releases[stack]) if stack in made else observations.of(stack)
+            with connections.budget.counting(host.name):
                 return prepare(context, seen)
         except DevError as error:
-            return _failed(run.output, stack, host, error)
+            return _failed(connections.output, stack, host, error)
 
-    return [item for item in each(scope.names, ready, limit=run.limit) if not isinstance(item, DevError)]
+    return [item for item in each(scope.names, prepared, limit=connections.limit) if not isinstance(item, DevError)]
 
 
 def _failed(output: Output, stack: str, host: Host | None, error: DevError) -> StackResult:
@@ -189,10 +194,12 @@ def _apply_all(context: ApplyContext, hosts: Hosts) -> list[StackResult]:
         if isinstance(prepared, StackResult):
             return prepared
         result = apply(context, prepared)
-        tell(context.run.output, result)
+        tell(context.connections.output, result)
         return result
 
-    return [result for result in each(hosts, bring_up, limit=context.run.limit) if isinstance(result, StackResult)]
+    return [
+        result for result in each(hosts, bring_up, limit=context.connections.limit) if isinstance(result, StackResult)
+    ]
 
 
 def _rolled_back(run: Run, hosts: Hosts, results: list[StackResult]) -> list[StackResult]:
@@ -201,7 +208,7 @@ def _rolled_back(run: Run, hosts: Hosts, results: list[StackResult]) -> list[Sta
         return results
     from kamal_dev.pipeline.hosts.restore import rollback_all
 
-    return rollback_all(run, _reached(hosts), results)
+    return rollback_all(run.project, run.connections, _reached(hosts), results)
 
 
 def _report(run: Run, hooks: Hooks, results: list[StackResult], seconds: float) -> Report:

@@ -131,7 +131,8 @@ def _provider(run: Run) -> str:
 
 def _hosts(run: Run) -> list[Check]:
     try:
-        return host_checks(run)
+        only_warns = run.warns_of_requirements
+        return host_checks(run.project, run.stacks, run.connections, only_warns=only_warns)
     except DevError as error:
         return [Check("hosts", False, error.message, error.hint)]
 
@@ -178,7 +179,8 @@ def _compared(run: Run) -> str | Check:
     if not missing:
         return "met by the provider"
     found = f"hosts have at most {', '.join(missing)} ({run.project.devcontainer.where('hostRequirements')})"
-    return Check("requirements", run.warns_of_requirements, found, advice(run), run.warns_of_requirements)
+    only_warns = run.warns_of_requirements
+    return Check("requirements", only_warns, found, advice(only_warns=only_warns), only_warns)
 
 
 REACHES: tuple[tuple[str, Callable[[Run], str | Check]], ...] = (

@@ -18,8 +18,10 @@ from kamal_dev.pipeline.images.building import build_step, planned
 from kamal_dev.pipeline.images.recipe import BuildOptions
 from kamal_dev.pipeline.images.registry import login_step
 from kamal_dev.pipeline.plan import DeployOptions, DeployScope, decide, observing, planner_of, seen_images
+from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.hooks import runnable
 from kamal_dev.pipeline.run.run import Run
+from kamal_dev.pipeline.run.tools import LocalTools
 from kamal_dev.plan.observation import Observation
 from kamal_dev.plan.operation import (
     ApplyRelease,
@@ -34,6 +36,7 @@ from kamal_dev.plan.operation import (
     TransferImages,
 )
 from kamal_dev.plan.plan import Plan
+from kamal_dev.project import Project
 
 TOKEN = "0" * 16
 BEFORE, AFTER_BUILD, BEFORE_APPLY = ("pre-connect", "pre-build"), ("post-build",), ("docker-setup", "pre-deploy")
@@ -70,8 +73,8 @@ def dry_run(run: Run, options: DeployOptions) -> DryRun:
     seen = [observations.of(name) for name in scope.names]
     plan = planner.plan(seen)
     here = _here(run, options, scope, plan)
-    there = (line for item in seen for line in _on_host(run, options, planner, item, plan))
-    return DryRun(plan, (*here, *there))
+    on_hosts = (line for item in seen for line in _on_host(run.connections, options, planner, item, plan))
+    return DryRun(plan, (*here, *on_hosts))
 
 
 def _here(run: Run, options: DeployOptions, scope: DeployScope, plan: Plan) -> Iterator[str]:
@@ -82,37 +85,45 @@ def _here(run: Run, options: DeployOptions, scope: DeployScope, plan: Plan) -> I
     yield from (f"$ {FOLDER}/{name}" for name in BEFORE if name in hooks)
     if scope.login:
         yield f"$ {login_step(scope.login).text}"
-    yield from (line for operation in plan.here for line in _on_this_machine(run, options, operation))
+    yield from (
+        line for operation in plan.here for line in _on_this_machine(run.project, run.tools, options, operation)
+    )
     yield from (f"$ {FOLDER}/{name}" for name in (*AFTER_BUILD, *BEFORE_APPLY) if name in hooks)
     yield from (f"$ make host {stack}" for stack in plan.makes_hosts)
     yield from (f"$ start host {item.stack}" for item in plan.stacks if item.first(StartHost))
 
 
-def _on_this_machine(run: Run, options: DeployOptions, operation: Operation) -> Iterator[str]:
-    for build in planned(run.project):
+def _on_this_machine(
+    project: Project, tools: LocalTools, options: DeployOptions, operation: Operation
+) -> Iterator[str]:
+    for build in planned(project):
         if build.image and isinstance(operation, BuildImage) and operation.image == build.image.reference:
-            yield f"$ {build_step(run.project, run.tools, build, BuildOptions(may_push=not options.skip_push)).text}"
+            yield f"$ {build_step(project, tools, build, BuildOptions(may_push=not options.skip_push)).text}"
         if build.image and isinstance(operation, PushImage) and operation.image == build.image.reference:
             yield f"$ {docker.push(build.image).text}"
 
 
-def _on_host(run: Run, options: DeployOptions, planner: Planner, seen: Observation, plan: Plan) -> Iterator[str]:
+def _on_host(
+    connections: HostConnections, options: DeployOptions, planner: Planner, seen: Observation, plan: Plan
+) -> Iterator[str]:
     for operation in plan.of(seen.stack).operations:
         if isinstance(operation, TransferImages):
             yield f"$ {docker.save(operation.images).text}"
         if not isinstance(operation, CreateHost | StartHost):
-            yield f"{seen.stack}$ {_step(run, options, planner, seen, operation).text}"
+            yield f"{seen.stack}$ {_step(connections, options, planner, seen, operation).text}"
 
 
-def _step(run: Run, options: DeployOptions, planner: Planner, seen: Observation, operation: Operation) -> Step:
+def _step(
+    connections: HostConnections, options: DeployOptions, planner: Planner, seen: Observation, operation: Operation
+) -> Step:
     """Return the step that carries an operation out on a host, made as a deploy makes it."""
     if isinstance(operation, Bootstrap):
-        return bootstrap_step(run.scripts, planner.release(seen).release)(TOKEN)
+        return bootstrap_step(connections.scripts, planner.release(seen).release)(TOKEN)
     if isinstance(operation, PullImages):
-        return pull_step(run.scripts, operation)(TOKEN)
+        return pull_step(connections.scripts, operation)(TOKEN)
     if isinstance(operation, SendSource):
         return planner.workspace.step(seen.stack)
     if isinstance(operation, TransferImages):
-        return host.load(run.scripts)
+        return host.load(connections.scripts)
     assert isinstance(operation, ApplyRelease)
-    return apply_step(run, planner, planner.release(seen), keep_failed=options.keep_failed)(TOKEN)
+    return apply_step(connections, planner, planner.release(seen), keep_failed=options.keep_failed)(TOKEN)

@@ -14,7 +14,9 @@ from kamal_dev.devcontainer.forwarding import Port
 from kamal_dev.errors import DevError, HostError, UsageError
 from kamal_dev.model import Host
 from kamal_dev.pipeline.hosts.target import described, find, one
+from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.run import Run
+from kamal_dev.project import Project
 from kamal_dev.shell import local_forward as shell
 from kamal_dev.shell import openssh
 from kamal_dev.shell.frame import Frame
@@ -32,12 +34,13 @@ def forward(run: Run, name: str | None, flags: tuple[str, ...], opened: Opened) 
     HostError where they cannot be opened; a link that drops later is opened again.
     """
     name, target = one(run.stacks, name)
-    said = described(run.project, find(run, name, target))
+    said = described(run.project, find(run.project, run.connections, name, target))
     ports = local(wanted(said, flags), shell.is_free)
     for port in ports:
         if port.local != port.wanted:
             run.output.warn(f"port {port.wanted} is in use on this machine: {port.port.shown} is at {port.local}")
-    Link(run, name, target, tuple(replace(port.port, local=port.local) for port in ports), opened).keep()
+    forwarded = tuple(replace(port.port, local=port.local) for port in ports)
+    Link(run.project, run.connections, name, target, forwarded, opened).keep()
 
 
 def wanted(said: devcontainer.Devcontainer, flags: Iterable[str]) -> tuple[Port, ...]:
@@ -103,8 +106,17 @@ def address(port: Port) -> str:
 class Link:
     """Keep one ssh with all forwards; look the container up each time, because a deploy may recreate it."""
 
-    def __init__(self, run: Run, name: str, target: Host, ports: tuple[Port, ...], opened: Opened) -> None:
-        self._run = run
+    def __init__(
+        self,
+        project: Project,
+        connections: HostConnections,
+        name: str,
+        target: Host,
+        ports: tuple[Port, ...],
+        opened: Opened,
+    ) -> None:
+        self._project = project
+        self._connections = connections
         self._name = name
         self._target = target
         self._ports = ports
@@ -126,38 +138,39 @@ class Link:
             if not self._was_open:
                 raise self._failure(said)
             if self._failures == 0:
-                self._run.output.info("Connection lost; reconnecting", self._name, phase="forwarding")
+                self._connections.output.info("Connection lost; reconnecting", self._name, phase="forwarding")
             time.sleep(PAUSES[min(self._failures, len(PAUSES) - 1)])
             self._failures += 1
 
     def _hold(self) -> str:
-        run, target = self._run, self._target
+        connections, target = self._connections, self._target
         self._complaints.clear()
-        place = find(run, self._name, target)
+        place = find(self._project, connections, self._name, target)
         directory = f"/tmp/kamal-dev-forward.{secrets.token_hex(8)}"  # noqa: S108 # made 0700, and there for nobody else
         targets = [port.target for port in self._ports]
-        command = host.forward(run.scripts, directory, place.id, place.pid, place.image, targets)
+        command = host.forward(connections.scripts, directory, place.id, place.pid, place.image, targets)
         forwards = [
             word
             for index, port in enumerate(self._ports)
             for word in ("-L", f"127.0.0.1:{port.local}:{directory}/{index}")
         ]
         mark = Frame.new()
-        words = openssh.argv(run.way(target), ("-T", *forwards), ("sh", "-c", mark.around(command)))
-        return shell.hold(target.name, words, mark, on_ready=self._ready, on_line=self._complain, log=run.output.step)
+        words = openssh.argv(connections.way(target), ("-T", *forwards), ("sh", "-c", mark.around(command)))
+        log = connections.output.step
+        return shell.hold(target.name, words, mark, on_ready=self._ready, on_line=self._complain, log=log)
 
     def _ready(self) -> None:
         if not self._was_open:
             self._opened(self._ports)
         elif self._failures:
-            self._run.output.info("Reconnected", self._name, phase="forwarding")
+            self._connections.output.info("Reconnected", self._name, phase="forwarding")
         self._was_open, self._failures = True, 0
 
     def _complain(self, line: str) -> None:
         if line and line not in self._complaints:
             self._complaints.append(line)
             if self._was_open:
-                self._run.output.line("forwarding", line, self._name)
+                self._connections.output.line("forwarding", line, self._name)
 
     def _failure(self, said: str) -> HostError:
         told = answers.outcome(said)

@@ -20,18 +20,18 @@ def listed(run: Run) -> list[StackStatus]:
 
     What is remembered is brought to what the provider and the hosts say.
     """
-    read = remembered(run)
+    read = remembered(run.project, run.output)
     known = read.state
     hosts = tuple(run.stacks.items())
     gone = left(known.hosts, hosts)
-    found = look(run, hosts)
-    asked = look(run, [(item.stack, item.host) for item in gone])
+    found = look(run.connections, hosts)
+    asked = look(run.connections, [(item.stack, item.host) for item in gone])
     behind = {item: stack for item, stack in zip(gone, asked, strict=True) if stack.state != "absent"}
     _tell(run, known, hosts, behind)
     provider = run.project.config.provider.type
-    there = [CachedHost.of(stack.name, stack.host, provider) for stack in found if stack.state not in NOT_THERE]
+    standing = [CachedHost.of(stack.name, stack.host, provider) for stack in found if stack.state not in NOT_THERE]
     over = {*gone} - {*behind} | _over(known, found, provider)
-    update(run, lambda state: state.ended(there, ()).without(over), read)
+    update(run.project, run.output, lambda state: state.ended(standing, ()).without(over), read)
     return [*found, *behind.values()]
 
 

@@ -14,6 +14,7 @@ from kamal_dev.pipeline.hosts.apply import INTERRUPTED_HINT, LEFT, failure
 from kamal_dev.pipeline.hosts.lock_wait import holder
 from kamal_dev.pipeline.hosts.scripts import ask
 from kamal_dev.pipeline.run import history
+from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.names import of_project
 from kamal_dev.pipeline.run.report import StackResult
 from kamal_dev.pipeline.run.run import Run
@@ -55,7 +56,7 @@ class Locked:
 def locks(run: Run, name: str | None) -> list[Locked]:
     """Return the lock of every stack of this project, or of the one of this name."""
     targets = of_project(run.stacks.items(), run.project, name)
-    found = each(targets.items(), lambda item: _look(run, *item), limit=run.limit)
+    found = each(targets.items(), lambda item: _look(run.connections, *item), limit=run.connections.limit)
     return [locked for locked in found if isinstance(locked, Locked)]
 
 
@@ -71,21 +72,21 @@ def release(run: Run, name: str | None, agree: Callable[[str], bool]) -> list[Lo
     for locked in silent:
         run.output.fail("locking", HostError(locked.stack, locked.reason), locked.host)
     taken = [locked for locked in found if locked.lock and (not locked.lock.is_alive or agree(_question(locked)))]
-    told = each(taken, lambda locked: _release(run, locked), limit=run.limit)
-    ended = [outcome for outcome in told if isinstance(outcome, StackResult)]
+    outcomes = each(taken, lambda locked: _release(run.connections, locked), limit=run.connections.limit)
+    ended = [outcome for outcome in outcomes if isinstance(outcome, StackResult)]
     if ended:
-        history.note(run, "lock release", ended)
+        history.note(run.project, run.output, run.performer, "lock release", ended)
     stay = [outcome.stack for outcome in ended if outcome.error] + [locked.stack for locked in silent]
     if stay:
         raise SomeHostsFailed(f"not released: {', '.join(stay)}", hint="check with `dev lock status`")
     return found
 
 
-def _look(run: Run, name: str, target: Host) -> Locked:
+def _look(connections: HostConnections, name: str, target: Host) -> Locked:
     if not target.address:
         return Locked(name, target, reason="the host is not running or does not answer")
     try:
-        return Locked(name, target, holder(run, target, name))
+        return Locked(name, target, holder(connections, target, name))
     except DevError as error:
         return Locked(name, target, reason=error.message)
 
@@ -94,20 +95,21 @@ def _question(locked: Locked) -> str:
     return f"End {locked.lock}, which is changing {locked.stack}?"
 
 
-def _release(run: Run, locked: Locked) -> StackResult:
+def _release(connections: HostConnections, locked: Locked) -> StackResult:
     assert locked.lock
     target, lock = locked.host, locked.lock
     outcome = StackResult(locked.stack, target.address, "released")
     try:
-        step = host.unlock(run.scripts, locked.stack, lock.pid, performer=run.performer)
-        told = answers.outcome(ask(run, target, step, timeout=RELEASING).output)
-        if not told:
-            raise HostError(target.name, f"could not release the lock: {told.reason}")
+        step = host.unlock(connections.scripts, locked.stack, lock.pid, performer=connections.performer)
+        released = answers.outcome(ask(connections, target, step, timeout=RELEASING).output)
+        if not released:
+            raise HostError(target.name, f"could not release the lock: {released.reason}")
     except DevError as error:
-        run.output.fail("locking", error, target)
+        connections.output.fail("locking", error, target)
         return failure(target, locked.stack, error)
-    left = LEFT.get(told.state, "its state is unknown, check with `dev status`")
-    run.output.done("locking", str(lock), target, message="" if told.code == "dead" else left)
-    if told.state == "interrupted":
-        run.output.info("The run was ended between two releases", target, phase="locking", hint=INTERRUPTED_HINT)
-    return replace(outcome, running=told.code)
+    left = LEFT.get(released.state, "its state is unknown, check with `dev status`")
+    connections.output.done("locking", str(lock), target, message="" if released.code == "dead" else left)
+    if released.state == "interrupted":
+        message = "The run was ended between two releases"
+        connections.output.info(message, target, phase="locking", hint=INTERRUPTED_HINT)
+    return replace(outcome, running=released.code)

@@ -46,7 +46,7 @@ class Address:
 def address(run: Run, name: str | None) -> Address:
     """Return where an editor finds a stack's main container; writes the file that lets ssh find the host."""
     name, target = one(run.stacks, name)
-    place = find(run, name, target)
+    place = find(run.project, run.connections, name, target)
     folder = run.project.devcontainer.workspace_folder
     config = run.ssh_config
     ssh_config.write(config, ssh_config.text(run.stacks.items(), run.trust, config))

@@ -172,7 +172,7 @@ def require_capacity(run: Run) -> None:
     where = run.project.devcontainer.where("hostRequirements")
     message = f"hosts of the provider `{run.project.config.provider.type}` have at most {', '.join(missing)}"
     if run.warns_of_requirements:
-        run.warn_once(f"{where}: hostRequirements: {message}")
+        run.output.warn_once(f"{where}: hostRequirements: {message}")
         return
     problem = Problem(where.path, where.line, message, "hostRequirements", where.column)
     raise DevcontainerError(problem, hint=OVERRIDE, left_behind="nothing was built or deployed")
@@ -185,9 +185,9 @@ def observing(run: Run, scope: DeployScope, *, is_deep: bool) -> Observations:
     """Begin to observe the hosts of all stacks; `is_deep` asks who is in their containers, too."""
 
     def one(stack: str) -> Observation:
-        return observe(run, stack, scope.hosts[stack], scope.releases[stack], is_deep=is_deep)
+        return observe(run.connections, stack, scope.hosts[stack], scope.releases[stack], is_deep=is_deep)
 
-    return Observations(scope.hosts, one, limit=run.limit)
+    return Observations(scope.hosts, one, limit=run.connections.limit)
 
 
 def planner_of(run: Run, options: DeployOptions, scope: DeployScope, images: Iterable[PlannedImage]) -> Planner:
@@ -199,7 +199,7 @@ def planner_of(run: Run, options: DeployOptions, scope: DeployScope, images: Ite
     metadata = Metadata(project, run.tools, expected=main.image if main else None)
     platforms = () if options.skip_build else expected(project, scope.engine)
     needs = requirements(project, platforms, warns=run.warns_of_requirements, lock_wait=run.lock_wait)
-    workspace = Workspace(run)
+    workspace = Workspace(project, run.tools, run.connections)
     request = DeployRequest(
         images,
         project.config.provider.type,

@@ -16,6 +16,7 @@ from kamal_dev.pipeline.hosts.lock_wait import in_turn
 from kamal_dev.pipeline.hosts.scripts import ask
 from kamal_dev.pipeline.run import history
 from kamal_dev.pipeline.run.asking import Agree, confirm_plan
+from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.names import of_project
 from kamal_dev.pipeline.run.report import StackResult
 from kamal_dev.pipeline.run.run import Run
@@ -23,6 +24,7 @@ from kamal_dev.plan.operation import PrunePiece
 from kamal_dev.plan.plan import Plan, StackPlan
 from kamal_dev.plan.prune import Leftovers, size
 from kamal_dev.plan.prune import prune as plan_prune
+from kamal_dev.project import Project
 from kamal_dev.shell.fanout import each
 
 PRUNING = 900.0
@@ -81,7 +83,7 @@ def prune(run: Run, name: str | None, *, dry_run: bool, agree: Agree | None = No
     In a `dry_run`, only looks. `agree` is asked once the plan was shown.
     """
     targets = of_project(run.stacks.items(), run.project, name)
-    found = _on_all(run, targets)
+    found = _on_all(run.project, run.connections, targets)
     plan = plan_prune(found)
     if dry_run:
         return PruneReport(plan, found, dry_run=True)
@@ -100,9 +102,12 @@ def _execute(
     run: Run, targets: Mapping[str, Host], changes: tuple[StackPlan, ...], found: tuple[Leftovers, ...]
 ) -> tuple[Leftovers, ...]:
     """Remove the pieces of the plan; returns for each stack what became of it."""
-    ended = each(changes, lambda item: _remove(run, targets[item.stack], item), limit=run.limit)
+    project, connections = run.project, run.connections
+    ended = each(
+        changes, lambda item: _remove(project, connections, targets[item.stack], item), limit=connections.limit
+    )
     removed = {item.stack: item for item in ended if isinstance(item, Leftovers)}
-    history.note(run, "prune", [_outcome(item) for item in removed.values()])
+    history.note(project, run.output, run.performer, "prune", [_outcome(item) for item in removed.values()])
     return tuple(removed.get(item.stack, item) for item in found)
 
 
@@ -114,61 +119,65 @@ def _state(removed: Leftovers) -> str:
     return "failed" if removed.error else "pruned"
 
 
-def _on_all(run: Run, targets: Mapping[str, Host]) -> tuple[Leftovers, ...]:
-    found = each(targets.items(), lambda item: _observe(run, *item), limit=run.limit)
+def _on_all(project: Project, connections: HostConnections, targets: Mapping[str, Host]) -> tuple[Leftovers, ...]:
+    found = each(targets.items(), lambda item: _observe(project, connections, *item), limit=connections.limit)
     return tuple(item for item in found if isinstance(item, Leftovers))
 
 
-def _observe(run: Run, stack: str, target: Host) -> Leftovers:
+def _observe(project: Project, connections: HostConnections, stack: str, target: Host) -> Leftovers:
     if not target.address:
         error = HostUnreachable(target.name, "the host is not running or not responding")
         return Leftovers(stack, target, error=error)
-    return _leftovers(run, stack, target)
+    return _leftovers(project, connections, stack, target)
 
 
-def _remove(run: Run, target: Host, plan: StackPlan) -> Leftovers:
+def _remove(project: Project, connections: HostConnections, target: Host, plan: StackPlan) -> Leftovers:
     """Carry out what is planned for one host, and tell it piece by piece."""
     started = time.monotonic()
-    run.output.start("pruning", "", target)
+    connections.output.start("pruning", "", target)
     pieces = tuple((item.kind, item.name) for item in plan.operations if isinstance(item, PrunePiece))
-    removed = _leftovers(run, plan.stack, target, pieces)
+    removed = _leftovers(project, connections, plan.stack, target, pieces)
     for piece in removed.pieces:
         if not piece.ok:
-            run.output.warn(f"{piece.kind} {piece.name} was kept: {piece.reason}", target, phase="pruning")
+            connections.output.warn(f"{piece.kind} {piece.name} was kept: {piece.reason}", target, phase="pruning")
     if removed.error:
-        run.output.fail("pruning", removed.error, target)
+        connections.output.fail("pruning", removed.error, target)
     else:
-        run.output.done("pruning", _counted(removed.pieces), target, seconds=time.monotonic() - started)
+        connections.output.done("pruning", _counted(removed.pieces), target, seconds=time.monotonic() - started)
     return removed
 
 
-def _leftovers(run: Run, stack: str, target: Host, pieces: tuple[tuple[str, str], ...] = ()) -> Leftovers:
+def _leftovers(
+    project: Project, connections: HostConnections, stack: str, target: Host, pieces: tuple[tuple[str, str], ...] = ()
+) -> Leftovers:
     """Have a host remove these pieces, or say which there are."""
     try:
         step = host.prune(
-            run.scripts,
+            connections.scripts,
             stack,
-            run.project.repositories,
-            retain=run.project.config.retain,
+            project.repositories,
+            retain=project.config.retain,
             dry_run=not pieces,
             pieces=pieces,
-            performer=run.performer,
+            performer=connections.performer,
         )
-        ended, leftovers = _ended(run, target, stack, step)
+        ended, leftovers = _ended(connections, target, stack, step)
     except DevError as error:
         return Leftovers(stack, target, error=error)
     return Leftovers(stack, target, leftovers, None if ended else HostError(target.name, ended.reason))
 
 
-def _ended(run: Run, target: Host, stack: str, step: Step) -> tuple[events.ScriptResult, tuple[Leftover, ...]]:
+def _ended(
+    connections: HostConnections, target: Host, stack: str, step: Step
+) -> tuple[events.ScriptResult, tuple[Leftover, ...]]:
     """Return how it ended and what it was about, once nobody else changes the stack."""
     outputs = []
 
     def attempt() -> events.ScriptResult:
-        outputs.append(ask(run, target, step, timeout=PRUNING).output)
+        outputs.append(ask(connections, target, step, timeout=PRUNING).output)
         return answers.outcome(outputs[-1])
 
-    return in_turn(run, target, stack, attempt), answers.leftovers(outputs[-1])
+    return in_turn(connections, target, stack, attempt), answers.leftovers(outputs[-1])
 
 
 def _counted(pieces: Sequence[Leftover]) -> str:

@@ -18,6 +18,7 @@ from kamal_dev.errors import DevError, HostError, UsageError
 from kamal_dev.model import Host, Result
 from kamal_dev.pipeline.hosts.lock_wait import in_turn
 from kamal_dev.pipeline.hosts.target import running
+from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project import Project, temporary
 from kamal_dev.shell import Receiver, Shell
@@ -72,10 +73,10 @@ def pull(run: Run, name: str | None) -> tuple[PulledBranch, ...]:
     name, target = running(run.stacks, name)
     run.output.start("fetching", "", target)
     with temporary.folder("pulled", run.project.private()) as folder:
-        boxes = _receive(run, target, name, Path(folder, "new"), whole=False)
-        if not all(_has(run, box) for box in boxes):
-            boxes = _receive(run, target, name, Path(folder, "whole"), whole=True)
-        pulled = tuple(_take(run, target, name, box) for box in boxes)
+        boxes = _receive(run.project, run.connections, target, name, Path(folder, "new"), whole=False)
+        if not all(_has(run.project, run.local, box) for box in boxes):
+            boxes = _receive(run.project, run.connections, target, name, Path(folder, "whole"), whole=True)
+        pulled = tuple(_take(run.project, run.local, target, name, box) for box in boxes)
     if not pulled:
         run.output.skip("fetching", "", target)
     for branch in pulled:
@@ -83,30 +84,32 @@ def pull(run: Run, name: str | None) -> tuple[PulledBranch, ...]:
     return pulled
 
 
-def _receive(run: Run, target: Host, name: str, folder: Path, *, whole: bool) -> tuple[_Box, ...]:
-    shell = run.remote(target)
+def _receive(
+    project: Project, connections: HostConnections, target: Host, name: str, folder: Path, *, whole: bool
+) -> tuple[_Box, ...]:
+    shell = connections.remote(target)
     assert isinstance(shell, Receiver)
-    step = commands.collect(run.scripts, name, run.project.source.repository.name, whole=whole)
+    step = commands.collect(connections.scripts, name, project.source.repository.name, whole=whole)
     folder.mkdir()
     path = folder / "answer"
     # Of what comes each bundle is copied out of the archive, and git makes a pack of it.
     room = shutil.disk_usage(folder).free // 3
 
     def receive() -> events.ScriptResult:
-        feed = commands.stream(run.scripts, commands.FETCHED, payload.performed(run.performer))
+        feed = commands.stream(connections.scripts, commands.FETCHED, payload.performed(connections.performer))
         with path.open("wb") as file:
             result = shell.receive(step, _bounded(target, file, room), feed=feed, timeout=RECEIVING)
         if result:
             return events.ScriptResult(ok=True)
         with path.open("rb") as file:
-            told = answers.outcome(file.read(LONGEST).decode(errors="replace"))
-        return told if told.phase else replace(told, reason=result.tail(1))
+            outcome = answers.outcome(file.read(LONGEST).decode(errors="replace"))
+        return outcome if outcome.phase else replace(outcome, reason=result.tail(1))
 
-    told = in_turn(run, target, name, receive)
-    if not told:
+    outcome = in_turn(connections, target, name, receive)
+    if not outcome:
         raise HostError(
             target.name,
-            f"{name}: {told.reason}",
+            f"{name}: {outcome.reason}",
             hint=f"a workspace becomes a clone by its first deploy or by `dev sync {name} --force`",
         )
     return tuple(_boxes(target, path, folder))
@@ -181,23 +184,23 @@ def _root(project: Project, box: _Box) -> Path:
     return root
 
 
-def _has(run: Run, box: _Box) -> bool:
-    return not box.since or bool(run.local.run(git.resolve(_root(run.project, box), f"{box.since}^{{commit}}")))
+def _has(project: Project, local: Shell, box: _Box) -> bool:
+    return not box.since or bool(local.run(git.resolve(_root(project, box), f"{box.since}^{{commit}}")))
 
 
-def _take(run: Run, target: Host, name: str, box: _Box) -> PulledBranch:
-    root = _root(run.project, box)
-    if run.local.run(git.named(root, box.bundle, PULLED)).output.split()[:1] != [box.tip]:
+def _take(project: Project, local: Shell, target: Host, name: str, box: _Box) -> PulledBranch:
+    root = _root(project, box)
+    if local.run(git.named(root, box.bundle, PULLED)).output.split()[:1] != [box.tip]:
         raise _malformed(target, "contains a different commit than announced")
-    taken = run.local.run(git.take(root, box.bundle, PULLED))
-    branch, before = _free(run.local, root, f"kamal-dev/{name}", box.tip)
+    taken = local.run(git.take(root, box.bundle, PULLED))
+    branch, before = _free(local, root, f"kamal-dev/{name}", box.tip)
     if not taken:
         raise HostError(target.name, f"{name}: git could not import the commits: {taken.tail(2)}")
     if before != box.tip:
-        moved = run.local.run(git.point(root, branch, box.tip))
+        moved = local.run(git.point(root, branch, box.tip))
         if not moved:
             raise _kept(branch, moved)
-    summary = run.local.run(git.summary(root, box.since, box.tip)).output.strip() if box.since else ""
+    summary = local.run(git.summary(root, box.since, box.tip)).output.strip() if box.since else ""
     return PulledBranch(box.path, branch, box.tip, box.since, summary)
 
 
@@ -215,8 +218,8 @@ def _free(local: Shell, root: Path, wanted: str, tip: str) -> tuple[str, str]:
     current = local.run(git.branch(root)).output.strip()
     for number in itertools.count(1):
         branch = wanted if number == 1 else f"{wanted}-{number}"
-        there = local.run(git.resolve(root, f"refs/heads/{branch}")).output.strip()
-        is_older = current != f"refs/heads/{branch}" and local.run(git.is_ancestor(root, there, tip))
-        if not there or there == tip or is_older:
-            return branch, there
+        tip_here = local.run(git.resolve(root, f"refs/heads/{branch}")).output.strip()
+        is_older = current != f"refs/heads/{branch}" and local.run(git.is_ancestor(root, tip_here, tip))
+        if not tip_here or tip_here == tip or is_older:
+            return branch, tip_here
     raise AssertionError("unreachable")

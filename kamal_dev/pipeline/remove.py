@@ -12,6 +12,7 @@ from kamal_dev.pipeline.hosts.apply import failure
 from kamal_dev.pipeline.hosts.lock_wait import in_turn
 from kamal_dev.pipeline.hosts.scripts import EventPrinter, ask
 from kamal_dev.pipeline.run import history
+from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.hooks import Hooks
 from kamal_dev.pipeline.run.names import of_project
 from kamal_dev.pipeline.run.record import left, remembered, update
@@ -20,6 +21,7 @@ from kamal_dev.pipeline.run.run import Run
 from kamal_dev.plan.operation import DestroyHost, RemoveStack
 from kamal_dev.plan.plan import StackPlan
 from kamal_dev.plan.remove import remove as plan_remove
+from kamal_dev.project import Project
 from kamal_dev.shell.fanout import each
 
 REMOVING = 300.0
@@ -36,7 +38,7 @@ def remove(
     A host whose stack could not be removed is not destroyed, unless it is off.
     """
     started = time.monotonic()
-    targets = of_project(_there(run, name).items(), run.project, name)
+    targets = of_project(_candidates(run, name).items(), run.project, name)
     made = frozenset(run.stacks) if run.project.config.provider.makes_hosts else ()
     plan = plan_remove(targets, frozenset(made), keep_volumes=keep_volumes)
     if not targets:
@@ -45,13 +47,17 @@ def remove(
         raise Declined
     else:
         Hooks(run, "remove", skip=skip_hooks).before("pre-connect", targets, left_behind="nothing was removed")
-    found = each(plan.stacks, lambda item: _remove(run, targets[item.stack], item), limit=run.limit)
+    found = each(
+        plan.stacks,
+        lambda item: _remove(run.project, run.connections, targets[item.stack], item),
+        limit=run.connections.limit,
+    )
     outcomes = tuple(outcome for outcome in found if isinstance(outcome, StackResult))
     if not keep_volumes:
         _destroy(run, targets, outcomes)
     report = Report("Removed", str(run.project.version), outcomes, time.monotonic() - started)
     if outcomes:
-        history.note(run, "remove", outcomes, report.seconds)
+        history.note(run.project, run.output, run.performer, "remove", outcomes, report.seconds)
     if outcomes and all(outcome.state == "absent" for outcome in outcomes):
         run.output.info(NOTHING)
     elif outcomes and not report.failed:
@@ -65,14 +71,14 @@ def _destroy(run: Run, targets: Mapping[str, Host], outcomes: Iterable[StackResu
     if removed := tuple(stack for stack, state in gone.items() if state == "removed"):
         run.provider.destroy(removed)
     if gone:
-        update(run, lambda state: state.removed((stack, targets[stack]) for stack in gone))
+        update(run.project, run.output, lambda state: state.removed((stack, targets[stack]) for stack in gone))
 
 
-def _there(run: Run, name: str | None) -> dict[str, Host]:
+def _candidates(run: Run, name: str | None) -> dict[str, Host]:
     """Return the stacks by name; also those whose hosts were still being made when a run ended, and the one that is
     asked for where config/dev.yml lists its host no longer.
     """
-    stacks, known = run.stacks, remembered(run).state
+    stacks, known = run.stacks, remembered(run.project, run.output).state
     making = {stack: Host(stack, "") for stack, _ in known.making}
     behind = {item.stack: item.host for item in left(known.hosts, stacks.items()) if item.stack == name}
     return {**making, **behind, **stacks}
@@ -83,33 +89,35 @@ def _question(names: tuple[str, ...], keep_volumes: bool) -> str:
     return f"Remove {', '.join(names)} ({fate})?"
 
 
-def _remove(run: Run, target: Host, plan: StackPlan) -> StackResult:
+def _remove(project: Project, connections: HostConnections, target: Host, plan: StackPlan) -> StackResult:
     """Carry out what is done on the host itself; the host goes once all stacks are gone."""
     started, name = time.monotonic(), plan.stack
     operation, is_destroyed = plan.first(RemoveStack), plan.first(DestroyHost) is not None
     if operation is None:
         return StackResult(name, target.address, "removed" if is_destroyed else "absent")
-    run.output.start("removing", name, target)
+    connections.output.start("removing", name, target)
     try:
-        step = host.remove(run.scripts, name, keep_volumes=operation.keep_volumes, performer=run.performer)
-        told = in_turn(run, target, name, lambda: _removal(run, target, step))
-        if not told and not (told.code == UNTOUCHED and run.project.config.provider.makes_hosts):
+        keep, by = operation.keep_volumes, connections.performer
+        step = host.remove(connections.scripts, name, keep_volumes=keep, performer=by)
+        outcome = in_turn(connections, target, name, lambda: _removal(connections, target, step))
+        if not outcome and not (outcome.code == UNTOUCHED and project.config.provider.makes_hosts):
             raise HostError(
                 target.name,
-                f"{name} could not be removed: {told.reason}",
-                hint=f"fix that, then run `dev remove {name}` again" if told.state == "broken" else "",
+                f"{name} could not be removed: {outcome.reason}",
+                hint=f"fix that, then run `dev remove {name}` again" if outcome.state == "broken" else "",
             )
     except DevError as error:
-        run.output.fail("removing", error, target)
+        connections.output.fail("removing", error, target)
         return failure(target, name, error)
     seconds = time.monotonic() - started
     # Where the host goes, too, something is removed in any case.
-    if not told.removed and not is_destroyed:
-        run.output.skip("removing", name, target, seconds=seconds)
+    if not outcome.removed and not is_destroyed:
+        connections.output.skip("removing", name, target, seconds=seconds)
         return StackResult(name, target.address, "absent", seconds=seconds)
-    run.output.done("removing", name, target, seconds=seconds)
+    connections.output.done("removing", name, target, seconds=seconds)
     return StackResult(name, target.address, "removed", seconds=seconds)
 
 
-def _removal(run: Run, target: Host, step: Step) -> events.ScriptResult:
-    return answers.outcome(ask(run, target, step, timeout=REMOVING, on_line=EventPrinter(run, target)).output)
+def _removal(connections: HostConnections, target: Host, step: Step) -> events.ScriptResult:
+    printer = EventPrinter(connections.output, target)
+    return answers.outcome(ask(connections, target, step, timeout=REMOVING, on_line=printer).output)

@@ -13,6 +13,7 @@ from kamal_dev.pipeline.hosts.restore import Reach, back
 from kamal_dev.pipeline.images import local_registry, registry
 from kamal_dev.pipeline.images.tunnel import RegistryTunnel
 from kamal_dev.pipeline.run import history
+from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.hooks import Hooks
 from kamal_dev.pipeline.run.names import restrict
 from kamal_dev.pipeline.run.report import Report, StackResult
@@ -21,6 +22,7 @@ from kamal_dev.pipeline.versions import History, histories
 from kamal_dev.plan.operation import RollBack
 from kamal_dev.plan.plan import StackPlan
 from kamal_dev.plan.rollback import rollback as plan_rollback
+from kamal_dev.project import Project
 from kamal_dev.shell.fanout import each
 
 
@@ -51,22 +53,26 @@ def rollback(run: Run, order: RollbackOptions) -> Report:
     targets, version = _meant(stacks, run.project.config.service, order)
     hooks = Hooks(run, "rollback", skip=order.skip_hooks, version=version)
     hooks.before("pre-connect", targets, left_behind="nothing was rolled back")
-    found = histories(run, targets)
+    found = histories(run.connections, targets)
     plan = plan_rollback(found, version, stacks=() if order.version else tuple(stacks))
     changes = [item for item in plan.stacks if item.operations]
     if changes and not order.agree(f"Roll back {', '.join(map(_words, changes))}?"):
         raise Declined
     reach = _reach(run, changes)
-    went = each(changes, lambda change: _go(run, targets[change.stack], _operation(change), reach), limit=run.limit)
+    ended = each(
+        changes,
+        lambda change: _go(run.project, run.connections, targets[change.stack], _operation(change), reach),
+        limit=run.connections.limit,
+    )
     lost = [_lost(history, history.error) for history in found if history.error]
     for unreached in lost:
         tell(run.output, unreached)
-    outcomes = [*(item for item in went if isinstance(item, StackResult)), *lost]
+    outcomes = [*(item for item in ended if isinstance(item, StackResult)), *lost]
     outcomes.sort(key=lambda item: list(targets).index(item.stack))
     chosen = ", ".join(dict.fromkeys(_operation(change).version for change in changes))
     report = Report("Rolled back", chosen, tuple(outcomes), time.monotonic() - started)
     if outcomes:
-        history.note(run, "rollback", outcomes, report.seconds, version=chosen)
+        history.note(run.project, run.output, run.performer, "rollback", outcomes, report.seconds, version=chosen)
     if outcomes and not report.failed:
         report.tell(run.output)
     return replace(report, hook=hooks.after_rollback(outcomes, report.seconds))
@@ -110,10 +116,12 @@ def _reach(run: Run, changes: Iterable[StackPlan]) -> Reach | None:
     return Reach(RegistryTunnel(run.project, run.tools, run.way, is_wanted=True), registry.credentials(run.project))
 
 
-def _go(run: Run, target: Host, operation: RollBack, reach: Reach | None) -> StackResult:
+def _go(
+    project: Project, connections: HostConnections, target: Host, operation: RollBack, reach: Reach | None
+) -> StackResult:
     reach = reach if operation.missing else None
     current = operation.version if operation.same_version else ""
-    run.output.start("rolling_back", operation.target, target)
-    ended = back(run, target.name, target, operation.release, reach, current=current)
-    tell(run.output, ended)
+    connections.output.start("rolling_back", operation.target, target)
+    ended = back(project, connections, target.name, target, operation.release, reach, current=current)
+    tell(connections.output, ended)
     return ended

@@ -9,7 +9,9 @@ from kamal_dev.commands.events import RunningContainer
 from kamal_dev.errors import HostError
 from kamal_dev.model import Host
 from kamal_dev.pipeline.hosts.target import described, find, one, service_of
+from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.run import Run
+from kamal_dev.project import Project
 from kamal_dev.shell.session import Session
 
 KEEPING = 30.0
@@ -25,21 +27,30 @@ def ssh(run: Run, name: str | None, words: tuple[str, ...], *, service: str = ""
     """
     name, target = one(run.stacks, name)
     service = service_of(run.project, service)
-    place = find(run, name, target, service)
-    entry = inside.ExecOptions(terminal=terminal) if service else _entry(run, target, place, terminal)
+    place = find(run.project, run.connections, name, target, service)
+    entry = (
+        inside.ExecOptions(terminal=terminal)
+        if service
+        else _entry(run.project, run.connections, target, place, terminal)
+    )
     command = inside.command(place, entry, words, is_main=not service)
     return Session.of(target.name, run.way(target), command, has_terminal=bool(terminal))
 
 
-def _entry(run: Run, target: Host, place: RunningContainer, terminal: str) -> inside.ExecOptions:
-    said = described(run.project, place)
+def _entry(
+    project: Project, connections: HostConnections, target: Host, place: RunningContainer, terminal: str
+) -> inside.ExecOptions:
+    said = described(project, place)
     values, without, left_out = inside.environment(said.remote_env, place)
     for name in left_out:
         where = said.where("remoteEnv", name)
-        run.output.warn(f"{where}: `remoteEnv.{name}` is not set here: it has a line break or is not a valid name")
+        connections.output.warn(
+            f"{where}: `remoteEnv.{name}` is not set here: it has a line break or is not a valid name"
+        )
     file = ""
     if values:
-        kept = run.remote(target).run(host.environment(run.scripts, secrets.token_hex(8), values), timeout=KEEPING)
+        step = host.environment(connections.scripts, secrets.token_hex(8), values)
+        kept = connections.remote(target).run(step, timeout=KEEPING)
         file = kept.output.strip()
         if not kept or not file:
             raise HostError(target.name, f"could not store `remoteEnv` on the host: {kept.tail(1)}")

@@ -11,7 +11,8 @@ from kamal_dev.commands import answers, events, host
 from kamal_dev.errors import DevError, HostTimeout, NoAnswer
 from kamal_dev.model import Container, Host, short
 from kamal_dev.output.units import long_duration
-from kamal_dev.pipeline.hosts.scripts import told
+from kamal_dev.pipeline.hosts.scripts import output_of
+from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.names import of_project
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.shell.fanout import each
@@ -76,12 +77,12 @@ class StackStatus:
 def stacks(run: Run, name: str | None = None) -> list[StackStatus]:
     """Return every stack of this project, or the one of this name; a host that does not answer is one too."""
     targets = of_project(run.stacks.items(), run.project, name)
-    return look(run, targets.items())
+    return look(run.connections, targets.items())
 
 
-def look(run: Run, targets: Iterable[tuple[str, Host]]) -> list[StackStatus]:
+def look(connections: HostConnections, targets: Iterable[tuple[str, Host]]) -> list[StackStatus]:
     """Ask the hosts of these stacks what they run."""
-    found = each(targets, lambda item: _look(run, *item), limit=run.limit)
+    found = each(targets, lambda item: _look(connections, *item), limit=connections.limit)
     return [stack for stack in found if isinstance(stack, StackStatus)]
 
 
@@ -97,11 +98,13 @@ def locked(stack: StackStatus) -> str:
     return f"{stack.name}: {lock} is changing it"
 
 
-def _look(run: Run, name: str, target: Host) -> StackStatus:
+def _look(connections: HostConnections, name: str, target: Host) -> StackStatus:
     if not target.address:
         return StackStatus(name, target, "off", reason="the host is not running or does not answer")
     try:
-        found = answers.stacks(told(run, target, host.status(run.scripts, (name,)), timeout=ASKING))
+        found = answers.stacks(
+            output_of(connections, target, host.status(connections.scripts, (name,)), timeout=ASKING)
+        )
     except (NoAnswer, HostTimeout) as error:
         return StackStatus(name, target, "unknown", reason=error.message)
     except DevError as error:

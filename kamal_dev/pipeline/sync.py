@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kamal_dev.commands import answers, host
 from kamal_dev.errors import Declined, DevError, NoAnswer, SomeHostsFailed, UsageError
+from kamal_dev.model import Host
 from kamal_dev.output.failure import Failure
 from kamal_dev.output.summary import RunSummary, StackSummary
 from kamal_dev.pipeline.hosts.observe import LOOKING
@@ -15,6 +17,7 @@ from kamal_dev.pipeline.hosts.workspace import Workspace
 from kamal_dev.pipeline.images.engine import last_line
 from kamal_dev.pipeline.run import history
 from kamal_dev.pipeline.run.asking import Agree, show_plan
+from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.report import StackResult
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.plan.observation import Observation
@@ -75,9 +78,9 @@ def sync(
     kind = run.project.workspace_source
     if kind not in ("git", "sync"):
         raise UsageError(f"`workspace.source` is `{kind}`: nothing is sent to workspaces")
-    workspace = Workspace(run)
+    workspace = Workspace(run.project, run.tools, run.connections)
     workspace.read_ahead()
-    seen = _observe(run, name)
+    seen = _observe(run.stacks, run.connections, name)
     plan = plan_sync(seen, kind, workspace.folder, force=force)
     found = plan.of(seen.stack)
     if dry_run:
@@ -99,14 +102,14 @@ def _execute(run: Run, workspace: Workspace, seen: Observation, operation: SendS
     assert seen.facts
     state = workspace.send(seen.host, seen.stack, seen.facts, force=operation.force)
     if state in ("new", "moved"):
-        history.note(run, "sync", [StackResult(seen.stack, seen.address, state)])
+        history.note(run.project, run.output, run.performer, "sync", [StackResult(seen.stack, seen.address, state)])
     return state
 
 
-def _observe(run: Run, name: str | None) -> Observation:
+def _observe(stacks: Mapping[str, Host], connections: HostConnections, name: str | None) -> Observation:
     """Ask the host of a stack what it has. Raises NoAnswer, and what `running` does."""
-    name, target = running(run.stacks, name)
-    result = ask(run, target, host.facts(run.scripts, name), timeout=LOOKING)
+    name, target = running(stacks, name)
+    result = ask(connections, target, host.facts(connections.scripts, name), timeout=LOOKING)
     facts = answers.facts(result.output)
     if facts is None:
         raise NoAnswer(target.name, f"could not inspect the host: {last_line(result.tail())}", hint=ASKED)

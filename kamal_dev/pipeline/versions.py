@@ -9,7 +9,8 @@ from typing import Any
 from kamal_dev.commands import answers, events, host
 from kamal_dev.errors import DevError, HostUnreachable
 from kamal_dev.model import Host, short
-from kamal_dev.pipeline.hosts.scripts import told
+from kamal_dev.pipeline.hosts.scripts import output_of
+from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.names import of_project
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.plan.rollback import KeptReleases
@@ -35,20 +36,20 @@ class History(KeptReleases):
 
 def versions(run: Run, name: str | None = None) -> list[History]:
     """Return what every host of this project keeps, or that of the stack of this name."""
-    return histories(run, of_project(run.stacks.items(), run.project, name))
+    return histories(run.connections, of_project(run.stacks.items(), run.project, name))
 
 
-def histories(run: Run, targets: Mapping[str, Host]) -> list[History]:
+def histories(connections: HostConnections, targets: Mapping[str, Host]) -> list[History]:
     """Ask the hosts of these stacks, side by side; one that does not answer is in the list too."""
-    found = each(targets.items(), lambda item: _history(run, *item), limit=run.limit)
+    found = each(targets.items(), lambda item: _history(connections, *item), limit=connections.limit)
     return [history for history in found if isinstance(history, History)]
 
 
-def _history(run: Run, stack: str, target: Host) -> History:
+def _history(connections: HostConnections, stack: str, target: Host) -> History:
     if not target.address:
         return History(stack, target, error=HostUnreachable(target.name, "the host is not running or does not answer"))
     try:
-        output = told(run, target, host.releases(run.scripts, (stack,)), timeout=ASKING)
+        output = output_of(connections, target, host.releases(connections.scripts, (stack,)), timeout=ASKING)
     except DevError as error:
         return History(stack, target, error=error)
     return History(stack, target, answers.releases(output))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from kamal_dev.cli.exit import explanation
 from kamal_dev.errors import DevError, ProviderError
@@ -59,6 +60,18 @@ class Fake:
         """Keep it."""
 
 
+@dataclass(frozen=True, eq=False)
+class Faked(Run):
+    """A run with this provider."""
+
+    fake: Fake | None = None
+
+    @property
+    def provider(self) -> Any:  # type: ignore[override]
+        """The fake one."""
+        return self.fake
+
+
 def deployed(standing: Standing, fake: Fake) -> Ended:
     """Deploy with a fake provider, and tell it as the command does."""
     said: list[str] = []
@@ -66,7 +79,7 @@ def deployed(standing: Standing, fake: Fake) -> Ended:
     root = standing.repository.root
     run = Run.open(root, output, environment=standing.repository.variables())
     fake.provider = run.provider
-    run.__dict__["provider"] = fake
+    run = Faked(run.project, run.local, run.output, fake=fake)
     stdout, error = "", None
     try:
         report = deploy(run, DeployOptions())

@@ -322,7 +322,7 @@ def test_every_script_of_a_host_has_a_deadline_and_ends_with_its_caller() -> Non
 def start(lab: Lab, folder: Path) -> subprocess.Popen[bytes]:
     """Start what a deploy runs on the host, as sshd does: in a session of its own, below that of the connection."""
     run = lab.run()
-    workspace = Workspace(run)
+    workspace = Workspace(run.project, run.tools, run.connections)
     packed = workspace.clone.packed(())
     files, packs = (*payload.performed("ann"), *packed.files), [pack.frames for pack in packed.packs]
     feed = folder / "feed"
@@ -517,7 +517,7 @@ def test_a_record_of_a_host_is_data_and_no_word_of_a_command(here: Lab) -> None:
         line = json.dumps({"type": "facts", "cpus": 1, "workspace": ["blog"], "source": record})
         facts = answers.facts(line) or Facts()
         run = here.run()
-        clone = Clone(run, run.project.withheld)
+        clone = Clone(run.project, run.tools, run.project.withheld)
         assert not clone.was_sent(facts.source), record
         assert all(not (known.commits or known.trees) for known in clone.known(facts)), record
         run.close()

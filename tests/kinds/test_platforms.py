@@ -50,7 +50,7 @@ def deployed(
     project: Project, facts: dict[str, Any], machine: Machine | None = None, **state: Any
 ) -> tuple[Report, str]:
     """Deploy to one host on paper; returns the report and what the host was told."""
-    run = RecordedRun(project, machine or Made(), {FIRST: HostState(facts, **state)})
+    run = RecordedRun.of(project, machine or Made(), {FIRST: HostState(facts, **state)})
     try:
         return deploy(run, DeployOptions(count=1)), "\n".join(run.hosts[FIRST].transcript)
     finally:
@@ -88,7 +88,9 @@ def test_a_host_that_runs_the_image_or_does_not_say_gets_the_release(project: Pr
 
 
 def test_an_image_of_others_that_this_machine_has_for_another_platform_is_not_sent(project: Project) -> None:
-    run = RecordedRun(project, Made(postgres="linux/arm64"), {FIRST: HostState(AMD, has_database=False, pulls=False)})
+    run = RecordedRun.of(
+        project, Made(postgres="linux/arm64"), {FIRST: HostState(AMD, has_database=False, pulls=False)}
+    )
     deploy(run, DeployOptions(count=1))
     run.close()
     assert not [line for line in run.hosts[FIRST].transcript if "load" in line]

@@ -429,7 +429,7 @@ def test_what_initialize_command_writes_is_what_hosts_are_made_of(root: Path) ->
     before = run.provider
     settings = "service: shop\nregistry: {server: localhost:5000}\n"
     write(root, {"config/dev.yml": f"{settings}provider: {{type: static, hosts: [root@10.0.0.9]}}\n"})
-    run.read_again()
+    run = run.read_again()
     assert run.provider is not before
     assert [host.address for _, host in run.provider.stacks()] == ["10.0.0.9"]
 

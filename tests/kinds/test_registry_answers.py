@@ -398,7 +398,7 @@ class Docker(Machine):
 
 
 def run_on(project: Project, machine: Machine) -> RecordedRun:
-    return RecordedRun(project, machine, {FIRST: UP})
+    return RecordedRun.of(project, machine, {FIRST: UP})
 
 
 DENIED = "pull access denied, repository does not exist or may require authorization"

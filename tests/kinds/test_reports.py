@@ -303,7 +303,7 @@ def states(stack: dict[str, Any]) -> dict[str, str]:
 
 def _warned(project: Project, *known: CachedHost, names: tuple[str, ...] = (FIRST,), is_all: bool = True) -> list[str]:
     """Return what a deploy of these stacks warns of, where these hosts are remembered."""
-    run = RecordedRun(project, Machine(), {FIRST: HostState(), SECOND: HostState()})
+    run = RecordedRun.of(project, Machine(), {FIRST: HostState(), SECOND: HostState()})
     state.update(project.private(), lambda found: replace(found, hosts=known))
     return list(left_behind(run.project, dict(run.provider.stacks()), names, is_all=is_all))
 
@@ -336,7 +336,7 @@ def test_a_stack_that_keeps_its_version_is_named(project: Project) -> None:
 
 
 def test_a_host_that_was_never_made_is_not_said_to_be_removed(project: Project) -> None:
-    run = RecordedRun(project, Machine(), {})
+    run = RecordedRun.of(project, Machine(), {})
     state.update(project.private(), lambda found: replace(found, making=(("guestbook-7", "now"),)))
     report = remove(run, "guestbook-7", keep_volumes=False, agree=lambda _: True)
     assert [outcome.state for outcome in report.outcomes] == ["absent"]
@@ -370,8 +370,8 @@ LOCK = {"pid": 7, "word": "apply", "by": "ann@desk", "since": "2026-01-01T00:00:
 
 def _planned(project: Project, lock: dict[str, Any], wait: float = 600) -> tuple[DryRun, list[str]]:
     """Return a dry run with the first stack locked, and what its host was asked."""
-    run = RecordedRun(project, Machine(), {FIRST: HostState({"lock": lock}), SECOND: HostState()})
-    run._lock_wait = wait
+    run = RecordedRun.of(project, Machine(), {FIRST: HostState({"lock": lock}), SECOND: HostState()})
+    run = replace(run, wanted_lock_wait=wait)
     planned = dry_run(run, DeployOptions(agree=_refuse, consent=_refuse))
     return planned, run.hosts[FIRST].transcript
 
@@ -397,7 +397,7 @@ def test_a_plan_that_would_fail_is_an_error(project: Project, lock: dict[str, An
 
 def test_a_stack_that_is_there_can_be_deployed_by_name_whatever_the_count(project: Project) -> None:
     one = replace(project, config=replace(project.config, count=1))
-    run = RecordedRun(one, Machine(), {FIRST: HostState(), SECOND: HostState()})
+    run = RecordedRun.of(one, Machine(), {FIRST: HostState(), SECOND: HostState()})
     assert dry_run(run, DeployOptions(names=(SECOND,))).error() is None
     assert run.hosts[SECOND].transcript
     assert not run.hosts[FIRST].transcript

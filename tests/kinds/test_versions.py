@@ -15,6 +15,7 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -441,7 +442,7 @@ class Builder(Local):
 def build(root: Path, work: Callable[[], object]) -> Builder:
     machine = Builder(work)
     run = Run.open(root, Output(lambda event: None), environment={"PATH": os.environ["PATH"]})
-    run.local = machine
+    run = replace(run, local=machine)
     try:
         build_all(run.project, run.tools, BuildOptions())
     finally:
@@ -479,7 +480,7 @@ def test_a_file_saved_during_a_build_stops_it_by_name(built: Path, path: str) ->
 def test_the_name_of_an_image_that_is_not_what_it_says_is_taken_back(built: Path) -> None:
     machine = Builder(lambda: write(built, {"sub/b.txt": "99\n"}))
     run = Run.open(built, Output(lambda event: None), environment={"PATH": os.environ["PATH"]})
-    run.local = machine
+    run = replace(run, local=machine)
     with pytest.raises(SourceChanged):
         build_all(run.project, run.tools, BuildOptions())
     run.close()
@@ -507,7 +508,7 @@ def test_a_file_that_was_read_after_it_changed_is_not_what_the_version_says(buil
     run = Run.open(built, Output(lambda event: None), environment={"PATH": os.environ["PATH"]})
     compose = built / ".devcontainer/compose.yaml"
     write(built, {".devcontainer/compose.yaml": compose.read_text() + "# saved before it was read\n"})
-    run.local = Builder(lambda: None)
+    run = replace(run, local=Builder(lambda: None))
     with pytest.raises(SourceChanged, match=r"compose\.yaml"):
         build_all(run.project, run.tools, BuildOptions())
     run.close()

@@ -31,14 +31,19 @@ def fake_run(private: Path, said: list[Event], **options: Any) -> Run:
     stacks = {"blog-1": Host("blog-1", "")}
     output = Output(said.append)
     output.redaction.add(Secret('pa"ss\nword-1'))
-    values = {"project": project, "output": output, "performer": "ann@laptop", "limit": 1}
+    values = {"project": project, "output": output, "performer": "ann@laptop"}
+    values["connections"] = SimpleNamespace(limit=1)
     return cast("Run", SimpleNamespace(**{**values, "stacks": stacks, **options}))
+
+
+def note(run: Run, command: str, results: list[StackResult], seconds: float = 0.0) -> None:
+    history.note(run.project, run.output, run.performer, command, results, seconds)
 
 
 def test_no_secret_reaches_the_audit_log_in_any_form(tmp_path: Path) -> None:
     run = fake_run(tmp_path, [])
     error = HostError("blog-1", 'login failed: pa"ss\nword-1 was refused')
-    history.note(run, "deploy", [StackResult("blog-1", "10.0.0.1", "failed", error=error)], 1.25)
+    note(run, "deploy", [StackResult("blog-1", "10.0.0.1", "failed", error=error)], 1.25)
     text = (tmp_path / "audit.log").read_text()
     assert "word-1" not in text
     (record,) = map(json.loads, text.splitlines())
@@ -53,7 +58,7 @@ def test_no_secret_reaches_the_audit_log_in_any_form(tmp_path: Path) -> None:
 
 def test_a_log_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     said: list[Event] = []
-    history.note(fake_run(tmp_path / "gone", said), "deploy", [])
+    note(fake_run(tmp_path / "gone", said), "deploy", [])
     assert [event.status for event in said] == ["warning"]
 
 
@@ -61,7 +66,7 @@ def test_a_host_that_does_not_answer_is_named_and_the_rest_is_shown(tmp_path: Pa
     said: list[Event] = []
     run = fake_run(tmp_path, said)
     for state in ("failed", "deployed"):
-        history.note(run, "deploy", [StackResult("blog-1", "", state), StackResult("blog-2", "", "unchanged")])
+        note(run, "deploy", [StackResult("blog-1", "", state), StackResult("blog-2", "", "unchanged")])
     found = audit.audit(run, None, 3)
     assert [(entry.stack, entry.result) for entry in found.entries] == [
         ("blog-2", "unchanged"),
@@ -76,7 +81,7 @@ def test_a_host_that_does_not_answer_is_named_and_the_rest_is_shown(tmp_path: Pa
 
 def test_a_name_that_is_no_stack_and_never_was_is_refused_with_the_nearest(tmp_path: Path) -> None:
     run = fake_run(tmp_path, [])
-    history.note(run, "remove", [StackResult("blog-2", "", "removed")])
+    note(run, "remove", [StackResult("blog-2", "", "removed")])
     with pytest.raises(UsageError, match="there is no stack `blog-7`") as refused:
         audit.audit(run, "blog-7", 9)
     assert refused.value.hint == "did you mean `blog-1`?"
@@ -86,7 +91,7 @@ def test_a_name_that_is_no_stack_and_never_was_is_refused_with_the_nearest(tmp_p
 def test_the_last_entries_of_one_stack_are_found_behind_those_of_others(tmp_path: Path) -> None:
     run = fake_run(tmp_path, [])
     for stack in ("blog-1", "blog-2", "blog-2"):
-        history.note(run, "deploy", [StackResult(stack, "", "deployed")])
+        note(run, "deploy", [StackResult(stack, "", "deployed")])
     assert [entry.stack for entry in audit.audit(run, "blog-1", 1).entries] == ["blog-1"]
 
 
@@ -101,7 +106,7 @@ def test_patience_is_endless_unless_it_is_limited_and_only_work_counts() -> None
 
 
 def test_a_deploy_that_failed_before_its_hosts_is_down_as_failed_with_its_reason(project: Project) -> None:
-    run = RecordedRun(project, prepared(project, CASES["nothing_built"]), {FIRST: UP, SECOND: UP})
+    run = RecordedRun.of(project, prepared(project, CASES["nothing_built"]), {FIRST: UP, SECOND: UP})
     with pytest.raises(NothingBuilt) as failed:
         deploy(run, CASES["nothing_built"].order)
     first = failed.value.message.splitlines()[0]
@@ -112,7 +117,7 @@ def test_a_deploy_that_failed_before_its_hosts_is_down_as_failed_with_its_reason
 
 def test_a_deploy_that_was_interrupted_is_down_as_unknown(tmp_path: Path) -> None:
     run = fake_run(tmp_path, [])
-    with pytest.raises(KeyboardInterrupt), DeployRecord(run, ("blog-1",), ()):
+    with pytest.raises(KeyboardInterrupt), DeployRecord(run.project, run.output, run.performer, ("blog-1",), ()):
         raise KeyboardInterrupt
     assert [entry.result for entry in audit.audit(run, None, 9).entries] == ["unknown: interrupted"]
 

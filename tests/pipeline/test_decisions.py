@@ -11,6 +11,7 @@ from kamal_dev.commands import events
 from kamal_dev.commands.events import Leftover
 from kamal_dev.errors import HostError, LockHeld, NothingBuilt
 from kamal_dev.model import Host, ImageConfig
+from kamal_dev.output import Output
 from kamal_dev.pipeline.hosts import lock_wait, scripts
 from kamal_dev.pipeline.hosts.batches import Hosts, in_batches
 from kamal_dev.pipeline.hosts.prepare import PreparedHost
@@ -51,17 +52,15 @@ HOST = Host("a", "10.0.0.1")
 def test_a_deploy_goes_on_after_its_first_batch_as_long_as_few_enough_failed(
     project: Project, batch: str, allowed: int, rollback: str, failing: str, brought: str
 ) -> None:
-    deploy = replace(project.config.deploy, batch=batch, max_failures=allowed, rollback=rollback)
-    run = RecordedRun(replace(project, config=replace(project.config, deploy=deploy)), Machine(), {})
+    settings = replace(project.config.deploy, batch=batch, max_failures=allowed, rollback=rollback)
     seen: list[str] = []
 
     def bring_up(hosts: Hosts) -> list[StackResult]:
         seen.extend(host.stack for host in hosts)
         return [StackResult(host.stack, "", "failed" if host.stack in failing else "deployed") for host in hosts]
 
-    outcomes = in_batches(
-        run, [PreparedHost(Observation(name, Host(name, ""), events.Facts())) for name in "abcd"], bring_up
-    )
+    hosts: Hosts = [PreparedHost(Observation(name, Host(name, ""), events.Facts())) for name in "abcd"]
+    outcomes = in_batches(settings, Output(lambda event: None), hosts, bring_up)
     assert "".join(seen) == brought
     assert [outcome.stack for outcome in outcomes] == list("abcd")
     assert {outcome.stack for outcome in outcomes if outcome.state == "skipped"} == {*"abcd"} - {*brought}
@@ -71,13 +70,12 @@ def test_a_deploy_goes_on_after_its_first_batch_as_long_as_few_enough_failed(
 def test_a_lock_is_waited_for_no_longer_than_the_shorter_of_lock_wait_and_timeout(
     project: Project, monkeypatch: pytest.MonkeyPatch, wait: float, patience: float
 ) -> None:
-    run = RecordedRun(project, Machine(), {})
-    run._lock_wait, run.budget = wait, HostBudget(patience)
+    run = replace(RecordedRun.of(project, Machine(), {}), wanted_lock_wait=wait, budget=HostBudget(patience))
     held = events.Lock(7, word="apply", by="ann@desk")
     monkeypatch.setattr(lock_wait, "holder", lambda *_: held)
     started = time.monotonic()
     with pytest.raises(LockHeld, match=r"ann@desk \(`apply` since"), run.budget.counting("a"):
-        lock_wait.in_turn(run, HOST, "blog-1", lambda: events.ScriptResult(state="kept", phase="lock"))
+        lock_wait.in_turn(run.connections, HOST, "blog-1", lambda: events.ScriptResult(state="kept", phase="lock"))
     assert time.monotonic() - started < 10
 
 
@@ -150,7 +148,7 @@ def test_an_image_is_known_where_hosts_get_it_and_refused_where_nobody_has_it(
 ) -> None:
     monkeypatch.setattr(making.registry, "stored", lambda *_: stored)
     monkeypatch.setattr(making, "inspect", lambda *_: here)
-    tools = RecordedRun(project, Machine(), {}).tools
+    tools = RecordedRun.of(project, Machine(), {}).tools
     try:
         (image,) = making.known_images(project, tools, skip_build=skip_build, skip_push=skip_push)
     except NothingBuilt:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 from kamal_dev.model import Host
 from kamal_dev.output import Event, Output
 from kamal_dev.pipeline.hosts.scripts import EventPrinter
-from kamal_dev.pipeline.run.run import Run
 
 UP = {"type": "phase", "name": "up"}
 OBSERVE = {"type": "phase", "name": "observe"}
@@ -18,7 +16,7 @@ CREATE = {"type": "phase", "name": "postCreateCommand"}
 
 def printed(*lines: dict[str, Any]) -> list[tuple[str, str, str]]:
     events: list[Event] = []
-    printer = EventPrinter(cast("Run", SimpleNamespace(output=Output(events.append))), Host("blog-1", "10.0.0.1"))
+    printer = EventPrinter(Output(events.append), Host("blog-1", "10.0.0.1"))
     for line in lines:
         printer(json.dumps(line))
     assert {(event.stack, event.host) for event in events} == {("blog-1", "10.0.0.1")}

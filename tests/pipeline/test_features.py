@@ -76,7 +76,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             path.write_text(text)
             # Outside git the version is the time of the newest file.
             os.utime(path, (1_700_000_000, 1_700_000_000))
-        runs.append(RecordedRun(load(tmp_path, ENVIRONMENT), machine or Equipped(), {}))
+        runs.append(RecordedRun.of(load(tmp_path, ENVIRONMENT), machine or Equipped(), {}))
         return runs[-1]
 
     runs: list[RecordedRun] = []

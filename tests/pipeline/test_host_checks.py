@@ -49,7 +49,7 @@ def test_hosts_are_asked_all_at_once_and_one_that_fails_is_no_end_for_the_others
         return Result(step, 0, FACTS)
 
     run.__dict__["remote"] = lambda host: Recorder(host.name, lambda step: answer(host, step))
-    summary, first, second = map(str, host_checks(run))
+    summary, first, second = map(str, host_checks(run.project, run.stacks, run.connections, only_warns=False))
     assert summary == "✗ hosts: 1 of 2 hosts answer"
     assert first == "✗ host of blog-1: no SSH"
     assert second.startswith("✓ host of blog-2: Docker 28.0")

@@ -64,7 +64,7 @@ def test_words_need_no_shell_and_an_object_is_run_side_by_side(tmp_path: Path) -
 
 def test_what_it_writes_is_read(tmp_path: Path) -> None:
     run = opened(tmp_path, "printf 'service: renamed\\n' >config/dev.yml")
-    initialize(run)
+    run = initialize(run)
     assert run.project.config.service == "renamed"
 
 

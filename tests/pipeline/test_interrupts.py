@@ -65,9 +65,9 @@ def _heard() -> Iterator[None]:
 @pytest.mark.parametrize("verb", VERBS)
 def test_nothing_is_said_of_connections_that_an_interrupt_closes(verb: str, project: Project) -> None:
     before = set(threading.enumerate())
-    run = RecordedRun(project, prepared(project, CASES["one_stack"]), {FIRST: HostState(), SECOND: HostState()})
+    run = RecordedRun.of(project, prepared(project, CASES["one_stack"]), {FIRST: HostState(), SECOND: HostState()})
     is_closed, both = threading.Event(), threading.Barrier(2, action=_thread.interrupt_main)
-    run.hosts = {name: Working(name, verb, is_closed, lambda: both.wait(30)) for name in (FIRST, SECOND)}
+    run.hosts.update({name: Working(name, verb, is_closed, lambda: both.wait(30)) for name in (FIRST, SECOND)})
     run.resources.callback(is_closed.set)
     with pytest.raises(KeyboardInterrupt):
         VERBS[verb](run)

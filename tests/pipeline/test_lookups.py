@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -52,8 +53,8 @@ class Counting(Listed):
 
 
 def deployed(project: Project, case: Case, provider: Counting) -> RecordedRun:
-    run = RecordedRun(project, prepared(project, case), {FIRST: case.first, SECOND: case.second})
-    run.__dict__["provider"] = provider
+    run = RecordedRun.of(project, prepared(project, case), {FIRST: case.first, SECOND: case.second})
+    run = replace(run, listed=provider)
     report = deploy(run, case.order)
     run.close()
     assert report.failed == ()

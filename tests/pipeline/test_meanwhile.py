@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -53,9 +54,9 @@ class Maker(Listed):
 
 def failed(project: Project, maker: Any = None, *states: HostState) -> DevError:
     """Deploy what cannot be built; returns the error."""
-    run = RecordedRun(project, Failing(), dict(zip((FIRST, SECOND), states or (UP, UP), strict=True)))
+    run = RecordedRun.of(project, Failing(), dict(zip((FIRST, SECOND), states or (UP, UP), strict=True)))
     if maker:
-        run.__dict__["provider"] = maker
+        run = replace(run, listed=maker)
     with pytest.raises(BuildFailed) as error:
         deploy(run, DeployOptions())
     run.close()
@@ -95,8 +96,8 @@ def test_a_host_that_fails_at_the_same_time_is_named(project: Project) -> None:
 
 
 def test_a_host_that_cannot_be_made_stops_no_other(project: Project) -> None:
-    run = RecordedRun(project, Machine(), {FIRST: UP, SECOND: UP})
-    run.__dict__["provider"] = Maker(1)
+    run = RecordedRun.of(project, Machine(), {FIRST: UP, SECOND: UP})
+    run = replace(run, listed=Maker(1))
     report = deploy(run, DeployOptions())
     run.close()
     assert [(item.stack, item.is_fine) for item in report.outcomes] == [(FIRST, True), (SECOND, False)]

@@ -42,7 +42,7 @@ def test_a_file_that_vanishes_or_cannot_be_read_ends_no_deploy(run: Run, monkeyp
 
     monkeypatch.setattr(tarfile.TarFile, "add", refuse)
     monkeypatch.setattr(workspace, "files", lambda *_: ("a", "b", "gone since"))
-    with tarfile.open(Workspace(run)._pack()) as tar:
+    with tarfile.open(Workspace(run.project, run.tools, run.connections)._pack()) as tar:
         assert tar.getnames() == ["a"]
     said = [sentence(event) for event in run.__dict__["events"] if event.status == "warning"]
     assert said == ["b: cannot be read (Permission denied) and is not sent to workspaces"]
@@ -52,7 +52,7 @@ def test_a_file_that_vanishes_or_cannot_be_read_ends_no_deploy(run: Run, monkeyp
 def test_a_pack_that_cannot_be_written_is_an_error_and_is_tried_again(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    packed = Workspace(run)
+    packed = Workspace(run.project, run.tools, run.connections)
     with monkeypatch.context() as patch:
         patch.setattr(workspace, "files", lambda *_: _raise(OSError("unexpected end of data")))
         with pytest.raises(DevError, match=r"could not pack the source: .*unexpected end of data"):

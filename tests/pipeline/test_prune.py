@@ -43,8 +43,8 @@ class Pruning(RecordedHost):
 
 @pytest.fixture
 def run(project: Project) -> Iterator[RecordedRun]:
-    made = RecordedRun(project, Machine(), {FIRST: HostState(), SECOND: HostState()})
-    made.hosts: dict[str, RecordedHost] = {FIRST: Pruning(FIRST, IMAGE), SECOND: Pruning(SECOND)}
+    made = RecordedRun.of(project, Machine(), {FIRST: HostState(), SECOND: HostState()})
+    made.hosts.update({FIRST: Pruning(FIRST, IMAGE), SECOND: Pruning(SECOND)})
     yield made
     made.close()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from contextlib import ExitStack
-from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -15,7 +14,8 @@ from kamal_dev.model import Step
 from kamal_dev.output import Event, Output
 from kamal_dev.pipeline.hosts import transfer
 from kamal_dev.pipeline.hosts.transfer import ImageTransfer
-from kamal_dev.pipeline.run.run import Run
+from kamal_dev.pipeline.run.connections import HostConnections
+from kamal_dev.pipeline.run.tools import LocalTools
 from kamal_dev.shell.local import Local
 
 ERRORS = {
@@ -38,8 +38,8 @@ def test_an_image_that_cannot_be_packed_is_told_with_its_cause(name: str) -> Non
             raise error
 
     with ExitStack() as resources, pytest.raises(NothingBuilt, match="could not pack") as failed:
-        run = SimpleNamespace(local=Failing(), resources=resources, output=Output(lambda event: None))
-        ImageTransfer(cast(Run, run)).pack(("a:1",))
+        tools = LocalTools(Failing(), Output(lambda event: None), resources)
+        ImageTransfer(tools, cast(HostConnections, None)).pack(("a:1",))
     assert failed.value.hint.startswith(hint)
 
 
@@ -51,7 +51,7 @@ def test_how_far_packing_is_belongs_to_the_images_that_are_packed(monkeypatch: p
     monkeypatch.setattr(transfer, "TELLING", 0)
     events: list[Event] = []
     with ExitStack() as resources:
-        run = SimpleNamespace(local=Saving(), resources=resources, output=Output(events.append))
-        ImageTransfer(cast(Run, run)).pack(("a:1", "b:2"))
+        tools = LocalTools(Saving(), Output(events.append), resources)
+        ImageTransfer(tools, cast(HostConnections, None)).pack(("a:1", "b:2"))
     assert {event.status for event in events} == {"started", "progress", "done"}
     assert {event.subject for event in events} == {"a:1, b:2"}

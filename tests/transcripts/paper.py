@@ -214,22 +214,36 @@ class Listed:
         """Destroy nothing."""
 
 
+@dataclass(frozen=True, eq=False)
 class RecordedRun(Run):
     """A run whose every command is written down."""
 
-    def __init__(self, project: Project, machine: Machine, hosts: Mapping[str, HostState]) -> None:
-        self.events: list[Event] = []
-        self.machine = machine
-        super().__init__(project, machine, Output(self.events.append))
-        image = project.image(project.main)
-        listed = Listed(hosts)
+    machine: Machine = field(default_factory=Machine)
+    events: list[Event] = field(default_factory=list)
+    releases: dict[str, Release] = field(default_factory=dict)
+    hosts: dict[str, RecordedHost] = field(default_factory=dict)
+    listed: Any = field(default_factory=lambda: Listed(()))
+
+    @classmethod
+    def of(cls, project: Project, machine: Machine, states: Mapping[str, HostState]) -> RecordedRun:
+        """Return a run on this machine, with a host in each of these states."""
+        events: list[Event] = []
+        image, listed = project.image(project.main), Listed(states)
         pushed = {service: replace(image, digest=DIGEST) for service, image in project.images().items()}
         ready = compose.rewritten(project.compose, pushed)
-        self.releases = {
+        releases = {
             name: render_release(project, name, address=host.address, ready=ready) for name, host in listed.stacks()
         }
-        self.hosts = {name: RecordedHost(name, state, image, self.releases[name]) for name, state in hosts.items()}
-        self.__dict__["provider"] = listed
+        hosts = {name: RecordedHost(name, state, image, releases[name]) for name, state in states.items()}
+        output = Output(events.append)
+        return cls(
+            project, machine, output, machine=machine, events=events, releases=releases, hosts=hosts, listed=listed
+        )
+
+    @property
+    def provider(self) -> Any:  # type: ignore[override]
+        """The hosts that are simply there."""
+        return self.listed
 
     def remote(self, host: Host) -> Recorder:
         """Return the recorder of a host."""

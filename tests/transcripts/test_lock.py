@@ -26,7 +26,7 @@ class Locked(RecordedHost):
 
 
 def test_one_who_ends_a_change_between_two_releases_is_told_what_mends_it(project: Project) -> None:
-    run = RecordedRun(project, Machine(), {FIRST: HostState()})
+    run = RecordedRun.of(project, Machine(), {FIRST: HostState()})
     run.hosts[FIRST] = Locked(FIRST, HostState(), Image("", "none", "none"), "")
     release(run, FIRST, agree=lambda question: True)
     run.close()

@@ -44,7 +44,7 @@ def started(project: Project, first: HostState, *, confirm: str = "careful", bui
     settings = replace(project.config, deploy=replace(project.config.deploy, confirm=confirm))
     case = CASES["nothing_changed"] if built else CASES["new_version"]
     machine = prepared(project, case)
-    run = RecordedRun(replace(project, config=settings), machine, {FIRST: first, SECOND: SAME})
+    run = RecordedRun.of(replace(project, config=settings), machine, {FIRST: first, SECOND: SAME})
     run.hosts[FIRST] = Inhabited(FIRST, first, project.image(project.main), run.releases[FIRST])
     return run
 
@@ -131,8 +131,7 @@ def test_hosts_are_made_where_that_was_agreed_to_or_is_never_asked(project: Proj
         raise UsageError(question)
 
     for confirm in ("careful", "never"):
-        run = started(project, UP, confirm=confirm)
-        run.__dict__["provider"] = Listed([])
+        run = replace(started(project, UP, confirm=confirm), listed=Listed([]))
         run.provider.ensure = lambda names: {name: Host(name, "10.0.0.1") for name in names}  # type: ignore[method-assign]
         if confirm == "never":
             assert len(deploy(run, DeployOptions(agree=refuse)).outcomes) == 2
@@ -143,8 +142,8 @@ def test_hosts_are_made_where_that_was_agreed_to_or_is_never_asked(project: Proj
 
 
 def test_a_machine_without_the_image_plans_to_build_it(project: Project) -> None:
-    run = started(project, HostState({**UP.facts, **RUNS}))
-    run.machine = run.local = Machine()  # type: ignore[assignment]
+    machine = Machine()
+    run = replace(started(project, HostState({**UP.facts, **RUNS})), machine=machine, local=machine)
     found = planned(run)
     assert [operation.verb for operation in found.plan.here] == ["build", "push"]
     assert "if the image of `app` changes" in str(found.plan) or "release changed" in str(found.plan)

@@ -27,7 +27,7 @@ FULL = HostState(UP.facts, outcome=({"type": "result", "ok": False, "phase": "pu
 def deployed(project: Project, case: Case) -> tuple[RecordedRun, Report]:
     settings = replace(project.config.deploy, batch=case.batch, rollback=case.rollback)
     project = replace(project, config=replace(project.config, deploy=settings))
-    run = RecordedRun(project, prepared(project, case), {FIRST: case.first, SECOND: case.second})
+    run = RecordedRun.of(project, prepared(project, case), {FIRST: case.first, SECOND: case.second})
     report = deploy(run, case.order)
     run.close()
     return run, report

@@ -85,7 +85,7 @@ CASES = {
 
 def recorded(project: Project, case: Case) -> tuple[RecordedRun, str]:
     """Roll back on paper; return the run, and what it ended with."""
-    run = RecordedRun(project, Machine(), {FIRST: HostState(), SECOND: case.second})
+    run = RecordedRun.of(project, Machine(), {FIRST: HostState(), SECOND: case.second})
     gone = {"missing": [f"{IMAGE}:{OLD}@sha256:1"]} if case.is_gone else {}
     run.hosts[FIRST] = Remembering(FIRST, HostState(), history(FIRST, **gone))
     run.hosts[SECOND] = Remembering(SECOND, case.second, history(SECOND))
@@ -141,7 +141,7 @@ def test_hooks_run_before_the_first_connection_and_once_stacks_went_back(
 def test_a_hook_that_fails_before_a_rollback_changes_nothing_and_one_after_it_is_said(project: Project) -> None:
     hosts = {FIRST: HostState()}
     for name in ("pre-connect", "post-rollback"):
-        run = RecordedRun(project, Machine(), hosts)
+        run = RecordedRun.of(project, Machine(), hosts)
         run.hosts[FIRST] = Remembering(FIRST, HostState(), history(FIRST))
         run.machine.failing_hook = name
         if name == "pre-connect":
@@ -157,7 +157,7 @@ def test_a_hook_that_fails_before_a_rollback_changes_nothing_and_one_after_it_is
 
 
 def test_a_stack_without_a_good_release_before_refuses_before_anything_is_changed(project: Project) -> None:
-    run = RecordedRun(project, Machine(), {FIRST: HostState()})
+    run = RecordedRun.of(project, Machine(), {FIRST: HostState()})
     run.hosts[FIRST] = Remembering(FIRST, HostState(), [kept(FIRST, NEW, is_current=True)])
     with pytest.raises(UsageError, match="guestbook-1: there is no good release before the current one"):
         rollback(run, RollbackOptions())
@@ -166,7 +166,7 @@ def test_a_stack_without_a_good_release_before_refuses_before_anything_is_change
 
 
 def test_a_release_of_the_version_that_runs_is_named_by_its_hash(project: Project) -> None:
-    run = RecordedRun(project, Machine(), {FIRST: HostState()})
+    run = RecordedRun.of(project, Machine(), {FIRST: HostState()})
     one = kept(FIRST, OLD, id=f"{OLD}-11111111", is_before=True)
     run.hosts[FIRST] = Remembering(FIRST, HostState(), [kept(FIRST, OLD, is_current=True), one])
     report = rollback(run, RollbackOptions())
@@ -188,7 +188,7 @@ def test_a_word_that_is_neither_a_stack_nor_a_version_is_said_to_be_neither(proj
 
 
 def test_the_hints_of_a_rollback_that_failed_are_about_rollbacks(project: Project) -> None:
-    run = RecordedRun(project, Machine(), {FIRST: HostState(), SECOND: HostState(outcome=CRASHED)})
+    run = RecordedRun.of(project, Machine(), {FIRST: HostState(), SECOND: HostState(outcome=CRASHED)})
     run.hosts[SECOND] = Remembering(SECOND, HostState(outcome=CRASHED), history(SECOND))
     run.provider.stacks = lambda: ((FIRST, Host(FIRST, "")), (SECOND, Host(SECOND, "10.0.0.2")))  # type: ignore[method-assign]
     report = rollback(run, RollbackOptions())
@@ -207,7 +207,7 @@ def test_the_hints_of_a_rollback_that_failed_are_about_rollbacks(project: Projec
 
 def test_a_version_may_be_given_as_tables_show_it(project: Project) -> None:
     dirty = f"{'a' * 40}-dirty-{'b' * 16}"
-    run = RecordedRun(project, Machine(), {FIRST: HostState()})
+    run = RecordedRun.of(project, Machine(), {FIRST: HostState()})
     run.hosts[FIRST] = Remembering(FIRST, HostState(), [kept(FIRST, NEW, is_current=True), kept(FIRST, dirty)])
     assert rollback(run, RollbackOptions(name="aaaaaaaaaaaa-dirty-bbbbbb")).version == dirty
     run.close()
@@ -221,7 +221,7 @@ def test_the_beginning_of_several_versions_names_none(project: Project) -> None:
 
 
 def test_versions_say_who_deployed_what_and_how_it_ended(project: Project) -> None:
-    run = RecordedRun(project, Machine(), {FIRST: HostState()})
+    run = RecordedRun.of(project, Machine(), {FIRST: HostState()})
     fresh = kept(FIRST, "ddd", state="", good=False)
     undone = kept(FIRST, "eee", good=False)
     run.hosts[FIRST] = Remembering(FIRST, HostState(), [fresh, *history(FIRST, missing=["x", "y"]), undone])

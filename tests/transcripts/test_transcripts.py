@@ -163,7 +163,7 @@ def recorded(project: Project, case: Case, *, failing_hook: str = "") -> tuple[R
     project = replace(project, config=replace(project.config, deploy=settings))
     machine = prepared(project, case)
     machine.failing_hook = failing_hook
-    run = RecordedRun(project, machine, {FIRST: case.first, SECOND: case.second})
+    run = RecordedRun.of(project, machine, {FIRST: case.first, SECOND: case.second})
     try:
         end = str(deploy(run, case.order))
     except DevError as error:
@@ -176,7 +176,7 @@ def recorded(project: Project, case: Case, *, failing_hook: str = "") -> tuple[R
 def prepared(project: Project, case: Case) -> Machine:
     """Return a machine that has built and pushed what the case says."""
     machine = Machine(["postgres:15"])
-    run = RecordedRun(project, machine, {})
+    run = RecordedRun.of(project, machine, {})
     if case.built:
         build_all(run.project, run.tools, BuildOptions())
     if case.pushed:
@@ -214,7 +214,7 @@ LEFT = {
 @pytest.mark.usefixtures("with_hooks")
 @pytest.mark.parametrize("name", LEFT)
 def test_a_hook_that_fails_before_the_release_leaves_every_stack_as_it_is(name: str, project: Project) -> None:
-    run = RecordedRun(project, prepared(project, CASES["first_deploy"]), {FIRST: BARE, SECOND: BARE})
+    run = RecordedRun.of(project, prepared(project, CASES["first_deploy"]), {FIRST: BARE, SECOND: BARE})
     run.machine.failing_hook = name
     with pytest.raises(DevError) as failed:
         deploy(run, DeployOptions())
@@ -230,7 +230,7 @@ def test_a_hook_that_fails_before_the_release_leaves_every_stack_as_it_is(name: 
 
 @pytest.mark.usefixtures("with_hooks")
 def test_a_hook_that_fails_after_the_deploy_is_said_beside_what_was_deployed(project: Project) -> None:
-    run = RecordedRun(project, prepared(project, CASES["new_version"]), {FIRST: UP, SECOND: UP})
+    run = RecordedRun.of(project, prepared(project, CASES["new_version"]), {FIRST: UP, SECOND: UP})
     run.machine.failing_hook = "post-deploy"
     report = deploy(run, DeployOptions())
     run.close()

@@ -88,13 +88,15 @@ class Home:
         return self.path / ".kamal-dev" / STACK / "workspace"
 
 
+@dataclass(frozen=True, eq=False)
 class OneHost(Run):
     """A run whose only host is a folder of this machine."""
 
-    home: Home
+    home: Home | None = None
 
     def remote(self, host: Host) -> Home:
         """Return the folder."""
+        assert self.home
         return self.home
 
 
@@ -134,13 +136,11 @@ class Lab:
         folder = Path(commands.__file__).parents[1] / "host"
         return {name: (folder / name).read_text() for name in SCRIPTS}
 
-    def run(self) -> OneHost:
+    def run(self) -> Run:
         """Read the project anew, as every verb does."""
         output = Output(lambda event: self.said.append(sentence(event)), verbose=False, quiet=False)
         environment = {"HOME": str(self.home.path), "PATH": os.environ["PATH"], **QUIET}
-        run = OneHost.open(self.root, output, environment=environment)
-        run.home = self.home
-        return run
+        return replace(OneHost.open(self.root, output, environment=environment), home=self.home)
 
     def bring(self, *, force: bool = False, ask: bool = False) -> str:
         """Do what a deploy does for the workspace; `steps` are then those of this time."""
@@ -149,7 +149,7 @@ class Lab:
         self.home.steps.clear()
         self.said.clear()
         try:
-            return self._sent(Workspace(run), found, force=force, ask=ask)
+            return self._sent(Workspace(run.project, run.tools, run.connections), found, force=force, ask=ask)
         finally:
             run.close()
 
@@ -157,7 +157,7 @@ class Lab:
         """Send what a plan says; `same` or `left` where that is nothing."""
         if force or ask:
             return workspace.send(HOST, STACK, facts, force=force)
-        source = workspace._run.project.workspace_source
+        source = workspace._project.workspace_source
         release = Release("1-2", STACK, Version("1"), "d", (), workspace=(workspace.folder,))
         is_sent, is_offered = workspace.was_sent(facts.source), workspace.was_sent(facts.offered)
         candidate = Candidate(release, is_sent=is_sent, is_offered=is_offered)
@@ -171,7 +171,7 @@ class Lab:
     def pull(self) -> tuple[PulledBranch, ...]:
         """Do what `dev pull` does."""
         run = self.run()
-        run.provider = Only()
+        run.__dict__["provider"] = Only()
         try:
             return pull(run, STACK)
         finally:
@@ -180,7 +180,7 @@ class Lab:
     def sync(self, name: str = STACK, **options: Any) -> SyncReport:
         """Do what `dev sync` does."""
         run = self.run()
-        run.provider = Only()
+        run.__dict__["provider"] = Only()
         try:
             return sync(run, name, **{"force": False, **options})
         finally:

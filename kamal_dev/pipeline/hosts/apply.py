@@ -30,8 +30,8 @@ from kamal_dev.pipeline.hosts.prepare import PrepareContext, PreparedHost, obser
 from kamal_dev.pipeline.hosts.scripts import LATER, follow
 from kamal_dev.pipeline.images.layers import Layers
 from kamal_dev.pipeline.images.tunnel import RegistryTunnel
+from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.report import StackResult
-from kamal_dev.pipeline.run.run import Run
 from kamal_dev.plan.operation import ApplyRelease, SendSource, TransferImages
 from kamal_dev.project import Project
 
@@ -42,7 +42,7 @@ SPARE = 1800.0  # seconds beyond what the release and its lifecycle commands hav
 class ApplyContext:
     """Hold what all hosts of one deploy share; `planner` has the images that were built, with their digests."""
 
-    run: Run
+    connections: HostConnections
     planner: Planner
     preparing: PrepareContext
     tunnel: RegistryTunnel
@@ -55,7 +55,7 @@ def apply(context: ApplyContext, prepared: PreparedHost) -> StackResult:
     """Carry out what the plan says of this stack, once all images are known. Never raises: a failure is a result."""
     started = time.monotonic()
     try:
-        with context.run.budget.counting(prepared.host.name):
+        with context.connections.budget.counting(prepared.host.name):
             if prepared.is_old:
                 prepared = observed_again(context.preparing, prepared)
             result = _apply(context, prepared)
@@ -78,7 +78,7 @@ def _apply(context: ApplyContext, prepared: PreparedHost) -> StackResult:
     if plan.error:
         raise plan.error
     for warning in plan.warnings:
-        context.run.warn_once(f"{target.name}: {warning}")
+        context.connections.output.warn_once(f"{target.name}: {warning}")
     if plan.first(SendSource):
         workspace = context.preparing.workspace
         outcome = workspace.send(target, prepared.stack, facts)
@@ -88,31 +88,33 @@ def _apply(context: ApplyContext, prepared: PreparedHost) -> StackResult:
     if operation is None:
         return StackResult(prepared.stack, target.address, "unchanged", str(made.release.version), facts.containers)
     if sending := plan.first(TransferImages):
-        shell = context.run.remote(target)
-        context.preparing.transfer.send(target.name, shell, host.load(context.run.scripts), sending.images)
+        shell = context.connections.remote(target)
+        context.preparing.transfer.send(target.name, shell, host.load(context.connections.scripts), sending.images)
     return _change(context, prepared, made)
 
 
 def _change(context: ApplyContext, prepared: PreparedHost, made: StackRelease) -> StackResult:
     """Apply a release on a host that has its source."""
-    run, target, facts = context.run, prepared.host, prepared.facts
+    connections, target, facts = context.connections, prepared.host, prepared.facts
     is_pulling = not context.planner.request.over_ssh
     images = dict.fromkeys(image for _, image in made.release.images)
     lacking = tuple(image for image in images if is_pulling and not facts.has(image))
     layers = context.layers.to_pull(lacking, facts) if lacking else ()
     pulled = (*map(str, lacking), *prepared.missing) if is_pulling else ()
-    step = apply_step(run, context.planner, made, pulled, layers, login=context.login, keep_failed=context.keep_failed)
+    step = apply_step(
+        connections, context.planner, made, pulled, layers, login=context.login, keep_failed=context.keep_failed
+    )
 
     def change() -> events.ScriptResult:
-        return follow(run, target, step, timeout=deadline(run.project))
+        return follow(connections, target, step, timeout=deadline(context.planner.project))
 
     lent = (lambda: context.tunnel.lent(target, change)) if lacking else change
     stack, version = made.release.stack, str(made.release.version)
-    return outcome(target, stack, version, in_turn(run, target, stack, lent), done="deployed")
+    return outcome(target, stack, version, in_turn(connections, target, stack, lent), done="deployed")
 
 
 def apply_step(
-    run: Run,
+    connections: HostConnections,
     planner: Planner,
     made: StackRelease,
     pull: tuple[str, ...] = (),
@@ -126,7 +128,7 @@ def apply_step(
     sends = bool(release.workspace) and planner.request.source in ("git", "sync")
     restore = config.deploy.rollback != "never"
     return lambda token: host.apply(
-        run.scripts,
+        connections.scripts,
         token,
         release,
         timeout=config.deploy.timeout,
@@ -138,7 +140,7 @@ def apply_step(
         workspace=release.workspace,
         brought=planner.request.folder if sends else "",
         login=login,
-        performer=run.performer,
+        performer=connections.performer,
         user=found.remote_user or found.container_user,
         lifecycle=lifecycle.files(found, config.deploy.lifecycle_timeout),
         parts=made.candidate.parts,

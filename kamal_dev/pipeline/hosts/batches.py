@@ -5,37 +5,38 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from kamal_dev.config.settings import Deploy
 from kamal_dev.errors import DevError, HostError
 from kamal_dev.output import Output
 from kamal_dev.pipeline.hosts.prepare import PreparedHost
 from kamal_dev.pipeline.run.report import StackResult
-from kamal_dev.pipeline.run.run import Run
 from kamal_dev.shell.fanout import Background
 
 Hosts = list[PreparedHost | StackResult]
 
 
-def in_batches(run: Run, hosts: Hosts, bring_up: Callable[[Hosts], list[StackResult]]) -> list[StackResult]:
+def in_batches(
+    settings: Deploy, output: Output, hosts: Hosts, bring_up: Callable[[Hosts], list[StackResult]]
+) -> list[StackResult]:
     """Bring up the first `deploy.batch` stacks, then all others at once.
 
     With more failures among the first than `deploy.max_failures`, the others are left
     as they are: `skipped`. So are all where one failed before, if that would bring all back.
     """
-    settings = run.project.config.deploy
     are_one = settings.rollback == "all"
     lost = [host.stack for host in hosts if isinstance(host, StackResult)]
     if lost and are_one:
-        return _skip(run.output, hosts, f"skipped: {', '.join(lost)} failed, and {ALL}")
+        return _skip(output, hosts, f"skipped: {', '.join(lost)} failed, and {ALL}")
     first = hosts[: size(settings.batch, len(hosts))]
     rest = hosts[len(first) :]
     if not rest:
         return bring_up(first)
-    run.output.info(f"First batch: {', '.join(host.stack for host in first)}; then {len(rest)} more")
+    output.info(f"First batch: {', '.join(host.stack for host in first)}; then {len(rest)} more")
     outcomes = bring_up(first)
     failures = sum(not outcome.is_fine for outcome in outcomes)
     if failures <= (0 if are_one else settings.max_failures):
         return [*outcomes, *bring_up(rest)]
-    return [*outcomes, *_skip(run.output, rest, f"skipped: {failures} of {len(first)} failed in the first batch")]
+    return [*outcomes, *_skip(output, rest, f"skipped: {failures} of {len(first)} failed in the first batch")]
 
 
 def size(batch: str, count: int) -> int:

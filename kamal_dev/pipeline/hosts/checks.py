@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,8 +10,8 @@ from kamal_dev.commands import answers, events, host
 from kamal_dev.devcontainer import Devcontainer, requirements
 from kamal_dev.errors import DevError
 from kamal_dev.model import Host
-from kamal_dev.pipeline.hosts.scripts import told
-from kamal_dev.pipeline.run.run import Run
+from kamal_dev.pipeline.hosts.scripts import output_of
+from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.plan.admission import INSTALL_THERE, OVERRIDE, WARNED, WRITABLE, Requirements, short_of
 from kamal_dev.project import Project
 from kamal_dev.providers import Provider
@@ -21,33 +22,37 @@ INSTALLS = ("root", "sudo")
 BY_HAND = "log in as root (`ssh.user`), let the user run sudo without a password, or install Docker by hand"
 
 
-def host_checks(run: Run) -> list[Check]:
+def host_checks(
+    project: Project, hosts: Mapping[str, Host], connections: HostConnections, *, only_warns: bool
+) -> list[Check]:
     """Ask every host that is on what it is; what one says, or does not, is no end for the others."""
-    stacks = tuple(run.stacks.items())
+    stacks = tuple(hosts.items())
     if not stacks:
         return [Check("hosts", True, "no host yet: `dev deploy` creates them")]
     on = [(stack, target) for stack, target in stacks if target.address]
     off = [stack for stack, target in stacks if not target.address]
-    found = each(on, lambda item: _ask(run, *item), limit=run.limit)
+    found = each(on, lambda item: _ask(connections, *item), limit=connections.limit)
     checks = [judged(stack, facts) for (stack, _), facts in zip(on, found, strict=True)]
     answering = sum(isinstance(facts, events.Facts) for facts in found)
-    short = [_required(run, stack, facts) for (stack, _), facts in zip(on, found, strict=True)]
+    short = [
+        _required(project, stack, facts, only_warns=only_warns) for (stack, _), facts in zip(on, found, strict=True)
+    ]
     return [_summary(len(stacks), answering, off, is_fine=answering == len(on)), *checks, *filter(None, short)]
 
 
-def _required(run: Run, stack: str, facts: events.Facts | DevError) -> Check | None:
+def _required(project: Project, stack: str, facts: events.Facts | DevError, *, only_warns: bool) -> Check | None:
     """Compare a host with `hostRequirements`; None where it has what is asked for."""
-    devcontainer = run.project.devcontainer
+    devcontainer = project.devcontainer
     missing = () if isinstance(facts, DevError) else _short_of(devcontainer, facts)
     if not missing:
         return None
     found = f"it has {', '.join(missing)} that `hostRequirements` asks for ({devcontainer.where('hostRequirements')})"
-    return Check(f"host of {stack}", run.warns_of_requirements, found, advice(run), run.warns_of_requirements)
+    return Check(f"host of {stack}", only_warns, found, advice(only_warns=only_warns), only_warns)
 
 
-def advice(run: Run) -> str:
+def advice(*, only_warns: bool) -> str:
     """Return what to do about requirements that are not met: nothing must be, where they only warn."""
-    return WARNED if run.warns_of_requirements else OVERRIDE
+    return WARNED if only_warns else OVERRIDE
 
 
 def lacking_capacity(project: Project, provider: Provider) -> tuple[str, ...]:
@@ -63,8 +68,8 @@ def _short_of(found: Devcontainer, facts: events.Facts) -> tuple[str, ...]:
     return short_of(Requirements(found.host_requirements), facts)
 
 
-def _ask(run: Run, stack: str, target: Host) -> events.Facts:
-    facts = answers.facts(told(run, target, host.facts(run.scripts, stack), timeout=ASKING))
+def _ask(connections: HostConnections, stack: str, target: Host) -> events.Facts:
+    facts = answers.facts(output_of(connections, target, host.facts(connections.scripts, stack), timeout=ASKING))
     if facts is None:
         raise DevError("could not inspect the host")
     return facts

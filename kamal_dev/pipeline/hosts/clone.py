@@ -16,8 +16,8 @@ from kamal_dev.commands.words import is_hash
 from kamal_dev.commands.workspace import part
 from kamal_dev.errors import DevError
 from kamal_dev.model import File, Step
-from kamal_dev.pipeline.run.run import Run
-from kamal_dev.project import loose, snapshot, temporary
+from kamal_dev.pipeline.run.tools import LocalTools
+from kamal_dev.project import Project, loose, snapshot, temporary
 from kamal_dev.project.growing import GrowingFile
 from kamal_dev.project.snapshot import Part, Snapshot
 from kamal_dev.project.source import committed
@@ -55,8 +55,9 @@ class Packed:
 class Clone:
     """Read the repository when it is first needed, and pack it once for all hosts that have the same of it."""
 
-    def __init__(self, run: Run, withheld: Withheld) -> None:
-        self._run = run
+    def __init__(self, project: Project, tools: LocalTools, withheld: Withheld) -> None:
+        self._project = project
+        self._tools = tools
         self._withheld = withheld
         self._reading = threading.Lock()
         self._packing = threading.Lock()
@@ -75,16 +76,16 @@ class Clone:
 
     @cached_property
     def _snapshot(self) -> Snapshot:
-        project, local = self._run.project, self._local
+        project, local = self._project, self._local
         for path in committed(project.source, local, self._withheld):
-            self._run.output.warn(f"`{path}` is committed to git and is sent with the history")
-        stores, say = project.private() / STORE, self._run.output.info
+            self._tools.output.warn(f"`{path}` is committed to git and is sent with the history")
+        stores, say = project.private() / STORE, self._tools.output.info
         return snapshot.read(project.source, local, stores=stores, withheld=self._withheld, say=say)
 
     @property
     def _local(self) -> Local:
-        assert isinstance(self._run.local, Local)
-        return self._run.local
+        assert isinstance(self._tools.shell, Local)
+        return self._tools.shell
 
     def was_sent(self, record: events.Record | None, *, is_quick: bool = False) -> bool:
         """Whether a host's record is of this very source. Reads the repository only where its state says too little.
@@ -93,7 +94,7 @@ class Clone:
         """
         if not record or record.get("kind") != "git":
             return False
-        state = self._run.project.source.state
+        state = self._project.source.state
         return record.get("state") == state or (not is_quick and self.snapshot.is_in(record))
 
     def known(self, facts: events.Facts) -> tuple[Known, ...]:
@@ -126,7 +127,7 @@ class Clone:
     @cached_property
     def _folder(self) -> Path:
         """A folder for packs on the disk of the project: /tmp may be memory, and packs large."""
-        return self._run.resources.enter_context(temporary.folder("packs", self._run.project.private()))
+        return self._tools.resources.enter_context(temporary.folder("packs", self._project.private()))
 
     def _pack_all(self, known: dict[str, Known]) -> Packed:
         taken, packs = self.snapshot, []

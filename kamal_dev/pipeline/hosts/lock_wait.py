@@ -8,79 +8,81 @@ from collections.abc import Callable
 from kamal_dev.commands import answers, events, host
 from kamal_dev.errors import HostTimeout, LinkDropped, LockHeld
 from kamal_dev.model import Host
-from kamal_dev.pipeline.hosts.scripts import told, watch
-from kamal_dev.pipeline.run.run import Run
+from kamal_dev.pipeline.hosts.scripts import output_of, watch
+from kamal_dev.pipeline.run.connections import HostConnections
 
 ASKING = 30.0
 PAUSE = 1.0
 
 
-def in_turn(run: Run, target: Host, stack: str, change: Callable[[], events.ScriptResult]) -> events.ScriptResult:
+def in_turn(
+    connections: HostConnections, target: Host, stack: str, change: Callable[[], events.ScriptResult]
+) -> events.ScriptResult:
     """Make a change; where another one is under way, wait for it here and try again.
 
     Waiting is not left to the host, so that nothing happens there after one has given up.
-    Raises LockHeld once `run.lock_wait` is over; this change has then touched nothing.
+    Raises LockHeld once its time is over; this change has then touched nothing.
     """
     while True:
         outcome = change()
         if outcome.phase != "lock":
             return outcome
-        lock = holder(run, target, stack)
+        lock = holder(connections, target, stack)
         if lock is None:
-            if (left := _left(run, target, stack)) <= 0:
+            if (left := _seconds_left(connections, target, stack)) <= 0:
                 return outcome
             time.sleep(min(PAUSE, left))
-        await_turn(run, target, stack, lock)
+        await_turn(connections, target, stack, lock)
 
 
-def await_turn(run: Run, target: Host, stack: str, lock: events.Lock | None) -> None:
+def await_turn(connections: HostConnections, target: Host, stack: str, lock: events.Lock | None) -> None:
     """Return once the lock is released, showing the owner's progress meanwhile. Raises LockHeld."""
     if lock is None or not lock.is_alive:
         return
-    _left(run, target, stack)
+    _seconds_left(connections, target, stack)
     word = lock.word
     while lock and lock.is_alive:
-        left = _left(run, target, stack)
+        left = _seconds_left(connections, target, stack)
         if lock.state == "stale" or left <= 0:
-            raise _held(run, target, stack, lock)
-        run.output.start("locking", str(lock), target)
-        _pass(run, target, lock, left)
-        lock = holder(run, target, stack)
-    run.output.info(f"`{word}` has finished on the host", target, phase="locking")
+            raise _held(connections, target, stack, lock)
+        connections.output.start("locking", str(lock), target)
+        _pass(connections, target, lock, left)
+        lock = holder(connections, target, stack)
+    connections.output.info(f"`{word}` has finished on the host", target, phase="locking")
 
 
-def holder(run: Run, target: Host, stack: str) -> events.Lock | None:
+def holder(connections: HostConnections, target: Host, stack: str) -> events.Lock | None:
     """Ask the host who has the lock of a stack, or had it and died."""
-    found = answers.stacks(told(run, target, host.unlock(run.scripts, stack), timeout=ASKING))
+    found = answers.stacks(output_of(connections, target, host.unlock(connections.scripts, stack), timeout=ASKING))
     return found[0].lock if found else None
 
 
-def _left(run: Run, target: Host, stack: str) -> float:
+def _seconds_left(connections: HostConnections, target: Host, stack: str) -> float:
     """Return the seconds that are left; they count from the first time that the stack was found locked."""
-    deadline = run.lock_deadlines.setdefault(stack, time.monotonic() + run.lock_wait)
-    return min(deadline - time.monotonic(), run.budget.left(target.name))
+    return min(connections.lock_budget.left(stack), connections.budget.left(target.name))
 
 
-def _pass(run: Run, target: Host, lock: events.Lock, left: float) -> None:
+def _pass(connections: HostConnections, target: Host, lock: events.Lock, left: float) -> None:
     """Let some time pass: follow the run of the owner where it has one, else sleep."""
     if not lock.token:
         time.sleep(min(PAUSE, left))
         return
     try:
-        watch(run, target, lock.token, timeout=left)
+        watch(connections, target, lock.token, timeout=left)
     except HostTimeout:
         return
     except LinkDropped:
-        if run.is_closing:
+        if connections.is_closing():
             raise
         time.sleep(min(PAUSE, left))
 
 
-def _held(run: Run, target: Host, stack: str, lock: events.Lock) -> LockHeld:
+def _held(connections: HostConnections, target: Host, stack: str, lock: events.Lock) -> LockHeld:
+    seconds = connections.lock_budget.seconds
     if lock.state == "stale":
         what = f", without progress for {lock.age} s"
     else:
-        what = f", waited {run.lock_wait:.0f} s" if run.lock_wait else ""
+        what = f", waited {seconds:.0f} s" if seconds else ""
     return LockHeld(
         target.name,
         f"stack is locked by {lock}{what}",

@@ -10,7 +10,7 @@ from kamal_dev.commands import answers, events, host
 from kamal_dev.errors import DevError, NoAnswer
 from kamal_dev.model import Host, Release
 from kamal_dev.pipeline.hosts.scripts import ASKED, ask
-from kamal_dev.pipeline.run.run import Run
+from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.plan.observation import Observation
 from kamal_dev.shell.fanout import TICK, Background
 
@@ -19,10 +19,10 @@ PATIENCE = 20.0  # seconds that hosts have to answer before a plan is made witho
 GRACE = 5.0  # and those that the others have once the first answered
 
 
-def look(run: Run, target: Host, release: Release) -> events.Facts:
+def look(connections: HostConnections, target: Host, release: Release) -> events.Facts:
     """Ask a host what it is and what it runs of this stack. Raises NoAnswer."""
-    step = host.facts(run.scripts, *question(release))
-    result = answers.outcome(ask(run, target, step, timeout=LOOKING).output)
+    step = host.facts(connections.scripts, *question(release))
+    result = answers.outcome(ask(connections, target, step, timeout=LOOKING).output)
     if result.facts is None:
         raise NoAnswer(target.name, f"could not inspect the host: {result.reason}", hint=ASKED)
     return result.facts
@@ -34,23 +34,25 @@ def question(release: Release) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
     return release.stack, images, release.ports
 
 
-def observe(run: Run, stack: str, target: Host | None, release: Release, *, is_deep: bool = False) -> Observation:
+def observe(
+    connections: HostConnections, stack: str, target: Host | None, release: Release, *, is_deep: bool = False
+) -> Observation:
     """Return what is known of the host of a stack; one `is_deep` says who is in the containers, too. Never raises."""
     if target is None or not target.address:
         return Observation(stack, target)
     try:
-        with run.budget.counting(target.name):
-            facts = look(run, target, release)
-            contents = look_inside(run, target, stack) if is_deep and facts.release else events.Contents()
+        with connections.budget.counting(target.name):
+            facts = look(connections, target, release)
+            contents = look_inside(connections, target, stack) if is_deep and facts.release else events.Contents()
     except DevError as error:
         return Observation(stack, target, error=error)
     inside = tuple((item.service, what) for item in contents.inside for what in item.inside)
     return Observation(stack, target, facts, inside=inside, files=contents.files)
 
 
-def look_inside(run: Run, target: Host, stack: str) -> events.Contents:
+def look_inside(connections: HostConnections, target: Host, stack: str) -> events.Contents:
     """Ask what the compose files of the current release are, and who is in its containers. Raises NoAnswer."""
-    return answers.contents(ask(run, target, host.contents(run.scripts, stack), timeout=LOOKING).output)
+    return answers.contents(ask(connections, target, host.contents(connections.scripts, stack), timeout=LOOKING).output)
 
 
 class Observations:

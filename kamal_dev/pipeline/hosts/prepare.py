@@ -16,7 +16,7 @@ from kamal_dev.pipeline.hosts.planning import Planner
 from kamal_dev.pipeline.hosts.scripts import follow
 from kamal_dev.pipeline.hosts.transfer import ImageTransfer
 from kamal_dev.pipeline.hosts.workspace import Workspace
-from kamal_dev.pipeline.run.run import Run
+from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.plan import admission
 from kamal_dev.plan.observation import Observation
 from kamal_dev.plan.operation import Bootstrap, PullImages, SendSource
@@ -77,7 +77,7 @@ class PrepareContext:
     Docker.
     """
 
-    run: Run
+    connections: HostConnections
     planner: Planner
     transfer: ImageTransfer
     workspace: Workspace
@@ -88,11 +88,11 @@ class PrepareContext:
 def prepare(context: PrepareContext, seen: Observation) -> PreparedHost:
     """Carry out what comes before the release. Raises HostError of the kind that fits."""
     plan, seen = _current(context, seen)
-    run, target = context.run, _host(seen)
+    connections, target = context.connections, _host(seen)
     for warning in plan.warnings:
-        run.warn_once(f"{target.name}: {warning}")
+        connections.output.warn_once(f"{target.name}: {warning}")
     for note in plan.notes:
-        run.output.info(note, target)
+        connections.output.info(note, target)
     if operation := plan.first(Bootstrap):
         context.on_bootstrap(seen.stack)
         plan, seen = _current(context, _bootstrap(context, seen, operation))
@@ -126,14 +126,14 @@ def _current(context: PrepareContext, seen: Observation) -> tuple[StackPlan, Obs
         assert seen.facts is not None
         if not (seen.facts.lock and seen.facts.lock.is_alive):
             return plan, seen
-        await_turn(context.run, _host(seen), seen.stack, seen.facts.lock)
+        await_turn(context.connections, _host(seen), seen.stack, seen.facts.lock)
         seen = _again(context, seen)
 
 
 def _again(context: PrepareContext, seen: Observation) -> Observation:
     """Observe a host again, after it was changed."""
     release = context.planner.release(seen).release
-    return replace(seen, facts=look(context.run, _host(seen), release))
+    return replace(seen, facts=look(context.connections, _host(seen), release))
 
 
 def _unlocked(seen: Observation) -> Observation:
@@ -148,10 +148,10 @@ def bootstrap_step(scripts: Scripts, release: Release) -> Callable[[str], Step]:
 
 def _bootstrap(context: PrepareContext, seen: Observation, operation: Bootstrap) -> Observation:
     """Make Docker and Compose run on a host; returns it as it is afterwards. Raises BootstrapFailed."""
-    run, target, started = context.run, _host(seen), time.monotonic()
+    connections, target, started = context.connections, _host(seen), time.monotonic()
     release = context.planner.release(seen).release
-    run.output.start("bootstrapping", operation.lacks, target)
-    outcome = follow(run, target, bootstrap_step(run.scripts, release), timeout=BOOTSTRAPPING)
+    connections.output.start("bootstrapping", operation.lacks, target)
+    outcome = follow(connections, target, bootstrap_step(connections.scripts, release), timeout=BOOTSTRAPPING)
     if not outcome:
         raise BootstrapFailed(
             target.name,
@@ -160,7 +160,7 @@ def _bootstrap(context: PrepareContext, seen: Observation, operation: Bootstrap)
             left_behind="installed packages are kept; bootstrap can be repeated",
         )
     ready = f"Docker {outcome.engine}, Compose {outcome.compose}"
-    run.output.done("bootstrapping", ready, target, seconds=time.monotonic() - started)
+    connections.output.done("bootstrapping", ready, target, seconds=time.monotonic() - started)
     return replace(seen, facts=outcome.facts) if outcome.facts else _again(context, seen)
 
 
@@ -191,20 +191,20 @@ def _pull(context: PrepareContext, seen: Observation, operation: PullImages) -> 
     Returns those that arrived neither way: the release tries them again, and reports them. Also returns the host as it
     is after the pull of the main service's image: its entrypoint and metadata are known only then.
     """
-    run, target, facts, images = context.run, _host(seen), seen.facts, operation.images
+    connections, target, facts, images = context.connections, _host(seen), seen.facts, operation.images
     assert facts is not None
     is_main = context.planner.main_image in images
     asked = host.question(*question(context.planner.release(seen).release)) if is_main else ()
-    run.output.start("pulling", ", ".join(images), target)
-    outcome = follow(run, target, pull_step(run.scripts, operation, asked), timeout=PULLING)
+    connections.output.start("pulling", ", ".join(images), target)
+    outcome = follow(connections, target, pull_step(connections.scripts, operation, asked), timeout=PULLING)
     arrived = {pulled.image: pulled.platform for pulled in outcome.images if pulled.ok}
     for image, platform in arrived.items():
         for refusal in admission.foreign_platform(target.name, facts, image, platform):
             raise refusal
     here = tuple(image for image in images if image not in arrived and context.transfer.has(image, facts))
     if here:
-        run.output.info(f"Cannot pull {', '.join(here)}; sending it from this machine", target, phase="pulling")
-        context.transfer.send(target.name, run.remote(target), host.load(run.scripts), here)
+        connections.output.info(f"Cannot pull {', '.join(here)}; sending it from this machine", target, phase="pulling")
+        context.transfer.send(target.name, connections.remote(target), host.load(connections.scripts), here)
     missing = tuple(image for image in images if image not in arrived and image not in here)
     if is_main and here:
         return missing, _again(context, seen)
@@ -217,6 +217,8 @@ def observed_again(context: PrepareContext, prepared: PreparedHost) -> PreparedH
     folder = context.workspace.folder
     assert seen.facts is not None
     if folder in prepared.facts.workspace and folder not in seen.facts.workspace:
-        context.run.output.warn(f"{prepared.host.name}: {prepared.stack} was removed while this deploy was running")
+        context.connections.output.warn(
+            f"{prepared.host.name}: {prepared.stack} was removed while this deploy was running"
+        )
         return PreparedHost(seen, prepared.missing)
     return PreparedHost(seen, prepared.missing, prepared.source)

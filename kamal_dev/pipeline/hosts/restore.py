@@ -9,14 +9,15 @@ from dataclasses import dataclass, replace
 from kamal_dev.commands import events, host
 from kamal_dev.commands.host import Login
 from kamal_dev.errors import DevError, HostError, PullFailed, ServiceFailed
-from kamal_dev.model import Host, short
+from kamal_dev.model import Host, Step, short
 from kamal_dev.pipeline.hosts.apply import LEFT, deadline, distinguishing_id, failure, outcome, tell, version_of
 from kamal_dev.pipeline.hosts.batches import ALL
 from kamal_dev.pipeline.hosts.lock_wait import in_turn
 from kamal_dev.pipeline.hosts.scripts import follow
 from kamal_dev.pipeline.images.tunnel import RegistryTunnel
+from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.report import StackResult
-from kamal_dev.pipeline.run.run import Run
+from kamal_dev.project import Project
 from kamal_dev.shell.fanout import each
 
 
@@ -29,7 +30,14 @@ class Reach:
 
 
 def back(
-    run: Run, stack: str, target: Host, release_id: str, reach: Reach | None = None, *, current: str = ""
+    project: Project,
+    connections: HostConnections,
+    stack: str,
+    target: Host,
+    release_id: str,
+    reach: Reach | None = None,
+    *,
+    current: str = "",
 ) -> StackResult:
     """Bring one stack back to a release of its host. Never raises: a failure is an outcome.
 
@@ -37,36 +45,41 @@ def back(
     With `reach`, images that are gone there are pulled; without it, only what the host can pull by itself.
     """
     started = time.monotonic()
-    settings = run.project.config.deploy
+    try:
+        verdict = _rollback(project, connections, stack, target, release_id, reach)
+        result = outcome(target, stack, version_of(release_id), verdict, done="rolled back")
+        if verdict:
+            result = replace(result, release=distinguishing_id(release_id, current))
+    except DevError as error:
+        result = failure(target, stack, error)
+    if result.error:
+        result.error.hint = _advice(result, result.error, release_id)
+    return replace(result, seconds=time.monotonic() - started)
 
-    def change() -> events.ScriptResult:
-        return follow(
-            run,
-            target,
-            lambda token: host.rollback(
-                run.scripts,
-                token,
-                stack,
-                release_id,
-                timeout=settings.timeout,
-                window=settings.window,
-                restarts=settings.restarts,
-                login=reach.login if reach else None,
-                performer=run.performer,
-            ),
-            timeout=deadline(run.project),
+
+def _rollback(
+    project: Project, connections: HostConnections, stack: str, target: Host, release_id: str, reach: Reach | None
+) -> events.ScriptResult:
+    """Let the host go back, once nobody else changes the stack."""
+    settings = project.config.deploy
+
+    def step(token: str) -> Step:
+        return host.rollback(
+            connections.scripts,
+            token,
+            stack,
+            release_id,
+            timeout=settings.timeout,
+            window=settings.window,
+            restarts=settings.restarts,
+            login=reach.login if reach else None,
+            performer=connections.performer,
         )
 
-    try:
-        told = in_turn(run, target, stack, (lambda: reach.lending.lent(target, change)) if reach else change)
-        ended = outcome(target, stack, version_of(release_id), told, done="rolled back")
-        if told:
-            ended = replace(ended, release=distinguishing_id(release_id, current))
-    except DevError as error:
-        ended = failure(target, stack, error)
-    if ended.error:
-        ended.error.hint = _advice(ended, ended.error, release_id)
-    return replace(ended, seconds=time.monotonic() - started)
+    def change() -> events.ScriptResult:
+        return follow(connections, target, step, timeout=deadline(project))
+
+    return in_turn(connections, target, stack, (lambda: reach.lending.lent(target, change)) if reach else change)
 
 
 def _advice(ended: StackResult, error: DevError, release_id: str) -> str:
@@ -81,7 +94,9 @@ def _advice(ended: StackResult, error: DevError, release_id: str) -> str:
     return error.hint
 
 
-def rollback_all(run: Run, hosts: Mapping[str, Host], outcomes: list[StackResult]) -> list[StackResult]:
+def rollback_all(
+    project: Project, connections: HostConnections, hosts: Mapping[str, Host], outcomes: list[StackResult]
+) -> list[StackResult]:
     """Return the outcomes once every stack that took the new version has the release before again.
 
     A stack that had none is stopped. Those that were skipped or do not answer stay as they are.
@@ -90,17 +105,19 @@ def rollback_all(run: Run, hosts: Mapping[str, Host], outcomes: list[StackResult
     reason = f"{failed} failed, and {ALL}"
 
     def settle(ended: StackResult) -> StackResult:
-        return ended if ended.before is None else _bring_back(run, hosts[ended.stack], ended, reason)
+        return ended if ended.before is None else _bring_back(project, connections, hosts[ended.stack], ended, reason)
 
-    return [ended for ended in each(outcomes, settle, limit=run.limit) if isinstance(ended, StackResult)]
+    return [ended for ended in each(outcomes, settle, limit=connections.limit) if isinstance(ended, StackResult)]
 
 
-def _bring_back(run: Run, target: Host, ended: StackResult, reason: str) -> StackResult:
-    run.output.start("rolling_back" if ended.before else "stopping", version_of(ended.before or ""), target)
+def _bring_back(
+    project: Project, connections: HostConnections, target: Host, ended: StackResult, reason: str
+) -> StackResult:
+    connections.output.start("rolling_back" if ended.before else "stopping", version_of(ended.before or ""), target)
     if ended.before:
-        went = back(run, ended.stack, target, ended.before, current=str(run.project.version))
+        went = back(project, connections, ended.stack, target, ended.before, current=str(project.version))
     else:
-        went = _stop(run, ended.stack, target)
+        went = _stop(project, connections, ended.stack, target)
     word, left = ("rolled back", LEFT["restored"]) if ended.before else ("stopped", LEFT["stopped"])
     if went.error:
         message = f"could not be {word}: {went.error.message}"
@@ -111,21 +128,21 @@ def _bring_back(run: Run, target: Host, ended: StackResult, reason: str) -> Stac
         why.left_behind = left
         went = replace(went, state=word)
     settled = replace(went, before=ended.before, lifecycle=ended.lifecycle or went.lifecycle, error=why)
-    tell(run.output, settled)
+    tell(connections.output, settled)
     return settled
 
 
-def _stop(run: Run, stack: str, target: Host) -> StackResult:
+def _stop(project: Project, connections: HostConnections, stack: str, target: Host) -> StackResult:
     def change() -> events.ScriptResult:
         return follow(
-            run,
+            connections,
             target,
-            lambda token: host.stop(run.scripts, token, stack, performer=run.performer),
-            timeout=deadline(run.project),
+            lambda token: host.stop(connections.scripts, token, stack, performer=connections.performer),
+            timeout=deadline(project),
         )
 
     try:
-        told = in_turn(run, target, stack, change)
+        told = in_turn(connections, target, stack, change)
         return outcome(target, stack, "", told, done="stopped")
     except DevError as error:
         return failure(target, stack, error)

@@ -11,9 +11,10 @@ from kamal_dev.commands import answers, events, host
 from kamal_dev.commands.events import Replace
 from kamal_dev.errors import HostError, HostTimeout, HostUnreachable, LinkDropped, NoAnswer
 from kamal_dev.model import Host, Result, Step
+from kamal_dev.output import Output
 from kamal_dev.output.event import Phase
 from kamal_dev.pipeline.images.engine import last_line
-from kamal_dev.pipeline.run.run import Run
+from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.shell import OnLine
 
 ATTEMPTS = 5
@@ -27,13 +28,17 @@ Detached = Callable[[str], Step]
 Value = TypeVar("Value")
 
 
-def ask(run: Run, target: Host, step: Step, *, timeout: float, on_line: OnLine | None = None) -> Result:
+def ask(
+    connections: HostConnections, target: Host, step: Step, *, timeout: float, on_line: OnLine | None = None
+) -> Result:
     """Run a script that may be run twice; it is run again if the connection was lost.
 
     Raises NoAnswer if it did not reach its end: what it did not report may exist.
     """
-    left = within(run, target, timeout)
-    result = again(run, target.name, lambda: run.remote(target).run(step, timeout=left, on_line=on_line))
+    left = within(connections, target, timeout)
+    result = again(
+        connections, target.name, lambda: connections.remote(target).run(step, timeout=left, on_line=on_line)
+    )
     if not answers.has_ended(result.output):
         raise NoAnswer(
             target.name,
@@ -44,27 +49,27 @@ def ask(run: Run, target: Host, step: Step, *, timeout: float, on_line: OnLine |
     return result
 
 
-def told(run: Run, target: Host, step: Step, *, timeout: float) -> str:
+def output_of(connections: HostConnections, target: Host, step: Step, *, timeout: float) -> str:
     """Return what a script that looks at a host printed. Raises NoAnswer where it says that it could not look."""
-    output = ask(run, target, step, timeout=timeout).output
+    output = ask(connections, target, step, timeout=timeout).output
     if not (outcome := answers.outcome(output)):
         raise NoAnswer(target.name, outcome.reason, hint=UNKNOWN)
     return output
 
 
-def again(run: Run, name: str, attempt: Callable[[], Value]) -> Value:
+def again(connections: HostConnections, name: str, attempt: Callable[[], Value]) -> Value:
     """Do what may be done twice on the host called `name`; it is done again if the connection was lost."""
     try:
         return attempt()
     except LinkDropped:
-        if run.is_closing:
+        if connections.is_closing():
             raise
-        run.output.info("Connection lost; trying again", name, phase="connecting")
+        connections.output.info("Connection lost; trying again", name, phase="connecting")
         time.sleep(PAUSE)
         return attempt()
 
 
-def follow(run: Run, target: Host, step: Detached, *, timeout: float) -> events.ScriptResult:
+def follow(connections: HostConnections, target: Host, step: Detached, *, timeout: float) -> events.ScriptResult:
     """Start a script that runs apart from the channel and follow it to its end.
 
     A lost link is picked up again: the same token follows the same run. Raises
@@ -72,47 +77,55 @@ def follow(run: Run, target: Host, step: Detached, *, timeout: float) -> events.
     what runs there is then unknown, not failed.
     """
     token = secrets.token_hex(8)
-    deadline = time.monotonic() + within(run, target, timeout)
-    told = EventPrinter(run, target)
+    deadline = time.monotonic() + within(connections, target, timeout)
+    printer = EventPrinter(connections.output, target)
     output = ""
     current = step(token)
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            output += run.remote(target).run(current, on_line=told, timeout=deadline - time.monotonic()).output + "\n"
+            output += (
+                connections.remote(target).run(current, on_line=printer, timeout=deadline - time.monotonic()).output
+                + "\n"
+            )
             if answers.has_ended(output) or attempt == ATTEMPTS:
                 return answers.outcome(output)
-            run.output.info("Connection closed by the host; following its work again", target, phase="connecting")
+            connections.output.info(
+                "Connection closed by the host; following its work again", target, phase="connecting"
+            )
         except HostTimeout as error:
-            raise _still_at_work(target, told) from error
+            raise _still_at_work(target, printer) from error
         except LinkDropped as error:
-            if attempt == ATTEMPTS or run.is_closing:
+            if attempt == ATTEMPTS or connections.is_closing():
                 raise _unknown(target, error) from error
-            run.output.info("Connection lost; the host continues, reconnecting", target, phase="connecting")
+            connections.output.info("Connection lost; the host continues, reconnecting", target, phase="connecting")
         except HostUnreachable as error:
-            if attempt == 1 or run.is_closing:
+            if attempt == 1 or connections.is_closing():
                 raise
             if attempt == ATTEMPTS:
                 raise _unknown(target, error) from error
         time.sleep(PAUSE * attempt)
-        output, current = told.text, (host.attach(run.scripts, token, told.count) if told.count else step(token))
+        output = printer.text
+        current = host.attach(connections.scripts, token, printer.count) if printer.count else step(token)
     raise AssertionError("unreachable")
 
 
-def within(run: Run, target: Host, seconds: float) -> float:
+def within(connections: HostConnections, target: Host, seconds: float) -> float:
     """Return the seconds that a step may take. Raises HostTimeout where those of `--timeout` are over."""
-    left = run.budget.left(target.name, seconds)
-    if left <= 0:
+    seconds_left = connections.budget.left(target.name, seconds)
+    if seconds_left <= 0:
         raise HostTimeout(target.name, "the time that `--timeout` gives it was over before it was done", hint=LATER)
-    return left
+    return seconds_left
 
 
-def watch(run: Run, target: Host, token: str, *, timeout: float) -> None:
+def watch(connections: HostConnections, target: Host, token: str, *, timeout: float) -> None:
     """Follow a run that somebody else started, until it ends; how it ended is theirs to report."""
-    run.remote(target).run(host.attach(run.scripts, token), on_line=EventPrinter(run, target), timeout=timeout)
+    connections.remote(target).run(
+        host.attach(connections.scripts, token), on_line=EventPrinter(connections.output, target), timeout=timeout
+    )
 
 
-def _still_at_work(target: Host, told: EventPrinter) -> HostTimeout:
-    what = "still running after --timeout" if told.count else "no answer in time"
+def _still_at_work(target: Host, printer: EventPrinter) -> HostTimeout:
+    what = "still running after --timeout" if printer.count else "no answer in time"
     return HostTimeout(target.name, f"{what}; its state is unknown", hint=LATER)
 
 
@@ -127,8 +140,8 @@ def _unknown(target: Host, error: HostError) -> HostTimeout:
 class EventPrinter:
     """Show each event of a script as it comes, and keep it."""
 
-    def __init__(self, run: Run, target: Host) -> None:
-        self._run = run
+    def __init__(self, output: Output, target: Host) -> None:
+        self._output = output
         self._target = target
         self._phase: Phase = "connecting"
         self._passed: events.Phase | None = None
@@ -140,7 +153,7 @@ class EventPrinter:
         event = answers.event(line)
         if event is None:
             if line.strip():
-                self._run.output.step(f"{self._target.name}: {line}")
+                self._output.step(f"{self._target.name}: {line}")
             return
         self._lines.append(line)
         self._show(event)
@@ -156,7 +169,7 @@ class EventPrinter:
         return "".join(f"{line}\n" for line in self._lines)
 
     def _show(self, event: events.Event) -> None:
-        output = self._run.output
+        output = self._output
         if isinstance(event, events.Phase):
             self._turn(event)
         elif isinstance(event, events.ScriptResult) and event.ok:
@@ -179,13 +192,13 @@ class EventPrinter:
         if event.name not in AFTER_FAILURE:
             self._end()
         self._passed, (self._phase, subject) = None, _named(event)
-        self._run.output.start(self._phase, subject, self._target)
+        self._output.start(self._phase, subject, self._target)
 
     def _end(self) -> None:
         """Show that the phase that is over went well."""
         if self._passed:
             phase, subject = _named(self._passed)
-            self._run.output.done(phase, subject, self._target, seconds=self._passed.seconds)
+            self._output.done(phase, subject, self._target, seconds=self._passed.seconds)
 
 
 def _named(event: events.Phase) -> tuple[Phase, str]:

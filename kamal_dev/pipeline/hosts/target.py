@@ -10,9 +10,9 @@ from kamal_dev.commands import answers, events, host
 from kamal_dev.devcontainer import Devcontainer
 from kamal_dev.errors import HostError, HostUnreachable, UsageError
 from kamal_dev.model import Host
-from kamal_dev.pipeline.hosts.scripts import told
+from kamal_dev.pipeline.hosts.scripts import output_of
+from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.names import restrict
-from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project import Project
 
 ASKING = 30.0
@@ -52,12 +52,14 @@ def service_of(project: Project, service: str) -> str:
     return "" if service == project.main else service
 
 
-def find(run: Run, name: str, target: Host, service: str = "") -> events.RunningContainer:
+def find(
+    project: Project, connections: HostConnections, name: str, target: Host, service: str = ""
+) -> events.RunningContainer:
     """Return the running container of a service, of the main one unless named. Raises HostError where none runs."""
     if not target.address:
         raise HostUnreachable(name, "the host is not running or does not answer", hint=f"`dev deploy {name}` starts it")
-    output = told(run, target, host.place(run.scripts, name, service), timeout=ASKING)
-    found, what = answers.place(output), f"`{service or run.project.main}`"
+    output = output_of(connections, target, host.place(connections.scripts, name, service), timeout=ASKING)
+    found, what = answers.place(output), f"`{service or project.main}`"
     if found is None:
         reason = f"the stack has no container of {what}"
         raise HostError(name, reason, hint=f"`dev deploy {name}` brings it up")

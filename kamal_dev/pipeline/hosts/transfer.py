@@ -14,7 +14,8 @@ from kamal_dev.errors import EngineError, NothingBuilt, PullFailed
 from kamal_dev.model import Step
 from kamal_dev.pipeline.hosts.scripts import again
 from kamal_dev.pipeline.images.engine import inspect, is_none
-from kamal_dev.pipeline.run.run import Run
+from kamal_dev.pipeline.run.connections import HostConnections
+from kamal_dev.pipeline.run.tools import LocalTools
 from kamal_dev.plan.admission import runs
 from kamal_dev.project import temporary
 from kamal_dev.shell import Shell
@@ -29,12 +30,13 @@ TELLING = 0.5  # seconds between two events on how far it is
 class ImageTransfer:
     """Pack each set of images once, whichever host asks first; the files go with the run."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self._folder = run.resources.enter_context(temporary.folder("images"))
+    def __init__(self, tools: LocalTools, connections: HostConnections) -> None:
+        self._tools = tools
+        self._connections = connections
+        self._folder = tools.resources.enter_context(temporary.folder("images"))
         self._packing = threading.Lock()
         self._packed: dict[tuple[str, ...], Path] = {}
-        self._present = once(lambda reference: inspect(run.local, reference))
+        self._present = once(lambda reference: inspect(tools.shell, reference))
 
     def has(self, reference: str, facts: Facts) -> bool:
         """Whether the engine here has an image that a host with these facts can run."""
@@ -43,7 +45,7 @@ class ImageTransfer:
         except EngineError:
             return False
         if present and not runs([present.platform], facts):
-            self._run.output.info(
+            self._tools.output.info(
                 f"`{reference}` is only available for {present.platform} on this machine and is not sent"
             )
             return False
@@ -54,14 +56,14 @@ class ImageTransfer:
         parcel = self.pack(references)
         size = parcel.stat().st_size
         named = ", ".join(references)
-        self._run.output.start("transferring", named, host, total=size, unit="bytes")
+        self._tools.output.start("transferring", named, host, total=size, unit="bytes")
 
         def feed() -> Iterator[bytes]:
             return _told(
-                chunks(parcel), lambda sent: self._run.output.progress("transferring", sent, size, "bytes", host)
+                chunks(parcel), lambda sent: self._tools.output.progress("transferring", sent, size, "bytes", host)
             )
 
-        result = again(self._run, host, lambda: shell.run(load, feed=feed(), timeout=3600))
+        result = again(self._connections, host, lambda: shell.run(load, feed=feed(), timeout=3600))
         told = answers.outcome(result.output)
         if not told:
             raise PullFailed(
@@ -69,27 +71,27 @@ class ImageTransfer:
                 f"the images sent over SSH could not be loaded: {told.reason}",
                 hint="check the disk of the host: `df -h /var/lib/docker`",
             )
-        self._run.output.done("transferring", named, host, seconds=result.seconds, total=size, unit="bytes")
+        self._tools.output.done("transferring", named, host, seconds=result.seconds, total=size, unit="bytes")
 
     def pack(self, references: tuple[str, ...]) -> Path:
         """Return a file with the images, compressed with zstd: ten times faster than gzip, and smaller."""
         with self._packing:
             if references not in self._packed:
                 named, started = ", ".join(references), time.monotonic()
-                self._run.output.start("packing", named)
+                self._tools.output.start("packing", named)
                 path = self._folder / f"{len(self._packed)}.tar.zst"
                 self._write(path, references, named)
                 self._packed[references] = path
-                self._run.output.done("packing", named, seconds=time.monotonic() - started)
+                self._tools.output.done("packing", named, seconds=time.monotonic() - started)
             return self._packed[references]
 
     def _tell(self, named: str, done: int) -> None:
-        self._run.output.progress("packing", done, None, "bytes", subject=named)
+        self._tools.output.progress("packing", done, None, "bytes", subject=named)
 
     def _write(self, path: Path, references: tuple[str, ...], named: str) -> None:
         import zstandard
 
-        local = self._run.local
+        local = self._tools.shell
         assert isinstance(local, Local)
         try:
             with (

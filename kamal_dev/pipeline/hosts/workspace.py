@@ -20,8 +20,9 @@ from kamal_dev.pipeline.hosts.release import render_release
 from kamal_dev.pipeline.hosts.scripts import EventPrinter, again, within
 from kamal_dev.pipeline.hosts.transfer import chunks
 from kamal_dev.pipeline.images.engine import last_line
-from kamal_dev.pipeline.run.run import Run
-from kamal_dev.project import temporary
+from kamal_dev.pipeline.run.connections import HostConnections
+from kamal_dev.pipeline.run.tools import LocalTools
+from kamal_dev.project import Project, temporary
 from kamal_dev.project.source import files
 from kamal_dev.shell.fanout import Background
 from kamal_dev.shell.local import Local
@@ -32,28 +33,30 @@ SENDING = 7200.0
 class Workspace:
     """Bring the source to hosts; it is read and packed once for all of them, when the first one needs it."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self, project: Project, tools: LocalTools, connections: HostConnections) -> None:
+        self._project = project
+        self._tools = tools
+        self._connections = connections
         self._packing = threading.Lock()
         self._packed: Path | None = None
 
     @property
     def folder(self) -> str:
         """The folder of a workspace that is this repository."""
-        return self._run.project.source.repository.name
+        return self._project.source.repository.name
 
     @cached_property
     def clone(self) -> Clone:
         """What a clone on a host must be like."""
-        return Clone(self._run, self._run.project.withheld)
+        return Clone(self._project, self._tools, self._project.withheld)
 
     def was_sent(self, record: events.Record | None, *, is_quick: bool = False) -> bool:
         """Whether a host's record is of this very source; one that `is_quick` does not read the repository for it."""
-        return self._run.project.workspace_source == "git" and self.clone.was_sent(record, is_quick=is_quick)
+        return self._project.workspace_source == "git" and self.clone.was_sent(record, is_quick=is_quick)
 
     def read_ahead(self) -> None:
         """Read the repository while the host is observed; its first use waits for the end, and raises the errors."""
-        if self._run.project.workspace_source == "git":
+        if self._project.workspace_source == "git":
             Background(self.clone.read_ahead)
 
     def send(self, target: Host, stack: str, facts: events.Facts, *, force: bool = False) -> str:
@@ -66,22 +69,24 @@ class Workspace:
         is_empty = self.folder not in facts.workspace
         if is_empty and facts.workspace:
             self._warn_of_others(target, stack, facts)
-        if self._run.project.workspace_source == "sync":
+        if self._project.workspace_source == "sync":
             return self._seed(target, stack, force=force)
         return self._send(target, stack, facts, is_empty=is_empty, force=force)
 
     def step(self, stack: str, *, force: bool = False) -> Step:
         """Return the step that brings a workspace to the source; the source itself goes to its stdin."""
-        is_seed = self._run.project.workspace_source == "sync"
-        return (commands.seed if is_seed else commands.bring)(self._run.scripts, stack, self.folder, force=force)
+        is_seed = self._project.workspace_source == "sync"
+        return (commands.seed if is_seed else commands.bring)(
+            self._connections.scripts, stack, self.folder, force=force
+        )
 
     def _warn_of_others(self, target: Host, stack: str, facts: events.Facts) -> None:
         """Say where people have worked so far: a clone in a folder of another name does not show it to anyone."""
-        used = render_release(self._run.project, stack, mask=True).workspace
+        used = render_release(self._project, stack, mask=True).workspace
         if others := [name for name in facts.workspace if name not in used]:
             named = " and ".join(f"`{name}`" for name in others)
-            is_pulled = self._run.project.workspace_source == "git"
-            self._run.output.warn(
+            is_pulled = self._project.workspace_source == "git"
+            self._tools.output.warn(
                 f"{target.name}: the workspace of {stack} there is in {named}; the local folder is called "
                 f"`{self.folder}`, so it gets a new one, and its containers no longer see the other. Nothing was "
                 f"removed: deploy from a folder called `{others[0]}` to keep using it"
@@ -89,37 +94,42 @@ class Workspace:
             )
 
     def _send(self, target: Host, stack: str, facts: events.Facts, *, is_empty: bool, force: bool) -> str:
-        run = self._run
+        connections = self._connections
         step = self.step(stack, force=force)
-        run.output.start("sending_source", "", target)
+        connections.output.start("sending_source", "", target)
 
         def send(known: tuple[Known, ...]) -> events.ScriptResult:
             packed = self.clone.packed(known)
-            files, packs = (*payload.performed(run.performer), *packed.files), [pack.frames for pack in packed.packs]
+            files, packs = (
+                (*payload.performed(connections.performer), *packed.files),
+                [pack.frames for pack in packed.packs],
+            )
 
             def attempt() -> Result:
-                feed = commands.stream(run.scripts, commands.SENT, files, packs)
-                left = within(run, target, SENDING)
-                return run.remote(target).run(step, feed=feed, on_line=EventPrinter(run, target), timeout=left)
+                feed = commands.stream(connections.scripts, commands.SENT, files, packs)
+                left = within(connections, target, SENDING)
+                return connections.remote(target).run(
+                    step, feed=feed, on_line=EventPrinter(connections.output, target), timeout=left
+                )
 
-            result = again(run, target.name, attempt)
+            result = again(connections, target.name, attempt)
             packed.require_whole()
             return _told(result)
 
         started = time.monotonic()
-        told = in_turn(run, target, stack, lambda: send(() if is_empty else self.clone.known(facts)))
+        told = in_turn(connections, target, stack, lambda: send(() if is_empty else self.clone.known(facts)))
         if told.state == "missing":
-            told = in_turn(run, target, stack, lambda: send(()))
+            told = in_turn(connections, target, stack, lambda: send(()))
         _require(target, told)
         if told.backup:
-            run.output.info(f"Kept the previous files in `{told.backup}`", target, phase="sending_source")
+            connections.output.info(f"Kept the previous files in `{told.backup}`", target, phase="sending_source")
         if told.state == "left":
             return self._left(target, stack, told.reason)
         self._sent(target, told.state, time.monotonic() - started)
         return told.state
 
     def _sent(self, target: Host, state: str, seconds: float) -> None:
-        output = self._run.output
+        output = self._tools.output
         if state in ("new", "moved"):
             output.done("sending_source", "", target, seconds=seconds)
         else:
@@ -127,26 +137,26 @@ class Workspace:
 
     def _left(self, target: Host, stack: str, reason: str) -> str:
         advice = f"`dev pull {stack}` fetches the changes, `dev sync {stack} --force` discards it"
-        self._run.output.info(f"{reason}; not updated: {advice}", target, phase="sending_source")
+        self._tools.output.info(f"{reason}; not updated: {advice}", target, phase="sending_source")
         return "left"
 
     def _seed(self, target: Host, stack: str, *, force: bool) -> str:
-        run = self._run
+        connections = self._connections
         step = self.step(stack, force=force)
-        run.output.start("sending_source", "", target)
+        connections.output.start("sending_source", "", target)
 
         def attempt() -> Result:
             path = self._pack()
             feed = commands.stream(
-                run.scripts, commands.SEEDED, payload.performed(run.performer), [partial(_whole, path)]
+                connections.scripts, commands.SEEDED, payload.performed(connections.performer), [partial(_whole, path)]
             )
-            return run.remote(target).run(step, feed=feed, timeout=within(run, target, SENDING))
+            return connections.remote(target).run(step, feed=feed, timeout=within(connections, target, SENDING))
 
         started = time.monotonic()
-        told = in_turn(run, target, stack, lambda: _told(again(run, target.name, attempt)))
+        told = in_turn(connections, target, stack, lambda: _told(again(connections, target.name, attempt)))
         _require(target, told)
         if told.backup:
-            run.output.info(f"Kept the previous files in `{told.backup}`", target, phase="sending_source")
+            connections.output.info(f"Kept the previous files in `{told.backup}`", target, phase="sending_source")
         if told.state == "new":
             self._sent(target, told.state, time.monotonic() - started)
         return told.state
@@ -154,8 +164,8 @@ class Workspace:
     def _pack(self) -> Path:
         with self._packing:
             if self._packed is None:
-                private = self._run.project.private()
-                folder = self._run.resources.enter_context(temporary.folder("packs", private))
+                private = self._project.private()
+                folder = self._tools.resources.enter_context(temporary.folder("packs", private))
                 path = folder / "source.tar.gz"
                 try:
                     self._write(path)
@@ -168,11 +178,11 @@ class Workspace:
             return self._packed
 
     def _write(self, path: Path) -> None:
-        root = self._run.project.source.repository
-        assert isinstance(self._run.local, Local)
+        root = self._project.source.repository
+        assert isinstance(self._tools.shell, Local)
         with tarfile.open(path, "w:gz", compresslevel=1, format=tarfile.PAX_FORMAT) as tar:
-            for name in files(self._run.project.source, self._run.local):
-                if not self._run.project.withheld.hides(name):
+            for name in files(self._project.source, self._tools.shell):
+                if not self._project.withheld.hides(name):
                     self._add(tar, root / name, name)
 
     def _add(self, tar: tarfile.TarFile, path: Path, name: str) -> None:
@@ -182,7 +192,7 @@ class Workspace:
         except FileNotFoundError:
             return
         except PermissionError as error:
-            self._run.output.warn(f"{name}: cannot be read ({error.strerror}) and is not sent to workspaces")
+            self._tools.output.warn(f"{name}: cannot be read ({error.strerror}) and is not sent to workspaces")
 
 
 def _whole(path: Path) -> Iterator[tuple[int, Iterator[bytes]]]:

@@ -1,4 +1,4 @@
-"""How long `dev` waits for a host that is at work: `--timeout`."""
+"""How long `dev` waits: for a host that is at work (`--timeout`), and for a lock (`--lock-wait`)."""
 
 from __future__ import annotations
 
@@ -30,3 +30,16 @@ class HostBudget:
         now = time.monotonic()
         spent = self._spent.get(host, 0.0) + now - self._since.get(host, now)
         return min(self._seconds - spent, at_most)
+
+
+class LockBudget:
+    """Count how long a stack that another run changes is waited for, from the first time that it was found locked."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds = seconds
+        self._deadlines: dict[str, float] = {}
+
+    def left(self, stack: str) -> float:
+        """Return the seconds that are left; zero or less once they are over."""
+        now = time.monotonic()
+        return self._deadlines.setdefault(stack, now + self.seconds) - now

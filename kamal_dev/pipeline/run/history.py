@@ -5,28 +5,38 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
+from kamal_dev.output import Output
 from kamal_dev.pipeline.run.report import StackResult
-from kamal_dev.pipeline.run.run import Run
+from kamal_dev.project import Project
 from kamal_dev.project import audit_log as local
 
 
-def note(run: Run, command: str, outcomes: Iterable[StackResult], seconds: float = 0.0, *, version: str = "") -> None:
+def note(
+    project: Project,
+    output: Output,
+    performer: str,
+    command: str,
+    outcomes: Iterable[StackResult],
+    seconds: float = 0.0,
+    *,
+    version: str = "",
+) -> None:
     """Write down here what a verb did; secrets are taken out by value.
 
     `version` is the one that it was about, that of the working tree unless it is given.
     """
     record = {
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "by": run.performer,
+        "by": performer,
         "command": command,
-        "version": version or str(run.project.version),
+        "version": version or str(project.version),
         "seconds": round(seconds, 3),
         "stacks": [_result(outcome) for outcome in outcomes],
     }
     try:
-        local.append(run.project.private(), run.output.redaction.within(record))
+        local.append(project.private(), output.redaction.within(record))
     except OSError as error:
-        run.output.warn(f"the audit log could not be written: {error}")
+        output.warn(f"the audit log could not be written: {error}")
 
 
 def _result(outcome: StackResult) -> dict[str, str]:

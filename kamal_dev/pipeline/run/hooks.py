@@ -12,6 +12,7 @@ from kamal_dev.commands import git
 from kamal_dev.commands.hooks import FOLDER, NAMES, WITH_SECRETS, Details, hook
 from kamal_dev.errors import DevError, HookFailed
 from kamal_dev.model import Host, Result, Step
+from kamal_dev.output import Output
 from kamal_dev.pipeline.run.report import StackResult
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project import Project, debts
@@ -33,7 +34,7 @@ class Hooks:
         self._command = command
         self._skip = skip
         self._version = version
-        self._debts = Debts(run)
+        self._debts = Debts(run.project, run.output)
 
     def has(self, name: str) -> bool:
         """Whether a hook is there and will be run."""
@@ -124,8 +125,9 @@ class Hooks:
 class Debts:
     """Remember, beyond this run, which stacks are owed `docker-setup`: a build may fail after Docker was set up."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self, project: Project, output: Output) -> None:
+        self._project = project
+        self._output = output
         self._lock = threading.Lock()
 
     def __contains__(self, stack: str) -> bool:
@@ -141,14 +143,14 @@ class Debts:
 
     def _read(self) -> debts.Stacks:
         try:
-            return debts.read(self._run.project.private())
+            return debts.read(self._project.private())
         except OSError as error:
             raise _unknown(error) from error
 
     def _change(self, change: Callable[[debts.Stacks], debts.Stacks]) -> None:
         with self._lock:
             try:
-                debts.update(self._run.project.private(), change, say=self._run.output.info)
+                debts.update(self._project.private(), change, say=self._output.info)
             except OSError as error:
                 raise _unknown(error) from error
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 from kamal_dev.errors import DevError, HostUnreachable
 from kamal_dev.model import Host
+from kamal_dev.output import Output
 from kamal_dev.pipeline.run import history
 from kamal_dev.pipeline.run.names import choose
 from kamal_dev.pipeline.run.report import StackResult
-from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project import Project, state
 from kamal_dev.project.state import CachedHost, Change, Found
 from kamal_dev.shell.fanout import Background
@@ -22,12 +22,16 @@ UNTIMELY = DevError("interrupted")
 class DeployRecord:
     """Remember one deploy, within `with`: that it began, and how it ended, or that it did not."""
 
-    def __init__(self, run: Run, names: tuple[str, ...], making: tuple[str, ...]) -> None:
-        self._run = run
+    def __init__(
+        self, project: Project, output: Output, performer: str, names: tuple[str, ...], making: tuple[str, ...]
+    ) -> None:
+        self._project = project
+        self._output = output
+        self._performer = performer
         self._names = names
         self._has_ended = False
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        self._begun = Background(lambda: written(run.project, lambda found: found.begun(names, making, now)))
+        self._begun = Background(lambda: written(project, lambda found: found.begun(names, making, now)))
         if making:
             # Written before the first host costs anything.
             self._begun.result()
@@ -40,24 +44,30 @@ class DeployRecord:
         if self._has_ended:
             return
         state, why = ("failed", error) if isinstance(error, DevError) else ("unknown", UNTIMELY)
-        history.note(self._run, "deploy", [StackResult(name, "", state, error=why) for name in self._names])
+        history.note(
+            self._project,
+            self._output,
+            self._performer,
+            "deploy",
+            [StackResult(name, "", state, error=why) for name in self._names],
+        )
 
     def ended(self, outcomes: Iterable[StackResult], hosts: dict[str, Host], seconds: float) -> None:
         """Write down how it ended; `hosts` are those that were reached, by stack."""
         if self._has_ended:
             return
-        outcomes, provider = tuple(outcomes), self._run.project.config.provider.type
-        there = [
+        outcomes, provider = tuple(outcomes), self._project.config.provider.type
+        reached = [
             CachedHost.of(outcome.stack, hosts[outcome.stack], provider)
             for outcome in outcomes
             if outcome.stack in hosts and not isinstance(outcome.error, HostUnreachable)
         ]
         results = [(outcome.stack, outcome.state) for outcome in outcomes]
         before = self._begun.result()
-        after = written(self._run.project, lambda found: found.ended(there, results))
+        after = written(self._project, lambda found: found.ended(reached, results))
         for notice in dict.fromkeys((*before, *after)):
-            self._run.output.warn(notice)
-        history.note(self._run, "deploy", outcomes, seconds)
+            self._output.warn(notice)
+        history.note(self._project, self._output, self._performer, "deploy", outcomes, seconds)
         self._has_ended = True
 
 
@@ -69,32 +79,32 @@ def written(project: Project, change: Change) -> tuple[str, ...]:
         return (f"the state could not be written: {error}",)
 
 
-def update(run: Run, change: Change, before: Found | None = None) -> None:
+def update(project: Project, output: Output, change: Change, before: Found | None = None) -> None:
     """Change the state, and warn of what is wrong with its file; what `before` has told is not said again.
 
     With `before`, what was read, a file that would stay as it is is not touched.
     """
     if before and not before.notices and change(before.state) == before.state:
         return
-    for notice in written(run.project, change):
+    for notice in written(project, change):
         if before is None or notice not in before.notices:
-            run.output.warn(notice)
+            output.warn(notice)
 
 
-def remembered(run: Run) -> Found:
+def remembered(project: Project, output: Output) -> Found:
     """Return the state as it is, after a warning of what is wrong with its file."""
     try:
-        found = state.read(run.project.private())
+        found = state.read(project.private())
     except OSError:
         return Found()
     for notice in found.notices:
-        run.output.warn(notice)
+        output.warn(notice)
     return found
 
 
-def failed(run: Run) -> tuple[str, ...]:
+def failed(project: Project, output: Output) -> tuple[str, ...]:
     """Return the stacks whose last deploy was not fine, or did not come to its end."""
-    return tuple(name for name, result in remembered(run).state.results if result not in WENT_WELL)
+    return tuple(name for name, result in remembered(project, output).state.results if result not in WENT_WELL)
 
 
 def left(known: Iterable[CachedHost], listed: Iterable[tuple[str, Host]]) -> tuple[CachedHost, ...]:
@@ -105,7 +115,9 @@ def left(known: Iterable[CachedHost], listed: Iterable[tuple[str, Host]]) -> tup
     )
 
 
-def still_known(run: Run, names: tuple[str, ...], count: int | None) -> tuple[str, ...]:
+def still_known(
+    project: Project, existing: Iterable[str], names: tuple[str, ...], count: int | None
+) -> tuple[str, ...]:
     """Return those of `names` that this project would deploy now, or that have a host."""
-    wanted = {*choose(run.project, count, ()), *run.stacks}
+    wanted = {*choose(project, count, ()), *existing}
     return tuple(name for name in names if name in wanted)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import getpass
 import os
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from importlib.resources import files
 from pathlib import Path
@@ -18,7 +17,8 @@ from kamal_dev.devcontainer import requirements
 from kamal_dev.errors import HostUnreachable
 from kamal_dev.model import Host
 from kamal_dev.output import Output
-from kamal_dev.pipeline.run.budget import HostBudget
+from kamal_dev.pipeline.run.budget import HostBudget, LockBudget
+from kamal_dev.pipeline.run.connections import HostConnections, HostShells
 from kamal_dev.pipeline.run.tools import LocalTools
 from kamal_dev.project import Project
 from kamal_dev.providers import Provider
@@ -28,31 +28,22 @@ from kamal_dev.shell.trust import Trust
 from kamal_dev.shell.way import Way, way
 
 
+@dataclass(frozen=True, eq=False)
 class Run:
-    """Give the stages of a verb what they need; everything opened here is closed by `close`."""
+    """Give the stages of a verb what they need; everything opened here is closed by `close`.
 
-    def __init__(
-        self,
-        project: Project,
-        local: Shell,
-        output: Output,
-        *,
-        read: Callable[[], Project] | None = None,
-        lock_wait: float | None = None,
-    ) -> None:
-        self.project = project
-        self._read = read
-        self.local = local
-        self.output = output
-        self.resources = ExitStack()
-        self.is_closing = False
-        self.budget = HostBudget()
-        self.lock_deadlines: dict[str, float] = {}  # until when a stack is waited for that was found locked
-        self._warned: set[str] = set()
-        self._lock_wait = lock_wait
-        self._remotes: dict[str, Shell] = {}
-        self._met: dict[str, Host] = {}
-        self._lock = threading.Lock()
+    `read` reads the project once more, `wanted_lock_wait` is what `--lock-wait` says, `budget` what `--timeout` gives
+    to each host. What changes while a verb runs makes another run, which shares what is open.
+    """
+
+    project: Project
+    local: Shell
+    output: Output
+    read: Callable[[], Project] | None = None
+    wanted_lock_wait: float | None = None
+    budget: HostBudget = field(default_factory=HostBudget)
+    resources: ExitStack = field(default_factory=ExitStack)
+    shells: HostShells = field(default_factory=HostShells)
 
     @classmethod
     def open(
@@ -84,15 +75,30 @@ class Run:
             ignore_features=ignore_features,
             allow_outside=allow_outside,
         )
-        return cls(read(), local, output, read=read, lock_wait=lock_wait)
+        return cls(read(), local, output, read, lock_wait)
 
-    def read_again(self) -> None:
-        """Read the project again, because a command may have changed its files."""
-        if self._read:
-            self.project = self._read()
-            # What was made of the old configuration: another one may name other hosts.
-            self.__dict__.pop("provider", None)
-            self.__dict__.pop("stacks", None)
+    def read_again(self) -> Run:
+        """Return the run with the project as it is now, because a command may have changed its files."""
+        return replace(self, project=self.read()) if self.read else self
+
+    def within(self, seconds: float | None) -> Run:
+        """Return the run with this many seconds for the work on each host; endless for None."""
+        return replace(self, budget=HostBudget(seconds))
+
+    @cached_property
+    def connections(self) -> HostConnections:
+        """What hosts are talked to with."""
+        return HostConnections(
+            self.remote,
+            self.way,
+            lambda: self.shells.is_closing,
+            self.scripts,
+            self.output,
+            self.performer,
+            self.project.config.ssh.max_connections,
+            self.budget,
+            LockBudget(self.lock_wait),
+        )
 
     @cached_property
     def provider(self) -> Provider:
@@ -117,11 +123,6 @@ class Run:
             for item in folder.iterdir()
             if item.name.endswith((".sh", ".pl"))
         }
-
-    @property
-    def limit(self) -> int:
-        """How many hosts are worked on at once."""
-        return self.project.config.ssh.max_connections
 
     @cached_property
     def trust(self) -> Trust:
@@ -156,7 +157,7 @@ class Run:
     @property
     def lock_wait(self) -> float:
         """Seconds to wait for another change of a stack."""
-        return self.project.config.deploy.lock_wait if self._lock_wait is None else self._lock_wait
+        return self.project.config.deploy.lock_wait if self.wanted_lock_wait is None else self.wanted_lock_wait
 
     @property
     def warns_of_requirements(self) -> bool:
@@ -167,36 +168,20 @@ class Run:
         config = self.project.config
         return (config.host_requirements or ("warn" if config.provider.shares_machine else "refuse")) == "warn"
 
-    def warn_once(self, text: str) -> None:
-        """Warn, unless this run has said it already."""
-        with self._lock:
-            is_new = text not in self._warned
-            self._warned.add(text)
-        if is_new:
-            self.output.warn(text)
-
     def remote(self, host: Host) -> Shell:
         """Return the one connection to a host; it is opened by its first step."""
-        from kamal_dev.shell.remote import Remote
-
-        with self._lock:
-            if host.name not in self._remotes:
-                remote = Remote(host, self.trust, log=self.output.step)
-                self.resources.callback(remote.close)
-                self._remotes[host.name] = remote
-                self._met[host.name] = host
-            return self._remotes[host.name]
+        return self.shells.of(host, self.trust, self.output.step)
 
     def close(self) -> None:
         """Close every connection and remove every temporary file; of what work still ends then, nothing is said."""
-        self.is_closing = True
         self.output.close()
+        self.shells.close()
         self.resources.close()
-        if self._met and self.ssh_config.exists():
+        if self.shells.hosts and self.ssh_config.exists():
             from kamal_dev.shell import ssh_config
 
             # A host that was started again may have another port. What a verb did stands without this file.
             with suppress(OSError, HostUnreachable):
-                ssh_config.renew(self.ssh_config, self._met.values(), self.trust)
+                ssh_config.renew(self.ssh_config, self.shells.hosts, self.trust)
         if isinstance(self.local, Local):
             self.local.close()

@@ -1,0 +1,68 @@
+"""What hosts are talked to with: one connection each, and the time that they have."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from kamal_dev.commands.payload import Scripts
+from kamal_dev.model import Host
+from kamal_dev.output import Output
+from kamal_dev.pipeline.run.budget import HostBudget, LockBudget
+from kamal_dev.shell import Shell
+from kamal_dev.shell.trust import Trust
+from kamal_dev.shell.way import Way
+
+
+class HostShells:
+    """Keep the one connection to each host until the run ends."""
+
+    def __init__(self) -> None:
+        self.is_closing = False
+        self._shells: dict[str, Shell] = {}
+        self._hosts: dict[str, Host] = {}
+        self._open = ExitStack()
+        self._lock = threading.Lock()
+
+    def of(self, host: Host, trust: Trust, log: Callable[[str], None]) -> Shell:
+        """Return the connection to a host; it is opened by its first step."""
+        from kamal_dev.shell.remote import Remote
+
+        with self._lock:
+            if host.name not in self._shells:
+                remote = Remote(host, trust, log=log)
+                self._open.callback(remote.close)
+                self._shells[host.name] = remote
+                self._hosts[host.name] = host
+            return self._shells[host.name]
+
+    @property
+    def hosts(self) -> Iterable[Host]:
+        """The hosts that were connected to."""
+        return tuple(self._hosts.values())
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.is_closing = True
+        self._open.close()
+
+
+@dataclass(frozen=True)
+class HostConnections:
+    """Reach hosts: the connection to each, the scripts that run there, and how long is waited.
+
+    `limit` is how many hosts are worked on at once, `performer` who does this, as `user@machine`, for locks and audit
+    logs.
+    """
+
+    remote: Callable[[Host], Shell]
+    way: Callable[[Host], Way]
+    is_closing: Callable[[], bool]
+    scripts: Scripts
+    output: Output
+    performer: str
+    limit: int
+    budget: HostBudget = field(default_factory=HostBudget)
+    lock_budget: LockBudget = field(default_factory=LockBudget)
