@@ -55,6 +55,7 @@ def test_sync_sends_a_list_of_files_that_is_longer_than_an_output(lab: Lab) -> N
     lab.write({f"{'folder' * 10}/{number:05}{'x' * 100}": "" for number in range(1500)})
     assert lab.bring() == "new"
     assert tree(lab.clone) == tree(lab.root)
+    assert [words for words in lab.said if "the source" in words] == ["Sending the source", "Sent the source"]
 
 
 @pytest.mark.parametrize("source", ["none", "image"])
