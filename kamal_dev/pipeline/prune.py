@@ -61,7 +61,7 @@ class PruneReport:
             ok=error is None,
             exit_code=error.exit_code if error else 0,
             stacks=tuple(map(self._stack, self.stacks)),
-            plan={"summary": self.plan.summary, **self.plan.as_json()},
+            plan=self.plan.as_json(),
             error=Failure.of(error) if error else None,
         )
 

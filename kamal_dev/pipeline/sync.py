@@ -62,7 +62,7 @@ class SyncReport:
             ok=error is None,
             exit_code=error.exit_code if error else 0,
             stacks=(StackSummary(found.stack, found.address, self.state, ok=error is None),),
-            plan={"summary": self.plan.summary, **self.plan.as_json()},
+            plan=self.plan.as_json(),
             error=Failure.of(error) if error else None,
         )
 

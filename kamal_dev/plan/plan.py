@@ -132,6 +132,7 @@ class Plan:
     def as_json(self) -> dict[str, Any]:
         """Return the plan for `--json`."""
         return {
+            "summary": self.summary,
             "empty": self.is_empty,
             "here": [operation.as_json() for operation in self.here],
             "stacks": [item.as_json() for item in self.stacks],

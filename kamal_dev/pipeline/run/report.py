@@ -141,7 +141,7 @@ class Report:
             version=self.version,
             seconds=round(self.seconds, 3),
             stacks=tuple(outcome.result() for outcome in self.outcomes),
-            plan={"summary": self.plan.summary, **self.plan.as_json()} if self.plan else None,
+            plan=self.plan.as_json() if self.plan else None,
             hook=Failure.of(self.hook) if self.hook else None,
             error=Failure.of(error) if error else None,
         )
