@@ -58,10 +58,6 @@ class Provider(Protocol):
         """Return every host that exists with the name of its stack; one that is switched off has no address."""
         ...
 
-    def list(self) -> tuple[Host, ...]:
-        """Return every host that exists."""
-        ...
-
     def capacity(self) -> Capacity | None:
         """Return the most that a host made now can have; None where only the host itself can say."""
         ...

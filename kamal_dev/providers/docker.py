@@ -117,10 +117,6 @@ class DockerProvider:
         outcomes = each(containers, lambda container: self._seen(container, key), limit=AT_ONCE)
         return tuple((outcome.name, outcome) for outcome in outcomes if isinstance(outcome, Host))
 
-    def list(self) -> tuple[Host, ...]:
-        """Return this project's hosts."""
-        return tuple(host for _, host in self.stacks())
-
     def capacity(self) -> Capacity:
         """Return what this machine has: no host of it has more."""
         return self._machine.capacity

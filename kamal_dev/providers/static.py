@@ -44,10 +44,6 @@ class StaticProvider:
         """Return every listed host with the stack at its place."""
         return tuple(self._hosts.items())
 
-    def list(self) -> tuple[Host, ...]:
-        """Return every listed host, in order."""
-        return tuple(self._hosts.values())
-
     def make_room(self, count: int, agree: Agree) -> None:
         """Do nothing: no host is made."""
 

@@ -45,10 +45,6 @@ class Fake:
         """Return the host as soon as it can be seen."""
         return self.provider.stacks() if self.is_listed else ()
 
-    def list(self) -> tuple[Host, ...]:
-        """Return the host."""
-        return tuple(host for _, host in self.stacks())
-
     def capacity(self) -> Capacity | None:
         """Return what the real provider can give."""
         return self.provider.capacity()

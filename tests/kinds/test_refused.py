@@ -347,6 +347,3 @@ class Small:
 
     def stacks(self) -> tuple[()]:
         return ()
-
-    def list(self) -> tuple[()]:
-        return ()

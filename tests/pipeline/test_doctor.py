@@ -50,10 +50,6 @@ class Hosts:
         """Return both."""
         return tuple((name, Host(name, "" if name in self._off else "10.0.0.1")) for name in ("blog-1", "blog-2"))
 
-    def list(self) -> tuple[Host, ...]:
-        """Return both."""
-        return tuple(host for _, host in self.stacks())
-
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:

@@ -118,3 +118,8 @@ class Engine:
 
     def _image(self, words: tuple[str, ...]) -> str | None:
         return "[]\n" if self.has_image else None
+
+
+def listed(provider: Provider) -> tuple[Host, ...]:
+    """Return the hosts that exist."""
+    return tuple(host for _, host in provider.stacks())

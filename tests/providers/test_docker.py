@@ -12,7 +12,7 @@ from kamal_dev.model import Host, Step
 from kamal_dev.output import Output
 from kamal_dev.output.sentences import sentence
 from kamal_dev.providers import docker, host_image
-from tests.providers.engine import Banner, Engine, ensured
+from tests.providers.engine import Banner, Engine, ensured, listed
 
 NAMES = ("guestbook-1", "guestbook-2")
 LOOK = (
@@ -98,7 +98,7 @@ def test_a_host_met_in_this_run_is_not_asked_twice(engine: Engine, tmp_path: Pat
     made = provider(engine, tmp_path)
     made.ensure(("guestbook-1",))
     engine.steps.clear()
-    made.list()
+    listed(made)
     made.ensure(("guestbook-1",))
     assert engine.transcript == LOOK + LOOK
 
@@ -125,7 +125,7 @@ def test_a_host_that_was_taken_off_its_network_is_told_from_one_without_sshd(eng
 
 def test_another_project_with_the_same_service_has_hosts_of_its_own(engine: Engine, tmp_path: Path) -> None:
     provider(engine, tmp_path / "one").ensure(NAMES)
-    assert provider(engine, tmp_path / "two").list() == ()
+    assert listed(provider(engine, tmp_path / "two")) == ()
     provider(engine, tmp_path / "two").destroy(NAMES)
     assert len(engine.containers) == 2
 
@@ -256,7 +256,7 @@ def test_destroying_takes_exactly_the_named_hosts_with_their_volumes(
     made.ensure((*NAMES, "guestbook-11"))
     engine.steps.clear()
     made.destroy(("guestbook-1", "guestbook-7"))
-    assert [host.name for host in made.list()] == ["guestbook-11", "guestbook-2"]
+    assert [host.name for host in listed(made)] == ["guestbook-11", "guestbook-2"]
     assert "$ docker rm --force --volumes c0ffee" in engine.transcript
     assert said[-1] == "Removed host guestbook-1"
 
@@ -278,23 +278,23 @@ def test_a_look_at_hosts_that_are_not_there_makes_no_key(engine: Engine, tmp_pat
 def test_a_folder_that_is_renamed_keeps_its_hosts(engine: Engine, tmp_path: Path) -> None:
     (made,) = ensured(provider(engine, tmp_path / "before"), "guestbook-1")
     (tmp_path / "before").rename(tmp_path / "after")
-    (found,) = provider(engine, tmp_path / "after").list()
+    (found,) = listed(provider(engine, tmp_path / "after"))
     assert found.name == made.name
     (tmp_path / "after").rename(tmp_path / "last")
-    assert [host.name for host in provider(engine, tmp_path / "last").list()] == ["guestbook-1"]
+    assert [host.name for host in listed(provider(engine, tmp_path / "last"))] == ["guestbook-1"]
 
 
 def test_a_copy_of_a_folder_has_hosts_of_its_own(engine: Engine, tmp_path: Path) -> None:
     provider(engine, tmp_path / "one").ensure(("guestbook-1",))
     shutil.copytree(tmp_path / "one", tmp_path / "two")
-    assert provider(engine, tmp_path / "two").list() == ()
-    assert len(provider(engine, tmp_path / "one").list()) == 1
+    assert listed(provider(engine, tmp_path / "two")) == ()
+    assert len(listed(provider(engine, tmp_path / "one"))) == 1
 
 
 def test_hosts_of_a_folder_without_an_id_are_those_of_its_path(engine: Engine, tmp_path: Path) -> None:
     provider(engine, tmp_path).ensure(("guestbook-1",))
     (tmp_path / ".kamal/local/project.json").unlink()
-    assert len(provider(engine, tmp_path).list()) == 1
+    assert len(listed(provider(engine, tmp_path))) == 1
     assert (tmp_path / ".kamal/local/project.json").exists()
 
 

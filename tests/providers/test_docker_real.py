@@ -16,7 +16,7 @@ from kamal_dev.model import Host
 from kamal_dev.output import Output
 from kamal_dev.shell.local import Local
 from tests.hosts import bare, scripts
-from tests.providers.engine import ensured
+from tests.providers.engine import ensured, listed
 
 pytestmark = pytest.mark.real
 SERVICE = "test-provider"
@@ -139,7 +139,7 @@ def test_ssh_is_published_to_this_machine_alone(hosts: tuple[Host, ...]) -> None
 
 def test_running_again_makes_nothing(hosts: tuple[Host, ...], folder: Path) -> None:
     assert ensured(provider(folder), ONE, TWO) == hosts
-    assert provider(folder).list() == hosts
+    assert listed(provider(folder)) == hosts
     assert len(containers()) == 2
 
 

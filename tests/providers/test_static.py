@@ -12,7 +12,7 @@ from kamal_dev.model import Host
 from kamal_dev.output import Output
 from kamal_dev.output.sentences import sentence
 from kamal_dev.shell.recorder import Recorder
-from tests.providers.engine import ensured
+from tests.providers.engine import ensured, listed
 
 TWO = """\
 service: guestbook
@@ -63,12 +63,12 @@ def test_one_stack_asked_for_alone_keeps_its_place() -> None:
 
 
 def test_what_neither_entry_nor_ssh_section_says_is_left_open() -> None:
-    (host,) = provider("service: a\nprovider: {type: static, hosts: [10.0.0.9]}\n").list()
+    (host,) = listed(provider("service: a\nprovider: {type: static, hosts: [10.0.0.9]}\n"))
     assert host == Host("a-1", "10.0.0.9")
 
 
 def test_an_ipv6_address_loses_its_brackets() -> None:
-    (host,) = provider("service: a\nprovider: {type: static, hosts: ['root@[fd00::7]:22']}\n").list()
+    (host,) = listed(provider("service: a\nprovider: {type: static, hosts: ['root@[fd00::7]:22']}\n"))
     assert (host.address, host.port) == ("fd00::7", 22)
 
 
@@ -91,7 +91,7 @@ def test_destroying_destroys_nothing_and_says_so() -> None:
     made = provider(said=said)
     made.destroy(("guestbook-2", "elsewhere-1"))
     assert said == ["Kept guestbook-2: the static provider destroys no hosts"]
-    assert len(made.list()) == 2
+    assert len(listed(made)) == 2
 
 
 def test_destroying_no_host_of_ours_says_nothing() -> None:

@@ -200,10 +200,6 @@ class Listed:
         """Return them all."""
         return tuple(self._hosts.items())
 
-    def list(self) -> tuple[Host, ...]:
-        """Return them all."""
-        return tuple(self._hosts.values())
-
     def capacity(self) -> None:
         """Leave it to the hosts."""
 
