@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -27,6 +26,7 @@ from kamal_dev.pipeline.images.engine import inspect
 from kamal_dev.pipeline.images.pushing import push_all
 from kamal_dev.pipeline.images.recipe import BuildOptions
 from kamal_dev.pipeline.run.run import Run
+from kamal_dev.project import Project
 from kamal_dev.shell.recorder import Recorder
 from tests.real.lab import Lab, Repository, docker, run
 
@@ -255,9 +255,8 @@ def test_the_digest_of_an_image_is_the_one_that_its_build_reports(
     file = tmp_path / "report.json"
     file.write_text(json.dumps({**report, "buildx.build.provenance": {}}))
     engine = Recorder(answer=lambda step: _has(step, BUILT))
-    found = building._reported(
-        cast(Run, SimpleNamespace(local=engine)), Image("r.example", "blog", "v1"), file, "" if pushed else None
-    )
+    image, folder = Image("r.example", "blog", "v1"), "" if pushed else None
+    found = building._reported(cast(Project, None), engine, image, file, folder)
     assert found.image.digest == digest
     assert (found.present is None) == pushed
     # Neither the tag here nor the one in the registry is asked, for it may mean another image.
