@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from kamal_dev.output import Output
+from kamal_dev.output import Event, Output
 from kamal_dev.pipeline.images.making import ImageMaking
 from kamal_dev.pipeline.run.run import Run
 
@@ -27,7 +28,13 @@ def mark(tmp_path: Path) -> Path:
     return tmp_path / "calls"
 
 
-def opened(folder: Path, mark: Path, monkeypatch: pytest.MonkeyPatch, build: str = "{context: .}") -> Run:
+def opened(
+    folder: Path,
+    mark: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    build: str = "{context: .}",
+    show: Callable[[Event], None] = lambda event: None,
+) -> Run:
     docker = folder / "bin/docker"
     for path, text in {
         ".devcontainer/devcontainer.json": '{"dockerComposeFile": "compose.yaml", "service": "app"}\n',
@@ -41,7 +48,7 @@ def opened(folder: Path, mark: Path, monkeypatch: pytest.MonkeyPatch, build: str
     docker.chmod(0o755)
     monkeypatch.setenv("PATH", f"{docker.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("MARK", str(mark))
-    return Run.open(folder, Output(lambda event: None))
+    return Run.open(folder, Output(show))
 
 
 def builds(mark: Path) -> int:
@@ -51,7 +58,8 @@ def builds(mark: Path) -> int:
 def test_a_build_that_nobody_wants_any_more_is_ended_at_once(
     tmp_path: Path, mark: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = opened(tmp_path / "blog", mark, monkeypatch)
+    events: list[Event] = []
+    run = opened(tmp_path / "blog", mark, monkeypatch, show=events.append)
     making = ImageMaking(run.project, run.tools, skip_build=False, skip_push=True)
     making.begin()
     deadline = time.monotonic() + 20
@@ -62,6 +70,7 @@ def test_a_build_that_nobody_wants_any_more_is_ended_at_once(
     assert builds(mark) == 1
     assert time.monotonic() - started < 10
     assert "docker push" not in mark.read_text()
+    assert [event.status for event in events if event.phase == "building"] == ["started"], "nothing failed"
     run.close()
 
 

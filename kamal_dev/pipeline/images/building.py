@@ -131,10 +131,7 @@ def _build(project: Project, tools: LocalTools, build: Build, options: BuildOpti
                 ready, on_line=features.quieter(partial(tools.output.line, "building", subject=build.image.reference))
             )
         if not result:
-            require_buildx(tools.shell)
-            error = _failed(build, result)
-            tools.output.fail("building", error, subject=build.image.reference)
-            raise error
+            raise _reported_failure(tools, build, build.image, result, options)
         require_unchanged(project, tools.shell, build, is_pushed=made.is_pushed)
         named = build.image.on(options.platform or build.platforms)
         built = _reported(project, tools.shell, named, report, options.config if made.is_pushed else None)
@@ -161,6 +158,16 @@ def _as_seen(build: Build) -> Build:
 
     contexts = tuple((name, seen(place)) for name, place in build.contexts)
     return replace(build, context=seen(build.context), contexts=contexts)
+
+
+def _reported_failure(
+    tools: LocalTools, build: Build, image: Image, result: Result, options: BuildOptions
+) -> BuildFailed:
+    error = _failed(build, result)
+    if not options.is_cancelled():
+        require_buildx(tools.shell)
+        tools.output.fail("building", error, subject=image.reference)
+    return error
 
 
 def _failed(build: Build, result: Result) -> BuildFailed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -44,6 +45,7 @@ class ImageMaking:
         self._skip_build = skip_build
         self._skip_push = skip_push
         self._begun: Background[tuple[str, list[Built]]] | None = None
+        self._cancelled = threading.Event()
 
     def begin(self) -> None:
         """Build from now on, beside the caller; not where a build pushes, which is for the plan to say."""
@@ -54,10 +56,12 @@ class ImageMaking:
     def stop(self) -> None:
         """Cancel a running build, whose result is not needed now. The builder keeps its cache."""
         running, self._begun = self._begun, None
+        self._cancelled.set()
         while running and not running.is_done:
             if isinstance(self._tools.shell, Local):
                 self._tools.shell.interrupt()
             running.wait(TICK)
+        self._cancelled.clear()
 
     def made(self, after_build: Callable[[], None]) -> MadeImages:
         """Return the images, pushed. Raises BuildFailed, NothingBuilt, RegistryError and what `after_build` raises."""
@@ -70,7 +74,7 @@ class ImageMaking:
 
     def _build(self) -> tuple[str, list[Built]]:
         config = _logged_in(self._project, self._tools, skip_build=self._skip_build, skip_push=self._skip_push)
-        options = BuildOptions(may_push=not self._skip_push, config=config)
+        options = BuildOptions(may_push=not self._skip_push, config=config, is_cancelled=self._cancelled.is_set)
         return config, [] if self._skip_build else build_all(self._project, self._tools, options)
 
 

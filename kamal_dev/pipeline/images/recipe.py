@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ class BuildOptions:
 
     `may_push` lets an image for several platforms, which no engine can hold, go straight
     to the registry. `config` is the docker config folder with the registry's credential,
-    `report` the file in which buildx says what it made.
+    `report` the file in which buildx says what it made. The failure of a build that `is_cancelled`
+    is nobody's, and not reported.
     """
 
     no_cache: bool = False
@@ -36,6 +37,7 @@ class BuildOptions:
     may_push: bool = False
     config: str = ""
     report: Path | None = None
+    is_cancelled: Callable[[], bool] = bool
 
 
 @dataclass(frozen=True)
