@@ -32,7 +32,7 @@ from kamal_dev.shell.way import Way, way
 class Run:
     """Give the stages of a verb what they need; everything opened here is closed by `close`.
 
-    `read` reads the project once more, `wanted_lock_wait` is what `--lock-wait` says, `budget` what `--timeout` gives
+    `read` reads the project again, `wanted_lock_wait` is what `--lock-wait` says, `budget` what `--timeout` gives
     to each host. What changes while a verb runs makes another run, which shares what is open.
     """
 
