@@ -36,7 +36,7 @@ sub serve {
     my ($client, $target) = @_;
     my $server = reach($target =~ /^(.*):(\d+)$/);
     if (!$server) {
-        print STDERR "nothing answers at $target\n";
+        print STDERR "no answer from $target\n";
         exit 1;
     }
     fork ? copy($client, $server) : copy($server, $client);

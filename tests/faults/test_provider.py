@@ -100,8 +100,8 @@ def deployed(standing: Standing, fake: Fake) -> Ended:
     Fault(
         31,
         "The provider does not answer after it made a host",
-        sees="error: no answer within 60 s …left behind: …; the next run uses them",
-        how=ProviderError("no answer within 60 s", left_behind="stand-1; the next run uses them"),
+        sees="error: no answer within 60 s …left behind: …; the next deploy uses them",
+        how=ProviderError("no answer within 60 s", left_behind="stand-1; the next deploy uses them"),
     ),
 )
 def test_a_provider_that_fails_must_be_quoted_with_what_it_left(standing: Standing, fault: Fault) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.faults.standing import COMPOSE, DOCKERFILE, FILE, Standing
 from tests.faults.table import Fault, produces
 
-FIX = "fix the service and deploy again; `dev status` shows what runs now"
+FIX = "fix the service and deploy again; `dev status` shows what is running"
 LOOPS = "fix the service and deploy again; if it waits for another service by restarting, raise `deploy.restarts`"
 BACK = "left behind: the last good release is running again"
 BASE = COMPOSE.format(database=FILE.compose)

@@ -85,7 +85,7 @@ def _fill(path: Path) -> None:
         28,
         "The disk with .kamal/local is full",
         sees="git cannot read …Out of diskspace …state.json: could not be written (No space left on device); "
-        "going on without it",
+        "continuing without it",
         do="free disk space on this machine",
         how=True,
     ),
@@ -93,7 +93,7 @@ def _fill(path: Path) -> None:
         28,
         "The folder .kamal/local is read-only",
         sees="cannot be written (Read-only file system) …state.json: could not be written (Read-only file system); "
-        "going on without it",
+        "continuing without it",
         do="… needs room and write access",
         how=False,
         is_slow=True,

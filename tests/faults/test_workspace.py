@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.faults.standing import Standing
 from tests.faults.table import Fault, produces
 
-ADVICE = "kept as it is: `dev pull …` fetches the changes, `dev sync … --force` discards it"
+ADVICE = "not updated: `dev pull …` fetches the changes, `dev sync … --force` discards them"
 
 
 @produces(

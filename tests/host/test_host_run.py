@@ -112,7 +112,7 @@ def test_a_killed_worker_is_reported_and_blocks_nobody(
         process.wait(timeout=20)
     outcome = lab.run(host.attach(scripts, name)).outcome
     assert (outcome.ok, outcome.state, outcome.phase) == (False, "unknown", "attach")
-    assert "killed before it ended" in outcome.reason
+    assert "the script on the host was killed" in outcome.reason
     assert lab.run(host.apply(scripts, token(), wanted, window=0)).outcome.state == "new"
     assert lab.sh(f"ls -d ~/.kamal-dev/.run/{name}/payload", check=False) == ""
 

@@ -395,7 +395,7 @@ def test_a_lock_names_the_reason_that_it_could_not_be_written_for(tmp_path: Path
 
 def test_a_host_without_flock_is_told_once_and_not_asked_again(tmp_path: Path) -> None:
     said = locked(tmp_path, 'command() { [ "$2" != flock ]; }')
-    assert "taken" not in said and "has no `flock`" in said and '"phase":"locking"' in said
+    assert "taken" not in said and "locking needs `flock`" in said and '"phase":"locking"' in said
 
 
 def test_an_owner_or_a_beat_that_the_power_took_is_that_of_a_dead_one(tmp_path: Path) -> None:
@@ -466,7 +466,7 @@ def test_a_sparse_file_is_no_bundle(here: Lab, tmp_path: Path) -> None:
     archive = ("tar", "--create", "--sparse", "--directory", str(tmp_path), "parts")
     assert isinstance(here.home, Lying)
     here.home.answer = subprocess.run(archive, check=True, capture_output=True).stdout
-    with pytest.raises(HostError, match="no archive of commits"):
+    with pytest.raises(HostError, match="not an archive of commits"):
         here.pull()
 
 

@@ -148,9 +148,9 @@ def test_where_nothing_listens_there_is_no_registry() -> None:
 
 def test_a_page_of_html_is_neither_a_registry_nor_an_image() -> None:
     with port_that_says(PAGE) as server:
-        with pytest.raises(RegistryUnknown, match="no registry"):
+        with pytest.raises(RegistryUnknown, match="not a registry"):
             local_registry.runs(server)
-        with pytest.raises(RegistryUnknown, match="no registry"):
+        with pytest.raises(RegistryUnknown, match="not a registry"):
             registry.stored(here(server)[0], Local(), image(server), "")
 
 
@@ -482,6 +482,6 @@ def test_a_plan_says_that_it_could_not_ask_the_registry(project: Project) -> Non
 def test_the_doctor_asks_the_registry_here_and_tells_of_a_stranger_on_its_port() -> None:
     with port_that_says(FINE) as server:
         assert doctor._registry(_run(*here(server))) == f"{server}: answers"
-    assert doctor._registry(_run(*here(server))) == f"{server}: on this machine, started when a push needs it"
-    with port_that_says(PAGE) as server, pytest.raises(RegistryUnknown, match="no registry"):
+    assert doctor._registry(_run(*here(server))) == f"{server}: on this machine, started by the next push"
+    with port_that_says(PAGE) as server, pytest.raises(RegistryUnknown, match="not a registry"):
         doctor._registry(_run(*here(server)))

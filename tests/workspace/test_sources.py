@@ -93,7 +93,7 @@ def test_sync_does_for_one_stack_what_a_deploy_does(lab: Lab) -> None:
         held = lab.sync()
         assert (held.state, str(held.error())) == ("left", "the workspace of blog-1 was not updated")
         assert (held.result().ok, held.result().exit_code, held.result().stacks[0].ok) == (False, 1, False)
-        assert "`dev sync blog-1 --force` discards it" in lab.said[-1]
+        assert "`dev sync blog-1 --force` discards them" in lab.said[-1]
     with pytest.raises(Declined):
         lab.sync(force=True, agree=lambda question: False)
     assert (lab.clone / "a.txt").read_text() == "mine\n"

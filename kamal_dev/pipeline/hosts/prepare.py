@@ -155,7 +155,7 @@ def _bootstrap(context: PrepareContext, seen: Observation, operation: Bootstrap)
     if not outcome:
         raise BootstrapFailed(
             target.name,
-            f"could not make Docker run: {outcome.reason}",
+            f"could not install Docker: {outcome.reason}",
             hint=ADVICE.get(outcome.code, "install Docker Engine and Compose v2 on the host, then deploy again"),
             left_behind="installed packages are kept; bootstrap can be repeated",
         )

@@ -136,7 +136,7 @@ class Workspace:
             output.skip("sending_source", "", target, seconds=seconds)
 
     def _left(self, target: Host, stack: str, reason: str) -> str:
-        advice = f"`dev pull {stack}` fetches the changes, `dev sync {stack} --force` discards it"
+        advice = f"`dev pull {stack}` fetches the changes, `dev sync {stack} --force` discards them"
         self._tools.output.info(f"{reason}; not updated: {advice}", target, phase="sending_source")
         return "left"
 

@@ -100,6 +100,6 @@ def inspect(shell: Shell, name: str) -> Present | None:
     if is_none(result.errors):
         return None
     raise EngineError(
-        f"could not ask Docker on this machine for `{name}`: {last_line(result.tail())}",
+        f"could not query Docker on this machine for `{name}`: {last_line(result.tail())}",
         hint="check that it is running: `docker version`",
     )
