@@ -126,15 +126,20 @@ def test_a_damaged_state_file_is_warned_of_once_in_a_run(tmp_path: Path) -> None
     events: list[Event] = []
     run = fake_run(tmp_path, events)
     (tmp_path / "state.json").write_text("{")
-    found = record.remembered(run)
+    found = record.remembered(run.project, run.output)
     assert [(event.status, "is damaged" in event.message) for event in events] == [("warning", True)]
-    record.update(run, lambda state: state.ended([], [("blog-1", "deployed")]), found)
+    record.update(run.project, run.output, lambda state: state.ended([], [("blog-1", "deployed")]), found)
     assert len(events) == 1
-    assert record.remembered(run).state.results == (("blog-1", "deployed"),)
+    assert record.remembered(run.project, run.output).state.results == (("blog-1", "deployed"),)
     written = (tmp_path / "state.json").read_bytes()
-    record.update(run, lambda state: state.ended([], [("blog-1", "deployed")]), record.remembered(run))
+    record.update(
+        run.project,
+        run.output,
+        lambda state: state.ended([], [("blog-1", "deployed")]),
+        record.remembered(run.project, run.output),
+    )
     assert ((tmp_path / "state.json").read_bytes(), len(events)) == (written, 1)
     # A run that has not looked at the file before says it when it writes.
     (tmp_path / "state.json").write_text("{")
-    record.update(run, lambda state: state)
+    record.update(run.project, run.output, lambda state: state)
     assert [event.status for event in events] == ["warning", "warning"]
