@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import cast
@@ -65,3 +68,11 @@ def test_ssh_itself_notices_too_that_a_host_is_silent() -> None:
     assert "ConnectTimeout=7" in words
     (outer,) = [word for word in words if word.startswith("ProxyCommand=")]
     assert "ServerAliveInterval=15" in outer
+
+
+def test_a_program_that_takes_over_ends_when_nobody_reads_it() -> None:
+    # Python ignores SIGPIPE; `dev ssh … | head` would not end if ssh did so too.
+    script = "from kamal_dev.shell.openssh import become; become(('cat', '/proc/self/status'))"
+    ended = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    (ignored,) = [line.split()[1] for line in ended.stdout.splitlines() if line.startswith("SigIgn:")]
+    assert not int(ignored, 16) & 1 << (signal.SIGPIPE - 1)
