@@ -1,8 +1,8 @@
 #!/bin/sh
-# Make Docker Engine and Compose run on a Debian or Ubuntu host: bootstrap.sh
+# Install and start Docker Engine and Compose on a Debian or Ubuntu host: bootstrap.sh
 #
-# Does nothing where both are there and answer. Where it installs Docker, it adds address pools to /etc/docker/daemon.json
-# (see packages.sh); otherwise that is left as it is.
+# Does nothing if both are installed and running. Where it installs Docker, it adds address pools to /etc/docker/daemon.json
+# (see packages.sh); otherwise that file is not changed.
 # Payload: meta/facts, see lib.sh.
 # Events: `log` {text}, those of facts.sh, then `result` {ok, phase, changed, code, reason, engine, compose}. `code` says what
 # failed:
@@ -30,12 +30,12 @@ fail() {
   exit 1
 }
 
-# --- what is there
+# --- what is installed
 
 has_docker() { command -v dockerd >/dev/null 2>&1 || answers; }
 answers() { engine_answers; }
 
-# refuse_others: an engine that this login names is not ours to install, and none is installed beside one that works.
+# refuse_others: do not install an engine that this login configured itself, or a second one next to a running one.
 refuse_others() {
   if answers; then
     case $(privilege) in
@@ -51,7 +51,7 @@ has_compose() {
   is_at_least "$minimal_compose" "$have"
 }
 
-# --- what is done
+# --- installation
 
 await_boot() {
   command -v cloud-init >/dev/null 2>&1 || return 0
@@ -107,7 +107,7 @@ why_silent() {
   fi
 }
 
-# The group saves later connections the sudo; this one keeps the groups it began with.
+# Later connections use Docker through the group, without sudo; this one keeps the groups of its login.
 admit_user() {
   is_root || id -nG "$(id -un)" | tr ' ' '\n' | grep -qx docker || as_root usermod --append --groups docker "$(id -un)"
 }
@@ -132,13 +132,13 @@ install() {
   has_compose || fail compose "Compose $minimal_compose or later is required, and this host has ${have:-none}"
 }
 
-# --- the story
+# --- main
 
 if is_complete; then
   is_root || [ "$(privilege)" != sudo ] || admit_user
 else
   exec 8<"$HOME"
-  # Two stacks may come to one host at once: the second waits for the first and then finds all done.
+  # Two stacks may bootstrap one host at the same time: the second waits for the first, and then has nothing to do.
   wait_for_lock 1200 8 || fail packages 'another bootstrap has been running on this host for 20 minutes'
   if ! is_complete; then install; fi
   admit_user

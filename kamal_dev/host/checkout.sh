@@ -1,10 +1,10 @@
 #!/bin/sh
-# Bring the files of a workspace to the source that came: checkout.sh TARGET STAMP [force]
+# Update the files of a workspace to the source that was sent: checkout.sh TARGET STAMP [force]
 #
 # Runs where nothing but the workspace and the payload can be reached (see jail.sh), as the owner of the workspace.
-# Payload: as of workspace.sh; known/ is what was sent last. `open` is a folder for what is put aside.
-# Prints three lines: state, backup, reason. `state` is that of workspace.sh; `other`: it is no clone of this source and is
-# left; `refused`: nothing was touched; `broken`.
+# Payload: as of workspace.sh; known/ is what was sent last. `open` is a folder for backups.
+# Prints three lines: state, backup, reason. `state` is that of workspace.sh; `other`: it is not a clone of this source and was
+# not changed; `refused`: nothing was changed; `broken`.
 # shellcheck disable=SC2317 # each_part calls what it is given
 set -u
 here=${0%/*}
@@ -24,7 +24,8 @@ refuse() { answer refused "$1: $(last_lines "$here/errors" 2)"; }
 
 # --- what a part gets
 
-# receive: take the objects that came, where what they build upon is here. Git looks for a pack by its index, so that comes last.
+# receive: copy the objects that were sent, if the clone has their base. Git finds a pack by its index, therefore the index is
+# copied last.
 receive() {
   while read -r commit; do
     refs cat-file -e "$commit^{commit}" || { echo "lacks $commit" >&2 && return 1; }
@@ -44,12 +45,12 @@ take_boundary() {
   [ ! -s "$part/boundary" ] || cp "$part/boundary" "$p_git/shallow"
 }
 
-# take_index: make what is staged there what is staged here. Files that were not touched need not be read again.
+# take_index: stage in the clone what is staged in the source. Unchanged files are not read again.
 take_index() {
   # A name that nobody could have taken before.
   next=$(mktemp "$p_git/index.XXXXXX") && chmod 644 "$next" && cp "$part/look" "$next" || return
   [ "$p_index" = "$p_tree" ] || on_files "$next" read-tree --reset "$p_index" || { rm -f "$next"; return 1; }
-  # What did not travel is not missing either.
+  # Files that were not sent would count as deleted, therefore git skips them.
   [ ! -s "$part/skipped" ] || on_files "$next" update-index -z --skip-worktree --stdin <"$part/skipped" || { rm -f "$next"; return 1; }
   mv "$next" "$p_git/index"
 }
@@ -70,14 +71,14 @@ take_names() {
     refs update-ref --stdin
 }
 
-# take_settings: let git know of submodules that are new.
+# take_settings: add the configuration of new submodules.
 take_settings() {
   alone git config -f "$part/config" --name-only --get-regexp '^submodule[.]' | while IFS= read -r name; do
     refs config --get "$name" >/dev/null || refs config "$name" "$(alone git config -f "$part/config" --get "$name")"
   done
 }
 
-# make_clone: make the part where nothing is.
+# make_clone: create the clone of a part.
 make_clone() {
   mkdir -p "$p_work" "$p_git" && alone git init --quiet --bare ${long:+--object-format=sha256} --template= "$p_git" || return
   refs config core.bare false && refs config core.logAllRefUpdates true || return
@@ -90,11 +91,11 @@ make_clone() {
   receive && on_files "$part/look" read-tree --reset -u "$p_tree" && take_index && take_head && take_names
 }
 
-# --- a workspace that is no clone yet
+# --- a workspace that is not a clone yet
 
 is_empty() { [ -z "$(ls -A "$target" 2>/dev/null)" ]; }
 
-# fill: make the clone beside it, put aside what is there, and let the clone take its place.
+# fill: create the clone next to the workspace, move existing files to the backup, and move the clone into place.
 fill() {
   rm -rf "${target%/*}"/.new.*
   filled=$target target=${target%/*}/.new.$stamp
@@ -109,22 +110,22 @@ fill() {
     move_into "$target" "$made" && rmdir "$made"
   else
     mv -T "$made" "$target"
-  fi || answer broken 'the clone could not be moved to its place'
+  fi || answer broken 'could not move the clone into place'
   answer new
 }
 
-# not_filled: end, with the workspace as it was. What came may build upon a clone that is there no more.
+# not_filled: end without a change of the workspace. If the clone was deleted, the base of the objects is missing: all is sent again.
 not_filled() {
   rm -rf "$target"
   ! grep -q '^lacks ' "$here/errors" || answer missing
-  refuse 'the clone could not be made'
+  refuse 'could not create the clone'
 }
 
-# put_aside: move what is no clone out of the way, whole.
+# put_aside: move all files of a workspace that is not a clone to the backup.
 put_aside() {
   backup=$aside_folder
   if [ -d "$target" ] && [ ! -L "$target" ]; then move_into "$backup" "$target"; else mv "$target" "$backup/"; fi ||
-    answer broken "what is there could not be moved to $backup"
+    answer broken "could not move the existing files to $backup"
 }
 
 # move_into FOLDER FROM
@@ -160,12 +161,12 @@ examine() {
         ;;
     esac
   else
-    found=$([ ! -e "$p_work/.git" ] || echo "\`$p_path\` is there already")
+    found=$([ ! -e "$p_work/.git" ] || echo "\`$p_path\` already exists")
   fi
   reason=${reason:-$found}
 }
 
-# catch_up: get the objects; fails where what they build upon is gone.
+# catch_up: copy the objects; fails if their base is missing.
 catch_up() {
   [ -n "$old" ] && is_clone || return 0
   [ "$(cat "$part/is_cut")" = no ] || take_boundary
@@ -175,7 +176,7 @@ catch_up() {
   refs rev-list --quiet --objects ${p_head:+"$p_head"} "$p_index" "$p_tree" ${before:+"^$before"}
 }
 
-# stand_in_way: print the files that nobody has sent and that would be overwritten.
+# stand_in_way: print the files that were not sent and would be overwritten.
 stand_in_way() {
   on_files "$(seen_by "$old")" diff-index --cached --name-only --diff-filter=D -z "$p_tree" >"$here/coming"
   (cd "$p_work" && xargs -0 -r sh -c "$existing" sh <"$here/coming")
@@ -183,12 +184,12 @@ stand_in_way() {
 # shellcheck disable=SC2016 # for another shell
 existing='for name; do if [ -L "$name" ] || { [ -e "$name" ] && [ ! -d "$name" ]; }; then printf "%s\0" "$name"; fi; done'
 
-# examine_ahead: find what only moving would hurt: a branch of the same name, files that git ignored.
+# examine_ahead: find what an update would overwrite: a branch of the same name, files that git ignores.
 examine_ahead() {
   [ -n "$old" ] && is_clone || return 0
-  if own_branch; then reason=${reason:-"the branch \`$p_branch\` there has commits of its own"}; fi
+  if own_branch; then reason=${reason:-"the branch \`$p_branch\` in the workspace has commits of its own"}; fi
   found=$(stand_in_way | tr '\0\n' '\n ' | head -n 1)
-  [ -z "$found" ] || reason=${reason:-"\`$found\` there was ignored so far, and would be overwritten"}
+  [ -z "$found" ] || reason=${reason:-"\`$found\` is ignored by git in the workspace, and would be overwritten"}
 }
 
 # own_branch: whether the branch that comes has commits there that neither the source nor HEAD has.
@@ -197,7 +198,7 @@ own_branch() {
   there=$(refs rev-parse --quiet --verify "refs/heads/$p_branch") && ! refs merge-base --is-ancestor "$there" "$p_head"
 }
 
-# offer: let people who have changes find what came.
+# offer: publish the new commits as a remote branch, for people with changes of their own.
 offer() {
   [ -n "$old" ] && is_clone || return 0
   [ -z "$p_head" ] || refs update-ref "refs/remotes/kamal-dev/${p_branch:-detached}" "$p_head"
@@ -221,7 +222,7 @@ back_up() {
     tar -cf "$aside_folder/ignored$(echo "$p_path" | tr -c 'A-Za-z0-9\n' _).tar" -C "$p_work" --null --files-from="$here/ignored"
 }
 
-# move: let the files, the index and HEAD be what came. Nothing is touched where a file stands in the way.
+# move: let the files, the index and HEAD be what came. Nothing is changed if a file would be overwritten.
 move() {
   if [ -z "$old" ]; then
     make_clone
@@ -248,19 +249,19 @@ update() {
   fi
   if [ -n "$reason" ]; then
     backup=kamal-dev/backup-$stamp
-    each_part back_up 2>"$here/errors" || refuse 'no backup could be made'
+    each_part back_up 2>"$here/errors" || refuse 'could not create a backup'
   fi
-  each_part move 2>"$here/errors" >&2 || refuse 'the workspace could not be moved forward'
+  each_part move 2>"$here/errors" >&2 || refuse 'could not update the workspace'
   answer moved
 }
 
-# --- the story
+# --- main
 
 use_target "$1"
 stamp=$2 word=${3:-} aside_folder=${1%/*/*}/backups/$2 backup=''
 umask 022
 : >"$here/errors"
-make_plain || answer refused 'the folder for new objects cannot be made'
+make_plain || answer refused 'could not create the folder for new objects'
 ! is_empty || fill
 reason='the workspace is not a clone of this source'
 if use_known && is_clone; then

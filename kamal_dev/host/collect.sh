@@ -3,7 +3,7 @@
 #
 # The tar has parts/N/: path, tip, sent, bundle, for each clone with commits or changes of its own; the bundle names the
 # commits `refs/heads/pulled`, after those that were sent, or from their beginning (`whole`). Changes that are not
-# committed become one commit. Changes nothing in the workspace. Where it fails, stdout is one event instead: `result`.
+# committed become one commit. Changes nothing in the workspace. If it fails, stdout has one event: `result`.
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -12,12 +12,12 @@ here=${0%/*}
 . "$here/feed.sh"
 
 begin "$@"
-[ -d "$source/parts" ] || give_up collect 'the workspace is no clone that was sent there'
-command -v git >/dev/null 2>&1 || give_up collect 'there is no git on the host'
+[ -d "$source/parts" ] || give_up collect "the workspace is not a clone created by \`dev\`"
+command -v git >/dev/null 2>&1 || give_up collect 'git is not installed on the host'
 lock_events=2
 hold_stack collect
-{ cp -R "$source/parts" "$here/known" && cp "$source/withheld" "$here/withheld"; } || give_up collect "$here cannot be written"
+{ cp -R "$source/parts" "$here/known" && cp "$source/withheld" "$here/withheld"; } || give_up collect "could not write to $here"
 told=$(confine gather.sh "$target" "$stack" "$word" 2>"$here/said")
 code=$?
-[ "$told" = packed ] || give_up collect "${told:-"the workspace could not be read: $(why_confined "$code" "$here/said")"}"
+[ "$told" = packed ] || give_up collect "${told:-"could not read the workspace: $(why_confined "$code" "$here/said")"}"
 tar -cf - -C "$here/out" .

@@ -34,13 +34,13 @@ find_tip() {
   tip=$(echo "Changes in the workspace of $stack" | aside_git commit-tree "$tree" ${head:+-p "$head"})
 }
 
-# collect: write the part's bundle, where there is something to say.
+# collect: write the bundle of a part, if it has new commits.
 collect() {
   is_clone || refuse "${p_path:+"\`$p_path\` in "}the workspace is no longer a clone"
-  find_tip 2>"$here/errors" || refuse "the workspace could not be read: $(last_lines "$here/errors" 2)"
+  find_tip 2>"$here/errors" || refuse "could not read the workspace: $(last_lines "$here/errors" 2)"
   [ -n "$tip" ] && [ "$tip" != "$p_head" ] || return 0
   if [ -f "$p_git/shallow" ]; then cp "$p_git/shallow" "$plain/shallow"; else rm -f "$plain/shallow"; fi
-  # What was sent last may have gone to another folder of this stack, and be unknown to this clone.
+  # The last source may have been sent to another folder of this stack, so that this clone does not have its commits.
   set --
   [ -z "$p_head" ] || ! aside_git cat-file -e "$p_head^{commit}" 2>/dev/null || set -- "^$p_head"
   [ -n "$(aside_git rev-list --max-count=1 "$tip" "$@")" ] || return 0
@@ -49,13 +49,13 @@ collect() {
   mkdir -p "$box" && printf %s "$p_path" >"$box/path" && echo "$tip" >"$box/tip" && echo "$p_head" >"$box/sent"
   { aside_git update-ref refs/heads/pulled "$tip" &&
     aside_git bundle create --quiet "$box/bundle" refs/heads/pulled "$@"; } 2>"$here/errors" ||
-    refuse "the commits could not be packed: $(last_lines "$here/errors" 2)"
+    refuse "could not pack the commits: $(last_lines "$here/errors" 2)"
 }
 
 use_target "$1"
 stack=$2 word=${3:-}
 umask 022
-make_plain || refuse 'the folder for new objects cannot be made'
+make_plain || refuse 'could not create the folder for new objects'
 way=$(in_the_way)
 [ -z "$way" ] || refuse "$way"
 mkdir -p "$here/out/parts"

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Fill a workspace that is still empty: seed.sh STACK FOLDER [force]
 #
-# What people have in a workspace is theirs: where FOLDER has anything in it, nothing is touched; with `force` it is put
-# aside. Payload: meta/performer; fed with a compressed tar. Events: `result` {ok, state, phase, reason, backup}.
+# Files in a workspace belong to its users: if FOLDER is not empty, nothing is changed; with `force` its files are moved to a
+# backup. Payload: meta/performer; fed with a compressed tar. Events: `result` {ok, state, phase, reason, backup}.
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -17,7 +17,7 @@ finish() {
   [ -n "$backup" ] || [ "$owner" != "$caller" ] || : >"$home/unowned"
   rm -rf "$source"
   echo '{"kind":"sync"}' >"$here/state"
-  { mkdir -p "$source" && keep_file "$here/state" "$source/state"; } || give_up workspace 'the record could not be written' broken
+  { mkdir -p "$source" && keep_file "$here/state" "$source/state"; } || give_up workspace 'could not write the record' broken
   record workspace ok: true state new backup "$backup"
   emit result ok: true state new phase workspace backup "$backup"
   exit
@@ -25,10 +25,10 @@ finish() {
 
 begin "$@"
 fed >"$here/source.tar.gz" || give_up workspace 'the source did not arrive; is the disk full?'
-(umask 077 && mkdir -p "$home") || give_up workspace "$home cannot be made: $(why_not_written "$home")"
+(umask 077 && mkdir -p "$home") || give_up workspace "could not create $home: $(why_not_written "$home")"
 hold_stack workspace
-make_room || give_up workspace "the folder of the workspace cannot be made: $(why_not_written "$home")"
-[ -z "$word" ] || mkdir -p "$home/backups/$stamp" || give_up workspace "$home/backups cannot be made"
+make_room || give_up workspace "could not create the folder of the workspace: $(why_not_written "$home")"
+[ -z "$word" ] || mkdir -p "$home/backups/$stamp" || give_up workspace "could not create $home/backups"
 learn_owner
 told=$(open=${word:+"$home/backups/$stamp"} && confine unpack.sh "$target" "$stamp" "$word" 2>"$here/said")
 code=$?
@@ -36,6 +36,6 @@ rmdir "$home/backups/$stamp" "$home/backups" 2>/dev/null
 case $told in
   new*) finish "${told#new}" ;;
   left) emit result ok: true state left phase workspace ;;
-  broken*) give_up workspace "what is there could not be put aside or replaced; see $home/backups/$stamp" broken ;;
-  *) give_up workspace "${told:-"the source could not be unpacked: $(why_confined "$code" "$here/said")"}" ;;
+  broken*) give_up workspace "could not move or replace the existing files; see $home/backups/$stamp" broken ;;
+  *) give_up workspace "${told:-"could not unpack the source: $(why_confined "$code" "$here/said")"}" ;;
 esac

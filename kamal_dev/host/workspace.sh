@@ -1,15 +1,15 @@
 #!/bin/sh
-# Bring a workspace to the source that came: workspace.sh STACK FOLDER [force]
+# Update a workspace to the source that was sent: workspace.sh STACK FOLDER [force]
 #
-# Payload: meta/performer, state (the record), withheld (paths that did not travel), parts/N/: path folder head branch index tree
+# Payload: meta/performer, state (the record), withheld (paths that were not sent), parts/N/: path folder head branch index tree
 #   names boundary is_cut config rules skipped needs (commits), and where there is something new, `packed`, which is empty.
 # Fed with a pack for each `packed`, in the order of the parts.
-# What people did there stays: then only their clone gets the new commits, as the remote branch kamal-dev/…. With `force`
-# it is left behind in a branch of theirs, kamal-dev/backup-….
-# Events: `result` {ok, state, phase, reason, backup}. `state` says what became of the workspace:
-#   new      it was empty, and is a clone now      moved    it is where the source is
-#   left     it was changed: see reason            missing  it lacks what the source builds upon; all is to be sent
-#   kept     nothing was touched: see reason       broken   it is between the two
+# Changes in the workspace are kept: its clone then only gets the new commits, as the remote branch kamal-dev/…. With `force`
+# the changes are saved in the branch kamal-dev/backup-….
+# Events: `result` {ok, state, phase, reason, backup}. `state` is the result for the workspace:
+#   new      it was empty, and is a clone now      moved    it was updated to the source
+#   left     it has changes: see reason            missing  it lacks the base of the source; all must be sent
+#   kept     nothing was changed: see reason       broken   it was updated in part
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -48,34 +48,34 @@ need_git() {
   install_packages git
 }
 
-# take_packs: index what comes while it comes; checkout.sh copies it to the clone.
+# take_packs: index each pack while it is received; checkout.sh copies it to the clone.
 take_packs() {
   for each in "$here"/parts/*/; do
     [ -f "${each}packed" ] || continue
     store=${each}store
-    { mkdir -p "$store/objects" "$store/refs" && use_format "$store"; } || give_up workspace "$here cannot be written"
-    # The pipe's other end tells whether all came; git, whether it is what was sent.
+    { mkdir -p "$store/objects" "$store/refs" && use_format "$store"; } || give_up workspace "could not write to $here"
+    # The other end of the pipe detects a pack that was cut off, git a pack with wrong content.
     { fed || echo no >"$here/cut"; } | (p_git=$store && refs index-pack --stdin) >/dev/null 2>"$here/errors" ||
       give_up workspace "the source did not arrive; is the disk full? ($(last_lines "$here/errors" 1))"
     [ ! -f "$here/cut" ] || give_up workspace 'the source did not arrive: the connection ended'
   done
 }
 
-# --- what comes of it
+# --- results
 
-# finish STATE: remember what was sent.
+# finish STATE: record what was sent.
 finish() {
   rm -rf "$source/parts" "$source/offered"
   { mv "$here/parts" "$source/parts" && keep_file "$here/state" "$source/state"; } ||
-    give_up workspace 'the record could not be written' broken
+    give_up workspace 'could not write the record' broken
   [ "$1:$owner" != "new:$caller" ] || : >"$home/unowned"
-  # A deploy goes on to bring a release up, and gives it away then.
+  # A deploy changes the owner later, once its release is up.
   running=$(current_release)
   [ ! -f "$releases/$running/.kamal-dev/user" ] || own_workspace "$(known "$running" user)"
   conclude "$1"
 }
 
-# understand STATE BACKUP REASON: what was confined has read what people wrote, so that its words are data here.
+# understand STATE BACKUP REASON: the confined script has read files of users, therefore its output is checked, not trusted.
 understand() {
   case $2 in kamal-dev/backup-"$stamp" | "$home/backups/$stamp") backup=$2 ;; esac
   case $1 in
@@ -88,15 +88,15 @@ understand() {
   esac
 }
 
-# check_out: bring the files to what came, and understand how that ended.
+# check_out: update the files, and handle the result.
 check_out() {
   rm -rf "$here/known"
-  [ ! -d "$source/parts" ] || cp -R "$source/parts" "$here/known" || give_up workspace "$here cannot be written"
-  [ -z "$word" ] || mkdir -p "$home/backups/$stamp" || give_up workspace "$home/backups cannot be made"
+  [ ! -d "$source/parts" ] || cp -R "$source/parts" "$here/known" || give_up workspace "could not write to $here"
+  [ -z "$word" ] || mkdir -p "$home/backups/$stamp" || give_up workspace "could not create $home/backups"
   told=$(open=${word:+"$home/backups/$stamp"} && confine checkout.sh "$target" "$stamp" "$word" 2>"$here/said")
   code=$?
   rmdir "$home/backups/$stamp" "$home/backups" 2>/dev/null
-  [ -n "$told" ] || give_up workspace "the workspace could not be read: $(why_confined "$code" "$here/said")"
+  [ -n "$told" ] || give_up workspace "could not read the workspace: $(why_confined "$code" "$here/said")"
   { read -r state; read -r left_in; read -r why; } <<END
 $told
 END
@@ -106,8 +106,8 @@ END
 begin "$@"
 need_git </dev/null
 take_packs
-(umask 077 && mkdir -p "$home") || give_up workspace "$home cannot be made: $(why_not_written "$home")"
+(umask 077 && mkdir -p "$home") || give_up workspace "could not create $home: $(why_not_written "$home")"
 hold_stack workspace
-{ make_room && mkdir -p "$source" && keep_file "$here/withheld" "$source/withheld"; } || give_up workspace "$source cannot be written: $(why_not_written "$source")"
+{ make_room && mkdir -p "$source" && keep_file "$here/withheld" "$source/withheld"; } || give_up workspace "could not write to $source: $(why_not_written "$source")"
 learn_owner
 check_out

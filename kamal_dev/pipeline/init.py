@@ -76,7 +76,7 @@ def _devcontainer(folder: Path, found: tuple[Path, ...], output: Output, config_
         return ""
     chosen, *others = (str(path.relative_to(folder)) for path in found)
     output.warn(
-        f"Several devcontainers: {config_path} takes {chosen} and not {', '.join(others)}; "
+        f"Several devcontainers: {config_path} uses {chosen}, not {', '.join(others)}; "
         "change `image.devcontainer` to use another one, or pass `--devcontainer PATH`"
     )
     return chosen
@@ -129,7 +129,7 @@ def _warn_of_ignored(folder: Path, paths: tuple[str, ...], output: Output) -> No
         them = "it" if len(shown) == 1 else "them"
         output.warn(
             f"git ignores {' and '.join(shown)}, so nobody else gets {them}: `git add --force {' '.join(shown)}` "
-            f"adds {them}, or take the pattern out that `git check-ignore -v {shown[0]}` names"
+            f"adds {them}, or remove the pattern that `git check-ignore -v {shown[0]}` prints"
         )
 
 

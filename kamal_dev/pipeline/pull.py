@@ -169,7 +169,7 @@ def _box(target: Host, path: str, tip: str, since: str, bundle: Path) -> _Box:
 def _malformed(target: Host, what: str) -> HostError:
     return HostError(
         target.name,
-        f"what the host sent {what}",
+        f"the answer of the host {what}",
         hint="nothing was pulled; inspect the workspace with `dev ssh`",
         left_behind="nothing was changed here",
     )

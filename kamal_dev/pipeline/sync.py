@@ -89,7 +89,7 @@ def sync(
     operation = found.first(SendSource)
     if operation is None:
         return SyncReport(plan, "left", is_held_back=True)
-    if operation.force and not agree(f"Discard the changes in the workspace of {seen.stack} (a backup stays there)?"):
+    if operation.force and not agree(f"Discard the changes in the workspace of {seen.stack} (a backup is kept)?"):
         raise Declined
     # A workspace that got this very source before, and was changed since, lacks nothing.
     has_source = seen.facts is not None and workspace.was_sent(seen.facts.source)

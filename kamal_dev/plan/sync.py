@@ -28,5 +28,5 @@ def sync(seen: Observation, kind: str, folder: str, *, force: bool) -> Plan:
         return Plan(stacks=(StackPlan(seen.stack, seen.address, reason=reason),))
     cause = "workspace is empty" if is_empty else "`--force`" if force else "host compares the source"
     operation = SendSource(folder=folder, force=force and not is_empty, causes=(cause,))
-    notes = ("changes made in the workspace are discarded; a backup stays there",) if operation.force else ()
+    notes = ("changes made in the workspace are discarded; a backup is kept on the host",) if operation.force else ()
     return Plan(stacks=(StackPlan(seen.stack, seen.address, (operation,), notes=notes),))

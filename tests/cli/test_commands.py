@@ -130,7 +130,7 @@ def test_init_says_which_of_several_devcontainers_it_took(project: Path) -> None
     (project / ".devcontainer/api").mkdir()
     (project / ".devcontainer/api/devcontainer.json").write_text('{"image": "debian:12"}')
     said = run("init").stderr
-    assert "takes .devcontainer/devcontainer.json and not .devcontainer/api/devcontainer.json" in said
+    assert "uses .devcontainer/devcontainer.json, not .devcontainer/api/devcontainer.json" in said
     assert "`image.devcontainer`" in said
     assert "--devcontainer" in said
     assert run("config").returncode == 0

@@ -236,7 +236,7 @@ LEFT = {
 }
 INTERRUPTED_HINT = "`dev deploy` completes it; `dev rollback` goes back to the previous good release, if there is one"
 NETWORKS_HINT = (
-    "Docker on the host has no range of addresses left for another network: remove stacks that nobody needs, and "
+    "Docker on the host has no range of addresses left for another network: remove unused stacks, and "
     "`docker network prune` there; or give it more and smaller ones, `default-address-pools` in /etc/docker/daemon.json"
 )
 DISK_HINT = "`dev prune` removes old releases and their images"
