@@ -1,8 +1,8 @@
 #!/bin/sh
-# Tell what the current release of a stack has in its compose files, and who is in its containers: contents.sh STACK
+# Print the compose files of the current release of a stack, and the sessions in its containers: contents.sh STACK
 #
 # Events: a `file` {path, content} for each compose file that the release names, and its overlay; an `inside` {service, inside}
-# for each container that people are in; then `result`. Never tells of `.env`, nor of any other file. Changes nothing.
+# for each container with sessions; then `result`. Never prints `.env` or other files. Changes nothing.
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh

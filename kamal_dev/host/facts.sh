@@ -1,9 +1,9 @@
 #!/bin/sh
-# Tell what this host is and what the stack runs: facts.sh STACK PORTS [IMAGE]...
+# Report the facts of this host and of a stack on it: facts.sh STACK PORTS [IMAGE]...
 #
-# Events: `facts`, one `container` per container of the stack, then `result`. Changes nothing, asks no network.
-# `trouble` is why the engine does not answer, where it does not. `stands` is true where the current release is good, and every
-# container of it stands as it did then; `last`: see status.sh.
+# Events: `facts`, one `container` per container of the stack, then `result`. Changes nothing, uses no network.
+# `trouble` is the reason if the engine does not answer. `stands` is true if the current release is good, and all its containers
+# are in the state they had then; `last`: see status.sh.
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -74,14 +74,14 @@ there_or_above() {
   echo "${place:-/}"
 }
 
-# unwritable: print why nothing can be written where the scripts keep what they need; nothing where it can.
+# unwritable: print why the scripts cannot write to their folders; nothing if they can.
 unwritable() {
   for each in "$HOME" "$base" "$home"; do
     [ ! -d "$each" ] || [ -w "$each" ] || { why_not_written "$each"; return; }
   done
 }
 
-# lacks: print what the scripts need and this host has not, as people would look for it, a line each.
+# lacks: print the required programs that this host lacks, a line each.
 lacks() {
   for program in awk chroot cut df find flock grep head id ls mktemp mount paste readlink realpath sed setsid sort stat tail tar timeout tr unshare wc xargs; do
     command -v "$program" >/dev/null 2>&1 || echo "$program"
@@ -103,9 +103,8 @@ can() {
 has_gpu() { [ -e /dev/nvidia0 ] && echo true || echo false; }
 
 # look_at_engine: set engine, compose, root_dir and ids; engine_trouble says why they are empty.
-# Versions and the place of images take longest to ask, so that they are remembered for as long as the programs
-# are the same; apply.sh forgets them when a release falls. What a bootstrap would follow from is not remembered, nor a host
-# that lacks something.
+# Versions and the folder of images are slow to query, therefore they are cached until the programs change; a failed release
+# removes the cache. A host that needs a bootstrap or lacks programs is not cached.
 look_at_engine() {
   engine='' compose='' root_dir='' ids='' foreign='' engine_trouble=''
   has_engine || { engine_trouble="$engine_name is not installed on this host"; return; }
@@ -118,7 +117,7 @@ look_at_engine() {
   printf '%s\n' "$programs" "$engine" "$compose" "$root_dir" >"$engine_known.$$" && mv "$engine_known.$$" "$engine_known"
 }
 
-# recall_engine: do it by what was remembered of the same programs.
+# recall_engine: use the cache, if it is of the same programs.
 recall_engine() {
   programs=$(engine_programs "$(command -v mv)" "$(command -v sleep)" "$(command -v stat)" "$(command -v timeout)")
   [ -f "$engine_known" ] || return
@@ -154,11 +153,11 @@ is_empty() {
   done
 }
 
-# note FILE: print what workspace.sh has noted of the source, which is JSON; `null` where it has not.
+# note FILE: print a record of workspace.sh about the source, which is JSON; `null` if there is none.
 note() {
   [ -f "$home/source/$1" ] || { echo null; return; }
   IFS= read -r noted <"$home/source/$1"
-  # The power may have gone before it was on the disk.
+  # A power failure may have left an incomplete record.
   case $noted in '{'*'}') printf '%s' "$noted" ;; *) echo '{"kind":"lost"}' ;; esac
 }
 
@@ -171,7 +170,7 @@ held() {
 # run_by_releases: print the images of the stack's releases as they run them; what is there of them need not be pulled.
 run_by_releases() { cat "$releases"/*/.kamal-dev/images 2>/dev/null | sed 's|:[^:/@]*@|@|' | sort -u; }
 
-# made_of: print what the containers of the current release are made of, see replace.sh; nothing where that is no argument.
+# made_of: print the parts of the current release, see replace.sh; nothing if they are too long for an argument.
 made_of() {
   [ -n "$shown" ] && [ "$(wc -c 2>/dev/null <"$releases/$shown/.kamal-dev/parts")" -lt 100000 ] 2>/dev/null &&
     cat "$releases/$shown/.kamal-dev/parts"

@@ -40,14 +40,14 @@ last_failure() {
 # deployed_at ID: print when it was deployed last, UTC.
 deployed_at() { date -u -r "$releases/$1/.kamal-dev/digest" +%Y-%m-%dT%H:%M:%SZ 2>/dev/null; }
 
-# carry FOLDER: keep there what a release needs beside its files in order to come back, and who deployed it.
-# What its lifecycle commands get may be a secret, as it may be in `.env`: the release is its user's alone.
+# carry FOLDER: store the data that a rollback to the release needs in addition to its files, and its performer.
+# Arguments of lifecycle commands may be secrets, as in `.env`: only the user can read the release.
 carry() {
   (cd "$here/meta" && cp version commit images built workspace user performer services started parts "$1/") && rm -rf "$1/exec" "$1/lifecycle" || return
   [ ! -d "$here/lifecycle" ] || cp -R "$here/lifecycle" "$here/exec" "$1/"
 }
 
-# take_along ID: put what a release carries where exec.sh, lifecycle.sh, owner.sh, replace.sh and watch.sh look for it.
+# take_along ID: copy the stored data of a release to where exec.sh, lifecycle.sh, owner.sh, replace.sh and watch.sh look for it.
 take_along() {
   carried=$releases/$1/.kamal-dev
   rm -rf "$here/exec" "$here/lifecycle" "$here/meta/user" "$here/meta/started"

@@ -23,7 +23,7 @@ log_in() {
 
 forget_login() { rm -rf "$here/login" "$here/registry"; }
 
-# missing_images [IMAGE]...: print those that the engine has not.
+# missing_images [IMAGE]...: print those that the engine does not have.
 missing_images() {
   # One question is enough where all are there.
   # shellcheck disable=SC2046 # references have no spaces
@@ -42,8 +42,8 @@ pinned() {
   echo "$pinned_name@${1##*@}"
 }
 
-# pull_all [IMAGE]...: pull them, some at once. Fails when one did not arrive; the file
-# `pull.failed` says which and why.
+# pull_all [IMAGE]...: pull them, some at the same time. Fails if a pull failed; the file
+# `pull.failed` has the images and reasons.
 pull_all() {
   : >"$here/pull.failed"
   [ $# -gt 0 ] || return 0
@@ -54,13 +54,13 @@ pull_all() {
   return "$1"
 }
 
-# pull_one IMAGE SERVER: pull it, with the login when it comes from SERVER, and tell how it went.
+# pull_one IMAGE SERVER: pull it, with the login if it is from SERVER, and print the result.
 pull_one() {
   clock
   pull_started=$now
   pull_log=$(mktemp "$here/pull.XXXXXX") || return 1
   [ "$(image_server "$1")" != "$2" ] || use_login "$here/login"
-  # By tag, because an image without one is taken for garbage when people prune.
+  # By tag, because `docker image prune` removes images without one.
   case $1 in *:*@*) by_tag=${1%@*} ;; *) by_tag=$1 ;; esac
   try_pull "$by_tag" >"$pull_log" 2>&1
   pull_code=$?

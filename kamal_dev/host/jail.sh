@@ -1,5 +1,5 @@
 #!/bin/sh
-# Run a script where it can touch nothing of this host but some folders: jail.sh HERE OWNER SECONDS CALLER JAIL [FOLDER]... -- SCRIPT [ARG]...
+# Run a script that can only access some folders of this host: jail.sh HERE OWNER SECONDS CALLER JAIL [FOLDER]... -- SCRIPT [ARG]...
 #
 # Started by root as the first process of namespaces of its own (see confine.sh). The script sees the programs of the host,
 # read-only, and HERE and the FOLDERs, which people may have filled with links, pipes and devices: links lead nowhere, devices
@@ -47,7 +47,7 @@ progress() {
     END { print busy ? "busy" : sum }'
 }
 
-# watch: tell the first process, by a signal, that the script has to end.
+# watch: signal the first process when the script has to end.
 watch() {
   waited=0 before=''
   while sleep 1; do

@@ -62,7 +62,7 @@ json_lines() { awk "$json_awk"'BEGIN { prepare() } { line = line (NR > 1 ? "," :
 
 log() { emit log text "$*"; }
 
-# give_up PHASE REASON [STATE]: end with a failed result; unless told otherwise nothing was touched.
+# give_up PHASE REASON [STATE]: end with a failed result; the default STATE is `kept`: nothing was changed.
 give_up() {
   emit result ok: false state "${3:-kept}" phase "$1" reason "$2"
   exit 1
@@ -71,23 +71,23 @@ give_up() {
 # last_lines FILE [COUNT]: its last lines without NUL, each cut to a length that a screen can take.
 last_lines() { tail -n "${2:-20}" "$1" 2>/dev/null | tr -d '\000' | cut -b1-500; }
 
-# keep_file FROM TO: copy it so that TO has all of it or is what it was, even where the power goes.
+# keep_file FROM TO: copy it by rename. After a power failure TO has either the old or the new content, not a part.
 keep_file() { cp "$1" "$2.new" && sync "$2.new" && mv -T "$2.new" "$2"; }
 
-# why_not_written PATH: print why nothing can be written there, found out at the folder or the first above it that is there.
+# why_not_written PATH: print why nothing can be written there, by a write to the nearest folder that exists.
 why_not_written() {
   why_folder=$1
   while [ ! -d "$why_folder" ]; do why_folder=$(dirname "$why_folder"); done
-  why_said=$( (echo probe >"$why_folder/.kamal-dev.$$") 2>&1)
+  write_error=$( (echo probe >"$why_folder/.kamal-dev.$$") 2>&1)
   rm -f "$why_folder/.kamal-dev.$$"
-  case $why_said in
+  case $write_error in
     *[Rr]ead-only*) echo "$why_folder is on a read-only file system" ;;
     *denied*) echo "\`$(id -un)\` has no permission to write to $why_folder" ;;
     *) echo 'is the disk full?' ;;
   esac
 }
 
-# tell_facts: print the facts that meta/facts of the payload asks for, which has the arguments of facts.sh, a line each.
+# tell_facts: print the events of facts.sh, with the arguments in meta/facts of the payload, a line each.
 tell_facts() {
   [ -f "$here/meta/facts" ] || return 0
   set --
@@ -130,7 +130,7 @@ moment() {
 # seconds MILLISECONDS: print them as seconds.
 seconds() { printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000)); }
 
-# phase NAME: announce a phase, after telling how long the one before took. No NAME: only the latter.
+# phase [NAME]: report how long the last phase took, then the start of the phase NAME.
 phase() {
   clock
   [ -z "${phase_name:-}" ] || emit phase name "$phase_name" seconds: "$(seconds $((now - phase_started)))"
@@ -180,7 +180,7 @@ wait_for_lock() {
 
 # --- processes
 
-# started_at PID: print the kernel's start time of a living process; a number that comes again has another one.
+# started_at PID: print the kernel's start time of a living process. Process ids are reused, but not with the same start time.
 started_at() {
   stat_line=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
   # The name in parentheses may hold anything; the 20th word after it is the start time.
@@ -189,7 +189,7 @@ started_at() {
   [ "$1" != Z ] && echo "${20}"
 }
 
-# is_alive PID START: whether that very process still runs.
+# is_alive PID START: whether this process still runs.
 is_alive() { [ -n "$1" ] && [ "$(started_at "$1")" = "$2" ]; }
 
 # --- the end of a script
@@ -227,14 +227,14 @@ family() {
       if (up == top) print pid } }'
 }
 
-# end_family SIGNAL: what root runs for us is root's to end.
+# end_family SIGNAL: send it to the script and its processes; to those that run as root, as root.
 end_family() {
   for member in $(family); do
     kill -s "$1" "$member" || [ ! -d "/proc/$member" ] || as_root kill -s "$1" "$member"
   done
 }
 
-# watch_callers: end this script with those who called it, and when it has taken too long.
+# watch_callers: end this script when a caller ends, or after its deadline.
 watch_callers() {
   seconds_left=$script_within
   while sleep 1 && is_there "$$:$own_start"; do

@@ -13,7 +13,7 @@
 stages='onCreateCommand updateContentCommand postCreateCommand postStartCommand'
 lifecycle_why='' lifecycle_process=''
 
-# begin_lifecycle: from here on, and until all is run, this release is not finished (see has_finished).
+# begin_lifecycle: mark the release as unfinished until all commands have run (see has_finished).
 begin_lifecycle() {
   if [ -d "$here/lifecycle" ]; then
     mkdir -p "$home/lifecycle" && rm -f "$home/lifecycle/finished"
@@ -33,7 +33,7 @@ start_lifecycle() {
 }
 
 run_apart() {
-  # That of the other process goes on.
+  # The phase of the release is still running in the other process.
   phase_name=
   run_lifecycle
   set -- $?
@@ -42,7 +42,7 @@ run_apart() {
   return "$1"
 }
 
-# end_lifecycle: let them come to their end, which are run now where they were not started. Sets lifecycle_why where one failed.
+# end_lifecycle: wait for the commands, or run them if they were not started. Sets lifecycle_why if one failed.
 end_lifecycle() {
   [ -n "$lifecycle_process" ] || { run_lifecycle; return; }
   wait "$lifecycle_process"
@@ -52,7 +52,7 @@ end_lifecycle() {
   return "$1"
 }
 
-# stop_lifecycle: end what is still being run.
+# stop_lifecycle: end the commands that are still running.
 stop_lifecycle() {
   [ -z "$lifecycle_process" ] || kill "$lifecycle_process" 2>/dev/null
   lifecycle_process=
@@ -145,7 +145,7 @@ report_command() {
   reason="exited with code $2"
   clock
   [ "$now" -lt "$lifecycle_until" ] || reason="timed out: lifecycle commands have $(cat "$here/lifecycle/timeout") s in total"
-  # Where the engine could not even start it, only the engine has something to say.
+  # If the engine could not start the command, the message of the engine is the log.
   [ -s "$1.out" ] || grep -v '^[0-9]*$' "$1.err" >"$1.out"
   emit lifecycle stage "$stage" name "$(cat "$1.name")" command "$(cat "$1.text")" exit_code: "$2" reason "$reason" \
     log "$(last_lines "$1.out")"

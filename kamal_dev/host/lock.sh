@@ -6,7 +6,7 @@
 #   ~/.kamal-dev/<stack>/lock/beat    uptime in seconds at which the owner was last seen at work
 
 beat_every=5 stale_after=60
-lock_events=1 # where a script tells of the lock: those whose stdout is no place for events say 2
+lock_events=1 # the descriptor for events about the lock; 2 for scripts whose stdout is not for events
 
 # lock_stack WORD: take the lock for this process. Ends the script where another living one has it; that of a dead one
 # is removed, with a message. It does not wait: the caller may not want to change the stack after a wait.
@@ -63,7 +63,7 @@ read_lock() {
   [ "$lock_age" -lt "$stale_after" ] || lock_state=stale
 }
 
-# lock_owner: print what read_lock found as people say it.
+# lock_owner: print the owner of the lock for messages.
 lock_owner() { echo "${lock_by:-somebody} (\`${lock_word:-apply}\` since ${lock_since:-an unknown time}, process $lock_pid)"; }
 
 remove_stale_lock() {
@@ -80,7 +80,7 @@ describe_lock() {
 }
 
 unlock_stack() {
-  # One that was taken from us is not ours to put away.
+  # Another run may have taken over the lock; then it is not removed.
   if read -r lock_pid 2>/dev/null <"$home/lock/owner" && [ "$lock_pid" = "$$" ]; then rm -rf "$home/lock"; fi
 }
 
@@ -88,7 +88,7 @@ unlock_stack() {
 
 uptime_now() { read -r up _ </proc/uptime && echo "${up%.*}"; }
 
-# beat: over what is there, because a file that was emptied could not be written again on a full disk.
+# beat: overwrite the file in place: on a full disk, a truncated file could not be written again.
 beat() {
   [ -s "$home/lock/beat" ] || { uptime_now >"$home/lock/beat" && return; }
   uptime_now 1<>"$home/lock/beat"

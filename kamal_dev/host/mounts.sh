@@ -1,10 +1,10 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
-# Whether containers see the folders that they were promised. Sourced after stack.sh; runs nothing by itself.
+# Whether containers mount the folders of the workspace. Sourced after stack.sh; runs nothing by itself.
 #
-# The engine follows links as root, and people can put a link in the place of a folder of the workspace while it looks. What it
-# mounted in the end is in the kernel's own list.
+# The engine follows symbolic links as root, and users can replace a workspace folder by a link at any moment. Therefore the
+# kernel's list of mounts is checked afterwards.
 
-# stop_strays: end the containers of `ids` that were given something else than the workspace, and fail where there are any. Sets strays.
+# stop_strays: kill the containers of `ids` that mount a folder outside the workspace, and fail if there are any. Sets strays.
 stop_strays() {
   # shellcheck disable=SC2086 # ids are words
   found_strays=$(engine_inspect mounts $ids 2>/dev/null | find_strays | sort -u)

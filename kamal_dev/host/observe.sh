@@ -10,7 +10,7 @@
 #   restarting  it ended, and the engine starts it again          restarted  that happened lately
 #   crash loop  that happened `restart_limit` times
 #   completed   a one-shot: it ended with 0, and nothing restarts it
-#   exited N    it ended, and should run
+#   exited N    it ended, but should be running
 #   created (never started), paused, dead, removing
 # and compared with what its release had when it came up:
 #   missing, leftover (not part of the release), renamed, outdated (of another image), offline (off a network),
@@ -99,8 +99,8 @@ restarts_beyond() {
   echo $(($3 - before))
 }
 
-# judge_all: judge each of `found` by itself: set judged to a line `<id>|<verdict>|<state>|<reason>` for each, and outcome to the
-# worst verdict; failed where there is none. While a stack is watched, watch.sh may know more of one that only time is missing for.
+# judge_all: judge each of `found`: set judged to a line `<id>|<verdict>|<state>|<reason>` for each, and outcome to the
+# worst verdict; failed if there are none. While a stack is watched, watch.sh may know more of one that only time is missing for.
 judge_all() {
   judged='' outcome=failed wall=$(wall_clock)
   while IFS= read -r row; do
@@ -139,8 +139,8 @@ judge_stack() {
   esac
 }
 
-# compare_with RELEASE: print a line for each container that is missing, too much, renamed, of another image, off a network, or
-# that sees a folder which is gone.
+# compare_with RELEASE: print a line for each container that is missing, left over, renamed, of another image, not connected to a
+# network, or mounts a deleted folder.
 compare_with() {
   [ -z "$1" ] || printf '%s\n' "$found" | expected=$(known "$1" good) stale=$(stale_binds) awk -F'|' '
     function word(hex,   i, out) {
@@ -186,14 +186,14 @@ compare_with() {
     }'
 }
 
-# stale_binds: print the ids of containers whose folder in the workspace is another one now than when they were started.
+# stale_binds: print the ids of containers whose workspace folder was replaced after they were started.
 stale_binds() {
   [ -f "$home/baseline" ] || return 0
   sed -n 's/^bind [^ ]* [^ ]* [^ ]* //p' "$home/baseline" | sort -u >"$here/folders"
   set --
   while IFS= read -r folder; do set -- "$@" "$folder"; done <"$here/folders"
   [ $# -gt 0 ] || return 0
-  stat -c '%d:%i %n' -- "$@" 2>/dev/null >"$here/there"
+  stat -c '%d:%i %n' -- "$@" 2>/dev/null >"$here/identities"
   printf '%s\n' "$found" | rows=$found awk '
     BEGIN {
       n = split(ENVIRON["rows"], rows, "\n")
@@ -204,13 +204,13 @@ stale_binds() {
       seen = $0
       sub(/^bind [^ ]* [^ ]* /, "", seen)
       if (!(seen in there) && !printed[$2]++) print $2
-    }' "$here/there" "$home/baseline"
+    }' "$here/identities" "$home/baseline"
 }
 
-# save_baseline: write down, of what look_at_containers found, what judge_stack compares with later.
+# save_baseline: record restart counts and mounts of the containers, for later comparison by judge_stack.
 save_baseline() {
   printf '%s\n' "$found" | awk -F'|' '$1 != "" { print "restarts " $1 " " $6 }' >"$home/.baseline"
-  # The engine may have been told the path without the links in it.
+  # The engine may know the path with its symbolic links resolved.
   physical=$(cd "$home/workspace" 2>/dev/null && pwd -P)
   # shellcheck disable=SC2046 # ids are words
   engine_inspect mounts $(printf '%s\n' "$found" | cut -d'|' -f1) 2>/dev/null | while IFS='|' read -r _ _ id started kind folder _; do
@@ -233,7 +233,7 @@ states_of_good() {
   done | sort
 }
 
-# is_as_good RELEASE: after judge_stack: whether the stack is up, and every container is as it was when the release was good.
+# is_as_good RELEASE: after judge_stack: whether the stack is up, and all containers are in the state they had when the release was good.
 is_as_good() { is_good "$1" && [ "$stack_state" = up ] && has_states_of "$1"; }
 
 # has_states_of RELEASE: whether every container that was found is in the state that it had then.

@@ -1,8 +1,8 @@
 # shellcheck shell=sh disable=SC2154 # variables cross the files that source each other
-# Whose the workspace is. Sourced after confine.sh; runs nothing by itself.
+# The owner of a workspace. Sourced after confine.sh; runs nothing by itself.
 
-# own_workspace USER: give a new workspace to who works in the main container, to the container's own user where USER is
-# empty; tried again while it is not up.
+# own_workspace USER: make USER of the main container the owner of a new workspace, or the container's own user if USER is
+# empty. Retried later if the container is not up.
 own_workspace() {
   [ -f "$home/unowned" ] || return 0
   main_id=$(main_container)
@@ -19,7 +19,7 @@ own_workspace() {
     log "the workspace is read-only for ${1:-the user} in the container: user $(stat -c %u "$home/workspace") owns it on the host" >&"${lock_events:-1}"
 }
 
-# owner_here USER: print whom USER of the main container is on this host, as uid:gid: an engine may map its users to others.
+# owner_here USER: print the uid:gid on this host of USER in the main container; an engine may map user ids.
 # shellcheck disable=SC2016 # for the shell in the container
 owner_here() {
   identity=$(engine_exec 60 "$1" "$main_id" sh -c '

@@ -4,7 +4,7 @@
 lock_deadline=300
 script_url=https://get.docker.com
 
-# install_docker: by the vendor's script, or where it cannot be had, from the distribution's own packages.
+# install_docker: with Docker's script, or from the distribution's packages if the script is not reachable.
 install_docker() {
   read_system
   case $system in debian | ubuntu) ;; *) has_docker || fail system "this host runs $system_name; Docker can be installed automatically on Debian and Ubuntu only" ;; esac
@@ -34,7 +34,7 @@ read_system() {
 pools='"default-address-pools": [{"base": "172.17.0.0/16", "size": 24}, {"base": "172.18.0.0/15", "size": 24},
   {"base": "172.20.0.0/14", "size": 24}, {"base": "172.24.0.0/13", "size": 24}, {"base": "192.168.0.0/16", "size": 24}]'
 
-# with_pools: print the daemon.json on stdin with the pools as its first key; whatever else it says stays as it is.
+# with_pools: print the daemon.json on stdin with the pools as its first key, and its other settings unchanged.
 with_pools() {
   awk -v pools="$pools" '
     { text = text $0 "\n" }
@@ -46,8 +46,8 @@ with_pools() {
     }'
 }
 
-# add_pools: do that for Docker before it is installed, so that it starts with them, and nothing that runs is disturbed.
-# A file that has pools already, or is no JSON object that this host's administrator could have meant, is left as it is.
+# add_pools: write the pools before Docker is installed, so that it starts with them and no container is interrupted.
+# A file that already has pools, or is not a JSON object, is not changed.
 add_pools() {
   settings=/etc/docker/daemon.json
   [ ! -L "$settings" ] || return 0
@@ -60,7 +60,7 @@ add_pools() {
 
 # --- apt
 
-# apt ARG...: run apt-get without questions; it waits for the dpkg lock, and its words go to a file.
+# apt ARG...: run apt-get without prompts; it waits for the dpkg lock, and its output goes to a file.
 apt() {
   as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a LC_ALL=C apt-get -q -y \
     -o "DPkg::Lock::Timeout=$lock_deadline" -o Acquire::Retries=2 -o Acquire::http::Timeout=20 \
@@ -116,7 +116,7 @@ install_by_script() {
   printf 'DPkg::Lock::Timeout "%s";\nAcquire::Retries "2";\nAcquire::http::Timeout "20";\n' "$lock_deadline" >"$here/apt.conf"
   as_root env APT_CONFIG="$here/apt.conf" timeout 900 sh "$here/get-docker.sh" >"$here/apt.log" 2>&1 && return
   log "Installation failed: $(last_lines "$here/apt.log" 1)"
-  # What it left would make every later apt-get stumble.
+  # Its package source would make every later apt-get fail.
   as_root rm -f /etc/apt/sources.list.d/docker.list /etc/apt/sources.list.d/docker.sources /etc/apt/keyrings/docker.asc
   refresh
   return 1

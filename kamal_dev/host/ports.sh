@@ -1,9 +1,9 @@
 # shellcheck shell=sh disable=SC2154 # variables cross the files that source each other
-# Who holds the ports that a release publishes. Sourced after stack.sh; changes nothing, and runs nothing by itself.
+# What uses the ports that a release publishes. Sourced after stack.sh; changes nothing, and runs nothing by itself.
 #
-# A port is `address:port/protocol`. The stack's own containers give theirs up, so they hold none against it.
+# A port is `address:port/protocol`. Ports of the stack's own containers do not count: they are replaced.
 
-# clashes PORTS: print those that somebody else holds as JSON, each with its holder. Asks after list_containers.
+# clashes PORTS: print those in use by others as JSON, each with its holder. Needs list_containers before.
 clashes() {
   [ -n "$1" ] || { echo '[]'; return; }
   containers_ports=$(published_ports)
@@ -24,7 +24,7 @@ listening_ports() {
   done
 }
 
-# port_holder PORT: set holder to who has it; empty where nobody has, or the stack itself.
+# port_holder PORT: set holder to what uses it; empty if it is free, or used by the stack itself.
 port_holder() {
   holder=
   protocol=${1##*/} number=${1%/*}

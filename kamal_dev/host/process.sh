@@ -28,8 +28,8 @@ listens() {
     }' "$@" 2>/dev/null
 }
 
-# idles PID MILLISECONDS: whether it only keeps itself alive, and will for that long: it sleeps, follows /dev/null or waits at
-# a terminal, or it is a shell or an init that waits for nothing else.
+# idles PID MILLISECONDS: whether it only keeps a container running, for at least that long: it sleeps, follows /dev/null or waits
+# at a terminal, or it is a shell or an init that only waits for such a process.
 idles() {
   case $(tr '\000\n' '\n\001' <"/proc/$1/cmdline" | awk -v least="$2" "$idle_awk") in
     idle) ;;

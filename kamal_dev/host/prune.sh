@@ -1,9 +1,9 @@
 #!/bin/sh
-# Remove what deploys of a stack have left over: prune.sh STACK [dry-run]
+# Remove leftovers of deploys of a stack: prune.sh STACK [dry-run]
 #
 # These are releases beyond meta/retain, images of its repositories (meta/repositories, and those of its releases) that no
 # release of any stack here and no container names, half-written releases, and runs that ended more than a day ago.
-# Volumes and what others have are not touched. Payload: meta/retain, meta/repositories (one per line), meta/performer, and
+# Volumes and data of others are not changed. Payload: meta/retain, meta/repositories (one per line), meta/performer, and
 # meta/pieces: the only pieces that may be removed (`KIND NAME` per line, empty for all).
 # Events: per piece one `leftover` {kind, name, bytes, ok, reason}, then `result` {ok, phase, reason}.
 set -u
@@ -25,7 +25,7 @@ here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=run.sh
 . "$here/run.sh"
 
-# drop KIND NAME BYTES COMMAND...: run the command, unless this is a dry run, and tell.
+# drop KIND NAME BYTES COMMAND...: run the command, unless this is a dry run, and print the event.
 drop() {
   dropped=$1 named_as=$2 bytes=$3 drop_ok=true
   shift 3
@@ -55,7 +55,7 @@ repositories() {
   } | familiar | sort -u
 }
 
-# drop_images: those of our repositories that nothing needs. An image without a tag is known by its digest.
+# drop_images: remove unused images of our repositories. An image without a tag is known by its digest.
 drop_images() {
   image_list >"$here/listed" || return
   image_sizes >"$here/sizes"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Tell which releases stacks have: releases.sh [STACK]...; without a name, every stack of this host.
+# List the releases of stacks: releases.sh [STACK]...; without a name, of every stack on this host.
 #
 # Events: per release one `release` {stack, id, version, commit, performer, at, good, state, phase, reason, missing, is_current,
 # is_last_good, is_before}, the last deployed first, then `result` {ok, reason}. `state` is how it ended (see switch.sh), empty

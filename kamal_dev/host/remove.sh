@@ -1,8 +1,8 @@
 #!/bin/sh
 # Remove a stack from this host: remove.sh STACK [keep-volumes]
 #
-# Containers, networks, volumes and the folder go, but for the record; images stay. `keep-volumes` keeps the volumes and,
-# in the folder, the workspace: what people made. Payload: meta/performer. Events: `result` {ok, phase, state, code, reason, stack,
+# Removes containers, networks, volumes and the folder, except the audit log; images are kept. `keep-volumes` keeps the volumes
+# and the workspace. Payload: meta/performer. Events: `result` {ok, phase, state, code, reason, stack,
 # removed, kept}; `code` is `untouched` where the engine does not answer, and no folder of the stack is there.
 set -u
 here=${0%/*}
@@ -19,21 +19,21 @@ here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=replace.sh
 . "$here/replace.sh"
 
-# take_down: let compose do it, which knows the order and the time that each service gets to end.
+# take_down: let Compose remove them, with the order and the stop timeout of each service.
 take_down() {
   [ -d "$home/current" ] && cd "$home/current" || return
   quickly engine_down ${with_volumes:+--volumes} >&2
   cd /
 }
 
-# sweep KIND: remove by label what compose did not, because its file is gone or a profile is off.
+# sweep KIND: remove by label what Compose left, because its file does not exist or a profile is off.
 sweep() {
   # shellcheck disable=SC2046 # ids are words
   set -- "$1" $(labelled "$1")
   [ $# = 1 ] || remove_labelled "$@" >/dev/null
 }
 
-# doomed: print what of the stack's folder has to go, a line each.
+# doomed: print the paths in the stack's folder to remove, a line each.
 doomed() {
   if [ -n "$with_volumes" ]; then
     find "$home" -mindepth 1 -maxdepth 1 ! -name audit.log ! -name lock
@@ -83,7 +83,7 @@ if ! has_engine; then
   exit
 fi
 if ! engine_answers; then
-  # A host that is only being made has nothing of ours yet; whether another has, nobody knows.
+  # A host whose creation did not finish has no stack yet; for any other host it is unknown.
   code=
   is_touched || code=untouched
   emit result ok: false phase remove state unknown code "$code" reason "$engine_trouble"

@@ -1,8 +1,8 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
-# What Compose's `up` leaves as it is, though it is not what the release has. Sourced after observe.sh; runs nothing by itself.
+# Repairs that Compose's `up` does not make. Sourced after observe.sh; runs nothing by itself.
 
 # repair RELEASE: before `up`, undo what was done by hand to the containers in `found` of the release that was the current one.
-# What was up and is left as it is has nothing to prove again: sets settled, see watch.sh.
+# Containers that were up and are not changed need not be observed again: sets settled, see watch.sh.
 repair() {
   judge_stack "$1"
   settled=$(settled_already)
@@ -33,7 +33,7 @@ is_unhealthy() { [ "$(engine_inspect health "$1")" = unhealthy ]; }
 
 service_of() { printf '%s\n' "$found" | sed -n "s/^$1|\([^|]*\)|.*/\1/p"; }
 
-# remake ID: let Compose make it again, which knows all that a network needs to be told, and keeps anonymous volumes.
+# remake ID: let Compose recreate it, with the settings of its networks and its anonymous volumes.
 remake() {
   cd "$home/current" && engine_up 120 --detach --no-deps --force-recreate "$(service_of "$1")" </dev/null
   cd /

@@ -1,15 +1,15 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
-# Which containers a release replaces, why, and who is in them. Sourced after observe.sh; runs nothing by itself.
+# Which containers a release replaces, why, and which sessions are in them. Sourced after observe.sh; runs nothing by itself.
 #
 # A release has in `.kamal-dev/parts` what its containers are made of: `<service> <part> <hash>`, with tabs (compose/parts.py).
 # Event: `replace` {service, parts, inside} for each container before it goes; `parts` are those that changed, or `recreate`
-# (asked for), or `removed` (no service of this release); `inside` is who would notice.
+# (requested), or `removed` (not a service of this release); `inside` lists the sessions that end.
 
 # shellcheck source-path=SCRIPTDIR source=process.sh
 . "$here/process.sh"
 
-# is_same_content RELEASE: whether the new release has the content of this one, and all containers are as they were.
-# Sets shown to this release, and found, where it is so.
+# is_same_content RELEASE: whether the new release has the same content as this one, and its containers did not change.
+# If so, sets shown to this release, and found.
 is_same_content() {
   [ -n "$1" ] && [ -z "${recreate:-}" ] && was_healthy "$1" && [ "$(known "$1" digest)" = "$(known "$release" digest)" ] || return
   shown=$release
@@ -21,8 +21,8 @@ is_same_content() {
   return 1
 }
 
-# find_replaced BEFORE AFTER: write to `replaced` a line for each container of `found` that makes way: id, service and parts. The
-# file is not there where the releases do not say what they are made of.
+# find_replaced BEFORE AFTER: write to `replaced` a line for each container of `found` that is replaced: id, service and parts.
+# Without the parts of both releases there is no such file.
 find_replaced() {
   rm -f "$here/replaced"
   [ -s "$releases/$1/.kamal-dev/parts" ] && [ -s "$releases/$2/.kamal-dev/parts" ] || return 0
@@ -35,7 +35,7 @@ find_replaced() {
   done >"$here/replaced"
 }
 
-# announce: tell of those in `replaced`.
+# announce: print an event for each container in `replaced`.
 announce() {
   [ -f "$here/replaced" ] || return 0
   while read -r id service parts; do
@@ -53,15 +53,15 @@ make_way() {
   [ $# -eq 0 ] || compose_up --no-start --no-deps -- "$@"
 }
 
-# those_needed: print those of the services on stdin that others depend on; all where the release does not say.
+# those_needed: print the services on stdin that others depend on; all if the release does not list dependencies.
 those_needed() {
   [ -s "$here/meta/started" ] || { cat; return; }
   awk 'FILENAME == ARGV[1] { split($0, field, "|"); count = split(field[2], names, " "); for (i = 1; i <= count; i++) needed[names[i]]; next }
     $0 in needed' "$here/meta/started" -
 }
 
-# changed_parts FILE FILE: print `<service> <part>`, with a tab, for what is not the same in two lists of parts.
-# Of a service that the first does not have nothing is known.
+# changed_parts FILE FILE: print `<service> <part>`, with a tab, for each part that differs between two lists.
+# Services that are not in the first list are left out.
 changed_parts() {
   [ -f "$1" ] && [ "$1" != "$2" ] || return 0
   awk -F'\t' '
@@ -74,18 +74,18 @@ changed_parts() {
     }' "$1" "$2" | sort
 }
 
-# --- who is inside
+# --- sessions in containers
 
 editors='vscode-server|cursor-server|windsurf-server|vscodium-server|code-server|zed-remote-server|zed_server|remote-dev-server|JetBrains'
 
-# who_is_in ID: print as JSON what runs there beside the container's own program: sessions, and servers of editors.
-# A session was begun from outside the container, so that its parent is not in it; a health check is none.
+# who_is_in ID: print as JSON the processes of sessions in a container, and servers of editors.
+# A session was started from outside, therefore its parent is not in the container; a health check is not a session.
 who_is_in() {
   check=$(engine_inspect process "$1" 2>/dev/null)
   first=$(printf '%s\n' "$check" | head -n 1) check=$(printf '%s\n' "$check" | sed 1d)
   engine_processes "$1" | check=$check awk -v first="$first" -v editors="$editors" '
     NR == 1 { next }
-    { pid = $1; parent[pid] = $2; $1 = $2 = ""; sub(/^ +/, ""); said[pid] = $0; order[++n] = pid }
+    { pid = $1; parent[pid] = $2; $1 = $2 = ""; sub(/^ +/, ""); command_of[pid] = $0; order[++n] = pid }
     function is_check(text,   lines, count) {
       count = split(ENVIRON["check"], lines, "\n")
       while (count > 0 && lines[count] == "") count--
@@ -94,8 +94,8 @@ who_is_in() {
     END {
       for (i = 1; i <= n; i++) {
         pid = order[i]
-        if (match(said[pid], editors)) { name = substr(said[pid], RSTART, RLENGTH); if (!(name in seen)) { seen[name]; print name }; continue }
-        if (pid != first && !(parent[pid] in said) && !is_check(said[pid])) print substr(said[pid], 1, 60)
+        if (match(command_of[pid], editors)) { name = substr(command_of[pid], RSTART, RLENGTH); if (!(name in seen)) { seen[name]; print name }; continue }
+        if (pid != first && !(parent[pid] in command_of) && !is_check(command_of[pid])) print substr(command_of[pid], 1, 60)
       }
     }' | head -n 12 >"$here/inside"
   set --
@@ -103,10 +103,9 @@ who_is_in() {
   json_list "$@"
 }
 
-# --- a stop that nobody answers
+# --- containers that ignore the stop signal
 
-# quickly COMMAND...: run it; containers that it stops and that are deaf to that are ended at once, as the engine would do
-# only when their time is over.
+# quickly COMMAND...: run it, and kill containers that it stops but that ignore the signal. The engine would wait 10 s for each.
 quickly() {
   rm -f "$here/stops"
   mkfifo "$here/stops" 2>/dev/null || { "$@"; return; }
@@ -120,8 +119,8 @@ quickly() {
   return "$1"
 }
 
-# is_deaf ID SIGNAL: whether this is its stop, and nothing comes of it: the kernel keeps from the first process of a
-# container every signal that it has no handler for. Only of what idles: the main service, and what sleeps.
+# is_deaf ID SIGNAL: whether this is its stop signal, and has no effect: the kernel does not deliver signals without a handler
+# to the first process of a container. Only for containers that idle: the main service, and those that sleep.
 is_deaf() {
   # shellcheck disable=SC2046 # the words are wanted
   set -- "$1" "$2" $(engine_inspect stop "$1" 2>/dev/null)

@@ -1,10 +1,10 @@
 # shellcheck shell=sh disable=SC2154 # variables cross the files that source each other
-# Which releases of a stack stay, and which images go with those that do not. Sourced after history.sh and images.sh.
+# Which releases of a stack are removed, and which images with them. Sourced after history.sh and images.sh.
 #
-# `retain` says how many releases stay. Images are removed by the references that releases have in `built`, without force,
+# `retain` is the number of releases to keep. Images are removed by the references that releases have in `built`, without force,
 # and never where a release that stays, of any stack here, or any container names them.
 
-# surplus: print the ids of the releases that go. The current, the last good and that which a rollback goes to stay.
+# surplus: print the ids of the releases to remove. The current, the last good, and the target of a rollback are kept.
 surplus() {
   current=$(current_release)
   set -- "$current" "$(last_good)" "$(good_before "$current")" "${previous:-}" "${release:-}"
@@ -13,7 +13,7 @@ surplus() {
   done
 }
 
-# forget_surplus: remove the releases that go, and their images.
+# forget_surplus: remove surplus releases, and their images.
 forget_surplus() {
   # shellcheck disable=SC2046 # ids are words
   set -- $(surplus)

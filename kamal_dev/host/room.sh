@@ -1,13 +1,13 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
-# Whether there is room for images that are to be pulled. Sourced after images.sh; runs nothing by itself.
+# Whether there is enough disk space to pull images. Sourced after images.sh; runs nothing by itself.
 #
-# Payload: meta/layers (one per line: what it unpacks to, and the bytes to pull; none where nobody could say).
+# Payload: meta/layers (one per line: the id of the unpacked layer, and the bytes to pull; empty if unknown).
 
 # Layers arrive compressed, unpack to two or two and a half times that, and both are there for a while.
 unpacking=3
 
-# has_room: whether what is free where the engine keeps images is enough. Sets no_room where it is not.
-# Layers that are there already are looked for only where there would not be room for all.
+# has_room: whether the disk of the engine has enough free space. Sets no_room if not.
+# Existing layers are only looked up if there is not enough space for all.
 has_room() {
   [ -s "$here/meta/layers" ] || return 0
   root=$(sed -n 4p "$engine_known" 2>/dev/null)

@@ -21,8 +21,8 @@ use_stack() {
 
 # use_workspace FOLDER: name a folder of the stack's workspace, and what is noted of it.
 #   ~/.kamal-dev/<stack>/source/   what the workspace was sent last:
-#       state       its record, as JSON          offered   the record of what was not taken, because of changes
-#       parts/N/    see clone.sh                 withheld  the paths that did not travel
+#       state       its record, as JSON          offered   the record of a source that was not applied, because of changes
+#       parts/N/    see clone.sh                 withheld  the paths that were not sent
 use_workspace() {
   case $1 in '' | . | .. | */*) give_up arguments "\`$1\` is not a valid workspace folder" ;; esac
   target=$home/workspace/$1
@@ -33,7 +33,7 @@ use_workspace() {
 # as its parent is.
 make_room() { (umask 022 && mkdir -p "$home/workspace"); }
 
-# all_stacks: print the names of all that this host has.
+# all_stacks: print the names of all stacks on this host.
 all_stacks() {
   for folder in "$base"/*/; do
     [ ! -d "$folder/releases" ] || basename "$folder"
@@ -56,7 +56,7 @@ current_release() {
 # known RELEASE FILE: print what is known of a release.
 known() { cat "$releases/$1/.kamal-dev/$2" 2>/dev/null; }
 
-# was_healthy ID: whether it was healthy once.
+# was_healthy ID: whether it has been healthy.
 was_healthy() { [ -n "$1" ] && [ -s "$releases/$1/.kamal-dev/good" ]; }
 
 # is_good ID: whether it was healthy, and none of its lifecycle commands was left to be run.
@@ -75,12 +75,12 @@ switch_to() {
   ln -s "releases/$1" "$home/.current.$$" && mv -T "$home/.current.$$" "$home/current"
 }
 
-# What facts.sh remembers: which programs the engine has, its version, Compose's, and the folder of images.
+# The cache of facts.sh: the programs of the engine, its version, the version of Compose, and the folder of images.
 engine_known=$base/.engine
 
 # --- containers
 
-# The release that containers are said to belong to.
+# The release that events of containers name.
 shown=
 
 # look_at_containers [ID]...: set seen to a line per container, its row and then its event, and found to the rows.
@@ -113,7 +113,7 @@ has_finished() {
   printf '%s\n' "$1" | awk -F'|' '$9 == "true" { print $1, $8 }' | grep -qxF -- "$finished"
 }
 
-# source_mark: print what stands for the source that the workspace was sent last; nothing where it was sent none.
+# source_mark: print a checksum of the source that was sent to the workspace last; nothing if none was sent.
 source_mark() { [ ! -f "$home/source/state" ] || cksum <"$home/source/state" | tr ' ' -; }
 
 # find_containers: set ids to those of the stack's containers, as container_ids prints them, and foreign to where a compose

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Tell what runs: status.sh [STACK]...; without a name, every stack of this host.
+# Print the state of stacks: status.sh [STACK]...; without a name, of every stack on this host.
 #
 # Events: per stack one `stack` {stack, state, reason, release, lock, last} and its `container`s, those that are missing too, with
-# the reason where one is not as its release has it; then `result` {ok, state, reason}: not `ok` where the engine does not say
-# what runs. A host without an engine that never had these stacks tells of none. `state`: see observe.sh; `last`: the result
+# the reason if one is not up; then `result` {ok, state, reason}: not `ok` if the engine does not answer. A host without an
+# engine that never had these stacks reports none. `state`: see observe.sh; `last`: the result
 # of the last change, where that failed.
 set -u
 here=${0%/*}

@@ -1,18 +1,18 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
-# Watch a stack until all of it is up, or a container of it has failed; observe.sh says what that is. Sourced after it; runs
-# nothing by itself.
+# Watch a stack until all its containers are up, or one has failed, as observe.sh defines it. Sourced after it; runs nothing by
+# itself.
 #
 # Compose's own verdict is of no use: `up --wait` calls a crash loop healthy and a finished one-shot failed.
-# Without a health check, a container is up that was up before and was not touched, that only keeps itself alive, that listens on
-# the ports that it is said to listen on, or else that has been running for a window.
+# A container without a health check is up if it was up before and was not changed, if it only idles, if it listens on its
+# ports, or if it has been running for a window.
 
-# remember_restarts: keep the restart counts of what was there before `up`; what is new starts from 0.
+# remember_restarts: record the restart counts of containers that existed before `up`; new ones start from 0.
 remember_restarts() {
   restarts_before=" $(printf '%s\n' "$found" | awk -F'|' -v there="$there_before" 'index(there, " " $1 " ") { printf "%s=%s ", $1, $6 }')"
 }
 
-# settle: of the container that was judged, and that only time is missing for, set verdict to fine where it is known to stay,
-# and to port where it is still to listen. Adds to awaited, for doze, `process port...`, and sets nearest to the milliseconds
+# settle: for a container that only has to run longer, set verdict to fine if it will keep running, and to port if it does not
+# listen yet. Adds to awaited, for doze, `process port...`, and sets nearest to the milliseconds
 # until the first window is over.
 settle() {
   [ $((window - age)) -ge "$nearest" ] || nearest=$((window - age))
@@ -26,9 +26,9 @@ settle() {
   esac
 }
 
-# settle_by_process: do it by what its process does.
+# settle_by_process: decide by the state of its process.
 settle_by_process() {
-  # What was started again has failed once, and shows by the window that it does not again.
+  # A restarted container has failed once, therefore it has to run for the whole window.
   if [ "$times" = 0 ]; then
     if idles "$process" "$window"; then verdict=fine
     # All processes of the host listen in the one namespace.
@@ -42,15 +42,15 @@ settle_by_process() {
 "
 }
 
-# named_ports: print the ports that the service is said to listen on; those of its image, where nobody says so.
+# named_ports: print the ports of the service in the release, or else those of its image.
 named_ports() {
   named_by_release=$(awk -F'|' -v name="$service" '$1 == name { print $3 }' "$here/meta/started" 2>/dev/null)
   # shellcheck disable=SC2086 # ports are words
   echo ${named_by_release:-$exposed}
 }
 
-# doze: wait for what is worth another look: a process that ended, a service that listens, the end of a window, or, where
-# something is known to the engine alone, a moment.
+# doze: wait until a process ends, a service listens, or a window ends; if the state can only be queried from the engine, for
+# a moment.
 doze() {
   [ "$outcome" != wait ] || nearest=200
   doze_until=$((now + nearest))
@@ -89,7 +89,7 @@ watch_stack() {
     doze
   done
   [ -z "$window_from" ] || window_ms=$((now - window_from))
-  # With one down, the others are not to blame for being unfinished; at the deadline they are.
+  # If one container has failed, the unfinished ones are not reported as failed; at the deadline they are.
   [ "$outcome" != failed ] || judged=$(printf '%s' "$judged" | awk -F'|' '$2 != "failed" { print $1 "|fine|" $3 "|"; next } { print }')
   [ "$outcome" = fine ] || outcome=failed
 }
@@ -126,19 +126,19 @@ END
   printf '%s %s %s\n' "$id" "${code:-0}" "$(json_text "$(last_lines "$here/tail")")" >>"$here/details"
 }
 
-# words_since IS_UP STARTED ENDED: print since when a container's words are about this change: since `up` began, as a
-# container that was kept has those of earlier runs, too; nothing where it was running then, and did not end before.
+# words_since IS_UP STARTED ENDED: print the start of `up`, to leave out log lines of earlier runs of a kept container; nothing
+# if the container was running at that time and did not end.
 words_since() {
   awk 'BEGIN { if (ARGV[3] >= ARGV[1] || (ARGV[2] != "true" && ARGV[4] < ARGV[1])) print ARGV[1] }' "$up_began" "$@"
 }
 
-# last_exit ID CODE: print the exit code of its last end; while it runs again, inspect says CODE, which is 0.
+# last_exit ID CODE: print the exit code of its last end, because CODE of a container that was restarted is 0.
 last_exit() {
   ended=$(last_exit_code "$1")
   echo "${ended:-$2}"
 }
 
-# failed_services: print the names of what is not fine, for a sentence.
+# failed_services: print the names of the services that failed, as a list for a sentence.
 failed_services() {
   printf '%s\n' "$found" | while IFS='|' read -r id service _; do
     [ -z "$id" ] || ! printf '%s\n' "$judged" | grep "^$id|" | grep -qv "^$id|fine|" || printf '%s\n' "$service"
