@@ -195,7 +195,7 @@ examine_ahead() {
 # own_branch: whether the branch that comes has commits there that neither the source nor HEAD has.
 own_branch() {
   [ -n "$p_branch" ] && [ "$(here_branch)" != "$p_branch" ] || return
-  there=$(refs rev-parse --quiet --verify "refs/heads/$p_branch") && ! refs merge-base --is-ancestor "$there" "$p_head"
+  own_tip=$(refs rev-parse --quiet --verify "refs/heads/$p_branch") && ! refs merge-base --is-ancestor "$own_tip" "$p_head"
 }
 
 # offer: publish the new commits as a remote branch, for people with changes of their own.
@@ -211,9 +211,9 @@ back_up() {
   head=$(here_head)
   tree=$(look) && tree=$(whole_tree "$head") || return
   set -- ${head:+-p "$head"}
-  there=$(staged)
+  staged_tree=$(staged)
   cp -R "$aside/." "$p_git/objects/" || return
-  [ -z "$there" ] || set -- "$@" -p "$(echo 'What was staged' | refs commit-tree "$there" ${head:+-p "$head"})"
+  [ -z "$staged_tree" ] || set -- "$@" -p "$(echo 'What was staged' | refs commit-tree "$staged_tree" ${head:+-p "$head"})"
   refs update-ref "refs/heads/$backup" "$(echo 'The workspace before dev sync --force' | refs commit-tree "$tree" "$@")" || return
   use_part "${each%/}"
   ! own_branch || refs update-ref "refs/heads/$backup-branch" "refs/heads/$p_branch" || return

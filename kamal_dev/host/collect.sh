@@ -17,7 +17,7 @@ command -v git >/dev/null 2>&1 || give_up collect 'git is not installed on the h
 lock_events=2
 hold_stack collect
 { cp -R "$source/parts" "$here/known" && cp "$source/withheld" "$here/withheld"; } || give_up collect "could not write to $here"
-told=$(confine gather.sh "$target" "$stack" "$word" 2>"$here/said")
+answer=$(confine gather.sh "$target" "$stack" "$word" 2>"$here/confined.err")
 code=$?
-[ "$told" = packed ] || give_up collect "${told:-"could not read the workspace: $(why_confined "$code" "$here/said")"}"
+[ "$answer" = packed ] || give_up collect "${answer:-"could not read the workspace: $(why_confined "$code" "$here/confined.err")"}"
 tar -cf - -C "$here/out" .

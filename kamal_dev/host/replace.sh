@@ -66,11 +66,11 @@ changed_parts() {
   [ -f "$1" ] && [ "$1" != "$2" ] || return 0
   awk -F'\t' '
     FILENAME == ARGV[1] { before[$1 FS $2] = $3; had[$1]; next }
-    { has[$1]; after[$1 FS $2] = $3 }
+    { still[$1]; after[$1 FS $2] = $3 }
     END {
       for (key in after) { split(key, part, FS); if (part[1] in had && before[key] != after[key]) print key }
-      for (key in before) { split(key, part, FS); if (!(key in after) && part[1] in has) print key }
-      for (name in had) if (!(name in has)) print name FS "removed"
+      for (key in before) { split(key, part, FS); if (!(key in after) && part[1] in still) print key }
+      for (name in had) if (!(name in still)) print name FS "removed"
     }' "$1" "$2" | sort
 }
 

@@ -30,12 +30,12 @@ hold_stack workspace
 make_room || give_up workspace "could not create the folder of the workspace: $(why_not_written "$home")"
 [ -z "$word" ] || mkdir -p "$home/backups/$stamp" || give_up workspace "could not create $home/backups"
 learn_owner
-told=$(open=${word:+"$home/backups/$stamp"} && confine unpack.sh "$target" "$stamp" "$word" 2>"$here/said")
+answer=$(open=${word:+"$home/backups/$stamp"} && confine unpack.sh "$target" "$stamp" "$word" 2>"$here/confined.err")
 code=$?
 rmdir "$home/backups/$stamp" "$home/backups" 2>/dev/null
-case $told in
-  new*) finish "${told#new}" ;;
+case $answer in
+  new*) finish "${answer#new}" ;;
   left) emit result ok: true state left phase workspace ;;
   broken*) give_up workspace "could not move or replace the existing files; see $home/backups/$stamp" broken ;;
-  *) give_up workspace "${told:-"could not unpack the source: $(why_confined "$code" "$here/said")"}" ;;
+  *) give_up workspace "${answer:-"could not unpack the source: $(why_confined "$code" "$here/confined.err")"}" ;;
 esac

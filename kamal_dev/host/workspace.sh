@@ -93,12 +93,12 @@ check_out() {
   rm -rf "$here/known"
   [ ! -d "$source/parts" ] || cp -R "$source/parts" "$here/known" || give_up workspace "could not write to $here"
   [ -z "$word" ] || mkdir -p "$home/backups/$stamp" || give_up workspace "could not create $home/backups"
-  told=$(open=${word:+"$home/backups/$stamp"} && confine checkout.sh "$target" "$stamp" "$word" 2>"$here/said")
+  answer=$(open=${word:+"$home/backups/$stamp"} && confine checkout.sh "$target" "$stamp" "$word" 2>"$here/confined.err")
   code=$?
   rmdir "$home/backups/$stamp" "$home/backups" 2>/dev/null
-  [ -n "$told" ] || give_up workspace "could not read the workspace: $(why_confined "$code" "$here/said")"
+  [ -n "$answer" ] || give_up workspace "could not read the workspace: $(why_confined "$code" "$here/confined.err")"
   { read -r state; read -r left_in; read -r why; } <<END
-$told
+$answer
 END
   understand "$state" "$left_in" "$why"
 }

@@ -10,9 +10,9 @@ from kamal_dev.output.units import amount, duration
 
 
 class Wording(NamedTuple):
-    """Name a phase while it is under way, and once it is done; `{}` is where its subject goes.
+    """Name a phase while it is running, and once it is done; `{}` is replaced by the subject.
 
-    `subject` stands there where an event has none.
+    `subject` is used for events without one.
     """
 
     doing: str

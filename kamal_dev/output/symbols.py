@@ -1,4 +1,4 @@
-"""The few signs that are drawn, and what stands for them where a stream has ASCII alone."""
+"""The symbols of the output, and their replacements on ASCII terminals."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def is_ascii_locale(environment: Mapping[str, str]) -> bool:
 
 
 def is_unicode(encoding: str | None) -> bool:
-    """Whether an encoding has the signs."""
+    """Whether an encoding has the symbols."""
     try:
         "✓━⠋".encode(encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
@@ -40,12 +40,12 @@ def is_unicode(encoding: str | None) -> bool:
 
 
 def in_ascii(text: str) -> str:
-    """Return a text with what stands for its signs in ASCII; other characters become question marks."""
+    """Return a text with its symbols replaced by ASCII; other characters become question marks."""
     return without_signs(text).encode("ascii", "replace").decode()
 
 
 def without_signs(text: str) -> str:
-    """Return a text with what stands for its signs in ASCII; other characters stay."""
+    """Return a text with its symbols replaced by ASCII; other characters stay."""
     return text.translate(_ASCII)
 
 

@@ -58,7 +58,7 @@ def _news(before: str, candidate: Candidate, changed: difference.Difference | No
 
 
 def _amiss(facts: Facts) -> Iterator[str]:
-    """Yield how the last change of the stack failed, and why its release does not stand as it did."""
+    """Yield how the last change of the stack failed, and why its release is not up."""
     last = facts.last
     if last is not None and last.state == "unfinished":
         yield "lifecycle command failed last time"

@@ -12,7 +12,7 @@ from kamal_dev.model import Host
 
 @dataclass(frozen=True)
 class Observation:
-    """Hold what the host of a stack said, or the `error` in place of an answer.
+    """Hold the facts of a stack's host, or the `error` if it did not answer.
 
     `host` is None where none was made yet, and has no address where it is switched off; neither
     has facts. `inside` is what people run in containers, by service, and `files` are the compose

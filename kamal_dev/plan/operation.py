@@ -11,7 +11,7 @@ from kamal_dev.model import short
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """Name one thing to do; `causes` say why, each as a phrase that can stand in brackets."""
+    """Name one thing to do; `causes` say why, each as a phrase to print in brackets."""
 
     causes: tuple[str, ...] = ()
     verb: ClassVar[str] = ""
@@ -156,7 +156,7 @@ class SendSource(Operation):
 class ApplyRelease(Operation):
     """Make a release the current one.
 
-    `replaced` are the services whose containers make way, `inside` what people run in those of
+    `replaced` are the services whose containers are replaced, `inside` the sessions in
     them, as (service, command). `depends_on` are services whose new image decides whether this is
     done at all; none where it is done in any case.
     """
