@@ -86,7 +86,7 @@ def test_changes_that_were_thrown_away_as_objects_come_back(lab: Lab) -> None:
 
 def test_a_workspace_that_is_no_clone_says_so(lab: Lab) -> None:
     lab.clone.mkdir(parents=True)
-    with pytest.raises(HostError, match="no clone"):
+    with pytest.raises(HostError, match="not a clone"):
         lab.pull()
 
 
