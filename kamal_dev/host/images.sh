@@ -60,7 +60,7 @@ pull_one() {
   pull_started=$now
   pull_log=$(mktemp "$here/pull.XXXXXX") || return 1
   [ "$(image_server "$1")" != "$2" ] || use_login "$here/login"
-  # By tag, because `docker image prune` removes images without one.
+  # By tag, because pruning on the host removes images without one.
   case $1 in *:*@*) by_tag=${1%@*} ;; *) by_tag=$1 ;; esac
   try_pull "$by_tag" >"$pull_log" 2>&1
   pull_code=$?
