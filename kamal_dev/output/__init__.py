@@ -77,7 +77,8 @@ class Output:
         from kamal_dev.output.failure import Failure
 
         failure = Failure.of(error)
-        message, *words = failure.message.splitlines()
+        # Cleaned before it is parted: a carriage return is removed, and is no end of a line.
+        message, *words = self.clean(failure.message).split("\n")
         self.emit(
             phase,
             "failed",
