@@ -28,14 +28,17 @@ listens() {
     }' "$@" 2>/dev/null
 }
 
-# idles PID MILLISECONDS: whether it only keeps a container running, for at least that long: it sleeps, follows /dev/null or waits
-# at a terminal, or it is a shell or an init that only waits for such a process.
+# The milliseconds from which a sleep keeps a container running: a shorter one may come before a server.
+keep_alive=3600000
+
+# idles PID [MILLISECONDS]: whether it only keeps a container running: it sleeps for at least that long, follows /dev/null or waits at
+# a terminal, or it is a shell or an init that only waits for such a process.
 idles() {
-  case $(tr '\000\n' '\n\001' <"/proc/$1/cmdline" | awk -v least="$2" "$idle_awk") in
+  case $(tr '\000\n' '\n\001' <"/proc/$1/cmdline" | awk -v least="${2:-$keep_alive}" "$idle_awk") in
     idle) ;;
     prompt) look_at_process "$1" && [ "$stat_terminal" != 0 ] ;;
     loops) some_child_idles "$1" ;;
-    waits) look_at_process "$1" && [ "$stat_state" = S ] && only_child_idles "$1" "$2" ;;
+    waits) look_at_process "$1" && [ "$stat_state" = S ] && only_child_idles "$1" "${2:-$keep_alive}" ;;
     *) return 1 ;;
   esac 2>/dev/null
 }

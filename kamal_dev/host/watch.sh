@@ -30,7 +30,7 @@ settle() {
 settle_by_process() {
   # A restarted container has failed once, therefore it has to run for the whole window.
   if [ "$times" = 0 ]; then
-    if idles "$process" "$window"; then verdict=fine
+    if idles "$process"; then verdict=fine
     # All processes of the host listen in the one namespace.
     elif [ "$network_mode" != host ]; then
       named=$(named_ports)

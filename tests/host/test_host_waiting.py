@@ -87,6 +87,13 @@ def test_ports_that_nothing_listens_on_leave_it_to_the_window(blog: Stack) -> No
     assert answer.seconds > 3
 
 
+def test_a_sleep_before_a_server_is_not_taken_for_one_that_keeps_a_container_alive(blog: Stack) -> None:
+    server = SLOW_SERVER.replace("sleep 2", "sleep 8")
+    answer = blog.deploy(ports="8000/tcp", app=service(server), window=3)
+    assert answer.outcome.state == "new", answer
+    assert answer.seconds > 3
+
+
 def test_a_port_of_the_host_is_no_sign_of_a_service_in_its_network(blog: Stack) -> None:
     blog.lab.sh("ss -ltn | grep -q ':22 '")
     server = SERVER.replace("8000", "8099")
