@@ -57,20 +57,36 @@ def of_services(
 
 def _inline(service: Value, model: Value, values: Mapping[str, str | Secret]) -> Iterator[tuple[str, bytes]]:
     """Yield the configs and secrets of a service whose content is that of a variable, or in the compose file."""
+    for path, definition in _definitions(service, model):
+        content = definition.at("content")
+        if content is not None:
+            yield path, content.raw.encode()
+        for name in _variables(definition):
+            yield f"{path}.{name}", plain(values.get(name, "")).encode()
+
+
+def mounted_variables(service: Value, model: Value) -> tuple[str, ...]:
+    """Return the variables that the mounted configs and secrets of a service are made of."""
+    found = (name for _, definition in _definitions(service, model) for name in _variables(definition))
+    return tuple(dict.fromkeys(found))
+
+
+def _definitions(service: Value, model: Value) -> Iterator[tuple[str, Value]]:
+    """Yield the configs and secrets that a service mounts, with their paths in the model."""
     for key in ("configs", "secrets"):
         listed = service.at(key)
         for item in listed.list if listed is not None else ():
             source = item.string("source") if item.items else item.text
             definition = model.at(key, source)
-            if definition is None:
-                continue
-            content = definition.at("content")
-            names = [definition.string("environment")] if definition.at("environment") is not None else []
-            if content is not None:
-                yield f"{key}.{source}", content.raw.encode()
-                names = [*interpolate.names(content.raw)]
-            for name in names:
-                yield f"{key}.{source}.{name}", plain(values.get(name, "")).encode()
+            if definition is not None:
+                yield f"{key}.{source}", definition
+
+
+def _variables(definition: Value) -> tuple[str, ...]:
+    content = definition.at("content")
+    if content is not None:
+        return tuple(interpolate.names(content.raw))
+    return (definition.string("environment"),) if definition.at("environment") is not None else ()
 
 
 def plain(value: str | Secret) -> str:

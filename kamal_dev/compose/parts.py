@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kamal_dev.compose import dotenv, layout
+from kamal_dev.compose import dotenv, layout, marks
 from kamal_dev.compose.compose_project import ComposeProject
 from kamal_dev.compose.reading import ComposeReader
 from kamal_dev.compose.release import Rewritten
@@ -27,40 +27,48 @@ FILES = "kamal-dev.files"
 
 def of_services(project: ComposeProject, ready: Rewritten, release: Release) -> str:
     """Return the lines for every service of a release that was rendered from `ready`."""
-    services = _model(project, ready, release).at("services")
+    texts = {file.path: file.content.decode() for file in release.files if file.path in (layout.OVERLAY, layout.ENV)}
+    variables = dotenv.parse(texts[layout.ENV], layout.ENV, lambda _: None)
+    model = _model(project, ready, texts[layout.OVERLAY], variables)
+    services = model.at("services")
     found = services.items if services is not None else {}
     salt = hashlib.sha256(release.stack.encode()).digest()
     lines = [
         f"{name}\t{part}\t{hashlib.blake2b(_text(value), digest_size=8, key=salt).hexdigest()}"
         for name, service in found.items()
-        for part, value in _parts(name, service, project)
+        for part, value in (
+            *_parts(name, service, project, variables),
+            *_mounted(service, model, variables),
+        )
     ]
     return "\n".join(sorted(lines))
 
 
-def _model(project: ComposeProject, ready: Rewritten, release: Release) -> Value:
-    """Return what the files of the release mean with its own `.env`."""
-    texts = {file.path: file.content.decode() for file in release.files if file.path in (layout.OVERLAY, layout.ENV)}
+def _model(project: ComposeProject, ready: Rewritten, overlay: str, variables: Mapping[str, str]) -> Value:
+    """Return what the files of the release mean with the variables of its own `.env`."""
     over = project.places.top / layout.OVERLAY
     own, outside = project.reader, project.reader.allow_outside
-    laid = {**ready.texts, over: texts[layout.OVERLAY]}
+    laid = {**ready.texts, over: overlay}
     reader = ComposeReader(own.tree, project.repository, laid, allow_outside=outside)
-    set_there = dotenv.parse(texts[layout.ENV], layout.ENV, lambda _: None)
-    scope = Scope(project.scope.base, {**project.scope.variables, **set_there})
+    scope = Scope(project.scope.base, {**project.scope.variables, **variables})
     tops = tuple(file.path for file in project.top_files)
     for path in (*tops, over):
         reader.file(path, "top", Location(""))
     return reader.read((*tops, over), scope)
 
 
-def _parts(name: str, service: Value, project: ComposeProject) -> Iterator[tuple[str, Any]]:
+def _parts(
+    name: str, service: Value, project: ComposeProject, variables: Mapping[str, str]
+) -> Iterator[tuple[str, Any]]:
     environment = service.at("environment")
     set_here = environment.items if environment is not None else {}
     for key, value in service.items.items():
         if key in _WITHOUT_EFFECT:
             continue
         if key == "environment" and value.items:
-            yield from ((f"{key}.{variable}", item.plain()) for variable, item in value.items.items())
+            # Without a value, as secrets are, a variable has that of `.env`.
+            own = {variable: item.plain() for variable, item in value.items.items()}
+            yield from ((f"{key}.{item}", variables.get(item) if text is None else text) for item, text in own.items())
         elif key == "labels" and FILES in value.items:
             yield "files", value.items[FILES].plain()
             yield key, {label: item.plain() for label, item in value.items.items() if label != FILES}
@@ -70,6 +78,15 @@ def _parts(name: str, service: Value, project: ComposeProject) -> Iterator[tuple
         if travel.role == "env_file" and name in travel.services:
             set_there = _env_file(travel.content.decode(errors="replace"))
             yield from ((f"environment.{key}", text) for key, text in set_there.items() if key not in set_here)
+
+
+def _mounted(service: Value, model: Value, variables: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    """Yield the variables behind mounted configs and secrets; those of its environment have parts already."""
+    environment = service.at("environment")
+    own = environment.items if environment is not None else {}
+    for name in marks.mounted_variables(service, model):
+        if name not in own:
+            yield f"environment.{name}", variables.get(name)
 
 
 def _env_file(text: str) -> Mapping[str, str]:

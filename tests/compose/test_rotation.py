@@ -7,8 +7,10 @@ import json
 
 import pytest
 
+from kamal_dev import compose
 from kamal_dev.compose import Additions
 from kamal_dev.model import Release, Secret
+from kamal_dev.plan import difference
 from tests.compose.support import load, overlay_of, render, text_of
 
 TEXT = """\
@@ -27,6 +29,12 @@ def _release(**changed: str) -> Release:
     extra = Additions("shop", "app", secrets=("PASSWORD",))
     values = {"PASSWORD": Secret(changed.get("PASSWORD", "4321")), "PIN": Secret(changed.get("PIN", "0000"))}
     return render(load(TEXT, files=files, environment={"PIN": "[redacted]"}), extra=extra, variables=values)
+
+
+def _parts(**changed: str) -> str:
+    files = {f".devcontainer/{name}": changed.get(name, text) for name, text in FILES.items()}
+    project = load(TEXT, files=files, environment={"PIN": "[redacted]"})
+    return compose.parts(project, compose.rewritten(project, {}), _release(**changed))
 
 
 def _marks(release: Release) -> dict[str, str]:
@@ -53,6 +61,23 @@ def test_a_changed_secret_is_a_new_release_and_marks_the_services_that_mount_it(
     old, new = _marks(before), _marks(after)
     assert {name for name in old if old[name] != new[name]} == restarted
     assert old.keys() == new.keys() == {"app", "web", "db"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "variables", "services"),
+    [
+        ({"PASSWORD": "5678"}, ("PASSWORD",), {"app"}),
+        ({"PIN": "5678"}, ("PIN",), {"app", "web"}),
+        ({"PASSWORD": "5678", "web.env": "WEB=2"}, ("PASSWORD", "WEB"), {"app", "web"}),
+    ],
+    ids=["of the environment", "mounted", "with a variable"],
+)
+def test_changed_secrets_and_variables_are_named_as_what_changed(
+    changed: dict[str, str], variables: tuple[str, ...], services: set[str]
+) -> None:
+    found = difference.compare(*(difference.read(_parts(**some)) for some in ({}, changed)))
+    assert (found.variables, set(found.replaced)) == (variables, services)
+    assert "5678" not in _parts(**changed)
 
 
 def test_a_secret_cannot_be_found_by_trying_values_on_what_a_release_says_of_itself() -> None:
