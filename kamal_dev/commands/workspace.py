@@ -20,12 +20,13 @@ SEEDED = (*_COMMON, "seed.sh", "unpack.sh")
 # The parts of a large file as they become known: how many bytes each has, and the bytes.
 Frames = Callable[[], Iterable[tuple[int, Iterable[bytes]]]]
 
-# Beside the workspace: /tmp may be memory, and what comes may be large.
+# Beside the workspace: /tmp may be memory, and what comes may be large. Not by head: see feed.sh.
 _UNPACK = f"""{PLAIN}umask 077
 base=$HOME/.kamal-dev
 mkdir -p "$base" && find "$base" -mindepth 1 -maxdepth 1 -name '.incoming.*' -mmin +1440 -exec rm -rf '{{}}' +
 said=$(mktemp -d "$base/.incoming.XXXXXX" 2>&1) && dir=$said &&
-  read -r size && said=$(head -c "$size" | tar -xpf - --no-same-owner -C "$dir" 2>&1) && [ -f "$dir/complete" ] || {{
+  read -r size && said=$(dd bs=64k count="$size" iflag=fullblock,count_bytes 2>/dev/null |
+    tar -xpf - --no-same-owner -C "$dir" 2>&1) && [ -f "$dir/complete" ] || {{
   rm -rf "${{dir:-}}"
   case $said in
     *[Rr]ead-only*) refuse 'the source did not arrive; the file system is read-only' ;;

@@ -24,8 +24,9 @@ hold_stack() {
   trap 'exit 143' INT TERM
 }
 
-# fed: print the next large file of stdin; fails where not all of it came.
+# fed: print the next large file of stdin; fails where not all of it came. Not by head: that of BusyBox reads more than it prints,
+# and the next frame would begin in the middle.
 fed() {
-  while read -r frame && [ "$frame" -gt 0 ]; do head -c "$frame" || return; done
+  while read -r frame && [ "$frame" -gt 0 ]; do dd bs=64k count="$frame" iflag=fullblock,count_bytes 2>/dev/null || return; done
   [ "${frame:-}" = 0 ]
 }
