@@ -80,7 +80,8 @@ class Facts:
     `privilege` is `root`, `sudo`, `password` (sudo that asks for one) or `none`; `arch` is
     Docker's word (`amd64`); `engine` and `compose` are versions, empty where they are
     missing or silent; `has_engine` says whether the program is there, `daemon` whether an
-    engine answers, `trouble` why none does; `disk_free`, `disk` (all of it; where Docker
+    engine answers, `trouble` why none does, `engine_address` the socket or context that the login chose
+    itself, empty for the engine of the system; `disk_free`, `disk` (all of it; where Docker
     keeps images), `home_free` (of the home folder) and `memory` are bytes; `gpu` whether there
     is one that NVIDIA's driver knows.
     `emulates` are the other processors whose programs it runs, as `arch` names them.
@@ -107,6 +108,7 @@ class Facts:
     daemon: bool = False
     has_engine: bool = False
     trouble: str = ""
+    engine_address: str = ""
     disk_free: int = 0
     disk: int = 0
     home_free: int = 0

@@ -83,7 +83,7 @@ unwritable() {
 
 # lacks: print the required programs that this host lacks, a line each.
 lacks() {
-  for program in awk chroot cut df find flock grep head id ls mktemp mount paste readlink realpath sed setsid sort stat tail tar timeout tr unshare wc xargs; do
+  for program in awk chroot cut dd df find flock grep head id ls mktemp mount paste readlink realpath sed setsid sort stat tail tar timeout tr unshare wc xargs; do
     command -v "$program" >/dev/null 2>&1 || echo "$program"
   done
   [ -r /proc/uptime ] || echo /proc
@@ -189,7 +189,8 @@ home_free=${disk%% *} disk=${disk#* }
 look_at_system 2>/dev/null
 emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \
   os "$os" os_version "$os_version" arch "$(platform)" \
-  engine "$engine" compose "$compose" has_engine: "$(if has_engine; then echo true; else echo false; fi)" daemon: "$daemon" trouble "$engine_trouble" \
+  engine "$engine" compose "$compose" has_engine: "$(if has_engine; then echo true; else echo false; fi)" \
+  daemon: "$daemon" trouble "$engine_trouble" engine_address "$engine_socket$engine_context" \
   home_free: "$home_free" disk_free: "${disk% *}" disk: "${disk#* }" gpu: "$(has_gpu)" emulates: "$(emulated)" \
   memory: "$memory" cpus: "$(nproc)" \
   release: "$(describe_release "$shown")" stands: "$stands" lock: "$(describe_lock)" last: "$(last_failure)" \

@@ -17,6 +17,8 @@ ROOM = "`dev prune` removes old releases and their images; `docker system df` on
 OVERRIDE = "`host_requirements: warn` in config/dev.local.yml deploys anyway, on this machine only"
 WARNED = "a deploy warns of this and continues; `host_requirements: refuse` stops the deploy instead"
 WRITABLE = "give the SSH user write access to its home folder; `dmesg` shows why a file system became read-only"
+OWN_ENGINE = "start it, or unset `DOCKER_HOST` and the Docker context of the SSH user to use the Docker of the host"
+NO_RIGHTS = "log in as root (`ssh.user`), add the user to the group `docker`, or let the user run sudo without a password"
 INSTALL_THERE = "install `coreutils` and `util-linux` on the host, or BusyBox 1.34 or later"
 # What processors run in addition to their own: 32-bit code.
 _ALSO = {"amd64": {"386"}, "arm64": {"arm"}}
@@ -79,6 +81,16 @@ def _unusable(host: str, stack: str, facts: Facts) -> Iterator[HostError]:
     if facts.unwritable:
         message = f"releases and the workspace cannot be written to `~/.kamal-dev`: {facts.unwritable}"
         yield HostError(host, message, hint=WRITABLE, left_behind=UNTOUCHED)
+    if facts.has_engine and not facts.daemon:
+        yield from _unreachable_engine(host, facts)
+
+
+def _unreachable_engine(host: str, facts: Facts) -> Iterator[HostError]:
+    """Yield the refusal of a Docker that bootstrap can neither start nor replace: the login's own, or without root."""
+    if facts.engine_address:
+        yield HostError(host, facts.trouble, hint=OWN_ENGINE, left_behind=UNTOUCHED)
+    if facts.privilege not in ("root", "sudo"):
+        yield HostError(host, facts.trouble, hint=NO_RIGHTS, left_behind=UNTOUCHED)
 
 
 def foreign_project(host: str, stack: str, facts: Facts) -> HostError | None:

@@ -99,7 +99,8 @@ def judged(stack: str, facts: events.Facts | DevError) -> Check:
         )
         return Check(name, may_install, found, "the first deploy installs it" if may_install else BY_HAND, may_install)
     if facts.has_engine:
-        advice = "the next deploy tries to start it" if may_install else "start it, or allow the user to use it"
+        may_start = may_install and not facts.engine_address
+        advice = "the next deploy tries to start it" if may_start else "start it, or allow the user to use it"
         return Check(name, False, facts.trouble, advice)
     advice = "the first deploy installs it" if may_install else BY_HAND
     return Check(name, may_install, facts.trouble, advice, may_install)
