@@ -326,7 +326,7 @@ def test_keys_that_are_missing_are_skipped(sshd: Sshd, client: Client, key: Path
     agree(client.host("box"), client.trust())
     gone = client.host("127.0.0.1", sshd.published[GOAL], key=client.folder / "never was")
     client.configure("")
-    assert "there is not a file" in refused(gone, client.trust(), HostUnreachable).hint
+    assert "there is no file" in refused(gone, client.trust(), HostUnreachable).hint
 
 
 @pytest.mark.real

@@ -130,7 +130,7 @@ def test_status_shows_every_container_live(guestbook: Guestbook) -> None:
     table = guestbook.repository.dev("status").stdout
     for _, name in guestbook.placed:
         for service in ("app", "db"):
-            assert re.search(rf"^{name} +{service} +running +healthy ", table, re.MULTILINE), table
+            assert re.search(rf"^{name} +{service} +up +healthy ", table, re.MULTILINE), table
     host.run(f"cd ~/.kamal-dev/{stack}/current && docker compose kill app")
     try:
         broken = guestbook.repository.dev("status", stack, code=1)
