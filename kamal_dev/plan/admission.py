@@ -18,7 +18,7 @@ OVERRIDE = "`host_requirements: warn` in config/dev.local.yml deploys anyway, on
 WARNED = "a deploy warns of this and continues; `host_requirements: refuse` stops the deploy instead"
 WRITABLE = "give the SSH user write access to its home folder; `dmesg` shows why a file system became read-only"
 OWN_ENGINE = "start it, or unset `DOCKER_HOST` and the Docker context of the SSH user to use the Docker of the host"
-NO_RIGHTS = "log in as root (`ssh.user`), add the user to the group `docker`, or let the user run sudo without a password"
+NO_RIGHTS = "log in as root (`ssh.user`), add the user to the group `docker`, or let it run sudo without a password"
 INSTALL_THERE = "install `coreutils` and `util-linux` on the host, or BusyBox 1.34 or later"
 # What processors run in addition to their own: 32-bit code.
 _ALSO = {"amd64": {"386"}, "arm64": {"arm"}}
