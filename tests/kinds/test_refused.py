@@ -203,6 +203,8 @@ def changed(**fields: Any) -> events.Facts:
         (changed(clashes=(events.Clash("127.0.0.1:8000/tcp", "the stack `shop-2`"),)), "held by the stack `shop-2`"),
         (changed(disk_free=0), "no space left on the host: 0 MB free for images"),
         (changed(home_free=0), "no space left on the host: 0 MB free for the home folder"),
+        (changed(daemon=False, has_engine=True, privilege="none", trouble="not in the group"), "not in the group"),
+        (changed(daemon=False, has_engine=True, privilege="root", trouble="no a", engine_address="unix:///a"), "no a"),
     ],
 )
 def test_a_host_that_cannot_take_the_release_is_named_and_nothing_is_built_for_it(

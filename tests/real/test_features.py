@@ -283,14 +283,14 @@ def test_what_a_feature_asks_of_the_container_holds_on_a_host(lab: Lab, host: Ho
     assert [mount["Destination"] for mount in container["Mounts"]] == ["/a"]
     told = "test -e /ran && printenv TOOL_HOME"
     assert host.run(f"docker exec {container['Id']} sh -c '{told}'") == "/opt/tool\n"
-    assert "Unchanged" in repository.dev("deploy").stderr
+    assert "Already up to date" in repository.dev("deploy").stderr
 
 
 def test_a_feature_that_cannot_be_installed_fails_the_build_with_its_last_lines(lab: Lab) -> None:
     broken = {".devcontainer/features/tool/install.sh": "#!/bin/sh\necho no such tool >&2\nexit 7\n"}
     ended = featured(lab, "fbroken", {"image": "debian:12"}, broken).dev("build", code=1)
     assert "the build of devcontainer failed (.devcontainer/devcontainer.json:" in ended.stderr
-    assert "no such tool" in ended.stderr
+    assert "no such tool" in ended.stderr, ended.stderr
 
 
 def test_an_interrupted_build_ends_what_the_cli_has_started_and_leaves_nothing(lab: Lab) -> None:
