@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import TextIO
 
 from kamal_dev.output.build_log import build_step
@@ -35,6 +36,7 @@ class Plain:
         self._is_ascii = is_ascii
         self._clock = clock
         self._last: dict[tuple[str, str], float] = {}
+        self._shown: dict[str, set[str]] = {}  # what lifecycle commands printed, by stack
 
     def __call__(self, event: Event) -> None:
         """Write what the event says, so that a reader of the pipe sees it at once."""
@@ -54,9 +56,12 @@ class Plain:
         else:
             self._last[event.phase, event.stack] = time.monotonic()
             yield render(event, full=self._verbose)
-        yield from explained(event)
+        shown = self._shown.get(event.stack, set())
+        yield from explained(replace(event, log=tuple(text for text in event.log if text not in shown)))
 
     def _output(self, event: Event) -> Iterator[str]:
+        if event.phase == "lifecycle":
+            self._shown.setdefault(event.stack, set()).add(event.message)
         step = build_step(event.message) if event.phase == "building" else None
         if self._verbose or event.phase in SHOWN:
             yield f"  {line(event)}"

@@ -56,7 +56,7 @@ _ALL: dict[Phase, str] = {"rolling_back": "Rolled back {}"}
 # Where nothing had to be done.
 _SKIPPED: dict[Phase, str] = {
     "pushing": "Already pushed {}",
-    "deploying": "Already up to date {}",
+    "deploying": "Version {} is already running",
     "removing": "Nothing to remove of {}",
     "sending_source": "The source is up to date {}",
     "building": "Nothing to build {}",
@@ -103,5 +103,6 @@ def progress(event: Event) -> str:
 def line(event: Event, *, full: bool = False) -> str:
     """Return an event as one line of text: the stack, what happened, how long it took."""
     where = f"{event.stack}: " if event.stack and event.status != "step" else ""
-    took = f" in {duration(event.seconds)}" if event.seconds is not None else ""
+    is_timed = event.seconds is not None and event.status != "skipped"
+    took = f" in {duration(event.seconds or 0.0)}" if is_timed else ""
     return f"{where}{sentence(event, full=full)}{took}"

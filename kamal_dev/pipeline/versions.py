@@ -18,6 +18,7 @@ from kamal_dev.shell.fanout import each
 
 HEAD = ("STACK", "VERSION", "RELEASE", "BY", "WHEN", "RESULT", "IMAGES", "NOTE")
 ASKING = 60.0
+LONGEST = 48  # characters of a result in the table
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def rows(history: History) -> Iterator[tuple[str, ...]]:
         when = release.at.replace("T", " ").removesuffix("Z")
         # A release is named by its version and a hash, which alone is short enough to be read.
         digest = release.id.rpartition("-")[2]
-        about = (release.performer, when, result_of(release), _images(release), _note(release))
+        about = (release.performer, when, _phrase(result_of(release)), _images(release), _note(release))
         yield (history.stack, *(word or "-" for word in (short(release.version), digest, *about)))
 
 
@@ -75,6 +76,11 @@ def result_of(release: events.Kept) -> str:
     if not release.state:
         return "never finished"
     return f"failed in {release.phase}: {release.reason.splitlines()[0] if release.reason else release.state}"
+
+
+def _phrase(result: str) -> str:
+    """Return what of a result is for the table: its first words."""
+    return result if len(result) <= LONGEST else f"{result[:LONGEST].rsplit(maxsplit=1)[0].rstrip(':,;')}…"
 
 
 def _images(release: events.Kept) -> str:

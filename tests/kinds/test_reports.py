@@ -410,6 +410,9 @@ def test_tables_and_questions_cut_what_nobody_types() -> None:
     kept = Kept("app-1", f"{commit}-0123abcd", version=commit, at="2026-01-02T03:04:05Z", performer="ann")
     (row,) = rows(History("app-1", Address("app-1", "h"), (kept,)))
     assert "a" * 12 in row
+    failed = replace(kept, state="restored", phase="observe", reason="app: exited with code 1, " + "because " * 30)
+    (row,) = rows(History("app-1", Address("app-1", "h"), (failed,)))
+    assert "failed in observe: app: exited with code 1…" in row
     container = Container("app", "app-1-app-1", f"localhost:5555/app-dev@sha256:{digest}", "running")
     shown = "".join((*row, *next(containers(StackStatus("app-1", Address("app-1", "h"), "up", commit, (container,))))))
     assert "a" * 13 not in shown

@@ -471,7 +471,7 @@ def built(root: Path) -> Path:
 def test_a_file_saved_during_a_build_stops_it_by_name(built: Path, path: str) -> None:
     with pytest.raises(SourceChanged, match=f"`{path}`") as raised:
         build(built, lambda: write(built, {path: "99\n"}))
-    assert (raised.value.exit_code, raised.value.left_behind) == (1, "nothing was pushed or deployed")
+    assert (raised.value.exit_code, raised.value.left_behind) == (1, "no image was pushed and no container was changed")
     git(built, "clean", "--quiet", "--force")
     git(built, "checkout", "--quiet", ".")
     build(built, lambda: None)
@@ -524,7 +524,7 @@ def test_a_file_saved_during_a_build_is_in_no_image_of_the_commit(lab: Lab) -> N
     hook.chmod(0o755)
     ended = made.dev("build", code=1)
     assert "`.devcontainer/message` changed while" in ended.stderr
-    assert "nothing was pushed or deployed" in ended.stderr
+    assert "no image was pushed and no container was changed" in ended.stderr
     assert not has_image(made.image())
     hook.unlink()
     assert made.dev("build").stdout.strip().startswith(f"{made.image()}-dirty-")

@@ -193,3 +193,13 @@ def test_a_failure_has_what_the_error_says() -> None:
     assert Failure.of(DevError("it failed", hint="try", left_behind="nothing")) == Failure(
         "command", False, "it failed", "try", "nothing"
     )
+
+
+def test_a_log_has_the_output_of_a_failed_lifecycle_command_once() -> None:
+    stream = io.StringIO()
+    output, host = Output(Plain(stream)), Host("blog-1", "10.0.0.1")
+    output.line("lifecycle", "[bad] no such file", host)
+    error = DevError("postCreateCommand (bad): `npm ci`: exited with code 7")
+    output.fail("deploying", error, host, log=["[bad] no such file", "app: exited with code 1"])
+    assert stream.getvalue().count("[bad] no such file") == 1
+    assert "app: exited with code 1" in stream.getvalue()

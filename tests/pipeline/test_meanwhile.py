@@ -92,7 +92,13 @@ def test_a_host_that_fails_at_the_same_time_is_named(project: Project) -> None:
     assert "the build of app failed" in error.message
     assert "at the same time: " in error.message
     assert "the host is linux/arm64" in error.message
-    assert error.left_behind == "nothing was pushed or deployed"
+    assert error.left_behind == "no image was pushed and no container was changed"
+
+
+def test_workspaces_that_got_the_source_of_a_release_that_does_not_come_are_named(project: Project) -> None:
+    error = failed(project, None, HostState(), UP)
+    assert error.left_behind.startswith("no image was pushed and no container was changed; the workspace")
+    assert error.left_behind.endswith(f"{FIRST} already received the new source")
 
 
 def test_a_host_that_cannot_be_made_stops_no_other(project: Project) -> None:

@@ -30,7 +30,7 @@ def test_a_failing_build_ends_with_its_last_lines_and_changes_nothing(lab: Lab, 
     error = ended.stderr[ended.stderr.index("error: ") :]
     assert "the reason is this" in error
     assert "exit code: 3" in error
-    assert "nothing was pushed or deployed" in error
+    assert "no image was pushed and no container was changed" in error
     assert not has_image(repository.image())
     assert host.states(repository.stack()) == {}
 

@@ -47,7 +47,7 @@ def test_a_workspace_is_set_up_once_and_a_failed_command_is_run_again(lab: Lab, 
     report = failed.stacks[stack]
     assert (report["state"], report["running"]) == ("failed", repository.sha)
     assert [(one["name"], one["exit_code"], one["log"]) for one in report["lifecycle"]] == [("bad", 7, "no mender")]
-    assert report["error"]["message"].startswith("postCreateCommand: `test -e /tmp/mended ||")
+    assert report["error"]["message"].startswith("postCreateCommand (bad): `test -e /tmp/mended ||")
     assert "the containers run this version" in report["error"]["left_behind"]
     assert host.states(stack) == {"app": "running"}
     assert host.run(f"cat ~/.kamal-dev/{stack}/workspace/*/who") == "ann\n"
@@ -55,7 +55,8 @@ def test_a_workspace_is_set_up_once_and_a_failed_command_is_run_again(lab: Lab, 
 
     again = repository.dev("deploy", code=1)
     assert "onCreateCommand" not in again.stderr
-    assert "postCreateCommand: `test -e /tmp/mended || { echo no mender; exit 7; }`" in again.stderr
+    assert again.stderr.count("postCreateCommand (bad): `test -e /tmp/mended || { echo no mender; exit 7; }`") == 1
+    assert again.stderr.count("[bad] no mender") == 1, str(again)
     host.run(f"docker exec {stack}-app-1 touch /tmp/mended")
     mended = repository.deploy()
     assert mended.stacks[stack]["state"] == "deployed"

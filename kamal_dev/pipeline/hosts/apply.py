@@ -222,7 +222,8 @@ def _pull_hint(reason: str) -> str:
 
 def _words(failed: events.Lifecycle) -> str:
     line, *more = failed.command.splitlines() or [""]
-    return f"{failed.stage}: `{line}{' …' if more else ''}`: {failed.reason}"
+    stage = f"{failed.stage} ({failed.name})" if failed.name else failed.stage
+    return f"{stage}: `{line}{' …' if more else ''}`: {failed.reason}"
 
 
 LEFT = {
@@ -268,6 +269,7 @@ def explain(outcome: StackResult) -> list[str]:
         lines.append(f"{container.service}: {container.reason}")
         lines += [f"  {line}" for line in container.log.splitlines()]
     for command in outcome.lifecycle:
-        lines.append(f"{command.stage}{f' ({command.name})' if command.name else ''}: {command.command}")
-        lines += [f"  {line}" for line in command.log.splitlines()]
+        # The message has the command itself; the lines are as they were while it ran.
+        name = f"[{command.name}] " if command.name else ""
+        lines += [f"{name}{line}" for line in command.log.splitlines()]
     return lines

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from kamal_dev.config.settings import Deploy
 from kamal_dev.errors import DevError, HostError
@@ -77,14 +77,14 @@ def _address(item: PreparedHost | StackResult) -> str:
 
 @contextmanager
 def reporting_hosts(making: tuple[str, ...], hosts: Background[list[PreparedHost | StackResult]]) -> Iterator[None]:
-    """Make images beside `hosts`; where that fails, wait for these, and say what failed there and which were made."""
+    """Make images beside `hosts`; where that fails, wait for these, and say what became of them."""
     try:
         yield
     except DevError as error:
         for other in dict.fromkeys(_failures(hosts)):
             error.message += f"\nat the same time: {other.message}"
             error.hint = "; ".join(dict.fromkeys(filter(None, (error.hint, other.hint))))
-        error.left_behind = "; ".join(filter(None, (error.left_behind, *_made(making, hosts))))
+        error.left_behind = "; ".join(filter(None, (error.left_behind, *_made(making, hosts), *_sent(hosts))))
         raise
 
 
@@ -93,6 +93,15 @@ def _failures(hosts: Background[list[PreparedHost | StackResult]]) -> list[DevEr
         return [item.error for item in hosts.result() if isinstance(item, StackResult) and item.error]
     except DevError as error:
         return [error]
+
+
+def _sent(hosts: Background[list[PreparedHost | StackResult]]) -> Iterator[str]:
+    """Say which workspaces got the source of a release that does not come."""
+    with suppress(DevError):
+        prepared = [item for item in hosts.result() if isinstance(item, PreparedHost)]
+        if stacks := [item.stack for item in prepared if item.source in ("new", "moved")]:
+            which = "the workspace" if len(stacks) == 1 else "the workspaces"
+            yield f"{which} of {', '.join(stacks)} already received the new source"
 
 
 def _made(making: tuple[str, ...], hosts: Background[list[PreparedHost | StackResult]]) -> Iterator[str]:

@@ -177,7 +177,7 @@ def _failed(build: Build, result: Result) -> BuildFailed:
     return BuildFailed(
         f"the build of {', '.join(build.services)} failed ({build.where}):\n{step or said}",
         hint=features.advice(build, said) or _of_base(said) or AGAIN,
-        left_behind="nothing was pushed or deployed",
+        left_behind="no image was pushed and no container was changed",
     )
 
 

@@ -57,5 +57,5 @@ def _changed(image: Image, paths: list[str], is_pushed: bool) -> SourceChanged:
     return SourceChanged(
         f"{shown}{more} changed while `{image.reference}` was built, so it would not match its version",
         hint="deploy again; add files that commands and hooks write during a build to .gitignore",
-        left_behind=pushed if is_pushed else "nothing was pushed or deployed",
+        left_behind=pushed if is_pushed else "no image was pushed and no container was changed",
     )
