@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kamal_dev.output import Output
     from kamal_dev.output.summary import RunSummary
     from kamal_dev.pipeline.run.run import Run
+    from kamal_dev.plan.plan import Plan
 
 __all__ = ["Flags", "common", "option"]
 
@@ -135,6 +136,16 @@ def agreement(*, yes: bool) -> Callable[[str], bool]:
         return click.confirm(printable(question), err=True)
 
     return agree
+
+
+def finish_dry_run(flags: Flags, command: str, plan: Plan, empty: str) -> int:
+    """Print what `dev COMMAND` would do, `empty` where that is nothing. Raises why it would fail."""
+    from kamal_dev.output.summary import RunSummary
+    from kamal_dev.pipeline.run.asking import error_of
+
+    error = error_of(plan, command)
+    ended = RunSummary(command, ok=error is None, exit_code=error.exit_code if error else 0, plan=plan.as_json())
+    return finish(flags, ended, f"{plan}\n\nPlan: {plan.summary}" if plan.stacks else empty, error)
 
 
 def finish(flags: Flags, result: RunSummary, text: str = "", error: DevError | None = None) -> int:

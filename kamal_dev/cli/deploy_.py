@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         "dev deploy --dry-run  # print the steps",
     )
 )
-@click.argument("name", required=False)
+@click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option("--count", type=click.IntRange(1, 1000), metavar="N", help="Number of stacks. Default: vms.count.")
 @click.option("--skip-build", is_flag=True, help="Use the existing images of this version.")
 @click.option("--skip-push", is_flag=True, help="Send images to hosts over SSH instead of a registry.")
@@ -51,9 +51,9 @@ if TYPE_CHECKING:
 @common.version
 @common.common
 def command(
-    flags: common.Flags, *, name: str | None, hosts: tuple[str, ...], dry_run: bool, yes: bool, **wanted: Any
+    flags: common.Flags, *, names: tuple[str, ...], hosts: tuple[str, ...], dry_run: bool, yes: bool, **wanted: Any
 ) -> int:
-    """With NAME, only that stack. The exit code is 1 if any host failed."""
+    """With NAME, only these stacks. The exit code is 1 if any host failed."""
     from kamal_dev.pipeline.deploy import deploy
     from kamal_dev.pipeline.plan import DeployOptions
     from kamal_dev.shell.fanout import Background
@@ -61,10 +61,9 @@ def command(
     # Loading the SSH library takes a tenth of a second, in which git and docker answer.
     Background(lambda: import_module("kamal_dev.shell.remote"))
     run = common.open_run(flags)
-    names = (*hosts, *((name,) if name else ()))
     agree = common.agreement(yes=yes)
     is_interactive = sys.stdin.isatty() and not yes
-    options = DeployOptions(names=names, is_interactive=is_interactive, agree=agree, consent=agree, **wanted)
+    options = DeployOptions(names=(*hosts, *names), is_interactive=is_interactive, agree=agree, consent=agree, **wanted)
     if dry_run:
         return _show_steps(run, options, flags)
     report = deploy(run, options)

@@ -17,6 +17,7 @@ from kamal_dev.cli import common
 @common.stack
 @click.argument("to", metavar="[VERSION]", required=False)
 @click.option("--host", "hosts", multiple=True, metavar="NAME", help="Roll back only this stack. Can be repeated.")
+@click.option("--dry-run", is_flag=True, help="Print the plan without rolling back.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @common.lock_wait
 @common.skip_hooks
@@ -28,6 +29,7 @@ def command(
     name: str | None,
     to: str | None,
     hosts: tuple[str, ...],
+    dry_run: bool,
     yes: bool,
     skip_hooks: bool,
 ) -> int:
@@ -37,9 +39,12 @@ def command(
     release before the current one. NAME is optional. If a release does not become healthy, the
     rollback of that stack is reverted.
     """
-    from kamal_dev.pipeline.rollback import RollbackOptions, rollback
+    from kamal_dev.pipeline.rollback import RollbackOptions, preview, rollback
 
     run = common.open_run(flags, strict=False)
     agree = common.agreement(yes=yes)
-    report = rollback(run, RollbackOptions(name or "", to or "", hosts, skip_hooks, agree))
+    options = RollbackOptions(name or "", to or "", hosts, skip_hooks, agree)
+    if dry_run:
+        return common.finish_dry_run(flags, "rollback", preview(run, options), "Nothing to roll back")
+    report = rollback(run, options)
     return common.finish(flags, report.result(), str(report), report.error())

@@ -9,7 +9,7 @@ from typing import Any
 from kamal_dev.commands import docker, host
 from kamal_dev.commands.hooks import FOLDER
 from kamal_dev.devcontainer import lifecycle
-from kamal_dev.errors import DevError, SomeHostsFailed
+from kamal_dev.errors import DevError
 from kamal_dev.model import Step
 from kamal_dev.pipeline.hosts.apply import apply_step
 from kamal_dev.pipeline.hosts.planning import Planner
@@ -18,6 +18,7 @@ from kamal_dev.pipeline.images.building import build_step, planned
 from kamal_dev.pipeline.images.recipe import BuildOptions
 from kamal_dev.pipeline.images.registry import login_step
 from kamal_dev.pipeline.plan import DeployOptions, DeployScope, decide, observing, planner_of, seen_images
+from kamal_dev.pipeline.run.asking import error_of
 from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.hooks import runnable
 from kamal_dev.pipeline.run.run import Run
@@ -54,10 +55,7 @@ class DryRun:
 
     def error(self) -> DevError | None:
         """Return why this plan cannot go well, or None."""
-        if not self.plan.blocked:
-            return None
-        named = "; ".join(f"{item.stack}: {item.error.message}" for item in self.plan.blocked if item.error)
-        return SomeHostsFailed(f"`dev deploy` would fail for {named}", left_behind="nothing was changed")
+        return error_of(self.plan, "deploy")
 
     def as_json(self) -> dict[str, Any]:
         """Return everything for `--json`."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from kamal_dev.commands import answers, events, host
-from kamal_dev.errors import Declined, DevError, HostError
+from kamal_dev.errors import DevError, HostError
 from kamal_dev.model import Host, Step
 from kamal_dev.pipeline.hosts.apply import failure
 from kamal_dev.pipeline.hosts.lock_wait import in_turn
 from kamal_dev.pipeline.hosts.scripts import EventPrinter, ask
 from kamal_dev.pipeline.run import history
+from kamal_dev.pipeline.run.asking import Agree, confirm_plan
 from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.hooks import Hooks
 from kamal_dev.pipeline.run.names import of_project
@@ -19,9 +20,10 @@ from kamal_dev.pipeline.run.record import left, remembered, update
 from kamal_dev.pipeline.run.report import Report, StackResult
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.plan.operation import DestroyHost, RemoveStack
-from kamal_dev.plan.plan import StackPlan
+from kamal_dev.plan.plan import Plan, StackPlan
 from kamal_dev.plan.remove import remove as plan_remove
 from kamal_dev.project import Project
+from kamal_dev.project.state import State
 from kamal_dev.shell.fanout import each
 
 REMOVING = 300.0
@@ -29,23 +31,18 @@ NOTHING = "Nothing to remove"
 UNTOUCHED = "untouched"  # a host that is being made, with no engine that answers and nothing of the stack
 
 
-def remove(
-    run: Run, name: str | None, *, keep_volumes: bool, agree: Callable[[str], bool], skip_hooks: bool = False
-) -> Report:
+def remove(run: Run, name: str | None, *, keep_volumes: bool, agree: Agree | None, skip_hooks: bool = False) -> Report:
     """Remove every stack of this project, or the one of this name.
 
     With `keep_volumes` the containers go, and volumes, workspaces and hosts stay.
     A host whose stack could not be removed is not destroyed, unless it is off.
     """
     started = time.monotonic()
-    targets = of_project(_candidates(run, name).items(), run.project, name)
-    made = frozenset(run.stacks) if run.project.config.provider.makes_hosts else ()
-    plan = plan_remove(targets, frozenset(made), keep_volumes=keep_volumes)
+    targets, plan = removal(run, name, keep_volumes=keep_volumes)
     if not targets:
         run.output.info(NOTHING)
-    elif not agree(_question(tuple(targets), keep_volumes)):
-        raise Declined
     else:
+        confirm_plan(run.output, plan, _question(tuple(targets), keep_volumes), agree)
         Hooks(run, "remove", skip=skip_hooks).before("pre-connect", targets, left_behind="nothing was removed")
     found = each(
         plan.stacks,
@@ -65,6 +62,14 @@ def remove(
     return report
 
 
+def removal(run: Run, name: str | None, *, keep_volumes: bool) -> tuple[dict[str, Host], Plan]:
+    """Return the stacks that `remove` would remove now, and its plan. Changes nothing and runs no hook."""
+    known = remembered(run.project, run.output).state
+    targets = of_project(_candidates(run.stacks, known, name).items(), run.project, name)
+    made = frozenset(run.stacks if run.project.config.provider.makes_hosts else ())
+    return targets, plan_remove(targets, made, keep_volumes=keep_volumes)
+
+
 def _destroy(run: Run, targets: Mapping[str, Host], outcomes: Iterable[StackResult]) -> None:
     """Destroy the hosts of the stacks that are gone, and forget them."""
     gone = {outcome.stack: outcome.state for outcome in outcomes if outcome.is_fine}
@@ -74,11 +79,10 @@ def _destroy(run: Run, targets: Mapping[str, Host], outcomes: Iterable[StackResu
         update(run.project, run.output, lambda state: state.removed((stack, targets[stack]) for stack in gone))
 
 
-def _candidates(run: Run, name: str | None) -> dict[str, Host]:
+def _candidates(stacks: Mapping[str, Host], known: State, name: str | None) -> dict[str, Host]:
     """Return the stacks by name; also those whose hosts were still being made when a run ended, and the one that is
     asked for where config/dev.yml lists its host no longer.
     """
-    stacks, known = run.stacks, remembered(run.project, run.output).state
     making = {stack: Host(stack, "") for stack, _ in known.making}
     behind = {item.stack: item.host for item in left(known.hosts, stacks.items()) if item.stack == name}
     return {**making, **behind, **stacks}

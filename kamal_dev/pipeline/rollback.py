@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from kamal_dev.errors import Declined, DevError, UsageError
+from kamal_dev.errors import DevError, UsageError
 from kamal_dev.model import Host
 from kamal_dev.pipeline.hosts.apply import failure, tell
 from kamal_dev.pipeline.hosts.restore import Reach, back
 from kamal_dev.pipeline.images import local_registry, registry
 from kamal_dev.pipeline.images.tunnel import RegistryTunnel
 from kamal_dev.pipeline.run import history
+from kamal_dev.pipeline.run.asking import Agree, confirm_plan
 from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.hooks import Hooks
 from kamal_dev.pipeline.run.names import restrict
@@ -20,7 +21,7 @@ from kamal_dev.pipeline.run.report import Report, StackResult
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.pipeline.versions import History, histories
 from kamal_dev.plan.operation import RollBack
-from kamal_dev.plan.plan import StackPlan
+from kamal_dev.plan.plan import Plan, StackPlan
 from kamal_dev.plan.rollback import rollback as plan_rollback
 from kamal_dev.project import Project
 from kamal_dev.shell.fanout import each
@@ -39,7 +40,7 @@ class RollbackOptions:
     version: str = ""
     hosts: tuple[str, ...] = ()
     skip_hooks: bool = False
-    agree: Callable[[str], bool] = lambda question: True
+    agree: Agree | None = None
 
 
 def rollback(run: Run, order: RollbackOptions) -> Report:
@@ -54,10 +55,11 @@ def rollback(run: Run, order: RollbackOptions) -> Report:
     hooks = Hooks(run, "rollback", skip=order.skip_hooks, version=version)
     hooks.before("pre-connect", targets, left_behind="nothing was rolled back")
     found = histories(run.connections, targets)
-    plan = plan_rollback(found, version, stacks=() if order.version else tuple(stacks))
+    plan = _planned(found, version, stacks, order)
     changes = [item for item in plan.stacks if item.operations]
-    if changes and not order.agree(f"Roll back {', '.join(map(_words, changes))}?"):
-        raise Declined
+    if changes:
+        names = ", ".join(item.stack for item in changes)
+        confirm_plan(run.output, Plan(stacks=tuple(changes)), f"Roll back {names}?", order.agree)
     reach = _reach(run, changes)
     ended = each(
         changes,
@@ -76,6 +78,17 @@ def rollback(run: Run, order: RollbackOptions) -> Report:
     if outcomes and not report.failed:
         report.tell(run.output)
     return replace(report, hook=hooks.after_rollback(outcomes, report.seconds))
+
+
+def preview(run: Run, order: RollbackOptions) -> Plan:
+    """Return what `rollback` would do now. Changes nothing and runs no hook. Raises UsageError as it does."""
+    stacks = run.stacks
+    targets, version = _meant(stacks, run.project.config.service, order)
+    return _planned(histories(run.connections, targets), version, stacks, order)
+
+
+def _planned(found: list[History], version: str, stacks: Mapping[str, Host], order: RollbackOptions) -> Plan:
+    return plan_rollback(found, version, stacks=() if order.version else tuple(stacks))
 
 
 def _lost(history: History, error: DevError) -> StackResult:
@@ -100,11 +113,6 @@ def _operation(change: StackPlan) -> RollBack:
     operation = change.first(RollBack)
     assert operation
     return operation
-
-
-def _words(change: StackPlan) -> str:
-    operation = _operation(change)
-    return f"{change.stack} to {operation.target}, {', '.join(operation.causes)}"
 
 
 def _reach(run: Run, changes: Iterable[StackPlan]) -> Reach | None:

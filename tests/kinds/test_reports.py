@@ -19,13 +19,13 @@ from typing import Any
 import pytest
 
 from kamal_dev.commands.events import Kept
-from kamal_dev.errors import HostError, UsageError
+from kamal_dev.errors import Declined, HostError, UsageError
 from kamal_dev.model import Container
 from kamal_dev.model import Host as Address
 from kamal_dev.output.failure import Failure
 from kamal_dev.pipeline.dry_run import DryRun, dry_run
 from kamal_dev.pipeline.plan import DeployOptions
-from kamal_dev.pipeline.remove import remove
+from kamal_dev.pipeline.remove import removal, remove
 from kamal_dev.pipeline.run.elsewhere import left_behind
 from kamal_dev.pipeline.run.report import Report, StackResult
 from kamal_dev.pipeline.status import StackStatus, containers
@@ -342,6 +342,16 @@ def test_a_host_that_was_never_made_is_not_said_to_be_removed(project: Project) 
     assert [outcome.state for outcome in report.outcomes] == ["absent"]
     assert run.events[-1].message == "Nothing to remove"
     assert state.read(project.private()).state.making == ()
+
+
+def test_a_removal_shows_its_plan_before_it_asks_and_a_preview_changes_nothing(project: Project) -> None:
+    run = RecordedRun.of(project, Machine(), {FIRST: HostState()})
+    _, planned = removal(run, FIRST, keep_volumes=False)
+    assert (str(planned), run.events) == (f"{FIRST}  remove containers, volumes and workspace", [])
+    with pytest.raises(Declined):
+        remove(run, FIRST, keep_volumes=False, agree=lambda _: False)
+    assert [event.message for event in run.events] == [str(planned)]
+    assert run.hosts[FIRST].transcript == []
 
 
 @pytest.mark.real

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from kamal_dev.commands.hooks import FOLDER
-from kamal_dev.errors import DevError, UsageError
+from kamal_dev.errors import Declined, DevError, UsageError
 from kamal_dev.model import Host, Image, Result, Step
 from kamal_dev.output.sentences import sentence
-from kamal_dev.pipeline.rollback import RollbackOptions, rollback
+from kamal_dev.pipeline.rollback import RollbackOptions, preview, rollback
 from kamal_dev.pipeline.versions import rows, versions
 from kamal_dev.project import Project
 from tests.transcripts.paper import HostState, Machine, RecordedHost, RecordedRun, lines, transcript
@@ -162,6 +162,18 @@ def test_a_stack_without_a_good_release_before_refuses_before_anything_is_change
     with pytest.raises(UsageError, match="guestbook-1: there is no good release before the current one"):
         rollback(run, RollbackOptions())
     assert run.hosts[FIRST].transcript == [f"{FIRST}$ releases {FIRST}"]
+    run.close()
+
+
+def test_the_plan_is_shown_before_somebody_is_asked_and_a_preview_changes_nothing(project: Project) -> None:
+    run = RecordedRun.of(project, Machine(), {FIRST: HostState()})
+    run.hosts[FIRST] = Remembering(FIRST, HostState(), history(FIRST))
+    (planned,) = preview(run, RollbackOptions()).stacks
+    assert run.events == []
+    with pytest.raises(Declined):
+        rollback(run, RollbackOptions(agree=lambda _: False))
+    assert [event.message for event in run.events] == [f"{FIRST}  {line}" for line in planned.lines]
+    assert set(run.hosts[FIRST].transcript) == {f"{FIRST}$ releases {FIRST}"}
     run.close()
 
 

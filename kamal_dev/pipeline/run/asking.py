@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kamal_dev.errors import Declined
+from kamal_dev.errors import Declined, DevError, SomeHostsFailed
 from kamal_dev.output import Output
 from kamal_dev.plan.plan import Plan
 
@@ -28,3 +28,11 @@ def confirm_plan(output: Output, plan: Plan, question: str = "", agree: Agree | 
     show_plan(output, plan)
     if not agree(question):
         raise Declined
+
+
+def error_of(plan: Plan, command: str) -> DevError | None:
+    """Return why this plan of `dev COMMAND` cannot be carried out, or None."""
+    if not plan.blocked:
+        return None
+    named = "; ".join(f"{item.stack}: {item.error.message}" for item in plan.blocked if item.error)
+    return SomeHostsFailed(f"`dev {command}` would fail for {named}", left_behind="nothing was changed")
