@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+# The devcontainer CLI puts the time before whatever it reads at once, so some lines have it and others have not.
+_TIME = re.compile(r"^\[\d{4}-\d\d-\d\dT[\d:.]+Z\] ")
 _STEP = re.compile(r"^#(\d+) (\[(?!internal|auth)[^\]]*\d+/\d+\] .*|\[internal\] load .*|exporting .*)$")
 _NUMBERED = re.compile(r"^\[.*?(\d+)/(\d+)\]")
 _PREFIX = re.compile(r"^#(\d+) (?:\d+\.\d+ )?")
@@ -24,7 +26,7 @@ class BuildStep:
 
 def build_step(line: str) -> BuildStep | None:
     """Return the step that a line of BuildKit's output begins; None for any other line."""
-    if (found := _STEP.match(line)) is None:
+    if (found := _STEP.match(_TIME.sub("", line))) is None:
         return None
     numbered = _NUMBERED.match(found[2])
     text = " ".join(found[2].split())
@@ -33,7 +35,7 @@ def build_step(line: str) -> BuildStep | None:
 
 def fetched(line: str) -> tuple[int, int] | None:
     """Return how many bytes of a layer have arrived, of how many, where a line says so."""
-    found = _BYTES.match(line)
+    found = _BYTES.match(_TIME.sub("", line))
     if found is None:
         return None
     return int(float(found[1]) * _SIZES[found[2]]), int(float(found[3]) * _SIZES[found[4]])
@@ -41,7 +43,7 @@ def fetched(line: str) -> tuple[int, int] | None:
 
 def failed_step(output: str) -> list[str]:
     """Return what the step that failed printed; empty where no step says that it failed."""
-    lines = output.splitlines()
+    lines = [_TIME.sub("", text) for text in output.splitlines()]
     numbers = [found[1] for text in lines if (found := _ERROR.match(text))]
     if not numbers:
         return []

@@ -53,3 +53,9 @@ def test_a_build_that_fails_is_unfolded_to_the_step_that_failed() -> None:
         'ERROR: process "/bin/sh -c bundle install" did not complete successfully: exit code: 7',
     ]
     assert failed_step("#7 DONE 0.4s") == []
+
+
+def test_lines_that_the_devcontainer_cli_puts_the_time_before_are_read_too() -> None:
+    timed = "".join(f"[2026-01-31T12:00:0{number}.408Z] {line}\n" for number, line in enumerate(FAILING.splitlines()))
+    assert failed_step(timed) == failed_step(FAILING)
+    assert build_step("[2026-01-31T12:00:00.408Z] #7 [app 2/9] RUN x") == BuildStep("[app 2/9] RUN x", 2, 9)
