@@ -283,7 +283,7 @@ def test_what_a_feature_asks_of_the_container_holds_on_a_host(lab: Lab, host: Ho
     assert [mount["Destination"] for mount in container["Mounts"]] == ["/a"]
     told = "test -e /ran && printenv TOOL_HOME"
     assert host.run(f"docker exec {container['Id']} sh -c '{told}'") == "/opt/tool\n"
-    assert "Already up to date" in repository.dev("deploy").stderr
+    assert "is already running" in repository.dev("deploy").stderr
 
 
 def test_a_feature_that_cannot_be_installed_fails_the_build_with_its_last_lines(lab: Lab) -> None:

@@ -41,7 +41,7 @@ def test_a_workspace_is_set_up_once_and_a_failed_command_is_run_again(lab: Lab, 
     stack = repository.stack()
 
     failed = repository.deploy("--verbose", code=1)
-    assert "Running initializeCommand on this machine: `echo" in failed.stderr
+    assert "Running `initializeCommand` on this machine (echo" in failed.stderr
     assert f"here here! {len(token)}" in failed.stderr
     assert token not in failed.text
     report = failed.stacks[stack]
