@@ -369,7 +369,7 @@ def test_a_taken_port_gives_way_to_the_next_free_one_unless_a_flag_named_it(work
         taken.listen(1)
         number = taken.getsockname()[1]
         refused = workspace.repository.dev("forward", "--port", f"{number}:3000", code=2)
-        assert f"port {number} is taken" in refused.stderr
+        assert f"port {number} is in use" in refused.stderr
     with workspace.forward() as first, workspace.forward() as second:
         assert first.ports["localhost:3000"] != second.ports["localhost:3000"]
         assert f"is at {second.ports['localhost:3000']}" in second.said
