@@ -20,7 +20,10 @@ ANN, BOB = "ann@laptop", 'bob "b" o\'hare@désk'
 
 
 def apply(lab: Lab, scripts: Mapping[str, str], stack: str, version: str = "v1", **options: Any) -> Answer:
-    wanted = release(stack, version, app=service(labels=f'{{version: "{version}"}}'))
+    # Too short to be a keep-alive, so that an apply takes its whole window.
+    wanted = release(
+        stack, version, app=service('["/bin/busybox", "sleep", "600"]', labels=f'{{version: "{version}"}}')
+    )
     return lab.run(host.apply(scripts, token(), wanted, **{"window": 0, "performer": ANN, **options}))
 
 

@@ -66,7 +66,7 @@ def test_a_killed_dev_or_script_leaves_nothing_stuck_and_all_of_it_is_on_record(
         kill(repository, process)
     assert lock_of(repository)["word"] == "apply", "the host goes on"
     told = repository.attempt("status").stdout
-    assert f"{stack}: `apply` of " in told, told
+    assert re.search(rf"{stack}: \S+@\S+ \(`apply` since ", told), told
     go(host, "killed")
     ended = repository.dev("deploy")
     assert re.search(r"Waiting for \S+@", ended.stderr) or "unchanged" in ended.stdout, str(ended)
@@ -193,7 +193,7 @@ def test_a_host_that_was_being_made_when_dev_died_is_found_again(lab: Lab) -> No
         kill(repository, process)
     ended = repository.dev("list")
     assert repository.stack(2) in ended.stdout, "seen, though it is beyond vms.count"
-    assert f"a host for {repository.stack(2)} : creation did not finish (started" in ended.stderr, str(ended)
+    assert f"creation of the host for {repository.stack(2)} did not finish (started" in ended.stderr, str(ended)
     repository.dev("remove", "--yes")
     assert docker("ps", "--all", "--quiet", "--filter", label).strip() == ""
     assert repository.dev("list").stderr == ""
