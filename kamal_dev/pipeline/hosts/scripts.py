@@ -174,8 +174,11 @@ class EventPrinter:
             self._turn(event)
         elif isinstance(event, events.ScriptResult) and event.ok:
             self._end()
-        elif isinstance(event, events.Log):
+        elif isinstance(event, events.Log) and self._phase == "lifecycle":
             output.line(self._phase, event.text, self._target)
+        elif isinstance(event, events.Log):
+            # Said by a script of ours: a log of CI must have it too, unlike the output of a command.
+            output.info(event.text, self._target, phase=self._phase)
         elif isinstance(event, events.Pulled) and event.ok:
             self._arrived += 1
             output.progress("pulling", self._arrived, None, "images", self._target, subject=event.image)
