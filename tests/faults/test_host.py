@@ -201,14 +201,14 @@ def test_a_user_without_rights_must_be_told_which_are_missing(
     Fault(
         17,
         "`docker` on the host is Podman in disguise, and there is no Compose",
-        sees="could not install Docker: Compose 2.24.4 or later is required, and this host has none",
+        sees="could not install Docker: Docker was not installed with apt, and Compose is missing",
         do=COMPOSE,
         how="podman version 4.3.1",
     ),
     Fault(
         17,
         "Docker on the host is too old, or has Compose v1 only",
-        sees="could not install Docker: Compose 2.24.4 or later is required, and this host has 1.29.2",
+        sees="could not install Docker: Docker was not installed with apt, and Compose is 1.29.2",
         do=COMPOSE,
         how="1.29.2",
         is_slow=True,

@@ -30,6 +30,10 @@ def ssh(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return ["ssh", "-F", os.devnull, *flags, "-i", str(key), "-p", port, "root@127.0.0.1"]
 
 
+# Too short to be a keep-alive, so that the whole window passes.
+WATCHED = '["/bin/busybox", "sleep", "600"]'
+
+
 @contextmanager
 def begun(ssh: list[str], step: Step) -> Iterator[subprocess.Popen[bytes]]:
     """Start the step through ssh; at the latest at the end the link is lost."""
@@ -58,7 +62,7 @@ def read_until(process: subprocess.Popen[bytes], word: bytes) -> str:
 def test_a_run_survives_its_channel_and_is_picked_up_where_it_was_lost(
     lab: Lab, scripts: Mapping[str, str], stack: str, ssh: list[str]
 ) -> None:
-    wanted, name = release(stack, "v1", app=service()), token()
+    wanted, name = release(stack, "v1", app=service(WATCHED)), token()
     with begun(ssh, host.apply(scripts, name, wanted, window=4)) as process:
         seen = read_until(process, b'"name":"observe"')
     answer = lab.run(host.attach(scripts, name, answers.count(seen)))
@@ -105,7 +109,7 @@ def test_an_unknown_token_is_an_answer_not_a_guess(lab: Lab, scripts: Mapping[st
 def test_a_killed_worker_is_reported_and_blocks_nobody(
     lab: Lab, scripts: Mapping[str, str], stack: str, ssh: list[str]
 ) -> None:
-    wanted, name = release(stack, "v1", app=service()), token()
+    wanted, name = release(stack, "v1", app=service(WATCHED)), token()
     with begun(ssh, host.apply(scripts, name, wanted, window=20)) as process:
         read_until(process, b'"name":"observe"')
         lab.sh(f"pkill -9 -f '[.]run/{name}'")
