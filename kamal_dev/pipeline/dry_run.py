@@ -87,7 +87,7 @@ def _here(run: Run, options: DeployOptions, scope: DeployScope, plan: Plan) -> I
         line for operation in plan.here for line in _on_this_machine(run.project, run.tools, options, operation)
     )
     yield from (f"$ {FOLDER}/{name}" for name in (*AFTER_BUILD, *BEFORE_APPLY) if name in hooks)
-    yield from (f"$ make host {stack}" for stack in plan.makes_hosts)
+    yield from (f"$ make host {stack}" for stack in plan.new_hosts)
     yield from (f"$ start host {item.stack}" for item in plan.stacks if item.first(StartHost))
 
 

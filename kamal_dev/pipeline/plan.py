@@ -252,12 +252,12 @@ def _questions(project: Project, options: DeployOptions, found: Plan) -> Iterabl
     policy = project.config.deploy.confirm
     if policy == "never" or (policy == "careful" and not options.is_interactive):
         return
-    if found.makes_hosts:
-        yield _making(project, found.makes_hosts)
+    if found.new_hosts:
+        yield _making(project, found.new_hosts)
     for stack, operation in found.disturbs:
         services = ", ".join(dict.fromkeys(f"`{service}`" for service, _ in operation.inside))
         yield f"Recreate {services} of {stack}, which ends what people run inside?"
-    if policy == "always" and not (found.is_empty or found.makes_hosts or found.disturbs):
+    if policy == "always" and not (found.is_empty or found.new_hosts or found.disturbs):
         yield "Deploy this?"
 
 

@@ -98,8 +98,8 @@ class Plan:
         return is_quiet and not any(item.operations for item in self.stacks)
 
     @property
-    def makes_hosts(self) -> tuple[str, ...]:
-        """The stacks whose hosts are made."""
+    def new_hosts(self) -> tuple[str, ...]:
+        """The stacks whose hosts are created."""
         return self._have(CreateHost)
 
     @property

@@ -58,7 +58,7 @@ def test_a_plan_says_what_it_makes_destroys_disturbs_and_cannot_do() -> None:
     def of(name: str) -> Any:
         return cases.plan(cases.read(name))
 
-    assert of("first_deploy_to_new_hosts").makes_hosts == ("blog-1", "blog-2")
+    assert of("first_deploy_to_new_hosts").new_hosts == ("blog-1", "blog-2")
     assert of("remove").destroys == ("blog-1", "blog-2")
     assert of("remove_and_keep_volumes").destroys == ()
     assert [stack for stack, _ in of("people_are_inside").disturbs] == ["blog-1"]
