@@ -253,6 +253,6 @@ script_within=7300
 case $0:${KAMAL_DEV_TOKEN:-}:${KAMAL_DEV_CONFINED:-} in
   */*::)
     # No child of this shell, which may wait for all that it has; and no copy of stdout is kept.
-    find_callers && (exec </dev/null >/dev/null 2>&1 && watch_callers &)
+    find_callers && (exec </dev/null >/dev/null 2>&1; watch_callers &)
     ;;
 esac

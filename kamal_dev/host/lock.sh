@@ -27,7 +27,7 @@ lock_stack() {
   exec 9<&-
   # No child of this shell, which may wait for all that it has. By `exec`, so that no copy of stdout is kept: the
   # caller would wait for the last beat.
-  (exec </dev/null >/dev/null 2>&1 && keep_beating &)
+  (exec </dev/null >/dev/null 2>&1; keep_beating &)
 }
 
 # open_lock: of those that look at a lock to change it, let one look at a time, until descriptor 9 is closed.
