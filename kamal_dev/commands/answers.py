@@ -45,8 +45,8 @@ _Value = TypeVar("_Value")
 
 def event(line: str) -> Event | None:
     """Return what one line says, None where it is no event."""
-    told = _tell(line)
-    return told[1] if told else None
+    parsed = _tell(line)
+    return parsed[1] if parsed else None
 
 
 def count(output: str) -> int:
@@ -126,7 +126,7 @@ def _containers(output: str, **wanted: str) -> tuple[Container, ...]:
 
 
 def _events(output: str) -> Iterator[tuple[dict[str, Any], Event]]:
-    return (told for line in output.split("\n") if (told := _tell(line)))
+    return (parsed for line in output.split("\n") if (parsed := _tell(line)))
 
 
 def _tell(line: str) -> tuple[dict[str, Any], Event] | None:

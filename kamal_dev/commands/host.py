@@ -116,8 +116,8 @@ def apply(
     is run there (`devcontainer.lifecycle.files`). `parts` is what containers are made of (`compose.parts`).
     """
     checked("release", (release.id,))
-    said = {"performer": performer, "user": user, "restarts": str(restarts), "brought": brought, "parts": parts}
-    meta = _meta(release, pull, layers, workspace) | keeping.meta | said
+    options = {"performer": performer, "user": user, "restarts": str(restarts), "brought": brought, "parts": parts}
+    meta = _meta(release, pull, layers, workspace) | keeping.meta | options
     shipped = (File(f"files/{file.path}", file.content, file.mode) for file in release.files)
     files = (*shipped, *about(meta), *lifecycle, *_login(login))
     times = _milliseconds(timeout, window)
@@ -208,9 +208,9 @@ def prune(
     return step(scripts, "prune.sh", *words, files=about(meta), label=" ".join(("prune", *words)))
 
 
-def attach(scripts: Scripts, token: str, seen: int = 0) -> Step:
+def attach(scripts: Scripts, token: str, offset: int = 0) -> Step:
     """Follow a run that was started before; `seen` is how many of its events have arrived (`answers.count`)."""
-    return step(scripts, "attach.sh", *checked("token", (token,)), str(seen), label=f"attach {token}")
+    return step(scripts, "attach.sh", *checked("token", (token,)), str(offset), label=f"attach {token}")
 
 
 def status(scripts: Scripts, stacks: Iterable[str] = ()) -> Step:

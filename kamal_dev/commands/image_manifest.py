@@ -38,9 +38,9 @@ def layers(text: str, configuration: str, architecture: str) -> tuple[Layer, ...
     `configuration` is that of the image, or of each platform by `os/architecture`, as buildx tells it.
     """
     sizes = [int(layer.get("size", 0)) for layer in _read(text).get("layers") or ()]
-    said = _read(configuration)
-    said = next((value for key, value in said.items() if key.startswith(f"linux/{architecture}")), said)
-    digests = (said.get("rootfs") or {}).get("diff_ids") or () if isinstance(said, dict) else ()
+    fields = _read(configuration)
+    fields = next((value for key, value in fields.items() if key.startswith(f"linux/{architecture}")), fields)
+    digests = (fields.get("rootfs") or {}).get("diff_ids") or () if isinstance(fields, dict) else ()
     return tuple(zip(map(str, digests), sizes, strict=True)) if len(digests) == len(sizes) else ()
 
 

@@ -34,8 +34,10 @@ TRANSIENT = frozenset({"broken", "dropped", "busy"})
 
 def is_absent(text: str, reference: str = "") -> bool:
     """Whether these words say that the registry answered, and has no such image."""
-    said = rf"{re.escape(reference)}: not found\s*$" if reference else r"(?!)"
-    return re.search(rf"{_ABSENT}", text, re.IGNORECASE) is not None or re.search(said, text, re.MULTILINE) is not None
+    by_name = rf"{re.escape(reference)}: not found\s*$" if reference else r"(?!)"
+    return (
+        re.search(rf"{_ABSENT}", text, re.IGNORECASE) is not None or re.search(by_name, text, re.MULTILINE) is not None
+    )
 
 
 def cause(text: str) -> str:

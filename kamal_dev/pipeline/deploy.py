@@ -161,9 +161,11 @@ def _prepare_all(
         assert host is not None
         try:
             tunnel.begin(host)
-            seen = observe(connections, stack, host, scope.releases[stack]) if stack in made else observations.of(stack)
+            observation = (
+                observe(connections, stack, host, scope.releases[stack]) if stack in made else observations.of(stack)
+            )
             with connections.budget.counting(host.name):
-                return prepare(context, seen)
+                return prepare(context, observation)
         except DevError as error:
             return _failed(connections.output, stack, host, error)
 

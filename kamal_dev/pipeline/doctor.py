@@ -69,8 +69,8 @@ def _engine(shell: Shell) -> Check:
 
 def _tool(shell: Shell, name: str, step: Step, advice: str) -> Check:
     result = shell.run(step, timeout=30)
-    said = (result.output.strip() or result.errors.strip() or "not found").splitlines()[0]
-    return Check(name, bool(result), said, advice)
+    answer = (result.output.strip() or result.errors.strip() or "not found").splitlines()[0]
+    return Check(name, bool(result), answer, advice)
 
 
 def _disk(shell: Shell, folder: Path) -> Check:

@@ -68,10 +68,10 @@ def dry_run(run: Run, options: DeployOptions) -> DryRun:
     run.provider.make_room(len(scope.making), lambda question: False)
     planner = planner_of(run, options, scope, seen_images(run, options))
     observations = observing(run, scope, is_deep=False)
-    seen = [observations.of(name) for name in scope.names]
-    plan = planner.plan(seen)
+    in_scope = [observations.of(name) for name in scope.names]
+    plan = planner.plan(in_scope)
     here = _here(run, options, scope, plan)
-    on_hosts = (line for item in seen for line in _on_host(run.connections, options, planner, item, plan))
+    on_hosts = (line for item in in_scope for line in _on_host(run.connections, options, planner, item, plan))
     return DryRun(plan, (*here, *on_hosts))
 
 
@@ -102,26 +102,30 @@ def _on_this_machine(
 
 
 def _on_host(
-    connections: HostConnections, options: DeployOptions, planner: Planner, seen: Observation, plan: Plan
+    connections: HostConnections, options: DeployOptions, planner: Planner, observation: Observation, plan: Plan
 ) -> Iterator[str]:
-    for operation in plan.of(seen.stack).operations:
+    for operation in plan.of(observation.stack).operations:
         if isinstance(operation, TransferImages):
             yield f"$ {docker.save(operation.images).text}"
         if not isinstance(operation, CreateHost | StartHost):
-            yield f"{seen.stack}$ {_step(connections, options, planner, seen, operation).text}"
+            yield f"{observation.stack}$ {_step(connections, options, planner, observation, operation).text}"
 
 
 def _step(
-    connections: HostConnections, options: DeployOptions, planner: Planner, seen: Observation, operation: Operation
+    connections: HostConnections,
+    options: DeployOptions,
+    planner: Planner,
+    observation: Observation,
+    operation: Operation,
 ) -> Step:
     """Return the step that carries an operation out on a host, made as a deploy makes it."""
     if isinstance(operation, Bootstrap):
-        return bootstrap_step(connections.scripts, planner.release(seen).release)(TOKEN)
+        return bootstrap_step(connections.scripts, planner.release(observation).release)(TOKEN)
     if isinstance(operation, PullImages):
         return pull_step(connections.scripts, operation)(TOKEN)
     if isinstance(operation, SendSource):
-        return planner.workspace.step(seen.stack)
+        return planner.workspace.step(observation.stack)
     if isinstance(operation, TransferImages):
         return host.load(connections.scripts)
     assert isinstance(operation, ApplyRelease)
-    return apply_step(connections, planner, planner.release(seen), keep_failed=options.keep_failed)(TOKEN)
+    return apply_step(connections, planner, planner.release(observation), keep_failed=options.keep_failed)(TOKEN)

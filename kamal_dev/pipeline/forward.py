@@ -34,8 +34,8 @@ def forward(run: Run, name: str | None, flags: tuple[str, ...], opened: Opened) 
     HostError where they cannot be opened; a link that drops later is opened again.
     """
     name, target = one(run.stacks, name)
-    said = described(run.project, find(run.project, run.connections, name, target))
-    ports = local(wanted(said, flags), shell.is_free)
+    described_by = described(run.project, find(run.project, run.connections, name, target))
+    ports = local(wanted(described_by, flags), shell.is_free)
     for port in ports:
         if port.local != port.wanted:
             run.output.warn(f"port {port.wanted} is in use on this machine: {port.port.shown} is at {port.local}")
@@ -43,14 +43,14 @@ def forward(run: Run, name: str | None, flags: tuple[str, ...], opened: Opened) 
     Link(run.project, run.connections, name, target, forwarded, opened).keep()
 
 
-def wanted(said: devcontainer.Devcontainer, flags: Iterable[str]) -> tuple[Port, ...]:
+def wanted(configuration: devcontainer.Devcontainer, flags: Iterable[str]) -> tuple[Port, ...]:
     """Return what devcontainer.json and the flags name; a flag wins. Raises UsageError where that is nothing."""
-    given = tuple(dict.fromkeys(devcontainer.forwarding.flagged(said, flag) for flag in flags))
+    given = tuple(dict.fromkeys(devcontainer.forwarding.flagged(configuration, flag) for flag in flags))
     targets = {port.target for port in given}
-    found = (*(port for port in devcontainer.forwarding.forwarded(said) if port.target not in targets), *given)
+    found = (*(port for port in devcontainer.forwarding.forwarded(configuration) if port.target not in targets), *given)
     if not found:
         raise UsageError(
-            f"there is nothing to forward: {said.display} has no ports",
+            f"there is nothing to forward: {configuration.display} has no ports",
             hint="add one to `forwardPorts`, or use `--port 3000`",
         )
     return found
@@ -128,15 +128,15 @@ class Link:
     def keep(self) -> None:
         """Open, and open again. Raises HostError where it never opened."""
         while True:
-            said = ""
+            problem = ""
             try:
-                said = self._hold()
+                problem = self._hold()
             except DevError as error:
                 if not self._was_open:
                     raise
-                said = error.message
+                problem = error.message
             if not self._was_open:
-                raise self._failure(said)
+                raise self._failure(problem)
             if self._failures == 0:
                 self._connections.output.info("Connection lost; reconnecting", self._name, phase="forwarding")
             time.sleep(PAUSES[min(self._failures, len(PAUSES) - 1)])
@@ -172,9 +172,9 @@ class Link:
             if self._was_open:
                 self._connections.output.line("forwarding", line, self._name)
 
-    def _failure(self, said: str) -> HostError:
-        told = answers.outcome(said)
-        reason = told.reason if told.phase else (self._complaints or ["no output from ssh"])[-1]
+    def _failure(self, output: str) -> HostError:
+        result = answers.outcome(output)
+        reason = result.reason if result.phase else (self._complaints or ["no output from ssh"])[-1]
         return HostError(
             self._name,
             f"could not open the ports: {reason}",

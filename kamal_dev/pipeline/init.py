@@ -39,9 +39,9 @@ def init(
         )
     for path in present:
         _keep(folder, path, output)
-    there = devcontainer.find(WorkingTree(), folder)
-    found = devcontainer_path or _devcontainer(folder, there, output, config_path or CONFIG_FILE)
-    wanted = _wanted(folder, folder / found if found else next(iter(there), None))
+    files = devcontainer.find(WorkingTree(), folder)
+    found = devcontainer_path or _devcontainer(folder, files, output, config_path or CONFIG_FILE)
+    wanted = _wanted(folder, folder / found if found else next(iter(files), None))
     texts = _texts(folder, found, wanted)
     for (path, mode), text in zip(targets.items(), texts, strict=True):
         _write(folder / path, text, mode)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kamal_dev.model import Host, short
-from kamal_dev.pipeline.run.record import left, remembered, update
+from kamal_dev.pipeline.run.record import remembered, unlisted, update
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.pipeline.status import StackStatus, look
 from kamal_dev.project.state import CachedHost, State
@@ -16,21 +16,21 @@ Hosts = tuple[tuple[str, Host], ...]
 
 
 def listed(run: Run) -> list[StackStatus]:
-    """Return every stack, and behind them those on hosts that config/dev.yml lists no longer.
+    """Return every stack, and behind them those on hosts that config/dev.yml no longer lists.
 
-    What is remembered is brought to what the provider and the hosts say.
+    Updates the local state with what the provider and the hosts answer.
     """
     read = remembered(run.project, run.output)
     known = read.state
     hosts = tuple(run.stacks.items())
-    gone = left(known.hosts, hosts)
+    no_longer_listed = unlisted(known.hosts, hosts)
     found = look(run.connections, hosts)
-    asked = look(run.connections, [(item.stack, item.host) for item in gone])
-    behind = {item: stack for item, stack in zip(gone, asked, strict=True) if stack.state != "absent"}
+    asked = look(run.connections, [(item.stack, item.host) for item in no_longer_listed])
+    behind = {item: stack for item, stack in zip(no_longer_listed, asked, strict=True) if stack.state != "absent"}
     _tell(run, known, hosts, behind)
     provider = run.project.config.provider.type
     standing = [CachedHost.of(stack.name, stack.host, provider) for stack in found if stack.state not in NOT_THERE]
-    over = {*gone} - {*behind} | _over(known, found, provider)
+    over = {*no_longer_listed} - {*behind} | _over(known, found, provider)
     update(run.project, run.output, lambda state: state.ended(standing, ()).without(over), read)
     return [*found, *behind.values()]
 

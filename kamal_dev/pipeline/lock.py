@@ -107,8 +107,8 @@ def _release(connections: HostConnections, locked: Locked) -> StackResult:
     except DevError as error:
         connections.output.fail("locking", error, target)
         return failure(target, locked.stack, error)
-    left = LEFT.get(released.state, "its state is unknown, check with `dev status`")
-    connections.output.done("locking", str(lock), target, message="" if released.code == "dead" else left)
+    state = LEFT.get(released.state, "its state is unknown, check with `dev status`")
+    connections.output.done("locking", str(lock), target, message="" if released.code == "dead" else state)
     if released.state == "interrupted":
         message = "The run was ended between two releases"
         connections.output.info(message, target, phase="locking", hint=INTERRUPTED_HINT)

@@ -115,10 +115,10 @@ def plan(run: Run, options: DeployOptions) -> ReleasePlan:
     scope = decide(run, options)
     planner = planner_of(run, options, scope, seen_images(run, options))
     observations = observing(run, scope, is_deep=True)
-    seen = [observations.of(name) for name in scope.names]
-    found = planner.plan(seen)
+    in_scope = [observations.of(name) for name in scope.names]
+    found = planner.plan(in_scope)
     changing = {item.stack for item in found.stacks if item.first(ApplyRelease)}
-    diffs = {item.stack: _diff(planner, item) for item in seen if item.stack in changing and item.facts}
+    diffs = {item.stack: _diff(planner, item) for item in in_scope if item.stack in changing and item.facts}
     return ReleasePlan(found, str(run.project.version), {stack: text for stack, text in diffs.items() if text})
 
 
@@ -127,12 +127,12 @@ def seen_images(run: Run, options: DeployOptions) -> tuple[PlannedImage, ...]:
     return known_images(run.project, run.tools, skip_build=options.skip_build, skip_push=options.skip_push)
 
 
-def _diff(planner: Planner, seen: Observation) -> str:
-    release = planner.release(seen).release
+def _diff(planner: Planner, observation: Observation) -> str:
+    release = planner.release(observation).release
     manifest = next(file.content for file in release.files if file.path == layout.MANIFEST)
-    named = {*seen.files, *json.loads(manifest)["files"]}
+    named = {*observation.files, *json.loads(manifest)["files"]}
     after = {file.path: file.content.decode(errors="replace") for file in release.files if file.path in named}
-    return unified(seen.files, after)
+    return unified(observation.files, after)
 
 
 # --- what is deployed
@@ -147,14 +147,14 @@ def decide(run: Run, options: DeployOptions) -> DeployScope:
     names = chosen(run, options)
     releases = {name: render_release(run.project, name) for name in names}
     run.provider.check(names)
-    there = run.stacks
+    stacks = run.stacks
     require_capacity(run)
     for notice in run.project.notices:
         run.output.warn(str(notice))
-    for text in left_behind(run.project, there, names, is_all=not options.names):
+    for text in left_behind(run.project, stacks, names, is_all=not options.names):
         run.output.warn(text)
     login = None if options.skip_push or not planned(run.project) else registry.credentials(run.project)
-    return DeployScope(releases, {name: there.get(name) for name in names}, login, engine.result())
+    return DeployScope(releases, {name: stacks.get(name) for name in names}, login, engine.result())
 
 
 def chosen(run: Run, options: DeployOptions) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from kamal_dev.pipeline.run.asking import Agree, confirm_plan
 from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.hooks import Hooks
 from kamal_dev.pipeline.run.names import of_project
-from kamal_dev.pipeline.run.record import left, remembered, update
+from kamal_dev.pipeline.run.record import remembered, unlisted, update
 from kamal_dev.pipeline.run.report import Report, StackResult
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.plan.operation import DestroyHost, RemoveStack
@@ -72,11 +72,11 @@ def removal(run: Run, name: str | None, *, keep_volumes: bool) -> tuple[dict[str
 
 def _destroy(run: Run, targets: Mapping[str, Host], outcomes: Iterable[StackResult]) -> None:
     """Destroy the hosts of the stacks that are gone, and forget them."""
-    gone = {outcome.stack: outcome.state for outcome in outcomes if outcome.is_fine}
-    if removed := tuple(stack for stack, state in gone.items() if state == "removed"):
+    states = {outcome.stack: outcome.state for outcome in outcomes if outcome.is_fine}
+    if removed := tuple(stack for stack, state in states.items() if state == "removed"):
         run.provider.destroy(removed)
-    if gone:
-        update(run.project, run.output, lambda state: state.removed((stack, targets[stack]) for stack in gone))
+    if states:
+        update(run.project, run.output, lambda state: state.removed((stack, targets[stack]) for stack in states))
 
 
 def _candidates(stacks: Mapping[str, Host], known: State, name: str | None) -> dict[str, Host]:
@@ -84,7 +84,7 @@ def _candidates(stacks: Mapping[str, Host], known: State, name: str | None) -> d
     asked for where config/dev.yml lists its host no longer.
     """
     making = {stack: Host(stack, "") for stack, _ in known.making}
-    behind = {item.stack: item.host for item in left(known.hosts, stacks.items()) if item.stack == name}
+    behind = {item.stack: item.host for item in unlisted(known.hosts, stacks.items()) if item.stack == name}
     return {**making, **behind, **stacks}
 
 

@@ -40,10 +40,10 @@ def ssh(run: Run, name: str | None, words: tuple[str, ...], *, service: str = ""
 def _entry(
     project: Project, connections: HostConnections, target: Host, place: RunningContainer, terminal: str
 ) -> inside.ExecOptions:
-    said = described(project, place)
-    values, without, left_out = inside.environment(said.remote_env, place)
+    configuration = described(project, place)
+    values, without, left_out = inside.environment(configuration.remote_env, place)
     for name in left_out:
-        where = said.where("remoteEnv", name)
+        where = configuration.where("remoteEnv", name)
         connections.output.warn(
             f"{where}: `remoteEnv.{name}` is not set here: it has a line break or is not a valid name"
         )
@@ -54,4 +54,10 @@ def _entry(
         file = kept.output.strip()
         if not kept or not file:
             raise HostError(target.name, f"could not store `remoteEnv` on the host: {kept.tail(1)}")
-    return inside.ExecOptions(said.remote_user or said.container_user, said.workspace_folder, file, without, terminal)
+    return inside.ExecOptions(
+        configuration.remote_user or configuration.container_user,
+        configuration.workspace_folder,
+        file,
+        without,
+        terminal,
+    )

@@ -80,29 +80,33 @@ def sync(
         raise UsageError(f"`workspace.source` is `{kind}`: nothing is sent to workspaces")
     workspace = Workspace(run.project, run.tools, run.connections)
     workspace.read_ahead()
-    seen = _observe(run.stacks, run.connections, name)
-    plan = plan_sync(seen, kind, workspace.folder, force=force)
-    found = plan.of(seen.stack)
+    observation = _observe(run.stacks, run.connections, name)
+    plan = plan_sync(observation, kind, workspace.folder, force=force)
+    found = plan.of(observation.stack)
     if dry_run:
         return SyncReport(plan, found.state, is_held_back=not found.operations, dry_run=True)
     show_plan(run.output, plan)
     operation = found.first(SendSource)
     if operation is None:
         return SyncReport(plan, "left", is_held_back=True)
-    if operation.force and not agree(f"Discard the changes in the workspace of {seen.stack} (a backup is kept)?"):
+    if operation.force and not agree(
+        f"Discard the changes in the workspace of {observation.stack} (a backup is kept)?"
+    ):
         raise Declined
     # A workspace that got this very source before, and was changed since, lacks nothing.
-    has_source = seen.facts is not None and workspace.was_sent(seen.facts.source)
-    state = _execute(run, workspace, seen, operation)
+    has_source = observation.facts is not None and workspace.was_sent(observation.facts.source)
+    state = _execute(run, workspace, observation, operation)
     return SyncReport(plan, state, is_held_back=state == "left" and not has_source)
 
 
-def _execute(run: Run, workspace: Workspace, seen: Observation, operation: SendSource) -> str:
-    assert seen.host
-    assert seen.facts
-    state = workspace.send(seen.host, seen.stack, seen.facts, force=operation.force)
+def _execute(run: Run, workspace: Workspace, observation: Observation, operation: SendSource) -> str:
+    assert observation.host
+    assert observation.facts
+    state = workspace.send(observation.host, observation.stack, observation.facts, force=operation.force)
     if state in ("new", "moved"):
-        history.note(run.project, run.output, run.performer, "sync", [StackResult(seen.stack, seen.address, state)])
+        history.note(
+            run.project, run.output, run.performer, "sync", [StackResult(observation.stack, observation.address, state)]
+        )
     return state
 
 

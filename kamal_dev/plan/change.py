@@ -12,7 +12,7 @@ from kamal_dev.plan.request import Candidate, DeployRequest
 
 
 def change(
-    seen: Observation, facts: Facts, candidate: Candidate, request: DeployRequest, *, moved: bool
+    observation: Observation, facts: Facts, candidate: Candidate, request: DeployRequest, *, moved: bool
 ) -> ApplyRelease | None:
     """Return the release to apply, or None where this very one is current and runs."""
     changed = _difference(facts, candidate, request)
@@ -21,7 +21,7 @@ def change(
     if not causes and not unbuilt:
         return None
     replaced = changed.replaced if changed else tuple(dict.fromkeys(item.service for item in facts.containers))
-    inside = _inside(seen, {*replaced, *unbuilt}, is_all=request.recreate or changed is None)
+    inside = _inside(observation, {*replaced, *unbuilt}, is_all=request.recreate or changed is None)
     return application(candidate, causes, replaced, inside, () if causes else unbuilt)
 
 
@@ -81,8 +81,8 @@ def _difference(facts: Facts, candidate: Candidate, request: DeployRequest) -> d
     return difference.compare(before, difference.read(candidate.parts), unknown=request.unbuilt)
 
 
-def _inside(seen: Observation, services: set[str], *, is_all: bool) -> tuple[tuple[str, str], ...]:
-    return tuple(item for item in seen.inside if is_all or item[0] in services)
+def _inside(observation: Observation, services: set[str], *, is_all: bool) -> tuple[tuple[str, str], ...]:
+    return tuple(item for item in observation.inside if is_all or item[0] in services)
 
 
 def application(

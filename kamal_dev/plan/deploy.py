@@ -31,7 +31,7 @@ AGAIN = "built before; the builder takes what did not change from its cache"
 
 def deploy(observations: Sequence[Observation], candidates: Mapping[str, Candidate], request: DeployRequest) -> Plan:
     """Return what a deploy does; `candidates` has the release of every stack that was observed."""
-    stacks = tuple(stack_plan(seen, candidates[seen.stack], request) for seen in observations)
+    stacks = tuple(stack_plan(observation, candidates[observation.stack], request) for observation in observations)
     return Plan(operations(request), stacks)
 
 
@@ -54,25 +54,25 @@ def _here(request: DeployRequest) -> Iterator[Operation]:
             yield PushImage(image=reference)
 
 
-def stack_plan(seen: Observation, candidate: Candidate, request: DeployRequest) -> StackPlan:
+def stack_plan(observation: Observation, candidate: Candidate, request: DeployRequest) -> StackPlan:
     """Return what is done for one stack."""
-    if seen.error:
-        return StackPlan(seen.stack, seen.address, error=seen.error)
-    if seen.facts is None:
-        return StackPlan(seen.stack, seen.address, tuple(_on_new_host(seen, candidate, request)))
-    host = seen.host.name if seen.host else seen.stack
-    error: DevError | None = admission.refusal(host, candidate.release, seen.facts, candidate.requirements)
+    if observation.error:
+        return StackPlan(observation.stack, observation.address, error=observation.error)
+    if observation.facts is None:
+        return StackPlan(observation.stack, observation.address, tuple(_on_new_host(observation, candidate, request)))
+    host = observation.host.name if observation.host else observation.stack
+    error: DevError | None = admission.refusal(host, candidate.release, observation.facts, candidate.requirements)
     if error:
-        return StackPlan(seen.stack, seen.address, error=error)
-    found = tuple(_on_host(seen, seen.facts, candidate, request))
-    notes = tuple(_notes(seen, seen.facts, found, candidate, request))
-    missing = admission.short_of(candidate.requirements, seen.facts)
+        return StackPlan(observation.stack, observation.address, error=error)
+    found = tuple(_on_host(observation, observation.facts, candidate, request))
+    notes = tuple(_notes(observation, observation.facts, found, candidate, request))
+    missing = admission.short_of(candidate.requirements, observation.facts)
     warnings = (admission.lacking(missing, candidate.requirements),) if missing else ()
-    return StackPlan(seen.stack, seen.address, found, notes=notes, warnings=warnings)
+    return StackPlan(observation.stack, observation.address, found, notes=notes, warnings=warnings)
 
 
 def _notes(
-    seen: Observation, facts: Facts, found: tuple[Operation, ...], candidate: Candidate, request: DeployRequest
+    observation: Observation, facts: Facts, found: tuple[Operation, ...], candidate: Candidate, request: DeployRequest
 ) -> Iterator[str]:
     for operation in found:
         inside = operation.inside if isinstance(operation, ApplyRelease) else ()
@@ -80,12 +80,13 @@ def _notes(
     if facts.lock and facts.lock.is_alive:
         yield f"{admission.locked(facts.lock)}; a deploy waits up to {candidate.requirements.lock_wait:.0f} s"
     if reason := _kept_source(facts, candidate, request):
-        yield f"{reason}: `dev pull {seen.stack}` fetches its changes, `dev sync {seen.stack} --force` discards them"
+        stack = observation.stack
+        yield f"{reason}: `dev pull {stack}` fetches its changes, `dev sync {stack} --force` discards them"
 
 
-def _on_new_host(seen: Observation, candidate: Candidate, request: DeployRequest) -> Iterator[Operation]:
+def _on_new_host(observation: Observation, candidate: Candidate, request: DeployRequest) -> Iterator[Operation]:
     """Yield what is done on a host that is still to be made, or started: what it has is not known."""
-    if seen.is_off:
+    if observation.is_off:
         yield StartHost(causes=("switched off",))
         yield application(candidate, ("state is known once the host runs",))
         return
@@ -99,7 +100,9 @@ def _on_new_host(seen: Observation, candidate: Candidate, request: DeployRequest
     yield application(candidate, cause)
 
 
-def _on_host(seen: Observation, facts: Facts, candidate: Candidate, request: DeployRequest) -> Iterator[Operation]:
+def _on_host(
+    observation: Observation, facts: Facts, candidate: Candidate, request: DeployRequest
+) -> Iterator[Operation]:
     if not facts.is_ready:
         yield Bootstrap(lacks="Compose" if facts.daemon else "Docker", causes=(_missing_engine(facts),))
     release = candidate.release
@@ -107,8 +110,8 @@ def _on_host(seen: Observation, facts: Facts, candidate: Candidate, request: Dep
     source = _source(facts, candidate, request)
     if source:
         yield source
-    moved = source is not None or seen.stack in request.source_moved
-    apply = change(seen, facts, candidate, request, moved=moved)
+    moved = source is not None or observation.stack in request.source_moved
+    apply = change(observation, facts, candidate, request, moved=moved)
     if apply:
         unbuilt = request.unbuilt
         wanted = tuple(image for name, image in release.images if name not in unbuilt and not facts.has(image))

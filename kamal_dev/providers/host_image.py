@@ -80,9 +80,11 @@ def _made(shell: Shell, bare: str, image: str, install: Step, flags: tuple[str, 
         return "" if "is already in use" in booted.errors and _awaited(shell, name, image) else booted.tail(2)
     try:
         shell.run(_inside(name, "sh", "-c", BOOTED), timeout=LOOK)
-        told = answers.outcome(shell.run(_inside(name, *install.argv, stdin=install.stdin), timeout=INSTALL).output)
-        if not told:
-            return told.reason
+        installed = answers.outcome(
+            shell.run(_inside(name, *install.argv, stdin=install.stdin), timeout=INSTALL).output
+        )
+        if not installed:
+            return installed.reason
         shell.run(_inside(name, "sh", "-c", FORGET), timeout=LOOK)
         kept: Result = shell.run(docker("commit", name, image), timeout=BUILD)
         return "" if kept else kept.tail(2)

@@ -39,26 +39,26 @@ class Machine:
 
 def read(shell: Shell) -> Machine:
     """Ask the engine, once per run. Missing values count as sufficient."""
-    said = (*shell.run(docker("info", "--format", SHOWN), timeout=30).output.split(), *("", "", "", ""))
-    root = Path(said[3]) if said[3] and Path(said[3]).is_dir() else None
+    fields = (*shell.run(docker("info", "--format", SHOWN), timeout=30).output.split(), *("", "", "", ""))
+    root = Path(fields[3]) if fields[3] and Path(fields[3]).is_dir() else None
     disk = 0
     if root:
         stat = os.statvfs(root)
         disk = stat.f_blocks * stat.f_frsize
-    capacity = Capacity(_number(said[1]), _number(said[2]), disk, Path("/dev/nvidia0").exists())
-    return Machine(said[0], capacity, root)
+    capacity = Capacity(_number(fields[1]), _number(fields[2]), disk, Path("/dev/nvidia0").exists())
+    return Machine(fields[0], capacity, root)
 
 
-def limited(options: Mapping[str, str], has: Capacity) -> tuple[dict[str, str], tuple[str, ...]]:
+def limited(options: Mapping[str, str], capacity: Capacity) -> tuple[dict[str, str], tuple[str, ...]]:
     """Return `cpus` and `memory` as the engine takes them, capped to what the machine has, and the caps in words."""
     found, cut = dict(options), []
     cpus, memory = options.get("cpus", ""), options.get("memory", "")
-    if cpus and has.cpus and float(cpus) > has.cpus:
-        found["cpus"] = str(has.cpus)
-        cut.append(f"{has.cpus} of {cpus} CPUs")
-    if memory and has.memory and _bytes(memory) > has.memory:
-        found["memory"] = str(has.memory)
-        cut.append(f"{_gigabytes(has.memory)} of {_gigabytes(_bytes(memory))} memory")
+    if cpus and capacity.cpus and float(cpus) > capacity.cpus:
+        found["cpus"] = str(capacity.cpus)
+        cut.append(f"{capacity.cpus} of {cpus} CPUs")
+    if memory and capacity.memory and _bytes(memory) > capacity.memory:
+        found["memory"] = str(capacity.memory)
+        cut.append(f"{_gigabytes(capacity.memory)} of {_gigabytes(_bytes(memory))} memory")
     return found, tuple(cut)
 
 
@@ -88,15 +88,15 @@ def _make_instances(more: int, count: int, agree: Agree) -> None:
     if limit is None or used is None or used + more <= limit:
         return
     hosts = f"{count} more host{'s' if count > 1 else ''}"
-    told = f"{used} of {limit} inotify instances are in use on this machine, and {hosts} need about {more}"
+    usage = f"{used} of {limit} inotify instances are in use on this machine, and {hosts} need about {more}"
     wanted = max(ENOUGH, used + more)
     raised = f"fs.inotify.max_user_instances from {limit} to {wanted}"
-    if os.geteuid() == 0 and agree(f"{told}. Raise {raised} until the next boot?"):
+    if os.geteuid() == 0 and agree(f"{usage}. Raise {raised} until the next boot?"):
         with suppress(OSError):
             INSTANCES.write_text(f"{wanted}\n", encoding="utf-8")
     if (_limit() or 0) < used + more:
         raise ProviderError(
-            told,
+            usage,
             hint=f"`sudo sysctl fs.inotify.max_user_instances={wanted}` raises the limit until the next boot; "
             "as root `--yes` does it",
             left_behind="no host was created",

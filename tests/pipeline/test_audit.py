@@ -96,13 +96,13 @@ def test_the_last_entries_of_one_stack_are_found_behind_those_of_others(tmp_path
 
 
 def test_patience_is_endless_unless_it_is_limited_and_only_work_counts() -> None:
-    assert HostBudget().left("a", 5) == 5
+    assert HostBudget().remaining("a", 5) == 5
     patience = HostBudget(100)
-    assert patience.left("a") == 100
+    assert patience.remaining("a") == 100
     with patience.counting("a"):
-        assert patience.left("a", 7) == 7
-    assert patience.left("a") < 100
-    assert patience.left("b") == 100
+        assert patience.remaining("a", 7) == 7
+    assert patience.remaining("a") < 100
+    assert patience.remaining("b") == 100
 
 
 def test_a_deploy_that_failed_before_its_hosts_is_down_as_failed_with_its_reason(project: Project) -> None:

@@ -74,7 +74,7 @@ def failure(target: Host, stack: str, error: DevError, seconds: float = 0.0) -> 
 
 def _apply(context: ApplyContext, prepared: PreparedHost) -> StackResult:
     target, facts = prepared.host, prepared.facts
-    plan, made = context.planner.stack(prepared.seen, source=prepared.source)
+    plan, made = context.planner.stack(prepared.observation, source=prepared.source)
     if plan.error:
         raise plan.error
     for warning in plan.warnings:
@@ -83,7 +83,7 @@ def _apply(context: ApplyContext, prepared: PreparedHost) -> StackResult:
         workspace = context.preparing.workspace
         outcome = workspace.send(target, prepared.stack, facts)
         prepared = prepared.sent(workspace.folder, outcome)
-        plan, made = context.planner.stack(prepared.seen, source=outcome)
+        plan, made = context.planner.stack(prepared.observation, source=outcome)
     operation = plan.first(ApplyRelease)
     if operation is None:
         return StackResult(prepared.stack, target.address, "unchanged", str(made.release.version), facts.containers)
@@ -154,27 +154,27 @@ def deadline(project: Project) -> float:
     return settings.timeout + settings.lifecycle_timeout + SPARE
 
 
-def outcome(target: Host, stack: str, version: str, told: events.ScriptResult, *, done: str) -> StackResult:
+def outcome(target: Host, stack: str, version: str, result: events.ScriptResult, *, done: str) -> StackResult:
     """Turn the host's own verdict into the stack's outcome; `done` is the state of one that went well."""
     known = StackResult(
         stack,
         target.address,
-        {"same": "unchanged", "unknown": "unknown"}.get(told.state, done if told else "failed"),
-        running=version if told else _running(told),
-        containers=told.containers,
-        failed=told.failed,
-        lifecycle=told.lifecycle,
-        window=told.observed_ms / 1000,
-        phases=tuple((phase.name, phase.seconds or 0.0) for phase in told.phases),
-        release="" if told or told.current == told.release else distinguishing_id(told.current, version),
-        before=told.previous if told.state in ("new", "unfinished") and told.previous != told.release else None,
+        {"same": "unchanged", "unknown": "unknown"}.get(result.state, done if result else "failed"),
+        running=version if result else _running(result),
+        containers=result.containers,
+        failed=result.failed,
+        lifecycle=result.lifecycle,
+        window=result.observed_ms / 1000,
+        phases=tuple((phase.name, phase.seconds or 0.0) for phase in result.phases),
+        release="" if result or result.current == result.release else distinguishing_id(result.current, version),
+        before=result.previous if result.state in ("new", "unfinished") and result.previous != result.release else None,
     )
-    return known if told else replace(known, error=_error(target.name, told))
+    return known if result else replace(known, error=_error(target.name, result))
 
 
-def _running(told: events.ScriptResult) -> str:
+def _running(result: events.ScriptResult) -> str:
     """Return the version that runs after a failure."""
-    return version_of(told.current) if told.state in ("restored", "kept", "unfinished") else ""
+    return version_of(result.current) if result.state in ("restored", "kept", "unfinished") else ""
 
 
 def distinguishing_id(release_id: str, version: str) -> str:
@@ -187,28 +187,28 @@ def version_of(release_id: str) -> str:
     return release_id.rpartition("-")[0]
 
 
-def _error(name: str, told: events.ScriptResult) -> HostError:
-    left = LEFT.get(told.state, "unknown; check with `dev status`")
-    if told.phase == "pull":
-        failure_of = DiskFull if told.code == "disk" else PullFailed
-        return failure_of(name, told.reason, left_behind=left, hint=_hint(told, _pull_hint(told.reason)))
-    if told.failed:
-        loops = any(container.state == "crash loop" for container in told.failed)
+def _error(name: str, result: events.ScriptResult) -> HostError:
+    state = LEFT.get(result.state, "unknown; check with `dev status`")
+    if result.phase == "pull":
+        failure_of = DiskFull if result.code == "disk" else PullFailed
+        return failure_of(name, result.reason, left_behind=state, hint=_hint(result, _pull_hint(result.reason)))
+    if result.failed:
+        loops = any(container.state == "crash loop" for container in result.failed)
         hint = RESTARTS_HINT if loops else SERVICE_HINT
-        return ServiceFailed(name, told.reason, left_behind=left, hint=hint)
-    if told.state == "unfinished":
-        what = "; ".join(map(_words, told.lifecycle)) or told.reason
-        return LifecycleFailed(name, what, left_behind=left, hint=LIFECYCLE_HINT)
-    if told.code == "removed":
-        return StackRemoved(name, told.reason, left_behind=left, hint="deploy again after the removal")
-    what = f"{told.phase or 'apply'}: {told.reason}"
-    if told.state == "interrupted":
-        return HostError(name, what, left_behind=left, hint=INTERRUPTED_HINT)
-    return HostError(name, what, left_behind=left, hint=_hint(told, LATER if told.state == "unknown" else ""))
+        return ServiceFailed(name, result.reason, left_behind=state, hint=hint)
+    if result.state == "unfinished":
+        what = "; ".join(map(_words, result.lifecycle)) or result.reason
+        return LifecycleFailed(name, what, left_behind=state, hint=LIFECYCLE_HINT)
+    if result.code == "removed":
+        return StackRemoved(name, result.reason, left_behind=state, hint="deploy again after the removal")
+    what = f"{result.phase or 'apply'}: {result.reason}"
+    if result.state == "interrupted":
+        return HostError(name, what, left_behind=state, hint=INTERRUPTED_HINT)
+    return HostError(name, what, left_behind=state, hint=_hint(result, LATER if result.state == "unknown" else ""))
 
 
-def _hint(told: events.ScriptResult, otherwise: str) -> str:
-    return {"disk": DISK_HINT, "networks": NETWORKS_HINT}.get(told.code, otherwise)
+def _hint(result: events.ScriptResult, otherwise: str) -> str:
+    return {"disk": DISK_HINT, "networks": NETWORKS_HINT}.get(result.code, otherwise)
 
 
 def _pull_hint(reason: str) -> str:

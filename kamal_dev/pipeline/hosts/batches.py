@@ -47,9 +47,9 @@ def size(batch: str, count: int) -> int:
 
 
 def _skip(output: Output, hosts: Hosts, reason: str) -> list[StackResult]:
-    left = [host.stack for host in hosts if isinstance(host, PreparedHost)]
-    if left:
-        output.warn(f"{', '.join(left)}: {reason}")
+    skipped = [host.stack for host in hosts if isinstance(host, PreparedHost)]
+    if skipped:
+        output.warn(f"{', '.join(skipped)}: {reason}")
     return [host if isinstance(host, StackResult) else _skipped(host, reason) for host in hosts]
 
 

@@ -136,40 +136,40 @@ class Clone:
             File("state", json.dumps(taken.record).encode() + b"\n", 0o600),
         ]
         for index, own in enumerate(taken.parts):
-            has = known.get(own.path, Known(own.path, boundary=own.boundary_label))
-            fields = _fields(own, has)
-            if (pack := self._packed_part(index, own, has)) is not None:
+            known_part = known.get(own.path, Known(own.path, boundary=own.boundary_label))
+            fields = _fields(own, known_part)
+            if (pack := self._packed_part(index, own, known_part)) is not None:
                 packs.append(pack)
                 fields["packed"] = ""
             files += part(index, fields)
         return Packed(tuple(files), tuple(packs))
 
-    def _packed_part(self, index: int, own: Part, has: Known) -> GrowingFile | None:
+    def _packed_part(self, index: int, own: Part, known: Known) -> GrowingFile | None:
         """Begin to write what a part lacks: the history and on top of it what is staged and in the folder."""
         names = {"HEAD": own.head, "refs/kamal-dev/index": own.index, "refs/kamal-dev/tree": own.tree}
-        if has.names != own.names_label:
+        if known.names != own.names_label:
             names |= {name: at for at, _, name in (line.partition(" ") for line in own.names)}
         names = {name: at for name, at in names.items() if at}
-        there = (*has.commits, *(f"{commit}^{{tree}}" for commit in has.commits), *has.trees)
+        objects = (*known.commits, *(f"{commit}^{{tree}}" for commit in known.commits), *known.trees)
         path = Path(tempfile.mkdtemp(dir=self._folder), f"{index}.pack")
-        pack = GrowingFile(path, self._local.stream(self._pack(own, names, there, is_first=not has.commits)))
+        pack = GrowingFile(path, self._local.stream(self._pack(own, names, objects, is_first=not known.commits)))
         try:
             return pack if any(pack.read(PACK_HEAD)[-4:]) else None
         except OSError as error:
             raise _unpackable(error) from error
 
-    def _pack(self, own: Part, names: Mapping[str, str], there: tuple[str, ...], *, is_first: bool) -> Step:
+    def _pack(self, own: Part, names: Mapping[str, str], known_objects: tuple[str, ...], *, is_first: bool) -> Step:
         """Return the step that packs. A first one has every file: there compressing may take longer than sending."""
         stores = (own.aside.known, own.aside.objects)
         is_compressed = not is_first or loose.is_compressible(*stores)
-        return git.pack(own.work, own.beside, names.values(), there, is_compressed=is_compressed)
+        return git.pack(own.work, own.beside, names.values(), known_objects, is_compressed=is_compressed)
 
 
 def _unpackable(error: OSError) -> DevError:
     return DevError(f"git could not pack the source: {error}", hint="`git fsck` shows the problem")
 
 
-def _fields(own: Part, has: Known) -> dict[str, str]:
+def _fields(own: Part, known: Known) -> dict[str, str]:
     return {
         "path": own.path,
         "folder": own.folder,
@@ -179,11 +179,11 @@ def _fields(own: Part, has: Known) -> dict[str, str]:
         "tree": own.tree,
         "names": "".join(f"{name}\n" for name in own.names),
         "boundary": own.boundary,
-        "is_cut": "yes" if has.boundary != own.boundary_label else "no",
+        "is_cut": "yes" if known.boundary != own.boundary_label else "no",
         "config": own.config,
         "skipped": "".join(f"{name}\0" for name in own.skipped),
         "rules": own.rules,
-        "needs": "".join(f"{commit}\n" for commit in has.commits),
+        "needs": "".join(f"{commit}\n" for commit in known.commits),
     }
 
 

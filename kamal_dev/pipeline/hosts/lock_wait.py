@@ -29,9 +29,9 @@ def in_turn(
             return outcome
         lock = holder(connections, target, stack)
         if lock is None:
-            if (left := _seconds_left(connections, target, stack)) <= 0:
+            if (remaining := _seconds_left(connections, target, stack)) <= 0:
                 return outcome
-            time.sleep(min(PAUSE, left))
+            time.sleep(min(PAUSE, remaining))
         await_turn(connections, target, stack, lock)
 
 
@@ -42,11 +42,11 @@ def await_turn(connections: HostConnections, target: Host, stack: str, lock: eve
     _seconds_left(connections, target, stack)
     word = lock.word
     while lock and lock.is_alive:
-        left = _seconds_left(connections, target, stack)
-        if lock.state == "stale" or left <= 0:
+        remaining = _seconds_left(connections, target, stack)
+        if lock.state == "stale" or remaining <= 0:
             raise _held(connections, target, stack, lock)
         connections.output.start("locking", str(lock), target)
-        _pass(connections, target, lock, left)
+        _pass(connections, target, lock, remaining)
         lock = holder(connections, target, stack)
     connections.output.info(f"`{word}` has finished on the host", target, phase="locking")
 
@@ -59,22 +59,22 @@ def holder(connections: HostConnections, target: Host, stack: str) -> events.Loc
 
 def _seconds_left(connections: HostConnections, target: Host, stack: str) -> float:
     """Return the seconds that are left; they count from the first time that the stack was found locked."""
-    return min(connections.lock_budget.left(stack), connections.budget.left(target.name))
+    return min(connections.lock_budget.remaining(stack), connections.budget.remaining(target.name))
 
 
-def _pass(connections: HostConnections, target: Host, lock: events.Lock, left: float) -> None:
+def _pass(connections: HostConnections, target: Host, lock: events.Lock, remaining: float) -> None:
     """Let some time pass: follow the run of the owner where it has one, else sleep."""
     if not lock.token:
-        time.sleep(min(PAUSE, left))
+        time.sleep(min(PAUSE, remaining))
         return
     try:
-        watch(connections, target, lock.token, timeout=left)
+        watch(connections, target, lock.token, timeout=remaining)
     except HostTimeout:
         return
     except LinkDropped:
         if connections.is_closing():
             raise
-        time.sleep(min(PAUSE, left))
+        time.sleep(min(PAUSE, remaining))
 
 
 def _held(connections: HostConnections, target: Host, stack: str, lock: events.Lock) -> LockHeld:

@@ -58,30 +58,30 @@ class Planner:
 
     def plan(self, observations: Iterable[Observation]) -> Plan:
         """Return the plan of all of them; one whose release cannot be made is blocked."""
-        stacks = (self._stack(seen) for seen in observations)
+        stacks = (self._stack(observation) for observation in observations)
         return Plan(operations(self.request), tuple(stacks))
 
-    def stack(self, seen: Observation, *, source: str = "") -> tuple[StackPlan, StackRelease]:
+    def stack(self, observation: Observation, *, source: str = "") -> tuple[StackPlan, StackRelease]:
         """Return the plan of one stack, and its release. Raises DevcontainerError, ComposeError.
 
         `source` is what this deploy has done to its workspace, as `Workspace.send` says; empty before it did anything.
         """
-        made = self.release(seen)
+        made = self.release(observation)
         request = self.request
         if source:
             made = replace(made, candidate=replace(made.candidate, is_sent=True))
-            moved = frozenset((seen.stack,)) if source in ("new", "moved") else frozenset()
+            moved = frozenset((observation.stack,)) if source in ("new", "moved") else frozenset()
             request = replace(request, source_moved=moved)
-        return stack_plan(seen, made.candidate, request), made
+        return stack_plan(observation, made.candidate, request), made
 
-    def release(self, seen: Observation) -> StackRelease:
+    def release(self, observation: Observation) -> StackRelease:
         """Return the release of one stack for the host as it was observed. Raises DevcontainerError, ComposeError."""
-        facts = seen.facts or Facts()
+        facts = observation.facts or Facts()
         merged = self.metadata.merged(facts)
         images = {name: self._as_held(image, facts) for name, image in self.images.items()}
         files = self._files if images == self.images else compose.rewritten(self.project.compose, images)
         release = render_release(
-            self.project, seen.stack, additions=merged.additions, address=seen.address, ready=files
+            self.project, observation.stack, additions=merged.additions, address=observation.address, ready=files
         )
         found = merged.devcontainer
         asked = replace(self.requirements, asked=found.host_requirements, where=found.where("hostRequirements"))
@@ -107,11 +107,11 @@ class Planner:
         """Return an image as a host runs it: one sent over SSH has its digest only where it was pulled before."""
         return replace(image, digest="") if self.request.over_ssh and not facts.has(image) else image
 
-    def _stack(self, seen: Observation) -> StackPlan:
+    def _stack(self, observation: Observation) -> StackPlan:
         try:
-            return self.stack(seen)[0]
+            return self.stack(observation)[0]
         except DevError as error:
-            return StackPlan(seen.stack, seen.address, error=error)
+            return StackPlan(observation.stack, observation.address, error=error)
 
 
 def requirements(project: Project, images: Iterable[Image], *, warns: bool, lock_wait: float) -> Requirements:

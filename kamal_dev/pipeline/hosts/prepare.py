@@ -36,7 +36,7 @@ class PreparedHost:
     `at` is the moment at which it was observed, by the clock that only grows.
     """
 
-    seen: Observation
+    observation: Observation
     missing: tuple[str, ...] = ()
     source: str = ""
     at: float = field(default_factory=time.monotonic)
@@ -44,19 +44,19 @@ class PreparedHost:
     @property
     def stack(self) -> str:
         """The name of the stack."""
-        return self.seen.stack
+        return self.observation.stack
 
     @property
     def host(self) -> Host:
         """The host itself."""
-        assert self.seen.host is not None
-        return self.seen.host
+        assert self.observation.host is not None
+        return self.observation.host
 
     @property
     def facts(self) -> events.Facts:
         """What the host said."""
-        assert self.seen.facts is not None
-        return self.seen.facts
+        assert self.observation.facts is not None
+        return self.observation.facts
 
     @property
     def is_old(self) -> bool:
@@ -66,7 +66,7 @@ class PreparedHost:
     def sent(self, folder: str, outcome: str) -> PreparedHost:
         """Return the host after the source was sent to a folder of its workspace."""
         facts = replace(self.facts, workspace=tuple(dict.fromkeys((*self.facts.workspace, folder))))
-        return replace(self, seen=replace(self.seen, facts=facts), source=outcome)
+        return replace(self, observation=replace(self.observation, facts=facts), source=outcome)
 
 
 @dataclass(frozen=True)
@@ -85,60 +85,60 @@ class PrepareContext:
     source_waits: bool = False
 
 
-def prepare(context: PrepareContext, seen: Observation) -> PreparedHost:
+def prepare(context: PrepareContext, observation: Observation) -> PreparedHost:
     """Carry out what comes before the release. Raises HostError of the kind that fits."""
-    plan, seen = _current(context, seen)
-    connections, target = context.connections, _host(seen)
+    plan, observation = _current(context, observation)
+    connections, target = context.connections, _host(observation)
     for warning in plan.warnings:
         connections.output.warn_once(f"{target.name}: {warning}")
     for note in plan.notes:
         connections.output.info(note, target)
     if operation := plan.first(Bootstrap):
-        context.on_bootstrap(seen.stack)
-        plan, seen = _current(context, _bootstrap(context, seen, operation))
+        context.on_bootstrap(observation.stack)
+        plan, observation = _current(context, _bootstrap(context, observation, operation))
     wanted = plan.first(PullImages)
     # They take a while each and do not need each other.
-    source = Background(lambda: _send(context, seen, plan))
+    source = Background(lambda: _send(context, observation, plan))
     missing: tuple[str, ...] = ()
-    pulled = seen
+    pulled = observation
     try:
         if wanted:
-            missing, pulled = _pull(context, seen, wanted)
+            missing, pulled = _pull(context, observation, wanted)
     finally:
         outcome = source.result()
-    if pulled is not seen:
-        _, seen = _current(context, pulled)
-    prepared = PreparedHost(seen, missing)
+    if pulled is not observation:
+        _, observation = _current(context, pulled)
+    prepared = PreparedHost(observation, missing)
     return prepared.sent(context.workspace.folder, outcome) if outcome else prepared
 
 
-def _host(seen: Observation) -> Host:
-    assert seen.host is not None
-    return seen.host
+def _host(observation: Observation) -> Host:
+    assert observation.host is not None
+    return observation.host
 
 
-def _current(context: PrepareContext, seen: Observation) -> tuple[StackPlan, Observation]:
+def _current(context: PrepareContext, observation: Observation) -> tuple[StackPlan, Observation]:
     """Return the plan of a host that answers and is changed by nobody else. Raises what stands against it."""
     while True:
-        plan, _ = context.planner.stack(seen)
+        plan, _ = context.planner.stack(observation)
         if plan.error:
             raise plan.error
-        assert seen.facts is not None
-        if not (seen.facts.lock and seen.facts.lock.is_alive):
-            return plan, seen
-        await_turn(context.connections, _host(seen), seen.stack, seen.facts.lock)
-        seen = _again(context, seen)
+        assert observation.facts is not None
+        if not (observation.facts.lock and observation.facts.lock.is_alive):
+            return plan, observation
+        await_turn(context.connections, _host(observation), observation.stack, observation.facts.lock)
+        observation = _again(context, observation)
 
 
-def _again(context: PrepareContext, seen: Observation) -> Observation:
+def _again(context: PrepareContext, observation: Observation) -> Observation:
     """Observe a host again, after it was changed."""
-    release = context.planner.release(seen).release
-    return replace(seen, facts=look(context.connections, _host(seen), release))
+    release = context.planner.release(observation).release
+    return replace(observation, facts=look(context.connections, _host(observation), release))
 
 
-def _unlocked(seen: Observation) -> Observation:
+def _unlocked(observation: Observation) -> Observation:
     """Return a host without its lock: the change itself waits for that."""
-    return replace(seen, facts=replace(seen.facts, lock=None)) if seen.facts else seen
+    return replace(observation, facts=replace(observation.facts, lock=None)) if observation.facts else observation
 
 
 def bootstrap_step(scripts: Scripts, release: Release) -> Callable[[str], Step]:
@@ -146,10 +146,10 @@ def bootstrap_step(scripts: Scripts, release: Release) -> Callable[[str], Step]:
     return lambda token: host.bootstrap(scripts, token, host.question(*question(release)))
 
 
-def _bootstrap(context: PrepareContext, seen: Observation, operation: Bootstrap) -> Observation:
+def _bootstrap(context: PrepareContext, observation: Observation, operation: Bootstrap) -> Observation:
     """Make Docker and Compose run on a host; returns it as it is afterwards. Raises BootstrapFailed."""
-    connections, target, started = context.connections, _host(seen), time.monotonic()
-    release = context.planner.release(seen).release
+    connections, target, started = context.connections, _host(observation), time.monotonic()
+    release = context.planner.release(observation).release
     connections.output.start("bootstrapping", operation.lacks, target)
     outcome = follow(connections, target, bootstrap_step(connections.scripts, release), timeout=BOOTSTRAPPING)
     if not outcome:
@@ -161,7 +161,7 @@ def _bootstrap(context: PrepareContext, seen: Observation, operation: Bootstrap)
         )
     ready = f"Docker {outcome.engine}, Compose {outcome.compose}"
     connections.output.done("bootstrapping", ready, target, seconds=time.monotonic() - started)
-    return replace(seen, facts=outcome.facts) if outcome.facts else _again(context, seen)
+    return replace(observation, facts=outcome.facts) if outcome.facts else _again(context, observation)
 
 
 ADVICE = {
@@ -173,11 +173,11 @@ ADVICE = {
 }
 
 
-def _send(context: PrepareContext, seen: Observation, plan: StackPlan) -> str:
+def _send(context: PrepareContext, observation: Observation, plan: StackPlan) -> str:
     if context.source_waits or not plan.first(SendSource):
         return ""
-    assert seen.facts is not None
-    return context.workspace.send(_host(seen), seen.stack, seen.facts)
+    assert observation.facts is not None
+    return context.workspace.send(_host(observation), observation.stack, observation.facts)
 
 
 def pull_step(scripts: Scripts, operation: PullImages, asked: tuple[str, ...] = ()) -> Callable[[str], Step]:
@@ -185,16 +185,18 @@ def pull_step(scripts: Scripts, operation: PullImages, asked: tuple[str, ...] = 
     return lambda token: host.pull(scripts, token, operation.images, asked=asked)
 
 
-def _pull(context: PrepareContext, seen: Observation, operation: PullImages) -> tuple[tuple[str, ...], Observation]:
+def _pull(
+    context: PrepareContext, observation: Observation, operation: PullImages
+) -> tuple[tuple[str, ...], Observation]:
     """Pull third-party images; what the host cannot pull and this machine has is sent over SSH.
 
     Returns those that arrived neither way: the release tries them again, and reports them. Also returns the host as it
     is after the pull of the main service's image: its entrypoint and metadata are known only then.
     """
-    connections, target, facts, images = context.connections, _host(seen), seen.facts, operation.images
+    connections, target, facts, images = context.connections, _host(observation), observation.facts, operation.images
     assert facts is not None
     is_main = context.planner.main_image in images
-    asked = host.question(*question(context.planner.release(seen).release)) if is_main else ()
+    asked = host.question(*question(context.planner.release(observation).release)) if is_main else ()
     connections.output.start("pulling", ", ".join(images), target)
     outcome = follow(connections, target, pull_step(connections.scripts, operation, asked), timeout=PULLING)
     arrived = {pulled.image: pulled.platform for pulled in outcome.images if pulled.ok}
@@ -207,18 +209,18 @@ def _pull(context: PrepareContext, seen: Observation, operation: PullImages) -> 
         context.transfer.send(target.name, connections.remote(target), host.load(connections.scripts), here)
     missing = tuple(image for image in images if image not in arrived and image not in here)
     if is_main and here:
-        return missing, _again(context, seen)
-    return missing, replace(seen, facts=outcome.facts) if outcome.facts else seen
+        return missing, _again(context, observation)
+    return missing, replace(observation, facts=outcome.facts) if outcome.facts else observation
 
 
 def observed_again(context: PrepareContext, prepared: PreparedHost) -> PreparedHost:
     """Return the host as it is now; where somebody has removed the stack meanwhile, its workspace is empty again."""
-    seen = _unlocked(_again(context, prepared.seen))
+    observation = _unlocked(_again(context, prepared.observation))
     folder = context.workspace.folder
-    assert seen.facts is not None
-    if folder in prepared.facts.workspace and folder not in seen.facts.workspace:
+    assert observation.facts is not None
+    if folder in prepared.facts.workspace and folder not in observation.facts.workspace:
         context.connections.output.warn(
             f"{prepared.host.name}: {prepared.stack} was removed while this deploy was running"
         )
-        return PreparedHost(seen, prepared.missing)
-    return PreparedHost(seen, prepared.missing, prepared.source)
+        return PreparedHost(observation, prepared.missing)
+    return PreparedHost(observation, prepared.missing, prepared.source)

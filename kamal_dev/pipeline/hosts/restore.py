@@ -118,14 +118,14 @@ def _bring_back(
         went = back(project, connections, ended.stack, target, ended.before, current=str(project.version))
     else:
         went = _stop(project, connections, ended.stack, target)
-    word, left = ("rolled back", LEFT["restored"]) if ended.before else ("stopped", LEFT["stopped"])
+    word, state = ("rolled back", LEFT["restored"]) if ended.before else ("stopped", LEFT["stopped"])
     if went.error:
         message = f"could not be {word}: {went.error.message}"
         why: DevError = HostError(target.name, message, hint=went.error.hint, left_behind=went.error.left_behind)
     else:
         # What a stack itself failed with says more than that others failed, too.
         why = ended.error or HostError(target.name, f"{word}, because {reason}")
-        why.left_behind = left
+        why.left_behind = state
         went = replace(went, state=word)
     settled = replace(went, before=ended.before, lifecycle=ended.lifecycle or went.lifecycle, error=why)
     tell(connections.output, settled)
@@ -142,7 +142,7 @@ def _stop(project: Project, connections: HostConnections, stack: str, target: Ho
         )
 
     try:
-        told = in_turn(connections, target, stack, change)
-        return outcome(target, stack, "", told, done="stopped")
+        result = in_turn(connections, target, stack, change)
+        return outcome(target, stack, "", result, done="stopped")
     except DevError as error:
         return failure(target, stack, error)

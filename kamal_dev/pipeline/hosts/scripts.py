@@ -35,9 +35,9 @@ def ask(
 
     Raises NoAnswer if it did not reach its end: what it did not report may exist.
     """
-    left = within(connections, target, timeout)
+    remaining = within(connections, target, timeout)
     result = again(
-        connections, target.name, lambda: connections.remote(target).run(step, timeout=left, on_line=on_line)
+        connections, target.name, lambda: connections.remote(target).run(step, timeout=remaining, on_line=on_line)
     )
     if not answers.has_ended(result.output):
         raise NoAnswer(
@@ -111,7 +111,7 @@ def follow(connections: HostConnections, target: Host, step: Detached, *, timeou
 
 def within(connections: HostConnections, target: Host, seconds: float) -> float:
     """Return the seconds that a step may take. Raises HostTimeout where those of `--timeout` are over."""
-    seconds_left = connections.budget.left(target.name, seconds)
+    seconds_left = connections.budget.remaining(target.name, seconds)
     if seconds_left <= 0:
         raise HostTimeout(target.name, "the time that `--timeout` gives it was over before it was done", hint=LATER)
     return seconds_left
@@ -250,8 +250,8 @@ def inside(event: Replace) -> str:
 def _reasons(parts: Iterable[str]) -> list[str]:
     variables = [name for kind, dot, name in (part.partition(".") for part in parts) if kind == "environment" and dot]
     others = [part for part in parts if not part.startswith("environment.")]
-    said = [_WORDS[part] for part in others if part in _WORDS]
+    reasons = [_WORDS[part] for part in others if part in _WORDS]
     keys = ", ".join(f"`{part}`" for part in others if part not in _WORDS)
-    said += [f"environment changed ({', '.join(variables)})"] if variables else []
-    said += [f"configuration changed ({keys})"] if keys else []
-    return list(dict.fromkeys(said))
+    reasons += [f"environment changed ({', '.join(variables)})"] if variables else []
+    reasons += [f"configuration changed ({keys})"] if keys else []
+    return list(dict.fromkeys(reasons))

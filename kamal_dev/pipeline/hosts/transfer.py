@@ -59,16 +59,16 @@ class ImageTransfer:
         self._tools.output.start("transferring", named, host, total=size, unit="bytes")
 
         def feed() -> Iterator[bytes]:
-            return _told(
+            return _reporting(
                 chunks(parcel), lambda sent: self._tools.output.progress("transferring", sent, size, "bytes", host)
             )
 
         result = again(self._connections, host, lambda: shell.run(load, feed=feed(), timeout=3600))
-        told = answers.outcome(result.output)
-        if not told:
+        loaded = answers.outcome(result.output)
+        if not loaded:
             raise PullFailed(
                 host,
-                f"the images sent over SSH could not be loaded: {told.reason}",
+                f"the images sent over SSH could not be loaded: {loaded.reason}",
                 hint="check the disk of the host: `df -h /var/lib/docker`",
             )
         self._tools.output.done("transferring", named, host, seconds=result.seconds, total=size, unit="bytes")
@@ -99,7 +99,7 @@ class ImageTransfer:
                 zstandard.ZstdCompressor(level=LEVEL, threads=-1).stream_writer(file) as packed,
             ):
                 saved = local.stream(docker.save(references))
-                for chunk in _told(saved, lambda done: self._tell(named, done)):
+                for chunk in _reporting(saved, lambda done: self._tell(named, done)):
                     packed.write(chunk)
         except OSError as error:
             raise NothingBuilt(f"could not pack images: {error}", hint=_hint(error, path)) from error
@@ -111,15 +111,15 @@ def _hint(error: OSError, path: Path) -> str:
     return "run `dev build`" if is_none(str(error)) else "check Docker on this machine: `docker version`"
 
 
-def _told(pieces: Iterable[bytes], tell: Callable[[int], None]) -> Iterator[bytes]:
+def _reporting(pieces: Iterable[bytes], tell: Callable[[int], None]) -> Iterator[bytes]:
     """Pass pieces on, and tell every few seconds how many bytes that was."""
-    passed, told = 0, time.monotonic()
+    passed, reported_at = 0, time.monotonic()
     for piece in pieces:
         yield piece
         passed += len(piece)
-        if time.monotonic() - told >= TELLING:
+        if time.monotonic() - reported_at >= TELLING:
             tell(passed)
-            told = time.monotonic()
+            reported_at = time.monotonic()
 
 
 def chunks(path: Path) -> Iterator[bytes]:

@@ -107,26 +107,26 @@ class Workspace:
 
             def attempt() -> Result:
                 feed = commands.stream(connections.scripts, commands.SENT, files, packs)
-                left = within(connections, target, SENDING)
+                remaining = within(connections, target, SENDING)
                 return connections.remote(target).run(
-                    step, feed=feed, on_line=EventPrinter(connections.output, target), timeout=left
+                    step, feed=feed, on_line=EventPrinter(connections.output, target), timeout=remaining
                 )
 
-            result = again(connections, target.name, attempt)
+            ended = again(connections, target.name, attempt)
             packed.require_whole()
-            return _told(result)
+            return _outcome(ended)
 
         started = time.monotonic()
-        told = in_turn(connections, target, stack, lambda: send(() if is_empty else self.clone.known(facts)))
-        if told.state == "missing":
-            told = in_turn(connections, target, stack, lambda: send(()))
-        _require(target, told)
-        if told.backup:
-            connections.output.info(f"Kept the previous files in `{told.backup}`", target, phase="sending_source")
-        if told.state == "left":
-            return self._left(target, stack, told.reason)
-        self._sent(target, told.state, time.monotonic() - started)
-        return told.state
+        result = in_turn(connections, target, stack, lambda: send(() if is_empty else self.clone.known(facts)))
+        if result.state == "missing":
+            result = in_turn(connections, target, stack, lambda: send(()))
+        _require(target, result)
+        if result.backup:
+            connections.output.info(f"Kept the previous files in `{result.backup}`", target, phase="sending_source")
+        if result.state == "left":
+            return self._left(target, stack, result.reason)
+        self._sent(target, result.state, time.monotonic() - started)
+        return result.state
 
     def _sent(self, target: Host, state: str, seconds: float) -> None:
         output = self._tools.output
@@ -153,13 +153,13 @@ class Workspace:
             return connections.remote(target).run(step, feed=feed, timeout=within(connections, target, SENDING))
 
         started = time.monotonic()
-        told = in_turn(connections, target, stack, lambda: _told(again(connections, target.name, attempt)))
-        _require(target, told)
-        if told.backup:
-            connections.output.info(f"Kept the previous files in `{told.backup}`", target, phase="sending_source")
-        if told.state == "new":
-            self._sent(target, told.state, time.monotonic() - started)
-        return told.state
+        result = in_turn(connections, target, stack, lambda: _outcome(again(connections, target.name, attempt)))
+        _require(target, result)
+        if result.backup:
+            connections.output.info(f"Kept the previous files in `{result.backup}`", target, phase="sending_source")
+        if result.state == "new":
+            self._sent(target, result.state, time.monotonic() - started)
+        return result.state
 
     def _pack(self) -> Path:
         with self._packing:
@@ -199,19 +199,19 @@ def _whole(path: Path) -> Iterator[tuple[int, Iterator[bytes]]]:
     yield path.stat().st_size, chunks(path)
 
 
-def _told(result: Result) -> events.ScriptResult:
+def _outcome(result: Result) -> events.ScriptResult:
     """Return how the script ended; where it said nothing of that, its last words are the reason."""
-    told = answers.outcome(result.output)
-    return told if told.phase or told else replace(told, reason=last_line(result.tail()))
+    ended = answers.outcome(result.output)
+    return ended if ended.phase or ended else replace(ended, reason=last_line(result.tail()))
 
 
-def _require(target: Host, told: events.ScriptResult) -> None:
-    if not told:
+def _require(target: Host, result: events.ScriptResult) -> None:
+    if not result:
         raise HostError(
             target.name,
-            f"could not send the source: {told.reason}",
+            f"could not send the source: {result.reason}",
             hint="run `df -h ~` on the host; without git there, set `workspace.source: sync`",
             left_behind="the workspace may be partly updated"
-            if told.state == "broken"
+            if result.state == "broken"
             else "the workspace was not changed",
         )

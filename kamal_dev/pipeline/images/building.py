@@ -152,12 +152,12 @@ def _as_seen(build: Build) -> Build:
     """Return a build whose folders have names under which the builder looks at every file that changed."""
     beside = [Path(build.dockerfile)] if build.dockerfile.startswith("/") else []
 
-    def seen(place: str) -> str:
+    def real(place: str) -> str:
         is_here = place.startswith("/") and Path(place).is_dir()
         return str(context.named(Path(place), beside)) if is_here else place
 
-    contexts = tuple((name, seen(place)) for name, place in build.contexts)
-    return replace(build, context=seen(build.context), contexts=contexts)
+    contexts = tuple((name, real(place)) for name, place in build.contexts)
+    return replace(build, context=real(build.context), contexts=contexts)
 
 
 def _reported_failure(
@@ -171,20 +171,20 @@ def _reported_failure(
 
 
 def _failed(build: Build, result: Result) -> BuildFailed:
-    said = result.tail(LAST_LINES)
+    output = result.tail(LAST_LINES)
     # The end of all has the Dockerfile; what the step itself has printed is above it.
     step = "\n".join(failed_step(f"{result.output}\n{result.errors}")[-LONGEST:])
     return BuildFailed(
-        f"the build of {', '.join(build.services)} failed ({build.where}):\n{step or said}",
-        hint=features.advice(build, said) or _of_base(said) or AGAIN,
+        f"the build of {', '.join(build.services)} failed ({build.where}):\n{step or output}",
+        hint=features.advice(build, output) or _of_base(output) or AGAIN,
         left_behind="no image was pushed and no container was changed",
     )
 
 
-def _of_base(said: str) -> str:
+def _of_base(output: str) -> str:
     """Return what to do about a base image that its registry did not give; empty for any other failure."""
-    named = _BASE.search(said)
-    return refusal.hint(said, named[1]) if named else ""
+    named = _BASE.search(output)
+    return refusal.hint(output, named[1]) if named else ""
 
 
 def _reported(project: Project, shell: Shell, image: Image, report: Path | None, pushed_with: str | None) -> Built:
@@ -192,13 +192,13 @@ def _reported(project: Project, shell: Shell, image: Image, report: Path | None,
 
     `pushed_with` is the docker config of a build that pushes; None where the image is kept here.
     """
-    said = _read(report)
+    digests = _read(report)
     if pushed_with is not None:
-        known = said.get("containerimage.digest") or registry.require(project, shell, image, pushed_with).digest
+        known = digests.get("containerimage.digest") or registry.require(project, shell, image, pushed_with).digest
         return Built(replace(image, digest=known))
-    for name in (said.get("containerimage.config.digest"), said.get("containerimage.digest"), image.reference):
-        if name and (there := inspect(shell, name)):
-            return Built(replace(image, digest=there.id).on([there.platform]), there)
+    for name in (digests.get("containerimage.config.digest"), digests.get("containerimage.digest"), image.reference):
+        if name and (local_image := inspect(shell, name)):
+            return Built(replace(image, digest=local_image.id).on([local_image.platform]), local_image)
     raise BuildFailed(
         f"the build of `{image.reference}` succeeded, but Docker on this machine does not have the image",
         hint="check `build.builder`, and whether another program removes images",
@@ -209,18 +209,18 @@ def _read(report: Path | None) -> Mapping[str, str]:
     """Read buildx's report; the devcontainer CLI writes none."""
     if report is None or not report.is_file():
         return {}
-    said = json.loads(report.read_bytes() or b"{}")
-    return {key: value for key, value in said.items() if isinstance(value, str)}
+    fields = json.loads(report.read_bytes() or b"{}")
+    return {key: value for key, value in fields.items() if isinstance(value, str)}
 
 
 def secrets(project: Project, builds: Iterable[Build]) -> tuple[str, ...]:
     """Return the variables that builds take as secrets, but for those that only `.env` sets."""
     taken = [secret.environment for build in builds for secret in _settled(project, build).secrets]
-    said = _said(project)
-    return tuple(dict.fromkeys(name for name in taken if name and name not in said))
+    in_env_file = _env_file_values(project)
+    return tuple(dict.fromkeys(name for name in taken if name and name not in in_env_file))
 
 
-def _said(project: Project) -> dict[str, Secret]:
+def _env_file_values(project: Project) -> dict[str, Secret]:
     """Return what only `.env` says, which Compose takes where the environment has nothing."""
     return {
         name: Secret(compose.unmarked(value))
@@ -231,7 +231,7 @@ def _said(project: Project) -> dict[str, Secret]:
 
 def _with_secrets(project: Project, build: Build, step: Step) -> Step:
     """Give a build the values of its secrets, asked for only now that it runs."""
-    said = _said(project)
+    in_env_file = _env_file_values(project)
     names = [secret.environment for secret in build.secrets if secret.environment]
-    values = ((name, said.get(name) or project.require(name)) for name in names)
+    values = ((name, in_env_file.get(name) or project.require(name)) for name in names)
     return replace(step, environment=(*step.environment, *values))

@@ -42,8 +42,8 @@ def require_buildx(shell: Shell) -> None:
 
 def why(ended: Result) -> str:
     """Return what a program said when it failed, or that it did not end in time."""
-    said = ended.tail()
-    return said or ("no answer in time" if ended.exit_code == TIMED_OUT else "no output")
+    output = ended.tail()
+    return output or ("no answer in time" if ended.exit_code == TIMED_OUT else "no output")
 
 
 def last_line(text: str) -> str:
@@ -82,9 +82,9 @@ class Present:
         return replace(image, tag=tag, digest=digest).on([self.platform])
 
 
-def is_none(said: str) -> bool:
+def is_none(output: str) -> bool:
     """Whether an engine says with these words that it has no such image."""
-    return _NONE.search(said) is not None
+    return _NONE.search(output) is not None
 
 
 def inspect(shell: Shell, name: str) -> Present | None:

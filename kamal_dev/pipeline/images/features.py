@@ -54,9 +54,9 @@ def program(tools: LocalTools, build: Build) -> Program | None:
     return tools.devcontainer_cli
 
 
-def advice(build: Build, said: str) -> str:
+def advice(build: Build, output: str) -> str:
     """Return what to do about a build that failed because a Feature could not be fetched; empty for any other."""
-    if build.features is None or not _NOT_FETCHED.search(said):
+    if build.features is None or not _NOT_FETCHED.search(output):
         return ""
     return f"check the Feature's name, the network and the login at its registry; {GO_ON}"
 
@@ -126,20 +126,20 @@ def _link(tree: Tree, features: Features, folder: Path) -> None:
     """Make the folders down to devcontainer.json, and in them what is beside the way there: Features, else links."""
     way = Path(commands.file_path(features)).parts
     own = {way[-1], commands.lockfile(features)}
-    real, there = features.root, folder
+    real, linked = features.root, folder
     if way[0] != HOME and tree.kind(real / HOME):
-        (there / HOME).symlink_to(real / HOME)
+        (linked / HOME).symlink_to(real / HOME)
     for part, below in pairwise(way):
-        real, there = real / part, there / part
-        there.mkdir()
+        real, linked = real / part, linked / part
+        linked.mkdir()
         for name in tree.list(real):
             if name in own or name == below:
                 continue
             # The CLI goes through links, but does not take one for a Feature itself.
             if tree.kind(real / name / ABOUT) == "file":
-                shutil.copytree(real / name, there / name, symlinks=True)
+                shutil.copytree(real / name, linked / name, symlinks=True)
             else:
-                (there / name).symlink_to(real / name)
+                (linked / name).symlink_to(real / name)
 
 
 def quieter(show: OnLine) -> OnLine:

@@ -79,8 +79,8 @@ class Metadata:
         project = self._project
         if additions == project.additions:
             return
-        said = compose.notices(project.compose, project.additions)
-        yield from (notice for notice in compose.notices(project.compose, additions) if notice not in said)
+        reported = compose.notices(project.compose, project.additions)
+        yield from (notice for notice in compose.notices(project.compose, additions) if notice not in reported)
         if additions.privileged and not project.additions.privileged:
             yield Notice(Location(self._image), f"`privileged`: {compose.POWER}", is_warning=True)
 
@@ -89,10 +89,12 @@ def _of_built(local: Shell, built: Built, config: str) -> ImageConfig:
     if built.present:
         return built.present.config
     # An image for several platforms is run the same way on all of them.
-    said = next(iter(registry.configurations(local, built.image, config).values()), {})
-    return _of_registry(said.get("config") or {})
+    configuration = next(iter(registry.configurations(local, built.image, config).values()), {})
+    return _of_registry(configuration.get("config") or {})
 
 
-def _of_registry(said: Mapping[str, Any]) -> ImageConfig:
-    label = (said.get("Labels") or {}).get(devcontainer.LABEL)
-    return ImageConfig.from_json({"metadata": label, "entrypoint": said.get("Entrypoint"), "command": said.get("Cmd")})
+def _of_registry(configuration: Mapping[str, Any]) -> ImageConfig:
+    label = (configuration.get("Labels") or {}).get(devcontainer.LABEL)
+    return ImageConfig.from_json(
+        {"metadata": label, "entrypoint": configuration.get("Entrypoint"), "command": configuration.get("Cmd")}
+    )

@@ -25,7 +25,7 @@ class HostBudget:
         finally:
             self._spent[host] = self._spent.get(host, 0.0) + time.monotonic() - self._since.pop(host)
 
-    def left(self, host: str, at_most: float = math.inf) -> float:
+    def remaining(self, host: str, at_most: float = math.inf) -> float:
         """Return the seconds that a host still has, but no more than `at_most`; zero or less once they are over."""
         now = time.monotonic()
         spent = self._spent.get(host, 0.0) + now - self._since.get(host, now)
@@ -39,7 +39,7 @@ class LockBudget:
         self.seconds = seconds
         self._deadlines: dict[str, float] = {}
 
-    def left(self, stack: str) -> float:
+    def remaining(self, stack: str) -> float:
         """Return the seconds that are left; zero or less once they are over."""
         now = time.monotonic()
         return self._deadlines.setdefault(stack, now + self.seconds) - now

@@ -7,24 +7,26 @@ from collections.abc import Iterator, Mapping
 from kamal_dev.config.provider import makes_hosts
 from kamal_dev.model import Host
 from kamal_dev.pipeline.run import names
-from kamal_dev.pipeline.run.record import left
+from kamal_dev.pipeline.run.record import unlisted
 from kamal_dev.project import Project, state
 from kamal_dev.project.state import CachedHost
 
 
-def left_behind(project: Project, there: Mapping[str, Host], chosen: tuple[str, ...], *, is_all: bool) -> Iterator[str]:
+def left_behind(
+    project: Project, stacks: Mapping[str, Host], chosen: tuple[str, ...], *, is_all: bool
+) -> Iterator[str]:
     """Say what stays as it is where these stacks are deployed; `there` are all hosts by stack.
 
     With `is_all`, nobody has named the stacks.
     """
     known = state.read(project.private()).state.hosts
     provider = project.config.provider.type
-    yield from _moved(known, there, provider)
+    yield from _moved(known, stacks, provider)
     # A host that is only listed may never have had its stack; one that was made for it has.
-    has = {
-        name for name, host in there.items() if makes_hosts(provider) or any(item.is_at(name, host) for item in known)
+    deployed = {
+        name for name, host in stacks.items() if makes_hosts(provider) or any(item.is_at(name, host) for item in known)
     }
-    others = [name for name in there if name in has and name not in chosen]
+    others = [name for name in stacks if name in deployed and name not in chosen]
     if is_all and others:
         count = max(names.index(project, name) for name in others)
         are = (
@@ -35,14 +37,14 @@ def left_behind(project: Project, there: Mapping[str, Host], chosen: tuple[str, 
         yield f"{', '.join(others)} {are}: `dev deploy --count {count}` includes {'it' if len(others) == 1 else 'them'}"
 
 
-def _moved(known: tuple[CachedHost, ...], there: Mapping[str, Host], provider: str) -> Iterator[str]:
+def _moved(known: tuple[CachedHost, ...], stacks: Mapping[str, Host], provider: str) -> Iterator[str]:
     """Say which hosts of stacks are theirs no longer, and what to do about it."""
-    for item in left(known, there.items()) if not makes_hosts(provider) else ():
+    for item in unlisted(known, stacks.items()) if not makes_hosts(provider) else ():
         advice = f"add {item.address} at its old position and `dev remove {item.stack}`"
         yield (
             f"{item.stack} was deployed to {item.address} before, which `provider.hosts` does not list for it now, and "
             f"may still run there: `dev list` asks it; to remove it, "
-            + (advice if item.stack in there else f"`dev remove {item.stack}`")
+            + (advice if item.stack in stacks else f"`dev remove {item.stack}`")
         )
     for item in known:
         if item.provider != provider:

@@ -68,21 +68,21 @@ class Hooks:
         is_there = self.has("docker-setup")
         due = {stack: host for stack, host in stacks.items() if stack in self._debts} if is_there else {}
         if due:
-            left = f"Docker runs on the hosts of {', '.join(due)}; the next deploy runs the hook again; {UNTOUCHED}"
-            self.before("docker-setup", due, left_behind=left)
+            state = f"Docker runs on the hosts of {', '.join(due)}; the next deploy runs the hook again; {UNTOUCHED}"
+            self.before("docker-setup", due, left_behind=state)
             self._debts.settle(due)
 
-    def _after(self, name: str, outcomes: Sequence[StackResult], seconds: float, **told: str) -> DevError | None:
+    def _after(self, name: str, outcomes: Sequence[StackResult], seconds: float, **details: str) -> DevError | None:
         stands = f"what `dev {self._command}` has done is kept"
         addresses = {outcome.stack: outcome.address for outcome in outcomes}
         try:
-            self._call(name, addresses, stands, runtime=str(round(seconds)), **told)
+            self._call(name, addresses, stands, runtime=str(round(seconds)), **details)
         except DevError as error:
             self._run.output.fail("hook", error, subject=name)
             return error
         return None
 
-    def _call(self, name: str, addresses: Mapping[str, str], left_behind: str, **told: str) -> None:
+    def _call(self, name: str, addresses: Mapping[str, str], left_behind: str, **details: str) -> None:
         """Run a hook for stacks with these addresses; `told` are further details."""
         output, path = self._run.output, f"{FOLDER}/{name}"
         if self._skip or name not in present(self._run.project):
@@ -91,7 +91,7 @@ class Hooks:
             output.warn(f"{path} is not executable and was skipped: `chmod +x {path}`")
             return
         output.start("hook", name)
-        step = self._step(name, self._details(addresses, told))
+        step = self._step(name, self._details(addresses, details))
         ended = self._run.local.run(step, on_line=partial(output.line, "hook"))
         if not ended:
             raise _failure(name, ended, left_behind)
@@ -102,18 +102,18 @@ class Hooks:
         """Who does this, as Kamal says it: the address in git, or else the user."""
         return self._run.local.run(git.email(self._run.project.root)).output.strip() or self._run.performer
 
-    def _details(self, addresses: Mapping[str, str], told: Mapping[str, str]) -> Details:
+    def _details(self, addresses: Mapping[str, str], details: Mapping[str, str]) -> Details:
         project = self._run.project
         return Details(
             recorded_at=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
             performer=self._performer,
-            version=told.get("version", str(project.version) if self._version is None else self._version),
+            version=details.get("version", str(project.version) if self._version is None else self._version),
             service=project.config.service,
             command=self._command,
             hosts=tuple(filter(None, addresses.values())),
             stacks=tuple(addresses),
-            runtime=told.get("runtime", ""),
-            result=told.get("result", ""),
+            runtime=details.get("runtime", ""),
+            result=details.get("result", ""),
         )
 
     def _step(self, name: str, details: Details) -> Step:

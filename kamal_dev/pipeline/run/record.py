@@ -107,8 +107,8 @@ def failed(project: Project, output: Output) -> tuple[str, ...]:
     return tuple(name for name, result in remembered(project, output).state.results if result not in WENT_WELL)
 
 
-def left(known: Iterable[CachedHost], listed: Iterable[tuple[str, Host]]) -> tuple[CachedHost, ...]:
-    """Return the hosts that config/dev.yml lists no longer; those that a provider makes it finds itself."""
+def unlisted(known: Iterable[CachedHost], listed: Iterable[tuple[str, Host]]) -> tuple[CachedHost, ...]:
+    """Return the hosts that config/dev.yml no longer lists, without those that a provider creates and finds itself."""
     listed = tuple(listed)
     return tuple(
         item for item in known if not item.is_made and not any(item.is_at(stack, host) for stack, host in listed)
