@@ -23,14 +23,27 @@ ENVIRONMENT = {
 }
 
 
+# Where Docker's command line looks for plugins, in its order.
+ROOTS = ("/usr/local/lib", "/usr/local/libexec", "/usr/lib", "/usr/libexec")
+
+
 class Refused(Exception):
     """Carry what Compose says against a project."""
 
 
 @cache
+def compose() -> tuple[str, ...]:
+    """Return the command that is Compose: its plugin alone where it can be found, which starts in half the time."""
+    own = Path(ENVIRONMENT["DOCKER_CONFIG"], "cli-plugins")
+    folders = (own, *(Path(root, "docker/cli-plugins") for root in ROOTS))
+    plugins = (folder / "docker-compose" for folder in folders)
+    return next(((str(plugin),) for plugin in plugins if os.access(plugin, os.X_OK)), ("docker", "compose"))
+
+
+@cache
 def version() -> tuple[int, ...]:
     """Return the version of Compose here."""
-    result = subprocess.run(["docker", "compose", "version", "--short"], capture_output=True, text=True, check=True)
+    result = subprocess.run([*compose(), "version", "--short"], capture_output=True, text=True, check=True)
     return tuple(map(int, re.findall(r"\d+", result.stdout)[:3]))
 
 
@@ -38,7 +51,7 @@ def configured(folder: Path, files: tuple[Path, ...] = (), environment: Mapping[
     """Return what `docker compose config` prints in a folder. Raises Refused."""
     flags = [word for file in files for word in ("-f", str(file))]
     result = subprocess.run(
-        ["docker", "compose", *flags, "config", "--format", "json"],
+        [*compose(), *flags, "config", "--format", "json"],
         cwd=folder,
         env={**ENVIRONMENT, **(environment or {})},
         capture_output=True,
