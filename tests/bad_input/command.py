@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import resource
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests import dev
 
 DEVCONTAINER = ".devcontainer/devcontainer.json"
 COMPOSE = ".devcontainer/compose.yaml"
@@ -16,7 +14,6 @@ SECRETS = ".kamal/secrets"
 
 # Programs that reach an engine or a host; here they only write down that they were called.
 OUTWARD = ("docker", "ssh", "scp", "ssh-keygen")
-TOO_LONG = 60
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ def write(given: Input, above: Path) -> Path:
 
 
 def run(root: Path, words: tuple[str, ...], environment: dict[str, str]) -> Ended:
-    """Run `dev` in `root`; what it says is kept beside the repository."""
+    """Run `dev` in `root`; the programs that it may not call are beside the repository."""
     aside = root.parent / "aside"
     programs, log = aside / "bin", aside / "calls"
     programs.mkdir(parents=True)
@@ -70,24 +67,13 @@ def run(root: Path, words: tuple[str, ...], environment: dict[str, str]) -> Ende
         (programs / name).write_text(f'#!/bin/sh\necho "{name} $*" >> "{log}"\nexit 1\n')
         (programs / name).chmod(0o755)
     clean = {"PATH": f"{programs}:/usr/bin:/bin", "HOME": str(aside), "USER": "tester", "LANG": "C.UTF-8"}
-    with (aside / "output").open("wb") as output, (aside / "errors").open("wb") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-c", "from kamal_dev.cli import main; main()", *words],
-            cwd=root,
-            env={**clean, **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=errors,
-        )
-        resource.prlimit(process.pid, resource.RLIMIT_CPU, (TOO_LONG, TOO_LONG))
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+    finished = dev.run(words, cwd=root, env={**clean, **environment})
     return Ended(
-        process.returncode,
-        (aside / "output").read_text(),
-        (aside / "errors").read_text(),
-        used.ru_utime + used.ru_stime,
-        used.ru_maxrss / 1024,
+        finished.returncode,
+        finished.stdout,
+        finished.stderr,
+        finished.seconds,
+        finished.megabytes,
         tuple(log.read_text().splitlines()) if log.exists() else (),
     )
 

@@ -19,6 +19,7 @@ from kamal_dev.errors import ConfigError, Declined, DevError, Problem
 from kamal_dev.pipeline.rollback import RollbackOptions
 from kamal_dev.pipeline.run.report import Report
 from kamal_dev.pipeline.run.run import Run
+from tests import dev
 
 
 @pytest.fixture
@@ -29,9 +30,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(*args: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "kamal_dev", *args]
-    return subprocess.run(command, check=False, capture_output=True, text=True, env={**os.environ, **(env or {})})
+def run(*args: str, env: dict[str, str] | None = None) -> dev.Finished:
+    return dev.run(args, cwd=Path.cwd(), env={**os.environ, **(env or {})})
+
+
+def test_the_package_runs_as_a_module(project: Path) -> None:
+    done = subprocess.run([sys.executable, "-m", "kamal_dev", "render"], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, run("render").stdout)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -19,6 +19,7 @@ from typing import Any
 
 from kamal_dev.output import Event
 from kamal_dev.output.plain import explained, render
+from tests import dev
 from tests.hosts import bare, prepared
 from tests.output import publish
 
@@ -237,16 +238,7 @@ class Repository:
 
     def attempt(self, *words: str, timeout: float = 300, **environment: str) -> Ended:
         """Run `dev`, however it ends."""
-        done = subprocess.run(
-            (DEV, *words),
-            check=False,
-            cwd=self.root,
-            env=self.variables(**environment),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
+        done = dev.run(words, cwd=self.root, env=self.variables(**environment), timeout=timeout)
         return ended(done.returncode, done.stdout, done.stderr, ("dev", *words))
 
     def dev(self, *words: str, code: int = 0, timeout: float = 300, **environment: str) -> Ended:
