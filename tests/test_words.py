@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,8 @@ BANNED = (
     r"stands? in (?:place|for)|laid over",
     r"(?:be|is|are) told of",
 )
+# A variable is named after what it holds.
+_NOT_NAMES = {"told", "said", "has", "gone", "left", "there", "seen", "found"}
 _PATTERN = re.compile("|".join(rf"\b(?:{words})\b" for words in BANNED), re.IGNORECASE)
 # The page on style lists words to avoid; the specification is of others.
 _QUOTED = re.compile(r"^## Writing style$.*", re.MULTILINE | re.DOTALL)
@@ -61,3 +64,21 @@ def test_the_list_finds_them_in_any_case() -> None:
         "LEFT ALONE",
         "anew",
     ]
+
+
+def test_variables_are_named_after_what_they_hold() -> None:
+    modules = [path for path in pages() if path.suffix == ".py" and "shell" not in path.parts]
+    assert [line for path in modules for line in empty_names(path.read_text(encoding="utf-8"), path)] == []
+
+
+def test_names_that_say_nothing_are_found_wherever_a_variable_gets_its_name() -> None:
+    text = "def f(told):\n    left: int = 1\n    return [0 for has in told if (seen := has)]\n"
+    assert [line.rpartition(" ")[2] for line in empty_names(text, Path("x.py"))] == ["told", "left", "has", "seen"]
+
+
+def empty_names(text: str, path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(text)):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name) | ast.MatchAs(name=str(name)):
+                if name in _NOT_NAMES:
+                    yield f"{path}:{node.lineno}: {name}"

@@ -19,9 +19,9 @@ def command(flags: common.Flags, *, name: str | None, lines: int) -> int:
     from kamal_dev.output.table import table
     from kamal_dev.pipeline.audit import HEAD, audit
 
-    found = audit(common.open_run(flags), name, lines)
+    log = audit(common.open_run(flags), name, lines)
     if flags.as_json:
-        common.print_json([entry.as_json() for entry in found.entries])
+        common.print_json([entry.as_json() for entry in log.entries])
     else:
-        common.show(table(HEAD, [entry.row for entry in found.entries]))
-    return int(bool(found.silent))
+        common.show(table(HEAD, [entry.row for entry in log.entries]))
+    return int(bool(log.silent))

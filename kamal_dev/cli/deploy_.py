@@ -74,8 +74,8 @@ def _show_steps(run: Run, options: DeployOptions, flags: common.Flags) -> int:
     from kamal_dev.output.summary import RunSummary
     from kamal_dev.pipeline.dry_run import dry_run
 
-    found = dry_run(run, options)
-    error = found.error()
+    shown = dry_run(run, options)
+    error = shown.error()
     version, exit_code = str(run.project.version), error.exit_code if error else 0
-    ended = RunSummary("deploy", ok=error is None, exit_code=exit_code, version=version, plan=found.as_json())
-    return common.finish(flags, ended, str(found), error)
+    ended = RunSummary("deploy", ok=error is None, exit_code=exit_code, version=version, plan=shown.as_json())
+    return common.finish(flags, ended, str(shown), error)

@@ -33,11 +33,11 @@ def command(flags: common.Flags, *, name: str | None, ports: tuple[str, ...]) ->
 
     run = common.open_run(flags)
 
-    def opened(found: tuple[Port, ...]) -> None:
+    def opened(forwarded: tuple[Port, ...]) -> None:
         if flags.as_json:
-            common.print_json(as_json(found))
+            common.print_json(as_json(forwarded))
         else:
-            common.show(table(HEAD, [(address(port), port.shown, port.label or "-") for port in found]))
+            common.show(table(HEAD, [(address(port), port.shown, port.label or "-") for port in forwarded]))
             run.output.info("Open until Ctrl-C")
 
     try:

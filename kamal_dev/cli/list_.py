@@ -15,9 +15,9 @@ def command(flags: common.Flags) -> int:
     from kamal_dev.output.table import table
     from kamal_dev.pipeline.list import HEAD, listed, row
 
-    found = listed(common.open_run(flags))
+    stacks = listed(common.open_run(flags))
     if flags.as_json:
-        common.print_json([stack.as_json() for stack in found])
+        common.print_json([stack.as_json() for stack in stacks])
     else:
-        common.show(table(HEAD, [row(stack) for stack in found]))
-    return int(not all(stack.is_known for stack in found))
+        common.show(table(HEAD, [row(stack) for stack in stacks]))
+    return int(not all(stack.is_known for stack in stacks))

@@ -23,12 +23,12 @@ def status(flags: common.Flags, *, name: str | None) -> int:
     from kamal_dev.output.table import table
     from kamal_dev.pipeline.lock import HEAD, locks
 
-    found = locks(common.open_run(flags), name)
+    all_locks = locks(common.open_run(flags), name)
     if flags.as_json:
-        common.print_json([locked.as_json() for locked in found])
+        common.print_json([locked.as_json() for locked in all_locks])
     else:
-        common.show(table(HEAD, [locked.row for locked in found]))
-    return int(any(locked.reason for locked in found))
+        common.show(table(HEAD, [locked.row for locked in all_locks]))
+    return int(any(locked.reason for locked in all_locks))
 
 
 @command.command(epilog=common.examples("dev lock release guestbook-1", "dev lock release --yes  # all stacks"))

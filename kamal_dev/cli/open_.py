@@ -21,12 +21,12 @@ def command(flags: common.Flags, *, name: str | None, editor: str | None, only_p
     from kamal_dev.pipeline.open import address, open_editor
 
     run = common.open_run(flags)
-    found = address(run, name)
+    where = address(run, name)
     if flags.as_json:
-        common.print_json(found.as_json())
+        common.print_json(where.as_json())
     else:
-        common.show(found.uri)
+        common.show(where.uri)
     if not only_print and not flags.as_json:
-        open_editor(run, found, editor)
-    elif not found.is_known:
-        run.output.warn(f"ssh does not know `{found.host}` yet; at the top of ~/.ssh/config: Include {found.config}")
+        open_editor(run, where, editor)
+    elif not where.is_known:
+        run.output.warn(f"ssh does not know `{where.host}` yet; at the top of ~/.ssh/config: Include {where.config}")

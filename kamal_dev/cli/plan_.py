@@ -40,25 +40,25 @@ def command(flags: common.Flags, *, names: tuple[str, ...], exit_code: bool, **w
     from kamal_dev.pipeline.plan import DeployOptions, plan
 
     run = common.open_run(flags)
-    found = plan(run, DeployOptions(names=names, **wanted))
+    planned = plan(run, DeployOptions(names=names, **wanted))
     if flags.as_json:
-        common.print_json(found.as_json())
+        common.print_json(planned.as_json())
     else:
-        common.show("\n".join(_lines(found, has_colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))))
-    is_done = found.plan.is_empty and not found.plan.blocked
+        common.show("\n".join(_lines(planned, has_colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))))
+    is_done = planned.plan.is_empty and not planned.plan.blocked
     return int(exit_code and not is_done)
 
 
-def _lines(found: ReleasePlan, *, has_colour: bool) -> Iterator[str]:
+def _lines(planned: ReleasePlan, *, has_colour: bool) -> Iterator[str]:
     """Yield the plan, then the difference of each stack's compose files; equal ones once."""
-    yield str(found.plan)
+    yield str(planned.plan)
     stacks: dict[str, list[str]] = {}
-    for stack, text in found.diffs.items():
+    for stack, text in planned.diffs.items():
         stacks.setdefault(text, []).append(stack)
     for text, named in stacks.items():
         yield f"\n{', '.join(named)}:"
         yield from (_coloured(line) if has_colour else line for line in text.splitlines())
-    yield f"\nPlan: {found.plan.summary}"
+    yield f"\nPlan: {planned.plan.summary}"
 
 
 def _coloured(line: str) -> str:

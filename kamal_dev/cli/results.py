@@ -52,14 +52,14 @@ def writer() -> Ndjson:
     """Return the one that writes lines of JSON to stdout for this command."""
     from kamal_dev.output.ndjson import Ndjson
 
-    found = click.get_current_context().meta.setdefault(WRITER, Ndjson(sys.stdout))
-    assert isinstance(found, Ndjson)
-    return found
+    lines = click.get_current_context().meta.setdefault(WRITER, Ndjson(sys.stdout))
+    assert isinstance(lines, Ndjson)
+    return lines
 
 
 def redaction() -> Redaction:
     """Return what knows the secrets that this command has met."""
     from kamal_dev.output.redaction import Redaction
 
-    found = click.get_current_context().obj
-    return found if isinstance(found, Redaction) else Redaction()
+    value = click.get_current_context().obj
+    return value if isinstance(value, Redaction) else Redaction()

@@ -20,12 +20,12 @@ def command(flags: common.Flags, *, name: str | None) -> int:
     from kamal_dev.pipeline.status import HEAD, containers, failure, locked, problems, stacks
 
     run = common.open_run(flags)
-    found = stacks(run, name)
+    statuses = stacks(run, name)
     if flags.as_json:
-        common.print_json([stack.as_json() for stack in found])
+        common.print_json([stack.as_json() for stack in statuses])
     else:
-        common.show(table(HEAD, [row for stack in found for row in containers(stack)]))
-        for stack in found:
+        common.show(table(HEAD, [row for stack in statuses for row in containers(stack)]))
+        for stack in statuses:
             for line in filter(None, (*problems(stack), failure(stack), locked(stack))):
                 common.show(line)
-    return int(any(not stack.is_fine for stack in found))
+    return int(any(not stack.is_fine for stack in statuses))

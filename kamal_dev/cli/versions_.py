@@ -20,9 +20,9 @@ def command(flags: common.Flags, *, name: str | None) -> int:
     from kamal_dev.pipeline.versions import HEAD, rows, versions
 
     run = common.open_run(flags, strict=False)
-    found = versions(run, name)
+    histories = versions(run, name)
     if flags.as_json:
-        common.print_json([history.as_json() for history in found])
+        common.print_json([history.as_json() for history in histories])
     else:
-        common.show(table(HEAD, [row for history in found for row in rows(history)]))
-    return int(any(history.error for history in found))
+        common.show(table(HEAD, [row for history in histories for row in rows(history)]))
+    return int(any(history.error for history in histories))

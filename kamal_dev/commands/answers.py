@@ -56,8 +56,8 @@ def count(output: str) -> int:
 
 def facts(output: str) -> Facts | None:
     """Return what `host.facts` printed, None where the script did not get that far."""
-    found = [event for _, event in _events(output) if isinstance(event, Facts)]
-    return replace(found[-1], containers=_containers(output)) if found else None
+    reports = [event for _, event in _events(output) if isinstance(event, Facts)]
+    return replace(reports[-1], containers=_containers(output)) if reports else None
 
 
 def outcome(output: str) -> ScriptResult:
@@ -83,8 +83,8 @@ def has_ended(output: str) -> bool:
 
 def stacks(output: str) -> tuple[StackState, ...]:
     """Return the stacks that `host.status` printed, each with its containers."""
-    found = (event for _, event in _events(output) if isinstance(event, StackState))
-    return tuple(replace(stack, containers=_containers(output, stack=stack.stack)) for stack in found)
+    states = (event for _, event in _events(output) if isinstance(event, StackState))
+    return tuple(replace(stack, containers=_containers(output, stack=stack.stack)) for stack in states)
 
 
 def releases(output: str) -> tuple[Kept, ...]:
@@ -106,8 +106,8 @@ def leftovers(output: str) -> tuple[Leftover, ...]:
 
 def place(output: str) -> RunningContainer | None:
     """Return what `host.place` printed, None where there is no such container."""
-    found = [event for _, event in _events(output) if isinstance(event, RunningContainer)]
-    return found[-1] if found else None
+    places = [event for _, event in _events(output) if isinstance(event, RunningContainer)]
+    return places[-1] if places else None
 
 
 def records(output: str) -> tuple[Record, ...]:
@@ -117,12 +117,12 @@ def records(output: str) -> tuple[Record, ...]:
 
 def _containers(output: str, **wanted: str) -> tuple[Container, ...]:
     """Return the containers whose line has these values; the last line of each name counts."""
-    found = (
+    containers = (
         event
         for data, event in _events(output)
         if isinstance(event, Container) and all(data.get(key) == value for key, value in wanted.items())
     )
-    return tuple({container.name: container for container in found}.values())
+    return tuple({container.name: container for container in containers}.values())
 
 
 def _events(output: str) -> Iterator[tuple[dict[str, Any], Event]]:

@@ -64,7 +64,7 @@ def dockerfile(build: Build, text: str) -> str:
     buildx finds these through its build contexts, but the CLI looks images up by name.
     """
     made = _made(build)
-    return _FROM.sub(lambda found: found[1] + made.get(familiar(found[2]), found[2]), text)
+    return _FROM.sub(lambda match: match[1] + made.get(familiar(match[2]), match[2]), text)
 
 
 def _made(build: Build) -> dict[str, str]:

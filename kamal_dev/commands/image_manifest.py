@@ -46,7 +46,7 @@ def layers(text: str, configuration: str, architecture: str) -> tuple[Layer, ...
 
 def _read(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        value = json.loads(text)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}

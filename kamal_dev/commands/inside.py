@@ -91,4 +91,4 @@ def environment(
 
 
 def _resolved(value: str, own: Mapping[str, str]) -> str:
-    return _CONTAINER_ENV.sub(lambda found: own.get(found[1], found[2] or ""), value)
+    return _CONTAINER_ENV.sub(lambda match: own.get(match[1], match[2] or ""), value)

@@ -64,8 +64,8 @@ def read(
     With `allow_outside`, a file outside the repository is one of the release where its path is relative.
     `personal` are the paths of the user at this machine.
     """
-    found = [*_of_services(project, tree, repository, allow_outside, personal), *_of_volumes(project, tree, repository)]
-    return tuple(bind for bind, _ in found), tuple(notice for _, notice in found if notice)
+    pairs = [*_of_services(project, tree, repository, allow_outside, personal), *_of_volumes(project, tree, repository)]
+    return tuple(bind for bind, _ in pairs), tuple(notice for _, notice in pairs if notice)
 
 
 def _of_services(
@@ -148,8 +148,8 @@ def personal(environment: Mapping[str, str]) -> tuple[Path, ...]:
 
 def _is_personal(source: Path, repository: Path, personal: tuple[Path, ...]) -> bool:
     """Whether it is one of these; a project beside the repository is none, a hidden folder there is."""
-    below = [found for path in personal if (found := place.within(source, path)) is not None]
-    hidden = any(part.startswith(".") for found in below for part in Path(found).parts)
+    below = [relative for path in personal if (relative := place.within(source, path)) is not None]
+    hidden = any(part.startswith(".") for relative in below for part in Path(relative).parts)
     return bool(below) and (hidden or place.within(source, repository.parent) is None)
 
 

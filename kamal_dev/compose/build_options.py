@@ -50,11 +50,11 @@ def ssh(section: Value) -> tuple[str, ...]:
         return ()
     if value.items:
         return tuple(_key(name, item) for name, item in value.items.items())
-    found = []
+    agents = []
     for item in value.list or [value]:
         name, equals, path = item.text.partition("=")
-        found.append(f"{name}={place.absolute(item.base, path)}" if equals else name)
-    return tuple(found)
+        agents.append(f"{name}={place.absolute(item.base, path)}" if equals else name)
+    return tuple(agents)
 
 
 def notices(name: str, section: Value) -> tuple[Notice, ...]:

@@ -90,9 +90,9 @@ def _leaks(name: str, section: Value) -> Iterator[Problem]:
     """Yield what would write a secret into the image, where it stays readable; arguments are refused later."""
     labels = section.at("labels")
     inline = section.at("dockerfile_inline")
-    found = [("labels", value) for value in (labels.items.values() if labels is not None else ())]
-    found += [("dockerfile_inline", inline)] if inline is not None else []
-    for key, value in found:
+    texts = [("labels", value) for value in (labels.items.values() if labels is not None else ())]
+    texts += [("dockerfile_inline", inline)] if inline is not None else []
+    for key, value in texts:
         for secret in dict.fromkeys(secret_text.names(str(value.data))):
             message = f"the secret `{secret}` would stay readable in the image: list it in `build.secrets` instead"
             yield _at(value, f"services.{name}.build.{key}", message)
@@ -123,16 +123,16 @@ def _context_path(name: str, service: Value, section: Value) -> str:
 def _args(name: str, section: Value, ground: Ground, findings: Findings) -> tuple[tuple[str, str | None], ...]:
     """Return the arguments; one without a value takes that of the variable, so that another one is another build."""
     args = section.at("args")
-    found: list[tuple[str, str | None]] = []
+    pairs: list[tuple[str, str | None]] = []
     for key, value in args.items.items() if args is not None else ():
         taken = ground.variables.get(key)
         text = value.hidden if value.data is not None else None if taken is None else secret_text.hidden(taken)
         if text is not None:
-            found.append((key, text))
+            pairs.append((key, text))
         else:
             message = f"services.{name}.build.args: `{key}` has no value: the default of the Dockerfile is used"
             findings.notices.append(Notice(value.where, message))
-    return tuple(found)
+    return tuple(pairs)
 
 
 def _contexts(section: Value) -> tuple[tuple[str, str], ...]:
@@ -148,7 +148,7 @@ def _is_symbolic(text: str) -> bool:
 
 
 def _secrets(name: str, section: Value, ground: Ground, findings: Findings) -> tuple[BuildSecret, ...]:
-    found = []
+    secrets = []
     listed = section.at("secrets")
     for item in listed.list if listed is not None else ():
         source = item.string("source") if item.items else item.text
@@ -159,15 +159,15 @@ def _secrets(name: str, section: Value, ground: Ground, findings: Findings) -> t
         identity = item.string("target") or source
         file, environment = definition.string("file"), definition.string("environment")
         if file:
-            found.append(BuildSecret(identity, file=place.absolute(definition.base, file).as_posix()))
+            secrets.append(BuildSecret(identity, file=place.absolute(definition.base, file).as_posix()))
         elif environment:
-            found.append(BuildSecret(identity, environment=environment))
+            secrets.append(BuildSecret(identity, environment=environment))
         else:
             message = "a build takes a secret from `file` or `environment`"
             raise ComposeError(_at(definition, f"secrets.{source}", message))
         if {"uid", "gid", "mode"} & set(item.items):
             findings.notices.append(Notice(item.where, f"{key}: `uid`, `gid` and `mode` have no effect in a build"))
-    return tuple(found)
+    return tuple(secrets)
 
 
 def _texts(section: Value, key: str) -> tuple[str, ...]:
@@ -214,9 +214,9 @@ def is_outside(build: Build, reader: ComposeReader) -> bool:
 
 def _taken(build: Build) -> list[tuple[str, Path]]:
     """Return what a build takes from this machine, with the key that names it."""
-    found = [("context", build.context), ("dockerfile", build.dockerfile)]
-    found += [("additional_contexts", text) for _, text in build.contexts]
-    return [(key, Path(text)) for key, text in found if text.startswith("/")]
+    paths = [("context", build.context), ("dockerfile", build.dockerfile)]
+    paths += [("additional_contexts", text) for _, text in build.contexts]
+    return [(key, Path(text)) for key, text in paths if text.startswith("/")]
 
 
 def _at(value: Value, key: str, message: str) -> Problem:

@@ -23,13 +23,13 @@ def read(
     way of those who do not use it. A service that gets `features` has one of its own, though it may be of an image
     alone. Raises ComposeError for what Compose refuses and for a key that is not supported.
     """
-    found: dict[str, Findings] = {}
+    by_service: dict[str, Findings] = {}
     wrong: list[Problem] = []
     merged: dict[Build, Build] = {}
     for name, service in services.items():
-        found[name] = Findings()
+        by_service[name] = Findings()
         try:
-            build = _read(name, service, ground, found[name], features.get(name))
+            build = _read(name, service, ground, by_service[name], features.get(name))
         except ComposeError as error:
             wrong += error.problems
             continue
@@ -42,11 +42,11 @@ def read(
         raise ComposeError(wrong)
     linked = _linked(tuple(merged.values()), services, ground.tree)
     builds = _needed(tuple(_settled(build, services) for build in linked), wanted)
-    told = [found[name] for build in builds for name in build.services]
+    findings = [by_service[name] for build in builds for name in build.services]
     return Findings(
         order(builds),
-        [problem for each in told for problem in each.problems],
-        [notice for each in told for notice in each.notices],
+        [problem for each in findings for problem in each.problems],
+        [notice for each in findings for notice in each.notices],
     )
 
 
@@ -54,13 +54,13 @@ def _needed(builds: tuple[Build, ...], wanted: Iterable[str]) -> tuple[Build, ..
     """Return the builds of the wanted services, and those that they take a context from."""
     by_service = {name: build for build in builds for name in build.services}
     waiting = [by_service[name] for name in wanted if name in by_service]
-    found: list[Build] = []
+    needed: list[Build] = []
     while waiting:
         build = waiting.pop()
-        if build not in found:
-            found.append(build)
+        if build not in needed:
+            needed.append(build)
             waiting += [by_service[name] for name in _needs(build)]
-    return tuple(build for build in builds if build in found)
+    return tuple(build for build in builds if build in needed)
 
 
 def _read(name: str, service: Value, ground: Ground, findings: Findings, features: Features | None) -> Build | None:

@@ -41,9 +41,14 @@ def read(
     services = model.at("services")
     named = profiles.of_services(services.items if services is not None else {}, directory, reader, active)
     env_files, own = _env_files(reader, around)
-    found = (*needed.travels, *named.travels, *env_files)
-    told = (*travels.notices(found, reader), *travels.unreadable(model, found), *notices, *named.notices)
-    return Carried(bound, found, own, told, (*needed.problems, *named.problems))
+    all_travels = (*needed.travels, *named.travels, *env_files)
+    all_notices = (
+        *travels.notices(all_travels, reader),
+        *travels.unreadable(model, all_travels),
+        *notices,
+        *named.notices,
+    )
+    return Carried(bound, all_travels, own, all_notices, (*needed.problems, *named.problems))
 
 
 def _env_files(reader: ComposeReader, around: variables.Surroundings) -> tuple[tuple[Travel, ...], str]:
@@ -52,9 +57,9 @@ def _env_files(reader: ComposeReader, around: variables.Surroundings) -> tuple[t
     places |= {path: where for path, where in reader.env_files.items() if where.path}
     top = reader.repository / layout.ENV
     text = decode(reader.bytes(top, places[top]), layout.ENV, ComposeError) if top in places else ""
-    found = [
+    files = [
         Travel(path, reader.bytes(path, where), "env", where, mode=travels.PRIVATE)
         for path, where in places.items()
         if path != top
     ]
-    return tuple(found), text
+    return tuple(files), text

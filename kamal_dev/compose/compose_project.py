@@ -79,9 +79,9 @@ class ComposeProject:
     @cached_property
     def places(self) -> ReleaseLayout:
         """Where the files are in a release."""
-        found = [file.path.parent for file in self.files]
-        found += [travel.path.parent for travel in self.travels if travel.role == "env"]
-        top = posixpath.commonpath([folder.as_posix() for folder in (self.repository, *found)])
+        folders = [file.path.parent for file in self.files]
+        folders += [travel.path.parent for travel in self.travels if travel.role == "env"]
+        top = posixpath.commonpath([folder.as_posix() for folder in (self.repository, *folders)])
         return ReleaseLayout(self.repository, Path(top))
 
     @property
@@ -93,10 +93,10 @@ class ComposeProject:
 
     def service(self, name: str) -> Service:
         """Return a service by name. Raises ComposeError that lists the names there are."""
-        for found in self.services:
-            if found.name == name:
-                return found
-        names = ", ".join(f"`{found.name}`" for found in self.services) or "none"
+        for candidate in self.services:
+            if candidate.name == name:
+                return candidate
+        names = ", ".join(f"`{candidate.name}`" for candidate in self.services) or "none"
         file = self.files[0].display
         raise ComposeError(Problem(file, 0, f"has no service `{name}`"), hint=f"its services are: {names}")
 
@@ -202,11 +202,11 @@ def _project(
 ) -> ComposeProject:
     wrong = malformed.problems(model, reader.files.values())
     try:
-        found = _described(reader, model, scope, around, choice)
+        described = _described(reader, model, scope, around, choice)
     except ComposeError as error:
         # What is misspelt is the cause, and what does not fit for that reason its consequence.
         raise ComposeError(malformed.first(wrong, error.problems), hint=error.hint) from error
-    return replace(found, problems=malformed.first(wrong, found.problems))
+    return replace(described, problems=malformed.first(wrong, described.problems))
 
 
 def _described(
@@ -225,7 +225,7 @@ def _described(
     unset = tuple(variables.unset(model, active, around, reader))
     named = (*service.problems(services, started), *stack_variables.problems(model))
     wrong = (*findings.problems, *taken.problems, *named)
-    found = (*findings.notices, *taken.notices, *service.notices(model))
+    all_notices = (*findings.notices, *taken.notices, *service.notices(model))
     return ComposeProject(
         repository=reader.repository,
         directory=scope.base,
@@ -243,7 +243,7 @@ def _described(
         started=tuple(item.name for item in started),
         own_env=taken.own_env,
         unset=tuple(dict.fromkeys(item.name for item in unset)),
-        notices=(*found, *variables.notices(names, around, variables.plain_names(reader))),
+        notices=(*all_notices, *variables.notices(names, around, variables.plain_names(reader))),
         problems=(*wrong, *(item.problem for item in unset)),
         scope=scope,
         model=model,
@@ -252,8 +252,8 @@ def _described(
 
 
 def _entries(model: Value, key: str) -> dict[str, Value]:
-    found = model.at(key)
-    return found.items if found is not None else {}
+    section = model.at(key)
+    return section.items if section is not None else {}
 
 
 def _name(reader: ComposeReader, files: tuple[Path, ...], known: Mapping[str, str]) -> str:

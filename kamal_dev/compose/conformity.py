@@ -35,10 +35,10 @@ class _Judge:
         )
 
     def refers(self, data: Any, reference: str) -> bool:
-        found: Any = self.root
+        definition: Any = self.root
         for name in reference.removeprefix("#/").split("/"):
-            found = found[name]
-        return self.accepts(data, found)
+            definition = definition[name]
+        return self.accepts(data, definition)
 
     def _has(self, schema: Schema, name: str, value: Any) -> bool:
         """Judge a member of a mapping by each schema that its name selects."""

@@ -57,10 +57,10 @@ def _cycle(active: Mapping[str, Service], entries: Mapping[str, Value]) -> Itera
             users[other].append(name)
     free = [name for name, needed in needs.items() if not needed]
     while free:
-        gone = free.pop()
-        del needs[gone]
-        for user in users[gone]:
-            needs[user].discard(gone)
+        resolved = free.pop()
+        del needs[resolved]
+        for user in users[resolved]:
+            needs[user].discard(resolved)
             if not needs[user]:
                 free.append(user)
     if needs:

@@ -43,11 +43,11 @@ def images(text: str, args: Mapping[str, str | None]) -> frozenset[str]:
 def _escape(text: str) -> str:
     """Return the character that continues a line: a backslash, or what the directive at the top says."""
     for line in text.removeprefix("\ufeff").splitlines():
-        found = _DIRECTIVE.match(line.strip())
-        if not found:
+        match = _DIRECTIVE.match(line.strip())
+        if not match:
             break
-        if found[1].lower() == "escape" and found[2] in ("\\", "`"):
-            return found[2]
+        if match[1].lower() == "escape" and match[2] in ("\\", "`"):
+            return match[2]
     return "\\"
 
 
@@ -76,9 +76,9 @@ def _instructions(lines: list[str], escape: str) -> Iterator[Instruction]:
 
 
 def _skip_heredocs(rest: str, lines: Iterator[str]) -> None:
-    for found in _HEREDOC.finditer(rest):
+    for heredoc in _HEREDOC.finditer(rest):
         for line in lines:
-            if (line.lstrip("\t") if found[1] else line) == found[3]:
+            if (line.lstrip("\t") if heredoc[1] else line) == heredoc[3]:
                 break
 
 
@@ -120,14 +120,14 @@ class _Stages:
     def _environment(self, rest: str) -> None:
         if self._own is None:
             return
-        found = words(rest, self.escape)
-        if found and "=" not in found[0].text:
-            self._own[found[0].text] = Word(rest.partition(found[0].text)[2].strip(), self.escape).expanded(
+        pairs = words(rest, self.escape)
+        if pairs and "=" not in pairs[0].text:
+            self._own[pairs[0].text] = Word(rest.partition(pairs[0].text)[2].strip(), self.escape).expanded(
                 self._own.get
             )
             return
         self._own |= {
-            word.text.partition("=")[0]: word.after("=").expanded(self._own.get) for word in found if "=" in word.text
+            word.text.partition("=")[0]: word.after("=").expanded(self._own.get) for word in pairs if "=" in word.text
         }
 
     def _start(self, rest: str) -> None:
@@ -148,9 +148,9 @@ class _Stages:
 
     def _mounted(self, rest: str) -> None:
         for name, value in self._flags(rest):
-            found = _MOUNTED.search(value) if name == "--mount" else None
-            if found:
-                self._use(found[1])
+            match = _MOUNTED.search(value) if name == "--mount" else None
+            if match:
+                self._use(match[1])
 
     def _flags(self, rest: str) -> Iterator[tuple[str, str]]:
         """Yield the flags at the beginning, without their quotes, variables as their values."""

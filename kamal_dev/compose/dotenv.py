@@ -31,22 +31,22 @@ def parse(text: str, display: str, lookup: Lookup) -> dict[str, str]:
     What `lookup` knows wins over earlier lines inside a value, as in Compose.
     Raises ComposeError with the line.
     """
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     length = 0
     for key, value, quote, line in _statements(text, display):
         if value is None:
             taken = lookup(key)
             if taken is not None:
-                found[key] = taken
+                values[key] = taken
             continue
         try:
-            found[key] = _resolved(value, quote, lambda name: _first(lookup(name), found.get(name)))
+            values[key] = _resolved(value, quote, lambda name: _first(lookup(name), values.get(name)))
         except ValueError as error:
             raise ComposeError(Problem(display, line, f"{key}: {error}")) from error
-        length += len(found[key])
+        length += len(values[key])
         if length > LONGEST:
             raise ComposeError(Problem(display, line, f"{key}: the values so far are longer than {LONGEST} characters"))
-    return {key: value for key, value in found.items() if not key[:1].isdigit()}
+    return {key: value for key, value in values.items() if not key[:1].isdigit()}
 
 
 def from_raw(text: str, display: str) -> str:

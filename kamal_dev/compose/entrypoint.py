@@ -30,11 +30,11 @@ def entries(service: Value, extra: Additions) -> dict[str, Any]:
     lines = "\n".join((*extra.entrypoints, 'exec "$@"'))
     image = extra.image or ImageConfig()
     theirs = _escaped(image.entrypoint) if own is None else own
-    found: dict[str, Any] = {"entrypoint": [*_escaped((*SHELL, lines, "-")), *theirs]}
+    keys: dict[str, Any] = {"entrypoint": [*_escaped((*SHELL, lines, "-")), *theirs]}
     command = service.at("command")
     if not own and (command is None or command.data is None):
-        found["command"] = _escaped(image.command)
-    return found
+        keys["command"] = _escaped(image.command)
+    return keys
 
 
 def _words(value: Value | None) -> list[str] | None:

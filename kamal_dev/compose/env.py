@@ -24,7 +24,7 @@ def values(
     additions: Additions,
     given: Mapping[str, str | Secret],
     own: Iterable[str],
-    told: Mapping[str, str],
+    of_stack: Mapping[str, str],
 ) -> dict[str, str | Secret]:
     """Return what is set on a host, sorted: variables that the files mention, the secrets, what the stack is `told`.
 
@@ -32,7 +32,7 @@ def values(
     """
     names = {*variables.mentioned(reader, after, project.travels), *additions.secrets, *own}
     read = {name: secret_text.filled(value, given) for name, value in project.values}
-    known: dict[str, str | Secret] = {**told, **read, **given}
+    known: dict[str, str | Secret] = {**of_stack, **read, **given}
     return {name: known[name] for name in sorted(names) if name in known}
 
 

@@ -195,8 +195,8 @@ def _text(release: Release) -> str:
 def _bound(release: Release) -> frozenset[str]:
     """Return the services whose ports the overlay replaces."""
     services = [root.entry("services") for root in parse(_text(release), layout.OVERLAY, ComposeError)]
-    found = [(key.text, value) for pair in services if pair for key, value in pair[1].entries]
-    return frozenset(name for name, value in found if value.kind == "mapping" and value.entry("ports"))
+    pairs = [(key.text, value) for pair in services if pair for key, value in pair[1].entries]
+    return frozenset(name for name, value in pairs if value.kind == "mapping" and value.entry("ports"))
 
 
 def _overlay(text: str) -> Iterator[Explanation]:

@@ -60,8 +60,8 @@ def _under(value: Value, keys: tuple[str, ...], path: tuple[Any, ...]) -> Iterat
     elif keys[0] == "*":
         for key, item in (*value.items.items(), *enumerate(value.list)):
             yield from _under(item, keys[1:], (*path, key))
-    elif (found := value.at(keys[0])) is not None:
-        yield from _under(found, keys[1:], (*path, keys[0]))
+    elif (below := value.at(keys[0])) is not None:
+        yield from _under(below, keys[1:], (*path, keys[0]))
 
 
 def _duration(value: Value) -> str:

@@ -45,13 +45,13 @@ def substitute(text: str, lookup: Lookup) -> str:
     """
     if "$" not in text:
         return text
-    found, length = [], 0
+    parts, length = [], 0
     for part in _parts(text):
-        found.append(part if isinstance(part, str) else _value(part, lookup))
-        length += len(found[-1])
+        parts.append(part if isinstance(part, str) else _value(part, lookup))
+        length += len(parts[-1])
         if length > LONGEST:
             raise ValueError(f"grows to more than {LONGEST} characters when its variables are resolved")
-    return "".join(found)
+    return "".join(parts)
 
 
 def names(text: str) -> Iterator[str]:
@@ -163,5 +163,5 @@ def _mentioned(text: str) -> Iterator[str]:
     for line in text.splitlines():
         code = re.sub(r"(?:^|\s)#.*", "", line)
         yield from needed(code)
-        if found := _PASSED_THROUGH.fullmatch(code):
-            yield found[1] or found[2]
+        if match := _PASSED_THROUGH.fullmatch(code):
+            yield match[1] or match[2]

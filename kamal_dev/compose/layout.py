@@ -58,8 +58,8 @@ class ReleaseLayout:
 
     def named(self, inside: str, directory: Path) -> str:
         """Return a path in the release as a compose file names it, from the project's directory."""
-        seen = place.relative(self.top / inside, directory)
-        return seen if seen.startswith(".") else f"./{seen}"
+        path = place.relative(self.top / inside, directory)
+        return path if path.startswith(".") else f"./{path}"
 
     def _holds(self, path: Path) -> bool:
         return place.within(path, self.repository) is not None

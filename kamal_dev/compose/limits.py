@@ -14,7 +14,7 @@ def entries(service: Value, cpus: str, memory: str, memory_swap: str) -> dict[st
     another in the other, so the form is the one in use.
     """
     below = service.at("deploy", "resources", "limits")
-    found: dict[str, Any] = {}
+    keys: dict[str, Any] = {}
     wanted = (("cpus", "cpus", cpus), ("mem_limit", "memory", memory))
     missing = [
         (key, limit, amount)
@@ -22,10 +22,10 @@ def entries(service: Value, cpus: str, memory: str, memory_swap: str) -> dict[st
         if amount and service.at(key) is None and (below is None or below.at(limit) is None)
     ]
     if missing and below is not None:
-        found["deploy"] = {"resources": {"limits": {limit: amount for _, limit, amount in missing}}}
+        keys["deploy"] = {"resources": {"limits": {limit: amount for _, limit, amount in missing}}}
     elif missing:
-        found |= {key: amount for key, _, amount in missing}
+        keys |= {key: amount for key, _, amount in missing}
     if memory_swap and service.at("memswap_limit") is None:
         # Compose takes no limit at all as a number alone.
-        found["memswap_limit"] = -1 if memory_swap == "-1" else memory_swap
-    return found
+        keys["memswap_limit"] = -1 if memory_swap == "-1" else memory_swap
+    return keys

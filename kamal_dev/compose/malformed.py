@@ -13,14 +13,14 @@ from kamal_dev.errors import Problem
 def problems(project: Value, files: Iterable[ComposeFile]) -> tuple[Problem, ...]:
     """Return what is wrong with a project as it is written; `files` are those that it was read from."""
     # An anchor is read wherever it is used, and written once.
-    found = (*grammar.problems(project), *schema.problems(project, files))
+    all_problems = (*grammar.problems(project), *schema.problems(project, files))
     by_place: dict[tuple[str, int, int], Problem] = {}
-    for problem in found:
+    for problem in all_problems:
         by_place.setdefault((problem.path, problem.line, problem.column), problem)
     return tuple(by_place.values())
 
 
 def first(wrong: tuple[Problem, ...], consequences: Iterable[Problem]) -> tuple[Problem, ...]:
     """Return what is malformed, then what else is wrong in other lines."""
-    told = {(problem.path, problem.line) for problem in wrong if problem.line}
-    return (*wrong, *(other for other in consequences if (other.path, other.line) not in told))
+    places = {(problem.path, problem.line) for problem in wrong if problem.line}
+    return (*wrong, *(other for other in consequences if (other.path, other.line) not in places))

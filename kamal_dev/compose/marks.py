@@ -43,16 +43,16 @@ def of_services(
     Compose itself recreates a container for another environment, not for another content of what
     is mounted.
     """
-    seen: dict[str, list[tuple[str, bytes]]] = {}
+    contents: dict[str, list[tuple[str, bytes]]] = {}
     for path, travel in carried:
         if travel.role in ("bind", "config", "secret"):
             for name in travel.services:
-                seen.setdefault(name, []).append((path, travel.content))
+                contents.setdefault(name, []).append((path, travel.content))
     services = model.at("services")
     for name, service in services.items.items() if services is not None else ():
         for part in _inline(service, model, values):
-            seen.setdefault(name, []).append(part)
-    return {name: private(salt, parts)[:12] for name, parts in seen.items()}
+            contents.setdefault(name, []).append(part)
+    return {name: private(salt, parts)[:12] for name, parts in contents.items()}
 
 
 def _inline(service: Value, model: Value, values: Mapping[str, str | Secret]) -> Iterator[tuple[str, bytes]]:
@@ -67,8 +67,8 @@ def _inline(service: Value, model: Value, values: Mapping[str, str | Secret]) ->
 
 def mounted_variables(service: Value, model: Value) -> tuple[str, ...]:
     """Return the variables that the mounted configs and secrets of a service are made of."""
-    found = (name for _, definition in _definitions(service, model) for name in _variables(definition))
-    return tuple(dict.fromkeys(found))
+    names = (name for _, definition in _definitions(service, model) for name in _variables(definition))
+    return tuple(dict.fromkeys(names))
 
 
 def _definitions(service: Value, model: Value) -> Iterator[tuple[str, Value]]:

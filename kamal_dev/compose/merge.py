@@ -33,11 +33,11 @@ _SHAPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def services(found: Value) -> dict[str, Value]:
+def services(section: Value) -> dict[str, Value]:
     """Return the contents of `services`, each service in normal form. Raises ComposeError."""
-    if not isinstance(found.data, dict):
-        raise ComposeError(_wrong(found, "services", "a mapping"))
-    return {name: service(name, value) for name, value in found.items.items()}
+    if not isinstance(section.data, dict):
+        raise ComposeError(_wrong(section, "services", "a mapping"))
+    return {name: service(name, value) for name, value in section.items.items()}
 
 
 def service(name: str, value: Value) -> Value:
@@ -101,10 +101,10 @@ def unique(path: tuple[str, ...], items: list[Value]) -> list[Value]:
     index = _INDEXES.get(path)
     if index is None:
         return items
-    found: dict[str, Value] = {}
+    by_key: dict[str, Value] = {}
     for item in items:
-        found[index(item)] = item
-    return list(found.values())
+        by_key[index(item)] = item
+    return list(by_key.values())
 
 
 def _is_pair(path: tuple[str, ...]) -> bool:

@@ -70,7 +70,7 @@ class OverlayInputs:
             )
         )
 
-    def seen(self, path: Path) -> str:
+    def in_release(self, path: Path) -> str:
         """Return a travelling file's path as the overlay names it."""
         return interpolate.escape(self.project.places.seen_from(self.project.directory, path))
 
@@ -81,10 +81,10 @@ class OverlayInputs:
 
 def text(after: Value, inputs: OverlayInputs) -> str:
     """Return the overlay for files that, rewritten, mean `after`."""
-    found = after.at("services")
+    written = after.at("services")
     services = {
         name: entries
-        for name, value in (found.items.items() if found is not None else ())
+        for name, value in (written.items.items() if written is not None else ())
         if (entries := _service(name, value, inputs))
     }
     top: dict[str, Any] = {"services": services} if services else {"services": {}}
@@ -176,7 +176,7 @@ def _security_options(name: str, value: Value, inputs: OverlayInputs) -> Any:
     listed = value.at(profiles.KEY)
     known = {item.text for item in listed.list} if listed is not None else set()
     extra = inputs.additions.security_opt if name == inputs.additions.main else ()
-    added = [profiles.seen(word, project.places, project.directory) for word in extra if word not in known]
+    added = [profiles.in_release(word, project.places, project.directory) for word in extra if word not in known]
     return Tagged("!override", [*moved, *added]) if moved else added
 
 
@@ -191,7 +191,7 @@ def _listed_files(listed: Value | None, inputs: OverlayInputs) -> list[Any]:
 
 def _listed_file(item: Value, path: Path, inputs: OverlayInputs) -> Any:
     if "format" not in item.items:
-        return {**item.items, "path": inputs.seen(path)} if item.items else inputs.seen(path)
+        return {**item.items, "path": inputs.in_release(path)} if item.items else inputs.in_release(path)
     # The file was converted from its format when it was read.
     kept = {key: value for key, value in item.items.items() if key != "format"}
     places = inputs.project.places
@@ -209,7 +209,7 @@ def _moved(name: str, inputs: OverlayInputs) -> Iterator[tuple[Bind, Value | str
         if bind.moves:
             yield bind, binds.moved(bind.entry, interpolate.escape(binds.host_path(bind, inputs.root)))
         elif bind.kind == "file" and inputs.is_aside(bind.source):
-            yield bind, binds.moved(bind.entry, inputs.seen(bind.source))
+            yield bind, binds.moved(bind.entry, inputs.in_release(bind.source))
 
 
 def _remaining(value: Value, left_out: frozenset[str], name: str, inputs: OverlayInputs) -> Iterator[Value | str]:
@@ -233,12 +233,12 @@ def _volume_definitions(after: Value, inputs: OverlayInputs) -> dict[str, Any]:
     """Return the volumes that mounts name, and those that are a folder of this machine under a name."""
     declared = after.at("volumes")
     known = declared.items if declared is not None else {}
-    found: dict[str, Any] = {name: value for name, value in inputs.mounted.definitions if name not in known}
+    definitions: dict[str, Any] = {name: value for name, value in inputs.mounted.definitions if name not in known}
     for bind in inputs.project.binds:
         if bind.volume and bind.moves:
             path = interpolate.escape(binds.host_path(bind, inputs.root))
-            found[bind.volume] = {"driver_opts": {"device": path}}
-    return found
+            definitions[bind.volume] = {"driver_opts": {"device": path}}
+    return definitions
 
 
 def _file_definitions(after: Value, inputs: OverlayInputs) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -248,5 +248,5 @@ def _file_definitions(after: Value, inputs: OverlayInputs) -> Iterator[tuple[str
         for name, item in listed.items.items() if listed is not None else ():
             file = item.at("file")
             if file is not None and inputs.is_aside(path := place.absolute(file.base, file.text)):
-                moved[name] = {"file": inputs.seen(path)}
+                moved[name] = {"file": inputs.in_release(path)}
         yield key, moved

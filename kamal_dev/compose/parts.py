@@ -31,11 +31,11 @@ def of_services(project: ComposeProject, ready: Rewritten, release: Release) -> 
     variables = dotenv.parse(texts[layout.ENV], layout.ENV, lambda _: None)
     model = _model(project, ready, texts[layout.OVERLAY], variables)
     services = model.at("services")
-    found = services.items if services is not None else {}
+    written = services.items if services is not None else {}
     salt = hashlib.sha256(release.stack.encode()).digest()
     lines = [
         f"{name}\t{part}\t{hashlib.blake2b(_text(value), digest_size=8, key=salt).hexdigest()}"
-        for name, service in found.items()
+        for name, service in written.items()
         for part, value in (
             *_parts(name, service, project, variables),
             *_mounted(service, model, variables),

@@ -24,12 +24,12 @@ def bound(service: Value) -> list[Value | str]:
     items = listed.list if listed is not None else []
     if all(_address(item) for item in items):
         return []
-    found: list[Value | str] = []
+    ports: list[Value | str] = []
     for item in items:
         local = item if _address(item) else _local(item)
-        if isinstance(local, Value) or local not in found:
-            found.append(local)
-    return found
+        if isinstance(local, Value) or local not in ports:
+            ports.append(local)
+    return ports
 
 
 def notices(services: Mapping[str, Value]) -> Iterator[Notice]:
@@ -48,15 +48,15 @@ def notices(services: Mapping[str, Value]) -> Iterator[Notice]:
 
 def published(services: Iterable[Value], variables: Mapping[str, str], *, is_exposed: bool) -> tuple[str, ...]:
     """Return what services take of a host's ports, as `address:port/protocol`, with a stack's own variables."""
-    found: dict[str, None] = {}
+    ports: dict[str, None] = {}
     for service in services:
         listed = service.at("ports")
         for item in listed.list if listed is not None else ():
             address, host, container, protocol = _taken(item, variables)
             address = address or (EVERYWHERE if is_exposed else LOOPBACK)
             shown = f"[{address}]" if ":" in address else address
-            found |= {f"{shown}:{port}/{protocol}": None for port in _each(host, container)}
-    return tuple(found)
+            ports |= {f"{shown}:{port}/{protocol}": None for port in _each(host, container)}
+    return tuple(ports)
 
 
 def named(service: Value, variables: Mapping[str, str]) -> tuple[str, ...]:
@@ -66,8 +66,8 @@ def named(service: Value, variables: Mapping[str, str]) -> tuple[str, ...]:
     """
     listed = (item.list for key in ("ports", "expose") if (item := service.at(key)) is not None)
     taken = (_taken(item, variables) for items in listed for item in items)
-    found = (f"{port}/{protocol}" for _, _, port, protocol in taken if port.isdecimal() and protocol in ("tcp", "udp"))
-    return tuple(dict.fromkeys(found))
+    ports = (f"{port}/{protocol}" for _, _, port, protocol in taken if port.isdecimal() and protocol in ("tcp", "udp"))
+    return tuple(dict.fromkeys(ports))
 
 
 def _taken(item: Value, variables: Mapping[str, str]) -> tuple[str, str, str, str]:

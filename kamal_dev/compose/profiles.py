@@ -35,14 +35,14 @@ def of_services(
     services: Mapping[str, Value], directory: Path, reader: ComposeReader, active: frozenset[str]
 ) -> Profiles:
     """Return the profiles of services; what one that is not in `active` lacks is no problem."""
-    found = {name: of_options(name, _written(service), directory, reader) for name, service in services.items()}
+    by_service = {name: of_options(name, _written(service), directory, reader) for name, service in services.items()}
     merged: dict[Path, Travel] = {}
-    for travel in (travel for profiles in found.values() for travel in profiles.travels):
+    for travel in (travel for profiles in by_service.values() for travel in profiles.travels):
         known = merged.get(travel.path)
         users = (*(known.services if known else ()), *travel.services)
         merged[travel.path] = replace(travel, services=tuple(dict.fromkeys(users)))
-    problems = [problem for name, profiles in found.items() if name in active for problem in profiles.problems]
-    notices = [notice for profiles in found.values() for notice in profiles.notices]
+    problems = [problem for name, profiles in by_service.items() if name in active for problem in profiles.problems]
+    notices = [notice for profiles in by_service.values() for notice in profiles.notices]
     return Profiles(tuple(merged.values()), tuple(problems), tuple(notices))
 
 
@@ -50,11 +50,11 @@ def of_options(
     service: str, options: Iterable[tuple[str, Location]], directory: Path, reader: ComposeReader
 ) -> Profiles:
     """Return the profiles that the options of one service name."""
-    found = tuple(_read(service, options, directory, reader))
+    items = tuple(_read(service, options, directory, reader))
     return Profiles(
-        tuple(item for item in found if isinstance(item, Travel)),
-        tuple(item for item in found if isinstance(item, Problem)),
-        tuple(item for item in found if isinstance(item, Notice)),
+        tuple(item for item in items if isinstance(item, Travel)),
+        tuple(item for item in items if isinstance(item, Problem)),
+        tuple(item for item in items if isinstance(item, Notice)),
     )
 
 
@@ -86,16 +86,16 @@ def moved(service: Value, places: ReleaseLayout, directory: Path) -> list[str]:
     """Return all security options of a service where a release has a profile at another path; else none."""
     listed = service.at(KEY)
     items = listed.list if listed is not None else []
-    found = [_seen(item.text, item.raw, places, directory) for item in items]
-    return found if found != [item.raw for item in items] else []
+    paths = [_in_release(item.text, item.raw, places, directory) for item in items]
+    return paths if paths != [item.raw for item in items] else []
 
 
-def seen(option: str, places: ReleaseLayout, directory: Path) -> str:
+def in_release(option: str, places: ReleaseLayout, directory: Path) -> str:
     """Return an option of a devcontainer.json as a compose file of the release has it."""
-    return _seen(option, interpolate.escape(option), places, directory)
+    return _in_release(option, interpolate.escape(option), places, directory)
 
 
-def _seen(option: str, raw: str, places: ReleaseLayout, directory: Path) -> str:
+def _in_release(option: str, raw: str, places: ReleaseLayout, directory: Path) -> str:
     profile = seccomp_profile(option)
     path = place.absolute(directory, profile)
     is_own = profile.startswith("/") and place.within(path, places.repository) is None

@@ -142,8 +142,8 @@ class ComposeReader:
         services = value.at("services")
         if services is None:
             return value
-        found = {name: self._extend(name, services.items, path, scope, ()) for name in services.items}
-        return value.having({**value.items, "services": services.having(found)})
+        extended = {name: self._extend(name, services.items, path, scope, ()) for name in services.items}
+        return value.having({**value.items, "services": services.having(extended)})
 
     def _extend(
         self, name: str, services: Mapping[str, Value], path: Path, scope: Scope, chain: tuple[tuple[Path, str], ...]
@@ -213,11 +213,11 @@ class ComposeReader:
         default = base / ".env"
         if not named and self.tree.kind(default) == "file":
             named = [default]
-        found: dict[str, str] = {}
+        values: dict[str, str] = {}
         for path in named:
-            found |= self.environment(path, item.where, {**found, **scope.variables})
-        self.set_by_includes |= found.keys()
-        return Scope(base, {**found, **scope.variables}, is_included=True)
+            values |= self.environment(path, item.where, {**values, **scope.variables})
+        self.set_by_includes |= values.keys()
+        return Scope(base, {**values, **scope.variables}, is_included=True)
 
 
 def _imported(entries: dict[str, Value], source: Value) -> dict[str, Value]:

@@ -80,26 +80,28 @@ def render(
     own, after = ready.images, ready.model
     mounted = _mounted(project, additions, stack)
     carried = (*project.travels, *mounted.travels)
-    told = stack_variables.values(stack, version, index, address)
+    of_stack = stack_variables.values(stack, version, index, address)
     wanted = _of_stack(project, after, additions)
-    values = env.values(project, ready.reader, after, additions, variables or {}, wanted, told)
+    values = env.values(project, ready.reader, after, additions, variables or {}, wanted, of_stack)
     marked = marks.of_services(additions.service, release_files.placed(carried, project), after, values)
     inputs = overlay.OverlayInputs(project, stack, own, additions, mounted, marked)
     files = release_files.gathered(project, ready.texts, carried, overlay.text(after, inputs))
     about = manifest.entries(project, stack=stack, version=version, images=own, additions=additions, mounted=mounted)
-    content = release_files.ReleaseContent(project, carried, values, told)
+    content = release_files.ReleaseContent(project, carried, values, of_stack)
     digest = content.digest([*files, manifest.lasting(about, own)], stack, additions.service)
     files = release_files.masked(files, carried, project) if mask else files
     files += [env.file(project, stack, values, mask=mask), manifest.file({**about, "digest": digest})]
     files.sort(key=lambda file: file.path)
     bare = Release(f"{version}-{digest[:8]}", stack, version, digest, tuple(files))
-    return _with_services(_described(about, bare, own), project, additions, told)
+    return _with_services(_described(about, bare, own), project, additions, of_stack)
 
 
-def _with_services(release: Release, project: ComposeProject, additions: Additions, told: Mapping[str, str]) -> Release:
+def _with_services(
+    release: Release, project: ComposeProject, additions: Additions, of_stack: Mapping[str, str]
+) -> Release:
     """Return a release with the services that it starts, and the ports that they publish."""
     started = service.started(project.services, additions.run_services)
-    set_there = {**project.scope.variables, **told}
+    set_there = {**project.scope.variables, **of_stack}
     return replace(
         release,
         started=tuple(_started(item, project, additions, set_there) for item in started),
@@ -147,8 +149,8 @@ def notices(project: ComposeProject, additions: Additions) -> tuple[Notice, ...]
     risky = dangers.notices((*project.binds, *mounted.binds), services)
     warnings = [*stack_variables.notices(project, additions), *risky]
     warnings += () if additions.expose else ports.notices(services)
-    found = (*project.notices, *mounted.notices, *_left_out(project, additions), *warnings)
-    return tuple(dict.fromkeys(found))
+    all_notices = (*project.notices, *mounted.notices, *_left_out(project, additions), *warnings)
+    return tuple(dict.fromkeys(all_notices))
 
 
 def all_binds(project: ComposeProject, additions: Additions) -> tuple[Bind, ...]:
@@ -163,7 +165,7 @@ def problems(project: ComposeProject, additions: Additions) -> tuple[Problem, ..
 
 def _mounted(project: ComposeProject, additions: Additions, stack: str) -> Mounted:
     root = layout.workspace(stack)
-    found = mounts.read(
+    mounted = mounts.read(
         additions.mounts,
         additions.main,
         project.directory,
@@ -175,10 +177,10 @@ def _mounted(project: ComposeProject, additions: Additions, stack: str) -> Mount
     options = [(option, additions.security_where) for option in additions.security_opt]
     named = profiles.of_options(additions.main, options, project.directory, project.reader)
     return replace(
-        found,
-        travels=(*found.travels, *named.travels),
-        notices=(*found.notices, *named.notices),
-        problems=(*found.problems, *named.problems),
+        mounted,
+        travels=(*mounted.travels, *named.travels),
+        notices=(*mounted.notices, *named.notices),
+        problems=(*mounted.problems, *named.problems),
     )
 
 
@@ -200,13 +202,13 @@ def _check(project: ComposeProject, additions: Additions) -> None:
 
 def _images(project: ComposeProject, images: Mapping[str, Image]) -> dict[str, Image]:
     """Return the image of every service that runs a built one; what is not started is not built."""
-    found = {}
+    chosen = {}
     for item in project.services:
         if item.built_as and (item.name in project.started or item.built_as in images):
             if item.built_as not in images:
                 raise NothingBuilt(f"there is no image for the service `{item.built_as}`", hint="run `dev build`")
-            found[item.name] = images[item.built_as]
-    return found
+            chosen[item.name] = images[item.built_as]
+    return chosen
 
 
 def _rewritten(project: ComposeProject, own: Mapping[str, Image]) -> tuple[dict[Path, str], ComposeReader, Value]:
@@ -242,9 +244,9 @@ def _read_again(project: ComposeProject, texts: Mapping[Path, str]) -> tuple[Com
 
 
 def _beside_images(model: Value) -> dict[str, Any]:
-    found: dict[str, Any] = model.plain()
+    plain: dict[str, Any] = model.plain()
     services = {
         name: {key: item for key, item in entries.items() if key not in rewrite.CHANGED}
-        for name, entries in found.get("services", {}).items()
+        for name, entries in plain.get("services", {}).items()
     }
-    return {**found, "services": services}
+    return {**plain, "services": services}

@@ -44,12 +44,12 @@ def _path_of(travel: Travel, project: ComposeProject) -> str:
 
 
 def _travelling(carried: tuple[Travel, ...], project: ComposeProject) -> list[File]:
-    found: dict[str, File] = {}
+    files: dict[str, File] = {}
     for travel in carried:
         path = _path_of(travel, project)
-        mode = max(travel.mode, found[path].mode) if path in found else travel.mode
-        found[path] = File(path, travel.content, mode)
-    return list(found.values())
+        mode = max(travel.mode, files[path].mode) if path in files else travel.mode
+        files[path] = File(path, travel.content, mode)
+    return list(files.values())
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class ReleaseContent:
     project: ComposeProject
     carried: tuple[Travel, ...]
     values: Mapping[str, str | Secret]
-    told: Mapping[str, str]
+    of_stack: Mapping[str, str]
 
     def digest(self, files: list[File], stack: str, salt: str) -> str:
         """Return a digest of all files; private content is hashed separately, the same for all stacks."""
@@ -74,7 +74,7 @@ class ReleaseContent:
         return total.hexdigest()
 
     def _hides(self, name: str) -> bool:
-        return self.values[name] != self.told.get(name)
+        return self.values[name] != self.of_stack.get(name)
 
     def _env(self, stack: str) -> File:
         """Return the `.env` of a stack without what is private in it."""

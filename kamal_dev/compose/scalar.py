@@ -63,12 +63,12 @@ def _integer(text: str) -> int | None:
     digits = text[1:] if text[0] in "+-" else text
     if len(digits) > _LONGEST:
         return None
-    found = next((int(digits, base) for base, pattern in _BASES if pattern.fullmatch(digits)), None)
-    if found is None:
+    absolute = next((int(digits, base) for base, pattern in _BASES if pattern.fullmatch(digits)), None)
+    if absolute is None:
         if not _DECIMAL.fullmatch(digits):
             return None
-        found = int(digits)
-    number = -found if text[0] == "-" else found
+        absolute = int(digits)
+    number = -absolute if text[0] == "-" else absolute
     return number if -_LARGEST / 2 <= number < _LARGEST else None
 
 

@@ -42,8 +42,8 @@ def problems(project: Value, files: Iterable[ComposeFile]) -> Iterator[Problem]:
         return
     roots = {file.display: file.documents for file in files}
     for error in _validator().iter_errors(data):
-        for found in _told(error):
-            yield from _problems(project, found, roots)
+        for cause in _causes(error):
+            yield from _problems(project, cause, roots)
 
 
 @lru_cache(maxsize=1)
@@ -81,7 +81,7 @@ def _plain(value: Value, path: _Path = ()) -> Any:
     return value.data if isinstance(value.data, (bool, int, float, type(None))) else value.text
 
 
-def _told(error: ValidationError) -> list[ValidationError]:
+def _causes(error: ValidationError) -> list[ValidationError]:
     """Return the errors that say most: of alternatives those of the one that was meant."""
     if error.validator not in ("oneOf", "anyOf"):
         return [error]
@@ -89,7 +89,7 @@ def _told(error: ValidationError) -> list[ValidationError]:
     for below in error.context or ():
         branches.setdefault(below.relative_schema_path[0], []).append(below)
     meant = [branch for branch in branches.values() if not any(_is_other_kind(below) for below in branch)]
-    return [told for below in meant[0] for told in _told(below)] if meant else [error]
+    return [cause for below in meant[0] for cause in _causes(below)] if meant else [error]
 
 
 def _is_other_kind(error: ValidationError) -> bool:
@@ -114,12 +114,12 @@ def _problems(project: Value, error: ValidationError, roots: Mapping[str, tuple[
 
 
 def _at(project: Value, path: Sequence[Any]) -> Value | None:
-    found: Value | None = project
+    value: Value | None = project
     for key in path:
-        if found is None or isinstance(found.data, (str, int, float, type(None))):
-            return found
-        found = found.list[key] if isinstance(key, int) and found.list else found.items.get(str(key))
-    return found
+        if value is None or isinstance(value.data, (str, int, float, type(None))):
+            return value
+        value = value.list[key] if isinstance(key, int) and value.list else value.items.get(str(key))
+    return value
 
 
 def _strangers(error: ValidationError) -> list[str]:

@@ -33,7 +33,7 @@ def is_in(text: str) -> bool:
 
 def names(text: str) -> tuple[str, ...]:
     """Return the secrets that a text is made of."""
-    return tuple(found[1] for found in _MARKED.finditer(text))
+    return tuple(match[1] for match in _MARKED.finditer(text))
 
 
 def plain(text: str) -> str:
@@ -71,4 +71,4 @@ def filled(text: str, secrets: Mapping[str, str | Secret]) -> str | Secret:
     if _START not in text:
         return text
     known = {name: value.reveal() if isinstance(value, Secret) else value for name, value in secrets.items()}
-    return Secret(_MARKED.sub(lambda found: known.get(found[1], found[2]), text))
+    return Secret(_MARKED.sub(lambda match: known.get(match[1], match[2]), text))

@@ -69,17 +69,17 @@ def read(
     ]
     if wrong:
         raise ComposeError(wrong)
-    found = tuple(
+    read_services = tuple(
         replace(item, built_as=item.name) if item.name in featured and item.image else item
         for item in _read(services, profiles)
     )
     if wrong := [
         _at(services[item.name], f"services.{item.name}", "has neither `image` nor `build`")
-        for item in found
+        for item in read_services
         if item.is_active and not item.image and not item.has_build and "provider" not in services[item.name].items
     ]:
         raise ComposeError(wrong)
-    return found
+    return read_services
 
 
 def profiles(variables: Mapping[str, str]) -> tuple[str, ...]:
@@ -166,31 +166,31 @@ def started(services: Iterable[Service], names: tuple[str, ...]) -> tuple[Servic
     """
     known = {service.name: service for service in services if service.is_active}
     waiting = list(names) or list(known)
-    found: set[str] = set()
+    included: set[str] = set()
     while waiting:
         name = waiting.pop()
-        if name not in found and name in known:
-            found.add(name)
+        if name not in included and name in known:
+            included.add(name)
             waiting += known[name].needs
-    return tuple(service for name, service in known.items() if name in found)
+    return tuple(service for name, service in known.items() if name in included)
 
 
 def notices(project: Value) -> tuple[Notice, ...]:
     """Say what of a project is not on a host as it is here."""
-    found = []
+    collected = []
     services = project.at("services")
     for name, service in services.items.items() if services is not None else ():
         develop = service.at("develop")
         if develop is not None:
             text = f"services.{name}.develop: files are not watched on a host"
-            found.append(Notice(develop.where, text))
+            collected.append(Notice(develop.where, text))
     for key in ("networks", "volumes"):
         listed = project.at(key)
         for name, item in listed.items.items() if listed is not None else ():
             external = item.at("external")
             if external is not None and (external.is_on or external.items):
-                found.append(Notice(item.where, f"{key}.{name}: is external, and must exist on every host"))
-    return tuple(found)
+                collected.append(Notice(item.where, f"{key}.{name}: is external, and must exist on every host"))
+    return tuple(collected)
 
 
 def _depends(value: Value) -> dict[str, str]:
@@ -209,8 +209,8 @@ def _needs(value: Value) -> tuple[str, ...]:
 
 
 def _texts(value: Value, key: str) -> tuple[str, ...]:
-    found = value.at(key)
-    return tuple(item.text for item in found.list) if found is not None else ()
+    items = value.at(key)
+    return tuple(item.text for item in items.list) if items is not None else ()
 
 
 def _is_reference(name: str) -> bool:

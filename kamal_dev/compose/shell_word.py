@@ -70,49 +70,49 @@ class _WordReader:
 
     def read(self, stop: str = "") -> str:
         """Return everything up to the character `stop`, which is read too; up to the end where there is none."""
-        found = ""
+        word = ""
         while self.at < len(self.text):
             character = self.text[self.at]
             if character == stop:
                 self.at += 1
-                return found
+                return word
             if character == "'":
-                found += self._single()
+                word += self._single()
             elif character == '"':
-                found += self._double()
+                word += self._double()
             elif character == "$":
-                found += self._variable()
+                word += self._variable()
             elif character == self.escape:
-                found += self.text[self.at + 1 : self.at + 2]
+                word += self.text[self.at + 1 : self.at + 2]
                 self.at += 2
             else:
-                found += character
+                word += character
                 self.at += 1
         if stop:
             raise ValueError(f"`{stop}` is missing")
-        return found
+        return word
 
     def _single(self) -> str:
         end = self.text.find("'", self.at + 1)
         if end < 0:
             raise ValueError("a quote is not closed")
-        found, self.at = self.text[self.at + 1 : end], end + 1
-        return found
+        text, self.at = self.text[self.at + 1 : end], end + 1
+        return text
 
     def _double(self) -> str:
-        found = ""
+        word = ""
         self.at += 1
         while self.at < len(self.text):
             character = self.text[self.at]
             if character == '"':
                 self.at += 1
-                return found
+                return word
             if character == "$":
-                found += self._variable()
+                word += self._variable()
                 continue
             following = self.text[self.at + 1 : self.at + 2]
             is_escape = character == self.escape and following in ('"', "$", self.escape) and following
-            found += following if is_escape else character
+            word += following if is_escape else character
             self.at += 2 if is_escape else 1
         raise ValueError("a quote is not closed")
 

@@ -102,17 +102,17 @@ def problems(model: Value) -> Iterator[Problem]:
 
 def _set_by(service: Value, project: ComposeProject, name: str) -> dict[str, Location]:
     """Return where a service sets one of the variables itself, in `env_file` or `environment`."""
-    found: dict[str, Location] = {}
+    places: dict[str, Location] = {}
     for travel in project.travels:
         if travel.role == "env_file" and name in travel.services:
             shown = place.shown(travel.path, project.repository)
             text = decode(travel.content, shown, ComposeError)
-            found |= dict.fromkeys(dotenv.keys(text, shown), travel.where)
+            places |= dict.fromkeys(dotenv.keys(text, shown), travel.where)
     written = service.at("environment")
     for key, value in written.items.items() if written is not None else ():
         if value.data is not None:
-            found[key] = value.where
-    return {key: where for key, where in found.items() if key in NAMES}
+            places[key] = value.where
+    return {key: where for key, where in places.items() if key in NAMES}
 
 
 def _varying(key: str, value: Value | None) -> Iterator[Problem]:

@@ -57,22 +57,22 @@ def read(project: Value, binds: tuple[Bind, ...], reader: ComposeReader, active:
 
     What a service that is not in `active` lacks is no problem.
     """
-    found: dict[tuple[Path, str], Travel] = {}
+    travels: dict[tuple[Path, str], Travel] = {}
     problems: list[Problem] = []
     services = project.at("services")
     for name, service in services.items.items() if services is not None else ():
         complaints: list[Problem] = []
         for key in ("env_file", "label_file"):
             for travel in _listed(name, service, key, reader, must=name in active):
-                _add(found, travel)
+                _add(travels, travel)
         for key in ("configs", "secrets"):
             for definition in _definitions(service, project, key):
-                _keep(_defined(name, key, definition, reader), found, complaints)
+                _keep(_defined(name, key, definition, reader), travels, complaints)
         for bind in binds:
             if bind.kind == "file" and bind.service == name:
-                _keep(bound(bind, reader), found, complaints)
+                _keep(bound(bind, reader), travels, complaints)
         problems += complaints if name in active else []
-    return Needed(tuple(found.values()), tuple(dict.fromkeys(problems)))
+    return Needed(tuple(travels.values()), tuple(dict.fromkeys(problems)))
 
 
 def notices(travels: tuple[Travel, ...], reader: ComposeReader) -> Iterator[Notice]:
@@ -95,18 +95,18 @@ def unreadable(project: Value, travels: tuple[Travel, ...]) -> Iterator[Notice]:
                 yield Notice(travel.where, text)
 
 
-def _keep(needed: Travel | Problem, found: dict[tuple[Path, str], Travel], problems: list[Problem]) -> None:
+def _keep(needed: Travel | Problem, travels: dict[tuple[Path, str], Travel], problems: list[Problem]) -> None:
     if isinstance(needed, Problem):
         problems.append(needed)
     else:
-        _add(found, needed)
+        _add(travels, needed)
 
 
-def _add(found: dict[tuple[Path, str], Travel], travel: Travel) -> None:
-    known = found.get((travel.path, travel.role))
+def _add(travels: dict[tuple[Path, str], Travel], travel: Travel) -> None:
+    known = travels.get((travel.path, travel.role))
     if known is not None:
         travel = replace(known, services=tuple(dict.fromkeys((*known.services, *travel.services))))
-    found[(travel.path, travel.role)] = travel
+    travels[(travel.path, travel.role)] = travel
 
 
 def _listed(name: str, service: Value, key: str, reader: ComposeReader, *, must: bool) -> Iterator[Travel]:

@@ -59,15 +59,15 @@ class Value:
 
     def at(self, *keys: str) -> Value | None:
         """Return the value under nested keys; None where one is missing."""
-        found: Value | None = self
+        value: Value | None = self
         for key in keys:
-            found = found.items.get(key) if found is not None else None
-        return found
+            value = value.items.get(key) if value is not None else None
+        return value
 
     def string(self, *keys: str) -> str:
         """Return the text under nested keys; empty where there is none."""
-        found = self.at(*keys)
-        return found.text if found is not None else ""
+        value = self.at(*keys)
+        return value.text if value is not None else ""
 
     def having(self, entries: Mapping[str, Value]) -> Value:
         """Return this mapping with other entries."""

@@ -70,17 +70,17 @@ def around(
     if named:
         return _named(tuple(place.absolute(root, text) for text in named.split(",")), reader, environment, own)
     is_newer = not version or version >= READS_WORKING_DIRECTORY
-    found: dict[str, str] = {}
+    merged: dict[str, str] = {}
     set_by: dict[str, str] = {}
     read: list[Path] = []
     for path in dict.fromkeys([root / ".env", directory / ".env"]):
         if reader.tree.kind(path) == "file" and (is_newer or path.parent == directory):
-            values = reader.environment(path, Location(""), {**found, **environment})
+            values = reader.environment(path, Location(""), {**merged, **environment})
             set_by = {**dict.fromkeys(values, place.shown(path, reader.repository)), **set_by}
-            found = {**values, **found}
+            merged = {**values, **merged}
             read.append(path)
     ignored = {} if root / ".env" in read else _ignored(root / ".env", reader)
-    return Surroundings({**own, **found, **environment}, tuple(read), set_by, ignored)
+    return Surroundings({**own, **merged, **environment}, tuple(read), set_by, ignored)
 
 
 def _named(
@@ -90,13 +90,13 @@ def _named(
 
     A host does not know that variable, and reads none of them: what is mentioned travels by its value.
     """
-    found: dict[str, str] = {}
+    merged: dict[str, str] = {}
     set_by: dict[str, str] = {}
     for path in paths:
-        values = reader.environment(path, Location("COMPOSE_ENV_FILES"), {**found, **environment})
+        values = reader.environment(path, Location("COMPOSE_ENV_FILES"), {**merged, **environment})
         set_by |= dict.fromkeys(values, place.shown(path, reader.repository))
-        found |= values
-    return Surroundings({**own, **found, **environment}, (), set_by, {})
+        merged |= values
+    return Surroundings({**own, **merged, **environment}, (), set_by, {})
 
 
 def _ignored(path: Path, reader: ComposeReader) -> dict[str, str]:
@@ -112,10 +112,10 @@ def _ignored(path: Path, reader: ComposeReader) -> dict[str, str]:
 
 def mentioned(reader: ComposeReader, project: Value, travels: tuple[Travel, ...]) -> dict[str, Location]:
     """Return every variable that Compose looks up on a host, with the place that mentions it first."""
-    found: dict[str, Location] = {}
+    places: dict[str, Location] = {}
     for name, where in (*_in_files(reader), *_passed_through(project), *_in_env_files(reader, travels)):
-        found.setdefault(name, where)
-    return found
+        places.setdefault(name, where)
+    return places
 
 
 def travelling(names: Mapping[str, Location], around: Surroundings) -> dict[str, str]:
@@ -154,9 +154,9 @@ def not_taken(
 ) -> Iterator[Notice]:
     """Say which mentioned variables of this machine's environment are not used; some CI systems set NODE_NAME."""
     named = [name for name in NAMES if name in environment]
-    found = mentioned(reader, project, travels) if named else {}
-    for name in (name for name in named if name in found):
-        yield Notice(found[name], f"`{name}` of this machine's environment is ignored: each stack sets its own")
+    places = mentioned(reader, project, travels) if named else {}
+    for name in (name for name in named if name in places):
+        yield Notice(places[name], f"`{name}` of this machine's environment is ignored: each stack sets its own")
 
 
 def plain_names(reader: ComposeReader) -> frozenset[str]:

@@ -55,9 +55,9 @@ def credentials(config: Config, secrets: SecretsFile) -> Credentials | None:
         raise CredentialsMissing(missing_credentials(config, secrets))
     if not registry.needs_login:
         return None
-    found = {name: secrets.get(name) for name in (registry.username_env, registry.password_env)}
-    missing = [name for name, secret in found.items() if not secret or not secret.reveal()]
+    values = {name: secrets.get(name) for name in (registry.username_env, registry.password_env)}
+    missing = [name for name, secret in values.items() if not secret or not secret.reveal()]
     if missing:
         raise not_set(config.secrets_file, missing)
-    username, password = (found[name] or Secret("") for name in (registry.username_env, registry.password_env))
+    username, password = (values[name] or Secret("") for name in (registry.username_env, registry.password_env))
     return Credentials(registry.server, username.reveal(), password)

@@ -27,13 +27,13 @@ def schema_text() -> str:
 
 def _object(group: Group, *, may_be_empty: bool = True) -> dict[str, Any]:
     required = [name for name, child in group.children.items() if isinstance(child, Leaf) and child.is_required]
-    found: dict[str, Any] = {
+    schema: dict[str, Any] = {
         "type": ["object", "null"] if may_be_empty else "object",
         "properties": {name: _node(child) for name, child in group.children.items()},
         "patternProperties": _EXTENSIONS,
         "additionalProperties": False,
     }
-    return found | ({"required": required} if required else {})
+    return schema | ({"required": required} if required else {})
 
 
 def _node(node: Leaf | Old | Group) -> dict[str, Any]:
@@ -43,8 +43,8 @@ def _node(node: Leaf | Old | Group) -> dict[str, Any]:
         )
         return {"description": node.option.doc, **fragment(node.option.kind), **default}
     if isinstance(node, Old):
-        told = f"kamal-dev 0.3: use `{node.into}`." if node.into else f"kamal-dev 0.3; not used: {node.reason}."
-        return {"description": told, "deprecated": True}
+        description = f"kamal-dev 0.3: use `{node.into}`." if node.into else f"kamal-dev 0.3; not used: {node.reason}."
+        return {"description": description, "deprecated": True}
     described = {"description": node.doc} if node.doc else {}
     if node.shorthand:
         return described | {"oneOf": [{"type": "string"}, _object(node)]}
@@ -122,9 +122,9 @@ def _(kind: provider.ProviderSection) -> dict[str, Any]:
 
 def _provider(name: str) -> dict[str, Any]:
     """Return the variant of one type; the default type needs no `type`."""
-    found = _object(provider.group(name), may_be_empty=False)
-    found["title"] = f"type: {name}"
-    found["properties"]["type"] = {"const": name, "description": provider.TYPE.doc}
+    schema = _object(provider.group(name), may_be_empty=False)
+    schema["title"] = f"type: {name}"
+    schema["properties"]["type"] = {"const": name, "description": provider.TYPE.doc}
     if name != provider.ProviderConfig().type:
-        found["required"] = ["type", *found.get("required", [])]
-    return found
+        schema["required"] = ["type", *schema.get("required", [])]
+    return schema

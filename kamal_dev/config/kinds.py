@@ -166,15 +166,15 @@ class Many(Kind):
         return super().read(value, key, reading)
 
     def _convert(self, value: ConfigValue, key: str, reading: Reading) -> Any:
-        found: dict[Any, None] = {}
+        items: dict[Any, None] = {}
         for index, item in enumerate(value.items):
             path = f"{key}[{index}]"
             reading.place(path, item)
             read = self.item.read(item, path, reading)
-            if read in found and read is not MISSING:
+            if read in items and read is not MISSING:
                 reading.refuse(item, path, "is listed twice")
-            found[read] = None
-        return MISSING if MISSING in found else tuple(found)
+            items[read] = None
+        return MISSING if MISSING in items else tuple(items)
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,6 @@ def _old() -> list[str]:
     for child in layout().children.values():
         olds = child.children.values() if isinstance(child, Group) else ()
         for old in (old for old in olds if isinstance(old, Old)):
-            told = f"replaced by `{old.into}`" if old.into else f"ignored with a notice: {old.reason}"
-            rows.append(f"| `{old.path}` | {told} |")
+            effect = f"replaced by `{old.into}`" if old.into else f"ignored with a notice: {old.reason}"
+            rows.append(f"| `{old.path}` | {effect} |")
     return ["| key | now |", "|---|---|", *rows]

@@ -43,14 +43,14 @@ def option(
     kind: Kind, doc: str, *, default: Any = MISSING, key: str = "", example: str = "", otherwise: str = ""
 ) -> Any:
     """Declare an option as a dataclass field; without `default` it is required."""
-    told = Option(kind, " ".join(doc.split()), key, example, otherwise)
-    return dataclasses.field(default=default, metadata={"option": told})
+    described = Option(kind, " ".join(doc.split()), key, example, otherwise)
+    return dataclasses.field(default=default, metadata={"option": described})
 
 
 def section(cls: type, doc: str, *, key: str = "", shorthand: str = "") -> Any:
     """Declare a section as a dataclass field."""
-    told = Section(cls, " ".join(doc.split()), key, shorthand)
-    return dataclasses.field(default_factory=cls, metadata={"section": told})
+    described = Section(cls, " ".join(doc.split()), key, shorthand)
+    return dataclasses.field(default_factory=cls, metadata={"section": described})
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,10 @@ class Group:
     @property
     def leaves(self) -> tuple[Leaf, ...]:
         """Every option at and below this place, in order."""
-        found: list[Leaf] = []
+        leaves: list[Leaf] = []
         for child in self.children.values():
-            found += child.leaves if isinstance(child, Group) else [child] if isinstance(child, Leaf) else []
-        return tuple(found)
+            leaves += child.leaves if isinstance(child, Group) else [child] if isinstance(child, Leaf) else []
+        return tuple(leaves)
 
 
 @functools.cache
@@ -100,9 +100,9 @@ def shape(cls: type, path: str = "", old: tuple[Old, ...] = ()) -> Group:
     """Lay out a dataclass as the keys of a file below `path`."""
     children: dict[str, Any] = {}
     for field in dataclasses.fields(cls):
-        told = field.metadata.get("option") or field.metadata.get("section")
-        if told:
-            _put(children, path, (told.key or field.name).split("."), _node(field, told, path))
+        described = field.metadata.get("option") or field.metadata.get("section")
+        if described:
+            _put(children, path, (described.key or field.name).split("."), _node(field, described, path))
     for entry in old:
         _put(children, path, entry.path.split("."), entry)
     return Group(path, children=children)
@@ -112,21 +112,21 @@ def build(cls: type, values: Mapping[str, Any], path: str = "") -> Any:
     """Make the dataclass from values by dotted path; what is missing keeps its default."""
     arguments: dict[str, Any] = {}
     for field in dataclasses.fields(cls):
-        told = field.metadata.get("option") or field.metadata.get("section")
-        place = join(path, (told.key or field.name)) if told else ""
-        if isinstance(told, Section):
-            arguments[field.name] = build(told.cls, values, place)
+        described = field.metadata.get("option") or field.metadata.get("section")
+        place = join(path, (described.key or field.name)) if described else ""
+        if isinstance(described, Section):
+            arguments[field.name] = build(described.cls, values, place)
         elif place in values:
             arguments[field.name] = values[place]
     return cls(**arguments)
 
 
-def _node(field: dataclasses.Field[Any], told: Option | Section, path: str) -> Leaf | Group:
-    place = join(path, told.key or field.name)
-    if isinstance(told, Option):
+def _node(field: dataclasses.Field[Any], described: Option | Section, path: str) -> Leaf | Group:
+    place = join(path, described.key or field.name)
+    if isinstance(described, Option):
         is_required = field.default is MISSING
-        return Leaf(place, told, None if is_required else field.default, is_required)
-    return Group(place, told.doc, told.shorthand, dict(shape(told.cls, place).children))
+        return Leaf(place, described, None if is_required else field.default, is_required)
+    return Group(place, described.doc, described.shorthand, dict(shape(described.cls, place).children))
 
 
 def _put(children: dict[str, Any], path: str, keys: list[str], node: Leaf | Group | Old) -> None:

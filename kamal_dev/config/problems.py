@@ -95,14 +95,14 @@ class Reading:
 
     def merged(self, mapping: ConfigValue, path: str) -> Entries:
         """Return what `<<` brings in; of several, the first wins, as YAML's merge key says."""
-        found: Entries = {}
+        entries: Entries = {}
         for source in self.sources(mapping):
             if source.kind != "mapping":
                 self.refuse(source, join(path, "<<"), f"can merge mappings only, not {described(source)}")
                 continue
             for name, entry in self.entries(source, path).items():
-                found.setdefault(name, entry)
-        return found
+                entries.setdefault(name, entry)
+        return entries
 
     def sources(self, mapping: ConfigValue) -> list[ConfigValue]:
         """Return what `<<` names, each once."""

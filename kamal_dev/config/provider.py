@@ -60,9 +60,13 @@ class Hosts(Kind):
         if not value.items:
             return reading.refuse(value, key, "must name at least one host")
         hosts = [self.host(item, f"{key}[{index}]", reading) for index, item in enumerate(value.items)]
-        seen: dict[Any, int] = {}
+        first_index: dict[Any, int] = {}
         for index, host in enumerate(hosts):
-            first = index if host is MISSING else seen.setdefault((host["address"].lower(), host["port"] or 22), index)
+            first = (
+                index
+                if host is MISSING
+                else first_index.setdefault((host["address"].lower(), host["port"] or 22), index)
+            )
             if first != index:
                 reading.refuse(value.items[index], f"{key}[{index}]", f"is the same host as {key}[{first}]")
         return MISSING if MISSING in hosts else tuple(hosts)

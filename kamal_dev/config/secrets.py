@@ -90,16 +90,16 @@ class SecretsFile:
         plain = {entry.name for entry in self.entries if entry.is_plain}
         asking = {entry.name for entry in self.entries if not entry.is_plain} - self.environment.keys()
         wanted = (name for name in names if (name in plain or name in self.environment) and name not in asking)
-        found = {name: self.get(name) for name in wanted}
-        return {name: secret for name, secret in found.items() if secret is not None}
+        secrets = {name: self.get(name) for name in wanted}
+        return {name: secret for name, secret in secrets.items() if secret is not None}
 
     def require(self, names: Iterable[str]) -> dict[str, Secret]:
         """Return secrets by name; raises CredentialsMissing that names all that are not set."""
-        found = {name: self.get(name) for name in names}
-        missing = [name for name, secret in found.items() if secret is None]
+        secrets = {name: self.get(name) for name in names}
+        missing = [name for name, secret in secrets.items() if secret is None]
         if missing:
             raise not_set(self.path, missing)
-        return {name: secret for name, secret in found.items() if secret is not None}
+        return {name: secret for name, secret in secrets.items() if secret is not None}
 
     def _look_up(self, name: str, before: int) -> str | None:
         """Return the value that the entry number `before` sees under a name."""
@@ -133,7 +133,7 @@ class SecretsFile:
             key = (step.argv, step.environment)
             if key not in self._answers:
                 self._answers[key] = self._answer(vault, step, index)
-            return vaults.told(vault, address, self._answers[key])
+            return vaults.secret(vault, address, self._answers[key])
         except ValueError as error:
             raise self._refused(index, f"`{address}` {error}") from None
 
@@ -143,9 +143,9 @@ class SecretsFile:
             return result.output
         if result.exit_code == NOT_FOUND:
             raise self._refused(index, f"`{argv[0]}` ({vault.name}) is not installed", vault.install)
-        said = (result.errors.strip().splitlines() or ["no output"])[-1]
+        last_line = (result.errors.strip().splitlines() or ["no output"])[-1]
         raise self._refused(
-            index, f"{vault.name} refuses: {said} (`{argv[0]}` exited {result.exit_code})", vault.sign_in
+            index, f"{vault.name} refuses: {last_line} (`{argv[0]}` exited {result.exit_code})", vault.sign_in
         )
 
     def _variable(self, part: Variable, index: int) -> str:
@@ -168,8 +168,8 @@ class SecretsFile:
         )
         result = self.run(step)
         if not result:
-            said = f": {result.errors.strip().splitlines()[-1]}" if result.errors.strip() else ""
-            raise self._refused(index, f"its command exited {result.exit_code}{said}")
+            detail = f": {result.errors.strip().splitlines()[-1]}" if result.errors.strip() else ""
+            raise self._refused(index, f"its command exited {result.exit_code}{detail}")
         if "\0" in result.output:
             raise self._refused(index, "its command printed a NUL character")
         return result.output.rstrip("\r\n")

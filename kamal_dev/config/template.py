@@ -68,10 +68,10 @@ def _replace(text: str, key: str, value: str) -> str:
     """Replace the value of a dotted key."""
     (node,) = parse(text, "", ConfigError)
     for part in key.split("."):
-        found = node.entry(part)
-        if found is None:
+        entry = node.entry(part)
+        if entry is None:
             return text
-        node = found[1]
+        node = entry[1]
     return text[: node.start] + scalar(value) + text[node.end :]
 
 

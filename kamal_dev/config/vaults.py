@@ -45,7 +45,7 @@ def asked(vault: Vault, address: str) -> tuple[str, ...]:
     return vault.argv(_name(address.partition("://")[2], f"{vault.scheme}://"))
 
 
-def told(vault: Vault, address: str, output: str) -> str:
+def secret(vault: Vault, address: str, output: str) -> str:
     """Return the secret from what the command printed. Raises ValueError where it is not in there."""
     return vault.read(address.partition("://")[2], output)
 
@@ -65,9 +65,9 @@ def _bitwarden_field(address: str, output: str) -> str:
     """Return a custom field, or one of those that a login has; `password` where the address names none."""
     item, field = _object(output), address.rpartition("/")[2] if "/" in address else "password"
     login = item.get("login") or {}
-    found = {"username": login.get("username"), "password": login.get("password"), "notes": item.get("notes")}
-    found |= {own.get("name"): own.get("value") for own in item.get("fields") or ()}
-    return _field({name: value for name, value in found.items() if value is not None}, field)
+    fields = {"username": login.get("username"), "password": login.get("password"), "notes": item.get("notes")}
+    fields |= {own.get("name"): own.get("value") for own in item.get("fields") or ()}
+    return _field({name: value for name, value in fields.items() if value is not None}, field)
 
 
 def _aws(address: str) -> tuple[str, ...]:
@@ -103,19 +103,19 @@ def _keyring(address: str) -> tuple[str, ...]:
 
 def _object(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        value = json.loads(text)
     except ValueError:
-        found = None
-    if not isinstance(found, dict):
+        value = None
+    if not isinstance(value, dict):
         # What it is instead may be the secret.
         raise ValueError("is not a JSON object")
-    return found
+    return value
 
 
-def _field(found: dict[str, Any], name: str) -> str:
-    if name not in found:
-        raise ValueError(f"has no `{name}` there, but {', '.join(f'`{key}`' for key in found) or 'nothing'}")
-    value = found[name]
+def _field(fields: dict[str, Any], name: str) -> str:
+    if name not in fields:
+        raise ValueError(f"has no `{name}` there, but {', '.join(f'`{key}`' for key in fields) or 'nothing'}")
+    value = fields[name]
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

@@ -17,11 +17,11 @@ def features(devcontainer: Devcontainer) -> Features | None:
     """Return the Features that the main service gets; None where there are none."""
     if not devcontainer.features:
         return None
-    said = {"features": dict(devcontainer.features)}
+    listed = {"features": dict(devcontainer.features)}
     order = {"overrideFeatureInstallOrder": list(devcontainer.feature_order)} if devcontainer.feature_order else {}
     return Features(
         names=tuple(devcontainer.features),
-        text=json.dumps({**said, **order}),
+        text=json.dumps({**listed, **order}),
         path=devcontainer.path,
         root=devcontainer.root,
         container_user=devcontainer.container_user,

@@ -44,17 +44,17 @@ def check(reader: PropertyReader, kind: Kind) -> None:
 
 def source(reader: PropertyReader, kind: Kind, folder: Path) -> Fields:
     """Read what is run: an image, a build or compose files; `folder` is that of the file."""
-    found: Fields = {"run_services": reader.texts("runServices")}
+    fields: Fields = {"run_services": reader.texts("runServices")}
     image, service = reader.text("image"), reader.text("service")
     if kind == "image":
-        found["image"] = image
+        fields["image"] = image
     if kind == "compose":
         files = reader.texts("dockerComposeFile", alone=True)
-        found["docker_compose_files"] = tuple(resolve(folder, name) for name in files)
-        found["service"] = service or SERVICE
+        fields["docker_compose_files"] = tuple(resolve(folder, name) for name in files)
+        fields["service"] = service or SERVICE
     if kind == "dockerfile":
         dockerfile, context = build_paths(reader, folder)
-        found |= {
+        fields |= {
             "dockerfile": dockerfile,
             "context": context,
             "target": reader.text("build", "target"),
@@ -62,7 +62,7 @@ def source(reader: PropertyReader, kind: Kind, folder: Path) -> Fields:
             "cache_from": reader.texts("build", "cacheFrom", alone=True),
             "build_options": reader.texts("build", "options"),
         }
-    return found
+    return fields
 
 
 def container(
@@ -99,11 +99,11 @@ def place(reader: PropertyReader, kind: Kind, root: Path, repository: Path, noti
     """Read the workspace: its folder, and the mount that a compose file makes itself."""
     reader.text("workspaceFolder")
     folder = workspace_folder.container_folder(reader.value, root, repository)
-    said = reader.text("workspaceMount")
+    written = reader.text("workspaceMount")
     # The reference implementation mounts nothing beside compose files, even where it does not use them.
     if reader.has("dockerComposeFile"):
-        return {"workspace_folder": folder, "workspace_mount": said or None}
-    mount = said if reader.has("workspaceMount") else workspace_folder.default_mount(repository)
+        return {"workspace_folder": folder, "workspace_mount": written or None}
+    mount = written if reader.has("workspaceMount") else workspace_folder.default_mount(repository)
     parsed = _mount(reader, ("workspaceMount",), mount, notices) if mount else None
     return {"workspace_folder": folder, "workspace_mount": mount, "workspace": parsed}
 
@@ -136,14 +136,14 @@ def app_ports(reader: PropertyReader) -> tuple[str, ...]:
 
 def _requirements(reader: PropertyReader) -> dict[str, Any]:
     """Read `hostRequirements`; sizes are texts such as `4gb`."""
-    found = reader.mapping("hostRequirements")
+    requirements = reader.mapping("hostRequirements")
     for name in ("memory", "storage"):
-        if found.get(name) is not None and not size(found[name]):
+        if requirements.get(name) is not None and not size(requirements[name]):
             reader.refuse(("hostRequirements", name), "must be a size, such as `4gb`")
-    cpus = found.get("cpus", 1)
+    cpus = requirements.get("cpus", 1)
     if isinstance(cpus, bool) or not isinstance(cpus, (int, float)):
         reader.refuse(("hostRequirements", "cpus"), "must be a number")
-    return found
+    return requirements
 
 
 def _command(reader: PropertyReader, name: str) -> Any:
@@ -157,8 +157,8 @@ def _command(reader: PropertyReader, name: str) -> Any:
 
 
 def _mounts(reader: PropertyReader, notices: list[Notice]) -> tuple[Mount, ...]:
-    found = [_mount(reader, ("mounts", index), item, notices) for index, item in reader.items("mounts")]
-    return tuple(mount for mount in found if mount)
+    mounts = [_mount(reader, ("mounts", index), item, notices) for index, item in reader.items("mounts")]
+    return tuple(mount for mount in mounts if mount)
 
 
 def _mount(reader: PropertyReader, keys: tuple[str | int, ...], value: Any, notices: list[Notice]) -> Mount | None:
@@ -166,9 +166,9 @@ def _mount(reader: PropertyReader, keys: tuple[str | int, ...], value: Any, noti
         reader.refuse(keys, "must be a string or an object")
         return None
     try:
-        mount, found = mount_options.parse(value, reader.where(*keys))
+        mount, own_notices = mount_options.parse(value, reader.where(*keys))
     except ValueError as error:
         reader.refuse(keys, str(error))
         return None
-    notices += found
+    notices += own_notices
     return mount

@@ -53,5 +53,5 @@ def compose_files(devcontainer: Devcontainer, *, tree: Tree, environment: Mappin
 def _from_dotenv(tree: Tree, path: Path) -> str:
     if tree.kind(path) != "file":
         return ""
-    found = re.search(r"^COMPOSE_FILE=(.+)$", tree.read(path).decode("utf-8", "replace"), re.MULTILINE)
-    return found[1].strip() if found else ""
+    match = re.search(r"^COMPOSE_FILE=(.+)$", tree.read(path).decode("utf-8", "replace"), re.MULTILINE)
+    return match[1].strip() if match else ""

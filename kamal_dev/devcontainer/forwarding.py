@@ -46,27 +46,27 @@ class Port:
 
 def forwarded(devcontainer: Devcontainer) -> tuple[Port, ...]:
     """Return the ports that a devcontainer.json names, each once. Raises DevcontainerError for what is none."""
-    found: dict[str, Port] = {}
+    ports: dict[str, Port] = {}
     problems: list[Problem] = []
     for key, local, text in _named(devcontainer):
         where = devcontainer.where(*key)
         try:
             port = _port(devcontainer, text, local)
-            found.setdefault(port.target, port)
+            ports.setdefault(port.target, port)
         except ValueError as error:
             problems.append(_problem(where, key, str(error)))
     if problems:
         raise DevcontainerError(problems, hint='a port is a number, or "host:number" for another service')
-    return tuple(found.values())
+    return tuple(ports.values())
 
 
 def flagged(devcontainer: Devcontainer, text: str) -> Port:
     """Return the port of a flag, `[LOCAL:][HOST:]PORT`. Raises UsageError for what is none."""
-    found = _FLAG.fullmatch(text)
+    match = _FLAG.fullmatch(text)
     try:
-        if not found:
+        if not match:
             raise ValueError(f"`{text}` is not a port")
-        port = _port(devcontainer, found["remote"], _number(found["local"]) if found["local"] else 0)
+        port = _port(devcontainer, match["remote"], _number(match["local"]) if match["local"] else 0)
     except ValueError as error:
         raise UsageError(f"--port: {error}", hint="[LOCAL:][HOST:]PORT, such as 3000, 8080:3000 or db:5432") from error
     return Port(port.host, port.number, port.local, port.label, port.protocol, is_exact=True)
@@ -87,20 +87,20 @@ def _named(devcontainer: Devcontainer) -> Iterator[tuple[tuple[str | int, ...], 
 
 
 def _port(devcontainer: Devcontainer, text: str, local: int) -> Port:
-    found = _PORT.fullmatch(text)
-    if not found:
+    match = _PORT.fullmatch(text)
+    if not match:
         raise ValueError(f"`{text}` is not a port")
-    host, number = found["host"] or LOOPBACK, _number(found["number"])
+    host, number = match["host"] or LOOPBACK, _number(match["number"])
     host = LOOPBACK if host == "127.0.0.1" else host
-    said = _attributes(devcontainer, f"{host}:{number}", number if host == LOOPBACK else 0)
-    protocol = said.get("protocol")
+    attributes = _attributes(devcontainer, f"{host}:{number}", number if host == LOOPBACK else 0)
+    protocol = attributes.get("protocol")
     return Port(
         host,
         number,
         local or number,
-        label=str(said.get("label") or ""),
+        label=str(attributes.get("label") or ""),
         protocol=protocol if protocol in ("http", "https") else "",
-        is_exact=said.get("requireLocalPort") is True,
+        is_exact=attributes.get("requireLocalPort") is True,
     )
 
 
@@ -115,11 +115,11 @@ def _attributes(devcontainer: Devcontainer, target: str, number: int) -> Mapping
 
     Regular expressions among the keys speak of processes, which an editor sees and this does not.
     """
-    for key, said in devcontainer.ports_attributes.items():
+    for key, attributes in devcontainer.ports_attributes.items():
         low, _, high = key.partition("-")
         is_in = low.isdigit() and (high or low).isdigit() and int(low) <= number <= int(high or low)
-        if isinstance(said, dict) and (is_in or key == target):
-            return said
+        if isinstance(attributes, dict) and (is_in or key == target):
+            return attributes
     return devcontainer.other_ports_attributes
 
 

@@ -39,18 +39,18 @@ def entries(label: str, image: str) -> tuple[Entry, ...]:
     Raises DevcontainerError, which names the image, for what is no such JSON.
     """
     try:
-        found = json.loads(label) if label.strip() else []
+        value = json.loads(label) if label.strip() else []
     except ValueError as error:
         raise _broken(image, f"is not JSON: {error}") from error
-    found = [found] if isinstance(found, dict) else found
-    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+    value = [value] if isinstance(value, dict) else value
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
         raise _broken(image, "is not a list of objects")
-    return tuple(found)
+    return tuple(value)
 
 
 def merged(
     own: Devcontainer,
-    found: tuple[Entry, ...],
+    entries: tuple[Entry, ...],
     image: str,
     environment: Mapping[str, str],
     private: Private = NOTHING,
@@ -61,11 +61,11 @@ def merged(
     devcontainer.json itself, as the reference CLI writes it, counts once. Raises
     DevcontainerError where an entry has a property of the wrong type.
     """
-    if found and _picked(_meant(found[-1], own, environment)) == _picked(own.configuration):
-        found = found[:-1]
-    if not found:
+    if entries and _picked(_meant(entries[-1], own, environment)) == _picked(own.configuration):
+        entries = entries[:-1]
+    if not entries:
         return own
-    values = [_meant(entry, own, private.left_out(environment)) for entry in found]
+    values = [_meant(entry, own, private.left_out(environment)) for entry in entries]
     notices: list[Notice] = []
     layers = [_layer(value, own, image, notices) for value in values]
     return replace(own, **_laid(own, layers), notices=(*own.notices, *notices))
@@ -119,12 +119,12 @@ def _laid(own: Devcontainer, layers: list[dict[str, Any]]) -> dict[str, Any]:
 def _commands(own: Devcontainer, layers: list[dict[str, Any]]) -> tuple[tuple[str, Any], ...]:
     """Return every stage's commands in order, the image's first; one that both have runs once."""
     mine = dict(own.lifecycle)
-    found = [(name, command) for name, command in own.lifecycle if name not in _STAGES]
+    commands = [(name, command) for name, command in own.lifecycle if name not in _STAGES]
     for name in _STAGES:
         theirs = [command for layer in layers for key, command in layer["lifecycle"] if key == name]
-        found += [(name, command) for command in theirs if command != mine.get(name)]
-        found += [(name, mine[name])] if name in mine else []
-    return tuple(found)
+        commands += [(name, command) for command in theirs if command != mine.get(name)]
+        commands += [(name, mine[name])] if name in mine else []
+    return tuple(commands)
 
 
 def _union(groups: Iterable[Iterable[_Item]]) -> tuple[_Item, ...]:
@@ -132,10 +132,10 @@ def _union(groups: Iterable[Iterable[_Item]]) -> tuple[_Item, ...]:
 
 
 def _last_per_key(groups: Iterable[Iterable[tuple[str, Any]]], kind: Callable[[Any], Any]) -> Any:
-    found: dict[str, Any] = {}
+    last: dict[str, Any] = {}
     for group in groups:
-        found.update(group)
-    return kind(found.items())
+        last.update(group)
+    return kind(last.items())
 
 
 def _broken(image: str, reason: str) -> DevcontainerError:

@@ -94,7 +94,7 @@ def _load(scan: _Scan, text: str, display: str) -> Any:
 
 def _describe(message: str, text: str, offset: int) -> str:
     """Say what json found, in words that name the character."""
-    sentence = next((said for start, said in _SENTENCES.items() if message.startswith(start)), message.lower())
+    sentence = next((phrase for start, phrase in _SENTENCES.items() if message.startswith(start)), message.lower())
     if offset >= len(text.rstrip(_BLANKS)):
         return f"{sentence}, found the end of the file"
     character = text[offset]
@@ -124,8 +124,8 @@ class _Scan:
 
     def run(self) -> None:
         """Fill `pieces`, `offsets` and `repeated`."""
-        if found := _UNUSABLE.search(self.text):
-            self._fail(found.start(), f"the character U+{ord(found[0]):04X} is not allowed")
+        if match := _UNUSABLE.search(self.text):
+            self._fail(match.start(), f"the character U+{ord(match[0]):04X} is not allowed")
         take = {
             "comment": self._comment,
             "unclosed": self._unclosed,
@@ -210,7 +210,7 @@ class _Lines:
     """Turn offsets into lines and columns, from 1."""
 
     def __init__(self, text: str) -> None:
-        self._starts = [0, *(found.end() for found in _LINE_BREAK.finditer(text))]
+        self._starts = [0, *(match.end() for match in _LINE_BREAK.finditer(text))]
 
     def at(self, offset: int) -> tuple[int, int]:
         """Return line and column of an offset."""

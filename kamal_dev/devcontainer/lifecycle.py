@@ -48,46 +48,48 @@ class Stage:
     commands: tuple[LifecycleCommand, ...]
 
 
-def initialize(found: Devcontainer) -> tuple[Stage, ...]:
+def initialize(configuration: Devcontainer) -> tuple[Stage, ...]:
     """Return what is run on this machine."""
-    return tuple(_stages(found, (INITIALIZE,)))
+    return tuple(_stages(configuration, (INITIALIZE,)))
 
 
-def stages(found: Devcontainer) -> tuple[Stage, ...]:
+def stages(configuration: Devcontainer) -> tuple[Stage, ...]:
     """Return what is run in the main container, in the order of the specification."""
-    return tuple(_stages(found, STAGES))
+    return tuple(_stages(configuration, STAGES))
 
 
-def follows_source(found: Devcontainer) -> bool:
+def follows_source(configuration: Devcontainer) -> bool:
     """Whether a command is to be run whenever the source has moved forward."""
-    return any(stage.name == "updateContentCommand" for stage in stages(found))
+    return any(stage.name == "updateContentCommand" for stage in stages(configuration))
 
 
-def session(found: Devcontainer) -> tuple[File, ...]:
+def session(configuration: Devcontainer) -> tuple[File, ...]:
     """Return what host/exec.sh needs in order to run programs as people would: files of `exec/`.
 
     `probe` holds the flags with which the user's shell is asked for its environment, empty for none;
     `before` looks up what `remoteEnv` takes from the container, `after` sets it and goes to the workspace.
     """
-    known = [(name, value) for name, value in found.remote_env if VARIABLE.fullmatch(name)]
+    known = [(name, value) for name, value in configuration.remote_env if VARIABLE.fullmatch(name)]
     before = [f"kamal_dev_env_{at}={word(value)}" for at, (_, value) in enumerate(known) if value is not None]
     after = [_set(at, name, value) for at, (name, value) in enumerate(known)]
-    after.append(f'cd {shlex.quote(found.workspace_folder)} 2>/dev/null || cd "${{HOME:-/}}" 2>/dev/null || cd /')
-    probe = PROBES.get(found.user_env_probe, DEFAULT_PROBE)
+    after.append(
+        f'cd {shlex.quote(configuration.workspace_folder)} 2>/dev/null || cd "${{HOME:-/}}" 2>/dev/null || cd /'
+    )
+    probe = PROBES.get(configuration.user_env_probe, DEFAULT_PROBE)
     texts = {"exec/probe": [probe], "exec/before": before, "exec/after": after}
     return tuple(_file(path, lines) for path, lines in texts.items())
 
 
-def files(found: Devcontainer, timeout: int) -> tuple[File, ...]:
+def files(configuration: Devcontainer, timeout: int) -> tuple[File, ...]:
     """Return what host/lifecycle.sh runs, none where there are no commands; `timeout` is in seconds, for all of them.
 
     `lifecycle/<number>-<stage>/<number>.run` sets the words of a command as `$@`; beside it are its
     `name` and its `text`.
     """
-    planned = stages(found)
+    planned = stages(configuration)
     if not planned:
         return ()
-    made = [*session(found), _file("lifecycle/timeout", [str(timeout)])]
+    made = [*session(configuration), _file("lifecycle/timeout", [str(timeout)])]
     for number, stage in enumerate(planned):
         for at, command in enumerate(stage.commands):
             path = f"lifecycle/{number:02}-{stage.name}/{at:02}"
@@ -110,12 +112,12 @@ def _literal(text: str) -> str:
     return shlex.quote(text) if text else ""
 
 
-def _variable(said: str | None) -> str:
-    if said is None:
+def _variable(reference: str | None) -> str:
+    if reference is None:
         return ""
-    name, *arguments = said.split(":")
+    name, *arguments = reference.split(":")
     if name != "containerEnv" or not arguments:
-        return shlex.quote(f"${{{said}}}")
+        return shlex.quote(f"${{{reference}}}")
     variable, default = arguments[0], arguments[1] if len(arguments) > 1 else ""
     return f"${{{variable}-{shlex.quote(default)}}}" if VARIABLE.fullmatch(variable) else shlex.quote(default)
 
@@ -135,9 +137,9 @@ def _set(at: int, name: str, value: str | None) -> str:
     return f"({name}=) 2>/dev/null && {name}=$kamal_dev_env_{at} && export {name}"
 
 
-def _stages(found: Devcontainer, names: tuple[str, ...]) -> Iterator[Stage]:
+def _stages(configuration: Devcontainer, names: tuple[str, ...]) -> Iterator[Stage]:
     for name in names:
-        for stage, value in found.lifecycle:
+        for stage, value in configuration.lifecycle:
             commands = tuple(_commands(value)) if stage == name else ()
             if commands:
                 yield Stage(name, commands)

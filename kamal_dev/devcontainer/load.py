@@ -56,31 +56,31 @@ def load(
     configuration = _substituted(written, places, environment)
     identity = devcontainer_id or _identity(places)
     value = with_id(configuration, identity)
-    found = _typed(PropertyReader(value, document.positions, display), places, private.left_out(environment), written)
-    found = _explained(found, written, document)
-    found = replace(found, configuration={**configuration, "configFilePath": _uri(places)}, identity=identity)
-    if strict and found.problems:
-        raise DevcontainerError(found.problems, hint=_REFERENCE)
-    return found
+    loaded = _typed(PropertyReader(value, document.positions, display), places, private.left_out(environment), written)
+    loaded = _explained(loaded, written, document)
+    loaded = replace(loaded, configuration={**configuration, "configFilePath": _uri(places)}, identity=identity)
+    if strict and loaded.problems:
+        raise DevcontainerError(loaded.problems, hint=_REFERENCE)
+    return loaded
 
 
 def _substituted(written: PropertyReader, places: DevcontainerPaths, environment: Mapping[str, str]) -> dict[str, Any]:
     raw = modern(written.value)
     folder = workspace_folder.container_folder(raw, places.root, places.repository)
-    found = Variables(environment, places.root, folder).substitute(raw, written.refuse)
-    return dict(found)
+    substituted = Variables(environment, places.root, folder).substitute(raw, written.refuse)
+    return dict(substituted)
 
 
-def _explained(found: Devcontainer, written: PropertyReader, document: jsonc.Document) -> Devcontainer:
+def _explained(configuration: Devcontainer, written: PropertyReader, document: jsonc.Document) -> Devcontainer:
     """Add what is said about the file as it was written, before older properties moved."""
-    explanations = explain(written, found.kind)
-    notices = (*found.notices, *_repeated(document, written), *_ignored(explanations))
+    explanations = explain(written, configuration.kind)
+    notices = (*configuration.notices, *_repeated(document, written), *_ignored(explanations))
     return replace(
-        found,
+        configuration,
         explanations=explanations,
         notices=tuple(sorted(notices, key=lambda notice: (notice.where.line, notice.where.column))),
         problems=tuple(
-            sorted({*written.problems, *found.problems}, key=lambda one: (one.line, one.column, one.message))
+            sorted({*written.problems, *configuration.problems}, key=lambda one: (one.line, one.column, one.message))
         ),
     )
 
@@ -128,9 +128,9 @@ def _identity(places: DevcontainerPaths) -> str:
 
 def _uri(places: DevcontainerPaths) -> dict[str, Any]:
     """Name the file as the reference implementation prints it: with another scheme where it found it itself."""
-    found = places.path in (places.root / FOLDER / FILE, places.root / HIDDEN)
+    is_default = places.path in (places.root / FOLDER / FILE, places.root / HIDDEN)
     text = str(places.path)
-    return {"$mid": 1, "fsPath": text, "path": text, "scheme": "vscode-fileHost" if found else "file"}
+    return {"$mid": 1, "fsPath": text, "path": text, "scheme": "vscode-fileHost" if is_default else "file"}
 
 
 def _repeated(document: jsonc.Document, written: PropertyReader) -> Iterator[Notice]:

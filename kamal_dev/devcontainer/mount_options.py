@@ -106,14 +106,14 @@ def volume(mount: Mount) -> dict[str, Any]:
 
 def definition(mount: Mount) -> dict[str, Any]:
     """Return what a compose file says under top-level `volumes` of the volume that a mount names."""
-    found: dict[str, Any] = {}
+    keys: dict[str, Any] = {}
     for name, text in mount.options:
         if name == "volume-driver":
-            found["driver"] = text
+            keys["driver"] = text
         elif name in _DEFINITIONS:
             key, _, value = text.partition("=")
-            found.setdefault("driver_opts" if name == "volume-opt" else "labels", {})[key] = value
-    return found
+            keys.setdefault("driver_opts" if name == "volume-opt" else "labels", {})[key] = value
+    return keys
 
 
 def _nothing(target: str, where: Location) -> Notice:

@@ -103,11 +103,11 @@ PROPERTIES: Mapping[str, Property] = {
 def explain(reader: PropertyReader, kind: Kind) -> tuple[Explanation, ...]:
     """Say for each property that is present where it goes, in the order of the file."""
     names = [name for name in reader.value if reader.has(name)]
-    found = [_explain(name, reader, kind) for name in names]
+    explanations = [_explain(name, reader, kind) for name in names]
     build = reader.raw("build")
     if isinstance(build, dict) and kind == "dockerfile":
-        found += [_build_key(name, reader) for name in build if reader.has("build", name)]
-    return tuple(sorted(found, key=lambda item: (item.where.line, item.where.column)))
+        explanations += [_build_key(name, reader) for name in build if reader.has("build", name)]
+    return tuple(sorted(explanations, key=lambda item: (item.where.line, item.where.column)))
 
 
 def _explain(name: str, reader: PropertyReader, kind: Kind) -> Explanation:

@@ -79,15 +79,15 @@ class PropertyReader:
 
     def nullable_pairs(self, *keys: str) -> tuple[tuple[str, str | None], ...]:
         """Read an object of strings, in which null has a meaning of its own."""
-        found: list[tuple[str, str | None]] = []
+        pairs: list[tuple[str, str | None]] = []
         for name, value in self.mapping(*keys).items():
             if isinstance(value, (str, bool, int, float)):
-                found.append((name, scalar(value)))
+                pairs.append((name, scalar(value)))
             elif value is None:
-                found.append((name, None))
+                pairs.append((name, None))
             else:
                 self.refuse((*keys, name), f"must be a string, not {_NAMES[type(value)]}")
-        return tuple(found)
+        return tuple(pairs)
 
     def items(self, *keys: str, alone: bool = False) -> list[tuple[int, Any]]:
         """Read a list, each item with its index; `alone` takes one value for a list of one."""
@@ -100,13 +100,13 @@ class PropertyReader:
 
     def each(self, *keys: str, kinds: tuple[type, ...], expected: str, alone: bool = False) -> list[Any]:
         """Read a list of items of some types, `expected` in words."""
-        found = []
+        items = []
         for index, item in self.items(*keys, alone=alone):
             if isinstance(item, kinds) and (bool in kinds or not isinstance(item, bool)):
-                found.append(item)
+                items.append(item)
             else:
                 self.refuse((*keys, index), f"must be {expected}, not {_NAMES[type(item)]}")
-        return found
+        return items
 
     def _read(self, keys: Keys, kind: type[T]) -> T | None:
         value = self.raw(*keys)

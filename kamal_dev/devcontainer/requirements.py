@@ -14,27 +14,27 @@ ENOUGH = 0.85
 
 def size(text: Any) -> int:
     """Return `4gb` in bytes, units being binary; 0 for what is no size."""
-    found = _SIZE.fullmatch(str(text).strip())
-    return int(found[1]) * _UNITS[found[2].lower()] if found else 0
+    match = _SIZE.fullmatch(str(text).strip())
+    return int(match[1]) * _UNITS[match[2].lower()] if match else 0
 
 
 def highest(groups: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Merge requirements: of each the highest; of `gpu` the last that is not `optional`."""
-    found: dict[str, Any] = {}
+    greatest: dict[str, Any] = {}
     for group in groups:
         for name, value in group.items():
             if name in ("memory", "storage", "cpus"):
-                found[name] = max(found.get(name, value), value, key=size)
-            elif name not in found or value not in (False, "optional"):
-                found[name] = value
-    return found
+                greatest[name] = max(greatest.get(name, value), value, key=size)
+            elif name not in greatest or value not in (False, "optional"):
+                greatest[name] = value
+    return greatest
 
 
 def sizes(asked: Mapping[str, Any]) -> dict[str, str]:
     """Return `cpus` and `memory`, where asked for, as a provider's options have them."""
     memory, cpus = size(asked.get("memory")), asked.get("cpus")
-    found = {"cpus": f"{cpus:g}" if cpus else "", "memory": str(memory) if memory else ""}
-    return {name: text for name, text in found.items() if text}
+    texts = {"cpus": f"{cpus:g}" if cpus else "", "memory": str(memory) if memory else ""}
+    return {name: text for name, text in texts.items() if text}
 
 
 def lacking(asked: Mapping[str, Any], *, cpus: int, memory: int, disk: int, gpu: bool) -> tuple[str, ...]:
@@ -42,14 +42,14 @@ def lacking(asked: Mapping[str, Any], *, cpus: int, memory: int, disk: int, gpu:
     return tuple(_lacking(asked, cpus, {"memory": memory, "storage": disk}, gpu))
 
 
-def _lacking(asked: Mapping[str, Any], cpus: int, has: Mapping[str, int], gpu: bool) -> Iterator[str]:
+def _lacking(asked: Mapping[str, Any], cpus: int, available: Mapping[str, int], gpu: bool) -> Iterator[str]:
     wanted = asked.get("cpus") or 0
     if cpus < wanted:
         yield f"{cpus} of {wanted:g} CPUs"
-    for name, there in has.items():
+    for name, actual in available.items():
         least = size(asked.get(name))
-        if there < least * ENOUGH:
-            yield f"{_shown(there)} of {_shown(least)} {name}"
+        if actual < least * ENOUGH:
+            yield f"{_shown(actual)} of {_shown(least)} {name}"
     # An object says what kind of GPU; `"optional"` is content without one.
     if (asked.get("gpu") is True or isinstance(asked.get("gpu"), dict)) and not gpu:
         yield "no GPU"

@@ -52,9 +52,9 @@ def flags(words: Sequence[str], known: Container[str]) -> Iterator[Flag]:
     """
     index = 0
     while index < len(words):
-        found = list(_at(words, index, known))
-        yield from found
-        index += found[-1].width
+        matches = list(_at(words, index, known))
+        yield from matches
+        index += matches[-1].width
 
 
 def _at(words: Sequence[str], index: int, known: Container[str]) -> Iterator[Flag]:

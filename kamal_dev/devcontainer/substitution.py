@@ -44,14 +44,14 @@ class Variables:
         return self._folders().get(name, match)
 
     def _folders(self) -> dict[str, str]:
-        found = {
+        folders = {
             "localWorkspaceFolder": str(self.local_folder),
             "localWorkspaceFolderBasename": self.local_folder.name,
         }
         if self.container_folder is not None:
-            found["containerWorkspaceFolder"] = self.container_folder
-            found["containerWorkspaceFolderBasename"] = self.container_folder.rstrip("/").rpartition("/")[2]
-        return found
+            folders["containerWorkspaceFolder"] = self.container_folder
+            folders["containerWorkspaceFolderBasename"] = self.container_folder.rstrip("/").rpartition("/")[2]
+        return folders
 
     def _environment(self, match: str, arguments: list[str]) -> str:
         """Look a variable up: set but empty stays empty; what follows a second colon is dropped."""
@@ -88,7 +88,7 @@ def parts(value: str) -> Iterator[tuple[str, str | None]]:
     """
     *closed, rest = value.split("}")
     for text in closed:
-        line = max((found.end() for found in _BREAK.finditer(text)), default=0)
+        line = max((match.end() for match in _BREAK.finditer(text)), default=0)
         start = text.find("${", line)
         yield (text[:start], text[start + 2 :]) if start >= 0 else (f"{text}}}", None)
     yield rest, None
@@ -110,10 +110,10 @@ def _walk(value: Any, lookup: Lookup, refuse: Callable[[Keys, str], None] | None
 
 
 def _replace(value: str, lookup: Lookup) -> str:
-    found = []
+    pieces = []
     for text, variable in parts(value):
-        found.append(text)
+        pieces.append(text)
         if variable is not None:
             name, *arguments = variable.split(":")
-            found.append(lookup(f"${{{variable}}}", name, arguments))
-    return "".join(found)
+            pieces.append(lookup(f"${{{variable}}}", name, arguments))
+    return "".join(pieces)

@@ -50,9 +50,9 @@ def container_folder(raw: Mapping[str, Any], root: Path, repository: Path) -> st
     With a compose file it is `/` unless said; else the whole repository is mounted
     under `/workspaces`, and the folder is where `root` is in there.
     """
-    said = raw.get("workspaceFolder")
-    if isinstance(said, str) and said:
-        return said
+    written = raw.get("workspaceFolder")
+    if isinstance(written, str) and written:
+        return written
     if "dockerComposeFile" in raw:
         return "/"
     return posixpath.normpath(posixpath.join(_target(repository), posixpath.relpath(root, repository)))

@@ -26,26 +26,26 @@ class BuildStep:
 
 def build_step(line: str) -> BuildStep | None:
     """Return the step that a line of BuildKit's output begins; None for any other line."""
-    if (found := _STEP.match(_TIME.sub("", line))) is None:
+    if (match := _STEP.match(_TIME.sub("", line))) is None:
         return None
-    numbered = _NUMBERED.match(found[2])
-    text = " ".join(found[2].split())
+    numbered = _NUMBERED.match(match[2])
+    text = " ".join(match[2].split())
     return BuildStep(text, int(numbered[1]), int(numbered[2])) if numbered else BuildStep(text)
 
 
 def fetched(line: str) -> tuple[int, int] | None:
     """Return how many bytes of a layer have arrived, of how many, where a line says so."""
-    found = _BYTES.match(_TIME.sub("", line))
-    if found is None:
+    match = _BYTES.match(_TIME.sub("", line))
+    if match is None:
         return None
-    return int(float(found[1]) * _SIZES[found[2]]), int(float(found[3]) * _SIZES[found[4]])
+    return int(float(match[1]) * _SIZES[match[2]]), int(float(match[3]) * _SIZES[match[4]])
 
 
 def failed_step(output: str) -> list[str]:
     """Return what the step that failed printed; empty where no step says that it failed."""
     lines = [_TIME.sub("", text) for text in output.splitlines()]
-    numbers = [found[1] for text in lines if (found := _ERROR.match(text))]
+    numbers = [match[1] for text in lines if (match := _ERROR.match(text))]
     if not numbers:
         return []
-    own = [text for text in lines if (found := _PREFIX.match(text)) and found[1] == numbers[-1]]
+    own = [text for text in lines if (match := _PREFIX.match(text)) and match[1] == numbers[-1]]
     return [text.strip() for text in (_PREFIX.sub("", text) for text in own) if text.strip()]

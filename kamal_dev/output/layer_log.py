@@ -16,9 +16,9 @@ class LayerLog:
 
     def take(self, line: str) -> tuple[int, int] | None:
         """Take a line in; returns how many layers are done of how many, where that changed."""
-        if (found := _LAYER.match(line)) is None:
+        if (match := _LAYER.match(line)) is None:
             return None
-        before = self._layers.get(found[1])
-        is_done = found[2].startswith(_DONE)
-        self._layers[found[1]] = is_done or bool(before)
+        before = self._layers.get(match[1])
+        is_done = match[2].startswith(_DONE)
+        self._layers[match[1]] = is_done or bool(before)
         return (sum(self._layers.values()), len(self._layers)) if is_done and not before else None

@@ -49,9 +49,9 @@ class Redaction:
                 return
             value = secret.reveal()
             texts = {value, *map(str.strip, value.splitlines())}
-            found = {form for text in texts if len(text.strip()) >= SHORTEST for form in _forms(text)}
+            forms = {form for text in texts if len(text.strip()) >= SHORTEST for form in _forms(text)}
             # Longer ones go first. Assigned whole, because other threads may be reading.
-            self._forms = tuple(sorted(found.union(self._forms), key=lambda form: (-len(form), form)))
+            self._forms = tuple(sorted(forms.union(self._forms), key=lambda form: (-len(form), form)))
             self._known.add(secret)
             self._share()
 
@@ -64,12 +64,12 @@ class Redaction:
 
     def _share(self) -> None:
         """Find the forms that stand in spared names: for these the names are looked for first."""
-        found: dict[str, re.Pattern[str]] = {}
+        patterns: dict[str, re.Pattern[str]] = {}
         for form in self._forms:
             if names := sorted((name for name in self._spared if form in name), key=len, reverse=True):
                 words = "|".join(map(re.escape, names))
-                found[form] = re.compile(rf"(?<!\w)(?P<name>{words})(?!\w)|{re.escape(form)}")
-        self._shared = found
+                patterns[form] = re.compile(rf"(?<!\w)(?P<name>{words})(?!\w)|{re.escape(form)}")
+        self._shared = patterns
 
     def __call__(self, text: str) -> str:
         """Return `text` without the values learnt so far."""
@@ -101,10 +101,10 @@ class Redaction:
         return self(data) if isinstance(data, str) else data
 
 
-def _unless_named(found: re.Match[str]) -> str:
+def _unless_named(match: re.Match[str]) -> str:
     from kamal_dev.model import REDACTED
 
-    return found["name"] or REDACTED
+    return match["name"] or REDACTED
 
 
 def _forms(text: str) -> Iterator[str]:
@@ -130,7 +130,7 @@ def _lower(encoded: str) -> str:
     """Return a URL-encoded text with the digits of its escapes in lower case."""
     import re
 
-    return re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), encoded)
+    return re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), encoded)
 
 
 def _base64(raw: bytes) -> Iterator[str]:

@@ -109,4 +109,4 @@ class RunSummary:
 def taken(kind: type[Any], value: Any) -> Any:
     """Return a value of another row as one of `kind`: the fields of the same names."""
     names = {each.name for each in fields(kind)}
-    return kind(**{name: found for name, found in asdict(value).items() if name in names})
+    return kind(**{name: item for name, item in asdict(value).items() if name in names})

@@ -63,11 +63,11 @@ def audit(run: Run, name: str | None, lines: int) -> Audit:
     """
     wanted = None if name in (None, run.project.config.service) else name
     entries = [entry for entry in _local(run.project) if wanted in (None, entry.stack)]
-    found = of_project(run.stacks.items(), run.project, name, is_sure=not entries)
+    targets = of_project(run.stacks.items(), run.project, name, is_sure=not entries)
     silent = []
     for (stack, _), answer in zip(
-        found.items(),
-        each(found.items(), lambda item: _ask(run.connections, *item, lines), limit=run.connections.limit),
+        targets.items(),
+        each(targets.items(), lambda item: _ask(run.connections, *item, lines), limit=run.connections.limit),
         strict=True,
     ):
         if isinstance(answer, DevError):
@@ -98,10 +98,10 @@ def _local(project: Project) -> Iterable[Entry]:
 def _ask(connections: HostConnections, stack: str, target: Host, lines: int) -> list[Entry]:
     if not target.address:
         raise DevError("the host is not running or does not answer")
-    found = answers.records(
+    records = answers.records(
         output_of(connections, target, host.records(connections.scripts, stack, lines), timeout=ASKING)
     )
-    return [_entry(stack, target, record) for record in found]
+    return [_entry(stack, target, record) for record in records]
 
 
 def _entry(stack: str, target: Host, record: events.Record) -> Entry:

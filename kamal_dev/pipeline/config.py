@@ -29,9 +29,9 @@ def resolved(project: Project) -> dict[str, Any]:
 
 def _workspace(project: Project) -> dict[str, str]:
     """Return what the reference implementation prints under that name."""
-    found = project.devcontainer
-    mount = {} if found.workspace_mount is None else {"workspaceMount": found.workspace_mount}
-    return {"workspaceFolder": found.workspace_folder, **mount}
+    configuration = project.devcontainer
+    mount = {} if configuration.workspace_mount is None else {"workspaceMount": configuration.workspace_mount}
+    return {"workspaceFolder": configuration.workspace_folder, **mount}
 
 
 def plain(value: Any) -> Any:

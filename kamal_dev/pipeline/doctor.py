@@ -154,8 +154,8 @@ def _secrets_file(run: Run) -> list[Check]:
     has_values = project.secrets_file.has_values and path.is_file()
     checks = []
     if has_values and (mode := path.stat().st_mode & 0o777) & 0o077:
-        found = f"{shown} has mode {mode:o}: readable by other users of this machine"
-        checks.append(Check("secrets file", True, found, f"`chmod 600 {shown}`", is_warning=True))
+        state = f"{shown} has mode {mode:o}: readable by other users of this machine"
+        checks.append(Check("secrets file", True, state, f"`chmod 600 {shown}`", is_warning=True))
     own = os.path.relpath(path, project.source.repository)
     for name in committed(project.source, run.local, project.withheld) if isinstance(run.local, Local) else ():
         if name != own or has_values:
@@ -164,9 +164,9 @@ def _secrets_file(run: Run) -> list[Check]:
 
 
 def _tracked(name: str) -> Check:
-    found = f"{name} is tracked by git: everyone with access to the repository has the secrets"
+    state = f"{name} is tracked by git: everyone with access to the repository has the secrets"
     advice = f"`git rm --cached {name}`, add it to .gitignore, and rotate the secrets: they stay in the history"
-    return Check("secrets file", True, found, advice, is_warning=True)
+    return Check("secrets file", True, state, advice, is_warning=True)
 
 
 def _requirements(run: Run) -> list[Check]:
@@ -178,9 +178,9 @@ def _compared(run: Run) -> str | Check:
     missing = lacking_capacity(run.project, run.provider)
     if not missing:
         return "met by the provider"
-    found = f"hosts have at most {', '.join(missing)} ({run.project.devcontainer.where('hostRequirements')})"
+    state = f"hosts have at most {', '.join(missing)} ({run.project.devcontainer.where('hostRequirements')})"
     only_warns = run.warns_of_requirements
-    return Check("requirements", only_warns, found, advice(only_warns=only_warns), only_warns)
+    return Check("requirements", only_warns, state, advice(only_warns=only_warns), only_warns)
 
 
 REACHES: tuple[tuple[str, Callable[[Run], str | Check]], ...] = (
@@ -192,7 +192,7 @@ REACHES: tuple[tuple[str, Callable[[Run], str | Check]], ...] = (
 
 def _try(name: str, work: Callable[[Run], str | Check], run: Run) -> Check:
     try:
-        found = work(run)
-        return found if isinstance(found, Check) else Check(name, True, found)
+        answer = work(run)
+        return answer if isinstance(answer, Check) else Check(name, True, answer)
     except DevError as error:
         return Check(name, False, error.message, error.hint)

@@ -42,17 +42,17 @@ class Row:
 
 def explain(project: Project, release: Release) -> tuple[Row, ...]:
     """Return the rows of devcontainer.json, of the compose files and of the overlay, in the order of the files."""
-    found = [*project.devcontainer.explanations]
+    explanations = [*project.devcontainer.explanations]
     if project.devcontainer.kind == "compose":
-        found += explain_compose(project.compose, release)
-    return _with_notices([*found, *_local(project)], project.notices)
+        explanations += explain_compose(project.compose, release)
+    return _with_notices([*explanations, *_local(project)], project.notices)
 
 
 def explain_as_far(project: Project, problems: Iterable[Problem]) -> tuple[Row, ...]:
     """Return what can be told where there is no release: the rows of devcontainer.json, and what is wrong."""
     rows = _with_notices([*project.devcontainer.explanations, *_local(project)], project.devcontainer.notices)
-    found = dict.fromkeys((*project.devcontainer.problems, *problems))
-    wrong = (Row(Location(item.path, item.line, item.column), item.key, WRONG, item.message) for item in found)
+    all_problems = dict.fromkeys((*project.devcontainer.problems, *problems))
+    wrong = (Row(Location(item.path, item.line, item.column), item.key, WRONG, item.message) for item in all_problems)
     return (*rows, *wrong)
 
 
@@ -63,9 +63,9 @@ def _local(project: Project) -> Iterator[Explanation]:
             yield Explanation(key, where, LOCAL, f"over {project.config.path}")
 
 
-def _with_notices(found: list[Explanation], notices: Iterable[Notice]) -> tuple[Row, ...]:
+def _with_notices(explanations: list[Explanation], notices: Iterable[Notice]) -> tuple[Row, ...]:
     """Put each notice to the last key that begins before it in the same file."""
-    rows = [Row(item.where, item.key, item.outcome, item.text) for item in found]
+    rows = [Row(item.where, item.key, item.outcome, item.text) for item in explanations]
     starts: dict[str, list[tuple[int, int, int]]] = {}
     for index, row in enumerate(rows):
         starts.setdefault(row.where.path, []).append((row.where.line, row.where.column, index))

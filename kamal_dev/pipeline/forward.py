@@ -47,13 +47,13 @@ def wanted(configuration: devcontainer.Devcontainer, flags: Iterable[str]) -> tu
     """Return what devcontainer.json and the flags name; a flag wins. Raises UsageError where that is nothing."""
     given = tuple(dict.fromkeys(devcontainer.forwarding.flagged(configuration, flag) for flag in flags))
     targets = {port.target for port in given}
-    found = (*(port for port in devcontainer.forwarding.forwarded(configuration) if port.target not in targets), *given)
-    if not found:
+    ports = (*(port for port in devcontainer.forwarding.forwarded(configuration) if port.target not in targets), *given)
+    if not ports:
         raise UsageError(
             f"there is nothing to forward: {configuration.display} has no ports",
             hint="add one to `forwardPorts`, or use `--port 3000`",
         )
-    return found
+    return ports
 
 
 @dataclass(frozen=True)

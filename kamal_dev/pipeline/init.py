@@ -40,9 +40,9 @@ def init(
     for path in present:
         _keep(folder, path, output)
     files = devcontainer.find(WorkingTree(), folder)
-    found = devcontainer_path or _devcontainer(folder, files, output, config_path or CONFIG_FILE)
-    wanted = _wanted(folder, folder / found if found else next(iter(files), None))
-    texts = _texts(folder, found, wanted)
+    file = devcontainer_path or _devcontainer(folder, files, output, config_path or CONFIG_FILE)
+    wanted = _wanted(folder, folder / file if file else next(iter(files), None))
+    texts = _texts(folder, file, wanted)
     for (path, mode), text in zip(targets.items(), texts, strict=True):
         _write(folder / path, text, mode)
     _write(folder / SCHEMA_FILE, config.schema_text(), 0o644)
@@ -53,13 +53,13 @@ def init(
     return [*targets, SCHEMA_FILE, *([IGNORE_FILE] if any(ignored) else [])]
 
 
-def _texts(folder: Path, found: str, wanted: tuple[str, ...]) -> tuple[str, str]:
+def _texts(folder: Path, path: str, wanted: tuple[str, ...]) -> tuple[str, str]:
     """Return the texts of the two files that people write in: the configuration and the secrets."""
     templates, owner = files("kamal_dev") / "templates", _owner(folder)
     configuration = config.fill_template(
         (templates / "dev.yml.example").read_text(encoding="utf-8"),
         service=config.service_name(folder.name),
-        devcontainer=found,
+        devcontainer=path,
         registry_user=owner,
     )
     return configuration, config.fill_secrets(
@@ -67,14 +67,14 @@ def _texts(folder: Path, found: str, wanted: tuple[str, ...]) -> tuple[str, str]
     )
 
 
-def _devcontainer(folder: Path, found: tuple[Path, ...], output: Output, config_path: str) -> str:
-    if not found:
+def _devcontainer(folder: Path, files: tuple[Path, ...], output: Output, config_path: str) -> str:
+    if not files:
         output.warn("No devcontainer.json found: a deploy needs .devcontainer/devcontainer.json")
         return ""
     # The first place needs no mention; any other does, so that a deploy does not have to choose.
-    if len(found) == 1:
+    if len(files) == 1:
         return ""
-    chosen, *others = (str(path.relative_to(folder)) for path in found)
+    chosen, *others = (str(path.relative_to(folder)) for path in files)
     output.warn(
         f"Several devcontainers: {config_path} uses {chosen}, not {', '.join(others)}; "
         "change `image.devcontainer` to use another one, or pass `--devcontainer PATH`"
@@ -124,7 +124,7 @@ def _warn_of_ignored(folder: Path, paths: tuple[str, ...], output: Output) -> No
         ignored = Repo(folder, search_parent_directories=True).ignored(*(str(folder / path) for path in paths))
     except GitError:
         return
-    shown = [path for path in paths if any(str(found).endswith(path) for found in ignored)]
+    shown = [path for path in paths if any(str(name).endswith(path) for name in ignored)]
     if shown:
         them = "it" if len(shown) == 1 else "them"
         output.warn(

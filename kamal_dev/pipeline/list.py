@@ -24,15 +24,15 @@ def listed(run: Run) -> list[StackStatus]:
     known = read.state
     hosts = tuple(run.stacks.items())
     no_longer_listed = unlisted(known.hosts, hosts)
-    found = look(run.connections, hosts)
+    statuses = look(run.connections, hosts)
     asked = look(run.connections, [(item.stack, item.host) for item in no_longer_listed])
     behind = {item: stack for item, stack in zip(no_longer_listed, asked, strict=True) if stack.state != "absent"}
     _tell(run, known, hosts, behind)
     provider = run.project.config.provider.type
-    standing = [CachedHost.of(stack.name, stack.host, provider) for stack in found if stack.state not in NOT_THERE]
-    over = {*no_longer_listed} - {*behind} | _over(known, found, provider)
+    standing = [CachedHost.of(stack.name, stack.host, provider) for stack in statuses if stack.state not in NOT_THERE]
+    over = {*no_longer_listed} - {*behind} | _over(known, statuses, provider)
     update(run.project, run.output, lambda state: state.ended(standing, ()).without(over), read)
-    return [*found, *behind.values()]
+    return [*statuses, *behind.values()]
 
 
 def row(stack: StackStatus) -> tuple[str, ...]:
@@ -41,11 +41,11 @@ def row(stack: StackStatus) -> tuple[str, ...]:
     return (stack.name, stack.host.name, stack.address, short(stack.version) or "-", state)
 
 
-def _over(known: State, found: Iterable[StackStatus], provider: str) -> set[CachedHost]:
+def _over(known: State, statuses: Iterable[StackStatus], provider: str) -> set[CachedHost]:
     """Return what is remembered of hosts that say, or whose provider says, that it is no longer so."""
-    found = tuple(found)
-    absent = [stack for stack in found if stack.state == "absent"]
-    names = {stack.name for stack in found}
+    statuses = tuple(statuses)
+    absent = [stack for stack in statuses if stack.state == "absent"]
+    names = {stack.name for stack in statuses}
     return {
         item
         for item in known.hosts

@@ -56,8 +56,8 @@ class Locked:
 def locks(run: Run, name: str | None) -> list[Locked]:
     """Return the lock of every stack of this project, or of the one of this name."""
     targets = of_project(run.stacks.items(), run.project, name)
-    found = each(targets.items(), lambda item: _look(run.connections, *item), limit=run.connections.limit)
-    return [locked for locked in found if isinstance(locked, Locked)]
+    outcomes = each(targets.items(), lambda item: _look(run.connections, *item), limit=run.connections.limit)
+    return [locked for locked in outcomes if isinstance(locked, Locked)]
 
 
 def release(run: Run, name: str | None, agree: Callable[[str], bool]) -> list[Locked]:
@@ -65,13 +65,13 @@ def release(run: Run, name: str | None, agree: Callable[[str], bool]) -> list[Lo
 
     A run that is ended says itself what it leaves. Raises SomeHostsFailed where a lock stays.
     """
-    found = locks(run, name)
-    if not any(locked.reason or locked.lock for locked in found):
+    all_locks = locks(run, name)
+    if not any(locked.reason or locked.lock for locked in all_locks):
         run.output.info("No stack is locked")
-    silent = [locked for locked in found if locked.reason]
+    silent = [locked for locked in all_locks if locked.reason]
     for locked in silent:
         run.output.fail("locking", HostError(locked.stack, locked.reason), locked.host)
-    taken = [locked for locked in found if locked.lock and (not locked.lock.is_alive or agree(_question(locked)))]
+    taken = [locked for locked in all_locks if locked.lock and (not locked.lock.is_alive or agree(_question(locked)))]
     outcomes = each(taken, lambda locked: _release(run.connections, locked), limit=run.connections.limit)
     ended = [outcome for outcome in outcomes if isinstance(outcome, StackResult)]
     if ended:
@@ -79,7 +79,7 @@ def release(run: Run, name: str | None, agree: Callable[[str], bool]) -> list[Lo
     stay = [outcome.stack for outcome in ended if outcome.error] + [locked.stack for locked in silent]
     if stay:
         raise SomeHostsFailed(f"not released: {', '.join(stay)}", hint="check with `dev lock status`")
-    return found
+    return all_locks
 
 
 def _look(connections: HostConnections, name: str, target: Host) -> Locked:

@@ -61,7 +61,7 @@ def address(run: Run, name: str | None) -> Address:
     )
 
 
-def open_editor(run: Run, found: Address, command: str | None) -> None:
+def open_editor(run: Run, address: Address, command: str | None) -> None:
     """Start an editor of the VS Code family at an address; without `command` the one that is installed, if any.
 
     Raises DevError where ssh would not know the host yet, or the editor fails.
@@ -70,14 +70,14 @@ def open_editor(run: Run, found: Address, command: str | None) -> None:
     if program is None:
         if command:
             raise UsageError(f"program not found: `{command}`", hint="`--print` only prints the address")
-        run.output.info(f"there is no `{EDITOR}` here to open it with; a shell in it: `dev ssh {found.stack}`")
+        run.output.info(f"there is no `{EDITOR}` here to open it with; a shell in it: `dev ssh {address.stack}`")
         return
-    if not found.is_known:
+    if not address.is_known:
         raise DevError(
-            f"ssh does not know the host `{found.host}` yet, so editors cannot connect to it",
-            hint=f"add this line at the top of ~/.ssh/config: {ssh_config.include(found.config)}",
+            f"ssh does not know the host `{address.host}` yet, so editors cannot connect to it",
+            hint=f"add this line at the top of ~/.ssh/config: {ssh_config.include(address.config)}",
         )
-    result = run.local.run(Step((program, "--folder-uri", found.uri)), timeout=STARTING)
+    result = run.local.run(Step((program, "--folder-uri", address.uri)), timeout=STARTING)
     if not result:
         raise DevError(f"`{command or EDITOR}` exited {result.exit_code}: {result.tail(3)}")
-    run.output.done("opening", f"`{found.folder}` of {found.stack} in `{command or EDITOR}`")
+    run.output.done("opening", f"`{address.folder}` of {address.stack} in `{command or EDITOR}`")

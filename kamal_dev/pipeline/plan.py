@@ -116,10 +116,10 @@ def plan(run: Run, options: DeployOptions) -> ReleasePlan:
     planner = planner_of(run, options, scope, seen_images(run, options))
     observations = observing(run, scope, is_deep=True)
     in_scope = [observations.of(name) for name in scope.names]
-    found = planner.plan(in_scope)
-    changing = {item.stack for item in found.stacks if item.first(ApplyRelease)}
+    deploy_plan = planner.plan(in_scope)
+    changing = {item.stack for item in deploy_plan.stacks if item.first(ApplyRelease)}
     diffs = {item.stack: _diff(planner, item) for item in in_scope if item.stack in changing and item.facts}
-    return ReleasePlan(found, str(run.project.version), {stack: text for stack, text in diffs.items() if text})
+    return ReleasePlan(deploy_plan, str(run.project.version), {stack: text for stack, text in diffs.items() if text})
 
 
 def seen_images(run: Run, options: DeployOptions) -> tuple[PlannedImage, ...]:
@@ -240,24 +240,24 @@ def require_terminal(project: Project, options: DeployOptions, making: tuple[str
         options.agree(_making(project, making))
 
 
-def confirm(run: Run, options: DeployOptions, found: Plan, before_asking: Callable[[], None] = lambda: None) -> None:
+def confirm(run: Run, options: DeployOptions, plan: Plan, before_asking: Callable[[], None] = lambda: None) -> None:
     """Show what a plan does, and ask where `deploy.confirm` says so. Raises Declined for a no."""
-    questions = tuple(_questions(run.project, options, found))
+    questions = tuple(_questions(run.project, options, plan))
     if questions:
         before_asking()
-    confirm_plan(run.output, found, " ".join(questions), options.agree)
+    confirm_plan(run.output, plan, " ".join(questions), options.agree)
 
 
-def _questions(project: Project, options: DeployOptions, found: Plan) -> Iterable[str]:
+def _questions(project: Project, options: DeployOptions, plan: Plan) -> Iterable[str]:
     policy = project.config.deploy.confirm
     if policy == "never" or (policy == "careful" and not options.is_interactive):
         return
-    if found.new_hosts:
-        yield _making(project, found.new_hosts)
-    for stack, operation in found.disturbs:
+    if plan.new_hosts:
+        yield _making(project, plan.new_hosts)
+    for stack, operation in plan.disturbs:
         services = ", ".join(dict.fromkeys(f"`{service}`" for service, _ in operation.inside))
         yield f"Recreate {services} of {stack}, which ends what people run inside?"
-    if policy == "always" and not (found.is_empty or found.new_hosts or found.disturbs):
+    if policy == "always" and not (plan.is_empty or plan.new_hosts or plan.disturbs):
         yield "Deploy this?"
 
 

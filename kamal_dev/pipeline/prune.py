@@ -65,15 +65,15 @@ class PruneReport:
             error=Failure.of(error) if error else None,
         )
 
-    def _stack(self, found: Leftovers) -> StackSummary:
-        planned = self.plan.of(found.stack).state
+    def _stack(self, leftovers: Leftovers) -> StackSummary:
+        planned = self.plan.of(leftovers.stack).state
         return StackSummary(
-            found.stack,
-            found.host.address,
-            planned if self.dry_run or planned != "changes" else _state(found),
-            found.error is None,
-            leftovers=tuple(taken(LeftoverSummary, leftover) for leftover in found.pieces),
-            error=Failure.of(found.error) if found.error else None,
+            leftovers.stack,
+            leftovers.host.address,
+            planned if self.dry_run or planned != "changes" else _state(leftovers),
+            leftovers.error is None,
+            leftovers=tuple(taken(LeftoverSummary, leftover) for leftover in leftovers.pieces),
+            error=Failure.of(leftovers.error) if leftovers.error else None,
         )
 
 
@@ -83,23 +83,23 @@ def prune(run: Run, name: str | None, *, dry_run: bool, agree: Agree | None = No
     In a `dry_run`, only looks. `agree` is asked once the plan was shown.
     """
     targets = of_project(run.stacks.items(), run.project, name)
-    found = _on_all(run.project, run.connections, targets)
-    plan = plan_prune(found)
+    leftovers = _on_all(run.project, run.connections, targets)
+    plan = plan_prune(leftovers)
     if dry_run:
-        return PruneReport(plan, found, dry_run=True)
-    for item in found:
+        return PruneReport(plan, leftovers, dry_run=True)
+    for item in leftovers:
         if item.error:
             run.output.fail("pruning", item.error, item.host)
     if plan.is_empty:
-        return PruneReport(plan, found)
-    pieces = [piece for item in found for piece in item.pieces if piece.ok]
+        return PruneReport(plan, leftovers)
+    pieces = [piece for item in leftovers for piece in item.pieces if piece.ok]
     changes = tuple(item for item in plan.stacks if item.operations)
     confirm_plan(run.output, Plan(stacks=changes), f"Remove {_counted(pieces)}?", agree)
-    return PruneReport(plan, _execute(run, targets, changes, found))
+    return PruneReport(plan, _execute(run, targets, changes, leftovers))
 
 
 def _execute(
-    run: Run, targets: Mapping[str, Host], changes: tuple[StackPlan, ...], found: tuple[Leftovers, ...]
+    run: Run, targets: Mapping[str, Host], changes: tuple[StackPlan, ...], leftovers: tuple[Leftovers, ...]
 ) -> tuple[Leftovers, ...]:
     """Remove the pieces of the plan; returns for each stack what became of it."""
     project, connections = run.project, run.connections
@@ -108,7 +108,7 @@ def _execute(
     )
     removed = {item.stack: item for item in ended if isinstance(item, Leftovers)}
     history.note(project, run.output, run.performer, "prune", [_outcome(item) for item in removed.values()])
-    return tuple(removed.get(item.stack, item) for item in found)
+    return tuple(removed.get(item.stack, item) for item in leftovers)
 
 
 def _outcome(removed: Leftovers) -> StackResult:
@@ -120,8 +120,8 @@ def _state(removed: Leftovers) -> str:
 
 
 def _on_all(project: Project, connections: HostConnections, targets: Mapping[str, Host]) -> tuple[Leftovers, ...]:
-    found = each(targets.items(), lambda item: _observe(project, connections, *item), limit=connections.limit)
-    return tuple(item for item in found if isinstance(item, Leftovers))
+    outcomes = each(targets.items(), lambda item: _observe(project, connections, *item), limit=connections.limit)
+    return tuple(item for item in outcomes if isinstance(item, Leftovers))
 
 
 def _observe(project: Project, connections: HostConnections, stack: str, target: Host) -> Leftovers:

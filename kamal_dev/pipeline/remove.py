@@ -44,12 +44,12 @@ def remove(run: Run, name: str | None, *, keep_volumes: bool, agree: Agree | Non
     else:
         confirm_plan(run.output, plan, _question(tuple(targets), keep_volumes), agree)
         Hooks(run, "remove", skip=skip_hooks).before("pre-connect", targets, left_behind="nothing was removed")
-    found = each(
+    ended = each(
         plan.stacks,
         lambda item: _remove(run.project, run.connections, targets[item.stack], item),
         limit=run.connections.limit,
     )
-    outcomes = tuple(outcome for outcome in found if isinstance(outcome, StackResult))
+    outcomes = tuple(outcome for outcome in ended if isinstance(outcome, StackResult))
     if not keep_volumes:
         _destroy(run, targets, outcomes)
     report = Report("Removed", str(run.project.version), outcomes, time.monotonic() - started)

@@ -54,8 +54,8 @@ def rollback(run: Run, order: RollbackOptions) -> Report:
     targets, version = _meant(stacks, run.project.config.service, order)
     hooks = Hooks(run, "rollback", skip=order.skip_hooks, version=version)
     hooks.before("pre-connect", targets, left_behind="nothing was rolled back")
-    found = histories(run.connections, targets)
-    plan = _planned(found, version, stacks, order)
+    all_histories = histories(run.connections, targets)
+    plan = _planned(all_histories, version, stacks, order)
     changes = [item for item in plan.stacks if item.operations]
     if changes:
         names = ", ".join(item.stack for item in changes)
@@ -66,7 +66,7 @@ def rollback(run: Run, order: RollbackOptions) -> Report:
         lambda change: _go(run.project, run.connections, targets[change.stack], _operation(change), reach),
         limit=run.connections.limit,
     )
-    lost = [_lost(history, history.error) for history in found if history.error]
+    lost = [_lost(history, history.error) for history in all_histories if history.error]
     for unreached in lost:
         tell(run.output, unreached)
     outcomes = [*(item for item in ended if isinstance(item, StackResult)), *lost]
@@ -87,8 +87,8 @@ def preview(run: Run, order: RollbackOptions) -> Plan:
     return _planned(histories(run.connections, targets), version, stacks, order)
 
 
-def _planned(found: list[History], version: str, stacks: Mapping[str, Host], order: RollbackOptions) -> Plan:
-    return plan_rollback(found, version, stacks=() if order.version else tuple(stacks))
+def _planned(all_histories: list[History], version: str, stacks: Mapping[str, Host], order: RollbackOptions) -> Plan:
+    return plan_rollback(all_histories, version, stacks=() if order.version else tuple(stacks))
 
 
 def _lost(history: History, error: DevError) -> StackResult:

@@ -82,8 +82,8 @@ def stacks(run: Run, name: str | None = None) -> list[StackStatus]:
 
 def look(connections: HostConnections, targets: Iterable[tuple[str, Host]]) -> list[StackStatus]:
     """Ask the hosts of these stacks what they run."""
-    found = each(targets, lambda item: _look(connections, *item), limit=connections.limit)
-    return [stack for stack in found if isinstance(stack, StackStatus)]
+    outcomes = each(targets, lambda item: _look(connections, *item), limit=connections.limit)
+    return [stack for stack in outcomes if isinstance(stack, StackStatus)]
 
 
 def locked(stack: StackStatus) -> str:
@@ -102,14 +102,14 @@ def _look(connections: HostConnections, name: str, target: Host) -> StackStatus:
     if not target.address:
         return StackStatus(name, target, "off", reason="the host is not running or does not answer")
     try:
-        found = answers.stacks(
+        states = answers.stacks(
             output_of(connections, target, host.status(connections.scripts, (name,)), timeout=ASKING)
         )
     except (NoAnswer, HostTimeout) as error:
         return StackStatus(name, target, "unknown", reason=error.message)
     except DevError as error:
         return StackStatus(name, target, "unreachable", reason=error.message)
-    for stack in found:
+    for stack in states:
         version = stack.release.version if stack.release else ""
         reason = UNFINISHED if stack.state == "unfinished" else stack.reason
         return StackStatus(name, target, stack.state, version, stack.containers, reason, stack.lock, stack.last)

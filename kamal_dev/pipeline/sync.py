@@ -41,8 +41,8 @@ class SyncReport:
     @property
     def stack(self) -> StackPlan:
         """The plan of the one stack."""
-        (found,) = self.plan.stacks
-        return found
+        (stack,) = self.plan.stacks
+        return stack
 
     def __str__(self) -> str:
         return str(self.plan) if self.dry_run else ""
@@ -56,12 +56,12 @@ class SyncReport:
 
     def result(self) -> RunSummary:
         """Return what `--json` ends with."""
-        error, found = self.error(), self.stack
+        error, stack = self.error(), self.stack
         return RunSummary(
             "sync",
             ok=error is None,
             exit_code=error.exit_code if error else 0,
-            stacks=(StackSummary(found.stack, found.address, self.state, ok=error is None),),
+            stacks=(StackSummary(stack.stack, stack.address, self.state, ok=error is None),),
             plan=self.plan.as_json(),
             error=Failure.of(error) if error else None,
         )
@@ -82,11 +82,11 @@ def sync(
     workspace.read_ahead()
     observation = _observe(run.stacks, run.connections, name)
     plan = plan_sync(observation, kind, workspace.folder, force=force)
-    found = plan.of(observation.stack)
+    stack = plan.of(observation.stack)
     if dry_run:
-        return SyncReport(plan, found.state, is_held_back=not found.operations, dry_run=True)
+        return SyncReport(plan, stack.state, is_held_back=not stack.operations, dry_run=True)
     show_plan(run.output, plan)
-    operation = found.first(SendSource)
+    operation = stack.first(SendSource)
     if operation is None:
         return SyncReport(plan, "left", is_held_back=True)
     if operation.force and not agree(

@@ -42,8 +42,8 @@ def versions(run: Run, name: str | None = None) -> list[History]:
 
 def histories(connections: HostConnections, targets: Mapping[str, Host]) -> list[History]:
     """Ask the hosts of these stacks, side by side; one that does not answer is in the list too."""
-    found = each(targets.items(), lambda item: _history(connections, *item), limit=connections.limit)
-    return [history for history in found if isinstance(history, History)]
+    outcomes = each(targets.items(), lambda item: _history(connections, *item), limit=connections.limit)
+    return [history for history in outcomes if isinstance(history, History)]
 
 
 def _history(connections: HostConnections, stack: str, target: Host) -> History:

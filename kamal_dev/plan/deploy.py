@@ -64,17 +64,21 @@ def stack_plan(observation: Observation, candidate: Candidate, request: DeployRe
     error: DevError | None = admission.refusal(host, candidate.release, observation.facts, candidate.requirements)
     if error:
         return StackPlan(observation.stack, observation.address, error=error)
-    found = tuple(_on_host(observation, observation.facts, candidate, request))
-    notes = tuple(_notes(observation, observation.facts, found, candidate, request))
+    operations = tuple(_on_host(observation, observation.facts, candidate, request))
+    notes = tuple(_notes(observation, observation.facts, operations, candidate, request))
     missing = admission.short_of(candidate.requirements, observation.facts)
     warnings = (admission.lacking(missing, candidate.requirements),) if missing else ()
-    return StackPlan(observation.stack, observation.address, found, notes=notes, warnings=warnings)
+    return StackPlan(observation.stack, observation.address, operations, notes=notes, warnings=warnings)
 
 
 def _notes(
-    observation: Observation, facts: Facts, found: tuple[Operation, ...], candidate: Candidate, request: DeployRequest
+    observation: Observation,
+    facts: Facts,
+    operations: tuple[Operation, ...],
+    candidate: Candidate,
+    request: DeployRequest,
 ) -> Iterator[str]:
-    for operation in found:
+    for operation in operations:
         inside = operation.inside if isinstance(operation, ApplyRelease) else ()
         yield from (f"`{what}` runs inside `{service}` and ends with the container" for service, what in inside)
     if facts.lock and facts.lock.is_alive:

@@ -52,12 +52,12 @@ class Difference:
 
 def read(text: str) -> dict[str, dict[str, str]]:
     """Read lines of parts; what is no such line says nothing."""
-    found: dict[str, dict[str, str]] = {}
+    marks: dict[str, dict[str, str]] = {}
     for line in text.splitlines():
         words = line.split("\t")
         if len(words) == 3:
-            found.setdefault(words[0], {})[words[1]] = words[2]
-    return found
+            marks.setdefault(words[0], {})[words[1]] = words[2]
+    return marks
 
 
 def compare(before: Parts, after: Parts, *, unknown: Iterable[str] = ()) -> Difference:

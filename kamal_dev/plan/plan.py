@@ -110,8 +110,8 @@ class Plan:
     @property
     def disturbs(self) -> tuple[tuple[str, ApplyRelease], ...]:
         """The stacks in whose containers people are, where these may be replaced."""
-        found = ((item.stack, item.first(ApplyRelease)) for item in self.stacks)
-        return tuple((stack, operation) for stack, operation in found if operation and operation.inside)
+        applied = ((item.stack, item.first(ApplyRelease)) for item in self.stacks)
+        return tuple((stack, operation) for stack, operation in applied if operation and operation.inside)
 
     @property
     def blocked(self) -> tuple[StackPlan, ...]:

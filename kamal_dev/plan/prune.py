@@ -22,20 +22,20 @@ class Leftovers:
     error: DevError | None = None
 
 
-def prune(found: Sequence[Leftovers]) -> Plan:
+def prune(leftovers: Sequence[Leftovers]) -> Plan:
     """Return what is removed from each host."""
-    return Plan(stacks=tuple(map(_stack, found)))
+    return Plan(stacks=tuple(map(_stack, leftovers)))
 
 
-def _stack(found: Leftovers) -> StackPlan:
+def _stack(leftovers: Leftovers) -> StackPlan:
     operations = tuple(
         PrunePiece(kind=piece.kind, name=piece.name, bytes=piece.bytes, causes=(size(piece.bytes),))
-        for piece in found.pieces
+        for piece in leftovers.pieces
         if piece.ok
     )
-    kept = tuple(f"{piece.kind} {piece.name} stays: {piece.reason}" for piece in found.pieces if not piece.ok)
-    reason = "" if operations or found.error else "nothing to remove"
-    return StackPlan(found.stack, found.host.address, operations, reason, found.error, kept)
+    kept = tuple(f"{piece.kind} {piece.name} stays: {piece.reason}" for piece in leftovers.pieces if not piece.ok)
+    reason = "" if operations or leftovers.error else "nothing to remove"
+    return StackPlan(leftovers.stack, leftovers.host.address, operations, reason, leftovers.error, kept)
 
 
 def size(count: int) -> str:

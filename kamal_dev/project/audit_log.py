@@ -30,10 +30,10 @@ def read(folder: Path) -> tuple[dict[str, Any], ...]:
     try:
         with (folder / NAME).open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
-            found = [_record(line) for line in file.read().splitlines()]
+            records = [_record(line) for line in file.read().splitlines()]
     except OSError:
         return ()
-    return tuple(record for record in found if record)
+    return tuple(record for record in records if record)
 
 
 def _record(line: bytes) -> dict[str, Any] | None:

@@ -20,9 +20,9 @@ def version(root: Path) -> tuple[str, dict[str, str]]:
     latest, contents = 0.0, {}
     for path in walk(root):
         with suppress(FileNotFoundError):
-            found = os.lstat(path)
-            latest = max(latest, found.st_mtime)
-            contents[os.path.relpath(path, root)] = f"{found.st_mode:o} {_hash(path, found)}"
+            status = os.lstat(path)
+            latest = max(latest, status.st_mtime)
+            contents[os.path.relpath(path, root)] = f"{status.st_mode:o} {_hash(path, status)}"
     words = "\0".join(f"{name}\0{content}" for name, content in sorted(contents.items()))
     content = hashlib.sha256(words.encode(errors="surrogateescape")).hexdigest()
     return f"{datetime.fromtimestamp(latest, timezone.utc):%Y%m%d%H%M%S}-{content[:SUFFIX]}", contents
@@ -36,13 +36,13 @@ def walk(root: Path) -> Iterator[str]:
         yield from (os.path.join(folder, name) for name in (*files, *links) if name not in SKIPPED)  # noqa: PTH118
 
 
-def _hash(path: str, found: os.stat_result) -> str:
+def _hash(path: str, status: os.stat_result) -> str:
     """Return a fingerprint of a file: its hash, or its metadata if it cannot be read."""
-    if stat.S_ISLNK(found.st_mode):
+    if stat.S_ISLNK(status.st_mode):
         return hashlib.sha256(os.fsencode(os.readlink(path))).hexdigest()  # noqa: PTH115
-    told = f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
-    if not stat.S_ISREG(found.st_mode) or found.st_size > LARGE:
-        return told
+    times = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+    if not stat.S_ISREG(status.st_mode) or status.st_size > LARGE:
+        return times
     try:
         with open(path, "rb") as file:  # noqa: PTH123
             digest = hashlib.sha256()
@@ -50,4 +50,4 @@ def _hash(path: str, found: os.stat_result) -> str:
                 digest.update(chunk)
             return digest.hexdigest()
     except PermissionError:
-        return told
+        return times

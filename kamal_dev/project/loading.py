@@ -70,14 +70,16 @@ def load(
     settings = _config(context, config_path)
     secrets_file = _secrets(context, settings, shell, redaction)
     private = devcontainer.Private(secret_names(settings, secrets_file), settings.secrets)
-    found = _devcontainer(context, settings, _devcontainer_path(context, devcontainer_path, settings), private, strict)
-    found = devcontainer.without_features(found) if ignore_features else found
+    configuration = _devcontainer(
+        context, settings, _devcontainer_path(context, devcontainer_path, settings), private, strict
+    )
+    configuration = devcontainer.without_features(configuration) if ignore_features else configuration
     return Project(
         root=context.root,
         source=context.source,
         version=_version(context.source, version),
         config=config.with_username(settings, secrets_file, ask=False),
-        devcontainer=found,
+        devcontainer=configuration,
         secrets_file=secrets_file,
         environment=environment,
         hidden=private,
@@ -142,15 +144,15 @@ def _config(context: LoadContext, asked: str | None) -> config.Config:
     name = config.service_name(context.root.name)
     if text is None and over is None:
         return config.default(name)
-    found = config.load(
+    settings = config.load(
         text or "",
         context.shown(path),
         environment=context.environment,
         defaults=config.Defaults(name) if text is None else None,
         local=None if over is None else (over, context.shown(local)),
     )
-    _require_git(context, found)
-    return found
+    _require_git(context, settings)
+    return settings
 
 
 def local_path(path: Path) -> Path:
@@ -186,20 +188,20 @@ def _devcontainer_path(context: LoadContext, asked: str | None, settings: config
         if context.tree.kind(path) != "file":
             raise UsageError(f"there is no devcontainer.json at {context.typed(path)}")
         return path
-    found = devcontainer.find(context.tree, context.root)
-    for path in () if found else devcontainer.first_places(context.root):
+    files = devcontainer.find(context.tree, context.root)
+    for path in () if files else devcontainer.first_places(context.root):
         _require_file(context, path, DevcontainerError)
-    if not found:
+    if not files:
         raise UsageError(
             f"there is no devcontainer.json in {context.root}",
             hint="add .devcontainer/devcontainer.json, or pass one with `--devcontainer PATH`",
         )
-    if len(found) > 1 and not devcontainer.is_default(found[0], context.root):
-        names = ", ".join(map(context.typed, found))
+    if len(files) > 1 and not devcontainer.is_default(files[0], context.root):
+        names = ", ".join(map(context.typed, files))
         raise UsageError(
             f"several devcontainers: {names}", hint="choose one: `--devcontainer PATH`, or `image.devcontainer`"
         )
-    return found[0]
+    return files[0]
 
 
 def _devcontainer(
@@ -207,7 +209,7 @@ def _devcontainer(
 ) -> devcontainer.Devcontainer:
     shown = context.shown(path)
     labels = {"kamal-dev.service": settings.service, "kamal-dev.config": context.typed(path)}
-    found = devcontainer.load(
+    configuration = devcontainer.load(
         decode(_read(context, path, DevcontainerError), shown, DevcontainerError),
         path,
         root=context.root,
@@ -218,9 +220,9 @@ def _devcontainer(
         strict=False,
         devcontainer_id=devcontainer.devcontainer_id(labels),
     )
-    if strict and found.problems:
-        raise DevcontainerError(found.problems)
-    return found
+    if strict and configuration.problems:
+        raise DevcontainerError(configuration.problems)
+    return configuration
 
 
 def _secrets(context: LoadContext, settings: config.Config, shell: Shell, redaction: Redaction) -> config.SecretsFile:
@@ -232,15 +234,15 @@ def _secrets(context: LoadContext, settings: config.Config, shell: Shell, redact
         text = decode(_read(context, path, ConfigError, PIPE), settings.secrets_file, ConfigError)
     else:
         text = _text(context, path) or ""
-    found = config.parse_secrets(
+    secrets = config.parse_secrets(
         text,
         settings.secrets_file,
         environment=context.environment,
         run=lambda step: shell.run(replace(step, cwd=context.root), timeout=SECRET_COMMAND),
     )
-    for secret in found.plain((*settings.secrets, *settings.build.secrets, settings.registry.password_env)):
+    for secret in secrets.plain((*settings.secrets, *settings.build.secrets, settings.registry.password_env)):
         redaction.add(secret)
-    return found
+    return secrets
 
 
 def _read(context: LoadContext, path: Path, failure: type[ConfigError], wait: float = 0) -> bytes:

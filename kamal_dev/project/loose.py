@@ -22,8 +22,8 @@ def is_compressible(*stores: Path) -> bool:
 def _large(store: Path) -> Iterator[tuple[Path, int]]:
     for folder in store.glob("[0-9a-f][0-9a-f]"):
         # Git may be packing them in the background, as it does after a large commit.
-        with suppress(FileNotFoundError), os.scandir(folder) as found:
-            yield from ((Path(one.path), size) for one in found if (size := one.stat().st_size) >= LARGE)
+        with suppress(FileNotFoundError), os.scandir(folder) as files:
+            yield from ((Path(one.path), size) for one in files if (size := one.stat().st_size) >= LARGE)
 
 
 def _shrinks(path: Path) -> bool:

@@ -23,11 +23,11 @@ def of_project(project: Project) -> Iterator[Notice]:
 
 def _powers(project: Project) -> Iterator[Notice]:
     """Say what devcontainer.json itself gives to anyone in the container, and whose names it uses."""
-    found = project.devcontainer
-    for name in (name for name, _ in found.container_env if name in compose.NODE_NAMES):
-        yield Notice(found.where("containerEnv", name), f"`{name}` {compose.CLAIMED}")
-    if found.privileged and "privileged" in found.configuration:
-        yield Notice(found.where("privileged"), f"`privileged`: {compose.POWER}", is_warning=True)
+    configuration = project.devcontainer
+    for name in (name for name, _ in configuration.container_env if name in compose.NODE_NAMES):
+        yield Notice(configuration.where("containerEnv", name), f"`{name}` {compose.CLAIMED}")
+    if configuration.privileged and "privileged" in configuration.configuration:
+        yield Notice(configuration.where("privileged"), f"`privileged`: {compose.POWER}", is_warning=True)
 
 
 def _not_sent(project: Project) -> Iterator[Notice]:

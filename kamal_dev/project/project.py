@@ -66,7 +66,7 @@ class Project:
         known = {name: secret.reveal() for name, secret in plain.items()}
         around = {name: value for name, value in self.environment.items() if name not in compose.NODE_NAMES}
         try:
-            found = _compose(self, around, {**dict.fromkeys(names, REDACTED), **known})
+            compose_project = _compose(self, around, {**dict.fromkeys(names, REDACTED), **known})
         except ComposeError as error:
             if any(REDACTED in problem.message for problem in error.problems):
                 error.hint = (
@@ -76,12 +76,12 @@ class Project:
             if self.origin:
                 raise self.origin.error(error) from error
             raise
-        _require_services(self.devcontainer, found)
-        self.redaction.spare((self.config.service, *found.names))
-        for travel in found.travels:
+        _require_services(self.devcontainer, compose_project)
+        self.redaction.spare((self.config.service, *compose_project.names))
+        for travel in compose_project.travels:
             if travel.role == "secret" and len(travel.content) <= LONGEST_SECRET:
                 self.redaction.add(Secret(travel.content.decode(errors="surrogateescape")))
-        return found
+        return compose_project
 
     @property
     def workspace_source(self) -> str:
@@ -102,11 +102,11 @@ class Project:
     @cached_property
     def origin(self) -> Origin | None:
         """Where a compose file that was made here comes from; None for one that people wrote."""
-        found = self.devcontainer
-        if found.kind == "compose":
+        configuration = self.devcontainer
+        if configuration.kind == "compose":
             return None
-        shown = str((found.path.parent / COMPOSE_FILE).relative_to(self.source.repository))
-        return origins.read(found, devcontainer.as_compose(found), shown)
+        shown = str((configuration.path.parent / COMPOSE_FILE).relative_to(self.source.repository))
+        return origins.read(configuration, devcontainer.as_compose(configuration), shown)
 
     @cached_property
     def builds(self) -> tuple[Build, ...]:
@@ -124,10 +124,10 @@ class Project:
     @property
     def ignored_features(self) -> tuple[Notice, ...]:
         """The notice that Features are left out, where they are."""
-        found = self.devcontainer
-        if self.features or "features" not in found.configuration:
+        configuration = self.devcontainer
+        if self.features or "features" not in configuration.configuration:
             return ()
-        return tuple(notice for notice in found.notices if notice.where == found.where("features"))
+        return tuple(notice for notice in configuration.notices if notice.where == configuration.where("features"))
 
     @cached_property
     def additions(self) -> Additions:
@@ -137,10 +137,10 @@ class Project:
     @property
     def notices(self) -> tuple[Notice, ...]:
         """What is ignored as it is written."""
-        found = compose.notices(self.compose, self.additions)
+        of_compose = compose.notices(self.compose, self.additions)
         if self.origin:
-            found = tuple(dict.fromkeys(map(self.origin.notice, found)))
-        return (*self.config.notices, *self.devcontainer.notices, *notices.of_project(self), *found)
+            of_compose = tuple(dict.fromkeys(map(self.origin.notice, of_compose)))
+        return (*self.config.notices, *self.devcontainer.notices, *notices.of_project(self), *of_compose)
 
     @property
     def binds(self) -> tuple[Bind, ...]:
@@ -150,8 +150,8 @@ class Project:
     @property
     def problems(self) -> tuple[Problem, ...]:
         """What forbids a deploy though it can be read."""
-        found = (*compose.problems(self.compose, self.additions), *self._same_images())
-        return tuple(map(self.origin.problem, found)) if self.origin else found
+        problems = (*compose.problems(self.compose, self.additions), *self._same_images())
+        return tuple(map(self.origin.problem, problems)) if self.origin else problems
 
     def _same_images(self) -> Iterator[Problem]:
         """Yield the builds that would overwrite each other's image: its name has no capital letters."""
@@ -204,10 +204,10 @@ class Project:
 
     def require_all(self, names: Iterable[str]) -> dict[str, Secret]:
         """Return values by name. Raises CredentialsMissing, which names all that are not set."""
-        found = self.secrets_file.require(names)
-        for value in found.values():
+        secrets = self.secrets_file.require(names)
+        for value in secrets.values():
             self.redaction.add(value)
-        return found
+        return secrets
 
     def variables(self, *, mask: bool = False) -> dict[str, Secret]:
         """Return the secrets that the compose files' `${…}` and the main service get on a host.
@@ -225,13 +225,13 @@ class Project:
 
 
 def _compose(project: Project, environment: Mapping[str, str], secrets: Mapping[str, str]) -> ComposeProject:
-    found, tree = project.devcontainer, project.tree
+    configuration, tree = project.devcontainer, project.tree
     repository, root = project.source.repository, project.root
     features = {project.main: project.features} if project.features else None
     # What differs between stacks is read as that of the first.
     own = compose.node_values(stack_name(project.config.service, 1, project.config.naming), project.version)
-    if found.kind == "compose":
-        files = devcontainer.compose_files(found, tree=tree, environment={**environment, **secrets})
+    if configuration.kind == "compose":
+        files = devcontainer.compose_files(configuration, tree=tree, environment={**environment, **secrets})
         # Which .env counts is a matter of Compose's version only where there is one apart from the files.
         is_apart = tree.kind(root / ".env") == "file" and files[0].parent != root
         return compose.load(
@@ -242,17 +242,17 @@ def _compose(project: Project, environment: Mapping[str, str], secrets: Mapping[
             environment=environment,
             secrets=secrets,
             compose_version=project.compose_version() if is_apart else (),
-            places={file: found.where("dockerComposeFile", index) for index, file in enumerate(files)},
+            places={file: configuration.where("dockerComposeFile", index) for index, file in enumerate(files)},
             main=project.main,
-            run_services=found.run_services,
+            run_services=configuration.run_services,
             features=features,
             own=own,
             allow_outside=project.allow_outside,
             home_mounts=project.config.home_mounts == "host",
         )
     return compose.load_text(
-        devcontainer.as_compose(found),
-        path=found.path.parent / COMPOSE_FILE,
+        devcontainer.as_compose(configuration),
+        path=configuration.path.parent / COMPOSE_FILE,
         tree=tree,
         repository=repository,
         root=root,
@@ -266,15 +266,18 @@ def _compose(project: Project, environment: Mapping[str, str], secrets: Mapping[
     )
 
 
-def _require_services(found: Devcontainer, project: ComposeProject) -> None:
+def _require_services(configuration: Devcontainer, project: ComposeProject) -> None:
     """Refuse names of services that no compose file has, where they are written."""
     known = {service.name for service in project.services}
-    named = [(("service",), found.service), *((("runServices", i), name) for i, name in enumerate(found.run_services))]
+    named = [
+        (("service",), configuration.service),
+        *((("runServices", i), name) for i, name in enumerate(configuration.run_services)),
+    ]
     problems = [
         Problem(where.path, where.line, f"no compose file has a service `{name}`", column=where.column)
         for keys, name in named
-        if found.kind == "compose" and name not in known
-        for where in [found.where(*keys)]
+        if configuration.kind == "compose" and name not in known
+        for where in [configuration.where(*keys)]
     ]
     if problems:
         # A misspelt key may be why there is no such service.

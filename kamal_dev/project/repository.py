@@ -92,8 +92,8 @@ def open_repository(folder: Path, shell: Shell, *, index: str = "") -> Repositor
     `index` is GIT_INDEX_FILE of our own environment, which counts where it is one of this repository.
     """
     holder = enclosing(folder) or folder
-    top, *found = ask(shell, git.paths(folder), holder).rstrip("\n").split("\n")
-    git_dir, objects, own, shallow, exclude = (folder / path for path in found)
+    top, *paths = ask(shell, git.paths(folder), holder).rstrip("\n").split("\n")
+    git_dir, objects, own, shallow, exclude = (folder / path for path in paths)
     if holder.resolve() != Path(top).resolve() and (holder / ".git").resolve() != git_dir.resolve():
         raise GitFailed(
             f"{holder / '.git'} is not a repository: git uses {top} for it",
@@ -123,16 +123,16 @@ def raw(shell: Local, step: Step, place: Path) -> list[bytes]:
     """Return as bytes what git ends with NUL: no time is spent on entries of which few matter. Raises GitFailed."""
     try:
         # As a stream of bytes: the list has no lines, and may be longer than what is kept of an output.
-        found = b"".join(shell.stream(step)).split(b"\0")
+        entries = b"".join(shell.stream(step)).split(b"\0")
     except OSError as error:
         code = NOT_FOUND if isinstance(error, FileNotFoundError) else 1
         raise _failed(Result(step, code, errors=str(error).partition(": ")[2]), place) from error
-    return [entry for entry in found if entry]
+    return [entry for entry in entries if entry]
 
 
-def read_index(shell: Local, found: Repository) -> Index:
+def read_index(shell: Local, repository: Repository) -> Index:
     """List the index. Raises GitFailed."""
-    return Index(tuple(raw(shell, git.entries(found.work, found.staged), found.work)))
+    return Index(tuple(raw(shell, git.entries(repository.work, repository.staged), repository.work)))
 
 
 def _entry(line: bytes) -> IndexEntry:
@@ -140,9 +140,9 @@ def _entry(line: bytes) -> IndexEntry:
     return IndexEntry(path, *about.split(" ")[:3])
 
 
-def in_place(found: Repository, view: git.Aside) -> Repository:
+def in_place(repository: Repository, view: git.Aside) -> Repository:
     """Return a repository with the index of a view in place of its own."""
-    return replace(found, index=view.index, staged=view.environment)
+    return replace(repository, index=view.index, staged=view.environment)
 
 
 def is_filled(folder: Path) -> bool:
@@ -154,17 +154,17 @@ def _failed(result: Result, place: Path) -> GitFailed:
     if result.exit_code == NOT_FOUND:
         message = f"git is not installed, and {place} is a git repository"
         return GitFailed(message, hint="install git, or add its folder to PATH")
-    said = [line.strip() for line in result.tail().splitlines() if line.strip()]
-    words = [line for line in said if line.startswith(("fatal:", "error:"))] or said[-1:] or ["it gave no reason"]
-    return GitFailed(f"git cannot read {place}: {'; '.join(words)}", hint=_advice(said, place))
+    lines = [line.strip() for line in result.tail().splitlines() if line.strip()]
+    words = [line for line in lines if line.startswith(("fatal:", "error:"))] or lines[-1:] or ["it gave no reason"]
+    return GitFailed(f"git cannot read {place}: {'; '.join(words)}", hint=_advice(lines, place))
 
 
-def _advice(said: list[str], place: Path) -> str:
-    trusting = next((line for line in said if line.startswith("git config") and DISTRUST in line), "")
+def _advice(lines: list[str], place: Path) -> str:
+    trusting = next((line for line in lines if line.startswith("git config") and DISTRUST in line), "")
     if trusting:
         return f"run `{trusting}` if you trust its owner"
-    if any("ermission denied" in line for line in said):
+    if any("ermission denied" in line for line in lines):
         return "make the file readable, or add it to .gitignore"
-    if any(words in line for line in said for words in ("No space left", "Out of diskspace")):
+    if any(words in line for line in lines for words in ("No space left", "Out of diskspace")):
         return "free disk space on this machine"
     return f"`git -C {place} status` shows it; `git fsck` finds what is damaged"

@@ -127,8 +127,8 @@ def _is_of(source: Source, top: Repository, parts: tuple[Part, ...], shell: Loca
     own = parts[0]
     if own.head and source.mark == sources.mark(top) and len(parts) == 1 and own.head == source.version.commit:
         between = listed(shell, git.between(own.work, own.head, own.tree, own.aside.environment), own.work)
-        found = {path: new for path, _, new in sources.differences_in(between) if not withheld.hides(path)}
-        if found == {path: new for path, new in source.contents.items() if not withheld.hides(path)}:
+        changed = {path: new for path, _, new in sources.differences_in(between) if not withheld.hides(path)}
+        if changed == {path: new for path, new in source.contents.items() if not withheld.hides(path)}:
             return True
     now = sources.read(source.repository, shell, {"GIT_INDEX_FILE": source.index})
     return now.state == source.state
@@ -139,26 +139,26 @@ def _locked(stores: Path, say: Say) -> Iterator[None]:
     """Keep two runs from using the stores at once; a lock of git that an interrupted one left is no longer one."""
     stores.mkdir(parents=True, exist_ok=True)
     with held(stores / "lock", "reads the source", say=say):
-        for left in stores.glob("*/index.lock"):
-            left.unlink()
+        for lock in stores.glob("*/index.lock"):
+            lock.unlink()
         yield
 
 
 def _parts(
-    found: Repository, path: str, folder: Path, shell: Local, stores: Path, withheld: Withheld, changed: Set[str]
+    repository: Repository, path: str, folder: Path, shell: Local, stores: Path, withheld: Withheld, changed: Set[str]
 ) -> Iterator[Part]:
     """Yield a part and those inside it; `changed` are its paths that are not as they are committed."""
-    root = found.work
+    root = repository.work
     settings = _settings(shell, root)
     own = stores / (hashlib.sha256(path.encode(errors="surrogateescape")).hexdigest()[:12] if path else "top")
-    store.prepare(own, found, settings, withheld)
-    view, index = store.aside(found, own), read_index(shell, found)
-    store.begin(own, found, index, settings)
-    inner = store.stage(shell, found, view, index, changed, withheld)
+    store.prepare(own, repository, settings, withheld)
+    view, index = store.aside(repository, own), read_index(shell, repository)
+    store.begin(own, repository, index, settings)
+    inner = store.stage(shell, repository, view, index, changed, withheld)
     tree = ask(shell, git.write_tree(root, view), root).strip()
     head = shell.run(git.head(root)).output.strip()
     branch = shell.run(git.branch(root)).output.strip().removeprefix("refs/heads/")
-    seen = _indexed(shell, found, view, head)
+    tree_id = _indexed(shell, repository, view, head)
     chosen = origin.of(settings, branch)
     yield Part(
         root,
@@ -167,29 +167,29 @@ def _parts(
         folder.as_posix(),
         head,
         branch,
-        seen,
+        tree_id,
         tree,
         _names(shell, root, head, branch, settings, chosen),
-        found.shallow.read_text(encoding="utf-8") if found.shallow.exists() else "",
+        repository.shallow.read_text(encoding="utf-8") if repository.shallow.exists() else "",
         origin.config(settings, branch, chosen),
-        _skipped(shell, found, index.unusual, seen, withheld),
+        _skipped(shell, repository, index.unusual, tree_id, withheld),
         withheld.rules,
     )
     for name in inner:
         below = open_repository(root / name, shell)
-        at = _folder(below.git_dir, found.git_dir, folder, name)
+        at = _folder(below.git_dir, repository.git_dir, folder, name)
         below_it = {one.removeprefix(f"{name}/") for one in changed if one.startswith(f"{name}/")}
         yield from _parts(below, f"{path}/{name}" if path else name, at, shell, stores, withheld.inside, below_it)
     store.tidy(shell, root, own)
 
 
 def _skipped(
-    shell: Local, found: Repository, index: list[IndexEntry], seen: str, withheld: Withheld
+    shell: Local, repository: Repository, index: list[IndexEntry], tree_id: str, withheld: Withheld
 ) -> tuple[str, ...]:
     """List what is staged, and what git was told not to compare, as in a sparse checkout, or what never travels."""
     names = {entry.path for entry in index if entry.is_skipped or entry.is_unwatched}
-    names |= set(listed(shell, git.paths_of(found.work, found.staged, withheld.patterns), found.work))
-    committed = listed(shell, git.committed(found.work, seen), found.work) if names else ()
+    names |= set(listed(shell, git.paths_of(repository.work, repository.staged, withheld.patterns), repository.work))
+    committed = listed(shell, git.committed(repository.work, tree_id), repository.work) if names else ()
     return tuple(sorted(names.intersection(committed)))
 
 
@@ -203,20 +203,20 @@ def _folder(here: Path, outer: Path, folder: Path, name: str) -> Path:
 
 
 def _settings(shell: Local, root: Path) -> dict[str, str]:
-    found = (entry.partition("\n") for entry in listed(shell, git.settings(root), root))
-    return {name: value for name, _, value in found}
+    entries = (entry.partition("\n") for entry in listed(shell, git.settings(root), root))
+    return {name: value for name, _, value in entries}
 
 
-def _indexed(shell: Local, found: Repository, view: git.Aside, head: str) -> str:
+def _indexed(shell: Local, repository: Repository, view: git.Aside, head: str) -> str:
     """Return the tree of what is staged; that of HEAD in the middle of a merge, which no tree can tell."""
     with tempfile.TemporaryDirectory(prefix="index-", dir=view.objects.parent) as folder:
         copy = Path(folder, "index")
-        if found.index.exists():
-            shutil.copy2(found.index, copy)
-        written = shell.run(git.write_tree(found.work, git.Aside(copy, view.objects, found.objects)))
+        if repository.index.exists():
+            shutil.copy2(repository.index, copy)
+        written = shell.run(git.write_tree(repository.work, git.Aside(copy, view.objects, repository.objects)))
     if written:
         return written.output.strip()
-    return ask(shell, git.resolve(found.work, f"{head}^{{tree}}"), found.work).strip()
+    return ask(shell, git.resolve(repository.work, f"{head}^{{tree}}"), repository.work).strip()
 
 
 def _names(

@@ -64,17 +64,17 @@ class Source:
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _RepositoryState:
     """Hold the git state of one repository and its submodules; `text` identifies the content of all of them."""
 
     text: str
     commit: str
-    said: tuple[str, ...]
+    marks: tuple[str, ...]
     contents: Mapping[str, str]
     left_out: tuple[str, ...]
     is_clean: bool
 
-    def below(self, name: str) -> _Seen:
+    def below(self, name: str) -> _RepositoryState:
         """Return it with its paths as they are called from outside."""
         inner = {f"{name}/{path}": value for path, value in self.contents.items()}
         return replace(self, contents=inner, left_out=tuple(f"{name}/{path}" for path in self.left_out))
@@ -93,28 +93,28 @@ def read(root: Path, shell: Local, environment: Mapping[str, str] | None = None)
         return Source(root, Version(text), contents=contents)
     repository = open_repository(root, shell, index=(environment or {}).get("GIT_INDEX_FILE", ""))
     before = mark(repository)
-    seen = _look(repository, shell)
-    text = seen.text if seen.commit else f"uncommitted-{seen.text}"
-    if seen.commit and not seen.is_clean:
-        text = f"{seen.commit}-dirty-{seen.text}"
+    state = _look(repository, shell)
+    text = state.text if state.commit else f"uncommitted-{state.text}"
+    if state.commit and not state.is_clean:
+        text = f"{state.commit}-dirty-{state.text}"
     return Source(
         repository.work,
-        Version(text, seen.commit, is_dirty=not seen.is_clean),
-        tuple(sorted(seen.contents)),
-        _hash(text, *seen.said, *seen.left_out)[:16],
-        seen.contents,
-        seen.left_out,
+        Version(text, state.commit, is_dirty=not state.is_clean),
+        tuple(sorted(state.contents)),
+        _hash(text, *state.marks, *state.left_out)[:16],
+        state.contents,
+        state.left_out,
         str(repository.index) if repository.staged else "",
         before,
     )
 
 
-def mark(found: Repository) -> str:
+def mark(repository: Repository) -> str:
     """Return what changes whenever something is staged, or HEAD names another branch."""
-    head = (found.git_dir / "HEAD").read_text(encoding="utf-8", errors="replace")
-    if not found.index.exists():
+    head = (repository.git_dir / "HEAD").read_text(encoding="utf-8", errors="replace")
+    if not repository.index.exists():
         return head
-    index = found.index.stat()
+    index = repository.index.stat()
     return f"{head}{index.st_ino} {index.st_size} {index.st_mtime_ns}"
 
 
@@ -133,8 +133,8 @@ def committed(source: Source, shell: Local, withheld: Withheld) -> tuple[str, ..
     root = source.repository
     if not source.is_git:
         return ()
-    found = git.paths_of(root, patterns=withheld.patterns, tree=source.version.commit)
-    return tuple(sorted({name for name in listed(shell, found, root) if not name.endswith(TEMPLATES)}))
+    step = git.paths_of(root, patterns=withheld.patterns, tree=source.version.commit)
+    return tuple(sorted({name for name in listed(shell, step, root) if not name.endswith(TEMPLATES)}))
 
 
 def differences(before: Source, after: Source, shell: Local) -> tuple[str, ...]:
@@ -151,53 +151,53 @@ def differences(before: Source, after: Source, shell: Local) -> tuple[str, ...]:
     return tuple(sorted({path for path in named if then[path] != now[path]} | brought))
 
 
-def _look(found: Repository, shell: Local) -> _Seen:
+def _look(repository: Repository, shell: Local) -> _RepositoryState:
     """Look at a repository, then at its submodules: settings can hide from git what is in them."""
-    commit, branch, changes = _status(found, shell)
-    index = read_index(shell, found).unusual
+    commit, branch, changes = _status(repository, shell)
+    index = read_index(shell, repository).unusual
     hiding = [entry for entry in index if entry.flag != "H"]
-    gone = {entry.path for entry in hiding if entry.is_skipped and not _is_there(found, entry)}
-    shown = [entry for entry in hiding if entry.path not in gone]
-    links = {entry.path for entry in index if entry.mode == SUBMODULE and entry.path not in gone}
+    missing = {entry.path for entry in hiding if entry.is_skipped and not _is_there(repository, entry)}
+    shown = [entry for entry in hiding if entry.path not in missing]
+    links = {entry.path for entry in index if entry.mode == SUBMODULE and entry.path not in missing}
     links |= {line[2:].rstrip("/") for line in changes if line.startswith("? ") and line.endswith("/")}
-    filled = [name for name in sorted(links) if is_filled(found.work / name)]
-    inner = {name: _look(open_repository(found.work / name, shell), shell).below(name) for name in filled}
-    empty = {name for name in links.difference(filled) if (found.work / name).is_dir()}
+    filled = [name for name in sorted(links) if is_filled(repository.work / name)]
+    inner = {name: _look(open_repository(repository.work / name, shell), shell).below(name) for name in filled}
+    empty = {name for name in links.difference(filled) if (repository.work / name).is_dir()}
     are_clean = bool(commit) and all(sub.is_clean for sub in inner.values())
     is_alike = are_clean and not changes and not shown
-    text, contents = (commit, {}) if is_alike else _content(found, commit, changes, shown, shell)
+    text, contents = (commit, {}) if is_alike else _content(repository, commit, changes, shown, shell)
     # Flags and staging that hide nothing change nothing.
     is_clean = are_clean and not contents
-    own = _Seen(text, commit, (commit, branch, *changes), contents, tuple(sorted(gone | empty)), is_clean)
+    own = _RepositoryState(text, commit, (commit, branch, *changes), contents, tuple(sorted(missing | empty)), is_clean)
     return _with_submodules(own, inner)
 
 
-def _status(found: Repository, shell: Local) -> tuple[str, str, list[str]]:
+def _status(repository: Repository, shell: Local) -> tuple[str, str, list[str]]:
     """Return the commit, empty before the first one, the branch and what differs from them."""
-    told = list(listed(shell, git.status(found.work, found.staged), found.work))
-    commit, branch = (line[len(name) :] for name in HEADS for line in told if line.startswith(name))
+    lines = list(listed(shell, git.status(repository.work, repository.staged), repository.work))
+    commit, branch = (line[len(name) :] for name in HEADS for line in lines if line.startswith(name))
     if branch == UNREADABLE:
-        ask(shell, git.git(found.work, "log", "-1"), found.work)
-    return commit.replace(UNBORN, ""), branch, [line for line in told if not line.startswith("# ")]
+        ask(shell, git.git(repository.work, "log", "-1"), repository.work)
+    return commit.replace(UNBORN, ""), branch, [line for line in lines if not line.startswith("# ")]
 
 
-def _with_submodules(own: _Seen, inner: Mapping[str, _Seen]) -> _Seen:
-    text, contents, said, left_out = own.text, dict(own.contents), list(own.said), list(own.left_out)
+def _with_submodules(own: _RepositoryState, inner: Mapping[str, _RepositoryState]) -> _RepositoryState:
+    text, contents, marks, left_out = own.text, dict(own.contents), list(own.marks), list(own.left_out)
     for name, sub in inner.items():
         text = text if sub.is_clean else _hash(text, sub.commit, sub.text)[:SUFFIX]
         contents |= sub.contents
-        said += (name, *sub.said)
+        marks += (name, *sub.marks)
         left_out += sub.left_out
     text = own.commit if own.is_clean else text
-    return replace(own, text=text, contents=contents, said=tuple(said), left_out=tuple(left_out))
+    return replace(own, text=text, contents=contents, marks=tuple(marks), left_out=tuple(left_out))
 
 
-def _is_there(found: Repository, entry: IndexEntry) -> bool:
-    return os.path.lexists(found.work / entry.path)
+def _is_there(repository: Repository, entry: IndexEntry) -> bool:
+    return os.path.lexists(repository.work / entry.path)
 
 
 def _content(
-    found: Repository, commit: str, changes: list[str], shown: list[IndexEntry], shell: Local
+    repository: Repository, commit: str, changes: list[str], shown: list[IndexEntry], shell: Local
 ) -> tuple[str, dict[str, str]]:
     """Hash the tree as `git add --all` sees it, in an index aside, and say what differs from the commit.
 
@@ -207,22 +207,22 @@ def _content(
     with temporary.folder("tree") as folder:
         index, objects = Path(folder, "index"), Path(folder, "objects")
         objects.mkdir()
-        if found.index.exists():
+        if repository.index.exists():
             # The copy carries git's stat cache, so that only changed files are read.
-            shutil.copy2(found.index, index)
-        aside = git.Aside(index, objects, found.objects)
+            shutil.copy2(repository.index, index)
+        aside = git.Aside(index, objects, repository.objects)
         for words, names in (
             ("--no-assume-unchanged", [entry.path for entry in shown if entry.is_unwatched]),
             ("--no-skip-worktree", [entry.path for entry in shown if entry.is_skipped]),
         ):
             if names:
-                ask(shell, git.update_index(found.work, aside, (words,), map(os.fsencode, names)), found.work)
-        _stage(found, aside, {*map(_changed, changes), *(entry.path for entry in shown)}, shell)
-        text = ask(shell, git.write_tree(found.work, aside), found.work).strip()[:SUFFIX]
+                ask(shell, git.update_index(repository.work, aside, (words,), map(os.fsencode, names)), repository.work)
+        _stage(repository, aside, {*map(_changed, changes), *(entry.path for entry in shown)}, shell)
+        text = ask(shell, git.write_tree(repository.work, aside), repository.work).strip()[:SUFFIX]
         if commit:
-            differing = differences_in(listed(shell, git.differing(found.work, aside, commit), found.work))
+            differing = differences_in(listed(shell, git.differing(repository.work, aside, commit), repository.work))
             return text, {path: new for path, _, new in differing}
-        held = read_index(shell, in_place(found, aside)).entries
+        held = read_index(shell, in_place(repository, aside)).entries
         return text, {entry.path: f"{entry.mode} {entry.hash}" for entry in held}
 
 
@@ -232,11 +232,11 @@ def _changed(line: str) -> str:
     return line.split(" ", before)[before].rstrip("/")
 
 
-def _stage(found: Repository, aside: git.Aside, names: Iterable[str], shell: Local) -> None:
+def _stage(repository: Repository, aside: git.Aside, names: Iterable[str], shell: Local) -> None:
     """Stage these files; where one vanished meanwhile, git fails, and knows better a moment later."""
-    step = git.stage(found.work, aside, map(os.fsencode, sorted(names)))
+    step = git.stage(repository.work, aside, map(os.fsencode, sorted(names)))
     if not any(shell.run(step) for _ in range(TRIES - 1)):
-        ask(shell, step, found.work)
+        ask(shell, step, repository.work)
 
 
 def differences_in(words: Iterator[str]) -> Iterator[tuple[str, str, str]]:

@@ -87,29 +87,29 @@ class State:
 
     def made(self, names: Iterable[str]) -> State:
         """Forget that these were being made: the provider has them."""
-        gone = set(names)
-        return replace(self, making=tuple(item for item in self.making if item[0] not in gone))
+        done = set(names)
+        return replace(self, making=tuple(item for item in self.making if item[0] not in done))
 
     def ended(self, hosts: Iterable[CachedHost], results: Iterable[tuple[str, str]]) -> State:
         """Remember how a deploy ended, and where."""
-        there = tuple(hosts)
-        others = (known for known in self.hosts if not any(known.is_at(new.stack, new.host) for new in there))
+        reached = tuple(hosts)
+        others = (known for known in self.hosts if not any(known.is_at(new.stack, new.host) for new in reached))
         return replace(
-            self.made(known.stack for known in there),
-            hosts=_by_name((*others, *there)),
+            self.made(known.stack for known in reached),
+            hosts=_by_name((*others, *reached)),
             results=_sorted({**dict(self.results), **dict(results)}),
         )
 
     def without(self, hosts: Iterable[CachedHost]) -> State:
         """Forget hosts."""
-        gone = set(hosts)
-        return replace(self, hosts=tuple(known for known in self.hosts if known not in gone))
+        removed = set(hosts)
+        return replace(self, hosts=tuple(known for known in self.hosts if known not in removed))
 
     def removed(self, stacks: Iterable[tuple[str, Host]]) -> State:
         """Forget stacks that were removed, with the hosts that they were removed from."""
-        gone = tuple(stacks)
-        names = {stack for stack, _ in gone}
-        hosts = tuple(known for known in self.hosts if not any(known.is_at(*item) for item in gone))
+        removed = tuple(stacks)
+        names = {stack for stack, _ in removed}
+        hosts = tuple(known for known in self.hosts if not any(known.is_at(*item) for item in removed))
         return replace(
             self.made(names), hosts=hosts, results=tuple(item for item in self.results if item[0] not in names)
         )
@@ -152,11 +152,11 @@ def update(folder: Path, change: Change) -> tuple[str, ...]:
     """
     try:
         with lock(folder / f".{NAME}.lock").acquire(timeout=WAIT):
-            found = read(folder)
-            state = change(found.state)
-            if found.is_ours and (state != found.state or found.notices):
-                _write(folder, replace(state, serial=found.state.serial + 1), before=found.text)
-            return found.notices
+            record = read(folder)
+            state = change(record.state)
+            if record.is_ours and (state != record.state or record.notices):
+                _write(folder, replace(state, serial=record.state.serial + 1), before=record.text)
+            return record.notices
     except OSError as error:
         return (f"{folder / NAME}: could not be written ({_reason(error)}); continuing without it",)
 

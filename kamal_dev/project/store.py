@@ -33,23 +33,25 @@ ALIKE = ("core.filemode", "core.symlinks", "core.ignorecase", "core.precomposeun
 FORMAT = "extensions.objectformat"
 
 
-def aside(found: Repository, store: Path) -> git.Aside:
+def aside(repository: Repository, store: Path) -> git.Aside:
     """Return the view of a repository that a store has."""
-    return git.Aside(store / "index", store / "objects", found.objects, store)
+    return git.Aside(store / "index", store / "objects", repository.objects, store)
 
 
-def prepare(store: Path, found: Repository, settings: Mapping[str, str], withheld: Withheld) -> None:
+def prepare(store: Path, repository: Repository, settings: Mapping[str, str], withheld: Withheld) -> None:
     """Make, or bring up to date, a git folder that has an index, objects and attributes of its own."""
     for name in ("objects/info", "refs", "info"):
         (store / name).mkdir(parents=True, exist_ok=True)
     alike = "".join(f"\t{key.partition('.')[2]} = {settings[key]}\n" for key in ALIKE if settings.get(key))
-    rules = found.exclude.read_text(encoding="utf-8", errors="surrogateescape") if found.exclude.is_file() else ""
+    rules = (
+        repository.exclude.read_text(encoding="utf-8", errors="surrogateescape") if repository.exclude.is_file() else ""
+    )
     hashes = settings.get(FORMAT, "")
     extensions = f"[extensions]\n\tobjectformat = {hashes}\n" if hashes else ""
     texts = {
         "HEAD": "ref: refs/heads/none\n",
         "config": f"[core]\n\trepositoryformatversion = {int(bool(hashes))}\n\tbare = false\n{alike}{extensions}",
-        "objects/info/alternates": f"{git.listed(found.objects)}\n",
+        "objects/info/alternates": f"{git.listed(repository.objects)}\n",
         "info/attributes": ATTRIBUTES,
         "info/exclude": f"{rules}\n{withheld.rules}",
     }
@@ -57,22 +59,22 @@ def prepare(store: Path, found: Repository, settings: Mapping[str, str], withhel
         (store / name).write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
-def begin(store: Path, found: Repository, index: Index, settings: Mapping[str, str]) -> None:
+def begin(store: Path, repository: Repository, index: Index, settings: Mapping[str, str]) -> None:
     """Let a new store begin with the repository's own index, which spares it reading every file.
 
     Only where both see the same: no attribute of git may convert what is in a file, and nothing hides changes.
     """
     path = store / "index"
     is_plain = not {entry.path for entry in index.unusual} - index.submodules.keys()
-    if found.index.exists() and not path.exists() and is_plain and not _converts(found, index, settings):
+    if repository.index.exists() and not path.exists() and is_plain and not _converts(repository, index, settings):
         # With the time of the original, by which git tells whether a file may have changed after it.
-        shutil.copy2(found.index, path)
+        shutil.copy2(repository.index, path)
 
 
-def _converts(found: Repository, index: Index, settings: Mapping[str, str]) -> bool:
+def _converts(repository: Repository, index: Index, settings: Mapping[str, str]) -> bool:
     """Whether git may write other bytes to a file than it stores, or keeps half of its index elsewhere."""
     home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # noqa: PTH111
-    files = (Path("/etc/gitattributes"), Path(home, "git/attributes"), found.exclude.with_name("attributes"))
+    files = (Path("/etc/gitattributes"), Path(home, "git/attributes"), repository.exclude.with_name("attributes"))
     asked = ("core.attributesfile", "core.splitindex", "index.sparse", "core.sparsecheckout")
     is_named = any(settings.get(key, "false") != "false" for key in ("core.autocrlf", *asked))
     tracked = any(path.rpartition(b"/")[2] == b".gitattributes" for path in index.paths)
@@ -80,16 +82,16 @@ def _converts(found: Repository, index: Index, settings: Mapping[str, str]) -> b
 
 
 def stage(
-    shell: Local, found: Repository, view: git.Aside, index: Index, new: Set[str], withheld: Withheld
+    shell: Local, repository: Repository, view: git.Aside, index: Index, new: Set[str], withheld: Withheld
 ) -> tuple[str, ...]:
     """Stage what is in the folder now, and return the submodules that are filled. Raises GitFailed.
 
     A submodule of `index`, which is the repository's own, is there even where it is not checked out. `new`
     are paths that the repository would take, and does not track yet.
     """
-    root = found.work
-    held = read_index(shell, in_place(found, view))
-    _track(shell, found, view, index.paths, held.paths, new, withheld)
+    root = repository.work
+    held = read_index(shell, in_place(repository, view))
+    _track(shell, repository, view, index.paths, held.paths, new, withheld)
     empty = {path: entry for path, entry in index.submodules.items() if _is_empty(root / path)}
     stale = {path for path in held.submodules.keys() - empty.keys() if not is_filled(root / path)}
     _change(shell, root, view, ("--force-remove",), stale)
@@ -100,7 +102,7 @@ def stage(
     # A `.gitignore` of the repository has more to say than the rules of the store.
     hidden = listed(shell, git.paths_of(root, view.environment, withheld.patterns), root)
     _change(shell, root, view, ("--force-remove",), hidden)
-    staged = read_index(shell, in_place(found, view)).submodules
+    staged = read_index(shell, in_place(repository, view)).submodules
     return tuple(path for path in staged if is_filled(root / path))
 
 
@@ -116,7 +118,7 @@ def tidy(shell: Local, root: Path, store: Path) -> None:
 
 def _track(
     shell: Local,
-    found: Repository,
+    repository: Repository,
     view: git.Aside,
     known: Set[bytes],
     held: Set[bytes],
@@ -127,12 +129,12 @@ def _track(
 
     Which are ignored is asked only where the two do not track the same.
     """
-    root = found.work
+    root = repository.work
     if not held - known <= set(map(os.fsencode, new)):
         ignored = set(raw(shell, git.tracked_though_ignored(root, view.environment), root))
         _change(shell, root, view, ("--force-remove",), map(os.fsdecode, ignored - known))
     if not known <= held:
-        ignored = set(raw(shell, git.tracked_though_ignored(root, found.staged), root))
+        ignored = set(raw(shell, git.tracked_though_ignored(root, repository.staged), root))
         names = (name for name in map(os.fsdecode, ignored - held) if not withheld.hides(name))
         _change(shell, root, view, ("--add", "--remove"), names)
 

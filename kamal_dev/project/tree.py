@@ -77,15 +77,15 @@ class WorkingTree:
 def _drained(path: Path, seconds: float) -> bytes:
     # Without O_NONBLOCK a pipe that nobody writes to would block already when it is opened.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    found, deadline = b"", time.monotonic() + seconds
+    content, deadline = b"", time.monotonic() + seconds
     try:
-        while (left := deadline - time.monotonic()) > 0 and len(found) <= MOST:
-            if not select.select([descriptor], [], [], min(left, 1.0))[0]:
+        while (remaining := deadline - time.monotonic()) > 0 and len(content) <= MOST:
+            if not select.select([descriptor], [], [], min(remaining, 1.0))[0]:
                 continue
             if chunk := os.read(descriptor, 1 << 16):
-                found += chunk
-            elif found:
-                return found
+                content += chunk
+            elif content:
+                return content
             else:
                 time.sleep(0.05)  # nobody has opened the other end yet
     finally:

@@ -82,13 +82,13 @@ class DockerProvider:
 
         One that fails stops no other. Raises EngineError where there is no engine.
         """
-        found = self._containers()
+        containers = self._containers()
         key = keys.ensure(self._directory)
         identity.keep(self._directory, self._project)
-        flags = self._flags() if not found.keys() >= {*names} else ()
+        flags = self._flags() if not containers.keys() >= {*names} else ()
 
         def ensured(name: str) -> Host:
-            return self._host(found[name], key) if name in found else self._made(name, flags, key)
+            return self._host(containers[name], key) if name in containers else self._made(name, flags, key)
 
         return dict(zip(names, each(names, ensured, limit=AT_ONCE), strict=True))
 
@@ -127,8 +127,8 @@ class DockerProvider:
 
     def destroy(self, names: tuple[str, ...]) -> None:
         """Remove the containers of these hosts with their volumes."""
-        found = self._containers()
-        outcomes = each([found[name] for name in names if name in found], self._remove, limit=AT_ONCE)
+        containers = self._containers()
+        outcomes = each([containers[name] for name in names if name in containers], self._remove, limit=AT_ONCE)
         failures = [outcome for outcome in outcomes if isinstance(outcome, DevError)]
         if failures:
             raise _sum(failures)

@@ -24,12 +24,12 @@ def read(directory: Path, fresh: str) -> str:
 
 def keep(directory: Path, id_: str) -> None:
     """Write the id down. A folder that cannot be written to is known by its path alone."""
-    found = json.dumps({"id": id_, "directory": str(directory.resolve())}) + "\n"
+    text = json.dumps({"id": id_, "directory": str(directory.resolve())}) + "\n"
     path = directory / FILE
     with suppress(OSError):
-        if path.is_symlink() or not path.exists() or path.read_text(encoding="utf-8") != found:
+        if path.is_symlink() or not path.exists() or path.read_text(encoding="utf-8") != text:
             fresh = directory / f".{FILE}.new"
-            fresh.write_text(found, encoding="utf-8")
+            fresh.write_text(text, encoding="utf-8")
             fresh.replace(path)
 
 

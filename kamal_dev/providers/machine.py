@@ -51,15 +51,15 @@ def read(shell: Shell) -> Machine:
 
 def limited(options: Mapping[str, str], capacity: Capacity) -> tuple[dict[str, str], tuple[str, ...]]:
     """Return `cpus` and `memory` as the engine takes them, capped to what the machine has, and the caps in words."""
-    found, cut = dict(options), []
+    limits, cut = dict(options), []
     cpus, memory = options.get("cpus", ""), options.get("memory", "")
     if cpus and capacity.cpus and float(cpus) > capacity.cpus:
-        found["cpus"] = str(capacity.cpus)
+        limits["cpus"] = str(capacity.cpus)
         cut.append(f"{capacity.cpus} of {cpus} CPUs")
     if memory and capacity.memory and _bytes(memory) > capacity.memory:
-        found["memory"] = str(capacity.memory)
+        limits["memory"] = str(capacity.memory)
         cut.append(f"{_gigabytes(capacity.memory)} of {_gigabytes(_bytes(memory))} memory")
-    return found, tuple(cut)
+    return limits, tuple(cut)
 
 
 def make_room(machine: Machine, count: int, agree: Agree) -> None:
@@ -114,12 +114,12 @@ def _used() -> int | None:
     """Count root's inotify instances, on which all hosts draw; None where that cannot be seen."""
     if os.geteuid() != 0:
         return None
-    found = 0
+    count = 0
     for process in PROCESSES.iterdir():
         if process.name.isdecimal():
             with suppress(OSError):
-                found += sum(_is_inotify(file) for file in (process / "fd").iterdir())
-    return found
+                count += sum(_is_inotify(file) for file in (process / "fd").iterdir())
+    return count
 
 
 def _is_inotify(file: Path) -> bool:

@@ -202,14 +202,14 @@ class _Composer:
             self._refuse(node, f"grows to more than {self.limits.expanded} nodes when its aliases are expanded")
 
     def _check_keys(self, node: Node) -> None:
-        seen: dict[str, Node] = {}
+        first: dict[str, Node] = {}
         for key, _ in node.entries:
             if key.kind != "scalar":
                 self._complain(key, "a key must be text")
-            elif key.text in seen:
-                self._complain(key, f"`{key.text}` is already in line {seen[key.text].line}")
+            elif key.text in first:
+                self._complain(key, f"`{key.text}` is already in line {first[key.text].line}")
             else:
-                seen[key.text] = key
+                first[key.text] = key
 
     def _complain(self, node: Node, message: str) -> None:
         self.problems.append(Problem(self.display, node.line, message, column=node.column))

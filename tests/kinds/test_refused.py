@@ -338,7 +338,7 @@ def test_doctor_compares_what_is_asked_for_with_what_the_provider_can_give(root:
     run.__dict__["provider"] = Small()
     (check,) = [check for check in examine(run) if check.name == "requirements"]
     assert check.is_warning and check.is_fine
-    assert check.found == "hosts have at most 2 of 640 CPUs (.devcontainer/devcontainer.json:2)"
+    assert check.message == "hosts have at most 2 of 640 CPUs (.devcontainer/devcontainer.json:2)"
 
 
 class Small:

@@ -85,7 +85,7 @@ def test_every_secret_that_is_missing_is_named_at_once_those_of_builds_too(root:
     (root / ".kamal/secrets").write_text("OTHER_TOKEN=$(echo x)\n")
     (check,) = found(opened(root))["secrets"]
     missing = "\n".join(f".kamal/secrets: {name} is not set" for name in ("API_TOKEN", "NPM_TOKEN", "BUILD_TOKEN"))
-    assert (check.is_fine, check.found) == (False, missing)
+    assert (check.is_fine, check.message) == (False, missing)
     assert "`API_TOKEN=…` and `NPM_TOKEN=…` and `BUILD_TOKEN=…` to .kamal/secrets" in check.advice
     with pytest.raises(CredentialsMissing) as refused:
         deploy(opened(root), DeployOptions())

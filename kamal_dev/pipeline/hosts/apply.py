@@ -124,7 +124,7 @@ def apply_step(
     keep_failed: bool = False,
 ) -> Callable[[str], Step]:
     """Return the step that applies a release; `pull` are the images that the host pulls, `layers` their layers."""
-    config, release, found = planner.project.config, made.release, made.devcontainer
+    config, release, configuration = planner.project.config, made.release, made.devcontainer
     sends = bool(release.workspace) and planner.request.source in ("git", "sync")
     restore = config.deploy.rollback != "never"
     return lambda token: host.apply(
@@ -141,8 +141,8 @@ def apply_step(
         brought=planner.request.folder if sends else "",
         login=login,
         performer=connections.performer,
-        user=found.remote_user or found.container_user,
-        lifecycle=lifecycle.files(found, config.deploy.lifecycle_timeout),
+        user=configuration.remote_user or configuration.container_user,
+        lifecycle=lifecycle.files(configuration, config.deploy.lifecycle_timeout),
         parts=made.candidate.parts,
         keeping=host.Keeping(config.retain, restore, keep_failed, planner.request.recreate),
     )

@@ -107,13 +107,13 @@ def _sent(hosts: Background[list[PreparedHost | StackResult]]) -> Iterator[str]:
 def _made(making: tuple[str, ...], hosts: Background[list[PreparedHost | StackResult]]) -> Iterator[str]:
     """Say which of these were made, and what is left of the others."""
     try:
-        found = [item for item in hosts.result() if item.stack in making]
+        outcomes = [item for item in hosts.result() if item.stack in making]
     except DevError as error:
         yield error.left_behind
         return
-    if made := [item.stack for item in found if _address(item)]:
+    if made := [item.stack for item in outcomes if _address(item)]:
         verb = "was" if len(made) == 1 else "were"
         yield f"{', '.join(made)} {verb} created; the next deploy uses them"
-    for item in found:
+    for item in outcomes:
         if isinstance(item, StackResult) and item.error and not item.address:
             yield item.error.left_behind

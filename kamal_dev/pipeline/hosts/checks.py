@@ -31,11 +31,11 @@ def host_checks(
         return [Check("hosts", True, "no host yet: `dev deploy` creates them")]
     on = [(stack, target) for stack, target in stacks if target.address]
     off = [stack for stack, target in stacks if not target.address]
-    found = each(on, lambda item: _ask(connections, *item), limit=connections.limit)
-    checks = [judged(stack, facts) for (stack, _), facts in zip(on, found, strict=True)]
-    answering = sum(isinstance(facts, events.Facts) for facts in found)
+    replies = each(on, lambda item: _ask(connections, *item), limit=connections.limit)
+    checks = [judged(stack, facts) for (stack, _), facts in zip(on, replies, strict=True)]
+    answering = sum(isinstance(facts, events.Facts) for facts in replies)
     short = [
-        _required(project, stack, facts, only_warns=only_warns) for (stack, _), facts in zip(on, found, strict=True)
+        _required(project, stack, facts, only_warns=only_warns) for (stack, _), facts in zip(on, replies, strict=True)
     ]
     return [_summary(len(stacks), answering, off, is_fine=answering == len(on)), *checks, *filter(None, short)]
 
@@ -46,8 +46,8 @@ def _required(project: Project, stack: str, facts: events.Facts | DevError, *, o
     missing = () if isinstance(facts, DevError) else _short_of(devcontainer, facts)
     if not missing:
         return None
-    found = f"it has {', '.join(missing)} that `hostRequirements` asks for ({devcontainer.where('hostRequirements')})"
-    return Check(f"host of {stack}", only_warns, found, advice(only_warns=only_warns), only_warns)
+    state = f"it has {', '.join(missing)} that `hostRequirements` asks for ({devcontainer.where('hostRequirements')})"
+    return Check(f"host of {stack}", only_warns, state, advice(only_warns=only_warns), only_warns)
 
 
 def advice(*, only_warns: bool) -> str:
@@ -64,8 +64,8 @@ def lacking_capacity(project: Project, provider: Provider) -> tuple[str, ...]:
     return requirements.lacking(asked, cpus=capacity.cpus, memory=capacity.memory, disk=capacity.disk, gpu=capacity.gpu)
 
 
-def _short_of(found: Devcontainer, facts: events.Facts) -> tuple[str, ...]:
-    return short_of(Requirements(found.host_requirements), facts)
+def _short_of(configuration: Devcontainer, facts: events.Facts) -> tuple[str, ...]:
+    return short_of(Requirements(configuration.host_requirements), facts)
 
 
 def _ask(connections: HostConnections, stack: str, target: Host) -> events.Facts:
@@ -76,11 +76,11 @@ def _ask(connections: HostConnections, stack: str, target: Host) -> events.Facts
 
 
 def _summary(count: int, answering: int, off: list[str], *, is_fine: bool) -> Check:
-    found = f"{answering} of {count} hosts answer"
+    state = f"{answering} of {count} hosts answer"
     if not off:
-        return Check("hosts", is_fine, found)
+        return Check("hosts", is_fine, state)
     advice = f"`dev deploy {off[0]}` starts it" if len(off) == 1 else "`dev deploy NAME` starts one of them"
-    return Check("hosts", is_fine, f"{found}; switched off: {', '.join(off)}", advice, is_warning=True)
+    return Check("hosts", is_fine, f"{state}; switched off: {', '.join(off)}", advice, is_warning=True)
 
 
 def judged(stack: str, facts: events.Facts | DevError) -> Check:
@@ -94,10 +94,10 @@ def judged(stack: str, facts: events.Facts | DevError) -> Check:
         return Check(name, True, f"Docker {facts.engine}, Compose {facts.compose}, {_login(facts)}")
     may_install = facts.privilege in INSTALLS
     if facts.daemon:
-        found = (
+        state = (
             f"Compose is {facts.compose or 'missing'}, and {events.words(events.MINIMAL_COMPOSE)} or later is needed"
         )
-        return Check(name, may_install, found, "the first deploy installs it" if may_install else BY_HAND, may_install)
+        return Check(name, may_install, state, "the first deploy installs it" if may_install else BY_HAND, may_install)
     if facts.has_engine:
         may_start = may_install and not facts.engine_address
         advice = "the next deploy tries to start it" if may_start else "start it, or allow the user to use it"
@@ -126,14 +126,14 @@ class Check:
 
     name: str
     is_fine: bool
-    found: str
+    message: str
     advice: str = ""
     is_warning: bool = False
 
     def __str__(self) -> str:
         mark = "✗" if not self.is_fine else "!" if self.is_warning else "✓"
         advice = f"\n  hint: {self.advice}" if self.advice and mark != "✓" else ""
-        return f"{mark} {self.name}: {self.found}{advice}"
+        return f"{mark} {self.name}: {self.message}{advice}"
 
     def as_json(self) -> dict[str, Any]:
         """Return the check for `--json`."""

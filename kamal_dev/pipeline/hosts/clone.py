@@ -99,7 +99,7 @@ class Clone:
 
     def known(self, facts: events.Facts) -> tuple[Known, ...]:
         """Return what the host has, by its own records, of every part that it was sent."""
-        return tuple(found for own in self.snapshot.parts if (found := self._known_part(own, facts)))
+        return tuple(part for own in self.snapshot.parts if (part := self._known_part(own, facts)))
 
     def _known_part(self, own: Part, facts: events.Facts) -> Known | None:
         sent, offered = (_entry(record, own.path) for record in (facts.source, facts.offered))

@@ -53,8 +53,8 @@ def await_turn(connections: HostConnections, target: Host, stack: str, lock: eve
 
 def holder(connections: HostConnections, target: Host, stack: str) -> events.Lock | None:
     """Ask the host who has the lock of a stack, or had it and died."""
-    found = answers.stacks(output_of(connections, target, host.unlock(connections.scripts, stack), timeout=ASKING))
-    return found[0].lock if found else None
+    stacks = answers.stacks(output_of(connections, target, host.unlock(connections.scripts, stack), timeout=ASKING))
+    return stacks[0].lock if stacks else None
 
 
 def _seconds_left(connections: HostConnections, target: Host, stack: str) -> float:

@@ -83,17 +83,19 @@ class Planner:
         release = render_release(
             self.project, observation.stack, additions=merged.additions, address=observation.address, ready=files
         )
-        found = merged.devcontainer
-        asked = replace(self.requirements, asked=found.host_requirements, where=found.where("hostRequirements"))
+        configuration = merged.devcontainer
+        asked = replace(
+            self.requirements, asked=configuration.host_requirements, where=configuration.where("hostRequirements")
+        )
         candidate = Candidate(
             release,
             compose.parts(self.project.compose, files, release),
             asked,
             is_sent=self._was_sent(facts.source),
             is_offered=self._was_sent(facts.offered),
-            follows_source=lifecycle.follows_source(found),
+            follows_source=lifecycle.follows_source(configuration),
         )
-        return StackRelease(candidate, found)
+        return StackRelease(candidate, configuration)
 
     def _was_sent(self, record: Record | None) -> bool:
         return self.workspace.was_sent(record, is_quick=self.is_quick)
@@ -116,12 +118,17 @@ class Planner:
 
 def requirements(project: Project, images: Iterable[Image], *, warns: bool, lock_wait: float) -> Requirements:
     """Return what this project asks of any host; what the main image adds to it is not among it."""
-    found = project.devcontainer
+    configuration = project.devcontainer
     services = tuple(
         ServicePlatform(service.where, service.platform, service.image)
         for service in project.compose.services
         if service.platform and service.is_active and not service.built_as
     )
     return Requirements(
-        found.host_requirements, found.where("hostRequirements"), warns, tuple(images), services, lock_wait
+        configuration.host_requirements,
+        configuration.where("hostRequirements"),
+        warns,
+        tuple(images),
+        services,
+        lock_wait,
     )

@@ -59,21 +59,21 @@ def find(
     if not target.address:
         raise HostUnreachable(name, "the host is not running or does not answer", hint=f"`dev deploy {name}` starts it")
     output = output_of(connections, target, host.place(connections.scripts, name, service), timeout=ASKING)
-    found, what = answers.place(output), f"`{service or project.main}`"
-    if found is None:
+    container, what = answers.place(output), f"`{service or project.main}`"
+    if container is None:
         reason = f"the stack has no container of {what}"
         raise HostError(name, reason, hint=f"`dev deploy {name}` brings it up")
-    if found.state != "running":
+    if container.state != "running":
         raise HostError(
             name,
-            f"the container of {what} is not running, but {found.state}",
+            f"the container of {what} is not running, but {container.state}",
             hint=f"`dev status {name}` shows why; `dev deploy {name}` brings it up",
         )
-    return found
+    return container
 
 
 def described(project: Project, place: events.RunningContainer) -> Devcontainer:
     """Return the devcontainer with what the image of the main container adds. Raises DevcontainerError."""
     own = project.devcontainer
-    found = devcontainer.entries(place.metadata, place.image)
-    return devcontainer.merged(own, found, place.image, project.environment)
+    metadata = devcontainer.entries(place.metadata, place.image)
+    return devcontainer.merged(own, metadata, place.image, project.environment)

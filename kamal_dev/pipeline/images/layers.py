@@ -38,8 +38,8 @@ class Layers:
         if not 0 < facts.disk_free < ENOUGH:
             return ()
         with self._asking:
-            found = [layer for image in images for layer in self._of(image, facts.arch)]
-        return tuple(dict(found).items())
+            layers = [layer for image in images for layer in self._of(image, facts.arch)]
+        return tuple(dict(layers).items())
 
     def _of(self, image: Image, architecture: str) -> tuple[Layer, ...]:
         key = (str(image), architecture)

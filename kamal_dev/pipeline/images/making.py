@@ -11,7 +11,7 @@ from kamal_dev.model import Image
 from kamal_dev.pipeline.images import features, local_registry, registry
 from kamal_dev.pipeline.images.building import Built, build_all, planned
 from kamal_dev.pipeline.images.engine import inspect
-from kamal_dev.pipeline.images.pushing import found, push_all
+from kamal_dev.pipeline.images.pushing import present_images, push_all
 from kamal_dev.pipeline.images.recipe import BuildOptions
 from kamal_dev.pipeline.run.tools import LocalTools
 from kamal_dev.plan.request import PlannedImage
@@ -69,7 +69,9 @@ class ImageMaking:
         config, built = self._begun.result() if self._begun else self._build()
         if built:
             after_build()
-        made = found(project, tools.shell, built) if self._skip_push else _pushed(project, tools, config, built)
+        made = (
+            present_images(project, tools.shell, built) if self._skip_push else _pushed(project, tools, config, built)
+        )
         return MadeImages({service: made[image.reference] for service, image in project.images().items()}, config)
 
     def _build(self) -> tuple[str, list[Built]]:

@@ -66,8 +66,8 @@ class Metadata:
 
     def _merge(self, config: ImageConfig) -> Merged:
         project = self._project
-        found = devcontainer.entries(config.metadata, self._image)
-        laid = devcontainer.merged(project.devcontainer, found, self._image, project.environment, project.hidden)
+        metadata = devcontainer.entries(config.metadata, self._image)
+        laid = devcontainer.merged(project.devcontainer, metadata, self._image, project.environment, project.hidden)
         additions = compose.additions(laid, project.config, project.main, project.compose.run_services, config)
         for notice in (*laid.notices[len(project.devcontainer.notices) :], *self._dangers(additions)):
             if not self._expected:

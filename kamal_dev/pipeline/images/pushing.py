@@ -34,7 +34,7 @@ def push_all(project: Project, tools: LocalTools, *, config: str, built: Iterabl
     return [_of_version(project, tools, image, config, known.get(image.reference)) for image in names(planned(project))]
 
 
-def found(project: Project, shell: Shell, built: Iterable[Built] = ()) -> dict[str, Built]:
+def present_images(project: Project, shell: Shell, built: Iterable[Built] = ()) -> dict[str, Built]:
     """Return the images of this version that the engine here has, by their version's tag. Raises NothingBuilt.
 
     Each has a tag that is made of its id: it stays where another version has the same content. Its

@@ -94,12 +94,12 @@ def configurations(local: Shell, image: Image, folder: str) -> dict[str, dict[st
     Raises RegistryUnknown, RegistryError where it has none.
     """
     answer = _asked(local, image, docker.manifest(image, part="Image", config=folder))
-    found = json.loads(answer or "{}")
-    if not found:
+    fields = json.loads(answer or "{}")
+    if not fields:
         raise RegistryError(f"the registry does not have `{image}`", hint="push it again: `dev deploy`")
-    if "rootfs" not in found and "config" not in found:
-        return {str(name): part for name, part in found.items() if isinstance(part, dict)}
-    return {f"{found.get('os', 'linux')}/{found.get('architecture', '')}": found}
+    if "rootfs" not in fields and "config" not in fields:
+        return {str(name): part for name, part in fields.items() if isinstance(part, dict)}
+    return {f"{fields.get('os', 'linux')}/{fields.get('architecture', '')}": fields}
 
 
 def _asked(local: Shell, image: Image, step: Step) -> str:
@@ -119,8 +119,8 @@ def _asked(local: Shell, image: Image, step: Step) -> str:
 
 def require(project: Project, shell: Shell, image: Image, folder: str) -> Stored:
     """Return what the registry has of an image that was just pushed. Raises RegistryError where it has none."""
-    if found := stored(project, shell, image, folder):
-        return found
+    if present := stored(project, shell, image, folder):
+        return present
     raise RegistryError(
         f"`{image.reference}` was pushed, but the registry has nothing under that tag",
         hint="check the registry's log, and whether another program removes images",
@@ -138,12 +138,12 @@ def _stored_here(image: Image) -> Stored | None:
 def _read(image: Image, answer: str, text: str = "") -> Stored:
     """Read a digest, and the platforms of an index. Raises RegistryUnknown for what is no answer of a registry."""
     try:
-        found = str(json.loads(answer)["digest"])
+        digest = str(json.loads(answer)["digest"])
     except (ValueError, LookupError, TypeError):
-        found = ""
-    if not found.startswith("sha256:"):
+        digest = ""
+    if not digest.startswith("sha256:"):
         raise _unknown(image, "the server is not a registry")
-    return Stored(found, image_manifest.platforms(text or answer))
+    return Stored(digest, image_manifest.platforms(text or answer))
 
 
 def _unknown(image: Image, reason: str) -> RegistryUnknown:

@@ -15,7 +15,7 @@ def find(shell: Shell) -> Program | None:
     """Look for it on PATH, then through npx; None where neither answers."""
     for argv in PROGRAMS:
         result = shell.run(features.version(argv), timeout=ANSWERS)
-        found = re.match(r"(\d+)\.(\d+)\.(\d+)", result.output) if result else None
-        if found:
-            return Program(argv, tuple(map(int, found.groups())))
+        version = re.match(r"(\d+)\.(\d+)\.(\d+)", result.output) if result else None
+        if version:
+            return Program(argv, tuple(map(int, version.groups())))
     return None

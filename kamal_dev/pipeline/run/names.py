@@ -64,9 +64,9 @@ def of_project(
 
     Raises UsageError for an unknown name; none is returned for it unless `is_sure`.
     """
-    found = dict(stacks)
+    targets = dict(stacks)
     if not name or name == project.config.service:
-        return found
-    if not is_sure and name not in found:
+        return targets
+    if not is_sure and name not in targets:
         return {}
-    return {stack: found[stack] for stack in restrict(found, (name,))}
+    return {stack: targets[stack] for stack in restrict(targets, (name,))}

@@ -31,7 +31,7 @@ class DeployRecord:
         self._names = names
         self._has_ended = False
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        self._begun = Background(lambda: written(project, lambda found: found.begun(names, making, now)))
+        self._begun = Background(lambda: written(project, lambda state: state.begun(names, making, now)))
         if making:
             # Written before the first host costs anything.
             self._begun.result()
@@ -64,7 +64,7 @@ class DeployRecord:
         ]
         results = [(outcome.stack, outcome.state) for outcome in outcomes]
         before = self._begun.result()
-        after = written(self._project, lambda found: found.ended(reached, results))
+        after = written(self._project, lambda state: state.ended(reached, results))
         for notice in dict.fromkeys((*before, *after)):
             self._output.warn(notice)
         history.note(self._project, self._output, self._performer, "deploy", outcomes, seconds)
@@ -94,12 +94,12 @@ def update(project: Project, output: Output, change: Change, before: Found | Non
 def remembered(project: Project, output: Output) -> Found:
     """Return the state as it is, after a warning of what is wrong with its file."""
     try:
-        found = state.read(project.private())
+        record = state.read(project.private())
     except OSError:
         return Found()
-    for notice in found.notices:
+    for notice in record.notices:
         output.warn(notice)
-    return found
+    return record
 
 
 def failed(project: Project, output: Output) -> tuple[str, ...]:
