@@ -70,16 +70,14 @@ def load(
     settings = _config(context, config_path)
     secrets_file = _secrets(context, settings, shell, redaction)
     private = devcontainer.Private(secret_names(settings, secrets_file), settings.secrets)
-    configuration = _devcontainer(
-        context, settings, _devcontainer_path(context, devcontainer_path, settings), private, strict
-    )
-    configuration = devcontainer.without_features(configuration) if ignore_features else configuration
+    path = _devcontainer_path(context, devcontainer_path, settings)
+    configuration = _devcontainer(context, settings, path, private, strict)
     return Project(
         root=context.root,
         source=context.source,
         version=_version(context.source, version),
         config=config.with_username(settings, secrets_file, ask=False),
-        devcontainer=configuration,
+        devcontainer=devcontainer.without_features(configuration) if ignore_features else configuration,
         secrets_file=secrets_file,
         environment=environment,
         hidden=private,
