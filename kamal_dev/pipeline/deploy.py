@@ -56,11 +56,11 @@ def deploy(run: Run, options: DeployOptions) -> Report:
     scope = decide(run, options)
     require_terminal(run.project, options, scope.making)
     hooks.before("pre-connect", scope.hosts, left_behind=NOTHING)
-    observations = observing(run, scope, is_deep=options.is_interactive)
     making = ImageMaking(run.project, run.tools, skip_build=options.skip_build, skip_push=options.skip_push)
     # While hosts answer: no host is made for it, no hook comes first, and few people are asked anything.
     if scope.are_all_on and not hooks.has("pre-build") and run.project.config.deploy.confirm != "always":
-        making.begin()
+        making.begin(push=not hooks.has("post-build"))
+    observations = observing(run, scope, is_deep=options.is_interactive)
     planner = first_planner(run, options, scope)
     plan = planner.plan(observations.soon())
     confirm(run, options, plan, before_asking=making.stop)
@@ -160,10 +160,11 @@ def _prepare_all(
             return _failed(connections.output, stack, scope.hosts[stack], host)
         assert host is not None
         try:
-            tunnel.begin(host)
             observation = (
                 observe(connections, stack, host, scope.releases[stack]) if stack in made else observations.of(stack)
             )
+            if not observation.has_images_of(scope.releases[stack]):
+                tunnel.begin(host)
             with connections.budget.counting(host.name):
                 return prepare(context, observation)
         except DevError as error:

@@ -65,13 +65,13 @@ class DeployOptions:
 class DeployScope:
     """Hold what one deploy is about: the first draft of each stack's release, the host that it has, and the login.
 
-    `engine` is the platform of the engine here, empty where none is needed.
+    `engine` waits for the platform of the engine here, empty where nothing is built. It raises EngineError.
     """
 
     releases: dict[str, Release]
     hosts: dict[str, Host | None]
     login: Login | None
-    engine: str = ""
+    engine: Callable[[], str] = str
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -141,7 +141,8 @@ def _diff(planner: Planner, observation: Observation) -> str:
 def decide(run: Run, options: DeployOptions) -> DeployScope:
     """Decide what is deployed, and refuse what could not end well."""
     run.project.require_deployable()
-    engine = Background(lambda: require_engine(run.local) if planned(run.project) else "")
+    is_building = not options.skip_build and bool(planned(run.project))
+    engine = Background(lambda: require_engine(run.local) if is_building else "")
     if not options.skip_build:
         require_buildable(run.project, run.tools, run.project.config.secrets)
     names = chosen(run, options)
@@ -154,7 +155,7 @@ def decide(run: Run, options: DeployOptions) -> DeployScope:
     for text in left_behind(run.project, stacks, names, is_all=not options.names):
         run.output.warn(text)
     login = None if options.skip_push or not planned(run.project) else registry.credentials(run.project)
-    return DeployScope(releases, {name: stacks.get(name) for name in names}, login, engine.result())
+    return DeployScope(releases, {name: stacks.get(name) for name in names}, login, engine.result)
 
 
 def chosen(run: Run, options: DeployOptions) -> tuple[str, ...]:
@@ -197,7 +198,7 @@ def planner_of(run: Run, options: DeployOptions, scope: DeployScope, images: Ite
     of_services = {service: known[image.reference].image for service, image in project.images().items()}
     main = next((item for item in images if project.main in item.services), None)
     metadata = Metadata(project, run.tools, expected=main.image if main else None)
-    platforms = () if options.skip_build else expected(project, scope.engine)
+    platforms = () if options.skip_build else expected(project, scope.engine())
     needs = requirements(project, platforms, warns=run.warns_of_requirements, lock_wait=run.lock_wait)
     workspace = Workspace(project, run.tools, run.connections)
     request = DeployRequest(

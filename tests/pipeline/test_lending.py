@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
-from kamal_dev.commands.events import ScriptResult
-from kamal_dev.errors import HostError, RegistryUnknown
-from kamal_dev.model import Host, Image
+from kamal_dev.commands.events import Facts, Held, ScriptResult
+from kamal_dev.errors import HostError
+from kamal_dev.model import Host, Image, ImageConfig, Release
 from kamal_dev.output import Event, Output
 from kamal_dev.output.sentences import sentence
 from kamal_dev.pipeline.images import tunnel
 from kamal_dev.pipeline.images.tunnel import RegistryTunnel
 from kamal_dev.pipeline.run.tools import LocalTools
+from kamal_dev.plan.observation import Observation
 from kamal_dev.project import Project
 from kamal_dev.shell.recorder import Recorder
 from kamal_dev.shell.way import Way
@@ -51,14 +52,9 @@ def tunnels(monkeypatch: pytest.MonkeyPatch) -> Tunnels:
 class Lab:
     """A run with a registry, and what it said."""
 
-    def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, stored: Callable[..., object], *, is_local: bool = True
-    ) -> None:
+    def __init__(self, *, is_local: bool = True) -> None:
         self.events: list[Event] = []
         self.resources = ExitStack()
-        monkeypatch.setattr(tunnel, "stored", stored)
-        build = SimpleNamespace(image=Image("localhost:5999", "blog-dev", "v1"))
-        monkeypatch.setattr(tunnel, "planned", lambda project: (build,))
         registry = SimpleNamespace(is_local=is_local, port=5999)
         self.project = cast(Project, SimpleNamespace(config=SimpleNamespace(registry=registry)))
         self.tools = LocalTools(Recorder(), Output(self.events.append), self.resources)
@@ -85,8 +81,8 @@ def changes(*outcomes: ScriptResult) -> tuple[Callable[[], ScriptResult], list[i
     return change, made
 
 
-def test_a_registry_elsewhere_is_lent_to_nobody(tunnels: Tunnels, monkeypatch: pytest.MonkeyPatch) -> None:
-    lab = Lab(monkeypatch, lambda *_: None, is_local=False)
+def test_a_registry_elsewhere_is_lent_to_nobody(tunnels: Tunnels) -> None:
+    lab = Lab(is_local=False)
     lent = lab.lending()
     lent.begin(TARGET)
     lent.open(TARGET)
@@ -95,20 +91,12 @@ def test_a_registry_elsewhere_is_lent_to_nobody(tunnels: Tunnels, monkeypatch: p
     assert (len(made), tunnels.opened) == (1, [])
 
 
-@pytest.mark.parametrize("answer", ["absent", "present", "unknown"])
-def test_a_tunnel_is_opened_early_unless_the_registry_says_that_it_has_everything(
-    answer: str, tunnels: Tunnels, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def stored(*_: Any) -> object:
-        if answer == "unknown":
-            raise RegistryUnknown("the registry does not answer")
-        return object() if answer == "present" else None
-
-    lab = Lab(monkeypatch, stored)
+def test_a_tunnel_that_was_opened_early_is_the_one_that_is_used(tunnels: Tunnels) -> None:
+    lab = Lab()
     lent = lab.lending()
     lent.begin(TARGET)
     lent._begun[TARGET.name].result()
-    assert len(tunnels.opened) == (0 if answer == "present" else 1)
+    assert len(tunnels.opened) == 1
     lent.open(TARGET)
     lent.open(TARGET)
     assert [tunnel.port for tunnel in tunnels.opened] == [5999]
@@ -116,10 +104,15 @@ def test_a_tunnel_is_opened_early_unless_the_registry_says_that_it_has_everythin
     assert tunnels.opened[0].closed
 
 
-def test_what_could_not_be_opened_early_is_opened_when_it_is_needed(
-    tunnels: Tunnels, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lab = Lab(monkeypatch, lambda *_: None)
+@pytest.mark.parametrize(("names", "has_it"), [(("localhost:5999/blog-dev:v1",), True), (("postgres:15",), False)])
+def test_a_host_that_has_the_images_of_this_version_needs_no_tunnel_early(names: tuple[str, ...], has_it: bool) -> None:
+    release = cast(Release, SimpleNamespace(images=(("app", Image("localhost:5999", "blog-dev", "v1")),)))
+    assert Observation("blog-1", TARGET, Facts(images=(Held(names, ImageConfig()),))).has_images_of(release) is has_it
+    assert not Observation("blog-1", TARGET).has_images_of(release)
+
+
+def test_what_could_not_be_opened_early_is_opened_when_it_is_needed(tunnels: Tunnels) -> None:
+    lab = Lab()
     tunnels.refusals = [taken()]
     lent = lab.lending()
     lent.begin(TARGET)
@@ -127,17 +120,15 @@ def test_what_could_not_be_opened_early_is_opened_when_it_is_needed(
     assert len(tunnels.opened) == 1
 
 
-def test_a_host_whose_port_is_taken_is_an_error(tunnels: Tunnels, monkeypatch: pytest.MonkeyPatch) -> None:
-    lab = Lab(monkeypatch, lambda *_: None)
+def test_a_host_whose_port_is_taken_is_an_error(tunnels: Tunnels) -> None:
+    lab = Lab()
     tunnels.refusals = [taken()]
     with pytest.raises(HostError, match="could not be forwarded"):
         lab.lending().open(TARGET)
 
 
-def test_where_another_run_lends_it_already_the_change_is_made_all_the_same(
-    tunnels: Tunnels, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lab = Lab(monkeypatch, lambda *_: None)
+def test_where_another_run_lends_it_already_the_change_is_made_all_the_same(tunnels: Tunnels) -> None:
+    lab = Lab()
     tunnels.refusals = [taken()]
     change, made = changes(WELL)
     assert lab.lending().lent(TARGET, change) is WELL
@@ -145,10 +136,8 @@ def test_where_another_run_lends_it_already_the_change_is_made_all_the_same(
     assert "another `dev` may be forwarding it" in lab.said()
 
 
-def test_what_a_tunnel_that_ended_did_not_bring_is_pulled_once_more(
-    tunnels: Tunnels, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lab = Lab(monkeypatch, lambda *_: None)
+def test_what_a_tunnel_that_ended_did_not_bring_is_pulled_once_more(tunnels: Tunnels) -> None:
+    lab = Lab()
     lent = lab.lending()
     change, made = changes(NOT_PULLED, WELL)
 
@@ -160,19 +149,15 @@ def test_what_a_tunnel_that_ended_did_not_bring_is_pulled_once_more(
     assert (len(made), len(tunnels.opened)) == (2, 2)
 
 
-def test_a_pull_that_fails_through_an_open_tunnel_is_not_repeated(
-    tunnels: Tunnels, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lab = Lab(monkeypatch, lambda *_: None)
+def test_a_pull_that_fails_through_an_open_tunnel_is_not_repeated(tunnels: Tunnels) -> None:
+    lab = Lab()
     change, made = changes(NOT_PULLED)
     assert lab.lending().lent(TARGET, change) is NOT_PULLED
     assert len(made) == 1
 
 
-def test_where_no_tunnel_can_be_opened_at_all_that_is_the_failure(
-    tunnels: Tunnels, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lab = Lab(monkeypatch, lambda *_: None)
+def test_where_no_tunnel_can_be_opened_at_all_that_is_the_failure(tunnels: Tunnels) -> None:
+    lab = Lab()
     tunnels.refusals = [taken(), taken()]
     change, made = changes(NOT_PULLED)
     with pytest.raises(HostError, match="could not be forwarded") as caught:
@@ -181,10 +166,8 @@ def test_where_no_tunnel_can_be_opened_at_all_that_is_the_failure(
     assert caught.value.hint == "choose another one"
 
 
-def test_where_a_tunnel_that_ended_cannot_be_opened_again_the_failure_of_the_pull_counts(
-    tunnels: Tunnels, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lab = Lab(monkeypatch, lambda *_: None)
+def test_where_a_tunnel_that_ended_cannot_be_opened_again_the_failure_of_the_pull_counts(tunnels: Tunnels) -> None:
+    lab = Lab()
 
     def break_off() -> ScriptResult:
         tunnels.opened[0].is_open = False

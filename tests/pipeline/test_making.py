@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from kamal_dev.output import Event, Output
+from kamal_dev.pipeline.images import making as making_
 from kamal_dev.pipeline.images.making import ImageMaking
 from kamal_dev.pipeline.run.run import Run
 
@@ -18,6 +19,15 @@ DOCKER = """\
 #!/bin/sh
 echo "$*" >>"$MARK"
 case "$1 $2" in "buildx build") exec sleep 60 ;; esac
+"""
+PUSHING = f"""\
+#!/bin/sh
+echo "$*" >>"$MARK"
+digest=sha256:{"d" * 64}
+case $1 in
+  image) echo '{{"id":"sha256:1","digests":["NAME@'$digest'"],"platform":"linux/amd64"}}' ;;
+  push) echo "v1: digest: $digest size: 1" ;;
+esac
 """
 CONFIG = "service: blog\nregistry: {server: localhost:5999}\nprovider: {type: static, hosts: [10.0.0.1]}\n"
 
@@ -61,7 +71,7 @@ def test_a_build_that_nobody_wants_any_more_is_ended_at_once(
     events: list[Event] = []
     run = opened(tmp_path / "blog", mark, monkeypatch, show=events.append)
     making = ImageMaking(run.project, run.tools, skip_build=False, skip_push=True)
-    making.begin()
+    making.begin(push=False)
     deadline = time.monotonic() + 20
     while not builds(mark) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -82,8 +92,25 @@ def test_nothing_is_begun_that_is_pushed_as_it_is_built_or_not_built_at_all(
 ) -> None:
     run = opened(tmp_path / "blog", mark, monkeypatch, build)
     making = ImageMaking(run.project, run.tools, skip_build=skip_build, skip_push=False)
-    making.begin()
+    making.begin(push=False)
     time.sleep(0.3)
     making.stop()
     assert builds(mark) == 0
+    run.close()
+
+
+def test_what_was_built_is_pushed_as_soon_as_it_is_known(
+    tmp_path: Path, mark: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = opened(tmp_path / "blog", mark, monkeypatch)
+    (tmp_path / "blog/bin/docker").write_text(PUSHING.replace("NAME", run.project.image("app").name))
+    monkeypatch.setattr(making_.local_registry, "ensure", lambda *_: None)
+    monkeypatch.setattr(making_.registry, "stored", lambda *_: None)
+    making = ImageMaking(run.project, run.tools, skip_build=True, skip_push=False)
+    making.begin(push=True)
+    deadline = time.monotonic() + 20
+    while not (mark.exists() and "push " in mark.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert "push " in mark.read_text(), "nobody asked for the result yet"
+    assert making.made(lambda: pytest.fail("it is pushed already")).images["app"].digest == f"sha256:{'d' * 64}"
     run.close()

@@ -16,7 +16,8 @@ from kamal_dev.errors import BuildFailed, ConfigError, Problem
 from kamal_dev.model import REDACTED, Build, BuildSecret, Image, Result, Secret, Step
 from kamal_dev.output.build_log import failed_step
 from kamal_dev.pipeline.images import features, registry
-from kamal_dev.pipeline.images.engine import Present, inspect, require_buildx
+from kamal_dev.pipeline.images.engine import Present, inspect, require_buildx, require_engine
+from kamal_dev.pipeline.images.parallel import each_image
 from kamal_dev.pipeline.images.recipe import BuildOptions, Recipe, recipe
 from kamal_dev.pipeline.images.source_check import require_unchanged
 from kamal_dev.pipeline.run.tools import LocalTools
@@ -45,15 +46,19 @@ def planned(project: Project) -> tuple[Build, ...]:
 
 
 def build_all(project: Project, tools: LocalTools, options: BuildOptions) -> list[Built]:
-    """Build every image of this version.
+    """Build every image of this version, side by side.
 
     Raises BuildFailed, SourceChanged, and ConfigError for what cannot be built.
     """
+    return each_image(buildable(project, tools), lambda build: build_one(project, tools, build, options))
+
+
+def buildable(project: Project, tools: LocalTools) -> tuple[Build, ...]:
+    """Return what is to be built, as `require_buildable` does; where that is nothing, it is told."""
     builds = require_buildable(project, tools)
     if not builds:
         tools.output.skip("building", message="every service uses an image that exists")
-        return []
-    return [_build(project, tools, build, options) for build in builds]
+    return builds
 
 
 def require_buildable(project: Project, tools: LocalTools, also: Iterable[str] = ()) -> tuple[Build, ...]:
@@ -118,7 +123,8 @@ def _require_dockerfile(project: Project, build: Build) -> None:
     )
 
 
-def _build(project: Project, tools: LocalTools, build: Build, options: BuildOptions) -> Built:
+def build_one(project: Project, tools: LocalTools, build: Build, options: BuildOptions) -> Built:
+    """Build one image, of those that `require_buildable` returned. Raises BuildFailed, SourceChanged."""
     assert build.image
     tools.output.start("building", build.image.reference)
     features.warn(project, tools.output, build)
@@ -165,6 +171,7 @@ def _reported_failure(
 ) -> BuildFailed:
     error = _failed(build, result)
     if not options.is_cancelled():
+        require_engine(tools.shell)
         require_buildx(tools.shell)
         tools.output.fail("building", error, subject=image.reference)
     return error

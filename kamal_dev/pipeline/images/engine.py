@@ -99,6 +99,7 @@ def inspect(shell: Shell, name: str) -> Present | None:
         return Present(data["id"], digests, config, data.get("platform", ""))
     if is_none(result.errors):
         return None
+    require_engine(shell)
     raise EngineError(
         f"could not query Docker on this machine for `{name}`: {last_line(result.tail())}",
         hint="check that it is running: `docker version`",

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from kamal_dev.errors import NothingBuilt, RegistryUnknown
-from kamal_dev.model import Image
+from kamal_dev.model import Build, Image
 from kamal_dev.pipeline.images import features, local_registry, registry
-from kamal_dev.pipeline.images.building import Built, build_all, planned
+from kamal_dev.pipeline.images.building import Built, build_one, buildable, planned
 from kamal_dev.pipeline.images.engine import inspect
-from kamal_dev.pipeline.images.pushing import present_images, push_all
+from kamal_dev.pipeline.images.parallel import THREAD, each_image
+from kamal_dev.pipeline.images.pushing import keep_one, push_one
 from kamal_dev.pipeline.images.recipe import BuildOptions
 from kamal_dev.pipeline.run.tools import LocalTools
 from kamal_dev.plan.request import PlannedImage
@@ -19,7 +20,6 @@ from kamal_dev.project import Project
 from kamal_dev.shell.fanout import Background
 from kamal_dev.shell.local import Local
 
-THREAD = "images"
 TICK = 0.2  # seconds between two attempts to end what a build runs: it may be between two commands
 
 
@@ -37,7 +37,7 @@ class MadeImages:
 
 
 class ImageMaking:
-    """Make the images of a deploy: build → push → digest. The build may run beside what else is found out."""
+    """Make the images of a deploy, side by side: build → push → digest. It may run beside what else is found out."""
 
     def __init__(self, project: Project, tools: LocalTools, *, skip_build: bool, skip_push: bool) -> None:
         self._project = project
@@ -45,43 +45,64 @@ class ImageMaking:
         self._skip_build = skip_build
         self._skip_push = skip_push
         self._begun: Background[tuple[str, list[Built]]] | None = None
+        self._is_pushing = False
         self._cancelled = threading.Event()
 
-    def begin(self) -> None:
-        """Build from now on, beside the caller; not where a build pushes, which is for the plan to say."""
-        is_pushed = any(len(build.platforms) > 1 for build in planned(self._project))
-        if not (self._skip_build or is_pushed) and planned(self._project):
-            self._begun = Background(self._build, THREAD)
+    def begin(self, *, push: bool) -> None:
+        """Build from now on, beside the caller, and `push` each image as soon as it is built.
+
+        Not where a build itself pushes, which is for the plan to say.
+        """
+        builds = planned(self._project)
+        pushes_itself = any(len(build.platforms) > 1 for build in builds)
+        if builds and not pushes_itself and (push or not self._skip_build):
+            self._is_pushing = push
+            self._begun = Background(lambda: self._make(push=push), THREAD)
 
     def stop(self) -> None:
-        """Cancel a running build, whose result is not needed now. The builder keeps its cache."""
+        """Cancel what runs, whose result is not needed now. The builder keeps its cache."""
         running, self._begun = self._begun, None
         self._cancelled.set()
         while running and not running.is_done:
             if isinstance(self._tools.shell, Local):
                 self._tools.shell.interrupt()
             running.wait(TICK)
+        self._is_pushing = False
         self._cancelled.clear()
 
     def made(self, after_build: Callable[[], None]) -> MadeImages:
-        """Return the images, pushed. Raises BuildFailed, NothingBuilt, RegistryError and what `after_build` raises."""
+        """Return the images, pushed; `after_build` comes before a push that was not begun.
+
+        Raises BuildFailed, NothingBuilt, RegistryError and what `after_build` raises.
+        """
+        project, builds = self._project, planned(self._project)
+        config, images = self._begun.result() if self._begun else self._make(push=False)
+        if not self._is_pushing:
+            if images:
+                after_build()
+            known = {item.image.reference: item for item in images}
+            images = each_image(builds, lambda build: self._published(build, config, known.get(str(build.image))))
+        made = {str(build.image): image for build, image in zip(builds, images, strict=True)}
+        return MadeImages({service: made[str(image)] for service, image in project.images().items()}, config)
+
+    def _make(self, *, push: bool) -> tuple[str, list[Built]]:
+        """Build each image, and `push` it then; returns the docker config folder, and the images if there are any."""
         project, tools = self._project, self._tools
-        config, built = self._begun.result() if self._begun else self._build()
-        if built:
-            after_build()
-        made = (
-            present_images(project, tools.shell, built) if self._skip_push else _pushed(project, tools, config, built)
-        )
-        return MadeImages({service: made[image.reference] for service, image in project.images().items()}, config)
-
-    def _build(self) -> tuple[str, list[Built]]:
-        config = _logged_in(self._project, self._tools, skip_build=self._skip_build, skip_push=self._skip_push)
+        config = _logged_in(project, tools, skip_build=self._skip_build, skip_push=self._skip_push)
         options = BuildOptions(may_push=not self._skip_push, config=config, is_cancelled=self._cancelled.is_set)
-        return config, [] if self._skip_build else build_all(self._project, self._tools, options)
 
+        def make(build: Build) -> Built | None:
+            built = None if self._skip_build else build_one(project, tools, build, options)
+            return self._published(build, config, built) if push else built
 
-def _pushed(project: Project, tools: LocalTools, config: str, built: list[Built]) -> dict[str, Built]:
-    return {item.image.reference: item for item in push_all(project, tools, config=config, built=built)}
+        builds = planned(project) if self._skip_build else buildable(project, tools)
+        return config, list(filter(None, each_image(builds, make)))
+
+    def _published(self, build: Build, config: str, built: Built | None) -> Built:
+        assert build.image
+        if self._skip_push:
+            return keep_one(self._tools.shell, build.image, built.present if built else None)
+        return push_one(self._project, self._tools, build.image, config, built)
 
 
 def _logged_in(project: Project, tools: LocalTools, *, skip_build: bool, skip_push: bool) -> str:

@@ -9,12 +9,13 @@ from dataclasses import replace
 from kamal_dev.commands import docker, refusal
 from kamal_dev.commands.cache import caching
 from kamal_dev.errors import NothingBuilt, RegistryError, RegistryUnknown
-from kamal_dev.model import Image
+from kamal_dev.model import Build, Image
 from kamal_dev.output import Output
 from kamal_dev.output.layer_log import LayerLog
 from kamal_dev.pipeline.images import registry
-from kamal_dev.pipeline.images.building import Built, names, planned
+from kamal_dev.pipeline.images.building import Built, planned
 from kamal_dev.pipeline.images.engine import Present, inspect, last_line, why
+from kamal_dev.pipeline.images.parallel import each_image
 from kamal_dev.pipeline.images.registry import Stored
 from kamal_dev.pipeline.run.tools import LocalTools
 from kamal_dev.project import Project
@@ -24,27 +25,22 @@ _DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
 
 
 def push_all(project: Project, tools: LocalTools, *, config: str, built: Iterable[Built] = ()) -> list[Built]:
-    """Push every image of this version and return them with their digests.
-
-    Of those in `built`, what their build reported is pushed, whatever the tag means by now.
-    One that the registry already has under the same digest is not sent again. Raises
-    NothingBuilt where an image is neither here nor in the registry, RegistryError.
-    """
+    """Push every image of this version, side by side, and return them with their digests. See `push_one`."""
     known = {item.image.reference: item for item in built}
-    return [_of_version(project, tools, image, config, known.get(image.reference)) for image in names(planned(project))]
+
+    def push(build: Build) -> Built:
+        assert build.image
+        return push_one(project, tools, build.image, config, known.get(build.image.reference))
+
+    return each_image(planned(project), push)
 
 
-def present_images(project: Project, shell: Shell, built: Iterable[Built] = ()) -> dict[str, Built]:
-    """Return the images of this version that the engine here has, by their version's tag. Raises NothingBuilt.
+def keep_one(shell: Shell, image: Image, built: Present | None) -> Built:
+    """Return an image of this version that the engine here has, by its version's tag. Raises NothingBuilt.
 
-    Each has a tag that is made of its id: it stays where another version has the same content. Its
+    It gets a tag that is made of its id: that stays where another version has the same content. Its
     digest is that of an earlier push, empty where there was none.
     """
-    known = {item.image.reference: item.present for item in built}
-    return {image.reference: _lasting(shell, image, known.get(image.reference)) for image in names(planned(project))}
-
-
-def _lasting(shell: Shell, image: Image, built: Present | None) -> Built:
     present = built or inspect(shell, image.reference)
     if present is None:
         raise _nothing_built(image)
@@ -53,7 +49,13 @@ def _lasting(shell: Shell, image: Image, built: Present | None) -> Built:
     return Built(lasting, present)
 
 
-def _of_version(project: Project, tools: LocalTools, image: Image, config: str, built: Built | None) -> Built:
+def push_one(project: Project, tools: LocalTools, image: Image, config: str, built: Built | None) -> Built:
+    """Push one image of this version and return it with its digest.
+
+    Of one that was `built`, what its build reported is pushed, whatever the tag means by now. One that the registry
+    already has under the same digest is not sent again. Raises NothingBuilt where it is neither here nor in the
+    registry, RegistryError.
+    """
     if built and built.present is None:
         return built
     present = built.present if built else inspect(tools.shell, image.reference)

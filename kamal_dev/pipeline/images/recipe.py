@@ -19,6 +19,8 @@ from kamal_dev.project import Project
 # One moment for all images: with that of the build in them, the same content would be another image each time.
 # What the user sets stands. Source: reproducible-builds.org.
 EPOCH = ("SOURCE_DATE_EPOCH", "0")
+# Without them buildx asks git seven times, and the builder once more, for a provenance that no image gets.
+SPARING = (("BUILDX_GIT_INFO", "false"), ("BUILDX_METADATA_PROVENANCE", "disabled"))
 
 
 @dataclass(frozen=True)
@@ -82,15 +84,16 @@ def recipe(
     way: dict[str, Any] = {"push": len(platforms) > 1, "platform": platforms, "config": options.config}
     way |= {"no_cache": options.no_cache}
     made = buildx(build, image=build.image, metadata_file=options.report, **common, **way)
-    plain = _dated(project, build, replace(made, cwd=project.root))
+    plain = _settled(project, build, replace(made, cwd=project.root))
     if build.features is None:
         return Recipe(plain, way["push"])
     is_pinned = lockfile(project.tree, build.features) is not None
     featured = features.devcontainer(build, program or Program(), is_pinned=is_pinned, **way)
-    return Recipe(plain, way["push"], _dated(project, build, featured), features.configuration(build, **common))
+    return Recipe(plain, way["push"], _settled(project, build, featured), features.configuration(build, **common))
 
 
-def _dated(project: Project, build: Build, step: Step) -> Step:
-    if EPOCH[0] in project.environment or EPOCH[0] in dict(build.args):
-        return step
-    return replace(step, environment=(*step.environment, EPOCH))
+def _settled(project: Project, build: Build, step: Step) -> Step:
+    """Return a build with the variables that the user did not set."""
+    own = {*project.environment, *dict(build.args)}
+    added = tuple(item for item in (EPOCH, *SPARING) if item[0] not in own)
+    return replace(step, environment=(*step.environment, *added))

@@ -6,13 +6,10 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from kamal_dev.commands import events
-from kamal_dev.errors import HostError, RegistryUnknown
+from kamal_dev.errors import HostError
 from kamal_dev.model import Host
-from kamal_dev.pipeline.images.building import planned
-from kamal_dev.pipeline.images.registry import stored
 from kamal_dev.pipeline.run.tools import LocalTools
 from kamal_dev.project import Project
-from kamal_dev.shell import Shell
 from kamal_dev.shell.fanout import Background
 from kamal_dev.shell.remote_forward import Tunnel
 from kamal_dev.shell.way import Way
@@ -26,14 +23,13 @@ class RegistryTunnel:
         self._way = way
         self._port = project.config.registry.port
         self._is_wanted = is_wanted and project.config.registry.is_local
-        self._is_needed = Background(lambda: self._is_wanted and not _are_pushed(project, tools.shell))
         self._begun: dict[str, Background[bool]] = {}
         self._tunnels: dict[str, Tunnel] = {}
 
     def begin(self, target: Host) -> None:
-        """Open it beside the caller where every host will need it: no image of this version was pushed yet."""
+        """Open it beside the caller, for a host that will pull."""
         if self._is_wanted:
-            self._begun[target.name] = Background(lambda: self._is_needed.result() and self._enter(target))
+            self._begun[target.name] = Background(lambda: self._enter(target))
 
     def open(self, target: Host) -> None:
         """Return once it is open. Raises HostError where the host's port is taken or ssh fails."""
@@ -82,11 +78,3 @@ class RegistryTunnel:
         self._tools.resources.callback(tunnel.close)
         self._tunnels[target.name] = tunnel
         return True
-
-
-def _are_pushed(project: Project, shell: Shell) -> bool:
-    """Whether the registry has all images of this version; False without an answer, as the push checks it again."""
-    try:
-        return all(build.image and stored(project, shell, build.image, "") for build in planned(project))
-    except RegistryUnknown:
-        return False
