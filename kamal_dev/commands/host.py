@@ -1,6 +1,6 @@
 """Steps for the scripts that run on a host: each function is one of them. Builds steps; runs nothing.
 
-Steps that change a host take a `token` of the caller's making, unique per run, under which
+Steps that change a host take a `token` of the caller's choice, unique per run, under which
 `attach` picks them up after a lost link. What comes back is read by `answers`.
 """
 

@@ -112,7 +112,7 @@ class StaticOptions:
 
 @dataclass(frozen=True)
 class DockerOptions:
-    """Hosts made on this machine, as privileged containers: for a first run and for tests."""
+    """Hosts created on this machine, as privileged containers: for a first run and for tests."""
 
     image: str = option(
         Text(r"[A-Za-z0-9\[][A-Za-z0-9._/:@\[\]-]*", "must be an image reference"),
@@ -129,31 +129,31 @@ class DockerOptions:
 class ProviderType:
     """Say what one type of provider is like; nothing else asks for a type by its name.
 
-    `implementation` is the class in `providers/<type>.py`. `makes_hosts` is off where hosts are listed: those are
+    `implementation` is the class in `providers/<type>.py`. `creates_hosts` is off where hosts are listed: those are
     known by their address, and are never destroyed. `shares_machine` is on where hosts are as large as this machine.
     """
 
     options: type
     implementation: str
-    makes_hosts: bool = True
+    creates_hosts: bool = True
     shares_machine: bool = False
 
 
 DEFAULT = "docker"
 PROVIDERS = {
     DEFAULT: ProviderType(DockerOptions, "DockerProvider", shares_machine=True),
-    "static": ProviderType(StaticOptions, "StaticProvider", makes_hosts=False),
+    "static": ProviderType(StaticOptions, "StaticProvider", creates_hosts=False),
 }
 
 
-def makes_hosts(name: str) -> bool:
+def creates_hosts(name: str) -> bool:
     """Whether a type of provider makes its hosts; one that another version remembered may be unknown here."""
-    return name not in PROVIDERS or PROVIDERS[name].makes_hosts
+    return name not in PROVIDERS or PROVIDERS[name].creates_hosts
 
 
 @dataclass(frozen=True)
 class ProviderConfig:
-    """Say who makes the hosts: a type, and that type's options in declared order."""
+    """Say who creates the hosts: a type, and that type's options in declared order."""
 
     type: str = DEFAULT
     options: tuple[tuple[str, Any], ...] = tuple(PROVIDERS[DEFAULT].options().__dict__.items())
@@ -162,9 +162,9 @@ class ProviderConfig:
         return dict(self.options)[name]
 
     @property
-    def makes_hosts(self) -> bool:
-        """Whether hosts are made, and destroyed with their stacks."""
-        return PROVIDERS[self.type].makes_hosts
+    def creates_hosts(self) -> bool:
+        """Whether hosts are created, and destroyed with their stacks."""
+        return PROVIDERS[self.type].creates_hosts
 
     @property
     def shares_machine(self) -> bool:

@@ -54,17 +54,17 @@ def deploy(run: Run, options: DeployOptions) -> Report:
     run = _initialized(run, options)
     hooks = Hooks(run, "deploy", skip=options.skip_hooks)
     scope = decide(run, options)
-    require_terminal(run.project, options, scope.making)
+    require_terminal(run.project, options, scope.creating)
     hooks.before("pre-connect", scope.hosts, left_behind=NOTHING)
     making = ImageMaking(run.project, run.tools, skip_build=options.skip_build, skip_push=options.skip_push)
-    # While hosts answer: no host is made for it, no hook comes first, and few people are asked anything.
+    # While hosts answer: no host is created for it, no hook comes first, and few people are asked anything.
     if scope.are_all_on and not hooks.has("pre-build") and run.project.config.deploy.confirm != "always":
         making.begin(push=not hooks.has("post-build"))
     observations = observing(run, scope, is_deep=options.is_interactive)
     planner = first_planner(run, options, scope)
     plan = planner.plan(observations.soon())
     confirm(run, options, plan, before_asking=making.stop)
-    with DeployRecord(run.project, run.output, run.performer, scope.names, scope.making) as record:
+    with DeployRecord(run.project, run.output, run.performer, scope.names, scope.creating) as record:
         results, reached = _execute(run, options, hooks, scope, observations, making, planner, plan)
         record.ended(results, reached, time.monotonic() - started)
     return replace(_report(run, hooks, results, time.monotonic() - started), plan=plan)
@@ -97,7 +97,7 @@ def _execute(
     plan: Plan,
 ) -> tuple[list[StackResult], dict[str, Host]]:
     """Carry out the plan; returns the result of each stack, and the prepared hosts."""
-    run.provider.make_room(len(scope.making), options.consent)
+    run.provider.make_room(len(scope.creating), options.consent)
     if all(item.error for item in plan.stacks) and not observations.silent:
         making.stop()
         run.output.info("Nothing was deployed: no host can take the release")
@@ -109,7 +109,7 @@ def _execute(
     tunnel = RegistryTunnel(run.project, run.tools, run.way, is_wanted=not options.skip_push)
     preparing = _preparing(run, hooks, planner)
     hosts = Background(lambda: _prepare_all(run.provider, preparing, scope, observations, tunnel))
-    with reporting_hosts(scope.making, hosts):
+    with reporting_hosts(scope.creating, hosts):
         images = making.made(
             lambda: hooks.before("post-build", scope.hosts, left_behind="the images are built; nothing was deployed")
         )
@@ -150,7 +150,7 @@ def _applying(
 def _prepare_all(
     provider: Provider, context: PrepareContext, scope: DeployScope, observations: Observations, tunnel: RegistryTunnel
 ) -> Hosts:
-    """Make and start hosts, then make each ready; a host that fails becomes a result."""
+    """Create and start hosts, then prepare each; a host that fails becomes a result."""
     connections = context.connections
     made = provider.ensure(scope.not_on) if scope.not_on else {}
 
@@ -185,7 +185,7 @@ def _reached(hosts: Hosts) -> dict[str, Host]:
 
 
 def _before_apply(hooks: Hooks, hosts: Hosts) -> None:
-    """Run the hooks that come between making hosts ready and applying the release there."""
+    """Run the hooks between the preparation of hosts and the release."""
     stacks = _reached(hosts)
     hooks.docker_setup(stacks)
     if stacks:

@@ -65,7 +65,7 @@ class DryRun:
 def dry_run(run: Run, options: DeployOptions) -> DryRun:
     """Return what `dev deploy` would do now, and with which steps. Runs no command of the project and no hook."""
     scope = decide(run, options)
-    run.provider.make_room(len(scope.making), lambda question: False)
+    run.provider.make_room(len(scope.creating), lambda question: False)
     planner = planner_of(run, options, scope, seen_images(run, options))
     observations = observing(run, scope, is_deep=False)
     in_scope = [observations.of(name) for name in scope.names]
@@ -87,7 +87,7 @@ def _here(run: Run, options: DeployOptions, scope: DeployScope, plan: Plan) -> I
         line for operation in plan.here for line in _on_this_machine(run.project, run.tools, options, operation)
     )
     yield from (f"$ {FOLDER}/{name}" for name in (*AFTER_BUILD, *BEFORE_APPLY) if name in hooks)
-    yield from (f"$ make host {stack}" for stack in plan.new_hosts)
+    yield from (f"$ create host {stack}" for stack in plan.new_hosts)
     yield from (f"$ start host {item.stack}" for item in plan.stacks if item.first(StartHost))
 
 

@@ -50,14 +50,14 @@ def _over(known: State, statuses: Iterable[StackStatus], provider: str) -> set[C
         item
         for item in known.hosts
         if any(item.is_at(stack.name, stack.host) for stack in absent)
-        or (item.is_made and item.provider == provider and item.stack not in names)
+        or (item.is_created and item.provider == provider and item.stack not in names)
     }
 
 
 def _tell(run: Run, known: State, hosts: Hosts, behind: dict[CachedHost, StackStatus]) -> None:
     """Warn about leftover hosts, which may cost money, with what to do about them."""
     names = {name for name, _ in hosts}
-    for name, since in known.making:
+    for name, since in known.creating:
         state = "it exists" if name in names else "it does not exist (yet)"
         run.output.warn(
             f"creation of the host for {name} did not finish (started {since}), {state}: "

@@ -79,7 +79,7 @@ class DeployScope:
         return tuple(self.releases)
 
     @property
-    def making(self) -> tuple[str, ...]:
+    def creating(self) -> tuple[str, ...]:
         """The stacks that have no host yet."""
         return tuple(name for name, host in self.hosts.items() if host is None)
 
@@ -235,10 +235,10 @@ def final_planner(run: Run, draft: Planner, made: MadeImages) -> Planner:
 # --- ask
 
 
-def require_terminal(project: Project, options: DeployOptions, making: tuple[str, ...]) -> None:
-    """Refuse to make hosts unasked, before anything is run. Raises UsageError where there is no terminal to ask on."""
-    if making and not options.is_interactive and project.config.deploy.confirm != "never":
-        options.agree(_making(project, making))
+def require_terminal(project: Project, options: DeployOptions, creating: tuple[str, ...]) -> None:
+    """Refuse to create hosts if nobody can be asked, before anything runs. Raises UsageError."""
+    if creating and not options.is_interactive and project.config.deploy.confirm != "never":
+        options.agree(_creating(project, creating))
 
 
 def confirm(run: Run, options: DeployOptions, plan: Plan, before_asking: Callable[[], None] = lambda: None) -> None:
@@ -254,7 +254,7 @@ def _questions(project: Project, options: DeployOptions, plan: Plan) -> Iterable
     if policy == "never" or (policy == "careful" and not options.is_interactive):
         return
     if plan.new_hosts:
-        yield _making(project, plan.new_hosts)
+        yield _creating(project, plan.new_hosts)
     for stack, operation in plan.disturbs:
         services = ", ".join(dict.fromkeys(f"`{service}`" for service, _ in operation.inside))
         yield f"Recreate {services} of {stack}, which ends what people run inside?"
@@ -262,5 +262,5 @@ def _questions(project: Project, options: DeployOptions, plan: Plan) -> Iterable
         yield "Deploy this?"
 
 
-def _making(project: Project, stacks: tuple[str, ...]) -> str:
+def _creating(project: Project, stacks: tuple[str, ...]) -> str:
     return f"Create {', '.join(stacks)} with {project.config.provider.type}?"

@@ -1,4 +1,4 @@
-"""The story of `dev remove`: stop stacks, then destroy the hosts that the provider made."""
+"""The story of `dev remove`: stop stacks, then destroy the hosts that the provider created."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from kamal_dev.shell.fanout import each
 
 REMOVING = 300.0
 NOTHING = "Nothing to remove"
-UNTOUCHED = "untouched"  # a host that is being made, with no engine that answers and nothing of the stack
+UNTOUCHED = "untouched"  # a host that is being created, with no engine that answers and nothing of the stack
 
 
 def remove(run: Run, name: str | None, *, keep_volumes: bool, agree: Agree | None, skip_hooks: bool = False) -> Report:
@@ -66,8 +66,8 @@ def removal(run: Run, name: str | None, *, keep_volumes: bool) -> tuple[dict[str
     """Return the stacks that `remove` would remove now, and its plan. Changes nothing and runs no hook."""
     known = remembered(run.project, run.output).state
     targets = of_project(_candidates(run.stacks, known, name).items(), run.project, name)
-    made = frozenset(run.stacks if run.project.config.provider.makes_hosts else ())
-    return targets, plan_remove(targets, made, keep_volumes=keep_volumes)
+    created = frozenset(run.stacks if run.project.config.provider.creates_hosts else ())
+    return targets, plan_remove(targets, created, keep_volumes=keep_volumes)
 
 
 def _destroy(run: Run, targets: Mapping[str, Host], outcomes: Iterable[StackResult]) -> None:
@@ -80,12 +80,12 @@ def _destroy(run: Run, targets: Mapping[str, Host], outcomes: Iterable[StackResu
 
 
 def _candidates(stacks: Mapping[str, Host], known: State, name: str | None) -> dict[str, Host]:
-    """Return the stacks by name; also those whose hosts were still being made when a run ended, and the one that is
+    """Return the stacks by name; also those whose hosts were still being created when a run ended, and the one that is
     asked for where config/dev.yml lists its host no longer.
     """
-    making = {stack: Host(stack, "") for stack, _ in known.making}
+    creating = {stack: Host(stack, "") for stack, _ in known.creating}
     behind = {item.stack: item.host for item in unlisted(known.hosts, stacks.items()) if item.stack == name}
-    return {**making, **behind, **stacks}
+    return {**creating, **behind, **stacks}
 
 
 def _question(names: tuple[str, ...], keep_volumes: bool) -> str:
@@ -104,7 +104,7 @@ def _remove(project: Project, connections: HostConnections, target: Host, plan: 
         keep, by = operation.keep_volumes, connections.performer
         step = host.remove(connections.scripts, name, keep_volumes=keep, performer=by)
         outcome = in_turn(connections, target, name, lambda: _removal(connections, target, step))
-        if not outcome and not (outcome.code == UNTOUCHED and project.config.provider.makes_hosts):
+        if not outcome and not (outcome.code == UNTOUCHED and project.config.provider.creates_hosts):
             raise HostError(
                 target.name,
                 f"{name} could not be removed: {outcome.reason}",

@@ -89,7 +89,7 @@ def _notes(
 
 
 def _on_new_host(observation: Observation, candidate: Candidate, request: DeployRequest) -> Iterator[Operation]:
-    """Yield what is done on a host that is still to be made, or started: what it has is not known."""
+    """Yield what is done on a host that is still to be created or started, so nothing is known of it."""
     if observation.is_off:
         yield StartHost(causes=("switched off",))
         yield application(candidate, ("state is known once the host runs",))

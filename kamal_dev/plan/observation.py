@@ -14,7 +14,7 @@ from kamal_dev.model import Host, Release
 class Observation:
     """Hold the facts of a stack's host, or the `error` if it did not answer.
 
-    `host` is None where none was made yet, and has no address where it is switched off; neither
+    `host` is None if none was created yet, and has no address if it is switched off; neither
     has facts. `inside` is what people run in containers, by service, and `files` are the compose
     files of the current release, by path, where these were asked for.
     """

@@ -206,7 +206,7 @@ class RemoveStack(Operation):
 
 @dataclass(frozen=True, kw_only=True)
 class DestroyHost(Operation):
-    """Have the provider destroy a host that it made."""
+    """Have the provider destroy a host that it created."""
 
     verb: ClassVar[str] = "destroy"
 

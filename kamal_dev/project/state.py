@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kamal_dev.config.provider import makes_hosts
+from kamal_dev.config.provider import creates_hosts
 from kamal_dev.model import Host
 from kamal_dev.project.locks import lock
 
@@ -42,9 +42,9 @@ class CachedHost:
         return cls(stack, host.address, host.user, host.port, tuple(map(str, host.keys)), host.proxy_jump, provider)
 
     @property
-    def is_made(self) -> bool:
+    def is_created(self) -> bool:
         """Whether its provider made it, and finds it by the stack's name regardless of its address."""
-        return makes_hosts(self.provider)
+        return creates_hosts(self.provider)
 
     @property
     def host(self) -> Host:
@@ -60,7 +60,7 @@ class CachedHost:
 
     def is_at(self, stack: str, host: Host) -> bool:
         """Whether it is this host; where it has another port each time it starts, the name alone counts."""
-        if self.stack != stack or self.is_made:
+        if self.stack != stack or self.is_created:
             return self.stack == stack
         return (self.address, self.port) == (host.address, host.port)
 
@@ -69,33 +69,35 @@ class CachedHost:
 class State:
     """Hold what is remembered; every change has the next `serial`.
 
-    `making` are names that hosts were being made for, with the moment (UTC); `results` is how
+    `creating` are the stacks whose hosts were being created, with the time (UTC); `results` is how
     the last deploy of each stack ended, as `Outcome.state`, or `unknown` for one that did not get that far.
     """
 
     serial: int = 0
     hosts: tuple[CachedHost, ...] = ()
-    making: tuple[tuple[str, str], ...] = ()
+    creating: tuple[tuple[str, str], ...] = ()
     results: tuple[tuple[str, str], ...] = ()
 
-    def begun(self, names: Iterable[str], making: Iterable[str], now: str) -> State:
+    def begun(self, names: Iterable[str], creating: Iterable[str], now: str) -> State:
         """Remember that a deploy has begun."""
-        made = {**dict.fromkeys(making, now), **dict(self.making)}
+        creating_since = {**dict.fromkeys(creating, now), **dict(self.creating)}
         return replace(
-            self, making=_sorted(made), results=_sorted({**dict(self.results), **dict.fromkeys(names, "unknown")})
+            self,
+            creating=_sorted(creating_since),
+            results=_sorted({**dict(self.results), **dict.fromkeys(names, "unknown")}),
         )
 
-    def made(self, names: Iterable[str]) -> State:
-        """Forget that these were being made: the provider has them."""
+    def created(self, names: Iterable[str]) -> State:
+        """Forget that these were being created: the provider has them."""
         done = set(names)
-        return replace(self, making=tuple(item for item in self.making if item[0] not in done))
+        return replace(self, creating=tuple(item for item in self.creating if item[0] not in done))
 
     def ended(self, hosts: Iterable[CachedHost], results: Iterable[tuple[str, str]]) -> State:
         """Remember how a deploy ended, and where."""
         reached = tuple(hosts)
         others = (known for known in self.hosts if not any(known.is_at(new.stack, new.host) for new in reached))
         return replace(
-            self.made(known.stack for known in reached),
+            self.created(known.stack for known in reached),
             hosts=_by_name((*others, *reached)),
             results=_sorted({**dict(self.results), **dict(results)}),
         )
@@ -111,7 +113,7 @@ class State:
         names = {stack for stack, _ in removed}
         hosts = tuple(known for known in self.hosts if not any(known.is_at(*item) for item in removed))
         return replace(
-            self.made(names), hosts=hosts, results=tuple(item for item in self.results if item[0] not in names)
+            self.created(names), hosts=hosts, results=tuple(item for item in self.results if item[0] not in names)
         )
 
 
@@ -206,7 +208,7 @@ def _parse(text: bytes) -> State:
         return State(
             int(data["serial"]),
             tuple(_known(item) for item in data["hosts"]),
-            tuple((str(name), str(since)) for name, since in data["making"]),
+            tuple((str(name), str(since)) for name, since in data.get("creating", ())),
             tuple((str(name), str(result)) for name, result in data["results"]),
         )
     except (KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -48,7 +48,7 @@ class Provider(Protocol):
         ...
 
     def ensure(self, names: tuple[str, ...]) -> Mapping[str, Host | DevError]:
-        """Return for each name its host, or why it has none; what exists is found, not made twice.
+        """Return for each name its host, or why it has none; what exists is found, not created twice.
 
         Raises ProviderError where nothing can be said of any of them.
         """
@@ -59,7 +59,7 @@ class Provider(Protocol):
         ...
 
     def capacity(self) -> Capacity | None:
-        """Return the most that a host made now can have; None where only the host itself can say."""
+        """Return the most that a host created now can have; None if only the host itself can say."""
         ...
 
     def destroy(self, names: tuple[str, ...]) -> None:

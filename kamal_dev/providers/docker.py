@@ -53,7 +53,7 @@ class _Container:
 
 
 class DockerProvider:
-    """Make hosts on the engine that `docker` talks to; labels say whose they are."""
+    """Create hosts on the engine that `docker` talks to; labels say whose they are."""
 
     def __init__(self, config: Config, *, shell: Shell, directory: Path, output: Output, project: str = "") -> None:
         self._service = config.service
@@ -78,7 +78,7 @@ class DockerProvider:
             raise ProviderError(message, hint=hint)
 
     def ensure(self, names: tuple[str, ...]) -> dict[str, Host | DevError]:
-        """Make the hosts that are missing, start those that are stopped, and wait for sshd in all.
+        """Create the hosts that are missing, start those that are stopped, and wait for sshd in all.
 
         One that fails stops no other. Raises EngineError where there is no engine.
         """
@@ -122,7 +122,7 @@ class DockerProvider:
         return self._machine.capacity
 
     def make_room(self, count: int, agree: Agree) -> None:
-        """Refuse hosts that this machine could not boot; raises ProviderError before one is made."""
+        """Refuse hosts that this machine could not boot; raises ProviderError before one is created."""
         machine.make_room(self._machine, count, agree)
 
     def destroy(self, names: tuple[str, ...]) -> None:
@@ -146,7 +146,7 @@ class DockerProvider:
         return {container.host: container for container in containers}
 
     def _flags(self) -> tuple[str, ...] | DevError:
-        """Return what new hosts are made with, or why none can be made."""
+        """Return the flags that hosts are created with, or why none can be created."""
         try:
             return self._prepare()
         except DevError as error:
@@ -175,7 +175,7 @@ class DockerProvider:
         return ("--cgroupns=private",)
 
     def _create(self, name: str, flags: tuple[str, ...]) -> _Container:
-        """Make a host; where another run was faster, or this one stopped half-way, return what is there."""
+        """Create a host; if another run was faster, or this one stopped half-way, return the existing one."""
         result = self._run(self._creation(name, flags), timeout=CREATE_TIMEOUT)
         deadline = time.monotonic() + SETTLE
         while (container := self._containers().get(name)) is None:
@@ -187,7 +187,7 @@ class DockerProvider:
 
     def _creation(self, name: str, flags: tuple[str, ...]) -> Step:
         labels = {HOST_LABEL: name, SERVICE_LABEL: self._service, PROJECT_LABEL: self._project}
-        # The name is the lock: two runs that start together cannot both make the host.
+        # The name is the lock: two runs that start together cannot both create the host.
         unique = f"kamal-dev-{name}-{_short(self._project + self._service)[:8]}"
         return docker(
             *("run", "--detach", *host_image.MACHINE, *flags, f"--publish={ADDRESS}::22"),

@@ -1,4 +1,4 @@
-"""The image that hosts are made of: a bare system, and one in which bootstrap has been run, once per recipe.
+"""The image that hosts are created from: a bare system, and one in which bootstrap has been run, once per recipe.
 
 The recipe is the Dockerfile with the very script that bootstraps any other host, so that it does nothing later.
 """

@@ -1,4 +1,4 @@
-"""The key with which a project reaches the hosts made for it. Leaves the user's own keys alone."""
+"""The key with which a project reaches the hosts created for it. Does not touch the user's own keys."""
 
 from __future__ import annotations
 

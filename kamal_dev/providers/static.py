@@ -1,4 +1,4 @@
-"""Hosts that somebody else made, listed in config/dev.yml. Makes and destroys none."""
+"""Hosts that somebody else created, listed in config/dev.yml. Creates and destroys none."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class StaticProvider:
         return tuple(self._hosts.items())
 
     def make_room(self, count: int, agree: Agree) -> None:
-        """Do nothing: no host is made."""
+        """Do nothing: no host is created."""
 
     def capacity(self) -> None:
         """Return nothing: these hosts are what they are."""

@@ -91,7 +91,7 @@ def deployed(standing: Standing, fake: Fake) -> Ended:
 @produces(
     Fault(
         31,
-        "The provider refuses to make a host: a quota is used up",
+        "The provider refuses to create a host: a quota is used up",
         sees="error: the quota of 10 servers is used up",
         do="destroy one, or raise the quota",
         how=ProviderError("the quota of 10 servers is used up", hint="destroy one, or raise the quota"),

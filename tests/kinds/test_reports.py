@@ -337,11 +337,11 @@ def test_a_stack_that_keeps_its_version_is_named(project: Project) -> None:
 
 def test_a_host_that_was_never_made_is_not_said_to_be_removed(project: Project) -> None:
     run = RecordedRun.of(project, Machine(), {})
-    state.update(project.private(), lambda found: replace(found, making=(("guestbook-7", "now"),)))
+    state.update(project.private(), lambda found: replace(found, creating=(("guestbook-7", "now"),)))
     report = remove(run, "guestbook-7", keep_volumes=False, agree=lambda _: True)
     assert [outcome.state for outcome in report.outcomes] == ["absent"]
     assert run.events[-1].message == "Nothing to remove"
-    assert state.read(project.private()).state.making == ()
+    assert state.read(project.private()).state.creating == ()
 
 
 def test_a_removal_shows_its_plan_before_it_asks_and_a_preview_changes_nothing(project: Project) -> None:

@@ -40,12 +40,12 @@ def test_what_is_written_is_read_again_with_a_serial_and_the_one_before(tmp_path
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
 
 
-def test_a_deploy_that_does_not_end_leaves_unknown_results_and_hosts_in_the_making() -> None:
+def test_a_deploy_that_does_not_end_leaves_unknown_results_and_the_hosts_being_created() -> None:
     begun = FULL.begun(["app-1", "app-3"], ["app-2", "app-3"], "2026-02-02T00:00:00Z")
     assert dict(begun.results) == {"app-1": "unknown", "app-2": "unknown", "app-3": "unknown"}
-    assert dict(begun.making) == {"app-2": "2026-01-01T00:00:00Z", "app-3": "2026-02-02T00:00:00Z"}
+    assert dict(begun.creating) == {"app-2": "2026-01-01T00:00:00Z", "app-3": "2026-02-02T00:00:00Z"}
     ended = begun.ended([CachedHost.of("app-3", A, "docker")], [("app-3", "failed")])
-    assert (dict(ended.results)["app-3"], [name for name, _ in ended.making]) == ("failed", ["app-2"])
+    assert (dict(ended.results)["app-3"], [name for name, _ in ended.creating]) == ("failed", ["app-2"])
 
 
 def test_a_static_host_is_told_by_its_address_and_any_other_by_its_name() -> None:
@@ -62,7 +62,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes, byte
     """A folder whose state changed twice, with the text of the file and of the one before."""
     folder = tmp_path_factory.mktemp("state")
     write(folder)
-    write(folder, replace(FULL, making=()))
+    write(folder, replace(FULL, creating=()))
     return folder, (folder / state.NAME).read_bytes(), (folder / "state.json.bak").read_bytes()
 
 
@@ -79,7 +79,7 @@ def test_no_damage_raises_or_costs_more_than_the_last_change(
             st.integers(0, len(text) - 1).map(lambda length: text[:length]),
             st.binary(max_size=40),
             st.recursive(st.none() | st.integers() | st.text(max_size=3), st.lists, max_leaves=5).map(
-                lambda value: json.dumps({"version": 1, "serial": value, "hosts": value, "making": value}).encode()
+                lambda value: json.dumps({"version": 1, "serial": value, "hosts": value, "creating": value}).encode()
             ),
         )
     )

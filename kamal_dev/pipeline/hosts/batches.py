@@ -76,7 +76,7 @@ def _address(item: PreparedHost | StackResult) -> str:
 
 
 @contextmanager
-def reporting_hosts(making: tuple[str, ...], hosts: Background[list[PreparedHost | StackResult]]) -> Iterator[None]:
+def reporting_hosts(creating: tuple[str, ...], hosts: Background[list[PreparedHost | StackResult]]) -> Iterator[None]:
     """Make images beside `hosts`; where that fails, wait for these, and say what became of them."""
     try:
         yield
@@ -84,7 +84,7 @@ def reporting_hosts(making: tuple[str, ...], hosts: Background[list[PreparedHost
         for other in dict.fromkeys(_failures(hosts)):
             error.message += f"\nat the same time: {other.message}"
             error.hint = "; ".join(dict.fromkeys(filter(None, (error.hint, other.hint))))
-        error.left_behind = "; ".join(filter(None, (error.left_behind, *_made(making, hosts), *_sent(hosts))))
+        error.left_behind = "; ".join(filter(None, (error.left_behind, *_created(creating, hosts), *_sent(hosts))))
         raise
 
 
@@ -104,16 +104,16 @@ def _sent(hosts: Background[list[PreparedHost | StackResult]]) -> Iterator[str]:
             yield f"{which} of {', '.join(stacks)} already received the new source"
 
 
-def _made(making: tuple[str, ...], hosts: Background[list[PreparedHost | StackResult]]) -> Iterator[str]:
-    """Say which of these were made, and what is left of the others."""
+def _created(creating: tuple[str, ...], hosts: Background[list[PreparedHost | StackResult]]) -> Iterator[str]:
+    """Say which of these were created, and what remains of the others."""
     try:
-        outcomes = [item for item in hosts.result() if item.stack in making]
+        outcomes = [item for item in hosts.result() if item.stack in creating]
     except DevError as error:
         yield error.left_behind
         return
-    if made := [item.stack for item in outcomes if _address(item)]:
-        verb = "was" if len(made) == 1 else "were"
-        yield f"{', '.join(made)} {verb} created; the next deploy uses them"
+    if created := [item.stack for item in outcomes if _address(item)]:
+        verb = "was" if len(created) == 1 else "were"
+        yield f"{', '.join(created)} {verb} created; the next deploy uses them"
     for item in outcomes:
         if isinstance(item, StackResult) and item.error and not item.address:
             yield item.error.left_behind

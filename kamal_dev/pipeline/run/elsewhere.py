@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from kamal_dev.config.provider import makes_hosts
+from kamal_dev.config.provider import creates_hosts
 from kamal_dev.model import Host
 from kamal_dev.pipeline.run import names
 from kamal_dev.pipeline.run.record import unlisted
@@ -22,9 +22,11 @@ def left_behind(
     known = state.read(project.private()).state.hosts
     provider = project.config.provider.type
     yield from _moved(known, stacks, provider)
-    # A host that is only listed may never have had its stack; one that was made for it has.
+    # A host that is only listed may never have had its stack; one that was created for it has.
     deployed = {
-        name for name, host in stacks.items() if makes_hosts(provider) or any(item.is_at(name, host) for item in known)
+        name
+        for name, host in stacks.items()
+        if creates_hosts(provider) or any(item.is_at(name, host) for item in known)
     }
     others = [name for name in stacks if name in deployed and name not in chosen]
     if is_all and others:
@@ -39,7 +41,7 @@ def left_behind(
 
 def _moved(known: tuple[CachedHost, ...], stacks: Mapping[str, Host], provider: str) -> Iterator[str]:
     """Say which hosts of stacks are theirs no longer, and what to do about it."""
-    for item in unlisted(known, stacks.items()) if not makes_hosts(provider) else ():
+    for item in unlisted(known, stacks.items()) if not creates_hosts(provider) else ():
         advice = f"add {item.address} at its old position and `dev remove {item.stack}`"
         yield (
             f"{item.stack} was deployed to {item.address} before, which `provider.hosts` does not list for it now, and "

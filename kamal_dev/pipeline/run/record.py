@@ -23,7 +23,7 @@ class DeployRecord:
     """Remember one deploy, within `with`: that it began, and how it ended, or that it did not."""
 
     def __init__(
-        self, project: Project, output: Output, performer: str, names: tuple[str, ...], making: tuple[str, ...]
+        self, project: Project, output: Output, performer: str, names: tuple[str, ...], creating: tuple[str, ...]
     ) -> None:
         self._project = project
         self._output = output
@@ -31,8 +31,8 @@ class DeployRecord:
         self._names = names
         self._has_ended = False
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        self._begun = Background(lambda: written(project, lambda state: state.begun(names, making, now)))
-        if making:
+        self._begun = Background(lambda: written(project, lambda state: state.begun(names, creating, now)))
+        if creating:
             # Written before the first host costs anything.
             self._begun.result()
 
@@ -111,7 +111,7 @@ def unlisted(known: Iterable[CachedHost], listed: Iterable[tuple[str, Host]]) ->
     """Return the hosts that config/dev.yml no longer lists, without those that a provider creates and finds itself."""
     listed = tuple(listed)
     return tuple(
-        item for item in known if not item.is_made and not any(item.is_at(stack, host) for stack, host in listed)
+        item for item in known if not item.is_created and not any(item.is_at(stack, host) for stack, host in listed)
     )
 
 
