@@ -71,7 +71,7 @@ class ImageMaking:
         self._cancelled.clear()
 
     def made(self, after_build: Callable[[], None]) -> MadeImages:
-        """Return the images, pushed; `after_build` comes before a push that was not begun.
+        """Return the images, pushed; `after_build` is called before a push that has not started.
 
         Raises BuildFailed, NothingBuilt, RegistryError and what `after_build` raises.
         """

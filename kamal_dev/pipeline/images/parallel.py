@@ -44,11 +44,11 @@ def _is_base(name: str, build: Build) -> bool:
 
 
 def _results(begun: Iterable[Background[Value]]) -> list[Value]:
-    found: list[Value] = []
+    results: list[Value] = []
     failures: list[DevError] = []
     for item in begun:
         try:
-            found.append(item.result())
+            results.append(item.result())
         except DevError as error:
             if error not in failures:
                 failures.append(error)
@@ -56,4 +56,4 @@ def _results(begun: Iterable[Background[Value]]) -> list[Value]:
         for other in failures[1:]:
             failures[0].message += f"\nat the same time: {other.message}"
         raise failures[0]
-    return found
+    return results
