@@ -15,6 +15,7 @@ BACK = "`dev deploy …` brings it back"
         sees="db missing …db: its container is missing",
         do=BACK,
         how="docker rm --force {stack}-db-1",
+        is_slow=True,
     ),
     Fault(
         35,

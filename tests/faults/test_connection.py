@@ -173,6 +173,7 @@ def test_images_that_are_cut_off_must_be_sent_again(standing: Standing, fault: F
         8,
         "The connection is reset while containers are started",
         sees="Connection lost; the host continues, reconnecting …Deployed 1 of 1 stacks",
+        is_slow=True,
     )
 )
 def test_a_start_that_is_cut_off_must_be_picked_up_again(standing: Standing, fault: Fault) -> None:
@@ -215,6 +216,7 @@ def test_a_narrow_sshd_must_be_enough_for_several_stacks(standing: Standing, fau
         "The command on the host is killed by a signal, and nobody says how it ended",
         sees="the script on the host was killed",
         do="check with `dev status`; the next `dev deploy` continues",
+        is_slow=True,
     )
 )
 def test_a_killed_script_must_end_as_unknown(standing: Standing, fault: Fault) -> None:

@@ -71,7 +71,7 @@ MOMENTS = (
             f"`dev` is killed (SIGKILL) while it says `{moment}`",
             sees=moment,
             how=(signal.SIGKILL, moment),
-            is_slow=moment not in ("Uploading the release", "Waiting for containers to become healthy"),
+            is_slow=True,
         )
         for moment in MOMENTS
     ),

@@ -113,6 +113,7 @@ def test_a_one_shot_that_ends_well_must_not_be_called_a_failure(standing: Standi
         sees="is an image for linux/arm64, but the host is linux/… …Nothing was deployed: no host can take the release",
         do="build it for the host too: `build.platform: linux/…` in config/dev.yml",
         how=app(platform="linux/arm64"),
+        is_slow=True,
     ),
     Fault(
         21,
@@ -120,6 +121,7 @@ def test_a_one_shot_that_ends_well_must_not_be_called_a_failure(standing: Standi
         sees="port `127.0.0.1:22/tcp` is held by a process outside containers …left behind: nothing was changed",
         do="publish another port in the compose file …",
         how=app(ports='["127.0.0.1:22:22"]'),
+        is_slow=True,
     ),
 )
 def test_a_release_that_the_host_cannot_take_must_not_stop_what_runs(standing: Standing, fault: Fault) -> None:

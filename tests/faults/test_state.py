@@ -25,7 +25,13 @@ def test_two_deploys_at_once_must_both_end_truthfully(standing: Standing, fault:
 
 
 @produces(
-    Fault(28, "The state file is truncated", sees="state.json: is damaged", how='{"version": 1, "ser'),
+    Fault(
+        28,
+        "The state file is truncated",
+        sees="state.json: is damaged",
+        how='{"version": 1, "ser',
+        is_slow=True,
+    ),
     Fault(
         28,
         "The state file is from a newer version",

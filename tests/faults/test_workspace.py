@@ -15,6 +15,7 @@ ADVICE = "not updated: `dev pull …` fetches the changes, `dev sync … --force
         sees="`.git/index` is in the way: it is not a regular file",
         do=ADVICE,
         how="mkfifo",
+        is_slow=True,
     ),
     Fault(
         33,

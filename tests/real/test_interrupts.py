@@ -9,11 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from subprocess import Popen
 
-import pytest
-
 from tests.real.lab import COMPOSE, DOCKERFILE, Host, Lab, Repository, has_image, run, wait_for
 
-SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["interrupt", "terminate"])
 SLOW_START = """\
     command: [sh, -c, "sleep 4; touch /ready; exec sleep infinity"]
     healthcheck: {test: ["CMD", "test", "-e", "/ready"], interval: 1s, retries: 30}
@@ -60,13 +57,12 @@ def stop(repository: Repository, number: signal.Signals, moment: Callable[[str],
     return reader.text
 
 
-@SIGNALS
-def test_a_signal_during_the_build_leaves_no_image_and_no_process(lab: Lab, host: Host, number: signal.Signals) -> None:
+def test_an_interrupt_during_the_build_leaves_no_image_and_no_process(lab: Lab, host: Host) -> None:
     # Never the same twice: a layer that an earlier run has made would not be built again.
     marker = f": {secrets.token_hex(8)} && sleep 6"
     dockerfile = f"{DOCKERFILE}RUN {marker}\n"
-    repository = lab.small(f"stop-build-{number.value}", [host], {".devcontainer/Dockerfile": dockerfile})
-    stop(repository, number, lambda text: f"RUN {marker}" in text)
+    repository = lab.small("stop-build", [host], {".devcontainer/Dockerfile": dockerfile})
+    stop(repository, signal.SIGINT, lambda text: f"RUN {marker}" in text)
     assert str(repository.root) not in run("ps", "-eo", "args")
     assert not has_image(repository.image())
     assert host.states(repository.stack()) == {}
@@ -74,13 +70,10 @@ def test_a_signal_during_the_build_leaves_no_image_and_no_process(lab: Lab, host
     assert host.states(repository.stack()) == {"app": "running"}
 
 
-@SIGNALS
-def test_a_signal_during_the_deploy_leaves_no_lock_and_the_next_one_converges(
-    lab: Lab, host: Host, number: signal.Signals
-) -> None:
-    repository = lab.small(f"stop-deploy-{number.value}", [host], compose=COMPOSE + SLOW_START)
+def test_a_sigterm_during_the_deploy_leaves_no_lock_and_the_next_one_converges(lab: Lab, host: Host) -> None:
+    repository = lab.small("stop-deploy", [host], compose=COMPOSE + SLOW_START)
     stack = repository.stack()
-    stop(repository, number, lambda _: host.states(stack) != {})
+    stop(repository, signal.SIGTERM, lambda _: host.states(stack) != {})
     wait_for("the lock is gone", lambda: not host.says(f"test -e ~/.kamal-dev/{stack}/lock"))
     assert host.run("ls -d /tmp/kamal-dev* 2>/dev/null || true") == ""
     repository.dev("deploy")

@@ -9,18 +9,6 @@ from tests.real.lab import COMPOSE, DOCKERFILE, PREFIX, Host, Lab, docker, has_i
 DATA = COMPOSE + "    volumes: [data:/data]\nvolumes:\n  data:\n"
 
 
-def test_a_static_provider_deploys_to_the_hosts_that_it_lists(lab: Lab, hosts: tuple[Host, ...]) -> None:
-    repository = lab.small("static", hosts)
-    report = repository.deploy()
-    assert [stack["state"] for stack in report.stacks.values()] == ["deployed"] * 3
-    for index, host in enumerate(hosts, 1):
-        assert host.states(repository.stack(index)) == {"app": "running"}
-        assert host.images(repository.stack(index))["app"].startswith(repository.image())
-    again = repository.dev("deploy", "--verbose")
-    assert again.stdout.count("unchanged") == 3
-    assert [len(again.steps(repository.stack(index))) for index in (1, 2, 3)] == [1, 1, 1], str(again)
-
-
 def test_fewer_static_hosts_than_stacks_is_refused_before_anything_is_built(lab: Lab, host: Host) -> None:
     repository = lab.small("few", [host])
     ended = repository.dev("deploy", "--count", "2", code=1)
@@ -126,16 +114,6 @@ def test_a_one_shot_that_ends_with_0_is_fine(lab: Lab, host: Host) -> None:
     assert report.stacks[repository.stack()]["state"] == "deployed"
     assert host.states(repository.stack()) == {"app": "running", "migrate": "exited 0"}
     assert repository.deploy().stacks[repository.stack()]["state"] == "unchanged"
-
-
-def test_a_service_that_left_the_compose_file_goes(lab: Lab, host: Host) -> None:
-    extra = "  extra:\n    image: debian:12\n    command: sleep infinity\n    stop_signal: SIGKILL\n"
-    repository = lab.small("orphan", [host], compose=COMPOSE + extra)
-    repository.dev("deploy")
-    assert set(host.states(repository.stack())) == {"app", "extra"}
-    repository.commit({".devcontainer/compose.yaml": COMPOSE})
-    repository.dev("deploy")
-    assert set(host.states(repository.stack())) == {"app"}
 
 
 def test_files_that_a_service_needs_travel_with_it(lab: Lab, host: Host) -> None:
