@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from kamal_dev.commands.docker import PROGRAM
 from kamal_dev.commands.events import RunningContainer
 
+ENGINE = "docker"  # the program on hosts; this machine's own is in `docker`
 # Runs in the container: FOLDER [WORD]...; without words a shell. One word is a line for that shell, as ssh has it.
 _ENTER = """if [ -n "$1" ] && ! cd -- "$1" 2>/dev/null; then
   echo "kamal-dev: $1 is not there, or not for this user; this is $PWD" >&2
@@ -65,7 +65,7 @@ def command(
     if entry.without:
         inside = ("env", *(word for name in entry.without for word in ("-u", name)), *inside)
     engine = ("env", f"DOCKER_HOST={place.socket}") if place.socket else ()
-    argv: tuple[str, ...] = (*engine, PROGRAM, "exec", *flags, place.id, *inside)
+    argv: tuple[str, ...] = (*engine, ENGINE, "exec", *flags, place.id, *inside)
     if entry.file:
         argv = ("sh", "-c", _WITH_FILE, "kamal-dev", entry.file, *argv)
     return argv if place.direct else ("sudo", "-n", "--", *argv)

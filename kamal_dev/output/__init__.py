@@ -92,13 +92,13 @@ class Output:
             **known,
         )
 
-    def info(self, message: str, host: Named | str = "", phase: Phase = "checking", hint: str = "") -> None:
-        """Tell what is so, and needs no action."""
-        self.emit(phase, "info", host, message=message, hint=hint)
+    def info(self, message: str, host: Named | str = "", phase: Phase = "checking", **known: str) -> None:
+        """Report what needs no action; `known` are further fields of the event, such as `hint`."""
+        self.emit(phase, "info", host, message=message, **known)
 
-    def warn(self, message: str, host: Named | str = "", phase: Phase = "checking", hint: str = "") -> None:
-        """Tell what the user should know and can act on."""
-        self.emit(phase, "warning", host, message=message, hint=hint)
+    def warn(self, message: str, host: Named | str = "", phase: Phase = "checking", **known: str) -> None:
+        """Report what the user should know and can act on; `known` are further fields of the event, such as `hint`."""
+        self.emit(phase, "warning", host, message=message, **known)
 
     def warn_once(self, message: str) -> None:
         """Warn, unless the same was said before."""

@@ -88,9 +88,6 @@ class Plan:
                 return item
         raise KeyError(stack)
 
-    def _have(self, kind: type[Operation]) -> tuple[str, ...]:
-        return tuple(item.stack for item in self.stacks if item.first(kind))
-
     @property
     def is_empty(self) -> bool:
         """Whether nothing is to be done; a stack that gave no answer or is blocked has nothing to do."""
@@ -100,12 +97,7 @@ class Plan:
     @property
     def new_hosts(self) -> tuple[str, ...]:
         """The stacks whose hosts are created."""
-        return self._have(CreateHost)
-
-    @property
-    def destroys(self) -> tuple[str, ...]:
-        """The stacks whose hosts are destroyed."""
-        return self._have(DestroyHost)
+        return tuple(item.stack for item in self.stacks if item.first(CreateHost))
 
     @property
     def disturbs(self) -> tuple[tuple[str, ApplyRelease], ...]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from kamal_dev.model import Host
+from kamal_dev.model import Host, Image
 from kamal_dev.output import Event, Output
-from kamal_dev.pipeline.hosts.scripts import EventPrinter
+from kamal_dev.pipeline.hosts.scripts import EventPrinter, ServiceNames
 
 UP = {"type": "phase", "name": "up"}
 OBSERVE = {"type": "phase", "name": "observe"}
@@ -48,3 +48,30 @@ def test_what_a_lifecycle_command_prints_is_output_of_its_phase() -> None:
 def test_images_are_counted_as_they_arrive() -> None:
     pulled = {"type": "image", "image": "postgres:15", "ok": True}
     assert printed({"type": "phase", "name": "pull"}, pulled)[-1] == ("pulling", "progress", "postgres:15")
+
+
+def test_events_name_their_service_where_it_is_known() -> None:
+    events: list[Event] = []
+    services = ServiceNames("app", {"postgres:15": "db"})
+    printer = EventPrinter(Output(events.append), Host("blog-1", "10.0.0.1"), services)
+    for line in (
+        {"type": "image", "image": "postgres:15", "ok": True},
+        {"type": "replace", "service": "db", "parts": ["image"], "inside": ["psql"]},
+        {"type": "phase", "name": "postCreateCommand"},
+    ):
+        printer(json.dumps(line))
+    assert [(event.phase, event.service) for event in events] == [
+        ("pulling", "db"),
+        ("starting", "db"),
+        ("starting", "db"),
+        ("lifecycle", "app"),
+    ]
+
+
+def test_an_image_of_several_services_is_of_none_of_them() -> None:
+    images = (
+        ("a", Image("r.example", "one", "v1")),
+        ("b", Image("r.example", "one", "v1")),
+        ("c", Image("r.example", "two", "v1")),
+    )
+    assert list(ServiceNames.of(images, "a").of_images.values()) == ["c"]

@@ -481,5 +481,5 @@ def test_a_stack_that_does_not_run_says_what_to_do(workspace: Workspace) -> None
     workspace.host.run(f"docker stop --time 1 {container}")
     for words in (("ssh", "--", "true"), ("forward",), ("open", "--print")):
         ended = workspace.repository.dev(*words, code=1)
-        assert "is not running, but exited" in ended.stderr
+        assert "is not up: it exited" in ended.stderr
         assert f"`dev deploy {workspace.stack}` brings it up" in ended.stderr

@@ -27,7 +27,7 @@ from kamal_dev.output.event import Phase
 from kamal_dev.pipeline.hosts.lock_wait import in_turn
 from kamal_dev.pipeline.hosts.planning import Planner, StackRelease
 from kamal_dev.pipeline.hosts.prepare import PrepareContext, PreparedHost, observed_again
-from kamal_dev.pipeline.hosts.scripts import LATER, follow
+from kamal_dev.pipeline.hosts.scripts import LATER, ServiceNames, follow
 from kamal_dev.pipeline.images.layers import Layers
 from kamal_dev.pipeline.images.tunnel import RegistryTunnel
 from kamal_dev.pipeline.run.connections import HostConnections
@@ -106,7 +106,9 @@ def _change(context: ApplyContext, prepared: PreparedHost, made: StackRelease) -
     )
 
     def change() -> events.ScriptResult:
-        return follow(connections, target, step, timeout=deadline(context.planner.project))
+        project = context.planner.project
+        services = ServiceNames.of(made.release.images, project.main)
+        return follow(connections, target, step, timeout=deadline(project), services=services)
 
     lent = (lambda: context.tunnel.lent(target, change)) if lacking else change
     stack, version = made.release.stack, str(made.release.version)
@@ -254,7 +256,9 @@ def tell(output: Output, outcome: StackResult) -> None:
     """Show how a stack's change ended: what runs, or why it failed and what to do."""
     target, took = Host(outcome.stack, outcome.address), {"seconds": outcome.seconds}
     if outcome.error:
-        output.fail("deploying", outcome.error, target, log=explain(outcome))
+        names = {container.service for container in outcome.failed}
+        service = names.pop() if len(names) == 1 else ""
+        output.fail("deploying", outcome.error, target, log=explain(outcome), service=service)
     elif outcome.state == "unchanged":
         output.skip("deploying", outcome.running, target, **took)
     else:

@@ -13,7 +13,7 @@ from kamal_dev.model import Host, Release, Step
 from kamal_dev.pipeline.hosts.lock_wait import await_turn
 from kamal_dev.pipeline.hosts.observe import look, question
 from kamal_dev.pipeline.hosts.planning import Planner
-from kamal_dev.pipeline.hosts.scripts import follow
+from kamal_dev.pipeline.hosts.scripts import ServiceNames, follow
 from kamal_dev.pipeline.hosts.transfer import ImageTransfer
 from kamal_dev.pipeline.hosts.workspace import Workspace
 from kamal_dev.pipeline.run.connections import HostConnections
@@ -196,9 +196,12 @@ def _pull(
     connections, target, facts, images = context.connections, _host(observation), observation.facts, operation.images
     assert facts is not None
     is_main = context.planner.main_image in images
-    asked = host.question(*question(context.planner.release(observation).release)) if is_main else ()
+    release = context.planner.release(observation).release
+    services = ServiceNames.of(release.images, context.planner.project.main)
+    asked = host.question(*question(release)) if is_main else ()
     connections.output.start("pulling", ", ".join(images), target)
-    outcome = follow(connections, target, pull_step(connections.scripts, operation, asked), timeout=PULLING)
+    step = pull_step(connections.scripts, operation, asked)
+    outcome = follow(connections, target, step, timeout=PULLING, services=services)
     arrived = {pulled.image: pulled.platform for pulled in outcome.images if pulled.ok}
     for image, platform in arrived.items():
         for refusal in admission.foreign_platform(target.name, facts, image, platform):

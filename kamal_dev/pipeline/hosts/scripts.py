@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from kamal_dev.commands import answers, events, host
 from kamal_dev.commands.events import Replace
 from kamal_dev.errors import HostError, HostTimeout, HostUnreachable, LinkDropped, NoAnswer
-from kamal_dev.model import Host, Result, Step
+from kamal_dev.model import Host, Image, Result, Step
 from kamal_dev.output import Output
 from kamal_dev.output.event import Phase
 from kamal_dev.pipeline.images.engine import last_line
@@ -23,6 +25,22 @@ LATER = "check with `dev status`; the next `dev deploy` continues"
 
 ASKED = "it needs a POSIX shell, tar, gzip and a writable /tmp and home folder"
 UNKNOWN = "its state is unknown; `dev doctor` checks all hosts"
+
+
+@dataclass(frozen=True)
+class ServiceNames:
+    """Name the services that events of a host are about, by what the events have: an image, or a lifecycle command."""
+
+    main: str = ""
+    of_images: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, images: Iterable[tuple[str, Image]], main: str) -> ServiceNames:
+        """Return those of a release's images; an image that several services share names none of them."""
+        used = [(str(image), name) for name, image in images]
+        uses = Counter(image for image, _ in used)
+        return cls(main, {image: name for image, name in used if uses[image] == 1})
+
 
 Detached = Callable[[str], Step]
 Value = TypeVar("Value")
@@ -69,8 +87,10 @@ def again(connections: HostConnections, name: str, attempt: Callable[[], Value])
         return attempt()
 
 
-def follow(connections: HostConnections, target: Host, step: Detached, *, timeout: float) -> events.ScriptResult:
-    """Start a script that runs apart from the channel and follow it to its end.
+def follow(
+    connections: HostConnections, target: Host, step: Detached, *, timeout: float, services: ServiceNames | None = None
+) -> events.ScriptResult:
+    """Start a script that runs apart from the channel and follow it to its end; events name their service.
 
     A lost link is picked up again: the same token follows the same run. Raises
     HostTimeout after `timeout` seconds, and where the host cannot be reached again;
@@ -78,7 +98,7 @@ def follow(connections: HostConnections, target: Host, step: Detached, *, timeou
     """
     token = secrets.token_hex(8)
     deadline = time.monotonic() + within(connections, target, timeout)
-    printer = EventPrinter(connections.output, target)
+    printer = EventPrinter(connections.output, target, services)
     output = ""
     current = step(token)
     for attempt in range(1, ATTEMPTS + 1):
@@ -140,9 +160,10 @@ def _unknown(target: Host, error: HostError) -> HostTimeout:
 class EventPrinter:
     """Show each event of a script as it comes, and keep it."""
 
-    def __init__(self, output: Output, target: Host) -> None:
+    def __init__(self, output: Output, target: Host, services: ServiceNames | None = None) -> None:
         self._output = output
         self._target = target
+        self._services = services or ServiceNames()
         self._phase: Phase = "connecting"
         self._passed: events.Phase | None = None
         self._arrived = 0
@@ -175,17 +196,20 @@ class EventPrinter:
         elif isinstance(event, events.ScriptResult) and event.ok:
             self._end()
         elif isinstance(event, events.Log) and self._phase == "lifecycle":
-            output.line(self._phase, event.text, self._target)
+            output.line(self._phase, event.text, self._target, service=self._services.main)
         elif isinstance(event, events.Log):
             # Said by a script of ours: a log of CI must have it too, unlike the output of a command.
             output.info(event.text, self._target, phase=self._phase)
         elif isinstance(event, events.Pulled) and event.ok:
             self._arrived += 1
-            output.progress("pulling", self._arrived, None, "images", self._target, subject=event.image)
+            service = self._services.of_images.get(event.image, "")
+            output.progress(
+                "pulling", self._arrived, None, "images", self._target, subject=event.image, service=service
+            )
         elif isinstance(event, events.Replace):
-            output.info(replacing(event), self._target, phase="starting")
+            output.info(replacing(event), self._target, phase="starting", service=event.service)
             if event.inside:
-                output.warn(inside(event), self._target, phase="starting")
+                output.warn(inside(event), self._target, phase="starting", service=event.service)
 
     def _turn(self, event: events.Phase) -> None:
         """Show that a phase begins; that it went well is known once another one follows it."""
@@ -195,13 +219,17 @@ class EventPrinter:
         if event.name not in AFTER_FAILURE:
             self._end()
         self._passed, (self._phase, subject) = None, _named(event)
-        self._output.start(self._phase, subject, self._target)
+        self._output.start(self._phase, subject, self._target, service=self._service(self._phase))
 
     def _end(self) -> None:
         """Show that the phase that is over went well."""
         if self._passed:
             phase, subject = _named(self._passed)
-            self._output.done(phase, subject, self._target, seconds=self._passed.seconds)
+            seconds = self._passed.seconds
+            self._output.done(phase, subject, self._target, seconds=seconds, service=self._service(phase))
+
+    def _service(self, phase: Phase) -> str:
+        return self._services.main if phase == "lifecycle" else ""
 
 
 def _named(event: events.Phase) -> tuple[Phase, str]:

@@ -16,6 +16,15 @@ from kamal_dev.pipeline.run.names import restrict
 from kamal_dev.project import Project
 
 ASKING = 30.0
+# The states that `host/observe.sh` names, as a sentence about a container that nobody can enter.
+_NOT_UP = {
+    "created": "it was never started",
+    "restarting": "it ended and is being restarted",
+    "exited": "it exited",
+    "paused": "it is paused",
+    "removing": "it is being removed",
+    "dead": "Docker could not remove it",
+}
 
 
 def one(stacks: Mapping[str, Host], name: str | None) -> tuple[str, Host]:
@@ -66,7 +75,7 @@ def find(
     if container.state != "running":
         raise HostError(
             name,
-            f"the container of {what} is not running, but {container.state}",
+            f"the container of {what} is not up: {_NOT_UP.get(container.state, container.state)}",
             hint=f"`dev status {name}` shows why; `dev deploy {name}` brings it up",
         )
     return container
