@@ -13,29 +13,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
-from kamal_dev.commands.events import (
-    Beat,
-    Clash,
-    Contents,
-    Current,
-    Event,
-    Facts,
-    Held,
-    Inside,
-    Kept,
-    Leftover,
-    Lifecycle,
-    Lock,
-    Log,
-    Phase,
-    Pulled,
-    Record,
-    ReleaseFile,
-    Replace,
-    RunningContainer,
-    ScriptResult,
-    StackState,
-)
+from kamal_dev.commands.events import Event, Heartbeat, Lifecycle, Log, Phase, Pulled, Replace, ScriptResult
+from kamal_dev.commands.facts import CurrentRelease, Facts, FailedChange, HeldImage, Lock, PortConflict, Record
+from kamal_dev.commands.stacks import Contents, Inside, KeptRelease, Leftover, ReleaseFile, RunningContainer, StackState
 from kamal_dev.commands.typed import fits, hints
 from kamal_dev.model import Container, ImageConfig
 
@@ -87,9 +67,9 @@ def stacks(output: str) -> tuple[StackState, ...]:
     return tuple(replace(stack, containers=_containers(output, stack=stack.stack)) for stack in states)
 
 
-def releases(output: str) -> tuple[Kept, ...]:
+def releases(output: str) -> tuple[KeptRelease, ...]:
     """Return the releases that `host.releases` printed, the last deployed of a stack first."""
-    return tuple(event for _, event in _events(output) if isinstance(event, Kept))
+    return tuple(event for _, event in _events(output) if isinstance(event, KeptRelease))
 
 
 def contents(output: str) -> Contents:
@@ -157,7 +137,7 @@ def _clean(value: Any) -> Any:
 
 def _read(kind: type[_Value], data: Mapping[str, Any]) -> _Value:
     known = {item.name: data[item.name] for item in fields(kind) if item.name in data}  # type: ignore[arg-type]
-    for name, inner in (("release", Current), ("lock", Lock), ("last", ScriptResult)):
+    for name, inner in (("release", CurrentRelease), ("lock", Lock), ("last", FailedChange)):
         if isinstance(known.get(name), dict):
             known[name] = _read(inner, known[name])
     if wrong := [name for name, value in known.items() if not fits(value, hints(kind)[name])]:
@@ -168,9 +148,9 @@ def _read(kind: type[_Value], data: Mapping[str, Any]) -> _Value:
 def _facts(data: Mapping[str, Any]) -> Facts:
     listed = data.get("images") or ()
     images = tuple(
-        Held(tuple(item["names"]), ImageConfig.from_json(item), str(item.get("platform") or "")) for item in listed
+        HeldImage(tuple(item["names"]), ImageConfig.from_json(item), str(item.get("platform") or "")) for item in listed
     )
-    clashes = tuple(_read(Clash, item) for item in data.get("clashes") or ())
+    clashes = tuple(_read(PortConflict, item) for item in data.get("clashes") or ())
     return _read(Facts, {**data, "images": images, "clashes": clashes})
 
 
@@ -184,9 +164,9 @@ _KINDS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     "lifecycle": lambda data: _read(Lifecycle, data),
     "file": lambda data: _read(ReleaseFile, data),
     "inside": lambda data: _read(Inside, data),
-    "beat": lambda data: _read(Beat, data),
+    "beat": lambda data: _read(Heartbeat, data),
     "stack": lambda data: _read(StackState, data),
-    "release": lambda data: _read(Kept, data),
+    "release": lambda data: _read(KeptRelease, data),
     "leftover": lambda data: _read(Leftover, data),
     "place": lambda data: _read(
         RunningContainer, {**data, "environment": data["environment"] or (), "metadata": data["metadata"] or ""}

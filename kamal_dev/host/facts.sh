@@ -2,7 +2,7 @@
 # Report the facts of this host and of a stack on it: facts.sh STACK PORTS [IMAGE]...
 #
 # Events: `facts`, one `container` per container of the stack, then `result`. Changes nothing, uses no network.
-# `trouble` is the reason if the engine does not answer. `stands` is true if the current release is good, and all its containers
+# `trouble` is the reason if the engine does not answer. `intact` is true if the current release is good, and all its containers
 # are in the state they had then; `last`: see status.sh.
 set -u
 here=${0%/*}
@@ -128,13 +128,13 @@ recall_engine() {
 }
 
 look_at_release() {
-  seen='' judged='' stands=false
+  seen='' judged='' intact=false
   shown=$(current_release)
   [ -n "$engine" ] || return
   # shellcheck disable=SC2086 # ids are words
   look_at_containers $ids || return
   judge_stack "$shown"
-  ! is_as_good "$shown" || stands=true
+  ! is_as_good "$shown" || intact=true
 }
 
 # workspaces: print the folders of the stack's workspace that have something in them, as JSON.
@@ -193,7 +193,7 @@ emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \
   daemon: "$daemon" trouble "$engine_trouble" engine_address "$engine_socket$engine_context" \
   home_free: "$home_free" disk_free: "${disk% *}" disk: "${disk#* }" gpu: "$(has_gpu)" emulates: "$(emulated)" \
   memory: "$memory" cpus: "$(nproc)" \
-  release: "$(describe_release "$shown")" stands: "$stands" lock: "$(describe_lock)" last: "$(last_failure)" \
+  release: "$(describe_release "$shown")" intact: "$intact" lock: "$(describe_lock)" last: "$(last_failure)" \
   images: "${images:-[]}" clashes: "$(clashes "${engine:+$wanted_ports}")" workspace: "$(workspaces)" \
   foreign "$foreign" source: "$(note state)" offered: "$(note offered)" lacks: "$(lacks | json_lines)" \
   unwritable "$(unwritable)" parts "$(made_of)"

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kamal_dev.commands import answers, events, host
+from kamal_dev.commands import answers, host
+from kamal_dev.commands.facts import Record
 from kamal_dev.errors import DevError
 from kamal_dev.model import Host, short
 from kamal_dev.pipeline.hosts.scripts import output_of
@@ -104,7 +105,7 @@ def _ask(connections: HostConnections, stack: str, target: Host, lines: int) -> 
     return [_entry(stack, target, record) for record in records]
 
 
-def _entry(stack: str, target: Host, record: events.Record) -> Entry:
+def _entry(stack: str, target: Host, record: Record) -> Entry:
     state = SAID.get(str(record.get("state")), record.get("state")) or ("ok" if record.get("ok") else "")
     of_whom = f"{record.get('word')} of {record.get('owner')}" if record.get("type") == "lock" else ""
     return Entry(

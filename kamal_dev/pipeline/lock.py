@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from kamal_dev.commands import answers, events, host
+from kamal_dev.commands import answers, host
+from kamal_dev.commands.facts import Lock
 from kamal_dev.errors import DevError, HostError, SomeHostsFailed
 from kamal_dev.model import Host
 from kamal_dev.output.units import long_duration
@@ -30,7 +31,7 @@ class Locked:
 
     stack: str
     host: Host
-    lock: events.Lock | None = None
+    lock: Lock | None = None
     reason: str = ""
 
     @property

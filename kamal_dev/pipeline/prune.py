@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kamal_dev.commands import answers, events, host
-from kamal_dev.commands.events import Leftover
+from kamal_dev.commands.stacks import Leftover
 from kamal_dev.errors import DevError, HostError, HostUnreachable, SomeHostsFailed
 from kamal_dev.model import Host, Step
 from kamal_dev.output.failure import Failure

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 
 from kamal_dev.commands import host, inside
-from kamal_dev.commands.events import RunningContainer
+from kamal_dev.commands.stacks import RunningContainer
 from kamal_dev.errors import HostError
 from kamal_dev.model import Host
 from kamal_dev.pipeline.hosts.target import described, find, one, service_of

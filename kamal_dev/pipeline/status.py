@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from kamal_dev.commands import answers, events, host
+from kamal_dev.commands import answers, host
+from kamal_dev.commands.facts import FailedChange, Lock
 from kamal_dev.errors import DevError, HostTimeout, NoAnswer
 from kamal_dev.model import Container, Host, short
 from kamal_dev.output.units import long_duration
@@ -38,8 +39,8 @@ class StackStatus:
     version: str = ""
     containers: tuple[Container, ...] = ()
     reason: str = ""
-    lock: events.Lock | None = None
-    last: events.ScriptResult | None = None
+    lock: Lock | None = None
+    last: FailedChange | None = None
 
     @property
     def is_fine(self) -> bool:

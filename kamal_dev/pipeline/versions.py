@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kamal_dev.commands import answers, events, host
+from kamal_dev.commands import answers, host
+from kamal_dev.commands.stacks import KeptRelease
 from kamal_dev.errors import DevError, HostUnreachable
 from kamal_dev.model import Host, short
 from kamal_dev.pipeline.hosts.scripts import output_of
@@ -69,7 +70,7 @@ def rows(history: History) -> Iterator[tuple[str, ...]]:
         yield (history.stack, *(word or "-" for word in (short(release.version), digest, *about)))
 
 
-def result_of(release: events.Kept) -> str:
+def result_of(release: KeptRelease) -> str:
     """Say how the last deploy or rollback to a release ended."""
     if release.state in ("new", "same"):
         return "good" if release.good else "unfinished since it was restored"
@@ -83,11 +84,11 @@ def _phrase(result: str) -> str:
     return result if len(result) <= LONGEST else f"{result[:LONGEST].rsplit(maxsplit=1)[0].rstrip(':,;')}…"
 
 
-def _images(release: events.Kept) -> str:
+def _images(release: KeptRelease) -> str:
     return f"{len(release.missing)} gone" if release.missing else "there"
 
 
-def _note(release: events.Kept) -> str:
+def _note(release: KeptRelease) -> str:
     """Say what else is to be known: the commit where the version does not begin with it."""
     is_named = release.version.startswith(release.commit)
     notes = (
@@ -98,7 +99,7 @@ def _note(release: events.Kept) -> str:
     return ", ".join(word for word, is_so in notes if is_so)
 
 
-def _record(release: events.Kept) -> dict[str, Any]:
+def _record(release: KeptRelease) -> dict[str, Any]:
     record = asdict(release)
     del record["stack"]
     return {**record, "result": result_of(release)}

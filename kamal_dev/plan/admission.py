@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kamal_dev.commands.events import Facts, Lock
+from kamal_dev.commands.facts import Facts, Lock
 from kamal_dev.devcontainer import requirements
 from kamal_dev.errors import HostError, LockHeld
 from kamal_dev.model import Image, Location, Release

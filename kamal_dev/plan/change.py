@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kamal_dev.commands.events import Facts
+from kamal_dev.commands.facts import Facts
 from kamal_dev.plan import difference
 from kamal_dev.plan.observation import Observation
 from kamal_dev.plan.operation import ApplyRelease
@@ -64,7 +64,7 @@ def _amiss(facts: Facts) -> Iterator[str]:
         yield "lifecycle command failed last time"
     elif last is not None:
         yield f"last deploy failed: {last.reason.splitlines()[0]}" if last.reason else "last deploy failed"
-    if facts.stands:
+    if facts.intact:
         return
     reasons = [f"{item.service}: {item.reason}" for item in facts.containers if item.reason]
     if reasons:

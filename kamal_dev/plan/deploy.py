@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from kamal_dev.commands.events import Facts
+from kamal_dev.commands.facts import Facts
 from kamal_dev.errors import DevError
 from kamal_dev.model import Image
 from kamal_dev.plan import admission

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kamal_dev.commands.events import Leftover
+from kamal_dev.commands.stacks import Leftover
 from kamal_dev.errors import DevError
 from kamal_dev.model import Host
 from kamal_dev.plan.operation import PrunePiece

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kamal_dev.commands.events import Kept
+from kamal_dev.commands.stacks import KeptRelease
 from kamal_dev.errors import DevError, UsageError
 from kamal_dev.model import Host, short
 from kamal_dev.plan.operation import RollBack
@@ -19,11 +19,11 @@ class KeptReleases:
 
     stack: str
     host: Host
-    releases: tuple[Kept, ...] = ()
+    releases: tuple[KeptRelease, ...] = ()
     error: DevError | None = None
 
     @property
-    def current(self) -> Kept | None:
+    def current(self) -> KeptRelease | None:
         """The release that is current."""
         return next((release for release in self.releases if release.is_current), None)
 
@@ -41,7 +41,7 @@ def rollback(kept: Sequence[KeptReleases], version: str, stacks: Sequence[str] =
     return Plan(stacks=tuple(_stack(item, chosen.get(item.stack)) for item in kept))
 
 
-def _stack(kept: KeptReleases, release: Kept | None) -> StackPlan:
+def _stack(kept: KeptReleases, release: KeptRelease | None) -> StackPlan:
     address = kept.host.address
     if release is None:
         return StackPlan(kept.stack, address, error=kept.error)
@@ -61,7 +61,7 @@ def _when(at: str) -> str:
     return at.replace("T", " ").rstrip("Z")
 
 
-def _chosen(kept: KeptReleases, version: str) -> Kept | None:
+def _chosen(kept: KeptReleases, version: str) -> KeptRelease | None:
     """Return the release that `version` names: of several with one version a good one, deployed last."""
     if not version:
         return next((release for release in kept.releases if release.is_before), None)

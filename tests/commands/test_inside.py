@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from kamal_dev.commands import editor, inside
-from kamal_dev.commands.events import RunningContainer
 from kamal_dev.commands.inside import ExecOptions
+from kamal_dev.commands.stacks import RunningContainer
 
 PLACE = RunningContainer(
     "abc123", "blog-1-app-1", "sha256:1", "running", 42, environment=("PATH=/usr/bin:/bin", "EMPTY=")

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, replace
 
 from kamal_dev.commands import answers, events
+from kamal_dev.commands.facts import Facts
 from kamal_dev.model import File, Release, StartedService, Step, Version
 
 # Two runs on one engine need two prefixes: a run removes the hosts that an earlier one of its prefix left.
@@ -67,7 +68,7 @@ class Answer:
         return answers.outcome(self.output)
 
     @property
-    def facts(self) -> events.Facts:
+    def facts(self) -> Facts:
         facts = answers.facts(self.output)
         assert facts, self
         return facts
@@ -107,7 +108,7 @@ class Lab:
 @dataclass(frozen=True)
 class Bootstrapped:
     lab: Lab
-    before: events.Facts
+    before: Facts
     refused: Answer
     first: Answer
     second: Answer
@@ -141,7 +142,7 @@ def release(
     return replace(known, started=started)
 
 
-def is_running(facts: events.Facts | None, release: Release) -> bool:
+def is_running(facts: Facts | None, release: Release) -> bool:
     """Whether this very release is the current one, and all of it is up."""
-    current = facts.release if facts and facts.stands else None
+    current = facts.release if facts and facts.intact else None
     return current is not None and (current.id, current.digest) == (release.id, release.digest)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from kamal_dev.commands import answers, events
+from kamal_dev.commands.facts import CurrentRelease, Facts, Lock, numbers_of
 from kamal_dev.model import Container, Image, ImageConfig
 
 FACTS = {
@@ -17,7 +18,7 @@ FACTS = {
     "compose": "2.26.1-4",
     "daemon": True,
     "release": {"id": "v1-aa", "digest": "aa", "version": "v1", "good": True},
-    "stands": True,
+    "intact": True,
     "lock": {"pid": 7, "since": "2026-01-01T00:00:00Z", "word": "apply", "token": "t1"},
     "news": "a field of a later version",
 }
@@ -32,8 +33,8 @@ def lines(*objects: object) -> str:
 def test_facts_come_with_release_lock_and_containers() -> None:
     facts = answers.facts(lines(FACTS, APP))
     assert facts
-    assert facts.release == events.Current("v1-aa", "aa", "v1", good=True)
-    assert facts.lock == events.Lock(7, "2026-01-01T00:00:00Z", "apply", "t1")
+    assert facts.release == CurrentRelease("v1-aa", "aa", "v1", good=True)
+    assert facts.lock == Lock(7, "2026-01-01T00:00:00Z", "apply", "t1")
     assert facts.containers == (Container("app", "b-1-app-1", "x", "running"),)
     assert facts.is_ready
 
@@ -43,8 +44,8 @@ def test_a_host_without_docker_or_with_an_old_compose_is_not_ready() -> None:
         facts = answers.facts(lines(FACTS | change))
         assert facts
         assert not facts.is_ready
-    assert events.Facts(daemon=True, compose="v2.24.4").is_ready
-    assert events.Facts(daemon=True, compose="5.5").is_ready
+    assert Facts(daemon=True, compose="v2.24.4").is_ready
+    assert Facts(daemon=True, compose="5.5").is_ready
 
 
 def test_a_host_has_an_image_when_it_has_its_digest_whatever_the_tag() -> None:
@@ -129,7 +130,7 @@ def test_no_answer_is_an_unknown_outcome() -> None:
 def test_lines_are_read_as_they_come() -> None:
     assert answers.event('{"type":"phase","name":"pull"}') == events.Phase("pull")
     assert answers.event('{"type":"log","text":"Waiting"}') == events.Log("Waiting")
-    assert answers.event('{"type":"beat"}') == events.Beat()
+    assert answers.event('{"type":"beat"}') == events.Heartbeat()
     assert answers.event('{"type":"result","ok":true,"kept":["volumes"]}') == events.ScriptResult(
         ok=True, kept=("volumes",)
     )
@@ -155,15 +156,15 @@ def test_stacks_have_their_own_containers() -> None:
     assert (first.stack, first.release, [item.name for item in first.containers]) == ("a-1", None, ["a"])
     assert (second.stack, second.release, [item.name for item in second.containers]) == (
         "b-1",
-        events.Current("v1"),
+        CurrentRelease("v1"),
         ["b"],
     )
 
 
 def test_versions_are_compared_by_their_numbers() -> None:
-    assert events.numbers_of("2.26.1-4") == (2, 26, 1)
-    assert events.numbers_of("v5.5.0") > events.numbers_of("2.24.4")
-    assert events.numbers_of("") == ()
+    assert numbers_of("2.26.1-4") == (2, 26, 1)
+    assert numbers_of("v5.5.0") > numbers_of("2.24.4")
+    assert numbers_of("") == ()
 
 
 def test_a_container_whose_image_has_no_label_has_a_place() -> None:

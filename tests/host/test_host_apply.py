@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from kamal_dev.commands import events, host
+from kamal_dev.commands.facts import CurrentRelease
 from kamal_dev.model import File, Release, Step
 from tests.host.lab import SLEEP, TINY, Answer, Lab, is_running, release, service, token
 
@@ -60,7 +61,7 @@ def test_an_unchanged_release_touches_nothing(lab: Lab, scripts: Mapping[str, st
     first = apply(lab, scripts, wanted).outcome
     facts = lab.run(host.facts(scripts, stack)).facts
     assert is_running(facts, wanted)
-    assert facts.release == events.Current(wanted.id, wanted.digest, "v1", good=True)
+    assert facts.release == CurrentRelease(wanted.id, wanted.digest, "v1", good=True)
     again = apply(lab, scripts, wanted)
     assert (again.code, again.outcome.state) == (0, "same")
     assert started(again.outcome) == started(first)
@@ -72,9 +73,9 @@ def test_a_container_stopped_by_hand_is_not_the_same_and_is_started_again(
     wanted = release(stack, "v1", app=service())
     apply(lab, scripts, wanted)
     lab.sh(f"docker stop --time 1 {stack}-app-1")
-    assert not lab.run(host.facts(scripts, stack)).facts.stands
+    assert not lab.run(host.facts(scripts, stack)).facts.intact
     assert apply(lab, scripts, wanted).outcome.state == "new"
-    assert lab.run(host.facts(scripts, stack)).facts.stands
+    assert lab.run(host.facts(scripts, stack)).facts.intact
 
 
 def test_a_new_version_recreates_what_changed_and_removes_what_is_gone(
@@ -107,7 +108,7 @@ def test_a_crash_loop_without_a_health_check_fails_and_the_release_before_is_put
     assert failed.reason.startswith("crash loop: restarted")
     assert failed.log.splitlines()[-1] == "boom"
     assert [(container.service, container.state) for container in outcome.containers] == [("app", "up")]
-    assert lab.run(host.facts(scripts, stack)).facts.stands
+    assert lab.run(host.facts(scripts, stack)).facts.intact
     assert lab.sh(f"docker inspect -f '{{{{.Config.Cmd}}}}' {stack}-app-1") == "[/bin/busybox sleep 1000000]"
 
 
@@ -221,7 +222,7 @@ def test_an_image_that_does_not_arrive_leaves_all_as_it_was(lab: Lab, scripts: M
     assert outcome.reason.startswith("could not pull images: localhost:5999/gone:1: ")
     assert [(pulled.image, pulled.ok) for pulled in outcome.images] == [(gone, False)]
     assert outcome.current == first.release
-    assert lab.run(host.facts(scripts, stack)).facts.stands
+    assert lab.run(host.facts(scripts, stack)).facts.intact
 
 
 def test_only_the_services_asked_for_are_started(lab: Lab, scripts: Mapping[str, str], stack: str) -> None:
@@ -269,7 +270,7 @@ def test_a_user_with_sudo_alone_deploys_into_his_own_home(lab: Lab, scripts: Map
         wanted = release(stack, "v1", app=service(volumes='["~/.kamal-dev:/home-of-dev:ro"]'))
         outcome = apply(lab, scripts, wanted, user="dev").outcome
         assert outcome.state == "new", outcome
-        assert lab.run(host.facts(scripts, stack), user="dev").facts.stands
+        assert lab.run(host.facts(scripts, stack), user="dev").facts.intact
         mounts = lab.sh(f"docker inspect -f '{{{{json .Mounts}}}}' {stack}-app-1")
         assert '"Source":"/home/dev/.kamal-dev"' in mounts
     finally:
@@ -290,5 +291,5 @@ def test_a_container_of_compose_run_is_no_part_of_the_stack(lab: Lab, scripts: M
     apply(lab, scripts, wanted)
     lab.sh(f"cd /root/.kamal-dev/{stack}/current && docker compose run -d tool /bin/sh -c 'exit 9' 2>/dev/null")
     facts = lab.run(host.facts(scripts, stack)).facts
-    assert facts.stands
+    assert facts.intact
     assert [container.service for container in facts.containers] == ["app"]

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from kamal_dev.commands import answers, events, host
+from kamal_dev.commands.facts import numbers_of
 from tests.host.lab import LABEL, Bootstrapped, Lab, token
 from tests.hosts import bare, docker
 
@@ -36,7 +37,7 @@ def test_facts_of_a_bare_host_say_what_is_missing(bootstrapped: Bootstrapped) ->
     assert facts.memory > 1 << 20
     assert facts.cpus >= 1
     assert facts.held("postgres:15") is None
-    assert (facts.release, facts.stands, facts.lock, facts.workspace) == (None, False, None, ())
+    assert (facts.release, facts.intact, facts.lock, facts.workspace) == (None, False, None, ())
 
 
 def test_versions_are_asked_for_once_for_as_long_as_the_programs_are_the_same(
@@ -62,8 +63,8 @@ def test_a_bare_host_gets_docker_and_compose(bootstrapped: Bootstrapped) -> None
     outcome = bootstrapped.first.outcome
     assert outcome.ok, bootstrapped.first
     assert outcome.changed
-    assert events.numbers_of(outcome.engine) >= (20, 10)
-    assert events.numbers_of(outcome.compose) >= (2, 24, 4)
+    assert numbers_of(outcome.engine) >= (20, 10)
+    assert numbers_of(outcome.compose) >= (2, 24, 4)
     facts = outcome.facts
     assert facts and (facts.is_ready, facts.engine, facts.compose) == (True, outcome.engine, outcome.compose)
     lab = bootstrapped.lab

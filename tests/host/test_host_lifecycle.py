@@ -269,7 +269,7 @@ def test_a_failed_command_leaves_the_release_running_and_is_run_again(ann: Perso
     assert sorted(logs(answer)) == ["[bad] boom", "[fine] fine", "created"]
     assert [container.state for container in outcome.containers] == ["up"]
     facts = ann.lab.run(host.facts(ann.scripts, ann.stack)).facts
-    assert (facts.stands, facts.release and facts.release.good) == (False, False)
+    assert (facts.intact, facts.release and facts.release.good) == (False, False)
     (told,) = answers.stacks(ann.lab.run(host.status(ann.scripts, (ann.stack,))).output)
     assert told.state == "unfinished"
     started = ann.lab.sh(f"docker inspect -f '{{{{.State.StartedAt}}}}' {ann.stack}-app-1")

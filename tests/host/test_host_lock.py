@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from kamal_dev.commands import answers, events, host
+from kamal_dev.commands.facts import Lock
 from kamal_dev.model import Step
 from tests.host.lab import Answer, Lab, release, service, token
 
@@ -27,7 +28,7 @@ def apply(lab: Lab, scripts: Mapping[str, str], stack: str, version: str = "v1",
     return lab.run(host.apply(scripts, token(), wanted, **{"window": 0, "performer": ANN, **options}))
 
 
-def lock(lab: Lab, scripts: Mapping[str, str], stack: str) -> events.Lock | None:
+def lock(lab: Lab, scripts: Mapping[str, str], stack: str) -> Lock | None:
     (found,) = answers.stacks(lab.run(host.unlock(scripts, stack)).output)
     return found.lock
 

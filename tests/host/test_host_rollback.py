@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from kamal_dev.commands import answers, events, host
+from kamal_dev.commands.stacks import KeptRelease
 from kamal_dev.model import File, Image, Release
 from tests.host.lab import SLEEP, TINY, Answer, Lab, is_running, release, service, token
 
@@ -36,7 +37,7 @@ class Stack:
         options = {"window": 0, "timeout": 60, "performer": "bob"} | options
         return self.lab.run(host.rollback(self.scripts, token(), self.name, to, **options))
 
-    def releases(self) -> dict[str, events.Kept]:
+    def releases(self) -> dict[str, KeptRelease]:
         found = answers.releases(self.lab.run(host.releases(self.scripts, (self.name,))).output)
         return {kept.version: kept for kept in found}
 

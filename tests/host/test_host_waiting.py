@@ -142,7 +142,7 @@ def test_lifecycle_commands_run_while_a_service_is_still_watched(blog: Stack) ->
     assert [phase.name for phase in answer.outcome.phases][-2:] == ["postCreateCommand", "observe"]
     assert answer.seconds > 6
     facts = blog.lab.run(host.facts(blog.scripts, blog.name)).facts
-    assert (facts.stands, facts.release and facts.release.good) == (True, True)
+    assert (facts.intact, facts.release and facts.release.good) == (True, True)
 
 
 def test_a_lifecycle_command_that_fails_meanwhile_is_told_with_its_stage(blog: Stack) -> None:
@@ -150,7 +150,7 @@ def test_a_lifecycle_command_that_fails_meanwhile_is_told_with_its_stage(blog: S
     outcome = blog.deploy(app=service(labels=MAIN), other=service(BUSY), window=3, commands=commands).outcome
     assert (outcome.ok, outcome.state, outcome.phase) == (False, "unfinished", "postCreateCommand")
     assert [(failed.exit_code, failed.log) for failed in outcome.lifecycle] == [(4, "no luck")]
-    assert not blog.lab.run(host.facts(blog.scripts, blog.name)).facts.stands
+    assert not blog.lab.run(host.facts(blog.scripts, blog.name)).facts.intact
 
 
 def test_a_service_that_crashes_while_they_run_ends_them_and_the_release(blog: Stack) -> None:
@@ -161,7 +161,7 @@ def test_a_service_that_crashes_while_they_run_ends_them_and_the_release(blog: S
     assert (answer.outcome.state, answer.outcome.reason) == ("restored", "other did not stay up"), answer
     assert answer.seconds < 40
     assert "sleep 61" not in blog.lab.sh(f"docker top {blog.name}-app-1")
-    assert blog.lab.run(host.facts(blog.scripts, blog.name)).facts.stands
+    assert blog.lab.run(host.facts(blog.scripts, blog.name)).facts.intact
 
 
 def test_what_others_depend_on_is_made_anew_without_them_and_what_is_switched_off_goes(blog: Stack) -> None:

@@ -27,7 +27,7 @@ import pytest
 from kamal_dev.cli.exit import guarded
 from kamal_dev.commands import answers, payload
 from kamal_dev.commands import workspace as commands
-from kamal_dev.commands.events import Facts
+from kamal_dev.commands.facts import Facts
 from kamal_dev.errors import DevError, HostError, UsageError
 from kamal_dev.model import Host, Result, Secret, Step
 from kamal_dev.output import Event, Output

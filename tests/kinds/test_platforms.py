@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from kamal_dev.commands.events import Facts
+from kamal_dev.commands.facts import Facts
 from kamal_dev.model import Result, Step
 from kamal_dev.output.sentences import sentence
 from kamal_dev.pipeline.deploy import deploy

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from kamal_dev import config
-from kamal_dev.commands import events
+from kamal_dev.commands.facts import Facts, HeldImage, PortConflict
 from kamal_dev.compose import Additions
 from kamal_dev.errors import ConfigError, HostError, ProviderError
 from kamal_dev.model import Host, Release, Version
@@ -177,21 +177,19 @@ def test_the_repository_and_its_neighbours_are_no_such_path(source: str) -> None
 # --- hosts
 
 
-FINE = events.Facts(
-    cpus=4, memory=8 << 30, disk=1 << 40, disk_free=1 << 38, home_free=1 << 38, engine="26", daemon=True
-)
+FINE = Facts(cpus=4, memory=8 << 30, disk=1 << 40, disk_free=1 << 38, home_free=1 << 38, engine="26", daemon=True)
 RELEASE = Release("1-2", "blog-1", Version("1"), "d", (), third_party=("debian:12",), ports=("127.0.0.1:8000/tcp",))
 HOST = Host("blog-1", "10.0.0.1")
 
 
-def admitted(root: Path, facts: events.Facts) -> HostError | None:
+def admitted(root: Path, facts: Facts) -> HostError | None:
     """Return why a host is refused."""
     run = opened(root)
     needs = requirements(run.project, (), warns=False, lock_wait=run.lock_wait)
     return admission.refusal("blog-1", RELEASE, facts, needs)
 
 
-def changed(**fields: Any) -> events.Facts:
+def changed(**fields: Any) -> Facts:
     from dataclasses import replace
 
     return replace(FINE, **fields)
@@ -200,7 +198,7 @@ def changed(**fields: Any) -> events.Facts:
 @pytest.mark.parametrize(
     ("facts", "says"),
     [
-        (changed(clashes=(events.Clash("127.0.0.1:8000/tcp", "the stack `shop-2`"),)), "held by the stack `shop-2`"),
+        (changed(clashes=(PortConflict("127.0.0.1:8000/tcp", "the stack `shop-2`"),)), "held by the stack `shop-2`"),
         (changed(disk_free=0), "no space left on the host: 0 MB free for images"),
         (changed(home_free=0), "no space left on the host: 0 MB free for the home folder"),
         (changed(daemon=False, has_engine=True, privilege="none", trouble="not in the group"), "not in the group"),
@@ -208,7 +206,7 @@ def changed(**fields: Any) -> events.Facts:
     ],
 )
 def test_a_host_that_cannot_take_the_release_is_named_and_nothing_is_built_for_it(
-    root: Path, facts: events.Facts, says: str
+    root: Path, facts: Facts, says: str
 ) -> None:
     refused = admitted(root, facts)
     assert refused
@@ -223,7 +221,7 @@ def test_a_host_with_all_that_a_release_needs_takes_it(root: Path) -> None:
 def test_a_full_disk_is_no_reason_where_nothing_is_to_be_pulled(root: Path) -> None:
     from kamal_dev.model import ImageConfig
 
-    held = events.Held(("docker.io/library/debian:12", "debian:12"), ImageConfig())
+    held = HeldImage(("docker.io/library/debian:12", "debian:12"), ImageConfig())
     assert admitted(root, changed(disk_free=0, images=(held,))) is None
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from kamal_dev.commands.events import Kept
+from kamal_dev.commands.stacks import KeptRelease
 from kamal_dev.errors import Declined, HostError, UsageError
 from kamal_dev.model import Container
 from kamal_dev.model import Host as Address
@@ -417,7 +417,7 @@ def test_a_stack_that_is_there_can_be_deployed_by_name_whatever_the_count(projec
 
 def test_tables_and_questions_cut_what_nobody_types() -> None:
     commit, digest = "a" * 40, "b" * 64
-    kept = Kept("app-1", f"{commit}-0123abcd", version=commit, at="2026-01-02T03:04:05Z", performer="ann")
+    kept = KeptRelease("app-1", f"{commit}-0123abcd", version=commit, at="2026-01-02T03:04:05Z", performer="ann")
     (row,) = rows(History("app-1", Address("app-1", "h"), (kept,)))
     assert "a" * 12 in row
     failed = replace(kept, state="restored", phase="observe", reason="app: exited with code 1, " + "because " * 30)

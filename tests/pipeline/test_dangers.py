@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from kamal_dev.commands.events import Facts, Held
+from kamal_dev.commands.facts import Facts, HeldImage
 from kamal_dev.model import ImageConfig
 from kamal_dev.output import Event, Output
 from kamal_dev.output.sentences import sentence
@@ -21,7 +21,7 @@ def test_a_socket_and_privileges_that_the_image_brings_are_warned_of_once(tmp_pa
     events: list[Event] = []
     run = Run.open(tmp_path, Output(events.append), environment=dict(os.environ))
     label = json.dumps([{"id": "docker-outside-of-docker", "mounts": [SOCKET], "privileged": True}])
-    facts = Facts(images=(Held(("acme/tools:1",), ImageConfig(label)),))
+    facts = Facts(images=(HeldImage(("acme/tools:1",), ImageConfig(label)),))
     metadata = Metadata(run.project, run.tools)
     metadata.merged(facts)
     metadata.merged(facts)

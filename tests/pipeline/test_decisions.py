@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from kamal_dev.commands import events
-from kamal_dev.commands.events import Leftover
+from kamal_dev.commands.facts import Facts, Lock
+from kamal_dev.commands.stacks import Leftover
 from kamal_dev.errors import HostError, LockHeld, NothingBuilt
 from kamal_dev.model import Host, ImageConfig
 from kamal_dev.output import Output
@@ -59,7 +60,7 @@ def test_a_deploy_goes_on_after_its_first_batch_as_long_as_few_enough_failed(
         seen.extend(host.stack for host in hosts)
         return [StackResult(host.stack, "", "failed" if host.stack in failing else "deployed") for host in hosts]
 
-    hosts: Hosts = [PreparedHost(Observation(name, Host(name, ""), events.Facts())) for name in "abcd"]
+    hosts: Hosts = [PreparedHost(Observation(name, Host(name, ""), Facts())) for name in "abcd"]
     outcomes = in_batches(settings, Output(lambda event: None), hosts, bring_up)
     assert "".join(seen) == brought
     assert [outcome.stack for outcome in outcomes] == list("abcd")
@@ -71,7 +72,7 @@ def test_a_lock_is_waited_for_no_longer_than_the_shorter_of_lock_wait_and_timeou
     project: Project, monkeypatch: pytest.MonkeyPatch, wait: float, patience: float
 ) -> None:
     run = replace(RecordedRun.of(project, Machine(), {}), wanted_lock_wait=wait, budget=HostBudget(patience))
-    held = events.Lock(7, word="apply", by="ann@desk")
+    held = Lock(7, word="apply", by="ann@desk")
     monkeypatch.setattr(lock_wait, "holder", lambda *_: held)
     started = time.monotonic()
     with pytest.raises(LockHeld, match=r"ann@desk \(`apply` since"), run.budget.counting("a"):

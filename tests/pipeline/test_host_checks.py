@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kamal_dev.commands.events import Facts
+from kamal_dev.commands.facts import Facts
 from kamal_dev.errors import HostUnreachable
 from kamal_dev.model import Host, Result, Step
 from kamal_dev.pipeline.hosts.checks import host_checks, judged

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kamal_dev.commands.events import Facts
+from kamal_dev.commands.facts import Facts
 from kamal_dev.model import Image, Result, Step
 from kamal_dev.pipeline.images.layers import ENOUGH, Layers
 from kamal_dev.shell.recorder import Recorder

@@ -9,7 +9,8 @@ from typing import cast
 
 import pytest
 
-from kamal_dev.commands.events import Facts, Held, ScriptResult
+from kamal_dev.commands.events import ScriptResult
+from kamal_dev.commands.facts import Facts, HeldImage
 from kamal_dev.errors import HostError
 from kamal_dev.model import Host, Image, ImageConfig, Release
 from kamal_dev.output import Event, Output
@@ -107,7 +108,9 @@ def test_a_tunnel_that_was_opened_early_is_the_one_that_is_used(tunnels: Tunnels
 @pytest.mark.parametrize(("names", "has_it"), [(("localhost:5999/blog-dev:v1",), True), (("postgres:15",), False)])
 def test_a_host_that_has_the_images_of_this_version_needs_no_tunnel_early(names: tuple[str, ...], has_it: bool) -> None:
     release = cast(Release, SimpleNamespace(images=(("app", Image("localhost:5999", "blog-dev", "v1")),)))
-    assert Observation("blog-1", TARGET, Facts(images=(Held(names, ImageConfig()),))).has_images_of(release) is has_it
+    assert (
+        Observation("blog-1", TARGET, Facts(images=(HeldImage(names, ImageConfig()),))).has_images_of(release) is has_it
+    )
     assert not Observation("blog-1", TARGET).has_images_of(release)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kamal_dev import providers
-from kamal_dev.commands import events
+from kamal_dev.commands.facts import Facts
 from kamal_dev.model import Host, Release, Version
 from kamal_dev.output import Output
 from kamal_dev.output.sentences import sentence
@@ -53,12 +53,12 @@ def test_a_provider_makes_hosts_of_the_size_that_is_asked_for(
 
 STATIC = "{type: static, hosts: [10.0.0.1]}"
 FREE = {"home_free": 1 << 38, "disk_free": 1 << 38}
-SHORT = events.Facts(cpus=2, memory=8 << 30, disk=100 << 30, **FREE)
+SHORT = Facts(cpus=2, memory=8 << 30, disk=100 << 30, **FREE)
 MESSAGE = "the host has 2 of 4 CPUs, 100 GB of 1024 GB storage that `hostRequirements` asks for (.devcontainer.json:3)"
 HOST = Host("blog-1", "10.0.0.1")
 
 
-def asked(run: Run, facts: events.Facts = SHORT) -> StackPlan:
+def asked(run: Run, facts: Facts = SHORT) -> StackPlan:
     """Return what is planned for a host."""
     needs = requirements(run.project, (), warns=run.warns_of_requirements, lock_wait=0)
     release = Release("1-2", "blog-1", Version("1"), "d", ())
@@ -72,7 +72,7 @@ def test_a_host_that_has_less_is_refused_with_what_it_has_and_the_line_that_asks
     assert refused.message == MESSAGE
     assert "host_requirements: warn" in refused.hint
     assert refused.left_behind == "nothing was changed on the host"
-    fine = asked(run, events.Facts(cpus=4, memory=int(7.6 * (1 << 30)), disk=1 << 40, **FREE))
+    fine = asked(run, Facts(cpus=4, memory=int(7.6 * (1 << 30)), disk=1 << 40, **FREE))
     assert (fine.error, fine.warnings) == (None, ())
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from kamal_dev.commands import answers
-from kamal_dev.commands.events import Kept, Leftover
+from kamal_dev.commands.stacks import KeptRelease, Leftover
 from kamal_dev.errors import HostUnreachable
 from kamal_dev.model import Host, Image, Location, Release, Version
 from kamal_dev.plan.admission import Requirements, ServicePlatform
@@ -40,7 +40,7 @@ FACTS: dict[str, Any] = {
     "disk_free": 50 << 30,
     "home_free": 50 << 30,
     "release": "v1",
-    "stands": True,
+    "intact": True,
     "workspace": ["blog"],
     "source": {"kind": "git"},
     "images": ["registry.example.com/blog@sha256:1", "postgres:15"],
@@ -171,10 +171,10 @@ def _of_rollback(case: Mapping[str, Any]) -> Plan:
     return rollback(kept, case.get("version", ""))
 
 
-def _kept(stack: str, said: Mapping[str, Any]) -> Kept:
+def _kept(stack: str, said: Mapping[str, Any]) -> KeptRelease:
     version = said["version"]
     about = {"id": f"{version}-0000", "performer": "ann", "at": "2026-01-02T03:04:05Z", "good": True}
-    return Kept(stack, **{**about, **said, "missing": tuple(said.get("missing", ()))})
+    return KeptRelease(stack, **{**about, **said, "missing": tuple(said.get("missing", ()))})
 
 
 def _of_remove(case: Mapping[str, Any]) -> Plan:

@@ -7,7 +7,7 @@ import re
 from contextlib import closing
 from dataclasses import replace
 
-from kamal_dev.commands import events
+from kamal_dev.commands.facts import Facts
 from kamal_dev.output import Output
 from kamal_dev.pipeline.images.layers import ENOUGH, Layers
 from kamal_dev.pipeline.run.run import Run
@@ -72,7 +72,7 @@ def test_the_layers_that_a_host_would_pull_are_those_of_the_image_and_what_is_le
     repository.deploy()
     with closing(Run.open(repository.root, Output(lambda event: None))) as run:
         image = run.project.image(run.project.main)
-        known = events.Facts(arch=docker("version", "--format", "{{.Server.Arch}}").strip(), disk_free=1)
+        known = Facts(arch=docker("version", "--format", "{{.Server.Arch}}").strip(), disk_free=1)
         layers = Layers(run.local, is_local=run.project.config.registry.is_local)
         found = layers.to_pull([image], known)
         assert layers.to_pull([image], replace(known, disk_free=ENOUGH)) == (), "nobody asks"

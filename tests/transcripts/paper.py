@@ -63,7 +63,7 @@ class RecordedHost(Answering):
             held.append([image.reference, f"{image.name}@{DIGEST}"])
         self._facts["images"] = [{"names": names, "platform": state.platform} for names in held]
         if state.is_current:
-            self._facts |= {"stands": True, "release": {"id": release.id, "digest": release.digest}}
+            self._facts |= {"intact": True, "release": {"id": release.id, "digest": release.digest}}
         self._outcome = state.outcome
         self._pulls = state.pulls
 

@@ -15,7 +15,7 @@ from tests.transcripts.paper import HostState, Listed, Machine, RecordedHost, Re
 from tests.transcripts.test_transcripts import CASES, FIRST, SAME, SECOND, UP, prepared, project, root
 
 __all__ = ["project", "root"]
-RUNS = {"release": {"id": "v0-0", "digest": "0", "version": "v0", "good": True}, "stands": True}
+RUNS = {"release": {"id": "v0-0", "digest": "0", "version": "v0", "good": True}, "intact": True}
 
 
 class Inhabited(RecordedHost):

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from kamal_dev.commands import answers, events
+from kamal_dev.commands import answers
 from kamal_dev.commands import workspace as commands
+from kamal_dev.commands.facts import Facts
 from kamal_dev.commands.host import facts
 from kamal_dev.commands.payload import SCRIPTS
 from kamal_dev.model import Host, Release, Result, Step, Version
@@ -124,7 +125,7 @@ class Lab:
         """The workspace on the host."""
         return self.home.workspace / self.root.name
 
-    def facts(self) -> events.Facts:
+    def facts(self) -> Facts:
         """Ask the host."""
         found = answers.facts(self.home.run(facts(self.scripts, STACK)).output)
         assert found
@@ -153,7 +154,7 @@ class Lab:
         finally:
             run.close()
 
-    def _sent(self, workspace: Workspace, facts: events.Facts, *, force: bool, ask: bool) -> str:
+    def _sent(self, workspace: Workspace, facts: Facts, *, force: bool, ask: bool) -> str:
         """Send what a plan says; `same` or `left` where that is nothing."""
         if force or ask:
             return workspace.send(HOST, STACK, facts, force=force)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kamal_dev.commands import answers, events, host
+from kamal_dev.commands import answers, host
+from kamal_dev.commands.facts import MINIMAL_COMPOSE, Facts, words
 from kamal_dev.devcontainer import Devcontainer, requirements
 from kamal_dev.errors import DevError
 from kamal_dev.model import Host
@@ -33,14 +34,14 @@ def host_checks(
     off = [stack for stack, target in stacks if not target.address]
     replies = each(on, lambda item: _ask(connections, *item), limit=connections.limit)
     checks = [judged(stack, facts) for (stack, _), facts in zip(on, replies, strict=True)]
-    answering = sum(isinstance(facts, events.Facts) for facts in replies)
+    answering = sum(isinstance(facts, Facts) for facts in replies)
     short = [
         _required(project, stack, facts, only_warns=only_warns) for (stack, _), facts in zip(on, replies, strict=True)
     ]
     return [_summary(len(stacks), answering, off, is_fine=answering == len(on)), *checks, *filter(None, short)]
 
 
-def _required(project: Project, stack: str, facts: events.Facts | DevError, *, only_warns: bool) -> Check | None:
+def _required(project: Project, stack: str, facts: Facts | DevError, *, only_warns: bool) -> Check | None:
     """Compare a host with `hostRequirements`; None where it has what is asked for."""
     devcontainer = project.devcontainer
     missing = () if isinstance(facts, DevError) else _short_of(devcontainer, facts)
@@ -64,11 +65,11 @@ def lacking_capacity(project: Project, provider: Provider) -> tuple[str, ...]:
     return requirements.lacking(asked, cpus=capacity.cpus, memory=capacity.memory, disk=capacity.disk, gpu=capacity.gpu)
 
 
-def _short_of(configuration: Devcontainer, facts: events.Facts) -> tuple[str, ...]:
+def _short_of(configuration: Devcontainer, facts: Facts) -> tuple[str, ...]:
     return short_of(Requirements(configuration.host_requirements), facts)
 
 
-def _ask(connections: HostConnections, stack: str, target: Host) -> events.Facts:
+def _ask(connections: HostConnections, stack: str, target: Host) -> Facts:
     facts = answers.facts(output_of(connections, target, host.facts(connections.scripts, stack), timeout=ASKING))
     if facts is None:
         raise DevError("could not inspect the host")
@@ -83,7 +84,7 @@ def _summary(count: int, answering: int, off: list[str], *, is_fine: bool) -> Ch
     return Check("hosts", is_fine, f"{state}; switched off: {', '.join(off)}", advice, is_warning=True)
 
 
-def judged(stack: str, facts: events.Facts | DevError) -> Check:
+def judged(stack: str, facts: Facts | DevError) -> Check:
     """Say how a host stands for a deploy, from what it told of itself."""
     name = f"host of {stack}"
     if isinstance(facts, DevError):
@@ -94,9 +95,7 @@ def judged(stack: str, facts: events.Facts | DevError) -> Check:
         return Check(name, True, f"Docker {facts.engine}, Compose {facts.compose}, {_login(facts)}")
     may_install = facts.privilege in INSTALLS
     if facts.daemon:
-        state = (
-            f"Compose is {facts.compose or 'missing'}, and {events.words(events.MINIMAL_COMPOSE)} or later is needed"
-        )
+        state = f"Compose is {facts.compose or 'missing'}, and {words(MINIMAL_COMPOSE)} or later is needed"
         return Check(name, may_install, state, "the first deploy installs it" if may_install else BY_HAND, may_install)
     if facts.has_engine:
         may_start = may_install and not facts.engine_address
@@ -106,14 +105,14 @@ def judged(stack: str, facts: events.Facts | DevError) -> Check:
     return Check(name, may_install, facts.trouble, advice, may_install)
 
 
-def _hopeless(facts: events.Facts) -> tuple[str, str] | None:
+def _hopeless(facts: Facts) -> tuple[str, str] | None:
     """Return what keeps every script from its work there, and what to do."""
     if facts.lacks:
         return f"missing programs: {', '.join(facts.lacks)}", INSTALL_THERE
     return (f"`~/.kamal-dev` cannot be written: {facts.unwritable}", WRITABLE) if facts.unwritable else None
 
 
-def _login(facts: events.Facts) -> str:
+def _login(facts: Facts) -> str:
     return f"{facts.disk_free / (1 << 30):.0f} GB free, as `{facts.user}`"
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from kamal_dev.commands import events, git
+from kamal_dev.commands import git
+from kamal_dev.commands.facts import Facts, Record
 from kamal_dev.commands.words import is_hash
 from kamal_dev.commands.workspace import part
 from kamal_dev.errors import DevError
@@ -87,7 +88,7 @@ class Clone:
         assert isinstance(self._tools.shell, Local)
         return self._tools.shell
 
-    def was_sent(self, record: events.Record | None, *, is_quick: bool = False) -> bool:
+    def was_sent(self, record: Record | None, *, is_quick: bool = False) -> bool:
         """Whether a host's record is of this very source. Reads the repository only where its state says too little.
 
         One that `is_quick` does not: where it says too little, the source counts as another.
@@ -97,11 +98,11 @@ class Clone:
         state = self._project.source.state
         return record.get("state") == state or (not is_quick and self.snapshot.is_in(record))
 
-    def known(self, facts: events.Facts) -> tuple[Known, ...]:
+    def known(self, facts: Facts) -> tuple[Known, ...]:
         """Return what the host has, by its own records, of every part that it was sent."""
         return tuple(part for own in self.snapshot.parts if (part := self._known_part(own, facts)))
 
-    def _known_part(self, own: Part, facts: events.Facts) -> Known | None:
+    def _known_part(self, own: Part, facts: Facts) -> Known | None:
         sent, offered = (_entry(record, own.path) for record in (facts.source, facts.offered))
         if not sent:
             return None
@@ -187,7 +188,7 @@ def _fields(own: Part, known: Known) -> dict[str, str]:
     }
 
 
-def _entry(record: events.Record | None, path: str) -> tuple[str, ...]:
+def _entry(record: Record | None, path: str) -> tuple[str, ...]:
     """Return what a host's record says of a part; empty where it says nothing that can be understood."""
     parts = record.get("parts") if record else None
     entry = parts.get(path) if isinstance(parts, Mapping) else None

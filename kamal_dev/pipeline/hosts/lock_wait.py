@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from kamal_dev.commands import answers, events, host
+from kamal_dev.commands.facts import Lock
 from kamal_dev.errors import HostTimeout, LinkDropped, LockHeld
 from kamal_dev.model import Host
 from kamal_dev.pipeline.hosts.scripts import output_of, watch
@@ -35,7 +36,7 @@ def in_turn(
         await_turn(connections, target, stack, lock)
 
 
-def await_turn(connections: HostConnections, target: Host, stack: str, lock: events.Lock | None) -> None:
+def await_turn(connections: HostConnections, target: Host, stack: str, lock: Lock | None) -> None:
     """Return once the lock is released, showing the owner's progress meanwhile. Raises LockHeld."""
     if lock is None or not lock.is_alive:
         return
@@ -51,7 +52,7 @@ def await_turn(connections: HostConnections, target: Host, stack: str, lock: eve
     connections.output.info(f"`{word}` has finished on the host", target, phase="locking")
 
 
-def holder(connections: HostConnections, target: Host, stack: str) -> events.Lock | None:
+def holder(connections: HostConnections, target: Host, stack: str) -> Lock | None:
     """Ask the host who has the lock of a stack, or had it and died."""
     stacks = answers.stacks(output_of(connections, target, host.unlock(connections.scripts, stack), timeout=ASKING))
     return stacks[0].lock if stacks else None
@@ -62,7 +63,7 @@ def _seconds_left(connections: HostConnections, target: Host, stack: str) -> flo
     return min(connections.lock_budget.remaining(stack), connections.budget.remaining(target.name))
 
 
-def _pass(connections: HostConnections, target: Host, lock: events.Lock, remaining: float) -> None:
+def _pass(connections: HostConnections, target: Host, lock: Lock, remaining: float) -> None:
     """Let some time pass: follow the run of the owner where it has one, else sleep."""
     if not lock.token:
         time.sleep(min(PAUSE, remaining))
@@ -77,7 +78,7 @@ def _pass(connections: HostConnections, target: Host, lock: events.Lock, remaini
         time.sleep(min(PAUSE, remaining))
 
 
-def _held(connections: HostConnections, target: Host, stack: str, lock: events.Lock) -> LockHeld:
+def _held(connections: HostConnections, target: Host, stack: str, lock: Lock) -> LockHeld:
     seconds = connections.lock_budget.seconds
     if lock.state == "stale":
         what = f", without progress for {lock.age} s"

@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable, Mapping
 from threading import Semaphore
 
-from kamal_dev.commands import answers, events, host
+from kamal_dev.commands import answers, host
+from kamal_dev.commands.facts import Facts
+from kamal_dev.commands.stacks import Contents
 from kamal_dev.errors import DevError, NoAnswer
 from kamal_dev.model import Host, Release
 from kamal_dev.pipeline.hosts.scripts import ASKED, ask
@@ -19,7 +21,7 @@ PATIENCE = 20.0  # seconds that hosts have to answer before a plan is made witho
 GRACE = 5.0  # and those that the others have once the first answered
 
 
-def look(connections: HostConnections, target: Host, release: Release) -> events.Facts:
+def look(connections: HostConnections, target: Host, release: Release) -> Facts:
     """Ask a host what it is and what it runs of this stack. Raises NoAnswer."""
     step = host.facts(connections.scripts, *question(release))
     result = answers.outcome(ask(connections, target, step, timeout=LOOKING).output)
@@ -43,14 +45,14 @@ def observe(
     try:
         with connections.budget.counting(target.name):
             facts = look(connections, target, release)
-            contents = look_inside(connections, target, stack) if is_deep and facts.release else events.Contents()
+            contents = look_inside(connections, target, stack) if is_deep and facts.release else Contents()
     except DevError as error:
         return Observation(stack, target, error=error)
     inside = tuple((item.service, what) for item in contents.inside for what in item.inside)
     return Observation(stack, target, facts, inside=inside, files=contents.files)
 
 
-def look_inside(connections: HostConnections, target: Host, stack: str) -> events.Contents:
+def look_inside(connections: HostConnections, target: Host, stack: str) -> Contents:
     """Ask what the compose files of the current release are, and who is in its containers. Raises NoAnswer."""
     return answers.contents(ask(connections, target, host.contents(connections.scripts, stack), timeout=LOOKING).output)
 

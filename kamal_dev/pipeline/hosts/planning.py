@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from kamal_dev import compose
-from kamal_dev.commands.events import Facts, Record
+from kamal_dev.commands.facts import Facts, Record
 from kamal_dev.compose import Rewritten
 from kamal_dev.devcontainer import Devcontainer, lifecycle
 from kamal_dev.errors import DevError

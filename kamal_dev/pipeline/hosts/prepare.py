@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from kamal_dev.commands import events, host
+from kamal_dev.commands import host
+from kamal_dev.commands.facts import Facts
 from kamal_dev.commands.payload import Scripts
 from kamal_dev.errors import BootstrapFailed
 from kamal_dev.model import Host, Release, Step
@@ -53,7 +54,7 @@ class PreparedHost:
         return self.observation.host
 
     @property
-    def facts(self) -> events.Facts:
+    def facts(self) -> Facts:
         """What the host said."""
         assert self.observation.facts is not None
         return self.observation.facts

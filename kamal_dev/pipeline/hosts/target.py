@@ -6,7 +6,8 @@ import difflib
 from collections.abc import Mapping
 
 from kamal_dev import devcontainer
-from kamal_dev.commands import answers, events, host
+from kamal_dev.commands import answers, host
+from kamal_dev.commands.stacks import RunningContainer
 from kamal_dev.devcontainer import Devcontainer
 from kamal_dev.errors import HostError, HostUnreachable, UsageError
 from kamal_dev.model import Host
@@ -63,7 +64,7 @@ def service_of(project: Project, service: str) -> str:
 
 def find(
     project: Project, connections: HostConnections, name: str, target: Host, service: str = ""
-) -> events.RunningContainer:
+) -> RunningContainer:
     """Return the running container of a service, of the main one unless named. Raises HostError where none runs."""
     if not target.address:
         raise HostUnreachable(name, "the host is not running or does not answer", hint=f"`dev deploy {name}` starts it")
@@ -81,7 +82,7 @@ def find(
     return container
 
 
-def described(project: Project, place: events.RunningContainer) -> Devcontainer:
+def described(project: Project, place: RunningContainer) -> Devcontainer:
     """Return the devcontainer with what the image of the main container adds. Raises DevcontainerError."""
     own = project.devcontainer
     metadata = devcontainer.entries(place.metadata, place.image)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from kamal_dev.commands import answers, docker
-from kamal_dev.commands.events import Facts
+from kamal_dev.commands.facts import Facts
 from kamal_dev.errors import EngineError, NothingBuilt, PullFailed
 from kamal_dev.model import Step
 from kamal_dev.pipeline.hosts.scripts import again

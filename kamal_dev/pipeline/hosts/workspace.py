@@ -12,6 +12,7 @@ from pathlib import Path
 
 from kamal_dev.commands import answers, events, payload
 from kamal_dev.commands import workspace as commands
+from kamal_dev.commands.facts import Facts, Record
 from kamal_dev.errors import DevError, HostError
 from kamal_dev.model import Host, Result, Step
 from kamal_dev.pipeline.hosts.clone import Clone, Known
@@ -50,7 +51,7 @@ class Workspace:
         """What a clone on a host must be like."""
         return Clone(self._project, self._tools, self._project.withheld)
 
-    def was_sent(self, record: events.Record | None, *, is_quick: bool = False) -> bool:
+    def was_sent(self, record: Record | None, *, is_quick: bool = False) -> bool:
         """Whether a host's record is of this very source; one that `is_quick` does not read the repository for it."""
         return self._project.workspace_source == "git" and self.clone.was_sent(record, is_quick=is_quick)
 
@@ -59,7 +60,7 @@ class Workspace:
         if self._project.workspace_source == "git":
             Background(self.clone.read_ahead)
 
-    def send(self, target: Host, stack: str, facts: events.Facts, *, force: bool = False) -> str:
+    def send(self, target: Host, stack: str, facts: Facts, *, force: bool = False) -> str:
         """Bring the stack's workspace to the source, as `workspace.source` says: `git` or `sync`.
 
         Returns what became of it: `new`, `moved`, `same` or `left` (people have changed it). `force`
@@ -80,7 +81,7 @@ class Workspace:
             self._connections.scripts, stack, self.folder, force=force
         )
 
-    def _warn_of_others(self, target: Host, stack: str, facts: events.Facts) -> None:
+    def _warn_of_others(self, target: Host, stack: str, facts: Facts) -> None:
         """Say where people have worked so far: a clone in a folder of another name does not show it to anyone."""
         used = render_release(self._project, stack, mask=True).workspace
         if others := [name for name in facts.workspace if name not in used]:
@@ -93,7 +94,7 @@ class Workspace:
                 + (f"; `dev pull {stack}` from there then fetches it" if is_pulled else "")
             )
 
-    def _send(self, target: Host, stack: str, facts: events.Facts, *, is_empty: bool, force: bool) -> str:
+    def _send(self, target: Host, stack: str, facts: Facts, *, is_empty: bool, force: bool) -> str:
         connections = self._connections
         step = self.step(stack, force=force)
         connections.output.start("sending_source", "", target)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable
 
 from kamal_dev.commands import docker, image_manifest
-from kamal_dev.commands.events import Facts
+from kamal_dev.commands.facts import Facts
 from kamal_dev.commands.image_manifest import Layer
 from kamal_dev.model import Image
 from kamal_dev.pipeline.images import local_registry

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kamal_dev import compose, devcontainer
-from kamal_dev.commands import events
+from kamal_dev.commands.facts import Facts
 from kamal_dev.compose import Additions
 from kamal_dev.devcontainer import Devcontainer
 from kamal_dev.model import Image, ImageConfig, Location, Notice
@@ -55,7 +55,7 @@ class Metadata:
         self._built = _of_built(tools.shell, built, config) if built else None
         self._image = built.image.reference if built else project.compose.service(project.main).image
 
-    def merged(self, facts: events.Facts) -> Merged:
+    def merged(self, facts: Facts) -> Merged:
         """Return what holds on the host with these facts. Raises DevcontainerError for a label that cannot be read."""
         held = facts.held_of(self._expected.name) if self._expected else facts.held(self._image)
         config = self._built or (held.config if held else ImageConfig())

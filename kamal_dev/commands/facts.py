@@ -1,0 +1,180 @@
+"""What a host says of itself and of one stack, as values. Asks no host; `answers` reads them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kamal_dev.model import Container, Image, ImageConfig, familiar
+
+Record = Mapping[str, Any]  # what a workspace was sent, as `project.snapshot` describes it; or a line of the audit log
+MINIMAL_COMPOSE = (2, 24, 4)
+
+_TAG = re.compile(r":[^:/]*$")
+
+
+@dataclass(frozen=True)
+class CurrentRelease:
+    """Describe the release that a stack has; `good` when it was healthy and its lifecycle commands ran through."""
+
+    id: str
+    digest: str = ""
+    version: str = ""
+    good: bool = False
+
+
+@dataclass(frozen=True)
+class Lock:
+    """Say who has the lock of a stack: `word` is the verb, `since` UTC, `token` the run to attach to.
+
+    `state` is `held`, `stale` (its owner lives but does not move: it may be stopped) or `dead`; a
+    dead owner's is taken over by the next process. `age` is seconds since the owner was last
+    seen at work; `version` and `release` are those it is about, empty where that is not known.
+    """
+
+    pid: int
+    since: str = ""
+    word: str = ""
+    token: str = ""
+    state: str = "held"
+    by: str = ""
+    version: str = ""
+    release: str = ""
+    age: int = 0
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its owner lives, so nobody else gets it."""
+        return self.state != "dead"
+
+    def __str__(self) -> str:
+        return f"{self.by or 'somebody'} (`{self.word}` since {self.since}, process {self.pid} on the host)"
+
+
+@dataclass(frozen=True)
+class HeldImage:
+    """Describe an image that a host has; `names` are its id, its `name:tag`s and its `name@digest`s.
+
+    `platform` is what it is made for (`linux/amd64`), empty where the host did not say.
+    """
+
+    names: tuple[str, ...]
+    config: ImageConfig
+    platform: str = ""
+
+
+@dataclass(frozen=True)
+class PortConflict:
+    """Say who holds a port, `address:port/protocol`, that a release publishes."""
+
+    port: str
+    holder: str
+
+
+@dataclass(frozen=True)
+class FailedChange:
+    """Describe the last change of a stack, if it failed; `state` is that of its `ScriptResult`."""
+
+    state: str = ""
+    phase: str = ""
+    reason: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Describe a host and one stack on it.
+
+    `privilege` is `root`, `sudo`, `password` (sudo that asks for one) or `none`; `arch` is
+    Docker's word (`amd64`); `engine` and `compose` are versions, empty where they are
+    missing or silent; `has_engine` says whether the program is there, `daemon` whether an
+    engine answers, `trouble` why none does, `engine_address` the socket or context that the login chose
+    itself, empty for the engine of the system; `disk_free`, `disk` (all of it; where Docker
+    keeps images), `home_free` (of the home folder) and `memory` are bytes; `gpu` whether there
+    is one that NVIDIA's driver knows.
+    `emulates` are the other processors whose programs it runs, as `arch` names them.
+    `intact`: the current release is good, all its containers are as they were then, and no
+    lifecycle command is left to be run. `last` is how the last change ended, where that failed.
+    `images` has those of the references asked for that are there.
+    `workspace` are the folders of the workspace that have something in them, `source` the
+    record of what was sent there last, `offered` of what was not taken because of changes.
+    `foreign` is where a compose project of the stack's name was started from, if that is elsewhere.
+    `lacks` names the programs, and what they must be able to do, that the scripts need and the host has not.
+    `unwritable` says why nothing can be written in the home folder, where that is so.
+    `clashes` are the ports asked for that somebody else holds.
+    `parts` is what the containers of the current release are made of, as `compose.parts` wrote it.
+    """
+
+    user: str = ""
+    home: str = ""
+    privilege: str = "none"
+    os: str = ""
+    os_version: str = ""
+    arch: str = ""
+    engine: str = ""
+    compose: str = ""
+    daemon: bool = False
+    has_engine: bool = False
+    trouble: str = ""
+    engine_address: str = ""
+    disk_free: int = 0
+    disk: int = 0
+    home_free: int = 0
+    memory: int = 0
+    cpus: int = 0
+    gpu: bool = False
+    emulates: tuple[str, ...] = ()
+    release: CurrentRelease | None = None
+    intact: bool = False
+    lock: Lock | None = None
+    last: FailedChange | None = None
+    workspace: tuple[str, ...] = ()
+    source: Record | None = None
+    offered: Record | None = None
+    foreign: str = ""
+    images: tuple[HeldImage, ...] = ()
+    clashes: tuple[PortConflict, ...] = ()
+    containers: tuple[Container, ...] = ()
+    lacks: tuple[str, ...] = ()
+    unwritable: str = ""
+    parts: str = field(default="", repr=False)
+
+    def has(self, image: Image) -> bool:
+        """Whether the host has this very image, under the name that a release runs it by."""
+        return self.held(image.pinned) is not None
+
+    def held(self, reference: str) -> HeldImage | None:
+        """Return an image by a name as users write it; None where the host lacks it."""
+        wanted = familiar(reference)
+        name, at, digest = wanted.partition("@")
+        if at:
+            wanted = f"{_TAG.sub('', name)}@{digest}"
+        return next((held for held in self.images if wanted in held.names), None)
+
+    def held_of(self, name: str) -> HeldImage | None:
+        """Return an image that the host has by a name without tag and digest."""
+        wanted = familiar(f"{name}@").rstrip("@")
+        return next((held for held in self.images if any(_bare(own) == wanted for own in held.names)), None)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the host needs no bootstrap."""
+        return self.daemon and numbers_of(self.compose) >= MINIMAL_COMPOSE
+
+
+def _bare(reference: str) -> str:
+    """Return a familiar name without tag and digest."""
+    return _TAG.sub("", familiar(reference).partition("@")[0])
+
+
+def words(version: tuple[int, ...]) -> str:
+    """Return a version as people write it: `2.24.4`."""
+    return ".".join(map(str, version))
+
+
+def numbers_of(text: str) -> tuple[int, ...]:
+    """Return the numbers that a version starts with: `2.26.1-4` gives (2, 26, 1)."""
+    match = re.match(r"v?(\d+(?:\.\d+)*)", text)
+    return tuple(map(int, match[1].split("."))) if match else ()
