@@ -14,6 +14,7 @@ from typing import Any
 
 from kamal_dev.cli.app import app
 from kamal_dev.cli.exit import guarded
+from tests.compose import oracle
 
 HOME = "/home/tester"
 ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": HOME, "USER": "tester", "LANG": "C.UTF-8"}
@@ -46,7 +47,7 @@ def dev(*words: str, cwd: Path) -> Answer:
 def compose(cwd: Path, *flags: str, environment: dict[str, str] | None = None) -> Answer:
     """Run `docker compose … config` in `cwd` with a clean environment."""
     result = subprocess.run(
-        ["docker", "compose", *flags, "config", "--format", "json"],
+        [*oracle.compose(), *flags, "config", "--format", "json"],
         cwd=cwd,
         env={**PLUGINS, **ENVIRONMENT, **(environment or {})},
         capture_output=True,

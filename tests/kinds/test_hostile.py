@@ -37,6 +37,7 @@ from kamal_dev.pipeline.hosts.clone import Clone
 from kamal_dev.pipeline.hosts.workspace import Workspace
 from kamal_dev.pipeline.init import init
 from kamal_dev.project import private
+from tests import dev
 from tests.workspace.conftest import make
 from tests.workspace.lab import CONFIG, STACK, Home, Lab, git, write
 
@@ -618,8 +619,7 @@ def test_a_private_folder_that_is_a_link_out_of_the_repository_is_refused_by_eve
     linked(name, outside, root)
     before = sorted(root.rglob("*"))
     for verb in VERBS:
-        argv = [sys.executable, "-m", "kamal_dev", *verb]
-        said = subprocess.run(argv, cwd=root, capture_output=True, text=True, check=False, timeout=60)
+        said = dev.run(tuple(verb), cwd=root, env=os.environ)
         assert said.returncode == (1 if verb == ["doctor"] else 2), (verb, said)
         assert f"`{name}` is a link to" in said.stdout + said.stderr, (verb, said)
     assert not list(outside.iterdir())

@@ -28,6 +28,7 @@ from kamal_dev.pipeline.hosts.planning import requirements
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.plan import admission
 from kamal_dev.providers import Capacity, machine
+from tests import dev as forked
 from tests.compose.support import load, overlay_of, render
 
 STATIC = "service: blog\nprovider: {type: static, hosts: [10.0.0.1, 10.0.0.2]}\n"
@@ -53,8 +54,8 @@ def opened(root: Path, said: list[str] | None = None) -> Run:
     return Run.open(root, Output(lambda event: kept.append(sentence(event))), environment=environment)
 
 
-def dev(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["dev", *words], cwd=root, capture_output=True, text=True, timeout=60, check=False)
+def dev(root: Path, *words: str) -> forked.Finished:
+    return forked.run(words, cwd=root, env=os.environ)
 
 
 # --- files that are none
