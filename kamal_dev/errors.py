@@ -39,7 +39,8 @@ The number is the exit code. A message says where and what, the hint what to do 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from kamal_dev.values import dataclass
 
 
 class DevError(Exception):

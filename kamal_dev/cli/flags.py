@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, field, fields
 from typing import Any
 
 import click
 
 from kamal_dev.cli import results
+from kamal_dev.values import dataclass
 
 
 def _flag(*names: str, default: Any = None, everywhere: bool = False, of_run: bool = False, **settings: Any) -> Any:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from kamal_dev.config import Cache
 from kamal_dev.model import Image
+from kamal_dev.values import dataclass
 
 TAG = "buildcache"
 

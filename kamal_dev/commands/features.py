@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from kamal_dev.commands.buildx import each, inputs
 from kamal_dev.model import Build, Features, Secret, Step, familiar
+from kamal_dev.values import dataclass
 
 # Beside the user's files in the folder that the CLI is shown; relative to that folder.
 OWN = ".kamal-dev"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from kamal_dev.model import Step
+from kamal_dev.values import dataclass
 
 # A tree of gigabytes must not take gigabytes of memory: git would map a whole pack, and hold each file below 512 MB.
 WINDOWS = ("-c", "core.packedGitWindowSize=8m", "-c", "core.packedGitLimit=64m", "-c", "core.deltaBaseCacheLimit=16m")

@@ -8,13 +8,14 @@ else is the host's own, under the path that the user wrote.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Literal
 
 from kamal_dev.compose import interpolate, place, volume
 from kamal_dev.compose.value import Value
 from kamal_dev.model import Location, Notice, Tree
+from kamal_dev.values import dataclass
 
 Kind = Literal["workspace", "file", "host", "home"]
 

@@ -6,7 +6,7 @@ Source: Compose Build Specification; `docker buildx build --help`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from kamal_dev.compose import build_options, place, secret_text
@@ -14,6 +14,7 @@ from kamal_dev.compose.reading import ComposeReader
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, Problem
 from kamal_dev.model import Build, BuildSecret, Notice, Tree
+from kamal_dev.values import dataclass
 
 OUTSIDE = (
     "is outside the repository, so the version does not cover it: move it into the repository, or use `--allow-outside`"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from kamal_dev.compose import binds, layout, place, profiles, travels, variables
@@ -13,6 +13,7 @@ from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, Problem
 from kamal_dev.model import Location, Notice
 from kamal_dev.syntax.text import decode
+from kamal_dev.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from kamal_dev.compose.travels import Travel
 from kamal_dev.compose.value import Scope, Value
 from kamal_dev.errors import ComposeError, Problem
 from kamal_dev.model import Build, Features, Location, Notice, Tree
+from kamal_dev.values import dataclass
 
 
 @dataclass(frozen=True)

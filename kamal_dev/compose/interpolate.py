@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from kamal_dev.values import dataclass
 
 Lookup = Callable[[str], "str | None"]
 

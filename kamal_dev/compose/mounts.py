@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from kamal_dev.compose.reading import ComposeReader
 from kamal_dev.compose.travels import Travel
 from kamal_dev.errors import Problem
 from kamal_dev.model import Notice
+from kamal_dev.values import dataclass
 
 if TYPE_CHECKING:
     from kamal_dev.devcontainer import Mount

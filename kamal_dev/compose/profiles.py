@@ -7,7 +7,7 @@ Source: Compose Specification, services `security_opt`; docker/compose, `parseSe
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from kamal_dev.compose import interpolate, place
@@ -18,6 +18,7 @@ from kamal_dev.compose.value import Value
 from kamal_dev.devcontainer.workspace_folder import seccomp_profile
 from kamal_dev.errors import Problem
 from kamal_dev.model import Location, Notice
+from kamal_dev.values import dataclass
 
 KEY = "security_opt"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from kamal_dev.compose import dotenv, merge, place
@@ -13,6 +13,7 @@ from kamal_dev.model import Location, Tree
 from kamal_dev.syntax.composer import parse
 from kamal_dev.syntax.node import Node
 from kamal_dev.syntax.text import decode
+from kamal_dev.values import dataclass
 
 DEEPEST = 50
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from kamal_dev.compose.value import Scope, convert
 from kamal_dev.errors import ComposeError
 from kamal_dev.syntax.composer import parse
 from kamal_dev.syntax.node import Node
+from kamal_dev.values import dataclass
 
 CHANGED = frozenset({"build", "image", "pull_policy"})
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from kamal_dev.compose import secret_text
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, Problem
 from kamal_dev.model import Location, Notice, familiar
+from kamal_dev.values import dataclass
 
 _MAY_BE_NULL = frozenset(("command", "entrypoint", "deploy", "develop", "pid"))
 LONGEST_IMAGE = 512

@@ -5,7 +5,8 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from kamal_dev.values import dataclass
 
 Lookup = Callable[[str], "str | None"]
 

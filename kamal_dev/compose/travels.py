@@ -6,7 +6,7 @@ Source: Compose Specification, services `env_file`, `label_file`, `configs`, `se
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from kamal_dev.compose import dotenv, place
@@ -16,6 +16,7 @@ from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, Problem
 from kamal_dev.model import Location, Notice
 from kamal_dev.syntax.text import decode
+from kamal_dev.values import dataclass
 
 PRIVATE = 0o600
 RAW = "raw_env_file"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from kamal_dev.compose import interpolate, scalar, secret_text
 from kamal_dev.errors import ComposeError, Problem
 from kamal_dev.model import Location
 from kamal_dev.syntax.node import Node
+from kamal_dev.values import dataclass
 
 LONGEST = 1 << 22
 

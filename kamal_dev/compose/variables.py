@@ -7,7 +7,7 @@ Compose takes a variable from the process first, then from `.env` where it runs
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from kamal_dev.compose import dotenv, interpolate, place, secret_text
@@ -18,6 +18,7 @@ from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, Problem
 from kamal_dev.model import Location, Notice
 from kamal_dev.syntax.text import decode
+from kamal_dev.values import dataclass
 
 READS_WORKING_DIRECTORY = (2, 27, 2)
 

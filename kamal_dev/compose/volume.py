@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass
 
 from kamal_dev.compose.value import Value
+from kamal_dev.values import dataclass
 
 _VARIABLE = re.compile(r"\$\{[^{}]*\}")
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Container
-from dataclasses import dataclass
 
 from kamal_dev.config.secrets import SecretsFile, not_set
 from kamal_dev.config.settings import Config
 from kamal_dev.errors import CredentialsMissing, Problem
 from kamal_dev.model import Secret
+from kamal_dev.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from kamal_dev.config.document import ConfigValue
 from kamal_dev.config.kinds import Choice, Kind, Pairs
 from kamal_dev.config.problems import MISSING, Reading
+from kamal_dev.values import dataclass
 
 TYPE = Choice(("inline", "registry", "local", "gha"))
 OPTIONS = Pairs(r"[a-z][a-z0-9_-]*")

@@ -1,14 +1,13 @@
 """What config/dev.yml says of images: what is built, how, and the registry that it is pushed to."""
 
-# ruff: noqa: RUF009 - option() makes dataclass fields
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from kamal_dev.config.build_cache import Cache, CacheKind
 from kamal_dev.config.kinds import Many, Name, Pairs, Text
 from kamal_dev.config.options import option
+from kamal_dev.values import dataclass
 
 PLACEHOLDER_SERVER = "registry.example"
 

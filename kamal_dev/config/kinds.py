@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from kamal_dev.config.document import ConfigValue
 from kamal_dev.config.problems import MISSING, Reading, described, show, suggest
+from kamal_dev.values import dataclass
 
 MAX_LENGTH = 1024
 NAME = r"[A-Za-z_][A-Za-z0-9_]*"

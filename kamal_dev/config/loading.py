@@ -6,7 +6,6 @@ import dataclasses
 import re
 import string
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -18,6 +17,7 @@ from kamal_dev.config.reference import server_of, split
 from kamal_dev.config.settings import OLD, Config
 from kamal_dev.config.walk import Walk
 from kamal_dev.model import Notice, stack_name
+from kamal_dev.values import dataclass
 
 # What clouds call the keys that make, and cost, machines.
 _CREDENTIALS = re.compile(

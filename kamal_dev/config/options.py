@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass
+from dataclasses import MISSING
 from typing import TYPE_CHECKING, Any
 
 from kamal_dev.config.problems import join
+from kamal_dev.values import dataclass
 
 if TYPE_CHECKING:
     from kamal_dev.config.kinds import Kind

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 from kamal_dev.config.document import ConfigValue
@@ -11,6 +11,7 @@ from kamal_dev.config.kinds import MAX_LENGTH, Amount, Choice, Kind, Many, Text,
 from kamal_dev.config.options import Group, Leaf, Option, build, option, shape
 from kamal_dev.config.problems import MISSING, Reading, show
 from kamal_dev.config.walk import Walk
+from kamal_dev.values import dataclass
 
 CPUS = Amount(r"0*[1-9][0-9]*(\.[0-9]+)?|0+\.0*[1-9][0-9]*", "must be a number of CPUs above 0, such as 2 or 1.5")
 MEMORY = Amount(

@@ -6,7 +6,7 @@ import io
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from kamal_dev.config import vaults
@@ -14,6 +14,7 @@ from kamal_dev.config.expansion import CommandSubstitution, Part, Variable, has_
 from kamal_dev.config.vaults import Vault
 from kamal_dev.errors import ConfigError, CredentialsMissing, Problem
 from kamal_dev.model import Result, Secret, Step
+from kamal_dev.values import dataclass
 
 MAX_CHARACTERS = 128 * 1024
 MAX_VALUE = 1024 * 1024

@@ -13,8 +13,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from kamal_dev.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from kamal_dev.devcontainer.values import Devcontainer
 from kamal_dev.errors import DevcontainerError, Problem, UsageError
 from kamal_dev.model import Location
+from kamal_dev.values import dataclass
 
 LOOPBACK = "localhost"
 

@@ -7,11 +7,11 @@ import math
 import re
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NoReturn
 
 from kamal_dev.errors import DevcontainerError, Problem
+from kamal_dev.values import dataclass
 
 LARGEST = 256 * 1024
 DEEPEST = 100

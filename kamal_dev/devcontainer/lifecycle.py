@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from kamal_dev.devcontainer.properties import LIFECYCLE
 from kamal_dev.devcontainer.substitution import parts
 from kamal_dev.devcontainer.values import Devcontainer
 from kamal_dev.model import File
+from kamal_dev.values import dataclass
 
 INITIALIZE = LIFECYCLE[0]
 STAGES = LIFECYCLE[1:5]  # postAttachCommand is for those who attach

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from kamal_dev.devcontainer.reader import PropertyReader
 from kamal_dev.devcontainer.substitution import Keys, parts
+from kamal_dev.values import dataclass
 
 # `remoteEnv` travels on stdin, to files that its user alone can read; `customizations` are for editors here.
 _APART = ("remoteEnv", "customizations")

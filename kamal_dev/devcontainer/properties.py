@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from kamal_dev.devcontainer.reader import PropertyReader
 from kamal_dev.devcontainer.values import Kind
 from kamal_dev.model import Explanation
+from kamal_dev.values import dataclass
 
 LIFECYCLE = (
     "initializeCommand",

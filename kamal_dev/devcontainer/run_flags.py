@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass
+
+from kamal_dev.values import dataclass
 
 SWITCHES = frozenset(
     (

@@ -6,9 +6,11 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from kamal_dev.values import dataclass
 
 Keys = tuple[str | int, ...]
 Lookup = Callable[[str, str, list[str]], str]

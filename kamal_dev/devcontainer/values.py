@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal
 
 from kamal_dev.errors import Problem
 from kamal_dev.model import Explanation, Location, Notice
+from kamal_dev.values import dataclass
 
 SERVICE = "devcontainer"
 NOWHERE = Location("")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
 from kamal_dev.model.location import NOWHERE, Location
+from kamal_dev.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from kamal_dev.values import dataclass
 
 
 @dataclass(frozen=True)

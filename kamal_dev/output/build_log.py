@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from kamal_dev.values import dataclass
 
 # The devcontainer CLI puts the time before whatever it reads at once, so some lines have it and others have not.
 _TIME = re.compile(r"^\[\d{4}-\d\d-\d\dT[\d:.]+Z\] ")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from kamal_dev import errors
 from kamal_dev.output.event import Category
+from kamal_dev.values import dataclass
 
 
 @dataclass(frozen=True)

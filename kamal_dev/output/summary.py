@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from typing import Any
 
 from kamal_dev.output.event import SCHEMA
 from kamal_dev.output.failure import Failure
+from kamal_dev.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from kamal_dev.commands import docker, host
@@ -38,6 +37,7 @@ from kamal_dev.plan.operation import (
 )
 from kamal_dev.plan.plan import Plan
 from kamal_dev.project import Project
+from kamal_dev.values import dataclass
 
 TOKEN = "0" * 16
 BEFORE, AFTER_BUILD, BEFORE_APPLY = ("pre-connect", "pre-build"), ("post-build",), ("docker-setup", "pre-deploy")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from kamal_dev.compose.explanations import explain as explain_compose
 from kamal_dev.errors import Problem
 from kamal_dev.model import Explanation, Location, Notice, Release
 from kamal_dev.project import Project
+from kamal_dev.values import dataclass
 
 HEAD = ("WHERE", "KEY", "OUTCOME", "WHAT")
 CHANGED = "not as written"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from kamal_dev import devcontainer
@@ -20,6 +20,7 @@ from kamal_dev.project import Project
 from kamal_dev.shell import local_forward as shell
 from kamal_dev.shell import openssh
 from kamal_dev.shell.frame import Frame
+from kamal_dev.values import dataclass
 
 HEAD = ("LOCAL", "REMOTE", "LABEL")
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from kamal_dev.model import Step
 from kamal_dev.pipeline.hosts.target import find, one
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.shell import ssh_config
+from kamal_dev.values import dataclass
 
 EDITOR = "code"
 STARTING = 60.0

@@ -7,7 +7,7 @@ import shlex
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,6 +22,7 @@ from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project import Project, temporary
 from kamal_dev.shell import Receiver, Shell
+from kamal_dev.values import dataclass
 
 RECEIVING = 3600.0
 PULLED = "refs/heads/pulled"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from kamal_dev.pipeline.images.building import planned
 from kamal_dev.pipeline.images.recipe import recipe
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project import Project
+from kamal_dev.values import dataclass
 
 
 @dataclass(frozen=True)

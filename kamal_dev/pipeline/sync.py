@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from kamal_dev.commands import answers, host
 from kamal_dev.errors import Declined, DevError, NoAnswer, SomeHostsFailed, UsageError
@@ -24,6 +23,7 @@ from kamal_dev.plan.observation import Observation
 from kamal_dev.plan.operation import SendSource
 from kamal_dev.plan.plan import Plan, StackPlan
 from kamal_dev.plan.sync import sync as plan_sync
+from kamal_dev.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ them and a host keeps them. Values are in neither.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+
+from kamal_dev.values import dataclass
 
 Parts = Mapping[str, Mapping[str, str]]  # service → part → hash
 _MOUNTS = frozenset(("volumes", "configs", "secrets", "tmpfs", "volumes_from"))

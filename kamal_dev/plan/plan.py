@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from kamal_dev.errors import DevError, HostUnreachable, NoAnswer
 from kamal_dev.plan.operation import ApplyRelease, BuildImage, CreateHost, DestroyHost, Operation, ReuseImage, StartHost
+from kamal_dev.values import dataclass
 
 HERE = "this machine"
 OF_HOSTS = (CreateHost.verb, StartHost.verb, DestroyHost.verb)  # what is done to a host, not on it

@@ -6,13 +6,14 @@ Nobody has seen that file: what is said about it must name the place that people
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from kamal_dev.devcontainer import Devcontainer
 from kamal_dev.errors import ComposeError, DevcontainerError, Problem
 from kamal_dev.model import Location, Notice
 from kamal_dev.syntax.composer import parse
 from kamal_dev.syntax.node import Node
+from kamal_dev.values import dataclass
 
 _BUILD = {"cache_from": "cacheFrom"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from kamal_dev import config, devcontainer
@@ -21,6 +21,7 @@ from kamal_dev.project.tree import WorkingTree
 from kamal_dev.shell import Shell
 from kamal_dev.shell.local import Local
 from kamal_dev.syntax.text import decode
+from kamal_dev.values import dataclass
 
 CONFIG_FILE = "config/dev.yml"
 COMPOSE_ANSWERS = 30.0

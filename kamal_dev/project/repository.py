@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from kamal_dev.commands import git
@@ -12,6 +12,7 @@ from kamal_dev.errors import GitFailed
 from kamal_dev.model import Result, Step
 from kamal_dev.shell import Shell
 from kamal_dev.shell.local import NOT_FOUND, Local
+from kamal_dev.values import dataclass
 
 SUBMODULE = "160000"
 USUAL = (b"H 100", b"H 120")  # how `git ls-files -v --stage` begins with a file or link that nothing hides

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from kamal_dev.project.repository import IndexEntry, Repository, ask, listed, op
 from kamal_dev.project.source import Source
 from kamal_dev.project.withheld import Withheld
 from kamal_dev.shell.local import Local
+from kamal_dev.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from kamal_dev.commands import git
@@ -26,6 +26,7 @@ from kamal_dev.project.repository import (
 )
 from kamal_dev.project.withheld import Withheld
 from kamal_dev.shell.local import Local
+from kamal_dev.values import dataclass
 
 SUFFIX = 12
 TRIES = 3

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from kamal_dev.config.provider import creates_hosts
 from kamal_dev.model import Host
 from kamal_dev.project.locks import lock
+from kamal_dev.values import dataclass
 
 NAME = "state.json"
 VERSION = 1

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePath
+
+from kamal_dev.values import dataclass
 
 FOLDER, PREFIX = ".kamal", "secrets"
 

@@ -6,7 +6,6 @@ A further provider is one file here and one row in PROVIDERS of config/provider.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -15,6 +14,7 @@ from kamal_dev.config.provider import PROVIDERS
 from kamal_dev.errors import ConfigError, DevError, Problem
 from kamal_dev.model import Host
 from kamal_dev.shell import Shell
+from kamal_dev.values import dataclass
 
 if TYPE_CHECKING:
     from kamal_dev.config import Config

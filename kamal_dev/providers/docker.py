@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from kamal_dev.model import Host, Result, Step
 from kamal_dev.providers import Agree, Capacity, host_image, identity, keys, machine
 from kamal_dev.shell import Shell
 from kamal_dev.shell.fanout import each
+from kamal_dev.values import dataclass
 
 if TYPE_CHECKING:
     from kamal_dev.config import Config

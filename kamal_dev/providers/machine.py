@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from kamal_dev.commands.docker import docker
 from kamal_dev.errors import ProviderError
 from kamal_dev.providers import Agree, Capacity
 from kamal_dev.shell import Shell
+from kamal_dev.values import dataclass
 
 INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
 PROCESSES = Path("/proc")

@@ -12,8 +12,9 @@ import re
 import secrets
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import IO, Protocol
+
+from kamal_dev.values import dataclass
 
 KEPT = 4096
 OTHERS_ANSWER = (

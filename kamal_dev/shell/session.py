@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import threading
-from dataclasses import dataclass
 from functools import partial
 
 from kamal_dev.errors import DevError, NoAnswer
@@ -14,6 +13,7 @@ from kamal_dev.shell import frame, openssh
 from kamal_dev.shell.frame import Frame, Framed
 from kamal_dev.shell.lines import Bytes
 from kamal_dev.shell.way import Way
+from kamal_dev.values import dataclass
 
 
 @dataclass(frozen=True)

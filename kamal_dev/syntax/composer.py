@@ -6,13 +6,13 @@ A text is refused before it is costly: a bomb is met among the parser's events, 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from kamal_dev.errors import Problem
 from kamal_dev.syntax.node import Node
 from kamal_dev.syntax.text import Failure
+from kamal_dev.values import dataclass
 
 CORE = "tag:yaml.org,2002:"
 _CORE_TAGS = {"", *(CORE + name for name in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp"))}

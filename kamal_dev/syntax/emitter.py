@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+
+from kamal_dev.values import dataclass
 
 _PLAIN = re.compile(r"\.\.?|(?:\.?[A-Za-z_]|\.{0,2}/)(?:[A-Za-z0-9_./@:-]*[A-Za-z0-9_./@-])?", re.ASCII)
 _STRING, _NULL = "tag:yaml.org,2002:str", "tag:yaml.org,2002:null"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from kamal_dev.cli.exit import explanation
@@ -16,6 +16,7 @@ from kamal_dev.pipeline.deploy import deploy
 from kamal_dev.pipeline.plan import DeployOptions
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.providers import Agree, Capacity, Provider
+from kamal_dev.values import dataclass
 from tests.faults.standing import Standing
 from tests.faults.table import Fault, produces
 from tests.real.lab import Ended

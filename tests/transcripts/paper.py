@@ -6,7 +6,7 @@ import json
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from kamal_dev.project import Project
 from kamal_dev.shell import OnLine
 from kamal_dev.shell.local import Local
 from kamal_dev.shell.recorder import Recorder
+from kamal_dev.values import dataclass
 
 DIGEST = f"sha256:{'d' * 64}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from kamal_dev.commands import events, host, refusal
 from kamal_dev.commands.image_manifest import Layer
@@ -34,6 +34,7 @@ from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.report import StackResult
 from kamal_dev.plan.operation import ApplyRelease, SendSource, TransferImages
 from kamal_dev.project import Project
+from kamal_dev.values import dataclass
 
 SPARE = 1800.0  # seconds beyond what the release and its lifecycle commands have, for pulling and for a rollback
 

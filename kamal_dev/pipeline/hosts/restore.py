@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from kamal_dev.commands import events, host
 from kamal_dev.commands.host import Login
@@ -19,6 +19,7 @@ from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.report import StackResult
 from kamal_dev.project import Project
 from kamal_dev.shell.fanout import each
+from kamal_dev.values import dataclass
 
 
 @dataclass(frozen=True)

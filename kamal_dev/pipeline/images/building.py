@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from kamal_dev.pipeline.images.source_check import require_unchanged
 from kamal_dev.pipeline.run.tools import LocalTools
 from kamal_dev.project import Project, context, temporary
 from kamal_dev.shell import Shell
+from kamal_dev.values import dataclass
 
 LAST_LINES, LONGEST = 20, 60  # of everything, and of the step that failed
 AGAIN = "fix it and run `dev build`; `--no-cache` rebuilds every layer"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from kamal_dev.commands import docker
 from kamal_dev.errors import EngineError
 from kamal_dev.model import Image, ImageConfig, Result, familiar
 from kamal_dev.shell import Shell
 from kamal_dev.shell.local import NOT_FOUND, TIMED_OUT
+from kamal_dev.values import dataclass
 
 INSTALL = "install Docker Engine: https://docs.docker.com/engine/install/"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from kamal_dev.commands import docker, refusal
 from kamal_dev.errors import RegistryError, RegistryUnknown
@@ -13,6 +12,7 @@ from kamal_dev.pipeline.images.engine import last_line, why
 from kamal_dev.pipeline.run.tools import LocalTools
 from kamal_dev.project import Project
 from kamal_dev.shell import Shell
+from kamal_dev.values import dataclass
 
 MEDIA_TYPES = (
     "application/vnd.oci.image.index.v1+json",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from kamal_dev.errors import NothingBuilt, RegistryUnknown
 from kamal_dev.model import Build, Image
@@ -19,6 +19,7 @@ from kamal_dev.plan.request import PlannedImage
 from kamal_dev.project import Project
 from kamal_dev.shell.fanout import Background
 from kamal_dev.shell.local import Local
+from kamal_dev.values import dataclass
 
 TICK = 0.2  # seconds between two attempts to end what a build runs: it may be between two commands
 

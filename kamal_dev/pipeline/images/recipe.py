@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from kamal_dev.errors import UsageError
 from kamal_dev.model import Build, Step
 from kamal_dev.pipeline.images.features import lockfile
 from kamal_dev.project import Project
+from kamal_dev.values import dataclass
 
 # One moment for all images: with that of the build in them, the same content would be another image each time.
 # What the user sets stands. Source: reproducible-builds.org.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from kamal_dev.pipeline.images.engine import last_line, why
 from kamal_dev.pipeline.run.tools import LocalTools
 from kamal_dev.project import Project, temporary
 from kamal_dev.shell import Shell
+from kamal_dev.values import dataclass
 
 
 @dataclass(frozen=True)

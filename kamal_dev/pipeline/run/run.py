@@ -6,7 +6,7 @@ import getpass
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property, partial
 from importlib.resources import files
 from pathlib import Path
@@ -26,6 +26,7 @@ from kamal_dev.shell import Shell
 from kamal_dev.shell.local import Local
 from kamal_dev.shell.trust import Trust
 from kamal_dev.shell.way import Way, way
+from kamal_dev.values import dataclass
 
 
 @dataclass(frozen=True, eq=False)

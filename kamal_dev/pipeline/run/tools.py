@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import cached_property
 
 from kamal_dev.commands.features import Program
 from kamal_dev.output import Output
 from kamal_dev.pipeline.run.devcontainer_cli import find
 from kamal_dev.shell import Shell
+from kamal_dev.values import dataclass
 
 
 @dataclass(frozen=True)
