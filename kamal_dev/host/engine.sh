@@ -136,9 +136,6 @@ engine_services() {
 label_of=com.docker.compose
 own="label=$label_of.oneoff=False"
 
-# all_containers: print the ids of all that this engine has, running or not.
-all_containers() { engine ps --all --quiet --no-trunc; }
-
 # container_ids: print those of the stack, running or not; those of `compose run` are not its own.
 container_ids() { engine ps --all --quiet --no-trunc --filter "label=$label_of.project=$stack" --filter "$own"; }
 
@@ -158,10 +155,10 @@ container_services() {
     --format "{{.ID}} {{.Label \"$label_of.service\"}}"
 }
 
-# list_containers: set container_list to `id|oneoff|project|name|ports|folder` of all that this engine has: the folder that each
-# was started from. One question says whose the names and whose the ports are.
+# list_containers: set container_list to `id|oneoff|project|name|ports|image|folder` of all that this engine has: the folder that
+# each was started from. One call shows which names, ports and images are in use. An image that lost its name is an id there.
 list_containers() {
-  list_format="{{.ID}}|{{.Label \"$label_of.oneoff\"}}|{{.Label \"$label_of.project\"}}|{{.Names}}|{{.Ports}}"
+  list_format="{{.ID}}|{{.Label \"$label_of.oneoff\"}}|{{.Label \"$label_of.project\"}}|{{.Names}}|{{.Ports}}|{{.Image}}"
   container_list=$(engine_within 20 ps --all --no-trunc --format "$list_format|{{.Label \"$label_of.project.working_dir\"}}")
 }
 
@@ -214,10 +211,11 @@ engine_inspect() {
 service_of="index .Config.Labels \"$label_of.service\"" project_of="index .Config.Labels \"$label_of.project\""
 main_of='index .Config.Labels "kamal-dev.main"'
 
-# engine_format WHAT: print the format of what is asked of a container. `row`, for `read`, is
-#   id|service|state|health|exit|restarts|policy|started|main|stack|name|networks|image|process|network mode|ports of the image
-# with networks as hexadecimal digits, because they may have any name. `event` is the same as JSON, said to belong to the release
-# `$shown`; `container` is a row and an event.
+# engine_format WHAT: print the format of a question about a container. `row`, for `read`, is
+#   id|service|state|health|exit|restarts|policy|started|main|stack|name|networks|image|process|network mode|stop signal|ports
+# with networks as hexadecimal digits, because they may have any name, and the ports of the image. `event` is the same as JSON,
+# with the release `$shown`. `bind` is a line for each folder of the host that it mounts: bind|pid|service|id|started|folder|path.
+# `container` is a row, its event and the binds.
 engine_format() {
   case $1 in
     row)
@@ -225,24 +223,20 @@ engine_format() {
         '|{{.State.ExitCode}}|{{.RestartCount}}|{{.HostConfig.RestartPolicy.Name}}|{{.State.StartedAt}}' \
         "|{{$main_of}}|{{$project_of}}|{{slice .Name 1}}" \
         '|{{range $name, $_ := .NetworkSettings.Networks}}{{printf "%x" $name}},{{end}}|{{.Config.Image}}' \
-        '|{{.State.Pid}}|{{.HostConfig.NetworkMode}}|{{range $port, $_ := .Config.ExposedPorts}}{{$port}} {{end}}' ;;
+        '|{{.State.Pid}}|{{.HostConfig.NetworkMode}}|{{or .Config.StopSignal "SIGTERM"}}' \
+        '|{{range $port, $_ := .Config.ExposedPorts}}{{$port}} {{end}}' ;;
     event)
       printf %s "{\"type\":\"container\",\"stack\":{{json ($project_of)}}" \
         ",\"service\":{{json ($service_of)}}" \
         ',"id":{{json .ID}},"name":{{json (slice .Name 1)}},"image":{{json .Config.Image}},"state":{{json .State.Status}}' \
         ',"health":{{with .State.Health}}{{json .Status}}{{else}}""{{end}}' \
         ',"restarts":{{.RestartCount}},"started":{{json .State.StartedAt}},"exit_code":{{.State.ExitCode}}' ",\"release\":\"$shown\"}" ;;
-    container) printf %s "$(engine_format row)$(engine_format event)" ;;
+    bind) printf %s "{{\$pid := .State.Pid}}{{\$service := $service_of}}{{\$id := .ID}}{{\$at := .State.StartedAt}}" \
+        '{{range .Mounts}}{{if eq .Type "bind"}}{{println}}bind|{{$pid}}|{{$service}}|{{$id}}|{{$at}}|{{.Source}}|{{.Destination}}{{end}}{{end}}' ;;
+    container) printf %s "$(engine_format row)$(engine_format event)$(engine_format bind)" ;;
     end) echo '{{.State.OOMKilled}}|{{.State.ExitCode}}|{{.State.Running}}|{{.State.StartedAt}}|{{.State.FinishedAt}}|{{.State.Error}}' ;;
-    started) echo '{{.State.StartedAt}}' ;;
     health) echo '{{with .State.Health}}{{.Status}}{{end}}' ;;
-    # the first process, then the words of the health check, a line each
-    process) echo '{{println .State.Pid}}{{with .Config.Healthcheck}}{{range .Test}}{{println .}}{{end}}{{end}}' ;;
-    stop) echo "{{.State.Pid}} {{or .Config.StopSignal \"SIGTERM\"}} {{$main_of}}" ;;
-    images) echo '{{.Config.Image}}{{println}}{{.Image}}' ;;
-    # pid|service|id|started|type|source|destination, a line for each mount
-    mounts) printf %s "{{\$pid := .State.Pid}}{{\$service := $service_of}}{{\$id := .Id}}{{\$at := .State.StartedAt}}" \
-        '{{range .Mounts}}{{$pid}}|{{$service}}|{{$id}}|{{$at}}|{{.Type}}|{{.Source}}|{{.Destination}}{{println}}{{end}}' ;;
+    check) echo '{{with .Config.Healthcheck}}{{range .Test}}{{println .}}{{end}}{{end}}' ;;
     place) printf %s '{"type":"place","id":{{json .Id}},"name":{{json (slice .Name 1)}},"image":{{json .Image}}' \
         ',"state":{{json .State.Status}},"pid":{{.State.Pid}},"user":{{json .Config.User}},"environment":{{json .Config.Env}}' \
         ',"metadata":{{with .Config.Labels}}{{json (index . "devcontainer.metadata")}}{{else}}""{{end}}}' ;;
@@ -256,8 +250,8 @@ engine_exec() {
   engine_within "$exec_deadline" exec --interactive ${exec_user:+--user "$exec_user"} "$@"
 }
 
-# engine_processes ID: print `pid ppid args` of what runs there, under a line of titles.
-engine_processes() { engine top "$1" -o pid,ppid,args 2>/dev/null; }
+# engine_processes ID: print `pid ppid args` of what runs there.
+engine_processes() { engine top "$1" -o pid,ppid,args 2>/dev/null | sed 1d; }
 
 # engine_logs ID SINCE: print its last lines.
 engine_logs() { engine logs --tail 20 --since "$2" -- "$1" 2>&1; }

@@ -10,8 +10,8 @@ image_pull() { engine_within "$pull_deadline" pull "$@"; }
 # image_tag IMAGE NAME
 image_tag() { engine image tag "$1" "$2"; }
 
-# image_remove NAME: take a name from an image, and remove the image where that was the last.
-image_remove() { engine_within 300 image rm --no-prune -- "$1"; }
+# image_remove [NAME]...: take names from images, and remove those images that have no other.
+image_remove() { [ $# -eq 0 ] || engine_within 300 image rm --no-prune -- "$@"; }
 
 # image_load: take images from stdin, as they are saved, plain or compressed.
 image_load() { engine_within 3600 image load --quiet; }

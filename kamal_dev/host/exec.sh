@@ -7,11 +7,11 @@
 
 probe_within=15
 
-# find_main: set main_id and main_started of the main container that runs; empty where none does.
+# find_main: set main_id and main_started to those of the main container in `found`; empty if it does not run.
 find_main() {
-  main_id=$(main_container)
-  main_started=
-  [ -z "$main_id" ] || main_started=$(engine_inspect started "$main_id")
+  # shellcheck disable=SC2046 # the words are wanted
+  set -- $(printf '%s\n' "$found" | awk -F'|' '$3 == "running" && $9 == "true" { last = $1 " " $8 } END { print last }')
+  main_id=${1:-} main_started=${2:-}
   working_user=$(cat "$here/meta/user" 2>/dev/null)
 }
 

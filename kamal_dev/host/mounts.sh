@@ -4,10 +4,9 @@
 # The engine follows symbolic links as root, and users can replace a workspace folder by a link at any moment. Therefore the
 # kernel's list of mounts is checked afterwards.
 
-# stop_strays: kill the containers of `ids` that mount a folder outside the workspace, and fail if there are any. Sets strays.
+# stop_strays: kill the containers of `found` that mount a folder outside the workspace, and fail if there are any. Sets strays.
 stop_strays() {
-  # shellcheck disable=SC2086 # ids are words
-  found_strays=$(engine_inspect mounts $ids 2>/dev/null | find_strays | sort -u)
+  found_strays=$(printf '%s\n' "$binds" | find_strays | sort -u)
   [ -n "$found_strays" ] || return 0
   # shellcheck disable=SC2046 # ids are words
   engine_kill $(printf '%s\n' "$found_strays" | cut -d' ' -f1) >/dev/null 2>&1
@@ -16,7 +15,7 @@ stop_strays() {
 }
 
 find_strays() {
-  while IFS='|' read -r pid service id _ _ from to; do
+  while IFS='|' read -r _ pid service id _ from to; do
     case $from in "$home/workspace" | "$home/workspace"/*) ;; *) continue ;; esac
     case $(mounted_at "$pid" "$to") in
       */"$stack"/workspace | */"$stack"/workspace/* | '') ;;

@@ -32,7 +32,7 @@ window=0 restarts_before='' is_watched=''
 # judge ROW: set state to the word for a container, reason, and verdict to fine, wait, window (only time is
 # missing), port (it is still to listen) or failed.
 judge() {
-  IFS='|' read -r id service engine_state health exit_code restarts policy started main _ _ _ _ process network_mode exposed <<END
+  IFS='|' read -r id service engine_state health exit_code restarts policy started main _ _ _ _ process network_mode _ exposed <<END
 $1
 END
   state=$engine_state verdict=failed reason=''
@@ -212,9 +212,7 @@ save_baseline() {
   printf '%s\n' "$found" | awk -F'|' '$1 != "" { print "restarts " $1 " " $6 }' >"$home/.baseline"
   # The engine may know the path with its symbolic links resolved.
   physical=$(cd "$home/workspace" 2>/dev/null && pwd -P)
-  # shellcheck disable=SC2046 # ids are words
-  engine_inspect mounts $(printf '%s\n' "$found" | cut -d'|' -f1) 2>/dev/null | while IFS='|' read -r _ _ id started kind folder _; do
-    [ "$kind" = bind ] || continue
+  printf '%s\n' "$binds" | while IFS='|' read -r _ _ _ id started folder _; do
     case $folder/ in "$home/workspace"/* | "${physical:-/none}"/*) ;; *) continue ;; esac
     identity=$(stat -c '%d:%i' -- "$folder" 2>/dev/null) && echo "bind $id $started $identity $folder"
   done >>"$home/.baseline"

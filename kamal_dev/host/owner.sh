@@ -31,7 +31,7 @@ owner_here() {
 
 # is_writable USER: whether USER can write where the main container sees the workspace, as far as it does.
 is_writable() {
-  seen_at=$(engine_inspect mounts "$main_id" | awk -F'|' -v home="$home/workspace" 'index($6, home) == 1 { print $7; exit }')
+  seen_at=$(engine_inspect bind "$main_id" | awk -F'|' -v home="$home/workspace" 'index($6, home) == 1 { print $7; exit }')
   # shellcheck disable=SC2016 # for the shell in the container
   [ -z "$seen_at" ] || engine_exec 60 "$1" "$main_id" sh -c '[ -w "$0" ]' "$seen_at" </dev/null 2>/dev/null
 }

@@ -6,6 +6,15 @@
 # number is another process here.
 is_process_of() { grep -qF -- "$2" "/proc/$1/cgroup" 2>/dev/null; }
 
+# processes_of CONTAINER: print `pid ppid args` of what runs in it.
+processes_of() {
+  grep -lF -- "$1" /proc/[0-9]*/cgroup 2>/dev/null | while IFS= read -r folder; do
+    folder=${folder%/cgroup}
+    { look_at_process "${folder#/proc/}" && command_line=$(tr '\000\n' '  ' <"$folder/cmdline"); } 2>/dev/null || continue
+    [ -z "$command_line" ] || printf '%s %s %s\n' "${folder#/proc/}" "$stat_parent" "$command_line"
+  done
+}
+
 # listens PID PORT[/PROTOCOL]...: whether something listens on each of these ports in the network namespace of PID.
 listens() {
   ports_process=$1

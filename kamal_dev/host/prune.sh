@@ -104,7 +104,8 @@ repositories >"$here/repositories"
 # shellcheck disable=SC2046 # ids are words
 set -- $(surplus)
 going=$*
-name_images || give_up prune 'could not list the images of containers'
+list_containers || give_up prune 'could not list the images of containers'
+name_images
 drop_releases "$@"
 drop_images
 drop_runs

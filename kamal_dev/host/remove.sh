@@ -22,6 +22,8 @@ here=${0%/*}
 # take_down: let Compose remove them, with the order and the stop timeout of each service.
 take_down() {
   [ -d "$home/current" ] && cd "$home/current" || return
+  # shellcheck disable=SC2046 # ids are words
+  look_at_containers $(labelled container)
   quickly engine_down ${with_volumes:+--volumes} >&2
   cd /
 }

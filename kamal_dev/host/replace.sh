@@ -78,13 +78,16 @@ changed_parts() {
 
 editors='vscode-server|cursor-server|windsurf-server|vscodium-server|code-server|zed-remote-server|zed_server|remote-dev-server|JetBrains'
 
-# who_is_in ID: print as JSON the processes of sessions in a container, and servers of editors.
+# who_is_in ID: print as JSON the processes of sessions in a container of `found`, and servers of editors.
 # A session was started from outside, therefore its parent is not in the container; a health check is not a session.
 who_is_in() {
-  check=$(engine_inspect process "$1" 2>/dev/null)
-  first=$(printf '%s\n' "$check" | head -n 1) check=$(printf '%s\n' "$check" | sed 1d)
-  engine_processes "$1" | check=$check awk -v first="$first" -v editors="$editors" '
-    NR == 1 { next }
+  IFS='|' read -r _ _ _ health _ _ _ _ _ _ _ _ _ first _ <<END
+$(row_of "$1")
+END
+  check=
+  [ -z "$health" ] || check=$(engine_inspect check "$1" 2>/dev/null)
+  if is_process_of "$first" "$1"; then processes_of "$1"; else engine_processes "$1"; fi |
+    check=$check awk -v first="$first" -v editors="$editors" '
     { pid = $1; parent[pid] = $2; $1 = $2 = ""; sub(/^ +/, ""); command_of[pid] = $0; order[++n] = pid }
     function is_check(text,   lines, count) {
       count = split(ENVIRON["check"], lines, "\n")
@@ -106,12 +109,16 @@ who_is_in() {
 # --- containers that ignore the stop signal
 
 # quickly COMMAND...: run it, and kill containers that it stops but that ignore the signal. The engine would wait 10 s for each.
+# No process listens for signals if every container of `found` handles its own.
 quickly() {
   rm -f "$here/stops"
-  mkfifo "$here/stops" 2>/dev/null || { "$@"; return; }
+  if [ -z "$(deaf_ones)" ] || ! mkfifo "$here/stops" 2>/dev/null; then
+    "$@"
+    return
+  fi
   engine_signals >"$here/stops" 2>/dev/null &
   listener=$!
-  while read -r stopped signal; do ! is_deaf "$stopped" "$signal" || engine_kill "$stopped"; done <"$here/stops" >/dev/null 2>&1 &
+  while read -r stopped signal; do ! is_deaf "$(row_of "$stopped")" "$signal" || engine_kill "$stopped"; done <"$here/stops" >/dev/null 2>&1 &
   "$@"
   set -- $?
   { kill "$listener" || as_root kill "$listener"; } 2>/dev/null
@@ -119,19 +126,28 @@ quickly() {
   return "$1"
 }
 
-# is_deaf ID SIGNAL: whether this is its stop signal, and has no effect: the kernel does not deliver signals without a handler
-# to the first process of a container. Only for containers that idle: the main service, and those that sleep.
+# deaf_ones: print the ids of the containers of `found` that ignore their stop signal.
+deaf_ones() {
+  printf '%s\n' "$found" | while IFS= read -r row; do
+    ! is_deaf "$row" || echo "${row%%|*}"
+  done
+}
+
+# is_deaf ROW [SIGNAL]: whether the stop signal of a container, which is SIGNAL if that is given, has no effect: the kernel does
+# not deliver signals without a handler to the first process of a container. Only for containers that idle: the main service,
+# and those that sleep.
 is_deaf() {
-  # shellcheck disable=SC2046 # the words are wanted
-  set -- "$1" "$2" $(engine_inspect stop "$1" 2>/dev/null)
-  case ${4:-} in
+  IFS='|' read -r id _ _ _ _ _ _ _ main _ _ _ _ process _ stop_signal _ <<END
+$1
+END
+  case $stop_signal in
     SIGHUP | HUP | 1) stop=1 ;;
     SIGINT | INT | 2) stop=2 ;;
     SIGTERM | TERM | 15) stop=15 ;;
     *) return 1 ;;
   esac
-  [ "$2" = "$stop" ] && is_process_of "$3" "$1" && ! is_heard "$3" "$stop" || return 1
-  [ "${5:-}" = true ] || idles "$3" 0
+  [ "${2:-$stop}" = "$stop" ] && is_process_of "$process" "$id" && ! is_heard "$process" "$stop" || return 1
+  [ "$main" = true ] || idles "$process" 0
 }
 
 # is_heard PID SIGNAL: whether a process catches, blocks (so that it can ask for it) or ignores a signal.

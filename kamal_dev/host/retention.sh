@@ -20,27 +20,23 @@ forget_surplus() {
   [ $# -gt 0 ] || return 0
   for old; do known "$old" built; done | sort -u >"$here/unused"
   for old; do remove_release "$old"; done
-  name_images || return 0
-  while IFS= read -r image; do
-    droppable "$image" | while IFS= read -r drop; do image_remove "$drop"; done
-  done <"$here/unused" >/dev/null 2>&1
+  name_images
+  # shellcheck disable=SC2046 # references have no spaces
+  image_remove $(while IFS= read -r image; do droppable "$image"; done <"$here/unused") >/dev/null 2>&1
 }
 
 # What compose makes for a bind that is missing is root's.
 remove_release() { rm -rf "${releases:?}/$1" 2>/dev/null || as_root rm -rf "${releases:?}/$1"; }
 
-# name_images: write to `named` what every release of every stack here, but for those of this one in `going`, and every
-# container names, and the release that is on its way.
+# name_images: write to `named` the images that containers, releases of any stack here (without those of this stack in `going`),
+# and the release of this deploy name. Needs list_containers before.
 going=
 name_images() {
   for about in "$base"/*/releases/*/.kamal-dev; do
     about=${about%/.kamal-dev}
     case " $going " in *" ${about##*/} "*) [ "${about%/*}" != "$releases" ] || continue ;; esac
     cat "$about/.kamal-dev/images"
-  done 2>/dev/null | cat - "${listed:-/dev/null}" | familiar >"$here/named"
-  containers=$(all_containers) || return
-  # shellcheck disable=SC2086 # ids are words
-  engine_inspect images $containers 2>/dev/null | familiar >>"$here/named"
+  done 2>/dev/null | cat - "${listed:-/dev/null}" | { cat && printf '%s\n' "$container_list" | cut -d'|' -f6; } | familiar >"$here/named"
 }
 
 # is_named TAG: whether a tag is named, with whatever digest.
@@ -54,11 +50,12 @@ is_digest_named() { [ ! -f "$here/named" ] || grep -qF -- "$1" "$here/named"; }
 droppable() {
   set -- "$(printf '%s\n' "$1" | familiar)"
   case $1 in
-    *@*) ! is_digest_named "${1#*@}" && has_exactly "$1" || return ;;
-    *) ! is_named "$1" && has_images "$1" && echo "$1"; return ;;
+    *@*) ! is_digest_named "${1#*@}" || return ;;
+    *) is_named "$1" || echo "$1"; return ;;
   esac
   set -- "$(pinned "$1")"
-  image_inspect tags "$1" | while IFS= read -r tag; do
+  its_tags=$(image_inspect tags "$1") || return 0
+  printf '%s\n' "$its_tags" | while IFS= read -r tag; do
     case $tag in "${1%@*}":*) is_named "$tag" || echo "$tag" ;; esac
   done
   echo "$1"

@@ -83,19 +83,25 @@ engine_known=$base/.engine
 # The release that events of containers name.
 shown=
 
-# look_at_containers [ID]...: set seen to a line per container, its row and then its event, and found to the rows.
-# One that vanished meanwhile is left out. Fails where the engine did not say, with engine_trouble.
+# look_at_containers [ID]...: set seen to a line per container, its row and then its event, found to the rows, and binds to
+# the folders of this host that they mount. A container that was removed meanwhile is left out. If the engine does not answer,
+# it fails and sets engine_trouble.
 look_at_containers() {
-  seen='' found='' engine_trouble=
+  seen='' found='' binds='' engine_trouble=
   [ $# -gt 0 ] || return 0
   seen=$(engine_inspect container "$@" 2>"$here/inspect.err")
   engine_code=$?
+  binds=$(printf '%s\n' "$seen" | grep '^bind|')
+  seen=$(printf '%s\n' "$seen" | grep -v '^bind|')
   found=$(printf '%s\n' "$seen" | sed 's/{.*//')
   [ "$engine_code" = 0 ] || grep -qi 'no such' "$here/inspect.err" ||
     { engine_trouble=$(explain_engine "$engine_code" "$(cat "$here/inspect.err")"); return 1; }
 }
 
-# look_at_stack: do that for all of the stack. Fails where the engine did not say which it has.
+# row_of ID: print its row in `found`.
+row_of() { printf '%s\n' "$found" | grep -F -- "$1|"; }
+
+# look_at_stack: look at all containers of the stack. If the engine does not answer, it fails and sets engine_trouble.
 look_at_stack() {
   ids=$(container_ids 2>"$here/ids.err") ||
     { engine_trouble=$(explain_engine "$?" "$(cat "$here/ids.err")"); return 1; }
@@ -123,7 +129,7 @@ find_containers() {
   ids=$(printf '%s\n' "$container_list" | awk -F'|' -v stack="$stack" '$3 == stack && $2 == "False" { print $1 }')
   foreign=$(printf '%s\n' "$container_list" | stack=$stack home=$home/ awk -F'|' '
     $3 != ENVIRON["stack"] { next }
-    { folder = $6; for (i = 7; i <= NF; i++) folder = folder "|" $i }
+    { folder = $7; for (i = 8; i <= NF; i++) folder = folder "|" $i }
     folder != "" && !index(folder, ENVIRON["home"]) { print folder; exit }')
 }
 

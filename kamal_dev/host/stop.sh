@@ -17,6 +17,7 @@ release=$shown
 version=$(known "$release" version)
 phase stop
 cd "$home/current" || conclude true kept ''
+look_at_known
 quickly engine_stop >"$here/stop.log" 2>&1 ||
   conclude false kept "$(last_lines "$here/stop.log" 2)"
 show_stopped

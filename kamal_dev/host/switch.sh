@@ -112,8 +112,7 @@ clean_up() {
 # is_running ID: whether it is the current release, and all its containers are as they were when it was good.
 is_running() {
   [ "$1" = "$shown" ] || return 1
-  # shellcheck disable=SC2086,SC2154 # ids are words, which refuse_foreign has set
-  look_at_containers $ids
+  look_at_known
   judge_stack "$1"
   # shellcheck disable=SC2046 # references have no spaces
   is_as_good "$1" && [ -z "$(missing_images $(cat "$listed"))" ]
@@ -134,10 +133,8 @@ make_workspace() {
 pull() {
   phase pull
   # shellcheck disable=SC2046 # references have no spaces
-  wanted=$(missing_images $(cat "$here/meta/pull" 2>/dev/null || cat "$listed"))
+  wanted=$(cat "$here/meta/pull" 2>/dev/null || missing_images $(cat "$listed"))
   [ -n "$wanted" ] || return 0
-  # Containers may change during the pull, therefore the ids are looked up again after it.
-  ids=
   has_room || { result_code=disk && conclude false kept "$no_room"; }
   # shellcheck disable=SC2086 # references have no spaces
   pull_all $wanted || conclude false kept "could not pull images: $(last_lines "$here/pull.failed" 6)"
@@ -160,10 +157,10 @@ switch() {
   if bring_up "$release" "$timeout"; then accept; else roll_back; fi
 }
 
-# look_at_known: inspect the containers; their ids are looked up only if they are not known.
+# look_at_known: look at the containers in `ids`.
 look_at_known() {
   # shellcheck disable=SC2086 # ids are words
-  if [ -n "$ids" ]; then look_at_containers $ids; else look_at_stack; fi
+  look_at_containers $ids
 }
 
 # switch_files: make the release the current one, and keep the containers.
@@ -202,10 +199,11 @@ bring_up() {
   there_before=" $(printf '%s' "$ids" | tr '\n' ' ') " restarts_before=
   up "$1" "$2"
   up_code=$?
+  look_at_known
   [ ! -s "$here/folders" ] || stop_strays ||
     { why="$strays mounted a folder outside the workspace: a symbolic link took its place" && return 1; }
   [ "$phase_name:$up_code" != up:0 ] || phase observe
-  own_workspace "$(cat "$here/meta/user")"
+  if [ -f "$home/unowned" ]; then own_workspace "$(cat "$here/meta/user")" && look_at_known; fi
   clock
   time_given=$((give_until - now))
   [ "$time_given" -gt $((window_wanted + 1000)) ] || time_given=$((window_wanted + 1000))

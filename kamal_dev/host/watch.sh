@@ -67,15 +67,13 @@ END
   done
 }
 
-# watch_stack TIMEOUT WINDOW: watch the containers in `ids`, both in milliseconds. Lifecycle commands are run meanwhile, as soon as
+# watch_stack TIMEOUT WINDOW: watch the containers in `found`, both in milliseconds. Lifecycle commands are run meanwhile, as soon as
 # nothing but windows is missing. Sets outcome to fine or failed, judged, found, seen and window_ms, the time in which
 # nothing was missing but a window.
 watch_stack() {
   clock
   deadline=$((now + $1)) window=$2 window_from='' window_ms=0 is_watched=yes
   while :; do
-    # shellcheck disable=SC2086 # ids are words
-    look_at_containers $ids
     [ -n "$restarts_before" ] || remember_restarts
     awaited='' nearest=500
     judge_all
@@ -87,6 +85,7 @@ watch_stack() {
     esac
     [ "$now" -lt "$deadline" ] || break
     doze
+    look_at_known
   done
   [ -z "$window_from" ] || window_ms=$((now - window_from))
   # If one container has failed, the unfinished ones are not reported as failed; at the deadline they are.
