@@ -8,18 +8,21 @@ from kamal_dev.cli import common
 
 
 @click.command(epilog=common.examples("dev audit  # all stacks of this project", "dev audit guestbook-1 -n 10"))
-@common.stack
+@common.stacks
 @click.option(
     "-n", "--lines", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Number of entries."
 )
 @common.as_json
 @common.common
-def command(flags: common.Flags, *, name: str | None, lines: int) -> int:
-    """Oldest entries first. With NAME, only that stack. The exit code is 1 if a host does not answer."""
+def command(flags: common.Flags, *, names: tuple[str, ...], lines: int) -> int:
+    """Oldest entries first. With NAME, only these stacks; it may be a glob, such as `*-1`.
+
+    The exit code is 1 if a host does not answer.
+    """
     from kamal_dev.output.table import table
     from kamal_dev.pipeline.audit import HEAD, audit
 
-    log = audit(common.open_run(flags), name, lines)
+    log = audit(common.open_run(flags), names, lines)
     if flags.as_json:
         common.print_json([entry.as_json() for entry in log.entries])
     else:

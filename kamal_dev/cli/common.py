@@ -51,6 +51,7 @@ def examples(*lines: str) -> str:
 
 
 stack = click.argument("name", required=False, shell_complete=_stacks)
+stacks = click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=_stacks)
 
 
 def output(flags: Flags) -> Output:

@@ -13,17 +13,17 @@ def command() -> None:
 
 
 @command.command(epilog=common.examples("dev lock status", "dev lock status guestbook-1 --json"))
-@common.stack
+@common.stacks
 @common.as_json
 @common.common
-def status(flags: common.Flags, *, name: str | None) -> int:
+def status(flags: common.Flags, *, names: tuple[str, ...]) -> int:
     """Show who holds the lock of each stack.
 
     The exit code is 1 if a host does not answer."""
     from kamal_dev.output.table import table
     from kamal_dev.pipeline.lock import HEAD, locks
 
-    all_locks = locks(common.open_run(flags), name)
+    all_locks = locks(common.open_run(flags), names)
     if flags.as_json:
         common.print_json([locked.as_json() for locked in all_locks])
     else:
@@ -32,10 +32,10 @@ def status(flags: common.Flags, *, name: str | None) -> int:
 
 
 @command.command(epilog=common.examples("dev lock release guestbook-1", "dev lock release --yes  # all stacks"))
-@common.stack
+@common.stacks
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @common.common
-def release(flags: common.Flags, *, name: str | None, yes: bool) -> int:
+def release(flags: common.Flags, *, names: tuple[str, ...], yes: bool) -> int:
     """Release the lock of a stack.
 
     If the process that holds the lock is still running, asks for confirmation and stops it. The
@@ -43,5 +43,5 @@ def release(flags: common.Flags, *, name: str | None, yes: bool) -> int:
     """
     from kamal_dev.pipeline.lock import release as released
 
-    released(common.open_run(flags), name, common.agreement(yes=yes))
+    released(common.open_run(flags), names, common.agreement(yes=yes))
     return 0

@@ -8,11 +8,11 @@ from kamal_dev.cli import common
 
 
 @click.command(epilog=common.examples("dev status", "dev status guestbook-1"))
-@click.argument("name", required=False)
+@common.stacks
 @common.as_json
 @common.common
-def command(flags: common.Flags, *, name: str | None) -> int:
-    """With NAME, only that stack.
+def command(flags: common.Flags, *, names: tuple[str, ...]) -> int:
+    """With NAME, only these stacks; it may be a glob, such as `*-1`.
 
     The exit code is 1 if a container is not in the state of its release, or a host does not answer.
     """
@@ -20,7 +20,7 @@ def command(flags: common.Flags, *, name: str | None) -> int:
     from kamal_dev.pipeline.status import HEAD, containers, failure, locked, problems, stacks
 
     run = common.open_run(flags)
-    statuses = stacks(run, name)
+    statuses = stacks(run, names)
     if flags.as_json:
         common.print_json([stack.as_json() for stack in statuses])
     else:

@@ -8,11 +8,13 @@ from kamal_dev.cli import common
 
 
 @click.command(epilog=common.examples("dev versions", "dev versions guestbook-1"))
-@common.stack
+@common.stacks
 @common.as_json
 @common.common
-def command(flags: common.Flags, *, name: str | None) -> int:
-    """With NAME, only that stack. The newest release comes first; times are UTC.
+def command(flags: common.Flags, *, names: tuple[str, ...]) -> int:
+    """With NAME, only these stacks; it may be a glob, such as `*-1`.
+
+    The newest release comes first; times are UTC.
 
     The exit code is 1 if a host does not answer.
     """
@@ -20,7 +22,7 @@ def command(flags: common.Flags, *, name: str | None) -> int:
     from kamal_dev.pipeline.versions import HEAD, rows, versions
 
     run = common.open_run(flags, strict=False)
-    histories = versions(run, name)
+    histories = versions(run, names)
     if flags.as_json:
         common.print_json([history.as_json() for history in histories])
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 from kamal_dev.commands import answers, host
@@ -57,14 +58,16 @@ class Audit:
     silent: tuple[str, ...] = ()
 
 
-def audit(run: Run, name: str | None, lines: int) -> Audit:
-    """Return the last `lines` entries of this project, or of the stack of this name, from here and from all hosts.
+def audit(run: Run, names: tuple[str, ...], lines: int) -> Audit:
+    """Return the last `lines` entries of all stacks, or of those that match `names`, from here and from all hosts.
 
     Raises UsageError for a name that is no stack and, as far as is written down here, never was.
     """
-    wanted = None if name in (None, run.project.config.service) else name
-    entries = [entry for entry in _local(run.project) if wanted in (None, entry.stack)]
-    targets = of_project(run.stacks.items(), run.project, name, is_sure=not entries)
+    is_all = not names or run.project.config.service in names
+    entries = [
+        entry for entry in _local(run.project) if is_all or any(fnmatchcase(entry.stack, name) for name in names)
+    ]
+    targets = of_project(run.stacks.items(), run.project, names, is_sure=not entries)
     silent = []
     for (stack, _), answer in zip(
         targets.items(),

@@ -54,19 +54,19 @@ class Locked:
         return {"stack": self.stack, "host": self.host.name, "state": self.state, "reason": self.reason, "lock": lock}
 
 
-def locks(run: Run, name: str | None) -> list[Locked]:
-    """Return the lock of every stack of this project, or of the one of this name."""
-    targets = of_project(run.stacks.items(), run.project, name)
+def locks(run: Run, names: tuple[str, ...] = ()) -> list[Locked]:
+    """Return the lock of every stack of this project, or of those that match `names`."""
+    targets = of_project(run.stacks.items(), run.project, names)
     outcomes = each(targets.items(), lambda item: _look(run.connections, *item), limit=run.connections.limit)
     return [locked for locked in outcomes if isinstance(locked, Locked)]
 
 
-def release(run: Run, name: str | None, agree: Callable[[str], bool]) -> list[Locked]:
+def release(run: Run, names: tuple[str, ...], agree: Callable[[str], bool]) -> list[Locked]:
     """Remove locks whose owner died, and end those that live, after asking; returns what there was.
 
     A run that is ended says itself what it leaves. Raises SomeHostsFailed where a lock stays.
     """
-    all_locks = locks(run, name)
+    all_locks = locks(run, names)
     if not any(locked.reason or locked.lock for locked in all_locks):
         run.output.info("No stack is locked")
     silent = [locked for locked in all_locks if locked.reason]

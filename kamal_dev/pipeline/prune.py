@@ -77,12 +77,12 @@ class PruneReport:
         )
 
 
-def prune(run: Run, name: str | None, *, dry_run: bool, agree: Agree | None = None) -> PruneReport:
-    """Remove what is left over of every stack of this project, or of the one of this name.
+def prune(run: Run, names: tuple[str, ...] = (), *, dry_run: bool, agree: Agree | None = None) -> PruneReport:
+    """Remove what is left over of every stack of this project, or of those that match `names`.
 
     In a `dry_run`, only looks. `agree` is asked once the plan was shown.
     """
-    targets = of_project(run.stacks.items(), run.project, name)
+    targets = of_project(run.stacks.items(), run.project, names)
     leftovers = _on_all(run.project, run.connections, targets)
     plan = plan_prune(leftovers)
     if dry_run:

@@ -31,14 +31,16 @@ NOTHING = "Nothing to remove"
 UNTOUCHED = "untouched"  # a host that is being created, with no engine that answers and nothing of the stack
 
 
-def remove(run: Run, name: str | None, *, keep_volumes: bool, agree: Agree | None, skip_hooks: bool = False) -> Report:
-    """Remove every stack of this project, or the one of this name.
+def remove(
+    run: Run, names: tuple[str, ...], *, keep_volumes: bool, agree: Agree | None, skip_hooks: bool = False
+) -> Report:
+    """Remove every stack of this project, or those that match `names`.
 
     With `keep_volumes` the containers go, and volumes, workspaces and hosts stay.
     A host whose stack could not be removed is not destroyed, unless it is off.
     """
     started = time.monotonic()
-    targets, plan = removal(run, name, keep_volumes=keep_volumes)
+    targets, plan = removal(run, names, keep_volumes=keep_volumes)
     if not targets:
         run.output.info(NOTHING)
     else:
@@ -62,10 +64,10 @@ def remove(run: Run, name: str | None, *, keep_volumes: bool, agree: Agree | Non
     return report
 
 
-def removal(run: Run, name: str | None, *, keep_volumes: bool) -> tuple[dict[str, Host], Plan]:
+def removal(run: Run, names: tuple[str, ...], *, keep_volumes: bool) -> tuple[dict[str, Host], Plan]:
     """Return the stacks that `remove` would remove now, and its plan. Changes nothing and runs no hook."""
     known = remembered(run.project, run.output).state
-    targets = of_project(_candidates(run.stacks, known, name).items(), run.project, name)
+    targets = of_project(_candidates(run.stacks, known, names).items(), run.project, names)
     created = frozenset(run.stacks if run.project.config.provider.creates_hosts else ())
     return targets, plan_remove(targets, created, keep_volumes=keep_volumes)
 
@@ -79,12 +81,12 @@ def _destroy(run: Run, targets: Mapping[str, Host], outcomes: Iterable[StackResu
         update(run.project, run.output, lambda state: state.removed((stack, targets[stack]) for stack in states))
 
 
-def _candidates(stacks: Mapping[str, Host], known: State, name: str | None) -> dict[str, Host]:
-    """Return the stacks by name; also those whose hosts were still being created when a run ended, and the one that is
-    asked for where config/dev.yml lists its host no longer.
+def _candidates(stacks: Mapping[str, Host], known: State, names: tuple[str, ...]) -> dict[str, Host]:
+    """Return the stacks by name; also those whose hosts were still being created when a run ended, and those that are
+    asked for where config/dev.yml lists their hosts no longer.
     """
     creating = {stack: Host(stack, "") for stack, _ in known.creating}
-    behind = {item.stack: item.host for item in unlisted(known.hosts, stacks.items()) if item.stack == name}
+    behind = {item.stack: item.host for item in unlisted(known.hosts, stacks.items()) if item.stack in names}
     return {**creating, **behind, **stacks}
 
 

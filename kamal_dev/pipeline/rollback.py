@@ -16,7 +16,7 @@ from kamal_dev.pipeline.run import history
 from kamal_dev.pipeline.run.asking import Agree, confirm_plan
 from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.hooks import Hooks
-from kamal_dev.pipeline.run.names import restrict
+from kamal_dev.pipeline.run.names import matching, restrict
 from kamal_dev.pipeline.run.report import Report, StackResult
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.pipeline.versions import History, histories
@@ -101,7 +101,7 @@ def _lost(history: History, error: DevError) -> StackResult:
 
 def _meant(stacks: Mapping[str, Host], service: str, order: RollbackOptions) -> tuple[dict[str, Host], str]:
     """Return the stacks that are meant, and the version."""
-    is_version = bool(order.name) and not order.version and order.name not in (*stacks, service)
+    is_version = bool(order.name) and not order.version and order.name != service and not matching(stacks, order.name)
     names = (*order.hosts, *((order.name,) if order.name and not is_version else ()))
     chosen = restrict(stacks, names) if names and names != (service,) else tuple(stacks)
     if not chosen:

@@ -75,9 +75,9 @@ class StackStatus:
         }
 
 
-def stacks(run: Run, name: str | None = None) -> list[StackStatus]:
-    """Return every stack of this project, or the one of this name; a host that does not answer is one too."""
-    targets = of_project(run.stacks.items(), run.project, name)
+def stacks(run: Run, names: tuple[str, ...] = ()) -> list[StackStatus]:
+    """Return every stack of this project, or those that match `names`; a host that does not answer is one too."""
+    targets = of_project(run.stacks.items(), run.project, names)
     return look(run.connections, targets.items())
 
 

@@ -36,9 +36,9 @@ class History(KeptReleases):
         }
 
 
-def versions(run: Run, name: str | None = None) -> list[History]:
-    """Return what every host of this project keeps, or that of the stack of this name."""
-    return histories(run.connections, of_project(run.stacks.items(), run.project, name))
+def versions(run: Run, names: tuple[str, ...] = ()) -> list[History]:
+    """Return what every host of this project keeps, or those of the stacks that match `names`."""
+    return histories(run.connections, of_project(run.stacks.items(), run.project, names))
 
 
 def histories(connections: HostConnections, targets: Mapping[str, Host]) -> list[History]:

@@ -346,10 +346,10 @@ def test_a_host_that_was_never_made_is_not_said_to_be_removed(project: Project) 
 
 def test_a_removal_shows_its_plan_before_it_asks_and_a_preview_changes_nothing(project: Project) -> None:
     run = RecordedRun.of(project, Machine(), {FIRST: HostState()})
-    _, planned = removal(run, FIRST, keep_volumes=False)
+    _, planned = removal(run, (FIRST,), keep_volumes=False)
     assert (str(planned), run.events) == (f"{FIRST}  remove containers, volumes and workspace", [])
     with pytest.raises(Declined):
-        remove(run, FIRST, keep_volumes=False, agree=lambda _: False)
+        remove(run, (FIRST,), keep_volumes=False, agree=lambda _: False)
     assert [event.message for event in run.events] == [str(planned)]
     assert run.hosts[FIRST].transcript == []
 

@@ -67,7 +67,7 @@ def test_a_host_that_does_not_answer_is_named_and_the_rest_is_shown(tmp_path: Pa
     run = fake_run(tmp_path, said)
     for state in ("failed", "deployed"):
         note(run, "deploy", [StackResult("blog-1", "", state), StackResult("blog-2", "", "unchanged")])
-    found = audit.audit(run, None, 3)
+    found = audit.audit(run, (), 3)
     assert [(entry.stack, entry.result) for entry in found.entries] == [
         ("blog-2", "unchanged"),
         ("blog-1", "deployed"),
@@ -75,24 +75,24 @@ def test_a_host_that_does_not_answer_is_named_and_the_rest_is_shown(tmp_path: Pa
     ]
     assert found.silent == ("blog-1",)
     assert "blog-1: could not read its audit log: the host is not running or does not answer" in said[0].message
-    assert [entry.result for entry in audit.audit(run, "blog-1", 9).entries] == ["failed", "deployed"]
-    assert audit.audit(run, "blog-2", 9).silent == (), "it has no host any more, and its record here is shown"
+    assert [entry.result for entry in audit.audit(run, ("blog-1",), 9).entries] == ["failed", "deployed"]
+    assert audit.audit(run, ("blog-2",), 9).silent == (), "it has no host any more, and its record here is shown"
 
 
 def test_a_name_that_is_no_stack_and_never_was_is_refused_with_the_nearest(tmp_path: Path) -> None:
     run = fake_run(tmp_path, [])
     note(run, "remove", [StackResult("blog-2", "", "removed")])
     with pytest.raises(UsageError, match="there is no stack `blog-7`") as refused:
-        audit.audit(run, "blog-7", 9)
+        audit.audit(run, ("blog-7",), 9)
     assert refused.value.hint == "did you mean `blog-1`?"
-    assert [entry.what for entry in audit.audit(run, "blog-2", 9).entries] == ["remove"]
+    assert [entry.what for entry in audit.audit(run, ("blog-2",), 9).entries] == ["remove"]
 
 
 def test_the_last_entries_of_one_stack_are_found_behind_those_of_others(tmp_path: Path) -> None:
     run = fake_run(tmp_path, [])
     for stack in ("blog-1", "blog-2", "blog-2"):
         note(run, "deploy", [StackResult(stack, "", "deployed")])
-    assert [entry.stack for entry in audit.audit(run, "blog-1", 1).entries] == ["blog-1"]
+    assert [entry.stack for entry in audit.audit(run, ("blog-1",), 1).entries] == ["blog-1"]
 
 
 def test_patience_is_endless_unless_it_is_limited_and_only_work_counts() -> None:
@@ -110,7 +110,7 @@ def test_a_deploy_that_failed_before_its_hosts_is_down_as_failed_with_its_reason
     with pytest.raises(NothingBuilt) as failed:
         deploy(run, CASES["nothing_built"].order)
     first = failed.value.message.splitlines()[0]
-    record = [(entry.stack, entry.result) for entry in audit.audit(run, None, 9).entries if entry.where == "local"]
+    record = [(entry.stack, entry.result) for entry in audit.audit(run, (), 9).entries if entry.where == "local"]
     assert record == [(FIRST, f"failed: {first}"), (SECOND, f"failed: {first}")]
     run.close()
 
@@ -119,7 +119,7 @@ def test_a_deploy_that_was_interrupted_is_down_as_unknown(tmp_path: Path) -> Non
     run = fake_run(tmp_path, [])
     with pytest.raises(KeyboardInterrupt), DeployRecord(run.project, run.output, run.performer, ("blog-1",), ()):
         raise KeyboardInterrupt
-    assert [entry.result for entry in audit.audit(run, None, 9).entries] == ["unknown: interrupted"]
+    assert [entry.result for entry in audit.audit(run, (), 9).entries] == ["unknown: interrupted"]
 
 
 def test_a_damaged_state_file_is_warned_of_once_in_a_run(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ VERBS: dict[str, Callable[[Run], Any]] = {
     "apply": lambda run: deploy(run, DeployOptions()),
     "releases": lambda run: rollback(run, Back()),
     "rollback": lambda run: rollback(run, Back()),
-    "remove": lambda run: remove(run, None, keep_volumes=False, agree=lambda _: True),
+    "remove": lambda run: remove(run, (), keep_volumes=False, agree=lambda _: True),
 }
 
 

@@ -54,7 +54,7 @@ def steps(run: RecordedRun) -> list[str]:
 
 
 def test_a_dry_run_prints_the_plan_and_removes_nothing(run: RecordedRun) -> None:
-    report = prune(run, None, dry_run=True)
+    report = prune(run, (), dry_run=True)
     assert str(report) == f"{PLANNED}\n{SECOND}  unchanged (nothing to remove)\n\nWould remove 1 piece, 1.2 GB"
     assert steps(run) == [f"prune {FIRST} dry-run", f"prune {SECOND} dry-run"]
     (first, second) = report.result().stacks
@@ -73,13 +73,13 @@ def test_the_plan_is_shown_before_it_is_asked_for_and_a_no_changes_nothing(run: 
         return False
 
     with pytest.raises(Declined):
-        prune(run, None, dry_run=False, agree=refuse)
+        prune(run, (), dry_run=False, agree=refuse)
     assert asked == ["Remove 1 piece, 1.2 GB?"]
     assert steps(run) == [f"prune {FIRST} dry-run", f"prune {SECOND} dry-run"]
 
 
 def test_what_was_agreed_to_is_removed_and_nothing_else(run: RecordedRun) -> None:
-    report = prune(run, None, dry_run=False)
+    report = prune(run, (), dry_run=False)
     assert str(report) == "Removed 1 piece, 1.2 GB"
     assert steps(run) == [f"prune {FIRST} dry-run", f"prune {FIRST}", f"prune {SECOND} dry-run"]
     assert run.hosts[FIRST].allowed == ["image acme/blog:v1"]

@@ -34,7 +34,7 @@ def test_a_stack_of_which_nothing_is_there_is_not_said_to_be_removed(
     monkeypatch.setattr(run.provider, "destroy", destroyed.extend, raising=False)
     for first, state, end in ((True, "removed", "Removed 1 of 2"), (False, "absent", "Nothing to remove")):
         run.hosts.update({FIRST: Removing(FIRST, is_there=first), SECOND: Removing(SECOND, is_there=False)})
-        report = remove(run, None, keep_volumes=False, agree=lambda _: True)
+        report = remove(run, (), keep_volumes=False, agree=lambda _: True)
         assert [outcome.state for outcome in report.outcomes] == [state, "absent"]
         assert report.error() is None
         assert sentence(run.events[-1]).startswith(end)

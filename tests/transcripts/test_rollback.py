@@ -237,7 +237,7 @@ def test_versions_say_who_deployed_what_and_how_it_ended(project: Project) -> No
     fresh = kept(FIRST, "ddd", state="", good=False)
     undone = kept(FIRST, "eee", good=False)
     run.hosts[FIRST] = Remembering(FIRST, HostState(), [fresh, *history(FIRST, missing=["x", "y"]), undone])
-    (found,) = versions(run, FIRST)
+    (found,) = versions(run, (FIRST,))
     told = [row[1:] for row in rows(found)]
     when = ("ann", "2026-01-02 03:04:05")
     assert told == [

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from kamal_dev.config.settings import MAX_COUNT
 from kamal_dev.errors import UsageError
@@ -47,26 +49,62 @@ def index(project: Project, stack: str) -> int:
 
 
 def restrict(names: Iterable[str], only: tuple[str, ...]) -> tuple[str, ...]:
-    """Return those of `names` that `only` lists. Raises UsageError with a suggestion."""
+    """Return those of `names` that `only` lists, by name or as a glob. Raises UsageError with a suggestion."""
     names = tuple(names)
-    for name in only:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(names) or 'none'}"
-            raise UsageError(f"there is no stack `{name}`", hint=hint)
-    return tuple(name for name in names if name in only)
+    for word in only:
+        if not matching(names, word):
+            raise UsageError(f"there is no stack `{word}`", hint=_suggestion(word, names))
+    wanted = {name for word in only for name in matching(names, word)}
+    return tuple(name for name in names if name in wanted)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Hold the stacks that words on a command line name, and the services; none means all of them."""
+
+    stacks: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+
+
+def select(words: Iterable[str], stacks: Iterable[str], services: Iterable[str], project: str = "") -> Selection:
+    """Tell stacks from services in `[NAME...] [SERVICE...]`.
+
+    A word that a stack matches, by name or as a glob, is a stack; one that is a service is a service; the name of
+    the `project` means all stacks. Raises UsageError for a word that is both, or neither.
+    """
+    stacks, services, words = tuple(stacks), tuple(services), tuple(words)
+    for word in words:
+        if word in stacks and word in services:
+            raise UsageError(
+                f"`{word}` is a stack and a service",
+                hint=f"use `--service {word}`, or the glob `[{word[0]}]{word[1:]}`",
+            )
+        if word not in (*services, project) and not matching(stacks, word):
+            raise UsageError(f"there is no stack or service `{word}`", hint=_suggestion(word, (*stacks, *services)))
+    named = tuple(name for name in stacks if any(word not in services and fnmatchcase(name, word) for word in words))
+    is_all = any(word == project and word not in services for word in words)
+    return Selection(() if is_all else named, tuple(dict.fromkeys(word for word in words if word in services)))
+
+
+def matching(names: Iterable[str], word: str) -> tuple[str, ...]:
+    """Return those of `names` that a word matches, by name or as a glob."""
+    return tuple(name for name in names if fnmatchcase(name, word))
+
+
+def _suggestion(word: str, known: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean `{near[0]}`?" if near else f"known: {', '.join(known) or 'none'}"
 
 
 def of_project(
-    stacks: Iterable[tuple[str, Host]], project: Project, name: str | None, *, is_sure: bool = True
+    stacks: Iterable[tuple[str, Host]], project: Project, names: tuple[str, ...], *, is_sure: bool = True
 ) -> dict[str, Host]:
-    """Return all stacks with their hosts, or the one of this name; the service's own name means all.
+    """Return all stacks with their hosts, or those that match `names`; the service's own name means all.
 
-    Raises UsageError for an unknown name; none is returned for it unless `is_sure`.
+    Raises UsageError for a name or glob that nothing matches; it is passed over unless `is_sure`.
     """
     targets = dict(stacks)
-    if not name or name == project.config.service:
+    if not names or project.config.service in names:
         return targets
-    if not is_sure and name not in targets:
-        return {}
-    return {stack: targets[stack] for stack in restrict(targets, (name,))}
+    wanted = names if is_sure else tuple(name for name in names if matching(targets, name))
+    return {stack: targets[stack] for stack in restrict(targets, wanted)}
