@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from kamal_dev.errors import DevError, UsageError
 
 if TYPE_CHECKING:
     from kamal_dev.output import Output
+    from kamal_dev.output.prefixed import StackLines
     from kamal_dev.output.summary import RunSummary
     from kamal_dev.pipeline.run.run import Run
     from kamal_dev.plan.plan import Plan
@@ -110,6 +111,25 @@ def show(text: str, *, end: str = "\n", err: bool = False) -> None:
     text = clean(text, results.redaction())
     with streams.writing():
         click.echo((without_signs(text) if is_ascii_locale(os.environ) else text) + end, nl=False, err=err)
+
+
+def has_colours() -> bool:
+    """Whether what is printed on stdout may have colors."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def write(text: str) -> None:
+    """Write text on stdout that is clean already, and may have colors."""
+    with streams.writing():
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+def stack_lines(names: Iterable[str]) -> StackLines:
+    """Return what writes lines of several stacks on stdout."""
+    from kamal_dev.output.prefixed import StackLines
+
+    return StackLines(write, results.redaction(), names, has_colours=has_colours())
 
 
 def print_json(data: Any) -> None:

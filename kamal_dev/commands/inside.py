@@ -39,7 +39,8 @@ class ExecOptions:
     """Say how to enter a container: as whom (empty: its own user), where, and with which additional environment.
 
     `file` is the path, on the host, of what `host.environment` kept there; `without`
-    names variables to take away; `terminal` is the kind of terminal, empty for none.
+    names variables to take away; `terminal` is the kind of terminal, empty for none; with
+    `detach`, nothing is waited for.
     """
 
     user: str = ""
@@ -47,6 +48,7 @@ class ExecOptions:
     file: str = ""
     without: tuple[str, ...] = ()
     terminal: str = ""
+    detach: bool = False
 
 
 def command(
@@ -57,7 +59,7 @@ def command(
     Several words are run as they are; one is a line for the user's shell. In a container
     other than the main one, several words need no shell there.
     """
-    flags = ["--interactive"]
+    flags = ["--detach" if entry.detach else "--interactive"]
     flags += ["--tty", "--env", f"TERM={entry.terminal}"] if entry.terminal else []
     flags += ["--user", entry.user] if entry.user else []
     flags += ["--env-file", "/dev/fd/3"] if entry.file else []

@@ -44,6 +44,7 @@ SCRIPTS = (
     "lifecycle.sh",
     "load.sh",
     "lock.sh",
+    "logs.sh",
     "mounts.sh",
     "observe.sh",
     "owner.sh",
@@ -102,6 +103,7 @@ _SOURCED = {
     "bootstrap.sh": ("packages.sh", "facts.sh", *_FACTS),
     "contents.sh": ("stack.sh", "replace.sh", "process.sh"),
     "facts.sh": _FACTS,
+    "logs.sh": ("stack.sh",),
     "place.sh": ("stack.sh",),
     "prune.sh": (
         "stack.sh",

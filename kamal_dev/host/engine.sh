@@ -256,6 +256,24 @@ engine_processes() { engine top "$1" -o pid,ppid,args 2>/dev/null | sed 1d; }
 # engine_logs ID SINCE: print its last lines.
 engine_logs() { engine logs --tail 20 --since "$2" -- "$1" 2>&1; }
 
+# engine_read_log ID FLAG...: print the whole log of a container, each line with its time; with --follow, for as long as it runs.
+engine_read_log() {
+  log_of=$1
+  shift
+  engine_within 0 logs --timestamps "$@" -- "$log_of"
+}
+
+# engine_log_sources: print `id stack service number oneoff name` of all containers of all Compose projects.
+engine_log_sources() {
+  engine ps --all --no-trunc --filter "label=$label_of.project" --format "{{.ID}} {{.Label \"$label_of.project\"}} {{.Label \"$label_of.service\"}} {{.Label \"$label_of.container-number\"}} {{.Label \"$label_of.oneoff\"}} {{.Names}}"
+}
+
+# engine_starts SECONDS: print the same of each that is started from that time on, until this is ended.
+engine_starts() {
+  engine_within 0 events --since "$1" --filter type=container --filter event=start --filter "label=$label_of.project" \
+    --format "{{.Actor.ID}} {{index .Actor.Attributes \"$label_of.project\"}} {{index .Actor.Attributes \"$label_of.service\"}} {{index .Actor.Attributes \"$label_of.container-number\"}} {{index .Actor.Attributes \"$label_of.oneoff\"}} {{.Actor.Attributes.name}}"
+}
+
 engine_kill() { engine kill -- "$@"; }
 engine_restart() { engine restart -- "$@"; }
 engine_unpause() { engine unpause -- "$@"; }

@@ -249,7 +249,7 @@ watch_callers() {
 }
 
 # A script that is detached on purpose has a token; text that `sh -c` runs ends with its stdin. What is confined is watched from outside.
-script_within=7300
+script_within=${script_within:-7300}
 case $0:${KAMAL_DEV_TOKEN:-}:${KAMAL_DEV_CONFINED:-} in
   */*::)
     # No child of this shell, which may wait for all that it has; and no copy of stdout is kept.

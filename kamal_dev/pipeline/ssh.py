@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 
 from kamal_dev.commands import host, inside
 from kamal_dev.commands.stacks import RunningContainer
@@ -26,15 +27,25 @@ def ssh(run: Run, name: str | None, words: tuple[str, ...], *, service: str = ""
     connection that looked for the container is still open.
     """
     name, target = one(run.stacks, name)
-    service = service_of(run.project, service)
-    place = find(run.project, run.connections, name, target, service)
-    entry = (
-        inside.ExecOptions(terminal=terminal)
-        if service
-        else _entry(run.project, run.connections, target, place, terminal)
-    )
-    command = inside.command(place, entry, words, is_main=not service)
+    command = entering(run.project, run.connections, name, target, words, service_of(run.project, service), terminal)
     return Session.of(target.name, run.way(target), command, has_terminal=bool(terminal))
+
+
+def entering(
+    project: Project,
+    connections: HostConnections,
+    name: str,
+    target: Host,
+    words: tuple[str, ...],
+    service: str = "",
+    terminal: str = "",
+    *,
+    detach: bool = False,
+) -> tuple[str, ...]:
+    """Return the command that a host runs to enter a stack's container; with `detach`, it does not wait for `words`."""
+    place = find(project, connections, name, target, service)
+    entry = inside.ExecOptions(terminal=terminal) if service else _entry(project, connections, target, place, terminal)
+    return inside.command(place, replace(entry, detach=detach), words, is_main=not service)
 
 
 def _entry(

@@ -31,7 +31,8 @@ class HostShells:
         from kamal_dev.shell.remote import Remote
 
         with self._lock:
-            if host.name not in self._shells:
+            # A host that was started again may have another address.
+            if self._hosts.get(host.name) != host:
                 remote = Remote(host, trust, log=log)
                 self._open.callback(remote.close)
                 self._shells[host.name] = remote

@@ -1,0 +1,54 @@
+"""`dev exec`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from kamal_dev.cli import common
+from kamal_dev.cli.words import AfterDashes
+from kamal_dev.errors import UsageError
+
+
+@click.command(
+    cls=AfterDashes,
+    options_metavar="[OPTIONS]",
+    epilog=common.examples(
+        "dev exec guestbook-1 -- rake db:migrate",
+        "dev exec guestbook-1 db -- psql -U postgres",
+        "dev exec 'guestbook-*' -- git status  # in several, side by side",
+        "dev exec guestbook-1 -d -- bin/worker",
+    ),
+)
+@click.argument("names", metavar="[NAME]... [SERVICE]", nargs=-1)
+@click.option("-d", "--detach", is_flag=True, help="Start the command and do not wait for it.")
+@click.option("--service", metavar="SERVICE", default="", help="Use the container of this service.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask before running it in all stacks.")
+@common.common
+@click.pass_context
+def command(
+    ctx: click.Context, flags: common.Flags, *, names: tuple[str, ...], detach: bool, service: str, yes: bool
+) -> int:
+    """Pass the command after `--`. It runs as with `dev ssh`: as remoteUser in workspaceFolder with remoteEnv.
+
+    In one stack it has the terminal and stdin. In several it runs side by side, without stdin and with
+    the stack before each line; the exit code is the highest. Without NAME, asks and runs in all stacks.
+    """
+    from kamal_dev.pipeline.exec import run_in_all, session, where
+
+    words: tuple[str, ...] | None = ctx.meta["words"]
+    if not words:
+        raise UsageError("no command to run", hint="put it after `--`: `dev exec guestbook-1 -- ls -l`")
+    run = common.open_run(flags)
+    target = where(run.project, run.stacks, names, service, common.agreement(yes=yes))
+    if target.is_one and not detach:
+        is_terminal = all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
+        terminal = os.environ.get("TERM", "xterm") if is_terminal else ""
+        found = session(run.project, run.connections, target, words, terminal)
+        run.output.step(f"$ {' '.join(found.words[:-1])} …")
+        ctx.close()
+        return found.take_over()
+    show = common.stack_lines(target.stacks)
+    return run_in_all(run.project, run.connections, target, words, show, detach=detach)

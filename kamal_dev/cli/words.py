@@ -1,0 +1,15 @@
+"""Command lines whose last part belongs to another program."""
+
+from __future__ import annotations
+
+import click
+
+
+class AfterDashes(click.Command):
+    """Keep what follows the first `--` in `ctx.meta["words"]`, as it is; None without `--`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Cut the command line in two."""
+        at = args.index("--") if "--" in args else len(args)
+        ctx.meta["words"] = tuple(args[at + 1 :]) if at < len(args) else None
+        return super().parse_args(ctx, args[:at])

@@ -1,0 +1,169 @@
+"""Ask a host for the logs of containers, and read what `logs.sh` prints. Builds a step; runs nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from kamal_dev.commands.payload import Scripts, about, step
+from kamal_dev.commands.words import checked, stack_word
+from kamal_dev.errors import UsageError
+from kamal_dev.model import Step
+
+HOST = b"0" * 12  # what the script says of itself has this in place of a container
+ID = 12
+STAMP = 30  # the length of a time, as the engine writes it
+CHUNK = 16 * 1024  # the engine writes longer lines in pieces, each with a time
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:h|m|s|ms))+")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d(?::\d\d(?::\d\d(?:\.\d{1,9})?)?)?(?:Z|[+-]\d\d:\d\d)?)?|\d{9,}(?:\.\d+)?")
+_PIECE = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z ")
+# The engine says so of a container that is removed while it is read.
+_GONE = (b"No such container", b"marked for removal")
+
+
+@dataclass(frozen=True)
+class LogQuery:
+    """Say which lines are wanted: the flags of `dev logs`. `tail` counts for each container; None means all."""
+
+    services: tuple[str, ...] = ()
+    follow: bool = False
+    since: str = ""
+    until: str = ""
+    tail: int | None = None
+
+    def __post_init__(self) -> None:
+        for flag, value in (("--since", self.since), ("--until", self.until)):
+            if value and not (_DURATION.fullmatch(value) or _TIME.fullmatch(value)):
+                raise UsageError(
+                    f"`{flag} {value}` is not a time", hint="use `10m`, `1h30m`, `2026-01-31` or `2026-01-31T12:00:00Z`"
+                )
+
+
+@dataclass(eq=False)
+class LogSource:
+    """Name a container whose log is read; `last` is the time of its last line, which `count` lines had.
+
+    `is_complete`: what it had written when the reading began has arrived.
+    """
+
+    stack: str
+    service: str
+    number: str
+    name: str
+    last: bytes = b""
+    count: int = 0
+    is_complete: bool = False
+
+    @property
+    def label(self) -> str:
+        """The service, with the number of the container where it is not the first."""
+        return self.service if self.number in ("", "1") else f"{self.service}-{self.number}"
+
+
+class LogLine(NamedTuple):
+    """Hold one line of a log, as bytes of whatever encoding; `time` is in UTC and sorts as text."""
+
+    time: bytes
+    source: LogSource
+    text: bytes
+
+
+def logs(scripts: Scripts, stacks: Iterable[str], query: LogQuery, resume: Iterable[str] = ()) -> Step:
+    """Return the step that prints the logs of these stacks, to be read by `LogReader`.
+
+    With `resume`, as `LogReader.resume` has it, what was read before is left out.
+    """
+    names = tuple(map(stack_word, stacks))
+    mode = "follow" if query.follow else "once"
+    meta = {
+        "services": "\n".join(checked("service", query.services)),
+        "since": query.since,
+        "until": query.until,
+        "tail": "" if query.tail is None else str(query.tail),
+        "resume": "\n".join(resume),
+    }
+    return step(scripts, "logs.sh", mode, *names, files=about(meta), label=" ".join(("logs", mode, *names)))
+
+
+@dataclass
+class LogReader:
+    """Read what the script prints, across several runs of it; the state is what a further run resumes from.
+
+    `began` is when the first run began, by the host's clock; `is_listed` once all containers there were are known.
+    `ended` are the lines of the end, for `answers`.
+    """
+
+    sources: dict[bytes, LogSource] = field(default_factory=dict)
+    began: bytes = b""
+    is_listed: bool = False
+    ended: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+    _rest: bytes = b""
+    _pieces: dict[bytes, bytes] = field(default_factory=dict)
+
+    def restart(self) -> None:
+        """Forget the beginning of what was cut off."""
+        self._rest = b""
+        self._pieces.clear()
+        self.ended.clear()
+
+    def resume(self) -> Iterator[str]:
+        """Yield for each container from where it is to be read: `id time count`."""
+        for identity, source in self.sources.items():
+            last, count = (source.last, source.count) if source.last else (self.began, 0)
+            yield f"{identity.decode()} {last.decode()} {count}"
+
+    def read(self, data: bytes) -> list[LogLine]:
+        """Take the next bytes, and return the lines that are complete."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        complete: list[LogLine] = []
+        for line in lines:
+            if line[ID : ID + 1] == b" " and not self._pieces and (source := self.sources.get(line[:ID])):
+                complete.append(_line(source, line[ID + 1 :]))
+            else:
+                complete += self._other(line)
+        return complete
+
+    def _other(self, line: bytes) -> Iterator[LogLine]:
+        identity, sign, rest = line[:ID], line[ID : ID + 1], line[ID + 1 :]
+        source = self.sources.get(identity)
+        if line.startswith(b"{"):
+            self.ended.append(line.decode(errors="replace"))
+        elif identity == HOST:
+            self.is_listed = self.is_listed or sign == b"."
+            self.began = self.began or rest
+        elif sign == b"=":
+            self._begin(identity, rest)
+        elif source and sign == b">":
+            self._pieces[identity] = self._pieces.get(identity, b"") + rest
+        elif source and sign == b" ":
+            yield _line(source, self._pieces.pop(identity, b"") + rest)
+        elif source and sign == b".":
+            source.is_complete = True
+        elif source and sign == b"!" and not any(words in rest for words in _GONE):
+            self.complaints.append(f"{source.stack}: {source.label}: {rest.decode(errors='replace')}")
+
+    def _begin(self, identity: bytes, rest: bytes) -> None:
+        words = rest.decode(errors="replace").split(" ")
+        if len(words) == 4 and identity not in self.sources:
+            self.sources[identity] = LogSource(words[0], words[1], words[2], words[3])
+
+
+def _line(source: LogSource, rest: bytes) -> LogLine:
+    time, text = rest[:STAMP], rest[STAMP + 1 :]
+    if time == source.last:
+        source.count += 1
+    else:
+        source.last, source.count = time, 1
+    return LogLine(time, source, _joined(text) if len(text) > CHUNK else text)
+
+
+def _joined(text: bytes) -> bytes:
+    """Return a long line without the times that stand in it."""
+    parts, at = [], 0
+    while _PIECE.match(text, at + CHUNK):
+        parts.append(text[at : at + CHUNK])
+        at += CHUNK + STAMP + 1
+    return b"".join((*parts, text[at:]))

@@ -1,0 +1,138 @@
+#!/bin/sh
+# Print what containers write to their logs, each line with its container and time: logs.sh MODE [STACK]...
+#
+# MODE is `follow` or `once`. Payload: meta/services (empty: all), meta/since, meta/until, meta/tail (as the engine takes them), and
+# meta/resume, `<container> <time> <count>` for each that was read before: the time of its last line, and how many lines had it.
+#
+# Output: lines that begin with the 12 digits of a container and a sign; the container 000000000000 is this script.
+#   `=` STACK SERVICE NUMBER NAME  the container is read from now on         ` ` a line: its time, a space, what was written
+#   `.`  what was written until now is complete                              `>` the beginning of a line that is too long for one
+#   `!`  what the engine says instead of a line                              000000000000= TIME  when it began, before anything else
+# At the end `result` {ok, state, phase, reason}. With `follow` it ends only with the engine, and when nobody listens any more.
+# Containers that are started later are read from their first line, those that are started again from where they were.
+set -u
+here=${0%/*}
+# Nobody follows a log for a limited time.
+script_within=31536000
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$here/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=stack.sh
+. "$here/stack.sh"
+
+# A writer of a line to a pipe is not interrupted by another one below this size.
+longest=3000
+# After the first line, only what is new: the engine prints again what has the very time that it is asked from.
+# shellcheck disable=SC2016 # for awk
+tag_awk='
+BEGIN { ORS = ""; before = last; skipped = count; is_resumed = count > 0 }
+function put(sign, line) {
+  while (length(line) > longest) { print (id ">" substr(line, 1, longest) "\n"); fflush(); line = substr(line, longest + 1) }
+  print (id sign line "\n"); fflush()
+}
+!/^[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T/ { put("!", $0); next }
+{
+  time = substr($0, 1, 30)
+  if (is_resumed && time == before && skipped-- > 0) next
+  is_resumed = is_resumed && time == before
+  if (time == last) count++; else { last = time; count = 1 }
+  put(" ", $0)
+}
+END { if (last != "") print (last " " count "\n") >state }'
+
+# choose_awk: set line_awk to an awk that handles each line as it comes, and plain_lines to what it reads through: mawk does so only
+# if it is asked to, and then it takes NUL for the end of a line.
+choose_awk() {
+  line_awk=awk plain_lines=
+  case $(awk -W version 2>/dev/null </dev/null) in mawk*) line_awk='awk -W interactive' ;; *) return ;; esac
+  ! command -v stdbuf >/dev/null 2>&1 || plain_lines=yes
+}
+
+# read_log ID KNOWN FLAG...: print the log from the last line in the file KNOWN on, and note there the new last one.
+read_log() {
+  read_id=$1 known_end=$2
+  shift 2
+  last='' count=0
+  [ ! -f "$known_end" ] || read -r last count <"$known_end"
+  # Without a line so far, it is read as it was asked for.
+  if [ -n "$last" ]; then set -- "$@" --since "$last"; else set -- "$@" ${since:+--since "$since"} --tail "${tail:-all}"; fi
+  # shellcheck disable=SC2086 # words of a command
+  engine_read_log "$read_id" "$@" ${until:+--until "$until"} 2>&1 | tag_lines
+}
+
+without_nul() { if [ -n "$plain_lines" ]; then stdbuf -oL tr -d '\000'; else cat; fi; }
+
+tag_lines() {
+  # shellcheck disable=SC2086 # words of a command
+  without_nul | $line_awk -v id="${read_id%"${read_id#????????????}"}" -v last="$last" -v count="$count" -v longest="$longest" -v state="$known_end" "$tag_awk"
+}
+
+# follow_container ID KNOWN: read its log to its end, and go on for as long as it runs, or is started again.
+follow_container() {
+  read_log "$1" "$2"
+  printf '%.12s.\n' "$1"
+  [ "$mode" = follow ] || return 0
+  # One without a line so far is new from when we began.
+  [ -s "$2" ] || echo "$began 0" >"$2"
+  while :; do
+    while is_container_up "$1"; do
+      read_log "$1" "$2" --follow
+      sleep 0.2
+    done
+    rm -rf "$here/reading/$1"
+    is_container_up "$1" && mkdir "$here/reading/$1" 2>/dev/null || return 0
+  done
+}
+
+is_container_up() { engine_inspect end "$1" 2>/dev/null | grep -q '^[^|]*|[^|]*|true|'; }
+
+# start_reading ID STACK SERVICE NUMBER ONEOFF NAME: follow a container that is wanted, unless it is followed already.
+start_reading() {
+  case " $stacks " in *" $2 "*) ;; *) return 0 ;; esac
+  case " $services " in '  ' | *" $3 "*) ;; *) return 0 ;; esac
+  [ "$5" = False ] && mkdir "$here/reading/$1" 2>/dev/null || return 0
+  printf '%.12s=%s %s %s %s\n' "$1" "$2" "$3" "$4" "$6"
+  follow_container "$1" "$here/known/$1" &
+}
+
+# note_resumed: note for each container in meta/resume how far it was read.
+note_resumed() {
+  while read -r id last count; do
+    for whole in $all_ids; do
+      case $whole in "$id"*) echo "$last $count" >"$here/known/$whole" ;; esac
+    done
+  done <"$here/meta/resume"
+}
+
+read_all() {
+  printf '%s=%s\n' 000000000000 "$began"
+  while read -r container; do
+    # shellcheck disable=SC2086 # words of a line
+    [ -z "$container" ] || start_reading $container
+  done <<END
+$sources
+END
+  echo 000000000000.
+  [ "$mode" = follow ] || { wait && return; }
+  # What is started later has no line that was there before.
+  since='' tail=all
+  # shellcheck disable=SC2086 # words of a line
+  engine_starts "$began_at" | while read -r container; do start_reading $container; done
+}
+
+mode=$1
+shift
+stacks=$*
+for name; do use_stack "$name"; done
+services=$(tr '\n' ' ' <"$here/meta/services")
+since=$(cat "$here/meta/since") until=$(cat "$here/meta/until") tail=$(cat "$here/meta/tail")
+require_engine logs
+choose_awk
+mkdir "$here/reading" "$here/known"
+began=$(precise_time) began_at=$(date +%s)
+sources=$(engine_log_sources) || give_up logs 'the engine does not say which containers there are' unknown
+all_ids=$(printf '%s\n' "$sources" | cut -d' ' -f1)
+note_resumed
+# Several write at once, which only a pipe keeps apart.
+read_all | cat
+[ "$mode" = once ] || give_up logs "$engine_name on this host stopped" unknown
+emit result ok: true phase logs

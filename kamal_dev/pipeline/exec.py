@@ -1,0 +1,90 @@
+"""The story of `dev exec`: run a command in the containers of one or several stacks, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from kamal_dev.errors import Declined, DevError, UsageError
+from kamal_dev.model import Host, Step
+from kamal_dev.pipeline.hosts.target import running, service_of
+from kamal_dev.pipeline.run.asking import Agree
+from kamal_dev.pipeline.run.connections import HostConnections
+from kamal_dev.pipeline.run.names import select
+from kamal_dev.pipeline.ssh import entering
+from kamal_dev.project import Project
+from kamal_dev.shell.fanout import each
+from kamal_dev.shell.session import Session
+
+OnOutput = Callable[[str, str], None]
+
+
+@dataclass(frozen=True)
+class ExecTarget:
+    """Say where a command runs: in which stacks, and in which service; empty for the main one."""
+
+    stacks: Mapping[str, Host]
+    service: str = ""
+
+    @property
+    def is_one(self) -> bool:
+        """Whether it is one stack, which may have a terminal."""
+        return len(self.stacks) == 1
+
+
+def where(
+    project: Project, stacks: Mapping[str, Host], words: tuple[str, ...], service: str, agree: Agree
+) -> ExecTarget:
+    """Return where `words`, names of stacks and of one service, say that a command runs.
+
+    Raises UsageError for words that are neither, and Declined for a no to all stacks.
+    """
+    chosen = select(words, stacks, [item.name for item in project.compose.services], project.config.service)
+    services = tuple(dict.fromkeys((*chosen.services, *([service] if service else []))))
+    if len(services) > 1:
+        raise UsageError(f"a command runs in one service, not in {', '.join(services)}")
+    if not stacks:
+        raise UsageError("there is no stack", hint="`dev deploy` creates one")
+    names = chosen.stacks or tuple(stacks)
+    if not chosen.stacks and len(names) > 1 and not agree(f"Run the command in {', '.join(names)}?"):
+        raise Declined
+    return ExecTarget({name: stacks[name] for name in names}, service_of(project, services[0] if services else ""))
+
+
+def session(
+    project: Project, connections: HostConnections, target: ExecTarget, command: tuple[str, ...], terminal: str
+) -> Session:
+    """Return what runs the command in the one stack, with the streams of this process."""
+    ((name, _),) = target.stacks.items()
+    name, host = running(target.stacks, name)
+    words = entering(project, connections, name, host, command, target.service, terminal)
+    return Session.of(host.name, connections.way(host), words, has_terminal=bool(terminal))
+
+
+def run_in_all(
+    project: Project,
+    connections: HostConnections,
+    target: ExecTarget,
+    command: tuple[str, ...],
+    on_output: OnOutput,
+    *,
+    detach: bool = False,
+) -> int:
+    """Run the command in every stack; return the highest exit code, at least 1 where a stack was not reached.
+
+    `on_output` gets the stack and a line of what the command prints there, on stdout or stderr; stdin is empty.
+    """
+
+    def work(name: str) -> int:
+        stack, host = running(target.stacks, name)
+        words = entering(project, connections, stack, host, command, target.service, detach=detach)
+        step = Step(words, label=f"exec in {target.service or project.main}")
+        return connections.remote(host).run(step, on_line=lambda line: on_output(stack, line)).exit_code
+
+    ended = each(target.stacks, work, limit=connections.limit)
+    for name, code in zip(target.stacks, ended, strict=True):
+        if isinstance(code, DevError):
+            connections.output.fail("connecting", code, name)
+        elif code:
+            connections.output.info(f"exit code {code}", name)
+    return max(1 if isinstance(code, DevError) else code for code in ended)
