@@ -285,6 +285,12 @@ def test_the_loser_of_two_that_start_the_registry_takes_the_winners(monkeypatch:
     assert engine.steps == ["start", "create", "start"]
 
 
+def test_a_winner_that_never_starts_it_is_waited_for_until_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine(start=[NONE] * 20, create=TAKEN)
+    with pytest.raises(RegistryError, match="already in use"):
+        local_registry.ensure(*starting(engine, monkeypatch, [False]), waits=0.3)
+
+
 @pytest.mark.parametrize(("create", "removed"), [("", ["rm"]), (TAKEN, [])])
 def test_only_a_container_that_this_run_made_is_removed_again(
     create: str, removed: list[str], monkeypatch: pytest.MonkeyPatch

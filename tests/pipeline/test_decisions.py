@@ -67,6 +67,20 @@ def test_a_deploy_goes_on_after_its_first_batch_as_long_as_few_enough_failed(
     assert {outcome.stack for outcome in outcomes if outcome.state == "skipped"} == {*"abcd"} - {*brought}
 
 
+@pytest.mark.parametrize(("rollback", "states"), [("host", ["failed", "deployed"]), ("all", ["failed", "skipped"])])
+def test_a_stack_that_failed_before_stops_the_others_only_where_all_go_back(
+    project: Project, rollback: str, states: list[str]
+) -> None:
+    def bring_up(hosts: Hosts) -> list[StackResult]:
+        return [h if isinstance(h, StackResult) else StackResult(h.stack, "", "deployed") for h in hosts]
+
+    ready = PreparedHost(Observation("b", Host("b", ""), events.Facts()))
+    hosts: Hosts = [StackResult("a", "", "failed"), ready]
+    settings = replace(project.config.deploy, rollback=rollback)
+    outcomes = in_batches(settings, Output(lambda event: None), hosts, bring_up)
+    assert [outcome.state for outcome in outcomes] == states
+
+
 @pytest.mark.parametrize(("wait", "patience"), [(60.0, 0.2), (0.2, 60.0)])
 def test_a_lock_is_waited_for_no_longer_than_the_shorter_of_lock_wait_and_timeout(
     project: Project, monkeypatch: pytest.MonkeyPatch, wait: float, patience: float

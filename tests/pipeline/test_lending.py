@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from types import SimpleNamespace
@@ -28,13 +29,16 @@ WELL, NOT_PULLED = ScriptResult(ok=True), ScriptResult(phase="pull", reason="con
 
 
 class Tunnels:
-    """Open tunnels, unless `refusals` says otherwise for the next ones."""
+    """Open tunnels once `is_let_through`, unless `refusals` says otherwise for the next ones."""
 
     def __init__(self) -> None:
+        self.is_let_through = threading.Event()
+        self.is_let_through.set()
         self.refusals: list[HostError] = []
         self.opened: list[SimpleNamespace] = []
 
     def __call__(self, way: object, port: int, log: object) -> SimpleNamespace:
+        self.is_let_through.wait()
         if self.refusals:
             raise self.refusals.pop(0)
         tunnel = SimpleNamespace(is_open=True, port=port, closed=False)
@@ -60,8 +64,8 @@ class Lab:
         self.project = cast(Project, SimpleNamespace(config=SimpleNamespace(registry=registry)))
         self.tools = LocalTools(Recorder(), Output(self.events.append), self.resources)
 
-    def lending(self) -> RegistryTunnel:
-        return RegistryTunnel(self.project, self.tools, lambda host: cast(Way, host), is_wanted=True)
+    def lending(self, *, is_wanted: bool = True) -> RegistryTunnel:
+        return RegistryTunnel(self.project, self.tools, lambda host: cast(Way, host), is_wanted=is_wanted)
 
     def said(self) -> str:
         return "\n".join(sentence(event) for event in self.events)
@@ -82,9 +86,11 @@ def changes(*outcomes: ScriptResult) -> tuple[Callable[[], ScriptResult], list[i
     return change, made
 
 
-def test_a_registry_elsewhere_is_lent_to_nobody(tunnels: Tunnels) -> None:
-    lab = Lab(is_local=False)
-    lent = lab.lending()
+@pytest.mark.parametrize(("is_local", "is_wanted"), [(False, True), (True, False)])
+def test_a_registry_elsewhere_or_that_nobody_needs_is_lent_to_nobody(
+    tunnels: Tunnels, is_local: bool, is_wanted: bool
+) -> None:
+    lent = Lab(is_local=is_local).lending(is_wanted=is_wanted)
     lent.begin(TARGET)
     lent.open(TARGET)
     change, made = changes(NOT_PULLED)
@@ -103,6 +109,15 @@ def test_a_tunnel_that_was_opened_early_is_the_one_that_is_used(tunnels: Tunnels
     assert [tunnel.port for tunnel in tunnels.opened] == [5999]
     lab.resources.close()
     assert tunnels.opened[0].closed
+
+
+def test_a_tunnel_that_is_still_being_opened_is_waited_for(tunnels: Tunnels) -> None:
+    tunnels.is_let_through.clear()
+    lent = Lab().lending()
+    lent.begin(TARGET)
+    threading.Timer(0.2, tunnels.is_let_through.set).start()
+    lent.open(TARGET)
+    assert len(tunnels.opened) == 1
 
 
 @pytest.mark.parametrize(("names", "has_it"), [(("localhost:5999/blog-dev:v1",), True), (("postgres:15",), False)])
