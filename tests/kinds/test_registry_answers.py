@@ -273,6 +273,12 @@ TAKEN = 'Conflict. The container name "/kamal-dev-registry-5999" is already in u
 PORT = "Bind for 127.0.0.1:5999 failed: port is already allocated"
 
 
+def test_a_registry_that_answers_is_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine()
+    local_registry.ensure(*starting(engine, monkeypatch, [True]))
+    assert engine.steps == []
+
+
 def test_the_registry_of_an_earlier_run_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine()
     local_registry.ensure(*starting(engine, monkeypatch, [False, True]))

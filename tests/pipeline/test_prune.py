@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kamal_dev.errors import Declined
-from kamal_dev.model import Image, Result, Step
+from kamal_dev.model import Host, Image, Result, Step
 from kamal_dev.output.sentences import sentence
 from kamal_dev.pipeline.prune import prune
 from kamal_dev.project import Project
@@ -29,16 +29,19 @@ class Pruning(RecordedHost):
     def __init__(self, name: str, *pieces: dict[str, Any]) -> None:
         super().__init__(name, HostState(), Image("", "none", "none"), "")
         self._pieces = pieces
+        self.kept: tuple[dict[str, Any], ...] = ()
         self.allowed: list[str] = []
 
     def answer(self, step: Step) -> Result:
         """Answer one step."""
+        pieces = self._pieces
         if "dry-run" not in step.text:
             with tarfile.open(fileobj=io.BytesIO(step.stdin or b"")) as files:
                 content = files.extractfile("meta/pieces")
                 assert content
                 self.allowed += content.read().decode().splitlines()
-        return Result(step, 0, lines(*self._pieces, {"type": "result", "ok": True, "phase": "prune"}))
+            pieces = self.kept or pieces
+        return Result(step, 0, lines(*pieces, {"type": "result", "ok": True, "phase": "prune"}))
 
 
 @pytest.fixture
@@ -87,3 +90,19 @@ def test_what_was_agreed_to_is_removed_and_nothing_else(run: RecordedRun) -> Non
     told = [sentence(event) for event in run.events]
     assert told[0] == "Plan: prune on 1 host"
     assert "Pruned 1 piece, 1.2 GB" in told
+
+
+def test_the_report_has_what_a_host_kept_and_not_what_was_planned(run: RecordedRun) -> None:
+    run.hosts[FIRST].kept = ({**IMAGE, "ok": False, "reason": "a container uses it"},)
+    report = prune(run, None, dry_run=False)
+    assert [(piece.ok, piece.reason) for piece in report.result().stacks[0].leftovers] == [
+        (False, "a container uses it")
+    ]
+    assert "image acme/blog:v1 was kept: a container uses it" in [sentence(event) for event in run.events]
+
+
+def test_a_host_without_an_address_is_an_error_and_the_others_are_pruned(run: RecordedRun) -> None:
+    run.stacks[SECOND] = Host(SECOND, "")
+    report = prune(run, None, dry_run=False)
+    assert [(stack.state, stack.ok) for stack in report.result().stacks] == [("pruned", True), ("unknown", False)]
+    assert steps(run) == [f"prune {FIRST} dry-run", f"prune {FIRST}"]
