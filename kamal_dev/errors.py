@@ -38,7 +38,8 @@ The number is the exit code. A message says where and what, the hint what to do 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from kamal_dev.values import dataclass
 
@@ -46,10 +47,12 @@ from kamal_dev.values import dataclass
 class DevError(Exception):
     """Carry one message for the user: what happened, what is left, what to do.
 
-    `left_behind` describes what this run has changed and not reverted; empty means nothing.
+    `left_behind` describes what this run has changed and not reverted; empty means nothing. `plan` is what a verb was
+    carrying out, as `--json` has it; None before it had one.
     """
 
     exit_code = 1
+    plan: Mapping[str, Any] | None = None
 
     def __init__(self, message: str, *, hint: str = "", left_behind: str = "") -> None:
         # What a host or a program fails with may have no words.

@@ -38,7 +38,7 @@ def _failed(verb: str, error: BaseException) -> RunSummary:
     from kamal_dev.output.summary import RunSummary
 
     known = error if isinstance(error, DevError) else Interrupted("interrupted")
-    return RunSummary(verb, ok=False, exit_code=known.exit_code, error=Failure.of(known))
+    return RunSummary(verb, ok=False, exit_code=known.exit_code, plan=known.plan, error=Failure.of(known))
 
 
 def show(result: RunSummary) -> None:

@@ -64,9 +64,13 @@ def deploy(run: Run, options: DeployOptions) -> Report:
     planner = first_planner(run, options, scope)
     plan = planner.plan(observations.soon())
     confirm(run, options, plan, before_asking=making.stop)
-    with DeployRecord(run.project, run.output, run.performer, scope.names, scope.creating) as record:
-        results, reached = _execute(run, options, hooks, scope, observations, making, planner, plan)
-        record.ended(results, reached, time.monotonic() - started)
+    try:
+        with DeployRecord(run.project, run.output, run.performer, scope.names, scope.creating) as record:
+            results, reached = _execute(run, options, hooks, scope, observations, making, planner, plan)
+            record.ended(results, reached, time.monotonic() - started)
+    except DevError as error:
+        error.plan = plan.as_json()
+        raise
     return replace(_report(run, hooks, results, time.monotonic() - started), plan=plan)
 
 

@@ -9,10 +9,12 @@ from dataclasses import replace
 import pytest
 
 from kamal_dev.cli.exit import explanation
+from kamal_dev.errors import NothingBuilt
 from kamal_dev.output.ndjson import Ndjson
 from kamal_dev.output.plain import Plain
 from kamal_dev.output.redaction import Redaction
 from kamal_dev.pipeline.deploy import deploy
+from kamal_dev.pipeline.plan import DeployOptions
 from kamal_dev.pipeline.run.report import Report
 from kamal_dev.project import Project
 from tests.output import publish
@@ -71,3 +73,10 @@ def test_a_full_disk_is_a_kind_of_its_own(project: Project) -> None:
     _, report = deployed(project, Case(UP, FULL))
     (failed,) = [stack.error for stack in report.result().stacks if stack.error]
     assert (failed.category, failed.retryable) == ("disk", False)
+
+
+def test_an_error_before_any_stack_is_changed_comes_with_the_plan(project: Project) -> None:
+    with pytest.raises(NothingBuilt) as failure:
+        deployed(project, Case(UP, UP, DeployOptions(skip_build=True), built=False, pushed=False))
+    assert failure.value.plan is not None
+    assert failure.value.plan["summary"] == "reuse 1 image, apply on 2 hosts"
