@@ -14,7 +14,7 @@ from kamal_dev.model import Host, Release
 from kamal_dev.pipeline.hosts.checks import lacking_capacity
 from kamal_dev.pipeline.hosts.observe import Observations, observe
 from kamal_dev.pipeline.hosts.planning import Planner, requirements
-from kamal_dev.pipeline.hosts.release import render_release
+from kamal_dev.pipeline.hosts.release import RenderedReleases, render_release
 from kamal_dev.pipeline.hosts.workspace import Workspace
 from kamal_dev.pipeline.images import registry
 from kamal_dev.pipeline.images.building import planned, require_buildable
@@ -209,7 +209,7 @@ def planner_of(run: Run, options: DeployOptions, scope: DeployScope, images: Ite
         over_ssh=options.skip_push,
         recreate=options.recreate,
     )
-    return Planner(project, of_services, metadata, workspace, needs, request)
+    return Planner(project, RenderedReleases(project), of_services, metadata, workspace, needs, request)
 
 
 def first_planner(run: Run, options: DeployOptions, scope: DeployScope) -> Planner:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
-from kamal_dev import compose
 from kamal_dev.commands.facts import Facts, Record
-from kamal_dev.compose import Rewritten
 from kamal_dev.devcontainer import Devcontainer, lifecycle
 from kamal_dev.errors import DevError
 from kamal_dev.model import Image, Release
-from kamal_dev.pipeline.hosts.release import render_release
+from kamal_dev.pipeline.hosts.release import RenderedReleases
 from kamal_dev.pipeline.hosts.workspace import Workspace
 from kamal_dev.pipeline.images.metadata import Metadata
 from kamal_dev.plan.admission import Requirements, ServicePlatform
@@ -44,6 +41,7 @@ class Planner:
     """
 
     project: Project
+    rendered: RenderedReleases
     images: Mapping[str, Image]
     metadata: Metadata
     workspace: Workspace
@@ -78,18 +76,15 @@ class Planner:
         """Return the release of one stack for the host as it was observed. Raises DevcontainerError, ComposeError."""
         facts = observation.facts or Facts()
         merged = self.metadata.merged(facts)
-        images = {name: self._as_held(image, facts) for name, image in self.images.items()}
-        files = self._files if images == self.images else compose.rewritten(self.project.compose, images)
-        release = render_release(
-            self.project, observation.stack, additions=merged.additions, address=observation.address, ready=files
-        )
+        images = tuple((name, self._as_held(image, facts)) for name, image in self.images.items())
+        release, parts = self.rendered.of(observation.stack, observation.address, merged.additions, images)
         configuration = merged.devcontainer
         asked = replace(
             self.requirements, asked=configuration.host_requirements, where=configuration.where("hostRequirements")
         )
         candidate = Candidate(
             release,
-            compose.parts(self.project.compose, files, release),
+            parts,
             asked,
             is_sent=self._was_sent(facts.source),
             is_offered=self._was_sent(facts.offered),
@@ -99,11 +94,6 @@ class Planner:
 
     def _was_sent(self, record: Record | None) -> bool:
         return self.workspace.was_sent(record, is_quick=self.is_quick)
-
-    @cached_property
-    def _files(self) -> Rewritten:
-        """The compose files with these images, the same for every host that has none of them under another name."""
-        return compose.rewritten(self.project.compose, self.images)
 
     def _as_held(self, image: Image, facts: Facts) -> Image:
         """Return an image as a host runs it: one sent over SSH has its digest only where it was pulled before."""

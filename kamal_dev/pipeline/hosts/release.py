@@ -1,12 +1,33 @@
-"""Render the release of one stack: the files that its host gets."""
+"""Render the releases of stacks: the files that their hosts get."""
 
 from __future__ import annotations
 
 from kamal_dev import compose
 from kamal_dev.compose import Additions, Rewritten
-from kamal_dev.model import Release
+from kamal_dev.model import Image, Release
 from kamal_dev.pipeline.run import names
 from kamal_dev.project import Project
+from kamal_dev.shell.fanout import once
+
+Images = tuple[tuple[str, Image], ...]
+
+
+class RenderedReleases:
+    """Render releases with built images, each once however often its host is planned."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._files = once(lambda images: compose.rewritten(project.compose, dict(images)))
+        self._releases = once(self._rendered)
+
+    def of(self, stack: str, address: str, additions: Additions, images: Images) -> tuple[Release, str]:
+        """Return a release, and what its containers are made of; `images` are those of the services with a build."""
+        return self._releases(stack, address, additions, images)
+
+    def _rendered(self, stack: str, address: str, additions: Additions, images: Images) -> tuple[Release, str]:
+        files = self._files(images)
+        release = render_release(self._project, stack, additions=additions, address=address, ready=files)
+        return release, compose.parts(self._project.compose, files, release)
 
 
 def render_release(

@@ -23,6 +23,7 @@ from kamal_dev.pipeline.images.source_check import require_unchanged
 from kamal_dev.pipeline.run.tools import LocalTools
 from kamal_dev.project import Project, context, temporary
 from kamal_dev.shell import Shell
+from kamal_dev.shell.fanout import Background
 from kamal_dev.values import dataclass
 
 LAST_LINES, LONGEST = 20, 60  # of everything, and of the step that failed
@@ -139,9 +140,13 @@ def build_one(project: Project, tools: LocalTools, build: Build, options: BuildO
             )
         if not result:
             raise _reported_failure(tools, build, build.image, result, options)
-        require_unchanged(project, tools.shell, build, is_pushed=made.is_pushed)
+        unchanged = Background(lambda: require_unchanged(project, tools.shell, build, is_pushed=made.is_pushed))
         named = build.image.on(options.platform or build.platforms)
-        built = _reported(project, tools.shell, named, report, options.config if made.is_pushed else None)
+        try:
+            built = _reported(project, tools.shell, named, report, options.config if made.is_pushed else None)
+        finally:
+            # An image of another source is removed, so that it may be missing: that is said first.
+            unchanged.result()
     tools.output.done("building", build.image.reference, seconds=result.seconds)
     return built
 
