@@ -30,9 +30,10 @@ def deployed(project: Project, case: Case) -> tuple[RecordedRun, Report]:
     settings = replace(project.config.deploy, batch=case.batch, rollback=case.rollback)
     project = replace(project, config=replace(project.config, deploy=settings))
     run = RecordedRun.of(project, prepared(project, case), {FIRST: case.first, SECOND: case.second})
-    report = deploy(run, case.order)
-    run.close()
-    return run, report
+    try:
+        return run, deploy(run, case.order)
+    finally:
+        run.close()
 
 
 @pytest.mark.parametrize("name", ["a_service_that_crashes", "a_command_that_fails", "a_first_batch_that_fails"])
