@@ -22,9 +22,9 @@ else:
 
         def decorate(cls):
             made = dataclasses.dataclass(eq=False, repr=False, **options)(cls)
-            found = dataclasses.fields(made)
-            made.__compared__ = tuple(field.name for field in found if field.compare)
-            made.__shown__ = tuple(field.name for field in found if field.repr)
+            every = dataclasses.fields(made)
+            made.__compared__ = tuple(field.name for field in every if field.compare)
+            made.__shown__ = tuple(field.name for field in every if field.repr)
             shared = {"__setattr__": _set, "__delattr__": _delete, "__repr__": _repr}
             for name, function in {**shared, **(COMPARING if eq else {})}.items():
                 if name not in cls.__dict__:
