@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -56,10 +55,7 @@ def command(
     """With NAME, only these stacks. The exit code is 1 if any host failed."""
     from kamal_dev.pipeline.deploy import deploy
     from kamal_dev.pipeline.plan import DeployOptions
-    from kamal_dev.shell.fanout import Background
 
-    # Loading the SSH library takes a tenth of a second, in which git and docker answer.
-    Background(lambda: import_module("kamal_dev.shell.remote"))
     run = common.open_run(flags)
     agree = common.agreement(yes=yes)
     is_interactive = sys.stdin.isatty() and not yes

@@ -110,9 +110,9 @@ def _execute(
         ], {}
     if planned(run.project) and not options.skip_build:
         hooks.before("pre-build", scope.hosts, left_behind=NOTHING)
-    tunnel = RegistryTunnel(run.project, run.tools, run.way, is_wanted=not options.skip_push)
+    tunnel = RegistryTunnel(run.project, run.output, run.remote, is_wanted=not options.skip_push)
     preparing = _preparing(run, hooks, planner)
-    hosts = Background(lambda: _prepare_all(run.provider, preparing, scope, observations, tunnel))
+    hosts = Background(lambda: _prepare_all(run.provider, preparing, scope, observations))
     with reporting_hosts(scope.creating, hosts):
         images = making.made(
             lambda: hooks.before("post-build", scope.hosts, left_behind="the images are built; nothing was deployed")
@@ -151,9 +151,7 @@ def _applying(
     return ApplyContext(run.connections, planner, preparing, tunnel, layers, scope.login, options.keep_failed)
 
 
-def _prepare_all(
-    provider: Provider, context: PrepareContext, scope: DeployScope, observations: Observations, tunnel: RegistryTunnel
-) -> Hosts:
+def _prepare_all(provider: Provider, context: PrepareContext, scope: DeployScope, observations: Observations) -> Hosts:
     """Create and start hosts, then prepare each; a host that fails becomes a result."""
     connections = context.connections
     made = provider.ensure(scope.not_on) if scope.not_on else {}
@@ -167,8 +165,6 @@ def _prepare_all(
             observation = (
                 observe(connections, stack, host, scope.releases[stack]) if stack in made else observations.of(stack)
             )
-            if not observation.has_images_of(scope.releases[stack]):
-                tunnel.begin(host)
             with connections.budget.counting(host.name):
                 return prepare(context, observation)
         except DevError as error:

@@ -121,7 +121,7 @@ def _reach(run: Run, changes: Iterable[StackPlan]) -> Reach | None:
         return None
     if run.project.config.registry.is_local:
         local_registry.ensure(run.project, run.tools)
-    return Reach(RegistryTunnel(run.project, run.tools, run.way, is_wanted=True), registry.credentials(run.project))
+    return Reach(RegistryTunnel(run.project, run.output, run.remote, is_wanted=True), registry.credentials(run.project))
 
 
 def _go(

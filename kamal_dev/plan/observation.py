@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from kamal_dev.commands.facts import Facts
 from kamal_dev.errors import DevError
-from kamal_dev.model import Host, Release
+from kamal_dev.model import Host
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,6 @@ class Observation:
     def is_off(self) -> bool:
         """Whether the host exists and is switched off."""
         return self.host is not None and not self.host.address and self.error is None
-
-    def has_images_of(self, release: Release) -> bool:
-        """Whether the host has every image that the release names, as far as its version's tag can tell."""
-        return self.facts is not None and all(self.facts.held(image.reference) for _, image in release.images)
 
     @property
     def address(self) -> str:

@@ -37,3 +37,21 @@ class Receiver(Protocol):
     ) -> Result:
         """Run `step`; its stdout goes to `take`, and is not in the result."""
         ...
+
+
+class Tunnel(Protocol):
+    """Be a port of a host that leads to this machine."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it still does; it ends with the connection to the host."""
+        ...
+
+
+@runtime_checkable
+class Lender(Protocol):
+    """Be a shell whose host may use ports of this machine."""
+
+    def lend(self, port: int) -> Tunnel:
+        """Let `port` of the host lead to the same port here. Raises HostError."""
+        ...

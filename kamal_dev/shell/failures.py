@@ -1,48 +1,130 @@
-"""Say why there is no connection, about the host or the jump host that it was. Connects to none."""
+"""Read in the log of ssh why there is no connection, about the host or the jump host that it was. Connects to none."""
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Sequence
-
-import paramiko
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 from kamal_dev.errors import HostError, HostKeyChanged, HostUnreachable
+from kamal_dev.shell import identities, openssh
 from kamal_dev.shell.way import Way
 
+HINT = "check that the host is up and its address is correct"
+SILENT = "no answer within {patience} s"
+NO_BANNER = "it accepts connections, but sent no SSH banner within {patience} s"
+# What ssh says where no host answers as it should, and what we say; the first that is found counts.
+REASONS = (
+    (r"timed out during banner exchange", NO_BANNER),
+    (r"timed out|^Timeout, server ", SILENT),
+    (r"connect to host .* port \d+: (.+)", "{said}"),
+    (r"Could not resolve hostname .*?: (.+)", "{said}"),
+    (r"Unable to negotiate with .*?: (.+)", "{said}"),
+    (r"kex_exchange_identification: (?:read: |write: )?(.+)", "{said}"),
+    (r"(Connection (?:closed|reset) by .+)", "{said}"),
+)
+# What another try may help against: MaxStartups of sshd, a network that is only coming up.
+PASSING = r"kex_exchange_identification: |Connection (?:closed|reset) by |: No route to host|: Network is unreachable"
+REFUSED = r"Permission denied \(|Too many authentication failures|o more authentication methods"
+NOT_LED_ON = r"channel \d+: open failed: (?:connect failed: )?(.+)"
 
-def told(way: Way, error: Exception, unused: Sequence[str] = (), complaint: str = "") -> HostError:
-    """Return the error for people.
 
-    `unused` is what to do about keys that were not tried, `complaint` what a ProxyCommand said.
-    """
-    if isinstance(error, paramiko.AuthenticationException):
-        return _refused(way, unused)
-    if isinstance(error, paramiko.ChannelException) and way.through:
-        return _not_led_on(way, way.through, error)
-    return HostUnreachable(
-        way.stack,
-        f"no SSH at {way.shown}: {complaint or _reason(error, way.trust.connect_timeout)}",
-        hint="check the `ProxyCommand` in ~/.ssh/config"
-        if complaint
-        else "check that the host is up and its address is correct",
+class ConnectionDropped(Exception):
+    """Carry the error of a connection that another try may open."""
+
+    def __init__(self, error: HostError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+@dataclass(frozen=True)
+class _Hop:
+    """One host on the way, and the log of the ssh that logs in there."""
+
+    way: Way
+    log: str
+
+    def says(self, pattern: str) -> re.Match[str] | None:
+        """Find the first line that is an error, and matches."""
+        return next(filter(None, (re.search(pattern, line) for line in _errors(self.log))), None)
+
+
+def complaint(log: Path) -> str:
+    """Return the last error in a log; empty where there is none."""
+    return next(iter(_errors(_text(log))[::-1]), "")
+
+
+def stderr_of(log: Path) -> Path:
+    """Return where stderr goes of the ssh that writes a log: what a ProxyCommand says."""
+    return Path(f"{log}.stderr")
+
+
+def found(way: Way, log: Path) -> Exception:
+    """Return HostError, or ConnectionDropped, for an ssh that has ended."""
+    hops = list(_hops(way, log))
+    following = (*(hop.way for hop in hops[1:]), None)
+    errors = (_of(hop, then) for hop, then in zip(hops, following, strict=True))
+    words = (_text(stderr_of(log)).strip().splitlines() or [""])[-1]
+    error = next(filter(None, errors), None) or _unreachable(way, complaint(log) or words or "ssh gave no reason")
+    first = hops[0].way
+    if first.command and words and isinstance(error, HostUnreachable) and not hops[0].says(REFUSED):
+        return _unreachable(first, words, hint="check the `ProxyCommand` in ~/.ssh/config")
+    is_passing = any(hop.says(PASSING) for hop in hops) and error.hint == HINT
+    return ConnectionDropped(error) if is_passing else error
+
+
+def endless(way: Way, seconds: float) -> HostUnreachable:
+    """Return the error for a login that does not end."""
+    return _unreachable(
+        way,
+        f"the login did not end within {seconds:.0f} s",
+        hint="an agent, a token or a `ProxyCommand` may be waiting for an answer",
     )
 
 
-def _refused(way: Way, unused: Sequence[str]) -> HostUnreachable:
+def _hops(way: Way, log: Path) -> Iterator[_Hop]:
+    """Yield the first jump host first."""
+    if way.through:
+        yield from _hops(way.through, openssh.log_of_jump(log))
+    yield _Hop(way, _text(log))
+
+
+def _of(hop: _Hop, then: Way | None) -> HostError | None:
+    """Return what went wrong at one hop; None where it let us in, or was never asked."""
+    way = hop.way
+    if hop.says("Host key verification failed"):
+        return _wrong_key(hop)
+    if hop.says(REFUSED):
+        return _refused(hop)
+    if then and (told := hop.says(NOT_LED_ON)):
+        return _not_led_on(way, then, told[1])
+    for pattern, reason in REASONS:
+        if told := hop.says(pattern):
+            said = told[1] if told.re.groups else ""
+            return _unreachable(way, reason.format(patience=way.trust.connect_timeout, said=said))
+    return None
+
+
+def _unreachable(way: Way, reason: str, hint: str = HINT) -> HostUnreachable:
+    return HostUnreachable(way.stack, f"no SSH at {way.shown}: {reason}", hint=hint)
+
+
+def _refused(hop: _Hop) -> HostUnreachable:
+    way = hop.way
     keys = ", ".join(way.identities)
     agent = "" if way.identities_only or way.agent == "none" else "the agent"
     offered = " and ".join(filter(None, (agent, keys))) or "no key"
     hint = "set `ssh.user` and `ssh.keys` in config/dev.yml, or add the key to the host's authorized_keys"
     if way.missing:
         hint = f"there is no file {way.missing[0]}; see `ssh.keys` in config/dev.yml"
-    elif unused:
-        hint = unused[0]
+    hint = identities.hint(way, hop.log) or hint
     return HostUnreachable(way.stack, f"{way.shown} refused the login of `{way.user}` with {offered}", hint=hint)
 
 
-def _not_led_on(way: Way, hop: Way, error: paramiko.ChannelException) -> HostUnreachable:
-    if error.code == 1:
+def _not_led_on(hop: Way, way: Way, reason: str) -> HostUnreachable:
+    if reason.startswith("administratively prohibited"):
         return HostUnreachable(
             way.stack,
             f"{hop.shown} does not forward connections, so {way.shown} cannot be reached through it",
@@ -50,50 +132,50 @@ def _not_led_on(way: Way, hop: Way, error: paramiko.ChannelException) -> HostUnr
         )
     return HostUnreachable(
         way.stack,
-        f"{hop.shown} could not connect to {way.shown}: {error.text}",
+        f"{hop.shown} could not connect to {way.shown}: {reason}",
         hint="check that the host is up, and that its address is correct from the jump host",
     )
 
 
-def changed_key(way: Way, file: str, got: str) -> HostKeyChanged:
-    """Return the error for a host with another key than the one in `file`."""
-    forget = shlex.join(("ssh-keygen", "-R", way.known_as, "-f", file))
-    return HostKeyChanged(
-        way.stack,
-        f"{_named(way)} has a different key than before (now {got}); nothing was sent to it",
-        hint=f"if you replaced it, remove the old key: `{forget}`",
-    )
-
-
-def revoked_key(way: Way) -> HostKeyChanged:
-    """Return the error for a key that known_hosts marks as revoked."""
-    return HostKeyChanged(
-        way.stack,
-        f"{_named(way)} has a revoked key; nothing was sent to it",
-        hint="give the host a new key; see `@revoked` in known_hosts, and `RevokedHostKeys`",
-    )
-
-
-def unknown_key(way: Way) -> HostKeyChanged:
-    """Return the error for a host that is in no known_hosts, where only known ones are accepted."""
-    said = (
+def _wrong_key(hop: _Hop) -> HostKeyChanged:
+    way = hop.way
+    name = f"jump host {way.known_as}" if way.is_hop else way.known_as
+    if hop.says("REVOKED HOST KEY|revoked by"):
+        return HostKeyChanged(
+            way.stack,
+            f"{name} has a revoked key; nothing was sent to it",
+            hint="give the host a new key; see `@revoked` in known_hosts, and `RevokedHostKeys`",
+        )
+    if hop.says("IDENTIFICATION HAS CHANGED"):
+        return _changed_key(hop, name)
+    policy = (
         "`ssh.known_hosts` is strict" if way.trust.policy == "strict" else "ssh_config says `StrictHostKeyChecking yes`"
     )
     return HostKeyChanged(
         way.stack,
-        f"{way.shown} is not in known_hosts, and {said}",
+        f"{way.shown} is not in known_hosts, and {policy}",
         hint=f"`ssh-keyscan` it into {way.trust.known_hosts} after checking the key",
     )
 
 
-def _named(way: Way) -> str:
-    return f"jump host {way.known_as}" if way.is_hop else way.known_as
+def _changed_key(hop: _Hop, name: str) -> HostKeyChanged:
+    old, key = hop.says(r"Offending .*key in (.+):\d+$"), re.search(r"Server host key: (\S+ SHA256:\S+)", hop.log)
+    file = old[1] if old else str(hop.way.trust.known_hosts)
+    forget = shlex.join(("ssh-keygen", "-R", hop.way.known_as, "-f", file))
+    return HostKeyChanged(
+        hop.way.stack,
+        f"{name} has a different key than before (now {key[1] if key else 'unknown'}); nothing was sent to it",
+        hint=f"if you replaced it, remove the old key: `{forget}`",
+    )
 
 
-def _reason(error: Exception, patience: int) -> str:
-    """Say why there is no connection, in the system's words where it has some."""
-    if "protocol banner" in str(error) or "No existing session" in str(error):
-        return f"it accepts connections, but sent no SSH banner within {patience} s"
-    if isinstance(error, TimeoutError) or "Timeout opening channel" in str(error):
-        return f"no answer within {patience} s"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _errors(log: str) -> list[str]:
+    lines = (line.strip() for line in log.splitlines())
+    return [line for line in lines if line and not line.startswith(("debug", "Warning: Permanently added"))]

@@ -1,15 +1,14 @@
-"""Command lines for OpenSSH, and the one place for its options.
-
-It has what Paramiko lacks: the user's terminal, and forwards that are fast.
-"""
+"""Command lines for OpenSSH, and the one place for its options."""
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 import signal
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
 from kamal_dev.errors import DevError
@@ -28,11 +27,31 @@ def argv(way: Way, flags: tuple[str, ...], command: tuple[str, ...]) -> tuple[st
     return ("ssh", *flags, *options(way), "--", way.address, line)
 
 
-def options(way: Way) -> tuple[str, ...]:
-    """Return how to reach a host; ssh reads no configuration again, whose forwards and terminals are for people."""
-    about = {**_behaviour(way), **settings(way), "ProxyCommand": proxy(way) or "none"}
+def master(way: Way, socket: Path, log: Path) -> tuple[str, ...]:
+    """Return the ssh that logs in, and then takes sessions on `socket`; it and those to jump hosts write to `log`."""
+    control = f"ControlPath={quoting.path(str(socket))}"
+    return ("ssh", "-M", "-N", "-T", "-o", control, *options(way, log), "--", way.address)
+
+
+def log_of_jump(log: Path) -> Path:
+    """Return where the ssh to the last jump host before a host writes its log."""
+    return Path(f"{log}.jump")
+
+
+def patience(way: Way) -> int:
+    """Return how many seconds a host has to show its banner: as long as each host before it, and its own."""
+    return way.trust.connect_timeout + (patience(way.through) if way.through else 0)
+
+
+def options(way: Way, log: Path | None = None) -> tuple[str, ...]:
+    """Return how to reach a host; ssh reads no configuration again, whose forwards and terminals are for people.
+
+    The ssh that has a log is the first of a run, and meets the host.
+    """
+    logged = ("-E", str(log), "-o", "LogLevel=DEBUG1") if log else ()
+    about = {**_behaviour(way), **settings(way, learns=log is not None), "ProxyCommand": proxy(way, log) or "none"}
     pairs = [*about.items(), *keys(way)]
-    return ("-F", "none", *(word for name, value in pairs for word in ("-o", f"{name}={value}")))
+    return ("-F", "none", *logged, *(word for name, value in pairs for word in ("-o", f"{name}={value}")))
 
 
 def _behaviour(way: Way) -> dict[str, str]:
@@ -40,15 +59,17 @@ def _behaviour(way: Way) -> dict[str, str]:
     return {
         "BatchMode": "yes",
         "ExitOnForwardFailure": "yes",
-        "ServerAliveInterval": "15",
-        "ConnectTimeout": str(way.trust.connect_timeout),
+        # A host that answers three questions with nothing is given up.
+        "ServerAliveInterval": str(math.ceil(1.5 * way.trust.connect_timeout)),
+        "ServerAliveCountMax": "2",
+        "ConnectTimeout": str(patience(way)),
         "ControlPath": "none",
         "LogLevel": "ERROR",
     }
 
 
-def settings(way: Way) -> dict[str, str]:
-    """Return where a host is, who logs in, and whose key is right."""
+def settings(way: Way, *, learns: bool = False) -> dict[str, str]:
+    """Return where a host is, who logs in, and whose key is right; `learns` to record that of a new host."""
     # `${` has a meaning in the one list, and none in the other.
     files = [path for path in way.known_hosts if "${" not in path]
     global_files = [path for path in (*way.known_hosts, *way.global_known_hosts) if path not in files]
@@ -58,7 +79,8 @@ def settings(way: Way) -> dict[str, str]:
         "Port": str(way.port),
         "AddressFamily": way.family,
         "HostKeyAlias": way.alias,
-        "StrictHostKeyChecking": "no" if way.policy == "off" else "yes",
+        "StrictHostKeyChecking": _checking(way.policy, learns=learns),
+        "CheckHostIP": "no",
         "UserKnownHostsFile": quoting.paths(files),
         "GlobalKnownHostsFile": " ".join(map(quoting.quoted, global_files)) or "/dev/null",
         "UpdateHostKeys": "no",
@@ -69,6 +91,12 @@ def settings(way: Way) -> dict[str, str]:
     return {**dict(way.others), **{name: value for name, value in lines.items() if value}}
 
 
+def _checking(policy: str, *, learns: bool) -> str:
+    if policy == "off":
+        return "no"
+    return "accept-new" if learns and policy == "accept-new" else "yes"
+
+
 def keys(way: Way) -> list[tuple[str, str]]:
     """Return the options that may be given several times."""
     # Without any, ssh would take those of its own.
@@ -76,7 +104,7 @@ def keys(way: Way) -> list[tuple[str, str]]:
     return identities + [("CertificateFile", quoting.path(item)) for item in way.certificates]
 
 
-def proxy(way: Way) -> str:
+def proxy(way: Way, log: Path | None = None) -> str:
     """Return the ProxyCommand: that of the user, or an ssh to the jump host; empty for a host that is reached directly.
 
     Not ProxyJump, which would ask neither the project's known_hosts nor the keys that are named for the host.
@@ -84,7 +112,7 @@ def proxy(way: Way) -> str:
     if not way.through:
         return way.command.replace("%", "%%")
     goal = f"[{way.hostname}]:{way.port}"
-    words = ("ssh", *options(way.through), "-W", goal, "--", way.through.address)
+    words = ("ssh", *options(way.through, log and log_of_jump(log)), "-W", goal, "--", way.through.address)
     return shlex.join(words).replace("%", "%%")
 
 

@@ -88,21 +88,21 @@ class Worker(threading.Thread):
             self._work()
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes], grace: float = GRACE) -> None:
     """Stop a process that leads a session, and all it started in it: gently first, at once where Ctrl-C comes again."""
     try:
         _signal(process, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE)
+            process.wait(grace)
     finally:
         _signal(process, signal.SIGKILL)
         process.wait()
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes], grace: float = GRACE) -> None:
     """Stop it, and close what leads to it."""
     try:
-        stop(process)
+        stop(process, grace)
     finally:
         for stream in (process.stdin, process.stdout, process.stderr):
             with suppress(OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Find the way to a host once: `ssh -G` answers, and Paramiko and OpenSSH are both told its answers.
+"""Find the way to a host once: `ssh -G` answers, and every ssh that is run is given its answers.
 
 Include, Match, tokens, aliases and defaults of ssh_config are ssh's own to read; nothing else reads that file.
 """
@@ -28,7 +28,7 @@ class Way:
     is the socket of the agent as ssh_config writes it: a path, `SSH_AUTH_SOCK`, `$NAME`, or `none`. `known_hosts`
     are the files to look keys up in; `alias` is the name to look it up by, empty for the address. `vouched` is the
     only right key (`type base64`), where the provider knows it. `command` makes the connection in place of a socket.
-    `others` are options for OpenSSH alone, as pairs.
+    `others` are further options of ssh, as pairs.
     """
 
     stack: str
@@ -59,16 +59,6 @@ class Way:
         """Where it leads, for people."""
         name = f"[{self.hostname}]" if ":" in self.hostname else self.hostname
         return f"jump host {name}:{self.port}" if self.is_hop else f"{name}:{self.port}"
-
-    @property
-    def has_other_proofs(self) -> bool:
-        """Whether something other than the files can verify a key of the host."""
-        return any(name in ("knownhostscommand", "verifyhostkeydns") for name, _ in self.others)
-
-    @property
-    def has_revoked_keys(self) -> bool:
-        """Whether a file of ssh's own format lists keys that are refused."""
-        return "revokedhostkeys" in dict(self.others)
 
     @property
     def known_as(self) -> str:

@@ -38,15 +38,15 @@ def watch() -> None:
     """Note steps here and on hosts, connections, and what is told of phases."""
     from kamal_dev import project
     from kamal_dev.output import Output
-    from kamal_dev.shell import local, remote, remote_forward, resolved
+    from kamal_dev.shell import local, remote, resolved
 
     noted(project, "load", lambda *_, **__: "read the project")
     noted(local.Local, "run", lambda shell, step, **_: f"$ {step.text}")
     noted(local.Local, "stream", lambda shell, step: f"$ {step.text}")
     noted(remote.Remote, "run", lambda shell, step, **_: f"{shell.host.name}$ {step.text}")
-    noted(remote, "connect", lambda way: f"connect to {way.stack}")
+    noted(remote, "connect", lambda way, *_: f"connect to {way.stack}")
     noted(resolved, "_said", lambda name, words: f"ssh -G {words[-1]}")
-    noted(remote_forward.Tunnel, "__init__", lambda tunnel, way, *_: f"tunnel to {way.stack}")
+    noted(remote.Remote, "lend", lambda shell, port: f"tunnel to {shell.host.name}")
     noted(
         Output, "emit", lambda output, phase, status, host="", **_: f"  {status} {phase} {getattr(host, 'name', host)}"
     )
@@ -71,9 +71,7 @@ def main() -> None:
     import kamal_dev.pipeline.deploy  # noqa: F401 # so that its import has a line
 
     seen.append((started, time.monotonic(), "import the pipeline"))
-    started = time.monotonic()
     watch()
-    seen.append((started, time.monotonic(), "import the SSH library"))
     code = guarded(app, sys.argv[1:])
     show(sys.stderr)
     os._exit(code)

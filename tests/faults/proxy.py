@@ -19,7 +19,6 @@ class Link:
         self._proxy = proxy
         self.client = client
         self.server: socket.socket | None = None
-        self.said = b""
         self.sent = 0
         self.is_open = True
 
@@ -53,15 +52,9 @@ class Link:
         self.close()
 
     def _count(self, data: bytes) -> None:
-        self.said = self.said or data[:64]
         self.sent += len(data)
         if self._proxy.is_due(self):
             self.reset()
-
-    @property
-    def is_paramiko(self) -> bool:
-        """Whether it is `dev` itself that talks; else it is the ssh of a tunnel."""
-        return b"paramiko" in self.said
 
     def reset(self) -> None:
         """End it as a router does that lost its table: RST to both sides."""
@@ -131,7 +124,7 @@ class Proxy:
             link.reset()
 
     def reset_after(self, sent: int) -> None:
-        """End the next connection of `dev` itself with RST once it has sent so many bytes; once."""
+        """End the next connection with RST once it has sent so many bytes; once."""
         self._cut_after = sent
 
     def lead_to(self, port: int) -> None:
@@ -161,7 +154,7 @@ class Proxy:
 
     def is_due(self, link: Link) -> bool:
         """Whether this is the connection to be cut, and it is time; answers yes once."""
-        is_due = bool(self._cut_after) and link.is_paramiko and link.sent >= self._cut_after
+        is_due = bool(self._cut_after) and link.sent >= self._cut_after
         if is_due:
             self._cut_after = 0
         return is_due

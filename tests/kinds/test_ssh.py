@@ -1,9 +1,9 @@
 """SSH as people have it: one `~/.ssh/config` and one known_hosts have one meaning for every verb.
 
-Deploys go over Paramiko; `dev ssh`, `forward`, the tunnel to the registry and the file that `dev open` writes go over
-OpenSSH. Both are told what `ssh -G` answered about the host, once. What OpenSSH reaches is reached, what it refuses is
-refused, and the error names the hop, the file and the line that are to blame. Every path here has a space, quotes, a
-percent sign and a dollar sign in it.
+Deploys share one ssh for each host; `dev ssh`, `forward` and the file that `dev open` writes have their own. All are
+given what `ssh -G` answered about the host, once. What OpenSSH reaches is reached, what it refuses is refused, and the
+error names the hop, the file and the line that are to blame. Every path here has a space, quotes, a percent sign and a
+dollar sign in it.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ import pytest
 from kamal_dev.errors import DevError, HostError, HostKeyChanged, HostTimeout, HostUnreachable, LinkDropped
 from kamal_dev.model import Host, Step
 from kamal_dev.shell import openssh, quoting, ssh_config
-from kamal_dev.shell.connecting import connect
+from kamal_dev.shell.connection import connect
+from kamal_dev.shell.fanout import Background, each
 from kamal_dev.shell.remote import Remote
-from kamal_dev.shell.remote_forward import Tunnel
 from kamal_dev.shell.resolved import OTHERS
 from kamal_dev.shell.trust import Trust
 from kamal_dev.shell.way import way
@@ -95,8 +95,8 @@ def editor(host: Host, trust: Trust, client: Client) -> str:
 
 def tunnel(host: Host, trust: Trust) -> str:
     """Lend a port as a deploy with a local registry does."""
-    with closing(Tunnel(way(host, trust), 5999, lambda _: None)) as opened:
-        return "hi" if opened.is_open else "closed"
+    with closing(Remote(host, trust)) as remote:
+        return "hi" if remote.lend(5999).is_open else "closed"
 
 
 def spoken(words: tuple[str, ...]) -> str:
@@ -105,7 +105,7 @@ def spoken(words: tuple[str, ...]) -> str:
 
 
 def reached(host: Host, trust: Trust, client: Client) -> None:
-    """Every verb reaches the host; Paramiko first, as in a run."""
+    """Every verb reaches the host; a deploy is the first, as in a run."""
     assert deploys(host, trust) == "hi"
     assert ssh(host, trust) == "hi"
     assert editor(host, trust, client) == "hi"
@@ -113,7 +113,7 @@ def reached(host: Host, trust: Trust, client: Client) -> None:
 
 
 def agree(host: Host, trust: Trust) -> None:
-    """Paramiko and OpenSSH reach the host."""
+    """A deploy and `dev ssh` reach the host."""
     assert deploys(host, trust) == "hi"
     assert ssh(host, trust) == "hi"
 
@@ -186,7 +186,7 @@ def answers(words: tuple[str, ...]) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("sample", SAMPLES)
-def test_paramiko_and_openssh_use_the_same(sample: str, client: Client) -> None:
+def test_ssh_is_given_what_its_configuration_says(sample: str, client: Client) -> None:
     for name in ("first", "second", "id_root_box", "k1", "k2", "k3", "first-cert.pub"):
         (client.folder / name).touch()
     folder = quoting.path(str(client.folder))[:-1]
@@ -530,7 +530,7 @@ def test_an_error_names_the_hop_that_it_is_about(sshd: Sshd, client: Client, key
     error = refused(client.host(HIDDEN, BEHIND, key=client.key("stranger"), jump=jump), trust)
     assert f"jump host 127.0.0.1:{port} refused the login of `root`" in error.message
     error = refused(client.host(HIDDEN, 1, key=key, jump=jump), trust)
-    assert error.message == f"jump host 127.0.0.1:{port} could not connect to {HIDDEN}:1: Connect failed"
+    assert error.message == f"jump host 127.0.0.1:{port} could not connect to {HIDDEN}:1: Connection refused"
     closed = sshd.start(2207, more="AllowTcpForwarding no")
     error = refused(client.host(HIDDEN, BEHIND, key=key, jump=f"root@127.0.0.1:{closed}"), trust)
     assert f"jump host 127.0.0.1:{closed} does not forward connections" in error.message
@@ -547,7 +547,7 @@ def test_what_a_failed_try_has_opened_is_closed(sshd: Sshd, client: Client, key:
     before = set(threading.enumerate())
     host = client.host(HIDDEN, 1, key=key, jump=f"root@127.0.0.1:{sshd.published[OUTER]}")
     with pytest.raises(HostUnreachable):
-        connect(way(host, client.trust(patience=1)))
+        connect(way(host, client.trust(patience=1)), lambda: True, lambda _: None)
     deadline = time.monotonic() + 10
     while set(threading.enumerate()) - before and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -646,8 +646,8 @@ def test_a_command_that_keeps_printing_does_not_outlive_its_time(sshd: Sshd, cli
 def test_a_tunnel_knows_that_it_has_ended(sshd: Sshd, client: Client, key: Path) -> None:
     with closing(Proxy(sshd.published[GOAL])) as proxy:
         host = client.host("127.0.0.1", proxy.port, key=key)
-        assert deploys(host, client.trust()) == "hi"
-        with closing(Tunnel(way(host, client.trust()), 5998, lambda _: None)) as opened:
+        with closing(Remote(host, client.trust())) as remote:
+            opened = remote.lend(5998)
             assert opened.is_open
             proxy.reset()
             deadline = time.monotonic() + 10
@@ -661,15 +661,110 @@ def test_a_tunnel_that_is_refused_says_whether_the_port_or_the_server_is_to_blam
     sshd: Sshd, client: Client, key: Path
 ) -> None:
     closed = client.host("127.0.0.1", sshd.start(2208, more="AllowTcpForwarding no"), key=key)
-    assert deploys(closed, client.trust()) == "hi"
-    with pytest.raises(HostError) as caught:
-        Tunnel(way(closed, client.trust()), 5997, lambda _: None)
+    with closing(Remote(closed, client.trust())) as remote, pytest.raises(HostError) as caught:
+        remote.lend(5997)
     assert "AllowTcpForwarding" in caught.value.hint
     taken = client.host("127.0.0.1", sshd.published[GOAL], key=key)
-    assert deploys(taken, client.trust()) == "hi"
-    with pytest.raises(HostError) as caught:
-        Tunnel(way(taken, client.trust()), GOAL, lambda _: None)
+    with closing(Remote(taken, client.trust())) as remote:
+        with pytest.raises(HostError) as caught:
+            remote.lend(GOAL)
+        # The connection stays, and a port that was refused may be asked for again.
+        with pytest.raises(HostError):
+            remote.lend(GOAL)
+        assert remote.lend(5997).is_open
     assert f"another process on the host may use port {GOAL}" in caught.value.hint
+
+
+@pytest.mark.real
+def test_steps_and_the_registry_share_one_connection(sshd: Sshd, client: Client, key: Path) -> None:
+    with closing(Proxy(sshd.published[GOAL])) as proxy:
+        host = client.host("127.0.0.1", proxy.port, key=key)
+        with closing(Remote(host, client.trust())) as remote:
+            answers = each(range(8), lambda number: remote.run(Step(("echo", str(number)))).output, limit=8)
+            assert remote.lend(5996).is_open
+            assert answers == [str(number) for number in range(8)]
+            assert len(proxy.links) == 1
+
+
+@pytest.mark.real
+def test_a_large_input_arrives_whole_and_its_output_comes_back(sshd: Sshd, client: Client, key: Path) -> None:
+    sent = [os.urandom(1 << 20) for _ in range(8)]
+    received: list[bytes] = []
+    with closing(Remote(client.host("127.0.0.1", sshd.published[GOAL], key=key), client.trust())) as remote:
+        assert remote.receive(Step(("cat",)), received.append, feed=sent, timeout=60).exit_code == 0
+    assert b"".join(received) == b"".join(sent)
+
+
+@pytest.mark.real
+def test_a_server_that_opens_no_further_session_says_so(sshd: Sshd, client: Client, key: Path) -> None:
+    host = client.host("127.0.0.1", sshd.start(2209, more="MaxSessions 1"), key=key)
+    with closing(Remote(host, client.trust())) as remote:
+        # One after the other, they are enough.
+        assert [remote.run(HI).output for _ in range(5)] == ["hi"] * 5
+        first = Background(lambda: remote.run(Step(("sleep", "2"))))
+        time.sleep(0.5)
+        with pytest.raises(HostUnreachable, match="the host refused a session") as caught:
+            remote.run(HI)
+        assert "MaxSessions" in caught.value.hint
+        assert first.result().exit_code == 0
+
+
+@pytest.mark.real
+def test_the_end_of_a_run_ends_its_steps_at_once(sshd: Sshd, client: Client, key: Path) -> None:
+    remote = Remote(client.host("127.0.0.1", sshd.published[GOAL], key=key), client.trust())
+    assert remote.run(HI).output == "hi"
+    running = Background(lambda: remote.run(Step(("sleep", "60"))))
+    time.sleep(0.5)
+    started = time.monotonic()
+    remote.close()
+    with pytest.raises(LinkDropped):
+        running.result()
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.real
+def test_hosts_that_are_met_at_the_same_time_are_all_recorded(sshd: Sshd, client: Client, key: Path) -> None:
+    names = [f"host{number}" for number in range(8)]
+    listed = (f"Host {name}\n  HostName 127.0.0.1\n  HostKeyAlias {name}\n" for name in names)
+    client.configure("".join(listed))
+    port, trust = sshd.published[GOAL], client.trust()
+    assert each(names, lambda name: deploys(client.host(name, port, key=key), trust), limit=8) == ["hi"] * 8
+    known = client.mine.read_text().splitlines()
+    assert sorted(known) == [f"{name} {sshd.host_key(GOAL)}" for name in names]
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from kamal_dev.model import Host, Step
+from kamal_dev.shell.remote import Remote
+from kamal_dev.shell.trust import Trust
+remote = Remote(Host("blog-1", "127.0.0.1", "root", int(sys.argv[1]), (Path(sys.argv[2]),)), Trust(Path(sys.argv[3])))
+remote.run(Step(("echo", "hi")))
+print(remote._connection._process.pid, remote._connection._folder, flush=True)
+remote.run(Step(("sleep", "60")))
+"""
+
+
+@pytest.mark.real
+def test_nothing_is_left_of_a_run_that_is_killed(sshd: Sshd, client: Client, key: Path) -> None:
+    client.mine.parent.mkdir(exist_ok=True)
+    words = (sys.executable, "-c", KILLED, str(sshd.published[GOAL]), str(key), str(client.mine))
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        pid, folder = process.stdout.readline().split()
+        os.kill(int(pid), 0)
+        assert Path(folder).stat().st_mode & 0o777 == 0o700
+        process.kill()
+    deadline = time.monotonic() + 10
+    while (Path(folder).exists() or is_running(pid)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert (Path(folder).exists(), is_running(pid)) == (False, False)
+
+
+def is_running(pid: str) -> bool:
+    state = Path(f"/proc/{pid}/stat")
+    return state.exists() and ") Z " not in state.read_text()
 
 
 STUBBORN = """

@@ -1,73 +1,27 @@
-"""A link that a host no longer answers on is closed; one that is only quiet stays."""
+"""How long ssh waits for a host, and that it ends with whoever reads it."""
 
 from __future__ import annotations
 
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
-from typing import cast
-
-import paramiko
-import pytest
 
 from kamal_dev.model import Host
-from kamal_dev.shell import connecting, openssh
+from kamal_dev.shell import openssh
 from kamal_dev.shell.trust import Trust
 from kamal_dev.shell.way import way
 
 
-class Link:
-    """A transport whose host answers so many questions, and then no more."""
-
-    def __init__(self, answers: int, *, ends_after: int = 100) -> None:
-        self.answers, self.ends_after = answers, ends_after
-        self.questions: list[tuple[str, bool]] = []
-        self.closed = threading.Event()
-
-    def is_active(self) -> bool:
-        return not self.closed.is_set() and len(self.questions) < self.ends_after
-
-    def global_request(self, kind: str, wait: bool) -> None:
-        self.questions.append((kind, wait))
-        if len(self.questions) > self.answers:
-            self.closed.wait(30)
-
-    def close(self) -> None:
-        self.closed.set()
-
-
-@pytest.fixture(autouse=True)
-def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connecting.time, "sleep", lambda seconds: None)
-
-
-def watched(link: Link, patience: float) -> None:
-    connecting._keep_alive(cast(paramiko.Transport, link), cast(int, patience))
-
-
-def test_a_link_whose_host_stops_answering_is_closed() -> None:
-    link = Link(answers=3)
-    watched(link, 0.05)
-    assert link.closed.is_set()
-    # Paramiko's own keepalive waits for no answer: a frozen link would look alive.
-    assert link.questions == [("keepalive@openssh.com", True)] * 4
-
-
-def test_a_link_whose_host_answers_is_asked_until_it_ends_and_closed_by_nobody() -> None:
-    link = Link(answers=100, ends_after=5)
-    watched(link, 10)
-    assert (len(link.questions), link.closed.is_set()) == (5, False)
-
-
-def test_ssh_itself_notices_too_that_a_host_is_silent() -> None:
-    hop = Host("blog-1", "10.0.0.1", proxy_jump="bastion")
-    words = openssh.options(way(hop, Trust(Path("/known"), read_ssh_config=False, connect_timeout=7)))
-    assert "ServerAliveInterval=15" in words
-    assert "ConnectTimeout=7" in words
+def test_ssh_gives_up_a_silent_host_after_four_and_a_half_times_the_patience() -> None:
+    host = Host("blog-1", "10.0.0.1", proxy_jump="bastion")
+    words = openssh.options(way(host, Trust(Path("/known"), read_ssh_config=False, connect_timeout=10)))
+    assert {"ServerAliveInterval=15", "ServerAliveCountMax=2"} < set(words)
+    # The jump host has its own seconds, and is to blame where it lets them pass.
+    assert "ConnectTimeout=20" in words
     (outer,) = [word for word in words if word.startswith("ProxyCommand=")]
     assert "ServerAliveInterval=15" in outer
+    assert "ConnectTimeout=10" in outer
 
 
 def test_a_program_that_takes_over_ends_when_nobody_reads_it() -> None:

@@ -1,37 +1,19 @@
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
-import paramiko
-
-from kamal_dev.shell.known_hosts import pin, remember
+from kamal_dev.shell.known_hosts import pin
 
 
 def test_a_pinned_key_replaces_that_of_the_same_address_only(tmp_path: Path) -> None:
     path = tmp_path / "known_hosts"
-    remember(path, "[127.0.0.1]:2201", "ssh-ed25519 OLD")
-    remember(path, "[127.0.0.1]:2202", "ssh-ed25519 OTHER")
+    pin(path, "[127.0.0.1]:2201", "ssh-ed25519 OLD")
+    pin(path, "[127.0.0.1]:2202", "ssh-ed25519 OTHER")
     pin(path, "[127.0.0.1]:2201", "ssh-ed25519 NEW")
     assert path.read_text().splitlines() == ["[127.0.0.1]:2202 ssh-ed25519 OTHER", "[127.0.0.1]:2201 ssh-ed25519 NEW"]
     pin(path, "[127.0.0.1]:2201", "ssh-ed25519 NEW")
     assert len(path.read_text().splitlines()) == 2
     assert path.stat().st_mode & 0o777 == 0o600
-
-
-def test_many_hosts_met_at_once_are_all_remembered(tmp_path: Path) -> None:
-    path = tmp_path / "known_hosts"
-    key = paramiko.ECDSAKey.generate()
-    threads = [
-        threading.Thread(target=remember, args=(path, f"host{number}", f"{key.get_name()} {key.get_base64()}"))
-        for number in range(30)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    keys = paramiko.HostKeys(str(path))
-    assert all(keys.check(f"host{number}", key) for number in range(30))
 
 
 def test_lines_that_are_no_text_stay_as_they_are(tmp_path: Path) -> None:

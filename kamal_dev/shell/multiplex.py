@@ -1,0 +1,105 @@
+"""Ask an ssh that is connected for sessions and forwards, over its control socket. Starts no process.
+
+Source: PROTOCOL.mux of OpenSSH, version 4. The host has got nothing of a command before ssh says that its session is
+open, which an `ssh -S` for each command would not tell.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+VERSION = 4
+HELLO, NEW_SESSION, OPEN_FORWARD = 0x00000001, 0x10000002, 0x10000006
+OK, DENIED, FAILURE, EXIT_MESSAGE, SESSION_OPENED = 0x80000001, 0x80000002, 0x80000003, 0x80000004, 0x80000006
+NO_ESCAPE = 0xFFFFFFFF
+REMOTE_FORWARD = 2
+LOOPBACK = b"127.0.0.1"
+
+
+class MuxRefused(Exception):
+    """Carry the reason for which ssh, or the host, opened nothing."""
+
+
+class MuxClient:
+    """Hold one connection to the control socket. Raises OSError or EOFError where ssh does not answer."""
+
+    def __init__(self, path: Path, patience: float) -> None:
+        """`patience` is how many seconds ssh and the host have for each answer."""
+        self._held = b""
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(patience)
+        try:
+            self._socket.connect(str(path))
+            self._send(HELLO, VERSION)
+            kind, body = self._receive()
+            if kind != HELLO or body[:4] != _packed(VERSION):
+                raise OSError("ssh speaks another version of the multiplexing protocol")
+        except BaseException:
+            self.close()
+            raise
+
+    def open_session(self, command: str, streams: Sequence[int]) -> None:
+        """Run `command` with stdin, stdout and stderr. Raises MuxRefused."""
+        words = command.encode(errors="surrogateescape")
+        self._send(NEW_SESSION, 0, b"", *(0, 0, 0, 0), NO_ESCAPE, b"", words)
+        for stream in streams:
+            socket.send_fds(self._socket, [b"\0"], [stream])
+        self._expect(SESSION_OPENED)
+
+    def was_opened(self) -> bool:
+        """Whether a session that nobody waits for any more was opened before ssh ended."""
+        try:
+            self._expect(SESSION_OPENED)
+        except (OSError, EOFError, MuxRefused):
+            return False
+        return True
+
+    def exit_code(self, patience: float) -> int | None:
+        """Wait for the end of the session; None where there is no exit code, or not in this time."""
+        self._socket.settimeout(patience)
+        try:
+            kind, body = self._receive()
+        except (OSError, EOFError):
+            return None
+        return int.from_bytes(body[4:8], "big") if kind == EXIT_MESSAGE else None
+
+    def open_forward(self, port: int) -> None:
+        """Let `port` of the host's loopback lead to the same port here. Raises MuxRefused."""
+        self._send(OPEN_FORWARD, 0, REMOTE_FORWARD, LOOPBACK, port, LOOPBACK, port)
+        self._expect(OK)
+
+    def close(self) -> None:
+        """End it, and the session with it."""
+        self._socket.close()
+
+    def _expect(self, wanted: int) -> None:
+        kind, body = self._receive()
+        if kind in (DENIED, FAILURE):
+            raise MuxRefused(body[8:].decode(errors="replace"))
+        if kind != wanted:
+            raise OSError(f"ssh answered with message {kind:#x}")
+
+    def _send(self, *fields: int | bytes) -> None:
+        self._socket.sendall(_packed(_packed(*fields)))
+
+    def _receive(self) -> tuple[int, bytes]:
+        """Return the kind and the body of the next message."""
+        while len(self._held) < 4 or len(self._held) < 4 + int.from_bytes(self._held[:4], "big"):
+            data = self._socket.recv(4096)
+            if not data:
+                raise EOFError("ssh has ended")
+            self._held += data
+        end = 4 + int.from_bytes(self._held[:4], "big")
+        message, self._held = self._held[4:end], self._held[end:]
+        return int.from_bytes(message[:4], "big"), message[4:]
+
+
+def _packed(*fields: int | bytes) -> bytes:
+    """Return numbers, and text with its length, as ssh writes them."""
+    return b"".join(
+        struct.pack(">I", field) if isinstance(field, int) else struct.pack(">I", len(field)) + field
+        for field in fields
+    )
