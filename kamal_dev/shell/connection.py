@@ -6,6 +6,7 @@ import os
 import random
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -92,6 +93,10 @@ class Connection:
 
     def close(self) -> None:
         """End it now: nothing is sent after that."""
+        # Where ssh has ended by itself, what waits for the end of its stdin has not, and leads its number still.
+        if self._process.stdin and not self._process.stdin.closed:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGTERM)
         # ssh waits for ever to say goodbye on a link that takes no more bytes.
         pipes.end(self._process, END)
         shutil.rmtree(self._folder, ignore_errors=True)
