@@ -63,6 +63,7 @@ def _behaviour(way: Way) -> dict[str, str]:
         "ServerAliveInterval": str(math.ceil(1.5 * way.trust.connect_timeout)),
         "ServerAliveCountMax": "2",
         "ConnectTimeout": str(patience(way)),
+        "CheckHostIP": "no",
         "ControlPath": "none",
         "LogLevel": "ERROR",
     }
@@ -80,7 +81,6 @@ def settings(way: Way, *, learns: bool = False) -> dict[str, str]:
         "AddressFamily": way.family,
         "HostKeyAlias": way.alias,
         "StrictHostKeyChecking": _checking(way.policy, learns=learns),
-        "CheckHostIP": "no",
         "UserKnownHostsFile": quoting.paths(files),
         "GlobalKnownHostsFile": " ".join(map(quoting.quoted, global_files)) or "/dev/null",
         "UpdateHostKeys": "no",
