@@ -30,6 +30,9 @@ PASSING = r"kex_exchange_identification: |Connection (?:closed|reset) by |: No r
 REFUSED = r"Permission denied \(|Too many authentication failures|o more authentication methods"
 NOT_LED_ON = r"channel \d+: open failed: (?:connect failed: )?(.+)"
 
+# What ssh logs where nothing is wrong.
+CHATTER = ("debug", "Warning: Permanently added", "Authenticated ", "Transferred: ", "Bytes per second: ", "** ")
+
 
 class ConnectionDropped(Exception):
     """Carry the error of a connection that another try may open."""
@@ -178,4 +181,4 @@ def _text(path: Path) -> str:
 
 def _errors(log: str) -> list[str]:
     lines = (line.strip() for line in log.splitlines())
-    return [line for line in lines if line and not line.startswith(("debug", "Warning: Permanently added"))]
+    return [line for line in lines if line and not line.startswith(CHATTER)]

@@ -87,7 +87,7 @@ class Remote:
         if said.code is not None:
             return Result(step, said.code, output, errors, time.monotonic() - started)
         if code is None and connection.ends_within(EXIT):
-            reason = connection.complaint or "the connection closed"
+            reason = connection.complaint or "it was closed"
             raise LinkDropped(self.host.name, f"the connection was lost during `{step.text}`: {reason}", hint=AGAIN)
         raise self._unanswered(-1 if code is None else code, said, complained)
 
