@@ -97,7 +97,7 @@ class Connection:
         if self._process.stdin and not self._process.stdin.closed:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGTERM)
-        # ssh waits for ever to say goodbye on a link that takes no more bytes.
+        # ssh waits for ever to say goodbye on a link that stopped taking bytes.
         pipes.end(self._process, END)
         shutil.rmtree(self._folder, ignore_errors=True)
 

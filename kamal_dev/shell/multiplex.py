@@ -50,7 +50,7 @@ class MuxClient:
         self._expect(SESSION_OPENED)
 
     def was_opened(self) -> bool:
-        """Whether a session that nobody waits for any more was opened before ssh ended."""
+        """Whether a session whose wait has ended was opened before ssh ended."""
         try:
             self._expect(SESSION_OPENED)
         except (OSError, EOFError, MuxRefused):
