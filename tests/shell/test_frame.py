@@ -103,6 +103,7 @@ def test_what_others_say_on_the_stream_is_passed_on_without_the_marks() -> None:
 
 def test_of_what_a_frame_prints_beside_others_nothing_is_shown() -> None:
     mark = Frame.new()
-    ended = subprocess.run(("sh", "-c", mark.around(("sh", "-c", "echo trouble >&2; exit 3"))), capture_output=True)
+    words = ("sh", "-c", mark.around(("sh", "-c", "echo trouble >&2; exit 3")))
+    ended = subprocess.run(words, check=False, capture_output=True)
     lines = [mark.errors.without(line) for line in ended.stderr.decode().splitlines()]
     assert lines == ["trouble", ""]
