@@ -50,9 +50,9 @@ class Lab:
         registry = SimpleNamespace(is_local=is_local, port=5999)
         self.project = cast(Project, SimpleNamespace(config=SimpleNamespace(registry=registry)))
 
-    def lending(self) -> RegistryTunnel:
+    def lending(self, *, is_wanted: bool = True) -> RegistryTunnel:
         output = Output(self.events.append)
-        return RegistryTunnel(self.project, output, lambda _: cast(Shell, self._tunnels), is_wanted=True)
+        return RegistryTunnel(self.project, output, lambda _: cast(Shell, self._tunnels), is_wanted=is_wanted)
 
     def said(self) -> str:
         return "\n".join(sentence(event) for event in self.events)
@@ -73,9 +73,11 @@ def changes(*outcomes: ScriptResult) -> tuple[Callable[[], ScriptResult], list[i
     return change, made
 
 
-def test_a_registry_elsewhere_is_lent_to_nobody(tunnels: Tunnels) -> None:
-    lab = Lab(tunnels, is_local=False)
-    lent = lab.lending()
+@pytest.mark.parametrize(("is_local", "is_wanted"), [(False, True), (True, False)])
+def test_a_registry_elsewhere_or_that_nobody_needs_is_lent_to_nobody(
+    tunnels: Tunnels, is_local: bool, is_wanted: bool
+) -> None:
+    lent = Lab(tunnels, is_local=is_local).lending(is_wanted=is_wanted)
     lent.open(TARGET)
     change, made = changes(NOT_PULLED)
     assert lent.lent(TARGET, change) is NOT_PULLED
