@@ -1,7 +1,7 @@
 #!/bin/sh
-# Make a release the current one, or leave what was there: apply.sh STACK RELEASE DIGEST TIMEOUT WINDOW [SERVICE]...
+# Make a release the current one, or roll back: apply.sh STACK RELEASE DIGEST TIMEOUT WINDOW [SERVICE]...
 #
-# TIMEOUT and WINDOW are milliseconds; SERVICEs are those to start, none means all.
+# TIMEOUT and WINDOW are milliseconds; without a SERVICE, all are started.
 # Payload: files/ (the release), meta/version, meta/commit, meta/images, meta/pull (those to pull; else those that are
 # missing), meta/built and meta/workspace (one per line), meta/user, meta/performer, registry/, exec/ and lifecycle/ (see
 # exec.sh and lifecycle.sh), meta/retain (how many releases stay), meta/parts (see
@@ -16,7 +16,7 @@ here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=retention.sh
 . "$here/retention.sh"
 
-# require_source: end where the source was brought and is gone: somebody has removed the stack since.
+# require_source: end the script if the source that was sent is missing: somebody has removed the stack since.
 require_source() {
   brought=$(cat "$here/meta/brought")
   [ -z "$brought" ] || [ -n "$(ls -A "$home/workspace/$brought" 2>/dev/null)" ] ||
@@ -25,7 +25,7 @@ require_source() {
 
 upload() {
   phase upload
-  # Where the power went while it was written it has no digest, and is none.
+  # After a power failure a release may be incomplete: it has no digest then, and is written again.
   [ -s "$releases/$release/.kamal-dev/digest" ] || mv -T "$releases/$release" "$releases/.new.lost.$$" 2>/dev/null
   if [ -d "$releases/$release" ]; then
     is_new=false
@@ -41,17 +41,17 @@ upload() {
   fi
 }
 
-# assemble FOLDER: put the release together where nobody looks yet.
+# assemble FOLDER: write the release to a temporary folder.
 assemble() {
   mv "$here/files" "$1" && mkdir "$1/.kamal-dev" && carry "$1/.kamal-dev" || return
   chmod 700 "$1" || return
   [ ! -f "$1/.env" ] || chmod 600 "$1/.env"
-  # The digest says that all of it is there, so all of it is on the disk before.
+  # A digest marks a complete release, therefore it is written after all other files are on the disk.
   printf '%s\n' "$digest" >"$here/digest"
   find "$1" -type f -exec sync '{}' + && keep_file "$here/digest" "$1/.kamal-dev/digest"
 }
 
-# deployed: the release is that of this deploy from now on, though it may have been there before.
+# deployed: mark the release as the last one deployed; it may be one that existed before.
 deployed() { "$is_new" || { carry "$releases/$release/.kamal-dev" && touch "$releases/$release/.kamal-dev/digest"; }; }
 
 use_stack "$1"
@@ -71,9 +71,7 @@ fi
 require_source
 upload
 make_workspace
-# Beside the rest, because it takes a while, and because it makes room.
-forget_surplus &
-forgetting=$!
+outdated=$(surplus)
 pull
 deployed
 switch

@@ -1,9 +1,9 @@
 # shellcheck shell=sh disable=SC2016,SC2034,SC2154 # variables cross the files that source each other
-# What runs containers here: the program, its labels, its formats and its errors. Sourced after lib.sh; runs nothing by itself.
+# The container engine of this host: its program, labels, output formats and errors. Sourced after lib.sh; runs nothing by itself.
 #
-# No other script but engine_images.sh, which is about images, names the program or a label of its own. What installs it
-# (bootstrap.sh, packages.sh) names packages, services and files of it. Podman has the same commands and the same flags, so
-# that flags of `run` are passed on as they are.
+# Only this file and engine_images.sh run the program or use its labels. The scripts that install it (bootstrap.sh,
+# packages.sh) know its packages, services and files. Podman has the same commands and flags, therefore flags of `run` are
+# passed on unchanged.
 
 engine_name=Docker
 engine_folder=/var/lib/docker
@@ -11,10 +11,10 @@ engine_config=${DOCKER_CONFIG:-$HOME/.docker}
 
 # --- how this login reaches it
 
-# find_engine: set engine_socket and engine_context to where the engine of this login is, empty where its program finds it by
-# itself, and engine_way to `direct` or `sudo`. What an interactive shell would use is used: DOCKER_HOST, the context that
-# was chosen, the system's engine where this user may use it, the user's own (a start-up file that names it is often
-# not read here). sudo is the last way: for a membership of the docker group that this connection is too old for.
+# find_engine: set engine_socket and engine_context to the engine of this login, empty if the program finds it by itself, and
+# engine_way to `direct` or `sudo`. It is the engine that an interactive shell would use: DOCKER_HOST, the current context, the
+# engine of the system if this user has access to it, then the user's rootless one (start-up files that name its socket are
+# often not read here). sudo comes last: a user who was just added to the group `docker` has no access over an open connection.
 find_engine() {
   engine_socket=${DOCKER_HOST:-} engine_context='' engine_way=direct
   [ -z "$engine_socket" ] || return 0
@@ -27,15 +27,15 @@ find_engine() {
   ! sudo -n true 2>/dev/null || engine_way=sudo
 }
 
-# engine_within SECONDS ARG...: run its program with a deadline (exit code 124), and an environment
-# of its own: COMPOSE_* or a USER of the host would otherwise beat the release's .env. With engine_exec_with=exec it replaces
-# the shell: a caller that started it in the background can then end it by the shell's process id.
+# engine_within SECONDS ARG...: run the program with a deadline (exit code 124) and a clean environment: COMPOSE_* or USER of
+# the host would override the .env of the release. With engine_exec_with=exec it replaces the shell, so that a caller that
+# started it in the background can end it by the process id of the shell.
 engine_within() {
   engine_deadline=$1
   shift
   set -- env -i "PATH=$PATH" "HOME=$HOME" "PWD=$PWD" ${DOCKER_CONFIG:+"DOCKER_CONFIG=$DOCKER_CONFIG"} \
     ${engine_socket:+"DOCKER_HOST=$engine_socket"} ${engine_context:+"DOCKER_CONTEXT=$engine_context"} docker "$@"
-  # A process of root's can be ended by root alone, so the deadline is on that side of sudo.
+  # Only root can end a process of root, therefore sudo runs `timeout` and not the other way round.
   set -- timeout -k 5 "$engine_deadline" "$@"
   [ "$engine_way" = direct ] || set -- sudo -n -- "$@"
   ${engine_exec_with:-} "$@"
@@ -47,7 +47,7 @@ engine() { engine_within 60 "$@"; }
 
 has_engine() { command -v docker >/dev/null 2>&1; }
 
-# engine_answers: whether the engine does. Sets engine_trouble to why it does not.
+# engine_answers: whether the engine responds. If not, it sets engine_trouble to the reason.
 engine_answers() {
   engine_trouble=
   has_engine || { engine_trouble="$engine_name is not installed on this host"; return 1; }
@@ -56,10 +56,10 @@ engine_answers() {
   return 1
 }
 
-# require_engine PHASE: end where the engine does not answer; nothing is known then of what runs.
+# require_engine PHASE: end the script if the engine does not respond: the state of the containers is unknown then.
 require_engine() { engine_answers || give_up "$1" "$engine_trouble" unknown; }
 
-# explain_engine CODE TEXT: print why a command of it ended so.
+# explain_engine CODE TEXT: print why a command of the engine failed.
 explain_engine() {
   at=${engine_context:+" of the context \`$engine_context\`"}${engine_socket:+" at $engine_socket"}
   case $1:$2 in
@@ -77,7 +77,7 @@ error_code() {
   esac
 }
 
-# refused_port LOG: print the `address:port` that the engine could not have; nothing where that was not it.
+# refused_port LOG: print the `address:port` that the engine could not bind; nothing if the error is another one.
 refused_port() {
   sed -n -e 's/.*[Bb]ind for \([^ ]*\) failed: port is already allocated.*/\1/p' \
     -e 's/.*listen [a-z]*[46]* \([^ ]*\): bind: address already in use.*/\1/p' "$1" | head -n 1
@@ -86,17 +86,17 @@ refused_port() {
 # `!override` in the overlay needs it.
 minimal_compose=2.24.4
 
-# compose_version: print it; nothing where there is none.
+# compose_version: print the version of Compose; nothing if it is not installed.
 compose_version() { engine compose version --short 2>/dev/null | sed 's/^v//'; }
 
 engine_version() { engine version --format '{{.Server.Version}}' 2>/dev/null; }
 
-# engine_root_dir: print the folder where it keeps images.
+# engine_root_dir: print the folder in which the engine stores images.
 engine_root_dir() { engine info --format '{{.DockerRootDir}}' 2>/dev/null; }
 
 is_rootless() { engine info --format '{{.SecurityOptions}}' 2>/dev/null | grep -q rootless; }
 
-# engine_programs: print what changes with the engine and with Compose, which is a program of its own: a plugin.
+# engine_programs: print a line that changes when the engine or Compose, which is a plugin, is updated.
 engine_programs() {
   printf '%s ' "$engine_socket$engine_context"
   for folder in "$engine_config" /usr/local/lib/docker /usr/local/libexec/docker /usr/lib/docker /usr/libexec/docker; do
@@ -113,7 +113,7 @@ stack_compose() {
   engine_within "$compose_deadline" compose --ansi never --project-name "$stack" "$@"
 }
 
-# engine_up SECONDS ARG...: make and start containers of what is here. Needs no network.
+# engine_up SECONDS ARG...: create and start containers from local images. Needs no network.
 engine_up() {
   up_deadline=$1
   shift
@@ -125,7 +125,7 @@ engine_stop() { stack_compose 120 stop; }
 # engine_down [--volumes]
 engine_down() { stack_compose 300 down --remove-orphans "$@"; }
 
-# engine_services [SERVICE]...: print those that `up` of these starts, with what they depend on.
+# engine_services [SERVICE]...: print these services and their dependencies, which are what `up` starts.
 engine_services() {
   stack_compose 60 config "$@" 2>/dev/null |
     awk '/^services:/ { on = 1; next } /^[^ ]/ { on = 0 } on && /^  [^ ]/ { gsub(/[ ":]/, ""); print }'
@@ -136,20 +136,20 @@ engine_services() {
 label_of=com.docker.compose
 own="label=$label_of.oneoff=False"
 
-# container_ids: print those of the stack, running or not; those of `compose run` are not its own.
+# container_ids: print the ids of the containers of the stack, running or not, without those of `compose run`.
 container_ids() { engine ps --all --quiet --no-trunc --filter "label=$label_of.project=$stack" --filter "$own"; }
 
-# service_containers SERVICE: print those of one service, the newest first.
+# service_containers SERVICE: print the ids of the containers of one service, the newest first.
 service_containers() {
   engine ps --all --quiet --no-trunc --filter "label=$label_of.project=$stack" --filter "$own" --filter "label=$label_of.service=$1"
 }
 
-# main_container [--all]: print the id of the one that people work in: where it runs; with --all, where it is at all.
+# main_container [--all]: print the id of the container that people work in if it runs; with --all, also if it does not.
 main_container() {
   engine ps "$@" --quiet --no-trunc --filter "label=$label_of.project=$stack" --filter "$own" --filter label=kamal-dev.main=true | tail -n 1
 }
 
-# container_services: print `id service` of each of the stack.
+# container_services: print `id service` of each container of the stack.
 container_services() {
   engine ps --all --no-trunc --filter "label=$label_of.project=$stack" --filter "$own" \
     --format "{{.ID}} {{.Label \"$label_of.service\"}}"
@@ -162,7 +162,7 @@ list_containers() {
   container_list=$(engine_within 20 ps --all --no-trunc --format "$list_format|{{.Label \"$label_of.project.working_dir\"}}")
 }
 
-# labelled KIND: print the ids of the stack's containers, those of `compose run` too, networks or volumes.
+# labelled KIND: print the ids of the containers (with those of `compose run`), networks or volumes of the stack.
 labelled() {
   case $1 in
     container) engine ps --all --quiet --filter "label=$label_of.project=$stack" ;;
@@ -170,7 +170,7 @@ labelled() {
   esac
 }
 
-# remove_labelled KIND [ID]...: remove them; containers with their anonymous volumes.
+# remove_labelled KIND [ID]...: remove containers with their anonymous volumes, networks or volumes.
 remove_labelled() {
   kind=$1
   shift
@@ -201,7 +201,7 @@ published_ports() {
 
 # --- one container
 
-# engine_inspect WHAT [ID]...: print of each that is there what `engine_format` says; fails where one is not.
+# engine_inspect WHAT [ID]...: print each container in the format WHAT of `engine_format`; fails if one does not exist.
 engine_inspect() {
   inspect_format=$(engine_format "$1")
   shift
@@ -243,17 +243,17 @@ engine_format() {
   esac
 }
 
-# engine_exec SECONDS USER ID ARG...: run it there, with our stdin, as the container's own user where USER is empty.
+# engine_exec SECONDS USER ID ARG...: run a command in a container, with our stdin, and as the default user if USER is empty.
 engine_exec() {
   exec_deadline=$1 exec_user=$2
   shift 2
   engine_within "$exec_deadline" exec --interactive ${exec_user:+--user "$exec_user"} "$@"
 }
 
-# engine_processes ID: print `pid ppid args` of what runs there.
+# engine_processes ID: print `pid ppid args` of each process in a container.
 engine_processes() { engine top "$1" -o pid,ppid,args 2>/dev/null | sed 1d; }
 
-# engine_logs ID SINCE: print its last lines.
+# engine_logs ID SINCE: print the last lines that a container printed.
 engine_logs() { engine logs --tail 20 --since "$2" -- "$1" 2>&1; }
 
 # engine_read_log ID FLAG...: print the whole log of a container, each line with its time; with --follow, for as long as it runs.
@@ -281,14 +281,14 @@ engine_unpause() { engine unpause -- "$@"; }
 # engine_rename ID NAME
 engine_rename() { engine rename -- "$1" "$2"; }
 
-# engine_remove ID...: stop them in their own time, then remove them.
+# engine_remove ID...: stop containers with their stop timeout, then remove them.
 engine_remove() {
   engine_within 120 stop -- "$@"
   engine rm --force -- "$@"
 }
 
-# engine_run SECONDS FLAG... IMAGE ARG...: run a container for a moment that is of no project: labels of an image are its
-# containers', too.
+# engine_run SECONDS FLAG... IMAGE ARG...: run a temporary container. Containers inherit the labels of their image, therefore its
+# project label is emptied.
 engine_run() {
   run_deadline=$1
   shift
@@ -296,19 +296,19 @@ engine_run() {
     --workdir / --label "$label_of.project=" "$@"
 }
 
-# any_image: print the id of an image, whatever is in it; an empty one is made where there is none.
+# any_image: print the id of any image; without one, an empty image is created.
 any_image() {
   engine image ls --quiet 2>/dev/null | head -n 1 | grep . || tar -cf - -T /dev/null | engine import - 2>/dev/null
 }
 
-# engine_signals: print `id signal` of every signal that a container of the stack is sent from now on, until this is ended.
+# engine_signals: print `id signal` for each signal that a container of the stack is sent, until this process is ended.
 engine_signals() {
   engine_exec_with='exec'
   engine_within 900 events --since "$(date +%s)" --filter "label=$label_of.project=$stack" --filter event=kill \
     --format '{{.Actor.ID}} {{.Actor.Attributes.signal}}'
 }
 
-# last_exit_code ID: print that of its last end; nothing where it did not end in the last half hour.
+# last_exit_code ID: print the exit code of its last end; nothing if it did not end in the last half hour.
 last_exit_code() {
   engine events --since 30m --until "$(date +%s)" --filter "container=$1" --filter event=die \
     --format '{{.Actor.Attributes.exitCode}}' 2>/dev/null | tail -n 1

@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
-# What the engine is asked about images, and what their names mean to it. Sourced after engine.sh; runs nothing by itself.
+# Images of the engine, and how it reads their names. Sourced after engine.sh; runs nothing by itself.
 
-# has_images IMAGE...: whether all are there.
+# has_images IMAGE...: whether the engine has all of them.
 has_images() { engine image inspect --format . -- "$@" >/dev/null 2>&1; }
 
 # image_pull [--quiet] -- IMAGE: pull it within pull_deadline.
@@ -13,19 +13,19 @@ image_tag() { engine image tag "$1" "$2"; }
 # image_remove [NAME]...: take names from images, and remove those images that have no other.
 image_remove() { [ $# -eq 0 ] || engine_within 300 image rm --no-prune -- "$@"; }
 
-# image_load: take images from stdin, as they are saved, plain or compressed.
+# image_load: load the output of `docker save` from stdin, plain or compressed.
 image_load() { engine_within 3600 image load --quiet; }
 
-# image_list: print `repository tag digest id` of each name that an image has.
+# image_list: print `repository tag digest id` for each name of each image.
 image_list() { engine image ls --all --no-trunc --digests --format '{{.Repository}} {{.Tag}} {{.Digest}} {{.ID}}'; }
 
-# image_sizes: print `id bytes` of what each image has alone; layers that others share stay when it goes.
+# image_sizes: print `id bytes` for each image, without layers that it shares with others: these stay when it is removed.
 image_sizes() {
   engine system df --verbose --format '{{range .Images}}{{.ID}} {{.UniqueSize}}{{println}}{{end}}' 2>/dev/null |
     awk '{ n = $2 + 0; f = $2 ~ /kB$/ ? 1e3 : $2 ~ /MB$/ ? 1e6 : $2 ~ /GB$/ ? 1e9 : $2 ~ /TB$/ ? 1e12 : 1; printf "%s %.0f\n", $1, n * f }'
 }
 
-# image_inspect WHAT IMAGE...: print the tags, the platform, or as JSON how they want to be run (`facts`) of those that are there.
+# image_inspect WHAT IMAGE...: of the images that exist, print the tags, the platform, or (`facts`) their configuration as JSON.
 image_inspect() {
   case $1 in
     tags) image_format='{{range .RepoTags}}{{println .}}{{end}}' ;;
@@ -40,13 +40,13 @@ image_inspect() {
   engine image inspect --format "$image_format" -- "$@" 2>/dev/null
 }
 
-# image_layers: print the layers of all images that are there.
+# image_layers: print the layers of all images.
 image_layers() {
   # shellcheck disable=SC2046 # ids are words
   engine image inspect --format '{{range .RootFS.Layers}}{{println .}}{{end}}' -- $(engine image ls --quiet --no-trunc | sort -u)
 }
 
-# image_server IMAGE: print the registry that a reference names.
+# image_server IMAGE: print the registry of a reference.
 image_server() {
   case $1 in
     */*) first=${1%%/*} ;;
@@ -58,18 +58,18 @@ image_server() {
   esac
 }
 
-# familiar: cut from references what is left out when images are listed.
+# familiar: shorten references on stdin as the engine does when it lists images.
 familiar() { sed -e 's|^index\.docker\.io/||' -e 's|^docker\.io/||' -e 's|^library/||'; }
 
-# registry_login FOLDER SERVER USER: log in with the password on stdin, into a configuration in FOLDER.
+# registry_login FOLDER SERVER USER: log in with the password on stdin, and save the login in FOLDER.
 registry_login() {
   mkdir -p "$1"
-  # The engine may be that of a context, which is found beside the configuration.
+  # The current context may name the engine, and contexts are stored beside the configuration.
   [ ! -d "$engine_config/contexts" ] || ln -sfn "$engine_config/contexts" "$1/contexts"
-  # Docker Hub is addressed without a name: its key in config.json is a URL of its own.
+  # Docker Hub has no name here, because its key in config.json is a URL.
   [ "$2" != docker.io ] || set -- "$1" '' "$3"
   DOCKER_CONFIG=$1 engine login --username "$3" --password-stdin ${2:+"$2"}
 }
 
-# use_login FOLDER: let what follows use the login that was made there.
+# use_login FOLDER: use the login that was saved there in all commands that follow.
 use_login() { DOCKER_CONFIG=$1 && export DOCKER_CONFIG; }

@@ -47,7 +47,7 @@ platform() {
   esac
 }
 
-# emulated: print the processors whose programs the kernel hands to an emulator, as JSON and as images name them.
+# emulated: print the architectures that the kernel runs with an emulator, as JSON and in the words of images.
 emulated() {
   set --
   for handler in /proc/sys/fs/binfmt_misc/*; do
@@ -62,7 +62,7 @@ emulated() {
   json_list "$@"
 }
 
-# disk_bytes PATH PATH: print what is free where each is, or its nearest parent, and how much there is in all at the last.
+# disk_bytes PATH PATH: print the free space at each (or at its nearest parent that exists), and the total space at the last.
 disk_bytes() {
   set -- "$(there_or_above "$1")" "$(there_or_above "$2")"
   df -Pk "$1" "$2" | awk 'NR > 1 { printf "%.0f ", $4 * 1024; all = $2 } END { printf "%.0f\n", all * 1024 }'
@@ -131,8 +131,7 @@ look_at_release() {
   seen='' judged='' intact=false
   shown=$(current_release)
   [ -n "$engine" ] || return
-  # shellcheck disable=SC2086 # ids are words
-  look_at_containers $ids || return
+  look_at_known || return
   judge_stack "$shown"
   ! is_as_good "$shown" || intact=true
 }
@@ -161,16 +160,16 @@ note() {
   case $noted in '{'*'}') printf '%s' "$noted" ;; *) echo '{"kind":"lost"}' ;; esac
 }
 
-# held [IMAGE]...: print those that are there as JSON, with all their names and how they want to be run.
+# held [IMAGE]...: print those that this host has as JSON, with all their names and their configuration.
 held() {
   [ -z "$engine" ] || [ $# -eq 0 ] ||
     printf '[%s]' "$(image_inspect facts "$@" | paste -sd, -)"
 }
 
-# run_by_releases: print the images of the stack's releases as they run them; what is there of them need not be pulled.
+# run_by_releases: print the images of the stack's releases by digest; those that this host has need not be pulled.
 run_by_releases() { cat "$releases"/*/.kamal-dev/images 2>/dev/null | sed 's|:[^:/@]*@|@|' | sort -u; }
 
-# made_of: print the parts of the current release, see replace.sh; nothing if they are too long for an argument.
+# made_of: print the parts of the current release (see replace.sh); nothing if they are too long for an argument.
 made_of() {
   [ -n "$shown" ] && [ "$(wc -c 2>/dev/null <"$releases/$shown/.kamal-dev/parts")" -lt 100000 ] 2>/dev/null &&
     cat "$releases/$shown/.kamal-dev/parts"

@@ -20,7 +20,7 @@
 #
 # `good` of a release has a line per container, as it was when the release came up:
 # `<service> <state> <name> <networks> <image>`.
-# ~/.kamal-dev/<stack>/baseline has what only the moment could tell:
+# ~/.kamal-dev/<stack>/baseline has what can only be recorded at that moment:
 #   restarts <id> <count>                          how often a container had been restarted by then
 #   bind <id> <started> <device:inode> <folder>    the folder of the workspace that a container got when it was started
 
@@ -29,8 +29,8 @@ window=0 restarts_before='' is_watched=''
 
 # --- a container
 
-# judge ROW: set state to the word for a container, reason, and verdict to fine, wait, window (only time is
-# missing), port (it is still to listen) or failed.
+# judge ROW: set state to the word for a container, reason, and verdict to fine, wait, window (it only has to run longer),
+# port (it does not listen yet) or failed.
 judge() {
   IFS='|' read -r id service engine_state health exit_code restarts policy started main _ _ _ _ process network_mode _ exposed <<END
 $1
@@ -68,8 +68,8 @@ judge_exited() {
   esac
 }
 
-# judge_restarts: one that was restarted counts as up again after a minute for each time, and after an hour at most. While a
-# release comes up, a few restarts are waited for.
+# judge_restarts: a container that was restarted counts as up again after a minute for each restart, and after an hour at most.
+# While a release comes up, a few restarts are tolerated.
 judge_restarts() {
   times=$(restarts_beyond "$restarts_before" "$id" "$restarts")
   [ "$times" -gt 0 ] || return 0
@@ -88,7 +88,7 @@ judge_restarts() {
 # uptime_of TIME: print the milliseconds since then, by the clock that the engine took TIME from.
 uptime_of() { echo $((wall - $(moment "$1" || echo "$wall"))); }
 
-# restarts_beyond BEFORE ID COUNT: print how often it restarted since BEFORE, ` id=count id=count `, was written down.
+# restarts_beyond BEFORE ID COUNT: print how often it was restarted since BEFORE, ` id=count id=count `, was recorded.
 # A container that somebody started by hand counts from 0 again.
 restarts_beyond() {
   case $1 in
@@ -100,7 +100,7 @@ restarts_beyond() {
 }
 
 # judge_all: judge each of `found`: set judged to a line `<id>|<verdict>|<state>|<reason>` for each, and outcome to the
-# worst verdict; failed if there are none. While a stack is watched, watch.sh may know more of one that only time is missing for.
+# worst verdict; failed if there are none. For a container that only has to run longer, watch.sh may know better.
 judge_all() {
   judged='' outcome=failed wall=$(wall_clock)
   while IFS= read -r row; do

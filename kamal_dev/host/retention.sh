@@ -13,16 +13,27 @@ surplus() {
   done
 }
 
-# forget_surplus: remove surplus releases, and their images.
-forget_surplus() {
-  # shellcheck disable=SC2046 # ids are words
-  set -- $(surplus)
-  [ $# -gt 0 ] || return 0
-  for old; do known "$old" built; done | sort -u >"$here/unused"
-  for old; do remove_release "$old"; done
+# forget_releases: remove the releases in `outdated`, and set unused to the images that they had built.
+forget_releases() {
+  unused=$(for old in $outdated; do known "$old" built; done | sort -u)
+  for old in $outdated; do remove_release "$old"; done
+  outdated=''
+}
+
+# forget_images: remove the images in `unused` that nothing names any more.
+forget_images() {
   name_images
   # shellcheck disable=SC2046 # references have no spaces
-  image_remove $(while IFS= read -r image; do droppable "$image"; done <"$here/unused") >/dev/null 2>&1
+  image_remove $(for image in $unused; do droppable "$image"; done) >/dev/null 2>&1
+}
+
+# forget_images_later: do that after this script, in a process of its own, because the engine takes a while to delete layers.
+# The payload is removed meanwhile.
+forget_images_later() {
+  exec </dev/null >/dev/null 2>&1
+  here=$(mktemp -d) || return
+  forget_images
+  rm -rf "$here"
 }
 
 # What compose makes for a bind that is missing is root's.

@@ -98,6 +98,12 @@ look_at_containers() {
     { engine_trouble=$(explain_engine "$engine_code" "$(cat "$here/inspect.err")"); return 1; }
 }
 
+# look_at_known: look at the containers in `ids`.
+look_at_known() {
+  # shellcheck disable=SC2086 # ids are words
+  look_at_containers $ids
+}
+
 # row_of ID: print its row in `found`.
 row_of() { printf '%s\n' "$found" | grep -F -- "$1|"; }
 
@@ -105,8 +111,7 @@ row_of() { printf '%s\n' "$found" | grep -F -- "$1|"; }
 look_at_stack() {
   ids=$(container_ids 2>"$here/ids.err") ||
     { engine_trouble=$(explain_engine "$?" "$(cat "$here/ids.err")"); return 1; }
-  # shellcheck disable=SC2086 # ids are words
-  look_at_containers $ids
+  look_at_known
 }
 
 # has_finished ROWS: whether all lifecycle commands were run, where there are any, since the main container was started, and

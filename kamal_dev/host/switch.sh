@@ -44,7 +44,7 @@
 # shellcheck source-path=SCRIPTDIR source=lifecycle.sh
 . "$here/lifecycle.sh"
 
-restore_within=120000 settled='' result_code='' forgetting='' listener='' force_recreate='' previous='' window_spent=0 is_switched=false is_kept=false is_concluded=false
+restore_within=120000 settled='' result_code='' outdated='' unused='' listener='' force_recreate='' previous='' window_spent=0 is_switched=false is_kept=false is_concluded=false
 
 # begin: take the lock, and look up what runs. Sets shown, the current release, and previous, the one to roll back to.
 begin() {
@@ -96,7 +96,6 @@ save_result() {
 
 # shellcheck disable=SC2317 # called by the trap
 clean_up() {
-  [ -z "$forgetting" ] || kill "$forgetting" 2>/dev/null
   [ -z "$listener" ] || kill "$listener" 2>/dev/null
   forget_login
   stop_lifecycle
@@ -104,7 +103,9 @@ clean_up() {
   "$is_switched" && ended_as=interrupted
   "$is_kept" && ended_as=unfinished
   "$is_concluded" || report_result false "$ended_as" 'the script on the host was interrupted'
+  [ -z "$outdated" ] || forget_releases
   unlock_stack
+  if [ -n "$unused" ]; then forget_images_later & fi
 }
 
 # --- the phases
@@ -135,7 +136,8 @@ pull() {
   # shellcheck disable=SC2046 # references have no spaces
   wanted=$(cat "$here/meta/pull" 2>/dev/null || missing_images $(cat "$listed"))
   [ -n "$wanted" ] || return 0
-  has_room || { result_code=disk && conclude false kept "$no_room"; }
+  has_room || { [ -n "$outdated" ] && forget_releases && { forget_images; has_room; }; } ||
+    { result_code=disk && conclude false kept "$no_room"; }
   # shellcheck disable=SC2086 # references have no spaces
   pull_all $wanted || conclude false kept "could not pull images: $(last_lines "$here/pull.failed" 6)"
 }
@@ -155,12 +157,6 @@ switch() {
   repair "$(current_release)"
   switch_to "$release" || conclude false kept "could not switch \`current\`"
   if bring_up "$release" "$timeout"; then accept; else roll_back; fi
-}
-
-# look_at_known: look at the containers in `ids`.
-look_at_known() {
-  # shellcheck disable=SC2086 # ids are words
-  look_at_containers $ids
 }
 
 # switch_files: make the release the current one, and keep the containers.

@@ -11,6 +11,7 @@ from kamal_dev.commands import answers, events, host
 from kamal_dev.commands.stacks import KeptRelease
 from kamal_dev.model import File, Image, Release
 from tests.host.lab import SLEEP, TINY, Answer, Lab, is_running, release, service, token
+from tests.real.lab import wait_for
 
 pytestmark = pytest.mark.real
 
@@ -184,6 +185,11 @@ def images(lab: Lab) -> set[str]:
     return set(lab.sh("docker image ls --format '{{.Repository}}:{{.Tag}}'").split())
 
 
+def wait_until_gone(lab: Lab, image: str) -> None:
+    """Wait for an image to be removed, which is done after a deploy has ended."""
+    wait_for(f"the removal of {image}", lambda: image not in images(lab))
+
+
 def test_releases_and_images_beyond_those_retained_go_and_what_is_needed_or_foreign_stays(
     blog: Stack, lab: Lab, scripts: Mapping[str, str]
 ) -> None:
@@ -213,14 +219,14 @@ def test_releases_and_images_beyond_those_retained_go_and_what_is_needed_or_fore
     there = images(lab)
     # Another stack has v1.
     assert {f"{repository}:{tag}" for tag in ("v1", "v2", "v3", "v4")} | {foreign, TINY} <= there
-    assert f"{repository}:v0" not in there
+    wait_until_gone(lab, f"{repository}:v0")
 
     # What failed takes no more room either: the last good one stays, whatever came after it.
     for version in ("v5", "v6"):
         fell = blog.deploy(built(blog, version, command=CRASH), keeping=host.Keeping(retain=2), window=1)
         assert fell.outcome.state == "restored"
     assert list(blog.releases()) == ["v6", "v5", "v4", "v3"], "v3 is where a rollback goes"
-    assert f"{repository}:v2" not in images(lab)
+    wait_until_gone(lab, f"{repository}:v2")
 
     # What is left over after all: an image of ours that no release has, and what was cut off.
     lab.sh(make.format(TINY, "stray", f"{repository}:stray"))
