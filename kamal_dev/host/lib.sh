@@ -28,23 +28,29 @@ function prepare(   i) { for (i = 1; i < 32; i++) escaped[sprintf("%c", i)] = sp
 
 # emit TYPE [KEY VALUE]...: print one event. A KEY that ends with `:` takes VALUE as JSON, not as text.
 emit() {
-  awk "$json_awk"'BEGIN {
-    prepare()
-    line = "{\"type\":" quote(ARGV[1])
-    for (i = 2; i < ARGC; i += 2) {
-      key = ARGV[i]
-      is_json = sub(/:$/, "", key)
-      line = line "," quote(key) ":" (is_json ? ARGV[i + 1] : quote(ARGV[i + 1]))
-    }
-    print line "}"
-  }' "$@"
+  emitted="{\"type\":\"$1\""
+  shift
+  while [ $# -gt 1 ]; do
+    case $1 in
+      *:) emitted="$emitted,\"${1%:}\":$2" ;;
+      *) json=$2 && plain_text || json=$(json_text "$2")
+        emitted="$emitted,\"$1\":$json" ;;
+    esac
+    shift 2
+  done
+  printf '%s\n' "$emitted}"
+}
+
+# plain_text: turn `json` into a JSON string without a process; fails if it has letters that need escapes.
+plain_text() {
+  case $json in *[\"\\]* | *[![:print:]]*) return 1 ;; esac
+  json="\"$json\""
 }
 
 # json_text TEXT: print it as a JSON string, without a newline.
 json_text() {
-  # Most texts need no escapes, and no process.
-  case $1 in *[!A-Za-z0-9\ ._:/@,+=-]*) ;; *) printf '"%s"' "$1"; return ;; esac
-  awk "$json_awk"'BEGIN { prepare(); printf "%s", quote(ARGV[1]) }' "$1"
+  json=$1
+  if plain_text; then printf %s "$json"; else awk "$json_awk"'BEGIN { prepare(); printf "%s", quote(ARGV[1]) }' "$1"; fi
 }
 
 # json_list [TEXT]...: print a JSON array of strings.
