@@ -15,6 +15,19 @@ processes_of() {
   done
 }
 
+# is_heard PID SIGNAL: whether a process catches, blocks (so that it can wait for it) or ignores a signal. While an init waits for
+# a signal, the kernel does not show it as blocked, therefore an init is known by its name.
+is_heard() {
+  read -r process_name 2>/dev/null <"/proc/$1/comm" || return
+  case $process_name in *-init | tini* | catatonit) return ;; esac
+  set -- "$2" "$(awk '/^Sig(Blk|Ign|Cgt):/ { printf " %s", substr($2, length($2) - 7) }' "/proc/$1/status")"
+  [ -n "$2" ] || return 0
+  for mask in $2; do
+    [ $((0x$mask >> ($1 - 1) & 1)) = 0 ] || return 0
+  done
+  return 1
+}
+
 # listens PID PORT[/PROTOCOL]...: whether something listens on each of these ports in the network namespace of PID.
 listens() {
   ports_process=$1

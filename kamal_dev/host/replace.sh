@@ -149,13 +149,3 @@ END
   [ "${2:-$stop}" = "$stop" ] && is_process_of "$process" "$id" && ! is_heard "$process" "$stop" || return 1
   [ "$main" = true ] || idles "$process" 0
 }
-
-# is_heard PID SIGNAL: whether a process catches, blocks (so that it can ask for it) or ignores a signal.
-is_heard() {
-  set -- "$2" "$(awk '/^Sig(Blk|Ign|Cgt):/ { printf " %s", substr($2, length($2) - 7) }' "/proc/$1/status")"
-  [ -n "$2" ] || return 0
-  for mask in $2; do
-    [ $((0x$mask >> ($1 - 1) & 1)) = 0 ] || return 0
-  done
-  return 1
-}

@@ -85,6 +85,14 @@ def holds(tmp_path: Path, question: str, *words: str, shell: str = "dash") -> bo
 
 
 @pytest.mark.parametrize("shell", SHELLS)
+def test_what_handles_no_signal_is_told_from_a_shell_with_a_trap_and_from_an_init(tmp_path: Path, shell: str) -> None:
+    init = shutil.copy(shutil.which("sleep") or "", tmp_path / "docker-init")
+    with running(("sleep", "30"), ("bash", "-c", "trap : TERM; sleep 30; true"), (str(init), "30")) as started:
+        time.sleep(0.5)
+        assert [holds(tmp_path, "is_heard", str(pid), "15", shell=shell) for pid in started] == [False, True, True]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize("argv", ALIVE.values(), ids=ALIVE)
 def test_what_only_keeps_itself_alive_idles(
     processes: dict[tuple[str, ...], int], tmp_path: Path, argv: tuple[str, ...], shell: str
