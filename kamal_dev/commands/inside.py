@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from kamal_dev.commands.stacks import RunningContainer
+from kamal_dev.values import dataclass
 
 ENGINE = "docker"  # the program on hosts; this machine's own is in `docker`
 # Runs in the container: FOLDER [WORD]...; without words a shell. One word is a line for that shell, as ssh has it.

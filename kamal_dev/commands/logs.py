@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from kamal_dev.commands.payload import Scripts, about, step
 from kamal_dev.commands.words import checked, stack_word
 from kamal_dev.errors import UsageError
 from kamal_dev.model import Step
+from kamal_dev.values import dataclass
 
 HOST = b"0" * 12  # what the script says of itself has this in place of a container
 ID = 12

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -18,6 +18,7 @@ from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project import Project
 from kamal_dev.project import audit_log as local
 from kamal_dev.shell.fanout import each
+from kamal_dev.values import dataclass
 
 HEAD = ("WHEN", "WHERE", "WHO", "WHAT", "STACK", "VERSION", "RESULT")
 ASKING = 30.0

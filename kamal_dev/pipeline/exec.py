@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from kamal_dev.errors import Declined, DevError, UsageError
 from kamal_dev.model import Host, Step
@@ -15,6 +14,7 @@ from kamal_dev.pipeline.ssh import entering
 from kamal_dev.project import Project
 from kamal_dev.shell.fanout import each
 from kamal_dev.shell.session import Session
+from kamal_dev.values import dataclass
 
 OnOutput = Callable[[str, str], None]
 

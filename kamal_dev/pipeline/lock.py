@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from kamal_dev.commands import answers, host
@@ -20,6 +20,7 @@ from kamal_dev.pipeline.run.names import of_project
 from kamal_dev.pipeline.run.report import StackResult
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.shell.fanout import each
+from kamal_dev.values import dataclass
 
 HEAD = ("STACK", "HOST", "LOCK", "BY", "SINCE", "HEARTBEAT")
 RELEASING = 60.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from kamal_dev.commands import answers, events, host
 from kamal_dev.commands.stacks import Leftover
@@ -26,6 +25,7 @@ from kamal_dev.plan.prune import Leftovers, size
 from kamal_dev.plan.prune import prune as plan_prune
 from kamal_dev.project import Project
 from kamal_dev.shell.fanout import each
+from kamal_dev.values import dataclass
 
 PRUNING = 900.0
 

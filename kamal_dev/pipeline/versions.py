@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from kamal_dev.commands import answers, host
@@ -16,6 +16,7 @@ from kamal_dev.pipeline.run.names import of_project
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.plan.rollback import KeptReleases
 from kamal_dev.shell.fanout import each
+from kamal_dev.values import dataclass
 
 HEAD = ("STACK", "VERSION", "RELEASE", "BY", "WHEN", "RESULT", "IMAGES", "NOTE")
 ASKING = 60.0

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from kamal_dev.commands.facts import Facts, Lock
 from kamal_dev.devcontainer import requirements
 from kamal_dev.errors import HostError, LockHeld
 from kamal_dev.model import Image, Location, Release
+from kamal_dev.values import dataclass
 
 UNTOUCHED = "nothing was changed on the host"
 LEAST_FOR_IMAGES, LEAST_FOR_RELEASE = 16 << 20, 1 << 20

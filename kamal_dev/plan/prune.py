@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from kamal_dev.commands.stacks import Leftover
 from kamal_dev.errors import DevError
 from kamal_dev.model import Host
 from kamal_dev.plan.operation import PrunePiece
 from kamal_dev.plan.plan import Plan, StackPlan
+from kamal_dev.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from kamal_dev.commands.stacks import KeptRelease
 from kamal_dev.errors import DevError, UsageError
 from kamal_dev.model import Host, short
 from kamal_dev.plan.operation import RollBack
 from kamal_dev.plan.plan import Plan, StackPlan
+from kamal_dev.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ import tempfile
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from kamal_dev.project.snapshot import Part, Snapshot
 from kamal_dev.project.source import committed
 from kamal_dev.project.withheld import Withheld
 from kamal_dev.shell.local import Local
+from kamal_dev.values import dataclass
 
 PACK_HEAD = 12  # bytes of a pack before its objects; the last four say how many these are
 STORE = "source.git"

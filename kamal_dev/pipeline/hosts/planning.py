@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from kamal_dev.commands.facts import Facts, Record
 from kamal_dev.devcontainer import Devcontainer, lifecycle
@@ -18,6 +18,7 @@ from kamal_dev.plan.observation import Observation
 from kamal_dev.plan.plan import Plan, StackPlan
 from kamal_dev.plan.request import Candidate, DeployRequest
 from kamal_dev.project import Project
+from kamal_dev.values import dataclass
 
 
 @dataclass(frozen=True)

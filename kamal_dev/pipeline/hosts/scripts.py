@@ -6,7 +6,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeVar
 
 from kamal_dev.commands import answers, events, host
@@ -18,6 +18,7 @@ from kamal_dev.output.event import Phase
 from kamal_dev.pipeline.images.engine import last_line
 from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.shell import OnLine
+from kamal_dev.values import dataclass
 
 ATTEMPTS = 5
 PAUSE = 2.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from kamal_dev import compose, devcontainer
@@ -17,6 +16,7 @@ from kamal_dev.pipeline.images.building import Built
 from kamal_dev.pipeline.run.tools import LocalTools
 from kamal_dev.project import Project
 from kamal_dev.shell import Shell
+from kamal_dev.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kamal_dev.commands.payload import Scripts
 from kamal_dev.model import Host
@@ -14,6 +14,7 @@ from kamal_dev.pipeline.run.budget import HostBudget, LockBudget
 from kamal_dev.shell import Shell
 from kamal_dev.shell.trust import Trust
 from kamal_dev.shell.way import Way
+from kamal_dev.values import dataclass
 
 
 class HostShells:

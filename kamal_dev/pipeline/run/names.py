@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from kamal_dev.config.settings import MAX_COUNT
 from kamal_dev.errors import UsageError
 from kamal_dev.model import Host, stack_name
 from kamal_dev.project import Project
+from kamal_dev.values import dataclass
 
 NUMBERS = re.compile("[0-9]+")
 
