@@ -37,6 +37,7 @@ class Plain:
         self._clock = clock
         self._last: dict[tuple[str, str], float] = {}
         self._shown: dict[str, set[str]] = {}  # what lifecycle commands printed, by stack
+        self._building: set[str] = set()  # the images that are being built now
 
     def __call__(self, event: Event) -> None:
         """Write what the event says, so that a reader of the pipe sees it at once."""
@@ -48,6 +49,7 @@ class Plain:
     def _lines(self, event: Event) -> Iterator[str]:
         if ends_command(event):
             return
+        self._follow(event)
         if event.status == "output":
             yield from self._output(event)
         elif event.status == "progress":
@@ -59,14 +61,25 @@ class Plain:
         shown = self._shown.get(event.stack, set())
         yield from explained(replace(event, log=tuple(text for text in event.log if text not in shown)))
 
+    def _follow(self, event: Event) -> None:
+        if event.phase == "building" and event.status == "started":
+            self._building.add(event.subject)
+        elif event.phase == "building" and event.status in ("done", "failed"):
+            self._building.discard(event.subject)
+
     def _output(self, event: Event) -> Iterator[str]:
         if event.phase == "lifecycle":
             self._shown.setdefault(event.stack, set()).add(event.message)
         step = build_step(event.message) if event.phase == "building" else None
         if self._verbose or event.phase in SHOWN:
-            yield f"  {line(event)}"
+            yield f"  {self._owner(event)}{line(event)}"
         elif step and step.current is not None:
-            yield f"  {step.text}"
+            yield f"  {self._owner(event)}{step.text}"
+
+    def _owner(self, event: Event) -> str:
+        """Return the image that a line is about where several are built side by side."""
+        name = event.subject.rpartition("/")[2].partition(":")[0]
+        return f"{name}: " if event.phase == "building" and len(self._building) > 1 else ""
 
     def _is_due(self, event: Event) -> bool:
         """Whether so much time has passed since the last line on this phase that another is due."""

@@ -118,6 +118,19 @@ def test_a_long_phase_floods_no_log() -> None:
     assert len(stream.getvalue().splitlines()) == 1
 
 
+def test_a_log_says_which_image_a_line_is_about_where_several_are_built() -> None:
+    stream = io.StringIO()
+    output = Output(Plain(stream, clock=lambda: "14:02:11"))
+    app, web = "ghcr.io/acme/app:v1", "ghcr.io/acme/web:v1"
+    output.start("building", app)
+    output.start("building", web)
+    output.line("building", "#5 [2/3] RUN make", subject=app)
+    output.done("building", app, seconds=3)
+    output.line("building", "#5 [2/3] RUN make", subject=web)
+    texts = [line.removeprefix("14:02:11 ") for line in stream.getvalue().splitlines()]
+    assert (texts[2], texts[4]) == ("  app: [2/3] RUN make", "  [2/3] RUN make")
+
+
 def test_a_stream_without_signs_gets_ascii() -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     Plain(stream, clock=lambda: "14:02:11")(Event("building", "done", subject="app…", seconds=3))
