@@ -20,7 +20,7 @@ here=${0%/*}
 require_source() {
   brought=$(cat "$here/meta/brought")
   [ -z "$brought" ] || [ -n "$(ls -A "$home/workspace/$brought" 2>/dev/null)" ] ||
-    { result_code=removed && conclude false kept 'the stack was removed from this host during the deploy'; }
+    { result_code=removed && conclude false untouched 'the stack was removed from this host during the deploy'; }
 }
 
 upload() {
@@ -29,7 +29,7 @@ upload() {
   [ -s "$releases/$release/.kamal-dev/digest" ] || mv -T "$releases/$release" "$releases/.new.lost.$$" 2>/dev/null
   if [ -d "$releases/$release" ]; then
     is_new=false
-    [ "$(known "$release" digest)" = "$digest" ] || conclude false kept "release \`$release\` exists with other content"
+    [ "$(known "$release" digest)" = "$digest" ] || conclude false untouched "release \`$release\` exists with other content"
     return
   fi
   rm -rf "$releases"/.new.*
@@ -37,7 +37,7 @@ upload() {
   mkdir -p "$releases"
   if ! { assemble "$new" && mv -T "$new" "$releases/$release"; } 2>"$here/upload.err"; then
     rm -rf "$new"
-    conclude false kept "could not write the release: $(last_lines "$here/upload.err" 1)"
+    conclude false untouched "could not write the release: $(last_lines "$here/upload.err" 1)"
   fi
 }
 

@@ -4,7 +4,7 @@
 # Runs where nothing but the workspace and the payload can be reached (see jail.sh), as the owner of the workspace.
 # Payload: as of workspace.sh; known/ is what was sent last. `open` is a folder for backups.
 # Prints three lines: state, backup, reason. `state` is that of workspace.sh; `other`: it is not a clone of this source and was
-# not changed; `refused`: nothing was changed; `broken`.
+# not changed; `refused`: nothing was changed; `failed`.
 # shellcheck disable=SC2317 # each_part calls what it is given
 set -u
 here=${0%/*}
@@ -110,7 +110,7 @@ fill() {
     move_into "$target" "$made" && rmdir "$made"
   else
     mv -T "$made" "$target"
-  fi || answer broken 'could not move the clone into place'
+  fi || answer failed 'could not move the clone into place'
   answer new
 }
 
@@ -125,7 +125,7 @@ not_filled() {
 put_aside() {
   backup=$aside_folder
   if [ -d "$target" ] && [ ! -L "$target" ]; then move_into "$backup" "$target"; else mv "$target" "$backup/"; fi ||
-    answer broken "could not move the existing files to $backup"
+    answer failed "could not move the existing files to $backup"
 }
 
 # move_into FOLDER FROM
@@ -245,7 +245,7 @@ update() {
   if [ -z "$reason" ] || [ -n "$word" ]; then each_part examine_ahead 2>>"$here/errors"; fi
   if [ -n "$reason" ] && [ -z "$word" ]; then
     each_part offer 2>>"$here/errors"
-    answer left "$reason"
+    answer skipped "$reason"
   fi
   if [ -n "$reason" ]; then
     backup=kamal-dev/backup-$stamp

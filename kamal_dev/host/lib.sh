@@ -68,9 +68,9 @@ json_lines() { awk "$json_awk"'BEGIN { prepare() } { line = line (NR > 1 ? "," :
 
 log() { emit log text "$*"; }
 
-# give_up PHASE REASON [STATE]: end with a failed result; the default STATE is `kept`: nothing was changed.
+# give_up PHASE REASON [STATE]: end with a failed result; the default STATE is `untouched`: nothing was changed.
 give_up() {
-  emit result ok: false state "${3:-kept}" phase "$1" reason "$2"
+  emit result ok: false state "${3:-untouched}" phase "$1" reason "$2"
   exit 1
 }
 

@@ -110,5 +110,5 @@ drop_releases "$@"
 drop_images
 drop_runs
 [ -n "$dry_run" ] || [ ! -d "$home" ] || [ ! -s "$here/dropped" ] || record prune ok: true state pruned count: "$(grep -c . "$here/dropped")"
-if grep -q '"ok":false' "$here/dropped"; then give_up prune 'could not remove everything' broken; fi
+if grep -q '"ok":false' "$here/dropped"; then give_up prune 'could not remove everything' incomplete; fi
 emit result ok: true phase prune

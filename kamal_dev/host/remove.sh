@@ -64,8 +64,8 @@ what_remains() {
 
 # fail REASON: end with what was not removed.
 fail() {
-  record remove ok: false state broken reason "$1"
-  give_up remove "$1" broken
+  record remove ok: false state incomplete reason "$1"
+  give_up remove "$1" incomplete
 }
 
 # is_touched: whether anything was done here, or is being done.

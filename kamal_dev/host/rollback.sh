@@ -16,7 +16,7 @@ case $release in '' | .* | *[!A-Za-z0-9._-]*) give_up arguments "\`$release\` is
 version=$(known "$release" version) listed=$releases/$release/.kamal-dev/images
 
 begin
-[ -s "$releases/$release/.kamal-dev/digest" ] || conclude false kept "release \`$release\` not found on this host"
+[ -s "$releases/$release/.kamal-dev/digest" ] || conclude false untouched "release \`$release\` not found on this host"
 if is_running "$release"; then
   report_containers
   conclude true same ''

@@ -17,7 +17,7 @@ finish() {
   [ -n "$backup" ] || [ "$owner" != "$caller" ] || : >"$home/unowned"
   rm -rf "$source"
   echo '{"kind":"sync"}' >"$here/state"
-  { mkdir -p "$source" && keep_file "$here/state" "$source/state"; } || give_up workspace 'could not write the record' broken
+  { mkdir -p "$source" && keep_file "$here/state" "$source/state"; } || give_up workspace 'could not write the record' failed
   record workspace ok: true state new backup "$backup"
   emit result ok: true state new phase workspace backup "$backup"
   exit
@@ -35,7 +35,7 @@ code=$?
 rmdir "$home/backups/$stamp" "$home/backups" 2>/dev/null
 case $answer in
   new*) finish "${answer#new}" ;;
-  left) emit result ok: true state left phase workspace ;;
-  broken*) give_up workspace "could not move or replace the existing files; see $home/backups/$stamp" broken ;;
+  skipped) emit result ok: true state skipped phase workspace ;;
+  failed*) give_up workspace "could not move or replace the existing files; see $home/backups/$stamp" failed ;;
   *) give_up workspace "${answer:-"could not unpack the source: $(why_confined "$code" "$here/confined.err")"}" ;;
 esac

@@ -16,9 +16,9 @@ begin
 release=$shown
 version=$(known "$release" version)
 phase stop
-cd "$home/current" || conclude true kept ''
+cd "$home/current" || conclude true untouched ''
 look_at_known
 quickly engine_stop >"$here/stop.log" 2>&1 ||
-  conclude false kept "$(last_lines "$here/stop.log" 2)"
+  conclude false untouched "$(last_lines "$here/stop.log" 2)"
 show_stopped
 conclude true stopped ''

@@ -6,10 +6,10 @@
 # release without one to roll back to). With `recreate` every container is recreated.
 # Events: `phase` {name, seconds once it is over}, `image`, `replace`, `container`, `lifecycle`, and at the end `result`
 #   {ok, state, phase, reason, release, version, previous, current, restored, observed_ms, code}. `state` says what runs now:
-#   same      the release was up already                       kept      nothing was changed
+#   same      the release was up already                       untouched        nothing was changed
 #   new       the release                                      restored  the last good release
-#   stopped   nothing: a failed first release was stopped      broken    see the containers; the rollback failed
-#   left      the failed release, as configured                unfinished  the release, but a lifecycle command failed
+#   stopped   nothing: a failed first release was stopped      rollback_failed  see the containers
+#   failed    the failed release, as configured                unfinished       the release, but a lifecycle command failed
 #   interrupted  see the containers; the script was ended between two releases
 # shellcheck source-path=SCRIPTDIR source=stack.sh
 . "$here/stack.sh"
@@ -89,7 +89,7 @@ report_result() {
 # says nothing about a release that was deployed earlier, therefore it keeps that result.
 save_result() {
   about=$releases/$release/.kamal-dev
-  [ -d "$about" ] && { [ "$1" != kept ] || [ ! -f "$about/result" ]; } || return 0
+  [ -d "$about" ] && { [ "$1" != untouched ] || [ ! -f "$about/result" ]; } || return 0
   cp "$here/../log" "$about/log" 2>/dev/null
   printf '%s\n' "$result" >"$about/result"
 }
@@ -99,7 +99,7 @@ clean_up() {
   [ -z "$listener" ] || kill "$listener" 2>/dev/null
   forget_login
   stop_lifecycle
-  ended_as=kept
+  ended_as=untouched
   "$is_switched" && ended_as=interrupted
   "$is_kept" && ended_as=unfinished
   "$is_concluded" || report_result false "$ended_as" 'the script on the host was interrupted'
@@ -127,7 +127,7 @@ make_workspace() {
   while IFS= read -r folder; do set -- "$@" "$folder"; done <"$here/folders"
   learn_owner
   confine_alone "$owner" folders.sh "$home/workspace" "$@" >"$here/unmade" 2>&1 ||
-    conclude false kept "workspace: $(last_lines "$here/unmade" 1)"
+    conclude false untouched "workspace: $(last_lines "$here/unmade" 1)"
 }
 
 # pull: get the images that are missing, before anything stops.
@@ -137,9 +137,9 @@ pull() {
   wanted=$(cat "$here/meta/pull" 2>/dev/null || missing_images $(cat "$listed"))
   [ -n "$wanted" ] || return 0
   has_room || { [ -n "$outdated" ] && forget_releases && { forget_images; has_room; }; } ||
-    { result_code=disk && conclude false kept "$no_room"; }
+    { result_code=disk && conclude false untouched "$no_room"; }
   # shellcheck disable=SC2086 # references have no spaces
-  pull_all $wanted || conclude false kept "could not pull images: $(last_lines "$here/pull.failed" 6)"
+  pull_all $wanted || conclude false untouched "could not pull images: $(last_lines "$here/pull.failed" 6)"
 }
 
 # switch: make the release the current one, and roll back to the last good one if it fails. If no container would change,
@@ -155,7 +155,7 @@ switch() {
   up_began=$(precise_time)
   rm -f "$releases/$release/.kamal-dev/result"
   repair "$(current_release)"
-  switch_to "$release" || conclude false kept "could not switch \`current\`"
+  switch_to "$release" || conclude false untouched "could not switch \`current\`"
   if bring_up "$release" "$timeout"; then accept; else roll_back; fi
 }
 
@@ -164,7 +164,7 @@ switch_files() {
   is_switched=true
   rm -f "$releases/$release/.kamal-dev/result"
   take_along "$release"
-  switch_to "$release" || conclude false kept "could not switch \`current\`"
+  switch_to "$release" || conclude false untouched "could not switch \`current\`"
   accept
 }
 
@@ -264,8 +264,8 @@ roll_back() {
   failed_why=$why failed_phase=$phase_name
   rm -f "$engine_known"
   report_containers
-  [ "$(cat "$here/meta/rollback" 2>/dev/null)" != never ] || conclude false left "$failed_why"
-  [ "$previous" != "$release" ] || conclude false broken "$failed_why"
+  [ "$(cat "$here/meta/rollback" 2>/dev/null)" != never ] || conclude false failed "$failed_why"
+  [ "$previous" != "$release" ] || conclude false rollback_failed "$failed_why"
   [ -n "$previous" ] || stop_first
   restore
 }
@@ -285,12 +285,12 @@ restore() {
     conclude false restored "$failed_why"
   fi
   report_containers
-  conclude false broken "$failed_why; the rollback to \`$previous\` failed: $why"
+  conclude false rollback_failed "$failed_why; the rollback to \`$previous\` failed: $why"
 }
 
 # Without a release to roll back to, the containers are stopped, so that they do no harm, and kept, so that one can inspect them.
 stop_first() {
-  [ "$(cat "$here/meta/keep_failed" 2>/dev/null)" != yes ] || conclude false left "$failed_why"
+  [ "$(cat "$here/meta/keep_failed" 2>/dev/null)" != yes ] || conclude false failed "$failed_why"
   cd "$home/current" && quickly engine_stop >/dev/null 2>&1
   show_stopped
   conclude false stopped "$failed_why"

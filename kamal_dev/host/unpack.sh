@@ -2,7 +2,7 @@
 # Unpack the source into a workspace that is still empty: unpack.sh TARGET STAMP [force]
 #
 # Runs where nothing but the workspace and the payload can be reached (see jail.sh), as the owner of the workspace. A new folder
-# appears whole or not at all, by rename. Prints `new` and where what was there is now, `left`, `broken`, or why not.
+# appears whole or not at all, by rename. Prints `new` and where what was there is now, `skipped`, `failed`, or why not.
 set -u
 here=${0%/*}
 target=$1 backup=${1%/*/*}/backups/$2
@@ -16,19 +16,19 @@ answer() {
 }
 
 umask 022
-is_empty || [ -n "${3:-}" ] || answer left
+is_empty || [ -n "${3:-}" ] || answer skipped
 rm -rf "${1%/*}"/.new.*
 if ! mkdir "$new" || ! tar -xzpf "$here/source.tar.gz" --no-same-owner -C "$new"; then
   rm -rf "$new"
   answer 'the source did not arrive; is the disk full?'
 fi
 if is_empty; then backup=''
-elif [ -d "$target" ] && [ ! -L "$target" ]; then move_into "$backup" "$target" || answer broken
-else mv "$target" "$backup/" || answer broken
+elif [ -d "$target" ] && [ ! -L "$target" ]; then move_into "$backup" "$target" || answer failed
+else mv "$target" "$backup/" || answer failed
 fi
 if [ -d "$target" ]; then
   move_into "$target" "$new" && rmdir "$new"
 else
   mv -T "$new" "$target"
-fi || answer broken
+fi || answer failed
 answer "new$backup"

@@ -8,8 +8,8 @@
 # the changes are saved in the branch kamal-dev/backup-….
 # Events: `result` {ok, state, phase, reason, backup}. `state` is the result for the workspace:
 #   new      it was empty, and is a clone now      moved    it was updated to the source
-#   left     it has changes: see reason            missing  it lacks the base of the source; all must be sent
-#   kept     nothing was changed: see reason       broken   it was updated in part
+#   skipped    it has changes: see reason            missing  it lacks the base of the source; all must be sent
+#   untouched  nothing was changed: see reason      failed   it was updated in part
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -67,7 +67,7 @@ take_packs() {
 finish() {
   rm -rf "$source/parts" "$source/offered"
   { mv "$here/parts" "$source/parts" && keep_file "$here/state" "$source/state"; } ||
-    give_up workspace 'could not write the record' broken
+    give_up workspace 'could not write the record' failed
   [ "$1:$owner" != "new:$caller" ] || : >"$home/unowned"
   # A deploy changes the owner later, once its release is up.
   running=$(current_release)
@@ -80,11 +80,11 @@ understand() {
   case $2 in kamal-dev/backup-"$stamp" | "$home/backups/$stamp") backup=$2 ;; esac
   case $1 in
     new | moved) finish "$1" ;;
-    left) keep_file "$here/state" "$source/offered" && conclude left "$3" ;;
-    other) conclude left "$3" ;;
+    skipped) keep_file "$here/state" "$source/offered" && conclude skipped "$3" ;;
+    other) conclude skipped "$3" ;;
     missing) conclude missing ;;
     refused) give_up workspace "$3" ;;
-    *) give_up workspace "$3" broken ;;
+    *) give_up workspace "$3" failed ;;
   esac
 }
 

@@ -110,7 +110,7 @@ def _remove(project: Project, connections: HostConnections, target: Host, plan: 
             raise HostError(
                 target.name,
                 f"{name} could not be removed: {outcome.reason}",
-                hint=f"fix that, then run `dev remove {name}` again" if outcome.state == "broken" else "",
+                hint=f"fix that, then run `dev remove {name}` again" if outcome.state == "incomplete" else "",
             )
     except DevError as error:
         connections.output.fail("removing", error, target)

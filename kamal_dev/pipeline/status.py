@@ -128,9 +128,9 @@ def failure(stack: StackStatus) -> str:
 
 
 ENDED = {
-    "kept": "no container was changed",
+    "untouched": "no container was changed",
     "restored": "the previous release was restored",
-    "left": "the failed containers were left in place",
+    "failed": "the failed containers were left in place",
     "stopped": "its containers were stopped",
     "unfinished": "its containers are running",
 }

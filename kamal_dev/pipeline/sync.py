@@ -88,7 +88,7 @@ def sync(
     show_plan(run.output, plan)
     operation = stack.first(SendSource)
     if operation is None:
-        return SyncReport(plan, "left", is_held_back=True)
+        return SyncReport(plan, "skipped", is_held_back=True)
     if operation.force and not agree(
         f"Discard the changes in the workspace of {observation.stack} (a backup is kept)?"
     ):
@@ -96,7 +96,7 @@ def sync(
     # A workspace that got this very source before, and was changed since, lacks nothing.
     has_source = observation.facts is not None and workspace.was_sent(observation.facts.source)
     state = _execute(run, workspace, observation, operation)
-    return SyncReport(plan, state, is_held_back=state == "left" and not has_source)
+    return SyncReport(plan, state, is_held_back=state == "skipped" and not has_source)
 
 
 def _execute(run: Run, workspace: Workspace, observation: Observation, operation: SendSource) -> str:

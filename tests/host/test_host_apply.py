@@ -217,7 +217,7 @@ def test_an_image_that_does_not_arrive_leaves_all_as_it_was(lab: Lab, scripts: M
     wanted = release(stack, "v2", app=service().replace(TINY, gone), image=gone)
     answer = apply(lab, scripts, wanted)
     outcome = answer.outcome
-    assert (answer.code, outcome.state, outcome.phase) == (1, "kept", "pull")
+    assert (answer.code, outcome.state, outcome.phase) == (1, "untouched", "pull")
     assert outcome.reason.startswith("could not pull images: localhost:5999/gone:1: ")
     assert [(pulled.image, pulled.ok) for pulled in outcome.images] == [(gone, False)]
     assert outcome.current == first.release
@@ -237,7 +237,7 @@ def test_a_release_before_that_cannot_come_back_is_reported_as_broken(
     apply(lab, scripts, good)
     lab.sh(f"rm /root/.kamal-dev/{stack}/releases/{good.id}/compose.yaml")
     outcome = apply(lab, scripts, release(stack, "v2", app=service(CRASH))).outcome
-    assert (outcome.ok, outcome.state, outcome.restored) == (False, "broken", False)
+    assert (outcome.ok, outcome.state, outcome.restored) == (False, "rollback_failed", False)
     assert "app did not stay up; the rollback to" in outcome.reason
 
 
@@ -248,7 +248,7 @@ def test_a_foreign_project_of_the_same_name_is_left_alone(lab: Lab, scripts: Map
         f"docker compose -p {stack} up -d 2>/dev/null"
     )
     answer = apply(lab, scripts, release(stack, "v1", app=service()))
-    assert (answer.code, answer.outcome.state, answer.outcome.phase) == (1, "kept", "foreign")
+    assert (answer.code, answer.outcome.state, answer.outcome.phase) == (1, "untouched", "foreign")
     assert f"from /srv/{stack}" in answer.outcome.reason
     removal = lab.run(host.remove(scripts, stack)).outcome
     assert (removal.ok, removal.phase) == (False, "foreign")

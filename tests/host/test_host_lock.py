@@ -62,7 +62,7 @@ def test_a_living_owner_is_left_alone_and_ended_only_when_told_to(
         assert facts.lock
         assert facts.lock.token == found.token != ""
         for refused in (apply(lab, scripts, stack, "v2"), lab.run(host.remove(scripts, stack))):
-            assert (refused.outcome.ok, refused.outcome.phase, refused.outcome.state) == (False, "lock", "kept")
+            assert (refused.outcome.ok, refused.outcome.phase, refused.outcome.state) == (False, "lock", "untouched")
             assert (
                 f"stack is locked by {ANN} (`apply` since {found.since}, process {found.pid})" in refused.outcome.reason
             )

@@ -149,7 +149,7 @@ def test_a_release_that_does_not_come_up_again_is_put_back(blog: Stack) -> None:
     assert (blog.running(), logs(answer)) == ("v2", ["v2"])
     assert blog.releases()["v1"].good, "it was once"
     unknown = blog.back("v9-00000000").outcome
-    assert (unknown.state, unknown.reason) == ("kept", "release `v9-00000000` not found on this host")
+    assert (unknown.state, unknown.reason) == ("untouched", "release `v9-00000000` not found on this host")
 
 
 def test_an_image_that_is_gone_for_good_refuses_the_rollback_before_anything_stops(blog: Stack) -> None:
@@ -162,7 +162,7 @@ def test_an_image_that_is_gone_for_good_refuses_the_rollback_before_anything_sto
     blog.lab.sh(f"docker image rm {gone}")
     assert blog.releases()["v1"].missing == (gone,)
     answer = blog.back(old.id)
-    assert (answer.outcome.ok, answer.outcome.state, answer.outcome.phase) == (False, "kept", "pull"), answer
+    assert (answer.outcome.ok, answer.outcome.state, answer.outcome.phase) == (False, "untouched", "pull"), answer
     assert answer.outcome.reason.startswith(f"could not pull images: {gone}: ")
     assert blog.lab.sh(f"docker inspect -f '{{{{.State.StartedAt}}}}' {blog.name}-app-1") == started
     assert blog.releases()["v2"].is_current
@@ -264,25 +264,25 @@ def test_images_that_have_no_room_are_refused_before_anything_stops_unless_their
     huge = blog.version("v2", image=gone)
     layer = (f"sha256:{'a' * 64}", 700_000_000_000_000)
     refused = blog.deploy(huge, layers=[layer]).outcome
-    assert (refused.ok, refused.state, refused.phase, refused.code) == (False, "kept", "pull", "disk")
+    assert (refused.ok, refused.state, refused.phase, refused.code) == (False, "untouched", "pull", "disk")
     assert refused.reason.startswith("images need about 2100000.0 GB, and /var/lib/docker has ")
     assert refused.reason.endswith(" free")
     assert refused.images == ()
     held = lab.sh(f"docker image inspect -f '{{{{index .RootFS.Layers 0}}}}' {TINY}")
     tried = blog.deploy(huge, layers=[(held, 700_000_000_000_000)]).outcome
-    assert (tried.state, tried.code, [pulled.ok for pulled in tried.images]) == ("kept", "", [False])
+    assert (tried.state, tried.code, [pulled.ok for pulled in tried.images]) == ("untouched", "", [False])
     assert blog.running() == "v1"
 
 
 def test_a_release_that_falls_is_left_as_it_is_where_that_is_asked_for(blog: Stack) -> None:
     bad, good, worse = blog.version("v1", CRASH), blog.version("v2"), blog.version("v3", CRASH)
     first = blog.deploy(bad, keeping=host.Keeping(keep_failed=True)).outcome
-    assert (first.state, first.current) == ("left", bad.id)
+    assert (first.state, first.current) == ("failed", bad.id)
     assert blog.deploy(good, keeping=host.Keeping(keep_failed=True)).outcome.state == "new"
     # There is something to go back to now.
     assert blog.deploy(worse, keeping=host.Keeping(keep_failed=True)).outcome.state == "restored"
     left = blog.deploy(worse, keeping=host.Keeping(restore=False)).outcome
-    assert (left.ok, left.state, left.current, left.failed[0].log) == (False, "left", worse.id, "boom")
+    assert (left.ok, left.state, left.current, left.failed[0].log) == (False, "failed", worse.id, "boom")
     # The last good one is still known, though it is not the one before.
     again = blog.deploy(blog.version("v4", CRASH)).outcome
     assert (again.state, again.current) == ("restored", good.id)

@@ -124,7 +124,7 @@ def test_a_killed_worker_is_reported_and_blocks_nobody(
 def test_a_silent_run_shows_that_it_is_alive(lab: Lab, scripts: Mapping[str, str], stack: str) -> None:
     slow = service(healthcheck='{test: ["CMD", "/bin/busybox", "false"], interval: 1s, start_period: 600s}')
     answer = lab.run(host.apply(scripts, token(), release(stack, "v1", app=slow), timeout=13))
-    assert events.Beat() in [answers.event(line) for line in answer.output.splitlines()]
+    assert events.Heartbeat() in [answers.event(line) for line in answer.output.splitlines()]
 
 
 def test_a_finished_run_leaves_no_payload_and_no_password(lab: Lab, scripts: Mapping[str, str], stack: str) -> None:

@@ -143,7 +143,7 @@ def test_no_link_in_a_git_folder_leads_out_of_the_workspace(
         plant(lab.clone / ".git" / name, lambda path, target=target: path.symlink_to(target))  # type: ignore[misc]
         state = lab.bring(ask=True)
         assert victim.is_untouched(), name
-        if state == "left":
+        if state == "skipped":
             assert f"a link is in the way: `.git/{name}`" in "".join(lab.said) or name == "HEAD", lab.said
         else:
             assert (state, name) == ("moved", "index.new")
@@ -157,7 +157,7 @@ def test_a_pipe_or_a_device_in_place_of_a_file_is_named_and_nobody_waits_for_it(
     for name in ("index", "HEAD", "refs/heads/main", "objects/info/alternates"):
         plant(lab.clone / ".git" / name, os.mkfifo)
         started = time.monotonic()
-        assert lab.bring(ask=True) == "left", name
+        assert lab.bring(ask=True) == "skipped", name
         assert "is in the way" in "".join(lab.said) or name == "HEAD", lab.said
         with pytest.raises(HostError):
             lab.pull()
@@ -170,7 +170,7 @@ def test_a_pipe_where_git_reads_rules_is_named_and_force_puts_it_aside(lab: Lab)
     news(lab)
     plant(lab.clone / ".gitignore", os.mkfifo)
     started = time.monotonic()
-    assert lab.bring(ask=True) == "left"
+    assert lab.bring(ask=True) == "skipped"
     assert "`.gitignore` is in the way: it is not a regular file" in "".join(lab.said)
     with pytest.raises(HostError, match=r"`\.gitignore` is in the way"):
         lab.pull()
@@ -250,7 +250,7 @@ def test_alternates_and_git_files_that_lead_elsewhere_show_nothing_of_the_host(l
     git(lab.root, "branch", "--quiet", "-D", pulled.branch)
     shutil.rmtree(lab.clone / ".git")
     (lab.clone / ".git").write_text(f"gitdir: {secret}/.git\n")
-    assert lab.bring(ask=True) == "left"
+    assert lab.bring(ask=True) == "skipped"
     assert git(lab.root, "branch", "--list", "kamal-dev/*") == ""
     assert git(secret, "tag") == ""
 
@@ -367,7 +367,7 @@ def test_two_that_fill_the_same_workspace_do_not_disturb_each_other(
     lab.commit({"config/dev.yml": "service: blog\nworkspace: {source: sync}\n"})
     with ThreadPoolExecutor() as pool:
         states = list(pool.map(lambda _: lab.bring(), range(3)))
-    assert sorted(states) == ["left", "left", "new"]
+    assert sorted(states) == ["new", "skipped", "skipped"]
     assert (lab.clone / "a.txt").read_text() == "one\n"
 
 

@@ -91,7 +91,7 @@ def test_a_lock_is_waited_for_no_longer_than_the_shorter_of_lock_wait_and_timeou
     monkeypatch.setattr(lock_wait, "holder", lambda *_: held)
     started = time.monotonic()
     with pytest.raises(LockHeld, match=r"ann@desk \(`apply` since"), run.budget.counting("a"):
-        lock_wait.in_turn(run.connections, HOST, "blog-1", lambda: events.ScriptResult(state="kept", phase="lock"))
+        lock_wait.in_turn(run.connections, HOST, "blog-1", lambda: events.ScriptResult(state="untouched", phase="lock"))
     assert time.monotonic() - started < 10
 
 

@@ -23,7 +23,9 @@ from tests.transcripts.test_transcripts import CASES, FIRST, SECOND, UP, Case, p
 
 __all__ = ["project", "root"]
 
-FULL = HostState(UP.facts, outcome=({"type": "result", "ok": False, "phase": "pull", "state": "kept", "code": "disk"},))
+FULL = HostState(
+    UP.facts, outcome=({"type": "result", "ok": False, "phase": "pull", "state": "untouched", "code": "disk"},)
+)
 
 
 def deployed(project: Project, case: Case) -> tuple[RecordedRun, Report]:

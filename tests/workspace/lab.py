@@ -168,7 +168,7 @@ class Lab:
         if found.first(SendSource):
             return workspace.send(HOST, STACK, facts)
         self.said.extend(found.notes)
-        return "" if source not in ("git", "sync") else "same" if is_sent else "left"
+        return "" if source not in ("git", "sync") else "same" if is_sent else "skipped"
 
     def pull(self) -> tuple[PulledBranch, ...]:
         """Do what `dev pull` does."""

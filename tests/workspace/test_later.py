@@ -63,13 +63,13 @@ def test_work_done_there_survives_a_deploy(lab: Lab, kind: str) -> None:
     before, head = tree(lab.clone), git(lab.clone, "rev-parse", "HEAD")
     commit = lab.commit({"b.txt": "newer\n"})
 
-    assert lab.bring() == "left"
+    assert lab.bring() == "skipped"
 
     assert (tree(lab.clone), git(lab.clone, "rev-parse", "HEAD")) == (before, head)
     assert git(lab.clone, "rev-parse", "kamal-dev/main") == commit
     assert any("not updated" in line for line in lab.said)
-    assert (lab.bring(), lab.home.steps) == ("left", [])
-    assert lab.bring(ask=True) == "left"
+    assert (lab.bring(), lab.home.steps) == ("skipped", [])
+    assert lab.bring(ask=True) == "skipped"
 
 
 def test_commits_and_changes_that_were_made_there_are_both_named(lab: Lab) -> None:
@@ -79,14 +79,14 @@ def test_commits_and_changes_that_were_made_there_are_both_named(lab: Lab) -> No
     assert lab.bring() == "moved"
     (lab.clone / "a.txt").write_text("my work\n")
     git(lab.clone, "commit", "--quiet", "--message", "Mine", "a.txt")
-    assert lab.bring(ask=True) == "left"
+    assert lab.bring(ask=True) == "skipped"
     assert any("the workspace has commits of its own; not updated" in line for line in lab.said), lab.said
     (lab.clone / "mine.txt").write_text("my work\n")
     both = "the workspace has commits of its own, and changes that are not committed; not updated"
-    assert lab.bring(ask=True) == "left"
+    assert lab.bring(ask=True) == "skipped"
     assert any(both in line for line in lab.said), lab.said
     git(lab.clone, "switch", "--quiet", "--create", "mine")
-    assert lab.bring(ask=True) == "left"
+    assert lab.bring(ask=True) == "skipped"
     assert any("is on another branch, and changes that are not committed" in line for line in lab.said), lab.said
 
 
@@ -94,7 +94,7 @@ def test_a_clone_that_is_clean_again_moves_forward(lab: Lab) -> None:
     lab.bring()
     (lab.clone / "a.txt").write_text("my work\n")
     lab.commit({"b.txt": "newer\n"})
-    assert lab.bring() == "left"
+    assert lab.bring() == "skipped"
     git(lab.clone, "checkout", "a.txt")
     assert lab.bring(ask=True) == "moved"
     assert tree(lab.clone) == tree(lab.root)
@@ -105,7 +105,7 @@ def test_an_ignored_file_is_not_overwritten_by_one_that_is_tracked_now(lab: Lab)
     (lab.clone / "ignored.env").write_text("mine\n")
     lab.write({".gitignore": ".kamal/\n", "ignored.env": "theirs\n"})
     lab.commit()
-    assert lab.bring() == "left"
+    assert lab.bring() == "skipped"
     assert (lab.clone / "ignored.env").read_text() == "mine\n"
     assert lab.bring(force=True) == "moved"
     assert (lab.clone / "ignored.env").read_text() == "theirs\n"
@@ -153,7 +153,7 @@ def test_a_branch_there_with_commits_of_its_own_is_not_reset(lab: Lab) -> None:
     git(lab.clone, "switch", "--quiet", "main")
     git(lab.root, "switch", "--quiet", "--create", "topic")
     lab.commit({"b.txt": "other\n"})
-    assert lab.bring() == "left"
+    assert lab.bring() == "skipped"
     assert git(lab.clone, "log", "-1", "--format=%s", "topic") == "Mine"
 
 
@@ -190,7 +190,7 @@ def test_only_what_is_staged_may_differ(lab: Lab) -> None:
 def test_files_that_were_there_before_are_left_and_put_aside_by_force(lab: Lab) -> None:
     lab.clone.mkdir(parents=True)
     (lab.clone / "mine.txt").write_text("mine\n")
-    assert lab.bring() == "left"
+    assert lab.bring() == "skipped"
     assert list(lab.clone.iterdir()) == [lab.clone / "mine.txt"]
     assert lab.bring(force=True) == "new"
     assert tree(lab.clone) == tree(lab.root)

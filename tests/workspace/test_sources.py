@@ -40,9 +40,9 @@ def test_sync_sends_the_files_once_and_replaces_them_by_force(lab: Lab) -> None:
     assert not (lab.clone / ".git").exists() and not (lab.clone / ".kamal/secrets").exists()
     (lab.clone / "mine.txt").write_text("mine\n")
     lab.write({"a.txt": "newer\n"})
-    assert (lab.bring(), lab.home.steps) == ("left", [])
+    assert (lab.bring(), lab.home.steps) == ("skipped", [])
     held = lab.sync()
-    assert (held.state, str(held.error())) == ("left", "the workspace of blog-1 was not updated")
+    assert (held.state, str(held.error())) == ("skipped", "the workspace of blog-1 was not updated")
     assert lab.said == ["blog-1  unchanged (workspace has files; `dev sync blog-1 --force` replaces them)"]
     assert "would not be updated" in str(lab.sync(dry_run=True).error())
     assert lab.bring(force=True) == "new"
@@ -70,7 +70,7 @@ def test_a_workspace_of_files_becomes_a_clone_by_force_alone(lab: Lab) -> None:
     choose(lab, "sync")
     lab.bring()
     choose(lab, "git")
-    assert lab.bring() == "left"
+    assert lab.bring() == "skipped"
     assert lab.bring(force=True) == "new"
     assert git(lab.clone, "log", "--oneline") == git(lab.root, "log", "--oneline")
     assert lab.bring() == "same"
@@ -87,11 +87,11 @@ def test_sync_does_for_one_stack_what_a_deploy_does(lab: Lab) -> None:
     assert (moved.state, moved.error(), str(moved)) == ("moved", None, "")
     assert str(planned) in lab.said
     (lab.clone / "a.txt").write_text("mine\n")
-    assert (lab.sync().state, lab.sync().error()) == ("left", None), "it has this very source"
+    assert (lab.sync().state, lab.sync().error()) == ("skipped", None), "it has this very source"
     lab.commit({"a.txt": "newest\n"})
     for _ in range(2):
         held = lab.sync()
-        assert (held.state, str(held.error())) == ("left", "the workspace of blog-1 was not updated")
+        assert (held.state, str(held.error())) == ("skipped", "the workspace of blog-1 was not updated")
         assert (held.result().ok, held.result().exit_code, held.result().stacks[0].ok) == (False, 1, False)
         assert "`dev sync blog-1 --force` discards them" in lab.said[-1]
     with pytest.raises(Declined):
@@ -121,7 +121,7 @@ def test_a_clone_in_a_folder_of_another_name_is_told_where_the_workspace_is(lab:
     lab.root = lab.root.rename(lab.root.with_name("blog"))
     assert ("`dev pull blog-1`" in warning) == (source == "git")
     if source == "git":
-        assert lab.bring(ask=True) == "left"
+        assert lab.bring(ask=True) == "skipped"
         (pulled,) = lab.pull()
         assert git(lab.root, "show", f"{pulled.branch}:mine.txt") == "mine"
 

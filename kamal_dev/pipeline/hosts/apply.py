@@ -177,7 +177,7 @@ def outcome(target: Host, stack: str, version: str, result: events.ScriptResult,
 
 def _running(result: events.ScriptResult) -> str:
     """Return the version that runs after a failure."""
-    return version_of(result.current) if result.state in ("restored", "kept", "unfinished") else ""
+    return version_of(result.current) if result.state in ("restored", "untouched", "unfinished") else ""
 
 
 def distinguishing_id(release_id: str, version: str) -> str:
@@ -230,12 +230,12 @@ def _words(failed: events.Lifecycle) -> str:
 
 
 LEFT = {
-    "kept": "no container was changed",
+    "untouched": "no container was changed",
     "restored": "the last good release is running again",
-    "left": "the failed containers were left in place",
+    "failed": "the failed containers were left in place",
     "stopped": "the containers were stopped and kept; there is no good release to roll back to",
     "unfinished": "the containers run this version; the next deploy resumes with the failed command",
-    "broken": "the containers of a failed rollback; `dev status` shows what is running",
+    "rollback_failed": "the containers of a failed rollback; `dev status` shows what is running",
     "interrupted": "the run ended between two releases; `dev status` shows what is running",
 }
 INTERRUPTED_HINT = "`dev deploy` completes it; `dev rollback` goes back to the previous good release, if there is one"

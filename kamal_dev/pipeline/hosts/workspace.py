@@ -124,7 +124,7 @@ class Workspace:
         _require(target, result)
         if result.backup:
             connections.output.info(f"Kept the previous files in `{result.backup}`", target, phase="sending_source")
-        if result.state == "left":
+        if result.state == "skipped":
             return self._left(target, stack, result.reason)
         self._sent(target, result.state, time.monotonic() - started)
         return result.state
@@ -139,7 +139,7 @@ class Workspace:
     def _left(self, target: Host, stack: str, reason: str) -> str:
         advice = f"`dev pull {stack}` fetches the changes, `dev sync {stack} --force` discards them"
         self._tools.output.info(f"{reason}; not updated: {advice}", target, phase="sending_source")
-        return "left"
+        return "skipped"
 
     def _seed(self, target: Host, stack: str, *, force: bool) -> str:
         connections = self._connections
@@ -213,6 +213,6 @@ def _require(target: Host, result: events.ScriptResult) -> None:
             f"could not send the source: {result.reason}",
             hint="run `df -h ~` on the host; without git there, set `workspace.source: sync`",
             left_behind="the workspace may be partly updated"
-            if result.state == "broken"
+            if result.state == "failed"
             else "the workspace was not changed",
         )
