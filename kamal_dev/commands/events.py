@@ -73,9 +73,9 @@ class ScriptResult:
     """Say how a script ended.
 
     `state` of an apply or a rollback: `same`, `new`, `untouched` (nothing was changed), `restored`, `stopped` (a failed
-    first release, kept for inspection), `failed` (the failed release was left in place), `rollback_failed`, `unfinished`
-    (the release runs, a lifecycle command failed), `interrupted` (the script was ended between two releases),
-    `unknown` if no answer came.
+    first release, kept for inspection), `failed` (the failed release was left in place), `rollback_failed`,
+    `unfinished` (the release runs, a lifecycle command failed), `interrupted` (the script was ended between two
+    releases), `unknown` if no answer came.
     `containers` is what is there now, `failed` what did not stay up, with reason and log, `lifecycle` the
     lifecycle commands that failed. `code` of an apply: `disk` where images have no room, `networks` where
     no addresses are left for a network, `removed` where the source is gone; of a bootstrap: `system`,
