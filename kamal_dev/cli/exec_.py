@@ -46,9 +46,9 @@ def command(
     if target.is_one and not detach:
         is_terminal = all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
         terminal = os.environ.get("TERM", "xterm") if is_terminal else ""
-        found = session(run.project, run.connections, target, words, terminal)
-        run.output.step(f"$ {' '.join(found.words[:-1])} …")
+        entered = session(run.project, run.connections, target, words, terminal)
+        run.output.step(f"$ {' '.join(entered.words[:-1])} …")
         ctx.close()
-        return found.take_over()
+        return entered.take_over()
     show = common.stack_lines(target.stacks)
     return run_in_all(run.project, run.connections, target, words, show, detach=detach)

@@ -86,7 +86,7 @@ def _phrase(result: str) -> str:
 
 
 def _images(release: KeptRelease) -> str:
-    return f"{len(release.missing)} gone" if release.missing else "there"
+    return f"{len(release.missing)} missing" if release.missing else "present"
 
 
 def _note(release: KeptRelease) -> str:
