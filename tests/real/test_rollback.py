@@ -41,7 +41,7 @@ def test_stacks_go_back_whole_with_images_that_were_gone_and_with_their_own_comm
     assert [item["is_current"] for item in listed[names[0]]] == [True, False]
     assert [bool(listed[name][1]["missing"]) for name in names] == [True, False]
     table = repository.dev("versions", names[0]).stdout
-    assert "1 gone" in table
+    assert "1 missing" in table
     assert "current, last good" in table
 
     unknown = repository.dev("rollback", "never-was", code=2)

@@ -243,9 +243,9 @@ def test_versions_say_who_deployed_what_and_how_it_ended(project: Project) -> No
     assert told == [
         ("ddd", "00000000", *when, "never finished", "present", "from cddd"),
         (BAD, "00000000", *when, "failed in observe: app did not stay up", "present", f"from c{BAD}"[:17]),
-        (NEW, "00000000", *when, "good", "there", f"current, last good, {f'from c{NEW}'[:17]}"),
-        (OLD, "00000000", *when, "good", "2 gone", f"from c{OLD}"[:17]),
-        ("eee", "00000000", *when, "unfinished since it was restored", "there", "from ceee"),
+        (NEW, "00000000", *when, "good", "present", f"current, last good, {f'from c{NEW}'[:17]}"),
+        (OLD, "00000000", *when, "good", "2 missing", f"from c{OLD}"[:17]),
+        ("eee", "00000000", *when, "unfinished since it was restored", "present", "from ceee"),
     ]
     run.close()
 
