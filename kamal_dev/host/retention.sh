@@ -20,7 +20,7 @@ forget_releases() {
   outdated=''
 }
 
-# forget_images: remove the images in `unused` that nothing names any more.
+# forget_images: remove the images in `unused` that no tag names.
 forget_images() {
   name_images
   # shellcheck disable=SC2046 # references have no spaces
