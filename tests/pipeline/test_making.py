@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kamal_dev.errors import BuildFailed
 from kamal_dev.output import Event, Output
 from kamal_dev.pipeline.images import making as making_
 from kamal_dev.pipeline.images.making import ImageMaking
@@ -113,4 +114,21 @@ def test_what_was_built_is_pushed_as_soon_as_it_is_known(
         time.sleep(0.01)
     assert "push " in mark.read_text(), "nobody asked for the result yet"
     assert making.made(lambda: pytest.fail("it is pushed already")).images["app"].digest == f"sha256:{'d' * 64}"
+    run.close()
+
+
+def test_a_failed_build_says_which_other_images_were_pushed(
+    tmp_path: Path, mark: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = opened(tmp_path / "blog", mark, monkeypatch, "{context: .}\n  web:\n    build: {context: ., target: web}")
+    script = PUSHING.replace("NAME", run.project.image("app").name)
+    failing = 'case "$*" in *"--target web"*) echo no such stage >&2; exit 1 ;; esac\ncase $1 in'
+    (tmp_path / "blog/bin/docker").write_text(script.replace("case $1 in", failing))
+    monkeypatch.setattr(making_.local_registry, "ensure", lambda *_: None)
+    monkeypatch.setattr(making_.registry, "stored", lambda *_: None)
+    making = ImageMaking(run.project, run.tools, skip_build=False, skip_push=False)
+    making.begin(push=True)
+    with pytest.raises(BuildFailed) as failure:
+        making.made(lambda: None)
+    assert failure.value.left_behind == f"`{run.project.image('app')}` was pushed; no container was changed"
     run.close()

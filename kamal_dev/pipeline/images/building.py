@@ -19,7 +19,7 @@ from kamal_dev.pipeline.images import features, registry
 from kamal_dev.pipeline.images.engine import Present, inspect, require_buildx, require_engine
 from kamal_dev.pipeline.images.parallel import each_image
 from kamal_dev.pipeline.images.recipe import BuildOptions, Recipe, recipe
-from kamal_dev.pipeline.images.source_check import require_unchanged
+from kamal_dev.pipeline.images.source_check import UNPUSHED, require_unchanged
 from kamal_dev.pipeline.run.tools import LocalTools
 from kamal_dev.project import Project, context, temporary
 from kamal_dev.shell import Shell
@@ -190,7 +190,7 @@ def _failed(build: Build, result: Result) -> BuildFailed:
     return BuildFailed(
         f"the build of {', '.join(build.services)} failed ({build.where}):\n{step or output}",
         hint=features.advice(build, output) or _of_base(output) or AGAIN,
-        left_behind="no image was pushed and no container was changed",
+        left_behind=UNPUSHED,
     )
 
 

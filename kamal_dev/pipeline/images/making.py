@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
-from kamal_dev.errors import NothingBuilt, RegistryUnknown
+from kamal_dev.errors import DevError, NothingBuilt, RegistryUnknown
 from kamal_dev.model import Build, Image
 from kamal_dev.pipeline.images import features, local_registry, registry
 from kamal_dev.pipeline.images.building import Built, build_one, buildable, planned
@@ -14,6 +14,7 @@ from kamal_dev.pipeline.images.engine import inspect
 from kamal_dev.pipeline.images.parallel import THREAD, each_image
 from kamal_dev.pipeline.images.pushing import keep_one, push_one
 from kamal_dev.pipeline.images.recipe import BuildOptions
+from kamal_dev.pipeline.images.source_check import UNPUSHED
 from kamal_dev.pipeline.run.tools import LocalTools
 from kamal_dev.plan.request import PlannedImage
 from kamal_dev.project import Project
@@ -91,13 +92,24 @@ class ImageMaking:
         project, tools = self._project, self._tools
         config = _logged_in(project, tools, skip_build=self._skip_build, skip_push=self._skip_push)
         options = BuildOptions(may_push=not self._skip_push, config=config, is_cancelled=self._cancelled.is_set)
+        pushed: list[str] = []
 
         def make(build: Build) -> Built | None:
             built = None if self._skip_build else build_one(project, tools, build, options)
-            return self._published(build, config, built) if push else built
+            if not push:
+                return built
+            published = self._published(build, config, built)
+            pushed.append(f"`{build.image}`")
+            return published
 
         builds = planned(project) if self._skip_build else buildable(project, tools)
-        return config, list(filter(None, each_image(builds, make)))
+        try:
+            return config, list(filter(None, each_image(builds, make)))
+        except DevError as error:
+            if pushed and not self._skip_push and error.left_behind == UNPUSHED:
+                verb = "was" if len(pushed) == 1 else "were"
+                error.left_behind = f"{', '.join(sorted(pushed))} {verb} pushed; no container was changed"
+            raise
 
     def _published(self, build: Build, config: str, built: Built | None) -> Built:
         assert build.image

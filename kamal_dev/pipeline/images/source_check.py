@@ -15,6 +15,7 @@ from kamal_dev.shell import Shell
 from kamal_dev.shell.local import Local
 
 SHOWN = 5
+UNPUSHED = "no image was pushed and no container was changed"
 
 
 def require_unchanged(project: Project, shell: Shell, build: Build, *, is_pushed: bool) -> None:
@@ -57,5 +58,5 @@ def _changed(image: Image, paths: list[str], is_pushed: bool) -> SourceChanged:
     return SourceChanged(
         f"{shown}{more} changed while `{image.reference}` was built, so it would not match its version",
         hint="deploy again; add files that commands and hooks write during a build to .gitignore",
-        left_behind=pushed if is_pushed else "no image was pushed and no container was changed",
+        left_behind=pushed if is_pushed else UNPUSHED,
     )
