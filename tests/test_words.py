@@ -28,7 +28,7 @@ BANNED = (
     r"all the same",
     r"anew|afresh|beforehand|besides|henceforth|herein|hereby|likewise|nevertheless|thereby|whence",
     r"whoever",
-    r"stands? in (?:place|for)|laid over",
+    r"stands|laid over",
     r"(?:be|is|are) told of",
 )
 # A variable is named after what it holds.

@@ -14,7 +14,7 @@ from kamal_dev.values import dataclass
 
 
 def _flag(*names: str, default: Any = None, everywhere: bool = False, of_run: bool = False, **settings: Any) -> Any:
-    """Declare a flag: `default` stands where a command has no such flag, `settings` are those of `click.option`.
+    """Declare a flag: `default` is its value in commands without the flag, `settings` are those of `click.option`.
 
     `everywhere` gives it to every command; a command asks for another with `option`. With
     `of_run`, the value goes to the parameter of `Run.open` that is called like the field.

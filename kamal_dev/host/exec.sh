@@ -36,7 +36,7 @@ end_in_main() {
 
 # --- the environment of a session
 
-# The shell may print whatever it likes before: what counts stands between two marks. The records end with NUL.
+# The shell may print whatever it likes before: the output that counts is between two marks. The records end with NUL.
 # shellcheck disable=SC2016 # for the shell in the container
 ask_shell='
 printf "%s\\0" "$(id -u)" "$PATH"

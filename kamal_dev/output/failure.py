@@ -69,6 +69,6 @@ class Failure:
 
     @classmethod
     def of(cls, error: errors.DevError) -> Failure:
-        """Return the failure that an error stands for."""
+        """Return an error as a failure."""
         known = kind(error)
         return cls(known.category, known.retryable, error.message, error.hint, error.left_behind)

@@ -104,7 +104,7 @@ class LogView:
         return (self._prefixes.get(id(source)) or self._prefix(source)) + text
 
     def _prefix(self, source: LabelledSource) -> str:
-        """Return what stands before lines of this container; as wide as the longest so far."""
+        """Return the prefix of lines of this container; as wide as the longest so far."""
         name = clean(f"{source.stack} {source.label}", self._redaction)
         if name not in self._names:
             self._names.append(name)

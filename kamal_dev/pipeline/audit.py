@@ -47,7 +47,7 @@ class Entry:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Return the entry for `--json`: where it stands, and all that was written."""
+        """Return the entry for `--json`: its log, and all its fields."""
         return {**self.data, "at": self.at, "where": self.where, "what": self.what, "stack": self.stack}
 
 

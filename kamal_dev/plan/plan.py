@@ -115,13 +115,13 @@ class Plan:
         """Say how much of what is done."""
         made = Counter(operation.verb for operation in self.here)
         done = Counter(verb for item in self.stacks for verb in dict.fromkeys(one.verb for one in item.operations))
-        stands = Counter(item.state for item in self.stacks if item.state != "changes")
+        idle = Counter(item.state for item in self.stacks if item.state != "changes")
         words = [f"{verb} {_count(number, 'image')}" for verb, number in made.items()]
         words += [
             f"{verb.removesuffix(' to')} {'' if verb in OF_HOSTS else 'on '}{_count(done[verb], 'host')}"
             for verb in _in_order(done)
         ]
-        words += [f"{_count(number, 'stack')} {state}" for state, number in stands.items()]
+        words += [f"{_count(number, 'stack')} {state}" for state, number in idle.items()]
         return ", ".join(words) or "nothing to do"
 
     def as_json(self) -> dict[str, Any]:

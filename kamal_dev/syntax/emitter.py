@@ -31,7 +31,7 @@ def dump(value: Mapping[str, Any]) -> str:
 
 
 def scalar(value: object) -> str:
-    """Return text, a number or a boolean as it stands on one line."""
+    """Return text, a number or a boolean as it is written on one line."""
     return _text([value])[2:-1]
 
 

@@ -35,7 +35,7 @@ class Node:
 
     @property
     def followed(self) -> Node:
-        """The node itself, or what an alias stands for."""
+        """The node itself, or the target of an alias."""
         return self.target or self
 
     @property

@@ -22,7 +22,7 @@ asserts that
 - the report was true: exit code, message and state of each stack are what really runs;
 - the next plain `dev deploy` converges.
 
-`…` stands for what differs. *CI* runs with every change, *all* with `bin/test --all`. This page is written by
+`…` replaces what differs. *CI* runs with every change, *all* with `bin/test --all`. This page is written by
 `python -m tests.faults.publish`.
 
 | | what happens | what the user sees | what to do | runs in |

@@ -85,7 +85,7 @@ def _summary(count: int, answering: int, off: list[str], *, is_fine: bool) -> Ch
 
 
 def judged(stack: str, facts: Facts | DevError) -> Check:
-    """Say how a host stands for a deploy, from what it told of itself."""
+    """Check from its facts whether a host can take a deploy."""
     name = f"host of {stack}"
     if isinstance(facts, DevError):
         return Check(name, False, facts.message, facts.hint)
@@ -118,7 +118,7 @@ def _login(facts: Facts) -> str:
 
 @dataclass(frozen=True)
 class Check:
-    """Say how one thing stands, and what to do where it does not.
+    """Hold the result of one check, and what to do if it failed.
 
     With `is_warning`, there is something to do though no deploy fails of it.
     """

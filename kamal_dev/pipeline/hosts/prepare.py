@@ -119,7 +119,7 @@ def _host(observation: Observation) -> Host:
 
 
 def _current(context: PrepareContext, observation: Observation) -> tuple[StackPlan, Observation]:
-    """Return the plan of a host that answers and is changed by nobody else. Raises what stands against it."""
+    """Return the plan of a host that answers and is changed by nobody else. Raises the error of its plan."""
     while True:
         plan, _ = context.planner.stack(observation)
         if plan.error:

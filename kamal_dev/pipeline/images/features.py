@@ -69,7 +69,7 @@ def warn(project: Project, output: Output, build: Build) -> None:
 
 
 def log_in(project: Project, tools: LocalTools, *, wanted: bool = False) -> str:
-    """Log in to the registry where that is `wanted`, or where a Feature stands beside the image.
+    """Log in to the registry where that is `wanted`, or if a Feature is in the registry of the image.
 
     Public Features need no login, so that without a credential those beside the image
     are tried too. Returns the docker config folder to build with; empty without a login.

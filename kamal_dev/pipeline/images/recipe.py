@@ -18,7 +18,7 @@ from kamal_dev.project import Project
 from kamal_dev.values import dataclass
 
 # One moment for all images: with that of the build in them, the same content would be another image each time.
-# What the user sets stands. Source: reproducible-builds.org.
+# A value that the user sets is kept. Source: reproducible-builds.org.
 EPOCH = ("SOURCE_DATE_EPOCH", "0")
 # Without them buildx calls git seven times and the builder once, for a provenance that no image gets.
 SPARING = (("BUILDX_GIT_INFO", "false"), ("BUILDX_METADATA_PROVENANCE", "disabled"))

@@ -73,10 +73,10 @@ class Hooks:
             self._debts.settle(due)
 
     def _after(self, name: str, outcomes: Sequence[StackResult], seconds: float, **details: str) -> DevError | None:
-        stands = f"what `dev {self._command}` has done is kept"
+        state = f"what `dev {self._command}` has done is kept"
         addresses = {outcome.stack: outcome.address for outcome in outcomes}
         try:
-            self._call(name, addresses, stands, runtime=str(round(seconds)), **details)
+            self._call(name, addresses, state, runtime=str(round(seconds)), **details)
         except DevError as error:
             self._run.output.fail("hook", error, subject=name)
             return error

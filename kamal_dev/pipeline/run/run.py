@@ -181,7 +181,7 @@ class Run:
         if self.shells.hosts and self.ssh_config.exists():
             from kamal_dev.shell import ssh_config
 
-            # A host that was started again may have another port. What a verb did stands without this file.
+            # A host that was started again may have another port. A verb succeeds without this file.
             with suppress(OSError, HostUnreachable):
                 ssh_config.renew(self.ssh_config, self.shells.hosts, self.trust)
         if isinstance(self.local, Local):
