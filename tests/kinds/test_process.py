@@ -97,7 +97,8 @@ def test_what_handles_no_signal_is_told_from_a_shell_with_a_trap_and_from_an_ini
 def test_what_only_keeps_itself_alive_idles(
     processes: dict[tuple[str, ...], int], tmp_path: Path, argv: tuple[str, ...], shell: str
 ) -> None:
-    assert holds(tmp_path, "idles", str(processes[argv]), shell=shell)
+    # Between two sleeps a loop is a shell that has just forked: a release asks again and again, too.
+    assert any(holds(tmp_path, "idles", str(processes[argv]), shell=shell) for _ in range(10))
 
 
 @pytest.mark.parametrize("shell", SHELLS)
