@@ -2,7 +2,7 @@
 # Keep an environment for the command that comes next: environment.sh TOKEN, with `NAME=value` lines on stdin.
 #
 # That command opens the file and removes it at once. One that never came leaves it for an hour.
-# Sits alone. Prints the file's path.
+# Sources no other script. Prints the file's path.
 set -u
 umask 077
 case $1 in '' | .* | *[!A-Za-z0-9._-]*) exit 2 ;; esac
