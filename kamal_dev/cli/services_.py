@@ -1,0 +1,32 @@
+"""`dev services`."""
+
+from __future__ import annotations
+
+import click
+
+from kamal_dev.cli import common
+
+
+@click.command(epilog=common.examples("dev services  # of the compose files here", "dev services guestbook-1"))
+@common.stacks
+@common.as_json
+@common.version
+@common.common
+def command(flags: common.Flags, *, names: tuple[str, ...]) -> int:
+    """Without NAME, what the compose files say; needs no engine, host or network.
+
+    With NAME, also the state and the image of each service in these stacks.
+    """
+    from kamal_dev.output.table import table
+    from kamal_dev.pipeline.services import HEAD, services
+    from kamal_dev.pipeline.status import stacks
+
+    run = common.open_run(flags, strict=False)
+    statuses = stacks(run, names) if names else []
+    listed = services(run.project, statuses)
+    if flags.as_json:
+        common.print_json([item.as_json() for item in listed])
+    else:
+        head = ("STACK", "STATE", *HEAD) if names else HEAD
+        common.show(table(head, [item.row for item in listed]))
+    return int(not all(stack.is_known for stack in statuses))

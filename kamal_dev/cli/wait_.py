@@ -1,0 +1,33 @@
+"""`dev wait`."""
+
+from __future__ import annotations
+
+import click
+
+from kamal_dev.cli import common
+
+
+@click.command(
+    epilog=common.examples(
+        "dev wait guestbook-1  # all services are up",
+        "dev wait guestbook-1 db --for port=5432 --timeout 60",
+        "dev wait guestbook-1 migrate --for exited",
+    )
+)
+@click.argument("name", shell_complete=common.complete_stacks)
+@click.argument("service", required=False, default="")
+@click.option(
+    "--for", "condition", metavar="CONDITION", default="healthy", show_default=True, help="healthy, exited or port=N."
+)
+@click.option("--timeout", type=click.FloatRange(0), metavar="SECONDS", help="Default: deploy.timeout.")
+@common.common
+def command(flags: common.Flags, *, name: str, service: str, condition: str, timeout: float | None) -> int:
+    """Without SERVICE, the whole stack; for a port, its main service.
+
+    Healthy are services that are up, and one-shots that completed. The exit code is 1 if the condition
+    does not hold in time; with `--for exited`, it is that of the container.
+    """
+    from kamal_dev.pipeline.wait import wait
+
+    run = common.open_run(flags, strict=False)
+    return wait(run.project, run.connections, run.stacks, name, service, condition, timeout)

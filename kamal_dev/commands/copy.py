@@ -1,0 +1,87 @@
+"""Copy files into and out of containers: where from and where to, and the command lines. Builds argv; runs nothing."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable
+
+from kamal_dev.commands.docker import PROGRAM
+from kamal_dev.commands.stacks import RunningContainer
+from kamal_dev.errors import UsageError
+from kamal_dev.model import Step
+from kamal_dev.values import dataclass
+
+# Runs in the container, with the path and its folder: who its user is, and `dir`, `file`, `none` or `nowhere`.
+_LOOK = """id -u; id -g
+if [ -d "$1" ]; then echo dir
+elif [ -e "$1" ]; then echo file
+elif [ -d "$2" ]; then echo none
+else echo nowhere
+fi"""
+
+
+@dataclass(frozen=True)
+class CopyPlace:
+    """Say where files are: at `path` in a service of a stack, or on this machine where `stack` is empty."""
+
+    path: str
+    stack: str = ""
+    service: str = ""
+
+
+def place(text: str, stacks: Iterable[str], services: Iterable[str]) -> CopyPlace:
+    """Return what `NAME:path`, `NAME:SERVICE:path` or a path of this machine means.
+
+    A path with a colon is one of this machine if it begins with `/` or `.`. Raises UsageError for an unknown stack.
+    """
+    name, colon, rest = text.partition(":")
+    if not colon or text[:1] in ("/", "."):
+        return CopyPlace(text)
+    if name not in stacks:
+        raise UsageError(f"there is no stack `{name}`", hint=f"for a file of this machine, write `./{text}`")
+    service, second, path = rest.partition(":")
+    named = CopyPlace(path, name, service) if second and service in services else CopyPlace(rest, name)
+    if not named.path:
+        raise UsageError(f"`{text}` has no path")
+    return named
+
+
+@dataclass(frozen=True)
+class CopyTarget:
+    """Say what is at a path in a container, and as whom its user owns files. `kind` is as `_LOOK` prints it."""
+
+    user: int = 0
+    group: int = 0
+    kind: str = "dir"
+
+    @classmethod
+    def of(cls, output: str) -> CopyTarget:
+        """Return what the container said; without an answer, a folder that is root's."""
+        words = output.split()
+        if len(words) != 3 or not all(word.isdecimal() for word in words[:2]):
+            return cls()
+        return cls(int(words[0]), int(words[1]), words[2])
+
+
+def look(container: RunningContainer, path: str, user: str = "") -> Step:
+    """Return the step that asks a container for the target of a copy; read by `CopyTarget.of`."""
+    flags = ("--user", user) if user else ()
+    parent = posixpath.dirname(path.rstrip("/")) or "/"
+    words = ("exec", *flags, container.id, "sh", "-c", _LOOK, "kamal-dev", path, parent)
+    return Step(_on_host(container, words), label=f"look at {path}")
+
+
+def into(container: RunningContainer, folder: str) -> Step:
+    """Return the step that unpacks a tar on stdin in a folder of a container."""
+    return Step(_on_host(container, ("cp", "-", f"{container.id}:{folder}")), label=f"unpack in {folder}")
+
+
+def out_of(container: RunningContainer, path: str) -> Step:
+    """Return the step that prints a path of a container as a tar."""
+    return Step(_on_host(container, ("cp", f"{container.id}:{path}", "-")), label=f"pack {path}")
+
+
+def _on_host(container: RunningContainer, words: tuple[str, ...]) -> tuple[str, ...]:
+    engine = ("env", f"DOCKER_HOST={container.socket}") if container.socket else ()
+    argv: tuple[str, ...] = (*engine, PROGRAM, *words)
+    return argv if container.direct else ("sudo", "-n", "--", *argv)

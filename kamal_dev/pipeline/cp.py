@@ -1,0 +1,116 @@
+"""The story of `dev cp`: copy files between this machine and a container, as a tar through one connection."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+from kamal_dev.commands import copy
+from kamal_dev.commands.copy import CopyPlace, CopyTarget
+from kamal_dev.commands.stacks import RunningContainer
+from kamal_dev.errors import HostError, UsageError
+from kamal_dev.model import Host, Result
+from kamal_dev.pipeline.hosts.target import described, find, running, service_of
+from kamal_dev.pipeline.run.connections import HostConnections
+from kamal_dev.project import Project, archive
+from kamal_dev.shell import Receiver
+from kamal_dev.shell.fanout import Background
+
+
+def cp(project: Project, connections: HostConnections, stacks: Mapping[str, Host], source: str, target: str) -> int:
+    """Copy a file or folder; returns how many files came here, 0 for those that were sent.
+
+    Raises UsageError unless one of both is in a stack, and HostError where the copy fails.
+    """
+    services = [item.name for item in project.compose.services]
+    origin, goal = (copy.place(text, stacks, services) for text in (source, target))
+    if bool(origin.stack) == bool(goal.stack):
+        raise UsageError(
+            "one of both is in a stack, the other on this machine", hint="dev cp guestbook-1:log/dev.log ."
+        )
+    if goal.stack:
+        _send(_ContainerPath(project, connections, stacks, goal), Path(source))
+        return 0
+    return _fetch(_ContainerPath(project, connections, stacks, origin), Path(target))
+
+
+class _ContainerPath:
+    """Reach a path in the container of a service."""
+
+    def __init__(
+        self, project: Project, connections: HostConnections, stacks: Mapping[str, Host], place: CopyPlace
+    ) -> None:
+        self.name, self.host = running(stacks, place.stack)
+        service = service_of(project, place.service)
+        self.output = connections.output
+        self.shell = connections.remote(self.host)
+        self.container: RunningContainer = find(project, connections, self.name, self.host, service)
+        about = None if service else described(project, self.container)
+        self.user = (about.remote_user or about.container_user) if about else ""
+        self.path = posixpath.join(about.workspace_folder if about else "/", place.path)
+
+    def look(self) -> CopyTarget:
+        """Ask what is at the path, and whose files are there."""
+        return CopyTarget.of(self.shell.run(copy.look(self.container, self.path, self.user)).output)
+
+    def failed(self, result: Result) -> HostError:
+        """Return why the engine did not copy."""
+        return HostError(self.host.name, f"could not copy {self.path}: {result.tail(1)}")
+
+
+def _send(target: _ContainerPath, source: Path) -> None:
+    if not source.exists():
+        raise UsageError(f"there is no file {source}")
+    facts = target.look()
+    if facts.kind == "nowhere":
+        raise HostError(
+            target.host.name, f"there is no folder {posixpath.dirname(target.path.rstrip('/'))} in the container"
+        )
+    is_inside = facts.kind == "dir"
+    folder = target.path if is_inside else posixpath.dirname(target.path.rstrip("/")) or "/"
+    name = source.resolve().name if is_inside else posixpath.basename(target.path.rstrip("/"))
+    reading, writing = os.pipe()
+
+    def packed() -> None:
+        with os.fdopen(writing, "wb") as stream:
+            archive.pack(source, name, facts.user, facts.group, stream)
+
+    packing = Background(packed, name="pack")
+    with os.fdopen(reading, "rb") as stream:
+        result = target.shell.run(copy.into(target.container, folder), feed=archive.chunks(stream))
+    if not result:
+        raise target.failed(result)
+    packing.result()
+
+
+def _fetch(source: _ContainerPath, target: Path) -> int:
+    if not target.is_dir() and not target.absolute().parent.is_dir():
+        raise UsageError(f"there is no folder {target.absolute().parent}")
+    shell = source.shell
+    assert isinstance(shell, Receiver)
+    reading, writing = os.pipe()
+
+    def received() -> Result:
+        with os.fdopen(writing, "wb") as stream:
+            return shell.receive(copy.out_of(source.container, source.path), stream.write, feed=())
+
+    receiving = Background(received, name="receive")
+    with os.fdopen(reading, "rb") as stream:
+        count = _unpacked(source, stream, target)
+    result = receiving.result()
+    if not result:
+        raise source.failed(result)
+    return count
+
+
+def _unpacked(source: _ContainerPath, stream: BinaryIO, target: Path) -> int:
+    """Unpack what comes; nothing comes where the path does not exist, which the engine says."""
+    start = stream.peek(1)  # type: ignore[attr-defined]
+    if not start:
+        return 0
+    return archive.unpack(
+        stream, target, lambda name: source.output.warn(f"skipped `{name}`: a special file, or a link that leads out")
+    )

@@ -1,0 +1,63 @@
+"""The story of `dev services`: what the compose files say of each service, and what runs of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from kamal_dev.compose import listing
+from kamal_dev.compose.listing import ListedService
+from kamal_dev.model import short
+from kamal_dev.pipeline.status import StackStatus
+from kamal_dev.project import Project
+from kamal_dev.values import dataclass
+
+HEAD = ("SERVICE", "IMAGE", "PORTS", "HEALTH CHECK", "DEPENDS ON", "PROFILES")
+WIDEST = 40
+
+
+@dataclass(frozen=True)
+class ServiceState:
+    """Hold a service, with the stack it was looked for in and the state of its containers there."""
+
+    service: ListedService
+    stack: str = ""
+    state: str = ""
+
+    @property
+    def row(self) -> tuple[str, ...]:
+        """The row of the table."""
+        service = self.service
+        columns = (
+            f"{service.name} (main)" if service.is_main else service.name,
+            short(service.image),
+            ", ".join(service.ports),
+            service.health if len(service.health) <= WIDEST else f"{service.health[: WIDEST - 1]}…",
+            ", ".join(service.depends_on),
+            ", ".join(service.profiles),
+        )
+        at = (self.stack, self.state) if self.stack else ()
+        return tuple(column or "-" for column in (*at, *columns))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for `--json`."""
+        return {**({"stack": self.stack, "state": self.state} if self.stack else {}), **self.service.as_json()}
+
+
+def services(project: Project, stacks: Iterable[StackStatus] = ()) -> list[ServiceState]:
+    """Return the services of the compose files; with `stacks`, as each of these runs them."""
+    images = {name: str(image) for name, image in project.images().items()}
+    listed = listing.services(project.compose, images, project.main)
+    stacks = list(stacks)
+    if not stacks:
+        return [ServiceState(service) for service in listed]
+    return [_in_stack(service, stack) for stack in stacks for service in listed]
+
+
+def _in_stack(service: ListedService, stack: StackStatus) -> ServiceState:
+    containers = [container for container in stack.containers if container.service == service.name]
+    states: Mapping[str, None] = dict.fromkeys(container.state for container in containers)
+    count = f" ×{len(containers)}" if len(containers) > 1 else ""
+    image = containers[0].image if containers else service.image
+    return ServiceState(replace(service, image=image), stack.name, ", ".join(states) + count if states else "-")

@@ -1,0 +1,45 @@
+"""The story of `dev wait`: ask the host of a stack until a condition holds."""
+
+from __future__ import annotations
+
+from kamal_dev.commands import answers
+from kamal_dev.commands import wait as commands
+from kamal_dev.errors import HostError, NoAnswer
+from kamal_dev.model import Host
+from kamal_dev.pipeline.hosts.scripts import UNKNOWN, ask
+from kamal_dev.pipeline.hosts.target import running
+from kamal_dev.pipeline.run.connections import HostConnections
+from kamal_dev.pipeline.run.names import select
+from kamal_dev.project import Project
+
+SPARE = 60.0
+
+
+def wait(
+    project: Project,
+    connections: HostConnections,
+    stacks: dict[str, Host],
+    name: str,
+    service: str = "",
+    condition: str = "healthy",
+    timeout: float | None = None,
+) -> int:
+    """Return 0 once the condition holds; for `exited`, the exit code of the containers.
+
+    Without a service, all of the stack. Raises HostError where it does not hold in time.
+    """
+    commands.condition(condition)
+    select((service,) if service else (), (), [item.name for item in project.compose.services])
+    stack, target = running(stacks, name)
+    seconds = project.config.deploy.timeout if timeout is None else timeout
+    step = commands.wait(connections.scripts, stack, condition, seconds, service)
+    outcome = answers.outcome(ask(connections, target, step, timeout=seconds + SPARE).output)
+    if outcome:
+        return int(outcome.code or 0)
+    if outcome.state != "late":
+        raise NoAnswer(target.name, outcome.reason, hint=UNKNOWN)
+    what = f"`{service}` of {stack}" if service else stack
+    port = condition.removeprefix("port=")
+    wanted = condition if port == condition else f"listening on {port}"
+    reason = outcome.reason or "no containers"
+    raise HostError(target.name, f"{what} is not {wanted} after {seconds:.0f} s: {reason}")
