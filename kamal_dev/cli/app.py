@@ -21,6 +21,7 @@ COMMANDS = {
     "deploy": "Build, push and deploy to all hosts",
     "list": "List stacks with host, address, version and state",
     "status": "Show the containers of all stacks",
+    "services": "List services with image, ports, health check and dependencies",
     "logs": "Print the logs of services, merged in the order of time",
     "versions": "List the releases on the hosts",
     "rollback": "Roll stacks back to an earlier release",
@@ -29,6 +30,13 @@ COMMANDS = {
     "pull": "Pull the changes of a workspace into a local branch",
     "ssh": "Open a shell or run a command in a workspace",
     "exec": "Run a command in one, several or all stacks",
+    "stop": "Stop stacks, or services of them",
+    "start": "Start stopped stacks, or services of them",
+    "restart": "Restart stacks, or services of them",
+    "scale": "Run a service in several containers",
+    "compose": "Run Docker Compose on the release of a stack",
+    "cp": "Copy files between this machine and a workspace or a service",
+    "wait": "Wait until a stack or a service is healthy, exited or listening",
     "forward": "Forward ports of a stack to this machine",
     "open": "Open a workspace in VS Code",
     "lock": "Show and release stack locks",
@@ -61,19 +69,30 @@ class Commands(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
         """Refuse an unknown name with the closest known one."""
         if args and args[0] not in COMMANDS:
-            import difflib
+            # Imported for a mistake alone.
+            from kamal_dev.cli.suggestions import suggestion
 
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            hint = f" Did you mean `{near[0]}`?" if near else f" Known: {', '.join(COMMANDS)}."
-            ctx.fail(f"No such command `{args[0]}`.{hint}")
+            word, near = suggestion(args, COMMANDS)
+            hint = f" Did you mean `{near}`?" if near else f" Known: {', '.join(COMMANDS)}."
+            ctx.fail(f"No such command `{word}`.{hint}")
         return super().resolve_command(ctx, args)
 
 
 @click.group(
     cls=Commands,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog='Shell completion: `eval "$(_DEV_COMPLETE=bash_source dev)"` (or zsh_source, fish_source).',
 )
 @click.version_option(__version__, prog_name="kamal-dev", message="%(prog)s %(version)s")
-def app() -> None:
-    """Run this repository's devcontainer as isolated stacks on remote hosts."""
+@click.pass_context
+def app(ctx: click.Context) -> int:
+    """Run this repository's devcontainer as isolated stacks on remote hosts.
+
+    Without a command, shows the stacks and what to run next.
+    """
+    if ctx.invoked_subcommand is not None:
+        return 0
+    from kamal_dev.cli.overview import overview
+
+    return overview(ctx)

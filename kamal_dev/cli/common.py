@@ -32,7 +32,7 @@ skip_initialize = click.option("--skip-initialize", is_flag=True, help="Do not r
 skip_hooks = click.option("--skip-hooks", is_flag=True, help="Do not run the hooks in .kamal/hooks.")
 
 
-def _stacks(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+def complete_stacks(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """Complete the name of a stack; without suggestions if the project or its provider cannot be read."""
     from kamal_dev.output import Output
     from kamal_dev.pipeline.run.run import Run
@@ -51,8 +51,8 @@ def examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  $ {line:{width}}{mark}{text}".rstrip() for line, mark, text in parts)
 
 
-stack = click.argument("name", required=False, shell_complete=_stacks)
-stacks = click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=_stacks)
+stack = click.argument("name", required=False, shell_complete=complete_stacks)
+stacks = click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete_stacks)
 
 
 def output(flags: Flags) -> Output:

@@ -32,7 +32,8 @@ class CopyPlace:
 def place(text: str, stacks: Iterable[str], services: Iterable[str]) -> CopyPlace:
     """Return what `NAME:path`, `NAME:SERVICE:path` or a path of this machine means.
 
-    A path with a colon is one of this machine if it begins with `/` or `.`. Raises UsageError for an unknown stack.
+    An empty path is the workspace folder, or `/`. A path with a colon is one of this machine if it begins with `/` or
+    `.`. Raises UsageError for an unknown stack.
     """
     name, colon, rest = text.partition(":")
     if not colon or text[:1] in ("/", "."):
@@ -40,10 +41,7 @@ def place(text: str, stacks: Iterable[str], services: Iterable[str]) -> CopyPlac
     if name not in stacks:
         raise UsageError(f"there is no stack `{name}`", hint=f"for a file of this machine, write `./{text}`")
     service, second, path = rest.partition(":")
-    named = CopyPlace(path, name, service) if second and service in services else CopyPlace(rest, name)
-    if not named.path:
-        raise UsageError(f"`{text}` has no path")
-    return named
+    return CopyPlace(path, name, service) if second and service in services else CopyPlace(rest, name)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ SCRIPTS = (
     "checkout.sh",
     "clone.sh",
     "collect.sh",
+    "compose.sh",
     "confine.sh",
     "contents.sh",
     "detach.sh",
@@ -47,6 +48,7 @@ SCRIPTS = (
     "logs.sh",
     "mounts.sh",
     "observe.sh",
+    "operate.sh",
     "owner.sh",
     "packages.sh",
     "place.sh",
@@ -70,6 +72,7 @@ SCRIPTS = (
     "switch.sh",
     "unlock.sh",
     "unpack.sh",
+    "wait.sh",
     "watch.sh",
     "worker.sh",
     "workspace.sh",
@@ -104,6 +107,7 @@ _SOURCED = {
     "contents.sh": ("stack.sh", "replace.sh", "process.sh"),
     "facts.sh": _FACTS,
     "logs.sh": ("stack.sh",),
+    "operate.sh": _SWITCH,
     "place.sh": ("stack.sh",),
     "prune.sh": (
         "stack.sh",
@@ -123,6 +127,7 @@ _SOURCED = {
     "status.sh": ("stack.sh", "history.sh", "observe.sh", "lock.sh"),
     "stop.sh": _SWITCH,
     "unlock.sh": ("stack.sh", "audit.sh", "lock.sh"),
+    "wait.sh": ("stack.sh", "history.sh", "observe.sh", "process.sh"),
 }
 _DETACHED = ("detach.sh", "run.sh", "worker.sh")
 

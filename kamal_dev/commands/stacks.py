@@ -72,7 +72,7 @@ class RunningContainer:
     `state` is Docker's; `pid` that of its first process, 0 where none runs; `user` and
     `environment` are its own. `metadata` is the label `devcontainer.metadata` of its image.
     `direct`: the login on the host may use Docker without sudo; `socket` is where its engine is, empty where docker
-    finds it automatically.
+    finds it automatically; `stopped`: services of the stack were stopped on purpose.
     """
 
     id: str
@@ -85,6 +85,7 @@ class RunningContainer:
     metadata: str = field(default="", repr=False)
     direct: bool = True
     socket: str = ""
+    stopped: bool = False
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,15 @@ engine_up() {
   stack_compose "$up_deadline" up --no-build --pull never "$@"
 }
 
-engine_stop() { stack_compose 120 stop; }
+# engine_stop [ARG]...
+engine_stop() { stack_compose 120 stop "$@"; }
+
+# engine_restart_services SECONDS [SERVICE]...
+engine_restart_services() {
+  restart_deadline=$1
+  shift
+  stack_compose "$restart_deadline" restart -- "$@"
+}
 
 # engine_down [--volumes]
 engine_down() { stack_compose 300 down --remove-orphans "$@"; }
@@ -129,6 +137,15 @@ engine_down() { stack_compose 300 down --remove-orphans "$@"; }
 engine_services() {
   stack_compose 60 config "$@" 2>/dev/null |
     awk '/^services:/ { on = 1; next } /^[^ ]/ { on = 0 } on && /^  [^ ]/ { gsub(/[ ":]/, ""); print }'
+}
+
+# engine_attached ARG...: run Compose with the terminal and the streams of our caller, and without a deadline.
+engine_attached() {
+  set -- env -i "PATH=$PATH" "HOME=$HOME" "PWD=$PWD" ${TERM:+"TERM=$TERM"} ${DOCKER_CONFIG:+"DOCKER_CONFIG=$DOCKER_CONFIG"} \
+    ${engine_socket:+"DOCKER_HOST=$engine_socket"} ${engine_context:+"DOCKER_CONTEXT=$engine_context"} \
+    docker compose --project-name "$stack" "$@"
+  [ "$engine_way" = direct ] || set -- sudo -n -- "$@"
+  "$@"
 }
 
 # --- which containers there are

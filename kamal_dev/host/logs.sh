@@ -8,7 +8,7 @@
 #   `=` STACK SERVICE NUMBER NAME  the container is read from now on         ` ` a line: its time, a space, what was written
 #   `.`  what was written until now is complete                              `>` the beginning of a line that is too long for one
 #   `!`  what the engine says instead of a line                              000000000000= TIME  when it began, before anything else
-# At the end `result` {ok, state, phase, reason}. With `follow` it ends only with the engine, and when nobody listens any longer.
+# At the end `result` {ok, state, phase, reason}. With `follow` it ends only with the engine and with its caller.
 # Containers that are started later are read from their first line, those that are started again from where they were.
 set -u
 here=${0%/*}

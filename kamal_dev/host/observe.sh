@@ -11,12 +11,13 @@
 #   crash loop  that happened `restart_limit` times
 #   completed   a one-shot: it ended with 0, and nothing restarts it
 #   exited N    it ended, but should be running
+#   stopped     it ended, because somebody stopped it on purpose: its service is in ~/.kamal-dev/<stack>/stopped, see operate.sh
 #   created (never started), paused, dead, removing
 # and compared with what its release had when it came up:
 #   missing, leftover (not part of the release), renamed, outdated (of another image), offline (off a network),
 #   stale (the folder of the workspace that it sees was replaced)
-# A stack: up, degraded (a container is not as its release has it), unfinished (lifecycle commands are left to be run), down
-# (no container runs) or absent.
+# A stack: up, degraded (a container is not as its release has it), unfinished (lifecycle commands are left to be run), stopped
+# (on purpose, as a whole), down (no container runs) or absent.
 #
 # `good` of a release has a line per container, as it was when the release came up:
 # `<service> <state> <name> <networks> <image>`.
@@ -60,6 +61,7 @@ judge_running() {
 }
 
 judge_exited() {
+  case $stopped_services in *" $service "*) state=stopped verdict=fine; return ;; esac
   state="exited $exit_code" reason="exited with code $exit_code"
   case $exit_code:$policy in
     *:always | *:unless-stopped) verdict='wait' ;;
@@ -103,6 +105,7 @@ restarts_beyond() {
 # worst verdict; failed if there are none. For a container that only has to run longer, watch.sh may know better.
 judge_all() {
   judged='' outcome=failed wall=$(wall_clock)
+  find_stopped
   while IFS= read -r row; do
     [ -n "$row" ] || continue
     [ -n "$judged" ] || outcome=fine
@@ -119,6 +122,12 @@ $found
 END
 }
 
+# find_stopped: set stopped_services to those that were stopped on purpose, between spaces.
+find_stopped() {
+  stopped_services=' '
+  [ ! -f "$home/stopped" ] || while IFS= read -r one; do stopped_services="$stopped_services$one "; done <"$home/stopped"
+}
+
 # --- the stack
 
 # judge_stack RELEASE: judge what look_at_containers found, by itself and against what RELEASE had when it was good. Sets
@@ -132,12 +141,15 @@ judge_stack() {
   stack_state=up stack_reason=''
   [ -z "$problems" ] || stack_state=degraded
   [ "$stack_state" != up ] || has_finished "$found" || stack_state=unfinished
-  printf '%s\n' "$found" | grep -q '^[^|]*|[^|]*|\(running\|paused\|restarting\)|' || stack_state=down
+  printf '%s\n' "$found" | grep -q '^[^|]*|[^|]*|\(running\|paused\|restarting\)|' || { stack_state=down && is_stopped; }
   [ -n "$1$found" ] || stack_state=absent
   case $stack_state:$1 in
     up: | degraded:) stack_state=degraded stack_reason='containers without a release' ;;
   esac
 }
+
+# is_stopped: of a stack without a running container: set stack_state to stopped if that is on purpose.
+is_stopped() { [ "$stopped_services" = ' ' ] || [ -n "$problems" ] || stack_state=stopped; }
 
 # compare_with RELEASE: print a line for each container that is missing, left over, renamed, of another image, not connected to a
 # network, or mounts a deleted folder.

@@ -1,8 +1,9 @@
 #!/bin/sh
 # Find the container that a command is to run in: place.sh STACK [SERVICE]; without SERVICE the one that people work in.
 #
-# Events: `place` {id, name, image, state, pid, user, environment, metadata, direct, socket}, then `result` {ok, phase, reason}.
-# `direct`: whether the engine needs no sudo here; `socket`: where it is, empty where its program finds it by itself. `metadata` is the image's label of that name, as devcontainers have it.
+# Events: `place` {id, name, image, state, pid, user, environment, metadata, direct, socket, stopped}, then `result` {ok, phase, reason}.
+# `direct`: whether the engine needs no sudo here; `socket`: where it is, empty where its program finds it by itself; `stopped`:
+# whether somebody stopped services of the stack on purpose. `metadata` is the image's label of that name, as devcontainers have it.
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -20,8 +21,9 @@ container_of() {
 use_stack "$1"
 require_engine place
 id=$(container_of "${2:-}" 2>"$here/ids.err") || give_up place "$(explain_engine $? "$(cat "$here/ids.err")")" unknown
+if [ -f "$home/stopped" ]; then stopped=true; else stopped=false; fi
 if [ "$engine_way" = direct ]; then direct=true; else direct=false; fi
 [ -z "$id" ] || engine_inspect place "$id" 2>/dev/null | sed 's/}$//' | while IFS= read -r open; do
-  printf '%s,"direct":%s,"socket":%s}\n' "$open" "$direct" "$(json_text "$engine_socket")"
+  printf '%s,"direct":%s,"socket":%s,"stopped":%s}\n' "$open" "$direct" "$(json_text "$engine_socket")" "$stopped"
 done
 emit result ok: true phase place

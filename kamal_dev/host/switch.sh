@@ -44,7 +44,7 @@
 # shellcheck source-path=SCRIPTDIR source=lifecycle.sh
 . "$here/lifecycle.sh"
 
-restore_within=120000 settled='' result_code='' outdated='' unused='' listener='' force_recreate='' previous='' window_spent=0 is_switched=false is_kept=false is_concluded=false
+restore_within=120000 settled='' result_code='' outdated='' unused='' listener='' force_recreate='' previous='' changed_services='' window_spent=0 is_switched=false is_kept=false is_concluded=false
 
 # begin: take the lock, and look up what runs. Sets shown, the current release, and previous, the one to roll back to.
 begin() {
@@ -81,7 +81,7 @@ report_result() {
   is_concluded=true
   clock
   record "$verb" release "$release" version "$version" previous "$previous" ok: "$1" state "$2" reason "$3" \
-    seconds: "$(seconds $((now - began)))"
+    ${changed_services:+services "$changed_services"} seconds: "$(seconds $((now - began)))"
   save_result "$2"
 }
 
@@ -146,6 +146,7 @@ pull() {
 # none is touched.
 switch() {
   if is_same_content "$shown"; then switch_files; fi
+  rm -f "$home/stopped"
   phase up
   force_recreate=${recreate:-}
   look_at_known

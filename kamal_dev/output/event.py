@@ -32,6 +32,8 @@ Phase = Literal[
     "rolling_back",
     "locking",
     "deploying",
+    "restarting",
+    "scaling",
     "removing",
     "pruning",
     "opening",

@@ -43,6 +43,8 @@ WORDS: dict[Phase, Wording] = {
     "rolling_back": Wording("Rolling back to {}", "Rolled back to {}", "the last good release"),
     "locking": Wording("Waiting for {}", "Released the lock of {}"),
     "deploying": Wording("Deploying {}", "Deployed {}"),
+    "restarting": Wording("Restarting {}", "Restarted {}", "services"),
+    "scaling": Wording("Scaling {}", "Scaled {}", "services"),
     "removing": Wording("Removing {}", "Removed {}"),
     "pruning": Wording("Pruning {}", "Pruned {}"),
     "opening": Wording("Opening {}", "Opened {}"),
@@ -52,7 +54,7 @@ WORDS: dict[Phase, Wording] = {
 assert set(WORDS) == set(get_args(Phase))
 
 # Of all stacks, of which the subject says how many.
-_ALL: dict[Phase, str] = {"rolling_back": "Rolled back {}"}
+_ALL: dict[Phase, str] = {"rolling_back": "Rolled back {}", "starting": "Started {}", "stopping": "Stopped {}"}
 # Where nothing had to be done.
 _SKIPPED: dict[Phase, str] = {
     "pushing": "Already pushed {}",

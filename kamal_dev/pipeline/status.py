@@ -28,7 +28,7 @@ class StackStatus:
     """Describe one stack as its host tells it now.
 
     `state` is `up`, `degraded` (a container is not as its release has it), `unfinished` (lifecycle
-    commands are left to be run), `down` (no container runs), `absent` (the host has no such
+    commands are left to be run), `stopped` (on purpose), `down` (no container runs), `absent` (the host has no such
     stack), `off`, `unreachable`, or `unknown` (the host answers, but does not say what runs).
     `reason` says why it is not known; `last` is how the last change ended, where that failed.
     """
@@ -45,7 +45,7 @@ class StackStatus:
     @property
     def is_fine(self) -> bool:
         """Whether nothing is wrong: a host may also be waiting for its first stack."""
-        return self.state in ("up", "absent")
+        return self.state in ("up", "absent", "stopped")
 
     @property
     def is_known(self) -> bool:

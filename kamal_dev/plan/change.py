@@ -66,6 +66,9 @@ def _amiss(facts: Facts) -> Iterator[str]:
         yield f"last deploy failed: {last.reason.splitlines()[0]}" if last.reason else "last deploy failed"
     if facts.intact:
         return
+    if stopped := [item.service for item in facts.containers if item.state == "stopped"]:
+        yield f"{difference.listed(stopped)} stopped by `dev stop`"
+        return
     reasons = [f"{item.service}: {item.reason}" for item in facts.containers if item.reason]
     if reasons:
         yield f"release does not run: {', '.join(reasons)}"

@@ -23,13 +23,15 @@ from kamal_dev.project import archive
         ("blog-1:log/dev.log", "blog-1", "", "log/dev.log"),
         ("blog-1:db:/tmp", "blog-1", "db", "/tmp"),
         ("blog-1:a:b", "blog-1", "", "a:b"),
+        ("blog-1:", "blog-1", "", ""),
+        ("blog-1:db:", "blog-1", "db", ""),
     ],
 )
 def test_a_place_is_in_a_stack_or_here(text: str, stack: str, service: str, path: str) -> None:
     assert place(text, ("blog-1",), ("app", "db")) == CopyPlace(path, stack, service)
 
 
-@pytest.mark.parametrize("text", ["blog-2:file", "blog-1:", "blog-1:db:"])
+@pytest.mark.parametrize("text", ["blog-2:file", "db:/tmp"])
 def test_a_place_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         place(text, ("blog-1",), ("app", "db"))

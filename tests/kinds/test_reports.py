@@ -338,7 +338,7 @@ def test_a_stack_that_keeps_its_version_is_named(project: Project) -> None:
 def test_a_host_that_was_never_made_is_not_said_to_be_removed(project: Project) -> None:
     run = RecordedRun.of(project, Machine(), {})
     state.update(project.private(), lambda found: replace(found, creating=(("guestbook-7", "now"),)))
-    report = remove(run, "guestbook-7", keep_volumes=False, agree=lambda _: True)
+    report = remove(run, ("guestbook-7",), keep_volumes=False, agree=lambda _: True)
     assert [outcome.state for outcome in report.outcomes] == ["absent"]
     assert run.events[-1].message == "Nothing to remove"
     assert state.read(project.private()).state.creating == ()

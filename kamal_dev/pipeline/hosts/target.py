@@ -11,6 +11,7 @@ from kamal_dev.commands.stacks import RunningContainer
 from kamal_dev.devcontainer import Devcontainer
 from kamal_dev.errors import HostError, HostUnreachable, UsageError
 from kamal_dev.model import Host
+from kamal_dev.pipeline.hosts.operating import start
 from kamal_dev.pipeline.hosts.scripts import output_of
 from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.names import restrict
@@ -68,8 +69,11 @@ def find(
     """Return the running container of a service, of the main one unless named. Raises HostError where none runs."""
     if not target.address:
         raise HostUnreachable(name, "the host is not running or does not answer", hint=f"`dev deploy {name}` starts it")
-    output = output_of(connections, target, host.place(connections.scripts, name, service), timeout=ASKING)
-    container, what = answers.place(output), f"`{service or project.main}`"
+    container, what = _place(connections, name, target, service), f"`{service or project.main}`"
+    if container and container.state != "running" and container.stopped:
+        connections.output.info("Starting it, because it was stopped", target, phase="starting")
+        start(project, connections, name, target, (service or project.main,))
+        container = _place(connections, name, target, service)
     if container is None:
         reason = f"the stack has no container of {what}"
         raise HostError(name, reason, hint=f"`dev deploy {name}` brings it up")
@@ -80,6 +84,11 @@ def find(
             hint=f"`dev status {name}` shows why; `dev deploy {name}` brings it up",
         )
     return container
+
+
+def _place(connections: HostConnections, name: str, target: Host, service: str) -> RunningContainer | None:
+    output = output_of(connections, target, host.place(connections.scripts, name, service), timeout=ASKING)
+    return answers.place(output)
 
 
 def described(project: Project, place: RunningContainer) -> Devcontainer:

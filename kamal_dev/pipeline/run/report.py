@@ -15,15 +15,19 @@ from kamal_dev.output.summary import ContainerSummary, LifecycleSummary, RunSumm
 from kamal_dev.output.units import duration
 from kamal_dev.plan.plan import Plan
 
-FINE = ("deployed", "unchanged", "rolled back", "removed", "absent", "released")
+FINE = (
+    *("deployed", "unchanged", "rolled back", "removed", "absent", "released"),
+    *("stopped", "started", "restarted", "scaled"),
+)
 
 
 @dataclass(frozen=True)
 class StackResult:
     """Say how a verb ended for one stack.
 
-    `state` is `deployed`, `unchanged`, `rolled back`, `removed`, `absent` (there was nothing to
-    remove), `failed`, `stopped`, `skipped` or `unknown`; `running` names the version that runs now,
+    `state` is `deployed`, `unchanged`, `rolled back`, `removed`, `absent` (there was nothing to remove),
+    `stopped`, `started`, `restarted`, `scaled`, `failed`, `skipped` or `unknown`; `running` names the version
+    that runs,
     which after a failure is the one before, and `release` the id of its release where that which
     failed, or gave way, has the same version;
     `failed` are the containers that did not stay up, with reason and log, `lifecycle` the
@@ -120,7 +124,8 @@ class Report:
             stacks = " ".join(f"--host {outcome.stack}" for outcome in self.failed)
             version = "" if "," in self.version else short(self.version)
             return f"`{' '.join(filter(None, ('dev rollback', version, stacks)))}`"
-        return "`dev remove`" if self.verb == "Removed" else "`dev deploy --skip-build`"
+        verb = _COMMANDS[self.verb]
+        return "`dev deploy --skip-build`" if verb == "deploy" else f"`dev {verb}`"
 
     def _shortfalls(self) -> list[str]:
         """Name the stacks that are not fine, and the hook that failed after them."""
@@ -151,14 +156,22 @@ class Report:
         output.done(_PHASES[self.verb], self._count(), seconds=self.seconds)
 
 
-_COMMANDS = {"Deployed": "deploy", "Rolled back": "rollback", "Removed": "remove"}
-_PHASES: dict[str, Phase] = {"Deployed": "deploying", "Rolled back": "rolling_back", "Removed": "removing"}
+_COMMANDS = {
+    **{"Deployed": "deploy", "Rolled back": "rollback", "Removed": "remove"},
+    **{"Stopped": "stop", "Started": "start", "Restarted": "restart", "Scaled": "scale"},
+}
+_PHASES: dict[str, Phase] = {
+    **{"Deployed": "deploying", "Rolled back": "rolling_back", "Removed": "removing"},
+    **{"Stopped": "stopping", "Started": "starting", "Restarted": "restarting", "Scaled": "scaling"},
+}
 
 
 def _line(outcome: StackResult) -> str:
     if outcome.is_fine:
         if outcome.state in ("removed", "absent"):
             return f"✓ {outcome.state}"
+        if outcome.state == "stopped":
+            return f"✓ stopped ({services(outcome.containers)})" if _runs(outcome) else "✓ stopped"
         again = f" with {short(outcome.running, outcome.release)} again"
         note = {"unchanged": " unchanged", "rolled back": again}.get(outcome.state, "")
         return f"✓ up{note} ({services(outcome.containers)})"
@@ -166,6 +179,10 @@ def _line(outcome: StackResult) -> str:
     reason = kind(outcome.error).headline if outcome.error and outcome.state == "failed" else outcome.state
     runs = f"; version {short(outcome.running, outcome.release)} runs" if outcome.running else ""
     return f"✗ {reason}{runs}"
+
+
+def _runs(outcome: StackResult) -> bool:
+    return any(container.state not in ("stopped", "completed") for container in outcome.containers)
 
 
 def services(containers: Iterable[Container]) -> str:

@@ -1,0 +1,48 @@
+"""What `dev stop`, `start`, `restart` and `scale` share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kamal_dev.cli import common
+
+if TYPE_CHECKING:
+    from kamal_dev.model import Host
+    from kamal_dev.pipeline.operate import ServiceChange
+    from kamal_dev.project import Project
+
+Choose = Callable[["Project", Mapping[str, "Host"]], "ServiceChange"]
+
+
+def operation(metavar: str = "[NAME]... [SERVICE]...") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add the arguments and options of a command that steers services."""
+    added = (
+        click.argument("words", metavar=metavar, nargs=-1),
+        click.option("--dry-run", is_flag=True, help="Print the plan without changing anything."),
+        click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation."),
+        common.lock_wait,
+        common.as_events,
+        common.common,
+    )
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for add in reversed(added):
+            function = add(function)
+        return function
+
+    return decorate
+
+
+def steer(flags: common.Flags, choose: Choose, *, dry_run: bool, yes: bool) -> int:
+    """Do what `choose` says, and print how it ended."""
+    from kamal_dev.pipeline.operate import operate
+
+    run = common.open_run(flags, strict=False)
+    change = choose(run.project, run.stacks)
+    if dry_run:
+        return common.finish_dry_run(flags, change.verb, change.plan, "Nothing to do")
+    report = operate(run.project, run.connections, change, common.agreement(yes=yes))
+    return common.finish(flags, report.result(), str(report), report.error())

@@ -1,0 +1,23 @@
+"""`dev restart`."""
+
+from __future__ import annotations
+
+import click
+
+from kamal_dev.cli import common
+from kamal_dev.cli.operation import operation, steer
+
+
+@click.command(
+    epilog=common.examples("dev restart guestbook-1", "dev restart guestbook-1 db", "dev restart --yes  # all stacks")
+)
+@operation()
+def command(flags: common.Flags, *, words: tuple[str, ...], dry_run: bool, yes: bool) -> int:
+    """Without SERVICE, all services that run or were stopped. Waits until they are up, and runs the
+    postStartCommand of a main container that was restarted.
+
+    Without NAME, asks and takes all stacks; NAME may be a glob.
+    """
+    from kamal_dev.pipeline.operate import change_of
+
+    return steer(flags, lambda project, stacks: change_of(project, stacks, "restart", words), dry_run=dry_run, yes=yes)

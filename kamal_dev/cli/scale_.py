@@ -1,0 +1,20 @@
+"""`dev scale`."""
+
+from __future__ import annotations
+
+import click
+
+from kamal_dev.cli import common
+from kamal_dev.cli.operation import operation, steer
+
+
+@click.command(epilog=common.examples("dev scale guestbook-1 worker=3", "dev scale 'guestbook-*' worker=0 web=2"))
+@operation("[NAME]... SERVICE=N...")
+def command(flags: common.Flags, *, words: tuple[str, ...], dry_run: bool, yes: bool) -> int:
+    """The number lasts until a deploy changes the stack; to keep it, set `scale` in the compose file.
+
+    Waits until the containers are up. The main service has one container. Without NAME, asks and takes all stacks.
+    """
+    from kamal_dev.pipeline.operate import scale_of
+
+    return steer(flags, lambda project, stacks: scale_of(project, stacks, words), dry_run=dry_run, yes=yes)

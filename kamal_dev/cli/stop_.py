@@ -1,0 +1,23 @@
+"""`dev stop`."""
+
+from __future__ import annotations
+
+import click
+
+from kamal_dev.cli import common
+from kamal_dev.cli.operation import operation, steer
+
+
+@click.command(
+    epilog=common.examples("dev stop guestbook-1", "dev stop guestbook-1 db", "dev stop --yes  # all stacks")
+)
+@operation()
+def command(flags: common.Flags, *, words: tuple[str, ...], dry_run: bool, yes: bool) -> int:
+    """Containers, volumes and workspaces stay. The stack is `stopped` in `dev list` until `dev start`,
+    a deploy, or a command such as `dev ssh` starts it.
+
+    Without NAME, asks and takes all stacks; NAME may be a glob.
+    """
+    from kamal_dev.pipeline.operate import change_of
+
+    return steer(flags, lambda project, stacks: change_of(project, stacks, "stop", words), dry_run=dry_run, yes=yes)

@@ -1,0 +1,105 @@
+"""The story of `dev stop`, `start`, `restart` and `scale`: Compose's own verbs on chosen stacks and services."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kamal_dev.errors import UsageError
+from kamal_dev.model import Host
+from kamal_dev.output import Output
+from kamal_dev.output.event import Phase
+from kamal_dev.pipeline.hosts.apply import explain
+from kamal_dev.pipeline.hosts.operating import PAST, operated
+from kamal_dev.pipeline.run import history
+from kamal_dev.pipeline.run.asking import Agree, confirm_plan
+from kamal_dev.pipeline.run.connections import HostConnections
+from kamal_dev.pipeline.run.names import select
+from kamal_dev.pipeline.run.report import Report, StackResult
+from kamal_dev.plan.plan import Plan, StackPlan
+from kamal_dev.plan.services import ServiceOperation, plan_services
+from kamal_dev.project import Project
+from kamal_dev.shell.fanout import each
+
+_PHASES: dict[str, Phase] = {"stop": "stopping", "start": "starting", "restart": "restarting", "scale": "scaling"}
+
+
+@dataclass(frozen=True)
+class ServiceChange:
+    """Say what is done with which services of which stacks; `is_named`: somebody chose the stacks."""
+
+    verb: str
+    stacks: Mapping[str, Host]
+    services: tuple[str, ...] = ()
+    is_named: bool = True
+
+    @property
+    def plan(self) -> Plan:
+        """What is done in each stack."""
+        return plan_services(self.stacks, self.verb, self.services)
+
+
+def change_of(
+    project: Project, stacks: Mapping[str, Host], verb: str, words: tuple[str, ...], services: tuple[str, ...] = ()
+) -> ServiceChange:
+    """Return what `words`, names of stacks and services, ask for. Raises UsageError for others."""
+    known = [service.name for service in project.compose.services]
+    select(services, (), known)
+    chosen = select(words, stacks, known, project.config.service)
+    if not stacks:
+        raise UsageError("there is no stack", hint="`dev deploy` creates one")
+    names = chosen.stacks or tuple(stacks)
+    wanted = tuple(dict.fromkeys((*chosen.services, *services)))
+    return ServiceChange(verb, {name: stacks[name] for name in names}, wanted, is_named=bool(chosen.stacks))
+
+
+def scale_of(project: Project, stacks: Mapping[str, Host], words: tuple[str, ...]) -> ServiceChange:
+    """Return what `NAME... SERVICE=N...` asks for. Raises UsageError for other words, and for the main service."""
+    counts = tuple(word for word in words if "=" in word)
+    if not counts:
+        raise UsageError("say how many containers a service gets", hint="dev scale guestbook-1 worker=3")
+    for word in counts:
+        service, _, count = word.partition("=")
+        select((service,), (), [item.name for item in project.compose.services])
+        if not count.isdecimal():
+            raise UsageError(f"`{word}`: the number of containers is a whole number")
+        if service == project.main:
+            raise UsageError(f"the main service `{service}` has one container: people work in it")
+    change = change_of(project, stacks, "scale", tuple(word for word in words if "=" not in word))
+    if change.services:
+        raise UsageError(f"`{change.services[0]}` has no number", hint=f"`{change.services[0]}=2`")
+    return ServiceChange("scale", change.stacks, counts, change.is_named)
+
+
+def operate(project: Project, connections: HostConnections, change: ServiceChange, agree: Agree) -> Report:
+    """Do it in all stacks side by side; asks first where nobody named them. Raises Declined for a no."""
+    began, plan, output = time.monotonic(), change.plan, connections.output
+    names = ", ".join(change.stacks)
+    confirm_plan(output, plan, "" if change.is_named else f"{change.verb.capitalize()} {names}?", agree)
+    ended = each(plan.stacks, lambda item: _of_stack(project, connections, change, item), limit=connections.limit)
+    results = tuple(result for result in ended if isinstance(result, StackResult))
+    report = Report(PAST[change.verb].capitalize(), "", results, time.monotonic() - began, plan=plan)
+    history.note(project, output, connections.performer, change.verb, results, report.seconds)
+    if not report.failed:
+        report.tell(output)
+    return report
+
+
+def _of_stack(project: Project, connections: HostConnections, change: ServiceChange, item: StackPlan) -> StackResult:
+    target, phase, output = change.stacks[item.stack], _PHASES[change.verb], connections.output
+    operation = item.first(ServiceOperation)
+    if operation is None:
+        result = StackResult(item.stack, item.address, "failed", error=item.error)
+    else:
+        output.start(phase, operation.target, target)
+        result = operated(project, connections, item.stack, target, operation.script_verb, operation.services)
+    _tell(output, target, phase, result)
+    return result
+
+
+def _tell(output: Output, target: Host, phase: Phase, result: StackResult) -> None:
+    if result.error:
+        output.fail(phase, result.error, target, log=explain(result))
+    else:
+        output.done(phase, "", target, seconds=result.seconds)

@@ -1,0 +1,76 @@
+"""The plan of a change to running services: what is stopped, started, restarted or scaled in each stack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from kamal_dev.errors import HostUnreachable
+from kamal_dev.model import Host
+from kamal_dev.plan.operation import Operation
+from kamal_dev.plan.plan import Plan, StackPlan
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceOperation(Operation):
+    """Do something with services of a stack; none means all. `script_verb` is what the host calls it."""
+
+    services: tuple[str, ...] = ()
+    script_verb: ClassVar[str] = ""
+
+    @property
+    def target(self) -> str:
+        """The services."""
+        return ", ".join(self.services)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopServices(ServiceOperation):
+    """Stop containers, and keep them."""
+
+    verb: ClassVar[str] = "stop services"
+    script_verb: ClassVar[str] = "stop"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartServices(ServiceOperation):
+    """Start containers that were stopped."""
+
+    verb: ClassVar[str] = "start services"
+    script_verb: ClassVar[str] = "start"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestartServices(ServiceOperation):
+    """Stop containers and start them again."""
+
+    verb: ClassVar[str] = "restart services"
+    script_verb: ClassVar[str] = "restart"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaleServices(ServiceOperation):
+    """Run services, as `service=count`, in so many containers."""
+
+    verb: ClassVar[str] = "scale services"
+    script_verb: ClassVar[str] = "scale"
+
+
+OPERATIONS: Mapping[str, type[ServiceOperation]] = {
+    kind.script_verb: kind for kind in (StopServices, StartServices, RestartServices, ScaleServices)
+}
+
+
+def plan_services(targets: Mapping[str, Host], verb: str, services: tuple[str, ...]) -> Plan:
+    """Return what is done with these services of each stack; a host that is off blocks its stack."""
+    return Plan(
+        stacks=tuple(_of_stack(stack, host, OPERATIONS[verb](services=services)) for stack, host in targets.items())
+    )
+
+
+def _of_stack(stack: str, host: Host, operation: ServiceOperation) -> StackPlan:
+    if host.address:
+        return StackPlan(stack, host.address, (operation,))
+    hint = f"`dev deploy {stack}` starts it"
+    return StackPlan(stack, error=HostUnreachable(stack, "the host is not running or does not answer", hint=hint))
