@@ -29,7 +29,7 @@ OTHERS = {
 
 
 def suggestion(words: Sequence[str], known: Iterable[str]) -> tuple[str, str]:
-    """Return the word, or two of them, that is no command, and the command that it stands for; empty if none."""
+    """Return the word, or two of them, that is no command, and the command that is meant; empty if none."""
     known = tuple(known)
     pair = " ".join(words[:2])
     if words[0] in _GROUPS and pair in OTHERS:
