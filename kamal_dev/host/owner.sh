@@ -5,7 +5,7 @@
 # empty. Retried later if the container is not up.
 own_workspace() {
   [ -f "$home/unowned" ] || return 0
-  main_id=$(main_container)
+  if [ -n "${found:-}" ]; then find_main; else main_id=$(main_container); fi
   [ -n "$main_id" ] || return 0
   owner=$(owner_here "${1:-}")
   case $owner in *[!0-9:]* | *:*:* | :* | *: | '') return 0 ;; esac
@@ -31,7 +31,8 @@ owner_here() {
 
 # is_writable USER: whether USER can write where the main container sees the workspace, as far as it does.
 is_writable() {
-  seen_at=$(engine_inspect bind "$main_id" | awk -F'|' -v home="$home/workspace" 'index($6, home) == 1 { print $7; exit }')
+  seen_at=$(printf '%s\n' "${binds:-$(engine_inspect bind "$main_id")}" |
+    awk -F'|' -v id="$main_id" -v home="$home/workspace" '$4 == id && index($6, home) == 1 { print $7; exit }')
   # shellcheck disable=SC2016 # for the shell in the container
   [ -z "$seen_at" ] || engine_exec 60 "$1" "$main_id" sh -c '[ -w "$0" ]' "$seen_at" </dev/null 2>/dev/null
 }
