@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kamal_dev.commands.facts import Facts
 from kamal_dev.commands.stacks import Inside, KeptRelease, Leftover, ReleaseFile, RunningContainer, StackState
 from kamal_dev.model import Container
+from kamal_dev.values import dataclass
 
 
 @dataclass(frozen=True)

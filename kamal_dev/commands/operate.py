@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from kamal_dev.commands.payload import Scripts, about, step
 from kamal_dev.commands.words import checked, stack_word
 from kamal_dev.errors import UsageError
 from kamal_dev.model import Step
+from kamal_dev.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kamal_dev.commands.facts import CurrentRelease, FailedChange, Lock
 from kamal_dev.model import Container
+from kamal_dev.values import dataclass
 
 
 @dataclass(frozen=True)

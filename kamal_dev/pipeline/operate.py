@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from kamal_dev.errors import UsageError
 from kamal_dev.model import Host
@@ -21,6 +20,7 @@ from kamal_dev.plan.plan import Plan, StackPlan
 from kamal_dev.plan.services import ServiceOperation, plan_services
 from kamal_dev.project import Project
 from kamal_dev.shell.fanout import each
+from kamal_dev.values import dataclass
 
 _PHASES: dict[str, Phase] = {"stop": "stopping", "start": "starting", "restart": "restarting", "scale": "scaling"}
 

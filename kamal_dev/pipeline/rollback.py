@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from kamal_dev.errors import DevError, UsageError
 from kamal_dev.model import Host
@@ -25,6 +25,7 @@ from kamal_dev.plan.plan import Plan, StackPlan
 from kamal_dev.plan.rollback import rollback as plan_rollback
 from kamal_dev.project import Project
 from kamal_dev.shell.fanout import each
+from kamal_dev.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kamal_dev.commands.facts import Facts
 from kamal_dev.errors import DevError
 from kamal_dev.model import Host
+from kamal_dev.values import dataclass
 
 
 @dataclass(frozen=True)

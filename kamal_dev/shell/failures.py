@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from kamal_dev.errors import HostError, HostKeyChanged, HostUnreachable
 from kamal_dev.shell import identities, openssh
 from kamal_dev.shell.way import Way
+from kamal_dev.values import dataclass
 
 HINT = "check that the host is up and its address is correct"
 SILENT = "no answer within {patience} s"

@@ -6,7 +6,6 @@ Include, Match, tokens, aliases and defaults of ssh_config are ssh's own to read
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from itertools import count
 
 from kamal_dev.errors import HostUnreachable
@@ -14,6 +13,7 @@ from kamal_dev.model import Host
 from kamal_dev.shell.fanout import once
 from kamal_dev.shell.resolved import Resolved
 from kamal_dev.shell.trust import Trust
+from kamal_dev.values import dataclass
 
 MOST_HOPS = 8
 _HOP = re.compile(r"(?:(?P<user>.+)@)?(?:\[(?P<six>[^]]+)\]|(?P<name>[^@:\[\]]+))(?::(?P<port>\d+))?")

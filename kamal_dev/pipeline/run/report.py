@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kamal_dev.commands.events import Lifecycle
 from kamal_dev.errors import DevError, SomeHostsFailed
@@ -14,6 +14,7 @@ from kamal_dev.output.failure import Failure, kind
 from kamal_dev.output.summary import ContainerSummary, LifecycleSummary, RunSummary, StackSummary, taken
 from kamal_dev.output.units import duration
 from kamal_dev.plan.plan import Plan
+from kamal_dev.values import dataclass
 
 FINE = (
     *("deployed", "unchanged", "rolled back", "removed", "absent", "released"),
