@@ -19,8 +19,11 @@ ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "kamal_dev/host"
 DOCKERFILE = ROOT / "kamal_dev/providers/host.Dockerfile"
 LABEL = "kamal-dev.test=hosts"
-# Every host makes keys and an id of its own when it boots for the first time; its provider sets up the engine.
+# Every host makes keys and an id of its own when it boots for the first time; its provider sets up the engine, and
+# the first deploy the watcher.
 FORGET = """
+systemctl disable --now kamal-dev-0.service
+rm -f /etc/systemd/system/kamal-dev-*.service
 systemctl stop docker docker.socket containerd
 rm -rf /etc/ssh/ssh_host_* /etc/docker/key.json /etc/docker/daemon.json /var/lib/dbus/machine-id /root/.kamal-dev
 : >/etc/machine-id

@@ -23,6 +23,7 @@ COMMANDS = {
     "status": "Show the containers of all stacks",
     "services": "List services with image, ports, health check and dependencies",
     "logs": "Print the logs of services, merged in the order of time",
+    "alerts": "Show what went wrong on the hosts",
     "versions": "List the releases on the hosts",
     "rollback": "Roll stacks back to an earlier release",
     "prune": "Remove old releases and unused images from hosts",

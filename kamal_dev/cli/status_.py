@@ -9,18 +9,21 @@ from kamal_dev.cli import common
 
 @click.command(epilog=common.examples("dev status", "dev status guestbook-1"))
 @common.stacks
+@common.skip_hooks
 @common.as_json
 @common.common
-def command(flags: common.Flags, *, names: tuple[str, ...]) -> int:
+def command(flags: common.Flags, *, names: tuple[str, ...], skip_hooks: bool) -> int:
     """With NAME, only these stacks; it may be a glob, such as `*-1`.
 
-    The exit code is 1 if a container is not in the state of its release, or a host does not answer.
+    The exit code is 1 if a container is not in the state of its release, the hook `health` fails, or a host does not
+    answer.
     """
     from kamal_dev.output.table import table
+    from kamal_dev.pipeline.health import checked
     from kamal_dev.pipeline.status import HEAD, containers, failure, locked, problems, stacks
 
     run = common.open_run(flags)
-    statuses = stacks(run, names)
+    statuses = checked(run, stacks(run, names), skip_hooks=skip_hooks)
     if flags.as_json:
         common.print_json([stack.as_json() for stack in statuses])
     else:

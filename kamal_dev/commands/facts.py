@@ -105,6 +105,7 @@ class Facts:
     `unwritable` says why nothing can be written in the home folder, where that is so.
     `clashes` are the ports asked for that somebody else holds.
     `parts` is what the containers of the current release are made of, as `compose.parts` wrote it.
+    `watcher` is the version of the installed watcher, `missing`, or empty where there cannot be one: without systemd.
     """
 
     user: str = ""
@@ -140,6 +141,7 @@ class Facts:
     lacks: tuple[str, ...] = ()
     unwritable: str = ""
     parts: str = field(default="", repr=False)
+    watcher: str = ""
 
     def has(self, image: Image) -> bool:
         """Whether the host has this very image, under the name that a release runs it by."""
@@ -157,6 +159,10 @@ class Facts:
         """Return an image that the host has by a name without tag and digest."""
         wanted = familiar(f"{name}@").rstrip("@")
         return next((held for held in self.images if any(_bare(own) == wanted for own in held.names)), None)
+
+    def needs_watcher(self, version: str) -> bool:
+        """Whether the watcher of this version is to be installed, and can be."""
+        return bool(version and self.watcher) and self.watcher != version and self.privilege in ("root", "sudo")
 
     @property
     def is_ready(self) -> bool:

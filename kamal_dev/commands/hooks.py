@@ -13,7 +13,8 @@ from pathlib import Path
 from kamal_dev.model import Secret, Step
 
 FOLDER = ".kamal/hooks"
-NAMES = ("pre-connect", "pre-build", "post-build", "docker-setup", "pre-deploy", "post-deploy", "post-rollback")
+HEALTH = "health"
+NAMES = ("pre-connect", "pre-build", "post-build", "docker-setup", "pre-deploy", HEALTH, "post-deploy", "post-rollback")
 WITH_SECRETS = ("pre-deploy", "post-deploy")
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")

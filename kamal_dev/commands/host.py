@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from kamal_dev.commands.image_manifest import Layer
-from kamal_dev.commands.payload import Scripts, about, performed, step
+from kamal_dev.commands.payload import WATCHER, Scripts, about, performed, step, watcher_version
 from kamal_dev.commands.words import checked, checked_folders, stack_word
 from kamal_dev.model import File, Release, Secret, StartedService, Step
 
@@ -44,11 +44,12 @@ def question(stack: str, images: Iterable[str] = (), ports: Iterable[str] = ()) 
 
 
 def bootstrap(scripts: Scripts, token: str, asked: Iterable[str] = ()) -> Step:
-    """Make Docker Engine and Compose run there; does nothing where they do. Needs up to 25 minutes.
+    """Make Docker Engine, Compose and the watcher run there; does nothing where they do. Needs up to 25 minutes.
 
     It ends with the facts that are `asked` for, as `question` has them; so does `pull`.
     """
-    return step(scripts, "bootstrap.sh", token=token, files=_asked(asked), label="bootstrap")
+    watcher = about({"watcher": "\n".join((watcher_version(scripts), *WATCHER))})
+    return step(scripts, "bootstrap.sh", token=token, files=(*_asked(asked), *watcher), label="bootstrap")
 
 
 def pull(
@@ -142,8 +143,8 @@ def _meta(
 
 
 def _line(service: StartedService) -> str:
-    """Return what host/watch.sh and host/replace.sh know of a service: `name|needs|ports`."""
-    words = (checked("service", (service.name,)), checked("service", service.needs), service.ports)
+    """Return what host/watch.sh, replace.sh and restarts.sh know of a service: `name|needs|ports|restart`."""
+    words = (checked("service", (service.name,)), checked("service", service.needs), service.ports, (service.restart,))
     return "|".join(map(" ".join, words))
 
 
@@ -234,6 +235,12 @@ def unlock(scripts: Scripts, stack: str, pid: int | None = None, *, performer: s
 def records(scripts: Scripts, stack: str, lines: int) -> Step:
     """Ask for the last lines of a stack's record. Read by `answers.records`."""
     words = (stack_word(stack), str(lines))
+    return step(scripts, "records.sh", *words, label=" ".join(("records", *words)))
+
+
+def alerts(scripts: Scripts, stack: str, lines: int) -> Step:
+    """Ask for the last alerts of a stack. Read by `answers.records`."""
+    words = (stack_word(stack), str(lines), "alerts.log")
     return step(scripts, "records.sh", *words, label=" ".join(("records", *words)))
 
 

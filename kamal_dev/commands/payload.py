@@ -8,6 +8,7 @@ again follows the run that is there.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import tarfile
 from collections.abc import Iterable, Mapping
@@ -40,6 +41,7 @@ SCRIPTS = (
     "handover.sh",
     "history.sh",
     "images.sh",
+    "incidents.sh",
     "jail.sh",
     "lib.sh",
     "lifecycle.sh",
@@ -47,6 +49,7 @@ SCRIPTS = (
     "lock.sh",
     "logs.sh",
     "mounts.sh",
+    "notify.sh",
     "observe.sh",
     "operate.sh",
     "owner.sh",
@@ -61,6 +64,8 @@ SCRIPTS = (
     "remove.sh",
     "repair.sh",
     "replace.sh",
+    "restarts.sh",
+    "resume.sh",
     "retention.sh",
     "rollback.sh",
     "room.sh",
@@ -70,10 +75,12 @@ SCRIPTS = (
     "status.sh",
     "stop.sh",
     "switch.sh",
+    "unit.sh",
     "unlock.sh",
     "unpack.sh",
     "wait.sh",
     "watch.sh",
+    "watcher.sh",
     "worker.sh",
     "workspace.sh",
 )
@@ -88,6 +95,7 @@ _SWITCH = (
         "observe.sh",
         "repair.sh",
         "watch.sh",
+        "restarts.sh",
         "owner.sh",
         "ports.sh",
         "pull.sh",
@@ -99,11 +107,16 @@ _SWITCH = (
     *CONFINED,
     *("folders.sh", "handover.sh", "mounts.sh"),
 )
-_FACTS = ("stack.sh", "history.sh", "observe.sh", "lock.sh", "ports.sh", "engine_images.sh")
+_FACTS = ("stack.sh", "history.sh", "observe.sh", "lock.sh", "ports.sh", "unit.sh", "engine_images.sh")
+# What the watcher of a host consists of: it stays there.
+WATCHER = (
+    *("lib.sh", "engine.sh", "stack.sh", "history.sh", "audit.sh", "lock.sh", "observe.sh", "exec.sh", "lifecycle.sh"),
+    *("incidents.sh", "notify.sh", "resume.sh", "watcher.sh"),
+)
 _SOURCED = {
     "apply.sh": (*_SWITCH, "retention.sh"),
     "attach.sh": ("run.sh",),
-    "bootstrap.sh": ("packages.sh", "facts.sh", *_FACTS),
+    "bootstrap.sh": ("packages.sh", "facts.sh", *_FACTS, *WATCHER),
     "contents.sh": ("stack.sh", "replace.sh", "process.sh"),
     "facts.sh": _FACTS,
     "logs.sh": ("stack.sh",),
@@ -122,7 +135,7 @@ _SOURCED = {
     "pull.sh": ("images.sh", "facts.sh", *_FACTS),
     "records.sh": ("stack.sh",),
     "releases.sh": ("stack.sh", "history.sh", "images.sh", "engine_images.sh"),
-    "remove.sh": ("stack.sh", "audit.sh", "lock.sh", "engine_root.sh", "replace.sh", "process.sh"),
+    "remove.sh": ("stack.sh", "unit.sh", "audit.sh", "lock.sh", "engine_root.sh", "replace.sh", "process.sh"),
     "rollback.sh": _SWITCH,
     "status.sh": ("stack.sh", "history.sh", "observe.sh", "lock.sh"),
     "stop.sh": _SWITCH,
@@ -170,6 +183,12 @@ def step(scripts: Scripts, script: str, *args: str, label: str, token: str = "",
         argv = ("detach.sh", *checked("token", (token,)), *argv)
     members = (*(File(name, scripts[name].encode()) for name in names), *files)
     return Step(("sh", "-c", _UNPACK, "kamal-dev", *argv), stdin=pack(members), label=label)
+
+
+def watcher_version(scripts: Scripts) -> str:
+    """Return a digest of the watcher that `bootstrap.sh` installs."""
+    texts = (scripts[name] for name in (*WATCHER, "unit.sh"))
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
 def pack(files: Iterable[File]) -> bytes:

@@ -25,8 +25,9 @@ class Additions:
     `entrypoints` run before it; where there are any, `image` says what it would run itself.
     `run_services` are those to start; empty means all. `without_source` leaves out what
     mounts the repository, because the images have the source. `expose` leaves published
-    ports as they are written, in all services. `mentioned` are the variables of a stack
-    that devcontainer.json names, wherever it does. `forwarded` are the ports that it forwards, as `port` or
+    ports as they are written, in all services. `restart` is the policy of services that set
+    none. `mentioned` are the variables of a stack that devcontainer.json names, wherever it does. `forwarded` are the
+    ports that it forwards, as `port` or
     `service:port`.
     """
 
@@ -50,6 +51,7 @@ class Additions:
     run_services: tuple[str, ...] = ()
     without_source: bool = False
     expose: bool = False
+    restart: str = ""
     mentioned: frozenset[str] = frozenset()
     forwarded: tuple[str, ...] = ()
 
@@ -87,6 +89,7 @@ def additions(
         run_services=run_services,
         without_source=config.workspace.source == "image",
         expose=config.expose,
+        restart=config.restart,
         mentioned=stack_variables.mentioned(json.dumps(devcontainer.configuration, default=str)),
         forwarded=tuple(map(str, devcontainer.forward_ports)),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from kamal_dev.compose import binds, build_options, layout
+from kamal_dev.compose import binds, build_options, layout, restarts
 from kamal_dev.compose.binds import Bind
 from kamal_dev.compose.compose_project import ComposeProject
 from kamal_dev.compose.reading import ComposeFile
@@ -54,6 +54,7 @@ _ADDED = {
     "privileged": "`privileged` of devcontainer.json",
     "cap_add": "`capAdd` of devcontainer.json",
     "security_opt": "`securityOpt` of devcontainer.json",
+    restarts.KEY: "`restart` of config/dev.yml: the restart policy that the service gets once it has come up",
     **dict.fromkeys(("cpus", "mem_limit", "memswap_limit", "deploy"), "`defaults` of config/dev.yml"),
 }
 

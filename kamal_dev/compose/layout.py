@@ -15,6 +15,7 @@ from kamal_dev.compose import place
 OVERLAY = "kamal-dev.overlay.yaml"
 ENV = ".env"
 MANIFEST = "manifest.json"
+NOTIFY = "kamal-dev.notify"
 # Compose 2.26 looks for a file of one of these names, here and in every folder above, before it reads the `.env`
 # that names the files: a compose.yaml in the home folder of a host would be taken instead.
 SOUGHT = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
@@ -42,7 +43,7 @@ class ReleaseLayout:
         if not self._holds(path):
             return f"{ASIDE}/outside{path.as_posix()}"
         inside = place.relative(path, self.top)
-        return f"{ASIDE}/{inside}" if inside in (OVERLAY, ENV, MANIFEST) else inside
+        return f"{ASIDE}/{inside}" if inside in (OVERLAY, ENV, MANIFEST, NOTIFY) else inside
 
     def converted(self, path: Path) -> str:
         """Return where an `env_file` is that was converted from another format: beside the one as it is written."""

@@ -21,6 +21,7 @@ from kamal_dev.compose import (
     place,
     ports,
     profiles,
+    restarts,
     stack_variables,
     volume,
 )
@@ -125,6 +126,9 @@ def _service(name: str, value: Value, inputs: OverlayInputs) -> dict[str, Any]:
     labels = _labels(name, inputs)
     if labels:
         entries["labels"] = labels
+    policy = restarts.policy(inputs.project.service(name), value, inputs.additions.restart)
+    if policy not in ("", restarts.NEVER):
+        entries[restarts.KEY] = policy
     return entries
 
 

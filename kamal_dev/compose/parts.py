@@ -63,7 +63,7 @@ def _parts(
     environment = service.at("environment")
     set_here = environment.items if environment is not None else {}
     for key, value in service.items.items():
-        if key in _WITHOUT_EFFECT:
+        if key in _WITHOUT_EFFECT or key.startswith("x-"):
             continue
         if key == "environment" and value.items:
             # Without a value, as secrets are, a variable has that of `.env`.

@@ -23,6 +23,7 @@ from kamal_dev.compose import (
     ports,
     profiles,
     release_files,
+    restarts,
     rewrite,
     service,
     stack_variables,
@@ -66,6 +67,7 @@ def render(
     ready: Rewritten | None = None,
     index: int = 1,
     address: str = "",
+    notify: str = "",
 ) -> Release:
     """Return the release of a version for one stack.
 
@@ -73,7 +75,8 @@ def render(
     the project's own values; only those that the files mention and the additions'
     secrets are written; with `mask`, they stand as `[redacted]`. `ready` saves work for
     further stacks. `index` counts stacks from 1; `address` is the host's, empty where it
-    is not known yet. Raises ComposeError for an unknown service, NothingBuilt for a missing image.
+    is not known yet; `notify` is the file that says who is told about alerts. Raises
+    ComposeError for an unknown service, NothingBuilt for a missing image.
     """
     _check(project, additions)
     ready = ready or rewritten(project, images)
@@ -87,10 +90,11 @@ def render(
     inputs = overlay.OverlayInputs(project, stack, own, additions, mounted, marked)
     files = release_files.gathered(project, ready.texts, carried, overlay.text(after, inputs))
     about = manifest.entries(project, stack=stack, version=version, images=own, additions=additions, mounted=mounted)
-    content = release_files.ReleaseContent(project, carried, values, of_stack)
+    content = release_files.ReleaseContent(project, carried, values, of_stack, notify)
     digest = content.digest([*files, manifest.lasting(about, own)], stack, additions.service)
     files = release_files.masked(files, carried, project) if mask else files
     files += [env.file(project, stack, values, mask=mask), manifest.file({**about, "digest": digest})]
+    files += release_files.notified(notify)
     files.sort(key=lambda file: file.path)
     bare = Release(f"{version}-{digest[:8]}", stack, version, digest, tuple(files))
     return _with_services(_described(about, bare, own), project, additions, of_stack)
@@ -121,7 +125,8 @@ def _started(
     forwarded = (text.rpartition(":") for text in additions.forwarded)
     hosts = ("", "localhost", "127.0.0.1", item.name) if item.name == additions.main else (item.name,)
     further = (f"{port}/tcp" for host, _, port in forwarded if host in hosts)
-    return StartedService(item.name, item.needs, tuple(dict.fromkeys((*own, *further))))
+    policy = "".join(restarts.policy(item, value, additions.restart) for value in _values((item,), project))
+    return StartedService(item.name, item.needs, tuple(dict.fromkeys((*own, *further))), policy)
 
 
 def _of_stack(project: ComposeProject, after: Value, additions: Additions) -> tuple[str, ...]:

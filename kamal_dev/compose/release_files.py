@@ -52,6 +52,11 @@ def _travelling(carried: tuple[Travel, ...], project: ComposeProject) -> list[Fi
     return list(files.values())
 
 
+def notified(text: str) -> list[File]:
+    """Return the file that says who is told about alerts, which may have secrets; none without a text."""
+    return [File(layout.NOTIFY, text.encode(), 0o600)] if text else []
+
+
 @dataclass(frozen=True)
 class ReleaseContent:
     """Tell what is private in a release from what is not, for its digest."""
@@ -60,12 +65,14 @@ class ReleaseContent:
     carried: tuple[Travel, ...]
     values: Mapping[str, str | Secret]
     of_stack: Mapping[str, str]
+    notify: str = ""
 
     def digest(self, files: list[File], stack: str, salt: str) -> str:
         """Return a digest of all files; private content is hashed separately, the same for all stacks."""
         private = {_path_of(travel, self.project) for travel in self.carried}
         parts = [(file.path, file.content) for file in files if file.path in private]
         parts += [(f"${name}", marks.plain(value).encode()) for name, value in self.values.items() if self._hides(name)]
+        parts += [(layout.NOTIFY, self.notify.encode())] if self.notify else []
         total = hashlib.sha256(marks.private(salt, [*parts, (layout.ENV, self.project.own_env.encode())]).encode())
         for file in sorted([*files, self._env(stack)], key=lambda file: file.path):
             content = b"" if file.path in private else file.content

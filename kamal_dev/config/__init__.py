@@ -8,6 +8,7 @@ from kamal_dev.config.account import Credentials, credentials, missing_credentia
 from kamal_dev.config.build_cache import Cache
 from kamal_dev.config.images import PLACEHOLDER_SERVER, BuildConfig, ImageSettings, Registry
 from kamal_dev.config.loading import Defaults, default, load, service_name
+from kamal_dev.config.notify import notify_text
 from kamal_dev.config.provider import PROVIDERS, ProviderConfig
 from kamal_dev.config.reference import PLACEHOLDER_USER, image, tag
 from kamal_dev.config.secrets import SecretsFile, how_to_set, not_set, parse_secrets
@@ -41,6 +42,7 @@ __all__ = [
     "load",
     "missing_credentials",
     "not_set",
+    "notify_text",
     "parse_secrets",
     "schema",
     "schema_text",

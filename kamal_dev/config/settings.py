@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from kamal_dev.config.images import BuildConfig, ImageSettings, Registry
 from kamal_dev.config.kinds import Amount, Boolean, Choice, Many, Name, Number, Text, Whole
+from kamal_dev.config.notify import Notify
 from kamal_dev.config.options import Old, option, section
 from kamal_dev.config.provider import CPUS, JUMP, KEY, MEMORY, PORT, USER, ProviderConfig, ProviderSection
 from kamal_dev.model import Location, Notice
@@ -182,6 +183,13 @@ class Config:
         as written.""",
         default=False,
     )
+    restart: str = option(
+        Choice(("unless-stopped", "no")),
+        """Restart policy of services that set none in the compose file. `unless-stopped`: once a service has come up,
+        it is started again after a crash, and when the host boots. `no`: it stays down. A service that others wait for
+        with `service_completed_successfully` never gets a policy, nor does one that ended with exit code 0.""",
+        default="unless-stopped",
+    )
     home_mounts: str = option(
         Choice(("omit", "host")),
         """What to do with mounts from the home directory of this machine (`${localEnv:HOME}/.ssh`, `~/.aws`) or of an
@@ -219,6 +227,7 @@ class Config:
         default=5,
     )
     deploy: Deploy = section(Deploy, "When a release counts as up, and what to do with one that does not come up.")
+    notify: Notify = section(Notify, "Who is told when a service of a stack is not up, or a disk is full.")
     workspace: WorkspaceConfig = section(WorkspaceConfig, "Source of the workspace on a host.")
     path: str = ""
     local_path: str = ""

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Install and start Docker Engine and Compose on a Debian or Ubuntu host: bootstrap.sh
+# Install and start Docker Engine and Compose on a Debian or Ubuntu host, and the watcher of this login: bootstrap.sh
 #
 # Does nothing if both are installed and running. Where it installs Docker, it adds address pools to /etc/docker/daemon.json
 # (see packages.sh); otherwise that file is not changed.
-# Payload: meta/facts, see lib.sh.
+# Payload: meta/facts, see lib.sh; meta/watcher, see unit.sh.
 # Events: `log` {text}, those of facts.sh, then `result` {ok, phase, changed, code, reason, engine, compose}. `code` says what
 # failed:
 #   system      neither Debian nor Ubuntu, or too old           privilege  neither root nor sudo without a password
@@ -15,6 +15,10 @@ here=${0%/*}
 . "$here/lib.sh"
 # shellcheck source-path=SCRIPTDIR source=engine.sh
 . "$here/engine.sh"
+# shellcheck source-path=SCRIPTDIR source=stack.sh
+. "$here/stack.sh"
+# shellcheck source-path=SCRIPTDIR source=unit.sh
+. "$here/unit.sh"
 # shellcheck source-path=SCRIPTDIR source=packages.sh
 . "$here/packages.sh"
 # What packages leave in /etc and /usr is for everyone to read.
@@ -73,8 +77,6 @@ require_root() {
 }
 
 is_complete() { has_compose && answers; }
-
-has_systemd() { [ -d /run/systemd/system ]; }
 
 start_daemon() {
   if has_systemd; then
@@ -143,6 +145,10 @@ else
   if ! is_complete; then install; fi
   admit_user
 fi
+# Of two stacks that prepare one host at the same time, one installs it.
+exec 8<"$HOME"
+wait_for_lock 60 8 && { install_watcher || log "could not install the watcher: $unit_trouble"; }
+exec 8<&-
 tell_facts
 emit result ok: true phase bootstrap changed: "$changed" \
   engine "$(engine_version)" compose "${have:-}"

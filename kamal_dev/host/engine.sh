@@ -293,6 +293,13 @@ engine_starts() {
 
 engine_kill() { engine kill -- "$@"; }
 engine_restart() { engine restart -- "$@"; }
+# engine_restart_policy POLICY ID...: what the engine does from now on when they end, or when it starts.
+engine_restart_policy() {
+  restart_policy=$1
+  shift
+  engine update --restart "$restart_policy" -- "$@"
+}
+
 engine_unpause() { engine unpause -- "$@"; }
 
 # engine_rename ID NAME
@@ -329,6 +336,30 @@ engine_signals() {
 last_exit_code() {
   engine events --since 30m --until "$(date +%s)" --filter "container=$1" --filter event=die \
     --format '{{.Actor.Attributes.exitCode}}' 2>/dev/null | tail -n 1
+}
+
+# engine_happenings TIME: print `happened <project> <id> <action> <exit code>` (`health_status: <health>`) for what happens to containers from then on.
+engine_happenings() {
+  engine_within 86400 events --since "$1" --filter type=container --filter "label=$label_of.project" \
+    --filter event=start --filter event=die --filter event=oom --filter event=health_status \
+    --format "happened {{index .Actor.Attributes \"$label_of.project\"}} {{.Actor.ID}} {{.Action}} {{.Actor.Attributes.exitCode}}"
+}
+
+# running_containers: print the ids of all that run and belong to a Compose project.
+running_containers() { engine_within 10 ps --quiet --no-trunc --filter "label=$label_of.project"; }
+
+# stopped_of ID...: print those that do not run, of those that there are.
+stopped_of() { engine inspect --type container --format '{{if not .State.Running}}{{.ID}}{{end}}' -- "$@" 2>/dev/null | grep .; }
+
+engine_start() { engine start -- "$@"; }
+
+# The unit of systemd that runs it, and what a unit of this login needs in its environment to reach it.
+engine_unit=docker.service
+engine_environment() {
+  for name in DOCKER_HOST DOCKER_CONTEXT DOCKER_CONFIG XDG_RUNTIME_DIR; do
+    eval "value=\${$name:-}"
+    case $value in '' | *[!A-Za-z0-9/._:@-]*) ;; *) echo "$name=$value" ;; esac
+  done
 }
 
 find_engine

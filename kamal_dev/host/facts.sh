@@ -18,6 +18,8 @@ here=${0%/*}
 . "$here/lock.sh"
 # shellcheck source-path=SCRIPTDIR source=ports.sh
 . "$here/ports.sh"
+# shellcheck source-path=SCRIPTDIR source=unit.sh
+. "$here/unit.sh"
 # shellcheck source-path=SCRIPTDIR source=engine_images.sh
 . "$here/engine_images.sh"
 
@@ -186,6 +188,7 @@ images=$(held "$@" $(run_by_releases))
 disk=$(disk_bytes "$home" "${root_dir:-$engine_folder}")
 home_free=${disk%% *} disk=${disk#* }
 look_at_system 2>/dev/null
+look_at_watcher
 emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \
   os "$os" os_version "$os_version" arch "$(platform)" \
   engine "$engine" compose "$compose" has_engine: "$(if has_engine; then echo true; else echo false; fi)" \
@@ -195,6 +198,6 @@ emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \
   release: "$(describe_release "$shown")" intact: "$intact" lock: "$(describe_lock)" last: "$(last_failure)" \
   images: "${images:-[]}" clashes: "$(clashes "${engine:+$wanted_ports}")" workspace: "$(workspaces)" \
   foreign "$foreign" source: "$(note state)" offered: "$(note offered)" lacks: "$(lacks | json_lines)" \
-  unwritable "$(unwritable)" parts "$(made_of)"
+  unwritable "$(unwritable)" parts "$(made_of)" watcher "$watcher"
 show_containers
 emit result ok: true phase facts

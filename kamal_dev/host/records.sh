@@ -1,7 +1,7 @@
 #!/bin/sh
-# Print the last LINES of the record of a stack: records.sh STACK LINES
+# Print the last LINES of the record of a stack: records.sh STACK LINES [alerts.log]
 #
-# Each is an event of its own kind (see audit.sh); `result` {ok, phase} comes last.
+# Each is an event of its own kind (see audit.sh; notify.sh for alerts); `result` {ok, phase} comes last.
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -10,5 +10,9 @@ here=${0%/*}
 . "$here/stack.sh"
 
 use_stack "$1"
-[ ! -f "$home/audit.log" ] || tail -n "$2" "$home/audit.log"
+case ${3:-audit.log} in
+  audit.log | alerts.log) log_file=$home/${3:-audit.log} ;;
+  *) give_up arguments "\`$3\` is not a record" ;;
+esac
+[ ! -f "$log_file" ] || tail -n "$2" "$log_file"
 emit result ok: true phase records

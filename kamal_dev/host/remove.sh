@@ -10,6 +10,8 @@ here=${0%/*}
 . "$here/lib.sh"
 # shellcheck source-path=SCRIPTDIR source=stack.sh
 . "$here/stack.sh"
+# shellcheck source-path=SCRIPTDIR source=unit.sh
+. "$here/unit.sh"
 # shellcheck source-path=SCRIPTDIR source=audit.sh
 . "$here/audit.sh"
 # shellcheck source-path=SCRIPTDIR source=lock.sh
@@ -40,7 +42,7 @@ doomed() {
   if [ -n "$with_volumes" ]; then
     find "$home" -mindepth 1 -maxdepth 1 ! -name audit.log ! -name lock
   else
-    find "$releases" "$home/current" "$home/lifecycle" "$home/baseline" -maxdepth 0 2>/dev/null
+    find "$releases" "$home/current" "$home/lifecycle" "$home/baseline" "$home/alerts.log" "$home/incidents" -maxdepth 0 2>/dev/null
   fi
 }
 
@@ -103,5 +105,6 @@ sweep network
 remaining=$(what_remains) || give_up remove 'could not list what remains' unknown
 [ -z "$remaining" ] || fail "could not remove: $(echo "$remaining" | paste -sd ' ' -)"
 remove_folder || fail "could not remove: $unremoved"
+remove_watcher >/dev/null 2>&1
 record remove ok: true state removed kept: "$kept"
 emit result ok: true phase remove stack "$stack" removed: true kept: "$kept"

@@ -39,6 +39,8 @@
 . "$here/replace.sh"
 # shellcheck source-path=SCRIPTDIR source=watch.sh
 . "$here/watch.sh"
+# shellcheck source-path=SCRIPTDIR source=restarts.sh
+. "$here/restarts.sh"
 # shellcheck source-path=SCRIPTDIR source=exec.sh
 . "$here/exec.sh"
 # shellcheck source-path=SCRIPTDIR source=lifecycle.sh
@@ -243,6 +245,7 @@ clash_in() {
 # mark_good ID: record that it is healthy, and good once its lifecycle commands have run.
 mark_good() {
   own_workspace "$(cat "$here/meta/user")"
+  set_restart_policies
   [ -n "$lifecycle_process" ] || begin_lifecycle
   [ ! -d "$here/lifecycle" ] || : >"$releases/$1/.kamal-dev/unfinished"
   printf '%s\n' "$found" | states_of_good >"$here/good" && keep_file "$here/good" "$releases/$1/.kamal-dev/good"

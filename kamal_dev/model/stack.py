@@ -75,12 +75,14 @@ class StartedService:
     """Describe a service that a release starts.
 
     `needs` are the services that it depends on in any way, `ports` those that it is said
-    to listen on, as `port/protocol`.
+    to listen on, as `port/protocol`. `restart` is the restart policy that it gets once it is up, empty where
+    it has its own or is to end.
     """
 
     name: str
     needs: tuple[str, ...] = ()
     ports: tuple[str, ...] = ()
+    restart: str = ""
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,9 @@ def _execute(
     prepared = hosts.result()
     _before_apply(hooks, prepared)
     applying = _applying(run, options, scope, preparing, tunnel, final_planner(run, planner, images), images)
-    results = in_batches(run.project.config.deploy, run.output, prepared, lambda some: _apply_all(applying, some))
+    results = in_batches(
+        run.project.config.deploy, run.output, prepared, lambda some: _apply_all(applying, hooks, some)
+    )
     return _rolled_back(run, prepared, results), _reached(prepared)
 
 
@@ -192,17 +194,27 @@ def _before_apply(hooks: Hooks, hosts: Hosts) -> None:
         hooks.before("pre-deploy", stacks, left_behind=f"images are built and hosts are prepared; {UNTOUCHED}")
 
 
-def _apply_all(context: ApplyContext, hosts: Hosts) -> list[StackResult]:
+def _apply_all(context: ApplyContext, hooks: Hooks, hosts: Hosts) -> list[StackResult]:
     def bring_up(prepared: PreparedHost | StackResult) -> StackResult:
         if isinstance(prepared, StackResult):
             return prepared
-        result = apply(context, prepared)
+        result = _checked(hooks, prepared, apply(context, prepared))
         tell(context.connections.output, result)
         return result
 
     return [
         result for result in each(hosts, bring_up, limit=context.connections.limit) if isinstance(result, StackResult)
     ]
+
+
+def _checked(hooks: Hooks, prepared: PreparedHost, result: StackResult) -> StackResult:
+    """Return the result of a stack that is up with what the hook `health` has against it."""
+    try:
+        if result.is_fine:
+            hooks.health(result.stack, prepared.host, left_behind="the containers run this version")
+    except DevError as error:
+        return replace(result, state="failed", error=error)
+    return result
 
 
 def _rolled_back(run: Run, hosts: Hosts, results: list[StackResult]) -> list[StackResult]:

@@ -139,7 +139,7 @@ def _hosts(run: Run) -> list[Check]:
 
 def _secrets(run: Run) -> str:
     """Ask for everything that a deploy asks for."""
-    names = dict.fromkeys(run.project.config.secrets)
+    names = dict.fromkeys((*run.project.config.secrets, *run.project.config.notify.secrets))
     # What cannot be read is said of the project.
     with suppress(ConfigError):
         names |= dict.fromkeys(secrets(run.project, run.project.compose.builds))

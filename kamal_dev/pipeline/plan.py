@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kamal_dev.commands.host import Login
+from kamal_dev.commands.payload import watcher_version
 from kamal_dev.compose import layout
 from kamal_dev.errors import DevcontainerError, Problem
 from kamal_dev.model import Host, Release
@@ -208,6 +209,7 @@ def planner_of(run: Run, options: DeployOptions, scope: DeployScope, images: Ite
         workspace.folder,
         over_ssh=options.skip_push,
         recreate=options.recreate,
+        watcher=watcher_version(run.connections.scripts),
     )
     return Planner(project, RenderedReleases(project), of_services, metadata, workspace, needs, request)
 

@@ -11,6 +11,7 @@ from kamal_dev.plan import admission
 from kamal_dev.plan.change import application, change
 from kamal_dev.plan.observation import Observation
 from kamal_dev.plan.operation import (
+    WATCHER,
     ApplyRelease,
     Bootstrap,
     BuildImage,
@@ -109,6 +110,9 @@ def _on_host(
 ) -> Iterator[Operation]:
     if not facts.is_ready:
         yield Bootstrap(lacks="Compose" if facts.daemon else "Docker", causes=(_missing_engine(facts),))
+    elif facts.needs_watcher(request.watcher):
+        what = "not installed" if facts.watcher == "missing" else "of another version"
+        yield Bootstrap(lacks=WATCHER, causes=(f"watcher is {what}",))
     release = candidate.release
     yield from _pull(tuple(image for image in release.third_party if not facts.held(image)), ("not on the host",))
     source = _source(facts, candidate, request)

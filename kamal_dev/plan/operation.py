@@ -104,9 +104,12 @@ class StartHost(Operation):
         return "host"
 
 
+WATCHER = "watcher"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Bootstrap(Operation):
-    """Make Docker Engine and Compose run on a host, which `lacks` one of them."""
+    """Make Docker Engine, Compose and the watcher run on a host, which `lacks` one of them."""
 
     verb: ClassVar[str] = "bootstrap"
     lacks: str = "Docker"

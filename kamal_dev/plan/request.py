@@ -45,7 +45,8 @@ class DeployRequest:
 
     `source` is `workspace.source`, `folder` the repository's name in workspaces; `source_moved` are
     the stacks whose workspaces this deploy has moved already. Images go to a registry, or, with
-    `over_ssh`, to the hosts themselves; `recreate` recreates every container.
+    `over_ssh`, to the hosts themselves; `recreate` recreates every container. `watcher` is the version of the
+    watcher that hosts get, empty for none.
     """
 
     images: tuple[PlannedImage, ...] = ()
@@ -55,6 +56,7 @@ class DeployRequest:
     source_moved: frozenset[str] = frozenset()
     over_ssh: bool = False
     recreate: bool = False
+    watcher: str = ""
 
     @property
     def unbuilt(self) -> tuple[str, ...]:

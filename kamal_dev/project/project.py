@@ -219,6 +219,12 @@ class Project:
         hidden |= {name for _, value in self.compose.values for name in compose.secrets_in(value)}
         return dict.fromkeys(sorted(hidden), Secret("")) if mask else self.require_all(sorted(hidden))
 
+    def notify(self, *, mask: bool = False) -> str:
+        """Return the file that says who is told about alerts. Raises CredentialsMissing, ConfigError."""
+        settings = self.config.notify
+        secrets = None if mask else self.require_all(settings.secrets)
+        return config.notify_text(settings, secrets, self.config.secrets_file)
+
     def private(self) -> Path:
         """Return the project's private folder."""
         return private(self.root)
@@ -289,5 +295,11 @@ def _require_services(configuration: Devcontainer, project: ComposeProject) -> N
 
 def secret_names(settings: Config, secrets_file: SecretsFile) -> frozenset[str]:
     """Return the variables whose values are secret."""
-    named = (*settings.secrets, *settings.build.secrets, settings.registry.password_env, *secrets_file.names)
+    named = (
+        *settings.secrets,
+        *settings.build.secrets,
+        *settings.notify.secrets,
+        settings.registry.password_env,
+        *secrets_file.names,
+    )
     return frozenset(filter(None, named))

@@ -25,9 +25,10 @@ MACHINE = (
     *("--tty", "--privileged", "--tmpfs=/run", "--tmpfs=/run/lock"),
     *("--volume=/var/lib/docker", "--volume=/var/lib/containerd"),
 )
-# Every host makes keys and ids of its own when it boots for the first time.
-FORGET = """systemctl stop docker docker.socket containerd
-rm -rf /etc/ssh/ssh_host_* /etc/docker/key.json /var/lib/dbus/machine-id /root/.kamal-dev /var/cache/apt/archives/*.deb
+# Every host makes keys and ids of its own when it boots for the first time. The watcher stays.
+FORGET = """systemctl stop 'kamal-dev-*' docker docker.socket containerd
+rm -rf /etc/ssh/ssh_host_* /etc/docker/key.json /var/lib/dbus/machine-id /var/cache/apt/archives/*.deb
+rm -rf /root/.kamal-dev/[!.]* /root/.kamal-dev/.[!w]* /root/.kamal-dev/.watcher/running
 : >/etc/machine-id"""
 BOOTED = "until systemctl is-system-running --quiet || systemctl is-active --quiet ssh; do sleep 0.2; done"
 LOOK, BUILD, INSTALL = 120.0, 900.0, 1800.0

@@ -163,8 +163,34 @@ def test_additions_come_from_both_files() -> None:
         cpus="2",
         memory="4g",
         memory_swap="6g",
+        restart="unless-stopped",
         run_services=("db", "app"),
     )
+
+
+POLICIES = """services:
+  app: {image: a, depends_on: {migrate: {condition: service_completed_successfully}}}
+  migrate: {image: a}
+  db: {image: b}
+  queue: {image: b, restart: "no"}
+  cache: {image: b, deploy: {restart_policy: {condition: on-failure}}}
+"""
+
+
+@pytest.mark.parametrize("wanted", ["unless-stopped", "no"])
+def test_services_without_a_restart_policy_get_one_unless_others_wait_for_their_end(wanted: str) -> None:
+    release = render(load(POLICIES), extra=Additions("shop", "app", restart=wanted))
+    assert {item.name: item.restart for item in release.started} == {
+        "app": wanted,
+        "migrate": "",
+        "db": wanted,
+        "queue": "",
+        "cache": "",
+    }
+    written = wanted != "no"
+    assert overlay_of(release).count("x-restart: unless-stopped") == (2 if written else 0)
+    told = [row.key for row in compose.explain(load(POLICIES), release) if "`restart`" in row.text]
+    assert told == (["services.app.x-restart", "services.db.x-restart"] if written else [])
 
 
 def test_a_devcontainer_without_compose_takes_the_same_road() -> None:

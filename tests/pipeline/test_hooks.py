@@ -17,10 +17,12 @@ from kamal_dev.output import Event, Output
 from kamal_dev.output.sentences import sentence
 from kamal_dev.pipeline.doctor import doctor
 from kamal_dev.pipeline.dry_run import dry_run
+from kamal_dev.pipeline.health import checked
 from kamal_dev.pipeline.plan import DeployOptions
 from kamal_dev.pipeline.run.hooks import Hooks
 from kamal_dev.pipeline.run.report import StackResult
 from kamal_dev.pipeline.run.run import Run
+from kamal_dev.pipeline.status import StackStatus
 from tests.real.lab import DEV, LISTENING, wait_for
 
 SETTINGS = """\
@@ -128,6 +130,24 @@ def test_a_failure_stops_with_the_last_lines_and_says_what_is_left(project: Proj
     assert failed.value.left_behind == "nothing was built"
     assert "--skip-hooks" in failed.value.hint
     assert failed.value.exit_code == 1
+
+
+def test_health_is_asked_for_each_stack_that_is_up_and_has_the_last_word(project: Project) -> None:
+    project.hook("health", 'echo "$DEV_STACKS $KAMAL_HOSTS"; test "$DEV_STACKS" = blog-1 || { echo slow >&2; exit 4; }')
+    run = Run.open(project.root, Output(project.events.append), environment=dict(os.environ))
+    up = [StackStatus(name, host, "up") for name, host in HOSTS.items()]
+    down = StackStatus("blog-3", Host("blog-3", "10.0.0.3"), "down")
+    found = checked(run, [*up, down])
+    assert [(stack.name, stack.state) for stack in found] == [
+        ("blog-1", "up"),
+        ("blog-2", "degraded"),
+        ("blog-3", "down"),
+    ]
+    assert found[1].reason.startswith("hook `health` exited with code 4, ")
+    assert not found[1].is_fine
+    said = sorted(text for kind, text in project.said if kind == "output")
+    assert said == ["blog-1 10.0.0.1", "blog-2 10.0.0.2", "slow"]
+    assert checked(run, up, skip_hooks=True) == up
 
 
 def test_a_failure_afterwards_stops_nothing_and_is_returned(project: Project) -> None:

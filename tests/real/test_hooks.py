@@ -95,3 +95,22 @@ def test_where_one_fails_all_go_back_and_a_first_batch_that_fails_is_the_last(
     assert state_of(ended) == dict(zip(names, ["deployed", "failed", "skipped"], strict=True)), str(ended)
     assert f"failed: {names[1]}; skipped: {names[2]}" in ended.stderr
     assert hosts[2].started(names[2]) == started
+
+
+def test_a_stack_whose_health_hook_fails_is_not_healthy(lab: Lab, hosts: tuple[Host, ...]) -> None:
+    repository = lab.small("healthy", hosts[:2])
+    second = repository.stack(2)
+    hook(repository, "health", f'echo "$DEV_COMMAND $DEV_STACKS"; test ! -e sick || test "$DEV_STACKS" != {second}')
+    assert set(state_of(repository.deploy()).values()) == {"deployed"}
+    assert repository.dev("status").code == 0
+    repository.write({"sick": ""})
+    status = repository.dev("status", "--json", code=1)
+    states = {stack["stack"]: (stack["state"], stack["reason"]) for stack in status.json}
+    assert states[repository.stack(1)] == ("up", "")
+    assert states[second] == ("degraded", f"hook `health` exited with code 1, status {second}")
+    assert repository.dev("status", "--skip-hooks").code == 0
+    sha = repository.commit({".devcontainer/message": "second\n"})
+    ended = repository.deploy(code=1)
+    assert state_of(ended) == {repository.stack(1): "deployed", second: "failed"}
+    assert ended.stacks[second]["error"]["left_behind"] == "the containers run this version"
+    assert ended.stacks[second]["running"] == sha

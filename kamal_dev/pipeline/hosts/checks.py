@@ -20,6 +20,10 @@ from kamal_dev.shell.fanout import each
 
 ASKING = 60.0
 INSTALLS = ("root", "sudo")
+UNWATCHED = (
+    "the watcher needs root or sudo without a password: without it there are no alerts, and `postStartCommand` does "
+    "not run after a reboot"
+)
 BY_HAND = "log in as root (`ssh.user`), let the user run sudo without a password, or install Docker by hand"
 
 
@@ -92,7 +96,9 @@ def judged(stack: str, facts: Facts | DevError) -> Check:
     if hopeless := _hopeless(facts):
         return Check(name, False, *hopeless)
     if facts.is_ready:
-        return Check(name, True, f"Docker {facts.engine}, Compose {facts.compose}, {_login(facts)}")
+        found = f"Docker {facts.engine}, Compose {facts.compose}, {_login(facts)}"
+        unwatched = _unwatched(facts)
+        return Check(name, True, f"{found}{unwatched and '; not watched'}", unwatched, bool(unwatched))
     may_install = facts.privilege in INSTALLS
     if facts.daemon:
         state = f"Compose is {facts.compose or 'missing'}, and {words(MINIMAL_COMPOSE)} or later is needed"
@@ -110,6 +116,13 @@ def _hopeless(facts: Facts) -> tuple[str, str] | None:
     if facts.lacks:
         return f"missing programs: {', '.join(facts.lacks)}", INSTALL_THERE
     return (f"`~/.kamal-dev` cannot be written: {facts.unwritable}", WRITABLE) if facts.unwritable else None
+
+
+def _unwatched(facts: Facts) -> str:
+    """Return why no watcher can run there; nothing where one does, or the next deploy installs it."""
+    if not facts.watcher:
+        return "without systemd there are no alerts, and `postStartCommand` does not run after a reboot"
+    return UNWATCHED if facts.watcher == "missing" and facts.privilege not in INSTALLS else ""
 
 
 def _login(facts: Facts) -> str:

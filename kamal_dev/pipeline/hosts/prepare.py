@@ -20,7 +20,7 @@ from kamal_dev.pipeline.hosts.workspace import Workspace
 from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.plan import admission
 from kamal_dev.plan.observation import Observation
-from kamal_dev.plan.operation import Bootstrap, PullImages, SendSource
+from kamal_dev.plan.operation import WATCHER, Bootstrap, PullImages, SendSource
 from kamal_dev.plan.plan import StackPlan
 from kamal_dev.shell.fanout import Background
 
@@ -95,7 +95,8 @@ def prepare(context: PrepareContext, observation: Observation) -> PreparedHost:
     for note in plan.notes:
         connections.output.info(note, target)
     if operation := plan.first(Bootstrap):
-        context.on_bootstrap(observation.stack)
+        if operation.lacks != WATCHER:
+            context.on_bootstrap(observation.stack)
         plan, observation = _current(context, _bootstrap(context, observation, operation))
     wanted = plan.first(PullImages)
     # They take a while each and do not need each other.

@@ -57,4 +57,5 @@ def render_release(
         ready=ready or project.rewritten,
         index=names.index(project, stack),
         address=address,
+        notify=project.notify(mask=mask),
     )

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from functools import cached_property, partial
 
 from kamal_dev.commands import git
-from kamal_dev.commands.hooks import FOLDER, NAMES, WITH_SECRETS, Details, hook
+from kamal_dev.commands.hooks import FOLDER, HEALTH, NAMES, WITH_SECRETS, Details, hook
 from kamal_dev.errors import DevError, HookFailed
 from kamal_dev.model import Host, Result, Step
 from kamal_dev.output import Output
@@ -19,6 +19,7 @@ from kamal_dev.project import Project, debts
 from kamal_dev.shell.local import CANNOT_RUN, NOT_FOUND
 
 LAST_LINES = 20
+CHECKING = 60.0  # seconds
 UNTOUCHED = "no stack was changed"
 BACK = ("rolled back", "stopped")
 
@@ -58,6 +59,11 @@ class Hooks:
         result = "rolled back" if went else "failed"
         return self._after("post-rollback", outcomes, seconds, result=result, version=version)
 
+    def health(self, stack: str, host: Host, *, left_behind: str) -> None:
+        """Ask `health` whether a stack that is up works, if the hook is there. Raises HookFailed."""
+        if self.has(HEALTH):
+            self._call(HEALTH, {stack: host.address}, left_behind)
+
     def owe_setup(self, stack: str) -> None:
         """Note that Docker is about to be set up for a stack: its host is owed `docker-setup` until that went well."""
         if self.has("docker-setup"):
@@ -92,7 +98,8 @@ class Hooks:
             return
         output.start("hook", name)
         step = self._step(name, self._details(addresses, details))
-        ended = self._run.local.run(step, on_line=partial(output.line, "hook"))
+        timeout = CHECKING if name == HEALTH else None
+        ended = self._run.local.run(step, on_line=partial(output.line, "hook"), timeout=timeout)
         if not ended:
             raise _failure(name, ended, left_behind)
         output.done("hook", name, seconds=ended.seconds)

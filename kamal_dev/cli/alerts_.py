@@ -1,0 +1,29 @@
+"""`dev alerts`."""
+
+from __future__ import annotations
+
+import click
+
+from kamal_dev.cli import common
+
+
+@click.command(epilog=common.examples("dev alerts  # all stacks of this project", "dev alerts guestbook-1 -n 5"))
+@common.stacks
+@click.option("-n", "--lines", type=click.IntRange(1, 500), default=20, show_default=True, help="Number of alerts.")
+@common.as_json
+@common.common
+def command(flags: common.Flags, *, names: tuple[str, ...], lines: int) -> int:
+    """Oldest alerts first. With NAME, only these stacks. The exit code is 1 if a host does not answer.
+
+    An alert is written when a service stops, is restarted or becomes unhealthy, when it has recovered, and when a disk
+    is full. `notify` in config/dev.yml says who is told.
+    """
+    from kamal_dev.output.table import table
+    from kamal_dev.pipeline.alerts import HEAD, alerts
+
+    found = alerts(common.open_run(flags), names, lines)
+    if flags.as_json:
+        common.print_json([alert.as_json() for alert in found.alerts])
+    else:
+        common.show(table(HEAD, [alert.row for alert in found.alerts]))
+    return int(bool(found.silent))

@@ -1,0 +1,102 @@
+"""Who is told about alerts: `notify` of config/dev.yml, and the file of it that a host gets. Reads nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from kamal_dev.config.kinds import Many, Name, Text, Whole
+from kamal_dev.config.options import option
+from kamal_dev.errors import ConfigError, Problem
+from kamal_dev.model import REDACTED, Secret
+
+_MAILBOX = r"[^\s\x00-\x1f\x7f@,<>\"'-][^\s\x00-\x1f\x7f@,<>\"']*"
+ADDRESS = Text(rf"{_MAILBOX}@[A-Za-z0-9.-]+", "is not an address", "an address")
+URL = Text(r"https?://[^\s\x00-\x1f\x7f\"'\\]+", "must be a URL with http or https", "a URL")
+HEADER = Text(r"[A-Za-z0-9-]+", "is not the name of a header", "the name of a header")
+
+
+@dataclass(frozen=True)
+class Notify:
+    """Say who is told when something is wrong with a stack, and when."""
+
+    command: str = option(
+        Text(title="a command"),
+        """Shell command that runs on the host, as the SSH user and in the folder of workspaces, with the alert as JSON
+        on stdin. It has 60 seconds.""",
+        default="",
+        example="./shop/bin/page",
+        otherwise="none",
+    )
+    webhook: str = option(
+        URL,
+        "URL that gets each alert as JSON by POST, from the host.",
+        default="",
+        example="https://alerts.example.com/dev",
+        otherwise="none",
+    )
+    header: str = option(HEADER, "Header of the webhook that carries `notify.secret`.", default="Authorization")
+    secret: str = option(
+        Name(),
+        "Variable with the value of that header, read from the environment or the secrets file.",
+        default="",
+        example="ALERTS_TOKEN",
+        otherwise="no header",
+    )
+    slack: str = option(
+        Name(),
+        "Variable with the URL of a Slack incoming webhook, which is a secret.",
+        default="",
+        example="SLACK_WEBHOOK",
+        otherwise="none",
+    )
+    email: tuple[str, ...] = option(
+        Many(ADDRESS, or_one=True),
+        "Addresses that get a mail, sent by `sendmail` of the host.",
+        default=(),
+        example="[ops@example.com]",
+        otherwise="none",
+    )
+    disk: int = option(Whole(1, 100), "Percentage of a used disk from which on there is an alert.", default=90)
+    calm: int = option(
+        Whole(1, 86_400),
+        """Seconds without the problem after which a service has recovered. The time doubles for a problem that comes
+        back.""",
+        default=60,
+    )
+    repeat: int = option(
+        Whole(1, 604_800), "Seconds after which a problem that goes on is told again, with its count.", default=1800
+    )
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The variables whose values it needs."""
+        return tuple(filter(None, (self.secret, self.slack)))
+
+
+def notify_text(settings: Notify, secrets: Mapping[str, Secret] | None, path: str) -> str:
+    """Return the file that host/notify.sh reads, a key and its value per line; nothing where all is by default.
+
+    Without `secrets`, `[redacted]` is in their place. Raises ConfigError for a value of several lines; `path` is the
+    file of secrets, as it is shown.
+    """
+    if settings == Notify():
+        return ""
+    found = {name: REDACTED if secrets is None else secrets[name].reveal() for name in settings.secrets}
+    if wrong := [name for name, value in found.items() if not value.isprintable()]:
+        raise ConfigError([Problem(path, 0, "must be one line of text for `notify`", name) for name in wrong])
+    return "".join(f"{key} {value}\n" for key, value in _entries(settings, found))
+
+
+def _entries(settings: Notify, secrets: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    if settings.command:
+        yield "command", settings.command
+    if settings.webhook:
+        yield "webhook", settings.webhook
+    if settings.webhook and settings.secret:
+        yield "header", f"{settings.header}: {secrets[settings.secret]}"
+    if settings.slack:
+        yield "slack", secrets[settings.slack]
+    if settings.email:
+        yield "email", " ".join(settings.email)
+    yield from (("disk", str(settings.disk)), ("calm", str(settings.calm)), ("repeat", str(settings.repeat)))

@@ -1,0 +1,57 @@
+# shellcheck shell=sh disable=SC2016 # for awk
+# When people are told about a problem: once when it begins, then rarely while it goes on, and once when it is over. Sourced; runs
+# nothing by itself.
+#
+# debounce STATE NOW CALM REPEAT: read the problems of a stack from stdin, `<key>|<state>|<events>|<reason>`, one for each key, and print
+# what to tell: `<key>|<state>|<count>|<since>|<reason>`; the state of one that is over is `recovered`. All times are seconds.
+# `events` is how often something happened since the last call; `count` is their sum since `since`.
+#   STATE   a file; a line per incident: key|state|since|count|told|bad|level|closed
+# An incident is over after CALM seconds without the problem. One that comes back within REPEAT seconds has to be calm for twice as
+# long as the last time, up to REPEAT: something that flaps for hours is a few messages. One that goes on is told again every REPEAT
+# seconds, with its count.
+debounce() {
+  [ -f "$1" ] || : >"$1"
+  awk -F'|' -v now="$2" -v calm="$3" -v repeat="$4" -v kept="$1.new" '
+    function calm_for(key,   seconds) {
+      seconds = calm * 2 ^ level[key]
+      return seconds < repeat ? seconds : repeat
+    }
+    function tell(key, word, reason) {
+      print key "|" word "|" count[key] "|" since[key] "|" reason
+      told[key] = now
+    }
+    # A clock that was set back must not silence an incident for hours.
+    function past(time) { return time > now ? now : time + 0 }
+    FILENAME == ARGV[1] {
+      state[$1] = $2; since[$1] = past($3); count[$1] = $4; told[$1] = past($5); bad[$1] = past($6); level[$1] = $7; closed[$1] = past($8)
+      next
+    }
+    $1 == "" { next }
+    {
+      key = $1; reason = substr($0, length($1 $2 $3) + 4); current[key]
+      if (!(key in state) || closed[key]) {
+        level[key] = (key in state) && now - closed[key] < repeat ? level[key] + 1 : 0
+        if (level[key] > 16) level[key] = 16
+        state[key] = $2; since[key] = now; count[key] = $3 > 1 ? $3 : 1; closed[key] = 0; bad[key] = now
+        tell(key, $2, reason)
+        next
+      }
+      state[key] = $2; count[key] += $3; bad[key] = now
+      if (now - told[key] >= repeat) tell(key, $2, reason)
+    }
+    END {
+      for (key in state) {
+        if (!(key in current) && !closed[key] && now - bad[key] >= calm_for(key)) {
+          tell(key, "recovered", "")
+          closed[key] = now
+        }
+        if (closed[key] && now - closed[key] >= repeat) continue
+        print key "|" state[key] "|" since[key] "|" count[key] "|" told[key] "|" bad[key] "|" level[key] "|" closed[key] >kept
+      }
+      close(kept)
+    }' "$1" -
+  if [ -f "$1.new" ]; then mv "$1.new" "$1"; else : >"$1"; fi
+}
+
+# has_open_incidents STATE
+has_open_incidents() { grep -q '|0$' "$1" 2>/dev/null; }

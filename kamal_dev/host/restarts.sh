@@ -1,0 +1,45 @@
+# shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
+# The restart policy of services that set none, once they are up. Sourced after watch.sh; runs nothing by itself.
+#
+# Payload: meta/started, whose fourth field is the policy of dev.yml; empty for a service that has its own, or is to end.
+# A service that is known to go on gets the policy. One that has only been running for a while may be a slow one-shot,
+# which must not run again when it ends with 0: it gets `on-failure`.
+
+# set_restart_policies: give each container of `found` its policy, if it has another one.
+set_restart_policies() {
+  lasting='' failing='' without=''
+  policies=" $(awk -F'|' '$4 != "" { printf "%s=%s ", $1, $4 }' "$here/meta/started" 2>/dev/null)"
+  [ "$policies" != ' ' ] || return 0
+  while IFS='|' read -r id service engine_state health _ _ policy _ main _ _ _ _ process network_mode exposed; do
+    [ "$engine_state" = running ] || continue
+    case $policies:$policy in
+      *" $service=unless-stopped "*:unless-stopped) ;;
+      *" $service=unless-stopped "*)
+        if goes_on; then lasting="$lasting $id"; elif [ "$policy" != on-failure ]; then failing="$failing $id"; fi ;;
+      *" $service=no "*:no | *" $service=no "*:) ;;
+      *" $service=no "*) without="$without $id" ;;
+    esac
+  done <<END
+$found
+END
+  set_policy unless-stopped "$lasting" && set_policy on-failure "$failing" && set_policy no "$without"
+}
+
+# goes_on: whether a container does something that a one-shot does not: people work in it, it has a health check, listens on its
+# ports, or idles.
+goes_on() {
+  [ "$main" != true ] && [ -z "$health" ] || return 0
+  is_process_of "$process" "$id" || return 1
+  ! idles "$process" || return 0
+  [ "$network_mode" != host ] || return 1
+  named=$(named_ports)
+  # shellcheck disable=SC2086 # ports are words
+  [ -n "$named" ] && listens "$process" $named
+}
+
+# set_policy POLICY IDS
+set_policy() {
+  [ -n "$2" ] || return 0
+  # shellcheck disable=SC2086 # ids are words
+  engine_restart_policy "$1" $2 >/dev/null 2>"$here/policy.err" || log "could not set the restart policy: $(last_lines "$here/policy.err" 1)"
+}

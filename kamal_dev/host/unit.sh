@@ -1,0 +1,76 @@
+# shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
+# The systemd unit of the watcher of this login: one on a host, for all stacks of the login. Sourced after stack.sh; runs nothing by
+# itself.
+#
+#   ~/.kamal-dev/.watcher/   its scripts, and `digest`, which names their version
+# Payload of what installs it: meta/watcher, the digest, then the names of the scripts, a line each.
+
+unit=kamal-dev-$uid.service unit_folder=/etc/systemd/system watcher_folder=$base/.watcher
+
+has_systemd() { [ -d /run/systemd/system ]; }
+
+# look_at_watcher: set watcher to the digest of the installed one, `missing` where there is none, and to nothing where there
+# cannot be one.
+look_at_watcher() {
+  watcher=
+  has_systemd || return 0
+  watcher=missing
+  [ ! -f "$unit_folder/$unit" ] || IFS= read -r watcher 2>/dev/null <"$watcher_folder/digest" || watcher=missing
+}
+
+# install_watcher: install the watcher that the payload has, unless it is there. Sets unit_trouble where it could not.
+install_watcher() {
+  unit_trouble=
+  [ -s "$here/meta/watcher" ] && has_systemd || return 0
+  IFS= read -r watcher_wanted <"$here/meta/watcher"
+  look_at_watcher
+  [ "$watcher" != "$watcher_wanted" ] || return 0
+  case $(privilege) in root | sudo) ;; *) return 0 ;; esac
+  # Such a path would have to be quoted for systemd.
+  case $base in *[!A-Za-z0-9/._@-]*) unit_trouble="the path $base"; return 1 ;; esac
+  put_watcher >"$here/unit.log" 2>&1 || { unit_trouble=$(last_lines "$here/unit.log" 1); return 1; }
+}
+
+put_watcher() (
+  umask 077
+  mkdir -p "$base" "$watcher_folder" || return
+  sed 1d "$here/meta/watcher" | while IFS= read -r name; do
+    cp "$here/$name" "$watcher_folder/$name.new" && mv "$watcher_folder/$name.new" "$watcher_folder/$name" || return
+  done || return
+  write_unit >"$here/$unit"
+  chmod 644 "$here/$unit" && as_root cp -p "$here/$unit" "$unit_folder/$unit" &&
+    as_root chown 0:0 "$unit_folder/$unit" && as_root systemctl daemon-reload &&
+    as_root systemctl enable "$unit" && as_root systemctl restart "$unit" || return
+  printf '%s\n' "$watcher_wanted" >"$watcher_folder/digest"
+)
+
+# The token keeps lib.sh from ending the script with its caller.
+write_unit() {
+  cat <<END
+[Unit]
+Description=Watch the stacks of kamal-dev of $(id -un)
+After=$engine_unit network.target
+
+[Service]
+User=$uid
+Environment=HOME=$HOME KAMAL_DEV_TOKEN=watcher
+$(engine_environment | sed 's/^/Environment=/')
+ExecStart=/bin/sh $watcher_folder/watcher.sh
+Restart=always
+RestartSec=10
+Nice=10
+
+[Install]
+WantedBy=multi-user.target
+END
+}
+
+# remove_watcher: remove it once this login has no stack here.
+remove_watcher() {
+  [ -d "$watcher_folder" ] && [ -z "$(all_stacks)" ] || return 0
+  if [ -f "$unit_folder/$unit" ]; then
+    case $(privilege) in root | sudo) ;; *) return 0 ;; esac
+    as_root systemctl disable --now "$unit" && as_root rm -f "$unit_folder/$unit" && as_root systemctl daemon-reload
+  fi
+  rm -rf "$watcher_folder"
+}

@@ -1,0 +1,236 @@
+"""Stacks that stay up, through `dev deploy`: a host that reboots, services that fail, and who is told about it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from tests.real.lab import DOCKERFILE, Host, Lab, Repository, docker, wait_for
+
+PERL = (
+    "$$s = IO::Socket::INET->new(LocalPort => 8000, Listen => 5, ReuseAddr => 1);"
+    'while ($$c = $$s->accept) { print $$c "HTTP/1.0 200 OK\\r\\n\\r\\nhello\\n"; close $$c }'
+)
+WORKER = "trap 'exit 0' TERM; while sleep 1; do date; done"
+COMPOSE = f"""\
+services:
+  app:
+    build: .
+    volumes: ["..:/workspace"]
+  web:
+    build: .
+    command: {json.dumps(["perl", "-MIO::Socket::INET", "-e", PERL])}
+    ports: ["8123:8000"]
+    stop_grace_period: 1s
+  worker:
+    build: .
+    stop_signal: SIGTERM
+    command: {json.dumps(["bash", "-c", WORKER])}
+  seed:
+    build: .
+    command: ["bash", "-c", "echo >>/data/runs"]
+    volumes: ["seeded:/data"]
+volumes: {{seeded: {{}}}}
+"""
+DEVCONTAINER = {
+    "dockerComposeFile": "compose.yaml",
+    "service": "app",
+    "workspaceFolder": "/workspace",
+    "postCreateCommand": "echo created >>history",
+    "postStartCommand": "echo started >>history",
+}
+PATIENCE = 180
+TOKEN = "at-0123456789abcdef"
+
+
+@dataclass
+class Receiver:
+    """A webhook: refuses the first request of each path, and keeps what comes after it."""
+
+    port: int
+    refused: set[str] = field(default_factory=set)
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    slack: list[str] = field(default_factory=list)
+    headers: list[str] = field(default_factory=list)
+
+    def told(self, service: str) -> list[str]:
+        return [body["state"] for body in self.bodies if body["service"] == service]
+
+
+@pytest.fixture(scope="module")
+def receiver() -> Iterator[Receiver]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            is_first = self.path not in found.refused
+            found.refused.add(self.path)
+            if not is_first and self.path == "/slack":
+                found.slack.append(json.loads(body)["text"])
+            elif not is_first:
+                found.headers.append(str(self.headers["X-Token"]))
+                found.bodies.append(json.loads(body))
+            self.send_response(503 if is_first else 204)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("0.0.0.0", 0), Handler)
+    found = Receiver(server.server_address[1])
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield found
+    server.shutdown()
+    server.server_close()
+
+
+@dataclass(frozen=True)
+class StandingStack:
+    repository: Repository
+    host: Host
+    stack: str
+
+    @property
+    def history(self) -> list[str]:
+        return self.host.run(f"cat ~/.kamal-dev/{self.stack}/workspace/*/history").split()
+
+    def crash(self, service: str) -> None:
+        """End the first process of a service as a crash does: the engine is not told."""
+        pid = f"docker inspect --format '{{{{.State.Pid}}}}' {self.stack}-{service}-1"
+        self.host.run(f"pid=$({pid}); [ $pid = 0 ] || kill -KILL $pid")
+
+
+@pytest.fixture(scope="module")
+def standing(lab: Lab, receiver: Receiver) -> StandingStack:
+    files = {
+        ".devcontainer/devcontainer.json": json.dumps(DEVCONTAINER),
+        ".devcontainer/Dockerfile": DOCKERFILE,
+    }
+    repository = lab.small(
+        "standing", [], files, compose=COMPOSE, ALERTS_TOKEN=TOKEN, SLACK_WEBHOOK="http://172.17.0.1:1/none"
+    )
+    gateway = docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}").strip()
+    url = f"http://{gateway}:{receiver.port}"
+    repository.environment["SLACK_WEBHOOK"] = f"{url}/slack"
+    notify = {
+        "webhook": f"{url}/dev",
+        "header": "X-Token",
+        "secret": "ALERTS_TOKEN",
+        "slack": "SLACK_WEBHOOK",
+        "command": "cat >>told",
+        "calm": 5,
+        "email": "ops@example.com",
+    }
+    repository.commit({"config/dev.yml": f"{lab.made_hosts(repository)}notify: {json.dumps(notify)}\n"})
+    repository.dev("deploy", "--yes", timeout=420)
+    (host,) = lab.hosts(repository)
+    return StandingStack(repository, host, repository.stack())
+
+
+def test_a_host_that_reboots_brings_its_stack_back(lab: Lab, standing: StandingStack, receiver: Receiver) -> None:
+    host, stack = standing.host, standing.stack
+    assert host.run("systemctl is-enabled docker kamal-dev-0.service; systemctl is-active kamal-dev-0") == (
+        "enabled\nenabled\nactive\n"
+    )
+    assert standing.history == ["created", "started"]
+    before = host.started(stack)
+    docker("restart", "--time", "30", host.container, timeout=120)
+    wait_for("the engine answers", lambda: host.says("docker version"), seconds=PATIENCE)
+    up = {"app": "running", "web": "running", "worker": "running", "seed": "exited 0"}
+    try:
+        wait_for("all services run again", lambda: host.states(stack) == up, seconds=PATIENCE)
+    except AssertionError:
+        look = f"cat ~/.kamal-dev/{stack}/alerts.log ~/.kamal-dev/.watcher/running; systemctl status kamal-dev-0 docker"
+        pytest.fail(f"{host.states(stack)}\n{host.run(f'{look} || true')}")
+    after = host.started(stack)
+    assert {name for name in before if before[name] != after[name]} == {"app", "web", "worker"}
+    wait_for(
+        "postStartCommand runs again", lambda: standing.history == ["created", "started", "started"], seconds=PATIENCE
+    )
+    answer = "exec 3<>/dev/tcp/127.0.0.1/8123; cat <&3"
+    assert host.run(f"bash -c '{answer}'").endswith("hello\n")
+    assert host.run(f"cat /var/lib/docker/volumes/{stack}_seeded/_data/runs") == "\n"
+    wait_for("the stack is up", lambda: standing.repository.attempt("status").code == 0, seconds=PATIENCE)
+    assert receiver.bodies == []
+    assert standing.repository.dev("alerts", "--json").json == []
+
+
+def test_a_service_that_flaps_is_one_message(standing: StandingStack, receiver: Receiver) -> None:
+    for _ in range(6):
+        standing.crash("web")
+        time.sleep(1.5)
+    wait_for("the webhook is called", lambda: receiver.told("web"), seconds=PATIENCE)
+    time.sleep(10)
+    (body,) = receiver.bodies
+    assert body["stack"] == standing.stack
+    assert body["state"] in ("restarted", "restarting", "crash loop")
+    assert "last exit code 137" in body["reason"] or "exited with code 137" in body["reason"]
+    assert receiver.headers == [TOKEN]
+    assert receiver.refused == {"/dev", "/slack"}
+    wait_for("Slack is called", lambda: len(receiver.slack) == 1, seconds=PATIENCE)
+    assert receiver.slack[0].startswith(f"{standing.stack}: web: ")
+    told = standing.host.run(f"cat ~/.kamal-dev/{standing.stack}/workspace/told").splitlines()
+    assert [json.loads(line)["service"] for line in told] == ["web"]
+    (entry,) = [one for one in standing.repository.dev("alerts", "--json").json if one["state"] != "undelivered"]
+    assert (entry["stack"], entry["service"], entry["state"]) == (standing.stack, "web", body["state"])
+
+
+def test_what_a_deploy_stops_is_no_alert_and_what_it_repairs_has_recovered(
+    standing: StandingStack, receiver: Receiver
+) -> None:
+    standing.host.run(f"docker stop --time 1 {standing.stack}-app-1")
+    wait_for("the stop is told", lambda: receiver.told("app"), seconds=PATIENCE)
+    standing.repository.commit({".devcontainer/message": "another\n"})
+    standing.repository.dev("deploy")
+    wait_for("it has recovered", lambda: len(receiver.told("app")) == 2, seconds=PATIENCE)
+    assert receiver.told("app") == ["exited 137", "recovered"]
+    assert {body["service"] for body in receiver.bodies} == {"web", "app"}
+
+
+def test_a_disk_above_the_threshold_is_told(standing: StandingStack, receiver: Receiver) -> None:
+    settings = (standing.repository.root / "config/dev.yml").read_text()
+    standing.repository.commit({"config/dev.yml": settings.replace('"calm"', '"disk": 1, "calm"')})
+    standing.repository.dev("deploy")
+    standing.host.run(f"docker restart --time 1 {standing.stack}-worker-1")
+    wait_for(
+        "the disk is told", lambda: [body for body in receiver.bodies if body["state"] == "disk"], seconds=PATIENCE
+    )
+    (body,) = [body for body in receiver.bodies if body["state"] == "disk"]
+    assert "full; notify.disk is 1" in body["reason"]
+    standing.repository.commit({"config/dev.yml": settings})
+    standing.repository.dev("deploy")
+    wait_for("the disk has recovered", lambda: receiver.told("")[-1] == "recovered", seconds=PATIENCE)
+
+
+def processor_ticks(host: Host) -> int:
+    """Return what the watcher and all that it has started have used so far, in hundredths of a second."""
+    processes = "cat $(find /sys/fs/cgroup -path '*kamal-dev-0.service/cgroup.procs' | head -n 1)"
+    lines = host.run(f"for each in $({processes}); do cat /proc/$each/stat; done 2>/dev/null || true").splitlines()
+    return sum(sum(map(int, line.rpartition(")")[2].split()[11:15])) for line in lines)
+
+
+def test_the_watcher_sleeps_while_nothing_happens(standing: StandingStack) -> None:
+    wait_for(
+        "nothing is open", lambda: not standing.host.says(f"grep -q '|0$' ~/.kamal-dev/{standing.stack}/incidents"), 90
+    )
+    time.sleep(5)
+    before = processor_ticks(standing.host)
+    assert before > 0
+    time.sleep(20)
+    assert processor_ticks(standing.host) - before <= 10
+
+
+def test_the_last_stack_takes_the_watcher_with_it(standing: StandingStack) -> None:
+    stack, host = standing.stack, standing.host
+    release = f"~/.kamal-dev/{stack}/current"
+    assert TOKEN not in standing.repository.dev("config").text
+    assert host.run(f"stat -L -c %a {release}/kamal-dev.notify") == "600\n"
+    standing.repository.dev("remove", stack, "--yes", "--keep-volumes", timeout=120)
+    assert not host.says("ls /etc/systemd/system/kamal-dev-* ~/.kamal-dev/.watcher")
+    assert not host.says("systemctl is-active kamal-dev-0")
