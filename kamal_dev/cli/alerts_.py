@@ -20,10 +20,12 @@ def command(flags: common.Flags, *, names: tuple[str, ...], lines: int) -> int:
     """
     from kamal_dev.output.table import table
     from kamal_dev.pipeline.alerts import HEAD, alerts
+    from kamal_dev.pipeline.run.names import of_project
 
-    found = alerts(common.open_run(flags), names, lines)
+    run = common.open_run(flags)
+    answer = alerts(run.connections, of_project(run.stacks.items(), run.project, names), lines)
     if flags.as_json:
-        common.print_json([alert.as_json() for alert in found.alerts])
+        common.print_json([alert.as_json() for alert in answer.alerts])
     else:
-        common.show(table(HEAD, [alert.row for alert in found.alerts]))
-    return int(bool(found.silent))
+        common.show(table(HEAD, [alert.row for alert in answer.alerts]))
+    return int(bool(answer.silent))

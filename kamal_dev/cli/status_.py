@@ -20,10 +20,11 @@ def command(flags: common.Flags, *, names: tuple[str, ...], skip_hooks: bool) ->
     """
     from kamal_dev.output.table import table
     from kamal_dev.pipeline.health import checked
+    from kamal_dev.pipeline.run.hooks import Hooks
     from kamal_dev.pipeline.status import HEAD, containers, failure, locked, problems, stacks
 
     run = common.open_run(flags)
-    statuses = checked(run, stacks(run, names), skip_hooks=skip_hooks)
+    statuses = checked(Hooks(run, "status", skip=skip_hooks), stacks(run, names), run.connections.limit)
     if flags.as_json:
         common.print_json([stack.as_json() for stack in statuses])
     else:

@@ -71,12 +71,10 @@ def render(
 ) -> Release:
     """Return the release of a version for one stack.
 
-    `images` has the image of every service with a build. `variables` override
-    the project's own values; only those that the files mention and the additions'
-    secrets are written; with `mask`, they stand as `[redacted]`. `ready` saves work for
-    further stacks. `index` counts stacks from 1; `address` is the host's, empty where it
-    is not known yet; `notify` is the file that says who is told about alerts. Raises
-    ComposeError for an unknown service, NothingBuilt for a missing image.
+    `images` has the image of every service with a build. `variables` override the project's own values; only those that
+    the files mention and the additions' secrets are written; with `mask`, they stand as `[redacted]`. `ready` saves
+    work for further stacks. `index` counts stacks from 1; `address` is the host's, empty where it is not known yet;
+    `notify` says who is told about alerts. Raises ComposeError for an unknown service, NothingBuilt for a missing image.
     """
     _check(project, additions)
     ready = ready or rewritten(project, images)
@@ -94,8 +92,7 @@ def render(
     digest = content.digest([*files, manifest.lasting(about, own)], stack, additions.service)
     files = release_files.masked(files, carried, project) if mask else files
     files += [env.file(project, stack, values, mask=mask), manifest.file({**about, "digest": digest})]
-    files += release_files.notified(notify)
-    files.sort(key=lambda file: file.path)
+    files = sorted((*files, *release_files.notified(notify)), key=lambda file: file.path)
     bare = Release(f"{version}-{digest[:8]}", stack, version, digest, tuple(files))
     return _with_services(_described(about, bare, own), project, additions, of_stack)
 

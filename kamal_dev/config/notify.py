@@ -82,10 +82,10 @@ def notify_text(settings: Notify, secrets: Mapping[str, Secret] | None, path: st
     """
     if settings == Notify():
         return ""
-    found = {name: REDACTED if secrets is None else secrets[name].reveal() for name in settings.secrets}
-    if wrong := [name for name, value in found.items() if not value.isprintable()]:
+    values = {name: REDACTED if secrets is None else secrets[name].reveal() for name in settings.secrets}
+    if wrong := [name for name, value in values.items() if not value.isprintable()]:
         raise ConfigError([Problem(path, 0, "must be one line of text for `notify`", name) for name in wrong])
-    return "".join(f"{key} {value}\n" for key, value in _entries(settings, found))
+    return "".join(f"{key} {value}\n" for key, value in _entries(settings, values))
 
 
 def _entries(settings: Notify, secrets: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -12,8 +12,6 @@ from kamal_dev.errors import DevError
 from kamal_dev.model import Host
 from kamal_dev.pipeline.hosts.scripts import output_of
 from kamal_dev.pipeline.run.connections import HostConnections
-from kamal_dev.pipeline.run.names import of_project
-from kamal_dev.pipeline.run.run import Run
 from kamal_dev.shell.fanout import each
 
 HEAD = ("WHEN", "STACK", "SERVICE", "STATE", "COUNT", "REASON")
@@ -51,15 +49,14 @@ class Alerts:
     silent: tuple[str, ...] = ()
 
 
-def alerts(run: Run, names: tuple[str, ...], lines: int) -> Alerts:
-    """Return the last `lines` alerts of all stacks, or of these. Raises UsageError for an unknown name."""
-    found = of_project(run.stacks.items(), run.project, names)
+def alerts(connections: HostConnections, stacks: Mapping[str, Host], lines: int) -> Alerts:
+    """Return the last `lines` alerts of these stacks."""
     listed: list[Alert] = []
     silent = []
-    told = each(found.items(), lambda item: _ask(run.connections, *item, lines), limit=run.connections.limit)
-    for stack, answer in zip(found, told, strict=True):
+    read = each(stacks.items(), lambda item: _ask(connections, *item, lines), limit=connections.limit)
+    for stack, answer in zip(stacks, read, strict=True):
         if isinstance(answer, DevError):
-            run.output.warn(f"{stack}: could not read its alerts: {answer.message}")
+            connections.output.warn(f"{stack}: could not read its alerts: {answer.message}")
             silent.append(stack)
         else:
             listed += [Alert(stack, record) for record in answer]

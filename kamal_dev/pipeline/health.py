@@ -8,18 +8,16 @@ from dataclasses import replace
 from kamal_dev.commands.hooks import HEALTH
 from kamal_dev.errors import DevError
 from kamal_dev.pipeline.run.hooks import Hooks
-from kamal_dev.pipeline.run.run import Run
 from kamal_dev.pipeline.status import StackStatus
 from kamal_dev.shell.fanout import each
 
 
-def checked(run: Run, stacks: Iterable[StackStatus], *, skip_hooks: bool = False) -> list[StackStatus]:
-    """Return the stacks; one that is up is `degraded` where the hook exits with another code than 0."""
-    hooks, found = Hooks(run, "status", skip=skip_hooks), list(stacks)
+def checked(hooks: Hooks, stacks: Iterable[StackStatus], limit: int) -> list[StackStatus]:
+    """Return the stacks, `limit` of them checked at once; one that is up is `degraded` where the hook fails."""
     if not hooks.has(HEALTH):
-        return found
-    told = each(found, lambda stack: _checked(hooks, stack), limit=run.connections.limit)
-    return [stack for stack in told if isinstance(stack, StackStatus)]
+        return list(stacks)
+    results = each(stacks, lambda stack: _checked(hooks, stack), limit=limit)
+    return [stack for stack in results if isinstance(stack, StackStatus)]
 
 
 def _checked(hooks: Hooks, stack: StackStatus) -> StackStatus:

@@ -5,6 +5,7 @@ import pytest
 
 from kamal_dev import compose, config, devcontainer
 from kamal_dev.compose import Additions
+from kamal_dev.compose.explanations import explain
 from kamal_dev.errors import ComposeError, NothingBuilt
 from kamal_dev.model import Image, Location, Version
 from tests.compose import oracle
@@ -189,7 +190,7 @@ def test_services_without_a_restart_policy_get_one_unless_others_wait_for_their_
     }
     written = wanted != "no"
     assert overlay_of(release).count("x-restart: unless-stopped") == (2 if written else 0)
-    told = [row.key for row in compose.explain(load(POLICIES), release) if "`restart`" in row.text]
+    told = [row.key for row in explain(load(POLICIES), release) if "`restart`" in row.text]
     assert told == (["services.app.x-restart", "services.db.x-restart"] if written else [])
 
 

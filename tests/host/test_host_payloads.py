@@ -77,6 +77,7 @@ def test_facts_send_the_script_with_what_it_sources(scripts: Mapping[str, str]) 
         "observe.sh",
         "ports.sh",
         "stack.sh",
+        "unit.sh",
     ]
     assert sorted(members(step)) == sourced
 

@@ -134,10 +134,9 @@ def test_a_failure_stops_with_the_last_lines_and_says_what_is_left(project: Proj
 
 def test_health_is_asked_for_each_stack_that_is_up_and_has_the_last_word(project: Project) -> None:
     project.hook("health", 'echo "$DEV_STACKS $KAMAL_HOSTS"; test "$DEV_STACKS" = blog-1 || { echo slow >&2; exit 4; }')
-    run = Run.open(project.root, Output(project.events.append), environment=dict(os.environ))
     up = [StackStatus(name, host, "up") for name, host in HOSTS.items()]
     down = StackStatus("blog-3", Host("blog-3", "10.0.0.3"), "down")
-    found = checked(run, [*up, down])
+    found = checked(project.hooks("status"), [*up, down], 4)
     assert [(stack.name, stack.state) for stack in found] == [
         ("blog-1", "up"),
         ("blog-2", "degraded"),
@@ -147,7 +146,7 @@ def test_health_is_asked_for_each_stack_that_is_up_and_has_the_last_word(project
     assert not found[1].is_fine
     said = sorted(text for kind, text in project.said if kind == "output")
     assert said == ["blog-1 10.0.0.1", "blog-2 10.0.0.2", "slow"]
-    assert checked(run, up, skip_hooks=True) == up
+    assert checked(project.hooks("status", skip=True), up, 4) == up
 
 
 def test_a_failure_afterwards_stops_nothing_and_is_returned(project: Project) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,16 @@ READY = Facts(user="dev", privilege="none", engine="28.0", compose="2.40.0", has
 @pytest.mark.parametrize(
     ("facts", "said"),
     [
-        (READY, "✓ host of a-1: Docker 28.0, Compose 2.40.0, 0 GB free, as `dev`"),
+        (
+            READY,
+            "! host of a-1: Docker 28.0, Compose 2.40.0, 0 GB free, as `dev`; not watched\n  hint: without",
+        ),
+        (
+            replace(READY, watcher="missing"),
+            "! host of a-1: Docker 28.0, Compose 2.40.0, 0 GB free, as `dev`; not watched",
+        ),
+        (replace(READY, watcher="missing", privilege="sudo"), "✓ host of a-1: Docker 28.0"),
+        (replace(READY, watcher="1"), "✓ host of a-1: Docker 28.0, Compose 2.40.0, 0 GB free, as `dev`"),
         (Facts(trouble="Docker is not installed", privilege="root"), "! host of a-1: Docker is not installed"),
         (Facts(trouble="Docker is not installed", privilege="none"), "✗ host of a-1: Docker is not installed"),
         (Facts(trouble="it is down", privilege="root", has_engine=True), "✗ host of a-1: it is down"),
@@ -52,4 +62,4 @@ def test_hosts_are_asked_all_at_once_and_one_that_fails_is_no_end_for_the_others
     summary, first, second = map(str, host_checks(run.project, run.stacks, run.connections, only_warns=False))
     assert summary == "✗ hosts: 1 of 2 hosts answer"
     assert first == "✗ host of blog-1: no SSH"
-    assert second.startswith("✓ host of blog-2: Docker 28.0")
+    assert second.startswith("! host of blog-2: Docker 28.0")

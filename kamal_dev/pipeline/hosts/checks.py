@@ -96,9 +96,9 @@ def judged(stack: str, facts: Facts | DevError) -> Check:
     if hopeless := _hopeless(facts):
         return Check(name, False, *hopeless)
     if facts.is_ready:
-        found = f"Docker {facts.engine}, Compose {facts.compose}, {_login(facts)}"
+        state = f"Docker {facts.engine}, Compose {facts.compose}, {_login(facts)}"
         unwatched = _unwatched(facts)
-        return Check(name, True, f"{found}{unwatched and '; not watched'}", unwatched, bool(unwatched))
+        return Check(name, True, f"{state}{unwatched and '; not watched'}", unwatched, bool(unwatched))
     may_install = facts.privilege in INSTALLS
     if facts.daemon:
         state = f"Compose is {facts.compose or 'missing'}, and {words(MINIMAL_COMPOSE)} or later is needed"
