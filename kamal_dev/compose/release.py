@@ -74,7 +74,7 @@ def render(
     `images` has the image of every service with a build. `variables` override the project's own values; only those that
     the files mention and the additions' secrets are written; with `mask`, they stand as `[redacted]`. `ready` saves
     work for further stacks. `index` counts stacks from 1; `address` is the host's, empty where it is not known yet;
-    `notify` says who is told about alerts. Raises ComposeError for an unknown service, NothingBuilt for a missing image.
+    `notify` says who is told about alerts. Raises ComposeError for an unknown service, NothingBuilt without an image.
     """
     _check(project, additions)
     ready = ready or rewritten(project, images)
