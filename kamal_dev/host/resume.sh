@@ -28,6 +28,7 @@ trap unlock_stack EXIT
 trap 'end_commands; exit 143' HUP INT TERM
 release=$(current_release)
 take_along "$release"
+look_at_stack || give_up start "$engine_trouble" unknown
 ok=true
 run_lifecycle || ok=false
 phase
