@@ -69,6 +69,7 @@ bring_services() {
   [ "$outcome" = fine ] || conclude false broken "$(failed_services) did not stay up"
   # shellcheck disable=SC2046 # services are words
   forget_stopped $(running_now)
+  set_restart_policies
   save_baseline
 }
 

