@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from kamal_dev.model import Container, Image, ImageConfig, familiar
+from kamal_dev.values import dataclass
 
 Record = Mapping[str, Any]  # what a workspace was sent, as `project.snapshot` describes it; or a line of the audit log
 MINIMAL_COMPOSE = (2, 24, 4)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from kamal_dev.model import Secret, Step
+from kamal_dev.values import dataclass
 
 FOLDER = ".kamal/hooks"
 HEALTH = "health"

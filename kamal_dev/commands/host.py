@@ -7,12 +7,12 @@ Steps that change a host take a `token` of the caller's choice, unique per run, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from kamal_dev.commands.image_manifest import Layer
 from kamal_dev.commands.payload import WATCHER, Scripts, about, performed, step, watcher_version
 from kamal_dev.commands.words import checked, checked_folders, stack_word
 from kamal_dev.model import File, Release, Secret, StartedService, Step
+from kamal_dev.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from kamal_dev.compose import stack_variables
 from kamal_dev.devcontainer.values import NOWHERE
+from kamal_dev.values import dataclass
 
 if TYPE_CHECKING:
     from kamal_dev.config import Config

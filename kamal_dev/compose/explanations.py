@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from kamal_dev.compose import binds, build_options, layout, restarts
 from kamal_dev.compose.binds import Bind
@@ -14,6 +13,7 @@ from kamal_dev.errors import ComposeError
 from kamal_dev.model import Explanation, Image, Location, Release
 from kamal_dev.syntax.composer import parse
 from kamal_dev.syntax.node import Node
+from kamal_dev.values import dataclass
 
 LEFT = "left to Compose"
 REWRITTEN = "rewritten"

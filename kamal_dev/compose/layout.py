@@ -7,10 +7,10 @@ place too, so that what they name by relative paths is where they look for it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from kamal_dev.compose import place
+from kamal_dev.values import dataclass
 
 OVERLAY = "kamal-dev.overlay.yaml"
 ENV = ".env"

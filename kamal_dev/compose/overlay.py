@@ -8,7 +8,6 @@ for ports, because Compose would publish one with another address as a second on
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from kamal_dev.compose.mounts import Mounted
 from kamal_dev.compose.value import Value
 from kamal_dev.model import Image
 from kamal_dev.syntax.emitter import Tagged, dump
+from kamal_dev.values import dataclass
 
 MAIN = "kamal-dev.main"
 FILES = "kamal-dev.files"

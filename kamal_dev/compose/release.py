@@ -8,7 +8,7 @@ input makes the same release.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from kamal_dev.compose.reading import ComposeReader
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, NothingBuilt, Problem
 from kamal_dev.model import Image, Location, Notice, Release, Secret, StartedService, Version
+from kamal_dev.values import dataclass
 
 
 @dataclass(frozen=True)

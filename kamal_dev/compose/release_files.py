@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from kamal_dev.compose import env, layout, marks
 from kamal_dev.compose.compose_project import ComposeProject
 from kamal_dev.compose.travels import RAW, Travel
 from kamal_dev.model import REDACTED, File, Secret
+from kamal_dev.values import dataclass
 
 
 def gathered(project: ComposeProject, texts: Mapping[Path, str], carried: tuple[Travel, ...], laid: str) -> list[File]:

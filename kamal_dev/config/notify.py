@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from kamal_dev.config.kinds import Many, Name, Text, Whole
 from kamal_dev.config.options import option
 from kamal_dev.errors import ConfigError, Problem
 from kamal_dev.model import REDACTED, Secret
+from kamal_dev.values import dataclass
 
 _MAILBOX = r"[^\s\x00-\x1f\x7f@,<>\"'-][^\s\x00-\x1f\x7f@,<>\"']*"
 ADDRESS = Text(rf"{_MAILBOX}@[A-Za-z0-9.-]+", "is not an address", "an address")

@@ -1,10 +1,9 @@
 """The schema of config/dev.yml, and at once what the rest of the program gets. Reads nothing."""
 
-# ruff: noqa: RUF009 - option() and section() make dataclass fields
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kamal_dev.config.images import BuildConfig, ImageSettings, Registry
 from kamal_dev.config.kinds import Amount, Boolean, Choice, Many, Name, Number, Text, Whole
@@ -12,6 +11,7 @@ from kamal_dev.config.notify import Notify
 from kamal_dev.config.options import Old, option, section
 from kamal_dev.config.provider import CPUS, JUMP, KEY, MEMORY, PORT, USER, ProviderConfig, ProviderSection
 from kamal_dev.model import Location, Notice
+from kamal_dev.values import dataclass
 
 MAX_COUNT = 1000
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from kamal_dev.commands import answers, host
@@ -13,6 +13,7 @@ from kamal_dev.model import Host
 from kamal_dev.pipeline.hosts.scripts import output_of
 from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.shell.fanout import each
+from kamal_dev.values import dataclass
 
 HEAD = ("WHEN", "STACK", "SERVICE", "STATE", "COUNT", "REASON")
 ASKING = 30.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from kamal_dev.commands.host import Login
@@ -35,6 +35,7 @@ from kamal_dev.plan.plan import Plan
 from kamal_dev.plan.request import DeployRequest, PlannedImage
 from kamal_dev.project import Project
 from kamal_dev.shell.fanout import Background
+from kamal_dev.values import dataclass
 
 
 @dataclass(frozen=True)

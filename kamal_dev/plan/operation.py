@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, ClassVar
 
 from kamal_dev.model import short
+from kamal_dev.values import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kamal_dev.model import Image, Release
 from kamal_dev.plan.admission import Requirements
+from kamal_dev.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import ClassVar
 
 from kamal_dev.errors import HostUnreachable
 from kamal_dev.model import Host
 from kamal_dev.plan.operation import Operation
 from kamal_dev.plan.plan import Plan, StackPlan
+from kamal_dev.values import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from kamal_dev.project.local_folder import PRIVATE, private
 from kamal_dev.project.source import Source
 from kamal_dev.project.tree import WorkingTree
 from kamal_dev.project.withheld import Withheld
+from kamal_dev.values import dataclass
 
 LONGEST_SECRET = 1 << 14  # a file of more is data, and its lines are words
 COMPOSE_FILE = "compose.yaml"  # of a devcontainer that has none, beside its devcontainer.json

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from kamal_dev.commands import answers, host
@@ -17,6 +17,7 @@ from kamal_dev.plan.admission import INSTALL_THERE, OVERRIDE, WARNED, WRITABLE, 
 from kamal_dev.project import Project
 from kamal_dev.providers import Provider
 from kamal_dev.shell.fanout import each
+from kamal_dev.values import dataclass
 
 ASKING = 60.0
 INSTALLS = ("root", "sudo")

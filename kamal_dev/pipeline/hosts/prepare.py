@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from kamal_dev.commands import host
 from kamal_dev.commands.facts import Facts
@@ -23,6 +23,7 @@ from kamal_dev.plan.observation import Observation
 from kamal_dev.plan.operation import WATCHER, Bootstrap, PullImages, SendSource
 from kamal_dev.plan.plan import StackPlan
 from kamal_dev.shell.fanout import Background
+from kamal_dev.values import dataclass
 
 BOOTSTRAPPING = 1800.0
 PULLING = 3600.0
