@@ -50,11 +50,14 @@ class Following:
     def __init__(self, repository: Repository, *words: str) -> None:
         self.out = repository.temporary.with_suffix(".out")
         self.err = repository.temporary.with_suffix(".err")
+        # Its files are there while other commands end, which must leave none.
+        self.temporary = repository.temporary.with_suffix(".follow")
+        self.temporary.mkdir(exist_ok=True)
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(
                 (sys.executable, "-c", LISTENING, DEV, "logs", "-f", "--json", *words),
                 cwd=repository.root,
-                env=repository.variables(),
+                env=repository.variables(TMPDIR=str(self.temporary)),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
@@ -87,7 +90,9 @@ class Following:
 
     def end(self) -> int:
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(30)
+        code = self.process.wait(30)
+        assert list(self.temporary.iterdir()) == [], "temporary files"
+        return code
 
 
 @contextmanager
