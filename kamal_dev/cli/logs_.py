@@ -26,7 +26,7 @@ from kamal_dev.errors import UsageError
 @click.option("-n", "--tail", type=click.IntRange(0), metavar="N", help="Last lines of each container. Default: all.")
 @click.option("--service", "services", multiple=True, metavar="SERVICE", help="Only this service. Can be repeated.")
 @click.option("--no-log-prefix", is_flag=True, help="Leave out the stack and the service before each line.")
-@common.as_json
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @common.common
 def command(
     flags: common.Flags,
@@ -42,7 +42,7 @@ def command(
 ) -> int:
     """Without NAME, all stacks; NAME may be a glob. Without SERVICE, all services, and containers that have ended.
 
-    With -f, continues after lost connections, restarts and deploys. With --json, one JSON object per line.
+    With -f, continues after lost connections, restarts and deploys.
     """
     from kamal_dev.cli import results
     from kamal_dev.commands.logs import LogQuery

@@ -8,6 +8,10 @@ import click
 class AfterDashes(click.Command):
     """Keep what follows the first `--` in `ctx.meta["words"]`, as it is; None without `--`."""
 
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Return the words of the usage line, with what follows the dashes."""
+        return [*super().collect_usage_pieces(ctx), "-- COMMAND..."]
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Cut the command line in two."""
         at = args.index("--") if "--" in args else len(args)
