@@ -45,17 +45,17 @@ from kamal_dev.values import dataclass
 
 
 class DevError(Exception):
-    """Carry one message for the user: what happened, what is left, what to do.
+    """Carry one message for the user: what happened, what was left behind, what to do.
 
-    `left_behind` describes what this run has changed and not reverted; empty means nothing. `plan` is what a verb was
-    carrying out, as `--json` has it; None before it had one.
+    `left_behind` describes what this run has changed and not reverted; empty means nothing. `plan` is the plan being
+    carried out, in the form of `--json`; None before there was one.
     """
 
     exit_code = 1
     plan: Mapping[str, Any] | None = None
 
     def __init__(self, message: str, *, hint: str = "", left_behind: str = "") -> None:
-        # What a host or a program fails with may have no words.
+        # A host or a program may fail without a message.
         message = message if message.strip() else f"{type(self).__name__}, without a reason"
         super().__init__(message)
         self.message = message
@@ -71,11 +71,10 @@ class UsageError(DevError):
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """One thing wrong in a file that the user wrote.
+    """Hold one problem in a file that the user wrote.
 
-    `path` is as shown to the user, relative to the repository; `line` and
-    `column` count from 1, 0 where unknown; `key` is the dotted path of the
-    offending key, empty where there is none.
+    `path` is relative to the repository; `line` and `column` count from 1, or are 0 if unknown; `key` is the dotted
+    path of the offending key, empty if there is none.
     """
 
     path: str
@@ -94,7 +93,7 @@ class Problem:
 
 
 class ConfigError(DevError):
-    """Refuse what the user wrote, all problems at once."""
+    """Reject what the user wrote, listing all problems at once."""
 
     exit_code = 2
 
@@ -104,27 +103,27 @@ class ConfigError(DevError):
 
 
 class DevcontainerError(ConfigError):
-    """Refuse a devcontainer.json."""
+    """Reject a devcontainer.json."""
 
 
 class ComposeError(ConfigError):
-    """Refuse a compose file."""
+    """Reject a compose file."""
 
 
 class CredentialsMissing(ConfigError):
-    """Name a variable that is not set, and the file that should have it."""
+    """Name a variable that is not set, and the file to set it in."""
 
 
 class GitFailed(DevError):
-    """Report what git said where it could not answer."""
+    """Report the message of a git command that failed."""
 
 
 class SourceChanged(DevError):
-    """Report that the source is no longer what its version says."""
+    """Report that the source no longer matches its version."""
 
 
 class EngineError(DevError):
-    """Report Docker on this machine, or what builds with it, as missing, incomplete or silent."""
+    """Report that local Docker, or a tool that builds with it, is missing, incomplete or not answering."""
 
 
 class InitializeFailed(DevError):
@@ -140,7 +139,7 @@ class BuildFailed(DevError):
 
 
 class NothingBuilt(DevError):
-    """Name an image that should have been built."""
+    """Name an image that should exist but does not."""
 
 
 class RegistryError(DevError):
@@ -148,7 +147,7 @@ class RegistryError(DevError):
 
 
 class RegistryUnknown(RegistryError):
-    """Report that nobody knows what a registry has: it did not say. `cause` is a word of commands/refusal.py."""
+    """Report that a registry did not say what it has. `cause` is a word of commands/refusal.py."""
 
     def __init__(self, message: str, *, hint: str = "", left_behind: str = "", cause: str = "") -> None:
         super().__init__(message, hint=hint, left_behind=left_behind)
@@ -156,7 +155,7 @@ class RegistryUnknown(RegistryError):
 
 
 class ProviderError(DevError):
-    """Report a host that could not be made, found or destroyed."""
+    """Report a host that could not be created, found or destroyed."""
 
 
 class HostError(DevError):
@@ -168,23 +167,23 @@ class HostError(DevError):
 
 
 class HostUnreachable(HostError):
-    """Report a host that no connection or login reached."""
+    """Report a host that could not be connected to or logged in to."""
 
 
 class HostKeyChanged(HostError):
-    """Refuse a host whose key is not the known one."""
+    """Reject a host whose key differs from the known one."""
 
 
 class NoAnswer(HostError):
-    """Report a host as unknown: something else answered than the command, or its answer was not complete."""
+    """Report a host's state as unknown: the answer was incomplete, or something else answered."""
 
 
 class HostTimeout(HostError):
-    """Report a host as unknown: it did not answer within the deadline."""
+    """Report a host's state as unknown: it did not answer before the deadline."""
 
 
 class LinkDropped(HostError):
-    """Tell that the connection went away before the step's exit code came."""
+    """Report that the connection was lost before the step's exit code arrived."""
 
 
 class LockHeld(HostError):
@@ -196,7 +195,7 @@ class StackRemoved(HostError):
 
 
 class BootstrapFailed(HostError):
-    """Report a host on which Docker could not be made to run."""
+    """Report a host on which Docker could not be set up."""
 
 
 class PullFailed(HostError):
@@ -204,7 +203,7 @@ class PullFailed(HostError):
 
 
 class DiskFull(HostError):
-    """Report a host on which images have no room."""
+    """Report a host without enough disk space for images."""
 
 
 class ServiceFailed(HostError):
@@ -212,7 +211,7 @@ class ServiceFailed(HostError):
 
 
 class LifecycleFailed(HostError):
-    """Report the lifecycle commands that failed; the containers run."""
+    """Report failed lifecycle commands; the containers are running."""
 
 
 class SomeHostsFailed(DevError):
@@ -220,7 +219,7 @@ class SomeHostsFailed(DevError):
 
 
 class Declined(DevError):
-    """End a run whose question was answered with no, before anything was done."""
+    """End a run because a question was answered with no, before anything was done."""
 
     def __init__(self) -> None:
         super().__init__("cancelled, nothing was changed on any host")

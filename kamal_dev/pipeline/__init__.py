@@ -1,1 +1,1 @@
-"""The story of each verb, one file each. Start with deploy.py: it reads as a list."""
+"""The story of each verb, one file each. Start with deploy.py, which reads as a list of steps."""

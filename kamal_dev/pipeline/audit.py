@@ -1,4 +1,4 @@
-"""The story of `dev audit`: what was done to the stacks, as this machine and the hosts have written it down."""
+"""The story of `dev audit`: what was done to the stacks, from the audit logs of this machine and the hosts."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from kamal_dev.values import dataclass
 
 HEAD = ("WHEN", "WHERE", "WHO", "WHAT", "STACK", "VERSION", "RESULT")
 ASKING = 30.0
-SAID = {"new": "good", "same": "unchanged"}  # what hosts call a release that came up, as people say it
+SAID = {"new": "good", "same": "unchanged"}  # what hosts call the result of a release → the word for people
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Hold one line of the record; `where` is `local` or the host's name, `data` the line as it was written."""
+    """Hold one entry of an audit log; `where` is `local` or the host's name, `data` the entry as written."""
 
     at: str
     where: str
@@ -47,13 +47,13 @@ class Entry:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Return the entry for `--json`: its log, and all its fields."""
+        """Return the entry for `--json`: its log and all its fields."""
         return {**self.data, "at": self.at, "where": self.where, "what": self.what, "stack": self.stack}
 
 
 @dataclass(frozen=True)
 class Audit:
-    """Hold the entries by time, and the hosts that did not answer."""
+    """Hold the entries sorted by time, and the hosts that did not answer."""
 
     entries: tuple[Entry, ...]
     silent: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ class Audit:
 def audit(run: Run, names: tuple[str, ...], lines: int) -> Audit:
     """Return the last `lines` entries of all stacks, or of those that match `names`, from here and from all hosts.
 
-    Raises UsageError for a name that is no stack and, as far as is written down here, never was.
+    Raises UsageError for a name that is not a stack and does not appear in the local audit log.
     """
     is_all = not names or run.project.config.service in names
     entries = [

@@ -15,7 +15,7 @@ from kamal_dev.pipeline.run.run import Run
 
 
 def build(run: Run, options: BuildOptions, *, skip_initialize: bool = False, skip_hooks: bool = False) -> list[Image]:
-    """Build the images of this version on this machine, and push none."""
+    """Build the images of this version on this machine without pushing them."""
     run = run if skip_initialize else initialize(run)
     hooks = Hooks(run, "build", skip=skip_hooks)
     if planned(run.project):

@@ -1,4 +1,4 @@
-"""The story of `dev compose`: whatever Compose can do, on the release of one or several stacks."""
+"""The story of `dev compose`: run any Compose command on the release of one or several stacks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kamal_dev.shell.session import Session
 def targets(
     project: Project, stacks: Mapping[str, Host], names: tuple[str, ...], call: ComposeCall, agree: Agree
 ) -> dict[str, Host]:
-    """Return the stacks that are meant; asks where nobody named them and they change, and where data is lost."""
+    """Return the stacks to run it on; asks first if all would change unnamed, or if data would be lost."""
     chosen = of_project(stacks.items(), project, names)
     if not chosen:
         raise UsageError("there is no stack", hint="`dev deploy` creates one")
@@ -34,7 +34,7 @@ def targets(
 
 
 def session(connections: HostConnections, stacks: Mapping[str, Host], call: ComposeCall, terminal: str) -> Session:
-    """Return what runs Compose for the one stack, with the streams of this process."""
+    """Return the session that runs Compose for one stack, connected to the streams of this process."""
     ((name, _),) = stacks.items()
     name, target = running(stacks, name)
     words = commands.compose(connections.scripts, name, call, connections.performer)
@@ -44,7 +44,7 @@ def session(connections: HostConnections, stacks: Mapping[str, Host], call: Comp
 def run_in_all(
     connections: HostConnections, stacks: Mapping[str, Host], call: ComposeCall, on_output: Callable[[str, str], None]
 ) -> int:
-    """Run Compose for every stack side by side; return the highest exit code, at least 1 where one was not reached."""
+    """Run Compose for every stack in parallel; return the highest exit code, at least 1 if a stack was not reached."""
 
     def work(name: str) -> int:
         stack, target = running(stacks, name)

@@ -1,4 +1,4 @@
-"""The story of `dev config`: everything that the other verbs act on, as plain data."""
+"""The story of `dev config`: print everything that the other verbs use, as plain data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HIDDEN = {"where", "notices", "path", "local_path"}
 
 
 def resolved(project: Project) -> dict[str, Any]:
-    """Return the configuration, the devcontainer and the version; every secret prints as `[redacted]`."""
+    """Return the configuration, the devcontainer and the version; secrets print as `[redacted]`."""
     return {
         "service": project.config.service,
         "version": str(project.version),
@@ -28,14 +28,14 @@ def resolved(project: Project) -> dict[str, Any]:
 
 
 def _workspace(project: Project) -> dict[str, str]:
-    """Return what the reference implementation prints under that name."""
+    """Return what the devcontainer CLI prints as `workspace`."""
     configuration = project.devcontainer
     mount = {} if configuration.workspace_mount is None else {"workspaceMount": configuration.workspace_mount}
     return {"workspaceFolder": configuration.workspace_folder, **mount}
 
 
 def plain(value: Any) -> Any:
-    """Return a value of ours as JSON knows it."""
+    """Turn a value of this package into plain JSON values."""
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value) if field.name not in HIDDEN}
     if isinstance(value, Mapping):

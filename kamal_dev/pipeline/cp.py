@@ -1,4 +1,4 @@
-"""The story of `dev cp`: copy files between this machine and a container, as a tar through one connection."""
+"""The story of `dev cp`: copy files between this machine and a container, as a tar over one connection."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from kamal_dev.shell.fanout import Background
 
 
 def cp(project: Project, connections: HostConnections, stacks: Mapping[str, Host], source: str, target: str) -> int:
-    """Copy a file or folder; returns how many files came here, 0 for those that were sent.
+    """Copy a file or folder; return how many files were received, 0 if they were sent.
 
-    Raises UsageError unless one of both is in a stack, and HostError where the copy fails.
+    Raises UsageError unless exactly one of the two paths is in a stack, and HostError if the copy fails.
     """
     services = [item.name for item in project.compose.services]
     origin, goal = (copy.place(text, stacks, services) for text in (source, target))
@@ -38,7 +38,7 @@ def cp(project: Project, connections: HostConnections, stacks: Mapping[str, Host
 
 
 class _ContainerPath:
-    """Reach a path in the container of a service."""
+    """Copy to or from a path in the container of a service."""
 
     def __init__(
         self, project: Project, connections: HostConnections, stacks: Mapping[str, Host], place: CopyPlace
@@ -53,11 +53,11 @@ class _ContainerPath:
         self.path = posixpath.join(about.workspace_folder if about else "/", place.path)
 
     def look(self) -> CopyTarget:
-        """Ask what is at the path, and whose files are there."""
+        """Return what is at the path, and which user its files belong to."""
         return CopyTarget.of(self.shell.run(copy.look(self.container, self.path, self.user)).output)
 
     def failed(self, result: Result) -> HostError:
-        """Return why the engine did not copy."""
+        """Return why the engine could not copy."""
         return HostError(self.host.name, f"could not copy {self.path}: {result.tail(1)}")
 
 
@@ -107,7 +107,7 @@ def _fetch(source: _ContainerPath, target: Path) -> int:
 
 
 def _unpacked(source: _ContainerPath, stream: BinaryIO, target: Path) -> int:
-    """Unpack what comes; nothing comes where the path does not exist, which the engine says."""
+    """Unpack the received tar; it is empty if the path does not exist, which the engine reports."""
     start = stream.peek(1)  # type: ignore[attr-defined]
     if not start:
         return 0

@@ -42,10 +42,10 @@ NOTHING = "nothing was built or deployed"
 
 
 def deploy(run: Run, options: DeployOptions) -> Report:
-    """Bring this version up on every chosen stack, side by side.
+    """Deploy this version to every chosen stack, in parallel.
 
-    Raises what goes wrong before a host is changed; what goes wrong on a host is
-    in the report, and stops no other host.
+    Raises for what fails before any host is changed. A failure on a host is part of the report and does not stop the
+    other hosts.
     """
     started = time.monotonic()
     run = run.within(options.timeout)
@@ -57,7 +57,8 @@ def deploy(run: Run, options: DeployOptions) -> Report:
     require_terminal(run.project, options, scope.creating)
     hooks.before("pre-connect", scope.hosts, left_behind=NOTHING)
     making = ImageMaking(run.project, run.tools, skip_build=options.skip_build, skip_push=options.skip_push)
-    # While hosts answer: no host is created for it, no hook comes first, and few people are asked anything.
+    # Building may start while the hosts still answer: no hook has to run first, no host has to be created, and the
+    # plan is rarely confirmed.
     if scope.are_all_on and not hooks.has("pre-build") and run.project.config.deploy.confirm != "always":
         making.begin(push=not hooks.has("post-build"))
     observations = observing(run, scope, is_deep=options.is_interactive)
@@ -75,7 +76,7 @@ def deploy(run: Run, options: DeployOptions) -> Report:
 
 
 def _again(run: Run, options: DeployOptions) -> DeployOptions:
-    """Return the options for the stacks whose last deploy was not fine, and that still can be deployed."""
+    """Return the options for the stacks whose last deploy failed and that can still be deployed."""
     if options.names:
         raise UsageError("`--retry-failed` selects the stacks", hint="omit NAME and `--host`")
     names = still_known(run.project, run.stacks, failed(run.project, run.output), options.count)
@@ -85,7 +86,7 @@ def _again(run: Run, options: DeployOptions) -> DeployOptions:
 
 
 def _initialized(run: Run, options: DeployOptions) -> Run:
-    # A name that is none is refused before a command of the project is run.
+    # An unknown stack name is refused before any command of the project runs.
     chosen(run, options)
     return run if options.skip_initialize else initialize(run)
 
@@ -100,7 +101,7 @@ def _execute(
     planner: Planner,
     plan: Plan,
 ) -> tuple[list[StackResult], dict[str, Host]]:
-    """Carry out the plan; returns the result of each stack, and the prepared hosts."""
+    """Carry out the plan; return the result of each stack and the prepared hosts."""
     run.provider.make_room(len(scope.creating), options.consent)
     if all(item.error for item in plan.stacks) and not observations.silent:
         making.stop()
@@ -127,7 +128,8 @@ def _execute(
 
 
 def _preparing(run: Run, hooks: Hooks, planner: Planner) -> PrepareContext:
-    # What people work in is not moved forward for a release that may not come.
+    # A `pre-deploy` hook or a failed first batch can still stop the release: don't move people's source forward
+    # before that.
     source_waits = hooks.has("pre-deploy") or bool(run.project.config.deploy.batch)
     planner = replace(planner, is_quick=False)
     return PrepareContext(
@@ -154,7 +156,7 @@ def _applying(
 
 
 def _prepare_all(provider: Provider, context: PrepareContext, scope: DeployScope, observations: Observations) -> Hosts:
-    """Create and start hosts, then prepare each; a host that fails becomes a result."""
+    """Create and start hosts, then prepare each one; a failure becomes the result of its stack."""
     connections = context.connections
     made = provider.ensure(scope.not_on) if scope.not_on else {}
 
@@ -187,7 +189,7 @@ def _reached(hosts: Hosts) -> dict[str, Host]:
 
 
 def _before_apply(hooks: Hooks, hosts: Hosts) -> None:
-    """Run the hooks between the preparation of hosts and the release."""
+    """Run the hooks that come between preparing the hosts and applying the release."""
     stacks = _reached(hosts)
     hooks.docker_setup(stacks)
     if stacks:
@@ -218,7 +220,7 @@ def _checked(hooks: Hooks, prepared: PreparedHost, result: StackResult) -> Stack
 
 
 def _rolled_back(run: Run, hosts: Hosts, results: list[StackResult]) -> list[StackResult]:
-    """Bring every stack back where one failed and `deploy.rollback` is `all`."""
+    """Roll every stack back if one failed and `deploy.rollback` is `all`."""
     if run.project.config.deploy.rollback != "all" or all(result.is_fine for result in results):
         return results
     from kamal_dev.pipeline.hosts.restore import rollback_all

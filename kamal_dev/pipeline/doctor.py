@@ -1,4 +1,4 @@
-"""The story of `dev doctor`: look at everything that a deploy needs, and change nothing."""
+"""The story of `dev doctor`: check everything that a deploy needs, and change nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ENOUGH = 5 << 30
 
 
 def doctor(folder: Path, output: Output, *, config_path: str | None, devcontainer_path: str | None) -> list[Check]:
-    """Check this machine, then the project in `folder`, then what both reach."""
+    """Check this machine, then the project in `folder`, then its registry, provider and hosts."""
     local = Local(log=output.step)
     checks = [_python(), _engine(local), *(_tool(local, *tool) for tool in TOOLS), _disk(local, folder)]
     try:
@@ -43,7 +43,7 @@ def doctor(folder: Path, output: Output, *, config_path: str | None, devcontaine
 
 
 def examine(run: Run) -> list[Check]:
-    """Check a project that could be read, and what it reaches."""
+    """Check a project that could be read, then its registry, provider and hosts."""
     checks = [_try("project", _project, run), *_features(run), *_hooks(run.project), *_secrets_file(run)]
     reached = [_try(name, work, run) for name, work in REACHES]
     return [*checks, *reached, *_requirements(run), *_hosts(run)]
@@ -95,7 +95,7 @@ def _project(run: Run) -> str:
 
 
 def _features(run: Run) -> list[Check]:
-    """Look for what installs Features, where the project has any."""
+    """Check for the program that installs Features, if the project has any."""
     return [_try("features", _installer, run)] if run.project.features else []
 
 
@@ -106,7 +106,7 @@ def _installer(run: Run) -> str:
 
 
 def _hooks(project: Project) -> list[Check]:
-    """Look for hooks that would not be run, where the project has any."""
+    """Check for hooks that are not executable, if the project has any."""
     present, runnable = hooks.present(project), hooks.runnable(project)
     idle = [name for name in present if name not in runnable]
     if not idle:
@@ -148,7 +148,7 @@ def _secrets(run: Run) -> str:
 
 
 def _secrets_file(run: Run) -> list[Check]:
-    """Look who else can read the file of secrets, where there are values in it, and copies of it."""
+    """Check who else can read the secrets file if it contains values, and find copies of it."""
     project = run.project
     shown, path = project.config.secrets_file, project.root / project.config.secrets_file
     has_values = project.secrets_file.has_values and path.is_file()
@@ -170,7 +170,7 @@ def _tracked(name: str) -> Check:
 
 
 def _requirements(run: Run) -> list[Check]:
-    """Compare what `hostRequirements` asks for with what the provider can give, where it asks for anything."""
+    """Compare `hostRequirements`, if there are any, with what the provider offers."""
     return [_try("requirements", _compared, run)] if run.project.devcontainer.host_requirements else []
 
 

@@ -1,4 +1,4 @@
-"""The story of `dev deploy --dry-run`: the plan, and the steps that carry it out. Changes nothing."""
+"""The story of `dev deploy --dry-run`: print the plan, and the steps that would carry it out. Changes nothing."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ BEFORE, AFTER_BUILD, BEFORE_APPLY = ("pre-connect", "pre-build"), ("post-build",
 
 @dataclass(frozen=True)
 class DryRun:
-    """Hold a plan, and the lines that a deploy would run: this machine's first, then each host's in order."""
+    """Hold a plan, and the commands that a deploy would run: on this machine first, then on each host in order."""
 
     plan: Plan
     steps: tuple[str, ...]
@@ -54,16 +54,16 @@ class DryRun:
         return "\n".join((str(self.plan), "", *self.steps))
 
     def error(self) -> DevError | None:
-        """Return why this plan cannot go well, or None."""
+        """Return why this plan cannot succeed, or None."""
         return error_of(self.plan, "deploy")
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything for `--json`."""
+        """Return the output of `--json`."""
         return {**self.plan.as_json(), "steps": list(self.steps), "failed": [item.stack for item in self.plan.blocked]}
 
 
 def dry_run(run: Run, options: DeployOptions) -> DryRun:
-    """Return what `dev deploy` would do now, and with which steps. Runs no command of the project and no hook."""
+    """Return what `dev deploy` would do now, and the steps. Runs no hook and no command of the project."""
     scope = decide(run, options)
     run.provider.make_room(len(scope.creating), lambda question: False)
     planner = planner_of(run, options, scope, seen_images(run, options))
@@ -118,7 +118,7 @@ def _step(
     observation: Observation,
     operation: Operation,
 ) -> Step:
-    """Return the step that carries an operation out on a host, made as a deploy makes it."""
+    """Return the step for an operation on a host, made by the code that a deploy uses."""
     if isinstance(operation, Bootstrap):
         return bootstrap_step(connections.scripts, planner.release(observation).release)(TOKEN)
     if isinstance(operation, PullImages):

@@ -1,4 +1,4 @@
-"""The story of `dev exec`: run a command in the containers of one or several stacks, side by side."""
+"""The story of `dev exec`: run a command in the containers of one or several stacks in parallel."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ OnOutput = Callable[[str, str], None]
 
 @dataclass(frozen=True)
 class ExecTarget:
-    """Say where a command runs: in which stacks, and in which service; empty for the main one."""
+    """Hold where a command runs: in which stacks, and in which service (empty for the main one)."""
 
     stacks: Mapping[str, Host]
     service: str = ""
 
     @property
     def is_one(self) -> bool:
-        """Whether it is one stack, which may have a terminal."""
+        """Whether it is a single stack, which may have a terminal."""
         return len(self.stacks) == 1
 
 
 def where(
     project: Project, stacks: Mapping[str, Host], words: tuple[str, ...], service: str, agree: Agree
 ) -> ExecTarget:
-    """Return where `words`, names of stacks and of one service, say that a command runs.
+    """Return the stacks and the service that `words` name.
 
-    Raises UsageError for words that are neither, and Declined for a no to all stacks.
+    Raises UsageError for other words, and Declined if the user refuses to run it in all stacks.
     """
     chosen = select(words, stacks, [item.name for item in project.compose.services], project.config.service)
     services = tuple(dict.fromkeys((*chosen.services, *([service] if service else []))))
@@ -54,7 +54,7 @@ def where(
 def session(
     project: Project, connections: HostConnections, target: ExecTarget, command: tuple[str, ...], terminal: str
 ) -> Session:
-    """Return what runs the command in the one stack, with the streams of this process."""
+    """Return the session that runs the command in one stack, connected to the streams of this process."""
     ((name, _),) = target.stacks.items()
     name, host = running(target.stacks, name)
     words = entering(project, connections, name, host, command, target.service, terminal)
@@ -70,9 +70,9 @@ def run_in_all(
     *,
     detach: bool = False,
 ) -> int:
-    """Run the command in every stack; return the highest exit code, at least 1 where a stack was not reached.
+    """Run the command in every stack; return the highest exit code, at least 1 if a stack was not reached.
 
-    `on_output` gets the stack and a line of what the command prints there, on stdout or stderr; stdin is empty.
+    `on_output` gets the stack and a line that the command printed, on stdout or stderr; stdin is empty.
     """
 
     def work(name: str) -> int:

@@ -1,4 +1,4 @@
-"""The table of `dev render --explain`: every key of the user's files, where it went, and what is said of it."""
+"""The table of `dev render --explain`: every key of the user's files, what became of it, and the notices about it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOCAL = "on this machine only"
 
 @dataclass(frozen=True)
 class Row:
-    """Hold one key and the notices about it; a notice elsewhere is a row without a key."""
+    """Hold one key and the notices about it; a notice without a matching key is a row of its own."""
 
     where: Location
     key: str
@@ -37,7 +37,7 @@ class Row:
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """The row for people."""
+        """The cells of the row, for people."""
         return (str(self.where), self.key, self.outcome, self.text)
 
 
@@ -50,7 +50,7 @@ def explain(project: Project, release: Release) -> tuple[Row, ...]:
 
 
 def explain_as_far(project: Project, problems: Iterable[Problem]) -> tuple[Row, ...]:
-    """Return what can be told where there is no release: the rows of devcontainer.json, and what is wrong."""
+    """Return the rows that exist without a release: those of devcontainer.json, and the errors."""
     rows = _with_notices([*project.devcontainer.explanations, *_local(project)], project.devcontainer.notices)
     all_problems = dict.fromkeys((*project.devcontainer.problems, *problems))
     wrong = (Row(Location(item.path, item.line, item.column), item.key, WRONG, item.message) for item in all_problems)
@@ -58,14 +58,14 @@ def explain_as_far(project: Project, problems: Iterable[Problem]) -> tuple[Row, 
 
 
 def _local(project: Project) -> Iterator[Explanation]:
-    """Yield what the configuration of this machine alone says."""
+    """Yield what is only configured on this machine."""
     for key, where in project.config.where.items():
         if where.path == project.config.local_path:
             yield Explanation(key, where, LOCAL, f"over {project.config.path}")
 
 
 def _with_notices(explanations: list[Explanation], notices: Iterable[Notice]) -> tuple[Row, ...]:
-    """Put each notice to the last key that begins before it in the same file."""
+    """Add each notice to the last key before it in the same file."""
     rows = [Row(item.where, item.key, item.outcome, item.text) for item in explanations]
     starts: dict[str, list[tuple[int, int, int]]] = {}
     for index, row in enumerate(rows):

@@ -29,10 +29,10 @@ Opened = Callable[[tuple[Port, ...]], None]
 
 
 def forward(run: Run, name: str | None, flags: tuple[str, ...], opened: Opened) -> None:
-    """Hold the ports open until interrupted; `opened` is called once with those that are.
+    """Keep the ports open until interrupted; `opened` is called once with the open ports.
 
-    Raises UsageError and DevcontainerError for ports that are none or taken, and
-    HostError where they cannot be opened; a link that drops later is opened again.
+    Raises UsageError and DevcontainerError for ports that are invalid or in use, and HostError if they cannot be
+    opened. A connection lost later is opened again.
     """
     name, target = one(run.stacks, name)
     described_by = described(run.project, find(run.project, run.connections, name, target))
@@ -45,7 +45,7 @@ def forward(run: Run, name: str | None, flags: tuple[str, ...], opened: Opened) 
 
 
 def wanted(configuration: devcontainer.Devcontainer, flags: Iterable[str]) -> tuple[Port, ...]:
-    """Return what devcontainer.json and the flags name; a flag wins. Raises UsageError where that is nothing."""
+    """Return the ports of devcontainer.json and of the flags; a flag wins. Raises UsageError if there are none."""
     given = tuple(dict.fromkeys(devcontainer.forwarding.flagged(configuration, flag) for flag in flags))
     targets = {port.target for port in given}
     ports = (*(port for port in devcontainer.forwarding.forwarded(configuration) if port.target not in targets), *given)
@@ -59,7 +59,7 @@ def wanted(configuration: devcontainer.Devcontainer, flags: Iterable[str]) -> tu
 
 @dataclass(frozen=True)
 class LocalEnd:
-    """Say where a port is on this machine, and where it was wanted."""
+    """Hold the local port of a forwarded port, and the local port that was requested."""
 
     port: Port
     wanted: int
@@ -67,9 +67,9 @@ class LocalEnd:
 
 
 def local(ports: Iterable[Port], is_free: Callable[[int], bool]) -> tuple[LocalEnd, ...]:
-    """Give each port one of this machine: the one it wants, or the next that is free. Raises UsageError.
+    """Assign a local port to each port: the requested one, or the next free one. Raises UsageError.
 
-    Those that must have theirs choose first.
+    Ports that require their own number choose first.
     """
     ports = tuple(ports)
     taken: dict[int, int] = {}
@@ -88,7 +88,7 @@ def local(ports: Iterable[Port], is_free: Callable[[int], bool]) -> tuple[LocalE
 
 
 def _candidates(port: int) -> Iterable[int]:
-    # Ports below 1024 are for root: 80 becomes 8080, 443 becomes 8443.
+    # Ports below 1024 need root: 80 becomes 8080, 443 becomes 8443.
     start = port if port >= LOWEST else port + LIFT
     return (port, *range(start, 65536))
 
@@ -99,13 +99,13 @@ def as_json(ports: Iterable[Port]) -> list[dict[str, Any]]:
 
 
 def address(port: Port) -> str:
-    """Return where a port is on this machine: a URL where its protocol is known."""
+    """Return the local address of a port: a URL if its protocol is known."""
     scheme = f"{port.protocol}://" if port.protocol else ""
     return f"{scheme}127.0.0.1:{port.local}"
 
 
 class Link:
-    """Keep one ssh with all forwards; look the container up each time, because a deploy may recreate it."""
+    """Keep one ssh with all forwards open; the container is looked up each time, because a deploy may recreate it."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ class Link:
         self._complaints: list[str] = []
 
     def keep(self) -> None:
-        """Open, and open again. Raises HostError where it never opened."""
+        """Open the ports, and reopen them when the connection is lost. Raises HostError if they never opened."""
         while True:
             problem = ""
             try:

@@ -1,4 +1,4 @@
-"""The story of `dev init`: write the files that a project needs, filled in from what is there."""
+"""The story of `dev init`: write the files that a project needs, based on the files it already has."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ IGNORE_FILE = ".gitignore"
 def init(
     folder: Path, output: Output, *, config_path: str | None, devcontainer_path: str | None, force: bool
 ) -> list[str]:
-    """Write config/dev.yml, the schema that editors read it with, and .kamal/secrets, which git ignores.
+    """Write config/dev.yml with its schema for editors, and .kamal/secrets, which git ignores.
 
-    Returns the paths of all files made or changed. Raises UsageError where one of the two that
-    people write in exists, unless `force`; then nothing was written.
+    Returns the paths of all files created or changed. Raises UsageError if config/dev.yml or .kamal/secrets exists,
+    unless `force`; then nothing was written.
     """
     targets = {config_path or CONFIG_FILE: 0o644, SECRETS_FILE: 0o600}
     for path in (*targets, SCHEMA_FILE, IGNORE_FILE, PRIVATE):
@@ -54,7 +54,7 @@ def init(
 
 
 def _texts(folder: Path, path: str, wanted: tuple[str, ...]) -> tuple[str, str]:
-    """Return the texts of the two files that people write in: the configuration and the secrets."""
+    """Return the texts of config/dev.yml and .kamal/secrets."""
     templates, owner = files("kamal_dev") / "templates", _owner(folder)
     configuration = config.fill_template(
         (templates / "dev.yml.example").read_text(encoding="utf-8"),
@@ -71,7 +71,7 @@ def _devcontainer(folder: Path, files: tuple[Path, ...], output: Output, config_
     if not files:
         output.warn("No devcontainer.json found: a deploy needs .devcontainer/devcontainer.json")
         return ""
-    # The first place needs no mention; any other does, so that a deploy does not have to choose.
+    # The default location needs no mention; any other is written down, so that a deploy does not have to choose.
     if len(files) == 1:
         return ""
     chosen, *others = (str(path.relative_to(folder)) for path in files)
@@ -83,7 +83,7 @@ def _devcontainer(folder: Path, files: tuple[Path, ...], output: Output, config_
 
 
 def _wanted(folder: Path, path: Path | None) -> tuple[str, ...]:
-    """Return the secrets that compose files seem to want; none where they cannot be read yet, which a deploy tells."""
+    """Return the secrets that compose files seem to need; none if they cannot be read, which a deploy reports."""
     if path is None:
         return ()
     tree = WorkingTree()
@@ -101,9 +101,9 @@ def _wanted(folder: Path, path: Path | None) -> tuple[str, ...]:
 
 
 def _owner(folder: Path) -> str:
-    """Return the user name in the registry that goes with the project's git remote, empty where none is known."""
+    """Return the registry's user name that fits the project's git remote, empty if unknown."""
     try:
-        # Where git is not installed, the import itself fails.
+        # Without git on this machine, importing GitPython fails.
         from git import GitError, Repo
     except ImportError:
         return ""
@@ -115,10 +115,10 @@ def _owner(folder: Path) -> str:
 
 
 def _warn_of_ignored(folder: Path, paths: tuple[str, ...], output: Output) -> None:
-    """Say which files git will not commit, though the whole team needs them."""
+    """Warn about files that git ignores although the whole team needs them."""
     try:
         from git import GitError, Repo
-    except ImportError:  # git itself is missing, which GitPython looks for when it is imported
+    except ImportError:  # git is missing, which GitPython notices on import
         return
     try:
         ignored = Repo(folder, search_parent_directories=True).ignored(*(str(folder / path) for path in paths))
@@ -134,7 +134,7 @@ def _warn_of_ignored(folder: Path, paths: tuple[str, ...], output: Output) -> No
 
 
 def _keep(folder: Path, path: str, output: Output) -> None:
-    """Put a file that is about to be overwritten where git ignores it: it may hold the only copy of a secret."""
+    """Move a file that is about to be overwritten to a name that git ignores: it may hold the only copy of a secret."""
     kept = private(folder) / f"{Path(path).name}.bak"
     kept.unlink(missing_ok=True)
     _write(kept, (folder / path).read_text(encoding="utf-8"), 0o600)
@@ -142,7 +142,7 @@ def _keep(folder: Path, path: str, output: Output) -> None:
 
 
 def _write(path: Path, text: str, mode: int) -> None:
-    """Write by rename, with the final mode from the first byte on."""
+    """Write the file by rename, with its final mode from the start."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
@@ -152,7 +152,7 @@ def _write(path: Path, text: str, mode: int) -> None:
 
 
 def _ignore(path: Path, line: str) -> bool:
-    """Let git ignore what a line names; returns whether the file had to be changed."""
+    """Add a line to .gitignore; return whether the file had to be changed."""
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     if line in text.splitlines() or line.lstrip("/") in text.splitlines():
         return False

@@ -1,4 +1,4 @@
-"""The story of `dev list`: what the provider and the hosts have, and what only this machine remembers."""
+"""The story of `dev list`: the stacks of the provider and the hosts, and those that only this machine remembers."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Hosts = tuple[tuple[str, Host], ...]
 
 
 def listed(run: Run) -> list[StackStatus]:
-    """Return every stack, and behind them those on hosts that config/dev.yml no longer lists.
+    """Return every stack, then the stacks on hosts that config/dev.yml no longer lists.
 
-    Updates the local state with what the provider and the hosts answer.
+    Updates the local state with the answers of the provider and the hosts.
     """
     read = remembered(run.project, run.output)
     known = read.state
@@ -36,13 +36,13 @@ def listed(run: Run) -> list[StackStatus]:
 
 
 def row(stack: StackStatus) -> tuple[str, ...]:
-    """Return the row of a stack; its state says why it is not known, where it is not."""
+    """Return the row of a stack; an unknown state says why."""
     state = stack.state if stack.is_known else f"{stack.state}: {stack.reason}"
     return (stack.name, stack.host.name, stack.address, short(stack.version) or "-", state)
 
 
 def _over(known: State, statuses: Iterable[StackStatus], provider: str) -> set[CachedHost]:
-    """Return what is remembered of hosts that say, or whose provider says, that it is no longer so."""
+    """Return the remembered stacks that their host or its provider says are gone."""
     statuses = tuple(statuses)
     absent = [stack for stack in statuses if stack.state == "absent"]
     names = {stack.name for stack in statuses}
@@ -55,7 +55,7 @@ def _over(known: State, statuses: Iterable[StackStatus], provider: str) -> set[C
 
 
 def _tell(run: Run, known: State, hosts: Hosts, behind: dict[CachedHost, StackStatus]) -> None:
-    """Warn about leftover hosts, which may cost money, with what to do about them."""
+    """Warn about leftover hosts, which may cost money, and say what to do about them."""
     names = {name for name, _ in hosts}
     for name, since in known.creating:
         state = "it exists" if name in names else "it does not exist (yet)"

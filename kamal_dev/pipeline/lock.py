@@ -1,4 +1,4 @@
-"""The story of `dev lock`: say who is changing the stacks, and end those that should not."""
+"""The story of `dev lock`: show who is changing the stacks, and release locks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RELEASING = 60.0
 
 @dataclass(frozen=True)
 class Locked:
-    """Describe the lock of one stack; `reason` is why it is not known."""
+    """Hold the lock of one stack; `reason` says why it is unknown."""
 
     stack: str
     host: Host
@@ -37,7 +37,7 @@ class Locked:
 
     @property
     def state(self) -> str:
-        """`free`, `held`, `stale` (its owner lives but does not move), `dead` (it does not live) or `unknown`."""
+        """`free`, `held`, `stale` (the owner is alive but hangs), `dead` (the owner died) or `unknown`."""
         return "unknown" if self.reason else self.lock.state if self.lock else "free"
 
     @property
@@ -63,9 +63,9 @@ def locks(run: Run, names: tuple[str, ...] = ()) -> list[Locked]:
 
 
 def release(run: Run, names: tuple[str, ...], agree: Callable[[str], bool]) -> list[Locked]:
-    """Remove locks whose owner died, and end those that live, after asking; returns what there was.
+    """Remove the locks of dead owners, and end living owners after asking; return the locks found.
 
-    A run that is ended says itself what it leaves. Raises SomeHostsFailed where a lock stays.
+    A run that is ended reports its state itself. Raises SomeHostsFailed if a lock remains.
     """
     all_locks = locks(run, names)
     if not any(locked.reason or locked.lock for locked in all_locks):

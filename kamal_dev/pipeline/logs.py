@@ -1,4 +1,4 @@
-"""The story of `dev logs`: read the containers of all hosts side by side, and print lines in the order of time."""
+"""The story of `dev logs`: read the containers of all hosts in parallel, and print lines sorted by time."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.names import select
 from kamal_dev.project import Project
 
-TICK = 0.1  # seconds between two looks; lines that are followed are held back for two of them
-PATIENCE = 5.0  # seconds that the lines of other hosts wait for one that does not answer, where they are followed
+TICK = 0.1  # seconds between two checks; followed lines are held back for two of them
+PATIENCE = 5.0  # seconds that followed lines wait for a host that does not answer
 
 Hosts = Callable[[], Mapping[str, Host]]
 Show = Callable[[list[LogLine]], None]
@@ -26,9 +26,9 @@ Show = Callable[[list[LogLine]], None]
 def logs(
     project: Project, connections: HostConnections, hosts: Hosts, words: tuple[str, ...], query: LogQuery, show: Show
 ) -> None:
-    """Print the logs of what `words` and the query name, until they end; followed, until interrupted.
+    """Print the logs of the stacks and services in `words` until they end; with `follow`, until interrupted.
 
-    Raises UsageError for a word that is no stack and no service, and SomeHostsFailed where a host did not answer.
+    Raises UsageError for a word that is neither a stack nor a service, and SomeHostsFailed if a host did not answer.
     """
     stacks = hosts()
     services = [service.name for service in project.compose.services]
@@ -50,7 +50,7 @@ def logs(
 
 
 def _by_host(targets: Mapping[str, Host]) -> Iterable[dict[str, Host]]:
-    """Return the stacks of each host, which has one connection."""
+    """Return the stacks by host, because each host has one connection."""
     groups: dict[tuple[str, int, str], dict[str, Host]] = {}
     for name, target in targets.items():
         groups.setdefault((target.address, target.port, target.user), {})[name] = target

@@ -1,4 +1,4 @@
-"""The story of `dev open`: say where an editor finds a stack's container, and start the editor."""
+"""The story of `dev open`: print where an editor finds a stack's container, and start the editor."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STARTING = 60.0
 
 @dataclass(frozen=True)
 class Address:
-    """Say where an editor finds a container: `host` is a name for ssh, `folder` a path in the container."""
+    """Hold where an editor finds a container: `host` is a name for ssh, `folder` a path in the container."""
 
     stack: str
     host: str
@@ -44,7 +44,7 @@ class Address:
 
 
 def address(run: Run, name: str | None) -> Address:
-    """Return where an editor finds a stack's main container; writes the file that lets ssh find the host."""
+    """Return the address of a stack's main container for an editor; writes the file that lets ssh find the host."""
     name, target = one(run.stacks, name)
     place = find(run.project, run.connections, name, target)
     folder = run.project.devcontainer.workspace_folder
@@ -62,9 +62,9 @@ def address(run: Run, name: str | None) -> Address:
 
 
 def open_editor(run: Run, address: Address, command: str | None) -> None:
-    """Start an editor of the VS Code family at an address; without `command` the one that is installed, if any.
+    """Start a VS Code-like editor at an address; without `command`, the installed one, if any.
 
-    Raises DevError where ssh would not know the host yet, or the editor fails.
+    Raises DevError if ssh does not know the host yet, or the editor fails.
     """
     program = shutil.which(command or EDITOR)
     if program is None:

@@ -1,4 +1,4 @@
-"""The story of `dev stop`, `start`, `restart` and `scale`: Compose's own verbs on chosen stacks and services."""
+"""The story of `dev stop`, `start`, `restart` and `scale`: Compose's verbs for chosen stacks and services."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PHASES: dict[str, Phase] = {"stop": "stopping", "start": "starting", "restart":
 
 @dataclass(frozen=True)
 class ServiceChange:
-    """Say what is done with which services of which stacks; `is_named`: somebody chose the stacks."""
+    """Hold what is done with which services of which stacks; `is_named` means that the user named the stacks."""
 
     verb: str
     stacks: Mapping[str, Host]
@@ -36,14 +36,14 @@ class ServiceChange:
 
     @property
     def plan(self) -> Plan:
-        """What is done in each stack."""
+        """The plan for all stacks."""
         return plan_services(self.stacks, self.verb, self.services)
 
 
 def change_of(
     project: Project, stacks: Mapping[str, Host], verb: str, words: tuple[str, ...], services: tuple[str, ...] = ()
 ) -> ServiceChange:
-    """Return what `words`, names of stacks and services, ask for. Raises UsageError for others."""
+    """Return the change that `words`, names of stacks and services, ask for. Raises UsageError for other words."""
     known = [service.name for service in project.compose.services]
     select(services, (), known)
     chosen = select(words, stacks, known, project.config.service)
@@ -55,7 +55,7 @@ def change_of(
 
 
 def scale_of(project: Project, stacks: Mapping[str, Host], words: tuple[str, ...]) -> ServiceChange:
-    """Return what `NAME... SERVICE=N...` asks for. Raises UsageError for other words, and for the main service."""
+    """Return the change for `NAME... SERVICE=N...`. Raises UsageError for other words, and for the main service."""
     counts = tuple(word for word in words if "=" in word)
     if not counts:
         raise UsageError("say how many containers a service gets", hint="dev scale guestbook-1 worker=3")
@@ -73,7 +73,7 @@ def scale_of(project: Project, stacks: Mapping[str, Host], words: tuple[str, ...
 
 
 def operate(project: Project, connections: HostConnections, change: ServiceChange, agree: Agree) -> Report:
-    """Do it in all stacks side by side; asks first where nobody named them. Raises Declined for a no."""
+    """Carry it out in all stacks in parallel; asks first if the user named none. Raises Declined."""
     began, plan, output = time.monotonic(), change.plan, connections.output
     names = ", ".join(change.stacks)
     confirm_plan(output, plan, "" if change.is_named else f"{change.verb.capitalize()} {names}?", agree)

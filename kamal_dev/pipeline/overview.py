@@ -1,4 +1,4 @@
-"""The story of `dev` without a command: what is the sensible next one."""
+"""The story of `dev` without a command: suggest the next one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from kamal_dev.pipeline.status import StackStatus
 
 
 def next_command(stacks: Iterable[StackStatus], version: str, *, has_config: bool) -> tuple[str, str]:
-    """Return a command, and what it does, for stacks in these states and the `version` of the working tree."""
+    """Return a command and what it does, for the states of the stacks and the `version` of the working tree."""
     if not has_config:
         return "dev init", "writes config/dev.yml"
     states = {stack.name: stack.state for stack in stacks}
@@ -23,7 +23,7 @@ def next_command(stacks: Iterable[StackStatus], version: str, *, has_config: boo
     return f"dev ssh {next(iter(present))}", "opens a shell in the workspace"
 
 
-# In the order in which they are looked for.
+# By priority.
 _AMISS = {
     "unreachable": ("doctor", "checks all hosts"),
     "unknown": ("doctor", "checks all hosts"),

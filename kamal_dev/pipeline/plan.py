@@ -1,4 +1,4 @@
-"""The story of `dev plan`, and the first half of `dev deploy`: choose stacks, observe hosts, plan. Changes nothing."""
+"""The story of `dev plan` and the first half of `dev deploy`: choose stacks, observe hosts, plan. Changes nothing."""
 
 from __future__ import annotations
 
@@ -40,12 +40,11 @@ from kamal_dev.values import dataclass
 
 @dataclass(frozen=True)
 class DeployOptions:
-    """Say what to deploy: the flags of `dev deploy`.
+    """Hold the flags of `dev deploy`.
 
-    `names` are the stacks to restrict it to, `retry_failed` to those whose last deploy
-    failed; `timeout` is how many seconds a host may be at work. `recreate` recreates every
-    container. `agree` asks before hosts are created or removed, on a terminal where it `is_interactive`;
-    `consent` before a limit of this machine is raised.
+    `names` limits the deploy to these stacks, `retry_failed` to those whose last deploy failed. `timeout` is the
+    number of seconds spent on each host. `recreate` recreates every container. `agree` asks before hosts are created
+    or removed, if the terminal is interactive; `consent` asks before a limit of this machine is raised.
     """
 
     count: int | None = None
@@ -65,9 +64,10 @@ class DeployOptions:
 
 @dataclass(frozen=True)
 class DeployScope:
-    """Hold what one deploy is about: the first draft of each stack's release, the host that it has, and the login.
+    """Hold what one deploy covers: the first draft of each stack's release, the stack's host, and the registry login.
 
-    `engine` waits for the platform of the engine here, empty where nothing is built. It raises EngineError.
+    `engine` waits for the platform of the local engine; it returns an empty string if nothing is built. Raises
+    EngineError.
     """
 
     releases: dict[str, Release]
@@ -77,7 +77,7 @@ class DeployScope:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The stacks, in order."""
+        """The names of the stacks, in order."""
         return tuple(self.releases)
 
     @property
@@ -87,32 +87,33 @@ class DeployScope:
 
     @property
     def not_on(self) -> tuple[str, ...]:
-        """The stacks that have no host that is switched on."""
+        """The stacks whose host does not exist or is switched off."""
         return tuple(name for name, host in self.hosts.items() if not (host and host.address))
 
     @property
     def are_all_on(self) -> bool:
-        """Whether every stack has a host that is switched on."""
+        """Whether the host of every stack is switched on."""
         return not self.not_on
 
 
 @dataclass(frozen=True)
 class ReleasePlan:
-    """Hold what a deploy would do, and how the compose files of each stack differ from those on its host."""
+    """Hold the plan of a deploy, and how each stack's compose files differ from those on its host."""
 
     plan: Plan
     version: str
     diffs: dict[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything for `--json`."""
+        """Return the output of `--json`."""
         return {"version": self.version, **self.plan.as_json(), "diffs": self.diffs}
 
 
 def plan(run: Run, options: DeployOptions) -> ReleasePlan:
     """Return what `dev deploy` would do now.
 
-    Runs no command of the project, no `initializeCommand` and no hook; logs in nowhere, and locks nothing.
+    Runs no hook and no command of the project (such as `initializeCommand`), logs in to no registry, and takes no
+    lock.
     """
     scope = decide(run, options)
     planner = planner_of(run, options, scope, seen_images(run, options))
@@ -125,7 +126,7 @@ def plan(run: Run, options: DeployOptions) -> ReleasePlan:
 
 
 def seen_images(run: Run, options: DeployOptions) -> tuple[PlannedImage, ...]:
-    """Return the images of this version, with what is known of them before a build."""
+    """Return the images of this version, with what is known about them before a build."""
     return known_images(run.project, run.tools, skip_build=options.skip_build, skip_push=options.skip_push)
 
 
@@ -141,7 +142,7 @@ def _diff(planner: Planner, observation: Observation) -> str:
 
 
 def decide(run: Run, options: DeployOptions) -> DeployScope:
-    """Decide what is deployed, and refuse what could not end well."""
+    """Decide which stacks are deployed, and refuse a deploy that is bound to fail."""
     run.project.require_deployable()
     is_building = not options.skip_build and bool(planned(run.project))
     engine = Background(lambda: require_engine(run.local) if is_building else "")
@@ -161,14 +162,14 @@ def decide(run: Run, options: DeployOptions) -> DeployScope:
 
 
 def chosen(run: Run, options: DeployOptions) -> tuple[str, ...]:
-    """Return the stacks to deploy: of the first `count`, and what is named and has a host. Raises UsageError."""
+    """Return the stacks to deploy: the named ones that exist or are among the first `count`. Raises UsageError."""
     counted = choose(run.project, options.count, ())
     is_beyond = not {*counted, run.project.config.service}.issuperset(options.names)
     return choose(run.project, options.count, options.names, known=run.stacks if is_beyond else ())
 
 
 def require_capacity(run: Run) -> None:
-    """Compare `hostRequirements` with what the provider can give. Raises DevcontainerError, or warns."""
+    """Compare `hostRequirements` with what the provider offers. Raises DevcontainerError, or warns."""
     missing = lacking_capacity(run.project, run.provider)
     if not missing:
         return
@@ -185,7 +186,7 @@ def require_capacity(run: Run) -> None:
 
 
 def observing(run: Run, scope: DeployScope, *, is_deep: bool) -> Observations:
-    """Begin to observe the hosts of all stacks; `is_deep` asks who is in their containers, too."""
+    """Start observing the hosts of all stacks; `is_deep` also asks who works in their containers."""
 
     def one(stack: str) -> Observation:
         return observe(run.connections, stack, scope.hosts[stack], scope.releases[stack], is_deep=is_deep)
@@ -194,7 +195,7 @@ def observing(run: Run, scope: DeployScope, *, is_deep: bool) -> Observations:
 
 
 def planner_of(run: Run, options: DeployOptions, scope: DeployScope, images: Iterable[PlannedImage]) -> Planner:
-    """Return what plans before anything was built, with what is known of the images by then."""
+    """Return the planner for a deploy before its build, with what is known about the images so far."""
     images, project = tuple(images), run.project
     known = {item.image.reference: item for item in images}
     of_services = {service: known[image.reference].image for service, image in project.images().items()}
@@ -216,13 +217,13 @@ def planner_of(run: Run, options: DeployOptions, scope: DeployScope, images: Ite
 
 
 def first_planner(run: Run, options: DeployOptions, scope: DeployScope) -> Planner:
-    """Return what plans as a deploy begins: images are not looked up, and the repository is not read."""
+    """Return the planner for the start of a deploy: it looks up no images and does not read the repository."""
     images = to_be_made(run.project, skip_build=options.skip_build)
     return replace(planner_of(run, options, scope, images), is_quick=True)
 
 
 def final_planner(run: Run, draft: Planner, made: MadeImages) -> Planner:
-    """Return what plans once all images are known."""
+    """Return the planner that knows all images."""
     images = made.images
     request = replace(draft.request, images=tuple(PlannedImage(images[name], (name,)) for name in images))
     return replace(
@@ -245,7 +246,7 @@ def require_terminal(project: Project, options: DeployOptions, creating: tuple[s
 
 
 def confirm(run: Run, options: DeployOptions, plan: Plan, before_asking: Callable[[], None] = lambda: None) -> None:
-    """Show what a plan does, and ask where `deploy.confirm` says so. Raises Declined for a no."""
+    """Show what a plan does, and ask for confirmation if `deploy.confirm` requires it. Raises Declined."""
     questions = tuple(_questions(run.project, options, plan))
     if questions:
         before_asking()

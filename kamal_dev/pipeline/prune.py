@@ -1,4 +1,4 @@
-"""The story of `dev prune`: observe what deploys have left over on hosts, plan, ask, remove that and nothing else."""
+"""The story of `dev prune`: find what deploys left behind on hosts, plan, ask, and remove only that."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PRUNING = 900.0
 
 @dataclass(frozen=True)
 class PruneReport:
-    """Hold the plan of a prune, and for each stack what was removed; in a `dry_run`, what would be."""
+    """Hold the plan of a prune, and what was removed from each stack; in a `dry_run`, what would be."""
 
     plan: Plan
     stacks: tuple[Leftovers, ...]
@@ -49,12 +49,12 @@ class PruneReport:
         return f"{self.plan}\n\n" + (f"Would remove {_counted(pieces)}" if pieces else "Could not check for leftovers")
 
     def error(self) -> DevError | None:
-        """Return the sum of what went wrong, or None."""
+        """Return the sum of all failures, or None."""
         failed = [item.stack for item in self.stacks if item.error]
         return SomeHostsFailed(f"could not check or prune every host: {', '.join(failed)}") if failed else None
 
     def result(self) -> RunSummary:
-        """Return what `--json` ends with."""
+        """Return the last line of `--json`."""
         error = self.error()
         return RunSummary(
             "prune",
@@ -78,9 +78,9 @@ class PruneReport:
 
 
 def prune(run: Run, names: tuple[str, ...] = (), *, dry_run: bool, agree: Agree | None = None) -> PruneReport:
-    """Remove what is left over of every stack of this project, or of those that match `names`.
+    """Remove the leftovers of every stack of this project, or of those that match `names`.
 
-    In a `dry_run`, only looks. `agree` is asked once the plan was shown.
+    With `dry_run`, nothing is removed. `agree` is asked after the plan was shown.
     """
     targets = of_project(run.stacks.items(), run.project, names)
     leftovers = _on_all(run.project, run.connections, targets)
@@ -101,7 +101,7 @@ def prune(run: Run, names: tuple[str, ...] = (), *, dry_run: bool, agree: Agree 
 def _execute(
     run: Run, targets: Mapping[str, Host], changes: tuple[StackPlan, ...], leftovers: tuple[Leftovers, ...]
 ) -> tuple[Leftovers, ...]:
-    """Remove the pieces of the plan; returns for each stack what became of it."""
+    """Remove the pieces in the plan; return the result of each stack."""
     project, connections = run.project, run.connections
     ended = each(
         changes, lambda item: _remove(project, connections, targets[item.stack], item), limit=connections.limit
@@ -132,7 +132,7 @@ def _observe(project: Project, connections: HostConnections, stack: str, target:
 
 
 def _remove(project: Project, connections: HostConnections, target: Host, plan: StackPlan) -> Leftovers:
-    """Carry out what is planned for one host, and tell it piece by piece."""
+    """Carry out the plan for one host, and report piece by piece."""
     started = time.monotonic()
     connections.output.start("pruning", "", target)
     pieces = tuple((item.kind, item.name) for item in plan.operations if isinstance(item, PrunePiece))
@@ -150,7 +150,7 @@ def _remove(project: Project, connections: HostConnections, target: Host, plan: 
 def _leftovers(
     project: Project, connections: HostConnections, stack: str, target: Host, pieces: tuple[tuple[str, str], ...] = ()
 ) -> Leftovers:
-    """Have a host remove these pieces, or say which there are."""
+    """Let a host remove these pieces, or list them."""
     try:
         step = host.prune(
             connections.scripts,
@@ -170,7 +170,7 @@ def _leftovers(
 def _ended(
     connections: HostConnections, target: Host, stack: str, step: Step
 ) -> tuple[events.ScriptResult, tuple[Leftover, ...]]:
-    """Return how it ended and what it was about, once nobody else changes the stack."""
+    """Return how it ended and for which pieces, once no other run is changing the stack."""
     outputs = []
 
     def attempt() -> events.ScriptResult:

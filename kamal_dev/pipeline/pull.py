@@ -1,4 +1,4 @@
-"""The story of `dev pull`: bring what was done in a workspace here, as a branch. The checkout here stays as it is."""
+"""The story of `dev pull`: fetch the work in a workspace as a local branch. The local checkout does not change."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from kamal_dev.values import dataclass
 
 RECEIVING = 3600.0
 PULLED = "refs/heads/pulled"
-LONGEST = 1 << 16  # bytes of a path or a hash that are read
+LONGEST = 1 << 16  # bytes to read of a path or a hash
 
 
 @dataclass(frozen=True)
 class PulledBranch:
-    """Describe a branch that is here now.
+    """Hold a branch that was fetched.
 
-    `path` is the submodule that it is in, empty for the repository itself; `since` the
-    commit that the host was sent, `summary` says how much is new.
+    `path` is the submodule it is in, empty for the repository itself; `since` is the commit that the host was sent,
+    `summary` says how much is new.
     """
 
     path: str
@@ -45,7 +45,7 @@ class PulledBranch:
 
     @property
     def advice(self) -> tuple[str, ...]:
-        """How to look at it, and how to take it."""
+        """How to look at it, and how to merge it."""
         words = f"git -C {shlex.quote(self.path)}" if self.path else "git"
         return (f"{words} diff {self.since[:12] or 'HEAD'} {self.branch}", f"{words} merge {self.branch}")
 
@@ -56,7 +56,7 @@ class PulledBranch:
 
 @dataclass(frozen=True)
 class _Box:
-    """What the host sent of one part."""
+    """Hold what the host sent of one part."""
 
     path: str
     tip: str
@@ -65,9 +65,9 @@ class _Box:
 
 
 def pull(run: Run, name: str | None) -> tuple[PulledBranch, ...]:
-    """Bring the commits and changes of a stack's workspace here; returns the branches that hold them.
+    """Fetch the commits and changes of a stack's workspace; return the branches that hold them.
 
-    Raises UsageError outside git, HostError where the host has no clone to ask.
+    Raises UsageError outside git, HostError if the host has no clone.
     """
     if run.project.workspace_source != "git":
         raise UsageError("only a workspace that is a clone can be pulled", hint="set `workspace.source: git`")
@@ -93,7 +93,7 @@ def _receive(
     step = commands.collect(connections.scripts, name, project.source.repository.name, whole=whole)
     folder.mkdir()
     path = folder / "answer"
-    # Of what comes each bundle is copied out of the archive, and git makes a pack of it.
+    # Each received bundle is first copied out of the archive, and then git makes a pack of it.
     room = shutil.disk_usage(folder).free // 3
 
     def receive() -> events.ScriptResult:
@@ -117,7 +117,7 @@ def _receive(
 
 
 def _bounded(target: Host, file: IO[bytes], room: int) -> Callable[[bytes], object]:
-    """Return what writes to a file, and raises HostError where a host sends more than there is room for."""
+    """Return a function that writes to a file, and raises HostError if a host sends more than fits."""
 
     def write(piece: bytes) -> None:
         if file.tell() + len(piece) > room:
@@ -133,11 +133,11 @@ def _bounded(target: Host, file: IO[bytes], room: int) -> Callable[[bytes], obje
 
 
 def _boxes(target: Host, path: Path, folder: Path) -> Iterator[_Box]:
-    """Yield what the tar has; a name of it is never a path here. Raises HostError where it is not such a tar."""
+    """Yield the parts in the tar; names in it are never used as local paths. Raises HostError for any other tar."""
     try:
         with tarfile.open(path) as tar:
             members = {member.name.removeprefix("./"): member for member in tar if member.isreg()}
-            # It could be of any size, however little came.
+            # A sparse member could be of any size, however little was received.
             if any(member.issparse() for member in members.values()):
                 raise _malformed(target, "is not an archive of commits")
             parts = sorted({name.split("/")[1] for name in members if name.startswith("parts/")})
@@ -177,7 +177,7 @@ def _malformed(target: Host, what: str) -> HostError:
 
 
 def _root(project: Project, box: _Box) -> Path:
-    """Return the repository here that a part belongs to."""
+    """Return the local repository that a part belongs to."""
     repository = project.source.repository.resolve()
     root = repository / box.path
     if "\0" in box.path or not root.resolve().is_relative_to(repository) or not (root / ".git").exists():
@@ -206,7 +206,7 @@ def _take(project: Project, local: Shell, target: Host, name: str, box: _Box) ->
 
 
 def _kept(branch: str, moved: Result) -> DevError:
-    """Return the error for a branch that git does not move, such as one that another worktree has checked out."""
+    """Return the error for a branch that git refuses to move, such as one checked out in another worktree."""
     return DevError(
         f"could not update the branch `{branch}`: {moved.tail(1).removeprefix('fatal: ')}",
         hint="switch to another branch in that worktree, or rename this one, and run `dev pull` again",
@@ -215,7 +215,7 @@ def _kept(branch: str, moved: Result) -> DevError:
 
 
 def _free(local: Shell, root: Path, wanted: str, tip: str) -> tuple[str, str]:
-    """Return the first of `wanted`, `wanted-2` … that is not there, or that `tip` goes on from, and where it is."""
+    """Return the first of `wanted`, `wanted-2` … that does not exist or is an ancestor of `tip`, and its commit."""
     current = local.run(git.branch(root)).output.strip()
     for number in itertools.count(1):
         branch = wanted if number == 1 else f"{wanted}-{number}"

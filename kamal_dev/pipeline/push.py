@@ -11,7 +11,7 @@ from kamal_dev.pipeline.run.run import Run
 
 
 def push(run: Run) -> list[Image]:
-    """Push what was built for this version, and return it with the registry's digests."""
+    """Push the images built for this version, and return them with their digests in the registry."""
     if not planned(run.project):
         run.output.skip("pushing", message="every service uses an image that exists")
         return []

@@ -28,7 +28,7 @@ from kamal_dev.shell.fanout import each
 
 REMOVING = 300.0
 NOTHING = "Nothing to remove"
-UNTOUCHED = "untouched"  # a host that is being created, with no engine that answers and nothing of the stack
+UNTOUCHED = "untouched"  # a host that is still being created: no engine answers, and there is nothing of the stack
 
 
 def remove(
@@ -36,8 +36,8 @@ def remove(
 ) -> Report:
     """Remove every stack of this project, or those that match `names`.
 
-    With `keep_volumes` the containers go, and volumes, workspaces and hosts stay.
-    A host whose stack could not be removed is not destroyed, unless it is off.
+    With `keep_volumes`, only the containers are removed; volumes, workspaces and hosts stay. A host whose stack could
+    not be removed is not destroyed, unless it is switched off.
     """
     started = time.monotonic()
     targets, plan = removal(run, names, keep_volumes=keep_volumes)
@@ -73,7 +73,7 @@ def removal(run: Run, names: tuple[str, ...], *, keep_volumes: bool) -> tuple[di
 
 
 def _destroy(run: Run, targets: Mapping[str, Host], outcomes: Iterable[StackResult]) -> None:
-    """Destroy the hosts of the stacks that are gone, and forget them."""
+    """Destroy the hosts of the removed stacks, and forget them."""
     states = {outcome.stack: outcome.state for outcome in outcomes if outcome.is_fine}
     if removed := tuple(stack for stack, state in states.items() if state == "removed"):
         run.provider.destroy(removed)
@@ -82,8 +82,10 @@ def _destroy(run: Run, targets: Mapping[str, Host], outcomes: Iterable[StackResu
 
 
 def _candidates(stacks: Mapping[str, Host], known: State, names: tuple[str, ...]) -> dict[str, Host]:
-    """Return the stacks by name; also those whose hosts were still being created when a run ended, and those that are
-    asked for where config/dev.yml lists their hosts no longer.
+    """Return the stacks by name.
+
+    Includes stacks whose hosts were being created when an earlier run ended, and named stacks whose hosts
+    config/dev.yml no longer lists.
     """
     creating = {stack: Host(stack, "") for stack, _ in known.creating}
     behind = {item.stack: item.host for item in unlisted(known.hosts, stacks.items()) if item.stack in names}
@@ -96,7 +98,7 @@ def _question(names: tuple[str, ...], keep_volumes: bool) -> str:
 
 
 def _remove(project: Project, connections: HostConnections, target: Host, plan: StackPlan) -> StackResult:
-    """Carry out what is done on the host itself; the host goes once all stacks are gone."""
+    """Remove one stack on its host; the host itself is destroyed after all stacks are removed."""
     started, name = time.monotonic(), plan.stack
     operation, is_destroyed = plan.first(RemoveStack), plan.first(DestroyHost) is not None
     if operation is None:
@@ -116,7 +118,7 @@ def _remove(project: Project, connections: HostConnections, target: Host, plan: 
         connections.output.fail("removing", error, target)
         return failure(target, name, error)
     seconds = time.monotonic() - started
-    # Where the host goes, too, something is removed in any case.
+    # If the host is destroyed too, something is removed in any case.
     if not outcome.removed and not is_destroyed:
         connections.output.skip("removing", name, target, seconds=seconds)
         return StackResult(name, target.address, "absent", seconds=seconds)

@@ -1,4 +1,4 @@
-"""The story of `dev render`: the files of a release, as text, for one stack or for all."""
+"""The story of `dev render`: write the files of a release as text, for one stack or for all."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from kamal_dev.values import dataclass
 
 @dataclass(frozen=True)
 class Rendering:
-    """Hold what `dev render` says; `paths` are relative to the folder it wrote to.
+    """Hold the result of `dev render`; `paths` are relative to the output folder.
 
-    `builds` are those of the files; `features` what the devcontainer CLI does in place of one
-    of them, or with an image alone.
+    `builds` are the builds in the files; `features` is what the devcontainer CLI runs instead of one of them, or for
+    a plain image.
     """
 
     project: Project
@@ -40,7 +40,7 @@ class Rendering:
         return tuple(sorted(file.path for file in self.release.files))
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything for `--json`."""
+        """Return the output of `--json`."""
         explained = {"explanations": [row.as_json() for row in self.rows]} if self.rows else {}
         return {
             "devcontainer": self.project.devcontainer.configuration,
@@ -58,10 +58,10 @@ class Rendering:
 
 
 def render(run: Run, folder: Path | None, *, explained: bool = False) -> Rendering:
-    """Write exactly the files that the first stack's host would get to `folder`, secrets masked.
+    """Write exactly the files of the first stack's release to `folder`, with secrets masked.
 
-    Where it is `explained`, the rows of the table say what notices would. Raises
-    UsageError where the folder has something else in it or cannot be written.
+    If it is `explained`, the table contains the notices, so they are not printed. Raises UsageError if the folder has
+    other content or cannot be written.
     """
     project = run.project
     rendered = render_release(project, stack_name(project.config.service, 1, project.config.naming), mask=True)
@@ -78,12 +78,12 @@ def render(run: Run, folder: Path | None, *, explained: bool = False) -> Renderi
 
 
 def _build(project: Project, build: Build) -> dict[str, Any]:
-    """Describe what the files say is built."""
+    """Describe the builds in the files."""
     return {**_made(build), "argv": list(recipe(project, build).plain.argv)}
 
 
 def _featured(project: Project, build: Build) -> dict[str, Any]:
-    """Describe what is run in place of a build, or for an image alone, so that Features are installed."""
+    """Describe what runs instead of a build, or for a plain image, to install Features."""
     made = recipe(project, build)
     argv = list(made.featured.argv) if made.featured else []
     own = {"dockerfile": features.dockerfile(build, build.dockerfile_inline)} if build.dockerfile_inline else {}
@@ -105,7 +105,7 @@ def _write(folder: Path, rendered: Release) -> None:
 
 
 def _is_release(folder: Path) -> bool:
-    """Whether `dev render` has written it: other programs have a `manifest.json` of their own."""
+    """Return whether `dev render` wrote it: other programs have a `manifest.json`, too."""
     try:
         about = json.loads((folder / layout.MANIFEST).read_text(encoding="utf-8"))
         overlay = (folder / layout.OVERLAY).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The story of `dev rollback`: bring stacks back to a release that their hosts still have."""
+"""The story of `dev rollback`: roll stacks back to a release that their hosts still have."""
 
 from __future__ import annotations
 
@@ -30,11 +30,10 @@ from kamal_dev.values import dataclass
 
 @dataclass(frozen=True)
 class RollbackOptions:
-    """Say what to go back to: the flags of `dev rollback`.
+    """Hold the flags of `dev rollback`.
 
-    `version` is a version, a release id or the beginning of one, empty for the good release
-    before the current one. `name` is a stack, or a version where no stack is called so;
-    `hosts` are further stacks. None means all.
+    `version` is a version, a release id or the beginning of one; empty for the good release before the current one.
+    `name` is a stack, or a version if no stack has this name; `hosts` are further stacks. None means all.
     """
 
     name: str = ""
@@ -45,10 +44,10 @@ class RollbackOptions:
 
 
 def rollback(run: Run, order: RollbackOptions) -> Report:
-    """Bring every chosen stack back, side by side.
+    """Roll every chosen stack back in parallel.
 
-    Raises UsageError, before anything is changed, where a stack has no such release.
-    What goes wrong on a host is in the report, and stops no other host.
+    Raises UsageError, before anything is changed, if a stack has no such release. A failure on a host is part of the
+    report and does not stop the other hosts.
     """
     started = time.monotonic()
     stacks = run.stacks
@@ -82,7 +81,7 @@ def rollback(run: Run, order: RollbackOptions) -> Report:
 
 
 def preview(run: Run, order: RollbackOptions) -> Plan:
-    """Return what `rollback` would do now. Changes nothing and runs no hook. Raises UsageError as it does."""
+    """Return what `rollback` would do now. Changes nothing and runs no hook. Raises UsageError like it."""
     stacks = run.stacks
     targets, version = _meant(stacks, run.project.config.service, order)
     return _planned(histories(run.connections, targets), version, stacks, order)
@@ -101,7 +100,7 @@ def _lost(history: History, error: DevError) -> StackResult:
 
 
 def _meant(stacks: Mapping[str, Host], service: str, order: RollbackOptions) -> tuple[dict[str, Host], str]:
-    """Return the stacks that are meant, and the version."""
+    """Return the chosen stacks and the version."""
     is_version = bool(order.name) and not order.version and order.name != service and not matching(stacks, order.name)
     names = (*order.hosts, *((order.name,) if order.name and not is_version else ()))
     chosen = restrict(stacks, names) if names and names != (service,) else tuple(stacks)
@@ -117,7 +116,7 @@ def _operation(change: StackPlan) -> RollBack:
 
 
 def _reach(run: Run, changes: Iterable[StackPlan]) -> Reach | None:
-    """Prepare what images are pulled with, where any are gone. Raises CredentialsMissing, RegistryError."""
+    """Prepare the login and tunnel to pull missing images, if any. Raises CredentialsMissing, RegistryError."""
     if not any(_operation(change).missing for change in changes):
         return None
     if run.project.config.registry.is_local:

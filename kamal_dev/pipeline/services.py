@@ -1,4 +1,4 @@
-"""The story of `dev services`: what the compose files say of each service, and what runs of it."""
+"""The story of `dev services`: each service of the compose files, and the containers that run it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WIDEST = 40
 
 @dataclass(frozen=True)
 class ServiceState:
-    """Hold a service, with the stack it was looked for in and the state of its containers there."""
+    """Hold a service, and the state of its containers in one stack."""
 
     service: ListedService
     stack: str = ""
@@ -46,7 +46,7 @@ class ServiceState:
 
 
 def services(project: Project, stacks: Iterable[StackStatus] = ()) -> list[ServiceState]:
-    """Return the services of the compose files; with `stacks`, as each of these runs them."""
+    """Return the services of the compose files; with `stacks`, with their state in each stack."""
     images = {name: str(image) for name, image in project.images().items()}
     listed = listing.services(project.compose, images, project.main)
     stacks = list(stacks)

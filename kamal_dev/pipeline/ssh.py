@@ -1,4 +1,4 @@
-"""The story of `dev ssh`: find the container, lay its environment ready, and make the command that enters it."""
+"""The story of `dev ssh`: find the container, prepare the environment, and return the command that enters it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ KEEPING = 30.0
 def ssh(run: Run, name: str | None, words: tuple[str, ...], *, service: str = "", terminal: str = "") -> Session:
     """Return the session that runs `words`, or a shell, in a stack's container.
 
-    The main container is entered as devcontainer.json says: its user, folder and
-    environment; another service's as that service is. `terminal` is the kind of
-    terminal that this process has, empty for none. Nothing runs yet; the
-    connection that looked for the container is still open.
+    The main container is entered with the user, folder and environment of devcontainer.json, other services with
+    their own. `terminal` is the terminal type of this process, empty for none. Nothing runs yet; the connection that
+    looked for the container is still open.
     """
     name, target = one(run.stacks, name)
     command = entering(run.project, run.connections, name, target, words, service_of(run.project, service), terminal)
@@ -42,7 +41,7 @@ def entering(
     *,
     detach: bool = False,
 ) -> tuple[str, ...]:
-    """Return the command that a host runs to enter a stack's container; with `detach`, it does not wait for `words`."""
+    """Return the host's command for entering a stack's container; with `detach`, it does not wait for `words`."""
     place = find(project, connections, name, target, service)
     entry = inside.ExecOptions(terminal=terminal) if service else _entry(project, connections, target, place, terminal)
     return inside.command(place, replace(entry, detach=detach), words, is_main=not service)

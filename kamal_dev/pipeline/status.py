@@ -1,4 +1,4 @@
-"""The story of `dev status`, and a part of `dev list`: ask every host what it runs."""
+"""The story of `dev status`, and part of `dev list`: ask every host what it runs."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ UNFINISHED = "lifecycle commands are pending; `dev deploy` runs them"
 
 @dataclass(frozen=True)
 class StackStatus:
-    """Describe one stack as its host tells it now.
+    """Hold the current state of one stack, as reported by its host.
 
-    `state` is `up`, `degraded` (a container is not as its release has it), `unfinished` (lifecycle
-    commands are left to be run), `stopped` (on purpose), `down` (no container runs), `absent` (the host has no such
-    stack), `off`, `unreachable`, or `unknown` (the host answers, but does not say what runs).
-    `reason` says why it is not known; `last` is how the last change ended, where that failed.
+    `state` is `up`, `degraded` (a container differs from its release), `unfinished` (lifecycle commands still have to
+    run), `stopped` (on purpose), `down` (no container runs), `absent` (the host has no such stack), `off`,
+    `unreachable`, or `unknown` (the host answers, but does not say what runs). `reason` says why the state is
+    unknown; `last` is how the last change ended if it failed.
     """
 
     name: str
@@ -45,17 +45,17 @@ class StackStatus:
 
     @property
     def is_fine(self) -> bool:
-        """Whether nothing is wrong: a host may also be waiting for its first stack."""
+        """Whether nothing is wrong; a host without its stack is fine, too."""
         return self.state in ("up", "absent", "stopped")
 
     @property
     def is_known(self) -> bool:
-        """Whether the host, or its provider, said how the stack is."""
+        """Whether the host or its provider reported the state of the stack."""
         return self.state not in ("unreachable", "unknown")
 
     @property
     def address(self) -> str:
-        """Where the host is, as ssh takes it."""
+        """The address of the host, in the form that ssh takes."""
         return f"{self.host.address}:{self.host.port}" if self.host.port not in (0, 22) else self.host.address or "-"
 
     def as_json(self) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class StackStatus:
 
 
 def stacks(run: Run, names: tuple[str, ...] = ()) -> list[StackStatus]:
-    """Return every stack of this project, or those that match `names`; a host that does not answer is one too."""
+    """Return every stack of this project, or those that match `names`, including hosts that do not answer."""
     targets = of_project(run.stacks.items(), run.project, names)
     return look(run.connections, targets.items())
 
@@ -89,7 +89,7 @@ def look(connections: HostConnections, targets: Iterable[tuple[str, Host]]) -> l
 
 
 def locked(stack: StackStatus) -> str:
-    """Say who has the lock of a stack; nothing where nobody has."""
+    """Return who holds the lock of a stack; empty if nobody does."""
     lock = stack.lock
     if lock is None:
         return ""
@@ -119,7 +119,7 @@ def _look(connections: HostConnections, name: str, target: Host) -> StackStatus:
 
 
 def failure(stack: StackStatus) -> str:
-    """Say how the last change of a stack ended, where that failed; nothing where it went well."""
+    """Return how the last change of a stack failed; empty if it succeeded."""
     last = stack.last
     if last is None:
         return ""
@@ -138,7 +138,7 @@ ENDED = {
 
 
 def containers(stack: StackStatus) -> Iterator[tuple[str, ...]]:
-    """Yield the rows of a stack for the table; one that says why where there are no containers, or more to do."""
+    """Yield the table rows of a stack; a row without a container says why there is none, or what else is wrong."""
     if not stack.containers or stack.reason:
         yield (stack.name, "-", stack.state, "-", "-", stack.reason or "-")
     for container in sorted(stack.containers, key=lambda container: (container.service, container.name)):
@@ -156,7 +156,7 @@ def containers(stack: StackStatus) -> Iterator[tuple[str, ...]]:
 
 
 def problems(stack: StackStatus) -> Iterator[str]:
-    """Say what is wrong with each container that is not as its release has it, and what to do about it."""
+    """Return what is wrong with each container that differs from its release, and what to do about it."""
     wrong = [container for container in stack.containers if container.reason]
     for container in wrong:
         yield f"{stack.name}: {container.service}: {container.reason}"
@@ -165,9 +165,9 @@ def problems(stack: StackStatus) -> Iterator[str]:
 
 
 def uptime(container: Container, now: datetime | None = None) -> str:
-    """Say how long a container has been running, as far as the two clocks agree; `-` where it does not run."""
+    """Return how long a container has been running, as far as the two clocks agree; `-` if it is not running."""
     try:
-        # Docker writes nanoseconds, which Python 3.10 cannot read.
+        # Docker writes nanoseconds, which Python 3.10 cannot parse.
         started = datetime.fromisoformat(container.started[:19]).replace(tzinfo=timezone.utc)
     except ValueError:
         return "-"

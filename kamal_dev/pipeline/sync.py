@@ -1,4 +1,4 @@
-"""The story of `dev sync`: observe, plan and do what a deploy does for a workspace, alone and for one stack."""
+"""The story of `dev sync`: send the source to the workspace of one stack, like a deploy does."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from kamal_dev.values import dataclass
 
 @dataclass(frozen=True)
 class SyncReport:
-    """Hold the plan of a sync, and what became of the workspace: `state` as `Workspace.send` has it.
+    """Hold the plan of a sync, and what happened to the workspace: `state` as in `Workspace.send`.
 
-    `is_held_back` says that the source did not reach a workspace which people have changed.
+    `is_held_back` means that the source did not reach a workspace that people have changed.
     """
 
     plan: Plan
@@ -48,14 +48,14 @@ class SyncReport:
         return str(self.plan) if self.dry_run else ""
 
     def error(self) -> DevError | None:
-        """Return that the source was held back, or None; the reason and what to do were told before."""
+        """Return the error if the source was held back, or None; the reason and the hint were printed before."""
         if not self.is_held_back:
             return None
         verb = "would not be" if self.dry_run else "was not"
         return SomeHostsFailed(f"the workspace of {self.stack.stack} {verb} updated")
 
     def result(self) -> RunSummary:
-        """Return what `--json` ends with."""
+        """Return the last line of `--json`."""
         error, stack = self.error(), self.stack
         return RunSummary(
             "sync",
@@ -70,10 +70,10 @@ class SyncReport:
 def sync(
     run: Run, name: str | None, *, force: bool, dry_run: bool = False, agree: Agree = lambda question: True
 ) -> SyncReport:
-    """Bring the workspace of a stack to the source; in a `dry_run`, only plan.
+    """Send the source to the workspace of a stack; with `dry_run`, only plan.
 
-    With `force`, what people did there is discarded; a backup stays. Raises UsageError where
-    workspaces get no source, or there is no such stack.
+    With `force`, changes made there are discarded, after a backup. Raises UsageError if workspaces get no source, or
+    if there is no such stack.
     """
     kind = run.project.workspace_source
     if kind not in ("git", "sync"):
@@ -93,7 +93,7 @@ def sync(
         f"Discard the changes in the workspace of {observation.stack} (a backup is kept)?"
     ):
         raise Declined
-    # A workspace that got this very source before, and was changed since, lacks nothing.
+    # A workspace that got exactly this source and was changed afterwards lacks nothing.
     has_source = observation.facts is not None and workspace.was_sent(observation.facts.source)
     state = _execute(run, workspace, observation, operation)
     return SyncReport(plan, state, is_held_back=state == "skipped" and not has_source)
@@ -111,7 +111,7 @@ def _execute(run: Run, workspace: Workspace, observation: Observation, operation
 
 
 def _observe(stacks: Mapping[str, Host], connections: HostConnections, name: str | None) -> Observation:
-    """Ask the host of a stack what it has. Raises NoAnswer, and what `running` does."""
+    """Observe the host of a stack. Raises NoAnswer, and the errors of `running`."""
     name, target = running(stacks, name)
     result = ask(connections, target, host.facts(connections.scripts, name), timeout=LOOKING)
     facts = answers.facts(result.output)

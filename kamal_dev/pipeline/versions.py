@@ -25,7 +25,7 @@ LONGEST = 48  # characters of a result in the table
 
 @dataclass(frozen=True)
 class History(KeptReleases):
-    """Add what `dev versions` prints."""
+    """Add the output of `dev versions`."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the releases for `--json`."""
@@ -38,12 +38,12 @@ class History(KeptReleases):
 
 
 def versions(run: Run, names: tuple[str, ...] = ()) -> list[History]:
-    """Return what every host of this project keeps, or those of the stacks that match `names`."""
+    """Return the releases on every host of this project, or of the stacks that match `names`."""
     return histories(run.connections, of_project(run.stacks.items(), run.project, names))
 
 
 def histories(connections: HostConnections, targets: Mapping[str, Host]) -> list[History]:
-    """Ask the hosts of these stacks, side by side; one that does not answer is in the list too."""
+    """Ask the hosts of these stacks in parallel; a host that does not answer is part of the list."""
     outcomes = each(targets.items(), lambda item: _history(connections, *item), limit=connections.limit)
     return [history for history in outcomes if isinstance(history, History)]
 
@@ -59,20 +59,20 @@ def _history(connections: HostConnections, stack: str, target: Host) -> History:
 
 
 def rows(history: History) -> Iterator[tuple[str, ...]]:
-    """Yield the rows of a stack for the table; one that says why where there are none."""
+    """Yield the table rows of a stack; one row says why if there are no releases."""
     if not history.releases:
         reason = history.error.message if history.error else "never deployed"
         yield (history.stack, *("-",) * (len(HEAD) - 2), reason)
     for release in history.releases:
         when = release.at.replace("T", " ").removesuffix("Z")
-        # A release is named by its version and a hash, which alone is short enough to be read.
+        # A release id is the version and a hash; the hash alone is short enough to read.
         digest = release.id.rpartition("-")[2]
         about = (release.performer, when, _phrase(result_of(release)), _images(release), _note(release))
         yield (history.stack, *(word or "-" for word in (short(release.version), digest, *about)))
 
 
 def result_of(release: KeptRelease) -> str:
-    """Say how the last deploy or rollback to a release ended."""
+    """Return how the last deploy or rollback to a release ended."""
     if release.state in ("new", "same"):
         return "good" if release.good else "unfinished since it was restored"
     if not release.state:
@@ -81,7 +81,7 @@ def result_of(release: KeptRelease) -> str:
 
 
 def _phrase(result: str) -> str:
-    """Return what of a result is for the table: its first words."""
+    """Return the first words of a result, which fit in the table."""
     return result if len(result) <= LONGEST else f"{result[:LONGEST].rsplit(maxsplit=1)[0].rstrip(':,;')}…"
 
 
@@ -90,7 +90,7 @@ def _images(release: KeptRelease) -> str:
 
 
 def _note(release: KeptRelease) -> str:
-    """Say what else is to be known: the commit where the version does not begin with it."""
+    """Return a note with the commit if the version does not begin with it."""
     is_named = release.version.startswith(release.commit)
     notes = (
         ("current", release.is_current),

@@ -1,4 +1,4 @@
-"""The story of `dev wait`: ask the host of a stack until a condition holds."""
+"""The story of `dev wait`: ask the host of a stack until a condition is met."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def wait(
     condition: str = "healthy",
     timeout: float | None = None,
 ) -> int:
-    """Return 0 once the condition holds; for `exited`, the exit code of the containers.
+    """Return 0 once the condition is met; for `exited`, the exit code of the containers.
 
-    Without a service, all of the stack. Raises HostError where it does not hold in time.
+    Without a service, the whole stack counts. Raises HostError if the condition is not met in time.
     """
     commands.condition(condition)
     select((service,) if service else (), (), [item.name for item in project.compose.services])

@@ -1,4 +1,4 @@
-"""Whether a host can take a release: the reason why it cannot, as the error that a deploy reports."""
+"""Decide whether a host can take a release; if not, return the error that a deploy reports."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ WRITABLE = "give the SSH user write access to its home folder; `dmesg` shows why
 OWN_ENGINE = "start it, or unset `DOCKER_HOST` and the Docker context of the SSH user to use the Docker of the host"
 NO_RIGHTS = "log in as root (`ssh.user`), add the user to the group `docker`, or let it run sudo without a password"
 INSTALL_THERE = "install `coreutils` and `util-linux` on the host, or BusyBox 1.34 or later"
-# What processors run in addition to their own: 32-bit code.
+# 32-bit platforms that 64-bit processors run natively.
 _ALSO = {"amd64": {"386"}, "arm64": {"arm"}}
 
 
 @dataclass(frozen=True)
 class ServicePlatform:
-    """Hold the `platform` that a compose file asks for of a service whose image is not built."""
+    """Hold the `platform` that a compose file sets for a service whose image is not built."""
 
     where: Location
     platform: str
@@ -36,10 +36,10 @@ class ServicePlatform:
 
 @dataclass(frozen=True)
 class Requirements:
-    """Hold what a project asks of any host; `images` are those it builds, with their platforms.
+    """Hold what a project requires of any host; `images` are the ones it builds, with their platforms.
 
-    `asked` is `hostRequirements`, `where` its place; with `warns`, a host that does not meet it is used with
-    a warning. `lock_wait` is the number of seconds to wait for a locked stack.
+    `asked` is `hostRequirements`, `where` its location. With `warns`, a host that does not meet it is used with a
+    warning. `lock_wait` is the number of seconds to wait for a locked stack.
     """
 
     asked: Mapping[str, Any] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class Requirements:
 
 
 def refusal(host: str, release: Release, facts: Facts, needs: Requirements) -> HostError | None:
-    """Return why a host cannot take a release, the first reason that there is; None where it can."""
+    """Return the first reason why a host cannot take a release; None if it can."""
     return next(_refusals(host, release, facts, needs), None)
 
 
@@ -62,7 +62,7 @@ def _refusals(host: str, release: Release, facts: Facts, needs: Requirements) ->
         yield HostError(
             host, lacking(missing, needs), hint=f"deploy to a larger host; {OVERRIDE}", left_behind=UNTOUCHED
         )
-    # A host that says nothing of itself is not judged by it.
+    # Unknown processors are not compared.
     if facts.cpus:
         yield from _no_ports(host, facts)
         yield from _no_room(host, release, facts)
@@ -87,7 +87,7 @@ def _unusable(host: str, stack: str, facts: Facts) -> Iterator[HostError]:
 
 
 def _unreachable_engine(host: str, facts: Facts) -> Iterator[HostError]:
-    """Yield the refusal of a Docker that bootstrap can neither start nor replace: the login's own, or without root."""
+    """Yield the refusal of a Docker that bootstrap could neither start nor replace: a rootless one, or without root."""
     if facts.engine_address:
         yield HostError(host, facts.trouble, hint=OWN_ENGINE, left_behind=UNTOUCHED)
     if facts.privilege not in ("root", "sudo"):
@@ -95,7 +95,7 @@ def _unreachable_engine(host: str, facts: Facts) -> Iterator[HostError]:
 
 
 def foreign_project(host: str, stack: str, facts: Facts) -> HostError | None:
-    """Return the refusal to touch a compose project of this name that somebody else runs there, if any."""
+    """Return the refusal to touch a compose project of the same name that was started from elsewhere, if any."""
     if not facts.foreign:
         return None
     return HostError(
@@ -132,7 +132,7 @@ def _wrong_platform(host: str, facts: Facts, needs: Requirements) -> Iterator[Ho
 
 
 def foreign_platform(host: str, facts: Facts, reference: str, platform: str) -> Iterator[HostError]:
-    """Yield the refusal of an image of others that the host cannot run."""
+    """Yield the refusal of a third-party image that the host cannot run."""
     if not runs([platform] if platform else (), facts):
         yield HostError(
             host,
@@ -143,7 +143,7 @@ def foreign_platform(host: str, facts: Facts, reference: str, platform: str) -> 
 
 
 def runs(platforms: Iterable[str], facts: Facts) -> bool:
-    """Whether the host runs one of these, natively or through an emulator; also true if either platform is unknown."""
+    """Return whether the host runs one of these, natively or emulated; also true if either platform is unknown."""
     names = {platform.split("/")[1] for platform in platforms if platform.count("/") >= 1}
     own = {facts.arch, *_ALSO.get(facts.arch, ()), *facts.emulates}
     return not names or not facts.arch or bool(names & own)
@@ -153,14 +153,14 @@ def runs(platforms: Iterable[str], facts: Facts) -> bool:
 
 
 def short_of(needs: Requirements, facts: Facts) -> tuple[str, ...]:
-    """Say what `hostRequirements` asks for beyond what a host has; nothing of a host that does not say what it has."""
+    """Return the `hostRequirements` that a host does not meet; unknown values are not compared."""
     if not facts.cpus:
         return ()
     return requirements.lacking(needs.asked, cpus=facts.cpus, memory=facts.memory, disk=facts.disk, gpu=facts.gpu)
 
 
 def lacking(missing: Iterable[str], needs: Requirements) -> str:
-    """Say it in a sentence."""
+    """Return the missing requirements as a sentence."""
     return f"the host has {', '.join(missing)} that `hostRequirements` asks for ({needs.where})"
 
 
@@ -177,7 +177,7 @@ def _no_ports(host: str, facts: Facts) -> Iterator[HostError]:
 
 
 def _no_room(host: str, release: Release, facts: Facts) -> Iterator[HostError]:
-    """Yield the refusal of a disk on which nothing could be written, unless all images are there."""
+    """Yield the refusal of a full disk, unless all images are already there."""
     images = (*(str(image) for _, image in release.images), *release.third_party)
     if facts.home_free < LEAST_FOR_RELEASE:
         free = f"{facts.home_free >> 20} MB free for the home folder"
@@ -192,12 +192,12 @@ def _no_room(host: str, release: Release, facts: Facts) -> Iterator[HostError]:
 
 
 def is_held(lock: Lock, wait: float) -> bool:
-    """Whether a lock keeps a verb off that waits this many seconds."""
+    """Return whether a lock keeps a verb from starting that waits this many seconds."""
     return lock.is_alive and (lock.state == "stale" or wait <= 0)
 
 
 def held(host: str, stack: str, lock: Lock, wait: float = 0.0) -> LockHeld:
-    """Return the error of a stack that somebody else is changing; `wait` is how many seconds were waited for it."""
+    """Return the error for a stack that another run is changing; `wait` is how many seconds were waited."""
     if lock.state == "stale":
         what = f"`{lock.word}` has made no progress for {lock.age} s"
     else:
@@ -211,6 +211,6 @@ def held(host: str, stack: str, lock: Lock, wait: float = 0.0) -> LockHeld:
 
 
 def locked(lock: Lock) -> str:
-    """Say who has a lock, and since when."""
+    """Return who holds a lock, and since when."""
     since = f"{lock.since[11:16]} UTC" if lock.since[10:11] == "T" else lock.since
     return f"locked by {lock.by or 'somebody'} since {since}"

@@ -1,4 +1,4 @@
-"""Whether a stack gets its release, and why: how it differs from the current one, and the state of the current one."""
+"""Decide whether a stack gets its release: how it differs from the current one, and how that one is doing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kamal_dev.plan.request import Candidate, DeployRequest
 def change(
     observation: Observation, facts: Facts, candidate: Candidate, request: DeployRequest, *, moved: bool
 ) -> ApplyRelease | None:
-    """Return the release to apply, or None where this very one is current and runs."""
+    """Return the release to apply, or None if exactly this release is current and runs."""
     changed = _difference(facts, candidate, request)
     causes = tuple(_causes(facts, candidate, request, changed, moved=moved))
     unbuilt = tuple(name for name in request.unbuilt if name in dict(candidate.release.images))
@@ -46,7 +46,7 @@ def _causes(
 
 
 def _news(before: str, candidate: Candidate, changed: difference.Difference | None, *, is_sure: bool) -> Iterator[str]:
-    """Yield how a release differs from the current one, whose digest is `before`; images count where it `is_sure`."""
+    """Yield how a release differs from the current one, whose digest is `before`; images count only if it `is_sure`."""
     causes = changed.causes if changed else ()
     yield from causes
     if causes or not is_sure:
@@ -77,7 +77,7 @@ def _amiss(facts: Facts) -> Iterator[str]:
 
 
 def _difference(facts: Facts, candidate: Candidate, request: DeployRequest) -> difference.Difference | None:
-    """Return how the new release differs from the current one; None where the host does not say."""
+    """Return how the new release differs from the current one; None if the host does not report it."""
     before = difference.read(facts.parts)
     if not before or not candidate.parts:
         return None

@@ -1,4 +1,4 @@
-"""The plan of a deploy, from what hosts said, what is known of images, and the releases that stacks get."""
+"""Make the plan of a deploy from observations, images, and the releases for the stacks."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ AGAIN = "built before; the builder takes what did not change from its cache"
 
 
 def deploy(observations: Sequence[Observation], candidates: Mapping[str, Candidate], request: DeployRequest) -> Plan:
-    """Return what a deploy does; `candidates` has the release of every stack that was observed."""
+    """Return the plan of a deploy; `candidates` holds the release of every observed stack."""
     stacks = tuple(stack_plan(observation, candidates[observation.stack], request) for observation in observations)
     return Plan(operations(request), stacks)
 
 
 def operations(request: DeployRequest) -> tuple[Operation, ...]:
-    """Return what is done on this machine."""
+    """Return the operations on this machine."""
     return tuple(_here(request))
 
 
@@ -56,7 +56,7 @@ def _here(request: DeployRequest) -> Iterator[Operation]:
 
 
 def stack_plan(observation: Observation, candidate: Candidate, request: DeployRequest) -> StackPlan:
-    """Return what is done for one stack."""
+    """Return the operations for one stack."""
     if observation.error:
         return StackPlan(observation.stack, observation.address, error=observation.error)
     if observation.facts is None:
@@ -90,7 +90,7 @@ def _notes(
 
 
 def _on_new_host(observation: Observation, candidate: Candidate, request: DeployRequest) -> Iterator[Operation]:
-    """Yield what is done on a host that is still to be created or started, so nothing is known of it."""
+    """Yield the operations for a host that has to be created or started first, so nothing is known about it."""
     if observation.is_off:
         yield StartHost(causes=("switched off",))
         yield application(candidate, ("state is known once the host runs",))
@@ -156,10 +156,10 @@ def _source(facts: Facts, candidate: Candidate, request: DeployRequest) -> SendS
 
 
 def _kept_source(facts: Facts, candidate: Candidate, request: DeployRequest) -> str:
-    """Return why a workspace that has something in it does not get the source; empty where it does, or has it."""
+    """Return why a workspace with content does not get the source; empty if it does, or already has it."""
     if request.source != "git" or request.folder not in facts.workspace or candidate.is_sent:
         return ""
-    # Of a record that was lost the host does not know what it said, and finds out for itself.
+    # If its record was lost, the host finds out by itself what the workspace contains.
     if not facts.source or facts.source.get("kind") not in ("git", "lost"):
         return "workspace is not a clone of this source and was not updated"
     return "workspace was changed when this version came and was not updated" if candidate.is_offered else ""

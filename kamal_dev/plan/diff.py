@@ -1,4 +1,4 @@
-"""How the compose files of a release differ from those that a host has, as a unified diff. Reads no file."""
+"""Show how the compose files of a release differ from those on a host, as a unified diff. Reads no file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 
 def unified(before: Mapping[str, str], after: Mapping[str, str]) -> str:
-    """Return the diff of files by path, as `git diff` shows it; empty where all are the same."""
+    """Return the diff of files by path, in the format of `git diff`; empty if all are equal."""
     return "\n".join(line for path in sorted({*before, *after}) for line in _file(path, before, after))
 
 

@@ -1,7 +1,7 @@
-"""Why one release is not another: which image, which variables by name, which part of which service.
+"""Explain why two releases differ: by image, by name of a variable, by part of a service.
 
-What a release is made of comes as lines of `service`, part and hash with tabs between, as `compose.parts` makes
-them and a host keeps them. Values are in neither.
+The parts of a release are lines of service, part and hash, separated by tabs, as `compose.parts` makes them and a
+host stores them. They contain no values.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _VARIABLE = "environment."
 
 @dataclass(frozen=True)
 class Difference:
-    """Hold what is not the same in two releases; `variables` are names, the others services.
+    """Hold what differs between two releases; `variables` are names, the other fields name services.
 
-    `keys` are keys of the Compose Specification that changed, by service.
+    `keys` are the changed keys of the Compose Specification, by service.
     """
 
     images: tuple[str, ...] = ()
@@ -32,7 +32,7 @@ class Difference:
 
     @property
     def causes(self) -> tuple[str, ...]:
-        """Say it, a phrase for each kind."""
+        """Return one phrase for each kind of difference."""
         return tuple(self._causes())
 
     def _causes(self) -> Iterator[str]:
@@ -52,7 +52,7 @@ class Difference:
 
 
 def read(text: str) -> dict[str, dict[str, str]]:
-    """Read lines of parts; what is no such line says nothing."""
+    """Read lines of parts; other lines are ignored."""
     marks: dict[str, dict[str, str]] = {}
     for line in text.splitlines():
         words = line.split("\t")
@@ -62,7 +62,7 @@ def read(text: str) -> dict[str, dict[str, str]]:
 
 
 def compare(before: Parts, after: Parts, *, unknown: Iterable[str] = ()) -> Difference:
-    """Compare what two releases are made of; the images of `unknown` services are not known yet."""
+    """Compare the parts of two releases; the images of `unknown` services are not known yet."""
     unknown = frozenset(unknown)
     both = sorted(set(before) & set(after))
     changed = {name: _changed(before[name], after[name], has_image=name not in unknown) for name in both}
@@ -90,5 +90,5 @@ def _keys(parts: Iterable[str]) -> tuple[str, ...]:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Return names as a sentence has them."""
+    """Return names as a list in a sentence."""
     return ", ".join(f"`{name}`" for name in names)

@@ -1,4 +1,4 @@
-"""What is known of one stack's host before anything is decided: it answered, it did not, or there is none."""
+"""What is known about the host of one stack before the plan: its answer, no answer, or no host."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from kamal_dev.values import dataclass
 class Observation:
     """Hold the facts of a stack's host, or the `error` if it did not answer.
 
-    `host` is None if none was created yet, and has no address if it is switched off; neither
-    has facts. `inside` is what people run in containers, by service, and `files` are the compose
-    files of the current release, by path, where these were asked for.
+    `host` is None if none was created yet, and has no address if it is switched off; neither has facts. `inside` is
+    what people run in the containers, by service, and `files` are the compose files of the current release, by path,
+    if these were asked for.
     """
 
     stack: str
@@ -29,7 +29,7 @@ class Observation:
 
     @property
     def is_missing(self) -> bool:
-        """Whether no host was created yet."""
+        """Whether the host was not created yet."""
         return self.host is None and self.error is None
 
     @property
@@ -39,5 +39,5 @@ class Observation:
 
     @property
     def address(self) -> str:
-        """Where the host is, empty while it has no address."""
+        """The address of the host, empty if it has none."""
         return self.host.address if self.host else ""

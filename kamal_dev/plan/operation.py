@@ -1,4 +1,4 @@
-"""What is done to an image, a host or a stack, as a value with its causes. Does none of it."""
+"""The operations on images, hosts and stacks, as values with their causes. Runs none of them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from kamal_dev.values import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """Name one thing to do; `causes` say why, each as a phrase to print in brackets."""
+    """Describe one thing to do; `causes` are the reasons, each a phrase to print in brackets."""
 
     causes: tuple[str, ...] = ()
     verb: ClassVar[str] = ""
 
     @property
     def target(self) -> str:
-        """What the verb is about, as people write it; empty where the stack says it all."""
+        """The object of the verb, as people write it; empty if the stack is enough."""
         return ""
 
     def __str__(self) -> str:
@@ -36,7 +36,7 @@ class Operation:
 
 @dataclass(frozen=True, kw_only=True)
 class BuildImage(Operation):
-    """Build an image; one that `is_known` was built before for this very version."""
+    """Build an image; `is_known` means that exactly this version was built before."""
 
     verb: ClassVar[str] = "build"
     image: str
@@ -51,7 +51,7 @@ class BuildImage(Operation):
 
 @dataclass(frozen=True, kw_only=True)
 class ReuseImage(Operation):
-    """Run an image that exists already."""
+    """Run an image that already exists."""
 
     verb: ClassVar[str] = "reuse"
     image: str
@@ -66,7 +66,7 @@ class ReuseImage(Operation):
 
 @dataclass(frozen=True, kw_only=True)
 class PushImage(Operation):
-    """Push an image to its registry, unless the registry has it by then."""
+    """Push an image to its registry, unless the registry already has it."""
 
     verb: ClassVar[str] = "push"
     image: str
@@ -131,7 +131,7 @@ class PullImages(Operation):
 
 @dataclass(frozen=True, kw_only=True)
 class TransferImages(Operation):
-    """Send images of this machine to a host over SSH."""
+    """Send local images to a host over SSH."""
 
     verb: ClassVar[str] = "transfer"
     images: tuple[str, ...]
@@ -160,9 +160,8 @@ class SendSource(Operation):
 class ApplyRelease(Operation):
     """Make a release the current one.
 
-    `replaced` are the services whose containers are replaced, `inside` the sessions in
-    them, as (service, command). `depends_on` are services whose new image decides whether this is
-    done at all; none where it is done in any case.
+    `replaced` are the services whose containers are replaced, `inside` the sessions in them, as (service, command).
+    `depends_on` are services whose new image decides whether this happens at all; empty if it happens in any case.
     """
 
     verb: ClassVar[str] = "apply"
@@ -181,7 +180,7 @@ class ApplyRelease(Operation):
 
 @dataclass(frozen=True, kw_only=True)
 class RollBack(Operation):
-    """Make a release that the host keeps the current one again; `missing` are images of it that it pulls first."""
+    """Make an earlier release the current one again; its `missing` images are pulled first."""
 
     verb: ClassVar[str] = "roll back to"
     release: str
@@ -191,13 +190,13 @@ class RollBack(Operation):
 
     @property
     def target(self) -> str:
-        """The version, with the release where another one has the same version."""
+        """The version, with the release id if another release has the same version."""
         return short(self.version, self.release if self.same_version else "")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RemoveStack(Operation):
-    """Stop a stack and remove what it has on its host."""
+    """Stop a stack and remove it from its host."""
 
     verb: ClassVar[str] = "remove"
     keep_volumes: bool = False
@@ -222,7 +221,7 @@ class DestroyHost(Operation):
 
 @dataclass(frozen=True, kw_only=True)
 class PrunePiece(Operation):
-    """Remove one piece that deploys have left on a host; `kind` as in `events.Leftover`."""
+    """Remove one piece that deploys left on a host; `kind` as in `events.Leftover`."""
 
     verb: ClassVar[str] = "prune"
     kind: str

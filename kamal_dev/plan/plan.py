@@ -1,4 +1,4 @@
-"""A plan: what will be done, on this machine and for each stack, and why. Printable; does nothing."""
+"""A plan: what will be done on this machine and for each stack, and why. Printable; does nothing itself."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from kamal_dev.plan.operation import ApplyRelease, BuildImage, CreateHost, Destr
 from kamal_dev.values import dataclass
 
 HERE = "this machine"
-OF_HOSTS = (CreateHost.verb, StartHost.verb, DestroyHost.verb)  # what is done to a host, not on it
+OF_HOSTS = (CreateHost.verb, StartHost.verb, DestroyHost.verb)  # done to a host, not on it
 Kind = TypeVar("Kind", bound=Operation)
 
 
 @dataclass(frozen=True)
 class StackPlan:
-    """Hold what is done for one stack, in order; without operations, `reason` or `error` says why.
+    """Hold the operations for one stack, in order; without operations, `reason` or `error` says why.
 
     An `error` blocks the stack: nothing is done for it. `notes` and `warnings` are for people.
     """
@@ -32,7 +32,7 @@ class StackPlan:
 
     @property
     def state(self) -> str:
-        """`changes`, `unchanged`, `blocked`, or `unknown` where the host gave no answer."""
+        """`changes`, `unchanged`, `blocked`, or `unknown` if the host did not answer."""
         if isinstance(self.error, HostUnreachable | NoAnswer):
             return "unknown"
         return "blocked" if self.error else "changes" if self.operations else "unchanged"
@@ -43,7 +43,7 @@ class StackPlan:
 
     @property
     def lines(self) -> Iterator[str]:
-        """One line per operation, or one that says why there is none."""
+        """One line per operation, or a line that says why there is none."""
         if self.error:
             yield f"{self.state} ({self.error.message})"
         elif not self.operations:
@@ -54,7 +54,7 @@ class StackPlan:
         yield from (f"note: {note}" for note in self.notes)
 
     def as_json(self) -> dict[str, Any]:
-        """Return it for `--json`."""
+        """Return the plan for `--json`."""
         error = self.error
         return {
             "stack": self.stack,
@@ -90,29 +90,29 @@ class Plan:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is to be done; a stack that gave no answer or is blocked has nothing to do."""
+        """Whether nothing is to be done; a stack that is blocked or unknown has nothing to do."""
         is_quiet = all(isinstance(item, ReuseImage) or _is_known(item) for item in self.here)
         return is_quiet and not any(item.operations for item in self.stacks)
 
     @property
     def new_hosts(self) -> tuple[str, ...]:
-        """The stacks whose hosts are created."""
+        """The stacks whose hosts will be created."""
         return tuple(item.stack for item in self.stacks if item.first(CreateHost))
 
     @property
     def disturbs(self) -> tuple[tuple[str, ApplyRelease], ...]:
-        """The stacks in whose containers people are, where these may be replaced."""
+        """The stacks whose containers may be replaced while people work in them."""
         applied = ((item.stack, item.first(ApplyRelease)) for item in self.stacks)
         return tuple((stack, operation) for stack, operation in applied if operation and operation.inside)
 
     @property
     def blocked(self) -> tuple[StackPlan, ...]:
-        """The stacks for which nothing can be done, or of which nothing is known."""
+        """The stacks that are blocked or unknown."""
         return tuple(item for item in self.stacks if item.error)
 
     @property
     def summary(self) -> str:
-        """Say how much of what is done."""
+        """Return how many of each operation there are."""
         made = Counter(operation.verb for operation in self.here)
         done = Counter(verb for item in self.stacks for verb in dict.fromkeys(one.verb for one in item.operations))
         idle = Counter(item.state for item in self.stacks if item.state != "changes")
@@ -139,7 +139,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _in_order(verbs: Iterable[str]) -> list[str]:
-    """Return verbs as they were met, but for those that bring hosts up: no host is worked on before."""
+    """Return verbs in order of appearance, but operations that create or start hosts first."""
     return sorted(verbs, key=lambda verb: verb not in (CreateHost.verb, StartHost.verb))
 
 

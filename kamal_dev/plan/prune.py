@@ -1,4 +1,4 @@
-"""The plan of a prune, from what each host says is left over."""
+"""Make the plan of a prune from the leftovers that each host reports."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kamal_dev.values import dataclass
 
 @dataclass(frozen=True)
 class Leftovers:
-    """Hold what deploys of a stack have left on a host; `error` replaces an answer."""
+    """Hold what deploys of a stack left on a host; `error` if the host did not answer."""
 
     stack: str
     host: Host
@@ -39,7 +39,7 @@ def _stack(leftovers: Leftovers) -> StackPlan:
 
 
 def size(count: int) -> str:
-    """Return bytes as people say them, in decimal units as `docker system df` does: `1.2 GB`."""
+    """Return a size for people, in decimal units like `docker system df`: `1.2 GB`."""
     amount = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if amount < 1000:

@@ -1,4 +1,4 @@
-"""The plan of a removal: stacks go first, then the hosts that a provider created for them."""
+"""Make the plan of a removal: stacks first, then the hosts that a provider created for them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kamal_dev.plan.plan import Plan, StackPlan
 
 
 def remove(targets: Mapping[str, Host], created: frozenset[str], *, keep_volumes: bool) -> Plan:
-    """Return what is removed of each stack; `created` are those whose hosts a provider created and has.
+    """Return what is removed of each stack; `created` are the stacks whose hosts a provider created.
 
     With `keep_volumes`, volumes, workspaces and hosts stay.
     """

@@ -1,4 +1,4 @@
-"""What a deploy is asked for: the images, the release of each stack, and what every host needs."""
+"""What a deploy is about: the images, the release of each stack, and the requirements for every host."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from kamal_dev.values import dataclass
 class PlannedImage:
     """Hold an image of this version and the services that run it.
 
-    One `is_to_be_built` may be `is_known` from an earlier build of the very version: it is taken to
-    come out the same.
+    An image that `is_to_be_built` may be `is_known` from an earlier build of exactly this version: the build is then
+    expected to give the same image.
     """
 
     image: Image
@@ -25,11 +25,11 @@ class PlannedImage:
 
 @dataclass(frozen=True)
 class Candidate:
-    """Hold the release that one stack gets.
+    """Hold the new release of one stack.
 
-    `parts` is what its containers are made of, as `compose.parts` says, `requirements` what it asks of its host.
-    `is_sent`: the workspace has this very source; `is_offered`: it did not take it, because people changed it.
-    `follows_source`: lifecycle commands run again once the workspace has moved.
+    `parts` is what its containers are made of (see `compose.parts`), `requirements` what it requires of its host.
+    `is_sent`: the workspace has exactly this source. `is_offered`: the source was offered but not applied, because
+    people changed the workspace. `follows_source`: lifecycle commands run again when the workspace gets a new source.
     """
 
     release: Release
@@ -42,7 +42,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class DeployRequest:
-    """Hold what is asked for, the same for every stack.
+    """Hold what is the same for every stack of a deploy.
 
     `source` is `workspace.source`, `folder` the repository's name in workspaces; `source_moved` are
     the stacks whose workspaces this deploy has moved already. Images go to a registry, or, with
@@ -61,5 +61,5 @@ class DeployRequest:
 
     @property
     def unbuilt(self) -> tuple[str, ...]:
-        """The services whose images are not known before they are built."""
+        """The services whose images are unknown until they are built."""
         return tuple(name for item in self.images if not item.is_known for name in item.services)

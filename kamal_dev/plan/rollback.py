@@ -1,4 +1,4 @@
-"""The plan of a rollback, from the releases that hosts keep."""
+"""Make the plan of a rollback from the releases that hosts keep."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kamal_dev.values import dataclass
 
 @dataclass(frozen=True)
 class KeptReleases:
-    """Hold the releases that a host keeps of a stack, the last deployed first; `error` replaces an answer."""
+    """Hold the releases that a host keeps of a stack, latest deploy first; `error` if the host did not answer."""
 
     stack: str
     host: Host
@@ -24,15 +24,15 @@ class KeptReleases:
 
     @property
     def current(self) -> KeptRelease | None:
-        """The release that is current."""
+        """The current release."""
         return next((release for release in self.releases if release.is_current), None)
 
 
 def rollback(kept: Sequence[KeptReleases], version: str, stacks: Sequence[str] = ()) -> Plan:
-    """Return what each stack goes back to: `version`, or else the good release before the current one.
+    """Return the rollback of each stack to `version`, or to the good release before the current one.
 
-    `version` is a version, a release id, or the beginning or the hash of one. `stacks` are those that may have been
-    meant by it. Raises UsageError where a stack that answered has no such release.
+    `version` is a version, a release id, or the beginning or the hash of one. `stacks` are the stacks that the user
+    may have meant. Raises UsageError if a stack that answered has no such release.
     """
     chosen = {item.stack: _chosen(item, version) for item in kept if not item.error}
     lacking = [item for item in kept if not item.error and chosen[item.stack] is None]
@@ -62,7 +62,7 @@ def _when(at: str) -> str:
 
 
 def _chosen(kept: KeptReleases, version: str) -> KeptRelease | None:
-    """Return the release that `version` names: of several with one version a good one, deployed last."""
+    """Return the release that `version` names: if several match, the good one that was deployed last."""
     if not version:
         return next((release for release in kept.releases if release.is_before), None)
     exact = [release for release in kept.releases if version in (release.id, release.version, short(release.version))]
@@ -74,7 +74,7 @@ def _chosen(kept: KeptReleases, version: str) -> KeptRelease | None:
 
 
 def _is_named(release_id: str, word: str) -> bool:
-    """Whether a word is the beginning of a release's id, or the hash at its end."""
+    """Return whether a word is the beginning of a release's id, or the hash at its end."""
     return release_id.startswith(word) or release_id.endswith(f"-{word}")
 
 

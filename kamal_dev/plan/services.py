@@ -1,4 +1,4 @@
-"""The plan of a change to running services: what is stopped, started, restarted or scaled in each stack."""
+"""Make the plan of a change to running services: what is stopped, started, restarted or scaled in each stack."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kamal_dev.values import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceOperation(Operation):
-    """Do something with services of a stack; none means all. `script_verb` is what the host calls it."""
+    """Change services of a stack; none means all. `script_verb` is the name of the verb on the host."""
 
     services: tuple[str, ...] = ()
     script_verb: ClassVar[str] = ""
@@ -27,7 +27,7 @@ class ServiceOperation(Operation):
 
 @dataclass(frozen=True, kw_only=True)
 class StopServices(ServiceOperation):
-    """Stop containers, and keep them."""
+    """Stop containers without removing them."""
 
     verb: ClassVar[str] = "stop services"
     script_verb: ClassVar[str] = "stop"
@@ -35,7 +35,7 @@ class StopServices(ServiceOperation):
 
 @dataclass(frozen=True, kw_only=True)
 class StartServices(ServiceOperation):
-    """Start containers that were stopped."""
+    """Start stopped containers."""
 
     verb: ClassVar[str] = "start services"
     script_verb: ClassVar[str] = "start"
@@ -51,7 +51,7 @@ class RestartServices(ServiceOperation):
 
 @dataclass(frozen=True, kw_only=True)
 class ScaleServices(ServiceOperation):
-    """Run services, as `service=count`, in so many containers."""
+    """Change the number of containers of services, given as `service=count`."""
 
     verb: ClassVar[str] = "scale services"
     script_verb: ClassVar[str] = "scale"
@@ -63,7 +63,7 @@ OPERATIONS: Mapping[str, type[ServiceOperation]] = {
 
 
 def plan_services(targets: Mapping[str, Host], verb: str, services: tuple[str, ...]) -> Plan:
-    """Return what is done with these services of each stack; a host that is off blocks its stack."""
+    """Return what is done with these services in each stack; a host that is switched off blocks its stack."""
     return Plan(
         stacks=tuple(_of_stack(stack, host, OPERATIONS[verb](services=services)) for stack, host in targets.items())
     )

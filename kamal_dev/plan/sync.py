@@ -1,4 +1,4 @@
-"""The plan of a sync: whether the workspace of one stack gets the source."""
+"""Make the plan of a sync: whether the workspace of one stack gets the source."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from kamal_dev.plan.plan import Plan, StackPlan
 def sync(observation: Observation, kind: str, folder: str, *, force: bool) -> Plan:
     """Return what is sent to the workspace; `kind` is `workspace.source`, `folder` the repository's name there.
 
-    Raises UsageError for a stack that was never deployed, HostError where somebody else's runs under its name.
+    Raises UsageError for a stack that was never deployed, HostError if its name belongs to a project of somebody
+    else.
     """
     facts, host = observation.facts, observation.host
     assert facts is not None

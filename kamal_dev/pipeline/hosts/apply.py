@@ -1,4 +1,4 @@
-"""Bring one stack to its release, and say truthfully what runs afterwards."""
+"""Apply a release to one stack, and report what runs afterwards."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from kamal_dev.plan.operation import ApplyRelease, SendSource, TransferImages
 from kamal_dev.project import Project
 from kamal_dev.values import dataclass
 
-SPARE = 1800.0  # seconds beyond what the release and its lifecycle commands have, for pulling and for a rollback
+SPARE = 1800.0  # seconds for pulling and a rollback, on top of the timeouts of the release
 
 
 @dataclass(frozen=True)
 class ApplyContext:
-    """Hold what all hosts of one deploy share; `planner` has the images that were built, with their digests."""
+    """Hold what all hosts of one deploy share; `planner` knows the built images and their digests."""
 
     connections: HostConnections
     planner: Planner
@@ -53,7 +53,7 @@ class ApplyContext:
 
 
 def apply(context: ApplyContext, prepared: PreparedHost) -> StackResult:
-    """Carry out what the plan says of this stack, once all images are known. Never raises: a failure is a result."""
+    """Apply the release of one stack as planned, once all images are known. Never raises: a failure is a result."""
     started = time.monotonic()
     try:
         with context.connections.budget.counting(prepared.host.name):
@@ -68,7 +68,7 @@ def apply(context: ApplyContext, prepared: PreparedHost) -> StackResult:
 
 
 def failure(target: Host, stack: str, error: DevError, seconds: float = 0.0) -> StackResult:
-    """Return the outcome of a stack whose host failed before it could say what runs."""
+    """Return the outcome of a stack whose host failed before it could report what runs."""
     state = "unknown" if isinstance(error, HostTimeout | NoAnswer) else "failed"
     return StackResult(stack, target.address, state, seconds=seconds, error=error)
 
@@ -95,7 +95,7 @@ def _apply(context: ApplyContext, prepared: PreparedHost) -> StackResult:
 
 
 def _change(context: ApplyContext, prepared: PreparedHost, made: StackRelease) -> StackResult:
-    """Apply a release on a host that has its source."""
+    """Apply a release on a host whose workspace has its source."""
     connections, target, facts = context.connections, prepared.host, prepared.facts
     is_pulling = not context.planner.request.over_ssh
     images = dict.fromkeys(image for _, image in made.release.images)
@@ -126,7 +126,7 @@ def apply_step(
     login: host.Login | None = None,
     keep_failed: bool = False,
 ) -> Callable[[str], Step]:
-    """Return the step that applies a release; `pull` are the images that the host pulls, `layers` their layers."""
+    """Return the step that applies a release; the host pulls the images in `pull`, whose layers are `layers`."""
     config, release, configuration = planner.project.config, made.release, made.devcontainer
     sends = bool(release.workspace) and planner.request.source in ("git", "sync")
     restore = config.deploy.rollback != "never"
@@ -152,13 +152,13 @@ def apply_step(
 
 
 def deadline(project: Project) -> float:
-    """Return the seconds after which nobody waits any longer for a release."""
+    """Return the number of seconds after which `dev` stops waiting for a release."""
     settings = project.config.deploy
     return settings.timeout + settings.lifecycle_timeout + SPARE
 
 
 def outcome(target: Host, stack: str, version: str, result: events.ScriptResult, *, done: str) -> StackResult:
-    """Turn the host's own verdict into the stack's outcome; `done` is the state of one that went well."""
+    """Turn the host's verdict into the outcome of the stack; `done` is its state if all went well."""
     known = StackResult(
         stack,
         target.address,
@@ -181,12 +181,12 @@ def _running(result: events.ScriptResult) -> str:
 
 
 def distinguishing_id(release_id: str, version: str) -> str:
-    """Return the id of a release that runs where it has this version, which another has too; else nothing."""
+    """Return the id of the running release if another release has the same version, else an empty string."""
     return release_id if version_of(release_id) == version else ""
 
 
 def version_of(release_id: str) -> str:
-    """Return a release's version: its id is that and a hash."""
+    """Return the version of a release; its id is the version and a hash."""
     return release_id.rpartition("-")[0]
 
 
@@ -215,10 +215,10 @@ def _hint(result: events.ScriptResult, otherwise: str) -> str:
 
 
 def _pull_hint(reason: str) -> str:
-    """Return what to do about a pull: what its registry said on the host counts."""
+    """Return the hint for a failed pull, based on what the registry told the host."""
     named = re.search(r"([\w.-]+(?::\d+)?)/\S+: ", reason)
     server = named[1] if named and re.search(r"[.:]|^localhost", named[1]) else "the registry"
-    # Room on the host is said by its own code.
+    # A full disk on the host has a result code of its own, with its own hint.
     advice = "" if refusal.cause(reason) == "space" else refusal.hint(reason, server)
     return f"{advice}; {OVER_SSH}" if advice else f"{PULL_HINT}; {OVER_SSH}"
 
@@ -254,7 +254,7 @@ RESTARTS_HINT = (
 
 
 def tell(output: Output, outcome: StackResult) -> None:
-    """Show how a stack's change ended: what runs, or why it failed and what to do."""
+    """Print how the change of a stack ended: what runs, or why it failed and what to do."""
     target, took = Host(outcome.stack, outcome.address), {"seconds": outcome.seconds}
     if outcome.error:
         names = {container.service for container in outcome.failed}
@@ -268,13 +268,13 @@ def tell(output: Output, outcome: StackResult) -> None:
 
 
 def explain(outcome: StackResult) -> list[str]:
-    """Return the lines that tell of a failure: reasons and last words."""
+    """Return the lines that explain a failure: the reasons and the last log lines."""
     lines: list[str] = []
     for container in outcome.failed:
         lines.append(f"{container.service}: {container.reason}")
         lines += [f"  {line}" for line in container.log.splitlines()]
     for command in outcome.lifecycle:
-        # The message has the command itself; the lines are as they were while it ran.
+        # The message already names the command; its output is shown unchanged.
         name = f"[{command.name}] " if command.name else ""
         lines += [f"{name}{line}" for line in command.log.splitlines()]
     return lines

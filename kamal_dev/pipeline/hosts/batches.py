@@ -1,4 +1,4 @@
-"""Start with a few stacks, and continue with the others only if few enough of those failed. Talks to no host."""
+"""Start with a few stacks, and continue with the others only if few enough of them failed. Talks to no host."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Hosts = list[PreparedHost | StackResult]
 def in_batches(
     settings: Deploy, output: Output, hosts: Hosts, bring_up: Callable[[Hosts], list[StackResult]]
 ) -> list[StackResult]:
-    """Bring up the first `deploy.batch` stacks, then all others at once.
+    """Deploy the first `deploy.batch` stacks, then all others at once.
 
-    With more failures among the first than `deploy.max_failures`, the others are left
-    as they are: `skipped`. So are all where one failed before, if that would bring all back.
+    If more than `deploy.max_failures` of the first stacks fail, the others are `skipped`. With `deploy.rollback:
+    all`, a single failure is enough to skip them.
     """
     are_one = settings.rollback == "all"
     lost = [host.stack for host in hosts if isinstance(host, StackResult)]
@@ -40,7 +40,7 @@ def in_batches(
 
 
 def size(batch: str, count: int) -> int:
-    """Return how many of `count` stacks come first: a number, or a share (`25%`) rounded down, but never none."""
+    """Return how many of `count` stacks form the first batch: a number, or a share (`25%`) rounded down, at least 1."""
     if not batch:
         return count
     return max(1, count * int(batch[:-1]) // 100) if batch.endswith("%") else int(batch)
@@ -77,7 +77,7 @@ def _address(item: PreparedHost | StackResult) -> str:
 
 @contextmanager
 def reporting_hosts(creating: tuple[str, ...], hosts: Background[list[PreparedHost | StackResult]]) -> Iterator[None]:
-    """Make images beside `hosts`; where that fails, wait for these, and say what became of them."""
+    """Build images while `hosts` are prepared; if the build fails, wait for the hosts and report their state."""
     try:
         yield
     except DevError as error:
@@ -96,7 +96,7 @@ def _failures(hosts: Background[list[PreparedHost | StackResult]]) -> list[DevEr
 
 
 def _sent(hosts: Background[list[PreparedHost | StackResult]]) -> Iterator[str]:
-    """Say which workspaces got the source of a release that does not come."""
+    """Say which workspaces received the source although their release is not applied."""
     with suppress(DevError):
         prepared = [item for item in hosts.result() if isinstance(item, PreparedHost)]
         if stacks := [item.stack for item in prepared if item.source in ("new", "moved")]:
@@ -105,7 +105,7 @@ def _sent(hosts: Background[list[PreparedHost | StackResult]]) -> Iterator[str]:
 
 
 def _created(creating: tuple[str, ...], hosts: Background[list[PreparedHost | StackResult]]) -> Iterator[str]:
-    """Say which of these were created, and what remains of the others."""
+    """Say which hosts were created, and what became of the others."""
     try:
         outcomes = [item for item in hosts.result() if item.stack in creating]
     except DevError as error:

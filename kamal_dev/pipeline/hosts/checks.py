@@ -1,4 +1,4 @@
-"""What `dev doctor` says of hosts. All at once run the script that a deploy begins with; each answers for itself."""
+"""The host checks of `dev doctor`. They run the script that a deploy starts with, on all hosts at once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BY_HAND = "log in as root (`ssh.user`), let the user run sudo without a password
 def host_checks(
     project: Project, hosts: Mapping[str, Host], connections: HostConnections, *, only_warns: bool
 ) -> list[Check]:
-    """Ask every host that is on what it is; what one says, or does not, is no end for the others."""
+    """Check every host that is switched on; a host that fails or does not answer does not stop the others."""
     stacks = tuple(hosts.items())
     if not stacks:
         return [Check("hosts", True, "no host yet: `dev deploy` creates them")]
@@ -47,7 +47,7 @@ def host_checks(
 
 
 def _required(project: Project, stack: str, facts: Facts | DevError, *, only_warns: bool) -> Check | None:
-    """Compare a host with `hostRequirements`; None where it has what is asked for."""
+    """Compare a host with `hostRequirements`; None if it meets them."""
     devcontainer = project.devcontainer
     missing = () if isinstance(facts, DevError) else _short_of(devcontainer, facts)
     if not missing:
@@ -57,12 +57,12 @@ def _required(project: Project, stack: str, facts: Facts | DevError, *, only_war
 
 
 def advice(*, only_warns: bool) -> str:
-    """Return what to do about requirements that are not met: nothing must be, where they only warn."""
+    """Return what to do about unmet requirements; empty if they only cause a warning."""
     return WARNED if only_warns else OVERRIDE
 
 
 def lacking_capacity(project: Project, provider: Provider) -> tuple[str, ...]:
-    """Say what `hostRequirements` asks for beyond what the provider can give."""
+    """Return the `hostRequirements` that exceed what the provider offers."""
     asked = project.devcontainer.host_requirements
     capacity = provider.capacity() if asked else None
     if capacity is None:
@@ -90,7 +90,7 @@ def _summary(count: int, answering: int, off: list[str], *, is_fine: bool) -> Ch
 
 
 def judged(stack: str, facts: Facts | DevError) -> Check:
-    """Check from its facts whether a host can take a deploy."""
+    """Decide from a host's facts whether it can take a deploy."""
     name = f"host of {stack}"
     if isinstance(facts, DevError):
         return Check(name, False, facts.message, facts.hint)
@@ -113,7 +113,7 @@ def judged(stack: str, facts: Facts | DevError) -> Check:
 
 
 def _hopeless(facts: Facts) -> tuple[str, str] | None:
-    """Return what keeps every script from its work there, and what to do."""
+    """Return what keeps any script from running on the host, and what to do about it."""
     if facts.lacks:
         return f"missing programs: {', '.join(facts.lacks)}", INSTALL_THERE
     return (f"`~/.kamal-dev` cannot be written: {facts.unwritable}", WRITABLE) if facts.unwritable else None
@@ -134,7 +134,7 @@ def _login(facts: Facts) -> str:
 class Check:
     """Hold the result of one check, and what to do if it failed.
 
-    With `is_warning`, there is something to do though no deploy fails of it.
+    `is_warning` marks a finding that needs attention but does not make a deploy fail.
     """
 
     name: str

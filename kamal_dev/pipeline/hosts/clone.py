@@ -1,4 +1,4 @@
-"""Pack what a clone on a host lacks: history, and on top of it what is not committed."""
+"""Pack what a clone on a host lacks: the history, and the uncommitted changes on top of it."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from kamal_dev.project.withheld import Withheld
 from kamal_dev.shell.local import Local
 from kamal_dev.values import dataclass
 
-PACK_HEAD = 12  # bytes of a pack before its objects; the last four say how many these are
+PACK_HEAD = 12  # bytes before the objects of a pack; the last four hold their number
 STORE = "source.git"
 
 
 @dataclass(frozen=True)
 class Known:
-    """Say what a host has of one part, as far as it is here too; `names` and `boundary` are labels."""
+    """Hold what a host already has of one part and this machine has too; `names` and `boundary` are labels."""
 
     path: str
     commits: tuple[str, ...] = ()
@@ -42,19 +42,19 @@ class Known:
 
 @dataclass(frozen=True)
 class Packed:
-    """Hold what brings a host to the source: small files, and packs that may still be growing."""
+    """Hold what brings a host up to date: small files, and packs that may still be growing."""
 
     files: tuple[File, ...]
     packs: tuple[GrowingFile, ...]
 
     def require_whole(self) -> None:
-        """Raise DevError where git did not pack everything."""
+        """Raise DevError if git did not pack everything."""
         if error := next((pack.error for pack in self.packs if pack.error), None):
             raise _unpackable(error) from error
 
 
 class Clone:
-    """Read the repository when it is first needed, and pack it once for all hosts that have the same of it."""
+    """Read the repository on first use, and pack it once for all hosts that need the same pack."""
 
     def __init__(self, project: Project, tools: LocalTools, withheld: Withheld) -> None:
         self._project = project
@@ -66,12 +66,12 @@ class Clone:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The repository as it is now. Raises DevError where it cannot be read."""
+        """The repository as it is now. Raises DevError if it cannot be read."""
         with self._reading:
             return self._snapshot
 
     def read_ahead(self) -> None:
-        """Read the repository; errors are raised later, when `snapshot` is used."""
+        """Read the repository in the background; errors are raised when `snapshot` is used."""
         with suppress(DevError):
             _ = self.snapshot
 
@@ -89,9 +89,10 @@ class Clone:
         return self._tools.shell
 
     def was_sent(self, record: Record | None, *, is_quick: bool = False) -> bool:
-        """Whether a host's record is of this very source. Reads the repository only where its state says too little.
+        """Return whether a host's record is of exactly this source.
 
-        One that `is_quick` does not: where it says too little, the source counts as another.
+        The repository is read only if the state alone cannot tell. With `is_quick` it is never read: if the state
+        cannot tell, the source counts as different.
         """
         if not record or record.get("kind") != "git":
             return False
@@ -99,7 +100,7 @@ class Clone:
         return record.get("state") == state or (not is_quick and self.snapshot.is_in(record))
 
     def known(self, facts: Facts) -> tuple[Known, ...]:
-        """Return what the host has, by its own records, of every part that it was sent."""
+        """Return what the host already has of every part that was sent to it, according to its own records."""
         return tuple(part for own in self.snapshot.parts if (part := self._known_part(own, facts)))
 
     def _known_part(self, own: Part, facts: Facts) -> Known | None:
@@ -119,7 +120,7 @@ class Clone:
         )
 
     def packed(self, known: tuple[Known, ...]) -> Packed:
-        """Return what brings a host with `known` to this source. Raises DevError where git cannot pack it."""
+        """Return what brings a host that has `known` to this source. Raises DevError if git cannot pack it."""
         with self._packing:
             if known not in self._packed:
                 self._packed[known] = self._pack_all({item.path: item for item in known})
@@ -127,7 +128,7 @@ class Clone:
 
     @cached_property
     def _folder(self) -> Path:
-        """A folder for packs on the disk of the project: /tmp may be memory, and packs large."""
+        """Return a folder for packs on the project's disk: /tmp may be in memory, and packs can be large."""
         return self._tools.resources.enter_context(temporary.folder("packs", self._project.private()))
 
     def _pack_all(self, known: dict[str, Known]) -> Packed:
@@ -146,7 +147,7 @@ class Clone:
         return Packed(tuple(files), tuple(packs))
 
     def _packed_part(self, index: int, own: Part, known: Known) -> GrowingFile | None:
-        """Begin to write what a part lacks: the history and on top of it what is staged and in the folder."""
+        """Start writing the pack of what a part lacks: history, staged changes, and files of the working tree."""
         names = {"HEAD": own.head, "refs/kamal-dev/index": own.index, "refs/kamal-dev/tree": own.tree}
         if known.names != own.names_label:
             names |= {name: at for at, _, name in (line.partition(" ") for line in own.names)}
@@ -160,7 +161,10 @@ class Clone:
             raise _unpackable(error) from error
 
     def _pack(self, own: Part, names: Mapping[str, str], known_objects: tuple[str, ...], *, is_first: bool) -> Step:
-        """Return the step that packs. A first one has every file: there compressing may take longer than sending."""
+        """Return the step that packs.
+
+        A first pack contains every file, so compressing it may take longer than sending it uncompressed.
+        """
         stores = (own.aside.known, own.aside.objects)
         is_compressed = not is_first or loose.is_compressible(*stores)
         return git.pack(own.work, own.beside, names.values(), known_objects, is_compressed=is_compressed)
@@ -189,10 +193,10 @@ def _fields(own: Part, known: Known) -> dict[str, str]:
 
 
 def _entry(record: Record | None, path: str) -> tuple[str, ...]:
-    """Return what a host's record says of a part; empty where it says nothing that can be understood."""
+    """Return a host's record of a part; empty if there is none or it cannot be read."""
     parts = record.get("parts") if record else None
     entry = parts.get(path) if isinstance(parts, Mapping) else None
-    # A host that an earlier version sent to says nothing of skipped files.
+    # Records written by earlier versions do not list skipped files.
     if isinstance(entry, tuple) and len(entry) in (6, 7) and all(isinstance(word, str) for word in entry):
         return entry
     return ()

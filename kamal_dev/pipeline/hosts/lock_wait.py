@@ -1,4 +1,4 @@
-"""Wait for one's turn on a stack: one change at a time, and for no longer than one was told to."""
+"""Wait for the lock of a stack, up to `--lock-wait` seconds."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ PAUSE = 1.0
 def in_turn(
     connections: HostConnections, target: Host, stack: str, change: Callable[[], events.ScriptResult]
 ) -> events.ScriptResult:
-    """Make a change; where another one is under way, wait for it here and try again.
+    """Make a change; if another change is in progress, wait here and try again.
 
-    Waiting is not left to the host, so that nothing happens there after one has given up.
-    Raises LockHeld once its time is over; this change has then touched nothing.
+    The waiting happens here, not on the host, so that nothing runs there after this run has given up. Raises LockHeld
+    when the time is over; nothing was changed then.
     """
     while True:
         outcome = change()
@@ -37,7 +37,7 @@ def in_turn(
 
 
 def await_turn(connections: HostConnections, target: Host, stack: str, lock: Lock | None) -> None:
-    """Return once the lock is released, showing the owner's progress meanwhile. Raises LockHeld."""
+    """Return when the lock is released, showing the progress of its owner meanwhile. Raises LockHeld."""
     if lock is None or not lock.is_alive:
         return
     _seconds_left(connections, target, stack)
@@ -53,18 +53,18 @@ def await_turn(connections: HostConnections, target: Host, stack: str, lock: Loc
 
 
 def holder(connections: HostConnections, target: Host, stack: str) -> Lock | None:
-    """Ask the host who has the lock of a stack, or had it and died."""
+    """Ask the host who holds the lock of a stack, or held it and died."""
     stacks = answers.stacks(output_of(connections, target, host.unlock(connections.scripts, stack), timeout=ASKING))
     return stacks[0].lock if stacks else None
 
 
 def _seconds_left(connections: HostConnections, target: Host, stack: str) -> float:
-    """Return the seconds that are left; they count from the first time that the stack was found locked."""
+    """Return the seconds left to wait, counted from the first time the stack was found locked."""
     return min(connections.lock_budget.remaining(stack), connections.budget.remaining(target.name))
 
 
 def _pass(connections: HostConnections, target: Host, lock: Lock, remaining: float) -> None:
-    """Let some time pass: follow the run of the owner where it has one, else sleep."""
+    """Wait a moment: follow the run of the lock's owner if there is one, else sleep."""
     if not lock.token:
         time.sleep(min(PAUSE, remaining))
         return

@@ -1,4 +1,4 @@
-"""Read the logs of the stacks on one host, and go on after a lost connection from the last line that came."""
+"""Read the logs of the stacks on one host; after a lost connection, resume after the last line received."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from kamal_dev.shell import Receiver
 from kamal_dev.shell.fanout import Background
 
 PAUSES = (1.0, 2.0, 4.0, 8.0)
-ATTEMPTS = 3  # for logs that are not followed; those that are have no end
-MOST_WAITING = 200_000  # lines, beyond which a host is not read until some were printed
+ATTEMPTS = 3  # for logs that are not followed; followed logs are retried forever
+MOST_WAITING = 200_000  # lines waiting to be printed; beyond this the host is not read for a while
 
 
 class HostLog:
-    """Read one host in a thread of its own; `lines` are those that came since they were last asked for.
+    """Read one host in its own thread; `lines` returns what arrived since the last call.
 
-    `hosts` asks the provider again: a host that was started again may have another address.
+    `hosts` asks the provider again, because a restarted host may have a new address.
     """
 
     def __init__(
@@ -47,11 +47,11 @@ class HostLog:
 
     @property
     def is_done(self) -> bool:
-        """Whether no more lines come."""
+        """Return whether no more lines will come."""
         return self._work.is_done
 
     def lines(self) -> list[LogLine]:
-        """Return what came since the last time."""
+        """Return the lines that arrived since the last call."""
         with self._changed:
             lines, self._lines = self._lines, []
             self._changed.notify()
@@ -71,7 +71,7 @@ class HostLog:
             self._failures += 1
 
     def _attempt(self) -> DevError | None:
-        """Read until the script ends; return why that was too early, or None."""
+        """Read until the script ends; return why it ended too early, or None."""
         self.reader.restart()
         step = commands.logs(self._connections.scripts, self.stacks, self._query, self.reader.resume())
         try:
@@ -105,6 +105,6 @@ class HostLog:
             self._connections.output.warn(self.reader.complaints.pop(0))
         with self._changed:
             self._lines += lines
-            # A reader of ours that is slow must not fill the memory; the host waits, too.
+            # A slow reader on our side must not fill the memory, so the host waits.
             while len(self._lines) > MOST_WAITING and not self._connections.is_closing():
                 self._changed.wait(1)

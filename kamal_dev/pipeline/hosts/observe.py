@@ -1,4 +1,4 @@
-"""Ask the hosts of a deploy what they are and what they run, all at once. Decides nothing, changes nothing."""
+"""Ask the hosts of a deploy what they are and what they run, all in parallel. Decides and changes nothing."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from kamal_dev.plan.observation import Observation
 from kamal_dev.shell.fanout import TICK, Background
 
 LOOKING = 60.0
-PATIENCE = 20.0  # seconds that hosts have to answer before a plan is made without them
-GRACE = 5.0  # and those that the others have once the first answered
+PATIENCE = 20.0  # seconds for the hosts to answer; a plan is then made without the others
+GRACE = 5.0  # seconds for the other hosts once the first one has answered
 
 
 def look(connections: HostConnections, target: Host, release: Release) -> Facts:
-    """Ask a host what it is and what it runs of this stack. Raises NoAnswer."""
+    """Ask a host for its facts and for what it runs of this stack. Raises NoAnswer."""
     step = host.facts(connections.scripts, *question(release))
     result = answers.outcome(ask(connections, target, step, timeout=LOOKING).output)
     if result.facts is None:
@@ -31,7 +31,7 @@ def look(connections: HostConnections, target: Host, release: Release) -> Facts:
 
 
 def question(release: Release) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-    """Return what a host is asked of a release: its stack, its images, and its ports."""
+    """Return the question to a host about a release: its stack, images and ports."""
     images = (*dict.fromkeys(image.reference for _, image in release.images), *release.third_party)
     return release.stack, images, release.ports
 
@@ -39,7 +39,7 @@ def question(release: Release) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
 def observe(
     connections: HostConnections, stack: str, target: Host | None, release: Release, *, is_deep: bool = False
 ) -> Observation:
-    """Return what is known of the host of a stack; one `is_deep` says who is in the containers, too. Never raises."""
+    """Return what is known about a stack's host; `is_deep` also asks who works in the containers. Never raises."""
     if target is None or not target.address:
         return Observation(stack, target)
     try:
@@ -53,12 +53,12 @@ def observe(
 
 
 def look_inside(connections: HostConnections, target: Host, stack: str) -> Contents:
-    """Ask what the compose files of the current release are, and who is in its containers. Raises NoAnswer."""
+    """Ask for the compose files of the current release and for who works in its containers. Raises NoAnswer."""
     return answers.contents(ask(connections, target, host.contents(connections.scripts, stack), timeout=LOOKING).output)
 
 
 class Observations:
-    """Observe hosts side by side, at most `limit` at once, from now on."""
+    """Observe hosts in the background, at most `limit` at once."""
 
     def __init__(self, stacks: Mapping[str, Host | None], work: Callable[[str], Observation], *, limit: int) -> None:
         self._hosts = stacks
@@ -71,11 +71,11 @@ class Observations:
         self._answers = {stack: Background(lambda stack=stack: one(stack)) for stack in stacks}  # type: ignore[misc]
 
     def of(self, stack: str) -> Observation:
-        """Wait for one host and return what is known of it."""
+        """Wait for one host, and return what is known about it."""
         return self._answers[stack].result()
 
     def soon(self) -> tuple[Observation, ...]:
-        """Return what is known within a while; one that takes longer is said not to have answered yet."""
+        """Return the observations of all hosts; a slow host counts as not answering yet."""
         until = time.monotonic() + PATIENCE
         is_first = True
         while (waiting := self.silent) and time.monotonic() < until:

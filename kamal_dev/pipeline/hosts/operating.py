@@ -21,7 +21,7 @@ PAST = {"stop": "stopped", "start": "started", "restart": "restarted", "scale": 
 def operated(
     project: Project, connections: HostConnections, stack: str, target: Host, verb: str, services: tuple[str, ...] = ()
 ) -> StackResult:
-    """Do it, and say how it ended. Never raises: a failure is an outcome."""
+    """Stop, start, restart or scale, and return how it ended. Never raises: a failure is an outcome."""
     began = time.monotonic()
     try:
         outcome = _operate(project, connections, stack, target, verb, services)
@@ -44,7 +44,7 @@ def operated(
 
 
 def start(project: Project, connections: HostConnections, stack: str, target: Host, services: tuple[str, ...]) -> None:
-    """Start services that were stopped. Raises DevError where they do not come up."""
+    """Start services that were stopped. Raises DevError if they do not come up."""
     result = operated(project, connections, stack, target, "start", services)
     if result.error:
         raise result.error

@@ -1,4 +1,4 @@
-"""Make the release that each stack gets from what its host said, and plan with it."""
+"""Make the release of each stack from the observation of its host, and plan with it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from kamal_dev.values import dataclass
 
 @dataclass(frozen=True)
 class StackRelease:
-    """Hold the release that a stack gets, with what the plan compares, and the devcontainer that holds there."""
+    """Hold the release of a stack, the values that the plan compares, and the devcontainer that applies to it."""
 
     candidate: Candidate
     devcontainer: Devcontainer
@@ -36,9 +36,9 @@ class StackRelease:
 
 @dataclass(frozen=True)
 class Planner:
-    """Plan for stacks with these images, the same for all hosts.
+    """Plan for stacks; the images are the same on all hosts.
 
-    One that `is_quick` does not read the repository to know whether a workspace has this source.
+    With `is_quick`, the repository is not read to find out whether a workspace has this source.
     """
 
     project: Project
@@ -52,18 +52,18 @@ class Planner:
 
     @property
     def main_image(self) -> str:
-        """The image of the main service where it is not built, else nothing."""
+        """The image of the main service if it is not built, else an empty string."""
         return self.project.compose.service(self.project.main).image
 
     def plan(self, observations: Iterable[Observation]) -> Plan:
-        """Return the plan of all of them; one whose release cannot be made is blocked."""
+        """Return the plan of all stacks; a stack whose release cannot be made is blocked."""
         stacks = (self._stack(observation) for observation in observations)
         return Plan(operations(self.request), tuple(stacks))
 
     def stack(self, observation: Observation, *, source: str = "") -> tuple[StackPlan, StackRelease]:
         """Return the plan of one stack, and its release. Raises DevcontainerError, ComposeError.
 
-        `source` is what this deploy has done to its workspace, as `Workspace.send` says; empty before it did anything.
+        `source` is what this deploy did to the stack's workspace (see `Workspace.send`); empty if it did nothing yet.
         """
         made = self.release(observation)
         request = self.request
@@ -74,7 +74,7 @@ class Planner:
         return stack_plan(observation, made.candidate, request), made
 
     def release(self, observation: Observation) -> StackRelease:
-        """Return the release of one stack for the host as it was observed. Raises DevcontainerError, ComposeError."""
+        """Return the release of one stack for its observed host. Raises DevcontainerError, ComposeError."""
         facts = observation.facts or Facts()
         merged = self.metadata.merged(facts)
         images = tuple((name, self._as_held(image, facts)) for name, image in self.images.items())
@@ -97,7 +97,7 @@ class Planner:
         return self.workspace.was_sent(record, is_quick=self.is_quick)
 
     def _as_held(self, image: Image, facts: Facts) -> Image:
-        """Return an image as a host runs it: one sent over SSH has its digest only where it was pulled before."""
+        """Return an image as the host runs it: an image sent over SSH has a digest only if it was pulled before."""
         return replace(image, digest="") if self.request.over_ssh and not facts.has(image) else image
 
     def _stack(self, observation: Observation) -> StackPlan:
@@ -108,7 +108,7 @@ class Planner:
 
 
 def requirements(project: Project, images: Iterable[Image], *, warns: bool, lock_wait: float) -> Requirements:
-    """Return what this project asks of any host; what the main image adds to it is not among it."""
+    """Return what this project requires of any host, without the requirements that the main image adds."""
     configuration = project.devcontainer
     services = tuple(
         ServicePlatform(service.where, service.platform, service.image)

@@ -1,4 +1,4 @@
-"""Get one host ready for a release, as its plan says: bootstrap, third-party images, source."""
+"""Prepare one host for a release, as planned: bootstrap it, pull third-party images, send the source."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ OLD = 30.0  # seconds
 
 @dataclass(frozen=True)
 class PreparedHost:
-    """Hold a host that can take a release, as it is now, and the third-party images it could not get.
+    """Hold a host that is ready for a release, and the third-party images it could not get.
 
-    `source` is what became of the workspace, as `Workspace.send` says; empty where nothing was sent yet.
-    `at` is the moment at which it was observed, by the clock that only grows.
+    `source` is what became of the workspace (see `Workspace.send`); empty if nothing was sent yet. `at` is the time
+    of the observation, on the monotonic clock.
     """
 
     observation: Observation
@@ -56,27 +56,27 @@ class PreparedHost:
 
     @property
     def facts(self) -> Facts:
-        """What the host said."""
+        """The facts of the host."""
         assert self.observation.facts is not None
         return self.observation.facts
 
     @property
     def is_old(self) -> bool:
-        """Whether it was observed so long ago that others may have changed the stack since."""
+        """Whether the observation is so old that another run may have changed the stack since."""
         return time.monotonic() - self.at > OLD
 
     def sent(self, folder: str, outcome: str) -> PreparedHost:
-        """Return the host after the source was sent to a folder of its workspace."""
+        """Return the prepared host after the source was sent to a folder of its workspace."""
         facts = replace(self.facts, workspace=tuple(dict.fromkeys((*self.facts.workspace, folder))))
         return replace(self, observation=replace(self.observation, facts=facts), source=outcome)
 
 
 @dataclass(frozen=True)
 class PrepareContext:
-    """Hold what hosts are prepared with.
+    """Hold what all hosts of one deploy are prepared with.
 
-    With `source_waits`, the source is sent with the release. `on_bootstrap` is called with each stack whose host gets
-    Docker.
+    With `source_waits`, the source is sent together with the release. `on_bootstrap` is called with each stack whose
+    host gets Docker.
     """
 
     connections: HostConnections
@@ -88,7 +88,7 @@ class PrepareContext:
 
 
 def prepare(context: PrepareContext, observation: Observation) -> PreparedHost:
-    """Carry out what comes before the release. Raises HostError of the kind that fits."""
+    """Do everything that comes before the release. Raises a HostError."""
     plan, observation = _current(context, observation)
     connections, target = context.connections, _host(observation)
     for warning in plan.warnings:
@@ -100,7 +100,7 @@ def prepare(context: PrepareContext, observation: Observation) -> PreparedHost:
             context.on_bootstrap(observation.stack)
         plan, observation = _current(context, _bootstrap(context, observation, operation))
     wanted = plan.first(PullImages)
-    # They take a while each and do not need each other.
+    # Sending the source and pulling images take long and do not depend on each other.
     source = Background(lambda: _send(context, observation, plan))
     missing: tuple[str, ...] = ()
     pulled = observation
@@ -121,7 +121,7 @@ def _host(observation: Observation) -> Host:
 
 
 def _current(context: PrepareContext, observation: Observation) -> tuple[StackPlan, Observation]:
-    """Return the plan of a host that answers and is changed by nobody else. Raises the error of its plan."""
+    """Return the plan of a host that answers and that no other run is changing. Raises the plan's error."""
     while True:
         plan, _ = context.planner.stack(observation)
         if plan.error:
@@ -134,23 +134,23 @@ def _current(context: PrepareContext, observation: Observation) -> tuple[StackPl
 
 
 def _again(context: PrepareContext, observation: Observation) -> Observation:
-    """Observe a host again, after it was changed."""
+    """Observe a host again after a change."""
     release = context.planner.release(observation).release
     return replace(observation, facts=look(context.connections, _host(observation), release))
 
 
 def _unlocked(observation: Observation) -> Observation:
-    """Return a host without its lock: the change itself waits for that."""
+    """Return the observation without its lock: the change itself waits for the lock."""
     return replace(observation, facts=replace(observation.facts, lock=None)) if observation.facts else observation
 
 
 def bootstrap_step(scripts: Scripts, release: Release) -> Callable[[str], Step]:
-    """Return the step that makes Docker run, and ends with what the host says of a release."""
+    """Return the step that sets up Docker, and then reports what a release needs to know."""
     return lambda token: host.bootstrap(scripts, token, host.question(*question(release)))
 
 
 def _bootstrap(context: PrepareContext, observation: Observation, operation: Bootstrap) -> Observation:
-    """Make Docker and Compose run on a host; returns it as it is afterwards. Raises BootstrapFailed."""
+    """Set up Docker and Compose on a host, and return its new state. Raises BootstrapFailed."""
     connections, target, started = context.connections, _host(observation), time.monotonic()
     release = context.planner.release(observation).release
     connections.output.start("bootstrapping", operation.lacks, target)
@@ -184,17 +184,17 @@ def _send(context: PrepareContext, observation: Observation, plan: StackPlan) ->
 
 
 def pull_step(scripts: Scripts, operation: PullImages, asked: tuple[str, ...] = ()) -> Callable[[str], Step]:
-    """Return the step that pulls third-party images, and ends with what is `asked` of the host."""
+    """Return the step that pulls third-party images, and then reports what is `asked`."""
     return lambda token: host.pull(scripts, token, operation.images, asked=asked)
 
 
 def _pull(
     context: PrepareContext, observation: Observation, operation: PullImages
 ) -> tuple[tuple[str, ...], Observation]:
-    """Pull third-party images; what the host cannot pull and this machine has is sent over SSH.
+    """Pull third-party images; an image that the host cannot pull but this machine has is sent over SSH.
 
-    Returns those that arrived neither way: the release tries them again, and reports them. Also returns the host as it
-    is after the pull of the main service's image: its entrypoint and metadata are known only then.
+    Returns the images that arrived neither way: the release tries them again and reports them. Also returns the host
+    as observed after the pull: the entrypoint and the metadata of the main service's image are known only then.
     """
     connections, target, facts, images = context.connections, _host(observation), observation.facts, operation.images
     assert facts is not None
@@ -220,7 +220,7 @@ def _pull(
 
 
 def observed_again(context: PrepareContext, prepared: PreparedHost) -> PreparedHost:
-    """Return the host as it is now; where somebody has removed the stack meanwhile, its workspace is empty again."""
+    """Return the host's current state; if somebody has removed the stack meanwhile, its workspace is empty again."""
     observation = _unlocked(_again(context, prepared.observation))
     folder = context.workspace.folder
     assert observation.facts is not None

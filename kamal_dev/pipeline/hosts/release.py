@@ -1,4 +1,4 @@
-"""Render the releases of stacks: the files that their hosts get."""
+"""Render the releases of stacks: the files that hosts receive."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Images = tuple[tuple[str, Image], ...]
 
 
 class RenderedReleases:
-    """Render releases with built images, each once however often its host is planned."""
+    """Render releases with the built images; each is rendered once, however often its host is planned."""
 
     def __init__(self, project: Project) -> None:
         self._project = project
@@ -21,7 +21,7 @@ class RenderedReleases:
         self._releases = once(self._rendered)
 
     def of(self, stack: str, address: str, additions: Additions, images: Images) -> tuple[Release, str]:
-        """Return a release, and what its containers are made of; `images` are those of the services with a build."""
+        """Return a release and what its containers are made of; `images` are those of the built services."""
         return self._releases(stack, address, additions, images)
 
     def _rendered(self, stack: str, address: str, additions: Additions, images: Images) -> tuple[Release, str]:
@@ -39,12 +39,11 @@ def render_release(
     mask: bool = False,
     ready: Rewritten | None = None,
 ) -> Release:
-    """Render the release of one stack; pure but for the secrets that it asks for.
+    """Render the release of one stack; pure, except that it asks for secrets.
 
-    `additions` are what the main service gets, the project's own unless its image adds to
-    them; `address` is the host's, a placeholder without it. With `mask`, secrets are not
-    asked for, and `.env` has a mask in their place. `ready` are the files with the images as
-    they were built; without it, they are named by their tags.
+    `additions` are the settings added to the main service (default: the project's own, without those of its image).
+    `address` is the host's address, a placeholder if empty. With `mask`, secrets are not asked for and `.env` has the
+    mask instead. `ready` are the files that name the built images; without it, images are named by tag.
     """
     return compose.render(
         project.compose,

@@ -1,4 +1,4 @@
-"""Bring one stack back to a release that its host still has."""
+"""Roll one stack back to a release that its host still has."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from kamal_dev.values import dataclass
 
 @dataclass(frozen=True)
 class Reach:
-    """Hold how hosts get images that are gone: the registry's credential, and the way to the one of this machine."""
+    """Hold how a host can pull missing images: the registry login, and the tunnel to the registry of this machine."""
 
     lending: RegistryTunnel
     login: Login | None = None
@@ -40,10 +40,10 @@ def back(
     *,
     current: str = "",
 ) -> StackResult:
-    """Bring one stack back to a release of its host. Never raises: a failure is an outcome.
+    """Roll one stack back to a release on its host. Never raises: a failure is an outcome.
 
-    `current` is the version that gives way, so that the outcome tells releases of one version apart.
-    With `reach`, images that are gone there are pulled; without it, only what the host can pull by itself.
+    `current` is the version that is replaced; the outcome uses it to tell releases of the same version apart. With
+    `reach`, missing images are pulled; without it, only images that the host can pull by itself.
     """
     started = time.monotonic()
     try:
@@ -61,7 +61,7 @@ def back(
 def _rollback(
     project: Project, connections: HostConnections, stack: str, target: Host, release_id: str, reach: Reach | None
 ) -> events.ScriptResult:
-    """Let the host go back, once nobody else changes the stack."""
+    """Roll back on the host, once no other run is changing the stack."""
     settings = project.config.deploy
 
     def step(token: str) -> Step:
@@ -84,7 +84,7 @@ def _rollback(
 
 
 def _advice(ended: StackResult, error: DevError, release_id: str) -> str:
-    """Return the hint for a rollback that failed; that of a deploy would lead to another version."""
+    """Return the hint for a failed rollback; the hint of a deploy would lead to another version."""
     if isinstance(error, PullFailed):
         return "`dev versions` shows which releases have their images; or deploy that commit again"
     if isinstance(error, ServiceFailed):
@@ -98,9 +98,9 @@ def _advice(ended: StackResult, error: DevError, release_id: str) -> str:
 def rollback_all(
     project: Project, connections: HostConnections, hosts: Mapping[str, Host], outcomes: list[StackResult]
 ) -> list[StackResult]:
-    """Return the outcomes once every stack that took the new version has the release before again.
+    """Roll back every stack that took the new version, and return the outcomes.
 
-    A stack that had none is stopped. Those that were skipped or do not answer stay as they are.
+    A stack without a previous release is stopped. Stacks that were skipped or do not answer stay as they are.
     """
     failed = ", ".join(o.stack for o in outcomes if not o.is_fine and o.state != "skipped")
     reason = f"{failed} failed, and {ALL}"
@@ -124,7 +124,7 @@ def _bring_back(
         message = f"could not be {word}: {went.error.message}"
         why: DevError = HostError(target.name, message, hint=went.error.hint, left_behind=went.error.left_behind)
     else:
-        # What a stack itself failed with says more than that others failed, too.
+        # The stack's own failure says more than the fact that another stack failed.
         why = ended.error or HostError(target.name, f"{word}, because {reason}")
         why.left_behind = state
         went = replace(went, state=word)

@@ -1,4 +1,4 @@
-"""Talk to the scripts on a host: show what they tell, and pick up a run whose link was lost."""
+"""Run the scripts on a host: show their events, and reconnect to a run after a lost connection."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ UNKNOWN = "its state is unknown; `dev doctor` checks all hosts"
 
 @dataclass(frozen=True)
 class ServiceNames:
-    """Name the services that events of a host are about, by what the events have: an image, or a lifecycle command."""
+    """Name the services of a host's events, from what the events carry: an image or a lifecycle command."""
 
     main: str = ""
     of_images: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, images: Iterable[tuple[str, Image]], main: str) -> ServiceNames:
-        """Return those of a release's images; an image that several services share names none of them."""
+        """Return the names for the images of a release; an image that several services share names none of them."""
         used = [(str(image), name) for name, image in images]
         uses = Counter(image for image, _ in used)
         return cls(main, {image: name for image, name in used if uses[image] == 1})
@@ -50,9 +50,9 @@ Value = TypeVar("Value")
 def ask(
     connections: HostConnections, target: Host, step: Step, *, timeout: float, on_line: OnLine | None = None
 ) -> Result:
-    """Run a script that may be run twice; it is run again if the connection was lost.
+    """Run a script that is safe to run twice; it is run again if the connection is lost.
 
-    Raises NoAnswer if it did not reach its end: what it did not report may exist.
+    Raises NoAnswer if it did not reach its end: something that it did not report may exist.
     """
     remaining = within(connections, target, timeout)
     result = again(
@@ -69,7 +69,7 @@ def ask(
 
 
 def output_of(connections: HostConnections, target: Host, step: Step, *, timeout: float) -> str:
-    """Return what a script that looks at a host printed. Raises NoAnswer where it says that it could not look."""
+    """Return the output of a read-only script. Raises NoAnswer if it reports that it could not read."""
     output = ask(connections, target, step, timeout=timeout).output
     if not (outcome := answers.outcome(output)):
         raise NoAnswer(target.name, outcome.reason, hint=UNKNOWN)
@@ -77,7 +77,7 @@ def output_of(connections: HostConnections, target: Host, step: Step, *, timeout
 
 
 def again(connections: HostConnections, name: str, attempt: Callable[[], Value]) -> Value:
-    """Do what may be done twice on the host called `name`; it is done again if the connection was lost."""
+    """Run something that is safe to run twice on the host `name`; run it again if the connection is lost."""
     try:
         return attempt()
     except LinkDropped:
@@ -91,11 +91,10 @@ def again(connections: HostConnections, name: str, attempt: Callable[[], Value])
 def follow(
     connections: HostConnections, target: Host, step: Detached, *, timeout: float, services: ServiceNames | None = None
 ) -> events.ScriptResult:
-    """Start a script that runs apart from the channel and follow it to its end; events name their service.
+    """Start a script that runs detached from the connection, and follow it to its end, naming services in its events.
 
-    A lost link is picked up again: the same token follows the same run. Raises
-    HostTimeout after `timeout` seconds, and where the host cannot be reached again;
-    what runs there is then unknown, not failed.
+    After a lost connection the same token follows the same run. Raises HostTimeout after `timeout` seconds, or if the
+    host cannot be reached again; the state on the host is then unknown, not failed.
     """
     token = secrets.token_hex(8)
     deadline = time.monotonic() + within(connections, target, timeout)
@@ -131,7 +130,7 @@ def follow(
 
 
 def within(connections: HostConnections, target: Host, seconds: float) -> float:
-    """Return the seconds that a step may take. Raises HostTimeout where those of `--timeout` are over."""
+    """Return the seconds that a step may take. Raises HostTimeout if `--timeout` is used up."""
     seconds_left = connections.budget.remaining(target.name, seconds)
     if seconds_left <= 0:
         raise HostTimeout(target.name, "the time that `--timeout` gives it was over before it was done", hint=LATER)
@@ -139,7 +138,7 @@ def within(connections: HostConnections, target: Host, seconds: float) -> float:
 
 
 def watch(connections: HostConnections, target: Host, token: str, *, timeout: float) -> None:
-    """Follow a run that somebody else started, until it ends; how it ended is theirs to report."""
+    """Follow a run that somebody else started until it ends; its owner reports how it ended."""
     connections.remote(target).run(
         host.attach(connections.scripts, token), on_line=EventPrinter(connections.output, target), timeout=timeout
     )
@@ -159,7 +158,7 @@ def _unknown(target: Host, error: HostError) -> HostTimeout:
 
 
 class EventPrinter:
-    """Show each event of a script as it comes, and keep it."""
+    """Print each event of a script as it arrives, and keep it."""
 
     def __init__(self, output: Output, target: Host, services: ServiceNames | None = None) -> None:
         self._output = output
@@ -171,7 +170,7 @@ class EventPrinter:
         self._lines: list[str] = []
 
     def __call__(self, line: str) -> None:
-        """Take one line of the script."""
+        """Handle one line of the script's output."""
         event = answers.event(line)
         if event is None:
             if line.strip():
@@ -182,12 +181,12 @@ class EventPrinter:
 
     @property
     def count(self) -> int:
-        """How many events have arrived."""
+        """The number of events received."""
         return len(self._lines)
 
     @property
     def text(self) -> str:
-        """The events so far, as they came."""
+        """The events received, as text."""
         return "".join(f"{line}\n" for line in self._lines)
 
     def _show(self, event: events.Event) -> None:
@@ -199,7 +198,7 @@ class EventPrinter:
         elif isinstance(event, events.Log) and self._phase == "lifecycle":
             output.line(self._phase, event.text, self._target, service=self._services.main)
         elif isinstance(event, events.Log):
-            # Said by a script of ours: a log of CI must have it too, unlike the output of a command.
+            # Written by one of our scripts, unlike the output of a command: CI logs must show it, too.
             output.info(event.text, self._target, phase=self._phase)
         elif isinstance(event, events.Pulled) and event.ok:
             self._arrived += 1
@@ -213,7 +212,7 @@ class EventPrinter:
                 output.warn(inside(event), self._target, phase="starting", service=event.service)
 
     def _turn(self, event: events.Phase) -> None:
-        """Show that a phase begins; that it went well is known once another one follows it."""
+        """Show that a phase starts; the previous one is then known to have succeeded."""
         if event.seconds is not None:
             self._passed = event
             return
@@ -223,7 +222,7 @@ class EventPrinter:
         self._output.start(self._phase, subject, self._target, service=self._service(self._phase))
 
     def _end(self) -> None:
-        """Show that the phase that is over went well."""
+        """Show that the last phase succeeded."""
         if self._passed:
             phase, subject = _named(self._passed)
             seconds = self._passed.seconds
@@ -234,7 +233,7 @@ class EventPrinter:
 
 
 def _named(event: events.Phase) -> tuple[Phase, str]:
-    """Return the phase that a script is in; what is none of them is a lifecycle command, by its stage."""
+    """Return the phase of an event; any unknown one is a lifecycle command, shown by its stage."""
     phase = PHASES.get(event.name, "lifecycle")
     return phase, event.name if phase == "lifecycle" else ""
 
@@ -265,14 +264,14 @@ _WORDS = {
 
 
 def replacing(event: Replace) -> str:
-    """Return the sentence; of variables it has the names alone."""
+    """Return the sentence about a replaced container; variables are listed by name only."""
     if event.parts == ("removed",):
         return f"removing `{event.service}`: no longer in the compose file"
     return f"replacing `{event.service}`: {', '.join(_reasons(event.parts))}"
 
 
 def inside(event: Replace) -> str:
-    """Return the sentence that says what people run in the container."""
+    """Return the sentence about what people run in the container."""
     return f"this stops what people run in `{event.service}`: {', '.join(f'`{what}`' for what in event.inside)}"
 
 

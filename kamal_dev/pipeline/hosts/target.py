@@ -1,4 +1,4 @@
-"""Find the one stack that a verb is about, and the container in it."""
+"""Find the stack that a verb is about, and its container."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kamal_dev.pipeline.run.names import restrict
 from kamal_dev.project import Project
 
 ASKING = 30.0
-# The states that `host/observe.sh` names, as a sentence about a container that nobody can enter.
+# The states that `host/observe.sh` names, as the end of a sentence about a container that cannot be entered.
 _NOT_UP = {
     "created": "it was never started",
     "restarting": "it ended and is being restarted",
@@ -30,9 +30,9 @@ _NOT_UP = {
 
 
 def one(stacks: Mapping[str, Host], name: str | None) -> tuple[str, Host]:
-    """Return the stack of this name with its host; without a name the only one there is.
+    """Return the stack of this name and its host; without a name, the only stack.
 
-    Raises UsageError, with a suggestion, where that is none or one of several.
+    Raises UsageError with a suggestion if there is no such stack, or several without a name.
     """
     if name:
         (name,) = restrict(stacks, (name,))
@@ -46,7 +46,7 @@ def one(stacks: Mapping[str, Host], name: str | None) -> tuple[str, Host]:
 
 
 def running(stacks: Mapping[str, Host], name: str | None) -> tuple[str, Host]:
-    """Return what `one` does. Raises HostUnreachable where the host is off."""
+    """Return the stack and host like `one`. Raises HostUnreachable if the host is switched off."""
     name, target = one(stacks, name)
     if not target.address:
         raise HostUnreachable(name, "the host is not running or does not answer", hint=f"`dev deploy {name}` starts it")
@@ -54,7 +54,7 @@ def running(stacks: Mapping[str, Host], name: str | None) -> tuple[str, Host]:
 
 
 def service_of(project: Project, service: str) -> str:
-    """Return the service to look for, empty for the main one. Raises UsageError for one that no compose file has."""
+    """Return the service to look for, empty for the main one. Raises UsageError if no compose file has it."""
     known = [item.name for item in project.compose.services]
     if service and service not in known:
         near = difflib.get_close_matches(service, known, n=1)
@@ -66,7 +66,7 @@ def service_of(project: Project, service: str) -> str:
 def find(
     project: Project, connections: HostConnections, name: str, target: Host, service: str = ""
 ) -> RunningContainer:
-    """Return the running container of a service, of the main one unless named. Raises HostError where none runs."""
+    """Find the running container of a service (default: the main one). Raises HostError if none runs."""
     if not target.address:
         raise HostUnreachable(name, "the host is not running or does not answer", hint=f"`dev deploy {name}` starts it")
     container, what = _place(connections, name, target, service), f"`{service or project.main}`"
@@ -92,7 +92,7 @@ def _place(connections: HostConnections, name: str, target: Host, service: str) 
 
 
 def described(project: Project, place: RunningContainer) -> Devcontainer:
-    """Return the devcontainer with what the image of the main container adds. Raises DevcontainerError."""
+    """Return the devcontainer with what the main container's image adds. Raises DevcontainerError."""
     own = project.devcontainer
     metadata = devcontainer.entries(place.metadata, place.image)
     return devcontainer.merged(own, metadata, place.image, project.environment)

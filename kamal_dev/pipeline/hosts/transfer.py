@@ -1,4 +1,4 @@
-"""Send images to hosts over SSH, compressed, once packed for all of them. Needs no registry."""
+"""Send images to hosts over SSH, compressed; each set is packed once for all hosts. Needs no registry."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from kamal_dev.shell.local import Local
 
 CHUNK = 1 << 17
 LEVEL = 3
-TELLING = 0.5  # seconds between two events on how far it is
+TELLING = 0.5  # seconds between two progress events
 
 
 class ImageTransfer:
-    """Pack each set of images once, whichever host asks first; the files go with the run."""
+    """Pack each set of images once, for the first host that asks; the files are deleted when the run ends."""
 
     def __init__(self, tools: LocalTools, connections: HostConnections) -> None:
         self._tools = tools
@@ -39,7 +39,7 @@ class ImageTransfer:
         self._present = once(lambda reference: inspect(tools.shell, reference))
 
     def has(self, reference: str, facts: Facts) -> bool:
-        """Whether the engine here has an image that a host with these facts can run."""
+        """Return whether the local engine has an image that a host with these facts can run."""
         try:
             present = self._present(reference)
         except EngineError:
@@ -52,7 +52,7 @@ class ImageTransfer:
         return present is not None
 
     def send(self, host: str, shell: Shell, load: Step, references: tuple[str, ...]) -> None:
-        """Load images of this machine into the host's engine. Raises PullFailed, NothingBuilt."""
+        """Load local images into the host's engine. Raises PullFailed, NothingBuilt."""
         parcel = self.pack(references)
         size = parcel.stat().st_size
         named = ", ".join(references)
@@ -74,7 +74,7 @@ class ImageTransfer:
         self._tools.output.done("transferring", named, host, seconds=result.seconds, total=size, unit="bytes")
 
     def pack(self, references: tuple[str, ...]) -> Path:
-        """Return a file with the images, compressed with zstd: ten times faster than gzip, and smaller."""
+        """Return a file with the images, compressed with zstd, which is ten times faster than gzip and packs better."""
         with self._packing:
             if references not in self._packed:
                 named, started = ", ".join(references), time.monotonic()
@@ -112,7 +112,7 @@ def _hint(error: OSError, path: Path) -> str:
 
 
 def _reporting(pieces: Iterable[bytes], tell: Callable[[int], None]) -> Iterator[bytes]:
-    """Pass pieces on, and tell every few seconds how many bytes that was."""
+    """Pass chunks on, and report regularly how many bytes were sent."""
     passed, reported_at = 0, time.monotonic()
     for piece in pieces:
         yield piece
@@ -123,7 +123,7 @@ def _reporting(pieces: Iterable[bytes], tell: Callable[[int], None]) -> Iterator
 
 
 def chunks(path: Path) -> Iterator[bytes]:
-    """Yield a file's content."""
+    """Yield the content of a file."""
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
             yield chunk

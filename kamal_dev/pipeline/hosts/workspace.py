@@ -1,4 +1,4 @@
-"""Give workspaces their source, and say what became of it. What people did there is never overwritten."""
+"""Send the source to workspaces, and report what happened to it. What people changed there is never overwritten."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SENDING = 7200.0
 
 
 class Workspace:
-    """Bring the source to hosts; it is read and packed once for all of them, when the first one needs it."""
+    """Bring the source to hosts; it is read and packed once for all of them, for the first host that needs it."""
 
     def __init__(self, project: Project, tools: LocalTools, connections: HostConnections) -> None:
         self._project = project
@@ -43,29 +43,28 @@ class Workspace:
 
     @property
     def folder(self) -> str:
-        """The folder of a workspace that is this repository."""
+        """The folder of the repository in a workspace."""
         return self._project.source.repository.name
 
     @cached_property
     def clone(self) -> Clone:
-        """What a clone on a host must be like."""
+        """The settings of a clone on a host."""
         return Clone(self._project, self._tools, self._project.withheld)
 
     def was_sent(self, record: Record | None, *, is_quick: bool = False) -> bool:
-        """Whether a host's record is of this very source; one that `is_quick` does not read the repository for it."""
+        """Return whether a host's record is of exactly this source; with `is_quick`, without reading the repository."""
         return self._project.workspace_source == "git" and self.clone.was_sent(record, is_quick=is_quick)
 
     def read_ahead(self) -> None:
-        """Read the repository while the host is observed; its first use waits for the end, and raises the errors."""
+        """Read the repository while the host is observed; the first use waits for it and raises its errors."""
         if self._project.workspace_source == "git":
             Background(self.clone.read_ahead)
 
     def send(self, target: Host, stack: str, facts: Facts, *, force: bool = False) -> str:
-        """Bring the stack's workspace to the source, as `workspace.source` says: `git` or `sync`.
+        """Bring the stack's workspace to the source, by git or as files, as `workspace.source` says.
 
-        Returns what became of it: `new`, `moved`, `same` or `left` (people have changed it). `force`
-        discards what people did there; a backup stays. Raises HostError where the source does not
-        arrive, DevError where it cannot be read.
+        Returns what happened: `new`, `moved`, `same` or `left` (people have changed it). `force` discards what people
+        did, after a backup. Raises HostError if the source does not arrive, DevError if it cannot be read.
         """
         is_empty = self.folder not in facts.workspace
         if is_empty and facts.workspace:
@@ -75,14 +74,14 @@ class Workspace:
         return self._send(target, stack, facts, is_empty=is_empty, force=force)
 
     def step(self, stack: str, *, force: bool = False) -> Step:
-        """Return the step that brings a workspace to the source; the source itself goes to its stdin."""
+        """Return the step that brings a workspace to the source; the source itself is sent on stdin."""
         is_seed = self._project.workspace_source == "sync"
         return (commands.seed if is_seed else commands.bring)(
             self._connections.scripts, stack, self.folder, force=force
         )
 
     def _warn_of_others(self, target: Host, stack: str, facts: Facts) -> None:
-        """Say where people have worked so far: a clone in a folder of another name does not show it to anyone."""
+        """Say where people have worked so far: a clone in a folder of another name would hide their work."""
         used = render_release(self._project, stack, mask=True).workspace
         if others := [name for name in facts.workspace if name not in used]:
             named = " and ".join(f"`{name}`" for name in others)
@@ -187,7 +186,7 @@ class Workspace:
                     self._add(tar, root / name, name)
 
     def _add(self, tar: tarfile.TarFile, path: Path, name: str) -> None:
-        """Add a file; one that is gone since git listed it is none, and one that may not be read stays here."""
+        """Add a file; a file deleted since git listed it is skipped, an unreadable one is withheld."""
         try:
             tar.add(path, arcname=name, recursive=False)
         except FileNotFoundError:
@@ -201,7 +200,7 @@ def _whole(path: Path) -> Iterator[tuple[int, Iterator[bytes]]]:
 
 
 def _outcome(result: Result) -> events.ScriptResult:
-    """Return how the script ended; where it said nothing of that, its last words are the reason."""
+    """Return how the script ended; if it did not say, its last lines are the reason."""
     ended = answers.outcome(result.output)
     return ended if ended.phase or ended else replace(ended, reason=last_line(result.tail()))
 

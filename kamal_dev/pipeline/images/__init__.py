@@ -1,1 +1,1 @@
-"""This machine and the registry: what is built, building, pushing, layers, the registry tunnel."""
+"""Images on this machine and in the registry: what to build, building, pushing, layers, the registry tunnel."""

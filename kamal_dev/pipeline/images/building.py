@@ -1,4 +1,4 @@
-"""Build the images of one version. The builder's own cache decides what is made again, not the name of a version."""
+"""Build the images of one version. The builder's cache decides what is rebuilt, not the name of the version."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from kamal_dev.shell import Shell
 from kamal_dev.shell.fanout import Background
 from kamal_dev.values import dataclass
 
-LAST_LINES, LONGEST = 20, 60  # of everything, and of the step that failed
+LAST_LINES, LONGEST = 20, 60  # lines of the whole output, and of the failed step
 AGAIN = "fix it and run `dev build`; `--no-cache` rebuilds every layer"
 _BASE = re.compile(r"failed to (?:resolve source metadata for|copy|do request).*?([\w.-]+\.[\w-]+(?::\d+)?)/")
 
 
 @dataclass(frozen=True)
 class Built:
-    """Hold an image by what its own build reported: its id in the engine here, or the digest that it pushed.
+    """Hold an image as its build reported it: its id in the local engine, or the digest that it pushed.
 
-    `present` is the image here; None where the build pushed it.
+    `present` is the local image; None if the build pushed it.
     """
 
     image: Image
@@ -43,12 +43,12 @@ class Built:
 
 
 def planned(project: Project) -> tuple[Build, ...]:
-    """Return what is to be built, each with its image and with what config/dev.yml adds."""
+    """Return the builds of this version, with the options of config/dev.yml and the image of each."""
     return tuple(_settled(project, build) for build in project.builds)
 
 
 def build_all(project: Project, tools: LocalTools, options: BuildOptions) -> list[Built]:
-    """Build every image of this version, side by side.
+    """Build every image of this version in parallel.
 
     Raises BuildFailed, SourceChanged, and ConfigError for what cannot be built.
     """
@@ -56,7 +56,7 @@ def build_all(project: Project, tools: LocalTools, options: BuildOptions) -> lis
 
 
 def buildable(project: Project, tools: LocalTools) -> tuple[Build, ...]:
-    """Return what is to be built, as `require_buildable` does; where that is nothing, it is told."""
+    """Return what `require_buildable` returns, with a message if there is nothing to build."""
     builds = require_buildable(project, tools)
     if not builds:
         tools.output.skip("building", message="every service uses an image that exists")
@@ -66,7 +66,7 @@ def buildable(project: Project, tools: LocalTools) -> tuple[Build, ...]:
 def require_buildable(project: Project, tools: LocalTools, also: Iterable[str] = ()) -> tuple[Build, ...]:
     """Return what is to be built; raises ConfigError before the first build if one of them is impossible.
 
-    `also` are more variables that are required: the error names all that are not set.
+    `also` are further required variables: the error names all that are not set.
     """
     project.require_deployable()
     builds = planned(project)
@@ -81,7 +81,7 @@ def require_buildable(project: Project, tools: LocalTools, also: Iterable[str] =
 
 
 def names(builds: tuple[Build, ...]) -> list[Image]:
-    """Return the images that are to be built, as they will be called."""
+    """Return the names that the built images will get."""
     return [build.image for build in builds if build.image]
 
 
@@ -99,13 +99,13 @@ def _settled(project: Project, build: Build) -> Build:
 
 
 def _require_username(project: Project, builds: tuple[Build, ...]) -> None:
-    """Refuse to build under a name that is not complete: the registry's user is part of it."""
+    """Refuse to build if the image name lacks the registry's user."""
     if any(image.repository.startswith(f"{PLACEHOLDER_USER}/") for image in names(builds)):
         raise not_set(project.config.secrets_file, [project.config.registry.username_env])
 
 
 def _refuse_leak(build: Build) -> None:
-    """Refuse a secret that a compose file hands to a build argument, where it stays readable in the image."""
+    """Refuse a secret that a compose file passes as a build argument: it would be readable in the image."""
     for name, value in build.args:
         if value and REDACTED in value:
             message = f"the build argument `{name}` takes its value from a secret"
@@ -126,7 +126,7 @@ def _require_dockerfile(project: Project, build: Build) -> None:
 
 
 def build_one(project: Project, tools: LocalTools, build: Build, options: BuildOptions) -> Built:
-    """Build one image, of those that `require_buildable` returned. Raises BuildFailed, SourceChanged."""
+    """Build one image from the result of `require_buildable`. Raises BuildFailed, SourceChanged."""
     assert build.image
     tools.output.start("building", build.image.reference)
     features.warn(project, tools.output, build)
@@ -145,7 +145,8 @@ def build_one(project: Project, tools: LocalTools, build: Build, options: BuildO
         try:
             built = _reported(project, tools.shell, named, report, options.config if made.is_pushed else None)
         finally:
-            # An image of another source is removed, so that it may be missing: that is said first.
+            # A changed source removes the image's tag, so the image may be missing: report the change, not the
+            # missing image.
             unchanged.result()
     tools.output.done("building", build.image.reference, seconds=result.seconds)
     return built
@@ -161,7 +162,7 @@ def build_step(project: Project, tools: LocalTools, build: Build, options: Build
 
 
 def _as_seen(build: Build) -> Build:
-    """Return a build whose folders have names under which the builder looks at every file that changed."""
+    """Return a build whose folder names make the builder notice every changed file."""
     beside = [Path(build.dockerfile)] if build.dockerfile.startswith("/") else []
 
     def real(place: str) -> str:
@@ -185,7 +186,7 @@ def _reported_failure(
 
 def _failed(build: Build, result: Result) -> BuildFailed:
     output = result.tail(LAST_LINES)
-    # The end of all has the Dockerfile; what the step itself has printed is above it.
+    # The output ends with an excerpt of the Dockerfile; what the step itself printed is further up.
     step = "\n".join(failed_step(f"{result.output}\n{result.errors}")[-LONGEST:])
     return BuildFailed(
         f"the build of {', '.join(build.services)} failed ({build.where}):\n{step or output}",
@@ -195,15 +196,15 @@ def _failed(build: Build, result: Result) -> BuildFailed:
 
 
 def _of_base(output: str) -> str:
-    """Return what to do about a base image that its registry did not give; empty for any other failure."""
+    """Return the hint for a base image that its registry refused; empty for any other failure."""
     named = _BASE.search(output)
     return refusal.hint(output, named[1]) if named else ""
 
 
 def _reported(project: Project, shell: Shell, image: Image, report: Path | None, pushed_with: str | None) -> Built:
-    """Return what the build says it made: a tag may mean something else by now, another build's image for example.
+    """Return what the build reports as its result: another build may have moved the tag meanwhile.
 
-    `pushed_with` is the docker config of a build that pushes; None where the image is kept here.
+    `pushed_with` is the docker config of a build that pushes; None if the image stays on this machine.
     """
     digests = _read(report)
     if pushed_with is not None:
@@ -227,14 +228,14 @@ def _read(report: Path | None) -> Mapping[str, str]:
 
 
 def secrets(project: Project, builds: Iterable[Build]) -> tuple[str, ...]:
-    """Return the variables that builds take as secrets, but for those that only `.env` sets."""
+    """Return the variables that builds take as secrets, except those set only by `.env`."""
     taken = [secret.environment for build in builds for secret in _settled(project, build).secrets]
     in_env_file = _env_file_values(project)
     return tuple(dict.fromkeys(name for name in taken if name and name not in in_env_file))
 
 
 def _env_file_values(project: Project) -> dict[str, Secret]:
-    """Return what only `.env` says, which Compose takes where the environment has nothing."""
+    """Return the values set only in `.env`, which Compose uses if the environment does not set them."""
     return {
         name: Secret(compose.unmarked(value))
         for name, value in project.compose.values
@@ -243,7 +244,7 @@ def _env_file_values(project: Project) -> dict[str, Secret]:
 
 
 def _with_secrets(project: Project, build: Build, step: Step) -> Step:
-    """Give a build the values of its secrets, asked for only now that it runs."""
+    """Add the values of a build's secrets, which are asked for only now that it runs."""
     in_env_file = _env_file_values(project)
     names = [secret.environment for secret in build.secrets if secret.environment]
     values = ((name, in_env_file.get(name) or project.require(name)) for name in names)

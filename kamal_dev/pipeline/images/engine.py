@@ -1,4 +1,4 @@
-"""Make sure that Docker here can do what a verb needs. Installs nothing."""
+"""Make sure that local Docker can do what a verb needs. Installs nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INSTALL = "install Docker Engine: https://docs.docker.com/engine/install/"
 def require_engine(shell: Shell) -> str:
     """Return the engine's platform, such as `linux/amd64`.
 
-    Raises EngineError where docker is not installed or no engine answers.
+    Raises EngineError if docker is not installed or no engine answers.
     """
     result = shell.run(docker.engine(), timeout=30)
     if result.exit_code == NOT_FOUND:
@@ -33,7 +33,7 @@ def require_engine(shell: Shell) -> str:
 
 
 def require_buildx(shell: Shell) -> None:
-    """Raise EngineError where buildx is missing; asked only once a build needs it."""
+    """Raise EngineError if buildx is missing; only called when something is to be built."""
     if not shell.run(docker.buildx(), timeout=30):
         raise EngineError(
             "docker buildx is not installed on this machine",
@@ -42,24 +42,24 @@ def require_buildx(shell: Shell) -> None:
 
 
 def why(ended: Result) -> str:
-    """Return what a program said when it failed, or that it did not end in time."""
+    """Return a failed program's message, or that it timed out."""
     output = ended.tail()
     return output or ("no answer in time" if ended.exit_code == TIMED_OUT else "no output")
 
 
 def last_line(text: str) -> str:
-    """Return the last line that says something."""
+    """Return the last line that is not empty."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "no output"
 
 
-# Docker's words, and those of Podman behind the same command.
+# The messages of Docker, and of Podman behind the `docker` command.
 _NONE = re.compile(r"no such (image|object)|image not known", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Present:
-    """Describe an image as the engine here has it; `digests` are `name@sha256:…`, `platform` is `linux/amd64`."""
+    """Describe an image of the local engine; `digests` are `name@sha256:…`, `platform` is like `linux/amd64`."""
 
     id: str
     digests: tuple[str, ...]
@@ -67,31 +67,31 @@ class Present:
     platform: str = ""
 
     def has(self, image: Image, digest: str) -> bool:
-        """Whether this very image is what the registry calls `digest`."""
+        """Return whether this is the image that the registry knows as `digest`."""
         return digest in self.pushed_as(image) or digest == self.id
 
     def pushed_as(self, image: Image) -> tuple[str, ...]:
-        """Return the digests under which the engine remembers to have pushed it to this repository, or pulled it."""
+        """Return the digests under which the engine pushed it to this repository, or pulled it from there."""
         names = (familiar(name).partition("@") for name in self.digests)
         own = familiar(f"{image.name}@")
         return tuple(digest for name, at, digest in names if name + at == own)
 
     def lasting(self, image: Image) -> Image:
-        """Return the image under a tag made of its id, with the digest of an earlier push where there was one."""
+        """Return the image with a tag made from its id, and the digest of an earlier push if there was one."""
         tag = f"id-{self.id.removeprefix('sha256:')[:32]}"
         digest = next(iter(self.pushed_as(image)), "")
         return replace(image, tag=tag, digest=digest).on([self.platform])
 
 
 def is_none(output: str) -> bool:
-    """Whether an engine says with these words that it has no such image."""
+    """Return whether a message of the engine means that it has no such image."""
     return _NONE.search(output) is not None
 
 
 def inspect(shell: Shell, name: str) -> Present | None:
-    """Return the image that has this reference or id; None where the engine has none.
+    """Return the image that has this reference or id; None if the engine has none.
 
-    Raises EngineError where the engine does not answer: nobody knows then what it has.
+    Raises EngineError if the engine does not answer: whether it has the image is then unknown.
     """
     result = shell.run(docker.describe(name), timeout=30)
     if result:

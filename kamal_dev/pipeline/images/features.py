@@ -1,4 +1,4 @@
-"""Build with Features: the devcontainer CLI of this machine, and the folder that it is shown. Installs no Feature."""
+"""Build with Features: run the local devcontainer CLI in a folder made for it. Installs no Feature itself."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from kamal_dev.project import Project, temporary
 from kamal_dev.shell import OnLine
 
 INSTALL = "run `npm install -g @devcontainers/cli` (Node 20 or later)"
-# The devcontainer CLI's words, and those of Node where it does not reach a registry.
+# The messages of the devcontainer CLI, and of Node if it cannot reach a registry.
 _NOT_FETCHED = re.compile(r"Feature '.*' could not be processed|\bE(NOTFOUND|CONN\w+|TIMEDOUT|AI_AGAIN)\b")
 GO_ON = "or build without them: `--ignore-features`"
 
 
 def require(project: Project, tools: LocalTools, build: Build) -> None:
-    """Raise ConfigError or EngineError for Features that could not be installed, before anything is begun."""
+    """Raise ConfigError or EngineError for Features that could not be installed, before anything is started."""
     if build.features is None:
         return
     require_local(project, build.features)
@@ -41,7 +41,7 @@ def require(project: Project, tools: LocalTools, build: Build) -> None:
 
 
 def program(tools: LocalTools, build: Build) -> Program | None:
-    """Return what builds with Features here; None for a build without. Raises EngineError that names the Features."""
+    """Return the local devcontainer CLI; None for a build without Features. Raises EngineError with their names."""
     features = build.features
     if features is None:
         return None
@@ -55,24 +55,24 @@ def program(tools: LocalTools, build: Build) -> Program | None:
 
 
 def advice(build: Build, output: str) -> str:
-    """Return what to do about a build that failed because a Feature could not be fetched; empty for any other."""
+    """Return the hint for a build that failed because a Feature could not be fetched; empty for any other failure."""
     if build.features is None or not _NOT_FETCHED.search(output):
         return ""
     return f"check the Feature's name, the network and the login at its registry; {GO_ON}"
 
 
 def warn(project: Project, output: Output, build: Build) -> None:
-    """Tell of what the build is without because the CLI gives buildx a Dockerfile of its own."""
+    """Warn about what the build loses because the CLI passes buildx a Dockerfile of its own."""
     path = Path(f"{build.dockerfile}.dockerignore")
     if build.features and project.tree.kind(path) == "file":
         output.warn(f"{build.where}: `{path.name}` is not used with Features: use `.dockerignore`")
 
 
 def log_in(project: Project, tools: LocalTools, *, wanted: bool = False) -> str:
-    """Log in to the registry where that is `wanted`, or if a Feature is in the registry of the image.
+    """Log in to the registry if `wanted`, or if a Feature is in the registry of the image.
 
-    Public Features need no login, so that without a credential those beside the image
-    are tried too. Returns the docker config folder to build with; empty without a login.
+    Public Features need no login, so without a credential they are fetched anonymously. Returns the docker config
+    folder to build with; empty without a login.
     """
     if wanted:
         return registry.log_in(project, tools)
@@ -87,10 +87,10 @@ def log_in(project: Project, tools: LocalTools, *, wanted: bool = False) -> str:
 
 @contextmanager
 def staged(tree: Tree, build: Build, step: Step, configuration: Mapping[str, Any]) -> Iterator[Step]:
-    """Yield the step as it can be run; with Features, in a folder that looks like the user's with this file in it.
+    """Yield the step ready to run; with Features, in a copy of the user's folder that has this devcontainer.json.
 
-    The CLI takes local Features from beside its file and writes there: so it gets a
-    folder of its own, with links to what is beside the user's file.
+    The CLI takes local Features from the folder of devcontainer.json and writes there, so it gets its own folder with
+    links to the user's files.
     """
     if build.features is None:
         with _without_remains(step) as ready:
@@ -114,7 +114,7 @@ def staged(tree: Tree, build: Build, step: Step, configuration: Mapping[str, Any
 
 @contextmanager
 def _without_remains(step: Step) -> Iterator[Step]:
-    """Take away what buildx leaves of a Dockerfile that it reads from stdin."""
+    """Delete what buildx leaves of a Dockerfile that it reads from stdin."""
     if step.stdin is None:
         yield step
         return
@@ -123,7 +123,7 @@ def _without_remains(step: Step) -> Iterator[Step]:
 
 
 def _link(tree: Tree, features: Features, folder: Path) -> None:
-    """Make the folders down to devcontainer.json, and in them what is beside the way there: Features, else links."""
+    """Make the folders down to devcontainer.json: local Features are copied, everything else is linked."""
     way = Path(commands.file_path(features)).parts
     own = {way[-1], commands.lockfile(features)}
     real, linked = features.root, folder
@@ -135,7 +135,7 @@ def _link(tree: Tree, features: Features, folder: Path) -> None:
         for name in tree.list(real):
             if name in own or name == below:
                 continue
-            # The CLI goes through links, but does not take one for a Feature itself.
+            # The CLI follows links, but does not accept a linked folder as a Feature.
             if tree.kind(real / name / ABOUT) == "file":
                 shutil.copytree(real / name, linked / name, symlinks=True)
             else:
@@ -143,7 +143,7 @@ def _link(tree: Tree, features: Features, folder: Path) -> None:
 
 
 def quieter(show: OnLine) -> OnLine:
-    """Leave out the line of JSON with which the devcontainer CLI ends; its exit code says the same."""
+    """Drop the line of JSON that the devcontainer CLI prints last; its exit code says the same."""
 
     def one(line: str) -> None:
         if not line.startswith('{"outcome":'):
@@ -159,7 +159,7 @@ ABOUT = "devcontainer-feature.json"
 
 
 def require_local(project: Project, features: Features) -> None:
-    """Raise ConfigError for a Feature that should be a folder of the repository and is none."""
+    """Raise ConfigError for a local Feature whose folder is not in the repository."""
     home = features.root / HOME
     problems = []
     for name, path in folders(project.tree, features):
@@ -174,13 +174,13 @@ def require_local(project: Project, features: Features) -> None:
 
 
 def lockfile(tree: Tree, features: Features) -> Path | None:
-    """Return the file that pins the versions of Features; None where there is none."""
+    """Return the file that pins the versions of Features; None if there is none."""
     path = features.path.with_name(commands.lockfile(features))
     return path if tree.kind(path) == "file" else None
 
 
 def folders(tree: Tree, features: Features) -> Iterator[tuple[str, Path]]:
-    """Yield the Features that are paths, with their folders: no link is followed, as the devcontainer CLI does it."""
+    """Yield the local Features and their folders; links are not followed, as in the devcontainer CLI."""
     for name in features.names:
         if name.startswith((".", "/")):
             yield name, Path(posixpath.normpath(features.path.parent / name))

@@ -1,4 +1,4 @@
-"""Know how much there is to pull for an image, so that a host without room for it is not filled up."""
+"""Find out how much an image adds to a host, so that a host with too little space is not filled up."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from kamal_dev.model import Image
 from kamal_dev.pipeline.images import local_registry
 from kamal_dev.shell import Shell
 
-# With as much free, nobody asks the registry: images of devcontainers are far smaller, and asking takes time.
+# With this much space free, the registry is not asked: devcontainer images are far smaller, and asking takes time.
 ENOUGH = 30_000_000_000
 ASKING = 20.0
 
 
 class Layers:
-    """Ask the registry for the layers of an image, once for all hosts of one architecture.
+    """Ask the registry for the layers of an image, once per architecture for all hosts.
 
-    `config` is the docker config folder with the registry's credential; a registry that `is_local` runs here.
+    `config` is the docker config folder with the registry's credential; `is_local` means that the registry runs here.
     """
 
     def __init__(self, shell: Shell, config: str = "", *, is_local: bool = False) -> None:
@@ -31,9 +31,9 @@ class Layers:
         self._asking = threading.Lock()
 
     def to_pull(self, images: Iterable[Image], facts: Facts) -> tuple[Layer, ...]:
-        """Return the layers of these images, each once; an image without a manifest that can be had has none.
+        """Return the layers of these images, each once; an image whose manifest cannot be read contributes none.
 
-        None at all for a host with plenty of room, or that did not say how much it has.
+        Returns none for a host with plenty of space, or one that did not report its free space.
         """
         if not 0 < facts.disk_free < ENOUGH:
             return ()

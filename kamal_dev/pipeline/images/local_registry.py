@@ -1,4 +1,4 @@
-"""The registry on `localhost:PORT`: ask it, and start it where none runs. Goes through no proxy."""
+"""Ask the registry on `localhost:PORT`, and start it if none runs. Uses no proxy."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ MEDIA_TYPES = (
 )
 LOOKING, ASKING = 5.0, 10.0
 STARTING = 30.0
-FETCHING = 900.0  # the image of the registry may have to be pulled
-LONGEST = 1 << 24  # bytes of a manifest or configuration
-PAUSES = (0.3, 1.0)  # before each retry of a request that failed temporarily
+FETCHING = 900.0  # seconds to start: the image of the registry may have to be pulled
+LONGEST = 1 << 24  # bytes of a manifest or an image configuration
+PAUSES = (0.3, 1.0)  # seconds before each retry of a request that failed temporarily
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Hold what the registry said; names of headers are in lower case."""
+    """Hold the registry's answer; header names are in lower case."""
 
     headers: Mapping[str, str]
     text: str
 
 
 def ask(image: Image, path: str) -> Answer | None:
-    """Return what the registry has of an image under `manifests/…` or `blobs/…`; None where it says that it has none.
+    """Return what the registry has of an image under `manifests/…` or `blobs/…`; None if it says that it has none.
 
-    Raises RegistryUnknown for every other answer, and for none.
+    Raises RegistryUnknown for every other answer, and if there is no answer.
     """
     return _patiently(image.server, f"{image.repository}/{path}", ASKING)
 
 
 def text(image: Image, path: str) -> str:
-    """Return the text under a path, empty where nobody knows of one: for what is only estimated."""
+    """Return the text under a path, empty if it cannot be had: for estimates only."""
     try:
         answer = ask(image, path)
     except RegistryUnknown:
@@ -53,7 +53,7 @@ def text(image: Image, path: str) -> str:
 
 
 def runs(server: str) -> bool:
-    """Whether a registry answers there; False only where nothing listens. Raises RegistryUnknown for anything else."""
+    """Return whether a registry answers; False only if nothing listens. Raises RegistryUnknown for anything else."""
     try:
         answer = _patiently(server, "", LOOKING)
     except RegistryUnknown as unknown:
@@ -66,9 +66,9 @@ def runs(server: str) -> bool:
 
 
 def ensure(project: Project, tools: LocalTools, waits: float = STARTING) -> None:
-    """Start a registry on `localhost:PORT` where nothing listens. Raises RegistryError.
+    """Start a registry on `localhost:PORT` if nothing listens there. Raises RegistryError.
 
-    Two runs may start it at once: whose container is there first is the registry of both.
+    Two runs may start it at the same time: the first container serves both.
     """
     server, port = project.config.registry.server, project.config.registry.port
     if runs(server):
@@ -80,9 +80,9 @@ def ensure(project: Project, tools: LocalTools, waits: float = STARTING) -> None
 
 
 def _start(local: Shell, port: int, deadline: float) -> None:
-    """Start the container of an earlier run, or make it; only what this run made itself is removed again.
+    """Start the container of an earlier run, or create one; only a container that this run created is removed again.
 
-    Another run may be making it: its name is taken a moment before the container can be started.
+    Another run may be creating it: its name is taken shortly before the container can be started.
     """
     made = ""
     while not (started := local.run(docker.start_registry(port), timeout=STARTING)):
@@ -98,7 +98,7 @@ def _start(local: Shell, port: int, deadline: float) -> None:
 
 
 def _await(server: str, port: int, deadline: float) -> None:
-    """Return once it answers; while it starts, Docker may accept a connection and drop it."""
+    """Wait until it answers; while it starts, Docker may accept a connection and drop it."""
     reason = "nothing listens"
     while time.monotonic() < deadline:
         try:
@@ -124,7 +124,7 @@ def _not_started(port: int, ended: Result) -> RegistryError:
 
 
 def _reason(errors: str) -> str:
-    """Leave out the lines with which docker points to its own help or names the containers that did not start."""
+    """Drop the lines with which docker points to its own help or names the containers that did not start."""
     skipped = ("--help", "failed to start containers")
     return "\n".join(line for line in errors.splitlines() if not any(word in line for word in skipped))
 
@@ -142,14 +142,14 @@ def _patiently(server: str, path: str, timeout: float) -> Answer | None:
 
 
 def _asked(server: str, path: str, timeout: float) -> Answer | None:
-    # Imported where it is asked: it takes as long as the rest of a start.
+    # Imported here because it takes as long as the rest of the program's start.
     from http.client import HTTPException
     from urllib.error import HTTPError
     from urllib.request import ProxyHandler, Request, build_opener
 
     request = Request(f"http://{server}/v2/{path}", headers={"Accept": ", ".join(MEDIA_TYPES)})
     try:
-        # What is on this machine is reached through no proxy, whatever `http_proxy` says.
+        # A local registry is never reached through a proxy, whatever `http_proxy` says.
         with build_opener(ProxyHandler({})).open(request, timeout=timeout) as answer:
             headers = {name.lower(): value for name, value in answer.headers.items()}
             return Answer(headers, answer.read(LONGEST).decode(errors="replace"))
@@ -164,7 +164,7 @@ def _asked(server: str, path: str, timeout: float) -> Answer | None:
 
 
 def _refused(server: str, code: int, words: str, answer: Answer) -> Answer | None:
-    """Read an answer other than 200: only a registry's own 404 means that it has none."""
+    """Read an answer other than 200: only a 404 of a real registry means that it has no such image."""
     if code == 404 and _is_registry(answer):
         return None
     if code == 404:

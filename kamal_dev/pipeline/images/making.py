@@ -1,4 +1,4 @@
-"""Have every image of this version: build, push, digest; or find out which of them are known already."""
+"""Build and push the images of this version, or find out which of them exist already."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from kamal_dev.shell.fanout import Background
 from kamal_dev.shell.local import Local
 from kamal_dev.values import dataclass
 
-TICK = 0.2  # seconds between two attempts to end what a build runs: it may be between two commands
+TICK = 0.2  # seconds between two attempts to stop a build, which may be between two commands
 
 
 @dataclass(frozen=True)
 class MadeImages:
-    """Hold what was built for each service, with its digest; `config` is the docker config folder with the login."""
+    """Hold the image built for each service, with its digest; `config` is the docker config folder with the login."""
 
     of_services: dict[str, Built]
     config: str = ""
@@ -39,7 +39,7 @@ class MadeImages:
 
 
 class ImageMaking:
-    """Make the images of a deploy, side by side: build → push → digest. It may run beside what else is found out."""
+    """Build and push the images of a deploy in parallel, optionally while hosts are observed."""
 
     def __init__(self, project: Project, tools: LocalTools, *, skip_build: bool, skip_push: bool) -> None:
         self._project = project
@@ -51,9 +51,9 @@ class ImageMaking:
         self._cancelled = threading.Event()
 
     def begin(self, *, push: bool) -> None:
-        """Build from now on, beside the caller, and `push` each image as soon as it is built.
+        """Start building in the background, and `push` each image as soon as it is built.
 
-        Not where a build itself pushes, which is for the plan to say.
+        Skipped if the build itself pushes, because the plan has to announce that first.
         """
         builds = planned(self._project)
         pushes_itself = any(len(build.platforms) > 1 for build in builds)
@@ -62,7 +62,7 @@ class ImageMaking:
             self._begun = Background(lambda: self._make(push=push), THREAD)
 
     def stop(self) -> None:
-        """Cancel what runs, whose result is not needed now. The builder keeps its cache."""
+        """Cancel builds whose result is not needed now. The builder keeps its cache."""
         running, self._begun = self._begun, None
         self._cancelled.set()
         while running and not running.is_done:
@@ -73,7 +73,7 @@ class ImageMaking:
         self._cancelled.clear()
 
     def made(self, after_build: Callable[[], None]) -> MadeImages:
-        """Return the images, pushed; `after_build` is called before a push that has not started.
+        """Return the pushed images; `after_build` is called before a push that has not started.
 
         Raises BuildFailed, NothingBuilt, RegistryError and what `after_build` raises.
         """
@@ -88,7 +88,7 @@ class ImageMaking:
         return MadeImages({service: made[str(image)] for service, image in project.images().items()}, config)
 
     def _make(self, *, push: bool) -> tuple[str, list[Built]]:
-        """Build each image, and `push` it then; returns the docker config folder, and the images if there are any."""
+        """Build each image and `push` it; return the docker config folder, and the images if there are any."""
         project, tools = self._project, self._tools
         config = _logged_in(project, tools, skip_build=self._skip_build, skip_push=self._skip_push)
         options = BuildOptions(may_push=not self._skip_push, config=config, is_cancelled=self._cancelled.is_set)
@@ -119,7 +119,7 @@ class ImageMaking:
 
 
 def _logged_in(project: Project, tools: LocalTools, *, skip_build: bool, skip_push: bool) -> str:
-    """Return the docker config folder to build and push with; the local registry is started where it has to be."""
+    """Return the docker config folder for building and pushing; starts the local registry if necessary."""
     if skip_push or not planned(project):
         return "" if skip_build else features.log_in(project, tools)
     if project.config.registry.is_local:
@@ -128,7 +128,7 @@ def _logged_in(project: Project, tools: LocalTools, *, skip_build: bool, skip_pu
 
 
 def to_be_made(project: Project, *, skip_build: bool) -> tuple[PlannedImage, ...]:
-    """Return the images of this version as a deploy begins: of none is known what it will be."""
+    """Return the images of this version at the start of a deploy, when nothing is known about them."""
     return tuple(
         PlannedImage(build.image, build.services, is_to_be_built=not skip_build, is_known=False)
         for build in planned(project)
@@ -137,9 +137,9 @@ def to_be_made(project: Project, *, skip_build: bool) -> tuple[PlannedImage, ...
 
 
 def known_images(project: Project, tools: LocalTools, *, skip_build: bool, skip_push: bool) -> tuple[PlannedImage, ...]:
-    """Return the images of this version, as the registry or, with `skip_push`, the engine here has them.
+    """Return the images of this version as the registry has them, or the local engine with `skip_push`.
 
-    Raises NothingBuilt where nothing is to be built and an image is nowhere.
+    Raises NothingBuilt if the build is skipped and an image does not exist.
     """
     return tuple(
         _known(project, tools, image, skip_push=skip_push) for image in to_be_made(project, skip_build=skip_build)
@@ -165,11 +165,11 @@ def _known(project: Project, tools: LocalTools, planned_image: PlannedImage, *, 
 
 
 def _in_registry(project: Project, tools: LocalTools, image: Image) -> str:
-    """Return the digest that the registry has; empty where it has none, or does not say without a login."""
+    """Return the digest in the registry; empty if it has none, or does not tell without a login."""
     try:
         stored = registry.stored(project, tools.shell, image, "")
     except RegistryUnknown as unknown:
-        # One on this machine is started by the deploy.
+        # The deploy will start a local registry that does not run yet.
         is_to_be_started = project.config.registry.is_local and unknown.cause == "refused"
         if unknown.cause != "denied" and not is_to_be_started:
             tools.output.warn(f"{unknown.message}; the image is planned as a new one")

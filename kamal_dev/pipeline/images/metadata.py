@@ -1,4 +1,4 @@
-"""Merge what the main service's image says of itself into the devcontainer, once per image."""
+"""Merge the metadata of the main service's image into the devcontainer, once per image."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from kamal_dev.values import dataclass
 
 @dataclass(frozen=True)
 class Merged:
-    """Hold the devcontainer with what its image adds, and what the main service gets from both."""
+    """Hold the devcontainer merged with its image's metadata, and what the main service gets from both."""
 
     devcontainer: Devcontainer
     additions: Additions
 
 
 class Metadata:
-    """Know how the main service's image wants to be run.
+    """Read the devcontainer metadata of the main service's image.
 
-    An image that was built is asked for here, or in its registry where another machine
-    built it; any other is asked for on the host, which has it already.
+    A built image is inspected here, or in its registry if another machine built it. Any other image is inspected on
+    the host, which has it already.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Metadata:
     ) -> None:
         """`config` is the docker config folder with the registry's credential; `built` the main service's image.
 
-        One that is `expected`, because it is still to be built, is taken to be as the one that a host has.
+        An `expected` image, which is still to be built, is assumed to equal the one that a host has.
         """
         self._project = project
         self._output = tools.output
@@ -56,7 +56,7 @@ class Metadata:
         self._image = built.image.reference if built else project.compose.service(project.main).image
 
     def merged(self, facts: Facts) -> Merged:
-        """Return what holds on the host with these facts. Raises DevcontainerError for a label that cannot be read."""
+        """Return the merged devcontainer for a host with these facts. Raises DevcontainerError for a bad label."""
         held = facts.held_of(self._expected.name) if self._expected else facts.held(self._image)
         config = self._built or (held.config if held else ImageConfig())
         with self._lock:
@@ -75,7 +75,7 @@ class Metadata:
         return Merged(laid, additions)
 
     def _dangers(self, additions: Additions) -> Iterator[Notice]:
-        """Yield what is to be said of the mounts and privileges that the image adds."""
+        """Yield the warnings about mounts and privileges that the image adds."""
         project = self._project
         if additions == project.additions:
             return
@@ -88,7 +88,7 @@ class Metadata:
 def _of_built(local: Shell, built: Built, config: str) -> ImageConfig:
     if built.present:
         return built.present.config
-    # An image for several platforms is run the same way on all of them.
+    # The metadata is the same on all platforms of an image.
     configuration = next(iter(registry.configurations(local, built.image, config).values()), {})
     return _of_registry(configuration.get("config") or {})
 

@@ -1,4 +1,4 @@
-"""Work on several images at once. One that is built from another one waits for it."""
+"""Work on several images at once. An image built from another one waits for it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kamal_dev.errors import DevError
 from kamal_dev.model import Build
 from kamal_dev.shell.fanout import Background
 
-AT_ONCE = 4  # a build takes memory and processors of the builder, which is often this machine
+AT_ONCE = 4  # builds at once: each takes memory and processors of the builder, which is often this machine
 THREAD = "images"
 FROM_IMAGE = "docker-image://"
 
@@ -18,9 +18,9 @@ Value = TypeVar("Value")
 
 
 def each_image(builds: tuple[Build, ...], work: Callable[[Build], Value]) -> list[Value]:
-    """Do the work for each build, in their order: one that is built from others begins after theirs.
+    """Do the work for each build, in order; an image built from others starts after them.
 
-    All are brought to their end. Raises the first failure, with what else failed.
+    All builds run to their end. Raises the first failure, which lists the others.
     """
     if len(builds) < 2:
         return [work(build) for build in builds]

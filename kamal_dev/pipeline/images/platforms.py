@@ -1,4 +1,4 @@
-"""What platforms the images of this version will have. Asks nobody."""
+"""Predict the platforms of this version's images. Does no I/O."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from kamal_dev.project import Project
 def expected(project: Project, engine: str) -> tuple[Image, ...]:
     """Return the images that are to be built, with the platforms that they will have.
 
-    `engine` is the platform of the engine here, which counts where nothing else is said; of
-    another builder nobody knows before it has built.
+    `engine` is the platform of the local engine, the default if nothing else is configured. The platform of a remote
+    builder is unknown before it has built.
     """
     settings = project.config.build
     usual = project.environment.get("DOCKER_DEFAULT_PLATFORM") or ("" if settings.builder else engine)

@@ -1,4 +1,4 @@
-"""Push the images of one version, and know the digest of each. Builds none."""
+"""Push the images of one version, and get the digest of each. Builds nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
 
 
 def push_all(project: Project, tools: LocalTools, *, config: str, built: Iterable[Built] = ()) -> list[Built]:
-    """Push every image of this version, side by side, and return them with their digests. See `push_one`."""
+    """Push every image of this version in parallel, and return them with their digests. See `push_one`."""
     known = {item.image.reference: item for item in built}
 
     def push(build: Build) -> Built:
@@ -36,10 +36,10 @@ def push_all(project: Project, tools: LocalTools, *, config: str, built: Iterabl
 
 
 def keep_one(shell: Shell, image: Image, built: Present | None) -> Built:
-    """Return an image of this version that the engine here has, by its version's tag. Raises NothingBuilt.
+    """Return the local image that has this version's tag. Raises NothingBuilt.
 
-    It gets a tag that is made of its id: that stays where another version has the same content. Its
-    digest is that of an earlier push, empty where there was none.
+    It also gets a tag made from its id, which stays valid if another version has the same content. Its digest is that
+    of an earlier push, empty if there was none.
     """
     present = built or inspect(shell, image.reference)
     if present is None:
@@ -52,15 +52,16 @@ def keep_one(shell: Shell, image: Image, built: Present | None) -> Built:
 def push_one(project: Project, tools: LocalTools, image: Image, config: str, built: Built | None) -> Built:
     """Push one image of this version and return it with its digest.
 
-    Of one that was `built`, what its build reported is pushed, whatever the tag means by now. One that the registry
-    already has under the same digest is not sent again. Raises NothingBuilt where it is neither here nor in the
-    registry, RegistryError.
+    After a build, exactly the image that the build reported is pushed, even if the tag was moved since. An image that
+    the registry already has under the same digest is not sent again. Raises RegistryError, and NothingBuilt if the
+    image is neither here nor in the registry.
     """
     if built and built.present is None:
         return built
     present = built.present if built else inspect(tools.shell, image.reference)
     if built and present and not present.pushed_as(image):
-        # The registry cannot have what was made just now: the push itself says whether it answers.
+        # The registry cannot have an image that was built just now: the push itself shows whether the registry
+        # answers.
         return _push(project, tools, image.on([present.platform]), config, present)
     stored = _stored(project, tools.shell, image, config, may_push=present is not None)
     if stored and (present is None or present.has(image, stored.digest) or (not built and _is_richer(stored))):
@@ -73,21 +74,21 @@ def push_one(project: Project, tools: LocalTools, image: Image, config: str, bui
 
 
 def _as_stored(local: Shell, image: Image, config: str, stored: Stored, present: Present | None) -> Image:
-    """Return an image with what it is made for, as the registry or the engine here has it."""
+    """Return an image with its platforms, from the registry or the local engine."""
     if stored.platforms or present:
         return image.on(stored.platforms or ([present.platform] if present else ()))
     return image.on(registry.configurations(local, image, config))
 
 
 def _is_richer(stored: Stored) -> bool:
-    """Whether the registry has an image for several platforms, of which the engine here can hold only one."""
+    """Return whether the registry has a multi-platform image, of which the local engine can hold only one platform."""
     return len(stored.platforms) > 1
 
 
 def _stored(project: Project, shell: Shell, image: Image, config: str, *, may_push: bool) -> Stored | None:
-    """Ask what the registry has. Raises RegistryUnknown, unless the push itself can tell.
+    """Ask the registry what it has. Raises RegistryUnknown, unless the push itself can tell.
 
-    Some registries refuse to say anything of a repository that the first push creates.
+    Some registries refuse to answer for a repository that does not exist before its first push.
     """
     try:
         return registry.stored(project, shell, image, config)
@@ -102,7 +103,7 @@ def _push(project: Project, tools: LocalTools, image: Image, config: str, presen
     tools.output.start("pushing", image.reference)
     pushed, seconds = _pushed(tools, image, config, present)
     if pushed is None:
-        # Another build has moved the tag since: let it mean this very image again.
+        # Another build has moved the tag since: move it back to this image.
         tools.shell.run(docker.tag(present.id, image))
         pushed, seconds = _pushed(tools, image, config, present)
     if pushed is None:
@@ -113,7 +114,7 @@ def _push(project: Project, tools: LocalTools, image: Image, config: str, presen
 
 
 def _pushed(tools: LocalTools, image: Image, config: str, present: Present) -> tuple[Image | None, float]:
-    """Push what the tag means, and return it with its digest; no image where that is another one than `present`."""
+    """Push the tag and return the pushed image with its digest; None if that is not `present`."""
     result = tools.shell.run(docker.push(image, config=config), on_line=_progress(tools.output, image))
     if not result:
         raise _refused(image, last_line(why(result)))
@@ -124,7 +125,7 @@ def _pushed(tools: LocalTools, image: Image, config: str, present: Present) -> t
 
 
 def _progress(output: Output, image: Image) -> OnLine:
-    """Return what shows the lines of a push, and how many layers are there."""
+    """Return a handler that shows the lines of a push and counts its layers."""
     layers = LayerLog()
 
     def show(line: str) -> None:
@@ -154,7 +155,7 @@ def _refused(image: Image, reason: str) -> RegistryError:
 
 
 def _push_cache(project: Project, tools: LocalTools, image: Image, present: Present, config: str) -> None:
-    """Push the tag that the next build reads an inline cache from; a failure costs time only."""
+    """Push the tag from which the next build reads its inline cache; a failure only costs time."""
     stable = caching(project.config.build.cache, image).tag
     if stable and not (
         tools.shell.run(docker.tag(present.id, stable)) and tools.shell.run(docker.push(stable, config=config))

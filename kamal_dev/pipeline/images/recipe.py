@@ -1,4 +1,4 @@
-"""How each image of a version is made: the command, and the file for Features. Runs nothing."""
+"""How each image of a version is built: the command, and the file for Features. Runs nothing."""
 
 from __future__ import annotations
 
@@ -17,21 +17,20 @@ from kamal_dev.pipeline.images.features import lockfile
 from kamal_dev.project import Project
 from kamal_dev.values import dataclass
 
-# One moment for all images: with that of the build in them, the same content would be another image each time.
-# A value that the user sets is kept. Source: reproducible-builds.org.
+# All images get the same timestamp: with the time of the build in it, the same content would become another image
+# each time. A value set by the user is kept. Source: reproducible-builds.org.
 EPOCH = ("SOURCE_DATE_EPOCH", "0")
-# Without them buildx calls git seven times and the builder once, for a provenance that no image gets.
+# Without these, buildx calls git seven times and the builder once for a provenance record that no image gets.
 SPARING = (("BUILDX_GIT_INFO", "false"), ("BUILDX_METADATA_PROVENANCE", "disabled"))
 
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """Say how to build: the flags of `dev build`.
+    """Hold how to build: the flags of `dev build`.
 
-    `may_push` lets an image for several platforms, which no engine can hold, go straight
-    to the registry. `config` is the docker config folder with the registry's credential,
-    `report` the file in which buildx says what it made. The failure of a build that `is_cancelled`
-    is nobody's, and not reported.
+    `may_push` lets a multi-platform image, which no engine can hold, go straight to the registry. `config` is the
+    docker config folder with the registry's credential, `report` the file for buildx's result. The failure of a build
+    that `is_cancelled` is not reported.
     """
 
     no_cache: bool = False
@@ -45,11 +44,10 @@ class BuildOptions:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Say how one image is made.
+    """Hold how one image is built.
 
-    `plain` is the command without Features, and all there is where there are none;
-    `featured` runs in its place, on a devcontainer.json that holds `configuration`.
-    An image that `is_pushed` goes to the registry with its build, and is not kept here.
+    `plain` is the command without Features. With Features, `featured` runs instead, on a devcontainer.json with the
+    text `configuration`. With `is_pushed`, the build pushes the image and does not keep it here.
     """
 
     plain: Step
@@ -59,16 +57,16 @@ class Recipe:
 
     @property
     def step(self) -> Step:
-        """What is run."""
+        """The step to run."""
         return self.featured or self.plain
 
 
 def recipe(
     project: Project, build: Build, options: BuildOptions | None = None, program: Program | None = None
 ) -> Recipe:
-    """Return how an image is made; `program` is the devcontainer CLI of this machine.
+    """Return how an image is built; `program` is the local devcontainer CLI.
 
-    Raises UsageError for several platforms where the image has to stay here.
+    Raises UsageError for several platforms if the image has to stay on this machine.
     """
     assert build.image
     options = options or BuildOptions()
@@ -94,7 +92,7 @@ def recipe(
 
 
 def _settled(project: Project, build: Build, step: Step) -> Step:
-    """Return a build with the variables that the user did not set."""
+    """Return a build with defaults for the variables that the user did not set."""
     own = {*project.environment, *dict(build.args)}
     added = tuple(item for item in (EPOCH, *SPARING) if item[0] not in own)
     return replace(step, environment=(*step.environment, *added))

@@ -1,4 +1,4 @@
-"""Reach the registry: log in aside, ask what it has. Pushes nothing."""
+"""Log in to the registry with a separate docker config, and ask what it has. Pushes nothing."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from kamal_dev.values import dataclass
 
 @dataclass(frozen=True)
 class Stored:
-    """Describe what a registry has under a tag; `platforms` are those of an index, none for a single image."""
+    """Hold what a registry has under a tag; `platforms` are those of an index, empty for a single image."""
 
     digest: str
     platforms: frozenset[str] = frozenset()
 
 
 def credentials(project: Project) -> Login | None:
-    """Return what the configuration names; None for a registry that asks for nothing.
+    """Return the configured credential; None for a registry without login.
 
     Raises CredentialsMissing that names the variable and its file.
     """
@@ -42,11 +42,10 @@ def credentials(project: Project) -> Login | None:
 
 
 def log_in(project: Project, tools: LocalTools) -> str:
-    """Log in to the registry and return the docker config folder to use; empty where none is needed.
+    """Log in to the registry and return the docker config folder to use; empty if none is needed.
 
-    The folder is a copy of the user's own configuration in a private place, so
-    that the credential is neither written to ~/.docker nor to a keychain; it is
-    removed with the run. Raises RegistryError where the login is refused.
+    The folder is a copy of the user's configuration in a private place, so that the credential is written neither to
+    ~/.docker nor to a keychain; it is removed when the run ends. Raises RegistryError if the login is refused.
     """
     login = credentials(project)
     if login is None:
@@ -66,7 +65,7 @@ def login_step(login: Login, folder: str = "") -> Step:
 
 
 def _login_failed(project: Project, login: Login, reason: str) -> RegistryError:
-    """Return the error of a refused login, or of a registry that could not even be asked."""
+    """Return the error for a refused login or an unreachable registry."""
     settings = project.config
     token = f"check `{settings.registry.password_env}` in {settings.secrets_file} and its permission to push"
     cause = refusal.cause(reason)
@@ -78,9 +77,9 @@ def _login_failed(project: Project, login: Login, reason: str) -> RegistryError:
 
 
 def stored(project: Project, shell: Shell, image: Image, folder: str) -> Stored | None:
-    """Return what the registry itself has under a tag; None where it says that it has nothing.
+    """Return what the registry has under a tag; None if it says that it has nothing.
 
-    `folder` is the docker config that `log_in` returned. Raises RegistryUnknown where nobody can tell.
+    `folder` is the docker config that `log_in` returned. Raises RegistryUnknown if the answer is unclear.
     """
     if project.config.registry.is_local:
         return _stored_here(image)
@@ -91,7 +90,7 @@ def stored(project: Project, shell: Shell, image: Image, folder: str) -> Stored 
 def configurations(local: Shell, image: Image, folder: str) -> dict[str, dict[str, Any]]:
     """Return the configuration of an image in the registry, by platform (`linux/amd64`).
 
-    Raises RegistryUnknown, RegistryError where it has none.
+    Raises RegistryUnknown, or RegistryError if the registry has no such image.
     """
     answer = _asked(local, image, docker.manifest(image, part="Image", config=folder))
     fields = json.loads(answer or "{}")
@@ -103,7 +102,7 @@ def configurations(local: Shell, image: Image, folder: str) -> dict[str, dict[st
 
 
 def _asked(local: Shell, image: Image, step: Step) -> str:
-    """Return what the registry said; empty where it says that it has no such image. Raises RegistryUnknown."""
+    """Return the registry's answer; empty if it has no such image. Raises RegistryUnknown."""
     for pause in (*local_registry.PAUSES, None):
         result = local.run(step, timeout=60)
         if result:
@@ -118,7 +117,7 @@ def _asked(local: Shell, image: Image, step: Step) -> str:
 
 
 def require(project: Project, shell: Shell, image: Image, folder: str) -> Stored:
-    """Return what the registry has of an image that was just pushed. Raises RegistryError where it has none."""
+    """Return what the registry has of an image that was just pushed. Raises RegistryError if it has none."""
     if present := stored(project, shell, image, folder):
         return present
     raise RegistryError(
@@ -136,7 +135,7 @@ def _stored_here(image: Image) -> Stored | None:
 
 
 def _read(image: Image, answer: str, text: str = "") -> Stored:
-    """Read a digest, and the platforms of an index. Raises RegistryUnknown for what is no answer of a registry."""
+    """Read a digest, and the platforms of an index. Raises RegistryUnknown for anything else."""
     try:
         digest = str(json.loads(answer)["digest"])
     except (ValueError, LookupError, TypeError):
@@ -155,7 +154,7 @@ def _unknown(image: Image, reason: str) -> RegistryUnknown:
 
 
 def _copy_user_config(folder: Path, own: Path, server: str) -> None:
-    """Keep the user's other logins, builders, contexts and plugins usable from the private folder."""
+    """Copy the user's other logins, builders, contexts and plugins, so that they work from the private folder."""
     try:
         settings = json.loads((own / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

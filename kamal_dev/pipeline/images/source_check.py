@@ -1,4 +1,4 @@
-"""Make sure that what was built is what was read: the version of an image was chosen before its build began."""
+"""Make sure that the source did not change between choosing an image's version and the end of its build."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ UNPUSHED = "no image was pushed and no container was changed"
 def require_unchanged(project: Project, shell: Shell, build: Build, *, is_pushed: bool) -> None:
     """Raise SourceChanged if a source file of `build` changed after its version was computed.
 
-    Its tag is removed, so that nothing pushes it later; a tag that the build itself has pushed is named as left
-    behind. Raises GitFailed.
+    The image's tag is removed, so that nothing pushes it later; a tag that the build itself has pushed is reported as
+    left behind. Raises GitFailed.
     """
     if not isinstance(shell, Local):
         return
@@ -39,7 +39,7 @@ def require_unchanged(project: Project, shell: Shell, build: Build, *, is_pushed
 
 
 def _inputs(project: Project, build: Build) -> Iterator[Path]:
-    """Yield the files and folders here that a build reads."""
+    """Yield the local files and folders that a build reads."""
     named = (build.context, build.dockerfile, *(place for _, place in build.contexts))
     yield from (project.tree.real(Path(name)) for name in named if name.startswith("/"))
     if build.features:
@@ -47,7 +47,7 @@ def _inputs(project: Project, build: Build) -> Iterator[Path]:
 
 
 def _matters(project: Project, path: Path, inputs: tuple[Path, ...]) -> bool:
-    """Whether a build saw a file as it may be now; one that was read here counts as it was read."""
+    """Return whether a change of this file affects the build; a file read by `dev` itself counts as it was read."""
     return any(path.is_relative_to(place) for place in inputs) or project.tree.was_read_late(path)
 
 

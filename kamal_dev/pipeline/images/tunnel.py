@@ -1,4 +1,4 @@
-"""Lend hosts the registry of this machine: one tunnel per host, for as long as its connection lasts."""
+"""Give hosts access to the registry of this machine: one tunnel per host, for as long as its connection lasts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kamal_dev.shell import Lender, Shell, Tunnel
 
 
 class RegistryTunnel:
-    """Let `localhost:PORT` of a host lead to the registry here; does nothing where the registry is another."""
+    """Forward `localhost:PORT` on a host to the registry here; does nothing for any other registry."""
 
     def __init__(self, project: Project, output: Output, remote: Callable[[Host], Shell], *, is_wanted: bool) -> None:
         self._output = output
@@ -23,7 +23,7 @@ class RegistryTunnel:
         self._tunnels: dict[str, Tunnel] = {}
 
     def open(self, target: Host) -> None:
-        """Return once it is open. Raises HostError where the host's port is taken or ssh fails."""
+        """Open the tunnel. Raises HostError if the host's port is taken or ssh fails."""
         if not self._is_wanted or self._is_open(target):
             return
         shell = self._remote(target)
@@ -31,11 +31,11 @@ class RegistryTunnel:
         self._tunnels[target.name] = shell.lend(self._port)
 
     def lent(self, target: Host, change: Callable[[], events.ScriptResult]) -> events.ScriptResult:
-        """Make a change with the registry lent to the host; another run of `dev` may be lending it already.
+        """Make a change that may pull through the tunnel; the tunnel of another `dev` run is used if it is open.
 
-        A tunnel ends with its connection. A pull that failed because the tunnel ended is tried again
-        through a new one; if that cannot be opened, the failure of the pull is reported. Raises HostError if no
-        tunnel could be opened at all.
+        A tunnel ends with its connection. A pull that failed because the tunnel ended is tried again through a new
+        one; if that cannot be opened, the failure of the pull is reported. Raises HostError if no tunnel could be
+        opened at all.
         """
         was_open = True
         try:

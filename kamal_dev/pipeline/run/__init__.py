@@ -1,1 +1,1 @@
-"""What every verb has: the run, names, the report, the record of deploys, hooks."""
+"""What all verbs share: the run, names, the report, the record of deploys, hooks."""

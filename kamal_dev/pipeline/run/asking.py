@@ -1,4 +1,4 @@
-"""Show a plan before it is carried out, and ask where somebody is to agree."""
+"""Show a plan before it is carried out, and ask for confirmation if necessary."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def show_plan(output: Output, plan: Plan) -> None:
 
 
 def confirm_plan(output: Output, plan: Plan, question: str = "", agree: Agree | None = None) -> None:
-    """Show what a plan does, and ask the question; without one or nobody to ask, only sum it up.
+    """Show what a plan does, and ask the question; without a question or a terminal, only print a summary.
 
-    Raises Declined for a no.
+    Raises Declined if the answer is no.
     """
     if not question or agree is None:
         output.info(f"Plan: {plan.summary}")

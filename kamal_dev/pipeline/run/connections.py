@@ -1,4 +1,4 @@
-"""What hosts are talked to with: one connection each, and the time that they have."""
+"""The connections to hosts, and the time limits of the work there."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kamal_dev.values import dataclass
 
 
 class HostShells:
-    """Keep the one connection to each host until the run ends."""
+    """Keep one connection to each host until the run ends."""
 
     def __init__(self) -> None:
         self.is_closing = False
@@ -28,11 +28,11 @@ class HostShells:
         self._lock = threading.Lock()
 
     def of(self, host: Host, trust: Trust, log: Callable[[str], None]) -> Shell:
-        """Return the connection to a host; it is opened by its first step."""
+        """Return the connection to a host; its first step opens it."""
         from kamal_dev.shell.remote import Remote
 
         with self._lock:
-            # A host that was started again may have another address.
+            # A restarted host may have a new address.
             if self._hosts.get(host.name) != host:
                 remote = Remote(host, trust, log=log)
                 self._open.callback(remote.close)
@@ -42,7 +42,7 @@ class HostShells:
 
     @property
     def hosts(self) -> Iterable[Host]:
-        """The hosts that were connected to."""
+        """The hosts with a connection."""
         return tuple(self._hosts.values())
 
     def close(self) -> None:
@@ -53,9 +53,9 @@ class HostShells:
 
 @dataclass(frozen=True)
 class HostConnections:
-    """Reach hosts: the connection to each, the scripts that run there, and how long is waited.
+    """Reach hosts: the connection to each, the scripts that run there, and the time limits.
 
-    `limit` is how many hosts are worked on at once, `performer` who does this, as `user@machine`, for locks and audit
+    `limit` is the number of hosts worked on at once. `performer` is the user as `user@machine`, for locks and audit
     logs.
     """
 

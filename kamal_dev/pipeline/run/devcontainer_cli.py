@@ -1,4 +1,4 @@
-"""Find the devcontainer CLI of this machine. Installs none."""
+"""Find the local devcontainer CLI. Installs nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ANSWERS = 90.0  # seconds; npx may have to download it
 
 
 def find(shell: Shell) -> Program | None:
-    """Look for it on PATH, then through npx; None where neither answers."""
+    """Look for it on PATH, then through npx; None if neither answers."""
     for argv in PROGRAMS:
         result = shell.run(features.version(argv), timeout=ANSWERS)
         version = re.match(r"(\d+)\.(\d+)\.(\d+)", result.output) if result else None

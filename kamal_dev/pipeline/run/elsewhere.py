@@ -1,4 +1,4 @@
-"""Which stacks a deploy leaves behind: on hosts that are no longer theirs, and on an older version."""
+"""Find the stacks that a deploy leaves on an older version or on a host that is not theirs any longer."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from kamal_dev.project.state import CachedHost
 def left_behind(
     project: Project, stacks: Mapping[str, Host], chosen: tuple[str, ...], *, is_all: bool
 ) -> Iterator[str]:
-    """Say what stays as it is where these stacks are deployed; `there` are all hosts by stack.
+    """Say which stacks are not touched if these are deployed; `there` are all hosts by stack.
 
-    With `is_all`, nobody has named the stacks.
+    `is_all` means that the user named no stacks.
     """
     known = state.read(project.private()).state.hosts
     provider = project.config.provider.type
     yield from _moved(known, stacks, provider)
-    # A host that is only listed may never have had its stack; one that was created for it has.
+    # A listed host may never have had its stack; a host created for a stack has.
     deployed = {
         name
         for name, host in stacks.items()
@@ -40,7 +40,7 @@ def left_behind(
 
 
 def _moved(known: tuple[CachedHost, ...], stacks: Mapping[str, Host], provider: str) -> Iterator[str]:
-    """Say which hosts of stacks are theirs no longer, and what to do about it."""
+    """Say which stacks have moved to another host, and what to do about the old one."""
     for item in unlisted(known, stacks.items()) if not creates_hosts(provider) else ():
         advice = f"add {item.address} at its old position and `dev remove {item.stack}`"
         yield (

@@ -1,4 +1,4 @@
-"""Write down on this machine what a verb did."""
+"""Write the local audit log."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def note(
     *,
     version: str = "",
 ) -> None:
-    """Write down here what a verb did; secrets are taken out by value.
+    """Record what a verb did; secrets are redacted by value.
 
-    `version` is the one that it was about, that of the working tree unless it is given.
+    `version` defaults to the version of the working tree.
     """
     record = {
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -1,4 +1,4 @@
-"""Run the hooks of a project: programs in .kamal/hooks, on this machine. Where there is none, nothing is said."""
+"""Run the hooks of a project: programs in .kamal/hooks, on this machine. A missing hook is not mentioned."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ BACK = ("rolled back", "stopped")
 
 
 class Hooks:
-    """Run the hooks of one verb, `command`; with `skip` none of them.
+    """Run the hooks of one verb, `command`; with `skip`, none of them.
 
-    `version` is what the verb is about, that of the working tree unless it is given.
+    `version` defaults to the version of the working tree.
     """
 
     def __init__(self, run: Run, command: str, *, skip: bool = False, version: str | None = None) -> None:
@@ -38,20 +38,20 @@ class Hooks:
         self._debts = Debts(run.project, run.output)
 
     def has(self, name: str) -> bool:
-        """Whether a hook is there and will be run."""
+        """Return whether a hook exists and will run."""
         return not self._skip and name in runnable(self._run.project)
 
     def before(self, name: str, stacks: Mapping[str, Host | None], *, left_behind: str) -> None:
-        """Run a hook that can stop the verb; a stack without a host yet has no address. Raises HookFailed."""
+        """Run a hook that can stop the verb; the address of a stack without a host is empty. Raises HookFailed."""
         self._call(name, {stack: host.address if host else "" for stack, host in stacks.items()}, left_behind)
 
     def after_deploy(self, outcomes: Sequence[StackResult], seconds: float) -> DevError | None:
-        """Run `post-deploy`. A failure is told and returned: nothing is left to be stopped."""
+        """Run `post-deploy`. A failure is reported and returned, not raised: the deploy is already done."""
         result = "unchanged" if all(outcome.state == "unchanged" for outcome in outcomes) else "deployed"
         return self._after("post-deploy", outcomes, seconds, result=result)
 
     def after_rollback(self, outcomes: Sequence[StackResult], seconds: float) -> DevError | None:
-        """Run `post-rollback` for stacks that were to be brought back, where any was; as `after_deploy`."""
+        """Run `post-rollback` for the stacks that were rolled back, if any; failures as in `after_deploy`."""
         if not any(outcome.state in BACK for outcome in outcomes):
             return None
         went = all(outcome.state in (*BACK, "unchanged") for outcome in outcomes)
@@ -65,12 +65,12 @@ class Hooks:
             self._call(HEALTH, {stack: host.address}, left_behind)
 
     def owe_setup(self, stack: str) -> None:
-        """Note that Docker is about to be set up for a stack: its host is owed `docker-setup` until that went well."""
+        """Record that Docker is about to be set up for a stack, so that `docker-setup` runs even if this run fails."""
         if self.has("docker-setup"):
             self._debts.add(stack)
 
     def docker_setup(self, stacks: Mapping[str, Host]) -> None:
-        """Run `docker-setup` for those of these stacks whose hosts are owed it. Raises HookFailed."""
+        """Run `docker-setup` for those of these stacks that still need it. Raises HookFailed."""
         is_there = self.has("docker-setup")
         due = {stack: host for stack, host in stacks.items() if stack in self._debts} if is_there else {}
         if due:
@@ -89,7 +89,7 @@ class Hooks:
         return None
 
     def _call(self, name: str, addresses: Mapping[str, str], left_behind: str, **details: str) -> None:
-        """Run a hook for stacks with these addresses; `told` are further details."""
+        """Run a hook for stacks with these addresses; `told` are further variables."""
         output, path = self._run.output, f"{FOLDER}/{name}"
         if self._skip or name not in present(self._run.project):
             return
@@ -106,7 +106,7 @@ class Hooks:
 
     @cached_property
     def _performer(self) -> str:
-        """Who does this, as Kamal says it: the address in git, or else the user."""
+        """Return the performer like Kamal: the email address in git, else the user."""
         return self._run.local.run(git.email(self._run.project.root)).output.strip() or self._run.performer
 
     def _details(self, addresses: Mapping[str, str], details: Mapping[str, str]) -> Details:
@@ -130,7 +130,7 @@ class Hooks:
 
 
 class Debts:
-    """Remember, beyond this run, which stacks are owed `docker-setup`: a build may fail after Docker was set up."""
+    """Remember across runs which stacks still need `docker-setup`: a build may fail after Docker was set up."""
 
     def __init__(self, project: Project, output: Output) -> None:
         self._project = project
@@ -141,11 +141,11 @@ class Debts:
         return stack in self._read()
 
     def add(self, stack: str) -> None:
-        """Note one; hosts are set up side by side."""
+        """Record a stack; hosts are set up in parallel."""
         self._change(lambda known: known | {stack})
 
     def settle(self, stacks: Iterable[str]) -> None:
-        """Forget these."""
+        """Forget these stacks."""
         self._change(lambda known: known - set(stacks))
 
     def _read(self) -> debts.Stacks:
@@ -170,13 +170,13 @@ def _unknown(error: OSError) -> DevError:
 
 
 def present(project: Project) -> tuple[str, ...]:
-    """Return the names of the hooks that are there; a `….sample` is none."""
+    """Return the names of the hooks; files named `….sample` are ignored."""
     folder = project.root / FOLDER
     return tuple(name for name in NAMES if (folder / name).is_file())
 
 
 def runnable(project: Project) -> tuple[str, ...]:
-    """Return those that are executable."""
+    """Return the hooks that are executable."""
     folder = project.root / FOLDER
     return tuple(name for name in present(project) if os.access(folder / name, os.X_OK))
 

@@ -1,4 +1,4 @@
-"""Run `initializeCommand` on this machine, before anything is built. What it writes is read afterwards."""
+"""Run `initializeCommand` on this machine before anything is built, and read the project again afterwards."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LAST_LINES = 20
 
 
 def initialize(run: Run) -> Run:
-    """Run it in the workspace folder; returns the run with the project as it is afterwards. Raises InitializeFailed."""
+    """Run it in the workspace folder; return the run with the project read again. Raises InitializeFailed."""
     stages = lifecycle.initialize(run.project.devcontainer)
     for stage in stages:
         results = each(stage.commands, lambda command: _run(run.project, run.tools, command), limit=len(stage.commands))

@@ -19,8 +19,8 @@ NUMBERS = re.compile("[0-9]+")
 def choose(project: Project, count: int | None, only: tuple[str, ...], known: Iterable[str] = ()) -> tuple[str, ...]:
     """Return the names of the stacks, in order.
 
-    `only` restricts them to some of the first `count` (default: vms.count) or of
-    those that are `known` to exist. Raises UsageError for a name that is neither.
+    `only` limits them to some of the first `count` (default: vms.count) or of the existing ones, `known`. Raises
+    UsageError for any other name.
     """
     config = project.config
     names = tuple(stack_name(config.service, index, config.naming) for index in range(1, (count or config.count) + 1))
@@ -30,12 +30,12 @@ def choose(project: Project, count: int | None, only: tuple[str, ...], known: It
 
 
 def index(project: Project, stack: str) -> int:
-    """Return the place of a stack, counted from 1.
+    """Return the index of a stack, counted from 1.
 
-    One that an earlier `naming.pattern` named has the last number in its name, and without any the first place.
+    The index of a stack named by an earlier `naming.pattern` is the last number in its name, or 1 without a number.
     """
     config = project.config
-    # Every part of every number in it, since the pattern may put the place right behind other digits.
+    # Try every part of every number, because the pattern may put the index right after other digits.
     parts = (
         number[at:to]
         for number in NUMBERS.findall(stack)
@@ -60,7 +60,7 @@ def restrict(names: Iterable[str], only: tuple[str, ...]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Selection:
-    """Hold the stacks that words on a command line name, and the services; none means all of them."""
+    """Hold the stacks and services named on a command line; none means all of them."""
 
     stacks: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
@@ -69,8 +69,8 @@ class Selection:
 def select(words: Iterable[str], stacks: Iterable[str], services: Iterable[str], project: str = "") -> Selection:
     """Tell stacks from services in `[NAME...] [SERVICE...]`.
 
-    A word that a stack matches, by name or as a glob, is a stack; one that is a service is a service; the name of
-    the `project` means all stacks. Raises UsageError for a word that is both, or neither.
+    A word that matches a stack, by name or as a glob, is a stack; a word that is the name of a service is a service;
+    the name of the `project` means all stacks. Raises UsageError for a word that is both or neither.
     """
     stacks, services, words = tuple(stacks), tuple(services), tuple(words)
     for word in words:
@@ -99,9 +99,9 @@ def _suggestion(word: str, known: tuple[str, ...]) -> str:
 def of_project(
     stacks: Iterable[tuple[str, Host]], project: Project, names: tuple[str, ...], *, is_sure: bool = True
 ) -> dict[str, Host]:
-    """Return all stacks with their hosts, or those that match `names`; the service's own name means all.
+    """Return all stacks and their hosts, or those that match `names`; the name of the service means all.
 
-    Raises UsageError for a name or glob that nothing matches; it is passed over unless `is_sure`.
+    Raises UsageError for a name or glob that matches nothing; unless `is_sure`, such a name is skipped.
     """
     targets = dict(stacks)
     if not names or project.config.service in names:

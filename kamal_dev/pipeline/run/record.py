@@ -1,4 +1,4 @@
-"""What a verb tells the next ones, through the state file. It decides nothing that a host or the provider knows."""
+"""Remember in the state file what later runs need. It decides nothing that a host or the provider knows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNTIMELY = DevError("interrupted")
 
 
 class DeployRecord:
-    """Remember one deploy, within `with`: that it began, and how it ended, or that it did not."""
+    """Record one deploy, as a context manager: that it started, and how it ended or that it did not end."""
 
     def __init__(
         self, project: Project, output: Output, performer: str, names: tuple[str, ...], creating: tuple[str, ...]
@@ -33,14 +33,14 @@ class DeployRecord:
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self._begun = Background(lambda: written(project, lambda state: state.begun(names, creating, now)))
         if creating:
-            # Written before the first host costs anything.
+            # Written before the first host is created and costs money.
             self._begun.result()
 
     def __enter__(self) -> DeployRecord:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """Write down why no host got the release, or that nobody knows."""
+        """Record why no host got the release, or that the result is unknown."""
         if self._has_ended:
             return
         state, why = ("failed", error) if isinstance(error, DevError) else ("unknown", UNTIMELY)
@@ -53,7 +53,7 @@ class DeployRecord:
         )
 
     def ended(self, outcomes: Iterable[StackResult], hosts: dict[str, Host], seconds: float) -> None:
-        """Write down how it ended; `hosts` are those that were reached, by stack."""
+        """Record how the deploy ended; `hosts` are the hosts reached, by stack."""
         if self._has_ended:
             return
         outcomes, provider = tuple(outcomes), self._project.config.provider.type
@@ -72,7 +72,7 @@ class DeployRecord:
 
 
 def written(project: Project, change: Change) -> tuple[str, ...]:
-    """Change the state; returns what is wrong with its file. A run goes on without it."""
+    """Change the state; return what is wrong with its file. A run continues without it."""
     try:
         return state.update(project.private(), change)
     except OSError as error:
@@ -80,9 +80,9 @@ def written(project: Project, change: Change) -> tuple[str, ...]:
 
 
 def update(project: Project, output: Output, change: Change, before: Found | None = None) -> None:
-    """Change the state, and warn of what is wrong with its file; what `before` has told is not said again.
+    """Change the state, and warn if its file is damaged; problems already reported in `before` are not repeated.
 
-    With `before`, what was read, a file that would stay as it is is not touched.
+    `before` is the state as it was read: if nothing changes, the file is not written.
     """
     if before and not before.notices and change(before.state) == before.state:
         return
@@ -92,7 +92,7 @@ def update(project: Project, output: Output, change: Change, before: Found | Non
 
 
 def remembered(project: Project, output: Output) -> Found:
-    """Return the state as it is, after a warning of what is wrong with its file."""
+    """Return the current state, after a warning if its file is damaged."""
     try:
         record = state.read(project.private())
     except OSError:
@@ -103,12 +103,12 @@ def remembered(project: Project, output: Output) -> Found:
 
 
 def failed(project: Project, output: Output) -> tuple[str, ...]:
-    """Return the stacks whose last deploy was not fine, or did not come to its end."""
+    """Return the stacks whose last deploy failed or did not end."""
     return tuple(name for name, result in remembered(project, output).state.results if result not in WENT_WELL)
 
 
 def unlisted(known: Iterable[CachedHost], listed: Iterable[tuple[str, Host]]) -> tuple[CachedHost, ...]:
-    """Return the hosts that config/dev.yml no longer lists, without those that a provider creates and finds itself."""
+    """Return the hosts that config/dev.yml no longer lists, except those that a provider creates and finds itself."""
     listed = tuple(listed)
     return tuple(
         item for item in known if not item.is_created and not any(item.is_at(stack, host) for stack, host in listed)

@@ -1,4 +1,4 @@
-"""Say truthfully, per host and per service, what runs after a verb."""
+"""Report, per host and per service, what runs after a verb."""
 
 from __future__ import annotations
 
@@ -24,18 +24,15 @@ FINE = (
 
 @dataclass(frozen=True)
 class StackResult:
-    """Say how a verb ended for one stack.
+    """Hold how a verb ended for one stack.
 
-    `state` is `deployed`, `unchanged`, `rolled back`, `removed`, `absent` (there was nothing to remove),
-    `stopped`, `started`, `restarted`, `scaled`, `failed`, `skipped` or `unknown`; `running` names the version
-    that runs,
-    which after a failure is the one before, and `release` the id of its release where that which
-    failed, or gave way, has the same version;
-    `failed` are the containers that did not stay up, with reason and log, `lifecycle` the
-    lifecycle commands that failed.
-    `before` is the id of the release that gave way to this one: empty where there was none, None
-    where nothing gave way. An `error` also says why a stack was rolled back that stood.
-    `window` is the part of `seconds` spent watching services without a health check.
+    `state` is `deployed`, `unchanged`, `rolled back`, `removed`, `absent` (there was nothing to remove), `stopped`,
+    `started`, `restarted`, `scaled`, `failed`, `skipped` or `unknown`. `running` is the version that runs (after a
+    failure, the previous one), and `release` the id of its release if the failed or replaced release has the same
+    version. `failed` are the containers that did not stay up, with reason and log, `lifecycle` the failed lifecycle
+    commands. `before` is the id of the replaced release: empty if there was none, None if nothing was replaced.
+    `error` also says why a stack that worked was rolled back. `window` is the part of `seconds` spent watching
+    services without a health check.
     """
 
     stack: str
@@ -54,7 +51,7 @@ class StackResult:
 
     @property
     def is_fine(self) -> bool:
-        """Whether the verb did here what it should."""
+        """Whether the verb succeeded for this stack."""
         return self.state in FINE and self.error is None
 
     def result(self) -> StackSummary:
@@ -77,9 +74,9 @@ class StackResult:
 
 @dataclass(frozen=True)
 class Report:
-    """Hold the outcomes of all stacks, in the order of their names.
+    """Hold the outcomes of all stacks, sorted by name.
 
-    `hook` is what a hook failed with afterwards, `plan` what was to be done.
+    `hook` is the error of a hook that failed afterwards, `plan` the plan that was carried out.
     """
 
     verb: str
@@ -98,11 +95,11 @@ class Report:
 
     @property
     def failed(self) -> tuple[StackResult, ...]:
-        """The outcomes that are not fine."""
+        """The outcomes that failed."""
         return tuple(outcome for outcome in self.outcomes if not outcome.is_fine)
 
     def summary(self) -> str:
-        """Say how many, of how many, and how long it took."""
+        """Return how many stacks of how many succeeded, and how long it took."""
         return f"{self.verb} {self._count()} in {duration(self.seconds)}"
 
     def _count(self) -> str:
@@ -110,17 +107,17 @@ class Report:
         return f"{fine} of {len(self.outcomes)} stacks"
 
     def error(self) -> DevError | None:
-        """Return the sum of all failures, or None where there are none."""
+        """Return the sum of all failures, or None if there are none."""
         if not self.failed:
             return self.hook
         hint = "`dev status` shows what is running"
-        # What failed by itself fails again: its own hint says what to change.
+        # A retry makes no sense for other failures: their own hint says what to change.
         if any(outcome.error and kind(outcome.error).retryable for outcome in self.failed):
             hint += f"; {self._again()} retries"
         return SomeHostsFailed("; ".join((self.summary(), *self._shortfalls())), hint=hint)
 
     def _again(self) -> str:
-        """Name the command to try again, for failed stacks only: others would be rolled back one release further."""
+        """Return the command that retries only the failed stacks: the others would be rolled back too far."""
         if self.verb == "Rolled back":
             stacks = " ".join(f"--host {outcome.stack}" for outcome in self.failed)
             version = "" if "," in self.version else short(self.version)
@@ -129,7 +126,7 @@ class Report:
         return "`dev deploy --skip-build`" if verb == "deploy" else f"`dev {verb}`"
 
     def _shortfalls(self) -> list[str]:
-        """Name the stacks that are not fine, and the hook that failed after them."""
+        """Name the stacks that failed, and the hook that failed after them."""
         words = {"skipped": "skipped", "rolled back": "rolled back", "stopped": "stopped"}
         parts: dict[str, list[str]] = {"failed": [], **{word: [] for word in words.values()}}
         for outcome in self.failed:
@@ -153,7 +150,7 @@ class Report:
         )
 
     def tell(self, output: Output) -> None:
-        """Say that all went well, as the last event."""
+        """Print as the last event that all went well."""
         output.done(_PHASES[self.verb], self._count(), seconds=self.seconds)
 
 
@@ -176,7 +173,7 @@ def _line(outcome: StackResult) -> str:
         again = f" with {short(outcome.running, outcome.release)} again"
         note = {"unchanged": " unchanged", "rolled back": again}.get(outcome.state, "")
         return f"✓ up{note} ({services(outcome.containers)})"
-    # Why was told when it happened.
+    # The reason was printed when it happened.
     reason = kind(outcome.error).headline if outcome.error and outcome.state == "failed" else outcome.state
     runs = f"; version {short(outcome.running, outcome.release)} runs" if outcome.running else ""
     return f"✗ {reason}{runs}"
@@ -187,5 +184,5 @@ def _runs(outcome: StackResult) -> bool:
 
 
 def services(containers: Iterable[Container]) -> str:
-    """Name the services that are up, and the state of the others."""
+    """Return the services that are up, and the state of the others."""
     return ", ".join(sorted(c.service if c.state == "up" else f"{c.service}: {c.state}" for c in containers))

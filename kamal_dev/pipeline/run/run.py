@@ -31,10 +31,10 @@ from kamal_dev.values import dataclass
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """Give the stages of a verb what they need; everything opened here is closed by `close`.
+    """Give the stages of a verb what they need; `close` closes everything opened here.
 
-    `read` reads the project again, `wanted_lock_wait` is what `--lock-wait` says, `budget` what `--timeout` gives
-    to each host. What changes while a verb runs makes another run, which shares what is open.
+    `read` reads the project again, `wanted_lock_wait` is `--lock-wait`, `budget` holds `--timeout` for each host. A
+    change during a verb makes a new run, which shares the open connections.
     """
 
     project: Project
@@ -61,7 +61,7 @@ class Run:
         lock_wait: float | None = None,
         allow_outside: bool = False,
     ) -> Run:
-        """Read the project that `folder` (absolute) is in; see `project.load`. Raises ConfigError, UsageError."""
+        """Read the project of `folder` (absolute); see `project.load`. Raises ConfigError, UsageError."""
         local = Local(log=output.step)
         read = partial(
             projects.load,
@@ -79,16 +79,16 @@ class Run:
         return cls(read(), local, output, read, lock_wait)
 
     def read_again(self) -> Run:
-        """Return the run with the project as it is now, because a command may have changed its files."""
+        """Return the run with the project read again, because a command may have changed its files."""
         return replace(self, project=self.read()) if self.read else self
 
     def within(self, seconds: float | None) -> Run:
-        """Return the run with this many seconds for the work on each host; endless for None."""
+        """Return the run with this many seconds for the work on each host; None means no limit."""
         return replace(self, budget=HostBudget(seconds))
 
     @cached_property
     def connections(self) -> HostConnections:
-        """What hosts are talked to with."""
+        """The connections to hosts, with their limits."""
         return HostConnections(
             self.remote,
             self.way,
@@ -103,7 +103,7 @@ class Run:
 
     @cached_property
     def provider(self) -> Provider:
-        """The provider of hosts; sizes that its options leave open are those of `hostRequirements`."""
+        """The provider of hosts; sizes that its options do not set come from `hostRequirements`."""
         config = self.project.config
         sizes = requirements.sizes(self.project.devcontainer.host_requirements)
         options = tuple((name, value or sizes.get(name, value)) for name, value in config.provider.options)
@@ -112,7 +112,7 @@ class Run:
 
     @cached_property
     def stacks(self) -> dict[str, Host]:
-        """The stacks with their hosts, as the provider knew them when this run first asked."""
+        """The stacks and their hosts, as the provider knew them when this run first asked."""
         return dict(self.provider.stacks())
 
     @cached_property
@@ -133,22 +133,22 @@ class Run:
         return Trust(known_hosts, ssh.known_hosts, ssh.config, ssh.connect_timeout)
 
     def way(self, host: Host) -> Way:
-        """Return how a host is reached; found once in a run. Raises HostUnreachable."""
+        """How hosts are reached; determined once per run. Raises HostUnreachable."""
         return way(host, self.trust)
 
     @property
     def ssh_config(self) -> Path:
-        """The file that lets ssh find hosts by the names of their stacks; `dev open` makes it."""
+        """The file that lets ssh find hosts by the names of their stacks; written by `dev open`."""
         return self.project.private() / "ssh_config"
 
     @cached_property
     def tools(self) -> LocalTools:
-        """What commands on this machine are run with."""
+        """What runs commands on this machine."""
         return LocalTools(self.local, self.output, self.resources)
 
     @cached_property
     def performer(self) -> str:
-        """Who does this, as `user@machine`, for locks and audit logs."""
+        """The user as `user@machine`, for locks and audit logs."""
         try:
             user = getpass.getuser()
         except (KeyError, OSError):
@@ -157,31 +157,31 @@ class Run:
 
     @property
     def lock_wait(self) -> float:
-        """Seconds to wait for another change of a stack."""
+        """The seconds to wait for another change of a stack."""
         return self.project.config.deploy.lock_wait if self.wanted_lock_wait is None else self.wanted_lock_wait
 
     @property
     def warns_of_requirements(self) -> bool:
-        """Whether a host with less than `hostRequirements` is used, with a warning.
+        """Whether a host below `hostRequirements` is accepted with a warning.
 
-        Hosts that are containers of this machine cannot be larger than it is.
+        Hosts that are containers on this machine cannot be larger than it is.
         """
         config = self.project.config
         return (config.host_requirements or ("warn" if config.provider.shares_machine else "refuse")) == "warn"
 
     def remote(self, host: Host) -> Shell:
-        """Return the one connection to a host; it is opened by its first step."""
+        """Return the connection to a host; its first step opens it."""
         return self.shells.of(host, self.trust, self.output.step)
 
     def close(self) -> None:
-        """Close every connection and remove every temporary file; of what work still ends then, nothing is said."""
+        """Close every connection and delete temporary files; errors of work that is still ending are not reported."""
         self.output.close()
         self.shells.close()
         self.resources.close()
         if self.shells.hosts and self.ssh_config.exists():
             from kamal_dev.shell import ssh_config
 
-            # A host that was started again may have another port. A verb succeeds without this file.
+            # A restarted host may have a new port. A verb succeeds without this file.
             with suppress(OSError, HostUnreachable):
                 ssh_config.renew(self.ssh_config, self.shells.hosts, self.trust)
         if isinstance(self.local, Local):

@@ -1,4 +1,4 @@
-"""What commands on this machine are run with."""
+"""What runs commands on this machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kamal_dev.values import dataclass
 
 @dataclass(frozen=True)
 class LocalTools:
-    """Hold the shell of this machine, the output of what it runs, and the temporary files that end with the run."""
+    """Hold the local shell, the output for its commands, and the temporary files that are removed when the run ends."""
 
     shell: Shell
     output: Output
@@ -22,5 +22,5 @@ class LocalTools:
 
     @cached_property
     def devcontainer_cli(self) -> Program | None:
-        """The devcontainer CLI; None where there is none."""
+        """The devcontainer CLI; None if it is not installed."""
         return find(self.shell)
