@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
-from kamal_dev.errors import DevError, NothingBuilt, RegistryUnknown
+from kamal_dev.errors import DevError, Interrupted, NothingBuilt, RegistryUnknown
 from kamal_dev.model import Build, Image
 from kamal_dev.pipeline.images import features, local_registry, registry
 from kamal_dev.pipeline.images.building import Built, build_one, buildable, planned
@@ -49,11 +49,12 @@ class ImageMaking:
         self._begun: Background[tuple[str, list[Built]]] | None = None
         self._is_pushing = False
         self._cancelled = threading.Event()
+        self._wanted = threading.Event()
 
     def begin(self, *, push: bool) -> None:
-        """Start building in the background, and `push` each image as soon as it is built.
+        """Start building in the background; with `push`, each image is pushed once it is built and `made` is called.
 
-        Skipped if the build itself pushes, because the plan has to announce that first.
+        Nothing is pushed before a plan says that a host can take it; skipped if the build itself pushes.
         """
         builds = planned(self._project)
         pushes_itself = any(len(build.platforms) > 1 for build in builds)
@@ -78,6 +79,7 @@ class ImageMaking:
         Raises BuildFailed, NothingBuilt, RegistryError and what `after_build` raises.
         """
         project, builds = self._project, planned(self._project)
+        self._wanted.set()
         config, images = self._begun.result() if self._begun else self._make(push=False)
         if not self._is_pushing:
             if images:
@@ -98,6 +100,7 @@ class ImageMaking:
             built = None if self._skip_build else build_one(project, tools, build, options)
             if not push:
                 return built
+            self._await_plan()
             published = self._published(build, config, built)
             pushed.append(f"`{build.image}`")
             return published
@@ -110,6 +113,11 @@ class ImageMaking:
                 verb = "was" if len(pushed) == 1 else "were"
                 error.left_behind = f"{', '.join(sorted(pushed))} {verb} pushed; no container was changed"
             raise
+
+    def _await_plan(self) -> None:
+        while not self._wanted.wait(TICK):
+            if self._cancelled.is_set():
+                raise Interrupted("the images are not needed")
 
     def _published(self, build: Build, config: str, built: Built | None) -> Built:
         assert build.image
