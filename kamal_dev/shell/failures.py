@@ -19,11 +19,11 @@ NO_BANNER = "it accepts connections, but sent no SSH banner within {patience} s"
 REASONS = (
     (r"timed out during banner exchange", NO_BANNER),
     (r"timed out|^Timeout, server ", SILENT),
-    (r"connect to host .* port \d+: (.+)", "{said}"),
-    (r"Could not resolve hostname .*?: (.+)", "{said}"),
-    (r"Unable to negotiate with .*?: (.+)", "{said}"),
-    (r"kex_exchange_identification: (?:read: |write: )?(.+)", "{said}"),
-    (r"(Connection (?:closed|reset) by .+)", "{said}"),
+    (r"connect to host .* port \d+: (.+)", "{reason}"),
+    (r"Could not resolve hostname .*?: (.+)", "{reason}"),
+    (r"Unable to negotiate with .*?: (.+)", "{reason}"),
+    (r"kex_exchange_identification: (?:read: |write: )?(.+)", "{reason}"),
+    (r"(Connection (?:closed|reset) by .+)", "{reason}"),
 )
 # What another try may help against: MaxStartups of sshd, a network that is only coming up.
 PASSING = r"kex_exchange_identification: |Connection (?:closed|reset) by |: No route to host|: Network is unreachable"
@@ -101,12 +101,12 @@ def _of(hop: _Hop, then: Way | None) -> HostError | None:
         return _wrong_key(hop)
     if hop.says(REFUSED):
         return _refused(hop)
-    if then and (told := hop.says(NOT_LED_ON)):
-        return _not_led_on(way, then, told[1])
-    for pattern, reason in REASONS:
-        if told := hop.says(pattern):
-            said = told[1] if told.re.groups else ""
-            return _unreachable(way, reason.format(patience=way.trust.connect_timeout, said=said))
+    if then and (match := hop.says(NOT_LED_ON)):
+        return _not_led_on(way, then, match[1])
+    for pattern, text in REASONS:
+        if match := hop.says(pattern):
+            reason = match[1] if match.re.groups else ""
+            return _unreachable(way, text.format(patience=way.trust.connect_timeout, reason=reason))
     return None
 
 

@@ -177,6 +177,6 @@ def quoted(*noises: bytes) -> str:
     """Return the last that was said in one of these streams, in backticks, for a message."""
     for noise in noises:
         text = "".join(char if char.isprintable() else " " for char in noise.decode(errors="replace"))
-        if said := " ".join(text.split()):
-            return f"`…{said[-200:]}`" if len(said) > 200 else f"`{said}`"
+        if line := " ".join(text.split()):
+            return f"`…{line[-200:]}`" if len(line) > 200 else f"`{line}`"
     return "nothing"

@@ -18,8 +18,8 @@ def hint(way: Way, log: str) -> str:
     `log` is that of ssh: a key that the agent holds needs no file.
     """
     held = re.findall(r"Offering public key: (.*) \S+ SHA256:\S+.* agent$", log, re.MULTILINE)
-    found = (_fault(path) for path in way.identities if path not in held)
-    return next(filter(None, found), "")
+    faults = (_fault(path) for path in way.identities if path not in held)
+    return next(filter(None, faults), "")
 
 
 def _fault(path: str) -> str:

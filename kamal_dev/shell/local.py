@@ -111,9 +111,9 @@ class Local:
 
 def _environment(own: dict[str, str], step: Step) -> dict[str, str]:
     """Return the variables of a process: its own, with what the step says of them; the last word counts."""
-    said = dict(step.environment)
-    kept = {name: value for name, value in own.items() if name not in said}
-    return kept | {name: _plain(value) for name, value in said.items() if value is not None}
+    wanted = dict(step.environment)
+    kept = {name: value for name, value in own.items() if name not in wanted}
+    return kept | {name: _plain(value) for name, value in wanted.items() if value is not None}
 
 
 def _plain(value: str | Secret) -> str:
@@ -174,7 +174,7 @@ def _await(process: subprocess.Popen[bytes], timeout: float | None) -> None:
     waiter.start()
     deadline = None if timeout is None else time.monotonic() + timeout
     while waiter.is_alive():
-        left = TICK if deadline is None else deadline - time.monotonic()
-        if left <= 0:
+        seconds = TICK if deadline is None else deadline - time.monotonic()
+        if seconds <= 0:
             raise subprocess.TimeoutExpired(process.args, timeout or 0)
-        waiter.join(min(left, TICK))
+        waiter.join(min(seconds, TICK))

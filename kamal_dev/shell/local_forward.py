@@ -91,10 +91,10 @@ def _require(host: str, process: subprocess.Popen[bytes], framed: Framed) -> Non
 
 def _pass_on(process: subprocess.Popen[bytes], mark: Frame, on_line: OnLine) -> None:
     assert process.stderr
-    said = Lines(lambda line: on_line(mark.errors.without(line).strip()))
+    lines = Lines(lambda line: on_line(mark.errors.without(line).strip()))
     for data in pipes.chunks(process.stderr, lambda: process.poll() is not None):
-        said.feed(data)
-    said.end()
+        lines.feed(data)
+    lines.end()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

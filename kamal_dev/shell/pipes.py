@@ -32,9 +32,9 @@ def chunks(stream: IO[bytes], is_over: Callable[[], bool]) -> Iterator[bytes]:
 
 
 def _chunks(descriptor: int, is_over: Callable[[], bool]) -> Iterator[bytes]:
-    poll, left, wait = select.poll(), ROOM, TICK
+    poll, room, wait = select.poll(), ROOM, TICK
     poll.register(descriptor, select.POLLIN)
-    while left > 0:
+    while room > 0:
         was_over = is_over()
         is_there = poll.poll(wait * 1000)
         if was_over:
@@ -43,7 +43,7 @@ def _chunks(descriptor: int, is_over: Callable[[], bool]) -> Iterator[bytes]:
             data = os.read(descriptor, PIECE)
             if not data:
                 return
-            left -= len(data) if was_over else 0
+            room -= len(data) if was_over else 0
             yield data
         elif was_over:
             return

@@ -76,26 +76,26 @@ class Remote:
         started = time.monotonic()
         mark = Frame.new()
         connection, channel = self._session(frame.line(mark.around(step.argv)))
-        said, complained = Framed(mark, out), Framed(mark.errors, err)
+        stdout, stderr = Framed(mark, out), Framed(mark.errors, err)
         try:
             channel.feed(feed or ((step.stdin,) if step.stdin else ()))
-            channel.read(said, complained, partial(self._check, said, time.monotonic(), timeout))
-            code = channel.exit_code(ENDING if said.code is None else EXIT)
-            output, errors = said.end(), complained.end()
+            channel.read(stdout, stderr, partial(self._check, stdout, time.monotonic(), timeout))
+            code = channel.exit_code(ENDING if stdout.code is None else EXIT)
+            output, errors = stdout.end(), stderr.end()
         finally:
             channel.close()
-        if said.code is not None:
-            return Result(step, said.code, output, errors, time.monotonic() - started)
+        if stdout.code is not None:
+            return Result(step, stdout.code, output, errors, time.monotonic() - started)
         if code is None and connection.ends_within(EXIT):
             reason = connection.complaint or "it was closed"
             raise LinkDropped(self.host.name, f"the connection was lost during `{step.text}`: {reason}", hint=AGAIN)
-        raise self._unanswered(-1 if code is None else code, said, complained)
+        raise self._unanswered(-1 if code is None else code, stdout, stderr)
 
-    def _unanswered(self, code: int, said: Framed, complained: Framed) -> HostError:
+    def _unanswered(self, code: int, stdout: Framed, stderr: Framed) -> HostError:
         """Say why there is no exit code: the command did not run, or was ended there."""
-        if said.has_begun:
+        if stdout.has_begun:
             return LinkDropped(self.host.name, "the command was killed on the host", hint=AGAIN)
-        return NoAnswer(self.host.name, frame.unanswered(code, said.noise, complained.noise), hint=frame.OTHERS_ANSWER)
+        return NoAnswer(self.host.name, frame.unanswered(code, stdout.noise, stderr.noise), hint=frame.OTHERS_ANSWER)
 
     def close(self) -> None:
         """End the connection for good; a running step ends with LinkDropped."""

@@ -30,14 +30,14 @@ _EXPANDED = re.compile(r"%|\$\{|~[^/]")
 
 def asked(host: Host, trust: Trust) -> tuple[str, ...]:
     """Return what config/dev.yml says of a host, as options of ssh."""
-    said = [
+    settings = [
         ("User", quoting.quoted(host.user) if host.user else ""),
         ("Port", str(host.port or "")),
         ("ProxyJump", host.proxy_jump),
     ]
-    said += [("IdentityFile", quoting.path(str(key))) for key in host.keys]
-    said += [("IdentitiesOnly", "yes" if host.keys else "")]
-    words = [word for name, value in said if value for word in ("-o", f"{name}={value}")]
+    settings += [("IdentityFile", quoting.path(str(key))) for key in host.keys]
+    settings += [("IdentitiesOnly", "yes" if host.keys else "")]
+    words = [word for name, value in settings if value for word in ("-o", f"{name}={value}")]
     return (*(() if trust.read_ssh_config else ("-F", "none")), *words)
 
 
@@ -64,15 +64,15 @@ class Resolved:
 
     def files(self, name: str) -> tuple[str, ...]:
         """Return a list of paths, which ssh prints without quotes: the longest pieces that are there."""
-        words, found = re.split(" (?=[/~])", " ".join(self.all(name))), []
+        words, files = re.split(" (?=[/~])", " ".join(self.all(name))), []
         while words:
             ends = (end for end in range(len(words), 1, -1) if Path(" ".join(words[:end])).exists())
             end = next(ends, 1)
-            found.append(" ".join(words[:end]))
+            files.append(" ".join(words[:end]))
             words = words[end:]
         # Before OpenSSH 9 the home folder is not filled in here.
-        found = [_home() + item[1:] if item.startswith("~/") else item for item in found]
-        return tuple(item for item in found if item not in ("", "none"))
+        files = [_home() + item[1:] if item.startswith("~/") else item for item in files]
+        return tuple(item for item in files if item not in ("", "none"))
 
     def others(self) -> tuple[tuple[str, str], ...]:
         """Return the settings that differ from ssh's defaults."""
@@ -90,7 +90,7 @@ class Resolved:
     def tokens(self, name: str) -> str:
         """Return ProxyCommand or ProxyJump with its tokens replaced. Source: ssh_config(5), TOKENS."""
         values = {"%": "%", "h": self.one("hostname"), "n": self._ask[-1], "p": self.one("port"), "r": self.one("user")}
-        return _TOKEN.sub(lambda found: values.get(found[1], found[0]), self.one(name))
+        return _TOKEN.sub(lambda match: values.get(match[1], match[0]), self.one(name))
 
 
 def _said(stack: str, words: Sequence[str]) -> dict[str, list[str]]:
@@ -106,8 +106,8 @@ def _said(stack: str, words: Sequence[str]) -> dict[str, list[str]]:
         hint = "a `Match exec` in ~/.ssh/config may be waiting for something"
         raise HostUnreachable(stack, f"`ssh -G {words[-1]}` gave no answer: {error}", hint=hint) from error
     if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").splitlines()
-        reason = "; ".join(line for line in said if ": terminating, " not in line) or f"it exited {done.returncode}"
+        lines = done.stderr.decode(errors="replace").splitlines()
+        reason = "; ".join(line for line in lines if ": terminating, " not in line) or f"it exited {done.returncode}"
         hint = "fix the file, or set `ssh.config: false` in config/dev.yml to ignore it"
         raise HostUnreachable(stack, f"ssh cannot read its configuration: {reason}", hint=hint)
     answers: dict[str, list[str]] = {}

@@ -43,8 +43,8 @@ def renew(path: Path, hosts: Iterable[Host], trust: Trust) -> None:
 
 def _host(name: str, host: Host, trust: Trust) -> str:
     """Return what was answered about a host, under a name for which ~/.ssh/config says nothing."""
-    there = way(host, trust)
-    lines = [*openssh.settings(there).items(), ("ProxyCommand", openssh.proxy(there)), *openssh.keys(there)]
+    route = way(host, trust)
+    lines = [*openssh.settings(route).items(), ("ProxyCommand", openssh.proxy(route)), *openssh.keys(route)]
     return "".join((f"Host {name}\n", *(f"  {key} {value}\n" for key, value in lines if value)))
 
 
@@ -59,8 +59,8 @@ def write(path: Path, content: str) -> None:
 def is_included(name: str, host: Host, trust: Trust) -> bool:
     """Whether plain `ssh NAME` would reach this host with this project's known hosts, by what ssh itself says."""
     try:
-        there = way(host, trust)
-        told = subprocess.run(
+        route = way(host, trust)
+        answer = subprocess.run(
             ("ssh", "-T", "-G", name),
             check=False,
             stdin=subprocess.DEVNULL,
@@ -71,10 +71,10 @@ def is_included(name: str, host: Host, trust: Trust) -> bool:
         )
     except (OSError, subprocess.TimeoutExpired, HostUnreachable):
         return False
-    found = dict(line.partition(" ")[::2] for line in told.stdout.splitlines())
-    files = " ".join(there.known_hosts) or "/dev/null"
+    settings = dict(line.partition(" ")[::2] for line in answer.stdout.splitlines())
+    files = " ".join(route.known_hosts) or "/dev/null"
     return (
-        found.get("hostname") == there.hostname
-        and found.get("port") == str(there.port)
-        and found.get("userknownhostsfile") == files
+        settings.get("hostname") == route.hostname
+        and settings.get("port") == str(route.port)
+        and settings.get("userknownhostsfile") == files
     )

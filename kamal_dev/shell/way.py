@@ -79,32 +79,32 @@ def way(host: Host, trust: Trust) -> Way:
 
 def _way(host: Host, trust: Trust, depth: count[int], *, is_hop: bool = False) -> Way:
     _require(host, next(depth))
-    told = Resolved(host, trust)
+    resolved = Resolved(host, trust)
     mine = str(trust.known_hosts)
     is_off, is_pinned = trust.policy == "off", bool(host.host_key)
-    theirs = () if is_off or is_pinned else told.files("userknownhostsfile")
+    theirs = () if is_off or is_pinned else resolved.files("userknownhostsfile")
     return Way(
         stack=host.name,
         address=host.address,
-        hostname=told.one("hostname"),
-        user=told.one("user"),
+        hostname=resolved.one("hostname"),
+        user=resolved.one("user"),
         trust=trust,
-        port=int(told.one("port")),
-        family=told.one("addressfamily", "any"),
-        identities=told.paths("identityfile"),
-        certificates=told.paths("certificatefile"),
+        port=int(resolved.one("port")),
+        family=resolved.one("addressfamily", "any"),
+        identities=resolved.paths("identityfile"),
+        certificates=resolved.paths("certificatefile"),
         missing=tuple(str(key) for key in host.keys if not key.exists()),
-        identities_only=told.one("identitiesonly") == "yes",
-        agent=told.one("identityagent", "SSH_AUTH_SOCK"),
-        alias=told.one("hostkeyalias"),
+        identities_only=resolved.one("identitiesonly") == "yes",
+        agent=resolved.one("identityagent", "SSH_AUTH_SOCK"),
+        alias=resolved.one("hostkeyalias"),
         known_hosts=() if is_off else (mine, *theirs),
-        global_known_hosts=() if is_off or is_pinned else told.files("globalknownhostsfile"),
+        global_known_hosts=() if is_off or is_pinned else resolved.files("globalknownhostsfile"),
         vouched=" ".join(host.host_key.split()[:2]),
-        policy=_policy(trust, told),
-        others=told.others(),
-        command="" if told.one("proxycommand") == "none" else told.tokens("proxycommand"),
-        passes_socket=told.one("proxyusefdpass") == "yes",
-        through=_through(host, told, trust, depth),
+        policy=_policy(trust, resolved),
+        others=resolved.others(),
+        command="" if resolved.one("proxycommand") == "none" else resolved.tokens("proxycommand"),
+        passes_socket=resolved.one("proxyusefdpass") == "yes",
+        through=_through(host, resolved, trust, depth),
         is_hop=is_hop,
     )
 
@@ -123,22 +123,22 @@ def _require(host: Host, depth: int) -> None:
         )
 
 
-def _policy(trust: Trust, told: Resolved) -> str:
+def _policy(trust: Trust, resolved: Resolved) -> str:
     """Return what to do with an unknown key; ssh_config may be stricter than config/dev.yml, never laxer."""
-    is_strict = told.one("stricthostkeychecking") in ("true", "yes")
+    is_strict = resolved.one("stricthostkeychecking") in ("true", "yes")
     return "strict" if trust.policy == "accept-new" and is_strict else trust.policy
 
 
-def _through(host: Host, told: Resolved, trust: Trust, depth: count[int]) -> Way | None:
+def _through(host: Host, resolved: Resolved, trust: Trust, depth: count[int]) -> Way | None:
     """Return the way to the last jump host; those before it are its own way, as with ssh."""
-    *before, last = told.tokens("proxyjump").split(",")
+    *before, last = resolved.tokens("proxyjump").split(",")
     if not last:
         return None
     hop = _HOP.fullmatch(last)
     if hop is None:
         raise HostUnreachable(host.name, f"`{last}` is not a jump host", hint="write it as `user@address:port`")
     # The keys that config/dev.yml names are those for the hop as well; its user and port are the host's alone.
-    there = Host(
+    jump_host = Host(
         host.name, hop["six"] or hop["name"], hop["user"] or "", int(hop["port"] or 0), host.keys, ",".join(before)
     )
-    return _way(there, trust, depth, is_hop=True)
+    return _way(jump_host, trust, depth, is_hop=True)
