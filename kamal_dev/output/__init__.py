@@ -1,4 +1,4 @@
-"""Receive what happens, as typed events. Renderers show them; nothing here decides anything."""
+"""Receive events and pass them to a renderer. Decides nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOUD = ("failed", "warning")
 
 
 class Named(Protocol):
-    """Name a stack, and the address of its host: a `model.Host`."""
+    """Anything with the name of a stack and the address of its host: a `model.Host`."""
 
     @property
     def name(self) -> str:
@@ -26,13 +26,13 @@ class Named(Protocol):
 
     @property
     def address(self) -> str:
-        """Where its host is, empty where it has none."""
+        """The address of its host, empty if it has none."""
 
 
 class Output:
     """Receive events from any thread; secrets are removed by value before anyone sees them.
 
-    `host` is the stack that an event is about and the host that it is on, or the name of the stack alone.
+    `host` is the stack that an event is about, with its host, or only the name of the stack.
     """
 
     def __init__(
@@ -52,32 +52,32 @@ class Output:
         self.redaction = redaction or Redaction()
 
     def start(self, phase: Phase, subject: str = "", host: Named | str = "", **known: Any) -> None:
-        """Begin a phase; `done`, `skip` or `fail` of the same phase and host ends it."""
+        """Start a phase; `done`, `skip` or `fail` with the same phase and host ends it."""
         self.emit(phase, "started", host, subject=subject, **known)
 
     def progress(
         self, phase: Phase, current: int, total: int | None, unit: Unit, host: Named | str = "", **known: Any
     ) -> None:
-        """Tell how far a phase is."""
+        """Report the progress of a phase."""
         self.emit(phase, "progress", host, current=current, total=total, unit=unit, **known)
 
     def done(self, phase: Phase, subject: str = "", host: Named | str = "", **known: Any) -> None:
-        """End a phase that went well; `seconds` is how long it took, `message` what came of it."""
+        """End a phase successfully; `seconds` is its duration, `message` its result."""
         self.emit(phase, "done", host, subject=subject, **known)
 
     def skip(self, phase: Phase, subject: str = "", host: Named | str = "", **known: Any) -> None:
-        """Tell that a phase has nothing to do."""
+        """Report that a phase has nothing to do."""
         self.emit(phase, "skipped", host, subject=subject, **known)
 
     def fail(
         self, phase: Phase, error: DevError, host: Named | str = "", *, log: Iterable[str] = (), **known: Any
     ) -> None:
-        """End a phase that failed; `log` are the last words of what failed."""
-        # Imported for a failure alone, as it is for the result.
+        """End a failed phase; `log` are the last lines of what failed."""
+        # Imported only on a failure, to keep the start fast.
         from kamal_dev.output.failure import Failure
 
         failure = Failure.of(error)
-        # Cleaned before it is parted: a carriage return is removed, and is no end of a line.
+        # Cleaned before it is split: a carriage return is removed, and does not end a line.
         message, *words = self.clean(failure.message).split("\n")
         self.emit(
             phase,
@@ -101,7 +101,7 @@ class Output:
         self.emit(phase, "warning", host, message=message, **known)
 
     def warn_once(self, message: str) -> None:
-        """Warn, unless the same was said before."""
+        """Warn, unless the same warning was already given."""
         with self._lock:
             is_new = message not in self._warned
             self._warned.add(message)
@@ -109,7 +109,7 @@ class Output:
             self.warn(message)
 
     def line(self, phase: Phase, text: str, host: Named | str = "", **known: Any) -> None:
-        """Pass on a line that a program printed; empty ones only space it out."""
+        """Pass on a line that a program printed; empty lines are dropped."""
         if text.strip():
             self.emit(phase, "output", host, message=text, **known)
 
@@ -119,18 +119,18 @@ class Output:
             self.emit("checking", "step", message=text)
 
     def close(self) -> None:
-        """Hear only the calling thread from now on.
+        """Ignore all threads except the calling one from now on.
 
-        What others meet when connections are closed under them is no failure of a host.
+        When connections are closed, other threads fail, but that is not a failure of a host.
         """
         self._speaker = threading.get_ident()
 
     def clean(self, text: str) -> str:
-        """Return `text` as a terminal may have it: without secrets, and without control characters."""
+        """Return `text` safe for a terminal: without secrets and control characters."""
         return clean(text, self.redaction)
 
     def emit(self, phase: Phase, status: Status, host: Named | str = "", **known: Any) -> None:
-        """Pass one event on to the renderer, free of secrets and control characters."""
+        """Pass one event to the renderer, without secrets and control characters."""
         if self._quiet and status not in LOUD:
             return
         stack, address = (host, "") if isinstance(host, str) else (host.name, host.address)
@@ -151,11 +151,11 @@ class Output:
         )
 
     def _one_line(self, text: str) -> str:
-        # A line is one line: what follows a newline could pass for another message.
+        # A message stays on one line: text after a newline could be mistaken for another message.
         return " ".join(self.clean(text).splitlines()) if text else text
 
 
 def clean(text: str, redaction: Redaction) -> str:
     """Return `text` without the secrets that `redaction` knows, and without control characters."""
-    # A value may have such characters itself, and may have been taken apart by them.
+    # A secret may contain control characters itself, and may have been split by them.
     return redaction(printable(redaction(text)))

@@ -1,4 +1,4 @@
-"""The output of BuildKit (`--progress plain`), folded to the step that it is at."""
+"""Parse the output of BuildKit (`--progress plain`) into build steps."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from kamal_dev.values import dataclass
 
-# The devcontainer CLI puts the time before whatever it reads at once, so some lines have it and others have not.
+# The devcontainer CLI prefixes each chunk that it reads with the time, so only some lines have it.
 _TIME = re.compile(r"^\[\d{4}-\d\d-\d\dT[\d:.]+Z\] ")
 _STEP = re.compile(r"^#(\d+) (\[(?!internal|auth)[^\]]*\d+/\d+\] .*|\[internal\] load .*|exporting .*)$")
 _NUMBERED = re.compile(r"^\[.*?(\d+)/(\d+)\]")
@@ -18,7 +18,7 @@ _SIZES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 
 @dataclass(frozen=True)
 class BuildStep:
-    """Name the step that a build is at, with its number of how many where the line says so."""
+    """Name the current step of a build, with its number and the total if the line has them."""
 
     text: str
     current: int | None = None
@@ -26,7 +26,7 @@ class BuildStep:
 
 
 def build_step(line: str) -> BuildStep | None:
-    """Return the step that a line of BuildKit's output begins; None for any other line."""
+    """Return the step that starts with a line of BuildKit's output; None for any other line."""
     if (match := _STEP.match(_TIME.sub("", line))) is None:
         return None
     numbered = _NUMBERED.match(match[2])
@@ -35,7 +35,7 @@ def build_step(line: str) -> BuildStep | None:
 
 
 def fetched(line: str) -> tuple[int, int] | None:
-    """Return how many bytes of a layer have arrived, of how many, where a line says so."""
+    """Return how many bytes of how many have arrived of a layer, if a line says so."""
     match = _BYTES.match(_TIME.sub("", line))
     if match is None:
         return None
@@ -43,7 +43,7 @@ def fetched(line: str) -> tuple[int, int] | None:
 
 
 def failed_step(output: str) -> list[str]:
-    """Return what the step that failed printed; empty where no step says that it failed."""
+    """Return the output of the failed step; empty if no step is reported as failed."""
     lines = [_TIME.sub("", text) for text in output.splitlines()]
     numbers = [match[1] for text in lines if (match := _ERROR.match(text))]
     if not numbers:

@@ -1,4 +1,4 @@
-"""What happened, as a value. Nothing here shows it or decides anything."""
+"""An event, as a value. Nothing here shows it or decides anything."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ Unit = Literal["", "bytes", "layers", "steps", "images"]
 
 @dataclass(frozen=True)
 class Event:
-    """Say one thing that happened.
+    """One thing that happened.
 
-    `stack` and `host` (an address) are empty for this machine. `subject` is what a phase is about: an
-    image, a command, a version. `started` begins what a later `done`, `skipped` or `failed` of the same
-    phase and stack ends; `seconds` is its duration. `message` is a line of output, a reason, a notice.
-    `step` is a command before it runs. `log` holds the last words of what failed.
+    `stack` and `host` (an address) are empty for this machine. `subject` is what a phase is about: an image, a
+    command, a version. A `started` event is ended by a later `done`, `skipped` or `failed` with the same phase and
+    stack; `seconds` is the duration. `message` is a line of output, a reason, or a notice. `step` is a command before
+    it runs. `log` holds the last lines of what failed.
     """
 
     phase: Phase
@@ -93,7 +93,7 @@ class Event:
     time: str = field(default="", compare=False)
 
     def as_json(self) -> Mapping[str, Any]:
-        """Return the event as a line of `--json`; what is not known is left out."""
+        """Return the event as a line of `--json`, without unknown fields."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         known = {name: value for name, value in values.items() if value not in ("", None, ())}
         if self.seconds is not None:
@@ -102,5 +102,5 @@ class Event:
 
 
 def now() -> str:
-    """Return the time in UTC, as RFC 3339 writes it."""
+    """Return the current time in UTC, in the format of RFC 3339."""
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""What kind of failure an error is, for programs and tables. One table for the whole tree of `errors.py`."""
+"""Sort errors into categories, for programs and tables: one table for the whole tree of `errors.py`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kamal_dev.values import dataclass
 
 @dataclass(frozen=True)
 class FailureKind:
-    """Describe a class of errors: `retryable` where the same command may succeed with nothing changed."""
+    """Describe a class of errors; `retryable` means that the same command may succeed without any change."""
 
     category: Category
     retryable: bool
@@ -53,13 +53,13 @@ KINDS: dict[type[errors.DevError], FailureKind] = {
 
 
 def kind(error: errors.DevError) -> FailureKind:
-    """Return the kind of an error: that of its class, or of the nearest one above it."""
+    """Return the kind of an error: the one of its class, or of the nearest base class that has one."""
     return next(KINDS[each] for each in type(error).__mro__ if each in KINDS)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Describe what went wrong: what happened, what is left, what to do, and whether trying again may help."""
+    """Hold what went wrong: what happened, what was left behind, what to do, and whether a retry may help."""
 
     category: Category
     retryable: bool

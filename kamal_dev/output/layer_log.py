@@ -1,4 +1,4 @@
-"""What `docker push` and `docker pull` print where there is no terminal: one line for each change of a layer."""
+"""Parse the output of `docker push` and `docker pull` without a terminal: one line per change of a layer."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ _DONE = ("Pushed", "Layer already exists", "Mounted from", "Already exists", "Pu
 
 
 class LayerLog:
-    """Count the layers that are done, of those that have been named."""
+    """Count the finished layers among those named so far."""
 
     def __init__(self) -> None:
         self._layers: dict[str, bool] = {}
 
     def take(self, line: str) -> tuple[int, int] | None:
-        """Take a line in; returns how many layers are done of how many, where that changed."""
+        """Process a line; return the finished and total number of layers if they changed."""
         if (match := _LAYER.match(line)) is None:
             return None
         before = self._layers.get(match[1])

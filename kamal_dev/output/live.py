@@ -1,4 +1,4 @@
-"""Show events to a person: one moving line for each host and for this machine, what is done scrolls by above."""
+"""Show events to a person: one moving line per host and for this machine; finished lines scroll up."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from kamal_dev.output.sentences import line, progress, sentence
 from kamal_dev.output.units import amount, clock, duration
 
 STYLES = {"failed": "red", "warning": "yellow", "done": "green", "skipped": "green", "output": "dim", "step": "dim"}
-NARROW, WIDE = 72, 110  # columns, below which there is no bar, and from which it is a long one
+NARROW, WIDE = 72, 110  # columns: below the first there is no bar, from the second on a long one
 BARS = (10, 20)
 IMAGES = ("building", "pushing")
-RATE = 8  # pictures a second
-SOON = 2.0  # seconds, below which a running time says nothing
+RATE = 8  # redraws per second
+SOON = 2.0  # seconds after which the running time is shown
 
 
 class LiveView:
-    """Draw the rows below what has scrolled by, until the work is done or something else is to be printed."""
+    """Draw the rows below the scrolling output, until the work is done or something else has to be printed."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class LiveView:
         self._refresh()
 
     def close(self) -> None:
-        """Leave the terminal to others: what is drawn goes, and what no line has told yet is printed."""
+        """Release the terminal: the rows disappear, and results that no line has shown yet are printed."""
         for row in self._rows.clear():
             if row.running:
                 event = next(reversed(row.running.values()))
@@ -93,7 +93,7 @@ class LiveView:
         return Group(*self.picture(self._console.width, self._console.height))
 
     def picture(self, width: int, height: int) -> list[Text]:
-        """Return the rows as lines that fit into a terminal of this size."""
+        """Return the rows as lines that fit a terminal of this size."""
         rows = self._rows.all()
         room = max(height - 2, 1)
         shown = rows if len(rows) <= room else rows[: room - 1]
@@ -112,7 +112,7 @@ class LiveView:
         if row.detail:
             text.append(f"  {self._encodable(row.detail)}", "dim")
         right = self._right(row, event, width)
-        # The last column stays free: some terminals begin a new line in it.
+        # The last column stays empty: some terminals start a new line when it is used.
         room = max(width - right.cell_len - 2, 4)
         _fit(text, room, self._encodable("…"))
         text.pad_right(room - text.cell_len + 1)
@@ -122,12 +122,12 @@ class LiveView:
         return text
 
     def _right(self, row: LiveRow, event: Event, width: int) -> Text:
-        """Return the end of a row: a bar, how far it is in numbers, the running time."""
+        """Return the end of a row: bar, numbers, running time."""
         if not row.running:
             return Text(f"{duration(event.seconds)}" if event.seconds is not None else "", "dim")
         right = self._bar(event, BARS[width >= WIDE]) if width >= NARROW else Text()
         how_far = amount(*map(sum, zip(*row.layers.values(), strict=True))) if row.layers else progress(event)
-        # The number of a step of a build is in its name.
+        # The name of a build step already contains its number.
         if how_far and (row.layers or event.unit != "steps"):
             right.append(f"{how_far}  ")
         elapsed = self._now() - row.begun
@@ -149,12 +149,12 @@ class LiveView:
 
 
 def _named(event: Event) -> Event:
-    """Return an event whose image has no registry: a row has little room, and the line that follows has it."""
+    """Return an event with its image shortened by the registry: rows are narrow, the final line has it in full."""
     return replace(event, subject=event.subject.rpartition("/")[2]) if event.phase in IMAGES else event
 
 
 def _fit(text: Text, width: int, ellipsis: str) -> None:
-    """Cut a text that is too long, with an ellipsis at its end."""
+    """Cut a text that is too long, and end it with an ellipsis."""
     if text.cell_len > width:
         text.truncate(max(width - len(ellipsis), 1))
         text.append(ellipsis, "dim")

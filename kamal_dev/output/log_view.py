@@ -1,4 +1,4 @@
-"""Show lines of logs: for people with the stack and the service before each, for programs as JSON lines."""
+"""Show log lines: for people with the stack and service as a prefix, for programs as JSON lines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 
 
 class LabelledSource(Protocol):
-    """Name what a line is from."""
+    """Name the source of a line."""
 
     @property
     def stack(self) -> str:
@@ -30,11 +30,11 @@ class LabelledSource(Protocol):
 
     @property
     def label(self) -> str:
-        """The service, and which of its containers."""
+        """The service, and the number of its container."""
 
 
 class TimedLine(Protocol):
-    """Be a line of a log, with its time."""
+    """One log line and its time."""
 
     @property
     def time(self) -> bytes:
@@ -42,17 +42,17 @@ class TimedLine(Protocol):
 
     @property
     def source(self) -> LabelledSource:
-        """What it is from."""
+        """The container that wrote it."""
 
     @property
     def text(self) -> bytes:
-        """What was written."""
+        """The text of the line."""
 
 
 class LogView:
-    """Write lines, many at once, free of secrets and control characters.
+    """Write log lines in batches, without secrets and control characters.
 
-    `pattern` leaves out the lines that do not match.
+    Lines that do not match `pattern` are left out.
     """
 
     def __init__(
@@ -86,10 +86,10 @@ class LogView:
         self._write("\n".join([render(line, text) for line, text in kept]) + "\n")
 
     def _texts(self, lines: list[TimedLine]) -> list[str]:
-        """Return the texts as they may be printed; cleaned together, which is many times faster than one by one."""
+        """Return the texts ready to print; cleaning them together is many times faster than one by one."""
         raw = [_last_state(line.text).decode(errors="replace") for line in lines]
         texts = clean("\n".join(raw), self._redaction).split("\n")
-        # A secret of several lines was found in lines that only happen to follow each other.
+        # A multi-line secret matched across lines that only happen to follow each other.
         return texts if len(texts) == len(raw) else [clean(text, self._redaction) for text in raw]
 
     def _json(self, line: TimedLine, text: str) -> str:
@@ -104,7 +104,7 @@ class LogView:
         return (self._prefixes.get(id(source)) or self._prefix(source)) + text
 
     def _prefix(self, source: LabelledSource) -> str:
-        """Return the prefix of lines of this container; as wide as the longest so far."""
+        """Return the prefix for lines of this container, as wide as the longest one so far."""
         name = clean(f"{source.stack} {source.label}", self._redaction)
         if name not in self._names:
             self._names.append(name)
@@ -119,6 +119,6 @@ class LogView:
 
 
 def _last_state(text: bytes) -> bytes:
-    """Return what a terminal would show of a line that was drawn over."""
+    """Return what a terminal would finally show of a line with carriage returns."""
     text = text.rstrip(b"\r")
     return text.rpartition(b"\r")[2] if b"\r" in text else text

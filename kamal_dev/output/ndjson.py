@@ -13,7 +13,7 @@ from kamal_dev.output.summary import RunSummary
 
 
 class Ndjson:
-    """Write one line per event, and at the end one for the result, which nothing follows."""
+    """Write one line per event, and the result as the last line."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -23,12 +23,12 @@ class Ndjson:
         """Write the event and flush."""
         if self._has_ended:
             return
-        # A reader that has gone, or a disk that is full, ends no deploy.
+        # A deploy does not stop because the reader is gone or the disk is full.
         with suppress(OSError):
             self._write(event.as_json())
 
     def result(self, result: RunSummary, redaction: Redaction) -> None:
-        """Write the last line. Raises OSError where nobody takes it."""
+        """Write the last line. Raises OSError if it cannot be written."""
         self._has_ended = True
         self._write({**redaction.within(result.as_json()), "time": now()})
 

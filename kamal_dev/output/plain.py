@@ -1,4 +1,4 @@
-"""Show events as lines of text with the time, for logs, pipes and CI: one line per change, no flood."""
+"""Show events as lines of text with the time, for logs, pipes and CI: one line per change."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from kamal_dev.output.sentences import line, progress
 from kamal_dev.output.symbols import written
 
 SIGNS = {"done": "✓ ", "skipped": "✓ ", "failed": "✗ ", "warning": "! "}
-APART = 10.0  # seconds between two lines on how far a phase is
-# What these print is people's own; the rest is folded to its steps.
+APART = 10.0  # seconds between two progress lines of a phase
+# The output of these phases comes from users' programs and is shown in full; other output is reduced to its steps.
 SHOWN = ("hook", "initializing", "lifecycle", "forwarding")
 
 
 class Plain:
-    """Write lines of text to a stream; `verbose` adds commands and everything that programs print."""
+    """Write lines of text to a stream; `verbose` adds commands and all output of programs."""
 
     def __init__(
         self,
@@ -36,12 +36,12 @@ class Plain:
         self._is_ascii = is_ascii
         self._clock = clock
         self._last: dict[tuple[str, str], float] = {}
-        self._shown: dict[str, set[str]] = {}  # what lifecycle commands printed, by stack
-        self._building: set[str] = set()  # the images that are being built now
+        self._shown: dict[str, set[str]] = {}  # the output of lifecycle commands, by stack
+        self._building: set[str] = set()  # the images being built
 
     def __call__(self, event: Event) -> None:
-        """Write what the event says, so that a reader of the pipe sees it at once."""
-        # A reader that has gone, or a disk that is full, ends no deploy.
+        """Write the event and flush, so that a reader of a pipe sees it at once."""
+        # A deploy does not stop because the reader is gone or the disk is full.
         with suppress(OSError, ValueError):
             for text in self._lines(event):
                 written(self._stream, f"{self._clock()} {text}", is_ascii=self._is_ascii)
@@ -77,12 +77,12 @@ class Plain:
             yield f"  {self._owner(event)}{step.text}"
 
     def _owner(self, event: Event) -> str:
-        """Return the image that a line is about where several are built side by side."""
+        """Return the image that a line is about if several are built in parallel."""
         name = event.subject.rpartition("/")[2].partition(":")[0]
         return f"{name}: " if event.phase == "building" and len(self._building) > 1 else ""
 
     def _is_due(self, event: Event) -> bool:
-        """Whether so much time has passed since the last line on this phase that another is due."""
+        """Return whether enough time has passed since the last progress line of this phase."""
         key, moment = (event.phase, event.stack), time.monotonic()
         if moment - self._last.get(key, 0.0) < APART:
             return False
@@ -91,7 +91,7 @@ class Plain:
 
 
 def explained(event: Event) -> Iterator[str]:
-    """Yield what belongs to a failure or a warning: last words, what is left behind, what to do."""
+    """Yield the details of a failure or a warning: last lines, what was left behind, what to do."""
     where = f"{event.stack}: " if event.stack else ""
     yield from (f"  {where}{text}" for text in event.log)
     if event.left_behind:

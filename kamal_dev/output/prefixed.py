@@ -1,4 +1,4 @@
-"""Write lines with the name of a stack before each."""
+"""Write lines prefixed with the name of a stack."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kamal_dev.output.redaction import Redaction
 
 
 class StackLines:
-    """Write lines of several stacks from any thread, free of secrets and control characters."""
+    """Write lines of several stacks from any thread, without secrets and control characters."""
 
     def __init__(
         self, write: Callable[[str], object], redaction: Redaction, names: Iterable[str], *, has_colours: bool = False

@@ -1,16 +1,16 @@
-"""What may reach a terminal. Everything else in a text is somebody's attempt to draw on it, or an accident."""
+"""Remove everything that could control the terminal from a text."""
 
 from __future__ import annotations
 
 import re
 
-# What terminals obey: sequences that begin with ESC or its one-byte forms, up to their ends or that of the text.
+# Escape sequences: they start with ESC or its one-byte forms, and end with their terminator or the text.
 _SEQUENCE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*(?:[@-~]|$)"
     r"|(?:\x1b[PX\]^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c|$)"
     r"|\x1b[ -/]*[0-~]?"
 )
-# Other controls, what turns the direction of writing, and other line separators.
+# Other control characters, changes of the writing direction, and unusual line separators.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
 
 

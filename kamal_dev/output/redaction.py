@@ -1,4 +1,4 @@
-"""Remove secrets from text by value, in the forms in which they travel."""
+"""Remove secrets from text by value, in all common encodings."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from kamal_dev.model import Secret
 
 SHORTEST = 4
-WIDTHS = (76, 64)  # where `base64` and PEM break a long line
+WIDTHS = (76, 64)  # line lengths of `base64` and PEM
 
 
-# What has these keys in a result is a word of the project, of a host or of this program.
+# Values of these keys are names chosen by the project, a host or this program.
 NAMES = frozenset(
     (
         *("stack", "service", "host", "main", "project", "provider", "type", "kind", "phase", "stage"),
@@ -27,12 +27,11 @@ _WORD = re.compile(r"[a-z][a-z_]*")
 
 
 class Redaction:
-    """Replace each known secret by `[redacted]`, whole and line by line.
+    """Replace each known secret by `[redacted]`, as a whole and line by line.
 
-    Found are the value itself, base64 at any alignment, URL-encoded, and quoted for JSON,
-    for a shell or for Compose. Values shorter than four characters are left: they would
-    blank out ordinary words. So are names that were spared: `POSTGRES_PASSWORD=postgres`
-    must not make a service of that name unreadable.
+    Secrets are also found in base64 at any alignment, URL-encoded, and quoted for JSON, a shell or Compose. Values
+    shorter than four characters are not replaced: ordinary words would disappear. Neither are spared names:
+    `POSTGRES_PASSWORD=postgres` must not make a service with that name unreadable.
     """
 
     def __init__(self) -> None:
@@ -43,27 +42,27 @@ class Redaction:
         self._lock = Lock()
 
     def add(self, secret: Secret) -> None:
-        """Learn a value; safe to call again."""
+        """Add a secret value; safe to call repeatedly."""
         with self._lock:
             if secret in self._known:
                 return
             value = secret.reveal()
             texts = {value, *map(str.strip, value.splitlines())}
             forms = {form for text in texts if len(text.strip()) >= SHORTEST for form in _forms(text)}
-            # Longer ones go first. Assigned whole, because other threads may be reading.
+            # Longest first. Assigned in one step, because other threads may be reading.
             self._forms = tuple(sorted(forms.union(self._forms), key=lambda form: (-len(form), form)))
             self._known.add(secret)
             self._share()
 
     def spare(self, names: Iterable[str]) -> None:
-        """Leave names readable, as whole words, though a secret has the same value or a part of it."""
+        """Keep names readable as whole words, even if a secret has the same value or contains it."""
         with self._lock:
             if not self._spared.issuperset(names := frozenset(filter(None, names))):
                 self._spared |= names
                 self._share()
 
     def _share(self) -> None:
-        """Find the forms that stand in spared names: for these the names are looked for first."""
+        """Find the forms that occur in spared names: there, names are matched first."""
         patterns: dict[str, re.Pattern[str]] = {}
         for form in self._forms:
             if names := sorted((name for name in self._spared if form in name), key=len, reverse=True):
@@ -72,7 +71,7 @@ class Redaction:
         self._shared = patterns
 
     def __call__(self, text: str) -> str:
-        """Return `text` without the values learnt so far."""
+        """Return `text` without the known values."""
         from kamal_dev.model import REDACTED
 
         for form in self._forms:
@@ -82,18 +81,18 @@ class Redaction:
         return text
 
     def _key(self, key: str) -> str:
-        """Return a key: a word of the schema stays, and so does a name from the user's files."""
+        """Return a key: words of the schema stay, and so do names from the user's files."""
         return key if _WORD.fullmatch(key) or self._is_value(key) else self(key)
 
     def _named(self, key: Any, value: Any) -> Any:
-        """Return a value: where the key says that it is a name, one that is equal to a secret is a coincidence."""
+        """Return a value: if its key means that it is a name, equality with a secret is a coincidence."""
         return value if key in NAMES and self._is_value(value) else self.within(value)
 
     def _is_value(self, text: Any) -> bool:
         return any(secret.reveal() == text for secret in self._known)
 
     def within(self, data: Any) -> Any:
-        """Return JSON data without the values learnt so far; keys and what is a name by its key stay."""
+        """Return JSON data without the known values; keys and values that are names stay."""
         if isinstance(data, dict):
             return {self._key(str(key)): self._named(key, value) for key, value in data.items()}
         if isinstance(data, (list, tuple)):
@@ -108,7 +107,7 @@ def _unless_named(match: re.Match[str]) -> str:
 
 
 def _forms(text: str) -> Iterator[str]:
-    # Imported where the first secret is learnt: `dev --help` meets none.
+    # Imported with the first secret: `dev --help` has none.
     import json
     import shlex
     from urllib.parse import quote, quote_plus
@@ -127,14 +126,14 @@ def _forms(text: str) -> Iterator[str]:
 
 
 def _lower(encoded: str) -> str:
-    """Return a URL-encoded text with the digits of its escapes in lower case."""
+    """Return URL-encoded text with its escapes in lower case."""
     import re
 
     return re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), encoded)
 
 
 def _base64(raw: bytes) -> Iterator[str]:
-    """Yield the base64 of a value on its own, and its fixed part at each alignment inside another value."""
+    """Yield the base64 of a value on its own, and the invariant part for each alignment inside a longer text."""
     from base64 import b64encode
 
     for alphabet in (None, b"-_"):
@@ -143,7 +142,7 @@ def _base64(raw: bytes) -> Iterator[str]:
         yield from (whole[at : at + width] for width in WIDTHS for at in range(0, len(whole) - 15, width))
         for before in range(3):
             encoded = b64encode(b"\0" * before + raw, alphabet).decode()
-            # A character encodes six bits: those that also hold bits of what is before or behind vary.
+            # A character encodes six bits: the outermost ones share bits with the neighbouring bytes and vary.
             end = (before + len(raw)) * 8 // 6
             core = encoded[-(-before * 8 // 6) : end]
             if len(core) >= SHORTEST:

@@ -1,4 +1,4 @@
-"""What each stack, and this machine, is doing now: the state that the live view draws."""
+"""What each stack and this machine are doing now: the state drawn by the live view."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from kamal_dev.output.build_log import build_step, fetched
 from kamal_dev.output.event import Event
 
-# What ends the work on a stack; after other phases its row waits for the next one.
+# The phases that end the work on a stack; after other phases its row waits for the next one.
 LAST = ("deploying", "rolling_back", "removing", "pruning", "forwarding")
 
 
 @dataclass
 class LiveRow:
-    """Hold what is under way in one row: its phases that have begun, and what ended last."""
+    """Hold the state of one row: its running phases, and the last one that ended."""
 
     begun: float
     running: dict[str, Event] = field(default_factory=dict)
@@ -25,12 +25,12 @@ class LiveRow:
 
     @property
     def event(self) -> Event | None:
-        """The phase that began last and still runs, else the one that ended last."""
+        """The phase that started last and still runs, else the one that ended last."""
         return next(reversed(self.running.values()), self.ended)
 
 
 class LiveRows:
-    """Keep one row for each stack, and one for each phase on this machine, in the order in which they began."""
+    """Keep one row for each stack, and one for each phase on this machine, in order of their start."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -41,7 +41,7 @@ class LiveRows:
         return [row for _, row in sorted(self._rows.items(), key=lambda item: (bool(item[0][0]), item[0][0]))]
 
     def take(self, event: Event) -> bool:
-        """Take an event in; returns whether it is to be shown for good, because nothing else would tell of it."""
+        """Process an event; return whether to print it permanently, because no other event would report it."""
         if event.status == "output":
             return self._output(event)
         if event.status in ("started", "progress"):
@@ -52,7 +52,7 @@ class LiveRows:
         return True
 
     def clear(self) -> list[LiveRow]:
-        """Drop all rows; returns what they were."""
+        """Remove and return all rows."""
         rows = self.all()
         self._rows.clear()
         return rows
@@ -94,15 +94,15 @@ class LiveRows:
 
     def _advance(self, row: LiveRow, event: Event, current: int | None, total: int | None) -> None:
         if (known := row.running.get(event.phase)) and current is not None:
-            # A step that begins is not done.
+            # A step that starts is not finished.
             row.running[event.phase] = replace(known, current=current - 1, total=total, unit="steps")
 
 
 def ends_command(event: Event) -> bool:
-    """Whether the command ends with this failure, and so reports it itself."""
+    """Return whether the command ends with this failure, and so reports it itself."""
     return event.status == "failed" and not event.stack
 
 
 def _key(event: Event) -> tuple[str, str]:
-    # Two images may be built at the same time: that of a project, and that of a host.
+    # Two images may be built in parallel: the project's, and the one for hosts.
     return (event.stack, "") if event.stack else ("", f"{event.phase} {event.subject}")

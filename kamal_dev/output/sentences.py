@@ -1,4 +1,4 @@
-"""The sentences that people read, made from events. One table for all phases."""
+"""Turn events into sentences for people. One table for all phases."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from kamal_dev.output.units import amount, duration
 
 
 class Wording(NamedTuple):
-    """Name a phase while it is running, and once it is done; `{}` is replaced by the subject.
+    """Hold the words for a phase while it runs and when it is done; `{}` is replaced by the subject.
 
-    `subject` is used for events without one.
+    `subject` is the default for events without one.
     """
 
     doing: str
@@ -53,9 +53,9 @@ WORDS: dict[Phase, Wording] = {
 }
 assert set(WORDS) == set(get_args(Phase))
 
-# Of all stacks, of which the subject says how many.
+# For events about all stacks; the subject is their number.
 _ALL: dict[Phase, str] = {"rolling_back": "Rolled back {}", "starting": "Started {}", "stopping": "Stopped {}"}
-# Where nothing had to be done.
+# For phases that had nothing to do.
 _SKIPPED: dict[Phase, str] = {
     "pushing": "Already pushed {}",
     "deploying": "Version {} is already running",
@@ -67,7 +67,7 @@ _NAMED = ("building", "packing", "pushing", "pulling", "transferring", "initiali
 
 
 def sentence(event: Event, *, full: bool = False) -> str:
-    """Return what happened as people say it, without the stack; `full` leaves images and versions uncut."""
+    """Return the event as a sentence, without the stack; `full` does not shorten images and versions."""
     if event.status in ("output", "step", "info", "warning"):
         return event.message
     if event.status == "failed":
@@ -93,7 +93,7 @@ def _filled(pattern: str, event: Event, full: bool) -> str:
 
 
 def progress(event: Event) -> str:
-    """Return how far a phase is: `34 of 120 MB`, `3 of 7 layers`; empty where it is not known."""
+    """Return the progress of a phase: `34 of 120 MB`, `3 of 7 layers`; empty if unknown."""
     if event.current is None:
         return ""
     if event.unit == "bytes":
@@ -103,7 +103,7 @@ def progress(event: Event) -> str:
 
 
 def line(event: Event, *, full: bool = False) -> str:
-    """Return an event as one line of text: the stack, what happened, how long it took."""
+    """Return an event as one line: the stack, what happened, how long it took."""
     where = f"{event.stack}: " if event.stack and event.status != "step" else ""
     is_timed = event.seconds is not None and event.status != "skipped"
     took = f" in {duration(event.seconds or 0.0)}" if is_timed else ""

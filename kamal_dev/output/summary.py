@@ -1,4 +1,4 @@
-"""How a verb ended, for programs: the last line of `--json`."""
+"""The result of a verb, for programs: the last line of `--json`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kamal_dev.values import dataclass
 
 @dataclass(frozen=True)
 class ContainerSummary:
-    """Describe one container; `exit_code` counts where it has exited, `reason` and `log` where it failed."""
+    """Describe one container; `exit_code` is set if it has exited, `reason` and `log` if it failed."""
 
     service: str
     name: str
@@ -42,7 +42,7 @@ class LifecycleSummary:
 
 @dataclass(frozen=True)
 class LeftoverSummary:
-    """Name one piece that `dev prune` removes; `ok` is false where it stays, for `reason`."""
+    """Describe one piece that `dev prune` removes; `ok` is false if it could not be removed, for `reason`."""
 
     kind: str
     name: str
@@ -53,10 +53,10 @@ class LeftoverSummary:
 
 @dataclass(frozen=True)
 class StackSummary:
-    """Say how a verb ended for one stack.
+    """Hold how a verb ended for one stack.
 
-    `running` is the version that runs now, `containers` is what is there, `failed` what did not stay up.
-    `window` is the part of `seconds` spent on waiting for services without a health check.
+    `running` is the version that runs now, `containers` are all containers, `failed` those that did not stay up.
+    `window` is the part of `seconds` spent waiting for services without a health check.
     """
 
     stack: str
@@ -76,7 +76,7 @@ class StackSummary:
 
 @dataclass(frozen=True)
 class BranchSummary:
-    """Describe a branch that `dev pull` made here; `since` is the commit that the host was sent."""
+    """Describe a branch that `dev pull` fetched; `since` is the commit that the host was sent."""
 
     path: str
     branch: str
@@ -87,7 +87,7 @@ class BranchSummary:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """Say how a verb ended; `error` sums up what failed, also before any stack was touched."""
+    """Hold how a verb ended; `error` sums up the failures, including those before any stack was touched."""
 
     verb: str
     ok: bool
@@ -108,6 +108,6 @@ class RunSummary:
 
 
 def taken(kind: type[Any], value: Any) -> Any:
-    """Return a value of another row as one of `kind`: the fields of the same names."""
+    """Convert a value of another layer to `kind` by copying the fields of the same names."""
     names = {each.name for each in fields(kind)}
     return kind(**{name: item for name, item in asdict(value).items() if name in names})

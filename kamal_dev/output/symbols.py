@@ -11,7 +11,7 @@ _ASCII = str.maketrans(
 
 
 class Symbols(NamedTuple):
-    """Hold the signs of one kind of terminal."""
+    """Hold the symbols of one kind of terminal."""
 
     done: str
     failed: str
@@ -26,12 +26,12 @@ ASCII = Symbols("+", "x", "-", "#", "-", "|/-\\")
 
 
 def is_ascii_locale(environment: Mapping[str, str]) -> bool:
-    """Whether the user asks for plain ASCII: Python takes the locale `C` for UTF-8, which its terminal may not be."""
+    """Return whether the user asks for ASCII: Python treats the locale `C` as UTF-8, but the terminal may not."""
     return (environment.get("LC_ALL") or environment.get("LANG")) in ("C", "POSIX")
 
 
 def is_unicode(encoding: str | None) -> bool:
-    """Whether an encoding has the symbols."""
+    """Return whether an encoding has the symbols."""
     try:
         "✓━⠋".encode(encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
@@ -50,7 +50,7 @@ def without_signs(text: str) -> str:
 
 
 def written(stream: TextIO, text: str, *, is_ascii: bool = False) -> None:
-    """Write a line and flush; a stream without the signs gets ASCII."""
+    """Write a line and flush; a stream that cannot encode the symbols gets ASCII."""
     encoding = "ascii" if is_ascii else getattr(stream, "encoding", None) or "utf-8"
     try:
         text.encode(encoding)

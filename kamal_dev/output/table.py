@@ -1,4 +1,4 @@
-"""Lay rows out in columns, for stdout."""
+"""Format rows as aligned columns, for stdout."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return aligned columns, two spaces apart, without trailing blanks."""
+    """Return aligned columns, two spaces apart, without trailing spaces."""
     lines = [tuple(head), *(tuple(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     return "\n".join(

@@ -1,4 +1,4 @@
-"""Durations and sizes as people say them."""
+"""Format durations and sizes for people."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as people say them: `0.4s`, `12s`, `2m 05s`."""
+    """Return a duration: `0.4s`, `12s`, `2m 05s`."""
     if seconds < 10:
         return f"{seconds:.1f}s"
     minutes, rest = divmod(round(seconds), 60)
@@ -14,7 +14,7 @@ def duration(seconds: float) -> str:
 
 
 def long_duration(seconds: float) -> str:
-    """Return seconds in the one or two largest units: `42s`, `5m`, `3h 12m`, `2d 4h`."""
+    """Return a duration in its one or two largest units: `42s`, `5m`, `3h 12m`, `2d 4h`."""
     minutes, hours, days = int(seconds // 60), int(seconds // 3600), int(seconds // 86400)
     if days:
         return f"{days}d {hours % 24}h"
@@ -31,13 +31,13 @@ def clock(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Return bytes in decimal units, as `docker system df` does: `1.2 GB`."""
+    """Return a size in decimal units, like `docker system df`: `1.2 GB`."""
     number, unit = _scaled(count)
     return f"{number} {unit}"
 
 
 def amount(current: float, total: float | None) -> str:
-    """Return how much of how much: `34.2/120 MB`, both in the unit of the whole."""
+    """Return the progress in bytes: `34.2/120 MB`, both in the unit of the total."""
     if not total:
         return size(current)
     number, unit = _scaled(total)

@@ -1,4 +1,4 @@
-"""Read the working tree, git and the environment once, into a Project. Nothing else reads them."""
+"""Read the working tree, git and the environment once, into a Project. No other code reads them."""
 
 from kamal_dev.project.loading import CONFIG_FILE, load, local_path
 from kamal_dev.project.local_folder import PRIVATE, private, refuse_links, refuse_way_out

@@ -1,4 +1,4 @@
-"""Pack files of this machine as a tar, and unpack one that nobody vouches for."""
+"""Pack local files as a tar, and unpack an untrusted one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PERMISSIONS = 0o777
 
 
 def pack(source: Path, name: str, user: int, group: int, stream: BinaryIO) -> None:
-    """Write a file or folder as `name`, owned by this user and group, with its modes; links are kept as links."""
+    """Write a file or folder as `name`, with its modes, owned by this user and group; links stay links."""
 
     def owned(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
         member.uid, member.gid, member.uname, member.gname = user, group, "", ""
@@ -28,10 +28,10 @@ def pack(source: Path, name: str, user: int, group: int, stream: BinaryIO) -> No
 
 
 def unpack(stream: BinaryIO, target: Path, skipped: Callable[[str], object]) -> int:
-    """Unpack a tar whose one top entry becomes `target`, or goes into it where it is a folder; returns how many files.
+    """Unpack a tar with a single top entry as `target`, or into it if it is a folder; return the number of files.
 
-    Nothing is written outside: names that lead out are refused (DevError), links that do and special files are
-    `skipped`, by name. Set-user-ID bits are dropped.
+    Nothing is written outside of it: names that lead outside are refused (DevError), and links that do and special
+    files are `skipped`, by name. Set-user-ID bits are dropped.
     """
     unpacking = _Unpacking(target, skipped)
     try:
@@ -45,7 +45,7 @@ def unpack(stream: BinaryIO, target: Path, skipped: Callable[[str], object]) -> 
 
 
 class _Unpacking:
-    """Write one member after the other; symbolic links come last, so that nothing is written through them."""
+    """Write the members; symbolic links come last, so that nothing is written through them."""
 
     def __init__(self, target: Path, skipped: Callable[[str], object]) -> None:
         self.count = 0
@@ -56,7 +56,7 @@ class _Unpacking:
         self._folders: list[tuple[Path, int]] = []
 
     def add(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
-        """Write a member. Raises DevError for a name that leads out."""
+        """Write a member. Raises DevError for a name that leads outside."""
         path = self._path(member.name)
         if member.isdir():
             self._folder(path, member.mode)
@@ -68,21 +68,21 @@ class _Unpacking:
             self._skipped(member.name)
 
     def finish(self) -> None:
-        """Create the links, and set the modes of folders, which may forbid to write in them."""
+        """Create the links, and set the modes of folders, which may forbid writing to them."""
         for path, to in self._links:
             self._link(path, to)
         for path, mode in reversed(self._folders):
             path.chmod(mode & PERMISSIONS)
 
     def _path(self, name: str) -> Path:
-        """Return where a member is written."""
+        """Return the path to write a member to."""
         parts = [part for part in name.split("/") if part not in ("", ".")]
         if name.startswith("/") or ".." in parts:
             raise DevError(f"the archive from the container has a name that leads out of its folder: `{name}`")
         if self._base is None:
             self._base = self._target / parts[0] if self._target.is_dir() and parts else self._target
         path = self._base.joinpath(*parts[1:])
-        # A link that is there already may lead elsewhere.
+        # An existing link may lead elsewhere.
         if path != self._base and not path.parent.resolve().is_relative_to(self._base.resolve()):
             raise DevError(f"a symbolic link on this machine leads out of {self._base}: `{name}` is not written")
         return path
@@ -96,7 +96,7 @@ class _Unpacking:
     def _file(self, archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
         self._clear(path)
         if member.islnk():
-            # One that was written before; a copy of it needs no link.
+            # The target was written before: copying it needs no link.
             shutil.copyfile(self._path(member.linkname), path, follow_symlinks=False)
         else:
             content = archive.extractfile(member)
@@ -126,6 +126,6 @@ class _Unpacking:
 
 
 def chunks(stream: BinaryIO, size: int = 1 << 16) -> Iterator[bytes]:
-    """Yield what a stream has, until its end."""
+    """Yield the content of a stream."""
     while chunk := stream.read(size):
         yield chunk

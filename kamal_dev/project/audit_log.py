@@ -1,4 +1,4 @@
-"""The audit log of this machine: who did what from here. Lines are only ever appended."""
+"""The audit log of this machine: who did what from here. Append-only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 NAME = "audit.log"
-TAIL = 1 << 20  # bytes from the end that are read at most
+TAIL = 1 << 20  # bytes to read from the end, at most
 
 
 def append(folder: Path, record: Mapping[str, Any]) -> None:
@@ -23,9 +23,9 @@ def append(folder: Path, record: Mapping[str, Any]) -> None:
 
 
 def read(folder: Path) -> tuple[dict[str, Any], ...]:
-    """Return the records at the end of the log, oldest first; what is no record is passed over.
+    """Return the last records, oldest first; other lines are skipped.
 
-    Where there is no log, there are none.
+    Returns nothing if there is no log.
     """
     try:
         with (folder / NAME).open("rb") as file:

@@ -1,6 +1,6 @@
-"""Where in devcontainer.json a line of the compose file comes from that is made of an image or a Dockerfile.
+"""Map lines of a generated compose file to the devcontainer.json that they come from.
 
-Nobody has seen that file: what is said about it must name the place that people wrote.
+Nobody has seen the generated file, so messages about it must name the file that people wrote.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _BUILD = {"cache_from": "cacheFrom"}
 
 @dataclass(frozen=True)
 class Origin:
-    """Hold the places by line; `display` is the made file's name in messages."""
+    """Hold the places by line; `display` is the generated file's name in messages."""
 
     display: str
     places: Mapping[int, Location]
@@ -38,7 +38,7 @@ class Origin:
         return Problem(place.path, place.line, problem.message, column=place.column)
 
     def error(self, error: ComposeError) -> DevcontainerError:
-        """Return an error of the made file as one of devcontainer.json."""
+        """Return an error in the generated file as an error in devcontainer.json."""
         return DevcontainerError(map(self.problem, error.problems), hint=error.hint)
 
     def _place(self, where: Location) -> Location:
@@ -46,7 +46,7 @@ class Origin:
 
 
 def read(devcontainer: Devcontainer, text: str, display: str) -> Origin:
-    """Return the places of `text`, which was made of `devcontainer`."""
+    """Return the places of `text`, which was generated from `devcontainer`."""
     places: dict[int, Location] = {}
     for root in parse(text, display, ComposeError):
         for node, where in _parts(root, devcontainer):

@@ -1,8 +1,8 @@
-"""The folder that an image is built from, under a name that changes with what a builder would not notice.
+"""Give the build context a name that changes if a file changed in a way that a builder would not notice.
 
-BuildKit sends a file again only where its size or date differs from what it was sent under the same path. A file
-with other content, the same size and a date that was set back (`cp -p`, `touch -r`, tar, npm) stays the old one,
-also with `--no-cache`. The kernel's own date of change tells of it.
+BuildKit sends a file again only if its size or date differs from what it received under the same path. A file with
+new content, the same size and an old date (`cp -p`, `touch -r`, tar, npm) would not be sent, even with `--no-cache`.
+The kernel's change time reveals such a file.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from contextlib import suppress
 from pathlib import Path
 
 SKIPPED = {".git", ".kamal"}
-SAME = 50_000_000  # nanoseconds between the two dates of a file that was written and then renamed
+SAME = 50_000_000  # nanoseconds between both dates of a file that is written and then renamed
 
 
 def named(context: Path, beside: Iterable[Path] = ()) -> Path:
-    """Return the path to build from: `context` itself, or a link to it that is another one after such a change.
+    """Return the path to build from: `context`, or a link to it with a new name after such a change.
 
-    `beside` are further files that the build reads. Links stay in the user's cache folder, so that
-    the next build without a change sends nothing again.
+    `beside` are further files that the build reads. Links are kept in the user's cache folder, so that the next build
+    without a change sends nothing again.
     """
     marks = sorted(mark for path in (context, *beside) for mark in _set_back(path))
     if not marks:
@@ -34,7 +34,7 @@ def named(context: Path, beside: Iterable[Path] = ()) -> Path:
         with suppress(FileExistsError):
             link.symlink_to(context)
         return link if os.readlink(link) == str(context) else context  # noqa: PTH115
-    except (OSError, RuntimeError):  # no home folder, or none that can be written to
+    except (OSError, RuntimeError):  # there is no home folder, or it is not writable
         return context
 
 
@@ -44,14 +44,14 @@ def _cache() -> Path:
 
 
 def _forget(link: Path, context: Path) -> None:
-    """Remove what this folder was called before: that name is not built from again."""
+    """Delete the earlier name of this folder: nothing is built from it any longer."""
     for other in link.parent.iterdir():
         if other != link and other.is_symlink() and os.readlink(other) == str(context):  # noqa: PTH115
             other.unlink(missing_ok=True)
 
 
 def _set_back(path: Path) -> Iterator[str]:
-    """Yield a line for each file below a path, or for the file itself, whose date is not that of its last change."""
+    """Yield a line for each file below a path, or for the file itself, whose date is older than its last change."""
     if path.is_dir():
         yield from _below(path)
         return

@@ -1,4 +1,4 @@
-"""Which stacks are owed the hook `docker-setup`, beyond one run: `.kamal/local/docker-setup`, a line each."""
+"""Remember across runs which stacks still need the hook `docker-setup`: `.kamal/local/docker-setup`, one per line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Stacks = frozenset[str]
 
 
 def read(folder: Path) -> Stacks:
-    """Return the stacks that are owed it. Raises OSError."""
+    """Return the stacks that still need it. Raises OSError."""
     try:
         return frozenset((folder / NAME).read_text(errors="replace").split())
     except FileNotFoundError:
@@ -23,7 +23,7 @@ def read(folder: Path) -> Stacks:
 
 
 def update(folder: Path, change: Callable[[Stacks], Stacks], *, say: Say) -> None:
-    """Change them, in one rename and under a lock. Raises OSError, and DevError where the lock is held for too long."""
+    """Change the list by rename and under a lock. Raises OSError, and DevError if the lock is held for too long."""
     with held(folder / f".{NAME}.lock", "is recording pending work of hosts", say=say, wait=WAIT):
         stacks = change(read(folder))
         put(folder / NAME, "".join(f"{stack}\n" for stack in sorted(stacks)).encode(), is_safe=True)

@@ -1,4 +1,4 @@
-"""Tell the versions of folders that git knows nothing of. Reads every file, changes none."""
+"""Compute versions of folders outside git. Reads every file, changes none."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 SKIPPED = {".git", ".kamal", "node_modules", ".venv"}
-LARGE = 64 << 20  # bytes; of a file of more, its metadata is used instead of its content
+LARGE = 64 << 20  # bytes; for larger files, the metadata is used instead of the content
 SUFFIX = 12
 
 
 def version(root: Path) -> tuple[str, dict[str, str]]:
-    """Return the time of the newest file with a hash of the whole content, and the hash of each file by its path."""
+    """Return the time of the newest file with a hash of the whole content, and the hash of each file by path."""
     latest, contents = 0.0, {}
     for path in walk(root):
         with suppress(FileNotFoundError):
@@ -29,7 +29,7 @@ def version(root: Path) -> tuple[str, dict[str, str]]:
 
 
 def walk(root: Path) -> Iterator[str]:
-    """List every file and link, but for what no version tells of (`SKIPPED`)."""
+    """List every file and link, except those that no version depends on (`SKIPPED`)."""
     for folder, names, files in os.walk(root):
         links = [name for name in names if Path(folder, name).is_symlink()]
         names[:] = [name for name in names if name not in SKIPPED]

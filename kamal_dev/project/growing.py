@@ -1,4 +1,4 @@
-"""Write a file once, and let several readers have it while it grows. None of them holds more than a piece of it."""
+"""Write a file once while several readers read it. None of them holds more than a chunk in memory."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 PIECE = 1 << 17
-LEAST = 1 << 20  # bytes that are worth a frame of their own
+LEAST = 1 << 20  # bytes that are worth a frame
 
 
 class GrowingFile:
-    """Write `pieces` to `path` beside its readers; `error` is why that ended early."""
+    """Write `pieces` to `path` in the background; `error` says why it ended early."""
 
     def __init__(self, path: Path, pieces: Iterable[bytes]) -> None:
         self.path = path
@@ -24,7 +24,7 @@ class GrowingFile:
         threading.Thread(target=self._write, daemon=True).start()
 
     def wait(self, size: int) -> int:
-        """Return the size once it is at least this, or final. Raises OSError where the rest does not come."""
+        """Return the size once it is at least this, or final. Raises OSError if the rest does not arrive."""
         with self._changed:
             while self._size < size and not self._is_whole and not self.error:
                 self._changed.wait(1.0)
@@ -33,13 +33,13 @@ class GrowingFile:
             return self._size
 
     def read(self, size: int) -> bytes:
-        """Return so many bytes of its beginning, or all where it has less. Raises OSError."""
+        """Read this many bytes from the beginning, or all if there are fewer. Raises OSError."""
         self.wait(size)
         with self.path.open("rb") as file:
             return file.read(size)
 
     def frames(self) -> Iterator[tuple[int, Iterator[bytes]]]:
-        """Yield what there is so far: how many bytes, and the bytes. Raises OSError where the rest does not come."""
+        """Yield what has arrived: the number of bytes, and the bytes. Raises OSError if the rest does not arrive."""
         done = 0
         with self.path.open("rb") as file:
             while (size := self.wait(done + LEAST)) > done:

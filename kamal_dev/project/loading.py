@@ -1,4 +1,4 @@
-"""Find and read a project's files. Nothing else reads them, git or the environment."""
+"""Find and read a project's files. No other code reads them, git or the environment."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from kamal_dev.values import dataclass
 CONFIG_FILE = "config/dev.yml"
 COMPOSE_ANSWERS = 30.0
 PIPE = 30.0  # seconds to wait for data from a pipe
-SECRET_COMMAND = 60.0  # seconds; a password manager may ask for a finger first
+SECRET_COMMAND = 60.0  # seconds; a password manager may ask for a fingerprint first
 
 
 @dataclass(frozen=True)
 class LoadContext:
-    """Say where one reads from; `folder` is what the user's relative paths start at."""
+    """Hold where files are read from; the user's relative paths start at `folder`."""
 
     folder: Path
     root: Path
@@ -40,11 +40,11 @@ class LoadContext:
     environment: Mapping[str, str]
 
     def typed(self, path: Path) -> str:
-        """Return a path as it is typed at the root."""
+        """Return a path as typed in the root folder."""
         return _relative(path, self.root)
 
     def shown(self, path: Path) -> str:
-        """Return a path as messages about a file's content show it, those about compose files too."""
+        """Return a path as shown in messages about the content of a file, also for compose files."""
         return _relative(path, self.source.repository)
 
 
@@ -61,11 +61,10 @@ def load(
     ignore_features: bool = False,
     allow_outside: bool = False,
 ) -> Project:
-    """Read the project that `folder` (absolute) is in; the two paths are relative to `folder`.
+    """Read the project that contains `folder` (absolute); the two paths are relative to `folder`.
 
-    Unless `strict`, a devcontainer.json may say things that cannot be deployed. With
-    `ignore_features` it is as if it named no Features, but for a notice. Raises
-    ConfigError for every kind of file, UsageError for a flag that makes no sense.
+    Unless `strict`, a devcontainer.json may contain things that cannot be deployed. With `ignore_features`, Features
+    are ignored with a notice. Raises ConfigError for a problem in any file, UsageError for an invalid flag.
     """
     context = _context(folder, shell, environment, devcontainer_path)
     settings = _config(context, config_path)
@@ -95,7 +94,7 @@ def _context(folder: Path, shell: Local, environment: Mapping[str, str], devcont
     try:
         source = sources.read(root, shell, environment)
     except DevError:
-        # Git stops at a committed file that is now a pipe, with a hint that leads elsewhere.
+        # git fails on a committed file that is now a pipe, with a misleading hint.
         for path in (CONFIG_FILE, ".devcontainer/devcontainer.json"):
             if what := tree.oddity(root / path):
                 raise ConfigError(Problem(path, 0, f"is {what}, not a file")) from None
@@ -104,7 +103,7 @@ def _context(folder: Path, shell: Local, environment: Mapping[str, str], devcont
 
 
 def _root(folder: Path, tree: WorkingTree, devcontainer_path: str | None) -> Path:
-    """Find the nearest folder upward that has config/dev.yml or a devcontainer, not beyond the git top level."""
+    """Find the nearest folder upward with config/dev.yml or a devcontainer, inside the git top level."""
     if devcontainer_path:
         return _root_of(_absolute(folder, devcontainer_path), folder)
     for candidate in (folder, *folder.parents):
@@ -118,8 +117,8 @@ def _root(folder: Path, tree: WorkingTree, devcontainer_path: str | None) -> Pat
 def _root_of(path: Path, folder: Path) -> Path:
     """Return the workspace folder of a devcontainer.json.
 
-    As in the reference implementation it is the current folder; but from inside or
-    beside a .devcontainer folder it is what holds that.
+    Like in the devcontainer CLI, this is the current folder; from inside or next to a .devcontainer folder, it is the
+    folder that contains that.
     """
     holder = next((parent.parent for parent in path.parents if parent.name == ".devcontainer"), path.parent)
     return folder if holder.is_relative_to(folder) else holder
@@ -130,7 +129,7 @@ def _relative(path: Path, folder: Path) -> str:
 
 
 def _absolute(folder: Path, path: str) -> Path:
-    """Return a path without `..`, links as they are."""
+    """Return a path without `..`, without resolving links."""
     return Path(os.path.normpath(folder / path))
 
 
@@ -155,12 +154,12 @@ def _config(context: LoadContext, asked: str | None) -> config.Config:
 
 
 def local_path(path: Path) -> Path:
-    """Return the file that says over a configuration what holds on this machine alone."""
+    """Return the file that overrides a configuration on this machine only."""
     return path.with_name(f"{path.stem}.local{path.suffix}")
 
 
 def _text(context: LoadContext, path: Path) -> str | None:
-    """Return the text of a configuration; None where there is no such file. Raises ConfigError for what is none."""
+    """Return the text of a configuration; None if there is no such file. Raises ConfigError if it cannot be read."""
     _require_file(context, path, ConfigError)
     shown = context.shown(path)
     return decode(_read(context, path, ConfigError), shown, ConfigError) if context.tree.kind(path) == "file" else None
@@ -225,11 +224,11 @@ def _devcontainer(
 
 
 def _secrets(context: LoadContext, settings: config.Config, shell: Shell, redaction: Redaction) -> config.SecretsFile:
-    """Read the secrets, and make known what needs no command: messages come before a secret is asked for, too."""
+    """Read the secrets, and redact those that need no command: messages may come before a secret is asked for."""
     path = context.root / settings.secrets_file
     text = ""
     if context.tree.oddity(path) == "a named pipe":
-        # As some password managers make it.
+        # Some password managers provide the file as a pipe.
         text = decode(_read(context, path, ConfigError, PIPE), settings.secrets_file, ConfigError)
     else:
         text = _text(context, path) or ""
@@ -245,7 +244,7 @@ def _secrets(context: LoadContext, settings: config.Config, shell: Shell, redact
 
 
 def _read(context: LoadContext, path: Path, failure: type[ConfigError], wait: float = 0) -> bytes:
-    """Return a file's bytes; with `wait`, those of a pipe."""
+    """Return a file's content; with `wait`, also from a pipe."""
     try:
         return context.tree.pipe(path, wait) if wait else context.tree.read(path)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The folder of this machine's own files: keys, caches, what was deployed. Nothing of it is the repository's."""
+"""The folder for files of this machine only: keys, caches, what was deployed. Not part of the repository."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PRIVATE = ".kamal/local"
 
 
 def private(root: Path) -> Path:
-    """Return the folder, 0700; its own file makes git ignore it. Raises UsageError as `refuse_links`."""
+    """Return the folder with mode 0700; it contains a .gitignore for itself. Raises UsageError like `refuse_links`."""
     refuse_links(root)
     folder = root / PRIVATE
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -22,10 +22,9 @@ def private(root: Path) -> Path:
 
 
 def refuse_links(root: Path) -> Path:
-    """Return `root`. Raises UsageError where a link leads to the folder from outside the repository, or is in it.
+    """Return `root`. Raises UsageError if the folder is, or contains, a link that leads outside of it.
 
-    Git keeps links, so that a repository can bring one along: what is written there would go
-    to the file that it points to.
+    A repository can contain symbolic links: files written there would end up at their targets.
     """
     folder = refuse_way_out(root, PRIVATE)
     for path in _entries(folder):
@@ -38,21 +37,21 @@ def refuse_links(root: Path) -> Path:
 
 
 def _entries(folder: Path, depth: int = 4) -> Iterator[Path]:
-    """Yield what is in a folder and below, as deep as files are written under predictable names."""
-    # Another thread, or another `dev`, renames and removes what it writes here at any moment.
+    """Yield the entries of a folder, as deep as files with predictable names are written."""
+    # Other threads and other runs of `dev` rename and remove their files here at any time.
     try:
         paths = list(folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return
     for path in paths:
         yield path
-        # The folders of objects have two digits.
+        # Object folders have names of two digits.
         if depth and len(path.name) > 2 and not path.is_symlink():
             yield from _entries(path, depth - 1)
 
 
 def _kind(path: Path) -> int:
-    """Return what the file is in one look; 0 where it has gone meanwhile."""
+    """Return the file type with a single system call; 0 if the file is gone."""
     try:
         return stat.S_IFMT(path.lstat().st_mode)
     except FileNotFoundError:
@@ -60,7 +59,7 @@ def _kind(path: Path) -> int:
 
 
 def refuse_way_out(root: Path, name: str) -> Path:
-    """Return a path below `root`. Raises UsageError where a link on the way leads out of the repository, or nowhere."""
+    """Return a path below `root`. Raises UsageError if a link on the way leads outside the repository or is broken."""
     repository = next((path for path in (root, *root.parents) if (path / ".git").exists()), root).resolve()
     path = root
     for part in Path(name).parts:

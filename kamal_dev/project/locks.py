@@ -1,4 +1,4 @@
-"""Locks between runs of `dev` on this machine: nobody waits without a word, or without end."""
+"""Locks between runs of `dev` on this machine. Waiting is announced, and limited."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from kamal_dev.errors import DevError
 if TYPE_CHECKING:
     from filelock import FileLock
 
-SILENT = 2.0  # seconds of waiting that need no word
+SILENT = 2.0  # seconds of waiting without a message
 WAIT = 600.0  # seconds: reading a large working tree for the first time takes minutes
 
 Say = Callable[[str], None]
 
 
 def lock(path: Path) -> FileLock:
-    """Return the lock of a file; to acquire it raises TimeoutError, another OSError where the file cannot be made."""
-    # Imported where it is used: it takes longer than all the rest.
+    """Return the lock of a file; acquiring it raises TimeoutError, or OSError if the file cannot be created."""
+    # Imported here because the import is slow.
     from filelock import FileLock
 
     return FileLock(path, mode=0o600)
@@ -28,9 +28,9 @@ def lock(path: Path) -> FileLock:
 
 @contextmanager
 def held(path: Path, what: str, *, say: Say, silent: float = SILENT, wait: float = WAIT) -> Iterator[None]:
-    """Hold the lock of a file within this; `what` is what others do who hold it, as in `reads the source`.
+    """Hold the lock of a file in the `with` block; `what` says what its owner does, such as `reads the source`.
 
-    Raises DevError after `wait` seconds, OSError where the file cannot be made.
+    Raises DevError after `wait` seconds, OSError if the file cannot be created.
     """
     held_file = lock(path)
     try:

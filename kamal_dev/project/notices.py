@@ -1,4 +1,4 @@
-"""What a project's owner should know before a deploy, and no single file tells."""
+"""Notices about the project as a whole, which no single file can give."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def of_project(project: Project) -> Iterator[Notice]:
-    """Yield the notices of a whole project; those of its files are in the files' own values."""
+    """Yield the notices of the whole project; notices about single files are stored with the files."""
     yield from _powers(project)
     yield from _not_sent(project)
     yield from _not_hidden(project)
@@ -22,7 +22,7 @@ def of_project(project: Project) -> Iterator[Notice]:
 
 
 def _powers(project: Project) -> Iterator[Notice]:
-    """Say what devcontainer.json itself gives to anyone in the container, and whose names it uses."""
+    """Warn about privileges that devcontainer.json gives to anyone in the container, and about the names it uses."""
     configuration = project.devcontainer
     for name in (name for name, _ in configuration.container_env if name in compose.NODE_NAMES):
         yield Notice(configuration.where("containerEnv", name), f"`{name}` {compose.CLAIMED}")
@@ -31,7 +31,7 @@ def _powers(project: Project) -> Iterator[Notice]:
 
 
 def _not_sent(project: Project) -> Iterator[Notice]:
-    """Say which mounted folders are empty on a host, because git ignores all that is in them."""
+    """Warn about mounted folders that are empty on a host, because git ignores everything in them."""
     if project.workspace_source not in ("git", "sync"):
         return
     repository = project.source.repository
@@ -45,7 +45,7 @@ def _not_sent(project: Project) -> Iterator[Notice]:
 
 
 def _not_hidden(project: Project) -> Iterator[Notice]:
-    """Say which secrets are no secrets: their value is a name that is in every line of output."""
+    """Warn about secrets whose value is a name that appears in every line of output, so that it cannot be hidden."""
     names = {*project.compose.names, project.config.service}
     known = project.secrets_file.known((*project.config.secrets, *project.secrets_file.names))
     for name, secret in known.items():

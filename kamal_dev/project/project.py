@@ -1,4 +1,4 @@
-"""A project: everything that a verb works on, read once. Decides nothing about hosts."""
+"""A project: everything that a verb works with, read once. Decides nothing about hosts."""
 
 from __future__ import annotations
 
@@ -25,19 +25,18 @@ from kamal_dev.project.tree import WorkingTree
 from kamal_dev.project.withheld import Withheld
 from kamal_dev.values import dataclass
 
-LONGEST_SECRET = 1 << 14  # a file of more is data, and its lines are words
-COMPOSE_FILE = "compose.yaml"  # of a devcontainer that has none, beside its devcontainer.json
+LONGEST_SECRET = 1 << 14  # a larger file is data, and its lines are ordinary words
+COMPOSE_FILE = "compose.yaml"  # for a devcontainer without one, next to its devcontainer.json
 
 
 @dataclass(frozen=True)
 class Project:
-    """Hold everything that a verb works on, read once.
+    """Hold everything that a verb works with, read once.
 
-    `root` is the workspace folder (where config/dev.yml or .devcontainer is). All
-    paths are absolute. Compose files are read when a verb first needs them.
-    `compose_version` asks for the version of Compose here, empty where there is none;
-    `sent` lists the files that a workspace gets, relative to the repository.
-    With `allow_outside`, files outside the repository travel and are built from.
+    `root` is the workspace folder, which contains config/dev.yml or .devcontainer. All paths are absolute. Compose
+    files are read when a verb first needs them. `compose_version` returns the version of local Compose, empty if not
+    installed; `sent` lists the files that a workspace gets, relative to the repository. With `allow_outside`, files
+    outside the repository may be sent and built from.
     """
 
     root: Path
@@ -56,12 +55,12 @@ class Project:
 
     @cached_property
     def compose(self) -> ComposeProject:
-        """The compose project, or the one made from an image or a Dockerfile. Raises ComposeError."""
-        # What decides is the value of a secret; one that a command gives is asked for when it is needed.
+        """The compose project, written by the user or generated from an image or a Dockerfile. Raises ComposeError."""
+        # Secrets are matched by value; the value of a secret command is only requested when needed.
         names = (*self.config.secrets, *self.secrets_file.names)
         plain = self.secrets_file.known(names)
         for name, secret in plain.items():
-            # Who logs in is no secret, and an error about a login has to say it.
+            # The user name is not secret, and an error about a login has to show it.
             if name != self.config.registry.username_env:
                 self.redaction.add(secret)
         known = {name: secret.reveal() for name, secret in plain.items()}
@@ -86,12 +85,12 @@ class Project:
 
     @property
     def workspace_source(self) -> str:
-        """Where workspaces get their source from: `git`, `sync`, `image` or `none`."""
+        """The source of workspaces: `git`, `sync`, `image` or `none`."""
         return self.config.workspace.source or ("git" if self.source.is_git else "sync")
 
     @property
     def withheld(self) -> Withheld:
-        """What of the repository never travels to a host."""
+        """The files of the repository that are never sent to a host."""
         named = (self.root / self.config.secrets_file, self.root / PRIVATE)
         return Withheld(tuple(Path(os.path.relpath(path, self.source.repository)) for path in named))
 
@@ -102,7 +101,7 @@ class Project:
 
     @cached_property
     def origin(self) -> Origin | None:
-        """Where a compose file that was made here comes from; None for one that people wrote."""
+        """The origin of a generated compose file; None if the user wrote it."""
         configuration = self.devcontainer
         if configuration.kind == "compose":
             return None
@@ -111,8 +110,8 @@ class Project:
 
     @cached_property
     def builds(self) -> tuple[Build, ...]:
-        """What is to be built, in the order in which it must be, each with its image."""
-        # A compose file has no place for the `options` of a devcontainer.json.
+        """The builds in their order, each with its image."""
+        # Compose has no equivalent of the `options` of a devcontainer.json.
         own = devcontainer.build(self.devcontainer)
         own = own and replace(own, features=self.features)
         return compose.with_images((own,) if own else self.compose.builds, self.images())
@@ -124,7 +123,7 @@ class Project:
 
     @property
     def ignored_features(self) -> tuple[Notice, ...]:
-        """The notice that Features are left out, where they are."""
+        """The notice that Features are ignored, if they are."""
         configuration = self.devcontainer
         if self.features or "features" not in configuration.configuration:
             return ()
@@ -137,7 +136,7 @@ class Project:
 
     @property
     def notices(self) -> tuple[Notice, ...]:
-        """What is ignored as it is written."""
+        """Notices about settings that are ignored."""
         of_compose = compose.notices(self.compose, self.additions)
         if self.origin:
             of_compose = tuple(dict.fromkeys(map(self.origin.notice, of_compose)))
@@ -145,17 +144,17 @@ class Project:
 
     @property
     def binds(self) -> tuple[Bind, ...]:
-        """What the services mount from this machine, that of the devcontainer's own mounts too."""
+        """The local files and folders that services mount, including the devcontainer's own mounts."""
         return compose.all_binds(self.compose, self.additions)
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """What forbids a deploy though it can be read."""
+        """Problems that forbid a deploy, although the files can be read."""
         problems = (*compose.problems(self.compose, self.additions), *self._same_images())
         return tuple(map(self.origin.problem, problems)) if self.origin else problems
 
     def _same_images(self) -> Iterator[Problem]:
-        """Yield the builds that would overwrite each other's image: its name has no capital letters."""
+        """Yield the builds that would overwrite each other's image, because image names have no capital letters."""
         images, first = self.images(), dict[Image, str]()
         for build in self.compose.builds:
             name = build.services[0]
@@ -165,7 +164,7 @@ class Project:
                 yield Problem(build.where.path, build.where.line, message, key=f"services.{name}")
 
     def require_deployable(self) -> None:
-        """Raise ComposeError with everything that forbids a deploy though it can be read."""
+        """Raise ComposeError with everything that forbids a deploy, although the files can be read."""
         if problems := self.problems:
             unset = self.compose.unset
             hint = config.how_to_set(self.config.secrets_file, unset) if unset else ""
@@ -173,15 +172,15 @@ class Project:
 
     @cached_property
     def _named(self) -> Config:
-        """The configuration with the registry's user, who is asked for only where images have his name."""
+        """The configuration with the registry's user name, which is only requested if image names contain it."""
         return config.with_username(self.config, self.secrets_file, ask="/" not in self.config.image.name)
 
     def image(self, service: str) -> Image:
-        """Return the image that a built service gets."""
+        """Return the image of a built service."""
         return config.image(self._named, self.version, "" if service == self.main else service)
 
     def images(self) -> dict[str, Image]:
-        """Return the image of every built service; services of one build share it."""
+        """Return the image of every built service; services that share a build share its image."""
         return {
             service: self.image(self.main if self.main in build.services else build.services[0])
             for build in self.compose.builds
@@ -190,30 +189,30 @@ class Project:
 
     @property
     def repositories(self) -> tuple[str, ...]:
-        """The names of all images that this project may have built, whichever profiles were active."""
+        """The names of all images that this project may have built, with any set of profiles."""
         idle = (self.image(service.name) for service in self.compose.services if service.has_build)
         return tuple(dict.fromkeys(image.name for image in (*self.images().values(), *idle)))
 
     @cached_property
     def rewritten(self) -> Rewritten:
-        """The compose files with images in place of builds, the same for every stack."""
+        """The compose files with images instead of builds, the same for every stack."""
         return compose.rewritten(self.compose, self.images())
 
     def require(self, name: str) -> Secret:
-        """Return a variable's value. Raises CredentialsMissing, which names the file that it should be in."""
+        """Return a variable's value. Raises CredentialsMissing with the file to set it in."""
         return self.require_all((name,))[name]
 
     def require_all(self, names: Iterable[str]) -> dict[str, Secret]:
-        """Return values by name. Raises CredentialsMissing, which names all that are not set."""
+        """Return values by name. Raises CredentialsMissing with all names that are not set."""
         secrets = self.secrets_file.require(names)
         for value in secrets.values():
             self.redaction.add(value)
         return secrets
 
     def variables(self, *, mask: bool = False) -> dict[str, Secret]:
-        """Return the secrets that the compose files' `${…}` and the main service get on a host.
+        """Return the secrets for `${…}` in compose files and for the main service on a host.
 
-        With `mask` none is asked for: `.env` is masked anyway. Raises CredentialsMissing.
+        With `mask`, no secret is requested, because `.env` is masked anyway. Raises CredentialsMissing.
         """
         listed = set(self.config.secrets)
         hidden = listed | (set(self.compose.variables) & set(self.secrets_file.names))
@@ -221,7 +220,7 @@ class Project:
         return dict.fromkeys(sorted(hidden), Secret("")) if mask else self.require_all(sorted(hidden))
 
     def notify(self, *, mask: bool = False) -> str:
-        """Return the file that says who is told about alerts. Raises CredentialsMissing, ConfigError."""
+        """Return the file that configures who is notified about alerts. Raises CredentialsMissing, ConfigError."""
         settings = self.config.notify
         secrets = None if mask else self.require_all(settings.secrets)
         return config.notify_text(settings, secrets, self.config.secrets_file)
@@ -235,11 +234,11 @@ def _compose(project: Project, environment: Mapping[str, str], secrets: Mapping[
     configuration, tree = project.devcontainer, project.tree
     repository, root = project.source.repository, project.root
     features = {project.main: project.features} if project.features else None
-    # What differs between stacks is read as that of the first.
+    # Values that differ between stacks are taken from the first stack.
     own = compose.node_values(stack_name(project.config.service, 1, project.config.naming), project.version)
     if configuration.kind == "compose":
         files = devcontainer.compose_files(configuration, tree=tree, environment={**environment, **secrets})
-        # Which .env counts is a matter of Compose's version only where there is one apart from the files.
+        # The version of Compose only matters if there is a .env outside the folder of the compose files.
         is_apart = tree.kind(root / ".env") == "file" and files[0].parent != root
         return compose.load(
             files,
@@ -274,7 +273,7 @@ def _compose(project: Project, environment: Mapping[str, str], secrets: Mapping[
 
 
 def _require_services(configuration: Devcontainer, project: ComposeProject) -> None:
-    """Refuse names of services that no compose file has, where they are written."""
+    """Reject names of services that no compose file has, at the place where they are written."""
     known = {service.name for service in project.services}
     named = [
         (("service",), configuration.service),
@@ -287,7 +286,7 @@ def _require_services(configuration: Devcontainer, project: ComposeProject) -> N
         for where in [configuration.where(*keys)]
     ]
     if problems:
-        # A misspelt key may be why there is no such service.
+        # A misspelt key may be the reason that a service is missing.
         raise DevcontainerError(
             (*project.problems, *problems),
             hint=f"the services are: {', '.join(f'`{name}`' for name in known)}" if known else "",
@@ -295,7 +294,7 @@ def _require_services(configuration: Devcontainer, project: ComposeProject) -> N
 
 
 def secret_names(settings: Config, secrets_file: SecretsFile) -> frozenset[str]:
-    """Return the variables whose values are secret."""
+    """Return the variables with secret values."""
     named = (
         *settings.secrets,
         *settings.build.secrets,

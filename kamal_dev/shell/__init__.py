@@ -1,4 +1,4 @@
-"""Run steps: on this machine, on a host, or on paper. The seam that tests may fake."""
+"""Run steps on this machine, on a host, or on paper. This is the seam that tests may fake."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ OnLine = Callable[[str], None]
 
 
 class Shell(Protocol):
-    """Run one step and say how it ended. A failing exit code is a result, no exception."""
+    """Run one step and return its result. A failing exit code is a result, not an exception."""
 
     def run(
         self,
@@ -21,37 +21,37 @@ class Shell(Protocol):
         timeout: float | None = None,
         feed: Iterable[bytes] | None = None,
     ) -> Result:
-        """Run `step`, calling `on_line` for each line of both streams as it comes.
+        """Run `step`, calling `on_line` for each line of both streams as it arrives.
 
-        `timeout` is in seconds. `feed` streams chunks to stdin in place of `step.stdin`.
+        `timeout` is in seconds. `feed` streams chunks to stdin instead of `step.stdin`.
         """
         ...
 
 
 @runtime_checkable
 class Receiver(Protocol):
-    """Be a shell that hands on what is no text."""
+    """A shell that can pass on binary output."""
 
     def receive(
         self, step: Step, take: Callable[[bytes], object], *, feed: Iterable[bytes], timeout: float | None = None
     ) -> Result:
-        """Run `step`; its stdout goes to `take`, and is not in the result."""
+        """Run `step`; its stdout is passed to `take` and is not part of the result."""
         ...
 
 
 class Tunnel(Protocol):
-    """Be a port of a host that leads to this machine."""
+    """A port of a host that is forwarded to this machine."""
 
     @property
     def is_open(self) -> bool:
-        """Whether it still does; it ends with the connection to the host."""
+        """Whether it is still open; it ends with the connection to the host."""
         ...
 
 
 @runtime_checkable
 class Lender(Protocol):
-    """Be a shell whose host may use ports of this machine."""
+    """A shell whose host can be given access to ports of this machine."""
 
     def lend(self, port: int) -> Tunnel:
-        """Let `port` of the host lead to the same port here. Raises HostError."""
+        """Forward `port` of the host to the same port here. Raises HostError."""
         ...

@@ -1,4 +1,4 @@
-"""Talk to one command on a host: its three streams, and its end. Knows no host."""
+"""Handle one command on a host: its three streams, and its end. Knows nothing about hosts."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from kamal_dev.shell.frame import Framed
 from kamal_dev.shell.multiplex import MuxClient
 
 POLL = 0.5
-REST = 5.0  # seconds in which the rest of stderr comes
+REST = 5.0  # seconds to wait for the rest of stderr
 EXIT = 0.25
 
 
 class Channel:
-    """Hold a session of an ssh that is connected, for one command."""
+    """Hold one session of a connected ssh, for one command."""
 
     def __init__(self, client: MuxClient, command: str, give_up: Callable[[], None]) -> None:
-        """Open it; `give_up` ends ssh. Raises MuxRefused, and OSError or EOFError where the host got nothing of it."""
+        """Open it; `give_up` ends ssh. Raises MuxRefused, and OSError or EOFError if the host received nothing."""
         self._client = client
         self._is_closed = False
         (their_in, own_in), (own_out, their_out), (own_err, their_err) = (os.pipe() for _ in range(3))
@@ -39,24 +39,24 @@ class Channel:
         try:
             self._client.open_session(command, streams)
         except TimeoutError:
-            # ssh answers us before it sends the command. Once it has ended, what it answered is all that it has sent.
+            # ssh replies before it sends the command. Once ssh has ended, this reply says whether anything was sent.
             give_up()
             if not self._client.was_opened():
                 raise
 
     def feed(self, data: Iterable[bytes]) -> None:
-        """Write stdin beside the caller, and always close it: a command that waits for more would never end."""
+        """Write stdin in the background, and always close it: a command waiting for more would never end."""
         pipes.Worker(lambda: pipes.feed(self._stdin, data, lambda: self._is_closed))
 
     def read(self, out: Framed, err: Framed, check: Callable[[], None]) -> None:
-        """Read until both frames, or both streams, have ended; `check` is called now and then, and may raise."""
+        """Read until both frames or both streams end; `check` is called now and then, and may raise."""
         sinks = {self._stdout.fileno(): out, self._stderr.fileno(): err}
         poll, deadline = select.poll(), None
         for descriptor in sinks:
             poll.register(descriptor, select.POLLIN)
         while sinks and (out.code is None or err.code is None):
             check()
-            # What a start-up file left running may hold the streams open for as long as it likes.
+            # A background process of a start-up file may keep the streams open for as long as it likes.
             if out.code is not None and time.monotonic() > (deadline := deadline or time.monotonic() + REST):
                 return
             for descriptor, _ in poll.poll(POLL * 1000):
@@ -67,7 +67,7 @@ class Channel:
                     del sinks[descriptor]
 
     def exit_code(self, patience: float = EXIT) -> int | None:
-        """Return the exit code of the login shell; None where nobody says it in this time."""
+        """Return the exit code of the login shell; None if it does not arrive in time."""
         return self._client.exit_code(patience)
 
     def close(self) -> None:

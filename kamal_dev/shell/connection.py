@@ -1,4 +1,4 @@
-"""Keep one ssh open to a host, with a control socket on which sessions are opened. Runs no step."""
+"""Keep one ssh connected to a host; sessions are opened through its control socket. Runs no step."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from kamal_dev.shell.multiplex import MuxClient
 from kamal_dev.shell.way import Way
 
 ATTEMPTS = 4
-HASTY = 3.0  # seconds; sshd turns a connection away at once, or it is not sshd's doing
+HASTY = 3.0  # seconds; sshd rejects a connection at once, a later failure has another cause
 TICK = 0.005
-LOGIN = 60.0  # seconds for what may ask its owner: an agent, or a ProxyCommand
+LOGIN = 60.0  # seconds for a login that may ask the user: an agent, or a ProxyCommand
 END = 0.5
-ROOM = 60  # bytes of a folder's name; macOS has 104 for a socket, of which ssh takes 17 while it makes it
-# The folder and ssh end with the stdin of this process, and so with us, even where we are killed.
+ROOM = 60  # bytes for the folder's name; macOS allows 104 for a socket, and ssh adds 17 while creating it
+# The folder and ssh end with stdin from this process, so they do not outlive it even if it is killed.
 _HELD = """exec 3<&0
 (read -r _; kill $$; rm -rf "$0") <&3 >/dev/null 2>&1 &
 exec "$@" </dev/null 3<&-
@@ -34,7 +34,7 @@ exec "$@" </dev/null 3<&-
 
 
 class Connection:
-    """Hold an ssh process that has logged in on a host, or tries to."""
+    """Hold an ssh process that has logged in to a host, or is trying to."""
 
     def __init__(self, way: Way) -> None:
         self.way = way
@@ -55,16 +55,16 @@ class Connection:
 
     @property
     def is_open(self) -> bool:
-        """Whether it is, as far as can be told without asking the host."""
+        """Whether it is open, as far as can be told without asking the host."""
         return self._process.poll() is None
 
     @property
     def complaint(self) -> str:
-        """What ssh complained of last."""
+        """The last error of ssh."""
         return failures.complaint(self._log)
 
     def await_login(self, is_wanted: Callable[[], bool]) -> None:
-        """Return once sessions may be opened. Raises HostUnreachable, HostKeyChanged, about the hop that it was."""
+        """Wait until sessions can be opened. Raises HostUnreachable or HostKeyChanged for the hop that failed."""
         started = time.monotonic()
         wait = openssh.patience(self.way) + LOGIN
         while not self._socket.exists():
@@ -77,27 +77,27 @@ class Connection:
             time.sleep(TICK)
 
     def session(self, command: str) -> Channel:
-        """Run a command. Raises MuxRefused, and OSError or EOFError where the host has got nothing of it."""
+        """Run a command. Raises MuxRefused, and OSError or EOFError if the host received nothing."""
         return Channel(self._client(), command, self.close)
 
     def open_forward(self, port: int) -> None:
-        """Let a port of the host lead to the same port here. Raises MuxRefused, OSError, EOFError."""
+        """Forward a port of the host to the same port here. Raises MuxRefused, OSError, EOFError."""
         with closing(self._client()) as client:
             client.open_forward(port)
 
     def ends_within(self, seconds: float) -> bool:
-        """Whether it has ended, or does so in this time."""
+        """Return whether it has ended, or ends within this time."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
         return not self.is_open
 
     def close(self) -> None:
-        """End it now: nothing is sent after that."""
-        # Where ssh has ended by itself, what waits for the end of its stdin has not, and leads its number still.
+        """Close it now; nothing is sent afterwards."""
+        # If ssh has ended by itself, the process waiting for the end of its stdin still has the same process group.
         if self._process.stdin and not self._process.stdin.closed:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGTERM)
-        # ssh waits for ever to say goodbye on a link that stopped taking bytes.
+        # On a link that accepts no more bytes, ssh would wait forever while closing.
         pipes.end(self._process, END)
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -127,7 +127,7 @@ def connect(way: Way, is_wanted: Callable[[], bool], log: OnLine) -> Connection:
         except failures.ConnectionDropped as dropped:
             if number == ATTEMPTS or time.monotonic() - started > min(HASTY, way.trust.connect_timeout / 2):
                 raise dropped.error from None
-            # sshd drops connections at random above MaxStartups: try again, not all at the same moment.
+            # Above MaxStartups, sshd drops connections at random: retry, and not all at the same moment.
             time.sleep(random.uniform(0.2, 0.6) * 2**number)  # noqa: S311
     raise AssertionError("unreachable")
 
@@ -147,6 +147,6 @@ def _opened(way: Way, is_wanted: Callable[[], bool], log: OnLine) -> Connection:
 
 
 def _place() -> str:
-    """Return a folder whose name leaves room for the socket's."""
+    """Return a folder with a name short enough for the socket."""
     own = tempfile.gettempdir()
     return own if len(os.fsencode(own)) < ROOM else "/tmp"  # noqa: S108 # what mkdtemp makes is ours alone

@@ -1,4 +1,4 @@
-"""Read in the log of ssh why there is no connection, about the host or the jump host that it was. Connects to none."""
+"""Find out from ssh's log why a connection failed, and at which hop. Connects to nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kamal_dev.values import dataclass
 HINT = "check that the host is up and its address is correct"
 SILENT = "no answer within {patience} s"
 NO_BANNER = "it accepts connections, but sent no SSH banner within {patience} s"
-# What ssh says where no host answers as it should, and what we say; the first that is found counts.
+# Messages of ssh for a host that does not answer as it should, and ours; the first match counts.
 REASONS = (
     (r"timed out during banner exchange", NO_BANNER),
     (r"timed out|^Timeout, server ", SILENT),
@@ -25,17 +25,17 @@ REASONS = (
     (r"kex_exchange_identification: (?:read: |write: )?(.+)", "{reason}"),
     (r"(Connection (?:closed|reset) by .+)", "{reason}"),
 )
-# What another try may help against: MaxStartups of sshd, a network that is only coming up.
+# Failures that a retry may fix: MaxStartups of sshd, a network that is still coming up.
 PASSING = r"kex_exchange_identification: |Connection (?:closed|reset) by |: No route to host|: Network is unreachable"
 REFUSED = r"Permission denied \(|Too many authentication failures|o more authentication methods"
 NOT_LED_ON = r"channel \d+: open failed: (?:connect failed: )?(.+)"
 
-# What ssh logs where nothing is wrong.
+# Lines that ssh logs although nothing is wrong.
 CHATTER = ("debug", "Warning: Permanently added", "Authenticated ", "Transferred: ", "Bytes per second: ", "** ")
 
 
 class ConnectionDropped(Exception):
-    """Carry the error of a connection that another try may open."""
+    """Carry the error of a connection that is worth another attempt."""
 
     def __init__(self, error: HostError) -> None:
         super().__init__(error.message)
@@ -44,28 +44,28 @@ class ConnectionDropped(Exception):
 
 @dataclass(frozen=True)
 class _Hop:
-    """One host on the way, and the log of the ssh that logs in there."""
+    """One host on the route, and the log of the ssh that logs in there."""
 
     way: Way
     log: str
 
     def says(self, pattern: str) -> re.Match[str] | None:
-        """Find the first line that is an error, and matches."""
+        """Return the first error line that matches."""
         return next(filter(None, (re.search(pattern, line) for line in _errors(self.log))), None)
 
 
 def complaint(log: Path) -> str:
-    """Return the last error in a log; empty where there is none."""
+    """Return the last error in a log; empty if there is none."""
     return next(iter(_errors(_text(log))[::-1]), "")
 
 
 def stderr_of(log: Path) -> Path:
-    """Return where stderr goes of the ssh that writes a log: what a ProxyCommand says."""
+    """Return where the stderr of the ssh that writes a log goes: the messages of a ProxyCommand."""
     return Path(f"{log}.stderr")
 
 
 def found(way: Way, log: Path) -> Exception:
-    """Return HostError, or ConnectionDropped, for an ssh that has ended."""
+    """Return the HostError or ConnectionDropped for an ssh that has ended."""
     hops = list(_hops(way, log))
     following = (*(hop.way for hop in hops[1:]), None)
     errors = (_of(hop, then) for hop, then in zip(hops, following, strict=True))
@@ -79,7 +79,7 @@ def found(way: Way, log: Path) -> Exception:
 
 
 def endless(way: Way, seconds: float) -> HostUnreachable:
-    """Return the error for a login that does not end."""
+    """Return the error for a login that does not finish."""
     return _unreachable(
         way,
         f"the login did not end within {seconds:.0f} s",
@@ -88,14 +88,14 @@ def endless(way: Way, seconds: float) -> HostUnreachable:
 
 
 def _hops(way: Way, log: Path) -> Iterator[_Hop]:
-    """Yield the first jump host first."""
+    """Yield the hops, the first jump host first."""
     if way.through:
         yield from _hops(way.through, openssh.log_of_jump(log))
     yield _Hop(way, _text(log))
 
 
 def _of(hop: _Hop, then: Way | None) -> HostError | None:
-    """Return what went wrong at one hop; None where it let us in, or was never asked."""
+    """Return what went wrong at one hop; None if the login succeeded or was never tried."""
     way = hop.way
     if hop.says("Host key verification failed"):
         return _wrong_key(hop)

@@ -1,4 +1,4 @@
-"""Do the same on many hosts at once. One host's failure stops no other."""
+"""Do the same on many hosts in parallel. One host's failure does not stop the others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Generic, ParamSpec, TypeVar
 
 from kamal_dev.errors import DevError
 
-TICK = 1.0  # seconds after which Ctrl-C is noticed at the latest
+TICK = 1.0  # seconds until Ctrl-C is noticed, at most
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -17,10 +17,10 @@ Known = ParamSpec("Known")
 
 
 class Background(Generic[Value]):
-    """Run one function beside the caller; `result()` waits and re-raises."""
+    """Run one function in the background; `result()` waits for it and re-raises its exception."""
 
     def __init__(self, work: Callable[[], Value], name: str | None = None) -> None:
-        """`name` is that of its thread."""
+        """`name` is the name of its thread."""
         self._future: Future[Value] = Future()
         threading.Thread(target=self._run, args=(work,), name=name, daemon=True).start()
 
@@ -36,16 +36,16 @@ class Background(Generic[Value]):
         return self._future.done()
 
     def wait(self, seconds: float) -> None:
-        """Wait for the end, or this long."""
+        """Wait for the end, or until the timeout."""
         wait((self._future,), timeout=seconds)
 
     def result(self) -> Value:
-        """Wait for the end; returns the value or raises what the function raised."""
+        """Wait for the end; return the value or raise the function's exception."""
         return _result(self._future)
 
 
 class once(Generic[Known, Value]):  # noqa: N801 # a decorator
-    """Remember what a function returned for each argument; of threads that ask at the same time, one finds out."""
+    """Cache the result of a function by its arguments; parallel calls with the same arguments run it once."""
 
     def __init__(self, work: Callable[Known, Value]) -> None:
         self._known: dict[object, Value] = {}
@@ -54,7 +54,7 @@ class once(Generic[Known, Value]):  # noqa: N801 # a decorator
         self._work = work
 
     def __call__(self, *given: Known.args, **named: Known.kwargs) -> Value:
-        """Return what is known for these arguments, all hashable; an exception is not remembered."""
+        """Return the result for these hashable arguments; exceptions are not cached."""
         key = (given, *named.items())
         with self._guard:
             asking = self._asking.setdefault(key, threading.Lock())
@@ -83,7 +83,7 @@ def each(items: Iterable[Item], work: Callable[[Item], Value], *, limit: int) ->
             _settled(future)
         return [future.result() for future in futures]
     finally:
-        # No waiting here: after an interrupt the caller closes the connections, which frees the workers.
+        # Don't wait here: after an interrupt, the caller closes the connections, which frees the workers.
         pool.shutdown(wait=False, cancel_futures=True)
 
 
@@ -93,7 +93,7 @@ def _result(future: Future[Value]) -> Value:
 
 
 def _settled(future: Future[Value]) -> None:
-    """Wait, and look up again and again: a signal that comes a moment before one waits wakes nobody."""
+    """Wait with a short timeout in a loop: a signal that arrives just before an unlimited wait would not end it."""
     while not wait((future,), timeout=TICK).done:
         pass
 

@@ -1,8 +1,8 @@
-"""Tell what a command on a host prints from what the way to it prints, as start-up files do. Opens nothing.
+"""Tell a command's output from the output of start-up files on the host. Opens nothing.
 
-Start-up files of a login shell may print, before and after, with or without a newline, on both
-streams. So the output of a command is between two marks that nobody can guess, and that do not occur
-in the command line either, which a ForceCommand or `set -x` may repeat.
+Start-up files of a login shell may print, before and after the command, with or without a newline, on both streams.
+Therefore the output of a command is between two marks that nobody can guess. They do not occur in the command line
+either, because a ForceCommand or `set -x` may repeat it.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ OTHERS_ANSWER = (
     "the user needs a login shell that runs commands: look for `ForceCommand` in its sshd_config, `command=` in "
     "authorized_keys, a login shell such as nologin, or `exit` in a start-up file such as ~/.bashrc"
 )
-# csh of BSD takes no word of more than 1024 bytes; no escape is cut in two.
+# The csh of BSD rejects words of more than 1024 bytes; an escape is never split.
 _WORDS = re.compile(r"(?:\\0[0-7]{3}|[^\\]){1,180}")
 
 
 def line(text: str) -> str:
-    """Return a line that every login shell, be it csh or fish, takes for: run this text with `sh`.
+    """Return a command line that makes every login shell, even csh or fish, run this text with `sh`.
 
-    Shells differ in what is special between single quotes (`!`, backslash, newline), so none of it is there.
+    Shells differ in what is special between single quotes (`!`, backslash, newline), so none of it is used there.
     """
     escaped = "".join(_escaped(byte) for byte in text.encode(errors="surrogateescape"))
     words = " ".join(f"'{word}'" for word in _WORDS.findall(escaped))
@@ -42,19 +42,19 @@ def _escaped(byte: int) -> str:
 
 @dataclass(frozen=True)
 class Frame:
-    """Hold the mark of one stream of a command, in two halves that stand together in its output alone."""
+    """Hold the mark of one stream of a command, in two halves that are only joined in its output."""
 
     first: str
     second: str
 
     @classmethod
     def new(cls) -> Frame:
-        """Return a frame with a mark of its own."""
+        """Return a frame with a new mark."""
         return cls(f"kamal-dev.{secrets.token_hex(8)}", secrets.token_hex(8))
 
     @property
     def errors(self) -> Frame:
-        """The frame of stderr. Its mark is another one, because a start-up file may send both streams to one place."""
+        """The frame of stderr. It has another mark, because a start-up file may send both streams to one place."""
         return Frame(self.first, f"{self.second}.errors")
 
     @property
@@ -74,33 +74,33 @@ class Frame:
 
     @property
     def closing(self) -> str:
-        """Shell text that prints `end` on stdout, and the exit code that is in `c`."""
+        """Shell text that prints `end` and the exit code in `c` on stdout."""
         return f"printf '%s%s)%s;' {self.first} {self.second} $c"
 
     def around(self, argv: Iterable[str]) -> str:
-        """Return shell text that runs `argv` with each of its streams in its frame, and ends as it does."""
-        # Where a start-up file sends both to one place, only the output is between the marks of stdout.
+        """Return shell text that runs `argv` with each stream in its frame, and ends with its exit code."""
+        # If a start-up file sends both streams to one place, only the output is between the marks of stdout.
         opened = f"{self.errors.opening} >&2; {self.opening}"
         closed = f"{self.closing}; {self.errors.closing} >&2"
         return f"{opened}; {shlex.join(argv)}; c=$?; {closed}; exit $c"
 
     def without(self, line: str) -> str:
-        """Return a line of a stream that others write to as well, without what `around` prints there."""
+        """Return a line of a stream that others write to as well, without the marks of `around`."""
         return re.sub(rf"{re.escape(self.first + self.second)}(\(|\)\d*;?)", "", line)
 
 
 class Sink(Protocol):
-    """Be what takes a stream: `Lines` or `Bytes`."""
+    """A receiver of a stream: `Lines` or `Bytes`."""
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes."""
+        """Process the next bytes."""
 
     def end(self) -> str:
-        """Take the end, and return what was kept."""
+        """Process the end, and return what was kept."""
 
 
 class Framed:
-    """Pass the contents of the frame to `sink`; `noise` is the last of what came before it."""
+    """Pass the contents of the frame to `sink`; `noise` is the last output before the frame."""
 
     def __init__(self, frame: Frame, sink: Sink) -> None:
         self._frame = frame
@@ -111,7 +111,7 @@ class Framed:
         self.code: int | None = None
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes of the stream."""
+        """Process the next bytes of the stream."""
         if self.code is not None:
             return
         self._held += data
@@ -126,7 +126,7 @@ class Framed:
         self._sink.feed(output[: len(output) - kept])
 
     def begins(self, stream: IO[bytes]) -> bool:
-        """Read from `stream` until the frame begins; False where the stream ends before."""
+        """Read from `stream` until the frame begins; return False if the stream ends first."""
         while not self.has_begun and (data := os.read(stream.fileno(), 1 << 16)):
             self.feed(data)
         return self.has_begun
@@ -137,7 +137,7 @@ class Framed:
             self.feed(data)
 
     def end(self) -> str:
-        """Take the end of the stream, and return what the sink kept."""
+        """Process the end of the stream, and return what the sink kept."""
         if not self.has_begun:
             self.noise = (self.noise + self._held)[-KEPT:]
         elif not self._held.startswith(self._frame.end):
@@ -154,7 +154,7 @@ class Framed:
         return self.has_begun
 
     def _finish(self, output: bytes, code: bytes) -> None:
-        """Read the exit code, once all of it is there."""
+        """Read the exit code once it is complete."""
         self._sink.feed(output)
         digits, semicolon, _ = code.partition(b";")
         self._held = b"" if semicolon else self._frame.end + code
@@ -169,12 +169,12 @@ def _started(data: bytes, mark: bytes) -> int:
 
 
 def unanswered(code: int, *noises: bytes) -> str:
-    """Say that a command did not run, and what answered in its place."""
+    """Return a message for a command that did not run, with the output of what answered instead."""
     return f"the host did not run the command; the login printed {quoted(*noises)} and exited {code}"
 
 
 def quoted(*noises: bytes) -> str:
-    """Return the last that was said in one of these streams, in backticks, for a message."""
+    """Return the last output in one of these streams, in backticks, for a message."""
     for noise in noises:
         text = "".join(char if char.isprintable() else " " for char in noise.decode(errors="replace"))
         if line := " ".join(text.split()):

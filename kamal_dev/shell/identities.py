@@ -1,4 +1,4 @@
-"""Say what to do about our keys that ssh could not use. Logs in nowhere."""
+"""Explain why ssh could not use our keys, and what to do about it. Logs in nowhere."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ READING = 10  # seconds
 
 
 def hint(way: Way, log: str) -> str:
-    """Return what to do after a host refused every key; empty where ssh has offered them all.
+    """Return what to do after a host refused every key; empty if ssh has offered them all.
 
-    `log` is that of ssh: a key that the agent holds needs no file.
+    `log` is the log of ssh: a key in the agent needs no file.
     """
     held = re.findall(r"Offering public key: (.*) \S+ SHA256:\S+.* agent$", log, re.MULTILINE)
     faults = (_fault(path) for path in way.identities if path not in held)
@@ -23,7 +23,7 @@ def hint(way: Way, log: str) -> str:
 
 
 def _fault(path: str) -> str:
-    """Return why ssh does not use a private key, as ssh-keygen reads it; empty where it would."""
+    """Return why ssh does not use a private key, according to ssh-keygen; empty if it would."""
     words = ("ssh-keygen", "-y", "-P", "", "-f", path)
     try:
         done = subprocess.run(

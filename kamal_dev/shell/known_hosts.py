@@ -1,4 +1,4 @@
-"""Record in known_hosts the key that a provider vouches for. Everything else in these files is ssh's own business."""
+"""Write the key that a provider vouches for to known_hosts. Everything else in these files is left to ssh."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _writing = threading.Lock()
 
 
 def pin(path: Path, name: str, key: str) -> None:
-    """Make `key` (`type base64`) the only one under a name: the provider vouches for it."""
+    """Make `key` (`type base64`) the only key under a name, because the provider vouches for it."""
     with _writing:
         lines = path.read_bytes().splitlines() if path.exists() else []
         wanted = f"{name} {key}".encode()

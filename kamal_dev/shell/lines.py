@@ -1,4 +1,4 @@
-"""Cut a stream of bytes into lines of text. Opens nothing."""
+"""Split a stream of bytes into lines of text. Opens nothing."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ MAX_KEPT = 8 * 1024 * 1024
 class Lines:
     """Collect a stream: each line goes to `on_line`, the last megabytes are kept.
 
-    Invalid UTF-8 is replaced, an endless line is cut, so that a runaway command
-    can neither fail nor fill the memory of this process.
+    Invalid UTF-8 is replaced and endless lines are cut, so that a runaway command can neither make this process fail
+    nor fill its memory.
     """
 
     def __init__(self, on_line: Callable[[str], None] | None = None) -> None:
@@ -25,7 +25,7 @@ class Lines:
         self._size = 0
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes of the stream."""
+        """Process the next bytes of the stream."""
         *lines, self._rest = (self._rest + self._decoder.decode(data)).split("\n")
         for line in lines:
             self._emit(line)
@@ -52,13 +52,13 @@ class Lines:
 
 
 class Bytes:
-    """Hand a stream on as it comes; nothing is kept."""
+    """Pass a stream on as it arrives; nothing is kept."""
 
     def __init__(self, take: Callable[[bytes], object]) -> None:
         self._take = take
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes of the stream."""
+        """Process the next bytes of the stream."""
         self._take(data)
 
     def end(self) -> str:

@@ -1,4 +1,4 @@
-"""Run steps as processes on this machine. Quotes nothing: argv goes to the system as it is."""
+"""Run steps as processes on this machine. Nothing is quoted: argv is passed to the system unchanged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TIMED_OUT = 124
 
 
 class Local:
-    """Run steps here; `log` is told each step's text before it runs."""
+    """Run steps here; `log` gets each step's text before it runs."""
 
     def __init__(self, log: OnLine | None = None, environment: dict[str, str] | None = None) -> None:
         self._log = log
@@ -42,7 +42,8 @@ class Local:
     ) -> Result:
         """Run `step`; a timeout ends with exit code 124, a program that is not installed with 127.
 
-        One that may not be run, or not in its folder, ends with 126. Processes that it leaves running are not stopped.
+        A program that may not be run, or not in its folder, ends with 126. Background processes that it leaves are
+        not stopped.
         """
         started = time.monotonic()
         with ExitStack() as stack:
@@ -55,7 +56,7 @@ class Local:
         return Result(step, code, output, errors, time.monotonic() - started)
 
     def stream(self, step: Step) -> Iterator[bytes]:
-        """Yield the step's stdout in chunks, after its stdin; raises OSError where it ends with an error."""
+        """Yield the step's stdout in chunks, after writing its stdin; raises OSError if it fails."""
         with self._process(step) as process:
             errors = Lines()
             workers = _beside(process, _once(step.stdin), errors)
@@ -74,7 +75,7 @@ class Local:
         self.interrupt()
 
     def interrupt(self) -> None:
-        """End what other threads run here now; its exit code is that of a process that was ended."""
+        """Stop what other threads are running here; each gets the exit code of a stopped process."""
         with self._lock:
             running = tuple(self._running)
         enders = [threading.Thread(target=pipes.stop, args=(process,), daemon=True) for process in running]
@@ -87,7 +88,7 @@ class Local:
     def _process(self, step: Step) -> Iterator[subprocess.Popen[bytes]]:
         if self._log:
             self._log(f"$ {step.text}")
-        # A session of its own, so that an interrupt reaches the children through us and in order.
+        # A session of its own, so that an interrupt reaches the child processes through this process and in order.
         with self._lock:
             if self._is_closed:
                 raise InterruptedError(errno.EINTR, "this run is over", step.argv[0])
@@ -110,7 +111,7 @@ class Local:
 
 
 def _environment(own: dict[str, str], step: Step) -> dict[str, str]:
-    """Return the variables of a process: its own, with what the step says of them; the last word counts."""
+    """Return the environment of a process: `own` with the changes of the step; the last value counts."""
     wanted = dict(step.environment)
     kept = {name: value for name, value in own.items() if name not in wanted}
     return kept | {name: _plain(value) for name, value in wanted.items() if value is not None}
@@ -125,14 +126,14 @@ def _once(data: bytes | None) -> Iterable[bytes]:
 
 
 def _unstarted(step: Step, error: OSError) -> tuple[int, str, str]:
-    """Say what is to blame: the program, or the folder that it was to run in."""
+    """Return what is to blame: the program, or the folder to run it in."""
     is_folder = step.cwd is not None and str(error.filename) == str(step.cwd)
     code = NOT_FOUND if isinstance(error, FileNotFoundError) and not is_folder else CANNOT_RUN
     return code, "", f"{step.cwd if is_folder else step.argv[0]}: {error.strerror}"
 
 
 def _beside(process: subprocess.Popen[bytes], feed: Iterable[bytes], errors: Lines) -> tuple[pipes.Worker, ...]:
-    """Feed stdin and drain stderr beside the caller: a full pipe would stop the process."""
+    """Feed stdin and drain stderr in the background: a full pipe would block the process."""
     assert process.stdin and process.stderr
     stdin, stderr = process.stdin, process.stderr
     return (
@@ -144,7 +145,7 @@ def _beside(process: subprocess.Popen[bytes], feed: Iterable[bytes], errors: Lin
 def _converse(
     process: subprocess.Popen[bytes], on_line: OnLine | None, feed: Iterable[bytes], timeout: float | None
 ) -> tuple[str, str]:
-    """Feed stdin and drain both streams until the process ends or its time is over."""
+    """Feed stdin and drain both streams until the process ends or times out."""
     out, err = Lines(on_line), Lines(on_line)
     stdout = process.stdout
     assert stdout
@@ -154,7 +155,7 @@ def _converse(
     except subprocess.TimeoutExpired:
         pipes.stop(process)
         process.returncode = TIMED_OUT
-    # A thread that is still there when Python ends can take the process down with it.
+    # A thread that is still running when Python exits can crash the process.
     for worker in workers:
         worker.join(GRACE)
     return out.end(), err.end()
@@ -168,7 +169,7 @@ def _drain(process: subprocess.Popen[bytes], stream: IO[bytes], lines: Lines) ->
 def _await(process: subprocess.Popen[bytes], timeout: float | None) -> None:
     """Wait for the end. Raises TimeoutExpired.
 
-    Not by waiting for the process itself: a signal that comes a moment before that begins wakes nobody.
+    Does not wait for the process itself: a signal that arrives just before that wait would not end it.
     """
     waiter = threading.Thread(target=process.wait, daemon=True)
     waiter.start()

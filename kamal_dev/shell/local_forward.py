@@ -1,4 +1,4 @@
-"""Hold one ssh that forwards ports of this machine. Decides neither which nor when to try again."""
+"""Hold one ssh that forwards local ports. The caller decides which ports, and when to retry."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kamal_dev.shell.pipes import GRACE
 
 READY = "ready"
 OPENING = 60.0
-# ssh stays for as long as a forwarded connection does, even without its parent: so it is ended with its stdin.
+# ssh stays as long as a forwarded connection is open, even without its parent, so it is tied to stdin.
 _WITH_STDIN = """exec 3<&0
 (cat <&3; kill $$) >/dev/null 2>&1 &
 exec "$@" <&3 3<&-
@@ -27,9 +27,9 @@ exec "$@" <&3 3<&-
 
 
 def is_free(port: int) -> bool:
-    """Whether this process may listen on a port of 127.0.0.1, where nobody else does."""
+    """Return whether this process may listen on a port of 127.0.0.1 and nobody else does."""
     with closing(socket.socket()) as probe:
-        # As ssh does: connections of the last run that are still closing take no port.
+        # Like ssh: closing connections of an earlier run do not block a port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -48,10 +48,10 @@ def hold(
     on_line: OnLine,
     log: OnLine,
 ) -> str:
-    """Run ssh until it ends; `on_ready` is called when the host says so, `on_line` with what ssh complains of.
+    """Run ssh until it ends; `on_ready` is called when the host is ready, `on_line` with ssh's error messages.
 
-    The output of the command is in the frame of `mark`; returns it. Raises NoAnswer where `host` did not run it.
-    ssh ends with this process, however that ends: what it runs on the host goes on only while its stdin is open.
+    The output of the command is in the frame of `mark`; returns it. Raises NoAnswer if `host` did not run the
+    command. ssh ends with this process, in any case; the command on the host runs only while its stdin is open.
     """
     log(f"$ {shlex.join(words[:-1])} …")
     process = subprocess.Popen(
@@ -84,7 +84,7 @@ def _hear(watchdog: threading.Timer, on_ready: Callable[[], None], line: str) ->
 
 
 def _require(host: str, process: subprocess.Popen[bytes], framed: Framed) -> None:
-    """Raise NoAnswer where ssh got to the host, and something else answered."""
+    """Raise NoAnswer if ssh reached the host, but something else answered."""
     if not framed.has_begun and (code := process.wait(OPENING)) not in (openssh.REFUSED, -signal.SIGKILL):
         raise NoAnswer(host, frame.unanswered(code, framed.noise), hint=frame.OTHERS_ANSWER)
 
@@ -98,7 +98,7 @@ def _pass_on(process: subprocess.Popen[bytes], mark: Frame, on_line: OnLine) -> 
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Let what runs on the host go first: it ends with its stdin."""
+    """Let the command on the host end first: it ends with its stdin."""
     assert process.stdin
     try:
         process.stdin.close()

@@ -1,7 +1,7 @@
-"""Ask an ssh that is connected for sessions and forwards, over its control socket. Starts no process.
+"""Ask a connected ssh for sessions and forwards over its control socket. Starts no process.
 
-Source: PROTOCOL.mux of OpenSSH, version 4. The host has got nothing of a command before ssh says that its session is
-open, which an `ssh -S` for each command would not tell.
+Source: PROTOCOL.mux of OpenSSH, version 4. Until ssh reports an open session, the host has received nothing of the
+command; an `ssh -S` for each command would not tell.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ LOOPBACK = b"127.0.0.1"
 
 
 class MuxRefused(Exception):
-    """Carry the reason for which ssh, or the host, opened nothing."""
+    """Carry the reason why ssh, or the host, refused."""
 
 
 class MuxClient:
-    """Hold one connection to the control socket. Raises OSError or EOFError where ssh does not answer."""
+    """Hold one connection to the control socket. Raises OSError or EOFError if ssh does not answer."""
 
     def __init__(self, path: Path, patience: float) -> None:
         """`patience` is how many seconds ssh and the host have for each answer."""
@@ -50,7 +50,7 @@ class MuxClient:
         self._expect(SESSION_OPENED)
 
     def was_opened(self) -> bool:
-        """Whether a session whose wait has ended was opened before ssh ended."""
+        """Return whether a session that timed out was opened before ssh ended."""
         try:
             self._expect(SESSION_OPENED)
         except (OSError, EOFError, MuxRefused):
@@ -58,7 +58,7 @@ class MuxClient:
         return True
 
     def exit_code(self, patience: float) -> int | None:
-        """Wait for the end of the session; None where there is no exit code, or not in this time."""
+        """Wait for the end of the session; None if no exit code arrives in time."""
         self._socket.settimeout(patience)
         try:
             kind, body = self._receive()
@@ -67,12 +67,12 @@ class MuxClient:
         return int.from_bytes(body[4:8], "big") if kind == EXIT_MESSAGE else None
 
     def open_forward(self, port: int) -> None:
-        """Let `port` of the host's loopback lead to the same port here. Raises MuxRefused."""
+        """Forward `port` of the host's loopback interface to the same port here. Raises MuxRefused."""
         self._send(OPEN_FORWARD, 0, REMOTE_FORWARD, LOOPBACK, port, LOOPBACK, port)
         self._expect(OK)
 
     def close(self) -> None:
-        """End it, and the session with it."""
+        """Close it, which ends the session."""
         self._socket.close()
 
     def _expect(self, wanted: int) -> None:
@@ -86,7 +86,7 @@ class MuxClient:
         self._socket.sendall(_packed(_packed(*fields)))
 
     def _receive(self) -> tuple[int, bytes]:
-        """Return the kind and the body of the next message."""
+        """Return the type and the body of the next message."""
         while len(self._held) < 4 or len(self._held) < 4 + int.from_bytes(self._held[:4], "big"):
             data = self._socket.recv(4096)
             if not data:
@@ -98,7 +98,7 @@ class MuxClient:
 
 
 def _packed(*fields: int | bytes) -> bytes:
-    """Return numbers, and text with its length, as ssh writes them."""
+    """Return numbers, and text with its length, in ssh's wire format."""
     return b"".join(
         struct.pack(">I", field) if isinstance(field, int) else struct.pack(">I", len(field)) + field
         for field in fields

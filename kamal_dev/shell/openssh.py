@@ -1,4 +1,4 @@
-"""Command lines for OpenSSH, and the one place for its options."""
+"""Build command lines for OpenSSH; all of its options are set here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kamal_dev.errors import DevError
 from kamal_dev.shell import frame, quoting
 from kamal_dev.shell.way import Way
 
-REFUSED = 255  # ssh's own exit code, which no command's may be
+REFUSED = 255  # exit code of ssh itself; commands must not use it
 
 
 def argv(way: Way, flags: tuple[str, ...], command: tuple[str, ...]) -> tuple[str, ...]:
@@ -28,25 +28,25 @@ def argv(way: Way, flags: tuple[str, ...], command: tuple[str, ...]) -> tuple[st
 
 
 def master(way: Way, socket: Path, log: Path) -> tuple[str, ...]:
-    """Return the ssh that logs in, and then takes sessions on `socket`; it and those to jump hosts write to `log`."""
+    """Return the ssh that logs in and then accepts sessions on `socket`; it logs to `log`, like those to jump hosts."""
     control = f"ControlPath={quoting.path(str(socket))}"
     return ("ssh", "-M", "-N", "-T", "-o", control, *options(way, log), "--", way.address)
 
 
 def log_of_jump(log: Path) -> Path:
-    """Return where the ssh to the last jump host before a host writes its log."""
+    """Return the log file of the ssh to the last jump host."""
     return Path(f"{log}.jump")
 
 
 def patience(way: Way) -> int:
-    """Return how many seconds a host has to show its banner: as long as each host before it, and its own."""
+    """Return how many seconds a host has to show its banner, the time for all jump hosts included."""
     return way.trust.connect_timeout + (patience(way.through) if way.through else 0)
 
 
 def options(way: Way, log: Path | None = None) -> tuple[str, ...]:
-    """Return how to reach a host; ssh reads no configuration again, whose forwards and terminals are for people.
+    """Return the options to reach a host. ssh_config is not read again: its forwards and terminals are for people.
 
-    The ssh that has a log is the first of a run, and meets the host.
+    The ssh with a log is the first one of a run, and the first to see the host's key.
     """
     logged = ("-E", str(log), "-o", "LogLevel=DEBUG1") if log else ()
     about = {**_behaviour(way), **settings(way, learns=log is not None), "ProxyCommand": proxy(way, log) or "none"}
@@ -55,11 +55,11 @@ def options(way: Way, log: Path | None = None) -> tuple[str, ...]:
 
 
 def _behaviour(way: Way) -> dict[str, str]:
-    """Return the ssh options of a program, regardless of the user's terminal settings."""
+    """Return the options for ssh run by a program, whatever the user's terminal settings are."""
     return {
         "BatchMode": "yes",
         "ExitOnForwardFailure": "yes",
-        # A host that answers three questions with nothing is given up.
+        # The connection is closed after three unanswered keepalive messages.
         "ServerAliveInterval": str(math.ceil(1.5 * way.trust.connect_timeout)),
         "ServerAliveCountMax": "2",
         "ConnectTimeout": str(patience(way)),
@@ -70,8 +70,8 @@ def _behaviour(way: Way) -> dict[str, str]:
 
 
 def settings(way: Way, *, learns: bool = False) -> dict[str, str]:
-    """Return where a host is, who logs in, and whose key is right; `learns` to record that of a new host."""
-    # `${` has a meaning in the one list, and none in the other.
+    """Return address, user and accepted host keys; `learns` also records the key of a new host."""
+    # `${` has a meaning in one of the two lists only.
     files = [path for path in way.known_hosts if "${" not in path]
     global_files = [path for path in (*way.known_hosts, *way.global_known_hosts) if path not in files]
     lines = {
@@ -99,15 +99,15 @@ def _checking(policy: str, *, learns: bool) -> str:
 
 def keys(way: Way) -> list[tuple[str, str]]:
     """Return the options that may be given several times."""
-    # Without any, ssh would take those of its own.
+    # Without an IdentityFile, ssh would try its default keys.
     identities = [("IdentityFile", quoting.path(item)) for item in way.identities or ("none",)]
     return identities + [("CertificateFile", quoting.path(item)) for item in way.certificates]
 
 
 def proxy(way: Way, log: Path | None = None) -> str:
-    """Return the ProxyCommand: that of the user, or an ssh to the jump host; empty for a host that is reached directly.
+    """Return the ProxyCommand: the user's own, or an ssh to the jump host; empty for a direct connection.
 
-    Not ProxyJump, which would ask neither the project's known_hosts nor the keys that are named for the host.
+    ProxyJump is not used: it would use neither the project's known_hosts nor the keys configured for the host.
     """
     if not way.through:
         return way.command.replace("%", "%%")
@@ -117,11 +117,11 @@ def proxy(way: Way, log: Path | None = None) -> str:
 
 
 def become(words: tuple[str, ...]) -> NoReturn:
-    """Give this process to ssh, with terminal, signals and exit code. Raises DevError where there is none."""
+    """Replace this process by ssh, with its terminal, signals and exit code. Raises DevError if there is no ssh."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
-    # Python ignores SIGPIPE, and what is ignored stays so in a process that takes over.
+    # Python ignores SIGPIPE, and a replaced process inherits that.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         os.execvp(words[0], words)  # noqa: S606 # no shell is wanted

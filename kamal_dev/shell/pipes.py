@@ -1,8 +1,8 @@
-"""Read from and write to a process that may leave children behind, and end it. Starts none.
+"""Read from and write to a process that may leave background processes behind, and end it. Starts none.
 
-What a child inherits stays open for as long as the child lives: `ssh-agent`, or a server that a hook starts with `&`.
-So nothing here waits for the end of a stream once its process has ended, and nothing holds a lock that closing
-a stream would wait for.
+A background process, such as `ssh-agent` or a server that a hook starts with `&`, keeps inherited streams open.
+Therefore nothing here waits for the end of a stream after its process has ended, and nothing holds a lock that
+closing a stream would wait for.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from contextlib import suppress
 from typing import IO
 
 GRACE = 5.0
-TICK = 0.1  # seconds after which an ended process is noticed at the latest
+TICK = 0.1  # seconds until the end of a process is noticed, at most
 ROOM = 1 << 20  # bytes that a pipe may hold
 PIECE = 1 << 16
 
 
 def chunks(stream: IO[bytes], is_over: Callable[[], bool]) -> Iterator[bytes]:
-    """Yield what comes until the stream ends, or until `is_over` and everything was read that is there."""
+    """Yield chunks until the stream ends, or until `is_over` and everything available was read."""
     descriptor = os.dup(stream.fileno())
     try:
         yield from _chunks(descriptor, is_over)
@@ -50,7 +50,7 @@ def _chunks(descriptor: int, is_over: Callable[[], bool]) -> Iterator[bytes]:
 
 
 def feed(stream: IO[bytes], data: Iterable[bytes], is_over: Callable[[], bool]) -> None:
-    """Write to a process and close its stdin; given up where it has ended, or closed its stdin, before."""
+    """Write to a process and close its stdin; stops if the process ends or closes its stdin first."""
     descriptor = os.dup(stream.fileno())
     stream.close()
     try:
@@ -74,7 +74,7 @@ def _write(descriptor: int, rest: memoryview, is_over: Callable[[], bool]) -> No
 
 
 class Worker(threading.Thread):
-    """Read or write beside the caller; an error of the pipe ends it."""
+    """Read or write in the background; an error of the pipe ends the thread."""
 
     def __init__(self, work: Callable[[], None]) -> None:
         super().__init__(daemon=True)
@@ -82,14 +82,14 @@ class Worker(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        """Do the work."""
-        # The other side may end before everything was read or written: its exit code tells.
+        """Run the thread."""
+        # The process may end before everything was read or written; its exit code says why.
         with suppress(OSError, ValueError):
             self._work()
 
 
 def stop(process: subprocess.Popen[bytes], grace: float = GRACE) -> None:
-    """Stop a process that leads a session, and all it started in it: gently first, at once where Ctrl-C comes again."""
+    """Stop a process and everything in its session: gently first, at once if Ctrl-C is pressed again."""
     try:
         _signal(process, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
@@ -100,7 +100,7 @@ def stop(process: subprocess.Popen[bytes], grace: float = GRACE) -> None:
 
 
 def end(process: subprocess.Popen[bytes], grace: float = GRACE) -> None:
-    """Stop it, and close what leads to it."""
+    """Stop it, and close its streams."""
     try:
         stop(process, grace)
     finally:

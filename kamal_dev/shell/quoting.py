@@ -1,30 +1,30 @@
-"""Write paths so that OpenSSH reads them as they are, in its options and in its files."""
+"""Quote paths for options and files of OpenSSH, so that they keep their meaning."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-# From OpenSSH 9.9 on tokens are replaced in Include, and a pattern is what any version takes there.
+# From OpenSSH 9.9 on, tokens are replaced in Include; a `?` pattern works in every version.
 _RISKY = re.compile(r"""[%$*?\[\]\\"']""")
 
 
 def quoted(text: str) -> str:
-    """Return one word of a value in ssh_config, or of `-o NAME=VALUE`."""
+    """Return one quoted word for a value in ssh_config or in `-o NAME=VALUE`."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
 def path(text: str) -> str:
-    """Return a path for an option that replaces tokens: IdentityFile, UserKnownHostsFile and their like."""
+    """Return a path for an option that replaces tokens, such as IdentityFile or UserKnownHostsFile."""
     return quoted(text.replace("%", "%%"))
 
 
 def paths(texts: Sequence[str]) -> str:
-    """Return several of them; without any, no file is read."""
+    """Return several paths; with none, no file is read."""
     return " ".join(map(path, texts)) or "/dev/null"
 
 
 def included(text: str) -> str:
-    """Return a path for Include: what has a meaning there is matched by `?`."""
+    """Return a path for Include; special characters are matched by `?`."""
     return f'"{_RISKY.sub("?", text)}"'

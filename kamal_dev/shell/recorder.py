@@ -1,4 +1,4 @@
-"""Write steps down in place of running them: golden transcripts and `--dry-run`."""
+"""Write steps down instead of running them, for golden transcripts and `--dry-run`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Recorder:
         timeout: float | None = None,
         feed: Iterable[bytes] | None = None,
     ) -> Result:
-        """Note `step`; consumes `feed` as a process would."""
+        """Record `step`; consumes `feed` like a process would."""
         self.transcript.append(f"{self.name}$ {step.text}")
         self.steps.append(step)
         for _ in feed or ():
@@ -40,4 +40,4 @@ class Recorder:
         return result
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing, because nothing is open."""

@@ -27,7 +27,7 @@ Opened = TypeVar("Opened")
 
 
 class Remote:
-    """Run steps on one host. Connects at the first step, and again after a lost link."""
+    """Run steps on one host. The first step connects; a step after a lost connection reconnects."""
 
     def __init__(self, host: Host, trust: Trust, log: OnLine | None = None) -> None:
         self.host = host
@@ -45,21 +45,21 @@ class Remote:
         timeout: float | None = None,
         feed: Iterable[bytes] | None = None,
     ) -> Result:
-        """Run `step` in one exec. The step's environment is refused: it would stand in the remote argv.
+        """Run `step` in one exec. A step with an environment is refused: it would be visible in the remote argv.
 
-        Raises HostUnreachable, HostKeyChanged, HostTimeout, LinkDropped where the link
-        went away before an exit code came, and NoAnswer where the host did not run it.
+        Raises HostUnreachable, HostKeyChanged, HostTimeout, LinkDropped if the connection was lost before an exit
+        code arrived, and NoAnswer if the host did not run it.
         """
         return self._exec(step, Lines(on_line), Lines(on_line), feed, timeout)
 
     def receive(
         self, step: Step, take: Callable[[bytes], object], *, feed: Iterable[bytes], timeout: float | None = None
     ) -> Result:
-        """Run `step` as `run` does, its stdout going to `take` byte by byte; `output` stays empty."""
+        """Run `step` like `run`, but pass its stdout to `take` as bytes; `output` stays empty."""
         return self._exec(step, Bytes(take), Lines(), feed, timeout)
 
     def lend(self, port: int) -> Connection:
-        """Let `port` of the host lead to the same port here, until the connection ends. Raises HostError."""
+        """Forward `port` of the host to the same port here, until the connection ends. Raises HostError."""
         self._log(f"{self.host.name}: forward 127.0.0.1:{port} to 127.0.0.1:{port} of this machine")
         try:
             connection, _ = self._asked(lambda connection: connection.open_forward(port))
@@ -92,7 +92,7 @@ class Remote:
         raise self._unanswered(-1 if code is None else code, stdout, stderr)
 
     def _unanswered(self, code: int, stdout: Framed, stderr: Framed) -> HostError:
-        """Say why there is no exit code: the command did not run, or was ended there."""
+        """Return why there is no exit code: the command did not run, or was killed."""
         if stdout.has_begun:
             return LinkDropped(self.host.name, "the command was killed on the host", hint=AGAIN)
         return NoAnswer(self.host.name, frame.unanswered(code, stdout.noise, stderr.noise), hint=frame.OTHERS_ANSWER)
@@ -116,7 +116,7 @@ class Remote:
             ) from error
 
     def _asked(self, ask: Callable[[Connection], Opened]) -> tuple[Connection, Opened]:
-        """Ask for a session or a forward. A connection that is silent is opened again: it has sent nothing of this."""
+        """Open a session or a forward. If the connection does not answer, reconnect: nothing of this was sent."""
         connection = self._connected()
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -143,14 +143,14 @@ class Remote:
             return self._connection
 
     def _drop_if(self, connection: Connection) -> None:
-        """Close a connection that failed; another thread may have opened the next one already."""
+        """Close a failed connection, unless another thread has already opened the next one."""
         with self._opening:
             if self._connection is connection:
                 self._connection = None
         connection.close()
 
     def _check(self, out: Framed, started: float, timeout: float | None) -> None:
-        """Raise where the time of a command is over; one that keeps printing has a deadline, too."""
+        """Raise if a command has used up its time; the limit also holds for one that keeps printing."""
         seconds = time.monotonic() - started
         if not out.has_begun and seconds > BEGINNING:
             self._drop()

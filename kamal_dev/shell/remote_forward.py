@@ -1,4 +1,4 @@
-"""Say why a host does not lend its port to this machine."""
+"""Explain why a host does not forward its port to this machine."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from kamal_dev.model import Step
 from kamal_dev.shell import Shell
 
 ASKING = 20.0
-# State 0A listens; the address may be that of IPv4 or IPv6. Source: proc_net_tcp.txt of the kernel.
+# State 0A is listening, on IPv4 or IPv6. Source: proc_net_tcp.txt of the kernel.
 LISTENS = "grep -qE ':{port:04X} 0*:0000 0A' /proc/net/tcp /proc/net/tcp6 2>/dev/null"
 
 
 def refused(shell: Shell, host: str, port: int, reason: str) -> HostError:
-    """Say why sshd would not listen: it says nothing itself, but the host can tell whether the port is in use."""
+    """Return why sshd could not listen: it does not say, but the host can tell whether the port is in use."""
     hint = f"another process on the host may use port {port}; choose another one in `registry.server`"
     with suppress(HostError):
         asked = shell.run(Step(("sh", "-c", LISTENS.format(port=port))), timeout=ASKING)

@@ -1,4 +1,4 @@
-"""Ask ssh what its configuration says of a host. Decides nothing about it."""
+"""Ask ssh for its configuration of a host. Decides nothing."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from kamal_dev.shell import quoting
 from kamal_dev.shell.fanout import once
 from kamal_dev.shell.trust import Trust
 
-ANSWER = 30  # seconds; a `Match exec` of the user's may ask a network
-# What else of ssh_config says how a connection is made. Forwards, terminals and the like are for people.
+ANSWER = 30  # seconds; a `Match exec` of the user may query a network
+# Other options of ssh_config that affect how a connection is made. Forwards, terminals and the like are for people.
 OTHERS = (
     *("bindaddress", "bindinterface", "casignaturealgorithms", "ciphers", "compression", "gssapiauthentication"),
     *("hostkeyalgorithms", "ipqos", "kexalgorithms", "knownhostscommand", "macs", "pkcs11provider"),
@@ -29,7 +29,7 @@ _EXPANDED = re.compile(r"%|\$\{|~[^/]")
 
 
 def asked(host: Host, trust: Trust) -> tuple[str, ...]:
-    """Return what config/dev.yml says of a host, as options of ssh."""
+    """Return the settings of config/dev.yml for a host, as options of ssh."""
     settings = [
         ("User", quoting.quoted(host.user) if host.user else ""),
         ("Port", str(host.port or "")),
@@ -42,7 +42,7 @@ def asked(host: Host, trust: Trust) -> tuple[str, ...]:
 
 
 class Resolved:
-    """Hold what `ssh -G` says of a host. Raises HostUnreachable where it says nothing."""
+    """Hold the output of `ssh -G` for a host. Raises HostUnreachable if there is none."""
 
     def __init__(self, host: Host, trust: Trust) -> None:
         self._stack = host.name
@@ -50,7 +50,7 @@ class Resolved:
         self._said = _said(host.name, self._ask)
 
     def all(self, name: str) -> tuple[str, ...]:
-        """Return each value of an option that may be given several times."""
+        """Return all values of an option that may be given several times."""
         return tuple(self._said.get(name, ()))
 
     def one(self, name: str, otherwise: str = "") -> str:
@@ -58,19 +58,19 @@ class Resolved:
         return next(iter(self.all(name)), otherwise)
 
     def paths(self, name: str) -> tuple[str, ...]:
-        """Return the files that are there, as ssh skips the others; a private key may be in the agent alone."""
+        """Return the existing files, because ssh skips the others; a private key may be in the agent only."""
         given = (self._path(item) for item in self.all(name) if item.lower() != "none")
         return tuple(item for item in given if Path(item).exists() or Path(f"{item}.pub").exists())
 
     def files(self, name: str) -> tuple[str, ...]:
-        """Return a list of paths, which ssh prints without quotes: the longest pieces that are there."""
+        """Return a list of paths. ssh prints them without quotes, so the longest pieces that exist are taken."""
         words, files = re.split(" (?=[/~])", " ".join(self.all(name))), []
         while words:
             ends = (end for end in range(len(words), 1, -1) if Path(" ".join(words[:end])).exists())
             end = next(ends, 1)
             files.append(" ".join(words[:end]))
             words = words[end:]
-        # Before OpenSSH 9 the home folder is not filled in here.
+        # Before OpenSSH 9, `~` is not expanded here.
         files = [_home() + item[1:] if item.startswith("~/") else item for item in files]
         return tuple(item for item in files if item not in ("", "none"))
 
@@ -83,7 +83,7 @@ class Resolved:
 
     def _path(self, item: str) -> str:
         if _EXPANDED.search(item):
-            # ssh prints these as they are written, but ControlPath, which takes the same tokens, as it is meant.
+            # ssh prints these as written, except ControlPath, which uses the same tokens and is printed expanded.
             item = _said(self._stack, ("-o", f"ControlPath={quoting.quoted(item)}", *self._ask))["controlpath"][0]
         return _home() + item[1:] if item.startswith("~/") else item
 
@@ -94,7 +94,7 @@ class Resolved:
 
 
 def _said(stack: str, words: Sequence[str]) -> dict[str, list[str]]:
-    """Return what `ssh -G` answers. Raises HostUnreachable with ssh's own words, which name file and line."""
+    """Return the output of `ssh -G`. Raises HostUnreachable with ssh's message, which names file and line."""
     try:
         done = subprocess.run(
             ("ssh", "-T", "-G", *words), check=False, stdin=subprocess.DEVNULL, capture_output=True, timeout=ANSWER
@@ -118,12 +118,12 @@ def _said(stack: str, words: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _as_written(name: str, value: str, default: str) -> str:
-    """Return an answer as it could stand in ssh_config."""
+    """Return a value in the form it has in ssh_config."""
     if name in PATHS:
         return quoting.quoted(value)
     ours, theirs = value.split(","), default.split(",")
     if name == "hostkeyalgorithms" and set(theirs) <= set(ours):
-        # As a list of its own it would undo that ssh asks for the kinds of keys first that it knows of a host.
+        # A full list would disable ssh's own order, in which the known key types of a host come first.
         return "+" + ",".join(item for item in ours if item not in theirs)
     return value
 
@@ -134,7 +134,7 @@ def _default() -> dict[str, list[str]]:
 
 
 def _home() -> str:
-    # As ssh does, which does not ask HOME.
+    # Like ssh, which does not use HOME.
     try:
         return pwd.getpwuid(os.getuid()).pw_dir
     except KeyError:

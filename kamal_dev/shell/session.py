@@ -1,4 +1,4 @@
-"""Run the ssh that the user asked for: this process becomes it, or passes on what it prints where no terminal is."""
+"""Run the ssh that the user asked for: replace this process, or pass on its output if there is no terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kamal_dev.values import dataclass
 
 @dataclass(frozen=True)
 class Session:
-    """Hold an ssh command line; without a terminal its output is in the frame of `mark`."""
+    """Hold an ssh command line; without a terminal, its output is in the frame of `mark`."""
 
     host: str
     words: tuple[str, ...]
@@ -26,14 +26,14 @@ class Session:
 
     @classmethod
     def of(cls, host: str, way: Way, command: tuple[str, ...], *, has_terminal: bool) -> Session:
-        """Return the session that runs `command`. A script that reads its output gets nothing of a start-up file's."""
+        """Return the session that runs `command`; a script that reads its output gets no output of start-up files."""
         if has_terminal:
             return cls(host, openssh.argv(way, ("-t",), command))
         mark = Frame.new()
         return cls(host, openssh.argv(way, ("-T",), ("sh", "-c", mark.around(command))), mark)
 
     def take_over(self) -> int:
-        """Run it in place of this process, or return its exit code. Raises DevError, and NoAnswer as `Remote` does."""
+        """Replace this process, or run it and return its exit code. Raises DevError, and NoAnswer like `Remote`."""
         return _passed_on(self.host, self.words, self.mark) if self.mark else openssh.become(self.words)
 
 

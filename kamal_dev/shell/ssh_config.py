@@ -1,4 +1,4 @@
-"""A file for `~/.ssh/config` to include: each host under its stack's name, for tools that call ssh themselves."""
+"""Write a file for `~/.ssh/config` to include, which names each host after its stack, for tools that run ssh."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kamal_dev.shell.way import way
 
 
 def include(path: Path) -> str:
-    """Return the line for `~/.ssh/config` that reads the file."""
+    """Return the line for `~/.ssh/config` that includes the file."""
     return f"Include {quoting.included(str(path))}"
 
 
@@ -26,14 +26,14 @@ def text(stacks: Iterable[tuple[str, Host]], trust: Trust, path: Path) -> str:
 
 
 def renew(path: Path, hosts: Iterable[Host], trust: Trust) -> None:
-    """Let a file that is there say where these hosts are now; those of other stacks stay.
+    """Update the addresses of these hosts in an existing file; the entries of other stacks stay.
 
     Raises OSError, HostUnreachable.
     """
     before = os.fsdecode(path.read_bytes())
     head, *listed = before.rstrip("\n").split("\n\n")
     known = {item.partition("\n")[0].removeprefix("Host "): item for item in listed}
-    # A host that config/dev.yml lists no longer has a name that is no stack's.
+    # A host that config/dev.yml no longer lists has a name that is not a stack's name.
     met = (host for host in hosts if host.address and "@" not in host.name)
     known |= {host.name: _host(host.name, host, trust).rstrip("\n") for host in met}
     after = "\n\n".join((head, *known.values())) + "\n"
@@ -42,14 +42,14 @@ def renew(path: Path, hosts: Iterable[Host], trust: Trust) -> None:
 
 
 def _host(name: str, host: Host, trust: Trust) -> str:
-    """Return what was answered about a host, under a name for which ~/.ssh/config says nothing."""
+    """Return the resolved settings of a host, under a name for which ~/.ssh/config has none."""
     route = way(host, trust)
     lines = [*openssh.settings(route).items(), ("ProxyCommand", openssh.proxy(route)), *openssh.keys(route)]
     return "".join((f"Host {name}\n", *(f"  {key} {value}\n" for key, value in lines if value)))
 
 
 def write(path: Path, content: str) -> None:
-    """Write the file in one rename; ssh refuses one that others may change."""
+    """Write the file by rename, with a mode that ssh accepts: it refuses files that others may change."""
     fresh = path.with_suffix(".tmp")
     fresh.write_bytes(os.fsencode(content))
     fresh.chmod(0o600)
@@ -57,7 +57,7 @@ def write(path: Path, content: str) -> None:
 
 
 def is_included(name: str, host: Host, trust: Trust) -> bool:
-    """Whether plain `ssh NAME` would reach this host with this project's known hosts, by what ssh itself says."""
+    """Return whether plain `ssh NAME` reaches this host with the project's known hosts, according to ssh itself."""
     try:
         route = way(host, trust)
         answer = subprocess.run(

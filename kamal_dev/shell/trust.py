@@ -1,4 +1,4 @@
-"""Say whose host keys are accepted, and how long a host has to show its own. Checks none itself."""
+"""Which host keys are accepted, and how long a host may take to show its key. Checks no key itself."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from kamal_dev.values import dataclass
 
 @dataclass(frozen=True)
 class Trust:
-    """Hold the project's own known_hosts, and what to do with a host that nobody has met.
+    """Hold the project's own known_hosts, and the policy for unknown hosts.
 
-    `policy` is `accept-new` (remember it), `strict` (refuse it) or `off` (accept any key);
-    `connect_timeout` is in seconds.
+    `policy` is `accept-new` (remember the key), `strict` (refuse) or `off` (accept any key); `connect_timeout` is in
+    seconds.
     """
 
     known_hosts: Path

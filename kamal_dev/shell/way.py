@@ -1,6 +1,6 @@
-"""Find the way to a host once: `ssh -G` answers, and every ssh that is run is given its answers.
+"""Resolve the route to a host once with `ssh -G`, and pass the result to every ssh.
 
-Include, Match, tokens, aliases and defaults of ssh_config are ssh's own to read; nothing else reads that file.
+Include, Match, tokens, aliases and defaults of ssh_config are left to ssh; nothing else reads that file.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _HOP = re.compile(r"(?:(?P<user>.+)@)?(?:\[(?P<six>[^]]+)\]|(?P<name>[^@:\[\]]+)
 
 @dataclass(frozen=True)
 class Way:
-    """Hold how one host is reached, and through which others.
+    """Hold how one host is reached, and through which jump hosts.
 
-    `stack` is whose host it is, for errors; `address` is what ssh is asked for, `hostname` where that leads.
-    `identities` and `certificates` are files that exist, `missing` the keys of config/dev.yml that do not. `agent`
-    is the socket of the agent as ssh_config writes it: a path, `SSH_AUTH_SOCK`, `$NAME`, or `none`. `known_hosts`
-    are the files to look keys up in; `alias` is the name to look it up by, empty for the address. `vouched` is the
-    only right key (`type base64`), where the provider knows it. `command` makes the connection in place of a socket.
-    `others` are further options of ssh, as pairs.
+    `stack` is the stack on the host, for errors; `address` is the argument for ssh, `hostname` what it resolves to.
+    `identities` and `certificates` are existing files, `missing` the keys of config/dev.yml that do not exist.
+    `agent` is the socket of the agent as in ssh_config: a path, `SSH_AUTH_SOCK`, `$NAME`, or `none`. `known_hosts`
+    are the files with host keys; `alias` is the name to look up there, empty for the address. `vouched` is the only
+    valid host key (`type base64`), if the provider knows it. `command` replaces the socket connection. `others` are
+    further options of ssh, as pairs.
     """
 
     stack: str
@@ -56,24 +56,24 @@ class Way:
 
     @property
     def shown(self) -> str:
-        """Where it leads, for people."""
+        """The address and port, for people."""
         name = f"[{self.hostname}]" if ":" in self.hostname else self.hostname
         return f"jump host {name}:{self.port}" if self.is_hop else f"{name}:{self.port}"
 
     @property
     def known_as(self) -> str:
-        """The name under which known_hosts lists it. Source: sshd(8)."""
+        """The name of the host in known_hosts. Source: sshd(8)."""
         return self.alias or entry_name(self.hostname, self.port)
 
 
 def entry_name(hostname: str, port: int) -> str:
-    """Return the name under which known_hosts lists an address. Source: sshd(8)."""
+    """Return the name of an address in known_hosts. Source: sshd(8)."""
     return hostname if port in (0, 22) else f"[{hostname}]:{port}"
 
 
 @once
 def way(host: Host, trust: Trust) -> Way:
-    """Return how to reach a host; asked once for each in a run. Raises HostUnreachable."""
+    """Return how to reach a host; resolved once per host and run. Raises HostUnreachable."""
     return _way(host, trust, count())
 
 
@@ -110,7 +110,7 @@ def _way(host: Host, trust: Trust, depth: count[int], *, is_hop: bool = False) -
 
 
 def _require(host: Host, depth: int) -> None:
-    """Raise HostUnreachable for a host that leads nowhere."""
+    """Raise HostUnreachable for a host without an address."""
     if not host.address:
         raise HostUnreachable(
             host.name,
@@ -124,20 +124,20 @@ def _require(host: Host, depth: int) -> None:
 
 
 def _policy(trust: Trust, resolved: Resolved) -> str:
-    """Return what to do with an unknown key; ssh_config may be stricter than config/dev.yml, never laxer."""
+    """Return the policy for an unknown key; ssh_config may make it stricter than config/dev.yml, never laxer."""
     is_strict = resolved.one("stricthostkeychecking") in ("true", "yes")
     return "strict" if trust.policy == "accept-new" and is_strict else trust.policy
 
 
 def _through(host: Host, resolved: Resolved, trust: Trust, depth: count[int]) -> Way | None:
-    """Return the way to the last jump host; those before it are its own way, as with ssh."""
+    """Return the route to the last jump host; earlier jump hosts are part of its own route, like in ssh."""
     *before, last = resolved.tokens("proxyjump").split(",")
     if not last:
         return None
     hop = _HOP.fullmatch(last)
     if hop is None:
         raise HostUnreachable(host.name, f"`{last}` is not a jump host", hint="write it as `user@address:port`")
-    # The keys that config/dev.yml names are those for the hop as well; its user and port are the host's alone.
+    # The keys in config/dev.yml also apply to the jump host; the user and the port apply to the host only.
     jump_host = Host(
         host.name, hop["six"] or hop["name"], hop["user"] or "", int(hop["port"] or 0), host.keys, ",".join(before)
     )
