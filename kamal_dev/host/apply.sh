@@ -2,9 +2,8 @@
 # Make a release the current one, or roll back: apply.sh STACK RELEASE DIGEST TIMEOUT WINDOW [SERVICE]...
 #
 # TIMEOUT and WINDOW are milliseconds; without a SERVICE, all are started.
-# Payload: files/ (the release), meta/version, meta/commit, meta/images, meta/pull (those to pull; else those that are
-# missing), meta/built and meta/workspace (one per line), meta/user, meta/performer, registry/, exec/ and lifecycle/ (see
-# exec.sh and lifecycle.sh), meta/retain (how many releases stay), meta/parts (see
+# Payload: files/ (the release), meta/version, meta/commit, meta/images, meta/pull (those to pull; without it, the missing ones), meta/built and meta/workspace (one per line), meta/user, meta/performer, registry/, exec/ and lifecycle/ (see
+# exec.sh and lifecycle.sh), meta/retain (how many releases to keep), meta/parts (see
 # replace.sh), meta/recreate (`yes`: recreate every container), and what switch.sh and room.sh ask for.
 # Events: see switch.sh.
 set -u

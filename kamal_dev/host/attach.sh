@@ -1,7 +1,7 @@
 #!/bin/sh
 # Follow a run that was started before: attach.sh TOKEN SEEN
 #
-# Leaves out the first SEEN events, and ends with the exit code of the run.
+# Skips the first SEEN events, and ends with the exit code of the run.
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh

@@ -39,7 +39,7 @@ fail() {
 has_docker() { command -v dockerd >/dev/null 2>&1 || answers; }
 answers() { engine_answers; }
 
-# refuse_others: do not install an engine that this login configured itself, or a second one next to a running one.
+# refuse_others: refuse to install Docker if this login has its own engine, or another engine is running.
 refuse_others() {
   if answers; then
     case $(privilege) in

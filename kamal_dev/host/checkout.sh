@@ -47,7 +47,7 @@ take_boundary() {
 
 # take_index: stage in the clone what is staged in the source. Unchanged files are not read again.
 take_index() {
-  # A name that nobody could have taken before.
+  # mktemp gives a name that nobody could have created in advance.
   next=$(mktemp "$p_git/index.XXXXXX") && chmod 644 "$next" && cp "$part/look" "$next" || return
   [ "$p_index" = "$p_tree" ] || on_files "$next" read-tree --reset "$p_index" || { rm -f "$next"; return 1; }
   # Files that were not sent would count as deleted, therefore git skips them.
@@ -64,7 +64,7 @@ take_head() {
   fi
 }
 
-# take_names: add tags that are not there, and move the remote branch. One that is there may be somebody's own.
+# take_names: add new tags, and move the remote branch. An existing tag may be somebody's own.
 take_names() {
   refs for-each-ref --format='%(refname)' refs/tags >"$here/tags"
   awk 'FILENAME == ARGV[1] { known[$1] = 1; next } !($2 in known) { print "update", $2, $1 }' "$here/tags" "$part/names" |
@@ -128,7 +128,7 @@ put_aside() {
     answer failed "could not move the existing files to $backup"
 }
 
-# move_into FOLDER FROM
+# move_into FOLDER FROM: move all files of FROM to FOLDER.
 move_into() { find "$2" -mindepth 1 -maxdepth 1 -exec mv -t "$1" '{}' +; }
 
 # --- a workspace that people work in
@@ -143,7 +143,7 @@ each_part() {
   done
 }
 
-# is_dirty: whether there are files that are neither as they were sent nor as they are committed.
+# is_dirty: whether some files are neither as they were sent nor as they are committed.
 is_dirty() {
   look >/dev/null || return
   for each_tree in "$p_tree" "$(here_head)"; do
@@ -184,7 +184,7 @@ stand_in_way() {
 # shellcheck disable=SC2016 # for another shell
 existing='for name; do if [ -L "$name" ] || { [ -e "$name" ] && [ ! -d "$name" ]; }; then printf "%s\0" "$name"; fi; done'
 
-# examine_ahead: find what an update would overwrite: a branch of the same name, files that git ignores.
+# examine_ahead: find what an update would overwrite: a branch of the same name, and ignored files.
 examine_ahead() {
   [ -n "$old" ] && is_clone || return 0
   if own_branch; then reason=${reason:-"the branch \`$p_branch\` in the workspace has commits of its own"}; fi
@@ -192,7 +192,7 @@ examine_ahead() {
   [ -z "$found" ] || reason=${reason:-"\`$found\` is ignored by git in the workspace, and would be overwritten"}
 }
 
-# own_branch: whether the branch that comes has commits there that neither the source nor HEAD has.
+# own_branch: whether the branch to be updated has commits that are neither in the source nor in HEAD.
 own_branch() {
   [ -n "$p_branch" ] && [ "$(here_branch)" != "$p_branch" ] || return
   own_tip=$(refs rev-parse --quiet --verify "refs/heads/$p_branch") && ! refs merge-base --is-ancestor "$own_tip" "$p_head"
@@ -204,7 +204,7 @@ offer() {
   [ -z "$p_head" ] || refs update-ref "refs/remotes/kamal-dev/${p_branch:-detached}" "$p_head"
 }
 
-# back_up: leave everything that is not ignored behind in a branch: commits, what is staged, files.
+# back_up: save everything that is not ignored in a branch: commits, staged changes, files.
 back_up() {
   [ -n "$old" ] || return 0
   use_part "$old"
@@ -222,7 +222,7 @@ back_up() {
     tar -cf "$aside_folder/ignored$(echo "$p_path" | tr -c 'A-Za-z0-9\n' _).tar" -C "$p_work" --null --files-from="$here/ignored"
 }
 
-# move: let the files, the index and HEAD be what came. Nothing is changed if a file would be overwritten.
+# move: update the files, the index and HEAD to the source. Changes nothing if a file would be overwritten.
 move() {
   if [ -z "$old" ]; then
     make_clone

@@ -7,7 +7,7 @@
 # The people in the container own these clones and their configuration. Whatever reads or writes files therefore
 # has `plain/` as its git folder, so that no filter, hook or program that they have named runs on the host.
 
-# use_target TARGET: name the workspace that everything below is about.
+# use_target TARGET: select the workspace for everything below.
 use_target() {
   target=$1
   plain=$here/plain
@@ -16,7 +16,8 @@ use_target() {
 
 # --- git
 
-# alone [NAME=VALUE]... ARG...: run git with no configuration of this machine; it neither asks, nor fetches, nor runs hooks.
+# alone [NAME=VALUE]... ARG...: run git without any configuration of this machine; it does not prompt, fetch or run
+# hooks.
 alone() {
   env -i "PATH=$PATH" "HOME=$here" "TMPDIR=$here" GIT_CONFIG_NOSYSTEM=1 GIT_NO_LAZY_FETCH=1 GIT_TERMINAL_PROMPT=0 GIT_ALLOW_PROTOCOL=none GIT_OPTIONAL_LOCKS=0 \
     GIT_LITERAL_PATHSPECS=1 GIT_AUTHOR_NAME=kamal-dev GIT_AUTHOR_EMAIL=kamal-dev@localhost GIT_COMMITTER_NAME=kamal-dev \
@@ -24,14 +25,14 @@ alone() {
 }
 safely='-c core.hooksPath=/dev/null -c core.fsmonitor=false -c core.alternateRefsCommand=false -c gc.auto=0'
 safely="$safely -c advice.addEmbeddedRepo=false -c pack.windowMemory=32m -c core.bigFileThreshold=32m"
-# Git would map a whole pack into memory.
+# git would map a whole pack into memory.
 safely="$safely -c core.packedGitWindowSize=8m -c core.packedGitLimit=64m -c core.deltaBaseCacheLimit=16m"
 
 # refs ARG...: git on the clone's references and objects.
 # shellcheck disable=SC2086 # the flags are words
 refs() { alone "GIT_DIR=$p_git" git $safely "$@"; }
 
-# on_files INDEX ARG...: git on the clone's files by an index of ours; new objects go to `objects`.
+# on_files INDEX ARG...: run git on the clone's files with our own index; new objects are written to `objects`.
 on_files() {
   index=$1
   shift
@@ -40,7 +41,7 @@ on_files() {
     "GIT_ALTERNATE_OBJECT_DIRECTORIES=$p_git/objects" git -C "$p_work" $safely "$@"
 }
 
-# use_format FOLDER: make a git folder of it, for hashes as long as those that came.
+# use_format FOLDER: make it a git folder with the hash length of the source.
 use_format() {
   echo 'ref: refs/heads/none' >"$1/HEAD"
   # The hashes of a SHA-256 repository have 64 digits.
@@ -52,16 +53,16 @@ use_format() {
   fi >"$1/config"
 }
 
-# make_plain: make the git folder that has no configuration but ours.
+# make_plain: create the git folder that contains only our configuration.
 make_plain() {
   mkdir -p "$plain/objects" "$plain/refs" "$plain/info" "$aside" && use_format "$plain" || return
-  # Bytes as they are, as they were read where they come from.
+  # Files are compared byte by byte, like on the machine that sent them.
   echo '* -text -filter -ident -working-tree-encoding' >"$plain/info/attributes"
 }
 
 # --- parts
 
-# use_part FOLDER: read the description of a part; p_work and p_git are where it is in the workspace.
+# use_part FOLDER: read the description of a part; p_work and p_git are its paths in the workspace.
 use_part() {
   part=$1
   p_path=$(cat "$1/path") p_head=$(cat "$1/head") p_branch=$(cat "$1/branch")
@@ -71,7 +72,7 @@ use_part() {
   objects=$aside
 }
 
-# known_part PATH: print the folder of what is known of this path; fails where nothing is.
+# known_part PATH: print the folder with what is known about this path; fails if there is none.
 known_part() {
   for known in "$here"/known/*/; do
     if [ -f "$known/path" ] && [ "$(cat "$known/path")" = "$1" ]; then
@@ -82,16 +83,17 @@ known_part() {
   return 1
 }
 
-# use_known: use the first part that is known, the workspace itself; fails where nothing is, or what is there was never written.
+# use_known: use the first known part, which is the workspace itself; fails if there is none or it was never
+# completed.
 use_known() {
   known=$(known_part '') && [ -s "$known/tree" ] && [ -s "$known/look" ] && use_part "$known"
 }
 
-# is_clone: whether the part is there as a repository that nobody has put elsewhere.
+# is_clone: whether the part exists as a repository and no link points elsewhere.
 is_clone() { [ -d "$p_git" ] && [ ! -L "$p_git" ] && [ -d "$p_work" ] && [ ! -L "$p_work" ] && [ -f "$p_git/HEAD" ]; }
 
-# in_the_way: name what in a clone's own folder is neither a file nor a folder, and would be read or written here; and what git
-# would wait for in its files, where it reads rules.
+# in_the_way: print what in a clone's git folder is neither a file nor a folder but would be read or written here, and
+# the pipes in its worktree that git would wait for when it reads rules.
 in_the_way() {
   found=''
   for each in "$here"/known/*/; do
@@ -114,10 +116,10 @@ own_names='HEAD config config.worktree index packed-refs shallow commondir gitdi
 here_head() { refs rev-parse --quiet --verify 'HEAD^{commit}'; }
 here_branch() { refs symbolic-ref --quiet HEAD | sed 's|^refs/heads/||'; }
 
-# seen_by PART: name the index that `look` works on: a copy, because new objects go when this script ends.
+# seen_by PART: print the index used by `look`: a copy, because new objects are deleted when this script ends.
 seen_by() { echo "$here/look.${1##*/}"; }
 
-# look: print the tree of the files as they are now. What is withheld is not seen.
+# look: print the tree of the current files, without the withheld ones.
 look() {
   seen=$(seen_by "$part")
   [ -f "$seen" ] || cp "$part/look" "$seen" || return
@@ -125,17 +127,17 @@ look() {
   [ ! -f "$p_git/info/exclude" ] || cat "$p_git/info/exclude" >"$plain/info/exclude"
   cat "$(rules_of "$part")" >>"$plain/info/exclude"
   on_files "$seen" add --all . >&2 || return
-  # What nobody has touched is not read again; where its objects were thrown away, it must be.
+  # Unchanged files are not read again, unless their objects are gone.
   on_files "$seen" write-tree 2>/dev/null || { read_again >&2 && on_files "$seen" write-tree; }
 }
 
-# read_again: read every file that the index knows of, and all others.
+# read_again: read every file that is in the index, and all others.
 read_again() {
   on_files "$seen" ls-files -z >"$here/all_names" && rm -f "$seen" &&
     on_files "$seen" update-index -z --add --remove --stdin <"$here/all_names" && on_files "$seen" add --all .
 }
 
-# rules_of PART: name the file with the rules for what never travels; what an earlier version sent has them for all parts.
+# rules_of PART: print the file with the rules for withheld files; earlier versions sent one for all parts.
 rules_of() {
   if [ -f "$1/rules" ]; then echo "$1/rules"
   elif [ -n "$p_path" ]; then echo /dev/null
@@ -143,11 +145,11 @@ rules_of() {
   fi
 }
 
-# entries_of INDEX [ARG]...: print entries of an index, one a line; a line end in a name is another letter.
+# entries_of INDEX [ARG]...: print entries of an index, one per line; newlines in names are replaced.
 entries_of() { on_files "$@" | tr '\0\n' '\n\001'; }
 
-# kept_out: print the entries of what is committed, and is no change though the files have it otherwise, or not at all: what never
-# travels, and what was skipped and is as it was sent. `look` has been called.
+# kept_out: print committed entries whose difference in the worktree is no change: withheld files, and skipped files
+# that are as they were sent. Call `look` first.
 kept_out() {
   on_files "$here/head" ls-files -z --stage --cached --ignored --exclude-from="$(rules_of "$part")" || return
   [ -s "$part/skipped" ] || return 0
@@ -159,7 +161,8 @@ kept_out() {
     { path = $0; sub(/^[^\t]*\t/, "", path) } path in skipped' "$here/skipped" "$here/touched" - | tr '\n\001' '\0\n'
 }
 
-# whole_tree HEAD: print the tree of the files, with what is no change as it was committed. `look` has been called.
+# whole_tree HEAD: print the tree of the files, with the entries of kept_out as they were committed. Call `look`
+# first.
 whole_tree() {
   seen=$(seen_by "$part")
   cp "$seen" "$here/whole" || return
@@ -171,14 +174,14 @@ whole_tree() {
   on_files "$here/whole" write-tree
 }
 
-# staged: print the tree of what is staged; fails in the middle of a merge.
+# staged: print the tree of the index; fails in the middle of a merge.
 staged() {
   rm -f "$here/staged"
   [ ! -f "$p_git/index" ] || cp "$p_git/index" "$here/staged"
   on_files "$here/staged" write-tree 2>/dev/null
 }
 
-# changed: print what people have done to a part since it was sent; nothing where they have done nothing.
+# changed: print what people have changed in a part since it was sent; nothing if they changed nothing.
 changed() {
   whose="\`$p_path\`"
   [ -n "$p_path" ] || whose='the workspace'

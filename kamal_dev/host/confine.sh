@@ -10,7 +10,7 @@
 
 confine_within=7000
 
-# learn_owner: set owner, to whom the workspace belongs, and caller, who we are.
+# learn_owner: set owner to the owner of the workspace, and caller to the current user.
 learn_owner() {
   caller=$uid:$(id -g)
   owner=$(stat -c %u:%g "$home/workspace" 2>/dev/null) || owner=$caller
@@ -25,7 +25,7 @@ confine() {
   confine_as "$owner" "$@"
 }
 
-# confine_alone OWNER SCRIPT [ARG]...: the same for a script that needs nothing of $here, where secrets may be.
+# confine_alone OWNER SCRIPT [ARG]...: the same for a script that needs nothing from $here, which may contain secrets.
 confine_alone() {
   shared=$here/alone
   mkdir -p "$shared" && cp "$here/$2" "$shared/" && confine_as "$@"
@@ -47,14 +47,14 @@ confine_as() {
   [ -z "${open:-}" ] || $root_by chown "$confined" "$open" || return 126
   $root_by env "PATH=$PATH" unshare $apart sh "$here/jail.sh" "$shared" "$confined" "$@"
   set -- "$?"
-  # A link that was left there is handed over itself, not what it names.
+  # If there is a symbolic link, the link itself changes its owner, not its target.
   [ "$confined" = "$uid:$(id -g)" ] || $root_by chown -hR "$(seen_by_root "$uid:$(id -g)")" "$shared"
   return "$1"
 }
-# Namespaces of its own for mounts, network, messages and processes.
+# Separate namespaces for mounts, network, IPC and processes.
 apart='-m -n -i -p -f'
 
-# why_confined CODE FILE: print why what was confined did not end well; FILE has its last words.
+# why_confined CODE FILE: print why a confined script failed; FILE has its last output.
 why_confined() {
   case $1 in
     124) echo 'timed out' ;;

@@ -19,7 +19,7 @@ if mkdir "$run" 2>/dev/null; then
     rm -rf "$run"
     give_up upload "could not move files to $run: $(why_not_written "$runs")"
   fi
-  # This shell's own child, because not every init reaps orphans, and tail takes a zombie for alive.
+  # A child of this shell: not every init reaps orphans, and `tail --pid` treats a zombie as alive.
   KAMAL_DEV_TOKEN=${run##*/} setsid sh "$run/payload/worker.sh" "$run" "$@" </dev/null >/dev/null 2>&1 &
 fi
 follow 0

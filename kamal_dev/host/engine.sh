@@ -91,12 +91,12 @@ compose_version() { engine compose version --short 2>/dev/null | sed 's/^v//'; }
 
 engine_version() { engine version --format '{{.Server.Version}}' 2>/dev/null; }
 
-# engine_root_dir: print the folder in which the engine stores images.
+# engine_root_dir: print the folder where the engine stores images.
 engine_root_dir() { engine info --format '{{.DockerRootDir}}' 2>/dev/null; }
 
 is_rootless() { engine info --format '{{.SecurityOptions}}' 2>/dev/null | grep -q rootless; }
 
-# engine_programs: print a line that changes when the engine or Compose, which is a plugin, is updated.
+# engine_programs: print a line that changes when the engine or Compose (a plugin) is updated.
 engine_programs() {
   printf '%s ' "$engine_socket$engine_context"
   for folder in "$engine_config" /usr/local/lib/docker /usr/local/libexec/docker /usr/lib/docker /usr/libexec/docker; do
@@ -133,13 +133,13 @@ engine_restart_services() {
 # engine_down [--volumes]
 engine_down() { stack_compose 300 down --remove-orphans "$@"; }
 
-# engine_services [SERVICE]...: print these services and their dependencies, which are what `up` starts.
+# engine_services [SERVICE]...: print these services and their dependencies, all of which `up` starts.
 engine_services() {
   stack_compose 60 config "$@" 2>/dev/null |
     awk '/^services:/ { on = 1; next } /^[^ ]/ { on = 0 } on && /^  [^ ]/ { gsub(/[ ":]/, ""); print }'
 }
 
-# engine_attached ARG...: run Compose with the terminal and the streams of our caller, and without a deadline.
+# engine_attached ARG...: run Compose connected to the caller's terminal and streams, without a deadline.
 engine_attached() {
   set -- env -i "PATH=$PATH" "HOME=$HOME" "PWD=$PWD" ${TERM:+"TERM=$TERM"} ${DOCKER_CONFIG:+"DOCKER_CONFIG=$DOCKER_CONFIG"} \
     ${engine_socket:+"DOCKER_HOST=$engine_socket"} ${engine_context:+"DOCKER_CONTEXT=$engine_context"} \
@@ -172,8 +172,9 @@ container_services() {
     --format "{{.ID}} {{.Label \"$label_of.service\"}}"
 }
 
-# list_containers: set container_list to `id|oneoff|project|name|ports|image|folder` of all that this engine has: the folder that
-# each was started from. One call shows which names, ports and images are in use. An image that lost its name is an id there.
+# list_containers: set container_list to `id|oneoff|project|name|ports|image|folder` of all containers of this engine;
+# folder is where each was started from. One call shows which names, ports and images are in use. An image without a
+# name is listed by id.
 list_containers() {
   list_format="{{.ID}}|{{.Label \"$label_of.oneoff\"}}|{{.Label \"$label_of.project\"}}|{{.Names}}|{{.Ports}}|{{.Image}}"
   container_list=$(engine_within 20 ps --all --no-trunc --format "$list_format|{{.Label \"$label_of.project.working_dir\"}}")
@@ -285,7 +286,7 @@ engine_log_sources() {
   engine ps --all --no-trunc --filter "label=$label_of.project" --format "{{.ID}} {{.Label \"$label_of.project\"}} {{.Label \"$label_of.service\"}} {{.Label \"$label_of.container-number\"}} {{.Label \"$label_of.oneoff\"}} {{.Names}}"
 }
 
-# engine_starts SECONDS: print the same of each that is started from that time on, until this is ended.
+# engine_starts SECONDS: print the same for each container started since then, until this is ended.
 engine_starts() {
   engine_within 0 events --since "$1" --filter type=container --filter event=start --filter "label=$label_of.project" \
     --format "{{.Actor.ID}} {{index .Actor.Attributes \"$label_of.project\"}} {{index .Actor.Attributes \"$label_of.service\"}} {{index .Actor.Attributes \"$label_of.container-number\"}} {{index .Actor.Attributes \"$label_of.oneoff\"}} {{.Actor.Attributes.name}}"
@@ -325,7 +326,7 @@ any_image() {
   engine image ls --quiet 2>/dev/null | head -n 1 | grep . || tar -cf - -T /dev/null | engine import - 2>/dev/null
 }
 
-# engine_signals: print `id signal` for each signal that a container of the stack is sent, until this process is ended.
+# engine_signals: print `id signal` for each signal sent to a container of the stack, until this process is ended.
 engine_signals() {
   engine_exec_with='exec'
   engine_within 900 events --since "$(date +%s)" --filter "label=$label_of.project=$stack" --filter event=kill \

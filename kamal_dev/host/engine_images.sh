@@ -10,7 +10,7 @@ image_pull() { engine_within "$pull_deadline" pull "$@"; }
 # image_tag IMAGE NAME
 image_tag() { engine image tag "$1" "$2"; }
 
-# image_remove [NAME]...: take names from images, and remove those images that have no other.
+# image_remove [NAME]...: remove names of images, and the images that have no other name.
 image_remove() { [ $# -eq 0 ] || engine_within 300 image rm --no-prune -- "$@"; }
 
 # image_load: load the output of `docker save` from stdin, plain or compressed.
@@ -19,13 +19,15 @@ image_load() { engine_within 3600 image load --quiet; }
 # image_list: print `repository tag digest id` for each name of each image.
 image_list() { engine image ls --all --no-trunc --digests --format '{{.Repository}} {{.Tag}} {{.Digest}} {{.ID}}'; }
 
-# image_sizes: print `id bytes` for each image, without layers that it shares with others: these stay when it is removed.
+# image_sizes: print `id bytes` for each image, without the layers shared with other images, which stay when it is
+# removed.
 image_sizes() {
   engine system df --verbose --format '{{range .Images}}{{.ID}} {{.UniqueSize}}{{println}}{{end}}' 2>/dev/null |
     awk '{ n = $2 + 0; f = $2 ~ /kB$/ ? 1e3 : $2 ~ /MB$/ ? 1e6 : $2 ~ /GB$/ ? 1e9 : $2 ~ /TB$/ ? 1e12 : 1; printf "%s %.0f\n", $1, n * f }'
 }
 
-# image_inspect WHAT IMAGE...: of the images that exist, print the tags, the platform, or (`facts`) their configuration as JSON.
+# image_inspect WHAT IMAGE...: print the tags, the platform or (`facts`) the configuration as JSON of those images
+# that exist.
 image_inspect() {
   case $1 in
     tags) image_format='{{range .RepoTags}}{{println .}}{{end}}' ;;
@@ -64,7 +66,7 @@ familiar() { sed -e 's|^index\.docker\.io/||' -e 's|^docker\.io/||' -e 's|^libra
 # registry_login FOLDER SERVER USER: log in with the password on stdin, and save the login in FOLDER.
 registry_login() {
   mkdir -p "$1"
-  # The current context may name the engine, and contexts are stored beside the configuration.
+  # The current context may select the engine, and contexts are stored next to the configuration.
   [ ! -d "$engine_config/contexts" ] || ln -sfn "$engine_config/contexts" "$1/contexts"
   # Docker Hub has no name here, because its key in config.json is a URL.
   [ "$2" != docker.io ] || set -- "$1" '' "$3"

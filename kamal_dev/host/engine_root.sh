@@ -10,7 +10,8 @@ in_engine() {
   run_in_engine "$@"
 }
 
-# engine_as_root PROGRAM [ARG]...: run it among the files and processes of this host, as sudo would. Who may use the engine may.
+# engine_as_root PROGRAM [ARG]...: run it with the files and processes of this host, like sudo. Anyone with access to
+# the engine can.
 engine_as_root() {
   engine_folder=/:/kamal-dev-host engine_walls='--privileged --pid host --ipc host --uts host --network host'
   run_in_engine chroot /kamal-dev-host "$@"
@@ -31,8 +32,8 @@ run_in_engine() {
 
 # --- whose the files are
 
-# find_root OWNER: set root_by to what makes root of us for the files of OWNER (uid:gid): nothing where they are ours and
-# namespaces of our own are enough, `as_root`, or `engine_as_root`. Fails where nothing does.
+# find_root OWNER: set root_by to the command that gives root rights over the files of OWNER (uid:gid): empty if they
+# are ours and user namespaces are enough, `as_root`, or `engine_as_root`. Fails if there is none.
 find_root() {
   root_by=as_root
   ! is_root && ! sudo -n true 2>/dev/null || return 0
@@ -42,7 +43,7 @@ find_root() {
   [ "$engine_way" = direct ] && [ -n "$(any_image)" ]
 }
 
-# seen_by_root OWNER: print uid:gid of this host as root sees them; the root of a rootless engine has numbers of its own.
+# seen_by_root OWNER: print uid:gid of this host as that root sees them; a rootless engine maps ids.
 seen_by_root() {
   if [ "$root_by" = engine_as_root ] && is_rootless; then in_engine "$here" cat /proc/self/uid_map /proc/self/gid_map | mapped back "$1"
   else echo "$1"

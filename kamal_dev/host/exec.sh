@@ -36,7 +36,7 @@ end_in_main() {
 
 # --- the environment of a session
 
-# The shell may print whatever it likes before: the output that counts is between two marks. The records end with NUL.
+# The shell may print anything first: the output that counts is between two marks. Records end with NUL.
 # shellcheck disable=SC2016 # for the shell in the container
 ask_shell='
 printf "%s\\0" "$(id -u)" "$PATH"
@@ -77,8 +77,8 @@ $0 == mark { inside = !inside; next }
   print name "=\047" value "\047; export " name
 }'
 
-# learn_environment FOLDER: set environment to a file in FOLDER, 0600, with what the user has by his shell, as shell text.
-# It is asked for once; a shell that says nothing in time gives none.
+# learn_environment FOLDER: set environment to a file in FOLDER, 0600, with the environment of the user's shell, as
+# shell text. The shell runs once; if it does not answer in time, the environment is empty.
 learn_environment() {
   flags=$(cat "$here/exec/probe" 2>/dev/null)
   environment=$1/environment-${working_user:-}$flags
@@ -93,8 +93,8 @@ learn_environment() {
   [ -s "$environment" ] || log "could not read the environment of the user's shell; using that of the container"
 }
 
-# session [FILE]: print the shell text that makes a session: the environment, then the workspace. FILE is read
-# while the container still has an environment of its own. learn_environment has to be first.
+# session [FILE]: print the shell text that starts a session: environment, then workspace. FILE is read while the
+# container's own environment is still in place. Call learn_environment first.
 session() {
   cat "$here/exec/before" ${1:+"$1"} "$environment" "$here/exec/after"
 }

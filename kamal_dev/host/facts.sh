@@ -23,7 +23,7 @@ here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=engine_images.sh
 . "$here/engine_images.sh"
 
-# look_at_system: set os and os_version, without their quotes, and memory in bytes.
+# look_at_system: set os and os_version without quotes, and memory in bytes.
 look_at_system() {
   os='' os_version=''
   while IFS='=' read -r field value; do
@@ -49,7 +49,7 @@ platform() {
   esac
 }
 
-# emulated: print the architectures that the kernel runs with an emulator, as JSON and in the words of images.
+# emulated: print the architectures that the kernel emulates, as JSON and with the names that images use.
 emulated() {
   set --
   for handler in /proc/sys/fs/binfmt_misc/*; do
@@ -104,9 +104,9 @@ can() {
 
 has_gpu() { [ -e /dev/nvidia0 ] && echo true || echo false; }
 
-# look_at_engine: set engine, compose, root_dir and ids; engine_trouble says why they are empty.
-# Versions and the folder of images are slow to query, therefore they are cached until the programs change; a failed release
-# removes the cache. A host that needs a bootstrap or lacks programs is not cached.
+# look_at_engine: set engine, compose, root_dir and ids; engine_trouble says why they are empty. Versions and the
+# folder of images are slow to query, so they are cached until the programs change; a failed release removes the
+# cache. A host that needs a bootstrap or lacks programs is not cached.
 look_at_engine() {
   engine='' compose='' root_dir='' ids='' foreign='' engine_trouble=''
   has_engine || { engine_trouble="$engine_name is not installed on this host"; return; }
@@ -119,7 +119,7 @@ look_at_engine() {
   printf '%s\n' "$programs" "$engine" "$compose" "$root_dir" >"$engine_known.$$" && mv "$engine_known.$$" "$engine_known"
 }
 
-# recall_engine: use the cache, if it is of the same programs.
+# recall_engine: use the cache if it is of the same programs.
 recall_engine() {
   programs=$(engine_programs "$(command -v mv)" "$(command -v sleep)" "$(command -v stat)" "$(command -v timeout)")
   [ -f "$engine_known" ] || return
@@ -138,7 +138,7 @@ look_at_release() {
   ! is_as_good "$shown" || intact=true
 }
 
-# workspaces: print the folders of the stack's workspace that have something in them, as JSON.
+# workspaces: print the non-empty folders of the stack's workspace, as JSON.
 workspaces() {
   set --
   for folder in "$home/workspace"/*/; do
@@ -162,13 +162,13 @@ note() {
   case $noted in '{'*'}') printf '%s' "$noted" ;; *) echo '{"kind":"lost"}' ;; esac
 }
 
-# held [IMAGE]...: print those that this host has as JSON, with all their names and their configuration.
+# held [IMAGE]...: print those that this host has as JSON, with all names and the configuration.
 held() {
   [ -z "$engine" ] || [ $# -eq 0 ] ||
     printf '[%s]' "$(image_inspect facts "$@" | paste -sd, -)"
 }
 
-# run_by_releases: print the images of the stack's releases by digest; those that this host has need not be pulled.
+# run_by_releases: print the images of the stack's releases by digest; those on this host need not be pulled.
 run_by_releases() { cat "$releases"/*/.kamal-dev/images 2>/dev/null | sed 's|:[^:/@]*@|@|' | sort -u; }
 
 # made_of: print the parts of the current release (see replace.sh); nothing if they are too long for an argument.

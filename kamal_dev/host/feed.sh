@@ -24,8 +24,8 @@ hold_stack() {
   trap 'exit 143' INT TERM
 }
 
-# fed: print the next large file of stdin; fails where not all of it came. Not by head: that of BusyBox reads more than it prints,
-# and the next frame would begin in the middle.
+# fed: print the next large file from stdin; fails if it is incomplete. Not with head: BusyBox's head reads more than
+# it prints, so the next frame would start in the middle.
 fed() {
   while read -r frame && [ "$frame" -gt 0 ]; do dd bs=64k count="$frame" iflag=fullblock,count_bytes 2>/dev/null || return; done
   [ "${frame:-}" = 0 ]

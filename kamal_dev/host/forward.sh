@@ -9,11 +9,11 @@
 directory=$1 container=$2 pid=$3 image=$4 relay=$5
 shift 5
 
-# pulse: print a line now and then, for as long as our stdin is open and the container runs.
+# pulse: print a line now and then, while our stdin is open and the container runs.
 pulse() {
   cat <&3 >/dev/null &
   reader=$!
-  # A host may hide processes of others.
+  # A host may hide processes of other users.
   watched=/proc/$pid
   [ -d "$watched" ] || watched=/
   while [ -d "$watched" ] && kill -0 "$reader" && echo; do sleep 1; done 2>/dev/null
@@ -29,7 +29,7 @@ set -- "$image" -e "$relay" "$directory" "$@"
 for folder in /usr /lib /lib64; do
   [ ! -d "$folder" ] || set -- --volume "$folder:$folder:ro" "$@"
 done
-# What an image sets for its own libraries would trouble those of the host.
+# Variables that the image sets for its own libraries would break the host's programs.
 for name in LD_PRELOAD LD_LIBRARY_PATH PERL5LIB PERL5OPT; do set -- --env "$name=" "$@"; done
 exec 3<&0
 pulse | engine_run 0 --interactive --network "container:$container" --cap-drop ALL --security-opt no-new-privileges \

@@ -15,14 +15,15 @@ refuse() {
   exit 1
 }
 
-# aside_git ARG...: git on references and objects of ours, with the clone's objects in reach.
+# aside_git ARG...: run git on our own references and objects, with access to the clone's objects.
 # shellcheck disable=SC2086 # the flags are words
 aside_git() {
   alone "GIT_DIR=$plain" "GIT_OBJECT_DIRECTORY=$aside" "GIT_ALTERNATE_OBJECT_DIRECTORIES=$p_git/objects" \
     "GIT_AUTHOR_DATE=${when:-}" "GIT_COMMITTER_DATE=${when:-}" git $safely "$@"
 }
 
-# find_tip: set tip to the commit that has everything. Its time is that of the one before, so that it is the same again.
+# find_tip: set tip to a commit that contains everything. It has the time of its parent, so that the same content
+# gives the same commit.
 find_tip() {
   head=$(here_head) tip=$head
   tree=$(look) || return
@@ -40,7 +41,7 @@ collect() {
   find_tip 2>"$here/errors" || refuse "could not read the workspace: $(last_lines "$here/errors" 2)"
   [ -n "$tip" ] && [ "$tip" != "$p_head" ] || return 0
   if [ -f "$p_git/shallow" ]; then cp "$p_git/shallow" "$plain/shallow"; else rm -f "$plain/shallow"; fi
-  # The last source may have been sent to another folder of this stack, so that this clone does not have its commits.
+  # The last source may have been sent to another folder of this stack: then this clone does not have its commits.
   set --
   [ -z "$p_head" ] || ! aside_git cat-file -e "$p_head^{commit}" 2>/dev/null || set -- "^$p_head"
   [ -n "$(aside_git rev-list --max-count=1 "$tip" "$@")" ] || return 0

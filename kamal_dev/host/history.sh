@@ -3,10 +3,10 @@
 #
 # The time of `digest` is that of the last deploy of a release, the time of `good` when it was last seen healthy.
 
-# by_age: print the ids of all releases, that of the last deploy first.
+# by_age: print the ids of all releases, latest deploy first.
 by_age() { latest_first digest; }
 
-# last_good: print the id of the good release that was seen healthy last.
+# last_good: print the id of the good release that was healthy most recently.
 last_good() { latest_first good | first_good; }
 
 latest_first() {
@@ -14,7 +14,7 @@ latest_first() {
   ls -1t "$releases"/*/.kamal-dev/"$1" 2>/dev/null | sed -e 's|/[^/]*/[^/]*$||' -e 's|.*/||'
 }
 
-# good_before ID: print the id of the good release that was deployed last before it.
+# good_before ID: print the id of the good release that was deployed before it.
 good_before() {
   by_age | awk -v id="$1" 'is_older; $0 == id { is_older = 1 }' | first_good
 }
@@ -26,7 +26,7 @@ first_good() {
   done
 }
 
-# last_failure: print the result of the last change of the stack, as JSON, where that failed; else `null`.
+# last_failure: print the result of the last change of the stack as JSON if it failed; else `null`.
 last_failure() {
   newest='' ended_as=''
   for each in "$releases"/*/.kamal-dev/result; do

@@ -9,7 +9,7 @@
 pull_deadline=1800
 pulls_at_once=3
 
-# log_in: log in to the payload's registry, into a configuration that forget_login removes.
+# log_in: log in to the payload's registry, with a configuration that forget_login removes.
 log_in() {
   [ -f "$here/registry/password" ] || return 0
   login_server=$(cat "$here/registry/server")
@@ -23,18 +23,19 @@ log_in() {
 
 forget_login() { rm -rf "$here/login" "$here/registry"; }
 
-# missing_images [IMAGE]...: print those that the engine does not have.
+# missing_images [IMAGE]...: print the images that the engine does not have.
 missing_images() {
-  # One question is enough where all are there.
+  # One call is enough if all exist.
   # shellcheck disable=SC2046 # references have no spaces
   [ $# -gt 0 ] && ! has_images $(for image; do pinned "$image"; done) || return 0
   for image; do has_exactly "$image" || printf '%s\n' "$image"; done
 }
 
-# has_exactly IMAGE: whether it is there; of `name:tag@digest` that very image, whatever its tag means.
+# has_exactly IMAGE: whether it exists; for `name:tag@digest` exactly that image, even if the tag points to another
+# one.
 has_exactly() { has_images "$(pinned "$1")"; }
 
-# pinned IMAGE: print it as a release runs it: without the tag where it has a digest.
+# pinned IMAGE: print it as a release runs it: without the tag if it has a digest.
 pinned() {
   case $1 in *@*) ;; *) echo "$1"; return ;; esac
   pinned_name=${1%@*}
@@ -54,17 +55,17 @@ pull_all() {
   return "$1"
 }
 
-# pull_one IMAGE SERVER: pull it, with the login if it is from SERVER, and print the result.
+# pull_one IMAGE SERVER: pull it, logged in if it is from SERVER, and print the result.
 pull_one() {
   clock
   pull_started=$now
   pull_log=$(mktemp "$here/pull.XXXXXX") || return 1
   [ "$(image_server "$1")" != "$2" ] || use_login "$here/login"
-  # By tag, because pruning on the host removes images without one.
+  # Pulled by tag, because pruning images on the host removes untagged ones.
   case $1 in *:*@*) by_tag=${1%@*} ;; *) by_tag=$1 ;; esac
   try_pull "$by_tag" >"$pull_log" 2>&1
   pull_code=$?
-  # What was pulled is told by its digest; another one under this tag may still be the same image.
+  # The pull reports a digest; another digest under this tag may still be the same image.
   [ "$pull_code" != 0 ] || grep -qxF "Digest: ${1#*@}" "$pull_log" || has_exactly "$1" || pull_exactly "$1" >>"$pull_log" 2>&1 || pull_code=1
   clock
   pull_reason=
@@ -73,7 +74,7 @@ pull_one() {
     124) pull_ok=false pull_reason="timed out after $pull_deadline s" ;;
     *) pull_ok=false pull_reason=$(last_lines "$pull_log" 1) ;;
   esac
-  # What this project builds was checked before.
+  # The platforms of the project's own images were checked before.
   pull_platform=
   grep -qxF -- "$1" "$here/meta/built" 2>/dev/null || pull_platform=$(image_inspect platform "$by_tag")
   emit image image "$1" ok: "$pull_ok" platform "$pull_platform" seconds: "$(seconds $((now - pull_started)))" reason "$pull_reason"
@@ -81,19 +82,19 @@ pull_one() {
   return "$pull_code"
 }
 
-# pull_exactly NAME:TAG@DIGEST: pull by digest what the registry has no longer under its tag, and give it the tag.
+# pull_exactly NAME:TAG@DIGEST: pull by digest, and add the tag, if the registry's tag has moved.
 pull_exactly() {
   image_pull --quiet -- "$(pinned "$1")" && image_tag "$(pinned "$1")" "${1%@*}"
 }
 
-# retag RELEASE: let the tags of its images mean them again. A release of kamal-dev before 0.5 runs them by tag.
+# retag RELEASE: make the tags of its images point to them again. Releases of kamal-dev before 0.5 run images by tag.
 retag() {
   for image in $(known "$1" images); do
     case $image in *:*@*) image_tag "$(pinned "$image")" "${image%@*}" ;; esac
   done >/dev/null 2>&1
 }
 
-# A registry behind the SSH connection may answer a moment later than the tunnel says it is there.
+# A registry behind the SSH connection may answer shortly after the tunnel reports that it is open.
 try_pull() {
   image_pull -- "$1" && return
   pull_error=$?

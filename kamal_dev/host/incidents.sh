@@ -20,7 +20,7 @@ debounce() {
       print key "|" word "|" count[key] "|" since[key] "|" reason
       told[key] = now
     }
-    # A clock that was set back must not silence an incident for hours.
+    # If the clock was set back, an incident must not stay silent for hours.
     function past(time) { return time > now ? now : time + 0 }
     FILENAME == ARGV[1] {
       state[$1] = $2; since[$1] = past($3); count[$1] = $4; told[$1] = past($5); bad[$1] = past($6); level[$1] = $7; closed[$1] = past($8)

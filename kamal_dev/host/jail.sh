@@ -12,7 +12,8 @@ root=$jail/root
 stall=20
 umask 022
 
-# bind FOLDER OPTIONS: who is not root may not always change options, and has no devices to open either.
+# bind FOLDER OPTIONS: without root, the options cannot always be changed, but then there are no devices to open
+# either.
 bind() {
   mkdir -p "$root$1" && mount -o bind "$1" "$root$1" || return
   mount -o "remount,bind,$2" "$root$1" 2>/dev/null || [ "$owner" = - ]
@@ -29,7 +30,7 @@ make_jail() {
     fi || return
   done
   [ ! -f /etc/ld.so.cache ] || cp /etc/ld.so.cache "$root/etc/"
-  # For a `su` that wants a name.
+  # For implementations of `su` that need a user name.
   [ "$owner" = - ] || echo "owner:x:${owner%:*}:${owner#*:}::/:/bin/sh" >"$root/etc/passwd"
 }
 
@@ -40,7 +41,7 @@ started_at() {
   [ "$1" != Z ] && echo "${20}"
 }
 
-# progress: print what the script has done so far; `busy` where it works or is stopped, and does not wait.
+# progress: print what the script has done so far; `busy` if it is working or stopped, not waiting.
 progress() {
   cat "$jail"/proc/[0-9]*/stat 2>/dev/null | awk -v session="$child" '
     { pid = $1; sub(/^.*\) /, "") } $4 == session { if ($1 !~ /[SZ]/) busy = 1; sum += pid + $12 + $13 + $14 + $15 }
@@ -72,7 +73,7 @@ enter() {
   elif chroot --userspec="$owner" --groups= / true 2>/dev/null; then
     exec setsid chroot --userspec="$owner" --groups= "$root" "$@"
   fi
-  # A BusyBox has neither of them; who is root already needs none.
+  # BusyBox has neither of them, and root does not need them.
   [ "$owner" != 0:0 ] || exec setsid chroot "$root" "$@"
   # shellcheck disable=SC2016 # for the shell that su starts
   exec setsid chroot "$root" su -s /bin/sh owner -c 'exec "$@"' sh "$@"
@@ -101,5 +102,5 @@ child=$!
 watch >/dev/null 2>&1 &
 wait "$child"
 ended=$?
-# The first process takes all others of its namespace along.
+# The end of the first process ends all others in its namespace.
 exit "${code:-$ended}"

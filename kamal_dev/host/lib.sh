@@ -4,7 +4,7 @@
 LC_ALL=C
 export LC_ALL
 HOME=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}
-# A rootless engine is installed to ~/bin, which is on the PATH of login shells only.
+# A rootless engine is installed in ~/bin, which only login shells have on their PATH.
 PATH=${PATH:-/usr/local/bin:/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin:$HOME/bin:/snap/bin
 export PATH HOME
 umask 077
@@ -14,7 +14,7 @@ base=$HOME/.kamal-dev
 
 # --- JSON lines: stdout carries nothing else
 
-# Text becomes a JSON string byte by byte: what is not UTF-8 passes, and the reader replaces it.
+# Text is turned into a JSON string byte by byte: bytes that are not UTF-8 are kept, and replaced by the reader.
 json_awk='
 function quote(text,   out, i, n, c) {
   gsub(/["\\]/, "\\\\&", text)
@@ -41,7 +41,7 @@ emit() {
   printf '%s\n' "$emitted}"
 }
 
-# plain_text: turn `json` into a JSON string without a process; fails if it has letters that need escapes.
+# plain_text: turn `json` into a JSON string without starting a process; fails if it has characters that need escapes.
 plain_text() {
   case $json in *[\"\\]* | *[![:print:]]*) return 1 ;; esac
   json="\"$json\""
@@ -68,19 +68,19 @@ json_lines() { awk "$json_awk"'BEGIN { prepare() } { line = line (NR > 1 ? "," :
 
 log() { emit log text "$*"; }
 
-# give_up PHASE REASON [STATE]: end with a failed result; the default STATE is `untouched`: nothing was changed.
+# give_up PHASE REASON [STATE]: end with a failed result; STATE defaults to `untouched`: nothing was changed.
 give_up() {
   emit result ok: false state "${3:-untouched}" phase "$1" reason "$2"
   exit 1
 }
 
-# last_lines FILE [COUNT]: its last lines without NUL, each cut to a length that a screen can take.
+# last_lines FILE [COUNT]: print its last lines without NUL, each cut to a length that fits a screen.
 last_lines() { tail -n "${2:-20}" "$1" 2>/dev/null | tr -d '\000' | cut -b1-500; }
 
 # keep_file FROM TO: copy it by rename. After a power failure TO has either the old or the new content, not a part.
 keep_file() { cp "$1" "$2.new" && sync "$2.new" && mv -T "$2.new" "$2"; }
 
-# why_not_written PATH: print why nothing can be written there, by a write to the nearest folder that exists.
+# why_not_written PATH: print why nothing can be written there, by trying it in the nearest existing folder.
 why_not_written() {
   why_folder=$1
   while [ ! -d "$why_folder" ]; do why_folder=$(dirname "$why_folder"); done
@@ -93,7 +93,7 @@ why_not_written() {
   esac
 }
 
-# tell_facts: print the events of facts.sh, with the arguments in meta/facts of the payload, a line each.
+# tell_facts: print the events of facts.sh; its arguments are in meta/facts of the payload, one per line.
 tell_facts() {
   [ -f "$here/meta/facts" ] || return 0
   set --
@@ -103,27 +103,28 @@ tell_facts() {
 
 # --- time
 
-# clock: set `now` to milliseconds that only grow, whatever happens to the wall clock.
+# clock: set `now` to milliseconds of a clock that never goes backwards, even if the wall clock is changed.
 clock() {
   read -r now _ </proc/uptime
   now=$((${now%.*} * 1000 + 1${now#*.}0 - 1000))
 }
 
-# wall_clock: print milliseconds since 1970; whole seconds where date knows none that are finer, as that of BusyBox.
+# wall_clock: print milliseconds since 1970; in whole seconds if date knows nothing finer, like that of BusyBox.
 wall_clock() {
   wall=$(date +%s%3N)
   case $wall in *[!0-9]*) wall=$(date +%s)000 ;; esac
   echo "$wall"
 }
 
-# precise_time: print the time as the engine writes it; the beginning of the second where date knows no parts of one.
+# precise_time: print the time in the engine's format; in whole seconds if date knows nothing finer.
 precise_time() {
   time=$(date -u +%Y-%m-%dT%H:%M:%S.%NZ)
   case $time in *N*) time=$(date -u +%Y-%m-%dT%H:%M:%S.000000000Z) ;; esac
   echo "$time"
 }
 
-# moment TIME: print the milliseconds since 1970 of `2026-01-31T12:00:00.5Z`. Not by date: each has formats of its own.
+# moment TIME: print `2026-01-31T12:00:00.5Z` as milliseconds since 1970. Not with date, whose input formats differ
+# between systems.
 moment() {
   awk 'BEGIN {
     if (split(ARGV[1], t, /[-T:.Z]/) < 6) exit 1
@@ -146,7 +147,7 @@ phase() {
 
 # --- versions
 
-# is_at_least WANTED VERSION: whether VERSION is that or later; both are numbers with dots.
+# is_at_least WANTED VERSION: whether VERSION is WANTED or later; both are numbers with dots.
 is_at_least() {
   awk 'BEGIN {
     n = split(ARGV[1], wanted, "."); split(ARGV[2], have, /[.+-]/)
@@ -158,12 +159,12 @@ is_at_least() {
 
 is_root() { [ "$uid" = 0 ]; }
 
-# privilege: print how root is reached: `root`, `sudo`, `password` (sudo that asks for one) or `none`.
+# privilege: print how to become root: `root`, `sudo`, `password` (sudo that asks for one) or `none`.
 privilege() {
   if is_root; then echo root
   elif ! command -v sudo >/dev/null 2>&1; then echo none
   elif sudo -n true 2>/dev/null; then echo sudo
-  # sudo says so on stderr alone; group membership is how Debian and Ubuntu grant it.
+  # sudo says so on stderr only. Debian and Ubuntu grant it through these groups.
   elif id -Gn | tr ' ' '\n' | grep -qxE 'sudo|admin|wheel'; then echo password
   else echo none
   fi
@@ -173,7 +174,7 @@ as_root() {
   if is_root; then "$@"; else sudo -n -- "$@"; fi
 }
 
-# wait_for_lock SECONDS DESCRIPTOR: flock with a deadline of its own; that of BusyBox has none.
+# wait_for_lock SECONDS DESCRIPTOR: flock with a deadline, which BusyBox's flock does not have.
 wait_for_lock() {
   clock
   lock_until=$((now + $1 * 1000))
@@ -189,7 +190,7 @@ wait_for_lock() {
 # started_at PID: print the kernel's start time of a living process. Process ids are reused, but not with the same start time.
 started_at() {
   stat_line=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
-  # The name in parentheses may hold anything; the 20th word after it is the start time.
+  # The name in parentheses may contain anything; the 20th word after it is the start time.
   # shellcheck disable=SC2086 # the words are wanted
   set -- ${stat_line##*) }
   [ "$1" != Z ] && echo "${20}"
@@ -200,8 +201,8 @@ is_alive() { [ -n "$1" ] && [ "$(started_at "$1")" = "$2" ]; }
 
 # --- the end of a script
 
-# look_at_process PID: set of it stat_state, stat_parent, stat_session, stat_terminal (0: none) and stat_started; without a
-# process of its own.
+# look_at_process PID: set stat_state, stat_parent, stat_session, stat_terminal (0: none) and stat_started, without
+# starting a process.
 look_at_process() {
   read -r stat_line 2>/dev/null <"/proc/$1/stat" || return 1
   # shellcheck disable=SC2086 # the words are wanted
@@ -209,7 +210,8 @@ look_at_process() {
   stat_state=$1 stat_parent=$2 stat_session=$4 stat_terminal=$5 stat_started=${20}
 }
 
-# find_callers: set callers to `process:start` of those above this script, up to the first of another session: sshd.
+# find_callers: set callers to `process:start` of the processes above this script, up to sshd, which has another
+# session.
 find_callers() {
   callers=''
   look_at_process "$$" || return
@@ -224,7 +226,7 @@ find_callers() {
 # is_there PROCESS:START
 is_there() { look_at_process "${1%:*}" && [ "$stat_started" = "${1#*:}" ] && [ "$stat_state" != Z ]; }
 
-# family: print this script and what it runs. What was detached on purpose has a session of its own.
+# family: print this script and the processes it runs, without those that were detached into a session of their own.
 family() {
   cat /proc/[0-9]*/stat 2>/dev/null | awk -v top="$$" '
     { pid = $1; sub(/^.*\) /, ""); parent[pid] = $2; session[pid] = $4 }
@@ -233,14 +235,14 @@ family() {
       if (up == top) print pid } }'
 }
 
-# end_family SIGNAL: send it to the script and its processes; to those that run as root, as root.
+# end_family SIGNAL: send it to the script and its processes; to processes of root with root's rights.
 end_family() {
   for member in $(family); do
     kill -s "$1" "$member" || [ ! -d "/proc/$member" ] || as_root kill -s "$1" "$member"
   done
 }
 
-# watch_callers: end this script when a caller ends, or after its deadline.
+# watch_callers: end this script when one of its callers ends, or after its deadline.
 watch_callers() {
   seconds_left=$script_within
   while sleep 1 && is_there "$$:$own_start"; do
@@ -254,11 +256,13 @@ watch_callers() {
   done
 }
 
-# A script that is detached on purpose has a token; text that `sh -c` runs ends with its stdin. What is confined is watched from outside.
+# A detached script has a token, and text run by `sh -c` ends with its stdin. A confined script is watched from
+# outside.
 script_within=${script_within:-7300}
 case $0:${KAMAL_DEV_TOKEN:-}:${KAMAL_DEV_CONFINED:-} in
   */*::)
-    # No child of this shell, which may wait for all that it has; and no copy of stdout is kept.
+    # Not a child of this shell, which may `wait` for all its children; and without a copy of stdout, which would stay
+    # open.
     find_callers && (exec </dev/null >/dev/null 2>&1; watch_callers &)
     ;;
 esac

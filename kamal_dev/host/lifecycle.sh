@@ -33,7 +33,7 @@ start_lifecycle() {
 }
 
 run_apart() {
-  # The phase of the release is still running in the other process.
+  # The phase of the release continues in the other process.
   phase_name=
   run_lifecycle
   set -- $?
@@ -59,7 +59,7 @@ stop_lifecycle() {
   end_commands
 }
 
-# run_lifecycle: run what was not run yet, stage by stage; the first that fails is the last. Sets lifecycle_why there.
+# run_lifecycle: run the remaining commands stage by stage, until one fails; lifecycle_why is set to its failure.
 run_lifecycle() {
   [ -d "$here/lifecycle" ] || return 0
   find_main
@@ -104,7 +104,7 @@ was_run() {
   esac
 }
 
-# run_group FOLDER: run its commands side by side and wait for all; fails with any.
+# run_group FOLDER: run its commands in parallel and wait for all; fails if one fails.
 run_group() {
   for one in "$1"/*.run; do run_command "${one%.run}" & done
   wait
@@ -117,7 +117,7 @@ run_group() {
   return "$group_code"
 }
 
-# run_command BASE: run one command; its output becomes events as it comes. Leaves BASE.out and BASE.code.
+# run_command BASE: run one command; its output becomes events immediately. Writes BASE.out and BASE.code.
 run_command() {
   name=$(cat "$1.name")
   {
@@ -127,20 +127,20 @@ run_command() {
   } | stream "$1.out" "${name:+[$name] }"
 }
 
-# time_left: print the seconds that are left for all stages, at least one.
+# time_left: print the seconds left for all stages, at least one.
 time_left() {
   clock
   [ "$now" -lt "$lifecycle_until" ] && echo $(((lifecycle_until - now + 999) / 1000)) || echo 1
 }
 
-# stream FILE PREFIX: turn lines on stdin into `log` events, and keep them in FILE. What is drawn over is left out.
-# A last line may have no end, and must not swallow the event after it.
+# stream FILE PREFIX: turn lines on stdin into `log` events, and keep them in FILE. Text overwritten by carriage
+# returns is dropped. The last line may lack a newline, and must not swallow the next event.
 stream() {
   { cat && echo; } | sed -u -e 's/\r$//' -e 's/.*\r//' -e '/^$/d' -e "w $1" -e 's/^\(.\{1000\}\).*/\1…/' -e 's/["\\]/\\&/g' -e 's/\t/\\t/g' \
     -e 's/\x1b/\\u001b/g' -e 's/[\x00-\x1f]//g' -e "s/^/{\"type\":\"log\",\"text\":\"$2/" -e 's/$/"}/'
 }
 
-# report_command BASE CODE: print the event of a command that failed.
+# report_command BASE CODE: print the event of a failed command.
 report_command() {
   reason="exited with code $2"
   clock
@@ -151,7 +151,7 @@ report_command() {
     log "$(last_lines "$1.out")"
 }
 
-# end_commands: end the commands that are still being run.
+# end_commands: end the commands that are still running.
 end_commands() {
   for one in "$here/lifecycle"/*/*.err; do
     [ ! -f "$one" ] || [ -f "${one%.err}.code" ] || end_in_main "$one"

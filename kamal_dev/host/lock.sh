@@ -3,13 +3,13 @@
 #
 #   ~/.kamal-dev/<stack>/lock/owner   a line each: process, its start, boot id, since when, the verb, the token of the run,
 #                                     who, version, release
-#   ~/.kamal-dev/<stack>/lock/beat    uptime in seconds at which the owner was last seen at work
+#   ~/.kamal-dev/<stack>/lock/beat    uptime in seconds when the owner was last active
 
 beat_every=5 stale_after=60
 lock_events=1 # the descriptor for events about the lock; 2 for scripts whose stdout is not for events
 
-# lock_stack WORD: take the lock for this process. Ends the script where another living one has it; that of a dead one
-# is removed, with a message. It does not wait: the caller may not want to change the stack after a wait.
+# lock_stack WORD: take the lock for this process. If a living process has it, the script ends; the lock of a dead process
+# is removed with a message. Never waits: after a wait, the caller might not want to change the stack any longer.
 lock_stack() {
   open_lock
   read_lock
@@ -19,7 +19,7 @@ lock_stack() {
     dead) remove_stale_lock ;;
   esac
   lock_start=$(started_at $$)
-  # Of a disk that is full an owner would be half written, and taken for dead.
+  # On a full disk the owner file would be half written, and the owner taken for dead.
   { mkdir -p "$home/lock" && beat && printf '%s\n' "$$" "$lock_start" "$boot_id" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" \
     "${KAMAL_DEV_TOKEN:-}" "$(performer)" "${version:-}" "${release:-}" >"$home/lock/owner.new" &&
     mv "$home/lock/owner.new" "$home/lock/owner"; } 2>/dev/null ||
@@ -30,7 +30,7 @@ lock_stack() {
   (exec </dev/null >/dev/null 2>&1; keep_beating &)
 }
 
-# open_lock: of those that look at a lock to change it, let one look at a time, until descriptor 9 is closed.
+# open_lock: take descriptor 9 as a lock on changes of the lock: one script at a time, until it is closed.
 open_lock() {
   read -r boot_id </proc/sys/kernel/random/boot_id
   while :; do
@@ -38,13 +38,13 @@ open_lock() {
     exec 9<"$home"
     command -v flock >/dev/null 2>&1 || give_up locking "locking needs \`flock\` on the host"
     wait_for_lock 10 9 || give_up lock 'another process is reading the lock'
-    # A folder that was removed meanwhile is locked by us alone.
+    # If the folder was removed meanwhile, this lock is on the deleted folder only.
     # shellcheck disable=SC3013 # dash and busybox have it
     [ ! "$home" -ef /dev/fd/9 ] || return 0
   done
 }
 
-# read_lock: set lock_state to free, held, stale (its owner lives, but does not move) or dead, and lock_* to what is known.
+# read_lock: set lock_state to free, held, stale (the owner is alive but hangs) or dead, and lock_* to what is known.
 read_lock() {
   lock_pid='' lock_start='' lock_boot='' lock_since='' lock_word='' lock_token='' lock_by='' lock_version='' lock_release=''
   lock_state=free lock_age=0
@@ -63,7 +63,7 @@ read_lock() {
   [ "$lock_age" -lt "$stale_after" ] || lock_state=stale
 }
 
-# lock_owner: print the owner of the lock for messages.
+# lock_owner: print the owner of the lock, for messages.
 lock_owner() { echo "${lock_by:-somebody} (\`${lock_word:-apply}\` since ${lock_since:-an unknown time}, process $lock_pid)"; }
 
 remove_stale_lock() {
@@ -71,7 +71,7 @@ remove_stale_lock() {
   record lock state 'taken over' word "$lock_word" owner "$lock_by" since "$lock_since" version "$lock_version"
 }
 
-# describe_lock: print the lock as JSON, `null` where there is none.
+# describe_lock: print the lock as JSON, or `null`.
 describe_lock() {
   read_lock 2>/dev/null
   [ "$lock_state" != free ] || { echo null; return; }
@@ -80,7 +80,7 @@ describe_lock() {
 }
 
 unlock_stack() {
-  # Another run may have taken over the lock; then it is not removed.
+  # Another run may have replaced the lock; then it is not removed.
   if read -r lock_pid 2>/dev/null <"$home/lock/owner" && [ "$lock_pid" = "$$" ]; then rm -rf "$home/lock"; fi
 }
 
@@ -88,13 +88,13 @@ unlock_stack() {
 
 uptime_now() { read -r up _ </proc/uptime && echo "${up%.*}"; }
 
-# beat: overwrite the file in place: on a full disk, a truncated file could not be written again.
+# beat: overwrite the file in place: on a full disk, it could not be written again after truncating it.
 beat() {
   [ -s "$home/lock/beat" ] || { uptime_now >"$home/lock/beat" && return; }
   uptime_now 1<>"$home/lock/beat"
 }
 
-# keep_beating: beat for as long as this process has the lock and is not stopped.
+# keep_beating: beat while this process has the lock and is not stopped.
 keep_beating() {
   while sleep "$beat_every" && is_alive $$ "$lock_start" && read -r lock_pid <"$home/lock/owner" && [ "$lock_pid" = "$$" ]; do
     grep -q '^State:[[:space:]]*[Tt]' "/proc/$$/status" || beat

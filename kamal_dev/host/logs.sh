@@ -12,16 +12,16 @@
 # Containers that are started later are read from their first line, those that are started again from where they were.
 set -u
 here=${0%/*}
-# Nobody follows a log for a limited time.
+# Following a log has no time limit.
 script_within=31536000
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$here/lib.sh"
 # shellcheck source-path=SCRIPTDIR source=stack.sh
 . "$here/stack.sh"
 
-# A writer of a line to a pipe is not interrupted by another one below this size.
+# Writes to a pipe below this size are atomic.
 longest=3000
-# After the first line, only what is new: the engine prints again what has the very time that it is asked from.
+# Skip lines that were already printed: the engine repeats those with exactly the time that reading starts from.
 # shellcheck disable=SC2016 # for awk
 tag_awk='
 BEGIN { ORS = ""; before = last; skipped = count; is_resumed = count > 0 }
@@ -39,21 +39,21 @@ function put(sign, line) {
 }
 END { if (last != "") print (last " " count "\n") >state }'
 
-# choose_awk: set line_awk to an awk that handles each line as it comes, and plain_lines to what it reads through: mawk does so only
-# if it is asked to, and then it takes NUL for the end of a line.
+# choose_awk: set line_awk to an awk that handles each line immediately, and plain_lines to the filter for its input:
+# mawk does so only with an option, and then treats NUL as the end of a line.
 choose_awk() {
   line_awk=awk plain_lines=
   case $(awk -W version 2>/dev/null </dev/null) in mawk*) line_awk='awk -W interactive' ;; *) return ;; esac
   ! command -v stdbuf >/dev/null 2>&1 || plain_lines=yes
 }
 
-# read_log ID KNOWN FLAG...: print the log from the last line in the file KNOWN on, and note there the new last one.
+# read_log ID KNOWN FLAG...: print the log from the last line in the file KNOWN on, and store the new last line there.
 read_log() {
   read_id=$1 known_end=$2
   shift 2
   last='' count=0
   [ ! -f "$known_end" ] || read -r last count <"$known_end"
-  # Without a line so far, it is read as it was asked for.
+  # Before the first line, the requested start applies.
   if [ -n "$last" ]; then set -- "$@" --since "$last"; else set -- "$@" ${since:+--since "$since"} --tail "${tail:-all}"; fi
   # shellcheck disable=SC2086 # words of a command
   engine_read_log "$read_id" "$@" ${until:+--until "$until"} 2>&1 | tag_lines
@@ -66,12 +66,12 @@ tag_lines() {
   without_nul | $line_awk -v id="${read_id%"${read_id#????????????}"}" -v last="$last" -v count="$count" -v longest="$longest" -v state="$known_end" "$tag_awk"
 }
 
-# follow_container ID KNOWN: read its log to its end, and go on for as long as it runs, or is started again.
+# follow_container ID KNOWN: read its log to the end, and continue while it runs or is restarted.
 follow_container() {
   read_log "$1" "$2"
   printf '%.12s.\n' "$1"
   [ "$mode" = follow ] || return 0
-  # One without a line so far is new from when we began.
+  # For a container without lines so far, everything since the start of this script is new.
   [ -s "$2" ] || echo "$began 0" >"$2"
   while :; do
     while is_container_up "$1"; do
@@ -85,7 +85,7 @@ follow_container() {
 
 is_container_up() { engine_inspect end "$1" 2>/dev/null | grep -q '^[^|]*|[^|]*|true|'; }
 
-# start_reading ID STACK SERVICE NUMBER ONEOFF NAME: follow a container that is wanted, unless it is followed already.
+# start_reading ID STACK SERVICE NUMBER ONEOFF NAME: follow a requested container, unless it is already followed.
 start_reading() {
   case " $stacks " in *" $2 "*) ;; *) return 0 ;; esac
   case " $services " in '  ' | *" $3 "*) ;; *) return 0 ;; esac
@@ -94,7 +94,7 @@ start_reading() {
   follow_container "$1" "$here/known/$1" &
 }
 
-# note_resumed: note for each container in meta/resume how far it was read.
+# note_resumed: store how far each container in meta/resume was read.
 note_resumed() {
   while read -r id last count; do
     for whole in $all_ids; do
@@ -113,7 +113,7 @@ $sources
 END
   echo 000000000000.
   [ "$mode" = follow ] || { wait && return; }
-  # What is started later has no line that was there before.
+  # Containers started later have no earlier lines.
   since='' tail=all
   # shellcheck disable=SC2086 # words of a line
   engine_starts "$began_at" | while read -r container; do start_reading $container; done
@@ -132,7 +132,7 @@ began=$(precise_time) began_at=$(date +%s)
 sources=$(engine_log_sources) || give_up logs 'the engine does not say which containers there are' unknown
 all_ids=$(printf '%s\n' "$sources" | cut -d' ' -f1)
 note_resumed
-# Several write at once, which only a pipe keeps apart.
+# Several processes write at the same time; only writes to a pipe do not mix.
 read_all | cat
 [ "$mode" = once ] || give_up logs "$engine_name on this host stopped" unknown
 emit result ok: true phase logs

@@ -24,7 +24,8 @@ find_strays() {
   done
 }
 
-# mounted_at PID FOLDER: print what that process sees there, as a path of its file system; nothing where it is gone.
+# mounted_at PID FOLDER: print what that process has mounted there, as a path in its file system; nothing if it has
+# ended.
 mounted_at() {
   MOUNTED=$(printf '%s' "$2" | sed 's/ /\\040/g') awk '$5 == ENVIRON["MOUNTED"] { root = $4 } END { print root }' \
     "/proc/$1/mountinfo" 2>/dev/null

@@ -7,7 +7,7 @@
 
 alerts_limit=262144 alerts_kept=500 delays='0 2 10 60 300'
 
-# setting KEY [DEFAULT]: print the value that dev.yml gives it.
+# setting KEY [DEFAULT]: print its value from dev.yml.
 setting() {
   [ ! -f "$home/current/kamal-dev.notify" ] ||
     while read -r setting_key setting_value; do
@@ -16,14 +16,14 @@ setting() {
   printf '%s\n' "${2:-}"
 }
 
-# write_alert JSON: append a line to the log, and drop the oldest once it is large.
+# write_alert JSON: append a line to the log, and drop old ones once it is large.
 write_alert() {
   alerts=$home/alerts.log
   printf '%s\n' "$1" >>"$alerts"
   [ "$(wc -c <"$alerts")" -lt "$alerts_limit" ] || { tail -n "$alerts_kept" "$alerts" >"$alerts.new" && mv "$alerts.new" "$alerts"; }
 }
 
-# alert STATE SERVICE COUNT SINCE REASON: write an alert, and tell it in the background.
+# alert STATE SERVICE COUNT SINCE REASON: write an alert, and deliver it in the background.
 alert() {
   alert_at=$(date -u +%Y-%m-%dT%H:%M:%SZ)
   alert_json=$(emit alert schema: 1 at "$alert_at" host "$(uname -n)" stack "$stack" service "$2" state "$1" count: "$3" \
@@ -38,8 +38,8 @@ alert() {
   done
 }
 
-# deliver CHANNEL TARGET: try until it works, later and later; a failure is written to the log, too. Where the host lacks a program
-# (exit code 3), it is not tried again.
+# deliver CHANNEL TARGET: try until it works, with growing pauses; a failure is also written to the log. If the host
+# lacks a program (exit code 3), there is no retry.
 deliver() {
   letter=$(mktemp -d "$here/letter.XXXXXX") || return
   trap 'rm -rf "$letter"' EXIT
@@ -63,17 +63,17 @@ tell_webhook() {
   post "$1" "$(setting header)"
 }
 
-# tell_slack URL: as an incoming webhook takes it; of its markup only three characters are special.
+# tell_slack URL: send to an incoming webhook; only three characters of its markup need escaping.
 tell_slack() {
   slack_text=$(printf '%s' "$alert_text" | sed -e 's/&/\&amp;/g' -e 's/</\&lt;/g' -e 's/>/\&gt;/g')
   printf '{"text":%s}\n' "$(json_text "$slack_text")" >"$letter/alert"
   post "$1" ''
 }
 
-# tell_email ADDRESSES: by the sendmail of this host.
+# tell_email ADDRESSES: send with this host's sendmail.
 tell_email() {
   mailer=$(command -v sendmail) || { echo 'this host has no sendmail'; return 3; }
-  # A name must not end a header.
+  # A name must not end the header line.
   subject=$(printf '%s' "$alert_text" | tr '\000-\037\177' ' ' | cut -b1-200)
   {
     printf 'To: %s\nSubject: [kamal-dev] %s\nDate: %s\nMIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\n\n' \
@@ -86,7 +86,7 @@ tell_email() {
 
 # --- HTTP
 
-# poster: print the program that posts, one that takes address and headers from a file; nothing if there is none.
+# poster: print a program that can post and read address and headers from a file; nothing if there is none.
 poster() {
   if command -v curl >/dev/null 2>&1; then echo curl
   elif wget --version 2>/dev/null | grep -q '^GNU Wget'; then echo wget
@@ -94,7 +94,7 @@ poster() {
   fi
 }
 
-# post URL HEADER: send $letter/alert as JSON; fails unless the answer is good.
+# post URL HEADER: post $letter/alert as JSON; fails unless the response is a success.
 post() {
   case $(poster) in
     curl) post_by_curl "$@" ;;

@@ -1,37 +1,37 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
-# What "up" means: the state of each container, and of the stack, is decided here and nowhere else. Sourced after stack.sh; runs
+# What "up" means: the state of each container and of the stack is decided only here. Sourced after stack.sh; runs
 # nothing by itself.
 #
-# A container by itself, in words that people see as they are:
+# The states of a container by itself; people see these words:
 #   up          running, with a passing health check; without one, running for a while without a restart, or listening on its
 #               ports, or idling as it is meant to (see watch.sh)
 #   starting    the health check has not passed yet, or it has not been running for long enough
 #   unhealthy   the health check fails
-#   restarting  it ended, and the engine starts it again          restarted  that happened lately
+#   restarting  it ended, and the engine starts it again          restarted  that happened recently
 #   crash loop  that happened `restart_limit` times
 #   completed   a one-shot: it ended with 0, and nothing restarts it
 #   exited N    it ended, but should be running
 #   stopped     it ended, because somebody stopped it on purpose: its service is in ~/.kamal-dev/<stack>/stopped, see operate.sh
 #   created (never started), paused, dead, removing
-# and compared with what its release had when it came up:
+# The states in comparison with its release when that came up:
 #   missing, leftover (not part of the release), renamed, outdated (of another image), offline (off a network),
-#   stale (the folder of the workspace that it sees was replaced)
-# A stack: up, degraded (a container is not as its release has it), unfinished (lifecycle commands are left to be run), stopped
+#   stale (the workspace folder that it mounts was replaced)
+# A stack: up, degraded (a container differs from its release), unfinished (lifecycle commands still have to run), stopped
 # (on purpose, as a whole), down (no container runs) or absent.
 #
-# `good` of a release has a line per container, as it was when the release came up:
+# `good` of a release has a line per container, with its state when the release came up:
 # `<service> <state> <name> <networks> <image>`.
-# ~/.kamal-dev/<stack>/baseline has what can only be recorded at that moment:
+# ~/.kamal-dev/<stack>/baseline has what could only be recorded at that moment:
 #   restarts <id> <count>                          how often a container had been restarted by then
-#   bind <id> <started> <device:inode> <folder>    the folder of the workspace that a container got when it was started
+#   bind <id> <started> <device:inode> <folder>    the workspace folder that a container mounted when it was started
 
 restart_limit=$(cat "$here/meta/restarts" 2>/dev/null) || restart_limit=3
 window=0 restarts_before='' is_watched=''
 
 # --- a container
 
-# judge ROW: set state to the word for a container, reason, and verdict to fine, wait, window (it only has to run longer),
-# port (it does not listen yet) or failed.
+# judge ROW: set state to the word for a container, reason, and verdict to fine, wait, window (it only has to run
+# longer), port (it does not listen yet) or failed.
 judge() {
   IFS='|' read -r id service engine_state health exit_code restarts policy started main _ _ _ _ process network_mode _ exposed <<END
 $1
@@ -70,8 +70,8 @@ judge_exited() {
   esac
 }
 
-# judge_restarts: a container that was restarted counts as up again after a minute for each restart, and after an hour at most.
-# While a release comes up, a few restarts are tolerated.
+# judge_restarts: a restarted container counts as up again after one minute per restart, at most an hour. While a
+# release comes up, a few restarts are tolerated.
 judge_restarts() {
   times=$(restarts_beyond "$restarts_before" "$id" "$restarts")
   [ "$times" -gt 0 ] || return 0
@@ -87,11 +87,11 @@ judge_restarts() {
   fi
 }
 
-# uptime_of TIME: print the milliseconds since then, by the clock that the engine took TIME from.
+# uptime_of TIME: print the milliseconds since then, on the clock from which the engine took TIME.
 uptime_of() { echo $((wall - $(moment "$1" || echo "$wall"))); }
 
-# restarts_beyond BEFORE ID COUNT: print how often it was restarted since BEFORE, ` id=count id=count `, was recorded.
-# A container that somebody started by hand counts from 0 again.
+# restarts_beyond BEFORE ID COUNT: print how often a container was restarted since BEFORE, ` id=count id=count `, was
+# recorded. If somebody started it by hand, the count starts from 0 again.
 restarts_beyond() {
   case $1 in
     *" $2="*) before=${1#*" $2="} before=${before%% *} ;;
@@ -101,8 +101,9 @@ restarts_beyond() {
   echo $(($3 - before))
 }
 
-# judge_all: judge each of `found`: set judged to a line `<id>|<verdict>|<state>|<reason>` for each, and outcome to the
-# worst verdict; failed if there are none. For a container that only has to run longer, watch.sh may know better.
+# judge_all: judge each container of `found`: set judged to lines of `<id>|<verdict>|<state>|<reason>`, and outcome to
+# the worst verdict; failed if there are no containers. watch.sh may know better about a container that only has to
+# run longer.
 judge_all() {
   judged='' outcome=failed wall=$(wall_clock)
   find_stopped
@@ -122,7 +123,7 @@ $found
 END
 }
 
-# find_stopped: set stopped_services to those that were stopped on purpose, between spaces.
+# find_stopped: set stopped_services to the services that were stopped on purpose, separated and surrounded by spaces.
 find_stopped() {
   stopped_services=' '
   [ ! -f "$home/stopped" ] || while IFS= read -r one; do stopped_services="$stopped_services$one "; done <"$home/stopped"
@@ -130,9 +131,9 @@ find_stopped() {
 
 # --- the stack
 
-# judge_stack RELEASE: judge what look_at_containers found, by itself and against what RELEASE had when it was good. Sets
-# stack_state, stack_reason, judged (a container may have several lines), and problems to those lines that are not fine. Of one
-# that is missing the line is `<name>|failed|missing|<service>`.
+# judge_stack RELEASE: judge the containers of look_at_containers, each on its own and against its state when RELEASE
+# was good. Sets stack_state, stack_reason, judged (several lines per container are possible), and problems to the
+# lines that are not fine. The line of a missing container is `<name>|failed|missing|<service>`.
 judge_stack() {
   window=0 is_watched='' restarts_before=" $(sed -n 's/^restarts \([^ ]*\) /\1=/p' "$home/baseline" 2>/dev/null | tr '\n' ' ')"
   judge_all
@@ -148,11 +149,11 @@ judge_stack() {
   esac
 }
 
-# is_stopped: of a stack without a running container: set stack_state to stopped if that is on purpose.
+# is_stopped: for a stack without a running container: set stack_state to stopped if it was stopped on purpose.
 is_stopped() { [ "$stopped_services" = ' ' ] || [ -n "$problems" ] || stack_state=stopped; }
 
-# compare_with RELEASE: print a line for each container that is missing, left over, renamed, of another image, not connected to a
-# network, or mounts a deleted folder.
+# compare_with RELEASE: print a line for each container that is missing, left over, renamed, of another image, off a
+# network, or that mounts a deleted folder.
 compare_with() {
   [ -z "$1" ] || printf '%s\n' "$found" | expected=$(known "$1" good) stale=$(stale_binds) awk -F'|' '
     function word(hex,   i, out) {
@@ -219,10 +220,10 @@ stale_binds() {
     }' "$here/identities" "$home/baseline"
 }
 
-# save_baseline: record restart counts and mounts of the containers, for later comparison by judge_stack.
+# save_baseline: record restart counts and mounts of the containers, to compare with in judge_stack later.
 save_baseline() {
   printf '%s\n' "$found" | awk -F'|' '$1 != "" { print "restarts " $1 " " $6 }' >"$home/.baseline"
-  # The engine may know the path with its symbolic links resolved.
+  # The engine may report the path with symbolic links resolved.
   physical=$(cd "$home/workspace" 2>/dev/null && pwd -P)
   printf '%s\n' "$binds" | while IFS='|' read -r _ _ _ id started folder _; do
     case $folder/ in "$home/workspace"/* | "${physical:-/none}"/*) ;; *) continue ;; esac
@@ -231,7 +232,7 @@ save_baseline() {
   mv "$home/.baseline" "$home/baseline"
 }
 
-# states_of_good: turn rows into lines of `good`, sorted; what is not fine gets a state that is never good.
+# states_of_good: turn rows into sorted lines of `good`; a container that is not fine gets a state that never matches.
 states_of_good() {
   while IFS='|' read -r _ service state health exit_code _ policy _ _ _ name networks image _; do
     case $state:$health:$exit_code:$policy in
@@ -246,14 +247,14 @@ states_of_good() {
 # is_as_good RELEASE: after judge_stack: whether the stack is up, and all containers are in the state they had when the release was good.
 is_as_good() { is_good "$1" && [ "$stack_state" = up ] && has_states_of "$1"; }
 
-# has_states_of RELEASE: whether every container that was found is in the state that it had then.
+# has_states_of RELEASE: whether every container found is in the state that it had when the release was good.
 has_states_of() {
   [ "$(printf '%s\n' "$found" | states_of_good | cut -d' ' -f1,2)" = "$(known "$1" good | cut -d' ' -f1,2 | sort)" ]
 }
 
 # --- events
 
-# show_stopped: report the containers after a stop, without a reason: they were stopped on purpose.
+# show_stopped: report the containers after a stop, without a reason, because they were stopped on purpose.
 show_stopped() {
   look_at_stack
   judge_all
@@ -261,8 +262,8 @@ show_stopped() {
   show_containers
 }
 
-# show_containers: print the event of each container that was looked at, with its state, and the reason where it is not as it
-# should be; and of those that are missing. `details` may have `<id> <exit code> <log, as JSON>` for some.
+# show_containers: print the event of each container, with its state, and the reason if something is wrong; missing
+# containers too. `details` may have `<id> <exit code> <log, as JSON>` for some.
 show_containers() {
   printf '%s\n' "$seen" | stack=$stack shown=$shown judged=$judged details=$here/details awk "$json_awk"'
     function put(event, key, value,   at) {

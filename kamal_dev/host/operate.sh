@@ -13,10 +13,10 @@ here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=switch.sh
 . "$here/switch.sh"
 
-# What is done here says nothing about how the release came up.
+# Stopping or starting services says nothing about how the release came up.
 save_result() { :; }
 
-# running_services: print the services with a container that runs, or that somebody stopped on purpose.
+# running_services: print the services with a running container, or stopped on purpose.
 running_services() {
   {
     running_now
@@ -26,12 +26,12 @@ running_services() {
 
 running_now() { printf '%s\n' "$found" | awk -F'|' '$3 == "running" || $3 == "paused" || $3 == "restarting" { print $2 }'; }
 
-# note_stopped [SERVICE]...: note that they are stopped on purpose, before they are, for those that watch them.
+# note_stopped [SERVICE]...: record that they are stopped on purpose, before stopping them, so that no alert is sent.
 note_stopped() {
   { cat "$home/stopped" 2>/dev/null; printf '%s\n' "$@"; } | sort -u >"$here/stopped" && keep_file "$here/stopped" "$home/stopped"
 }
 
-# forget_stopped SERVICE...: note that they are no longer stopped.
+# forget_stopped SERVICE...: record that they are no longer stopped on purpose.
 forget_stopped() {
   [ -f "$home/stopped" ] || return 0
   printf '%s\n' "$@" >"$here/started_now"
@@ -75,7 +75,7 @@ bring_services() {
 
 compose_here() { cd "$home/current" && quickly "$@" >"$here/up.log" 2>&1; }
 
-# finish_lifecycle: run the lifecycle commands that a new start of the main container needs.
+# finish_lifecycle: run the lifecycle commands that a restart of the main container requires.
 finish_lifecycle() {
   [ -n "$lifecycle_process" ] || ! has_finished "$found" || return 0
   [ -n "$lifecycle_process" ] || begin_lifecycle
@@ -93,7 +93,7 @@ restart_services() {
   bring_services restarted engine_restart_services "$up_within" $services
 }
 
-# scale_services SERVICE=COUNT...: the containers that there are afterwards belong to the release.
+# scale_services SERVICE=COUNT...: afterwards, the new set of containers belongs to the release.
 scale_services() {
   for one; do
     set -- "$@" --scale "$one"

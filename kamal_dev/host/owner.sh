@@ -19,7 +19,7 @@ own_workspace() {
     log "the workspace is read-only for ${1:-the user} in the container: user $(stat -c %u "$home/workspace") owns it on the host" >&"${lock_events:-1}"
 }
 
-# owner_here USER: print the uid:gid on this host of USER in the main container; an engine may map user ids.
+# owner_here USER: print the uid:gid on this host of USER in the main container; the engine may map ids.
 # shellcheck disable=SC2016 # for the shell in the container
 owner_here() {
   identity=$(engine_exec 60 "$1" "$main_id" sh -c '
@@ -29,7 +29,7 @@ owner_here() {
   printf '%s\n' "$identity" | sed 1d | mapped forth "$(printf '%s\n' "$identity" | head -n 1)"
 }
 
-# is_writable USER: whether USER can write where the main container sees the workspace, as far as it does.
+# is_writable USER: whether USER can write to the workspace, as far as the main container mounts it.
 is_writable() {
   seen_at=$(printf '%s\n' "${binds:-$(engine_inspect bind "$main_id")}" |
     awk -F'|' -v id="$main_id" -v home="$home/workspace" '$4 == id && index($6, home) == 1 { print $7; exit }')

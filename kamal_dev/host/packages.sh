@@ -4,7 +4,7 @@
 lock_deadline=300
 script_url=https://get.docker.com
 
-# install_docker: with Docker's script, or from the distribution's packages if the script is not reachable.
+# install_docker: with Docker's script, or from the distribution's packages if the script cannot be downloaded.
 install_docker() {
   read_system
   case $system in debian | ubuntu) ;; *) has_docker || fail system "this host runs $system_name; Docker can be installed automatically on Debian and Ubuntu only" ;; esac
@@ -79,7 +79,7 @@ refresh() {
   done
 }
 
-# install_packages NAME...: install them, or end with why not.
+# install_packages NAME...: install them, or end with the reason.
 install_packages() {
   apt install --no-install-recommends "$@" || refuse_packages
 }
@@ -137,7 +137,7 @@ install_from_distribution() {
   esac
 }
 
-# add_compose: an engine is there; add the Compose that goes with its packages.
+# add_compose: add the Compose that belongs to the packages of the installed engine.
 add_compose() {
   log 'Installing Compose'
   if dpkg --status docker-ce >/dev/null 2>&1; then install_packages docker-compose-plugin
@@ -146,8 +146,8 @@ add_compose() {
   fi
 }
 
-# Debian 12 carries Compose v1 only. The next suite comes from the mirror that the machine uses, whatever the
-# format of its sources, and is pinned low, so that nothing else is taken from it.
+# add_next_suite: Debian 12 has Compose v1 only. The next suite is read from the configured mirror, whatever the
+# format of the sources, and pinned low, so that nothing else is installed from it.
 add_next_suite() {
   mirror=$(apt-cache policy base-files | sed -n 's|^ *[0-9]* \([^ ]*\) bookworm/main .*|\1|p' | head -n 1)
   [ -n "$mirror" ] || fail network 'could not read package lists: no mirror has suite bookworm'

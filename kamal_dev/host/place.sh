@@ -1,5 +1,5 @@
 #!/bin/sh
-# Find the container that a command is to run in: place.sh STACK [SERVICE]; without SERVICE the one that people work in.
+# Find the container for a command: place.sh STACK [SERVICE]; without SERVICE, the one that people work in.
 #
 # Events: `place` {id, name, image, state, pid, user, environment, metadata, direct, socket, stopped}, then `result` {ok, phase, reason}.
 # `direct`: whether the engine needs no sudo here; `socket`: where it is, empty where its program finds it by itself; `stopped`:
@@ -11,7 +11,7 @@ here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=stack.sh
 . "$here/stack.sh"
 
-# container_of SERVICE: print the id of a service's first container, of the main one where SERVICE is empty.
+# container_of SERVICE: print the id of a service's first container, or of the main container if SERVICE is empty.
 container_of() {
   if [ -z "$1" ]; then main_container --all
   else service_containers "$1" | tail -n 1

@@ -3,7 +3,7 @@
 #
 # A port is `address:port/protocol`. Ports of the stack's own containers do not count: they are replaced.
 
-# clashes PORTS: print those in use by others as JSON, each with its holder. Needs list_containers before.
+# clashes PORTS: print the ports used by others as JSON, each with its holder. Call list_containers first.
 clashes() {
   [ -n "$1" ] || { echo '[]'; return; }
   containers_ports=$(published_ports)
@@ -16,7 +16,7 @@ clashes() {
   echo "[${clash_list#,}]"
 }
 
-# listening_ports: print `protocol address port` of every socket that waits for somebody, numbers as the kernel has them.
+# listening_ports: print `protocol address port` of every listening socket, with the kernel's numbers.
 listening_ports() {
   for table in tcp tcp6 udp udp6; do
     awk -v protocol="${table%6}" 'NR > 1 && ($4 == "0A" || (protocol == "udp" && $4 == "07")) {
@@ -46,7 +46,8 @@ port_holder() {
   esac
 }
 
-# is_listened_to ADDRESS PORT PROTOCOL: whether a socket waits there. The kernel writes IPv4 from the last byte to the first.
+# is_listened_to ADDRESS PORT PROTOCOL: whether a socket listens there. The kernel prints IPv4 addresses in reverse
+# byte order.
 is_listened_to() {
   hexadecimal=$(printf '%04X' "$2")
   case $1 in
@@ -58,7 +59,7 @@ is_listened_to() {
     END { exit !found }'
 }
 
-# process_on PORT: print ` (NAME)` of what listens there, where this user may see it.
+# process_on PORT: print ` (NAME)` of the process that listens there, if this user may see it.
 # shellcheck disable=SC2016 # the backquotes are printed
 process_on() {
   ss -Hltnup "sport = :$1" 2>/dev/null | sed -n 's/.*users:(("\([^"]*\)".*/ (`\1`)/p' | head -n 1

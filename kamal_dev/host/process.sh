@@ -1,12 +1,12 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
-# What the first process of a container does, as the kernel shows it to everybody: the engine is not asked, and nothing is
-# connected to. Sourced after lib.sh; runs nothing by itself.
+# What the first process of a container does, according to /proc: without asking the engine, and without connecting to
+# anything. Sourced after lib.sh; runs nothing by itself.
 
-# is_process_of PID CONTAINER: whether this process of this machine is in it; where the engine is another machine, the
-# number is another process here.
+# is_process_of PID CONTAINER: whether this local process is in it; if the engine runs on another machine, the id
+# belongs to another process here.
 is_process_of() { grep -qF -- "$2" "/proc/$1/cgroup" 2>/dev/null; }
 
-# processes_of CONTAINER: print `pid ppid args` of what runs in it.
+# processes_of CONTAINER: print `pid ppid args` of its processes.
 processes_of() {
   grep -lF -- "$1" /proc/[0-9]*/cgroup 2>/dev/null | while IFS= read -r folder; do
     folder=${folder%/cgroup}
@@ -37,7 +37,7 @@ listens() {
   for table in tcp tcp6 udp udp6; do
     [ ! -r "/proc/$ports_process/net/$table" ] || set -- "$@" "/proc/$ports_process/net/$table"
   done
-  # 127.0.0.11 is the engine's name server, which takes any port of the container's.
+  # 127.0.0.11 is the engine's DNS server, which may use any port in the container.
   [ $# -gt 0 ] && wanted=$ports_wanted awk '
     FNR == 1 { protocol = FILENAME; sub(/.*\//, "", protocol); sub(/6$/, "", protocol); next }
     $4 == (protocol == "tcp" ? "0A" : "07") && $2 !~ /^(0B00007F|7F00000B):/ { split($2, local, ":"); open[local[2] "/" protocol] }
@@ -50,7 +50,7 @@ listens() {
     }' "$@" 2>/dev/null
 }
 
-# The milliseconds from which a sleep keeps a container running: a shorter one may come before a server.
+# Sleeps of at least this many milliseconds only keep a container running; a server may start after a shorter one.
 keep_alive=3600000
 
 # idles PID [MILLISECONDS]: whether it only keeps a container running: it sleeps for at least that long, follows /dev/null or waits at

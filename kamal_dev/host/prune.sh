@@ -29,7 +29,7 @@ here=${0%/*}
 drop() {
   dropped=$1 named_as=$2 bytes=$3 drop_ok=true
   shift 3
-  # A deploy may have left more since somebody agreed to these.
+  # A deploy may have left more behind since the user agreed to these pieces.
   [ ! -s "$here/meta/pieces" ] || grep -qxF -- "$dropped $named_as" "$here/meta/pieces" || return 0
   [ -n "$dry_run" ] || "$@" >/dev/null 2>"$here/drop.err" || drop_ok=false
   emit leftover kind "$dropped" name "$named_as" bytes: "${bytes:-0}" ok: "$drop_ok" \
@@ -47,7 +47,7 @@ drop_releases() {
   done
 }
 
-# repositories: print those that this project builds, as the engine lists them.
+# repositories: print the repositories that this project builds, as the engine lists them.
 repositories() {
   {
     cat "$here/meta/repositories"
@@ -69,8 +69,8 @@ drop_images() {
   done <"$here/names"
 }
 
-# is_needed REPOSITORY ID NAME: whether a release or a container needs this name of an image. A tag that nothing names stays
-# only where it is the last of an image that runs by digest, because the engine forgets the digest with the last tag.
+# is_needed REPOSITORY ID NAME: whether a release or a container needs this name of an image. An unused tag stays only
+# if it is the last one of an image that runs by digest, because the engine forgets the digest with the last tag.
 is_needed() {
   case $3 in
     *@*) is_digest_named "${3#*@}" || is_digest_named "$2"; return ;;
@@ -80,7 +80,7 @@ is_needed() {
   grep -qF -f "$here/digests" "$here/named" && ! has_named_tag "$1" "$2"
 }
 
-# has_named_tag REPOSITORY ID: whether a tag that is named keeps the image there.
+# has_named_tag REPOSITORY ID: whether a used tag keeps the image.
 has_named_tag() {
   awk -v repository="$1" -v id="$2" 'NR == FNR { sub(/@.*/, ""); named[$0]; next }
     $1 == repository && $4 == id && ($1 ":" $2) in named { found = 1 } END { exit !found }' "$here/named" "$here/listed"

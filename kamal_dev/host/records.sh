@@ -1,5 +1,5 @@
 #!/bin/sh
-# Print the last LINES of the record of a stack: records.sh STACK LINES [alerts.log]
+# Print the last LINES of the audit log of a stack: records.sh STACK LINES [alerts.log]
 #
 # Each is an event of its own kind (see audit.sh; notify.sh for alerts); `result` {ok, phase} comes last.
 set -u

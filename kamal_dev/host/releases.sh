@@ -15,7 +15,8 @@ here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=images.sh
 . "$here/images.sh"
 
-# find_missing [STACK]...: set missing to the images of all releases of these stacks that are gone, each asked for once.
+# find_missing [STACK]...: set missing to the images of all releases of these stacks that are gone, asking for each
+# once.
 find_missing() {
   missing=
   # shellcheck disable=SC2046 # references have no spaces
@@ -30,14 +31,14 @@ missing_of() {
   json_list "$@"
 }
 
-# ended RELEASE KEY: print what the result of its last deploy or rollback says.
+# ended RELEASE KEY: print a value from the result of its last deploy or rollback.
 ended() { known "$1" result | sed -n "s/.*\"$2\":\"\(\([^\"\\\\]\|\\\\.\)*\)\".*/\1/p"; }
 
 tell_release() {
   printf '{"type":"release","stack":"%s","id":"%s","version":%s,"commit":%s,"performer":%s,"at":"%s","good":%s,' \
     "$stack" "$release" "$(json_text "$(known "$release" version)")" "$(json_text "$(known "$release" commit)")" \
     "$(json_text "$(known "$release" performer)")" "$(deployed_at "$release")" "$(truth is_good "$release")"
-  # What a result says is JSON already.
+  # Values of a result are JSON already.
   printf '"state":"%s","phase":"%s","reason":"%s","missing":%s,"is_current":%s,"is_last_good":%s,"is_before":%s}\n' \
     "$(ended "$release" state)" "$(ended "$release" phase)" "$(ended "$release" reason)" "$(missing_of)" \
     "$(truth test "$release" = "$current")" "$(truth test "$release" = "$last")" "$(truth test "$release" = "$before")"

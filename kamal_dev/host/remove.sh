@@ -21,7 +21,7 @@ here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=replace.sh
 . "$here/replace.sh"
 
-# take_down: let Compose remove them, with the order and the stop timeout of each service.
+# take_down: let Compose remove them, with the order and the stop timeouts of the services.
 take_down() {
   [ -d "$home/current" ] && cd "$home/current" || return
   # shellcheck disable=SC2046 # ids are words
@@ -30,14 +30,14 @@ take_down() {
   cd /
 }
 
-# sweep KIND: remove by label what Compose left, because its file does not exist or a profile is off.
+# sweep KIND: remove by label what Compose did not, because its file is missing or a profile is off.
 sweep() {
   # shellcheck disable=SC2046 # ids are words
   set -- "$1" $(labelled "$1")
   [ $# = 1 ] || remove_labelled "$@" >/dev/null
 }
 
-# doomed: print the paths in the stack's folder to remove, a line each.
+# doomed: print the paths to remove in the stack's folder, one per line.
 doomed() {
   if [ -n "$with_volumes" ]; then
     find "$home" -mindepth 1 -maxdepth 1 ! -name audit.log ! -name lock
@@ -46,8 +46,8 @@ doomed() {
   fi
 }
 
-# remove_folder: containers may have left files of other users in the workspace: root removes what we may not, and the
-# engine's root what sudo is not allowed to. Sets unremoved to what could not be removed, and why.
+# remove_folder: containers may have written files of other users to the workspace: they are removed as root, or as
+# the engine's root if sudo may not. Sets unremoved to what could not be removed, and why.
 remove_folder() {
   for way in '' as_root 'in_engine'; do
     [ "$way" != in_engine ] || set -- "$home"
@@ -64,13 +64,13 @@ what_remains() {
   [ -z "$with_volumes" ] || labelled volume
 }
 
-# fail REASON: end with what was not removed.
+# fail REASON: end with a list of what was not removed.
 fail() {
   record remove ok: false state incomplete reason "$1"
   give_up remove "$1" incomplete
 }
 
-# is_touched: whether anything was done here, or is being done.
+# is_touched: whether anything was, or is being, done here.
 is_touched() { has_more_than_records || [ -d "$home/lock" ]; }
 
 conclude_nothing() {

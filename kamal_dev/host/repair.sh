@@ -1,8 +1,8 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
 # Repairs that Compose's `up` does not make. Sourced after observe.sh; runs nothing by itself.
 
-# repair RELEASE: before `up`, undo what was done by hand to the containers in `found` of the release that was the current one.
-# Containers that were up and are not changed need not be observed again: sets settled, see watch.sh.
+# repair RELEASE: before `up`, undo manual changes to the containers in `found` of the release that was current.
+# Containers that were up and are unchanged need not be observed again: sets settled, see watch.sh.
 repair() {
   judge_stack "$1"
   settled=$(settled_already)
@@ -19,7 +19,7 @@ repair() {
   done
 }
 
-# settled_already: print `id=started` of what was up in `found`, and has no problem.
+# settled_already: print `id=started` of the containers in `found` that were up without problems.
 settled_already() {
   [ ! -f "$home/baseline" ] || printf '%s\n' "$found" | problems=$problems awk '
     BEGIN { count = split(ENVIRON["problems"], lines, "\n"); for (i = 1; i <= count; i++) { split(lines[i], word, "|"); is_wrong[word[1]] } }
@@ -28,7 +28,8 @@ settled_already() {
     field[3] == "running" && field[1] in was_healthy && !(field[1] in is_wrong) { print field[1] "=" field[8] }' "$home/baseline" - | tr '\n' ' '
 }
 
-# is_unhealthy ID: whether its last health check failed. That of a container that was paused is of then, and stays for a while.
+# is_unhealthy ID: whether its last health check failed. For a container that was paused, that result is old and stays
+# for a while.
 is_unhealthy() { [ "$(engine_inspect health "$1")" = unhealthy ]; }
 
 service_of() { printf '%s\n' "$found" | sed -n "s/^$1|\([^|]*\)|.*/\1/p"; }
@@ -39,8 +40,9 @@ remake() {
   cd /
 }
 
-# drop_leftovers RELEASE: after `up`, in the release's folder: remove the containers of services that it does not start, such as those
-# of a profile that was switched off. Compose removes only those whose service is no longer in any file. Sets ids to those that stay.
+# drop_leftovers RELEASE: after `up`, in the release's folder: remove the containers of services that it does not
+# start, such as those of a disabled profile. Compose only removes containers whose service is in no file. Sets ids to
+# the remaining containers.
 drop_leftovers() {
   made=$(container_services)
   ids=$(printf '%s\n' "$made" | cut -d' ' -f1)
@@ -56,5 +58,5 @@ drop_leftovers() {
   ids=$(container_ids)
 }
 
-# not_started: print those of the lines `id service` on stdin whose service is not in `started`.
+# not_started: of the lines `id service` on stdin, print those whose service is not in `started`.
 not_started() { awk 'FILENAME == ARGV[1] { started[$0]; next } NF && !($2 in started)' "$here/started" -; }

@@ -44,8 +44,8 @@ announce() {
   done <"$here/replaced"
 }
 
-# make_way: let Compose recreate the containers in `replaced` that others depend on, without starting them. Some versions
-# recreate all dependents along with a service, but not if the service is already recreated.
+# make_way: let Compose recreate the containers in `replaced` that others depend on, without starting them. Some
+# versions recreate all dependents together with a service, but not if the service was recreated before.
 make_way() {
   [ -s "$here/replaced" ] && [ -z "${force_recreate:-}" ] || return 0
   # shellcheck disable=SC2046 # services are words
@@ -53,7 +53,7 @@ make_way() {
   [ $# -eq 0 ] || compose_up --no-start --no-deps -- "$@"
 }
 
-# those_needed: print the services on stdin that others depend on; all if the release does not list dependencies.
+# those_needed: print those services on stdin that others depend on; all if the release does not list dependencies.
 those_needed() {
   [ -s "$here/meta/started" ] || { cat; return; }
   awk 'FILENAME == ARGV[1] { split($0, field, "|"); count = split(field[2], names, " "); for (i = 1; i <= count; i++) needed[names[i]]; next }
@@ -78,8 +78,8 @@ changed_parts() {
 
 editors='vscode-server|cursor-server|windsurf-server|vscodium-server|code-server|zed-remote-server|zed_server|remote-dev-server|JetBrains'
 
-# who_is_in ID: print as JSON the processes of sessions in a container of `found`, and servers of editors.
-# A session was started from outside, therefore its parent is not in the container; a health check is not a session.
+# who_is_in ID: print the processes of sessions in a container of `found`, and editor servers, as JSON. A session was
+# started from outside, so its parent is not in the container; a health check is not a session.
 who_is_in() {
   IFS='|' read -r _ _ _ health _ _ _ _ _ _ _ _ _ first _ <<END
 $(row_of "$1")
@@ -108,8 +108,8 @@ END
 
 # --- containers that ignore the stop signal
 
-# quickly COMMAND...: run it, and kill containers that it stops but that ignore the signal. The engine would wait 10 s for each.
-# No process listens for signals if every container of `found` handles its own.
+# quickly COMMAND...: run it, and kill containers that it stops but that ignore the signal: the engine would wait 10 s
+# for each. No process listens for signals if every container of `found` handles its own.
 quickly() {
   rm -f "$here/stops"
   if [ -z "$(deaf_ones)" ] || ! mkfifo "$here/stops" 2>/dev/null; then

@@ -4,7 +4,8 @@
 # `retain` is the number of releases to keep. Images are removed by the references that releases have in `built`, without force,
 # and never where a release that stays, of any stack here, or any container names them.
 
-# surplus: print the ids of the releases to remove. The current, the last good, and the target of a rollback are kept.
+# surplus: print the ids of the releases to remove. The current one, the last good one, and a rollback's target are
+# kept.
 surplus() {
   current=$(current_release)
   set -- "$current" "$(last_good)" "$(good_before "$current")" "${previous:-}" "${release:-}"
@@ -13,22 +14,22 @@ surplus() {
   done
 }
 
-# forget_releases: remove the releases in `outdated`, and set unused to the images that they had built.
+# forget_releases: remove the releases in `outdated`, and set unused to the images built for them.
 forget_releases() {
   unused=$(for old in $outdated; do known "$old" built; done | sort -u)
   for old in $outdated; do remove_release "$old"; done
   outdated=''
 }
 
-# forget_images: remove the images in `unused` that no tag names.
+# forget_images: remove the images in `unused` that no tag names any longer.
 forget_images() {
   name_images
   # shellcheck disable=SC2046 # references have no spaces
   image_remove $(for image in $unused; do droppable "$image"; done) >/dev/null 2>&1
 }
 
-# forget_images_later: do that after this script, in a process of its own, because the engine takes a while to delete layers.
-# The payload is removed meanwhile.
+# forget_images_later: do that after this script, in a separate process, because the engine takes a while to delete
+# layers. The payload is removed meanwhile.
 forget_images_later() {
   exec </dev/null >/dev/null 2>&1
   here=$(mktemp -d) || return
@@ -36,11 +37,11 @@ forget_images_later() {
   rm -rf "$here"
 }
 
-# What compose makes for a bind that is missing is root's.
+# Folders that Compose creates for missing binds belong to root.
 remove_release() { rm -rf "${releases:?}/$1" 2>/dev/null || as_root rm -rf "${releases:?}/$1"; }
 
-# name_images: write to `named` the images that containers, releases of any stack here (without those of this stack in `going`),
-# and the release of this deploy name. Needs list_containers before.
+# name_images: write to `named` the images named by containers, by releases of any stack here (without this stack's
+# releases in `going`), and by the release of this deploy. Call list_containers first.
 going=
 name_images() {
   for about in "$base"/*/releases/*/.kamal-dev; do
@@ -50,14 +51,14 @@ name_images() {
   done 2>/dev/null | cat - "${listed:-/dev/null}" | { cat && printf '%s\n' "$container_list" | cut -d'|' -f6; } | familiar >"$here/named"
 }
 
-# is_named TAG: whether a tag is named, with whatever digest.
+# is_named TAG: whether a tag is named, with any digest.
 is_named() { [ ! -f "$here/named" ] || awk -v tag="$1" '$0 == tag || index($0, tag "@") == 1 { found = 1 } END { exit !found }' "$here/named"; }
 
-# is_digest_named DIGEST: whether an image is named by its digest, or runs.
+# is_digest_named DIGEST: whether an image is named by its digest, or is running.
 is_digest_named() { [ ! -f "$here/named" ] || grep -qF -- "$1" "$here/named"; }
 
-# droppable REFERENCE: print the references to remove where nothing names the image: its tag, or with a digest all of its
-# tags that nothing names, then the digest. The engine forgets the digest with the last tag, and releases run by digest.
+# droppable REFERENCE: print the references to remove if nothing names the image: its tag, or, with a digest, all of
+# its unnamed tags and then the digest. The engine forgets the digest with the last tag, and releases run by digest.
 droppable() {
   set -- "$(printf '%s\n' "$1" | familiar)"
   case $1 in

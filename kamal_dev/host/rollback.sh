@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make an earlier release of a stack the current one again, or leave what is there: rollback.sh STACK RELEASE TIMEOUT WINDOW
+# Make an earlier release of a stack the current one again, or change nothing: rollback.sh STACK RELEASE TIMEOUT WINDOW
 #
 # TIMEOUT and WINDOW are milliseconds. Images that are gone are pulled before anything stops; volumes and the workspace
 # are not touched. Payload: meta/performer, registry/. Events: see switch.sh.

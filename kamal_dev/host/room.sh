@@ -3,7 +3,7 @@
 #
 # Payload: meta/layers (one per line: the id of the unpacked layer, and the bytes to pull; empty if unknown).
 
-# Layers arrive compressed, unpack to two or two and a half times that, and both are there for a while.
+# Layers are compressed, unpack to 2 to 2.5 times their size, and both versions exist for a while.
 unpacking=3
 
 # has_room: whether the disk of the engine has enough free space. Sets no_room if not.
@@ -21,12 +21,12 @@ has_room() {
   }
 }
 
-# fits: set needed to the bytes for the layers that are not held.
+# fits: set needed to the size of the layers that the host does not have.
 fits() {
   needed=$(awk -v times="$unpacking" 'FILENAME == ARGV[1] { held[$1] = 1; next } !($1 in held) { sum += $2 } END { printf "%.0f", sum * times }' \
     "$here/held" "$here/meta/layers")
   awk -v needed="$needed" -v free="$free" 'BEGIN { exit !(needed <= free) }'
 }
 
-# amount BYTES: print them as people say them.
+# amount BYTES: print a size for people.
 amount() { awk -v n="$1" 'BEGIN { if (n >= 1e9) printf "%.1f GB", n / 1e9; else printf "%.0f MB", n / 1e6 }'; }

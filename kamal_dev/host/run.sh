@@ -5,13 +5,13 @@
 
 runs=$base/.run
 
-# use_run TOKEN: name the run that everything below is about.
+# use_run TOKEN: select the run for everything below.
 use_run() {
   case $1 in '' | .* | *[!A-Za-z0-9._-]*) give_up arguments "\`$1\` is not a valid token" ;; esac
   run=$runs/$1
 }
 
-# is_running RUN: whether its worker lives; sets run_pid.
+# is_running RUN: whether its worker is alive; sets run_pid.
 is_running() {
   [ -f "$1/pid" ] && { read -r run_pid; read -r run_start; } <"$1/pid" && is_alive "$run_pid" "$run_start"
 }
@@ -29,7 +29,8 @@ follow() {
   exit "$(cat "$run/rc")"
 }
 
-# follow_log SEEN: print the log while its worker runs. Both read it again after the process has ended, so nothing is missed.
+# follow_log SEEN: print the log while its worker runs. It is read again after the process has ended, so that nothing
+# is missed.
 follow_log() {
   if tail --pid="$run_pid" -n 0 /dev/null 2>/dev/null; then
     tail -n "+$(($1 + 1))" -s 0.1 --pid="$run_pid" -f "$run/log" 2>/dev/null
@@ -45,7 +46,7 @@ follow_log() {
   done
 }
 
-# The worker needs a moment to say who it is.
+# The worker needs a moment to write its pid.
 await_start() {
   tries=0
   until [ -f "$run/pid" ] || [ -s "$run/rc" ] || [ "$tries" -ge 100 ]; do
@@ -54,7 +55,7 @@ await_start() {
   done
 }
 
-# forget_old_runs: remove those that ended more than a day ago, and the payloads of those that were killed.
+# forget_old_runs: remove the runs that ended more than a day ago, and the payloads of runs that were killed.
 forget_old_runs() {
   find "$runs" -mindepth 2 -maxdepth 2 -name rc -mtime +0 2>/dev/null | while IFS= read -r old; do rm -rf "${old%/rc}"; done
   for old in "$runs"/*/payload; do

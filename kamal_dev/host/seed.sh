@@ -10,7 +10,7 @@ here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=feed.sh
 . "$here/feed.sh"
 
-# finish [BACKUP]: remember that it was sent.
+# finish [BACKUP]: record that it was sent.
 finish() {
   backup=''
   [ "$1" != "$home/backups/$stamp" ] || backup=$1

@@ -1,15 +1,15 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
-# One stack's folder, releases, containers and lock. Sourced after lib.sh.
+# The folder, releases and containers of one stack. Sourced after lib.sh.
 #
-#   ~/.kamal-dev/<stack>/releases/<id>/.kamal-dev/   what the scripts know of a release:
+#   ~/.kamal-dev/<stack>/releases/<id>/.kamal-dev/   what the scripts know about a release:
 #       digest version commit images built services started parts workspace user performer good unfinished log result exec/ lifecycle/
-#   `good` is there when the release was once observed as healthy: `<service> <state>` per container. `unfinished` is there
-#   from then on until its lifecycle commands have run through.
+#   `good` exists once the release was healthy: `<service> <state>` per container. `unfinished` exists from then on until
+#   its lifecycle commands have run.
 
 # shellcheck source-path=SCRIPTDIR source=engine.sh
 . "$here/engine.sh"
 
-# use_stack NAME: name the stack that everything below is about.
+# use_stack NAME: select the stack for everything below.
 use_stack() {
   case $1 in
     '' | *[!a-z0-9_-]* | [_-]*) give_up arguments "\`$1\` is not a valid stack name" ;;
@@ -19,8 +19,8 @@ use_stack() {
   releases=$home/releases
 }
 
-# use_workspace FOLDER: name a folder of the stack's workspace, and what is noted of it.
-#   ~/.kamal-dev/<stack>/source/   what the workspace was sent last:
+# use_workspace FOLDER: select a folder of the stack's workspace, and the records about it.
+#   ~/.kamal-dev/<stack>/source/   what was last sent to the workspace:
 #       state       its record, as JSON          offered   the record of a source that was not applied, because of changes
 #       parts/N/    see clone.sh                 withheld  the paths that were not sent
 use_workspace() {
@@ -29,8 +29,8 @@ use_workspace() {
   source=$home/source
 }
 
-# make_room: make the folder that workspaces are in. What containers see of it is their own business, so it is not private
-# as its parent is.
+# make_room: create the folder for workspaces. Unlike its parent it is not private, because containers set their own
+# permissions below it.
 make_room() { (umask 022 && mkdir -p "$home/workspace"); }
 
 # all_stacks: print the names of all stacks on this host.
@@ -48,21 +48,21 @@ has_none() {
 
 # --- releases
 
-# current_release: print the id of the release that `current` names; nothing where there is none.
+# current_release: print the id of the release that `current` points to; nothing if there is none.
 current_release() {
   target=$(readlink "$home/current" 2>/dev/null) && [ -d "$home/$target" ] && echo "${target##*/}"
 }
 
-# known RELEASE FILE: print what is known of a release.
+# known RELEASE FILE: print the content of a file about a release.
 known() { cat "$releases/$1/.kamal-dev/$2" 2>/dev/null; }
 
-# was_healthy ID: whether it has been healthy.
+# was_healthy ID: whether the release has ever been healthy.
 was_healthy() { [ -n "$1" ] && [ -s "$releases/$1/.kamal-dev/good" ]; }
 
-# is_good ID: whether it was healthy, and none of its lifecycle commands was left to be run.
+# is_good ID: whether it was healthy, and all of its lifecycle commands have run.
 is_good() { was_healthy "$1" && [ ! -f "$releases/$1/.kamal-dev/unfinished" ]; }
 
-# describe_release ID: print it as JSON, `null` where there is none.
+# describe_release ID: print it as JSON, or `null`.
 describe_release() {
   [ -n "$1" ] || { echo null; return; }
   if is_good "$1"; then good=true; else good=false; fi
@@ -70,7 +70,7 @@ describe_release() {
     "$(json_text "$1")" "$(json_text "$(known "$1" digest)")" "$(json_text "$(known "$1" version)")" "$good"
 }
 
-# switch_to ID: make it the current release, in one rename.
+# switch_to ID: make it the current release with a single rename.
 switch_to() {
   ln -s "releases/$1" "$home/.current.$$" && mv -T "$home/.current.$$" "$home/current"
 }
@@ -80,11 +80,11 @@ engine_known=$base/.engine
 
 # --- containers
 
-# The release that events of containers name.
+# The release named in the events of containers.
 shown=
 
-# look_at_containers [ID]...: set seen to a line per container, its row and then its event, found to the rows, and binds to
-# the folders of this host that they mount. A container that was removed meanwhile is left out. If the engine does not answer,
+# look_at_containers [ID]...: set seen to a line per container, its row and then its event, found to the rows, and
+# binds to the host folders that they mount. Containers removed meanwhile are left out. If the engine does not answer,
 # it fails and sets engine_trouble.
 look_at_containers() {
   seen='' found='' binds='' engine_trouble=
@@ -114,8 +114,8 @@ look_at_stack() {
   look_at_known
 }
 
-# has_finished ROWS: whether all lifecycle commands were run, where there are any, since the main container was started, and
-# those that follow the source since it was sent.
+# has_finished ROWS: whether all lifecycle commands, if any, have run since the main container was started, and those
+# that follow the source since it was sent.
 has_finished() {
   [ -d "$home/lifecycle" ] || return 0
   finished=$(cat "$home/lifecycle/finished" 2>/dev/null) || return 1
@@ -124,11 +124,11 @@ has_finished() {
   printf '%s\n' "$1" | awk -F'|' '$9 == "true" { print $1, $8 }' | grep -qxF -- "$finished"
 }
 
-# source_mark: print a checksum of the source that was sent to the workspace last; nothing if none was sent.
+# source_mark: print a checksum of the source last sent to the workspace; nothing if none was sent.
 source_mark() { [ ! -f "$home/source/state" ] || cksum <"$home/source/state" | tr ' ' -; }
 
-# find_containers: set ids to those of the stack's containers, as container_ids prints them, and foreign to where a compose
-# project of this name was started from, if that is elsewhere. Fails as the engine does.
+# find_containers: set ids to the stack's containers, and foreign to the folder from which a compose project of this
+# name was started, if that is elsewhere. Fails if the engine does.
 find_containers() {
   list_containers || return
   ids=$(printf '%s\n' "$container_list" | awk -F'|' -v stack="$stack" '$3 == stack && $2 == "False" { print $1 }')
@@ -138,7 +138,7 @@ find_containers() {
     folder != "" && !index(folder, ENVIRON["home"]) { print folder; exit }')
 }
 
-# refuse_foreign: stop where a compose project of this name was started from elsewhere.
+# refuse_foreign: end the script if a compose project of this name was started from elsewhere.
 refuse_foreign() {
   find_containers || give_up engine 'the engine does not answer'
   [ -z "$foreign" ] || give_up foreign "another Compose project named \`$stack\` runs on this host, from $foreign"

@@ -1,9 +1,9 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
-# Make another release of a stack the current one, or roll back to what was there. Sourced; runs nothing by itself.
+# Make another release of a stack the current one, or roll back to the last good one. Sourced; runs nothing by itself.
 #
 # The script that sources it sets `verb`, `release`, `version`, `timeout`, `window_wanted`, and `listed`, the file that names
-# the images. Payload: meta/rollback (`never`: a failed release keeps running) and meta/keep_failed (`yes`: so does a failed
-# release without one to roll back to). With `recreate` every container is recreated.
+# the images. Payload: meta/rollback (`never`: a failed release keeps running) and meta/keep_failed (`yes`: a failed first
+# release keeps running, too). With `recreate` every container is recreated.
 # Events: `phase` {name, seconds once it is over}, `image`, `replace`, `container`, `lifecycle`, and at the end `result`
 #   {ok, state, phase, reason, release, version, previous, current, restored, observed_ms, code}. `state` says what runs now:
 #   same      the release was up already                       untouched        nothing was changed
@@ -87,8 +87,8 @@ report_result() {
   save_result "$2"
 }
 
-# save_result STATE: keep how it ended in the release. A deploy that failed before it changed containers
-# says nothing about a release that was deployed earlier, therefore it keeps that result.
+# save_result STATE: store how it ended in the release. A deploy that failed before changing containers says nothing
+# about a release that was deployed earlier, so that release keeps its result.
 save_result() {
   about=$releases/$release/.kamal-dev
   [ -d "$about" ] && { [ "$1" != untouched ] || [ ! -f "$about/result" ]; } || return 0
@@ -112,7 +112,7 @@ clean_up() {
 
 # --- the phases
 
-# is_running ID: whether it is the current release, and all its containers are as they were when it was good.
+# is_running ID: whether it is the current release, and all its containers are in the state they had when it was good.
 is_running() {
   [ "$1" = "$shown" ] || return 1
   look_at_known
@@ -190,7 +190,7 @@ up_all() { make_way && compose_up "$@"; }
 
 compose_up() { engine_up "$up_within" "$@" >>"$here/up.log" 2>&1; }
 
-# bring_up RELEASE MILLISECONDS: up and observe. Sets why where it fails.
+# bring_up RELEASE MILLISECONDS: up and observe. If it fails, why is set to the reason.
 bring_up() {
   take_along "$1"
   clock
@@ -263,7 +263,7 @@ accept() {
   conclude true new ''
 }
 
-# roll_back: after a failed release, return to the last good one, if there is one.
+# roll_back: after a failed release, return to the last good one, if any.
 roll_back() {
   failed_why=$why failed_phase=$phase_name
   rm -f "$engine_known"

@@ -9,8 +9,8 @@ unit=kamal-dev-$uid.service unit_folder=/etc/systemd/system watcher_folder=$base
 
 has_systemd() { [ -d /run/systemd/system ]; }
 
-# look_at_watcher: set watcher to the digest of the installed one, `missing` where there is none, and to nothing where there
-# cannot be one.
+# look_at_watcher: set watcher to the digest of the installed one, `missing` if there is none, or to nothing if it is
+# not supported.
 look_at_watcher() {
   watcher=
   has_systemd || return 0
@@ -18,7 +18,7 @@ look_at_watcher() {
   [ ! -f "$unit_folder/$unit" ] || IFS= read -r watcher 2>/dev/null <"$watcher_folder/digest" || watcher=missing
 }
 
-# install_watcher: install the watcher that the payload has, unless it is there. Sets unit_trouble where it could not.
+# install_watcher: install the payload's watcher, unless it is installed. Sets unit_trouble if that fails.
 install_watcher() {
   unit_trouble=
   [ -s "$here/meta/watcher" ] && has_systemd || return 0
@@ -26,7 +26,7 @@ install_watcher() {
   look_at_watcher
   [ "$watcher" != "$watcher_wanted" ] || return 0
   case $(privilege) in root | sudo) ;; *) return 0 ;; esac
-  # Such a path would have to be quoted for systemd.
+  # Such a path would need quoting for systemd.
   case $base in *[!A-Za-z0-9/._@-]*) unit_trouble="the path $base"; return 1 ;; esac
   put_watcher >"$here/unit.log" 2>&1 || { unit_trouble=$(last_lines "$here/unit.log" 1); return 1; }
 }
@@ -44,7 +44,7 @@ put_watcher() (
   printf '%s\n' "$watcher_wanted" >"$watcher_folder/digest"
 )
 
-# The token keeps lib.sh from ending the script with its caller.
+# The token keeps lib.sh from ending the script together with its caller.
 write_unit() {
   cat <<END
 [Unit]
@@ -65,7 +65,7 @@ WantedBy=multi-user.target
 END
 }
 
-# remove_watcher: remove it once this login has no stack here.
+# remove_watcher: remove it if this login has no stack left.
 remove_watcher() {
   [ -d "$watcher_folder" ] && [ -z "$(all_stacks)" ] || return 0
   if [ -f "$unit_folder/$unit" ]; then

@@ -30,8 +30,8 @@ session_of() {
   echo "${4:-0}"
 }
 
-# members: print the processes of the owner's session. Its first one is left out: it writes the exit code down.
-# Not the group: `timeout` makes groups of its own.
+# members: print the processes of the owner's session, without the first one, which writes the exit code. Not the
+# process group: `timeout` creates its own groups.
 members() {
   for entry in /proc/[0-9]*; do
     member=${entry#/proc/}
@@ -41,14 +41,14 @@ members() {
   done
 }
 
-# send SIGNAL: some of them may be root's.
+# send SIGNAL: some of them may run as root.
 send() {
   for member in $(members); do
     kill "-$1" "$member" 2>/dev/null || [ ! -d "/proc/$member" ] || as_root kill "-$1" "$member" 2>/dev/null
   done
 }
 
-# is_gone SECONDS: whether the owner is, within that time.
+# is_gone SECONDS: whether the owner ends within that time.
 is_gone() {
   clock
   gone_until=$((now + $1 * 1000))
@@ -63,13 +63,13 @@ end_owner() {
   session=$(session_of "$lock_pid")
   code=ended
   send TERM
-  # A stopped process hears of it only when it goes on.
+  # A stopped process handles the signal only after it continues.
   send CONT
   is_gone "$term_within" || { code=killed && send KILL; }
   is_gone "$kill_within" || give_up unlock "could not end process $lock_pid"
 }
 
-# left_by_run: print the state that the run of the lock has told in the end.
+# left_by_run: print the state that the ended run of the lock's owner reported.
 left_by_run() {
   case $lock_token in '' | *[!A-Za-z0-9._-]*) return ;; esac
   sed -n 's/^{"type":"result".*"state":"\([a-z]*\)".*/\1/p' "$base/.run/$lock_token/log" 2>/dev/null | tail -n 1
@@ -78,7 +78,8 @@ left_by_run() {
 use_stack "$1"
 if [ -z "${2:-}" ]; then
   lock=$(describe_lock)
-  # Where nobody knows what runs, nobody knows that nothing is changed either; a lock that is there is told and can be released.
+  # If the state of the containers is unknown, `nothing was changed` is unknown, too; an existing lock can still be
+  # shown and released.
   [ "$lock" != null ] || has_none "$stack" || require_engine unlock
   emit stack stack "$stack" lock: "$lock"
   emit result ok: true phase unlock

@@ -8,7 +8,7 @@ here=${0%/*}
 target=$1 backup=${1%/*/*}/backups/$2
 new=${1%/*}/.new.$2
 is_empty() { [ -z "$(ls -A "$target" 2>/dev/null)" ]; }
-# move_into FOLDER FROM: move everything, so that a folder that a container has mounted stays the same folder.
+# move_into FOLDER FROM: move the content, so that a folder mounted by a container stays the same folder.
 move_into() { find "$2" -mindepth 1 -maxdepth 1 -exec mv -t "$1" '{}' +; }
 answer() {
   echo "$1"

@@ -17,7 +17,7 @@ here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=process.sh
 . "$here/process.sh"
 
-# look: judge the containers that are waited for. Sets found, and seen_state to the state of each.
+# look: judge the containers to wait for. Sets found, and seen_state to their states.
 look() {
   look_at_stack || give_up wait "$engine_trouble" unknown
   judge_stack "$shown"

@@ -11,9 +11,9 @@ remember_restarts() {
   restarts_before=" $(printf '%s\n' "$found" | awk -F'|' -v there="$there_before" 'index(there, " " $1 " ") { printf "%s=%s ", $1, $6 }')"
 }
 
-# settle: for a container that only has to run longer, set verdict to fine if it will keep running, and to port if it does not
-# listen yet. Adds to awaited, for doze, `process port...`, and sets nearest to the milliseconds
-# until the first window is over.
+# settle: for a container that only has to run longer, set verdict to fine if it will keep running, and to port if it
+# does not listen yet. Adds `process port...` to awaited, for doze, and sets nearest to the milliseconds until the
+# first window ends.
 settle() {
   [ $((window - age)) -ge "$nearest" ] || nearest=$((window - age))
   case " $settled " in *" $id=$started "*) verdict=fine state=up reason=''; return ;; esac
@@ -31,7 +31,7 @@ settle_by_process() {
   # A restarted container has failed once, therefore it has to run for the whole window.
   if [ "$times" = 0 ]; then
     if idles "$process"; then verdict=fine
-    # All processes of the host listen in the one namespace.
+    # On the host network, all processes of the host share one list of listening ports.
     elif [ "$network_mode" != host ]; then
       named=$(named_ports)
       # shellcheck disable=SC2086 # ports are words
@@ -49,8 +49,8 @@ named_ports() {
   echo ${named_by_release:-$exposed}
 }
 
-# doze: wait until a process ends, a service listens, or a window ends; if the state can only be queried from the engine, for
-# a moment.
+# doze: wait until a process ends, a service listens, or a window ends; only briefly if just the engine can tell the
+# state.
 doze() {
   [ "$outcome" != wait ] || nearest=200
   doze_until=$((now + nearest))
@@ -67,9 +67,9 @@ END
   done
 }
 
-# watch_stack TIMEOUT WINDOW: watch the containers in `found`, both in milliseconds. Lifecycle commands are run meanwhile, as soon as
-# nothing but windows is missing. Sets outcome to fine or failed, judged, found, seen and window_ms, the time in which
-# nothing was missing but a window.
+# watch_stack TIMEOUT WINDOW: watch the containers in `found`; both arguments are milliseconds. Lifecycle commands run
+# meanwhile, as soon as only windows are left to wait for. Sets outcome to fine or failed, judged, found, seen and
+# window_ms, the time spent waiting only for a window.
 watch_stack() {
   clock
   deadline=$((now + $1)) window=$2 window_from='' window_ms=0 is_watched=yes
@@ -93,14 +93,15 @@ watch_stack() {
   [ "$outcome" = fine ] || outcome=failed
 }
 
-# report_containers: print an event for each container; with reason and last lines for those that failed.
+# report_containers: print an event for each container; with reason and last log lines if it failed.
 report_containers() {
   if [ "$outcome" = failed ]; then explain_failures; fi
   show_containers
   rm -f "$here/details"
 }
 
-# explain_failures: add to the reasons what only the end of a container tells, and write its exit code and last lines to `details`.
+# explain_failures: add to the reasons what is only known at the end, and write exit codes and last log lines to
+# `details`.
 explain_failures() {
   explained=''
   while IFS='|' read -r id verdict state reason; do
@@ -125,13 +126,13 @@ END
   printf '%s %s %s\n' "$id" "${code:-0}" "$(json_text "$(last_lines "$here/tail")")" >>"$here/details"
 }
 
-# words_since IS_UP STARTED ENDED: print the start of `up`, to leave out log lines of earlier runs of a kept container; nothing
-# if the container was running at that time and did not end.
+# words_since IS_UP STARTED ENDED: print the start of `up`, to skip log lines from earlier runs of a kept container;
+# nothing if the container was running then and did not end.
 words_since() {
   awk 'BEGIN { if (ARGV[3] >= ARGV[1] || (ARGV[2] != "true" && ARGV[4] < ARGV[1])) print ARGV[1] }' "$up_began" "$@"
 }
 
-# last_exit ID CODE: print the exit code of its last end, because CODE of a container that was restarted is 0.
+# last_exit ID CODE: print the exit code of its last end, because CODE is 0 after a restart.
 last_exit() {
   ended=$(last_exit_code "$1")
   echo "${ended:-$2}"

@@ -25,12 +25,12 @@ here=${0%/*}
 every=${KAMAL_DEV_WATCH_EVERY:-300} settle=2 again=15 patience=120 scheduled=' '
 pending=$here/pending
 read -r boot_id </proc/sys/kernel/random/boot_id
-# A host that is a container boots without its kernel.
+# A container as a host boots without its own kernel.
 boot=$boot_id:$(started_at 1)
 
 # --- what wakes it up: lines on descriptor 3
 
-# follow: pass on what happens to containers. After the engine was away, every stack is looked at.
+# follow: pass on container events. After an outage of the engine, every stack is checked.
 follow() {
   while :; do
     engine_happenings "$(date +%s)" >&3
@@ -41,14 +41,14 @@ follow() {
 
 tick() { while sleep "$every"; do echo sweep >&3; done; }
 
-# schedule STACK SECONDS: look at it then, once.
+# schedule STACK SECONDS: check it after that time, once.
 schedule() {
   case $scheduled in *" $1 "*) return ;; esac
   scheduled="$scheduled$1 "
   (sleep "$2"; echo "check $1" >&3) &
 }
 
-# handle WORD STACK CONTAINER ACTION CODE: names are those that any container may have in its labels.
+# handle WORD STACK CONTAINER ACTION CODE: names come from container labels, which anyone can set.
 handle() {
   [ "$1" != sweep ] || { for each in $(all_stacks); do schedule "$each" 0; done; return; }
   case $2 in '' | *[!a-z0-9_-]* | [_-]*) return ;; esac
@@ -64,7 +64,7 @@ handle() {
 
 # --- one stack
 
-# check STACK: look at it, and tell what is wrong. Fails where it has to be looked at again soon.
+# check STACK: check it, and alert people of problems. Fails if it has to be checked again soon.
 check() {
   use_stack "$1"
   read_lock
@@ -72,7 +72,7 @@ check() {
   shown=$(current_release)
   happened=$(cat "$pending/$stack" 2>/dev/null)
   rm -f "$pending/$stack"
-  # What never came up was reported by the deploy.
+  # A release that never came up was reported by its deploy.
   was_healthy "$shown" || return 0
   look_at_stack || return 1
   judge_stack "$shown"
@@ -87,7 +87,8 @@ check() {
   [ -z "$awaits_start" ] && ! has_open_incidents "$home/incidents"
 }
 
-# containers_amiss: print `<service>|<state>|<id>|<reason>` of those that are not as they should be; one that was stopped on purpose is.
+# containers_amiss: print `<service>|<state>|<id>|<reason>` of containers with problems, without those stopped on
+# purpose.
 containers_amiss() {
   printf '%s\n' "$problems" | rows=$found awk -F'|' '
     BEGIN {
@@ -99,8 +100,8 @@ containers_amiss() {
     { print service[$1] "|" $3 "|" $1 "|" substr($0, length($1 $2 $3) + 4) }'
 }
 
-# with_events: make problems of containers problems of services, with how often something happened to them; an exit code and a lack of
-# memory are known by events alone once the container was restarted.
+# with_events: turn problems of containers into problems of services, and count the events; after a restart, only the
+# events tell the exit code and whether memory ran out.
 with_events() {
   happened=$happened awk -F'|' '
     BEGIN {
@@ -122,7 +123,7 @@ with_events() {
     END { for (name in word) print "container " name "|" word[name] "|" count[name] "|" why[name] }'
 }
 
-# disk_amiss: print the problem of a disk that is fuller than dev.yml allows.
+# disk_amiss: print the problem of a disk that is fuller than the limit in dev.yml.
 disk_amiss() {
   limit=$(setting disk 90)
   root=$(sed -n 4p "$engine_known" 2>/dev/null)
@@ -133,15 +134,15 @@ disk_amiss() {
 
 # --- the main container after the engine has started it
 
-# look_at_start: set awaits_start where the engine has started the main container again, and what postStartCommand is for is to be done.
-# Everything else is waited for, for a while, because the engine starts containers in no order.
+# look_at_start: set awaits_start if the engine has restarted the main container, so that postStartCommand has to run.
+# Waits a while for the other containers, because the engine starts them in no particular order.
 look_at_start() {
   awaits_start=
   has_finished "$found" && return
   finished=$(cut -d' ' -f1,2 "$home/lifecycle/finished" 2>/dev/null) || return
   [ -n "$finished" ] || return
   now_started=$(printf '%s\n' "$found" | awk -F'|' '$9 == "true" && $3 == "running" { print $1, $8 }')
-  # Another container, or the same start with other source: the deploy runs what is left.
+  # For a new container, or new source, the deploy runs the remaining commands.
   [ "${now_started%% *}" = "${finished%% *}" ] && [ "$now_started" != "$finished" ] || return
   [ "$(head -n 1 "$home/lifecycle/resumed" 2>/dev/null)" != "$now_started" ] || return
   awaits_start=yes
@@ -151,14 +152,14 @@ look_at_start() {
   resume
 }
 
-# resume: run postStartCommand beside this, in a folder of its own and with the lock of the stack.
+# resume: run postStartCommand in the background, in its own folder and with the lock of the stack.
 resume() {
   run=$(mktemp -d "$here/run.XXXXXX") || return
   mkdir "$run/meta" && cp "$here"/*.sh "$run/" && echo 'the host' >"$run/meta/performer" || return
   (trap 'rm -rf "$run"' EXIT; sh "$run/resume.sh" "$stack" "$now_started" >"$run/log" 2>&1) 3<&- &
 }
 
-# start_amiss: print the problem of a postStartCommand that failed.
+# start_amiss: print the problem of a failed postStartCommand.
 start_amiss() {
   { read -r resumed; read -r resumed_why; } 2>/dev/null <"$home/lifecycle/resumed" || return 0
   [ -z "$resumed_why" ] || ! printf '%s\n' "$found" | awk -F'|' '{ print $1, $8 }' | grep -qxF -- "$resumed" ||
@@ -167,7 +168,7 @@ start_amiss() {
 
 # --- the beginning and the end
 
-# start_again: start what ran when the host shut down, and the engine did not.
+# start_again: start the containers that ran when the host shut down and that the engine did not start.
 start_again() {
   read -r running_boot 2>/dev/null <"$here/running" || return 0
   [ "$running_boot" != "$boot" ] || return 0

@@ -1,13 +1,13 @@
 #!/bin/sh
 # The process that detach.sh leaves behind: worker.sh RUN SCRIPT [ARG]...
 #
-# Writes the exit code last: a follower that finds it has read all events.
+# Writes the exit code last: a reader that finds it has read all events.
 set -u
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "${0%/*}/lib.sh"
 trap '' HUP
 
-# Each step has a deadline of its own; this one is for what nobody has thought of.
+# Each step has its own deadline; this one is for everything unforeseen.
 run_within=21600
 
 run=$1

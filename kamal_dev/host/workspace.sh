@@ -48,7 +48,7 @@ need_git() {
   install_packages git
 }
 
-# take_packs: index each pack while it is received; checkout.sh copies it to the clone.
+# take_packs: index each pack while it arrives; checkout.sh copies it to the clone.
 take_packs() {
   for each in "$here"/parts/*/; do
     [ -f "${each}packed" ] || continue
