@@ -1,1 +1,1 @@
-"""Values in, argv out: command lines for docker, buildx, git and the host scripts. Runs nothing."""
+"""Build command lines for docker, buildx, git and the host scripts from values. Runs nothing."""

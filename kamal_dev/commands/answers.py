@@ -1,8 +1,7 @@
-"""What the scripts on a host answer, as values. Reads text; asks no host.
+"""Parse the output of the host scripts. Does no I/O.
 
-A script prints one JSON object per line. Lines that are none (a banner, a stray word of
-some program) are passed over; control characters are taken out of every text, because
-logs of services end up on the user's terminal.
+A script prints one JSON object per line. Other lines (a banner, output of other programs) are skipped; control
+characters are removed from every text, because logs of services are shown on the user's terminal.
 """
 
 from __future__ import annotations
@@ -24,24 +23,24 @@ _Value = TypeVar("_Value")
 
 
 def event(line: str) -> Event | None:
-    """Return what one line says, None where it is no event."""
+    """Return the event in a line, or None."""
     parsed = _tell(line)
     return parsed[1] if parsed else None
 
 
 def count(output: str) -> int:
-    """Count the events, for `host.attach` to leave out."""
+    """Count the events, which `host.attach` will skip."""
     return sum(1 for _ in _events(output))
 
 
 def facts(output: str) -> Facts | None:
-    """Return what `host.facts` printed, None where the script did not get that far."""
+    """Return the output of `host.facts`, or None if the script did not get that far."""
     reports = [event for _, event in _events(output) if isinstance(event, Facts)]
     return replace(reports[-1], containers=_containers(output)) if reports else None
 
 
 def outcome(output: str) -> ScriptResult:
-    """Return how a script ended, with everything that it told on the way."""
+    """Return how a script ended, with everything that it reported before."""
     events = [event for _, event in _events(output)]
     results = [event for event in events if isinstance(event, ScriptResult)]
     result = results[-1] if results else ScriptResult(state="unknown", reason="the host gave no answer")
@@ -57,46 +56,46 @@ def outcome(output: str) -> ScriptResult:
 
 
 def has_ended(output: str) -> bool:
-    """Whether a script said how it ended."""
+    """Return whether a script reported its end."""
     return any(isinstance(event, ScriptResult) for _, event in _events(output))
 
 
 def stacks(output: str) -> tuple[StackState, ...]:
-    """Return the stacks that `host.status` printed, each with its containers."""
+    """Return the stacks in the output of `host.status`, each with its containers."""
     states = (event for _, event in _events(output) if isinstance(event, StackState))
     return tuple(replace(stack, containers=_containers(output, stack=stack.stack)) for stack in states)
 
 
 def releases(output: str) -> tuple[KeptRelease, ...]:
-    """Return the releases that `host.releases` printed, the last deployed of a stack first."""
+    """Return the releases in the output of `host.releases`, latest deploy of a stack first."""
     return tuple(event for _, event in _events(output) if isinstance(event, KeptRelease))
 
 
 def contents(output: str) -> Contents:
-    """Return what `host.contents` printed."""
+    """Return the output of `host.contents`."""
     events = [event for _, event in _events(output)]
     files = {event.path: event.content for event in events if isinstance(event, ReleaseFile)}
     return Contents(files, tuple(event for event in events if isinstance(event, Inside)))
 
 
 def leftovers(output: str) -> tuple[Leftover, ...]:
-    """Return the pieces that `host.prune` printed."""
+    """Return the pieces in the output of `host.prune`."""
     return tuple(event for _, event in _events(output) if isinstance(event, Leftover))
 
 
 def place(output: str) -> RunningContainer | None:
-    """Return what `host.place` printed, None where there is no such container."""
+    """Return the output of `host.place`, or None if there is no such container."""
     places = [event for _, event in _events(output) if isinstance(event, RunningContainer)]
     return places[-1] if places else None
 
 
 def records(output: str) -> tuple[Record, ...]:
-    """Return the lines of a stack's record that `host.records` printed."""
+    """Return the entries of a stack's audit log in the output of `host.records`."""
     return tuple(data for line in output.split("\n") if (data := _object(line)) and "at" in data)
 
 
 def _containers(output: str, **wanted: str) -> tuple[Container, ...]:
-    """Return the containers whose line has these values; the last line of each name counts."""
+    """Return the containers with these values; the last line for each name counts."""
     containers = (
         event
         for data, event in _events(output)

@@ -1,4 +1,4 @@
-"""The one road from a `Build` to buildx's command line. Builds argv; runs nothing."""
+"""Turn a `Build` into buildx's command line. Runs nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kamal_dev.commands.docker import PROGRAM
 from kamal_dev.errors import ConfigError, Problem
 from kamal_dev.model import Build, BuildSecret, Image, Secret, Step
 
-# Shorter values are too common to be known as secrets: `postgres`, `admin`.
+# Shorter values are too common to be recognized as secrets: `postgres`, `admin`.
 _TELLING = 12
 
 
@@ -31,13 +31,12 @@ def buildx(
     metadata_file: Path | None = None,
     config: str = "",
 ) -> Step:
-    """Return the step that makes one image and pushes it, or loads it into the engine here.
+    """Return the step that builds one image, and pushes it or loads it into the local engine.
 
-    `platform` overrides that of the build; more than one cannot be loaded. Caches
-    are added to the build's own, as buildx takes them (`type=registry,ref=…`).
-    `secret_values` holds, by variable, what the build's secrets read. `metadata_file`
-    receives the digest; `config` replaces ~/.docker. Raises ConfigError for a
-    secret among the build arguments. Source of the order: devcontainers/cli.
+    `platform` overrides the one of the build; several cannot be loaded. Caches are added to the build's own, in
+    buildx's syntax (`type=registry,ref=…`). `secret_values` holds the values of the build's secrets by variable.
+    `metadata_file` receives the digest; `config` replaces ~/.docker. Raises ConfigError for a secret among the build
+    arguments. The order of flags is that of devcontainers/cli.
     """
     known = secret_values or {}
     _refuse_leaks(build, known)
@@ -64,7 +63,7 @@ def _file(build: Build) -> tuple[str, ...]:
 
 
 def inputs(build: Build) -> tuple[str, ...]:
-    """Say what goes into the image beside its context; arguments without a value take that of the environment."""
+    """Return the flags for inputs other than the context; arguments without a value take it from the environment."""
     return (
         *each("--build-arg", *(key if value is None else f"{key}={value}" for key, value in build.args)),
         *each("--build-context", *(f"{key}={place}" for key, place in build.contexts)),
@@ -75,12 +74,12 @@ def inputs(build: Build) -> tuple[str, ...]:
 
 
 def each(flag: str, *values: str) -> tuple[str, ...]:
-    """Repeat a flag for every value that is not empty."""
+    """Repeat a flag for every non-empty value."""
     return tuple(word for value in values if value for word in (flag, value))
 
 
 def _secret(secret: BuildSecret) -> str:
-    """Say where a secret comes from, as the CSV that buildx reads."""
+    """Return the source of a secret, as the CSV that buildx reads."""
     source = f"env={secret.environment}" if secret.environment else f"src={secret.file}"
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow((f"id={secret.id}", source))
@@ -96,7 +95,7 @@ def _environment(
 
 
 def _refuse_leaks(build: Build, secret_values: Mapping[str, Secret]) -> None:
-    """Refuse arguments that are secrets: by name where the value is the environment's, else by value."""
+    """Reject arguments that are secrets: by name if the value comes from the environment, else by value."""
     telling = {value.reveal() for value in secret_values.values() if len(value.reveal()) >= _TELLING}
     problems = [
         Problem(build.where.path, build.where.line, f"build argument `{name}` is a secret and would stay in the image")

@@ -1,4 +1,4 @@
-"""The build cache as buildx takes it. Builds nothing."""
+"""Options for buildx's build cache. Builds nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TAG = "buildcache"
 
 @dataclass(frozen=True)
 class Caching:
-    """Hold the values of `--cache-from` and `--cache-to`, and a further tag that inline caches are read from."""
+    """Hold the values of `--cache-from` and `--cache-to`, and an additional tag to read inline caches from."""
 
     sources: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
@@ -21,8 +21,8 @@ class Caching:
 def caching(cache: Cache | None, image: Image) -> Caching:
     """Return how `cache` of config/dev.yml is used for one image.
 
-    An inline cache is in the image itself, so it needs a tag that does not
-    change with the version. Source: Docker Buildx, cache storage backends.
+    An inline cache is part of the image, so it needs a tag that does not change with the version. Source: Docker
+    Buildx, cache storage backends.
     """
     if cache is None:
         return Caching()

@@ -1,4 +1,4 @@
-"""Compose on a host, as people call it: which of its commands change a stack, and which a release cannot have."""
+"""Check the user's Compose commands: which ones change a stack, and which ones do not fit a release."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from kamal_dev.commands.words import stack_word
 from kamal_dev.errors import UsageError
 from kamal_dev.values import dataclass
 
-# What `dev` sets itself; another value would be another project.
+# Set by `dev` itself; another value would mean another project.
 _OURS = ("-f", "--file", "-p", "--project-name", "--project-directory", "--env-file", "--profile")
 _VALUED = ("--ansi", "--parallel", "--progress")
 _CHANGING = (
     *("up", "down", "create", "start", "stop", "restart", "kill", "rm", "pause", "unpause", "scale"),
     *("run", "exec", "cp"),
 )
-# They change containers for the time of a session only, which must not keep a deploy waiting.
+# They change containers only during a session, which must not block a deploy.
 _SESSIONS = ("run", "exec", "cp")
 _OF_IMAGES = ("build", "pull", "push", "publish", "watch", "commit", "bridge", "alpha")
 
 
 @dataclass(frozen=True)
 class ComposeCall:
-    """Hold the words for Compose; `is_change`: containers change, `question` is asked first, unless it is empty."""
+    """Hold the words for Compose; `is_change`: containers change; `question` is asked first, unless it is empty."""
 
     words: tuple[str, ...]
     is_change: bool = False
@@ -30,7 +30,7 @@ class ComposeCall:
 
     @classmethod
     def of(cls, words: tuple[str, ...]) -> ComposeCall:
-        """Check the words. Raises UsageError for what is not for people, or would break the release."""
+        """Check the words. Raises UsageError for commands that are not for people, or would break the release."""
         verb, options = _verb(words)
         for word in options:
             if word.partition("=")[0] in _OURS or word[:2] in ("-f", "-p"):
@@ -41,7 +41,7 @@ class ComposeCall:
             raise UsageError("no command for Compose", hint="put it after `--`: `dev compose guestbook-1 -- ps`")
         if verb in _OF_IMAGES:
             raise UsageError(f"`compose {verb}`: a release has fixed images", hint="`dev deploy` changes them")
-        # Options of a command that runs in a container are not those of Compose.
+        # The options of a command in a container are not Compose's options.
         is_down = verb in ("down", "rm")
         question = "with its volumes" if is_down and set(words) & {"-v", "--volumes"} else ""
         question = question or (
@@ -59,9 +59,9 @@ def _verb(words: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
 
 
 def compose(scripts: Scripts, stack: str, call: ComposeCall, performer: str) -> tuple[str, ...]:
-    """Return the command that a host runs."""
+    """Return the command to run on a host."""
     names = ("lib.sh", "engine.sh", "stack.sh", "audit.sh", "lock.sh", "compose.sh")
-    # What a text sources, it has in itself.
+    # The text contains the scripts that it would source.
     lines = (line for name in names for line in scripts[name].splitlines(keepends=True))
     text = "".join(line for line in lines if not line.startswith('. "$here/'))
     mode = "change" if call.locks else "read"

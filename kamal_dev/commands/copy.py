@@ -1,4 +1,4 @@
-"""Copy files into and out of containers: where from and where to, and the command lines. Builds argv; runs nothing."""
+"""Copy files into and out of containers: source, destination and command lines. Runs nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kamal_dev.errors import UsageError
 from kamal_dev.model import Step
 from kamal_dev.values import dataclass
 
-# Runs in the container, with the path and its folder: who its user is, and `dir`, `file`, `none` or `nowhere`.
+# Runs in the container with a path and its folder: prints the user, and `dir`, `file`, `none` or `nowhere`.
 _LOOK = """id -u; id -g
 if [ -d "$1" ]; then echo dir
 elif [ -e "$1" ]; then echo file
@@ -22,7 +22,7 @@ fi"""
 
 @dataclass(frozen=True)
 class CopyPlace:
-    """Say where files are: at `path` in a service of a stack, or on this machine where `stack` is empty."""
+    """Hold where files are: at `path` in a service of a stack, or on this machine if `stack` is empty."""
 
     path: str
     stack: str = ""
@@ -30,10 +30,10 @@ class CopyPlace:
 
 
 def place(text: str, stacks: Iterable[str], services: Iterable[str]) -> CopyPlace:
-    """Return what `NAME:path`, `NAME:SERVICE:path` or a path of this machine means.
+    """Parse `NAME:path`, `NAME:SERVICE:path` or a local path.
 
-    An empty path is the workspace folder, or `/`. A path with a colon is one of this machine if it begins with `/` or
-    `.`. Raises UsageError for an unknown stack.
+    An empty path means the workspace folder, or `/`. A path with a colon is local if it begins with `/` or `.`.
+    Raises UsageError for an unknown stack.
     """
     name, colon, rest = text.partition(":")
     if not colon or text[:1] in ("/", "."):
@@ -46,7 +46,7 @@ def place(text: str, stacks: Iterable[str], services: Iterable[str]) -> CopyPlac
 
 @dataclass(frozen=True)
 class CopyTarget:
-    """Say what is at a path in a container, and as whom its user owns files. `kind` is as `_LOOK` prints it."""
+    """Hold what is at a path in a container, and its owner for new files. `kind` is as `_LOOK` prints it."""
 
     user: int = 0
     group: int = 0
@@ -54,7 +54,7 @@ class CopyTarget:
 
     @classmethod
     def of(cls, output: str) -> CopyTarget:
-        """Return what the container said; without an answer, a folder that is root's."""
+        """Parse the container's answer; without an answer, it is a folder of root."""
         words = output.split()
         if len(words) != 3 or not all(word.isdecimal() for word in words[:2]):
             return cls()
@@ -62,7 +62,7 @@ class CopyTarget:
 
 
 def look(container: RunningContainer, path: str, user: str = "") -> Step:
-    """Return the step that asks a container for the target of a copy; read by `CopyTarget.of`."""
+    """Return the step that inspects the target of a copy in a container; parsed by `CopyTarget.of`."""
     flags = ("--user", user) if user else ()
     parent = posixpath.dirname(path.rstrip("/")) or "/"
     words = ("exec", *flags, container.id, "sh", "-c", _LOOK, "kamal-dev", path, parent)
@@ -70,12 +70,12 @@ def look(container: RunningContainer, path: str, user: str = "") -> Step:
 
 
 def into(container: RunningContainer, folder: str) -> Step:
-    """Return the step that unpacks a tar on stdin in a folder of a container."""
+    """Return the step that unpacks a tar from stdin in a folder of a container."""
     return Step(_on_host(container, ("cp", "-", f"{container.id}:{folder}")), label=f"unpack in {folder}")
 
 
 def out_of(container: RunningContainer, path: str) -> Step:
-    """Return the step that prints a path of a container as a tar."""
+    """Return the step that writes a path of a container as a tar to stdout."""
     return Step(_on_host(container, ("cp", f"{container.id}:{path}", "-")), label=f"pack {path}")
 
 

@@ -1,4 +1,4 @@
-"""Docker command lines for the engine here. Builds steps; runs nothing."""
+"""Docker command lines for the local engine. Builds steps; runs nothing."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def compose() -> Step:
 def login(server: str, username: str, password: Secret, *, config: str) -> Step:
     """Log in, with the password on stdin; `config` receives the credential.
 
-    Docker Hub is addressed without a server name: its key in config.json is a URL of its own.
+    For Docker Hub, no server name is passed: its key in config.json is a URL.
     """
     where = () if server == DOCKER_HUB else (server,)
     return docker(
@@ -51,11 +51,11 @@ def login(server: str, username: str, password: Secret, *, config: str) -> Step:
 
 
 def without_helper(settings: Mapping[str, Any], server: str) -> dict[str, Any]:
-    """Return a config.json with which a login at `server` stays in that file; other logins work as before.
+    """Return a config.json with which a login at `server` is stored in that file; other logins work as before.
 
-    A helper of the user's would be told to store the credential, or refuse to. A `credsStore` becomes a
-    helper for each other server that has a login; where nothing at all is configured, docker would look for
-    the keychain of the system, so an empty login is written for `server`.
+    A credential helper of the user would store the credential, or refuse to. A `credsStore` becomes a helper for each
+    other server that has a login. If nothing is configured, docker would use the system's keychain, so an empty login
+    is written for `server`.
     """
     auths = {name: item for name, item in settings.get("auths", {}).items() if _server(name) != _server(server)}
     store = settings.get("credsStore", "")
@@ -66,7 +66,7 @@ def without_helper(settings: Mapping[str, Any], server: str) -> dict[str, Any]:
 
 
 def _server(name: str) -> str:
-    """Return the registry that a key of config.json means: it may be a URL, and Docker Hub has several."""
+    """Return the registry of a key in config.json, which may be a URL; Docker Hub has several keys."""
     host = name.rpartition("://")[2].partition("/")[0].lower()
     return DOCKER_HUB if host in ("index.docker.io", "registry-1.docker.io") else host
 
@@ -77,22 +77,22 @@ def push(image: Image, *, config: str = "") -> Step:
 
 
 def pull(reference: str, *, config: str = "") -> Step:
-    """Pull one image to the engine here."""
+    """Pull one image to the local engine."""
     return docker("pull", "--quiet", reference, config=config)
 
 
 def tag(source: str, image: Image) -> Step:
-    """Give an image, known by its id or reference, a further name."""
+    """Give an image, by id or reference, another name."""
     return docker("tag", source, image.reference)
 
 
 def untag(image: Image) -> Step:
-    """Take a name from an image; one that has no other is removed, its layers stay in the cache of builds."""
+    """Remove a name of an image, and the image with its last name; its layers stay in the build cache."""
     return docker("image", "rm", "--no-prune", image.reference)
 
 
 def describe(reference: str) -> Step:
-    """Ask for what the engine knows of an image, as JSON; `metadata`, `entrypoint` and `command` as in ImageConfig."""
+    """Ask for the engine's description of an image as JSON; `metadata` and the others are as in ImageConfig."""
     fields = (
         '{"id":{{json .Id}},"digests":{{json .RepoDigests}},"platform":"{{.Os}}/{{.Architecture}}"'
         ',"metadata":{{with .Config.Labels}}{{json (index . "devcontainer.metadata")}}{{else}}""{{end}}'
@@ -102,9 +102,9 @@ def describe(reference: str) -> Step:
 
 
 def manifest(image: Image, *, part: str = "Manifest", config: str = "") -> Step:
-    """Ask the registry itself for an image, by its digest where that is known, as JSON.
+    """Ask the registry for an image as JSON, by digest if known.
 
-    `part` is `Manifest`, with `digest`, or `Image`, its configuration, of each platform where it has several.
+    `part` is `Manifest`, with `digest`, or `Image`, the configuration, per platform if it has several.
     """
     fields = f"{{{{json .{part}}}}}"
     where = f"{image.name}@{image.digest}" if image.digest else image.reference
@@ -112,7 +112,7 @@ def manifest(image: Image, *, part: str = "Manifest", config: str = "") -> Step:
 
 
 def raw_manifest(image: Image, name: str, *, config: str = "") -> Step:
-    """Ask the registry for the manifest under a tag or digest, as it is."""
+    """Ask the registry for the raw manifest under a tag or digest."""
     where = f"{image.name}{'@' if ':' in name else ':'}{name}"
     return docker("buildx", "imagetools", "inspect", "--raw", where, config=config)
 
@@ -123,7 +123,7 @@ def save(references: tuple[str, ...]) -> Step:
 
 
 def make_registry(port: int) -> Step:
-    """Make a registry container that is reachable from this machine only, on `port`; prints its id."""
+    """Create a registry container that only this machine can reach, on `port`; prints its id."""
     name = f"kamal-dev-registry-{port}"
     options = ("--restart", "unless-stopped", "--name", name, "--label", "kamal-dev.registry=true")
     where = ("--publish", f"127.0.0.1:{port}:{REGISTRY_PORT}", "--volume", f"{name}:/var/lib/registry")
@@ -131,10 +131,10 @@ def make_registry(port: int) -> Step:
 
 
 def start_registry(port: int) -> Step:
-    """Start the registry container, also one of an earlier run; one that runs already stays as it is."""
+    """Start the registry container, possibly one of an earlier run; a running one is not changed."""
     return docker("start", f"kamal-dev-registry-{port}")
 
 
 def forget_registry(container: str) -> Step:
-    """Remove a registry container that did not start; one that runs stays, and so does the volume of each."""
+    """Remove a registry container that did not start; a running one, and the volumes, stay."""
     return docker("rm", container)

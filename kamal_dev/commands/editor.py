@@ -7,11 +7,10 @@ from urllib.parse import quote
 
 
 def vscode(container: str, folder: str, host: str) -> str:
-    """Return the address under which VS Code attaches to a container of the engine that `ssh HOST` reaches.
+    """Return the address under which VS Code attaches to a container on the engine behind `ssh HOST`.
 
-    The authority is hexadecimal JSON; `settings` are what the extension would
-    otherwise read from the user's, here `docker.host`. Source:
-    microsoft/vscode-remote-release#8764, and what Dev Containers writes itself.
+    The authority is hexadecimal JSON; `settings` replace settings of the user, here `docker.host`. Source:
+    microsoft/vscode-remote-release#8764, and the addresses that Dev Containers writes.
     """
     authority = json.dumps(
         {"containerName": f"/{container}", "settings": {"host": f"ssh://{host}"}}, separators=(",", ":")
@@ -20,5 +19,5 @@ def vscode(container: str, folder: str, host: str) -> str:
 
 
 def vscode_link(uri: str) -> str:
-    """Return the same address as a link that the system hands to VS Code."""
+    """Return the same address as a link that the system opens with VS Code."""
     return uri.replace("vscode-remote://", "vscode://vscode-remote/", 1)

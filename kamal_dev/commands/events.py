@@ -1,4 +1,4 @@
-"""What the scripts on a host report while they run, as values: one class per type of event. `answers` reads them."""
+"""The events that host scripts print, as values: one class per type of event. `answers` parses them."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Phase:
 
 @dataclass(frozen=True)
 class Log:
-    """Tell what a script is doing."""
+    """Report what a script is doing."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Pulled:
-    """Say whether an image arrived, and the platform that it is made for."""
+    """Report whether an image was pulled, and its platform."""
 
     image: str
     ok: bool = False
@@ -38,10 +38,10 @@ class Pulled:
 
 @dataclass(frozen=True)
 class Replace:
-    """Tell before a container goes that another takes its place.
+    """Report that a container is about to be replaced.
 
-    `parts` are what it is made of that changed, as `compose.parts` names them, or `recreate` where that was asked
-    for, or `removed` where none takes its place; `inside` is what people run in it.
+    `parts` are its changed parts, as `compose.parts` names them, or `recreate` if requested, or `removed` if it is
+    not replaced; `inside` is what people run in it.
     """
 
     service: str
@@ -51,9 +51,9 @@ class Replace:
 
 @dataclass(frozen=True)
 class Lifecycle:
-    """Name a lifecycle command that failed; `log` holds its last lines, `name` is set where a stage has several.
+    """Report a failed lifecycle command; `log` has its last lines, `name` is set if a stage has several commands.
 
-    `stage` is its property in devcontainer.json, as `postCreateCommand`.
+    `stage` is its property in devcontainer.json, such as `postCreateCommand`.
     """
 
     stage: str
@@ -71,17 +71,16 @@ class Heartbeat:
 
 @dataclass(frozen=True)
 class ScriptResult:
-    """Say how a script ended.
+    """Hold how a script ended.
 
-    `state` of an apply or a rollback: `same`, `new`, `untouched` (nothing was changed), `restored`, `stopped` (a failed
-    first release, kept for inspection), `failed` (the failed release was left in place), `rollback_failed`,
-    `unfinished` (the release runs, a lifecycle command failed), `interrupted` (the script was ended between two
-    releases), `unknown` if no answer came.
-    `containers` is what is there now, `failed` what did not stay up, with reason and log, `lifecycle` the
-    lifecycle commands that failed. `code` of an apply: `disk` where images have no room, `networks` where
-    no addresses are left for a network, `removed` where the source is gone; of a bootstrap: `system`,
-    `privilege`, `packages`, `network`, `daemon`,
-    `compose`. `observed_ms` is the time spent on nothing but the window. `facts` are those that were asked for with it.
+    `state` of an apply or a rollback: `same`, `new`, `untouched` (nothing was changed), `restored`, `stopped` (a
+    failed first release, kept for inspection), `failed` (the failed release was left in place), `rollback_failed`,
+    `unfinished` (the release runs, a lifecycle command failed), `interrupted` (the script ended between two
+    releases), `unknown` if there was no answer. `containers` are the current containers, `failed` those that did not
+    stay up, with reason and log, `lifecycle` the failed lifecycle commands. `code` of an apply: `disk` if there is no
+    space for images, `networks` if no addresses are left for a network, `removed` if the source is gone; of a
+    bootstrap: `system`, `privilege`, `packages`, `network`, `daemon`, `compose`. `observed_ms` is the time spent
+    waiting only for the window. `facts` are the facts that were requested with it.
     """
 
     ok: bool = False

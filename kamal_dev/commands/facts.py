@@ -1,4 +1,4 @@
-"""What a host says of itself and of one stack, as values. Asks no host; `answers` reads them."""
+"""The facts of a host and of one stack on it, as values. Does no I/O; `answers` parses them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from kamal_dev.model import Container, Image, ImageConfig, familiar
 from kamal_dev.values import dataclass
 
-Record = Mapping[str, Any]  # what a workspace was sent, as `project.snapshot` describes it; or a line of the audit log
+Record = Mapping[str, Any]  # what a workspace was sent, see `project.snapshot`; or an audit log entry
 MINIMAL_COMPOSE = (2, 24, 4)
 
 _TAG = re.compile(r":[^:/]*$")
@@ -18,7 +18,7 @@ _TAG = re.compile(r":[^:/]*$")
 
 @dataclass(frozen=True)
 class CurrentRelease:
-    """Describe the release that a stack has; `good` when it was healthy and its lifecycle commands ran through."""
+    """Describe the current release of a stack; `good` if it was healthy and its lifecycle commands have run."""
 
     id: str
     digest: str = ""
@@ -28,11 +28,11 @@ class CurrentRelease:
 
 @dataclass(frozen=True)
 class Lock:
-    """Say who has the lock of a stack: `word` is the verb, `since` UTC, `token` the run to attach to.
+    """Hold the owner of a stack's lock: `word` is the verb, `since` UTC, `token` the run to attach to.
 
-    `state` is `held`, `stale` (its owner lives but does not move: it may be stopped) or `dead`; a
-    dead owner's is taken over by the next process. `age` is seconds since the owner was last
-    seen at work; `version` and `release` are those it is about, empty where that is not known.
+    `state` is `held`, `stale` (the owner is alive but hangs: it may be stopped) or `dead`, in which case the next
+    process replaces it. `age` is the number of seconds since the owner was last active; `version` and `release` are
+    what it works on, empty if unknown.
     """
 
     pid: int
@@ -47,7 +47,7 @@ class Lock:
 
     @property
     def is_alive(self) -> bool:
-        """Whether its owner lives, so nobody else gets it."""
+        """Whether its owner is alive, so that nobody else can get it."""
         return self.state != "dead"
 
     def __str__(self) -> str:
@@ -56,9 +56,9 @@ class Lock:
 
 @dataclass(frozen=True)
 class HeldImage:
-    """Describe an image that a host has; `names` are its id, its `name:tag`s and its `name@digest`s.
+    """Describe an image on a host; `names` are its id, its `name:tag`s and its `name@digest`s.
 
-    `platform` is what it is made for (`linux/amd64`), empty where the host did not say.
+    `platform` is like `linux/amd64`, empty if the host did not say.
     """
 
     names: tuple[str, ...]
@@ -68,7 +68,7 @@ class HeldImage:
 
 @dataclass(frozen=True)
 class PortConflict:
-    """Say who holds a port, `address:port/protocol`, that a release publishes."""
+    """Name the holder of a port, `address:port/protocol`, that a release publishes."""
 
     port: str
     holder: str
@@ -76,7 +76,7 @@ class PortConflict:
 
 @dataclass(frozen=True)
 class FailedChange:
-    """Describe the last change of a stack, if it failed; `state` is that of its `ScriptResult`."""
+    """Describe the last change of a stack if it failed; `state` is the one of its `ScriptResult`."""
 
     state: str = ""
     phase: str = ""
@@ -145,11 +145,11 @@ class Facts:
     watcher: str = ""
 
     def has(self, image: Image) -> bool:
-        """Whether the host has this very image, under the name that a release runs it by."""
+        """Return whether the host has exactly this image, under the name that a release uses."""
         return self.held(image.pinned) is not None
 
     def held(self, reference: str) -> HeldImage | None:
-        """Return an image by a name as users write it; None where the host lacks it."""
+        """Return an image by the name that users write; None if the host lacks it."""
         wanted = familiar(reference)
         name, at, digest = wanted.partition("@")
         if at:
@@ -157,12 +157,12 @@ class Facts:
         return next((held for held in self.images if wanted in held.names), None)
 
     def held_of(self, name: str) -> HeldImage | None:
-        """Return an image that the host has by a name without tag and digest."""
+        """Return an image on the host by its name without tag and digest."""
         wanted = familiar(f"{name}@").rstrip("@")
         return next((held for held in self.images if any(_bare(own) == wanted for own in held.names)), None)
 
     def needs_watcher(self, version: str) -> bool:
-        """Whether the watcher of this version is to be installed, and can be."""
+        """Return whether this version of the watcher has to be installed, and can be."""
         return bool(version and self.watcher) and self.watcher != version and self.privilege in ("root", "sudo")
 
     @property
@@ -177,11 +177,11 @@ def _bare(reference: str) -> str:
 
 
 def words(version: tuple[int, ...]) -> str:
-    """Return a version as people write it: `2.24.4`."""
+    """Return a version in the usual notation: `2.24.4`."""
     return ".".join(map(str, version))
 
 
 def numbers_of(text: str) -> tuple[int, ...]:
-    """Return the numbers that a version starts with: `2.26.1-4` gives (2, 26, 1)."""
+    """Return the numbers at the beginning of a version: `2.26.1-4` gives (2, 26, 1)."""
     match = re.match(r"v?(\d+(?:\.\d+)*)", text)
     return tuple(map(int, match[1].split("."))) if match else ()

@@ -1,7 +1,6 @@
-"""The road from a `Build` with Features to the devcontainer CLI: the file it reads, its command line. Runs nothing.
+"""Turn a `Build` with Features into a run of the devcontainer CLI: its file and command line. Runs nothing.
 
-What its flags do not take, or refuse, goes on to buildx as `build.options`.
-Source: devcontainers/cli.
+Options that its flags do not accept are passed to buildx as `build.options`. Source: devcontainers/cli.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from kamal_dev.commands.buildx import each, inputs
 from kamal_dev.model import Build, Features, Secret, Step, familiar
 from kamal_dev.values import dataclass
 
-# Beside the user's files in the folder that the CLI is shown; relative to that folder.
+# Next to the user's files in the folder for the CLI; relative to that folder.
 OWN = ".kamal-dev"
 DOCKERFILE = f"{OWN}/Dockerfile"
 CONTEXT = f"{OWN}/context"
@@ -24,15 +23,15 @@ NO_CONTEXT = "-"
 
 _FROM = re.compile(r"^(\s*FROM\s+(?:--\S+\s+)*)(\S+)", re.IGNORECASE | re.MULTILINE)
 _IMAGE = "docker-image://"
-# The CLI asks for a cache inside the image, which each build writes again: the same content would be another
-# image, and its containers would be replaced. What comes later on the command line counts.
+# The CLI requests a cache inside the image, which every build writes again: the same content would be a new image,
+# and its containers would be replaced. The last value on the command line counts.
 _NO_INLINE_CACHE = {"BUILDKIT_INLINE_CACHE": "0"}
-_WITHOUT_LOCKFILE = (0, 87)  # before that none was written without being asked for
+_WITHOUT_LOCKFILE = (0, 87)  # before this version, no lockfile was written without a flag
 
 
 @dataclass(frozen=True)
 class Program:
-    """Name a devcontainer CLI by the words it is started with, and its version."""
+    """Name a devcontainer CLI by its command and version."""
 
     argv: tuple[str, ...] = ("devcontainer",)
     version: tuple[int, ...] = _WITHOUT_LOCKFILE
@@ -45,24 +44,24 @@ PROGRAMS = (("devcontainer",), ("npx", "--yes", "--prefer-offline", "@devcontain
 
 
 def version(argv: tuple[str, ...]) -> Step:
-    """Ask a program for its version; npx downloads what it has not, and tries that once."""
+    """Ask a program for its version; npx downloads the package if necessary, with one attempt."""
     return Step((*argv, "--version"), environment=(("npm_config_fetch_retries", "0"),))
 
 
 def is_alone(build: Build) -> bool:
-    """Whether nothing is built but Features on an image that exists."""
+    """Return whether only Features are built, on an existing image."""
     return build.features is not None and build.context == NO_CONTEXT
 
 
 def has_own_dockerfile(build: Build) -> bool:
-    """Whether the CLI gets a Dockerfile that is made here, in place of the user's."""
+    """Return whether the CLI gets a generated Dockerfile instead of the user's."""
     return bool(build.dockerfile_inline or _made(build))
 
 
 def dockerfile(build: Build, text: str) -> str:
-    """Return the user's Dockerfile with the images of other builds as they are called in this version.
+    """Return the user's Dockerfile with the images of other builds replaced by their names in this version.
 
-    buildx finds these through its build contexts, but the CLI looks images up by name.
+    buildx would find these through its build contexts, but the CLI looks images up by name.
     """
     made = _made(build)
     return _FROM.sub(lambda match: match[1] + made.get(familiar(match[2]), match[2]), text)
@@ -78,7 +77,7 @@ def file_path(features: Features) -> str:
 
 
 def lockfile(features: Features) -> str:
-    """Return the name of the file beside devcontainer.json that pins Features."""
+    """Return the name of the file next to devcontainer.json that pins Features."""
     return "devcontainer-lock.json" if not features.path.name.startswith(".") else ".devcontainer-lock.json"
 
 
@@ -91,10 +90,10 @@ def configuration(
     cache_from: tuple[str, ...] = (),
     cache_to: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """Return the devcontainer.json that makes one image with its Features.
+    """Return the devcontainer.json for building one image with its Features.
 
-    It has nothing else of the user's file: the CLI writes hooks, mounts and the like
-    into the image's label, and what is in both would be applied twice.
+    It contains nothing else of the user's file: the CLI writes hooks, mounts and the like into the image's label, so
+    they would be applied twice.
     """
     features = build.features
     assert features
@@ -133,10 +132,10 @@ def devcontainer(
     is_pinned: bool = False,
     config: str = "",
 ) -> Step:
-    """Return the step that makes one image; its working directory is the folder with the CLI's file.
+    """Return the step that builds one image; its working directory is the folder with the CLI's file.
 
-    `platform` overrides that of the build; `config` replaces ~/.docker. Where the
-    versions of the Features are pinned, the lockfile is left to the CLI.
+    `platform` overrides the one of the build; `config` replaces ~/.docker. If the versions of the Features are
+    pinned, the CLI handles the lockfile.
     """
     assert build.features and build.image
     environment: tuple[tuple[str, str | Secret], ...] = (("DOCKER_CONFIG", config),) if config else ()

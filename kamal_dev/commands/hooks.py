@@ -1,6 +1,6 @@
-"""Describe the hooks of a project: which there are, and what they are told. Builds steps; runs nothing.
+"""Describe the hooks of a project: their names and their variables. Runs nothing.
 
-Names of hooks and of the `KAMAL_*` variables are Kamal's, so that one folder serves both.
+The names of hooks and of the `KAMAL_*` variables are those of Kamal, so that one folder works with both.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _ABBREVIATED = 7
 
 @dataclass(frozen=True)
 class Details:
-    """Hold what a hook is told: empty ones are not set, as in Kamal.
+    """Hold the variables of a hook; empty ones are not set, like in Kamal.
 
-    `recorded_at` is UTC, ISO 8601; `hosts` are addresses, `stacks` names; `runtime` is in
-    whole seconds; `result` is how the verb ended.
+    `recorded_at` is UTC, ISO 8601; `hosts` are addresses, `stacks` names; `runtime` is in whole seconds; `result` is
+    how the verb ended.
     """
 
     recorded_at: str
@@ -41,7 +41,7 @@ class Details:
 
     @property
     def environment(self) -> tuple[tuple[str, str], ...]:
-        """The variables: Kamal's under both names, ours as `DEV_*` alone."""
+        """The environment: Kamal's variables under both names, ours only as `DEV_*`."""
         shared = {
             "RECORDED_AT": self.recorded_at,
             "PERFORMER": self.performer,
@@ -61,7 +61,7 @@ class Details:
 
 
 def hook(root: Path, name: str, details: Details, secrets: Iterable[tuple[str, Secret]] = ()) -> Step:
-    """Return the step that runs a hook of the project at `root`, as the program that it is: no shell reads it."""
+    """Return the step that runs a hook of the project at `root` directly, without a shell."""
     environment: tuple[tuple[str, str | Secret], ...] = (*secrets, *details.environment)
     return Step((str(root / FOLDER / name),), environment=environment, cwd=root, label=f"{FOLDER}/{name}")
 

@@ -1,15 +1,15 @@
-"""Manifests of images as registries have them. Reads text; asks no registry. Source: OCI image specification."""
+"""Parse manifests of images in a registry. Does no I/O. Source: OCI image specification."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-Layer = tuple[str, int]  # the digest of what it unpacks to, and the bytes that are pulled for it
+Layer = tuple[str, int]  # the digest of the unpacked layer, and the bytes to pull
 
 
 def part(text: str, architecture: str) -> str:
-    """Return the digest of the manifest of one platform (`amd64`), empty where the text is no index or lacks it."""
+    """Return the digest of the manifest for one platform (`amd64`), empty if the text is not an index or lacks it."""
     for item in _read(text).get("manifests") or ():
         platform = item.get("platform") or {}
         if (platform.get("os"), platform.get("architecture")) == ("linux", architecture):
@@ -18,9 +18,9 @@ def part(text: str, architecture: str) -> str:
 
 
 def platforms(text: str) -> frozenset[str]:
-    """Return the platforms of an index, as `linux/amd64`; none where the text is something else.
+    """Return the platforms of an index, as `linux/amd64`; empty for any other text.
 
-    What describes an image, such as a provenance, is in an index under the platform `unknown`.
+    An index has descriptions of images, such as provenance, under the platform `unknown`.
     """
     listed = (item.get("platform") or {} for item in _read(text).get("manifests") or ())
     names = (f"{platform.get('os')}/{platform.get('architecture')}" for platform in listed)
@@ -28,14 +28,14 @@ def platforms(text: str) -> frozenset[str]:
 
 
 def configuration(text: str) -> str:
-    """Return the digest of the image's configuration, empty where the text is no manifest."""
+    """Return the digest of the image's configuration, empty if the text is not a manifest."""
     return str((_read(text).get("config") or {}).get("digest", ""))
 
 
 def layers(text: str, configuration: str, architecture: str) -> tuple[Layer, ...]:
-    """Return the layers of a manifest; none where the two texts do not belong together.
+    """Return the layers of a manifest; empty if the two texts do not belong together.
 
-    `configuration` is that of the image, or of each platform by `os/architecture`, as buildx tells it.
+    `configuration` is that of the image, or per platform by `os/architecture`, as buildx prints it.
     """
     sizes = [int(layer.get("size", 0)) for layer in _read(text).get("layers") or ()]
     fields = _read(configuration)

@@ -1,4 +1,4 @@
-"""Command lines that run inside a container, as a host gets them. Builds argv; quotes and runs nothing."""
+"""Command lines that run inside a container on a host. Builds argv; quotes and runs nothing."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from kamal_dev.commands.stacks import RunningContainer
 from kamal_dev.values import dataclass
 
-ENGINE = "docker"  # the program on hosts; this machine's own is in `docker`
-# Runs in the container: FOLDER [WORD]...; without words a shell. One word is a line for that shell, as ssh has it.
+ENGINE = "docker"  # the program on hosts; `docker.py` has the local one
+# Runs in the container: FOLDER [WORD]...; without words a shell. A single word is a line for that shell, like in ssh.
 _ENTER = """if [ -n "$1" ] && ! cd -- "$1" 2>/dev/null; then
   echo "kamal-dev: $1 is not there, or not for this user; this is $PWD" >&2
 fi
@@ -28,7 +28,7 @@ export SHELL
 [ $# -eq 0 ] || exec "$found" -c "$1"
 exec "$found"
 """
-# Runs on the host: FILE WORD...; the file is gone before the command begins, and is nobody's but its.
+# Runs on the host: FILE WORD...; the file is deleted before the command starts, and only the command can read it.
 _WITH_FILE = 'exec 3<"$1" && rm -f -- "$1" && shift && exec "$@"'
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _CONTAINER_ENV = re.compile(r"\$\{containerEnv:([^:}\r\n]*)(?::([^:}\r\n]*))?[^}\r\n]*\}")
@@ -36,11 +36,10 @@ _CONTAINER_ENV = re.compile(r"\$\{containerEnv:([^:}\r\n]*)(?::([^:}\r\n]*))?[^}
 
 @dataclass(frozen=True)
 class ExecOptions:
-    """Say how to enter a container: as whom (empty: its own user), where, and with which additional environment.
+    """Hold how to enter a container: the user (empty: its own), folder, and additional environment.
 
-    `file` is the path, on the host, of what `host.environment` kept there; `without`
-    names variables to take away; `terminal` is the kind of terminal, empty for none; with
-    `detach`, nothing is waited for.
+    `file` is the path of the environment file on the host; `without` names variables to unset; `terminal` is the
+    terminal type, empty for none; with `detach`, the command is not waited for.
     """
 
     user: str = ""
@@ -54,10 +53,10 @@ class ExecOptions:
 def command(
     place: RunningContainer, entry: ExecOptions, words: tuple[str, ...], *, is_main: bool = True
 ) -> tuple[str, ...]:
-    """Return the words that a host runs; without `words`, for a shell.
+    """Return the words to run on a host; without `words`, for a shell.
 
-    Several words are run as they are; one is a line for the user's shell. In a container
-    other than the main one, several words need no shell there.
+    Several words are run unchanged; a single word is a line for the user's shell. In a container other than the main
+    one, several words need no shell.
     """
     flags = ["--detach" if entry.detach else "--interactive"]
     flags += ["--tty", "--env", f"TERM={entry.terminal}"] if entry.terminal else []
@@ -76,10 +75,10 @@ def command(
 def environment(
     wanted: Iterable[tuple[str, str | None]], place: RunningContainer
 ) -> tuple[Mapping[str, str], tuple[str, ...], tuple[str, ...]]:
-    """Return `remoteEnv` as variables to set, names to take away, and names that cannot be carried.
+    """Return `remoteEnv` as variables to set, names to unset, and names that cannot be set.
 
-    `${containerEnv:NAME}` becomes what the container has. Docker reads a file of lines,
-    so that a value with a line break is not carried.
+    `${containerEnv:NAME}` becomes the container's value. Docker reads a file of lines, so a value with a line break
+    cannot be set.
     """
     own = dict(item.partition("=")[::2] for item in place.environment)
     values = {name: None if value is None else _resolved(value, own) for name, value in wanted}

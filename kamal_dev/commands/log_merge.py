@@ -1,4 +1,4 @@
-"""Bring lines of many logs into the order of time. Reads no log."""
+"""Merge the lines of many logs by time. Reads no log."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _time: Callable[[LogLine], bytes] = attrgetter("time")
 
 
 class LogMerge:
-    """Hold lines back until no earlier one is expected.
+    """Hold lines back until no earlier ones are expected.
 
-    While the logs are read that existed at the start, those are the lines that are no later than the last of every
-    container. What is written from then on is printed at the second call of `due` after it came: the clocks of
-    hosts differ, and a container that is silent holds nothing up.
+    While the logs that existed at the start are read, these are the lines up to the earliest of the containers' last
+    lines. Later lines are printed at the second call of `due` after their arrival: the clocks of hosts differ, and a
+    silent container must not delay the others.
     """
 
     def __init__(self, readers: Iterable[LogReader]) -> None:
@@ -26,7 +26,7 @@ class LogMerge:
         self._newest = b""
 
     def due(self, lines: Iterable[LogLine], ended: Iterable[LogReader] = ()) -> list[LogLine]:
-        """Take lines that came, and return those to be printed now; nothing more comes from those that have `ended`."""
+        """Add new lines, and return those to print now; `ended` sources send no more lines."""
         self._waiting.extend(lines)
         self._waiting.sort(key=_time)
         bound = self._bound({id(reader) for reader in ended})
@@ -35,7 +35,7 @@ class LogMerge:
         return due
 
     def rest(self) -> list[LogLine]:
-        """Return what is still held back."""
+        """Return the remaining lines."""
         due, self._waiting = self._waiting, []
         return due
 
@@ -52,5 +52,5 @@ class LogMerge:
 
 
 def _is_past(reader: LogReader) -> bool:
-    """Whether lines are still expected that were written before the reading began."""
+    """Return whether lines from before the start are still expected."""
     return not reader.is_listed or any(not source.is_complete for source in reader.sources.values())

@@ -1,4 +1,4 @@
-"""Ask a host for the logs of containers, and read what `logs.sh` prints. Builds a step; runs nothing."""
+"""Ask a host for the logs of containers, and parse the output of `logs.sh`. Runs nothing."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from kamal_dev.errors import UsageError
 from kamal_dev.model import Step
 from kamal_dev.values import dataclass
 
-HOST = b"0" * 12  # what the script says of itself has this in place of a container
+HOST = b"0" * 12  # marks messages of the script itself, instead of a container id
 ID = 12
-STAMP = 30  # the length of a time, as the engine writes it
-CHUNK = 16 * 1024  # the engine writes longer lines in pieces, each with a time
+STAMP = 30  # length of a timestamp of the engine
+CHUNK = 16 * 1024  # the engine splits longer lines, each part with a timestamp
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:h|m|s|ms))+")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d(?::\d\d(?::\d\d(?:\.\d{1,9})?)?)?(?:Z|[+-]\d\d:\d\d)?)?|\d{9,}(?:\.\d+)?")
 _PIECE = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z ")
-# The engine says so of a container that is removed while it is read.
+# The engine's message for a container that is removed while its log is read.
 _GONE = (b"No such container", b"marked for removal")
 
 
 @dataclass(frozen=True)
 class LogQuery:
-    """Say which lines are wanted: the flags of `dev logs`. `tail` counts for each container; None means all."""
+    """Hold which lines are wanted: the flags of `dev logs`. `tail` applies per container; None means all."""
 
     services: tuple[str, ...] = ()
     follow: bool = False
@@ -44,9 +44,9 @@ class LogQuery:
 
 @dataclass(eq=False)
 class LogSource:
-    """Name a container whose log is read; `last` is the time of its last line, which `count` lines had.
+    """Name a container whose log is read; `last` is the time of its last line, and `count` lines have that time.
 
-    `is_complete`: what it had written when the reading began has arrived.
+    `is_complete`: everything written before the start has arrived.
     """
 
     stack: str
@@ -59,12 +59,12 @@ class LogSource:
 
     @property
     def label(self) -> str:
-        """The service, with the number of the container where it is not the first."""
+        """The service, with the number of the container unless it is the first."""
         return self.service if self.number in ("", "1") else f"{self.service}-{self.number}"
 
 
 class LogLine(NamedTuple):
-    """Hold one line of a log, as bytes of whatever encoding; `time` is in UTC and sorts as text."""
+    """Hold one line of a log, as bytes in any encoding; `time` is in UTC and sorts as text."""
 
     time: bytes
     source: LogSource
@@ -72,9 +72,9 @@ class LogLine(NamedTuple):
 
 
 def logs(scripts: Scripts, stacks: Iterable[str], query: LogQuery, resume: Iterable[str] = ()) -> Step:
-    """Return the step that prints the logs of these stacks, to be read by `LogReader`.
+    """Return the step that prints the logs of these stacks, to be parsed by `LogReader`.
 
-    With `resume`, as `LogReader.resume` has it, what was read before is left out.
+    With `resume` (see `LogReader.resume`), lines that were read before are skipped.
     """
     names = tuple(map(stack_word, stacks))
     mode = "follow" if query.follow else "once"
@@ -90,10 +90,10 @@ def logs(scripts: Scripts, stacks: Iterable[str], query: LogQuery, resume: Itera
 
 @dataclass
 class LogReader:
-    """Read what the script prints, across several runs of it; the state is what a further run resumes from.
+    """Parse the output of the script, across several runs; a further run resumes from this state.
 
-    `began` is when the first run began, by the host's clock; `is_listed` once all containers there were are known.
-    `ended` are the lines of the end, for `answers`.
+    `began` is the start of the first run, by the host's clock; `is_listed` is set once all existing containers are
+    known. `ended` are the final lines, for `answers`.
     """
 
     sources: dict[bytes, LogSource] = field(default_factory=dict)
@@ -105,19 +105,19 @@ class LogReader:
     _pieces: dict[bytes, bytes] = field(default_factory=dict)
 
     def restart(self) -> None:
-        """Forget the beginning of what was cut off."""
+        """Drop an incomplete line."""
         self._rest = b""
         self._pieces.clear()
         self.ended.clear()
 
     def resume(self) -> Iterator[str]:
-        """Yield for each container from where it is to be read: `id time count`."""
+        """Yield for each container where to resume: `id time count`."""
         for identity, source in self.sources.items():
             last, count = (source.last, source.count) if source.last else (self.began, 0)
             yield f"{identity.decode()} {last.decode()} {count}"
 
     def read(self, data: bytes) -> list[LogLine]:
-        """Take the next bytes, and return the lines that are complete."""
+        """Process the next bytes, and return the complete lines."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         complete: list[LogLine] = []
         for line in lines:
@@ -162,7 +162,7 @@ def _line(source: LogSource, rest: bytes) -> LogLine:
 
 
 def _joined(text: bytes) -> bytes:
-    """Return a long line without the times that stand in it."""
+    """Return a long line without the timestamps inside it."""
     parts, at = [], 0
     while _PIECE.match(text, at + CHUNK):
         parts.append(text[at : at + CHUNK])

@@ -13,7 +13,7 @@ from kamal_dev.values import dataclass
 
 @dataclass(frozen=True)
 class StartLimits:
-    """Say how long services may take to come up, and how long they must stay up, in seconds, as in `host.apply`."""
+    """Hold how long services may take to come up, and how long they must stay up, in seconds, as in `host.apply`."""
 
     timeout: float = 300
     window: float = 5
@@ -30,7 +30,7 @@ def operate(
     *,
     performer: str = "",
 ) -> Step:
-    """Return the step that does `verb`: `stop`, `start`, `restart` or `scale`, with `service=count` for services."""
+    """Return the step for `verb`: `stop`, `start`, `restart`, or `scale` with `service=count` as services."""
     names = tuple(services)
     for name in names:
         service, equals, count = name.partition("=")

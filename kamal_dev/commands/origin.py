@@ -10,7 +10,7 @@ _SCP = re.compile(r"(?P<user>[^/@:]+)(:[^@/]*)?@(?P<rest>[^/:]+:.*)")
 
 
 def of(settings: Mapping[str, str], branch: str) -> str:
-    """Name the remote that is the project's own: `origin`, else the branch's, else the first; empty without any."""
+    """Return the name of the project's remote: `origin`, else the branch's, else the first; empty without any."""
     named = [
         key[len("remote.") : -len(".url")] for key in settings if key.startswith("remote.") and key.endswith(".url")
     ]
@@ -21,14 +21,14 @@ def of(settings: Mapping[str, str], branch: str) -> str:
 
 
 def upstream(settings: Mapping[str, str], branch: str, remote: str) -> str:
-    """Name the branch at `remote` that `branch` follows; empty where it follows none there."""
+    """Return the branch at `remote` that `branch` tracks; empty if there is none."""
     if not remote or settings.get(f"branch.{branch}.remote") != remote:
         return ""
     return settings.get(f"branch.{branch}.merge", "").removeprefix("refs/heads/")
 
 
 def config(settings: Mapping[str, str], branch: str, remote: str) -> str:
-    """Return the text that a new clone's configuration gets: origin, upstream, who commits, submodules."""
+    """Return the configuration of a new clone: origin, upstream, author, submodules."""
     sections: dict[str, dict[str, str]] = {}
     if remote:
         fetch = "+refs/heads/*:refs/remotes/origin/*"
@@ -48,7 +48,7 @@ def config(settings: Mapping[str, str], branch: str, remote: str) -> str:
 
 
 def without_credentials(url: str) -> str:
-    """Take user and password out of a URL; over SSH the user stays, because it is no secret but part of the address."""
+    """Remove user and password from a URL; for SSH the user stays, because it is not secret but part of the address."""
     if match := _SCP.fullmatch(url):
         return f"{match['user']}@{match['rest']}"
     try:

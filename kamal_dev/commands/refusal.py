@@ -1,6 +1,7 @@
-"""Why a registry gave no answer, read from the error message of its client. Reads text; asks nothing.
+"""Find out from a client's error message why a registry gave no answer. Does no I/O.
 
-Only what a registry says of the image itself means that it has none. Everything else is unknown, with a cause.
+Only a message about the image itself means that the registry does not have it. Everything else is unknown, with a
+cause.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import re
 
 _STATUS = r"(?:status|code|error|says|http(?:/\d\.\d)?)\W{1,3}"
-# Each cause with the words that tell of it; the first that fits counts.
+# Each cause with its messages; the first match counts.
 _CAUSES = (
     ("engine", r"docker daemon|docker\.sock"),
     ("proxy", rf"proxyconnect|proxy authentication required|{_STATUS}407\b"),
@@ -33,7 +34,7 @@ TRANSIENT = frozenset({"broken", "dropped", "busy"})
 
 
 def is_absent(text: str, reference: str = "") -> bool:
-    """Whether these words say that the registry answered, and has no such image."""
+    """Return whether this message means that the registry answered and has no such image."""
     by_name = rf"{re.escape(reference)}: not found\s*$" if reference else r"(?!)"
     return (
         re.search(rf"{_ABSENT}", text, re.IGNORECASE) is not None or re.search(by_name, text, re.MULTILINE) is not None
@@ -41,12 +42,12 @@ def is_absent(text: str, reference: str = "") -> bool:
 
 
 def cause(text: str) -> str:
-    """Return the word for what went wrong: `denied`, `name`, `time` …; empty for what nobody has seen before."""
+    """Return the word for what went wrong: `denied`, `name`, `time` …; empty if unknown."""
     return next((word for word, signs in _CAUSES if re.search(signs, text, re.IGNORECASE)), "")
 
 
 def hint(text: str, server: str, *, otherwise: str = "") -> str:
-    """Return what to do about what these words say of `server`; `otherwise` where they do not tell."""
+    """Return what to do about this message from `server`; `otherwise` if it is unknown."""
     advice = _ADVICE.get(cause(text))
     return advice.format(server=server) if advice else otherwise
 

@@ -1,4 +1,4 @@
-"""What hosts say of their stacks, releases and containers, as values. Asks no host; `answers` reads them."""
+"""The answers of hosts about stacks, releases and containers, as values. Does no I/O; `answers` parses them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from kamal_dev.values import dataclass
 
 @dataclass(frozen=True)
 class StackState:
-    """Describe a stack on a host, as the host judges it: `state` is one of those in `host/observe.sh`.
+    """Describe a stack, as judged by its host: `state` is one of those in `host/observe.sh`.
 
-    `last` is how the last change of it ended, where that failed.
+    `last` is how the last change ended, if it failed.
     """
 
     stack: str
@@ -30,10 +30,10 @@ class StackState:
 class KeptRelease:
     """Describe one release that a host keeps of a stack.
 
-    `performer` deployed it last, `at` (UTC). `good` when it was healthy and its lifecycle commands ran through, when
-    it came up last. `state` says how its last deploy or rollback ended, as in `ScriptResult`, empty where it never did.
-    `missing` are those of its images that the host has no longer. `is_last_good`: a deploy that fails goes back to it;
-    `is_before`: a rollback does that names no version.
+    `performer` deployed it last, `at` (UTC). `good` if it was healthy and its lifecycle commands ran the last time it
+    came up. `state` is how its last deploy or rollback ended, as in `ScriptResult`, empty if it never did. `missing`
+    are its images that the host no longer has. `is_last_good`: a failed deploy returns to it; `is_before`: a rollback
+    without a version returns to it.
     """
 
     stack: str
@@ -54,9 +54,9 @@ class KeptRelease:
 
 @dataclass(frozen=True)
 class Leftover:
-    """Name one piece that deploys have left over; `bytes` is what goes with it, as far as nothing else has it too.
+    """Name one piece that deploys left behind; `bytes` is the space that removing it frees.
 
-    `kind` is `release`, `image`, `unfinished` (a release that was never complete) or `run`.
+    `kind` is `release`, `image`, `unfinished` (an incomplete release) or `run`.
     """
 
     kind: str
@@ -68,12 +68,12 @@ class Leftover:
 
 @dataclass(frozen=True)
 class RunningContainer:
-    """Describe the container that a command is to run in.
+    """Describe the running container for a command.
 
-    `state` is Docker's; `pid` that of its first process, 0 where none runs; `user` and
-    `environment` are its own. `metadata` is the label `devcontainer.metadata` of its image.
-    `direct`: the login on the host may use Docker without sudo; `socket` is where its engine is, empty where docker
-    finds it automatically; `stopped`: services of the stack were stopped on purpose.
+    `state` is Docker's; `pid` is its first process, 0 if none runs; `user` and `environment` are its own. `metadata`
+    is the label `devcontainer.metadata` of its image. `direct`: the user on the host can use Docker without sudo;
+    `socket` is the engine's, empty if docker finds it automatically; `stopped`: services of the stack were stopped on
+    purpose.
     """
 
     id: str
@@ -107,7 +107,7 @@ class Inside:
 
 @dataclass(frozen=True)
 class Contents:
-    """Hold what the current release of a stack has in its compose files, by path, and who is in its containers."""
+    """Hold the compose files of the current release of a stack, by path, and what people run in its containers."""
 
     files: Mapping[str, str] = field(default_factory=dict, repr=False)
     inside: tuple[Inside, ...] = ()

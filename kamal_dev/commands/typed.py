@@ -1,4 +1,4 @@
-"""Whether JSON from a host has the types that its reader expects. Opens nothing."""
+"""Check whether JSON from a host has the expected types. Does no I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ hints: Callable[[type], dict[str, Any]] = cache(get_type_hints)
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Whether a value is of a type as annotations write it; lists are tuples here, and maps are not looked into."""
+    """Return whether a value has an annotated type; lists count as tuples, and the content of maps is not checked."""
     origin = get_origin(hint)
     if hint is Any or value is None:
         return hint is Any or hint is type(None) or type(None) in get_args(hint)

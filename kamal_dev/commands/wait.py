@@ -13,7 +13,7 @@ _PORT = re.compile(r"port=([1-9][0-9]{0,4})")
 
 
 def condition(text: str) -> str:
-    """Return what is waited for: `healthy`, `exited` or `port=N`. Raises UsageError for anything else."""
+    """Return the condition to wait for: `healthy`, `exited` or `port=N`. Raises UsageError for anything else."""
     match = _PORT.fullmatch(text)
     if text not in ("healthy", "exited") and not (match and int(match[1]) < 1 << 16):
         raise UsageError(f"`--for {text}` is not a condition", hint="use `healthy`, `exited` or `port=N`")
@@ -21,7 +21,7 @@ def condition(text: str) -> str:
 
 
 def wait(scripts: Scripts, stack: str, what: str, seconds: float, service: str = "") -> Step:
-    """Return the step that ends when the condition holds, or after so many seconds; read by `answers.outcome`."""
+    """Return the step that ends when the condition is met, or after `seconds`; parsed by `answers.outcome`."""
     words = (
         stack_word(stack),
         condition(what),

@@ -1,4 +1,4 @@
-"""What may stand among the words of a command on a host. Everything else is refused before any command is built."""
+"""Validate the words of commands for a host. Invalid ones are refused before any command is built."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _HASH = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 def is_hash(word: object) -> bool:
-    """Whether this is the whole name of an object of git, and nothing else."""
+    """Return whether this is the full hash of a git object."""
     return isinstance(word, str) and _HASH.fullmatch(word) is not None
 
 
 def stack_word(name: str) -> str:
-    """Return a stack's name. Raises UsageError for what cannot be one."""
+    """Return a stack's name. Raises UsageError for an invalid name."""
     if not _STACK.fullmatch(name):
         raise UsageError(
             f"`{name}` is not a valid stack name",
@@ -30,7 +30,7 @@ def stack_word(name: str) -> str:
 
 
 def checked(kind: str, words: Iterable[str]) -> tuple[str, ...]:
-    """Return `words`. Raises UsageError for what a shell or Docker could take for a flag, a list or a path outside."""
+    """Return `words`. Raises UsageError for words that a shell or Docker could take for something else."""
     words = tuple(words)
     for word in words:
         if not _WORD.fullmatch(word) or ".." in word.split("/"):
@@ -39,7 +39,7 @@ def checked(kind: str, words: Iterable[str]) -> tuple[str, ...]:
 
 
 def checked_folders(folders: Iterable[str]) -> tuple[str, ...]:
-    """Refuse what is no folder inside a workspace."""
+    """Refuse anything but folders inside a workspace."""
     folders = tuple(folders)
     for folder in folders:
         if not folder or folder.startswith("/") or "\n" in folder or ".." in folder.split("/"):
@@ -48,7 +48,7 @@ def checked_folders(folders: Iterable[str]) -> tuple[str, ...]:
 
 
 def folder_word(folder: str) -> str:
-    """Refuse what is not one folder of a workspace."""
+    """Refuse anything but a single folder of a workspace."""
     if folder in ("", ".", "..") or "/" in folder:
         raise UsageError(f"`{folder}` cannot be a folder of the workspace")
     return folder

@@ -1,8 +1,8 @@
-"""Payloads for the scripts that look after a workspace on a host. Builds steps; runs nothing.
+"""Steps and payloads for the scripts that manage a workspace on a host. Runs nothing.
 
-What is sent can be gigabytes, so that it is no `stdin` of a step but a stream that the caller
-feeds: the size of a tar, the tar with the scripts and small files, and the large files in frames
-(their size, a newline, that many bytes), which a script reads as they come. A frame of 0 bytes ends a file.
+The source can be gigabytes, so it is not the `stdin` of a step but a stream from the caller: the size of a tar, the
+tar with the scripts and small files, and the large files in frames (size, newline, content), which a script reads as
+they arrive. A frame of 0 bytes ends a file.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _COMMON = ("lib.sh", "engine.sh", "stack.sh", "audit.sh", "lock.sh", "feed.sh", 
 SENT = (*_COMMON, "packages.sh", "owner.sh", "handover.sh", "clone.sh", "workspace.sh", "checkout.sh")
 FETCHED = (*_COMMON, "clone.sh", "collect.sh", "gather.sh")
 SEEDED = (*_COMMON, "seed.sh", "unpack.sh")
-# The parts of a large file as they become known: how many bytes each has, and the bytes.
+# The chunks of a large file as they become available: the number of bytes of each, and the bytes.
 Frames = Callable[[], Iterable[tuple[int, Iterable[bytes]]]]
 
-# Beside the workspace: /tmp may be memory, and what comes may be large. Not by head: see feed.sh.
+# Next to the workspace, because /tmp may be in memory and the payload may be large. Not with head: see feed.sh.
 _UNPACK = f"""{PLAIN}umask 077
 base=$HOME/.kamal-dev
 mkdir -p "$base" && find "$base" -mindepth 1 -maxdepth 1 -name '.incoming.*' -mmin +1440 -exec rm -rf '{{}}' +
@@ -42,27 +42,27 @@ sh "$dir/$script" "$@"
 
 
 def bring(scripts: Scripts, stack: str, folder: str, *, force: bool = False) -> Step:
-    """Bring a workspace to what `stream` sends; with `force`, over changes, of which a backup is kept.
+    """Bring a workspace to the source in `stream`; with `force`, even if it has changes, after a backup.
 
-    Read by `answers.outcome`; its `state` is `new`, `moved`, `left`, `missing` or `kept`.
+    Parsed by `answers.outcome`.
     """
     words = (stack_word(stack), folder_word(folder), *(("force",) if force else ()))
     return _fed(scripts, "workspace.sh", words, label=" ".join(("workspace", *words)))
 
 
 def collect(scripts: Scripts, stack: str, folder: str, *, whole: bool = False) -> Step:
-    """Print a tar of what a workspace has that was not sent to it; `whole` with all of its history.
+    """Print a tar of what a workspace has that was not sent to it; with `whole`, including all of its history.
 
-    Where it ends with 0, stdout is that tar; else it is read by `answers.outcome`.
+    If it succeeds, stdout is that tar; otherwise it is parsed by `answers.outcome`.
     """
     words = (stack_word(stack), folder_word(folder), *(("whole",) if whole else ()))
     return _fed(scripts, "collect.sh", words, label=" ".join(("collect", *words)))
 
 
 def seed(scripts: Scripts, stack: str, folder: str, *, force: bool = False) -> Step:
-    """Fill a workspace folder that is empty, from the compressed tar that is the large file of `stream`.
+    """Fill an empty workspace folder from the compressed tar, which is the large file in `stream`.
 
-    With `force` what is there is put aside first. Read by `answers.outcome`.
+    With `force`, existing content is moved away first. Parsed by `answers.outcome`.
     """
     words = (stack_word(stack), folder_word(folder), *(("force",) if force else ()))
     return _fed(scripts, "seed.sh", words, label=" ".join(("seed", *words)))
@@ -71,7 +71,7 @@ def seed(scripts: Scripts, stack: str, folder: str, *, force: bool = False) -> S
 def stream(
     scripts: Scripts, names: Iterable[str], files: Iterable[File], large: Iterable[Frames] = ()
 ) -> Iterator[bytes]:
-    """Yield what a script is fed with: itself, its files, and the `large` ones in the order in which it reads them."""
+    """Yield the input of a script: the script itself, its files, and the `large` files in the order it reads them."""
     own = (File(name, scripts[name].encode(), 0o600) for name in names)
     packed = tar((*own, *files, File("complete", b"", 0o600)))
     yield b"%d\n" % len(packed)
@@ -84,7 +84,7 @@ def stream(
 
 
 def part(index: int, fields: Mapping[str, str]) -> tuple[File, ...]:
-    """Describe a part of a clone as files, one per field; numbers keep their order."""
+    """Describe a part of a clone as files, one per field; numbered in order."""
     return tuple(
         File(f"parts/{index:04}/{name}", text.encode(errors="surrogateescape"), 0o600) for name, text in fields.items()
     )

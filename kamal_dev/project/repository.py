@@ -1,4 +1,4 @@
-"""Ask git about one repository. Where it refuses, that is an error with its own words, never "no git"."""
+"""Ask git about one repository. If git refuses, that is an error with git's message, never "no git"."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from kamal_dev.shell.local import NOT_FOUND, Local
 from kamal_dev.values import dataclass
 
 SUBMODULE = "160000"
-USUAL = (b"H 100", b"H 120")  # how `git ls-files -v --stage` begins with a file or link that nothing hides
+USUAL = (b"H 100", b"H 120")  # ordinary entries of `git ls-files -v --stage` begin like this
 DISTRUST = "safe.directory"
 
 
 @dataclass(frozen=True)
 class Repository:
-    """Say where a repository has what; all paths are absolute.
+    """Hold the paths of a repository, all absolute.
 
-    `staged` is the index that git works on: another one than `index` in a hook, while a commit is being made.
+    `staged` is the index that git works with: not `index`, if a hook runs during a commit.
     """
 
     work: Path
@@ -37,7 +37,7 @@ class Repository:
 
 @dataclass(frozen=True)
 class IndexEntry:
-    """Describe one path of an index; `flag` is that of `git ls-files -v`."""
+    """Hold one path of an index; `flag` is the one of `git ls-files -v`."""
 
     path: str
     flag: str
@@ -46,51 +46,51 @@ class IndexEntry:
 
     @property
     def is_unwatched(self) -> bool:
-        """Whether git was told to assume that the file never changes."""
+        """Whether git was told to assume that the file never changes (`--assume-unchanged`)."""
         return self.flag.islower()
 
     @property
     def is_skipped(self) -> bool:
-        """Whether git was told that the file need not be there, as in a sparse checkout."""
+        """Whether git was told that the file may be missing (`--skip-worktree`), as in a sparse checkout."""
         return self.flag in "Ss"
 
 
 @dataclass(frozen=True)
 class Index:
-    """Hold an index as git lists it: of a hundred thousand entries few matter, and only these are taken apart."""
+    """Hold an index as git lists it. Of a hundred thousand entries only a few matter, and only those are parsed."""
 
     lines: tuple[bytes, ...]
 
     @property
     def entries(self) -> list[IndexEntry]:
-        """All of them."""
+        """All entries."""
         return [_entry(line) for line in self.lines]
 
     @property
     def unusual(self) -> list[IndexEntry]:
-        """What is no file or link, and what hides its changes from git."""
+        """Entries other than files and links, and entries whose changes are hidden from git."""
         return [_entry(line) for line in self.lines if not line.startswith(USUAL)]
 
     @property
     def paths(self) -> frozenset[bytes]:
-        """All paths, as the file system has them."""
+        """All paths, in the encoding of the file system."""
         return frozenset(line.partition(b"\t")[2] for line in self.lines)
 
     @property
     def submodules(self) -> dict[str, IndexEntry]:
-        """Those that are repositories of their own, by their path."""
+        """The submodules, by path."""
         return {entry.path: entry for entry in self.unusual if entry.mode == SUBMODULE}
 
 
 def enclosing(folder: Path) -> Path | None:
-    """Return the nearest folder upward that has a `.git`; only where none has one up to `/` is there no git."""
+    """Return the nearest folder upward with a `.git`; without any up to `/`, there is no git."""
     return next((place for place in (folder, *folder.parents) if os.path.lexists(place / ".git")), None)
 
 
 def open_repository(folder: Path, shell: Shell, *, index: str = "") -> Repository:
-    """Return the repository that `folder` is in. Raises GitFailed where git does not take its `.git` for one.
+    """Return the repository that contains `folder`. Raises GitFailed if git rejects its `.git`.
 
-    `index` is GIT_INDEX_FILE of our own environment, which counts where it is one of this repository.
+    `index` is GIT_INDEX_FILE of our environment, which is used if it belongs to this repository.
     """
     holder = enclosing(folder) or folder
     top, *paths = ask(shell, git.paths(folder), holder).rstrip("\n").split("\n")
@@ -108,7 +108,7 @@ def open_repository(folder: Path, shell: Shell, *, index: str = "") -> Repositor
 
 
 def ask(shell: Shell, step: Step, place: Path) -> str:
-    """Return what git says. Raises GitFailed with its words."""
+    """Return git's output. Raises GitFailed with its message."""
     result = shell.run(step)
     if not result:
         raise _failed(result, place)
@@ -116,14 +116,14 @@ def ask(shell: Shell, step: Step, place: Path) -> str:
 
 
 def listed(shell: Local, step: Step, place: Path) -> Iterator[str]:
-    """Yield the paths, or other entries, that git ends with NUL, however many. Raises GitFailed with its words."""
+    """Yield the entries of a NUL-separated list. Raises GitFailed with git's message."""
     return map(os.fsdecode, raw(shell, step, place))
 
 
 def raw(shell: Local, step: Step, place: Path) -> list[bytes]:
-    """Return as bytes what git ends with NUL: no time is spent on entries of which few matter. Raises GitFailed."""
+    """Return a NUL-separated list as bytes, because parsing many irrelevant entries takes time. Raises GitFailed."""
     try:
-        # As a stream of bytes: the list has no lines, and may be longer than what is kept of an output.
+        # Read as a stream of bytes: the list has no lines, and may exceed the limit of a step's output.
         entries = b"".join(shell.stream(step)).split(b"\0")
     except OSError as error:
         code = NOT_FOUND if isinstance(error, FileNotFoundError) else 1
@@ -142,12 +142,12 @@ def _entry(line: bytes) -> IndexEntry:
 
 
 def in_place(repository: Repository, view: git.Aside) -> Repository:
-    """Return a repository with the index of a view in place of its own."""
+    """Return a repository with another index."""
     return replace(repository, index=view.index, staged=view.environment)
 
 
 def is_filled(folder: Path) -> bool:
-    """Whether a folder is a repository of its own, as a submodule is once it is checked out."""
+    """Return whether a folder is a repository of its own, like a checked-out submodule."""
     return os.path.lexists(folder / ".git")
 
 

@@ -1,8 +1,8 @@
-"""Read what a clone on a host must be like: history, index and worktree, those of submodules too.
+"""Read what a clone on a host has to contain: history, index and worktree, including submodules.
 
-Nothing in the repository changes. The worktree is read byte by byte, so that no
-filter of git (line endings, LFS) makes it another one on a host; its objects go to a
-store in the project's private folder, which also remembers what need not be read again.
+The repository is not changed. The worktree is read byte by byte, so that git filters (line endings, LFS) do not
+change it on a host. Its objects are written to a store in the project's private folder, which also remembers what
+need not be read again.
 """
 
 from __future__ import annotations
@@ -31,17 +31,14 @@ from kamal_dev.values import dataclass
 
 @dataclass(frozen=True)
 class Part:
-    """Describe one repository, the project's own or a submodule's.
+    """Describe one repository, the project's own or a submodule.
 
-    `work` is its folder here, `aside` the store's view of it. `path` is relative to the
-    project's repository, empty for that one itself; `folder` is that of its git folder on
-    a host, relative to the workspace. `head` is empty before the first commit, `branch`
-    where HEAD is detached. `index` and `tree` are trees: what is staged, and what is in
-    the folder. `names` are `commit reference` lines of tags and of the upstream branch;
-    `boundary` is where a shallow history ends; `config` what the clone's own
-    configuration gets in addition. `skipped` are staged paths that the folder may have otherwise, or
-    not at all, without that being a change; `rules` say, as git's ignore rules, what never
-    travels.
+    `work` is its local folder, `aside` the store's view of it. `path` is relative to the project's repository, and
+    empty for that one; `folder` is its git folder on a host, relative to the workspace. `head` is empty before the
+    first commit, `branch` if HEAD is detached. `index` and `tree` are trees: the staged files, and the files in the
+    folder. `names` are `commit reference` lines of the tags and the upstream branch; `boundary` is the end of a
+    shallow history; `config` is added to the clone's configuration. `skipped` are staged paths whose difference in
+    the folder is not a change; `rules` are the never-sent files, in the form of git's ignore rules.
     """
 
     work: Path
@@ -60,13 +57,13 @@ class Part:
 
     @property
     def record(self) -> tuple[str, ...]:
-        """What a host keeps of it."""
+        """The host's record of this part."""
         labels = (self.names_label, self.boundary_label, self.skipped_label)
         return (self.head, self.branch, self.index, self.tree, *labels)
 
     @property
     def names_label(self) -> str:
-        """A short text that is equal for equal tags and upstream."""
+        """A short text that is equal for equal tags and upstream branches."""
         return _label("\n".join(self.names))
 
     @property
@@ -76,36 +73,36 @@ class Part:
 
     @property
     def skipped_label(self) -> str:
-        """A short text that is equal for equal paths that are no change."""
+        """A short text that is equal for equal skipped paths."""
         return _label("\0".join(self.skipped))
 
     @property
     def beside(self) -> git.Aside:
-        """The repository itself, with the objects of the store."""
+        """The repository together with the objects of the store."""
         return replace(self.aside, git_dir=None)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Hold every part, outer before inner; `state` is that of the source, empty where it says too little."""
+    """Hold every part, outer before inner; `state` is the state of the source, empty if unknown."""
 
     parts: tuple[Part, ...]
     state: str = ""
 
     @cached_property
     def record(self) -> dict[str, Any]:
-        """What a host keeps to tell what it was sent."""
+        """The record that tells a host what it was sent."""
         return {"kind": "git", "state": self.state, "parts": {part.path: part.record for part in self.parts}}
 
     def is_in(self, record: Mapping[str, Any]) -> bool:
-        """Whether a host's record says that it was sent this very snapshot."""
+        """Return whether a host's record is of exactly this snapshot."""
         return bool(record.get("parts") == self.record["parts"])
 
 
 def read(source: Source, shell: Local, *, stores: Path, withheld: Withheld, say: Say) -> Snapshot:
-    """Read the repository as it is now; `say` is told why one waits.
+    """Read the repository as it is now; `say` is called with the reason for waiting.
 
-    Raises GitFailed where git cannot read a file, DevError where `stores` cannot be written, or is in use for too long.
+    Raises GitFailed if git cannot read a file, DevError if `stores` cannot be written or is in use for too long.
     """
     try:
         with _locked(stores, say):
@@ -120,10 +117,10 @@ def read(source: Source, shell: Local, *, stores: Path, withheld: Withheld, say:
 
 
 def _is_of(source: Source, top: Repository, parts: tuple[Part, ...], shell: Local, withheld: Withheld) -> bool:
-    """Whether the parts match `source`: people may have saved a file since it was read.
+    """Return whether the parts match `source`: a file may have been saved since it was read.
 
-    Its differences to the commit tell, where no filter of git and no submodule makes them others; only then is
-    nothing read again.
+    Its differences to the commit tell, unless a git filter or a submodule affects them; only then nothing is read
+    again.
     """
     own = parts[0]
     if own.head and source.mark == sources.mark(top) and len(parts) == 1 and own.head == source.version.commit:
@@ -137,7 +134,7 @@ def _is_of(source: Source, top: Repository, parts: tuple[Part, ...], shell: Loca
 
 @contextmanager
 def _locked(stores: Path, say: Say) -> Iterator[None]:
-    """Keep two runs from using the stores at once; a lock of git that an interrupted one left is no longer one."""
+    """Keep two runs from using the stores at the same time; a git lock left by a killed run is removed."""
     stores.mkdir(parents=True, exist_ok=True)
     with held(stores / "lock", "reads the source", say=say):
         for lock in stores.glob("*/index.lock"):
@@ -148,7 +145,7 @@ def _locked(stores: Path, say: Say) -> Iterator[None]:
 def _parts(
     repository: Repository, path: str, folder: Path, shell: Local, stores: Path, withheld: Withheld, changed: Set[str]
 ) -> Iterator[Part]:
-    """Yield a part and those inside it; `changed` are its paths that are not as they are committed."""
+    """Yield a part and the parts inside it; `changed` are its paths that differ from the commit."""
     root = repository.work
     settings = _settings(shell, root)
     own = stores / (hashlib.sha256(path.encode(errors="surrogateescape")).hexdigest()[:12] if path else "top")
@@ -187,7 +184,7 @@ def _parts(
 def _skipped(
     shell: Local, repository: Repository, index: list[IndexEntry], tree_id: str, withheld: Withheld
 ) -> tuple[str, ...]:
-    """List what is staged, and what git was told not to compare, as in a sparse checkout, or what never travels."""
+    """List the staged paths that git was told not to compare, as in a sparse checkout, or that are never sent."""
     names = {entry.path for entry in index if entry.is_skipped or entry.is_unwatched}
     names |= set(listed(shell, git.paths_of(repository.work, repository.staged, withheld.patterns), repository.work))
     committed = listed(shell, git.committed(repository.work, tree_id), repository.work) if names else ()
@@ -199,7 +196,7 @@ def _label(text: str) -> str:
 
 
 def _folder(here: Path, outer: Path, folder: Path, name: str) -> Path:
-    """Return where the git folder of a submodule is on a host: where it is here, if that is inside its outer one's."""
+    """Return the git folder of a submodule on a host: like here, if that is inside the outer git folder."""
     return folder / (here.relative_to(outer) if here.is_relative_to(outer) else Path("modules", name))
 
 
@@ -209,7 +206,7 @@ def _settings(shell: Local, root: Path) -> dict[str, str]:
 
 
 def _indexed(shell: Local, repository: Repository, view: git.Aside, head: str) -> str:
-    """Return the tree of what is staged; that of HEAD in the middle of a merge, which no tree can tell."""
+    """Return the tree of the index; that of HEAD in the middle of a merge, which a tree cannot represent."""
     with tempfile.TemporaryDirectory(prefix="index-", dir=view.objects.parent) as folder:
         copy = Path(folder, "index")
         if repository.index.exists():

@@ -1,4 +1,4 @@
-"""Find out which state of the source this is. Changes nothing in the repository."""
+"""Determine the state and the version of the source. Changes nothing in the repository."""
 
 from __future__ import annotations
 
@@ -31,22 +31,20 @@ from kamal_dev.values import dataclass
 SUFFIX = 12
 TRIES = 3
 TEMPLATES = (".example", ".sample", ".template")
-FIELDS = {"1": 8, "u": 10, "?": 1}  # how many stand before the path in an entry of `git status`
+FIELDS = {"1": 8, "u": 10, "?": 1}  # number of fields before the path in an entry of `git status`
 HEADS = ("# branch.oid ", "# branch.head ")
 UNBORN, UNREADABLE = "(initial)", "(unknown)"
 
 
 @dataclass(frozen=True)
 class Source:
-    """Describe where the source is and its version.
+    """Describe the location and the version of the source.
 
-    `repository` is the git top level, or the folder itself outside git. `changed` lists
-    uncommitted paths, relative to `repository`, those in submodules too; `contents` has
-    the hash of each, outside git of every file. `left_out` are paths that the commit has
-    and git did not bring here: a sparse checkout, a submodule that is not checked out. `mark`
-    is another one after anything was staged, or the branch was changed.
-    `state` is equal for equal content, branch and staging; empty outside git. `index` is
-    what git works on in one of its hooks, empty for its own.
+    `repository` is the git top level, or the folder itself outside git. `changed` lists uncommitted paths, including
+    those in submodules, relative to `repository`; `contents` has the hash of each (outside git, of every file).
+    `left_out` are committed paths that are not checked out: a sparse checkout, a missing submodule. `mark` changes
+    whenever something is staged or the branch is switched. `state` is equal for equal content, branch and index;
+    empty outside git. `index` is the index that git uses in one of its hooks, empty for its own.
     """
 
     repository: Path
@@ -60,13 +58,13 @@ class Source:
 
     @property
     def is_git(self) -> bool:
-        """Whether git knows of it."""
+        """Whether it is in git."""
         return bool(self.state)
 
 
 @dataclass(frozen=True)
 class _RepositoryState:
-    """Hold the git state of one repository and its submodules; `text` identifies the content of all of them."""
+    """Hold the git state of one repository and its submodules; `text` identifies all of their content."""
 
     text: str
     commit: str
@@ -76,7 +74,7 @@ class _RepositoryState:
     is_clean: bool
 
     def below(self, name: str) -> _RepositoryState:
-        """Return it with its paths as they are called from outside."""
+        """Return the state with paths relative to the outer repository."""
         inner = {f"{name}/{path}": value for path, value in self.contents.items()}
         return replace(self, contents=inner, left_out=tuple(f"{name}/{path}" for path in self.left_out))
 
@@ -84,10 +82,9 @@ class _RepositoryState:
 def read(root: Path, shell: Local, environment: Mapping[str, str] | None = None) -> Source:
     """Read the version of the tree at `root`.
 
-    A clean tree is its commit; a dirty one adds a hash of the whole content, so
-    that the same tree always has the same tag. Outside git, which is where no folder
-    upward has a `.git`, it is the time of the newest file with such a hash. Raises
-    GitFailed where git refuses.
+    The version of a clean tree is its commit; for a dirty tree a hash of the whole content is added, so that the same
+    tree always has the same tag. Outside git (no folder upward has a `.git`), it is the time of the newest file and
+    such a hash. Raises GitFailed if git refuses.
     """
     if enclosing(root) is None:
         text, contents = folders.version(root)
@@ -111,7 +108,7 @@ def read(root: Path, shell: Local, environment: Mapping[str, str] | None = None)
 
 
 def mark(repository: Repository) -> str:
-    """Return what changes whenever something is staged, or HEAD names another branch."""
+    """Return a value that changes whenever something is staged, or HEAD moves to another branch."""
     head = (repository.git_dir / "HEAD").read_text(encoding="utf-8", errors="replace")
     if not repository.index.exists():
         return head
@@ -120,16 +117,16 @@ def mark(repository: Repository) -> str:
 
 
 def files(source: Source, shell: Local) -> tuple[str, ...]:
-    """List the files of the tree, relative to the repository; what git ignores is none of them."""
+    """List the files of the tree, relative to the repository, without ignored ones."""
     root = source.repository
     names = _files(root, shell) if source.is_git else (os.path.relpath(path, root) for path in folders.walk(root))
     return tuple(sorted({name for name in names if os.path.lexists(root / name)}))
 
 
 def committed(source: Source, shell: Local, withheld: Withheld) -> tuple[str, ...]:
-    """List what the commit has, or the next one gets, of the files that never travel. Raises GitFailed.
+    """List the never-sent files that are committed, or will be with the next commit. Raises GitFailed.
 
-    A template of the secrets file (`.kamal/secrets.example`) is there to be committed.
+    A template of the secrets file (`.kamal/secrets.example`) may be committed.
     """
     root = source.repository
     if not source.is_git:
@@ -139,7 +136,7 @@ def committed(source: Source, shell: Local, withheld: Withheld) -> tuple[str, ..
 
 
 def differences(before: Source, after: Source, shell: Local) -> tuple[str, ...]:
-    """Name the files whose content is not the same in two states of one source."""
+    """Return the files whose content differs between two states of one source."""
     base: dict[str, tuple[str, str]] = {}
     one, other = before.version.commit, after.version.commit
     if one and other and one != other:
@@ -153,7 +150,7 @@ def differences(before: Source, after: Source, shell: Local) -> tuple[str, ...]:
 
 
 def _look(repository: Repository, shell: Local) -> _RepositoryState:
-    """Look at a repository, then at its submodules: settings can hide from git what is in them."""
+    """Inspect a repository, then its submodules: settings can hide their changes from git."""
     commit, branch, changes = _status(repository, shell)
     index = read_index(shell, repository).unusual
     hiding = [entry for entry in index if entry.flag != "H"]
@@ -167,14 +164,14 @@ def _look(repository: Repository, shell: Local) -> _RepositoryState:
     are_clean = bool(commit) and all(sub.is_clean for sub in inner.values())
     is_alike = are_clean and not changes and not shown
     text, contents = (commit, {}) if is_alike else _content(repository, commit, changes, shown, shell)
-    # Flags and staging that hide nothing change nothing.
+    # Flags and staged files that hide nothing do not matter.
     is_clean = are_clean and not contents
     own = _RepositoryState(text, commit, (commit, branch, *changes), contents, tuple(sorted(missing | empty)), is_clean)
     return _with_submodules(own, inner)
 
 
 def _status(repository: Repository, shell: Local) -> tuple[str, str, list[str]]:
-    """Return the commit, empty before the first one, the branch and what differs from them."""
+    """Return the commit (empty before the first one), the branch, and the changes."""
     lines = list(listed(shell, git.status(repository.work, repository.staged), repository.work))
     commit, branch = (line[len(name) :] for name in HEADS for line in lines if line.startswith(name))
     if branch == UNREADABLE:
@@ -200,16 +197,16 @@ def _is_there(repository: Repository, entry: IndexEntry) -> bool:
 def _content(
     repository: Repository, commit: str, changes: list[str], shown: list[IndexEntry], shell: Local
 ) -> tuple[str, dict[str, str]]:
-    """Hash the tree as `git add --all` sees it, in an index aside, and say what differs from the commit.
+    """Hash the tree like `git add --all` in a separate index, and return how it differs from the commit.
 
-    `changes` are the entries of `git status`: no other file is looked at again. Nothing hides in
-    that index: files that git was told not to look at are `shown`.
+    `changes` are the entries of `git status`: only these files are read again. Nothing is hidden in that index: files
+    that git was told not to compare are in `shown`.
     """
     with temporary.folder("tree") as folder:
         index, objects = Path(folder, "index"), Path(folder, "objects")
         objects.mkdir()
         if repository.index.exists():
-            # The copy carries git's stat cache, so that only changed files are read.
+            # The copy contains git's stat cache, so that only changed files are read.
             shutil.copy2(repository.index, index)
         aside = git.Aside(index, objects, repository.objects)
         for words, names in (
@@ -228,27 +225,27 @@ def _content(
 
 
 def _changed(line: str) -> str:
-    """Return the path in an entry of `git status`; that of a folder ends with a slash there."""
+    """Return the path in an entry of `git status`; the path of a folder ends with a slash."""
     before = FIELDS[line[0]]
     return line.split(" ", before)[before].rstrip("/")
 
 
 def _stage(repository: Repository, aside: git.Aside, names: Iterable[str], shell: Local) -> None:
-    """Stage these files; where one vanished meanwhile, git fails, and knows better a moment later."""
+    """Stage these files; if one has just been deleted, git fails, and a retry succeeds."""
     step = git.stage(repository.work, aside, map(os.fsencode, sorted(names)))
     if not any(shell.run(step) for _ in range(TRIES - 1)):
         ask(shell, step, repository.work)
 
 
 def differences_in(words: Iterator[str]) -> Iterator[tuple[str, str, str]]:
-    """Read raw entries of a diff: path, and what was and is there, as mode and hash."""
+    """Read raw entries of a diff: path, and the old and new value, each as mode and hash."""
     for about in words:
         old_mode, mode, old, new, _ = about.removeprefix(":").split(" ")
         yield next(words), f"{old_mode} {old}", f"{mode} {new}"
 
 
 def _files(root: Path, shell: Local) -> Iterator[str]:
-    """List what a repository knows of or would take, and what its submodules do."""
+    """List the files that a repository tracks or would add, including its submodules."""
     for name in listed(shell, git.files(root), root):
         path = root / name
         if path.is_dir() and not path.is_symlink() and is_filled(path):

@@ -1,7 +1,7 @@
-"""What this machine remembers between runs: `.kamal/local/state.json`. A cache: lost without loss.
+"""What this machine remembers between runs: `.kamal/local/state.json`. A cache that may be lost.
 
-The truth is at the provider and on the hosts. What only this file knows: which hosts were being made when a run
-ended, which hosts config/dev.yml no longer lists, and how the last deploy of each stack ended.
+The truth is at the provider and on the hosts. Only this file knows which hosts were being created when a run ended,
+which hosts config/dev.yml no longer lists, and how the last deploy of each stack ended.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from kamal_dev.values import dataclass
 
 NAME = "state.json"
 VERSION = 1
-WAIT = 10.0  # seconds for the lock of the file
+WAIT = 10.0  # seconds to wait for the lock of the file
 
 Change = Callable[["State"], "State"]
 
 
 @dataclass(frozen=True)
 class CachedHost:
-    """Remember the host that a stack was brought to; `provider` is the type that it came from."""
+    """Remember the host of a stack; `provider` is the type of its provider."""
 
     stack: str
     address: str
@@ -39,17 +39,17 @@ class CachedHost:
 
     @classmethod
     def of(cls, stack: str, host: Host, provider: str) -> CachedHost:
-        """Remember a host as it is reached now."""
+        """Remember a host with its current address."""
         return cls(stack, host.address, host.user, host.port, tuple(map(str, host.keys)), host.proxy_jump, provider)
 
     @property
     def is_created(self) -> bool:
-        """Whether its provider made it, and finds it by the stack's name regardless of its address."""
+        """Whether its provider created it, and finds it by the stack's name whatever its address is."""
         return creates_hosts(self.provider)
 
     @property
     def host(self) -> Host:
-        """The host; its name says where it is, because another one may have the stack's name by now."""
+        """The host; its name contains the address, because another host may have the stack's name by now."""
         return Host(
             f"{self.stack}@{self.address}",
             self.address,
@@ -60,7 +60,7 @@ class CachedHost:
         )
 
     def is_at(self, stack: str, host: Host) -> bool:
-        """Whether it is this host; where it has another port each time it starts, the name alone counts."""
+        """Return whether it is this host; if its port changes with each start, only the name counts."""
         if self.stack != stack or self.is_created:
             return self.stack == stack
         return (self.address, self.port) == (host.address, host.port)
@@ -68,10 +68,10 @@ class CachedHost:
 
 @dataclass(frozen=True)
 class State:
-    """Hold what is remembered; every change has the next `serial`.
+    """Hold what is remembered; every change increments `serial`.
 
-    `creating` are the stacks whose hosts were being created, with the time (UTC); `results` is how
-    the last deploy of each stack ended, as `Outcome.state`, or `unknown` for one that did not get that far.
+    `creating` are the stacks whose hosts were being created, with the time (UTC); `results` is how the last deploy of
+    each stack ended, as `Outcome.state`, or `unknown` if it did not get that far.
     """
 
     serial: int = 0
@@ -80,7 +80,7 @@ class State:
     results: tuple[tuple[str, str], ...] = ()
 
     def begun(self, names: Iterable[str], creating: Iterable[str], now: str) -> State:
-        """Remember that a deploy has begun."""
+        """Record that a deploy has started."""
         creating_since = {**dict.fromkeys(creating, now), **dict(self.creating)}
         return replace(
             self,
@@ -89,12 +89,12 @@ class State:
         )
 
     def created(self, names: Iterable[str]) -> State:
-        """Forget that these were being created: the provider has them."""
+        """Record that these hosts exist now."""
         done = set(names)
         return replace(self, creating=tuple(item for item in self.creating if item[0] not in done))
 
     def ended(self, hosts: Iterable[CachedHost], results: Iterable[tuple[str, str]]) -> State:
-        """Remember how a deploy ended, and where."""
+        """Record how a deploy ended, and on which hosts."""
         reached = tuple(hosts)
         others = (known for known in self.hosts if not any(known.is_at(new.stack, new.host) for new in reached))
         return replace(
@@ -104,12 +104,12 @@ class State:
         )
 
     def without(self, hosts: Iterable[CachedHost]) -> State:
-        """Forget hosts."""
+        """Remove hosts."""
         removed = set(hosts)
         return replace(self, hosts=tuple(known for known in self.hosts if known not in removed))
 
     def removed(self, stacks: Iterable[tuple[str, Host]]) -> State:
-        """Forget stacks that were removed, with the hosts that they were removed from."""
+        """Remove stacks together with the hosts that they were removed from."""
         removed = tuple(stacks)
         names = {stack for stack, _ in removed}
         hosts = tuple(known for known in self.hosts if not any(known.is_at(*item) for item in removed))
@@ -120,7 +120,7 @@ class State:
 
 @dataclass(frozen=True)
 class Found:
-    """Hold what was read, and what the user should know of it; unless `is_ours` it must not be written over."""
+    """Hold what was read, and messages about it; unless `is_ours`, the file must not be overwritten."""
 
     state: State = State()
     notices: tuple[str, ...] = ()
@@ -129,9 +129,9 @@ class Found:
 
 
 def read(folder: Path) -> Found:
-    """Read the state of the project whose private folder this is (absolute). Never raises.
+    """Read the state of the project with this private folder (absolute). Never raises.
 
-    A file that is damaged gives way to the backup, and that to an empty state.
+    If the file is damaged, the backup is used, and if that is damaged, an empty state.
     """
     path, backup = folder / NAME, folder / f"{NAME}.bak"
     try:
@@ -149,9 +149,9 @@ def read(folder: Path) -> Found:
 
 
 def update(folder: Path, change: Change) -> tuple[str, ...]:
-    """Change the state; returns what the user should know. Never raises for what the disk does.
+    """Change the state; return messages about problems. Never raises for errors of the disk.
 
-    Written in one rename, under a lock of its own, with the one before kept as `state.json.bak`.
+    Written by rename, under its own lock; the previous version is kept as `state.json.bak`.
     """
     try:
         with lock(folder / f".{NAME}.lock").acquire(timeout=WAIT):
@@ -169,7 +169,7 @@ def _reason(error: OSError) -> str:
 
 
 class _Newer(Exception):
-    """Carry the version of a file that is not for us."""
+    """Carry the version of a file written by a newer `dev`."""
 
 
 def _from_backup(path: Path, backup: Path) -> Found:
@@ -188,7 +188,7 @@ def _write(folder: Path, state: State, *, before: bytes) -> None:
 
 
 def put(path: Path, text: bytes, *, is_safe: bool = False) -> None:
-    """Write a file in one rename; one that is to be safe survives a power loss. Raises OSError."""
+    """Write a file by rename; a `safe` file survives a power failure. Raises OSError."""
     new = path.with_name(f".{path.name}.new")
     file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
@@ -201,7 +201,7 @@ def put(path: Path, text: bytes, *, is_safe: bool = False) -> None:
 
 
 def _parse(text: bytes) -> State:
-    """Return the state. Raises ValueError for what is none, _Newer for one that is not for us."""
+    """Return the state. Raises ValueError for an invalid file, _Newer for a newer one."""
     try:
         data = json.loads(text)
         if int(data["version"]) > VERSION:

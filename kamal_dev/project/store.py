@@ -1,6 +1,6 @@
-"""Stage the files of a repository in a git folder of our own: the repository stays as it is, and no filter runs.
+"""Stage the files of a repository in a separate git folder: the repository is not changed, and no filter runs.
 
-The store is kept between runs: it remembers what need not be read again. What never travels is not in it.
+The store is kept between runs, and remembers what need not be read again. Files that are never sent are not in it.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from kamal_dev.project.withheld import Withheld
 from kamal_dev.shell.local import Local
 
 WEEK = 7 * 86_400.0
-# Bytes as they are: conversions of line endings and filters would be undone on no host.
+# Files are stored byte by byte: hosts would not undo conversions of line endings or filters.
 ATTRIBUTES = "* -text -filter -ident -working-tree-encoding\n"
-# How the file system here is; a store must see it as the repository does.
+# Properties of the local file system, which must be the same for the store and the repository.
 ALIKE = ("core.filemode", "core.symlinks", "core.ignorecase", "core.precomposeunicode", "core.longpaths")
 FORMAT = "extensions.objectformat"
 
 
 def aside(repository: Repository, store: Path) -> git.Aside:
-    """Return the view of a repository that a store has."""
+    """Return a store's view of a repository."""
     return git.Aside(store / "index", store / "objects", repository.objects, store)
 
 
 def prepare(store: Path, repository: Repository, settings: Mapping[str, str], withheld: Withheld) -> None:
-    """Make, or bring up to date, a git folder that has an index, objects and attributes of its own."""
+    """Create or update a git folder with its own index, objects and attributes."""
     for name in ("objects/info", "refs", "info"):
         (store / name).mkdir(parents=True, exist_ok=True)
     alike = "".join(f"\t{key.partition('.')[2]} = {settings[key]}\n" for key in ALIKE if settings.get(key))
@@ -60,19 +60,19 @@ def prepare(store: Path, repository: Repository, settings: Mapping[str, str], wi
 
 
 def begin(store: Path, repository: Repository, index: Index, settings: Mapping[str, str]) -> None:
-    """Let a new store begin with the repository's own index, which spares it reading every file.
+    """Start a new store with the repository's own index, which saves reading every file.
 
-    Only where both see the same: no attribute of git may convert what is in a file, and nothing hides changes.
+    Only if both see the same content: no git attribute may convert files, and nothing may hide changes.
     """
     path = store / "index"
     is_plain = not {entry.path for entry in index.unusual} - index.submodules.keys()
     if repository.index.exists() and not path.exists() and is_plain and not _converts(repository, index, settings):
-        # With the time of the original, by which git tells whether a file may have changed after it.
+        # Keep the time of the original, from which git can tell that a file may have changed later.
         shutil.copy2(repository.index, path)
 
 
 def _converts(repository: Repository, index: Index, settings: Mapping[str, str]) -> bool:
-    """Whether git may write other bytes to a file than it stores, or keeps half of its index elsewhere."""
+    """Return whether git may convert the content of files, or keeps half of its index elsewhere."""
     home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # noqa: PTH111
     files = (Path("/etc/gitattributes"), Path(home, "git/attributes"), repository.exclude.with_name("attributes"))
     asked = ("core.attributesfile", "core.splitindex", "index.sparse", "core.sparsecheckout")
@@ -84,10 +84,10 @@ def _converts(repository: Repository, index: Index, settings: Mapping[str, str])
 def stage(
     shell: Local, repository: Repository, view: git.Aside, index: Index, new: Set[str], withheld: Withheld
 ) -> tuple[str, ...]:
-    """Stage what is in the folder now, and return the submodules that are filled. Raises GitFailed.
+    """Stage the current content of the folder, and return the checked-out submodules. Raises GitFailed.
 
-    A submodule of `index`, which is the repository's own, is there even where it is not checked out. `new`
-    are paths that the repository would take, and does not track yet.
+    A submodule in `index` (the repository's own) counts as present even if it is not checked out. `new` are untracked
+    paths that the repository would add.
     """
     root = repository.work
     held = read_index(shell, in_place(repository, view))
@@ -99,7 +99,7 @@ def stage(
         lines = (f"{entry.mode} {entry.hash} 0\t{path}" for path, entry in empty.items())
         ask(shell, git.update_index(root, view, (), map(os.fsencode, lines), given="--index-info"), root)
     ask(shell, git.stage_all(root, view), root)
-    # A `.gitignore` of the repository has more to say than the rules of the store.
+    # The repository's own `.gitignore` may say more than the rules of the store.
     hidden = listed(shell, git.paths_of(root, view.environment, withheld.patterns), root)
     _change(shell, root, view, ("--force-remove",), hidden)
     staged = read_index(shell, in_place(repository, view)).submodules
@@ -107,7 +107,7 @@ def stage(
 
 
 def tidy(shell: Local, root: Path, store: Path) -> None:
-    """Forget, once a week, what was in a snapshot weeks ago."""
+    """Delete, once a week, objects that have not been in a snapshot for weeks."""
     mark = store / "pruned"
     if mark.exists() and time.time() - mark.stat().st_mtime < WEEK:
         return
@@ -125,9 +125,9 @@ def _track(
     new: Set[str],
     withheld: Withheld,
 ) -> None:
-    """Let the store, which has `held`, track the same ignored files as the repository does, and no others.
+    """Make the store, which contains `held`, track the same ignored files as the repository, and no others.
 
-    Which are ignored is asked only where the two do not track the same.
+    git is only asked which files are ignored if the two track different files.
     """
     root = repository.work
     if not held - known <= set(map(os.fsencode, new)):

@@ -1,4 +1,4 @@
-"""Folders for temporary files: gone with the run that made them, or with the next one where a run was killed."""
+"""Folders for temporary files: deleted with the run that created them, or by a later run if it was killed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ NAME = re.compile(r"kamal-dev-[a-z]+-(\d+)-\w+")
 
 @contextmanager
 def folder(what: str, place: Path | None = None) -> Iterator[Path]:
-    """Make a private folder in `place`, the system's own for temporary files unless given.
+    """Create a private folder in `place` (default: the system's folder for temporary files).
 
-    Folders of processes that have ended are removed: they may contain images or a login.
+    Folders of processes that have ended are deleted, because they may contain images or a login.
     """
     place = place or Path(tempfile.gettempdir())
     _sweep(place)

@@ -1,4 +1,4 @@
-"""Show the files of this machine to the rows that open none. Writes nothing."""
+"""Read files for the layers that do no I/O themselves. Writes nothing."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import stat
 import time
 from pathlib import Path
 
-MOST = 1 << 20  # bytes that are taken from a pipe
+MOST = 1 << 20  # bytes to read from a pipe, at most
 
 
 class WorkingTree:
-    """Read the real file system; every file is read once, so that one run sees one state."""
+    """Read the real file system; every file is read once, so that a run sees a single state."""
 
     def __init__(self) -> None:
         self._read: dict[Path, bytes] = {}
 
     def read(self, path: Path) -> bytes:
-        """Return a file's content; raises OSError, also for what never ends, as a pipe or a device."""
+        """Return a file's content; raises OSError, also for a pipe or a device, which may never end."""
         if path not in self._read:
             if path.exists() and not path.is_file() and not path.is_dir():
                 raise OSError(errno.EINVAL, "is not a regular file", str(path))
@@ -27,14 +27,14 @@ class WorkingTree:
         return self._read[path]
 
     def was_read_late(self, path: Path) -> bool:
-        """Whether a file was read, and still is as it was read: where it changed, that was before."""
+        """Return whether a file was read and has not changed since; if it changed, it did so before it was read."""
         try:
             return path in self._read and path.read_bytes() == self._read[path]
         except OSError:
             return False
 
     def kind(self, path: Path) -> str:
-        """Return `file`, `directory`, or an empty string where neither is."""
+        """Return `file`, `directory`, or an empty string for anything else."""
         if path.is_dir():
             return "directory"
         return "file" if path.is_file() else ""
@@ -44,7 +44,7 @@ class WorkingTree:
         return path.stat().st_mode & 0o777
 
     def oddity(self, path: Path) -> str:
-        """Return what is at a path where a file is wanted and none is; empty for a file, and for nothing at all."""
+        """Return what is at a path instead of a file; empty for a file, and if nothing is there."""
         try:
             mode = path.stat().st_mode
         except OSError:
@@ -54,7 +54,7 @@ class WorkingTree:
         return "" if stat.S_ISREG(mode) else named
 
     def pipe(self, path: Path, seconds: float) -> bytes:
-        """Return what comes through a named pipe until its writer closes it. Raises OSError, also where none comes."""
+        """Return the content of a named pipe until its writer closes it. Raises OSError, also if nothing is written."""
         if path not in self._read:
             self._read[path] = _drained(path, seconds)
         return self._read[path]
@@ -67,7 +67,7 @@ class WorkingTree:
             return path
 
     def list(self, path: Path) -> tuple[str, ...]:
-        """Return the names in a folder, sorted; empty where it is none."""
+        """Return the names in a folder, sorted; empty if it is not a folder."""
         try:
             return tuple(sorted(entry.name for entry in path.iterdir()))
         except OSError:
@@ -75,7 +75,7 @@ class WorkingTree:
 
 
 def _drained(path: Path, seconds: float) -> bytes:
-    # Without O_NONBLOCK a pipe that nobody writes to would block already when it is opened.
+    # Without O_NONBLOCK, opening a pipe without a writer would block.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     content, deadline = b"", time.monotonic() + seconds
     try:
