@@ -1,7 +1,7 @@
-"""Make the values of this package: `dataclass`, as the standard library has it, for a fifth of its price.
+"""`dataclass` like in the standard library, at a fifth of its cost.
 
-Every start of `dev` makes some two hundred classes. The standard decorator writes, compiles and runs six functions
-for each frozen one; here only `__init__` is written, and the other five are shared by all.
+Every start of `dev` creates some two hundred classes. The standard decorator writes, compiles and runs six functions
+for each frozen one; here only `__init__` is written, and the other five are shared.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ else:
     import dataclasses
 
     def dataclass(cls=None, /, *, frozen=False, order=False, eq=True, **options):
-        """Return the decorator; what is not frozen, or has an order, is left to the standard library."""
+        """Return the decorator; classes that are not frozen, or have an order, are left to the standard library."""
         if not frozen or order:
             return dataclasses.dataclass(cls, frozen=frozen, order=order, eq=eq, **options)
 
@@ -35,7 +35,7 @@ else:
 
 
 def _set(self: Any, name: str, value: object) -> None:
-    """Set a field once, as `__init__` does."""
+    """Set a field once, for `__init__`."""
     if name in self.__dict__ or name not in self.__dataclass_fields__:
         raise _frozen(name)
     object.__setattr__(self, name, value)

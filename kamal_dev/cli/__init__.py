@@ -1,4 +1,4 @@
-"""Flags in, one pipeline call, exit code out; the only place that prints errors and exits."""
+"""Parse flags, call the pipeline, return an exit code; only this layer prints errors and exits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def main() -> None:
     from kamal_dev.cli import streams
 
     streams.complete()
-    # A run is short and keeps most of what it makes: looking for cycles among it takes a twentieth of a deploy.
+    # A run is short and keeps most objects: the garbage collector would take a twentieth of a deploy.
     gc.set_threshold(100_000)
     from kamal_dev.cli.app import app
     from kamal_dev.cli.exit import guarded
@@ -21,6 +21,6 @@ def main() -> None:
     code = guarded(app, sys.argv[1:])
     streams.silence(stream for stream in (sys.stderr,) if not streams.takes(stream))
     if any(thread.daemon for thread in threading.enumerate()):
-        # Python aborts where it ends under a thread that is inside a library; all that must be closed is closed.
+        # Python aborts if it exits while a thread is inside a library; everything that must be closed is closed.
         os._exit(code)
     sys.exit(code)

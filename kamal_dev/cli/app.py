@@ -1,4 +1,4 @@
-"""The group of all commands. Imports a command only when it is asked for."""
+"""The group of all commands. A command is imported when it is used."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ class Commands(click.Group):
     """Load `cli/<name>.py` lazily; a mistyped name is an error with a suggestion."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order in which people meet them."""
+        """Return the names in the order of the help."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command."""
         if cmd_name not in COMMANDS:
             return None
-        # `list` would hide the built-in, so that every module is called after its command and a bar.
+        # A module named `list` would hide the built-in, so every module has an underscore after its command's name.
         command = import_module(f"kamal_dev.cli.{cmd_name}_").command
         command.help = f"{COMMANDS[cmd_name]}.\n\n{cleandoc(command.help or '')}"
         return command  # type: ignore[no-any-return]
@@ -70,7 +70,7 @@ class Commands(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
         """Refuse an unknown name with the closest known one."""
         if args and args[0] not in COMMANDS:
-            # Imported for a mistake alone.
+            # Imported only for an unknown command.
             from kamal_dev.cli.suggestions import suggestion
 
             word, near = suggestion(args, COMMANDS)

@@ -44,7 +44,7 @@ def command(
     run = common.open_run(flags)
     options = BuildOptions(no_cache=no_cache, platform=platform, progress=progress or "")
     images = build(run, options, skip_initialize=skip_initialize, skip_hooks=skip_hooks)
-    # What `initializeCommand` wrote may have made it another version than the one that was read first.
+    # `initializeCommand` may have changed files, so the version may differ from the one read first.
     version = images[0].tag if images else str(run.project.version)
     result = RunSummary("build", ok=True, exit_code=0, version=version, images=tuple(map(str, images)))
     return common.finish(flags, result, "\n".join(image.reference for image in images))

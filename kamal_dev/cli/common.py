@@ -80,13 +80,13 @@ def output(flags: Flags) -> Output:
 
 
 def settle() -> None:
-    """Take what moves off the terminal, before something else is printed there or asked."""
+    """Clear the live view before something else is printed or asked."""
     if view := click.get_current_context().meta.get(LIVE):
         view.close()
 
 
 def here() -> Path:
-    """Return the current folder. Raises UsageError where it is gone."""
+    """Return the current folder. Raises UsageError if it was deleted."""
     try:
         return Path.cwd()
     except OSError as error:
@@ -94,7 +94,7 @@ def here() -> Path:
 
 
 def open_run(flags: Flags, *, strict: bool = True) -> Run:
-    """Read the project and return the run; it is closed with the command."""
+    """Read the project and return the run, which is closed with the command."""
     from kamal_dev.pipeline.run.run import Run
 
     run = Run.open(here(), output(flags), strict=strict, **flags.of_run())
@@ -103,7 +103,7 @@ def open_run(flags: Flags, *, strict: bool = True) -> Run:
 
 
 def show(text: str, *, end: str = "\n", err: bool = False) -> None:
-    """Print text on stdout (or stderr), without secrets and control characters; the one way to there."""
+    """Print text on stdout (or stderr), without secrets and control characters."""
     from kamal_dev.output import clean
     from kamal_dev.output.symbols import is_ascii_locale, without_signs
 
@@ -114,19 +114,19 @@ def show(text: str, *, end: str = "\n", err: bool = False) -> None:
 
 
 def has_colours() -> bool:
-    """Whether what is printed on stdout may have colors."""
+    """Return whether the output on stdout may have colors."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def write(text: str) -> None:
-    """Write text on stdout that is clean already, and may have colors."""
+    """Write clean text on stdout, which may have colors."""
     with streams.writing():
         sys.stdout.write(text)
         sys.stdout.flush()
 
 
 def stack_lines(names: Iterable[str]) -> StackLines:
-    """Return what writes lines of several stacks on stdout."""
+    """Return a function that writes lines of several stacks on stdout."""
     from kamal_dev.output.prefixed import StackLines
 
     return StackLines(write, results.redaction(), names, has_colours=has_colours())
@@ -160,7 +160,7 @@ def agreement(*, yes: bool) -> Callable[[str], bool]:
 
 
 def finish_dry_run(flags: Flags, command: str, plan: Plan, empty: str) -> int:
-    """Print what `dev COMMAND` would do, `empty` where that is nothing. Raises why it would fail."""
+    """Print what `dev COMMAND` would do, or `empty` if that is nothing. Raises the error it would fail with."""
     from kamal_dev.output.summary import RunSummary
     from kamal_dev.pipeline.run.asking import error_of
 

@@ -23,7 +23,7 @@ def guarded(app: click.Command, args: list[str], *, redaction: Redaction | None 
 
     Messages contain no secret that `redaction` knows before or learns during the command.
     """
-    # SIGTERM takes the same road as Ctrl-C, so that temporary files and connections are put away.
+    # SIGTERM is handled like Ctrl-C, so that temporary files and connections are cleaned up.
     signal.signal(signal.SIGTERM, lambda *_: _interrupt())
     redaction = redaction or Redaction()
     try:
@@ -31,7 +31,7 @@ def guarded(app: click.Command, args: list[str], *, redaction: Redaction | None 
             sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
             sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         code = app.main(args=args, prog_name="dev", standalone_mode=False, obj=redaction)
-        # What is left in a buffer would be lost without a word.
+        # Otherwise unwritten output would be lost silently.
         streams.flush()
         return code if isinstance(code, int) else 0
     except Exception as error:
@@ -43,7 +43,7 @@ def guarded(app: click.Command, args: list[str], *, redaction: Redaction | None 
 
 
 def _traceback(error: Exception) -> str:
-    # Imported for a defect alone.
+    # Imported only for a defect.
     from traceback import format_exception
 
     return "".join(format_exception(error)).rstrip("\n")
@@ -75,9 +75,9 @@ def _explain(error: Exception, redaction: Redaction) -> int:
 
 
 def _refused(error: OSError, redaction: Redaction) -> int:
-    """Say what this machine refused: no file, no room, no right, or nobody who reads what is printed."""
+    """Return the message for an error of this machine: no file, no space, no permission, or a closed pipe."""
     if isinstance(error, (BrokenPipeError, streams.Unwritable)):
-        # A second write while Python shuts down must not complain.
+        # Python would fail again when it flushes at exit.
         streams.silence((sys.stdout,))
     if isinstance(error, BrokenPipeError):
         return 141
@@ -93,7 +93,7 @@ def _interrupted() -> int:
 
 
 def explanation(error: DevError) -> str:
-    """Return what happened, what is left behind, and what to do, as lines."""
+    """Return what happened, what was left behind, and what to do, as lines."""
     lines = error.message.splitlines() or [type(error).__name__]
     if isinstance(error, ConfigError) and len(error.problems) > 1:
         lines = [f"error: {len(error.problems)} problems", *(f"  {line}" for line in lines)]

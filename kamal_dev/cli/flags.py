@@ -1,4 +1,4 @@
-"""The flags that commands share. One field each: the option, its value and the parameter of the run follow from it."""
+"""The flags that commands share. One field each defines the option, its value and the parameter of the run."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from kamal_dev.values import dataclass
 def _flag(*names: str, default: Any = None, everywhere: bool = False, of_run: bool = False, **settings: Any) -> Any:
     """Declare a flag: `default` is its value in commands without the flag, `settings` are those of `click.option`.
 
-    `everywhere` gives it to every command; a command asks for another with `option`. With
-    `of_run`, the value goes to the parameter of `Run.open` that is called like the field.
+    `everywhere` adds it to every command; other flags are added with `option`. With `of_run`, the value is passed to
+    the parameter of `Run.open` with the field's name.
     """
     options = {"is_flag": True} if isinstance(default, bool) else {}
     return field(
@@ -63,7 +63,7 @@ class Flags:
     )
 
     def of_run(self) -> dict[str, Any]:
-        """Return the values that `Run.open` takes, by the names of its parameters."""
+        """Return the values for `Run.open`, by the names of its parameters."""
         return {flag.name: getattr(self, flag.name) for flag in fields(self) if flag.metadata["of_run"]}
 
 

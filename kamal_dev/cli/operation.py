@@ -18,7 +18,7 @@ Choose = Callable[["Project", Mapping[str, "Host"]], "ServiceChange"]
 
 
 def operation(metavar: str = "[NAME]... [SERVICE]...") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Add the arguments and options of a command that steers services."""
+    """Add the arguments and options of a command that stops, starts, restarts or scales services."""
     added = (
         click.argument("words", metavar=metavar, nargs=-1),
         click.option("--dry-run", is_flag=True, help="Print the plan without changing anything."),
@@ -37,7 +37,7 @@ def operation(metavar: str = "[NAME]... [SERVICE]...") -> Callable[[Callable[...
 
 
 def steer(flags: common.Flags, choose: Choose, *, dry_run: bool, yes: bool) -> int:
-    """Do what `choose` says, and print how it ended."""
+    """Carry out the change of `choose`, and print how it ended."""
     from kamal_dev.pipeline.operate import operate
 
     run = common.open_run(flags, strict=False)

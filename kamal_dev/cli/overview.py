@@ -10,7 +10,7 @@ from kamal_dev.errors import ConfigError, UsageError
 
 
 def overview(ctx: click.Context) -> int:
-    """Show the stacks of the project; outside of one, the help."""
+    """Show the stacks of the project; outside of a project, show the help."""
     from kamal_dev.output.table import table
     from kamal_dev.pipeline.list import HEAD, row
     from kamal_dev.pipeline.overview import next_command

@@ -50,7 +50,7 @@ def command(flags: common.Flags, *, names: tuple[str, ...], exit_code: bool, **w
 
 
 def _lines(planned: ReleasePlan, *, has_colour: bool) -> Iterator[str]:
-    """Yield the plan, then the difference of each stack's compose files; equal ones once."""
+    """Yield the plan, then the diff of each stack's compose files; equal ones once."""
     yield str(planned.plan)
     stacks: dict[str, list[str]] = {}
     for stack, text in planned.diffs.items():

@@ -1,4 +1,4 @@
-"""The result that ends `--json` of a verb that changes something, however it ends."""
+"""The last line of `--json` for a verb that changes something, however it ends."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHOWN, WRITER = "kamal_dev.result", "kamal_dev.ndjson"
 
 @contextmanager
 def ended(is_wanted: bool) -> Iterator[None]:
-    """Print the result of a command that ends with an error before it has one."""
+    """Print the result of a command that ends with an error before it has a result."""
     try:
         yield
     except (DevError, KeyboardInterrupt, click.exceptions.Abort) as error:
@@ -33,7 +33,7 @@ def ended(is_wanted: bool) -> Iterator[None]:
 
 
 def _failed(verb: str, error: BaseException) -> RunSummary:
-    # Imported for a failure alone.
+    # Imported only on a failure.
     from kamal_dev.output.failure import Failure
     from kamal_dev.output.summary import RunSummary
 
@@ -49,7 +49,7 @@ def show(result: RunSummary) -> None:
 
 
 def writer() -> Ndjson:
-    """Return the one that writes lines of JSON to stdout for this command."""
+    """Return the writer of JSON lines on stdout for this command."""
     from kamal_dev.output.ndjson import Ndjson
 
     lines = click.get_current_context().meta.setdefault(WRITER, Ndjson(sys.stdout))
@@ -58,7 +58,7 @@ def writer() -> Ndjson:
 
 
 def redaction() -> Redaction:
-    """Return what knows the secrets that this command has met."""
+    """Return the redaction with the secrets that this command has met."""
     from kamal_dev.output.redaction import Redaction
 
     value = click.get_current_context().obj

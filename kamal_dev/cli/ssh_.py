@@ -11,10 +11,10 @@ from kamal_dev.cli import common
 
 
 class Words(click.Command):
-    """Take NAME, options beside it, and a command that is passed on as it is; `--` may stand before the command."""
+    """Parse NAME, its options, and a command that is passed on unchanged; `--` may precede the command."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Sort the words: the command begins at the first `--`, or with the word after NAME and its options."""
+        """Split the words: the command begins at the first `--`, or with the word after NAME and its options."""
         end = self._options(args)
         if args[end : end + 1] != ["--"]:
             end += 1 + self._options(args[end + 1 :])
@@ -23,7 +23,7 @@ class Words(click.Command):
         return super().parse_args(ctx, args[:end])
 
     def _options(self, args: list[str]) -> int:
-        """Count the words, from the first, that are options and their values."""
+        """Return how many of the first words are options and their values."""
         options = [param for param in self.params if isinstance(param, click.Option) and not param.is_flag]
         valued = {name for param in options for name in param.opts}
         count = 0

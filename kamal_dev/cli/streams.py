@@ -12,15 +12,15 @@ NAMES = ("stdin", "stdout", "stderr")
 
 
 def complete() -> None:
-    """Open what the caller has closed (`2>&-`), as /dev/null.
+    """Open standard streams that the caller has closed (`2>&-`) as /dev/null.
 
-    The next file that is opened would otherwise get its number, and be taken for it by every program that is started.
+    Otherwise the next opened file would get the stream's number, and every child process would write to it.
     """
     for number, name in enumerate(NAMES):
         try:
             os.fstat(number)
         except OSError:
-            # The lowest number that is free, which is this one.
+            # The lowest free number, which is this one.
             os.open(os.devnull, os.O_RDWR)
             os.set_inheritable(number, True)
         if getattr(sys, name) is None:
@@ -34,7 +34,7 @@ class Unwritable(OSError):
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """Write to stdout within this. Raises Unwritable, or BrokenPipeError if the reader is gone."""
+    """Write to stdout in the `with` block. Raises Unwritable, or BrokenPipeError if the reader is gone."""
     try:
         yield
     except BrokenPipeError:
@@ -44,7 +44,7 @@ def writing() -> Iterator[None]:
 
 
 def flush() -> None:
-    """Write what is still to be written. Raises as `writing` does where stdout could not take it."""
+    """Flush stdout. Raises like `writing` if that fails."""
     with suppress(OSError, ValueError):
         sys.stderr.flush()
     with writing():
@@ -52,7 +52,7 @@ def flush() -> None:
 
 
 def takes(stream: TextIO) -> bool:
-    """Whether a stream takes what is still in its buffer."""
+    """Return whether a stream can be flushed."""
     try:
         stream.flush()
     except (OSError, ValueError):

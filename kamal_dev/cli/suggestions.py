@@ -1,4 +1,4 @@
-"""Which command is meant by a word that is none: a typing error, or a word of Kamal, Compose or kubectl."""
+"""Suggest a command for an unknown word: a typing error, or a word of Kamal, Compose or kubectl."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OTHERS = {
 
 
 def suggestion(words: Sequence[str], known: Iterable[str]) -> tuple[str, str]:
-    """Return the word, or two of them, that is no command, and the command that is meant; empty if none."""
+    """Return the unknown word (or two words), and the command that is meant; empty if none."""
     known = tuple(known)
     pair = " ".join(words[:2])
     if words[0] in _GROUPS and pair in OTHERS:

@@ -1,4 +1,4 @@
-"""Compose files → what is built, what must travel, the rewritten text, the overlay; text and values in and out."""
+"""Turn compose files into builds, files to send, the rewritten text and the overlay. Does no I/O itself."""
 
 from kamal_dev.compose.additions import Additions, additions
 from kamal_dev.compose.binds import Bind

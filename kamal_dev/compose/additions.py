@@ -1,4 +1,4 @@
-"""What devcontainer.json and config/dev.yml add to the main service. Decides nothing about files."""
+"""What devcontainer.json and config/dev.yml add to the main service."""
 
 from __future__ import annotations
 
@@ -20,16 +20,13 @@ if TYPE_CHECKING:
 class Additions:
     """Hold what the main service gets in addition to the compose files.
 
-    `service` is the name of what is deployed, `main` the compose service that people
-    work in. `secrets` are names of variables; their values are never in here.
-    `keeps_running` replaces the command by one that does nothing and goes on.
-    `entrypoints` run before it; where there are any, `image` says what it would run itself.
-    `run_services` are those to start; empty means all. `without_source` leaves out what
-    mounts the repository, because the images have the source. `expose` leaves published
-    ports as they are written, in all services. `restart` is the policy of services that set
-    none. `mentioned` are the variables of a stack that devcontainer.json names, wherever it does. `forwarded` are the
-    ports that it forwards, as `port` or
-    `service:port`.
+    `service` is the name of what is deployed, `main` the compose service that people work in. `secrets` are names of
+    variables; their values are never in here. `keeps_running` replaces the command by one that only keeps the
+    container running. `entrypoints` run before it; if there are any, `image` says what the image would run itself.
+    `run_services` are those to start; empty means all. `without_source` leaves out mounts of the repository, because
+    the images contain the source. `expose` leaves published ports as written, in all services. `restart` is the
+    policy of services that set none. `mentioned` are the variables of a stack that devcontainer.json mentions
+    anywhere. `forwarded` are the ports that it forwards, as `port` or `service:port`.
     """
 
     service: str
@@ -64,10 +61,10 @@ def additions(
     run_services: tuple[str, ...] = (),
     image: ImageConfig | None = None,
 ) -> Additions:
-    """Merge both files' additions.
+    """Merge the additions of both files.
 
-    `main` is a service of the compose project, `run_services` those of it that are started by name; `image` is how
-    the image of the main service is run.
+    `main` is a service of the compose project, `run_services` those to start by name; `image` is how the image of the
+    main service is run.
     """
     return Additions(
         service=config.service,

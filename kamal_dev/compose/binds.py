@@ -1,8 +1,7 @@
-"""What the services mount from this machine, and where that is on a host. Copies nothing.
+"""What the services mount from this machine, and its place on a host. Copies nothing.
 
-A folder of the repository becomes the same folder of the workspace on the host, so
-that `..` and `../..` keep their meaning; a file travels in the release; anything
-else is the host's own, under the path that the user wrote.
+A folder of the repository becomes the same folder of the workspace on the host, so that `..` and `../..` keep their
+meaning; a file is part of the release; anything else is the host's own, under the same path.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from kamal_dev.values import dataclass
 
 Kind = Literal["workspace", "file", "host", "home"]
 
-# What a host has of its own, under the same name as the machine at hand.
+# Paths that every host has itself, under the same names.
 _EVERYWHERE = ("/var/run", "/run", "/dev", "/tmp", "/proc", "/sys", "/etc/localtime", "/etc/timezone", "/lib/modules")  # noqa: S108
 
 
-# These always mean the folders of the host, even if the repository is inside one of them; `..` may lead there too.
+# These always mean the host's folders, even if the repository is inside one of them; `..` may lead there too.
 _OWN = ("/", *_EVERYWHERE)
 
 
@@ -60,10 +59,10 @@ class Bind:
 def read(
     project: Value, tree: Tree, repository: Path, *, allow_outside: bool = False, personal: tuple[Path, ...] = ()
 ) -> tuple[tuple[Bind, ...], tuple[Notice, ...]]:
-    """Return every bind of a project, and a notice for each that is not there on a host as it is here.
+    """Return every bind of a project, and a notice for each whose content differs on a host.
 
-    With `allow_outside`, a file outside the repository is one of the release where its path is relative.
-    `personal` are the paths of the user at this machine.
+    With `allow_outside`, a file outside the repository is added to the release if its path is relative. `personal`
+    are the paths of the user of this machine.
     """
     pairs = [*_of_services(project, tree, repository, allow_outside, personal), *_of_volumes(project, tree, repository)]
     return tuple(bind for bind, _ in pairs), tuple(notice for _, notice in pairs if notice)
@@ -81,7 +80,7 @@ def _of_services(
                 continue
             bind, notice = locate(name, written, item.base, item.where, tree, repository, personal)
             if bind.kind not in ("file", "home") and written.startswith(".") and tree.kind(bind.source) == "file":
-                # A file that is mounted by a relative path is one of the project's.
+                # A file that is mounted by a relative path belongs to the project.
                 bind, notice = _outside(bind, notice, allow_outside)
             is_relative = not (written.startswith(("/", "~")) or place.is_windows(written))
             moves = bind.kind == "workspace" or (bind.kind == "host" and is_relative)
@@ -90,7 +89,7 @@ def _of_services(
 
 
 def _of_volumes(project: Value, tree: Tree, repository: Path) -> Iterator[tuple[Bind, Notice | None]]:
-    """Yield the top-level volumes that are a folder under a name, by `driver_opts` of the local driver."""
+    """Yield the top-level volumes that name a folder in `driver_opts` of the local driver."""
     volumes = project.at("volumes")
     for name, item in volumes.items.items() if volumes is not None else ():
         device = item.at("driver_opts", "device")
@@ -110,7 +109,7 @@ def locate(
     repository: Path,
     personal: tuple[Path, ...] = (),
 ) -> tuple[Bind, Notice | None]:
-    """Say what the source of a bind is on a host; it is `written`, variables resolved, from `base`."""
+    """Return the place of a bind's source on a host; it is `written`, with variables resolved, relative to `base`."""
     source = place.absolute(base, written)
     bind = Bind(service, source, "", "host", where)
     inside = _inside(source, repository, tree)
@@ -123,7 +122,7 @@ def locate(
 
 
 def _beyond(bind: Bind, written: str, repository: Path, personal: tuple[Path, ...]) -> tuple[Bind, Notice | None]:
-    """Say what a source that is not in the repository is on a host."""
+    """Return the place on a host of a source outside the repository."""
     source, where = bind.source, bind.where
     if place.within(repository, source) is not None and (written.rstrip("/") or "/") not in _OWN:
         above = source != repository.parent
@@ -142,20 +141,20 @@ def _beyond(bind: Bind, written: str, repository: Path, personal: tuple[Path, ..
 
 
 def personal(environment: Mapping[str, str]) -> tuple[Path, ...]:
-    """Return the paths that are the user's own on this machine: the home folder, and the sockets of agents."""
+    """Return the paths that belong to the user of this machine: the home folder, and the sockets of agents."""
     named = (environment.get(name, "") for name in ("HOME", "SSH_AUTH_SOCK", "XDG_RUNTIME_DIR"))
     return (Path("~"), *(Path(path) for path in named if path.startswith("/") and path != "/"))
 
 
 def _is_personal(source: Path, repository: Path, personal: tuple[Path, ...]) -> bool:
-    """Whether it is one of these; a project beside the repository is none, a hidden folder there is."""
+    """Return whether it is one of these; a project next to the repository is not, a hidden folder there is."""
     below = [relative for path in personal if (relative := place.within(source, path)) is not None]
     hidden = any(part.startswith(".") for relative in below for part in Path(relative).parts)
     return bool(below) and (hidden or place.within(source, repository.parent) is None)
 
 
 def _outside(bind: Bind, notice: Notice | None, allow_outside: bool) -> tuple[Bind, Notice | None]:
-    """Return a mount of a file that is outside, or say how it could travel."""
+    """Return the mount of an outside file, or say how it could be sent."""
     if allow_outside:
         return replace(bind, kind="file", folder=""), None
     hint = "use `--allow-outside` to send files outside the repository"
@@ -163,7 +162,7 @@ def _outside(bind: Bind, notice: Notice | None, allow_outside: bool) -> tuple[Bi
 
 
 def _doubt(source: Path, inside: str, where: Location, tree: Tree, repository: Path) -> Notice | None:
-    """Say why a folder of the repository may not be on a host what it is here."""
+    """Return why a folder of the repository may differ on a host."""
     if not tree.kind(source):
         return Notice(where, f"`{inside}` does not exist: it starts empty on a host")
     if place.within(tree.real(source), tree.real(repository)) is None:
@@ -172,21 +171,21 @@ def _doubt(source: Path, inside: str, where: Location, tree: Tree, repository: P
 
 
 def is_source(bind: Bind, repository: Path) -> bool:
-    """Whether it is the repository, a folder of it, or a folder that holds it."""
+    """Return whether it is the repository, a folder of it, or a parent of it."""
     return bind.is_workspace and (not bind.folder or bind.folder.partition("/")[0] == repository.name)
 
 
 def host_path(bind: Bind, root: str) -> str:
-    """Return the source on a host, for a bind that is no file; `root` is the stack's workspace folder."""
+    """Return the source on a host of a bind that is not a file; `root` is the stack's workspace folder."""
     if bind.kind == "host":
         return bind.source.as_posix()
     return f"{root}/{bind.folder}" if bind.folder else root
 
 
 def moved(entry: Value, source: str) -> Value | str:
-    """Return a volume with another source, in the form in which the user wrote it; `source` is escaped already.
+    """Return a volume with another source, in the form that the user wrote; `source` is already escaped.
 
-    A string is the short form, its variables as written; a Value is the long form.
+    A string is the short form, with its variables as written; a Value is the long form.
     """
     if not entry.items:
         return f"{source}:{_rest(entry)}"
@@ -194,7 +193,7 @@ def moved(entry: Value, source: str) -> Value | str:
 
 
 def _rest(entry: Value) -> str:
-    """Return what follows the source in a short volume, as written where that can be told."""
+    """Return what follows the source in a short volume, as written if possible."""
     meant, written = volume.split(entry.text), volume.split(entry.raw)
     if written.source and bool(written.options) == bool(meant.options):
         return ":".join(filter(None, (written.target, written.options)))
@@ -202,7 +201,7 @@ def _rest(entry: Value) -> str:
 
 
 def _inside(source: Path, repository: Path, tree: Tree) -> str | None:
-    """Return the path in the repository, also where a link leads into it."""
+    """Return the path in the repository, also if a link leads into it."""
     inside = place.within(source, repository)
     if inside is None and source.is_absolute() and tree.kind(source):
         inside = place.within(tree.real(source), tree.real(repository))

@@ -1,4 +1,4 @@
-"""The keys of a `build` section that become flags of buildx, or a notice. Reads no path but those of SSH keys."""
+"""The keys of a `build` section that become flags of buildx or notices. Reads no paths, except those of SSH keys."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WITHOUT_EFFECT = {
 }
 _EXTENSION = "is ignored: images are built by `docker buildx build`"
 
-# For each key the flag that it becomes, as people read it.
+# Each key with its flag, as people read it.
 FLAGS = {
     **{key: f"`{flag}`" for key, flag in (_SINGLE | _LISTED).items()},
     **{key: f"`{' '.join(words)}`" for key, words in _SWITCHES.items()},
@@ -44,7 +44,7 @@ def flags(section: Value) -> tuple[str, ...]:
 
 
 def ssh(section: Value) -> tuple[str, ...]:
-    """Return what `--ssh` takes: `default`, or `id=path` with an absolute path."""
+    """Return the values of `--ssh`: `default`, or `id=path` with an absolute path."""
     value = section.at("ssh")
     if value is None:
         return ()
@@ -58,7 +58,7 @@ def ssh(section: Value) -> tuple[str, ...]:
 
 
 def notices(name: str, section: Value) -> tuple[Notice, ...]:
-    """Say what of a service's build has no effect, and why."""
+    """Return notices about keys of a service's build that have no effect."""
     return tuple(
         Notice(value.where, f"services.{name}.build.{key}: {_WITHOUT_EFFECT.get(key, _EXTENSION)}")
         for key, value in section.items.items()

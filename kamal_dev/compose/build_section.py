@@ -1,4 +1,4 @@
-"""One `build` section as a Build with absolute paths: every key is used, reported or refused by name.
+"""Turn one `build` section into a Build with absolute paths: every key is used, reported or refused by name.
 
 Source: Compose Build Specification; `docker buildx build --help`.
 """
@@ -27,9 +27,9 @@ _READ = {
 
 @dataclass
 class Findings:
-    """Collect what reading the builds brings to light.
+    """Collect the findings about builds.
 
-    `problems` stop a deployment, but not reading.
+    `problems` forbid a deploy, but not reading.
     """
 
     builds: tuple[Build, ...] = ()
@@ -39,7 +39,7 @@ class Findings:
 
 @dataclass(frozen=True)
 class Ground:
-    """Say what builds stand on: the files, the project's secrets, the variables."""
+    """Hold what builds are read with: the files, the project's secrets, the variables."""
 
     reader: ComposeReader
     secrets: Mapping[str, Value]
@@ -57,7 +57,7 @@ class Ground:
 
 
 def read(name: str, service: Value, ground: Ground, findings: Findings) -> Build:
-    """Return the build of one service; raises ComposeError for what Compose refuses and for a key nobody knows."""
+    """Return the build of one service; raises ComposeError for what Compose refuses and for unknown keys."""
     section = service.items["build"]
     _check_keys(name, section)
     context = _context_path(name, service, section)
@@ -88,7 +88,7 @@ def read(name: str, service: Value, ground: Ground, findings: Findings) -> Build
 
 
 def _leaks(name: str, section: Value) -> Iterator[Problem]:
-    """Yield what would write a secret into the image, where it stays readable; arguments are refused later."""
+    """Yield what would write a readable secret into the image; build arguments are checked later."""
     labels = section.at("labels")
     inline = section.at("dockerfile_inline")
     texts = [("labels", value) for value in (labels.items.values() if labels is not None else ())]
@@ -122,7 +122,7 @@ def _context_path(name: str, service: Value, section: Value) -> str:
 
 
 def _args(name: str, section: Value, ground: Ground, findings: Findings) -> tuple[tuple[str, str | None], ...]:
-    """Return the arguments; one without a value takes that of the variable, so that another one is another build."""
+    """Return the arguments; one without a value takes the variable's: another value is another build."""
     args = section.at("args")
     pairs: list[tuple[str, str | None]] = []
     for key, value in args.items.items() if args is not None else ():
@@ -195,7 +195,7 @@ def _missing(name: str, build: Build, section: Value, ground: Ground) -> list[Pr
 
 
 def _lacking(build: Build, section: Value, key: str, ground: Ground) -> Iterator[Problem]:
-    """Yield the folders and files beside the context that are not there; one outside is a problem of its own."""
+    """Yield the missing folders and files besides the context; a file outside is reported separately."""
     for name, text in build.contexts:
         path = Path(text)
         if text.startswith("/") and ground.reader.may_read(path) and ground.tree.kind(path) != "directory":
@@ -209,12 +209,12 @@ def _lacking(build: Build, section: Value, key: str, ground: Ground) -> Iterator
 
 
 def is_outside(build: Build, reader: ComposeReader) -> bool:
-    """Whether a build takes anything from outside the repository, so that the version does not cover it."""
+    """Return whether a build uses anything outside the repository, which the version does not cover."""
     return any(not reader.holds(path) for _, path in _taken(build))
 
 
 def _taken(build: Build) -> list[tuple[str, Path]]:
-    """Return what a build takes from this machine, with the key that names it."""
+    """Return the local paths that a build uses, with the keys that name them."""
     paths = [("context", build.context), ("dockerfile", build.dockerfile)]
     paths += [("additional_contexts", text) for _, text in build.contexts]
     return [(key, Path(text)) for key, text in paths if text.startswith("/")]

@@ -1,4 +1,4 @@
-"""The builds of a project: each once, in the order to make them. Runs nothing."""
+"""The builds of a project, each once and in build order. Runs nothing."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from kamal_dev.model import Build, Features, Image, Location, Tree, familiar
 def read(
     services: Mapping[str, Value], ground: Ground, features: Mapping[str, Features], wanted: Iterable[str]
 ) -> Findings:
-    """Return the builds of the `wanted` services and those they need; equal builds are one with several services.
+    """Return the builds of the `wanted` services and those they need; equal builds become one with several services.
 
-    Compose builds what it starts: a profile whose source is not there, or an image for a GPU, does not stand in the
-    way of those who do not use it. A service that gets `features` has one of its own, though it may be of an image
-    alone. Raises ComposeError for what Compose refuses and for a key that is not supported.
+    Compose builds what it starts: a disabled profile with a missing source, or an image for a GPU, does not affect
+    people who do not use it. A service with `features` has its own build, even if it only has an image. Raises
+    ComposeError for what Compose refuses and for unsupported keys.
     """
     by_service: dict[str, Findings] = {}
     wrong: list[Problem] = []
@@ -51,7 +51,7 @@ def read(
 
 
 def _needed(builds: tuple[Build, ...], wanted: Iterable[str]) -> tuple[Build, ...]:
-    """Return the builds of the wanted services, and those that they take a context from."""
+    """Return the builds of the wanted services, and the builds that these use as a context."""
     by_service = {name: build for build in builds for name in build.services}
     waiting = [by_service[name] for name in wanted if name in by_service]
     needed: list[Build] = []
@@ -82,7 +82,7 @@ def _read(name: str, service: Value, ground: Ground, findings: Findings, feature
 
 
 def order(builds: tuple[Build, ...]) -> tuple[Build, ...]:
-    """Return the builds so that each comes after those it takes a context from. Raises ComposeError for a circle."""
+    """Return the builds so that each comes after the builds it uses as a context. Raises ComposeError for a cycle."""
     done: list[Build] = []
     waiting = list(builds)
     while waiting:
@@ -96,7 +96,7 @@ def order(builds: tuple[Build, ...]) -> tuple[Build, ...]:
 
 
 def _circle(waiting: list[Build]) -> Problem:
-    """Return what is wrong with builds of which each needs another one of them."""
+    """Return the error for builds that need each other."""
     by_service = {name: build for build in waiting for name in build.services}
     path = [waiting[0]]
     while path[-1] not in path[:-1]:
@@ -128,10 +128,9 @@ def _needs(build: Build) -> tuple[str, ...]:
 
 
 def _linked(builds: tuple[Build, ...], services: Mapping[str, Value], tree: Tree) -> tuple[Build, ...]:
-    """Give a build that starts from an image which another build makes that build as a context.
+    """If a build starts from an image of another build, add that build as a context.
 
-    The name that the user gave such an image exists nowhere here, because every
-    image gets the name of its version.
+    The name that the user gave such an image does not exist, because every image is named after its version.
     """
     named = {
         services[name].string("image"): name
@@ -146,7 +145,7 @@ def _with_links(build: Build, named: Mapping[str, str], tree: Tree) -> Build:
     path = Path(build.dockerfile)
     text = build.dockerfile_inline
     if not text and build.dockerfile and path.is_absolute() and tree.kind(path) == "file":
-        # One that may not be read is for the builder to complain about.
+        # An unreadable file is reported by the builder.
         with suppress(OSError):
             text = tree.read(path).decode("utf-8", "replace")
     bases = frozenset(map(familiar, dockerfile.images(text, dict(build.args))))
@@ -166,7 +165,7 @@ def _made_here(context: str, services: Mapping[str, str]) -> str:
 
 
 def _settled(build: Build, services: Mapping[str, Value]) -> Build:
-    """Return the build with `service:x` of a service that is not built as that service's image."""
+    """Return the build with `service:x` replaced by the service's image if `x` is not built."""
     contexts = []
     for name, text in build.contexts:
         service = text.removeprefix("service:")

@@ -1,4 +1,4 @@
-"""All that services take from this machine, and that goes to a host beside the compose files. Copies nothing."""
+"""Everything that services take from this machine and that is sent to a host with the compose files. Copies nothing."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from kamal_dev.values import dataclass
 
 @dataclass(frozen=True)
 class Carried:
-    """Hold what is mounted, which files travel, and what is to be said of both.
+    """Hold what is mounted, which files are sent, and the notices about both.
 
-    `own_env` is the `.env` at the top of the repository where Compose reads it: it
-    becomes part of the release's own. `problems` forbid a deployment, not reading.
+    `own_env` is the `.env` at the top of the repository if Compose reads it: it becomes part of the release's own.
+    `problems` forbid a deploy, not reading.
     """
 
     binds: tuple[Bind, ...]
@@ -34,7 +34,7 @@ class Carried:
 def read(
     model: Value, reader: ComposeReader, around: variables.Surroundings, directory: Path, active: frozenset[str]
 ) -> Carried:
-    """Return what the services need; what one that is not `active` lacks is no problem. Raises ComposeError."""
+    """Return what the services need; missing files of inactive services are not a problem. Raises ComposeError."""
     bound, notices = binds.read(
         model, reader.tree, reader.repository, allow_outside=reader.allow_outside, personal=reader.personal
     )

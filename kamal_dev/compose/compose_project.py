@@ -1,4 +1,4 @@
-"""A compose project, read whole: services, builds, files that travel, variables. Renders nothing."""
+"""A compose project as a whole: services, builds, files to send, variables. Renders nothing."""
 
 from __future__ import annotations
 
@@ -35,19 +35,16 @@ from kamal_dev.values import dataclass
 
 @dataclass(frozen=True)
 class ComposeProject:
-    """Hold everything that is known of a compose project; all paths are absolute.
+    """Hold everything known about a compose project; all paths are absolute.
 
-    `directory` is the folder of the first file, from which Compose resolves paths.
-    `files` are those that were named, in their order, then those they reach.
-    `builds` are those that the `started` services need, in the order to make them, without
-    images; equal builds are one, with several services. `run_services` are the names that
-    `up` is given, none where it starts all that the profiles let it. `binds` and `sent`
-    are what the services take from this machine. `variables` are the names that a host looks up, `values` those
-    that have a value and travel; `claimed` are names of `node` that an `.env` sets.
-    `own_env` is the `.env` at the top of the repository where Compose reads it. `unset` are
-    variables that secrets and configs are made of, and that are set nowhere. `problems` forbid
-    a deployment though the files can be read, those of `unset` too; a reader of a project must
-    look at them before it builds.
+    `directory` is the folder of the first file, from which Compose resolves paths. `files` are the named files in
+    order, then the files they reach. `builds` are those that the `started` services need, in build order, without
+    images; equal builds are one with several services. `run_services` are the names passed to `up`, none if it starts
+    everything that the profiles allow. `binds` and `sent` are what the services take from this machine. `variables`
+    are the names that a host looks up, `values` those with a value, which are sent; `claimed` are names of `node`
+    that an `.env` sets. `own_env` is the `.env` at the top of the repository if Compose reads it. `unset` are
+    variables of secrets and configs that are set nowhere. `problems` forbid a deploy although the files can be read,
+    including those of `unset`; check them before building.
     """
 
     repository: Path
@@ -74,12 +71,12 @@ class ComposeProject:
 
     @property
     def top_files(self) -> tuple[ComposeFile, ...]:
-        """The files that Compose is given by name, in their order."""
+        """The files that are passed to Compose by name, in order."""
         return tuple(file for file in self.files if file.role == "top")
 
     @cached_property
     def places(self) -> ReleaseLayout:
-        """Where the files are in a release."""
+        """The places of the files in a release."""
         folders = [file.path.parent for file in self.files]
         folders += [travel.path.parent for travel in self.travels if travel.role == "env"]
         top = posixpath.commonpath([folder.as_posix() for folder in (self.repository, *folders)])
@@ -87,13 +84,13 @@ class ComposeProject:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names that people gave in the files: of services, networks, volumes, secrets, configs and profiles."""
+        """The names in the files: services, networks, volumes, secrets, configs and profiles."""
         named = (name for key in ("networks", "volumes", "secrets", "configs") for name in _entries(self.model, key))
         profiles = (profile for service in self.services for profile in service.profiles)
         return (*(service.name for service in self.services), *named, *profiles)
 
     def service(self, name: str) -> Service:
-        """Return a service by name. Raises ComposeError that lists the names there are."""
+        """Return a service by name. Raises ComposeError that lists the existing names."""
         for candidate in self.services:
             if candidate.name == name:
                 return candidate
@@ -122,18 +119,17 @@ def load(
 ) -> ComposeProject:
     """Read a project from absolute paths in `-f` order. Raises ComposeError with file and line.
 
-    `secrets` are variables that decide as others do and are written to `.env` alone; `[redacted]`
-    is the placeholder of a value that is not known yet. `main` is started regardless of its profile, with what
-    the profiles start or, where there are any, `run_services`. `root` (the repository) is where
-    Compose would be run: it reads `.env` there from 2.27.2 on; an empty `compose_version` is the
-    newest. `texts` replace files under their paths, variables resolved; `places` says where
-    each file is named. A service in `features` gets an image of its own even without a build.
+    `secrets` are resolved like other variables, but written to `.env` only; `[redacted]` stands in for values that
+    are not known yet. `main` is started regardless of its profile, together with what the profiles start or, if there
+    are any, `run_services`. `root` (the repository) is where Compose would run: from 2.27.2 on it reads `.env` there;
+    an empty `compose_version` means the newest. `texts` replace files at their paths, with variables resolved;
+    `places` says where each file is named. A service in `features` gets its own image even without a build.
     """
     environment = {**environment, **secret_text.all_marked(secrets or {})}
     kept = () if home_mounts else binds.personal(environment)
     reader = ComposeReader(tree, repository, texts, allow_outside=allow_outside, personal=kept)
     files = _named(repository, files)
-    # First what is named: a `.env` beside a file that may not be read is not what is wrong.
+    # The named files first: an `.env` next to an unreadable file is not the cause.
     for path in files:
         reader.file(path, "top", (places or {}).get(path, Location("")))
     around = variables.around(files[0].parent, root or repository, reader, environment, compose_version, own or {})
@@ -170,7 +166,7 @@ def load_text(
     allow_outside: bool = False,
     home_mounts: bool = False,
 ) -> ComposeProject:
-    """Read a project from one text, as if it stood in a file at `path`, inside the repository."""
+    """Read a project from one text, as if it were a file at `path`, inside the repository."""
     return load(
         (path,),
         tree=tree,
@@ -205,7 +201,7 @@ def _project(
     try:
         described = _described(reader, model, scope, around, choice)
     except ComposeError as error:
-        # What is misspelt is the cause, and what does not fit for that reason its consequence.
+        # A misspelt key is the cause; what does not fit because of it is a consequence.
         raise ComposeError(malformed.first(wrong, error.problems), hint=error.hint) from error
     return replace(described, problems=malformed.first(wrong, described.problems))
 
@@ -258,7 +254,7 @@ def _entries(model: Value, key: str) -> dict[str, Value]:
 
 
 def _name(reader: ComposeReader, files: tuple[Path, ...], known: Mapping[str, str]) -> str:
-    """Return the project's name here, where no stack gives it another one."""
+    """Return the project's local name, which no stack overrides."""
     written = [
         pair[1].text
         for path in files

@@ -1,7 +1,7 @@
-"""Whether data matches a JSON Schema, for the keywords that the Compose Specification uses.
+"""Validate data against a JSON Schema, for the keywords that the Compose Specification uses.
 
-The answer is yes or no, without a place. The library that names places is asked only about a file that does not
-conform: its import takes longer than the rest of a start. Source: JSON Schema, draft 7.
+The answer is yes or no, without a place. The library that names places is only used for invalid files: its import
+takes longer than the rest of a start. Source: JSON Schema, draft 7.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class _Judge:
         return self.accepts(data, definition)
 
     def _has(self, schema: Schema, name: str, value: Any) -> bool:
-        """Judge a member of a mapping by each schema that its name selects."""
+        """Check a member of a mapping against each schema that its name selects."""
         properties, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
         chosen = [patterns[pattern] for pattern in patterns if re.search(pattern, name)]
         chosen += [properties[name]] if name in properties else []
@@ -70,7 +70,7 @@ _CHECKS: dict[str, Callable[[_Judge, Any, Any], bool]] = {
     "oneOf": lambda judge, data, many: sum(judge.accepts(data, one) for one in many) == 1,
     "items": lambda judge, data, one: not isinstance(data, list) or all(judge.accepts(item, one) for item in data),
     "required": lambda judge, data, names: not isinstance(data, dict) or data.keys() >= set(names),
-    # `true` is not `1` here, as it is to Python.
+    # `true` is not equal to `1` here, unlike in Python.
     "uniqueItems": lambda judge, data, _: not isinstance(data, list) or len(set(map(repr, data))) == len(data),
     "enum": lambda judge, data, values: repr(data) in map(repr, values),
     "minimum": lambda judge, data, least: not _is(data, "number") or data >= least,

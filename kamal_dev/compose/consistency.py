@@ -1,4 +1,4 @@
-"""Whether the parts of a project fit together, as Compose checks it before it starts anything.
+"""Check that the parts of a project fit together, like Compose before it starts anything.
 
 Source: compose-go, the consistency check of its loader, its validation and its search for cycles.
 """
@@ -17,7 +17,7 @@ LONGEST_SHOWN = 8
 
 _KINDS = {"networks": "network", "secrets": "secret", "configs": "config"}
 _CONTENTS = {"secrets": ("file", "environment"), "configs": ("file", "environment", "content")}
-# What may stand in two places, and must then be the same in both.
+# Settings that can be in two places, and must then be equal.
 _TWICE = {
     ("scale",): ("deploy", "replicas"),
     ("cpus",): ("deploy", "resources", "limits", "cpus"),
@@ -28,7 +28,7 @@ _TWICE = {
 
 
 def check(project: Value, services: tuple[Service, ...]) -> None:
-    """Raise ComposeError for all that does not fit in the services that are active and in what is defined."""
+    """Raise ComposeError for everything that does not fit in active services and definitions."""
     active = {service.name: service for service in services if service.is_active}
     known = project.at("services")
     entries: Mapping[str, Value] = known.items if known is not None else {}
@@ -49,7 +49,7 @@ def _of_service(
 
 
 def _cycle(active: Mapping[str, Service], entries: Mapping[str, Value]) -> Iterator[Problem]:
-    """Yield a circle of services that need each other."""
+    """Yield a cycle of services that need each other."""
     needs = {name: {needed for needed in service.needs if needed in active} for name, service in active.items()}
     users: dict[str, list[str]] = {name: [] for name in active}
     for name, needed in needs.items():
@@ -73,7 +73,7 @@ def _cycle(active: Mapping[str, Service], entries: Mapping[str, Value]) -> Itera
 
 
 def _definitions(project: Value) -> Iterator[Problem]:
-    """Yield the secrets and configs that say nothing of their content, or that say it twice."""
+    """Yield the secrets and configs without content, or with two contents."""
     for key, contents in _CONTENTS.items():
         listed = project.at(key)
         for name, item in listed.items.items() if listed is not None else ():
@@ -99,7 +99,7 @@ def _twice(service: Service, value: Value) -> Iterator[Problem]:
 
 
 def _amount(value: Value) -> float | str:
-    """Return a number or a size as a number, any other text as it is."""
+    """Return a number or a size as a number, any other text unchanged."""
     match = re.fullmatch(r"([\d.]+)\s*([bkmgtp]?)(?:i?b)?", value.text.lower())
     if not match or match[1].count(".") > 1 or match[1] == ".":
         return value.text
@@ -112,7 +112,7 @@ def _services(service: Service, value: Value, active: Set[str], defined: Set[str
     for name in service.needs:
         item = listed.get(name)
         required = item.at("required") if item is not None else None
-        # `required: false` forgives a profile that is off, and no name that is wrong.
+        # `required: false` allows a disabled profile, but not a wrong name.
         if name in active or (name in defined and required is not None and not required.is_on):
             continue
         yield _at(

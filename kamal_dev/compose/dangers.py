@@ -22,7 +22,7 @@ _HOMES = frozenset(("/home", "/Users"))
 
 
 def notices(binds: Iterable[Bind], services: Mapping[str, Value]) -> Iterator[Notice]:
-    """Warn of mounts and of privileges."""
+    """Return warnings about mounts and privileges."""
     for bind in binds:
         if bind.kind == "host" and (why := _why(bind.source)):
             yield Notice(bind.where, f"`{bind.source}` is mounted: {why}", is_warning=True)

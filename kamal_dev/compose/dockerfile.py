@@ -1,4 +1,4 @@
-"""The images that a Dockerfile is made from, read as BuildKit reads it. Builds nothing.
+"""The images that a Dockerfile uses, read like BuildKit. Builds nothing.
 
 Source: moby/buildkit, frontend/dockerfile: `parser`, `shell` and `instructions`; tests compare with a real builder.
 """
@@ -16,7 +16,7 @@ _DIRECTIVE = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*$")
 _HEREDOC = re.compile(r"<<(-?)\s*([\"']?)([^\s<\"']+)\2")
 _WITH_HEREDOC = ("RUN", "COPY", "ADD")
 _MOUNTED = re.compile(r"(?:^|,)from=([^,]+)")
-# What BuildKit knows of platforms before a Dockerfile says anything.
+# Platform variables that BuildKit sets before the Dockerfile is read.
 _PLATFORM = ("BUILDPLATFORM", "BUILDOS", "BUILDARCH", "BUILDVARIANT", "TARGETPLATFORM", "TARGETOS", "TARGETARCH")
 
 
@@ -29,10 +29,10 @@ class Instruction:
 
 
 def images(text: str, args: Mapping[str, str | None]) -> frozenset[str]:
-    """Return the images that stages start from, and that files are copied or mounted from, as they are written.
+    """Return the images that stages start from, and that files are copied or mounted from, as written.
 
-    Names of stages and `scratch` are not among them. `args` are the build arguments: they set what the
-    Dockerfile declares with `ARG`, and nothing else.
+    Names of stages and `scratch` are left out. `args` are the build arguments: they only set what the Dockerfile
+    declares with `ARG`.
     """
     escape, lines = _escape(text), text.removeprefix("\ufeff").splitlines()
     stages = _Stages(escape, {name: value for name, value in args.items() if value is not None})
@@ -42,7 +42,7 @@ def images(text: str, args: Mapping[str, str | None]) -> frozenset[str]:
 
 
 def _escape(text: str) -> str:
-    """Return the character that continues a line: a backslash, or what the directive at the top says."""
+    """Return the escape character: a backslash, or the one in the directive at the top."""
     for line in text.removeprefix("\ufeff").splitlines():
         match = _DIRECTIVE.match(line.strip())
         if not match:
@@ -53,7 +53,7 @@ def _escape(text: str) -> str:
 
 
 def _instructions(lines: list[str], escape: str) -> Iterator[Instruction]:
-    """Yield the instructions: comments and the bodies of heredocs are none, an empty line ends no continued one."""
+    """Yield the instructions, without comments and bodies of heredocs; an empty line does not end a continued one."""
     continued = re.compile(rf"(?:^|[^{re.escape(escape)}]){re.escape(escape)}[ \t]*$")
     waiting = iter(lines)
     whole = ""
@@ -85,7 +85,7 @@ def _skip_heredocs(rest: str, lines: Iterator[str]) -> None:
 
 @dataclass
 class _Stages:
-    """Follow the stages of a Dockerfile: what each knows of arguments, and what it takes files from."""
+    """Follow the stages of a Dockerfile: the arguments of each, and the images it uses."""
 
     escape: str
     given: Mapping[str, str]
@@ -154,7 +154,7 @@ class _Stages:
                 self._use(match[1])
 
     def _flags(self, rest: str) -> Iterator[tuple[str, str]]:
-        """Yield the flags at the beginning, without their quotes, variables as their values."""
+        """Yield the flags at the beginning, without quotes and with variables resolved."""
         for word in words(rest, self.escape):
             if not word.text.startswith("--"):
                 return

@@ -1,7 +1,7 @@
-"""Compose's dialect of dotenv: reads what it reads, writes what it reads back. Opens no file.
+"""Read and write Compose's dialect of dotenv. Opens no file.
 
-It is not the dialect of the Python package: `KEY: value` counts, `KEY` alone takes
-the variable over, backslashes live in double quotes only.
+It differs from the Python package: `KEY: value` is valid, `KEY` alone takes the variable of the environment, and
+backslashes are escapes only in double quotes.
 """
 
 from __future__ import annotations
@@ -26,10 +26,9 @@ _SAFE = re.compile(r"[A-Za-z0-9_./:@%+,=-]+")
 
 
 def parse(text: str, display: str, lookup: Lookup) -> dict[str, str]:
-    """Return the variables that a file sets; `lookup` resolves what it mentions and `KEY` alone.
+    """Return the variables that a file sets; `lookup` resolves mentioned variables and keys without a value.
 
-    What `lookup` knows wins over earlier lines inside a value, as in Compose.
-    Raises ComposeError with the line.
+    Like in Compose, `lookup` wins over earlier lines inside a value. Raises ComposeError with the line.
     """
     values: dict[str, str] = {}
     length = 0
@@ -50,11 +49,10 @@ def parse(text: str, display: str, lookup: Lookup) -> dict[str, str]:
 
 
 def from_raw(text: str, display: str) -> str:
-    """Return the file in which this dialect reads what `docker run --env-file` and `format: raw` read in `text`.
+    """Convert `text`, in the format of `docker run --env-file` and `format: raw`, to this dialect.
 
-    A value is everything after the first `=` of the line: quotes, `#`,
-    `$` and backslashes are characters of it. Raises ComposeError with the line.
-    Source: docker/cli, pkg/kvfile.
+    A value is everything after the first `=` of the line, including quotes, `#`, `$` and backslashes. Raises
+    ComposeError with the line. Source: docker/cli, pkg/kvfile.
     """
     lines = []
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
@@ -74,7 +72,7 @@ def keys(text: str, display: str) -> tuple[str, ...]:
 
 
 def mentioned(text: str, display: str) -> Iterator[str]:
-    """Yield the variables that a file takes from outside: mentioned in a value, or a key alone.
+    """Yield the variables that a file takes from outside: mentioned in a value, or a key without a value.
 
     Raises ComposeError with the line.
     """
@@ -86,7 +84,7 @@ def mentioned(text: str, display: str) -> Iterator[str]:
 
 
 def quote(value: str) -> str:
-    """Return the text for after `KEY=` that Compose reads as exactly this value.
+    """Return the text after `KEY=` that Compose reads as exactly this value.
 
     Raises ValueError for a value with a NUL character, which no variable can hold.
     """
@@ -106,7 +104,7 @@ def _first(*values: str | None) -> str | None:
 
 
 def _statements(text: str, display: str) -> Iterator[tuple[str, str | None, str, int]]:
-    """Yield key, value as written, quote and line; the value is None for a key alone."""
+    """Yield key, value as written, quote and line; the value is None for a key without a value."""
     text = text.removeprefix("\ufeff")
     if len(text) > LARGEST:
         raise ComposeError(Problem(display, 1, f"is larger than {LARGEST // 1024} KiB"))

@@ -1,4 +1,4 @@
-"""What the main service runs: its own command, one that goes on for ever, and what Features run before it."""
+"""What the main service runs: its own command, or one that keeps it running, and the entrypoints of Features."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ GO_ON = "while :; do sleep 1 & wait $!; done"
 
 
 def entries(service: Value, extra: Additions) -> dict[str, Any]:
-    """Return `entrypoint` and `command` of the main service as the overlay has them.
+    """Return `entrypoint` and `command` of the main service for the overlay.
 
-    Entrypoints of Features run one after the other before everything else. An
-    `entrypoint` takes the image's command away, so that it is repeated where the
-    compose files have neither; an empty one of theirs clears the image's.
+    Entrypoints of Features run one after the other before everything else. Setting `entrypoint` drops the image's
+    command, so it is repeated if the compose files set neither; an empty entrypoint in the compose files clears the
+    image's.
     """
     if extra.keeps_running:
         lines = "; ".join((STOPS, *extra.entrypoints, GO_ON))
@@ -43,7 +43,7 @@ def _words(value: Value | None) -> list[str] | None:
         return None
     if isinstance(value.data, list):
         return [item.raw or interpolate.escape(item.text) for item in value.list]
-    # Compose splits a string as a shell would.
+    # Compose splits a string like a shell.
     return shlex.split(value.raw or interpolate.escape(value.text))
 
 

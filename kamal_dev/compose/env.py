@@ -1,4 +1,4 @@
-"""The `.env` of a release: the user's own text first, then what makes Compose work there. Reads no file."""
+"""The `.env` of a release: the user's own text first, then what Compose needs there. Reads no file."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def values(
     own: Iterable[str],
     of_stack: Mapping[str, str],
 ) -> dict[str, str | Secret]:
-    """Return what is set on a host, sorted: variables that the files mention, the secrets, what the stack is `told`.
+    """Return what is set on a host, sorted: mentioned variables, the secrets, and the stack's variables in `told`.
 
-    `own` are those of it that the main service gets, whether or not a compose file mentions them.
+    `own` are those that the main service gets, whether or not a compose file mentions them.
     """
     names = {*variables.mentioned(reader, after, project.travels), *additions.secrets, *own}
     read = {name: secret_text.filled(value, given) for name, value in project.values}
@@ -37,7 +37,7 @@ def values(
 
 
 def file(project: ComposeProject, stack: str, values: Mapping[str, str | Secret], *, mask: bool = False) -> File:
-    """Return the `.env`; with `mask`, secrets stand as `[redacted]`. Raises ComposeError for a NUL in a value."""
+    """Return the `.env`; with `mask`, secrets are `[redacted]`. Raises ComposeError for a NUL in a value."""
     names = [*(project.places.of_compose(file.path) for file in project.top_files), layout.OVERLAY]
     separator = next((mark for mark in _SEPARATORS if not any(mark in name for name in names)), ":")
     settings = {"COMPOSE_FILE": separator.join(names), "COMPOSE_PROJECT_NAME": stack}

@@ -1,4 +1,4 @@
-"""Every key of the compose files as a table: where it went. Decides nothing; that is done elsewhere."""
+"""The table of all keys of the compose files, and what became of each."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _ADDED = {
 
 
 def explain(project: ComposeProject, release: Release) -> tuple[Explanation, ...]:
-    """Return a row for every key of every file, in their order, then one for each key of the overlay."""
+    """Return a row for every key of every file in order, then one for each key of the overlay."""
     table = _Table(project, release)
     rows = [row for file in project.files for root in file.documents for row in table.file(file, root)]
     return (*rows, *_overlay(_text(release)))
@@ -68,7 +68,7 @@ def explain(project: ComposeProject, release: Release) -> tuple[Explanation, ...
 
 @dataclass(frozen=True)
 class _Cell:
-    """Hold a key, its place, and its value."""
+    """Hold a key, its place and its value."""
 
     key: str
     where: Location
@@ -84,12 +84,12 @@ class _Cell:
 
     @property
     def entries(self) -> list[tuple[str, _Cell]]:
-        """The keys that stand here themselves."""
+        """The keys of the mapping itself, without merged ones."""
         return [(key.text, self.below(key.text, key, value)) for key, value in self.value.entries]
 
     @property
     def place(self) -> Location:
-        """Where the value is, in the reader's notation."""
+        """The place of the value, in the reader's notation."""
         node = self.value.followed
         return Location(self.file.display, node.line, node.column)
 

@@ -1,4 +1,4 @@
-"""Texts with a grammar of their own: ports, durations, sizes, addresses. Judges what Compose or an engine refuses.
+"""Texts with a grammar: ports, durations, sizes, addresses. Finds what Compose or an engine would refuse.
 
 Source: compose-go, the parsers behind its schema; Docker Engine API, the checks of a container's configuration.
 """
@@ -41,11 +41,11 @@ Judge = Callable[[Value], str]
 
 
 def problems(project: Value) -> Iterator[Problem]:
-    """Say which texts no parser would take, with their places."""
+    """Return the texts that no parser would accept, with their places."""
     for pattern, judge in _GRAMMARS:
         for path, value in _under(project, tuple(pattern.split(".")), ()):
             text = str(value.data)
-            # A secret whose value is not known yet may be anything.
+            # A secret whose value is not known yet can be anything.
             if value.data is None or REDACTED in text:
                 continue
             if message := judge(value):
@@ -54,7 +54,7 @@ def problems(project: Value) -> Iterator[Problem]:
 
 
 def _under(value: Value, keys: tuple[str, ...], path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Value]]:
-    """Yield the values under keys, of which `*` is every entry and every item."""
+    """Yield the values under keys; `*` stands for every entry and every item."""
     if not keys:
         yield path, value
     elif keys[0] == "*":
@@ -93,7 +93,7 @@ def _port(value: Value) -> str:
     match = _PORT.fullmatch(value.text)
     if not match:
         return f"{described(value)} is not a port; write `host:container`, such as `8000:80`"
-    # Of `8000:80` the one before the colon is the port, of `127.0.0.1:8000:80` the address.
+    # In `8000:80`, the part before the colon is a port; in `127.0.0.1:8000:80` it is the address.
     address, host = match["address"] or "", match["host"]
     if host is None:
         address, host = "", address
@@ -107,7 +107,7 @@ def _exposed(value: Value) -> str:
 
 
 def _range(text: str, lowest: int = 0) -> str:
-    """Judge a port or a range of ports; empty is one that the engine chooses."""
+    """Check a port or a range of ports; an empty one is chosen by the engine."""
     for part in text.split("-") if text else ():
         if not part.isdecimal() or not part.isascii():
             return f"`{text}` is not a port or a range of ports"
@@ -120,7 +120,7 @@ def _range(text: str, lowest: int = 0) -> str:
 
 
 def _length(host: str, container: str) -> str:
-    """A range is published as one of the same length, or one port anywhere in a range."""
+    """A range is published as a range of the same length, or as one port anywhere in a range."""
     lengths = [_count(host), _count(container)]
     if not host or lengths[0] == lengths[1] or lengths[1] == 1:
         return ""
@@ -178,7 +178,7 @@ def _container(value: Value) -> str:
 def _capability(value: Value) -> str:
     name = value.text.upper().removeprefix("CAP_")
     near = difflib.get_close_matches(name, _CAPABILITIES, 1)
-    # One that nobody knows yet is a new one.
+    # An unknown capability may be a new one.
     return f"{described(value)} is not a capability; did you mean `{near[0]}`?" if near and name not in near else ""
 
 

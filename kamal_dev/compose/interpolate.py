@@ -1,4 +1,4 @@
-"""`${VAR}` and its family, as Compose resolves them. For reading here only: the text that travels keeps them.
+"""Resolve `${VAR}` and its variants like Compose. For reading only: the text that is sent keeps them.
 
 Source: Compose Specification, 12-interpolation.md.
 """
@@ -17,16 +17,16 @@ LONGEST = 1 << 20
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OPERATOR = re.compile(r":?[-+?]")
-# What looks like a secret that somebody must set.
+# Names that look like secrets that somebody has to set.
 _SECRET = re.compile(
     r"(?:^|_)(?:PASSWORD|PASSWD|PASSPHRASE|PASS|PW|SECRET|TOKEN|KEY|CREDENTIALS?|PAT)(?:_|$)", re.IGNORECASE
 )
-# `- NAME` and `NAME:` of an environment take their value from where Compose runs.
+# `- NAME` and `NAME:` in an environment take the value from the environment of Compose.
 _PASSED_THROUGH = re.compile(r"""\s*(?:-\s+["']?([A-Z][A-Z0-9_]*)["']?|([A-Z][A-Z0-9_]*):)\s*""")
 
 
 class Missing(ValueError):
-    """Say that a variable which must have a value has none."""
+    """Report that a required variable has no value."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,9 @@ class Reference:
 
 
 def substitute(text: str, lookup: Lookup) -> str:
-    """Return the text with every reference resolved and `$$` as `$`; unset is empty.
+    """Return the text with every reference resolved and `$$` as `$`; unset variables are empty.
 
-    Raises Missing for `${NAME:?}` without a value, ValueError for a reference that
-    is not well formed, or for a text that grows too long.
+    Raises Missing for `${NAME:?}` without a value, ValueError for an invalid reference or a text that grows too long.
     """
     if "$" not in text:
         return text
@@ -56,9 +55,9 @@ def substitute(text: str, lookup: Lookup) -> str:
 
 
 def names(text: str) -> Iterator[str]:
-    """Yield the variables that a text mentions, those in defaults too.
+    """Yield the variables that a text mentions, including those in defaults.
 
-    A text that is not well formed mentions those before the fault.
+    For an invalid text, those before the error.
     """
     try:
         for part in _parts(text):
@@ -88,7 +87,7 @@ def needed(text: str) -> Iterator[str]:
 
 
 def escape(text: str) -> str:
-    """Return the text that Compose reads back as exactly this one."""
+    """Return the text that Compose reads as exactly this one."""
     return text.replace("$", "$$")
 
 
@@ -97,7 +96,7 @@ def _value(reference: Reference, lookup: Lookup) -> str:
     operator = reference.operator
     if not operator:
         return value or ""
-    # With a colon, an empty value counts as none.
+    # With a colon, an empty value counts as unset.
     is_set = bool(value) if operator.startswith(":") else value is not None
     if operator.endswith("+"):
         return substitute(reference.word, lookup) if is_set else value or ""
@@ -156,7 +155,7 @@ def _closing(text: str, start: int) -> int:
 
 
 def secrets(text: str) -> tuple[str, ...]:
-    """Return the names in a compose file that have no value there and look like those of secrets."""
+    """Return the names in a compose file without a value that look like secrets."""
     return tuple(dict.fromkeys(name for name in _mentioned(text) if _SECRET.search(name)))
 
 

@@ -1,8 +1,7 @@
-"""Where everything is in a release, and where the workspace is on a host. Touches neither.
+"""The places of all files in a release, and of the workspace on a host. Does no I/O.
 
-A release holds the compose files, and what travels with them, where they are in the
-repository; beside them its own three files. Of what is outside, compose files keep their
-place too, so that what they name by relative paths is where they look for it.
+A release holds the compose files and the files sent with them at their places in the repository, and three files of
+its own. Files from outside keep their relative places to the compose files, too.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ OVERLAY = "kamal-dev.overlay.yaml"
 ENV = ".env"
 MANIFEST = "manifest.json"
 NOTIFY = "kamal-dev.notify"
-# Compose 2.26 looks for a file of one of these names, here and in every folder above, before it reads the `.env`
-# that names the files: a compose.yaml in the home folder of a host would be taken instead.
+# Compose 2.26 looks for these names, here and in every parent folder, before it reads the `.env` that names the
+# files: it would use a compose.yaml in the home folder of a host instead.
 SOUGHT = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 STOP = (
     "# The files of this project are listed in `.env`. This one stops Compose from searching parent folders.\n"
     "services: {}\n"
 )
-# Files of the repository that would stand where a release has one of its own.
+# For files of the repository whose place is taken by a file of the release.
 ASIDE = "kamal-dev.files"
 
 
@@ -35,30 +34,30 @@ class ReleaseLayout:
     top: Path
 
     def of_compose(self, path: Path) -> str:
-        """Return where a compose file is, or a `.env` that Compose finds by default."""
+        """Return the place of a compose file, or of a `.env` that Compose reads by default."""
         return place.relative(path, self.top)
 
     def in_release(self, path: Path) -> str:
-        """Return where any other file is: aside, where it is outside or one of the release's own has its place."""
+        """Return the place of any other file: aside if it is outside, or if the release has a file of its own there."""
         if not self._holds(path):
             return f"{ASIDE}/outside{path.as_posix()}"
         inside = place.relative(path, self.top)
         return f"{ASIDE}/{inside}" if inside in (OVERLAY, ENV, MANIFEST, NOTIFY) else inside
 
     def converted(self, path: Path) -> str:
-        """Return where an `env_file` is that was converted from another format: beside the one as it is written."""
+        """Return the place of an `env_file` converted from another format: next to the original."""
         return f"{ASIDE}/raw/{place.relative(path, self.top)}" if self._holds(path) else self.in_release(path)
 
     def is_aside(self, path: Path) -> bool:
-        """Whether a file is elsewhere in a release than it is here, seen from the compose files."""
+        """Return whether a file has another place in the release, relative to the compose files."""
         return self.in_release(path).startswith(f"{ASIDE}/")
 
     def seen_from(self, directory: Path, path: Path) -> str:
-        """Return a travelling file's path as a compose file of the release names it, from the project's directory."""
+        """Return the path of a sent file as a compose file names it, relative to the project's directory."""
         return self.named(self.in_release(path), directory)
 
     def named(self, inside: str, directory: Path) -> str:
-        """Return a path in the release as a compose file names it, from the project's directory."""
+        """Return a path in the release as a compose file names it, relative to the project's directory."""
         path = place.relative(self.top / inside, directory)
         return path if path.startswith(".") else f"./{path}"
 

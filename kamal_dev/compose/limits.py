@@ -1,4 +1,4 @@
-"""The limits of config/dev.yml beside those that the user wrote in the compose file. Converts no units."""
+"""Apply the limits of config/dev.yml next to those in the compose file. Converts no units."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from kamal_dev.compose.value import Value
 def entries(service: Value, cpus: str, memory: str, memory_swap: str) -> dict[str, Any]:
     """Return the keys that limit a service; its own settings take precedence.
 
-    Compose has two forms and refuses a service that limits one thing in the one and
-    another in the other, so the form is the one in use.
+    Compose has two forms, and refuses a service that sets the same limit in both, so the form in use is kept.
     """
     below = service.at("deploy", "resources", "limits")
     keys: dict[str, Any] = {}
@@ -26,6 +25,6 @@ def entries(service: Value, cpus: str, memory: str, memory_swap: str) -> dict[st
     elif missing:
         keys |= {key: amount for key, _, amount in missing}
     if memory_swap and service.at("memswap_limit") is None:
-        # Compose takes no limit at all as a number alone.
+        # Compose accepts `no limit` only as a number.
         keys["memswap_limit"] = -1 if memory_swap == "-1" else memory_swap
     return keys

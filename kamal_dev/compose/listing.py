@@ -1,4 +1,4 @@
-"""What a compose file says of each service, as people read it: `dev services`."""
+"""The services of a compose file, as `dev services` lists them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ListedService:
 
 
 def services(project: ComposeProject, images: Mapping[str, str], main: str) -> tuple[ListedService, ...]:
-    """Return every service in the order of the files; `images` are those that are built."""
+    """Return every service in the order of the files; `images` are the built ones."""
     values = project.model.items["services"].items
     return tuple(_listed(service, values[service.name], images, main) for service in project.services)
 

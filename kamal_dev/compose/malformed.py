@@ -1,4 +1,4 @@
-"""What no Compose would read: keys, types and texts. Judges each place once."""
+"""Errors that any Compose would report: keys, types and texts. Reports each place once."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from kamal_dev.errors import Problem
 
 
 def problems(project: Value, files: Iterable[ComposeFile]) -> tuple[Problem, ...]:
-    """Return what is wrong with a project as it is written; `files` are those that it was read from."""
-    # An anchor is read wherever it is used, and written once.
+    """Return the problems of a project as written; `files` are the files it was read from."""
+    # An anchor is read at each use, but written once.
     all_problems = (*grammar.problems(project), *schema.problems(project, files))
     by_place: dict[tuple[str, int, int], Problem] = {}
     for problem in all_problems:
@@ -21,6 +21,6 @@ def problems(project: Value, files: Iterable[ComposeFile]) -> tuple[Problem, ...
 
 
 def first(wrong: tuple[Problem, ...], consequences: Iterable[Problem]) -> tuple[Problem, ...]:
-    """Return what is malformed, then what else is wrong in other lines."""
+    """Return what is malformed, then the other problems in other lines."""
     places = {(problem.path, problem.line) for problem in wrong if problem.line}
     return (*wrong, *(other for other in consequences if (other.path, other.line) not in places))

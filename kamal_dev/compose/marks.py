@@ -1,8 +1,7 @@
-"""Hashes that tell whether something private changed, and nothing else of it. Depends on no time and place.
+"""Hashes that reveal whether something private changed, and nothing else. Independent of time and place.
 
-A plain hash of a password can be found by trying passwords, and these hashes
-are in labels, names of releases and reports. So they are salted and slow to make; a
-random key would be another one on each machine, and each deploy a new release.
+A plain hash of a password could be found by trying passwords, and these hashes are in labels, names of releases and
+reports. So they are salted and slow; a random key would differ on each machine, and make each deploy a new release.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from kamal_dev.compose.travels import Travel
 from kamal_dev.compose.value import Value
 from kamal_dev.model import Secret
 
-# Some milliseconds for each try; PBKDF2, because every Python has it, also where only approved functions may run.
+# Some milliseconds per attempt. PBKDF2 is part of every Python, even of builds with approved functions only.
 _ROUNDS = 20_000
 
 
@@ -39,9 +38,8 @@ def of_services(
 ) -> dict[str, str]:
     """Return a hash for each service that mounts a file, a config or a secret, so that a change recreates it.
 
-    `carried` are the files with their paths in the release: those here differ from clone to clone.
-    Compose itself recreates a container for another environment, not for another content of what
-    is mounted.
+    `carried` are the files with their paths in the release, because local paths differ between clones. Compose itself
+    recreates a container if its environment changed, but not if the content of a mounted file did.
     """
     contents: dict[str, list[tuple[str, bytes]]] = {}
     for path, travel in carried:
@@ -56,7 +54,7 @@ def of_services(
 
 
 def _inline(service: Value, model: Value, values: Mapping[str, str | Secret]) -> Iterator[tuple[str, bytes]]:
-    """Yield the configs and secrets of a service whose content is that of a variable, or in the compose file."""
+    """Yield the configs and secrets of a service whose content is in a variable or in the compose file."""
     for path, definition in _definitions(service, model):
         content = definition.at("content")
         if content is not None:
@@ -66,7 +64,7 @@ def _inline(service: Value, model: Value, values: Mapping[str, str | Secret]) ->
 
 
 def mounted_variables(service: Value, model: Value) -> tuple[str, ...]:
-    """Return the variables that the mounted configs and secrets of a service are made of."""
+    """Return the variables that the mounted configs and secrets of a service use."""
     names = (name for _, definition in _definitions(service, model) for name in _variables(definition))
     return tuple(dict.fromkeys(names))
 
@@ -90,5 +88,5 @@ def _variables(definition: Value) -> tuple[str, ...]:
 
 
 def plain(value: str | Secret) -> str:
-    """Return a variable's value itself, to be hashed."""
+    """Return a variable's value for hashing."""
     return value.reveal() if isinstance(value, Secret) else value

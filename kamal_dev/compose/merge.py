@@ -1,8 +1,7 @@
-"""One value over another, by Compose's rules, in one form of writing. Reads no file.
+"""Merge one value over another by Compose's rules, in a normal form. Reads no file.
 
-Short and long forms are brought into one first, as Compose does, so that
-`environment: [A=1]` and `environment: {A: 2}` meet under the same key.
-Source: Compose Specification, 13-merge.md.
+Short and long forms are first converted to one form, like in Compose, so that `environment: [A=1]` and `environment:
+{A: 2}` meet under the same key. Source: Compose Specification, 13-merge.md.
 """
 
 from __future__ import annotations
@@ -41,9 +40,9 @@ def services(section: Value) -> dict[str, Value]:
 
 
 def service(name: str, value: Value) -> Value:
-    """Return a service with short forms made long. Raises ComposeError with every wrong shape.
+    """Return a service in its long form. Raises ComposeError with every wrong shape.
 
-    One without anything in it adds nothing to what an earlier file says.
+    An empty service adds nothing to an earlier file.
     """
     path = f"services.{name}"
     if value.data is None:
@@ -64,7 +63,7 @@ def service(name: str, value: Value) -> Value:
 
 
 def over(base: Value | None, upper: Value, path: tuple[str, ...] = ()) -> Value:
-    """Return `base` overridden by `upper`; `path` is the keys that lead here, within a service."""
+    """Return `base` overridden by `upper`; `path` is the keys from the service to here."""
     if base is None or path in _REPLACED or (path and path[-1].startswith("x-")):
         return upper
     if upper.data is None:
@@ -73,7 +72,7 @@ def over(base: Value | None, upper: Value, path: tuple[str, ...] = ()) -> Value:
         entries = {key: value for key, value in base.items.items() if key not in upper.resets}
         for key, value in upper.items.items():
             entries[key] = over(entries.get(key), value, (*path, key))
-        # What a service leaves out is filled in by the file that extends, not by the one it extends.
+        # Missing values of a service are filled in by the extending file, not by the extended one.
         return Value(entries, base.where, upper.base if path == () else base.base, resets=upper.resets)
     if isinstance(base.data, list) and isinstance(upper.data, list):
         return replace(upper, data=unique(path, [*base.list, *upper.list]))
@@ -97,7 +96,7 @@ def projects(base: Value | None, upper: Value) -> Value:
 
 
 def unique(path: tuple[str, ...], items: list[Value]) -> list[Value]:
-    """Return the list without what a later item of the same key redefines, in its first place."""
+    """Return the list without items whose key a later item defines, which takes the first one's place."""
     index = _INDEXES.get(path)
     if index is None:
         return items
@@ -108,7 +107,7 @@ def unique(path: tuple[str, ...], items: list[Value]) -> list[Value]:
 
 
 def _is_pair(path: tuple[str, ...]) -> bool:
-    """Whether the keys lead to one entry of what may also be a list of `KEY=value`: there null replaces."""
+    """Return whether the keys lead to an entry of a mapping that may also be a `KEY=value` list: null replaces it."""
     folder = path[:-1]
     return folder[:1] in {(key,) for key in _PAIRS} or folder in {("build", key) for key in _BUILD_PAIRS}
 
@@ -138,7 +137,7 @@ def _build(value: Value) -> Value:
 
 
 def _pairs(value: Value) -> Value:
-    """Return a list of `KEY=value` as the mapping it means; a key alone has the value null."""
+    """Return a list of `KEY=value` as a mapping; a key without a value is null."""
     if not isinstance(value.data, list):
         return value
     entries = {}

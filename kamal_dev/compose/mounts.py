@@ -1,4 +1,4 @@
-"""The mounts of a devcontainer.json as volumes of the main service. Parses none: that is done before."""
+"""The mounts of a devcontainer.json as volumes of the main service. They were parsed before."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Mounted:
-    """Hold the mounts as they are on a host.
+    """Hold the mounts in their form on a host.
 
-    `volumes` are items for the main service, in long form, `definitions` what the
-    project says of the volumes they name; `binds` and `sent` are those among them.
+    `volumes` are items for the main service, in long form, `definitions` the top-level definitions of the named
+    volumes; `binds` and `sent` are the binds and files among them.
     """
 
     volumes: tuple[dict[str, Any], ...] = ()

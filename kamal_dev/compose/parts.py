@@ -1,8 +1,8 @@
-"""What each container of a release is made of, as hashes: a host tells by them why it replaces one. Reads no file.
+"""Hashes of the parts of each container in a release; a host uses them to explain why it replaces one. Reads no file.
 
-A line is a service, a part and a hash, with tabs between. The part is a key of the service, with
-the variable's name behind it for `environment`. Values may be secret: the lines belong beside the
-`.env` of the release, and nowhere else.
+A line is a service, a part and a hash, separated by tabs. The part is a key of the service, for `environment` with
+the variable's name. The hashed values may be secret: keep the lines next to the `.env` of the release, and nowhere
+else.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kamal_dev.compose.value import Scope, Value
 from kamal_dev.errors import ComposeError
 from kamal_dev.model import Location, Release
 
-# Compose creates the same container regardless of these.
+# Compose creates the same container whatever these say.
 _WITHOUT_EFFECT = frozenset(("build", "pull_policy", "scale", "profiles", "develop"))
 FILES = "kamal-dev.files"
 
@@ -45,7 +45,7 @@ def of_services(project: ComposeProject, ready: Rewritten, release: Release) -> 
 
 
 def _model(project: ComposeProject, ready: Rewritten, overlay: str, variables: Mapping[str, str]) -> Value:
-    """Return what the files of the release mean with the variables of its own `.env`."""
+    """Return the meaning of the release's files with the variables of its own `.env`."""
     over = project.places.top / layout.OVERLAY
     own, outside = project.reader, project.reader.allow_outside
     laid = {**ready.texts, over: overlay}
@@ -66,7 +66,7 @@ def _parts(
         if key in _WITHOUT_EFFECT or key.startswith("x-"):
             continue
         if key == "environment" and value.items:
-            # Without a value, as secrets are, a variable has that of `.env`.
+            # A variable without a value, such as a secret, takes the value in `.env`.
             own = {variable: item.plain() for variable, item in value.items.items()}
             yield from ((f"{key}.{item}", variables.get(item) if text is None else text) for item, text in own.items())
         elif key == "labels" and FILES in value.items:
@@ -81,7 +81,7 @@ def _parts(
 
 
 def _mounted(service: Value, model: Value, variables: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
-    """Yield the variables behind mounted configs and secrets; those of its environment have parts already."""
+    """Yield the variables of mounted configs and secrets; variables of the environment have their own parts."""
     environment = service.at("environment")
     own = environment.items if environment is not None else {}
     for name in marks.mounted_variables(service, model):
@@ -90,7 +90,7 @@ def _mounted(service: Value, model: Value, variables: Mapping[str, str]) -> Iter
 
 
 def _env_file(text: str) -> Mapping[str, str]:
-    """Return what a file sets, as far as it can be told without Compose; else all of it under one name."""
+    """Return what a file sets, as far as it can be told without Compose; otherwise everything under one name."""
     try:
         return dotenv.parse(text, "", lambda _: None)
     except ComposeError:

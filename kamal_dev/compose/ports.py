@@ -1,7 +1,6 @@
-"""Published ports: on a host they are for the host alone, unless `expose` says otherwise. Opens none.
+"""Published ports: only reachable from the host itself, unless `expose` is set. Opens none.
 
-What names an address is the user's own wish and stays as it is written.
-Source: Compose Specification, services `ports`.
+A port with an address is kept as written. Source: Compose Specification, services `ports`.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ _EVERYWHERE = frozenset((EVERYWHERE, "::"))
 
 
 def bound(service: Value) -> list[Value | str]:
-    """Return all of a service's ports, bound to the loopback; empty where each names its address already."""
+    """Return all ports of a service, bound to the loopback address; empty if each has an address already."""
     listed = service.at("ports")
     items = listed.list if listed is not None else []
     if all(_address(item) for item in items):
@@ -33,7 +32,7 @@ def bound(service: Value) -> list[Value | str]:
 
 
 def notices(services: Mapping[str, Value]) -> Iterator[Notice]:
-    """Say which ports are open to every network of the host, although `expose` is not set."""
+    """Warn about ports that are open to every network of the host although `expose` is not set."""
     for name, service in services.items():
         listed = service.at("ports")
         for item in listed.list if listed is not None else ():
@@ -47,7 +46,7 @@ def notices(services: Mapping[str, Value]) -> Iterator[Notice]:
 
 
 def published(services: Iterable[Value], variables: Mapping[str, str], *, is_exposed: bool) -> tuple[str, ...]:
-    """Return what services take of a host's ports, as `address:port/protocol`, with a stack's own variables."""
+    """Return the host ports that services use, as `address:port/protocol`, with a stack's own variables."""
     ports: dict[str, None] = {}
     for service in services:
         listed = service.at("ports")
@@ -60,9 +59,9 @@ def published(services: Iterable[Value], variables: Mapping[str, str], *, is_exp
 
 
 def named(service: Value, variables: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the ports that a service is said to listen on in its container, as `port/protocol`.
+    """Return the ports that a service listens on in its container according to the file, as `port/protocol`.
 
-    A range does not say on which; what cannot be resolved says nothing.
+    A range does not say which port, and unresolved variables say nothing.
     """
     listed = (item.list for key in ("ports", "expose") if (item := service.at(key)) is not None)
     taken = (_taken(item, variables) for items in listed for item in items)
@@ -71,7 +70,7 @@ def named(service: Value, variables: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _taken(item: Value, variables: Mapping[str, str]) -> tuple[str, str, str, str]:
-    """Return address, host's port or range, container's, and protocol; what cannot be resolved is empty."""
+    """Return address, host port or range, container port, and protocol; empty if unresolved."""
     known = {key: _resolved(value, variables) for key, value in item.items.items()}
     if known:
         own = (known.get(key, "") for key in ("host_ip", "published", "target"))
@@ -90,7 +89,7 @@ def _resolved(value: Value, variables: Mapping[str, str]) -> str:
 
 
 def _each(host: str, container: str) -> tuple[int, ...]:
-    """Return every port of a range; of a range for one port of a container the engine takes any."""
+    """Return every port of a range; of a range for a single container port, the engine takes any."""
     first, _, last = host.partition("-")
     inside, _, end = container.partition("-")
     if not all(part.isdecimal() for part in (first, last or first, inside, end or inside)):
@@ -100,7 +99,7 @@ def _each(host: str, container: str) -> tuple[int, ...]:
 
 
 def _address(item: Value) -> str:
-    """Return the address that a port is bound to; empty where it names none."""
+    """Return the address that a port is bound to; empty if there is none."""
     if item.items:
         return item.string("host_ip")
     host, colon, _ = _without_container(item.text).rpartition(":")
@@ -108,7 +107,7 @@ def _address(item: Value) -> str:
 
 
 def _without_container(text: str) -> str:
-    """Return `address:published` of a port in short form; `published` is empty where the engine chooses it."""
+    """Return `address:published` of a short port; `published` is empty if the engine chooses it."""
     return text.rpartition(":")[0]
 
 

@@ -1,7 +1,7 @@
-"""The seccomp profiles that services name: files that Compose reads where it runs, so that they travel.
+"""The seccomp profiles that services name: Compose reads these files where it runs, so they are sent.
 
-Their paths start at the project's directory, also in a file that is extended or included.
-Source: Compose Specification, services `security_opt`; docker/compose, `parseSecurityOpts`.
+Their paths are relative to the project's directory, also in an extended or included file. Source: Compose
+Specification, services `security_opt`; docker/compose, `parseSecurityOpts`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ KEY = "security_opt"
 
 @dataclass(frozen=True)
 class Profiles:
-    """Hold the profiles that travel, those that cannot, and those that are the host's own."""
+    """Hold the profiles to send, those that cannot be sent, and those of the host."""
 
     travels: tuple[Travel, ...]
     problems: tuple[Problem, ...]
@@ -35,7 +35,7 @@ class Profiles:
 def of_services(
     services: Mapping[str, Value], directory: Path, reader: ComposeReader, active: frozenset[str]
 ) -> Profiles:
-    """Return the profiles of services; what one that is not in `active` lacks is no problem."""
+    """Return the profiles of services; missing profiles of inactive services are not a problem."""
     by_service = {name: of_options(name, _written(service), directory, reader) for name, service in services.items()}
     merged: dict[Path, Travel] = {}
     for travel in (travel for profiles in by_service.values() for travel in profiles.travels):
@@ -50,7 +50,7 @@ def of_services(
 def of_options(
     service: str, options: Iterable[tuple[str, Location]], directory: Path, reader: ComposeReader
 ) -> Profiles:
-    """Return the profiles that the options of one service name."""
+    """Return the profiles in the options of one service."""
     items = tuple(_read(service, options, directory, reader))
     return Profiles(
         tuple(item for item in items if isinstance(item, Travel)),
@@ -84,7 +84,7 @@ def _written(service: Value) -> list[tuple[str, Location]]:
 
 
 def moved(service: Value, places: ReleaseLayout, directory: Path) -> list[str]:
-    """Return all security options of a service where a release has a profile at another path; else none."""
+    """Return all security options of a service if a profile has another path in the release; else nothing."""
     listed = service.at(KEY)
     items = listed.list if listed is not None else []
     paths = [_in_release(item.text, item.raw, places, directory) for item in items]
@@ -92,7 +92,7 @@ def moved(service: Value, places: ReleaseLayout, directory: Path) -> list[str]:
 
 
 def in_release(option: str, places: ReleaseLayout, directory: Path) -> str:
-    """Return an option of a devcontainer.json as a compose file of the release has it."""
+    """Return an option of a devcontainer.json in the form for a compose file of the release."""
     return _in_release(option, interpolate.escape(option), places, directory)
 
 

@@ -1,4 +1,4 @@
-"""The compose files of a project as one value: -f order, `include`, `extends`. Changes no text."""
+"""Read the compose files of a project as one value: -f order, `include`, `extends`. Changes no text."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ _SHARED = ("services", "volumes", "networks", "secrets", "configs")
 class ComposeFile:
     """Hold one compose file of a project.
 
-    `path` is absolute; `text` has every character of the file, byte order mark and
-    line ends too. `role` is `top` for a file that was named, `included` or
-    `extended` for one that another file reaches.
+    `path` is absolute; `text` has every character of the file, including byte order mark and line ends. `role` is
+    `top` for a named file, `included` or `extended` for a file that another one reaches.
     """
 
     path: Path
@@ -37,12 +36,11 @@ class ComposeFile:
 
 
 class ComposeReader:
-    """Read a project's files, each once; `files` and `env_files` fill up in the order they are met.
+    """Read a project's files, each once; `files` and `env_files` are filled in order of appearance.
 
-    `set_by_includes` are the variables that only an included project has. `texts`
-    replace what the tree holds under their paths. With `allow_outside`, what the
-    repository does not hold may be read as well. `personal` are the paths of the user at this
-    machine that services do not mount on a host.
+    `set_by_includes` are the variables that only an included project has. `texts` replace files of the tree. With
+    `allow_outside`, files outside the repository may be read, too. `personal` are paths of the user of this machine,
+    which services do not mount on a host.
     """
 
     def __init__(
@@ -83,9 +81,9 @@ class ComposeReader:
         return project
 
     def file(self, path: Path, role: str, where: Location) -> ComposeFile:
-        """Return a file, read and parsed; `where` is what names it. Raises ComposeError.
+        """Return a parsed file; `where` is the place that names it. Raises ComposeError.
 
-        The first role counts, so those that are named come first.
+        The first role counts, so the named files come first.
         """
         known = self.files.get(path)
         if known is None:
@@ -94,14 +92,14 @@ class ComposeReader:
         return known
 
     def environment(self, path: Path, where: Location, known: Mapping[str, str]) -> dict[str, str]:
-        """Return what a dotenv file sets, what is known already winning in its values. Raises ComposeError."""
+        """Return what a dotenv file sets; known variables win inside its values. Raises ComposeError."""
         display = place.shown(path, self.repository)
         text = decode(self.bytes(path, where), display, ComposeError)
         self.env_files.setdefault(path, where)
         return dotenv.parse(text, display, known.get)
 
     def bytes(self, path: Path, where: Location) -> bytes:
-        """Return a file's content. Raises ComposeError where it is missing or not in the repository."""
+        """Return a file's content. Raises ComposeError if it is missing or not in the repository."""
         display = place.shown(path, self.repository)
         if not self.may_read(path):
             raise ComposeError(
@@ -115,11 +113,11 @@ class ComposeReader:
             raise ComposeError(_at(where, display, f"`{display}`: {_reason(error)}")) from error
 
     def may_read(self, path: Path) -> bool:
-        """Whether the repository holds a file, or what it does not hold may travel."""
+        """Return whether the repository contains a file, or outside files are allowed."""
         return self.allow_outside or self.holds(path)
 
     def holds(self, path: Path) -> bool:
-        """Whether the repository holds a file under this path, and no link leads out of it."""
+        """Return whether the repository contains a file at this path, and no link leads outside."""
         inside = place.within(path, self.repository) is not None
         return inside and place.within(self.tree.real(path), self.tree.real(self.repository)) is not None
 
@@ -222,7 +220,7 @@ class ComposeReader:
 
 
 def _imported(entries: dict[str, Value], source: Value) -> dict[str, Value]:
-    """Return a file's entries with what it includes. Raises ComposeError where both define one name."""
+    """Return a file's entries with those of its includes. Raises ComposeError if both define the same name."""
     result = dict(entries)
     for key in _SHARED:
         imported = source.at(key)

@@ -1,8 +1,7 @@
-"""A release: the text of every file that makes one version of a stack run. Writes none of them.
+"""The text of every file of a release, which makes one version of a stack run. Writes none of them.
 
-`cd` into it and `docker compose ps` works without a flag, because its `.env` names
-the files and the project. Nothing in it depends on time or place, so that the same
-input makes the same release.
+`docker compose ps` works in its folder without flags, because its `.env` names the files and the project. Nothing in
+it depends on time or place, so the same input gives the same release.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ from kamal_dev.values import dataclass
 
 @dataclass(frozen=True)
 class Rewritten:
-    """Hold what is the same in the releases of all stacks: images, texts, and what the texts mean."""
+    """Hold what is the same in the releases of all stacks: images, texts, and their meaning."""
 
     images: Mapping[str, Image]
     texts: Mapping[Path, str]
@@ -51,7 +50,7 @@ class Rewritten:
 
 
 def rewritten(project: ComposeProject, images: Mapping[str, Image]) -> Rewritten:
-    """Put images in place of builds; `images` has the image of every service with a build. Raises as `render`."""
+    """Replace builds by images; `images` has the image of every service with a build. Raises like `render`."""
     own = _images(project, images)
     return Rewritten(own, *_rewritten(project, own))
 
@@ -72,10 +71,10 @@ def render(
 ) -> Release:
     """Return the release of a version for one stack.
 
-    `images` has the image of every service with a build. `variables` override the project's own values; only those that
-    the files mention and the additions' secrets are written; with `mask`, they stand as `[redacted]`. `ready` saves
-    work for further stacks. `index` counts stacks from 1; `address` is the host's, empty where it is not known yet;
-    `notify` says who is told about alerts. Raises ComposeError for an unknown service, NothingBuilt without an image.
+    `images` has the image of every service with a build. `variables` override the project's own values; only
+    mentioned ones and the additions' secrets are written; with `mask`, they are `[redacted]`. `ready` saves work for
+    further stacks. `index` counts stacks from 1; `address` is the host's, empty if unknown; `notify` configures who
+    is notified about alerts. Raises ComposeError for an unknown service, NothingBuilt without an image.
     """
     _check(project, additions)
     ready = ready or rewritten(project, images)
@@ -101,7 +100,7 @@ def render(
 def _with_services(
     release: Release, project: ComposeProject, additions: Additions, of_stack: Mapping[str, str]
 ) -> Release:
-    """Return a release with the services that it starts, and the ports that they publish."""
+    """Return a release with the services that it starts, and their published ports."""
     started = service.started(project.services, additions.run_services)
     set_there = {**project.scope.variables, **of_stack}
     return replace(
@@ -118,7 +117,7 @@ def _values(started: Iterable[service.Service], project: ComposeProject) -> Iter
 def _started(
     item: service.Service, project: ComposeProject, additions: Additions, variables: Mapping[str, str]
 ) -> StartedService:
-    """Return a service with the ports that the compose files or devcontainer.json say it listens on."""
+    """Return a service with the ports it listens on according to the compose files or devcontainer.json."""
     own = (port for value in _values((item,), project) for port in ports.named(value, variables))
     forwarded = (text.rpartition(":") for text in additions.forwarded)
     hosts = ("", "localhost", "127.0.0.1", item.name) if item.name == additions.main else (item.name,)
@@ -128,13 +127,13 @@ def _started(
 
 
 def _of_stack(project: ComposeProject, after: Value, additions: Additions) -> tuple[str, ...]:
-    """Return the variables of a stack that the main service gets."""
+    """Return the variables of a stack for the main service."""
     service = after.at("services", additions.main)
     return tuple(stack_variables.environment(service, project, additions.main, additions.mentioned)) if service else ()
 
 
 def _described(about: Mapping[str, Any], bare: Release, own: Mapping[str, Image]) -> Release:
-    """Return a release with what its manifest says of it."""
+    """Return a release with the description from its manifest."""
     return replace(
         bare,
         images=tuple(own.items()),
@@ -145,7 +144,7 @@ def _described(about: Mapping[str, Any], bare: Release, own: Mapping[str, Image]
 
 
 def notices(project: ComposeProject, additions: Additions) -> tuple[Notice, ...]:
-    """Return what is not on a host as it is here, that of the additions' mounts too."""
+    """Return notices about what differs on a host, including the additions' mounts."""
     mounted = _mounted(project, additions, "")
     listed = project.model.at("services")
     services = listed.items if listed is not None else {}
@@ -157,12 +156,12 @@ def notices(project: ComposeProject, additions: Additions) -> tuple[Notice, ...]
 
 
 def all_binds(project: ComposeProject, additions: Additions) -> tuple[Bind, ...]:
-    """Return what services mount from this machine, that of the additions too."""
+    """Return what services mount from this machine, including the additions."""
     return (*project.binds, *_mounted(project, additions, "").binds)
 
 
 def problems(project: ComposeProject, additions: Additions) -> tuple[Problem, ...]:
-    """Return what must be put right before a deployment."""
+    """Return what must be fixed before a deploy."""
     return (*project.problems, *_mounted(project, additions, "").problems)
 
 
@@ -188,7 +187,7 @@ def _mounted(project: ComposeProject, additions: Additions, stack: str) -> Mount
 
 
 def _left_out(project: ComposeProject, additions: Additions) -> Iterator[Notice]:
-    """Yield a notice for each mount that is left out of a service whose image was not built with the source."""
+    """Yield a notice for each omitted mount of a service whose image does not contain the source."""
     built = {service.name for service in project.services if service.built_as}
     for bind in project.binds:
         if additions.without_source and binds.is_source(bind, project.repository) and bind.service not in built:
@@ -204,7 +203,7 @@ def _check(project: ComposeProject, additions: Additions) -> None:
 
 
 def _images(project: ComposeProject, images: Mapping[str, Image]) -> dict[str, Image]:
-    """Return the image of every service that runs a built one; what is not started is not built."""
+    """Return the image of every service that runs a built one; services that are not started are not built."""
     chosen = {}
     for item in project.services:
         if item.built_as and (item.name in project.started or item.built_as in images):
@@ -215,9 +214,9 @@ def _images(project: ComposeProject, images: Mapping[str, Image]) -> dict[str, I
 
 
 def _rewritten(project: ComposeProject, own: Mapping[str, Image]) -> tuple[dict[Path, str], ComposeReader, Value]:
-    """Return the text of every compose file, and what they mean now, without the overlay.
+    """Return the text of every compose file, and their new meaning, without the overlay.
 
-    Where splicing would change more than images and builds, the files stay as they are.
+    If splicing would change more than images and builds, the files stay unchanged.
     """
     images = {name: image.pinned for name, image in own.items() if project.service(name).has_build}
     before = {file.path: file.text for file in project.files}
@@ -228,7 +227,7 @@ def _rewritten(project: ComposeProject, own: Mapping[str, Image]) -> tuple[dict[
     try:
         reader, model = _read_again(project, after)
     except ComposeError:
-        # What was defined twice in the same words may no longer be.
+        # Two equal definitions may have become different.
         return before, project.reader, project.model
     if _beside_images(model) != _beside_images(project.model):
         return before, project.reader, project.model

@@ -1,4 +1,4 @@
-"""The files of a release: the compose files, what travels with them, and their digest. Rewrites none."""
+"""The files of a release: compose files, the files sent with them, and the digest. Rewrites none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kamal_dev.values import dataclass
 
 
 def gathered(project: ComposeProject, texts: Mapping[Path, str], carried: tuple[Travel, ...], laid: str) -> list[File]:
-    """Return the compose files, what travels with them, and the overlay `laid`."""
+    """Return the compose files, the files sent with them, and the overlay `laid`."""
     files = [
         *(File(project.places.of_compose(path), text.encode()) for path, text in texts.items()),
         *_travelling(carried, project),
@@ -33,7 +33,7 @@ def masked(files: list[File], carried: tuple[Travel, ...], project: ComposeProje
 
 
 def placed(carried: tuple[Travel, ...], project: ComposeProject) -> list[tuple[str, Travel]]:
-    """Return travelling files with their paths in the release."""
+    """Return the files to send, with their paths in the release."""
     return [(_path_of(travel, project), travel) for travel in carried]
 
 
@@ -54,13 +54,13 @@ def _travelling(carried: tuple[Travel, ...], project: ComposeProject) -> list[Fi
 
 
 def notified(text: str) -> list[File]:
-    """Return the file that says who is told about alerts, which may have secrets; none without a text."""
+    """Return the file that configures who is notified about alerts, possibly with secrets; none without a text."""
     return [File(layout.NOTIFY, text.encode(), 0o600)] if text else []
 
 
 @dataclass(frozen=True)
 class ReleaseContent:
-    """Tell what is private in a release from what is not, for its digest."""
+    """Separate private from public content of a release, for its digest."""
 
     project: ComposeProject
     carried: tuple[Travel, ...]
@@ -85,6 +85,6 @@ class ReleaseContent:
         return self.values[name] != self.of_stack.get(name)
 
     def _env(self, stack: str) -> File:
-        """Return the `.env` of a stack without what is private in it."""
+        """Return the `.env` of a stack without its private values."""
         shown = {name: Secret("") if self._hides(name) else value for name, value in self.values.items()}
         return env.file(replace(self.project, own_env=""), stack, shown, mask=True)

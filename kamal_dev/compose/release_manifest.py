@@ -44,14 +44,14 @@ def entries(
         "one_shots": [item.name for item in running if item.is_one_shot],
         "workspace": {
             "repository": project.repository.name,
-            # What holds the repository is of use only with the repository in it.
+            # The parent of the repository is only useful with the repository in it.
             "folders": sorted({bind.folder or project.repository.name for bind in bound}),
         },
     }
 
 
 def lasting(manifest: Mapping[str, Any], images: Mapping[str, Image]) -> File:
-    """Return what stays of it where another version has the same content: no version, and no tag."""
+    """Return what stays the same if another version has the same content: no version, no tag."""
     kept = {key: value for key, value in manifest.items() if key not in ("version", "commit")}
     return file({**kept, "images": {name: image.pinned for name, image in images.items()}})
 

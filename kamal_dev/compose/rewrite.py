@@ -1,8 +1,7 @@
-"""`build` into `image` in the text of a compose file, by splicing. Every other character stays.
+"""Replace `build` by `image` in the text of a compose file. Every other character stays.
 
-Only text in the service's own mapping is replaced. A build that
-arrives by a merge key, `extends` or `include` is left for the overlay, and so is
-one whose removal would take away an anchor that something else refers to.
+Only text in the service's own mapping is replaced. A build that comes from a merge key, `extends` or `include` is
+left to the overlay, and so is one with an anchor that is used elsewhere.
 """
 
 from __future__ import annotations
@@ -33,8 +32,8 @@ class Edit:
 def spliced(text: str, display: str, images: Mapping[str, str]) -> str:
     """Return the text in which the services named in `images` run their image instead of building it.
 
-    The text is returned unchanged where splicing would touch anything but the
-    `build`, `image` and `pull_policy` of services; then the overlay does the work.
+    The text is returned unchanged if splicing would affect anything but `build`, `image` and `pull_policy` of
+    services; the overlay then does the work.
     """
     roots = parse(text, display, ComposeError)
     edits = {
@@ -84,14 +83,14 @@ def _replaced_build(text: str, key: Node, value: Node, service: Node, reference:
     first_line_end = _line_end(text, key.end)
     if service.style == "flow" or value.style != "block" or value.end <= first_line_end:
         return Edit(key.start, value.end, new)
-    # What is nested goes with its comments; one beside the key itself stays.
+    # Nested text is removed with its comments; a comment after the key itself stays.
     properties_end = _properties_end(text, key, value, first_line_end)
     comment = text[properties_end:first_line_end]
     return Edit(key.start, _line_end(text, value.end), new + (comment if comment.strip() else ""))
 
 
 def _properties_end(text: str, key: Node, value: Node, line_end: int) -> int:
-    """Return where the key's own line ends, but for its comment: after colon, anchor and tag."""
+    """Return the end of the key's own line without its comment: after colon, anchor and tag."""
     end = text.index(":", key.end) + 1
     while True:
         start = end + len(text[end:line_end]) - len(text[end:line_end].lstrip())
@@ -102,7 +101,7 @@ def _properties_end(text: str, key: Node, value: Node, line_end: int) -> int:
 
 
 def _removed(text: str, entry: tuple[Node, Node], service: Node) -> Edit | None:
-    """Return the edit that removes an entry; None where it does not stand on lines of its own."""
+    """Return the edit that removes an entry; None if it shares its lines with others."""
     key, value = entry
     if service.style == "flow":
         return _removed_from_flow(entry, service)
@@ -131,7 +130,7 @@ def _line_end(text: str, position: int) -> int:
 
 
 def _drop_needed(edits: dict[tuple[int, str], list[Edit]], roots: tuple[Node, ...]) -> None:
-    """Drop the edits of every service that would take away an anchor used elsewhere, until none does."""
+    """Drop the edits of every service that would remove an anchor used elsewhere, until none does."""
     users = [[node for node in root.walk() if node.target is not None] for root in roots]
     needed = True
     while needed:
@@ -145,7 +144,7 @@ def _drop_needed(edits: dict[tuple[int, str], list[Edit]], roots: tuple[Node, ..
 
 
 class _Owners:
-    """Look up whose edits take a node away."""
+    """Find the edits that remove a node."""
 
     def __init__(self, edits: dict[tuple[int, str], list[Edit]]) -> None:
         pairs = [(edit, key) for key, group in edits.items() for edit in group if edit.start < edit.end]
@@ -153,7 +152,7 @@ class _Owners:
         self._starts = [edit.start for edit, _ in self._pairs]
 
     def of(self, node: Node) -> tuple[int, str] | None:
-        """Return the key of the edits that the node is inside of; None where it stays. Edits do not overlap."""
+        """Return the key of the edits that contain the node; None if it stays. Edits do not overlap."""
         at = bisect_right(self._starts, node.start) - 1
         if at < 0:
             return None
@@ -166,7 +165,7 @@ def _in_order(edits: Iterable[Edit]) -> list[Edit]:
 
 
 def _is_same_beside(before: str, after: str, display: str) -> bool:
-    """Whether two texts say the same but for the images and builds of services."""
+    """Return whether two texts only differ in the images and builds of services."""
     try:
         return _beside(before, display) == _beside(after, display)
     except ComposeError:

@@ -1,8 +1,7 @@
-"""Plain YAML scalars as Compose reads them, and numbers as it writes them. Knows no key.
+"""Parse plain YAML scalars like Compose, and write numbers like it. Knows no key.
 
-Compose decodes with go-yaml v3: `0644` is an octal number, `1_000` a number, `yes`
-a string and `2024-01-01` a time. What it hands on as text is the number's own
-spelling, so a build argument `3.10` reaches the Dockerfile as `3.1`.
+Compose decodes with go-yaml v3: `0644` is an octal number, `1_000` a number, `yes` a string and `2024-01-01` a time.
+It passes numbers on in its own spelling, so a build argument `3.10` reaches the Dockerfile as `3.1`.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _LONGEST = len("0b") + 64
 
 
 def resolve(text: str) -> str | int | float | bool | datetime | None:
-    """Return the value of a plain scalar; text that is nothing else stays text."""
+    """Return the value of a plain scalar; anything else is text."""
     if text in _WORDS:
         return _WORDS[text]
     if text[0] not in "+-.0123456789":

@@ -1,7 +1,7 @@
-"""What the JSON Schema of the Compose Specification says of a project. Follows no file and no image.
+"""Validate a project against the JSON Schema of the Compose Specification.
 
-Compose casts text to the type of the schema (`tty: "true"`, `cpus: ${CPUS}`), so text is judged by what it can become.
-Source: Compose Specification, schema/compose-spec.json, kept in `specification/` with its licence.
+Compose casts text to the type in the schema (`tty: "true"`, `cpus: ${CPUS}`), so text is judged by what it can
+become. Source: Compose Specification, schema/compose-spec.json, kept in `specification/` with its licence.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _Path = tuple[Any, ...]
 
 
 def problems(project: Value, files: Iterable[ComposeFile]) -> Iterator[Problem]:
-    """Say what is misspelt or of the wrong type, at any depth; `files` are those that the project was read from."""
+    """Return keys that are misspelt and values of a wrong type, at any depth; `files` are the project's files."""
     data = _plain(project)
     if conforms(data, _schema()):
         return
@@ -60,7 +60,7 @@ def _schema() -> Any:
 
 
 def _strict(schema: Any) -> Any:
-    """Return the schema with booleans alone where it takes any text beside them: of that only some is a boolean."""
+    """Return the schema with only booleans where it allows any text besides them: only some texts are booleans."""
     if isinstance(schema, list):
         return [_strict(item) for item in schema]
     if not isinstance(schema, dict):
@@ -70,7 +70,7 @@ def _strict(schema: Any) -> Any:
 
 
 def _plain(value: Value, path: _Path = ()) -> Any:
-    """Return what is judged; short lists of `depends_on`, which are read as mappings, are lists again."""
+    """Return the data to validate; short lists of `depends_on`, which are read as mappings, become lists again."""
     is_short = path[2:] == ("depends_on",) and all(item.data is None for item in value.items.values())
     if is_short and value.items:
         return list(value.items)
@@ -82,7 +82,7 @@ def _plain(value: Value, path: _Path = ()) -> Any:
 
 
 def _causes(error: ValidationError) -> list[ValidationError]:
-    """Return the errors that say most: of alternatives those of the one that was meant."""
+    """Return the most useful errors: if there are alternatives, the errors of the intended one."""
     if error.validator not in ("oneOf", "anyOf"):
         return [error]
     branches: dict[Any, list[ValidationError]] = {}
@@ -93,14 +93,14 @@ def _causes(error: ValidationError) -> list[ValidationError]:
 
 
 def _is_other_kind(error: ValidationError) -> bool:
-    """Whether the alternative is of another kind than what was written: it was not meant."""
+    """Return whether the alternative is of another kind than what was written, and so was not meant."""
     return error.validator == "type" and not error.relative_path
 
 
 def _problems(project: Value, error: ValidationError, roots: Mapping[str, tuple[Node, ...]]) -> Iterator[Problem]:
     path = tuple(error.absolute_path)
     value = _at(project, path)
-    # A secret whose value is not known yet may be anything.
+    # A secret whose value is not known yet can be anything.
     if value is None or REDACTED in value.text or _casts(value, error):
         return
     if error.validator == "additionalProperties":
@@ -129,7 +129,7 @@ def _strangers(error: ValidationError) -> list[str]:
 
 
 def _key(key: str, where: Location, roots: Mapping[str, tuple[Node, ...]]) -> Location:
-    """Return the location of a key whose value is at `where`: a mapping begins in the line below."""
+    """Return the location of a key whose value is at `where`: a mapping begins in the next line."""
     for root in roots.get(where.path, ()):
         for node in root.walk():
             for name, item in node.entries:
@@ -143,7 +143,7 @@ def _misnamed(key: str) -> str:
 
 
 def unknown(key: str, known: Iterable[str]) -> str:
-    """Return the message about a key that the specification does not have, with the one that was meant."""
+    """Return the message about an unknown key, with a suggestion."""
     known = list(known)
     near = difflib.get_close_matches(key, known, 1) or difflib.get_close_matches(
         key.lower().replace("-", "_"), known, 1
@@ -152,7 +152,7 @@ def unknown(key: str, known: Iterable[str]) -> str:
 
 
 def _casts(value: Value, error: ValidationError) -> bool:
-    """Whether text becomes what is asked for, as Compose casts it."""
+    """Return whether Compose would cast the text to the required type."""
     if not isinstance(value.data, str) or error.validator not in ("type", "oneOf", "anyOf"):
         return False
     text = value.text.strip()
@@ -180,7 +180,7 @@ def _near(text: str, known: Iterable[str]) -> list[str]:
 
 
 def one_of(text: str, allowed: Iterable[Any]) -> str:
-    """Return the message about text that is none of the words that may stand there."""
+    """Return the message about text that is not one of the allowed words."""
     words = [str(word) for word in allowed]
     near = _near(text, words)
     asked = f"; did you mean `{near[0]}`?" if near else ""
@@ -188,7 +188,7 @@ def one_of(text: str, allowed: Iterable[Any]) -> str:
 
 
 def _wanted(error: ValidationError) -> str:
-    """Return what may stand there, each kind once."""
+    """Return the allowed kinds, each once."""
     below = [error] if error.validator == "type" else list(error.context or ())
     kinds: list[str] = []
     for item in below:
@@ -200,7 +200,7 @@ def _wanted(error: ValidationError) -> str:
 
 
 def described(value: Value) -> str:
-    """Return what a value is, for a message."""
+    """Return the kind of a value, for a message."""
     if isinstance(value.data, dict):
         return "a mapping"
     return "a list" if isinstance(value.data, list) else f"`{value.hidden}`"

@@ -1,4 +1,4 @@
-"""The services of a project in short: what runs, on what image, and when. Builds and files are elsewhere."""
+"""A summary of each service: its image, its dependencies, and when it runs."""
 
 from __future__ import annotations
 
@@ -27,12 +27,10 @@ _REFERENCE = re.compile(
 class Service:
     """Describe one service of a compose project.
 
-    `image` is the user's own name of it, variables resolved. `built_as` is the
-    service whose build makes its image: itself, also where it only gets Features,
-    another one whose image it names, or empty. `is_active` says whether its profiles
-    let it be started, `is_one_shot` whether another service waits for it to end
-    well. `needs` are the services that are started with it, `platform` is what its image has
-    to be made for (`linux/amd64`), empty where it does not say.
+    `image` is the user's name for it, with variables resolved. `built_as` is the service whose build makes its image:
+    itself (also if it only gets Features), another service whose image it uses, or empty. `is_active` says whether
+    its profiles let it be started, `is_one_shot` whether another service waits for its successful end. `needs` are
+    the services started with it, `platform` is the required platform of its image (`linux/amd64`), empty if not set.
     """
 
     name: str
@@ -50,7 +48,7 @@ class Service:
 def read(
     services: Mapping[str, Value], profiles: tuple[str, ...], featured: frozenset[str] = frozenset()
 ) -> tuple[Service, ...]:
-    """Return every service in the order of the files; those `featured` get an image of their own.
+    """Return every service in the order of the files; `featured` services get their own image.
 
     Raises ComposeError for what Compose refuses.
     """
@@ -84,7 +82,7 @@ def read(
 
 
 def profiles(variables: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the profiles that COMPOSE_PROFILES names."""
+    """Return the profiles in COMPOSE_PROFILES."""
     names = secret_text.plain(variables.get("COMPOSE_PROFILES", "")).split(",")
     return tuple(filter(None, map(str.strip, names)))
 
@@ -92,9 +90,9 @@ def profiles(variables: Mapping[str, str]) -> tuple[str, ...]:
 def asked(
     services: Mapping[str, Value], profiles: tuple[str, ...], main: str, run_services: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Return the names that `up` is given; none where it starts what it starts without names.
+    """Return the names passed to `up`; empty if it starts everything.
 
-    `main` is started regardless of its profile, as VS Code starts it by name.
+    `main` is started regardless of its profile, like in VS Code.
     """
     if run_services:
         return tuple(dict.fromkeys((*run_services, main)))
@@ -104,13 +102,13 @@ def asked(
 
 
 def enabled(services: Mapping[str, Value], profiles: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the active profiles: to name a service is to activate its own, as Compose does."""
+    """Return the active profiles: naming a service activates its own, like in Compose."""
     named = (profile for name in names if name in services for profile in _texts(services[name], "profiles"))
     return tuple(dict.fromkeys((*profiles, *named)))
 
 
 def problems(services: Mapping[str, Value], started: Iterable[Service]) -> tuple[Problem, ...]:
-    """Return what no engine would take, of the services that are started."""
+    """Return what no engine would accept, for the started services."""
     return tuple(
         _at(services[item.name].items["image"], f"services.{item.name}.image", f"`{item.image}` is not an image")
         for item in started
@@ -161,9 +159,9 @@ def _service(name: str, value: Value, profiles: tuple[str, ...], made: Mapping[s
 
 
 def started(services: Iterable[Service], names: tuple[str, ...]) -> tuple[Service, ...]:
-    """Return what `up` starts: the active services, or those that are named; each with what it needs.
+    """Return what `up` starts: the active or the named services, each with what it needs.
 
-    What is needed with `required: false` is started where its profiles let it.
+    What is needed with `required: false` is only started if its profiles allow it.
     """
     known = {service.name: service for service in services if service.is_active}
     waiting = list(names) or list(known)
@@ -177,7 +175,7 @@ def started(services: Iterable[Service], names: tuple[str, ...]) -> tuple[Servic
 
 
 def notices(project: Value) -> tuple[Notice, ...]:
-    """Say what of a project is not on a host as it is here."""
+    """Return notices about what differs on a host."""
     collected = []
     services = project.at("services")
     for name, service in services.items.items() if services is not None else ():
@@ -200,7 +198,7 @@ def _depends(value: Value) -> dict[str, str]:
 
 
 def _needs(value: Value) -> tuple[str, ...]:
-    """Return the services that this one is started with; the same as Compose derives."""
+    """Return the services that are started with this one, as Compose derives them."""
     names = [*_depends(value), *(link.split(":")[0] for link in _texts(value, "links"))]
     for key in ("network_mode", "ipc", "pid", "uts", "cgroup"):
         text = value.string(key)
@@ -215,5 +213,5 @@ def _texts(value: Value, key: str) -> tuple[str, ...]:
 
 
 def _is_reference(name: str) -> bool:
-    """Whether an engine takes it for the name of an image. Source: distribution, reference grammar."""
+    """Return whether an engine accepts it as the name of an image. Source: distribution, reference grammar."""
     return len(name) < LONGEST_IMAGE and bool(_REFERENCE.fullmatch(name))

@@ -1,4 +1,4 @@
-"""One word of a Dockerfile: quotes, escapes and variables, as BuildKit's `shell` package resolves them."""
+"""Resolve one word of a Dockerfile: quotes, escapes and variables, like BuildKit's `shell` package."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MODIFIER = re.compile(r":?[-+?]|##?|%%?|//?")
 
 @dataclass(frozen=True)
 class Word:
-    """Hold a word as it is written; `escape` is the Dockerfile's escape character."""
+    """Hold a word as written; `escape` is the Dockerfile's escape character."""
 
     text: str
     escape: str = "\\"
@@ -26,9 +26,9 @@ class Word:
         return Word(self.text.partition(mark)[2], self.escape)
 
     def expanded(self, lookup: Lookup) -> str:
-        """Return the word without its quotes and escapes, each variable as its value; unset is empty.
+        """Return the word without quotes and escapes, with variables resolved; unset ones are empty.
 
-        A word that BuildKit refuses is returned as it is written, for the builder to complain about.
+        A word that BuildKit refuses is returned as written: the builder reports it.
         """
         try:
             return _WordReader(self.text, self.escape, lookup).read()
@@ -70,7 +70,7 @@ class _WordReader:
         self.at = 0
 
     def read(self, stop: str = "") -> str:
-        """Return everything up to the character `stop`, which is read too; up to the end where there is none."""
+        """Read everything up to and including the character `stop`, or to the end."""
         word = ""
         while self.at < len(self.text):
             character = self.text[self.at]
@@ -161,7 +161,7 @@ def _modified(value: str | None, modifier: str, word: str) -> str:
 
 
 def _trimmed(value: str, modifier: str, pattern: str) -> str:
-    """Take the shortest (`#`, `%`) or longest (`##`, `%%`) match of a pattern away, at the start or the end."""
+    """Remove the shortest (`#`, `%`) or longest (`##`, `%%`) match of a pattern at the start or the end."""
     cuts = range(len(value) + 1)
     if modifier[0] == "#":
         cuts = cuts if len(modifier) == 1 else cuts[::-1]

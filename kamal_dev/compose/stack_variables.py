@@ -1,6 +1,6 @@
-"""The variables that tell a stack which one it is, and where: for `${…}`, and in the main service's environment.
+"""The variables that tell a stack its name, number and host: for `${…}`, and for the main service's environment.
 
-A value that the user sets for one of these names takes precedence. Reads no environment.
+The user's own value for one of these names takes precedence. Reads no environment.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kamal_dev.compose.additions import Additions
     from kamal_dev.compose.compose_project import ComposeProject
 
-# Placeholder for an address that is not known yet. Source: RFC 5737, addresses for documentation.
+# Placeholder for an unknown address. Source: RFC 5737, addresses for documentation.
 UNKNOWN = "192.0.2.1"
 _OF_STACK = frozenset(("NODE_NAME", "NODE_INDEX", "NODE_ADDRESS", "DEV_STACK"))
 NAMES = (*sorted(_OF_STACK), "DEV_VERSION")
@@ -40,7 +40,7 @@ def values(stack: str, version: Version, index: int = 1, address: str = "") -> d
 
 
 def mentioned(text: str) -> frozenset[str]:
-    """Return the variables that a text names."""
+    """Return the stack variables that a text mentions."""
     return frozenset(_NAMED.findall(text))
 
 
@@ -49,8 +49,8 @@ def environment(
 ) -> dict[str, None]:
     """Return what the main service gets from `.env`: what it mentions in any key and does not set itself.
 
-    A value that differs from version to version, or from host to host, would make another
-    container of the same content. `elsewhere` are those that devcontainer.json mentions.
+    A value that differs between versions or hosts would recreate containers with the same content. `elsewhere` are
+    the variables that devcontainer.json mentions.
     """
     own = _set_by(service, project, name)
     wanted = {*elsewhere, *mentioned("\n".join(_texts(service))), *_in_env_files(project, name), *dict(project.claimed)}
@@ -73,19 +73,19 @@ def _in_env_files(project: ComposeProject, name: str) -> frozenset[str]:
 
 
 def notices(project: ComposeProject, additions: Additions) -> Iterator[Notice]:
-    """Say which of the variables the user sets himself."""
+    """Return notices about the variables that the user sets."""
     service = project.model.at("services", additions.main)
     own = _set_by(service, project, additions.main) if service is not None else {}
     written = service.at("environment") if service is not None else None
     for name, where in {**own, **dict(project.claimed)}.items():
         value = written.items.get(name) if written is not None else None
-        # `NODE_NAME: ${NODE_NAME}` is the stack's own.
+        # With `NODE_NAME: ${NODE_NAME}`, the value is the stack's own.
         if name in dict(project.claimed) or value is None or name not in interpolate.names(value.raw):
             yield Notice(where, f"`{name}` {CLAIMED}")
 
 
 def problems(model: Value) -> Iterator[Problem]:
-    """Refuse the variables where all stacks have to have the same: in images, builds and paths of this machine."""
+    """Refuse the variables where all stacks must be equal: in images, builds and local paths."""
     services = model.at("services")
     for name, service in services.items.items() if services is not None else ():
         for key in _SHARED:

@@ -1,4 +1,4 @@
-"""The files that services need beside the compose files: they travel in the release. Builds travel as images.
+"""The files that services need besides the compose files: they are sent with the release. Builds are sent as images.
 
 Source: Compose Specification, services `env_file`, `label_file`, `configs`, `secrets`.
 """
@@ -20,7 +20,7 @@ from kamal_dev.values import dataclass
 
 PRIVATE = 0o600
 RAW = "raw_env_file"
-# A process in a container reads a mounted file as any user: the stack's folder, 0700, is what keeps it private.
+# Processes in a container read a mounted file as any user: the stack's folder, 0700, keeps it private.
 READABLE = 0o644
 
 
@@ -29,12 +29,11 @@ ALONE = "only what is in it travels to a host, unless `--allow-outside` says oth
 
 @dataclass(frozen=True)
 class Travel:
-    """Hold one file that goes to the host with a release.
+    """Hold one file that is sent to the host with a release.
 
-    `path` is absolute on this machine. `role` is `env_file`, `label_file`, `raw_env_file`
-    (whose `content` was converted from that format), `config`, `secret`, `bind`,
-    `security_opt` or `env`, the last for a `.env` that Compose reads by default;
-    `services` are those that see a change of it.
+    `path` is absolute and local. `role` is `env_file`, `label_file`, `raw_env_file` (whose `content` was converted),
+    `config`, `secret`, `bind`, `security_opt` or `env`, the last for a `.env` that Compose reads by default;
+    `services` are those affected by a change of it.
     """
 
     path: Path
@@ -47,16 +46,16 @@ class Travel:
 
 @dataclass(frozen=True)
 class Needed:
-    """Hold the travelling files; `problems` are files that must exist before a deployment."""
+    """Hold the files to send; `problems` are missing files that forbid a deploy."""
 
     travels: tuple[Travel, ...]
     problems: tuple[Problem, ...]
 
 
 def read(project: Value, binds: tuple[Bind, ...], reader: ComposeReader, active: frozenset[str]) -> Needed:
-    """Return the files that the services need. Raises ComposeError for an `env_file` that is missing.
+    """Return the files that the services need. Raises ComposeError for a missing `env_file`.
 
-    What a service that is not in `active` lacks is no problem.
+    Missing files of services that are not in `active` are not a problem.
     """
     travels: dict[tuple[Path, str], Travel] = {}
     problems: list[Problem] = []
@@ -77,14 +76,14 @@ def read(project: Value, binds: tuple[Bind, ...], reader: ComposeReader, active:
 
 
 def notices(travels: tuple[Travel, ...], reader: ComposeReader) -> Iterator[Notice]:
-    """Say what travels although it is outside the repository."""
+    """Return notices about files from outside the repository."""
     for path, where in {travel.path: travel.where for travel in travels if not reader.holds(travel.path)}.items():
         text = f"`{place.shown(path, reader.repository)}` is outside the repository and is sent to hosts"
         yield Notice(where, text, is_warning=True)
 
 
 def unreadable(project: Value, travels: tuple[Travel, ...]) -> Iterator[Notice]:
-    """Say which files only their owner may read, and a service runs as another user than the one on a host."""
+    """Return files that only their owner may read, although a service runs as another user than on this machine."""
     for travel in travels:
         if travel.role not in ("bind", "secret", "config") or travel.mode & 0o044:
             continue
@@ -132,9 +131,9 @@ def _listed(name: str, service: Value, key: str, reader: ComposeReader, *, must:
 
 
 def _converted(content: bytes, form: str, item: Value, shown: str) -> bytes:
-    """Return an `env_file` that every Compose reads as it reads this one in its format.
+    """Convert an `env_file` so that every Compose reads it with the same result.
 
-    Compose knows `format: raw` from 2.30 on, and the one of a host may be older.
+    Compose supports `format: raw` from 2.30 on, and a host may have an older version.
     """
     if form != "raw":
         raise ComposeError(_at(item.items["format"].where, "env_file", f"`{form}` is not a format; use `raw`"))
@@ -164,12 +163,12 @@ def _defined(name: str, key: str, definition: Value, reader: ComposeReader) -> T
 
 
 def bound(bind: Bind, reader: ComposeReader) -> Travel | Problem:
-    """Return the file that is mounted, or why it cannot travel."""
+    """Return the mounted file, or why it cannot be sent."""
     shown = place.shown(bind.source, reader.repository)
     if not reader.may_read(bind.source):
         return _at(bind.where, "volumes", f"`{shown}` is a link out of the repository: {ALONE}")
     content = reader.bytes(bind.source, bind.where)
-    # As it is here: programs refuse a key that others may read, and cannot run what is not executable.
+    # With its local mode: programs refuse keys that others may read, and cannot run files that are not executable.
     mode = reader.tree.mode(bind.source)
     return Travel(bind.source, content, "bind", bind.where, (bind.service,), mode)
 

@@ -20,11 +20,10 @@ LONGEST = 1 << 22
 class Value:
     """Hold one value of a compose file.
 
-    `data` is a dict of str to Value, a list of Values, or a scalar. `base` is the
-    folder that relative paths in it start from, absolute. `raw` is a scalar's text
-    for a file of the project's own scope: with its variables as written, unless
-    they are those of an included project. `resets` are the keys of a mapping that `!reset`
-    or `!override` take away from what was read before.
+    `data` is a dict of str to Value, a list of Values, or a scalar. `base` is the absolute folder that relative paths
+    in it start from. `raw` is a scalar's text for a file in the project's own scope: with its variables as written,
+    unless they belong to an included project. `resets` are the keys that `!reset` or `!override` remove from earlier
+    files.
     """
 
     data: Any
@@ -50,7 +49,7 @@ class Value:
 
     @property
     def hidden(self) -> str:
-        """The same with `[redacted]` in place of secrets."""
+        """The text with `[redacted]` instead of secrets."""
         return "" if isinstance(self.data, (dict, list)) else secret_text.hidden(scalar.spell(self.data))
 
     @property
@@ -59,14 +58,14 @@ class Value:
         return self.data is True or self.text.lower() in ("true", "yes", "y", "on")
 
     def at(self, *keys: str) -> Value | None:
-        """Return the value under nested keys; None where one is missing."""
+        """Return the value under nested keys; None if one is missing."""
         value: Value | None = self
         for key in keys:
             value = value.items.get(key) if value is not None else None
         return value
 
     def string(self, *keys: str) -> str:
-        """Return the text under nested keys; empty where there is none."""
+        """Return the text under nested keys; empty if there is none."""
         value = self.at(*keys)
         return value.text if value is not None else ""
 
@@ -75,7 +74,7 @@ class Value:
         return Value(dict(entries), self.where, self.base, resets=self.resets)
 
     def plain(self) -> Any:
-        """Return the same as dicts, lists and scalars."""
+        """Return it as dicts, lists and scalars."""
         if isinstance(self.data, dict):
             return {key: value.plain() for key, value in self.data.items()}
         if isinstance(self.data, list):
@@ -85,9 +84,9 @@ class Value:
 
 @dataclass(frozen=True)
 class Scope:
-    """Say how to read the files of one project directory: where paths start, what variables are.
+    """Hold how to read the files of one project directory: base of paths, values of variables.
 
-    `is_raw` leaves variables as they are written.
+    `is_raw` leaves variables as written.
     """
 
     base: Path
@@ -149,7 +148,7 @@ class _Converter:
             if tag != "!reset":
                 entries[key.text] = self.read(value)
         for source in merged:
-            # As in Compose, a reset beside the merge key does not keep out what the merge brings.
+            # Like in Compose, a reset next to the merge key does not remove what the merge brings.
             entries = {**source.items, **entries}
             resets |= source.resets
         return entries, frozenset(resets)
@@ -164,7 +163,7 @@ class _Converter:
         return values
 
     def _counted(self, text: str) -> str:
-        """Return the text while all of them together are not too long, and complain once when they are."""
+        """Return the text as long as the total is not too long; report it once otherwise."""
         is_short = self._length <= LONGEST
         self._length += len(text)
         if self._length <= LONGEST:

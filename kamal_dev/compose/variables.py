@@ -1,7 +1,7 @@
-"""The variables that a project mentions, and which of them travel to a host. Reads no environment.
+"""The variables that a project mentions, and which of them are sent to a host. Reads no environment.
 
-Compose takes a variable from the process first, then from `.env` where it runs
-(since 2.27.2), then from `.env` beside the first file.
+Compose takes a variable from the environment first, then from `.env` where it runs (since 2.27.2), then from `.env`
+next to the first file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from kamal_dev.values import dataclass
 
 READS_WORKING_DIRECTORY = (2, 27, 2)
 
-# They describe the machine and its user: what they say here is wrong on a host, which has its own.
+# They describe the machine and its user: the local values are wrong on a host, which has its own.
 _MACHINE = {
     *("HOME", "PWD", "OLDPWD", "PATH", "USER", "LOGNAME", "USERNAME", "SHELL", "SHLVL", "HOSTNAME", "TMPDIR", "TEMP"),
     *("TMP", "TERM", "DISPLAY", "WAYLAND_DISPLAY", "SSH_AUTH_SOCK", "SSH_AGENT_PID", "MAIL", "LANG", "EDITOR", "PAGER"),
@@ -36,9 +36,9 @@ _OURS = {"COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES", "COMPOSE_PA
 class Surroundings:
     """Hold what Compose finds around a project.
 
-    `variables` are all that it would know; `files` the `.env` files that it reads;
-    `set_by` says which of them sets a variable that the process does not; `ignored`
-    which variables stand in one that this version of Compose does not read.
+    `variables` are all that it would know; `files` the `.env` files that it reads; `set_by` names the file that sets
+    a variable missing in the environment; `ignored` are variables in a file that this version of Compose does not
+    read.
     """
 
     variables: Mapping[str, str] = field(repr=False)
@@ -48,7 +48,7 @@ class Surroundings:
 
     @property
     def claimed(self) -> dict[str, Location]:
-        """Which variables of a stack a `.env` sets, and where."""
+        """The variables of a stack that a `.env` sets, and where."""
         return {name: Location(self.set_by[name]) for name in NAMES if name in self.set_by}
 
 
@@ -60,10 +60,10 @@ def around(
     version: tuple[int, ...],
     own: Mapping[str, str],
 ) -> Surroundings:
-    """Read the `.env` files of a project in `directory` when Compose runs in `root`.
+    """Read the `.env` files of a project in `directory` for Compose running in `root`.
 
-    An empty `version` means the newest Compose; `own` are the variables of a stack,
-    where no `.env` sets them. Text in place of files has its variables resolved, and no `.env`. Raises ComposeError.
+    An empty `version` means the newest Compose; `own` are the variables of a stack, unless a `.env` sets them. Text
+    given instead of files has its variables resolved, and no `.env`. Raises ComposeError.
     """
     if reader.has_texts:
         return Surroundings({**own, **environment}, (), {}, {})
@@ -89,7 +89,7 @@ def _named(
 ) -> Surroundings:
     """Read the files of COMPOSE_ENV_FILES, the last one winning: they replace every `.env`.
 
-    A host does not know that variable, and reads none of them: what is mentioned travels by its value.
+    A host does not have that variable, and reads none of them, so the values of mentioned variables are sent.
     """
     merged: dict[str, str] = {}
     set_by: dict[str, str] = {}
@@ -112,7 +112,7 @@ def _ignored(path: Path, reader: ComposeReader) -> dict[str, str]:
 
 
 def mentioned(reader: ComposeReader, project: Value, travels: tuple[Travel, ...]) -> dict[str, Location]:
-    """Return every variable that Compose looks up on a host, with the place that mentions it first."""
+    """Return every variable that Compose looks up on a host, with the first place that mentions it."""
     places: dict[str, Location] = {}
     for name, where in (*_in_files(reader), *_passed_through(project), *_in_env_files(reader, travels)):
         places.setdefault(name, where)
@@ -120,7 +120,7 @@ def mentioned(reader: ComposeReader, project: Value, travels: tuple[Travel, ...]
 
 
 def travelling(names: Mapping[str, Location], around: Surroundings) -> dict[str, str]:
-    """Return the values that go to a host: all that are set, except those that describe this machine."""
+    """Return the values to send to a host: all that are set, except those that describe this machine."""
     return {
         name: around.variables[name]
         for name in names
@@ -130,12 +130,12 @@ def travelling(names: Mapping[str, Location], around: Surroundings) -> dict[str,
 
 
 def is_of_machine(name: str) -> bool:
-    """Whether a variable describes the machine rather than the project."""
+    """Return whether a variable describes the machine rather than the project."""
     return name in _MACHINE or name.startswith(_MACHINE_PREFIXES)
 
 
 def notices(names: Mapping[str, Location], around: Surroundings, plain: frozenset[str]) -> Iterator[Notice]:
-    """Say which variables are not on a host what they are here; `plain` are those mentioned without a default."""
+    """Return notices about variables with another value on a host; `plain` are those mentioned without a default."""
     for name, where in names.items():
         if name in _OURS:
             continue
@@ -153,7 +153,7 @@ def notices(names: Mapping[str, Location], around: Surroundings, plain: frozense
 def not_taken(
     environment: Mapping[str, str], reader: ComposeReader, project: Value, travels: tuple[Travel, ...]
 ) -> Iterator[Notice]:
-    """Say which mentioned variables of this machine's environment are not used; some CI systems set NODE_NAME."""
+    """Return mentioned variables of this machine's environment that are not used; some CI systems set NODE_NAME."""
     named = [name for name in NAMES if name in environment]
     places = mentioned(reader, project, travels) if named else {}
     for name in (name for name in named if name in places):
@@ -163,7 +163,7 @@ def not_taken(
 def plain_names(reader: ComposeReader) -> frozenset[str]:
     """Return the variables that a file mentions without a default.
 
-    Those that an included project sets for itself are not among them.
+    Variables that an included project sets for itself are left out.
     """
     return frozenset(
         name
@@ -178,14 +178,14 @@ def plain_names(reader: ComposeReader) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class Unset:
-    """Hold a variable that is set nowhere, and what it forbids: a service cannot start without it."""
+    """Hold a variable that is set nowhere, and what it prevents: a service cannot start without it."""
 
     name: str
     problem: Problem
 
 
 def unset(project: Value, active: frozenset[str], around: Surroundings, reader: ComposeReader) -> Iterator[Unset]:
-    """Yield the variables that secrets and configs of `active` services are made of, and that are set nowhere.
+    """Yield the variables of secrets and configs of `active` services that are set nowhere.
 
     Compose accepts an empty value. What a host sets itself is unknown.
     """
@@ -205,7 +205,7 @@ def unset(project: Value, active: frozenset[str], around: Surroundings, reader: 
 
 
 def _users(project: Value, key: str, source: str, active: frozenset[str]) -> list[str]:
-    """Return the active services that name a secret or config."""
+    """Return the active services that use a secret or config."""
     services = project.at("services")
     entries = services.items if services is not None else {}
     taken = {name: service.at(key) for name, service in entries.items() if name in active}

@@ -16,7 +16,7 @@ _VARIABLE = re.compile(r"\$\{[^{}]*\}")
 
 @dataclass(frozen=True)
 class Parts:
-    """Hold what a volume's text says; `options` is what follows the target, as written."""
+    """Hold the parts of a volume's text; `options` is what follows the target, as written."""
 
     source: str
     target: str
@@ -29,14 +29,14 @@ class Parts:
 
 
 def _has_drive(text: str) -> bool:
-    """Whether a text starts as a path on a drive of Windows; so does a volume of one letter, for Compose too."""
+    """Return whether a text starts like a path on a Windows drive; Compose, too, reads a one-letter volume as one."""
     return text[1:2] == ":" and text[0].isalpha()
 
 
 def split(text: str) -> Parts:
     """Split `source:target:options`, `source:target` or `target`.
 
-    A colon inside `${…}` divides nothing, nor does the one of a Windows drive.
+    A colon inside `${…}` or after a Windows drive does not separate.
     """
     hidden, replaced = text, 1
     while replaced:
@@ -52,13 +52,13 @@ def split(text: str) -> Parts:
 
 
 def target(item: Value) -> str:
-    """Return the path in the container, normalised; empty where the item names none."""
+    """Return the path in the container, normalised; empty if there is none."""
     path = item.string("target") if item.items else split(item.text).target
     return posixpath.normpath(path) if path else ""
 
 
 def bind_source(item: Value) -> str:
-    """Return the source as written, variables resolved, of a bind; empty for any other volume."""
+    """Return the source of a bind as written, with variables resolved; empty for any other volume."""
     if item.items:
         return item.string("source") if item.string("type") == "bind" else ""
     parts = split(item.text)
@@ -66,7 +66,7 @@ def bind_source(item: Value) -> str:
 
 
 def name(item: Value) -> str:
-    """Return the top-level volume that is mounted, variables resolved; empty for any other kind."""
+    """Return the mounted top-level volume, with variables resolved; empty for any other kind."""
     if item.items:
         return item.string("source") if item.string("type") == "volume" else ""
     parts = split(item.text)
@@ -74,7 +74,7 @@ def name(item: Value) -> str:
 
 
 def is_read_only(item: Value) -> bool:
-    """Whether the container may not write to it."""
+    """Return whether the container may not write to it."""
     if item.items:
         read_only = item.at("read_only")
         return read_only is not None and read_only.is_on

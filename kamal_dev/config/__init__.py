@@ -1,4 +1,4 @@
-"""config/dev.yml and .kamal/secrets, from text to values. Opens no file, reads no environment."""
+"""Turn config/dev.yml and .kamal/secrets into values. Opens no file, reads no environment."""
 
 from __future__ import annotations
 

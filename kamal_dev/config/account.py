@@ -1,4 +1,4 @@
-"""The registry's account: which variables hold it, and what is missing. Logs in nowhere."""
+"""The registry's account: the variables that hold it, and which are missing. Logs in nowhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kamal_dev.values import dataclass
 
 @dataclass(frozen=True)
 class Credentials:
-    """Hold what `docker login` needs; `server` is the registry's address."""
+    """Hold the arguments of `docker login`; `server` is the registry's address."""
 
     server: str
     username: str
@@ -22,9 +22,9 @@ class Credentials:
 
 
 def with_username(config: Config, secrets: SecretsFile, *, ask: bool) -> Config:
-    """Fill in the registry's user name from the secrets file, where the environment did not have it.
+    """Fill in the registry's user name from the secrets file if the environment does not have it.
 
-    Of the file only that variable is read, so no other command in it runs; unless `ask`, not its own either.
+    Only that variable is read from the file, so no other command in it runs; unless `ask`, not its own either.
     """
     registry = config.registry
     if registry.username or not registry.needs_login or not registry.username_env:
@@ -36,9 +36,9 @@ def with_username(config: Config, secrets: SecretsFile, *, ask: bool) -> Config:
 
 
 def missing_credentials(config: Config, names: Container[str]) -> tuple[Problem, ...]:
-    """Name what must be there before anything is built for a registry or pushed to it; runs no command.
+    """Return the variables that are missing before a build for a registry or a push; runs no command.
 
-    `names` are the variables that are set: a SecretsFile will do.
+    `names` are the variables that are set; a SecretsFile can be passed, too.
     """
     registry = config.registry
     if registry.is_placeholder:
@@ -49,7 +49,7 @@ def missing_credentials(config: Config, names: Container[str]) -> tuple[Problem,
 
 
 def credentials(config: Config, secrets: SecretsFile) -> Credentials | None:
-    """Return the registry's account, None where it asks for none; raises CredentialsMissing."""
+    """Return the registry's account, None if it needs none; raises CredentialsMissing."""
     registry = config.registry
     if registry.is_placeholder:
         raise CredentialsMissing(missing_credentials(config, secrets))

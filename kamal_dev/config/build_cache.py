@@ -15,7 +15,7 @@ OPTIONS = Pairs(r"[a-z][a-z0-9_-]*")
 
 @dataclass(frozen=True)
 class Cache:
-    """Say where buildx keeps layers between builds; `options` go to buildx as written.
+    """Hold where buildx keeps layers between builds; `options` are passed to buildx as written.
 
     Source: Docker Buildx, cache storage backends.
     """

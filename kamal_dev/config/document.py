@@ -1,4 +1,4 @@
-"""The text of config/dev.yml as values that know their line. Judges no key."""
+"""Parse config/dev.yml into values with their lines. Knows no key."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _ERB = re.compile(r"[^#\n]*<%")
 
 @dataclass(eq=False)
 class ConfigValue:
-    """Hold one YAML value, as written, with its place.
+    """Hold one YAML value as written, with its place.
 
-    `kind` is text, integer, number, boolean, empty, mapping, list or tagged;
-    `path` is the file as shown; `text` the scalar's own characters.
+    `kind` is text, integer, number, boolean, empty, mapping, list or tagged; `path` is the file as shown; `text` is
+    the scalar's own text.
     """
 
     kind: str
@@ -60,9 +60,9 @@ def over(base: ConfigValue | None, upper: ConfigValue | None) -> ConfigValue | N
 
 
 def parse(text: str, path: str) -> tuple[ConfigValue | None, tuple[Problem, ...]]:
-    """Read one YAML 1.2 document: its value, None where it is empty, and what is wrong with its keys.
+    """Read one YAML 1.2 document: its value (None if empty), and problems with its keys.
 
-    Raises ConfigError where it cannot be read.
+    Raises ConfigError if it cannot be read.
     """
     text = text.removeprefix("\ufeff")
     refuse_erb(text, path)
@@ -80,7 +80,7 @@ def refuse_erb(text: str, path: str) -> None:
 
 
 def _value(node: Node, path: str, known: dict[int, ConfigValue]) -> ConfigValue:
-    """Return a node with all below it, each once however many aliases name it."""
+    """Return a node with everything below it, each once however many aliases refer to it."""
     node = node.followed
     if id(node) not in known:
         below = [item for pair in node.entries for item in pair] or node.items
@@ -101,9 +101,9 @@ def _kind(node: Node) -> str:
 
 
 def _tag(node: Node) -> str | None:
-    """Return the kind that an explicit tag asks for, None without one, `tagged` for a foreign one."""
+    """Return the kind that an explicit tag requests, None without one, `tagged` for a foreign one."""
     if node.tag in ("", "!"):
         return None
-    # Those of YAML that are missing here are a problem of the document already.
+    # Other tags of YAML have already been reported for the document.
     is_core = node.tag.startswith(CORE)
     return _TAGS.get(node.tag.removeprefix(CORE), "text") if is_core else "tagged"

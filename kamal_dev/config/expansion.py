@@ -1,4 +1,4 @@
-"""One value of .kamal/secrets, split into text, variables and commands. Looks nothing up, runs nothing."""
+"""Split one value of .kamal/secrets into text, variables and commands. Looks nothing up, runs nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "'": "'", "$"
 
 @dataclass(frozen=True)
 class Variable:
-    """Stand for `$name` or `${name…}`; `operator` is one of `:-`, `-`, `:?`, `?` or empty."""
+    """A `$name` or `${name…}`; `operator` is one of `:-`, `-`, `:?`, `?` or empty."""
 
     name: str
     operator: str = ""
@@ -25,7 +25,7 @@ class Variable:
 
 @dataclass(frozen=True)
 class CommandSubstitution:
-    """Stand for `$(text)`."""
+    """A `$(text)`."""
 
     text: str
 
@@ -51,7 +51,7 @@ def split(text: str) -> tuple[Part, ...]:
 
 
 def variables(parts: tuple[Part, ...]) -> tuple[str, ...]:
-    """Return the names that the parts mention, those in defaults included."""
+    """Return the names that the parts mention, including those in defaults."""
     names: list[str] = []
     for part in parts:
         if isinstance(part, Variable):
@@ -60,7 +60,7 @@ def variables(parts: tuple[Part, ...]) -> tuple[str, ...]:
 
 
 def has_command(parts: tuple[Part, ...]) -> bool:
-    """Whether something must be run for the value."""
+    """Return whether a command has to run for the value."""
     return any(
         isinstance(part, CommandSubstitution) or (isinstance(part, Variable) and has_command(part.word))
         for part in parts
@@ -86,7 +86,7 @@ class _Scanner:
         return taken
 
     def until(self, end: str) -> tuple[Part, ...]:
-        """Scan as between double quotes, up to `end` and over it."""
+        """Scan like between double quotes, up to and including `end`."""
         parts: list[Part] = []
         while self.at < len(self.text):
             if self.peek() == end:
@@ -103,7 +103,7 @@ class _Scanner:
         return self.part()
 
     def unquoted(self) -> tuple[Part, ...]:
-        """Scan up to a comment or the end of the text; a backslash escapes `$` alone."""
+        """Scan up to a comment or the end of the text; a backslash only escapes `$`."""
         parts: list[Part] = []
         while self.at < len(self.text):
             space = _SPACE.match(self.text, self.at)
@@ -138,7 +138,7 @@ class _Scanner:
         return Variable(name[0], operator[0], self.until("}"))
 
     def command(self) -> CommandSubstitution:
-        """Scan `$(…)` to its own closing parenthesis, quotes and nested ones respected."""
+        """Scan `$(…)` to its closing parenthesis, respecting quotes and nested ones."""
         start, depth, quote = self.at + 2, 0, ""
         while self.at < len(self.text):
             sign = self.take()

@@ -1,4 +1,4 @@
-"""What config/dev.yml says of images: what is built, how, and the registry that it is pushed to."""
+"""The image settings of config/dev.yml: what is built, how, and the registry."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PLATFORM = Text(r"[a-z0-9]+/[a-z0-9_]+(/[a-z0-9]+)?", "must be like `linux/amd64
 
 @dataclass(frozen=True)
 class ImageSettings:
-    """Name the image and the devcontainer it is built from; both are empty where nothing is set."""
+    """Name the image and the devcontainer to build it from; both may be empty."""
 
     name: str = option(
         Text(r"[^\s\x00-\x1f\x7f]+", "must be an image name", "an image name"),
@@ -48,7 +48,7 @@ class ImageSettings:
 
 @dataclass(frozen=True)
 class Registry:
-    """Say where images go. `username` is the value of the variable `username_env`, empty while unknown."""
+    """Hold where images are pushed. `username` is the value of the variable `username_env`, empty while unknown."""
 
     server: str = option(
         SERVER,
@@ -72,7 +72,7 @@ class Registry:
 
     @property
     def is_local(self) -> bool:
-        """Whether it is one that runs on this machine."""
+        """Whether it runs on this machine."""
         return re.fullmatch(r"(localhost|127\.0\.0\.1)(:\d+)?", self.server) is not None
 
     @property
@@ -82,12 +82,12 @@ class Registry:
 
     @property
     def port(self) -> int:
-        """The port in `server`, 0 where there is none."""
+        """The port in `server`, 0 if there is none."""
         return int(self.server.rpartition(":")[2]) if ":" in self.server else 0
 
     @property
     def needs_login(self) -> bool:
-        """Whether it asks for an account."""
+        """Whether it requires an account."""
         return not self.is_local and not self.is_placeholder and bool(self.username_env or self.password_env)
 
 

@@ -1,4 +1,4 @@
-"""Kinds of values an option can have, and how each is read. Knows no option."""
+"""The kinds of values that options can have, and how to read them. Knows no option."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from kamal_dev.values import dataclass
 MAX_LENGTH = 1024
 NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 
-# Forms of the tokens that registries and forges hand out; no variable is named like them.
+# Tokens of registries and forges; no variable has a name like these.
 _TOKEN = re.compile(
     r"(gh[pousr]_|github_pat_|glpat-|dckr_pat_|AKIA).*|(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9_]{24,}"
 )
 
 
 class Kind:
-    """Read one kind of value; `title` says what it must be, as a noun phrase."""
+    """Read one kind of value; `title` is a noun phrase for messages."""
 
     accepts: ClassVar[tuple[str, ...]] = ("text",)
     title: str
 
     def read(self, value: ConfigValue, key: str, reading: Reading) -> Any:
-        """Return the value, or MISSING after telling `reading` what is wrong."""
+        """Return the value, or MISSING after reporting the problem to `reading`."""
         if value.kind in self.accepts:
             return self._convert(value, key, reading)
         hint = (
@@ -69,7 +69,7 @@ class Name(Kind):
     may_be_empty: bool = False
 
     def read(self, value: ConfigValue, key: str, reading: Reading) -> Any:
-        """Return the name, or MISSING after telling `reading` what is wrong."""
+        """Return the name, or MISSING after reporting the problem to `reading`."""
         if value.kind == "text" and self.may_be_empty and not value.text:
             return ""
         if value.kind != "text" or not re.fullmatch(NAME, value.text):
@@ -159,7 +159,7 @@ class Many(Kind):
         return f"{self.item.title}, or a list" if self.or_one else f"a list, each item {self.item.title}"
 
     def read(self, value: ConfigValue, key: str, reading: Reading) -> Any:
-        """Return a tuple, or MISSING after telling `reading` what is wrong."""
+        """Return a tuple, or MISSING after reporting the problem to `reading`."""
         if self.or_one and value.kind in ("text", *self.item.accepts):
             one = self.item.read(value, key, reading)
             return one if one is MISSING else (one,)

@@ -1,4 +1,4 @@
-"""From the text of config/dev.yml to a Config, with every problem at once. Opens no file."""
+"""Turn the text of config/dev.yml into a Config, reporting all problems at once. Opens no file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kamal_dev.config.walk import Walk
 from kamal_dev.model import Notice, stack_name
 from kamal_dev.values import dataclass
 
-# What clouds call the keys that make, and cost, machines.
+# Names of cloud credentials, which can create machines that cost money.
 _CREDENTIALS = re.compile(
     r"(UPCLOUD_(USERNAME|PASSWORD|TOKEN)|HCLOUD_TOKEN|HETZNER_(API_)?TOKEN|(DIGITALOCEAN|DO)_(ACCESS_|API_)?TOKEN"
     r"|LINODE_(API_)?TOKEN|VULTR_API_KEY|SCW_(ACCESS|SECRET)_KEY|EXOSCALE_API_(KEY|SECRET)|OVH_APPLICATION_SECRET"
@@ -49,10 +49,9 @@ def load(
     defaults: Defaults | None = None,
     local: tuple[str, str] | None = None,
 ) -> Config:
-    """Read config/dev.yml, `path` being how it is shown; `local` is the file that overrides it, text and path.
+    """Read config/dev.yml, shown as `path`; `local` is the file that overrides it, text and path.
 
-    Of the environment, only the registry's user name is looked up. Raises
-    ConfigError with all problems.
+    From the environment, only the registry's user name is looked up. Raises ConfigError with all problems.
     """
     document, problems = parse(text, path)
     if local:
@@ -74,7 +73,7 @@ def default(service: str) -> Config:
 
 
 def service_name(folder: str) -> str:
-    """Make a folder's name into one that `service` may have."""
+    """Turn a folder's name into a valid `service`."""
     words = re.findall(r"[a-z0-9]+", folder.lower())
     return "-".join(words)[:40].strip("-") or "devcontainer"
 
@@ -106,7 +105,7 @@ def _config(reading: Reading, environment: Mapping[str, str]) -> Config:
 
 
 def _check(reading: Reading) -> None:
-    """Refuse what is wrong only in its context."""
+    """Reject what is only wrong in combination."""
     _check_image(reading)
     _check_server(reading)
     _check_build(reading)
@@ -117,7 +116,7 @@ def _check(reading: Reading) -> None:
 
 
 def _warn_of_credentials(reading: Reading) -> None:
-    """Say which secrets of the main service are the keys of a provider or of the registry."""
+    """Warn about secrets of the main service that are keys of a provider or the registry."""
     names = [name for name in reading.values.get("secrets", ()) if _CREDENTIALS.fullmatch(name)]
     registry = reading.values.get("registry.password_env", "")
     names += [registry] if registry and registry in reading.values.get("secrets", ()) and registry not in names else []
@@ -136,7 +135,7 @@ def _refuse(reading: Reading, key: str, message: str) -> None:
 def _check_image(reading: Reading) -> None:
     values: dict[str, Any] = reading.values
     name = values.get("image.name", "")
-    if name.endswith(".json"):  # the old form of kamal-dev: the devcontainer's path stood in `image`
+    if name.endswith(".json"):  # the old form of kamal-dev had the devcontainer's path in `image`
         if values.get("image.devcontainer", name) != name:
             _refuse(
                 reading, "image.devcontainer", f"is not the devcontainer that `image` names, {show(name)}; keep one"
@@ -150,7 +149,7 @@ def _check_image(reading: Reading) -> None:
 
 
 def _take_server(reading: Reading, server: str) -> None:
-    """Let the image's server be the one to log in to; two different ones are refused."""
+    """Use the image's server for the login; two different ones are refused."""
     configured = reading.values.get("registry.server", "")
     if server and configured and server_of(configured) != server:
         _refuse(
@@ -194,7 +193,7 @@ def _check_naming(reading: Reading) -> None:
 
 
 def _pattern_problem(pattern: str) -> str:
-    """Say what is wrong with a naming pattern; only plain fields, lest a pattern reads attributes."""
+    """Return what is wrong with a naming pattern; only plain fields, because others could read attributes."""
     try:
         fields = [
             (name, spec, conversion)
@@ -214,7 +213,7 @@ def _pattern_problem(pattern: str) -> str:
 
 
 def _check_limits(reading: Reading) -> None:
-    """Refuse what the engine would refuse on every host: a limit of swap without one of memory."""
+    """Reject what the engine would reject on every host: a swap limit without a memory limit."""
     swap = reading.values.get("defaults.memory_swap", "")
     if swap not in ("", "-1") and "defaults.memory" not in reading.values and not reading.has_problem("defaults"):
         _refuse(reading, "defaults.memory_swap", "requires `defaults.memory`")

@@ -1,4 +1,4 @@
-"""The example and the reference of config/dev.yml, written from its schema. Writes no file."""
+"""Write the example and the reference of config/dev.yml from its schema. Writes no file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HEADER = """\
 # Unknown keys are errors, except those that begin with `x-`: use those for anchors.
 """
 
-# What is active in the example; a first run with it needs no account and no machine but this one.
+# The active settings of the example; they need no account and no other machine.
 ACTIVE = {
     "service": "my-app",
     "registry.server": "localhost:5555",
@@ -50,7 +50,7 @@ def tables() -> str:
 
 
 def _part(node: Leaf | Group) -> str:
-    """Return a top-level key with its explanation; empty where it only holds keys of kamal-dev 0.3."""
+    """Return a top-level key with its explanation; empty if it only has keys of kamal-dev 0.3."""
     if isinstance(node, Leaf) and node.path == "provider":
         return _provider(node)
     if isinstance(node, Leaf):
@@ -72,7 +72,7 @@ def _provider(node: Leaf) -> str:
 
 
 def _lines(leaf: Leaf, indent: str) -> str:
-    """Return one option: its explanation, then its key, active or in a comment."""
+    """Return the lines of one option: its explanation, then its key, active or commented out."""
     doc = leaf.option.doc + (f" Default: {default(leaf)}." if leaf.option.example and not leaf.is_required else "")
     key = leaf.path.rpartition(".")[2]
     line = f"{key}: {ACTIVE.get(leaf.path) or leaf.option.example or _yaml(leaf.default)}"
@@ -108,7 +108,7 @@ def _title(kind: Kind) -> str:
 
 
 def _old() -> list[str]:
-    """Tell what becomes of each key that only kamal-dev 0.3 knew."""
+    """Say what becomes of each key of kamal-dev 0.3."""
     rows = []
     for child in layout().children.values():
         olds = child.children.values() if isinstance(child, Group) else ()

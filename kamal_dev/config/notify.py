@@ -1,4 +1,4 @@
-"""Who is told about alerts: `notify` of config/dev.yml, and the file of it that a host gets. Reads nothing."""
+"""Who is notified about alerts: `notify` of config/dev.yml, and its file on hosts. Does no I/O."""
 
 from __future__ import annotations
 
@@ -70,15 +70,15 @@ class Notify:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The variables whose values it needs."""
+        """The variables whose values are needed."""
         return tuple(filter(None, (self.secret, self.slack)))
 
 
 def notify_text(settings: Notify, secrets: Mapping[str, Secret] | None, path: str) -> str:
-    """Return the file that host/notify.sh reads, a key and its value per line; nothing where all is by default.
+    """Return the file that host/notify.sh reads, one key and value per line; empty if everything is default.
 
-    Without `secrets`, `[redacted]` is in their place. Raises ConfigError for a value of several lines; `path` is the
-    file of secrets, as it is shown.
+    Without `secrets`, their values are `[redacted]`. Raises ConfigError for a value of several lines; `path` is the
+    secrets file as shown.
     """
     if settings == Notify():
         return ""

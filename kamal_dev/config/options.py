@@ -1,4 +1,4 @@
-"""What an option is: a dataclass field that carries its kind and its explanation. Reads nothing."""
+"""An option is a dataclass field that carries its kind and its explanation. Does no I/O."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Option:
-    """Explain one key of config/dev.yml: the one source of loader, JSON Schema, example and manual.
+    """Explain one key of config/dev.yml: the single source for the loader, JSON Schema, example and manual.
 
-    `key` is the dotted place in the file where that is not the field's name;
-    `example` a value as YAML; `otherwise` says in words what an empty default means.
+    `key` is the dotted place in the file if it is not the field's name; `example` is a value as YAML; `otherwise`
+    describes an empty default.
     """
 
     kind: Kind
@@ -32,7 +32,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Section:
-    """Explain a key that holds further keys. A lone text goes to the key `shorthand`."""
+    """Explain a key that contains other keys. A plain text value sets the key `shorthand`."""
 
     cls: type
     doc: str
@@ -66,10 +66,10 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Old:
-    """Tell what becomes of a key that kamal-dev 0.3 reads.
+    """Say what becomes of a key of kamal-dev 0.3.
 
-    `into` is the key that takes its value; where that is empty, `reason` says
-    why the key has no meaning here. `suffix` is taken off the value.
+    `into` is the key that takes its value; if it is empty, `reason` says why the key has no meaning. `suffix` is
+    removed from the value.
     """
 
     path: str
@@ -98,7 +98,7 @@ class Group:
 
 @functools.cache
 def shape(cls: type, path: str = "", old: tuple[Old, ...] = ()) -> Group:
-    """Lay out a dataclass as the keys of a file below `path`."""
+    """Turn a dataclass into the keys of a file below `path`."""
     children: dict[str, Any] = {}
     for field in dataclasses.fields(cls):
         described = field.metadata.get("option") or field.metadata.get("section")
@@ -110,7 +110,7 @@ def shape(cls: type, path: str = "", old: tuple[Old, ...] = ()) -> Group:
 
 
 def build(cls: type, values: Mapping[str, Any], path: str = "") -> Any:
-    """Make the dataclass from values by dotted path; what is missing keeps its default."""
+    """Make the dataclass from values by dotted path; missing ones keep their defaults."""
     arguments: dict[str, Any] = {}
     for field in dataclasses.fields(cls):
         described = field.metadata.get("option") or field.metadata.get("section")
@@ -131,7 +131,7 @@ def _node(field: dataclasses.Field[Any], described: Option | Section, path: str)
 
 
 def _put(children: dict[str, Any], path: str, keys: list[str], node: Leaf | Group | Old) -> None:
-    """Put a node at its place; a section on the way is made where there is none."""
+    """Put a node at its place, creating the sections on the way."""
     for depth, key in enumerate(keys[:-1], 1):
         group = children.setdefault(key, Group(join(path, *keys[:depth])))
         children = group.children

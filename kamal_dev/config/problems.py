@@ -17,7 +17,7 @@ Entries = dict[str, tuple[ConfigValue, ConfigValue]]
 
 
 class _Missing:
-    """Stand for a value that could not be read."""
+    """A value that could not be read."""
 
     def __bool__(self) -> bool:
         return False
@@ -27,7 +27,7 @@ MISSING: Final = _Missing()
 
 
 def show(text: str) -> str:
-    """Quote what the user wrote: one line, no terminal control, not endless."""
+    """Quote the user's text: one line, without control characters, and not too long."""
     return f"`{clean(text)}`"
 
 
@@ -39,7 +39,7 @@ def clean(text: str, length: int = 60) -> str:
 
 
 def suggest(name: str, names: Iterable[str]) -> str:
-    """Return `; did you mean …?`, or nothing where no name is near."""
+    """Return `; did you mean …?`, or nothing if no name is similar."""
     near = difflib.get_close_matches(name, list(names), 1) if len(name) <= 60 else []
     return f"; did you mean `{near[0]}`?" if near else ""
 
@@ -61,7 +61,7 @@ class Reading:
         self.known: dict[int, Entries] = {}
 
     def refuse(self, where: ConfigValue | Location | None, key: str, message: str) -> Any:
-        """Note a problem; returns MISSING, so that a reader can end with it."""
+        """Record a problem; returns MISSING, so that a reader can end with it."""
         path = (where.path if where else "") or self.path
         self.problems[Problem(path, where.line if where else 0, message, clean(key, 120))] = None
         return MISSING
@@ -71,7 +71,7 @@ class Reading:
         self.where.setdefault(key, Location(value.path or self.path, value.line, value.column))
 
     def finish(self) -> None:
-        """Raise ConfigError where anything was refused, in the order of the file."""
+        """Raise ConfigError with all problems, in the order of the file."""
         problems = sorted(self.problems, key=lambda problem: (problem.path != self.path, problem.line))
         if len(problems) > MAX_PROBLEMS:
             more = Problem(self.path, 0, f"has {len(problems) - MAX_PROBLEMS} more problems")
@@ -80,11 +80,11 @@ class Reading:
             raise ConfigError(problems)
 
     def has_problem(self, path: str) -> bool:
-        """Whether something at or below this key was refused already."""
+        """Return whether a problem was reported at or below this key."""
         return any(problem.key == path or problem.key.startswith((path + ".", path + "[")) for problem in self.problems)
 
     def entries(self, mapping: ConfigValue, path: str = "") -> Entries:
-        """Return the entries of a mapping by name, merge keys (`<<`) followed."""
+        """Return the entries of a mapping by name, with merge keys (`<<`) resolved."""
         if id(mapping) not in self.known:
             own: Entries = {}
             for key, value in mapping.pairs:
@@ -94,7 +94,7 @@ class Reading:
         return self.known[id(mapping)]
 
     def merged(self, mapping: ConfigValue, path: str) -> Entries:
-        """Return what `<<` brings in; of several, the first wins, as YAML's merge key says."""
+        """Return what `<<` merges; of several, the first wins."""
         entries: Entries = {}
         for source in self.sources(mapping):
             if source.kind != "mapping":
@@ -105,14 +105,14 @@ class Reading:
         return entries
 
     def sources(self, mapping: ConfigValue) -> list[ConfigValue]:
-        """Return what `<<` names, each once."""
+        """Return the mappings that `<<` names, each once."""
         merges = [value for key, value in mapping.pairs if key.is_merge]
         named = [source for value in merges for source in (value.items if value.kind == "list" else [value])]
         return list({id(source): source for source in named}.values())
 
 
 def described(value: ConfigValue) -> str:
-    """Name a value in a message; long or odd text is shortened and escaped."""
+    """Quote a value for a message; long or odd text is shortened and escaped."""
     if value.kind in ("mapping", "list"):
         return f"a {value.kind}"
     if value.kind == "empty":

@@ -1,4 +1,4 @@
-"""The provider section of config/dev.yml: its types and the options of each. Makes no host."""
+"""The provider section of config/dev.yml: the types and their options. Creates no host."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ _HOST = re.compile(r"(?:(?P<user>[^@]+)@)?(?:\[(?P<six>[^]]+)\]|(?P<address>[^:\
 
 @dataclass(frozen=True)
 class StaticHost:
-    """Name one host of the static provider, as config/dev.yml gives it.
+    """Hold one host of the static provider, as written in config/dev.yml.
 
-    `user` empty and `port` 0 leave it to `ssh` and to `~/.ssh/config`; `keys`
-    are paths as written. ProviderConfig holds it as a mapping of these names.
+    An empty `user` and `port` 0 leave them to `ssh` and `~/.ssh/config`; `keys` are paths as written. ProviderConfig
+    has it as a mapping of these names.
     """
 
     address: str = option(ADDRESS, "Host name or IP address.", example="10.0.0.1")
@@ -128,10 +128,10 @@ class DockerOptions:
 
 @dataclass(frozen=True)
 class ProviderType:
-    """Say what one type of provider is like; nothing else asks for a type by its name.
+    """Describe one type of provider; nothing else compares the type's name.
 
-    `implementation` is the class in `providers/<type>.py`. `creates_hosts` is off where hosts are listed: those are
-    known by their address, and are never destroyed. `shares_machine` is on where hosts are as large as this machine.
+    `implementation` is the class in `providers/<type>.py`. `creates_hosts` is false if hosts are listed: those are
+    known by their address, and never destroyed. `shares_machine` is true if hosts are as large as this machine.
     """
 
     options: type
@@ -148,13 +148,13 @@ PROVIDERS = {
 
 
 def creates_hosts(name: str) -> bool:
-    """Whether a type of provider makes its hosts; one that another version remembered may be unknown here."""
+    """Return whether a type of provider creates its hosts; a type remembered by another version may be unknown."""
     return name not in PROVIDERS or PROVIDERS[name].creates_hosts
 
 
 @dataclass(frozen=True)
 class ProviderConfig:
-    """Say who creates the hosts: a type, and that type's options in declared order."""
+    """Hold who creates the hosts: a type, and its options in declared order."""
 
     type: str = DEFAULT
     options: tuple[tuple[str, Any], ...] = tuple(PROVIDERS[DEFAULT].options().__dict__.items())
@@ -181,7 +181,7 @@ TYPE = Option(
 
 
 def group(name: str, path: str = "provider") -> Group:
-    """Lay out the keys that a provider of this type knows."""
+    """Return the keys for a provider of this type."""
     return Group(
         path, children={"type": Leaf(f"{path}.type", TYPE, DEFAULT), **shape(PROVIDERS[name].options, path).children}
     )

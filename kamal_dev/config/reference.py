@@ -1,4 +1,4 @@
-"""The name of an image, from configuration and version: the one place that makes it. Looks nothing up."""
+"""Make the name of an image from configuration and version. Looks nothing up."""
 
 from __future__ import annotations
 
@@ -20,13 +20,11 @@ _HUB = ("index.docker.io", "registry-1.docker.io", "registry.hub.docker.com", "h
 
 
 def image(config: Config, version: Version, service: str = "") -> Image:
-    """Name the image of a service, the empty name being the main one.
+    """Name the image of a service; the empty name is the main one.
 
-    `{server}/{user}/{service}-dev:{version}`, without the suffix where the service
-    ends in it, or `image.name` in place of the repository; other services append
-    `-{service}`. A user name that is not
-    known yet becomes `USER`, which no engine accepts (see missing_credentials).
-    Raises ConfigError where a part cannot stand in an image's name.
+    `{server}/{user}/{service}-dev:{version}`, without the suffix if the service's name ends with it, or `image.name`
+    as repository; other services append `-{service}`. An unknown user name becomes `USER`, which no engine accepts
+    (see missing_credentials). Raises ConfigError if a part is invalid in an image's name.
     """
     server, repository = _repository(config)
     if service:
@@ -36,7 +34,7 @@ def image(config: Config, version: Version, service: str = "") -> Image:
 
 
 def tag(text: str) -> str:
-    """Return a tag as it is; raises ConfigError where it is none."""
+    """Return a tag unchanged; raises ConfigError if it is invalid."""
     if len(text) > 128:
         raise ConfigError(Problem("", 0, f"the version {show(text)} is longer than the 128 characters of an image tag"))
     if not _TAG.fullmatch(text):
@@ -46,16 +44,16 @@ def tag(text: str) -> str:
 
 
 def server_of(text: str) -> str:
-    """Write a registry's address the one way that it is compared and logged in to."""
+    """Normalize a registry's address for comparisons and logins."""
     text = text.lower()
     return "docker.io" if text in _HUB else text
 
 
 def split(name: str) -> tuple[str, str]:
-    """Split an image's name into server (empty where it has none) and repository.
+    """Split an image's name into server (empty if it has none) and repository.
 
-    The first part is a server where it has a dot or a colon, or is
-    `localhost`: Docker's own rule. Raises ValueError, saying why.
+    The first part is a server if it has a dot or a colon, or is `localhost`: Docker's own rule. Raises ValueError
+    with the reason.
     """
     first, slash, rest = name.partition("/")
     if not slash or not ("." in first or ":" in first or first == "localhost"):
@@ -86,7 +84,7 @@ def _repository(config: Config) -> tuple[str, str]:
 
 
 def _with_user(config: Config, repository: str) -> str:
-    """Put the registry's user in front, where the registry has users."""
+    """Prefix the registry's user, if the registry has users."""
     registry = config.registry
     if not registry.needs_login or not registry.username_env:
         return _ensure_repository(config, repository, "service")

@@ -1,4 +1,4 @@
-"""The file .kamal/secrets: names to secrets, each read when it is asked for. Opens no file, runs nothing itself."""
+"""Read .kamal/secrets: names and secrets, each resolved when needed. Opens no file, runs nothing itself."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _STATEMENT = re.compile(
 
 @dataclass(frozen=True)
 class SecretEntry:
-    """Hold one `NAME=value` of the file; plain ones need no command, an address asks a password manager."""
+    """Hold one `NAME=value`; a plain value needs no command, an address is resolved by a password manager."""
 
     name: str
     parts: tuple[Part, ...] = field(repr=False)
@@ -40,7 +40,7 @@ class SecretEntry:
 
 @dataclass(frozen=True)
 class SecretsFile:
-    """Look secrets up: in the environment, then in the file. A command runs once, when its value is needed.
+    """Look secrets up in the environment, then in the file. A command runs once, when its value is needed.
 
     `run` executes a step and never raises on an exit code; see shell.Local.
     """
@@ -59,12 +59,12 @@ class SecretsFile:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names that the file gives a value, in its order."""
+        """The names with a value in the file, in order."""
         return tuple(self._places)
 
     @property
     def has_values(self) -> bool:
-        """Whether a value is in the file itself and not a variable, a command or an address."""
+        """Whether the file contains a value itself, not only variables, commands and addresses."""
         texts = [entry.parts for entry in self.entries if not entry.is_address]
         return any(parts and all(isinstance(part, str) for part in parts) for parts in texts)
 
@@ -72,9 +72,9 @@ class SecretsFile:
         return name in self.environment or name in self._places
 
     def get(self, name: str) -> Secret | None:
-        """Return a secret, None where it is set nowhere.
+        """Return a secret, None if it is not set.
 
-        Raises ConfigError with the line where its command fails or a variable is not set.
+        Raises ConfigError with the line if its command fails or a variable is not set.
         """
         try:
             value = self._look_up(name, len(self.entries))
@@ -83,11 +83,11 @@ class SecretsFile:
         return None if value is None else Secret(value)
 
     def plain(self, names: Iterable[str]) -> tuple[Secret, ...]:
-        """Return those of the secrets that are known without asking anybody: no command is run for them."""
+        """Return the secrets that are known without running a command."""
         return tuple(self.known(names).values())
 
     def known(self, names: Iterable[str]) -> dict[str, Secret]:
-        """Return the same by name."""
+        """Return the same, by name."""
         plain = {entry.name for entry in self.entries if entry.is_plain}
         asking = {entry.name for entry in self.entries if not entry.is_plain} - self.environment.keys()
         wanted = (name for name in names if (name in plain or name in self.environment) and name not in asking)
@@ -95,7 +95,7 @@ class SecretsFile:
         return {name: secret for name, secret in secrets.items() if secret is not None}
 
     def require(self, names: Iterable[str]) -> dict[str, Secret]:
-        """Return secrets by name; raises CredentialsMissing that names all that are not set."""
+        """Return secrets by name; raises CredentialsMissing with all names that are not set."""
         secrets = {name: self.get(name) for name in names}
         missing = [name for name, secret in secrets.items() if secret is None]
         if missing:
@@ -103,7 +103,7 @@ class SecretsFile:
         return {name: secret for name, secret in secrets.items() if secret is not None}
 
     def _look_up(self, name: str, before: int) -> str | None:
-        """Return the value that the entry number `before` sees under a name."""
+        """Return the value that the entry number `before` gets for a name."""
         if name in self.environment:
             return self.environment[name]
         places = self._places.get(name, [])
@@ -125,7 +125,7 @@ class SecretsFile:
         return self._variable(part, index) if isinstance(part, Variable) else part
 
     def _kept(self, address: str, index: int) -> str:
-        """Ask a password manager; one answer serves every address that the same command is for."""
+        """Ask a password manager; one answer is used for all addresses with the same command."""
         vault = vaults.find(address)
         if vault is None:
             return address
@@ -176,7 +176,7 @@ class SecretsFile:
         return result.output.rstrip("\r\n")
 
     def _seen(self, command: str, index: int) -> tuple[tuple[str, Secret], ...]:
-        """Return what a command sees of the file: earlier entries that are plain, or that it mentions."""
+        """Return the environment of a command: earlier entries that are plain, or that it mentions."""
         mentioned = set(re.findall(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)", command))
         names = [entry.name for entry in self.entries[:index] if entry.is_plain or entry.name in mentioned]
         wanted = (name for name in dict.fromkeys(names) if name not in self.environment)
@@ -190,7 +190,7 @@ class SecretsFile:
 def parse_secrets(
     text: str, path: str, *, environment: Mapping[str, str], run: Callable[[Step], Result]
 ) -> SecretsFile:
-    """Read .kamal/secrets; nothing is run before a value is asked for.
+    """Read .kamal/secrets; nothing runs before a value is requested.
 
     Raises ConfigError with every line that cannot be parsed; their contents are never shown.
     """
@@ -216,13 +216,13 @@ def parse_secrets(
 
 
 def not_set(path: str, names: Iterable[str]) -> CredentialsMissing:
-    """Name variables that are not set, and the file that should have them."""
+    """Name variables that are not set, and the file to set them in."""
     names = tuple(names)
     return CredentialsMissing([Problem(path, 0, f"{name} is not set") for name in names], hint=how_to_set(path, names))
 
 
 def how_to_set(path: str, names: tuple[str, ...]) -> str:
-    """Say where variables get their values; `path` is the file of secrets as it is shown."""
+    """Say where variables get their values; `path` is the secrets file as shown."""
     lines = " and ".join(f"`{name}=…`" for name in names)
     return f"add {lines} to {path}, or set {'it' if len(names) == 1 else 'them'} in the environment"
 
@@ -230,7 +230,7 @@ def how_to_set(path: str, names: tuple[str, ...]) -> str:
 def _ensure_sane(text: str, path: str) -> None:
     if len(text) > MAX_CHARACTERS:
         raise ConfigError(Problem(path, 0, f"is longer than {MAX_CHARACTERS // 1024} KiB"))
-    # python-dotenv takes time by the square of such a run.
+    # python-dotenv takes quadratic time for such a run.
     blanks = re.search(r"[^\S\n]{256}", text)
     if blanks:
         line = text.count("\n", 0, blanks.start()) + 1
@@ -249,7 +249,7 @@ def _statements(text: str) -> Iterator[tuple[str, int]]:
 
 
 def _entry(statement: str, line: int, plain: set[str]) -> SecretEntry | None:
-    """Read one statement; None for `export NAME`, which only says that the environment has it."""
+    """Read one statement; None for `export NAME`, which only refers to the environment."""
     match = _STATEMENT.fullmatch(statement)
     if not match or not (match["assign"] or match["export"]):
         raise ValueError("is not `NAME=value`")

@@ -1,4 +1,4 @@
-"""The schema of config/dev.yml, and at once what the rest of the program gets. Reads nothing."""
+"""The schema of config/dev.yml, and the values that the rest of the program gets. Does no I/O."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Deploy:
-    """Say when a release counts as up, and what to do with one that does not come up."""
+    """Hold when a release counts as up, and what happens if it does not come up."""
 
     timeout: int = option(Whole(1, 86_400), "Seconds to wait for a release to come up on a host.", default=300)
     window: float = option(
@@ -129,7 +129,7 @@ class Deploy:
 
 @dataclass(frozen=True)
 class WorkspaceConfig:
-    """Say where the source in the workspace comes from."""
+    """Hold where the source of the workspace comes from."""
 
     source: str = option(
         Choice(("git", "sync", "image", "none")),
@@ -146,9 +146,8 @@ class WorkspaceConfig:
 class Config:
     """Hold the checked contents of config/dev.yml, with defaults filled in.
 
-    `path` is as shown to the user, empty where there is no file; `local_path` is the file that overrides it on
-    this machine; `where` maps
-    dotted keys to their lines; `notices` name the keys that are not used.
+    `path` is as shown to the user, empty if there is no file; `local_path` is the file that overrides it on this
+    machine; `where` maps dotted keys to their lines; `notices` name unused keys.
     """
 
     service: str = option(

@@ -1,4 +1,4 @@
-"""What `dev init` writes, filled in from what was found. Only values change; reads and writes no file."""
+"""The files that `dev init` writes, with known values filled in. Only values change; does no I/O."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kamal_dev.errors import ConfigError
 from kamal_dev.syntax.composer import parse
 from kamal_dev.syntax.emitter import scalar
 
-# Forge → the registry that belongs to it, in which its accounts own images.
+# Forge → its registry, in which its accounts own images.
 _REGISTRIES = {"github.com": "ghcr.io", "gitlab.com": "registry.gitlab.com"}
 _REMOTE = re.compile(
     r"(?:[a-z+]+://)?(?:[^@/]*@)?(?P<forge>[A-Za-z0-9.-]+)(?::\d+/|[:/])/*(?P<user>[A-Za-z0-9_.-]+)/.+"
@@ -27,7 +27,7 @@ def fill_template(
     provider: str = "",
     hosts: Iterable[str] = (),
 ) -> str:
-    """Put what is known into the text of dev.yml.example; what is empty stays as it is there.
+    """Fill known values into the text of dev.yml.example; an empty one leaves the text unchanged.
 
     `registry_user` only fills in the image name of a commented example.
     """
@@ -43,7 +43,7 @@ def fill_template(
 
 
 def fill_secrets(text: str, *, username: str = "", names: Iterable[str] = ()) -> str:
-    """Put the registry's user name into the text of secrets.example, and names that compose files need below it."""
+    """Fill the registry's user name into the text of secrets.example, and append names that compose files need."""
     line = f"REGISTRY_USERNAME={shlex.quote(username)}"
     text = re.sub(r"(?m)^# REGISTRY_USERNAME=.*$", lambda _: line, text) if username else text
     listed = "".join(f"# {name}=\n" for name in names)
@@ -55,7 +55,7 @@ def fill_secrets(text: str, *, username: str = "", names: Iterable[str] = ()) ->
 
 
 def guess_registry(remote: str) -> tuple[str, str]:
-    """Return (server, user) of the registry beside a git remote; both empty where none is known.
+    """Return (server, user) of the registry that belongs to a git remote; both empty if unknown.
 
     `https://github.com/acme/app.git` and `git@github.com:acme/app` give `ghcr.io` and `acme`.
     """
@@ -76,5 +76,5 @@ def _replace(text: str, key: str, value: str) -> str:
 
 
 def _line(text: str, key: str, line: str) -> str:
-    """Put a line in place of the first one that shows a key in a comment."""
+    """Replace the first commented line that shows a key."""
     return re.sub(rf"(?m)^( *)# {key}:.*$", lambda match: match[1] + line, text, count=1)

@@ -1,11 +1,9 @@
-"""Where a secret may be kept: one row per password manager, as values of .kamal/secrets. Runs nothing itself.
+"""The password managers that may hold a secret: one row each, as values of .kamal/secrets. Runs nothing itself.
 
-A value that begins with a scheme, without quotes around it, is the address of a
-secret. Its manager's own command line is asked for it, and only when it is needed;
-an address holds no secret, so it may stand in the arguments.
-Sources: developer.1password.com/docs/cli (`op read`), bitwarden.com/help/cli (`bw get
-item`), docs.aws.amazon.com/cli (`secretsmanager get-secret-value`),
-developer.hashicorp.com/vault/docs/commands/kv/get, keyring(1).
+A value that begins with a scheme, without quotes, is the address of a secret. It is resolved by the manager's own
+command line when needed; an address contains no secret, so it may be an argument. Sources:
+developer.1password.com/docs/cli (`op read`), bitwarden.com/help/cli (`bw get item`), docs.aws.amazon.com/cli
+(`secretsmanager get-secret-value`), developer.hashicorp.com/vault/docs/commands/kv/get, keyring(1).
 """
 
 from __future__ import annotations
@@ -20,11 +18,10 @@ from kamal_dev.values import dataclass
 
 @dataclass(frozen=True)
 class Vault:
-    """Say how one manager is asked. `argv` and `read` raise ValueError, saying what is wrong.
+    """Hold how to ask one manager. `argv` and `read` raise ValueError with the reason.
 
-    `argv` makes the command of what follows `scheme://`, `read` the value of that and of
-    what the command printed. `install` and `sign_in` are what to do where it is missing
-    or refuses.
+    `argv` makes the command from what follows `scheme://`, `read` extracts the value from that and the command's
+    output. `install` and `sign_in` are hints if the manager is missing or refuses.
     """
 
     scheme: str
@@ -36,23 +33,23 @@ class Vault:
 
 
 def find(text: str) -> Vault | None:
-    """Return the manager that an address is of; None for anything else."""
+    """Return the manager for an address; None for any other value."""
     match = re.match(r"([a-z]+)://", text)
     return next((vault for vault in VAULTS if match and match[1] == vault.scheme), None)
 
 
 def asked(vault: Vault, address: str) -> tuple[str, ...]:
-    """Return the command that asks for a secret. Raises ValueError for an address that names none."""
+    """Return the command that asks for a secret. Raises ValueError for an incomplete address."""
     return vault.argv(_name(address.partition("://")[2], f"{vault.scheme}://"))
 
 
 def secret(vault: Vault, address: str, output: str) -> str:
-    """Return the secret from what the command printed. Raises ValueError where it is not in there."""
+    """Return the secret from the command's output. Raises ValueError if it is not there."""
     return vault.read(address.partition("://")[2], output)
 
 
 def _name(text: str, before: str) -> str:
-    """Refuse what a command would take for a flag, and nothing at all."""
+    """Refuse an empty name, and one that a command would take for a flag."""
     if not text or text.startswith("-") or not text.isprintable():
         raise ValueError(f"has no name behind `{before}`")
     return text
@@ -63,7 +60,7 @@ def _bitwarden(address: str) -> tuple[str, ...]:
 
 
 def _bitwarden_field(address: str, output: str) -> str:
-    """Return a custom field, or one of those that a login has; `password` where the address names none."""
+    """Return a custom field, or a field of a login; `password` by default."""
     item, field = _object(output), address.rpartition("/")[2] if "/" in address else "password"
     login = item.get("login") or {}
     fields = {"username": login.get("username"), "password": login.get("password"), "notes": item.get("notes")}
@@ -92,7 +89,7 @@ def _vault(address: str) -> tuple[str, ...]:
 
 def _vault_key(address: str, output: str) -> str:
     data = _object(output).get("data") or {}
-    # The second version of the engine keeps metadata beside the data.
+    # The second version of the engine returns metadata next to the data.
     is_second = isinstance(data.get("data"), dict) and isinstance(data.get("metadata"), dict)
     return _field(data["data"] if is_second else data, address.partition("#")[2])
 
@@ -108,7 +105,7 @@ def _object(text: str) -> dict[str, Any]:
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        # What it is instead may be the secret.
+        # The output may be the secret itself, so it is not shown.
         raise ValueError("is not a JSON object")
     return value
 

@@ -1,4 +1,4 @@
-"""Walk a document along the options that may be there. Says no option's rules: its kind does."""
+"""Read a document along the options that are allowed. The rules of an option belong to its kind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kamal_dev.model import Location, Notice
 
 
 class Walk:
-    """Read every key of a group; misplaced ones are looked up in `root`, the group itself unless given."""
+    """Read every key of a group; misplaced keys are looked up in `root`, by default the group itself."""
 
     def __init__(self, reading: Reading, group: Group, root: Group | None = None) -> None:
         self._reading = reading
@@ -20,7 +20,7 @@ class Walk:
         self._deferred: list[tuple[Old, ConfigValue]] = []
 
     def read(self, mapping: ConfigValue) -> None:
-        """Read everything; the keys of kamal-dev 0.3 after all others, since theirs is the second say."""
+        """Read everything; the keys of kamal-dev 0.3 last, because the current keys take precedence."""
         self._group(self._top, mapping)
         for old, value in self._deferred:
             self._take_old(old, value)
@@ -56,13 +56,13 @@ class Walk:
             self._reading.refuse(value, child.path, f"{rule}, not {described(value)}")
 
     def _keep(self, leaf: Leaf, value: ConfigValue) -> None:
-        """Read an option's value, and keep it where it is good."""
+        """Read an option's value, and keep it if it is valid."""
         read = leaf.option.kind.read(value, leaf.path, self._reading)
         if read is not MISSING:
             self._reading.values[leaf.path] = read
 
     def _take_old(self, old: Old, value: ConfigValue) -> None:
-        """Hand the value of a key of kamal-dev 0.3 to the key that took its place, or say why not."""
+        """Pass the value of a key of kamal-dev 0.3 to the key that replaced it, or say why not."""
         where = self._reading.where
         if not old.into:
             self._reading.notices.append(Notice(where[old.path], f"`{old.path}` is not used: {old.reason}"))
@@ -80,7 +80,7 @@ class Walk:
             reading.refuse(where, leaf.path, "is required")
 
     def _unknown(self, name: str, group: Group) -> str:
-        """Say what is wrong with an unknown key, and what may have been meant."""
+        """Report an unknown key, with a suggestion."""
         hint = "" if len(self._reading.problems) > MAX_PROBLEMS else suggest(name, group.children)
         if not hint:
             groups = (child for child in self._root.children.values() if isinstance(child, Group))

@@ -1,4 +1,4 @@
-"""devcontainer.json → Devcontainer: JSONC, variables, typed properties; text and values in and out."""
+"""Turn devcontainer.json into a Devcontainer: JSONC, variables, typed properties. Does no I/O."""
 
 from kamal_dev.devcontainer import forwarding
 from kamal_dev.devcontainer.build_paths import build

@@ -1,4 +1,4 @@
-"""The Dockerfile form as a `Build`. Opens no file: whether the Dockerfile exists is seen by who builds."""
+"""The Dockerfile form as a `Build`. Opens no file: the builder checks whether the Dockerfile exists."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kamal_dev.model import Build
 
 
 def build(devcontainer: Devcontainer) -> Build | None:
-    """Return the one build of the Dockerfile form; None for the other kinds."""
+    """Return the build of the Dockerfile form; None for the other forms."""
     if devcontainer.kind != "dockerfile":
         return None
     legacy = "dockerFile" in devcontainer.configuration
@@ -28,10 +28,10 @@ def build(devcontainer: Devcontainer) -> Build | None:
 
 
 def build_paths(reader: PropertyReader, folder: Path) -> tuple[Path, Path]:
-    """Return Dockerfile and context, absolute; `folder` is that of the devcontainer.json.
+    """Return Dockerfile and context, absolute; `folder` is the one of the devcontainer.json.
 
-    The context is the Dockerfile's folder unless said. The older `dockerFile` goes
-    with the older top-level `context`, `build.dockerfile` with `build.context`.
+    The context defaults to the Dockerfile's folder. The older `dockerFile` is used with the older top-level
+    `context`, `build.dockerfile` with `build.context`.
     """
     prefix = () if reader.has("dockerFile") else ("build",)
     dockerfile = resolve(folder, reader.text(*prefix, "dockerfile" if prefix else "dockerFile"))

@@ -13,11 +13,10 @@ from kamal_dev.model import Notice
 
 
 class Draft:
-    """Collect compose keys, and beside them what must win over other properties.
+    """Collect compose keys, and separately what takes precedence over other properties.
 
-    `local` turns a path of this machine into one that travels; `where` is
-    the place that is being read. Each way of adding takes the flag's value and the
-    dotted path of a key, and returns the reason where the value has no place.
+    `local` turns a local path into one for the host; `where` is the place being read. Each method that adds takes the
+    flag's value and the dotted path of a key, and returns the reason if the value is not supported.
     """
 
     def __init__(self, known: Mapping[str, str], local: Callable[[str], str]) -> None:
@@ -32,7 +31,7 @@ class Draft:
         self._notices: list[Notice] = []
 
     def done(self) -> Translation:
-        """Return what came together."""
+        """Return the result."""
         if "network_mode" in self._service and self._service.pop("networks", None) is not None:
             self._networks.clear()
             self.notice(f"network `{self._service['network_mode']}` in runArgs cannot be combined with other networks")
@@ -42,7 +41,7 @@ class Draft:
         )
 
     def notice(self, message: str) -> None:
-        """Say what is not as written, at the place that is being read."""
+        """Add a notice at the place being read."""
         self._notices.append(Notice(self.where, message))
 
     def text(self, value: Any, key: str) -> str:
@@ -58,7 +57,7 @@ class Draft:
         return ""
 
     def size(self, value: str, key: str) -> str:
-        """Set a key to a size; Compose takes `-1`, no limit, as a number alone."""
+        """Set a key to a size; Compose accepts `-1`, no limit, only as a number."""
         return self.number(value, key) if value == "-1" else self.text(value, key)
 
     def switch(self, value: str, key: str) -> str:
@@ -79,11 +78,11 @@ class Draft:
         return ""
 
     def raw_file(self, value: str, key: str) -> str:
-        """Append a file of variables whose values are taken as they stand."""
+        """Append a file of variables whose values are taken literally."""
         return self.item({"path": self._local(value), "format": "raw"}, key)
 
     def option(self, value: str, key: str) -> str:
-        """Append a security option; a seccomp profile is a file of this machine."""
+        """Append a security option; a seccomp profile is a local file."""
         profile = seccomp_profile(value)
         return self.item(f"seccomp={self._local(profile)}" if profile else value, key)
 
@@ -92,12 +91,12 @@ class Draft:
         return self.text(f"{value}s", key)
 
     def alone(self, value: str, key: str) -> str:
-        """Set a key to a list of one, or of none where the value is empty."""
+        """Set a key to a list with this value, or to an empty list if it is empty."""
         self._set(key, [value] if value else [])
         return ""
 
     def shared(self, value: str, key: str) -> str:
-        """Share a namespace: with the host, never with a container that is not in the stack."""
+        """Share a namespace with the host; never with a container outside of the stack."""
         if value.startswith("container:"):
             return f"`{value}` is not a container of the stack"
         return self.text(value, key)
@@ -120,7 +119,7 @@ class Draft:
         return ""
 
     def environment(self, value: str, key: str) -> str:
-        """Remember `NAME=text`, or the value that `NAME` has here."""
+        """Record `NAME=text`, or the local value of `NAME`."""
         name, equals, text = value.partition("=")
         if not equals and name not in self._known:
             return f"`{name}` is not set here"
@@ -128,7 +127,7 @@ class Draft:
         return ""
 
     def user(self, value: str, key: str) -> str:
-        """Remember the user."""
+        """Record the user."""
         self._user = value
         return ""
 
@@ -164,13 +163,13 @@ class Draft:
         return f"`{strange[0]}` of a network is not supported" if strange else ""
 
     def alias(self, value: str, key: str) -> str:
-        """Give the service a further name in its first network."""
+        """Give the service another name in its first network."""
         networks = self._inside("networks") or {"default": {}}
         next(iter(networks.values())).setdefault("aliases", []).append(value)
         return self.text(networks, "networks")
 
     def mount(self, value: str, key: str) -> str:
-        """Add what `--mount` says, or `-v` where `key` is `short`."""
+        """Add the mount of `--mount`, or of `-v` if `key` is `short`."""
         try:
             mount, notices = (mount_options.parse_short if key == "short" else mount_options.parse)(value, self.where)
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""The Features of a devcontainer.json: as a value for who builds, or left out. Installs none, opens no file."""
+"""The Features of a devcontainer.json: for the build, or left out. Installs none, opens no file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LEFT_OUT = "disabled by `--ignore-features`"
 
 
 def features(devcontainer: Devcontainer) -> Features | None:
-    """Return the Features that the main service gets; None where there are none."""
+    """Return the Features of the main service; None if there are none."""
     if not devcontainer.features:
         return None
     listed = {"features": dict(devcontainer.features)}
@@ -31,7 +31,7 @@ def features(devcontainer: Devcontainer) -> Features | None:
 
 
 def without_features(devcontainer: Devcontainer) -> Devcontainer:
-    """Return the devcontainer without its Features, of which a notice tells."""
+    """Return the devcontainer without Features, with a notice about them."""
     if not devcontainer.features:
         return devcontainer
     names = ", ".join(f"`{name}`" for name in devcontainer.features)

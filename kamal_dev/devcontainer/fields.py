@@ -1,4 +1,4 @@
-"""The typed fields of a Devcontainer, section by section, from a substituted file."""
+"""The typed fields of a Devcontainer, section by section, from a file with variables replaced."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Fields = dict[str, Any]
 
 
 def kind_of(reader: PropertyReader) -> Kind:
-    """Decide which form a file has: a Dockerfile before compose files before an image."""
+    """Return which form a file has; a Dockerfile takes precedence over compose files, and those over an image."""
     build = reader.raw("build")
     if reader.has("dockerFile") or (isinstance(build, dict) and build.get("dockerfile") is not None):
         return "dockerfile"
@@ -28,7 +28,7 @@ def kind_of(reader: PropertyReader) -> Kind:
 
 
 def check(reader: PropertyReader, kind: Kind) -> None:
-    """Refuse a file that has nothing to run, or no main service."""
+    """Reject a file that has nothing to run, or no main service."""
     if kind == "none":
         missing = "`build` has no `dockerfile`" if reader.has("build") else "has nothing to run"
         reader.refuse(
@@ -43,7 +43,7 @@ def check(reader: PropertyReader, kind: Kind) -> None:
 
 
 def source(reader: PropertyReader, kind: Kind, folder: Path) -> Fields:
-    """Read what is run: an image, a build or compose files; `folder` is that of the file."""
+    """Read what to run: an image, a build or compose files; `folder` is the one of the file."""
     fields: Fields = {"run_services": reader.texts("runServices")}
     image, service = reader.text("image"), reader.text("service")
     if kind == "image":
@@ -73,10 +73,10 @@ def container(
     *,
     option: Callable[[str], str] = str,
 ) -> Fields:
-    """Read what the main service gets; what `runArgs` says wins over the properties.
+    """Read what the main service gets; `runArgs` takes precedence over other properties.
 
-    `option` turns the path in a security option, which starts at the workspace folder, into one that starts at the
-    compose file. Beside compose files of its own it starts there already.
+    `option` converts the path in a security option, which is relative to the workspace folder, to one relative to the
+    compose file. With the user's own compose files it is relative to them already.
     """
     environment = dict(reader.pairs("containerEnv")) | dict(translation.environment)
     override = reader.flag("overrideCommand")
@@ -96,11 +96,11 @@ def container(
 
 
 def place(reader: PropertyReader, kind: Kind, root: Path, repository: Path, notices: list[Notice]) -> Fields:
-    """Read the workspace: its folder, and the mount that a compose file makes itself."""
+    """Read the workspace: its folder, and its mount if the compose file is generated."""
     reader.text("workspaceFolder")
     folder = workspace_folder.container_folder(reader.value, root, repository)
     written = reader.text("workspaceMount")
-    # The reference implementation mounts nothing beside compose files, even where it does not use them.
+    # The devcontainer CLI mounts nothing with compose files, even if it does not use them.
     if reader.has("dockerComposeFile"):
         return {"workspace_folder": folder, "workspace_mount": written or None}
     mount = written if reader.has("workspaceMount") else workspace_folder.default_mount(repository)
@@ -109,7 +109,7 @@ def place(reader: PropertyReader, kind: Kind, root: Path, repository: Path, noti
 
 
 def later(reader: PropertyReader) -> Fields:
-    """Read what is ignored here but by those who know hosts and running containers."""
+    """Read the properties that are only used with hosts and running containers."""
     return {
         "name": reader.text("name"),
         "remote_user": reader.text("remoteUser"),

@@ -1,4 +1,4 @@
-"""Where a devcontainer.json can be, and the compose files it means without naming them."""
+"""Where a devcontainer.json can be, and which compose files it uses by default."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HIDDEN = ".devcontainer.json"
 def find(tree: Tree, root: Path) -> tuple[Path, ...]:
     """Return every devcontainer.json of a repository, in the order of the specification.
 
-    The last place, one level of named folders, may hold several: the user chooses.
+    The last place, one level of named folders, may have several: the user chooses.
     """
     folder = root / FOLDER
     named = [folder / name / FILE for name in tree.list(folder)]
@@ -25,20 +25,20 @@ def find(tree: Tree, root: Path) -> tuple[Path, ...]:
 
 
 def first_places(root: Path) -> tuple[Path, ...]:
-    """Return where most repositories have it."""
+    """Return the places where most repositories have it."""
     return (root / FOLDER / FILE, root / HIDDEN)
 
 
 def is_default(path: Path, root: Path) -> bool:
-    """Whether a file is where it is found without being named, also where there are others."""
+    """Return whether a file is used without being named, even if there are others."""
     return path in (root / FOLDER / FILE, root / HIDDEN)
 
 
 def compose_files(devcontainer: Devcontainer, *, tree: Tree, environment: Mapping[str, str]) -> tuple[Path, ...]:
-    """Return the compose files, absolute; for an empty `dockerComposeFile` list the default files.
+    """Return the compose files, absolute; for an empty `dockerComposeFile` list, the default files.
 
-    These are `COMPOSE_FILE` of the environment, else of `.env`, else
-    `docker-compose.yml` and its override, all relative to the root.
+    These are `COMPOSE_FILE` of the environment, else of `.env`, else `docker-compose.yml` and its override, all
+    relative to the root.
     """
     if devcontainer.docker_compose_files or devcontainer.kind != "compose":
         return devcontainer.docker_compose_files

@@ -1,4 +1,4 @@
-"""The ports that people want on their own machine: `forwardPorts`, `appPort`, a flag's, and their attributes."""
+"""The ports to forward to this machine: `forwardPorts`, `appPort`, flags, and their attributes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ _FLAG = re.compile(r"(?:(?P<local>[0-9]{1,5}):)?(?P<remote>(?:[A-Za-z0-9_][A-Za-
 
 @dataclass(frozen=True)
 class Port:
-    """Describe one port to open here.
+    """Describe one port to forward.
 
-    `host` and `number` are what the main container would connect to, `local` the port
-    wanted on this machine, which must be that one where `is_exact`. `protocol` is
-    `http`, `https` or empty.
+    `host` and `number` are what the main container would connect to, `local` the requested local port, which must be
+    exactly that one if `is_exact`. `protocol` is `http`, `https` or empty.
     """
 
     host: str
@@ -35,17 +34,17 @@ class Port:
 
     @property
     def target(self) -> str:
-        """What is connected to, as the container sees it."""
+        """The target of the connection, as the container sees it."""
         return f"{self.host}:{self.number}"
 
     @property
     def shown(self) -> str:
-        """The same, as people write it."""
+        """The target, as people write it."""
         return str(self.number) if self.host == LOOPBACK else self.target
 
 
 def forwarded(devcontainer: Devcontainer) -> tuple[Port, ...]:
-    """Return the ports that a devcontainer.json names, each once. Raises DevcontainerError for what is none."""
+    """Return the ports of a devcontainer.json, each once. Raises DevcontainerError for an invalid one."""
     ports: dict[str, Port] = {}
     problems: list[Problem] = []
     for key, local, text in _named(devcontainer):
@@ -61,7 +60,7 @@ def forwarded(devcontainer: Devcontainer) -> tuple[Port, ...]:
 
 
 def flagged(devcontainer: Devcontainer, text: str) -> Port:
-    """Return the port of a flag, `[LOCAL:][HOST:]PORT`. Raises UsageError for what is none."""
+    """Return the port of a flag, `[LOCAL:][HOST:]PORT`. Raises UsageError for an invalid one."""
     match = _FLAG.fullmatch(text)
     try:
         if not match:
@@ -79,7 +78,7 @@ def _named(devcontainer: Devcontainer) -> Iterator[tuple[tuple[str | int, ...], 
     if devcontainer.kind == "compose":
         return
     for text in devcontainer.app_ports:
-        # `[[address:]port:]port[/protocol]`, as `docker run -p` takes it; only TCP goes through SSH.
+        # `[[address:]port:]port[/protocol]`, as in `docker run -p`; only TCP can be forwarded over SSH.
         words, _, protocol = text.partition("/")
         *published, number = words.split(":")
         if protocol in ("", "tcp") and "-" not in words:
@@ -111,9 +110,9 @@ def _number(text: str) -> int:
 
 
 def _attributes(devcontainer: Devcontainer, target: str, number: int) -> Mapping[str, Any]:
-    """Return what is said of a port: by `host:port`, number or range; else what is said of all others.
+    """Return the attributes of a port: by `host:port`, number or range; else those for all other ports.
 
-    Regular expressions among the keys speak of processes, which an editor sees and this does not.
+    Regular expressions as keys match processes, which an editor can see, but not this program.
     """
     for key, attributes in devcontainer.ports_attributes.items():
         low, _, high = key.partition("-")

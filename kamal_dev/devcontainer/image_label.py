@@ -1,4 +1,4 @@
-"""What an image says of itself in its label `devcontainer.metadata`, merged with a devcontainer.json.
+"""Merge the metadata in an image's label `devcontainer.metadata` with a devcontainer.json.
 
 Source: containers.dev, "Image Metadata" and its merge logic.
 """
@@ -24,7 +24,7 @@ LABEL = "devcontainer.metadata"
 Entry = Mapping[str, Any]
 _Item = TypeVar("_Item")
 
-_STAGES = LIFECYCLE[1:]  # initializeCommand is for the machine here, and never in a label
+_STAGES = LIFECYCLE[1:]  # initializeCommand runs on this machine, and is never in a label
 _PICKED = (
     *_STAGES,
     *("waitFor", "customizations", "mounts", "containerEnv", "containerUser", "init", "privileged", "capAdd"),
@@ -34,9 +34,9 @@ _PICKED = (
 
 
 def entries(label: str, image: str) -> tuple[Entry, ...]:
-    """Parse the label of `image`, a list of objects or one alone; empty where there is none.
+    """Parse the label of `image`, a list of objects or a single one; empty if there is none.
 
-    Raises DevcontainerError, which names the image, for what is no such JSON.
+    Raises DevcontainerError with the name of the image for any other JSON.
     """
     try:
         value = json.loads(label) if label.strip() else []
@@ -55,11 +55,11 @@ def merged(
     environment: Mapping[str, str],
     private: Private = NOTHING,
 ) -> Devcontainer:
-    """Lay a devcontainer.json over the entries of its image's label.
+    """Merge a devcontainer.json over the entries of its image's label.
 
-    `environment` answers `${localEnv:…}` in the label, but for what is `private`. An entry that repeats the
-    devcontainer.json itself, as the reference CLI writes it, counts once. Raises
-    DevcontainerError where an entry has a property of the wrong type.
+    `environment` resolves `${localEnv:…}` in the label, except what is `private`. An entry that repeats the
+    devcontainer.json itself, as the devcontainer CLI writes it, counts once. Raises DevcontainerError if an entry has
+    a property of the wrong type.
     """
     if entries and _picked(_meant(entries[-1], own, environment)) == _picked(own.configuration):
         entries = entries[:-1]
@@ -81,7 +81,7 @@ def _picked(value: Entry) -> dict[str, Any]:
 
 
 def _layer(value: Entry, own: Devcontainer, image: str, notices: list[Notice]) -> dict[str, Any]:
-    """Read an entry's fields; those that it does not have are left out."""
+    """Read an entry's fields; missing ones are left out."""
     reader = PropertyReader(value, {}, f"{image} ({LABEL})")
     typed = fields.container(reader, own.kind, Translation(), notices) | fields.later(reader)
     typed["entrypoints"] = (value["entrypoint"],) if value.get("entrypoint") else ()
@@ -117,7 +117,7 @@ def _laid(own: Devcontainer, layers: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _commands(own: Devcontainer, layers: list[dict[str, Any]]) -> tuple[tuple[str, Any], ...]:
-    """Return every stage's commands in order, the image's first; one that both have runs once."""
+    """Return every stage's commands in order, the image's first; a command in both runs once."""
     mine = dict(own.lifecycle)
     commands = [(name, command) for name, command in own.lifecycle if name not in _STAGES]
     for name in _STAGES:

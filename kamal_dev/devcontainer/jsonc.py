@@ -1,4 +1,4 @@
-"""JSON with comments: text in, values and positions out. Takes comments, trailing commas and a BOM; no JSON5."""
+"""Parse JSON with comments into values and positions. Accepts comments, trailing commas and a BOM, but no JSON5."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ _SENTENCES = {
 
 @dataclass(frozen=True)
 class Document:
-    """Hold what a file says and where: a key's own place, or that of a list's element.
+    """Hold the content of a file and its places: of a key, or of a list's element.
 
-    `positions` maps (key, index, …) to line and column, from 1; `()` is the whole.
-    `repeated` lists the keys that stand twice in one object; the last one counts.
+    `positions` maps (key, index, …) to line and column, from 1; `()` is the whole. `repeated` lists the keys that
+    occur twice in one object; the last one counts.
     """
 
     value: Any
@@ -65,9 +65,8 @@ class Document:
 def parse(text: str, display: str) -> Document:
     """Read `text`; `display` is the file's name in errors.
 
-    Raises DevcontainerError with line and column for everything that strict JSON
-    with comments and trailing commas does not have, or that is larger than 256 KiB
-    or nested deeper than 100.
+    Raises DevcontainerError with line and column for anything that is not strict JSON with comments and trailing
+    commas, or that is larger than 256 KiB or nested deeper than 100.
     """
     text = text.removeprefix("\ufeff")
     if len(text) > LARGEST:
@@ -81,19 +80,19 @@ def parse(text: str, display: str) -> Document:
 
 
 def _load(scan: _Scan, text: str, display: str) -> Any:
-    """Parse the blanked text, whose offsets are those of the original."""
+    """Parse the text without comments, whose offsets are those of the original."""
     blanked = "".join(scan.pieces)
     if not blanked.strip(_BLANKS):
         _refuse(text, display, 0, "is empty")
     try:
-        # As the reference implementation, take a tab in a string.
+        # Like the devcontainer CLI, accept tabs in strings.
         return json.loads(blanked, strict=False, parse_float=_number, parse_int=_number)
     except json.JSONDecodeError as error:
         _refuse(text, display, error.pos, _describe(error.msg, blanked, error.pos))
 
 
 def _describe(message: str, text: str, offset: int) -> str:
-    """Say what json found, in words that name the character."""
+    """Return what json found, in words that name the character."""
     sentence = next((phrase for start, phrase in _SENTENCES.items() if message.startswith(start)), message.lower())
     if offset >= len(text.rstrip(_BLANKS)):
         return f"{sentence}, found the end of the file"
@@ -104,10 +103,10 @@ def _describe(message: str, text: str, offset: int) -> str:
 
 
 class _Scan:
-    """Walk over the tokens once: blank what JSON lacks, remember where keys stand.
+    """Walk over the tokens once: blank out what JSON does not allow, and record where keys are.
 
-    `pieces` joined is as long as the text. A broken structure is left for json to
-    find; only what json would accept or explain badly is refused here.
+    The joined `pieces` are as long as the text. A broken structure is left to json; only what json would accept or
+    explain badly is refused here.
     """
 
     def __init__(self, text: str, display: str) -> None:
@@ -116,9 +115,9 @@ class _Scan:
         self.pieces: list[str] = []
         self.offsets: dict[Path, int] = {}
         self.repeated: list[Path] = []
-        # The key or index that is being read in each open bracket; None before a key.
+        # The current key or index in each open bracket; None before a key.
         self._stack: list[str | int | None] = []
-        # The piece that holds a comma which a closing bracket would make a trailing one.
+        # The index of the piece with a comma that becomes a trailing one if a closing bracket follows.
         self._trailing = -1
         self._before = "open"
 
@@ -186,7 +185,7 @@ class _Scan:
         if word not in ("true", "false", "null") and not _NUMBER.fullmatch(word):
             is_key = bool(self._stack) and self._stack[-1] is None
             self._fail(offset, *_not_json(word, is_key=is_key))
-        # json would make infinity of the one and refuse the other by its count of digits.
+        # json would turn the one into infinity, and refuse the other because of its number of digits.
         if word[-1].isdigit() and math.isinf(float(word)):
             self._fail(offset, "this number is too large")
         self._value(offset)
@@ -207,7 +206,7 @@ class _Scan:
 
 
 class _Lines:
-    """Turn offsets into lines and columns, from 1."""
+    """Turn offsets into lines and columns, starting from 1."""
 
     def __init__(self, text: str) -> None:
         self._starts = [0, *(match.end() for match in _LINE_BREAK.finditer(text))]
@@ -219,13 +218,13 @@ class _Lines:
 
 
 def _number(word: str) -> float:
-    """Return a number as JavaScript has it: `1e3` is 1000, and 16 digits are all that count."""
+    """Return a number like JavaScript: `1e3` is 1000, and only 16 digits count."""
     value = float(word)
     return int(Decimal(repr(value))) if value.is_integer() and abs(value) < LARGEST_WHOLE else value
 
 
 def _decode(word: str) -> str:
-    """Return a string token's value; a broken escape is left for json to report."""
+    """Return a string token's value; json reports a broken escape."""
     if "\\" not in word:
         return word.strip('"')
     try:
@@ -235,7 +234,7 @@ def _decode(word: str) -> str:
 
 
 def _not_json(word: str, *, is_key: bool) -> tuple[str, str]:
-    """Say what is wrong with a bare word, and what to write."""
+    """Return what is wrong with a bare word, and what to write instead."""
     if word.startswith("'"):
         return f"{word} is in single quotes", "JSON needs double quotes"
     if word.startswith("#"):

@@ -1,4 +1,4 @@
-"""The older top-level properties of editors, moved to where they belong now."""
+"""Move the older top-level properties of editors to their current place."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 def modern(raw: dict[str, Any]) -> dict[str, Any]:
     """Move `extensions`, `settings` and `devPort` into `customizations.vscode`.
 
-    Settings that stand there already win; extensions are put after them. A
-    `devPort` that already exists leaves the older one unchanged.
+    Existing settings take precedence; extensions are appended. If there is a `devPort`, the older one stays
+    unchanged.
     """
     if not (_is_true(raw.get("extensions")) or _is_true(raw.get("settings")) or "devPort" in raw):
         return raw
@@ -26,7 +26,7 @@ def modern(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_true(value: Any) -> bool:
-    """Whether JavaScript takes the value for true: an empty list or object is."""
+    """Return whether the value is truthy in JavaScript: an empty list or object is."""
     return isinstance(value, (list, dict)) or bool(value)
 
 

@@ -1,8 +1,8 @@
-"""The commands of a devcontainer's lifecycle as shell text for a container. Runs nothing.
+"""The lifecycle commands of a devcontainer as shell text for a container. Runs nothing.
 
-`remoteEnv` and commands may name variables of the container, so their text becomes shell words that
-are put together in the container, before anything else has changed its environment. All of it is
-read from stdin there: nothing is an argument of a process on the host.
+`remoteEnv` and commands may mention variables of the container, so their text becomes shell words that are evaluated
+in the container, before its environment is changed. The container reads all of it from stdin: nothing is an argument
+of a process on the host.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kamal_dev.model import File
 from kamal_dev.values import dataclass
 
 INITIALIZE = LIFECYCLE[0]
-STAGES = LIFECYCLE[1:5]  # postAttachCommand is for those who attach
+STAGES = LIFECYCLE[1:5]  # postAttachCommand is for editors that attach
 SHELL = "/bin/sh"
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 PROBES = {"none": "", "loginShell": "-lc", "interactiveShell": "-ic", "loginInteractiveShell": "-lic"}
@@ -28,7 +28,7 @@ DEFAULT_PROBE = PROBES["loginInteractiveShell"]
 
 @dataclass(frozen=True)
 class LifecycleCommand:
-    """Name one command of a stage, empty where it has no name; `argv` is what is executed."""
+    """Name one command of a stage, empty if it has no name; `argv` is what is executed."""
 
     name: str
     argv: tuple[str, ...]
@@ -42,32 +42,32 @@ class LifecycleCommand:
 
 @dataclass(frozen=True)
 class Stage:
-    """Hold commands that run side by side; a stage's name can come several times, in order."""
+    """Hold commands that run in parallel; a stage may occur several times, in order."""
 
     name: str
     commands: tuple[LifecycleCommand, ...]
 
 
 def initialize(configuration: Devcontainer) -> tuple[Stage, ...]:
-    """Return what is run on this machine."""
+    """Return the commands for this machine."""
     return tuple(_stages(configuration, (INITIALIZE,)))
 
 
 def stages(configuration: Devcontainer) -> tuple[Stage, ...]:
-    """Return what is run in the main container, in the order of the specification."""
+    """Return the stages for the main container, in the order of the specification."""
     return tuple(_stages(configuration, STAGES))
 
 
 def follows_source(configuration: Devcontainer) -> bool:
-    """Whether a command is to be run whenever the source has moved forward."""
+    """Return whether a command runs again whenever the source is updated."""
     return any(stage.name == "updateContentCommand" for stage in stages(configuration))
 
 
 def session(configuration: Devcontainer) -> tuple[File, ...]:
-    """Return what host/exec.sh needs in order to run programs as people would: files of `exec/`.
+    """Return the files of `exec/`, with which host/exec.sh runs programs like the user would.
 
-    `probe` holds the flags with which the user's shell is asked for its environment, empty for none;
-    `before` looks up what `remoteEnv` takes from the container, `after` sets it and goes to the workspace.
+    `probe` holds the flags with which the user's shell prints its environment, empty for none; `before` looks up what
+    `remoteEnv` takes from the container, `after` sets it and changes to the workspace.
     """
     known = [(name, value) for name, value in configuration.remote_env if VARIABLE.fullmatch(name)]
     before = [f"kamal_dev_env_{at}={word(value)}" for at, (_, value) in enumerate(known) if value is not None]
@@ -81,10 +81,10 @@ def session(configuration: Devcontainer) -> tuple[File, ...]:
 
 
 def files(configuration: Devcontainer, timeout: int) -> tuple[File, ...]:
-    """Return what host/lifecycle.sh runs, none where there are no commands; `timeout` is in seconds, for all of them.
+    """Return the files for host/lifecycle.sh, none without commands; `timeout` is in seconds, for all of them.
 
-    `lifecycle/<number>-<stage>/<number>.run` sets the words of a command as `$@`; beside it are its
-    `name` and its `text`.
+    `lifecycle/<number>-<stage>/<number>.run` sets the words of a command as `$@`; next to it are its `name` and its
+    `text`.
     """
     planned = stages(configuration)
     if not planned:
@@ -100,9 +100,9 @@ def files(configuration: Devcontainer, timeout: int) -> tuple[File, ...]:
 
 
 def word(text: str) -> str:
-    """Turn a text into a shell word for an assignment; `${containerEnv:NAME:default}` is looked up there.
+    """Turn a text into a shell word for an assignment; `${containerEnv:NAME:default}` is looked up in the container.
 
-    A variable that is set but empty stays empty; one that no shell can name counts as not set.
+    A variable that is set but empty stays empty; a name that no shell allows counts as not set.
     """
     pieces = (quoted for literal, variable in parts(text) for quoted in (_literal(literal), _variable(variable)))
     return "".join(pieces) or "''"
@@ -131,7 +131,7 @@ def _assigned(argv: tuple[str, ...]) -> list[str]:
 
 
 def _set(at: int, name: str, value: str | None) -> str:
-    """Set or remove a variable; a shell for which it is read-only (bash: UID) goes on without."""
+    """Set or unset a variable; if it is read-only (bash: UID), the shell continues."""
     if value is None:
         return f"(unset {name}) 2>/dev/null && unset {name}"
     return f"({name}=) 2>/dev/null && {name}=$kamal_dev_env_{at} && export {name}"
@@ -146,7 +146,7 @@ def _stages(configuration: Devcontainer, names: tuple[str, ...]) -> Iterator[Sta
 
 
 def _commands(value: Any) -> Iterator[LifecycleCommand]:
-    """Read a shell line, a list of words, or an object of these; what is empty runs nothing."""
+    """Read a shell line, a list of words, or an object of these; empty ones are dropped."""
     for name, item in value.items() if isinstance(value, dict) else [("", value)]:
         if isinstance(item, str) and item.strip():
             yield LifecycleCommand(name, (SHELL, "-c", item))
@@ -155,7 +155,7 @@ def _commands(value: Any) -> Iterator[LifecycleCommand]:
 
 
 def _plain(name: str) -> str:
-    """Return a name that neither sed nor JSON reads anything into."""
+    """Return a name without characters that are special to sed or JSON."""
     return re.sub(r"[^A-Za-z0-9 ._-]", "_", name)
 
 

@@ -1,4 +1,4 @@
-"""devcontainer.json's text → Devcontainer: parse, substitute, type, explain. Opens no file."""
+"""Turn devcontainer.json's text into a Devcontainer: parse, substitute, type, explain. Opens no file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kamal_dev.errors import DevcontainerError
 from kamal_dev.model import Explanation, Notice
 
 _REFERENCE = "every property is described at https://containers.dev/implementors/json_reference/"
-# Properties that are used before there is a container to ask for its environment.
+# Properties that are needed before there is a container whose environment could be read.
 _EARLY = ("image", "build", "containerEnv", "containerUser", "mounts", "runArgs", "workspaceMount", "workspaceFolder")
 
 
@@ -39,12 +39,10 @@ def load(
 ) -> Devcontainer:
     """Read a devcontainer.json.
 
-    `path` and `root`, the folder that it belongs to, are absolute; `repository` is
-    the top of the git tree, `root` where there is none. `environment` answers
-    `${localEnv:…}`, of which `private` stay so. Without `devcontainer_id` the id is the one that the reference
-    implementation derives from the two paths. Raises DevcontainerError with all
-    problems; unless `strict`, only broken syntax raises, and problems of values are
-    left in `problems`.
+    `path` and `root`, the folder that it belongs to, are absolute; `repository` is the top of the git tree, `root`
+    without one. `environment` resolves `${localEnv:…}`, except `private` variables. `devcontainer_id` defaults to the
+    id that the devcontainer CLI derives from the two paths. Raises DevcontainerError with all problems; unless
+    `strict`, only for broken syntax, and problems of values are stored in `problems`.
     """
     document = jsonc.parse(text, display)
     written = PropertyReader(document.value, document.positions, display)
@@ -72,7 +70,7 @@ def _substituted(written: PropertyReader, places: DevcontainerPaths, environment
 
 
 def _explained(configuration: Devcontainer, written: PropertyReader, document: jsonc.Document) -> Devcontainer:
-    """Add what is said about the file as it was written, before older properties moved."""
+    """Add notices about the file as written, before older properties were moved."""
     explanations = explain(written, configuration.kind)
     notices = (*configuration.notices, *_repeated(document, written), *_ignored(explanations))
     return replace(
@@ -127,7 +125,7 @@ def _identity(places: DevcontainerPaths) -> str:
 
 
 def _uri(places: DevcontainerPaths) -> dict[str, Any]:
-    """Name the file as the reference implementation prints it: with another scheme where it found it itself."""
+    """Return the file's name as the devcontainer CLI prints it: with another scheme if it found the file itself."""
     is_default = places.path in (places.root / FOLDER / FILE, places.root / HIDDEN)
     text = str(places.path)
     return {"$mid": 1, "fsPath": text, "path": text, "scheme": "vscode-fileHost" if is_default else "file"}
@@ -159,7 +157,7 @@ def _early_variables(reader: PropertyReader) -> Iterator[Notice]:
 
 
 def _cut_defaults(written: PropertyReader) -> Iterator[Notice]:
-    """Name the defaults that have a colon: the reference implementation drops what follows it, and so does this."""
+    """Report defaults with a colon: like the devcontainer CLI, `dev` drops what follows it."""
     for keys, text in strings(written.value, ()):
         for _, variable in parts(text):
             kind, *arguments = (variable or "").split(":")
@@ -169,7 +167,7 @@ def _cut_defaults(written: PropertyReader) -> Iterator[Notice]:
 
 
 def _only_here(reader: PropertyReader) -> Iterator[Notice]:
-    """Name the variables that lifecycle commands get here, and not from the reference implementation."""
+    """Report variables that lifecycle commands get from `dev`, but not from the devcontainer CLI."""
     for key in LIFECYCLE:
         for keys, text in strings(reader.raw(key), (key,)):
             if "containerEnv" in named(text):
@@ -178,7 +176,7 @@ def _only_here(reader: PropertyReader) -> Iterator[Notice]:
 
 
 def _no_names(reader: PropertyReader) -> Iterator[Notice]:
-    """Name the variables of `remoteEnv` that no shell can set."""
+    """Report names in `remoteEnv` that no shell can set."""
     for name in reader.mapping("remoteEnv"):
         if not VARIABLE.fullmatch(name):
             yield Notice(

@@ -1,4 +1,4 @@
-"""Mounts in all their spellings: `--mount`, `-v` and objects in, `Mount` and compose's long form out."""
+"""Read mounts in all notations (`--mount`, `-v`, objects) as a `Mount`, and write Compose's long form."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ Parsed = tuple[Mount | None, tuple[Notice, ...]]
 
 
 def parse(value: Any, where: Location) -> Parsed:
-    """Read an item of `mounts`, or what follows `--mount`; the type is `volume` unless said.
+    """Read an item of `mounts`, or the value of `--mount`; the default type is `volume`.
 
-    There is no mount where a bind's source is a variable that has no value here.
-    Raises ValueError with the reason for what no engine would take.
+    Returns no mount if a bind's source is a variable without a local value. Raises ValueError with the reason for
+    what no engine would accept.
     """
     fields = _of_text(value) if isinstance(value, str) else _of_object(value)
     known: dict[str, str] = {}
@@ -70,7 +70,7 @@ def parse(value: Any, where: Location) -> Parsed:
 
 
 def parse_short(text: str, where: Location) -> Parsed:
-    """Read what follows `-v`: `[source:]target[:modes]`. Like `parse` in all else."""
+    """Read the value of `-v`: `[source:]target[:modes]`. Otherwise like `parse`."""
     source, target, modes = _split_short(text)
     if text.startswith(":") and target:
         return None, (_nothing(target, where),)
@@ -89,7 +89,7 @@ def parse_short(text: str, where: Location) -> Parsed:
 
 
 def volume(mount: Mount) -> dict[str, Any]:
-    """Return a mount as an item of a service's `volumes`, in compose's long form."""
+    """Return a mount as an item of a service's `volumes`, in Compose's long form."""
     item: dict[str, Any] = {"type": mount.type}
     if mount.source:
         item["source"] = mount.source
@@ -105,7 +105,7 @@ def volume(mount: Mount) -> dict[str, Any]:
 
 
 def definition(mount: Mount) -> dict[str, Any]:
-    """Return what a compose file says under top-level `volumes` of the volume that a mount names."""
+    """Return the definition under top-level `volumes` for the volume that a mount names."""
     keys: dict[str, Any] = {}
     for name, text in mount.options:
         if name == "volume-driver":

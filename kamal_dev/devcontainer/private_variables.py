@@ -1,4 +1,4 @@
-"""Keep secrets out of what others can read: which variables of a devcontainer.json may name one, and where."""
+"""Keep secrets out of places that others can read: which variables a devcontainer.json may mention, and where."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from kamal_dev.devcontainer.reader import PropertyReader
 from kamal_dev.devcontainer.substitution import Keys, parts
 from kamal_dev.values import dataclass
 
-# `remoteEnv` travels on stdin, to files that its user alone can read; `customizations` are for editors here.
+# `remoteEnv` is sent on stdin, to files that only its user can read; `customizations` are for local editors.
 _APART = ("remoteEnv", "customizations")
 _ENVIRONMENT = ("env", "localEnv")
 
 
 @dataclass(frozen=True)
 class Private:
-    """Name the variables whose values are secret; `given` are those that the main service has under their own names."""
+    """Name the variables with secret values; `given` are those that the main service has under their own names."""
 
     names: Collection[str] = ()
     given: Collection[str] = ()
 
     def left_out(self, environment: Mapping[str, str]) -> dict[str, str]:
-        """Return an environment without their values; given values are set by the caller."""
+        """Return an environment without their values; the caller sets the given ones."""
         shown = {name: value for name, value in environment.items() if name not in self.names}
         return {**shown, **dict.fromkeys(self.given, "")}
 
     def refuse(self, written: PropertyReader) -> None:
-        """Add a problem for each place whose value would stand in an image, an argument, a label or a compose file."""
+        """Add a problem for each place whose value would end up in an image, an argument, a label or a compose file."""
         top = written.value if isinstance(written.value, dict) else {}
         for keys, text in strings({key: value for key, value in top.items() if key not in _APART}):
             for name in dict.fromkeys(_local(text)):
@@ -35,7 +35,7 @@ class Private:
                     written.refuse(keys, _reason(name))
 
     def _is_own(self, keys: Keys, text: str, name: str) -> bool:
-        """Whether it is `"NAME": "${localEnv:NAME}"`, which the list of secrets does without the value."""
+        """Return whether it is `"NAME": "${localEnv:NAME}"`, which the list of secrets provides without the value."""
         is_all = text.startswith("${") and text.find("}") == len(text) - 1
         return keys == ("containerEnv", name) and is_all and name in self.given
 
@@ -44,7 +44,7 @@ NOTHING = Private()
 
 
 def strings(value: Any, keys: Keys = ()) -> Iterator[tuple[Keys, str]]:
-    """Yield every string in a value with the keys that lead there."""
+    """Yield every string in a value with the keys that lead to it."""
     if isinstance(value, str):
         yield keys, value
     elif isinstance(value, (list, dict)):

@@ -1,4 +1,4 @@
-"""Every property of devcontainer.json as a table: what it becomes, and which kinds have it."""
+"""Every property of devcontainer.json as a table: what becomes of it, and which forms have it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _DECIDES: Mapping[Kind, str] = {"image": "image", "dockerfile": "build.dockerfil
 
 @dataclass(frozen=True)
 class Property:
-    """Say what a property becomes for the kinds that use it, or why it becomes nothing."""
+    """Hold what becomes of a property in the forms that use it, or why it is ignored."""
 
     text: str
     is_applied: bool = True
@@ -101,7 +101,7 @@ PROPERTIES: Mapping[str, Property] = {
 
 
 def explain(reader: PropertyReader, kind: Kind) -> tuple[Explanation, ...]:
-    """Say for each property that is present where it goes, in the order of the file."""
+    """Return for each property in the file what becomes of it, in order."""
     names = [name for name in reader.value if reader.has(name)]
     explanations = [_explain(name, reader, kind) for name in names]
     build = reader.raw("build")
@@ -125,7 +125,7 @@ def _explain(name: str, reader: PropertyReader, kind: Kind) -> Explanation:
 
 
 def _build_key(name: str, reader: PropertyReader) -> Explanation:
-    """Say what a key of `build` becomes, or why it becomes nothing."""
+    """Return what becomes of a key of `build`, or why it is ignored."""
     where = reader.where("build", name)
     if name not in BUILD_KEYS:
         text = f"it is not a key of `build`: {', '.join(BUILD_KEYS)} are"

@@ -1,4 +1,4 @@
-"""Typed access to a parsed devcontainer.json. Collects what is wrong and goes on."""
+"""Typed access to a parsed devcontainer.json. Collects problems and continues."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _NAMES = {
 
 
 class PropertyReader:
-    """Read properties by their path of keys; absent and null are the empty value.
+    """Read properties by their path of keys; missing and null ones are the empty value.
 
-    What has the wrong type is added to `problems` and read as absent.
+    A value of the wrong type is added to `problems` and read as missing.
     """
 
     def __init__(self, value: Any, positions: Mapping[Keys, tuple[int, int]], display: str) -> None:
@@ -47,14 +47,14 @@ class PropertyReader:
         )
 
     def raw(self, *keys: str | int) -> Any:
-        """Return the value there, or None."""
+        """Return the value, or None."""
         value = self.value
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
         return value
 
     def has(self, *keys: str | int) -> bool:
-        """Whether a property is present and not null."""
+        """Return whether a property is present and not null."""
         return self.raw(*keys) is not None
 
     def text(self, *keys: str) -> str:
@@ -62,7 +62,7 @@ class PropertyReader:
         return self._read(keys, str) or ""
 
     def flag(self, *keys: str) -> bool | None:
-        """Read true or false; None where absent."""
+        """Read true or false; None if missing."""
         return self._read(keys, bool)
 
     def mapping(self, *keys: str) -> dict[str, Any]:
@@ -70,15 +70,15 @@ class PropertyReader:
         return self._read(keys, dict) or {}
 
     def texts(self, *keys: str, alone: bool = False) -> tuple[str, ...]:
-        """Read a list of strings; `alone` takes one string for a list of one."""
+        """Read a list of strings; with `alone`, a single string counts as a list."""
         return tuple(self.each(*keys, kinds=(str,), expected="a string", alone=alone))
 
     def pairs(self, *keys: str) -> tuple[tuple[str, str], ...]:
-        """Read an object of strings; all but lists and objects become their text, as in JavaScript."""
+        """Read an object of strings; other scalars become text, as in JavaScript."""
         return tuple((name, scalar(value)) for name, value in self.nullable_pairs(*keys))
 
     def nullable_pairs(self, *keys: str) -> tuple[tuple[str, str | None], ...]:
-        """Read an object of strings, in which null has a meaning of its own."""
+        """Read an object of strings in which null has its own meaning."""
         pairs: list[tuple[str, str | None]] = []
         for name, value in self.mapping(*keys).items():
             if isinstance(value, (str, bool, int, float)):
@@ -90,7 +90,7 @@ class PropertyReader:
         return tuple(pairs)
 
     def items(self, *keys: str, alone: bool = False) -> list[tuple[int, Any]]:
-        """Read a list, each item with its index; `alone` takes one value for a list of one."""
+        """Read a list, each item with its index; with `alone`, a single value counts as a list."""
         value = self.raw(*keys)
         if alone and value is not None and not isinstance(value, list):
             value = [value]
@@ -99,7 +99,7 @@ class PropertyReader:
         return list(enumerate(value)) if isinstance(value, list) else []
 
     def each(self, *keys: str, kinds: tuple[type, ...], expected: str, alone: bool = False) -> list[Any]:
-        """Read a list of items of some types, `expected` in words."""
+        """Read a list of items of some types; `expected` describes them."""
         items = []
         for index, item in self.items(*keys, alone=alone):
             if isinstance(item, kinds) and (bool in kinds or not isinstance(item, bool)):

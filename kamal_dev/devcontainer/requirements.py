@@ -8,18 +8,18 @@ from typing import Any
 
 _UNITS = {"": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30, "tb": 1 << 40}
 _SIZE = re.compile(r"(\d+)\s*(tb|gb|mb|kb|)", re.IGNORECASE)
-# A machine sold as 8 GB shows less: its kernel keeps some memory, its file system some of the disk.
+# A machine sold with 8 GB has less: the kernel reserves memory, the file system reserves disk space.
 ENOUGH = 0.85
 
 
 def size(text: Any) -> int:
-    """Return `4gb` in bytes, units being binary; 0 for what is no size."""
+    """Return `4gb` in bytes, with binary units; 0 for an invalid size."""
     match = _SIZE.fullmatch(str(text).strip())
     return int(match[1]) * _UNITS[match[2].lower()] if match else 0
 
 
 def highest(groups: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Merge requirements: of each the highest; of `gpu` the last that is not `optional`."""
+    """Merge requirements: the highest of each; for `gpu` the last one that is not `optional`."""
     greatest: dict[str, Any] = {}
     for group in groups:
         for name, value in group.items():
@@ -31,14 +31,14 @@ def highest(groups: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def sizes(asked: Mapping[str, Any]) -> dict[str, str]:
-    """Return `cpus` and `memory`, where asked for, as a provider's options have them."""
+    """Return `cpus` and `memory`, if required, in the form of a provider's options."""
     memory, cpus = size(asked.get("memory")), asked.get("cpus")
     texts = {"cpus": f"{cpus:g}" if cpus else "", "memory": str(memory) if memory else ""}
     return {name: text for name, text in texts.items() if text}
 
 
 def lacking(asked: Mapping[str, Any], *, cpus: int, memory: int, disk: int, gpu: bool) -> tuple[str, ...]:
-    """Say for each thing that is asked for and not there how much is there; `memory` and `disk` are bytes."""
+    """Return what is missing, and how much there is instead; `memory` and `disk` are bytes."""
     return tuple(_lacking(asked, cpus, {"memory": memory, "storage": disk}, gpu))
 
 
@@ -50,7 +50,7 @@ def _lacking(asked: Mapping[str, Any], cpus: int, available: Mapping[str, int], 
         least = size(asked.get(name))
         if actual < least * ENOUGH:
             yield f"{_shown(actual)} of {_shown(least)} {name}"
-    # An object says what kind of GPU; `"optional"` is content without one.
+    # An object describes the kind of GPU; with `"optional"`, none is required.
     if (asked.get("gpu") is True or isinstance(asked.get("gpu"), dict)) and not gpu:
         yield "no GPU"
 

@@ -21,10 +21,10 @@ def translate(
     local: Callable[[str], str],
     where: Where,
 ) -> Translation:
-    """Turn flags of `docker run` into what a compose file has for them.
+    """Turn flags of `docker run` into their equivalents in a compose file.
 
-    `local` turns a path of this machine into one that travels. A flag
-    without a place in a stack becomes a notice with its line.
+    `local` turns a local path into one for the host. A flag without an equivalent in a stack becomes a notice with
+    its line.
     """
     draft = Draft(environment, local)
     for index, port in enumerate(app_ports):

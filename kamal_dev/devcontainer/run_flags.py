@@ -1,4 +1,4 @@
-"""The words of `docker run`: which flags take a value, which letters stand for which."""
+"""The words of `docker run`: which flags take a value, and the meaning of single letters."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ LETTERS = {
 class Flag:
     """Hold one flag: its long name without dashes, its value, the index of its word.
 
-    A switch has the value `true`, or the text after `=`. `name` is empty for a
-    word that is no flag; `value` None where it is missing. `width` counts words.
+    A switch has the value `true`, or the text after `=`. `name` is empty for a word that is not a flag; `value` is
+    None if it is missing. `width` counts words.
     """
 
     name: str
@@ -47,9 +47,9 @@ class Flag:
 
 
 def flags(words: Sequence[str], known: Container[str]) -> Iterator[Flag]:
-    """Split the words into flags, as Docker's command line does.
+    """Split the words into flags, like Docker's command line.
 
-    A flag that is not `known` takes the next word along unless that is a flag itself.
+    A flag that is not `known` takes the next word as its value, unless that is a flag.
     """
     index = 0
     while index < len(words):
@@ -73,7 +73,7 @@ def _at(words: Sequence[str], index: int, known: Container[str]) -> Iterator[Fla
 
 
 def _letters(words: Sequence[str], index: int, known: Container[str]) -> Iterator[Flag]:
-    """Read a bundle of letters: `-it`, `-eA=b`, `-u=me`."""
+    """Read a group of letters: `-it`, `-eA=b`, `-u=me`."""
     word = words[index]
     for place, letter in enumerate(word[1:], start=2):
         name = LETTERS.get(letter, letter)

@@ -1,4 +1,4 @@
-"""Every flag of `docker run` as a table: the compose key it becomes, or why it becomes none."""
+"""Every flag of `docker run` as a table: the compose key it becomes, or why it has none."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from kamal_dev.devcontainer.draft import Draft
 
-# For each flag the way it adds to a service, and the path of the key there.
+# For each flag, how it adds to a service, and the path of the key.
 RULES: Mapping[str, tuple[Callable[[Draft, str, str], str], str]] = {
     "add-host": (Draft.item, "extra_hosts"),
     "annotation": (Draft.pair, "annotations"),

@@ -1,4 +1,4 @@
-"""A devcontainer without compose files as a compose file of one service."""
+"""Write a devcontainer without compose files as a compose file with one service."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from kamal_dev.syntax.emitter import dump
 def as_compose(devcontainer: Devcontainer) -> str:
     """Return the text of a compose file next to devcontainer.json.
 
-    It holds the image or build, the workspace, and what `runArgs` and `appPort`
-    say. What every main service gets in addition (environment, user, `mounts` …) is not
-    in it. Raises DevcontainerError where there is no image and no Dockerfile.
+    It has the image or build, the workspace, and the settings of `runArgs` and `appPort`. What every main service
+    gets in addition (environment, user, `mounts` …) is added later. Raises DevcontainerError without an image and a
+    Dockerfile.
     """
     if devcontainer.kind not in ("image", "dockerfile"):
         place = devcontainer.where("dockerComposeFile")
@@ -43,7 +43,7 @@ def _source(devcontainer: Devcontainer) -> dict[str, Any]:
     context = str(devcontainer.context)
     build: dict[str, Any] = {
         "context": _local(context, devcontainer),
-        # compose resolves dockerfile against context
+        # Compose resolves dockerfile relative to context
         "dockerfile": posixpath.relpath(str(devcontainer.dockerfile), context),
     }
     if devcontainer.target:
@@ -63,7 +63,7 @@ def _volume(mount: Mount, devcontainer: Devcontainer) -> dict[str, Any]:
 
 
 def _named(mounted: list[Mount]) -> dict[str, Any]:
-    """Declare the volumes that mounts name; an absolute source names none."""
+    """Declare the volumes that mounts name; an absolute source is not a name."""
     named = [mount for mount in mounted if mount.type == "volume" and mount.source]
     return {mount.source: mount_options.definition(mount) for mount in named}
 
@@ -73,7 +73,7 @@ def _local(path: str, devcontainer: Devcontainer) -> str:
 
 
 def _literal(item: Any) -> Any:
-    """Double each `$` of the values, so that Compose reads them as they are."""
+    """Double each `$` in the values, so that Compose reads them literally."""
     if isinstance(item, dict):
         return {key: _literal(value) for key, value in item.items()}
     if isinstance(item, (list, tuple)):

@@ -1,4 +1,4 @@
-"""The `${…}` of a devcontainer.json: values in, values out. Reads no environment but the one given."""
+"""Replace the `${…}` of a devcontainer.json. Uses only the given environment."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuv"
 
 @dataclass(frozen=True)
 class Variables:
-    """Hold what variables stand for; `container_folder` None leaves its variables as written."""
+    """Hold the values of variables; with `container_folder` None, its variables stay as written."""
 
     environment: Mapping[str, str]
     local_folder: Path
@@ -30,13 +30,12 @@ class Variables:
     def substitute(self, value: Any, refuse: Callable[[Keys, str], None]) -> Any:
         """Replace variables in every string value, never in keys, in one pass.
 
-        `refuse` is called with the place and the reason for a variable that makes
-        no sense. Unknown names stay as written, as do `containerEnv` and
-        `devcontainerId`, which are not known yet.
+        `refuse` is called with the place and the reason for an invalid variable. Unknown names stay as written, as do
+        `containerEnv` and `devcontainerId`, which are not known yet.
         """
         folder = self.container_folder
         if folder:
-            # The folder may hold variables itself, and is resolved before all others.
+            # The folder may contain variables itself, and is resolved before all others.
             folder = _replace(folder, self._lookup)
         return _walk(value, replace(self, container_folder=folder)._lookup, refuse)
 
@@ -56,7 +55,7 @@ class Variables:
         return folders
 
     def _environment(self, match: str, arguments: list[str]) -> str:
-        """Look a variable up: set but empty stays empty; what follows a second colon is dropped."""
+        """Look a variable up: set but empty stays empty; text after a second colon is dropped."""
         if not arguments:
             raise ValueError(f"`{match}` names no variable")
         name, *default = arguments
@@ -69,7 +68,7 @@ def with_id(value: Any, identity: str) -> Any:
 
 
 def devcontainer_id(labels: Mapping[str, str]) -> str:
-    """Return the id that the reference implementation derives from a container's labels.
+    """Return the id that the devcontainer CLI derives from a container's labels.
 
     Source: containers.dev, `${devcontainerId}`: SHA-256 as a number of 52 digits in base 32.
     """
@@ -79,12 +78,12 @@ def devcontainer_id(labels: Mapping[str, str]) -> str:
 
 
 def named(value: str) -> tuple[str, ...]:
-    """Return the names of the variables in a string: `containerEnv` for `${containerEnv:PATH}`."""
+    """Return the types of the variables in a string: `containerEnv` for `${containerEnv:PATH}`."""
     return tuple(variable.partition(":")[0] for _, variable in parts(value) if variable is not None)
 
 
 def parts(value: str) -> Iterator[tuple[str, str | None]]:
-    """Yield text, and what is between the `${` and the `}` after it; None after the last text.
+    """Yield text, and what is between the following `${` and `}`; None after the last text.
 
     A variable starts at the first `${` of the line that its `}` is in: `${a${b}` is one.
     """

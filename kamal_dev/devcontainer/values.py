@@ -1,4 +1,4 @@
-"""The frozen values of this row: `Devcontainer` and what it is made of. Computes nothing but a place."""
+"""The frozen values of a `Devcontainer`. Computes nothing but places."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ Kind = Literal["image", "dockerfile", "compose", "none"]
 
 @dataclass(frozen=True)
 class Mount:
-    """Describe one mount as `docker run --mount` has it.
+    """Describe one mount like `docker run --mount`.
 
-    `source` is as written: for a bind an absolute path, or one that starts at the
-    compose project's directory; empty for tmpfs and anonymous volumes. `options`
-    are the further fields under their `--mount` names, in order, with two of our
-    own for what `-v` adds: `bind-selinux` and `bind-create-host-path`.
+    `source` is as written: for a bind an absolute path, or one relative to the compose project's directory; empty for
+    tmpfs and anonymous volumes. `options` are the other fields under their `--mount` names, in order, with two of our
+    own for `-v`: `bind-selinux` and `bind-create-host-path`.
     """
 
     type: str
@@ -39,9 +38,8 @@ class Mount:
 class Translation:
     """Hold what `runArgs` and `appPort` become in a compose file.
 
-    `service` and `networks` are compose keys, not yet escaped for interpolation;
-    `environment` and `user` are apart because they win over `containerEnv` and
-    `containerUser`.
+    `service` and `networks` are compose keys, not yet escaped for interpolation; `environment` and `user` are
+    separate because they take precedence over `containerEnv` and `containerUser`.
     """
 
     service: Mapping[str, Any] = field(default_factory=dict)
@@ -54,16 +52,14 @@ class Translation:
 
 @dataclass(frozen=True)
 class Devcontainer:
-    """Hold a devcontainer.json, substituted; defaults are those of its kind.
+    """Hold a devcontainer.json with variables replaced and the defaults of its form.
 
-    `configuration` is what the reference implementation's `read-configuration`
-    prints under that name; it keeps `${devcontainerId}`, all other fields have it
-    replaced. `root` is the folder that the devcontainer belongs to, `repository` the
-    top of the git tree around it, `display` the file's name in messages. Paths are absolute; `workspace_folder` and a
-    mount's `target` are paths in the container. `lifecycle` has the commands in the
-    order in which they run, a stage once per command; `entrypoints` are those of
-    Features, which only an image's label brings; `identity` is `${devcontainerId}`.
-    Source: containers.dev.
+    `configuration` is what `read-configuration` of the devcontainer CLI prints under that name; it keeps
+    `${devcontainerId}`, which all other fields have replaced. `root` is the folder that the devcontainer belongs to,
+    `repository` the top of the git tree around it, `display` the file's name in messages. Paths are absolute;
+    `workspace_folder` and a mount's `target` are paths in the container. `lifecycle` has the commands in execution
+    order, a stage once per command; `entrypoints` are those of Features, which only come from an image's label;
+    `identity` is `${devcontainerId}`. Source: containers.dev.
     """
 
     path: Path

@@ -1,4 +1,4 @@
-"""Where the source is, on this machine and in the container, and its mount."""
+"""The location of the source, on this machine and in the container, and its mount."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class DevcontainerPaths:
     repository: Path
 
     def local(self, path: str) -> str:
-        """Return a path as the compose file beside the devcontainer.json has it.
+        """Return a path relative to the compose file next to the devcontainer.json.
 
-        `path` is absolute or starts at `root`, where `docker run` would be called.
-        What is outside the repository stays as it is.
+        `path` is absolute or relative to `root`, where `docker run` would run. A path outside the repository is not
+        changed.
         """
         absolute = posixpath.normpath(self.root / path)
         if path.startswith("~") or posixpath.relpath(absolute, self.repository).split("/")[0] == "..":
@@ -31,25 +31,25 @@ class DevcontainerPaths:
         return relative if relative.startswith(".") else f"./{relative}"
 
     def option(self, option: str) -> str:
-        """Return a security option whose seccomp profile, if it names one, is a path as `local` returns it."""
+        """Return a security option; the path of its seccomp profile, if any, is converted by `local`."""
         profile = seccomp_profile(option)
         return f"seccomp={self.local(profile)}" if profile else option
 
 
 def seccomp_profile(option: str) -> str:
-    """Return the file that a security option names; empty for one that names none.
+    """Return the file that a security option names; empty if it names none.
 
-    Source: docker/cli, `parseSecurityOpts`; both `seccomp=FILE` and `seccomp:FILE` are taken.
+    Source: docker/cli, `parseSecurityOpts`; both `seccomp=FILE` and `seccomp:FILE` are valid.
     """
     name, _, value = option.partition("=" if "=" in option else ":")
     return value if name == "seccomp" and value not in ("unconfined", "builtin") else ""
 
 
 def container_folder(raw: Mapping[str, Any], root: Path, repository: Path) -> str:
-    """Return the folder that commands start in, variables not yet replaced.
+    """Return the folder that commands start in, without replacing variables.
 
-    With a compose file it is `/` unless said; else the whole repository is mounted
-    under `/workspaces`, and the folder is where `root` is in there.
+    With a compose file, the default is `/`; otherwise the whole repository is mounted under `/workspaces`, and the
+    default is the place of `root` in it.
     """
     written = raw.get("workspaceFolder")
     if isinstance(written, str) and written:
@@ -60,7 +60,7 @@ def container_folder(raw: Mapping[str, Any], root: Path, repository: Path) -> st
 
 
 def default_mount(repository: Path) -> str:
-    """Return the bind of the repository, as `docker run --mount` takes it."""
+    """Return the bind of the repository, in the form of `docker run --mount`."""
     return f"type=bind,{_field('source', str(repository))},{_field('target', _target(repository))}"
 
 

@@ -1,4 +1,4 @@
-"""Frozen values that every row speaks. Reads nothing, runs nothing."""
+"""Frozen values used by all layers. Does no I/O."""
 
 from __future__ import annotations
 

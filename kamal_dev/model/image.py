@@ -1,4 +1,4 @@
-"""Images, and the builds that they are made by."""
+"""Images, and the builds that make them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from kamal_dev.values import dataclass
 class Image:
     """Name an OCI image: `server/repository:tag@digest`.
 
-    `server` has no scheme (`ghcr.io`, `localhost:5555`); empty for an image
-    known to the local engine only. `platforms` are those that it is known to be made for
-    (`linux/amd64`); none where nobody knows. Source: OCI distribution specification.
+    `server` has no scheme (`ghcr.io`, `localhost:5555`); it is empty for an image in the local engine only.
+    `platforms` are its known platforms (`linux/amd64`); empty if unknown. Source: OCI distribution specification.
     """
 
     server: str
@@ -28,12 +27,12 @@ class Image:
 
     @property
     def reference(self) -> str:
-        """The name with its tag, without the digest: what is built and pushed."""
+        """The name with tag, without digest: what is built and pushed."""
         return f"{self.name}:{self.tag}"
 
     @property
     def pinned(self) -> str:
-        """What a release runs: the name with the digest, which stays where another version has the same content."""
+        """The name with digest, which a release runs: it stays the same if another version has the same content."""
         return f"{self.name}@{self.digest}" if self.digest else self.reference
 
     @property
@@ -42,7 +41,7 @@ class Image:
         return f"{self.server}/{self.repository}" if self.server else self.repository
 
     def on(self, platforms: Iterable[str]) -> Image:
-        """Return the image with the platforms that it is made for."""
+        """Return the image with its platforms."""
         return replace(self, platforms=tuple(sorted(filter(None, platforms))))
 
     def __str__(self) -> str:
@@ -51,7 +50,7 @@ class Image:
 
 @dataclass(frozen=True)
 class ImageConfig:
-    """Describe how an image is run; `metadata` is the text of its label `devcontainer.metadata`.
+    """Describe how an image runs; `metadata` is the text of its label `devcontainer.metadata`.
 
     Source: OCI image configuration.
     """
@@ -62,13 +61,13 @@ class ImageConfig:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ImageConfig:
-        """Read `metadata`, `entrypoint` and `command`, as engines and hosts tell them; each may be null."""
+        """Read `metadata`, `entrypoint` and `command` from an engine's or a host's answer; each may be null."""
         words = (tuple(map(str, data.get(key) or ())) for key in ("entrypoint", "command"))
         return cls(str(data.get("metadata") or ""), *words)
 
 
 def familiar(reference: str) -> str:
-    """Return the short form of an image's name: `docker.io/library/redis` and `redis:latest` are one image."""
+    """Return the short form of an image's name: `docker.io/library/redis` and `redis:latest` are the same image."""
     last = reference.rsplit("/", 1)[-1]
     if ":" not in last and "@" not in last:
         reference += ":latest"
@@ -77,7 +76,7 @@ def familiar(reference: str) -> str:
 
 @dataclass(frozen=True)
 class BuildSecret:
-    """Hand a secret to a build: its id, and the variable or file that holds it.
+    """Pass a secret to a build: its id, and the variable or file with its value.
 
     Exactly one of `environment` (a variable's name) and `file` (absolute path) is set.
     """
@@ -89,12 +88,11 @@ class BuildSecret:
 
 @dataclass(frozen=True)
 class Features:
-    """Name the Features that an image gets, and whom they are installed for.
+    """Hold the Features of an image, and the users they are installed for.
 
-    `text` is JSON: what devcontainer.json says under `features` and
-    `overrideFeatureInstallOrder`. `path` is that file and `root` the folder that it
-    belongs to, both absolute: a Feature that begins with a dot is relative to its
-    folder. A user that is empty is the image's own. Source: containers.dev.
+    `text` is JSON: `features` and `overrideFeatureInstallOrder` of devcontainer.json. `path` is that file and `root`
+    the folder that it belongs to, both absolute: a Feature that begins with a dot is relative to its folder. An empty
+    user is the image's own. Source: containers.dev.
     """
 
     names: tuple[str, ...]
@@ -108,13 +106,12 @@ class Features:
 
 @dataclass(frozen=True)
 class Build:
-    """Describe one image to be made, and the services that use it.
+    """Describe one image to build, and the services that use it.
 
-    `context` is an absolute path or a URL, or `-` for none; `dockerfile` an absolute
-    path, or, for a URL context, relative to it; empty where `dockerfile_inline` is set.
-    An `args` value of None takes the variable of that name from the environment.
-    `options` are further buildx flags as argv words, appended before the context.
-    Source: Compose Build Specification; devcontainer.json `build`.
+    `context` is an absolute path or a URL, or `-` for none; `dockerfile` is an absolute path or, for a URL context,
+    relative to it; empty if `dockerfile_inline` is set. An `args` value of None takes the variable of that name from
+    the environment. `options` are further buildx flags as argv words, inserted before the context. Source: Compose
+    Build Specification; devcontainer.json `build`.
     """
 
     services: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Places in files that people write, and what is said about them."""
+"""Places in files that people write, and messages about them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOWHERE = Location("")
 
 @dataclass(frozen=True)
 class Notice:
-    """Tell the user once what was ignored as written, and why; or, as a warning, what that entails."""
+    """Tell the user once what is ignored, and why; or, as a warning, what a setting entails."""
 
     where: Location
     message: str
@@ -34,10 +34,10 @@ class Notice:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Say where one key of the user's files went: `text` is what it became, or why it became nothing.
+    """Hold what became of one key of the user's files, or why nothing did, in `text`.
 
-    `outcome` is one of `applied`, `rewritten`, `built`, `sent`, `mapped`,
-    `left to Compose`, and `ignored`, of which a notice tells as well.
+    `outcome` is one of `applied`, `rewritten`, `built`, `sent`, `mapped`, `left to Compose`, and `ignored`, for which
+    there is also a notice.
     """
 
     key: str

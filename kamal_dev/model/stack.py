@@ -1,4 +1,4 @@
-"""A stack: its version, host, release and containers, and the steps that are run for it. Runs nothing."""
+"""A stack: its version, host, release and containers, and the steps that run for it. Runs nothing."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ _CONTENT = re.compile(r"((?:-dirty|\buncommitted)-[0-9a-f]{6})[0-9a-f]+\b")
 
 @dataclass(frozen=True)
 class Version:
-    """Describe the state of the source that a tag represents.
+    """Describe the state of the source behind a tag.
 
-    `text` is the tag: a git SHA, the SHA with a suffix that is a hash of the
-    content where the tree is dirty, outside git the time of the newest file with
-    such a hash, or what `--version` said.
+    `text` is the tag: a git SHA, for a dirty tree with a hash of the content, outside git the time of the newest file
+    with such a hash, or the value of `--version`.
     """
 
     text: str
@@ -36,9 +35,9 @@ class Version:
 
 
 def short(version: str, release: str = "") -> str:
-    """Return a version as tables and sentences have it: its hashes cut, but not what says that a tree was dirty.
+    """Return a version for tables and sentences: with short hashes, and with the mark of a dirty tree.
 
-    `release` is the id of a release of it; its hash is added, for where another release has the same version.
+    `release` is the id of a release of it; its hash is added to tell it from another release of the same version.
     """
     text = _CONTENT.sub(r"\1", _COMMIT.sub(r"\1", version))
     return f"{text} (release {release.rpartition('-')[2]})" if release else text
@@ -48,9 +47,8 @@ def short(version: str, release: str = "") -> str:
 class Host:
     """Name a machine reached by SSH.
 
-    `user` and `port` empty or 0: what `~/.ssh/config` says, else the SSH defaults.
-    `host_key` is the public key line that the provider vouches for
-    (`ssh-ed25519 AAAA…`), empty where it knows none.
+    `user` and `port` empty or 0: taken from `~/.ssh/config`, else the SSH defaults. `host_key` is the public key line
+    that the provider vouches for (`ssh-ed25519 AAAA…`), empty if it does not know it.
     """
 
     name: str
@@ -75,9 +73,9 @@ class File:
 class StartedService:
     """Describe a service that a release starts.
 
-    `needs` are the services that it depends on in any way, `ports` those that it is said
-    to listen on, as `port/protocol`. `restart` is the restart policy that it gets once it is up, empty where
-    it has its own or is to end.
+    `needs` are the services that it depends on in any way, `ports` those that it listens on according to the files,
+    as `port/protocol`. `restart` is the restart policy that it gets once it is up, empty if it sets its own or is
+    meant to end.
     """
 
     name: str
@@ -90,12 +88,11 @@ class StartedService:
 class Release:
     """Hold every file that makes one version of a stack run on a host.
 
-    `id` names its folder on the host; `digest` covers all files, so equal
-    releases are equal text, and tells nothing of what is private in them. `images`
-    maps each built service to its image, `third_party` lists the references of all
-    others. `services` are those to start, none meaning all, `started` all that this starts; `workspace` the folders
-    that binds expect, relative to the stack's `workspace/`. `ports` are published on
-    the host, as `address:port/protocol`; those that the engine chooses are not among them.
+    `id` names its folder on the host; `digest` covers all files, so equal releases have equal text, and reveals
+    nothing private. `images` maps each built service to its image, `third_party` lists the references of all others.
+    `services` are those to start, none meaning all, `started` everything that starts; `workspace` are the folders
+    that binds expect, relative to the stack's `workspace/`. `ports` are published on the host, as
+    `address:port/protocol`, without those that the engine chooses.
     """
 
     id: str
@@ -113,11 +110,10 @@ class Release:
 
 @dataclass(frozen=True)
 class Step:
-    """Describe one command to run, as argv; quoting happens in `text` alone.
+    """Describe one command to run, as argv; only `text` is quoted.
 
-    `stdin` may hold secrets and is never printed. `environment` is added to the
-    process's own, None takes a variable out of it; its secrets are revealed only to
-    the child process.
+    `stdin` may contain secrets and is never printed. `environment` is added to the process's own, None removes a
+    variable; its secrets are revealed only to the child process.
     """
 
     argv: tuple[str, ...]
@@ -130,14 +126,14 @@ class Step:
     def text(self) -> str:
         """The command as a person would type it, without stdin and environment.
 
-        `label` replaces the argv of a host script in its text, because the argv is only a wrapper.
+        `label` replaces the argv of a host script, which is only a wrapper.
         """
         return self.label or shlex.join(self.argv)
 
 
 @dataclass(frozen=True)
 class Result:
-    """Say how a step ended; `output` is stdout, `errors` stderr, `seconds` wall clock."""
+    """Hold how a step ended; `output` is stdout, `errors` stderr, `seconds` wall clock."""
 
     step: Step
     exit_code: int
@@ -149,18 +145,18 @@ class Result:
         return self.exit_code == 0
 
     def tail(self, lines: int = 20) -> str:
-        """Return the last lines of stderr, or of stdout where stderr is empty."""
+        """Return the last lines of stderr, or of stdout if stderr is empty."""
         text = self.errors.strip() or self.output.strip()
         return "\n".join(text.splitlines()[-lines:])
 
 
 @dataclass(frozen=True)
 class Container:
-    """Describe one container of a stack as its host judges it.
+    """Describe one container of a stack, as judged by its host.
 
-    `state` is a word of `host/observe.sh`: `up`, `starting`, `crash loop`, `exited 3`, `missing` …; `reason` is why it
-    is not as it should be. `health` is empty where there is no health check, `started` where it does not run;
-    `log` holds last lines, on failure only.
+    `state` is a word of `host/observe.sh`: `up`, `starting`, `crash loop`, `exited 3`, `missing` …; `reason` is what
+    is wrong with it. `health` is empty without a health check, `started` if it is not running; `log` holds the last
+    lines, only after a failure.
     """
 
     service: str
@@ -183,19 +179,19 @@ class Container:
 
     @property
     def is_fine(self) -> bool:
-        """Whether it is as its release has it: the host alone decides that."""
+        """Whether it is in the state of its release, which only the host decides."""
         return not self.reason
 
 
 class Tree(Protocol):
-    """Show the working tree to the rows that open no file. Paths are absolute."""
+    """Access to the working tree for layers that open no files. Paths are absolute."""
 
     def read(self, path: Path) -> bytes:
         """Return a file's content; raises OSError as open() does."""
         ...
 
     def kind(self, path: Path) -> str:
-        """Return `file`, `directory`, or an empty string where nothing is."""
+        """Return `file`, `directory`, or an empty string if there is nothing."""
         ...
 
     def real(self, path: Path) -> Path:
@@ -207,14 +203,14 @@ class Tree(Protocol):
         ...
 
     def list(self, path: Path) -> tuple[str, ...]:
-        """Return the sorted names in a folder; empty where no folder is."""
+        """Return the sorted names in a folder; empty if it is not a folder."""
         ...
 
 
 def stack_name(service: str, index: int, pattern: str = "{service}-{index}") -> str:
     """Name a stack from `naming.pattern`; `index` counts from 1.
 
-    Raises UsageError where the pattern names an unknown field.
+    Raises UsageError if the pattern has an unknown field.
     """
     try:
         return pattern.format(service=service, index=index)

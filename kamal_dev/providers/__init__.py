@@ -1,6 +1,6 @@
-"""Make, find and destroy hosts. One file per provider; names decide identity.
+"""Create, find and destroy hosts. One file per provider; hosts are identified by name.
 
-A further provider is one file here and one row in PROVIDERS of config/provider.py.
+To add a provider, add a file here and a row in PROVIDERS of config/provider.py.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Agree = Callable[[str], bool]
 
 @dataclass(frozen=True)
 class Capacity:
-    """Hold what a host can have at most; `memory` and `disk` are bytes."""
+    """Hold the most that a host can have; `memory` and `disk` are bytes."""
 
     cpus: int
     memory: int
@@ -34,45 +34,44 @@ class Capacity:
 
 
 class Provider(Protocol):
-    """Make, find and destroy hosts. Names are those of the stacks; all of this may be called again at any time."""
+    """Create, find and destroy hosts. Names are those of the stacks; every method may be called repeatedly."""
 
     def check(self, names: tuple[str, ...]) -> None:
-        """Raise ProviderError where `ensure` could not succeed; changes nothing."""
+        """Raise ProviderError if `ensure` could not succeed; changes nothing."""
         ...
 
     def make_room(self, count: int, agree: Agree) -> None:
-        """Raise ProviderError where there is no room for `count` more hosts.
+        """Raise ProviderError if there is no room for `count` more hosts.
 
-        What can be changed about that here is changed only where `agree` says so to a question.
+        A limit of this machine is only changed after a question, if `agree` returns true.
         """
         ...
 
     def ensure(self, names: tuple[str, ...]) -> Mapping[str, Host | DevError]:
-        """Return for each name its host, or why it has none; what exists is found, not created twice.
+        """Return for each name its host, or why it has none; existing hosts are found, not created twice.
 
-        Raises ProviderError where nothing can be said of any of them.
+        Raises ProviderError if it cannot tell anything about any of them.
         """
         ...
 
     def stacks(self) -> tuple[tuple[str, Host], ...]:
-        """Return every host that exists with the name of its stack; one that is switched off has no address."""
+        """Return every existing host with the name of its stack; a host that is switched off has no address."""
         ...
 
     def capacity(self) -> Capacity | None:
-        """Return the most that a host created now can have; None if only the host itself can say."""
+        """Return the largest size of a new host; None if only the host itself can tell."""
         ...
 
     def destroy(self, names: tuple[str, ...]) -> None:
-        """Destroy the hosts of these names and their disks; unknown names are no error."""
+        """Destroy the hosts with these names and their disks; unknown names are ignored."""
         ...
 
 
 def make(config: Config, *, shell: Shell, directory: Path, output: Output, project: str = "") -> Provider:
-    """Return the provider that `provider.type` names.
+    """Return the provider named by `provider.type`.
 
-    `directory` is the project's private folder (`.kamal/local`); `project` tells
-    one project's hosts from another's on the same engine, and is the project's
-    folder unless given. Raises ConfigError for an unknown type.
+    `directory` is the project's private folder (`.kamal/local`); `project` tells the hosts of projects on the same
+    engine apart, and defaults to the project's folder. Raises ConfigError for an unknown type.
     """
     name = config.provider.type
     if name not in PROVIDERS:

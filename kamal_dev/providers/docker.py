@@ -1,4 +1,4 @@
-"""Hosts as privileged systemd containers on this machine, as kind makes nodes."""
+"""Hosts as privileged systemd containers on this machine, like the nodes of kind."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 
 ADMIT = Path(__file__).with_name("admit.sh")
 HOST_LABEL, SERVICE_LABEL, PROJECT_LABEL = "kamal-dev.host", "kamal-dev.service", "kamal-dev.project"
-ADDRESS = "127.0.0.1"  # not the container's own address: that one is out of reach on macOS
+ADDRESS = "127.0.0.1"  # not the container's own address, which cannot be reached on macOS
 FIELDS = f'{{{{.ID}}}}\t{{{{.Label "{HOST_LABEL}"}}}}\t{{{{.State}}}}\t{{{{.Ports}}}}'
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 NAMING = "`naming.pattern` may make letters, digits, `-`, `_` and `.`, at most 63, the first and last no sign"
 AT_ONCE = 8
 COMMAND_TIMEOUT, CREATE_TIMEOUT = 120.0, 900.0
-BOOT, GLANCE = 60, 2  # seconds to wait for sshd: in a host that is needed, and in one that is only listed
+BOOT, GLANCE = 60, 2  # seconds to wait for sshd: of a host that is needed, and of one that is only listed
 SETTLE = 3.0
 
 
 @dataclass(frozen=True)
 class _Container:
-    """One host's container as `docker ps` tells it: `state` is `created`, `running`, `exited` …"""
+    """Hold one host's container, as `docker ps` lists it: `state` is `created`, `running`, `exited` …"""
 
     id: str
     host: str
@@ -48,13 +48,13 @@ class _Container:
 
     @property
     def port(self) -> int:
-        """Where sshd is published, 0 while it is not: a new port at each start."""
+        """The published port of sshd, 0 if there is none: it changes with each start."""
         match = re.search(r":(\d+)->22/tcp", self.ports)
         return int(match[1]) if match else 0
 
 
 class DockerProvider:
-    """Create hosts on the engine that `docker` talks to; labels say whose they are."""
+    """Create hosts on the engine that `docker` uses; labels say whose they are."""
 
     def __init__(self, config: Config, *, shell: Shell, directory: Path, output: Output, project: str = "") -> None:
         self._service = config.service
@@ -63,13 +63,13 @@ class DockerProvider:
         self._shell = shell
         self._directory = directory
         self._output = output
-        # Hashed, because a project may be known by the URL of its remote, which may hold a token.
+        # Hashed, because a project may be identified by the URL of its remote, which may contain a token.
         self._project = _short(project) if project else identity.read(directory, _short(str(_folder(directory))))
         self._image = ""
         self._met: dict[_Container, Host] = {}
 
     def check(self, names: tuple[str, ...]) -> None:
-        """Refuse names that no host can have."""
+        """Refuse names that are invalid for hosts."""
         refused = [name for name in names if not NAME.fullmatch(name)]
         if refused:
             message, hint = f"`{refused[0]}` cannot be the name of a host", NAMING
@@ -79,9 +79,9 @@ class DockerProvider:
             raise ProviderError(message, hint=hint)
 
     def ensure(self, names: tuple[str, ...]) -> dict[str, Host | DevError]:
-        """Create the hosts that are missing, start those that are stopped, and wait for sshd in all.
+        """Create missing hosts, start stopped ones, and wait for sshd in all.
 
-        One that fails stops no other. Raises EngineError where there is no engine.
+        A failure does not stop the others. Raises EngineError without an engine.
         """
         containers = self._containers()
         key = keys.ensure(self._directory)
@@ -108,9 +108,9 @@ class DockerProvider:
         return host
 
     def stacks(self) -> tuple[tuple[str, Host], ...]:
-        """Return this project's hosts by name; one that does not answer at once has no address either."""
+        """Return this project's hosts by name; a host that does not answer at once has no address."""
         containers = sorted(self._containers().values(), key=lambda container: container.host)
-        # Reading creates nothing, because a dry run reads too.
+        # Reading creates nothing, because a dry run reads, too.
         if not containers:
             return ()
         identity.keep(self._directory, self._project)
@@ -119,7 +119,7 @@ class DockerProvider:
         return tuple((outcome.name, outcome) for outcome in outcomes if isinstance(outcome, Host))
 
     def capacity(self) -> Capacity:
-        """Return what this machine has: no host of it has more."""
+        """Return the size of this machine, which none of its hosts exceeds."""
         return self._machine.capacity
 
     def make_room(self, count: int, agree: Agree) -> None:
@@ -147,14 +147,14 @@ class DockerProvider:
         return {container.host: container for container in containers}
 
     def _flags(self) -> tuple[str, ...] | DevError:
-        """Return the flags that hosts are created with, or why none can be created."""
+        """Return the flags for creating hosts, or why none can be created."""
         try:
             return self._prepare()
         except DevError as error:
             return error
 
     def _prepare(self) -> tuple[str, ...]:
-        """Have the image ready, and return the flags of a new host: its limits, and what systemd needs here."""
+        """Prepare the image, and return the flags of a new host: its limits, and what systemd needs."""
         self._image = str(self._options.get("image") or host_image.ready(self._shell, self._output, self._system))
         sizes, cut = machine.limited(self._options, self._machine.capacity)
         if cut:
@@ -176,11 +176,11 @@ class DockerProvider:
         return ("--cgroupns=private",)
 
     def _create(self, name: str, flags: tuple[str, ...]) -> _Container:
-        """Create a host; if another run was faster, or this one stopped half-way, return the existing one."""
+        """Create a host; if another run was faster, or an earlier one stopped half-way, return the existing one."""
         result = self._run(self._creation(name, flags), timeout=CREATE_TIMEOUT)
         deadline = time.monotonic() + SETTLE
         while (container := self._containers().get(name)) is None:
-            # A name is taken a moment before its container is listed.
+            # A name is taken shortly before its container is listed.
             if result or time.monotonic() > deadline:
                 raise ProviderError(f"{name}: the container could not be created: {result.tail(3)}")
             time.sleep(0.3)
@@ -188,7 +188,7 @@ class DockerProvider:
 
     def _creation(self, name: str, flags: tuple[str, ...]) -> Step:
         labels = {HOST_LABEL: name, SERVICE_LABEL: self._service, PROJECT_LABEL: self._project}
-        # The name is the lock: two runs that start together cannot both create the host.
+        # The name acts as a lock: two runs that start together cannot both create the host.
         unique = f"kamal-dev-{name}-{_short(self._project + self._service)[:8]}"
         return docker(
             *("run", "--detach", *host_image.MACHINE, *flags, f"--publish={ADDRESS}::22"),
@@ -197,7 +197,7 @@ class DockerProvider:
         )
 
     def _host(self, container: _Container, key: tuple[Path, str], patience: int = BOOT) -> Host:
-        """Start the container if need be, let our key in, and wait until sshd answers."""
+        """Start the container if necessary, add our key, and wait until sshd answers."""
         if container in self._met:
             return self._met[container]
         if container.state != "running":

@@ -1,6 +1,6 @@
-"""The image that hosts are created from: a bare system, and one in which bootstrap has been run, once per recipe.
+"""The image of new hosts: a bare system, and one in which bootstrap has run, built once per recipe.
 
-The recipe is the Dockerfile with the very script that bootstraps any other host, so that it does nothing later.
+The recipe is the Dockerfile and the same script that bootstraps any other host, which then has nothing left to do.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from kamal_dev.shell import Shell
 DOCKERFILE = Path(__file__).with_name("host.Dockerfile")
 CGROUP = Path(__file__).with_name("cgroup.sh")
 NAME = "kamal-dev-host"
-# The engine inside cannot put layers on a layered file system, so both of its stores are volumes.
+# The engine inside cannot use an overlay file system on another one, so both of its stores are volumes.
 MACHINE = (
     *("--tty", "--privileged", "--tmpfs=/run", "--tmpfs=/run/lock"),
     *("--volume=/var/lib/docker", "--volume=/var/lib/containerd"),
 )
-# Every host makes keys and ids of its own when it boots for the first time. The watcher stays.
+# Every host generates its own keys and ids when it first boots. The watcher stays.
 FORGET = """systemctl stop 'kamal-dev-*' docker docker.socket containerd
 rm -rf /etc/ssh/ssh_host_* /etc/docker/key.json /var/lib/dbus/machine-id /var/cache/apt/archives/*.deb
 rm -rf /root/.kamal-dev/[!.]* /root/.kamal-dev/.[!w]* /root/.kamal-dev/.watcher/running
@@ -35,9 +35,9 @@ LOOK, BUILD, INSTALL = 120.0, 900.0, 1800.0
 
 
 def ready(shell: Shell, output: Output, flags: tuple[str, ...]) -> str:
-    """Return the image of a host with an engine in it, made where it is missing; the bare one where that fails.
+    """Return the image of a host with an engine, built if necessary; the bare one if that fails.
 
-    `flags` are those that systemd needs here. Raises ProviderError where there can be neither.
+    `flags` are those that systemd needs. Raises ProviderError if neither can be built.
     """
     install = host.bootstrap(_scripts(), "image")
     recipe = DOCKERFILE.read_bytes() + CGROUP.read_bytes()
@@ -58,7 +58,7 @@ def ready(shell: Shell, output: Output, flags: tuple[str, ...]) -> str:
 
 def _build(shell: Shell, output: Output, image: str) -> None:
     output.start("building", image, message="host image, made once")
-    # The builder named as the context is the engine's own: it alone sees images that no registry has.
+    # The builder named like the context is the engine's own: only it sees images that no registry has.
     builder = shell.run(docker("context", "show"), timeout=LOOK).output.strip() or "default"
     words = ("--builder", builder, "--load", "--provenance=false", "--tag", image)
     # Not by stdin, of which buildx leaves a copy in the folder for temporary files.
@@ -73,8 +73,8 @@ def _build(shell: Shell, output: Output, image: str) -> None:
 
 
 def _made(shell: Shell, bare: str, image: str, install: Step, flags: tuple[str, ...]) -> str:
-    """Boot a bare host, install the engine there and keep the result; returns why not, empty where it went well."""
-    # The name is the lock: of two runs that start together one makes the image.
+    """Boot a bare host, install the engine and save the result; return why that failed, empty on success."""
+    # The name acts as a lock: of two runs that start together, one builds the image.
     name = f"{NAME}-making-{image.rpartition('-')[2]}"
     booted = shell.run(docker("run", "--detach", *MACHINE, *flags, f"--name={name}", bare), timeout=BUILD)
     if not booted:

@@ -1,4 +1,4 @@
-"""Which hosts on this machine are a project's: an id that stays with its folder, wherever that is moved to."""
+"""An id that identifies a project's hosts on this machine, and stays with its folder wherever that is moved."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ FILE = "project.json"
 
 
 def read(directory: Path, fresh: str) -> str:
-    """Return the id of the project whose private folder this is; `fresh` is that of one that has none yet.
+    """Return the id of the project with this private folder; `fresh` is the id for a project without one.
 
-    A copy of the folder has the id of the other, which is still where it was: it gets one of its own.
+    A copy of the folder has the id of the original, which still exists: the copy gets its own.
     """
     with suppress(OSError, ValueError, AttributeError):
         known = json.loads((directory / FILE).read_text(encoding="utf-8"))
@@ -23,7 +23,7 @@ def read(directory: Path, fresh: str) -> str:
 
 
 def keep(directory: Path, id_: str) -> None:
-    """Write the id down. A folder that cannot be written to is known by its path alone."""
+    """Store the id. A folder that cannot be written is identified by its path."""
     text = json.dumps({"id": id_, "directory": str(directory.resolve())}) + "\n"
     path = directory / FILE
     with suppress(OSError):
@@ -34,7 +34,7 @@ def keep(directory: Path, id_: str) -> None:
 
 
 def _has(place: Path, id_: str) -> bool:
-    """Whether the project is still in its former place."""
+    """Return whether the project is still at its former place."""
     try:
         return bool(json.loads((place / FILE).read_text(encoding="utf-8")).get("id") == id_)
     except (OSError, ValueError, AttributeError):

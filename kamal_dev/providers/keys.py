@@ -1,4 +1,4 @@
-"""The key with which a project reaches the hosts created for it. Does not touch the user's own keys."""
+"""The SSH key for the hosts created for a project. Does not touch the user's own keys."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ MAKING = 30  # seconds
 
 
 def ensure(directory: Path) -> tuple[Path, str]:
-    """Return the private key's path and the public key line; makes the pair where there is none.
+    """Return the private key's path and the public key line; creates the pair if there is none.
 
-    Raises ProviderError.
-
-    Two runs that start together agree on one key. `directory` is made with mode 0700 if absent.
+    Raises ProviderError. Two runs that start together agree on one key. `directory` is created with mode 0700 if it
+    is missing.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     private, public = directory / NAME, directory / f"{NAME}.pub"
@@ -32,7 +31,7 @@ def ensure(directory: Path) -> tuple[Path, str]:
 
 
 def _place(path: Path, content: bytes) -> None:
-    """Write a file whole and 0600; where another run was faster, keep what is there."""
+    """Write a complete file with mode 0600; if another run was faster, keep its file."""
     descriptor, fresh = tempfile.mkstemp(prefix=".key-", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -1,6 +1,6 @@
-"""What this machine can give to hosts that are containers on it, and what it lacks for more of them.
+"""The resources of this machine for hosts that are containers on it.
 
-Nothing is known of an engine elsewhere (a context, a virtual machine) but what it says of itself.
+About an engine elsewhere (a context, a virtual machine), only what it reports is known.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ LEAST_MEMORY, LEAST_DISK = 384 << 20, 1 << 30  # bytes for one more host
 
 @dataclass(frozen=True)
 class Machine:
-    """Hold what the engine says of the machine it runs on.
+    """Hold what the engine reports about its machine.
 
-    `root` is where it keeps images, None where that is no folder of this machine.
+    `root` is the folder where it keeps images, None if that is not on this machine.
     """
 
     cgroup: str
@@ -50,7 +50,7 @@ def read(shell: Shell) -> Machine:
 
 
 def limited(options: Mapping[str, str], capacity: Capacity) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Return `cpus` and `memory` as the engine takes them, capped to what the machine has, and the caps in words."""
+    """Return `cpus` and `memory` for the engine, capped to what the machine has, and the caps in words."""
     limits, cut = dict(options), []
     cpus, memory = options.get("cpus", ""), options.get("memory", "")
     if cpus and capacity.cpus and float(cpus) > capacity.cpus:
@@ -63,9 +63,9 @@ def limited(options: Mapping[str, str], capacity: Capacity) -> tuple[dict[str, s
 
 
 def make_room(machine: Machine, count: int, agree: Agree) -> None:
-    """Refuse `count` more hosts that could not boot here; a limit of the kernel is raised by root, if one agrees.
+    """Refuse `count` more hosts that could not boot; a kernel limit is raised as root if the user agrees.
 
-    Raises ProviderError, which names what is missing and what to do.
+    Raises ProviderError with what is missing and what to do.
     """
     if not count or not machine.root:
         return
@@ -111,7 +111,7 @@ def _limit() -> int | None:
 
 
 def _used() -> int | None:
-    """Count root's inotify instances, on which all hosts draw; None where that cannot be seen."""
+    """Count root's inotify instances, which all hosts share; None if that cannot be determined."""
     if os.geteuid() != 0:
         return None
     count = 0

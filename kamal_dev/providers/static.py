@@ -1,4 +1,4 @@
-"""Hosts that somebody else created, listed in config/dev.yml. Creates and destroys none."""
+"""Hosts listed in config/dev.yml, created by somebody else. Creates and destroys none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class StaticProvider:
-    """Give each stack the host at its place in the list: the n-th stack runs on the n-th host."""
+    """Assign hosts to stacks by position: the n-th stack runs on the n-th host."""
 
     def __init__(self, config: Config, *, directory: Path, output: Output, **_: Any) -> None:
         self._config = config
@@ -41,7 +41,7 @@ class StaticProvider:
         return {name: self._hosts[name] for name in names}
 
     def stacks(self) -> tuple[tuple[str, Host], ...]:
-        """Return every listed host with the stack at its place."""
+        """Return every listed host with the stack at its position."""
         return tuple(self._hosts.items())
 
     def make_room(self, count: int, agree: Agree) -> None:
@@ -51,7 +51,7 @@ class StaticProvider:
         """Return nothing: these hosts are what they are."""
 
     def destroy(self, names: tuple[str, ...]) -> None:
-        """Say that the hosts stay: they are not ours."""
+        """Report that the hosts stay, because they are not ours."""
         kept = [host.name for name, host in self._hosts.items() if name in names]
         if kept:
             self._output.info(f"Kept {', '.join(kept)}: the static provider destroys no hosts", phase="removing")

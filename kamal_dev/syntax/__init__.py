@@ -1,1 +1,1 @@
-"""Text that people write and read: bytes → text, YAML → nodes with their places, values → YAML. Knows no key."""
+"""Text that people write and read: bytes → text, YAML → nodes with places, values → YAML. Knows no key."""

@@ -1,6 +1,6 @@
-"""The text of a YAML file as trees of nodes, for all files that people write. Resolves and converts nothing.
+"""Parse a YAML file into nodes, for all files that people write. Resolves and converts nothing.
 
-A text is refused before it is costly: a bomb is met among the parser's events, before it is built.
+A text that would be expensive is refused early: a bomb is found in the parser's events, before it is built.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _CORE_TAGS = {"", *(CORE + name for name in ("map", "seq", "str", "int", "float"
 
 @dataclass(frozen=True)
 class YamlLimits:
-    """Say how much of a file is read; `expanded` counts nodes with every alias followed, `documents` 0 is no limit."""
+    """Hold how much of a file is read; `expanded` counts nodes with every alias followed, `documents` 0 is no limit."""
 
     characters: int = 1 << 20
     nodes: int = 20_000
@@ -31,7 +31,7 @@ class YamlLimits:
 
 @dataclass(frozen=True)
 class YamlDocument:
-    """Hold the root of each document of a file that is not empty, and what is wrong although all of it was read."""
+    """Hold the root of each non-empty document of a file, and problems that do not prevent reading it."""
 
     roots: tuple[Node, ...]
     problems: tuple[Problem, ...]
@@ -41,9 +41,9 @@ class YamlDocument:
 def compose(text: str, display: str, failure: Failure, limits: YamlLimits = YamlLimits()) -> YamlDocument:
     """Return the nodes of a text; `display` names the file in messages.
 
-    Raises `failure` for text that is no YAML, nests too deep or grows too large when its
-    aliases are expanded: all of that is seen here, before anything follows them. Keys that
-    are given twice, keys that are not text and tags that are not allowed are problems of the document.
+    Raises `failure` for text that is not YAML, is nested too deeply or grows too large when its aliases are expanded,
+    before anything follows them. Duplicate keys, keys that are not text and forbidden tags are problems of the
+    document.
     """
     if len(text) > limits.characters:
         raise failure(Problem(display, 0, f"has {len(text)} characters; at most {limits.characters} are read"))
@@ -64,7 +64,7 @@ def parse(text: str, display: str, failure: Failure) -> tuple[Node, ...]:
 
 def _events(text: str, path: str, failure: Failure, limits: YamlLimits) -> Iterator[Any]:
     """Yield ruamel's events, one by one."""
-    # Imported where a file is parsed: ruamel takes as long as the rest of a start.
+    # Imported only when a file is parsed: the import takes as long as the rest of a start.
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
     from ruamel.yaml.reader import ReaderError
@@ -82,7 +82,7 @@ def _events(text: str, path: str, failure: Failure, limits: YamlLimits) -> Itera
     except MarkedYAMLError as error:
         raise failure(_problem(error, path)) from None
     except (YAMLError, AssertionError, ValueError, OverflowError, RecursionError) as error:
-        # ruamel lets Python's own errors through: `"\UFFFFFFFF"` is beyond what a character can be.
+        # ruamel does not catch some of Python's errors: `"\\UFFFFFFFF"` is not a valid character.
         raise failure(Problem(path, 0, f"is not YAML: {error}")) from None
 
 

@@ -1,6 +1,6 @@
-"""Values as YAML text: block style, always the same text for the same value. Reads nothing.
+"""Write values as YAML text: block style, the same text for the same value. Does no I/O.
 
-A string is plain where no reader of any YAML version takes it for something else, and double-quoted elsewhere.
+A string is plain if every reader of any YAML version reads it as a string, else double-quoted.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def scalar(value: object) -> str:
 
 
 def is_plain(text: str) -> bool:
-    """Whether a string is read as itself without quotes."""
+    """Return whether a string is read as itself without quotes."""
     return _PLAIN.fullmatch(text) is not None and text.lower() not in _WORDS
 
 
@@ -48,7 +48,7 @@ def _text(value: Any) -> str:
 
 @lru_cache(maxsize=1)
 def _dumper() -> type:
-    # Imported where text is written: PyYAML takes as long as writing it.
+    # Imported only for writing: importing PyYAML takes as long as writing.
     import yaml
 
     class Dumper(yaml.SafeDumper):
@@ -56,7 +56,7 @@ def _dumper() -> type:
             super().increase_indent(flow, False)
 
         def choose_scalar_style(self) -> str:
-            # PyYAML quotes all that has a tag, and `"null"` is text.
+            # PyYAML quotes everything that has a tag, and `"null"` is text.
             event: Any = self.event
             is_tagged_null = event.tag not in (None, _STRING, _NULL) and event.value == "null"
             return "" if is_tagged_null else super().choose_scalar_style()

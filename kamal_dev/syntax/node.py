@@ -44,7 +44,7 @@ class Node:
         return self.style == "plain" and self.text == "<<"
 
     def entry(self, key: str) -> tuple[Node, Node] | None:
-        """Return the key and value nodes that physically stand in this mapping."""
+        """Return the key and value nodes that are written in this mapping itself."""
         return next((pair for pair in self.entries if pair[0].text == key), None)
 
     def walk(self) -> Iterator[Node]:

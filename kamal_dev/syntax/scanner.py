@@ -1,4 +1,4 @@
-"""The scanner of YAML texts: flow collections to a depth, and tabs where Compose takes them and ruamel.yaml does not.
+"""Scan YAML texts with a limited depth, and accept tabs where Compose does and ruamel.yaml does not.
 
 The rule for tabs is libyaml's, which Compose's reader follows: a tab separates, but never indents.
 """
@@ -21,10 +21,10 @@ class TooDeep(ScannerError):
 
 
 class BoundedScanner(Scanner):
-    """Scan as ruamel.yaml does, but for depth and tabs."""
+    """Scan like ruamel.yaml, except for depth and tabs."""
 
     def fetch_flow_collection_start(self, TokenClass: type, to_push: str) -> None:  # noqa: N803 # ruamel's name
-        """Begin a flow collection. Raises TooDeep: the scanner takes time by the square of the depth."""
+        """Begin a flow collection. Raises TooDeep: the scanner takes quadratic time in the depth."""
         if len(self.flow_context) >= MAX_DEPTH:
             raise TooDeep(None, None, f"is nested more than {MAX_DEPTH} levels deep", self.reader.get_mark())
         super().fetch_flow_collection_start(TokenClass, to_push)
@@ -46,7 +46,7 @@ class BoundedScanner(Scanner):
                 self.allow_simple_key = True
 
     def scan_plain_spaces(self, indent: int, start_mark: Any) -> list[str] | None:
-        """Return what the blanks after a word amount to where another word follows; None at a document's end."""
+        """Return the meaning of the blanks after a word if another word follows; None at a document's end."""
         reader = self.reader
         length = 0
         while reader.peek(length) in (" ", "\t"):
