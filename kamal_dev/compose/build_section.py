@@ -195,7 +195,7 @@ def _missing(name: str, build: Build, section: Value, ground: Ground) -> list[Pr
 
 
 def _lacking(build: Build, section: Value, key: str, ground: Ground) -> Iterator[Problem]:
-    """Yield the missing folders and files besides the context; a file outside is reported separately."""
+    """Yield the missing folders and files other than the context; a file outside is reported separately."""
     for name, text in build.contexts:
         path = Path(text)
         if text.startswith("/") and ground.reader.may_read(path) and ground.tree.kind(path) != "directory":

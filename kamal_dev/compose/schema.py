@@ -60,7 +60,7 @@ def _schema() -> Any:
 
 
 def _strict(schema: Any) -> Any:
-    """Return the schema with only booleans where it allows any text besides them: only some texts are booleans."""
+    """Return the schema with only booleans where it also allows any other text: only some texts are booleans."""
     if isinstance(schema, list):
         return [_strict(item) for item in schema]
     if not isinstance(schema, dict):

@@ -1,6 +1,6 @@
-"""The files that services need besides the compose files: they are sent with the release. Builds are sent as images.
+"""The files that services need in addition to the compose files, which are sent with the release.
 
-Source: Compose Specification, services `env_file`, `label_file`, `configs`, `secrets`.
+Builds are sent as images. Source: Compose Specification, services `env_file`, `label_file`, `configs`, `secrets`.
 """
 
 from __future__ import annotations

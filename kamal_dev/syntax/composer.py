@@ -82,7 +82,7 @@ def _events(text: str, path: str, failure: Failure, limits: YamlLimits) -> Itera
     except MarkedYAMLError as error:
         raise failure(_problem(error, path)) from None
     except (YAMLError, AssertionError, ValueError, OverflowError, RecursionError) as error:
-        # ruamel does not catch some of Python's errors: `"\\UFFFFFFFF"` is not a valid character.
+        # ruamel does not catch some of Python's errors: `"\UFFFFFFFF"` is not a valid character.
         raise failure(Problem(path, 0, f"is not YAML: {error}")) from None
 
 

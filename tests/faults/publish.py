@@ -13,16 +13,16 @@ PAGE = HERE.parents[1] / "docs" / "reliability.md"
 HEAD = """\
 # Reliability
 
-What a bad network, a full disk, a broken registry or a killed process do to a deploy. Each row is a test against
-real parts (sshd, Docker Engine, a registry): it produces the fault, compares what `dev` says with this page, and then
-asserts that
+What happens to a deploy on a bad network, with a full disk, a broken registry or a killed process. Each row is a
+test against real parts (sshd, Docker Engine, a registry): it produces the fault, compares the output of `dev` with
+this page, and then checks that
 
-- no row in the database and no file in the workspace is lost, and the stack that was there is there;
-- nothing is stuck: no lock, no half release, no temporary file, here or on the host;
-- the report was true: exit code, message and state of each stack are what really runs;
-- the next plain `dev deploy` converges.
+- no database row, no file of the workspace and no existing stack is lost;
+- nothing is left behind: no lock, no incomplete release, no temporary file, on this machine or the host;
+- the report was true: exit code, messages and the state of each stack match what is running;
+- the next plain `dev deploy` succeeds.
 
-`…` replaces what differs. *CI* runs with every change, *all* with `bin/test --all`. This page is written by
+`…` stands in for text that differs. *CI* runs with every change, *all* with `bin/test --all`. This page is written by
 `python -m tests.faults.publish`.
 
 | | what happens | what the user sees | what to do | runs in |
@@ -32,21 +32,21 @@ NOT_PRODUCED = (
     (
         29,
         "The clock of a host is wrong",
-        "a host of the tests is a container and has the clock of this machine; a wrong clock of `dev`, "
-        "and wrong times of files on the host, are tested",
+        "hosts of the tests are containers and share the clock of this machine; a wrong clock of `dev` "
+        "and wrong file times on the host are tested",
     ),
-    (31, "The provider gives the address late", "`static` and `docker`, the providers there are, know it at once"),
+    (31, "The provider reports the address of a host late", "the providers `static` and `docker` know it at once"),
 )
 COMMANDS = """
-## By hand
+## Longer runs
 
-These take minutes and are commands; short runs of the first two are tests in CI.
+These commands take minutes; short runs of the first two are part of CI.
 
 | command | produces |
 |---|---|
-| `python -m tests.faults.kills --times 50 [--seed N]` | SIGKILL at random moments; a plain deploy converges |
-| `python -m tests.faults.twice --times 10` | two deploys at once: both end, truthfully, and one version runs |
-| `python -m tests.faults.many --times 20` | twenty versions in a row: the disk use of the host stays flat |
+| `python -m tests.faults.kills --times 50 [--seed N]` | SIGKILL at random moments; the next plain deploy succeeds |
+| `python -m tests.faults.twice --times 10` | two deploys at once: both report the truth, and one version runs |
+| `python -m tests.faults.many --times 20` | twenty versions in a row: the disk usage of the host does not grow |
 """
 
 
@@ -63,7 +63,7 @@ def published() -> str:
     found = sorted(faults(), key=lambda fault: fault.number)
     rows = [_row(fault) for fault in found]
     missing = [f"| {number} | {what} | {why} |\n" for number, what, why in NOT_PRODUCED]
-    missing_head = "\n## Not produced\n\n| | fault | why |\n|---|---|---|\n"
+    missing_head = "\n## Faults without a test\n\n| | fault | why |\n|---|---|---|\n"
     return HEAD + "".join(rows) + missing_head + "".join(missing) + COMMANDS
 
 

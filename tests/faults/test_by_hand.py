@@ -11,7 +11,7 @@ BACK = "`dev deploy …` brings it back"
 @produces(
     Fault(
         35,
-        "A container is removed by hand",
+        "Somebody removes a container",
         sees="db missing …db: its container is missing",
         do=BACK,
         how="docker rm --force {stack}-db-1",
@@ -19,7 +19,7 @@ BACK = "`dev deploy …` brings it back"
     ),
     Fault(
         35,
-        "A container is taken off its network by hand",
+        "Somebody disconnects a container from its network",
         sees="db: not connected to the network `…_default`",
         do=BACK,
         how="docker network disconnect {stack}_default {stack}-db-1",
@@ -27,7 +27,7 @@ BACK = "`dev deploy …` brings it back"
     ),
     Fault(
         35,
-        "A container is paused by hand",
+        "Somebody pauses a container",
         sees="db: paused",
         do=BACK,
         how="docker pause {stack}-db-1",

@@ -45,7 +45,7 @@ def test_a_host_that_swallows_every_packet_must_be_given_up_in_time(standing: St
 @produces(
     Fault(
         3,
-        "The host accepts the connection and never says a word",
+        "The host accepts the connection but sends nothing",
         sees="no SSH at …: it accepts connections, but sent no SSH banner within 2 s",
         do="check that the host is up and its address is correct",
     )
@@ -79,7 +79,7 @@ def test_a_refused_login_must_say_who_and_with_which_key(standing: Standing, fau
 @produces(
     Fault(
         5,
-        "The host has another key than before",
+        "The key of the host has changed",
         sees="has a different key than before (now ssh-ed25519 …); nothing was sent to it",
         do="if you replaced it, remove the old key: `ssh-keygen -R …`",
     )
@@ -97,7 +97,7 @@ def test_a_host_with_another_key_must_get_nothing(standing: Standing, bare: Host
 @produces(
     Fault(
         6,
-        "The link freezes during a command, and comes back",
+        "The connection freezes during a command and recovers",
         sees="Connection lost; the host continues, reconnecting …Deployed 1 of 1 stacks",
     )
 )
@@ -116,7 +116,7 @@ def test_a_link_that_freezes_for_a_while_must_be_picked_up_again(standing: Stand
 @produces(
     Fault(
         6,
-        "The link freezes during a command, and does not come back",
+        "The connection freezes during a command and does not recover",
         sees="could not reconnect, so its state is unknown",
         do="check with `dev status`; the next `dev deploy` continues",
         is_slow=True,
@@ -189,7 +189,7 @@ def test_a_start_that_is_cut_off_must_be_picked_up_again(standing: Standing, fau
 @produces(
     Fault(
         9,
-        "sshd takes two logins at a time and one session per connection (MaxStartups 2, MaxSessions 1)",
+        "sshd allows two logins at a time and one session per connection (MaxStartups 2, MaxSessions 1)",
         sees="Deployed 3 of 3 stacks",
         is_slow=True,
     )
@@ -213,7 +213,7 @@ def test_a_narrow_sshd_must_be_enough_for_several_stacks(standing: Standing, fau
 @produces(
     Fault(
         10,
-        "The command on the host is killed by a signal, and nobody says how it ended",
+        "The command on the host is killed, and its exit code is unknown",
         sees="the script on the host was killed",
         do="check with `dev status`; the next `dev deploy` continues",
         is_slow=True,
@@ -232,7 +232,7 @@ def test_a_killed_script_must_end_as_unknown(standing: Standing, fault: Fault) -
 @produces(
     Fault(
         10,
-        "The shell that follows the work on the host is killed, or ends with 255",
+        "The shell that follows the work on the host is killed, or exits with 255",
         sees="Deployed 1 of 1 stacks",
     )
 )

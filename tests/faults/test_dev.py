@@ -23,7 +23,7 @@ GOES_ON = "Interrupted. Work already started on hosts may still finish; `dev sta
 @produces(
     Fault(
         11,
-        "A service talks without end: a line of megabytes, invalid UTF-8, escape sequences",
+        "A service prints megabytes in one line, invalid UTF-8 and escape sequences",
         sees=f"app: crash loop: …<<end …{BACK}",
         do=FIX,
         how=(r"\033[31m\377", 3),
@@ -31,7 +31,7 @@ GOES_ON = "Interrupted. Work already started on hosts may still finish; `dev sta
     ),
     Fault(
         11,
-        "A service talks without end: a gigabyte",
+        "A service prints a gigabyte",
         sees=f"app: crash loop: …a line without an end …{BACK}",
         do=FIX,
         how=("a line without an end ", 1000),
@@ -68,7 +68,7 @@ MOMENTS = (
     *(
         Fault(
             26,
-            f"`dev` is killed (SIGKILL) while it says `{moment}`",
+            f"`dev` is killed (SIGKILL) while it shows `{moment}`",
             sees=moment,
             how=(signal.SIGKILL, moment),
             is_slow=True,
@@ -78,7 +78,7 @@ MOMENTS = (
     *(
         Fault(
             26,
-            f"Ctrl-C while `dev` says `{moment}`",
+            f"Ctrl-C while `dev` shows `{moment}`",
             sees=f"{moment} …{GOES_ON}",
             how=(signal.SIGINT, moment),
             is_slow=True,
@@ -88,7 +88,7 @@ MOMENTS = (
     *(
         Fault(
             26,
-            f"`dev` is asked to end (SIGTERM) while it says `{moment}`",
+            f"`dev` receives SIGTERM while it shows `{moment}`",
             sees=f"{moment} …{GOES_ON}",
             how=(signal.SIGTERM, moment),
             is_slow=True,
@@ -109,8 +109,8 @@ def test_an_end_in_the_middle_must_leave_what_the_next_deploy_goes_on_from(stand
 
 
 @produces(
-    Fault(29, "The clock of this machine is a day ahead", sees="Deployed 1 of 1 stacks", how=86_400, is_slow=True),
-    Fault(29, "The clock of this machine is a day behind", sees="Deployed 1 of 1 stacks", how=-86_400, is_slow=True),
+    Fault(29, "The clock of this machine is one day ahead", sees="Deployed 1 of 1 stacks", how=86_400, is_slow=True),
+    Fault(29, "The clock of this machine is one day behind", sees="Deployed 1 of 1 stacks", how=-86_400, is_slow=True),
 )
 def test_a_wrong_clock_must_not_matter(standing: Standing, fault: Fault, tmp_path: Path) -> None:
     skewed = f"import time\nright = time.time\ntime.time = lambda: right() + {fault.how}\n"
@@ -129,7 +129,7 @@ def test_a_wrong_clock_must_not_matter(standing: Standing, fault: Fault, tmp_pat
     Fault(32, "The clone is shallow", sees="Deployed 1 of 1 stacks", how="shallow", is_slow=True),
     Fault(
         32,
-        "The working tree has changes that are not committed",
+        "The working tree has uncommitted changes",
         sees="Deployed 1 of 1 stacks",
         how="dirty",
         is_slow=True,
@@ -207,7 +207,7 @@ def _path_without_git(folder: Path) -> str:
 @produces(
     Fault(
         33,
-        "No HOME, no terminal, no locale (`LANG=C`, `TERM=dumb`), stdin closed",
+        "HOME, terminal and locale are missing (`LANG=C`, `TERM=dumb`), and stdin is closed",
         sees="Deployed 1 of 1 stacks",
     )
 )

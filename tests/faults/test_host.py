@@ -45,7 +45,7 @@ def memory_over(host: Host, folder: str, size: str) -> Iterator[None]:
     ),
     Fault(
         12,
-        "The disk with the home folder is full when the release is uploaded",
+        "The disk with the home folder is full during the upload of the release",
         sees="…is the disk full?",
         how=("~/.kamal-dev/.run", "8k", "failed"),
     ),
@@ -63,7 +63,7 @@ def test_a_disk_that_is_full_at_upload_must_leave_the_stack_as_it_was(standing: 
 @produces(
     Fault(
         12,
-        "The disk of the engine is full when an image is pulled",
+        "The disk of the engine is full during the pull of an image",
         sees="no space left on the host: 0 MB free for images",
         do="`dev prune` removes old releases and their images",
     )
@@ -80,7 +80,7 @@ def test_a_disk_that_is_full_at_the_pull_must_leave_the_stack_as_it_was(standing
 @produces(
     Fault(
         12,
-        "The disk of the engine is full when containers are started",
+        "The disk of the engine is full during the start of containers",
         sees="no space left on device …left behind: the last good release is running again",
         do="`dev prune` removes old releases and their images",
     )
@@ -170,14 +170,14 @@ BY_HAND = "install Docker Engine and Compose v2 on the host, then deploy again"
 @produces(
     Fault(
         16,
-        "The user has sudo, but with a password",
+        "sudo asks the user for a password",
         sees="could not install Docker: sudo asks `asked` for a password; give it `NOPASSWD: ALL`",
         do="log in as root (`ssh.user`), or let the user run sudo without a password",
         how="asked",
     ),
     Fault(
         16,
-        "The user has no sudo, and is not in the group docker",
+        "The user has no sudo and is not in the group `docker`",
         sees="could not install Docker: `plain` is not root and has no sudo",
         do="log in as root (`ssh.user`), or let the user run sudo without a password",
         how="plain",
@@ -200,14 +200,14 @@ def test_a_user_without_rights_must_be_told_which_are_missing(
 @produces(
     Fault(
         17,
-        "`docker` on the host is Podman in disguise, and there is no Compose",
+        "`docker` on the host is Podman, and Compose is not installed",
         sees="could not install Docker: Docker was not installed with apt, and Compose is missing",
         do=COMPOSE,
         how="podman version 4.3.1",
     ),
     Fault(
         17,
-        "Docker on the host is too old, or has Compose v1 only",
+        "Docker on the host is too old, or only has Compose v1",
         sees="could not install Docker: Docker was not installed with apt, and Compose is 1.29.2",
         do=COMPOSE,
         how="1.29.2",
@@ -228,13 +228,13 @@ def test_a_docker_that_is_none_must_be_named(
 @produces(
     Fault(
         14,
-        "dpkg's lock is held for a while, cloud-init runs and ends in an error, Docker is absent (also 15 and 17)",
+        "The lock of dpkg is held for a while, cloud-init runs and fails, Docker is not installed (also 15 and 17)",
         sees="Installing Docker …Deployed 1 of 1 stacks",
         how=(5, 2),
         is_slow=True,
     ),
-    Fault(14, "dpkg's lock is held for 90 seconds", sees="Deployed 1 of 1 stacks", how=(90, 0), is_slow=True),
-    Fault(15, "cloud-init breaks down", sees="Deployed 1 of 1 stacks", how=(1, 1), is_slow=True),
+    Fault(14, "The lock of dpkg is held for 90 seconds", sees="Deployed 1 of 1 stacks", how=(90, 0), is_slow=True),
+    Fault(15, "cloud-init fails", sees="Deployed 1 of 1 stacks", how=(1, 1), is_slow=True),
 )
 def test_a_host_that_is_busy_booting_must_be_waited_for(standing: Standing, fault: Fault) -> None:
     held, code = fault.how
@@ -255,7 +255,7 @@ def test_a_host_that_is_busy_booting_must_be_waited_for(standing: Standing, faul
 @produces(
     Fault(
         14,
-        "dpkg's lock is held for ever",
+        "The lock of dpkg is never released",
         sees="could not install Docker: another program has held …lock for 300 s",
         do=BY_HAND,
         is_slow=True,

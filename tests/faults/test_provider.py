@@ -92,7 +92,7 @@ def deployed(standing: Standing, fake: Fake) -> Ended:
 @produces(
     Fault(
         31,
-        "The provider refuses to create a host: a quota is used up",
+        "The provider refuses to create a host because a quota is used up",
         sees="error: the quota of 10 servers is used up",
         do="destroy one, or raise the quota",
         how=ProviderError("the quota of 10 servers is used up", hint="destroy one, or raise the quota"),
@@ -100,7 +100,7 @@ def deployed(standing: Standing, fake: Fake) -> Ended:
     ),
     Fault(
         31,
-        "The provider does not answer after it made a host",
+        "The provider creates a host but does not answer",
         sees="error: no answer within 60 s …left behind: …; the next deploy uses them",
         how=ProviderError("no answer within 60 s", left_behind="stand-1; the next deploy uses them"),
     ),
@@ -120,7 +120,7 @@ def test_a_provider_that_fails_must_be_quoted_with_what_it_left(standing: Standi
 @produces(
     Fault(
         31,
-        "A host has an address that another one had, whose key is known",
+        "A new host has the address of an old one whose key is known",
         sees="Deployed 1 of 1 stacks",
         is_slow=True,
     ),

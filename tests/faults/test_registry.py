@@ -22,7 +22,7 @@ GONE = "could not pull images: localhost:…"
 @produces(
     Fault(
         19,
-        "The registry wants a login that nobody gave (401)",
+        "The registry requires a login (401)",
         sees=f"{GONE}the test says 401",
         do=DENIED,
         how=401,
@@ -32,16 +32,26 @@ GONE = "could not pull images: localhost:…"
     Fault(19, "The registry no longer has the image (404)", sees=f"{GONE}not found", do=PULL, how=404, is_slow=True),
     Fault(
         19,
-        "The registry has had too many requests (429)",
+        "The registry limits the rate of requests (429)",
         sees=f"{GONE}the test says 429",
         do=BUSY,
         how=429,
         is_slow=True,
     ),
-    Fault(19, "The registry is broken (500)", sees=f"{GONE}received unexpected HTTP status: 500", do=BROKEN, how=500),
-    Fault(19, "A layer ends in the middle, each time it is tried", sees=GONE, do=PULL, how="truncated", is_slow=True),
     Fault(
-        19, "A layer has other bytes than its digest says", sees=f"{GONE}verification failed", do=PULL, how="changed"
+        19,
+        "The registry fails (500)",
+        sees=f"{GONE}received unexpected HTTP status: 500",
+        do=BROKEN,
+        how=500,
+    ),
+    Fault(19, "A layer is truncated at every attempt", sees=GONE, do=PULL, how="truncated", is_slow=True),
+    Fault(
+        19,
+        "The content of a layer differs from its digest",
+        sees=f"{GONE}verification failed",
+        do=PULL,
+        how="changed",
     ),
 )
 def test_what_a_registry_refuses_must_leave_the_stack_as_it_was(standing: Standing, fault: Fault) -> None:
@@ -68,7 +78,7 @@ def test_a_slow_registry_must_only_take_longer(standing: Standing, fault: Fault)
     standing.endures(ended, state="deployed", version=standing.repository.sha)
 
 
-@produces(Fault(18, "Docker is restarted on the host in the middle of a pull", sees="Deployed 1 of 1 stacks"))
+@produces(Fault(18, "Docker on the host is restarted during a pull", sees="Deployed 1 of 1 stacks"))
 def test_a_pull_whose_engine_restarts_must_be_tried_again(standing: Standing, fault: Fault) -> None:
     standing.change()
     standing.front.fault = "slow"
@@ -85,7 +95,7 @@ def test_a_pull_whose_engine_restarts_must_be_tried_again(standing: Standing, fa
 @produces(
     Fault(
         18,
-        "The link is cut in the middle of a pull from the registry here",
+        "The connection is lost during a pull from the local registry",
         sees="the connection to the local registry was lost; reconnecting …Deployed 1 of 1 stacks",
     )
 )
@@ -105,7 +115,7 @@ def test_a_pull_whose_tunnel_is_cut_must_be_done_through_another(standing: Stand
 @produces(
     Fault(
         18,
-        "The host's sshd forwards no ports, so the registry here cannot be lent to it",
+        "The sshd of the host forwards no ports, so it cannot reach the local registry",
         sees="port … of the host could not be forwarded to the local registry: ",
         do="sshd there does not forward ports: see `AllowTcpForwarding`, …",
     )
@@ -144,7 +154,7 @@ def _self_signed(host: Host) -> Iterator[str]:
 @produces(
     Fault(
         19,
-        "The certificate of a registry is signed by nobody that the host trusts (TLS)",
+        "The host does not trust the certificate of a registry (TLS)",
         sees="could not pull images: …x509: certificate signed by unknown authority",
         do=TRUST,
     )

@@ -35,7 +35,7 @@ def shell(words: str) -> str:
 @produces(
     Fault(
         20,
-        "A program in the image is for another kind of processor",
+        "A program in the image is built for another processor",
         sees=f"app: …exec format error …{BACK}",
         do=LOOPS,
         how={
@@ -46,7 +46,7 @@ def shell(words: str) -> str:
     ),
     Fault(
         22,
-        "A service crashes again and again",
+        "A service crashes repeatedly",
         sees=f"app: crash loop: restarted … times, last exit code 7 last words …{BACK}",
         do=LOOPS,
         how=app(command=shell("echo last words; exit 7")),
@@ -62,7 +62,7 @@ def shell(words: str) -> str:
     ),
     Fault(
         24,
-        "A one-shot service ends with 1",
+        "A one-shot service exits with code 1",
         sees=f"other: exited with code 1 no luck …{BACK}",
         do=FIX,
         how=other(command=shell("echo no luck; exit 1")),
@@ -70,7 +70,7 @@ def shell(words: str) -> str:
     ),
     Fault(
         25,
-        "A service takes more memory than it may, and is killed",
+        "A service exceeds its memory limit and is killed",
         sees=f"other: out of memory: exited with code 137 …{BACK}",
         do=FIX,
         how=other(mem_limit="8m", memswap_limit="8m", command="[/bin/busybox, tail, /dev/zero]"),
@@ -91,7 +91,7 @@ def test_a_release_that_falls_must_be_put_back(standing: Standing, fault: Fault)
 @produces(
     Fault(
         24,
-        "A one-shot service ends with 0",
+        "A one-shot service exits with code 0",
         sees="Deployed 1 of 1 stacks",
         how=other(command=shell("exit 0")),
         is_slow=True,
@@ -109,7 +109,7 @@ def test_a_one_shot_that_ends_well_must_not_be_called_a_failure(standing: Standi
 @produces(
     Fault(
         20,
-        "An image is for another platform than the host's",
+        "An image is built for another platform than the host's",
         sees="is an image for linux/arm64, but the host is linux/… …Nothing was deployed: no host can take the release",
         do="build it for the host too: `build.platform: linux/…` in config/dev.yml",
         how=app(platform="linux/arm64"),
@@ -117,7 +117,7 @@ def test_a_one_shot_that_ends_well_must_not_be_called_a_failure(standing: Standi
     ),
     Fault(
         21,
-        "A port that is published is taken on the host",
+        "A published port is already in use on the host",
         sees="port `127.0.0.1:22/tcp` is held by a process outside containers …left behind: nothing was changed",
         do="publish another port in the compose file …",
         how=app(ports='["127.0.0.1:22:22"]'),

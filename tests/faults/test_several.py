@@ -44,7 +44,7 @@ def three(standing_host: Standing) -> Iterator[Three]:
 @produces(
     Fault(
         30,
-        "One of three hosts cannot be reached from the beginning",
+        "One of three hosts is unreachable from the start",
         sees="no SSH at …: Connection refused …Deployed 2 of 3 stacks …failed: …-2",
         do="check that the host is up and its address is correct",
         how="",
@@ -53,7 +53,7 @@ def three(standing_host: Standing) -> Iterator[Three]:
     *(
         Fault(
             30,
-            f"One of three hosts goes while it says `{moment}`, and does not come back",
+            f"One of three hosts goes down while `dev` shows `{moment}` and does not come back",
             sees="Connection lost; …Deployed 2 of 3 stacks …failed: …-2",
             do="`dev status`…",
             how=moment,
@@ -87,7 +87,7 @@ def _wait_for_stack(running: Running, stack: str, words: str) -> None:
     running.wait_for(f'"text": "{words}", "host": "{stack}"')
 
 
-@produces(Fault(31, "`dev` is killed just after it made a host", sees="Creating host", is_slow=True))
+@produces(Fault(31, "`dev` is killed right after creating a host", sees="Creating host", is_slow=True))
 def test_a_host_whose_maker_died_must_be_found_and_used(standing: Standing, lab: Lab, fault: Fault) -> None:
     made = lab.small("orphan", [])
     made.commit({"config/dev.yml": lab.made_hosts(made).replace(lab.registry, standing.registry)})

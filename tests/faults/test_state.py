@@ -34,7 +34,7 @@ def test_two_deploys_at_once_must_both_end_truthfully(standing: Standing, fault:
     ),
     Fault(
         28,
-        "The state file is from a newer version",
+        "The state file was written by a newer version",
         sees="newer version of kamal-dev (99)",
         how='{"version": 99}',
         is_slow=True,

@@ -11,7 +11,7 @@ ADVICE = "not updated: `dev pull …` fetches the changes, `dev sync … --force
 @produces(
     Fault(
         33,
-        "A pipe replaces a file of git",
+        "A file in `.git` of the workspace is replaced by a pipe",
         sees="`.git/index` is in the way: it is not a regular file",
         do=ADVICE,
         how="mkfifo",
@@ -19,7 +19,7 @@ ADVICE = "not updated: `dev pull …` fetches the changes, `dev sync … --force
     ),
     Fault(
         33,
-        "A link replaces a file of git",
+        "A file in `.git` of the workspace is replaced by a link",
         sees="a link is in the way: `.git/index`",
         do=ADVICE,
         how="ln -s /etc/shadow",
