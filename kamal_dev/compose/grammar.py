@@ -54,7 +54,7 @@ def problems(project: Value) -> Iterator[Problem]:
 
 
 def _under(value: Value, keys: tuple[str, ...], path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Value]]:
-    """Yield the values under keys; `*` stands for every entry and every item."""
+    """Yield the values under keys; `*` means every entry and every item."""
     if not keys:
         yield path, value
     elif keys[0] == "*":

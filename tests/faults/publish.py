@@ -22,7 +22,7 @@ this page, and then checks that
 - the report was true: exit code, messages and the state of each stack match what is running;
 - the next plain `dev deploy` succeeds.
 
-`…` stands in for text that differs. *CI* runs with every change, *all* with `bin/test --all`. This page is written by
+`…` replaces text that differs. *CI* runs with every change, *all* with `bin/test --all`. This page is written by
 `python -m tests.faults.publish`.
 
 | | what happens | what the user sees | what to do | runs in |
