@@ -119,7 +119,7 @@ def load(
 ) -> ComposeProject:
     """Read a project from absolute paths in `-f` order. Raises ComposeError with file and line.
 
-    `secrets` are resolved like other variables, but written to `.env` only; `[redacted]` stands in for values that
+    `secrets` are resolved like other variables, but written to `.env` only; `[redacted]` replaces values that
     are not known yet. `main` is started regardless of its profile, together with what the profiles start or, if there
     are any, `run_services`. `root` (the repository) is where Compose would run: from 2.27.2 on it reads `.env` there;
     an empty `compose_version` means the newest. `texts` replace files at their paths, with variables resolved;
