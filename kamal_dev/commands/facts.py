@@ -89,24 +89,23 @@ class Facts:
     """Describe a host and one stack on it.
 
     `privilege` is `root`, `sudo`, `password` (sudo that asks for one) or `none`; `arch` is
-    Docker's word (`amd64`); `engine` and `compose` are versions, empty where they are
-    missing or silent; `has_engine` says whether the program is there, `daemon` whether an
-    engine answers, `trouble` why none does, `engine_address` the socket or context that the login chose
-    itself, empty for the engine of the system; `disk_free`, `disk` (all of it; where Docker
-    keeps images), `home_free` (of the home folder) and `memory` are bytes; `gpu` whether there
-    is one that NVIDIA's driver knows.
-    `emulates` are the other processors whose programs it runs, as `arch` names them.
-    `intact`: the current release is good, all its containers are as they were then, and no
-    lifecycle command is left to be run. `last` is how the last change ended, where that failed.
-    `images` has those of the references asked for that are there.
-    `workspace` are the folders of the workspace that have something in them, `source` the
-    record of what was sent there last, `offered` of what was not taken because of changes.
-    `foreign` is where a compose project of the stack's name was started from, if that is elsewhere.
-    `lacks` names the programs, and what they must be able to do, that the scripts need and the host has not.
-    `unwritable` says why nothing can be written in the home folder, where that is so.
-    `clashes` are the ports asked for that somebody else holds.
-    `parts` is what the containers of the current release are made of, as `compose.parts` wrote it.
-    `watcher` is the version of the installed watcher, `missing`, or empty where there cannot be one: without systemd.
+    Docker's word (`amd64`); `engine` and `compose` are versions, empty if they are missing or do not
+    answer; `has_engine` says whether the program is installed, `daemon` whether an engine answers,
+    `trouble` why none does, `engine_address` is the socket or context chosen by the login, empty for the
+    system's engine; `disk_free`, `disk` (the total; where Docker stores images), `home_free` (of the
+    home folder) and `memory` are bytes; `gpu` says whether there is a GPU with NVIDIA's driver.
+    `emulates` are the processors that are emulated, named like `arch`.
+    `intact`: the current release is good, all its containers are in the state they had then, and all
+    lifecycle commands have run. `last` is how the last change ended, if it failed.
+    `images` are the requested images that exist.
+    `workspace` are the non-empty folders of the workspace, `source` is the record of what was last
+    sent, `offered` of what was not applied because of changes.
+    `foreign` is the folder from which a compose project with the stack's name was started, if that is elsewhere.
+    `lacks` names required programs (and features of them) that the host lacks.
+    `unwritable` is the reason if nothing can be written in the home folder.
+    `clashes` are the requested ports that somebody else holds.
+    `parts` are the parts of the current release's containers, as written by `compose.parts`.
+    `watcher` is the version of the installed watcher, `missing`, or empty if the host cannot have one (no systemd).
     """
 
     user: str = ""

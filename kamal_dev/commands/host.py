@@ -1,7 +1,7 @@
-"""Steps for the scripts that run on a host: each function is one of them. Builds steps; runs nothing.
+"""Steps for the scripts that run on a host, one function each. Runs nothing.
 
-Steps that change a host take a `token` of the caller's choice, unique per run, under which
-`attach` picks them up after a lost link. What comes back is read by `answers`.
+Steps that change a host take a `token` chosen by the caller, unique per run, with which `attach` follows them after a
+lost connection. `answers` parses the output.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from kamal_dev.values import dataclass
 
 @dataclass(frozen=True)
 class Login:
-    """Say how a host may log in to a registry; `server` as in `Image.server`, `docker.io` for Docker Hub."""
+    """Hold a host's login for a registry; `server` as in `Image.server`, `docker.io` for Docker Hub."""
 
     server: str
     username: str
@@ -25,28 +25,28 @@ class Login:
 
 
 def facts(scripts: Scripts, stack: str, images: Iterable[str] = (), ports: Iterable[str] = ()) -> Step:
-    """Ask what the host is and what `stack` runs there; changes nothing.
+    """Ask for the facts of a host, and for what `stack` runs there; changes nothing.
 
-    `images` are the references that a release needs, `ports` what it takes of the host's, as
-    `address:port/protocol`. Read by `answers.facts`.
+    `images` are the references that a release needs, `ports` the host ports that it publishes, as
+    `address:port/protocol`. Parsed by `answers.facts`.
     """
     return step(scripts, "facts.sh", *question(stack, images, ports), label=f"facts {stack}")
 
 
 def contents(scripts: Scripts, stack: str) -> Step:
-    """Ask for the compose files of the current release, and who is in its containers. Read by `answers.contents`."""
+    """Ask for the compose files of the current release, and for sessions in its containers; see `answers.contents`."""
     return step(scripts, "contents.sh", stack_word(stack), label=f"contents {stack}")
 
 
 def question(stack: str, images: Iterable[str] = (), ports: Iterable[str] = ()) -> tuple[str, ...]:
-    """Return the words of `facts`, for a step that ends with them."""
+    """Return the arguments of `facts`, for a step that ends with the facts."""
     return (stack_word(stack), " ".join(ports), *checked("image", images))
 
 
 def bootstrap(scripts: Scripts, token: str, asked: Iterable[str] = ()) -> Step:
-    """Make Docker Engine, Compose and the watcher run there; does nothing where they do. Needs up to 25 minutes.
+    """Set up Docker Engine, Compose and the watcher; does nothing if they are running. Takes up to 25 minutes.
 
-    It ends with the facts that are `asked` for, as `question` has them; so does `pull`.
+    It ends with the facts that are `asked` for (see `question`), like `pull`.
     """
     watcher = about({"watcher": "\n".join((watcher_version(scripts), *WATCHER))})
     return step(scripts, "bootstrap.sh", token=token, files=(*_asked(asked), *watcher), label="bootstrap")
@@ -67,10 +67,10 @@ def _asked(words: Iterable[str]) -> tuple[File, ...]:
 
 @dataclass(frozen=True)
 class Keeping:
-    """Say what stays on a host: `retain` releases of the stack, and which of those that fall.
+    """Hold what a host keeps: `retain` releases of the stack, and whether a failed one keeps running.
 
-    One that falls is left as it is where `restore` is not wanted; with `keep_failed`, where
-    there is none to go back to. With `recreate` no container stays.
+    A failed release is left in place if `restore` is false or, with `keep_failed`, if there is no good release to
+    roll back to. With `recreate`, all containers are replaced.
     """
 
     retain: int = 5
@@ -80,7 +80,7 @@ class Keeping:
 
     @property
     def meta(self) -> dict[str, str]:
-        """What host/switch.sh asks for."""
+        """The settings that host/switch.sh reads."""
         rollback, keep_failed = "host" if self.restore else "never", "yes" if self.keep_failed else ""
         recreate = "yes" if self.recreate else ""
         return {"retain": str(self.retain), "rollback": rollback, "keep_failed": keep_failed, "recreate": recreate}
@@ -106,15 +106,14 @@ def apply(
     parts: str = "",
     keeping: Keeping = Keeping(),
 ) -> Step:
-    """Make `release` the current one of its stack, observe it, or put the last good one back.
+    """Make `release` the current one of its stack, observe it, and roll back if it fails.
 
-    `timeout` is for starting and observing, `window` how long a service without a health
-    check must stay up, both in seconds; after `restarts` it counts as failed. `pull` are the
-    images to pull, those of the release that the host lacks unless they are given, and `layers`
-    what they consist of. `services` are those to start, none means all. `workspace` are folders to make, relative
-    to the stack's `workspace/`, `brought` the one that was given the source; `user` is who
-    works in them, in the main container, empty for the container's own. `lifecycle` is what
-    is run there (`devcontainer.lifecycle.files`). `parts` is what containers are made of (`compose.parts`).
+    `timeout` is for starting and observing, `window` how long a service without a health check must stay up, both in
+    seconds; after `restarts` it counts as failed. `pull` are the images to pull (default: the release's images that
+    the host lacks), and `layers` their layers. `services` are those to start, none means all. `workspace` are folders
+    to create, relative to the stack's `workspace/`, `brought` is the folder that was given the source; `user` is the
+    user of the main container who works in them, empty for the container's own. `lifecycle` are the commands to run
+    (`devcontainer.lifecycle.files`). `parts` are the parts of containers (`compose.parts`).
     """
     checked("release", (release.id,))
     options = {"performer": performer, "user": user, "restarts": str(restarts), "brought": brought, "parts": parts}
@@ -143,7 +142,7 @@ def _meta(
 
 
 def _line(service: StartedService) -> str:
-    """Return what host/watch.sh, replace.sh and restarts.sh know of a service: `name|needs|ports|restart`."""
+    """Return the line about a service for host/watch.sh, replace.sh and restarts.sh: `name|needs|ports|restart`."""
     words = (checked("service", (service.name,)), checked("service", service.needs), service.ports, (service.restart,))
     return "|".join(map(" ".join, words))
 
@@ -164,9 +163,9 @@ def rollback(
     login: Login | None = None,
     performer: str = "",
 ) -> Step:
-    """Switch to an existing release by its id, or revert to the one before.
+    """Roll back to an existing release by its id, or to the one before.
 
-    Images that are gone are pulled with `login` before anything stops. The rest is as in `apply`.
+    Missing images are pulled with `login` before anything stops. Otherwise like `apply`.
     """
     words = (stack_word(stack), *checked("release", (release,)), *_milliseconds(timeout, window))
     files = (*about({"performer": performer, "restarts": str(restarts)}), *_login(login))
@@ -174,12 +173,12 @@ def rollback(
 
 
 def stop(scripts: Scripts, token: str, stack: str, *, performer: str = "") -> Step:
-    """Stop a stack and keep its containers; for one that has no release to go back to."""
+    """Stop a stack that has no release to roll back to, and keep its containers."""
     return step(scripts, "stop.sh", stack_word(stack), token=token, files=performed(performer), label=f"stop {stack}")
 
 
 def releases(scripts: Scripts, stacks: Iterable[str] = ()) -> Step:
-    """Ask which releases these stacks have, or all that the host has. Read by `answers.releases`."""
+    """Ask for the releases of these stacks, or of all stacks on the host. Parsed by `answers.releases`."""
     names = tuple(map(stack_word, stacks))
     return step(scripts, "releases.sh", *names, label=" ".join(("releases", *names)))
 
@@ -194,10 +193,10 @@ def prune(
     pieces: Iterable[tuple[str, str]] = (),
     performer: str = "",
 ) -> Step:
-    """Remove what deploys of a stack have left over, or, in a dry run, only tell. Read by `answers.leftovers`.
+    """Remove what deploys of a stack left behind or, in a dry run, only list it. Parsed by `answers.leftovers`.
 
-    `repositories` are those whose images are this project's, as `Image.name` names them. `pieces` are the only ones
-    that may be removed, by kind and name; without any, all.
+    `repositories` are the image repositories of this project, in the form of `Image.name`. Only `pieces`, given by
+    kind and name, may be removed; without any, all.
     """
     meta = {
         "retain": str(retain),
@@ -210,54 +209,54 @@ def prune(
 
 
 def attach(scripts: Scripts, token: str, offset: int = 0) -> Step:
-    """Follow a run that was started before; `seen` is how many of its events have arrived (`answers.count`)."""
+    """Follow a run that was started before; `seen` is the number of events received (`answers.count`)."""
     return step(scripts, "attach.sh", *checked("token", (token,)), str(offset), label=f"attach {token}")
 
 
 def status(scripts: Scripts, stacks: Iterable[str] = ()) -> Step:
-    """Ask for the containers of these stacks, or of all that the host has. Read by `answers.stacks`."""
+    """Ask for the containers of these stacks, or of all stacks on the host. Parsed by `answers.stacks`."""
     names = tuple(map(stack_word, stacks))
     return step(scripts, "status.sh", *names, label=" ".join(("status", *names)))
 
 
 def remove(scripts: Scripts, stack: str, *, keep_volumes: bool = False, performer: str = "") -> Step:
-    """Remove a stack; `keep_volumes` keeps its volumes and its workspace. Can be sent again."""
+    """Remove a stack; `keep_volumes` keeps its volumes and its workspace. Safe to repeat."""
     words = (stack_word(stack), *(("keep-volumes",) if keep_volumes else ()))
     return step(scripts, "remove.sh", *words, files=performed(performer), label=" ".join(("remove", *words)))
 
 
 def unlock(scripts: Scripts, stack: str, pid: int | None = None, *, performer: str = "") -> Step:
-    """Ask for the lock of a stack; with the `pid` of its owner, end him and remove it. Needs up to a minute."""
+    """Ask for the lock of a stack; with its owner's `pid`, end the owner and release it. Takes up to a minute."""
     words = (stack_word(stack), *(() if pid is None else (str(pid),)))
     return step(scripts, "unlock.sh", *words, files=performed(performer), label=" ".join(("unlock", *words)))
 
 
 def records(scripts: Scripts, stack: str, lines: int) -> Step:
-    """Ask for the last lines of a stack's record. Read by `answers.records`."""
+    """Ask for the last entries of a stack's audit log. Parsed by `answers.records`."""
     words = (stack_word(stack), str(lines))
     return step(scripts, "records.sh", *words, label=" ".join(("records", *words)))
 
 
 def alerts(scripts: Scripts, stack: str, lines: int) -> Step:
-    """Ask for the last alerts of a stack. Read by `answers.records`."""
+    """Ask for the last alerts of a stack. Parsed by `answers.records`."""
     words = (stack_word(stack), str(lines), "alerts.log")
     return step(scripts, "records.sh", *words, label=" ".join(("records", *words)))
 
 
 def load(scripts: Scripts) -> Step:
-    """Take what `docker save` wrote, plain or compressed by gzip or zstd, from the stdin that the caller streams."""
+    """Load images in the format of `docker save`, plain or compressed with gzip or zstd, from the caller's stream."""
     text = "".join(scripts[name] for name in ("lib.sh", "engine.sh", "engine_images.sh", "load.sh"))
     return Step(("sh", "-c", text, "kamal-dev"), label="load")
 
 
 def place(scripts: Scripts, stack: str, service: str = "") -> Step:
-    """Ask for the container of a service, of the main one unless named. Read by `answers.place`."""
+    """Ask for the container of a service (default: the main one). Parsed by `answers.place`."""
     words = (stack_word(stack), *checked("service", (service,) if service else ()))
     return step(scripts, "place.sh", *words, label=" ".join(("place", *words)))
 
 
 def environment(scripts: Scripts, token: str, values: Mapping[str, str]) -> Step:
-    """Keep an environment on the host for the command that comes next; prints the path of its file."""
+    """Store an environment on the host for the next command; prints the path of its file."""
     text = "".join(f"{name}={value}\n" for name, value in values.items())
     words = checked("token", (token,))
     return Step(("sh", "-c", scripts["environment.sh"], "kamal-dev", *words), text.encode(), label="environment")
@@ -266,9 +265,9 @@ def environment(scripts: Scripts, token: str, values: Mapping[str, str]) -> Step
 def forward(
     scripts: Scripts, directory: str, container: str, pid: int, image: str, targets: Iterable[str]
 ) -> tuple[str, ...]:
-    """Return the command that makes a socket per target in `directory`, for as long as its stdin is open.
+    """Return the command that creates a socket per target in `directory`, as long as its stdin is open.
 
-    `targets` are `host:port` as the container sees them; their sockets are called `0`, `1` and so on.
+    `targets` are `host:port` as the container sees them; their sockets are named `0`, `1` and so on.
     """
     words = (directory, container, str(pid), image, scripts["relay.pl"], *targets)
     return ("sh", "-c", scripts["lib.sh"] + scripts["engine.sh"] + scripts["forward.sh"], "kamal-dev", *words)

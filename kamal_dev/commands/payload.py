@@ -1,8 +1,7 @@
-"""What travels to a host: the scripts, and how one of them is run with its files as one exec. Runs nothing.
+"""The payload for a host: scripts, and how to run one of them with its files in a single exec. Runs nothing.
 
-A step is a small wrapper as argv and, on stdin, a compressed tar with the script, what it
-sources, and its files. With a token it runs apart from the SSH channel: the same step sent
-again follows the run that is there.
+A step is a small wrapper as argv and, on stdin, a compressed tar with the script, the scripts that it sources, and
+its files. With a token it runs detached from the SSH connection: the same step sent again follows the existing run.
 """
 
 from __future__ import annotations
@@ -86,7 +85,7 @@ SCRIPTS = (
 )
 Scripts = Mapping[str, str]
 
-# What runs a script on a workspace.
+# The scripts that run another one confined to a workspace.
 CONFINED = ("confine.sh", "jail.sh", "engine_root.sh")
 _SWITCH = (
     *("switch.sh", "stack.sh", "history.sh", "lock.sh", "audit.sh", "images.sh", "engine_images.sh"),
@@ -108,7 +107,7 @@ _SWITCH = (
     *("folders.sh", "handover.sh", "mounts.sh"),
 )
 _FACTS = ("stack.sh", "history.sh", "observe.sh", "lock.sh", "ports.sh", "unit.sh", "engine_images.sh")
-# What the watcher of a host consists of: it stays there.
+# The scripts of the watcher, which are installed on the host.
 WATCHER = (
     *("lib.sh", "engine.sh", "stack.sh", "history.sh", "audit.sh", "lock.sh", "observe.sh", "exec.sh", "lifecycle.sh"),
     *("incidents.sh", "notify.sh", "resume.sh", "watcher.sh"),
@@ -144,8 +143,8 @@ _SOURCED = {
 }
 _DETACHED = ("detach.sh", "run.sh", "worker.sh")
 
-# What the start-up files of a login set for the programs that people use is not for ours. And the last words of the
-# program that failed, as text that needs no escapes in JSON.
+# Variables that start-up files set for people's programs must not affect the scripts. Also, the last output of a
+# failed program as text that needs no escapes in JSON.
 PLAIN = """unset TAR_OPTIONS GZIP GREP_OPTIONS POSIXLY_CORRECT CDPATH COMPOSE_FILE COMPOSE_PROJECT_NAME COMPOSE_PROFILES
 refuse() {
   words=$(printf %s "$said" | tr -d '"\\\\' | tr -s '\\000-\\037' ' ' | cut -c1-300)
@@ -153,7 +152,7 @@ refuse() {
   exit 1
 }
 """
-# The modes of the files must be kept regardless of the umask; their owner must not.
+# The modes of files are kept whatever the umask is, but not their owner.
 _UNPACK = f"""{PLAIN}umask 077
 said=$(mktemp -d "${{TMPDIR:-/tmp}}/kamal-dev.XXXXXX" 2>&1) && dir=$said &&
   said=$(tar -xzpf - --no-same-owner -C "$dir" 2>&1) || {{
@@ -175,7 +174,7 @@ sh "$dir/$script" "$@"
 
 
 def step(scripts: Scripts, script: str, *args: str, label: str, token: str = "", files: Iterable[File] = ()) -> Step:
-    """Run `script` with these arguments and files; with a `token`, apart from the channel."""
+    """Run `script` with these arguments and files; with a `token`, detached from the connection."""
     names = {script, "lib.sh", "engine.sh", *_SOURCED[script]}
     argv: tuple[str, ...] = (script, *args)
     if token:
@@ -208,12 +207,12 @@ def tar(files: Iterable[File]) -> bytes:
 
 
 def about(meta: Mapping[str, str]) -> tuple[File, ...]:
-    """Return what scripts read under `meta/`, a file per name."""
+    """Return the files that scripts read under `meta/`, one per name."""
     return tuple(File(f"meta/{name}", _text(text), 0o600) for name, text in meta.items())
 
 
 def performed(performer: str) -> tuple[File, ...]:
-    """Return the file that says who does it, for the host's record."""
+    """Return the file with the name of the performer, for the host's audit log."""
     return about({"performer": performer})
 
 

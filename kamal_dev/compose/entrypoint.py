@@ -38,7 +38,7 @@ def entries(service: Value, extra: Additions) -> dict[str, Any]:
 
 
 def _words(value: Value | None) -> list[str] | None:
-    """Return an entrypoint as words with its variables as written; None where there is none."""
+    """Return an entrypoint as words with its variables as written; None if there is none."""
     if value is None or value.data is None:
         return None
     if isinstance(value.data, list):

@@ -26,7 +26,7 @@ def values(
     own: Iterable[str],
     of_stack: Mapping[str, str],
 ) -> dict[str, str | Secret]:
-    """Return what is set on a host, sorted: mentioned variables, the secrets, and the stack's variables in `told`.
+    """Return the values for a host, sorted: mentioned variables, secrets, and the stack's variables (`told`).
 
     `own` are those that the main service gets, whether or not a compose file mentions them.
     """

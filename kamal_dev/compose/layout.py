@@ -28,7 +28,7 @@ ASIDE = "kamal-dev.files"
 
 @dataclass(frozen=True)
 class ReleaseLayout:
-    """Say where files are in a release whose top represents the folder `top`, which holds the repository."""
+    """Hold the places of files in a release; its top corresponds to the folder `top`, which contains the repository."""
 
     repository: Path
     top: Path

@@ -18,7 +18,7 @@ HEADER = Text(r"[A-Za-z0-9-]+", "is not the name of a header", "the name of a he
 
 @dataclass(frozen=True)
 class Notify:
-    """Say who is told when something is wrong with a stack, and when."""
+    """Hold who is notified about problems of a stack, and when."""
 
     command: str = option(
         Text(title="a command"),

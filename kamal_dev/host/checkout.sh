@@ -2,7 +2,7 @@
 # Update the files of a workspace to the source that was sent: checkout.sh TARGET STAMP [force]
 #
 # Runs where nothing but the workspace and the payload can be reached (see jail.sh), as the owner of the workspace.
-# Payload: as of workspace.sh; known/ is what was sent last. `open` is a folder for backups.
+# Payload: that of workspace.sh; known/ is what was last sent. `open` is a folder for backups.
 # Prints three lines: state, backup, reason. `state` is that of workspace.sh; `other`: it is not a clone of this source and was
 # not changed; `refused`: nothing was changed; `failed`.
 # shellcheck disable=SC2317 # each_part calls what it is given

@@ -1,11 +1,11 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
-# Clones in a workspace, and what is known of them. Sourced after lib.sh, where it is confined; runs nothing by itself.
+# Clones in a workspace, and records about them. Sourced after lib.sh in confined scripts; runs nothing by itself.
 #
 #   $here/known/N/     one repository each: path folder head branch index tree boundary, and `look`, an index of its files
 #   $here/plain/       a git folder with no configuration but ours
 #
-# The people in the container own these clones and their configuration. Whatever reads or writes files therefore
-# has `plain/` as its git folder, so that no filter, hook or program that they have named runs on the host.
+# The people in the container own these clones and their configuration. Everything that reads or writes files
+# therefore uses the git folder `plain/`, so that none of their filters, hooks or programs runs on the host.
 
 # use_target TARGET: select the workspace for everything below.
 use_target() {

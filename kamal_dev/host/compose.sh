@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2154,SC2317 # variables cross the files that source each other
 # Run Compose on the release of a stack, with the terminal and the streams of the caller: STACK PERFORMER MODE ARG...
 #
-# MODE is `change` where containers may change: it takes the lock and is recorded; else `read`. Comes after lib.sh, engine.sh,
+# MODE is `change` if containers may change: it takes the lock and is recorded; else `read`. Follows lib.sh, engine.sh,
 # stack.sh, audit.sh and lock.sh in one text, because stdin is for Compose.
 performed_by=$2 mode=$3
 

@@ -1,9 +1,9 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
 # shellcheck disable=SC2086 # flags are words
-# Run what reads or writes a workspace. Sourced after lib.sh and stack.sh; runs nothing by itself.
+# Run scripts that read or write a workspace. Sourced after lib.sh and stack.sh; runs nothing by itself.
 #
-# People and their programs can write everything in a workspace, and swap it while it is read. What works there therefore
-# runs as the workspace's owner, and sees of this host only its programs, the payload and the workspace (see jail.sh).
+# People and their programs can write everything in a workspace, and replace files while they are read. Such a script therefore
+# runs as the workspace's owner, and sees only the programs of this host, the payload and the workspace (see jail.sh).
 
 # shellcheck source-path=SCRIPTDIR source=engine_root.sh
 . "$here/engine_root.sh"

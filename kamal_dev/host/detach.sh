@@ -1,8 +1,8 @@
 #!/bin/sh
-# Run a script apart from the SSH channel and follow it: detach.sh TOKEN SCRIPT [ARG]...
+# Run a script detached from the SSH connection and follow it: detach.sh TOKEN SCRIPT [ARG]...
 #
-# The payload that this file lies in moves to ~/.kamal-dev/.run/TOKEN, where the script writes its events to
-# `log` and its exit code to `rc`. A TOKEN that is already there is followed, not started again.
+# The payload that contains this file moves to ~/.kamal-dev/.run/TOKEN, where the script writes its events to
+# `log` and its exit code to `rc`. If TOKEN already exists, it is followed, not started again.
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh

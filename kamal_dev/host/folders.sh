@@ -1,8 +1,8 @@
 #!/bin/sh
 # Make the folders of a workspace that containers see: folders.sh WORKSPACE [FOLDER]...
 #
-# Runs where nothing but the workspace can be reached (see jail.sh), as its owner. A folder that a link leads out of the workspace is
-# none: the engine would follow it as root. Prints the first that could not be made, and why.
+# Runs where nothing but the workspace can be reached (see jail.sh), as its owner. A folder behind a link that leads
+# out of the workspace is refused: the engine would follow the link as root. Prints the first folder that could not be created, and why.
 umask 022
 workspace=$1
 shift

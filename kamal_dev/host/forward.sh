@@ -2,10 +2,10 @@
 # Let connections into a container's network: DIRECTORY CONTAINER PID IMAGE RELAY TARGET...
 #
 # For each TARGET (`host:port`, as the container sees it) there is a socket in DIRECTORY, `0`, `1` …, for ssh to
-# forward to. A short-lived container shares the network of CONTAINER, so that what listens on its loopback alone
-# and what its names stand for are reached; it has the programs of the host, so IMAGE needs none. Rights to use
-# the engine are enough. Comes after lib.sh and engine.sh in one text, because stdin says how long: it ends with stdin, and with
-# the container, whose first process is PID. Says `ready` when the sockets are there.
+# forward to. A short-lived container shares the network of CONTAINER, so that servers on its loopback address and
+# its host names can be reached; it uses the programs of the host, so IMAGE needs none. Access to the engine is enough.
+# Follows lib.sh and engine.sh in one text, because stdin is used: the script ends when stdin is closed, and when the
+# container ends, whose first process is PID. Prints `ready` when the sockets exist.
 directory=$1 container=$2 pid=$3 image=$4 relay=$5
 shift 5
 

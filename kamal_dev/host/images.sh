@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2154 # variables cross the files that source each other
-# Pull images, with a login that leaves nothing behind. Sourced after engine.sh; runs nothing by itself.
+# Pull images, with a login that is not stored. Sourced after engine.sh; runs nothing by itself.
 #
-#   payload: registry/server registry/username registry/password   (0600; absent where no login is needed)
+#   payload: registry/server registry/username registry/password   (0600; missing if no login is needed)
 
 # shellcheck source-path=SCRIPTDIR source=engine_images.sh
 . "$here/engine_images.sh"

@@ -1,14 +1,14 @@
 # shellcheck shell=sh disable=SC2016 # for awk
-# When people are told about a problem: once when it begins, then rarely while it goes on, and once when it is over. Sourced; runs
+# When people are notified about a problem: when it begins, at long intervals while it lasts, and when it is over. Sourced; runs
 # nothing by itself.
 #
 # debounce STATE NOW CALM REPEAT: read the problems of a stack from stdin, `<key>|<state>|<events>|<reason>`, one for each key, and print
-# what to tell: `<key>|<state>|<count>|<since>|<reason>`; the state of one that is over is `recovered`. All times are seconds.
+# the alerts to send: `<key>|<state>|<count>|<since>|<reason>`; the state of a solved problem is `recovered`. All times are seconds.
 # `events` is how often something happened since the last call; `count` is their sum since `since`.
 #   STATE   a file; a line per incident: key|state|since|count|told|bad|level|closed
-# An incident is over after CALM seconds without the problem. One that comes back within REPEAT seconds has to be calm for twice as
-# long as the last time, up to REPEAT: something that flaps for hours is a few messages. One that goes on is told again every REPEAT
-# seconds, with its count.
+# An incident is over after CALM seconds without the problem. If it returns within REPEAT seconds, it has to be absent for twice
+# as long as the last time, up to REPEAT: a service that flaps for hours causes a few messages. A lasting problem is reported again
+# every REPEAT seconds, with its count.
 debounce() {
   [ -f "$1" ] || : >"$1"
   awk -F'|' -v now="$2" -v calm="$3" -v repeat="$4" -v kept="$1.new" '

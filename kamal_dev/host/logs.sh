@@ -2,14 +2,14 @@
 # Print what containers write to their logs, each line with its container and time: logs.sh MODE [STACK]...
 #
 # MODE is `follow` or `once`. Payload: meta/services (empty: all), meta/since, meta/until, meta/tail (as the engine takes them), and
-# meta/resume, `<container> <time> <count>` for each that was read before: the time of its last line, and how many lines had it.
+# meta/resume, `<container> <time> <count>` for each container read before: the time of its last line, and how many lines have that time.
 #
 # Output: lines that begin with the 12 digits of a container and a sign; the container 000000000000 is this script.
-#   `=` STACK SERVICE NUMBER NAME  the container is read from now on         ` ` a line: its time, a space, what was written
-#   `.`  what was written until now is complete                              `>` the beginning of a line that is too long for one
-#   `!`  what the engine says instead of a line                              000000000000= TIME  when it began, before anything else
+#   `=` STACK SERVICE NUMBER NAME  the container is being read               ` ` a line: its time, a space, what was written
+#   `.`  everything written so far was printed                               `>` a part of a long line
+#   `!`  an error message of the engine                                      000000000000= TIME  the start time, comes first
 # At the end `result` {ok, state, phase, reason}. With `follow` it ends only with the engine and with its caller.
-# Containers that are started later are read from their first line, those that are started again from where they were.
+# Containers started later are read from their first line, restarted ones from their last position.
 set -u
 here=${0%/*}
 # Following a log has no time limit.

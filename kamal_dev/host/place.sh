@@ -2,8 +2,8 @@
 # Find the container for a command: place.sh STACK [SERVICE]; without SERVICE, the one that people work in.
 #
 # Events: `place` {id, name, image, state, pid, user, environment, metadata, direct, socket, stopped}, then `result` {ok, phase, reason}.
-# `direct`: whether the engine needs no sudo here; `socket`: where it is, empty where its program finds it by itself; `stopped`:
-# whether somebody stopped services of the stack on purpose. `metadata` is the image's label of that name, as devcontainers have it.
+# `direct`: whether the engine needs no sudo here; `socket`: its address, empty if its program finds it by itself; `stopped`:
+# whether services of the stack were stopped on purpose. `metadata` is the image's label `devcontainer.metadata`.
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh

@@ -2,8 +2,8 @@
 # List the releases of stacks: releases.sh [STACK]...; without a name, of every stack on this host.
 #
 # Events: per release one `release` {stack, id, version, commit, performer, at, good, state, phase, reason, missing, is_current,
-# is_last_good, is_before}, the last deployed first, then `result` {ok, reason}. `state` is how it ended (see switch.sh), empty
-# where it never did; `missing` are its images that are gone; `is_before`: a rollback without a version goes there.
+# is_last_good, is_before}, latest deploy first, then `result` {ok, reason}. `state` is how its last change ended (see switch.sh), empty if
+# it never did; `missing` are its images that no longer exist; `is_before`: the target of a rollback without a version.
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh

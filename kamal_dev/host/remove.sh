@@ -3,7 +3,7 @@
 #
 # Removes containers, networks, volumes and the folder, except the audit log; images are kept. `keep-volumes` keeps the volumes
 # and the workspace. Payload: meta/performer. Events: `result` {ok, phase, state, code, reason, stack,
-# removed, kept}; `code` is `untouched` where the engine does not answer, and no folder of the stack is there.
+# removed, kept}; `code` is `untouched` if the engine does not answer and the stack has no folder.
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh

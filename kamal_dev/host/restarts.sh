@@ -1,9 +1,9 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
-# The restart policy of services that set none, once they are up. Sourced after watch.sh; runs nothing by itself.
+# Set the restart policy of services that set none, once they are up. Sourced after watch.sh; runs nothing by itself.
 #
-# Payload: meta/started, whose fourth field is the policy of dev.yml; empty for a service that has its own, or is to end.
-# A service that is known to go on gets the policy. One that has only been running for a while may be a slow one-shot,
-# which must not run again when it ends with 0: it gets `on-failure`.
+# Payload: meta/started, whose fourth field is the policy of dev.yml; empty for a service that sets its own, or is meant to end.
+# A service that is known to keep running gets the policy. A service that has only been running for a while may be a slow
+# one-shot, which must not run again after it ends with 0: it gets `on-failure`.
 
 # set_restart_policies: give each container of `found` its policy, if it has another one.
 set_restart_policies() {
@@ -25,7 +25,7 @@ END
   set_policy unless-stopped "$lasting" && set_policy on-failure "$failing" && set_policy no "$without"
 }
 
-# goes_on: whether a container does something that a one-shot does not: people work in it, it has a health check, listens on its
+# goes_on: whether a container is not a one-shot: people work in it, it has a health check, listens on its
 # ports, or idles.
 goes_on() {
   [ "$main" != true ] && [ -z "$health" ] || return 0

@@ -2,7 +2,7 @@
 # Run postStartCommand after the engine has started the main container again: resume.sh STACK `<container> <started>`
 #
 # Run by watcher.sh. Payload: meta/performer.
-#   ~/.kamal-dev/<stack>/lifecycle/resumed   the start that it was run for, then why it failed, if it did
+#   ~/.kamal-dev/<stack>/lifecycle/resumed   the start that it ran for, then the reason if it failed
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh

@@ -1,8 +1,8 @@
 # shellcheck shell=sh disable=SC2154 # variables cross the files that source each other
 # Which releases of a stack are removed, and which images with them. Sourced after history.sh and images.sh.
 #
-# `retain` is the number of releases to keep. Images are removed by the references that releases have in `built`, without force,
-# and never where a release that stays, of any stack here, or any container names them.
+# `retain` is the number of releases to keep. Images are removed by the references in `built` of the releases, without force,
+# and never if a remaining release of any stack here, or any container, names them.
 
 # surplus: print the ids of the releases to remove. The current one, the last good one, and a rollback's target are
 # kept.

@@ -1,10 +1,10 @@
 #!/bin/sh
 # Print the state of stacks: status.sh [STACK]...; without a name, of every stack on this host.
 #
-# Events: per stack one `stack` {stack, state, reason, release, lock, last} and its `container`s, those that are missing too, with
+# Events: per stack one `stack` {stack, state, reason, release, lock, last} and its `container`s, including missing ones, with
 # the reason if one is not up; then `result` {ok, state, reason}: not `ok` if the engine does not answer. A host without an
 # engine that never had these stacks reports none. `state`: see observe.sh; `last`: the result
-# of the last change, where that failed.
+# of the last change, if it failed.
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh

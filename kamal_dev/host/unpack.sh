@@ -2,7 +2,7 @@
 # Unpack the source into a workspace that is still empty: unpack.sh TARGET STAMP [force]
 #
 # Runs where nothing but the workspace and the payload can be reached (see jail.sh), as the owner of the workspace. A new folder
-# appears whole or not at all, by rename. Prints `new` and where what was there is now, `skipped`, `failed`, or why not.
+# appears whole or not at all, by rename. Prints `new` and the backup of the old content, `skipped`, `failed`, or the reason.
 set -u
 here=${0%/*}
 target=$1 backup=${1%/*/*}/backups/$2

@@ -1,12 +1,12 @@
 #!/bin/sh
 # Watch the stacks of this login for as long as the host runs: started by the unit that unit.sh installs.
 #
-# What the engine says happened to a container is only a reason to look: observe.sh decides what is wrong, incidents.sh what is
-# told, and notify.sh tells it. While a stack is locked somebody changes it, and nothing is wrong. It sleeps until something
-# happens, and looks at the disk every few minutes.
+# An event of the engine only triggers a check: observe.sh decides what is wrong, incidents.sh what is reported, and notify.sh
+# sends it. A locked stack is being changed, so it is not checked. The script sleeps until something happens, and checks the
+# disk every few minutes.
 #   ~/.kamal-dev/<stack>/incidents     see incidents.sh
 #   ~/.kamal-dev/.watcher/running      the boot, then the containers that ran when the host shut down
-#   ~/.kamal-dev/.watcher/pending/     per stack what happened since it was looked at: `<container> <action> <exit code>`
+#   ~/.kamal-dev/.watcher/pending/     per stack the events since its last check: `<container> <action> <exit code>`
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh

@@ -2,7 +2,7 @@
 # Update a workspace to the source that was sent: workspace.sh STACK FOLDER [force]
 #
 # Payload: meta/performer, state (the record), withheld (paths that were not sent), parts/N/: path folder head branch index tree
-#   names boundary is_cut config rules skipped needs (commits), and where there is something new, `packed`, which is empty.
+#   names boundary is_cut config rules skipped needs (commits), and, if there are new objects, an empty file `packed`.
 # Fed with a pack for each `packed`, in the order of the parts.
 # Changes in the workspace are kept: its clone then only gets the new commits, as the remote branch kamal-dev/…. With `force`
 # the changes are saved in the branch kamal-dev/backup-….

@@ -1,4 +1,4 @@
-"""The story of `dev alerts`: what the watchers of the hosts have noticed."""
+"""The story of `dev alerts`: the alerts that the watchers of the hosts have written."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ASKING = 30.0
 
 @dataclass(frozen=True)
 class Alert:
-    """Hold one line of a stack's alerts; `data` is the line as the host wrote it."""
+    """Hold one alert of a stack; `data` is the line as the host wrote it."""
 
     stack: str
     data: Mapping[str, Any] = field(repr=False)
@@ -44,7 +44,7 @@ class Alert:
 
 @dataclass(frozen=True)
 class Alerts:
-    """Hold alerts by time, and the stacks whose hosts did not answer."""
+    """Hold alerts sorted by time, and the stacks whose hosts did not answer."""
 
     alerts: tuple[Alert, ...]
     silent: tuple[str, ...] = ()

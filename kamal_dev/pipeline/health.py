@@ -1,4 +1,4 @@
-"""What the hook `health` of a project says of stacks that are up, for `dev status`."""
+"""Run the hook `health` of a project for stacks that are up, for `dev status`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kamal_dev.shell.fanout import each
 
 
 def checked(hooks: Hooks, stacks: Iterable[StackStatus], limit: int) -> list[StackStatus]:
-    """Return the stacks, `limit` of them checked at once; one that is up is `degraded` where the hook fails."""
+    """Return the stacks after checking `limit` of them at a time; one that is up is `degraded` if the hook fails."""
     if not hooks.has(HEALTH):
         return list(stacks)
     results = each(stacks, lambda stack: _checked(hooks, stack), limit=limit)

@@ -120,7 +120,7 @@ def _hopeless(facts: Facts) -> tuple[str, str] | None:
 
 
 def _unwatched(facts: Facts) -> str:
-    """Return why no watcher can run there; nothing where one does, or the next deploy installs it."""
+    """Return why the host cannot have a watcher; empty if one runs, or the next deploy installs it."""
     if not facts.watcher:
         return "without systemd there are no alerts, and `postStartCommand` does not run after a reboot"
     return UNWATCHED if facts.watcher == "missing" and facts.privilege not in INSTALLS else ""

@@ -63,8 +63,8 @@ class Workspace:
     def send(self, target: Host, stack: str, facts: Facts, *, force: bool = False) -> str:
         """Bring the stack's workspace to the source, by git or as files, as `workspace.source` says.
 
-        Returns what happened: `new`, `moved`, `same` or `left` (people have changed it). `force` discards what people
-        did, after a backup. Raises HostError if the source does not arrive, DevError if it cannot be read.
+        Returns what happened: `new`, `moved`, `same` or `skipped` (people have changed it). `force` discards what
+        people did, after a backup. Raises HostError if the source does not arrive, DevError if it cannot be read.
         """
         is_empty = self.folder not in facts.workspace
         if is_empty and facts.workspace:

@@ -60,7 +60,7 @@ class Hooks:
         return self._after("post-rollback", outcomes, seconds, result=result, version=version)
 
     def health(self, stack: str, host: Host, *, left_behind: str) -> None:
-        """Ask `health` whether a stack that is up works, if the hook is there. Raises HookFailed."""
+        """Run the hook `health`, if there is one, for a stack that is up. Raises HookFailed."""
         if self.has(HEALTH):
             self._call(HEALTH, {stack: host.address}, left_behind)
 
