@@ -1,16 +1,16 @@
 #!/bin/sh
-# Runs in a container that becomes a host: lets the public key on stdin in, and prints the host's
-# own public key once sshd has made it. $1: how many seconds to wait for that.
+# Runs in a container that becomes a host: authorizes the public key on stdin, and prints the
+# host's public key once sshd has generated it. $1: how many seconds to wait for that.
 set -eu
 umask 077
 mkdir -p /root/.ssh
 read -r key
 grep -qxF "$key" /root/.ssh/authorized_keys 2>/dev/null || printf '%s\n' "$key" >>/root/.ssh/authorized_keys
 
-# Under cgroup v1 the containers of the engine inside would else live beside the host's own group:
-# outside its limits, and left behind when the host is destroyed.
+# Under cgroup v1 the containers of the engine inside would otherwise be next to the host's own group: outside its
+# limits, and left behind when the host is destroyed.
 group=$(sed -n 's|^[0-9]*:name=systemd:\(.*\)/init.scope$|\1|p' /proc/1/cgroup)
-# By default Docker has about 30 networks, and each stack takes one: its own ranges are cut smaller (see packages.sh).
+# By default Docker has about 30 networks, and each stack takes one: its ranges are split into smaller ones (see packages.sh).
 if [ ! -e /etc/docker/daemon.json ]; then
   umask 022
   mkdir -p /etc/docker

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Runs in a host that is a container, before its engine starts. Under cgroup v1 the containers of that engine would else
-# live beside the host's own group: outside its limits, and left behind when the host is destroyed. An image has the
-# group of the container that it was made in, so what is there is replaced.
+# Runs in a host that is a container, before its engine starts. Under cgroup v1 the containers of that engine would otherwise
+# be next to the host's own group: outside its limits, and left behind when the host is destroyed. An image contains the
+# group of the container that it was made in, so an existing setting is replaced.
 group=$(sed -n 's|^[0-9]*:name=systemd:\(.*\)/init.scope$|\1|p' /proc/1/cgroup)
 [ -n "$group" ] || exit 0
 file=/etc/docker/daemon.json
