@@ -22,6 +22,7 @@ from kamal_dev.shell.way import way
 BEGINNING = 60.0
 ENDING = 5.0
 ATTEMPTS = 3
+SESSION_ENDING, SESSION_RETRY = 1.0, 0.05  # seconds
 AGAIN = "try again: transferred data is kept; `dev status` shows what is running"
 Opened = TypeVar("Opened")
 
@@ -108,12 +109,18 @@ class Remote:
             connection.close()
 
     def _session(self, command: str) -> tuple[Connection, Channel]:
-        try:
-            return self._asked(lambda connection: connection.session(command))
-        except MuxRefused as error:
-            raise HostUnreachable(
-                self.host.name, f"the host refused a session: {error}", hint="see `MaxSessions` in its sshd_config"
-            ) from error
+        deadline = time.monotonic() + SESSION_ENDING
+        while True:
+            try:
+                return self._asked(lambda connection: connection.session(command))
+            except MuxRefused as error:
+                # A session that has just ended counts until sshd has closed it, so the next one may exceed MaxSessions.
+                if time.monotonic() < deadline:
+                    time.sleep(SESSION_RETRY)
+                    continue
+                raise HostUnreachable(
+                    self.host.name, f"the host refused a session: {error}", hint="see `MaxSessions` in its sshd_config"
+                ) from error
 
     def _asked(self, ask: Callable[[Connection], Opened]) -> tuple[Connection, Opened]:
         """Open a session or a forward. If the connection does not answer, reconnect: nothing of this was sent."""

@@ -63,7 +63,7 @@ def test_a_container_that_got_something_else_than_the_workspace_is_stopped(
         own = f"--label com.docker.compose.service={name} --volume '{home}/workspace/{folder}:/the folder'"
         lab.sh(f"docker run --detach --init {labels} {own} {TINY} /bin/busybox sleep 300")
     script = "here=/tmp/strays; for each in lib stack mounts; do . $here/$each.sh; done"
-    assert lab.sh(f'{script}; use_stack {stack}; ids=$(container_ids); stop_strays || echo "$strays"') == "bad"
+    assert lab.sh(f'{script}; use_stack {stack}; look_at_stack; stop_strays || echo "$strays"') == "bad"
     running = f"docker ps --filter label=com.docker.compose.project={stack} --format '{{{{.Image}}}}'"
     lab.sh(f'until [ "$({running} | wc -l)" = 1 ]; do sleep 0.1; done')
     lab.sh(

@@ -270,5 +270,5 @@ def _has(step: Step, id: str) -> Result:
 
 def test_an_engine_that_does_not_answer_is_not_one_without_the_image() -> None:
     silent = Recorder(answer=lambda step: Result(step, 1, errors="Cannot connect to the Docker daemon"))
-    with pytest.raises(EngineError, match="could not query Docker on this machine"):
+    with pytest.raises(EngineError, match="no Docker Engine answers"):
         inspect(silent, "blog:v1")

@@ -112,7 +112,9 @@ def cut(host: Host) -> None:
 
 def is_quiet(host: Host) -> bool:
     """Whether nothing reads logs on a host any more."""
-    return not host.says("ps -eo args | grep -E '[d]ocker logs|[l]ogs.sh|[d]ocker events'")
+    return not host.says(
+        "ps -eo args | grep -E '[d]ocker logs|[l]ogs.sh|[e]vents .*--filter event=start --filter label'"
+    )
 
 
 def test_logs_of_all_stacks_are_in_the_order_of_time(repository: Repository) -> None:
