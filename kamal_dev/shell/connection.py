@@ -107,7 +107,7 @@ class Connection:
     def _started(self) -> subprocess.Popen[bytes]:
         with failures.stderr_of(self._log).open("wb") as errors:
             return subprocess.Popen(
-                ("sh", "-c", _HELD, str(self._folder), *self.words),
+                ("/bin/sh", "-c", _HELD, str(self._folder), *self.words),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,

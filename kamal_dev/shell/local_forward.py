@@ -55,7 +55,7 @@ def hold(
     """
     log(f"$ {shlex.join(words[:-1])} …")
     process = subprocess.Popen(
-        ("sh", "-c", _WITH_STDIN, "kamal-dev", *words),
+        ("/bin/sh", "-c", _WITH_STDIN, "kamal-dev", *words),
         bufsize=0,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
