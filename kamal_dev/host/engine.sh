@@ -278,7 +278,7 @@ engine_logs() { engine logs --tail 20 --since "$2" -- "$1" 2>&1; }
 engine_read_log() {
   log_of=$1
   shift
-  engine_within 0 logs --timestamps "$@" -- "$log_of"
+  engine_within 31536000 logs --timestamps "$@" -- "$log_of"
 }
 
 # engine_log_sources: print `id stack service number oneoff name` of all containers of all Compose projects.
@@ -288,7 +288,7 @@ engine_log_sources() {
 
 # engine_starts SECONDS: print the same for each container started since then, until this is ended.
 engine_starts() {
-  engine_within 0 events --since "$1" --filter type=container --filter event=start --filter "label=$label_of.project" \
+  engine_within 31536000 events --since "$1" --filter type=container --filter event=start --filter "label=$label_of.project" \
     --format "{{.Actor.ID}} {{index .Actor.Attributes \"$label_of.project\"}} {{index .Actor.Attributes \"$label_of.service\"}} {{index .Actor.Attributes \"$label_of.container-number\"}} {{index .Actor.Attributes \"$label_of.oneoff\"}} {{.Actor.Attributes.name}}"
 }
 
