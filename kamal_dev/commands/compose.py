@@ -43,11 +43,16 @@ class ComposeCall:
             raise UsageError(f"`compose {verb}`: a release has fixed images", hint="`dev deploy` changes them")
         # The options of a command in a container are not Compose's options.
         is_down = verb in ("down", "rm")
-        question = "with its volumes" if is_down and set(words) & {"-v", "--volumes"} else ""
+        question = "with its volumes" if is_down and any(map(_removes_volumes, words)) else ""
         question = question or (
             "with its images" if is_down and any(word.startswith("--rmi") for word in words) else ""
         )
         return cls(words, verb in _CHANGING, verb in _CHANGING and verb not in _SESSIONS, question)
+
+
+def _removes_volumes(word: str) -> bool:
+    """Return whether an option of `down` or `rm` removes volumes; short options may be joined, as in `-fsv`."""
+    return word.partition("=")[0] == "--volumes" or (word[:1] == "-" and word[1:2] != "-" and "v" in word)
 
 
 def _verb(words: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:

@@ -48,7 +48,9 @@ class LogMerge:
         readers = [reader for reader in self._readers if id(reader) not in ended]
         if not all(reader.is_listed for reader in readers):
             return b""
-        return min(source.last for reader in readers for source in reader.sources.values() if not source.is_complete)
+        # A reader may have completed its last source just now.
+        sources = (source for reader in readers for source in reader.sources.values())
+        return min((source.last for source in sources if not source.is_complete), default=newest)
 
 
 def _is_past(reader: LogReader) -> bool:

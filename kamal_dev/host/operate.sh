@@ -77,6 +77,8 @@ compose_here() { cd "$home/current" && quickly "$@" >"$here/up.log" 2>&1; }
 
 # finish_lifecycle: run the lifecycle commands that a restart of the main container requires.
 finish_lifecycle() {
+  # If the main container was not started, what has run in it, or is pending, stays recorded.
+  [ -d "$here/lifecycle" ] || return 0
   [ -n "$lifecycle_process" ] || ! has_finished "$found" || return 0
   [ -n "$lifecycle_process" ] || begin_lifecycle
   run_rest "$release"

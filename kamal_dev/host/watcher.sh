@@ -171,10 +171,11 @@ start_amiss() {
 # start_again: start the containers that ran when the host shut down and that the engine did not start.
 start_again() {
   read -r running_boot 2>/dev/null <"$here/running" || return 0
-  [ "$running_boot" != "$boot" ] || return 0
   # shellcheck disable=SC2046 # ids are words
   set -- $(sed 1d "$here/running")
+  # A list that was kept would be used after a power cut, and start what was stopped since.
   rm -f "$here/running"
+  [ "$running_boot" != "$boot" ] || return 0
   # shellcheck disable=SC2046 # ids are words
   [ $# = 0 ] || set -- $(stopped_of "$@")
   [ $# = 0 ] || engine_start "$@"

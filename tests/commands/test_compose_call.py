@@ -25,7 +25,17 @@ def test_what_changes_a_stack_takes_its_lock(words: tuple[str, ...], is_change: 
     assert (call.is_change, call.locks, call.question) == (is_change, locks, "")
 
 
-@pytest.mark.parametrize("words", [("down", "-v"), ("down", "--volumes"), ("rm", "-v")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("down", "-v"),
+        ("down", "--volumes"),
+        ("rm", "-v"),
+        ("down", "--volumes=true"),
+        ("down", "-vt", "3"),
+        ("rm", "-fsv"),
+    ],
+)
 def test_what_removes_data_is_asked_for(words: tuple[str, ...]) -> None:
     assert ComposeCall.of(words).question == "with its volumes"
     assert ComposeCall.of(("exec", "db", "ls", "-v")).question == ""
