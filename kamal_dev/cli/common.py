@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -104,13 +105,25 @@ def open_run(flags: Flags, *, strict: bool = True) -> Run:
 
 def show(text: str, *, end: str = "\n", err: bool = False) -> None:
     """Print text on stdout (or stderr), without secrets and control characters."""
+    settle()
+    with streams.writing():
+        click.echo(shown(text) + end, nl=False, err=err)
+
+
+def shown(text: str) -> str:
+    """Return a text without secrets, control characters, and symbols that the terminal may not have."""
     from kamal_dev.output import clean
     from kamal_dev.output.symbols import is_ascii_locale, without_signs
 
-    settle()
     text = clean(text, results.redaction())
-    with streams.writing():
-        click.echo((without_signs(text) if is_ascii_locale(os.environ) else text) + end, nl=False, err=err)
+    return without_signs(text) if is_ascii_locale(os.environ) else text
+
+
+def terminal_width() -> int | None:
+    """Return the width of the terminal that stdout is; None if it is none."""
+    if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
+        return None
+    return shutil.get_terminal_size().columns
 
 
 def has_colours() -> bool:

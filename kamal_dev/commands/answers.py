@@ -14,7 +14,17 @@ from typing import Any, TypeVar
 
 from kamal_dev.commands.events import Event, Heartbeat, Lifecycle, Log, Phase, Pulled, Replace, ScriptResult
 from kamal_dev.commands.facts import CurrentRelease, Facts, FailedChange, HeldImage, Lock, PortConflict, Record
-from kamal_dev.commands.stacks import Contents, Inside, KeptRelease, Leftover, ReleaseFile, RunningContainer, StackState
+from kamal_dev.commands.stacks import (
+    Contents,
+    Inside,
+    KeptRelease,
+    Leftover,
+    MountedVolume,
+    ReleaseFile,
+    RunningContainer,
+    StackState,
+    Usage,
+)
 from kamal_dev.commands.typed import fits, hints
 from kamal_dev.model import Container, ImageConfig
 
@@ -61,9 +71,19 @@ def has_ended(output: str) -> bool:
 
 
 def stacks(output: str) -> tuple[StackState, ...]:
-    """Return the stacks in the output of `host.status`, each with its containers."""
-    states = (event for _, event in _events(output) if isinstance(event, StackState))
-    return tuple(replace(stack, containers=_containers(output, stack=stack.stack)) for stack in states)
+    """Return the stacks in the output of `host.status`, each with its containers and what they use."""
+    events = [(data.get("stack"), event) for data, event in _events(output)]
+
+    def complete(stack: StackState) -> StackState:
+        about = [event for name, event in events if name == stack.stack]
+        return replace(
+            stack,
+            containers=_containers(output, stack=stack.stack),
+            usage=tuple(event for event in about if isinstance(event, Usage)),
+            volumes=tuple(event for event in about if isinstance(event, MountedVolume)),
+        )
+
+    return tuple(complete(event) for _, event in events if isinstance(event, StackState))
 
 
 def releases(output: str) -> tuple[KeptRelease, ...]:
@@ -165,6 +185,8 @@ _KINDS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     "inside": lambda data: _read(Inside, data),
     "beat": lambda data: _read(Heartbeat, data),
     "stack": lambda data: _read(StackState, data),
+    "usage": lambda data: _read(Usage, data),
+    "volume": lambda data: _read(MountedVolume, data),
     "release": lambda data: _read(KeptRelease, data),
     "leftover": lambda data: _read(Leftover, data),
     "place": lambda data: _read(

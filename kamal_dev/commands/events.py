@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import field
 
 from kamal_dev.commands.facts import Facts
-from kamal_dev.commands.stacks import Inside, KeptRelease, Leftover, ReleaseFile, RunningContainer, StackState
+from kamal_dev.commands.stacks import (
+    Inside,
+    KeptRelease,
+    Leftover,
+    MountedVolume,
+    ReleaseFile,
+    RunningContainer,
+    StackState,
+    Usage,
+)
 from kamal_dev.model import Container
 from kamal_dev.values import dataclass
 
@@ -124,6 +133,8 @@ Event = (
     | Inside
     | Heartbeat
     | StackState
+    | Usage
+    | MountedVolume
     | KeptRelease
     | Leftover
     | RunningContainer

@@ -213,10 +213,14 @@ def attach(scripts: Scripts, token: str, offset: int = 0) -> Step:
     return step(scripts, "attach.sh", *checked("token", (token,)), str(offset), label=f"attach {token}")
 
 
-def status(scripts: Scripts, stacks: Iterable[str] = ()) -> Step:
-    """Ask for the containers of these stacks, or of all stacks on the host. Parsed by `answers.stacks`."""
+def status(scripts: Scripts, stacks: Iterable[str] = (), *, is_measured: bool = False) -> Step:
+    """Ask for the containers of these stacks, or of all stacks on the host; `is_measured`, also for what they use.
+
+    Parsed by `answers.stacks`.
+    """
     names = tuple(map(stack_word, stacks))
-    return step(scripts, "status.sh", *names, label=" ".join(("status", *names)))
+    files = about({"measure": "yes"}) if is_measured else ()
+    return step(scripts, "status.sh", *names, files=files, label=" ".join(("status", *names)))
 
 
 def remove(scripts: Scripts, stack: str, *, keep_volumes: bool = False, performer: str = "") -> Step:

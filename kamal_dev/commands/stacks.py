@@ -11,10 +11,29 @@ from kamal_dev.values import dataclass
 
 
 @dataclass(frozen=True)
+class Usage:
+    """Describe what a container uses: `cpu` in percent of one processor, `cpu_seconds` in all, `memory` in bytes."""
+
+    id: str
+    cpu: float = 0
+    cpu_seconds: float = 0
+    memory: int | None = None
+
+
+@dataclass(frozen=True)
+class MountedVolume:
+    """Describe a volume that a container mounts, named by its id; `bytes` is None where it was not measured."""
+
+    name: str
+    container: str
+    bytes: int | None = None
+
+
+@dataclass(frozen=True)
 class StackState:
     """Describe a stack, as judged by its host: `state` is one of those in `host/observe.sh`.
 
-    `last` is how the last change ended, if it failed.
+    `last` is how the last change ended, if it failed; `usage` and `volumes` are empty unless asked for.
     """
 
     stack: str
@@ -24,6 +43,8 @@ class StackState:
     lock: Lock | None = None
     last: FailedChange | None = None
     containers: tuple[Container, ...] = ()
+    usage: tuple[Usage, ...] = ()
+    volumes: tuple[MountedVolume, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -230,10 +230,11 @@ service_of="index .Config.Labels \"$label_of.service\"" project_of="index .Confi
 main_of='index .Config.Labels "kamal-dev.main"'
 
 # engine_format WHAT: print the format of a question about a container. `row`, for `read`, is
-#   id|service|state|health|exit|restarts|policy|started|main|stack|name|networks|image|process|network mode|stop signal|ports
-# with networks as hexadecimal digits, because they may have any name, and the ports of the image. `event` is the same as JSON,
-# with the release `$shown`. `bind` is a line for each folder of the host that it mounts: bind|pid|service|id|started|folder|path.
-# `container` is a row, its event and the binds.
+#   id|service|state|health|exit|restarts|policy|started|main|stack|name|networks|image|process|network mode|stop signal|ports|configuration
+# with networks as hexadecimal digits, because they may have any name, the ports of the image, and Compose's hash of what it was
+# created from. `event` is the same as JSON, with the release `$shown`. `bind` is a line for each folder of the host that it
+# mounts: bind|pid|service|id|started|folder|path, `volume` for each volume: volume|id|name|folder. `container` is a row, its event
+# and those lines.
 engine_format() {
   case $1 in
     row)
@@ -242,7 +243,7 @@ engine_format() {
         "|{{$main_of}}|{{$project_of}}|{{slice .Name 1}}" \
         '|{{range $name, $_ := .NetworkSettings.Networks}}{{printf "%x" $name}},{{end}}|{{.Config.Image}}' \
         '|{{.State.Pid}}|{{.HostConfig.NetworkMode}}|{{or .Config.StopSignal "SIGTERM"}}' \
-        '|{{range $port, $_ := .Config.ExposedPorts}}{{$port}} {{end}}' ;;
+        '|{{range $port, $_ := .Config.ExposedPorts}}{{$port}} {{end}}' "|{{index .Config.Labels \"$label_of.config-hash\"}}" ;;
     event)
       printf %s "{\"type\":\"container\",\"stack\":{{json ($project_of)}}" \
         ",\"service\":{{json ($service_of)}}" \
@@ -251,7 +252,8 @@ engine_format() {
         ',"restarts":{{.RestartCount}},"started":{{json .State.StartedAt}},"exit_code":{{.State.ExitCode}}' ",\"release\":\"$shown\"}" ;;
     bind) printf %s "{{\$pid := .State.Pid}}{{\$service := $service_of}}{{\$id := .ID}}{{\$at := .State.StartedAt}}" \
         '{{range .Mounts}}{{if eq .Type "bind"}}{{println}}bind|{{$pid}}|{{$service}}|{{$id}}|{{$at}}|{{.Source}}|{{.Destination}}{{end}}{{end}}' ;;
-    container) printf %s "$(engine_format row)$(engine_format event)$(engine_format bind)" ;;
+    volume) printf %s '{{$id := .ID}}{{range .Mounts}}{{if eq .Type "volume"}}{{println}}volume|{{$id}}|{{.Name}}|{{.Source}}{{end}}{{end}}' ;;
+    container) printf %s "$(engine_format row)$(engine_format event)$(engine_format bind)$(engine_format volume)" ;;
     end) echo '{{.State.OOMKilled}}|{{.State.ExitCode}}|{{.State.Running}}|{{.State.StartedAt}}|{{.State.FinishedAt}}|{{.State.Error}}' ;;
     health) echo '{{with .State.Health}}{{.Status}}{{end}}' ;;
     check) echo '{{with .Config.Healthcheck}}{{range .Test}}{{println .}}{{end}}{{end}}' ;;

@@ -14,13 +14,14 @@
 #   stopped     it ended, because somebody stopped it on purpose: its service is in ~/.kamal-dev/<stack>/stopped, see operate.sh
 #   created (never started), paused, dead, removing
 # The states in comparison with its release when that came up:
-#   missing, leftover (not part of the release), renamed, outdated (of another image), offline (off a network),
-#   stale (the workspace folder that it mounts was replaced)
+#   missing, leftover (not part of the release), renamed, outdated (of another image), changed (recreated with another
+#   configuration), offline (off a network), stale (the workspace folder that it mounts was replaced)
+# All of these but `stale` are drift: what runs differs from the release.
 # A stack: up, degraded (a container differs from its release), unfinished (lifecycle commands still have to run), stopped
 # (on purpose, as a whole), down (no container runs) or absent.
 #
 # `good` of a release has a line per container, with its state when the release came up:
-# `<service> <state> <name> <networks> <image>`.
+# `<service> <state> <name> <networks> <image> <configuration>`.
 # ~/.kamal-dev/<stack>/baseline has what could only be recorded at that moment:
 #   restarts <id> <count>                          how often a container had been restarted by then
 #   bind <id> <started> <device:inode> <folder>    the workspace folder that a container mounted when it was started
@@ -33,7 +34,7 @@ window=0 restarts_before='' is_watched=''
 # judge ROW: set state to the word for a container, reason, and verdict to fine, wait, window (it only has to run
 # longer), port (it does not listen yet) or failed.
 judge() {
-  IFS='|' read -r id service engine_state health exit_code restarts policy started main _ _ _ _ process network_mode _ exposed <<END
+  IFS='|' read -r id service engine_state health exit_code restarts policy started main _ _ _ _ process network_mode _ exposed _ <<END
 $1
 END
   state=$engine_state verdict=failed reason=''
@@ -152,8 +153,8 @@ judge_stack() {
 # is_stopped: for a stack without a running container: set stack_state to stopped if it was stopped on purpose.
 is_stopped() { [ "$stopped_services" = ' ' ] || [ -n "$problems" ] || stack_state=stopped; }
 
-# compare_with RELEASE: print a line for each container that is missing, left over, renamed, of another image, off a
-# network, or that mounts a deleted folder.
+# compare_with RELEASE: print a line for each container that is missing, left over, renamed, of another image or
+# configuration, off a network, or that mounts a deleted folder.
 compare_with() {
   [ -z "$1" ] || printf '%s\n' "$found" | expected=$(known "$1" good) stale=$(stale_binds) awk -F'|' '
     function word(hex,   i, out) {
@@ -171,7 +172,7 @@ compare_with() {
       for (i = 1; i <= is_known; i++) {
         n = split(lines[i], words, " ")
         name = n > 2 ? words[3] : "?" i
-        service[name] = words[1]; networks[name] = words[4]; image[name] = words[5]
+        service[name] = words[1]; networks[name] = words[4]; image[name] = words[5]; made[name] = words[6]
       }
       n = split(ENVIRON["stale"], lines, "\n")
       for (i = 1; i <= n; i++) if (lines[i] != "") gone[lines[i]] = 1
@@ -181,6 +182,7 @@ compare_with() {
     is_known && ($11 in service) {
       if (network = lost(networks[$11], $12)) print $1 "|failed|offline|not connected to the network `" network "`"
       if (image[$11] != "" && image[$11] != $13) print $1 "|failed|outdated|runs the image `" $13 "` instead of `" image[$11] "`"
+      else if (made[$11] != "" && $18 != "" && made[$11] != $18) print $1 "|failed|changed|recreated with another configuration"
       delete service[$11]
       next
     }
@@ -234,13 +236,13 @@ save_baseline() {
 
 # states_of_good: turn rows into sorted lines of `good`; a container that is not fine gets a state that never matches.
 states_of_good() {
-  while IFS='|' read -r _ service state health exit_code _ policy _ _ _ name networks image _; do
+  while IFS='|' read -r _ service state health exit_code _ policy _ _ _ name networks image _ _ _ _ made; do
     case $state:$health:$exit_code:$policy in
       running:unhealthy:* | running:starting:*) state=$health ;;
       running:*) state=up ;;
       exited:*:0:no | exited:*:0: | exited:*:0:on-failure) state='done' ;;
     esac
-    echo "$service $state $name ${networks:--} $image"
+    echo "$service $state $name ${networks:--} $image${made:+ $made}"
   done | sort
 }
 
@@ -262,8 +264,8 @@ show_stopped() {
   show_containers
 }
 
-# show_containers: print the event of each container, with its state, and the reason if something is wrong; missing
-# containers too. `details` may have `<id> <exit code> <log, as JSON>` for some.
+# show_containers: print the event of each container, with its state, the reason if something is wrong, and whether that
+# is drift; missing containers too. `details` may have `<id> <exit code> <log, as JSON>` for some.
 show_containers() {
   printf '%s\n' "$seen" | stack=$stack shown=$shown judged=$judged details=$here/details awk "$json_awk"'
     function put(event, key, value,   at) {
@@ -277,6 +279,7 @@ show_containers() {
         if (split(lines[i], words, "|") < 4) continue
         reason = substr(lines[i], length(words[1] words[2] words[3]) + 4)
         if (words[3] == "missing") { missing[words[1]] = reason; continue }
+        if (index(" leftover renamed outdated changed offline ", " " words[3] " ")) drifted[words[1]]
         if (!(words[1] in state) || is_fine[words[1]]) { state[words[1]] = words[3]; is_fine[words[1]] = words[2] == "fine" }
         if (reason != "") why[words[1]] = why[words[1]] (why[words[1]] != "" ? "; " : "") reason
       }
@@ -291,6 +294,7 @@ show_containers() {
       if (event !~ /"state":"(running|paused)"/) event = put(event, "started", "\"\"")
       if (id in state) event = put(event, "state", quote(state[id]))
       if (id in code) event = put(event, "exit_code", code[id])
+      if (id in drifted) event = substr(event, 1, length(event) - 1) ",\"drift\":true}"
       if (why[id] != "") event = substr(event, 1, length(event) - 1) ",\"reason\":" quote(why[id]) "}"
       if (id in code) event = substr(event, 1, length(event) - 1) ",\"log\":" log_of[id] "}"
       print event
@@ -298,6 +302,6 @@ show_containers() {
     END {
       for (name in missing)
         print "{\"type\":\"container\",\"stack\":" quote(ENVIRON["stack"]) ",\"release\":" quote(ENVIRON["shown"]) \
-          ",\"service\":" quote(missing[name]) ",\"name\":" quote(name) ",\"image\":\"\",\"state\":\"missing\",\"reason\":\"its container is missing\"}"
+          ",\"service\":" quote(missing[name]) ",\"name\":" quote(name) ",\"image\":\"\",\"state\":\"missing\",\"drift\":true,\"reason\":\"its container is missing\"}"
     }'
 }

@@ -10,7 +10,7 @@ set_restart_policies() {
   lasting='' failing='' without=''
   policies=" $(awk -F'|' '$4 != "" { printf "%s=%s ", $1, $4 }' "$here/meta/started" 2>/dev/null)"
   [ "$policies" != ' ' ] || return 0
-  while IFS='|' read -r id service engine_state health _ _ policy _ main _ _ _ _ process network_mode _ exposed; do
+  while IFS='|' read -r id service engine_state health _ _ policy _ main _ _ _ _ process network_mode _ exposed _; do
     [ "$engine_state" = running ] || continue
     case $policies:$policy in
       *" $service=unless-stopped "*:unless-stopped) ;;

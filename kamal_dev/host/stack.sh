@@ -83,16 +83,17 @@ engine_known=$base/.engine
 # The release named in the events of containers.
 shown=
 
-# look_at_containers [ID]...: set seen to a line per container, its row and then its event, found to the rows, and
-# binds to the host folders that they mount. Containers removed meanwhile are left out. If the engine does not answer,
+# look_at_containers [ID]...: set seen to a line per container, its row and then its event, found to the rows, binds to the
+# host folders that they mount, and volumes to their volumes. Containers removed meanwhile are left out. If the engine does not answer,
 # it fails and sets engine_trouble.
 look_at_containers() {
-  seen='' found='' binds='' engine_trouble=
+  seen='' found='' binds='' volumes='' engine_trouble=
   [ $# -gt 0 ] || return 0
   seen=$(engine_inspect container "$@" 2>"$here/inspect.err")
   engine_code=$?
   binds=$(printf '%s\n' "$seen" | grep '^bind|')
-  seen=$(printf '%s\n' "$seen" | grep -v '^bind|')
+  volumes=$(printf '%s\n' "$seen" | grep '^volume|')
+  seen=$(printf '%s\n' "$seen" | grep -v -e '^bind|' -e '^volume|')
   found=$(printf '%s\n' "$seen" | sed 's/{.*//')
   [ "$engine_code" = 0 ] || grep -qi 'no such' "$here/inspect.err" ||
     { engine_trouble=$(explain_engine "$engine_code" "$(cat "$here/inspect.err")"); return 1; }

@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import field
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -155,8 +156,8 @@ class Container:
     """Describe one container of a stack, as judged by its host.
 
     `state` is a word of `host/observe.sh`: `up`, `starting`, `crash loop`, `exited 3`, `missing` …; `reason` is what
-    is wrong with it. `health` is empty without a health check, `started` if it is not running; `log` holds the last
-    lines, only after a failure.
+    is wrong with it, `drift` whether it differs from its release. `health` is empty without a health check, `started`
+    if it is not running; `log` holds the last lines, only after a failure.
     """
 
     service: str
@@ -170,6 +171,7 @@ class Container:
     log: str = ""
     reason: str = ""
     id: str = ""
+    drift: bool = False
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Container:
@@ -181,6 +183,15 @@ class Container:
     def is_fine(self) -> bool:
         """Whether it is in the state of its release, which only the host decides."""
         return not self.reason
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When it was started, by the clock of its host; None if it does not run."""
+        try:
+            # Docker writes nanoseconds, which Python 3.10 cannot parse.
+            return datetime.fromisoformat(self.started[:19]).replace(tzinfo=timezone.utc)
+        except ValueError:
+            return None
 
 
 class Tree(Protocol):

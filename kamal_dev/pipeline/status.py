@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict
-from datetime import datetime, timezone
+from collections.abc import Iterable
+from dataclasses import asdict, replace
 from typing import Any
 
 from kamal_dev.commands import answers, host
 from kamal_dev.commands.facts import FailedChange, Lock
+from kamal_dev.commands.stacks import MountedVolume, StackState, Usage
 from kamal_dev.errors import DevError, HostTimeout, NoAnswer
-from kamal_dev.model import Container, Host, short
-from kamal_dev.output.units import long_duration
+from kamal_dev.model import Container, Host
 from kamal_dev.pipeline.hosts.scripts import output_of
 from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.names import of_project
@@ -19,7 +18,6 @@ from kamal_dev.pipeline.run.run import Run
 from kamal_dev.shell.fanout import each
 from kamal_dev.values import dataclass
 
-HEAD = ("STACK", "SERVICE", "STATE", "HEALTH", "IMAGE", "UPTIME")
 ASKING = 30.0
 UNFINISHED = "lifecycle commands are pending; `dev deploy` runs them"
 
@@ -31,7 +29,8 @@ class StackStatus:
     `state` is `up`, `degraded` (a container differs from its release), `unfinished` (lifecycle commands still have to
     run), `stopped` (on purpose), `down` (no container runs), `absent` (the host has no such stack), `off`,
     `unreachable`, or `unknown` (the host answers, but does not say what runs). `reason` says why the state is
-    unknown; `last` is how the last change ended if it failed.
+    unknown; `last` is how the last change ended if it failed. `usage` and `volumes` are empty unless
+    they are asked for.
     """
 
     name: str
@@ -42,6 +41,8 @@ class StackStatus:
     reason: str = ""
     lock: Lock | None = None
     last: FailedChange | None = None
+    usage: tuple[Usage, ...] = ()
+    volumes: tuple[MountedVolume, ...] = ()
 
     @property
     def is_fine(self) -> bool:
@@ -57,6 +58,37 @@ class StackStatus:
     def address(self) -> str:
         """The address of the host, in the form that ssh takes."""
         return f"{self.host.address}:{self.host.port}" if self.host.port not in (0, 22) else self.host.address or "-"
+
+    @property
+    def disk(self) -> dict[str, int | None]:
+        """The volumes of the stack and their bytes, `None` where they were not measured."""
+        return {volume.name: volume.bytes for volume in self.volumes}
+
+    def usage_of(self, container: Container) -> Usage | None:
+        """Return what a container uses, if it is known."""
+        return next((usage for usage in self.usage if usage.id == container.id), None)
+
+    def disk_of(self, container: Container) -> int | None:
+        """Return the bytes of the volumes of a container; None if it has none, or one was not measured."""
+        sizes = [volume.bytes for volume in self.volumes if volume.container == container.id]
+        known = [size for size in sizes if size is not None]
+        return sum(known) if known and len(known) == len(sizes) else None
+
+    def measured(self) -> dict[str, Any]:
+        """Return the stack for `--json`, with what it uses; `null` where that is unknown."""
+        stack = self.as_json()
+        containers = [{**asdict(item), **self._usage(item)} for item in self.containers]
+        volumes = [{"name": name, "bytes": size} for name, size in self.disk.items()]
+        return {
+            **stack,
+            "drift": any(item.drift for item in self.containers),
+            "containers": containers,
+            "volumes": volumes,
+        }
+
+    def _usage(self, container: Container) -> dict[str, Any]:
+        usage = self.usage_of(container)
+        return {name: usage and getattr(usage, name) for name in ("cpu", "cpu_seconds", "memory")}
 
     def as_json(self) -> dict[str, Any]:
         """Return the stack for `--json`."""
@@ -76,99 +108,63 @@ class StackStatus:
         }
 
 
-def stacks(run: Run, names: tuple[str, ...] = ()) -> list[StackStatus]:
-    """Return every stack of this project, or those that match `names`, including hosts that do not answer."""
-    targets = of_project(run.stacks.items(), run.project, names)
-    return look(run.connections, targets.items())
+def stacks(run: Run, names: tuple[str, ...] = (), *, is_measured: bool = False) -> list[StackStatus]:
+    """Return every stack of this project, or those that match `names`, including hosts that do not answer.
+
+    `is_measured`: also with what their containers use. The provider is asked each time.
+    """
+    targets = of_project(run.provider.stacks(), run.project, names)
+    return look(run.connections, targets.items(), is_measured=is_measured)
 
 
-def look(connections: HostConnections, targets: Iterable[tuple[str, Host]]) -> list[StackStatus]:
-    """Ask the hosts of these stacks what they run."""
-    outcomes = each(targets, lambda item: _look(connections, *item), limit=connections.limit)
-    return [stack for stack in outcomes if isinstance(stack, StackStatus)]
+def look(
+    connections: HostConnections, targets: Iterable[tuple[str, Host]], *, is_measured: bool = False
+) -> list[StackStatus]:
+    """Ask the hosts of these stacks what they run, each host once."""
+    targets = list(targets)
+    hosts: dict[Host, list[tuple[str, Host]]] = {}
+    for target in targets:
+        hosts.setdefault(replace(target[1], name=""), []).append(target)
+    results = each(
+        hosts.values(), lambda listed: _look(connections, listed, is_measured=is_measured), limit=connections.limit
+    )
+    found = {(stack.name, stack.host): stack for result in results if isinstance(result, list) for stack in result}
+    return [found[target] for target in targets]
 
 
-def locked(stack: StackStatus) -> str:
-    """Return who holds the lock of a stack; empty if nobody does."""
-    lock = stack.lock
-    if lock is None:
-        return ""
-    if not lock.is_alive:
-        return f"{stack.name}: {lock} died without releasing its lock; the next deploy takes it over"
-    if lock.state == "stale":
-        return f"{stack.name}: {lock} holds the lock, but has made no progress for {lock.age} s; see `dev lock release`"
-    return f"{stack.name}: {lock} is changing it"
+def _look(connections: HostConnections, listed: list[tuple[str, Host]], *, is_measured: bool) -> list[StackStatus]:
+    """Ask one host for these stacks."""
 
+    def all_of(state: str, reason: str = "") -> list[StackStatus]:
+        return [StackStatus(name, host, state, reason=reason) for name, host in listed]
 
-def _look(connections: HostConnections, name: str, target: Host) -> StackStatus:
+    target = listed[0][1]
     if not target.address:
-        return StackStatus(name, target, "off", reason="the host is not running or does not answer")
+        return all_of("off", "the host is not running or does not answer")
+    names = tuple(dict.fromkeys(name for name, _ in listed))
+    asked = host.status(connections.scripts, names, is_measured=is_measured)
     try:
-        states = answers.stacks(
-            output_of(connections, target, host.status(connections.scripts, (name,)), timeout=ASKING)
-        )
+        states = answers.stacks(output_of(connections, target, asked, timeout=ASKING))
     except (NoAnswer, HostTimeout) as error:
-        return StackStatus(name, target, "unknown", reason=error.message)
+        return all_of("unknown", error.message)
     except DevError as error:
-        return StackStatus(name, target, "unreachable", reason=error.message)
-    for stack in states:
-        version = stack.release.version if stack.release else ""
-        reason = UNFINISHED if stack.state == "unfinished" else stack.reason
-        return StackStatus(name, target, stack.state, version, stack.containers, reason, stack.lock, stack.last)
-    return StackStatus(name, target, "absent")
+        return all_of("unreachable", error.message)
+    known = {state.stack: state for state in states}
+    return [_status(name, at, known.get(name)) for name, at in listed]
 
 
-def failure(stack: StackStatus) -> str:
-    """Return how the last change of a stack failed; empty if it succeeded."""
-    last = stack.last
-    if last is None:
-        return ""
-    what = f"{stack.name}: the last change, to {short(last.version) or 'another release'}, failed"
-    why = f": {last.reason.splitlines()[0]}" if last.reason else ""
-    return f"{what}{why}; {ENDED.get(last.state, 'check its containers')}"
-
-
-ENDED = {
-    "untouched": "no container was changed",
-    "restored": "the previous release was restored",
-    "failed": "the failed containers were left in place",
-    "stopped": "its containers were stopped",
-    "unfinished": "its containers are running",
-}
-
-
-def containers(stack: StackStatus) -> Iterator[tuple[str, ...]]:
-    """Yield the table rows of a stack; a row without a container says why there is none, or what else is wrong."""
-    if not stack.containers or stack.reason:
-        yield (stack.name, "-", stack.state, "-", "-", stack.reason or "-")
-    for container in sorted(stack.containers, key=lambda container: (container.service, container.name)):
-        state = container.state
-        if container.restarts and state == "up":
-            state += f", {container.restarts} restart{'' if container.restarts == 1 else 's'}"
-        yield (
-            stack.name,
-            container.service,
-            state,
-            container.health or "-",
-            short(container.image) or "-",
-            uptime(container),
-        )
-
-
-def problems(stack: StackStatus) -> Iterator[str]:
-    """Return what is wrong with each container that differs from its release, and what to do about it."""
-    wrong = [container for container in stack.containers if container.reason]
-    for container in wrong:
-        yield f"{stack.name}: {container.service}: {container.reason}"
-    if wrong:
-        yield f"hint: `dev deploy {stack.name}` brings it back"
-
-
-def uptime(container: Container, now: datetime | None = None) -> str:
-    """Return how long a container has been running, as far as the two clocks agree; `-` if it is not running."""
-    try:
-        # Docker writes nanoseconds, which Python 3.10 cannot parse.
-        started = datetime.fromisoformat(container.started[:19]).replace(tzinfo=timezone.utc)
-    except ValueError:
-        return "-"
-    return long_duration(max(((now or datetime.now(timezone.utc)) - started).total_seconds(), 0.0))
+def _status(name: str, target: Host, stack: StackState | None) -> StackStatus:
+    if stack is None:
+        return StackStatus(name, target, "absent")
+    return StackStatus(
+        name,
+        target,
+        stack.state,
+        stack.release.version if stack.release else "",
+        stack.containers,
+        UNFINISHED if stack.state == "unfinished" else stack.reason,
+        stack.lock,
+        stack.last,
+        stack.usage,
+        stack.volumes,
+    )

@@ -23,12 +23,13 @@ from kamal_dev.errors import Declined, HostError, UsageError
 from kamal_dev.model import Container
 from kamal_dev.model import Host as Address
 from kamal_dev.output.failure import Failure
+from kamal_dev.pipeline import status_table
 from kamal_dev.pipeline.dry_run import DryRun, dry_run
 from kamal_dev.pipeline.plan import DeployOptions
 from kamal_dev.pipeline.remove import removal, remove
 from kamal_dev.pipeline.run.elsewhere import left_behind
 from kamal_dev.pipeline.run.report import Report, StackResult
-from kamal_dev.pipeline.status import StackStatus, containers
+from kamal_dev.pipeline.status import StackStatus
 from kamal_dev.pipeline.versions import History, rows
 from kamal_dev.project import Project, state
 from kamal_dev.project.state import CachedHost
@@ -424,7 +425,9 @@ def test_tables_and_questions_cut_what_nobody_types() -> None:
     (row,) = rows(History("app-1", Address("app-1", "h"), (failed,)))
     assert "failed in observe: app: exited with code 1…" in row
     container = Container("app", "app-1-app-1", f"localhost:5555/app-dev@sha256:{digest}", "running")
-    shown = "".join((*row, *next(containers(StackStatus("app-1", Address("app-1", "h"), "up", commit, (container,))))))
+    shown = "".join(
+        (*row, *next(status_table.rows(StackStatus("app-1", Address("app-1", "h"), "up", commit, (container,)))))
+    )
     assert "a" * 13 not in shown
     assert "b" * 13 not in shown
 

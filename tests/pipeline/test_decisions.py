@@ -11,7 +11,7 @@ from kamal_dev.commands import events
 from kamal_dev.commands.facts import Facts, Lock
 from kamal_dev.commands.stacks import Leftover
 from kamal_dev.errors import HostError, LockHeld, NothingBuilt
-from kamal_dev.model import Container, Host, ImageConfig
+from kamal_dev.model import Host, ImageConfig
 from kamal_dev.output import Output
 from kamal_dev.pipeline.hosts import lock_wait, scripts
 from kamal_dev.pipeline.hosts.batches import Hosts, in_batches
@@ -23,7 +23,6 @@ from kamal_dev.pipeline.prune import PruneReport
 from kamal_dev.pipeline.run.budget import HostBudget
 from kamal_dev.pipeline.run.report import StackResult
 from kamal_dev.pipeline.status import StackStatus
-from kamal_dev.pipeline.status import containers as rows
 from kamal_dev.plan.observation import Observation
 from kamal_dev.plan.prune import Leftovers
 from kamal_dev.plan.prune import prune as plan_prune
@@ -104,21 +103,6 @@ def test_a_lock_whose_owner_makes_no_progress_is_not_waited_for(
     with pytest.raises(LockHeld, match="ann@desk"):
         lock_wait.in_turn(run.connections, HOST, "blog-1", lambda: events.ScriptResult(state="kept", phase="lock"))
     assert time.monotonic() - started < 10
-
-
-@pytest.mark.parametrize(
-    ("state", "restarts", "shown"),
-    [
-        ("up", 0, "up"),
-        ("up", 1, "up, 1 restart"),
-        ("up", 2, "up, 2 restarts"),
-        ("crash loop", 3, "crash loop"),
-    ],
-)
-def test_restarts_are_shown_of_what_is_up(state: str, restarts: int, shown: str) -> None:
-    found = Container("db", "blog-1-db-1", "postgres:15", state, restarts=restarts)
-    ((_, _, word, *_),) = rows(StackStatus("blog-1", HOST, "up", containers=(found,)))
-    assert word == shown
 
 
 @pytest.mark.parametrize(

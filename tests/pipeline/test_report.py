@@ -12,7 +12,7 @@ from kamal_dev.pipeline.audit import Entry
 from kamal_dev.pipeline.hosts.apply import outcome
 from kamal_dev.pipeline.run.names import restrict
 from kamal_dev.pipeline.run.report import Report, StackResult
-from kamal_dev.pipeline.status import uptime
+from kamal_dev.pipeline.status_table import uptime
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 UP = (Container("app", "b-app-1", "i", "up", "healthy"), Container("seed", "b-seed-1", "i", "completed"))
