@@ -11,7 +11,7 @@ from kamal_dev.output.units import long_duration, size
 from kamal_dev.pipeline.status import StackStatus
 
 HEAD = ("STACK", "SERVICE", "STATE", "HEALTH", "RESTARTS", "IMAGE", "UPTIME", "CPU", "MEMORY", "DISK")
-# What a narrow terminal does without: the state says whether a health check passes, and whether it was restarted lately.
+# What a narrow terminal does without: the state says whether a health check passes, and recent restarts.
 LEFT_OUT = ("HEALTH", "RESTARTS", "DISK", "IMAGE")
 
 

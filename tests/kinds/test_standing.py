@@ -28,11 +28,12 @@ def row(
     called: str = "",
     networks: str = f"{NET},",
     image: str = "blog:2",
+    made: str = "",
 ) -> str:
     """Return the row of a container of the service `name`."""
     main = "true" if is_main else ""
     facts = (f"id-{name}", name, state, health, code, restarts, policy, started, main, "blog-1")
-    return "|".join(map(str, (*facts, called or f"blog-1-{name}-1", networks, image)))
+    return "|".join(map(str, (*facts, called or f"blog-1-{name}-1", networks, image, 42, "", "", "", made)))
 
 
 GOOD = f"app up blog-1-app-1 {NET}, blog:2\ndb up blog-1-db-1 {NET}, blog:2\n"
@@ -138,6 +139,19 @@ CASES: dict[str, tuple[tuple[str, ...], str, set[str]]] = {
 def test_a_stack_is_weighed_against_what_its_release_had(tmp_path: Path, case: str, shell: str) -> None:
     rows, state, problems = CASES[case]
     assert weighed(tmp_path, *rows, shell=shell) == (state, problems)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_container_that_was_recreated_with_another_configuration_is_changed(tmp_path: Path, shell: str) -> None:
+    good = "".join(f"{line} made-1\n" for line in GOOD.splitlines())
+    app, db = row("app", is_main=True, made="made-1"), row("db", made="made-2")
+    changed = {"id-db|changed|recreated with another configuration"}
+    assert weighed(tmp_path, app, db, good=good, shell=shell) == ("degraded", changed)
+    assert weighed(tmp_path, app, DB, good=good, shell=shell) == ("up", set()), "an engine that does not say"
+    assert weighed(tmp_path, app, db, shell=shell) == ("up", set()), "a release of an earlier version"
+    outdated = {"id-db|outdated|runs the image `blog:1` instead of `blog:2`"}
+    old = row("db", image="blog:1", made="made-2")
+    assert weighed(tmp_path, app, old, good=good, shell=shell) == ("degraded", outdated), "said once"
 
 
 @pytest.mark.parametrize("shell", SHELLS)
