@@ -32,7 +32,7 @@ INTERVAL = 2
     )
 )
 @common.stacks
-@click.option("-w", "--watch", is_flag=True, help="Ask again and again, and refresh the table in place, until Ctrl-C.")
+@click.option("-w", "--watch", is_flag=True, help="Refresh the table in place until Ctrl-C.")
 @click.option(
     "--interval", type=click.IntRange(1), metavar="SECONDS", help=f"With --watch: how often. Default: {INTERVAL}."
 )
@@ -63,8 +63,8 @@ def command(
     run = common.open_run(replace(flags, quiet=flags.quiet or watch))
 
     def ask() -> list[StackStatus]:
-        found = stacks(run, names, is_measured=True)
-        return checked(Hooks(run, "status", skip=skip_hooks), found, run.connections.limit)
+        statuses = stacks(run, names, is_measured=True)
+        return checked(Hooks(run, "status", skip=skip_hooks), statuses, run.connections.limit)
 
     if watch:
         return _watch(ask, interval or INTERVAL)

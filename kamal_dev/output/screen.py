@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-REDRAWN = 4  # times per second: a terminal that is resized is drawn anew
+REDRAWN = 4  # times per second: so that a resized terminal is redrawn soon
 
 
 class Screen:

@@ -55,27 +55,32 @@ def _of_stacks(stacks: list[StackStatus]) -> Iterator[MetricFamily]:
 
 
 def _of_containers(stacks: list[StackStatus]) -> Iterator[MetricFamily]:
-    found = [(stack, container, stack.usage_of(container)) for stack in stacks for container in stack.containers]
-    labels = [_labels(stack, container) for stack, container, _ in found]
+    containers = [(stack, container, stack.usage_of(container)) for stack in stacks for container in stack.containers]
+    labels = [_labels(stack, container) for stack, container, _ in containers]
 
     def family(name: str, kind: str, text: str, values: Iterable[float | None], unit: str = "") -> MetricFamily:
         return MetricFamily(f"kamal_dev_container_{name}", kind, text, unit, [*zip(labels, values, strict=True)])
 
     yield MetricFamily(
-        "kamal_dev_container", "info", "The image and the state of a container.", samples=[*map(_about, found)]
+        "kamal_dev_container", "info", "The image and the state of a container.", samples=[*map(_about, containers)]
     )
     yield family(
-        "healthy", "gauge", "Whether a container is as its release has it.", (it.is_fine for _, it, _ in found)
+        "healthy", "gauge", "Whether a container is as its release has it.", (it.is_fine for _, it, _ in containers)
     )
-    yield family("drift", "gauge", "Whether a container differs from its release.", (it.drift for _, it, _ in found))
     yield family(
-        "restarts", "counter", "How often the engine restarted a container.", (it.restarts for _, it, _ in found)
+        "drift", "gauge", "Whether a container differs from its release.", (it.drift for _, it, _ in containers)
     )
-    started = (it.started_at.timestamp() if it.started_at else None for _, it, _ in found)
+    yield family(
+        "restarts",
+        "counter",
+        "How often the engine restarted a container.",
+        (it.restarts if it.id else None for _, it, _ in containers),
+    )
+    started = (it.started_at.timestamp() if it.started_at else None for _, it, _ in containers)
     yield family("start_time_seconds", "gauge", "When a container was started.", started, "seconds")
-    used = (usage.cpu_seconds if usage else None for *_, usage in found)
+    used = (usage.cpu_seconds if usage else None for *_, usage in containers)
     yield family("cpu_seconds", "counter", "Processor time that a container used.", used, "seconds")
-    memory = (usage.memory if usage else None for *_, usage in found)
+    memory = (usage.memory if usage else None for *_, usage in containers)
     yield family("memory_bytes", "gauge", "Memory that a container uses.", memory, "bytes")
 
 
@@ -88,8 +93,8 @@ def _labels(stack: StackStatus, container: Container) -> Labels:
     return {"stack": stack.name, "service": container.service, "container": container.name}
 
 
-def _about(found: tuple[StackStatus, Container, Usage | None]) -> tuple[Labels, float]:
-    stack, container, _ = found
+def _about(measured: tuple[StackStatus, Container, Usage | None]) -> tuple[Labels, float]:
+    stack, container, _ = measured
     more = {"image": container.image, "state": container.state, "health": container.health or "none"}
     return {**_labels(stack, container), **more}, 1
 

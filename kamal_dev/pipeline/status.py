@@ -128,8 +128,8 @@ def look(
     results = each(
         hosts.values(), lambda listed: _look(connections, listed, is_measured=is_measured), limit=connections.limit
     )
-    found = {(stack.name, stack.host): stack for result in results if isinstance(result, list) for stack in result}
-    return [found[target] for target in targets]
+    statuses = {(stack.name, stack.host): stack for result in results if isinstance(result, list) for stack in result}
+    return [statuses[target] for target in targets]
 
 
 def _look(connections: HostConnections, listed: list[tuple[str, Host]], *, is_measured: bool) -> list[StackStatus]:
