@@ -1,4 +1,7 @@
-"""The state of stacks as metrics in the text format of OpenMetrics 1.0, which Prometheus reads."""
+"""The state of stacks as metrics in the text format of OpenMetrics 1.0.
+
+Only with what older readers of Prometheus' own format take, too: the textfile collector knows no type `info`.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ class MetricFamily:
         if self.unit:
             yield f"# UNIT {self.name} {self.unit}"
         yield f"# HELP {self.name} {self.text}"
-        suffix = {"counter": "_total", "info": "_info"}.get(self.kind, "")
+        suffix = "_total" if self.kind == "counter" else ""
         for labels, value in known:
             words = ",".join(f'{name}="{_escaped(text)}"' for name, text in labels.items())
             yield f"{self.name}{suffix}{{{words}}} {value:.15g}"
@@ -49,7 +52,7 @@ def exposition(stacks: Iterable[StackStatus]) -> str:
 def _of_stacks(stacks: list[StackStatus]) -> Iterator[MetricFamily]:
     named = [({"stack": stack.name}, stack) for stack in stacks]
     about = [({**name, "version": stack.version, "state": stack.state}, 1.0) for name, stack in named]
-    yield MetricFamily("kamal_dev_stack", "info", "The version and the state of a stack.", samples=[*about])
+    yield MetricFamily("kamal_dev_stack_info", "gauge", "The version and the state of a stack.", samples=[*about])
     text = "Whether a stack is up, stopped on purpose, or absent."
     yield MetricFamily("kamal_dev_stack_healthy", "gauge", text, samples=[(name, it.is_fine) for name, it in named])
 
@@ -62,7 +65,10 @@ def _of_containers(stacks: list[StackStatus]) -> Iterator[MetricFamily]:
         return MetricFamily(f"kamal_dev_container_{name}", kind, text, unit, [*zip(labels, values, strict=True)])
 
     yield MetricFamily(
-        "kamal_dev_container", "info", "The image and the state of a container.", samples=[*map(_about, containers)]
+        "kamal_dev_container_info",
+        "gauge",
+        "The image and the state of a container.",
+        samples=[*map(_about, containers)],
     )
     yield family(
         "healthy", "gauge", "Whether a container is as its release has it.", (it.is_fine for _, it, _ in containers)

@@ -111,7 +111,7 @@ LABEL = rf"[a-zA-Z_][a-zA-Z0-9_]*=\"{ESCAPED}\""
 NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[+-]?[0-9]+)?"
 DESCRIPTOR = re.compile(rf"# (TYPE|UNIT|HELP) ({NAME}) ({ESCAPED})")
 SAMPLE = re.compile(rf"({NAME})\{{({LABEL}(?:,{LABEL})*)?\}} ({NUMBER})")
-SUFFIXES = {"counter": "_total", "info": "_info", "gauge": ""}
+SUFFIXES = {"counter": "_total", "gauge": ""}
 
 
 def parsed(text: str) -> dict[str, dict[str, float]]:
@@ -133,7 +133,6 @@ def parsed(text: str) -> dict[str, dict[str, float]]:
         kind = described[name]["TYPE"]
         assert match[1] == name + SUFFIXES[kind]
         assert not any(name.endswith(suffix) for suffix in SUFFIXES.values() if suffix)
-        assert kind != "info" or float(match[3]) == 1
         assert kind != "counter" or float(match[3]) >= 0
         assert match[2] not in families.setdefault(name, {}), "a sample is there once"
         families[name][match[2]] = float(match[3])
@@ -155,7 +154,7 @@ def test_metrics_are_in_the_format_that_prometheus_reads() -> None:
         'stack="blog-1",volume="data"': 2_000_000,
         'stack="blog-1",volume="more"': 500_000,
     }
-    assert f'{db},image="db:\\"16\\"\\\\",state="outdated",health="none"' in found["kamal_dev_container"]
+    assert f'{db},image="db:\\"16\\"\\\\",state="outdated",health="none"' in found["kamal_dev_container_info"]
 
 
 def test_metrics_of_nothing_are_a_valid_answer() -> None:
