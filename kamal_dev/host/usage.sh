@@ -7,7 +7,7 @@
 #   ~/.kamal-dev/<stack>/volumes      `<bytes> <name>` a line, as measured last; `-` where that was not possible
 #   ~/.kamal-dev/<stack>/.measuring   there while they are measured
 
-cgroups=/sys/fs/cgroup sampled_ms=200 measured_within=20 samples='' mounted=''
+cgroups=/sys/fs/cgroup sampled_ms=200 measured_within=20 sampled_at=0 samples='' mounted=''
 
 # --- processor and memory
 
@@ -59,6 +59,7 @@ begin_sampling() {
   while IFS='|' read -r id _ state _ _ _ _ _ _ _ _ _ _ process _; do
     { [ "$state" = running ] && find_cgroup "$id" "$process" && read_cpu "$cgroup_cpu"; } || continue
     clock
+    sampled_at=$now
     samples="$samples$stack|$id|$now|$used|$cgroup_cpu|$cgroup_memory
 "
   done <<END
@@ -122,12 +123,11 @@ size_of() {
 wait_for_figures() {
   [ -n "$samples$mounted" ] || return 0
   clock
-  waited_until=$((now + sampled_ms))
-  while [ "$now" -lt "$waited_until" ]; do
+  while [ "$now" -lt $((sampled_at + sampled_ms)) ]; do
     sleep 0.05
     clock
   done
-  for _ in 1 2; do
+  for _ in 1 2 3; do
     is_measuring "$@" || return 0
     sleep 0.05
   done
