@@ -1,18 +1,22 @@
-"""Show a text on the whole terminal, and replace it in place until Ctrl-C."""
+"""Show lines on the whole terminal, and replace them in place."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
+from textwrap import wrap
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-REDRAWN = 4  # times per second: so that a resized terminal is redrawn soon
-
 
 class Screen:
-    """Draw what `lines` returns for the width of the terminal, in a screen of its own that disappears at the end."""
+    """Draw what `lines` returns for the width of the terminal, on a screen of its own that disappears at the end.
+
+    Drawn by `refresh` and when the terminal is resized: in between a terminal may not have its new size everywhere,
+    and would scroll what is drawn for the old one. Use it in the main thread.
+    """
 
     def __init__(self, lines: Callable[[int], list[str]], console: Console | None = None) -> None:
         self._lines = lines
@@ -20,29 +24,48 @@ class Screen:
         self._live = Live(
             console=self._console,
             screen=True,
-            refresh_per_second=REDRAWN,
+            auto_refresh=False,
             redirect_stdout=False,
             redirect_stderr=False,
             get_renderable=lambda: self.picture(self._console.width, self._console.height),
         )
+        self._is_drawing = self._is_resized = False
 
     def __enter__(self) -> Screen:
         """Take the terminal."""
-        self._live.start(refresh=True)
+        self._before = signal.signal(signal.SIGWINCH, self._resize)
+        self._live.start()
+        self.refresh()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Give the terminal back as it was."""
+        signal.signal(signal.SIGWINCH, self._before)
         self._live.stop()
 
     def refresh(self) -> None:
         """Draw the lines that there are now."""
+        self._is_drawing = True
         self._live.refresh()
+        while self._is_resized:
+            self._is_resized = False
+            self._live.refresh()
+        self._is_drawing = False
+
+    def _resize(self, *_: object) -> None:
+        self._is_resized = True
+        if not self._is_drawing:
+            self.refresh()
 
     def picture(self, width: int, height: int) -> Text:
         """Return the lines that fit a terminal of this size; the last one counts those that do not."""
         # The last column stays empty: some terminals start a new line when it is used.
-        lines = [line[: width - 1] for line in self._lines(width - 1)]
+        room = max(width - 1, 1)
+        lines = [part for line in self._lines(room) for part in _wrapped(line, room)]
         if len(lines) > height:
             lines = [*lines[: max(height - 1, 0)], f"… and {len(lines) - height + 1} more lines"]
         return Text("\n".join(lines), no_wrap=True, overflow="crop")
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    return wrap(line, width) if len(line) > width else [line]

@@ -86,10 +86,10 @@ def test_columns_are_left_out_in_order_and_then_lines_are_cut() -> None:
     assert fit(3) == ["A", "aaa"]
 
 
-def test_the_screen_cuts_what_does_not_fit_and_counts_it() -> None:
-    screen = Screen(lambda width: ["x" * 200, *map(str, range(9))])
-    assert screen.picture(80, 24).plain.split("\n")[0] == "x" * 79
-    assert screen.picture(80, 4).plain.split("\n")[1:] == ["0", "1", "… and 7 more lines"]
+def test_the_screen_wraps_long_lines_and_counts_those_that_do_not_fit() -> None:
+    screen = Screen(lambda width: ["word " * 20, *map(str, range(9))])
+    assert [len(line) for line in screen.picture(80, 24).plain.split("\n")[:3]] == [74, 24, 1]
+    assert screen.picture(80, 4).plain.split("\n")[2:] == ["0", "… and 8 more lines"]
 
 
 def test_json_has_what_a_container_uses_and_null_where_that_is_unknown() -> None:
