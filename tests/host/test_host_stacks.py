@@ -54,6 +54,29 @@ def test_status_tells_of_every_stack_with_its_release_and_containers(
     assert lab.run(host.remove(scripts, other)).outcome.ok
 
 
+def test_status_measures_several_stacks_at_once_for_whoever_may_use_the_engine(
+    lab: Lab, scripts: Mapping[str, str], stack: str
+) -> None:
+    other = f"{stack}b"
+    for name in (stack, other):
+        step = host.apply(scripts, token(), release(name, "v1", **VOLUME), window=0)
+        assert lab.run(step, user="dev").outcome.ok
+    asked = host.status(scripts, (stack, other), is_measured=True)
+    deadline = time.monotonic() + 10
+    while True:
+        answer = lab.run(asked, user="dev")
+        stacks = answers.stacks(answer.output)
+        if all(volume.bytes for item in stacks for volume in item.volumes) or time.monotonic() > deadline:
+            break
+    assert [item.stack for item in stacks] == [stack, other]
+    for item in stacks:
+        (container,), (usage,), (volume,) = item.containers, item.usage, item.volumes
+        assert (usage.id, volume.container, volume.name) == (container.id, container.id, f"{item.stack}_data")
+        assert usage.memory and usage.cpu_seconds > 0, answer
+        assert volume.bytes, answer
+    assert lab.run(host.remove(scripts, other), user="dev").outcome.ok
+
+
 def test_status_of_a_host_without_the_stack_is_empty(lab: Lab, scripts: Mapping[str, str]) -> None:
     (stack,) = answers.stacks(lab.run(host.status(scripts, ("never-was",))).output)
     assert (stack.release, stack.containers) == (None, ())

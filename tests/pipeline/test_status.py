@@ -88,7 +88,7 @@ def test_columns_are_left_out_in_order_and_then_lines_are_cut() -> None:
 
 def test_the_screen_wraps_long_lines_and_counts_those_that_do_not_fit() -> None:
     screen = Screen(lambda width: ["word " * 20, *map(str, range(9))])
-    assert [len(line) for line in screen.picture(80, 24).plain.split("\n")[:3]] == [74, 24, 1]
+    assert [len(line) for line in screen.picture(80, 24).plain.split("\n")[:3]] == [79, 19, 1]
     assert screen.picture(80, 4).plain.split("\n")[2:] == ["0", "… and 8 more lines"]
 
 
