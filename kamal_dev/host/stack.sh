@@ -83,9 +83,9 @@ engine_known=$base/.engine
 # The release named in the events of containers.
 shown=
 
-# look_at_containers [ID]...: set seen to a line per container, its row and then its event, found to the rows, binds to the
-# host folders that they mount, and volumes to their volumes. Containers removed meanwhile are left out. If the engine does not answer,
-# it fails and sets engine_trouble.
+# look_at_containers [ID]...: set seen to a line per container, its row and then its event, found to the rows, binds to
+# the host folders that they mount, and volumes to their volumes. Containers removed meanwhile are left out. If the
+# engine does not answer, it fails and sets engine_trouble.
 look_at_containers() {
   seen='' found='' binds='' volumes='' engine_trouble=
   [ $# -gt 0 ] || return 0
