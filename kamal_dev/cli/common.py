@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -123,7 +122,7 @@ def terminal_width() -> int | None:
     """Return the width of the terminal that stdout is; None if it is none."""
     if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
         return None
-    return shutil.get_terminal_size().columns
+    return os.get_terminal_size(sys.stdout.fileno()).columns
 
 
 def has_colours() -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from textwrap import wrap
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.live import Live
 from rich.text import Text
 
@@ -45,10 +46,11 @@ class Screen:
 
     def refresh(self) -> None:
         """Draw the lines that there are now."""
-        self._is_drawing = True
-        self._live.refresh()
+        self._is_drawing = self._is_resized = True
         while self._is_resized:
             self._is_resized = False
+            # COLUMNS and LINES of the environment may be those of another terminal, or of an earlier size.
+            self._console.size = ConsoleDimensions(*os.get_terminal_size(self._console.file.fileno()))
             self._live.refresh()
         self._is_drawing = False
 

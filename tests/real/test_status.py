@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from kamal_dev.pipeline.status_table import HEAD
 from tests.pipeline.test_status import parsed
 from tests.real.lab import DEV, Host, Lab, Repository, run, wait_for
 
@@ -148,7 +149,8 @@ class Terminal:
 
     def __init__(self, repository: Repository, folder: Path, width: int, height: int, *words: str) -> None:
         self.socket, self.ended = str(folder / "tmux"), folder / "code"
-        command = f"{shlex.join((DEV, 'status', '--watch', *words))}; echo $? >{shlex.quote(str(self.ended))}; sleep 60"
+        # The shell gets Ctrl-C, too.
+        command = f"trap : INT; {shlex.join((DEV, 'status', '--watch', *words))}; echo $? >{shlex.quote(str(self.ended))}; sleep 60"
         size = ("-x", str(width), "-y", str(height))
         run(*self.tmux("-f", "/dev/null", "new-session", "-d", *size, "sh", "-c", command), cwd=repository.root)
 
@@ -162,8 +164,7 @@ class Terminal:
 
     def head(self) -> list[str]:
         """The names of the columns, if the table is there."""
-        lines = self.lines
-        return lines[2].split() if len(lines) > 2 else []
+        return next((line.split() for line in self.lines if line.startswith("STACK ")), [])
 
     def resize(self, width: int, height: int) -> None:
         run(*self.tmux("resize-window", "-x", str(width), "-y", str(height)))
@@ -180,7 +181,8 @@ def terminal(repository: Repository, tmp_path: Path) -> Iterator[Terminal]:
 
 def test_the_table_refreshes_in_place_in_a_terminal_that_is_resized(repository: Repository, terminal: Terminal) -> None:
     rows = 12
-    wait_for("the wide table", lambda: "HEALTH" in terminal.head(), 30)
+    wait_for("a table", terminal.head, 30)
+    assert tuple(terminal.head()) == HEAD, "\n".join(terminal.lines)
     first = terminal.lines
     assert len(first) == 3 + rows, "\n".join(first)
     wait_for("another time", lambda: terminal.lines[0] != first[0], 15)
