@@ -6,6 +6,7 @@ import re
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 
 from kamal_dev.pipeline.status_table import HEAD
 from tests.pipeline.test_status import parsed
-from tests.real.lab import DEV, Host, Lab, Repository, run, wait_for
+from tests.real.lab import DEV, LISTENING, Host, Lab, Repository, run, wait_for
 
 COMPOSE = """\
 services:
@@ -129,7 +130,7 @@ def test_what_was_done_by_hand_is_drift_until_the_next_deploy(repository: Reposi
 
 
 def test_a_watch_that_is_not_on_a_terminal_prints_tables_until_it_is_interrupted(repository: Repository) -> None:
-    argv = (DEV, "status", repository.stack(1), "--watch", "--interval", "1")
+    argv = (sys.executable, "-c", LISTENING, DEV, "status", repository.stack(1), "--watch", "--interval", "1")
     pipe = subprocess.PIPE
     with subprocess.Popen(argv, cwd=repository.root, env=repository.variables(), stdout=pipe, text=True) as process:
         try:
@@ -150,7 +151,8 @@ class Terminal:
     def __init__(self, repository: Repository, folder: Path, width: int, height: int, *words: str) -> None:
         self.socket, self.ended = str(folder / "tmux"), folder / "code"
         # The shell gets Ctrl-C, too.
-        command = f"trap : INT; {shlex.join((DEV, 'status', '--watch', *words))}; echo $? >{shlex.quote(str(self.ended))}; sleep 60"
+        watch = shlex.join((DEV, "status", "--watch", *words))
+        command = f"trap : INT; {watch}; echo $? >{shlex.quote(str(self.ended))}; sleep 60"
         size = ("-x", str(width), "-y", str(height))
         run(*self.tmux("-f", "/dev/null", "new-session", "-d", *size, "sh", "-c", command), cwd=repository.root)
 
