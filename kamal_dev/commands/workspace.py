@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from kamal_dev.commands.payload import CONFINED, PLAIN, Scripts, tar
-from kamal_dev.commands.words import folder_word, stack_word
+from kamal_dev.commands.words import checked, folder_word, stack_word
 from kamal_dev.model import File, Step
 
 _COMMON = ("lib.sh", "engine.sh", "stack.sh", "audit.sh", "lock.sh", "feed.sh", *CONFINED)
 SENT = (*_COMMON, "packages.sh", "owner.sh", "handover.sh", "clone.sh", "workspace.sh", "checkout.sh")
 FETCHED = (*_COMMON, "clone.sh", "collect.sh", "gather.sh")
 SEEDED = (*_COMMON, "seed.sh", "unpack.sh")
+STAGED = (*_COMMON, "room.sh", "parts.sh", "stage.sh")
 # The chunks of a large file as they become available: the number of bytes of each, and the bytes.
 Frames = Callable[[], Iterable[tuple[int, Iterable[bytes]]]]
 
@@ -66,6 +67,15 @@ def seed(scripts: Scripts, stack: str, folder: str, *, force: bool = False) -> S
     """
     words = (stack_word(stack), folder_word(folder), *(("force",) if force else ()))
     return _fed(scripts, "seed.sh", words, label=" ".join(("seed", *words)))
+
+
+def stage(scripts: Scripts, stack: str, size: int, parts: Iterable[str]) -> Step:
+    """Unpack a backup with `size` bytes of these parts beside those that the stack has.
+
+    It is the large file of `stream`, as a compressed tar. Read by `answers.outcome`.
+    """
+    words = (stack_word(stack), str(size), *checked("volume", parts))
+    return _fed(scripts, "stage.sh", words, label=" ".join(("stage", *words)))
 
 
 def stream(

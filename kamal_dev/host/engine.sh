@@ -199,6 +199,24 @@ remove_labelled() {
   engine_within 300 "$kind" rm "$@"
 }
 
+# engine_volumes: print `key name kind folder` of each volume of the stack that has a name in its compose files; see parts.sh. One
+# that a restore uses has the key `-`.
+engine_volumes() {
+  # shellcheck disable=SC2046 # names are words
+  set -- $(labelled volume)
+  [ $# -gt 0 ] || return 0
+  engine volume inspect --format "{{index .Labels \"$label_of.volume\"}} {{.Name}} {{.Driver}}-{{len .Options}} {{.Mountpoint}}" -- "$@" |
+    sed -e 's/^<no value> / /' -e 's/^ /- /' -e 's/ local-0 / plain /'
+}
+
+# engine_users VOLUME: print the services of the stack with a container that mounts it.
+engine_users() {
+  engine ps --all --filter "volume=$1" --filter "label=$label_of.project=$stack" --filter "$own" --format "{{.Label \"$label_of.service\"}}"
+}
+
+create_volume() { engine volume create --label "$label_of.project=$stack" -- "$1" >/dev/null; }
+engine_has_volume() { engine volume inspect -- "$1" >/dev/null 2>&1; }
+
 # published_ports: print a line per port of every running container of container_list: address|first|last|protocol|project|name.
 published_ports() {
   printf '%s\n' "$container_list" |

@@ -1,0 +1,123 @@
+#!/bin/sh
+# Pack volumes and the workspace of a stack: backup.sh STACK TIMEOUT WINDOW HOW [PART]...
+#
+# PART is `volumes/KEY` or `workspace`; without one, all. The services that use them are stopped meanwhile, and are started again
+# whatever happens, unless HOW is `running`. TIMEOUT and WINDOW are milliseconds. The tar is written compressed to the pipe
+# `stream` of this run, for stream.sh. Payload: meta/performer, meta/restarts.
+# Events and result: see switch.sh; `state` is packed; failed if it was not packed; broken if a service did not come up again;
+# kept if nothing was done; unfinished if a lifecycle command failed.
+set -u
+here=${0%/*}
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$here/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=switch.sh
+. "$here/switch.sh"
+# shellcheck source-path=SCRIPTDIR source=services.sh
+. "$here/services.sh"
+# shellcheck source-path=SCRIPTDIR source=parts.sh
+. "$here/parts.sh"
+
+stall=300 # of 0.2 s
+stream=$here/../stream
+reader_file=$here/../reader
+
+# start_again: start what was stopped, where this script is ended before it has.
+# shellcheck disable=SC2317 # called by the trap
+start_again() {
+  [ -n "$is_stopped" ] || return 0
+  end_packing
+  # shellcheck disable=SC2086 # services are words
+  { forget_stopped $services && compose_here engine_up "$up_within" --detach --no-recreate -- $services; } >/dev/null 2>&1
+}
+
+# pack_parts: print the tar. What only one of both kinds of tar knows is asked for.
+pack_parts() {
+  flags='' paths=''
+  while read -r part name kind folder; do
+    case $part in workspace) name=$folder ;; esac
+    flags="$flags --volume $name:/backup/$part:ro" paths="$paths $part"
+  done <"$here/parts"
+  options='-cf'
+  ! tar --version 2>/dev/null | grep -q GNU || options='--format=posix --sparse --xattrs --acls --numeric-owner -cf'
+  # shellcheck disable=SC2086 # flags and paths are words
+  in_mounts "--name $packer $flags" tar $options - -C /backup $paths
+}
+
+# end_packing: end the container that packs, and whoever reads from it.
+end_packing() {
+  engine_kill "$packer" >/dev/null 2>&1
+  if read -r reader 2>/dev/null <"$reader_file"; then kill "$reader" 2>/dev/null; else timeout 5 cat "$stream" >/dev/null 2>&1; fi
+}
+
+# read_so_far: print how many bytes the reader has passed on.
+read_so_far() {
+  read -r reader 2>/dev/null <"$reader_file" || return 0
+  awk '/^wchar/ { print $2 }' "/proc/$reader/io" 2>/dev/null
+}
+
+# watch_sender: end it when its reader takes nothing for a minute: the connection may be dead without anybody knowing.
+watch_sender() {
+  waited=0 before=none
+  while is_alive "$sender" "$sender_start"; do
+    sleep 0.2
+    so_far=$(read_so_far)
+    if [ "$so_far" = "$before" ]; then waited=$((waited + 1)); else waited=0; fi
+    before=$so_far
+    [ "$waited" -lt "$stall" ] || { end_packing && waited=0; }
+  done
+}
+
+# pack: pack into the pipe. Sets why if not all was read.
+pack() {
+  why='' packer=kamal-dev-backup-$stack
+  phase backup
+  engine_kill "$packer" >/dev/null 2>&1
+  mkfifo "$stream" || { why="could not create a pipe: $(why_not_written "$here")"; return 1; }
+  {
+    { pack_parts 2>"$here/pack.err" || echo "$?" >"$here/pack.code"; } | gzip -1 >"$stream" && : >"$here/sent"
+  } 2>/dev/null &
+  sender=$!
+  sender_start=$(started_at "$sender")
+  watch_sender
+  wait "$sender"
+  rm -f "$stream"
+  [ -f "$here/sent" ] || why='the connection was lost, or nobody read the backup'
+  [ -n "$why" ] || judge_packing
+  [ -z "$why" ]
+}
+
+# judge_packing: set why if tar failed. Of files that change meanwhile it says so with 1.
+judge_packing() {
+  [ -f "$here/pack.code" ] || return 0
+  case $(cat "$here/pack.code") in
+    1) log "files changed while they were read: $(last_lines "$here/pack.err" 1)" ;;
+    *) why="could not read the files: $(last_lines "$here/pack.err" 2)" ;;
+  esac
+}
+
+use_stack "$1"
+verb=backup timeout=$2 window_wanted=$3 how=$4 release='' version='' services='' is_stopped='' why=''
+shift 4
+up_within=$((timeout / 1000 + 1))
+begin
+release=$shown
+version=$(known "$release" version)
+[ -n "$release" ] || conclude false kept 'the stack has no release'
+take_along "$release"
+look_at_known || conclude false kept "$engine_trouble"
+list_parts || conclude false kept "$engine_trouble"
+choose_parts "$@" || conclude false kept "$why"
+[ "$how" = running ] || find_users
+skip_lifecycle
+trap 'start_again; clean_up' EXIT
+is_stopped=$services
+if stop_users; then pack; else why=$(why_compose); fi
+pack_why=$why
+if ! start_users; then
+  is_stopped=''
+  conclude false broken "${pack_why:+$pack_why; }$why after the backup"
+fi
+is_stopped=''
+[ -z "$pack_why" ] || conclude false failed "$pack_why"
+[ -z "$services" ] || finish_lifecycle || conclude false unfinished "$lifecycle_why"
+conclude true packed ''

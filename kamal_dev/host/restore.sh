@@ -1,0 +1,93 @@
+#!/bin/sh
+# Replace volumes and the workspace of a stack by what stage.sh has unpacked: restore.sh STACK TIMEOUT WINDOW PART...
+#
+# The services that use them are stopped, and started again. What was there is kept until they are up, and is moved back if they
+# do not come up. TIMEOUT and WINDOW are milliseconds. Payload: meta/performer, meta/restarts.
+# Events and result: see switch.sh; `state` is replaced; reverted if it failed, and all is as before; broken if that failed, too;
+# kept if nothing was changed; unfinished if a lifecycle command failed.
+set -u
+here=${0%/*}
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$here/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=switch.sh
+. "$here/switch.sh"
+# shellcheck source-path=SCRIPTDIR source=services.sh
+. "$here/services.sh"
+# shellcheck source-path=SCRIPTDIR source=parts.sh
+. "$here/parts.sh"
+
+# write_swaps: write $here/swaps for swap.sh, and set mounts. Folders of this host are seen at their own paths under one mount, so
+# that moving is renaming; what the engine mounts has a path of its own, and is copied.
+write_swaps() {
+  holder=$(awk -v name="$staged" '$2 == name { print $4 }' "$here/everything")
+  mounts="--volume $home:$home"
+  [ -z "$holder" ] || { root=${holder%/*/*} && mounts="$mounts --volume $root:$root"; }
+  while read -r part name kind folder; do
+    new=$holder/$part old=$holder/old/${part#volumes/}
+    case $part:$kind in
+      workspace:*) new=$staged_folder/new old=$staged_folder/old ;;
+      *:plain) ;;
+      *) folder=/mounted/${part#volumes/} && mounts="$mounts --volume $name:$folder" ;;
+    esac
+    echo "$folder $new $old"
+  done <"$here/parts" >"$here/swaps"
+}
+
+swap() {
+  # The state of each folder is the only record of how far it came.
+  is_swapped=yes
+  in_mounts "$mounts" sh "$here/swap.sh" "$1" "$here/swaps" >/dev/null 2>"$here/swap.err"
+}
+
+# revert REASON: return to what was there, and end.
+revert() {
+  reason=$1
+  phase revert
+  # shellcheck disable=SC2086 # services are words
+  [ -z "$services" ] || { note_stopped $services && compose_here engine_stop -- $services; }
+  if ! swap back; then
+    is_swapped='' is_stopped=''
+    conclude false broken "$reason; the old data is in $(cut -d ' ' -f3 "$here/swaps" | paste -sd ' ' -): $(last_lines "$here/swap.err" 1)"
+  fi
+  is_swapped=''
+  start_users || { is_stopped='' && remove_staged && conclude false broken "$reason; after the old data was moved back, $why"; }
+  is_stopped=''
+  remove_staged
+  conclude false reverted "$reason"
+}
+
+# undo: the same where this script is ended.
+# shellcheck disable=SC2317 # called by the trap
+undo() {
+  [ -z "$is_swapped" ] || { compose_here engine_stop -- $services && swap back && remove_staged; }
+  # shellcheck disable=SC2086 # services are words
+  [ -z "$is_stopped" ] || { forget_stopped $services && compose_here engine_up "$up_within" --detach --no-recreate -- $services; }
+} >/dev/null 2>&1
+
+use_stack "$1"
+verb=restore timeout=$2 window_wanted=$3 release='' version='' services='' is_stopped='' is_swapped='' why=''
+shift 3
+up_within=$((timeout / 1000 + 1))
+begin
+release=$shown
+version=$(known "$release" version)
+[ -n "$release" ] || conclude false kept 'the stack has no release'
+take_along "$release"
+look_at_known || conclude false kept "$engine_trouble"
+list_parts || conclude false kept "$engine_trouble"
+cp "$here/parts" "$here/everything"
+choose_parts "$@" || conclude false kept "$why"
+name_staged
+write_swaps
+find_users
+skip_lifecycle
+trap 'undo; clean_up' EXIT
+is_stopped=$services
+stop_users || { why=$(why_compose); start_users; is_stopped=''; remove_staged; conclude false kept "could not stop services: $(last_lines "$here/up.log" 2)"; }
+phase replace
+swap forth || revert "could not replace the data: $(last_lines "$here/swap.err" 2)"
+start_users || revert "$why with the restored data"
+is_stopped='' is_swapped=''
+remove_staged
+[ -z "$services" ] || finish_lifecycle || conclude false unfinished "$lifecycle_why"
+conclude true replaced ''

@@ -1,0 +1,69 @@
+#!/bin/sh
+# Unpack a backup beside what a stack has now, for restore.sh: stage.sh STACK BYTES PART...
+#
+# Fed with a compressed tar of these parts (see parts.sh), which has about BYTES unpacked. Services keep running. Payload:
+# meta/performer. Events: `result` {ok, state, phase, reason}.
+set -u
+here=${0%/*}
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$here/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=feed.sh
+. "$here/feed.sh"
+# shellcheck source-path=SCRIPTDIR source=room.sh
+. "$here/room.sh"
+# shellcheck source-path=SCRIPTDIR source=parts.sh
+. "$here/parts.sh"
+
+refuse() {
+  name_staged
+  remove_staged
+  give_up stage "$1"
+}
+
+# check_room FOLDER: whether the disk that it is on has room for the backup.
+check_room() {
+  free=$(df -Pk "$1" 2>/dev/null | awk 'NR == 2 { printf "%.0f", $4 * 1024 }')
+  case $free in '' | *[!0-9]*) return 0 ;; esac
+  awk -v needed="$needed" -v free="$free" 'BEGIN { exit !(needed * 1.05 + 1e7 <= free) }' ||
+    give_up stage "the backup needs about $(amount "$needed"), and $1 has $(amount "$free") free"
+}
+
+# prepare_mounts: set mounts to the flags of a container whose /restore has the parts as folders.
+prepare_mounts() {
+  mounts=''
+  if grep -q '^volumes/' "$here/parts"; then
+    create_volume "$staged" 2>"$here/create.err" || refuse "could not create a volume: $(last_lines "$here/create.err" 1)"
+    mounts="--volume $staged:/restore"
+  fi
+  ! grep -q '^workspace ' "$here/parts" || { mkdir -p "$staged_folder/new" && mounts="$mounts --volume $staged_folder/new:/restore/workspace"; }
+}
+
+# unpack: links and names lead nowhere, because the container sees nothing else.
+unpack() {
+  options='-xpf'
+  ! tar --version 2>/dev/null | grep -q GNU || options='--xattrs --acls --numeric-owner --same-owner -xpf'
+  # shellcheck disable=SC2086 # flags are words
+  { fed || echo no >"$here/cut"; } | gzip -dc 2>/dev/null |
+    in_mounts "--interactive --env EXTRACT_UNSAFE_SYMLINKS=1 $mounts" tar $options - -C /restore >/dev/null 2>"$here/unpack.err"
+}
+
+use_stack "$1"
+needed=$2
+shift 2
+[ -n "$(current_release)" ] || give_up stage 'the stack has no release on this host'
+require_engine stage
+hold_stack restore
+list_parts || give_up stage "$engine_trouble"
+choose_parts "$@" || give_up stage "$why"
+name_staged
+remove_staged
+check_room "$(engine_root_dir)"
+check_room "$home"
+trap 'remove_staged; unlock_stack' EXIT
+prepare_mounts
+unpack
+code=$?
+[ ! -f "$here/cut" ] || give_up stage 'the backup did not arrive completely'
+[ "$code" = 0 ] || give_up stage "could not unpack the backup: $(last_lines "$here/unpack.err" 2)"
+trap unlock_stack EXIT
+emit result ok: true state staged phase stage
