@@ -37,6 +37,8 @@ COMMANDS = {
     "scale": "Run a service in several containers",
     "compose": "Run Docker Compose on the release of a stack",
     "cp": "Copy files between this machine and a workspace or a service",
+    "backup": "Save the volumes and the workspace of a stack to a file",
+    "restore": "Restore the volumes and the workspace of a stack from a file",
     "wait": "Wait until a stack or a service is healthy, exited or listening",
     "forward": "Forward ports of a stack to this machine",
     "open": "Open a workspace in VS Code",

@@ -14,7 +14,11 @@ from kamal_dev.values import dataclass
 
 FOLDER = ".kamal/hooks"
 HEALTH = "health"
-NAMES = ("pre-connect", "pre-build", "post-build", "docker-setup", "pre-deploy", HEALTH, "post-deploy", "post-rollback")
+BACKUP = "backup"
+NAMES = (
+    *("pre-connect", "pre-build", "post-build", "docker-setup", "pre-deploy", HEALTH, "post-deploy", "post-rollback"),
+    BACKUP,
+)
 WITH_SECRETS = ("pre-deploy", "post-deploy")
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")

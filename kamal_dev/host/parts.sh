@@ -9,7 +9,7 @@
 # is always there (of other drivers and options, the engine mounts them), and that folder.
 list_parts() {
   engine_volumes >"$here/volumes" 2>"$here/volumes.err" || { engine_trouble=$(explain_engine $? "$(cat "$here/volumes.err")"); return 1; }
-  while read -r key name kind folder; do echo "volumes/$key $name $kind $folder"; done <"$here/volumes" >"$here/parts"
+  while read -r key name kind folder; do [ "$key" = - ] || echo "volumes/$key $name $kind $folder"; done <"$here/volumes" >"$here/parts"
   [ ! -d "$home/workspace" ] || echo "workspace - plain $home/workspace" >>"$here/parts"
 }
 

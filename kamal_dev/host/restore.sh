@@ -19,7 +19,7 @@ here=${0%/*}
 # write_swaps: write $here/swaps for swap.sh, and set mounts. Folders of this host are seen at their own paths under one mount, so
 # that moving is renaming; what the engine mounts has a path of its own, and is copied.
 write_swaps() {
-  holder=$(awk -v name="$staged" '$2 == name { print $4 }' "$here/everything")
+  holder=$(awk -v name="$staged" '$2 == name { print $4 }' "$here/volumes")
   mounts="--volume $home:$home"
   [ -z "$holder" ] || { root=${holder%/*/*} && mounts="$mounts --volume $root:$root"; }
   while read -r part name kind folder; do
@@ -59,6 +59,7 @@ revert() {
 # undo: the same where this script is ended.
 # shellcheck disable=SC2317 # called by the trap
 undo() {
+  # shellcheck disable=SC2086 # services are words
   [ -z "$is_swapped" ] || { compose_here engine_stop -- $services && swap back && remove_staged; }
   # shellcheck disable=SC2086 # services are words
   [ -z "$is_stopped" ] || { forget_stopped $services && compose_here engine_up "$up_within" --detach --no-recreate -- $services; }
@@ -75,7 +76,6 @@ version=$(known "$release" version)
 take_along "$release"
 look_at_known || conclude false kept "$engine_trouble"
 list_parts || conclude false kept "$engine_trouble"
-cp "$here/parts" "$here/everything"
 choose_parts "$@" || conclude false kept "$why"
 name_staged
 write_swaps

@@ -24,7 +24,11 @@ back() {
 
 code=0
 while read -r folder new old; do
-  "$1" || { code=1 && [ "$1" = back ] || break; }
+  # Undoing goes on after a failure; what was moved before a failure is undone by the caller.
+  case $1 in
+    forth) forth || { code=1 && break; } ;;
+    back) back || code=1 ;;
+  esac
 done <"$2"
 sync
 exit "$code"

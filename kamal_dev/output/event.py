@@ -38,6 +38,8 @@ Phase = Literal[
     "scaling",
     "removing",
     "pruning",
+    "backing_up",
+    "restoring",
     "opening",
     "forwarding",
     "recording",

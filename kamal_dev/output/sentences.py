@@ -47,6 +47,8 @@ WORDS: dict[Phase, Wording] = {
     "scaling": Wording("Scaling {}", "Scaled {}", "services"),
     "removing": Wording("Removing {}", "Removed {}"),
     "pruning": Wording("Pruning {}", "Pruned {}"),
+    "backing_up": Wording("Backing up {}", "Backed up {}", "volumes"),
+    "restoring": Wording("Restoring {}", "Restored {}", "the data"),
     "opening": Wording("Opening {}", "Opened {}"),
     "forwarding": Wording("Forwarding ports {}", "Forwarded ports {}"),
     "recording": Wording("Recording {}", "Recorded {}"),

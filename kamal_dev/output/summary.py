@@ -86,6 +86,29 @@ class BranchSummary:
 
 
 @dataclass(frozen=True)
+class BackupPartSummary:
+    """Describe a volume (`volumes/KEY`) or the `workspace` in a backup."""
+
+    name: str
+    bytes: int
+    files: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class BackupSummary:
+    """Describe a backup that `dev backup` wrote or `dev restore` read; `bytes` is the size of the file."""
+
+    file: str
+    bytes: int
+    stack: str
+    service: str
+    version: str
+    created_at: str
+    parts: tuple[BackupPartSummary, ...] = ()
+
+
+@dataclass(frozen=True)
 class RunSummary:
     """Hold how a verb ended; `error` sums up the failures, including those before any stack was touched."""
 
@@ -97,6 +120,7 @@ class RunSummary:
     stacks: tuple[StackSummary, ...] = ()
     images: tuple[str, ...] = ()
     branches: tuple[BranchSummary, ...] = ()
+    backup: BackupSummary | None = None
     plan: Mapping[str, Any] | None = None
     hook: Failure | None = None
     error: Failure | None = None

@@ -248,6 +248,9 @@ PHASES: dict[str, Phase] = {
     "observe": "observing",
     "stop": "stopping",
     "restore": "rolling_back",
+    "backup": "backing_up",
+    "replace": "restoring",
+    "revert": "restoring",
 }
 
 

@@ -1,0 +1,146 @@
+"""Backups of a stack: what a file says about itself, and the steps that read and replace its parts. Runs nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from kamal_dev.commands.operate import StartLimits
+from kamal_dev.commands.payload import Scripts, about, step
+from kamal_dev.commands.words import checked, stack_word
+from kamal_dev.errors import DevError
+from kamal_dev.model import Step
+from kamal_dev.values import dataclass
+
+FORMAT = 1
+WORKSPACE = "workspace"
+VOLUMES = "volumes/"
+# As the specification of Compose has it.
+_PART = re.compile(rf"{WORKSPACE}|{VOLUMES}[a-zA-Z0-9_][a-zA-Z0-9._-]*")
+
+
+@dataclass(frozen=True)
+class BackupPart:
+    """Describe a part: `volumes/KEY` or `workspace`; `bytes` and `sha256` are those of its section of the tar."""
+
+    name: str
+    bytes: int
+    files: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class BackupManifest:
+    """Describe a backup. `created_at` is UTC; `created_by` names the program and its version."""
+
+    stack: str
+    service: str
+    version: str
+    created_at: str
+    created_by: str
+    parts: tuple[BackupPart, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the parts."""
+        return tuple(part.name for part in self.parts)
+
+    @property
+    def size(self) -> int:
+        """The bytes of all parts, not compressed."""
+        return sum(part.bytes for part in self.parts)
+
+    def as_json(self) -> str:
+        """Return the text of manifest.json."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1) + "\n"
+
+
+def manifest(text: bytes) -> BackupManifest:
+    """Read manifest.json. Raises DevError for another format, and for text that is none."""
+    try:
+        data = json.loads(text)
+        found = data.get("format")
+        if found == FORMAT:
+            return _manifest(data)
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+        raise DevError("it has no valid manifest") from error
+    raise DevError(
+        f"its format is {found!r}, and this version of `dev` reads format {FORMAT}", hint="upgrade kamal-dev"
+    )
+
+
+def _manifest(data: Mapping[str, Any]) -> BackupManifest:
+    texts = {name: data[name] for name in ("stack", "service", "version", "created_at", "created_by")}
+    parts = tuple(BackupPart(**{name: part[name] for name in _KINDS}) for part in data["parts"])
+    wrong = [name for name, text in texts.items() if not isinstance(text, str)]
+    wrong += [part.name for part in parts if any(not isinstance(getattr(part, key), of) for key, of in _KINDS.items())]
+    if wrong or not parts or not all(is_part(part.name) for part in parts) or len(set(parts)) != len(parts):
+        raise ValueError
+    return BackupManifest(**texts, parts=parts)
+
+
+_KINDS: Mapping[str, type] = {"name": str, "bytes": int, "files": int, "sha256": str}
+
+
+def is_part(name: str) -> bool:
+    """Whether a part may have this name."""
+    return _PART.fullmatch(name) is not None
+
+
+def parts_of(words: Iterable[str]) -> tuple[str, ...]:
+    """Return the parts that the words of a command line name: volumes, or `workspace`."""
+    return tuple(dict.fromkeys(word if word == WORKSPACE else f"{VOLUMES}{word}" for word in words))
+
+
+def pack(
+    scripts: Scripts,
+    token: str,
+    stack: str,
+    parts: Iterable[str],
+    limits: StartLimits = StartLimits(),
+    *,
+    running: bool = False,
+    performer: str = "",
+) -> Step:
+    """Return the step that packs parts for `stream`, all if none is named; their services stop meanwhile.
+
+    With `running` they do not stop.
+    """
+    how = "running" if running else "stopped"
+    return _change(scripts, token, "backup.sh", stack, limits, performer, (how, *checked("volume", parts)))
+
+
+def stream(scripts: Scripts, token: str) -> Step:
+    """Return the step that prints what the run `token` of `pack` packs, as a compressed tar."""
+    return step(scripts, "stream.sh", *checked("token", (token,)), label="receive the backup")
+
+
+def replace(
+    scripts: Scripts,
+    token: str,
+    stack: str,
+    parts: Iterable[str],
+    limits: StartLimits = StartLimits(),
+    *,
+    performer: str = "",
+) -> Step:
+    """Return the step that replaces parts by what `workspace.stage` unpacked."""
+    return _change(scripts, token, "restore.sh", stack, limits, performer, checked("volume", parts))
+
+
+def _change(
+    scripts: Scripts,
+    token: str,
+    script: str,
+    stack: str,
+    limits: StartLimits,
+    performer: str,
+    words: tuple[str, ...],
+) -> Step:
+    times = tuple(str(round(seconds * 1000)) for seconds in (limits.timeout, limits.window))
+    meta = about({"performer": performer, "restarts": str(limits.restarts)})
+    label = " ".join((script.removesuffix(".sh"), stack, *words))
+    return step(scripts, script, stack_word(stack), *times, *words, token=token, files=meta, label=label)

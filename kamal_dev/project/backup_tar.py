@@ -1,0 +1,133 @@
+"""Read the tar of a backup as it streams: what belongs to which part, and whether it may be unpacked on a host."""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from collections.abc import Callable
+from typing import BinaryIO
+
+from kamal_dev.commands.backup import WORKSPACE, BackupPart, is_part
+from kamal_dev.errors import DevError
+
+BUFFER = 1 << 20
+
+
+def parts(stream: BinaryIO, take: Callable[[bytes], object]) -> tuple[BackupPart, ...]:
+    """Read a tar to its end, pass its bytes to `take`, and return its parts.
+
+    Raises DevError for a tar that is cut off or damaged, and for members that lead out of their part: no backup has
+    them.
+    """
+    sections = _Sections(stream, take)
+    # What tarfile keeps of each member would grow with their number.
+    try:
+        with tarfile.open(fileobj=sections, mode="r|", bufsize=BUFFER) as archive:
+            while member := archive.next():
+                sections.enter(member, archive.offset)  # type: ignore[attr-defined]
+                archive.members.clear()  # type: ignore[attr-defined]
+    except (tarfile.TarError, ValueError) as error:
+        raise DevError(f"its archive is damaged or cut off: {error}") from error
+    return sections.close()
+
+
+class _Sections:
+    """Count and hash the bytes of each part. The reader is ahead of them by a buffer."""
+
+    def __init__(self, stream: BinaryIO, take: Callable[[bytes], object]) -> None:
+        self._stream, self._take = stream, take
+        self._done: dict[str, BackupPart] = {}
+        self._rules = _Rules()
+        self._name = ""
+        self._hash = hashlib.sha256()
+        self._count = self._files = 0
+        self._held = bytearray()
+        self._position = self._end = 0
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, for tarfile."""
+        chunk = self._stream.read(size)
+        self._take(chunk)
+        self._held += chunk
+        self._settle()
+        return chunk
+
+    def enter(self, member: tarfile.TarInfo, end: int) -> None:
+        """Count a member, with all before `end`."""
+        name = self._rules.check(member)
+        if name != self._name:
+            self._finish()
+            if name in self._done:
+                raise DevError(f"`{name}` is in it twice")
+            self._name = name
+        self._files += 1
+        self._end = end
+        self._settle()
+
+    def close(self) -> tuple[BackupPart, ...]:
+        """Read to the end and return the parts. Raises DevError if the end of the tar is missing, or more follows."""
+        self._settle()
+        zeros = 0
+        while True:
+            if self._held.strip(b"\0"):
+                raise DevError("its archive is damaged: something follows its end")
+            zeros += len(self._held)
+            self._held.clear()
+            if not self.read(BUFFER):
+                break
+        if self._position < self._end or zeros < 2 * tarfile.BLOCKSIZE:
+            raise DevError("its archive is cut off")
+        self._finish()
+        return tuple(self._done.values())
+
+    def _settle(self) -> None:
+        count = min(self._end - self._position, len(self._held))
+        if count > 0:
+            self._hash.update(memoryview(self._held)[:count])
+            del self._held[:count]
+            self._position += count
+            self._count += count
+
+    def _finish(self) -> None:
+        if self._name:
+            self._done[self._name] = BackupPart(self._name, self._count, self._files, self._hash.hexdigest())
+        self._hash = hashlib.sha256()
+        self._count = self._files = 0
+
+
+class _Rules:
+    """Refuse what no backup contains: names and hard links that lead out of their part, writing through links, devices."""
+
+    def __init__(self) -> None:
+        self._links: set[str] = set()
+
+    def check(self, member: tarfile.TarInfo) -> str:
+        """Return the part that a member belongs to. Raises DevError."""
+        name = _inside(member.name)
+        if not (member.isreg() or member.isdir() or member.issym() or member.islnk() or member.isfifo()):
+            raise DevError(f"it contains a device or an unknown kind of file: `{name}`")
+        if member.islnk() and part_of(_inside(member.linkname)) != part_of(name):
+            raise DevError(f"it contains a link that leads out of its folder: `{name}`")
+        steps = name.split("/")
+        if any("/".join(steps[:count]) in self._links for count in range(1, len(steps) + 1 - member.issym())):
+            raise DevError(f"it contains a file that would be written through a symbolic link: `{name}`")
+        if member.issym() and name == part_of(name):
+            raise DevError(f"`{name}` is a symbolic link")
+        if member.issym() or (member.islnk() and _inside(member.linkname) in self._links):
+            self._links.add(name)
+        return part_of(name)
+
+
+def _inside(name: str) -> str:
+    if name.startswith("/") or ".." in name.split("/"):
+        raise DevError(f"it contains a name that leads out of its folder: `{name}`")
+    return "/".join(step for step in name.split("/") if step not in ("", "."))
+
+
+def part_of(name: str) -> str:
+    """Return the part that a path in a backup belongs to. Raises DevError for other paths."""
+    steps = name.split("/")
+    part = WORKSPACE if steps[0] == WORKSPACE else "/".join(steps[:2])
+    if is_part(part):
+        return part
+    raise DevError(f"it contains `{name}`, which belongs to no volume")
