@@ -22,7 +22,9 @@ from kamal_dev.project import backup_file
 ABOUT = BackupManifest("guestbook-1", "guestbook", "v1", "2026-01-02T03:04:05Z", "kamal-dev 1")
 
 
-def entry(name: str, content: bytes = b"", kind: bytes = tarfile.REGTYPE, link: str = "") -> tuple[tarfile.TarInfo, bytes]:
+def entry(
+    name: str, content: bytes = b"", kind: bytes = tarfile.REGTYPE, link: str = ""
+) -> tuple[tarfile.TarInfo, bytes]:
     member = tarfile.TarInfo(name)
     member.type, member.linkname, member.size = kind, link, len(content)
     return member, content
@@ -69,8 +71,9 @@ def test_what_is_saved_is_described_checked_and_sent_as_it_came(tmp_path: Path) 
 
 def test_tar_reads_it_with_the_manifest_first(tmp_path: Path) -> None:
     saved(tmp_path / "backup", *GOOD)
-    reader = zstandard.ZstdDecompressor().stream_reader((tmp_path / "backup").open("rb"), read_across_frames=True)
-    listed = subprocess.run(["tar", "-tf", "-"], input=reader.read(), check=True, capture_output=True)
+    packed = (tmp_path / "backup").read_bytes()
+    content = zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True).read()
+    listed = subprocess.run(["tar", "-tf", "-"], input=content, check=True, capture_output=True)
     names = listed.stdout.decode().splitlines()
     assert names[:2] == ["manifest.json", "volumes/data/"]
     assert len(names) == 1 + len(GOOD)
@@ -107,9 +110,7 @@ def test_sparse_files_and_attributes_as_tar_writes_them_are_counted(tmp_path: Pa
         (entry("workspace", kind=tarfile.SYMTYPE, link="/etc"), "symbolic link"),
     ],
 )
-def test_members_that_lead_out_are_refused(
-    tmp_path: Path, bad: tuple[tarfile.TarInfo, bytes], words: str
-) -> None:
+def test_members_that_lead_out_are_refused(tmp_path: Path, bad: tuple[tarfile.TarInfo, bytes], words: str) -> None:
     ordered: Iterable[tuple[tarfile.TarInfo, bytes]]
     ordered = (bad, *GOOD) if bad[0].name.startswith("volumes") else (*GOOD, bad)
     with pytest.raises(DevError, match=words):
@@ -155,6 +156,7 @@ def test_another_format_is_refused_with_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "backup"
     about = saved(path, *GOOD)
     later = json.loads(about.as_json()) | {"format": 2}
+
     class Later(BackupManifest):
         def as_json(self) -> str:
             return json.dumps(later)

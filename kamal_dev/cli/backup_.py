@@ -1,0 +1,41 @@
+"""`dev backup`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kamal_dev.cli import common
+
+
+@click.command(
+    epilog=common.examples(
+        "dev backup guestbook-1",
+        "dev backup guestbook-1 postgres-data -o before-upgrade.tar.zst",
+        "dev backup guestbook-1 workspace  # only the workspace",
+    )
+)
+@click.argument("name", shell_complete=common.complete_stacks)
+@click.argument("volumes", metavar="[VOLUME]...", nargs=-1)
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write. [default: NAME-TIME.tar.zst]",
+)
+@common.skip_hooks
+@common.lock_wait
+@common.as_events
+@common.common
+def command(flags: common.Flags, *, name: str, volumes: tuple[str, ...], output: Path | None, skip_hooks: bool) -> int:
+    """VOLUME is a name in the compose file, or `workspace`; without one, everything is saved.
+
+    The services that use the volumes are stopped meanwhile and started again. With a hook `.kamal/hooks/backup`
+    they keep running, and the hook runs first.
+    """
+    from kamal_dev.pipeline.backup import backup
+
+    saved = backup(common.open_run(flags, strict=False), name, volumes, output, skip_hooks=skip_hooks)
+    return common.finish(flags, saved.result("backup"), str(saved))

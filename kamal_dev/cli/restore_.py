@@ -1,0 +1,33 @@
+"""`dev restore`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kamal_dev.cli import common
+
+
+@click.command(
+    epilog=common.examples(
+        "dev restore guestbook-1 guestbook-1-20260102T030405Z.tar.zst",
+        "dev restore guestbook-2 guestbook-1-20260102T030405Z.tar.zst --yes  # into another stack",
+    )
+)
+@click.argument("name", shell_complete=common.complete_stacks)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
+@common.lock_wait
+@common.as_events
+@common.common
+def command(flags: common.Flags, *, name: str, file: Path, yes: bool) -> int:
+    """The file is checked before anything is changed. Then the volumes and the workspace in it replace those of
+    the stack; services that use them are stopped meanwhile.
+
+    If the services do not come up with the restored data, the stack returns to the data it had.
+    """
+    from kamal_dev.pipeline.restore import restore
+
+    saved = restore(common.open_run(flags, strict=False), name, file, common.agreement(yes=yes))
+    return common.finish(flags, saved.result("restore"), f"Restored {name} from {saved.path}")

@@ -1,0 +1,87 @@
+"""The story of `dev backup`: the volumes and the workspace of a stack become one file on this machine."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+from kamal_dev import __version__
+from kamal_dev.commands.backup import BackupManifest, parts_of
+from kamal_dev.commands.hooks import BACKUP
+from kamal_dev.errors import DevError
+from kamal_dev.output.summary import BackupPartSummary, BackupSummary, RunSummary, taken
+from kamal_dev.output.units import size
+from kamal_dev.pipeline.hosts.backing_up import Packing
+from kamal_dev.pipeline.hosts.target import running
+from kamal_dev.pipeline.run import history
+from kamal_dev.pipeline.run.hooks import Hooks
+from kamal_dev.pipeline.run.report import StackResult
+from kamal_dev.pipeline.run.run import Run
+from kamal_dev.project import backup_file
+from kamal_dev.values import dataclass
+
+
+@dataclass(frozen=True)
+class SavedBackup:
+    """Hold a backup on this machine."""
+
+    path: Path
+    manifest: BackupManifest
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        parts = ", ".join(f"{part.name.removeprefix('volumes/')} ({size(part.bytes)})" for part in self.manifest.parts)
+        return f"{self.path}  {size(self.path.stat().st_size)}: {parts}"
+
+    def result(self, verb: str) -> RunSummary:
+        """Return it for `--json`."""
+        about = self.manifest
+        parts = tuple(taken(BackupPartSummary, part) for part in about.parts)
+        file = BackupSummary(
+            str(self.path.absolute()),
+            self.path.stat().st_size,
+            about.stack,
+            about.service,
+            about.version,
+            about.created_at,
+            parts,
+        )
+        return RunSummary(verb, ok=True, exit_code=0, seconds=round(self.seconds, 3), backup=file)
+
+
+def backup(
+    run: Run, name: str, volumes: tuple[str, ...], output: Path | None, *, skip_hooks: bool = False
+) -> SavedBackup:
+    """Save the parts of a stack, all unless some are named. Its services stop meanwhile, unless a hook prepares them.
+
+    Raises DevError; no file is left then.
+    """
+    began, now = time.monotonic(), datetime.now(timezone.utc)
+    name, target = running(run.stacks, name)
+    path = backup_file.available(output or Path(f"{name}-{now:%Y%m%dT%H%M%SZ}.tar.zst"))
+    hooks = Hooks(run, "backup", skip=skip_hooks)
+    is_prepared = hooks.has(BACKUP)
+    if is_prepared:
+        hooks.before(BACKUP, {name: target}, left_behind="nothing was backed up; no service was stopped")
+    about = BackupManifest(
+        name,
+        run.project.config.service,
+        str(run.project.version),
+        f"{now:%Y-%m-%dT%H:%M:%SZ}",
+        f"kamal-dev {__version__}",
+    )
+    try:
+        manifest = Packing(run.project, run.connections, target, path, about).run(
+            parts_of(volumes), running=is_prepared
+        )
+    except DevError as error:
+        _note(run, StackResult(name, target.address, "failed", error=error), time.monotonic() - began)
+        raise
+    saved = SavedBackup(path, manifest, time.monotonic() - began)
+    _note(run, StackResult(name, target.address, "backed up"), saved.seconds)
+    return saved
+
+
+def _note(run: Run, result: StackResult, seconds: float) -> None:
+    history.note(run.project, run.output, run.performer, "backup", (result,), seconds)

@@ -1,0 +1,178 @@
+"""Pack and replace the volumes and the workspace of a stack on its host, under its lock."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from kamal_dev.commands import answers, backup, events, payload, workspace
+from kamal_dev.commands.backup import BackupManifest
+from kamal_dev.commands.operate import StartLimits
+from kamal_dev.errors import DevError, HostError, LifecycleFailed, ServiceFailed
+from kamal_dev.model import Host, Result, Step
+from kamal_dev.output.event import Phase
+from kamal_dev.pipeline.hosts.lock_wait import in_turn
+from kamal_dev.pipeline.hosts.scripts import follow, within
+from kamal_dev.pipeline.run.connections import HostConnections
+from kamal_dev.project import Project, backup_file
+from kamal_dev.shell import Receiver
+from kamal_dev.shell.fanout import Background
+
+LONGEST = 6 * 3600.0  # seconds, as scripts on hosts have it
+SHOWN_EVERY = 1 << 24  # bytes
+
+
+class Packing:
+    """Receive one backup while the script that packs it is followed."""
+
+    def __init__(
+        self, project: Project, connections: HostConnections, target: Host, path: Path, about: BackupManifest
+    ) -> None:
+        self._project, self._connections, self._target = project, connections, target
+        self._path, self._about = path, about
+        self._saving: Background[BackupManifest] | None = None
+
+    def run(self, parts: tuple[str, ...], *, running: bool) -> BackupManifest:
+        """Pack and save `parts`; return the manifest. Raises DevError; the services are started again in any case."""
+        connections, limits = self._connections, limits_of(self._project)
+
+        def step(token: str) -> Step:
+            if self._saving is None:
+                self._saving = Background(lambda: self._save(token), name="backup")
+            performer = connections.performer
+            packing = (connections.scripts, token, self._about.stack, parts, limits)
+            return backup.pack(*packing, running=running, performer=performer)
+
+        def change() -> events.ScriptResult:
+            self._saving = None
+            return follow(connections, self._target, step, timeout=LONGEST)
+
+        return self._ended(in_turn(connections, self._target, self._about.stack, change))
+
+    def _ended(self, outcome: events.ScriptResult) -> BackupManifest:
+        """Return the manifest. An error of this machine, such as a full disk, is why the host could not go on."""
+        error = failure(self._target, outcome, "back it up")
+        if self._saving is None or outcome.state in ("kept", "") or outcome.phase == "lock":
+            raise error or HostError(self._target.name, "the host sent no backup")
+        try:
+            saved = self._saving.result()
+        except DevError as reason:
+            is_cause = outcome.ok or outcome.state == "failed"
+            raise (reason if is_cause else error or reason) from None
+        if error:
+            if outcome.state == "failed":
+                self._path.unlink(missing_ok=True)
+            raise error
+        return saved
+
+    def _save(self, token: str) -> BackupManifest:
+        shell = self._connections.remote(self._target)
+        assert isinstance(shell, Receiver)
+        reading, writing = os.pipe()
+
+        def received() -> Result | None:
+            with os.fdopen(writing, "wb", buffering=0) as stream:
+                try:
+                    step = backup.stream(self._connections.scripts, token)
+                    return shell.receive(step, lambda chunk: _write(stream, chunk), feed=(), timeout=LONGEST)
+                except BrokenPipeError:
+                    # The other end has failed, and says why.
+                    return None
+
+        receiving = Background(received, name="receive")
+        with os.fdopen(reading, "rb") as stream:
+            progress = shown(self._connections, self._target, "backing_up", None)
+            saved = backup_file.save(self._path, stream, self._about, progress)
+        receiving.result()
+        return saved
+
+
+def _write(stream: BinaryIO, chunk: bytes) -> None:
+    """Write all of it: a pipe without a buffer may take a part."""
+    rest = memoryview(chunk)
+    while rest:
+        rest = rest[stream.write(rest) :]
+
+
+def stage(connections: HostConnections, target: Host, path: Path, about: BackupManifest, stack: str) -> None:
+    """Send a backup to the host, where it is unpacked beside the data of the stack. Raises DevError."""
+    step = workspace.stage(connections.scripts, stack, about.size, about.names)
+
+    def frames() -> Iterator[tuple[int, Iterable[bytes]]]:
+        count = 0
+        for chunk in backup_file.gzipped(path):
+            yield len(chunk), (chunk,)
+            count += len(chunk)
+            progress(count)
+
+    progress = shown(connections, target, "transferring", None)
+
+    def change() -> events.ScriptResult:
+        files = payload.performed(connections.performer)
+        feed = workspace.stream(connections.scripts, workspace.STAGED, files, [frames])
+        result = connections.remote(target).run(step, feed=feed, timeout=within(connections, target, LONGEST))
+        return answers.outcome(result.output)
+
+    outcome = in_turn(connections, target, stack, change)
+    if not outcome:
+        raise HostError(target.name, f"could not send the backup: {outcome.reason}", left_behind="nothing was changed")
+
+
+def replace(
+    project: Project, connections: HostConnections, target: Host, about: BackupManifest, stack: str
+) -> events.ScriptResult:
+    """Replace the data of a stack by what was staged. Raises DevError."""
+    limits, performer = limits_of(project), connections.performer
+
+    def step(token: str) -> Step:
+        return backup.replace(connections.scripts, token, stack, about.names, limits, performer=performer)
+
+    def change() -> events.ScriptResult:
+        return follow(connections, target, step, timeout=LONGEST)
+
+    outcome = in_turn(connections, target, stack, change)
+    if error := failure(target, outcome, "restore it"):
+        raise error
+    return outcome
+
+
+def failure(target: Host, outcome: events.ScriptResult, what: str) -> HostError | None:
+    """Return why a backup or a restore failed, with what it left behind."""
+    if outcome:
+        return None
+    name = target.name
+    hint = f"`dev logs {name}` shows what it wrote; `dev status {name}` shows its containers"
+    if outcome.state == "unfinished":
+        return LifecycleFailed(name, outcome.reason, left_behind="its containers are running")
+    kind = ServiceFailed if outcome.failed else HostError
+    return kind(name, f"could not {what}: {outcome.reason}", left_behind=_BEHIND.get(outcome.state, ""), hint=hint)
+
+
+_BEHIND = {
+    "kept": "nothing was changed",
+    "failed": "its services are running again; its data was not changed",
+    "reverted": "its services are running again with the data that they had before",
+    "broken": "not all of its services are running",
+    "": "its state is unknown",
+}
+
+
+def limits_of(project: Project) -> StartLimits:
+    """Return how long services may take to come up."""
+    settings = project.config.deploy
+    return StartLimits(settings.timeout, settings.window, settings.restarts)
+
+
+def shown(connections: HostConnections, target: Host, phase: Phase, total: int | None) -> Callable[[int], None]:
+    """Return what shows the progress of a phase, every few megabytes."""
+    last = 0
+
+    def progress(count: int) -> None:
+        nonlocal last
+        if count - last >= SHOWN_EVERY:
+            last = count
+            connections.output.progress(phase, count, total, "bytes", target)
+
+    return progress
