@@ -34,7 +34,7 @@ class BackupPart:
 
 @dataclass(frozen=True)
 class BackupManifest:
-    """Describe a backup. `created_at` is UTC; `created_by` names the program and its version."""
+    """Describe a backup. `created_at` is UTC, `created_by` the program and its version, `packed` the compressed bytes."""
 
     stack: str
     service: str
@@ -42,6 +42,7 @@ class BackupManifest:
     created_at: str
     created_by: str
     parts: tuple[BackupPart, ...] = ()
+    packed: int = 0
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -77,9 +78,15 @@ def _manifest(data: Mapping[str, Any]) -> BackupManifest:
     parts = tuple(BackupPart(**{name: part[name] for name in _KINDS}) for part in data["parts"])
     wrong = [name for name, text in texts.items() if not isinstance(text, str)]
     wrong += [part.name for part in parts if any(not isinstance(getattr(part, key), of) for key, of in _KINDS.items())]
-    if wrong or not parts or not all(is_part(part.name) for part in parts) or len(set(parts)) != len(parts):
+    if (
+        wrong
+        or not isinstance(data["packed"], int)
+        or not parts
+        or not all(is_part(part.name) for part in parts)
+        or len(set(parts)) != len(parts)
+    ):
         raise ValueError
-    return BackupManifest(**texts, parts=parts)
+    return BackupManifest(**texts, parts=parts, packed=data["packed"])
 
 
 _KINDS: Mapping[str, type] = {"name": str, "bytes": int, "files": int, "sha256": str}

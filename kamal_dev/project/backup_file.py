@@ -1,8 +1,8 @@
 """The file of a backup: a tar, compressed with zstd, that begins with a manifest.
 
 The manifest is known last and comes first. Therefore the first 64 KiB of the file are reserved: a zstd frame with
-manifest.json, then a skippable frame. The rest is one frame with the tar as the host sent it. `tar --zstd` reads both as
-one archive. The file is called `….part` until it is complete.
+manifest.json, then a skippable frame. The rest is one frame with the tar as the host sent it. `tar --zstd` reads both
+as one archive. The file is called `….part` until it is complete.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def save(path: Path, stream: BinaryIO, about: BackupManifest, progress: Callable
             with compressor.stream_writer(file, closefd=False) as packed:
                 counted = _Counted(packed.write, progress)
                 parts = backup_tar.parts(_Unzipped(stream), counted)
-            complete = replace(about, parts=parts)
+            complete = replace(about, parts=parts, packed=file.tell() - ROOM)
             file.seek(0)
             file.write(_head(complete))
             file.flush()
@@ -69,7 +69,7 @@ def available(path: Path) -> Path:
 
 
 def described(path: Path) -> BackupManifest:
-    """Return the manifest of a backup. Raises DevError if it is none, or of another format."""
+    """Return the manifest of a backup. Raises DevError if it is none, cut off, or of another format."""
     import zstandard
 
     with _reading(path) as file:
@@ -81,9 +81,12 @@ def described(path: Path) -> BackupManifest:
             with tarfile.open(fileobj=io.BytesIO(text)) as archive:
                 member = archive.next()
                 content = archive.extractfile(member) if member and member.name == NAME else None
-                return manifest(content.read() if content else b"")
+                about = manifest(content.read() if content else b"")
         except (tarfile.TarError, zstandard.ZstdError, EOFError) as error:
             raise DevError("it has no valid manifest") from error
+        if (length := file.seek(0, os.SEEK_END)) != ROOM + about.packed:
+            raise DevError(f"it has {length} bytes instead of {ROOM + about.packed}", hint="copy it again")
+    return about
 
 
 def check(path: Path, about: BackupManifest, progress: Callable[[int], object]) -> None:
@@ -150,19 +153,19 @@ def _head(about: BackupManifest) -> bytes:
     return frame + _SKIPPABLE + rest.to_bytes(4, "little") + b"\0" * rest
 
 
-class _Unzipped(io.RawIOBase):
+class _Unzipped:
     """Read a gzipped stream. Raises DevError if it is cut off."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._inflate = zlib.decompressobj(_GZIP)
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int, /) -> bytes:
         """Return at most `size` bytes, none at the end."""
         while not self._inflate.eof:
             chunk = self._inflate.unconsumed_tail or self._stream.read(CHUNK)
             try:
-                content = self._inflate.decompress(chunk, max(size, 1))
+                content = self._inflate.decompress(chunk, size)
             except zlib.error as error:
                 raise DevError(f"what the host sent is damaged: {error}") from error
             if content:

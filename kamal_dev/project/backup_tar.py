@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tarfile
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import IO, Protocol, cast
 
 from kamal_dev.commands.backup import WORKSPACE, BackupPart, is_part
 from kamal_dev.errors import DevError
@@ -13,19 +13,26 @@ from kamal_dev.errors import DevError
 BUFFER = 1 << 20
 
 
-def parts(stream: BinaryIO, take: Callable[[bytes], object]) -> tuple[BackupPart, ...]:
+class Readable(Protocol):
+    """Anything that bytes are read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most `size` bytes, none at the end."""
+
+
+def parts(stream: Readable, take: Callable[[bytes], object]) -> tuple[BackupPart, ...]:
     """Read a tar to its end, pass its bytes to `take`, and return its parts.
 
     Raises DevError for a tar that is cut off or damaged, and for members that lead out of their part: no backup has
     them.
     """
     sections = _Sections(stream, take)
-    # What tarfile keeps of each member would grow with their number.
     try:
-        with tarfile.open(fileobj=sections, mode="r|", bufsize=BUFFER) as archive:
+        with tarfile.open(fileobj=cast(IO[bytes], sections), mode="r|", bufsize=BUFFER) as archive:
             while member := archive.next():
-                sections.enter(member, archive.offset)  # type: ignore[attr-defined]
-                archive.members.clear()  # type: ignore[attr-defined]
+                sections.enter(member, archive.offset)
+                # What is kept of each member would grow with their number.
+                archive.members.clear()
     except (tarfile.TarError, ValueError) as error:
         raise DevError(f"its archive is damaged or cut off: {error}") from error
     return sections.close()
@@ -34,7 +41,7 @@ def parts(stream: BinaryIO, take: Callable[[bytes], object]) -> tuple[BackupPart
 class _Sections:
     """Count and hash the bytes of each part. The reader is ahead of them by a buffer."""
 
-    def __init__(self, stream: BinaryIO, take: Callable[[bytes], object]) -> None:
+    def __init__(self, stream: Readable, take: Callable[[bytes], object]) -> None:
         self._stream, self._take = stream, take
         self._done: dict[str, BackupPart] = {}
         self._rules = _Rules()
@@ -96,7 +103,7 @@ class _Sections:
 
 
 class _Rules:
-    """Refuse what no backup contains: names and hard links that lead out of their part, writing through links, devices."""
+    """Refuse what no backup contains: names and links that lead out of their part, writing through links, devices."""
 
     def __init__(self) -> None:
         self._links: set[str] = set()
