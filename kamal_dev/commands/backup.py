@@ -34,7 +34,10 @@ class BackupPart:
 
 @dataclass(frozen=True)
 class BackupManifest:
-    """Describe a backup. `created_at` is UTC, `created_by` the program and its version, `packed` the compressed bytes."""
+    """Describe a backup.
+
+    `created_at` is UTC, `created_by` the program and its version, `packed` the bytes of the compressed tar.
+    """
 
     stack: str
     service: str
@@ -63,13 +66,13 @@ def manifest(text: bytes) -> BackupManifest:
     """Read manifest.json. Raises DevError for another format, and for text that is none."""
     try:
         data = json.loads(text)
-        found = data.get("format")
-        if found == FORMAT:
+        number = data.get("format")
+        if number == FORMAT:
             return _manifest(data)
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise DevError("it has no valid manifest") from error
     raise DevError(
-        f"its format is {found!r}, and this version of `dev` reads format {FORMAT}", hint="upgrade kamal-dev"
+        f"its format is {number!r}, and this version of `dev` reads format {FORMAT}", hint="upgrade kamal-dev"
     )
 
 

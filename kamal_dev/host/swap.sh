@@ -24,7 +24,7 @@ back() {
 
 code=0
 while read -r folder new old; do
-  # Undoing goes on after a failure; what was moved before a failure is undone by the caller.
+  # After a failure of `forth`, the caller runs `back`, which undoes as much as it can.
   case $1 in
     forth) forth || { code=1 && break; } ;;
     back) back || code=1 ;;

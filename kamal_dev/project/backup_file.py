@@ -97,11 +97,11 @@ def check(path: Path, about: BackupManifest, progress: Callable[[int], object]) 
         file.seek(ROOM)
         try:
             with zstandard.ZstdDecompressor().stream_reader(file, closefd=False) as tar:
-                found = backup_tar.parts(tar, _Counted(lambda _: None, progress))
+                parts = backup_tar.parts(tar, _Counted(lambda _: None, progress))
         except zstandard.ZstdError as error:
             raise DevError(f"it is damaged: {error}") from error
-        if found != about.parts:
-            different = sorted(part.name for part in set(found) ^ set(about.parts))
+        if parts != about.parts:
+            different = sorted(part.name for part in set(parts) ^ set(about.parts))
             raise DevError(f"it is damaged: `{different[0]}` does not match its checksum")
 
 

@@ -32,7 +32,7 @@ def parts(stream: Readable, take: Callable[[bytes], object]) -> tuple[BackupPart
             while member := archive.next():
                 sections.enter(member, archive.offset)
                 # What is kept of each member would grow with their number.
-                archive.members.clear()
+                archive.members.clear()  # type: ignore[attr-defined]
     except (tarfile.TarError, ValueError) as error:
         raise DevError(f"its archive is damaged or cut off: {error}") from error
     return sections.close()
