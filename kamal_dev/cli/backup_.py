@@ -36,6 +36,9 @@ def command(flags: common.Flags, *, name: str, volumes: tuple[str, ...], output:
     they keep running, and the hook runs first.
     """
     from kamal_dev.pipeline.backup import backup
+    from kamal_dev.pipeline.run.hooks import Hooks
 
-    saved = backup(common.open_run(flags, strict=False), name, volumes, output, skip_hooks=skip_hooks)
+    run = common.open_run(flags, strict=False)
+    hooks = Hooks(run, "backup", skip=skip_hooks)
+    saved = backup(run.project, run.connections, run.stacks, hooks, name, volumes, output)
     return common.finish(flags, saved.result("backup"), str(saved))

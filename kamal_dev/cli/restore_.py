@@ -29,5 +29,6 @@ def command(flags: common.Flags, *, name: str, file: Path, yes: bool) -> int:
     """
     from kamal_dev.pipeline.restore import restore
 
-    saved = restore(common.open_run(flags, strict=False), name, file, common.agreement(yes=yes))
+    run = common.open_run(flags, strict=False)
+    saved = restore(run.project, run.connections, run.stacks, name, file, common.agreement(yes=yes))
     return common.finish(flags, saved.result("restore"), f"Restored {name} from {saved.path}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -10,15 +11,16 @@ from kamal_dev import __version__
 from kamal_dev.commands.backup import BackupManifest, parts_of
 from kamal_dev.commands.hooks import BACKUP
 from kamal_dev.errors import DevError
+from kamal_dev.model import Host
 from kamal_dev.output.summary import BackupPartSummary, BackupSummary, RunSummary, taken
 from kamal_dev.output.units import size
 from kamal_dev.pipeline.hosts.backing_up import Packing
 from kamal_dev.pipeline.hosts.target import running
 from kamal_dev.pipeline.run import history
+from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.hooks import Hooks
 from kamal_dev.pipeline.run.report import StackResult
-from kamal_dev.pipeline.run.run import Run
-from kamal_dev.project import backup_file
+from kamal_dev.project import Project, backup_file
 from kamal_dev.values import dataclass
 
 
@@ -51,37 +53,40 @@ class SavedBackup:
 
 
 def backup(
-    run: Run, name: str, volumes: tuple[str, ...], output: Path | None, *, skip_hooks: bool = False
+    project: Project,
+    connections: HostConnections,
+    stacks: Mapping[str, Host],
+    hooks: Hooks,
+    name: str,
+    volumes: tuple[str, ...] = (),
+    output: Path | None = None,
 ) -> SavedBackup:
     """Save the parts of a stack, all unless some are named. Its services stop meanwhile, unless a hook prepares them.
 
     Raises DevError; no file is left then.
     """
     began, now = time.monotonic(), datetime.now(timezone.utc)
-    name, target = running(run.stacks, name)
+    name, target = running(stacks, name)
     path = backup_file.available(output or Path(f"{name}-{now:%Y%m%dT%H%M%SZ}.tar.zst"))
-    hooks = Hooks(run, "backup", skip=skip_hooks)
     is_prepared = hooks.has(BACKUP)
-    if is_prepared:
-        hooks.before(BACKUP, {name: target}, left_behind="nothing was backed up; no service was stopped")
+    hooks.before(BACKUP, {name: target}, left_behind="nothing was backed up; no service was stopped")
     about = BackupManifest(
         name,
-        run.project.config.service,
-        str(run.project.version),
+        project.config.service,
+        str(project.version),
         f"{now:%Y-%m-%dT%H:%M:%SZ}",
         f"kamal-dev {__version__}",
     )
     try:
-        manifest = Packing(run.project, run.connections, target, path, about).run(
-            parts_of(volumes), running=is_prepared
-        )
+        manifest = Packing(project, connections, target, path, about).run(parts_of(volumes), running=is_prepared)
     except DevError as error:
-        _note(run, StackResult(name, target.address, "failed", error=error), time.monotonic() - began)
+        note(project, connections, "backup", StackResult(name, target.address, "failed", error=error), began)
         raise
-    saved = SavedBackup(path, manifest, time.monotonic() - began)
-    _note(run, StackResult(name, target.address, "backed up"), saved.seconds)
-    return saved
+    note(project, connections, "backup", StackResult(name, target.address, "backed up"), began)
+    return SavedBackup(path, manifest, time.monotonic() - began)
 
 
-def _note(run: Run, result: StackResult, seconds: float) -> None:
-    history.note(run.project, run.output, run.performer, "backup", (result,), seconds)
+def note(project: Project, connections: HostConnections, verb: str, result: StackResult, began: float) -> None:
+    """Record how it ended; `began` is a monotonic time."""
+    seconds = time.monotonic() - began
+    history.note(project, connections.output, connections.performer, verb, (result,), seconds)
