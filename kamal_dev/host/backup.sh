@@ -43,7 +43,7 @@ pack_parts() {
   in_mounts "--name $packer $flags" tar $options - -C /backup $paths
 }
 
-# end_packing: end the container that packs, and whoever reads from it.
+# end_packing: end the container that packs, and what reads from it.
 end_packing() {
   engine_kill "$packer" >/dev/null 2>&1
   if read -r reader 2>/dev/null <"$reader_file"; then kill "$reader" 2>/dev/null; else timeout 5 cat "$stream" >/dev/null 2>&1; fi

@@ -38,7 +38,7 @@ def save(path: Path, stream: BinaryIO, about: BackupManifest, progress: Callable
     """
     import zstandard
 
-    part = path.with_name(f"{path.name}.part")
+    part = _part(path)
     try:
         with _created(part) as file:
             file.write(b"\0" * ROOM)
@@ -57,6 +57,12 @@ def save(path: Path, stream: BinaryIO, about: BackupManifest, progress: Callable
     finally:
         part.unlink(missing_ok=True)
     return complete
+
+
+def discard(path: Path) -> None:
+    """Remove a backup, complete or not."""
+    for each in (_part(path), path):
+        each.unlink(missing_ok=True)
 
 
 def available(path: Path) -> Path:
@@ -117,6 +123,10 @@ def gzipped(path: Path) -> Iterator[bytes]:
                 if packed := compressor.compress(chunk):
                     yield packed
         yield compressor.flush()
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f"{path.name}.part")
 
 
 @contextmanager

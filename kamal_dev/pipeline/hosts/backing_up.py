@@ -49,7 +49,13 @@ class Packing:
             self._saving = None
             return follow(connections, self._target, step, timeout=LONGEST)
 
-        return self._ended(in_turn(connections, self._target, self._about.stack, change))
+        try:
+            return self._ended(in_turn(connections, self._target, self._about.stack, change))
+        except BaseException:
+            # After an interrupt, the other thread has no time to do it.
+            if self._saving is not None:
+                backup_file.discard(self._path)
+            raise
 
     def _ended(self, outcome: events.ScriptResult) -> BackupManifest:
         """Return the manifest. An error of this machine, such as a full disk, is why the host could not go on."""
@@ -61,9 +67,10 @@ class Packing:
         except DevError as reason:
             is_cause = outcome.ok or outcome.state == "failed"
             raise (reason if is_cause else error or reason) from None
+        if error and outcome.state == "failed":
+            raise error
         if error:
-            if outcome.state == "failed":
-                self._path.unlink(missing_ok=True)
+            self._connections.output.info(f"The backup is complete: {self._path}", self._target, phase="backing_up")
             raise error
         return saved
 
