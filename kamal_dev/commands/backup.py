@@ -86,7 +86,7 @@ def _manifest(data: Mapping[str, Any]) -> BackupManifest:
         or not isinstance(data["packed"], int)
         or not parts
         or not all(is_part(part.name) for part in parts)
-        or len(set(parts)) != len(parts)
+        or len({part.name for part in parts}) != len(parts)
     ):
         raise ValueError
     return BackupManifest(**texts, parts=parts, packed=data["packed"])

@@ -202,11 +202,12 @@ remove_labelled() {
 # engine_volumes: print `key name kind folder` of each volume of the stack that has a name in its compose files; see parts.sh. One
 # that a restore uses has the key `-`.
 engine_volumes() {
-  # shellcheck disable=SC2046 # names are words
-  set -- $(labelled volume)
-  [ $# -gt 0 ] || return 0
-  engine volume inspect --format "{{index .Labels \"$label_of.volume\"}} {{.Name}} {{.Driver}}-{{len .Options}} {{.Mountpoint}}" -- "$@" |
-    sed -e 's/^<no value> / /' -e 's/^ /- /' -e 's/ local-0 / plain /'
+  volume_names=$(labelled volume) || return
+  [ -n "$volume_names" ] || return 0
+  # shellcheck disable=SC2086 # names are words
+  volume_rows=$(engine volume inspect \
+    --format "{{index .Labels \"$label_of.volume\"}} {{.Name}} {{.Driver}}-{{len .Options}} {{.Mountpoint}}" -- $volume_names) || return
+  printf '%s\n' "$volume_rows" | sed -e 's/^ /- /' -e 's/ local-0 / plain /'
 }
 
 # engine_users VOLUME: print the services of the stack with a container that mounts it.

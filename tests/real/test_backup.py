@@ -106,16 +106,15 @@ def test_rows_and_files_are_as_they_were(saved: Saved, backup: Path) -> None:
     ended = saved.dev("restore", saved.one, str(backup), "--yes")
     assert f"Restored {saved.one}" in ended.stdout
     assert saved.sql("select count(*), sum(n) from t") == "1000|500500"
-    assert saved.sh("app", "cat notes/a; stat -c '%u:%g %a' notes/a; readlink here; ls later 2>&1 | wc -w") == (
-        "first\n1234:1235 640\n/etc\n" + str(len("ls: cannot access 'later': No such file or directory".split()))
-    )
+    shown = saved.sh("app", "cat notes/a; stat -c '%u:%g %a' notes/a; readlink here; ls later 2>/dev/null || echo none")
+    assert shown == "first\n1234:1235 640\n/etc\nnone"
     assert saved.sh("cache", "cat /cache/file; stat -c %s /cache/sparse; du -k /cache/sparse | cut -f1") == (
         "kept\n314572800\n0"
     )
     assert saved.host.run("docker ps --quiet --no-trunc | sort") == ids, "containers are the same"
     assert saved.leftovers() == []
-    verbs = [record["type"] for record in saved.dev("audit", saved.one, "--json").json if "type" in record]
-    assert "restore" in str(verbs) or "restore" in saved.dev("audit", saved.one).stdout
+    recorded = saved.dev("audit", saved.one).stdout
+    assert "backup" in recorded and "restore" in recorded
 
 
 def test_one_volume_is_saved_and_restored_into_another_stack(saved: Saved, backup: Path, tmp_path: Path) -> None:

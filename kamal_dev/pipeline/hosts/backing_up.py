@@ -33,6 +33,7 @@ class Packing:
         self._project, self._connections, self._target = project, connections, target
         self._path, self._about = path, about
         self._saving: Background[BackupManifest] | None = None
+        self._is_complete = False
 
     def run(self, parts: tuple[str, ...], *, running: bool) -> BackupManifest:
         """Pack and save `parts`; return the manifest. Raises DevError; the services are started again in any case."""
@@ -53,7 +54,7 @@ class Packing:
             return self._ended(in_turn(connections, self._target, self._about.stack, change))
         except BaseException:
             # After an interrupt, the other thread has no time to do it.
-            if self._saving is not None:
+            if self._saving is not None and not self._is_complete:
                 backup_file.discard(self._path)
             raise
 
@@ -69,6 +70,7 @@ class Packing:
             raise (reason if is_cause else error or reason) from None
         if error and outcome.state == "failed":
             raise error
+        self._is_complete = True
         if error:
             self._connections.output.info(f"The backup is complete: {self._path}", self._target, phase="backing_up")
             raise error
