@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
 import click
 
 from kamal_dev.cli import common
+from kamal_dev.errors import DevError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from kamal_dev.pipeline.hosts.checks import Check
 
 
-@click.command(epilog=common.examples("dev doctor"))
+@click.command(epilog=common.examples("dev doctor", "dev doctor --bundle  # for a bug report"))
+@click.option("--bundle", is_flag=True, help="Also write an archive for a bug report to the current folder.")
 @common.as_json
 @common.common
-def command(flags: common.Flags) -> int:
+def command(flags: common.Flags, *, bundle: bool) -> int:
     """Checks this machine, the project, secrets, registry, provider and hosts. The exit code is 1 if
-    something that a deploy needs is missing."""
+    something that a deploy needs is missing.
+
+    The archive has these results, versions, the resolved configuration, the state of the stacks and the last
+    changes, without secrets, values of variables and logs of services.
+    """
     from kamal_dev.pipeline.doctor import doctor
 
     output = common.output(flags)
@@ -22,4 +36,23 @@ def command(flags: common.Flags) -> int:
     else:
         for check in checks:
             common.show(str(check))
+    if bundle:
+        common.show(f"Wrote {_bundle(flags, checks)}; look at it before you share it", err=True)
     return int(any(not check.is_fine for check in checks))
+
+
+def _bundle(flags: common.Flags, checks: list[Check]) -> Path:
+    """Write the archive. A project that cannot be read is missing in it: the checks say why."""
+    import time
+    from pathlib import Path
+
+    from kamal_dev.cli import results
+    from kamal_dev.pipeline import bundle
+
+    files = bundle.machine(checks)
+    with suppress(DevError):
+        run = common.open_run(flags, strict=False)
+        files |= bundle.project_files(run.project, run.connections, run.stacks)
+    path = Path(f"kamal-dev-doctor-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.tar.gz")
+    bundle.write(path, files, results.redaction())
+    return path
