@@ -181,7 +181,7 @@ class _Unzipped:
             if content:
                 return content
             if not chunk:
-                raise DevError("not all of it was received")
+                raise DevError("not all of the data was received")
         return b""
 
 

@@ -47,6 +47,9 @@ class Packing:
             return backup.pack(*packing, running=running, performer=performer)
 
         def change() -> events.ScriptResult:
+            if self._saving is not None:
+                # Of an attempt that found the stack locked: it would remove the file of this one.
+                self._saving.wait(LONGEST)
             self._saving = None
             return follow(connections, self._target, step, timeout=LONGEST)
 
@@ -66,8 +69,11 @@ class Packing:
         try:
             saved = self._saving.result()
         except DevError as reason:
-            is_cause = outcome.ok or outcome.state == "failed"
-            raise (reason if is_cause else error or reason) from None
+            if error is None:
+                raise
+            # Either may be the cause: a full disk here ends the reading there, and the other way round.
+            both, behind = f"{error.message}; {reason.message}", error.left_behind
+            raise HostError(self._target.name, both, hint=reason.hint or error.hint, left_behind=behind) from reason
         if error and outcome.state == "failed":
             raise error
         self._is_complete = True

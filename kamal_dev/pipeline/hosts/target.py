@@ -35,7 +35,10 @@ def one(stacks: Mapping[str, Host], name: str | None) -> tuple[str, Host]:
     Raises UsageError with a suggestion if there is no such stack, or several without a name.
     """
     if name:
-        (name,) = restrict(stacks, (name,))
+        matching = restrict(stacks, (name,))
+        if len(matching) > 1:
+            raise UsageError(f"`{name}` matches several stacks: choose one", hint=f"they are: {', '.join(matching)}")
+        (name,) = matching
     elif not stacks:
         raise UsageError("there is no stack", hint="`dev deploy` creates one")
     elif len(stacks) > 1:
