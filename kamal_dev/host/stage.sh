@@ -43,10 +43,12 @@ unpack() {
   options='-xpf'
   ! tar --version 2>/dev/null | grep -q GNU || options='--xattrs --acls --numeric-owner --same-owner -xpf'
   # shellcheck disable=SC2086 # flags are words
-  { fed || echo no >"$here/cut"; } | gzip -dc 2>/dev/null |
+  { fed <&3 || echo no >"$here/cut"; } | gzip -dc 2>/dev/null |
     in_mounts "--interactive --env EXTRACT_UNSAFE_SYMLINKS=1 $mounts" tar $options - -C /restore >/dev/null 2>"$here/unpack.err"
 }
 
+# sudo may read what a program it runs does not.
+exec 3<&0 </dev/null
 use_stack "$1"
 needed=$2
 shift 2
