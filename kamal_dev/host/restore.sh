@@ -41,19 +41,19 @@ swap() {
 
 # revert REASON: return to what was there, and end.
 revert() {
-  reason=$1
+  revert_why=$1
   phase revert
   # shellcheck disable=SC2086 # services are words
   [ -z "$services" ] || { note_stopped $services && compose_here engine_stop -- $services; }
   if ! swap back; then
     is_swapped='' is_stopped=''
-    conclude false broken "$reason; the old data is in $(cut -d ' ' -f3 "$here/swaps" | paste -sd ' ' -): $(last_lines "$here/swap.err" 1)"
+    conclude false broken "$revert_why; the old data is in $(cut -d ' ' -f3 "$here/swaps" | paste -sd ' ' -): $(last_lines "$here/swap.err" 1)"
   fi
   is_swapped=''
-  start_users || { is_stopped='' && remove_staged && conclude false broken "$reason; after the old data was moved back, $why"; }
+  start_users || { is_stopped='' && remove_staged && conclude false broken "$revert_why; after the old data was moved back, $why"; }
   is_stopped=''
   remove_staged
-  conclude false reverted "$reason"
+  conclude false reverted "$revert_why"
 }
 
 # undo: the same where this script is ended.

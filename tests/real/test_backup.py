@@ -157,7 +157,7 @@ def test_data_that_services_do_not_start_with_is_replaced_by_the_old(saved: Save
     hook.unlink()
     saved.sh("cache", "rm /cache/broken; echo good >/cache/file")
     failed = saved.dev("restore", saved.one, str(path), "--yes", code=1)
-    assert "did not stay up" in failed.stderr
+    assert "did not stay up" in failed.stderr, str(failed)
     assert "running again with the data that they had before" in failed.stderr
     assert saved.sh("cache", "cat /cache/file; ls /cache/broken 2>/dev/null || echo none") == "good\nnone"
     assert saved.host.states(saved.one)["cache"] == "running"

@@ -235,10 +235,10 @@ class EventPrinter:
 def _named(event: events.Phase) -> tuple[Phase, str]:
     """Return the phase of an event; any unknown one is a lifecycle command, shown by its stage."""
     phase = PHASES.get(event.name, "lifecycle")
-    return phase, event.name if phase == "lifecycle" else ""
+    return phase, event.name if phase == "lifecycle" else SUBJECTS.get(event.name, "")
 
 
-AFTER_FAILURE = ("stop", "restore")
+AFTER_FAILURE = ("stop", "restore", "revert")
 
 
 PHASES: dict[str, Phase] = {
@@ -252,6 +252,9 @@ PHASES: dict[str, Phase] = {
     "replace": "restoring",
     "revert": "restoring",
 }
+
+
+SUBJECTS = {"revert": "the old data"}
 
 
 _MOUNTS = ("volumes", "configs", "secrets", "tmpfs", "volumes_from")
