@@ -49,6 +49,38 @@ def test_a_value_never_changes(decorator: Any, name: str) -> None:
     assert point.x == 1
 
 
+@pytest.mark.parametrize("decorator", [values.dataclass, dataclasses.dataclass])
+@pytest.mark.parametrize(
+    ("given", "named"), [((), {}), ((1, 2, "", "", [], 6), {}), ((1,), {"x": 1}), ((1,), {"z": 2}), ((), {"y": 1})]
+)
+def test_wrong_arguments_are_refused(decorator: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+    with pytest.raises(TypeError):
+        made(decorator)(*given, **named)
+
+
+@pytest.mark.parametrize("decorator", [values.dataclass, dataclasses.dataclass])
+def test_fields_are_filled_in_all_ways(decorator: Any) -> None:
+    @decorator(frozen=True)
+    class Base:
+        first: int
+        count: list[int] = field(default_factory=list, init=False)
+
+        def __post_init__(self) -> None:
+            self.count.append(self.first)
+
+    @decorator(frozen=True, kw_only=True)
+    class Named(Base):
+        name: str = ""
+        size: int
+
+    value = Named(1, size=2)
+    assert (value.first, value.count, value.name, value.size) == (1, [1], "", 2)
+    assert list(vars(value)) == [item.name for item in dataclasses.fields(Named)]
+    for given, named in [((1, "x"), {"size": 2}), ((1,), {}), ((1,), {"size": 2, "count": []})]:
+        with pytest.raises(TypeError):
+            Named(*given, **named)
+
+
 def test_own_methods_stand_and_identity_is_kept_where_it_is_wanted() -> None:
     @values.dataclass(frozen=True)
     class Secret:
