@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
-from kamal_dev.commands.events import Event, Heartbeat, Lifecycle, Log, Phase, Pulled, Replace, ScriptResult
+from kamal_dev.commands.events import Arrived, Event, Heartbeat, Lifecycle, Log, Phase, Pulled, Replace, ScriptResult
 from kamal_dev.commands.facts import CurrentRelease, Facts, FailedChange, HeldImage, Lock, PortConflict, Record
 from kamal_dev.commands.stacks import (
     Contents,
@@ -179,6 +179,7 @@ _KINDS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     "phase": lambda data: _read(Phase, data),
     "log": lambda data: _read(Log, data),
     "image": lambda data: _read(Pulled, data),
+    "arrived": lambda data: _read(Arrived, data),
     "replace": lambda data: _read(Replace, data),
     "lifecycle": lambda data: _read(Lifecycle, data),
     "file": lambda data: _read(ReleaseFile, data),

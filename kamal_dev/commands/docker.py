@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from kamal_dev.model import Image, Secret, Step
@@ -72,8 +73,8 @@ def _server(name: str) -> str:
 
 
 def push(image: Image, *, config: str = "") -> Step:
-    """Push one tag."""
-    return docker("push", image.reference, config=config)
+    """Push one tag, on a terminal: Docker prints bytes nowhere else."""
+    return replace(docker("push", image.reference, config=config), on_terminal=True)
 
 
 def pull(reference: str, *, config: str = "") -> Step:

@@ -46,6 +46,14 @@ class Pulled:
 
 
 @dataclass(frozen=True)
+class Arrived:
+    """Report how many bytes of the pulled images have arrived; `total` is None while the size of a layer is unknown."""
+
+    current: int
+    total: int | None = None
+
+
+@dataclass(frozen=True)
 class Replace:
     """Report that a container is about to be replaced.
 
@@ -127,6 +135,7 @@ Event = (
     | Phase
     | Log
     | Pulled
+    | Arrived
     | Replace
     | Lifecycle
     | ReleaseFile

@@ -29,12 +29,15 @@ find_engine() {
 
 # engine_within SECONDS ARG...: run the program with a deadline (exit code 124) and a clean environment: COMPOSE_* or USER of
 # the host would override the .env of the release. With engine_exec_with=exec it replaces the shell, so that a caller that
-# started it in the background can end it by the process id of the shell.
+# started it in the background can end it by the process id of the shell. With engine_on=terminal its output goes to a terminal; ARG
+# must not need quotes then.
 engine_within() {
   engine_deadline=$1
   shift
+  set -- docker "$@"
+  [ "${engine_on:-}" != terminal ] || set -- script -qec "exec $*" /dev/null
   set -- env -i "PATH=$PATH" "HOME=$HOME" "PWD=$PWD" ${DOCKER_CONFIG:+"DOCKER_CONFIG=$DOCKER_CONFIG"} \
-    ${engine_socket:+"DOCKER_HOST=$engine_socket"} ${engine_context:+"DOCKER_CONTEXT=$engine_context"} docker "$@"
+    ${engine_socket:+"DOCKER_HOST=$engine_socket"} ${engine_context:+"DOCKER_CONTEXT=$engine_context"} "$@"
   # Only root can end a process of root, therefore sudo runs `timeout` and not the other way round.
   set -- timeout -k 5 "$engine_deadline" "$@"
   [ "$engine_way" = direct ] || set -- sudo -n -- "$@"

@@ -4,8 +4,27 @@
 # has_images IMAGE...: whether the engine has all of them.
 has_images() { engine image inspect --format . -- "$@" >/dev/null 2>&1; }
 
-# image_pull [--quiet] -- IMAGE: pull it within pull_deadline.
-image_pull() { engine_within "$pull_deadline" pull "$@"; }
+# image_pull [--quiet] -- IMAGE: pull it within pull_deadline. The engine prints bytes only on a terminal.
+image_pull() {
+  pull_on=
+  pull_terminal=$(command -v script) && [ -w /dev/ptmx ] && [ ! -L "$pull_terminal" ] && pull_on=terminal # BusyBox's `script` has no exit code
+  engine_on=$pull_on engine_within "$pull_deadline" pull "$@"
+}
+
+# pulled_bytes LOG...: print how many bytes of how many have arrived, from the logs of pulls on a terminal: `current total`. The total is
+# missing as long as the size of a layer is unknown; nothing is printed before the first bytes.
+pulled_bytes() {
+  awk 'BEGIN { RS = "\r"; unit["B"] = 1; unit["kB"] = 1e3; unit["MB"] = 1e6; unit["GB"] = 1e9 }
+    function bytes(text,   name) { name = text; gsub(/[0-9.]/, "", name); return text * unit[name] }
+    $1 !~ /^[0-9a-f]+:$/ || length($1) != 13 { next }
+    { layers[$1] }
+    $2 == "Downloading" && split($3, part, "/") == 2 { sofar[$1] = bytes(part[1]); size[$1] = bytes(part[2]); next }
+    $2 == "Already" || $2 == "Extracting" || $3 == "complete" || $2 == "Verifying" { size[$1] += 0; sofar[$1] = size[$1] }
+    END {
+      for (layer in layers) if (layer in size) { current += sofar[layer]; total += size[layer] } else unknown = 1
+      if (current) printf(unknown ? "%.0f\n" : "%.0f %.0f\n", current, total)
+    }' "$@"
+}
 
 # image_tag IMAGE NAME
 image_tag() { engine image tag "$1" "$2"; }

@@ -49,10 +49,22 @@ pull_all() {
   : >"$here/pull.failed"
   [ $# -gt 0 ] || return 0
   log_in || return
+  show_bytes &
+  showing_bytes=$!
   printf '%s\n' "$@" | xargs -P "$pulls_at_once" -I '{}' sh "$here/pull.sh" --one '{}' "${login_server:-}"
   set -- $?
+  kill "$showing_bytes" 2>/dev/null
   forget_login
   return "$1"
+}
+
+# show_bytes: report every second how much has arrived, until this script ends or stops it.
+show_bytes() {
+  while sleep 1 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
+    # shellcheck disable=SC2046 # two numbers
+    set -- $(pulled_bytes "$here"/pull.??????)
+    [ $# = 0 ] || emit arrived current: "$1" ${2:+total: "$2"}
+  done
 }
 
 # pull_one IMAGE SERVER: pull it, logged in if it is from SERVER, and print the result.
@@ -66,13 +78,13 @@ pull_one() {
   try_pull "$by_tag" >"$pull_log" 2>&1
   pull_code=$?
   # The pull reports a digest; another digest under this tag may still be the same image.
-  [ "$pull_code" != 0 ] || grep -qxF "Digest: ${1#*@}" "$pull_log" || has_exactly "$1" || pull_exactly "$1" >>"$pull_log" 2>&1 || pull_code=1
+  [ "$pull_code" != 0 ] || grep -qF "Digest: ${1#*@}" "$pull_log" || has_exactly "$1" || pull_exactly "$1" >>"$pull_log" 2>&1 || pull_code=1
   clock
   pull_reason=
   case $pull_code in
     0) pull_ok=true ;;
     124) pull_ok=false pull_reason="timed out after $pull_deadline s" ;;
-    *) pull_ok=false pull_reason=$(last_lines "$pull_log" 1) ;;
+    *) pull_ok=false pull_reason=$(last_drawn "$pull_log") ;;
   esac
   # The platforms of the project's own images were checked before.
   pull_platform=
@@ -81,6 +93,9 @@ pull_one() {
   [ "$pull_ok" = true ] || printf '%s: %s\n' "$1" "$pull_reason" >>"$here/pull.failed"
   return "$pull_code"
 }
+
+# last_drawn LOG: print the last line of a log that may have been written to a terminal.
+last_drawn() { tr '\r' '\n' <"$1" | sed "s/$(printf '\033')\[[0-9;]*[A-Za-z]//g" | grep . | last_lines - 1; }
 
 # pull_exactly NAME:TAG@DIGEST: pull by digest, and add the tag, if the registry's tag has moved.
 pull_exactly() {

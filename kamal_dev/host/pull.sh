@@ -1,7 +1,7 @@
 #!/bin/sh
 # Pull images: pull.sh IMAGE...
 #
-# Events: one `image` per pull {image, ok, seconds, reason}, those of facts.sh, then `result` {ok, reason}.
+# Events: `arrived` {current, total} in bytes, one `image` per pull {image, ok, seconds, reason}, those of facts.sh, then `result` {ok, reason}.
 # Payload: see images.sh; meta/facts, see lib.sh. `--one IMAGE SERVER` is how this script calls itself for each image.
 set -u
 here=${0%/*}

@@ -114,7 +114,8 @@ class Step:
     """Describe one command to run, as argv; only `text` is quoted.
 
     `stdin` may contain secrets and is never printed. `environment` is added to the process's own, None removes a
-    variable; its secrets are revealed only to the child process.
+    variable; its secrets are revealed only to the child process. `on_terminal` gives its stdout a terminal, on which
+    some programs report their progress in bytes; each carriage return then ends a line.
     """
 
     argv: tuple[str, ...]
@@ -122,6 +123,7 @@ class Step:
     environment: tuple[tuple[str, str | Secret | None], ...] = ()
     cwd: Path | None = None
     label: str = ""
+    on_terminal: bool = False
 
     @property
     def text(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from kamal_dev.output.units import in_bytes
 from kamal_dev.values import dataclass
 
 # The devcontainer CLI prefixes each chunk that it reads with the time, so only some lines have it.
@@ -12,8 +13,7 @@ _STEP = re.compile(r"^#(\d+) (\[(?!internal|auth)[^\]]*\d+/\d+\] .*|\[internal\]
 _NUMBERED = re.compile(r"^\[.*?(\d+)/(\d+)\]")
 _PREFIX = re.compile(r"^#(\d+) (?:\d+\.\d+ )?")
 _ERROR = re.compile(r"^#(\d+) ERROR:")
-_BYTES = re.compile(r"^#\d+ sha256:\S+ (?:([\d.]+)(B|kB|MB|GB) / )([\d.]+)(B|kB|MB|GB)")
-_SIZES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+_BYTES = re.compile(r"^#\d+ sha256:\S+ ([\d.]+(?:B|kB|MB|GB)) / ([\d.]+(?:B|kB|MB|GB))")
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,7 @@ def build_step(line: str) -> BuildStep | None:
 def fetched(line: str) -> tuple[int, int] | None:
     """Return how many bytes of how many have arrived of a layer, if a line says so."""
     match = _BYTES.match(_TIME.sub("", line))
-    if match is None:
-        return None
-    return int(float(match[1]) * _SIZES[match[2]]), int(float(match[3]) * _SIZES[match[4]])
+    return (in_bytes(match[1]), in_bytes(match[2])) if match else None
 
 
 def failed_step(output: str) -> list[str]:

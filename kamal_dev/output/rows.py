@@ -64,7 +64,8 @@ class LiveRows:
             row.running.pop(event.phase, None)
             row.begun, row.detail, row.layers = self._clock(), event.message, {}
             row.running[event.phase] = event
-        else:
+        elif event.unit == "bytes" or known.unit != "bytes":
+            # Bytes say more than a number of images.
             row.running[event.phase] = replace(
                 known, current=event.current, total=event.total, unit=event.unit, subject=known.subject or event.subject
             )

@@ -45,6 +45,12 @@ def amount(current: float, total: float | None) -> str:
     return f"{_number(part)}/{number} {unit}"
 
 
+def in_bytes(text: str) -> int:
+    """Return the bytes of a size as Docker prints it: `525.8kB`, `1.2 GB`."""
+    number = text.rstrip("BkMGT ")
+    return int(float(number) * 1000 ** _UNITS.index(text[len(number) :].strip()))
+
+
 def _scaled(count: float) -> tuple[str, str]:
     for unit in _UNITS[:-1]:
         if count < 999.5:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections import deque
 from collections.abc import Callable
 
 MAX_LINE = 64 * 1024
 MAX_KEPT = 8 * 1024 * 1024
+_CURSOR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 class Lines:
@@ -49,6 +51,21 @@ class Lines:
             self._size -= len(self._kept.popleft()) + 1
         if self._on_line:
             self._on_line(line)
+
+
+class TerminalLines(Lines):
+    """Collect what a program draws on a terminal: every state of a line that it redraws is a line.
+
+    Sequences that move the cursor are removed.
+    """
+
+    def feed(self, data: bytes) -> None:
+        """Process the next bytes of the stream."""
+        super().feed(data.replace(b"\r", b"\n"))
+
+    def _emit(self, line: str) -> None:
+        if text := _CURSOR.sub("", line).strip():
+            super()._emit(text)
 
 
 class Bytes:

@@ -14,7 +14,7 @@ from typing import IO
 from kamal_dev.model import Result, Secret, Step
 from kamal_dev.shell import OnLine, pipes
 from kamal_dev.shell.fanout import TICK
-from kamal_dev.shell.lines import Lines
+from kamal_dev.shell.lines import Lines, TerminalLines
 from kamal_dev.shell.pipes import GRACE
 
 NOT_FOUND = 127
@@ -51,7 +51,8 @@ class Local:
                 process = stack.enter_context(self._process(step))
             except OSError as error:
                 return Result(step, *_unstarted(step, error), time.monotonic() - started)
-            output, errors = _converse(process, on_line, feed or _once(step.stdin), timeout)
+            lines = (TerminalLines if step.on_terminal else Lines)(on_line)
+            output, errors = _converse(process, lines, Lines(on_line), feed or _once(step.stdin), timeout)
             code = process.returncode
         return Result(step, code, output, errors, time.monotonic() - started)
 
@@ -92,22 +93,28 @@ class Local:
         with self._lock:
             if self._is_closed:
                 raise InterruptedError(errno.EINTR, "this run is over", step.argv[0])
-            process = subprocess.Popen(
-                step.argv,
-                bufsize=0,
-                cwd=step.cwd,
-                env=_environment(self._environment, step),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-            )
+            process = self._started(step)
             self._running.add(process)
         try:
             yield process
         finally:
             pipes.end(process)
             self._running.discard(process)
+
+    def _started(self, step: Step) -> subprocess.Popen[bytes]:
+        def start(stdout: int) -> subprocess.Popen[bytes]:
+            return subprocess.Popen(
+                step.argv,
+                bufsize=0,
+                cwd=step.cwd,
+                env=_environment(self._environment, step),
+                stdin=subprocess.PIPE,
+                stdout=stdout,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+
+        return pipes.on_terminal(start) if step.on_terminal else start(subprocess.PIPE)
 
 
 def _environment(own: dict[str, str], step: Step) -> dict[str, str]:
@@ -143,10 +150,9 @@ def _beside(process: subprocess.Popen[bytes], feed: Iterable[bytes], errors: Lin
 
 
 def _converse(
-    process: subprocess.Popen[bytes], on_line: OnLine | None, feed: Iterable[bytes], timeout: float | None
+    process: subprocess.Popen[bytes], out: Lines, err: Lines, feed: Iterable[bytes], timeout: float | None
 ) -> tuple[str, str]:
     """Feed stdin and drain both streams until the process ends or times out."""
-    out, err = Lines(on_line), Lines(on_line)
     stdout = process.stdout
     assert stdout
     workers = (*_beside(process, feed, err), pipes.Worker(lambda: _drain(process, stdout, out)))

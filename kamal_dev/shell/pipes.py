@@ -22,6 +22,22 @@ ROOM = 1 << 20  # bytes that a pipe may hold
 PIECE = 1 << 16
 
 
+def on_terminal(start: Callable[[int], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+    """Start a process with a terminal as its stdout, which can be read like a pipe."""
+    reader, writer = os.openpty()
+    stdout = os.fdopen(reader, "rb", buffering=0)
+    try:
+        process = start(writer)
+    except BaseException:
+        stdout.close()
+        raise
+    finally:
+        # The stream ends once nobody can write to it.
+        os.close(writer)
+    process.stdout = stdout
+    return process
+
+
 def chunks(stream: IO[bytes], is_over: Callable[[], bool]) -> Iterator[bytes]:
     """Yield chunks until the stream ends, or until `is_over` and everything available was read."""
     descriptor = os.dup(stream.fileno())

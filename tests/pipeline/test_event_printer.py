@@ -50,6 +50,15 @@ def test_images_are_counted_as_they_arrive() -> None:
     assert printed({"type": "phase", "name": "pull"}, pulled)[-1] == ("pulling", "progress", "postgres:15")
 
 
+def test_bytes_that_arrived_are_progress_of_the_pull() -> None:
+    events: list[Event] = []
+    printer = EventPrinter(Output(events.append), Host("blog-1", "10.0.0.1"))
+    for line in ('{"type":"arrived","current":5}', '{"type":"arrived","current":6,"total":9}'):
+        printer(line)
+    known = [(event.phase, event.status, event.current, event.total, event.unit) for event in events]
+    assert known == [("pulling", "progress", 5, None, "bytes"), ("pulling", "progress", 6, 9, "bytes")]
+
+
 def test_events_name_their_service_where_it_is_known() -> None:
     events: list[Event] = []
     services = ServiceNames("app", {"postgres:15": "db"})

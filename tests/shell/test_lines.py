@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from kamal_dev.shell.lines import MAX_KEPT, MAX_LINE, Lines
+from kamal_dev.shell.lines import MAX_KEPT, MAX_LINE, Lines, TerminalLines
 
 
 def test_lines_come_as_they_are_complete_and_the_last_one_at_the_end() -> None:
@@ -50,3 +50,11 @@ def test_only_the_last_megabytes_are_kept() -> None:
     assert len(text) <= MAX_KEPT
     assert text.splitlines()[-1].startswith("199x")
     assert not text.startswith("0x")
+
+
+def test_on_a_terminal_each_state_of_a_redrawn_line_is_a_line() -> None:
+    seen: list[str] = []
+    lines = TerminalLines(seen.append)
+    lines.feed(b"Pushing\r\n\r\n\x1b[1A\x1b[2K\rab: 1MB/2MB\r\x1b[1B\x1b[1A\x1b[2K\rab: Pushed \r\x1b[1B")
+    assert seen == ["Pushing", "ab: 1MB/2MB", "ab: Pushed"]
+    assert lines.end() == "Pushing\nab: 1MB/2MB\nab: Pushed"

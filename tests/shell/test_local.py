@@ -140,3 +140,12 @@ def test_what_other_threads_run_can_be_ended_and_more_be_started(tmp_path: Path)
     local.interrupt()
     assert not ended.result()
     assert local.run(Step(("true",)))
+
+
+def test_a_step_can_have_a_terminal_for_its_output_and_nothing_else() -> None:
+    descriptors = len([*Path("/proc/self/fd").iterdir()])
+    script = "for n in 0 1 2; do [ -t $n ] && echo $n; done; printf 'a\\rb\\n'; echo err >&2; exit 3"
+    result = Local().run(sh(script, on_terminal=True))
+    assert (result.exit_code, result.output, result.errors) == (3, "1\na\nb", "err")
+    assert Local().run(Step(("no-such-program",), on_terminal=True)).exit_code == NOT_FOUND
+    assert len([*Path("/proc/self/fd").iterdir()]) == descriptors

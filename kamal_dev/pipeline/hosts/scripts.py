@@ -206,6 +206,8 @@ class EventPrinter:
             output.progress(
                 "pulling", self._arrived, None, "images", self._target, subject=event.image, service=service
             )
+        elif isinstance(event, events.Arrived):
+            output.progress("pulling", event.current, event.total, "bytes", self._target)
         elif isinstance(event, events.Replace):
             output.info(replacing(event), self._target, phase="starting", service=event.service)
             if event.inside:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -19,9 +20,44 @@ from kamal_dev.pipeline.images.parallel import each_image
 from kamal_dev.pipeline.images.registry import Stored
 from kamal_dev.pipeline.run.tools import LocalTools
 from kamal_dev.project import Project
-from kamal_dev.shell import OnLine, Shell
+from kamal_dev.shell import Shell
 
+EVERY = 0.5  # seconds between two progress events
 _DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
+
+
+class _PushProgress:
+    """Show the lines of a push, and how much of it is done: in bytes, or in layers if nothing has to be sent."""
+
+    def __init__(self, output: Output, image: Image) -> None:
+        self._output = output
+        self._image = image.reference
+        self._log = LayerLog()
+        self._finished = 0
+        self._shown = 0.0
+
+    def __call__(self, line: str) -> None:
+        """Process one line of `docker push`."""
+        layer = self._log.take(line)
+        if layer is None or layer.is_done or not layer.sent:
+            self._output.line("pushing", line, subject=self._image)
+        if layer:
+            self._count()
+
+    def _count(self) -> None:
+        finished, layers = self._log.layers
+        sent, total = self._log.sent
+        if finished > self._finished and not sent:
+            self._output.progress("pushing", finished, layers, "layers", subject=self._image)
+        elif sent and (finished > self._finished or time.monotonic() - self._shown > EVERY):
+            self._shown = time.monotonic()
+            self._output.progress("pushing", sent, total, "bytes", subject=self._image)
+        self._finished = finished
+
+    @property
+    def sent(self) -> int:
+        """The number of bytes sent."""
+        return self._log.sent[0]
 
 
 def push_all(project: Project, tools: LocalTools, *, config: str, built: Iterable[Built] = ()) -> list[Built]:
@@ -101,39 +137,30 @@ def _stored(project: Project, shell: Shell, image: Image, config: str, *, may_pu
 
 def _push(project: Project, tools: LocalTools, image: Image, config: str, present: Present) -> Built:
     tools.output.start("pushing", image.reference)
-    pushed, seconds = _pushed(tools, image, config, present)
+    progress = _PushProgress(tools.output, image)
+    pushed, seconds = _pushed(tools, image, config, present, progress)
     if pushed is None:
         # Another build has moved the tag since: move it back to this image.
         tools.shell.run(docker.tag(present.id, image))
-        pushed, seconds = _pushed(tools, image, config, present)
+        pushed, seconds = _pushed(tools, image, config, present, progress)
     if pushed is None:
         raise _another(image)
-    tools.output.done("pushing", image.reference, seconds=seconds)
+    tools.output.done("pushing", image.reference, seconds=seconds, total=progress.sent, unit="bytes")
     _push_cache(project, tools, image, present, config)
     return Built(pushed, present)
 
 
-def _pushed(tools: LocalTools, image: Image, config: str, present: Present) -> tuple[Image | None, float]:
+def _pushed(
+    tools: LocalTools, image: Image, config: str, present: Present, progress: _PushProgress
+) -> tuple[Image | None, float]:
     """Push the tag and return the pushed image with its digest; None if that is not `present`."""
-    result = tools.shell.run(docker.push(image, config=config), on_line=_progress(tools.output, image))
+    result = tools.shell.run(docker.push(image, config=config), on_line=progress)
     if not result:
         raise _refused(image, last_line(why(result)))
     digests = _DIGEST.findall(result.output)
     known = inspect(tools.shell, present.id) if digests else None
     is_same = known is not None and known.has(image, digests[-1])
     return (replace(image, digest=digests[-1]) if is_same else None), result.seconds
-
-
-def _progress(output: Output, image: Image) -> OnLine:
-    """Return a handler that shows the lines of a push and counts its layers."""
-    layers = LayerLog()
-
-    def show(line: str) -> None:
-        output.line("pushing", line, subject=image.reference)
-        if count := layers.take(line):
-            output.progress("pushing", *count, "layers", subject=image.reference)
-
-    return show
 
 
 def _another(image: Image) -> RegistryError:
