@@ -9,14 +9,23 @@ from kamal_dev.cli import common
 
 @click.command(epilog=common.examples("dev alerts  # all stacks of this project", "dev alerts guestbook-1 -n 5"))
 @common.stacks
-@click.option("-n", "--lines", type=click.IntRange(1, 500), default=20, show_default=True, help="Number of alerts.")
+@click.option(
+    "-n",
+    "--lines",
+    type=click.IntRange(1, 500),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="Number of alerts to show.",
+)
 @common.as_json
 @common.common
 def command(flags: common.Flags, *, names: tuple[str, ...], lines: int) -> int:
-    """Oldest alerts first. With NAME, only these stacks. The exit code is 1 if a host does not answer.
+    """Oldest alerts first. NAME selects stacks and can be a glob. Default: all stacks. The exit code is 1 if a host
+    does not answer.
 
-    An alert is written when a service stops, is restarted or becomes unhealthy, when it has recovered, and when a disk
-    is full. `notify` in config/dev.yml says who is told.
+    Hosts write an alert when a service stops, restarts, becomes unhealthy or recovers, and when a disk is full.
+    `notify` in config/dev.yml sets where alerts are sent.
     """
     from kamal_dev.output.table import table
     from kamal_dev.pipeline.alerts import HEAD, alerts

@@ -10,12 +10,18 @@ from kamal_dev.cli import common
 @click.command(epilog=common.examples("dev audit  # all stacks of this project", "dev audit guestbook-1 -n 10"))
 @common.stacks
 @click.option(
-    "-n", "--lines", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Number of entries."
+    "-n",
+    "--lines",
+    type=click.IntRange(1, 100_000),
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="Number of entries to show.",
 )
 @common.as_json
 @common.common
 def command(flags: common.Flags, *, names: tuple[str, ...], lines: int) -> int:
-    """Oldest entries first. With NAME, only these stacks; it may be a glob, such as `*-1`.
+    """Oldest entries first. NAME selects stacks and can be a glob, such as `*-1`. Default: all stacks.
 
     The exit code is 1 if a host does not answer.
     """

@@ -23,17 +23,17 @@ from kamal_dev.cli import common
     "--output",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write. [default: NAME-TIME.tar.zst]",
+    help="File to write. Default: NAME-TIME.tar.zst.",
 )
 @common.skip_hooks
 @common.lock_wait
 @common.as_events
 @common.common
 def command(flags: common.Flags, *, name: str, volumes: tuple[str, ...], output: Path | None, skip_hooks: bool) -> int:
-    """VOLUME is a name in the compose file, or `workspace`; without one, everything is saved.
+    """VOLUME is a volume in the compose file, or `workspace`. Default: all volumes and the workspace.
 
-    The services that use the volumes are stopped meanwhile and started again. With a hook `.kamal/hooks/backup`
-    they keep running, and the hook runs first.
+    Services that use the volumes are stopped during the backup and started again afterwards. With a hook
+    `.kamal/hooks/backup`, which runs first, they keep running.
     """
     from kamal_dev.pipeline.backup import backup
     from kamal_dev.pipeline.run.hooks import Hooks

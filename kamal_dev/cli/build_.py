@@ -8,9 +8,7 @@ from kamal_dev.cli import common
 
 
 @click.command(
-    epilog=common.examples(
-        "dev build", "dev build --no-cache --progress plain  # rebuild every layer, with full output"
-    )
+    epilog=common.examples("dev build", "dev build --no-cache --progress plain  # rebuild every layer with full output")
 )
 @click.option("--no-cache", is_flag=True, help="Rebuild every layer.")
 @click.option(
@@ -19,7 +17,7 @@ from kamal_dev.cli import common
     multiple=True,
     help="Build for this platform, such as linux/arm64. Can be repeated.",
 )
-@click.option("--progress", type=click.Choice(["auto", "plain", "quiet"]), help="Progress output of buildx.")
+@click.option("--progress", type=click.Choice(["auto", "plain", "quiet"]), help="Type of progress output of buildx.")
 @common.skip_initialize
 @common.skip_hooks
 @common.ignore_features
@@ -36,7 +34,7 @@ def command(
     skip_initialize: bool,
     skip_hooks: bool,
 ) -> int:
-    """Always runs the builder, whose cache decides what to rebuild. Pushes nothing."""
+    """Always runs the builder; its cache decides what is rebuilt. Does not push the images."""
     from kamal_dev.output.summary import RunSummary
     from kamal_dev.pipeline.build import build
     from kamal_dev.pipeline.images.recipe import BuildOptions

@@ -18,7 +18,7 @@ from kamal_dev.cli.words import AfterDashes
         "dev compose guestbook-1 -- ps",
         "dev compose guestbook-1 -- exec db psql -U postgres",
         "dev compose -- top  # all stacks",
-        "dev compose guestbook-1 -- down -v  # asks: the volumes are removed",
+        "dev compose guestbook-1 -- down -v  # also removes the volumes",
     ),
 )
 @common.stacks
@@ -26,10 +26,10 @@ from kamal_dev.cli.words import AfterDashes
 @common.common
 @click.pass_context
 def command(ctx: click.Context, flags: common.Flags, *, names: tuple[str, ...], yes: bool) -> int:
-    """Pass the words for Compose after `--`. It runs on the host, on the files and the environment of the release.
+    """Pass the command after `--`. It runs on the host, with the files and the environment of the release.
 
-    Commands that change containers take the lock of the stack and are in `dev audit`. Without NAME, those
-    that only read are run for all stacks, the others after a question. `build`, `pull` and `push` are refused.
+    Commands that change containers hold the lock of the stack and are recorded in `dev audit`. Without NAME, the
+    command runs for all stacks; if it changes anything, after confirmation. `build`, `pull` and `push` are refused.
     """
     from kamal_dev.commands.compose import ComposeCall
     from kamal_dev.pipeline.compose import run_in_all, session, targets

@@ -12,7 +12,7 @@ from kamal_dev.cli import common
 @common.version
 @common.common
 def command(flags: common.Flags) -> None:
-    """Needs no engine, host or network."""
+    """Needs no Docker, hosts or network."""
     from kamal_dev.pipeline.config import resolved
     from kamal_dev.syntax.emitter import dump
 

@@ -18,10 +18,11 @@ from kamal_dev.cli import common
 @click.argument("target", metavar="DST")
 @common.common
 def command(flags: common.Flags, *, source: str, target: str) -> int:
-    """One of both is NAME:PATH, in the workspace, or NAME:SERVICE:PATH; the other is on this machine.
+    """Either SRC or DST is NAME:PATH, in the workspace, or NAME:SERVICE:PATH, in a container. The other one is a path
+    on this machine.
 
-    A folder is copied with all that it contains; into DST if that is a folder, else as DST. Modes are kept.
-    Files that are sent belong to the user of the container.
+    Folders are copied recursively: into DST if it is a folder, otherwise as DST. File modes are preserved. Files
+    copied to a stack belong to the user of the container.
     """
     from kamal_dev.pipeline.cp import cp
 

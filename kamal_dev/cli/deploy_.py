@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         "dev deploy --count 3  # run three stacks",
         "dev deploy guestbook-2  # only this stack",
         "dev deploy --skip-push  # without a registry",
-        "dev deploy --dry-run  # print the steps",
+        "dev deploy --dry-run  # print the plan and its steps",
     )
 )
 @click.argument("names", metavar="[NAME]...", nargs=-1)
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     "--timeout",
     type=click.FloatRange(1),
     metavar="SECONDS",
-    help="How long to wait for a host. After that it is reported as unknown, and its work continues.",
+    help="How long to wait for each host. After that, its state is reported as unknown while it continues.",
 )
 @click.option(
-    "--keep-failed", is_flag=True, help="Leave a failed release running if there is no good one to roll back to."
+    "--keep-failed", is_flag=True, help="Leave a failed release running if there is no good release to roll back to."
 )
 @click.option("--recreate", is_flag=True, help="Recreate all containers, even if nothing changed.")
-@click.option("--dry-run", is_flag=True, help="Print the steps without running them.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask before creating hosts and raising limits of this machine.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and its steps without running them.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @common.lock_wait
 @common.skip_initialize
 @common.skip_hooks
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 def command(
     flags: common.Flags, *, names: tuple[str, ...], hosts: tuple[str, ...], dry_run: bool, yes: bool, **wanted: Any
 ) -> int:
-    """With NAME, only these stacks. The exit code is 1 if any host failed."""
+    """NAME selects stacks. Default: all stacks. The exit code is 1 if any host failed."""
     from kamal_dev.pipeline.deploy import deploy
     from kamal_dev.pipeline.plan import DeployOptions
 

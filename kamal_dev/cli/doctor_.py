@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog=common.examples("dev doctor", "dev doctor --bundle  # for a bug report"))
-@click.option("--bundle", is_flag=True, help="Also write an archive for a bug report to the current folder.")
+@click.option("--bundle", is_flag=True, help="Also write an archive for bug reports to the current folder.")
 @common.as_json
 @common.common
 def command(flags: common.Flags, *, bundle: bool) -> int:
     """Checks this machine, the project, secrets, registry, provider and hosts. The exit code is 1 if
     something that a deploy needs is missing.
 
-    The archive has these results, versions, the resolved configuration, the state of the stacks and the last
-    changes, without secrets, values of variables and logs of services.
+    The archive contains these results, versions, the resolved configuration, the state of the stacks and the latest
+    changes. It contains no secrets, values of variables or logs of services.
     """
     from kamal_dev.pipeline.doctor import doctor
 

@@ -18,14 +18,14 @@ from kamal_dev.errors import UsageError
     epilog=common.examples(
         "dev exec guestbook-1 -- rake db:migrate",
         "dev exec guestbook-1 db -- psql -U postgres",
-        "dev exec 'guestbook-*' -- git status  # in several, side by side",
+        "dev exec 'guestbook-*' -- git status  # in parallel",
         "dev exec guestbook-1 -d -- bin/worker",
     ),
 )
 @click.argument("names", metavar="[NAME]... [SERVICE]", nargs=-1)
-@click.option("-d", "--detach", is_flag=True, help="Start the command and do not wait for it.")
+@click.option("-d", "--detach", is_flag=True, help="Run the command in the background.")
 @click.option("--service", metavar="SERVICE", default="", help="Use the container of this service.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask before running it in all stacks.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @common.common
 @click.pass_context
 def command(
@@ -33,8 +33,9 @@ def command(
 ) -> int:
     """Pass the command after `--`. It runs as with `dev ssh`: as remoteUser in workspaceFolder with remoteEnv.
 
-    In one stack it has the terminal and stdin. In several it runs side by side, without stdin and with
-    the stack before each line; the exit code is the highest. Without NAME, asks and runs in all stacks.
+    In a single stack, the command gets the terminal and stdin. In several stacks, it runs in parallel and without
+    stdin; each line is prefixed with the stack, and the exit code is the highest one. Without NAME, it runs in all
+    stacks after confirmation.
     """
     from kamal_dev.pipeline.exec import run_in_all, session, where
 

@@ -48,9 +48,11 @@ class Flags:
         "--json", default=False, help="Print events as JSON lines on stdout; the last line is the result."
     )
     version: str | None = _flag(
-        "--version", of_run=True, metavar="TAG", help="Use this tag instead of the git version."
+        "--version", of_run=True, metavar="TAG", help="Use this tag instead of the version from git."
     )
-    ignore_features: bool = _flag("--ignore-features", default=False, of_run=True, help="Build without Features.")
+    ignore_features: bool = _flag(
+        "--ignore-features", default=False, of_run=True, help="Ignore the Features of devcontainer.json."
+    )
     lock_wait: int | None = _flag(
         "--lock-wait",
         of_run=True,

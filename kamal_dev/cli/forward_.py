@@ -26,7 +26,7 @@ def command(flags: common.Flags, *, name: str | None, ports: tuple[str, ...]) ->
     """NAME is optional if there is only one stack.
 
     Forwards `forwardPorts` and `appPort` of devcontainer.json to 127.0.0.1 until Ctrl-C. If a local
-    port is in use, the next free one is taken; with --port, the command fails instead.
+    port is in use, the next free one is used; with --port, the command fails instead.
     """
     from kamal_dev.output.table import table
     from kamal_dev.pipeline.forward import HEAD, address, as_json, forward

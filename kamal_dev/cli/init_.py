@@ -7,11 +7,11 @@ import click
 from kamal_dev.cli import common
 
 
-@click.command(epilog=common.examples("dev init"))
+@click.command(epilog=common.examples("dev init", "dev init --force  # overwrite existing files"))
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
 @common.common
 def command(flags: common.Flags, *, force: bool) -> None:
-    """The file explains all options and is filled in from the repository.
+    """config/dev.yml explains every option and is filled in from the repository.
 
     Existing files are only overwritten with --force.
     """

@@ -13,7 +13,7 @@ from kamal_dev.errors import UsageError
 
 @click.command(
     epilog=common.examples(
-        "dev logs  # all stacks, merged in the order of time",
+        "dev logs  # all stacks, sorted by time",
         "dev logs guestbook-1 app -f -n 20",
         "dev logs 'guestbook-*' db --since 10m --grep ERROR",
     )
@@ -23,9 +23,11 @@ from kamal_dev.errors import UsageError
 @click.option("--since", metavar="TIME", default="", help="Print lines from this time on: 10m, 2026-01-31T12:00:00Z.")
 @click.option("--until", metavar="TIME", default="", help="Print lines before this time.")
 @click.option("--grep", metavar="REGEX", help="Print only lines that match.")
-@click.option("-n", "--tail", type=click.IntRange(0), metavar="N", help="Last lines of each container. Default: all.")
+@click.option(
+    "-n", "--tail", type=click.IntRange(0), metavar="N", help="Print only the last N lines of each container."
+)
 @click.option("--service", "services", multiple=True, metavar="SERVICE", help="Only this service. Can be repeated.")
-@click.option("--no-log-prefix", is_flag=True, help="Leave out the stack and the service before each line.")
+@click.option("--no-log-prefix", is_flag=True, help="Do not print the stack and the service before each line.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @common.common
 def command(
@@ -40,9 +42,10 @@ def command(
     services: tuple[str, ...],
     no_log_prefix: bool,
 ) -> int:
-    """Without NAME, all stacks; NAME may be a glob. Without SERVICE, all services, and containers that have ended.
+    """Without NAME, prints the logs of all stacks; NAME can be a glob. Without SERVICE, prints those of all services,
+    including containers that have exited.
 
-    With -f, continues after lost connections, restarts and deploys.
+    -f continues through lost connections, restarts and deploys.
     """
     from kamal_dev.cli import results
     from kamal_dev.commands.logs import LogQuery

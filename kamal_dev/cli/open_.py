@@ -16,7 +16,7 @@ from kamal_dev.cli import common
 def command(flags: common.Flags, *, name: str | None, editor: str | None, only_print: bool) -> None:
     """NAME is optional if there is only one stack. Requires the Dev Containers extension of VS Code.
 
-    Writes .kamal/local/ssh_config, which has to be included in ~/.ssh/config.
+    Writes .kamal/local/ssh_config, which must be included in ~/.ssh/config.
     """
     from kamal_dev.pipeline.open import address, open_editor
 

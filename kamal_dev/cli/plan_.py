@@ -29,14 +29,14 @@ COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 @click.option("--skip-build", is_flag=True, help="Plan with the existing images of this version.")
 @click.option("--skip-push", is_flag=True, help="Plan to send images to the hosts over SSH.")
 @click.option("--recreate", is_flag=True, help="Plan to recreate every container.")
-@click.option("--exit-code", is_flag=True, help="Exit with 1 if a deploy has something to do.")
+@click.option("--exit-code", is_flag=True, help="Exit with 1 if a deploy would change something.")
 @common.ignore_features
 @common.allow_outside
 @common.as_json
 @common.version
 @common.common
 def command(flags: common.Flags, *, names: tuple[str, ...], exit_code: bool, **wanted: Any) -> int:
-    """With NAME, only these stacks. Runs no hook and no initializeCommand, and changes nothing."""
+    """Changes nothing, and runs neither hooks nor initializeCommand. NAME selects stacks. Default: all stacks."""
     from kamal_dev.pipeline.plan import DeployOptions, plan
 
     run = common.open_run(flags)

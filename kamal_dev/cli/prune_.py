@@ -17,7 +17,7 @@ from kamal_dev.cli import common
 @common.as_events
 @common.common
 def command(flags: common.Flags, *, names: tuple[str, ...], dry_run: bool, yes: bool) -> int:
-    """With NAME, only these stacks; it may be a glob, such as `*-1`.
+    """NAME selects stacks and can be a glob, such as `*-1`. Default: all stacks.
 
     Removes releases beyond `retain` and unused images of this project.
 

@@ -7,14 +7,14 @@ import click
 from kamal_dev.cli import common
 
 
-@click.command(epilog=common.examples("dev push"))
+@click.command(epilog=common.examples("dev push", "dev push --version 1.4.2  # an image that was built with this tag"))
 @common.ignore_features
 @common.allow_outside
 @common.as_events
 @common.version
 @common.common
 def command(flags: common.Flags) -> int:
-    """Verifies each digest in the registry. Builds nothing: run `dev build` first."""
+    """Verifies the digest of each image in the registry. Does not build: run `dev build` first."""
     from kamal_dev.output.summary import RunSummary
     from kamal_dev.pipeline.push import push
 

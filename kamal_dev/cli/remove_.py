@@ -23,7 +23,7 @@ from kamal_dev.cli import common
 def command(
     flags: common.Flags, *, names: tuple[str, ...], dry_run: bool, yes: bool, keep_volumes: bool, skip_hooks: bool
 ) -> int:
-    """With NAME, only these stacks; it may be a glob, such as `*-1`.
+    """NAME selects stacks and can be a glob, such as `*-1`. Default: all stacks.
 
     Hosts of the `static` provider are never destroyed.
     """

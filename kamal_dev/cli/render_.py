@@ -15,7 +15,7 @@ from kamal_dev.cli import common
     )
 )
 @click.argument("directory", required=False, metavar="[DIR]", type=click.Path(path_type=Path))
-@click.option("--explain", is_flag=True, help="Explain what became of each key of your files.")
+@click.option("--explain", is_flag=True, help="Explain how each key of your files is used.")
 @common.ignore_features
 @common.allow_outside
 @common.as_json
@@ -24,7 +24,7 @@ from kamal_dev.cli import common
 def command(flags: common.Flags, *, directory: Path | None, explain: bool) -> None:
     """Secrets are masked. Without DIR, only lists the files.
 
-    Needs no engine, host or network.
+    Needs no Docker, hosts or network.
     """
     from kamal_dev.errors import ConfigError
     from kamal_dev.output.table import table

@@ -13,10 +13,10 @@ from kamal_dev.cli.operation import operation, steer
 )
 @operation()
 def command(flags: common.Flags, *, words: tuple[str, ...], dry_run: bool, yes: bool) -> int:
-    """Without SERVICE, all services that run or were stopped. Waits until they are up, and runs the
-    postStartCommand of a main container that was restarted.
+    """Without SERVICE, restarts all services that are running or stopped. Waits until they are up, and runs
+    postStartCommand if the main container was restarted.
 
-    Without NAME, asks and takes all stacks; NAME may be a glob.
+    Without NAME, restarts all stacks after confirmation. NAME can be a glob.
     """
     from kamal_dev.pipeline.operate import change_of
 

@@ -22,10 +22,10 @@ from kamal_dev.cli import common
 @common.as_events
 @common.common
 def command(flags: common.Flags, *, name: str, file: Path, yes: bool) -> int:
-    """The file is checked before anything is changed. Then the volumes and the workspace in it replace those of
-    the stack; services that use them are stopped meanwhile.
+    """The file is verified before anything is changed. Its volumes and workspace then replace those of the stack;
+    services that use them are stopped during the restore.
 
-    If the services do not come up with the restored data, the stack returns to the data it had.
+    If the services do not come up with the restored data, the previous data is restored.
     """
     from kamal_dev.pipeline.restore import restore
 

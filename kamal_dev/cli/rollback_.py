@@ -35,8 +35,8 @@ def command(
 ) -> int:
     """Rolls back all services of a stack; volumes and the workspace are not changed.
 
-    VERSION is a version from `dev versions`, a release id, or a prefix of either. Default: the good
-    release before the current one. NAME is optional. If a release does not become healthy, the
+    VERSION is a version from `dev versions`, a release id, or a prefix of either. Default: the last good
+    release before the current one. Without NAME, rolls back all stacks. If a release does not become healthy, the
     rollback of that stack is reverted.
     """
     from kamal_dev.pipeline.rollback import RollbackOptions, preview, rollback

@@ -13,7 +13,8 @@ from kamal_dev.cli.operation import operation, steer
 def command(flags: common.Flags, *, words: tuple[str, ...], dry_run: bool, yes: bool) -> int:
     """The number lasts until a deploy changes the stack; to keep it, set `scale` in the compose file.
 
-    Waits until the containers are up. The main service has one container. Without NAME, asks and takes all stacks.
+    Waits until the containers are up. The main service always has one container. Without NAME, scales the service in
+    all stacks after confirmation.
     """
     from kamal_dev.pipeline.operate import scale_of
 

@@ -7,15 +7,15 @@ import click
 from kamal_dev.cli import common
 
 
-@click.command(epilog=common.examples("dev services  # of the compose files here", "dev services guestbook-1"))
+@click.command(epilog=common.examples("dev services  # in the compose files", "dev services guestbook-1"))
 @common.stacks
 @common.as_json
 @common.version
 @common.common
 def command(flags: common.Flags, *, names: tuple[str, ...]) -> int:
-    """Without NAME, what the compose files say; needs no engine, host or network.
+    """Without NAME, lists the services in the compose files, which needs no Docker, hosts or network.
 
-    With NAME, also the state and the image of each service in these stacks.
+    With NAME, also shows the state and the image of each service in these stacks.
     """
     from kamal_dev.output.table import table
     from kamal_dev.pipeline.services import HEAD, services

@@ -49,7 +49,8 @@ def command(ctx: click.Context, flags: common.Flags, *, name: str | None, servic
     """NAME is optional if there is only one stack. Pass a command after `--`.
 
     Runs as remoteUser in workspaceFolder with remoteEnv. A single word is run by the user's shell, several
-    words are run as they are. Passes stdin on and exits with the exit code of the command.
+    words are run as they are. Stdin is passed on, and the exit code is that
+    of the command.
     """
     from kamal_dev.pipeline.ssh import ssh
 

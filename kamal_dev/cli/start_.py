@@ -13,10 +13,10 @@ from kamal_dev.cli.operation import operation, steer
 )
 @operation()
 def command(flags: common.Flags, *, words: tuple[str, ...], dry_run: bool, yes: bool) -> int:
-    """Without SERVICE, starts what `dev stop` stopped. Waits until the services are up, and runs the
-    postStartCommand of a main container that was started.
+    """Without SERVICE, starts what `dev stop` stopped. Waits until the services are up, and runs
+    postStartCommand if the main container was started.
 
-    Without NAME, asks and takes all stacks; NAME may be a glob.
+    Without NAME, starts all stacks after confirmation. NAME can be a glob.
     """
     from kamal_dev.pipeline.operate import change_of
 

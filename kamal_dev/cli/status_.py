@@ -34,9 +34,12 @@ INTERVAL = 2
 @common.stacks
 @click.option("-w", "--watch", is_flag=True, help="Refresh the table in place until Ctrl-C.")
 @click.option(
-    "--interval", type=click.IntRange(1), metavar="SECONDS", help=f"With --watch: how often. Default: {INTERVAL}."
+    "--interval",
+    type=click.IntRange(1),
+    metavar="SECONDS",
+    help=f"Time between two refreshes of --watch. Default: {INTERVAL}.",
 )
-@click.option("--openmetrics", is_flag=True, help="Print metrics in the text format of OpenMetrics.")
+@click.option("--openmetrics", is_flag=True, help="Print metrics in the OpenMetrics text format.")
 @common.skip_hooks
 @common.as_json
 @common.common
@@ -49,10 +52,10 @@ def command(
     openmetrics: bool,
     skip_hooks: bool,
 ) -> int:
-    """With NAME, only these stacks; it may be a glob, such as `*-1`.
+    """NAME selects stacks and can be a glob, such as `*-1`. Default: all stacks.
 
-    What differs from the release is marked with `(drift)`. The exit code is 1 if a container is not in the state of its
-    release, the hook `health` fails, or a host does not answer.
+    Containers that differ from the release are marked with `(drift)`. The exit code is 1 if a container is not in the
+    state that its release requires, the hook `health` fails, or a host does not answer.
     """
     from kamal_dev.pipeline.health import checked
     from kamal_dev.pipeline.run.hooks import Hooks

@@ -13,10 +13,10 @@ from kamal_dev.cli.operation import operation, steer
 )
 @operation()
 def command(flags: common.Flags, *, words: tuple[str, ...], dry_run: bool, yes: bool) -> int:
-    """Containers, volumes and workspaces stay. The stack is `stopped` in `dev list` until `dev start`,
+    """Containers, volumes and workspaces are kept. The stack is `stopped` in `dev list` until `dev start`,
     a deploy, or a command such as `dev ssh` starts it.
 
-    Without NAME, asks and takes all stacks; NAME may be a glob.
+    Without NAME, stops all stacks after confirmation. NAME can be a glob.
     """
     from kamal_dev.pipeline.operate import change_of
 

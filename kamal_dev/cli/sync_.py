@@ -23,8 +23,8 @@ from kamal_dev.cli import common
 def command(flags: common.Flags, *, name: str | None, force: bool, dry_run: bool, yes: bool) -> int:
     """NAME is optional if there is only one stack.
 
-    A workspace with changes is only updated with --force. The exit code is 1 if its changes kept it
-    from getting the source.
+    A workspace with changes is only updated with --force. The exit code is 1 if it was not
+    updated because of its changes.
     """
     from kamal_dev.pipeline.sync import sync
 

@@ -12,7 +12,7 @@ from kamal_dev.cli import common
 @common.as_json
 @common.common
 def command(flags: common.Flags, *, names: tuple[str, ...]) -> int:
-    """With NAME, only these stacks; it may be a glob, such as `*-1`.
+    """NAME selects stacks and can be a glob, such as `*-1`. Default: all stacks.
 
     The newest release comes first; times are UTC.
 

@@ -19,13 +19,15 @@ from kamal_dev.cli import common
 @click.option(
     "--for", "condition", metavar="CONDITION", default="healthy", show_default=True, help="healthy, exited or port=N."
 )
-@click.option("--timeout", type=click.FloatRange(0), metavar="SECONDS", help="Default: deploy.timeout.")
+@click.option(
+    "--timeout", type=click.FloatRange(0), metavar="SECONDS", help="How long to wait. Default: deploy.timeout."
+)
 @common.common
 def command(flags: common.Flags, *, name: str, service: str, condition: str, timeout: float | None) -> int:
-    """Without SERVICE, the whole stack; for a port, its main service.
+    """Without SERVICE, waits for the whole stack, or for a port of its main service.
 
-    Healthy are services that are up, and one-shots that completed. The exit code is 1 if the condition
-    does not hold in time; with `--for exited`, it is that of the container.
+    A service is healthy when it is up; a one-shot service, when it has completed. The exit code is 1 if the
+    condition is not met in time; with `--for exited`, it is that of the container.
     """
     from kamal_dev.pipeline.wait import wait
 

@@ -72,6 +72,7 @@ def test_a_slow_registry_must_only_take_longer(standing: Standing, fault: Fault)
     standing.front.fault = fault.how
     running = standing.start()
     wait_for("the layer comes, byte by byte", lambda: standing.front.pulled > 9, 60)
+    running.wait_for(" B)")
     standing.front.fault = ""
     ended = running.end(0)
     fault.told(ended)

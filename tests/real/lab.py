@@ -19,6 +19,8 @@ from typing import Any
 
 from kamal_dev.output import Event
 from kamal_dev.output.plain import explained, render
+from kamal_dev.output.sentences import progress
+from kamal_dev.output.sentences import progress
 from tests import dev
 from tests.hosts import bare, prepared
 from tests.output import publish
@@ -138,7 +140,8 @@ def heard(line: str) -> str | None:
         return None
     known = {name: value for name, value in data.items() if name not in ("type", "schema", "log")}
     event = Event(**known, log=tuple(data.get("log", ())))
-    return "".join(f"{text}\n" for text in (render(event, full=True), *explained(event)))
+    how_far = f" ({progress(event)})" if event.status == "progress" else ""
+    return "".join(f"{text}\n" for text in (f"{render(event, full=True)}{how_far}", *explained(event)))
 
 
 def ended(code: int, stdout: str, stderr: str, argv: tuple[str, ...]) -> Ended:
