@@ -55,7 +55,7 @@ def problems(stack: StackStatus) -> Iterator[str]:
     for container in wrong:
         yield f"{stack.name}: {container.service}: {container.reason}"
     if wrong:
-        yield f"hint: `dev deploy {stack.name}` brings it back"
+        yield f"hint: `dev deploy {stack.name}` restores it"
 
 
 def locked(stack: StackStatus) -> str:

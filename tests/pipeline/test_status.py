@@ -56,7 +56,7 @@ def test_below_the_table_is_why_a_stack_is_not_known_and_what_differs() -> None:
     assert lines[5:] == [
         "blog-1: db: runs the image `x`",
         "blog-1: jobs: its container is missing",
-        "hint: `dev deploy blog-1` brings it back",
+        "hint: `dev deploy blog-1` restores it",
         "blog-2: no SSH at 10.0.0.2:22",
     ]
 
