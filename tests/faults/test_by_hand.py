@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.faults.standing import Standing
 from tests.faults.table import Fault, produces
 
-BACK = "`dev deploy …` brings it back"
+BACK = "`dev deploy …` restores it"
 
 
 @produces(
