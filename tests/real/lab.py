@@ -20,7 +20,6 @@ from typing import Any
 from kamal_dev.output import Event
 from kamal_dev.output.plain import explained, render
 from kamal_dev.output.sentences import progress
-from kamal_dev.output.sentences import progress
 from tests import dev
 from tests.hosts import bare, prepared
 from tests.output import publish
