@@ -17,6 +17,7 @@ HOST = b"0" * 12  # marks messages of the script itself, instead of a container 
 ID = 12
 STAMP = 30  # length of a timestamp of the engine
 CHUNK = 16 * 1024  # the engine splits longer lines, each part with a timestamp
+LONGEST = 64 * (STAMP + 1 + CHUNK)  # a line that is longer, or never ends, is returned in several lines
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:h|m|s|ms))+")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d(?::\d\d(?::\d\d(?:\.\d{1,9})?)?)?(?:Z|[+-]\d\d:\d\d)?)?|\d{9,}(?:\.\d+)?")
 _PIECE = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z ")
@@ -92,12 +93,13 @@ def logs(scripts: Scripts, stacks: Iterable[str], query: LogQuery, resume: Itera
 class LogReader:
     """Parse the output of the script, across several runs; a further run resumes from this state.
 
-    `began` is the start of the first run, by the host's clock; `is_listed` is set once all existing containers are
-    known. `ended` are the final lines, for `answers`.
+    `began` is the start of the first run, by the host's clock, and `is_begun` is set once the current run reads;
+    `is_listed` is set once all existing containers are known. `ended` are the final lines, for `answers`.
     """
 
     sources: dict[bytes, LogSource] = field(default_factory=dict)
     began: bytes = b""
+    is_begun: bool = False
     is_listed: bool = False
     ended: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
@@ -107,6 +109,7 @@ class LogReader:
     def restart(self) -> None:
         """Drop an incomplete line."""
         self._rest = b""
+        self.is_begun = False
         self._pieces.clear()
         self.ended.clear()
 
@@ -134,17 +137,27 @@ class LogReader:
             self.ended.append(line.decode(errors="replace"))
         elif identity == HOST:
             self.is_listed = self.is_listed or sign == b"."
+            self.is_begun = self.is_begun or sign == b"="
             self.began = self.began or rest
         elif sign == b"=":
             self._begin(identity, rest)
         elif source and sign == b">":
             self._pieces[identity] = self._pieces.get(identity, b"") + rest
+            yield from self._full(identity, source)
         elif source and sign == b" ":
             yield _line(source, self._pieces.pop(identity, b"") + rest)
         elif source and sign == b".":
             source.is_complete = True
         elif source and sign == b"!" and not any(words in rest for words in _GONE):
             self.complaints.append(f"{source.stack}: {source.label}: {rest.decode(errors='replace')}")
+
+    def _full(self, identity: bytes, source: LogSource) -> Iterator[LogLine]:
+        """Yield the begin of a line that is too long; it does not count as a line for the next run."""
+        piece = self._pieces[identity]
+        if len(piece) > LONGEST + STAMP:
+            text, rest = piece[:LONGEST], piece[LONGEST:]
+            self._pieces[identity] = rest if _PIECE.match(rest) else piece[: STAMP + 1] + rest
+            yield LogLine(text[:STAMP], source, _joined(text[STAMP + 1 :]))
 
     def _begin(self, identity: bytes, rest: bytes) -> None:
         words = rest.decode(errors="replace").split(" ")

@@ -21,6 +21,8 @@ script_within=31536000
 
 # Writes to a pipe below this size are atomic.
 longest=3000
+# awk holds a whole line, and one that never ends must not take the memory of the host: the rest of longer ones is dropped.
+longest_line=1048576
 # Skip lines that were already printed: the engine repeats those with exactly the time that reading starts from.
 # shellcheck disable=SC2016 # for awk
 tag_awk='
@@ -61,21 +63,33 @@ read_log() {
 
 without_nul() { if [ -n "$plain_lines" ]; then stdbuf -oL tr -d '\000'; else cat; fi; }
 
+# cut_lines: without stdbuf, as in BusyBox, a filter would delay lines; there awk may take 64 MB, and ends beyond that.
+cut_lines() {
+  if command -v stdbuf >/dev/null 2>&1; then stdbuf -oL cut -b "-$longest_line"; else cat; fi
+}
+
 tag_lines() {
-  # shellcheck disable=SC2086 # words of a command
-  without_nul | $line_awk -v id="${read_id%"${read_id#????????????}"}" -v last="$last" -v count="$count" -v longest="$longest" -v state="$known_end" "$tag_awk"
+  tag_id=${read_id%"${read_id#????????????}"}
+  without_nul | cut_lines | {
+    # shellcheck disable=SC3045 # only where the shell has it
+    command -v stdbuf >/dev/null 2>&1 || ulimit -v 65536 2>/dev/null
+    # shellcheck disable=SC2086 # words of a command
+    exec $line_awk -v id="$tag_id" -v last="$last" -v count="$count" -v longest="$longest" -v state="$known_end" "$tag_awk" 2>/dev/null
+  } && return
+  echo "$tag_id!a line is too long to be read; this line and what follows it are missing"
+  return 1
 }
 
 # follow_container ID KNOWN: read its log to the end, and continue while it runs or is restarted.
 follow_container() {
-  read_log "$1" "$2"
+  if read_log "$1" "$2"; then is_readable=yes; else is_readable=''; fi
   printf '%.12s.\n' "$1"
-  [ "$mode" = follow ] || return 0
+  [ "$mode$is_readable" = followyes ] || return 0
   # For a container without lines so far, everything since the start of this script is new.
   [ -s "$2" ] || echo "$began 0" >"$2"
   while :; do
     while is_container_up "$1"; do
-      read_log "$1" "$2" --follow
+      read_log "$1" "$2" --follow || return 0
       sleep 0.2
     done
     rm -rf "$here/reading/$1"

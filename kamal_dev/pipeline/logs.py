@@ -6,18 +6,16 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from kamal_dev.commands.log_merge import LogMerge
 from kamal_dev.commands.logs import LogLine, LogQuery
 from kamal_dev.errors import SomeHostsFailed, UsageError
 from kamal_dev.model import Host
-from kamal_dev.output import Output
-from kamal_dev.pipeline.hosts.log_reading import HostLog
+from kamal_dev.pipeline.hosts.log_reading import HostLog, LogBuffer
 from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.names import select
 from kamal_dev.project import Project
 
 TICK = 0.1  # seconds between two checks; followed lines are held back for two of them
-PATIENCE = 5.0  # seconds that followed lines wait for a host that does not answer
+PATIENCE, LONG_PATIENCE = 5.0, 30.0  # seconds that lines wait for a host that does not answer: followed ones, others
 
 Hosts = Callable[[], Mapping[str, Host]]
 Show = Callable[[list[LogLine]], None]
@@ -42,9 +40,7 @@ def logs(
     off = [name for name in targets if name not in on]
     for name in off:
         connections.output.warn("the host is not running or does not answer", name)
-    reading = [HostLog(connections, group, query, hosts) for group in _by_host(on)]
-    _print(reading, show, is_followed=query.follow)
-    failed = _failed(connections.output, reading)
+    failed = LogPrinter(connections, show, query, hosts).print(_by_host(on))
     if failed or off:
         raise SomeHostsFailed(f"no logs, or only a part of them, from {', '.join((*failed, *off))}")
 
@@ -57,28 +53,49 @@ def _by_host(targets: Mapping[str, Host]) -> Iterable[dict[str, Host]]:
     return groups.values()
 
 
-def _print(reading: list[HostLog], show: Show, *, is_followed: bool) -> None:
-    merge = LogMerge(log.reader for log in reading)
-    began = time.monotonic()
-    try:
-        while True:
-            is_over = all(log.is_done for log in reading)
-            lines = [line for log in reading for line in log.lines()]
-            is_late = is_followed and time.monotonic() - began > PATIENCE
-            ended = [log.reader for log in reading if log.is_done or (is_late and not log.reader.is_listed)]
-            if due := merge.due(lines, ended):
-                show(due)
-            if is_over:
-                break
-            time.sleep(TICK)
-    finally:
-        show(merge.rest())
+class LogPrinter:
+    """Print the lines of all hosts until they end, and report each host that fails when it does."""
 
+    def __init__(self, connections: HostConnections, show: Show, query: LogQuery, hosts: Hosts) -> None:
+        self._connections = connections
+        self._output = connections.output
+        self._show = show
+        self._query = query
+        self._hosts = hosts
+        self._buffer = LogBuffer()
+        self._patience = PATIENCE if query.follow else LONG_PATIENCE
+        self._failed: list[HostLog] = []
+        self._late: list[HostLog] = []
 
-def _failed(output: Output, reading: Iterable[HostLog]) -> list[str]:
-    """Report the hosts that could not be read, and return their stacks."""
-    failed = [log for log in reading if log.error]
-    for log in failed:
-        assert log.error
-        output.fail("connecting", log.error, log.stacks[0])
-    return [name for log in failed for name in log.stacks]
+    def print(self, groups: Iterable[Mapping[str, Host]]) -> list[str]:
+        """Return the stacks whose logs could not be read to the end."""
+        reading = [HostLog(self._connections, group, self._query, self._hosts, self._buffer) for group in groups]
+        for log in reading:
+            log.begin()
+        try:
+            while self._tick(reading):
+                time.sleep(TICK)
+        finally:
+            self._show(self._buffer.rest())
+        return [name for log in self._failed for name in log.stacks]
+
+    def _tick(self, reading: list[HostLog]) -> bool:
+        """Print what is due; return whether more lines may come."""
+        done = [log for log in reading if log.is_done]
+        late = [log for log in reading if log not in done and self._is_late(log)]
+        if due := self._buffer.due(log.reader for log in (*done, *late)):
+            self._show(due)
+        for log in done:
+            if log.error and log not in self._failed:
+                self._failed.append(log)
+                self._output.fail("connecting", log.error, log.target)
+        return len(done) < len(reading)
+
+    def _is_late(self, log: HostLog) -> bool:
+        """Return whether the other hosts do not wait for this one any longer."""
+        since = log.silent_since
+        is_late = since is not None and time.monotonic() - since > self._patience
+        if is_late and not log.is_reconnecting and log not in self._late:
+            self._late.append(log)
+            self._output.info("no answer yet; continuing with the other hosts", log.target, phase="connecting")
+        return is_late

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-import random
 import re
 import time
+from itertools import chain
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from kamal_dev.commands.log_merge import LogMerge
-from kamal_dev.commands.logs import CHUNK, LogQuery, LogReader
+from kamal_dev.commands.log_merge import LINE, LogMerge
+from kamal_dev.commands.logs import CHUNK, LONGEST, LogLine, LogQuery, LogReader
 from kamal_dev.errors import UsageError
 from kamal_dev.model import Secret
 from kamal_dev.output.log_view import LogView
 from kamal_dev.output.redaction import Redaction
+from kamal_dev.pipeline.hosts.log_reading import LogBuffer
+from kamal_dev.shell.fanout import Background
 
 A, B = b"a" * 12, b"b" * 12
 BEGAN = b"000000000000=2026-01-31T11:00:00.000000000Z\n"
@@ -78,51 +82,138 @@ def test_what_was_read_is_where_the_next_run_begins() -> None:
     assert texts(reader.read(line(A, 3, b"three"))) == [b"three"]
 
 
+def test_a_line_without_an_end_is_returned_in_parts_that_fit_the_memory() -> None:
+    reader = LogReader()
+    reader.read(source(A, b"app"))
+    record = b"".join(stamp(1) + b" " + b"%05d" % n + b"x" * (CHUNK - 5) for n in range(200))
+    parts: list[LogLine] = []
+    for at in range(0, len(record), 3000):
+        parts += reader.read(A + b">" + record[at : at + 3000] + b"\n")
+        assert sum(map(len, reader._pieces.values())) <= LONGEST + 3100
+    parts += reader.read(A + b" end\n" + line(A, 2, b"next"))
+    assert (
+        b"".join(part.text for part in parts[:-1])
+        == b"".join(b"%05d" % n + b"x" * (CHUNK - 5) for n in range(200)) + b"end"
+    )
+    assert (len(parts), parts[-1].text) == (5, b"next")
+
+
 def test_lines_of_the_past_are_in_the_order_of_time_across_hosts() -> None:
     first, second = LogReader(), LogReader()
     merge = LogMerge((first, second))
-    found = first.read(source(A, b"app") + LISTED + line(A, 1, b"1") + line(A, 3, b"3") + line(A, 5, b"5"))
-    assert merge.due(found) == [], "the other host has not said what it has"
-    found = second.read(source(B, b"db") + LISTED + line(B, 2, b"2") + line(B, 4, b"4"))
-    assert texts(merge.due(found)) == [b"1", b"2", b"3", b"4"]
-    assert texts(merge.due(second.read(B + b".\n"))) == [b"5"]
+    merge.read(first, source(A, b"app") + LISTED + line(A, 1, b"1") + line(A, 3, b"3") + line(A, 5, b"5"))
+    assert merge.due() == [], "the other host has not said what it has"
+    merge.read(second, source(B, b"db") + LISTED + line(B, 2, b"2") + line(B, 4, b"4"))
+    assert texts(merge.due()) == [b"1", b"2", b"3", b"4"]
+    merge.read(second, B + b".\n")
+    assert texts(merge.due()) == [b"5"]
 
 
 def test_a_silent_container_holds_nothing_up_where_logs_are_followed() -> None:
     readers = LogReader(), LogReader()
     merge = LogMerge(readers)
     for reader, identity in zip(readers, (A, B), strict=True):
-        reader.read(source(identity, b"app") + LISTED + identity + b".\n")
-    assert merge.due(readers[0].read(line(A, 2, b"2"))) == []
-    assert texts(merge.due(readers[1].read(line(B, 1, b"1")))) == [b"1", b"2"]
-    assert merge.due(readers[0].read(line(A, 3, b"3"))) == []
-    assert texts(merge.due([])) == [b"3"]
+        merge.read(reader, source(identity, b"app") + LISTED + identity + b".\n")
+    merge.read(readers[0], line(A, 2, b"2"))
+    assert merge.due() == []
+    merge.read(readers[1], line(B, 1, b"1"))
+    assert texts(merge.due()) == [b"1", b"2"]
+    merge.read(readers[0], line(A, 3, b"3"))
+    assert merge.due() == []
+    assert texts(merge.due()) == [b"3"]
 
 
 def test_a_host_that_is_gone_is_not_waited_for() -> None:
     first, second = LogReader(), LogReader()
     merge = LogMerge((first, second))
-    assert merge.due(first.read(source(A, b"app") + LISTED + line(A, 1, b"1") + A + b".\n")) == []
-    assert texts(merge.due([], ended=(second,))) == [b"1"]
+    merge.read(first, source(A, b"app") + LISTED + line(A, 1, b"1") + A + b".\n")
+    assert merge.due() == []
+    assert texts(merge.due(absent=(second,))) == [b"1"]
 
 
-def test_any_order_of_arrival_gives_the_order_of_time() -> None:
-    numbers = random.Random(7)  # the same in every run
+def test_a_host_that_is_ahead_waits_for_the_slowest_one() -> None:
+    fast, slow = LogReader(), LogReader()
+    merge = LogMerge((fast, slow), most=10_000)
+    merge.read(fast, source(A, b"app") + LISTED + b"".join(line(A, n / 100, b"x" * 100) for n in range(50)))
+    assert (merge.due(), merge.has_room(fast), merge.has_room(slow)) == ([], False, True)
+    merge.read(slow, source(B, b"db") + LISTED + line(B, 0.4, b"slow"))
+    assert len(merge.due()) == 42
+    assert merge.has_room(fast)
+
+
+def test_a_container_that_is_far_behind_does_not_fill_the_memory() -> None:
     reader = LogReader()
-    merge = LogMerge((reader,))
-    reader.read(source(A, b"app") + source(B, b"db") + LISTED)
-    queues = {
-        identity: [line(identity, n / 100, str(n).encode()) for n in range(start, 5000, 2)]
-        for identity, start in ((A, 0), (B, 1))
-    }
-    found = []
-    while any(queues.values()):
-        identity = numbers.choice([identity for identity, queue in queues.items() if queue])
-        count = numbers.randrange(1, 60)
-        found += merge.due(reader.read(b"".join(queues[identity][:count])))
-        del queues[identity][:count]
-    found += merge.rest()
-    assert texts(found) == [str(n).encode() for n in range(5000)]
+    merge = LogMerge((reader,), most=10_000)
+    merge.read(reader, source(A, b"app") + source(B, b"db") + LISTED)
+    printed: list[LogLine] = []
+    for n in range(500):
+        assert merge.has_room(reader), "nobody else can end this"
+        merge.read(reader, line(A, n / 100, str(n).encode()))
+        printed += merge.due()
+        assert (n + 1 - len(printed)) * LINE <= 20_000
+    merge.read(reader, line(B, 9, b"last") + A + b".\n" + B + b".\n")
+    assert texts(printed + merge.due() + merge.due()) == [*(str(n).encode() for n in range(500)), b"last"]
+
+
+def written(containers: list[list[int]], host: int) -> bytes:
+    """Return what a host prints: the lines of its containers at some hundredths of a second, in any mixture."""
+    identities = [b"a%05d%06d" % (host, number) for number in range(len(containers))]
+    listed = b"".join(source(identity, b"app", b"%d" % n) for n, identity in enumerate(identities, 1)) + LISTED
+    queues = [
+        [line(identity, when / 100, identity + b"#%d" % n) for n, when in enumerate(sorted(times))]
+        + [identity + b".\n"]
+        for identity, times in zip(identities, containers, strict=True)
+    ]
+    # The longest queue first: a container is as far ahead of the others as it can be.
+    return BEGAN + listed + b"".join(chain(*sorted(queues, key=len, reverse=True)))
+
+
+TIMES = st.lists(st.lists(st.integers(0, 5900), max_size=12), min_size=1, max_size=3)
+
+
+@settings(max_examples=50)
+@given(st.lists(TIMES, min_size=1, max_size=4), st.data())
+def test_any_order_of_arrival_gives_the_order_of_time(hosts: list[list[list[int]]], data: st.DataObject) -> None:
+    readers = [LogReader() for _ in hosts]
+    merge = LogMerge(readers)
+    rest = {n: written(containers, n) for n, containers in enumerate(hosts)}
+    printed: list[LogLine] = []
+    while rest:
+        if data.draw(st.booleans(), "print"):
+            printed += merge.due()
+        number = data.draw(st.sampled_from(sorted(rest)), "host")
+        size = data.draw(st.integers(1, 400), "bytes")
+        merge.read(readers[number], rest[number][:size])
+        rest[number] = rest[number][size:]
+        if not rest[number]:
+            del rest[number]
+    printed += merge.due() + merge.due()
+    assert merge.rest() == []
+    assert [each.time for each in printed] == sorted(each.time for each in printed)
+    expected = [(n, m, len(times)) for n, containers in enumerate(hosts) for m, times in enumerate(containers)]
+    for host, number, count in expected:
+        mine = [text for text in texts(printed) if text.startswith(b"a%05d%06d#" % (host, number))]
+        assert mine == [b"a%05d%06d#%d" % (host, number, n) for n in range(count)]
+    assert len(printed) == sum(count for _, _, count in expected)
+
+
+def test_threads_that_read_hosts_keep_the_order_of_time() -> None:
+    buffer = LogBuffer(LogMerge(most=40_000))
+    readers = [LogReader() for _ in range(3)]
+    for reader in readers:
+        buffer.add(reader)
+
+    def read(number: int) -> None:
+        text = written([list(range(number, 5900, 3))], number)
+        for at in range(0, len(text), 1500):
+            buffer.take(readers[number], text[at : at + 1500], lambda: False)
+
+    work = [Background(lambda number=number: read(number)) for number in range(3)]
+    printed: list[LogLine] = []
+    while not all(each.is_done for each in work):
+        printed += buffer.due(())
+    printed += buffer.due(()) + buffer.due(())
+    assert [each.time for each in printed] == [stamp(n / 100) for n in range(5900)]
 
 
 def shown(data: bytes, **options: object) -> list[str]:
@@ -168,7 +259,8 @@ def test_ten_thousand_lines_take_a_fraction_of_a_second() -> None:
     view = LogView(lambda text: None, redaction)
     began = time.process_time()
     for at in range(0, len(data), 32768):
-        view(merge.due(reader.read(data[at : at + 32768])))
+        merge.read(reader, data[at : at + 32768])
+        view(merge.due())
     view(merge.rest())
     assert time.process_time() - began < 0.5
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from kamal_dev.commands import answers
 from kamal_dev.commands import logs as commands
+from kamal_dev.commands.log_merge import LogMerge
 from kamal_dev.commands.logs import LogLine, LogQuery, LogReader
-from kamal_dev.errors import DevError, HostUnreachable, LinkDropped, NoAnswer
+from kamal_dev.errors import DevError, EngineError, HostUnreachable, LinkDropped, NoAnswer, ProviderError
 from kamal_dev.model import Host
 from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.shell import Receiver
@@ -17,13 +18,49 @@ from kamal_dev.shell.fanout import Background
 
 PAUSES = (1.0, 2.0, 4.0, 8.0)
 ATTEMPTS = 3  # for logs that are not followed; followed logs are retried forever
-MOST_WAITING = 200_000  # lines waiting to be printed; beyond this the host is not read for a while
+
+
+class LogBuffer:
+    """Take the lines of several threads, and return them by time.
+
+    Lines are added and taken together with the time that their host has reached, under one lock: otherwise a thread
+    could move that time on while its lines are not there yet.
+    """
+
+    def __init__(self, merge: LogMerge | None = None) -> None:
+        self._merge = merge or LogMerge()
+        self._changed = threading.Condition()
+
+    def add(self, reader: LogReader) -> None:
+        """Expect the lines of a reader; call it before its thread starts."""
+        self._merge.add(reader)
+
+    def take(self, reader: LogReader, data: bytes, is_over: Callable[[], bool]) -> None:
+        """Process the next bytes; waits while too many lines are held back, until `is_over`."""
+        with self._changed:
+            # Waiting here fills the pipes, and so stops the host, instead of filling our memory.
+            while not self._merge.has_room(reader) and not is_over():
+                self._changed.wait(1)
+            self._merge.read(reader, data)
+
+    def due(self, absent: Iterable[LogReader]) -> list[LogLine]:
+        """Return the lines to print now; nothing is expected from the `absent` readers."""
+        with self._changed:
+            lines = self._merge.due(tuple(absent))
+            self._changed.notify_all()
+            return lines
+
+    def rest(self) -> list[LogLine]:
+        """Return the remaining lines."""
+        with self._changed:
+            return self._merge.rest()
 
 
 class HostLog:
-    """Read one host in its own thread; `lines` returns what arrived since the last call.
+    """Read one host in its own thread, into a buffer.
 
-    `hosts` asks the provider again, because a restarted host may have a new address.
+    `hosts` asks the provider again, because a restarted host may have a new address. `silent_since` is when the
+    current attempt to reach the host began, until it answers.
     """
 
     def __init__(
@@ -32,43 +69,54 @@ class HostLog:
         stacks: Mapping[str, Host],
         query: LogQuery,
         hosts: Callable[[], Mapping[str, Host]],
+        buffer: LogBuffer,
     ) -> None:
         self.reader = LogReader()
+        self.target = next(iter(stacks.values()))
         self.stacks = tuple(stacks)
         self.error: DevError | None = None
+        self.silent_since: float | None = time.monotonic()
         self._connections = connections
-        self._target = next(iter(stacks.values()))
         self._query = query
         self._hosts = hosts
+        self._buffer = buffer
         self._failures = 0
-        self._lines: list[LogLine] = []
-        self._changed = threading.Condition()
-        self._work = Background(self._read, name=f"logs of {self._target.name}")
+        buffer.add(self.reader)
+        self._work: Background[None] | None = None
+
+    def begin(self) -> None:
+        """Start reading."""
+        self._work = Background(self._read, name=f"logs of {self.target.name}")
 
     @property
     def is_done(self) -> bool:
-        """Return whether no more lines will come."""
-        return self._work.is_done
+        """Whether no more lines will come. Raises what ended the thread, unless it is an error of the host."""
+        if self._work is None or not self._work.is_done:
+            return False
+        self._work.result()
+        return True
 
-    def lines(self) -> list[LogLine]:
-        """Return the lines that arrived since the last call."""
-        with self._changed:
-            lines, self._lines = self._lines, []
-            self._changed.notify()
-        return lines
+    @property
+    def is_reconnecting(self) -> bool:
+        """Whether the connection was lost, and this was reported."""
+        return self._failures > 0
 
     def _read(self) -> None:
         while (error := self._attempt()) is not None:
             if self._connections.is_closing():
                 return
-            has_begun = bool(self.reader.began)
-            if not has_begun or not (self._query.follow or self._failures < ATTEMPTS):
+            if not self._is_retried(error):
                 self.error = error
                 return
             if not self._failures:
-                self._connections.output.info(f"{error.message}; reconnecting", self._target, phase="connecting")
+                self._connections.output.info(f"{error.message}; reconnecting", self.target, phase="connecting")
+            self.silent_since = self.silent_since or time.monotonic()
             time.sleep(PAUSES[min(self._failures, len(PAUSES) - 1)])
             self._failures += 1
+
+    def _is_retried(self, error: DevError) -> bool:
+        is_passing = isinstance(error, (LinkDropped, HostUnreachable, NoAnswer))
+        return is_passing and bool(self.reader.began) and (self._query.follow or self._failures < ATTEMPTS)
 
     def _attempt(self) -> DevError | None:
         """Read until the script ends; return why it ended too early, or None."""
@@ -77,34 +125,33 @@ class HostLog:
         try:
             if self._failures:
                 self._find_again()
-            shell = self._connections.remote(self._target)
+            shell = self._connections.remote(self.target)
             assert isinstance(shell, Receiver)
             result = shell.receive(step, self._take, feed=(step.stdin or b"",))
-        except (LinkDropped, HostUnreachable, NoAnswer) as error:
-            return error
         except DevError as error:
-            self.error = error
-            return None
+            return error
         if not self.reader.ended:
-            return NoAnswer(self._target.name, f"reading logs ended early on the host: {result.tail(1)}")
+            return NoAnswer(self.target.name, f"reading logs ended early on the host: {result.tail(1)}")
         outcome = answers.outcome("\n".join(self.reader.ended))
-        return None if outcome else NoAnswer(self._target.name, outcome.reason)
+        return None if outcome else NoAnswer(self.target.name, outcome.reason)
 
     def _find_again(self) -> None:
-        target = self._hosts().get(self.stacks[0])
+        try:
+            target = self._hosts().get(self.stacks[0])
+        except (ProviderError, EngineError) as error:
+            # A cloud or an engine that restarts does not answer for a while, as the host itself.
+            raise HostUnreachable(self.target.name, error.message, hint=error.hint) from error
         if target is None or not target.address:
-            raise HostUnreachable(self._target.name, "the host is not running or does not answer")
-        self._target = target
+            raise HostUnreachable(self.target.name, "the host is not running or does not answer")
+        self.target = target
 
     def _take(self, data: bytes) -> None:
-        lines = self.reader.read(data)
+        self._buffer.take(self.reader, data, self._connections.is_closing)
+        if not self.reader.is_begun:
+            return
+        self.silent_since = None
         if self._failures:
             self._failures = 0
-            self._connections.output.info("Reconnected", self._target, phase="connecting")
+            self._connections.output.info("Reconnected", self.target, phase="connecting")
         while self.reader.complaints:
             self._connections.output.warn(self.reader.complaints.pop(0))
-        with self._changed:
-            self._lines += lines
-            # A slow reader on our side must not fill the memory, so the host waits.
-            while len(self._lines) > MOST_WAITING and not self._connections.is_closing():
-                self._changed.wait(1)
