@@ -101,7 +101,8 @@ def progress(event: Event) -> str:
     if event.unit == "bytes":
         return amount(event.current, event.total)
     total = f"/{event.total}" if event.total is not None else ""
-    return f"{event.current}{total} {event.unit}".rstrip()
+    is_one = event.total is None and event.current == 1
+    return f"{event.current}{total} {event.unit.removesuffix('s') if is_one else event.unit}".rstrip()
 
 
 def line(event: Event, *, full: bool = False) -> str:

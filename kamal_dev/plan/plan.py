@@ -114,12 +114,12 @@ class Plan:
     def summary(self) -> str:
         """Return how many of each operation there are."""
         made = Counter(operation.verb for operation in self.here)
-        done = Counter(verb for item in self.stacks for verb in dict.fromkeys(one.verb for one in item.operations))
+        done = Counter(kind for item in self.stacks for kind in dict.fromkeys(map(_kind, item.operations)))
         idle = Counter(item.state for item in self.stacks if item.state != "changes")
         words = [f"{verb} {_count(number, 'image')}" for verb, number in made.items()]
         words += [
-            f"{verb.removesuffix(' to')} {'' if verb in OF_HOSTS else 'on '}{_count(done[verb], 'host')}"
-            for verb in _in_order(done)
+            f"{verb.removesuffix(' to')} {'' if verb in OF_HOSTS else 'on '}{_count(number, 'host')}{condition}"
+            for (verb, condition), number in ((kind, done[kind]) for kind in _in_order(done))
         ]
         words += [f"{_count(number, 'stack')} {state}" for state, number in idle.items()]
         return ", ".join(words) or "nothing to do"
@@ -138,9 +138,15 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _in_order(verbs: Iterable[str]) -> list[str]:
-    """Return verbs in order of appearance, but operations that create or start hosts first."""
-    return sorted(verbs, key=lambda verb: verb not in (CreateHost.verb, StartHost.verb))
+def _kind(operation: Operation) -> tuple[str, str]:
+    """Return the verb and the condition under which the operation happens."""
+    is_conditional = isinstance(operation, ApplyRelease) and operation.depends_on
+    return operation.verb, " if an image changes" if is_conditional else ""
+
+
+def _in_order(kinds: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return kinds in order of appearance, but operations that create or start hosts first."""
+    return sorted(kinds, key=lambda kind: kind[0] not in (CreateHost.verb, StartHost.verb))
 
 
 def _is_known(operation: Operation) -> bool:

@@ -47,7 +47,7 @@ def ready(shell: Shell, output: Output, flags: tuple[str, ...]) -> str:
     if not _has(shell, bare):
         _build(shell, output, bare)
     started = time.monotonic()
-    output.start("building", image, message="host image, made once")
+    output.start("building", image, message="host image, built once")
     why = _made(shell, bare, image, install, flags)
     if why:
         output.warn(f"Cannot install Docker in the host image, each host installs it: {why}", phase="provisioning")
@@ -57,7 +57,7 @@ def ready(shell: Shell, output: Output, flags: tuple[str, ...]) -> str:
 
 
 def _build(shell: Shell, output: Output, image: str) -> None:
-    output.start("building", image, message="host image, made once")
+    output.start("building", image, message="host image, built once")
     # The builder named like the context is the engine's own: only it sees images that no registry has.
     builder = shell.run(docker("context", "show"), timeout=LOOK).output.strip() or "default"
     words = ("--builder", builder, "--load", "--provenance=false", "--tag", image)

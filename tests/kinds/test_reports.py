@@ -326,14 +326,14 @@ def test_a_stack_that_was_deployed_to_another_host_is_warned_of(project: Project
 def test_a_stack_that_keeps_its_version_is_named(project: Project) -> None:
     there = (_known(FIRST, "10.0.0.1"), _known(SECOND, "10.0.0.2"))
     (text,) = _warned(project, *there)
-    assert text == f"{SECOND} is not deployed, and keeps its version: `dev deploy --count 2` includes it"
+    assert text == f"{SECOND} is not included and keeps its version: `dev deploy --count 2` deploys it too"
     assert _warned(project, *there, names=(FIRST, SECOND)) == []
     assert _warned(project, *there, is_all=False) == []
     # A host that is listed, and was never deployed to, has no version.
     assert _warned(project, there[0]) == []
     made = replace(project.config, provider=replace(project.config.provider, type="docker"))
     (text,) = _warned(replace(project, config=made))
-    assert text.startswith(f"{SECOND} is not deployed")
+    assert text.startswith(f"{SECOND} is not included")
 
 
 def test_a_host_that_was_never_made_is_not_said_to_be_removed(project: Project) -> None:

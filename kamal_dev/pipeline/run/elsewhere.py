@@ -31,12 +31,10 @@ def left_behind(
     others = [name for name in stacks if name in deployed and name not in chosen]
     if is_all and others:
         count = max(names.index(project, name) for name in others)
-        are = (
-            "is not deployed, and keeps its version"
-            if len(others) == 1
-            else "are not deployed, and keep their versions"
-        )
-        yield f"{', '.join(others)} {are}: `dev deploy --count {count}` includes {'it' if len(others) == 1 else 'them'}"
+        are, them = ("is not included and keeps its version", "it")
+        if len(others) > 1:
+            are, them = "are not included and keep their versions", "them"
+        yield f"{', '.join(others)} {are}: `dev deploy --count {count}` deploys {them} too"
 
 
 def _moved(known: tuple[CachedHost, ...], stacks: Mapping[str, Host], provider: str) -> Iterator[str]:
