@@ -113,11 +113,11 @@ def _execute(
         hooks.before("pre-build", scope.hosts, left_behind=NOTHING)
     tunnel = RegistryTunnel(run.project, run.output, run.remote, is_wanted=not options.skip_push)
     preparing = _preparing(run, hooks, planner)
+    # A missing image is reported before hosts are created for it.
+    existing = _images(making, hooks, scope) if options.skip_build and scope.creating else None
     hosts = Background(lambda: _prepare_all(run.provider, preparing, scope, observations))
     with reporting_hosts(scope.creating, hosts):
-        images = making.made(
-            lambda: hooks.before("post-build", scope.hosts, left_behind="the images are built; nothing was deployed")
-        )
+        images = existing or _images(making, hooks, scope)
     prepared = hosts.result()
     _before_apply(hooks, prepared)
     applying = _applying(run, options, scope, preparing, tunnel, final_planner(run, planner, images), images)
@@ -125,6 +125,11 @@ def _execute(
         run.project.config.deploy, run.output, prepared, lambda some: _apply_all(applying, hooks, some)
     )
     return _rolled_back(run, prepared, results), _reached(prepared)
+
+
+def _images(making: ImageMaking, hooks: Hooks, scope: DeployScope) -> MadeImages:
+    state = "the images are built; nothing was deployed"
+    return making.made(lambda: hooks.before("post-build", scope.hosts, left_behind=state))
 
 
 def _preparing(run: Run, hooks: Hooks, planner: Planner) -> PrepareContext:

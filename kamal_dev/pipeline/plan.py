@@ -23,6 +23,7 @@ from kamal_dev.pipeline.images.engine import require_engine
 from kamal_dev.pipeline.images.making import MadeImages, known_images, to_be_made
 from kamal_dev.pipeline.images.metadata import Metadata
 from kamal_dev.pipeline.images.platforms import expected
+from kamal_dev.pipeline.images.recipe import BuildOptions
 from kamal_dev.pipeline.run.asking import confirm_plan
 from kamal_dev.pipeline.run.elsewhere import left_behind
 from kamal_dev.pipeline.run.names import choose
@@ -147,7 +148,8 @@ def decide(run: Run, options: DeployOptions) -> DeployScope:
     is_building = not options.skip_build and bool(planned(run.project))
     engine = Background(lambda: require_engine(run.local) if is_building else "")
     if not options.skip_build:
-        require_buildable(run.project, run.tools, run.project.config.secrets)
+        builds = BuildOptions(may_push=not options.skip_push)
+        require_buildable(run.project, run.tools, builds, run.project.config.secrets)
     names = chosen(run, options)
     releases = {name: render_release(run.project, name) for name in names}
     run.provider.check(names)

@@ -127,7 +127,7 @@ def test_without_the_cli_nothing_is_run_but_the_search_for_it(start: Start) -> N
     machine = Equipped("none")
     run = start({"image": "debian:12"}, machine)
     with pytest.raises(EngineError) as caught:
-        require_buildable(run.project, run.tools)
+        require_buildable(run.project, run.tools, BuildOptions())
     assert str(caught.value).startswith(".devcontainer/devcontainer.json:1: `features` needs the devcontainer CLI")
     assert PUBLIC in caught.value.message
     assert {step.argv[-1] for step in machine.steps} == {"--version"}
@@ -137,7 +137,7 @@ def test_a_context_that_is_a_url_is_refused_with_its_place(start: Start) -> None
     compose = "services:\n  app:\n    build: https://git.example/acme/site.git\n"
     run = start({"dockerComposeFile": "c.yaml", "service": "app"}, **{".devcontainer/c.yaml": compose})
     with pytest.raises(ConfigError) as caught:
-        require_buildable(run.project, run.tools)
+        require_buildable(run.project, run.tools, BuildOptions())
     assert str(caught.value).startswith(".devcontainer/c.yaml:3: Features need a build context on this machine")
 
 

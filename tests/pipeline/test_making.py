@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from kamal_dev.errors import BuildFailed
+from kamal_dev.errors import BuildFailed, UsageError
 from kamal_dev.output import Event, Output
+from kamal_dev.pipeline.build import build
+from kamal_dev.pipeline.deploy import deploy
 from kamal_dev.pipeline.images import making as making_
 from kamal_dev.pipeline.images.making import ImageMaking
+from kamal_dev.pipeline.images.recipe import BuildOptions
+from kamal_dev.pipeline.plan import DeployOptions
 from kamal_dev.pipeline.run.run import Run
 
 # It answers as Docker does to what is asked first, and builds for a minute.
@@ -130,3 +134,18 @@ def test_a_failed_build_says_which_other_images_were_pushed(
         making.made(lambda: None)
     assert failure.value.left_behind == f"`{run.project.image('app')}` was pushed; no container was changed"
     run.close()
+
+
+@pytest.mark.parametrize("verb", ["build", "deploy"])
+def test_an_image_that_docker_cannot_store_is_refused_before_any_build(
+    verb: str, tmp_path: Path, mark: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = "{context: .}\n  web:\n    build: {context: ., platforms: [linux/amd64, linux/arm64]}"
+    run = opened(tmp_path / "blog", mark, monkeypatch, both)
+    with pytest.raises(UsageError, match="several platforms"):
+        if verb == "build":
+            build(run, BuildOptions())
+        else:
+            deploy(run, DeployOptions(skip_push=True))
+    run.close()
+    assert builds(mark) == 0

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kamal_dev.errors import BuildFailed, DevError, ProviderError
+from kamal_dev.errors import BuildFailed, DevError, NothingBuilt, ProviderError
 from kamal_dev.model import Host, Result, Step
 from kamal_dev.pipeline.deploy import deploy
 from kamal_dev.pipeline.plan import DeployOptions
@@ -111,3 +111,12 @@ def test_a_host_that_cannot_be_made_stops_no_other(project: Project) -> None:
     assert run.hosts[SECOND].steps == []
     failures = [event for event in run.events if event.status == "failed"]
     assert [event.stack for event in failures] == [SECOND]
+
+
+def test_no_host_is_created_for_an_image_that_does_not_exist(project: Project) -> None:
+    maker = Maker(2)
+    run = replace(RecordedRun.of(project, Machine(), {FIRST: UP, SECOND: UP}), listed=maker)
+    with pytest.raises(NothingBuilt):
+        deploy(run, DeployOptions(skip_build=True))
+    run.close()
+    assert "ensure" not in maker.calls

@@ -18,7 +18,7 @@ from kamal_dev.output.build_log import failed_step
 from kamal_dev.pipeline.images import features, registry
 from kamal_dev.pipeline.images.engine import Present, inspect, require_buildx, require_engine
 from kamal_dev.pipeline.images.parallel import each_image
-from kamal_dev.pipeline.images.recipe import BuildOptions, Recipe, recipe
+from kamal_dev.pipeline.images.recipe import BuildOptions, Recipe, recipe, require_storable
 from kamal_dev.pipeline.images.source_check import UNPUSHED, require_unchanged
 from kamal_dev.pipeline.run.tools import LocalTools
 from kamal_dev.project import Project, context, temporary
@@ -52,19 +52,21 @@ def build_all(project: Project, tools: LocalTools, options: BuildOptions) -> lis
 
     Raises BuildFailed, SourceChanged, and ConfigError for what cannot be built.
     """
-    return each_image(buildable(project, tools), lambda build: build_one(project, tools, build, options))
+    return each_image(buildable(project, tools, options), lambda build: build_one(project, tools, build, options))
 
 
-def buildable(project: Project, tools: LocalTools) -> tuple[Build, ...]:
+def buildable(project: Project, tools: LocalTools, options: BuildOptions) -> tuple[Build, ...]:
     """Return what `require_buildable` returns, with a message if there is nothing to build."""
-    builds = require_buildable(project, tools)
+    builds = require_buildable(project, tools, options)
     if not builds:
         tools.output.skip("building", message="every service uses an image that exists")
     return builds
 
 
-def require_buildable(project: Project, tools: LocalTools, also: Iterable[str] = ()) -> tuple[Build, ...]:
-    """Return what is to be built; raises ConfigError before the first build if one of them is impossible.
+def require_buildable(
+    project: Project, tools: LocalTools, options: BuildOptions, also: Iterable[str] = ()
+) -> tuple[Build, ...]:
+    """Return what is to be built; raises ConfigError or UsageError before the first build if one of them is impossible.
 
     `also` are further required variables: the error names all that are not set.
     """
@@ -74,6 +76,7 @@ def require_buildable(project: Project, tools: LocalTools, also: Iterable[str] =
     for build in builds:
         _refuse_leak(build)
         _require_dockerfile(project, build)
+        require_storable(build, options)
     project.require_all(dict.fromkeys((*also, *secrets(project, builds))))
     for build in builds:
         features.require(project, tools, build)

@@ -105,7 +105,7 @@ class ImageMaking:
             pushed.append(f"`{build.image}`")
             return published
 
-        builds = planned(project) if self._skip_build else buildable(project, tools)
+        builds = planned(project) if self._skip_build else buildable(project, tools, options)
         try:
             return config, list(filter(None, each_image(builds, make)))
         except DevError as error:

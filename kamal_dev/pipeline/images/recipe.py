@@ -61,23 +61,25 @@ class Recipe:
         return self.featured or self.plain
 
 
+def require_storable(build: Build, options: BuildOptions) -> None:
+    """Raise UsageError for an image for several platforms that has to stay on this machine."""
+    if len(options.platform or build.platforms) > 1 and not options.may_push:
+        raise UsageError(
+            "Docker on this machine cannot store an image for several platforms",
+            hint="`dev deploy` builds and pushes it in one step; or choose one `--platform`",
+        )
+
+
 def recipe(
     project: Project, build: Build, options: BuildOptions | None = None, program: Program | None = None
 ) -> Recipe:
-    """Return how an image is built; `program` is the local devcontainer CLI.
-
-    Raises UsageError for several platforms if the image has to stay on this machine.
-    """
+    """Return how an image is built; `program` is the local devcontainer CLI. Raises what `require_storable` raises."""
     assert build.image
     options = options or BuildOptions()
+    require_storable(build, options)
     settings = project.config.build
     cache = caching(settings.cache, build.image)
     platforms = options.platform or build.platforms
-    if len(platforms) > 1 and not options.may_push:
-        raise UsageError(
-            "an image for several platforms cannot be stored by the engine on this machine",
-            hint="`dev deploy` builds and pushes it in one step; or choose one `--platform`",
-        )
     common: dict[str, Any] = {"builder": settings.builder, "cache_from": cache.sources, "cache_to": cache.targets}
     common |= {"labels": (("kamal-dev.service", project.config.service),), "progress": options.progress or "plain"}
     way: dict[str, Any] = {"push": len(platforms) > 1, "platform": platforms, "config": options.config}
