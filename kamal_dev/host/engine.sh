@@ -363,20 +363,25 @@ last_exit_code() {
     --format '{{.Actor.Attributes.exitCode}}' 2>/dev/null | tail -n 1
 }
 
-# engine_happenings TIME: print `happened <project> <id> <action> <exit code>` (`health_status: <health>`) for what happens to containers from then on.
+# engine_happenings TIME: print `happened <project> <id> <action> <exit code>` (`health_status: <health>`) for what happens to containers
+# from then on, with exit code 124 after a day. Must be called in the background.
 engine_happenings() {
+  engine_exec_with='exec'
   engine_within 86400 events --since "$1" --filter type=container --filter "label=$label_of.project" \
-    --filter event=start --filter event=die --filter event=oom --filter event=health_status \
+    --filter event=start --filter event=die --filter event=kill --filter event=oom --filter event=health_status \
     --format "happened {{index .Actor.Attributes \"$label_of.project\"}} {{.Actor.ID}} {{.Action}} {{.Actor.Attributes.exitCode}}"
 }
 
-# running_containers: print the ids of all that run and belong to a Compose project.
-running_containers() { engine_within 10 ps --quiet --no-trunc --filter "label=$label_of.project"; }
-
-# stopped_of ID...: print those that do not run, of those that there are.
-stopped_of() { engine inspect --type container --format '{{if not .State.Running}}{{.ID}}{{end}}' -- "$@" 2>/dev/null | grep .; }
-
 engine_start() { engine start -- "$@"; }
+
+# awaits_unit: whether the engine is stopped or stopping, and systemd would start it again if anything connected to its
+# socket.
+awaits_unit() {
+  [ -z "$engine_socket$engine_context" ] && [ -d /run/systemd/system ] || return
+  # shellcheck disable=SC2046 # states are words
+  set -- $(systemctl is-active docker.socket "$engine_unit")
+  [ "${1:-}" = active ] && [ "${2:-}" != active ]
+}
 
 # The unit of systemd that runs it, and what a unit of this login needs in its environment to reach it.
 engine_unit=docker.service

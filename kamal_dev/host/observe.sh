@@ -222,8 +222,9 @@ stale_binds() {
     }' "$here/identities" "$home/baseline"
 }
 
-# save_baseline: record restart counts and mounts of the containers, to compare with in judge_stack later.
+# save_baseline: record restart counts and mounts of the containers, to compare with in judge_stack later, and which run.
 save_baseline() {
+  record_running
   printf '%s\n' "$found" | awk -F'|' '$1 != "" { print "restarts " $1 " " $6 }' >"$home/.baseline"
   # The engine may report the path with symbolic links resolved.
   physical=$(cd "$home/workspace" 2>/dev/null && pwd -P)

@@ -42,7 +42,7 @@ doomed() {
   if [ -n "$with_volumes" ]; then
     find "$home" -mindepth 1 -maxdepth 1 ! -name audit.log ! -name lock
   else
-    find "$releases" "$home/current" "$home/lifecycle" "$home/baseline" "$home/alerts.log" "$home/incidents" -maxdepth 0 2>/dev/null
+    find "$releases" "$home/current" "$home/lifecycle" "$home/baseline" "$home/running" "$home/alerts.log" "$home/incidents" -maxdepth 0 2>/dev/null
   fi
 }
 

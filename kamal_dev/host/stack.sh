@@ -115,6 +115,21 @@ look_at_stack() {
   look_at_known
 }
 
+# record_running: record which containers of `found` run, for the watcher to start after an outage.
+#   ~/.kamal-dev/<stack>/running   their ids, a line each
+record_running() {
+  run_now='' ran=''
+  while IFS='|' read -r run_id _ run_state _; do
+    case $run_state in running | paused) run_now="$run_now$run_id
+" ;; esac
+  done <<END
+$found
+END
+  [ ! -f "$home/running" ] || while read -r run_id; do ran="$ran$run_id
+"; done <"$home/running"
+  [ "$run_now" = "$ran" ] || { printf %s "$run_now" >"$home/.running" && mv "$home/.running" "$home/running"; }
+}
+
 # has_finished ROWS: whether all lifecycle commands, if any, have run since the main container was started, and those
 # that follow the source since it was sent.
 has_finished() {

@@ -49,7 +49,7 @@ write_unit() {
   cat <<END
 [Unit]
 Description=Watch the stacks of kamal-dev of $(id -un)
-After=$engine_unit network.target
+After=$engine_unit user@$uid.service network.target
 
 [Service]
 User=$uid

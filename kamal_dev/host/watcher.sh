@@ -3,9 +3,11 @@
 #
 # An event of the engine only triggers a check: observe.sh decides what is wrong, incidents.sh what is reported, and notify.sh
 # sends it. A locked stack is being changed, so it is not checked. The script sleeps until something happens, and checks the
-# disk every few minutes.
+# disk every few minutes. After an outage of the host or of the engine, it starts the containers that ran before and that
+# the engine did not start (see docs/decisions/restart-policy.md).
 #   ~/.kamal-dev/<stack>/incidents     see incidents.sh
-#   ~/.kamal-dev/.watcher/running      the boot, then the containers that ran when the host shut down
+#   ~/.kamal-dev/.watcher/boot         the boot of the host in which the watcher last began
+#   ~/.kamal-dev/.watcher/outage/      per stack that was not looked at since an outage: the uptime when the engine was back
 #   ~/.kamal-dev/.watcher/pending/     per stack the events since its last check: `<container> <action> <exit code>`
 set -u
 here=${0%/*}
@@ -22,22 +24,35 @@ here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=notify.sh
 . "$here/notify.sh"
 
-every=${KAMAL_DEV_WATCH_EVERY:-300} settle=2 again=15 patience=120 scheduled=' '
-pending=$here/pending
+every=300 settle=2 again=15 retry=5 patience=120 scheduled=' '
+pending=$here/pending outages=$here/outage connected=
 read -r boot_id </proc/sys/kernel/random/boot_id
 # A container as a host boots without its own kernel.
 boot=$boot_id:$(started_at 1)
 
 # --- what wakes it up: lines on descriptor 3
 
-# follow: pass on container events. After an outage of the engine, every stack is checked.
+# follow WHY: pass on container events, on one connection after another. Each is announced with its process, and with
+# `outage` if what ran before may not run now. Returns never.
 follow() {
+  followed_since=$(date +%s) why=$1
   while :; do
-    engine_happenings "$(date +%s)" >&3
-    sleep 5
-    engine_answers && echo sweep >&3
+    until ! awaits_unit && engine_answers; do why=outage; sleep "$retry"; done
+    engine_happenings "$followed_since" >&3 &
+    echo "connected $!:$(started_at "$!") $why" >&3
+    wait "$!"
+    # 124: its deadline is over, and the engine is the same.
+    case $? in 124) why=again ;; *) why=outage ;; esac
+    followed_since=$(date +%s)
+    sleep "$retry"
+    # Now this script is not just being ended itself. If it is ended before the engine is back, the next one has to know.
+    [ "$why" = again ] || rm -f "$here/boot"
   done
 }
+
+# is_connected: whether the engine is the one that was announced last. What is seen of containers counts only if this is
+# true afterwards: an engine that stops accepts no more connections, so a question may wait for the next engine.
+is_connected() { [ -n "$connected" ] && is_there "$connected"; }
 
 tick() { while sleep "$every"; do echo sweep >&3; done; }
 
@@ -50,11 +65,17 @@ schedule() {
 
 # handle WORD STACK CONTAINER ACTION CODE: names come from container labels, which anyone can set.
 handle() {
-  [ "$1" != sweep ] || { for each in $(all_stacks); do schedule "$each" 0; done; return; }
+  case $1 in
+    connected) connected=$2; [ "$3" != outage ] || note_outage; sweep; return ;;
+    sweep) sweep; return ;;
+  esac
   case $2 in '' | *[!a-z0-9_-]* | [_-]*) return ;; esac
   [ -d "$base/$2/releases" ] || return
   case $1 in
-    happened) echo "$3 $4 ${5:-}" >>"$pending/$2"; schedule "$2" "$settle" ;;
+    happened)
+      echo "$3 $4 ${5:-}" >>"$pending/$2"
+      [ "$4 ${5:-}" != 'die 0' ] || forget_completed "$2" "$3"
+      [ "$4" = kill ] || schedule "$2" "$settle" ;;
     check)
       scheduled="${scheduled%%" $2 "*} ${scheduled#*" $2 "}"
       (check "$2")
@@ -62,19 +83,26 @@ handle() {
   esac
 }
 
+sweep() { for each in $(all_stacks); do schedule "$each" 0; done; }
+
 # --- one stack
 
 # check STACK: check it, and alert people of problems. Fails if it has to be checked again soon.
 check() {
   use_stack "$1"
+  # The next connection is followed by a check of all stacks.
+  is_connected && ! awaits_unit || return 0
   read_lock
-  case $lock_state in held | stale) return 1 ;; esac
+  # What a stale owner has left half done is a problem.
+  [ "$lock_state" != held ] || return 1
   shown=$(current_release)
+  # A release that never came up was reported by its deploy.
+  was_healthy "$shown" || { rm -f "$pending/$stack"; return 0; }
+  look_at_stack && repair_outage || return 1
+  is_connected || return 0
+  record_running
   happened=$(cat "$pending/$stack" 2>/dev/null)
   rm -f "$pending/$stack"
-  # A release that never came up was reported by its deploy.
-  was_healthy "$shown" || return 0
-  look_at_stack || return 1
   judge_stack "$shown"
   look_at_start
   { containers_amiss | with_events && start_amiss && disk_amiss; } |
@@ -166,36 +194,57 @@ start_amiss() {
     echo "start|lifecycle|0|$resumed_why"
 }
 
-# --- the beginning and the end
+# --- after an outage
 
-# start_again: start the containers that ran when the host shut down and that the engine did not start.
-start_again() {
-  read -r running_boot 2>/dev/null <"$here/running" || return 0
-  # shellcheck disable=SC2046 # ids are words
-  set -- $(sed 1d "$here/running")
-  # A list that was kept would be used after a power cut, and start what was stopped since.
-  rm -f "$here/running"
-  [ "$running_boot" != "$boot" ] || return 0
-  # shellcheck disable=SC2046 # ids are words
-  [ $# = 0 ] || set -- $(stopped_of "$@")
-  [ $# = 0 ] || engine_start "$@"
+# note_outage: note that every stack needs a look. Only then is the boot recorded, so that nothing is missed if this
+# script is ended.
+note_outage() {
+  mkdir -p "$outages"
+  for each in $(all_stacks); do uptime_now >"$outages/$each"; done
+  echo "$boot" >"$here/boot"
 }
 
-# shellcheck disable=SC2317 # called by the trap
-end() {
-  { echo "$boot"; running_containers; } >"$here/running.new" 2>/dev/null && mv "$here/running.new" "$here/running"
-  exit 0
+# repair_outage: after an outage, start what ran before it and does not run now, and look again. Fails as long as that
+# fails, but not for ever: an address of the host that a port is bound to may not exist yet.
+repair_outage() {
+  read -r outage_ended 2>/dev/null <"$outages/$stack" || return 0
+  # shellcheck disable=SC2046 # ids are words
+  set -- $(interrupted)
+  # In the first round a container may need another one that is not running yet.
+  [ $# = 0 ] || engine_start "$@" >/dev/null 2>&1 || engine_start "$@" >/dev/null 2>&1 ||
+    [ $(($(uptime_now) - outage_ended)) -ge "$patience" ] || return
+  rm -f "$outages/$stack"
+  look_at_stack
 }
+
+# interrupted: print the containers that ran when they were last recorded, and ended. Those without a restart policy are
+# not meant to be started again.
+interrupted() {
+  find_stopped
+  ran=" $({ tr '\n' ' ' <"$home/running"; } 2>/dev/null)"
+  printf '%s\n' "$found" | while IFS='|' read -r id service state _ _ _ policy _; do
+    case $ran in *" $id "*) ;; *) continue ;; esac
+    case $stopped_services in *" $service "*) continue ;; esac
+    case $state:$policy in exited:no | exited:) ;; exited:*) echo "$id" ;; esac
+  done
+}
+
+# forget_completed STACK CONTAINER: it ended with 0 and without a signal from the engine, so it must not be started again,
+# even if the engine or the host stops before the next check.
+forget_completed() {
+  grep -qsF "$2 kill" "$pending/$1" || ! grep -qsxF "$2" "$base/$1/running" || {
+    { grep -vxF "$2" "$base/$1/running"; :; } >"$base/$1/.running" && mv "$base/$1/.running" "$base/$1/running"
+  }
+}
+
+# --- the beginning
 
 rm -rf "$here"/letter.* "$here"/run.* "$pending" "$here/events"
 mkdir -p "$pending" && mkfifo "$here/events" || exit
 exec 3<>"$here/events"
-until engine_answers; do sleep 5; done
-start_again >/dev/null 2>&1
-trap end TERM INT
-follow &
+read -r last_boot 2>/dev/null <"$here/boot" || last_boot=
+if [ "$last_boot" = "$boot" ]; then follow again & else follow outage & fi
 tick &
-handle sweep
 while :; do
   if read -r word name container action code <&3; then handle "$word" "${name:-}" "${container:-}" "${action:-}" "${code:-}"; fi
 done

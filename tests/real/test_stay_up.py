@@ -133,32 +133,64 @@ def standing(lab: Lab, receiver: Receiver) -> StandingStack:
     return StandingStack(repository, host, repository.stack())
 
 
-def test_a_host_that_reboots_brings_its_stack_back(lab: Lab, standing: StandingStack, receiver: Receiver) -> None:
+UP = {"app": "running", "web": "running", "worker": "running", "seed": "exited 0"}
+
+
+def comes_back(standing: StandingStack, before: dict[str, str], starts: int) -> None:
+    """Wait until the stack is as it was, with containers that were started again, and postStartCommand run again."""
     host, stack = standing.host, standing.stack
+    wait_for("the engine answers", lambda: host.says("docker version"), seconds=PATIENCE)
+    try:
+        wait_for("all services run again", lambda: host.states(stack) == UP, seconds=PATIENCE)
+    except AssertionError:
+        look = f"tail ~/.kamal-dev/{stack}/alerts.log ~/.kamal-dev/{stack}/running; systemctl status kamal-dev-0 docker"
+        pytest.fail(f"{host.states(stack)}\n{host.run(f'{look} || true')}")
+    after = host.started(stack)
+    assert {name for name in before if before[name] != after[name]} == {"app", "web", "worker"}
+    history = ["created", *("started",) * starts]
+    wait_for("postStartCommand runs again", lambda: standing.history == history, seconds=PATIENCE)
+    assert host.run(f"cat /var/lib/docker/volumes/{stack}_seeded/_data/runs") == "\n"
+    wait_for("the stack is up", lambda: standing.repository.attempt("status").code == 0, seconds=PATIENCE)
+
+
+def test_a_host_that_reboots_brings_its_stack_back(lab: Lab, standing: StandingStack, receiver: Receiver) -> None:
+    host = standing.host
     assert host.run("systemctl is-enabled docker kamal-dev-0.service; systemctl is-active kamal-dev-0") == (
         "enabled\nenabled\nactive\n"
     )
     assert standing.history == ["created", "started"]
-    before = host.started(stack)
+    before = host.started(standing.stack)
     docker("restart", "--time", "30", host.container, timeout=120)
-    wait_for("the engine answers", lambda: host.says("docker version"), seconds=PATIENCE)
-    up = {"app": "running", "web": "running", "worker": "running", "seed": "exited 0"}
-    try:
-        wait_for("all services run again", lambda: host.states(stack) == up, seconds=PATIENCE)
-    except AssertionError:
-        look = f"cat ~/.kamal-dev/{stack}/alerts.log ~/.kamal-dev/.watcher/running; systemctl status kamal-dev-0 docker"
-        pytest.fail(f"{host.states(stack)}\n{host.run(f'{look} || true')}")
-    after = host.started(stack)
-    assert {name for name in before if before[name] != after[name]} == {"app", "web", "worker"}
-    wait_for(
-        "postStartCommand runs again", lambda: standing.history == ["created", "started", "started"], seconds=PATIENCE
-    )
+    comes_back(standing, before, starts=2)
     answer = "exec 3<>/dev/tcp/127.0.0.1/8123; cat <&3"
     assert host.run(f"bash -c '{answer}'").endswith("hello\n")
-    assert host.run(f"cat /var/lib/docker/volumes/{stack}_seeded/_data/runs") == "\n"
-    wait_for("the stack is up", lambda: standing.repository.attempt("status").code == 0, seconds=PATIENCE)
     assert receiver.bodies == []
     assert standing.repository.dev("alerts", "--json").json == []
+
+
+def test_an_engine_that_restarts_brings_the_stack_back(standing: StandingStack, receiver: Receiver) -> None:
+    host = standing.host
+    image = f"docker inspect --format '{{{{.Config.Image}}}}' {standing.stack}-worker-1"
+    flags = "--detach --name others --label com.docker.compose.project=other --restart on-failure --stop-signal TERM"
+    host.run(f'docker run {flags} $({image}) bash -c "{WORKER}"')
+    before = host.started(standing.stack)
+    host.run("systemctl stop docker 2>&1", timeout=120)
+    time.sleep(10)
+    assert host.run("systemctl is-active docker docker.socket || true") == "inactive\nactive\n"
+    host.run("systemctl start docker", timeout=120)
+    comes_back(standing, before, starts=3)
+    assert (
+        host.run("docker inspect --format '{{.State.Status}}' others; docker rm --force others") == "exited\nothers\n"
+    )
+    assert receiver.bodies == []
+
+
+def test_a_host_that_loses_power_brings_its_stack_back(standing: StandingStack, receiver: Receiver) -> None:
+    before = standing.host.started(standing.stack)
+    docker("kill", standing.host.container)
+    docker("start", standing.host.container, timeout=120)
+    comes_back(standing, before, starts=4)
+    assert receiver.bodies == []
 
 
 def test_a_service_that_flaps_is_one_message(standing: StandingStack, receiver: Receiver) -> None:
