@@ -6,6 +6,8 @@ import os
 import select
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
+from typing import IO
 
 from kamal_dev.shell import pipes
 from kamal_dev.shell.frame import Framed
@@ -19,34 +21,48 @@ EXIT = 0.25
 class Channel:
     """Hold one session of a connected ssh, for one command."""
 
-    def __init__(self, client: MuxClient, command: str, give_up: Callable[[], None]) -> None:
-        """Open it; `give_up` ends ssh. Raises MuxRefused, and OSError or EOFError if the host received nothing."""
-        self._client = client
-        self._is_closed = False
-        (their_in, own_in), (own_out, their_out), (own_err, their_err) = (os.pipe() for _ in range(3))
-        self._stdin = os.fdopen(own_in, "wb", 0)
-        self._stdout, self._stderr = os.fdopen(own_out, "rb", 0), os.fdopen(own_err, "rb", 0)
-        try:
-            self._open(command, (their_in, their_out, their_err), give_up)
-        except BaseException:
-            self.close()
-            raise
-        finally:
-            for stream in (their_in, their_out, their_err):
-                os.close(stream)
+    def __init__(
+        self, client: MuxClient, command: str, *, give_up: Callable[[], None], is_shared: Callable[[], bool]
+    ) -> None:
+        """Open it; `give_up` ends ssh, which must not happen while it `is_shared` with other work on the host.
 
-    def _open(self, command: str, streams: tuple[int, int, int], give_up: Callable[[], None]) -> None:
+        Raises MuxRefused, and OSError or EOFError if the host received nothing.
+        """
+        self._client = client
+        self.is_closed = False
+        with ExitStack() as own, ExitStack() as theirs:
+            own.callback(client.close)
+            inputs, outputs, errors = (_pipe(own, theirs, is_input=number == 0) for number in range(3))
+            self._stdin, self._stdout, self._stderr = inputs[0], outputs[0], errors[0]
+            self._open(command, (inputs[1], outputs[1], errors[1]), give_up, is_shared)
+            self._own = own.pop_all()
+
+    def _open(
+        self,
+        command: str,
+        streams: tuple[int, int, int],
+        give_up: Callable[[], None],
+        is_shared: Callable[[], bool],
+    ) -> None:
         try:
             self._client.open_session(command, streams)
+            return
         except TimeoutError:
-            # ssh replies before it sends the command. Once ssh has ended, this reply says whether anything was sent.
-            give_up()
-            if not self._client.was_opened():
-                raise
+            pass
+        # sshd may be slow under load, and ending ssh would end what others run there. If the connection is lost, the
+        # keepalives of ssh end it.
+        while is_shared():
+            with suppress(TimeoutError):
+                self._client.await_session()
+                return
+        # ssh replies before it sends the command. Once ssh has ended, this reply says whether anything was sent.
+        give_up()
+        if not self._client.was_opened():
+            raise TimeoutError("the session was not opened in time")
 
     def feed(self, data: Iterable[bytes]) -> None:
         """Write stdin in the background, and always close it: a command waiting for more would never end."""
-        pipes.Worker(lambda: pipes.feed(self._stdin, data, lambda: self._is_closed))
+        pipes.Worker(lambda: pipes.feed(self._stdin, data, lambda: self.is_closed))
 
     def read(self, out: Framed, err: Framed, check: Callable[[], None]) -> None:
         """Read until both frames or both streams end; `check` is called now and then, and may raise."""
@@ -72,7 +88,14 @@ class Channel:
 
     def close(self) -> None:
         """End the session."""
-        self._is_closed = True
+        self.is_closed = True
         self._client.close()
-        for stream in (self._stdin, self._stdout, self._stderr):
-            stream.close()
+        self._own.close()
+
+
+def _pipe(own: ExitStack, theirs: ExitStack, *, is_input: bool) -> tuple[IO[bytes], int]:
+    """Return our end of a new pipe, and the one for the command."""
+    reading, writing = os.pipe()
+    theirs.callback(os.close, reading if is_input else writing)
+    stream = os.fdopen(writing, "wb", 0) if is_input else os.fdopen(reading, "rb", 0)
+    return own.enter_context(stream), reading if is_input else writing

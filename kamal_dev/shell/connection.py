@@ -42,6 +42,8 @@ class Connection:
         self._folder = Path(tempfile.mkdtemp(prefix="dev-", dir=_place()))
         self._socket = self._folder / "s"
         self._log = self._folder / "log"
+        self._channels: set[Channel] = set()
+        self._has_forward = False
         try:
             self._process = self._started()
         except BaseException:
@@ -59,9 +61,19 @@ class Connection:
         return self._process.poll() is None
 
     @property
-    def complaint(self) -> str:
-        """The last error of ssh."""
-        return failures.complaint(self._log)
+    def log_size(self) -> int:
+        """The size of ssh's log, to be passed to `complaint`."""
+        with suppress(OSError):
+            return self._log.stat().st_size
+        return 0
+
+    def complaint(self, since: int) -> str:
+        """Return the last error of ssh since its log had this size: older ones are about something else."""
+        return failures.complaint(self._log, since)
+
+    def is_used(self, *, besides: Channel | None = None) -> bool:
+        """Return whether a forward or another session needs this connection."""
+        return self._has_forward or any(not each.is_closed and each is not besides for each in tuple(self._channels))
 
     def await_login(self, is_wanted: Callable[[], bool]) -> None:
         """Wait until sessions can be opened. Raises HostUnreachable or HostKeyChanged for the hop that failed."""
@@ -78,12 +90,16 @@ class Connection:
 
     def session(self, command: str) -> Channel:
         """Run a command. Raises MuxRefused, and OSError or EOFError if the host received nothing."""
-        return Channel(self._client(), command, self.close)
+        channel = Channel(self._client(), command, give_up=self.close, is_shared=self.is_used)
+        self._channels.difference_update([each for each in tuple(self._channels) if each.is_closed])
+        self._channels.add(channel)
+        return channel
 
     def open_forward(self, port: int) -> None:
         """Forward a port of the host to the same port here. Raises MuxRefused, OSError, EOFError."""
         with closing(self._client()) as client:
             client.open_forward(port)
+            self._has_forward = True
 
     def ends_within(self, seconds: float) -> bool:
         """Return whether it has ended, or ends within this time."""

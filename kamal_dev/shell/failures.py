@@ -54,9 +54,9 @@ class _Hop:
         return next(filter(None, (re.search(pattern, line) for line in _errors(self.log))), None)
 
 
-def complaint(log: Path) -> str:
-    """Return the last error in a log; empty if there is none."""
-    return next(iter(_errors(_text(log))[::-1]), "")
+def complaint(log: Path, since: int = 0) -> str:
+    """Return the last error in a log, after its first `since` bytes; empty if there is none."""
+    return next(iter(_errors(_text(log, since))[::-1]), "")
 
 
 def stderr_of(log: Path) -> Path:
@@ -172,9 +172,9 @@ def _changed_key(hop: _Hop, name: str) -> HostKeyChanged:
     )
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, since: int = 0) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return path.read_bytes()[since:].decode(errors="replace")
     except OSError:
         return ""
 

@@ -29,7 +29,7 @@ class Local:
         self._log = log
         self._environment = dict(os.environ if environment is None else environment)
         self._lock = threading.Lock()
-        self._running: set[subprocess.Popen[bytes]] = set()
+        self._running: dict[subprocess.Popen[bytes], str] = {}
         self._is_closed = False
 
     def run(
@@ -75,10 +75,13 @@ class Local:
             self._is_closed = True
         self.interrupt()
 
-    def interrupt(self) -> None:
-        """Stop what other threads are running here; each gets the exit code of a stopped process."""
+    def interrupt(self, thread: str = "") -> None:
+        """Stop what other threads are running here; each gets the exit code of a stopped process.
+
+        With `thread`, only what threads of this name are running.
+        """
         with self._lock:
-            running = tuple(self._running)
+            running = [process for process, name in self._running.items() if thread in ("", name)]
         enders = [threading.Thread(target=pipes.stop, args=(process,), daemon=True) for process in running]
         for ender in enders:
             ender.start()
@@ -94,12 +97,12 @@ class Local:
             if self._is_closed:
                 raise InterruptedError(errno.EINTR, "this run is over", step.argv[0])
             process = self._started(step)
-            self._running.add(process)
+            self._running[process] = threading.current_thread().name
         try:
             yield process
         finally:
             pipes.end(process)
-            self._running.discard(process)
+            self._running.pop(process, None)
 
     def _started(self, step: Step) -> subprocess.Popen[bytes]:
         def start(stdout: int) -> subprocess.Popen[bytes]:

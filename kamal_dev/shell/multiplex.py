@@ -47,12 +47,16 @@ class MuxClient:
         self._send(NEW_SESSION, 0, b"", *(0, 0, 0, 0), NO_ESCAPE, b"", words)
         for stream in streams:
             socket.send_fds(self._socket, [b"\0"], [stream])
+        self.await_session()
+
+    def await_session(self) -> None:
+        """Wait for the answer to `open_session`. Raises MuxRefused."""
         self._expect(SESSION_OPENED)
 
     def was_opened(self) -> bool:
         """Return whether a session that timed out was opened before ssh ended."""
         try:
-            self._expect(SESSION_OPENED)
+            self.await_session()
         except (OSError, EOFError, MuxRefused):
             return False
         return True

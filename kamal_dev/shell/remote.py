@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -23,6 +24,8 @@ BEGINNING = 60.0
 ENDING = 5.0
 ATTEMPTS = 3
 SESSION_ENDING, SESSION_RETRY = 1.0, 0.05  # seconds
+EXHAUSTED = (errno.EMFILE, errno.ENFILE)
+MORE_FILES = "this machine allows no more open files: raise the limit with `ulimit -n`"
 AGAIN = "try again: transferred data is kept; `dev status` shows what is running"
 Opened = TypeVar("Opened")
 
@@ -77,18 +80,24 @@ class Remote:
         started = time.monotonic()
         mark = Frame.new()
         connection, channel = self._session(frame.line(mark.around(step.argv)))
+        log_size = connection.log_size
         stdout, stderr = Framed(mark, out), Framed(mark.errors, err)
         try:
             channel.feed(feed or ((step.stdin,) if step.stdin else ()))
             channel.read(stdout, stderr, partial(self._check, stdout, time.monotonic(), timeout))
             code = channel.exit_code(ENDING if stdout.code is None else EXIT)
             output, errors = stdout.end(), stderr.end()
+        except HostError:
+            # The connection may be what does not answer. Those who share it find out, and must not be ended by this.
+            if not connection.is_used(besides=channel):
+                self._drop_if(connection)
+            raise
         finally:
             channel.close()
         if stdout.code is not None:
             return Result(step, stdout.code, output, errors, time.monotonic() - started)
         if code is None and connection.ends_within(EXIT):
-            reason = connection.complaint or "it was closed"
+            reason = connection.complaint(log_size) or "it was closed"
             raise LinkDropped(self.host.name, f"the connection was lost during `{step.text}`: {reason}", hint=AGAIN)
         raise self._unanswered(-1 if code is None else code, stdout, stderr)
 
@@ -124,13 +133,16 @@ class Remote:
 
     def _asked(self, ask: Callable[[Connection], Opened]) -> tuple[Connection, Opened]:
         """Open a session or a forward. If the connection does not answer, reconnect: nothing of this was sent."""
-        connection = self._connected()
+        connection, log_size = self._connected(), 0
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 connection = self._connected()
+                log_size = connection.log_size
                 return connection, ask(connection)
             except (OSError, EOFError, HostUnreachable) as error:
-                reason = connection.complaint or str(error)
+                if getattr(error, "errno", None) in EXHAUSTED:
+                    raise HostError(self.host.name, f"no session could be opened: {error}", hint=MORE_FILES) from error
+                reason = connection.complaint(log_size) or str(error)
                 self._drop_if(connection)
                 if attempt == ATTEMPTS or self._is_closed:
                     raise LinkDropped(
@@ -147,6 +159,10 @@ class Remote:
             if self._connection is None or not self._connection.is_open:
                 self._drop()
                 self._connection = connect(way(self.host, self._trust), lambda: not self._is_closed, self._log)
+            if self._is_closed:
+                # `close` does not wait for a login, which may have ended just after it.
+                self._drop()
+                raise HostUnreachable(self.host.name, "this run has ended")
             return self._connection
 
     def _drop_if(self, connection: Connection) -> None:
@@ -160,7 +176,6 @@ class Remote:
         """Raise if a command has used up its time; the limit also holds for one that keeps printing."""
         seconds = time.monotonic() - started
         if not out.has_begun and seconds > BEGINNING:
-            self._drop()
             raise NoAnswer(
                 self.host.name,
                 f"the host did not start the command within {BEGINNING:.0f} s; "
@@ -168,5 +183,4 @@ class Remote:
                 hint=frame.OTHERS_ANSWER,
             )
         if timeout and seconds > timeout:
-            self._drop()
             raise HostTimeout(self.host.name, f"no answer within {timeout:.0f} s; its state is unknown")

@@ -79,6 +79,10 @@ class Sshd:
         """Let a key in everywhere."""
         self.sh("cat >>/kd/authorized_keys", f"{public.strip()}\n")
 
+    def signal(self, name: str) -> None:
+        """Send a signal to the processes of all connections."""
+        self.sh(f"ps -eo pid,args | awk '/sshd(-session)?: root/ && !/awk/ {{ print $1 }}' | xargs kill -{name}")
+
     def sh(self, script: str, stdin: str = "") -> str:
         """Run a line of shell in the container."""
         return docker("exec", "--interactive", self.container, "sh", "-c", script, stdin=stdin.encode())

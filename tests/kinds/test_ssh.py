@@ -9,6 +9,7 @@ dollar sign in it.
 from __future__ import annotations
 
 import os
+import resource
 import shlex
 import signal
 import subprocess
@@ -16,19 +17,21 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kamal_dev.errors import DevError, HostError, HostKeyChanged, HostTimeout, HostUnreachable, LinkDropped
 from kamal_dev.model import Host, Step
 from kamal_dev.shell import openssh, quoting, ssh_config
-from kamal_dev.shell.connection import connect
+from kamal_dev.shell.connection import Connection, connect
 from kamal_dev.shell.fanout import Background, each
 from kamal_dev.shell.remote import Remote
 from kamal_dev.shell.resolved import OTHERS
+from kamal_dev.shell.session import Session
 from kamal_dev.shell.trust import Trust
 from kamal_dev.shell.way import way
 from tests.faults.proxy import Proxy
@@ -36,6 +39,7 @@ from tests.kinds.sshd import HIDDEN, Client, Sshd, agent
 
 FOLDER = '100% of "my" $HOME files'
 HI = Step(("echo", "hi"))
+CONNECTION = Step(("sh", "-c", "echo $SSH_CLIENT"))
 GOAL, OUTER, INNER, OTHER = 2201, 2202, 2203, 2204
 BEHIND = 2301
 
@@ -640,6 +644,116 @@ def test_a_command_that_keeps_printing_does_not_outlive_its_time(sshd: Sshd, cli
         with pytest.raises(HostTimeout):
             remote.run(Step(("yes",)), timeout=1)
         assert time.monotonic() - started < 10
+
+
+@pytest.mark.real
+def test_a_step_that_uses_up_its_time_ends_no_other_step(sshd: Sshd, client: Client, key: Path) -> None:
+    host = client.host("127.0.0.1", sshd.published[GOAL], key=key)
+    with closing(Remote(host, client.trust())) as remote:
+        first = remote.run(CONNECTION).output
+        other = Background(lambda: remote.run(Step(("sh", "-c", "sleep 4; echo done"))))
+        time.sleep(0.5)
+        with pytest.raises(HostTimeout):
+            remote.run(Step(("sleep", "60")), timeout=1)
+        assert (other.result().output, remote.run(CONNECTION).output) == ("done", first)
+        # Nobody else needs this connection, which may be what does not answer.
+        with pytest.raises(HostTimeout):
+            remote.run(Step(("sleep", "60")), timeout=1)
+        assert remote.run(CONNECTION).output != first
+
+
+@pytest.mark.real
+def test_a_session_that_opens_late_ends_no_other_step(sshd: Sshd, client: Client, key: Path) -> None:
+    host = client.host("127.0.0.1", sshd.published[GOAL], key=key)
+    with closing(Remote(host, client.trust(patience=2))) as remote:
+        first = remote.run(CONNECTION).output
+        other = Background(lambda: remote.run(Step(("sh", "-c", "sleep 5; echo done"))))
+        time.sleep(1)
+        sshd.signal("STOP")
+        late = Background(lambda: remote.run(CONNECTION, timeout=60))
+        time.sleep(3)
+        sshd.signal("CONT")
+        assert (late.result().output, other.result().output) == (first, "done")
+
+
+@pytest.mark.real
+def test_an_earlier_refusal_is_not_why_a_link_is_lost(sshd: Sshd, client: Client, key: Path) -> None:
+    with closing(Proxy(sshd.start(2209, more="MaxSessions 1"))) as proxy:
+        host = client.host("127.0.0.1", proxy.port, key=key)
+        with closing(Remote(host, client.trust())) as remote:
+            first = Background(lambda: remote.run(Step(("sleep", "3"))))
+            time.sleep(0.5)
+            with pytest.raises(HostUnreachable, match="refused a session"):
+                remote.run(HI)
+            assert first.result().exit_code == 0
+            threading.Timer(0.5, proxy.reset).start()
+            with pytest.raises(LinkDropped) as caught:
+                remote.run(Step(("sleep", "60")))
+            assert "open failed" not in caught.value.message, caught.value.message
+
+
+@pytest.mark.real
+def test_a_login_that_ends_after_the_run_leaves_no_connection(
+    sshd: Sshd, client: Client, key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote = Remote(client.host("127.0.0.1", sshd.published[GOAL], key=key), client.trust())
+    connections: list[Connection] = []
+
+    def late(*words: Any) -> Connection:
+        connections.append(connect(*words))
+        remote.close()
+        return connections[0]
+
+    monkeypatch.setattr("kamal_dev.shell.remote.connect", late)
+    with pytest.raises((HostUnreachable, LinkDropped), match="this run has ended"):
+        remote.run(HI)
+    assert [connection.is_open for connection in connections] == [False]
+
+
+@pytest.mark.real
+def test_too_many_open_files_cost_neither_the_connection_nor_more_files(sshd: Sshd, client: Client, key: Path) -> None:
+    files = Path("/proc/self/fd")
+    host = client.host("127.0.0.1", sshd.published[GOAL], key=key)
+    with closing(Remote(host, client.trust())) as remote, ExitStack() as fill:
+        first = remote.run(CONNECTION).output
+        before = len([*files.iterdir()])
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        fill.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before + 40, limits[1]))
+        taken: list[int] = []
+        with suppress(OSError):
+            while True:
+                taken.append(os.open("/dev/null", os.O_RDONLY))
+        # Enough is left for the socket and one pipe, but not for three.
+        for descriptor in taken[:3]:
+            os.close(descriptor)
+        try:
+            with pytest.raises(HostError, match="Too many open files") as caught:
+                remote.run(HI)
+        finally:
+            for descriptor in taken[3:]:
+                os.close(descriptor)
+        assert "ulimit -n" in caught.value.hint
+        fill.close()
+        assert remote.run(CONNECTION).output == first
+        assert len([*files.iterdir()]) == before
+
+
+@pytest.mark.real
+def test_a_command_without_a_terminal_has_both_streams_and_its_exit_code(
+    sshd: Sshd, client: Client, key: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    host, trust = client.host("127.0.0.1", sshd.published[GOAL], key=key), client.trust()
+    assert deploys(host, trust) == "hi"
+    # More on stderr than a pipe holds: it has to be read while the command runs.
+    command = ("sh", "-c", "yes err | head -n 50000 >&2; echo out; exit 3")
+    before = signal.getsignal(signal.SIGPIPE)
+    try:
+        code = Session.of("blog-1", way(host, trust), command, has_terminal=False).take_over()
+    finally:
+        signal.signal(signal.SIGPIPE, before)
+    shown = capfd.readouterr()
+    assert (code, shown.out, shown.err.count("err\n")) == (3, "out\n", 50_000)
 
 
 @pytest.mark.real

@@ -142,6 +142,18 @@ def test_what_other_threads_run_can_be_ended_and_more_be_started(tmp_path: Path)
     assert local.run(Step(("true",)))
 
 
+def test_what_threads_of_one_name_run_can_be_ended_alone(tmp_path: Path) -> None:
+    local, mark, go = Local(), tmp_path / "mark", tmp_path / "go"
+    other = Background(lambda: local.run(sh(f"until [ -f {go} ]; do sleep 0.05; done; echo hook")), "hooks")
+    build = Background(lambda: local.run(sh(f"touch {mark}; sleep 1000")), "images")
+    while not mark.exists():
+        time.sleep(0.01)
+    local.interrupt("images")
+    go.touch()
+    assert not build.result()
+    assert other.result().output == "hook"
+
+
 def test_a_step_can_have_a_terminal_for_its_output_and_nothing_else() -> None:
     descriptors = len([*Path("/proc/self/fd").iterdir()])
     script = "for n in 0 1 2; do [ -t $n ] && echo $n; done; printf 'a\\rb\\n'; echo err >&2; exit 3"

@@ -89,7 +89,7 @@ def master(path: Path) -> Iterator[Master]:
 
 
 def run(master: Master, path: Path, give_up: Callable[[], None] = lambda: None, patience: float = 0.2) -> Channel:
-    return Channel(MuxClient(path, patience), "true", give_up)
+    return Channel(MuxClient(path, patience), "true", give_up=give_up, is_shared=lambda: False)
 
 
 def test_a_session_is_a_command_and_three_streams(master: Master, path: Path) -> None:

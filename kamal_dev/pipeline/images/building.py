@@ -17,7 +17,7 @@ from kamal_dev.model import REDACTED, Build, BuildSecret, Image, Result, Secret,
 from kamal_dev.output.build_log import failed_step
 from kamal_dev.pipeline.images import features, registry
 from kamal_dev.pipeline.images.engine import Present, inspect, require_buildx, require_engine
-from kamal_dev.pipeline.images.parallel import each_image
+from kamal_dev.pipeline.images.parallel import THREAD, each_image
 from kamal_dev.pipeline.images.recipe import BuildOptions, Recipe, recipe, require_storable
 from kamal_dev.pipeline.images.source_check import UNPUSHED, require_unchanged
 from kamal_dev.pipeline.run.tools import LocalTools
@@ -143,7 +143,7 @@ def build_one(project: Project, tools: LocalTools, build: Build, options: BuildO
             )
         if not result:
             raise _reported_failure(tools, build, build.image, result, options)
-        unchanged = Background(lambda: require_unchanged(project, tools.shell, build, is_pushed=made.is_pushed))
+        unchanged = Background(lambda: require_unchanged(project, tools.shell, build, is_pushed=made.is_pushed), THREAD)
         named = build.image.on(options.platform or build.platforms)
         try:
             built = _reported(project, tools.shell, named, report, options.config if made.is_pushed else None)

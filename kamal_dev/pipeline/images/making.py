@@ -68,7 +68,7 @@ class ImageMaking:
         self._cancelled.set()
         while running and not running.is_done:
             if isinstance(self._tools.shell, Local):
-                self._tools.shell.interrupt()
+                self._tools.shell.interrupt(THREAD)
             running.wait(TICK)
         self._is_pushing = False
         self._cancelled.clear()
