@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from rich.console import Console, Group
-from rich.live import Live
+from rich.console import Console
 from rich.text import Text
 
 from kamal_dev.output import symbols
 from kamal_dev.output.event import Event
+from kamal_dev.output.live_area import RATE, LiveArea
 from kamal_dev.output.plain import explained
 from kamal_dev.output.rows import LiveRow, LiveRows
 from kamal_dev.output.sentences import line, progress, sentence
@@ -21,7 +21,6 @@ STYLES = {"failed": "red", "warning": "yellow", "done": "green", "skipped": "gre
 NARROW, WIDE = 72, 110  # columns: below the first there is no bar, from the second on a long one
 BARS = (10, 20)
 IMAGES = ("building", "pushing")
-RATE = 8  # redraws per second
 SOON = 2.0  # seconds after which the running time is shown
 
 
@@ -40,7 +39,7 @@ class LiveView:
         self._signs = symbols.UNICODE if has_signs else symbols.ASCII
         self._now = now
         self._rows = LiveRows(now)
-        self._live: Live | None = None
+        self._area = LiveArea(self._console, self.picture)
 
     def __call__(self, event: Event) -> None:
         """Show the event."""
@@ -54,7 +53,7 @@ class LiveView:
             if row.running:
                 event = next(reversed(row.running.values()))
                 took = duration(self._now() - row.begun)
-                self._console.print(Text(f"{self._signs.skipped} {line(event)} (stopped after {took})", "dim"))
+                self._area.print([Text(f"{self._signs.skipped} {line(event)} (stopped after {took})", "dim")])
             elif row.ended:
                 self._print(row.ended)
         self._refresh()
@@ -64,33 +63,18 @@ class LiveView:
         mark = sign.get(event.status, " " if event.status == "output" else "")
         text = Text(f"{mark} " if mark else "", STYLES.get(event.status, ""))
         text.append(self._encodable(line(event)), "" if event.status in ("done", "skipped") else None)
-        self._console.print(text, soft_wrap=True)
-        for more in explained(event):
-            self._console.print(
-                Text(self._encodable(more), "cyan" if more.startswith("hint: ") else ""), soft_wrap=True
-            )
+        more = (Text(self._encodable(words), "cyan" * words.startswith("hint: ")) for words in explained(event))
+        self._area.print([text, *more])
 
     def _encodable(self, text: str) -> str:
         return text if self._signs is symbols.UNICODE else symbols.in_ascii(text)
 
     def _refresh(self) -> None:
-        rows = self._rows.all()
-        if rows and self._live is None:
-            self._live = Live(
-                console=self._console,
-                transient=True,
-                refresh_per_second=RATE,
-                redirect_stdout=False,
-                redirect_stderr=False,
-                get_renderable=self._picture,
-            )
-            self._live.start()
-        elif not rows and self._live is not None:
-            self._live.stop()
-            self._live = None
-
-    def _picture(self) -> Group:
-        return Group(*self.picture(self._console.width, self._console.height))
+        has_rows = bool(self._rows.all())
+        if has_rows and not self._area.is_drawn:
+            self._area.start()
+        elif not has_rows and self._area.is_drawn:
+            self._area.stop()
 
     def picture(self, width: int, height: int) -> list[Text]:
         """Return the rows as lines that fit a terminal of this size."""

@@ -16,6 +16,7 @@ from kamal_dev.model import Host
 from kamal_dev.output import Event, Output
 from kamal_dev.output.failure import KINDS, Failure
 from kamal_dev.output.live import LiveView
+from kamal_dev.output.live_area import HIDE, SHOW
 from kamal_dev.output.ndjson import Ndjson
 from kamal_dev.output.plain import Plain
 from kamal_dev.output.redaction import Redaction
@@ -159,7 +160,9 @@ def test_a_terminal_is_left_as_it_was() -> None:
     for part in (recorded.building, recorded.pushing):
         part(Output(view))
     view.close()
-    assert view._live is None
+    assert not view._area.is_drawn
+    assert stream.getvalue().count(HIDE) == stream.getvalue().count(SHOW) > 0
+    assert stream.getvalue().endswith(SHOW)
     assert "blog-1: Installed Docker 28.2.2, Compose 2.40.0 in 41s" in stream.getvalue()
     assert "blog-2: Pulling `postgres:15` (stopped after 0.0s)" in stream.getvalue()
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import shlex
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ import pytest
 
 from kamal_dev.pipeline.status_table import HEAD
 from tests.pipeline.test_status import parsed
-from tests.real.lab import DEV, LISTENING, Host, Lab, Repository, run, wait_for
+from tests.real.lab import DEV, LISTENING, Host, Lab, Repository, wait_for
+from tests.terminal import Terminal
 
 COMPOSE = """\
 services:
@@ -145,52 +146,28 @@ def test_a_watch_that_is_not_on_a_terminal_prints_tables_until_it_is_interrupted
     assert "--watch" in repository.dev("status", "--watch", "--json", code=2).stderr
 
 
-class Terminal:
-    """A terminal of tmux with `dev status --watch` in it."""
-
-    def __init__(self, repository: Repository, folder: Path, width: int, height: int, *words: str) -> None:
-        self.socket, self.ended = str(folder / "tmux"), folder / "code"
-        # The shell gets Ctrl-C, too.
-        watch = shlex.join((DEV, "status", "--watch", *words))
-        command = f"trap : INT; {watch}; echo $? >{shlex.quote(str(self.ended))}; sleep 60"
-        size = ("-x", str(width), "-y", str(height))
-        run(*self.tmux("-f", "/dev/null", "new-session", "-d", *size, "sh", "-c", command), cwd=repository.root)
-
-    def tmux(self, *words: str) -> tuple[str, ...]:
-        return ("tmux", "-S", self.socket, *words)
-
-    @property
-    def lines(self) -> list[str]:
-        """What the terminal shows."""
-        return run(*self.tmux("capture-pane", "-p")).rstrip("\n").split("\n")
-
-    def head(self) -> list[str]:
-        """The names of the columns, if the table is there."""
-        return next((line.split() for line in self.lines if line.startswith("STACK ")), [])
-
-    def resize(self, width: int, height: int) -> None:
-        run(*self.tmux("resize-window", "-x", str(width), "-y", str(height)))
+def head(terminal: Terminal) -> list[str]:
+    """The names of the columns, if the table is there."""
+    return next((line.split() for line in terminal.lines if line.startswith("STACK ")), [])
 
 
 @pytest.fixture
 def terminal(repository: Repository, tmp_path: Path) -> Iterator[Terminal]:
-    terminal = Terminal(repository, tmp_path, 130, 30)
-    try:
+    argv = (DEV, "status", "--watch")
+    with closing(Terminal(argv, tmp_path, (130, 30), cwd=repository.root, env=repository.variables())) as terminal:
         yield terminal
-    finally:
-        run(*terminal.tmux("kill-server"))
 
 
 def test_the_table_refreshes_in_place_in_a_terminal_that_is_resized(repository: Repository, terminal: Terminal) -> None:
     rows = 12
-    wait_for("a table", terminal.head, 30)
-    assert tuple(terminal.head()) == HEAD, "\n".join(terminal.lines)
+    wait_for("a table", lambda: head(terminal), 30)
+    assert tuple(head(terminal)) == HEAD, "\n".join(terminal.lines)
     first = terminal.lines
     assert len(first) == 3 + rows, "\n".join(first)
     wait_for("another time", lambda: terminal.lines[0] != first[0], 15)
     assert [line.split()[:3] for line in terminal.lines[3:]] == [line.split()[:3] for line in first[3:]], "in place"
     terminal.resize(80, 24)
-    wait_for("the narrow table", lambda: terminal.head() and "HEALTH" not in terminal.head(), 15)
+    wait_for("the narrow table", lambda: head(terminal) and "HEALTH" not in head(terminal), 15)
     narrow = terminal.lines
     assert len(narrow) == 3 + rows, "\n".join(narrow)
     assert all(line.startswith(repository.service) for line in narrow[3:]), "no line is broken in two"
@@ -198,10 +175,10 @@ def test_the_table_refreshes_in_place_in_a_terminal_that_is_resized(repository: 
     terminal.resize(80, 8)
     wait_for("the short table", lambda: terminal.lines[-1].endswith("more lines"), 15)
     terminal.resize(130, 30)
-    wait_for("the wide table once more", lambda: "HEALTH" in terminal.head() and len(terminal.lines) == 3 + rows, 15)
+    wait_for("the wide table once more", lambda: "HEALTH" in head(terminal) and len(terminal.lines) == 3 + rows, 15)
     began = time.monotonic()
-    run(*terminal.tmux("send-keys", "C-c"))
-    wait_for("the end", terminal.ended.is_file, 15)
-    assert terminal.ended.read_text() == "130\n"
+    terminal.press("C-c")
+    wait_for("the end", lambda: terminal.code is not None, 15)
+    assert terminal.code == 130
     assert time.monotonic() - began < 10
     assert "STACK" not in "\n".join(terminal.lines), "the terminal is as it was"
