@@ -272,7 +272,7 @@ class Standing:
     @property
     def version(self) -> str:
         """The version that really runs."""
-        return _version(self.look())
+        return version_of(self.look())
 
     def endures(self, ended: Ended | None = None, *, state: str = "", version: str = "", leaves: bool = False) -> None:
         """Assert all that must hold after a fault; the next plain deploy is part of it.
@@ -293,9 +293,9 @@ class Standing:
         assert {name: state for name, (state, _) in seen.services.items() if name in STANDING} == STANDING, seen
         assert seen.rows == seen.files == " ".join(sorted(self.kept)), (seen, self.kept)
         assert leaves or self.repository.leftovers == []
-        assert version in ("", _version(seen)), seen
+        assert version in ("", version_of(seen)), seen
         if ended and state:
-            self._is_true(ended, state, _version(seen))
+            self._is_true(ended, state, version_of(seen))
         return seen
 
     def _settled(self, leaves: bool) -> Seen:
@@ -331,7 +331,8 @@ class Standing:
         assert self.repository.sha in seen.current
 
 
-def _version(seen: Seen) -> str:
+def version_of(seen: Seen) -> str:
+    """Return the version that runs."""
     # A release names its images by digest; its own name begins with the version.
     return seen.current.rpartition("/")[2].rpartition("-")[0]
 

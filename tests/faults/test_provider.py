@@ -131,7 +131,7 @@ def test_an_address_that_comes_again_must_not_be_refused_for_its_old_key(standin
     before, other = known.read_text(), "AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43
     known.write_text(f"[127.0.0.1]:{standing.proxy.port} ssh-ed25519 {other}\n")
     standing.change()
-    ended = deployed(standing, Fake(None, host_key=key))  # type: ignore[arg-type]
+    ended = deployed(standing, Fake(None, is_listed=False, host_key=key))  # type: ignore[arg-type]
     known.write_text(before)
     fault.told(ended)
     standing.endures(ended, state="deployed", version=standing.repository.sha)

@@ -16,6 +16,7 @@ DENIED = f"check that the account has access to localhost:…, that its token ha
 BUSY = f"localhost:… limits the rate of requests: wait, or log in with an account that has a higher limit; {OVER_SSH}"
 BROKEN = f"localhost:… failed: check its status page or log, and try again later; {OVER_SSH}"
 TRUST = f"the certificate of … is not trusted: install its CA in `/etc/docker/certs.d/…/ca.crt`, …; {OVER_SSH}"
+DROPPED = f"localhost:… closed the connection: check its log and the network, and try again; {OVER_SSH}"
 GONE = "could not pull images: localhost:…"
 
 
@@ -45,7 +46,7 @@ GONE = "could not pull images: localhost:…"
         do=BROKEN,
         how=500,
     ),
-    Fault(19, "A layer is truncated at every attempt", sees=GONE, do=PULL, how="truncated", is_slow=True),
+    Fault(19, "A layer is truncated at every attempt", sees=GONE, do=DROPPED, how="truncated", is_slow=True),
     Fault(
         19,
         "The content of a layer differs from its digest",

@@ -9,7 +9,7 @@ import argparse
 import sys
 
 from tests.faults.stand import all_of_it
-from tests.faults.standing import POSTGRES, Running, Standing
+from tests.faults.standing import POSTGRES, Running, Standing, version_of
 from tests.real.lab import Ended, Repository, run
 
 
@@ -40,7 +40,7 @@ def at_once(standing: Standing, said: list[Ended] | None = None) -> str:
     runs = standing.still_holds()
     told = [_told(standing, one) for one in ended]
     assert any(state == "deployed" for state, _ in told), "\n".join(map(str, ended))
-    found = runs.services["app"][1].partition("@")[0].rpartition(":")[2]
+    found = version_of(runs)
     assert found in versions
     assert found in [version for state, version in told if state == "deployed"], "\n".join(map(str, ended))
     standing.repository.commit({})
