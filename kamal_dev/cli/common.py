@@ -90,7 +90,9 @@ def here() -> Path:
     try:
         return Path.cwd()
     except OSError as error:
-        raise UsageError(f"the current folder is gone ({error.strerror})", hint="`cd` to the repository") from error
+        raise UsageError(
+            f"the current folder no longer exists ({error.strerror})", hint="`cd` to the repository"
+        ) from error
 
 
 def open_run(flags: Flags, *, strict: bool = True) -> Run:

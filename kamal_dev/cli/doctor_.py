@@ -37,7 +37,7 @@ def command(flags: common.Flags, *, bundle: bool) -> int:
         for check in checks:
             common.show(str(check))
     if bundle:
-        common.show(f"Wrote {_bundle(flags, checks)}; look at it before you share it", err=True)
+        common.show(f"Wrote {_bundle(flags, checks)}; review it before you share it", err=True)
     return int(any(not check.is_fine for check in checks))
 
 

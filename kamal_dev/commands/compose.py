@@ -35,7 +35,7 @@ class ComposeCall:
         for word in options:
             if word.partition("=")[0] in _OURS or word[:2] in ("-f", "-p"):
                 raise UsageError(
-                    f"`{word}` is set by `dev`: the files, the project and the environment are the release's"
+                    f"`{word}` is set by `dev` to the files, the project and the environment of the release"
                 )
         if not verb:
             raise UsageError("no command for Compose", hint="put it after `--`: `dev compose guestbook-1 -- ps`")

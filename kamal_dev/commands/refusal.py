@@ -53,7 +53,8 @@ def hint(text: str, server: str, *, otherwise: str = "") -> str:
 
 
 _ADVICE = {
-    "proxy": "the proxy in `HTTP_PROXY`/`HTTPS_PROXY` refuses the connection; list {server} in `NO_PROXY`, or check it",
+    "proxy": "the proxy in `HTTP_PROXY`/`HTTPS_PROXY` refuses the connection; "
+    "list {server} in `NO_PROXY`, or check the proxy",
     "name": "the name {server} does not resolve: check it for a typo, the network, DNS and VPN",
     "certificate": "the certificate of {server} is not trusted: install its CA in "
     "`/etc/docker/certs.d/{server}/ca.crt`, or check whether it speaks HTTPS",

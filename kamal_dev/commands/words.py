@@ -43,12 +43,12 @@ def checked_folders(folders: Iterable[str]) -> tuple[str, ...]:
     folders = tuple(folders)
     for folder in folders:
         if not folder or folder.startswith("/") or "\n" in folder or ".." in folder.split("/"):
-            raise UsageError(f"`{folder}` cannot be a folder of the workspace")
+            raise UsageError(f"`{folder}` is not a valid workspace folder")
     return folders
 
 
 def folder_word(folder: str) -> str:
     """Refuse anything but a single folder of a workspace."""
     if folder in ("", ".", "..") or "/" in folder:
-        raise UsageError(f"`{folder}` cannot be a folder of the workspace")
+        raise UsageError(f"`{folder}` is not a valid workspace folder")
     return folder

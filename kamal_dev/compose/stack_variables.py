@@ -24,7 +24,7 @@ UNKNOWN = "192.0.2.1"
 _OF_STACK = frozenset(("NODE_NAME", "NODE_INDEX", "NODE_ADDRESS", "DEV_STACK"))
 NAMES = (*sorted(_OF_STACK), "DEV_VERSION")
 _NAMED = re.compile(rf"(?<![A-Za-z0-9_])(?:{'|'.join(NAMES)})(?![A-Za-z0-9_])")
-CLAIMED = "is set here: it replaces the stack's own"
+CLAIMED = "is set here and overrides the value of the stack"
 _SHARED = ("image", "build", "env_file", "label_file")
 
 

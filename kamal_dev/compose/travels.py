@@ -24,7 +24,7 @@ RAW = "raw_env_file"
 READABLE = 0o644
 
 
-ALONE = "only what is in it travels to a host, unless `--allow-outside` says otherwise"
+ALONE = "only files in the repository are sent to hosts, unless `--allow-outside` is set"
 
 
 @dataclass(frozen=True)

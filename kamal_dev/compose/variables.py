@@ -198,7 +198,7 @@ def unset(project: Value, active: frozenset[str], around: Surroundings, reader: 
             users = _users(project, key, source, active)
             if users and named.text not in around.variables and named.text not in reader.set_by_includes:
                 needed = " and ".join(f"`{name}`" for name in users)
-                message = f"`{named.text}` is set nowhere, and {needed} need{'s' if len(users) == 1 else ''} it"
+                message = f"`{named.text}` is not set anywhere, and {needed} need{'s' if len(users) == 1 else ''} it"
                 where = named.where
                 problem = Problem(where.path, where.line, message, key=f"{key}.{source}", column=where.column)
                 yield Unset(named.text, problem)

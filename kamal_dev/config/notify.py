@@ -22,15 +22,15 @@ class Notify:
 
     command: str = option(
         Text(title="a command"),
-        """Shell command that runs on the host, as the SSH user and in the folder of workspaces, with the alert as JSON
-        on stdin. It has 60 seconds.""",
+        """Shell command that runs on the host, as the SSH user and in the folder of the workspaces, with the alert as
+        JSON on stdin, for up to 60 seconds.""",
         default="",
         example="./shop/bin/page",
         otherwise="none",
     )
     webhook: str = option(
         URL,
-        "URL that gets each alert as JSON by POST, from the host.",
+        "URL to which the host sends each alert as JSON in a POST request.",
         default="",
         example="https://alerts.example.com/dev",
         otherwise="none",
@@ -52,20 +52,22 @@ class Notify:
     )
     email: tuple[str, ...] = option(
         Many(ADDRESS, or_one=True),
-        "Addresses that get a mail, sent by `sendmail` of the host.",
+        "Addresses to send e-mail to, with `sendmail` of the host.",
         default=(),
         example="[ops@example.com]",
         otherwise="none",
     )
-    disk: int = option(Whole(1, 100), "Percentage of a used disk from which on there is an alert.", default=90)
+    disk: int = option(Whole(1, 100), "Raise an alert when a disk is at least this full, in percent.", default=90)
     calm: int = option(
         Whole(1, 86_400),
-        """Seconds without the problem after which a service has recovered. The time doubles for a problem that comes
-        back.""",
+        """Seconds without the problem after which a service counts as recovered. The time doubles each time the
+        problem returns.""",
         default=60,
     )
     repeat: int = option(
-        Whole(1, 604_800), "Seconds after which a problem that goes on is told again, with its count.", default=1800
+        Whole(1, 604_800),
+        "Seconds after which the alert of a persisting problem is repeated, with its count.",
+        default=1800,
     )
 
     @property

@@ -146,7 +146,9 @@ class SecretsFile:
             raise self._refused(index, f"`{argv[0]}` ({vault.name}) is not installed", vault.install)
         last_line = (result.errors.strip().splitlines() or ["no output"])[-1]
         raise self._refused(
-            index, f"{vault.name} refuses: {last_line} (`{argv[0]}` exited {result.exit_code})", vault.sign_in
+            index,
+            f"{vault.name} refused the request: {last_line} (`{argv[0]}` exited {result.exit_code})",
+            vault.sign_in,
         )
 
     def _variable(self, part: Variable, index: int) -> str:

@@ -184,9 +184,9 @@ class Config:
     )
     restart: str = option(
         Choice(("unless-stopped", "no")),
-        """Restart policy of services that set none in the compose file. `unless-stopped`: once a service has come up,
-        it is started again after a crash, and when the host boots. `no`: it stays down. A service that others wait for
-        with `service_completed_successfully` never gets a policy, nor does one that ended with exit code 0.""",
+        """Restart policy of services that set none in the compose file. `unless-stopped`: a service that
+        came up is restarted after a crash and when the host boots. `no`: it is not restarted. A service that others
+        wait for with `service_completed_successfully` gets no policy, nor does one that ended with exit code 0.""",
         default="unless-stopped",
     )
     home_mounts: str = option(
@@ -226,7 +226,7 @@ class Config:
         default=5,
     )
     deploy: Deploy = section(Deploy, "When a release counts as up, and what to do with one that does not come up.")
-    notify: Notify = section(Notify, "Who is told when a service of a stack is not up, or a disk is full.")
+    notify: Notify = section(Notify, "Where alerts are sent when a service is not up or a disk is full.")
     workspace: WorkspaceConfig = section(WorkspaceConfig, "Source of the workspace on a host.")
     path: str = ""
     local_path: str = ""

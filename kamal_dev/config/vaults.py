@@ -124,7 +124,7 @@ VAULTS = (
         lambda address: ("op", "read", "--no-newline", f"op://{address}"),
         lambda _, output: output,
         "install the 1Password CLI: developer.1password.com/docs/cli/get-started",
-        "`op signin` signs in, `OP_ACCOUNT` names the account; `op read` tries the address out",
+        "`op signin` signs in, `OP_ACCOUNT` names the account; `op read` tests the address",
     ),
     Vault(
         "bw",
@@ -140,7 +140,7 @@ VAULTS = (
         _aws,
         _aws_key,
         "install the AWS CLI: docs.aws.amazon.com/cli",
-        "`aws sso login`, or `aws configure`; `AWS_PROFILE` and `AWS_REGION` say whose and where",
+        "`aws sso login`, or `aws configure`; `AWS_PROFILE` and `AWS_REGION` select the account and the region",
     ),
     Vault(
         "vault",
@@ -148,7 +148,7 @@ VAULTS = (
         _vault,
         _vault_key,
         "install Vault's CLI: developer.hashicorp.com/vault/install",
-        "`vault login`; `VAULT_ADDR` says where it is",
+        "`vault login`; `VAULT_ADDR` is its address",
     ),
     Vault(
         "keyring",
@@ -156,6 +156,6 @@ VAULTS = (
         _keyring,
         lambda _, output: output.rstrip("\r\n"),
         "`pipx install keyring`",
-        "`keyring set SERVICE USER` keeps a secret there",
+        "`keyring set SERVICE USER` stores a secret",
     ),
 )

@@ -29,7 +29,8 @@ def cp(project: Project, connections: HostConnections, stacks: Mapping[str, Host
     origin, goal = (copy.place(text, stacks, services) for text in (source, target))
     if bool(origin.stack) == bool(goal.stack):
         raise UsageError(
-            "one of both is in a stack, the other on this machine", hint="dev cp guestbook-1:log/dev.log ."
+            "one path must be in a stack (`NAME:PATH`), the other on this machine",
+            hint="dev cp guestbook-1:log/dev.log .",
         )
     if goal.stack:
         _send(_ContainerPath(project, connections, stacks, goal), Path(source))
@@ -112,5 +113,7 @@ def _unpacked(source: _ContainerPath, stream: BinaryIO, target: Path) -> int:
     if not start:
         return 0
     return archive.unpack(
-        stream, target, lambda name: source.output.warn(f"skipped `{name}`: a special file, or a link that leads out")
+        stream,
+        target,
+        lambda name: source.output.warn(f"skipped `{name}`: a special file, or a link that points outside"),
     )

@@ -81,7 +81,7 @@ def _again(run: Run, options: DeployOptions) -> DeployOptions:
         raise UsageError("`--retry-failed` selects the stacks", hint="omit NAME and `--host`")
     names = still_known(run.project, run.stacks, failed(run.project, run.output), options.count)
     if not names:
-        run.output.info("Nothing to retry: the last deploy of every stack went well")
+        run.output.info("Nothing to retry: the last deploy of every stack succeeded")
     return replace(options, names=names)
 
 

@@ -76,7 +76,7 @@ def _tool(shell: Shell, name: str, step: Step, advice: str) -> Check:
 def _disk(shell: Shell, folder: Path) -> Check:
     root = _docker_root(shell) or folder
     free = shutil.disk_usage(root).free
-    advice = "`docker system df` shows what takes space"
+    advice = "`docker system df` shows disk usage"
     return Check("disk", free > ENOUGH, f"{free / (1 << 30):.0f} GB free at {root}", advice)
 
 

@@ -42,7 +42,7 @@ def logs(
         connections.output.warn("the host is not running or does not answer", name)
     failed = LogPrinter(connections, show, query, hosts).print(_by_host(on))
     if failed or off:
-        raise SomeHostsFailed(f"no logs, or only a part of them, from {', '.join((*failed, *off))}")
+        raise SomeHostsFailed(f"logs are missing or incomplete for {', '.join((*failed, *off))}")
 
 
 def _by_host(targets: Mapping[str, Host]) -> Iterable[dict[str, Host]]:

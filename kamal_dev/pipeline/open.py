@@ -70,7 +70,7 @@ def open_editor(run: Run, address: Address, command: str | None) -> None:
     if program is None:
         if command:
             raise UsageError(f"program not found: `{command}`", hint="`--print` only prints the address")
-        run.output.info(f"there is no `{EDITOR}` here to open it with; a shell in it: `dev ssh {address.stack}`")
+        run.output.info(f"there is no `{EDITOR}` on this machine to open it; `dev ssh {address.stack}`")
         return
     if not address.is_known:
         raise DevError(

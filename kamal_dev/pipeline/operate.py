@@ -58,14 +58,14 @@ def scale_of(project: Project, stacks: Mapping[str, Host], words: tuple[str, ...
     """Return the change for `NAME... SERVICE=N...`. Raises UsageError for other words, and for the main service."""
     counts = tuple(word for word in words if "=" in word)
     if not counts:
-        raise UsageError("say how many containers a service gets", hint="dev scale guestbook-1 worker=3")
+        raise UsageError("no number of containers is given", hint="dev scale guestbook-1 worker=3")
     for word in counts:
         service, _, count = word.partition("=")
         select((service,), (), [item.name for item in project.compose.services])
         if not count.isdecimal():
-            raise UsageError(f"`{word}`: the number of containers is a whole number")
+            raise UsageError(f"`{word}`: the number of containers must be a whole number")
         if service == project.main:
-            raise UsageError(f"the main service `{service}` has one container: people work in it")
+            raise UsageError(f"the main service `{service}` always has one container")
     change = change_of(project, stacks, "scale", tuple(word for word in words if "=" not in word))
     if change.services:
         raise UsageError(f"`{change.services[0]}` has no number", hint=f"`{change.services[0]}=2`")

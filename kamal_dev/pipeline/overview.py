@@ -27,7 +27,7 @@ def next_command(stacks: Iterable[StackStatus], version: str, *, has_config: boo
 _AMISS = {
     "unreachable": ("doctor", "checks all hosts"),
     "unknown": ("doctor", "checks all hosts"),
-    "degraded": ("status", "shows what is not as it should be"),
+    "degraded": ("status", "shows what is wrong"),
     "down": ("deploy", "starts its containers"),
     "unfinished": ("deploy", "runs the lifecycle commands that are pending"),
     "off": ("deploy", "starts the host"),

@@ -51,7 +51,7 @@ class PruneReport:
     def error(self) -> DevError | None:
         """Return the sum of all failures, or None."""
         failed = [item.stack for item in self.stacks if item.error]
-        return SomeHostsFailed(f"could not check or prune every host: {', '.join(failed)}") if failed else None
+        return SomeHostsFailed(f"could not check or prune all hosts: {', '.join(failed)}") if failed else None
 
     def result(self) -> RunSummary:
         """Return the last line of `--json`."""

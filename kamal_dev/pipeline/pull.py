@@ -70,7 +70,7 @@ def pull(run: Run, name: str | None) -> tuple[PulledBranch, ...]:
     Raises UsageError outside git, HostError if the host has no clone.
     """
     if run.project.workspace_source != "git":
-        raise UsageError("only a workspace that is a clone can be pulled", hint="set `workspace.source: git`")
+        raise UsageError("`dev pull` requires a workspace that is a git clone", hint="set `workspace.source: git`")
     name, target = running(run.stacks, name)
     run.output.start("fetching", "", target)
     with temporary.folder("pulled", run.project.private()) as folder:
@@ -111,7 +111,7 @@ def _receive(
         raise HostError(
             target.name,
             f"{name}: {outcome.reason}",
-            hint=f"a workspace becomes a clone by its first deploy or by `dev sync {name} --force`",
+            hint=f"the first deploy or `dev sync {name} --force` turns a workspace into a clone",
         )
     return tuple(_boxes(target, path, folder))
 
@@ -123,7 +123,8 @@ def _bounded(target: Host, file: IO[bytes], room: int) -> Callable[[bytes], obje
         if file.tell() + len(piece) > room:
             raise HostError(
                 target.name,
-                f"what is new in the workspace is larger than {room / 1e9:.1f} GB, a third of the free disk space here",
+                f"the new commits and changes in the workspace are larger than {room / 1e9:.1f} GB, a third of "
+                "the free disk space here",
                 hint="free disk space here, or let git ignore large files in the workspace (`dev ssh`)",
                 left_behind="nothing was changed here",
             )

@@ -47,7 +47,7 @@ def _checked(connections: HostConnections, path: Path, target: Host, service: st
     if about.service != service:
         raise UsageError(
             f"{path} is a backup of `{about.service}`, and this project is `{service}`",
-            hint="run `dev restore` in the repository that it was made in",
+            hint="run `dev restore` in the repository in which it was created",
         )
     connections.output.start("checking", str(path), target)
     backup_file.check(path, about, shown(connections, target, "checking", about.size))

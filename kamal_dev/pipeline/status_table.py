@@ -67,7 +67,7 @@ def locked(stack: StackStatus) -> str:
         return f"{stack.name}: {lock} died without releasing its lock; the next deploy takes it over"
     if lock.state == "stale":
         return f"{stack.name}: {lock} holds the lock, but has made no progress for {lock.age} s; see `dev lock release`"
-    return f"{stack.name}: {lock} is changing it"
+    return f"{stack.name}: being changed by {lock}"
 
 
 def failure(stack: StackStatus) -> str:

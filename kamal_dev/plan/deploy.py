@@ -27,7 +27,7 @@ from kamal_dev.plan.operation import (
 from kamal_dev.plan.plan import Plan, StackPlan
 from kamal_dev.plan.request import Candidate, DeployRequest
 
-AGAIN = "built before; the builder takes what did not change from its cache"
+AGAIN = "built before; the builder reuses its cache"
 
 
 def deploy(observations: Sequence[Observation], candidates: Mapping[str, Candidate], request: DeployRequest) -> Plan:
@@ -162,4 +162,4 @@ def _kept_source(facts: Facts, candidate: Candidate, request: DeployRequest) -> 
     # If its record was lost, the host finds out by itself what the workspace contains.
     if not facts.source or facts.source.get("kind") not in ("git", "lost"):
         return "workspace is not a clone of this source and was not updated"
-    return "workspace was changed when this version came and was not updated" if candidate.is_offered else ""
+    return "workspace had changes when this version was deployed and was not updated" if candidate.is_offered else ""

@@ -33,7 +33,7 @@ def _stack(leftovers: Leftovers) -> StackPlan:
         for piece in leftovers.pieces
         if piece.ok
     )
-    kept = tuple(f"{piece.kind} {piece.name} stays: {piece.reason}" for piece in leftovers.pieces if not piece.ok)
+    kept = tuple(f"{piece.kind} {piece.name} is kept: {piece.reason}" for piece in leftovers.pieces if not piece.ok)
     reason = "" if operations or leftovers.error else "nothing to remove"
     return StackPlan(leftovers.stack, leftovers.host.address, operations, reason, leftovers.error, kept)
 

@@ -78,13 +78,13 @@ class _Unpacking:
         """Return the path to write a member to."""
         parts = [part for part in name.split("/") if part not in ("", ".")]
         if name.startswith("/") or ".." in parts:
-            raise DevError(f"the archive from the container has a name that leads out of its folder: `{name}`")
+            raise DevError(f"the archive from the container has a name that points outside its folder: `{name}`")
         if self._base is None:
             self._base = self._target / parts[0] if self._target.is_dir() and parts else self._target
         path = self._base.joinpath(*parts[1:])
         # An existing link may lead elsewhere.
         if path != self._base and not path.parent.resolve().is_relative_to(self._base.resolve()):
-            raise DevError(f"a symbolic link on this machine leads out of {self._base}: `{name}` is not written")
+            raise DevError(f"a symbolic link on this machine points outside {self._base}: `{name}` is not written")
         return path
 
     def _folder(self, path: Path, mode: int) -> None:

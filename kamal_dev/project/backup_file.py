@@ -68,7 +68,7 @@ def discard(path: Path) -> None:
 def available(path: Path) -> Path:
     """Return the path of a new backup. Raises UsageError if something exists there, or its folder does not."""
     if path.exists():
-        raise UsageError(f"{path} exists", hint="`-o FILE` chooses another name")
+        raise UsageError(f"{path} exists", hint="use `-o FILE` to write another file")
     if not path.absolute().parent.is_dir():
         raise UsageError(f"there is no folder {path.absolute().parent}")
     return path
@@ -159,7 +159,7 @@ def _head(about: BackupManifest) -> bytes:
     frame = zstandard.ZstdCompressor(level=LEVEL).compress(member.tobuf() + text + b"\0" * padding)
     rest = ROOM - len(frame) - len(_SKIPPABLE) - 4
     if rest < 0:
-        raise DevError("the stack has too many volumes for one backup", hint="name some of them")
+        raise DevError("the stack has too many volumes for one backup", hint="select some of them")
     return frame + _SKIPPABLE + rest.to_bytes(4, "little") + b"\0" * rest
 
 
@@ -177,7 +177,7 @@ class _Unzipped:
             try:
                 content = self._inflate.decompress(chunk, size)
             except zlib.error as error:
-                raise DevError(f"what the host sent is damaged: {error}") from error
+                raise DevError(f"the data from the host is damaged: {error}") from error
             if content:
                 return content
             if not chunk:

@@ -77,7 +77,7 @@ class _Sections:
         zeros = 0
         while True:
             if self._held.strip(b"\0"):
-                raise DevError("its archive is damaged: something follows its end")
+                raise DevError("its archive is damaged: it has data after its end")
             zeros += len(self._held)
             self._held.clear()
             if not self.read(BUFFER):
@@ -114,7 +114,7 @@ class _Rules:
         if not (member.isreg() or member.isdir() or member.issym() or member.islnk() or member.isfifo()):
             raise DevError(f"it contains a device or an unknown kind of file: `{name}`")
         if member.islnk() and part_of(_inside(member.linkname)) != part_of(name):
-            raise DevError(f"it contains a link that leads out of its folder: `{name}`")
+            raise DevError(f"it contains a link that points outside its folder: `{name}`")
         steps = name.split("/")
         if any("/".join(steps[:count]) in self._links for count in range(1, len(steps) + 1 - member.issym())):
             raise DevError(f"it contains a file that would be written through a symbolic link: `{name}`")
@@ -127,7 +127,7 @@ class _Rules:
 
 def _inside(name: str) -> str:
     if name.startswith("/") or ".." in name.split("/"):
-        raise DevError(f"it contains a name that leads out of its folder: `{name}`")
+        raise DevError(f"it contains a name that points outside its folder: `{name}`")
     return "/".join(step for step in name.split("/") if step not in ("", "."))
 
 

@@ -30,7 +30,9 @@ HOST_LABEL, SERVICE_LABEL, PROJECT_LABEL = "kamal-dev.host", "kamal-dev.service"
 ADDRESS = "127.0.0.1"  # not the container's own address, which cannot be reached on macOS
 FIELDS = f'{{{{.ID}}}}\t{{{{.Label "{HOST_LABEL}"}}}}\t{{{{.State}}}}\t{{{{.Ports}}}}'
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
-NAMING = "`naming.pattern` may make letters, digits, `-`, `_` and `.`, at most 63, the first and last no sign"
+NAMING = (
+    "`naming.pattern` must produce 1 to 63 letters, digits, `-`, `_` and `.`, the first and the last a letter or digit"
+)
 AT_ONCE = 8
 COMMAND_TIMEOUT, CREATE_TIMEOUT = 120.0, 900.0
 BOOT, GLANCE = 60, 2  # seconds to wait for sshd: of a host that is needed, and of one that is only listed
@@ -243,7 +245,8 @@ class DockerProvider:
         if not result:
             raise ProviderError(
                 f"{container.host}: the container did not start: {result.tail(3)}",
-                hint=f"`docker rm --force --volumes {container.id[:12]}` destroys it; the next deploy makes a new one",
+                hint=f"`docker rm --force --volumes {container.id[:12]}` destroys it; "
+                "the next deploy creates a new one",
             )
         return self._containers().get(container.host, container)
 

@@ -50,7 +50,9 @@ def ready(shell: Shell, output: Output, flags: tuple[str, ...]) -> str:
     output.start("building", image, message="host image, built once")
     why = _made(shell, bare, image, install, flags)
     if why:
-        output.warn(f"Cannot install Docker in the host image, each host installs it: {why}", phase="provisioning")
+        output.warn(
+            f"Could not install Docker in the host image, so each host installs it: {why}", phase="provisioning"
+        )
         return bare
     output.done("building", image, seconds=time.monotonic() - started)
     return image

@@ -71,7 +71,7 @@ def make_room(machine: Machine, count: int, agree: Agree) -> None:
         return
     _require(_free_memory(), LEAST_MEMORY * count, count, "memory", "free some, or deploy fewer stacks")
     free = os.statvfs(machine.root)
-    advice = f"`docker system df` shows what takes space in {machine.root}"
+    advice = f"`docker system df` shows disk usage in {machine.root}"
     _require(free.f_bavail * free.f_frsize, LEAST_DISK * count, count, "disk space", advice)
     _make_instances(PER_HOST * count, count, agree)
 

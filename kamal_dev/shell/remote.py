@@ -148,7 +148,7 @@ class Remote:
                     raise LinkDropped(
                         self.host.name,
                         f"the connection was lost before a command could be sent: {reason}",
-                        hint="try again: nothing was changed by it",
+                        hint="try again: nothing was changed",
                     ) from error
         raise AssertionError("unreachable")
 

@@ -103,7 +103,7 @@ def _said(stack: str, words: Sequence[str]) -> dict[str, list[str]]:
         hint = "install the OpenSSH client"
         raise HostUnreachable(stack, "`ssh` is not installed on this machine", hint=hint) from error
     except (OSError, subprocess.TimeoutExpired) as error:
-        hint = "a `Match exec` in ~/.ssh/config may be waiting for something"
+        hint = "a `Match exec` in ~/.ssh/config may be blocking"
         raise HostUnreachable(stack, f"`ssh -G {words[-1]}` gave no answer: {error}", hint=hint) from error
     if done.returncode != 0:
         lines = done.stderr.decode(errors="replace").splitlines()

@@ -207,7 +207,7 @@ class _Composer:
             if key.kind != "scalar":
                 self._complain(key, "a key must be text")
             elif key.text in first:
-                self._complain(key, f"`{key.text}` is already in line {first[key.text].line}")
+                self._complain(key, f"`{key.text}` is already defined in line {first[key.text].line}")
             else:
                 first[key.text] = key
 

@@ -61,7 +61,7 @@ COMPOSE_FILES = {
     "an empty compose file": compose(":1: is empty", ""),
     "a tab": compose(r":3:1: has a tab where YAML requires spaces", f"{SERVICE}\timage: debian\n"),
     "latin-1": compose(r":3:\d+: byte 0xe9 is not UTF-8", f"{SERVICE}    image: caf\xe9\n".encode("latin-1")),
-    "a key twice": compose(":4:5: `image` is already in line 3", f"{GOOD}    image: alpine\n"),
+    "a key twice": compose(":4:5: `image` is already defined in line 3", f"{GOOD}    image: alpine\n"),
     "an alias bomb": compose(r":\d+:\d+: .*grows to more than", BOMB),
     "an alias to itself": compose(r":4:12: the alias `\*a` is inside of", f"{GOOD}    x: &a [*a]\n"),
     "a merge of itself": compose(r":2:7: the alias `\*x` is inside of", "x: &x\n  <<: *x\nservices: {}\n"),

@@ -252,7 +252,7 @@ def test_a_secret_of_compose_that_is_set_nowhere_is_told_before_anything_is_done
     (project / ".devcontainer/c.yaml").write_text(
         "services: {app: {image: x, secrets: [mail]}}\nsecrets:\n  mail: {environment: MAIL_PASSWORD}\n"
     )
-    said = ".devcontainer/c.yaml:3:23: secrets.mail: `MAIL_PASSWORD` is set nowhere, and `app` needs it"
+    said = ".devcontainer/c.yaml:3:23: secrets.mail: `MAIL_PASSWORD` is not set anywhere, and `app` needs it"
     hint = "hint: add `MAIL_PASSWORD=…` to .kamal/secrets, or set it in the environment"
     for words in (("deploy",), ("deploy", "--dry-run")):
         done = run(*words)

@@ -91,7 +91,7 @@ def test_a_file_replaces_a_file_and_is_not_written_through_a_link(tmp_path: Path
 @pytest.mark.parametrize("name", ["../evil", "/evil", "work/../../evil"])
 def test_a_name_that_leads_out_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "in").mkdir()
-    with pytest.raises(DevError, match="leads out"):
+    with pytest.raises(DevError, match="points outside"):
         unpack(tar(("work", None), (name, b"evil")), tmp_path / "in")
     assert not (tmp_path / "evil").exists()
 
@@ -109,7 +109,7 @@ def test_a_link_that_is_here_already_is_no_way_out(tmp_path: Path) -> None:
     (tmp_path / "in/work").mkdir(parents=True)
     (tmp_path / "outside").mkdir()
     (tmp_path / "in/work/sub").symlink_to(tmp_path / "outside")
-    with pytest.raises(DevError, match="leads out"):
+    with pytest.raises(DevError, match="points outside"):
         unpack(tar(("work", None), ("work/sub/file", b"evil")), tmp_path / "in")
     assert list((tmp_path / "outside").iterdir()) == []
 

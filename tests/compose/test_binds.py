@@ -138,7 +138,7 @@ def test_a_mounted_link_that_leaves_the_repository_stops_a_deployment() -> None:
     )
     assert [str(problem) for problem in project.problems] == [
         ".devcontainer/compose.yaml:5:9: volumes: `.devcontainer/key` is a link out of the repository:"
-        " only what is in it travels to a host, unless `--allow-outside` says otherwise"
+        " only files in the repository are sent to hosts, unless `--allow-outside` is set"
     ]
     assert project.travels == ()
 

@@ -290,7 +290,7 @@ def test_mounts_of_this_machine_are_noticed_and_checked() -> None:
     ]
     assert [str(problem) for problem in compose.problems(project, extra)] == [
         "d.json:3: volumes: `.devcontainer/leaving` is a link out of the repository:"
-        " only what is in it travels to a host, unless `--allow-outside` says otherwise"
+        " only files in the repository are sent to hosts, unless `--allow-outside` is set"
     ]
 
 

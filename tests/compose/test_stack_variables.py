@@ -66,7 +66,7 @@ def test_what_the_main_service_sets_itself_stands_and_is_told(text: str, files: 
     project = load(text, files=files, environment={"MISSING": "x"})
     overlay = overlay_of(render(project))
     assert "NODE_NAME" not in overlay
-    assert _said(project) == [f".devcontainer/{line}: `NODE_NAME` is set here: it replaces the stack's own"]
+    assert _said(project) == [f".devcontainer/{line}: `NODE_NAME` is set here and overrides the value of the stack"]
 
 
 def test_what_the_main_service_makes_of_a_value_itself_stands_and_needs_no_notice() -> None:
@@ -86,7 +86,7 @@ def test_what_a_dotenv_file_sets_stands_for_the_files_and_the_main_service(file:
     assert env["NODE_NAME"] == "mine"
     assert ("NODE_INDEX" in env) == ("NODE_INDEX" in text)
     assert "NODE_NAME:" in overlay_of(render(project))
-    assert _said(project) == [f"{file}: `NODE_NAME` is set here: it replaces the stack's own"]
+    assert _said(project) == [f"{file}: `NODE_NAME` is set here and overrides the value of the stack"]
 
 
 @pytest.mark.parametrize(

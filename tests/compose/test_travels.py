@@ -32,7 +32,7 @@ secrets: {b: {file: ./b}, outside: {file: /etc/passwd}}
         ".devcontainer/compose.yaml:5:21: configs: `.devcontainer/a` does not exist, and `app` needs it",
         ".devcontainer/compose.yaml:6:21: secrets: `.devcontainer/b` does not exist, and `app` needs it",
         ".devcontainer/compose.yaml:6:43: secrets: `/etc/passwd` is outside the repository:"
-        " only what is in it travels to a host, unless `--allow-outside` says otherwise",
+        " only files in the repository are sent to hosts, unless `--allow-outside` is set",
     ]
 
 

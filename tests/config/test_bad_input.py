@@ -60,7 +60,7 @@ password_env: X
         "did you mean `registry`?",
         "config/dev.yml:9: build.secrets[1]: is listed twice",
         "config/dev.yml:10: vms.count: must be a whole number from 1 to 1000, not `0`",
-        "config/dev.yml:11:1: `service` is already in line 1",
+        "config/dev.yml:11:1: `service` is already defined in line 1",
         "config/dev.yml:12: password_env: unknown key; it belongs under `registry`",
     ]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.faults.standing import DOCKERFILE, Standing
 from tests.faults.table import Fault, produces
-from tests.faults.test_services import BACK, FIX, app
+from tests.faults.test_services import BACK, LOOPS, app
 from tests.real.lab import DEV, Ended, run
 
 NOISE = r"""
@@ -25,7 +25,7 @@ GOES_ON = "Interrupted. Work already started on hosts may still finish; `dev sta
         11,
         "A service prints megabytes in one line, invalid UTF-8 and escape sequences",
         sees=f"app: crash loop: …<<end …{BACK}",
-        do=FIX,
+        do=LOOPS,
         how=(r"\033[31m\377", 3),
         is_slow=True,
     ),
@@ -33,7 +33,7 @@ GOES_ON = "Interrupted. Work already started on hosts may still finish; `dev sta
         11,
         "A service prints a gigabyte",
         sees=f"app: crash loop: …a line without an end …{BACK}",
-        do=FIX,
+        do=LOOPS,
         how=("a line without an end ", 1000),
         is_slow=True,
     ),

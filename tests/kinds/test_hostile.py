@@ -307,7 +307,7 @@ while True:
 
 
 # What runs confined is watched from outside; the others have their stdin from `dev`, and end with it.
-CONFINED = {"jail.sh", "folders.sh", "handover.sh", "unpack.sh"}
+CONFINED = {"jail.sh", "folders.sh", "handover.sh", "unpack.sh", "swap.sh"}
 FED = {"environment.sh", "load.sh"}
 
 
@@ -455,7 +455,7 @@ def test_a_host_cannot_fill_the_disk_with_what_is_pulled(here: Lab, monkeypatch:
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=30_000))
     assert isinstance(here.home, Lying)
     here.home.answer = bytes(10_001)
-    with pytest.raises(HostError, match="is larger than"):
+    with pytest.raises(HostError, match="are larger than"):
         here.pull()
     assert not list((here.root / ".kamal").rglob("answer"))
 

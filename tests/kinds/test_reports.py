@@ -490,7 +490,7 @@ def test_a_current_folder_that_is_gone_is_said(tmp_path: Path, verb: str) -> Non
     folder.mkdir()
     ended = _dev(folder, verb, before="rmdir ../gone;")
     assert ended.returncode == 2
-    assert "the current folder is gone" in ended.stderr
+    assert "the current folder no longer exists" in ended.stderr
     assert "hint: `cd` to the repository" in ended.stderr
 
 

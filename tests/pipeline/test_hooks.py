@@ -154,7 +154,7 @@ def test_a_failure_afterwards_stops_nothing_and_is_returned(project: Project) ->
     error = project.hooks().after_deploy([StackResult("blog-1", "10.0.0.1", "deployed")], 41.7)
     assert error is not None
     assert error.message == "hook `post-deploy` was killed by signal 15\n42 deployed"
-    assert error.left_behind == "what `dev deploy` has done is kept"
+    assert error.left_behind == "the changes of `dev deploy` are kept"
     assert project.said[-1] == ("failed", "hook `post-deploy` was killed by signal 15")
 
 

@@ -98,14 +98,14 @@ def test_sparse_files_and_attributes_as_tar_writes_them_are_counted(tmp_path: Pa
 @pytest.mark.parametrize(
     ("bad", "words"),
     [
-        (entry("/etc/passwd", b"x"), "leads out"),
-        (entry("volumes/data/../../etc/passwd", b"x"), "leads out"),
+        (entry("/etc/passwd", b"x"), "points outside"),
+        (entry("volumes/data/../../etc/passwd", b"x"), "points outside"),
         (entry("etc/passwd", b"x"), "belongs to no volume"),
         (entry("volumes", kind=tarfile.DIRTYPE), "belongs to no volume"),
         (entry("volumes/data/sda", kind=tarfile.BLKTYPE), "a device"),
         (entry("volumes/data/null", kind=tarfile.CHRTYPE), "a device"),
-        (entry("volumes/data/link", kind=tarfile.LNKTYPE, link="workspace/bin/python"), "link that leads out"),
-        (entry("volumes/data/link", kind=tarfile.LNKTYPE, link="/etc/shadow"), "leads out"),
+        (entry("volumes/data/link", kind=tarfile.LNKTYPE, link="workspace/bin/python"), "link that points outside"),
+        (entry("volumes/data/link", kind=tarfile.LNKTYPE, link="/etc/shadow"), "points outside"),
         (entry("workspace/bin/python/x", b"x"), "through a symbolic link"),
         (entry("workspace", kind=tarfile.SYMTYPE, link="/etc"), "symbolic link"),
     ],

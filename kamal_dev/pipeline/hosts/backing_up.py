@@ -158,7 +158,7 @@ def failure(target: Host, outcome: events.ScriptResult, what: str) -> HostError 
     if outcome:
         return None
     name = target.name
-    hint = f"`dev logs {name}` shows what it wrote; `dev status {name}` shows its containers"
+    hint = f"`dev logs {name}` shows its output; `dev status {name}` shows its containers"
     if outcome.state == "unfinished":
         return LifecycleFailed(name, outcome.reason, left_behind="its containers are running")
     kind = ServiceFailed if outcome.failed else HostError

@@ -71,9 +71,9 @@ def _operate(
 
 
 def _error(name: str, outcome: events.ScriptResult, verb: str) -> HostError:
-    hint = f"`dev logs {name}` shows what it wrote; `dev status {name}` shows its containers"
+    hint = f"`dev logs {name}` shows its output; `dev status {name}` shows its containers"
     if outcome.state == "unfinished":
         return LifecycleFailed(name, outcome.reason, left_behind="its containers are running")
     kind = ServiceFailed if outcome.failed else HostError
-    state = "nothing was changed" if outcome.state == "kept" else "its containers as they are now"
+    state = "nothing was changed" if outcome.state == "kept" else "the containers are in their current state"
     return kind(name, f"could not {verb} it: {outcome.reason}", left_behind=state, hint=hint)

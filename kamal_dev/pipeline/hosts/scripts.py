@@ -110,7 +110,7 @@ def follow(
             if answers.has_ended(output) or attempt == ATTEMPTS:
                 return answers.outcome(output)
             connections.output.info(
-                "Connection closed by the host; following its work again", target, phase="connecting"
+                "Connection closed by the host; reconnecting to the running command", target, phase="connecting"
             )
         except HostTimeout as error:
             raise _still_at_work(target, printer) from error
@@ -133,7 +133,7 @@ def within(connections: HostConnections, target: Host, seconds: float) -> float:
     """Return the seconds that a step may take. Raises HostTimeout if `--timeout` is used up."""
     seconds_left = connections.budget.remaining(target.name, seconds)
     if seconds_left <= 0:
-        raise HostTimeout(target.name, "the time that `--timeout` gives it was over before it was done", hint=LATER)
+        raise HostTimeout(target.name, "`--timeout` expired before it was done", hint=LATER)
     return seconds_left
 
 

@@ -210,7 +210,7 @@ def _require(target: Host, result: events.ScriptResult) -> None:
         raise HostError(
             target.name,
             f"could not send the source: {result.reason}",
-            hint="run `df -h ~` on the host; without git there, set `workspace.source: sync`",
+            hint="run `df -h ~` on the host; if it has no git, set `workspace.source: sync`",
             left_behind="the workspace may be partly updated"
             if result.state == "failed"
             else "the workspace was not changed",

@@ -118,7 +118,7 @@ def _not_started(port: int, ended: Result) -> RegistryError:
     otherwise = f"`docker pull {docker.REGISTRY_IMAGE}`, start one yourself, or deploy with `--skip-push`"
     advice = refusal.hint(errors, docker.DOCKER_HUB, otherwise=otherwise)
     return RegistryError(
-        f"no registry answers on localhost:{port}, and could not start one: {last_line(errors)}",
+        f"no registry answers on localhost:{port}, and none could be started: {last_line(errors)}",
         hint=advice if advice == otherwise else f"{advice}; or deploy with `--skip-push`",
     )
 
@@ -168,10 +168,10 @@ def _refused(server: str, code: int, words: str, answer: Answer) -> Answer | Non
     if code == 404 and _is_registry(answer):
         return None
     if code == 404:
-        raise _unknown(server, "the server is not a registry: it says 404")
+        raise _unknown(server, "the server is not a registry: it answered with status 404")
     if code == 401 and _is_registry(answer):
-        raise _unknown(server, "it asks for a login (status 401), but the registry on this machine must not")
-    raise _unknown(server, f"it says status {code} {words}".strip())
+        raise _unknown(server, "it requires a login (status 401), which the registry on this machine must not do")
+    raise _unknown(server, f"it answered with status {code} {words}".strip())
 
 
 def _is_registry(answer: Answer) -> bool:

@@ -42,8 +42,8 @@ def _moved(known: tuple[CachedHost, ...], stacks: Mapping[str, Host], provider: 
     for item in unlisted(known, stacks.items()) if not creates_hosts(provider) else ():
         advice = f"add {item.address} at its old position and `dev remove {item.stack}`"
         yield (
-            f"{item.stack} was deployed to {item.address} before, which `provider.hosts` does not list for it now, and "
-            f"may still run there: `dev list` asks it; to remove it, "
+            f"{item.stack} was deployed to {item.address} before, which `provider.hosts` no longer lists for it, and "
+            f"may still run there: `dev list` checks it; to remove it, "
             + (advice if item.stack in stacks else f"`dev remove {item.stack}`")
         )
     for item in known:

@@ -79,7 +79,7 @@ class Hooks:
             self._debts.settle(due)
 
     def _after(self, name: str, outcomes: Sequence[StackResult], seconds: float, **details: str) -> DevError | None:
-        state = f"what `dev {self._command}` has done is kept"
+        state = f"the changes of `dev {self._command}` are kept"
         addresses = {outcome.stack: outcome.address for outcome in outcomes}
         try:
             self._call(name, addresses, state, runtime=str(round(seconds)), **details)
