@@ -28,7 +28,10 @@ REFUSED = {
     "UTF-16": ("services: {}".encode("utf-16"), ":1:1: byte 0xff is not UTF-8"),
     "a control character": ("services:\n  app: {image: a\x07b}\n", ":2: contains the control character"),
     "a key twice": ("services:\n  app:\n    image: a\n    image: b\n", ":4:5: `image` is already defined in line 3"),
-    "a service twice": ("services:\n  app: {image: a}\n  app: {image: b}\n", ":3:3: `app` is already defined in line 2"),
+    "a service twice": (
+        "services:\n  app: {image: a}\n  app: {image: b}\n",
+        ":3:3: `app` is already defined in line 2",
+    ),
     "a key that is a list": ("services:\n  ? [a]\n  : {image: b}\n", ":2:5: a key must be text"),
     "an alias bomb": (BOMB, "grows to more than 100000 nodes"),
     "an alias to itself": ("x: &x {y: *x}\nservices: {app: {image: x}}\n", ":1:11: the alias `*x` is inside of"),

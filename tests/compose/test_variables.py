@@ -143,7 +143,8 @@ def test_a_secret_or_config_that_is_made_of_a_variable_needs_it_to_be_set() -> N
     project = load(MADE, environment={"TOKEN": ""})
     assert project.unset == ("MAIL_PASSWORD", "CONFIG")
     assert [str(problem) for problem in project.problems] == [
-        ".devcontainer/compose.yaml:8:18: secrets.mail: `MAIL_PASSWORD` is not set anywhere, and `app` and `db` need it",
+        ".devcontainer/compose.yaml:8:18: secrets.mail: "
+        "`MAIL_PASSWORD` is not set anywhere, and `app` and `db` need it",
         ".devcontainer/compose.yaml:12:28: configs.c: `CONFIG` is not set anywhere, and `app` needs it",
     ]
     set_somewhere = load(MADE, files={".devcontainer/.env": "TOKEN=\nMAIL_PASSWORD=x\nCONFIG=y\n"})
