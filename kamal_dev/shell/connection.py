@@ -71,9 +71,9 @@ class Connection:
         """Return the last error of ssh since its log had this size: older ones are about something else."""
         return failures.complaint(self._log, since)
 
-    def is_used(self, *, besides: Channel | None = None) -> bool:
+    def is_used(self, *, apart_from: Channel | None = None) -> bool:
         """Return whether a forward or another session needs this connection."""
-        return self._has_forward or any(not each.is_closed and each is not besides for each in tuple(self._channels))
+        return self._has_forward or any(not each.is_closed and each is not apart_from for each in tuple(self._channels))
 
     def await_login(self, is_wanted: Callable[[], bool]) -> None:
         """Wait until sessions can be opened. Raises HostUnreachable or HostKeyChanged for the hop that failed."""

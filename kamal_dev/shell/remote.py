@@ -89,7 +89,7 @@ class Remote:
             output, errors = stdout.end(), stderr.end()
         except HostError:
             # The connection may be what does not answer. Those who share it find out, and must not be ended by this.
-            if not connection.is_used(besides=channel):
+            if not connection.is_used(apart_from=channel):
                 self._drop_if(connection)
             raise
         finally:
