@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from kamal_dev.commands import docker, refusal
 from kamal_dev.errors import RegistryError, RegistryUnknown
 from kamal_dev.model import Image, Result
+from kamal_dev.pipeline.images import local_http
 from kamal_dev.pipeline.images.engine import last_line, why
 from kamal_dev.pipeline.run.tools import LocalTools
 from kamal_dev.project import Project
@@ -142,25 +143,13 @@ def _patiently(server: str, path: str, timeout: float) -> Answer | None:
 
 
 def _asked(server: str, path: str, timeout: float) -> Answer | None:
-    # Imported here because it takes as long as the rest of the program's start.
-    from http.client import HTTPException
-    from urllib.error import HTTPError
-    from urllib.request import ProxyHandler, Request, build_opener
-
-    request = Request(f"http://{server}/v2/{path}", headers={"Accept": ", ".join(MEDIA_TYPES)})
     try:
-        # A local registry is never reached through a proxy, whatever `http_proxy` says.
-        with build_opener(ProxyHandler({})).open(request, timeout=timeout) as answer:
-            headers = {name.lower(): value for name, value in answer.headers.items()}
-            return Answer(headers, answer.read(LONGEST).decode(errors="replace"))
-    except HTTPError as error:
-        error.close()
-        headers = {name.lower(): value for name, value in error.headers.items()}
-        return _refused(server, error.code, str(error.reason), Answer(headers, ""))
-    except OSError as error:
-        raise _unknown(server, str(getattr(error, "reason", "") or error)) from error
-    except HTTPException as error:
-        raise _unknown(server, f"its answer is not HTTP ({type(error).__name__})") from error
+        answer = local_http.get(server, f"/v2/{path}", MEDIA_TYPES, timeout=timeout, longest=LONGEST)
+    except (OSError, local_http.NotHttp) as error:
+        raise _unknown(server, str(error)) from error
+    if answer.status == 200:
+        return Answer(answer.headers, answer.body.decode(errors="replace"))
+    return _refused(server, answer.status, answer.reason, Answer(answer.headers, ""))
 
 
 def _refused(server: str, code: int, words: str, answer: Answer) -> Answer | None:
