@@ -100,8 +100,7 @@ class ImageMaking:
             built = None if self._skip_build else build_one(project, tools, build, options)
             if not push:
                 return built
-            self._await_plan()
-            published = self._published(build, config, built)
+            published = self._published(build, config, built, self._await_plan)
             pushed.append(f"`{build.image}`")
             return published
 
@@ -119,11 +118,14 @@ class ImageMaking:
             if self._cancelled.is_set():
                 raise Interrupted("the images are not needed")
 
-    def _published(self, build: Build, config: str, built: Built | None) -> Built:
+    def _published(
+        self, build: Build, config: str, built: Built | None, ready: Callable[[], None] = lambda: None
+    ) -> Built:
         assert build.image
         if self._skip_push:
+            ready()
             return keep_one(self._tools.shell, build.image, built.present if built else None)
-        return push_one(self._project, self._tools, build.image, config, built)
+        return push_one(self._project, self._tools, build.image, config, built, ready)
 
 
 def _logged_in(project: Project, tools: LocalTools, *, skip_build: bool, skip_push: bool) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from kamal_dev.commands import docker, refusal
@@ -85,8 +85,15 @@ def keep_one(shell: Shell, image: Image, built: Present | None) -> Built:
     return Built(lasting, present)
 
 
-def push_one(project: Project, tools: LocalTools, image: Image, config: str, built: Built | None) -> Built:
-    """Push one image of this version and return it with its digest.
+def push_one(
+    project: Project,
+    tools: LocalTools,
+    image: Image,
+    config: str,
+    built: Built | None,
+    before_push: Callable[[], None] = lambda: None,
+) -> Built:
+    """Push one image of this version and return it with its digest; `before_push` is called if it must be sent.
 
     After a build, exactly the image that the build reported is pushed, even if the tag was moved since. An image that
     the registry already has under the same digest is not sent again. Raises RegistryError, and NothingBuilt if the
@@ -98,6 +105,7 @@ def push_one(project: Project, tools: LocalTools, image: Image, config: str, bui
     if built and present and not present.pushed_as(image):
         # The registry cannot have an image that was built just now: the push itself shows whether the registry
         # answers.
+        before_push()
         return _push(project, tools, image.on([present.platform]), config, present)
     stored = _stored(project, tools.shell, image, config, may_push=present is not None)
     if stored and (present is None or present.has(image, stored.digest) or (not built and _is_richer(stored))):
@@ -106,6 +114,7 @@ def push_one(project: Project, tools: LocalTools, image: Image, config: str, bui
         return Built(_as_stored(tools.shell, replace(image, digest=stored.digest), config, stored, same), same)
     if present is None:
         raise _nothing_built(image)
+    before_push()
     return _push(project, tools, image.on([present.platform]), config, present)
 
 
