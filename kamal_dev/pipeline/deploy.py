@@ -53,6 +53,8 @@ def deploy(run: Run, options: DeployOptions) -> Report:
         return Report("Deployed", str(run.project.version), (), 0.0)
     run = _initialized(run, options)
     hooks = Hooks(run, "deploy", skip=options.skip_hooks)
+    if not hooks.has("pre-connect"):
+        run.connect(chosen(run, options))
     scope = decide(run, options)
     require_terminal(run.project, options, scope.creating)
     hooks.before("pre-connect", scope.hosts, left_behind=NOTHING)

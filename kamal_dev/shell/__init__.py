@@ -55,3 +55,12 @@ class Lender(Protocol):
     def lend(self, port: int) -> Tunnel:
         """Forward `port` of the host to the same port here. Raises HostError."""
         ...
+
+
+@runtime_checkable
+class Connecting(Protocol):
+    """A shell that can connect to its host before its first step."""
+
+    def connect(self) -> None:
+        """Start to connect in the background; the first step raises why it failed."""
+        ...

@@ -6,14 +6,16 @@ import errno
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
-from kamal_dev.errors import HostError, HostTimeout, HostUnreachable, LinkDropped, NoAnswer
+from kamal_dev.errors import DevError, HostError, HostTimeout, HostUnreachable, LinkDropped, NoAnswer
 from kamal_dev.model import Host, Result, Step
 from kamal_dev.shell import OnLine, frame, remote_forward
 from kamal_dev.shell.channel import EXIT, Channel
 from kamal_dev.shell.connection import Connection, connect
+from kamal_dev.shell.fanout import Background
 from kamal_dev.shell.frame import Frame, Framed
 from kamal_dev.shell.lines import Bytes, Lines
 from kamal_dev.shell.multiplex import MuxRefused
@@ -38,6 +40,7 @@ class Remote:
         self._trust = trust
         self._log = log or (lambda _: None)
         self._connection: Connection | None = None
+        self._early: Background[Connection] | None = None
         self._opening = threading.Lock()
         self._is_closed = False
 
@@ -61,6 +64,12 @@ class Remote:
     ) -> Result:
         """Run `step` like `run`, but pass its stdout to `take` as bytes; `output` stays empty."""
         return self._exec(step, Bytes(take), Lines(), feed, timeout)
+
+    def connect(self) -> None:
+        """Start to log in; the first step waits for the login, and raises why it failed."""
+        with self._opening:
+            if not (self._early or self._connection or self._is_closed):
+                self._early = Background(self._login)
 
     def lend(self, port: int) -> Connection:
         """Forward `port` of the host to the same port here, until the connection ends. Raises HostError."""
@@ -113,6 +122,10 @@ class Remote:
         self._drop()
 
     def _drop(self) -> None:
+        if self._early and self._early.is_done:
+            early, self._early = self._early, None
+            with suppress(DevError):
+                early.result().close()
         connection, self._connection = self._connection, None
         if connection:
             connection.close()
@@ -156,14 +169,23 @@ class Remote:
         with self._opening:
             if self._is_closed:
                 raise HostUnreachable(self.host.name, "this run has ended")
+            if self._early:
+                early, self._early = self._early, None
+                self._connection = early.result()
             if self._connection is None or not self._connection.is_open:
                 self._drop()
-                self._connection = connect(way(self.host, self._trust), lambda: not self._is_closed, self._log)
+                self._connection = self._login()
             if self._is_closed:
                 # `close` does not wait for a login, which may have ended just after it.
                 self._drop()
                 raise HostUnreachable(self.host.name, "this run has ended")
             return self._connection
+
+    def _login(self) -> Connection:
+        connection = connect(way(self.host, self._trust), lambda: not self._is_closed, self._log)
+        if self._is_closed:
+            connection.close()
+        return connection
 
     def _drop_if(self, connection: Connection) -> None:
         """Close a failed connection, unless another thread has already opened the next one."""

@@ -9,6 +9,7 @@ dollar sign in it.
 from __future__ import annotations
 
 import os
+import re
 import resource
 import shlex
 import signal
@@ -798,6 +799,52 @@ def test_steps_and_the_registry_share_one_connection(sshd: Sshd, client: Client,
             assert remote.lend(5996).is_open
             assert answers == [str(number) for number in range(8)]
             assert len(proxy.links) == 1
+
+
+def logins(log: list[str]) -> list[Path]:
+    """Return the control socket of each ssh that logged in."""
+    return [Path(found[1]) for line in log if (found := re.search(r"ControlPath=\W*(/[^\s'\"]+)", line))]
+
+
+@pytest.mark.real
+def test_a_host_that_is_connected_early_is_logged_in_to_once(sshd: Sshd, client: Client, key: Path) -> None:
+    log: list[str] = []
+    with closing(Remote(client.host("127.0.0.1", sshd.published[GOAL], key=key), client.trust(), log.append)) as remote:
+        remote.connect()
+        remote.connect()
+        assert remote.run(HI).output == "hi"
+        remote.connect()
+        assert remote.run(HI).output == "hi"
+    assert len(logins(log)) == 1
+
+
+@pytest.mark.real
+def test_the_first_step_raises_why_an_early_login_failed(sshd: Sshd, client: Client, tmp_path: Path) -> None:
+    log: list[str] = []
+    key = tmp_path / "of-a-stranger"
+    subprocess.run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key), check=True)
+    with closing(Remote(client.host("127.0.0.1", sshd.published[GOAL], key=key), client.trust(), log.append)) as remote:
+        remote.connect()
+        with pytest.raises(HostUnreachable):
+            remote.run(HI)
+    assert len(logins(log)) == 1
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("pause", [0.0, 2.0])
+def test_an_early_login_that_nothing_used_ends_with_the_run(
+    pause: float, sshd: Sshd, client: Client, key: Path
+) -> None:
+    log: list[str] = []
+    before = set(threading.enumerate())
+    with closing(Remote(client.host("127.0.0.1", sshd.published[GOAL], key=key), client.trust(), log.append)) as remote:
+        remote.connect()
+        time.sleep(pause)
+    deadline = time.monotonic() + 10
+    while set(threading.enumerate()) - before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(logins(log)) == 1 or not pause
+    assert not [socket for socket in logins(log) if socket.parent.exists()]
 
 
 @pytest.mark.real

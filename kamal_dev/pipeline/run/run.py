@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import field, replace
 from functools import cached_property, partial
@@ -22,7 +22,7 @@ from kamal_dev.pipeline.run.connections import HostConnections, HostShells
 from kamal_dev.pipeline.run.tools import LocalTools
 from kamal_dev.project import Project
 from kamal_dev.providers import Provider
-from kamal_dev.shell import Shell
+from kamal_dev.shell import Connecting, Shell
 from kamal_dev.shell.local import Local
 from kamal_dev.shell.trust import Trust
 from kamal_dev.shell.way import Way, way
@@ -172,6 +172,14 @@ class Run:
     def remote(self, host: Host) -> Shell:
         """Return the connection to a host; its first step opens it."""
         return self.shells.of(host, self.trust, self.output.step)
+
+    def connect(self, stacks: Iterable[str]) -> None:
+        """Start to connect to the hosts of these stacks, which takes longer than deciding what to ask them."""
+        hosts = [host for stack in stacks if (host := self.stacks.get(stack)) and host.address]
+        for host in hosts[: self.connections.limit]:
+            shell = self.remote(host)
+            if isinstance(shell, Connecting):
+                shell.connect()
 
     def close(self) -> None:
         """Close every connection and delete temporary files; errors of work that is still ending are not reported."""
