@@ -8,7 +8,7 @@ import sys
 import click
 
 from kamal_dev.cli import common
-from kamal_dev.cli.words import AfterDashes
+from kamal_dev.cli.after_dashes import AfterDashes
 
 
 @click.command(

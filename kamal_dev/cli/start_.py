@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from kamal_dev.cli import common
-from kamal_dev.cli.operation import operation, steer
+from kamal_dev.cli.service_verb import operation, steer
 
 
 @click.command(

@@ -7,7 +7,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from kamal_dev.compose import stack_variables
-from kamal_dev.devcontainer.values import NOWHERE
+from kamal_dev.devcontainer.configuration import NOWHERE
 from kamal_dev.values import dataclass
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from kamal_dev.devcontainer import forwarding
 from kamal_dev.devcontainer.build_paths import build
+from kamal_dev.devcontainer.configuration import SERVICE, Devcontainer, Mount, Translation
 from kamal_dev.devcontainer.feature_list import features, without_features
 from kamal_dev.devcontainer.find import compose_files, find, first_places, is_default
 from kamal_dev.devcontainer.image_label import LABEL, entries, merged
@@ -10,7 +11,6 @@ from kamal_dev.devcontainer.mount_options import definition, volume
 from kamal_dev.devcontainer.private_variables import Private
 from kamal_dev.devcontainer.single import as_compose
 from kamal_dev.devcontainer.substitution import devcontainer_id
-from kamal_dev.devcontainer.values import SERVICE, Devcontainer, Mount, Translation
 
 __all__ = [
     "LABEL",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import posixpath
 from pathlib import Path
 
+from kamal_dev.devcontainer.configuration import SERVICE, Devcontainer
 from kamal_dev.devcontainer.reader import PropertyReader
-from kamal_dev.devcontainer.values import SERVICE, Devcontainer
 from kamal_dev.model import Build
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kamal_dev.devcontainer import mount_options
-from kamal_dev.devcontainer.values import NOWHERE, Mount, Translation
+from kamal_dev.devcontainer.configuration import NOWHERE, Mount, Translation
 from kamal_dev.devcontainer.workspace_folder import seccomp_profile
 from kamal_dev.model import Notice
 

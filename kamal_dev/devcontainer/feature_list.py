@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+from kamal_dev.devcontainer.configuration import Devcontainer
 from kamal_dev.devcontainer.properties import IGNORED
-from kamal_dev.devcontainer.values import Devcontainer
 from kamal_dev.model import Explanation, Features, Notice
 
 _KEYS = ("features", "overrideFeatureInstallOrder")

@@ -8,10 +8,10 @@ from typing import Any
 
 from kamal_dev.devcontainer import mount_options, workspace_folder
 from kamal_dev.devcontainer.build_paths import build_paths, resolve
+from kamal_dev.devcontainer.configuration import SERVICE, Kind, Mount, Translation
 from kamal_dev.devcontainer.properties import LIFECYCLE
 from kamal_dev.devcontainer.reader import PropertyReader, scalar
 from kamal_dev.devcontainer.requirements import size
-from kamal_dev.devcontainer.values import SERVICE, Kind, Mount, Translation
 from kamal_dev.model import Notice
 
 Fields = dict[str, Any]

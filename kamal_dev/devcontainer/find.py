@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from kamal_dev.devcontainer.values import Devcontainer
+from kamal_dev.devcontainer.configuration import Devcontainer
 from kamal_dev.model import Tree
 
 FOLDER = ".devcontainer"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kamal_dev.devcontainer.values import Devcontainer
+from kamal_dev.devcontainer.configuration import Devcontainer
 from kamal_dev.errors import DevcontainerError, Problem, UsageError
 from kamal_dev.model import Location
 from kamal_dev.values import dataclass

@@ -11,11 +11,11 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from kamal_dev.devcontainer import fields, requirements
+from kamal_dev.devcontainer.configuration import Devcontainer, Translation
 from kamal_dev.devcontainer.private_variables import NOTHING, Private
 from kamal_dev.devcontainer.properties import LIFECYCLE
 from kamal_dev.devcontainer.reader import PropertyReader
 from kamal_dev.devcontainer.substitution import Variables, with_id
-from kamal_dev.devcontainer.values import Devcontainer, Translation
 from kamal_dev.errors import DevcontainerError, Problem
 from kamal_dev.model import Notice
 

@@ -12,9 +12,9 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
+from kamal_dev.devcontainer.configuration import Devcontainer
 from kamal_dev.devcontainer.properties import LIFECYCLE
 from kamal_dev.devcontainer.substitution import parts
-from kamal_dev.devcontainer.values import Devcontainer
 from kamal_dev.model import File
 from kamal_dev.values import dataclass
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kamal_dev.devcontainer import fields, jsonc, run_args, workspace_folder
+from kamal_dev.devcontainer.configuration import Devcontainer, Translation
 from kamal_dev.devcontainer.find import FILE, FOLDER, HIDDEN
 from kamal_dev.devcontainer.legacy import modern
 from kamal_dev.devcontainer.lifecycle import VARIABLE
@@ -15,7 +16,6 @@ from kamal_dev.devcontainer.private_variables import NOTHING, Private, strings
 from kamal_dev.devcontainer.properties import LIFECYCLE, explain
 from kamal_dev.devcontainer.reader import PropertyReader
 from kamal_dev.devcontainer.substitution import Variables, devcontainer_id, named, parts, with_id
-from kamal_dev.devcontainer.values import Devcontainer, Translation
 from kamal_dev.devcontainer.workspace_folder import DevcontainerPaths
 from kamal_dev.errors import DevcontainerError
 from kamal_dev.model import Explanation, Notice

@@ -6,8 +6,8 @@ import csv
 from collections.abc import Mapping
 from typing import Any
 
+from kamal_dev.devcontainer.configuration import Mount
 from kamal_dev.devcontainer.reader import scalar
-from kamal_dev.devcontainer.values import Mount
 from kamal_dev.model import Location, Notice
 
 TYPES = ("bind", "volume", "tmpfs", "image", "npipe", "cluster")

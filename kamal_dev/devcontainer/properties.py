@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 
+from kamal_dev.devcontainer.configuration import Kind
 from kamal_dev.devcontainer.reader import PropertyReader
-from kamal_dev.devcontainer.values import Kind
 from kamal_dev.model import Explanation
 from kamal_dev.values import dataclass
 

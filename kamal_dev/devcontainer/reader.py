@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from kamal_dev.devcontainer.values import locate
+from kamal_dev.devcontainer.configuration import locate
 from kamal_dev.errors import Problem
 from kamal_dev.model import Location
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from kamal_dev.devcontainer.configuration import Translation
 from kamal_dev.devcontainer.draft import Draft
 from kamal_dev.devcontainer.run_flags import Flag, flags
 from kamal_dev.devcontainer.run_rules import REFUSED, RULES
-from kamal_dev.devcontainer.values import Translation
 from kamal_dev.model import Location
 
 Where = Callable[..., Location]

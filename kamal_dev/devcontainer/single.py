@@ -6,7 +6,7 @@ import posixpath
 from typing import Any
 
 from kamal_dev.devcontainer import mount_options
-from kamal_dev.devcontainer.values import SERVICE, Devcontainer, Mount
+from kamal_dev.devcontainer.configuration import SERVICE, Devcontainer, Mount
 from kamal_dev.devcontainer.workspace_folder import DevcontainerPaths
 from kamal_dev.errors import DevcontainerError, Problem
 from kamal_dev.syntax.emitter import dump

@@ -230,7 +230,7 @@ def _rolled_back(run: Run, hosts: Hosts, results: list[StackResult]) -> list[Sta
     """Roll every stack back if one failed and `deploy.rollback` is `all`."""
     if run.project.config.deploy.rollback != "all" or all(result.is_fine for result in results):
         return results
-    from kamal_dev.pipeline.hosts.restore import rollback_all
+    from kamal_dev.pipeline.hosts.rolling_back import rollback_all
 
     return rollback_all(run.project, run.connections, _reached(hosts), results)
 

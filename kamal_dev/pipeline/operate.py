@@ -17,7 +17,7 @@ from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.names import select
 from kamal_dev.pipeline.run.report import Report, StackResult
 from kamal_dev.plan.plan import Plan, StackPlan
-from kamal_dev.plan.services import ServiceOperation, plan_services
+from kamal_dev.plan.service_change import ServiceOperation, plan_services
 from kamal_dev.project import Project
 from kamal_dev.shell.fanout import each
 from kamal_dev.values import dataclass

@@ -15,7 +15,7 @@ from kamal_dev.model import Host, Release
 from kamal_dev.pipeline.hosts.checks import lacking_capacity
 from kamal_dev.pipeline.hosts.observe import Observations, observe
 from kamal_dev.pipeline.hosts.planning import Planner, requirements
-from kamal_dev.pipeline.hosts.release import RenderedReleases, render_release
+from kamal_dev.pipeline.hosts.rendering import RenderedReleases, render_release
 from kamal_dev.pipeline.hosts.workspace import Workspace
 from kamal_dev.pipeline.images import registry
 from kamal_dev.pipeline.images.building import planned, require_buildable

@@ -12,7 +12,7 @@ from kamal_dev.compose.overlay import HEADER
 from kamal_dev.errors import UsageError
 from kamal_dev.model import Build, Image, Release, stack_name
 from kamal_dev.pipeline.explain import Row, explain
-from kamal_dev.pipeline.hosts.release import render_release
+from kamal_dev.pipeline.hosts.rendering import render_release
 from kamal_dev.pipeline.images.building import planned
 from kamal_dev.pipeline.images.recipe import recipe
 from kamal_dev.pipeline.run.run import Run

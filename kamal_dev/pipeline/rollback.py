@@ -9,7 +9,7 @@ from dataclasses import replace
 from kamal_dev.errors import DevError, UsageError
 from kamal_dev.model import Host
 from kamal_dev.pipeline.hosts.apply import failure, tell
-from kamal_dev.pipeline.hosts.restore import Reach, back
+from kamal_dev.pipeline.hosts.rolling_back import Reach, back
 from kamal_dev.pipeline.images import local_registry, registry
 from kamal_dev.pipeline.images.tunnel import RegistryTunnel
 from kamal_dev.pipeline.run import history

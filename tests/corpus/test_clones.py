@@ -11,7 +11,7 @@ import pytest
 from kamal_dev.errors import DevError
 from kamal_dev.model import Build
 from kamal_dev.output import Output
-from kamal_dev.pipeline.hosts.release import render_release
+from kamal_dev.pipeline.hosts.rendering import render_release
 from kamal_dev.pipeline.images.building import planned
 from kamal_dev.pipeline.images.recipe import recipe
 from kamal_dev.pipeline.run.names import choose

@@ -13,7 +13,7 @@ from kamal_dev.compose import additions
 from kamal_dev.devcontainer import Devcontainer, Private
 from kamal_dev.errors import DevcontainerError
 from kamal_dev.output import Output
-from kamal_dev.pipeline.hosts.release import render_release
+from kamal_dev.pipeline.hosts.rendering import render_release
 from kamal_dev.pipeline.run.run import Run
 
 VALUE = "s3cr3t-value-0123"

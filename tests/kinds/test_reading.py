@@ -20,7 +20,7 @@ import pytest
 from kamal_dev.commands import docker as commands
 from kamal_dev.errors import ComposeError, ConfigError, UsageError
 from kamal_dev.output import Output
-from kamal_dev.pipeline.hosts.release import render_release
+from kamal_dev.pipeline.hosts.rendering import render_release
 from kamal_dev.pipeline.images.building import planned
 from kamal_dev.pipeline.run.run import Run
 from tests.real.lab import PREFIX

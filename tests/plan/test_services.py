@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kamal_dev.model import Host
-from kamal_dev.plan.services import plan_services
+from kamal_dev.plan.service_change import plan_services
 
 STACKS = {"blog-1": Host("blog-1", "10.0.0.1"), "blog-2": Host("blog-2", "")}
 

@@ -17,7 +17,7 @@ from kamal_dev.errors import DevError
 from kamal_dev.model import Host, Image, Release, Result, Step, short
 from kamal_dev.output import Event, Output
 from kamal_dev.output.redaction import Redaction
-from kamal_dev.pipeline.hosts.release import render_release
+from kamal_dev.pipeline.hosts.rendering import render_release
 from kamal_dev.pipeline.images.parallel import THREAD
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project import Project

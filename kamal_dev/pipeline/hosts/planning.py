@@ -9,7 +9,7 @@ from kamal_dev.commands.facts import Facts, Record
 from kamal_dev.devcontainer import Devcontainer, lifecycle
 from kamal_dev.errors import DevError
 from kamal_dev.model import Image, Release
-from kamal_dev.pipeline.hosts.release import RenderedReleases
+from kamal_dev.pipeline.hosts.rendering import RenderedReleases
 from kamal_dev.pipeline.hosts.workspace import Workspace
 from kamal_dev.pipeline.images.metadata import Metadata
 from kamal_dev.plan.admission import Requirements, ServicePlatform

@@ -17,7 +17,7 @@ from kamal_dev.errors import DevError, HostError
 from kamal_dev.model import Host, Result, Step
 from kamal_dev.pipeline.hosts.clone import Clone, Known
 from kamal_dev.pipeline.hosts.lock_wait import in_turn
-from kamal_dev.pipeline.hosts.release import render_release
+from kamal_dev.pipeline.hosts.rendering import render_release
 from kamal_dev.pipeline.hosts.scripts import EventPrinter, again, within
 from kamal_dev.pipeline.hosts.transfer import chunks
 from kamal_dev.pipeline.images.engine import last_line
