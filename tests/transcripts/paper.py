@@ -143,7 +143,7 @@ class Machine(Answering, Local):
         """Close what is real."""
         self.real.close()
 
-    def interrupt(self) -> None:
+    def interrupt(self, thread: str = "") -> None:
         """End nothing: every step has ended."""
 
     def answer(self, step: Step) -> Result:
