@@ -23,7 +23,7 @@ def build(run: Run, options: BuildOptions, *, skip_initialize: bool = False, ski
         require_engine(run.local)
     cache = run.project.config.build.cache
     for notice in run.project.ignored_features:
-        run.output.warn(str(notice))
+        run.output.warn(str(notice), category="config")
     config = features.log_in(run.project, run.tools, wanted=cache is not None and cache.type == "registry")
     if builds:
         hooks.before("pre-build", {}, left_behind="nothing was built")

@@ -39,7 +39,7 @@ def logs(
     on = {name: target for name, target in targets.items() if target.address}
     off = [name for name in targets if name not in on]
     for name in off:
-        connections.output.warn("the host is not running or does not answer", name)
+        connections.output.warn("the host is not running or does not answer", name, category="network")
     failed = LogPrinter(connections, show, query, hosts).print(_by_host(on))
     if failed or off:
         raise SomeHostsFailed(f"logs are missing or incomplete for {', '.join((*failed, *off))}")

@@ -156,7 +156,7 @@ def decide(run: Run, options: DeployOptions) -> DeployScope:
     stacks = run.stacks
     require_capacity(run)
     for notice in run.project.notices:
-        run.output.warn(str(notice))
+        run.output.warn(str(notice), category="config")
     for text in left_behind(run.project, stacks, names, is_all=not options.names):
         run.output.warn(text)
     login = None if options.skip_push or not planned(run.project) else registry.credentials(run.project)

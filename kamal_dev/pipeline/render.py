@@ -68,9 +68,9 @@ def render(run: Run, folder: Path | None, *, explained: bool = False) -> Renderi
     if folder:
         _write(folder, rendered)
     for notice in () if explained else project.notices:
-        run.output.warn(str(notice))
+        run.output.warn(str(notice), category="config")
     for problem in project.problems:
-        run.output.warn(f"{problem}: a deploy would fail")
+        run.output.warn(f"{problem}: a deploy would fail", category="config")
     wanted = planned(project)
     builds = tuple(_build(project, build) for build in wanted if not features.is_alone(build))
     featured = tuple(_featured(project, build) for build in wanted if build.features)

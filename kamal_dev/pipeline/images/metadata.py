@@ -71,7 +71,7 @@ class Metadata:
         additions = compose.additions(laid, project.config, project.main, project.compose.run_services, config)
         for notice in (*laid.notices[len(project.devcontainer.notices) :], *self._dangers(additions)):
             if not self._expected:
-                self._output.warn(str(notice))
+                self._output.warn(str(notice), category="config")
         return Merged(laid, additions)
 
     def _dangers(self, additions: Additions) -> Iterator[Notice]:
