@@ -45,7 +45,7 @@ class LogQuery:
 
 @dataclass(eq=False)
 class LogSource:
-    """Name a container whose log is read; `last` is the time of its last line, and `count` lines have that time.
+    """Name a container whose log is read; `last` is its latest time, and `count` lines have that time.
 
     `is_complete`: everything written before the start has arrived.
     """
@@ -167,11 +167,12 @@ class LogReader:
 
 def _line(source: LogSource, rest: bytes) -> LogLine:
     time, text = rest[:STAMP], rest[STAMP + 1 :]
-    if time == source.last:
-        source.count += 1
-    else:
+    if time > source.last:
         source.last, source.count = time, 1
-    return LogLine(time, source, _joined(text) if len(text) > CHUNK else text)
+    elif time == source.last:
+        source.count += 1
+    # The lines of a container keep their order if a clock is set back, or two streams are a little out of order.
+    return LogLine(source.last, source, _joined(text) if len(text) > CHUNK else text)
 
 
 def _joined(text: bytes) -> bytes:

@@ -36,7 +36,8 @@ function put(sign, line) {
   time = substr($0, 1, 30)
   if (is_resumed && time == before && skipped-- > 0) next
   is_resumed = is_resumed && time == before
-  if (time == last) count++; else { last = time; count = 1 }
+  # Two streams, or a clock that is set back, may write an earlier time; reading resumes from the latest one.
+  if (time == last) count++; else if (time > last) { last = time; count = 1 }
   put(" ", $0)
 }
 END { if (last != "") print (last " " count "\n") >state }'
