@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from kamal_dev.commands.docker import PROGRAM
 from kamal_dev.commands.stacks import RunningContainer
@@ -11,10 +11,11 @@ from kamal_dev.errors import UsageError
 from kamal_dev.model import Step
 from kamal_dev.values import dataclass
 
-# Runs in the container with a path and its folder: prints the user, and `dir`, `file`, `none` or `nowhere`.
+# Runs in the container with a path and its folder: prints the user, then `dir`, `file`, `none` or `nowhere`, then for a
+# link to a file which one that is.
 _LOOK = """id -u; id -g
 if [ -d "$1" ]; then echo dir
-elif [ -e "$1" ]; then echo file
+elif [ -e "$1" ]; then echo file; [ ! -L "$1" ] || readlink -f -- "$1"
 elif [ -d "$2" ]; then echo none
 else echo nowhere
 fi"""
@@ -29,11 +30,11 @@ class CopyPlace:
     service: str = ""
 
 
-def place(text: str, stacks: Iterable[str], services: Iterable[str]) -> CopyPlace:
+def place(text: str, stacks: Iterable[str], services: Sequence[str]) -> CopyPlace:
     """Parse `NAME:path`, `NAME:SERVICE:path` or a local path.
 
     An empty path means the workspace folder, or `/`. A path with a colon is local if it begins with `/` or `.`.
-    Raises UsageError for an unknown stack.
+    Raises UsageError for an unknown stack or service.
     """
     name, colon, rest = text.partition(":")
     if not colon or text[:1] in ("/", "."):
@@ -41,24 +42,32 @@ def place(text: str, stacks: Iterable[str], services: Iterable[str]) -> CopyPlac
     if name not in stacks:
         raise UsageError(f"there is no stack `{name}`", hint=f"for a file of this machine, write `./{text}`")
     service, second, path = rest.partition(":")
-    return CopyPlace(path, name, service) if second and service in services else CopyPlace(rest, name)
+    if second and service in services:
+        return CopyPlace(path, name, service)
+    if second and path[:1] == "/":
+        raise UsageError(f"there is no service `{service}`", hint=f"the services are: {', '.join(services)}")
+    return CopyPlace(rest, name)
 
 
 @dataclass(frozen=True)
 class CopyTarget:
-    """Hold what is at a path in a container, and its owner for new files. `kind` is as `_LOOK` prints it."""
+    """Hold what is at a path in a container, and its owner for new files.
+
+    `kind` is as `_LOOK` prints it; `leads_to` is the file that a link leads to.
+    """
 
     user: int = 0
     group: int = 0
     kind: str = "dir"
+    leads_to: str = ""
 
     @classmethod
     def of(cls, output: str) -> CopyTarget:
         """Parse the container's answer; without an answer, it is a folder of root."""
-        words = output.split()
-        if len(words) != 3 or not all(word.isdecimal() for word in words[:2]):
+        user, group, kind, path, *_ = (*output.split("\n"), "", "", "", "")
+        if not (user.isdecimal() and group.isdecimal() and kind in ("dir", "file", "none", "nowhere")):
             return cls()
-        return cls(int(words[0]), int(words[1]), words[2])
+        return cls(int(user), int(group), kind, path)
 
 
 def look(container: RunningContainer, path: str, user: str = "") -> Step:
@@ -76,7 +85,7 @@ def into(container: RunningContainer, folder: str) -> Step:
 
 def out_of(container: RunningContainer, path: str) -> Step:
     """Return the step that writes a path of a container as a tar to stdout."""
-    return Step(_on_host(container, ("cp", f"{container.id}:{path}", "-")), label=f"pack {path}")
+    return Step(_on_host(container, ("cp", "--follow-link", f"{container.id}:{path}", "-")), label=f"pack {path}")
 
 
 def _on_host(container: RunningContainer, words: tuple[str, ...]) -> tuple[str, ...]:

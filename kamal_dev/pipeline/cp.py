@@ -33,8 +33,15 @@ def cp(project: Project, connections: HostConnections, stacks: Mapping[str, Host
             hint="dev cp guestbook-1:log/dev.log .",
         )
     if goal.stack:
+        if not Path(source).is_file() and not Path(source).is_dir():
+            raise UsageError(
+                f"{source} is no file or folder" if Path(source).exists() else f"there is no file {source}"
+            )
         _send(_ContainerPath(project, connections, stacks, goal), Path(source))
         return 0
+    folder = Path(target) if target.endswith("/") else Path(target).absolute().parent
+    if not Path(target).is_dir() and not folder.is_dir():
+        raise UsageError(f"there is no folder {folder}")
     return _fetch(_ContainerPath(project, connections, stacks, origin), Path(target))
 
 
@@ -59,37 +66,45 @@ class _ContainerPath:
 
     def failed(self, result: Result) -> HostError:
         """Return why the engine could not copy."""
-        return HostError(self.host.name, f"could not copy {self.path}: {result.tail(1)}")
+        reason = result.tail(1).removeprefix("Error response from daemon: ")
+        if "Could not find the file" in reason:
+            return HostError(self.host.name, f"there is no file {self.path} in the container")
+        return HostError(self.host.name, f"could not copy {self.path}: {reason}")
 
 
 def _send(target: _ContainerPath, source: Path) -> None:
-    if not source.exists():
-        raise UsageError(f"there is no file {source}")
     facts = target.look()
-    if facts.kind == "nowhere":
+    path = facts.leads_to or target.path.rstrip("/") or "/"
+    folder, name = posixpath.split(path)
+    if facts.kind == "nowhere" or (facts.kind != "dir" and target.path.endswith("/") and not source.is_dir()):
         raise HostError(
-            target.host.name, f"there is no folder {posixpath.dirname(target.path.rstrip('/'))} in the container"
+            target.host.name, f"there is no folder {folder if facts.kind == 'nowhere' else path} in the container"
         )
-    is_inside = facts.kind == "dir"
-    folder = target.path if is_inside else posixpath.dirname(target.path.rstrip("/")) or "/"
-    name = source.resolve().name if is_inside else posixpath.basename(target.path.rstrip("/"))
+    if facts.kind == "file" and source.is_dir():
+        raise HostError(target.host.name, f"{path} is a file in the container, and {source} is a folder")
+    if facts.kind == "dir":
+        folder, name = path, source.resolve().name if source.name in ("", "..") else source.name
     reading, writing = os.pipe()
 
     def packed() -> None:
         with os.fdopen(writing, "wb") as stream:
-            archive.pack(source, name, facts.user, facts.group, stream)
+            archive.pack(source.resolve(), name, facts.user, facts.group, stream)
 
     packing = Background(packed, name="pack")
     with os.fdopen(reading, "rb") as stream:
         result = target.shell.run(copy.into(target.container, folder), feed=archive.chunks(stream))
+    try:
+        packing.result()
+    except BrokenPipeError:
+        if result:
+            raise
+    except OSError as error:
+        raise UsageError(f"could not read {error.filename or source}: {error.strerror or error}") from error
     if not result:
         raise target.failed(result)
-    packing.result()
 
 
 def _fetch(source: _ContainerPath, target: Path) -> int:
-    if not target.is_dir() and not target.absolute().parent.is_dir():
-        raise UsageError(f"there is no folder {target.absolute().parent}")
     shell = source.shell
     assert isinstance(shell, Receiver)
     reading, writing = os.pipe()
@@ -104,6 +119,8 @@ def _fetch(source: _ContainerPath, target: Path) -> int:
     result = receiving.result()
     if not result:
         raise source.failed(result)
+    if not count:
+        raise HostError(source.host.name, f"nothing was copied from {source.path}")
     return count
 
 
@@ -112,8 +129,11 @@ def _unpacked(source: _ContainerPath, stream: BinaryIO, target: Path) -> int:
     start = stream.peek(1)  # type: ignore[attr-defined]
     if not start:
         return 0
+    # If the path is a link, the tar has the name of the file that it leads to.
+    name = posixpath.basename(source.path)
     return archive.unpack(
         stream,
         target,
         lambda name: source.output.warn(f"skipped `{name}`: a special file, or a link that points outside"),
+        name="" if name in ("", ".", "..") else name,
     )

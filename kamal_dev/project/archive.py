@@ -27,13 +27,13 @@ def pack(source: Path, name: str, user: int, group: int, stream: BinaryIO) -> No
         archive.add(source, arcname=name, filter=owned)
 
 
-def unpack(stream: BinaryIO, target: Path, skipped: Callable[[str], object]) -> int:
-    """Unpack a tar with a single top entry as `target`, or into it if it is a folder; return the number of files.
+def unpack(stream: BinaryIO, target: Path, skipped: Callable[[str], object], name: str = "") -> int:
+    """Unpack a tar with a single top entry as `target`, or into it if it is a folder, there as `name` if that is given.
 
-    Nothing is written outside of it: names that lead outside are refused (DevError), and links that do and special
-    files are `skipped`, by name. Set-user-ID bits are dropped.
+    Returns the number of files, links and folders. Nothing is written outside of it: names that lead outside are
+    refused (DevError), and links that do and special files are `skipped`, by name. Set-user-ID bits are dropped.
     """
-    unpacking = _Unpacking(target, skipped)
+    unpacking = _Unpacking(target, skipped, name)
     try:
         with tarfile.open(fileobj=stream, mode="r|*") as archive:
             for member in archive:
@@ -47,8 +47,9 @@ def unpack(stream: BinaryIO, target: Path, skipped: Callable[[str], object]) -> 
 class _Unpacking:
     """Write the members; symbolic links come last, so that nothing is written through them."""
 
-    def __init__(self, target: Path, skipped: Callable[[str], object]) -> None:
+    def __init__(self, target: Path, skipped: Callable[[str], object], name: str = "") -> None:
         self.count = 0
+        self._name = name
         self._target = target
         self._skipped = skipped
         self._base: Path | None = None
@@ -80,7 +81,7 @@ class _Unpacking:
         if name.startswith("/") or ".." in parts:
             raise DevError(f"the archive from the container has a name that points outside its folder: `{name}`")
         if self._base is None:
-            self._base = self._target / parts[0] if self._target.is_dir() and parts else self._target
+            self._base = self._target / (self._name or parts[0]) if self._target.is_dir() and parts else self._target
         path = self._base.joinpath(*parts[1:])
         # An existing link may lead elsewhere.
         if path != self._base and not path.parent.resolve().is_relative_to(self._base.resolve()):
@@ -92,6 +93,7 @@ class _Unpacking:
             path.unlink()
         path.mkdir(parents=True, exist_ok=True)
         self._folders.append((path, mode))
+        self.count += 1
 
     def _file(self, archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
         self._clear(path)

@@ -31,7 +31,7 @@ def test_a_place_is_in_a_stack_or_here(text: str, stack: str, service: str, path
     assert place(text, ("blog-1",), ("app", "db")) == CopyPlace(path, stack, service)
 
 
-@pytest.mark.parametrize("text", ["blog-2:file", "db:/tmp"])
+@pytest.mark.parametrize("text", ["blog-2:file", "db:/tmp", "blog-1:dbb:/tmp"])
 def test_a_place_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         place(text, ("blog-1",), ("app", "db"))
@@ -39,6 +39,7 @@ def test_a_place_that_is_none_is_refused(text: str) -> None:
 
 def test_a_container_without_a_shell_takes_files_of_root() -> None:
     assert CopyTarget.of("1000\n1001\nnone\n") == CopyTarget(1000, 1001, "none")
+    assert CopyTarget.of("0\n0\nfile\n/a b/c\n") == CopyTarget(0, 0, "file", "/a b/c")
     assert CopyTarget.of("") == CopyTarget.of("exec: sh: not found") == CopyTarget(0, 0, "dir")
 
 
@@ -68,6 +69,13 @@ def unpack(stream: io.BytesIO, target: Path) -> list[str]:
     skipped: list[str] = []
     archive.unpack(stream, target, skipped.append)
     return skipped
+
+
+def test_what_a_link_leads_to_gets_the_name_of_the_link(tmp_path: Path) -> None:
+    assert archive.unpack(tar(("app-1.log", b"one")), tmp_path, lambda _: None, name="current") == 1
+    assert archive.unpack(tar(("app-1.log", b"one")), tmp_path / "new", lambda _: None, name="current") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["current", "new"]
+    assert archive.unpack(tar(("pipe", "fifo")), tmp_path, lambda _: None) == 0
 
 
 def test_a_folder_becomes_the_target_or_goes_into_it(tmp_path: Path) -> None:
