@@ -16,6 +16,14 @@ _CHANGING = (
 )
 # They change containers only during a session, which must not block a deploy.
 _SESSIONS = ("run", "exec", "cp")
+# Command, option, and what it takes away.
+_LOSSES = (
+    *((verb, "--volumes", "v", "with its volumes") for verb in ("down", "rm")),
+    ("down", "--rmi", "", "with its images"),
+    ("up", "--renew-anon-volumes", "V", "without the data in anonymous volumes"),
+)
+# An `up` that stays attached would keep the lock, and stop the containers on Ctrl-C.
+_NOT_ATTACHED = (("--detach", "d"), ("--wait", ""), ("--no-start", ""), ("--help", "h"), ("--dry-run", ""))
 _OF_IMAGES = ("build", "pull", "push", "publish", "watch", "commit", "bridge", "alpha")
 
 
@@ -41,18 +49,22 @@ class ComposeCall:
             raise UsageError("no command for Compose", hint="put it after `--`: `dev compose guestbook-1 -- ps`")
         if verb in _OF_IMAGES:
             raise UsageError(f"`compose {verb}`: a release has fixed images", hint="`dev deploy` changes them")
-        # The options of a command in a container are not Compose's options.
-        is_down = verb in ("down", "rm")
-        question = "with its volumes" if is_down and any(map(_removes_volumes, words)) else ""
-        question = question or (
-            "with its images" if is_down and any(word.startswith("--rmi") for word in words) else ""
+        is_attached = verb == "up" and not any(_has(words, *option) for option in _NOT_ATTACHED)
+        return cls(
+            (*words, "--detach") if is_attached else words,
+            verb in _CHANGING,
+            verb in _CHANGING and verb not in _SESSIONS,
+            # The options of a command in a container are not Compose's options.
+            next((lost for name, *option, lost in _LOSSES if name == verb and _has(words, *option)), ""),
         )
-        return cls(words, verb in _CHANGING, verb in _CHANGING and verb not in _SESSIONS, question)
 
 
-def _removes_volumes(word: str) -> bool:
-    """Return whether an option of `down` or `rm` removes volumes; short options may be joined, as in `-fsv`."""
-    return word.partition("=")[0] == "--volumes" or (word[:1] == "-" and word[1:2] != "-" and "v" in word)
+def _has(words: tuple[str, ...], name: str, letter: str = "") -> bool:
+    """Return whether an option is among the words; short ones may be joined, as in `-fsv`."""
+    return any(
+        word.partition("=")[0] == name or (bool(letter) and word[:1] == "-" and word[1:2] != "-" and letter in word)
+        for word in words
+    )
 
 
 def _verb(words: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:

@@ -12,7 +12,10 @@ give_up() {
   exit 1
 }
 
+# finish_compose: record how it ended, also if it was interrupted, and unlock.
+# shellcheck disable=SC2317 # called by the trap
 finish_compose() {
+  if [ "$?" = 0 ]; then set -- true; else set -- false; fi
   record compose release "$(current_release)" version "$(known "$(current_release)" version)" ok: "$1" state "$compose_words" reason ''
   unlock_stack
 }
@@ -22,12 +25,15 @@ shift 3
 compose_words=$*
 cd "$home/current" 2>/dev/null || give_up compose "$stack has no release on this host"
 engine_answers || give_up compose "$engine_trouble"
+# Compose gets Ctrl-C, too: its exit code counts.
+trap : INT
 [ "$mode" = change ] || { engine_attached "$@"; exit; }
 refuse_foreign
 lock_stack compose
-trap 'unlock_stack' EXIT
-trap 'exit 143' HUP INT TERM
+trap finish_compose EXIT
+trap 'exit 143' HUP TERM
+# Without a terminal nothing else ends it when the connection is lost, and it has the lock.
+# shellcheck disable=SC2034 # read by watch_callers
+script_within=31536000
+find_callers && (exec </dev/null >/dev/null 2>&1; watch_callers &)
 engine_attached "$@"
-set -- $?
-if [ "$1" = 0 ]; then finish_compose true; else finish_compose false; fi
-exit "$1"

@@ -41,6 +41,13 @@ def test_what_removes_data_is_asked_for(words: tuple[str, ...]) -> None:
     assert ComposeCall.of(("exec", "db", "ls", "-v")).question == ""
 
 
+def test_up_does_not_stay_attached() -> None:
+    assert ComposeCall.of(("up", "db")).words == ("up", "db", "--detach")
+    for words in (("up", "-d"), ("up", "--detach=true"), ("up", "--wait"), ("up", "--no-start"), ("logs", "-f")):
+        assert ComposeCall.of(words).words == words
+    assert ComposeCall.of(("up", "-dV")).question == "without the data in anonymous volumes"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
