@@ -27,7 +27,7 @@ COMMANDS = {
     "versions": "List the releases on the hosts",
     "rollback": "Roll stacks back to an earlier release",
     "prune": "Remove old releases and unused images from hosts",
-    "sync": "Update the workspace of a stack from the local source",
+    "sync": "Update workspaces from the local source",
     "pull": "Pull the changes of a workspace into a local branch",
     "ssh": "Open a shell or run a command in a workspace",
     "exec": "Run a command in one, several or all stacks",

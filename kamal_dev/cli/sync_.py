@@ -10,18 +10,19 @@ from kamal_dev.cli import common
 @click.command(
     epilog=common.examples(
         "dev sync guestbook-1",
+        "dev sync 'guestbook-*'  # several",
         "dev sync guestbook-1 --force  # discard changes in the workspace",
         "dev sync guestbook-1 --dry-run  # print the plan",
     )
 )
-@common.stack
+@common.stacks
 @click.option("--force", is_flag=True, help="Discard changes in the workspace; a backup is kept on the host.")
 @click.option("--dry-run", is_flag=True, help="Print the plan without sending anything.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @common.as_events
 @common.common
-def command(flags: common.Flags, *, name: str | None, force: bool, dry_run: bool, yes: bool) -> int:
-    """NAME is optional if there is only one stack.
+def command(flags: common.Flags, *, names: tuple[str, ...], force: bool, dry_run: bool, yes: bool) -> int:
+    """Without NAME, updates all stacks after confirmation. NAME can be a glob.
 
     A workspace with changes is only updated with --force. The exit code is 1 if it was not
     updated because of its changes.
@@ -29,5 +30,5 @@ def command(flags: common.Flags, *, name: str | None, force: bool, dry_run: bool
     from kamal_dev.pipeline.sync import sync
 
     agree = common.agreement(yes=yes)
-    report = sync(common.open_run(flags), name, force=force, dry_run=dry_run, agree=agree)
+    report = sync(common.open_run(flags), names, force=force, dry_run=dry_run, agree=agree)
     return common.finish(flags, report.result(), str(report), report.error())

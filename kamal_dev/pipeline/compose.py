@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping
 
 from kamal_dev.commands import compose as commands
 from kamal_dev.commands.compose import ComposeCall
-from kamal_dev.errors import Declined, DevError, UsageError
+from kamal_dev.errors import Declined, DevError
 from kamal_dev.model import Host, Step
-from kamal_dev.pipeline.hosts.target import running
+from kamal_dev.pipeline.hosts.target import running, several
 from kamal_dev.pipeline.run.asking import Agree
 from kamal_dev.pipeline.run.connections import HostConnections
-from kamal_dev.pipeline.run.names import of_project
 from kamal_dev.project import Project
 from kamal_dev.shell.fanout import each
 from kamal_dev.shell.session import Session
@@ -21,9 +20,7 @@ def targets(
     project: Project, stacks: Mapping[str, Host], names: tuple[str, ...], call: ComposeCall, agree: Agree
 ) -> dict[str, Host]:
     """Return the stacks to run it on; asks first if all would change unnamed, or if data would be lost."""
-    chosen = of_project(stacks.items(), project, names)
-    if not chosen:
-        raise UsageError("there is no stack", hint="`dev deploy` creates one")
+    chosen = several(stacks, project, names)
     listed = ", ".join(chosen)
     words = " ".join(call.words)
     if call.question and not agree(f"Run `compose {words}` for {listed}, {call.question}?"):

@@ -32,12 +32,12 @@ from kamal_dev.values import dataclass
 class RollbackOptions:
     """Hold the flags of `dev rollback`.
 
-    `version` is a version, a release id or the beginning of one; empty for the good release before the current one.
-    `name` is a stack, or a version if no stack has this name; `hosts` are further stacks. None means all.
+    `words` are stacks, by name or as globs, and one version, a release id or the beginning of one: a word that
+    matches no stack. Without a version, it is the good release before the current one. `hosts` are further stacks;
+    without stacks, all are meant.
     """
 
-    name: str = ""
-    version: str = ""
+    words: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     skip_hooks: bool = False
     agree: Agree | None = None
@@ -55,7 +55,7 @@ def rollback(run: Run, order: RollbackOptions) -> Report:
     hooks = Hooks(run, "rollback", skip=order.skip_hooks, version=version)
     hooks.before("pre-connect", targets, left_behind="nothing was rolled back")
     all_histories = histories(run.connections, targets)
-    plan = _planned(all_histories, version, stacks, order)
+    plan = _planned(all_histories, version, stacks)
     changes = [item for item in plan.stacks if item.operations]
     if changes:
         names = ", ".join(item.stack for item in changes)
@@ -84,11 +84,11 @@ def preview(run: Run, order: RollbackOptions) -> Plan:
     """Return what `rollback` would do now. Changes nothing and runs no hook. Raises UsageError like it."""
     stacks = run.stacks
     targets, version = _meant(stacks, run.project.config.service, order)
-    return _planned(histories(run.connections, targets), version, stacks, order)
+    return _planned(histories(run.connections, targets), version, stacks)
 
 
-def _planned(all_histories: list[History], version: str, stacks: Mapping[str, Host], order: RollbackOptions) -> Plan:
-    return plan_rollback(all_histories, version, stacks=() if order.version else tuple(stacks))
+def _planned(all_histories: list[History], version: str, stacks: Mapping[str, Host]) -> Plan:
+    return plan_rollback(all_histories, version, stacks=tuple(stacks))
 
 
 def _lost(history: History, error: DevError) -> StackResult:
@@ -101,12 +101,14 @@ def _lost(history: History, error: DevError) -> StackResult:
 
 def _meant(stacks: Mapping[str, Host], service: str, order: RollbackOptions) -> tuple[dict[str, Host], str]:
     """Return the chosen stacks and the version."""
-    is_version = bool(order.name) and not order.version and order.name != service and not matching(stacks, order.name)
-    names = (*order.hosts, *((order.name,) if order.name and not is_version else ()))
-    chosen = restrict(stacks, names) if names and names != (service,) else tuple(stacks)
+    versions = [word for word in order.words if word != service and not matching(stacks, word)]
+    version = versions[-1] if versions else ""
+    # If several words match no stack, all but the last were meant to be one.
+    names = (*order.hosts, *(word for word in order.words if word != version))
+    chosen = restrict(stacks, names) if names and service not in names else tuple(stacks)
     if not chosen:
         raise UsageError("there is no stack to roll back", hint="`dev deploy` creates one")
-    return {name: stacks[name] for name in chosen}, order.name if is_version else order.version
+    return {name: stacks[name] for name in chosen}, version
 
 
 def _operation(change: StackPlan) -> RollBack:

@@ -54,7 +54,7 @@ def test_every_command_explains_itself(name: str) -> None:
         (("deploy", "--bogus"), "No such option"),
         (("deploy", "--count", "0"), "0 is not in the range"),
         (("deploy", "--count", "10000"), "10000 is not in the range"),
-        (("rollback", "one", "two", "three"), "unexpected extra argument"),
+        (("rollback", "one", "two", "three"), "there is no stack `one`"),
         (("rollback", "--hots", "one"), "--host"),
     ],
 )

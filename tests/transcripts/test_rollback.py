@@ -76,10 +76,10 @@ class Case:
 
 CASES = {
     "to_the_one_before": Case(RollbackOptions()),
-    "to_a_version_on_one_stack": Case(RollbackOptions(name="bbb", hosts=(SECOND,))),
-    "with_an_image_that_is_gone": Case(RollbackOptions(name=FIRST, version=OLD), is_gone=True),
+    "to_a_version_on_one_stack": Case(RollbackOptions(words=("bbb",), hosts=(SECOND,))),
+    "with_an_image_that_is_gone": Case(RollbackOptions(words=(FIRST, OLD)), is_gone=True),
     "that_does_not_come_up": Case(RollbackOptions(), HostState(outcome=CRASHED)),
-    "to_an_unknown_version": Case(RollbackOptions(name="aaaaaax1")),
+    "to_an_unknown_version": Case(RollbackOptions(words=("aaaaaax1",))),
 }
 
 
@@ -190,13 +190,15 @@ def test_a_release_of_the_version_that_runs_is_named_by_its_hash(project: Projec
 
 
 def test_a_word_that_is_neither_a_stack_nor_a_version_is_said_to_be_neither(project: Project) -> None:
-    _, end = recorded(project, Case(RollbackOptions(name="guestbook-7")))
+    _, end = recorded(project, Case(RollbackOptions(words=("guestbook-7",))))
     assert end == (
         "error: `guestbook-7` is neither a stack nor a version on guestbook-1, guestbook-2\n"
         f"hint: did you mean `guestbook-2`? stacks: guestbook-1, guestbook-2; versions: {BAD}, {NEW}, {OLD}"
     )
-    _, end = recorded(project, Case(RollbackOptions(name=FIRST, version="aaaaaax1")))
-    assert end.startswith("error: there is no version `aaaaaax1` on guestbook-1\nhint: did you mean `aaaaaaa1`?")
+    _, end = recorded(project, Case(RollbackOptions(words=(FIRST, "aaaaaax1"))))
+    assert end.startswith(
+        "error: `aaaaaax1` is neither a stack nor a version on guestbook-1\nhint: did you mean `aaaaaaa1`?"
+    )
 
 
 def test_the_hints_of_a_rollback_that_failed_are_about_rollbacks(project: Project) -> None:
@@ -221,12 +223,12 @@ def test_a_version_may_be_given_as_tables_show_it(project: Project) -> None:
     dirty = f"{'a' * 40}-dirty-{'b' * 16}"
     run = RecordedRun.of(project, Machine(), {FIRST: HostState()})
     run.hosts[FIRST] = Remembering(FIRST, HostState(), [kept(FIRST, NEW, is_current=True), kept(FIRST, dirty)])
-    assert rollback(run, RollbackOptions(name="aaaaaaaaaaaa-dirty-bbbbbb")).version == dirty
+    assert rollback(run, RollbackOptions(words=("aaaaaaaaaaaa-dirty-bbbbbb",))).version == dirty
     run.close()
 
 
 def test_the_beginning_of_several_versions_names_none(project: Project) -> None:
-    run, end = recorded(project, Case(RollbackOptions(name="aaaaaaa")))
+    run, end = recorded(project, Case(RollbackOptions(words=("aaaaaaa",))))
     assert "`aaaaaaa` names several versions of guestbook-1" in end
     assert f"choose one: {NEW}, {OLD}" in end
     assert not [step for recorder in run.recorders for step in recorder.steps if step.text.startswith("rollback")]

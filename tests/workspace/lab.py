@@ -184,7 +184,7 @@ class Lab:
         run = self.run()
         run.__dict__["provider"] = Only()
         try:
-            return sync(run, name, **{"force": False, **options})
+            return sync(run, (name,), **{"force": False, **options})
         finally:
             run.close()
 

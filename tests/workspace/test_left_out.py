@@ -172,7 +172,7 @@ def test_a_backup_keeps_what_was_left_out(lab: Lab) -> None:
     sparse(lab)
     lab.bring()
     write(lab.clone, {"a/keep": "changed there\n"})
-    assert lab.sync(force=True).state == "moved"
+    assert lab.sync(force=True).states == ("moved",)
     (backup,) = git(lab.clone, "branch", "--list", "--format=%(refname:short)", "kamal-dev/backup-*").splitlines()
     assert git(lab.clone, "diff", "--name-only", "HEAD", backup) == "a/keep"
 

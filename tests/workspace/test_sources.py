@@ -42,7 +42,7 @@ def test_sync_sends_the_files_once_and_replaces_them_by_force(lab: Lab) -> None:
     lab.write({"a.txt": "newer\n"})
     assert (lab.bring(), lab.home.steps) == ("skipped", [])
     held = lab.sync()
-    assert (held.state, str(held.error())) == ("skipped", "the workspace of blog-1 was not updated")
+    assert (held.states, str(held.error())) == (("skipped",), "the workspace of blog-1 was not updated")
     assert lab.said == ["blog-1  unchanged (workspace has files; `dev sync blog-1 --force` replaces them)"]
     assert "would not be updated" in str(lab.sync(dry_run=True).error())
     assert lab.bring(force=True) == "new"
@@ -84,20 +84,20 @@ def test_sync_does_for_one_stack_what_a_deploy_does(lab: Lab) -> None:
     planned = lab.sync(dry_run=True)
     assert (str(planned), planned.error()) == ("blog-1  send source to `blog` (host compares the source)", None)
     moved = lab.sync()
-    assert (moved.state, moved.error(), str(moved)) == ("moved", None, "")
+    assert (moved.states, moved.error(), str(moved)) == (("moved",), None, "")
     assert str(planned) in lab.said
     (lab.clone / "a.txt").write_text("mine\n")
-    assert (lab.sync().state, lab.sync().error()) == ("skipped", None), "it has this very source"
+    assert (lab.sync().states, lab.sync().error()) == (("skipped",), None), "it has this very source"
     lab.commit({"a.txt": "newest\n"})
     for _ in range(2):
         held = lab.sync()
-        assert (held.state, str(held.error())) == ("skipped", "the workspace of blog-1 was not updated")
+        assert (held.states, str(held.error())) == (("skipped",), "the workspace of blog-1 was not updated")
         assert (held.result().ok, held.result().exit_code, held.result().stacks[0].ok) == (False, 1, False)
         assert "`dev sync blog-1 --force` discards them" in lab.said[-1]
     with pytest.raises(Declined):
         lab.sync(force=True, agree=lambda question: False)
     assert (lab.clone / "a.txt").read_text() == "mine\n"
-    assert lab.sync(force=True).state == "moved"
+    assert lab.sync(force=True).states == ("moved",)
     assert tree(lab.clone) == tree(lab.root)
     with pytest.raises(UsageError, match="there is no stack"):
         lab.sync("blog-7")

@@ -14,7 +14,7 @@ from kamal_dev.model import Host
 from kamal_dev.pipeline.hosts.operating import start
 from kamal_dev.pipeline.hosts.scripts import output_of
 from kamal_dev.pipeline.run.connections import HostConnections
-from kamal_dev.pipeline.run.names import restrict
+from kamal_dev.pipeline.run.names import of_project, restrict
 from kamal_dev.project import Project
 
 ASKING = 30.0
@@ -46,6 +46,17 @@ def one(stacks: Mapping[str, Host], name: str | None) -> tuple[str, Host]:
     else:
         (name,) = stacks
     return name, stacks[name]
+
+
+def several(stacks: Mapping[str, Host], project: Project, names: tuple[str, ...]) -> dict[str, Host]:
+    """Return the stacks that `names` match, by name or as globs; without names, all.
+
+    Raises UsageError if there is none.
+    """
+    chosen = of_project(stacks.items(), project, names)
+    if not chosen:
+        raise UsageError("there is no stack", hint="`dev deploy` creates one")
+    return chosen
 
 
 def running(stacks: Mapping[str, Host], name: str | None) -> tuple[str, Host]:
