@@ -11,7 +11,8 @@ from kamal_dev.cli.service_verb import operation, steer
 @click.command(epilog=common.examples("dev scale guestbook-1 worker=3", "dev scale 'guestbook-*' worker=0 web=2"))
 @operation("[NAME]... SERVICE=N...")
 def command(flags: common.Flags, *, words: tuple[str, ...], dry_run: bool, yes: bool) -> int:
-    """The number lasts until a deploy changes the stack; to keep it, set `scale` in the compose file.
+    """The number also holds after `dev stop` and `dev start`, until a deploy changes the stack. To keep it
+    longer, set `scale` in the compose file.
 
     Waits until the containers are up. The main service always has one container. Without NAME, scales the service in
     all stacks after confirmation.

@@ -17,10 +17,15 @@ if TYPE_CHECKING:
 Choose = Callable[["Project", Mapping[str, "Host"]], "ServiceChange"]
 
 
+service = click.option(
+    "--service", "services", multiple=True, metavar="SERVICE", help="Only this service. Can be repeated."
+)
+
+
 def operation(metavar: str = "[NAME]... [SERVICE]...") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add the arguments and options of a command that stops, starts, restarts or scales services."""
     added = (
-        click.argument("words", metavar=metavar, nargs=-1),
+        click.argument("words", metavar=metavar, nargs=-1, shell_complete=common.complete_stacks),
         click.option("--dry-run", is_flag=True, help="Print the plan without changing anything."),
         click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation."),
         common.lock_wait,

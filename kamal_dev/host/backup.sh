@@ -27,7 +27,7 @@ start_again() {
   [ -n "$is_stopped" ] || return 0
   end_packing
   # shellcheck disable=SC2086 # services are words
-  { forget_stopped $services && compose_here engine_up "$up_within" --detach --no-recreate -- $services; } >/dev/null 2>&1
+  { forget_stopped $services && compose_here up_services $services; } >/dev/null 2>&1
 }
 
 # pack_parts: print the tar. What only one of both kinds of tar knows is asked for.
@@ -108,10 +108,9 @@ look_at_known || conclude false kept "$engine_trouble"
 list_parts || conclude false kept "$engine_trouble"
 choose_parts "$@" || conclude false kept "$why"
 [ "$how" = running ] || find_users
-skip_lifecycle
 trap 'start_again; clean_up' EXIT
 is_stopped=$services
-if stop_users; then pack; else why=$(why_compose); fi
+if stop_users; then pack; else why=$compose_why; fi
 pack_why=$why
 if ! start_users; then
   is_stopped=''

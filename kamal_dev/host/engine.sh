@@ -123,8 +123,12 @@ engine_up() {
   stack_compose "$up_deadline" up --no-build --pull never "$@"
 }
 
-# engine_stop [ARG]...
-engine_stop() { stack_compose 120 stop "$@"; }
+# engine_stop SECONDS [ARG]...
+engine_stop() {
+  stop_deadline=$1
+  shift
+  stack_compose "$stop_deadline" stop "$@"
+}
 
 # engine_restart_services SECONDS [SERVICE]...
 engine_restart_services() {
@@ -256,7 +260,7 @@ main_of='index .Config.Labels "kamal-dev.main"'
 # with networks as hexadecimal digits, because they may have any name, the ports of the image, and Compose's hash of what it was
 # created from. `event` is the same as JSON, with the release `$shown`. `bind` is a line for each folder of the host that it
 # mounts: bind|pid|service|id|started|folder|path, `volume` for each volume: volume|id|name|folder. `container` is a row, its event
-# and those lines.
+# and those lines. `place` is JSON after `service|`.
 engine_format() {
   case $1 in
     row)
@@ -279,7 +283,7 @@ engine_format() {
     end) echo '{{.State.OOMKilled}}|{{.State.ExitCode}}|{{.State.Running}}|{{.State.StartedAt}}|{{.State.FinishedAt}}|{{.State.Error}}' ;;
     health) echo '{{with .State.Health}}{{.Status}}{{end}}' ;;
     check) echo '{{with .Config.Healthcheck}}{{range .Test}}{{println .}}{{end}}{{end}}' ;;
-    place) printf %s '{"type":"place","id":{{json .Id}},"name":{{json (slice .Name 1)}},"image":{{json .Image}}' \
+    place) printf %s "{{$service_of}}|" '{"type":"place","id":{{json .Id}},"name":{{json (slice .Name 1)}},"image":{{json .Image}}' \
         ',"state":{{json .State.Status}},"pid":{{.State.Pid}},"user":{{json .Config.User}},"environment":{{json .Config.Env}}' \
         ',"metadata":{{with .Config.Labels}}{{json (index . "devcontainer.metadata")}}{{else}}""{{end}}}' ;;
   esac
@@ -325,6 +329,13 @@ engine_restart_policy() {
   engine update --restart "$restart_policy" -- "$@"
 }
 
+# engine_end SECONDS ID...: stop containers with their stop timeout.
+engine_end() {
+  end_deadline=$1
+  shift
+  engine_within "$end_deadline" stop -- "$@"
+}
+
 engine_unpause() { engine unpause -- "$@"; }
 
 # engine_rename ID NAME
@@ -332,7 +343,7 @@ engine_rename() { engine rename -- "$1" "$2"; }
 
 # engine_remove ID...: stop containers with their stop timeout, then remove them.
 engine_remove() {
-  engine_within 120 stop -- "$@"
+  engine_end 120 "$@"
   engine rm --force -- "$@"
 }
 

@@ -136,8 +136,21 @@ time_left() {
 # stream FILE PREFIX: turn lines on stdin into `log` events, and keep them in FILE. Text overwritten by carriage
 # returns is dropped. The last line may lack a newline, and must not swallow the next event.
 stream() {
+  # The sed of BusyBox has neither -u nor \x.
+  sed -u '' </dev/null 2>/dev/null || { stream_by_awk "$@"; return; }
   { cat && echo; } | sed -u -e 's/\r$//' -e 's/.*\r//' -e '/^$/d' -e "w $1" -e 's/^\(.\{1000\}\).*/\1…/' -e 's/["\\]/\\&/g' -e 's/\t/\\t/g' \
     -e 's/\x1b/\\u001b/g' -e 's/[\x00-\x1f]//g' -e "s/^/{\"type\":\"log\",\"text\":\"$2/" -e 's/$/"}/'
+}
+
+stream_by_awk() {
+  awk "$json_awk"'
+    BEGIN { prepare(); kept = ARGV[1]; prefix = ARGV[2]; ARGV[1] = ARGV[2] = ""; printf "" >kept }
+    { sub(/\r$/, ""); sub(/.*\r/, "") }
+    $0 != "" {
+      print >kept
+      print "{\"type\":\"log\",\"text\":" quote(prefix (length($0) > 1000 ? substr($0, 1, 1000) "…" : $0)) "}"
+      fflush()
+    }' "$1" "$2"
 }
 
 # report_command BASE CODE: print the event of a failed command.

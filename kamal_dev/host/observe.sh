@@ -150,8 +150,9 @@ judge_stack() {
   esac
 }
 
-# is_stopped: for a stack without a running container: set stack_state to stopped if it was stopped on purpose.
-is_stopped() { [ "$stopped_services" = ' ' ] || [ -n "$problems" ] || stack_state=stopped; }
+# is_stopped: for a stack without a running container: set stack_state to stopped if it was stopped on purpose. Containers that
+# are not part of the release do not count.
+is_stopped() { [ "$stopped_services" = ' ' ] || printf '%s\n' "$problems" | grep -v '|leftover|' | grep -q . || stack_state=stopped; }
 
 # compare_with RELEASE: print a line for each container that is missing, left over, renamed, of another image or
 # configuration, off a network, or that mounts a deleted folder.

@@ -18,13 +18,33 @@ stop_services() {
   phase stop
   # shellcheck disable=SC2086 # services are words
   set -- $services
-  [ $# -gt 0 ] || conclude true stopped ''
-  note_stopped "$@"
-  compose_here engine_stop -- "$@" || conclude false broken "$(why_compose)"
+  leftovers=
+  [ -n "$is_chosen" ] || leftovers=$(leftover_containers)
+  # shellcheck disable=SC2046 # services are words
+  note_stopped "$@" $(printf '%s\n' "$leftovers" | cut -d' ' -f2)
+  end_containers "$@" || give_up_stopping
   look_at_stack
   judge_stack "$release"
   show_containers
   conclude true stopped ''
+}
+
+# end_containers [SERVICE]...: stop those of the services with Compose, which does not know the services of leftovers.
+end_containers() {
+  [ $# = 0 ] || compose_here engine_stop "$up_within" -- "$@" || return
+  # shellcheck disable=SC2046 # ids are words
+  [ -z "$leftovers" ] || quickly engine_end "$up_within" $(printf '%s\n' "$leftovers" | cut -d' ' -f1) >/dev/null 2>"$here/end.err" ||
+    { compose_why=$(last_lines "$here/end.err" 1) && return 1; }
+}
+
+# give_up_stopping: what still runs was not stopped on purpose: if it crashes later, people have to know.
+give_up_stopping() {
+  look_at_stack
+  # shellcheck disable=SC2046 # services are words
+  forget_stopped $(running_now)
+  judge_stack "$release"
+  show_containers
+  conclude false broken "$compose_why"
 }
 
 # bring_services STATE COMMAND...: run the command, and watch the stack come up.
@@ -35,29 +55,42 @@ bring_services() {
 }
 
 start_services() {
-  [ -n "$services" ] || services=$(known "$release" services)
   # shellcheck disable=SC2086 # services are words
-  bring_services started engine_up "$up_within" --detach --no-recreate -- $services
+  bring_services started up_services $services
 }
 
 restart_services() {
+  came_up_by=restart
   # shellcheck disable=SC2086 # services are words
   bring_services restarted engine_restart_services "$up_within" $services
 }
 
-# scale_services SERVICE=COUNT...: afterwards, the new set of containers belongs to the release.
+# scale_services SERVICE=COUNT...: afterwards, the new set of containers belongs to the release, and so do the numbers.
 scale_services() {
+  came_up_by=scale
+  printf '%s\n' "$@" >"$here/numbers"
   for one; do
     set -- "$@" --scale "$one"
     shift
   done
   # shellcheck disable=SC2086 # services are words
   bring_services scaled engine_up "$up_within" --detach --no-recreate --no-deps "$@" -- $services
+  record_numbers
+}
+
+record_numbers() {
   printf '%s\n' "$services" >"$here/scaled"
+  about=$releases/$release/.kamal-dev
+  {
+    known "$release" scaled | awk -F= 'FILENAME == ARGV[1] { scaled[$1]; next } !($1 in scaled)' "$here/scaled" -
+    cat "$here/numbers"
+  } >"$here/all" && keep_file "$here/all" "$about/scaled"
+  # A release that was never up has nothing that the containers could differ from.
+  was_healthy "$release" || return 0
   {
     known "$release" good | awk 'FILENAME == ARGV[1] { scaled[$1]; next } !($1 in scaled)' "$here/scaled" -
     printf '%s\n' "$found" | states_of_good | awk 'FILENAME == ARGV[1] { scaled[$1]; next } $1 in scaled' "$here/scaled" -
-  } >"$here/good" && keep_file "$here/good" "$releases/$release/.kamal-dev/good"
+  } >"$here/good" && keep_file "$here/good" "$about/good"
 }
 
 use_stack "$1"
@@ -70,10 +103,11 @@ version=$(known "$release" version)
 [ -n "$release" ] || conclude false kept 'the stack has no release'
 take_along "$release"
 look_at_known || conclude false kept "$engine_trouble"
-changed_services=$*
+judge_stack "$release"
+changed_services=$* is_chosen=$*
 services=$(printf '%s\n' "$@" | sed 's/=.*//')
-[ $# -gt 0 ] || services=$(running_services)
-skip_lifecycle
+[ -n "$is_chosen" ] || services=$(lasting_services)
+[ -n "$services" ] || [ "$verb" = stop ] || { show_containers; conclude true "${verb}ed" ''; }
 case $verb in
   stop) stop_services ;;
   start) start_services ;;

@@ -50,7 +50,7 @@ stop_users() {
   # shellcheck disable=SC2086 # services are words
   note_stopped $services
   # shellcheck disable=SC2086 # services are words
-  compose_here engine_stop -- $services
+  compose_here engine_stop "$up_within" -- $services
 }
 
 # start_users: start them again, and watch them come up. Sets why if they do not.
@@ -58,7 +58,7 @@ start_users() {
   why=''
   [ -n "$services" ] || return 0
   # shellcheck disable=SC2086 # services are words
-  come_up engine_up "$up_within" --detach --no-recreate -- $services
+  come_up up_services $services
 }
 
 # in_mounts FLAGS PROGRAM [ARG]...: run a program of this host as root of the engine in a container with these flags.

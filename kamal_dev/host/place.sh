@@ -3,7 +3,7 @@
 #
 # Events: `place` {id, name, image, state, pid, user, environment, metadata, direct, socket, stopped}, then `result` {ok, phase, reason}.
 # `direct`: whether the engine needs no sudo here; `socket`: its address, empty if its program finds it by itself; `stopped`:
-# whether services of the stack were stopped on purpose. `metadata` is the image's label `devcontainer.metadata`.
+# whether its service was stopped on purpose. `metadata` is the image's label `devcontainer.metadata`.
 set -u
 here=${0%/*}
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -21,9 +21,9 @@ container_of() {
 use_stack "$1"
 require_engine place
 id=$(container_of "${2:-}" 2>"$here/ids.err") || give_up place "$(explain_engine $? "$(cat "$here/ids.err")")" unknown
-if [ -f "$home/stopped" ]; then stopped=true; else stopped=false; fi
 if [ "$engine_way" = direct ]; then direct=true; else direct=false; fi
-[ -z "$id" ] || engine_inspect place "$id" 2>/dev/null | sed 's/}$//' | while IFS= read -r open; do
+[ -z "$id" ] || engine_inspect place "$id" 2>/dev/null | sed 's/}$//' | while IFS='|' read -r its_service open; do
+  if grep -qxF -- "$its_service" "$home/stopped" 2>/dev/null; then stopped=true; else stopped=false; fi
   printf '%s,"direct":%s,"socket":%s,"stopped":%s}\n' "$open" "$direct" "$(json_text "$engine_socket")" "$stopped"
 done
 emit result ok: true phase place

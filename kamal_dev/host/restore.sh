@@ -44,7 +44,7 @@ revert() {
   revert_why=$1
   phase revert
   # shellcheck disable=SC2086 # services are words
-  [ -z "$services" ] || { note_stopped $services && compose_here engine_stop -- $services; }
+  [ -z "$services" ] || { note_stopped $services && compose_here engine_stop "$up_within" -- $services; }
   if ! swap back; then
     is_swapped='' is_stopped=''
     conclude false broken "$revert_why; the old data is in $(cut -d ' ' -f3 "$here/swaps" | paste -sd ' ' -): $(last_lines "$here/swap.err" 1)"
@@ -60,9 +60,9 @@ revert() {
 # shellcheck disable=SC2317 # called by the trap
 undo() {
   # shellcheck disable=SC2086 # services are words
-  [ -z "$is_swapped" ] || { compose_here engine_stop -- $services && swap back && remove_staged; }
+  [ -z "$is_swapped" ] || { compose_here engine_stop "$up_within" -- $services && swap back && remove_staged; }
   # shellcheck disable=SC2086 # services are words
-  [ -z "$is_stopped" ] || { forget_stopped $services && compose_here engine_up "$up_within" --detach --no-recreate -- $services; }
+  [ -z "$is_stopped" ] || { forget_stopped $services && compose_here up_services $services; }
 } >/dev/null 2>&1
 
 use_stack "$1"
@@ -80,10 +80,9 @@ choose_parts "$@" || conclude false kept "$why"
 name_staged
 write_swaps
 find_users
-skip_lifecycle
 trap 'undo; clean_up' EXIT
 is_stopped=$services
-stop_users || { why=$(why_compose); start_users; is_stopped=''; remove_staged; conclude false kept "could not stop services: $(last_lines "$here/up.log" 2)"; }
+stop_users || { why=$compose_why; start_users; is_stopped=''; remove_staged; conclude false kept "could not stop services: $(last_lines "$here/up.log" 2)"; }
 phase replace
 swap forth || revert "could not replace the data: $(last_lines "$here/swap.err" 2)"
 start_users || revert "$why with the restored data"

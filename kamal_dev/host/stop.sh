@@ -18,7 +18,7 @@ version=$(known "$release" version)
 phase stop
 cd "$home/current" || conclude true untouched ''
 look_at_known
-quickly engine_stop >"$here/stop.log" 2>&1 ||
+quickly engine_stop 120 >"$here/stop.log" 2>&1 ||
   conclude false untouched "$(last_lines "$here/stop.log" 2)"
 show_stopped
 conclude true stopped ''

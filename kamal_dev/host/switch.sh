@@ -179,11 +179,24 @@ up() {
   cd "$home/current" || return
   released=$1
   # shellcheck disable=SC2046 # services are words
-  quickly up_all --detach --remove-orphans ${force_recreate:+--force-recreate} -- $(known "$1" services)
+  set -- "$1" $(known "$1" services)
+  shift
+  # shellcheck disable=SC2046 # flags are words
+  quickly up_all --detach --remove-orphans ${force_recreate:+--force-recreate} $(scales "$released" "$@") -- "$@"
   set -- $?
   if [ "$1" = 0 ]; then drop_leftovers "$released"; else ids=$(container_ids); fi
   cd /
   return "$1"
+}
+
+# scales RELEASE [SERVICE]...: print the flags of `up` that keep the numbers of `dev scale`, for all or these services and what
+# they depend on: Compose refuses others.
+scales() {
+  [ -s "$releases/$1/.kamal-dev/scaled" ] || return 0
+  scaled=$releases/$1/.kamal-dev/scaled
+  shift
+  engine_services "$@" >"$here/affected"
+  awk -F= 'FILENAME == ARGV[1] { affected[$1]; next } $1 in affected { print "--scale", $0 }' "$here/affected" "$scaled"
 }
 
 up_all() { make_way && compose_up "$@"; }
@@ -295,7 +308,7 @@ restore() {
 # Without a release to roll back to, the containers are stopped, so that they do no harm, and kept, so that one can inspect them.
 stop_first() {
   [ "$(cat "$here/meta/keep_failed" 2>/dev/null)" != yes ] || conclude false failed "$failed_why"
-  cd "$home/current" && quickly engine_stop >/dev/null 2>&1
+  cd "$home/current" && quickly engine_stop 120 >/dev/null 2>&1
   show_stopped
   conclude false stopped "$failed_why"
 }

@@ -6,6 +6,8 @@
 # exit code of the first container that exited otherwise than with 0.
 set -u
 here=${0%/*}
+# The deadline of lib.sh must not come before the one that was asked for.
+script_within=$(($3 / 1000 + 600))
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$here/lib.sh"
 # shellcheck source-path=SCRIPTDIR source=stack.sh
@@ -33,9 +35,16 @@ is_healthy() {
 
 is_exited() { [ -n "$found" ] && ! printf '%s\n' "$found" | grep -qv '^[^|]*|[^|]*|exited|'; }
 
+# is_listening: whether something listens in every container that was asked for.
 is_listening() {
-  port_process=$(printf '%s\n' "$found" | wanted=$service_wanted awk -F'|' 'ENVIRON["wanted"] != "" || $9 == "true" { print $14; exit }')
-  [ "${port_process:-0}" != 0 ] && listens "$port_process" "${condition#port=}"
+  printf '%s\n' "$found" | wanted=$service_wanted awk -F'|' '$1 != "" && (ENVIRON["wanted"] != "" || $9 == "true") { print $14, $1 }' >"$here/processes"
+  [ -s "$here/processes" ] || return
+  while read -r process id; do
+    [ "$process" != 0 ] && [ -d "/proc/$process" ] || return
+    is_process_of "$process" "$id" || [ ! -d "/proc/$process" ] ||
+      give_up wait 'cannot look for listening ports: the engine runs on another machine' unknown
+    listens "$process" "${condition#port=}" || return
+  done <"$here/processes"
 }
 
 is_reached() {

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 from kamal_dev.errors import UsageError
 from kamal_dev.model import Host
-from kamal_dev.output import Output
 from kamal_dev.output.event import Phase
 from kamal_dev.pipeline.hosts.apply import explain
 from kamal_dev.pipeline.hosts.operating import PAST, operated
@@ -87,19 +86,11 @@ def operate(project: Project, connections: HostConnections, change: ServiceChang
 
 
 def _of_stack(project: Project, connections: HostConnections, change: ServiceChange, item: StackPlan) -> StackResult:
-    target, phase, output = change.stacks[item.stack], _PHASES[change.verb], connections.output
-    operation = item.first(ServiceOperation)
+    target, operation = change.stacks[item.stack], item.first(ServiceOperation)
     if operation is None:
         result = StackResult(item.stack, item.address, "failed", error=item.error)
     else:
-        output.start(phase, operation.target, target)
         result = operated(project, connections, item.stack, target, operation.script_verb, operation.services)
-    _tell(output, target, phase, result)
-    return result
-
-
-def _tell(output: Output, target: Host, phase: Phase, result: StackResult) -> None:
     if result.error:
-        output.fail(phase, result.error, target, log=explain(result))
-    else:
-        output.done(phase, "", target, seconds=result.seconds)
+        connections.output.fail(_PHASES[change.verb], result.error, target, log=explain(result))
+    return result

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
+import select
+import struct
 import subprocess
+import termios
+import time
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +76,47 @@ class Steered:
         return self.dev("exec", self.one, "--", "cat", "/tmp/starts").stdout.count("started")
 
 
+class Terminal:
+    """`dev` with a terminal of its own."""
+
+    def __init__(self, steered: Steered, *words: str) -> None:
+        argv = (DEV, *words)
+        self._process, self._stream = pty.fork()
+        if self._process == 0:
+            os.chdir(steered.repository.root)
+            os.execve(argv[0], argv, {**steered.repository.variables(), "TERM": "xterm"})
+        self.resize(24, 80)
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._stream)
+
+    def resize(self, rows: int, columns: int) -> None:
+        fcntl.ioctl(self._stream, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def write(self, text: str) -> None:
+        os.write(self._stream, text.encode())
+
+    def until(self, text: str, seconds: float = 60) -> str:
+        """Read until the text was printed, or the end."""
+        printed, deadline = "", time.monotonic() + seconds
+        while not text or text not in printed:
+            assert time.monotonic() < deadline, printed
+            if select.select([self._stream], [], [], 0.2)[0]:
+                try:
+                    printed += os.read(self._stream, 4096).decode(errors="replace")
+                except OSError:
+                    break
+        return printed
+
+    def code(self) -> int:
+        """Read to the end, and return the exit code."""
+        self.until("")
+        return os.waitstatus_to_exitcode(os.waitpid(self._process, 0)[1])
+
+
 @pytest.fixture(scope="module")
 def steered(lab: Lab, hosts: tuple[Host, ...]) -> Steered:
     files = {".devcontainer/devcontainer.json": json.dumps(DEVCONTAINER), ".devcontainer/Dockerfile": DOCKERFILE}
@@ -100,6 +148,20 @@ def test_a_command_in_all_stacks_is_prefixed_and_ends_with_the_highest_code(stee
     assert sorted(ended.stdout.splitlines()) == sorted(
         f"{stack} | {word}" for stack in (steered.one, steered.two) for word in ("out", "err")
     )
+
+
+def test_a_command_in_one_stack_has_the_terminal(steered: Steered) -> None:
+    script = "stty size; trap 'stty size' WINCH; while :; do sleep 0.1; done"
+    with Terminal(steered, "exec", steered.one, "--", "sh", "-c", script) as terminal:
+        assert "24 80" in terminal.until("24 80")
+        terminal.resize(40, 100)
+        assert "40 100" in terminal.until("40 100")
+        terminal.write("\x03")
+        assert terminal.code() == 130
+    with Terminal(steered, "exec", steered.one, "db", "--", "sh", "-c", "tty; read word; exit 7") as terminal:
+        assert "/dev/pts" in terminal.until("pts")
+        terminal.write("word\n")
+        assert terminal.code() == 7
 
 
 def test_a_detached_command_is_not_waited_for(steered: Steered) -> None:
@@ -136,6 +198,39 @@ def test_a_stopped_stack_is_started_by_who_enters_it(steered: Steered) -> None:
     assert steered.status(steered.one) == {"app": ["up"], "db": ["up"], "worker": ["up"]}
 
 
+def test_a_start_starts_what_crashed_and_a_crash_is_not_mistaken_for_a_stop(steered: Steered) -> None:
+    worker, app = (steered.hosts[0].containers(steered.one)[name]["Id"] for name in ("worker", "app"))
+    steered.hosts[0].run(f"docker kill {worker}")
+    steered.dev("restart", steered.one, "db")
+    assert steered.dev("status", steered.one, "--json", code=1).json[0]["state"] == "degraded", (
+        "only what is named counts"
+    )
+    steered.dev("start", steered.one)
+    assert steered.status(steered.one) == {"app": ["up"], "db": ["up"], "worker": ["up"]}
+    steered.dev("stop", steered.one, "worker")
+    steered.hosts[0].run(f"docker kill {app}")
+    entered = steered.dev("exec", steered.one, "--", "true", code=1)
+    assert "is not up: it exited" in entered.stderr
+    steered.dev("start", steered.one)
+    assert steered.status(steered.one) == {"app": ["up"], "db": ["up"], "worker": ["up"]}
+
+
+def test_a_restart_of_another_service_keeps_pending_lifecycle_commands(steered: Steered) -> None:
+    home = f"~/.kamal-dev/{steered.one}"
+    before = steered.starts()
+    steered.hosts[0].run(
+        f"touch {home}/current/.kamal-dev/unfinished; rm {home}/lifecycle/finished {home}/lifecycle/*/post*"
+    )
+    assert steered.states()[steered.one] == "unfinished"
+    steered.dev("restart", steered.one, "db")
+    steered.dev("scale", steered.one, "worker=2")
+    assert steered.states()[steered.one] == "unfinished"
+    assert steered.starts() == before
+    steered.dev("restart", steered.one)
+    assert (steered.states()[steered.one], steered.starts()) == ("up", before + 1)
+    steered.dev("scale", steered.one, "worker=1")
+
+
 def test_one_service_is_stopped_and_restarted(steered: Steered) -> None:
     before = steered.hosts[1].started(steered.two)
     steered.dev("restart", steered.two, "db")
@@ -155,6 +250,9 @@ def test_a_service_is_scaled_and_stays_so(steered: Steered) -> None:
     assert steered.states()[steered.one] == "up"
     again = steered.repository.deploy(steered.one, "--skip-push", "--skip-build", "--yes")
     assert again.text.count("already running") == 1, str(again)
+    steered.dev("stop", steered.one)
+    assert "worker ×3" in steered.dev("start", steered.one).stdout
+    assert steered.status(steered.one)["worker"] == ["up"] * 3
     steered.dev("scale", steered.one, "worker=1")
     assert steered.status(steered.one)["worker"] == ["up"]
 
@@ -168,7 +266,17 @@ def test_compose_runs_on_the_release(steered: Steered) -> None:
     assert "a release has fixed images" in steered.dev("compose", steered.one, "--", "build", code=2).stderr
     steered.dev("compose", steered.one, "--", "restart", "worker")
     assert steered.dev("compose", steered.one, "--", "exec", "-T", "db", "sh", "-c", "exit 5", code=5).stdout == ""
+    steered.dev("compose", steered.one, "--", "up", timeout=60)
     assert not steered.hosts[0].says(f"test -e ~/.kamal-dev/{steered.one}/lock/owner"), "the lock is released"
+
+
+def test_compose_is_interrupted_with_ctrl_c(steered: Steered) -> None:
+    with Terminal(steered, "compose", steered.one, "--", "logs", "-f") as terminal:
+        wait_for("Compose", lambda: steered.hosts[0].says("ps ax | grep -q '[c]ompose.*logs -f'"))
+        terminal.write("\x03")
+        assert terminal.code() == 130
+    with Terminal(steered, "compose", steered.two, "--", "exec", "-T", "db", "true") as terminal:
+        assert terminal.code() == 0
 
 
 def test_services_are_listed_with_what_runs_of_them(steered: Steered) -> None:
@@ -213,7 +321,7 @@ def test_files_are_copied_both_ways_with_their_modes(steered: Steered, tmp_path:
     steered.dev("cp", str(tmp_path / "note"), f"{steered.two}:db:/tmp/renamed")
     assert steered.dev("exec", steered.two, "db", "--", "cat", "/tmp/renamed").stdout == "hello\n"
     missing = steered.dev("cp", f"{steered.one}:nothing", str(tmp_path), code=1)
-    assert "could not copy /srv/work/nothing" in missing.stderr
+    assert "there is no file /srv/work/nothing in the container" in missing.stderr
     assert (
         "there is no folder /srv/work/no/such"
         in steered.dev("cp", str(tmp_path / "note"), f"{steered.one}:no/such/note", code=1).stderr
@@ -224,6 +332,21 @@ def test_dev_alone_shows_the_stacks_and_what_is_next(steered: Steered) -> None:
     shown = steered.dev().stdout
     assert steered.one in shown
     assert f"Next: `dev ssh {steered.one}`" in shown
+
+
+def test_a_copy_follows_the_link_that_it_is_given(steered: Steered, tmp_path: Path) -> None:
+    (tmp_path / "a target").write_text("one\n")
+    (tmp_path / "a link").symlink_to("a target")
+    steered.dev("cp", str(tmp_path / "a link"), f"{steered.one}:")
+    assert steered.dev("exec", steered.one, "--", "cat", "a link").stdout == "one\n"
+    steered.dev("exec", steered.one, "--", "sh", "-c", "echo two >a-file; ln -sfn a-file current; mkfifo pipe")
+    steered.dev("cp", f"{steered.one}:current", str(tmp_path))
+    assert (tmp_path / "current").read_text() == "two\n"
+    steered.dev("cp", str(tmp_path / "a target"), f"{steered.one}:current")
+    assert steered.dev("exec", steered.one, "--", "cat", "a-file").stdout == "one\n", "the link stays"
+    assert "nothing was copied" in steered.dev("cp", f"{steered.one}:pipe", str(tmp_path), code=1).stderr
+    missing = steered.dev("cp", str(tmp_path / "a target"), f"{steered.one}:no-folder/", code=1)
+    assert "there is no folder /srv/work/no-folder in the container" in missing.stderr
 
 
 def test_what_was_done_is_written_down(steered: Steered) -> None:

@@ -249,6 +249,8 @@ PHASES: dict[str, Phase] = {
     "up": "starting",
     "observe": "observing",
     "stop": "stopping",
+    "restart": "restarting",
+    "scale": "scaling",
     "restore": "rolling_back",
     "backup": "backing_up",
     "replace": "restoring",

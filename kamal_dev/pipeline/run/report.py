@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import field
 
@@ -123,7 +124,10 @@ class Report:
             version = "" if "," in self.version else short(self.version)
             return f"`{' '.join(filter(None, ('dev rollback', version, stacks)))}`"
         verb = _COMMANDS[self.verb]
-        return "`dev deploy --skip-build`" if verb == "deploy" else f"`dev {verb}`"
+        if verb == "deploy":
+            return "`dev deploy --skip-build`"
+        named = [outcome.stack for outcome in self.failed] if verb in ("stop", "start", "restart") else []
+        return f"`{' '.join(('dev', verb, *named))}`"
 
     def _shortfalls(self) -> list[str]:
         """Name the stacks that failed, and the hook that failed after them."""
@@ -185,4 +189,5 @@ def _runs(outcome: StackResult) -> bool:
 
 def services(containers: Iterable[Container]) -> str:
     """Return the services that are up, and the state of the others."""
-    return ", ".join(sorted(c.service if c.state == "up" else f"{c.service}: {c.state}" for c in containers))
+    count = Counter(c.service if c.state == "up" else f"{c.service}: {c.state}" for c in containers)
+    return ", ".join(f"{what} ×{number}" if number > 1 else what for what, number in sorted(count.items()))
