@@ -67,6 +67,11 @@ class RecordedHost(Answering):
             self._facts |= {"intact": True, "release": {"id": release.id, "digest": release.digest}}
         self._outcome = state.outcome
         self._pulls = state.pulls
+        self.early_logins = 0
+
+    def connect(self) -> None:
+        """Count that a run logs in before its first step."""
+        self.early_logins += 1
 
     def answer(self, step: Step) -> Result:
         """Answer one step."""

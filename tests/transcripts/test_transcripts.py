@@ -201,6 +201,15 @@ def test_hooks_run_before_anything_changes_and_once_all_is_done(project: Project
     assert told["post-deploy"]["DEV_RESULT"] == "deployed"
 
 
+def test_hosts_are_logged_in_to_once_while_a_deploy_is_prepared(project: Project) -> None:
+    run, _ = recorded(project, CASES["new_version"])
+    assert [host.early_logins for host in run.hosts.values()] == [1] * len(run.hosts)
+    run = RecordedRun.of(project, prepared(project, CASES["new_version"]), {FIRST: UP, SECOND: UP})
+    deploy(run, DeployOptions(names=(SECOND,)))
+    run.close()
+    assert {name: host.early_logins for name, host in run.hosts.items()} == {FIRST: 0, SECOND: 1}
+
+
 LEFT = {
     "pre-connect": "nothing was built or deployed",
     "pre-build": "nothing was built or deployed",
@@ -225,6 +234,7 @@ def test_a_hook_that_fails_before_the_release_leaves_every_stack_as_it_is(name: 
     assert not [line for line in reached if "apply" in line or "workspace" in line]
     if name in ("pre-connect", "pre-build"):
         assert not [line for line in reached if name == "pre-connect" or "$ facts" not in line]
+        assert not any(host.early_logins for host in run.hosts.values())
         assert not [line for line in run.machine.transcript if "buildx build" in line]
 
 
