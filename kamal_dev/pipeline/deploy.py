@@ -29,12 +29,14 @@ from kamal_dev.pipeline.plan import (
     observing,
     require_terminal,
 )
+from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.hooks import UNTOUCHED, Hooks
 from kamal_dev.pipeline.run.initialize import initialize
 from kamal_dev.pipeline.run.record import DeployRecord, failed, still_known
 from kamal_dev.pipeline.run.report import Report, StackResult
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.plan.plan import Plan
+from kamal_dev.project import Project
 from kamal_dev.providers import Provider
 from kamal_dev.shell.fanout import Background, each
 
@@ -63,7 +65,7 @@ def deploy(run: Run, options: DeployOptions) -> Report:
     # plan is rarely confirmed.
     if scope.are_all_on and not hooks.has("pre-build") and run.project.config.deploy.confirm != "always":
         making.begin(push=not hooks.has("post-build"))
-    observations = observing(run, scope, is_deep=options.is_interactive)
+    observations = observing(run.connections, scope, is_deep=options.is_interactive)
     planner = first_planner(run, options, scope)
     plan = planner.plan(observations.soon())
     confirm(run, options, plan, before_asking=making.stop)
@@ -74,7 +76,7 @@ def deploy(run: Run, options: DeployOptions) -> Report:
     except DevError as error:
         error.plan = plan.as_json()
         raise
-    return replace(_report(run, hooks, results, time.monotonic() - started), plan=plan)
+    return replace(_report(run.project, run.output, hooks, results, time.monotonic() - started), plan=plan)
 
 
 def _again(run: Run, options: DeployOptions) -> DeployOptions:
@@ -122,11 +124,13 @@ def _execute(
         images = existing or _images(making, hooks, scope)
     prepared = hosts.result()
     _before_apply(hooks, prepared)
-    applying = _applying(run, options, scope, preparing, tunnel, final_planner(run, planner, images), images)
+    applying = _applying(
+        run, options, scope, preparing, tunnel, final_planner(run.project, run.tools, planner, images), images
+    )
     results = in_batches(
         run.project.config.deploy, run.output, prepared, lambda some: _apply_all(applying, hooks, some)
     )
-    return _rolled_back(run, prepared, results), _reached(prepared)
+    return _rolled_back(run.project, run.connections, prepared, results), _reached(prepared)
 
 
 def _images(making: ImageMaking, hooks: Hooks, scope: DeployScope) -> MadeImages:
@@ -226,19 +230,21 @@ def _checked(hooks: Hooks, prepared: PreparedHost, result: StackResult) -> Stack
     return result
 
 
-def _rolled_back(run: Run, hosts: Hosts, results: list[StackResult]) -> list[StackResult]:
+def _rolled_back(
+    project: Project, connections: HostConnections, hosts: Hosts, results: list[StackResult]
+) -> list[StackResult]:
     """Roll every stack back if one failed and `deploy.rollback` is `all`."""
-    if run.project.config.deploy.rollback != "all" or all(result.is_fine for result in results):
+    if project.config.deploy.rollback != "all" or all(result.is_fine for result in results):
         return results
     from kamal_dev.pipeline.hosts.rolling_back import rollback_all
 
-    return rollback_all(run.project, run.connections, _reached(hosts), results)
+    return rollback_all(project, connections, _reached(hosts), results)
 
 
-def _report(run: Run, hooks: Hooks, results: list[StackResult], seconds: float) -> Report:
-    report = Report("Deployed", str(run.project.version), tuple(results), seconds)
+def _report(project: Project, output: Output, hooks: Hooks, results: list[StackResult], seconds: float) -> Report:
+    report = Report("Deployed", str(project.version), tuple(results), seconds)
     if report.failed:
         taken = [result for result in results if result.before is not None]
         return replace(report, hook=hooks.after_rollback(taken, seconds))
-    report.tell(run.output)
+    report.tell(output)
     return replace(report, hook=hooks.after_deploy(results, seconds))

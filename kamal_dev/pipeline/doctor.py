@@ -20,6 +20,7 @@ from kamal_dev.pipeline.images.building import planned, secrets
 from kamal_dev.pipeline.images.engine import INSTALL, require_engine
 from kamal_dev.pipeline.run import hooks
 from kamal_dev.pipeline.run.run import Run
+from kamal_dev.pipeline.run.tools import LocalTools
 from kamal_dev.project import Project
 from kamal_dev.project.source import committed
 from kamal_dev.shell import Shell
@@ -44,9 +45,14 @@ def doctor(folder: Path, output: Output, *, config_path: str | None, devcontaine
 
 def examine(run: Run) -> list[Check]:
     """Check a project that could be read, then its registry, provider and hosts."""
-    checks = [_try("project", _project, run), *_features(run), *_hooks(run.project), *_secrets_file(run)]
-    reached = [_try(name, work, run) for name, work in REACHES]
-    return [*checks, *reached, *_requirements(run), *_hosts(run)]
+    project, tools = run.project, run.tools
+    checks = [_try("project", lambda: _project(project)), *_features(project, tools), *_hooks(project)]
+    reached = [
+        _try("secrets", lambda: _secrets(project)),
+        _try("registry", lambda: _registry(project, tools)),
+        _try("provider", lambda: f"{project.config.provider.type}: {len(run.stacks)} hosts"),
+    ]
+    return [*checks, *_secrets_file(project, run.local), *reached, *_requirements(run), *_hosts(run)]
 
 
 TOOLS = (
@@ -87,22 +93,21 @@ def _docker_root(shell: Shell) -> Path | None:
     return root if result and root.is_absolute() and root.is_dir() else None
 
 
-def _project(run: Run) -> str:
-    project = run.project
+def _project(project: Project) -> str:
     project.require_deployable()
     where = project.config.path or "no config/dev.yml: defaults"
     return f"{project.config.service} at {short(str(project.version))} ({where})"
 
 
-def _features(run: Run) -> list[Check]:
+def _features(project: Project, tools: LocalTools) -> list[Check]:
     """Check for the program that installs Features, if the project has any."""
-    return [_try("features", _installer, run)] if run.project.features else []
+    return [_try("features", lambda: _installer(project, tools))] if project.features else []
 
 
-def _installer(run: Run) -> str:
-    for build in planned(run.project):
-        features.require(run.project, run.tools, build)
-    return str(run.tools.devcontainer_cli)
+def _installer(project: Project, tools: LocalTools) -> str:
+    for build in planned(project):
+        features.require(project, tools, build)
+    return str(tools.devcontainer_cli)
 
 
 def _hooks(project: Project) -> list[Check]:
@@ -115,18 +120,13 @@ def _hooks(project: Project) -> list[Check]:
     return [Check("hooks", False, f"not executable and therefore skipped: {', '.join(idle)}", f"`chmod +x {paths}`")]
 
 
-def _registry(run: Run) -> str:
-    settings = run.project.config.registry
+def _registry(project: Project, tools: LocalTools) -> str:
+    settings = project.config.registry
     if settings.is_local:
         is_there = local_registry.runs(settings.server)
         return f"{settings.server}: {'answers' if is_there else 'on this machine, started by the next push'}"
-    registry.log_in(run.project, run.tools)
+    registry.log_in(project, tools)
     return f"{settings.server}: logged in" if settings.needs_login else f"{settings.server}: no login required"
-
-
-def _provider(run: Run) -> str:
-    hosts = tuple(run.stacks.values())
-    return f"{run.project.config.provider.type}: {len(hosts)} hosts"
 
 
 def _hosts(run: Run) -> list[Check]:
@@ -137,19 +137,18 @@ def _hosts(run: Run) -> list[Check]:
         return [Check("hosts", False, error.message, error.hint)]
 
 
-def _secrets(run: Run) -> str:
+def _secrets(project: Project) -> str:
     """Ask for everything that a deploy asks for."""
-    names = dict.fromkeys((*run.project.config.secrets, *run.project.config.notify.secrets))
+    names = dict.fromkeys((*project.config.secrets, *project.config.notify.secrets))
     # What cannot be read is said of the project.
     with suppress(ConfigError):
-        names |= dict.fromkeys(secrets(run.project, run.project.compose.builds))
-    run.project.require_all(names)
+        names |= dict.fromkeys(secrets(project, project.compose.builds))
+    project.require_all(names)
     return f"{len(names)} of {len(names)} set"
 
 
-def _secrets_file(run: Run) -> list[Check]:
+def _secrets_file(project: Project, local: Shell) -> list[Check]:
     """Check who else can read the secrets file if it contains values, and find copies of it."""
-    project = run.project
     shown, path = project.config.secrets_file, project.root / project.config.secrets_file
     has_values = project.secrets_file.has_values and path.is_file()
     checks = []
@@ -157,7 +156,7 @@ def _secrets_file(run: Run) -> list[Check]:
         state = f"{shown} has mode {mode:o}: readable by other users of this machine"
         checks.append(Check("secrets file", True, state, f"`chmod 600 {shown}`", is_warning=True))
     own = os.path.relpath(path, project.source.repository)
-    for name in committed(project.source, run.local, project.withheld) if isinstance(run.local, Local) else ():
+    for name in committed(project.source, local, project.withheld) if isinstance(local, Local) else ():
         if name != own or has_values:
             checks.append(_tracked(shown if name == own else name))
     return checks
@@ -171,7 +170,7 @@ def _tracked(name: str) -> Check:
 
 def _requirements(run: Run) -> list[Check]:
     """Compare `hostRequirements`, if there are any, with what the provider offers."""
-    return [_try("requirements", _compared, run)] if run.project.devcontainer.host_requirements else []
+    return [_try("requirements", lambda: _compared(run))] if run.project.devcontainer.host_requirements else []
 
 
 def _compared(run: Run) -> str | Check:
@@ -183,16 +182,9 @@ def _compared(run: Run) -> str | Check:
     return Check("requirements", only_warns, state, advice(only_warns=only_warns), only_warns)
 
 
-REACHES: tuple[tuple[str, Callable[[Run], str | Check]], ...] = (
-    ("secrets", _secrets),
-    ("registry", _registry),
-    ("provider", _provider),
-)
-
-
-def _try(name: str, work: Callable[[Run], str | Check], run: Run) -> Check:
+def _try(name: str, work: Callable[[], str | Check]) -> Check:
     try:
-        answer = work(run)
+        answer = work()
         return answer if isinstance(answer, Check) else Check(name, True, answer)
     except DevError as error:
         return Check(name, False, error.message, error.hint)

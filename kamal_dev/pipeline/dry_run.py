@@ -66,8 +66,8 @@ def dry_run(run: Run, options: DeployOptions) -> DryRun:
     """Return what `dev deploy` would do now, and the steps. Runs no hook and no command of the project."""
     scope = decide(run, options)
     run.provider.make_room(len(scope.creating), lambda question: False)
-    planner = planner_of(run, options, scope, seen_images(run, options))
-    observations = observing(run, scope, is_deep=False)
+    planner = planner_of(run, options, scope, seen_images(run.project, run.tools, options))
+    observations = observing(run.connections, scope, is_deep=False)
     in_scope = [observations.of(name) for name in scope.names]
     plan = planner.plan(in_scope)
     here = _here(run, options, scope, plan)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kamal_dev.model import Host, short
+from kamal_dev.output import Output
 from kamal_dev.pipeline.run.record import remembered, unlisted, update
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.pipeline.status import StackStatus, look
+from kamal_dev.project import Project
 from kamal_dev.project.state import CachedHost, State
 
 HEAD = ("STACK", "HOST", "ADDRESS", "VERSION", "STATE")
@@ -27,7 +29,7 @@ def listed(run: Run) -> list[StackStatus]:
     statuses = look(run.connections, hosts)
     asked = look(run.connections, [(item.stack, item.host) for item in no_longer_listed])
     behind = {item: stack for item, stack in zip(no_longer_listed, asked, strict=True) if stack.state != "absent"}
-    _tell(run, known, hosts, behind)
+    _tell(run.project, run.output, known, hosts, behind)
     provider = run.project.config.provider.type
     standing = [CachedHost.of(stack.name, stack.host, provider) for stack in statuses if stack.state not in NOT_THERE]
     over = {*no_longer_listed} - {*behind} | _over(known, statuses, provider)
@@ -54,22 +56,22 @@ def _over(known: State, statuses: Iterable[StackStatus], provider: str) -> set[C
     }
 
 
-def _tell(run: Run, known: State, hosts: Hosts, behind: dict[CachedHost, StackStatus]) -> None:
+def _tell(project: Project, output: Output, known: State, hosts: Hosts, behind: dict[CachedHost, StackStatus]) -> None:
     """Warn about leftover hosts, which may cost money, and say what to do about them."""
     names = {name for name, _ in hosts}
     for name, since in known.creating:
         state = "it exists" if name in names else "it does not exist (yet)"
-        run.output.warn(
+        output.warn(
             f"creation of the host for {name} did not finish (started {since}), {state}: "
             f"`dev deploy` finishes it, `dev remove {name}` destroys it"
         )
     for item, stack in behind.items():
         does = "does not answer" if not stack.is_known else f"still has {item.stack}"
         advice = f"`dev remove {item.stack}` removes it" if item.stack not in names else RELIST
-        run.output.warn(f"{item.address} is no longer in `provider.hosts`, but {does}: {advice}")
+        output.warn(f"{item.address} is no longer in `provider.hosts`, but {does}: {advice}")
     for item in known.hosts:
-        if item.provider != run.project.config.provider.type:
-            run.output.warn(
+        if item.provider != project.config.provider.type:
+            output.warn(
                 f"{item.stack} was deployed to a host of the provider `{item.provider}`, which is not the current one: "
                 "set `provider.type` to it to list or remove the host"
             )

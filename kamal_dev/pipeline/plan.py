@@ -25,9 +25,11 @@ from kamal_dev.pipeline.images.metadata import Metadata
 from kamal_dev.pipeline.images.platforms import expected
 from kamal_dev.pipeline.images.recipe import BuildOptions
 from kamal_dev.pipeline.run.asking import confirm_plan
+from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.elsewhere import left_behind
 from kamal_dev.pipeline.run.names import choose
 from kamal_dev.pipeline.run.run import Run
+from kamal_dev.pipeline.run.tools import LocalTools
 from kamal_dev.plan.admission import OVERRIDE
 from kamal_dev.plan.diff import unified
 from kamal_dev.plan.observation import Observation
@@ -117,8 +119,8 @@ def plan(run: Run, options: DeployOptions) -> ReleasePlan:
     lock.
     """
     scope = decide(run, options)
-    planner = planner_of(run, options, scope, seen_images(run, options))
-    observations = observing(run, scope, is_deep=True)
+    planner = planner_of(run, options, scope, seen_images(run.project, run.tools, options))
+    observations = observing(run.connections, scope, is_deep=True)
     in_scope = [observations.of(name) for name in scope.names]
     deploy_plan = planner.plan(in_scope)
     changing = {item.stack for item in deploy_plan.stacks if item.first(ApplyRelease)}
@@ -126,9 +128,9 @@ def plan(run: Run, options: DeployOptions) -> ReleasePlan:
     return ReleasePlan(deploy_plan, str(run.project.version), {stack: text for stack, text in diffs.items() if text})
 
 
-def seen_images(run: Run, options: DeployOptions) -> tuple[PlannedImage, ...]:
+def seen_images(project: Project, tools: LocalTools, options: DeployOptions) -> tuple[PlannedImage, ...]:
     """Return the images of this version, with what is known about them before a build."""
-    return known_images(run.project, run.tools, skip_build=options.skip_build, skip_push=options.skip_push)
+    return known_images(project, tools, skip_build=options.skip_build, skip_push=options.skip_push)
 
 
 def _diff(planner: Planner, observation: Observation) -> str:
@@ -187,13 +189,13 @@ def require_capacity(run: Run) -> None:
 # --- observe and plan
 
 
-def observing(run: Run, scope: DeployScope, *, is_deep: bool) -> Observations:
+def observing(connections: HostConnections, scope: DeployScope, *, is_deep: bool) -> Observations:
     """Start observing the hosts of all stacks; `is_deep` also asks who works in their containers."""
 
     def one(stack: str) -> Observation:
-        return observe(run.connections, stack, scope.hosts[stack], scope.releases[stack], is_deep=is_deep)
+        return observe(connections, stack, scope.hosts[stack], scope.releases[stack], is_deep=is_deep)
 
-    return Observations(scope.hosts, one, limit=run.connections.limit)
+    return Observations(scope.hosts, one, limit=connections.limit)
 
 
 def planner_of(run: Run, options: DeployOptions, scope: DeployScope, images: Iterable[PlannedImage]) -> Planner:
@@ -224,14 +226,14 @@ def first_planner(run: Run, options: DeployOptions, scope: DeployScope) -> Plann
     return replace(planner_of(run, options, scope, images), is_quick=True)
 
 
-def final_planner(run: Run, draft: Planner, made: MadeImages) -> Planner:
+def final_planner(project: Project, tools: LocalTools, draft: Planner, made: MadeImages) -> Planner:
     """Return the planner that knows all images."""
     images = made.images
     request = replace(draft.request, images=tuple(PlannedImage(images[name], (name,)) for name in images))
     return replace(
         draft,
         images=images,
-        metadata=Metadata(run.project, run.tools, made.config, made.of_services.get(run.project.main)),
+        metadata=Metadata(project, tools, made.config, made.of_services.get(project.main)),
         requirements=replace(draft.requirements, images=tuple(images.values())),
         request=request,
         is_quick=False,

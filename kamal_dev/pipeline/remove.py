@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from kamal_dev.commands import answers, events, host
 from kamal_dev.errors import DevError, HostError
 from kamal_dev.model import Host, Step
+from kamal_dev.output import Output
 from kamal_dev.pipeline.hosts.apply import failure
 from kamal_dev.pipeline.hosts.lock_wait import in_turn
 from kamal_dev.pipeline.hosts.scripts import EventPrinter, ask
@@ -24,6 +25,7 @@ from kamal_dev.plan.plan import Plan, StackPlan
 from kamal_dev.plan.remove import remove as plan_remove
 from kamal_dev.project import Project
 from kamal_dev.project.state import State
+from kamal_dev.providers import Provider
 from kamal_dev.shell.fanout import each
 
 REMOVING = 300.0
@@ -53,7 +55,7 @@ def remove(
     )
     outcomes = tuple(outcome for outcome in ended if isinstance(outcome, StackResult))
     if not keep_volumes:
-        _destroy(run, targets, outcomes)
+        _destroy(run.project, run.output, run.provider, targets, outcomes)
     report = Report("Removed", str(run.project.version), outcomes, time.monotonic() - started)
     if outcomes:
         history.note(run.project, run.output, run.performer, "remove", outcomes, report.seconds)
@@ -72,13 +74,19 @@ def removal(run: Run, names: tuple[str, ...], *, keep_volumes: bool) -> tuple[di
     return targets, plan_remove(targets, created, keep_volumes=keep_volumes)
 
 
-def _destroy(run: Run, targets: Mapping[str, Host], outcomes: Iterable[StackResult]) -> None:
+def _destroy(
+    project: Project,
+    output: Output,
+    provider: Provider,
+    targets: Mapping[str, Host],
+    outcomes: Iterable[StackResult],
+) -> None:
     """Destroy the hosts of the removed stacks, and forget them."""
     states = {outcome.stack: outcome.state for outcome in outcomes if outcome.is_fine}
     if removed := tuple(stack for stack, state in states.items() if state == "removed"):
-        run.provider.destroy(removed)
+        provider.destroy(removed)
     if states:
-        update(run.project, run.output, lambda state: state.removed((stack, targets[stack]) for stack in states))
+        update(project, output, lambda state: state.removed((stack, targets[stack]) for stack in states))
 
 
 def _candidates(stacks: Mapping[str, Host], known: State, names: tuple[str, ...]) -> dict[str, Host]:
