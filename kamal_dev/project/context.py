@@ -30,9 +30,9 @@ def named(context: Path, beside: Iterable[Path] = ()) -> Path:
     try:
         link = _cache() / name
         link.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _forget(link, context)
         with suppress(FileExistsError):
             link.symlink_to(context)
+            _forget(link, context)
         return link if os.readlink(link) == str(context) else context  # noqa: PTH115
     except (OSError, RuntimeError):  # there is no home folder, or it is not writable
         return context
@@ -44,9 +44,9 @@ def _cache() -> Path:
 
 
 def _forget(link: Path, context: Path) -> None:
-    """Delete the earlier name of this folder: nothing is built from it any longer."""
+    """Delete the earlier names of this folder, and those of folders that are gone: nothing is built from them."""
     for other in link.parent.iterdir():
-        if other != link and other.is_symlink() and os.readlink(other) == str(context):  # noqa: PTH115
+        if other != link and other.is_symlink() and (not other.exists() or os.readlink(other) == str(context)):  # noqa: PTH115
             other.unlink(missing_ok=True)
 
 

@@ -67,3 +67,16 @@ def test_a_name_that_leads_elsewhere_is_not_followed(folder: Path, tmp_path: Pat
     link.unlink()
     link.symlink_to(tmp_path)
     assert named(folder) == folder
+
+
+def test_the_names_of_folders_that_are_gone_are_deleted(folder: Path, tmp_path: Path) -> None:
+    old, other = tmp_path / "old", tmp_path / "other"
+    for path in (old, other, folder):
+        path.mkdir(exist_ok=True)
+        set_back(path / "file", "two")
+    gone, kept = named(old), named(other)
+    (old / "file").unlink()
+    old.rmdir()
+    last = named(folder)
+    assert not gone.is_symlink()
+    assert sorted(last.parent.iterdir()) == sorted([kept, last])
