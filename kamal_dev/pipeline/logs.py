@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -13,7 +14,9 @@ from kamal_dev.pipeline.hosts.log_reading import HostLog, LogBuffer
 from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.names import select
 from kamal_dev.project import Project
+from kamal_dev.shell.fanout import Background
 
+ENDING = 5.0  # seconds for printing the last lines
 TICK = 0.1  # seconds between two checks; followed lines are held back for two of them
 PATIENCE, LONG_PATIENCE = 5.0, 30.0  # seconds that lines wait for a host that does not answer: followed ones, others
 
@@ -66,18 +69,26 @@ class LogPrinter:
         self._patience = PATIENCE if query.follow else LONG_PATIENCE
         self._failed: list[HostLog] = []
         self._late: list[HostLog] = []
+        self._is_over = threading.Event()
 
     def print(self, groups: Iterable[Mapping[str, Host]]) -> list[str]:
         """Return the stacks whose logs could not be read to the end."""
         reading = [HostLog(self._connections, group, self._query, self._hosts, self._buffer) for group in groups]
         for log in reading:
             log.begin()
+        printing = Background(lambda: self._print(reading), name="printing logs")
         try:
-            while self._tick(reading):
-                time.sleep(TICK)
+            printing.result()
         finally:
-            self._show(self._buffer.rest())
+            # Ctrl-C reaches the main thread only: it must not come between taking lines and printing them.
+            self._is_over.set()
+            printing.wait(ENDING)
         return [name for log in self._failed for name in log.stacks]
+
+    def _print(self, reading: list[HostLog]) -> None:
+        while self._tick(reading) and not self._is_over.wait(TICK):
+            pass
+        self._show(self._buffer.rest())
 
     def _tick(self, reading: list[HostLog]) -> bool:
         """Print what is due; return whether more lines may come."""

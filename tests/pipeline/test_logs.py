@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -158,6 +159,33 @@ def test_logs_that_are_not_followed_wait_for_the_slowest_host() -> None:
     reported = Reported(blog=lambda: (begin("a") + line("a", 1) + line("a", 3), complete("a") + END), other=slow)
     assert reported.print() == []
     assert (reported.printed, reported.events) == (["b0", "a1", "b2", "a3"], [])
+
+
+def test_an_interrupt_loses_no_line_between_those_that_are_printed() -> None:
+    def following() -> Iterator[bytes]:
+        yield begin("a") + complete("a")
+        for second in range(1, 50):
+            yield line("a", second)
+            time.sleep(0.005)
+        until(lambda: is_interrupted)
+        yield END
+
+    is_interrupted: list[bool] = []
+    reported = Reported(blog=following)
+    show = reported._show
+
+    def interrupted(lines: list[LogLine]) -> None:
+        if lines and not is_interrupted:
+            is_interrupted.append(True)
+            _thread.interrupt_main()
+            time.sleep(0.2)
+        show(lines)
+
+    reported._show = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        reported.print(follow=True)
+    assert len(reported.printed) > 3
+    assert reported.printed == [f"a{number}" for number in range(1, len(reported.printed) + 1)]
 
 
 def test_a_defect_in_a_reading_thread_is_not_hidden() -> None:
