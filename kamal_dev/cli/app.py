@@ -46,6 +46,8 @@ COMMANDS = {
     "audit": "Show the history of changes to stacks",
     "remove": "Remove stacks and the hosts created for them",
 }
+# Second words of Kamal's `build` and `prune`.
+KAMALS = ("push", "deliver", "details", "create", "dev", "pull", "all", "images", "containers")
 
 
 class Commands(click.Group):
@@ -70,13 +72,14 @@ class Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
-        """Refuse an unknown name with the closest known one."""
-        if args and args[0] not in COMMANDS:
+        """Refuse an unknown name with the closest known one; also a second word that only Kamal has."""
+        if args and (args[0] not in COMMANDS or (args[0] in ("build", "prune") and args[1:2] and args[1] in KAMALS)):
             # Imported only for an unknown command.
             from kamal_dev.cli.suggestions import suggestion
 
             word, near = suggestion(args, COMMANDS)
-            hint = f" Did you mean `{near}`?" if near else f" Known: {', '.join(COMMANDS)}."
+            command = f"dev {near}" if near.startswith("--") or " " in near else near
+            hint = f" Did you mean `{command}`?" if near else f" Known: {', '.join(COMMANDS)}."
             ctx.fail(f"No such command `{word}`.{hint}")
         return super().resolve_command(ctx, args)
 

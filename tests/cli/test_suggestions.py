@@ -26,6 +26,14 @@ from kamal_dev.pipeline.status import StackStatus
         (["depoly"], "depoly", "deploy"),
         (["redploy"], "redploy", "deploy"),
         (["restrat"], "restrat", "restart"),
+        (["app", "maintenance"], "app maintenance", "stop"),
+        (["server", "exec", "ls"], "server exec", "exec"),
+        (["build", "deliver"], "build deliver", "push"),
+        (["prune", "all"], "prune all", "prune"),
+        (["help"], "help", "--help"),
+        (["help", "deploy"], "help deploy", "deploy --help"),
+        (["version"], "version", "--version"),
+        (["rollb"], "rollb", "rollback"),
         (["qqqq"], "qqqq", ""),
     ],
 )
@@ -34,7 +42,7 @@ def test_words_of_other_programs_and_typing_errors_lead_to_a_command(words: list
 
 
 def test_every_suggestion_is_a_command_and_no_command_is_suggested_away() -> None:
-    assert set(OTHERS.values()) <= set(COMMANDS)
+    assert set(OTHERS.values()) <= {*COMMANDS, "--help", "--version"}
     assert not set(OTHERS) & set(COMMANDS)
 
 
@@ -74,3 +82,7 @@ def test_without_a_command_the_next_one_is_named(
     (tmp_path / "config" / "dev.yml").write_text("service: blog\nprovider: {type: static, hosts: []}\n")
     assert guarded(app, ["app", "logs"]) == 2
     assert "No such command `app logs`. Did you mean `logs`?" in capsys.readouterr().err
+    assert guarded(app, ["build", "push"]) == 2
+    assert "No such command `build push`. Did you mean `push`?" in capsys.readouterr().err
+    assert guarded(app, ["help", "deploy"]) == 2
+    assert "Did you mean `dev deploy --help`?" in capsys.readouterr().err
