@@ -236,10 +236,6 @@ def here(server: str, shell: Shell | None = None) -> tuple[Project, LocalTools]:
     return _project(found), LocalTools(shell or Local(), Output(lambda event: None), ExitStack())
 
 
-def _run(project: Project, tools: LocalTools) -> Run:
-    return cast(Run, SimpleNamespace(project=project, tools=tools))
-
-
 def _project(found: SimpleNamespace) -> Project:
     return cast(Project, SimpleNamespace(config=SimpleNamespace(registry=found)))
 
@@ -493,7 +489,7 @@ def test_a_plan_says_that_it_could_not_ask_the_registry(project: Project) -> Non
 
 def test_the_doctor_asks_the_registry_here_and_tells_of_a_stranger_on_its_port() -> None:
     with port_that_says(FINE) as server:
-        assert doctor._registry(_run(*here(server))) == f"{server}: answers"
-    assert doctor._registry(_run(*here(server))) == f"{server}: on this machine, started by the next push"
+        assert doctor._registry(*here(server)) == f"{server}: answers"
+    assert doctor._registry(*here(server)) == f"{server}: on this machine, started by the next push"
     with port_that_says(PAGE) as server, pytest.raises(RegistryUnknown, match="not a registry"):
-        doctor._registry(_run(*here(server)))
+        doctor._registry(*here(server))
