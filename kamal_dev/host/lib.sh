@@ -50,7 +50,7 @@ plain_text() {
 # json_text TEXT: print it as a JSON string, without a newline.
 json_text() {
   json=$1
-  if plain_text; then printf %s "$json"; else awk "$json_awk"'BEGIN { prepare(); printf "%s", quote(ARGV[1]) }' "$1"; fi
+  if plain_text; then printf %s "$json"; else text=$1 awk "$json_awk"'BEGIN { prepare(); printf "%s", quote(ENVIRON["text"]) }'; fi
 }
 
 # json_list [TEXT]...: print a JSON array of strings.

@@ -23,7 +23,7 @@ class Stack:
     def at(self, second: int, *problems: str) -> list[str]:
         """Return the lines that are told."""
         script = f'. "{HOST}/incidents.sh"; debounce "$@"'
-        words = (str(self.state), str(1_000_000 + second), str(CALM), str(REPEAT))
+        words = (str(self.state), str(1_000_000 + second), str(CALM), str(REPEAT), "recover")
         text = "".join(f"{problem}\n" for problem in problems)
         ended = subprocess.run(
             (*self.shell, "-c", script, "x", *words), input=text, capture_output=True, text=True, check=True
