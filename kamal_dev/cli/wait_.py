@@ -22,14 +22,20 @@ from kamal_dev.cli import common
 @click.option(
     "--timeout", type=click.FloatRange(0), metavar="SECONDS", help="How long to wait. Default: deploy.timeout."
 )
+@common.skip_hooks
 @common.common
-def command(flags: common.Flags, *, name: str, service: str, condition: str, timeout: float | None) -> int:
+def command(
+    flags: common.Flags, *, name: str, service: str, condition: str, timeout: float | None, skip_hooks: bool
+) -> int:
     """Without SERVICE, waits for the whole stack, or for a port of its main service.
 
-    A service is healthy when it is up; a one-shot service, when it has completed. The exit code is 1 if the
+    A service is healthy when it is up; a one-shot service, when it has completed; a stack, when the hook `health`
+    passes too. The exit code is 1 if the
     condition is not met in time; with `--for exited`, it is that of the container.
     """
+    from kamal_dev.pipeline.run.hooks import Hooks
     from kamal_dev.pipeline.wait import wait
 
     run = common.open_run(flags, strict=False)
-    return wait(run.project, run.connections, run.stacks, name, service, condition, timeout)
+    hooks = Hooks(run, "wait", skip=skip_hooks)
+    return wait(run.project, run.connections, run.stacks, name, service, condition, timeout, hooks)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
 from kamal_dev.commands import answers
 from kamal_dev.commands import wait as commands
 from kamal_dev.errors import HostError, NoAnswer
 from kamal_dev.model import Host
+from kamal_dev.pipeline.health import await_health
 from kamal_dev.pipeline.hosts.scripts import UNKNOWN, ask
 from kamal_dev.pipeline.hosts.target import running
 from kamal_dev.pipeline.run.connections import HostConnections
+from kamal_dev.pipeline.run.hooks import Hooks
 from kamal_dev.pipeline.run.names import select
 from kamal_dev.project import Project
 
@@ -23,18 +27,23 @@ def wait(
     service: str = "",
     condition: str = "healthy",
     timeout: float | None = None,
+    hooks: Hooks | None = None,
 ) -> int:
     """Return 0 once the condition is met; for `exited`, the exit code of the containers.
 
-    Without a service, the whole stack counts. Raises HostError if the condition is not met in time.
+    Without a service, the whole stack counts; it is healthy when the hook `health` passes too. Raises HostError or
+    HookFailed if the condition is not met in time.
     """
     commands.condition(condition)
     select((service,) if service else (), (), [item.name for item in project.compose.services])
     stack, target = running(stacks, name)
     seconds = project.config.deploy.timeout if timeout is None else timeout
+    until = time.monotonic() + seconds
     step = commands.wait(connections.scripts, stack, condition, seconds, service)
     outcome = answers.outcome(ask(connections, target, step, timeout=seconds + SPARE).output)
     if outcome:
+        if hooks and not service and condition == "healthy":
+            await_health(hooks, stack, target, until)
         return int(outcome.code or 0)
     if outcome.state != "late":
         raise NoAnswer(target.name, outcome.reason, hint=UNKNOWN)

@@ -109,6 +109,9 @@ def test_a_stack_whose_health_hook_fails_is_not_healthy(lab: Lab, hosts: tuple[H
     assert states[repository.stack(1)] == ("up", "")
     assert states[second] == ("degraded", f"hook `health` exited with code 1, status {second}")
     assert repository.dev("status", "--skip-hooks").code == 0
+    assert repository.dev("wait", repository.stack(1)).code == 0
+    assert "hook `health` exited with code 1" in repository.dev("wait", second, "--timeout", "1", code=1).stderr
+    assert repository.dev("wait", second, "--skip-hooks").code == 0
     sha = repository.commit({".devcontainer/message": "second\n"})
     ended = repository.deploy(code=1)
     assert state_of(ended) == {repository.stack(1): "deployed", second: "failed"}
