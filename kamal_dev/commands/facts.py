@@ -13,6 +13,7 @@ from kamal_dev.values import dataclass
 Record = Mapping[str, Any]  # what a workspace was sent, see `project.snapshot`; or an audit log entry
 MINIMAL_COMPOSE = (2, 24, 4)
 
+NO_ALERTS = "there are no alerts, and `postStartCommand` does not run after a reboot"
 _TAG = re.compile(r":[^:/]*$")
 
 
@@ -163,6 +164,15 @@ class Facts:
     def needs_watcher(self, version: str) -> bool:
         """Return whether this version of the watcher has to be installed, and can be."""
         return bool(version and self.watcher) and self.watcher != version and self.privilege in ("root", "sudo")
+
+    @property
+    def unwatched(self) -> str:
+        """Why the host has no watcher and cannot get one; empty if it has one, or the next deploy installs it."""
+        if not self.watcher:
+            return f"without systemd {NO_ALERTS}"
+        if self.watcher == "missing" and self.privilege not in ("root", "sudo"):
+            return f"the watcher requires root, or sudo without a password: without it {NO_ALERTS}"
+        return ""
 
     @property
     def is_ready(self) -> bool:

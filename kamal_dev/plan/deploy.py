@@ -67,9 +67,15 @@ def stack_plan(observation: Observation, candidate: Candidate, request: DeployRe
         return StackPlan(observation.stack, observation.address, error=error)
     operations = tuple(_on_host(observation, observation.facts, candidate, request))
     notes = tuple(_notes(observation, observation.facts, operations, candidate, request))
-    missing = admission.short_of(candidate.requirements, observation.facts)
-    warnings = (admission.lacking(missing, candidate.requirements),) if missing else ()
+    warnings = tuple(_warnings(observation.facts, candidate))
     return StackPlan(observation.stack, observation.address, operations, notes=notes, warnings=warnings)
+
+
+def _warnings(facts: Facts, candidate: Candidate) -> Iterator[str]:
+    if missing := admission.short_of(candidate.requirements, facts):
+        yield admission.lacking(missing, candidate.requirements)
+    if facts.unwatched and not facts.release:
+        yield facts.unwatched
 
 
 def _notes(

@@ -52,7 +52,7 @@ def test_a_provider_makes_hosts_of_the_size_that_is_asked_for(
 
 
 STATIC = "{type: static, hosts: [10.0.0.1]}"
-FREE = {"home_free": 1 << 38, "disk_free": 1 << 38}
+FREE = {"watcher": "1", "home_free": 1 << 38, "disk_free": 1 << 38}
 SHORT = Facts(cpus=2, memory=8 << 30, disk=100 << 30, **FREE)
 MESSAGE = "the host has 2 of 4 CPUs, 100 GB of 1024 GB storage that `hostRequirements` asks for (.devcontainer.json:3)"
 HOST = Host("blog-1", "10.0.0.1")

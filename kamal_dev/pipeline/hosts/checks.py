@@ -21,10 +21,6 @@ from kamal_dev.values import dataclass
 
 ASKING = 60.0
 INSTALLS = ("root", "sudo")
-UNWATCHED = (
-    "the watcher needs root or sudo without a password: without it there are no alerts, and `postStartCommand` does "
-    "not run after a reboot"
-)
 BY_HAND = "log in as root (`ssh.user`), let the user run sudo without a password, or install Docker by hand"
 
 
@@ -98,8 +94,8 @@ def judged(stack: str, facts: Facts | DevError) -> Check:
         return Check(name, False, *hopeless)
     if facts.is_ready:
         state = f"Docker {facts.engine}, Compose {facts.compose}, {_login(facts)}"
-        unwatched = _unwatched(facts)
-        return Check(name, True, f"{state}{unwatched and '; not watched'}", unwatched, bool(unwatched))
+        watched = "; not watched" if facts.unwatched else ""
+        return Check(name, True, f"{state}{watched}", facts.unwatched, bool(watched))
     may_install = facts.privilege in INSTALLS
     if facts.daemon:
         state = f"Compose is {facts.compose or 'missing'}, and {words(MINIMAL_COMPOSE)} or later is needed"
@@ -117,13 +113,6 @@ def _hopeless(facts: Facts) -> tuple[str, str] | None:
     if facts.lacks:
         return f"missing programs: {', '.join(facts.lacks)}", INSTALL_THERE
     return (f"`~/.kamal-dev` cannot be written: {facts.unwritable}", WRITABLE) if facts.unwritable else None
-
-
-def _unwatched(facts: Facts) -> str:
-    """Return why the host cannot have a watcher; empty if one runs, or the next deploy installs it."""
-    if not facts.watcher:
-        return "without systemd there are no alerts, and `postStartCommand` does not run after a reboot"
-    return UNWATCHED if facts.watcher == "missing" and facts.privilege not in INSTALLS else ""
 
 
 def _login(facts: Facts) -> str:
