@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from kamal_dev.config.kinds import Many, Name, Text, Whole
@@ -12,7 +13,8 @@ from kamal_dev.values import dataclass
 
 _MAILBOX = r"[^\s\x00-\x1f\x7f@,<>\"'-][^\s\x00-\x1f\x7f@,<>\"']*"
 ADDRESS = Text(rf"{_MAILBOX}@[A-Za-z0-9.-]+", "is not an address", "an address")
-URL = Text(r"https?://[^\s\x00-\x1f\x7f\"'\\]+", "must be a URL with http or https", "a URL")
+_URL = r"https?://[^\s\x00-\x1f\x7f\"'\\]+"
+URL = Text(_URL, "must be a URL with http or https", "a URL")
 HEADER = Text(r"[A-Za-z0-9-]+", "is not the name of a header", "the name of a header")
 
 
@@ -23,7 +25,7 @@ class Notify:
     command: str = option(
         Text(title="a command"),
         """Shell command that runs on the host, as the SSH user and in the folder of the workspaces, with the alert as
-        JSON on stdin, for up to 60 seconds.""",
+        JSON on stdin, for up to 60 seconds. Containers can change a program in a workspace.""",
         default="",
         example="./shop/bin/page",
         otherwise="none",
@@ -87,6 +89,8 @@ def notify_text(settings: Notify, secrets: Mapping[str, Secret] | None, path: st
     values = {name: REDACTED if secrets is None else secrets[name].reveal() for name in settings.secrets}
     if wrong := [name for name, value in values.items() if not value.isprintable()]:
         raise ConfigError([Problem(path, 0, "must be one line of text for `notify`", name) for name in wrong])
+    if secrets is not None and settings.slack and not re.fullmatch(_URL, values[settings.slack]):
+        raise ConfigError([Problem(path, 0, "must be a URL with http or https for `notify.slack`", settings.slack)])
     return "".join(f"{key} {value}\n" for key, value in _entries(settings, values))
 
 
