@@ -24,8 +24,8 @@ def command(flags: common.Flags, *, names: tuple[str, ...], lines: int) -> int:
     """Oldest alerts first. NAME selects stacks and can be a glob. Default: all stacks. The exit code is 1 if a host
     does not answer.
 
-    Hosts write an alert when a service stops, restarts, becomes unhealthy or recovers, and when a disk is full.
-    `notify` in config/dev.yml sets where alerts are sent.
+    Hosts write an alert when a service stops, restarts, becomes unhealthy or recovers, when Docker does not respond,
+    and when a disk is fuller than `notify.disk` (90%). `notify` in config/dev.yml sets where alerts are sent.
     """
     from kamal_dev.output.table import table
     from kamal_dev.pipeline.alerts import HEAD, alerts

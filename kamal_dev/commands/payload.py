@@ -52,11 +52,13 @@ SCRIPTS = (
     "notify.sh",
     "observe.sh",
     "operate.sh",
+    "outage.sh",
     "owner.sh",
     "packages.sh",
     "parts.sh",
     "place.sh",
     "ports.sh",
+    "problems.sh",
     "process.sh",
     "prune.sh",
     "pull.sh",
@@ -118,7 +120,7 @@ _FACTS = ("stack.sh", "history.sh", "observe.sh", "lock.sh", "ports.sh", "unit.s
 # The scripts of the watcher, which are installed on the host.
 WATCHER = (
     *("lib.sh", "engine.sh", "stack.sh", "history.sh", "audit.sh", "lock.sh", "observe.sh", "exec.sh", "lifecycle.sh"),
-    *("incidents.sh", "notify.sh", "resume.sh", "watcher.sh"),
+    *("outage.sh", "problems.sh", "incidents.sh", "notify.sh", "resume.sh", "watcher.sh"),
 )
 _SOURCED = {
     "apply.sh": (*_SWITCH, "retention.sh"),

@@ -1,13 +1,11 @@
 #!/bin/sh
 # Watch the stacks of this login for as long as the host runs: started by the unit that unit.sh installs.
 #
-# An event of the engine only triggers a check: observe.sh decides what is wrong, incidents.sh what is reported, and notify.sh
-# sends it. A locked stack is being changed, so it is not checked. The script sleeps until something happens, and checks the
+# An event of the engine only triggers a check: observe.sh decides what is wrong, problems.sh and incidents.sh what is reported, and
+# notify.sh sends it. A locked stack is being changed, so it is not checked. The script sleeps until something happens, and checks the
 # disk every few minutes. After an outage of the host or of the engine, it starts the containers that ran before and that
 # the engine did not start (see docs/decisions/restart-policy.md).
 #   ~/.kamal-dev/<stack>/incidents     see incidents.sh
-#   ~/.kamal-dev/.watcher/boot         the boot of the host in which the watcher last began
-#   ~/.kamal-dev/.watcher/outage/      per stack that was not looked at since an outage: the uptime when the engine was back
 #   ~/.kamal-dev/.watcher/pending/     per stack the events since its last check: `<container> <action> <exit code>`
 set -u
 here=${0%/*}
@@ -19,16 +17,17 @@ here=${0%/*}
 . "$here/observe.sh"
 # shellcheck source-path=SCRIPTDIR source=lock.sh
 . "$here/lock.sh"
+# shellcheck source-path=SCRIPTDIR source=outage.sh
+. "$here/outage.sh"
+# shellcheck source-path=SCRIPTDIR source=problems.sh
+. "$here/problems.sh"
 # shellcheck source-path=SCRIPTDIR source=incidents.sh
 . "$here/incidents.sh"
 # shellcheck source-path=SCRIPTDIR source=notify.sh
 . "$here/notify.sh"
 
-every=300 settle=2 again=15 retry=5 patience=120 scheduled=' '
-pending=$here/pending outages=$here/outage connected=
-read -r boot_id </proc/sys/kernel/random/boot_id
-# A container as a host boots without its own kernel.
-boot=$boot_id:$(started_at 1)
+every=300 settle=2 again=15 retry=5 silent_tries=12 patience=120 scheduled=' '
+pending=$here/pending connected=
 
 # --- what wakes it up: lines on descriptor 3
 
@@ -37,7 +36,7 @@ boot=$boot_id:$(started_at 1)
 follow() {
   followed_since=$(date +%s) why=$1
   while :; do
-    until ! awaits_unit && engine_answers; do why=outage; sleep "$retry"; done
+    await_engine
     engine_happenings "$followed_since" >&3 &
     echo "connected $!:$(started_at "$!") $why" >&3
     wait "$!"
@@ -47,6 +46,18 @@ follow() {
     sleep "$retry"
     # Now this script is not just being ended itself. If it is ended before the engine is back, the next one has to know.
     [ "$why" = again ] || rm -f "$here/boot"
+  done
+}
+
+# await_engine: wait until the engine answers; after a minute, and every minute, say that it does not.
+await_engine() {
+  silent_for=0
+  until ! awaits_unit && engine_answers; do
+    why=outage silent_for=$((silent_for + 1))
+    [ $((silent_for % silent_tries)) != 0 ] || echo "silent ${engine_trouble:-$engine_name is stopped}" >&3
+    sleep "$retry"
+    # At boot, the socket of a rootless engine may not exist yet.
+    find_engine
   done
 }
 
@@ -66,8 +77,17 @@ schedule() {
 # handle WORD STACK CONTAINER ACTION CODE: names come from container labels, which anyone can set.
 handle() {
   case $1 in
-    connected) connected=$2; [ "$3" != outage ] || note_outage; sweep; return ;;
+    connected)
+      connected=$2
+      find_engine
+      [ "$3" != outage ] || note_outage
+      sweep
+      return ;;
     sweep) sweep; return ;;
+    silent)
+      shift
+      for each in $(all_stacks); do (alert_of_silence "$each" "$*"); done
+      return ;;
   esac
   case $2 in '' | *[!a-z0-9_-]* | [_-]*) return ;; esac
   [ -d "$base/$2/releases" ] || return
@@ -100,64 +120,45 @@ check() {
   was_healthy "$shown" || { rm -f "$pending/$stack"; return 0; }
   look_at_stack && repair_outage || return 1
   is_connected || return 0
+  # What a change that has begun meanwhile has stopped or removed is no problem.
+  read_lock
+  [ "$lock_state" != held ] && [ "$(current_release)" = "$shown" ] || return 1
   record_running
   happened=$(cat "$pending/$stack" 2>/dev/null)
   rm -f "$pending/$stack"
   judge_stack "$shown"
   look_at_start
-  { containers_amiss | with_events && start_amiss && disk_amiss; } |
-    debounce "$home/incidents" "$(date +%s)" "$(setting calm 60)" "$(setting repeat 1800)" >"$here/tell"
-  while IFS='|' read -r key word count since reason; do
-    service=${key#container }
-    [ "$service" != "$key" ] || service=
-    alert "$word" "$service" "$count" "$(date -u -d "@$since" +%Y-%m-%dT%H:%M:%SZ)" "$reason"
-  done <"$here/tell"
+  alerts=$({ containers_amiss | with_events && start_amiss && disk_amiss; } | to_alerts recover)
+  send_alerts
   [ -z "$awaits_start" ] && ! has_open_incidents "$home/incidents"
 }
 
-# containers_amiss: print `<service>|<state>|<id>|<reason>` of containers with problems, without those stopped on
-# purpose.
-containers_amiss() {
-  printf '%s\n' "$problems" | rows=$found awk -F'|' '
-    BEGIN {
-      n = split(ENVIRON["rows"], rows, "\n")
-      for (i = 1; i <= n; i++) { split(rows[i], words, "|"); service[words[1]] = words[2] }
-    }
-    $3 !~ /^(unhealthy|restarting|restarted|crash loop|exited [0-9]+|missing|dead|paused)$/ { next }
-    $3 == "missing" { print $4 "|missing|" $1 "|its container is missing"; next }
-    { print service[$1] "|" $3 "|" $1 "|" substr($0, length($1 $2 $3) + 4) }'
+# to_alerts [recover]: turn problems on stdin into the alerts that are due; without `recover`, others are not over.
+to_alerts() { debounce "$home/incidents" "$(date +%s)" "$(setting calm 60)" "$(setting repeat 1800)" "${1:-}"; }
+
+# send_alerts: write and deliver the lines of `alerts`.
+send_alerts() {
+  while IFS='|' read -r key word count since reason; do
+    [ -n "$key" ] || continue
+    service=
+    case $key:$word in
+      container*) service=${key#container } ;;
+      disk:recovered) reason="no disk of $(uname -n) is $(setting disk 90)% full" ;;
+      engine:recovered) reason="$engine_name on $(uname -n) is responding" ;;
+      start:recovered) reason='postStartCommand no longer fails' ;;
+    esac
+    alert "$word" "$service" "$count" "$(date -u -d "@$since" +%Y-%m-%dT%H:%M:%SZ)" "$reason"
+  done <<END
+$alerts
+END
 }
 
-# with_events: turn problems of containers into problems of services, and count the events; after a restart, only the
-# events tell the exit code and whether memory ran out.
-with_events() {
-  happened=$happened awk -F'|' '
-    BEGIN {
-      n = split(ENVIRON["happened"], lines, "\n")
-      for (i = 1; i <= n; i++) {
-        split(lines[i], words, " ")
-        if (words[2] == "die" || words[3] == "unhealthy") times[words[1]]++
-        if (words[2] == "die" && words[3] ~ /^[0-9]+$/) code[words[1]] = words[3]
-        if (words[2] == "oom") full[words[1]] = 1
-      }
-    }
-    {
-      reason = $4
-      if ((($3) in code) && reason !~ /exit/) reason = reason ", last exit code " code[$3]
-      if ($3 in full) reason = "out of memory: " reason
-      if ($1 in word) { count[$1] += times[$3]; next }
-      word[$1] = $2; why[$1] = reason; count[$1] = times[$3] + 0
-    }
-    END { for (name in word) print "container " name "|" word[name] "|" count[name] "|" why[name] }'
-}
-
-# disk_amiss: print the problem of a disk that is fuller than the limit in dev.yml.
-disk_amiss() {
-  limit=$(setting disk 90)
-  root=$(sed -n 4p "$engine_known" 2>/dev/null)
-  set -- "$home"
-  [ ! -d "${root:-$engine_folder}" ] || set -- "$home" "${root:-$engine_folder}"
-  df -Pk "$@" | awk -v limit="$limit" 'NR > 1 && $5 + 0 >= limit && !found++ { print "disk|disk|0|" $6 " is " $5 " full; notify.disk is " limit }'
+# alert_of_silence STACK REASON: alert people that the engine does not answer.
+alert_of_silence() {
+  use_stack "$1"
+  was_healthy "$(current_release)" && speaks_for_host || return 0
+  alerts=$(echo "engine|engine|0|$2" | to_alerts)
+  send_alerts
 }
 
 # --- the main container after the engine has started it
@@ -187,64 +188,14 @@ resume() {
   (trap 'rm -rf "$run"' EXIT; sh "$run/resume.sh" "$stack" "$now_started" >"$run/log" 2>&1) 3<&- &
 }
 
-# start_amiss: print the problem of a failed postStartCommand.
-start_amiss() {
-  { read -r resumed; read -r resumed_why; } 2>/dev/null <"$home/lifecycle/resumed" || return 0
-  [ -z "$resumed_why" ] || ! printf '%s\n' "$found" | awk -F'|' '{ print $1, $8 }' | grep -qxF -- "$resumed" ||
-    echo "start|lifecycle|0|$resumed_why"
-}
-
-# --- after an outage
-
-# note_outage: note that every stack needs a look. Only then is the boot recorded, so that nothing is missed if this
-# script is ended.
-note_outage() {
-  mkdir -p "$outages"
-  for each in $(all_stacks); do uptime_now >"$outages/$each"; done
-  echo "$boot" >"$here/boot"
-}
-
-# repair_outage: after an outage, start what ran before it and does not run now, and look again. Fails as long as that
-# fails, but not for ever: an address of the host that a port is bound to may not exist yet.
-repair_outage() {
-  read -r outage_ended 2>/dev/null <"$outages/$stack" || return 0
-  # shellcheck disable=SC2046 # ids are words
-  set -- $(interrupted)
-  # In the first round a container may need another one that is not running yet.
-  [ $# = 0 ] || engine_start "$@" >/dev/null 2>&1 || engine_start "$@" >/dev/null 2>&1 ||
-    [ $(($(uptime_now) - outage_ended)) -ge "$patience" ] || return
-  rm -f "$outages/$stack"
-  look_at_stack
-}
-
-# interrupted: print the containers that ran when they were last recorded, and ended. Those without a restart policy are
-# not meant to be started again.
-interrupted() {
-  find_stopped
-  ran=" $({ tr '\n' ' ' <"$home/running"; } 2>/dev/null)"
-  printf '%s\n' "$found" | while IFS='|' read -r id service state _ _ _ policy _; do
-    case $ran in *" $id "*) ;; *) continue ;; esac
-    case $stopped_services in *" $service "*) continue ;; esac
-    case $state:$policy in exited:no | exited:) ;; exited:*) echo "$id" ;; esac
-  done
-}
-
-# forget_completed STACK CONTAINER: it ended with 0 and without a signal from the engine, so it must not be started again,
-# even if the engine or the host stops before the next check.
-forget_completed() {
-  grep -qsF "$2 kill" "$pending/$1" || ! grep -qsxF "$2" "$base/$1/running" || {
-    { grep -vxF "$2" "$base/$1/running"; :; } >"$base/$1/.running" && mv "$base/$1/.running" "$base/$1/running"
-  }
-}
-
 # --- the beginning
 
-rm -rf "$here"/letter.* "$here"/run.* "$pending" "$here/events"
+rm -rf "$here"/run.* "$pending" "$here/events"
 mkdir -p "$pending" && mkfifo "$here/events" || exit
 exec 3<>"$here/events"
-read -r last_boot 2>/dev/null <"$here/boot" || last_boot=
-if [ "$last_boot" = "$boot" ]; then follow again & else follow outage & fi
+if is_new_boot; then follow outage & else follow again & fi
 tick &
+deliver_letters
 while :; do
   if read -r word name container action code <&3; then handle "$word" "${name:-}" "${container:-}" "${action:-}" "${code:-}"; fi
 done

@@ -1,13 +1,15 @@
-"""What the watcher does about events, outages and locks, under both shells, with a stub of the engine."""
+"""What the watcher does about events, outages and locks, with a stub of the engine."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,7 @@ case $1 in
     read -r generation <generation
     tail -n +1 -f "events.$generation" & trap 'kill $!' EXIT
     while read -r current <generation && [ "$current" = "$generation" ]; do sleep 0.05; done
+    echo >"ended.$generation"
     exit 1 ;;
   ps) ls containers ;;
   inspect)
@@ -59,14 +62,20 @@ class Watched:
         self.folder, self.stack = self.base / ".watcher", self.base / STACK
         self.process: subprocess.Popen[bytes] | None = None
         self.generation = 0
-        for folder in (self.folder, self.stack / "releases/r1/.kamal-dev", self.engine / "containers", self.programs):
+        for folder in (self.folder, self.engine / "containers", self.programs):
             folder.mkdir(parents=True)
-        (self.stack / "current").symlink_to("releases/r1")
-        (self.stack / "releases/r1/.kamal-dev/good").write_text("worker up shop-1-worker-1\n")
+        self.add(STACK)
         for name, text in scripts().items():
             (self.folder / name).write_text(text.replace("settle=2 again=15 retry=5", "settle=0.2 again=0.4 retry=0.2"))
         self.program("docker", ENGINE.format(folder=self.engine))
         self.new_engine()
+
+    def add(self, stack: str) -> None:
+        """Add another stack with a good release and the same containers."""
+        known = self.base / stack / "releases/r1/.kamal-dev"
+        known.mkdir(parents=True)
+        (known.parents[2] / "current").symlink_to("releases/r1")
+        (known / "good").write_text(f"worker up {STACK}-worker-1\n")
 
     def program(self, name: str, text: str) -> None:
         path = self.programs / name
@@ -91,10 +100,13 @@ class Watched:
             stream.write("".join(f"happened {STACK} {event}\n" for event in events))
 
     def new_engine(self) -> None:
+        old = self.generation
         self.generation += 1
         (self.engine / f"events.{self.generation}").touch()
         (self.engine / "generation").write_text(f"{self.generation}\n")
-        time.sleep(0.3)  # connections to the old one end at once, and the new one needs a moment
+        if self.process:
+            wait_for("the stream of the old one ends", (self.engine / f"ended.{old}").exists)
+            time.sleep(0.3)  # the new one needs longer to start
 
     def restart_engine(self) -> None:
         """Stop and start the engine, which ends the worker with 0."""
@@ -124,6 +136,11 @@ class Watched:
         calls = self.engine / "calls"
         return [line for line in calls.read_text().splitlines() if line.startswith(verb)] if calls.exists() else []
 
+    def is_asked(self) -> bool:
+        """Whether a check waits for the engine."""
+        words = (path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists())
+        return any(str(self.programs).encode() in line and b"\0ps\0" in line for line in words)
+
     @property
     def running(self) -> list[str]:
         path = self.stack / "running"
@@ -138,24 +155,44 @@ class Watched:
         expected = [path.name for path in sorted((self.engine / "containers").iterdir()) if self.is_running(path.name)]
         wait_for("what runs is recorded", lambda: self.running == expected)
 
-    def settles(self) -> None:
-        """Wait for another check of the stack."""
-        before = len(self.calls("inspect"))
-        self.happens("worker start ")
-        wait_for("the stack is checked", lambda: len(self.calls("inspect")) > before and not self.pending())
+    def notify(self, stack: str = STACK, **settings: str) -> None:
+        """Set whom a stack notifies; the command is run in its folder of workspaces."""
+        text = "".join(f"{key} {value}\n" for key, value in {"calm": "1", **settings}.items())
+        (self.base / stack / "current/kamal-dev.notify").write_text(text)
+        (self.base / stack / "workspace").mkdir(exist_ok=True)
 
-    def pending(self) -> bool:
-        return (self.folder / "pending" / STACK).exists()
+    def alerts(self, stack: str = STACK) -> list[tuple[str, str, str]]:
+        """Return state, service and reason of each alert."""
+        path = self.base / stack / "alerts.log"
+        entries = map(json.loads, path.read_text().splitlines()) if path.exists() else ()
+        return [(entry["state"], entry["service"], entry["reason"]) for entry in entries]
+
+    @contextmanager
+    def locked(self) -> Iterator[subprocess.Popen[bytes]]:
+        """Hold the lock of the stack."""
+        with subprocess.Popen(["sleep", "60"]) as owner:
+            started = Path(f"/proc/{owner.pid}/stat").read_text().rpartition(") ")[2].split()[19]
+            boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+            (self.stack / "lock").mkdir()
+            (self.stack / "lock/owner.new").write_text(f"{owner.pid}\n{started}\n{boot}\nnow\napply\n")
+            (self.stack / "lock/owner.new").rename(self.stack / "lock/owner")
+            yield owner
+            owner.kill()
 
 
-@pytest.fixture(params=SHELLS, ids=lambda shell: shell[-1])
+both_shells = pytest.mark.parametrize("watched", SHELLS, indirect=True, ids=lambda shell: shell[-1])
+
+
+@pytest.fixture
 def watched(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Watched]:
-    assert shutil.which(request.param[0])
-    watched = Watched(tmp_path, request.param)
+    shell = getattr(request, "param", SHELLS[0])
+    assert shutil.which(shell[0])
+    watched = Watched(tmp_path, shell)
     yield watched
     watched.end()
 
 
+@both_shells
 def test_a_host_that_boots_starts_what_ran_before_and_nothing_else(watched: Watched) -> None:
     for service in ("worker", "paused", "stopped", "own", "completed", "again"):
         watched.container(service, "exited", policy="no" if service == "own" else "on-failure")
@@ -181,6 +218,7 @@ def test_a_watcher_that_is_replaced_starts_nothing(watched: Watched) -> None:
     assert watched.calls("start") == []
 
 
+@both_shells
 def test_an_engine_that_restarts_is_followed_by_the_start_of_what_it_stopped(watched: Watched) -> None:
     watched.container("worker")
     watched.watch()
@@ -207,6 +245,7 @@ def test_a_watcher_that_ends_during_an_outage_leaves_it_to_the_next(watched: Wat
     wait_for("the worker runs again", lambda: watched.is_running("worker"))
 
 
+@both_shells
 def test_what_has_completed_is_not_started_again_however_soon_the_engine_restarts(watched: Watched) -> None:
     watched.container("seed")
     watched.container("worker")
@@ -235,16 +274,11 @@ def test_what_somebody_stopped_by_hand_stays_stopped(watched: Watched) -> None:
 def test_a_locked_stack_is_started_after_the_change(watched: Watched) -> None:
     watched.container("worker")
     watched.watch()
-    with subprocess.Popen(["sleep", "60"]) as owner:
-        started = Path(f"/proc/{owner.pid}/stat").read_text().rpartition(") ")[2].split()[19]
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        (watched.stack / "lock").mkdir()
-        (watched.stack / "lock/owner").write_text(f"{owner.pid}\n{started}\n{boot}\nnow\napply\n")
+    with watched.locked():
         watched.restart_engine()
         wait_for("the engine is followed", lambda: len(watched.calls("events")) == 2)
         time.sleep(1)
         assert watched.calls("start") == []
-        owner.kill()
     # Its lock is that of a dead process now, as after a reboot.
     wait_for("the worker runs again", lambda: watched.is_running("worker"))
 
@@ -259,3 +293,86 @@ def test_a_start_that_fails_is_tried_again(watched: Watched) -> None:
     (watched.engine / "refused.worker").unlink()
     wait_for("the worker runs again", lambda: watched.is_running("worker"))
     assert not (watched.stack / "alerts.log").exists()
+
+
+def test_a_change_that_begins_during_a_check_is_no_problem(watched: Watched) -> None:
+    watched.container("worker")
+    watched.watch()
+    (watched.engine / "frozen").touch()
+    watched.ends("worker", by="somebody", code=3)
+    wait_for("a check waits for the engine", watched.is_asked)
+    with watched.locked():
+        (watched.engine / "frozen").unlink()
+        time.sleep(1)
+        assert watched.alerts() == []
+    wait_for("it is told after the change", lambda: watched.alerts() != [])
+    assert watched.alerts()[0][:2] == ("exited 3", "worker")
+
+
+@both_shells
+def test_events_before_a_look_that_fails_are_not_forgotten(watched: Watched) -> None:
+    watched.container("worker")
+    watched.watch()
+    (watched.engine / "down").touch()
+    watched.happens("worker oom ", "worker die 137")
+    time.sleep(1)
+    watched.container("worker", "exited", code=137)
+    (watched.engine / "down").unlink()
+    wait_for("it is told", lambda: watched.alerts() != [])
+    assert watched.alerts() == [("exited 137", "worker", "out of memory: exited with code 137")]
+
+
+def test_an_engine_that_stays_away_is_told_once_for_its_host(watched: Watched) -> None:
+    watched.add("shop-2")
+    watched.container("worker")
+    watched.watch()
+    watched.notify(repeat="600")
+    watched.notify("shop-2", repeat="600")
+    (watched.engine / "down").touch()
+    watched.new_engine()
+    wait_for("it is told", lambda: watched.alerts() != [])
+    ((state, service, reason),) = watched.alerts()
+    assert (state, service) == ("engine", "")
+    assert "Docker at unix:///nowhere is not responding" in reason
+    time.sleep(1.5)
+    (watched.engine / "down").unlink()
+    wait_for("it has recovered", lambda: len(watched.alerts()) == 2)
+    assert watched.alerts()[1][:2] == ("recovered", "")
+    assert watched.alerts("shop-2") == []
+
+
+def test_a_full_disk_is_told_once_for_its_host_and_to_others_too(watched: Watched) -> None:
+    for stack in ("shop-2", "shop-3"):
+        watched.add(stack)
+    watched.program("df", "#!/bin/sh\necho Filesystem\necho '/dev/vda1 1 1 1 97% /'\n")
+    watched.container("worker")
+    watched.notify(command="cat >>told")
+    watched.notify("shop-2", command="cat >>told")
+    watched.notify("shop-3", command="cat >>told", disk="80")
+    watched.watch()
+    wait_for("it is told", lambda: watched.alerts() != [] and watched.alerts("shop-3") != [])
+    ((state, service, reason),) = watched.alerts()
+    assert (state, service) == ("disk", "")
+    assert reason == f"/ on {os.uname().nodename} is 97% full; `notify.disk` is 90%"
+    watched.program("df", "#!/bin/sh\necho Filesystem\necho '/dev/vda1 1 1 1 7% /'\n")
+    wait_for("it has recovered", lambda: len(watched.alerts()) == 2)
+    assert watched.alerts()[1] == ("recovered", "", f"no disk of {os.uname().nodename} is 90% full")
+    assert watched.alerts("shop-2") == []
+
+
+@both_shells
+def test_a_watcher_delivers_what_an_earlier_one_could_not(watched: Watched) -> None:
+    watched.container("worker")
+    watched.notify(command="[ -f ready ] || { echo >>tried; exit 1; }; cat >>told")
+    watched.watch()
+    watched.ends("worker", by="somebody", code=3)
+    letters = watched.folder / "letters"
+    wait_for("it is tried", (watched.stack / "workspace/tried").exists)
+    watched.end()
+    assert len(list(letters.iterdir())) == 1
+    (watched.stack / "workspace/ready").touch()
+    watched.new_engine()
+    watched.start()
+    wait_for("the letter is gone", lambda: list(letters.iterdir()) == [])
+    (alert,) = map(json.loads, (watched.stack / "workspace/told").read_text().splitlines())
+    assert (alert["service"], alert["state"]) == ("worker", "exited 3")

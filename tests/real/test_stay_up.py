@@ -234,10 +234,27 @@ def test_a_disk_above_the_threshold_is_told(standing: StandingStack, receiver: R
         "the disk is told", lambda: [body for body in receiver.bodies if body["state"] == "disk"], seconds=PATIENCE
     )
     (body,) = [body for body in receiver.bodies if body["state"] == "disk"]
-    assert "full; notify.disk is 1" in body["reason"]
+    assert body["reason"].endswith("full; `notify.disk` is 1%")
     standing.repository.commit({"config/dev.yml": settings})
     standing.repository.dev("deploy")
     wait_for("the disk has recovered", lambda: receiver.told("")[-1] == "recovered", seconds=PATIENCE)
+
+
+def test_an_alert_is_told_once_on_a_full_disk(standing: StandingStack) -> None:
+    """The state of incidents is kept where nothing new can be written."""
+    script = """
+folder=$(mktemp -d); mount -t tmpfs -o size=32k none "$folder"; trap 'umount "$folder"' EXIT
+. ~/.kamal-dev/.watcher/incidents.sh
+at() { debounce "$folder/incidents" "$1" 60 1800 recover; }
+at 1000 </dev/null
+dd if=/dev/zero of="$folder/fill" bs=1k 2>/dev/null
+echo x >"$folder/more" 2>/dev/null && [ -s "$folder/more" ] && echo 'the disk is not full'
+echo 'disk|disk|0|it is full' | at 1010
+echo 'disk|disk|0|it is full' | at 1020
+rm "$folder/fill"
+at 1090 </dev/null
+"""
+    assert standing.host.run(script).splitlines() == ["disk|disk|1|1010|it is full", "disk|recovered|1|1010|"]
 
 
 def processor_seconds(host: Host) -> float:
