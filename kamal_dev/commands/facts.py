@@ -106,7 +106,7 @@ class Facts:
     `unwritable` is the reason if nothing can be written in the home folder.
     `clashes` are the requested ports that somebody else holds.
     `parts` are the parts of the current release's containers, as written by `compose.parts`.
-    `watcher` is the version of the installed watcher, `missing`, or empty if the host cannot have one (no systemd).
+    `watcher` is the version of the watcher, `missing` if none runs, or empty if the host cannot have one (no systemd).
     """
 
     user: str = ""

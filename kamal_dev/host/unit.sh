@@ -2,19 +2,20 @@
 # The systemd unit of the watcher of this login: one on a host, for all stacks of the login. Sourced after stack.sh; runs nothing by
 # itself.
 #
-#   ~/.kamal-dev/.watcher/   its scripts, and `digest`, which names their version
+#   ~/.kamal-dev/.watcher/   its scripts, `digest`, which names their version, and `process`, the `process:start` of the one that runs
 # Payload of what installs it: meta/watcher, the digest, then the names of the scripts, a line each.
 
 unit=kamal-dev-$uid.service unit_folder=/etc/systemd/system watcher_folder=$base/.watcher
 
 has_systemd() { [ -d /run/systemd/system ]; }
 
-# look_at_watcher: set watcher to the digest of the installed one, `missing` if there is none, or to nothing if it is
-# not supported.
+# look_at_watcher: set watcher to the digest of the installed one, `missing` if there is none or it does not run, or to
+# nothing if it is not supported.
 look_at_watcher() {
   watcher=
   has_systemd || return 0
   watcher=missing
+  read -r watcher_process 2>/dev/null <"$watcher_folder/process" && is_there "$watcher_process" || return 0
   [ ! -f "$unit_folder/$unit" ] || IFS= read -r watcher 2>/dev/null <"$watcher_folder/digest" || watcher=missing
 }
 
@@ -40,7 +41,8 @@ put_watcher() (
   write_unit >"$here/$unit"
   chmod 644 "$here/$unit" && as_root cp -p "$here/$unit" "$unit_folder/$unit" &&
     as_root chown 0:0 "$unit_folder/$unit" && as_root systemctl daemon-reload &&
-    as_root systemctl enable "$unit" && as_root systemctl restart "$unit" || return
+    as_root systemctl enable "$unit" && rm -f "$watcher_folder/process" && as_root systemctl restart "$unit" || return
+  for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do [ ! -s "$watcher_folder/process" ] || break; sleep 0.1; done
   printf '%s\n' "$watcher_wanted" >"$watcher_folder/digest"
 )
 

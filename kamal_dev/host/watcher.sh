@@ -193,6 +193,7 @@ resume() {
 rm -rf "$here"/run.* "$pending" "$here/events"
 mkdir -p "$pending" && mkfifo "$here/events" || exit
 exec 3<>"$here/events"
+echo "$$:$(started_at "$$")" >"$here/process"
 if is_new_boot; then follow outage & else follow again & fi
 tick &
 deliver_letters

@@ -117,7 +117,7 @@ def _on_host(
     if not facts.is_ready:
         yield Bootstrap(lacks="Compose" if facts.daemon else "Docker", causes=(_missing_engine(facts),))
     elif facts.needs_watcher(request.watcher):
-        what = "not installed" if facts.watcher == "missing" else "of another version"
+        what = "not running" if facts.watcher == "missing" else "of another version"
         yield Bootstrap(lacks=WATCHER, causes=(f"watcher is {what}",))
     release = candidate.release
     yield from _pull(tuple(image for image in release.third_party if not facts.held(image)), ("not on the host",))

@@ -278,6 +278,12 @@ def test_the_watcher_sleeps_while_nothing_happens(standing: StandingStack) -> No
     wait_for("the watcher is at rest", lambda: used_within(standing.host, 20) <= 0.02, 90)
 
 
+def test_a_watcher_that_was_stopped_is_started_by_the_next_deploy(standing: StandingStack) -> None:
+    standing.host.run("systemctl stop kamal-dev-0")
+    standing.repository.dev("deploy")
+    assert standing.host.says("systemctl is-active kamal-dev-0")
+
+
 def test_the_last_stack_takes_the_watcher_with_it(standing: StandingStack) -> None:
     stack, host = standing.stack, standing.host
     release = f"~/.kamal-dev/{stack}/current"
