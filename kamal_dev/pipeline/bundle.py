@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import platform
 import re
 import sys
@@ -25,10 +26,25 @@ from kamal_dev.project import Project, audit_log
 RECORDS = 200
 # Values that people write into these may be secrets that nobody has declared; what services print may be anything.
 _VALUES = re.compile(
-    r"env$|environment|args$|command$|^log$|features$|customizations|secret|password|token|credential|_key$",
+    r"env$|environment|args$|options$|command$|^log$|features$|customizations|webhook|email|secret|password|token"
+    r"|credential|_key$",
     re.IGNORECASE,
 )
-_IN_ADDRESS = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+# The same in text, such as the reason why something failed: in an address, after a name, by its form.
+_IN_TEXT = (
+    re.compile(r"(?<=://)[^/\s\"'`]+(?=@)"),
+    re.compile(r"(?<=\?)[^\s\"'`?#]+=[^\s\"'`#]+"),
+    re.compile(
+        r"(?<![a-z])(?:[\w-]*(?:passw(?:or)?d|secret|token|api_?-?key|credentials?|authorization)[\w-]*"
+        r"\\?[\"']?\s*[=:]\s*\\?[\"']?(?:bearer |basic )?)([^\s\"'\\,;]+)",
+        re.IGNORECASE,
+    ),
+    re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL),
+    re.compile(
+        r"\b(?:gh[a-z]_|github_pat_|glpat-|xox[a-z]-|sk[-_](?:live|ant|proj)|AKIA|ASIA|npm_|dop_v1_)[\w-]{10,}"
+        r"|\beyJ[\w-]{10,}\.[\w-]+\.[\w-]*"
+    ),
+)
 
 
 def write(path: Path, files: Mapping[str, Any], redaction: Redaction) -> None:
@@ -38,7 +54,7 @@ def write(path: Path, files: Mapping[str, Any], redaction: Redaction) -> None:
         for name, value in files.items()
     ]
     try:
-        with path.open("xb") as file:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(gzip.compress(tar(members), mtime=0))
     except OSError as error:
         raise DevError(f"could not write {path}: {error.strerror or error}") from error
@@ -68,14 +84,27 @@ def _change(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _text(value: Any, redaction: Redaction) -> str:
     shown = json.dumps(redaction.within(harmless(value)), indent=2, ensure_ascii=False, default=str)
-    return redaction(_IN_ADDRESS.sub(REDACTED, shown)) + "\n"
+    return redaction(shown) + "\n"
 
 
 def harmless(value: Any) -> Any:
     """Return JSON data without values that may be secrets although nobody has declared them."""
     if isinstance(value, Mapping):
         return {name: _hidden(item) if _VALUES.search(str(name)) else harmless(item) for name, item in value.items()}
-    return [harmless(item) for item in value] if isinstance(value, (list, tuple)) else value
+    if isinstance(value, (list, tuple)):
+        return [harmless(item) for item in value]
+    return _without_secrets(value) if isinstance(value, str) else value
+
+
+def _without_secrets(text: str) -> str:
+    for pattern in _IN_TEXT:
+        text = pattern.sub(_redacted, text)
+    return text
+
+
+def _redacted(match: re.Match[str]) -> str:
+    """Return a match without its group, or all of it."""
+    return match[0].replace(match[1], REDACTED) if match.lastindex else REDACTED
 
 
 def _hidden(value: Any) -> Any:
