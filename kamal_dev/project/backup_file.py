@@ -7,6 +7,7 @@ as one archive. The file is called `….part` until it is complete.
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import tarfile
@@ -40,7 +41,7 @@ def save(path: Path, stream: BinaryIO, about: BackupManifest, progress: Callable
 
     part = _part(path)
     try:
-        with _created(part) as file:
+        with _created(part) as file, _removed(part):
             file.write(b"\0" * ROOM)
             compressor = zstandard.ZstdCompressor(level=LEVEL, threads=-1, write_checksum=True)
             with compressor.stream_writer(file, closefd=False) as packed:
@@ -51,11 +52,11 @@ def save(path: Path, stream: BinaryIO, about: BackupManifest, progress: Callable
             file.write(_head(complete))
             file.flush()
             os.fsync(file.fileno())
-        part.rename(path)
+            part.rename(path)
+    except BlockingIOError as error:
+        raise DevError(f"another backup is being written to {part}", hint="`-o FILE` chooses another name") from error
     except OSError as error:
         raise DevError(f"could not write {part}: {error.strerror or error}", hint="is the disk full?") from error
-    finally:
-        part.unlink(missing_ok=True)
     return complete
 
 
@@ -132,8 +133,19 @@ def _part(path: Path) -> Path:
 @contextmanager
 def _created(path: Path) -> Iterator[BinaryIO]:
     """Create the file, for its owner only: a database is in it."""
-    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file.truncate()
         yield file
+
+
+@contextmanager
+def _removed(part: Path) -> Iterator[None]:
+    """Remove the file of a backup that is not completed, while nobody else can have it."""
+    try:
+        yield
+    finally:
+        part.unlink(missing_ok=True)
 
 
 @contextmanager

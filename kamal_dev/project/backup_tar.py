@@ -11,6 +11,9 @@ from kamal_dev.commands.backup import WORKSPACE, BackupPart, is_part
 from kamal_dev.errors import DevError
 
 BUFFER = 1 << 20
+# A hostile header can be as large as the archive: it would be read into memory at once.
+HEADERS = 1 << 26
+LONGEST = 4096  # bytes, as kernels have it
 
 
 class Readable(Protocol):
@@ -57,6 +60,8 @@ class _Sections:
         self._take(chunk)
         self._held += chunk
         self._settle()
+        if len(self._held) > HEADERS:
+            raise DevError("its archive is damaged: a header is too large")
         return chunk
 
     def enter(self, member: tarfile.TarInfo, end: int) -> None:
@@ -111,7 +116,7 @@ class _Rules:
     def check(self, member: tarfile.TarInfo) -> str:
         """Return the part that a member belongs to. Raises DevError."""
         name = _inside(member.name)
-        if not (member.isreg() or member.isdir() or member.issym() or member.islnk() or member.isfifo()):
+        if not (_is_plain(member) or member.issym() or member.islnk()):
             raise DevError(f"it contains a device or an unknown kind of file: `{name}`")
         if member.islnk() and part_of(_inside(member.linkname)) != part_of(name):
             raise DevError(f"it contains a link that points outside its folder: `{name}`")
@@ -125,7 +130,15 @@ class _Rules:
         return part_of(name)
 
 
+def _is_plain(member: tarfile.TarInfo) -> bool:
+    """Whether it is a file, folder or pipe, or the mark of a deleted file that an engine in a container has."""
+    is_mark = member.ischr() and (member.devmajor, member.devminor) == (0, 0)
+    return member.isreg() or member.isdir() or member.isfifo() or is_mark
+
+
 def _inside(name: str) -> str:
+    if "\0" in name or len(name.encode(errors="surrogateescape")) > LONGEST:
+        raise DevError("it contains a name that no file can have")
     if name.startswith("/") or ".." in name.split("/"):
         raise DevError(f"it contains a name that points outside its folder: `{name}`")
     return "/".join(step for step in name.split("/") if step not in ("", "."))

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import os
+import resource
 import subprocess
 import tarfile
 from collections.abc import Iterable
@@ -17,16 +18,17 @@ import zstandard
 
 from kamal_dev.commands.backup import BackupManifest, parts_of
 from kamal_dev.errors import DevError, UsageError
-from kamal_dev.project import backup_file
+from kamal_dev.project import backup_file, backup_tar
 
 ABOUT = BackupManifest("guestbook-1", "guestbook", "v1", "2026-01-02T03:04:05Z", "kamal-dev 1")
 
 
 def entry(
-    name: str, content: bytes = b"", kind: bytes = tarfile.REGTYPE, link: str = ""
+    name: str, content: bytes = b"", kind: bytes = tarfile.REGTYPE, link: str = "", device: tuple[int, int] = (0, 0)
 ) -> tuple[tarfile.TarInfo, bytes]:
     member = tarfile.TarInfo(name)
     member.type, member.linkname, member.size = kind, link, len(content)
+    member.devmajor, member.devminor = device
     return member, content
 
 
@@ -103,11 +105,12 @@ def test_sparse_files_and_attributes_as_tar_writes_them_are_counted(tmp_path: Pa
         (entry("etc/passwd", b"x"), "belongs to no volume"),
         (entry("volumes", kind=tarfile.DIRTYPE), "belongs to no volume"),
         (entry("volumes/data/sda", kind=tarfile.BLKTYPE), "a device"),
-        (entry("volumes/data/null", kind=tarfile.CHRTYPE), "a device"),
+        (entry("volumes/data/null", kind=tarfile.CHRTYPE, device=(1, 3)), "a device"),
         (entry("volumes/data/link", kind=tarfile.LNKTYPE, link="workspace/bin/python"), "link that points outside"),
         (entry("volumes/data/link", kind=tarfile.LNKTYPE, link="/etc/shadow"), "points outside"),
         (entry("workspace/bin/python/x", b"x"), "through a symbolic link"),
         (entry("workspace", kind=tarfile.SYMTYPE, link="/etc"), "symbolic link"),
+        (entry("workspace/" + "x/" * 3000, b"x"), "no file can have"),
     ],
 )
 def test_members_that_lead_out_are_refused(tmp_path: Path, bad: tuple[tarfile.TarInfo, bytes], words: str) -> None:
@@ -116,6 +119,49 @@ def test_members_that_lead_out_are_refused(tmp_path: Path, bad: tuple[tarfile.Ta
     with pytest.raises(DevError, match=words):
         saved(tmp_path / "backup", *ordered)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_marks_of_an_engine_in_a_container_are_kept(tmp_path: Path) -> None:
+    mark = entry("volumes/data/diff/deleted", kind=tarfile.CHRTYPE)
+    assert saved(tmp_path / "backup", mark).names == ("volumes/data",)
+    checked(tmp_path / "backup")
+
+
+def test_a_header_that_is_as_large_as_the_archive_is_not_read_into_memory() -> None:
+    header = tarfile.TarInfo("././@PaxHeader")
+    header.type, header.size = tarfile.XHDTYPE, 1 << 40
+    parts = iter((header.tobuf(tarfile.GNU_FORMAT), *(b"0" * backup_tar.BUFFER for _ in range(200))))
+
+    class Endless:
+        def read(self, size: int, /) -> bytes:
+            return next(parts)
+
+    with pytest.raises(DevError, match="header is too large"):
+        backup_tar.parts(Endless(), lambda chunk: None)
+
+
+def test_a_disk_that_is_full_is_an_error_with_what_to_do_and_leaves_nothing(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))
+    try:
+        with pytest.raises(DevError, match=r"could not write .*backup\.part") as raised:
+            saved(tmp_path / "backup", *GOOD)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert raised.value.hint == "is the disk full?"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_backup_that_another_command_is_writing_is_not_overwritten(tmp_path: Path) -> None:
+    with backup_file._created(tmp_path / "backup.part") as other:
+        other.write(b"other")
+        other.flush()
+        with pytest.raises(DevError, match="another backup is being written"):
+            saved(tmp_path / "backup", *GOOD)
+        assert (tmp_path / "backup.part").read_bytes() == b"other"
+    # What a killed command has left is in nobody's way.
+    saved(tmp_path / "backup", *GOOD)
+    assert [file.name for file in tmp_path.iterdir()] == ["backup"]
 
 
 def test_a_part_that_comes_twice_is_refused(tmp_path: Path) -> None:

@@ -69,6 +69,8 @@ class Packing:
         try:
             saved = self._saving.result()
         except DevError as reason:
+            # It has removed its own file; what exists now is of another command.
+            self._saving = None
             if error is None:
                 raise
             # Either may be the cause: a full disk here ends the reading there, and the other way round.
