@@ -99,6 +99,7 @@ class Facts:
     `intact`: the current release is good, all its containers are in the state they had then, and all
     lifecycle commands have run. `last` is how the last change ended, if it failed.
     `images` are the requested images that exist.
+    `underway` is `backup` or `restore` if one was interrupted.
     `workspace` are the non-empty folders of the workspace, `source` is the record of what was last
     sent, `offered` of what was not applied because of changes.
     `foreign` is the folder from which a compose project with the stack's name was started, if that is elsewhere.
@@ -132,6 +133,7 @@ class Facts:
     intact: bool = False
     lock: Lock | None = None
     last: FailedChange | None = None
+    underway: str = ""
     workspace: tuple[str, ...] = ()
     source: Record | None = None
     offered: Record | None = None

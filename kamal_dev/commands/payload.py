@@ -83,6 +83,7 @@ SCRIPTS = (
     "stream.sh",
     "swap.sh",
     "switch.sh",
+    "underway.sh",
     "unit.sh",
     "unlock.sh",
     "unpack.sh",
@@ -97,6 +98,8 @@ Scripts = Mapping[str, str]
 
 # The scripts that run another one confined to a workspace.
 CONFINED = ("confine.sh", "jail.sh", "engine_root.sh")
+# The scripts that finish an interrupted backup or restore.
+UNDERWAY = ("underway.sh", "parts.sh", "swap.sh")
 _SWITCH = (
     *("switch.sh", "stack.sh", "history.sh", "lock.sh", "audit.sh", "images.sh", "engine_images.sh"),
     *(
@@ -115,6 +118,7 @@ _SWITCH = (
     ),
     *CONFINED,
     *("folders.sh", "handover.sh", "mounts.sh"),
+    *UNDERWAY,
 )
 _FACTS = ("stack.sh", "history.sh", "observe.sh", "lock.sh", "ports.sh", "unit.sh", "engine_images.sh")
 # The scripts of the watcher, which are installed on the host.
@@ -125,7 +129,7 @@ WATCHER = (
 _SOURCED = {
     "apply.sh": (*_SWITCH, "retention.sh"),
     "attach.sh": ("run.sh",),
-    "backup.sh": (*_SWITCH, "services.sh", "parts.sh"),
+    "backup.sh": (*_SWITCH, "services.sh"),
     "bootstrap.sh": ("packages.sh", "facts.sh", *_FACTS, *WATCHER),
     "contents.sh": ("stack.sh", "replace.sh", "process.sh"),
     "facts.sh": _FACTS,
@@ -146,13 +150,13 @@ _SOURCED = {
     "records.sh": ("stack.sh",),
     "releases.sh": ("stack.sh", "history.sh", "images.sh", "engine_images.sh"),
     "remove.sh": ("stack.sh", "unit.sh", "audit.sh", "lock.sh", "engine_root.sh", "replace.sh", "process.sh"),
-    "restore.sh": (*_SWITCH, "services.sh", "parts.sh", "swap.sh"),
+    "restore.sh": (*_SWITCH, "services.sh"),
     "rollback.sh": _SWITCH,
     "status.sh": ("stack.sh", "history.sh", "observe.sh", "lock.sh", "usage.sh"),
     "stop.sh": _SWITCH,
     "stream.sh": ("run.sh",),
     "unlock.sh": ("stack.sh", "audit.sh", "lock.sh"),
-    "wait.sh": ("stack.sh", "history.sh", "observe.sh", "process.sh"),
+    "wait.sh": ("stack.sh", "history.sh", "lock.sh", "observe.sh", "process.sh"),
 }
 _DETACHED = ("detach.sh", "run.sh", "worker.sh")
 

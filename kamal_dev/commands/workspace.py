@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from kamal_dev.commands.payload import CONFINED, PLAIN, Scripts, tar
+from kamal_dev.commands.payload import CONFINED, PLAIN, UNDERWAY, Scripts, tar
 from kamal_dev.commands.words import checked, folder_word, stack_word
 from kamal_dev.model import File, Step
 
-_COMMON = ("lib.sh", "engine.sh", "stack.sh", "audit.sh", "lock.sh", "feed.sh", *CONFINED)
+_COMMON = ("lib.sh", "engine.sh", "stack.sh", "audit.sh", "lock.sh", "feed.sh", *CONFINED, *UNDERWAY)
 SENT = (*_COMMON, "packages.sh", "owner.sh", "handover.sh", "clone.sh", "workspace.sh", "checkout.sh")
 FETCHED = (*_COMMON, "clone.sh", "collect.sh", "gather.sh")
 SEEDED = (*_COMMON, "seed.sh", "unpack.sh")
-STAGED = (*_COMMON, "room.sh", "parts.sh", "stage.sh")
+STAGED = (*_COMMON, "room.sh", "stage.sh")
 # The chunks of a large file as they become available: the number of bytes of each, and the bytes.
 Frames = Callable[[], Iterable[tuple[int, Iterable[bytes]]]]
 

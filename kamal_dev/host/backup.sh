@@ -24,10 +24,9 @@ reader_file=$here/../reader
 # start_again: start what was stopped, where this script is ended before it has.
 # shellcheck disable=SC2317 # called by the trap
 start_again() {
-  [ -n "$is_stopped" ] || return 0
+  [ -f "$home/underway" ] || return 0
   end_packing
-  # shellcheck disable=SC2086 # services are words
-  { forget_stopped $services && compose_here up_services $services; } >/dev/null 2>&1
+  return_data >/dev/null 2>&1
 }
 
 # pack_parts: print the tar. What only one of both kinds of tar knows is asked for.
@@ -96,7 +95,7 @@ judge_packing() {
 }
 
 use_stack "$1"
-verb=backup timeout=$2 window_wanted=$3 how=$4 release='' version='' services='' is_stopped='' why=''
+verb=backup timeout=$2 window_wanted=$3 how=$4 release='' version='' services='' why=''
 shift 4
 up_within=$((timeout / 1000 + 1))
 begin
@@ -109,14 +108,14 @@ list_parts || conclude false kept "$engine_trouble"
 choose_parts "$@" || conclude false kept "$why"
 [ "$how" = running ] || find_users
 trap 'start_again; clean_up' EXIT
-is_stopped=$services
+[ -z "$services" ] || keep_underway backup || { end_underway; conclude false kept "could not write to $home: $(why_not_written "$home")"; }
 if stop_users; then pack; else why=$compose_why; fi
 pack_why=$why
 if ! start_users; then
-  is_stopped=''
+  end_underway
   conclude false broken "${pack_why:+$pack_why; }$why after the backup"
 fi
-is_stopped=''
+end_underway
 [ -z "$pack_why" ] || conclude false failed "$pack_why"
 [ -z "$services" ] || finish_lifecycle || conclude false unfinished "$lifecycle_why"
 conclude true packed ''

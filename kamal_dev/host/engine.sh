@@ -130,6 +130,13 @@ engine_stop() {
   stack_compose "$stop_deadline" stop "$@"
 }
 
+# engine_start_services SECONDS [ARG]...: start the containers that services have.
+engine_start_services() {
+  start_deadline=$1
+  shift
+  stack_compose "$start_deadline" start "$@"
+}
+
 # engine_restart_services SECONDS [SERVICE]...
 engine_restart_services() {
   restart_deadline=$1
@@ -322,6 +329,7 @@ engine_starts() {
 
 engine_kill() { engine kill -- "$@"; }
 engine_restart() { engine restart -- "$@"; }
+engine_discard() { engine rm --force -- "$@"; }
 # engine_restart_policy POLICY ID...: what the engine does from now on when they end, or when it starts.
 engine_restart_policy() {
   restart_policy=$1

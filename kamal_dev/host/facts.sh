@@ -130,7 +130,7 @@ recall_engine() {
 }
 
 look_at_release() {
-  seen='' judged='' intact=false
+  seen='' judged='' intact=false underway=''
   shown=$(current_release)
   [ -n "$engine" ] || return
   look_at_known || return
@@ -198,6 +198,6 @@ emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \
   release: "$(describe_release "$shown")" intact: "$intact" lock: "$(describe_lock)" last: "$(last_failure)" \
   images: "${images:-[]}" clashes: "$(clashes "${engine:+$wanted_ports}")" workspace: "$(workspaces)" \
   foreign "$foreign" source: "$(note state)" offered: "$(note offered)" lacks: "$(lacks | json_lines)" \
-  unwritable "$(unwritable)" parts "$(made_of)" watcher "$watcher"
+  unwritable "$(unwritable)" parts "$(made_of)" watcher "$watcher" underway "$underway"
 show_containers
 emit result ok: true phase facts

@@ -9,6 +9,8 @@
 . "$here/lock.sh"
 # shellcheck source-path=SCRIPTDIR source=confine.sh
 . "$here/confine.sh"
+# shellcheck source-path=SCRIPTDIR source=underway.sh
+. "$here/underway.sh"
 
 # begin STACK FOLDER [WORD]
 begin() {
@@ -17,11 +19,12 @@ begin() {
   word=${3:-} stamp=$(date -u +%Y%m%d-%H%M%S) backup=''
 }
 
-# hold_stack PHASE: keep others from changing the stack until this script ends.
+# hold_stack PHASE: keep others from changing the stack until this script ends, and finish what was interrupted.
 hold_stack() {
   lock_stack "$1"
   trap unlock_stack EXIT
   trap 'exit 143' INT TERM
+  finish_underway || give_up "$1" "$why"
 }
 
 # fed: print the next large file from stdin; fails if it is incomplete. Not with head: BusyBox's head reads more than

@@ -1,6 +1,6 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
-# What "up" means: the state of each container and of the stack is decided only here. Sourced after stack.sh; runs
-# nothing by itself.
+# What "up" means: the state of each container and of the stack is decided only here. Sourced after stack.sh and
+# lock.sh; runs nothing by itself.
 #
 # The states of a container by itself; people see these words:
 #   up          running, with a passing health check; without one, running for a while without a restart, or listening on its
@@ -147,6 +147,20 @@ judge_stack() {
   [ -n "$1$found" ] || stack_state=absent
   case $stack_state:$1 in
     up: | degraded:) stack_state=degraded stack_reason='containers without a release' ;;
+  esac
+  underway=''
+  [ ! -f "$home/underway" ] || judge_underway
+}
+
+# judge_underway: degrade a stack whose backup or restore did not reach its end, see underway.sh.
+judge_underway() {
+  read_lock
+  case $lock_state in held | stale) return ;; esac
+  read -r word <"$home/underway"
+  stack_state=degraded underway=${word%d}
+  case $word in
+    restore) stack_reason="a restore was interrupted: \`dev start $stack\` returns the data that it had before" ;;
+    *) stack_reason="a $underway was interrupted: \`dev start $stack\` starts its services" ;;
   esac
 }
 

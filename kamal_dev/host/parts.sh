@@ -70,11 +70,12 @@ in_mounts() {
 
 # --- what was sent to be restored, until it is
 
-# name_staged: set staged to the volume, and staged_folder to the folder of the workspace.
-name_staged() { staged=${stack}_kamal-dev-restore staged_folder=$home/restore; }
+# name_staged: set staged to the volume, staged_folder to the folder of the workspace, and staging to the container that unpacks.
+name_staged() { staged=${stack}_kamal-dev-restore staged_folder=$home/restore staging=kamal-dev-stage-$stack; }
 
-# remove_staged: remove both, also what an earlier restore left.
+# remove_staged: remove both, also what an earlier restore left. Never before the old data in them has returned: see underway.sh.
 remove_staged() {
+  engine_discard "$staging" >/dev/null 2>&1
   ! engine_has_volume "$staged" || remove_labelled volume "$staged" >/dev/null 2>&1
   [ ! -d "$staged_folder" ] || in_mounts "--volume $home:$home" rm -rf "$staged_folder" >/dev/null 2>&1
 }

@@ -33,12 +33,6 @@ write_swaps() {
   done <"$here/parts" >"$here/swaps"
 }
 
-swap() {
-  # The state of each folder is the only record of how far it came.
-  is_swapped=yes
-  in_mounts "$mounts" sh "$here/swap.sh" "$1" "$here/swaps" >/dev/null 2>"$here/swap.err"
-}
-
 # revert REASON: return to what was there, and end.
 revert() {
   revert_why=$1
@@ -46,27 +40,23 @@ revert() {
   # shellcheck disable=SC2086 # services are words
   [ -z "$services" ] || { note_stopped $services && compose_here engine_stop "$up_within" -- $services; }
   if ! swap back; then
-    is_swapped='' is_stopped=''
+    # The record stays: the next script that changes the stack tries it again.
+    trap clean_up EXIT
     conclude false broken "$revert_why; the old data is in $(cut -d ' ' -f3 "$here/swaps" | paste -sd ' ' -): $(last_lines "$here/swap.err" 1)"
   fi
-  is_swapped=''
-  start_users || { is_stopped='' && remove_staged && conclude false broken "$revert_why; after the old data was moved back, $why"; }
-  is_stopped=''
   remove_staged
+  if start_users; then why=''; fi
+  end_underway
+  [ -z "$why" ] || conclude false broken "$revert_why; after the old data was moved back, $why"
   conclude false reverted "$revert_why"
 }
 
 # undo: the same where this script is ended.
 # shellcheck disable=SC2317 # called by the trap
-undo() {
-  # shellcheck disable=SC2086 # services are words
-  [ -z "$is_swapped" ] || { compose_here engine_stop "$up_within" -- $services && swap back && remove_staged; }
-  # shellcheck disable=SC2086 # services are words
-  [ -z "$is_stopped" ] || { forget_stopped $services && compose_here up_services $services; }
-} >/dev/null 2>&1
+undo() { [ ! -f "$home/underway" ] || return_data >/dev/null 2>&1; }
 
 use_stack "$1"
-verb=restore timeout=$2 window_wanted=$3 release='' version='' services='' is_stopped='' is_swapped='' why=''
+verb=restore timeout=$2 window_wanted=$3 release='' version='' services='' why=''
 shift 3
 up_within=$((timeout / 1000 + 1))
 begin
@@ -81,12 +71,13 @@ name_staged
 write_swaps
 find_users
 trap 'undo; clean_up' EXIT
-is_stopped=$services
-stop_users || { why=$compose_why; start_users; is_stopped=''; remove_staged; conclude false kept "could not stop services: $(last_lines "$here/up.log" 2)"; }
+keep_underway restore || { end_underway; conclude false kept "could not write to $home: $(why_not_written "$home")"; }
+stop_users || { why=$compose_why; start_users; remove_staged; end_underway; conclude false kept "could not stop services: $(last_lines "$here/up.log" 2)"; }
 phase replace
 swap forth || revert "could not replace the data: $(last_lines "$here/swap.err" 2)"
 start_users || revert "$why with the restored data"
-is_stopped='' is_swapped=''
+keep_underway restored || end_underway
 remove_staged
+end_underway
 [ -z "$services" ] || finish_lifecycle || conclude false unfinished "$lifecycle_why"
 conclude true replaced ''

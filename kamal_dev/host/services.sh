@@ -2,7 +2,6 @@
 # Stop and start services of the release that a stack has. Sourced after switch.sh; runs nothing by itself.
 #
 # The script that sources it sets `services`, words, and `timeout`, `window_wanted` and `up_within`.
-#   ~/.kamal-dev/<stack>/stopped  the services that were stopped on purpose, a line each, see observe.sh
 
 # Stopping or starting services says nothing about how the release came up.
 save_result() { :; }
@@ -35,19 +34,6 @@ leftover_containers() {
 }
 
 running_now() { printf '%s\n' "$found" | awk -F'|' '$3 == "running" || $3 == "paused" || $3 == "restarting" { print $2 }'; }
-
-# note_stopped [SERVICE]...: record that they are stopped on purpose, before stopping them, so that no alert is sent.
-note_stopped() {
-  { cat "$home/stopped" 2>/dev/null; printf '%s\n' "$@"; } | sort -u >"$here/stopped" && keep_file "$here/stopped" "$home/stopped"
-}
-
-# forget_stopped SERVICE...: record that they are no longer stopped on purpose.
-forget_stopped() {
-  [ -f "$home/stopped" ] || return 0
-  printf '%s\n' "$@" >"$here/started_now"
-  grep -vxFf "$here/started_now" "$home/stopped" >"$here/stopped"
-  if [ -s "$here/stopped" ]; then keep_file "$here/stopped" "$home/stopped"; else rm -f "$home/stopped"; fi
-}
 
 # compose_here COMMAND...: run it in the folder of the release. Sets compose_why if it fails.
 compose_here() {

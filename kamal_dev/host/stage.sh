@@ -44,7 +44,7 @@ unpack() {
   ! tar --version 2>/dev/null | grep -q GNU || options='--xattrs --acls --numeric-owner --same-owner -xpf'
   # shellcheck disable=SC2086 # flags are words
   { fed <&3 || echo no >"$here/cut"; } | gzip -dc 2>/dev/null |
-    in_mounts "--interactive --env EXTRACT_UNSAFE_SYMLINKS=1 $mounts" tar $options - -C /restore >/dev/null 2>"$here/unpack.err"
+    in_mounts "--name $staging --interactive --env EXTRACT_UNSAFE_SYMLINKS=1 $mounts" tar $options - -C /restore >/dev/null 2>"$here/unpack.err"
 }
 
 # sudo may read what a program it runs does not.
@@ -59,6 +59,7 @@ list_parts || give_up stage "$engine_trouble"
 choose_parts "$@" || give_up stage "$why"
 name_staged
 remove_staged
+! engine_has_volume "$staged" || give_up stage "could not remove the volume \`$staged\` of an earlier restore"
 check_room "$(engine_root_dir)"
 check_room "$home"
 trap 'remove_staged; unlock_stack' EXIT

@@ -41,6 +41,8 @@
 . "$here/watch.sh"
 # shellcheck source-path=SCRIPTDIR source=restarts.sh
 . "$here/restarts.sh"
+# shellcheck source-path=SCRIPTDIR source=underway.sh
+. "$here/underway.sh"
 # shellcheck source-path=SCRIPTDIR source=exec.sh
 . "$here/exec.sh"
 # shellcheck source-path=SCRIPTDIR source=lifecycle.sh
@@ -48,7 +50,7 @@
 
 restore_within=120000 settled='' result_code='' outdated='' unused='' listener='' force_recreate='' previous='' changed_services='' window_spent=0 is_switched=false is_kept=false is_concluded=false
 
-# begin: take the lock, and look up what runs. Sets shown, the current release, and previous, the one to roll back to.
+# begin: take the lock, finish what was interrupted, and look up what runs. Sets shown, the current release, and previous, the one to roll back to.
 begin() {
   refuse_foreign
   lock_stack "$verb"
@@ -56,6 +58,7 @@ begin() {
   trap 'exit 143' INT TERM
   clock
   began=$now
+  finish_underway || conclude false untouched "$why"
   shown=$(current_release)
   if is_good "$shown"; then previous=$shown; else previous=$(last_good); fi
   # If no release is good, the one that runs now is better than nothing.

@@ -14,6 +14,8 @@ script_within=$(($3 / 1000 + 600))
 . "$here/stack.sh"
 # shellcheck source-path=SCRIPTDIR source=history.sh
 . "$here/history.sh"
+# shellcheck source-path=SCRIPTDIR source=lock.sh
+. "$here/lock.sh"
 # shellcheck source-path=SCRIPTDIR source=observe.sh
 . "$here/observe.sh"
 # shellcheck source-path=SCRIPTDIR source=process.sh

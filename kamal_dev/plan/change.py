@@ -64,6 +64,9 @@ def _amiss(facts: Facts) -> Iterator[str]:
         yield "lifecycle command failed last time"
     elif last is not None:
         yield f"last deploy failed: {last.reason.splitlines()[0]}" if last.reason else "last deploy failed"
+    if facts.underway:
+        yield f"{facts.underway} was interrupted"
+        return
     if facts.intact:
         return
     if stopped := [item.service for item in facts.containers if item.state == "stopped"]:

@@ -58,7 +58,8 @@ class Saved:
         """What a restore or a backup has left on the host."""
         return self.host.run(
             f"docker volume ls --quiet --filter name=kamal-dev-restore; ls -d ~/.kamal-dev/{self.one}/restore"
-            f" ~/.kamal-dev/{self.one}/stopped ~/.kamal-dev/{self.one}/lock ~/.kamal-dev/.run/*/stream 2>/dev/null;"
+            f" ~/.kamal-dev/{self.one}/stopped ~/.kamal-dev/{self.one}/underway ~/.kamal-dev/{self.one}/lock"
+            " ~/.kamal-dev/.run/*/stream 2>/dev/null;"
             " docker ps --all --quiet --filter name=kamal-dev-backup; true"
         ).split()
 
@@ -162,6 +163,43 @@ def test_data_that_services_do_not_start_with_is_replaced_by_the_old(saved: Save
     assert saved.sh("cache", "cat /cache/file; ls /cache/broken 2>/dev/null || echo none") == "good\nnone"
     assert saved.host.states(saved.one)["cache"] == "running"
     assert saved.leftovers() == []
+
+
+# Moves one entry, and then hangs; everything that works on the restore is killed, as without power.
+HANGS = """#!/bin/sh
+case "$1 $2" in "-t "*/old/*) /bin/mv -t "$2" "$4"; exec sleep 600 ;; esac
+exec /bin/mv "$@"
+"""
+KILL = (
+    "kill -s KILL -$(head -n 1 $(ls -td ~/.kamal-dev/.run/*/ | head -n 1)pid); docker kill {} && rm /usr/local/bin/mv"
+)
+
+
+def test_a_restore_that_is_killed_in_the_middle_loses_no_data(saved: Saved, backup: Path) -> None:
+    host, stack, name = saved.host, saved.one, f"kamal-dev-restore-{saved.one}"
+    saved.sql("delete from t; insert into t values (42)")
+    saved.sh("app", "echo mine >mine")
+    host.run("cat >/usr/local/bin/mv && chmod 755 /usr/local/bin/mv", text=HANGS)
+    with started(saved.repository, "restore", stack, str(backup), "--yes") as (process, _):
+        wait_for("the exchange", lambda: name in host.run("docker ps --format '{{.Names}} {{.RunningFor}}'"), 120)
+        wait_for("one move", lambda: host.says(f"ls -A {OLD.format(stack)}/old/*/*"), 60)
+        host.run(KILL.format(name))
+        process.wait(60)
+    shown = saved.dev("status", stack, code=1).stdout
+    assert f"a restore was interrupted: `dev start {stack}` returns the data that it had before" in shown
+    planned = saved.dev("plan", "--skip-push").stdout
+    assert "restore was interrupted" in planned, planned
+    ended = saved.dev("start", stack)
+    assert "the restore was interrupted: the stack has the data that it had before" in ended.stderr
+    assert saved.sql("select sum(n) from t") == "42"
+    assert saved.sh("app", "cat mine") == "mine"
+    assert saved.leftovers() == []
+    assert saved.dev("status", stack).code == 0
+    saved.dev("restore", stack, str(backup), "--yes")
+    assert saved.sql("select count(*) from t") == "1000"
+
+
+OLD = "/var/lib/docker/volumes/{}_kamal-dev-restore/_data"
 
 
 @pytest.mark.parametrize("how", ["interrupt", "reader"])

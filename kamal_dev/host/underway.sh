@@ -1,0 +1,72 @@
+# shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
+# What a backup or a restore needs to be ended by others: without power, or by SIGKILL, it does not reach its own end. Sourced
+# after stack.sh; runs nothing by itself.
+#
+#   ~/.kamal-dev/<stack>/underway  there while services are stopped for it, a line each: `backup`, `restore`, or `restored` once
+#                                  the new data stays; the services; the flags of the container that moves data; then the lines
+#                                  of swap.sh
+#   ~/.kamal-dev/<stack>/stopped   the services that were stopped on purpose, a line each, see observe.sh
+
+# note_stopped [SERVICE]...: record that they are stopped on purpose, before stopping them, so that no alert is sent.
+note_stopped() {
+  { cat "$home/stopped" 2>/dev/null; printf '%s\n' "$@"; } | sort -u >"$here/stopped" && keep_file "$here/stopped" "$home/stopped"
+}
+
+# forget_stopped SERVICE...: record that they are no longer stopped on purpose.
+forget_stopped() {
+  [ -f "$home/stopped" ] || return 0
+  printf '%s\n' "$@" >"$here/started_now"
+  grep -vxFf "$here/started_now" "$home/stopped" >"$here/stopped"
+  if [ -s "$here/stopped" ]; then keep_file "$here/stopped" "$home/stopped"; else rm -f "$home/stopped"; fi
+}
+
+# keep_underway WORD: record it on the disk, before anything changes that depends on it.
+keep_underway() {
+  { printf '%s\n' "$1" "$(printf '%s\n' "$services" | paste -sd ' ' -)" "${mounts:-}"; cat "$here/swaps" 2>/dev/null; } >"$here/underway"
+  keep_file "$here/underway" "$home/underway" && sync "$home"
+}
+
+end_underway() { rm -f "$home/underway"; }
+
+# finish_underway: do what the last backup or restore did not. The caller has the lock. Fails, and sets why, if the old data did
+# not return to its place: then nothing may use it, or remove the folder that has it.
+finish_underway() {
+  [ -f "$home/underway" ] || return 0
+  # shellcheck source-path=SCRIPTDIR source=parts.sh
+  . "$here/parts.sh"
+  read -r left_underway <"$home/underway"
+  why=$(return_data) || { why="a restore was interrupted, and its old data did not return to its place: $why"; return 1; }
+  case $left_underway in
+    restore) ended_underway='the restore was interrupted: the stack has the data that it had before' ;;
+    *) ended_underway="the ${left_underway%d} was interrupted: its services are started again" ;;
+  esac
+  log "$ended_underway" >&"$lock_events"
+  record "${left_underway%d}" state interrupted reason "$ended_underway"
+}
+
+# return_data: the work of finish_underway. Prints why it failed.
+return_data() {
+  { read -r word; read -r services; read -r mounts; cat >"$here/swaps"; } <"$home/underway"
+  name_staged
+  cd "$home/current" 2>/dev/null || { echo 'the stack has no release'; return 1; }
+  if [ "$word" = restore ]; then
+    # A service with `restart: always` may have been started with the host.
+    # shellcheck disable=SC2086 # services are words
+    [ -z "$services" ] || engine_stop 120 -- $services >"$here/return.log" 2>&1 || { last_lines "$here/return.log" 1; return 1; }
+    ! lacks_staged || { echo "the volume \`$staged\`, which had it, was removed"; end_underway; return 1; }
+    swap back || { last_lines "$here/swap.err" 1; return 1; }
+  fi
+  [ "$word" = backup ] || { remove_staged; mounts='' && : >"$here/swaps" && keep_underway backup; }
+  # shellcheck disable=SC2086 # services are words
+  [ -z "$services" ] || { forget_stopped $services; engine_start_services 120 -- $services >"$here/return.log" 2>&1; }
+  end_underway
+}
+
+# lacks_staged: whether somebody has removed the volume that the old data of volumes is kept in.
+lacks_staged() { grep -q "/old/[^/]*$" "$here/swaps" && ! engine_has_volume "$staged"; }
+
+# swap forth|back: see swap.sh. Ends what does the same for a script that is no longer there.
+swap() {
+  engine_discard "kamal-dev-restore-$stack" >/dev/null 2>&1
+  in_mounts "--name kamal-dev-restore-$stack $mounts" sh "$here/swap.sh" "$1" "$here/swaps" >/dev/null 2>"$here/swap.err"
+}
