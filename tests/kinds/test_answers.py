@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -239,6 +240,28 @@ def test_a_host_with_nothing_but_busybox_works(lab: Lab, host: AnswersHost) -> N
     host.sh(f"docker exec {made.stack()}-app-1 sh -c 'echo new >/work/new'")
     assert "kamal-dev/" in made.dev("pull").text
     assert made.deploy().stacks[made.stack()]["state"] == "unchanged"
+    made.dev("remove", "--yes")
+
+
+@pytest.mark.parametrize("user", ["busybox", "rootless"])
+def test_data_is_saved_and_restored_without_root_and_with_busybox_alone(
+    lab: Lab, host: AnswersHost, user: str, tmp_path: Path
+) -> None:
+    made = repository(lab, host, f"saved-{user}", user)
+    compose = COMPOSE.replace("[..:/work]", "[..:/work, data:/data]") + "volumes: {data: }\n"
+    made.commit({".devcontainer/compose.yaml": compose})
+    made.deploy()
+    stack, path = made.stack(), str(tmp_path / "backup.tar.zst")
+    inside = f"docker exec {stack}-app-1 sh -c"
+    host.sh(f"{inside} 'cd /data && mkdir sub && echo old >sub/file && ln -s /none link && ln sub/file hard'")
+    host.sh(f"{inside} 'chown 12:34 /data/hard'")
+    made.dev("backup", stack, "-o", path)
+    host.sh(f"{inside} 'rm -r /data/*; echo new >/data/new'")
+    made.dev("restore", stack, path, "--yes")
+    shown = host.sh(f"{inside} 'cd /data && ls && cat hard && stat -c %u:%g:%h sub/file && readlink link'")
+    assert shown.split() == ["hard", "link", "sub", "old", "12:34:2", "/none"]
+    assert states(made.dev("status", "--json")) == {"up"}
+    assert made.dev("status", "--openmetrics").stdout.endswith("# EOF\n")
     made.dev("remove", "--yes")
 
 

@@ -27,7 +27,7 @@ services:
     image: debian:12
     stop_signal: SIGKILL
     command: [sh, -c, "test ! -e /cache/broken && exec sleep infinity"]
-    volumes: ["cache:/cache"]
+    volumes: ["cache:/cache", "bound:/bound"]
   other:
     image: debian:12
     stop_signal: SIGKILL
@@ -35,7 +35,13 @@ services:
 volumes:
   rows:
   cache:
+  bound:
+    driver_opts: {type: none, o: bind, device: /srv/bound}
 """
+# An attribute, by the system call: the tools for it are not everywhere.
+SET = """perl -e 'syscall(188, $ARGV[0], "user.mine", "yes", 3, 0) == 0 or die $!' {}"""
+GET = """perl -e '$value = "-" x 3; syscall(191, $ARGV[0], "user.mine", $value, 3); print $value' {}"""
+FILE = "/var/lib/docker/volumes/{}_cache/_data/file"
 DEVCONTAINER = {"dockerComposeFile": "compose.yaml", "service": "app", "workspaceFolder": "/srv/work"}
 
 
@@ -74,6 +80,8 @@ def result(ended: Ended) -> dict[str, Any]:
 def saved(lab: Lab, hosts: tuple[Host, ...]) -> Saved:
     files = {".devcontainer/devcontainer.json": json.dumps(DEVCONTAINER), "README": "read\n"}
     repository = lab.small("backup", hosts[:2], files, compose=COMPOSE)
+    for host in hosts[:2]:
+        host.run("mkdir -p /srv/bound")
     repository.deploy("--skip-push", "--yes")
     made = Saved(repository, hosts[:2])
     made.sql("create table t (n int); insert into t select generate_series(1, 1000)")
@@ -83,14 +91,18 @@ def saved(lab: Lab, hosts: tuple[Host, ...]) -> Saved:
 @pytest.fixture(scope="module")
 def backup(saved: Saved, tmp_path_factory: pytest.TempPathFactory) -> Path:
     saved.sh("app", "mkdir -p notes; echo first >notes/a; chown 1234:1235 notes/a; chmod 640 notes/a; ln -s /etc here")
-    saved.sh("cache", "truncate -s 300M /cache/sparse; echo kept >/cache/file")
+    saved.sh("cache", "truncate -s 300M /cache/sparse; echo kept >/cache/file; ln /cache/file /cache/hard")
+    saved.sh("cache", "echo newline >/cache/'two\nlines'; echo bound >/bound/file; chmod 751 /cache /bound")
+    saved.host.run(SET.format(FILE.format(saved.one)))
     path = tmp_path_factory.mktemp("backups") / "one.tar.zst"
     before = saved.host.started(saved.one)
     data = result(saved.dev("backup", saved.one, "-o", str(path), "--json"))
     after = saved.host.started(saved.one)
     assert {name for name in before if before[name] != after[name]} == {"app", "db", "cache"}
     assert (data["verb"], data["ok"], data["backup"]["file"]) == ("backup", True, str(path))
-    assert {part["name"] for part in data["backup"]["parts"]} == {"volumes/rows", "volumes/cache", "workspace"}
+    assert {part["name"] for part in data["backup"]["parts"]} == {
+        *("volumes/rows", "volumes/cache", "volumes/bound", "workspace")
+    }
     assert path.stat().st_size == data["backup"]["bytes"] < 30_000_000
     assert saved.leftovers() == []
     return path
@@ -99,7 +111,7 @@ def backup(saved: Saved, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_rows_and_files_are_as_they_were(saved: Saved, backup: Path) -> None:
     saved.sql("delete from t where n > 10; insert into t values (7777)")
     saved.sh("app", "rm -rf notes here; echo new >later")
-    saved.sh("cache", "echo changed >/cache/file; rm /cache/sparse")
+    saved.sh("cache", "rm /cache/* /bound/*; chmod 700 /cache /bound; echo later | tee /cache/later >/bound/later")
     ids = saved.host.run("docker ps --quiet --no-trunc | sort")
     refused = saved.dev("restore", saved.one, str(backup), code=2)
     assert "add `--yes`" in refused.stderr
@@ -112,6 +124,9 @@ def test_rows_and_files_are_as_they_were(saved: Saved, backup: Path) -> None:
     assert saved.sh("cache", "cat /cache/file; stat -c %s /cache/sparse; du -k /cache/sparse | cut -f1") == (
         "kept\n314572800\n0"
     )
+    shown = saved.sh("cache", "stat -c '%h %a' /cache/hard /cache /bound; cat /cache/two* /bound/*; ls /cache | wc -l")
+    assert shown == "2 644\n2 751\n2 751\nnewline\nbound\n5"
+    assert saved.host.run(GET.format(FILE.format(saved.one))) == "yes"
     assert saved.host.run("docker ps --quiet --no-trunc | sort") == ids, "containers are the same"
     assert saved.leftovers() == []
     recorded = saved.dev("audit", saved.one).stdout
@@ -171,7 +186,8 @@ case "$1 $2" in "-t "*/old/*) /bin/mv -t "$2" "$4"; exec sleep 600 ;; esac
 exec /bin/mv "$@"
 """
 KILL = (
-    "kill -s KILL -$(head -n 1 $(ls -td ~/.kamal-dev/.run/*/ | head -n 1)pid); docker kill {} && rm /usr/local/bin/mv"
+    "kill -s KILL -- -$(head -n 1 $(ls -td ~/.kamal-dev/.run/*/ | head -n 1)pid) && docker kill {}"
+    " && rm /usr/local/bin/mv"
 )
 
 
@@ -202,6 +218,15 @@ def test_a_restore_that_is_killed_in_the_middle_loses_no_data(saved: Saved, back
 OLD = "/var/lib/docker/volumes/{}_kamal-dev-restore/_data"
 
 
+def test_a_stopped_stack_is_saved_and_stays_stopped(saved: Saved, tmp_path: Path) -> None:
+    saved.dev("stop", saved.two, "--yes")
+    before = saved.hosts[1].states(saved.two)
+    saved.dev("backup", saved.two, "-o", str(tmp_path / "two"))
+    saved.dev("restore", saved.two, str(tmp_path / "two"), "--yes")
+    assert saved.hosts[1].states(saved.two) == before
+    assert saved.dev("status", saved.two, "--json").json[0]["state"] == "stopped"
+
+
 @pytest.mark.parametrize("how", ["interrupt", "reader"])
 def test_a_backup_that_is_cut_off_leaves_the_stack_running_and_no_file(saved: Saved, tmp_path: Path, how: str) -> None:
     saved.sh("cache", "head -c 400000000 /dev/urandom >/cache/large")
@@ -209,6 +234,8 @@ def test_a_backup_that_is_cut_off_leaves_the_stack_running_and_no_file(saved: Sa
     with started(saved.repository, "backup", saved.one, "cache", "-o", str(path)) as (process, reader):
         part = tmp_path / "cut.tar.zst.part"
         wait_for("data", lambda: part.exists() and part.stat().st_size > 100_000, 60)
+        locked = saved.dev("backup", saved.one, "cache", "-o", str(tmp_path / "second"), code=1).stderr
+        assert "locked by" in locked
         if how == "interrupt":
             process.send_signal(signal.SIGINT)
         else:
