@@ -159,7 +159,7 @@ judge_underway() {
   read -r word <"$home/underway"
   stack_state=degraded underway=${word%d}
   case $word in
-    restore) stack_reason="a restore was interrupted: \`dev start $stack\` returns the data that it had before" ;;
+    restore) stack_reason="a restore was interrupted: \`dev start $stack\` moves the old data back" ;;
     *) stack_reason="a $underway was interrupted: \`dev start $stack\` starts its services" ;;
   esac
 }

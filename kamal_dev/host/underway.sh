@@ -35,10 +35,10 @@ finish_underway() {
   # shellcheck source-path=SCRIPTDIR source=parts.sh
   . "$here/parts.sh"
   read -r left_underway <"$home/underway"
-  why=$(return_data) || { why="a restore was interrupted, and its old data did not return to its place: $why"; return 1; }
+  why=$(return_data) || { why="a restore was interrupted, and the old data could not be moved back: $why"; return 1; }
   case $left_underway in
-    restore) ended_underway='the restore was interrupted: the stack has the data that it had before' ;;
-    *) ended_underway="the ${left_underway%d} was interrupted: its services are started again" ;;
+    restore) ended_underway='a restore was interrupted; moved the old data back' ;;
+    *) ended_underway="a ${left_underway%d} was interrupted; started its services" ;;
   esac
   log "$ended_underway" >&"$lock_events"
   record "${left_underway%d}" state interrupted reason "$ended_underway"

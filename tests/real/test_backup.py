@@ -202,11 +202,11 @@ def test_a_restore_that_is_killed_in_the_middle_loses_no_data(saved: Saved, back
         host.run(KILL.format(name))
         process.wait(60)
     shown = saved.dev("status", stack, code=1).stdout
-    assert f"a restore was interrupted: `dev start {stack}` returns the data that it had before" in shown
+    assert f"a restore was interrupted: `dev start {stack}` moves the old data back" in shown
     planned = saved.dev("plan", "--skip-push").stdout
     assert "restore was interrupted" in planned, planned
     ended = saved.dev("start", stack)
-    assert "the restore was interrupted: the stack has the data that it had before" in ended.stderr
+    assert "a restore was interrupted; moved the old data back" in ended.stderr
     assert saved.sql("select sum(n) from t") == "42"
     assert saved.sh("app", "cat mine") == "mine"
     assert saved.leftovers() == []
