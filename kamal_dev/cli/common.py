@@ -51,7 +51,14 @@ def examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  $ {line:{width}}{mark}{text}".rstrip() for line, mark, text in parts)
 
 
-stack = click.argument("name", required=False, shell_complete=complete_stacks)
+def _one_name(context: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> str | None:
+    """Return the name, None without one. Raises UsageError for several."""
+    if len(names) > 1:
+        raise UsageError(f"`dev {context.info_name}` uses one stack, but {len(names)} are named", hint="choose one")
+    return names[0] if names else None
+
+
+stack = click.argument("name", metavar="[NAME]", nargs=-1, callback=_one_name, shell_complete=complete_stacks)
 stacks = click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete_stacks)
 
 

@@ -201,6 +201,16 @@ def test_a_word_that_is_neither_a_stack_nor_a_version_is_said_to_be_neither(proj
     )
 
 
+def test_several_stacks_and_a_version_may_be_named(project: Project) -> None:
+    run, _ = recorded(project, Case(RollbackOptions(words=("guestbook-*", "bbb"))))
+    assert "rollback" in " ".join(step.text for recorder in run.recorders for step in recorder.steps)
+    for words in ((FIRST, SECOND, "bbb"), ("bbb", SECOND, FIRST), (SECOND, FIRST, "bbb")):
+        planned = preview(run, RollbackOptions(words=words)).stacks
+        assert [item.stack for item in planned] == [FIRST, SECOND]
+    _, end = recorded(project, Case(RollbackOptions(words=("guestbok-1", "bbb"))))
+    assert end.startswith("error: there is no stack `guestbok-1`\nhint: did you mean `guestbook-1`?")
+
+
 def test_the_hints_of_a_rollback_that_failed_are_about_rollbacks(project: Project) -> None:
     run = RecordedRun.of(project, Machine(), {FIRST: HostState(), SECOND: HostState(outcome=CRASHED)})
     run.hosts[SECOND] = Remembering(SECOND, HostState(outcome=CRASHED), history(SECOND))

@@ -80,7 +80,8 @@ def select(words: Iterable[str], stacks: Iterable[str], services: Iterable[str],
                 hint=f"use `--service {word}`, or the glob `[{word[0]}]{word[1:]}`",
             )
         if word not in (*services, project) and not matching(stacks, word):
-            raise UsageError(f"there is no stack or service `{word}`", hint=_suggestion(word, (*stacks, *services)))
+            kind = "stack or service" if stacks else "service"
+            raise UsageError(f"there is no {kind} `{word}`", hint=_suggestion(word, (*stacks, *services)))
     named = tuple(name for name in stacks if any(word not in services and fnmatchcase(name, word) for word in words))
     is_all = any(word == project and word not in services for word in words)
     return Selection(() if is_all else named, tuple(dict.fromkeys(word for word in words if word in services)))
