@@ -50,6 +50,8 @@ class ImageMaking:
         self._is_pushing = False
         self._cancelled = threading.Event()
         self._wanted = threading.Event()
+        # After an interrupt nobody says any more whether the images are wanted.
+        tools.resources.callback(self._cancelled.set)
 
     def begin(self, *, push: bool) -> None:
         """Start building in the background; with `push`, each image is pushed once it is built and `made` is called.
