@@ -75,11 +75,15 @@ def attacked(lab: Lab, host: Host) -> Iterator[Repository]:
 
 
 def attack(host: Host, stack: str) -> None:
-    """Let the unprivileged user, and root where the parent folder is seen, begin."""
-    ids = {service: item["Id"] for service, item in host.containers(stack).items()}
+    """Let the unprivileged user, and root where the parent folder is seen, begin.
+
+    A container that got a link instead of a folder of the workspace was stopped, and has nobody inside.
+    """
+    running = {service: item["Id"] for service, item in host.containers(stack).items() if item["State"]["Running"]}
     for service, folder, more in INSIDE:
-        script = f"docker exec --detach {ids[service]} sh -c \"$(cat)\" sh {folder} '{more}'"
-        host.run(script, text=ATTACK)
+        if service in running:
+            script = f"docker exec --detach {running[service]} sh -c \"$(cat)\" sh {folder} '{more}'"
+            host.run(script, text=ATTACK)
 
 
 def rounds(host: Host, repository: Repository, count: int) -> None:
