@@ -21,15 +21,15 @@ script_within=31536000
 
 # Writes to a pipe below this size are atomic.
 longest=3000
-# awk holds a whole line, and one that never ends must not take the memory of the host: the rest of longer ones is dropped.
-longest_line=1048576
+# awk holds a whole line, and one that never ends must not take the memory of the host. In kB; awk ends beyond it.
+awk_memory=65536
 # Skip lines that were already printed: the engine repeats those with exactly the time that reading starts from.
 # shellcheck disable=SC2016 # for awk
 tag_awk='
 BEGIN { ORS = ""; before = last; skipped = count; is_resumed = count > 0 }
 function put(sign, line) {
-  while (length(line) > longest) { print (id ">" substr(line, 1, longest) "\n"); fflush(); line = substr(line, longest + 1) }
-  print (id sign line "\n"); fflush()
+  for (at = 1; length(line) - at >= longest; at += longest) { print (id ">" substr(line, at, longest) "\n"); fflush() }
+  print (id sign (at > 1 ? substr(line, at) : line) "\n"); fflush()
 }
 !/^[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T/ { put("!", $0); next }
 {
@@ -43,10 +43,10 @@ function put(sign, line) {
 END { if (last != "") print (last " " count "\n") >state }'
 
 # choose_awk: set line_awk to an awk that handles each line immediately, and plain_lines to the filter for its input:
-# mawk does so only with an option, and then treats NUL as the end of a line.
+# mawk does so only with an option, and then treats NUL as the end of a line, and takes seconds for a line of several MB.
 choose_awk() {
   line_awk=awk plain_lines=
-  case $(awk -W version 2>/dev/null </dev/null) in mawk*) line_awk='awk -W interactive' ;; *) return ;; esac
+  case $(awk -W version 2>/dev/null </dev/null) in mawk*) line_awk='awk -W interactive' awk_memory=20480 ;; *) return ;; esac
   ! command -v stdbuf >/dev/null 2>&1 || plain_lines=yes
 }
 
@@ -62,18 +62,14 @@ read_log() {
   engine_read_log "$read_id" "$@" ${until:+--until "$until"} 2>&1 | tag_lines
 }
 
-without_nul() { if [ -n "$plain_lines" ]; then stdbuf -oL tr -d '\000'; else cat; fi; }
-
-# cut_lines: without stdbuf, as in BusyBox, a filter would delay lines; there awk may take 64 MB, and ends beyond that.
-cut_lines() {
-  if command -v stdbuf >/dev/null 2>&1; then stdbuf -oL cut -b "-$longest_line"; else cat; fi
-}
+# Without a buffer, tr writes what it has read at once, many lines together.
+without_nul() { if [ -n "$plain_lines" ]; then stdbuf -o0 tr -d '\000'; else cat; fi; }
 
 tag_lines() {
   tag_id=${read_id%"${read_id#????????????}"}
-  without_nul | cut_lines | {
+  without_nul | {
     # shellcheck disable=SC3045 # only where the shell has it
-    command -v stdbuf >/dev/null 2>&1 || ulimit -v 65536 2>/dev/null
+    ulimit -v "$awk_memory" 2>/dev/null
     # shellcheck disable=SC2086 # words of a command
     exec $line_awk -v id="$tag_id" -v last="$last" -v count="$count" -v longest="$longest" -v state="$known_end" "$tag_awk" 2>/dev/null
   } && return

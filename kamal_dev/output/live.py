@@ -82,6 +82,7 @@ class LiveView:
         room = max(height - 2, 1)
         shown = rows if len(rows) <= room else rows[: room - 1]
         names = max((len(row.event.stack) for row in rows if row.event), default=0)
+        names = min(names, max(width // 3, 8))
         lines = [self._drawn(row, width, names) for row in shown]
         if hidden := len(rows) - len(shown):
             lines.append(Text(f"  {self._encodable('…')} and {hidden} more", "dim"))
@@ -91,7 +92,7 @@ class LiveView:
         event = row.event
         assert event is not None
         mark, style = (self._spinner(), "cyan") if row.running else (self._signs.done, "green")
-        name = f"{event.stack:<{names}}  " if event.stack else ""
+        name = f"{self._short(event.stack, names):<{names}}  " if event.stack else ""
         text = Text.assemble((f"{mark} ", style), (name, "bold"), self._encodable(sentence(_named(event))))
         if row.detail:
             text.append(f"  {self._encodable(row.detail)}", "dim")
@@ -104,6 +105,11 @@ class LiveView:
         _fit(text, width - 1, "")
         text.no_wrap = True
         return text
+
+    def _short(self, name: str, width: int) -> str:
+        """Return a name that fits: its end, where the names of stacks differ."""
+        ellipsis = self._encodable("…")
+        return name if len(name) <= width else ellipsis + name[len(name) - width + len(ellipsis) :]
 
     def _right(self, row: LiveRow, event: Event, width: int) -> Text:
         """Return the end of a row: bar, numbers, running time."""
