@@ -81,7 +81,7 @@ def test_long_names_of_stacks_differ_in_a_narrow_terminal() -> None:
     for number in (1, 2):
         Output(view).start("pulling", "postgres:15", Host(f"a-long-name-of-a-repository-{number}", "10.0.0.1"))
     rows = [line.plain for line in view.picture(40, 24)]
-    assert [" …-repository-1  Pull" in rows[0], " …-repository-2  Pull" in rows[1]] == [True, True], rows
+    assert [" …repository-1  Pull" in rows[0], " …repository-2  Pull" in rows[1]] == [True, True], rows
 
 
 def test_rows_beyond_the_height_are_counted() -> None:
