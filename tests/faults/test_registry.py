@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -91,6 +92,7 @@ def test_a_pull_whose_engine_restarts_must_be_tried_again(standing: Standing, fa
     standing.front.fault = ""
     ended = running.end(0)
     fault.told(ended)
+    assert re.search(r"Pushing .* \([\d./]+ k?B\)", ended.stderr), "bytes of the push"
     standing.endures(ended, state="deployed", version=standing.repository.sha)
 
 

@@ -26,7 +26,7 @@ EVERY = 0.5  # seconds between two progress events
 _DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
 
 
-class _PushProgress:
+class PushProgress:
     """Show the lines of a push, and how much of it is done: in bytes, or in layers if nothing has to be sent."""
 
     def __init__(self, output: Output, image: Image) -> None:
@@ -146,7 +146,7 @@ def _stored(project: Project, shell: Shell, image: Image, config: str, *, may_pu
 
 def _push(project: Project, tools: LocalTools, image: Image, config: str, present: Present) -> Built:
     tools.output.start("pushing", image.reference)
-    progress = _PushProgress(tools.output, image)
+    progress = PushProgress(tools.output, image)
     pushed, seconds = _pushed(tools, image, config, present, progress)
     if pushed is None:
         # Another build has moved the tag since: move it back to this image.
@@ -160,7 +160,7 @@ def _push(project: Project, tools: LocalTools, image: Image, config: str, presen
 
 
 def _pushed(
-    tools: LocalTools, image: Image, config: str, present: Present, progress: _PushProgress
+    tools: LocalTools, image: Image, config: str, present: Present, progress: PushProgress
 ) -> tuple[Image | None, float]:
     """Push the tag and return the pushed image with its digest; None if that is not `present`."""
     result = tools.shell.run(docker.push(image, config=config), on_line=progress)
