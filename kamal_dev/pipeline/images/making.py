@@ -50,7 +50,7 @@ class ImageMaking:
         self._is_pushing = False
         self._cancelled = threading.Event()
         self._wanted = threading.Event()
-        # After an interrupt nobody says any more whether the images are wanted.
+        # After an interrupt, nobody decides whether the images are wanted: the thread would wait forever.
         tools.resources.callback(self._cancelled.set)
 
     def begin(self, *, push: bool) -> None:
