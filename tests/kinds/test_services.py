@@ -28,7 +28,8 @@ NEW = {"state": "", "code": 0, "started": ""}
 def row(item):
     main = "true" if item["service"] == "app" else ""
     facts = [item["id"], item["service"], item["state"], "", item["code"], 0, "no", item["started"], main, "blog-1"]
-    return "|".join(map(str, [*facts, "blog-1-" + item["id"], "net,", "blog:1", 0, "", "SIGKILL", "", ""]))
+    more = ["blog-1-" + item["id"], "net,", "blog:1", item.get("pid", 0), "", "SIGKILL", "", ""]
+    return "|".join(map(str, facts + more))
 
 def start(item):
     if item["state"] != "running":
@@ -158,18 +159,14 @@ class OperatedStack:
         """Change a container."""
         next(item for item in self.engine["containers"] if item["id"] == identity).update(values)
 
-    def operate(self, *words: str) -> dict[str, Any]:
+    def operate(self, verb: str, *services: str) -> dict[str, Any]:
         """Run operate.sh, and return its result."""
+        return self.run("operate.sh", verb, "5000", "0", *services)
+
+    def run(self, script: str, *words: str) -> dict[str, Any]:
+        """Run a script about the stack, and return its result."""
         (self.folder / "engine.json").write_text(json.dumps({**self.engine, "calls": []}))
-        argv = (
-            *self.shell.split(),
-            self.folder / "run/scripts/operate.sh",
-            "blog-1",
-            words[0],
-            "5000",
-            "0",
-            *words[1:],
-        )
+        argv = (*self.shell.split(), self.folder / "run/scripts" / script, "blog-1", *words)
         path = f"{self.folder / 'programs'}:{os.environ['PATH']}"
         environment = {
             "HOME": str(self.folder),
@@ -292,3 +289,11 @@ def test_lifecycle_commands_follow_a_main_container_that_compose_restarted_too(t
     assert [call for call in stack.engine["calls"] if call.startswith("exec in app-1")]
     assert json.loads(next(line for line in stack.printed if '"log"' in line))["text"].startswith('say "hello"\t')
     assert (stack.home / "lifecycle/finished").read_text() == "app-1 2020-01-01T00:00:12Z\n"
+
+
+def test_what_listens_is_not_guessed_for_an_engine_on_another_machine(stack: OperatedStack) -> None:
+    late = stack.run("wait.sh", "port=5432", "200", "db")
+    assert (late["state"], late["phase"]) == ("late", "wait")
+    stack.set("db-1", pid=os.getpid())
+    refused = stack.run("wait.sh", "port=5432", "200", "db")
+    assert "the engine runs on another machine" in refused["reason"]

@@ -244,7 +244,7 @@ def test_one_service_is_stopped_and_restarted(steered: Steered) -> None:
 
 
 def test_a_service_is_scaled_and_stays_so(steered: Steered) -> None:
-    assert "people work in it" in steered.dev("scale", steered.one, "app=2", code=2).stderr
+    assert "the main service `app`" in steered.dev("scale", steered.one, "app=2", code=2).stderr
     steered.dev("scale", steered.one, "worker=3")
     assert steered.status(steered.one)["worker"] == ["up"] * 3
     assert steered.states()[steered.one] == "up"
