@@ -109,6 +109,19 @@ def test_one_name_means_one_class() -> None:
     assert {name: found for name, found in where.items() if len(found) > 1} == {}
 
 
+SHARED_NAMES = 17  # only ever lowered
+
+
+def test_a_file_name_is_used_once_in_a_row_and_again_only_for_the_same_thing_in_another() -> None:
+    where: dict[str, list[str]] = {}
+    for path in MODULES:
+        if path.name != "__init__.py":
+            where.setdefault(path.name, []).append(path.relative_to(PACKAGE).parts[0])
+    shared = {name: rows for name, rows in where.items() if len(rows) > 1}
+    assert {name: rows for name, rows in shared.items() if len(set(rows)) < len(rows)} == {}
+    assert len(shared) <= SHARED_NAMES
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_no_behaviour_depends_on_the_name_of_a_provider(path: Path) -> None:
     compared = (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Compare))
