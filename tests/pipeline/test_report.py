@@ -13,6 +13,7 @@ from kamal_dev.pipeline.hosts.apply import outcome
 from kamal_dev.pipeline.run.names import restrict
 from kamal_dev.pipeline.run.report import Report, StackResult
 from kamal_dev.pipeline.status_table import uptime
+from kamal_dev.plan.service_change import plan_services
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 UP = (Container("app", "b-app-1", "i", "up", "healthy"), Container("seed", "b-seed-1", "i", "completed"))
@@ -39,6 +40,18 @@ def test_one_failure_is_named_and_the_rest_counted_truly() -> None:
     assert error.message == "Deployed 1 of 2 stacks in 48s; failed: blog-2"
     assert error.hint == "`dev status` shows what is running; `dev deploy --skip-build` retries"
     assert str(done).splitlines()[1] == "  blog-2  10.0.0.2  ✗ host unreachable; version 0123456789ab runs"
+
+
+def test_a_retry_is_for_the_stacks_that_failed_and_the_services_that_were_named() -> None:
+    failed = StackResult("blog-2", "10.0.0.2", "failed", COMMIT, error=HostUnreachable("blog-2", "no SSH", hint="look"))
+    workers = Container("worker", "b-worker-1", "i", "up")
+    fine = StackResult("blog-1", "10.0.0.1", "scaled", COMMIT, (*UP, workers, workers))
+    hosts = {"blog-2": Host("blog-2", ""), "blog-1": Host("blog-1", "10.0.0.1")}
+    done = Report("Scaled", "", (fine, failed), plan=plan_services(hosts, "scale", ("worker=2",)))
+    error = done.error()
+    assert error is not None
+    assert error.hint.endswith("`dev scale blog-2 worker=2` retries")
+    assert "(app, seed: completed, worker ×2)" in str(done)
 
 
 def test_what_failed_by_itself_is_not_said_to_be_retried() -> None:

@@ -15,6 +15,7 @@ from kamal_dev.output.failure import Failure, kind
 from kamal_dev.output.summary import ContainerSummary, LifecycleSummary, RunSummary, StackSummary, taken
 from kamal_dev.output.units import duration
 from kamal_dev.plan.plan import Plan
+from kamal_dev.plan.service_change import ServiceOperation
 from kamal_dev.values import dataclass
 
 FINE = (
@@ -126,8 +127,12 @@ class Report:
         verb = _COMMANDS[self.verb]
         if verb == "deploy":
             return "`dev deploy --skip-build`"
-        named = [outcome.stack for outcome in self.failed] if verb in ("stop", "start", "restart") else []
-        return f"`{' '.join(('dev', verb, *named))}`"
+        if verb == "remove":
+            return "`dev remove`"
+        failed = [outcome.stack for outcome in self.failed]
+        operations = (item.first(ServiceOperation) for item in (self.plan.stacks if self.plan else ()))
+        services = next((operation.services for operation in operations if operation), ())
+        return f"`{' '.join(('dev', verb, *failed, *services))}`"
 
     def _shortfalls(self) -> list[str]:
         """Name the stacks that failed, and the hook that failed after them."""
