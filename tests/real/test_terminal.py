@@ -64,7 +64,6 @@ def test_a_deploy_with_a_host_that_fails(repository: Repository, run: Callable[.
     time.sleep(0.5)
     assert terminal.code == 1
     shown = terminal.lines
-    print("\n".join(shown))
     assert not rows(terminal)
     assert sum("no such table" in line for line in shown) == 1, "\n".join(shown)
     assert sum(line.startswith("hint: ") for line in shown) == len(
@@ -85,7 +84,6 @@ def test_logs_that_are_followed(repository: Repository, run: Callable[..., Termi
     wait_for("the end", lambda: terminal.code is not None, 30)
     assert terminal.code == 130
     shown = terminal.history
-    print("\n".join(terminal.lines))
     for stack in stacks:
         numbers = [int(line.rpartition(" ")[2]) for line in shown if line.startswith(f"{stack} app | tick")]
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
