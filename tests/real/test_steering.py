@@ -223,12 +223,10 @@ def test_a_restart_of_another_service_keeps_pending_lifecycle_commands(steered: 
     )
     assert steered.states()[steered.one] == "unfinished"
     steered.dev("restart", steered.one, "db")
-    steered.dev("scale", steered.one, "worker=2")
     assert steered.states()[steered.one] == "unfinished"
     assert steered.starts() == before
     steered.dev("restart", steered.one)
     assert (steered.states()[steered.one], steered.starts()) == ("up", before + 1)
-    steered.dev("scale", steered.one, "worker=1")
 
 
 def test_one_service_is_stopped_and_restarted(steered: Steered) -> None:
