@@ -4,7 +4,7 @@
 #   ~/.kamal-dev/<stack>/audit.log   {type: the verb, at, by, …}; times are UTC. It outlives the stack.
 
 # performer: print who makes the change, from `meta/performer` of the payload.
-performer() { head -n 1 "$here/meta/performer" 2>/dev/null; }
+performer() { [ ! -f "$here/meta/performer" ] || { IFS= read -r performed_by <"$here/meta/performer"; printf '%s\n' "$performed_by"; }; }
 
 # record VERB [KEY VALUE]...: append an entry.
 record() {

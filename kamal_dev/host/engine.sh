@@ -18,7 +18,9 @@ engine_config=${DOCKER_CONFIG:-$HOME/.docker}
 find_engine() {
   engine_socket=${DOCKER_HOST:-} engine_context='' engine_way=direct
   [ -z "$engine_socket" ] || return 0
-  engine_context=${DOCKER_CONTEXT:-$(sed -n 's/.*"currentContext"[[:space:]]*:[[:space:]]*"\([^"]*\)".*/\1/p' "$engine_config/config.json" 2>/dev/null)}
+  engine_context=${DOCKER_CONTEXT:-}
+  [ -n "$engine_context" ] || [ ! -f "$engine_config/config.json" ] ||
+    engine_context=$(sed -n 's/.*"currentContext"[[:space:]]*:[[:space:]]*"\([^"]*\)".*/\1/p' "$engine_config/config.json" 2>/dev/null)
   [ "$engine_context" != default ] || engine_context=
   [ -z "$engine_context" ] && ! is_root && [ ! -w /var/run/docker.sock ] || return 0
   engine_socket=${XDG_RUNTIME_DIR:-/run/user/$uid}/docker.sock
@@ -101,11 +103,12 @@ is_rootless() { engine info --format '{{.SecurityOptions}}' 2>/dev/null | grep -
 
 # engine_programs: print a line that changes when the engine or Compose (a plugin) is updated.
 engine_programs() {
-  printf '%s ' "$engine_socket$engine_context"
   for folder in "$engine_config" /usr/local/lib/docker /usr/local/libexec/docker /usr/lib/docker /usr/libexec/docker; do
     set -- "$@" "$folder/cli-plugins/docker-compose"
   done
-  stat -L -c %n:%Y:%s:%i -- "$engine_config/config.json" "$(command -v docker)" "$(command -v dockerd)" "$@" 2>/dev/null | paste -sd ' ' -
+  # shellcheck disable=SC2046 # lines become words
+  set -- $(stat -L -c %n:%Y:%s:%i -- "$engine_config/config.json" "$(command -v docker)" "$(command -v dockerd)" "$@" 2>/dev/null)
+  echo "$engine_socket$engine_context $*"
 }
 
 # --- the stack as a whole: the Compose project `$stack`, in the folder of its files

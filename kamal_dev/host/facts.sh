@@ -66,14 +66,18 @@ emulated() {
 
 # disk_bytes PATH PATH: print the free space at each (or at its nearest parent that exists), and the total space at the last.
 disk_bytes() {
-  set -- "$(there_or_above "$1")" "$(there_or_above "$2")"
+  there_or_above "$1"
+  set -- "$place" "$2"
+  there_or_above "$2"
+  set -- "$1" "$place"
   df -Pk "$1" "$2" | awk 'NR > 1 { printf "%.0f ", $4 * 1024; all = $2 } END { printf "%.0f\n", all * 1024 }'
 }
 
+# there_or_above PATH: set place to it, or to its nearest parent that exists.
 there_or_above() {
   place=$1
   while [ ! -e "$place" ] && [ -n "$place" ]; do place=${place%/*}; done
-  echo "${place:-/}"
+  place=${place:-/}
 }
 
 # unwritable: print why the scripts cannot write to their folders; nothing if they can.
@@ -83,13 +87,19 @@ unwritable() {
   done
 }
 
-# lacks: print the required programs that this host lacks, a line each.
+# lacks: print the required programs that this host lacks, as JSON.
 lacks() {
+  missing=''
   for program in awk chroot cut dd df find flock grep head id ls mktemp mount paste readlink realpath sed setsid sort stat tail tar timeout tr unshare wc xargs; do
-    command -v "$program" >/dev/null 2>&1 || echo "$program"
+    command -v "$program" >/dev/null 2>&1 || missing=$missing$program$newline
   done
-  [ -r /proc/uptime ] || echo /proc
-  [ -z "${is_known_host:-}" ] || return 0
+  [ -r /proc/uptime ] || missing=$missing/proc$newline
+  [ -n "${is_known_host:-}" ] || try_programs
+  words_of_lines "$missing"
+}
+
+# try_programs: add to missing what the programs of this host cannot do.
+try_programs() {
   can 'timeout -k' timeout -k 1 5 true
   can 'stat -c' stat -c %u /
   can 'a sleep for parts of a second' sleep 0.01
@@ -99,8 +109,16 @@ lacks() {
 can() {
   ability=$1
   shift
-  "$@" >/dev/null 2>&1 || echo "$ability"
+  "$@" >/dev/null 2>&1 || missing=$missing$ability$newline
 }
+
+# words_of_lines TEXT: print the lines of a text as a JSON array of strings.
+words_of_lines() (
+  IFS=$newline
+  set -f
+  # shellcheck disable=SC2086 # lines are words
+  json_list $1
+)
 
 has_gpu() { [ -e /dev/nvidia0 ] && echo true || echo false; }
 
@@ -115,7 +133,7 @@ look_at_engine() {
   engine=$(engine_version)
   compose=$(compose_version)
   root_dir=$(engine_root_dir)
-  [ -d "$base" ] && is_at_least "$minimal_compose" "$compose" && [ -z "$(lacks)" ] || return 0
+  [ -d "$base" ] && is_at_least "$minimal_compose" "$compose" && [ "$(lacks)" = '[]' ] || return 0
   printf '%s\n' "$programs" "$engine" "$compose" "$root_dir" >"$engine_known.$$" && mv "$engine_known.$$" "$engine_known"
 }
 
@@ -164,17 +182,34 @@ note() {
 
 # held [IMAGE]...: print those that this host has as JSON, with all names and the configuration.
 held() {
-  [ -z "$engine" ] || [ $# -eq 0 ] ||
-    printf '[%s]' "$(image_inspect facts "$@" | paste -sd, -)"
+  [ -n "$engine" ] && [ $# -gt 0 ] || return 0
+  inspected=$(image_inspect facts "$@")
+  IFS=$newline
+  set -f
+  # shellcheck disable=SC2086 # lines are words
+  set -- $inspected
+  IFS=,
+  echo "[$*]"
 }
 
 # run_by_releases: print the images of the stack's releases by digest; those on this host need not be pulled.
-run_by_releases() { cat "$releases"/*/.kamal-dev/images 2>/dev/null | sed 's|:[^:/@]*@|@|' | sort -u; }
+run_by_releases() {
+  run_images=' '
+  for listed in "$releases"/*/.kamal-dev/images; do
+    [ ! -f "$listed" ] || while IFS= read -r image; do
+      # The digest follows the name, or the name and a tag.
+      case $image in *@*) name=${image%@*} && tag=${name##*/} && image=${name%"${tag#"${tag%%:*}"}"}@${image##*@} ;; esac
+      case $run_images in *" $image "*) ;; *) run_images="$run_images$image " ;; esac
+    done <"$listed"
+  done
+  echo "$run_images"
+}
 
 # made_of: print the parts of the current release (see replace.sh); nothing if they are too long for an argument.
 made_of() {
-  [ -n "$shown" ] && [ "$(wc -c 2>/dev/null <"$releases/$shown/.kamal-dev/parts")" -lt 100000 ] 2>/dev/null &&
-    cat "$releases/$shown/.kamal-dev/parts"
+  made=''
+  [ -z "$shown" ] || made=$(known "$shown" parts)
+  [ ${#made} -ge 100000 ] || printf '%s\n' "$made"
 }
 
 use_stack "$1"
@@ -197,7 +232,7 @@ emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \
   memory: "$memory" cpus: "$(nproc)" \
   release: "$(describe_release "$shown")" intact: "$intact" lock: "$(describe_lock)" last: "$(last_failure)" \
   images: "${images:-[]}" clashes: "$(clashes "${engine:+$wanted_ports}")" workspace: "$(workspaces)" \
-  foreign "$foreign" source: "$(note state)" offered: "$(note offered)" lacks: "$(lacks | json_lines)" \
+  foreign "$foreign" source: "$(note state)" offered: "$(note offered)" lacks: "$(lacks)" \
   unwritable "$(unwritable)" parts "$(made_of)" watcher "$watcher" underway "$underway"
 show_containers
 emit result ok: true phase facts

@@ -11,12 +11,19 @@ last_good() { latest_first good | first_good; }
 
 latest_first() {
   # shellcheck disable=SC2012 # the names are ours
-  ls -1t "$releases"/*/.kamal-dev/"$1" 2>/dev/null | sed -e 's|/[^/]*/[^/]*$||' -e 's|.*/||'
+  ls -1t "$releases"/*/.kamal-dev/"$1" 2>/dev/null | while IFS= read -r each; do
+    each=${each%/*/*}
+    echo "${each##*/}"
+  done
 }
 
 # good_before ID: print the id of the good release that was deployed before it.
 good_before() {
-  by_age | awk -v id="$1" 'is_older; $0 == id { is_older = 1 }' | first_good
+  is_older=
+  by_age | while IFS= read -r one; do
+    [ -z "$is_older" ] || ! is_good "$one" || { echo "$one" && break; }
+    [ "$one" != "$1" ] || is_older=yes
+  done
 }
 
 # first_good: print the first good one of the ids on stdin.
@@ -43,7 +50,8 @@ deployed_at() { date -u -r "$releases/$1/.kamal-dev/digest" +%Y-%m-%dT%H:%M:%SZ 
 # carry FOLDER: store the data that a rollback to the release needs in addition to its files, and its performer.
 # Arguments of lifecycle commands may be secrets, as in `.env`: only the user can read the release.
 carry() {
-  (cd "$here/meta" && cp version commit images built workspace user performer services started parts "$1/") && rm -rf "$1/exec" "$1/lifecycle" || return
+  (cd "$here/meta" && cp version commit images built workspace user performer services started parts "$1/") || return
+  [ ! -d "$1/lifecycle" ] || rm -rf "$1/exec" "$1/lifecycle" || return
   [ ! -d "$here/lifecycle" ] || cp -R "$here/lifecycle" "$here/exec" "$1/"
 }
 
@@ -51,7 +59,10 @@ carry() {
 take_along() {
   carried=$releases/$1/.kamal-dev
   rm -rf "$here/exec" "$here/lifecycle" "$here/meta/user" "$here/meta/started"
-  mkdir -p "$here/meta"
-  for kept in user started; do [ ! -f "$carried/$kept" ] || cp "$carried/$kept" "$here/meta/"; done
+  [ -d "$here/meta" ] || mkdir "$here/meta"
+  set -- "$1"
+  for kept in user started; do [ ! -f "$carried/$kept" ] || set -- "$@" "$carried/$kept"; done
+  shift
+  [ $# -eq 0 ] || cp "$@" "$here/meta/"
   [ ! -d "$carried/lifecycle" ] || cp -R "$carried/lifecycle" "$carried/exec" "$here/"
 }

@@ -21,7 +21,7 @@ log_in() {
   return "$1"
 }
 
-forget_login() { rm -rf "$here/login" "$here/registry"; }
+forget_login() { [ ! -d "$here/registry" ] || rm -rf "$here/login" "$here/registry"; }
 
 # missing_images [IMAGE]...: print the images that the engine does not have.
 missing_images() {
@@ -51,7 +51,9 @@ pull_all() {
   log_in || return
   show_bytes &
   showing_bytes=$!
-  printf '%s\n' "$@" | xargs -P "$pulls_at_once" -I '{}' sh "$here/pull.sh" --one '{}' "${login_server:-}"
+  if [ $# = 1 ]; then (pull_one "$1" "${login_server:-}")
+  else printf '%s\n' "$@" | xargs -P "$pulls_at_once" -I '{}' sh "$here/pull.sh" --one '{}' "${login_server:-}"
+  fi
   set -- $?
   kill "$showing_bytes" 2>/dev/null
   forget_login

@@ -55,7 +55,15 @@ json_text() {
 
 # json_list [TEXT]...: print a JSON array of strings.
 json_list() {
-  [ $# -gt 0 ] || { echo '[]'; return; }
+  json_items=''
+  for json; do
+    plain_text || { json_list_of_any "$@"; return; }
+    json_items="$json_items${json_items:+,}$json"
+  done
+  echo "[$json_items]"
+}
+
+json_list_of_any() {
   awk "$json_awk"'BEGIN {
     prepare()
     for (i = 1; i < ARGC; i++) line = line (i > 1 ? "," : "") quote(ARGV[i])
@@ -63,10 +71,18 @@ json_list() {
   }' "$@"
 }
 
-# json_lines: print the lines of stdin as a JSON array of strings.
-json_lines() { awk "$json_awk"'BEGIN { prepare() } { line = line (NR > 1 ? "," : "") quote($0) } END { print "[" line "]" }'; }
-
 log() { emit log text "$*"; }
+
+newline='
+'
+
+# read_file FILE: set content to its text, without starting a process; fails if there is no such file.
+read_file() {
+  content=''
+  [ -f "$1" ] && [ -r "$1" ] || return
+  while IFS= read -r content_line || [ -n "$content_line" ]; do content=$content$content_line$newline; done <"$1"
+  content=${content%"$newline"}
+}
 
 # give_up PHASE REASON [STATE]: end with a failed result; STATE defaults to `untouched`: nothing was changed.
 give_up() {
@@ -123,15 +139,20 @@ precise_time() {
   echo "$time"
 }
 
-# moment TIME: print `2026-01-31T12:00:00.5Z` as milliseconds since 1970. Not with date, whose input formats differ
-# between systems.
+# moment TIME: set moment to `2026-01-31T12:00:00.5Z` in milliseconds since 1970. Not with date, whose input formats
+# differ between systems. In front of two digits, 1 keeps the shell from reading them as octal.
 moment() {
-  awk 'BEGIN {
-    if (split(ARGV[1], t, /[-T:.Z]/) < 6) exit 1
-    m = (t[2] + 9) % 12; y = t[1] - (m > 9)
-    days = 365 * y + int(y / 4) - int(y / 100) + int(y / 400) + int((m * 306 + 5) / 10) + t[3] - 1 - 719468
-    printf "%.0f", (((days * 24 + t[4]) * 60 + t[5]) * 60 + t[6]) * 1000 + substr(t[7] "000", 1, 3)
-  }' "$1"
+  IFS=-T:.Z read -r year month day hour minute second fraction _ <<END
+$1
+END
+  second=${second%%[!0-9]*} fraction=${fraction%%[!0-9]*}000
+  case $year$month$day$hour$minute in *[!0-9]*) return 1 ;; esac
+  [ "${#year}${#month}${#day}${#hour}${#minute}${#second}" = 422222 ] || return
+  month=$(((1$month - 91) % 12))
+  year=$((1$year - 10000 - (month > 9)))
+  days=$((365 * year + year / 4 - year / 100 + year / 400 + (month * 306 + 5) / 10 + 1$day - 101 - 719468))
+  seconds=$((((days * 24 + 1$hour - 100) * 60 + 1$minute - 100) * 60 + 1$second - 100))
+  moment=$((seconds * 1000 + 1${fraction%"${fraction#???}"} - 1000))
 }
 
 # seconds MILLISECONDS: print them as seconds.
@@ -188,23 +209,18 @@ wait_for_lock() {
 # --- processes
 
 # started_at PID: print the kernel's start time of a living process. Process ids are reused, but not with the same start time.
-started_at() {
-  stat_line=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
-  # The name in parentheses may contain anything; the 20th word after it is the start time.
-  # shellcheck disable=SC2086 # the words are wanted
-  set -- ${stat_line##*) }
-  [ "$1" != Z ] && echo "${20}"
-}
+started_at() { look_at_process "$1" && [ "$stat_state" != Z ] && echo "$stat_started"; }
 
 # is_alive PID START: whether this process still runs.
-is_alive() { [ -n "$1" ] && [ "$(started_at "$1")" = "$2" ]; }
+is_alive() { [ -n "$1" ] && look_at_process "$1" && [ "$stat_state" != Z ] && [ "$stat_started" = "$2" ]; }
 
 # --- the end of a script
 
 # look_at_process PID: set stat_state, stat_parent, stat_session, stat_terminal (0: none) and stat_started, without
 # starting a process.
 look_at_process() {
-  read -r stat_line 2>/dev/null <"/proc/$1/stat" || return 1
+  [ -r "/proc/$1/stat" ] && read -r stat_line 2>/dev/null <"/proc/$1/stat" || return 1
+  # The name in parentheses may contain anything.
   # shellcheck disable=SC2086 # the words are wanted
   set -- ${stat_line##*) }
   stat_state=$1 stat_parent=$2 stat_session=$4 stat_terminal=$5 stat_started=${20}

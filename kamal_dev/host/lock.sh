@@ -18,7 +18,7 @@ lock_stack() {
     stale) give_up lock "stack is locked by $(lock_owner), without progress for $lock_age s" ;;
     dead) remove_stale_lock ;;
   esac
-  lock_start=$(started_at $$)
+  look_at_process $$ && lock_start=$stat_started
   # On a full disk the owner file would be half written, and the owner taken for dead.
   { mkdir -p "$home/lock" && beat && printf '%s\n' "$$" "$lock_start" "$boot_id" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" \
     "${KAMAL_DEV_TOKEN:-}" "$(performer)" "${version:-}" "${release:-}" >"$home/lock/owner.new" &&
@@ -58,8 +58,9 @@ read_lock() {
   [ "$lock_boot" = "$boot_id" ] && is_alive "$lock_pid" "$lock_start" || return 0
   lock_state=held
   read -r lock_beat 2>/dev/null <"$home/lock/beat" || lock_beat=''
-  case $lock_beat in '' | *[!0-9]*) lock_beat=$(uptime_now) ;; esac
-  lock_age=$(($(uptime_now) - lock_beat))
+  read -r up _ </proc/uptime
+  case $lock_beat in '' | *[!0-9]*) lock_beat=${up%.*} ;; esac
+  lock_age=$((${up%.*} - lock_beat))
   [ "$lock_age" -lt "$stale_after" ] || lock_state=stale
 }
 
@@ -97,6 +98,6 @@ beat() {
 # keep_beating: beat while this process has the lock and is not stopped.
 keep_beating() {
   while sleep "$beat_every" && is_alive $$ "$lock_start" && read -r lock_pid <"$home/lock/owner" && [ "$lock_pid" = "$$" ]; do
-    grep -q '^State:[[:space:]]*[Tt]' "/proc/$$/status" || beat
+    case $stat_state in [Tt]) ;; *) beat ;; esac
   done
 }

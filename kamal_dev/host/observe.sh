@@ -26,8 +26,9 @@
 #   restarts <id> <count>                          how often a container had been restarted by then
 #   bind <id> <started> <device:inode> <folder>    the workspace folder that a container mounted when it was started
 
-restart_limit=$(cat "$here/meta/restarts" 2>/dev/null) || restart_limit=3
-window=0 restarts_before='' is_watched=''
+restart_limit=3
+! read_file "$here/meta/restarts" || restart_limit=${content:-3}
+window=0 restarts_before='' is_watched='' is_identical=''
 
 # --- a container
 
@@ -56,7 +57,7 @@ judge_running() {
     starting) state=starting verdict=wait reason='its health check has not passed yet' ;;
     *)
       state=up verdict=fine age=$window
-      [ "$window" = 0 ] || age=$(uptime_of "$started")
+      [ "$window" = 0 ] || find_age
       [ "$age" -ge "$window" ] || state=starting verdict=window reason='did not stay up long enough' ;;
   esac
 }
@@ -74,11 +75,11 @@ judge_exited() {
 # judge_restarts: a restarted container counts as up again after one minute per restart, at most an hour. While a
 # release comes up, a few restarts are tolerated.
 judge_restarts() {
-  times=$(restarts_beyond "$restarts_before" "$id" "$restarts")
+  count_restarts
   [ "$times" -gt 0 ] || return 0
   calm_after=$times
   [ "$calm_after" -le 60 ] || calm_after=60
-  age=$(uptime_of "$started")
+  find_age
   [ "$engine_state" = restarting ] || [ "$age" -lt $((calm_after * 60000)) ] || return 0
   if [ "$times" -ge "$restart_limit" ]; then
     state='crash loop' verdict=failed reason="crash loop: restarted $times times"
@@ -89,29 +90,39 @@ judge_restarts() {
 }
 
 # uptime_of TIME: print the milliseconds since then, on the clock from which the engine took TIME.
-uptime_of() { echo $((wall - $(moment "$1" || echo "$wall"))); }
+uptime_of() {
+  moment=$wall
+  moment "$1"
+  echo $((wall - moment))
+}
 
-# restarts_beyond BEFORE ID COUNT: print how often a container was restarted since BEFORE, ` id=count id=count `, was
+# find_age: set age to the uptime of the container.
+find_age() {
+  wall=${wall:-$(wall_clock)} moment=
+  moment "$started"
+  age=$((wall - ${moment:-$wall}))
+}
+
+# count_restarts: set times to how often the container was restarted since restarts_before, ` id=count id=count `, was
 # recorded. If somebody started it by hand, the count starts from 0 again.
-restarts_beyond() {
-  case $1 in
-    *" $2="*) before=${1#*" $2="} before=${before%% *} ;;
-    *) before=0 ;;
-  esac
-  [ "$before" -le "$3" ] || before=0
-  echo $(($3 - before))
+count_restarts() {
+  before=0
+  case $restarts_before in *" $id="*) before=${restarts_before#*" $id="} before=${before%% *} ;; esac
+  [ "$before" -le "$restarts" ] || before=0
+  times=$((restarts - before))
 }
 
 # judge_all: judge each container of `found`: set judged to lines of `<id>|<verdict>|<state>|<reason>`, and outcome to
-# the worst verdict; failed if there are no containers. watch.sh may know better about a container that only has to
-# run longer.
+# the worst verdict; failed if there are no containers. Sets some_run if one runs. watch.sh may know better about a
+# container that only has to run longer.
 judge_all() {
-  judged='' outcome=failed wall=$(wall_clock)
+  judged='' outcome=failed wall='' some_run=''
   find_stopped
   while IFS= read -r row; do
     [ -n "$row" ] || continue
     [ -n "$judged" ] || outcome=fine
     judge "$row"
+    case $engine_state in running | paused | restarting) some_run=yes ;; esac
     [ "$verdict" != window ] || settle
     case $outcome:$verdict in
       failed:* | *:fine | wait:port | wait:window | port:window) ;;
@@ -136,14 +147,15 @@ find_stopped() {
 # was good. Sets stack_state, stack_reason, judged (several lines per container are possible), and problems to the
 # lines that are not fine. The line of a missing container is `<name>|failed|missing|<service>`.
 judge_stack() {
-  window=0 is_watched='' restarts_before=" $(sed -n 's/^restarts \([^ ]*\) /\1=/p' "$home/baseline" 2>/dev/null | tr '\n' ' ')"
+  window=0 is_watched=''
+  read_baseline
   judge_all
-  judged=$judged$(compare_with "$1")
-  problems=$(printf '%s\n' "$judged" | grep -v '^[^|]*|fine|' | grep .)
+  [ -z "$1" ] || compare_with "$1"
+  find_problems
   stack_state=up stack_reason=''
   [ -z "$problems" ] || stack_state=degraded
   [ "$stack_state" != up ] || has_finished "$found" || stack_state=unfinished
-  printf '%s\n' "$found" | grep -q '^[^|]*|[^|]*|\(running\|paused\|restarting\)|' || { stack_state=down && is_stopped; }
+  [ -n "$some_run" ] || { stack_state=down && is_stopped; }
   [ -n "$1$found" ] || stack_state=absent
   case $stack_state:$1 in
     up: | degraded:) stack_state=degraded stack_reason='containers without a release' ;;
@@ -164,14 +176,59 @@ judge_underway() {
   esac
 }
 
+# read_baseline: set restarts_before and bound, the lines about mounted folders, to what was recorded.
+read_baseline() {
+  restarts_before=' ' bound=''
+  [ -f "$home/baseline" ] || return 0
+  while IFS= read -r line; do
+    case $line in
+      'restarts '*) line=${line#* } && restarts_before="$restarts_before${line% *}=${line#* } " ;;
+      'bind '*) bound=$bound$line$newline ;;
+    esac
+  done <"$home/baseline"
+}
+
+# find_problems: set problems to the lines of judged that are not fine.
+find_problems() {
+  problems=''
+  while IFS= read -r line; do
+    case ${line#*|} in '' | 'fine|'*) ;; *) problems=$problems${problems:+$newline}$line ;; esac
+  done <<END
+$judged
+END
+}
+
 # is_stopped: for a stack without a running container: set stack_state to stopped if it was stopped on purpose. Containers that
 # are not part of the release do not count.
 is_stopped() { [ "$stopped_services" = ' ' ] || printf '%s\n' "$problems" | grep -v '|leftover|' | grep -q . || stack_state=stopped; }
 
-# compare_with RELEASE: print a line for each container that is missing, left over, renamed, of another image or
-# configuration, off a network, or that mounts a deleted folder.
+# compare_with RELEASE: add a line to judged for each container that is missing, left over, renamed, of another image
+# or configuration, off a network, or that mounts a deleted folder. Sets is_identical to `yes` if all are as expected.
 compare_with() {
-  [ -z "$1" ] || printf '%s\n' "$found" | expected=$(known "$1" good) stale=$(stale_binds) awk -F'|' '
+  recall "$1" good
+  expected=$content stale='' is_identical=''
+  [ -z "$bound" ] || stale=$(stale_binds)
+  ! is_as_expected || is_identical=yes
+  [ -n "$is_identical" ] && [ -z "$stale" ] || judged=$judged$(differences)
+}
+
+# is_as_expected: whether the containers of found are those that `expected` describes, without starting a process.
+is_as_expected() {
+  remaining=$newline$expected$newline
+  while IFS= read -r row; do
+    [ -n "$row" ] || continue
+    describe_good "$row"
+    case $remaining in *"$newline$good_line$newline"*) ;; *) return 1 ;; esac
+    remaining=${remaining%%"$newline$good_line$newline"*}$newline${remaining#*"$newline$good_line$newline"}
+  done <<END
+$found
+END
+  [ -n "$expected" ] && [ "$remaining" = "$newline" ]
+}
+
+# differences: print the lines for compare_with.
+differences() {
+  printf '%s\n' "$found" | expected=$expected stale=$stale awk -F'|' '
     function word(hex,   i, out) {
       for (i = 1; i < length(hex); i += 2)
         out = out sprintf("%c", (index(digits, substr(hex, i, 1)) - 1) * 16 + index(digits, substr(hex, i + 1, 1)) - 1)
@@ -218,11 +275,12 @@ compare_with() {
 
 # stale_binds: print the ids of containers whose workspace folder was replaced after they were started.
 stale_binds() {
-  [ -f "$home/baseline" ] || return 0
-  sed -n 's/^bind [^ ]* [^ ]* [^ ]* //p' "$home/baseline" | sort -u >"$here/folders"
   set --
-  while IFS= read -r folder; do set -- "$@" "$folder"; done <"$here/folders"
-  [ $# -gt 0 ] || return 0
+  while IFS= read -r line; do
+    [ -z "$line" ] || set -- "$@" "${line#bind * * * }"
+  done <<END
+$bound
+END
   stat -c '%d:%i %n' -- "$@" 2>/dev/null >"$here/identities"
   printf '%s\n' "$found" | rows=$found awk '
     BEGIN {
@@ -240,10 +298,14 @@ stale_binds() {
 # save_baseline: record restart counts and mounts of the containers, to compare with in judge_stack later, and which run.
 save_baseline() {
   record_running
-  printf '%s\n' "$found" | awk -F'|' '$1 != "" { print "restarts " $1 " " $6 }' >"$home/.baseline"
+  while IFS='|' read -r id _ _ _ _ restarts _; do
+    [ -z "$id" ] || echo "restarts $id $restarts"
+  done >"$home/.baseline" <<END
+$found
+END
   # The engine may report the path with symbolic links resolved.
-  physical=$(cd "$home/workspace" 2>/dev/null && pwd -P)
-  printf '%s\n' "$binds" | while IFS='|' read -r _ _ _ id started folder _; do
+  [ -z "$binds" ] || physical=$(cd "$home/workspace" 2>/dev/null && pwd -P)
+  [ -z "$binds" ] || printf '%s\n' "$binds" | while IFS='|' read -r _ _ _ id started folder _; do
     case $folder/ in "$home/workspace"/* | "${physical:-/none}"/*) ;; *) continue ;; esac
     identity=$(stat -c '%d:%i' -- "$folder" 2>/dev/null) && echo "bind $id $started $identity $folder"
   done >>"$home/.baseline"
@@ -252,21 +314,31 @@ save_baseline() {
 
 # states_of_good: turn rows into sorted lines of `good`; a container that is not fine gets a state that never matches.
 states_of_good() {
-  while IFS='|' read -r _ service state health exit_code _ policy _ _ _ name networks image _ _ _ _ made; do
-    case $state:$health:$exit_code:$policy in
-      running:unhealthy:* | running:starting:*) state=$health ;;
-      running:*) state=up ;;
-      exited:*:0:no | exited:*:0: | exited:*:0:on-failure) state='done' ;;
-    esac
-    echo "$service $state $name ${networks:--} $image${made:+ $made}"
+  while IFS= read -r row; do
+    describe_good "$row"
+    printf '%s\n' "$good_line"
   done | sort
+}
+
+# describe_good ROW: set good_line to its line.
+describe_good() {
+  IFS='|' read -r _ service engine_state health exit_code _ policy _ _ _ name networks image _ _ _ _ made <<END
+$1
+END
+  case $engine_state:$health:$exit_code:$policy in
+    running:unhealthy:* | running:starting:*) engine_state=$health ;;
+    running:*) engine_state=up ;;
+    exited:*:0:no | exited:*:0: | exited:*:0:on-failure) engine_state='done' ;;
+  esac
+  good_line="$service $engine_state $name ${networks:--} $image${made:+ $made}"
 }
 
 # is_as_good RELEASE: after judge_stack: whether the stack is up, and all containers are in the state they had when the release was good.
 is_as_good() { is_good "$1" && [ "$stack_state" = up ] && has_states_of "$1"; }
 
-# has_states_of RELEASE: whether every container found is in the state that it had when the release was good.
+# has_states_of RELEASE: after judge_stack: whether every container found is in the state that it had when the release was good.
 has_states_of() {
+  [ -z "$is_identical" ] || return 0
   [ "$(printf '%s\n' "$found" | states_of_good | cut -d' ' -f1,2)" = "$(known "$1" good | cut -d' ' -f1,2 | sort)" ]
 }
 

@@ -18,10 +18,13 @@ clashes() {
 
 # listening_ports: print `protocol address port` of every listening socket, with the kernel's numbers.
 listening_ports() {
+  set --
   for table in tcp tcp6 udp udp6; do
-    awk -v protocol="${table%6}" 'NR > 1 && ($4 == "0A" || (protocol == "udp" && $4 == "07")) {
-      split($2, parts, ":"); print protocol, parts[1], parts[2] }' "/proc/net/$table" 2>/dev/null
+    [ ! -r "/proc/net/$table" ] || set -- "$@" "/proc/net/$table"
   done
+  [ $# -eq 0 ] || awk '
+    FNR == 1 { protocol = FILENAME ~ /tcp/ ? "tcp" : "udp"; next }
+    $4 == "0A" || (protocol == "udp" && $4 == "07") { split($2, parts, ":"); print protocol, parts[1], parts[2] }' "$@" 2>/dev/null
 }
 
 # port_holder PORT: set holder to what uses it; empty if it is free, or used by the stack itself.
@@ -49,14 +52,24 @@ port_holder() {
 # is_listened_to ADDRESS PORT PROTOCOL: whether a socket listens there. The kernel prints IPv4 addresses in reverse
 # byte order.
 is_listened_to() {
-  hexadecimal=$(printf '%04X' "$2")
+  wanted_address=$1 wanted_hex=$(printf '%04X' "$2")
   case $1 in
-    *:*) bytes=any ;;
-    *) bytes=$(echo "$1" | awk -F. '{ printf "%02X%02X%02X%02X", $4, $3, $2, $1 }') ;;
+    *:* | 0.0.0.0) wanted_address=any ;;
+    *.*.*.*)
+      IFS=. read -r byte_1 byte_2 byte_3 byte_4 <<END
+$1
+END
+      wanted_address=$(printf '%02X%02X%02X%02X' "$byte_4" "$byte_3" "$byte_2" "$byte_1") ;;
+    *) wanted_address=00000000 ;;
   esac
-  printf '%s\n' "$listening" | awk -v protocol="$3" -v port="$hexadecimal" -v bytes="$bytes" '
-    $1 == protocol && $3 == port && (bytes == "any" || bytes == "00000000" || $2 == bytes || $2 ~ /^0+$/) { found = 1 }
-    END { exit !found }'
+  while read -r each_protocol each_address each_port; do
+    [ "$each_protocol $each_port" = "$3 $wanted_hex" ] || continue
+    case $each_address in *[!0]*) ;; *) return 0 ;; esac
+    case $wanted_address in any | 00000000 | "$each_address") return 0 ;; esac
+  done <<END
+$listening
+END
+  return 1
 }
 
 # process_on PORT: print ` (NAME)` of the process that listens there, if this user may see it.

@@ -4,7 +4,12 @@
 
 # is_process_of PID CONTAINER: whether this local process is in it; if the engine runs on another machine, the id
 # belongs to another process here.
-is_process_of() { grep -qF -- "$2" "/proc/$1/cgroup" 2>/dev/null; }
+is_process_of() {
+  [ -r "/proc/$1/cgroup" ] && while IFS= read -r line; do
+    case $line in *"$2"*) return ;; esac
+  done 2>/dev/null <"/proc/$1/cgroup"
+  return 1
+}
 
 # processes_of CONTAINER: print `pid ppid args` of its processes.
 processes_of() {
@@ -20,12 +25,12 @@ processes_of() {
 is_heard() {
   read -r process_name 2>/dev/null <"/proc/$1/comm" || return
   case $process_name in *-init | tini* | catatonit) return ;; esac
-  set -- "$2" "$(awk '/^Sig(Blk|Ign|Cgt):/ { printf " %s", substr($2, length($2) - 7) }' "/proc/$1/status")"
-  [ -n "$2" ] || return 0
-  for mask in $2; do
-    [ $((0x$mask >> ($1 - 1) & 1)) = 0 ] || return 0
-  done
-  return 1
+  [ -r "/proc/$1/status" ] || return 0
+  while read -r field mask; do
+    case $field in SigBlk: | SigIgn: | SigCgt:) ;; *) continue ;; esac
+    [ $((0x${mask#"${mask%????????}"} >> ($2 - 1) & 1)) = 0 ] || return 0
+    [ "$field" != SigCgt: ] || return 1
+  done 2>/dev/null <"/proc/$1/status"
 }
 
 # listens PID PORT[/PROTOCOL]...: whether something listens on each of these ports in the network namespace of PID.

@@ -6,7 +6,7 @@
 repair() {
   judge_stack "$1"
   settled=$(settled_already)
-  printf '%s\n' "$problems" | while IFS='|' read -r id _ state reason; do
+  [ -z "$problems" ] || printf '%s\n' "$problems" | while IFS='|' read -r id _ state reason; do
     case $state in
       paused) engine_unpause "$id" && { ! is_unhealthy "$id" || engine_restart "$id"; } ;;
       unhealthy) engine_restart "$id" ;;
@@ -21,11 +21,12 @@ repair() {
 
 # settled_already: print `id=started` of the containers in `found` that were up without problems.
 settled_already() {
-  [ ! -f "$home/baseline" ] || printf '%s\n' "$found" | problems=$problems awk '
-    BEGIN { count = split(ENVIRON["problems"], lines, "\n"); for (i = 1; i <= count; i++) { split(lines[i], word, "|"); is_wrong[word[1]] } }
-    FILENAME == ARGV[1] { if ($1 == "restarts") was_healthy[$2]; next }
-    { split($0, field, "|") }
-    field[3] == "running" && field[1] in was_healthy && !(field[1] in is_wrong) { print field[1] "=" field[8] }' "$home/baseline" - | tr '\n' ' '
+  while IFS='|' read -r id _ engine_state _ _ _ _ started _; do
+    case $engine_state:$restarts_before in running:*" $id="*) ;; *) continue ;; esac
+    case $newline$problems in *"$newline$id|"*) ;; *) printf '%s=%s ' "$id" "$started" ;; esac
+  done <<END
+$found
+END
 }
 
 # is_unhealthy ID: whether its last health check failed. For a container that was paused, that result is old and stays
@@ -45,9 +46,15 @@ remake() {
 # the remaining containers.
 drop_leftovers() {
   made=$(container_services)
-  ids=$(printf '%s\n' "$made" | cut -d' ' -f1)
-  cut -d'|' -f1 "$here/meta/started" >"$here/started" 2>/dev/null
-  [ ! -s "$here/started" ] || [ -n "$(printf '%s\n' "$made" | not_started)" ] || return 0
+  ids='' is_left=''
+  read_started
+  while read -r id service; do
+    [ -z "$id" ] || ids=$ids${ids:+$newline}$id
+    case $started_services in *" $service "*) ;; *) is_left=$is_left$service ;; esac
+  done <<END
+$made
+END
+  [ -n "$is_left" ] || [ "$started_services" = ' ' ] || return 0
   # shellcheck disable=SC2046 # services are words
   engine_services $(known "$1" services) >"$here/started"
   printf '%s\n' "$made" | not_started >"$here/leftovers"
@@ -56,6 +63,14 @@ drop_leftovers() {
   # shellcheck disable=SC2046 # ids are words
   engine_remove $(cut -d' ' -f1 "$here/leftovers") >>"$here/up.log" 2>&1
   ids=$(container_ids)
+}
+
+# read_started: set started_services to the services of the release, separated and surrounded by spaces.
+read_started() {
+  started_services=' '
+  [ ! -f "$here/meta/started" ] || while IFS='|' read -r service _; do
+    started_services="$started_services$service "
+  done <"$here/meta/started"
 }
 
 # not_started: of the lines `id service` on stdin, print those whose service is not in `started`.

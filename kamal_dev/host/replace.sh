@@ -27,12 +27,16 @@ find_replaced() {
   rm -f "$here/replaced"
   [ -s "$releases/$1/.kamal-dev/parts" ] && [ -s "$releases/$2/.kamal-dev/parts" ] || return 0
   changed_parts "$releases/$1/.kamal-dev/parts" "$releases/$2/.kamal-dev/parts" >"$here/changed"
-  printf '%s\n' "$found" | while IFS='|' read -r id service _; do
-    # shellcheck disable=SC2046 # parts are words
-    set -- $(awk -F'\t' -v service="$service" '$1 == service { print $2 }' "$here/changed")
+  while IFS='|' read -r id service _; do
+    set --
+    while read -r name part; do
+      [ "$name" != "$service" ] || set -- "$@" "$part"
+    done <"$here/changed"
     [ -z "${force_recreate:-}" ] || set -- recreate
     [ -z "$id" ] || [ $# -eq 0 ] || echo "$id $service $*"
-  done >"$here/replaced"
+  done >"$here/replaced" <<END
+$found
+END
 }
 
 # announce: print an event for each container in `replaced`.
@@ -48,16 +52,22 @@ announce() {
 # versions recreate all dependents together with a service, but not if the service was recreated before.
 make_way() {
   [ -s "$here/replaced" ] && [ -z "${force_recreate:-}" ] || return 0
-  # shellcheck disable=SC2046 # services are words
-  set -- $(awk '$3 != "removed" { print $2 }' "$here/replaced" | sort -u | those_needed)
+  read_needed
+  set --
+  while read -r _ service parts; do
+    case $parts:" $* " in removed:* | *:*" $service "*) continue ;; esac
+    case $needed in all | *" $service "*) set -- "$@" "$service" ;; esac
+  done <"$here/replaced"
   [ $# -eq 0 ] || compose_up --no-start --no-deps -- "$@"
 }
 
-# those_needed: print those services on stdin that others depend on; all if the release does not list dependencies.
-those_needed() {
-  [ -s "$here/meta/started" ] || { cat; return; }
-  awk 'FILENAME == ARGV[1] { split($0, field, "|"); count = split(field[2], names, " "); for (i = 1; i <= count; i++) needed[names[i]]; next }
-    $0 in needed' "$here/meta/started" -
+# read_needed: set needed to the services that others depend on, separated and surrounded by spaces; to `all` if the
+# release does not list dependencies.
+read_needed() {
+  needed=all
+  [ -s "$here/meta/started" ] || return 0
+  needed=' '
+  while IFS='|' read -r _ needs _; do needed="$needed$needs "; done <"$here/meta/started"
 }
 
 # changed_parts FILE FILE: print `<service> <part>`, with a tab, for each part that differs between two lists.
@@ -112,7 +122,7 @@ END
 # for each. No process listens for signals if every container of `found` handles its own.
 quickly() {
   rm -f "$here/stops"
-  if [ -z "$(deaf_ones)" ] || ! mkfifo "$here/stops" 2>/dev/null; then
+  if ! has_deaf || ! mkfifo "$here/stops" 2>/dev/null; then
     "$@"
     return
   fi
@@ -126,11 +136,14 @@ quickly() {
   return "$1"
 }
 
-# deaf_ones: print the ids of the containers of `found` that ignore their stop signal.
-deaf_ones() {
-  printf '%s\n' "$found" | while IFS= read -r row; do
-    ! is_deaf "$row" || echo "${row%%|*}"
-  done
+# has_deaf: whether a container of `found` ignores its stop signal.
+has_deaf() {
+  while IFS= read -r row; do
+    ! is_deaf "$row" || return 0
+  done <<END
+$found
+END
+  return 1
 }
 
 # is_deaf ROW [SIGNAL]: whether the stop signal of a container, which is SIGNAL if that is given, has no effect: the kernel does

@@ -7,32 +7,36 @@
 
 # set_restart_policies: give each container of `found` its policy, if it has another one.
 set_restart_policies() {
-  lasting='' failing='' without=''
-  policies=" $(awk -F'|' '$4 != "" { printf "%s=%s ", $1, $4 }' "$here/meta/started" 2>/dev/null)"
+  kept='' failing='' without='' policies=' '
+  [ -f "$here/meta/started" ] || return 0
+  while IFS='|' read -r service _ _ policy; do
+    [ -z "$policy" ] || policies="$policies$service=$policy "
+  done <"$here/meta/started"
   [ "$policies" != ' ' ] || return 0
-  while IFS='|' read -r id service engine_state health _ _ policy _ main _ _ _ _ process network_mode _ exposed _; do
+  while IFS='|' read -r id service engine_state health _ _ policy started main _ _ _ _ process network_mode _ exposed _; do
     [ "$engine_state" = running ] || continue
     case $policies:$policy in
       *" $service=unless-stopped "*:unless-stopped) ;;
       *" $service=unless-stopped "*)
-        if goes_on; then lasting="$lasting $id"; elif [ "$policy" != on-failure ]; then failing="$failing $id"; fi ;;
+        if goes_on; then kept="$kept $id"; elif [ "$policy" != on-failure ]; then failing="$failing $id"; fi ;;
       *" $service=no "*:no | *" $service=no "*:) ;;
       *" $service=no "*) without="$without $id" ;;
     esac
   done <<END
 $found
 END
-  set_policy unless-stopped "$lasting" && set_policy on-failure "$failing" && set_policy no "$without"
+  set_policy unless-stopped "$kept" && set_policy on-failure "$failing" && set_policy no "$without"
 }
 
 # goes_on: whether a container is not a one-shot: people work in it, it has a health check, listens on its
 # ports, or idles.
 goes_on() {
   [ "$main" != true ] && [ -z "$health" ] || return 0
+  case " $lasting " in *" $id=$started "*) return ;; esac
   is_process_of "$process" "$id" || return 1
   ! idles "$process" || return 0
   [ "$network_mode" != host ] || return 1
-  named=$(named_ports)
+  name_ports
   # shellcheck disable=SC2086 # ports are words
   [ -n "$named" ] && listens "$process" $named
 }

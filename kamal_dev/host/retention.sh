@@ -44,11 +44,13 @@ remove_release() { rm -rf "${releases:?}/$1" 2>/dev/null || as_root rm -rf "${re
 # releases in `going`), and by the release of this deploy. Call list_containers first.
 going=
 name_images() {
+  set -- "${listed:-/dev/null}"
   for about in "$base"/*/releases/*/.kamal-dev; do
     about=${about%/.kamal-dev}
     case " $going " in *" ${about##*/} "*) [ "${about%/*}" != "$releases" ] || continue ;; esac
-    cat "$about/.kamal-dev/images"
-  done 2>/dev/null | cat - "${listed:-/dev/null}" | { cat && printf '%s\n' "$container_list" | cut -d'|' -f6; } | familiar >"$here/named"
+    [ ! -f "$about/.kamal-dev/images" ] || set -- "$@" "$about/.kamal-dev/images"
+  done
+  { cat "$@" && printf '%s\n' "$container_list" | cut -d'|' -f6; } | familiar >"$here/named"
 }
 
 # is_named TAG: whether a tag is named, with any digest.

@@ -56,6 +56,9 @@ current_release() {
 # known RELEASE FILE: print the content of a file about a release.
 known() { cat "$releases/$1/.kamal-dev/$2" 2>/dev/null; }
 
+# recall RELEASE FILE: set content to it, without starting a process.
+recall() { read_file "$releases/$1/.kamal-dev/$2"; }
+
 # was_healthy ID: whether the release has ever been healthy.
 was_healthy() { [ -n "$1" ] && [ -s "$releases/$1/.kamal-dev/good" ]; }
 
@@ -66,8 +69,11 @@ is_good() { was_healthy "$1" && [ ! -f "$releases/$1/.kamal-dev/unfinished" ]; }
 describe_release() {
   [ -n "$1" ] || { echo null; return; }
   if is_good "$1"; then good=true; else good=false; fi
-  printf '{"id":%s,"digest":%s,"version":%s,"good":%s}\n' \
-    "$(json_text "$1")" "$(json_text "$(known "$1" digest)")" "$(json_text "$(known "$1" version)")" "$good"
+  recall "$1" digest
+  described_digest=$content
+  recall "$1" version
+  described=$(emit release id "$1" digest "$described_digest" version "$content" good: "$good")
+  echo "{${described#*,}"
 }
 
 # switch_to ID: make it the current release with a single rename.
@@ -89,12 +95,18 @@ shown=
 look_at_containers() {
   seen='' found='' binds='' volumes='' engine_trouble=
   [ $# -gt 0 ] || return 0
-  seen=$(engine_inspect container "$@" 2>"$here/inspect.err")
+  inspected=$(engine_inspect container "$@" 2>"$here/inspect.err")
   engine_code=$?
-  binds=$(printf '%s\n' "$seen" | grep '^bind|')
-  volumes=$(printf '%s\n' "$seen" | grep '^volume|')
-  seen=$(printf '%s\n' "$seen" | grep -v -e '^bind|' -e '^volume|')
-  found=$(printf '%s\n' "$seen" | sed 's/{.*//')
+  while IFS= read -r line; do
+    case $line in
+      '') ;;
+      'bind|'*) binds=$binds${binds:+$newline}$line ;;
+      'volume|'*) volumes=$volumes${volumes:+$newline}$line ;;
+      *) seen=$seen${seen:+$newline}$line found=$found${found:+$newline}${line%%'{'*} ;;
+    esac
+  done <<END
+$inspected
+END
   [ "$engine_code" = 0 ] || grep -qi 'no such' "$here/inspect.err" ||
     { engine_trouble=$(explain_engine "$engine_code" "$(cat "$here/inspect.err")"); return 1; }
 }
@@ -106,7 +118,13 @@ look_at_known() {
 }
 
 # row_of ID: print its row in `found`.
-row_of() { printf '%s\n' "$found" | grep -F -- "$1|"; }
+row_of() {
+  while IFS= read -r row; do
+    case $row in "$1|"*) printf '%s\n' "$row" ;; esac
+  done <<END
+$found
+END
+}
 
 # look_at_stack: look at all containers of the stack. If the engine does not answer, it fails and sets engine_trouble.
 look_at_stack() {
@@ -134,7 +152,8 @@ END
 # that follow the source since it was sent.
 has_finished() {
   [ -d "$home/lifecycle" ] || return 0
-  finished=$(cat "$home/lifecycle/finished" 2>/dev/null) || return 1
+  read_file "$home/lifecycle/finished" || return 1
+  finished=$content
   case $finished in *' '*' '*) [ "${finished##* }" = "$(source_mark)" ] || return 1 ;; esac
   finished=$(printf '%s\n' "$finished" | cut -d' ' -f1,2)
   printf '%s\n' "$1" | awk -F'|' '$9 == "true" { print $1, $8 }' | grep -qxF -- "$finished"
@@ -147,11 +166,14 @@ source_mark() { [ ! -f "$home/source/state" ] || cksum <"$home/source/state" | t
 # name was started, if that is elsewhere. Fails if the engine does.
 find_containers() {
   list_containers || return
-  ids=$(printf '%s\n' "$container_list" | awk -F'|' -v stack="$stack" '$3 == stack && $2 == "False" { print $1 }')
-  foreign=$(printf '%s\n' "$container_list" | stack=$stack home=$home/ awk -F'|' '
-    $3 != ENVIRON["stack"] { next }
-    { folder = $7; for (i = 8; i <= NF; i++) folder = folder "|" $i }
-    folder != "" && !index(folder, ENVIRON["home"]) { print folder; exit }')
+  ids='' foreign=''
+  while IFS='|' read -r id oneoff project _ _ _ folder; do
+    [ "$project" = "$stack" ] || continue
+    [ "$oneoff" != False ] || ids=$ids${ids:+$newline}$id
+    case $folder in '' | *"$home/"*) ;; *) foreign=${foreign:-$folder} ;; esac
+  done <<END
+$container_list
+END
 }
 
 # refuse_foreign: end the script if a compose project of this name was started from elsewhere.

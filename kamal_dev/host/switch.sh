@@ -48,7 +48,7 @@
 # shellcheck source-path=SCRIPTDIR source=lifecycle.sh
 . "$here/lifecycle.sh"
 
-restore_within=120000 settled='' result_code='' outdated='' unused='' listener='' force_recreate='' previous='' changed_services='' window_spent=0 is_switched=false is_kept=false is_concluded=false
+restore_within=120000 settled='' lasting='' result_code='' outdated='' unused='' listener='' force_recreate='' previous='' changed_services='' window_spent=0 is_switched=false is_kept=false is_concluded=false
 
 # begin: take the lock, finish what was interrupted, and look up what runs. Sets shown, the current release, and previous, the one to roll back to.
 begin() {
@@ -95,7 +95,7 @@ report_result() {
 save_result() {
   about=$releases/$release/.kamal-dev
   [ -d "$about" ] && { [ "$1" != untouched ] || [ ! -f "$about/result" ]; } || return 0
-  cp "$here/../log" "$about/log" 2>/dev/null
+  [ ! -f "$here/../log" ] || cp "$here/../log" "$about/log" 2>/dev/null
   printf '%s\n' "$result" >"$about/result"
 }
 
@@ -126,13 +126,29 @@ is_running() {
 
 # make_workspace: create the folders that containers mount, and refuse symbolic links in their place.
 make_workspace() {
-  known "$release" workspace >"$here/folders"
+  recall "$release" workspace
+  printf '%s' "$content${content:+$newline}" >"$here/folders"
   [ -s "$here/folders" ] || return 0
   set --
   while IFS= read -r folder; do set -- "$@" "$folder"; done <"$here/folders"
+  # Nothing is written, therefore this needs no confinement.
+  ! all_exist "$@" || return 0
   learn_owner
   confine_alone "$owner" folders.sh "$home/workspace" "$@" >"$here/unmade" 2>&1 ||
     conclude false untouched "workspace: $(last_lines "$here/unmade" 1)"
+}
+
+# all_exist FOLDER...: whether they are folders without a symbolic link on the way, below the folder for workspaces.
+all_exist() {
+  for folder; do
+    case /$folder/ in *//* | */../* | */./*) return 1 ;; esac
+    checked=$home/workspace
+    while [ -n "$folder" ]; do
+      checked=$checked/${folder%%/*}
+      [ -d "$checked" ] && [ ! -L "$checked" ] || return
+      case $folder in */*) folder=${folder#*/} ;; *) folder= ;; esac
+    done
+  done
 }
 
 # pull: get the images that are missing, before anything stops.
@@ -211,7 +227,9 @@ bring_up() {
   take_along "$1"
   clock
   give_until=$((now + $2)) why=''
-  there_before=" $(printf '%s' "$ids" | tr '\n' ' ') " restarts_before=
+  # shellcheck disable=SC2086 # ids are words
+  set -- "$1" "$2" $ids
+  there_before=" $* " restarts_before=
   up "$1" "$2"
   up_code=$?
   look_at_known

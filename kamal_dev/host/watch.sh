@@ -8,7 +8,12 @@
 
 # remember_restarts: record the restart counts of containers that existed before `up`; new ones start from 0.
 remember_restarts() {
-  restarts_before=" $(printf '%s\n' "$found" | awk -F'|' -v there="$there_before" 'index(there, " " $1 " ") { printf "%s=%s ", $1, $6 }')"
+  restarts_before=' '
+  while IFS='|' read -r id _ _ _ _ restarts _; do
+    case $there_before in *" $id "*) restarts_before="$restarts_before$id=$restarts " ;; esac
+  done <<END
+$found
+END
 }
 
 # settle: for a container that only has to run longer, set verdict to fine if it will keep running, and to port if it
@@ -33,20 +38,23 @@ settle_by_process() {
     if idles "$process"; then verdict=fine
     # On the host network, all processes of the host share one list of listening ports.
     elif [ "$network_mode" != host ]; then
-      named=$(named_ports)
+      name_ports
       # shellcheck disable=SC2086 # ports are words
       [ -z "$named" ] || { listens "$process" $named && verdict=fine; } || verdict=port
     fi
   fi
-  [ "$verdict" = fine ] || awaited="$awaited$process $named
-"
+  if [ "$verdict" = fine ]; then lasting="$lasting $id=$started"; else awaited=$awaited$process' '$named$newline; fi
 }
 
-# named_ports: print the ports of the service in the release, or else those of its image.
-named_ports() {
-  named_by_release=$(awk -F'|' -v name="$service" '$1 == name { print $3 }' "$here/meta/started" 2>/dev/null)
+# name_ports: set named to the ports of the service in the release, or else to those of its image.
+name_ports() {
+  named=
+  [ ! -f "$here/meta/started" ] || while IFS='|' read -r name _ ports _; do
+    [ "$name" != "$service" ] || named=$ports
+  done <"$here/meta/started"
   # shellcheck disable=SC2086 # ports are words
-  echo ${named_by_release:-$exposed}
+  set -- ${named:-$exposed}
+  named=$*
 }
 
 # doze: wait until a process ends, a service listens, or a window ends; only briefly if just the engine can tell the
@@ -67,6 +75,17 @@ END
   done
 }
 
+# all_still_run: whether the engine cannot know more about the containers in `found` than the kernel: all that may end or
+# become healthy still run as the same processes.
+all_still_run() {
+  [ "$outcome" != wait ] || return
+  while IFS='|' read -r id _ engine_state _ _ _ _ _ _ _ _ _ _ process _; do
+    [ "$engine_state" != running ] || is_process_of "$process" "$id" || return
+  done <<END
+$found
+END
+}
+
 # watch_stack TIMEOUT WINDOW: watch the containers in `found`; both arguments are milliseconds. Lifecycle commands run
 # meanwhile, as soon as only windows are left to wait for. Sets outcome to fine or failed, judged, found, seen and
 # window_ms, the time spent waiting only for a window.
@@ -85,7 +104,7 @@ watch_stack() {
     esac
     [ "$now" -lt "$deadline" ] || break
     doze
-    look_at_known
+    all_still_run || look_at_known
   done
   [ -z "$window_from" ] || window_ms=$((now - window_from))
   # If one container has failed, the unfinished ones are not reported as failed; at the deadline they are.
