@@ -29,6 +29,7 @@ SCRIPTS = (
     "contents.sh",
     "detach.sh",
     "engine.sh",
+    "engine_events.sh",
     "engine_images.sh",
     "engine_root.sh",
     "environment.sh",
@@ -100,6 +101,8 @@ Scripts = Mapping[str, str]
 CONFINED = ("confine.sh", "jail.sh", "engine_root.sh")
 # The scripts that finish an interrupted backup or restore.
 UNDERWAY = ("underway.sh", "parts.sh", "swap.sh")
+# What ends containers, and knows who is in them.
+_REPLACE = ("replace.sh", "process.sh", "engine_events.sh")
 _SWITCH = (
     *("switch.sh", "stack.sh", "history.sh", "lock.sh", "audit.sh", "images.sh", "engine_images.sh"),
     *(
@@ -113,8 +116,7 @@ _SWITCH = (
         "pull.sh",
         "exec.sh",
         "lifecycle.sh",
-        "replace.sh",
-        "process.sh",
+        *_REPLACE,
     ),
     *CONFINED,
     *("folders.sh", "handover.sh", "mounts.sh"),
@@ -124,16 +126,16 @@ _FACTS = ("stack.sh", "history.sh", "observe.sh", "lock.sh", "ports.sh", "unit.s
 # The scripts of the watcher, which are installed on the host.
 WATCHER = (
     *("lib.sh", "engine.sh", "stack.sh", "history.sh", "audit.sh", "lock.sh", "observe.sh", "exec.sh", "lifecycle.sh"),
-    *("outage.sh", "problems.sh", "incidents.sh", "notify.sh", "resume.sh", "watcher.sh"),
+    *("outage.sh", "problems.sh", "incidents.sh", "notify.sh", "resume.sh", "watcher.sh", "engine_events.sh"),
 )
 _SOURCED = {
     "apply.sh": (*_SWITCH, "retention.sh"),
     "attach.sh": ("run.sh",),
     "backup.sh": (*_SWITCH, "services.sh"),
     "bootstrap.sh": ("packages.sh", "facts.sh", *_FACTS, *WATCHER),
-    "contents.sh": ("stack.sh", "replace.sh", "process.sh"),
+    "contents.sh": ("stack.sh", *_REPLACE),
     "facts.sh": _FACTS,
-    "logs.sh": ("stack.sh",),
+    "logs.sh": ("stack.sh", "engine_events.sh"),
     "operate.sh": (*_SWITCH, "services.sh"),
     "place.sh": ("stack.sh",),
     "prune.sh": (
@@ -149,7 +151,7 @@ _SOURCED = {
     "pull.sh": ("images.sh", "facts.sh", *_FACTS),
     "records.sh": ("stack.sh",),
     "releases.sh": ("stack.sh", "history.sh", "images.sh", "engine_images.sh"),
-    "remove.sh": ("stack.sh", "unit.sh", "audit.sh", "lock.sh", "engine_root.sh", "replace.sh", "process.sh"),
+    "remove.sh": ("stack.sh", "unit.sh", "audit.sh", "lock.sh", "engine_root.sh", *_REPLACE),
     "restore.sh": (*_SWITCH, "services.sh"),
     "rollback.sh": _SWITCH,
     "status.sh": ("stack.sh", "history.sh", "observe.sh", "lock.sh", "usage.sh"),

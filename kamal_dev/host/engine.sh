@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2016,SC2034,SC2154 # variables cross the files that source each other
 # The container engine of this host: its program, labels, output formats and errors. Sourced after lib.sh; runs nothing by itself.
 #
-# Only this file and engine_images.sh run the program or use its labels. The scripts that install it (bootstrap.sh,
+# Only this file, engine_images.sh and engine_events.sh run the program or use its labels. The scripts that install it (bootstrap.sh,
 # packages.sh) know its packages, services and files. Podman has the same commands and flags, therefore flags of `run` are
 # passed on unchanged.
 
@@ -309,27 +309,6 @@ engine_exec() {
 # engine_processes ID: print `pid ppid args` of each process in a container.
 engine_processes() { engine top "$1" -o pid,ppid,args 2>/dev/null | sed 1d; }
 
-# engine_logs ID SINCE: print the last lines that a container printed.
-engine_logs() { engine logs --tail 20 --since "$2" -- "$1" 2>&1; }
-
-# engine_read_log ID FLAG...: print the whole log of a container, each line with its time; with --follow, for as long as it runs.
-engine_read_log() {
-  log_of=$1
-  shift
-  engine_within 31536000 logs --timestamps "$@" -- "$log_of"
-}
-
-# engine_log_sources: print `id stack service number oneoff name` of all containers of all Compose projects.
-engine_log_sources() {
-  engine ps --all --no-trunc --filter "label=$label_of.project" --format "{{.ID}} {{.Label \"$label_of.project\"}} {{.Label \"$label_of.service\"}} {{.Label \"$label_of.container-number\"}} {{.Label \"$label_of.oneoff\"}} {{.Names}}"
-}
-
-# engine_starts SECONDS: print the same for each container started since then, until this is ended.
-engine_starts() {
-  engine_within 31536000 events --since "$1" --filter type=container --filter event=start --filter "label=$label_of.project" \
-    --format "{{.Actor.ID}} {{index .Actor.Attributes \"$label_of.project\"}} {{index .Actor.Attributes \"$label_of.service\"}} {{index .Actor.Attributes \"$label_of.container-number\"}} {{index .Actor.Attributes \"$label_of.oneoff\"}} {{.Actor.Attributes.name}}"
-}
-
 engine_kill() { engine kill -- "$@"; }
 engine_restart() { engine restart -- "$@"; }
 engine_discard() { engine rm --force -- "$@"; }
@@ -370,28 +349,6 @@ engine_run() {
 # any_image: print the id of any image; without one, an empty image is created.
 any_image() {
   engine image ls --quiet 2>/dev/null | head -n 1 | grep . || tar -cf - -T /dev/null | engine import - 2>/dev/null
-}
-
-# engine_signals: print `id signal` for each signal sent to a container of the stack, until this process is ended.
-engine_signals() {
-  engine_exec_with='exec'
-  engine_within 900 events --since "$(date +%s)" --filter "label=$label_of.project=$stack" --filter event=kill \
-    --format '{{.Actor.ID}} {{.Actor.Attributes.signal}}'
-}
-
-# last_exit_code ID: print the exit code of its last end; nothing if it did not end in the last half hour.
-last_exit_code() {
-  engine events --since 30m --until "$(date +%s)" --filter "container=$1" --filter event=die \
-    --format '{{.Actor.Attributes.exitCode}}' 2>/dev/null | tail -n 1
-}
-
-# engine_happenings TIME: print `happened <project> <id> <action> <exit code>` (`health_status: <health>`) for what happens to containers
-# from then on, with exit code 124 after a day. Must be called in the background.
-engine_happenings() {
-  engine_exec_with='exec'
-  engine_within 86400 events --since "$1" --filter type=container --filter "label=$label_of.project" \
-    --filter event=start --filter event=die --filter event=kill --filter event=oom --filter event=health_status \
-    --format "happened {{index .Actor.Attributes \"$label_of.project\"}} {{.Actor.ID}} {{.Action}} {{.Actor.Attributes.exitCode}}"
 }
 
 engine_start() { engine start -- "$@"; }

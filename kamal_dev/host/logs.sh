@@ -18,6 +18,8 @@ script_within=31536000
 . "$here/lib.sh"
 # shellcheck source-path=SCRIPTDIR source=stack.sh
 . "$here/stack.sh"
+# shellcheck source-path=SCRIPTDIR source=engine_events.sh
+. "$here/engine_events.sh"
 
 # Writes to a pipe below this size are atomic.
 longest=3000

@@ -7,6 +7,8 @@
 
 # shellcheck source-path=SCRIPTDIR source=process.sh
 . "$here/process.sh"
+# shellcheck source-path=SCRIPTDIR source=engine_events.sh
+. "$here/engine_events.sh"
 
 # is_same_content RELEASE: whether the new release has the same content as this one, and its containers did not change.
 # If so, sets shown to this release, and found.

@@ -25,6 +25,8 @@ here=${0%/*}
 . "$here/incidents.sh"
 # shellcheck source-path=SCRIPTDIR source=notify.sh
 . "$here/notify.sh"
+# shellcheck source-path=SCRIPTDIR source=engine_events.sh
+. "$here/engine_events.sh"
 
 every=300 settle=2 again=15 retry=5 silent_tries=12 patience=120 scheduled=' '
 pending=$here/pending connected=
