@@ -58,9 +58,8 @@ read_lock() {
   [ "$lock_boot" = "$boot_id" ] && is_alive "$lock_pid" "$lock_start" || return 0
   lock_state=held
   read -r lock_beat 2>/dev/null <"$home/lock/beat" || lock_beat=''
-  read -r up _ </proc/uptime
-  case $lock_beat in '' | *[!0-9]*) lock_beat=${up%.*} ;; esac
-  lock_age=$((${up%.*} - lock_beat))
+  case $lock_beat in '' | *[!0-9]*) lock_beat=$(uptime_now) ;; esac
+  lock_age=$(($(uptime_now) - lock_beat))
   [ "$lock_age" -lt "$stale_after" ] || lock_state=stale
 }
 
