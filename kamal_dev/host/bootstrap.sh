@@ -76,7 +76,9 @@ require_root() {
   esac
 }
 
-is_complete() { has_compose && answers; }
+is_complete() {
+  look_up_engine && have=$compose && is_at_least "$minimal_compose" "$have"
+}
 
 start_daemon() {
   if has_systemd; then
@@ -126,6 +128,7 @@ run_daemon() {
 }
 
 install() {
+  engine=''
   refuse_others
   await_boot
   require_root
@@ -151,4 +154,4 @@ wait_for_lock 60 8 && { install_watcher || log "could not install the watcher: $
 exec 8<&-
 tell_facts
 emit result ok: true phase bootstrap changed: "$changed" \
-  engine "$(engine_version)" compose "${have:-}"
+  engine "${engine:-$(engine_version)}" compose "${have:-}"

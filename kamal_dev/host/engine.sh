@@ -99,6 +99,20 @@ engine_version() { engine version --format '{{.Server.Version}}' 2>/dev/null; }
 # engine_root_dir: print the folder where the engine stores images.
 engine_root_dir() { engine info --format '{{.DockerRootDir}}' 2>/dev/null; }
 
+# look_up_engine: set engine and compose to the versions of the engine and of Compose, and root_dir to the folder of images; empty if
+# unknown, engine also if it does not answer. One call is enough, except for Podman, which has other fields.
+look_up_engine() {
+  plugins_format='{{range .ClientInfo.Plugins}}{{if eq .Name "compose"}}{{.Version}}{{end}}{{end}}'
+  IFS='|' read -r engine compose root_dir <<END
+$(engine info --format "{{.ServerVersion}}|$plugins_format|{{.DockerRootDir}}" 2>/dev/null)
+END
+  compose=${compose#v}
+  engine=${engine:-$(engine_version)}
+  [ -n "$engine" ] || return
+  compose=${compose:-$(compose_version)}
+  root_dir=${root_dir:-$(engine_root_dir)}
+}
+
 is_rootless() { engine info --format '{{.SecurityOptions}}' 2>/dev/null | grep -q rootless; }
 
 # engine_programs: print a line that changes when the engine or Compose (a plugin) is updated.

@@ -130,9 +130,7 @@ look_at_engine() {
   has_engine || { engine_trouble="$engine_name is not installed on this host"; return; }
   find_containers 2>"$here/ids.err" || { engine_trouble=$(explain_engine "$?" "$(cat "$here/ids.err")"); return; }
   ! recall_engine || return 0
-  engine=$(engine_version)
-  compose=$(compose_version)
-  root_dir=$(engine_root_dir)
+  look_up_engine
   [ -d "$base" ] && is_at_least "$minimal_compose" "$compose" && [ "$(lacks)" = '[]' ] || return 0
   printf '%s\n' "$programs" "$engine" "$compose" "$root_dir" >"$engine_known.$$" && mv "$engine_known.$$" "$engine_known"
 }
