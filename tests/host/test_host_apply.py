@@ -53,7 +53,7 @@ def test_a_release_becomes_current_and_its_containers_are_reported(
     ) == ("700\n700\n600\n644\n755")
     assert '"by":"ann <ann@example.org>"' in lab.sh(f"cat {home}/audit.log")
     assert '"ok":true' in lab.sh(f"cat {home}/current/.kamal-dev/result")
-    assert lab.sh(f"ls -A {home}") == "audit.log\nbaseline\ncurrent\nreleases\nworkspace"
+    assert lab.sh(f"ls -A {home}") == "audit.log\nbaseline\ncurrent\nreleases\nrunning\nworkspace"
 
 
 def test_an_unchanged_release_touches_nothing(lab: Lab, scripts: Mapping[str, str], stack: str) -> None:
