@@ -14,7 +14,7 @@ from kamal_dev.errors import DevError, HostError, LifecycleFailed, ServiceFailed
 from kamal_dev.model import Host, Result, Step
 from kamal_dev.output.event import Phase
 from kamal_dev.pipeline.hosts.lock_wait import in_turn
-from kamal_dev.pipeline.hosts.scripts import follow, within
+from kamal_dev.pipeline.hosts.scripts import EventPrinter, follow, within
 from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.project import Project, backup_file
 from kamal_dev.shell import Receiver
@@ -129,12 +129,17 @@ def stage(connections: HostConnections, target: Host, path: Path, about: BackupM
     def change() -> events.ScriptResult:
         files = payload.performed(connections.performer)
         feed = workspace.stream(connections.scripts, workspace.STAGED, files, [frames])
-        result = connections.remote(target).run(step, feed=feed, timeout=within(connections, target, LONGEST))
+        result = connections.remote(target).run(
+            step,
+            feed=feed,
+            on_line=EventPrinter(connections.output, target),
+            timeout=within(connections, target, LONGEST),
+        )
         return answers.outcome(result.output)
 
     outcome = in_turn(connections, target, stack, change)
     if not outcome:
-        raise HostError(target.name, f"could not send the backup: {outcome.reason}", left_behind="nothing was changed")
+        raise HostError(target.name, f"could not restore the backup: {outcome.reason}", left_behind="nothing was changed")
 
 
 def replace(
