@@ -39,8 +39,8 @@ volumes:
     driver_opts: {type: none, o: bind, device: /srv/bound}
 """
 # An attribute, by the system call: the tools for it are not everywhere.
-SET = """perl -e 'syscall(188, $ARGV[0], "user.mine", "yes", 3, 0) == 0 or die $!' {}"""
-GET = """perl -e '$value = "-" x 3; syscall(191, $ARGV[0], "user.mine", $value, 3); print $value' {}"""
+SET = """perl -e 'my ($n, $v) = ("user.mine", "yes"); syscall(188, $ARGV[0], $n, $v, 3, 0) == 0 or die $!' {}"""
+GET = """perl -e 'my ($n, $v) = ("user.mine", "---"); syscall(191, $ARGV[0], $n, $v, 3); print $v' {}"""
 FILE = "/var/lib/docker/volumes/{}_cache/_data/file"
 DEVCONTAINER = {"dockerComposeFile": "compose.yaml", "service": "app", "workspaceFolder": "/srv/work"}
 
@@ -234,7 +234,8 @@ def test_a_backup_that_is_cut_off_leaves_the_stack_running_and_no_file(saved: Sa
     with started(saved.repository, "backup", saved.one, "cache", "-o", str(path)) as (process, reader):
         part = tmp_path / "cut.tar.zst.part"
         wait_for("data", lambda: part.exists() and part.stat().st_size > 100_000, 60)
-        locked = saved.dev("backup", saved.one, "cache", "-o", str(tmp_path / "second"), code=1).stderr
+        words = ("backup", saved.one, "cache", "-o", str(tmp_path / "second"), "--lock-wait", "0")
+        locked = saved.dev(*words, code=1).stderr
         assert "locked by" in locked
         if how == "interrupt":
             process.send_signal(signal.SIGINT)
