@@ -139,7 +139,7 @@ def stage(connections: HostConnections, target: Host, path: Path, about: BackupM
 
     outcome = in_turn(connections, target, stack, change)
     if not outcome:
-        raise HostError(target.name, f"could not restore the backup: {outcome.reason}", left_behind="nothing was changed")
+        raise HostError(target.name, f"could not restore it: {outcome.reason}", left_behind="nothing was changed")
 
 
 def replace(
