@@ -1,4 +1,4 @@
-"""Measure `dev status` of stacks on three hosts: `python -m tests.benchmarks.status`.
+"""Measure `dev status` with three hosts: `python -m tests.benchmarks.status`.
 
 What it takes over the round trips: the same command of a shell that logs in to the three hosts at once and runs `true`.
 """
@@ -19,7 +19,6 @@ from tests.real.lab import COUNT, DEV, Host, Lab, Repository
 
 ROUNDS = 9
 MOST_SECONDS = 0.6
-STACKS = (COUNT, 10 * COUNT)
 
 
 def login(hosts: tuple[Host, ...]) -> Time:
@@ -29,10 +28,10 @@ def login(hosts: tuple[Host, ...]) -> Time:
     return timed(("sh", "-c", f"{' '.join(logins)} wait"), Path.cwd(), dict(os.environ))
 
 
-def measure(repository: Repository, hosts: tuple[Host, ...], stacks: int) -> bool:
+def measure(repository: Repository, hosts: tuple[Host, ...]) -> bool:
     """Print a row; whether the limits are kept. The least of all rounds: what else the machine does only adds."""
     ended = repository.dev("status", "--verbose")
-    executed = sum(len(ended.steps(repository.stack(index))) for index in range(1, stacks + 1))
+    executed = sum(len(ended.steps(repository.stack(index))) for index in range(1, len(hosts) + 1))
     logins = min((login(hosts) for _ in range(ROUNDS)), key=lambda time: time.seconds)
     argv, variables = (DEV, "status"), repository.variables()
     dev = min((timed(argv, repository.root, variables) for _ in range(ROUNDS)), key=lambda time: time.seconds)
@@ -40,18 +39,8 @@ def measure(repository: Repository, hosts: tuple[Host, ...], stacks: int) -> boo
     is_reached = over <= MOST_SECONDS and executed == len(hosts)
     times = f"{dev.seconds:.2f} s, {over:.2f} s over the round trips (at most {MOST_SECONDS})"
     mark = "✓" if is_reached else "✗"
-    print(f"{mark} {stacks} stacks on {len(hosts)} hosts: {times}; {dev.worked:.2f} CPU seconds; {executed} commands")
+    print(f"{mark} {len(hosts)} hosts: {times}; {dev.worked:.2f} CPU seconds; {executed} commands")
     return is_reached
-
-
-def deployed(lab: Lab, hosts: tuple[Host, ...], stacks: int) -> Repository:
-    """Deploy so many stacks, the same number on each host."""
-    places = [f"root@127.0.0.1:{host.port}" for host in hosts] * (stacks // len(hosts))
-    repository = lab.small(f"status-{stacks}", places)
-    path = repository.root / "config/dev.yml"
-    repository.commit({"config/dev.yml": path.read_text().replace("keys: []", f"keys: [{hosts[0].key}]")})
-    repository.dev("deploy", "--yes", "--skip-push", timeout=1200)
-    return repository
 
 
 def main() -> int:
@@ -63,8 +52,9 @@ def main() -> int:
             maker.commit({"config/dev.yml": lab.made_hosts(maker, COUNT)})
             maker.dev("deploy", "--yes", timeout=600)
             hosts = lab.hosts(maker)
-            reached = [measure(deployed(lab, hosts, count), hosts, count) for count in STACKS]
-            return int(not all(reached))
+            repository = lab.small("status", hosts)
+            repository.dev("deploy", "--yes", "--skip-push", timeout=600)
+            return int(not measure(repository, hosts))
     finally:
         labs.clean()
 
