@@ -56,6 +56,8 @@ def deploy(run: Run, options: DeployOptions) -> Report:
     run = _initialized(run, options)
     hooks = Hooks(run, "deploy", skip=options.skip_hooks)
     if not hooks.has("pre-connect"):
+        # Mistakes in the project's files are reported before anybody is asked.
+        run.project.require_deployable()
         run.connect(chosen(run, options))
     scope = decide(run, options)
     require_terminal(run.project, options, scope.creating)
