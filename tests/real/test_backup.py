@@ -233,8 +233,8 @@ def test_a_backup_that_is_cut_off_leaves_the_stack_running_and_no_file(saved: Sa
         part = tmp_path / "cut.tar.zst.part"
         wait_for("data", lambda: part.exists() and part.stat().st_size > 100_000, 60)
         words = ("backup", saved.one, "cache", "-o", str(tmp_path / "second"), "--lock-wait", "0")
-        locked = saved.dev(*words, code=1).stderr
-        assert "locked by" in locked
+        second = saved.repository.attempt(*words)
+        assert (second.code, "stack is locked by" in second.stderr) == (1, True), str(second)
         if how == "interrupt":
             process.send_signal(signal.SIGINT)
         else:
