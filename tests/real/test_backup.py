@@ -238,7 +238,7 @@ def test_a_backup_that_is_cut_off_leaves_the_stack_running_and_no_file(saved: Sa
         if how == "interrupt":
             process.send_signal(signal.SIGINT)
         else:
-            saved.host.run("kill $(cat ~/.kamal-dev/.run/*/reader | tail -n 1)")
+            saved.host.run("kill $(cat $(ls -t ~/.kamal-dev/.run/*/reader | head -n 1))")
         code = process.wait(60)
     assert code == (130 if how == "interrupt" else 1), reader.text
     assert "Traceback" not in reader.text
