@@ -201,8 +201,7 @@ def observing(connections: HostConnections, scope: DeployScope, *, is_deep: bool
 def planner_of(run: Run, options: DeployOptions, scope: DeployScope, images: Iterable[PlannedImage]) -> Planner:
     """Return the planner for a deploy before its build, with what is known about the images so far."""
     images, project = tuple(images), run.project
-    known = {item.image.reference: item for item in images}
-    of_services = {service: known[image.reference].image for service, image in project.images().items()}
+    of_services = {service: item.image for item in images for service in item.services}
     main = next((item for item in images if project.main in item.services), None)
     metadata = Metadata(project, run.tools, expected=main.image if main else None)
     platforms = () if options.skip_build else expected(project, scope.engine())

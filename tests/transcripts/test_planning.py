@@ -49,10 +49,10 @@ def started(project: Project, first: HostState, *, confirm: str = "careful", bui
     return run
 
 
-def planned(run: RecordedRun) -> ReleasePlan:
+def planned(run: RecordedRun, options: DeployOptions | None = None) -> ReleasePlan:
     """Plan, and make sure that nothing was changed for it."""
     try:
-        return plan(run, DeployOptions())
+        return plan(run, options or DeployOptions())
     finally:
         run.close()
         hosts = {line.split()[1] for host in run.hosts.values() for line in host.transcript}
@@ -139,6 +139,12 @@ def test_hosts_are_made_where_that_was_agreed_to_or_is_never_asked(project: Proj
             with pytest.raises(UsageError, match=f"Create {FIRST}, {SECOND}"):
                 deploy(run, DeployOptions(agree=refuse))
         run.close()
+
+
+def test_images_that_no_registry_gets_are_planned_by_their_ids(project: Project) -> None:
+    found = planned(started(project, HostState({**UP.facts, **RUNS})), DeployOptions(skip_push=True))
+    assert [operation.verb for operation in found.plan.here] == ["build"]
+    assert [operation.verb for operation in found.plan.stacks[0].operations][-2:] == ["transfer", "apply"]
 
 
 def test_a_machine_without_the_image_plans_to_build_it(project: Project) -> None:
