@@ -35,6 +35,8 @@ def command(flags: common.Flags, *, names: tuple[str, ...], lines: int) -> int:
     answer = alerts(run.connections, of_project(run.stacks.items(), run.project, names), lines)
     if flags.as_json:
         common.print_json([alert.as_json() for alert in answer.alerts])
+    elif not answer.alerts and not answer.silent:
+        common.show("No alerts")
     else:
         common.show(table(HEAD, [alert.row for alert in answer.alerts]))
     return int(bool(answer.silent))

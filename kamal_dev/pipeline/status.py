@@ -30,7 +30,7 @@ class StackStatus:
     run), `stopped` (on purpose), `down` (no container runs), `absent` (the host has no such stack), `off`,
     `unreachable`, or `unknown` (the host answers, but does not say what runs). `reason` says why the state is
     unknown; `last` is how the last change ended if it failed. `usage` and `volumes` are empty unless
-    they are asked for.
+    they are asked for. `repositories` are the names of the images that the project builds.
     """
 
     name: str
@@ -43,6 +43,7 @@ class StackStatus:
     last: FailedChange | None = None
     usage: tuple[Usage, ...] = ()
     volumes: tuple[MountedVolume, ...] = ()
+    repositories: tuple[str, ...] = ()
 
     @property
     def is_fine(self) -> bool:
@@ -63,6 +64,12 @@ class StackStatus:
     def disk(self) -> dict[str, int | None]:
         """The volumes of the stack and their bytes, `None` where they were not measured."""
         return {volume.name: volume.bytes for volume in self.volumes}
+
+    def image_of(self, container: Container) -> str:
+        """Return the image of a container, with the version in place of the digest if this version built it."""
+        name, _, digest = container.image.partition("@")
+        is_built = digest and name in self.repositories and container.state != "outdated"
+        return f"{name}:{self.version}" if is_built else container.image
 
     def usage_of(self, container: Container) -> Usage | None:
         """Return what a container uses, if it is known."""
@@ -114,7 +121,8 @@ def stacks(run: Run, names: tuple[str, ...] = (), *, is_measured: bool = False) 
     `is_measured`: also with what their containers use. The provider is asked each time.
     """
     targets = of_project(run.provider.stacks(), run.project, names)
-    return look(run.connections, targets.items(), is_measured=is_measured)
+    found = look(run.connections, targets.items(), is_measured=is_measured)
+    return [replace(stack, repositories=run.project.repositories) for stack in found]
 
 
 def look(

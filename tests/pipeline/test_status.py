@@ -6,6 +6,7 @@ import json
 import re
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -48,6 +49,23 @@ def test_a_row_says_what_a_container_is_what_it_uses_and_that_it_differs() -> No
     assert (app["CPU"], app["MEMORY"], app["DISK"]) == ("12.5%", "51 MB", "-"), "a volume that was not measured"
     assert (db["STATE"], db["CPU"], db["MEMORY"], db["DISK"]) == ("outdated (drift)", "0.0%", "-", "2.5 MB")
     assert (jobs["STATE"], jobs["RESTARTS"], jobs["CPU"]) == ("missing (drift)", "-", "-")
+
+
+def test_an_image_that_the_project_built_is_shown_with_its_version() -> None:
+    pinned = replace(APP, image="localhost:5555/blog-dev@sha256:00112233445566778899")
+    foreign, other = replace(pinned, image="postgres@sha256:0011"), replace(pinned, state="outdated")
+    stack = replace(STACK, containers=(pinned, foreign, other), repositories=("localhost:5555/blog-dev",))
+    assert [stack.image_of(item) for item in stack.containers] == [
+        "localhost:5555/blog-dev:0123456789ab",
+        foreign.image,
+        other.image,
+    ]
+
+
+def test_a_container_that_does_not_run_has_no_health() -> None:
+    stopped = replace(APP, state="stopped", health="unhealthy", started="")
+    (row,) = rows(replace(STACK, containers=(stopped,)))
+    assert dict(zip(HEAD, row, strict=True))["HEALTH"] == "-"
 
 
 def test_below_the_table_is_why_a_stack_is_not_known_and_what_differs() -> None:
