@@ -4,6 +4,7 @@
 # MODE is `change` if containers may change: it takes the lock and is recorded; else `read`. Follows lib.sh, engine.sh,
 # stack.sh, audit.sh and lock.sh in one text, because stdin is for Compose.
 performed_by=$2 mode=$3
+trap 'exit 130' INT
 
 performer() { printf '%s\n' "$performed_by"; }
 log() { echo "$*" >&2; }

@@ -270,7 +270,7 @@ def test_compose_runs_on_the_release(steered: Steered) -> None:
 
 def test_compose_is_interrupted_with_ctrl_c(steered: Steered) -> None:
     with Terminal(steered, "compose", steered.one, "--", "logs", "-f") as terminal:
-        wait_for("Compose", lambda: steered.hosts[0].says("ps ax | grep -q '[c]ompose.*logs -f'"))
+        wait_for("Compose", lambda: steered.hosts[0].says("ps ax | grep -q '[-]-project-name.*logs -f'"))
         terminal.write("\x03")
         assert terminal.code() == 130
     with Terminal(steered, "compose", steered.two, "--", "exec", "-T", "db", "true") as terminal:
