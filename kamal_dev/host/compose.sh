@@ -21,14 +21,23 @@ finish_compose() {
   unlock_stack
 }
 
+# attached ARG...: run Compose. The engine's program reports 255 if Ctrl-C ends Compose while it starts.
+interrupted=
+attached() {
+  engine_attached "$@"
+  set -- $?
+  [ "$1:$interrupted" != 255:yes ] || return 130
+  return "$1"
+}
+
 use_stack "$1"
 shift 3
 compose_words=$*
 cd "$home/current" 2>/dev/null || give_up compose "$stack has no release on this host"
 engine_answers || give_up compose "$engine_trouble"
 # Compose gets Ctrl-C, too: its exit code counts.
-trap : INT
-[ "$mode" = change ] || { engine_attached "$@"; exit; }
+trap 'interrupted=yes' INT
+[ "$mode" = change ] || { attached "$@"; exit; }
 refuse_foreign
 lock_stack compose
 trap finish_compose EXIT
@@ -37,4 +46,4 @@ trap 'exit 143' HUP TERM
 # shellcheck disable=SC2034 # read by watch_callers
 script_within=31536000
 find_callers && (exec </dev/null >/dev/null 2>&1; watch_callers &)
-engine_attached "$@"
+attached "$@"

@@ -151,7 +151,7 @@ def test_a_command_in_all_stacks_is_prefixed_and_ends_with_the_highest_code(stee
 
 
 def test_a_command_in_one_stack_has_the_terminal(steered: Steered) -> None:
-    script = "stty size; trap 'stty size' WINCH; while :; do sleep 0.1; done"
+    script = "trap 'stty size' WINCH; stty size; while :; do sleep 0.1; done"
     with Terminal(steered, "exec", steered.one, "--", "sh", "-c", script) as terminal:
         assert "24 80" in terminal.until("24 80")
         terminal.resize(40, 100)
