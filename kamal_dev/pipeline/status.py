@@ -121,8 +121,8 @@ def stacks(run: Run, names: tuple[str, ...] = (), *, is_measured: bool = False) 
     `is_measured`: also with what their containers use. The provider is asked each time.
     """
     targets = of_project(run.provider.stacks(), run.project, names)
-    found = look(run.connections, targets.items(), is_measured=is_measured)
-    return [replace(stack, repositories=run.project.repositories) for stack in found]
+    statuses = look(run.connections, targets.items(), is_measured=is_measured)
+    return [replace(stack, repositories=run.project.repositories) for stack in statuses]
 
 
 def look(
