@@ -55,11 +55,7 @@ def deploy(run: Run, options: DeployOptions) -> Report:
         return Report("Deployed", str(run.project.version), (), 0.0)
     run = _initialized(run, options)
     hooks = Hooks(run, "deploy", skip=options.skip_hooks)
-    if not hooks.has("pre-connect"):
-        # Mistakes in the project's files are reported before anybody is asked.
-        run.project.require_deployable()
-        run.connect(chosen(run, options))
-    scope = decide(run, options)
+    scope = decide(run, options, connects=not hooks.has("pre-connect"))
     require_terminal(run.project, options, scope.creating)
     hooks.before("pre-connect", scope.hosts, left_behind=NOTHING)
     making = ImageMaking(run.project, run.tools, skip_build=options.skip_build, skip_push=options.skip_push)

@@ -144,8 +144,11 @@ def _diff(planner: Planner, observation: Observation) -> str:
 # --- what is deployed
 
 
-def decide(run: Run, options: DeployOptions) -> DeployScope:
-    """Decide which stacks are deployed, and refuse a deploy that is bound to fail."""
+def decide(run: Run, options: DeployOptions, *, connects: bool = False) -> DeployScope:
+    """Decide which stacks are deployed, and refuse a deploy that is bound to fail.
+
+    With `connects`, logins to the hosts start as soon as the project's files are known to be valid.
+    """
     run.project.require_deployable()
     is_building = not options.skip_build and bool(planned(run.project))
     engine = Background(lambda: require_engine(run.local) if is_building else "")
@@ -153,6 +156,8 @@ def decide(run: Run, options: DeployOptions) -> DeployScope:
         builds = BuildOptions(may_push=not options.skip_push)
         require_buildable(run.project, run.tools, builds, run.project.config.secrets)
     names = chosen(run, options)
+    if connects:
+        run.connect(names)
     releases = {name: render_release(run.project, name) for name in names}
     run.provider.check(names)
     stacks = run.stacks
