@@ -24,6 +24,7 @@ from kamal_dev.shell.way import way
 
 BEGINNING = 60.0
 ENDING = 5.0
+LOGIN_ENDING = 2.0
 ATTEMPTS = 3
 SESSION_ENDING, SESSION_RETRY = 1.0, 0.05  # seconds
 EXHAUSTED = (errno.EMFILE, errno.ENFILE)
@@ -41,7 +42,7 @@ class Remote:
         self._log = log or (lambda _: None)
         self._connection: Connection | None = None
         self._early: Background[Connection] | None = None
-        self._opening = threading.Lock()
+        self._opening = threading.RLock()
         self._is_closed = False
 
     def run(
@@ -119,7 +120,16 @@ class Remote:
     def close(self) -> None:
         """End the connection for good; a running step ends with LinkDropped."""
         self._is_closed = True
-        self._drop()
+        # A login that is still running notices, and deletes its folder. If this process ended first, the folder would
+        # stay.
+        if self._early:
+            self._early.wait(LOGIN_ENDING)
+        is_free = self._opening.acquire(timeout=LOGIN_ENDING)
+        try:
+            self._drop()
+        finally:
+            if is_free:
+                self._opening.release()
 
     def _drop(self) -> None:
         if self._early and self._early.is_done:
