@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -30,6 +31,20 @@ as_json, as_events, version, ignore_features, lock_wait, allow_outside = map(
 LIVE = "kamal_dev.live"
 skip_initialize = click.option("--skip-initialize", is_flag=True, help="Do not run initializeCommand on this machine.")
 skip_hooks = click.option("--skip-hooks", is_flag=True, help="Do not run the hooks in .kamal/hooks.")
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds, at most a day; `nan` is none."""
+
+    name = "seconds"
+
+    def __init__(self, minimum: float) -> None:
+        super().__init__(minimum, 86_400)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number. Raises BadParameter."""
+        number = super().convert(value, param, ctx)
+        return self.fail(f"{value!r} is not a number.", param, ctx) if math.isnan(number) else number
 
 
 def complete_stacks(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--retry-failed", is_flag=True, help="Deploy only stacks whose last deploy failed or did not finish.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(1),
+    type=common.Seconds(1),
     metavar="SECONDS",
     help="How long to wait for each host. After that, its state is reported as unknown while it continues.",
 )

@@ -13,7 +13,15 @@ from kamal_dev.cli.service_verb import operation, service, steer
 )
 @operation()
 @service
-def command(flags: common.Flags, *, words: tuple[str, ...], services: tuple[str, ...], dry_run: bool, yes: bool) -> int:
+def command(
+    flags: common.Flags,
+    *,
+    words: tuple[str, ...],
+    services: tuple[str, ...],
+    dry_run: bool,
+    yes: bool,
+    skip_hooks: bool,
+) -> int:
     """Without SERVICE, restarts all services except completed one-shots. Waits until they are up, and runs
     postStartCommand if the main container was restarted.
 
@@ -22,5 +30,9 @@ def command(flags: common.Flags, *, words: tuple[str, ...], services: tuple[str,
     from kamal_dev.pipeline.operate import change_of
 
     return steer(
-        flags, lambda project, stacks: change_of(project, stacks, "restart", words, services), dry_run=dry_run, yes=yes
+        flags,
+        lambda project, stacks: change_of(project, stacks, "restart", words, services),
+        dry_run=dry_run,
+        yes=yes,
+        skip_hooks=skip_hooks,
     )

@@ -18,17 +18,20 @@ from kamal_dev.cli import common
 @click.argument("name", shell_complete=common.complete_stacks)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
+@common.skip_hooks
 @common.lock_wait
 @common.as_events
 @common.common
-def command(flags: common.Flags, *, name: str, file: Path, yes: bool) -> int:
+def command(flags: common.Flags, *, name: str, file: Path, yes: bool, skip_hooks: bool) -> int:
     """The file is verified before anything is changed. Its volumes and workspace then replace those of the stack;
     services that use them are stopped during the restore.
 
     If the services do not come up with the restored data, the previous data is restored.
     """
     from kamal_dev.pipeline.restore import restore
+    from kamal_dev.pipeline.run.hooks import Hooks
 
     run = common.open_run(flags, strict=False)
-    saved = restore(run.project, run.connections, run.stacks, name, file, common.agreement(yes=yes))
+    hooks = Hooks(run, "restore", skip=skip_hooks)
+    saved = restore(run.project, run.connections, run.stacks, hooks, name, file, common.agreement(yes=yes))
     return common.finish(flags, saved.result("restore"), f"Restored {name} from {saved.path}")

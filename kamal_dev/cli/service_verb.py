@@ -22,13 +22,16 @@ service = click.option(
 )
 
 
-def operation(metavar: str = "[NAME]... [SERVICE]...") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def operation(
+    metavar: str = "[NAME]... [SERVICE]...", *, has_hooks: bool = True
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add the arguments and options of a command that stops, starts, restarts or scales services."""
     added = (
         click.argument("words", metavar=metavar, nargs=-1, shell_complete=common.complete_stacks),
         click.option("--dry-run", is_flag=True, help="Print the plan without changing anything."),
         click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation."),
         common.lock_wait,
+        *((common.skip_hooks,) if has_hooks else ()),
         common.as_events,
         common.common,
     )
@@ -41,13 +44,15 @@ def operation(metavar: str = "[NAME]... [SERVICE]...") -> Callable[[Callable[...
     return decorate
 
 
-def steer(flags: common.Flags, choose: Choose, *, dry_run: bool, yes: bool) -> int:
+def steer(flags: common.Flags, choose: Choose, *, dry_run: bool, yes: bool, skip_hooks: bool = False) -> int:
     """Carry out the change of `choose`, and print how it ended."""
     from kamal_dev.pipeline.operate import operate
+    from kamal_dev.pipeline.run.hooks import Hooks
 
     run = common.open_run(flags, strict=False)
     change = choose(run.project, run.stacks)
     if dry_run:
         return common.finish_dry_run(flags, change.verb, change.plan, "Nothing to do")
-    report = operate(run.project, run.connections, change, common.agreement(yes=yes))
+    hooks = Hooks(run, change.verb, skip=skip_hooks)
+    report = operate(run.project, run.connections, hooks, change, common.agreement(yes=yes))
     return common.finish(flags, report.result(), str(report), report.error())

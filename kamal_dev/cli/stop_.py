@@ -11,7 +11,7 @@ from kamal_dev.cli.service_verb import operation, service, steer
 @click.command(
     epilog=common.examples("dev stop guestbook-1", "dev stop guestbook-1 db", "dev stop --yes  # all stacks")
 )
-@operation()
+@operation(has_hooks=False)
 @service
 def command(flags: common.Flags, *, words: tuple[str, ...], services: tuple[str, ...], dry_run: bool, yes: bool) -> int:
     """Containers, volumes and workspaces are kept. The stack is `stopped` in `dev list` until `dev start`,

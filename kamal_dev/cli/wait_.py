@@ -19,9 +19,7 @@ from kamal_dev.cli import common
 @click.option(
     "--for", "condition", metavar="CONDITION", default="healthy", show_default=True, help="healthy, exited or port=N."
 )
-@click.option(
-    "--timeout", type=click.FloatRange(0), metavar="SECONDS", help="How long to wait. Default: deploy.timeout."
-)
+@click.option("--timeout", type=common.Seconds(0), metavar="SECONDS", help="How long to wait. Default: deploy.timeout.")
 @common.skip_hooks
 @common.common
 def command(

@@ -42,9 +42,7 @@ class ComposeCall:
         verb, options = _verb(words)
         for word in options:
             if word.partition("=")[0] in _OURS or word[:2] in ("-f", "-p"):
-                raise UsageError(
-                    f"`{word}` is set by `dev` to the files, the project and the environment of the release"
-                )
+                raise UsageError(f"`{word}` cannot be used: `dev` sets the files, the project and the environment")
         if not verb:
             raise UsageError("no command for Compose", hint="put it after `--`: `dev compose guestbook-1 -- ps`")
         if verb in _OF_IMAGES:

@@ -95,15 +95,9 @@ judge_packing() {
 }
 
 use_stack "$1"
-verb=backup timeout=$2 window_wanted=$3 how=$4 release='' version='' services='' why=''
+verb=backup timeout=$2 window_wanted=$3 how=$4 services='' why=''
 shift 4
-up_within=$((timeout / 1000 + 1))
-begin
-release=$shown
-version=$(known "$release" version)
-[ -n "$release" ] || conclude false kept 'the stack has no release'
-take_along "$release"
-look_at_known || conclude false kept "$engine_trouble"
+begin_with_release
 list_parts || conclude false kept "$engine_trouble"
 choose_parts "$@" || conclude false kept "$why"
 [ "$how" = running ] || find_users

@@ -62,7 +62,19 @@ start_services() {
 restart_services() {
   came_up_by=restart
   # shellcheck disable=SC2086 # services are words
-  bring_services restarted engine_restart_services "$up_within" $services
+  bring_services restarted restart_or_create $services
+}
+
+# restart_or_create SERVICE...: Compose restarts what has a container; what somebody has removed is created.
+# shellcheck disable=SC2317 # called by come_up
+restart_or_create() {
+  printf '%s\n' "$found" | cut -d'|' -f2 >"$here/existing"
+  missing=$(printf '%s\n' "$@" | grep -vxFf "$here/existing")
+  # shellcheck disable=SC2046 # services are words
+  set -- $(printf '%s\n' "$@" | grep -xFf "$here/existing")
+  [ $# = 0 ] || engine_restart_services "$up_within" "$@" || return
+  # shellcheck disable=SC2086 # services are words
+  [ -z "$missing" ] || up_services $missing
 }
 
 # scale_services SERVICE=COUNT...: afterwards, the new set of containers belongs to the release, and so do the numbers.
@@ -94,15 +106,9 @@ record_numbers() {
 }
 
 use_stack "$1"
-verb=$2 timeout=$3 window_wanted=$4 release='' version=''
+verb=$2 timeout=$3 window_wanted=$4
 shift 4
-up_within=$((timeout / 1000 + 1))
-begin
-release=$shown
-version=$(known "$release" version)
-[ -n "$release" ] || conclude false kept 'the stack has no release'
-take_along "$release"
-look_at_known || conclude false kept "$engine_trouble"
+begin_with_release
 judge_stack "$release"
 changed_services=$* is_chosen=$*
 services=$(printf '%s\n' "$@" | sed 's/=.*//')

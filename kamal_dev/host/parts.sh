@@ -18,9 +18,10 @@ choose_parts() {
   why=''
   [ $# -gt 0 ] || { [ -s "$here/parts" ] || why='the stack has no named volume and no workspace'; [ -z "$why" ]; return; }
   printf '%s\n' "$@" >"$here/wanted"
-  known_parts=$(cut -d ' ' -f1 "$here/parts" | sed 's,^volumes/,,' | paste -sd ' ' -)
+  known_parts=$(cut -d ' ' -f1 "$here/parts" | sed 's,^volumes/,,' | paste -sd , - | sed 's/,/, /g')
   for part; do
-    grep -q "^$part " "$here/parts" || { why="the stack has no volume \`${part#volumes/}\`; it has: ${known_parts:-none}"; return 1; }
+    cut -d ' ' -f1 "$here/parts" | grep -qxF -- "$part" ||
+      { why="the stack has no volume \`${part#volumes/}\`; it has: ${known_parts:-none}"; return 1; }
   done
   awk 'FILENAME == ARGV[1] { wanted[$1]; next } $1 in wanted' "$here/wanted" "$here/parts" >"$here/chosen" && mv "$here/chosen" "$here/parts"
 }

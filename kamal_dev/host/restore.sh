@@ -56,15 +56,9 @@ revert() {
 undo() { [ ! -f "$home/underway" ] || return_data >/dev/null 2>&1; }
 
 use_stack "$1"
-verb=restore timeout=$2 window_wanted=$3 release='' version='' services='' why=''
+verb=restore timeout=$2 window_wanted=$3 services='' why=''
 shift 3
-up_within=$((timeout / 1000 + 1))
-begin
-release=$shown
-version=$(known "$release" version)
-[ -n "$release" ] || conclude false kept 'the stack has no release'
-take_along "$release"
-look_at_known || conclude false kept "$engine_trouble"
+begin_with_release
 list_parts || conclude false kept "$engine_trouble"
 choose_parts "$@" || conclude false kept "$why"
 name_staged

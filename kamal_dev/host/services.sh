@@ -1,10 +1,21 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables cross the files that source each other
 # Stop and start services of the release that a stack has. Sourced after switch.sh; runs nothing by itself.
 #
-# The script that sources it sets `services`, words, and `timeout`, `window_wanted` and `up_within`.
+# The script that sources it sets `services`, words, `verb`, `timeout` and `window_wanted`.
 
 # Stopping or starting services says nothing about how the release came up.
 save_result() { :; }
+
+# begin_with_release: lock the stack, and look at the containers of the release that it has. Sets release, version and up_within.
+begin_with_release() {
+  release='' version='' up_within=$((timeout / 1000 + 1))
+  begin
+  release=$shown
+  version=$(known "$release" version)
+  [ -n "$release" ] || conclude false kept 'the stack has no release'
+  take_along "$release"
+  look_at_known || conclude false kept "$engine_trouble"
+}
 
 # lasting_services: after judge_stack, print the services of the release, without one-shots that completed and those scaled to 0.
 lasting_services() {

@@ -41,6 +41,7 @@ from kamal_dev.providers import Provider
 from kamal_dev.shell.fanout import Background, each
 
 NOTHING = "nothing was built or deployed"
+RUNNING = "the containers run this version"
 
 
 def deploy(run: Run, options: DeployOptions) -> Report:
@@ -209,23 +210,13 @@ def _apply_all(context: ApplyContext, hooks: Hooks, hosts: Hosts) -> list[StackR
     def bring_up(prepared: PreparedHost | StackResult) -> StackResult:
         if isinstance(prepared, StackResult):
             return prepared
-        result = _checked(hooks, prepared, apply(context, prepared))
+        result = hooks.checked(apply(context, prepared), prepared.host, left_behind=RUNNING)
         tell(context.connections.output, result)
         return result
 
     return [
         result for result in each(hosts, bring_up, limit=context.connections.limit) if isinstance(result, StackResult)
     ]
-
-
-def _checked(hooks: Hooks, prepared: PreparedHost, result: StackResult) -> StackResult:
-    """Return the result of a stack that is up with what the hook `health` has against it."""
-    try:
-        if result.is_fine:
-            hooks.health(result.stack, prepared.host, left_behind="the containers run this version")
-    except DevError as error:
-        return replace(result, state="failed", error=error)
-    return result
 
 
 def _rolled_back(

@@ -13,6 +13,7 @@ from kamal_dev.pipeline.hosts.operating import PAST, operated
 from kamal_dev.pipeline.run import history
 from kamal_dev.pipeline.run.asking import Agree, confirm_plan
 from kamal_dev.pipeline.run.connections import HostConnections
+from kamal_dev.pipeline.run.hooks import Hooks
 from kamal_dev.pipeline.run.names import select
 from kamal_dev.pipeline.run.report import Report, StackResult
 from kamal_dev.plan.plan import Plan, StackPlan
@@ -71,26 +72,35 @@ def scale_of(project: Project, stacks: Mapping[str, Host], words: tuple[str, ...
     return ServiceChange("scale", change.stacks, counts, change.is_named)
 
 
-def operate(project: Project, connections: HostConnections, change: ServiceChange, agree: Agree) -> Report:
+def operate(
+    project: Project, connections: HostConnections, hooks: Hooks, change: ServiceChange, agree: Agree
+) -> Report:
     """Carry it out in all stacks in parallel; asks first if the user named none. Raises Declined."""
     began, plan, output = time.monotonic(), change.plan, connections.output
     names = ", ".join(change.stacks)
     confirm_plan(output, plan, "" if change.is_named else f"{change.verb.capitalize()} {names}?", agree)
-    ended = each(plan.stacks, lambda item: _of_stack(project, connections, change, item), limit=connections.limit)
+    ended = each(
+        plan.stacks, lambda item: _of_stack(project, connections, hooks, change, item), limit=connections.limit
+    )
     results = tuple(result for result in ended if isinstance(result, StackResult))
-    report = Report(PAST[change.verb].capitalize(), "", results, time.monotonic() - began, plan=plan)
+    seconds = time.monotonic() - began
+    report = Report(PAST[change.verb].capitalize(), "", results, seconds, plan=plan, services=change.services)
     history.note(project, output, connections.performer, change.verb, results, report.seconds)
     if not report.failed:
         report.tell(output)
     return report
 
 
-def _of_stack(project: Project, connections: HostConnections, change: ServiceChange, item: StackPlan) -> StackResult:
+def _of_stack(
+    project: Project, connections: HostConnections, hooks: Hooks, change: ServiceChange, item: StackPlan
+) -> StackResult:
     target, operation = change.stacks[item.stack], item.first(ServiceOperation)
     if operation is None:
         result = StackResult(item.stack, item.address, "failed", error=item.error)
     else:
         result = operated(project, connections, item.stack, target, operation.script_verb, operation.services)
+        if change.verb != "stop":
+            result = hooks.checked(result, target, left_behind="its containers are running")
     if result.error:
         connections.output.fail(_PHASES[change.verb], result.error, target, log=explain(result))
     return result

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kamal_dev.commands.backup import BackupManifest
 from kamal_dev.errors import Declined, DevError, UsageError
-from kamal_dev.model import Host
+from kamal_dev.model import Host, short
 from kamal_dev.output import Output
 from kamal_dev.output.units import size
 from kamal_dev.pipeline.backup import SavedBackup, note
@@ -16,12 +16,19 @@ from kamal_dev.pipeline.hosts.backing_up import replace, shown, stage
 from kamal_dev.pipeline.hosts.target import running
 from kamal_dev.pipeline.run.asking import Agree
 from kamal_dev.pipeline.run.connections import HostConnections
+from kamal_dev.pipeline.run.hooks import Hooks
 from kamal_dev.pipeline.run.report import StackResult
 from kamal_dev.project import Project, backup_file
 
 
 def restore(
-    project: Project, connections: HostConnections, stacks: Mapping[str, Host], name: str, path: Path, agree: Agree
+    project: Project,
+    connections: HostConnections,
+    stacks: Mapping[str, Host],
+    hooks: Hooks,
+    name: str,
+    path: Path,
+    agree: Agree,
 ) -> SavedBackup:
     """Check a backup, ask, send it, and replace the data of the stack. Raises DevError; the data is then as before."""
     began, output = time.monotonic(), connections.output
@@ -36,8 +43,11 @@ def restore(
     except DevError as error:
         note(project, connections, "restore", StackResult(name, target.address, "failed", error=error), began)
         raise
-    result = StackResult(name, target.address, "restored", running=outcome.version)
+    result = StackResult(name, target.address, "restored", running=outcome.version, containers=outcome.containers)
+    result = hooks.checked(result, target, left_behind="its services are running with the restored data")
     note(project, connections, "restore", result, began)
+    if result.error:
+        raise result.error
     return SavedBackup(path, about, time.monotonic() - began)
 
 
@@ -58,7 +68,7 @@ def _checked(connections: HostConnections, path: Path, target: Host, service: st
 def _confirm(output: Output, name: str, target: Host, about: BackupManifest, agree: Agree) -> None:
     """Say what is replaced by what, and ask. Raises Declined."""
     parts = ", ".join(part.removeprefix("volumes/") for part in about.names)
-    output.info(f"The backup was made at {about.created_at} with version {about.version}", target)
+    output.info(f"The backup was made at {about.created_at} with version {short(about.version)}", target)
     if about.stack != name:
         output.warn(f"this is a backup of another stack: `{about.stack}`", target)
     if not agree(f"Replace {parts} ({size(about.size)}) of {name}?"):

@@ -63,7 +63,7 @@ def rollback(run: Run, order: RollbackOptions) -> Report:
     reach = _reach(run, changes)
     ended = each(
         changes,
-        lambda change: _go(run.project, run.connections, targets[change.stack], _operation(change), reach),
+        lambda change: _go(run.project, run.connections, hooks, targets[change.stack], _operation(change), reach),
         limit=run.connections.limit,
     )
     lost = [_lost(history, history.error) for history in all_histories if history.error]
@@ -127,11 +127,17 @@ def _reach(run: Run, changes: Iterable[StackPlan]) -> Reach | None:
 
 
 def _go(
-    project: Project, connections: HostConnections, target: Host, operation: RollBack, reach: Reach | None
+    project: Project,
+    connections: HostConnections,
+    hooks: Hooks,
+    target: Host,
+    operation: RollBack,
+    reach: Reach | None,
 ) -> StackResult:
     reach = reach if operation.missing else None
     current = operation.version if operation.same_version else ""
     connections.output.start("rolling_back", operation.target, target)
     ended = back(project, connections, target.name, target, operation.release, reach, current=current)
+    ended = hooks.checked(ended, target, left_behind="the containers run this version")
     tell(connections.output, ended)
     return ended

@@ -49,6 +49,7 @@ def wait(
         raise NoAnswer(target.name, outcome.reason, hint=UNKNOWN)
     what = f"`{service}` of {stack}" if service else stack
     port = condition.removeprefix("port=")
-    wanted = condition if port == condition else f"listening on {port}"
+    wanted = {"exited": "has not exited"}.get(condition, f"is not {condition}")
+    wanted = wanted if port == condition else f"is not listening on port {port}"
     reason = outcome.reason or "no containers"
-    raise HostError(target.name, f"{what} is not {wanted} after {seconds:.0f} s: {reason}")
+    raise HostError(target.name, f"{what} {wanted} after {seconds:.0f} s: {reason}")

@@ -54,6 +54,8 @@ def test_every_command_explains_itself(name: str) -> None:
         (("deploy", "--bogus"), "No such option"),
         (("deploy", "--count", "0"), "0 is not in the range"),
         (("deploy", "--count", "10000"), "10000 is not in the range"),
+        (("deploy", "--timeout", "inf"), "inf is not in the range"),
+        (("wait", "blog-1", "--timeout", "nan"), "'nan' is not a number"),
         (("rollback", "one", "two", "three"), "there is no stack `one`"),
         (("rollback", "--hots", "one"), "--host"),
     ],

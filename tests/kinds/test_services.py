@@ -60,6 +60,8 @@ def compose(verb):
             for item in mine[:count]:
                 start(item)
         if verb in ("stop", "restart"):
+            if verb == "restart" and not mine:
+                sys.exit("no such service: " + service)
             for item in mine:
                 if service in state["stubborn"]:
                     sys.exit("cannot stop " + service)
@@ -261,6 +263,9 @@ def test_a_service_that_was_not_named_and_was_not_up_is_no_failure(stack: Operat
     assert stack.operate("restart", "db")["state"] == "restarted"
     result = stack.operate("restart")
     assert result["ok"]
+    assert stack.running == ["app-1", "db-1", "worker-1"]
+    stack.engine["containers"] = [item for item in stack.engine["containers"] if item["service"] != "worker"]
+    assert stack.operate("restart")["state"] == "restarted", "a removed container is created"
     assert stack.running == ["app-1", "db-1", "worker-1"]
 
 

@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kamal_dev.errors import HookFailed
-from kamal_dev.model import Host
+from kamal_dev.model import Container, Host
 from kamal_dev.output import Event, Output
 from kamal_dev.output.sentences import sentence
 from kamal_dev.pipeline.doctor import doctor
@@ -147,6 +148,24 @@ def test_health_is_asked_for_each_stack_that_is_up_and_has_the_last_word(project
     said = sorted(text for kind, text in project.said if kind == "output")
     assert said == ["blog-1 10.0.0.1", "blog-2 10.0.0.2", "slow"]
     assert checked(project.hooks("status", skip=True), up, 4) == up
+
+
+def test_health_is_asked_after_a_change_only_if_all_containers_are_up(project: Project) -> None:
+    project.hook("health", 'echo "$DEV_COMMAND $DEV_VERSION"; exit 1')
+    hooks, host = project.hooks("start"), HOSTS["blog-1"]
+    app, done, db = (
+        Container(name, name, "i", state) for name, state in (("app", "up"), ("seed", "completed"), ("db", "stopped"))
+    )
+    result = StackResult("blog-1", host.address, "started", "abc", (app, done))
+    ended = hooks.checked(result, host, left_behind="its containers are running")
+    assert (ended.state, ended.error and ended.error.message.splitlines()[1]) == ("failed", "start abc")
+    for other in (
+        replace(result, containers=(app, db)),
+        replace(result, containers=()),
+        replace(result, state="failed"),
+    ):
+        assert hooks.checked(other, host, left_behind="") == other
+    assert project.hooks("start", skip=True).checked(result, host, left_behind="") == result
 
 
 def test_a_failure_afterwards_stops_nothing_and_is_returned(project: Project) -> None:

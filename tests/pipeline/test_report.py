@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import pytest
@@ -9,7 +10,7 @@ from kamal_dev.commands import events
 from kamal_dev.errors import HostUnreachable, ServiceFailed, UsageError
 from kamal_dev.model import Container, Host, short
 from kamal_dev.pipeline.audit import Entry
-from kamal_dev.pipeline.hosts.apply import outcome
+from kamal_dev.pipeline.hosts.apply import SERVICE_HINT, outcome
 from kamal_dev.pipeline.run.names import restrict
 from kamal_dev.pipeline.run.report import Report, StackResult
 from kamal_dev.pipeline.status_table import uptime
@@ -47,7 +48,8 @@ def test_a_retry_is_for_the_stacks_that_failed_and_the_services_that_were_named(
     workers = Container("worker", "b-worker-1", "i", "up")
     fine = StackResult("blog-1", "10.0.0.1", "scaled", COMMIT, (*UP, workers, workers))
     hosts = {"blog-2": Host("blog-2", ""), "blog-1": Host("blog-1", "10.0.0.1")}
-    done = Report("Scaled", "", (fine, failed), plan=plan_services(hosts, "scale", ("worker=2",)))
+    plan = plan_services(hosts, "scale", ("worker=2",))
+    done = Report("Scaled", "", (fine, failed), plan=plan, services=("worker=2",))
     error = done.error()
     assert error is not None
     assert error.hint.endswith("`dev scale blog-2 worker=2` retries")
@@ -59,6 +61,10 @@ def test_what_failed_by_itself_is_not_said_to_be_retried() -> None:
     error = report(failed, StackResult("blog-3", "10.0.0.3", "skipped")).error()
     assert error is not None
     assert error.hint == "`dev status` shows what is running"
+    failed = replace(failed, error=ServiceFailed("blog-2", "app did not stay up", hint=SERVICE_HINT))
+    error = report(failed).error()
+    assert error is not None
+    assert error.hint == "", "it was printed already"
 
 
 @pytest.mark.parametrize(

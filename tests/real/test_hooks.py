@@ -117,3 +117,9 @@ def test_a_stack_whose_health_hook_fails_is_not_healthy(lab: Lab, hosts: tuple[H
     assert state_of(ended) == {repository.stack(1): "deployed", second: "failed"}
     assert ended.stacks[second]["error"]["left_behind"] == "the containers run this version"
     assert ended.stacks[second]["running"] == sha
+    for words, fine in ((("restart", "--yes"), "restarted"), (("rollback", "--yes"), "rolled back")):
+        ended = repository.dev(*words, "--json", code=1)
+        assert state_of(ended) == {repository.stack(1): fine, second: "failed"}
+        assert ended.stacks[second]["error"]["message"].startswith("hook `health` exited with code 1")
+    assert repository.dev("stop", second).code == 0
+    assert "failed: hook" not in repository.dev("start", second, "--skip-hooks").stderr

@@ -291,7 +291,7 @@ def test_services_are_listed_with_what_runs_of_them(steered: Steered) -> None:
 def test_a_script_waits_for_a_stack_a_port_and_an_end(steered: Steered) -> None:
     steered.dev("wait", steered.one)
     late = steered.dev("wait", steered.one, "db", "--for", "port=5432", "--timeout", "1", code=1)
-    assert f"`db` of {steered.one} is not listening on 5432 after 1 s" in late.stderr
+    assert f"`db` of {steered.one} is not listening on port 5432 after 1 s" in late.stderr
     server = (
         "use Socket; socket S, PF_INET, SOCK_STREAM, 0; bind S, sockaddr_in(5432, INADDR_ANY); listen S, 1; sleep 60"
     )

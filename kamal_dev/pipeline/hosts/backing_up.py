@@ -165,7 +165,9 @@ def failure(target: Host, outcome: events.ScriptResult, what: str) -> HostError 
     if outcome:
         return None
     name = target.name
-    hint = f"`dev logs {name}` shows its output; `dev status {name}` shows its containers"
+    # Nothing that its services print says why nothing was changed.
+    looks = f"`dev logs {name}` shows its output; `dev status {name}` shows its containers"
+    hint = "" if outcome.state == "kept" else looks
     if outcome.state == "unfinished":
         return LifecycleFailed(name, outcome.reason, left_behind="its containers are running")
     kind = ServiceFailed if outcome.failed else HostError

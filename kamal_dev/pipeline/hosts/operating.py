@@ -71,7 +71,8 @@ def _operate(
 
 
 def _error(name: str, outcome: events.ScriptResult, verb: str) -> HostError:
-    hint = f"`dev logs {name}` shows its output; `dev status {name}` shows its containers"
+    looks = f"`dev logs {name}` shows its output; `dev status {name}` shows its containers"
+    hint = "" if outcome.state == "kept" else looks
     if outcome.state == "unfinished":
         return LifecycleFailed(name, outcome.reason, left_behind="its containers are running")
     kind = ServiceFailed if outcome.failed else HostError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import cached_property, partial
 
@@ -22,6 +23,7 @@ LAST_LINES = 20
 CHECKING = 60.0  # seconds
 UNTOUCHED = "no stack was changed"
 BACK = ("rolled back", "stopped")
+UP = ("up", "completed")
 
 
 class Hooks:
@@ -59,10 +61,19 @@ class Hooks:
         result = "rolled back" if went else "failed"
         return self._after("post-rollback", outcomes, seconds, result=result, version=version)
 
-    def health(self, stack: str, host: Host, *, left_behind: str) -> None:
+    def health(self, stack: str, host: Host, *, left_behind: str, version: str = "") -> None:
         """Run the hook `health`, if there is one, for a stack that is up. Raises HookFailed."""
         if self.has(HEALTH):
-            self._call(HEALTH, {stack: host.address}, left_behind)
+            self._call(HEALTH, {stack: host.address}, left_behind, **({"version": version} if version else {}))
+
+    def checked(self, result: StackResult, host: Host, *, left_behind: str) -> StackResult:
+        """Return the result of a stack whose containers are all up; it has failed if the hook `health` does."""
+        if result.is_fine and result.containers and all(container.state in UP for container in result.containers):
+            try:
+                self.health(result.stack, host, left_behind=left_behind, version=result.running)
+            except DevError as error:
+                return replace(result, state="failed", error=error)
+        return result
 
     def owe_setup(self, stack: str) -> None:
         """Record that Docker is about to be set up for a stack, so that `docker-setup` runs even if this run fails."""

@@ -15,12 +15,12 @@ from kamal_dev.output.failure import Failure, kind
 from kamal_dev.output.summary import ContainerSummary, LifecycleSummary, RunSummary, StackSummary, taken
 from kamal_dev.output.units import duration
 from kamal_dev.plan.plan import Plan
-from kamal_dev.plan.service_change import ServiceOperation
 from kamal_dev.values import dataclass
 
+STATUS = "`dev status` shows what is running"
 FINE = (
     *("deployed", "unchanged", "rolled back", "removed", "absent", "released"),
-    *("stopped", "started", "restarted", "scaled"),
+    *("stopped", "started", "restarted", "scaled", "restored"),
 )
 
 
@@ -29,11 +29,12 @@ class StackResult:
     """Hold how a verb ended for one stack.
 
     `state` is `deployed`, `unchanged`, `rolled back`, `removed`, `absent` (there was nothing to remove), `stopped`,
-    `started`, `restarted`, `scaled`, `failed`, `skipped` or `unknown`. `running` is the version that runs (after a
-    failure, the previous one), and `release` the id of its release if the failed or replaced release has the same
-    version. `failed` are the containers that did not stay up, with reason and log, `lifecycle` the failed lifecycle
-    commands. `before` is the id of the replaced release: empty if there was none, None if nothing was replaced.
-    `error` also says why a stack that worked was rolled back. `window` is the part of `seconds` spent watching
+    `started`, `restarted`, `scaled`, `restored`, `failed`, `skipped` or `unknown`. `running` is the version that runs
+    (after a failure, the previous one), and `release` the id of its release if the failed or replaced release has the
+    same version. `failed` are the containers that did not stay up, with reason and log, `lifecycle` the failed
+    lifecycle commands. `before` is the id of the replaced release: empty if there was none, None if nothing was
+    replaced. `error` also says why a stack that worked was rolled back. `window` is the part of `seconds` spent
+    watching
     services without a health check.
     """
 
@@ -78,7 +79,8 @@ class StackResult:
 class Report:
     """Hold the outcomes of all stacks, sorted by name.
 
-    `hook` is the error of a hook that failed afterwards, `plan` the plan that was carried out.
+    `hook` is the error of a hook that failed afterwards, `plan` the plan that was carried out, `services` what the user
+    named.
     """
 
     verb: str
@@ -87,6 +89,7 @@ class Report:
     seconds: float = 0.0
     hook: DevError | None = field(default=None, compare=False)
     plan: Plan | None = field(default=None, compare=False)
+    services: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         width = max((len(outcome.stack) for outcome in self.outcomes), default=0)
@@ -112,11 +115,13 @@ class Report:
         """Return the sum of all failures, or None if there are none."""
         if not self.failed:
             return self.hook
-        hint = "`dev status` shows what is running"
+        errors = [outcome.error for outcome in self.failed if outcome.error]
+        # The hints of the stacks were printed already.
+        hints = [] if any(STATUS in error.hint for error in errors) else [STATUS]
         # A retry makes no sense for other failures: their own hint says what to change.
-        if any(outcome.error and kind(outcome.error).retryable for outcome in self.failed):
-            hint += f"; {self._again()} retries"
-        return SomeHostsFailed("; ".join((self.summary(), *self._shortfalls())), hint=hint)
+        if any(kind(error).retryable for error in errors):
+            hints.append(f"{self._again()} retries")
+        return SomeHostsFailed("; ".join((self.summary(), *self._shortfalls())), hint="; ".join(hints))
 
     def _again(self) -> str:
         """Return the command that retries only the failed stacks: the others would be rolled back too far."""
@@ -129,10 +134,7 @@ class Report:
             return "`dev deploy --skip-build`"
         if verb == "remove":
             return "`dev remove`"
-        failed = [outcome.stack for outcome in self.failed]
-        operations = (item.first(ServiceOperation) for item in (self.plan.stacks if self.plan else ()))
-        services = next((operation.services for operation in operations if operation), ())
-        return f"`{' '.join(('dev', verb, *failed, *services))}`"
+        return f"`{' '.join(('dev', verb, *(outcome.stack for outcome in self.failed), *self.services))}`"
 
     def _shortfalls(self) -> list[str]:
         """Name the stacks that failed, and the hook that failed after them."""
