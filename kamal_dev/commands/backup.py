@@ -128,6 +128,12 @@ def stream(scripts: Scripts, token: str) -> Step:
     return step(scripts, "stream.sh", *checked("token", (token,)), label="receive the backup")
 
 
+def restorable(scripts: Scripts, stack: str, size: int, parts: Iterable[str]) -> Step:
+    """Return the step that says whether a stack has these parts, and room for `size` bytes; see `answers.outcome`."""
+    words = (stack_word(stack), str(size), *checked("volume", parts))
+    return step(scripts, "restorable.sh", *words, label=" ".join(("restorable", *words)))
+
+
 def replace(
     scripts: Scripts,
     token: str,

@@ -64,12 +64,14 @@ SCRIPTS = (
     "prune.sh",
     "pull.sh",
     "records.sh",
+    "recover.sh",
     "releases.sh",
     "remove.sh",
     "repair.sh",
     "replace.sh",
     "restarts.sh",
     "restore.sh",
+    "restorable.sh",
     "resume.sh",
     "retention.sh",
     "rollback.sh",
@@ -127,6 +129,7 @@ _FACTS = ("stack.sh", "history.sh", "observe.sh", "lock.sh", "ports.sh", "unit.s
 WATCHER = (
     *("lib.sh", "engine.sh", "stack.sh", "history.sh", "audit.sh", "lock.sh", "observe.sh", "exec.sh", "lifecycle.sh"),
     *("outage.sh", "problems.sh", "incidents.sh", "notify.sh", "resume.sh", "watcher.sh", "engine_events.sh"),
+    *("recover.sh", "engine_root.sh", *UNDERWAY),
 )
 _SOURCED = {
     "apply.sh": (*_SWITCH, "retention.sh"),
@@ -152,6 +155,7 @@ _SOURCED = {
     "records.sh": ("stack.sh",),
     "releases.sh": ("stack.sh", "history.sh", "images.sh", "engine_images.sh"),
     "remove.sh": ("stack.sh", "unit.sh", "audit.sh", "lock.sh", "engine_root.sh", *_REPLACE),
+    "restorable.sh": ("stack.sh", "room.sh", "parts.sh", "engine_root.sh"),
     "restore.sh": (*_SWITCH, "services.sh"),
     "rollback.sh": _SWITCH,
     "status.sh": ("stack.sh", "history.sh", "observe.sh", "lock.sh", "usage.sh"),

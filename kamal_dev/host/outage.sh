@@ -17,9 +17,19 @@ is_new_boot() { ! read -r last_boot 2>/dev/null <"$here/boot" || [ "$last_boot" 
 # note_outage: note that every stack needs a look. Only then is the boot recorded, so that nothing is missed if this
 # script is ended.
 note_outage() {
+  rm -rf "$outages"
   mkdir -p "$outages"
   for each in $(all_stacks); do uptime_now >"$outages/$each"; done
   echo "$boot" >"$here/boot"
+}
+
+# recover_underway: after an outage, finish the backup or restore that it interrupted, in the background. Fails if that has begun.
+# It is tried once: people have to look at what cannot be moved back.
+recover_underway() {
+  [ -f "$home/underway" ] && [ -f "$outages/$stack" ] && [ ! -f "$outages/.$stack" ] || return 0
+  : >"$outages/.$stack"
+  in_background recover.sh "$stack"
+  return 1
 }
 
 # repair_outage: after an outage, start what ran before it and does not run now, and look again. Fails as long as that

@@ -71,6 +71,27 @@ in_mounts() {
 
 # --- what was sent to be restored, until it is
 
+require_release() {
+  [ -n "$(current_release)" ] || give_up stage 'the stack has no release on this host'
+  require_engine stage
+}
+
+# look_at_parts PART...: give up unless the stack has all of them.
+look_at_parts() {
+  list_parts || give_up stage "$engine_trouble"
+  choose_parts "$@" || give_up stage "$why"
+}
+
+# check_room: give up unless the disks that the parts are on have room for `needed` bytes.
+check_room() {
+  for folder in "$(engine_root_dir)" "$home"; do
+    free=$(df -Pk "$folder" 2>/dev/null | awk 'NR == 2 { printf "%.0f", $4 * 1024 }')
+    case $free in '' | *[!0-9]*) continue ;; esac
+    awk -v needed="$needed" -v free="$free" 'BEGIN { exit !(needed * 1.05 + 1e7 <= free) }' ||
+      give_up stage "the backup needs about $(amount "$needed"), and $folder has $(amount "$free") free"
+  done
+}
+
 # name_staged: set staged to the volume, staged_folder to the folder of the workspace, and staging to the container that unpacks.
 name_staged() { staged=${stack}_kamal-dev-restore staged_folder=$home/restore staging=kamal-dev-stage-$stack; }
 

@@ -20,14 +20,6 @@ refuse() {
   give_up stage "$1"
 }
 
-# check_room FOLDER: whether the disk that it is on has room for the backup.
-check_room() {
-  free=$(df -Pk "$1" 2>/dev/null | awk 'NR == 2 { printf "%.0f", $4 * 1024 }')
-  case $free in '' | *[!0-9]*) return 0 ;; esac
-  awk -v needed="$needed" -v free="$free" 'BEGIN { exit !(needed * 1.05 + 1e7 <= free) }' ||
-    give_up stage "the backup needs about $(amount "$needed"), and $1 has $(amount "$free") free"
-}
-
 # prepare_mounts: set mounts to the flags of a container whose /restore has the parts as folders.
 prepare_mounts() {
   mounts=''
@@ -52,16 +44,13 @@ exec 3<&0 </dev/null
 use_stack "$1"
 needed=$2
 shift 2
-[ -n "$(current_release)" ] || give_up stage 'the stack has no release on this host'
-require_engine stage
+require_release
 hold_stack restore
-list_parts || give_up stage "$engine_trouble"
-choose_parts "$@" || give_up stage "$why"
+look_at_parts "$@"
 name_staged
 remove_staged
 ! engine_has_volume "$staged" || give_up stage "could not remove the volume \`$staged\` of an earlier restore"
-check_room "$(engine_root_dir)"
-check_room "$home"
+check_room
 trap 'remove_staged; unlock_stack' EXIT
 prepare_mounts
 unpack

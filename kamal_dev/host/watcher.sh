@@ -4,7 +4,7 @@
 # An event of the engine only triggers a check: observe.sh decides what is wrong, problems.sh and incidents.sh what is reported, and
 # notify.sh sends it. A locked stack is being changed, so it is not checked. The script sleeps until something happens, and checks the
 # disk every few minutes. After an outage of the host or of the engine, it starts the containers that ran before and that
-# the engine did not start (see docs/decisions/restart-policy.md).
+# the engine did not start (see docs/decisions/restart-policy.md), and finishes what the outage interrupted.
 #   ~/.kamal-dev/<stack>/incidents     see incidents.sh
 #   ~/.kamal-dev/.watcher/pending/     per stack the events since its last check: `<container> <action> <exit code>`
 set -u
@@ -117,6 +117,7 @@ check() {
   read_lock
   # What a stale owner has left half done is a problem.
   [ "$lock_state" != held ] || return 1
+  recover_underway || return 1
   shown=$(current_release)
   # A release that never came up was reported by its deploy.
   was_healthy "$shown" || { rm -f "$pending/$stack"; return 0; }
@@ -180,14 +181,16 @@ look_at_start() {
   waiting=$(printf '%s\n' "$problems" | grep -v '^[^|]*|[^|]*|restarted|' | grep -c .)
   wall=$(wall_clock)
   [ "$waiting" = 0 ] || [ "$(uptime_of "${now_started#* }")" -ge $((patience * 1000)) ] || return 0
-  resume
+  in_background resume.sh "$stack" "$now_started"
 }
 
-# resume: run postStartCommand in the background, in its own folder and with the lock of the stack.
-resume() {
+# in_background SCRIPT [ARG]...: run a script that changes the stack, in its own folder; it takes the lock of the stack.
+in_background() {
   run=$(mktemp -d "$here/run.XXXXXX") || return
   mkdir "$run/meta" && cp "$here"/*.sh "$run/" && echo 'the host' >"$run/meta/performer" || return
-  (trap 'rm -rf "$run"' EXIT; sh "$run/resume.sh" "$stack" "$now_started" >"$run/log" 2>&1) 3<&- &
+  script=$run/$1
+  shift
+  (trap 'rm -rf "$run"' EXIT; sh "$script" "$@" >"$run/log" 2>&1) 3<&- &
 }
 
 # --- the beginning

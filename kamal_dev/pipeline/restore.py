@@ -12,7 +12,7 @@ from kamal_dev.model import Host, short
 from kamal_dev.output import Output
 from kamal_dev.output.units import size
 from kamal_dev.pipeline.backup import SavedBackup, note
-from kamal_dev.pipeline.hosts.backing_up import replace, shown, stage
+from kamal_dev.pipeline.hosts.backing_up import replace, require_parts, shown, stage
 from kamal_dev.pipeline.hosts.target import running
 from kamal_dev.pipeline.run.asking import Agree
 from kamal_dev.pipeline.run.connections import HostConnections
@@ -33,7 +33,7 @@ def restore(
     """Check a backup, ask, send it, and replace the data of the stack. Raises DevError; the data is then as before."""
     began, output = time.monotonic(), connections.output
     name, target = running(stacks, name)
-    about = _checked(connections, path, target, project.config.service)
+    about = _checked(connections, path, name, target, project.config.service)
     _confirm(output, name, target, about, agree)
     try:
         output.start("transferring", "the backup", target)
@@ -51,14 +51,15 @@ def restore(
     return SavedBackup(path, about, time.monotonic() - began)
 
 
-def _checked(connections: HostConnections, path: Path, target: Host, service: str) -> BackupManifest:
-    """Return the manifest of a backup that is whole. Raises DevError, also for a backup of another project."""
+def _checked(connections: HostConnections, path: Path, stack: str, target: Host, service: str) -> BackupManifest:
+    """Return the manifest of a backup that is whole. Raises DevError, also for one that the stack cannot take."""
     about = backup_file.described(path)
     if about.service != service:
         raise UsageError(
             f"{path} is a backup of `{about.service}`, and this project is `{service}`",
             hint="run `dev restore` in the repository in which it was created",
         )
+    require_parts(connections, target, about, stack)
     connections.output.start("checking", str(path), target)
     backup_file.check(path, about, shown(connections, target, "checking", about.size))
     connections.output.done("checking", str(path), target)

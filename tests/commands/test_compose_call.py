@@ -53,9 +53,9 @@ def test_up_does_not_stay_attached() -> None:
     [
         ((), "no command for Compose"),
         (("--ansi", "never"), "no command for Compose"),
-        (("-p", "other", "ps"), "`-p` is set by `dev`"),
-        (("-fother.yaml", "ps"), "is set by `dev`"),
-        (("--file=x", "ps"), "is set by `dev`"),
+        (("-p", "other", "ps"), "`-p` cannot be used: `dev` sets"),
+        (("-fother.yaml", "ps"), "cannot be used: `dev` sets"),
+        (("--file=x", "ps"), "cannot be used: `dev` sets"),
         (("build",), "a release has fixed images"),
         (("pull", "db"), "a release has fixed images"),
     ],

@@ -206,6 +206,21 @@ def test_a_host_that_boots_starts_what_ran_before_and_nothing_else(watched: Watc
     assert watched.calls("start") == ["start -- paused worker"]
 
 
+@both_shells
+def test_a_backup_that_an_outage_interrupted_is_finished_when_the_host_boots(watched: Watched) -> None:
+    watched.container("worker", "exited")
+    for name in ("stopped", "running"):
+        (watched.stack / name).write_text("worker\n")
+    (watched.stack / "underway").write_text("backup\nworker\n\n")
+    (watched.folder / "boot").write_text("another\n")
+    watched.start()
+    wait_for("the worker runs", lambda: watched.is_running("worker"))
+    assert not (watched.stack / "underway").exists()
+    assert not (watched.stack / "stopped").exists()
+    assert [call for call in watched.calls("compose") if call.endswith("start -- worker")]
+    assert "a backup was interrupted; started its services" in (watched.stack / "audit.log").read_text()
+
+
 def test_a_watcher_that_is_replaced_starts_nothing(watched: Watched) -> None:
     watched.container("worker")
     watched.watch()

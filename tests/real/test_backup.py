@@ -144,6 +144,13 @@ def test_one_volume_is_saved_and_restored_into_another_stack(saved: Saved, backu
     missing = saved.dev("backup", saved.one, "nothing", "-o", str(tmp_path / "x"), code=1)
     assert "has no volume `nothing`" in missing.stderr
     assert "exists" in saved.dev("backup", saved.one, "-o", str(path), code=2).stderr
+    name, labels = f"{saved.one}_extra", f"com.docker.compose.project={saved.one} com.docker.compose.volume=extra"
+    saved.host.run(f"docker volume create --label {' --label '.join(labels.split())} {name}")
+    saved.dev("backup", saved.one, "extra", "-o", str(tmp_path / "extra"))
+    saved.host.run(f"docker volume rm {name}")
+    gone = saved.dev("restore", saved.one, str(tmp_path / "extra"), code=1)
+    assert "has no volume `extra`; it has: " in gone.stderr
+    assert "Checking" not in gone.stderr, "it is refused before the file is read and a question is asked"
 
 
 def test_a_damaged_file_is_refused_and_nothing_is_changed(saved: Saved, backup: Path, tmp_path: Path) -> None:

@@ -14,12 +14,13 @@ from kamal_dev.errors import DevError, HostError, LifecycleFailed, ServiceFailed
 from kamal_dev.model import Host, Result, Step
 from kamal_dev.output.event import Phase
 from kamal_dev.pipeline.hosts.lock_wait import in_turn
-from kamal_dev.pipeline.hosts.scripts import EventPrinter, follow, within
+from kamal_dev.pipeline.hosts.scripts import EventPrinter, ask, follow, within
 from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.project import Project, backup_file
 from kamal_dev.shell import Receiver
 from kamal_dev.shell.fanout import Background
 
+ASKING = 60.0
 LONGEST = 6 * 3600.0  # seconds, as scripts on hosts have it
 SHOWN_EVERY = 1 << 24  # bytes
 
@@ -111,6 +112,14 @@ def _write(stream: BinaryIO, chunk: bytes) -> None:
     rest = memoryview(chunk)
     while rest:
         rest = rest[stream.write(rest) :]
+
+
+def require_parts(connections: HostConnections, target: Host, about: BackupManifest, stack: str) -> None:
+    """Raise DevError if the stack cannot take a backup: a volume or a release is missing, or room for it."""
+    step = backup.restorable(connections.scripts, stack, about.size, about.names)
+    outcome = answers.outcome(ask(connections, target, step, timeout=ASKING).output)
+    if not outcome:
+        raise HostError(target.name, f"could not restore it: {outcome.reason}", left_behind="nothing was changed")
 
 
 def stage(connections: HostConnections, target: Host, path: Path, about: BackupManifest, stack: str) -> None:
