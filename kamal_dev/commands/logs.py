@@ -64,6 +64,15 @@ class LogSource:
         return self.service if self.number in ("", "1") else f"{self.service}-{self.number}"
 
 
+@dataclass(eq=False)
+class LongLine:
+    """Count the parts in which a line that is too long is returned: `read` in this run, `returned` in all runs."""
+
+    time: bytes
+    read: int = 0
+    returned: int = 0
+
+
 class LogLine(NamedTuple):
     """Hold one line of a log, as bytes in any encoding; `time` is in UTC and sorts as text."""
 
@@ -105,10 +114,13 @@ class LogReader:
     complaints: list[str] = field(default_factory=list)
     _rest: bytes = b""
     _pieces: dict[bytes, bytes] = field(default_factory=dict)
+    _long: dict[bytes, LongLine] = field(default_factory=dict)
 
     def restart(self) -> None:
-        """Drop an incomplete line."""
+        """Drop an incomplete line; it is read again, but its parts are not returned again."""
         self._rest = b""
+        for line in self._long.values():
+            line.read = 0
         self.is_begun = False
         self._pieces.clear()
         self.ended.clear()
@@ -145,6 +157,8 @@ class LogReader:
             self._pieces[identity] = self._pieces.get(identity, b"") + rest
             yield from self._full(identity, source)
         elif source and sign == b" ":
+            if (long := self._long.get(identity)) and long.read:
+                del self._long[identity]
             yield _line(source, self._pieces.pop(identity, b"") + rest)
         elif source and sign == b".":
             source.is_complete = True
@@ -157,7 +171,13 @@ class LogReader:
         if len(piece) > LONGEST + STAMP:
             text, rest = piece[:LONGEST], piece[LONGEST:]
             self._pieces[identity] = rest if _PIECE.match(rest) else piece[: STAMP + 1] + rest
-            yield LogLine(text[:STAMP], source, _joined(text[STAMP + 1 :]))
+            line = self._long.get(identity)
+            if line is None or (line.read == 0 and line.time != text[:STAMP]):
+                line = self._long[identity] = LongLine(text[:STAMP])
+            line.read += 1
+            if line.read > line.returned:
+                line.returned = line.read
+                yield LogLine(text[:STAMP], source, _joined(text[STAMP + 1 :]))
 
     def _begin(self, identity: bytes, rest: bytes) -> None:
         words = rest.decode(errors="replace").split(" ")

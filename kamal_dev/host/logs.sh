@@ -59,9 +59,17 @@ read_log() {
   last='' count=0
   [ ! -f "$known_end" ] || read -r last count <"$known_end"
   # Before the first line, the requested start applies.
-  if [ -n "$last" ]; then set -- "$@" --since "$last"; else set -- "$@" ${since:+--since "$since"} --tail "${tail:-all}"; fi
-  # shellcheck disable=SC2086 # words of a command
-  engine_read_log "$read_id" "$@" ${until:+--until "$until"} 2>&1 | tag_lines
+  if [ -n "$last" ]; then read_lines "$@" --since "$last" | tag_lines; else first_lines "$@" ${since:+--since "$since"} | tag_lines; fi
+}
+
+read_lines() { engine_read_log "$read_id" "$@" ${until:+--until "$until"} 2>&1; }
+
+# first_lines FLAG...: with --until, the engine would take the last lines of the whole log, and then leave out the late ones.
+first_lines() {
+  case $until:$tail in
+    :* | *: | *:all) read_lines "$@" --tail "${tail:-all}" ;;
+    *) read_lines "$@" | tail -n "$tail" ;;
+  esac
 }
 
 # Without a buffer, tr writes what it has read at once, many lines together.

@@ -81,11 +81,17 @@ def test_what_was_read_is_where_the_next_run_begins() -> None:
     assert texts(reader.read(line(A, 3, b"three"))) == [b"three"]
 
 
-def test_a_line_without_an_end_is_returned_in_parts_that_fit_the_memory() -> None:
+@pytest.mark.parametrize("read", [0, 150])
+def test_a_line_without_an_end_is_returned_in_parts_that_fit_the_memory_and_not_again_after_a_cut(read: int) -> None:
     reader = LogReader()
     reader.read(source(A, b"app"))
     record = b"".join(stamp(1) + b" " + b"%05d" % n + b"x" * (CHUNK - 5) for n in range(200))
     parts: list[LogLine] = []
+    for at in range(0, read * CHUNK, 3000):
+        parts += reader.read(A + b">" + record[at : at + 3000] + b"\n")
+    reader.restart()
+    parts += reader.read(line(A, 0.5, b"error"))
+    assert parts.pop().text == b"error"
     for at in range(0, len(record), 3000):
         parts += reader.read(A + b">" + record[at : at + 3000] + b"\n")
         assert sum(map(len, reader._pieces.values())) <= LONGEST + 3100

@@ -151,6 +151,11 @@ def is_quiet(host: Host) -> bool:
     )
 
 
+def json_lines(repository: Repository, *words: str) -> list[dict[str, Any]]:
+    """The log lines of the first stack."""
+    return list(map(json.loads, repository.dev("logs", repository.stack(1), *words, "--json").stdout.splitlines()))
+
+
 def test_logs_of_all_stacks_are_in_the_order_of_time(repository: Repository) -> None:
     ended = repository.dev("logs", "app", "job", "-n", "30", "--json")
     lines = [json.loads(line) for line in ended.stdout.splitlines()]
@@ -166,6 +171,9 @@ def test_names_services_and_expressions_choose_lines(repository: Repository) -> 
     assert one == f"{repository.stack(2)} job | second\n"
     assert repository.dev("logs", "job", repository.stack(1), "--grep", "first", "--no-log-prefix").stdout == "first\n"
     assert repository.dev("logs", repository.stack(1), "job", "--since", "1ms").stdout == ""
+    first, second = json_lines(repository, "job")[:2]
+    assert json_lines(repository, "job", "--until", first["time"], "-n", "1") == [first], "the last line until then"
+    assert json_lines(repository, "job", "--since", second["time"], "-n", "9")[0] == second
     assert "did you mean `job`?" in repository.dev("logs", "jop", code=2).stderr
 
 
