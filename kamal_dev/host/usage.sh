@@ -92,9 +92,10 @@ begin_measuring() {
   mounted="$mounted$(printf '%s\n' "$volumes" | sed "s/^volume/$stack/")
 "
   ! is_measured || return 0
-  : >"$home/.measuring" || return 0
+  { : >"$home/.measuring"; } 2>/dev/null || return 0
+  # A shell keeps what it redirects around a function open until its end, and the connection waits for that.
   (exec </dev/null >/dev/null 2>&1; measure &)
-} 2>/dev/null
+}
 
 # is_measured: whether each volume in `wanted` was measured in the last minute.
 is_measured() {
