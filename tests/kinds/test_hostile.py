@@ -36,6 +36,7 @@ from kamal_dev.output.printable import printable
 from kamal_dev.pipeline.hosts.clone import Clone
 from kamal_dev.pipeline.hosts.workspace import Workspace
 from kamal_dev.pipeline.init import init
+from kamal_dev.pipeline.run.run import Run
 from kamal_dev.project import private
 from tests import dev
 from tests.workspace.conftest import make
@@ -186,7 +187,12 @@ def test_a_workspace_that_is_no_folder_is_left_and_force_puts_it_aside(lab: Lab,
     assert (lab.clone / "a.txt").is_file()
 
 
-def test_what_waits_where_nobody_looked_is_ended_and_the_lock_with_it(lab: Lab) -> None:
+def test_what_waits_where_nobody_looked_is_ended_and_the_lock_with_it(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripts = {name: text.replace("stall=20\n", "stall=3\n") for name, text in lab.scripts.items()}
+    assert scripts != lab.scripts
+    monkeypatch.setattr(Run, "scripts", scripts)
     # git looks into folders that seem to be repositories, whoever made them.
     inner = lab.clone / "inner"
     git(lab.root, "init", "--quiet", str(inner))

@@ -1,9 +1,11 @@
-"""Show the recorded deploy on this terminal, at a pace that leaves time to resize it."""
+"""Show the recorded deploy on this terminal, part after part, each once its file exists in a folder."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from pathlib import Path
 
 from kamal_dev.output import Output
 from kamal_dev.output.live import LiveView
@@ -11,15 +13,14 @@ from kamal_dev.output.symbols import is_ascii_locale
 from tests.output import recorded
 
 
-def main(seconds: float) -> None:
-    """Show each part, and wait so many seconds after it."""
-    import os
-
+def main(folder: Path) -> None:
+    """Show the parts; their files are numbered from 0."""
     view = LiveView(is_ascii=is_ascii_locale(os.environ))
-    for part in recorded.PARTS:
+    for number, part in enumerate(recorded.PARTS):
+        while not (folder / str(number)).exists():
+            time.sleep(0.01)
         part(Output(view))
-        time.sleep(seconds)
     view.close()
 
 
-main(float(sys.argv[1]))
+main(Path(sys.argv[1]))

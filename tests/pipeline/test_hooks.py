@@ -26,9 +26,10 @@ from kamal_dev.pipeline.run.run import Run
 from kamal_dev.pipeline.status import StackStatus
 from tests.real.lab import DEV, LISTENING, wait_for
 
+# Nothing listens there, which is known at once.
 SETTINGS = """\
 service: blog
-provider: {type: static, hosts: [root@10.0.0.1, root@10.0.0.2]}
+provider: {type: static, hosts: [root@127.0.0.1:1, root@127.0.0.1:2]}
 secrets: [API_TOKEN]
 vms: {count: 2}
 """
@@ -106,8 +107,6 @@ def test_a_file_that_is_not_executable_is_said_to_be_so_and_not_run(project: Pro
     said = ".kamal/hooks/pre-build is not executable and was skipped: `chmod +x .kamal/hooks/pre-build`"
     assert project.said == [("warning", said)]
     assert not (project.root / "made").exists()
-    # Nothing listens there, which is known at once.
-    project.write("config/dev.yml", SETTINGS.replace("10.0.0.1", "127.0.0.1:1"))
     checks = doctor(project.root, Output(lambda event: None), config_path=None, devcontainer_path=None)
     (check,) = [check for check in checks if check.name == "hooks"]
     assert (check.is_fine, check.advice) == (False, "`chmod +x .kamal/hooks/pre-build`")

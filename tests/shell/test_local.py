@@ -16,6 +16,12 @@ def sh(script: str, **more: object) -> Step:
     return Step(("sh", "-c", script), **more)  # type: ignore[arg-type]
 
 
+def has_ended(pid: Path) -> bool:
+    """Whether the process has ended whose number is in a file."""
+    state = Path(f"/proc/{pid.read_text().strip()}/stat")
+    return not state.exists() or ") Z " in state.read_text()
+
+
 def test_both_streams_and_the_exit_code_come_back() -> None:
     result = Local().run(sh("echo out; echo err >&2; exit 3"))
     assert (result.exit_code, result.output, result.errors) == (3, "out", "err")
@@ -55,11 +61,11 @@ def test_a_program_that_is_not_there_is_a_result() -> None:
 
 
 def test_a_timeout_ends_the_command_and_all_it_started(tmp_path: Path) -> None:
-    result = Local().run(sh(f"(sleep 2; touch {tmp_path}/late) & sleep 30"), timeout=0.3)
+    pid = tmp_path / "pid"
+    result = Local().run(sh(f"sleep 1000 & echo $! >{pid}; wait"), timeout=0.5)
     assert result.exit_code == TIMED_OUT
     assert result.seconds < 10
-    time.sleep(2.2)
-    assert not (tmp_path / "late").exists()
+    assert has_ended(pid)
 
 
 def test_a_stream_ends_with_an_error_where_the_command_does() -> None:
@@ -94,7 +100,7 @@ def test_all_that_was_printed_arrives_also_where_nobody_reads_for_a_while() -> N
     pieces = []
     for piece in Local().stream(slow):
         pieces.append(piece)
-        time.sleep(0.5)
+        time.sleep(0.1)
     assert b"".join(pieces) == bytes(300000) + b"end\n"
 
 
@@ -127,8 +133,7 @@ def test_a_run_that_ends_leaves_no_process_of_another_thread_behind(tmp_path: Pa
         time.sleep(0.01)
     local.close()
     assert not ended.result()
-    state = Path(f"/proc/{pid.read_text().strip()}/stat")
-    assert not state.exists() or ") Z " in state.read_text()
+    assert has_ended(pid)
     assert local.run(Step(("true",))).exit_code == CANNOT_RUN
 
 
