@@ -35,10 +35,11 @@ def command(flags: common.Flags, *, name: str, volumes: tuple[str, ...], output:
     Services that use the volumes are stopped during the backup and started again afterwards. With a hook
     `.kamal/hooks/backup`, which runs first, they keep running.
     """
-    from kamal_dev.pipeline.backup import backup
+    from kamal_dev.pipeline.backup import backup, warn_of_source
     from kamal_dev.pipeline.run.hooks import Hooks
 
     run = common.open_run(flags, strict=False)
     hooks = Hooks(run, "backup", skip=skip_hooks)
     saved = backup(run.project, run.connections, run.stacks, hooks, name, volumes, output)
+    warn_of_source(run.project, run.local, run.output, saved.path)
     return common.finish(flags, saved.result("backup"), str(saved))

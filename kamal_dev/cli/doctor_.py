@@ -48,11 +48,15 @@ def _bundle(flags: common.Flags, checks: list[Check]) -> Path:
 
     from kamal_dev.cli import results
     from kamal_dev.pipeline import bundle
+    from kamal_dev.pipeline.backup import warn_of_source
 
     files = bundle.machine(checks)
+    run = None
     with suppress(DevError):
         run = common.open_run(flags, strict=False)
         files |= bundle.project_files(run.project, run.connections, run.stacks)
     path = Path(f"kamal-dev-doctor-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.tar.gz")
     bundle.write(path, files, results.redaction())
+    if run:
+        warn_of_source(run.project, run.local, run.output, path)
     return path

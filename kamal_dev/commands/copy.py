@@ -12,8 +12,15 @@ from kamal_dev.model import Step
 from kamal_dev.values import dataclass
 
 # Runs in the container with a path and its folder: prints the user, then `dir`, `file`, `none` or `nowhere`, then for a
-# link to a file which one that is.
+# link to a file which one that is. `memory`: the folder is in a file system that `docker cp` does not see; what it
+# writes there would be in the container, but below that mount.
 _LOOK = """id -u; id -g
+if [ -d "$1" ]; then folder=$1; else folder=$2; fi
+folder=$(cd "$folder" 2>/dev/null && pwd -P)/ longest=0 type=
+while read -r _ _ _ root point rest; do
+  case $folder in "${point%/}"/*) [ ${#point} -lt $longest ] || { longest=${#point} type=$root:${rest##* - }; } ;; esac
+done </proc/self/mountinfo
+case ${type%% *} in /:tmpfs | *:proc | *:sysfs | *:devpts | *:mqueue) echo memory; exit ;; esac
 if [ -d "$1" ]; then echo dir
 elif [ -e "$1" ]; then echo file; [ ! -L "$1" ] || readlink -f -- "$1"
 elif [ -d "$2" ]; then echo none
@@ -65,7 +72,7 @@ class CopyTarget:
     def of(cls, output: str) -> CopyTarget:
         """Parse the container's answer; without an answer, it is a folder of root."""
         user, group, kind, path, *_ = (*output.split("\n"), "", "", "", "")
-        if not (user.isdecimal() and group.isdecimal() and kind in ("dir", "file", "none", "nowhere")):
+        if not (user.isdecimal() and group.isdecimal() and kind in ("dir", "file", "none", "nowhere", "memory")):
             return cls()
         return cls(int(user), int(group), kind, path)
 

@@ -152,6 +152,11 @@ def files(root: Path) -> Step:
     return git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
 
 
+def untracked(root: Path, path: Path) -> Step:
+    """List the path if it is not tracked and not ignored."""
+    return git(root, "ls-files", "-z", "--others", "--exclude-standard", "--", f":(literal){path}")
+
+
 def committed(root: Path, tree: str = "HEAD") -> Step:
     """List the paths of a commit or tree; paths end with NUL."""
     return git(root, "ls-tree", "-r", "-z", "--name-only", tree)

@@ -26,6 +26,7 @@ Phase = Literal[
     "transferring",
     "sending_source",
     "fetching",
+    "copying",
     "uploading",
     "starting",
     "observing",

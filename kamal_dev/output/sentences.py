@@ -35,6 +35,7 @@ WORDS: dict[Phase, Wording] = {
     "transferring": Wording("Sending {}", "Sent {}"),
     "sending_source": Wording("Sending the source {}", "Sent the source {}"),
     "fetching": Wording("Fetching changes from the workspace {}", "Fetched changes {}"),
+    "copying": Wording("Copying {}", "Copied {}"),
     "uploading": Wording("Uploading the release {}", "Uploaded the release {}"),
     "starting": Wording("Starting containers {}", "Started containers {}"),
     "observing": Wording("Waiting for containers to become healthy {}", "Containers are healthy {}"),
@@ -65,7 +66,7 @@ _SKIPPED: dict[Phase, str] = {
     "sending_source": "The source is up to date {}",
     "building": "Nothing to build {}",
 }
-_NAMED = ("building", "packing", "pushing", "pulling", "transferring", "initializing", "hook")
+_NAMED = ("building", "packing", "pushing", "pulling", "transferring", "copying", "initializing", "hook")
 
 
 def sentence(event: Event, *, full: bool = False) -> str:

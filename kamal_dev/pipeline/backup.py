@@ -12,6 +12,7 @@ from kamal_dev.commands.backup import BackupManifest, parts_of
 from kamal_dev.commands.hooks import BACKUP
 from kamal_dev.errors import DevError
 from kamal_dev.model import Host
+from kamal_dev.output import Output
 from kamal_dev.output.summary import BackupPartSummary, BackupSummary, RunSummary, taken
 from kamal_dev.output.units import size
 from kamal_dev.pipeline.hosts.backing_up import Packing
@@ -20,7 +21,8 @@ from kamal_dev.pipeline.run import history
 from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.hooks import Hooks
 from kamal_dev.pipeline.run.report import StackResult
-from kamal_dev.project import Project, backup_file
+from kamal_dev.project import Project, backup_file, source
+from kamal_dev.shell import Shell
 from kamal_dev.values import dataclass
 
 
@@ -84,6 +86,15 @@ def backup(
         raise
     note(project, connections, "backup", StackResult(name, target.address, "backed up"), began)
     return SavedBackup(path, manifest, time.monotonic() - began)
+
+
+def warn_of_source(project: Project, shell: Shell, output: Output, path: Path) -> None:
+    """Warn if a file that `dev` wrote is part of the next deploy, like any file of the repository."""
+    if source.includes(project.source, shell, path):
+        output.warn(
+            f"{path} is in the repository: the next deploy would build it into images and send it to hosts",
+            hint="move it, or add it to .gitignore and .dockerignore",
+        )
 
 
 def note(project: Project, connections: HostConnections, verb: str, result: StackResult, began: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -18,6 +19,8 @@ from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.project import Project, archive
 from kamal_dev.shell import Receiver
 from kamal_dev.shell.fanout import Background
+
+SHOWN_EVERY = 1 << 22  # bytes
 
 
 def cp(project: Project, connections: HostConnections, stacks: Mapping[str, Host], source: str, target: str) -> int:
@@ -68,14 +71,46 @@ class _ContainerPath:
         """Return why the engine could not copy."""
         reason = result.tail(1).removeprefix("Error response from daemon: ")
         if "Could not find the file" in reason:
-            return HostError(self.host.name, f"there is no file {self.path} in the container")
+            hint = "a file in memory (/proc, a tmpfs mount) can be read with `dev exec NAME SERVICE -- cat PATH`"
+            return HostError(self.host.name, f"there is no file {self.path} in the container", hint=hint)
         return HostError(self.host.name, f"could not copy {self.path}: {reason}")
+
+
+class CopyProgress:
+    """Show the progress of a copy every few megabytes; a small one ends without a word, like `cp`."""
+
+    def __init__(self, place: _ContainerPath, name: str, total: int | None = None) -> None:
+        self._output, self._host, self._name = place.output, place.host, name
+        self._total, self._began = total, time.monotonic()
+        self._bytes = self._shown = 0
+
+    def count(self, chunk: bytes) -> bytes:
+        """Return the chunk that is copied next."""
+        self._bytes += len(chunk)
+        if self._bytes - self._shown >= SHOWN_EVERY:
+            if not self._shown:
+                self._output.start("copying", self._name, self._host)
+            self._shown = self._bytes
+            total = self._total and max(self._total, self._bytes)
+            self._output.progress("copying", self._bytes, total, "bytes", self._host, subject=self._name)
+        return chunk
+
+    def end(self) -> None:
+        """Report the end of a copy that was shown."""
+        if self._shown:
+            self._output.done("copying", self._name, self._host, seconds=time.monotonic() - self._began)
 
 
 def _send(target: _ContainerPath, source: Path) -> None:
     facts = target.look()
     path = facts.leads_to or target.path.rstrip("/") or "/"
     folder, name = posixpath.split(path)
+    if facts.kind == "memory":
+        raise HostError(
+            target.host.name,
+            f"{path} is in memory (tmpfs or /proc), and Docker cannot copy to it",
+            hint="`dev exec NAME SERVICE -- sh -c 'cat >PATH' <FILE` can",
+        )
     if facts.kind == "nowhere" or (facts.kind != "dir" and target.path.endswith("/") and not source.is_dir()):
         raise HostError(
             target.host.name, f"there is no folder {folder if facts.kind == 'nowhere' else path} in the container"
@@ -92,7 +127,8 @@ def _send(target: _ContainerPath, source: Path) -> None:
 
     packing = Background(packed, name="pack")
     with os.fdopen(reading, "rb") as stream:
-        result = target.shell.run(copy.into(target.container, folder), feed=archive.chunks(stream))
+        progress = CopyProgress(target, source.resolve().name, source.stat().st_size if source.is_file() else None)
+        result = target.shell.run(copy.into(target.container, folder), feed=map(progress.count, archive.chunks(stream)))
     try:
         packing.result()
     except BrokenPipeError:
@@ -102,16 +138,22 @@ def _send(target: _ContainerPath, source: Path) -> None:
         raise UsageError(f"could not read {error.filename or source}: {error.strerror or error}") from error
     if not result:
         raise target.failed(result)
+    progress.end()
 
 
 def _fetch(source: _ContainerPath, target: Path) -> int:
     shell = source.shell
     assert isinstance(shell, Receiver)
     reading, writing = os.pipe()
+    progress = CopyProgress(source, posixpath.basename(source.path) or "/")
 
     def received() -> Result:
         with os.fdopen(writing, "wb") as stream:
-            return shell.receive(copy.out_of(source.container, source.path), stream.write, feed=())
+            return shell.receive(
+                copy.out_of(source.container, source.path),
+                lambda chunk: stream.write(progress.count(chunk)),
+                feed=(),
+            )
 
     receiving = Background(received, name="receive")
     with os.fdopen(reading, "rb") as stream:
@@ -121,6 +163,7 @@ def _fetch(source: _ContainerPath, target: Path) -> int:
         raise source.failed(result)
     if not count:
         raise HostError(source.host.name, f"nothing was copied from {source.path}")
+    progress.end()
     return count
 
 

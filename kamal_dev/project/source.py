@@ -25,6 +25,7 @@ from kamal_dev.project.repository import (
     read_index,
 )
 from kamal_dev.project.withheld import Withheld
+from kamal_dev.shell import Shell
 from kamal_dev.shell.local import Local
 from kamal_dev.values import dataclass
 
@@ -121,6 +122,14 @@ def files(source: Source, shell: Local) -> tuple[str, ...]:
     root = source.repository
     names = _files(root, shell) if source.is_git else (os.path.relpath(path, root) for path in folders.walk(root))
     return tuple(sorted({name for name in names if os.path.lexists(root / name)}))
+
+
+def includes(source: Source, shell: Shell, path: Path) -> bool:
+    """Return whether a new file is part of the source: in its folder, and not ignored by git."""
+    path = path.resolve()
+    if not path.is_relative_to(source.repository.resolve()):
+        return False
+    return not source.is_git or bool(shell.run(git.untracked(source.repository, path)).output)
 
 
 def committed(source: Source, shell: Local, withheld: Withheld) -> tuple[str, ...]:

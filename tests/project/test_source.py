@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kamal_dev.project.source import Source, read
+from kamal_dev.project.source import Source, includes, read
 from kamal_dev.shell.local import Local
 
 QUIET = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
@@ -64,6 +64,20 @@ def test_the_suffix_is_the_content_wherever_the_tree_stands(
 def test_what_git_ignores_does_not_count(repository: Path) -> None:
     (repository / "ignored").write_text("x")
     assert not version(repository).version.is_dirty
+
+
+def test_a_new_file_is_part_of_the_source_unless_it_is_ignored_or_elsewhere(
+    repository: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    inside, ignored, outside = (
+        repository / "backup",
+        repository / "ignored",
+        tmp_path_factory.mktemp("other") / "backup",
+    )
+    for path in (inside, ignored, outside):
+        path.write_text("x")
+    source = version(repository)
+    assert [includes(source, Local(), path) for path in (inside, ignored, outside)] == [True, False, False]
 
 
 def test_looking_leaves_the_repository_as_it_was(repository: Path) -> None:

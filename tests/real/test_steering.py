@@ -318,6 +318,13 @@ def test_files_are_copied_both_ways_with_their_modes(steered: Steered, tmp_path:
     (tmp_path / "note").write_text("hello\n")
     steered.dev("cp", str(tmp_path / "note"), f"{steered.two}:db:/tmp/renamed")
     assert steered.dev("exec", steered.two, "db", "--", "cat", "/tmp/renamed").stdout == "hello\n"
+    (tmp_path / "large").write_bytes(os.urandom(9_000_000))
+    sent = steered.dev("cp", str(tmp_path / "large"), f"{steered.one}:db:/tmp/")
+    received = steered.dev("cp", f"{steered.one}:db:/tmp/large", str(tmp_path / "again"))
+    assert "Copied `large` in" in sent.stderr and "Copied `large` in" in received.stderr, "it takes long"
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "large").read_bytes()
+    memory = steered.dev("cp", str(tmp_path / "note"), f"{steered.one}:db:/dev/shm/", code=1)
+    assert "/dev/shm is in memory" in memory.stderr, "Docker would write it below the mount, and say nothing"
     missing = steered.dev("cp", f"{steered.one}:nothing", str(tmp_path), code=1)
     assert "there is no file /srv/work/nothing in the container" in missing.stderr
     assert (
