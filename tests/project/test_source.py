@@ -69,15 +69,11 @@ def test_what_git_ignores_does_not_count(repository: Path) -> None:
 def test_a_new_file_is_part_of_the_source_unless_it_is_ignored_or_elsewhere(
     repository: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    inside, ignored, outside = (
-        repository / "backup",
-        repository / "ignored",
-        tmp_path_factory.mktemp("other") / "backup",
-    )
-    for path in (inside, ignored, outside):
+    paths = [repository / "backup", repository / "ignored", tmp_path_factory.mktemp("other") / "backup"]
+    for path in paths:
         path.write_text("x")
     source = version(repository)
-    assert [includes(source, Local(), path) for path in (inside, ignored, outside)] == [True, False, False]
+    assert [includes(source, Local(), path) for path in paths] == [True, False, False]
 
 
 def test_looking_leaves_the_repository_as_it_was(repository: Path) -> None:
