@@ -16,11 +16,12 @@ def main() -> None:
     # A run is short and keeps most objects: the garbage collector would take a twentieth of a deploy.
     gc.set_threshold(100_000)
     from kamal_dev.cli.app import app
-    from kamal_dev.cli.exit import guarded
+    from kamal_dev.cli.exit import INTERRUPTED, guarded
 
     code = guarded(app, sys.argv[1:])
     streams.silence(stream for stream in (sys.stderr,) if not streams.takes(stream))
-    if any(thread.daemon for thread in threading.enumerate()):
-        # Python aborts if it exits while a thread is inside a library; everything that must be closed is closed.
+    if code == INTERRUPTED or any(thread.daemon for thread in threading.enumerate()):
+        # Everything that must be closed is closed. Python aborts if it exits while a daemon is inside a library, and
+        # waits for other threads, which may never end if the interrupt came while a lock was handed over.
         os._exit(code)
     sys.exit(code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from contextlib import suppress
 from typing import Any
 
@@ -16,6 +17,7 @@ from kamal_dev.output import clean
 from kamal_dev.output.redaction import Redaction
 
 INTERRUPTED = 130
+ENDING = 30.0  # seconds after SIGTERM until the process ends in any case
 
 
 def guarded(app: click.Command, args: list[str], *, redaction: Redaction | None = None) -> int:
@@ -24,7 +26,9 @@ def guarded(app: click.Command, args: list[str], *, redaction: Redaction | None 
     Messages contain no secret that `redaction` knows before or learns during the command.
     """
     # SIGTERM is handled like Ctrl-C, so that temporary files and connections are cleaned up.
-    signal.signal(signal.SIGTERM, lambda *_: _interrupt())
+    limit = threading.Timer(ENDING, os._exit, (INTERRUPTED,))
+    limit.daemon = True
+    signal.signal(signal.SIGTERM, lambda *_: _interrupt(limit))
     redaction = redaction or Redaction()
     try:
         with suppress(AttributeError, ValueError):
@@ -40,6 +44,8 @@ def guarded(app: click.Command, args: list[str], *, redaction: Redaction | None 
         return _explain(error, redaction)
     except KeyboardInterrupt:
         return _interrupted()
+    finally:
+        limit.cancel()
 
 
 def _traceback(error: Exception) -> str:
@@ -49,8 +55,10 @@ def _traceback(error: Exception) -> str:
     return "".join(format_exception(error)).rstrip("\n")
 
 
-def _interrupt() -> None:
+def _interrupt(limit: threading.Timer) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # Python drops the exception if it is in a finalizer just now, and cleaning up may wait for a process that hangs.
+    limit.start()
     raise KeyboardInterrupt
 
 

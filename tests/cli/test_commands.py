@@ -436,3 +436,24 @@ def test_every_help_has_examples_that_are_commands(name: str, command: click.Com
         program, *words = shlex.split(line, comments=True)
         assert (program, name) == ("dev", " ".join(words[: name.count(" ") + 1]))
         _parse(words)
+
+
+DROPPED = """
+import os, signal, time, click
+from kamal_dev.cli import exit
+exit.ENDING = 0.2
+class Finalized:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+@click.command()
+def app():
+    Finalized()
+    time.sleep(60)
+exit.guarded(app, [])
+"""
+
+
+def test_a_sigterm_that_python_drops_still_ends_the_command() -> None:
+    done = subprocess.run([sys.executable, "-c", DROPPED], timeout=30, capture_output=True)
+    assert done.returncode == 130
