@@ -325,7 +325,8 @@ engine_processes() { engine top "$1" -o pid,ppid,args 2>/dev/null | sed 1d; }
 
 engine_kill() { engine kill -- "$@"; }
 engine_restart() { engine restart -- "$@"; }
-engine_discard() { engine rm --force -- "$@"; }
+# engine_discard NAME: remove a temporary container with the volumes that its image asks for; see engine_run.
+engine_discard() { engine rm --force --volumes -- "$@"; }
 # engine_restart_policy POLICY ID...: what the engine does from now on when they end, or when it starts.
 engine_restart_policy() {
   restart_policy=$1

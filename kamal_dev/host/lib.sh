@@ -258,7 +258,7 @@ end_family() {
   done
 }
 
-# watch_callers: end this script when one of its callers ends, or after its deadline.
+# watch_callers: end this script when one of its callers ends, or after its deadline. It has script_ending seconds to clean up.
 watch_callers() {
   seconds_left=$script_within
   while sleep 1 && is_there "$$:$own_start"; do
@@ -266,15 +266,15 @@ watch_callers() {
     for caller_there in $callers; do is_there "$caller_there" || is_called=no; done
     if [ "$seconds_left" -gt 0 ] && [ "$is_called" = yes ]; then continue; fi
     end_family TERM
-    sleep 5
-    is_there "$$:$own_start" && end_family KILL
+    for _ in $(seq "$script_ending"); do sleep 1; is_there "$$:$own_start" || return; done
+    end_family KILL
     return
   done
 }
 
 # A detached script has a token, and text run by `sh -c` ends with its stdin. A confined script is watched from
 # outside.
-script_within=${script_within:-7300}
+script_within=${script_within:-7300} script_ending=${script_ending:-5}
 case $0:${KAMAL_DEV_TOKEN:-}:${KAMAL_DEV_CONFINED:-} in
   */*::)
     # Not a child of this shell, which may `wait` for all its children; and without a copy of stdout, which would stay

@@ -5,6 +5,8 @@
 # meta/performer. Events: `result` {ok, state, phase, reason}.
 set -u
 here=${0%/*}
+# Removing gigabytes that were unpacked takes a while.
+script_ending=300
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$here/lib.sh"
 # shellcheck source-path=SCRIPTDIR source=feed.sh

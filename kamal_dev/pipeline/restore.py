@@ -12,7 +12,7 @@ from kamal_dev.model import Host, short
 from kamal_dev.output import Output
 from kamal_dev.output.units import size
 from kamal_dev.pipeline.backup import SavedBackup, note
-from kamal_dev.pipeline.hosts.backing_up import replace, require_parts, shown, stage
+from kamal_dev.pipeline.hosts.backing_up import SUBJECT, replace, require_parts, shown, stage
 from kamal_dev.pipeline.hosts.target import running
 from kamal_dev.pipeline.run.asking import Agree
 from kamal_dev.pipeline.run.connections import HostConnections
@@ -36,9 +36,10 @@ def restore(
     about = _checked(connections, path, name, target, project.config.service)
     _confirm(output, name, target, about, agree)
     try:
-        output.start("transferring", "the backup", target)
+        sending = time.monotonic()
+        output.start("transferring", SUBJECT, target)
         stage(connections, target, path, about, name)
-        output.done("transferring", "the backup", target)
+        output.done("transferring", SUBJECT, target, seconds=time.monotonic() - sending)
         outcome = replace(project, connections, target, about, name)
     except DevError as error:
         note(project, connections, "restore", StackResult(name, target.address, "failed", error=error), began)
@@ -61,7 +62,7 @@ def _checked(connections: HostConnections, path: Path, stack: str, target: Host,
         )
     require_parts(connections, target, about, stack)
     connections.output.start("checking", str(path), target)
-    backup_file.check(path, about, shown(connections, target, "checking", about.size))
+    backup_file.check(path, about, shown(connections, target, "checking", about.size, str(path)))
     connections.output.done("checking", str(path), target)
     return about
 

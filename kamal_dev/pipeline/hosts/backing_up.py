@@ -23,6 +23,7 @@ from kamal_dev.shell.fanout import Background
 ASKING = 60.0
 LONGEST = 6 * 3600.0  # seconds, as scripts on hosts have it
 SHOWN_EVERY = 1 << 24  # bytes
+SUBJECT = "the backup"
 
 
 class Packing:
@@ -133,7 +134,7 @@ def stage(connections: HostConnections, target: Host, path: Path, about: BackupM
             count += len(chunk)
             progress(count)
 
-    progress = shown(connections, target, "transferring", None)
+    progress = shown(connections, target, "transferring", None, SUBJECT)
 
     def change() -> events.ScriptResult:
         files = payload.performed(connections.performer)
@@ -198,7 +199,9 @@ def limits_of(project: Project) -> StartLimits:
     return StartLimits(settings.timeout, settings.window, settings.restarts)
 
 
-def shown(connections: HostConnections, target: Host, phase: Phase, total: int | None) -> Callable[[int], None]:
+def shown(
+    connections: HostConnections, target: Host, phase: Phase, total: int | None, subject: str = ""
+) -> Callable[[int], None]:
     """Return what shows the progress of a phase, every few megabytes."""
     last = 0
 
@@ -206,6 +209,6 @@ def shown(connections: HostConnections, target: Host, phase: Phase, total: int |
         nonlocal last
         if count - last >= SHOWN_EVERY:
             last = count
-            connections.output.progress(phase, count, total, "bytes", target)
+            connections.output.progress(phase, count, total, "bytes", target, subject=subject)
 
     return progress
