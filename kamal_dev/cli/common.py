@@ -54,7 +54,9 @@ def complete_stacks(context: click.Context, parameter: click.Parameter, incomple
 
     try:
         run = Run.open(Path.cwd(), Output(lambda event: None), strict=False)
-        return [name for name, _ in run.provider.stacks() if name.startswith(incomplete)]
+        machines = run.provider.machines()
+        names = run.remembered_on(machines) if machines else dict(run.provider.stacks())
+        return [name for name in names if name.startswith(incomplete)]
     except (DevError, OSError):
         return []
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         "dev deploy",
         "dev deploy --count 3  # run three stacks",
         "dev deploy guestbook-2  # only this stack",
+        "dev deploy guestbook-7 --on 10.0.0.2  # a new stack on this host",
         "dev deploy --skip-push  # without a registry",
         "dev deploy --dry-run  # print the plan and its steps",
     )
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 @click.option("--skip-build", is_flag=True, help="Use the existing images of this version.")
 @click.option("--skip-push", is_flag=True, help="Send images to hosts over SSH instead of a registry.")
 @click.option("--host", "hosts", multiple=True, metavar="NAME", help="Deploy only this stack. Can be repeated.")
+@click.option("--on", default="", metavar="ADDRESS", help="Place new stacks on this host.")
 @click.option("--retry-failed", is_flag=True, help="Deploy only stacks whose last deploy failed or did not finish.")
 @click.option(
     "--timeout",

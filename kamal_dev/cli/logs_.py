@@ -65,7 +65,7 @@ def command(
     )
     run = common.open_run(flags, strict=False)
     try:
-        logs(run.project, run.connections, lambda: dict(run.provider.stacks()), words, query, view)
+        logs(run.project, run.connections, run.locate, words, query, view)
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0

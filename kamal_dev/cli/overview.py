@@ -14,7 +14,7 @@ def overview(ctx: click.Context) -> int:
     from kamal_dev.output.table import table
     from kamal_dev.pipeline.list import HEAD, row
     from kamal_dev.pipeline.overview import next_command
-    from kamal_dev.pipeline.status import look
+    from kamal_dev.pipeline.status import overview as stacks_of
 
     try:
         run = common.open_run(Flags(), strict=False)
@@ -22,7 +22,7 @@ def overview(ctx: click.Context) -> int:
         common.show(ctx.get_help())
         return 0
     has_config = (run.project.root / "config/dev.yml").is_file()
-    statuses = look(run.connections, run.stacks.items()) if has_config else []
+    statuses = stacks_of(run) if has_config else []
     if statuses:
         common.show(table(HEAD, [row(stack) for stack in statuses]))
     command, why = next_command(statuses, str(run.project.version), has_config=has_config)

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 from kamal_dev.commands.events import Arrived, Event, Heartbeat, Lifecycle, Log, Phase, Pulled, Replace, ScriptResult
 from kamal_dev.commands.facts import CurrentRelease, Facts, FailedChange, HeldImage, Lock, PortConflict, Record
 from kamal_dev.commands.stacks import (
+    About,
+    Claim,
     Contents,
     Inside,
     KeptRelease,
@@ -23,6 +25,7 @@ from kamal_dev.commands.stacks import (
     ReleaseFile,
     RunningContainer,
     StackState,
+    Survey,
     Usage,
 )
 from kamal_dev.commands.typed import fits, hints
@@ -36,6 +39,11 @@ def event(line: str) -> Event | None:
     """Return the event in a line, or None."""
     parsed = _tell(line)
     return parsed[1] if parsed else None
+
+
+def events(output: str) -> Iterator[Event]:
+    """Return all events."""
+    return (event for _, event in _events(output))
 
 
 def count(output: str) -> int:
@@ -186,6 +194,9 @@ _KINDS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     "inside": lambda data: _read(Inside, data),
     "beat": lambda data: _read(Heartbeat, data),
     "stack": lambda data: _read(StackState, data),
+    "about": lambda data: _read(About, data),
+    "claim": lambda data: _read(Claim, data),
+    "survey": lambda data: _read(Survey, {key: data[key] for key in ("stacks", "memory", "cpus", "disk_free")}),
     "usage": lambda data: _read(Usage, data),
     "volume": lambda data: _read(MountedVolume, data),
     "release": lambda data: _read(KeptRelease, data),

@@ -6,6 +6,8 @@ from dataclasses import field
 
 from kamal_dev.commands.facts import Facts
 from kamal_dev.commands.stacks import (
+    About,
+    Claim,
     Inside,
     KeptRelease,
     Leftover,
@@ -13,6 +15,7 @@ from kamal_dev.commands.stacks import (
     ReleaseFile,
     RunningContainer,
     StackState,
+    Survey,
     Usage,
 )
 from kamal_dev.model import Container
@@ -142,6 +145,9 @@ Event = (
     | Inside
     | Heartbeat
     | StackState
+    | About
+    | Claim
+    | Survey
     | Usage
     | MountedVolume
     | KeptRelease

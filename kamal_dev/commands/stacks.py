@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field
 
-from kamal_dev.commands.facts import CurrentRelease, FailedChange, Lock
+from kamal_dev.commands.facts import CurrentRelease, Facts, FailedChange, Lock
 from kamal_dev.model import Container
 from kamal_dev.values import dataclass
 
@@ -132,3 +132,33 @@ class Contents:
 
     files: Mapping[str, str] = field(default_factory=dict, repr=False)
     inside: tuple[Inside, ...] = ()
+
+
+@dataclass(frozen=True)
+class About:
+    """Announce that the events that follow are about a stack."""
+
+    stack: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Name the host that may create a new stack: the one that was claimed first."""
+
+    stack: str
+    host: str
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Describe what is on a host: all its stacks, and its size in bytes.
+
+    `facts` are those of the stacks that were asked for and are there, `contents` what is in them, if that was asked.
+    """
+
+    stacks: tuple[str, ...] = ()
+    memory: int = 0
+    cpus: int = 0
+    disk_free: int = 0
+    facts: Mapping[str, Facts] = field(default_factory=dict)
+    contents: Mapping[str, Contents] = field(default_factory=dict)

@@ -19,9 +19,14 @@ def is_hash(word: object) -> bool:
     return isinstance(word, str) and _HASH.fullmatch(word) is not None
 
 
+def is_stack_word(name: object) -> bool:
+    """Return whether this is a valid name of a stack."""
+    return isinstance(name, str) and _STACK.fullmatch(name) is not None
+
+
 def stack_word(name: str) -> str:
     """Return a stack's name. Raises UsageError for an invalid name."""
-    if not _STACK.fullmatch(name):
+    if not is_stack_word(name):
         raise UsageError(
             f"`{name}` is not a valid stack name",
             hint="use lower-case letters, digits, `-` and `_`; see `service` and `naming.pattern` in config/dev.yml",

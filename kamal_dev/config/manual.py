@@ -55,10 +55,16 @@ def _part(node: Leaf | Group) -> str:
         return _provider(node)
     if isinstance(node, Leaf):
         return _lines(node, "")
-    if not node.leaves:
-        return ""
-    head = "\n".join([*_comment(node.doc, ""), f"{node.path}:"])
-    return head + "\n" + "\n".join(_lines(leaf, "  ") for leaf in node.leaves)
+    return _group(node, "") if node.leaves else ""
+
+
+def _group(node: Group, indent: str) -> str:
+    head = "\n".join([*_comment(node.doc, indent), f"{indent}{node.path.rpartition('.')[2]}:"])
+    children = (child for child in node.children.values() if not isinstance(child, Old))
+    below = f"{indent}  "
+    return "\n".join(
+        (head, *(_lines(item, below) if isinstance(item, Leaf) else _group(item, below) for item in children))
+    )
 
 
 def _provider(node: Leaf) -> str:

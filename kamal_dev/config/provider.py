@@ -106,7 +106,7 @@ class StaticOptions:
         Hosts(),
         """Machines to deploy to, in the order in which stacks are assigned: `user@address:port`, where user and port
         are optional, or a mapping with `address` and any of `user`, `port`, `keys`, `proxy_jump` that differ from
-        the `ssh` section. Each machine runs one stack.""",
+        the `ssh` section. Each machine runs one stack, or up to `placement.per_host`.""",
         example="[deploy@10.0.0.1, deploy@10.0.0.2:2222]",
     )
 
@@ -132,18 +132,20 @@ class ProviderType:
 
     `implementation` is the class in `providers/<type>.py`. `creates_hosts` is false if hosts are listed: those are
     known by their address, and never destroyed. `shares_machine` is true if hosts are as large as this machine.
+    `shares_hosts` is true if several stacks can be placed on one host.
     """
 
     options: type
     implementation: str
     creates_hosts: bool = True
     shares_machine: bool = False
+    shares_hosts: bool = False
 
 
 DEFAULT = "docker"
 PROVIDERS = {
     DEFAULT: ProviderType(DockerOptions, "DockerProvider", shares_machine=True),
-    "static": ProviderType(StaticOptions, "StaticProvider", creates_hosts=False),
+    "static": ProviderType(StaticOptions, "StaticProvider", creates_hosts=False, shares_hosts=True),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field
 
+from kamal_dev.config.distribution import PlacementConfig
 from kamal_dev.config.images import BuildConfig, ImageSettings, Registry
 from kamal_dev.config.kinds import Amount, Boolean, Choice, Many, Name, Number, Text, Whole
 from kamal_dev.config.notify import Notify
@@ -164,10 +165,11 @@ class Config:
     build: BuildConfig = section(BuildConfig, "How images are built.")
     provider: ProviderConfig = option(
         ProviderSection(),
-        "Where hosts come from, one for each stack.",
+        "Where hosts come from.",
         default=ProviderConfig(),
         otherwise="`type: docker`",
     )
+    placement: PlacementConfig = section(PlacementConfig, "How stacks are distributed over hosts.")
     secrets: tuple[str, ...] = option(
         Many(Name()),
         """Variables passed to the main service, read from the environment or the secrets file. They are sent in a file
@@ -249,5 +251,5 @@ OLD = (
     Old("git.branch", reason=_CLONE),
     Old("git.workspace_folder", reason="use `workspaceFolder` in devcontainer.json"),
     Old("git.token", reason=_CLONE),
-    Old("vms.spread", reason="every stack runs on its own host"),
+    Old("vms.spread", reason="use `placement`"),
 )

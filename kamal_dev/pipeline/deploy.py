@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
 from kamal_dev.errors import DevError, UsageError
@@ -11,6 +12,7 @@ from kamal_dev.output import Output
 from kamal_dev.pipeline.hosts.apply import ApplyContext, apply, failure, tell
 from kamal_dev.pipeline.hosts.batches import Hosts, in_batches, reporting_hosts
 from kamal_dev.pipeline.hosts.observe import Observations, observe
+from kamal_dev.pipeline.hosts.placing import claim
 from kamal_dev.pipeline.hosts.planning import Planner
 from kamal_dev.pipeline.hosts.prepare import PrepareContext, PreparedHost, prepare
 from kamal_dev.pipeline.hosts.transfer import ImageTransfer
@@ -25,6 +27,7 @@ from kamal_dev.pipeline.plan import (
     confirm,
     decide,
     final_planner,
+    find_hosts,
     first_planner,
     observing,
     require_terminal,
@@ -37,7 +40,6 @@ from kamal_dev.pipeline.run.report import Report, StackResult
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.plan.plan import Plan
 from kamal_dev.project import Project
-from kamal_dev.providers import Provider
 from kamal_dev.shell.fanout import Background, each
 
 NOTHING = "nothing was built or deployed"
@@ -59,6 +61,7 @@ def deploy(run: Run, options: DeployOptions) -> Report:
     scope = decide(run, options, connects=not hooks.has("pre-connect"))
     require_terminal(run.project, options, scope.creating)
     hooks.before("pre-connect", scope.hosts, left_behind=NOTHING)
+    scope = find_hosts(run, options, scope, is_deep=options.is_interactive)
     making = ImageMaking(run.project, run.tools, skip_build=options.skip_build, skip_push=options.skip_push)
     # Building may start while the hosts still answer: no hook has to run first, no host has to be created, and the
     # plan is rarely confirmed.
@@ -118,7 +121,7 @@ def _execute(
     preparing = _preparing(run, hooks, planner)
     # A missing image is reported before hosts are created for it.
     existing = _images(making, hooks, scope) if options.skip_build and scope.creating else None
-    hosts = Background(lambda: _prepare_all(run.provider, preparing, scope, observations))
+    hosts = Background(lambda: _prepare_all(_ensured(run, options, scope), preparing, scope, observations))
     with reporting_hosts(scope.creating, hosts):
         images = existing or _images(making, hooks, scope)
     prepared = hosts.result()
@@ -165,10 +168,27 @@ def _applying(
     return ApplyContext(run.connections, planner, preparing, tunnel, layers, scope.login, options.keep_failed)
 
 
-def _prepare_all(provider: Provider, context: PrepareContext, scope: DeployScope, observations: Observations) -> Hosts:
-    """Create and start hosts, then prepare each one; a failure becomes the result of its stack."""
+def _ensured(run: Run, options: DeployOptions, scope: DeployScope) -> Mapping[str, Host | DevError]:
+    """Create and start hosts, and claim the names of new stacks on hosts that exist.
+
+    Returns the stacks whose host was not observed yet, with the host or why there is none.
+    """
+    made = run.provider.ensure(scope.not_on) if scope.not_on else {}
+    # Who chooses the host of a new stack decides that it is on no other.
+    if options.on or not scope.new:
+        return made
+    new = {name: host for name in scope.new if (host := scope.hosts[name])}
+    moved, errors = claim(run.connections, run.provider.machines(), new)
+    for name, host in moved.items():
+        run.output.info(f"Another deploy is creating {name} on {host.address}, which is used here too", host)
+    return {**made, **moved, **errors}
+
+
+def _prepare_all(
+    made: Mapping[str, Host | DevError], context: PrepareContext, scope: DeployScope, observations: Observations
+) -> Hosts:
+    """Prepare each host; a failure becomes the result of its stack."""
     connections = context.connections
-    made = provider.ensure(scope.not_on) if scope.not_on else {}
 
     def prepared(stack: str) -> PreparedHost | StackResult:
         host = made.get(stack) or scope.hosts[stack]

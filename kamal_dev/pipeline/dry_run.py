@@ -16,7 +16,7 @@ from kamal_dev.pipeline.hosts.prepare import bootstrap_step, pull_step
 from kamal_dev.pipeline.images.building import build_step, planned
 from kamal_dev.pipeline.images.recipe import BuildOptions
 from kamal_dev.pipeline.images.registry import login_step
-from kamal_dev.pipeline.plan import DeployOptions, DeployScope, decide, observing, planner_of, seen_images
+from kamal_dev.pipeline.plan import DeployOptions, DeployScope, decide, find_hosts, observing, planner_of, seen_images
 from kamal_dev.pipeline.run.asking import error_of
 from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.hooks import runnable
@@ -64,7 +64,7 @@ class DryRun:
 
 def dry_run(run: Run, options: DeployOptions) -> DryRun:
     """Return what `dev deploy` would do now, and the steps. Runs no hook and no command of the project."""
-    scope = decide(run, options)
+    scope = find_hosts(run, options, decide(run, options), is_deep=False)
     run.provider.make_room(len(scope.creating), lambda question: False)
     planner = planner_of(run, options, scope, seen_images(run.project, run.tools, options))
     observations = observing(run.connections, scope, is_deep=False)

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from kamal_dev.model import Host, short
 from kamal_dev.output import Output
-from kamal_dev.pipeline.run.record import remembered, unlisted, update
+from kamal_dev.pipeline.run.record import listed_places, remembered, unlisted, update
 from kamal_dev.pipeline.run.run import Run
-from kamal_dev.pipeline.status import StackStatus, look
+from kamal_dev.pipeline.status import StackStatus, look, overview
 from kamal_dev.project import Project
 from kamal_dev.project.state import CachedHost, State
 
@@ -24,9 +24,9 @@ def listed(run: Run) -> list[StackStatus]:
     """
     read = remembered(run.project, run.output)
     known = read.state
-    hosts = tuple(run.stacks.items())
-    no_longer_listed = unlisted(known.hosts, hosts)
-    statuses = look(run.connections, hosts)
+    statuses = overview(run)
+    hosts = tuple((stack.name, stack.host) for stack in statuses)
+    no_longer_listed = unlisted(known.hosts, listed_places(run.provider.machines(), known.hosts) or hosts)
     asked = look(run.connections, [(item.stack, item.host) for item in no_longer_listed])
     behind = {item: stack for item, stack in zip(no_longer_listed, asked, strict=True) if stack.state != "absent"}
     _tell(run.project, run.output, known, hosts, behind)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field, replace
 from typing import Any
 
 from kamal_dev.commands.host import Login
 from kamal_dev.commands.payload import watcher_version
 from kamal_dev.compose import layout
-from kamal_dev.errors import DevcontainerError, Problem
+from kamal_dev.errors import DevcontainerError, Problem, UsageError
 from kamal_dev.model import Host, Release
 from kamal_dev.pipeline.hosts.checks import lacking_capacity
 from kamal_dev.pipeline.hosts.observe import Observations, observe
+from kamal_dev.pipeline.hosts.placing import placed
 from kamal_dev.pipeline.hosts.planning import Planner, requirements
 from kamal_dev.pipeline.hosts.rendering import RenderedReleases, render_release
 from kamal_dev.pipeline.hosts.workspace import Workspace
@@ -45,13 +46,15 @@ from kamal_dev.values import dataclass
 class DeployOptions:
     """Hold the flags of `dev deploy`.
 
-    `names` limits the deploy to these stacks, `retry_failed` to those whose last deploy failed. `timeout` is the
+    `names` limits the deploy to these stacks, `retry_failed` to those whose last deploy failed. `on` is the host for
+    new stacks, if hosts share them. `timeout` is the
     number of seconds spent on each host. `recreate` recreates every container. `agree` asks before hosts are created
     or removed, if the terminal is interactive; `consent` asks before a limit of this machine is raised.
     """
 
     count: int | None = None
     names: tuple[str, ...] = ()
+    on: str = ""
     skip_build: bool = False
     skip_push: bool = False
     skip_initialize: bool = False
@@ -70,13 +73,16 @@ class DeployScope:
     """Hold what one deploy covers: the first draft of each stack's release, the stack's host, and the registry login.
 
     `engine` waits for the platform of the local engine; it returns an empty string if nothing is built. Raises
-    EngineError.
+    EngineError. `observed` are the stacks about which their hosts have answered already, or that have no host for a
+    reason; `new` are those that were placed on a host that they are not on yet.
     """
 
     releases: dict[str, Release]
     hosts: dict[str, Host | None]
     login: Login | None
     engine: Callable[[], str] = str
+    observed: Mapping[str, Observation] = field(default_factory=dict)
+    new: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -91,7 +97,8 @@ class DeployScope:
     @property
     def not_on(self) -> tuple[str, ...]:
         """The stacks whose host does not exist or is switched off."""
-        return tuple(name for name, host in self.hosts.items() if not (host and host.address))
+        off = (name for name, host in self.hosts.items() if not (host and host.address))
+        return tuple(name for name in off if name not in self.observed)
 
     @property
     def are_all_on(self) -> bool:
@@ -118,7 +125,7 @@ def plan(run: Run, options: DeployOptions) -> ReleasePlan:
     Runs no hook and no command of the project (such as `initializeCommand`), logs in to no registry, and takes no
     lock.
     """
-    scope = decide(run, options)
+    scope = find_hosts(run, options, decide(run, options), is_deep=True)
     planner = planner_of(run, options, scope, seen_images(run.project, run.tools, options))
     observations = observing(run.connections, scope, is_deep=True)
     in_scope = [observations.of(name) for name in scope.names]
@@ -160,14 +167,36 @@ def decide(run: Run, options: DeployOptions, *, connects: bool = False) -> Deplo
         run.connect(names)
     releases = {name: render_release(run.project, name) for name in names}
     run.provider.check(names)
-    stacks = run.stacks
     require_capacity(run)
     for notice in run.project.notices:
         run.output.warn(str(notice), category="config")
-    for text in left_behind(run.project, stacks, names, is_all=not options.names):
-        run.output.warn(text)
     login = None if options.skip_push or not planned(run.project) else registry.credentials(run.project)
-    return DeployScope(releases, {name: stacks.get(name) for name in names}, login, engine.result)
+    if options.on and not run.provider.machines():
+        raise UsageError("`--on` needs hosts that share stacks", hint="set `placement.per_host` to more than 1")
+    if run.provider.machines():
+        # Only the hosts know where the stacks are, and may not be asked yet.
+        return DeployScope(releases, {name: Host(name, "") for name in names}, login, engine.result)
+    _warn_of_others(run, options, names, run.stacks)
+    return DeployScope(releases, {name: run.stacks.get(name) for name in names}, login, engine.result)
+
+
+def find_hosts(run: Run, options: DeployOptions, scope: DeployScope, *, is_deep: bool) -> DeployScope:
+    """Return the scope with the host of each stack, if hosts share stacks: asks each of them once."""
+    machines = run.provider.machines()
+    if not machines:
+        return scope
+    found = placed(
+        run.connections, machines, run.project.config.placement, scope.releases, on=options.on, is_deep=is_deep
+    )
+    _warn_of_others(run, options, scope.names, found.surveyed.of(run.project))
+    hosts = {name: found.placement.hosts.get(name, host) for name, host in scope.hosts.items()}
+    return replace(scope, hosts=hosts, observed=found.observed, new=found.placement.new)
+
+
+def _warn_of_others(run: Run, options: DeployOptions, names: tuple[str, ...], stacks: Mapping[str, Host]) -> None:
+    machines = run.provider.machines()
+    for text in left_behind(run.project, stacks, names, is_all=not options.names, machines=machines):
+        run.output.warn(text)
 
 
 def chosen(run: Run, options: DeployOptions) -> tuple[str, ...]:
@@ -198,6 +227,8 @@ def observing(connections: HostConnections, scope: DeployScope, *, is_deep: bool
     """Start observing the hosts of all stacks; `is_deep` also asks who works in their containers."""
 
     def one(stack: str) -> Observation:
+        if stack in scope.observed:
+            return scope.observed[stack]
         return observe(connections, stack, scope.hosts[stack], scope.releases[stack], is_deep=is_deep)
 
     return Observations(scope.hosts, one, limit=connections.limit)

@@ -9,12 +9,15 @@ from typing import Any
 from kamal_dev.commands import answers, host
 from kamal_dev.commands.facts import FailedChange, Lock
 from kamal_dev.commands.stacks import MountedVolume, StackState, Usage
+from kamal_dev.commands.words import is_stack_word
 from kamal_dev.errors import DevError, HostTimeout, NoAnswer
 from kamal_dev.model import Container, Host
 from kamal_dev.pipeline.hosts.scripts import output_of
 from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.names import of_project
 from kamal_dev.pipeline.run.run import Run
+from kamal_dev.pipeline.run.shared_hosts import is_named
+from kamal_dev.plan.placement import at, natural
 from kamal_dev.shell.fanout import each
 from kamal_dev.values import dataclass
 
@@ -120,9 +123,38 @@ def stacks(run: Run, names: tuple[str, ...] = (), *, is_measured: bool = False) 
 
     `is_measured`: also with what their containers use. The provider is asked each time.
     """
-    targets = of_project(run.provider.stacks(), run.project, names)
-    statuses = look(run.connections, targets.items(), is_measured=is_measured)
+    if run.provider.machines():
+        known = {stack.name: stack for stack in look_everywhere(run, is_measured=is_measured)}
+        chosen = of_project([(name, stack.host) for name, stack in known.items()], run.project, names)
+        statuses = [known[name] for name in chosen]
+    else:
+        targets = of_project(run.provider.stacks(), run.project, names)
+        statuses = look(run.connections, targets.items(), is_measured=is_measured)
     return [replace(stack, repositories=run.project.repositories) for stack in statuses]
+
+
+def overview(run: Run) -> list[StackStatus]:
+    """Return every stack of this project as `dev list` shows it, with the hosts that this run found first."""
+    return look_everywhere(run) if run.provider.machines() else look(run.connections, run.stacks.items())
+
+
+def look_everywhere(run: Run, *, is_measured: bool = False) -> list[StackStatus]:
+    """Ask the hosts that share stacks for all stacks of this project, each host once.
+
+    A host that does not answer has those stacks that this machine remembers; without any, it has a line of its own.
+    """
+    answers = each(
+        run.provider.machines(),
+        lambda machine: _look(run.connections, [(machine.name, machine)], is_measured=is_measured, names=()),
+        limit=run.connections.limit,
+    )
+    found = [stack for answer in answers if isinstance(answer, list) for stack in answer]
+    silent = [stack for stack in found if not stack.is_known]
+    stacks = {stack.name: stack for stack in found if stack.is_known and is_named(run.project, stack.name)}
+    for item in silent:
+        remembered = run.remembered_on((item.host,)) or {item.name: item.host}
+        stacks = {name: replace(item, name=name, host=host) for name, host in remembered.items()} | stacks
+    return sorted(stacks.values(), key=lambda stack: natural(stack.name))
 
 
 def look(
@@ -140,8 +172,14 @@ def look(
     return [statuses[target] for target in targets]
 
 
-def _look(connections: HostConnections, listed: list[tuple[str, Host]], *, is_measured: bool) -> list[StackStatus]:
-    """Ask one host for these stacks."""
+def _look(
+    connections: HostConnections,
+    listed: list[tuple[str, Host]],
+    *,
+    is_measured: bool,
+    names: tuple[str, ...] | None = None,
+) -> list[StackStatus]:
+    """Ask one host for these stacks, or with empty `names` for all that it has."""
 
     def all_of(state: str, reason: str = "") -> list[StackStatus]:
         return [StackStatus(name, host, state, reason=reason) for name, host in listed]
@@ -149,16 +187,18 @@ def _look(connections: HostConnections, listed: list[tuple[str, Host]], *, is_me
     target = listed[0][1]
     if not target.address:
         return all_of("off", "the host is not running or does not answer")
-    names = tuple(dict.fromkeys(name for name, _ in listed))
-    asked = host.status(connections.scripts, names, is_measured=is_measured)
+    asked_names = tuple(dict.fromkeys(name for name, _ in listed)) if names is None else names
+    asked = host.status(connections.scripts, asked_names, is_measured=is_measured)
     try:
         states = answers.stacks(output_of(connections, target, asked, timeout=ASKING))
     except (NoAnswer, HostTimeout) as error:
         return all_of("unknown", error.message)
     except DevError as error:
         return all_of("unreachable", error.message)
+    if names is not None:
+        return [_status(state.stack, at(target, state.stack), state) for state in states if is_stack_word(state.stack)]
     known = {state.stack: state for state in states}
-    return [_status(name, at, known.get(name)) for name, at in listed]
+    return [_status(name, at_host, known.get(name)) for name, at_host in listed]
 
 
 def _status(name: str, target: Host, stack: StackState | None) -> StackStatus:

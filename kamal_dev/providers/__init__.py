@@ -58,6 +58,13 @@ class Provider(Protocol):
         """Return every existing host with the name of its stack; a host that is switched off has no address."""
         ...
 
+    def machines(self) -> tuple[Host, ...]:
+        """Return the hosts that stacks are placed on, named after their addresses; none if each stack has its own.
+
+        `ensure` and `stacks` are not used then: only the hosts know which stacks they have.
+        """
+        ...
+
     def capacity(self) -> Capacity | None:
         """Return the largest size of a new host; None if only the host itself can tell."""
         ...

@@ -120,6 +120,10 @@ class DockerProvider:
         outcomes = each(containers, lambda container: self._seen(container, key), limit=AT_ONCE)
         return tuple((outcome.name, outcome) for outcome in outcomes if isinstance(outcome, Host))
 
+    def machines(self) -> tuple[Host, ...]:
+        """Return none: each stack has its own host."""
+        return ()
+
     def capacity(self) -> Capacity:
         """Return the size of this machine, which none of its hosts exceeds."""
         return self._machine.capacity

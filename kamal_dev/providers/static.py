@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,22 +17,25 @@ if TYPE_CHECKING:
 
 
 class StaticProvider:
-    """Assign hosts to stacks by position: the n-th stack runs on the n-th host."""
+    """Assign hosts to stacks by position: the n-th stack runs on the n-th host, if a host takes only one."""
 
     def __init__(self, config: Config, *, directory: Path, output: Output, **_: Any) -> None:
         self._config = config
         self._root = directory.parent.parent
         self._output = output
-        hosts = (self._host(index, listed) for index, listed in enumerate(config.provider["hosts"], 1))
-        self._hosts = {host.name: host for host in hosts}
+        self._machines = tuple(map(self._machine, config.provider["hosts"]))
+        names = (stack_name(config.service, index, config.naming) for index in range(1, len(self._machines) + 1))
+        self._hosts = {name: replace(machine, name=name) for name, machine in zip(names, self._machines, strict=True)}
 
     def check(self, names: tuple[str, ...]) -> None:
-        """Refuse more names than there are hosts."""
-        missing = [name for name in names if name not in self._hosts]
+        """Refuse more names than the hosts take."""
+        room = len(self._machines) * self._config.placement.per_host
+        missing = names[room:] if self.machines() else [name for name in names if name not in self._hosts]
         if missing:
             listed = f"{len(self._hosts)} host{'' if len(self._hosts) == 1 else 's'}"
+            of_each = f", with up to {self._config.placement.per_host} stacks each" if self.machines() else ""
             raise ProviderError(
-                f"{self._config.path}: provider.hosts lists {listed}: there is none for {', '.join(missing)}",
+                f"{self._config.path}: provider.hosts lists {listed}{of_each}: there is none for {', '.join(missing)}",
                 hint="add hosts to the list, or lower `--count` (or `vms.count`)",
             )
 
@@ -44,6 +48,10 @@ class StaticProvider:
         """Return every listed host with the stack at its position."""
         return tuple(self._hosts.items())
 
+    def machines(self) -> tuple[Host, ...]:
+        """Return the listed hosts if they take several stacks."""
+        return self._machines if self._config.placement.per_host > 1 else ()
+
     def make_room(self, count: int, agree: Agree) -> None:
         """Do nothing: no host is created."""
 
@@ -52,18 +60,19 @@ class StaticProvider:
 
     def destroy(self, names: tuple[str, ...]) -> None:
         """Report that the hosts stay, because they are not ours."""
-        kept = [host.name for name, host in self._hosts.items() if name in names]
+        kept = [] if self.machines() else [host.name for host in self._hosts.values() if host.name in names]
         if kept:
             self._output.info(f"Kept {', '.join(kept)}: the static provider destroys no hosts", phase="removing")
 
-    def _host(self, index: int, listed: Mapping[str, Any]) -> Host:
+    def _machine(self, listed: Mapping[str, Any]) -> Host:
         """Complete an entry from the `ssh` section; what both leave out is left to ~/.ssh/config."""
         ssh = self._config.ssh
+        address, port = listed["address"], listed["port"] or ssh.port
         return Host(
-            name=stack_name(self._config.service, index, self._config.naming),
-            address=listed["address"],
+            name=address if port in (0, 22) else f"{address}:{port}",
+            address=address,
             user=listed["user"] or ssh.user,
-            port=listed["port"] or ssh.port,
+            port=port,
             keys=tuple(self._root / Path(key).expanduser() for key in listed["keys"] or ssh.keys),
             proxy_jump=listed["proxy_jump"] or ssh.proxy_jump,
         )

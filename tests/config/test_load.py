@@ -173,7 +173,7 @@ git:
     assert [str(notice) for notice in read.notices] == [
         "config/dev.yml:2: `build.dockerfile` is not used: builds are defined by the devcontainer or its compose file",
         "config/dev.yml:2: `build.context` is not used: builds are defined by the devcontainer or its compose file",
-        "config/dev.yml:3: `vms.spread` is not used: every stack runs on its own host",
+        "config/dev.yml:3: `vms.spread` is not used: use `placement`",
         "config/dev.yml:5: `git.repository` is not used: the source is not cloned when the container starts,"
         " so hosts need no token",
         "config/dev.yml:6: `git.branch` is not used: the source is not cloned when the container starts,"

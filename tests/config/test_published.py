@@ -62,7 +62,7 @@ def test_every_option_is_in_the_example_with_its_explanation() -> None:
 def test_every_option_of_the_example_can_be_set(provider: str) -> None:
     lines = EXAMPLE.splitlines()
     own = set(shape(PROVIDERS[provider].options).children)
-    start, end = lines.index("provider:"), lines.index("# secrets: [DATABASE_PASSWORD]")
+    start, end = lines.index("provider:"), lines.index("placement:")
     kept, section = [], provider
     for number, line in enumerate(lines):
         if named := re.match(r"  # With `type: (\w+)`", line):

@@ -46,6 +46,10 @@ class Fake:
         """Return the host as soon as it can be seen."""
         return self.provider.stacks() if self.is_listed else ()
 
+    def machines(self) -> tuple[Host, ...]:
+        """Return none: each stack has its own host."""
+        return ()
+
     def capacity(self) -> Capacity | None:
         """Return what the real provider can give."""
         return self.provider.capacity()

@@ -343,6 +343,10 @@ def test_doctor_compares_what_is_asked_for_with_what_the_provider_can_give(root:
 class Small:
     """A provider of small hosts that has none yet."""
 
+    def machines(self) -> tuple[Host, ...]:
+        """Return none: each stack has its own host."""
+        return ()
+
     def capacity(self) -> Capacity:
         return Capacity(2, 4 << 30, 1 << 40)
 

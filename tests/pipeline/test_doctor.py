@@ -46,6 +46,10 @@ class Hosts:
     def check(self, names: tuple[str, ...]) -> None:
         """Refuse nothing."""
 
+    def machines(self) -> tuple[Host, ...]:
+        """Return none: each stack has its own host."""
+        return ()
+
     def stacks(self) -> tuple[tuple[str, Host], ...]:
         """Return both."""
         return tuple((name, Host(name, "" if name in self._off else "10.0.0.1")) for name in ("blog-1", "blog-2"))

@@ -40,6 +40,10 @@ class Nowhere:
     def make_room(self, count: int, agree: object) -> None:
         """Make none."""
 
+    def machines(self) -> tuple[Host, ...]:
+        """Return none: each stack has its own host."""
+        return ()
+
     def stacks(self) -> tuple[tuple[str, Host], ...]:
         """Return no host."""
         return ()

@@ -46,6 +46,10 @@ class Counting(Listed):
         assert names == self._missing
         return super().ensure(names)
 
+    def machines(self) -> tuple[Host, ...]:
+        """Return none: each stack has its own host."""
+        return ()
+
     def stacks(self) -> tuple[tuple[str, Host], ...]:
         """Return those that are there."""
         self.calls["stacks"] += 1

@@ -46,6 +46,10 @@ class Maker(Listed):
         refused = (ProviderError(f"{name} could not be made: no room", hint="make room") for name in names)
         return {**dict(zip(names, refused, strict=True)), **made}
 
+    def machines(self) -> tuple[Host, ...]:
+        """Return none: each stack has its own host."""
+        return ()
+
     def stacks(self) -> tuple[tuple[str, Host], ...]:
         """Return none: none is there."""
         self.calls.append("stacks")

@@ -206,6 +206,10 @@ class Listed:
         """Return them all."""
         return tuple(self._hosts.items())
 
+    def machines(self) -> tuple[Host, ...]:
+        """Return none: each stack has its own host."""
+        return ()
+
     def capacity(self) -> None:
         """Leave it to the hosts."""
 

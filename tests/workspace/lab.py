@@ -196,6 +196,10 @@ class Lab:
 class Only:
     """A provider that has the one host."""
 
+    def machines(self) -> tuple[Host, ...]:
+        """Return none: each stack has its own host."""
+        return ()
+
     def stacks(self) -> tuple[tuple[str, Host], ...]:
         """Return it."""
         return ((STACK, HOST),)

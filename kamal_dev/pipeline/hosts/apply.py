@@ -90,7 +90,7 @@ def _apply(context: ApplyContext, prepared: PreparedHost) -> StackResult:
         return StackResult(prepared.stack, target.address, "unchanged", str(made.release.version), facts.containers)
     if sending := plan.first(TransferImages):
         shell = context.connections.remote(target)
-        context.preparing.transfer.send(target.name, shell, host.load(context.connections.scripts), sending.images)
+        context.preparing.transfer.send_to(target, shell, host.load(context.connections.scripts), sending.images)
     return _change(context, prepared, made)
 
 

@@ -48,6 +48,11 @@ def observe(
             contents = look_inside(connections, target, stack) if is_deep and facts.release else Contents()
     except DevError as error:
         return Observation(stack, target, error=error)
+    return observation_of(stack, target, facts, contents)
+
+
+def observation_of(stack: str, target: Host | None, facts: Facts, contents: Contents) -> Observation:
+    """Return the observation of a stack from what its host answered."""
     inside = tuple((item.service, what) for item in contents.inside for what in item.inside)
     return Observation(stack, target, facts, inside=inside, files=contents.files)
 

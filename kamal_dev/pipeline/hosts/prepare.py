@@ -212,7 +212,7 @@ def _pull(
     here = tuple(image for image in images if image not in arrived and context.transfer.has(image, facts))
     if here:
         connections.output.info(f"Cannot pull {', '.join(here)}; sending it from this machine", target, phase="pulling")
-        context.transfer.send(target.name, connections.remote(target), host.load(connections.scripts), here)
+        context.transfer.send_to(target, connections.remote(target), host.load(connections.scripts), here)
     missing = tuple(image for image in images if image not in arrived and image not in here)
     if is_main and here:
         return missing, _again(context, observation)

@@ -6,12 +6,13 @@ import errno
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from kamal_dev.commands import answers, docker
 from kamal_dev.commands.facts import Facts
 from kamal_dev.errors import EngineError, NothingBuilt, PullFailed
-from kamal_dev.model import Step
+from kamal_dev.model import Host, Step
 from kamal_dev.pipeline.hosts.scripts import again
 from kamal_dev.pipeline.images.engine import inspect, is_none
 from kamal_dev.pipeline.run.connections import HostConnections
@@ -37,6 +38,8 @@ class ImageTransfer:
         self._packing = threading.Lock()
         self._packed: dict[tuple[str, ...], Path] = {}
         self._present = once(lambda reference: inspect(tools.shell, reference))
+        self._lock_of = once(lambda machine: threading.Lock())
+        self._loaded: dict[tuple[Host, tuple[str, ...]], str] = {}
 
     def has(self, reference: str, facts: Facts) -> bool:
         """Return whether the local engine has an image that a host with these facts can run."""
@@ -50,6 +53,14 @@ class ImageTransfer:
             )
             return False
         return present is not None
+
+    def send_to(self, target: Host, shell: Shell, load: Step, references: tuple[str, ...]) -> None:
+        """Load local images like `send`, unless this was done for another stack on the same host."""
+        machine = replace(target, name="")
+        with self._lock_of(machine):
+            if self._loaded.get((machine, references), target.name) == target.name:
+                self.send(target.name, shell, load, references)
+                self._loaded[machine, references] = target.name
 
     def send(self, host: str, shell: Shell, load: Step, references: tuple[str, ...]) -> None:
         """Load local images into the host's engine. Raises PullFailed, NothingBuilt."""

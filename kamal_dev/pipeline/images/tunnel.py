@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 from kamal_dev.commands import events
 from kamal_dev.errors import HostError
@@ -10,6 +12,7 @@ from kamal_dev.model import Host
 from kamal_dev.output import Output
 from kamal_dev.project import Project
 from kamal_dev.shell import Lender, Shell, Tunnel
+from kamal_dev.shell.fanout import once
 
 
 class RegistryTunnel:
@@ -20,15 +23,20 @@ class RegistryTunnel:
         self._remote = remote
         self._port = project.config.registry.port
         self._is_wanted = is_wanted and project.config.registry.is_local
-        self._tunnels: dict[str, Tunnel] = {}
+        self._tunnels: dict[Host, Tunnel] = {}
+        self._lock_of = once(lambda machine: threading.Lock())
 
     def open(self, target: Host) -> None:
         """Open the tunnel. Raises HostError if the host's port is taken or ssh fails."""
-        if not self._is_wanted or self._is_open(target):
+        if not self._is_wanted:
             return
-        shell = self._remote(target)
-        assert isinstance(shell, Lender)
-        self._tunnels[target.name] = shell.lend(self._port)
+        # The port of a host can be forwarded once, for all of its stacks.
+        with self._lock_of(_machine(target)):
+            if self._is_open(target):
+                return
+            shell = self._remote(target)
+            assert isinstance(shell, Lender)
+            self._tunnels[_machine(target)] = shell.lend(self._port)
 
     def lent(self, target: Host, change: Callable[[], events.ScriptResult]) -> events.ScriptResult:
         """Make a change that may pull through the tunnel; the tunnel of another `dev` run is used if it is open.
@@ -58,5 +66,9 @@ class RegistryTunnel:
         return change()
 
     def _is_open(self, target: Host) -> bool:
-        tunnel = self._tunnels.get(target.name)
+        tunnel = self._tunnels.get(_machine(target))
         return tunnel is not None and tunnel.is_open
+
+
+def _machine(target: Host) -> Host:
+    return replace(target, name="")

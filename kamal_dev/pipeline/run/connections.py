@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import field
+from dataclasses import field, replace
 
 from kamal_dev.commands.payload import Scripts
 from kamal_dev.model import Host
@@ -16,29 +16,42 @@ from kamal_dev.shell.trust import Trust
 from kamal_dev.shell.way import Way
 from kamal_dev.values import dataclass
 
+# A stack has up to two sessions at once, its host one more, and sshd allows ten in a connection (`MaxSessions`).
+SHARING = 5
+
 
 class HostShells:
-    """Keep one connection to each host until the run ends."""
+    """Keep the connections to hosts until the run ends; a few stacks on one host share a connection."""
 
     def __init__(self) -> None:
         self.is_closing = False
         self._shells: dict[str, Shell] = {}
         self._hosts: dict[str, Host] = {}
+        self._shared: dict[Host, list[Shell]] = {}
         self._open = ExitStack()
         self._lock = threading.Lock()
 
     def of(self, host: Host, trust: Trust, log: Callable[[str], None]) -> Shell:
         """Return the connection to a host; its first step opens it."""
-        from kamal_dev.shell.remote import Remote
-
         with self._lock:
             # A restarted host may have a new address.
             if self._hosts.get(host.name) != host:
-                remote = Remote(host, trust, log=log)
-                self._open.callback(remote.close)
-                self._shells[host.name] = remote
+                self._shells[host.name] = self._joined(host, trust, log)
                 self._hosts[host.name] = host
             return self._shells[host.name]
+
+    def _joined(self, host: Host, trust: Trust, log: Callable[[str], None]) -> Shell:
+        """Return a connection that the host has room for, or a new one."""
+        from kamal_dev.shell.remote import Remote
+
+        users = self._shared.setdefault(replace(host, name=""), [])
+        if len(users) % SHARING:
+            users.append(users[-1])
+        else:
+            remote = Remote(host, trust, log=log)
+            self._open.callback(remote.close)
+            users.append(remote)
+        return users[-1]
 
     @property
     def hosts(self) -> Iterable[Host]:

@@ -7,26 +7,31 @@ from collections.abc import Iterator, Mapping
 from kamal_dev.config.provider import creates_hosts
 from kamal_dev.model import Host
 from kamal_dev.pipeline.run import names
-from kamal_dev.pipeline.run.record import unlisted
+from kamal_dev.pipeline.run.record import listed_places, unlisted
 from kamal_dev.project import Project, state
 from kamal_dev.project.state import CachedHost
 
 
 def left_behind(
-    project: Project, stacks: Mapping[str, Host], chosen: tuple[str, ...], *, is_all: bool
+    project: Project,
+    stacks: Mapping[str, Host],
+    chosen: tuple[str, ...],
+    *,
+    is_all: bool,
+    machines: tuple[Host, ...] = (),
 ) -> Iterator[str]:
-    """Say which stacks are not touched if these are deployed; `there` are all hosts by stack.
+    """Say which stacks are not touched if these are deployed; `stacks` are all hosts by stack.
 
-    `is_all` means that the user named no stacks.
+    `is_all` means that the user named no stacks. `machines` are the hosts that share stacks.
     """
     known = state.read(project.private()).state.hosts
     provider = project.config.provider.type
-    yield from _moved(known, stacks, provider)
+    yield from _moved(known, stacks, provider, machines)
     # A listed host may never have had its stack; a host created for a stack has.
     deployed = {
         name
         for name, host in stacks.items()
-        if creates_hosts(provider) or any(item.is_at(name, host) for item in known)
+        if creates_hosts(provider) or machines or any(item.is_at(name, host) for item in known)
     }
     others = [name for name in stacks if name in deployed and name not in chosen]
     if is_all and others:
@@ -37,9 +42,12 @@ def left_behind(
         yield f"{', '.join(others)} {are}: `dev deploy --count {count}` deploys {them} too"
 
 
-def _moved(known: tuple[CachedHost, ...], stacks: Mapping[str, Host], provider: str) -> Iterator[str]:
+def _moved(
+    known: tuple[CachedHost, ...], stacks: Mapping[str, Host], provider: str, machines: tuple[Host, ...]
+) -> Iterator[str]:
     """Say which stacks have moved to another host, and what to do about the old one."""
-    for item in unlisted(known, stacks.items()) if not creates_hosts(provider) else ():
+    listed = listed_places(machines, known) if machines else stacks.items()
+    for item in unlisted(known, listed) if not creates_hosts(provider) else ():
         advice = f"add {item.address} at its old position and `dev remove {item.stack}`"
         yield (
             f"{item.stack} was deployed to {item.address} before, which `provider.hosts` no longer lists for it, and "

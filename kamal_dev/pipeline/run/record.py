@@ -115,6 +115,12 @@ def unlisted(known: Iterable[CachedHost], listed: Iterable[tuple[str, Host]]) ->
     )
 
 
+def listed_places(machines: Iterable[Host], known: Iterable[CachedHost]) -> tuple[tuple[str, Host], ...]:
+    """Return where each remembered stack may be, if the listed hosts share stacks: on any of them."""
+    known = tuple(known)
+    return tuple((item.stack, machine) for machine in machines for item in known)
+
+
 def still_known(
     project: Project, existing: Iterable[str], names: tuple[str, ...], count: int | None
 ) -> tuple[str, ...]:

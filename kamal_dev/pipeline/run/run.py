@@ -19,8 +19,9 @@ from kamal_dev.model import Host
 from kamal_dev.output import Output
 from kamal_dev.pipeline.run.budget import HostBudget, LockBudget
 from kamal_dev.pipeline.run.connections import HostConnections, HostShells
+from kamal_dev.pipeline.run.shared_hosts import remembered_on, survey
 from kamal_dev.pipeline.run.tools import LocalTools
-from kamal_dev.project import Project
+from kamal_dev.project import Project, state
 from kamal_dev.providers import Provider
 from kamal_dev.shell import Connecting, Shell
 from kamal_dev.shell.local import Local
@@ -112,8 +113,23 @@ class Run:
 
     @cached_property
     def stacks(self) -> dict[str, Host]:
-        """The stacks and their hosts, as the provider knew them when this run first asked."""
-        return dict(self.provider.stacks())
+        """The stacks and their hosts, as the provider or the hosts knew them when this run first asked."""
+        return self.locate()
+
+    def locate(self) -> dict[str, Host]:
+        """Ask the provider, or the hosts that share stacks, for all stacks and their hosts.
+
+        On a host that does not answer there are those that this machine remembers.
+        """
+        machines = self.provider.machines()
+        if not machines:
+            return dict(self.provider.stacks())
+        found = survey(self.connections, machines)
+        return {**self.remembered_on(item.host for item in found.silent), **found.of(self.project)}
+
+    def remembered_on(self, machines: Iterable[Host]) -> dict[str, Host]:
+        """Return the stacks that are on these hosts as far as this machine knows."""
+        return remembered_on(machines, state.read(self.project.private()).state.hosts)
 
     @cached_property
     def scripts(self) -> dict[str, str]:
@@ -175,8 +191,8 @@ class Run:
 
     def connect(self, stacks: Iterable[str]) -> None:
         """Start to connect to the hosts of these stacks, which takes longer than deciding what to ask them."""
-        hosts = [host for stack in stacks if (host := self.stacks.get(stack)) and host.address]
-        for host in hosts[: self.connections.limit]:
+        hosts = self.provider.machines() or [self.stacks[stack] for stack in stacks if stack in self.stacks]
+        for host in [host for host in hosts if host.address][: self.connections.limit]:
             shell = self.remote(host)
             if isinstance(shell, Connecting):
                 shell.connect()
@@ -191,6 +207,9 @@ class Run:
 
             # A restarted host may have a new port. A verb succeeds without this file.
             with suppress(OSError, HostUnreachable):
-                ssh_config.renew(self.ssh_config, self.shells.hosts, self.trust)
+                machines = self.provider.machines()
+                ssh_config.renew(
+                    self.ssh_config, (host for host in self.shells.hosts if host not in machines), self.trust
+                )
         if isinstance(self.local, Local):
             self.local.close()

@@ -1,0 +1,56 @@
+"""Steps that ask which stacks a host has, and claim names for new ones; and their answers. Runs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from kamal_dev.commands import answers
+from kamal_dev.commands.payload import Scripts, about, step
+from kamal_dev.commands.stacks import About, Claim, Survey
+from kamal_dev.commands.words import is_stack_word, stack_word
+from kamal_dev.model import Step
+
+Question = tuple[str, ...]  # the arguments of facts.sh, as returned by `host.question`
+
+
+def survey(scripts: Scripts, questions: Iterable[Question] = (), *, is_deep: bool = False) -> Step:
+    """Ask for the stacks on a host, and for the facts of those in `questions` that are there; changes nothing.
+
+    `is_deep` also asks for the content of their releases, and who works in them. Parsed by `surveyed`.
+    """
+    asked = {f"asked.{number:04}": "\n".join(words) for number, words in enumerate(questions)}
+    return step(scripts, "survey.sh", files=about({**asked, **({"inside": "yes"} if is_deep else {})}), label="survey")
+
+
+def surveyed(output: str) -> Survey | None:
+    """Return the output of `survey`; None if the script did not get that far."""
+    first, *others = _parts(output)
+    found = next((event for event in answers.events(first) if isinstance(event, Survey)), None)
+    if found is None:
+        return None
+    parts = {event.stack: part for part in others for event in answers.events(part) if isinstance(event, About)}
+    facts = {stack: facts for stack, part in parts.items() if (facts := answers.facts(part))}
+    contents = {stack: answers.contents(parts[stack]) for stack in facts}
+    return replace(found, stacks=tuple(filter(is_stack_word, found.stacks)), facts=facts, contents=contents)
+
+
+def _parts(output: str) -> list[str]:
+    """Return what the host said of itself, and then of each stack."""
+    parts: list[list[str]] = [[]]
+    for line in output.split("\n"):
+        if line.startswith('{"type":"about"'):
+            parts.append([])
+        parts[-1].append(line)
+    return ["\n".join(part) for part in parts]
+
+
+def claim(scripts: Scripts, hosts: Mapping[str, str]) -> Step:
+    """Claim the names of new stacks, each for a host; an earlier claim of another deploy wins. See `claimed`."""
+    words = [word for stack, host in hosts.items() for word in (stack_word(stack), host)]
+    return step(scripts, "claim.sh", *words, label=" ".join(("claim", *hosts)))
+
+
+def claimed(output: str) -> dict[str, str]:
+    """Return the host that each stack was claimed for."""
+    return {event.stack: event.host for event in answers.events(output) if isinstance(event, Claim)}

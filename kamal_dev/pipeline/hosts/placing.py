@@ -1,0 +1,100 @@
+"""Place stacks on hosts that share them: ask each host once, decide, and claim the names of new stacks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field
+from zlib import crc32
+
+from kamal_dev.commands import host as commands
+from kamal_dev.commands import survey as surveys
+from kamal_dev.commands.stacks import Survey
+from kamal_dev.config.distribution import PACK, PlacementConfig
+from kamal_dev.errors import DevError, UsageError
+from kamal_dev.model import Host, Release
+from kamal_dev.pipeline.hosts.observe import observation_of, question
+from kamal_dev.pipeline.hosts.scripts import output_of
+from kamal_dev.pipeline.run.connections import HostConnections
+from kamal_dev.pipeline.run.shared_hosts import SurveyedHosts, survey
+from kamal_dev.plan.observation import Observation
+from kamal_dev.plan.placement import Placement, PlacementRules, at, place, size
+from kamal_dev.shell.fanout import each
+from kamal_dev.values import dataclass
+
+CLAIMING = 60.0
+
+
+@dataclass(frozen=True)
+class PlacedStacks:
+    """Hold where stacks are, what the hosts said of those that they have already, and what is on all hosts."""
+
+    placement: Placement = field(default_factory=Placement)
+    observed: Mapping[str, Observation] = field(default_factory=dict)
+    surveyed: SurveyedHosts = field(default_factory=SurveyedHosts)
+
+
+def placed(
+    connections: HostConnections,
+    machines: tuple[Host, ...],
+    config: PlacementConfig,
+    releases: Mapping[str, Release],
+    *,
+    on: str = "",
+    is_deep: bool = False,
+) -> PlacedStacks:
+    """Return the host of each stack; `on` is the host for new ones. Asks each host once, and changes nothing.
+
+    Raises UsageError if `on` is none of the hosts.
+    """
+    if on and not any(on in (machine.name, machine.address) for machine in machines):
+        known = ", ".join(machine.name for machine in machines)
+        raise UsageError(f"`{on}` is none of the hosts", hint=f"`provider.hosts` lists {known}")
+    questions = [commands.question(*question(release)) for release in releases.values()]
+    found = survey(connections, machines, questions, is_deep=is_deep)
+    placement = place(releases, found.contents, rules(config), on=on)
+    observed = {name: Observation(name, error=error) for name, error in placement.errors.items()}
+    for item in found.contents:
+        answer = found.answers.get(item.host.name, Survey())
+        for name, facts in answer.facts.items():
+            # Of a stack that is on two hosts, one is used.
+            if (host := placement.hosts.get(name)) == at(item.host, name):
+                observed[name] = observation_of(name, host, facts, answer.contents[name])
+    return PlacedStacks(placement, observed, found)
+
+
+def rules(config: PlacementConfig) -> PlacementRules:
+    """Return the rules in `placement` of config/dev.yml."""
+    require = config.require
+    cpus = float(require.cpus or 0)
+    return PlacementRules(config.per_host, config.by == PACK, size(require.memory), cpus, size(require.disk))
+
+
+def claim(
+    connections: HostConnections, machines: tuple[Host, ...], hosts: Mapping[str, Host]
+) -> tuple[dict[str, Host], dict[str, DevError]]:
+    """Claim the names of new stacks, each at the host that its name stands for.
+
+    Returns the stacks that another deploy is creating on another host, with that host, and why names could not be
+    claimed.
+    """
+    homes: dict[Host, dict[str, str]] = {}
+    by_place = {at(machine, ""): machine for machine in machines}
+    for name, host in hosts.items():
+        home = machines[crc32(name.encode()) % len(machines)]
+        homes.setdefault(home, {})[name] = by_place[at(host, "")].name
+
+    def one(home: Host) -> dict[str, str]:
+        step = surveys.claim(connections.scripts, homes[home])
+        return surveys.claimed(output_of(connections, home, step, timeout=CLAIMING))
+
+    named = {machine.name: machine for machine in machines}
+    moved: dict[str, Host] = {}
+    errors: dict[str, DevError] = {}
+    for home, answer in zip(homes, each(homes, one, limit=connections.limit), strict=True):
+        if isinstance(answer, DevError):
+            errors |= dict.fromkeys(homes[home], answer)
+            continue
+        for name, owner in answer.items():
+            if owner in named and at(named[owner], name) != hosts[name]:
+                moved[name] = at(named[owner], name)
+    return moved, errors

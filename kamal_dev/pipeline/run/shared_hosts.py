@@ -1,0 +1,80 @@
+"""Ask the hosts that share stacks which ones they have. Each host is asked once, all in parallel; changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import field
+
+from kamal_dev.commands import survey as commands
+from kamal_dev.commands.stacks import Survey
+from kamal_dev.commands.survey import Question
+from kamal_dev.errors import DevError, NoAnswer
+from kamal_dev.model import Host, stack_name
+from kamal_dev.pipeline.run import names
+from kamal_dev.pipeline.run.connections import HostConnections
+from kamal_dev.plan.placement import HostContents, at, located
+from kamal_dev.project import Project
+from kamal_dev.project.state import CachedHost
+from kamal_dev.shell.fanout import each
+from kamal_dev.values import dataclass
+
+SURVEYING = 120.0
+
+
+@dataclass(frozen=True)
+class SurveyedHosts:
+    """Hold what is on each host, and their answers about the stacks that were asked for, by the name of the host."""
+
+    contents: tuple[HostContents, ...] = ()
+    answers: Mapping[str, Survey] = field(default_factory=dict)
+
+    @property
+    def silent(self) -> tuple[HostContents, ...]:
+        """The hosts that did not answer."""
+        return tuple(item for item in self.contents if item.error)
+
+    def of(self, project: Project) -> dict[str, Host]:
+        """Return the stacks of a project and their hosts."""
+        return {stack: host for stack, host in located(self.contents).items() if is_named(project, stack)}
+
+
+def survey(
+    connections: HostConnections, machines: Iterable[Host], questions: Iterable[Question] = (), *, is_deep: bool = False
+) -> SurveyedHosts:
+    """Return what is on each host; a host that does not answer has an error."""
+    machines, step = tuple(machines), commands.survey(connections.scripts, questions, is_deep=is_deep)
+
+    def one(machine: Host) -> Survey:
+        with connections.budget.counting(machine.name):
+            ended = connections.remote(machine).run(step, timeout=SURVEYING)
+        answer = commands.surveyed(ended.output)
+        if answer is None:
+            raise NoAnswer(machine.name, f"the host did not list its stacks: {ended.tail(3)}")
+        return answer
+
+    answers = dict(zip(machines, each(machines, one, limit=connections.limit), strict=True))
+    known = {machine.name: answer for machine, answer in answers.items() if isinstance(answer, Survey)}
+    return SurveyedHosts(tuple(_contents(*item) for item in answers.items()), known)
+
+
+def _contents(machine: Host, answer: Survey | DevError) -> HostContents:
+    if isinstance(answer, DevError):
+        return HostContents(machine, error=answer)
+    return HostContents(machine, answer.stacks, answer.memory, answer.cpus, answer.disk_free)
+
+
+def is_named(project: Project, stack: str) -> bool:
+    """Return whether a stack has a name that this project gives to its stacks."""
+    config = project.config
+    return stack_name(config.service, names.index(project, stack), config.naming) == stack
+
+
+def remembered_on(machines: Iterable[Host], known: Iterable[CachedHost]) -> dict[str, Host]:
+    """Return the stacks that were on these hosts, as this machine remembers."""
+    known = tuple(known)
+    return {
+        item.stack: at(machine, item.stack)
+        for machine in machines
+        for item in known
+        if not item.is_created and item.is_at(item.stack, machine)
+    }

@@ -1,0 +1,139 @@
+"""Decide which host each stack runs on, from what is on the hosts. Nothing moves: a stack stays where it is found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import field
+
+from kamal_dev.errors import DevError, NoAnswer, ProviderError
+from kamal_dev.model import Host
+from kamal_dev.values import dataclass
+
+MOVE = "raise `placement.per_host`, or add hosts to `provider.hosts`"
+
+
+@dataclass(frozen=True)
+class HostContents:
+    """Hold what is on a host: its stacks, those of other projects included, and its size; sizes are bytes.
+
+    `error` is why it did not answer; what is on it is then unknown.
+    """
+
+    host: Host
+    stacks: tuple[str, ...] = ()
+    memory: int = 0
+    cpus: int = 0
+    disk_free: int = 0
+    error: DevError | None = None
+
+
+@dataclass(frozen=True)
+class PlacementRules:
+    """Hold `placement` of config/dev.yml; `memory` and `disk` are bytes, 0 means that any host will do."""
+
+    per_host: int = 1
+    packs: bool = False
+    memory: int = 0
+    cpus: float = 0
+    disk: int = 0
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Hold the host of each stack, named after it, and why the others have none. `new` are not on their host yet."""
+
+    hosts: Mapping[str, Host] = field(default_factory=dict)
+    errors: Mapping[str, DevError] = field(default_factory=dict)
+    new: tuple[str, ...] = ()
+
+
+def place(names: Iterable[str], contents: Sequence[HostContents], rules: PlacementRules, *, on: str = "") -> Placement:
+    """Return the host of each stack: where it is found, else the fittest host with room for it.
+
+    The order of `names` has no influence. A stack that is not found has no host while one does not answer, because it
+    may be there. `on` is the name or the address of the only host for new stacks, whether the others answer or not.
+    """
+    found = located(contents)
+    contents = [item for item in contents if on in ("", item.host.name, item.host.address)]
+    wanted = sorted({*names}, key=natural)
+    hosts = {name: found[name] for name in wanted if name in found}
+    missing = [name for name in wanted if name not in found]
+    if silent := [item for item in contents if item.error]:
+        return Placement(hosts, {name: _unknown(name, silent) for name in missing})
+    stacks = {item.host: len(item.stacks) for item in contents}
+    errors: dict[str, DevError] = {}
+    for name in missing:
+        fitting = [item for item in contents if not _lacks(item, stacks[item.host], rules)]
+        if not fitting:
+            errors[name] = _no_room(name, contents, stacks, rules)
+            continue
+        # The first of several equal hosts is the first in the list.
+        chosen = min(fitting, key=lambda item: -stacks[item.host] if rules.packs else stacks[item.host])
+        stacks[chosen.host] += 1
+        hosts[name] = at(chosen.host, name)
+    return Placement(hosts, errors, tuple(name for name in missing if name in hosts))
+
+
+def located(contents: Iterable[HostContents]) -> dict[str, Host]:
+    """Return every stack that is on a host, in order; of a stack on two hosts, the first in the list counts."""
+    pairs = [(name, item.host) for item in contents for name in item.stacks]
+    found: dict[str, Host] = {}
+    for name, host in sorted(pairs, key=lambda pair: natural(pair[0])):
+        found.setdefault(name, at(host, name))
+    return found
+
+
+def at(host: Host, stack: str) -> Host:
+    """Return a host under the name of a stack on it."""
+    return Host(stack, host.address, host.user, host.port, host.keys, host.proxy_jump, host.host_key)
+
+
+def natural(name: str) -> tuple[tuple[int, str], ...]:
+    """Return a key that sorts `app-2` before `app-10`."""
+    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name))
+
+
+def size(text: str) -> int:
+    """Return an amount of memory such as `512m` or `1.5g` in bytes; 0 for an empty text."""
+    match = re.fullmatch(r"([0-9.]+)([a-z]?)b?", text.lower())
+    if not match:
+        return 0
+    return int(float(match[1]) * 1024 ** " kmg".index(match[2].replace("b", "") or " "))
+
+
+def _lacks(item: HostContents, stacks: int, rules: PlacementRules) -> tuple[str, ...]:
+    """Return why a host does not take another stack."""
+    return tuple(_lacking(item, stacks, rules))
+
+
+def _lacking(item: HostContents, stacks: int, rules: PlacementRules) -> Iterator[str]:
+    if stacks >= rules.per_host:
+        yield f"{stacks} of {rules.per_host} stacks"
+    if item.memory < rules.memory * (stacks + 1):
+        yield f"{_gigabytes(item.memory)} of memory, and {stacks + 1} x {_gigabytes(rules.memory)} are needed"
+    if item.cpus < rules.cpus * (stacks + 1):
+        yield f"{item.cpus} CPUs, and {stacks + 1} x {rules.cpus:g} are needed"
+    if item.disk_free < rules.disk:
+        yield f"{_gigabytes(item.disk_free)} of free disk space, and {_gigabytes(rules.disk)} are needed"
+
+
+def _no_room(
+    name: str, contents: Sequence[HostContents], stacks: Mapping[Host, int], rules: PlacementRules
+) -> ProviderError:
+    why = (f"{item.host.name} has {_lacks(item, stacks[item.host], rules)[0]}" for item in contents)
+    return ProviderError(f"no host has room for {name}: {'; '.join(why)}", hint=MOVE)
+
+
+def _unknown(name: str, silent: Sequence[HostContents]) -> NoAnswer:
+    names = ", ".join(item.host.name for item in silent)
+    do = "do" if len(silent) > 1 else "does"
+    return NoAnswer(
+        name,
+        f"{name} was not placed: {names} {do} not answer, and may have it: {silent[0].error}",
+        hint=f"make {names} reachable, or choose the host yourself: `dev deploy {name} --on ADDRESS`",
+    )
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1024**3:.3g} GB"

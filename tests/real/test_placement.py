@@ -1,0 +1,71 @@
+"""Several stacks on each host: placed, isolated, deployed again without a change, and removed one by one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.real.lab import COMPOSE, Host, Lab, Repository
+
+TWO = COMPOSE + "    volumes: [data:/data]\nvolumes:\n  data:\n"
+SHARED = "placement: {per_host: 3}\n"
+
+
+@pytest.fixture(scope="module")
+def shared(lab: Lab, hosts: tuple[Host, ...]) -> Repository:
+    repository = lab.small("many", hosts[:2], compose=TWO, settings=SHARED)
+    repository.dev("deploy", "--count", "6")
+    return repository
+
+
+def where(repository: Repository, hosts: tuple[Host, ...]) -> dict[str, int]:
+    """Return the number of the host of each stack that runs."""
+    names = [repository.stack(index) for index in range(1, 8)]
+    return {name: number for number, host in enumerate(hosts[:2]) for name in names if host.states(name)}
+
+
+def test_six_stacks_are_spread_over_two_hosts_and_deployed_again_with_one_exec_each(
+    shared: Repository, hosts: tuple[Host, ...]
+) -> None:
+    placed = where(shared, hosts)
+    assert Counter(placed.values()) == {0: 3, 1: 3}
+    started = {name: hosts[number].started(name) for name, number in placed.items()}
+    again = shared.deploy("--count", "6", "--verbose")
+    steps = [line for line in again.stderr.splitlines() if "$ " in line and "127.0.0.1" in line]
+    assert [step.partition("$ ")[2] for step in steps] == ["survey", "survey"], str(again)
+    assert {stack["state"] for stack in again.stacks.values()} == {"unchanged"}
+    assert {name: hosts[number].started(name) for name, number in placed.items()} == started
+    shown = shared.dev("status", "--json", "--verbose")
+    assert [item["stack"] for item in shown.json] == sorted(placed)
+    assert len([line for line in shown.stderr.splitlines() if "$ status" in line]) == 2
+
+
+def test_each_stack_has_its_own_volume_and_removing_one_leaves_the_others(
+    shared: Repository, hosts: tuple[Host, ...]
+) -> None:
+    placed = where(shared, hosts)
+    for name in placed:
+        shared.dev("exec", name, "--", "sh", "-c", f"echo {name} >/data/name")
+    first = shared.stack(1)
+    shared.dev("remove", first, "--yes")
+    remaining = {name: number for name, number in placed.items() if name != first}
+    assert where(shared, hosts) == remaining
+    assert [shared.dev("exec", name, "--", "cat", "/data/name").stdout.strip() for name in remaining] == [*remaining]
+    # A new stack gets the free place.
+    shared.dev("deploy", first)
+    assert where(shared, hosts) == placed
+    assert shared.dev("exec", first, "--", "ls", "/data").stdout == ""
+
+
+def test_two_deploys_that_create_one_stack_end_with_one(shared: Repository, hosts: tuple[Host, ...]) -> None:
+    settings = (shared.root / "config/dev.yml").read_text()
+    (shared.root / "config/dev.yml").write_text(settings.replace("per_host: 3", "per_host: 4"))
+    name = shared.stack(7)
+    with ThreadPoolExecutor() as pool:
+        ended = [pool.submit(shared.attempt, "deploy", "--count", "7", name) for _ in range(2)]
+    assert {item.result().code for item in ended} == {0}, "\n".join(str(item.result()) for item in ended)
+    assert [bool(host.states(name)) for host in hosts[:2]].count(True) == 1
+    shared.dev("remove", name, "--yes")
+    (shared.root / "config/dev.yml").write_text(settings)
