@@ -26,13 +26,13 @@ def survey(scripts: Scripts, questions: Iterable[Question] = (), *, is_deep: boo
 def surveyed(output: str) -> Survey | None:
     """Return the output of `survey`; None if the script did not get that far."""
     first, *others = _parts(output)
-    found = next((event for event in answers.events(first) if isinstance(event, Survey)), None)
-    if found is None:
+    answer = next((event for event in answers.events(first) if isinstance(event, Survey)), None)
+    if answer is None:
         return None
     parts = {event.stack: part for part in others for event in answers.events(part) if isinstance(event, About)}
     facts = {stack: facts for stack, part in parts.items() if (facts := answers.facts(part))}
     contents = {stack: answers.contents(parts[stack]) for stack in facts}
-    return replace(found, stacks=tuple(filter(is_stack_word, found.stacks)), facts=facts, contents=contents)
+    return replace(answer, stacks=tuple(filter(is_stack_word, answer.stacks)), facts=facts, contents=contents)
 
 
 def _parts(output: str) -> list[str]:

@@ -185,12 +185,12 @@ def find_hosts(run: Run, options: DeployOptions, scope: DeployScope, *, is_deep:
     machines = run.provider.machines()
     if not machines:
         return scope
-    found = placed(
+    stacks = placed(
         run.connections, machines, run.project.config.placement, scope.releases, on=options.on, is_deep=is_deep
     )
-    _warn_of_others(run, options, scope.names, found.surveyed.of(run.project))
-    hosts = {name: found.placement.hosts.get(name, host) for name, host in scope.hosts.items()}
-    return replace(scope, hosts=hosts, observed=found.observed, new=found.placement.new)
+    _warn_of_others(run, options, scope.names, stacks.surveyed.of(run.project))
+    hosts = {name: stacks.placement.hosts.get(name, host) for name, host in scope.hosts.items()}
+    return replace(scope, hosts=hosts, observed=stacks.observed, new=stacks.placement.new)
 
 
 def _warn_of_others(run: Run, options: DeployOptions, names: tuple[str, ...], stacks: Mapping[str, Host]) -> None:

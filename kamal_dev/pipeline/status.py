@@ -148,9 +148,9 @@ def look_everywhere(run: Run, *, is_measured: bool = False) -> list[StackStatus]
         lambda machine: _look(run.connections, [(machine.name, machine)], is_measured=is_measured, names=()),
         limit=run.connections.limit,
     )
-    found = [stack for answer in answers if isinstance(answer, list) for stack in answer]
-    silent = [stack for stack in found if not stack.is_known]
-    stacks = {stack.name: stack for stack in found if stack.is_known and is_named(run.project, stack.name)}
+    statuses = [stack for answer in answers if isinstance(answer, list) for stack in answer]
+    silent = [stack for stack in statuses if not stack.is_known]
+    stacks = {stack.name: stack for stack in statuses if stack.is_known and is_named(run.project, stack.name)}
     for item in silent:
         remembered = run.remembered_on((item.host,)) or {item.name: item.host}
         stacks = {name: replace(item, name=name, host=host) for name, host in remembered.items()} | stacks

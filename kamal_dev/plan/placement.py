@@ -54,11 +54,11 @@ def place(names: Iterable[str], contents: Sequence[HostContents], rules: Placeme
     The order of `names` has no influence. A stack that is not found has no host while one does not answer, because it
     may be there. `on` is the name or the address of the only host for new stacks, whether the others answer or not.
     """
-    found = located(contents)
+    homes = located(contents)
     contents = [item for item in contents if on in ("", item.host.name, item.host.address)]
     wanted = sorted({*names}, key=natural)
-    hosts = {name: found[name] for name in wanted if name in found}
-    missing = [name for name in wanted if name not in found]
+    hosts = {name: homes[name] for name in wanted if name in homes}
+    missing = [name for name in wanted if name not in homes]
     if silent := [item for item in contents if item.error]:
         return Placement(hosts, {name: _unknown(name, silent) for name in missing})
     stacks = {item.host: len(item.stacks) for item in contents}
@@ -78,10 +78,10 @@ def place(names: Iterable[str], contents: Sequence[HostContents], rules: Placeme
 def located(contents: Iterable[HostContents]) -> dict[str, Host]:
     """Return every stack that is on a host, in order; of a stack on two hosts, the first in the list counts."""
     pairs = [(name, item.host) for item in contents for name in item.stacks]
-    found: dict[str, Host] = {}
+    hosts: dict[str, Host] = {}
     for name, host in sorted(pairs, key=lambda pair: natural(pair[0])):
-        found.setdefault(name, at(host, name))
-    return found
+        hosts.setdefault(name, at(host, name))
+    return hosts
 
 
 def at(host: Host, stack: str) -> Host:

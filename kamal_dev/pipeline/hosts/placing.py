@@ -50,16 +50,16 @@ def placed(
         known = ", ".join(machine.name for machine in machines)
         raise UsageError(f"`{on}` is none of the hosts", hint=f"`provider.hosts` lists {known}")
     questions = [commands.question(*question(release)) for release in releases.values()]
-    found = survey(connections, machines, questions, is_deep=is_deep)
-    placement = place(releases, found.contents, rules(config), on=on)
+    surveyed = survey(connections, machines, questions, is_deep=is_deep)
+    placement = place(releases, surveyed.contents, rules(config), on=on)
     observed = {name: Observation(name, error=error) for name, error in placement.errors.items()}
-    for item in found.contents:
-        answer = found.answers.get(item.host.name, Survey())
+    for item in surveyed.contents:
+        answer = surveyed.answers.get(item.host.name, Survey())
         for name, facts in answer.facts.items():
             # Of a stack that is on two hosts, one is used.
             if (host := placement.hosts.get(name)) == at(item.host, name):
                 observed[name] = observation_of(name, host, facts, answer.contents[name])
-    return PlacedStacks(placement, observed, found)
+    return PlacedStacks(placement, observed, surveyed)
 
 
 def rules(config: PlacementConfig) -> PlacementRules:
@@ -72,7 +72,7 @@ def rules(config: PlacementConfig) -> PlacementRules:
 def claim(
     connections: HostConnections, machines: tuple[Host, ...], hosts: Mapping[str, Host]
 ) -> tuple[dict[str, Host], dict[str, DevError]]:
-    """Claim the names of new stacks, each at the host that its name stands for.
+    """Claim the names of new stacks, each at the home of its name.
 
     Returns the stacks that another deploy is creating on another host, with that host, and why names could not be
     claimed.

@@ -124,8 +124,8 @@ class Run:
         machines = self.provider.machines()
         if not machines:
             return dict(self.provider.stacks())
-        found = survey(self.connections, machines)
-        return {**self.remembered_on(item.host for item in found.silent), **found.of(self.project)}
+        surveyed = survey(self.connections, machines)
+        return {**self.remembered_on(item.host for item in surveyed.silent), **surveyed.of(self.project)}
 
     def remembered_on(self, machines: Iterable[Host]) -> dict[str, Host]:
         """Return the stacks that are on these hosts as far as this machine knows."""
