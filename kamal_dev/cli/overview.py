@@ -12,7 +12,7 @@ from kamal_dev.errors import ConfigError, UsageError
 def overview(ctx: click.Context) -> int:
     """Show the stacks of the project; outside of a project, show the help."""
     from kamal_dev.output.table import table
-    from kamal_dev.pipeline.list import HEAD, row
+    from kamal_dev.pipeline.list import lines
     from kamal_dev.pipeline.overview import next_command
     from kamal_dev.pipeline.status import overview as stacks_of
 
@@ -24,7 +24,7 @@ def overview(ctx: click.Context) -> int:
     has_config = (run.project.root / "config/dev.yml").is_file()
     statuses = stacks_of(run) if has_config else []
     if statuses:
-        common.show(table(HEAD, [row(stack) for stack in statuses]))
+        common.show(table(*lines(statuses)))
     command, why = next_command(statuses, str(run.project.version), has_config=has_config)
     common.show(f"Next: `{command}` {why}")
     common.show("`dev --help` lists all commands")

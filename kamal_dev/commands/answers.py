@@ -16,6 +16,7 @@ from kamal_dev.commands.events import Arrived, Event, Heartbeat, Lifecycle, Log,
 from kamal_dev.commands.facts import CurrentRelease, Facts, FailedChange, HeldImage, Lock, PortConflict, Record
 from kamal_dev.commands.stacks import (
     About,
+    Allotted,
     Claim,
     Contents,
     Inside,
@@ -195,6 +196,7 @@ _KINDS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     "beat": lambda data: _read(Heartbeat, data),
     "stack": lambda data: _read(StackState, data),
     "about": lambda data: _read(About, data),
+    "allotted": lambda data: _read(Allotted, data),
     "claim": lambda data: _read(Claim, data),
     "survey": lambda data: _read(Survey, {key: data[key] for key in ("stacks", "memory", "cpus", "disk_free")}),
     "usage": lambda data: _read(Usage, data),

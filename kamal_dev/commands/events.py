@@ -7,6 +7,7 @@ from dataclasses import field
 from kamal_dev.commands.facts import Facts
 from kamal_dev.commands.stacks import (
     About,
+    Allotted,
     Claim,
     Inside,
     KeptRelease,
@@ -146,6 +147,7 @@ Event = (
     | Heartbeat
     | StackState
     | About
+    | Allotted
     | Claim
     | Survey
     | Usage

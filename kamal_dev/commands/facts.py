@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import field
 from typing import Any
 
@@ -107,6 +107,7 @@ class Facts:
     `unwritable` is the reason if nothing can be written in the home folder.
     `clashes` are the requested ports that somebody else holds.
     `parts` are the parts of the current release's containers, as written by `compose.parts`.
+    `allotted` are the ports of the host that the stack has, as `name port`.
     `watcher` is the version of the watcher, `missing` if none runs, or empty if the host cannot have one (no systemd).
     """
 
@@ -145,6 +146,12 @@ class Facts:
     unwritable: str = ""
     parts: str = field(default="", repr=False)
     watcher: str = ""
+    allotted: tuple[str, ...] = ()
+
+    @property
+    def host_ports(self) -> dict[str, int]:
+        """The ports of the host that the stack has, by their names in `Release.published`."""
+        return host_ports(self.allotted)
 
     def has(self, image: Image) -> bool:
         """Return whether the host has exactly this image, under the name that a release uses."""
@@ -180,6 +187,12 @@ class Facts:
     def is_ready(self) -> bool:
         """Whether the host needs no bootstrap."""
         return self.daemon and numbers_of(self.compose) >= MINIMAL_COMPOSE
+
+
+def host_ports(allotted: Iterable[str]) -> dict[str, int]:
+    """Return ports by name; what is not a port is left out."""
+    pairs = (line.rpartition(" ") for line in allotted)
+    return {name: int(port) for name, _, port in pairs if name and re.fullmatch("[1-9][0-9]{0,4}", port)}
 
 
 def _bare(reference: str) -> str:

@@ -16,6 +16,7 @@ from kamal_dev.commands.words import checked
 from kamal_dev.model import File, Step
 
 SCRIPTS = (
+    "allot.sh",
     "apply.sh",
     "attach.sh",
     "audit.sh",
@@ -134,6 +135,7 @@ WATCHER = (
     *("recover.sh", "engine_root.sh", *UNDERWAY),
 )
 _SOURCED = {
+    "allot.sh": ("stack.sh", "ports.sh"),
     "apply.sh": (*_SWITCH, "retention.sh"),
     "attach.sh": ("run.sh",),
     "backup.sh": (*_SWITCH, "services.sh"),

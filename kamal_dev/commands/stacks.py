@@ -33,7 +33,8 @@ class MountedVolume:
 class StackState:
     """Describe a stack, as judged by its host: `state` is one of those in `host/observe.sh`.
 
-    `last` is how the last change ended, if it failed; `usage` and `volumes` are empty unless asked for.
+    `last` is how the last change ended, if it failed; `allotted` are ports of the host, as `name port`; `usage` and
+    `volumes` are empty unless asked for.
     """
 
     stack: str
@@ -42,6 +43,7 @@ class StackState:
     release: CurrentRelease | None = None
     lock: Lock | None = None
     last: FailedChange | None = None
+    allotted: tuple[str, ...] = ()
     containers: tuple[Container, ...] = ()
     usage: tuple[Usage, ...] = ()
     volumes: tuple[MountedVolume, ...] = ()
@@ -147,6 +149,13 @@ class Claim:
 
     stack: str
     host: str
+
+
+@dataclass(frozen=True)
+class Allotted:
+    """Name the ports of a host that a stack has, as `name port`."""
+
+    ports: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Steps that ask which stacks a host has, and claim names for new ones; and their answers. Runs nothing."""
+"""Steps for hosts that share stacks: which ones they have, names and ports of new ones. Runs nothing."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from kamal_dev.commands import answers
 from kamal_dev.commands.payload import Scripts, about, step
-from kamal_dev.commands.stacks import About, Claim, Survey
-from kamal_dev.commands.words import is_stack_word, stack_word
+from kamal_dev.commands.stacks import About, Allotted, Claim, Survey
+from kamal_dev.commands.words import checked, is_stack_word, stack_word
 from kamal_dev.model import Step
 
 Question = tuple[str, ...]  # the arguments of facts.sh, as returned by `host.question`
@@ -54,3 +54,14 @@ def claim(scripts: Scripts, hosts: Mapping[str, str]) -> Step:
 def claimed(output: str) -> dict[str, str]:
     """Return the host that each stack was claimed for."""
     return {event.stack: event.host for event in answers.events(output) if isinstance(event, Claim)}
+
+
+def allot(scripts: Scripts, stack: str, ports: tuple[int, int], names: Iterable[str]) -> Step:
+    """Allot free ports between the first and the last of `ports` to a stack; those that it has stay. See `allotted`."""
+    words = (stack_word(stack), *map(str, ports), *checked("port", names))
+    return step(scripts, "allot.sh", *words, label=" ".join(("allot", *words)))
+
+
+def allotted(output: str) -> tuple[str, ...]:
+    """Return all ports of the stack as `name port`, for `Facts.allotted`."""
+    return next((event.ports for event in answers.events(output) if isinstance(event, Allotted)), ())

@@ -26,7 +26,8 @@ class Additions:
     `run_services` are those to start; empty means all. `without_source` leaves out mounts of the repository, because
     the images contain the source. `expose` leaves published ports as written, in all services. `restart` is the
     policy of services that set none. `mentioned` are the variables of a stack that devcontainer.json mentions
-    anywhere. `forwarded` are the ports that it forwards, as `port` or `service:port`.
+    anywhere. `forwarded` are the ports that it forwards, as `port` or `service:port`. `is_shared`: other stacks of the
+    project run on the same host.
     """
 
     service: str
@@ -52,6 +53,7 @@ class Additions:
     restart: str = ""
     mentioned: frozenset[str] = frozenset()
     forwarded: tuple[str, ...] = ()
+    is_shared: bool = False
 
 
 def additions(
@@ -90,4 +92,5 @@ def additions(
         restart=config.restart,
         mentioned=stack_variables.mentioned(json.dumps(devcontainer.configuration, default=str)),
         forwarded=tuple(map(str, devcontainer.forward_ports)),
+        is_shared=config.placement.per_host > 1,
     )

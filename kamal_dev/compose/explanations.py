@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from kamal_dev.compose import binds, build_options, layout, restarts
+from kamal_dev.compose import binds, build_options, layout, restarts, sharing
 from kamal_dev.compose.binds import Bind
 from kamal_dev.compose.compose_project import ComposeProject
 from kamal_dev.compose.reading import ComposeFile
@@ -41,6 +41,7 @@ _ADDED = {
     "build": "replaced by the image",
     "image": "the image that is built for this version",
     "pull_policy": "the image is pulled, not built",
+    "container_name": "the name of the stack's own, because stacks share a host",
     "ports": "bound to 127.0.0.1 of the host, because `expose` of config/dev.yml is not set",
     "volumes": "the workspace, and `mounts` of devcontainer.json",
     "env_file": "the same files, where they are in the release",
@@ -63,7 +64,7 @@ def explain(project: ComposeProject, release: Release) -> tuple[Explanation, ...
     """Return a row for every key of every file in order, then one for each key of the overlay."""
     table = _Table(project, release)
     rows = [row for file in project.files for root in file.documents for row in table.file(file, root)]
-    return (*rows, *_overlay(_text(release)))
+    return (*rows, *_overlay(_text(release), is_shared=bool(release.published)))
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,9 @@ class _Table:
         self.built = {service.name for service in project.services if service.has_build and service.name in self.images}
         self.idle = {service.name for service in project.services if service.has_build} - self.built
         self.binds: dict[Location, Bind] = {bind.where: bind for bind in project.binds}
-        self.bound = _bound(release)
+        self.bound, self.renamed = _overlaid(release, "ports"), _overlaid(release, "container_name")
+        self.networks_and_volumes = _named_in_overlay(release)
+        self.published = release.published
         self.travels: dict[Location, Travel] = {travel.where: travel for travel in project.travels}
 
     def file(self, file: ComposeFile, root: Node) -> Iterator[Explanation]:
@@ -137,6 +140,10 @@ class _Table:
                 yield from self._build(below)
             elif key in ("image", "pull_policy"):
                 yield self._image(name, key, below)
+            elif key == "ports" and self.published:
+                yield below.row(REWRITTEN, SHARED_PORTS)
+            elif key == "container_name" and name in self.renamed:
+                yield below.row(REWRITTEN, "removed by the overlay: a name can be used once on a host")
             elif key == "ports" and name in self.bound:
                 yield below.row(REWRITTEN, "bound to 127.0.0.1 of the host by the overlay; `expose: true` opens them")
             elif key in ("volumes", "env_file", "label_file"):
@@ -166,6 +173,8 @@ class _Table:
             yield self._path(_Cell(f"{cell.key}[{index}]", place, cell.file, item))
 
     def _named(self, cell: _Cell) -> Explanation:
+        if cell.key in self.networks_and_volumes:
+            return cell.row(REWRITTEN, SHARED_NAME)
         inside = [cell, *(below for _, below in cell.entries)]
         options = next((below for name, below in cell.entries if name == "driver_opts"), None)
         inside += [below for _, below in options.entries] if options else []
@@ -193,21 +202,36 @@ def _text(release: Release) -> str:
     return next(file.content.decode() for file in release.files if file.path == layout.OVERLAY)
 
 
-def _bound(release: Release) -> frozenset[str]:
-    """Return the services whose ports the overlay replaces."""
+SHARED_PORTS = "free ports of the host, allotted once for each stack, because stacks share it"
+SHARED_NAME = "the name of the stack's own, because stacks share a host"
+
+
+def _named_in_overlay(release: Release) -> frozenset[str]:
+    """Return the networks and volumes that the overlay gives a name, as `networks.NAME`."""
+    roots = parse(_text(release), layout.OVERLAY, ComposeError)
+    listed = [(kind, pair[1]) for root in roots for kind in sharing.KINDS if (pair := root.entry(kind))]
+    return frozenset(
+        f"{kind}.{key.text}" for kind, value in listed for key, item in value.entries if item.entry("name")
+    )
+
+
+def _overlaid(release: Release, changed: str) -> frozenset[str]:
+    """Return the services of which the overlay replaces a key."""
     services = [root.entry("services") for root in parse(_text(release), layout.OVERLAY, ComposeError)]
     pairs = [(key.text, value) for pair in services if pair for key, value in pair[1].entries]
-    return frozenset(name for name, value in pairs if value.kind == "mapping" and value.entry("ports"))
+    return frozenset(name for name, value in pairs if value.kind == "mapping" and value.entry(changed))
 
 
-def _overlay(text: str) -> Iterator[Explanation]:
+def _overlay(text: str, *, is_shared: bool) -> Iterator[Explanation]:
+    reasons = {**_ADDED, **({"ports": SHARED_PORTS} if is_shared else {})}
     for root in parse(text, layout.OVERLAY, ComposeError):
         for key, value in root.entries:
             for name, item in value.entries:
                 if key.text != "services":
                     place = Location(layout.OVERLAY, name.line, name.column)
-                    yield Explanation(f"{key.text}.{name.text}", place, ADDED, "what a mount or the workspace needs")
+                    why = SHARED_NAME if item.entry("name") else "what a mount or the workspace needs"
+                    yield Explanation(f"{key.text}.{name.text}", place, ADDED, why)
                     continue
                 for inner, _ in item.entries:
                     place = Location(layout.OVERLAY, inner.line, inner.column)
-                    yield Explanation(f"services.{name.text}.{inner.text}", place, ADDED, _ADDED[inner.text])
+                    yield Explanation(f"services.{name.text}.{inner.text}", place, ADDED, reasons[inner.text])

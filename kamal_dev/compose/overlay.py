@@ -8,6 +8,7 @@ address in addition.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from kamal_dev.compose import (
     ports,
     profiles,
     restarts,
+    sharing,
     stack_variables,
     volume,
 )
@@ -44,7 +46,7 @@ class OverlayInputs:
     """Hold what the overlay has to achieve.
 
     `images` has every service that runs a built image; `marks` maps services to hashes of the content that they
-    mount.
+    mount. `allotted` are ports of the host, by the names in `sharing.published`; `of_stack` are the stack's variables.
     """
 
     project: ComposeProject
@@ -53,6 +55,13 @@ class OverlayInputs:
     additions: Additions
     mounted: Mounted
     marks: Mapping[str, str]
+    allotted: Mapping[str, int] = field(default_factory=dict)
+    of_stack: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The variables of the files and of the stack."""
+        return {**self.project.scope.variables, **self.of_stack}
 
     @property
     def root(self) -> str:
@@ -89,7 +98,11 @@ def text(after: Value, inputs: OverlayInputs) -> str:
         if (entries := _service(name, value, inputs))
     }
     top: dict[str, Any] = {"services": services} if services else {"services": {}}
-    for key, definitions in (("volumes", _volume_definitions(after, inputs)), *_file_definitions(after, inputs)):
+    own = {kind: sharing.definitions(after, kind, inputs.stack) for kind in sharing.KINDS if inputs.additions.is_shared}
+    volumes = {**own.pop("volumes", {})}
+    for name, definition in _volume_definitions(after, inputs).items():
+        volumes[name] = {**definition, **volumes[name]} if name in volumes else definition
+    for key, definitions in (*own.items(), ("volumes", volumes), *_file_definitions(after, inputs)):
         if definitions:
             top[key] = definitions
     return HEADER + dump(_written(top))
@@ -120,7 +133,8 @@ def _service(name: str, value: Value, inputs: OverlayInputs) -> dict[str, Any]:
     volumes = [*(_remaining(value, left_out, name, inputs) if left_out else _volumes(name, inputs)), *mounted]
     if volumes or left_out:
         entries["volumes"] = Tagged("!override", volumes) if left_out else volumes
-    published = [] if inputs.additions.expose else ports.bound(value)
+    entries |= sharing.entries(value) if inputs.additions.is_shared else {}
+    published = _published(name, value, inputs)
     if published:
         entries["ports"] = Tagged("!override", published)
     labels = _labels(name, inputs)
@@ -130,6 +144,14 @@ def _service(name: str, value: Value, inputs: OverlayInputs) -> dict[str, Any]:
     if policy not in ("", restarts.NEVER):
         entries[restarts.KEY] = policy
     return entries
+
+
+def _published(name: str, value: Value, inputs: OverlayInputs) -> list[Value | str]:
+    """Return all ports of a service if any of them differs on a host."""
+    is_exposed = inputs.additions.expose
+    if inputs.additions.is_shared and sharing.published(value, inputs.variables, name):
+        return sharing.bound(value, inputs.variables, name, inputs.allotted, is_exposed=is_exposed)
+    return [] if is_exposed else ports.bound(value)
 
 
 def _image(name: str, value: Value, inputs: OverlayInputs) -> Iterator[tuple[str, Any]]:

@@ -25,9 +25,9 @@ def bound(service: Value) -> list[Value | str]:
         return []
     ports: list[Value | str] = []
     for item in items:
-        local = item if _address(item) else _local(item)
-        if isinstance(local, Value) or local not in ports:
-            ports.append(local)
+        here = item if _address(item) else local(item)
+        if isinstance(here, Value) or here not in ports:
+            ports.append(here)
     return ports
 
 
@@ -51,10 +51,10 @@ def published(services: Iterable[Value], variables: Mapping[str, str], *, is_exp
     for service in services:
         listed = service.at("ports")
         for item in listed.list if listed is not None else ():
-            address, host, container, protocol = _taken(item, variables)
+            address, host, container, protocol = taken(item, variables)
             address = address or (EVERYWHERE if is_exposed else LOOPBACK)
             shown = f"[{address}]" if ":" in address else address
-            ports |= {f"{shown}:{port}/{protocol}": None for port in _each(host, container)}
+            ports |= {f"{shown}:{port}/{protocol}": None for port in each(host, container)}
     return tuple(ports)
 
 
@@ -64,12 +64,12 @@ def named(service: Value, variables: Mapping[str, str]) -> tuple[str, ...]:
     A range does not say which port, and unresolved variables say nothing.
     """
     listed = (item.list for key in ("ports", "expose") if (item := service.at(key)) is not None)
-    taken = (_taken(item, variables) for items in listed for item in items)
-    ports = (f"{port}/{protocol}" for _, _, port, protocol in taken if port.isdecimal() and protocol in ("tcp", "udp"))
+    parts = (taken(item, variables) for items in listed for item in items)
+    ports = (f"{port}/{protocol}" for _, _, port, protocol in parts if port.isdecimal() and protocol in ("tcp", "udp"))
     return tuple(dict.fromkeys(ports))
 
 
-def _taken(item: Value, variables: Mapping[str, str]) -> tuple[str, str, str, str]:
+def taken(item: Value, variables: Mapping[str, str]) -> tuple[str, str, str, str]:
     """Return address, host port or range, container port, and protocol; empty if unresolved."""
     known = {key: _resolved(value, variables) for key, value in item.items.items()}
     if known:
@@ -88,7 +88,7 @@ def _resolved(value: Value, variables: Mapping[str, str]) -> str:
         return ""
 
 
-def _each(host: str, container: str) -> tuple[int, ...]:
+def each(host: str, container: str) -> tuple[int, ...]:
     """Return every port of a range; of a range for a single container port, the engine takes any."""
     first, _, last = host.partition("-")
     inside, _, end = container.partition("-")
@@ -111,7 +111,8 @@ def _without_container(text: str) -> str:
     return text.rpartition(":")[0]
 
 
-def _local(item: Value) -> Value | str:
+def local(item: Value) -> Value | str:
+    """Return a port without an address, bound to the loopback address."""
     if item.items:
         address = replace(item, data=LOOPBACK, raw=LOOPBACK)
         return item.having({**item.items, "host_ip": address})

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from kamal_dev.compose import (
@@ -25,6 +26,7 @@ from kamal_dev.compose import (
     restarts,
     rewrite,
     service,
+    sharing,
     stack_variables,
 )
 from kamal_dev.compose import release_manifest as manifest
@@ -68,46 +70,51 @@ def render(
     index: int = 1,
     address: str = "",
     notify: str = "",
+    allotted: Mapping[str, int] = MappingProxyType({}),
 ) -> Release:
     """Return the release of a version for one stack.
 
     `images` has the image of every service with a build. `variables` override the project's own values; only
     mentioned ones and the additions' secrets are written; with `mask`, they are `[redacted]`. `ready` saves work for
-    further stacks. `index` counts stacks from 1; `address` is the host's, empty if unknown; `notify` configures who
-    is notified about alerts. Raises ComposeError for an unknown service, NothingBuilt without an image.
+    further stacks. `index` counts stacks from 1; `address` is the host's, empty if unknown; `notify` is who gets
+    alerts; `allotted` are ports of the host (`Release.published`). Raises ComposeError, NothingBuilt without an image.
     """
     _check(project, additions)
     ready = ready or rewritten(project, images)
     own, after = ready.images, ready.model
-    mounted = _mounted(project, additions, stack)
-    carried = (*project.travels, *mounted.travels)
+    carried = (*project.travels, *(mounted := _mounted(project, additions, stack)).travels)
     of_stack = stack_variables.values(stack, version, index, address)
     wanted = _of_stack(project, after, additions)
     values = env.values(project, ready.reader, after, additions, variables or {}, wanted, of_stack)
     marked = marks.of_services(additions.service, release_files.placed(carried, project), after, values)
-    inputs = overlay.OverlayInputs(project, stack, own, additions, mounted, marked)
+    inputs = overlay.OverlayInputs(project, stack, own, additions, mounted, marked, allotted, of_stack)
     files = release_files.gathered(project, ready.texts, carried, overlay.text(after, inputs))
     about = manifest.entries(project, stack=stack, version=version, images=own, additions=additions, mounted=mounted)
     content = release_files.ReleaseContent(project, carried, values, of_stack, notify)
     digest = content.digest([*files, manifest.lasting(about, own)], stack, additions.service)
     files = release_files.masked(files, carried, project) if mask else files
     files += [env.file(project, stack, values, mask=mask), manifest.file({**about, "digest": digest})]
-    files = sorted((*files, *release_files.notified(notify)), key=lambda file: file.path)
-    bare = Release(f"{version}-{digest[:8]}", stack, version, digest, tuple(files))
-    return _with_services(_described(about, bare, own), project, additions, of_stack)
+    files.extend(release_files.notified(notify))
+    bare = Release(f"{version}-{digest[:8]}", stack, version, digest, tuple(sorted(files, key=lambda file: file.path)))
+    return _with_services(_described(about, bare, own), project, additions, inputs.variables, allotted)
 
 
 def _with_services(
-    release: Release, project: ComposeProject, additions: Additions, of_stack: Mapping[str, str]
+    release: Release,
+    project: ComposeProject,
+    additions: Additions,
+    variables: Mapping[str, str],
+    allotted: Mapping[str, int],
 ) -> Release:
     """Return a release with the services that it starts, and their published ports."""
-    started = service.started(project.services, additions.run_services)
-    set_there = {**project.scope.variables, **of_stack}
-    return replace(
-        release,
-        started=tuple(_started(item, project, additions, set_there) for item in started),
-        ports=ports.published(_values(started, project), set_there, is_exposed=additions.expose),
-    )
+    started = tuple(service.started(project.services, additions.run_services))
+    release = replace(release, started=tuple(_started(item, project, additions, variables) for item in started))
+    named = [(item.name, value) for item in started for value in _values((item,), project)]
+    if not additions.is_shared:
+        values = (value for _, value in named)
+        return replace(release, ports=ports.published(values, variables, is_exposed=additions.expose))
+    published, taken = sharing.of_host(named, variables, allotted, is_exposed=additions.expose)
+    return replace(release, published=published, ports=taken)
 
 
 def _values(started: Iterable[service.Service], project: ComposeProject) -> Iterator[Value]:
@@ -151,6 +158,7 @@ def notices(project: ComposeProject, additions: Additions) -> tuple[Notice, ...]
     risky = dangers.notices((*project.binds, *mounted.binds), services)
     warnings = [*stack_variables.notices(project, additions), *risky]
     warnings += () if additions.expose else ports.notices(services)
+    warnings += sharing.notices(project.model) if additions.is_shared else ()
     all_notices = (*project.notices, *mounted.notices, *_left_out(project, additions), *warnings)
     return tuple(dict.fromkeys(all_notices))
 
@@ -162,7 +170,8 @@ def all_binds(project: ComposeProject, additions: Additions) -> tuple[Bind, ...]
 
 def problems(project: ComposeProject, additions: Additions) -> tuple[Problem, ...]:
     """Return what must be fixed before a deploy."""
-    return (*project.problems, *_mounted(project, additions, "").problems)
+    shared = sharing.problems(project.model) if additions.is_shared else ()
+    return (*project.problems, *_mounted(project, additions, "").problems, *shared)
 
 
 def _mounted(project: ComposeProject, additions: Additions, stack: str) -> Mounted:

@@ -10,6 +10,7 @@ from kamal_dev.config.images import BuildConfig, ImageSettings, Registry
 from kamal_dev.config.kinds import Amount, Boolean, Choice, Many, Name, Number, Text, Whole
 from kamal_dev.config.notify import Notify
 from kamal_dev.config.options import Old, option, section
+from kamal_dev.config.port_range import PortRange
 from kamal_dev.config.provider import CPUS, JUMP, KEY, MEMORY, PORT, USER, ProviderConfig, ProviderSection
 from kamal_dev.model import Location, Notice
 from kamal_dev.values import dataclass
@@ -170,6 +171,7 @@ class Config:
         otherwise="`type: docker`",
     )
     placement: PlacementConfig = section(PlacementConfig, "How stacks are distributed over hosts.")
+    ports: PortRange = section(PortRange, "Ports of a host for the published ports of stacks that share it.")
     secrets: tuple[str, ...] = option(
         Many(Name()),
         """Variables passed to the main service, read from the environment or the secrets file. They are sent in a file

@@ -231,6 +231,6 @@ emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \
   release: "$(describe_release "$shown")" intact: "$intact" lock: "$(describe_lock)" last: "$(last_failure)" \
   images: "${images:-[]}" clashes: "$(clashes "${engine:+$wanted_ports}")" workspace: "$(workspaces)" \
   foreign "$foreign" source: "$(note state)" offered: "$(note offered)" lacks: "$(lacks)" \
-  unwritable "$(unwritable)" parts "$(made_of)" watcher "$watcher" underway "$underway"
+  unwritable "$(unwritable)" parts "$(made_of)" watcher "$watcher" underway "$underway" allotted: "$(allotted)"
 show_containers
 emit result ok: true phase facts

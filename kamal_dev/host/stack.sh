@@ -84,6 +84,13 @@ switch_to() {
 # The cache of facts.sh: the programs of the engine, its version, the version of Compose, and the folder of images.
 engine_known=$base/.engine
 
+# allotted: print the ports of the host that the stack has (see allot.sh), as JSON.
+allotted() {
+  set --
+  [ ! -f "$home/ports" ] || while IFS= read -r allotted_port; do set -- "$@" "$allotted_port"; done <"$home/ports"
+  json_list "$@"
+}
+
 # --- containers
 
 # The release named in the events of containers.

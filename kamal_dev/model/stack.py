@@ -93,7 +93,8 @@ class Release:
     nothing private. `images` maps each built service to its image, `third_party` lists the references of all others.
     `services` are those to start, none meaning all, `started` everything that starts; `workspace` are the folders
     that binds expect, relative to the stack's `workspace/`. `ports` are published on the host, as
-    `address:port/protocol`, without those that the engine chooses.
+    `address:port/protocol`, without those that the engine chooses. `published` are the ports that the host allots, as
+    `service:published:target/protocol`, if it is shared.
     """
 
     id: str
@@ -107,6 +108,7 @@ class Release:
     started: tuple[StartedService, ...] = ()
     workspace: tuple[str, ...] = ()
     ports: tuple[str, ...] = ()
+    published: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

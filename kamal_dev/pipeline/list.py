@@ -43,6 +43,20 @@ def row(stack: StackStatus) -> tuple[str, ...]:
     return (stack.name, stack.host.name, stack.address, short(stack.version) or "-", state)
 
 
+def lines(stacks: Iterable[StackStatus]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return the head and the rows of the table; ports have a column if a stack got some of its host."""
+    stacks = tuple(stacks)
+    if not any(stack.ports for stack in stacks):
+        return HEAD, [row(stack) for stack in stacks]
+    return (*HEAD, "PORTS"), [(*row(stack), _ports(stack)) for stack in stacks]
+
+
+def _ports(stack: StackStatus) -> str:
+    """Return `20001->app:80` for each port of the host."""
+    targets = ((name.split(":"), port) for name, port in stack.ports.items())
+    return ", ".join(f"{port}->{parts[0]}:{parts[-1].removesuffix('/tcp')}" for parts, port in targets) or "-"
+
+
 def _over(known: State, statuses: Iterable[StackStatus], provider: str) -> set[CachedHost]:
     """Return the remembered stacks that their host or its provider says are gone."""
     statuses = tuple(statuses)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, field, replace
 from typing import Any
 
 from kamal_dev.commands import answers, host
-from kamal_dev.commands.facts import FailedChange, Lock
+from kamal_dev.commands.facts import FailedChange, Lock, host_ports
 from kamal_dev.commands.stacks import MountedVolume, StackState, Usage
 from kamal_dev.commands.words import is_stack_word
 from kamal_dev.errors import DevError, HostTimeout, NoAnswer
@@ -32,8 +32,9 @@ class StackStatus:
     `state` is `up`, `degraded` (a container differs from its release), `unfinished` (lifecycle commands still have to
     run), `stopped` (on purpose), `down` (no container runs), `absent` (the host has no such stack), `off`,
     `unreachable`, or `unknown` (the host answers, but does not say what runs). `reason` says why the state is
-    unknown; `last` is how the last change ended if it failed. `usage` and `volumes` are empty unless
-    they are asked for. `repositories` are the names of the images that the project builds.
+    unknown; `last` is how the last change ended if it failed. `usage` and `volumes` are empty unless they are asked
+    for. `repositories` are the names of the images that the project builds, `ports` the ports of the host that the
+    stack has, by the names of its published ports.
     """
 
     name: str
@@ -47,6 +48,7 @@ class StackStatus:
     usage: tuple[Usage, ...] = ()
     volumes: tuple[MountedVolume, ...] = ()
     repositories: tuple[str, ...] = ()
+    ports: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def is_fine(self) -> bool:
@@ -114,6 +116,7 @@ class StackStatus:
             "reason": self.reason,
             "lock": self.lock and asdict(self.lock),
             "last": None if last is None else {"state": last.state, "version": last.version, "reason": last.reason},
+            "ports": dict(self.ports),
             "containers": [asdict(container) for container in self.containers],
         }
 
@@ -215,4 +218,5 @@ def _status(name: str, target: Host, stack: StackState | None) -> StackStatus:
         stack.last,
         stack.usage,
         stack.volumes,
+        ports=host_ports(stack.allotted),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import time
 from collections.abc import Iterable
@@ -12,9 +13,12 @@ from typing import Any
 
 import pytest
 
+from kamal_dev.commands import answers
 from kamal_dev.commands import host as commands
 from kamal_dev.commands import survey as surveys
+from kamal_dev.commands.facts import host_ports
 from kamal_dev.config.distribution import PlacementConfig, Require
+from kamal_dev.config.port_range import PortRange
 from kamal_dev.errors import DevError, HostUnreachable, UsageError
 from kamal_dev.model import Host, Release, Result, Step, Version
 from kamal_dev.output import Output
@@ -148,6 +152,49 @@ def test_a_name_goes_to_the_host_that_claimed_it_first_for_an_hour(tmp_path: Pat
     long_ago = time.time() - 3700
     os.utime(home.path / ".kamal-dev/.claims/a", (long_ago, long_ago))
     assert claimed(a="10.0.0.3", b="10.0.0.3") == {"a": "10.0.0.3", "b": "10.0.0.2:2222"}
+
+
+NAMES = ("app:8080:80/tcp", "app:9000:9000/udp")
+
+
+def allotted(home: Home, stack: str, first: int, last: int, *names: str) -> dict[str, int]:
+    return host_ports(surveys.allotted(home.run(surveys.allot(SCRIPTS, stack, (first, last), names)).output))
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_stack_gets_free_ports_of_its_host_and_keeps_them(tmp_path: Path, shell: str) -> None:
+    home = Home(tmp_path / "host", shell)
+    home.put("app-1", "app-2")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        first = taken.getsockname()[1]
+        known = allotted(home, "app-1", first, first + 40, *NAMES)
+        assert {*known} == {*NAMES}
+        assert first < known[NAMES[0]] < known[NAMES[1]] < first + 40
+    other = allotted(home, "app-2", first, first + 40, NAMES[0])
+    assert not {*other.values()} & {*known.values()}
+    again = allotted(home, "app-1", first, first + 40, "app:1:1/tcp", *NAMES)
+    assert {name: again[name] for name in NAMES} == known
+    assert again["app:1:1/tcp"] not in (*known.values(), *other.values())
+    survey = surveys.surveyed(home.run(surveys.survey(SCRIPTS, [commands.question("app-1")])).output)
+    assert survey
+    assert survey.facts["app-1"].host_ports == again
+
+
+def test_a_host_without_a_free_port_says_so(homes: dict[str, Home]) -> None:
+    home = homes["10.0.0.1"]
+    port = allotted(home, "app-1", 40000, 49999, NAMES[0])[NAMES[0]]
+    refused = home.run(surveys.allot(SCRIPTS, "app-2", (port, port), NAMES[:1]))
+    assert answers.outcome(refused.output).reason == f"no port is free between {port} and {port}"
+    assert allotted(home, "app-1", port, port, NAMES[0]) == {NAMES[0]: port}
+
+
+def test_a_range_of_ports_can_be_set_per_stack() -> None:
+    assert PortRange().of(7) == (20000, 29999)
+    assert [PortRange(8000, 8055, 20).of(index) for index in (1, 2, 3)] == [(8000, 8019), (8020, 8039), (8040, 8055)]
+
+
+def test_what_a_host_says_of_ports_is_input() -> None:
+    assert host_ports(("app:1:1/tcp 20000", "x 70000000", "x -1", "20001", "")) == {"app:1:1/tcp": 20000}
 
 
 def test_each_host_is_asked_once_however_many_stacks_it_has(homes: dict[str, Home]) -> None:

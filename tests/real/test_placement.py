@@ -9,13 +9,33 @@ import pytest
 
 from tests.real.lab import COMPOSE, Host, Lab, Repository
 
-TWO = COMPOSE + "    volumes: [data:/data]\nvolumes:\n  data:\n"
+# It says the name of its stack on the port that all stacks publish.
+SERVE = (
+    "my $$s = IO::Socket::INET->new(Listen => 5, LocalPort => 80, ReuseAddr => 1) or die;"
+    "while (my $$c = $$s->accept) { print $$c qq($$ENV{DEV_STACK}\\n); close $$c }"
+)
+FIXED = (
+    COMPOSE
+    + f"""\
+    container_name: the-app
+    command: [perl, -MIO::Socket::INET, -e, '{SERVE}']
+    stop_signal: SIGKILL
+    environment: {{DEV_STACK: "${{DEV_STACK}}"}}
+    ports: ["8080:80"]
+    networks: [front]
+    volumes: [data:/data]
+networks:
+  front: {{name: the-network}}
+volumes:
+  data: {{name: the-data}}
+"""
+)
 SHARED = "placement: {per_host: 100}\n"
 
 
 @pytest.fixture(scope="module")
 def shared(lab: Lab, hosts: tuple[Host, ...]) -> Repository:
-    repository = lab.small("many", hosts[:2], compose=TWO, settings=SHARED)
+    repository = lab.small("many", hosts[:2], compose=FIXED, settings=SHARED)
     # Other tests have stacks there, so that the emptiest host is left to chance.
     for number, names in enumerate((range(1, 4), range(4, 7))):
         host = f"127.0.0.1:{hosts[number].port}"
@@ -36,13 +56,30 @@ def test_six_stacks_on_two_hosts_are_deployed_again_with_one_exec_each(
     assert Counter(placed.values()) == {0: 3, 1: 3}
     started = {name: hosts[number].started(name) for name, number in placed.items()}
     again = shared.deploy("--count", "6", "--verbose")
-    steps = [line for line in again.stderr.splitlines() if "$ " in line and "127.0.0.1" in line]
-    assert [step.partition("$ ")[2] for step in steps] == ["survey", "survey"], str(again)
+    assert [again.steps(f"127.0.0.1:{host.port}") for host in hosts[:2]] == [["survey"]] * 2, str(again)
+    assert not [step for name in placed for step in again.steps(name)], str(again)
+    assert len([step for step in again.steps() if step.startswith("ssh ")]) == 2, "a connection for each host"
     assert {stack["state"] for stack in again.stacks.values()} == {"unchanged"}
     assert {name: hosts[number].started(name) for name, number in placed.items()} == started
-    shown = shared.dev("status", "--json", "--verbose")
-    assert [item["stack"] for item in shown.json] == sorted(placed)
-    assert len([line for line in shown.stderr.splitlines() if "$ status" in line]) == 2
+    shown = shared.dev("status", "--verbose")
+    assert all(name in shown.stdout for name in placed)
+    assert [shown.steps(f"127.0.0.1:{host.port}") for host in hosts[:2]] == [["status"]] * 2, str(shown)
+
+
+def ports(repository: Repository) -> dict[str, int]:
+    """Return the port of the host of each stack, as `dev list` shows it."""
+    return {item["stack"]: item["ports"]["app:8080:80/tcp"] for item in repository.dev("list", "--json").json}
+
+
+def test_each_stack_is_reached_on_a_port_of_its_own_that_it_keeps(shared: Repository, hosts: tuple[Host, ...]) -> None:
+    placed, known = where(shared, hosts), ports(shared)
+    for name, number in placed.items():
+        answer = f"bash -c 'exec 3<>/dev/tcp/127.0.0.1/{known[name]} && cat <&3'"
+        assert hosts[number].run(answer) == f"{name}\n"
+    shared.commit({".devcontainer/message": "changed\n"})
+    shared.dev("deploy", "--count", "6")
+    assert ports(shared) == known
+    assert "->app:80" in shared.dev("list").stdout
 
 
 def test_each_stack_has_its_own_volume_and_removing_one_leaves_the_others(

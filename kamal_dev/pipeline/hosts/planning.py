@@ -78,7 +78,8 @@ class Planner:
         facts = observation.facts or Facts()
         merged = self.metadata.merged(facts)
         images = tuple((name, self._as_held(image, facts)) for name, image in self.images.items())
-        release, parts = self.rendered.of(observation.stack, observation.address, merged.additions, images)
+        ports = tuple(facts.host_ports.items()) if merged.additions.is_shared else ()
+        release, parts = self.rendered.of(observation.stack, observation.address, merged.additions, images, ports)
         configuration = merged.devcontainer
         asked = replace(
             self.requirements, asked=configuration.host_requirements, where=configuration.where("hostRequirements")

@@ -9,15 +9,17 @@ from dataclasses import field, replace
 from kamal_dev.commands import host
 from kamal_dev.commands.facts import Facts
 from kamal_dev.commands.payload import Scripts
+from kamal_dev.commands.survey import allot, allotted
 from kamal_dev.errors import BootstrapFailed
 from kamal_dev.model import Host, Release, Step
 from kamal_dev.pipeline.hosts.lock_wait import await_turn
 from kamal_dev.pipeline.hosts.observe import look, question
 from kamal_dev.pipeline.hosts.planning import Planner
-from kamal_dev.pipeline.hosts.scripts import ServiceNames, follow
+from kamal_dev.pipeline.hosts.scripts import ServiceNames, follow, output_of
 from kamal_dev.pipeline.hosts.transfer import ImageTransfer
 from kamal_dev.pipeline.hosts.workspace import Workspace
 from kamal_dev.pipeline.run.connections import HostConnections
+from kamal_dev.pipeline.run.names import index
 from kamal_dev.plan import admission
 from kamal_dev.plan.observation import Observation
 from kamal_dev.plan.operation import WATCHER, Bootstrap, PullImages, SendSource
@@ -27,6 +29,7 @@ from kamal_dev.values import dataclass
 
 BOOTSTRAPPING = 1800.0
 PULLING = 3600.0
+ALLOTTING = 60.0
 OLD = 30.0  # seconds
 
 
@@ -99,6 +102,7 @@ def prepare(context: PrepareContext, observation: Observation) -> PreparedHost:
         if operation.lacks != WATCHER:
             context.on_bootstrap(observation.stack)
         plan, observation = _current(context, _bootstrap(context, observation, operation))
+    plan, observation = _with_ports(context, plan, observation)
     wanted = plan.first(PullImages)
     # Sending the source and pulling images take long and do not depend on each other.
     source = Background(lambda: _send(context, observation, plan))
@@ -113,6 +117,19 @@ def prepare(context: PrepareContext, observation: Observation) -> PreparedHost:
         _, observation = _current(context, pulled)
     prepared = PreparedHost(observation, missing)
     return prepared.sent(context.workspace.folder, outcome) if outcome else prepared
+
+
+def _with_ports(context: PrepareContext, plan: StackPlan, observation: Observation) -> tuple[StackPlan, Observation]:
+    """Let a shared host allot the ports that the release publishes and the stack does not have yet. Raises NoAnswer."""
+    facts, release = observation.facts, context.planner.release(observation).release
+    assert facts is not None
+    if facts.host_ports.keys() >= {*release.published}:
+        return plan, observation
+    project = context.planner.project
+    between = project.config.ports.of(index(project, observation.stack))
+    step = allot(context.connections.scripts, observation.stack, between, release.published)
+    output = output_of(context.connections, _host(observation), step, timeout=ALLOTTING)
+    return _current(context, replace(observation, facts=replace(facts, allotted=allotted(output))))
 
 
 def _host(observation: Observation) -> Host:

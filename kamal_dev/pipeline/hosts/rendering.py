@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from kamal_dev import compose
 from kamal_dev.compose import Additions, Rewritten
 from kamal_dev.model import Image, Release
@@ -10,6 +13,7 @@ from kamal_dev.project import Project
 from kamal_dev.shell.fanout import once
 
 Images = tuple[tuple[str, Image], ...]
+Ports = tuple[tuple[str, int], ...]
 
 
 class RenderedReleases:
@@ -20,13 +24,22 @@ class RenderedReleases:
         self._files = once(lambda images: compose.rewritten(project.compose, dict(images)))
         self._releases = once(self._rendered)
 
-    def of(self, stack: str, address: str, additions: Additions, images: Images) -> tuple[Release, str]:
-        """Return a release and what its containers are made of; `images` are those of the built services."""
-        return self._releases(stack, address, additions, images)
+    def of(
+        self, stack: str, address: str, additions: Additions, images: Images, allotted: Ports = ()
+    ) -> tuple[Release, str]:
+        """Return a release and what its containers are made of.
 
-    def _rendered(self, stack: str, address: str, additions: Additions, images: Images) -> tuple[Release, str]:
-        files = self._files(images)
-        release = render_release(self._project, stack, additions=additions, address=address, ready=files)
+        `images` are those of the built services, `allotted` the ports of the host.
+        """
+        return self._releases(stack, address, additions, images, allotted)
+
+    def _rendered(
+        self, stack: str, address: str, additions: Additions, images: Images, allotted: Ports
+    ) -> tuple[Release, str]:
+        files, ports = self._files(images), dict(allotted)
+        release = render_release(
+            self._project, stack, additions=additions, address=address, ready=files, allotted=ports
+        )
         return release, compose.parts(self._project.compose, files, release)
 
 
@@ -38,12 +51,14 @@ def render_release(
     address: str = "",
     mask: bool = False,
     ready: Rewritten | None = None,
+    allotted: Mapping[str, int] = MappingProxyType({}),
 ) -> Release:
     """Render the release of one stack; pure, except that it asks for secrets.
 
     `additions` are the settings added to the main service (default: the project's own, without those of its image).
     `address` is the host's address, a placeholder if empty. With `mask`, secrets are not asked for and `.env` has the
-    mask instead. `ready` are the files that name the built images; without it, images are named by tag.
+    mask instead. `ready` are the files that name the built images; without it, images are named by tag. `allotted` are
+    ports of the host, by name.
     """
     return compose.render(
         project.compose,
@@ -57,4 +72,5 @@ def render_release(
         index=names.index(project, stack),
         address=address,
         notify=project.notify(mask=mask),
+        allotted=allotted,
     )
