@@ -43,6 +43,13 @@ pinned() {
   echo "$pinned_name@${1##*@}"
 }
 
+# await_removal: wait until nobody removes images of this host. An image that a release on the disk names is not removed later.
+await_removal() {
+  command -v flock >/dev/null 2>&1 || return 0
+  exec 8<"$base" && wait_for_lock 120 8
+  exec 8<&-
+}
+
 # pull_all [IMAGE]...: pull them, some at the same time. Fails if a pull failed; the file
 # `pull.failed` has the images and reasons.
 pull_all() {

@@ -47,13 +47,13 @@ with_pools() {
 }
 
 # add_pools: write the pools before Docker is installed, so that it starts with them and no container is interrupted.
-# A file that already has pools, or is not a JSON object, is not changed.
+# A file that already has pools is not changed; Docker would not start with one that is no JSON object.
 add_pools() {
   settings=/etc/docker/daemon.json
   [ ! -L "$settings" ] || return 0
   as_root cat "$settings" >"$here/daemon.json" 2>/dev/null || : >"$here/daemon.json"
   ! grep -q '"default-address-pools"' "$here/daemon.json" || return 0
-  case $(tr -d ' \t\r\n' <"$here/daemon.json") in '' | '{'*'}') ;; *) return 0 ;; esac
+  case $(tr -d ' \t\r\n' <"$here/daemon.json") in '' | '{'*'}') ;; *) fail daemon "$settings is not a JSON object: fix or remove it" ;; esac
   with_pools <"$here/daemon.json" >"$here/daemon.json.new" && as_root mkdir -p /etc/docker &&
     as_root tee "$settings" <"$here/daemon.json.new" >/dev/null
 }

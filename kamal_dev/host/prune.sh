@@ -105,9 +105,11 @@ repositories >"$here/repositories"
 set -- $(surplus)
 going=$*
 list_containers || give_up prune 'could not list the images of containers'
+lock_images || give_up prune 'images of this host are being removed by another process'
 name_images
 drop_releases "$@"
 drop_images
+exec 8<&-
 drop_runs
 [ -n "$dry_run" ] || [ ! -d "$home" ] || [ ! -s "$here/dropped" ] || record prune ok: true state pruned count: "$(grep -c . "$here/dropped")"
 if grep -q '"ok":false' "$here/dropped"; then give_up prune 'could not remove everything' incomplete; fi

@@ -23,10 +23,16 @@ forget_releases() {
 
 # forget_images: remove the images in `unused` that no tag names any longer.
 forget_images() {
+  lock_images || return
   name_images
   # shellcheck disable=SC2046 # references have no spaces
   image_remove $(for image in $unused; do droppable "$image"; done) >/dev/null 2>&1
+  exec 8<&-
 }
+
+# lock_images: take descriptor 8 as the lock on removing images of this host: between listing the images in use and removing
+# the others, no other stack decides that it has all it needs (see await_removal).
+lock_images() { exec 8<"$base" && wait_for_lock 120 8; }
 
 # forget_images_later: do that after this script, in a separate process, because the engine takes a while to delete
 # layers. The payload is removed meanwhile.

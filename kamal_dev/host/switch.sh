@@ -154,6 +154,7 @@ all_exist() {
 # pull: get the images that are missing, before anything stops.
 pull() {
   phase pull
+  await_removal
   # shellcheck disable=SC2046 # references have no spaces
   wanted=$(cat "$here/meta/pull" 2>/dev/null || missing_images $(cat "$listed"))
   [ -n "$wanted" ] || return 0

@@ -21,7 +21,7 @@ from kamal_dev.pipeline.run.report import StackResult
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.plan.operation import PrunePiece
 from kamal_dev.plan.plan import Plan, StackPlan
-from kamal_dev.plan.prune import Leftovers, size
+from kamal_dev.plan.prune import Leftovers, of_one_stack, size
 from kamal_dev.plan.prune import prune as plan_prune
 from kamal_dev.project import Project
 from kamal_dev.shell.fanout import each
@@ -121,7 +121,7 @@ def _state(removed: Leftovers) -> str:
 
 def _on_all(project: Project, connections: HostConnections, targets: Mapping[str, Host]) -> tuple[Leftovers, ...]:
     outcomes = each(targets.items(), lambda item: _observe(project, connections, *item), limit=connections.limit)
-    return tuple(item for item in outcomes if isinstance(item, Leftovers))
+    return of_one_stack(item for item in outcomes if isinstance(item, Leftovers))
 
 
 def _observe(project: Project, connections: HostConnections, stack: str, target: Host) -> Leftovers:

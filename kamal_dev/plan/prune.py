@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from kamal_dev.commands.stacks import Leftover
 from kamal_dev.errors import DevError
@@ -10,6 +11,8 @@ from kamal_dev.model import Host
 from kamal_dev.plan.operation import PrunePiece
 from kamal_dev.plan.plan import Plan, StackPlan
 from kamal_dev.values import dataclass
+
+SHARED = ("image", "run")
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,18 @@ class Leftovers:
     host: Host
     pieces: tuple[Leftover, ...] = ()
     error: DevError | None = None
+
+
+def of_one_stack(leftovers: Iterable[Leftovers]) -> tuple[Leftovers, ...]:
+    """Leave the pieces that belong to a whole host to one of its stacks, though all of them report these."""
+    taken: set[tuple[Host, str, str]] = set()
+    results = []
+    for item in leftovers:
+        machine = replace(item.host, name="")
+        pieces = (piece for piece in item.pieces if (machine, piece.kind, piece.name) not in taken)
+        results.append(replace(item, pieces=tuple(pieces)))
+        taken |= {(machine, piece.kind, piece.name) for piece in item.pieces if piece.kind in SHARED}
+    return tuple(results)
 
 
 def prune(leftovers: Sequence[Leftovers]) -> Plan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -38,3 +39,18 @@ def test_what_a_file_says_stays_as_it_is(text: str) -> None:
     assert found.pop(POOLS)
     assert found == json.loads(text)
     assert merged(text).rstrip().endswith(text.partition("{")[2].rstrip())
+
+
+@pytest.mark.parametrize("text", ["[]", "debug: true", '{"debug": true', "null"])
+def test_a_file_that_is_no_json_object_is_an_error_that_names_it(tmp_path: Path, text: str) -> None:
+    (tmp_path / "daemon.json").write_text(text)
+    script = f"""
+    . {FOLDER}/lib.sh; . {FOLDER}/packages.sh
+    as_root() {{ [ "$1" = cat ] || exit 9; cat "{tmp_path}/daemon.json"; }}
+    fail() {{ echo "$@"; exit 1; }}
+    here={tmp_path}/here; mkdir "$here"
+    add_pools
+    """
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout == "daemon /etc/docker/daemon.json is not a JSON object: fix or remove it\n"

@@ -28,7 +28,7 @@ from kamal_dev.pipeline.status import stacks as statuses
 from kamal_dev.plan.placement import PlacementRules, at
 from kamal_dev.shell.recorder import Recorder
 from kamal_dev.shell.trust import Trust
-from tests.hosts import scripts
+from tests.hosts import FOLDER, scripts
 from tests.kinds.test_standing import SHELLS
 from tests.workspace.lab import OneHost
 
@@ -247,6 +247,21 @@ def test_the_rules_are_in_numbers() -> None:
     config = PlacementConfig(5, "pack", Require("4g", "0.5", "10g"))
     assert rules(config) == PlacementRules(5, True, 4 << 30, 0.5, 10 << 30)
     assert rules(FOUR) == PlacementRules(4)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_stack_looks_for_its_images_after_another_has_removed_its_own(tmp_path: Path, shell: str) -> None:
+    home = Home(tmp_path / "host", shell)
+    home.put("app-1")
+    script = f"""
+    here={FOLDER} && . "$here/lib.sh" && . "$here/stack.sh" && . "$here/images.sh" && . "$here/retention.sh"
+    lock_images && (sleep 1 && echo removed && exec 8<&-) &
+    sleep 0.3
+    await_removal && echo looked
+    wait
+    """
+    done = home.run(Step(("sh", "-c", script)))
+    assert done.output.split() == ["removed", "looked"]
 
 
 # --- connections

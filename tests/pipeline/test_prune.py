@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from kamal_dev.commands.stacks import Leftover
 from kamal_dev.errors import Declined
 from kamal_dev.model import Host, Image, Result, Step
 from kamal_dev.output.sentences import sentence
 from kamal_dev.pipeline.prune import prune
+from kamal_dev.plan.prune import Leftovers, of_one_stack
 from kamal_dev.project import Project
 from tests.transcripts.paper import HostState, Machine, RecordedHost, RecordedRun, lines
 from tests.transcripts.test_transcripts import FIRST, SECOND, project, root
@@ -106,3 +108,11 @@ def test_a_host_without_an_address_is_an_error_and_the_others_are_pruned(run: Re
     report = prune(run, None, dry_run=False)
     assert [(stack.state, stack.ok) for stack in report.result().stacks] == [("pruned", True), ("unknown", False)]
     assert steps(run) == [f"prune {FIRST} dry-run", f"prune {FIRST}"]
+
+
+def test_what_belongs_to_a_host_is_removed_once_however_many_stacks_it_has() -> None:
+    image, release = Leftover("image", "acme/blog:v1"), Leftover("release", "v1")
+    one, two = Host("blog-1", "10.0.0.1"), Host("blog-2", "10.0.0.1")
+    other = Host("blog-3", "10.0.0.2")
+    listed = of_one_stack(Leftovers(host.name, host, (release, image)) for host in (one, two, other))
+    assert [item.pieces for item in listed] == [(release, image), (release,), (release, image)]

@@ -125,6 +125,8 @@ class Run:
         if not machines:
             return dict(self.provider.stacks())
         surveyed = survey(self.connections, machines)
+        for item in surveyed.silent:
+            self.output.warn_once(f"{item.host.name} does not answer, so its stacks are not known: {item.error}")
         return {**self.remembered_on(item.host for item in surveyed.silent), **surveyed.of(self.project)}
 
     def remembered_on(self, machines: Iterable[Host]) -> dict[str, Host]:
