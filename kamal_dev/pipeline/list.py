@@ -9,6 +9,7 @@ from kamal_dev.output import Output
 from kamal_dev.pipeline.run.record import listed_places, remembered, unlisted, update
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.pipeline.status import StackStatus, look, overview
+from kamal_dev.plan.placement import at
 from kamal_dev.project import Project
 from kamal_dev.project.state import CachedHost, State
 
@@ -33,6 +34,7 @@ def listed(run: Run) -> list[StackStatus]:
     provider = run.project.config.provider.type
     standing = [CachedHost.of(stack.name, stack.host, provider) for stack in statuses if stack.state not in NOT_THERE]
     over = {*no_longer_listed} - {*behind} | _over(known, statuses, provider)
+    over |= _moved(known, statuses, run.provider.machines())
     update(run.project, run.output, lambda state: state.ended(standing, ()).without(over), read)
     return [*statuses, *behind.values()]
 
@@ -67,6 +69,19 @@ def _over(known: State, statuses: Iterable[StackStatus], provider: str) -> set[C
         for item in known.hosts
         if any(item.is_at(stack.name, stack.host) for stack in absent)
         or (item.is_created and item.provider == provider and item.stack not in names)
+    }
+
+
+def _moved(known: State, statuses: Iterable[StackStatus], machines: Iterable[Host]) -> set[CachedHost]:
+    """Return the remembered stacks that are no longer on a host that shares stacks and answers."""
+    statuses = tuple(statuses)
+    silent = [stack.host for stack in statuses if not stack.is_known]
+    answering = [machine for machine in machines if not any(at(machine, host.name) == host for host in silent)]
+    return {
+        item
+        for item in known.hosts
+        if any(item.is_at(item.stack, machine) for machine in answering)
+        and not any(item.is_at(stack.name, stack.host) for stack in statuses)
     }
 
 

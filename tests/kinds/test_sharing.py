@@ -23,9 +23,12 @@ from kamal_dev.errors import DevError, HostUnreachable, UsageError
 from kamal_dev.model import Host, Release, Result, Step, Version
 from kamal_dev.output import Output
 from kamal_dev.pipeline.hosts.placing import claim, placed, rules
+from kamal_dev.pipeline.list import listed
 from kamal_dev.pipeline.run.connections import SHARING, HostConnections, HostShells
 from kamal_dev.pipeline.status import stacks as statuses
 from kamal_dev.plan.placement import PlacementRules, at
+from kamal_dev.project import state
+from kamal_dev.project.state import CachedHost
 from kamal_dev.shell.recorder import Recorder
 from kamal_dev.shell.trust import Trust
 from tests.hosts import FOLDER, scripts
@@ -326,3 +329,25 @@ def test_the_status_of_thirty_stacks_on_three_hosts_takes_one_connection_and_one
     assert {stack.host.address for stack in found[:3]} == {"10.0.0.1", "10.0.0.2", "10.0.0.3"}
     assert [host.transcript for host in opened.values()] == [["status", "status"]] * 3, "for the two questions"
     assert len(chosen) == 11
+
+
+def test_the_list_forgets_stacks_that_a_host_no_longer_has_but_not_those_of_a_silent_one(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/dev.yml").write_text(CONFIG)
+    (tmp_path / ".devcontainer").mkdir()
+    (tmp_path / ".devcontainer/devcontainer.json").write_text('{"image": "debian:12"}')
+    environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    run = OneHost.open(tmp_path, Output(lambda event: None), environment=environment)
+    hosts = {"10.0.0.1": Answering(("app-1",)), "10.0.0.2": Answering(()), "10.0.0.3": Home(tmp_path / "silent")}
+    hosts["10.0.0.3"].is_silent = True  # type: ignore[union-attr]
+    run.__dict__["connections"] = HostConnections(
+        lambda target: hosts[target.address], run.way, lambda: False, SCRIPTS, run.output, "ann@laptop", 30
+    )
+    remembered = [CachedHost(f"app-{number}", f"10.0.0.{number}", provider="static") for number in (1, 2, 3)]
+    state.update(run.project.private(), lambda before: before.ended(remembered, ()))
+    try:
+        stacks = listed(run)
+    finally:
+        run.close()
+    assert [(stack.name, stack.state) for stack in stacks] == [("app-1", "up"), ("app-3", "unreachable")]
+    assert [item.stack for item in state.read(run.project.private()).state.hosts] == ["app-1", "app-3"]

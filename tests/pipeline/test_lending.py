@@ -147,3 +147,10 @@ def test_where_a_tunnel_that_ended_cannot_be_opened_again_the_failure_of_the_pul
 
     assert lab.lending().lent(TARGET, break_off) is NOT_PULLED
     assert "choose another one" in lab.said()
+
+
+def test_stacks_on_one_host_share_its_tunnel(tunnels: Tunnels) -> None:
+    lending = Lab(tunnels).lending()
+    for target in (Host("blog-1", "10.0.0.1"), Host("blog-2", "10.0.0.1"), Host("blog-3", "10.0.0.2")):
+        lending.open(target)
+    assert len(tunnels.opened) == 2
