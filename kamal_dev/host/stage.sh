@@ -41,6 +41,11 @@ unpack() {
     in_mounts "--name $staging --interactive --env EXTRACT_UNSAFE_SYMLINKS=1 $mounts" tar $options - -C /restore >/dev/null 2>"$here/unpack.err"
 }
 
+why_not_unpacked() {
+  # GNU tar says so only at the end of a block.
+  if grep -qE 'No space left|Wrote only' "$here/unpack.err"; then echo 'the disk is full'; else last_lines "$here/unpack.err" 2; fi
+}
+
 # sudo may read what a program it runs does not.
 exec 3<&0 </dev/null
 use_stack "$1"
@@ -58,6 +63,6 @@ prepare_mounts
 unpack
 code=$?
 [ ! -f "$here/cut" ] || give_up stage 'the backup did not arrive completely'
-[ "$code" = 0 ] || give_up stage "could not unpack the backup: $(last_lines "$here/unpack.err" 2)"
+[ "$code" = 0 ] || give_up stage "could not unpack the backup: $(why_not_unpacked)"
 trap unlock_stack EXIT
 emit result ok: true state staged phase stage

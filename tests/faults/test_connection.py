@@ -118,7 +118,7 @@ def test_a_link_that_freezes_for_a_while_must_be_picked_up_again(standing: Stand
         6,
         "The connection freezes during a command and does not recover",
         sees="could not reconnect, so its state is unknown",
-        do="check with `dev status`; the next `dev deploy` continues",
+        do="check with `dev status`, then run the command again",
         is_slow=True,
     )
 )
@@ -215,7 +215,7 @@ def test_a_narrow_sshd_must_be_enough_for_several_stacks(standing: Standing, fau
         10,
         "The command on the host is killed, and its exit code is unknown",
         sees="the script on the host was killed",
-        do="check with `dev status`; the next `dev deploy` continues",
+        do="check with `dev status`, then run the command again",
         is_slow=True,
     )
 )

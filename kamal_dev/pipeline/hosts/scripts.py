@@ -22,7 +22,7 @@ from kamal_dev.values import dataclass
 
 ATTEMPTS = 5
 PAUSE = 2.0
-LATER = "check with `dev status`; the next `dev deploy` continues"
+LATER = "check with `dev status`, then run the command again"
 
 ASKED = "it needs a POSIX shell, tar, gzip and a writable /tmp and home folder"
 UNKNOWN = "its state is unknown; `dev doctor` checks all hosts"
