@@ -14,7 +14,7 @@ import click
 
 from kamal_dev.cli import results, streams
 from kamal_dev.cli.flags import Flags, common, option
-from kamal_dev.errors import DevError, UsageError
+from kamal_dev.errors import DevError, Interrupted, UsageError
 
 if TYPE_CHECKING:
     from kamal_dev.output import Output
@@ -192,7 +192,12 @@ def agreement(*, yes: bool) -> Callable[[str], bool]:
         if not sys.stdin.isatty():
             raise UsageError(f"cannot ask for confirmation without a terminal: {question}", hint="add `--yes`")
         settle()
-        return click.confirm(printable(question), err=True)
+        try:
+            return click.confirm(printable(question), err=True)
+        except click.Abort as error:
+            # The terminal shows `^C` at the end of the question.
+            click.echo(err=True)
+            raise Interrupted("interrupted, nothing was changed on any host") from error
 
     return agree
 

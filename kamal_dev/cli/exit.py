@@ -17,6 +17,23 @@ from kamal_dev.output import clean
 from kamal_dev.output.redaction import Redaction
 
 INTERRUPTED = 130
+# The commands that change nothing on a host.
+READING = {
+    *(
+        "doctor",
+        "config",
+        "render",
+        "plan",
+        "list",
+        "status",
+        "services",
+        "logs",
+        "alerts",
+        "versions",
+        "audit",
+        "wait",
+    ),
+}
 ENDING = 30.0  # seconds after SIGTERM until the process ends in any case
 
 
@@ -41,9 +58,9 @@ def guarded(app: click.Command, args: list[str], *, redaction: Redaction | None 
     except Exception as error:
         if os.environ.get("KAMAL_DEV_TRACEBACK"):
             _say(clean(_traceback(error), redaction))
-        return _explain(error, redaction)
+        return _explain(error, args, redaction)
     except KeyboardInterrupt:
-        return _interrupted()
+        return _interrupted(args)
     finally:
         limit.cancel()
 
@@ -62,12 +79,12 @@ def _interrupt(limit: threading.Timer) -> None:
     raise KeyboardInterrupt
 
 
-def _explain(error: Exception, redaction: Redaction) -> int:
+def _explain(error: Exception, args: list[str], redaction: Redaction) -> int:
     if isinstance(error, DevError):
         _say(clean(explanation(error), redaction))
         return error.exit_code
     if isinstance(error, click.exceptions.Abort):
-        return _interrupted()
+        return _interrupted(args)
     if isinstance(error, click.ClickException):
         from io import StringIO
 
@@ -95,8 +112,10 @@ def _refused(error: OSError, redaction: Redaction) -> int:
     return 1
 
 
-def _interrupted() -> int:
-    _say("Interrupted. Work already started on hosts may still finish; `dev status` shows what is running")
+def _interrupted(args: list[str]) -> int:
+    is_harmless = bool(READING.intersection(args[:1]))
+    goes_on = "Work already started on hosts may still finish; `dev status` shows what is running"
+    _say("Interrupted" if is_harmless else f"Interrupted. {goes_on}")
     return INTERRUPTED
 
 

@@ -17,8 +17,8 @@ def command(flags: common.Flags, *, names: tuple[str, ...]) -> int:
 
     With NAME, also shows the state and the image of each service in these stacks.
     """
-    from kamal_dev.output.table import table
-    from kamal_dev.pipeline.services import HEAD, services
+    from kamal_dev.output.table import fitted, table
+    from kamal_dev.pipeline.services import HEAD, LEFT_OUT, services
     from kamal_dev.pipeline.status import stacks
 
     run = common.open_run(flags, strict=False)
@@ -28,5 +28,8 @@ def command(flags: common.Flags, *, names: tuple[str, ...]) -> int:
         common.print_json([item.as_json() for item in listed])
     else:
         head = ("STACK", "STATE", *HEAD) if names else HEAD
-        common.show(table(head, [item.row for item in listed]))
+        rows, width = [item.row for item in listed], common.terminal_width()
+        common.show(
+            table(head, rows) if width is None else fitted(head, rows, width, shorten="IMAGE", without=LEFT_OUT)
+        )
     return int(not all(stack.is_known for stack in statuses))

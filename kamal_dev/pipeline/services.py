@@ -14,6 +14,8 @@ from kamal_dev.project import Project
 from kamal_dev.values import dataclass
 
 HEAD = ("SERVICE", "IMAGE", "PORTS", "HEALTH CHECK", "DEPENDS ON", "PROFILES")
+# What a narrow terminal does without.
+LEFT_OUT = ("HEALTH CHECK", "PROFILES", "DEPENDS ON", "PORTS")
 WIDEST = 40
 
 

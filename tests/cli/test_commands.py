@@ -359,8 +359,10 @@ def test_an_interrupt_is_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
         raise KeyboardInterrupt
 
     monkeypatch.setattr(app, "main", interrupted)
-    assert guarded(app, []) == 130
-    assert "Interrupted" in capsys.readouterr().err
+    assert guarded(app, ["deploy"]) == 130
+    assert "Interrupted. Work already started on hosts may still finish" in capsys.readouterr().err
+    assert guarded(app, ["wait", "blog-1"]) == 130
+    assert capsys.readouterr().err == "Interrupted\n"
 
 
 @pytest.mark.parametrize("verb", ["ssh", "forward", "open"])
