@@ -1,5 +1,5 @@
 #!/bin/sh
-# Finish the backup, or take back the restore, that an outage has interrupted: recover.sh STACK
+# Finish the backup, or undo the restore, that an outage has interrupted: recover.sh STACK
 #
 # Run by watcher.sh. Payload: meta/performer.
 set -u

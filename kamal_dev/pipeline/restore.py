@@ -45,7 +45,9 @@ def restore(
         note(project, connections, "restore", StackResult(name, target.address, "failed", error=error), began)
         raise
     result = StackResult(name, target.address, "restored", running=outcome.version, containers=outcome.containers)
-    result = hooks.checked(result, target, left_behind="its services are running with the restored data")
+    # Without containers nothing was started: the stack is stopped.
+    if outcome.containers:
+        result = hooks.checked(result, target, left_behind="its services are running with the restored data")
     note(project, connections, "restore", result, began)
     if result.error:
         raise result.error

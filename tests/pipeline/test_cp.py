@@ -29,6 +29,8 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest
         path="/work",
         container=SimpleNamespace(id="1", socket="", direct=True),
         shell=SimpleNamespace(run=run),
+        output=None,
+        host=None,
     )
     with pytest.raises(UsageError, match="could not read secret: Permission denied"):
         cp._send(target, tmp_path)

@@ -68,7 +68,7 @@ class Hooks:
 
     def checked(self, result: StackResult, host: Host, *, left_behind: str) -> StackResult:
         """Return the result of a stack whose containers are all up; it has failed if the hook `health` does."""
-        if result.is_fine and result.containers and all(container.state in UP for container in result.containers):
+        if result.is_fine and all(container.state in UP for container in result.containers):
             try:
                 self.health(result.stack, host, left_behind=left_behind, version=result.running)
             except DevError as error:
