@@ -6,14 +6,13 @@ import json
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+
+from tests.webhook import Webhook, listening
 
 HOST = Path(__file__).parents[2] / "kamal_dev/host"
 SHELLS = (("dash",), ("busybox", "ash"))
@@ -32,47 +31,15 @@ until [ -z "$(find "$letters" -type f 2>/dev/null)" ]; do sleep 0.05; done
 """
 
 
-@dataclass
-class Receiver:
-    """A web server: the last part of a path is the code of its response."""
-
-    port: int
-    requests: list[tuple[str, str, str, str]] = field(default_factory=list)
-
-    def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.port}/{path}"
-
-
 @pytest.fixture(scope="module")
-def server() -> Iterator[Receiver]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            kind, token = str(self.headers["Content-Type"]), str(self.headers["Authorization"])
-            found.requests.append((f"{self.command} {self.path}", kind, token, body))
-            code = int(self.path.rpartition("/")[2])
-            self.send_response(code)
-            if code // 100 == 3:
-                self.send_header("Location", "/elsewhere/200")
-            self.end_headers()
-
-        def do_GET(self) -> None:
-            self.headers["Content-Length"] = "0"
-            self.do_POST()
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    found = Receiver(listening.server_address[1])
-    threading.Thread(target=listening.serve_forever, daemon=True).start()
-    yield found
-    listening.shutdown()
-    listening.server_close()
+def server() -> Iterator[Webhook]:
+    """A web server: the last part of a path is the code of its response."""
+    with listening(lambda _, line: int(line.rpartition("/")[2])) as webhook:
+        yield webhook
 
 
 @pytest.fixture
-def receiver(server: Receiver) -> Receiver:
+def webhook(server: Webhook) -> Webhook:
     server.requests.clear()
     return server
 
@@ -140,19 +107,21 @@ both_shells = pytest.mark.parametrize("notifying", SHELLS, indirect=True, ids=la
 @both_shells
 @pytest.mark.parametrize("poster", POSTERS)
 def test_each_program_posts_the_alert_and_shows_nothing_of_it(
-    notifying: Notifying, receiver: Receiver, poster: str
+    notifying: Notifying, webhook: Webhook, poster: str
 ) -> None:
     notifying.has(poster)
-    notifying.notify(webhook=receiver.url("hook/204"), header=f"Authorization: {TOKEN}", slack=receiver.url("T0/200"))
+    notifying.notify(webhook=webhook.url("hook/204"), header=f"Authorization: {TOKEN}", slack=webhook.url("T0/200"))
     notifying.alert()
-    requests = {request[0]: request for request in receiver.requests}
+    requests = {request.line: request for request in webhook.requests}
     assert sorted(requests) == ["POST /T0/200", "POST /hook/204"]
-    _, kind, token, body = requests["POST /hook/204"]
-    assert (kind, token, json.loads(body)) == ("application/json", TOKEN, notifying.log[0])
-    assert json.loads(body)["reason"] == REASON
-    _, kind, token, body = requests["POST /T0/200"]
+    posted = requests["POST /hook/204"]
+    assert (posted.headers["Content-Type"], posted.headers["Authorization"]) == ("application/json", TOKEN)
+    assert posted.json == notifying.log[0]
+    assert posted.json["reason"] == REASON
+    posted = requests["POST /T0/200"]
     escaped = REASON.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    assert (kind, token, json.loads(body)) == ("application/json", "None", {"text": f"shop-1: db: {escaped}"})
+    assert (posted.headers["Content-Type"], posted.headers["Authorization"]) == ("application/json", None)
+    assert posted.json == {"text": f"shop-1: db: {escaped}"}
     assert len(notifying.log) == 1
     assert poster in notifying.arguments
     for hidden in (TOKEN, "hook/204", "T0/200", "with code 3"):
@@ -161,11 +130,11 @@ def test_each_program_posts_the_alert_and_shows_nothing_of_it(
 
 @pytest.mark.parametrize("poster", POSTERS)
 @pytest.mark.parametrize("code", [308, 503])
-def test_only_a_success_counts_as_delivered(notifying: Notifying, receiver: Receiver, poster: str, code: int) -> None:
+def test_only_a_success_counts_as_delivered(notifying: Notifying, webhook: Webhook, poster: str, code: int) -> None:
     notifying.has(poster)
-    notifying.notify(webhook=receiver.url(f"hook/{code}"))
+    notifying.notify(webhook=webhook.url(f"hook/{code}"))
     notifying.alert()
-    assert [request[0] for request in receiver.requests] == [f"POST /hook/{code}"] * 3
+    assert [request.line for request in webhook.requests] == [f"POST /hook/{code}"] * 3
     (reason,) = notifying.undelivered
     assert reason.startswith("could not notify by webhook: ")
     assert str(code) in reason or "redirections exceeded" in reason
@@ -184,8 +153,8 @@ def test_what_a_program_says_of_a_failure_does_not_give_the_address_away(
     assert "s3cret" not in (notifying.folder / "alerts.log").read_text()
 
 
-def test_a_host_that_cannot_post_says_so_once(notifying: Notifying, receiver: Receiver) -> None:
-    notifying.notify(webhook=receiver.url("hook/204"), email="ops@example.com")
+def test_a_host_that_cannot_post_says_so_once(notifying: Notifying, webhook: Webhook) -> None:
+    notifying.notify(webhook=webhook.url("hook/204"), email="ops@example.com")
     notifying.alert()
     assert sorted(notifying.undelivered) == [
         "could not notify by email: this host has no sendmail",
@@ -220,17 +189,17 @@ def test_a_command_gets_the_alert_on_stdin_and_is_tried_again(notifying: Notifyi
     assert notifying.undelivered == ["could not notify by command: pager is off"]
 
 
-def test_an_alert_is_delivered_even_if_nothing_can_be_written(notifying: Notifying, receiver: Receiver) -> None:
+def test_an_alert_is_delivered_even_if_nothing_can_be_written(notifying: Notifying, webhook: Webhook) -> None:
     (notifying.folder / "alerts.log").symlink_to("/dev/full")
     (notifying.folder / "letters").symlink_to("/dev/null")
     notifying.has("curl")
-    notifying.notify(webhook=receiver.url("hook/204"))
+    notifying.notify(webhook=webhook.url("hook/204"))
     notifying.alert()
     deadline = time.monotonic() + 20
-    while not receiver.requests and time.monotonic() < deadline:
+    while not webhook.requests and time.monotonic() < deadline:
         time.sleep(0.05)
-    ((_, _, _, body),) = receiver.requests
-    assert json.loads(body)["reason"] == REASON
+    (request,) = webhook.requests
+    assert request.json["reason"] == REASON
 
 
 @pytest.mark.parametrize(
@@ -242,9 +211,9 @@ def test_an_alert_is_delivered_even_if_nothing_can_be_written(notifying: Notifyi
     ],
 )
 def test_people_read_what_has_happened(
-    notifying: Notifying, receiver: Receiver, state: str, reason: str, text: str
+    notifying: Notifying, webhook: Webhook, state: str, reason: str, text: str
 ) -> None:
     notifying.has("curl")
-    notifying.notify(slack=receiver.url("T0/200"))
+    notifying.notify(slack=webhook.url("T0/200"))
     notifying.alert(state, reason=reason)
-    assert [json.loads(request[3])["text"] for request in receiver.requests] == [text]
+    assert [request.json["text"] for request in webhook.requests] == [text]
