@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+
+from tests import distribution
 
 if TYPE_CHECKING:
     from tests.real.lab import Lab
@@ -17,6 +19,18 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort them once the folders have marked theirs."""
+    distribution.sort(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> distribution.Distribution:
+    """Distribute them as `--dist=loadfile` does, with some files together."""
+    return distribution.Distribution(config, log)
 
 
 @pytest.fixture(scope="session")
