@@ -129,8 +129,9 @@ def test_hooks_run_before_the_first_connection_and_once_stacks_went_back(
     ran = [
         (step.label.rpartition("/")[2], dict(step.environment)) for step in run.machine.steps if FOLDER in step.label
     ]
-    (connect, before), (back, after) = ran
+    (connect, before), *checks, (back, after) = ran
     assert (connect, back) == ("pre-connect", "post-rollback")
+    assert {hook for hook, _ in checks} == {"health"}
     assert "KAMAL_VERSION" not in before
     assert (after["KAMAL_COMMAND"], after["DEV_RESULT"]) == ("rollback", result)
     assert after["DEV_STACKS"] == f"{FIRST},{SECOND}"
