@@ -1,7 +1,9 @@
 """What holds for all tests."""
 
 import os
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -42,3 +44,16 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Lab"]:
     labs.clean()
     yield labs.Lab(tmp_path_factory.mktemp("lab"))
     labs.clean()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _connections() -> Iterator[None]:
+    """Let runs keep connections for each other, as those of a user do, and end the last ones with the tests."""
+    # Names of sockets must be short.
+    folder = tempfile.mkdtemp(prefix="kd-", dir="/tmp")
+    os.environ["XDG_RUNTIME_DIR"] = folder
+    os.environ.pop("CI", None)
+    yield
+    from tests.kinds import sshd
+
+    sshd.end_connections(Path(folder))

@@ -55,6 +55,12 @@ class Ssh:
     config: bool = option(Boolean(), "Whether to use `~/.ssh/config`.", default=True)
     max_connections: int = option(Whole(1, 500), "Maximum number of concurrent connections.", default=30)
     connect_timeout: int = option(Whole(1, 3600), "Seconds to wait for a new connection.", default=10)
+    control_persist: int = option(
+        Whole(0, 3600),
+        """Seconds for which a connection is kept for the next run, as in `ControlPersist` of OpenSSH. `0` closes it at
+        the end of each run, as it is where the environment variable `CI` is set.""",
+        default=60,
+    )
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from kamal_dev.commands import docker
@@ -38,7 +39,8 @@ def doctor(folder: Path, output: Output, *, config_path: str | None, devcontaine
     except DevError as error:
         return [*checks, Check("project", False, error.message, error.hint)]
     try:
-        return [*checks, *examine(run)]
+        # An open connection would hide that a new login fails.
+        return [*checks, *examine(replace(run, keeps_connections=False))]
     finally:
         run.close()
 

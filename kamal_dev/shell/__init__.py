@@ -59,8 +59,12 @@ class Lender(Protocol):
 
 @runtime_checkable
 class Connecting(Protocol):
-    """A shell that can connect to its host before its first step."""
+    """A shell that can connect to its host before its first step, and stays connected for the next run."""
 
     def connect(self) -> None:
         """Start to connect in the background; the first step raises why it failed."""
+        ...
+
+    def end_with_run(self) -> None:
+        """Log in again in the next run."""
         ...

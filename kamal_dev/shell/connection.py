@@ -1,168 +1,181 @@
-"""Keep one ssh connected to a host; sessions are opened through its control socket. Runs no step."""
+"""Hold an ssh that is connected to a host; sessions are opened through its control socket. Runs no step."""
 
 from __future__ import annotations
 
 import os
-import random
-import shlex
-import shutil
 import signal
 import subprocess
-import tempfile
-import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
 from kamal_dev.errors import HostUnreachable
-from kamal_dev.shell import OnLine, failures, known_hosts, openssh, pipes
+from kamal_dev.shell import OnLine, failures, known_hosts, openssh
 from kamal_dev.shell.channel import Channel
-from kamal_dev.shell.multiplex import MuxClient
+from kamal_dev.shell.control_folder import ControlFolder
+from kamal_dev.shell.login import log_in
+from kamal_dev.shell.multiplex import MuxClient, MuxRefused
 from kamal_dev.shell.way import Way
 
-ATTEMPTS = 4
-HASTY = 3.0  # seconds; sshd rejects a connection at once, a later failure has another cause
-TICK = 0.005
-LOGIN = 60.0  # seconds for a login that may ask the user: an agent, or a ProxyCommand
+UNPROVEN = 3.0  # seconds for the first session on a connection of an earlier run; a new login takes less
 END = 0.5
-ROOM = 60  # bytes for the folder's name; macOS allows 104 for a socket, and ssh adds 17 while creating it
-# The folder and ssh end with stdin from this process, so they do not outlive it even if it is killed.
-_HELD = """exec 3<&0
-(read -r _; kill $$; rm -rf "$0") <&3 >/dev/null 2>&1 &
-exec "$@" </dev/null 3<&-
-"""
+# If this process is killed, ssh would keep forwards, and would itself stay as long as a command runs on the host.
+_WATCHED = 'read -r _ || kill "$1"'
 
 
 class Connection:
-    """Hold an ssh process that has logged in to a host, or is trying to."""
+    """Hold a connection that this run or an earlier one has opened. ssh does not end before `release` or `close`."""
 
-    def __init__(self, way: Way) -> None:
+    def __init__(self, way: Way, folder: ControlFolder, *, is_reused: bool = False) -> None:
+        """Connect to the control socket. Raises OSError or EOFError if no ssh answers."""
         self.way = way
-        self._patience = way.trust.connect_timeout
-        self._folder = Path(tempfile.mkdtemp(prefix="dev-", dir=_place()))
-        self._socket = self._folder / "s"
-        self._log = self._folder / "log"
+        self.is_reused = is_reused
+        self._folder = folder
+        self._patience = min(way.trust.connect_timeout, UNPROVEN) if is_reused else way.trust.connect_timeout
+        self._is_kept = way.trust.control_persist > 0
         self._channels: set[Channel] = set()
-        self._has_forward = False
+        self._forwards: set[int] = set()
+        # As long as it has a client, ssh does not end by itself.
+        self._client = MuxClient(folder.socket, self._patience)
         try:
-            self._process = self._started()
+            self._pid = self._client.pid()
+            self._watch = _watch(self._pid)
         except BaseException:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._client.close()
             raise
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """The ssh command."""
-        return openssh.master(self.way, self._socket, self._log)
 
     @property
     def is_open(self) -> bool:
         """Whether it is open, as far as can be told without asking the host."""
-        return self._process.poll() is None
+        return not self._client.has_ended()
 
     @property
     def log_size(self) -> int:
         """The size of ssh's log, to be passed to `complaint`."""
         with suppress(OSError):
-            return self._log.stat().st_size
+            return self._folder.log.stat().st_size
         return 0
 
     def complaint(self, since: int) -> str:
         """Return the last error of ssh since its log had this size: older ones are about something else."""
-        return failures.complaint(self._log, since)
+        return failures.complaint(self._folder.log, since)
 
     def is_used(self, *, apart_from: Channel | None = None) -> bool:
         """Return whether a forward or another session needs this connection."""
-        return self._has_forward or any(not each.is_closed and each is not apart_from for each in tuple(self._channels))
-
-    def await_login(self, is_wanted: Callable[[], bool]) -> None:
-        """Wait until sessions can be opened. Raises HostUnreachable or HostKeyChanged for the hop that failed."""
-        started = time.monotonic()
-        wait = openssh.patience(self.way) + LOGIN
-        while not self._socket.exists():
-            if not is_wanted():
-                raise HostUnreachable(self.way.stack, "this run has ended")
-            if not self.is_open:
-                raise failures.found(self.way, self._log)
-            if time.monotonic() - started > wait:
-                raise failures.endless(self.way, wait)
-            time.sleep(TICK)
+        return bool(self._forwards) or any(
+            not each.is_closed and each is not apart_from for each in tuple(self._channels)
+        )
 
     def session(self, command: str) -> Channel:
         """Run a command. Raises MuxRefused, and OSError or EOFError if the host received nothing."""
-        channel = Channel(self._client(), command, give_up=self.close, is_shared=self.is_used)
+        client = MuxClient(self._folder.socket, self._patience)
+        channel = Channel(client, command, give_up=self.close, is_shared=self.is_used)
+        self._patience = self.way.trust.connect_timeout
         self._channels.difference_update([each for each in tuple(self._channels) if each.is_closed])
         self._channels.add(channel)
         return channel
 
     def open_forward(self, port: int) -> None:
         """Forward a port of the host to the same port here. Raises MuxRefused, OSError, EOFError."""
-        with closing(self._client()) as client:
+        with closing(MuxClient(self._folder.socket, self._patience)) as client:
             client.open_forward(port)
-            self._has_forward = True
+            self._forwards.add(port)
 
     def ends_within(self, seconds: float) -> bool:
         """Return whether it has ended, or ends within this time."""
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(seconds)
-        return not self.is_open
+        return self._client.has_ended(seconds)
+
+    def end_with_run(self) -> None:
+        """Make `release` close it."""
+        self._is_kept = False
+
+    def release(self) -> None:
+        """Leave it to the next run; close it if something is running on it or has failed."""
+        is_idle = self.is_open and all(channel.is_closed for channel in tuple(self._channels))
+        if not (self._is_kept and is_idle and self._close_forwards()):
+            self.close()
+            return
+        self._end_watch()
+        self._folder.release()
+        self._client.close()
 
     def close(self) -> None:
         """Close it now; nothing is sent afterwards."""
-        # If ssh has ended by itself, the process waiting for the end of its stdin still has the same process group.
-        if self._process.stdin and not self._process.stdin.closed:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGTERM)
+        self.end_ssh()
+        self._folder.remove()
+
+    def end_ssh(self) -> None:
+        """End ssh, and keep its folder."""
+        self._end_watch()
+        if self.is_open:
+            _kill(self._pid, signal.SIGTERM)
         # On a link that accepts no more bytes, ssh would wait forever while closing.
-        pipes.end(self._process, END)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if not self.ends_within(END):
+            _kill(self._pid, signal.SIGKILL)
+        self._client.close()
 
-    def _client(self) -> MuxClient:
-        return MuxClient(self._socket, self._patience)
+    def _close_forwards(self) -> bool:
+        if not self._forwards:
+            return True
+        try:
+            with closing(MuxClient(self._folder.socket, UNPROVEN)) as client:
+                for port in self._forwards:
+                    client.close_forward(port)
+        except (OSError, EOFError, MuxRefused):
+            return False
+        self._forwards.clear()
+        return True
 
-    def _started(self) -> subprocess.Popen[bytes]:
-        with failures.stderr_of(self._log).open("wb") as errors:
-            return subprocess.Popen(
-                ("/bin/sh", "-c", _HELD, str(self._folder), *self.words),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                env=os.environ | {"LC_ALL": "C"},
-                start_new_session=True,
-            )
+    def _end_watch(self) -> None:
+        # The end is reported by several threads.
+        with suppress(OSError, ValueError):
+            self._watch.communicate(b"\n")
+
+
+def _watch(pid: int) -> subprocess.Popen[bytes]:
+    words = ("/bin/sh", "-c", _WATCHED, "kamal-dev", str(pid))
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, start_new_session=True)
 
 
 def connect(way: Way, is_wanted: Callable[[], bool], log: OnLine) -> Connection:
-    """Return an open connection. Raises HostUnreachable, HostKeyChanged."""
+    """Return an open connection, that of an earlier run if possible. Raises HostUnreachable, HostKeyChanged."""
     if way.vouched:
         known_hosts.pin(way.trust.known_hosts, way.known_as, way.vouched)
-    for number in range(1, ATTEMPTS + 1):
-        started = time.monotonic()
-        try:
-            return _opened(way, is_wanted, log)
-        except failures.ConnectionDropped as dropped:
-            if number == ATTEMPTS or time.monotonic() - started > min(HASTY, way.trust.connect_timeout / 2):
-                raise dropped.error from None
-            # Above MaxStartups, sshd drops connections at random: retry, and not all at the same moment.
-            time.sleep(random.uniform(0.2, 0.6) * 2**number)  # noqa: S311
-    raise AssertionError("unreachable")
-
-
-def _opened(way: Way, is_wanted: Callable[[], bool], log: OnLine) -> Connection:
     try:
-        connection = Connection(way)
+        folder = ControlFolder.take(openssh.master(way, Path(), Path()))
     except OSError as error:
-        raise HostUnreachable(way.stack, f"`ssh` could not be started: {error}") from error
+        raise HostUnreachable(way.stack, f"no folder for the control socket of `ssh`: {error}") from error
     try:
-        log(f"$ {shlex.join(connection.words)}")
-        connection.await_login(is_wanted)
+        if connection := _reused(way, folder, log):
+            return connection
+        folder.sweep()
+        log_in(way, folder, is_wanted, log)
+        folder.record_login(way)
+        return Connection(way, folder)
+    except (OSError, EOFError) as error:
+        folder.remove()
+        raise HostUnreachable(way.stack, f"`ssh` ended right after the login: {error}") from error
     except BaseException:
-        connection.close()
+        folder.remove()
         raise
-    return connection
 
 
-def _place() -> str:
-    """Return a folder with a name short enough for the socket."""
-    own = tempfile.gettempdir()
-    return own if len(os.fsencode(own)) < ROOM else "/tmp"  # noqa: S108 # what mkdtemp makes is ours alone
+def _reused(way: Way, folder: ControlFolder, log: OnLine) -> Connection | None:
+    """Return the connection of an earlier run; None if there is none, or none that may still be used."""
+    if not folder.socket.exists():
+        return None
+    try:
+        connection = Connection(way, folder, is_reused=True)
+    except (OSError, EOFError):
+        return None
+    if folder.is_current(way):
+        log(f"{way.stack}: using the SSH connection of an earlier run")
+        return connection
+    connection.end_ssh()
+    return None
+
+
+def _kill(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)

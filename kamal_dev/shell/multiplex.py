@@ -6,14 +6,17 @@ command; an `ssh -S` for each command would not tell.
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 from collections.abc import Sequence
 from pathlib import Path
 
 VERSION = 4
-HELLO, NEW_SESSION, OPEN_FORWARD = 0x00000001, 0x10000002, 0x10000006
-OK, DENIED, FAILURE, EXIT_MESSAGE, SESSION_OPENED = 0x80000001, 0x80000002, 0x80000003, 0x80000004, 0x80000006
+HELLO, NEW_SESSION, ALIVE_CHECK = 0x00000001, 0x10000002, 0x10000004
+OPEN_FORWARD, CLOSE_FORWARD = 0x10000006, 0x10000007
+OK, DENIED, FAILURE, EXIT_MESSAGE = 0x80000001, 0x80000002, 0x80000003, 0x80000004
+ALIVE, SESSION_OPENED = 0x80000005, 0x80000006
 NO_ESCAPE = 0xFFFFFFFF
 REMOTE_FORWARD = 2
 LOOPBACK = b"127.0.0.1"
@@ -40,6 +43,20 @@ class MuxClient:
         except BaseException:
             self.close()
             raise
+
+    def pid(self) -> int:
+        """Return the process ID of ssh."""
+        self._send(ALIVE_CHECK, 0)
+        return int.from_bytes(self._expect(ALIVE)[4:8], "big")
+
+    def has_ended(self, patience: float = 0) -> bool:
+        """Return whether ssh has ended, or ends within this time; only without an open request."""
+        poll = select.poll()
+        try:
+            poll.register(self._socket, select.POLLIN)
+            return bool(poll.poll(patience * 1000))
+        except (OSError, ValueError):
+            return True
 
     def open_session(self, command: str, streams: Sequence[int]) -> None:
         """Run `command` with stdin, stdout and stderr. Raises MuxRefused."""
@@ -75,16 +92,22 @@ class MuxClient:
         self._send(OPEN_FORWARD, 0, REMOTE_FORWARD, LOOPBACK, port, LOOPBACK, port)
         self._expect(OK)
 
+    def close_forward(self, port: int) -> None:
+        """End what `open_forward` opened. Raises MuxRefused."""
+        self._send(CLOSE_FORWARD, 0, REMOTE_FORWARD, LOOPBACK, port, LOOPBACK, port)
+        self._expect(OK)
+
     def close(self) -> None:
         """Close it, which ends the session."""
         self._socket.close()
 
-    def _expect(self, wanted: int) -> None:
+    def _expect(self, wanted: int) -> bytes:
         kind, body = self._receive()
         if kind in (DENIED, FAILURE):
             raise MuxRefused(body[8:].decode(errors="replace"))
         if kind != wanted:
             raise OSError(f"ssh answered with message {kind:#x}")
+        return body
 
     def _send(self, *fields: int | bytes) -> None:
         self._socket.sendall(_packed(_packed(*fields)))

@@ -16,6 +16,7 @@ from kamal_dev.shell import frame, quoting
 from kamal_dev.shell.way import Way
 
 REFUSED = 255  # exit code of ssh itself; commands must not use it
+UNUSED = 5  # seconds until an ssh that is not kept for the next run ends, if this process is killed
 
 
 def argv(way: Way, flags: tuple[str, ...], command: tuple[str, ...]) -> tuple[str, ...]:
@@ -28,9 +29,14 @@ def argv(way: Way, flags: tuple[str, ...], command: tuple[str, ...]) -> tuple[st
 
 
 def master(way: Way, socket: Path, log: Path) -> tuple[str, ...]:
-    """Return the ssh that logs in and then accepts sessions on `socket`; it logs to `log`, like those to jump hosts."""
+    """Return the ssh that logs in and goes on in the background; it logs to `log`, like those to jump hosts.
+
+    It accepts sessions on `socket`, and ends by itself if nobody has used it for `ssh.control_persist`.
+    """
     control = f"ControlPath={quoting.path(str(socket))}"
-    return ("ssh", "-M", "-N", "-T", "-o", control, *options(way, log), "--", way.address)
+    persist = f"ControlPersist={way.trust.control_persist or UNUSED}"
+    # With ControlPersist, only `-v` keeps the stderr of a ProxyCommand.
+    return ("ssh", "-v", "-M", "-N", "-T", "-o", control, "-o", persist, *options(way, log), "--", way.address)
 
 
 def log_of_jump(log: Path) -> Path:

@@ -99,11 +99,15 @@ class Remote:
             output, errors = stdout.end(), stderr.end()
         except HostError:
             # The connection may be what does not answer. Those who share it find out, and must not be ended by this.
+            connection.end_with_run()
             if not connection.is_used(apart_from=channel):
                 self._drop_if(connection)
             raise
         finally:
             channel.close()
+        if stdout.code != 0:
+            # What people change on the host after a failure, such as groups or limits, counts from the next login on.
+            connection.end_with_run()
         if stdout.code is not None:
             return Result(step, stdout.code, output, errors, time.monotonic() - started)
         if code is None and connection.ends_within(EXIT):
@@ -117,8 +121,14 @@ class Remote:
             return LinkDropped(self.host.name, "the command was killed on the host", hint=AGAIN)
         return NoAnswer(self.host.name, frame.unanswered(code, stdout.noise, stderr.noise), hint=frame.OTHERS_ANSWER)
 
+    def end_with_run(self) -> None:
+        """Log in again in the next run, because something has changed that counts from the next login on."""
+        with self._opening:
+            if self._connection:
+                self._connection.end_with_run()
+
     def close(self) -> None:
-        """End the connection for good; a running step ends with LinkDropped."""
+        """Leave the connection to the next run; if a step is running, end it: the step ends with LinkDropped."""
         self._is_closed = True
         # A login that is still running notices, and deletes its folder. If this process ended first, the folder would
         # stay.
@@ -135,10 +145,10 @@ class Remote:
         if self._early and self._early.is_done:
             early, self._early = self._early, None
             with suppress(DevError):
-                early.result().close()
+                early.result().release()
         connection, self._connection = self._connection, None
         if connection:
-            connection.close()
+            connection.release()
 
     def _session(self, command: str) -> tuple[Connection, Channel]:
         deadline = time.monotonic() + SESSION_ENDING
@@ -162,6 +172,11 @@ class Remote:
                 connection = self._connected()
                 log_size = connection.log_size
                 return connection, ask(connection)
+            except MuxRefused:
+                # Sessions of an earlier run may still count on the host, or its sshd_config may have changed since.
+                if not connection.is_reused or connection.is_used() or attempt == ATTEMPTS:
+                    raise
+                self._drop_if(connection)
             except (OSError, EOFError, HostUnreachable) as error:
                 if getattr(error, "errno", None) in EXHAUSTED:
                     raise HostError(self.host.name, f"no session could be opened: {error}", hint=MORE_FILES) from error

@@ -170,7 +170,8 @@ def main() -> int:
     help_, bare = start_up()
     is_quick = help_ - bare <= HELP_TARGET
     if measured:
-        print(f"{COUNT} hosts on {os.cpu_count()} cores, medians of {options.rounds}; load {os.getloadavg()[0]:.1f}\n")
+        print(f"{COUNT} hosts on {os.cpu_count()} cores, medians of {options.rounds}; load {os.getloadavg()[0]:.1f}")
+        print("dev uses the SSH connections of its previous run (`ssh.control_persist`), by hand logs in each time\n")
         print(HEAD, *measured, "", sep="\n")
     mark = "✓" if is_quick else "✗"
     difference = f"difference {help_ - bare:.0f} ms   {mark} at most {HELP_TARGET:.0f}"

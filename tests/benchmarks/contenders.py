@@ -35,7 +35,7 @@ class Contender(Protocol):
 
 
 class Dev:
-    """`dev deploy`."""
+    """`dev deploy`, with the SSH connections of its previous run if that was less than a minute ago."""
 
     name = "dev deploy"
 

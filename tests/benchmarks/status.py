@@ -33,7 +33,8 @@ def measure(repository: Repository, hosts: tuple[Host, ...]) -> bool:
     ended = repository.dev("status", "--verbose")
     executed = sum(len(ended.steps(repository.stack(index))) for index in range(1, len(hosts) + 1))
     logins = min((login(hosts) for _ in range(ROUNDS)), key=lambda time: time.seconds)
-    argv, variables = (DEV, "status"), repository.variables()
+    # In CI, `dev` logs in each time too.
+    argv, variables = (DEV, "status"), repository.variables(CI="true")
     dev = min((timed(argv, repository.root, variables) for _ in range(ROUNDS)), key=lambda time: time.seconds)
     over = dev.seconds - logins.seconds
     is_reached = over <= MOST_SECONDS and executed == len(hosts)

@@ -93,11 +93,13 @@ class Proxy:
     # --- faults
 
     def refuse(self) -> None:
-        """Refuse connections, as a host does on which no sshd runs."""
+        """Refuse connections, as a host does on which no sshd runs; those of earlier runs have ended."""
         self._stop_listening()
+        self.reset()
 
     def swallow(self) -> None:
-        """Drop each SYN, as a firewall does: the queue of the listener is full and nobody empties it."""
+        """Drop each packet, as a firewall does: the queue of the listener is full and nobody empties it."""
+        self.freeze()
         self._stop_listening()
         self._listener = _listener(self.port, backlog=0)
         for _ in range(4):
@@ -109,6 +111,7 @@ class Proxy:
     def fall_silent(self) -> None:
         """Accept connections and never say a word, as a host does that hangs."""
         self.is_silent = True
+        self.freeze()
 
     def freeze(self) -> None:
         """Hold every byte back, on what is open and what will be, without an end: a stopped proxy, a pulled cable."""
@@ -128,8 +131,9 @@ class Proxy:
         self._cut_after = sent
 
     def lead_to(self, port: int) -> None:
-        """Carry new connections to another sshd."""
+        """Carry new connections to another sshd, in place of the host that has gone."""
         self.target = port
+        self.reset()
 
     def heal(self) -> None:
         """Be a good network again; what was frozen is lost."""

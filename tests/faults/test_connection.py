@@ -69,6 +69,8 @@ def test_a_host_without_a_banner_must_be_given_up_in_time(standing: Standing, fa
 def test_a_refused_login_must_say_who_and_with_which_key(standing: Standing, fault: Fault) -> None:
     before = standing.version
     standing.host.run("mv ~/.ssh/authorized_keys ~/.ssh/away")
+    # The connection of an earlier run would go on.
+    standing.proxy.reset()
     ended = standing.deploy()
     standing.host.run("mv ~/.ssh/away ~/.ssh/authorized_keys")
     fault.told(ended)

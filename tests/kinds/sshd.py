@@ -9,15 +9,17 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from kamal_dev.model import Host
 from kamal_dev.shell import quoting
+from kamal_dev.shell.multiplex import MuxClient
 from kamal_dev.shell.trust import Trust
 from tests import hosts
 from tests.hosts import docker
@@ -129,9 +131,9 @@ class Client:
         base += "  GlobalKnownHostsFile /dev/null\n  User root\n"
         (self.folder / "config").write_text(f"{text}\n{base}")
 
-    def trust(self, policy: str = "accept-new", *, config: bool = True, patience: int = 10) -> Trust:
-        """Return what the project says of keys."""
-        return Trust(self.mine, policy, config, patience)
+    def trust(self, policy: str = "accept-new", *, config: bool = True, patience: int = 10, persist: int = 60) -> Trust:
+        """Return what the project says of keys and connections."""
+        return Trust(self.mine, policy, config, patience, persist)
 
     def key(self, name: str = "id", *, passphrase: str = "", kind: str = "ed25519") -> Path:
         """Make a key, and return its private file."""
@@ -143,6 +145,14 @@ class Client:
     def host(self, address: str, port: int = 0, *, key: Path | None = None, jump: str = "", user: str = "") -> Host:
         """Return a host as config/dev.yml would name it."""
         return Host("blog-1", address, user, port, (key,) if key else (), jump)
+
+
+def end_connections(folder: Path) -> None:
+    """End every ssh whose control socket is in a folder, and delete it."""
+    for socket in folder.glob("*/*/s"):
+        with suppress(OSError, EOFError), closing(MuxClient(socket, 2)) as client:
+            os.kill(client.pid(), signal.SIGTERM)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass

@@ -28,7 +28,7 @@ import pytest
 
 from kamal_dev.errors import DevError, HostError, HostKeyChanged, HostTimeout, HostUnreachable, LinkDropped
 from kamal_dev.model import Host, Step
-from kamal_dev.shell import openssh, quoting, ssh_config
+from kamal_dev.shell import openssh, quoting, remote_forward, ssh_config
 from kamal_dev.shell.connection import Connection, connect
 from kamal_dev.shell.fanout import Background, each
 from kamal_dev.shell.remote import Remote
@@ -837,14 +837,14 @@ def test_an_early_login_that_nothing_used_ends_with_the_run(
     pause: float, sshd: Sshd, client: Client, key: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log: list[str] = []
-    remote = Remote(client.host("127.0.0.1", sshd.published[GOAL], key=key), client.trust(), log.append)
+    host, trust = client.host("127.0.0.1", sshd.published[GOAL], key=key), client.trust(persist=0)
     with tempfile.TemporaryDirectory(dir="/tmp") as own:
-        monkeypatch.setattr(tempfile, "tempdir", own)
-        with closing(remote):
+        monkeypatch.setenv("XDG_RUNTIME_DIR", own)
+        with closing(Remote(host, trust, log.append)) as remote:
             remote.connect()
             time.sleep(pause)
         # This process may end now, and its threads with it.
-        assert not list(Path(own).iterdir())
+        assert not list(Path(own).glob("*/*"))
     assert len(logins(log)) == 1 or pause < 1
 
 
@@ -901,32 +901,220 @@ from pathlib import Path
 from kamal_dev.model import Host, Step
 from kamal_dev.shell.remote import Remote
 from kamal_dev.shell.trust import Trust
-remote = Remote(Host("blog-1", "127.0.0.1", "root", int(sys.argv[1]), (Path(sys.argv[2]),)), Trust(Path(sys.argv[3])))
+port, key, known_hosts, persist, lent = sys.argv[1:]
+trust = Trust(Path(known_hosts), control_persist=int(persist))
+remote = Remote(Host("blog-1", "127.0.0.1", "root", int(port), (Path(key),)), trust)
 remote.run(Step(("echo", "hi")))
-print(remote._connection._process.pid, remote._connection._folder, flush=True)
+if lent != "0":
+    remote.lend(int(lent))
+print(remote._connection._pid, remote._connection._folder.socket, flush=True)
 remote.run(Step(("sleep", "60")))
 """
 
 
 @pytest.mark.real
-def test_nothing_is_left_of_a_run_that_is_killed(sshd: Sshd, client: Client, key: Path) -> None:
+@pytest.mark.parametrize(("persist", "lent"), [(0, 0), (60, 0), (60, 5995)])
+def test_a_run_that_is_killed_leaves_neither_a_connection_nor_a_forward(
+    persist: int, lent: int, sshd: Sshd, client: Client, key: Path
+) -> None:
     client.mine.parent.mkdir(exist_ok=True)
-    words = (sys.executable, "-c", KILLED, str(sshd.published[GOAL]), str(key), str(client.mine))
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+    given = (str(sshd.published[GOAL]), str(key), str(client.mine), str(persist), str(lent))
+    with subprocess.Popen((sys.executable, "-c", KILLED, *given), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
-        pid, folder = process.stdout.readline().split()
+        pid, name = process.stdout.readline().split()
+        socket = Path(name)
         os.kill(int(pid), 0)
-        assert Path(folder).stat().st_mode & 0o777 == 0o700
+        assert socket.parent.stat().st_mode & 0o777 == socket.parents[1].stat().st_mode & 0o777 == 0o700
+        time.sleep(0.5)
         process.kill()
-    deadline = time.monotonic() + 10
-    while (Path(folder).exists() or is_running(pid)) and time.monotonic() < deadline:
+    deadline = time.monotonic() + 5
+    while (socket.exists() or is_running(pid)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert (Path(folder).exists(), is_running(pid)) == (False, False)
+    assert (socket.exists(), is_running(pid)) == (False, False)
 
 
 def is_running(pid: str) -> bool:
     state = Path(f"/proc/{pid}/stat")
     return state.exists() and ") Z " not in state.read_text()
+
+
+# --- The next run ------------------------------------------------------------------------------------------------
+
+
+def origin(host: Host, trust: Trust) -> str:
+    """Return the connection that a run uses, as the host sees it."""
+    with closing(Remote(host, trust)) as remote:
+        return remote.run(CONNECTION, timeout=30).output
+
+
+def lent_on(remote: Remote, port: int) -> bool:
+    """Whether the host listens on a port for this machine."""
+    return not remote.run(Step(("sh", "-c", remote_forward.LISTENS.format(port=port)))).exit_code
+
+
+@pytest.mark.real
+def test_the_next_run_uses_the_connection_of_the_last_one(sshd: Sshd, client: Client, key: Path) -> None:
+    host, trust, log = client.host("127.0.0.1", sshd.published[GOAL], key=key), client.trust(), list[str]()
+    first = origin(host, trust)
+    with closing(Remote(host, trust, log.append)) as remote:
+        remote.connect()
+        assert remote.run(CONNECTION).output == first
+    assert (origin(host, trust), logins(log)) == (first, [])
+    jump = f"root@127.0.0.1:{sshd.published[OUTER]}"
+    inner = client.host(HIDDEN, BEHIND, key=key, jump=jump)
+    assert origin(inner, trust) != first
+    assert origin(inner, trust) == origin(inner, trust)
+
+
+@pytest.mark.real
+def test_runs_at_the_same_time_do_not_share_a_connection(sshd: Sshd, client: Client, key: Path) -> None:
+    host, trust = client.host("127.0.0.1", sshd.published[GOAL], key=key), client.trust()
+    with closing(Remote(host, trust)) as one, closing(Remote(host, trust)) as two:
+        used = [remote.run(CONNECTION).output for remote in (one, two)]
+    assert used[0] != used[1]
+    assert origin(host, trust) == used[0]
+    with closing(Remote(host, trust)) as one, closing(Remote(host, trust)) as two:
+        assert [remote.run(CONNECTION).output for remote in (one, two)] == used
+        assert one.run(Step(("false",))).exit_code == 1
+    # The first one has ended with its run; the second one is still open.
+    assert origin(host, trust) == used[1]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("change", ["known hosts", "key", "agent", "user", "time", "persist", "socket"])
+def test_a_connection_that_was_made_in_another_way_is_not_used(
+    change: str, sshd: Sshd, client: Client, key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host, trust = client.host("127.0.0.1", sshd.published[GOAL], key=key), client.trust()
+    first = origin(host, trust)
+    folders = {path.parent for path in Path(os.environ["XDG_RUNTIME_DIR"]).glob("*/*/s")}
+    if change == "known hosts":
+        client.mine.write_text(f"{client.mine.read_text()}# a comment\n")
+    elif change == "key":
+        key.rename(key.with_name("old"))
+        key.with_name("old").rename(key)
+    elif change == "agent":
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(client.folder / "no agent"))
+    elif change == "user":
+        client.configure("Host *\n  Compression yes\n")
+        way.forget()
+    elif change == "time":
+        for folder in folders:
+            os.utime(folder / "login", (time.time() - 61,) * 2)
+    elif change == "persist":
+        trust = client.trust(persist=59)
+    else:
+        for folder in folders:
+            (folder / "s").unlink()
+    assert origin(host, trust) != first
+
+
+@pytest.mark.real
+def test_a_host_whose_key_was_replaced_is_refused_at_once(sshd: Sshd, client: Client, key: Path) -> None:
+    host, trust = client.host("127.0.0.1", sshd.published[GOAL], key=key), client.trust()
+    assert deploys(host, trust) == "hi"
+    client.mine.write_text(f"{name_of(sshd, GOAL)} {OTHER_KEY}\n")
+    refused(host, trust, HostKeyChanged)
+
+
+@pytest.mark.real
+def test_a_connection_on_which_something_failed_ends_with_the_run(sshd: Sshd, client: Client, key: Path) -> None:
+    host, trust = client.host("127.0.0.1", sshd.published[GOAL], key=key), client.trust()
+    first = origin(host, trust)
+    with closing(Remote(host, trust)) as remote:
+        assert remote.run(CONNECTION).output == first
+        assert remote.run(Step(("false",))).exit_code == 1
+    second = origin(host, trust)
+    with closing(Remote(host, trust)) as remote:
+        assert remote.run(CONNECTION).output == second != first
+        remote.end_with_run()
+    third = origin(host, trust)
+    assert third not in (first, second)
+    with closing(Remote(host, trust)) as remote:
+        assert remote.run(CONNECTION).output == third
+        running = Background(lambda: remote.run(Step(("sleep", "60"))))
+        time.sleep(0.5)
+    with pytest.raises(LinkDropped, match="it was closed"):
+        running.result()
+    assert origin(host, trust) != third
+
+
+@pytest.mark.real
+def test_a_connection_that_was_lost_between_two_runs_is_replaced_and_nothing_runs_twice(
+    sshd: Sshd, client: Client, key: Path
+) -> None:
+    count = Step(("sh", "-c", "echo x >>/kd/runs; wc -l </kd/runs"))
+    with closing(Proxy(sshd.published[GOAL])) as proxy:
+        host, trust = client.host("127.0.0.1", proxy.port, key=key), client.trust()
+        harms: list[Callable[[], None]] = [lambda: None, proxy.reset, lambda: sshd.signal("STOP"), lambda: None]
+        for number, harm in enumerate(harms, 1):
+            harm()
+            started = time.monotonic()
+            with closing(Remote(host, trust)) as remote:
+                assert remote.run(count, timeout=30).output == str(number)
+            assert time.monotonic() - started < 8
+    sshd.signal("CONT")
+    sshd.sh("rm /kd/runs")
+
+
+@pytest.mark.real
+def test_sessions_that_an_earlier_run_has_left_on_the_host_do_not_count(sshd: Sshd, client: Client, key: Path) -> None:
+    host, trust = client.host("127.0.0.1", sshd.start(2209, more="MaxSessions 1"), key=key), client.trust()
+    first = connect(way(host, trust), lambda: True, lambda _: None)
+    session = first.session("exec sleep 20")
+    time.sleep(0.5)
+    session.close()
+    first.release()
+    assert deploys(host, trust) == "hi"
+
+
+@pytest.mark.real
+def test_a_forward_ends_with_its_run_and_the_connection_does_not(sshd: Sshd, client: Client, key: Path) -> None:
+    host, trust = client.host("127.0.0.1", sshd.published[GOAL], key=key), client.trust()
+    first = origin(host, trust)
+    for _ in range(2):
+        with closing(Remote(host, trust)) as remote:
+            assert remote.run(CONNECTION).output == first
+            assert remote.lend(5994).is_open
+            assert lent_on(remote, 5994)
+    with closing(Remote(host, trust)) as remote:
+        assert remote.run(CONNECTION).output == first
+        assert not lent_on(remote, 5994)
+
+
+@pytest.mark.real
+def test_a_connection_that_nobody_uses_ends_by_itself(
+    sshd: Sshd, client: Client, key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as own:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", own)
+        host, trust = client.host("127.0.0.1", sshd.published[GOAL], key=key), client.trust(persist=1)
+        with closing(Remote(host, trust)) as remote:
+            first = remote.run(CONNECTION).output
+            time.sleep(2.5)
+            # The pauses of a run do not count.
+            assert remote.run(CONNECTION).output == first
+        deadline = time.monotonic() + 5
+        while (found := list(Path(own).glob("*/*/s"))) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert found == []
+        # The next login deletes what is left of it.
+        with closing(Remote(client.host("127.0.0.1", sshd.published[OUTER], key=key), client.trust(persist=0))) as one:
+            assert one.run(HI).output == "hi"
+        assert list(Path(own).glob("*/*")) == []
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o750])
+def test_sockets_are_not_looked_for_where_others_may_put_them(
+    mode: int, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as own:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", own)
+        place = Path(own, "kamal-dev")
+        place.mkdir()
+        place.chmod(mode)
+        with pytest.raises(HostUnreachable, match="not a folder that only this user can access"):
+            deploys(client.host("127.0.0.1", 1), client.trust())
 
 
 STUBBORN = """

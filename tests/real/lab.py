@@ -267,6 +267,8 @@ class Lab:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        # Kept connections have their sockets there, or in the folder for temporary files, which is to be empty.
+        os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
         self.password = f"pg-{secrets.token_hex(12)}"
         self.token = f"bt-{secrets.token_hex(12)}"
         self._taken: set[int] = set()

@@ -24,6 +24,7 @@ from kamal_dev.plan import admission
 from kamal_dev.plan.observation import Observation
 from kamal_dev.plan.operation import WATCHER, Bootstrap, PullImages, SendSource
 from kamal_dev.plan.plan import StackPlan
+from kamal_dev.shell import Connecting
 from kamal_dev.shell.fanout import Background
 from kamal_dev.values import dataclass
 
@@ -172,6 +173,9 @@ def _bootstrap(context: PrepareContext, observation: Observation, operation: Boo
     release = context.planner.release(observation).release
     connections.output.start("bootstrapping", operation.lacks, target)
     outcome = follow(connections, target, bootstrap_step(connections.scripts, release), timeout=BOOTSTRAPPING)
+    if isinstance(shell := connections.remote(target), Connecting):
+        # The user's groups, which may have changed, are those of the login.
+        shell.end_with_run()
     if not outcome:
         raise BootstrapFailed(
             target.name,

@@ -34,7 +34,8 @@ from kamal_dev.values import dataclass
 class Run:
     """Give the stages of a verb what they need; `close` closes everything opened here.
 
-    `read` reads the project again, `wanted_lock_wait` is `--lock-wait`, `budget` holds `--timeout` for each host. A
+    `read` reads the project again, `wanted_lock_wait` is `--lock-wait`, `keeps_connections` is whether connections
+    of an earlier run are used and kept for the next one, `budget` holds `--timeout` for each host. A
     change during a verb makes a new run, which shares the open connections.
     """
 
@@ -43,6 +44,7 @@ class Run:
     output: Output
     read: Callable[[], Project] | None = None
     wanted_lock_wait: float | None = None
+    keeps_connections: bool = True
     budget: HostBudget = field(default_factory=HostBudget)
     resources: ExitStack = field(default_factory=ExitStack)
     shells: HostShells = field(default_factory=HostShells)
@@ -148,7 +150,10 @@ class Run:
         """Which host keys are accepted."""
         ssh = self.project.config.ssh
         known_hosts = self.project.private() / "known_hosts"
-        return Trust(known_hosts, ssh.known_hosts, ssh.config, ssh.connect_timeout)
+        # Other jobs of a runner, which may be of other projects, must not use the connections of this one.
+        is_shared = os.environ.get("CI", "").lower() not in ("", "0", "false")
+        persist = ssh.control_persist if self.keeps_connections and not is_shared else 0
+        return Trust(known_hosts, ssh.known_hosts, ssh.config, ssh.connect_timeout, persist)
 
     def way(self, host: Host) -> Way:
         """How hosts are reached; determined once per run. Raises HostUnreachable."""
