@@ -101,10 +101,10 @@ def _explain(error: Exception, args: list[str], redaction: Redaction) -> int:
 
 def _refused(error: OSError, redaction: Redaction) -> int:
     """Return the message for an error of this machine: no file, no space, no permission, or a closed pipe."""
-    if isinstance(error, (BrokenPipeError, streams.Unwritable)):
+    if isinstance(error, (BrokenPipeError, streams.Unread, streams.Unwritable)):
         # Python would fail again when it flushes at exit.
         streams.silence((sys.stdout,))
-    if isinstance(error, BrokenPipeError):
+    if isinstance(error, (BrokenPipeError, streams.Unread)):
         return 141
     where = "the output could not be written: " if isinstance(error, streams.Unwritable) else ""
     where = f"{error.filename}: " if error.filename else where

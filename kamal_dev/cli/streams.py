@@ -32,13 +32,17 @@ class Unwritable(OSError):
     """Report that stdout cannot be written."""
 
 
+class Unread(OSError):
+    """Report that nobody reads stdout any more. Not a BrokenPipeError, which click turns into the exit code 1."""
+
+
 @contextmanager
 def writing() -> Iterator[None]:
-    """Write to stdout in the `with` block. Raises Unwritable, or BrokenPipeError if the reader is gone."""
+    """Write to stdout in the `with` block. Raises Unwritable, or Unread if the reader is gone."""
     try:
         yield
-    except BrokenPipeError:
-        raise
+    except BrokenPipeError as error:
+        raise Unread from error
     except OSError as error:
         raise Unwritable(error.errno, error.strerror) from error
 

@@ -46,7 +46,8 @@ def rows(stack: StackStatus) -> Iterator[tuple[str, ...]]:
 def remarks(stack: StackStatus) -> Iterator[str]:
     """Return what else is to be said about a stack, a line each."""
     reason = f"{stack.name}: {stack.reason}" if stack.reason else ""
-    return filter(None, (reason, *problems(stack), failure(stack), locked(stack)))
+    hint = f"hint: `dev deploy {stack.name}` starts it" if stack.state == "off" else ""
+    return filter(None, (reason, hint, *problems(stack), failure(stack), locked(stack)))
 
 
 def problems(stack: StackStatus) -> Iterator[str]:

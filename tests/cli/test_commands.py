@@ -459,3 +459,20 @@ exit.guarded(app, [])
 def test_a_sigterm_that_python_drops_still_ends_the_command() -> None:
     done = subprocess.run([sys.executable, "-c", DROPPED], check=False, timeout=30, capture_output=True)
     assert done.returncode == 130
+
+
+UNREAD = """
+import sys, click
+from kamal_dev.cli import common, exit
+@click.command()
+def app():
+    while True: common.write("x" * 1000)
+sys.exit(exit.guarded(app, []))
+"""
+
+
+def test_a_reader_that_ends_early_is_no_error() -> None:
+    with subprocess.Popen([sys.executable, "-c", UNREAD], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        assert (process.wait(30), process.stderr.read()) == (141, b"")
