@@ -41,6 +41,16 @@ volumes:
 # An attribute, by the system call: the tools for it are not everywhere.
 SET = """perl -e 'my ($n, $v) = ("user.mine", "yes"); syscall(188, $ARGV[0], $n, $v, 3, 0) == 0 or die $!' {}"""
 GET = """perl -e 'my ($n, $v) = ("user.mine", "---"); syscall(191, $ARGV[0], $n, $v, 3); print $v' {}"""
+# The same for an access list, which lets the user 1234 write.
+SET_ACL = (
+    r"""perl -e 'my ($n, $v) = ("system.posix_acl_access", pack "H*", "{}");"""
+    r""" syscall(188, $ARGV[0], $n, $v, length $v, 0) == 0 or die $!' {}"""
+)
+GET_ACL = (
+    r"""perl -e 'my ($n, $v) = ("system.posix_acl_access", "-" x 44);"""
+    r""" syscall(191, $ARGV[0], $n, $v, 44); print unpack "H*", $v' {}"""
+)
+ACL = "0200000001000600ffffffff02000700d204000004000400ffffffff10000700ffffffff20000400ffffffff"
 FILE = "/var/lib/docker/volumes/{}_cache/_data/file"
 DEVCONTAINER = {"dockerComposeFile": "compose.yaml", "service": "app", "workspaceFolder": "/srv/work"}
 
@@ -94,6 +104,7 @@ def backup(saved: Saved, tmp_path_factory: pytest.TempPathFactory) -> Path:
     saved.sh("cache", "truncate -s 300M /cache/sparse; echo kept >/cache/file; ln /cache/file /cache/hard")
     saved.sh("cache", "echo newline >/cache/'two\nlines'; echo bound >/bound/file; chmod 751 /cache /bound")
     saved.host.run(SET.format(FILE.format(saved.one)))
+    saved.host.run(SET_ACL.format(ACL, FILE.format(saved.one)))
     path = tmp_path_factory.mktemp("backups") / "one.tar.zst"
     before = saved.host.started(saved.one)
     data = result(saved.dev("backup", saved.one, "-o", str(path), "--json"))
@@ -125,8 +136,9 @@ def test_rows_and_files_are_as_they_were(saved: Saved, backup: Path) -> None:
         "kept\n314572800\n0"
     )
     shown = saved.sh("cache", "stat -c '%h %a' /cache/hard /cache /bound; cat /cache/two* /bound/*; ls /cache | wc -l")
-    assert shown == "2 644\n2 751\n2 751\nnewline\nbound\n5"
+    assert shown == "2 674\n2 751\n2 751\nnewline\nbound\n5"
     assert saved.host.run(GET.format(FILE.format(saved.one))) == "yes"
+    assert saved.host.run(GET_ACL.format(FILE.format(saved.one))) == ACL
     assert saved.host.run("docker ps --quiet --no-trunc | sort") == ids, "containers are the same"
     assert saved.leftovers() == []
     recorded = saved.dev("audit", saved.one).stdout
