@@ -79,12 +79,19 @@ def backup(
         f"{now:%Y-%m-%dT%H:%M:%SZ}",
         f"kamal-dev {__version__}",
     )
+    packing = Packing(project, connections, target, path, about)
     try:
-        manifest = Packing(project, connections, target, path, about).run(parts_of(volumes), running=is_prepared)
+        manifest = packing.run(parts_of(volumes), running=is_prepared)
     except DevError as error:
         note(project, connections, "backup", StackResult(name, target.address, "failed", error=error), began)
         raise
-    note(project, connections, "backup", StackResult(name, target.address, "backed up"), began)
+    result = StackResult(name, target.address, "backed up", containers=packing.started)
+    # Without containers nothing was stopped and started again.
+    if packing.started:
+        result = hooks.checked(result, target, left_behind=f"the backup is complete: {path}")
+    note(project, connections, "backup", result, began)
+    if result.error:
+        raise result.error
     return SavedBackup(path, manifest, time.monotonic() - began)
 
 

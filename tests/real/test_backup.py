@@ -189,8 +189,12 @@ def test_data_that_services_do_not_start_with_is_replaced_by_the_old(saved: Save
     assert saved.host.started(saved.one) == before, "with the hook no service is stopped"
     hook.write_text("#!/bin/sh\nexit 3\n")
     assert "hook `backup` exited" in saved.dev("backup", saved.one, "-o", str(tmp_path / "x"), code=1).stderr
-    hook.unlink()
     saved.sh("cache", "rm /cache/broken; echo good >/cache/file")
+    hook.rename(hook.with_name("health"))
+    sick = saved.dev("backup", saved.one, "cache", "-o", str(tmp_path / "sick"), code=1)
+    assert "hook `health` exited with code 3" in sick.stderr
+    assert f"left behind: the backup is complete: {tmp_path / 'sick'}" in sick.stderr
+    hook.with_name("health").unlink()
     failed = saved.dev("restore", saved.one, str(path), "--yes", code=1)
     assert "did not stay up" in failed.stderr, str(failed)
     assert "running again with the data that they had before" in failed.stderr

@@ -11,7 +11,7 @@ from kamal_dev.commands import answers, backup, events, payload, workspace
 from kamal_dev.commands.backup import BackupManifest
 from kamal_dev.commands.operate import StartLimits
 from kamal_dev.errors import DevError, HostError, LifecycleFailed, ServiceFailed
-from kamal_dev.model import Host, Result, Step
+from kamal_dev.model import Container, Host, Result, Step
 from kamal_dev.output.event import Phase
 from kamal_dev.pipeline.hosts.lock_wait import in_turn
 from kamal_dev.pipeline.hosts.scripts import EventPrinter, ask, follow, within
@@ -36,6 +36,7 @@ class Packing:
         self._path, self._about = path, about
         self._saving: Background[BackupManifest] | None = None
         self._is_complete = False
+        self.started: tuple[Container, ...] = ()
 
     def run(self, parts: tuple[str, ...], *, running: bool) -> BackupManifest:
         """Pack and save `parts`; return the manifest. Raises DevError; the services are started again in any case."""
@@ -64,7 +65,10 @@ class Packing:
             raise
 
     def _ended(self, outcome: events.ScriptResult) -> BackupManifest:
-        """Return the manifest. An error of this machine, such as a full disk, is why the host could not go on."""
+        """Return the manifest, and keep the containers that were started again.
+
+        An error of this machine, such as a full disk, is why the host could not go on.
+        """
         error = failure(self._target, outcome, "back it up")
         if self._saving is None or outcome.state in ("kept", "") or outcome.phase == "lock":
             raise error or HostError(self._target.name, "the host sent no backup")
@@ -80,7 +84,7 @@ class Packing:
             raise HostError(self._target.name, both, hint=reason.hint or error.hint, left_behind=behind) from reason
         if error and outcome.state == "failed":
             raise error
-        self._is_complete = True
+        self._is_complete, self.started = True, outcome.containers
         if error:
             self._connections.output.info(f"The backup is complete: {self._path}", self._target, phase="backing_up")
             raise error

@@ -20,7 +20,7 @@ from kamal_dev.values import dataclass
 STATUS = "`dev status` shows what is running"
 FINE = (
     *("deployed", "unchanged", "rolled back", "removed", "absent", "released"),
-    *("stopped", "started", "restarted", "scaled", "restored"),
+    *("stopped", "started", "restarted", "scaled", "restored", "backed up"),
 )
 
 
