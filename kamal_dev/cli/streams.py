@@ -33,7 +33,7 @@ class Unwritable(OSError):
 
 
 class Unread(OSError):
-    """Report that nobody reads stdout any more. Not a BrokenPipeError, which click turns into the exit code 1."""
+    """Report that stdout has no reader. Not a BrokenPipeError, which click turns into the exit code 1."""
 
 
 @contextmanager
