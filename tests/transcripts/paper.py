@@ -68,13 +68,15 @@ class RecordedHost(Answering):
         self._outcome = state.outcome
         self._pulls = state.pulls
         self.early_logins = 0
+        self.is_kept = True
 
     def connect(self) -> None:
         """Count that a run logs in before its first step."""
         self.early_logins += 1
 
     def end_with_run(self) -> None:
-        """Keep nothing: there is no connection."""
+        """Remember that the next run has to log in."""
+        self.is_kept = False
 
     def answer(self, step: Step) -> Result:
         """Answer one step."""

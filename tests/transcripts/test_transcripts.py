@@ -210,6 +210,14 @@ def test_hosts_are_logged_in_to_once_while_a_deploy_is_prepared(project: Project
     assert {name: host.early_logins for name, host in run.hosts.items()} == {FIRST: 0, SECOND: 1}
 
 
+def test_a_host_is_logged_in_to_again_after_its_bootstrap(project: Project) -> None:
+    run = RecordedRun.of(project, prepared(project, CASES["new_version"]), {FIRST: BARE, SECOND: UP})
+    deploy(run, DeployOptions())
+    run.close()
+    # The next login has the groups that come with Docker.
+    assert {name: host.is_kept for name, host in run.hosts.items()} == {FIRST: False, SECOND: True}
+
+
 LEFT = {
     "pre-connect": "nothing was built or deployed",
     "pre-build": "nothing was built or deployed",
