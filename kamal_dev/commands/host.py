@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from kamal_dev.commands.image_manifest import Layer
-from kamal_dev.commands.payload import WATCHER, Scripts, about, performed, step, watcher_version
+from kamal_dev.commands.payload import Scripts, about, performed, step, watcher
 from kamal_dev.commands.words import checked, checked_folders, stack_word
 from kamal_dev.model import File, Release, Secret, StartedService, Step
 from kamal_dev.values import dataclass
@@ -48,8 +48,7 @@ def bootstrap(scripts: Scripts, token: str, asked: Iterable[str] = ()) -> Step:
 
     It ends with the facts that are `asked` for (see `question`), like `pull`.
     """
-    watcher = about({"watcher": "\n".join((watcher_version(scripts), *WATCHER))})
-    return step(scripts, "bootstrap.sh", token=token, files=(*_asked(asked), *watcher), label="bootstrap")
+    return step(scripts, "bootstrap.sh", token=token, files=(*_asked(asked), *watcher(scripts)), label="bootstrap")
 
 
 def pull(
@@ -105,6 +104,7 @@ def apply(
     lifecycle: Iterable[File] = (),
     parts: str = "",
     keeping: Keeping = Keeping(),
+    brings_watcher: bool = False,
 ) -> Step:
     """Make `release` the current one of its stack, observe it, and roll back if it fails.
 
@@ -113,13 +113,14 @@ def apply(
     the host lacks), and `layers` their layers. `services` are those to start, none means all. `workspace` are folders
     to create, relative to the stack's `workspace/`, `brought` is the folder that was given the source; `user` is the
     user of the main container who works in them, empty for the container's own. `lifecycle` are the commands to run
-    (`devcontainer.lifecycle.files`). `parts` are the parts of containers (`compose.parts`).
+    (`devcontainer.lifecycle.files`). `parts` are the parts of containers (`compose.parts`). With `brings_watcher`, the
+    watcher is installed meanwhile.
     """
     checked("release", (release.id,))
     options = {"performer": performer, "user": user, "restarts": str(restarts), "brought": brought, "parts": parts}
     meta = _meta(release, pull, layers, workspace) | keeping.meta | options
     shipped = (File(f"files/{file.path}", file.content, file.mode) for file in release.files)
-    files = (*shipped, *about(meta), *lifecycle, *_login(login))
+    files = (*shipped, *about(meta), *lifecycle, *_login(login), *(watcher(scripts) if brings_watcher else ()))
     times = _milliseconds(timeout, window)
     words = (stack_word(release.stack), release.id, release.digest, *times, *checked("service", services))
     return step(scripts, "apply.sh", *words, token=token, files=files, label=f"apply {release.stack} {release.id}")

@@ -140,7 +140,7 @@ _SOURCED = {
     "attach.sh": ("run.sh",),
     "backup.sh": (*_SWITCH, "services.sh"),
     "claim.sh": (),
-    "bootstrap.sh": ("packages.sh", "facts.sh", *_FACTS, *WATCHER),
+    "bootstrap.sh": ("packages.sh", "facts.sh", *_FACTS),
     "contents.sh": ("stack.sh", *_REPLACE),
     "facts.sh": _FACTS,
     "logs.sh": ("stack.sh", "engine_events.sh"),
@@ -204,19 +204,36 @@ sh "$dir/$script" "$@"
 """
 
 
-def step(scripts: Scripts, script: str, *args: str, label: str, token: str = "", files: Iterable[File] = ()) -> Step:
+def step(
+    scripts: Scripts,
+    script: str,
+    *args: str,
+    label: str,
+    token: str = "",
+    files: tuple[File, ...] = (),
+) -> Step:
     """Run `script` with these arguments and files; with a `token`, detached from the connection."""
     names = {script, "lib.sh", "engine.sh", *_SOURCED[script]}
     argv: tuple[str, ...] = (script, *args)
     if token:
         names.update(_DETACHED)
         argv = ("detach.sh", *checked("token", (token,)), *argv)
-    members = (*(File(name, scripts[name].encode()) for name in names), *files)
+    members = (*_files(scripts, names - {file.path for file in files}), *files)
     return Step(("sh", "-c", _UNPACK, "kamal-dev", *argv), stdin=pack(members), label=label)
 
 
+def _files(scripts: Scripts, names: Iterable[str]) -> tuple[File, ...]:
+    return tuple(File(name, scripts[name].encode()) for name in names)
+
+
+def watcher(scripts: Scripts) -> tuple[File, ...]:
+    """Return the files with which a script installs the watcher."""
+    names = "\n".join((watcher_version(scripts), *WATCHER))
+    return (*_files(scripts, ("unit.sh", *WATCHER)), *about({"watcher": names}))
+
+
 def watcher_version(scripts: Scripts) -> str:
-    """Return a digest of the watcher that `bootstrap.sh` installs."""
+    """Return a digest of the watcher that unit.sh installs."""
     texts = (scripts[name] for name in (*WATCHER, "unit.sh"))
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 

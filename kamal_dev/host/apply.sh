@@ -4,7 +4,8 @@
 # TIMEOUT and WINDOW are milliseconds; without a SERVICE, all are started.
 # Payload: files/ (the release), meta/version, meta/commit, meta/images, meta/pull (those to pull; without it, the missing ones), meta/built and meta/workspace (one per line), meta/user, meta/performer, registry/, exec/ and lifecycle/ (see
 # exec.sh and lifecycle.sh), meta/retain (how many releases to keep), meta/parts (see
-# replace.sh), meta/recreate (`yes`: recreate every container), and what switch.sh and room.sh ask for.
+# replace.sh), meta/recreate (`yes`: recreate every container), meta/watcher and its scripts (see unit.sh; without them, no watcher
+# is installed), and what switch.sh and room.sh ask for.
 # Events: see switch.sh.
 set -u
 here=${0%/*}
@@ -50,6 +51,14 @@ assemble() {
   find "$1" -type f -exec sync '{}' + && keep_file "$here/digest" "$1/.kamal-dev/digest"
 }
 
+# begin_watcher: install the watcher in the background: no part of the release depends on it, and the pull takes longer.
+# `conclude` waits for it.
+begin_watcher() {
+  [ -s "$here/meta/watcher" ] || return 0
+  # shellcheck source-path=SCRIPTDIR source=unit.sh
+  { . "$here/unit.sh" && ensure_watcher; } &
+}
+
 # deployed: mark the release as the last one deployed; it may be one that existed before.
 deployed() { "$is_new" || { carry "$releases/$release/.kamal-dev" && touch "$releases/$release/.kamal-dev/digest"; }; }
 
@@ -61,6 +70,7 @@ printf '%s\n' "$@" >"$here/meta/services"
 retain=$(cat "$here/meta/retain") version=$(cat "$here/meta/version") listed=$here/meta/images is_new=true recreate=$(cat "$here/meta/recreate")
 
 begin
+begin_watcher
 if [ -z "$recreate" ] && [ "$(known "$release" digest)" = "$digest" ] && is_running "$release"; then
   is_new=false
   deployed

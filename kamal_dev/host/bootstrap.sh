@@ -148,10 +148,7 @@ else
   if ! is_complete; then install; fi
   admit_user
 fi
-# Of two stacks that prepare one host at the same time, one installs it.
-exec 8<"$HOME"
-wait_for_lock 60 8 && { install_watcher || log "could not install the watcher: $unit_trouble"; }
-exec 8<&-
+ensure_watcher
 tell_facts
 emit result ok: true phase bootstrap changed: "$changed" \
   engine "${engine:-$(engine_version)}" compose "${have:-}"

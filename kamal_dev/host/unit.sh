@@ -19,7 +19,15 @@ look_at_watcher() {
   [ ! -f "$unit_folder/$unit" ] || IFS= read -r watcher 2>/dev/null <"$watcher_folder/digest" || watcher=missing
 }
 
-# install_watcher: install the payload's watcher, unless it is installed. Sets unit_trouble if that fails.
+# ensure_watcher: install the payload's watcher, unless it is installed, and report it if that fails. Of two stacks that are
+# deployed to one host at the same time, one installs it.
+ensure_watcher() {
+  exec 8<"$HOME"
+  wait_for_lock 60 8 && { install_watcher || log "could not install the watcher: $unit_trouble"; }
+  exec 8<&-
+}
+
+# install_watcher: do that. Fails, and sets unit_trouble, if it could not.
 install_watcher() {
   unit_trouble=
   [ -s "$here/meta/watcher" ] && has_systemd || return 0
@@ -30,21 +38,26 @@ install_watcher() {
   # Such a path would need quoting for systemd.
   case $base in *[!A-Za-z0-9/._@-]*) unit_trouble="the path $base"; return 1 ;; esac
   put_watcher >"$here/unit.log" 2>&1 || { unit_trouble=$(last_lines "$here/unit.log" 1); return 1; }
+  log 'Installed the watcher'
 }
 
 put_watcher() (
   umask 077
-  mkdir -p "$base" "$watcher_folder" || return
-  sed 1d "$here/meta/watcher" | while IFS= read -r name; do
-    cp "$here/$name" "$watcher_folder/$name.new" && mv "$watcher_folder/$name.new" "$watcher_folder/$name" || return
-  done || return
+  set --
+  while IFS= read -r name; do set -- "$@" "$here/$name"; done <"$here/meta/watcher"
+  shift
+  # Renamed into place, because the watcher that runs still reads its scripts.
+  rm -rf "$watcher_folder/new" && mkdir -p "$watcher_folder/new" && cp "$@" "$watcher_folder/new" &&
+    mv "$watcher_folder/new"/* "$watcher_folder" && rmdir "$watcher_folder/new" || return
   write_unit >"$here/$unit"
-  chmod 644 "$here/$unit" && as_root cp -p "$here/$unit" "$unit_folder/$unit" &&
-    as_root chown 0:0 "$unit_folder/$unit" && as_root systemctl daemon-reload &&
-    as_root systemctl enable "$unit" && rm -f "$watcher_folder/process" && as_root systemctl restart "$unit" || return
+  # `enable` makes systemd read the unit again.
+  chmod 644 "$here/$unit" && as_root cp -p "$here/$unit" "$unit_folder/$unit" && as_root chown 0:0 "$unit_folder/$unit" &&
+    unit_control enable "$unit" && rm -f "$watcher_folder/process" && unit_control restart "$unit" || return
   for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do [ ! -s "$watcher_folder/process" ] || break; sleep 0.1; done
   printf '%s\n' "$watcher_wanted" >"$watcher_folder/digest"
 )
+
+unit_control() { as_root timeout -k 5 60 systemctl "$@"; }
 
 # The token keeps lib.sh from ending the script together with its caller.
 write_unit() {

@@ -104,7 +104,10 @@ def _on_this_machine(
 def _on_host(
     connections: HostConnections, options: DeployOptions, planner: Planner, observation: Observation, plan: Plan
 ) -> Iterator[str]:
-    for operation in plan.of(observation.stack).operations:
+    stack_plan = plan.of(observation.stack)
+    for operation in stack_plan.operations:
+        if isinstance(operation, Bootstrap) and stack_plan.brings_watcher:
+            continue
         if isinstance(operation, TransferImages):
             yield f"$ {docker.save(operation.images).text}"
         if not isinstance(operation, CreateHost | StartHost):

@@ -115,6 +115,11 @@ class Bootstrap(Operation):
     verb: ClassVar[str] = "bootstrap"
     lacks: str = "Docker"
 
+    @property
+    def is_for_watcher(self) -> bool:
+        """Whether only the watcher is missing, which a release brings along."""
+        return self.lacks == WATCHER
+
 
 @dataclass(frozen=True, kw_only=True)
 class PullImages(Operation):

@@ -7,7 +7,16 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 from kamal_dev.errors import DevError, HostUnreachable, NoAnswer
-from kamal_dev.plan.operation import ApplyRelease, BuildImage, CreateHost, DestroyHost, Operation, ReuseImage, StartHost
+from kamal_dev.plan.operation import (
+    ApplyRelease,
+    Bootstrap,
+    BuildImage,
+    CreateHost,
+    DestroyHost,
+    Operation,
+    ReuseImage,
+    StartHost,
+)
 from kamal_dev.values import dataclass
 
 HERE = "this machine"
@@ -40,6 +49,12 @@ class StackPlan:
     def first(self, kind: type[Kind]) -> Kind | None:
         """Return the first operation of a kind."""
         return next((operation for operation in self.operations if isinstance(operation, kind)), None)
+
+    @property
+    def brings_watcher(self) -> bool:
+        """Whether the watcher is installed while the release is applied: nothing of a release depends on it."""
+        bootstrap = self.first(Bootstrap)
+        return bool(bootstrap and bootstrap.is_for_watcher and self.first(ApplyRelease))
 
     @property
     def lines(self) -> Iterator[str]:

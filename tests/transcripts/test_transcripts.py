@@ -340,6 +340,7 @@ def test_the_secrets_travel_on_stdin_and_in_the_environment_of_the_build(project
 EXECS: dict[str, tuple[HostState, int]] = {
     "a bare host": (BARE, 5),
     "a host with Docker": (HostState(has_database=False), 4),
+    "a host without the watcher": (HostState({"watcher": "missing"}, has_database=False), 4),
     "a new version": (UP, 3),
     "nothing changed": (SAME, 1),
 }

@@ -26,13 +26,13 @@ from kamal_dev.output import Output
 from kamal_dev.output.event import Phase
 from kamal_dev.pipeline.hosts.lock_wait import in_turn
 from kamal_dev.pipeline.hosts.planning import Planner, StackRelease
-from kamal_dev.pipeline.hosts.prepare import PrepareContext, PreparedHost, observed_again
+from kamal_dev.pipeline.hosts.prepare import PrepareContext, PreparedHost, bootstrap, observed_again
 from kamal_dev.pipeline.hosts.scripts import LATER, ServiceNames, follow
 from kamal_dev.pipeline.images.layers import Layers
 from kamal_dev.pipeline.images.tunnel import RegistryTunnel
 from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.report import StackResult
-from kamal_dev.plan.operation import ApplyRelease, SendSource, TransferImages
+from kamal_dev.plan.operation import ApplyRelease, Bootstrap, SendSource, TransferImages
 from kamal_dev.project import Project
 from kamal_dev.values import dataclass
 
@@ -85,16 +85,17 @@ def _apply(context: ApplyContext, prepared: PreparedHost) -> StackResult:
         outcome = workspace.send(target, prepared.stack, facts)
         prepared = prepared.sent(workspace.folder, outcome)
         plan, made = context.planner.stack(prepared.observation, source=outcome)
-    operation = plan.first(ApplyRelease)
-    if operation is None:
+    if plan.first(ApplyRelease) is None:
+        if operation := plan.first(Bootstrap):
+            bootstrap(context.preparing, prepared.observation, operation)
         return StackResult(prepared.stack, target.address, "unchanged", str(made.release.version), facts.containers)
     if sending := plan.first(TransferImages):
         shell = context.connections.remote(target)
         context.preparing.transfer.send_to(target, shell, host.load(context.connections.scripts), sending.images)
-    return _change(context, prepared, made)
+    return _change(context, prepared, made, brings_watcher=plan.brings_watcher)
 
 
-def _change(context: ApplyContext, prepared: PreparedHost, made: StackRelease) -> StackResult:
+def _change(context: ApplyContext, prepared: PreparedHost, made: StackRelease, *, brings_watcher: bool) -> StackResult:
     """Apply a release on a host whose workspace has its source."""
     connections, target, facts = context.connections, prepared.host, prepared.facts
     is_pulling = not context.planner.request.over_ssh
@@ -103,7 +104,14 @@ def _change(context: ApplyContext, prepared: PreparedHost, made: StackRelease) -
     layers = context.layers.to_pull(lacking, facts) if lacking else ()
     pulled = (*map(str, lacking), *prepared.missing) if is_pulling else ()
     step = apply_step(
-        connections, context.planner, made, pulled, layers, login=context.login, keep_failed=context.keep_failed
+        connections,
+        context.planner,
+        made,
+        pulled,
+        layers,
+        login=context.login,
+        keep_failed=context.keep_failed,
+        brings_watcher=brings_watcher,
     )
 
     def change() -> events.ScriptResult:
@@ -125,6 +133,7 @@ def apply_step(
     *,
     login: host.Login | None = None,
     keep_failed: bool = False,
+    brings_watcher: bool = False,
 ) -> Callable[[str], Step]:
     """Return the step that applies a release; the host pulls the images in `pull`, whose layers are `layers`."""
     config, release, configuration = planner.project.config, made.release, made.devcontainer
@@ -148,6 +157,7 @@ def apply_step(
         lifecycle=lifecycle.files(configuration, config.deploy.lifecycle_timeout),
         parts=made.candidate.parts,
         keeping=host.Keeping(config.retain, restore, keep_failed, planner.request.recreate),
+        brings_watcher=brings_watcher,
     )
 
 

@@ -22,7 +22,7 @@ from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.names import index
 from kamal_dev.plan import admission
 from kamal_dev.plan.observation import Observation
-from kamal_dev.plan.operation import WATCHER, Bootstrap, PullImages, SendSource
+from kamal_dev.plan.operation import Bootstrap, PullImages, SendSource
 from kamal_dev.plan.plan import StackPlan
 from kamal_dev.shell import Connecting
 from kamal_dev.shell.fanout import Background
@@ -99,10 +99,9 @@ def prepare(context: PrepareContext, observation: Observation) -> PreparedHost:
         connections.output.warn_once(f"{target.name}: {warning}")
     for note in plan.notes:
         connections.output.info(note, target)
-    if operation := plan.first(Bootstrap):
-        if operation.lacks != WATCHER:
-            context.on_bootstrap(observation.stack)
-        plan, observation = _current(context, _bootstrap(context, observation, operation))
+    if (operation := plan.first(Bootstrap)) and not operation.is_for_watcher:
+        context.on_bootstrap(observation.stack)
+        plan, observation = _current(context, bootstrap(context, observation, operation))
     plan, observation = _with_ports(context, plan, observation)
     wanted = plan.first(PullImages)
     # Sending the source and pulling images take long and do not depend on each other.
@@ -167,8 +166,8 @@ def bootstrap_step(scripts: Scripts, release: Release) -> Callable[[str], Step]:
     return lambda token: host.bootstrap(scripts, token, host.question(*question(release)))
 
 
-def _bootstrap(context: PrepareContext, observation: Observation, operation: Bootstrap) -> Observation:
-    """Set up Docker and Compose on a host, and return its new state. Raises BootstrapFailed."""
+def bootstrap(context: PrepareContext, observation: Observation, operation: Bootstrap) -> Observation:
+    """Set up Docker, Compose and the watcher on a host, and return its new state. Raises BootstrapFailed."""
     connections, target, started = context.connections, _host(observation), time.monotonic()
     release = context.planner.release(observation).release
     connections.output.start("bootstrapping", operation.lacks, target)
