@@ -136,7 +136,7 @@ WATCHER = (
 )
 _SOURCED = {
     "allot.sh": ("stack.sh", "ports.sh"),
-    "apply.sh": (*_SWITCH, "retention.sh"),
+    "apply.sh": (*_SWITCH, "retention.sh", "unit.sh"),
     "attach.sh": ("run.sh",),
     "backup.sh": (*_SWITCH, "services.sh"),
     "claim.sh": (),

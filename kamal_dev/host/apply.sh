@@ -18,7 +18,7 @@ here=${0%/*}
 
 # require_source: end the script if the source that was sent is missing: somebody has removed the stack since.
 require_source() {
-  brought=$(cat "$here/meta/brought")
+  read_meta brought
   [ -z "$brought" ] || [ -n "$(ls -A "$home/workspace/$brought" 2>/dev/null)" ] ||
     { result_code=removed && conclude false untouched 'the stack was removed from this host during the deploy'; }
 }
@@ -26,15 +26,15 @@ require_source() {
 upload() {
   phase upload
   # After a power failure a release may be incomplete: it has no digest then, and is written again.
-  [ -s "$releases/$release/.kamal-dev/digest" ] || mv -T "$releases/$release" "$releases/.new.lost.$$" 2>/dev/null
+  [ ! -e "$releases/$release" ] || [ -s "$releases/$release/.kamal-dev/digest" ] || mv -T "$releases/$release" "$releases/.new.lost.$$" 2>/dev/null
   if [ -d "$releases/$release" ]; then
     is_new=false
-    [ "$(known "$release" digest)" = "$digest" ] || conclude false untouched "release \`$release\` exists with other content"
+    has_digest "$release" "$digest" || conclude false untouched "release \`$release\` exists with other content"
     return
   fi
-  rm -rf "$releases"/.new.*
+  discard "$releases"/.new.*
   new=$releases/.new.$$
-  mkdir -p "$releases"
+  [ -d "$releases" ] || mkdir -p "$releases"
   if ! { assemble "$new" && mv -T "$new" "$releases/$release"; } 2>"$here/upload.err"; then
     rm -rf "$new"
     conclude false untouched "could not write the release: $(last_lines "$here/upload.err" 1)"
@@ -56,7 +56,7 @@ assemble() {
 begin_watcher() {
   [ -s "$here/meta/watcher" ] || return 0
   # shellcheck source-path=SCRIPTDIR source=unit.sh
-  { . "$here/unit.sh" && ensure_watcher; } &
+  { . "$here/unit.sh" && ensure_watcher && [ -n "$unit_installed" ] && log 'Installed the watcher'; } &
 }
 
 # deployed: mark the release as the last one deployed; it may be one that existed before.
@@ -67,11 +67,12 @@ verb=apply release=$2 digest=$3 timeout=$4 window_wanted=$5
 case $release in '' | .* | *[!A-Za-z0-9._-]*) give_up arguments "\`$release\` is not a valid release name" ;; esac
 shift 5
 printf '%s\n' "$@" >"$here/meta/services"
-retain=$(cat "$here/meta/retain") version=$(cat "$here/meta/version") listed=$here/meta/images is_new=true recreate=$(cat "$here/meta/recreate")
+read_meta retain version recreate
+listed=$here/meta/images is_new=true
 
 begin
 begin_watcher
-if [ -z "$recreate" ] && [ "$(known "$release" digest)" = "$digest" ] && is_running "$release"; then
+if [ -z "$recreate" ] && has_digest "$release" "$digest" && is_running "$release"; then
   is_new=false
   deployed
   report_containers

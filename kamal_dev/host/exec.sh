@@ -12,7 +12,8 @@ find_main() {
   # shellcheck disable=SC2046 # the words are wanted
   set -- $(printf '%s\n' "$found" | awk -F'|' '$3 == "running" && $9 == "true" { last = $1 " " $8 } END { print last }')
   main_id=${1:-} main_started=${2:-}
-  working_user=$(cat "$here/meta/user" 2>/dev/null)
+  read_file "$here/meta/user"
+  working_user=$content
 }
 
 # in_main SECONDS FILE: run the shell script on stdin there. FILE gets the number of its process group in the

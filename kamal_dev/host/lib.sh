@@ -9,7 +9,10 @@ PATH=${PATH:-/usr/local/bin:/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin:$HOME
 export PATH HOME
 umask 077
 
-uid=$(id -u)
+# Not with id: every script would start a process.
+uid=''
+while read -r field _ uid _; do [ "$field" != Uid: ] || break; done 2>/dev/null </proc/self/status
+[ "${field:-}" = Uid: ] || uid=$(id -u)
 base=$HOME/.kamal-dev
 
 # --- JSON lines: stdout carries nothing else
@@ -82,6 +85,21 @@ read_file() {
   [ -f "$1" ] && [ -r "$1" ] || return
   while IFS= read -r content_line || [ -n "$content_line" ]; do content=$content$content_line$newline; done <"$1"
   content=${content%"$newline"}
+}
+
+# read_meta NAME...: set each of these variables to the text of its file in `meta/` of the payload; empty if there is none.
+read_meta() {
+  for meta_name; do
+    read_file "$here/meta/$meta_name"
+    eval "$meta_name=\$content"
+  done
+}
+
+# discard FILE...: remove them, without starting a process if none exists.
+discard() {
+  for discarded; do
+    if [ -e "$discarded" ] || [ -L "$discarded" ]; then rm -rf -- "$@" && return; fi
+  done
 }
 
 # give_up PHASE REASON [STATE]: end with a failed result; STATE defaults to `untouched`: nothing was changed.

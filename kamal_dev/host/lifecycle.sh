@@ -18,14 +18,14 @@ begin_lifecycle() {
   if [ -d "$here/lifecycle" ]; then
     mkdir -p "$home/lifecycle" && rm -f "$home/lifecycle/finished"
   else
-    rm -rf "$home/lifecycle"
+    discard "$home/lifecycle"
   fi
 }
 
 # start_lifecycle: run them while the rest of the release is still watched; end_lifecycle waits for them.
 start_lifecycle() {
   [ -d "$here/lifecycle" ] && [ -z "$lifecycle_process" ] || return 0
-  own_workspace "$(cat "$here/meta/user")"
+  [ ! -f "$home/unowned" ] || own_workspace "$(cat "$here/meta/user")"
   begin_lifecycle
   find_main
   run_apart &

@@ -20,7 +20,7 @@ lock_stack() {
   esac
   look_at_process $$ && lock_start=$stat_started
   # On a full disk the owner file would be half written, and the owner taken for dead.
-  { mkdir -p "$home/lock" && beat && printf '%s\n' "$$" "$lock_start" "$boot_id" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" \
+  { { [ -d "$home/lock" ] || mkdir -p "$home/lock"; } && beat && printf '%s\n' "$$" "$lock_start" "$boot_id" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" \
     "${KAMAL_DEV_TOKEN:-}" "$(performer)" "${version:-}" "${release:-}" >"$home/lock/owner.new" &&
     mv "$home/lock/owner.new" "$home/lock/owner"; } 2>/dev/null ||
     { rm -rf "$home/lock" && give_up locking "could not write the lock: $(why_not_written "$home")"; }
@@ -34,7 +34,7 @@ lock_stack() {
 open_lock() {
   read -r boot_id </proc/sys/kernel/random/boot_id
   while :; do
-    { mkdir -p "$home" && [ -r "$home" ]; } || give_up locking "could not create or read $home: $(why_not_written "$home")"
+    { { [ -d "$home" ] || mkdir -p "$home"; } && [ -r "$home" ]; } || give_up locking "could not create or read $home: $(why_not_written "$home")"
     exec 9<"$home"
     command -v flock >/dev/null 2>&1 || give_up locking "locking needs \`flock\` on the host"
     wait_for_lock 10 9 || give_up lock 'another process is reading the lock'

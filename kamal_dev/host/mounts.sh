@@ -6,8 +6,9 @@
 
 # stop_strays: kill the containers of `found` that mount a folder outside the workspace, and fail if there are any. Sets strays.
 stop_strays() {
-  found_strays=$(printf '%s\n' "$binds" | find_strays | sort -u)
+  found_strays=$(printf '%s\n' "$binds" | find_strays)
   [ -n "$found_strays" ] || return 0
+  found_strays=$(printf '%s\n' "$found_strays" | sort -u)
   # shellcheck disable=SC2046 # ids are words
   engine_kill $(printf '%s\n' "$found_strays" | cut -d' ' -f1) >/dev/null 2>&1
   strays=$(printf '%s\n' "$found_strays" | cut -d' ' -f2 | paste -sd ' ' -)
@@ -27,6 +28,8 @@ find_strays() {
 # mounted_at PID FOLDER: print what that process has mounted there, as a path in its file system; nothing if it has
 # ended.
 mounted_at() {
-  MOUNTED=$(printf '%s' "$2" | sed 's/ /\\040/g') awk '$5 == ENVIRON["MOUNTED"] { root = $4 } END { print root }' \
+  mounted=$2
+  case $mounted in *' '*) mounted=$(printf '%s' "$2" | sed 's/ /\\040/g') ;; esac
+  MOUNTED=$mounted awk '$5 == ENVIRON["MOUNTED"] { root = $4 } END { print root }' \
     "/proc/$1/mountinfo" 2>/dev/null
 }

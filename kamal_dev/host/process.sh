@@ -61,7 +61,7 @@ keep_alive=3600000
 # idles PID [MILLISECONDS]: whether it only keeps a container running: it sleeps for at least that long, follows /dev/null or waits at
 # a terminal, or it is a shell or an init that only waits for such a process.
 idles() {
-  case $(tr '\000\n' '\n\001' <"/proc/$1/cmdline" | awk -v least="${2:-$keep_alive}" "$idle_awk") in
+  case $(amounts_to "$1" "${2:-$keep_alive}") in
     idle) ;;
     prompt) look_at_process "$1" && [ "$stat_terminal" != 0 ] ;;
     loops) some_child_idles "$1" ;;
@@ -70,16 +70,34 @@ idles() {
   esac 2>/dev/null
 }
 
+# amounts_to PID MILLISECONDS: print what its command line amounts to, see idle_awk. An init is known by its name,
+# without starting a process.
+amounts_to() {
+  process_name=
+  read -r process_name 2>/dev/null <"/proc/$1/comm"
+  case $process_name in
+    docker-init | tini | tini-static | catatonit) echo waits ;;
+    *) tr '\000\n' '\n\001' <"/proc/$1/cmdline" | awk -v least="$2" "$idle_awk" ;;
+  esac
+}
+
+# children_of PID: print its child processes. The list ends without a newline, so read fails.
+children_of() {
+  children=
+  read -r children 2>/dev/null <"/proc/$1/task/$1/children"
+  echo "$children"
+}
+
 some_child_idles() {
   # shellcheck disable=SC2046 # processes are words
-  set -- $(cat "/proc/$1/task/$1/children")
+  set -- $(children_of "$1")
   for child; do ! idles "$child" 0 || return 0; done
   return 1
 }
 
 only_child_idles() {
   # shellcheck disable=SC2046 # processes are words
-  set -- "$2" $(cat "/proc/$1/task/$1/children")
+  set -- "$2" $(children_of "$1")
   [ $# = 2 ] && idles "$2" "$1"
 }
 

@@ -13,7 +13,7 @@
 # is_same_content RELEASE: whether the new release has the same content as this one, and its containers did not change.
 # If so, sets shown to this release, and found.
 is_same_content() {
-  [ -n "$1" ] && [ -z "${recreate:-}" ] && was_healthy "$1" && [ "$(known "$1" digest)" = "$(known "$release" digest)" ] || return
+  [ -n "$1" ] && [ -z "${recreate:-}" ] && was_healthy "$1" && recall "$release" digest && has_digest "$1" "$content" || return
   shown=$release
   # shellcheck disable=SC2046 # ids are words
   look_at_containers $(container_ids)
@@ -26,7 +26,7 @@ is_same_content() {
 # find_replaced BEFORE AFTER: write to `replaced` a line for each container of `found` that is replaced: id, service and parts.
 # Without the parts of both releases there is no such file.
 find_replaced() {
-  rm -f "$here/replaced"
+  discard "$here/replaced"
   [ -s "$releases/$1/.kamal-dev/parts" ] && [ -s "$releases/$2/.kamal-dev/parts" ] || return 0
   changed_parts "$releases/$1/.kamal-dev/parts" "$releases/$2/.kamal-dev/parts" >"$here/changed"
   while IFS='|' read -r id service _; do
@@ -112,9 +112,9 @@ END
         if (match(command_of[pid], editors)) { name = substr(command_of[pid], RSTART, RLENGTH); if (!(name in seen)) { seen[name]; print name }; continue }
         if (pid != first && !(parent[pid] in command_of) && !is_check(command_of[pid])) print substr(command_of[pid], 1, 60)
       }
-    }' | head -n 12 >"$here/inside"
+    }' >"$here/inside"
   set --
-  while IFS= read -r line; do set -- "$@" "$line"; done <"$here/inside"
+  while [ $# -lt 12 ] && IFS= read -r line; do set -- "$@" "$line"; done <"$here/inside"
   json_list "$@"
 }
 
@@ -123,7 +123,7 @@ END
 # quickly COMMAND...: run it, and kill containers that it stops but that ignore the signal: the engine would wait 10 s
 # for each. No process listens for signals if every container of `found` handles its own.
 quickly() {
-  rm -f "$here/stops"
+  discard "$here/stops"
   if ! has_deaf || ! mkfifo "$here/stops" 2>/dev/null; then
     "$@"
     return

@@ -7,6 +7,8 @@
 # surplus: print the ids of the releases to remove. The current one, the last good one, and a rollback's target are
 # kept.
 surplus() {
+  set -- "$releases"/*/.kamal-dev/digest
+  [ $# -gt "$retain" ] || return 0
   current=$(current_release)
   set -- "$current" "$(last_good)" "$(good_before "$current")" "${previous:-}" "${release:-}"
   by_age | tail -n "+$((retain + 1))" | while IFS= read -r old; do

@@ -33,7 +33,7 @@ follow() {
 # is missed.
 follow_log() {
   if tail --pid="$run_pid" -n 0 /dev/null 2>/dev/null; then
-    tail -n "+$(($1 + 1))" -s 0.1 --pid="$run_pid" -f "$run/log" 2>/dev/null
+    tail -n "+$(($1 + 1))" -s 0.05 --pid="$run_pid" -f "$run/log" 2>/dev/null
     return
   fi
   lines_printed=$1 is_last=

@@ -50,7 +50,7 @@ has_none() {
 
 # current_release: print the id of the release that `current` points to; nothing if there is none.
 current_release() {
-  target=$(readlink "$home/current" 2>/dev/null) && [ -d "$home/$target" ] && echo "${target##*/}"
+  [ -L "$home/current" ] && target=$(cd -P "$home/current" 2>/dev/null && pwd) && [ -d "$releases/${target##*/}" ] && echo "${target##*/}"
 }
 
 # known RELEASE FILE: print the content of a file about a release.
@@ -58,6 +58,9 @@ known() { cat "$releases/$1/.kamal-dev/$2" 2>/dev/null; }
 
 # recall RELEASE FILE: set content to it, without starting a process.
 recall() { read_file "$releases/$1/.kamal-dev/$2"; }
+
+# has_digest RELEASE DIGEST: whether the release is complete and has that content.
+has_digest() { recall "$1" digest && [ "$content" = "$2" ]; }
 
 # was_healthy ID: whether the release has ever been healthy.
 was_healthy() { [ -n "$1" ] && [ -s "$releases/$1/.kamal-dev/good" ]; }

@@ -156,7 +156,7 @@ pull() {
   phase pull
   await_removal
   # shellcheck disable=SC2046 # references have no spaces
-  wanted=$(cat "$here/meta/pull" 2>/dev/null || missing_images $(cat "$listed"))
+  if read_file "$here/meta/pull"; then wanted=$content; else wanted=$(missing_images $(cat "$listed")); fi
   [ -n "$wanted" ] || return 0
   has_room || { [ -n "$outdated" ] && forget_releases && { forget_images; has_room; }; } ||
     { result_code=disk && conclude false untouched "$no_room"; }
@@ -168,7 +168,7 @@ pull() {
 # none is touched.
 switch() {
   if is_same_content "$shown"; then switch_files; fi
-  rm -f "$home/stopped"
+  discard "$home/stopped"
   phase up
   force_recreate=${recreate:-}
   look_at_known
@@ -176,7 +176,7 @@ switch() {
   announce
   shown=$release is_switched=true
   up_began=$(precise_time)
-  rm -f "$releases/$release/.kamal-dev/result"
+  discard "$releases/$release/.kamal-dev/result"
   repair "$(current_release)"
   switch_to "$release" || conclude false untouched "could not switch \`current\`"
   if bring_up "$release" "$timeout"; then accept; else roll_back; fi
@@ -185,7 +185,7 @@ switch() {
 # switch_files: make the release the current one, and keep the containers.
 switch_files() {
   is_switched=true
-  rm -f "$releases/$release/.kamal-dev/result"
+  discard "$releases/$release/.kamal-dev/result"
   take_along "$release"
   switch_to "$release" || conclude false untouched "could not switch \`current\`"
   accept
@@ -279,8 +279,9 @@ clash_in() {
 
 # mark_good ID: record that it is healthy, and good once its lifecycle commands have run.
 mark_good() {
-  own_workspace "$(cat "$here/meta/user")"
-  set_restart_policies
+  [ ! -f "$home/unowned" ] || own_workspace "$(cat "$here/meta/user")"
+  # The engine takes a while for each container; `conclude` waits for it.
+  set_restart_policies &
   [ -n "$lifecycle_process" ] || begin_lifecycle
   [ ! -d "$here/lifecycle" ] || : >"$releases/$1/.kamal-dev/unfinished"
   printf '%s\n' "$found" | states_of_good >"$here/good" && keep_file "$here/good" "$releases/$1/.kamal-dev/good"
@@ -288,7 +289,7 @@ mark_good() {
 }
 
 # run_rest ID: run the remaining lifecycle commands; the release is good once all have run.
-run_rest() { end_lifecycle && rm -f "$releases/$1/.kamal-dev/unfinished"; }
+run_rest() { end_lifecycle && discard "$releases/$1/.kamal-dev/unfinished"; }
 
 accept() {
   mark_good "$release"

@@ -5,7 +5,7 @@
 #   ~/.kamal-dev/.watcher/   its scripts, `digest`, which names their version, and `process`, the `process:start` of the one that runs
 # Payload of what installs it: meta/watcher, the digest, then the names of the scripts, a line each.
 
-unit=kamal-dev-$uid.service unit_folder=/etc/systemd/system watcher_folder=$base/.watcher
+unit=kamal-dev-$uid.service unit_folder=/etc/systemd/system watcher_folder=$base/.watcher unit_installed=''
 
 has_systemd() { [ -d /run/systemd/system ]; }
 
@@ -27,7 +27,7 @@ ensure_watcher() {
   exec 8<&-
 }
 
-# install_watcher: do that. Fails, and sets unit_trouble, if it could not.
+# install_watcher: do that. Fails, and sets unit_trouble, if it could not. Sets unit_installed if there was something to do.
 install_watcher() {
   unit_trouble=
   [ -s "$here/meta/watcher" ] && has_systemd || return 0
@@ -38,7 +38,7 @@ install_watcher() {
   # Such a path would need quoting for systemd.
   case $base in *[!A-Za-z0-9/._@-]*) unit_trouble="the path $base"; return 1 ;; esac
   put_watcher >"$here/unit.log" 2>&1 || { unit_trouble=$(last_lines "$here/unit.log" 1); return 1; }
-  log 'Installed the watcher'
+  unit_installed=yes
 }
 
 put_watcher() (

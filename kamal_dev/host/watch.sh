@@ -116,7 +116,7 @@ watch_stack() {
 report_containers() {
   if [ "$outcome" = failed ]; then explain_failures; fi
   show_containers
-  rm -f "$here/details"
+  discard "$here/details"
 }
 
 # explain_failures: add to the reasons what is only known at the end, and write exit codes and last log lines to
