@@ -88,6 +88,7 @@ def test_every_script_that_sources_another_gets_it(scripts: Mapping[str, str]) -
         host.bootstrap(scripts, "t"),
         host.pull(scripts, "t", ()),
         host.apply(scripts, "t", RELEASE),
+        host.apply(scripts, "t", RELEASE, brings_watcher=True),
         host.attach(scripts, "t"),
         host.status(scripts),
         host.remove(scripts, "a"),
@@ -103,6 +104,14 @@ def test_every_script_that_sources_another_gets_it(scripts: Mapping[str, str]) -
                 line.split("source=")[1] for line in text.decode().splitlines() if "shellcheck source-path" in line
             }
             assert needed <= set(sent), f"{step.text}: {name}"
+
+
+def test_a_release_brings_the_watcher_where_there_is_none(scripts: Mapping[str, str]) -> None:
+    brought = members(host.apply(scripts, "t", RELEASE, brings_watcher=True))
+    digest, *names = brought["meta/watcher"][1].decode().splitlines()
+    assert digest == payload.watcher_version(scripts)
+    assert {"watcher.sh", *names} <= set(brought)
+    assert not {"meta/watcher", "watcher.sh"} & set(members(host.apply(scripts, "t", RELEASE)))
 
 
 def test_apply_runs_apart_from_the_channel_with_the_release_and_the_images_once(scripts: Mapping[str, str]) -> None:
