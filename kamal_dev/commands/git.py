@@ -10,7 +10,7 @@ from kamal_dev.model import Step
 from kamal_dev.values import dataclass
 
 # By default git maps a whole pack into memory and loads each file below 512 MB: gigabytes for a tree of gigabytes.
-WINDOWS = ("-c", "core.packedGitWindowSize=8m", "-c", "core.packedGitLimit=64m", "-c", "core.deltaBaseCacheLimit=16m")
+WINDOWS = ("-c", "core.packedGitWindowSize=4m", "-c", "core.packedGitLimit=32m", "-c", "core.deltaBaseCacheLimit=16m")
 BOUNDED = (*WINDOWS, "-c", "core.bigFileThreshold=32m", "-c", "pack.windowMemory=32m", "-c", "pack.threads=2")
 # The highest compression levels take three times as long for a tenth less.
 FAST = ("-c", "core.compression=1")
