@@ -13,7 +13,7 @@ from pathlib import Path
 from kamal_dev.commands import docker
 from kamal_dev.commands.hooks import FOLDER
 from kamal_dev.errors import ConfigError, DevError
-from kamal_dev.model import Step, short
+from kamal_dev.model import Host, Step, short
 from kamal_dev.output import Output
 from kamal_dev.pipeline.hosts.checks import Check, advice, host_checks, lacking_capacity
 from kamal_dev.pipeline.images import features, local_registry, registry
@@ -24,6 +24,7 @@ from kamal_dev.pipeline.run.run import Run
 from kamal_dev.pipeline.run.tools import LocalTools
 from kamal_dev.project import Project
 from kamal_dev.project.source import committed
+from kamal_dev.providers import Provider
 from kamal_dev.shell import Shell
 from kamal_dev.shell.local import Local
 
@@ -52,7 +53,7 @@ def examine(run: Run) -> list[Check]:
     reached = [
         _try("secrets", lambda: _secrets(project)),
         _try("registry", lambda: _registry(project, tools)),
-        _try("provider", lambda: f"{project.config.provider.type}: {len(run.stacks)} hosts"),
+        _try("provider", lambda: f"{project.config.provider.type}: {len(_places(run.provider) or run.stacks)} hosts"),
     ]
     return [*checks, *_secrets_file(project, run.local), *reached, *_requirements(run), *_hosts(run)]
 
@@ -131,10 +132,15 @@ def _registry(project: Project, tools: LocalTools) -> str:
     return f"{settings.server}: logged in" if settings.needs_login else f"{settings.server}: no login required"
 
 
+def _places(provider: Provider) -> dict[str, Host]:
+    """Return the hosts that share stacks, by name."""
+    return {machine.name: machine for machine in provider.machines()}
+
+
 def _hosts(run: Run) -> list[Check]:
     try:
         only_warns = run.warns_of_requirements
-        return host_checks(run.project, run.stacks, run.connections, only_warns=only_warns)
+        return host_checks(run.project, _places(run.provider) or run.stacks, run.connections, only_warns=only_warns)
     except DevError as error:
         return [Check("hosts", False, error.message, error.hint)]
 

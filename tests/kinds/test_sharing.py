@@ -9,7 +9,8 @@ import subprocess
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -22,12 +23,13 @@ from kamal_dev.config.port_range import PortRange
 from kamal_dev.errors import DevError, HostUnreachable, UsageError
 from kamal_dev.model import Host, Release, Result, Step, Version
 from kamal_dev.output import Output
+from kamal_dev.pipeline.hosts.checks import host_checks
 from kamal_dev.pipeline.hosts.placing import claim, placed, rules
 from kamal_dev.pipeline.list import listed
 from kamal_dev.pipeline.run.connections import SHARING, HostConnections, HostShells
 from kamal_dev.pipeline.status import stacks as statuses
 from kamal_dev.plan.placement import PlacementRules, at
-from kamal_dev.project import state
+from kamal_dev.project import Project, state
 from kamal_dev.project.state import CachedHost
 from kamal_dev.shell.recorder import Recorder
 from kamal_dev.shell.trust import Trust
@@ -351,3 +353,13 @@ def test_the_list_forgets_stacks_that_a_host_no_longer_has_but_not_those_of_a_si
         run.close()
     assert [(stack.name, stack.state) for stack in stacks] == [("app-1", "up"), ("app-3", "unreachable")]
     assert [item.stack for item in state.read(run.project.private()).state.hosts] == ["app-1", "app-3"]
+
+
+def test_the_doctor_checks_each_host_once(homes: dict[str, Home]) -> None:
+    project = cast(Project, SimpleNamespace(devcontainer=SimpleNamespace(host_requirements={}, where=lambda key: key)))
+    homes["10.0.0.2"].is_silent = True
+    places = {machine.name: machine for machine in MACHINES}
+    checks = host_checks(project, places, connected(homes), only_warns=False)
+    assert [check.name for check in checks] == ["hosts", "host 10.0.0.1", "host 10.0.0.2", "host 10.0.0.3"]
+    assert "no route to host" in checks[2].message
+    assert [home.transcript for home in homes.values()] == [["facts none"], [], ["facts none"]]

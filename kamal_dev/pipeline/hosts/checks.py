@@ -8,6 +8,7 @@ from typing import Any
 
 from kamal_dev.commands import answers, host
 from kamal_dev.commands.facts import MINIMAL_COMPOSE, Facts, words
+from kamal_dev.commands.words import is_stack_word
 from kamal_dev.devcontainer import Devcontainer, requirements
 from kamal_dev.errors import DevError
 from kamal_dev.model import Host
@@ -49,7 +50,7 @@ def _required(project: Project, stack: str, facts: Facts | DevError, *, only_war
     if not missing:
         return None
     state = f"it has {', '.join(missing)} that `hostRequirements` asks for ({devcontainer.where('hostRequirements')})"
-    return Check(f"host of {stack}", only_warns, state, advice(only_warns=only_warns), only_warns)
+    return Check(_name(stack), only_warns, state, advice(only_warns=only_warns), only_warns)
 
 
 def advice(*, only_warns: bool) -> str:
@@ -70,8 +71,14 @@ def _short_of(configuration: Devcontainer, facts: Facts) -> tuple[str, ...]:
     return short_of(Requirements(configuration.host_requirements), facts)
 
 
+def _name(stack: str) -> str:
+    return f"host of {stack}" if is_stack_word(stack) else f"host {stack}"
+
+
 def _ask(connections: HostConnections, stack: str, target: Host) -> Facts:
-    facts = answers.facts(output_of(connections, target, host.facts(connections.scripts, stack), timeout=ASKING))
+    # A host that shares stacks is asked for itself.
+    step = host.facts(connections.scripts, stack if is_stack_word(stack) else "none")
+    facts = answers.facts(output_of(connections, target, step, timeout=ASKING))
     if facts is None:
         raise DevError("could not inspect the host")
     return facts
@@ -87,7 +94,7 @@ def _summary(count: int, answering: int, off: list[str], *, is_fine: bool) -> Ch
 
 def judged(stack: str, facts: Facts | DevError) -> Check:
     """Decide from a host's facts whether it can take a deploy."""
-    name = f"host of {stack}"
+    name = _name(stack)
     if isinstance(facts, DevError):
         return Check(name, False, facts.message, facts.hint)
     if hopeless := _hopeless(facts):
