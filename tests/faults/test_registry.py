@@ -128,6 +128,8 @@ def test_an_sshd_that_forwards_no_ports_must_be_named(standing: Standing, fault:
     before = standing.version
     standing.change()
     standing.host.run("echo AllowTcpForwarding no >/etc/ssh/sshd_config.d/closed.conf && systemctl reload ssh")
+    # The connection of an earlier run would still forward.
+    standing.proxy.reset()
     ended = standing.deploy()
     standing.host.run("rm /etc/ssh/sshd_config.d/closed.conf && systemctl reload ssh")
     fault.told(ended)
