@@ -1,35 +1,35 @@
 """Every error that a user can meet, as one tree. Nothing here prints or exits.
 
     DevError                      1  base: message, hint, left_behind
-    ├── UsageError                2  a flag or argument that makes no sense
+    ├── UsageError                2  an invalid flag or argument
     ├── ConfigError               2  config/dev.yml or .kamal/secrets; carries problems
     │   ├── DevcontainerError     2  devcontainer.json
     │   ├── ComposeError          2  a compose file
     │   └── CredentialsMissing    2  a variable that the configuration names is not set
-    ├── GitFailed                 1  git refused, or is missing where there is a `.git`; carries its words
-    ├── SourceChanged             1  a file that was built from changed meanwhile
-    ├── EngineError               1  Docker here, or the devcontainer CLI: missing, not answering
+    ├── GitFailed                 1  git failed, or is not installed although there is a `.git`; carries its message
+    ├── SourceChanged             1  a source file changed during the build
+    ├── EngineError               1  local Docker or the devcontainer CLI is missing or not responding
     ├── InitializeFailed          1  initializeCommand ended with an error; carries its last lines
     ├── HookFailed                1  one of .kamal/hooks ended with an error; carries its last lines
     ├── BuildFailed               1  buildx ended with an error; carries its last lines
     ├── NothingBuilt              1  an image that should exist does not
     ├── RegistryError             1  login refused, push failed
-    │   └── RegistryUnknown       1  a registry gave no answer, or none that can be understood; carries the cause
-    ├── ProviderError             1  a host could not be made, found or destroyed
+    │   └── RegistryUnknown       1  a registry did not respond, or not in a known format; carries the cause
+    ├── ProviderError             1  a host could not be created, found or destroyed
     ├── HostError                 1  one host's failure; carries the host's name
-    │   ├── HostUnreachable       1  no TCP, no banner, no authentication
-    │   ├── HostKeyChanged        1  the host's key is not the one we know
-    │   ├── NoAnswer              1  something else answered there than the command: its answer is unknown
+    │   ├── HostUnreachable       1  no TCP connection, banner or authentication
+    │   ├── HostKeyChanged        1  the host's key is not the known one
+    │   ├── NoAnswer              1  the output was not that of the command: the result is unknown
     │   ├── HostTimeout           1  no answer within the deadline: state unknown
-    │   ├── LinkDropped           1  the connection went away in the middle of a step
-    │   ├── LockHeld              1  another change of the stack is under way, and was waited for long enough
+    │   ├── LinkDropped           1  the connection was lost during a step
+    │   ├── LockHeld              1  the stack was still locked after `deploy.lock_wait`
     │   ├── StackRemoved          1  somebody removed the stack while it was being deployed
-    │   ├── BootstrapFailed       1  Docker could not be made to run there
-    │   ├── PullFailed            1  an image did not arrive there
-    │   ├── DiskFull              1  images have no room there
+    │   ├── BootstrapFailed       1  Docker could not be installed or started
+    │   ├── PullFailed            1  an image could not be pulled
+    │   ├── DiskFull              1  no disk space for images
     │   ├── ServiceFailed         1  a service did not stay up
     │   └── LifecycleFailed       1  a lifecycle command failed in a container that runs
-    ├── SomeHostsFailed           1  the sum of a run in which a host failed
+    ├── SomeHostsFailed           1  the summary of a run in which hosts failed
     ├── Declined                  1  a question was answered with no
     └── Interrupted             130  Ctrl-C or SIGTERM
 

@@ -42,6 +42,7 @@ _NOT_OURS = ("kamal_dev/compose/specification/",)
 def pages() -> list[Path]:
     found = [TOP / "README.md", *sorted((TOP / "docs").rglob("*.md"))]
     found += [path for path in sorted((TOP / "kamal_dev").rglob("*")) if path.suffix in (".py", ".sh", ".example")]
+    found += sorted(path for path in (TOP / "bin").iterdir() if path.is_file())
     return [path for path in found if not str(path.relative_to(TOP)).startswith(_NOT_OURS)]
 
 
