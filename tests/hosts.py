@@ -7,6 +7,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -63,6 +64,12 @@ def prepared() -> str:
     bootstrap = b"".join((FOLDER / name).read_bytes() for name in ("bootstrap.sh", "packages.sh"))
     image = f"kamal-dev-test/host-with-docker:{_short(recipe() + bootstrap)}"
     return _once(image, lambda image: _bootstrap(image, base))
+
+
+def remove(*names: str) -> None:
+    """Remove containers with all that is theirs, all at the same time: the disk of a host takes seconds."""
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda name: docker("rm", "--force", "--volumes", name), names))
 
 
 def recipe() -> bytes:

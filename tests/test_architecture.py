@@ -13,6 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from hatchling.builders.wheel import WheelBuilder
 
 from kamal_dev.commands.payload import SCRIPTS
 from kamal_dev.config.provider import PROVIDERS
@@ -87,8 +88,7 @@ def test_one_host_script_knows_what_runs_containers(path: Path) -> None:
 
 
 def test_the_wheel_has_everything_that_the_package_folder_has(tmp_path: Path) -> None:
-    hatchling = pytest.importorskip("hatchling.builders.wheel")
-    built = next(iter(hatchling.WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])))
+    built = next(iter(WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])))
     with zipfile.ZipFile(built) as wheel:
         names = set(wheel.namelist())
     inside = {path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts}

@@ -41,8 +41,7 @@ def tiny() -> bytes:
 @pytest.fixture(scope="session")
 def make_lab() -> Iterator[Callable[..., Lab]]:
     """Make hosts, from an image of `tests.hosts`; all go at the end."""
-    for old in docker("ps", "--all", "--quiet", "--filter", f"label={LABEL}").split():
-        docker("rm", "--force", "--volumes", old)
+    hosts.remove(*docker("ps", "--all", "--quiet", "--filter", f"label={LABEL}").split())
     made: list[str] = []
 
     def make(name: str, image: str) -> Lab:
@@ -52,8 +51,7 @@ def make_lab() -> Iterator[Callable[..., Lab]]:
         return lab
 
     yield make
-    for name in made:
-        docker("rm", "--force", "--volumes", name)
+    hosts.remove(*made)
 
 
 @pytest.fixture(scope="session")

@@ -148,11 +148,16 @@ def test_a_stream_without_signs_gets_ascii() -> None:
 
 def test_a_reader_that_has_gone_ends_nothing() -> None:
     class Closed(io.StringIO):
+        is_tried = False
+
         def write(self, text: str) -> int:
+            self.is_tried = True
             raise BrokenPipeError
 
-    for renderer in (Plain(Closed()), Ndjson(Closed())):
-        recorded.building(Output(renderer))
+    for renderer in (Plain, Ndjson):
+        closed = Closed()
+        recorded.building(Output(renderer(closed)))
+        assert closed.is_tried
 
 
 def test_a_failure_that_ends_the_command_is_left_to_the_command() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.hosts import bare, prepared
 from tests.real.lab import COUNT, Ended, Host, Lab, Repository
 from tests.real.watch import Watch
 
@@ -22,10 +23,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass(frozen=True)
 class Guestbook:
-    """The example on three hosts, and how its first deploy went."""
+    """The example on three hosts, and how its first deploys went: to one without Docker, then to all."""
 
     repository: Repository
     first: Ended
+    others: Ended
     watch: Watch
     hosts: tuple[Host, ...]
 
@@ -43,12 +45,15 @@ class Guestbook:
 def guestbook(lab: Lab) -> Guestbook:
     """Deploy the example where nothing was: no registry, no host, no image. Whether that went well, tests say."""
     repository = lab.guestbook()
+    settings = (repository.root / "config/dev.yml").read_text()
+    words = ("--yes", "--verbose")
     with Watch() as watch:
-        words = ("deploy", "--count", str(COUNT), "--yes", "--verbose")
-        first = repository.attempt(*words, timeout=420)
+        first = repository.attempt("deploy", "--count", "1", *words, timeout=420)
+        repository.commit({"config/dev.yml": settings.replace(bare(), prepared())})
+        others = repository.attempt("deploy", "--count", str(COUNT), *words, timeout=420)
     hosts = lab.hosts(repository)
-    assert len(hosts) == COUNT, str(first)
-    return Guestbook(repository, first, watch, hosts)
+    assert len(hosts) == COUNT, f"{first}\n{others}"
+    return Guestbook(repository, first, others, watch, hosts)
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from kamal_dev.output import Event
 from kamal_dev.output.plain import explained, render
 from kamal_dev.output.sentences import progress
 from tests import dev
-from tests.hosts import bare, prepared
+from tests.hosts import bare, prepared, remove
 from tests.output import publish
 
 # Two runs on one engine need two prefixes: a run removes what an earlier one of its prefix left.
@@ -382,8 +382,7 @@ def clean() -> None:
     mine = docker("ps", "--all", "--quiet", "--filter", f"label=kamal-dev.test={PREFIX}").split()
     registries = [f"kamal-dev-registry-{port}" for port in PORTS]
     mine += [name for name in docker("ps", "--all", "--format", "{{.Names}}").split() if name in registries]
-    if mine:
-        docker("rm", "--force", "--volumes", *mine)
+    remove(*mine)
     volumes = [name for name in docker("volume", "ls", "--quiet").split() if name in registries]
     if volumes:
         docker("volume", "rm", *volumes)
@@ -400,5 +399,4 @@ def remove_hosts(service: str) -> None:
     shown = '{{.ID}} {{.Label "kamal-dev.service"}}'
     rows = docker("ps", "--all", "--filter", "label=kamal-dev.service", "--format", shown).splitlines()
     ids = [row.split()[0] for row in rows if row.split()[1].startswith(service)]
-    if ids:
-        docker("rm", "--force", "--volumes", *ids, timeout=180)
+    remove(*ids)
