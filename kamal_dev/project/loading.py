@@ -10,12 +10,13 @@ from pathlib import Path
 
 from kamal_dev import config, devcontainer
 from kamal_dev.commands import docker
+from kamal_dev.config import Config, SecretsFile
 from kamal_dev.errors import ConfigError, DevcontainerError, DevError, Problem, UsageError
 from kamal_dev.model import Version
 from kamal_dev.output.redaction import Redaction
 from kamal_dev.project import source as sources
 from kamal_dev.project.local_folder import refuse_links
-from kamal_dev.project.project import Project, secret_names
+from kamal_dev.project.project import Project
 from kamal_dev.project.source import Source
 from kamal_dev.project.tree import WorkingTree
 from kamal_dev.shell import Shell
@@ -69,7 +70,7 @@ def load(
     context = _context(folder, shell, environment, devcontainer_path)
     settings = _config(context, config_path)
     secrets_file = _secrets(context, settings, shell, redaction)
-    private = devcontainer.Private(secret_names(settings, secrets_file), settings.secrets)
+    private = devcontainer.Private(_secret_names(settings, secrets_file), settings.secrets)
     path = _devcontainer_path(context, devcontainer_path, settings)
     configuration = _devcontainer(context, settings, path, private, strict)
     return Project(
@@ -260,3 +261,15 @@ def _version(source: Source, asked: str | None) -> Version:
     if asked is None:
         return source.version
     return Version(config.tag(asked), source.version.commit, source.version.is_dirty)
+
+
+def _secret_names(settings: Config, secrets_file: SecretsFile) -> frozenset[str]:
+    """Return the variables with secret values."""
+    named = (
+        *settings.secrets,
+        *settings.build.secrets,
+        *settings.notify.secrets,
+        settings.registry.password_env,
+        *secrets_file.names,
+    )
+    return frozenset(filter(None, named))

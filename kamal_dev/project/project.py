@@ -14,10 +14,10 @@ from kamal_dev.compose.binds import Bind
 from kamal_dev.config import Config, SecretsFile
 from kamal_dev.devcontainer import Devcontainer, Private
 from kamal_dev.errors import ComposeError, DevcontainerError, Problem
-from kamal_dev.model import REDACTED, Build, Features, Image, Notice, Secret, Version, stack_name
+from kamal_dev.model import REDACTED, Build, Features, Image, Notice, Secret, Version
 from kamal_dev.output.redaction import Redaction
+from kamal_dev.project import compose_files, notices
 from kamal_dev.project import compose_origin as origins
-from kamal_dev.project import notices
 from kamal_dev.project.compose_origin import Origin
 from kamal_dev.project.local_folder import PRIVATE, private
 from kamal_dev.project.source import Source
@@ -26,7 +26,6 @@ from kamal_dev.project.withheld import Withheld
 from kamal_dev.values import dataclass
 
 LONGEST_SECRET = 1 << 14  # a larger file is data, and its lines are ordinary words
-COMPOSE_FILE = "compose.yaml"  # for a devcontainer without one, next to its devcontainer.json
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Project:
         known = {name: secret.reveal() for name, secret in plain.items()}
         around = {name: value for name, value in self.environment.items() if name not in compose.NODE_NAMES}
         try:
-            compose_project = _compose(self, around, {**dict.fromkeys(names, REDACTED), **known})
+            compose_project = compose_files.read(self, around, {**dict.fromkeys(names, REDACTED), **known})
         except ComposeError as error:
             if any(REDACTED in problem.message for problem in error.problems):
                 error.hint = (
@@ -76,7 +75,7 @@ class Project:
             if self.origin:
                 raise self.origin.error(error) from error
             raise
-        _require_services(self.devcontainer, compose_project)
+        compose_files.require_services(self.devcontainer, compose_project)
         self.redaction.spare((self.config.service, *compose_project.names))
         for travel in compose_project.travels:
             if travel.role == "secret" and len(travel.content) <= LONGEST_SECRET:
@@ -105,7 +104,7 @@ class Project:
         configuration = self.devcontainer
         if configuration.kind == "compose":
             return None
-        shown = str((configuration.path.parent / COMPOSE_FILE).relative_to(self.source.repository))
+        shown = str((configuration.path.parent / compose_files.GENERATED).relative_to(self.source.repository))
         return origins.read(configuration, devcontainer.as_compose(configuration), shown)
 
     @cached_property
@@ -228,78 +227,3 @@ class Project:
     def private(self) -> Path:
         """Return the project's private folder."""
         return private(self.root)
-
-
-def _compose(project: Project, environment: Mapping[str, str], secrets: Mapping[str, str]) -> ComposeProject:
-    configuration, tree = project.devcontainer, project.tree
-    repository, root = project.source.repository, project.root
-    features = {project.main: project.features} if project.features else None
-    # Values that differ between stacks are taken from the first stack.
-    own = compose.node_values(stack_name(project.config.service, 1, project.config.naming), project.version)
-    if configuration.kind == "compose":
-        files = devcontainer.compose_files(configuration, tree=tree, environment={**environment, **secrets})
-        # The version of Compose only matters if there is a .env outside the folder of the compose files.
-        is_apart = tree.kind(root / ".env") == "file" and files[0].parent != root
-        return compose.load(
-            files,
-            tree=tree,
-            repository=repository,
-            root=root,
-            environment=environment,
-            secrets=secrets,
-            compose_version=project.compose_version() if is_apart else (),
-            places={file: configuration.where("dockerComposeFile", index) for index, file in enumerate(files)},
-            main=project.main,
-            run_services=configuration.run_services,
-            features=features,
-            own=own,
-            allow_outside=project.allow_outside,
-            home_mounts=project.config.home_mounts == "host",
-        )
-    return compose.load_text(
-        devcontainer.as_compose(configuration),
-        path=configuration.path.parent / COMPOSE_FILE,
-        tree=tree,
-        repository=repository,
-        root=root,
-        environment=environment,
-        secrets=secrets,
-        main=project.main,
-        features=features,
-        own=own,
-        allow_outside=project.allow_outside,
-        home_mounts=project.config.home_mounts == "host",
-    )
-
-
-def _require_services(configuration: Devcontainer, project: ComposeProject) -> None:
-    """Reject names of services that no compose file has, at the place where they are written."""
-    known = {service.name for service in project.services}
-    named = [
-        (("service",), configuration.service),
-        *((("runServices", i), name) for i, name in enumerate(configuration.run_services)),
-    ]
-    problems = [
-        Problem(where.path, where.line, f"no compose file has a service `{name}`", column=where.column)
-        for keys, name in named
-        if configuration.kind == "compose" and name not in known
-        for where in [configuration.where(*keys)]
-    ]
-    if problems:
-        # A misspelt key may be the reason that a service is missing.
-        raise DevcontainerError(
-            (*project.problems, *problems),
-            hint=f"the services are: {', '.join(f'`{name}`' for name in known)}" if known else "",
-        )
-
-
-def secret_names(settings: Config, secrets_file: SecretsFile) -> frozenset[str]:
-    """Return the variables with secret values."""
-    named = (
-        *settings.secrets,
-        *settings.build.secrets,
-        *settings.notify.secrets,
-        settings.registry.password_env,
-        *secrets_file.names,
-    )
-    return frozenset(filter(None, named))
