@@ -14,17 +14,21 @@ from kamal_dev.project.locks import held
 
 def test_who_waits_for_a_lock_says_so_and_gets_it(tmp_path: Path) -> None:
     said: list[str] = []
-    with held(tmp_path / "lock", "reads the source", say=said.append):
-        release = threading.Event()
-        other = threading.Thread(target=_hold, args=(tmp_path / "other", release), daemon=True)
-        other.start()
-        timer = threading.Timer(0.3, release.set)
-        timer.start()
-        while not (tmp_path / "other").exists():
-            pass
-        with held(tmp_path / "other", "reads the source", say=said.append, silent=0.05):
-            assert release.is_set()
-    assert said == ["Waiting for another `dev`, which reads the source"]
+    taken, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with held(tmp_path / "lock", "reads the source", say=print):
+            taken.set()
+            release.wait(30)
+
+    def say(text: str) -> None:
+        said.append(text)
+        release.set()
+
+    threading.Thread(target=hold, daemon=True).start()
+    assert taken.wait(30)
+    with held(tmp_path / "lock", "reads the source", say=say, silent=0.05):
+        assert said == ["Waiting for another `dev`, which reads the source"]
 
 
 def test_nobody_waits_for_a_lock_without_end(tmp_path: Path) -> None:
@@ -50,8 +54,3 @@ def test_what_hosts_are_owed_is_written_in_one_rename_and_by_one_at_a_time(tmp_p
     debts.update(tmp_path, lambda known: known - names, say=print)
     assert debts.read(tmp_path) == set()
     assert sorted(path.name for path in tmp_path.iterdir()) == [".docker-setup.lock", "docker-setup"]
-
-
-def _hold(path: Path, release: threading.Event) -> None:
-    with held(path, "reads the source", say=print):
-        release.wait(5)
