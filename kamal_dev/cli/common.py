@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -45,6 +46,18 @@ class Seconds(click.FloatRange):
         """Return the number. Raises BadParameter."""
         number = super().convert(value, param, ctx)
         return self.fail(f"{value!r} is not a number.", param, ctx) if math.isnan(number) else number
+
+
+_SOURCES = (
+    click.option("--ref", default="", metavar="REF", help="Deploy a branch, tag, commit or pr/N as the stack NAME."),
+    click.option("--worktree", default="", metavar="PATH", help="Deploy another worktree as the stack NAME."),
+    click.option("--here", is_flag=True, help="Deploy the working tree as the stack NAME."),
+)
+
+
+def source(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the flags that choose the source of a named stack."""
+    return functools.reduce(lambda decorated, add: add(decorated), reversed(_SOURCES), function)
 
 
 def complete_stacks(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:

@@ -20,12 +20,16 @@ if TYPE_CHECKING:
         "dev deploy --count 3  # run three stacks",
         "dev deploy guestbook-2  # only this stack",
         "dev deploy guestbook-7 --on 10.0.0.2  # a new stack on this host",
+        "dev deploy fix-42 --ref feature/x  # a stack of its own for a branch, a tag, a commit or pr/7",
+        "dev deploy fix-42  # again, from the same reference",
+        "dev deploy try --here  # a stack of its own for the working tree",
         "dev deploy --skip-push  # without a registry",
         "dev deploy --dry-run  # print the plan and its steps",
     )
 )
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option("--count", type=click.IntRange(1, 1000), metavar="N", help="Number of stacks. Default: vms.count.")
+@common.source
 @click.option("--skip-build", is_flag=True, help="Use the existing images of this version.")
 @click.option("--skip-push", is_flag=True, help="Send images to hosts over SSH instead of a registry.")
 @click.option("--host", "hosts", multiple=True, metavar="NAME", help="Deploy only this stack. Can be repeated.")
@@ -52,19 +56,33 @@ if TYPE_CHECKING:
 @common.version
 @common.common
 def command(
-    flags: common.Flags, *, names: tuple[str, ...], hosts: tuple[str, ...], dry_run: bool, yes: bool, **wanted: Any
+    flags: common.Flags,
+    *,
+    names: tuple[str, ...],
+    hosts: tuple[str, ...],
+    ref: str,
+    worktree: str,
+    here: bool,
+    dry_run: bool,
+    yes: bool,
+    **wanted: Any,
 ) -> int:
-    """NAME selects stacks. Default: all stacks. The exit code is 1 if any host failed."""
-    from kamal_dev.pipeline.deploy import deploy
+    """NAME selects stacks. Default: all numbered stacks. The exit code is 1 if any host failed.
+
+    With --ref, NAME is a stack of its own with the source of a branch, tag, commit or pull request. It is
+    deployed again by its name, and remembers its reference.
+    """
+    from kamal_dev.pipeline.named import NamedStacks, SourceChoice, deploy_all
     from kamal_dev.pipeline.plan import DeployOptions
 
     run = common.open_run(flags)
     agree = common.agreement(yes=yes)
     is_interactive = sys.stdin.isatty() and not yes
     options = DeployOptions(names=(*hosts, *names), is_interactive=is_interactive, agree=agree, consent=agree, **wanted)
+    every = NamedStacks(run).deploys(options, SourceChoice(ref, worktree, here))
     if dry_run:
-        return _show_steps(run, options, flags)
-    report = deploy(run, options)
+        return max(_show_steps(item, chosen, flags) for item, chosen in every)
+    report = deploy_all(every)
     return common.finish(flags, report.result(), str(report), report.error())
 
 

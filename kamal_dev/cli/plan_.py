@@ -26,6 +26,7 @@ COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 )
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option("--count", type=click.IntRange(1, 1000), metavar="N", help="Number of stacks. Default: vms.count.")
+@common.source
 @click.option("--skip-build", is_flag=True, help="Plan with the existing images of this version.")
 @click.option("--skip-push", is_flag=True, help="Plan to send images to the hosts over SSH.")
 @click.option("--recreate", is_flag=True, help="Plan to recreate every container.")
@@ -35,12 +36,16 @@ COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 @common.as_json
 @common.version
 @common.common
-def command(flags: common.Flags, *, names: tuple[str, ...], exit_code: bool, **wanted: Any) -> int:
+def command(
+    flags: common.Flags, *, names: tuple[str, ...], ref: str, worktree: str, here: bool, exit_code: bool, **wanted: Any
+) -> int:
     """Changes nothing, and runs neither hooks nor initializeCommand. NAME selects stacks. Default: all stacks."""
-    from kamal_dev.pipeline.plan import DeployOptions, plan
+    from kamal_dev.pipeline.named import NamedStacks, SourceChoice
+    from kamal_dev.pipeline.plan import DeployOptions, merged, plan
 
-    run = common.open_run(flags)
-    planned = plan(run, DeployOptions(names=names, **wanted))
+    choice = SourceChoice(ref, worktree, here)
+    every = NamedStacks(common.open_run(flags)).deploys(DeployOptions(names=names, **wanted), choice)
+    planned = merged([plan(run, options) for run, options in every])
     if flags.as_json:
         common.print_json(planned.as_json())
     else:

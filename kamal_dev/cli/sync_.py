@@ -27,8 +27,9 @@ def command(flags: common.Flags, *, names: tuple[str, ...], force: bool, dry_run
     A workspace with changes is only updated with --force. The exit code is 1 if it was not
     updated because of its changes.
     """
-    from kamal_dev.pipeline.sync import sync
+    from kamal_dev.pipeline.named import NamedStacks
+    from kamal_dev.pipeline.sync import sync_all
 
-    agree = common.agreement(yes=yes)
-    report = sync(common.open_run(flags), names, force=force, dry_run=dry_run, agree=agree)
+    runs = NamedStacks(common.open_run(flags)).by_source(names)
+    report = sync_all(runs, force=force, dry_run=dry_run, agree=common.agreement(yes=yes))
     return common.finish(flags, report.result(), str(report), report.error())

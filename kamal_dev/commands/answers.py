@@ -198,7 +198,9 @@ _KINDS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     "about": lambda data: _read(About, data),
     "allotted": lambda data: _read(Allotted, data),
     "claim": lambda data: _read(Claim, data),
-    "survey": lambda data: _read(Survey, {key: data[key] for key in ("stacks", "memory", "cpus", "disk_free")}),
+    "survey": lambda data: _read(
+        Survey, {key: data.get(key, ()) for key in ("stacks", "named", "memory", "cpus", "disk_free")}
+    ),
     "usage": lambda data: _read(Usage, data),
     "volume": lambda data: _read(MountedVolume, data),
     "release": lambda data: _read(KeptRelease, data),

@@ -19,12 +19,17 @@ _TAG = re.compile(r":[^:/]*$")
 
 @dataclass(frozen=True)
 class CurrentRelease:
-    """Describe the current release of a stack; `good` if it was healthy and its lifecycle commands have run."""
+    """Describe the current release of a stack; `good` if it was healthy and its lifecycle commands have run.
+
+    `ref` names the source of a named stack, see `project.SourceOrigin`, and `service` its project.
+    """
 
     id: str
     digest: str = ""
     version: str = ""
     good: bool = False
+    ref: str = ""
+    service: str = ""
 
 
 @dataclass(frozen=True)

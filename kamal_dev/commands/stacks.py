@@ -162,10 +162,12 @@ class Allotted:
 class Survey:
     """Describe what is on a host: all its stacks, and its size in bytes.
 
+    `named` has `STACK SERVICE` for each named stack, because its name does not tell which project it belongs to.
     `facts` are those of the stacks that were asked for and are there, `contents` what is in them, if that was asked.
     """
 
     stacks: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
     memory: int = 0
     cpus: int = 0
     disk_free: int = 0

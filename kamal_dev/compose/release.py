@@ -71,17 +71,17 @@ def render(
     address: str = "",
     notify: str = "",
     allotted: Mapping[str, int] = MappingProxyType({}),
+    source: Mapping[str, str] | None = None,
 ) -> Release:
     """Return the release of a version for one stack.
 
     `images` has the image of every service with a build. `variables` override the project's own values; only
     mentioned ones and the additions' secrets are written; with `mask`, they are `[redacted]`. `ready` saves work for
-    further stacks. `index` counts stacks from 1; `address` is the host's, empty if unknown; `notify` is who gets
-    alerts; `allotted` are ports of the host (`Release.published`). Raises ComposeError, NothingBuilt without an image.
+    further stacks. `index` counts stacks from 1; `address` is the host's, empty if unknown; `notify` gets alerts;
+    `allotted`: `Release.published`; `source` names a named stack's. Raises ComposeError, NothingBuilt without an image.
     """
     _check(project, additions)
-    ready = ready or rewritten(project, images)
-    own, after = ready.images, ready.model
+    own, after = (ready := ready or rewritten(project, images)).images, ready.model
     carried = (*project.travels, *(mounted := _mounted(project, additions, stack)).travels)
     of_stack = stack_variables.values(stack, version, index, address)
     wanted = _of_stack(project, after, additions)
@@ -89,7 +89,7 @@ def render(
     marked = marks.of_services(additions.service, release_files.placed(carried, project), after, values)
     inputs = overlay.OverlayInputs(project, stack, own, additions, mounted, marked, allotted, of_stack)
     files = release_files.gathered(project, ready.texts, carried, overlay.text(after, inputs))
-    about = manifest.entries(project, stack=stack, version=version, images=own, additions=additions, mounted=mounted)
+    about = manifest.entries(project, stack, version, own, additions, mounted, source or {})
     content = release_files.ReleaseContent(project, carried, values, of_stack, notify)
     digest = content.digest([*files, manifest.lasting(about, own)], stack, additions.service)
     files = release_files.masked(files, carried, project) if mask else files

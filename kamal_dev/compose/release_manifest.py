@@ -1,4 +1,4 @@
-"""The `manifest.json` of a release: a description for people on the host. No program needs it."""
+"""The `manifest.json` of a release: a description for people on the host. Programs only read its `ref`."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ from kamal_dev.model import File, Image, Version
 
 def entries(
     project: ComposeProject,
-    *,
     stack: str,
     version: Version,
     images: Mapping[str, Image],
     additions: Additions,
     mounted: Mounted,
+    source: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Return everything but the digest. `services` are those to start; empty means all."""
+    """Return everything but the digest. `services` are those to start; empty means all.
+
+    `source` is the `ref` of a named stack and its `repository`; the host reads `ref`, before `service`.
+    """
     running = service.started(project.services, additions.run_services)
     bound = [
         bind
@@ -32,6 +35,7 @@ def entries(
     ]
     return {
         "stack": stack,
+        **source,
         "service": additions.service,
         "version": version.text,
         "commit": version.commit,
@@ -51,8 +55,11 @@ def entries(
 
 
 def lasting(manifest: Mapping[str, Any], images: Mapping[str, Image]) -> File:
-    """Return what stays the same if another version has the same content: no version, no tag."""
-    kept = {key: value for key, value in manifest.items() if key not in ("version", "commit")}
+    """Return what stays the same if another version has the same content: no version, no tag.
+
+    The address of a repository differs between the people who deploy from it.
+    """
+    kept = {key: value for key, value in manifest.items() if key not in ("version", "commit", "repository")}
     return file({**kept, "images": {name: image.pinned for name, image in images.items()}})
 
 

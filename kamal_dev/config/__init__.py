@@ -7,7 +7,7 @@ from typing import Any
 from kamal_dev.config.account import Credentials, credentials, missing_credentials, with_username
 from kamal_dev.config.build_cache import Cache
 from kamal_dev.config.images import PLACEHOLDER_SERVER, BuildConfig, ImageSettings, Registry
-from kamal_dev.config.loading import Defaults, default, load, service_name
+from kamal_dev.config.loading import Defaults, default, load, of_home, service_name
 from kamal_dev.config.notify import notify_text
 from kamal_dev.config.provider import PROVIDERS, ProviderConfig
 from kamal_dev.config.reference import PLACEHOLDER_USER, image, tag
@@ -43,6 +43,7 @@ __all__ = [
     "missing_credentials",
     "not_set",
     "notify_text",
+    "of_home",
     "parse_secrets",
     "schema",
     "schema_text",

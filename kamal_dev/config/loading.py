@@ -27,6 +27,8 @@ _CREDENTIALS = re.compile(
     r"|AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN)|AZURE_CLIENT_SECRET|ARM_CLIENT_SECRET"
     r"|GOOGLE_(APPLICATION_)?CREDENTIALS|KAMAL_REGISTRY_PASSWORD)"
 )
+# What the configuration of a reference does not decide.
+HOME = ("service", "provider", "placement", "registry", "ssh", "naming", "secrets_file")
 STACK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
@@ -71,6 +73,18 @@ def default(service: str) -> Config:
     """Return the configuration of a repository without config/dev.yml: nothing can be pushed with it."""
     registry = Registry(PLACEHOLDER_SERVER, username_env="", password_env="")
     return Config(service_name(service), registry=registry)
+
+
+def of_home(settings: Config, home: Config) -> Config:
+    """Return the configuration of a reference with what only the configuration where `dev` runs decides.
+
+    That is who has hosts, how they are reached, what stacks are called, and where images and secrets are.
+    """
+    keys = tuple(f"{name}." for name in HOME)
+    where = {key: place for key, place in settings.where.items() if not f"{key}.".startswith(keys)}
+    where |= {key: place for key, place in home.where.items() if f"{key}.".startswith(keys)}
+    kept = {name: getattr(home, name) for name in HOME if name in Config.__dataclass_fields__}
+    return dataclasses.replace(settings, **kept, where=MappingProxyType(where))
 
 
 def service_name(folder: str) -> str:

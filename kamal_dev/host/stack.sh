@@ -75,8 +75,22 @@ describe_release() {
   recall "$1" digest
   described_digest=$content
   recall "$1" version
-  described=$(emit release id "$1" digest "$described_digest" version "$content" good: "$good")
+  read_source "$releases/$1"
+  described=$(emit release id "$1" digest "$described_digest" version "$content" good: "$good" ref: "$ref" service: "$owner")
   echo "{${described#*,}"
+}
+
+# read_source RELEASE_FOLDER: set ref to the reference that the release of a named stack was made from, and owner to the service of
+# its project, both as JSON.
+read_source() {
+  ref='""' owner='""'
+  [ -f "$1/manifest.json" ] || return 0
+  while IFS= read -r line; do
+    case $line in
+      '  "ref": "'*'",') ref=${line#*: } ref=${ref%,} ;;
+      '  "service": "'*'",') owner=${line#*: } owner=${owner%,} && break ;;
+    esac
+  done <"$1/manifest.json"
 }
 
 # switch_to ID: make it the current release with a single rename.

@@ -3,7 +3,7 @@
 #
 # Payload: a file meta/asked.N for each stack that is asked for, with the arguments of facts.sh, one per line; with
 # meta/inside, those of contents.sh follow.
-# Events: `survey` {stacks, memory, cpus, disk_free}; for each stack asked for that is here one `about` {stack}, followed by the
+# Events: `survey` {stacks, named, memory, cpus, disk_free}, where `named` has `STACK SERVICE` for each named stack; for each stack asked for that is here one `about` {stack}, followed by the
 # events of facts.sh and contents.sh; then `result`. Changes nothing.
 set -u
 here=${0%/*}
@@ -18,6 +18,18 @@ stacks_here() {
     folder=${folder%/}
     [ ! -d "$folder/releases" ] && [ ! -d "$folder/workspace" ] || echo "${folder##*/}"
   done
+}
+
+# named_here: print `STACK SERVICE` for each stack that was made from a reference, as JSON; other projects have stacks here, too.
+named_here() {
+  set --
+  for folder in "$base"/*/current; do
+    read_source "$folder"
+    owner=${owner#'"'} owner=${owner%'"'} name=${folder%/current}
+    case $owner in '' | *[!a-z0-9_-]*) continue ;; esac
+    [ "$ref" = '""' ] || set -- "$@" "${name##*/} $owner"
+  done
+  json_list "$@"
 }
 
 # show_stack FILE: print the events of the stack that the file asks for, if it is here.
@@ -36,7 +48,7 @@ read -r _ memory _ </proc/meminfo
 disk=$(sed -n 4p "$engine_known" 2>/dev/null)
 [ -d "${disk:-}" ] || disk=$HOME
 # shellcheck disable=SC2086 # the names are words
-emit survey stacks: "$(json_list $known_stacks)" memory: "$((memory * 1024))" cpus: "$(nproc)" \
+emit survey stacks: "$(json_list $known_stacks)" named: "$(named_here)" memory: "$((memory * 1024))" cpus: "$(nproc)" \
   disk_free: "$(df -Pk "$disk" | awk 'NR == 2 { printf "%.0f", $4 * 1024 }')"
 for asked in "$here"/meta/asked.*; do
   [ ! -f "$asked" ] || show_stack "$asked"

@@ -68,7 +68,7 @@ def backup(
     Raises DevError; no file is left then.
     """
     began, now = time.monotonic(), datetime.now(timezone.utc)
-    name, target = running(stacks, name)
+    name, target = running(stacks, name, project.config.service)
     path = backup_file.available(output or Path(f"{name}-{now:%Y%m%dT%H%M%SZ}.tar.zst"))
     is_prepared = hooks.has(BACKUP)
     hooks.before(BACKUP, {name: target}, left_behind="nothing was backed up; no service was stopped")

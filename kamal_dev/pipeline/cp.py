@@ -54,7 +54,7 @@ class _ContainerPath:
     def __init__(
         self, project: Project, connections: HostConnections, stacks: Mapping[str, Host], place: CopyPlace
     ) -> None:
-        self.name, self.host = running(stacks, place.stack)
+        self.name, self.host = running(stacks, place.stack, project.config.service)
         service = service_of(project, place.service)
         self.output = connections.output
         self.shell = connections.remote(self.host)

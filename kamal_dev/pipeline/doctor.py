@@ -157,7 +157,7 @@ def _secrets(project: Project) -> str:
 
 def _secrets_file(project: Project, local: Shell) -> list[Check]:
     """Check who else can read the secrets file if it contains values, and find copies of it."""
-    shown, path = project.config.secrets_file, project.root / project.config.secrets_file
+    shown, path = project.config.secrets_file, project.home.root / project.config.secrets_file
     has_values = project.secrets_file.has_values and path.is_file()
     checks = []
     if has_values and (mode := path.stat().st_mode & 0o777) & 0o077:

@@ -34,7 +34,7 @@ def forward(run: Run, name: str | None, flags: tuple[str, ...], opened: Opened) 
     Raises UsageError and DevcontainerError for ports that are invalid or in use, and HostError if they cannot be
     opened. A connection lost later is opened again.
     """
-    name, target = one(run.stacks, name)
+    name, target = one(run.stacks, name, run.project.config.service)
     described_by = described(run.project, find(run.project, run.connections, name, target))
     ports = local(wanted(described_by, flags), shell.is_free)
     for port in ports:

@@ -10,10 +10,9 @@ from kamal_dev.pipeline.run.record import listed_places, remembered, unlisted, u
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.pipeline.status import StackStatus, look, overview
 from kamal_dev.plan.placement import at
-from kamal_dev.project import Project
+from kamal_dev.project import HERE, Project
 from kamal_dev.project.state import CachedHost, State
 
-HEAD = ("STACK", "HOST", "ADDRESS", "VERSION", "STATE")
 NOT_THERE = ("absent", "off", "unreachable", "unknown")
 Hosts = tuple[tuple[str, Host], ...]
 
@@ -39,18 +38,32 @@ def listed(run: Run) -> list[StackStatus]:
     return [*statuses, *behind.values()]
 
 
-def row(stack: StackStatus) -> tuple[str, ...]:
-    """Return the row of a stack; an unknown state says why."""
-    state = stack.state if stack.is_known else f"{stack.state}: {stack.reason}"
-    return (stack.name, stack.host.name, stack.address, short(stack.version) or "-", state)
-
-
 def lines(stacks: Iterable[StackStatus]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Return the head and the rows of the table; ports have a column if a stack got some of its host."""
+    """Return the head and the rows of the table.
+
+    References of named stacks, and ports that stacks got of their host, have a column if there are any.
+    """
     stacks = tuple(stacks)
-    if not any(stack.ports for stack in stacks):
-        return HEAD, [row(stack) for stack in stacks]
-    return (*HEAD, "PORTS"), [(*row(stack), _ports(stack)) for stack in stacks]
+    columns: dict[str, list[str]] = {
+        "STACK": [stack.name for stack in stacks],
+        "HOST": [stack.host.name for stack in stacks],
+        "ADDRESS": [stack.address for stack in stacks],
+        "REF": [_ref(stack) for stack in stacks] if any(stack.ref for stack in stacks) else [],
+        "VERSION": [short(stack.version) or "-" for stack in stacks],
+        "STATE": [_state(stack) for stack in stacks],
+        "PORTS": [_ports(stack) for stack in stacks] if any(stack.ports for stack in stacks) else [],
+    }
+    shown = {name: column for name, column in columns.items() if column or name not in ("REF", "PORTS")}
+    return tuple(shown), list(zip(*shown.values(), strict=True))
+
+
+def _state(stack: StackStatus) -> str:
+    """Return the state; an unknown one says why."""
+    return stack.state if stack.is_known else f"{stack.state}: {stack.reason}"
+
+
+def _ref(stack: StackStatus) -> str:
+    return "working tree" if stack.ref == HERE else short(stack.ref) or "-"
 
 
 def _ports(stack: StackStatus) -> str:

@@ -45,7 +45,7 @@ class Address:
 
 def address(run: Run, name: str | None) -> Address:
     """Return the address of a stack's main container for an editor; writes the file that lets ssh find the host."""
-    name, target = one(run.stacks, name)
+    name, target = one(run.stacks, name, run.project.config.service)
     place = find(run.project, run.connections, name, target)
     folder = run.project.devcontainer.workspace_folder
     config = run.ssh_config

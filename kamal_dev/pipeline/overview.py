@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kamal_dev.pipeline.status import StackStatus
+from kamal_dev.project import HERE
 
 
 def next_command(stacks: Iterable[StackStatus], version: str, *, has_config: bool) -> tuple[str, str]:
@@ -18,7 +19,7 @@ def next_command(stacks: Iterable[StackStatus], version: str, *, has_config: boo
     for state, (verb, what) in _AMISS.items():
         if names := [name for name, value in states.items() if value == state]:
             return f"dev {verb}" if verb == "doctor" else f"dev {verb} {names[0]}", what
-    if old := [name for name, stack in present.items() if stack.version != version]:
+    if old := [name for name, stack in present.items() if stack.version != version and stack.ref in ("", HERE)]:
         return f"dev deploy {' '.join(old) if len(old) < len(present) else ''}".rstrip(), "deploys the current version"
     return f"dev ssh {next(iter(present))}", "opens a shell in the workspace"
 

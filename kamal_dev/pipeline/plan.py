@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field, replace
 from typing import Any
 
@@ -46,15 +46,16 @@ from kamal_dev.values import dataclass
 class DeployOptions:
     """Hold the flags of `dev deploy`.
 
-    `names` limits the deploy to these stacks, `retry_failed` to those whose last deploy failed. `on` is the host for
-    new stacks, if hosts share them. `timeout` is the
-    number of seconds spent on each host. `recreate` recreates every container. `agree` asks before hosts are created
-    or removed, if the terminal is interactive; `consent` asks before a limit of this machine is raised.
+    `names` limits the deploy to these stacks, of which `new` need not exist, `retry_failed` to those whose last deploy
+    failed. `on` is the host for new stacks, if hosts share them. `timeout` is the number of seconds spent on each
+    host. `recreate` recreates every container. `agree` asks before hosts are created or removed, if the terminal is
+    interactive; `consent` asks before a limit of this machine is raised.
     """
 
     count: int | None = None
     names: tuple[str, ...] = ()
     on: str = ""
+    new: tuple[str, ...] = ()
     skip_build: bool = False
     skip_push: bool = False
     skip_initialize: bool = False
@@ -135,6 +136,19 @@ def plan(run: Run, options: DeployOptions) -> ReleasePlan:
     return ReleasePlan(deploy_plan, str(run.project.version), {stack: text for stack, text in diffs.items() if text})
 
 
+def merged(plans: Sequence[ReleasePlan]) -> ReleasePlan:
+    """Return the plans of several sources as one."""
+    first, *others = plans
+    if not others:
+        return first
+    joined = Plan(
+        tuple(operation for item in plans for operation in item.plan.here),
+        tuple(stack for item in plans for stack in item.plan.stacks),
+    )
+    versions = ", ".join(dict.fromkeys(item.version for item in plans))
+    return ReleasePlan(joined, versions, {stack: text for item in plans for stack, text in item.diffs.items()})
+
+
 def seen_images(project: Project, tools: LocalTools, options: DeployOptions) -> tuple[PlannedImage, ...]:
     """Return the images of this version, with what is known about them before a build."""
     return known_images(project, tools, skip_build=options.skip_build, skip_push=options.skip_push)
@@ -203,7 +217,7 @@ def chosen(run: Run, options: DeployOptions) -> tuple[str, ...]:
     """Return the stacks to deploy: the named ones that exist or are among the first `count`. Raises UsageError."""
     counted = choose(run.project, options.count, ())
     is_beyond = not {*counted, run.project.config.service}.issuperset(options.names)
-    return choose(run.project, options.count, options.names, known=run.stacks if is_beyond else ())
+    return choose(run.project, options.count, options.names, known=(*run.stacks, *options.new) if is_beyond else ())
 
 
 def require_capacity(run: Run) -> None:

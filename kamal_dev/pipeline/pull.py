@@ -71,7 +71,7 @@ def pull(run: Run, name: str | None) -> tuple[PulledBranch, ...]:
     """
     if run.project.workspace_source != "git":
         raise UsageError("`dev pull` requires a workspace that is a git clone", hint="set `workspace.source: git`")
-    name, target = running(run.stacks, name)
+    name, target = running(run.stacks, name, run.project.config.service)
     run.output.start("fetching", "", target)
     with temporary.folder("pulled", run.project.private()) as folder:
         boxes = _receive(run.project, run.connections, target, name, Path(folder, "new"), whole=False)

@@ -12,6 +12,7 @@ from kamal_dev.output import Output
 from kamal_dev.pipeline.hosts.apply import failure
 from kamal_dev.pipeline.hosts.lock_wait import in_turn
 from kamal_dev.pipeline.hosts.scripts import EventPrinter, ask
+from kamal_dev.pipeline.named import NamedStacks
 from kamal_dev.pipeline.run import history
 from kamal_dev.pipeline.run.asking import Agree, confirm_plan
 from kamal_dev.pipeline.run.connections import HostConnections
@@ -56,6 +57,7 @@ def remove(
     outcomes = tuple(outcome for outcome in ended if isinstance(outcome, StackResult))
     if not keep_volumes:
         _destroy(run.project, run.output, run.provider, targets, outcomes)
+        NamedStacks(run).forget(outcome.stack for outcome in outcomes if outcome.is_fine)
     report = Report("Removed", str(run.project.version), outcomes, time.monotonic() - started)
     if outcomes:
         history.note(run.project, run.output, run.performer, "remove", outcomes, report.seconds)
@@ -69,7 +71,7 @@ def remove(
 def removal(run: Run, names: tuple[str, ...], *, keep_volumes: bool) -> tuple[dict[str, Host], Plan]:
     """Return the stacks that `remove` would remove now, and its plan. Changes nothing and runs no hook."""
     known = remembered(run.project, run.output).state
-    targets = of_project(_candidates(run.stacks, known, names).items(), run.project, names)
+    targets = of_project(_candidates(run.stacks, known, names, run.project.config.service).items(), run.project, names)
     created = frozenset(run.stacks if run.project.config.provider.creates_hosts else ())
     return targets, plan_remove(targets, created, keep_volumes=keep_volumes)
 
@@ -89,14 +91,15 @@ def _destroy(
         update(project, output, lambda state: state.removed((stack, targets[stack]) for stack in states))
 
 
-def _candidates(stacks: Mapping[str, Host], known: State, names: tuple[str, ...]) -> dict[str, Host]:
+def _candidates(stacks: Mapping[str, Host], known: State, names: tuple[str, ...], service: str) -> dict[str, Host]:
     """Return the stacks by name.
 
     Includes stacks whose hosts were being created when an earlier run ended, and named stacks whose hosts
     config/dev.yml no longer lists.
     """
     creating = {stack: Host(stack, "") for stack, _ in known.creating}
-    behind = {item.stack: item.host for item in unlisted(known.hosts, stacks.items()) if item.stack in names}
+    named = {*names, *(f"{service}-{name}" for name in names)}
+    behind = {item.stack: item.host for item in unlisted(known.hosts, stacks.items()) if item.stack in named}
     return {**creating, **behind, **stacks}
 
 

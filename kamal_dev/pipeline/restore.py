@@ -32,7 +32,7 @@ def restore(
 ) -> SavedBackup:
     """Check a backup, ask, send it, and replace the data of the stack. Raises DevError; the data is then as before."""
     began, output = time.monotonic(), connections.output
-    name, target = running(stacks, name)
+    name, target = running(stacks, name, project.config.service)
     about = _checked(connections, path, name, target, project.config.service)
     _confirm(output, name, target, about, agree)
     try:

@@ -101,11 +101,11 @@ def _lost(history: History, error: DevError) -> StackResult:
 
 def _meant(stacks: Mapping[str, Host], service: str, order: RollbackOptions) -> tuple[dict[str, Host], str]:
     """Return the chosen stacks and the version."""
-    versions = [word for word in order.words if word != service and not matching(stacks, word)]
+    versions = [word for word in order.words if word != service and not matching(stacks, word, service)]
     version = versions[-1] if versions else ""
     # If several words match no stack, all but the last were meant to be one.
     names = (*order.hosts, *(word for word in order.words if word != version))
-    chosen = restrict(stacks, names) if names and service not in names else tuple(stacks)
+    chosen = restrict(stacks, names, service) if names and service not in names else tuple(stacks)
     if not chosen:
         raise UsageError("there is no stack to roll back", hint="`dev deploy` creates one")
     return {name: stacks[name] for name in chosen}, version

@@ -25,7 +25,7 @@ def ssh(run: Run, name: str | None, words: tuple[str, ...], *, service: str = ""
     their own. `terminal` is the terminal type of this process, empty for none. Nothing runs yet; the connection that
     looked for the container is still open.
     """
-    name, target = one(run.stacks, name)
+    name, target = one(run.stacks, name, run.project.config.service)
     command = entering(run.project, run.connections, name, target, words, service_of(run.project, service), terminal)
     return Session.of(target.name, run.way(target), command, has_terminal=bool(terminal))
 

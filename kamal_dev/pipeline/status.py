@@ -14,10 +14,10 @@ from kamal_dev.errors import DevError, HostTimeout, NoAnswer
 from kamal_dev.model import Container, Host
 from kamal_dev.pipeline.hosts.scripts import output_of
 from kamal_dev.pipeline.run.connections import HostConnections
-from kamal_dev.pipeline.run.names import of_project
+from kamal_dev.pipeline.run.names import is_numbered, of_project
 from kamal_dev.pipeline.run.run import Run
-from kamal_dev.pipeline.run.shared_hosts import is_named
 from kamal_dev.plan.placement import at, natural
+from kamal_dev.project import Project
 from kamal_dev.shell.fanout import each
 from kamal_dev.values import dataclass
 
@@ -34,7 +34,8 @@ class StackStatus:
     `unreachable`, or `unknown` (the host answers, but does not say what runs). `reason` says why the state is
     unknown; `last` is how the last change ended if it failed. `usage` and `volumes` are empty unless they are asked
     for. `repositories` are the names of the images that the project builds, `ports` the ports of the host that the
-    stack has, by the names of its published ports.
+    stack has, by the names of its published ports. `ref` names the source of a named stack, see
+    `SourceOrigin`, and `service` its project.
     """
 
     name: str
@@ -49,6 +50,8 @@ class StackStatus:
     volumes: tuple[MountedVolume, ...] = ()
     repositories: tuple[str, ...] = ()
     ports: Mapping[str, int] = field(default_factory=dict)
+    ref: str = ""
+    service: str = ""
 
     @property
     def is_fine(self) -> bool:
@@ -112,6 +115,7 @@ class StackStatus:
             "user": self.host.user,
             "port": self.host.port or 22,
             "version": self.version,
+            "ref": self.ref,
             "state": self.state,
             "reason": self.reason,
             "lock": self.lock and asdict(self.lock),
@@ -153,11 +157,16 @@ def look_everywhere(run: Run, *, is_measured: bool = False) -> list[StackStatus]
     )
     statuses = [stack for answer in answers if isinstance(answer, list) for stack in answer]
     silent = [stack for stack in statuses if not stack.is_known]
-    stacks = {stack.name: stack for stack in statuses if stack.is_known and is_named(run.project, stack.name)}
+    stacks = {stack.name: stack for stack in statuses if stack.is_known and _is_of(run.project, stack)}
     for item in silent:
         remembered = run.remembered_on((item.host,)) or {item.name: item.host}
         stacks = {name: replace(item, name=name, host=host) for name, host in remembered.items()} | stacks
     return sorted(stacks.values(), key=lambda stack: natural(stack.name))
+
+
+def _is_of(project: Project, stack: StackStatus) -> bool:
+    """Return whether a stack belongs to a project: the name of a named one does not tell."""
+    return stack.service == project.config.service if stack.ref else is_numbered(project, stack.name)
 
 
 def look(
@@ -219,4 +228,6 @@ def _status(name: str, target: Host, stack: StackState | None) -> StackStatus:
         stack.usage,
         stack.volumes,
         ports=host_ports(stack.allotted),
+        ref=stack.release.ref if stack.release else "",
+        service=stack.release.service if stack.release else "",
     )

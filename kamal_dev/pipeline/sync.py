@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from kamal_dev.commands import answers, host
 from kamal_dev.errors import Declined, DevError, NoAnswer, SomeHostsFailed, UsageError
@@ -129,6 +129,15 @@ def sync(
     if changed and not dry_run:
         history.note(run.project, run.output, run.performer, "sync", changed)
     return report
+
+
+def sync_all(runs: Iterable[tuple[Run, tuple[str, ...]]], *, force: bool, dry_run: bool, agree: Agree) -> SyncReport:
+    """Send each source to the stacks that have it, one source after the other."""
+    reports = [sync(run, names, force=force, dry_run=dry_run, agree=agree) for run, names in runs]
+    plans = [report.plan for report in reports]
+    plan = Plan(tuple(item for one in plans for item in one.here), tuple(item for one in plans for item in one.stacks))
+    results = tuple(result for report in reports for result in report.results)
+    return reports[0] if len(reports) == 1 else SyncReport(plan, results, dry_run)
 
 
 _CHANGED = ("new", "moved")

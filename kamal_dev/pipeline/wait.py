@@ -36,7 +36,7 @@ def wait(
     """
     commands.condition(condition)
     select((service,) if service else (), (), [item.name for item in project.compose.services])
-    stack, target = running(stacks, name)
+    stack, target = running(stacks, name, project.config.service)
     seconds = project.config.deploy.timeout if timeout is None else timeout
     until = time.monotonic() + seconds
     step = commands.wait(connections.scripts, stack, condition, seconds, service)

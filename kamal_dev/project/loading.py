@@ -16,7 +16,7 @@ from kamal_dev.model import Version
 from kamal_dev.output.redaction import Redaction
 from kamal_dev.project import source as sources
 from kamal_dev.project.local_folder import refuse_links
-from kamal_dev.project.project import Project
+from kamal_dev.project.project import Home, Project, SourceOrigin
 from kamal_dev.project.source import Source
 from kamal_dev.project.tree import WorkingTree
 from kamal_dev.shell import Shell
@@ -61,32 +61,51 @@ def load(
     strict: bool = True,
     ignore_features: bool = False,
     allow_outside: bool = False,
+    origin: SourceOrigin | None = None,
 ) -> Project:
     """Read the project that contains `folder` (absolute); the two paths are relative to `folder`.
 
     Unless `strict`, a devcontainer.json may contain things that cannot be deployed. With `ignore_features`, Features
-    are ignored with a notice. Raises ConfigError for a problem in any file, UsageError for an invalid flag.
+    are ignored with a notice. With `origin`, the secrets and who has hosts come from its `home`, and the configuration
+    too if the folder has none. Raises ConfigError for a problem in any file, UsageError for an invalid flag.
     """
     context = _context(folder, shell, environment, devcontainer_path)
-    settings = _config(context, config_path)
-    secrets_file = _secrets(context, settings, shell, redaction)
+    config_file = context.folder / config_path if config_path else context.root / CONFIG_FILE
+    settings = _config(context, config_file, origin.home if origin else None, asked=config_path)
+    origin = origin or SourceOrigin(Home(context.root, settings, config_file))
+    secrets_file = _secrets(context, settings, shell, redaction, origin.home.root)
     private = devcontainer.Private(_secret_names(settings, secrets_file), settings.secrets)
     path = _devcontainer_path(context, devcontainer_path, settings)
     configuration = _devcontainer(context, settings, path, private, strict)
+    configuration = devcontainer.without_features(configuration) if ignore_features else configuration
+    project = _project(context, settings, configuration, secrets_file, private, redaction, shell, origin)
+    return replace(project, version=_version(context.source, version), allow_outside=allow_outside)
+
+
+def _project(
+    context: LoadContext,
+    settings: config.Config,
+    configuration: devcontainer.Devcontainer,
+    secrets_file: config.SecretsFile,
+    private: devcontainer.Private,
+    redaction: Redaction,
+    shell: Local,
+    origin: SourceOrigin,
+) -> Project:
     return Project(
         root=context.root,
         source=context.source,
-        version=_version(context.source, version),
+        version=context.source.version,
         config=config.with_username(settings, secrets_file, ask=False),
-        devcontainer=devcontainer.without_features(configuration) if ignore_features else configuration,
+        devcontainer=configuration,
         secrets_file=secrets_file,
-        environment=environment,
+        environment=context.environment,
         hidden=private,
         tree=context.tree,
         redaction=redaction,
         compose_version=lambda: _compose_version(shell),
         sent=lambda: sources.files(context.source, shell),
-        allow_outside=allow_outside,
+        source_origin=origin,
     )
 
 
@@ -134,15 +153,17 @@ def _absolute(folder: Path, path: str) -> Path:
     return Path(os.path.normpath(folder / path))
 
 
-def _config(context: LoadContext, asked: str | None) -> config.Config:
-    path = context.folder / asked if asked else context.root / CONFIG_FILE
-    text, local = _text(context, path), local_path(path)
+def _config(context: LoadContext, path: Path, home: Home | None, *, asked: str | None) -> config.Config:
+    text = _text(context, path)
+    if text is None and home:
+        path, text = home.config_file, _text(context, home.config_file)
+    local = local_path(home.config_file if home else path)
     if text is None and asked:
         raise UsageError(f"there is no file {asked}", hint="`dev init` writes config/dev.yml")
     over = _text(context, local)
-    name = config.service_name(context.root.name)
+    name = home.config.service if home else config.service_name(context.root.name)
     if text is None and over is None:
-        return config.default(name)
+        return config.of_home(config.default(name), home.config) if home else config.default(name)
     settings = config.load(
         text or "",
         context.shown(path),
@@ -151,7 +172,7 @@ def _config(context: LoadContext, asked: str | None) -> config.Config:
         local=None if over is None else (over, context.shown(local)),
     )
     _require_git(context, settings)
-    return settings
+    return config.of_home(settings, home.config) if home else settings
 
 
 def local_path(path: Path) -> Path:
@@ -224,9 +245,11 @@ def _devcontainer(
     return configuration
 
 
-def _secrets(context: LoadContext, settings: config.Config, shell: Shell, redaction: Redaction) -> config.SecretsFile:
+def _secrets(
+    context: LoadContext, settings: config.Config, shell: Shell, redaction: Redaction, root: Path
+) -> config.SecretsFile:
     """Read the secrets, and redact those that need no command: messages may come before a secret is asked for."""
-    path = context.root / settings.secrets_file
+    path = root / settings.secrets_file
     text = ""
     if context.tree.oddity(path) == "a named pipe":
         # Some password managers provide the file as a pipe.
@@ -237,7 +260,7 @@ def _secrets(context: LoadContext, settings: config.Config, shell: Shell, redact
         text,
         settings.secrets_file,
         environment=context.environment,
-        run=lambda step: shell.run(replace(step, cwd=context.root), timeout=SECRET_COMMAND),
+        run=lambda step: shell.run(replace(step, cwd=root), timeout=SECRET_COMMAND),
     )
     for secret in secrets.plain((*settings.secrets, *settings.build.secrets, settings.registry.password_env)):
         redaction.add(secret)

@@ -26,6 +26,38 @@ from kamal_dev.project.withheld import Withheld
 from kamal_dev.values import dataclass
 
 LONGEST_SECRET = 1 << 14  # a larger file is data, and its lines are ordinary words
+HERE = "."  # the reference of a stack from the working tree where `dev` runs
+
+
+@dataclass(frozen=True)
+class Home:
+    """Hold where `dev` runs: `root` has the secrets, the hooks and the private folder, `config` says who has hosts.
+
+    `config_file` is where its config/dev.yml is, or would be.
+    """
+
+    root: Path
+    config: Config
+    config_file: Path
+
+
+@dataclass(frozen=True)
+class SourceOrigin:
+    """Hold where the source comes from, and where `dev` runs, `home`.
+
+    `ref` is a branch, tag, commit or `pr/N`, the absolute path of a worktree, or `.` for the working tree where `dev`
+    runs; empty for a numbered stack. `repository` is the address of the repository, without credentials.
+    """
+
+    home: Home
+    ref: str = ""
+    repository: str = ""
+
+    @property
+    def entries(self) -> dict[str, str]:
+        """The entries of the manifest of a release; none for a numbered stack."""
+        named = {"ref": self.ref, "repository": self.repository} if self.ref else {}
+        return {name: value for name, value in named.items() if value}
 
 
 @dataclass(frozen=True)
@@ -50,7 +82,13 @@ class Project:
     redaction: Redaction = field(repr=False)
     compose_version: Callable[[], tuple[int, ...]] = field(repr=False)
     sent: Callable[[], tuple[str, ...]] = field(repr=False)
+    source_origin: SourceOrigin
     allow_outside: bool = False
+
+    @property
+    def home(self) -> Home:
+        """Where `dev` runs: another folder than `root` if the source is that of a reference."""
+        return self.source_origin.home
 
     @cached_property
     def compose(self) -> ComposeProject:
@@ -225,5 +263,9 @@ class Project:
         return config.notify_text(settings, secrets, self.config.secrets_file)
 
     def private(self) -> Path:
-        """Return the project's private folder."""
+        """Return the private folder of the project where `dev` runs."""
+        return private(self.home.root)
+
+    def source_cache(self) -> Path:
+        """Return the private folder next to the source, for what is only true of this source."""
         return private(self.root)

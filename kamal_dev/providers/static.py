@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kamal_dev.config.settings import MAX_COUNT
 from kamal_dev.errors import DevError, ProviderError
 from kamal_dev.model import Host, stack_name
 
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from kamal_dev.config import Config
     from kamal_dev.output import Output
     from kamal_dev.providers import Agree
+
+
+MORE = "add hosts to the list, or lower `--count` (or `vms.count`)"
+SHARE = "named stacks share hosts: set `placement.per_host` to 2 or more"
 
 
 class StaticProvider:
@@ -36,8 +41,12 @@ class StaticProvider:
             of_each = f", with up to {self._config.placement.per_host} stacks each" if self.machines() else ""
             raise ProviderError(
                 f"{self._config.path}: provider.hosts lists {listed}{of_each}: there is none for {', '.join(missing)}",
-                hint="add hosts to the list, or lower `--count` (or `vms.count`)",
+                hint=MORE if all(map(self._is_numbered, missing)) else SHARE,
             )
+
+    def _is_numbered(self, name: str) -> bool:
+        numbers = range(1, MAX_COUNT + 1)
+        return name in (stack_name(self._config.service, index, self._config.naming) for index in numbers)
 
     def ensure(self, names: tuple[str, ...]) -> dict[str, Host | DevError]:
         """Return the hosts of these stacks, whether they answer or not."""

@@ -80,7 +80,7 @@ class Clone:
         project, local = self._project, self._local
         for path in committed(project.source, local, self._withheld):
             self._tools.output.warn(f"`{path}` is committed to git and is sent with the history")
-        stores, say = project.private() / STORE, self._tools.output.info
+        stores, say = project.source_cache() / STORE, self._tools.output.info
         return snapshot.read(project.source, local, stores=stores, withheld=self._withheld, say=say)
 
     @property

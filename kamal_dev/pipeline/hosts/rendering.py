@@ -73,4 +73,5 @@ def render_release(
         address=address,
         notify=project.notify(mask=mask),
         allotted=allotted,
+        source=project.source_origin.entries,
     )

@@ -29,13 +29,15 @@ _NOT_UP = {
 }
 
 
-def one(stacks: Mapping[str, Host], name: str | None) -> tuple[str, Host]:
+def one(stacks: Mapping[str, Host], name: str | None, service: str = "") -> tuple[str, Host]:
     """Return the stack of this name and its host; without a name, the only stack.
+
+    The name may be given without the project's `service`.
 
     Raises UsageError with a suggestion if there is no such stack, or several without a name.
     """
     if name:
-        matching = restrict(stacks, (name,))
+        matching = restrict(stacks, (name,), service)
         if len(matching) > 1:
             raise UsageError(f"`{name}` matches several stacks: choose one", hint=f"they are: {', '.join(matching)}")
         (name,) = matching
@@ -59,9 +61,9 @@ def several(stacks: Mapping[str, Host], project: Project, names: tuple[str, ...]
     return chosen
 
 
-def running(stacks: Mapping[str, Host], name: str | None) -> tuple[str, Host]:
+def running(stacks: Mapping[str, Host], name: str | None, service: str = "") -> tuple[str, Host]:
     """Return the stack and host like `one`. Raises HostUnreachable if the host is switched off."""
-    name, target = one(stacks, name)
+    name, target = one(stacks, name, service)
     if not target.address:
         raise HostUnreachable(name, "the host is not running or does not answer", hint=f"`dev deploy {name}` starts it")
     return name, target

@@ -33,13 +33,19 @@ def left_behind(
         for name, host in stacks.items()
         if creates_hosts(provider) or machines or any(item.is_at(name, host) for item in known)
     }
-    others = [name for name in stacks if name in deployed and name not in chosen]
+    others = [name for name in stacks if name in deployed and name not in chosen and is_counted(project, name)]
     if is_all and others:
         count = max(names.index(project, name) for name in others)
         are, them = ("is not included and keeps its version", "it")
         if len(others) > 1:
             are, them = "are not included and keep their versions", "them"
         yield f"{', '.join(others)} {are}: `dev deploy --count {count}` deploys {them} too"
+
+
+def is_counted(project: Project, stack: str) -> bool:
+    """Return whether a higher count includes a stack: it is numbered, or was by an earlier `naming.pattern`."""
+    is_named = stack.startswith(f"{project.config.service}-") and not stack[-1].isdecimal()
+    return names.is_numbered(project, stack) or not is_named
 
 
 def _moved(

@@ -118,7 +118,7 @@ class Hooks:
     @cached_property
     def _performer(self) -> str:
         """Return the performer like Kamal: the email address in git, else the user."""
-        return self._run.local.run(git.email(self._run.project.root)).output.strip() or self._run.performer
+        return self._run.local.run(git.email(self._run.project.home.root)).output.strip() or self._run.performer
 
     def _details(self, addresses: Mapping[str, str], details: Mapping[str, str]) -> Details:
         project = self._run.project
@@ -137,7 +137,7 @@ class Hooks:
     def _step(self, name: str, details: Details) -> Step:
         project = self._run.project
         names = project.config.secrets if name in WITH_SECRETS else ()
-        return hook(project.root, name, details, [(secret, project.require(secret)) for secret in names])
+        return hook(project.home.root, name, details, [(secret, project.require(secret)) for secret in names])
 
 
 class Debts:
@@ -182,13 +182,13 @@ def _unknown(error: OSError) -> DevError:
 
 def present(project: Project) -> tuple[str, ...]:
     """Return the names of the hooks; files named `….sample` are ignored."""
-    folder = project.root / FOLDER
+    folder = project.home.root / FOLDER
     return tuple(name for name in NAMES if (folder / name).is_file())
 
 
 def runnable(project: Project) -> tuple[str, ...]:
     """Return the hooks that are executable."""
-    folder = project.root / FOLDER
+    folder = project.home.root / FOLDER
     return tuple(name for name in present(project) if os.access(folder / name, os.X_OK))
 
 

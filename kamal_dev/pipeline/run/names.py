@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
+from kamal_dev.config.loading import STACK_NAME
 from kamal_dev.config.settings import MAX_COUNT
 from kamal_dev.errors import UsageError
 from kamal_dev.model import Host, stack_name
@@ -14,6 +15,8 @@ from kamal_dev.project import Project
 from kamal_dev.values import dataclass
 
 NUMBERS = re.compile("[0-9]+")
+RULE = "lower-case letters and digits, joined by `-` or `_`"
+SHORT_NAME = re.compile(r"[a-z0-9]+([_-]+[a-z0-9]+)*")
 
 
 def choose(project: Project, count: int | None, only: tuple[str, ...], known: Iterable[str] = ()) -> tuple[str, ...]:
@@ -26,7 +29,35 @@ def choose(project: Project, count: int | None, only: tuple[str, ...], known: It
     names = tuple(stack_name(config.service, index, config.naming) for index in range(1, (count or config.count) + 1))
     if not only or only == (config.service,):
         return names
-    return restrict((*names, *(name for name in known if name not in names)), only)
+    return restrict((*names, *(name for name in known if name not in names)), only, config.service)
+
+
+def is_numbered(project: Project, stack: str) -> bool:
+    """Return whether `dev deploy` without a name deploys this stack, for a high enough count."""
+    config = project.config
+    return stack_name(config.service, index(project, stack), config.naming) == stack
+
+
+def full_name(project: Project, word: str) -> str:
+    """Return the name of a named stack that may be given without the service."""
+    service = project.config.service
+    return f"{service}-{word.removeprefix(f'{service}-')}"
+
+
+def new_name(project: Project, word: str) -> str:
+    """Return the full name of a new named stack, which may be given without the service. Raises UsageError."""
+    service, stack = project.config.service, full_name(project, word)
+    name = stack.removeprefix(f"{service}-")
+    if not SHORT_NAME.fullmatch(name) or not STACK_NAME.fullmatch(stack):
+        suggestion = "-".join(re.findall(r"[a-z0-9]+", name.lower()))[: 62 - len(service)].strip("-")
+        hint = f"for instance `{suggestion}`" if suggestion else "for instance `fix-42`"
+        raise UsageError(f"`{word}` cannot be the name of a stack: a name consists of {RULE}", hint=hint)
+    if is_numbered(project, stack):
+        raise UsageError(
+            f"`{stack}` is a numbered stack, which has no reference of its own",
+            hint=f"choose a name, such as `fix-{name}`; `dev deploy {stack}` deploys the working tree",
+        )
+    return stack
 
 
 def index(project: Project, stack: str) -> int:
@@ -48,13 +79,16 @@ def index(project: Project, stack: str) -> int:
     return next(named, min(max(int(last[0]), 1), MAX_COUNT))
 
 
-def restrict(names: Iterable[str], only: tuple[str, ...]) -> tuple[str, ...]:
-    """Return those of `names` that `only` lists, by name or as a glob. Raises UsageError with a suggestion."""
+def restrict(names: Iterable[str], only: tuple[str, ...], service: str = "") -> tuple[str, ...]:
+    """Return those of `names` that `only` lists, by name or as a glob. Raises UsageError with a suggestion.
+
+    With `service`, a name may be given without it: `fix-42` for `guestbook-fix-42`.
+    """
     names = tuple(names)
     for word in only:
-        if not matching(names, word):
+        if not matching(names, word, service):
             raise UsageError(f"there is no stack `{word}`", hint=_suggestion(word, names))
-    wanted = {name for word in only for name in matching(names, word)}
+    wanted = {name for word in only for name in matching(names, word, service)}
     return tuple(name for name in names if name in wanted)
 
 
@@ -79,17 +113,22 @@ def select(words: Iterable[str], stacks: Iterable[str], services: Iterable[str],
                 f"`{word}` is a stack and a service",
                 hint=f"use `--service {word}`, or the glob `[{word[0]}]{word[1:]}`",
             )
-        if word not in (*services, project) and not matching(stacks, word):
+        if word not in (*services, project) and not matching(stacks, word, project):
             kind = "stack or service" if stacks else "service"
             raise UsageError(f"there is no {kind} `{word}`", hint=_suggestion(word, (*stacks, *services)))
-    named = tuple(name for name in stacks if any(word not in services and fnmatchcase(name, word) for word in words))
+    wanted = {name for word in words if word not in services for name in matching(stacks, word, project)}
+    named = tuple(name for name in stacks if name in wanted)
     is_all = any(word == project and word not in services for word in words)
     return Selection(() if is_all else named, tuple(dict.fromkeys(word for word in words if word in services)))
 
 
-def matching(names: Iterable[str], word: str) -> tuple[str, ...]:
-    """Return those of `names` that a word matches, by name or as a glob."""
-    return tuple(name for name in names if fnmatchcase(name, word))
+def matching(names: Iterable[str], word: str, service: str = "") -> tuple[str, ...]:
+    """Return those of `names` that a word matches, by name or as a glob; if none, by name without the service."""
+    names = tuple(names)
+    exact = tuple(name for name in names if fnmatchcase(name, word))
+    # A number alone is no name: `dev rollback 2` means a version.
+    is_short = bool(service) and not word.isdecimal()
+    return exact or tuple(name for name in names if is_short and fnmatchcase(name, f"{service}-{word}"))
 
 
 def _suggestion(word: str, known: tuple[str, ...]) -> str:
@@ -107,5 +146,6 @@ def of_project(
     targets = dict(stacks)
     if not names or project.config.service in names:
         return targets
-    wanted = names if is_sure else tuple(name for name in names if matching(targets, name))
-    return {stack: targets[stack] for stack in restrict(targets, wanted)}
+    service = project.config.service
+    wanted = names if is_sure else tuple(name for name in names if matching(targets, name, service))
+    return {stack: targets[stack] for stack in restrict(targets, wanted, service)}

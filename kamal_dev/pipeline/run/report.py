@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import field
 
 from kamal_dev.commands.events import Lifecycle
@@ -163,6 +163,24 @@ class Report:
     def tell(self, output: Output) -> None:
         """Print as the last event that all went well."""
         output.done(_PHASES[self.verb], self._count(), seconds=self.seconds)
+
+
+def merged(reports: Sequence[Report]) -> Report:
+    """Return the reports of one verb as one: stacks of different references are deployed one after the other."""
+    first, *others = reports
+    if not others:
+        return first
+    plans = [report.plan for report in reports if report.plan]
+    return Report(
+        first.verb,
+        ", ".join(dict.fromkeys(report.version for report in reports)),
+        tuple(outcome for report in reports for outcome in report.outcomes),
+        sum(report.seconds for report in reports),
+        next((report.hook for report in reports if report.hook), None),
+        Plan(
+            tuple(item for plan in plans for item in plan.here), tuple(item for plan in plans for item in plan.stacks)
+        ),
+    )
 
 
 _COMMANDS = {

@@ -21,7 +21,7 @@ from kamal_dev.pipeline.run.budget import HostBudget, LockBudget
 from kamal_dev.pipeline.run.connections import HostConnections, HostShells
 from kamal_dev.pipeline.run.shared_hosts import remembered_on, survey
 from kamal_dev.pipeline.run.tools import LocalTools
-from kamal_dev.project import Project, state
+from kamal_dev.project import Project, SourceOrigin, state
 from kamal_dev.providers import Provider
 from kamal_dev.shell import Connecting, Shell
 from kamal_dev.shell.local import Local
@@ -34,20 +34,21 @@ from kamal_dev.values import dataclass
 class Run:
     """Give the stages of a verb what they need; `close` closes everything opened here.
 
-    `read` reads the project again, `wanted_lock_wait` is `--lock-wait`, `keeps_connections` is whether connections
-    of an earlier run are used and kept for the next one, `budget` holds `--timeout` for each host. A
-    change during a verb makes a new run, which shares the open connections.
+    `read` reads the project of `folder` again, `wanted_lock_wait` is `--lock-wait`, `keeps_connections` is whether
+    connections of an earlier run are used and kept for the next one, `budget` holds `--timeout` for each host. A change
+    during a verb makes a new run, which shares the open connections.
     """
 
     project: Project
     local: Shell
     output: Output
-    read: Callable[[], Project] | None = None
+    read: Callable[..., Project] | None = None
     wanted_lock_wait: float | None = None
     keeps_connections: bool = True
     budget: HostBudget = field(default_factory=HostBudget)
     resources: ExitStack = field(default_factory=ExitStack)
     shells: HostShells = field(default_factory=HostShells)
+    folder: Path = Path()
 
     @classmethod
     def open(
@@ -68,7 +69,6 @@ class Run:
         local = Local(log=output.step)
         read = partial(
             projects.load,
-            folder,
             shell=local,
             config_path=config_path,
             devcontainer_path=devcontainer_path,
@@ -79,11 +79,18 @@ class Run:
             ignore_features=ignore_features,
             allow_outside=allow_outside,
         )
-        return cls(read(), local, output, read, lock_wait)
+        return cls(read(folder), local, output, partial(read, folder), lock_wait, folder=folder)
 
     def read_again(self) -> Run:
         """Return the run with the project read again, because a command may have changed its files."""
         return replace(self, project=self.read()) if self.read else self
+
+    def reading(self, folder: Path, ref: str, repository: str = "") -> Run:
+        """Return the run with the project of another folder; who has hosts and the secrets stay those of this one."""
+        assert isinstance(self.read, partial)
+        settings = {**self.read.keywords, "origin": SourceOrigin(self.project.home, ref, repository)}
+        read = partial(self.read.func, folder, **settings)
+        return replace(self, project=read(), read=read)
 
     def within(self, seconds: float | None) -> Run:
         """Return the run with this many seconds for the work on each host; None means no limit."""

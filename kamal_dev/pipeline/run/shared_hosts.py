@@ -9,7 +9,7 @@ from kamal_dev.commands import survey as commands
 from kamal_dev.commands.stacks import Survey
 from kamal_dev.commands.survey import Question
 from kamal_dev.errors import DevError, NoAnswer
-from kamal_dev.model import Host, stack_name
+from kamal_dev.model import Host
 from kamal_dev.pipeline.run import names
 from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.plan.placement import HostContents, at, located
@@ -35,7 +35,13 @@ class SurveyedHosts:
 
     def of(self, project: Project) -> dict[str, Host]:
         """Return the stacks of a project and their hosts."""
-        return {stack: host for stack, host in located(self.contents).items() if is_named(project, stack)}
+        named = dict(pair.partition(" ")[::2] for answer in self.answers.values() for pair in answer.named)
+        # The name of a named stack can be that of a numbered one of another project: `blog-web-1`.
+        return {
+            stack: host
+            for stack, host in located(self.contents).items()
+            if (named[stack] == project.config.service if stack in named else names.is_numbered(project, stack))
+        }
 
 
 def survey(
@@ -61,12 +67,6 @@ def _contents(machine: Host, answer: Survey | DevError) -> HostContents:
     if isinstance(answer, DevError):
         return HostContents(machine, error=answer)
     return HostContents(machine, answer.stacks, answer.memory, answer.cpus, answer.disk_free)
-
-
-def is_named(project: Project, stack: str) -> bool:
-    """Return whether a stack has a name that this project gives to its stacks."""
-    config = project.config
-    return stack_name(config.service, names.index(project, stack), config.naming) == stack
 
 
 def remembered_on(machines: Iterable[Host], known: Iterable[CachedHost]) -> dict[str, Host]:
