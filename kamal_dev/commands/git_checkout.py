@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from kamal_dev.commands.git import WATCHFUL, Environment, git, listed
+from kamal_dev.commands.git import WATCHFUL, git, listed
 from kamal_dev.model import Step
 
-# URLs are input: other protocols (`ext::`, remote helpers) start programs that the URL names.
-SAFE_PROTOCOLS = (("GIT_ALLOW_PROTOCOL", "https:ssh:git:file"),)
 # A hook of the user's own configuration (core.hooksPath) is about the repository that it works in.
 WITHOUT_HOOKS = ("-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false")
 FETCH = (
@@ -28,11 +26,6 @@ def full_name(root: Path, name: str) -> Step:
     return git(root, "rev-parse", "--quiet", "--verify", "--symbolic-full-name", "--end-of-options", name)
 
 
-def object_format(root: Path) -> Step:
-    """Ask for the hash function of a repository."""
-    return git(root, "rev-parse", "--show-object-format")
-
-
 def common_folder(root: Path) -> Step:
     """Ask for the git folder that all worktrees of a repository share; it may be relative to `root`."""
     return git(root, "rev-parse", "--git-common-dir")
@@ -43,14 +36,9 @@ def names(root: Path, patterns: Iterable[str]) -> Step:
     return git(root, "for-each-ref", "--format=%(objectname) %(refname)", *patterns)
 
 
-def remote_names(root: Path, remote: str, references: Iterable[str], environment: Environment = ()) -> Step:
+def remote_names(root: Path, remote: str, references: Iterable[str]) -> Step:
     """List these references of a remote as `hash TAB name` lines."""
-    return git(root, "ls-remote", "--quiet", "--end-of-options", remote, *references, environment=environment)
-
-
-def default_branch(root: Path, remote: str, environment: Environment = ()) -> Step:
-    """Ask a remote for its default branch, as `ref: refs/heads/NAME TAB HEAD`."""
-    return git(root, "ls-remote", "--quiet", "--symref", "--end-of-options", remote, "HEAD", environment=environment)
+    return git(root, "ls-remote", "--quiet", "--end-of-options", remote, *references)
 
 
 def fetch_into(root: Path, objects: Path, known: Path, remote: str, reference: str) -> Step:
@@ -59,15 +47,9 @@ def fetch_into(root: Path, objects: Path, known: Path, remote: str, reference: s
     return git(root, *FETCH, "--end-of-options", remote, reference, environment=apart)
 
 
-def mirror(root: Path, url: str) -> Step:
-    """Bring the branches and tags of a bare clone up to date."""
-    references = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
-    return git(root, *FETCH, "--prune", "--end-of-options", url, *references, environment=SAFE_PROTOCOLS)
-
-
-def fetch(root: Path, url: str, references: Iterable[str], environment: Environment = ()) -> Step:
+def fetch(root: Path, remote: str, references: Iterable[str]) -> Step:
     """Fetch references, or commits, without a name for them."""
-    return git(root, *FETCH, "--end-of-options", url, *references, environment=environment)
+    return git(root, *FETCH, "--end-of-options", remote, *references)
 
 
 def exists(root: Path, commit: str) -> Step:
@@ -94,9 +76,3 @@ def submodule_paths(root: Path) -> Step:
 def settings_in(root: Path, file: Path) -> Step:
     """List the settings in one file, as `name LF value NUL`."""
     return git(root, "config", "-z", "--file", str(file), "--list")
-
-
-def update_submodules(root: Path) -> Step:
-    """Clone and check out all submodules."""
-    words = ("submodule", "--quiet", "update", "--init", "--recursive", "--force", "--jobs=4")
-    return git(root, *WITHOUT_HOOKS, *words, environment=SAFE_PROTOCOLS)

@@ -116,11 +116,8 @@ def _fill(supply: Supply, revision: Revision, folder: Path, fetched: Path | None
     _require(folder, revision.commit, shell)
     ask(shell, git_checkout.reset(folder), folder)
     ask(shell, git_checkout.clean(folder, ignored=not is_same), folder)
-    if supply.is_mirror:
-        ask(shell, git_checkout.update_submodules(folder), folder)
-    else:
-        for path, name, commit in _submodules(folder, shell):
-            _fill_submodule(supply, folder / path, name, commit, shell)
+    for path, name, commit in _submodules(folder, shell):
+        _fill_submodule(supply, folder / path, name, commit, shell)
     done.write_text(revision.commit, encoding="utf-8")
 
 
@@ -166,7 +163,7 @@ def _names(supply: Supply, revision: Revision, shell: Local) -> str:
     if revision.upstream.startswith(HEADS):
         followed = revision.upstream.removeprefix(HEADS)
         known = shell.run(git.resolve(supply.root, f"refs/remotes/{supply.remote}/{followed}")).output.strip()
-        # A branch that was just fetched, or that the clone of a URL has, is where the remote has it.
+        # A branch that was just fetched is where the remote has it.
         names.append(f"{known or revision.commit} refs/remotes/origin/{followed}")
     return "".join(f"{line}\n" for line in names)
 
@@ -223,41 +220,3 @@ def _fill_submodule(outer: Supply, folder: Path, name: str, commit: str, shell: 
     root, remote = Path(os.devnull), origin.of(settings, "")
     supply = Supply(root, module, module, module / "objects", module / "shallow", settings, remote)
     _fill(supply, Revision(commit, commit), folder, None, shell)
-
-
-# --- a repository that is not checked out
-
-
-def mirror(url: str, shell: Local, say: Say, cache: Path | None = None) -> Supply:
-    """Return an up-to-date bare clone of a URL in the cache folder. Raises GitFailed if the URL does not answer."""
-    identity = hashlib.sha256(url.encode()).hexdigest()[:12]
-    home = (cache or cache_folder()) / f"clone-{identity}"
-    bare = home / "repository.git"
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with held(home / "lock", f"fetches {url}", say=say):
-        if not (bare / "HEAD").is_file():
-            _begin(url, bare, shell)
-        fetched = shell.run(git_checkout.mirror(bare, url), timeout=revisions.FETCHING)
-        if not fetched:
-            raise revisions.unreachable(url, fetched.tail())
-    settings = revisions.settings_of(shell, git.settings(bare), bare)
-    return Supply(bare, bare, bare, bare / "objects", bare / "shallow", settings, "origin", is_mirror=True)
-
-
-def _begin(url: str, bare: Path, shell: Local) -> None:
-    """Create a bare clone without content, with the default branch and the hash function of the remote."""
-    asked = shell.run(
-        git_checkout.default_branch(bare.parent, url, git_checkout.SAFE_PROTOCOLS), timeout=revisions.FETCHING
-    )
-    if not asked:
-        raise revisions.unreachable(url, asked.tail())
-    words = asked.output.split()
-    head = next((word for word in words if word.startswith(HEADS)), f"{HEADS}main")
-    hashes = "sha256" if any(len(word) == 64 for word in words) else ""
-    for name in ("objects/info", "objects/pack", "refs"):
-        (bare / name).mkdir(parents=True, exist_ok=True)
-    extensions = f"[extensions]\n\tobjectformat = {hashes}\n" if hashes else ""
-    remote = origin.config({"remote.origin.url": url}, "", "origin")
-    config = f"[core]\n\trepositoryformatversion = {int(bool(hashes))}\n\tbare = true\n{extensions}{remote}"
-    (bare / "config").write_text(config, encoding="utf-8")
-    (bare / "HEAD").write_text(f"ref: {head}\n", encoding="utf-8")

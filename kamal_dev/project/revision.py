@@ -25,7 +25,7 @@ FETCHING = 600.0
 
 @dataclass(frozen=True)
 class Supply:
-    """Hold where commits come from: a repository, or a bare clone of one.
+    """Hold where commits come from: a repository, or a submodule of one.
 
     git runs in `root`. `common` is the git folder that all worktrees share; `shallow` ends a shallow history.
     """
@@ -37,7 +37,6 @@ class Supply:
     shallow: Path
     settings: Mapping[str, str]
     remote: str = ""
-    is_mirror: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,8 +106,6 @@ def _known(supply: Supply, ref: str, shell: Local) -> Revision | None:
 
 
 def _of_branch(supply: Supply, branch: str, commit: str) -> Revision:
-    if supply.is_mirror:
-        return Revision(branch, commit, branch, HEADS + branch)
     followed = origin.upstream(supply.settings, branch, supply.remote)
     return Revision(branch, commit, branch, HEADS + followed if followed else "")
 
@@ -149,10 +146,9 @@ def _at_remote(supply: Supply, names: list[str], shell: Local) -> dict[str, str]
     """Return the commits of those of these references that the remote has, in the order of `names`."""
     if not supply.remote:
         raise UsageError(f"{supply.root} has no remote to fetch from", hint="add one with `git remote add origin URL`")
-    environment = git_checkout.SAFE_PROTOCOLS if supply.is_mirror else ()
-    listing = shell.run(git_checkout.remote_names(supply.root, supply.remote, names, environment), timeout=FETCHING)
+    listing = shell.run(git_checkout.remote_names(supply.root, supply.remote, names), timeout=FETCHING)
     if not listing:
-        raise unreachable(supply.remote, listing.tail())
+        raise _unreachable(supply.remote, listing.tail())
     # A pattern also matches the end of longer names.
     lines = dict(line.split("\t", 1)[::-1] for line in listing.output.splitlines() if "\t" in line)
     return {name: lines[name] for name in names if name in lines and is_hash(lines[name])}
@@ -173,7 +169,7 @@ def _is_fetched(supply: Supply, name: str, commit: str, fetched: Path, shell: Lo
     return bool(shell.run(git.exists(supply.root, view, f"{commit}^{{commit}}")))
 
 
-def unreachable(remote: str, words: str) -> GitFailed:
+def _unreachable(remote: str, words: str) -> GitFailed:
     """Return the error for a remote that does not answer, with git's own words."""
     lines = [line.strip() for line in words.splitlines() if line.startswith(("fatal:", "error:", "ssh:", "remote:"))]
     reason = "; ".join(lines) or words.strip() or "it gave no reason"

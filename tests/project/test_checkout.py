@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kamal_dev.errors import GitFailed, UsageError
-from kamal_dev.project import checkout, source
+from kamal_dev.project import source
 from kamal_dev.project.checkout import Checkouts
 from kamal_dev.project.revision import Revision, supply_of
 from kamal_dev.shell.local import Local
@@ -295,23 +295,3 @@ def test_hooks_of_the_user_do_not_run(root: Path, tmp_path: Path) -> None:
     subprocess.run(["git", "config", "--global", "core.hooksPath", str(tmp_path / "hooks")], check=True)
     folder, _ = out(root, "feature/x")
     assert not list(folder.parent.parent.rglob("ran"))
-
-
-# --- repositories that are not checked out
-
-
-def test_a_url_is_cloned_once_and_followed(root: Path, tmp_path: Path) -> None:
-    url = f"file://{tmp_path}/blog.git"
-    shell = Local()
-    for ref, text in (("theirs", "three\n"), ("v9", "five\n"), ("HEAD", "one\n"), ("pr/7", "four\n")):
-        supply = checkout.mirror(url, shell, print)
-        checkouts = Checkouts(supply, "blog", shell)
-        with checkouts.using("blog-x", checkouts.resolve(ref), print) as made:
-            assert content(made.folder) == text
-            assert git(made.folder, "remote", "get-url", "origin") == url
-    committed(root, "pushed\n")
-    git(root, "push", "--quiet", "origin", "main")
-    checkouts = Checkouts(checkout.mirror(url, shell, print), "blog", shell)
-    with checkouts.using("blog-x", checkouts.resolve("main"), print) as made:
-        assert content(made.folder) == "pushed\n"
-        assert git(made.folder, "rev-parse", "--abbrev-ref", "@{upstream}") == "origin/main"
