@@ -11,6 +11,7 @@ import os
 import shutil
 import stat
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -36,6 +37,7 @@ class ControlFolder:
         self._path = path
         self._login = path / "login"
         self._lock = lock
+        self._ending = threading.Lock()
 
     @classmethod
     def take(cls, words: tuple[str, ...]) -> ControlFolder:
@@ -60,8 +62,9 @@ class ControlFolder:
             return False
 
     def record_login(self, way: Way) -> None:
-        """Remember which keys and known hosts the login used."""
-        self._login.write_text(_fingerprint(way))
+        """Remember which keys and known hosts the login used; if it cannot, the next run logs in."""
+        with suppress(OSError):
+            self._login.write_text(_fingerprint(way))
 
     def clear(self) -> None:
         """Delete everything in it."""
@@ -76,10 +79,11 @@ class ControlFolder:
 
     def remove(self) -> None:
         """Delete it; its ssh has ended."""
-        # Only if it is still held: otherwise it may be another run's.
-        if self._lock >= 0:
-            shutil.rmtree(self._path, ignore_errors=True)
-            self._unlock()
+        # Several threads may find out that a connection has ended. After the first one, it may be another run's.
+        with self._ending:
+            if self._lock >= 0:
+                shutil.rmtree(self._path, ignore_errors=True)
+                self._unlock()
 
     def sweep(self) -> None:
         """Delete the folders of other connections that have ended by themselves."""
