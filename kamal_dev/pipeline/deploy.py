@@ -251,7 +251,8 @@ def _rolled_back(
 
 
 def _report(project: Project, output: Output, hooks: Hooks, results: list[StackResult], seconds: float) -> Report:
-    report = Report("Deployed", str(project.version), tuple(results), seconds)
+    is_named = bool(project.source_origin.ref)
+    report = Report("Deployed", str(project.version), tuple(results), seconds, is_named=is_named)
     if report.failed:
         taken = [result for result in results if result.before is not None]
         return replace(report, hook=hooks.after_rollback(taken, seconds))

@@ -240,5 +240,5 @@ def deploy_all(every: Sequence[tuple[Run, DeployOptions]]) -> Report:
             results = tuple(StackResult(name, "", "failed", error=error) for name in options.names)
             for result in results:
                 run.output.fail("deploying", error, result.stack)
-            reports.append(Report("Deployed", str(run.project.version), results))
+            reports.append(Report("Deployed", str(run.project.version), results, is_named=True))
     return merged(reports)

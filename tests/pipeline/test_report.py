@@ -12,7 +12,7 @@ from kamal_dev.model import Container, Host, short
 from kamal_dev.pipeline.audit import Entry
 from kamal_dev.pipeline.hosts.apply import SERVICE_HINT, outcome
 from kamal_dev.pipeline.run.names import restrict
-from kamal_dev.pipeline.run.report import Report, StackResult
+from kamal_dev.pipeline.run.report import Report, StackResult, merged
 from kamal_dev.pipeline.status_table import uptime
 from kamal_dev.plan.service_change import plan_services
 
@@ -41,6 +41,10 @@ def test_one_failure_is_named_and_the_rest_counted_truly() -> None:
     assert error.message == "Deployed 1 of 2 stacks in 48s; failed: blog-2"
     assert error.hint == "`dev status` shows what is running; `dev deploy --skip-build` retries"
     assert str(done).splitlines()[1] == "  blog-2  10.0.0.2  ✗ host unreachable; version 0123456789ab runs"
+    named = merged([replace(done, is_named=True), report(StackResult("blog-3", "10.0.0.3", "deployed"))]).error()
+    assert named is not None
+    assert named.message == "Deployed 2 of 3 stacks in 1m 36s; failed: blog-2"
+    assert named.hint == "`dev status` shows what is running; `dev deploy blog-2 --skip-build` retries"
 
 
 def test_a_retry_is_for_the_stacks_that_failed_and_the_services_that_were_named() -> None:

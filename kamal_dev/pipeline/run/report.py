@@ -80,7 +80,7 @@ class Report:
     """Hold the outcomes of all stacks, sorted by name.
 
     `hook` is the error of a hook that failed afterwards, `plan` the plan that was carried out, `services` what the user
-    named.
+    named. `is_named`: some are named stacks, which `dev deploy` without names leaves out.
     """
 
     verb: str
@@ -90,6 +90,7 @@ class Report:
     hook: DevError | None = field(default=None, compare=False)
     plan: Plan | None = field(default=None, compare=False)
     services: tuple[str, ...] = ()
+    is_named: bool = False
 
     def __str__(self) -> str:
         width = max((len(outcome.stack) for outcome in self.outcomes), default=0)
@@ -131,7 +132,8 @@ class Report:
             return f"`{' '.join(filter(None, ('dev rollback', version, stacks)))}`"
         verb = _COMMANDS[self.verb]
         if verb == "deploy":
-            return "`dev deploy --skip-build`"
+            names = [outcome.stack for outcome in self.failed] if self.is_named else []
+            return f"`{' '.join(('dev deploy', *names, '--skip-build'))}`"
         if verb == "remove":
             return "`dev remove`"
         return f"`{' '.join(('dev', verb, *(outcome.stack for outcome in self.failed), *self.services))}`"
@@ -180,6 +182,7 @@ def merged(reports: Sequence[Report]) -> Report:
         Plan(
             tuple(item for plan in plans for item in plan.here), tuple(item for plan in plans for item in plan.stacks)
         ),
+        is_named=any(report.is_named for report in reports),
     )
 
 
