@@ -57,6 +57,8 @@ class Checkouts:
 
     def resolve(self, ref: str) -> Revision:
         """Return the commit that a reference names, fetched if only the remote has it. Raises UsageError, GitFailed."""
+        # The repository may be one that other users of this machine cannot read.
+        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
         return revisions.resolve(self._supply, ref, self._fetched, self._shell)
 
     def of(self, stack: str) -> Path:
@@ -72,7 +74,7 @@ class Checkouts:
     def using(self, stack: str, revision: Revision, say: Say) -> Iterator[Checkout]:
         """Check out a revision for a stack, and keep other runs from changing it in the `with` block."""
         folder = self.of(stack)
-        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.parent.mkdir(exist_ok=True)
         with held(folder.parent / "lock", f"uses the source of {stack}", say=say):
             _check_out(self._supply, revision, folder, self._fetched, self._shell)
             yield Checkout(folder, revision)

@@ -80,6 +80,7 @@ def out(root: Path, ref: str, stack: str = "blog-x", **environment: str) -> tupl
     assert (version.text, version.is_dirty) == (revision.commit, False)
     assert state_of(root) == before
     assert made.folder.name == root.name
+    assert made.folder.parents[1].stat().st_mode & 0o777 == 0o700
     assert checkouts.last_ref(stack) == revision.ref
     return made.folder, revision
 
