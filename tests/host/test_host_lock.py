@@ -79,7 +79,9 @@ def test_a_living_owner_is_left_alone_and_ended_only_when_told_to(
 
         ended = lab.run(host.unlock(scripts, stack, found.pid, performer=BOB)).outcome
         assert (ended.ok, ended.code, ended.state) == (True, "ended", "interrupted"), ended
-    assert (told[0].code, told[0].outcome.state, told[0].outcome.phase) == (143, "interrupted", "observe"), told
+    assert (told[0].code, told[0].outcome.state) == (143, "interrupted"), told
+    # Whether the containers were up by then depends on the machine.
+    assert told[0].outcome.phase in ("up", "observe")
     assert lock(lab, scripts, stack) is None
     assert lab.sh(f"ps -e -o args | grep '[.]run/{found.token}'", check=False) == "", "nothing of it runs on"
     assert apply(lab, scripts, stack, "v2").outcome.state == "new"

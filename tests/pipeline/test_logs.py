@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import _thread
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -161,7 +163,11 @@ def test_logs_that_are_not_followed_wait_for_the_slowest_host() -> None:
     assert (reported.printed, reported.events) == (["b0", "a1", "b2", "a3"], [])
 
 
-def test_an_interrupt_loses_no_line_between_those_that_are_printed() -> None:
+def test_an_interrupt_loses_no_line_between_those_that_are_printed(request: pytest.FixtureRequest) -> None:
+    # A shell starts what runs in its background with SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(partial(signal.signal, signal.SIGINT, before))
+
     def following() -> Iterator[bytes]:
         yield begin("a") + complete("a")
         for second in range(1, 50):
