@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from kamal_dev.commands.events import Arrived, Event, Heartbeat, Lifecycle, Log, Phase, Pulled, Replace, ScriptResult
 from kamal_dev.commands.facts import CurrentRelease, Facts, FailedChange, HeldImage, Lock, PortConflict, Record
+from kamal_dev.commands.nodes import SwarmMember, SwarmNode
 from kamal_dev.commands.stacks import (
     About,
     Allotted,
@@ -200,6 +201,10 @@ _KINDS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     "claim": lambda data: _read(Claim, data),
     "survey": lambda data: _read(
         Survey, {key: data.get(key, ()) for key in ("stacks", "named", "memory", "cpus", "disk_free")}
+    ),
+    "swarm": lambda data: _read(SwarmMember, data),
+    "node": lambda data: _read(
+        SwarmNode, {**data, "labels": data.get("labels") or {}, "engine_labels": data.get("engine_labels") or {}}
     ),
     "usage": lambda data: _read(Usage, data),
     "volume": lambda data: _read(MountedVolume, data),

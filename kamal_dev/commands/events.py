@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 
 from kamal_dev.commands.facts import Facts
+from kamal_dev.commands.nodes import SwarmMember, SwarmNode
 from kamal_dev.commands.stacks import (
     About,
     Allotted,
@@ -150,6 +151,8 @@ Event = (
     | Allotted
     | Claim
     | Survey
+    | SwarmMember
+    | SwarmNode
     | Usage
     | MountedVolume
     | KeptRelease

@@ -6,7 +6,7 @@ import functools
 import json
 from typing import Any
 
-from kamal_dev.config import build_cache, kinds, provider
+from kamal_dev.config import build_cache, constraint, kinds, provider
 from kamal_dev.config.kinds import Kind
 from kamal_dev.config.loading import layout
 from kamal_dev.config.options import Group, Leaf, Old, shape
@@ -110,9 +110,20 @@ def _(kind: build_cache.CacheKind) -> dict[str, Any]:
 
 
 @fragment.register
+def _(kind: constraint.Constraints) -> dict[str, Any]:
+    text = {"type": "string", "pattern": "[=!]="}
+    return {"oneOf": [text, {"type": "array", "items": text}]}
+
+
+@fragment.register
 def _(kind: provider.Hosts) -> dict[str, Any]:
     host = _object(shape(provider.StaticHost), may_be_empty=False)
     return {"type": "array", "minItems": 1, "items": {"oneOf": [{"type": "string"}, host]}}
+
+
+@fragment.register
+def _(kind: provider.OneHost) -> dict[str, Any]:
+    return {"oneOf": [{"type": "string"}, _object(shape(provider.StaticHost), may_be_empty=False)]}
 
 
 @fragment.register

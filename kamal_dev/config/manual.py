@@ -45,7 +45,7 @@ def tables() -> str:
         leaves = list(provider.group(name).leaves)
         parts += ["", f"### `provider`, `type: {name}`", "", str(row.options.__doc__), "", *_table(leaves)]
     hosts = list(shape(provider.StaticHost).leaves)
-    parts += ["", "### An entry of `provider.hosts`, written as a mapping", "", *_table(hosts)]
+    parts += ["", "### An entry of `provider.hosts`, or `provider.manager`, written as a mapping", "", *_table(hosts)]
     return "\n".join([*parts, "", "### Keys of kamal-dev 0.3", "", *_old()]) + "\n"
 
 

@@ -6,6 +6,7 @@ import re
 from dataclasses import asdict
 from typing import Any, ClassVar
 
+from kamal_dev.config.constraint import Constraint, Constraints
 from kamal_dev.config.document import ConfigValue
 from kamal_dev.config.kinds import MAX_LENGTH, Amount, Choice, Kind, Many, Text, Whole
 from kamal_dev.config.options import Group, Leaf, Option, build, option, shape
@@ -112,6 +113,39 @@ class StaticOptions:
 
 
 @dataclass(frozen=True)
+class OneHost(Hosts):
+    """A single host, written like one of the static provider."""
+
+    title: str = "`user@address:port` or a mapping with `address`"
+    accepts: ClassVar[tuple[str, ...]] = ("text", "mapping")
+
+    def _convert(self, value: ConfigValue, key: str, reading: Reading) -> Any:
+        return self.host(value, key, reading)
+
+
+@dataclass(frozen=True)
+class SwarmOptions:
+    """The nodes of a Docker Swarm, as one of its managers lists them."""
+
+    manager: dict[str, Any] = option(
+        OneHost(),
+        """Manager of the swarm that lists the nodes: `user@address:port`, or a mapping as in `provider.hosts` of the
+        static provider. Nodes are reached with the settings in `ssh`; the user and the keys of the manager are used
+        for what is not set there.""",
+        example="deploy@10.0.0.1",
+    )
+    nodes: tuple[Constraint, ...] = option(
+        Constraints(),
+        """Which nodes run stacks, as constraints of Docker Swarm with `==` or `!=` on `node.labels.NAME`, `node.id`,
+        `node.hostname`, `node.ip`, `node.role`, `node.platform.os`, `node.platform.arch` and `engine.labels.NAME`;
+        several are joined by `&&` or are a list.""",
+        default=(),
+        example='"node.labels.dev == true"',
+        otherwise="all",
+    )
+
+
+@dataclass(frozen=True)
 class DockerOptions:
     """Hosts created on this machine, as privileged containers: for a first run and for tests."""
 
@@ -132,7 +166,7 @@ class ProviderType:
 
     `implementation` is the class in `providers/<type>.py`. `creates_hosts` is false if hosts are listed: those are
     known by their address, and never destroyed. `shares_machine` is true if hosts are as large as this machine.
-    `shares_hosts` is true if several stacks can be placed on one host.
+    `shares_hosts` is true if several stacks can be placed on one host. `listed_in` names what lists the hosts.
     """
 
     options: type
@@ -140,12 +174,14 @@ class ProviderType:
     creates_hosts: bool = True
     shares_machine: bool = False
     shares_hosts: bool = False
+    listed_in: str = "`provider.hosts`"
 
 
 DEFAULT = "docker"
 PROVIDERS = {
     DEFAULT: ProviderType(DockerOptions, "DockerProvider", shares_machine=True),
     "static": ProviderType(StaticOptions, "StaticProvider", creates_hosts=False, shares_hosts=True),
+    "swarm": ProviderType(SwarmOptions, "SwarmProvider", creates_hosts=False, shares_hosts=True, listed_in="the swarm"),
 }
 
 
@@ -174,10 +210,16 @@ class ProviderConfig:
         """Whether hosts can be no larger than this machine."""
         return PROVIDERS[self.type].shares_machine
 
+    @property
+    def listed_in(self) -> str:
+        """What lists the hosts, for messages."""
+        return PROVIDERS[self.type].listed_in
+
 
 TYPE = Option(
     Choice(tuple(PROVIDERS)),
-    "Where hosts come from. `docker`: containers on this machine; `static`: existing machines.",
+    """Where hosts come from. `docker`: containers on this machine; `static`: existing machines; `swarm`: the nodes of
+    a Docker Swarm.""",
     example=DEFAULT,
 )
 

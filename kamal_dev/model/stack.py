@@ -49,7 +49,8 @@ class Host:
     """Name a machine reached by SSH.
 
     `user` and `port` empty or 0: taken from `~/.ssh/config`, else the SSH defaults. `host_key` is the public key line
-    that the provider vouches for (`ssh-ed25519 AAAA…`), empty if it does not know it.
+    that the provider vouches for (`ssh-ed25519 AAAA…`), empty if it does not know it. `peer_address` is the one by
+    which other hosts reach it, empty if that is `address`.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Host:
     keys: tuple[Path, ...] = ()
     proxy_jump: str = ""
     host_key: str = ""
+    peer_address: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

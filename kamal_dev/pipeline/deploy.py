@@ -174,13 +174,18 @@ def _ensured(run: Run, options: DeployOptions, scope: DeployScope) -> Mapping[st
     Returns the stacks whose host was not observed yet, with the host or why there is none.
     """
     made = run.provider.ensure(scope.not_on) if scope.not_on else {}
-    # Who chooses the host of a new stack decides that it is on no other.
-    if options.on or not scope.new:
+    if not scope.surveyed.contents:
         return made
     new = {name: host for name in scope.new if (host := scope.hosts[name])}
-    moved, errors = claim(run.connections, run.provider.machines(), new)
+    moved: dict[str, Host] = {}
+    errors: dict[str, DevError] = {}
+    # Who chooses the host of a new stack decides that it is on no other.
+    if new and not options.on:
+        moved, errors = claim(run.connections, run.provider.machines(), new, run.provider.registrar())
     for name, host in moved.items():
         run.output.info(f"Another deploy is creating {name} on {host.address}, which is used here too", host)
+    stacks = {**scope.surveyed.of(run.project), **new, **moved}
+    run.provider.record({name: stacks[name] for name in stacks if name not in errors}, scope.surveyed.answering)
     return {**made, **moved, **errors}
 
 

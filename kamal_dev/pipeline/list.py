@@ -110,7 +110,7 @@ def _tell(project: Project, output: Output, known: State, hosts: Hosts, behind: 
     for item, stack in behind.items():
         does = "does not answer" if not stack.is_known else f"still has {item.stack}"
         advice = f"`dev remove {item.stack}` removes it" if item.stack not in names else RELIST
-        output.warn(f"{item.address} is no longer in `provider.hosts`, but {does}: {advice}")
+        output.warn(f"{item.address} is no longer in {project.config.provider.listed_in}, but {does}: {advice}")
     for item in known.hosts:
         if item.provider != project.config.provider.type:
             output.warn(

@@ -30,6 +30,7 @@ from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.elsewhere import left_behind
 from kamal_dev.pipeline.run.names import choose
 from kamal_dev.pipeline.run.run import Run
+from kamal_dev.pipeline.run.shared_hosts import SurveyedHosts
 from kamal_dev.pipeline.run.tools import LocalTools
 from kamal_dev.plan.admission import OVERRIDE
 from kamal_dev.plan.diff import unified
@@ -75,7 +76,8 @@ class DeployScope:
 
     `engine` waits for the platform of the local engine; it returns an empty string if nothing is built. Raises
     EngineError. `observed` are the stacks about which their hosts have answered already, or that have no host for a
-    reason; `new` are those that were placed on a host that they are not on yet.
+    reason; `new` are those that were placed on a host that they are not on yet. `surveyed` is what is on hosts that
+    share stacks.
     """
 
     releases: dict[str, Release]
@@ -84,6 +86,7 @@ class DeployScope:
     engine: Callable[[], str] = str
     observed: Mapping[str, Observation] = field(default_factory=dict)
     new: tuple[str, ...] = ()
+    surveyed: SurveyedHosts = field(default_factory=SurveyedHosts)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -200,11 +203,17 @@ def find_hosts(run: Run, options: DeployOptions, scope: DeployScope, *, is_deep:
     if not machines:
         return scope
     stacks = placed(
-        run.connections, machines, run.project.config.placement, scope.releases, on=options.on, is_deep=is_deep
+        run.connections,
+        machines,
+        run.project.config.placement,
+        scope.releases,
+        on=options.on,
+        is_deep=is_deep,
+        inventory=run.provider.inventory(),
     )
     _warn_of_others(run, options, scope.names, stacks.surveyed.of(run.project))
     hosts = {name: stacks.placement.hosts.get(name, host) for name, host in scope.hosts.items()}
-    return replace(scope, hosts=hosts, observed=stacks.observed, new=stacks.placement.new)
+    return replace(scope, hosts=hosts, observed=stacks.observed, new=stacks.placement.new, surveyed=stacks.surveyed)
 
 
 def _warn_of_others(run: Run, options: DeployOptions, names: tuple[str, ...], stacks: Mapping[str, Host]) -> None:

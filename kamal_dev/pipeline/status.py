@@ -16,7 +16,7 @@ from kamal_dev.pipeline.hosts.scripts import output_of
 from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.names import is_numbered, of_project
 from kamal_dev.pipeline.run.run import Run
-from kamal_dev.plan.placement import at, natural
+from kamal_dev.plan.placement import HostContents, at, natural
 from kamal_dev.project import Project
 from kamal_dev.shell.fanout import each
 from kamal_dev.values import dataclass
@@ -148,20 +148,35 @@ def overview(run: Run) -> list[StackStatus]:
 def look_everywhere(run: Run, *, is_measured: bool = False) -> list[StackStatus]:
     """Ask the hosts that share stacks for all stacks of this project, each host once.
 
-    A host that does not answer has those stacks that this machine remembers; without any, it has a line of its own.
+    A host that does not answer has those stacks that the provider knows, or that this machine remembers; without any,
+    it has a line of its own.
     """
-    answers = each(
-        run.provider.machines(),
-        lambda machine: _look(run.connections, [(machine.name, machine)], is_measured=is_measured, names=()),
-        limit=run.connections.limit,
-    )
+    inventory = run.provider.inventory()
+
+    def one(machine: Host) -> list[StackStatus]:
+        known = inventory.get(machine.name)
+        if known and known.error:
+            return [StackStatus(machine.name, machine, "unreachable", reason=known.error.message)]
+        return _look(run.connections, [(machine.name, machine)], is_measured=is_measured, names=())
+
+    answers = each(run.provider.machines(), one, limit=run.connections.limit)
     statuses = [stack for answer in answers if isinstance(answer, list) for stack in answer]
     silent = [stack for stack in statuses if not stack.is_known]
     stacks = {stack.name: stack for stack in statuses if stack.is_known and _is_of(run.project, stack)}
     for item in silent:
-        remembered = run.remembered_on((item.host,)) or {item.name: item.host}
-        stacks = {name: replace(item, name=name, host=host) for name, host in remembered.items()} | stacks
+        expected = known_on(run.project, inventory.get(item.name))
+        if expected is None:
+            expected = run.remembered_on((item.host,)) or {item.name: item.host}
+        stacks = {name: replace(item, name=name, host=host) for name, host in expected.items()} | stacks
     return sorted(stacks.values(), key=lambda stack: natural(stack.name))
+
+
+def known_on(project: Project, contents: HostContents | None) -> dict[str, Host] | None:
+    """Return the stacks of a project that the provider knows on a host; None if it does not know them."""
+    if contents is None or contents.services is None:
+        return None
+    ours = [stack for stack, service in contents.services.items() if service == project.config.service]
+    return {stack: at(contents.host, stack) for stack in ours}
 
 
 def _is_of(project: Project, stack: StackStatus) -> bool:

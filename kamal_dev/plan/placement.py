@@ -10,14 +10,17 @@ from kamal_dev.errors import DevError, NoAnswer, ProviderError
 from kamal_dev.model import Host
 from kamal_dev.values import dataclass
 
-MOVE = "raise `placement.per_host`, or add hosts to `provider.hosts`"
+MOVE = "raise `placement.per_host`, or add hosts"
+COME_BACK = "start the host, or remove it for good and deploy again"
+SHOWN = 8  # hosts in a message
 
 
 @dataclass(frozen=True)
 class HostContents:
     """Hold what is on a host: its stacks, those of other projects included, and its size; sizes are bytes.
 
-    `error` is why it did not answer; what is on it is then unknown.
+    `error` is why it did not answer; what is on it is then unknown, unless the provider knows the services of its
+    stacks. `closed` is why it takes no new stacks.
     """
 
     host: Host
@@ -26,6 +29,13 @@ class HostContents:
     cpus: int = 0
     disk_free: int = 0
     error: DevError | None = None
+    closed: str = ""
+    services: Mapping[str, str] | None = None
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether nobody knows what is on the host."""
+        return self.error is not None and self.services is None
 
 
 @dataclass(frozen=True)
@@ -55,14 +65,14 @@ def place(names: Iterable[str], contents: Sequence[HostContents], rules: Placeme
     may be there. `on` is the name or the address of the only host for new stacks, whether the others answer or not.
     """
     homes = located(contents)
-    contents = [item for item in contents if on in ("", item.host.name, item.host.address)]
     wanted = sorted({*names}, key=natural)
-    hosts = {name: homes[name] for name in wanted if name in homes}
+    errors: dict[str, DevError] = _out_of_reach(contents, {name: homes[name] for name in wanted if name in homes})
+    contents = [item for item in contents if on in ("", item.host.name, item.host.address)]
+    hosts = {name: homes[name] for name in wanted if name in homes and name not in errors}
     missing = [name for name in wanted if name not in homes]
-    if silent := [item for item in contents if item.error]:
-        return Placement(hosts, {name: _unknown(name, silent) for name in missing})
+    if silent := [item for item in contents if item.is_unknown]:
+        return Placement(hosts, {**errors, **{name: _unknown(name, silent) for name in missing}})
     stacks = {item.host: len(item.stacks) for item in contents}
-    errors: dict[str, DevError] = {}
     for name in missing:
         fitting = [item for item in contents if not _lacks(item, stacks[item.host], rules)]
         if not fitting:
@@ -76,8 +86,9 @@ def place(names: Iterable[str], contents: Sequence[HostContents], rules: Placeme
 
 
 def located(contents: Iterable[HostContents]) -> dict[str, Host]:
-    """Return every stack that is on a host, in order; of a stack on two hosts, the first in the list counts."""
-    pairs = [(name, item.host) for item in contents for name in item.stacks]
+    """Return every stack that is on a host, in order; of a stack on two hosts, the first in the list that answers."""
+    answering_first = sorted(contents, key=lambda item: item.error is not None)
+    pairs = [(name, item.host) for item in answering_first for name in item.stacks]
     hosts: dict[str, Host] = {}
     for name, host in sorted(pairs, key=lambda pair: natural(pair[0])):
         hosts.setdefault(name, at(host, name))
@@ -86,7 +97,7 @@ def located(contents: Iterable[HostContents]) -> dict[str, Host]:
 
 def at(host: Host, stack: str) -> Host:
     """Return a host under the name of a stack on it."""
-    return Host(stack, host.address, host.user, host.port, host.keys, host.proxy_jump, host.host_key)
+    return Host(stack, host.address, host.user, host.port, host.keys, host.proxy_jump, host.host_key, host.peer_address)
 
 
 def natural(name: str) -> tuple[tuple[int, str], ...]:
@@ -108,20 +119,36 @@ def _lacks(item: HostContents, stacks: int, rules: PlacementRules) -> tuple[str,
 
 
 def _lacking(item: HostContents, stacks: int, rules: PlacementRules) -> Iterator[str]:
+    if item.closed:
+        yield item.closed
+    if item.error:
+        yield "does not answer"
     if stacks >= rules.per_host:
-        yield f"{stacks} of {rules.per_host} stacks"
+        yield f"has {stacks} of {rules.per_host} stacks"
     if item.memory < rules.memory * (stacks + 1):
-        yield f"{_gigabytes(item.memory)} of memory, and {stacks + 1} x {_gigabytes(rules.memory)} are needed"
+        yield f"has {_gigabytes(item.memory)} of memory, and {stacks + 1} x {_gigabytes(rules.memory)} are needed"
     if item.cpus < rules.cpus * (stacks + 1):
-        yield f"{item.cpus} CPUs, and {stacks + 1} x {rules.cpus:g} are needed"
+        yield f"has {item.cpus} CPUs, and {stacks + 1} x {rules.cpus:g} are needed"
     if item.disk_free < rules.disk:
-        yield f"{_gigabytes(item.disk_free)} of free disk space, and {_gigabytes(rules.disk)} are needed"
+        yield f"has {_gigabytes(item.disk_free)} of free disk space, and {_gigabytes(rules.disk)} are needed"
+
+
+def _out_of_reach(contents: Iterable[HostContents], homes: Mapping[str, Host]) -> dict[str, DevError]:
+    """Return why stacks that are known to be on a host cannot be deployed: it does not answer."""
+    return {
+        name: NoAnswer(name, f"{name} is on a host that does not answer: {item.error}", hint=COME_BACK)
+        for item in contents
+        for name in item.stacks
+        if item.error and homes.get(name) == at(item.host, name)
+    }
 
 
 def _no_room(
     name: str, contents: Sequence[HostContents], stacks: Mapping[Host, int], rules: PlacementRules
 ) -> ProviderError:
-    why = (f"{item.host.name} has {_lacks(item, stacks[item.host], rules)[0]}" for item in contents)
+    shown = list(contents)[:SHOWN]
+    why = [f"{item.host.name} {_lacks(item, stacks[item.host], rules)[0]}" for item in shown]
+    why += [f"{len(contents) - SHOWN} others have none either"] if len(contents) > SHOWN else []
     return ProviderError(f"no host has room for {name}: {'; '.join(why)}", hint=MOVE)
 
 

@@ -5,7 +5,7 @@ To add a provider, add a file here and a row in PROVIDERS of config/provider.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Protocol
 from kamal_dev.config.provider import PROVIDERS
 from kamal_dev.errors import ConfigError, DevError, Problem
 from kamal_dev.model import Host
+from kamal_dev.plan.placement import HostContents
 from kamal_dev.shell import Shell
 from kamal_dev.values import dataclass
 
 if TYPE_CHECKING:
+    from kamal_dev.commands.payload import Scripts
     from kamal_dev.config import Config
     from kamal_dev.output import Output
 
@@ -65,25 +67,52 @@ class Provider(Protocol):
         """
         ...
 
+    def inventory(self) -> Mapping[str, HostContents]:
+        """Return what the provider knows about `machines` without asking them, by their names; most know nothing."""
+        ...
+
+    def registrar(self) -> Host | None:
+        """Return the host that keeps the claims of names for all machines; None if the machines keep them."""
+        ...
+
+    def record(self, stacks: Mapping[str, Host], answered: Collection[str]) -> None:
+        """Make visible which machine each stack of the project is on, if the provider can; raises ProviderError.
+
+        `answered` are the names of the machines all of whose stacks of the project are in `stacks`.
+        """
+        ...
+
     def capacity(self) -> Capacity | None:
         """Return the largest size of a new host; None if only the host itself can tell."""
         ...
 
     def destroy(self, names: tuple[str, ...]) -> None:
-        """Destroy the hosts with these names and their disks; unknown names are ignored."""
+        """Destroy the hosts with these names and their disks, or what `record` did; unknown names are ignored."""
         ...
 
 
-def make(config: Config, *, shell: Shell, directory: Path, output: Output, project: str = "") -> Provider:
+def make(
+    config: Config,
+    *,
+    shell: Shell,
+    directory: Path,
+    output: Output,
+    project: str = "",
+    remote: Callable[[Host], Shell] | None = None,
+    scripts: Scripts | None = None,
+) -> Provider:
     """Return the provider named by `provider.type`.
 
     `directory` is the project's private folder (`.kamal/local`); `project` tells the hosts of projects on the same
-    engine apart, and defaults to the project's folder. Raises ConfigError for an unknown type.
+    engine apart, and defaults to the project's folder. `remote` connects to a host, `scripts` are those that run
+    there. Raises ConfigError for an unknown type.
     """
     name = config.provider.type
     if name not in PROVIDERS:
         known = ", ".join(f"`{known}`" for known in PROVIDERS)
         raise ConfigError(Problem(config.path, 0, f"`{name}` is not one of {known}", "provider.type"))
     provider = getattr(import_module(f"{__name__}.{name}"), PROVIDERS[name].implementation)
-    made: Provider = provider(config, shell=shell, directory=directory, output=output, project=project)
+    made: Provider = provider(
+        config, shell=shell, directory=directory, output=output, project=project, remote=remote, scripts=scripts
+    )
     return made

@@ -6,16 +6,17 @@ import hashlib
 import re
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kamal_dev.commands.docker import docker
 from kamal_dev.errors import ConfigError, DevError, EngineError, Problem, ProviderError
 from kamal_dev.model import Host, Result, Step
+from kamal_dev.plan.placement import HostContents
 from kamal_dev.providers import Agree, Capacity, host_image, identity, keys, machine
 from kamal_dev.shell import Shell
 from kamal_dev.shell.fanout import each
@@ -58,7 +59,9 @@ class _Container:
 class DockerProvider:
     """Create hosts on the engine that `docker` uses; labels say whose they are."""
 
-    def __init__(self, config: Config, *, shell: Shell, directory: Path, output: Output, project: str = "") -> None:
+    def __init__(
+        self, config: Config, *, shell: Shell, directory: Path, output: Output, project: str = "", **_: Any
+    ) -> None:
         self._service = config.service
         self._naming = config.where.get("naming.pattern")
         self._options = dict(config.provider.options)
@@ -123,6 +126,16 @@ class DockerProvider:
     def machines(self) -> tuple[Host, ...]:
         """Return none: each stack has its own host."""
         return ()
+
+    def inventory(self) -> dict[str, HostContents]:
+        """Return nothing: only the hosts know what they have."""
+        return {}
+
+    def registrar(self) -> None:
+        """Return none: the hosts keep claims."""
+
+    def record(self, stacks: Mapping[str, Host], answered: Collection[str]) -> None:
+        """Do nothing: labels of containers tell which stack a host is for."""
 
     def capacity(self) -> Capacity:
         """Return the size of this machine, which none of its hosts exceeds."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kamal_dev.config.settings import MAX_COUNT
 from kamal_dev.errors import DevError, ProviderError
 from kamal_dev.model import Host, stack_name
+from kamal_dev.plan.placement import HostContents
 
 if TYPE_CHECKING:
     from kamal_dev.config import Config
@@ -63,6 +64,16 @@ class StaticProvider:
 
     def make_room(self, count: int, agree: Agree) -> None:
         """Do nothing: no host is created."""
+
+    def inventory(self) -> dict[str, HostContents]:
+        """Return nothing: only the hosts know what they have."""
+        return {}
+
+    def registrar(self) -> None:
+        """Return none: the hosts keep claims."""
+
+    def record(self, stacks: Mapping[str, Host], answered: Collection[str]) -> None:
+        """Do nothing: nobody else knows which stacks a host has."""
 
     def capacity(self) -> None:
         """Return nothing: these hosts are what they are."""

@@ -178,7 +178,7 @@ password_env: X
         (
             "service: a\nplacement: {per_host: 2}\n",
             "config/dev.yml:2: placement.per_host: the provider `docker` creates a host for each stack: "
-            "several share a host with `static` only",
+            "several share a host with `static`, `swarm` only",
         ),
         (
             "service: a\ndefaults: {memory_swap: 2g}\n",
@@ -283,11 +283,11 @@ password_env: X
         # Providers.
         (
             "service: a\nprovider: {type: upcloud, zone: de-fra1}\n",
-            "config/dev.yml:2: provider.type: must be one of `docker`, `static`, not `upcloud`",
+            "config/dev.yml:2: provider.type: must be one of `docker`, `static`, `swarm`, not `upcloud`",
         ),
         (
             "service: a\nprovider: {type: statc}\n",
-            "config/dev.yml:2: provider.type: must be one of `docker`, `static`, not",
+            "config/dev.yml:2: provider.type: must be one of `docker`, `static`, `swarm`, not",
         ),
         ("service: a\nprovider: docker\n", "config/dev.yml:2: provider: must be a mapping with `type`, not the text"),
         (

@@ -15,7 +15,7 @@ from kamal_dev.model import Host, Release
 from kamal_dev.pipeline.hosts.observe import observation_of, question
 from kamal_dev.pipeline.hosts.scripts import output_of
 from kamal_dev.pipeline.run.connections import HostConnections
-from kamal_dev.pipeline.run.shared_hosts import SurveyedHosts, survey
+from kamal_dev.pipeline.run.shared_hosts import NO_INVENTORY, Inventory, SurveyedHosts, survey
 from kamal_dev.plan.observation import Observation
 from kamal_dev.plan.placement import Placement, PlacementRules, at, place, size
 from kamal_dev.shell.fanout import each
@@ -41,6 +41,7 @@ def placed(
     *,
     on: str = "",
     is_deep: bool = False,
+    inventory: Inventory = NO_INVENTORY,
 ) -> PlacedStacks:
     """Return the host of each stack; `on` is the host for new ones. Asks each host once, and changes nothing.
 
@@ -48,9 +49,9 @@ def placed(
     """
     if on and not any(on in (machine.name, machine.address) for machine in machines):
         known = ", ".join(machine.name for machine in machines)
-        raise UsageError(f"`{on}` is none of the hosts", hint=f"`provider.hosts` lists {known}")
+        raise UsageError(f"`{on}` is none of the hosts", hint=f"use {known}")
     questions = [commands.question(*question(release)) for release in releases.values()]
-    surveyed = survey(connections, machines, questions, is_deep=is_deep)
+    surveyed = survey(connections, machines, questions, is_deep=is_deep, inventory=inventory)
     placement = place(releases, surveyed.contents, rules(config), on=on)
     observed = {name: Observation(name, error=error) for name, error in placement.errors.items()}
     for item in surveyed.contents:
@@ -70,9 +71,9 @@ def rules(config: PlacementConfig) -> PlacementRules:
 
 
 def claim(
-    connections: HostConnections, machines: tuple[Host, ...], hosts: Mapping[str, Host]
+    connections: HostConnections, machines: tuple[Host, ...], hosts: Mapping[str, Host], registrar: Host | None = None
 ) -> tuple[dict[str, Host], dict[str, DevError]]:
-    """Claim the names of new stacks, each at the home of its name.
+    """Claim the names of new stacks, each at the home of its name, or all at the registrar.
 
     Returns the stacks that another deploy is creating on another host, with that host, and why names could not be
     claimed.
@@ -80,7 +81,7 @@ def claim(
     homes: dict[Host, dict[str, str]] = {}
     by_place = {at(machine, ""): machine for machine in machines}
     for name, host in hosts.items():
-        home = machines[crc32(name.encode()) % len(machines)]
+        home = registrar or machines[crc32(name.encode()) % len(machines)]
         homes.setdefault(home, {})[name] = by_place[at(host, "")].name
 
     def one(home: Host) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from kamal_dev.config.provider import creates_hosts
+from kamal_dev.config.provider import ProviderConfig, creates_hosts
 from kamal_dev.model import Host
 from kamal_dev.pipeline.run import names
 from kamal_dev.pipeline.run.record import listed_places, unlisted
@@ -26,7 +26,7 @@ def left_behind(
     """
     known = state.read(project.private()).state.hosts
     provider = project.config.provider.type
-    yield from _moved(known, stacks, provider, machines)
+    yield from _moved(known, stacks, project.config.provider, machines)
     # A listed host may never have had its stack; a host created for a stack has.
     deployed = {
         name
@@ -49,14 +49,15 @@ def is_counted(project: Project, stack: str) -> bool:
 
 
 def _moved(
-    known: tuple[CachedHost, ...], stacks: Mapping[str, Host], provider: str, machines: tuple[Host, ...]
+    known: tuple[CachedHost, ...], stacks: Mapping[str, Host], config: ProviderConfig, machines: tuple[Host, ...]
 ) -> Iterator[str]:
     """Say which stacks have moved to another host, and what to do about the old one."""
+    provider, listed_in = config.type, config.listed_in
     listed = listed_places(machines, known) if machines else stacks.items()
     for item in unlisted(known, listed) if not creates_hosts(provider) else ():
         advice = f"add {item.address} at its old position and `dev remove {item.stack}`"
         yield (
-            f"{item.stack} was deployed to {item.address} before, which `provider.hosts` no longer lists for it, and "
+            f"{item.stack} was deployed to {item.address} before, which {listed_in} no longer lists for it, and "
             f"may still run there: `dev list` checks it; to remove it, "
             + (advice if item.stack in stacks else f"`dev remove {item.stack}`")
         )

@@ -118,7 +118,14 @@ class Run:
         sizes = requirements.sizes(self.project.devcontainer.host_requirements)
         options = tuple((name, value or sizes.get(name, value)) for name, value in config.provider.options)
         config = replace(config, provider=replace(config.provider, options=options))
-        return providers.make(config, shell=self.local, directory=self.project.private(), output=self.output)
+        return providers.make(
+            config,
+            shell=self.local,
+            directory=self.project.private(),
+            output=self.output,
+            remote=self.remote,
+            scripts=self.scripts,
+        )
 
     @cached_property
     def stacks(self) -> dict[str, Host]:
@@ -133,10 +140,11 @@ class Run:
         machines = self.provider.machines()
         if not machines:
             return dict(self.provider.stacks())
-        surveyed = survey(self.connections, machines)
-        for item in surveyed.silent:
+        surveyed = survey(self.connections, machines, inventory=self.provider.inventory())
+        unknown = [item for item in surveyed.silent if item.is_unknown]
+        for item in unknown:
             self.output.warn_once(f"{item.host.name} does not answer, so its stacks are not known: {item.error}")
-        return {**self.remembered_on(item.host for item in surveyed.silent), **surveyed.of(self.project)}
+        return {**self.remembered_on(item.host for item in unknown), **surveyed.of(self.project)}
 
     def remembered_on(self, machines: Iterable[Host]) -> dict[str, Host]:
         """Return the stacks that are on these hosts as far as this machine knows."""
@@ -205,8 +213,10 @@ class Run:
 
     def connect(self, stacks: Iterable[str]) -> None:
         """Start to connect to the hosts of these stacks, which takes longer than deciding what to ask them."""
-        hosts = self.provider.machines() or [self.stacks[stack] for stack in stacks if stack in self.stacks]
-        for host in [host for host in hosts if host.address][: self.connections.limit]:
+        machines = self.provider.machines()
+        hosts = machines or [self.stacks[stack] for stack in stacks if stack in self.stacks]
+        down = {name for name, known in self.provider.inventory().items() if known.error} if machines else ()
+        for host in [host for host in hosts if host.address and host.name not in down][: self.connections.limit]:
             shell = self.remote(host)
             if isinstance(shell, Connecting):
                 shell.connect()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import field
+from dataclasses import field, replace
+from types import MappingProxyType
 
 from kamal_dev.commands import survey as commands
 from kamal_dev.commands.stacks import Survey
@@ -18,6 +19,8 @@ from kamal_dev.project.state import CachedHost
 from kamal_dev.shell.fanout import each
 from kamal_dev.values import dataclass
 
+Inventory = Mapping[str, HostContents]
+NO_INVENTORY: Inventory = MappingProxyType({})
 SURVEYING = 120.0
 
 
@@ -33,9 +36,15 @@ class SurveyedHosts:
         """The hosts that did not answer."""
         return tuple(item for item in self.contents if item.error)
 
+    @property
+    def answering(self) -> frozenset[str]:
+        """The names of the hosts that answered."""
+        return frozenset(self.answers)
+
     def of(self, project: Project) -> dict[str, Host]:
         """Return the stacks of a project and their hosts."""
-        named = dict(pair.partition(" ")[::2] for answer in self.answers.values() for pair in answer.named)
+        named = {stack: owner for item in self.silent for stack, owner in (item.services or {}).items()}
+        named |= dict(pair.partition(" ")[::2] for answer in self.answers.values() for pair in answer.named)
         # The name of a named stack can be that of a numbered one of another project: `blog-web-1`.
         return {
             stack: host
@@ -45,12 +54,23 @@ class SurveyedHosts:
 
 
 def survey(
-    connections: HostConnections, machines: Iterable[Host], questions: Iterable[Question] = (), *, is_deep: bool = False
+    connections: HostConnections,
+    machines: Iterable[Host],
+    questions: Iterable[Question] = (),
+    *,
+    is_deep: bool = False,
+    inventory: Inventory = NO_INVENTORY,
 ) -> SurveyedHosts:
-    """Return what is on each host; a host that does not answer has an error."""
+    """Return what is on each host; a host that does not answer has an error.
+
+    `inventory` is what the provider knows: a host that is down according to it is not asked.
+    """
     machines, step = tuple(machines), commands.survey(connections.scripts, questions, is_deep=is_deep)
+    known = {machine.name: inventory.get(machine.name, HostContents(machine)) for machine in machines}
 
     def one(machine: Host) -> Survey:
+        if error := known[machine.name].error:
+            raise error
         with connections.budget.counting(machine.name):
             ended = connections.remote(machine).run(step, timeout=SURVEYING)
         answer = commands.surveyed(ended.output)
@@ -59,14 +79,15 @@ def survey(
         return answer
 
     answers = dict(zip(machines, each(machines, one, limit=connections.limit), strict=True))
-    known = {machine.name: answer for machine, answer in answers.items() if isinstance(answer, Survey)}
-    return SurveyedHosts(tuple(_contents(*item) for item in answers.items()), known)
+    answering = {machine.name: answer for machine, answer in answers.items() if isinstance(answer, Survey)}
+    return SurveyedHosts(tuple(_contents(known[host.name], answer) for host, answer in answers.items()), answering)
 
 
-def _contents(machine: Host, answer: Survey | DevError) -> HostContents:
+def _contents(known: HostContents, answer: Survey | DevError) -> HostContents:
     if isinstance(answer, DevError):
-        return HostContents(machine, error=answer)
-    return HostContents(machine, answer.stacks, answer.memory, answer.cpus, answer.disk_free)
+        return replace(known, error=answer)
+    memory, cpus = known.memory or answer.memory, known.cpus or answer.cpus
+    return HostContents(known.host, answer.stacks, memory, cpus, answer.disk_free, closed=known.closed)
 
 
 def remembered_on(machines: Iterable[Host], known: Iterable[CachedHost]) -> dict[str, Host]:
