@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2016,SC2034,SC2154 # variables cross the files that source each other
 # The container engine of this host: its program, labels, output formats and errors. Sourced after lib.sh; runs nothing by itself.
 #
-# Only this file, engine_images.sh and engine_events.sh run the program or use its labels. The scripts that install it (bootstrap.sh,
+# Only this file, engine_images.sh, engine_events.sh and engine_swarm.sh run the program or use its labels. The scripts that install it (bootstrap.sh,
 # packages.sh) know its packages, services and files. Podman has the same commands and flags, therefore flags of `run` are
 # passed on unchanged.
 

@@ -181,6 +181,46 @@ password_env: X
             "several share a host with `static`, `swarm` only",
         ),
         (
+            "service: a\nprovider:\n  type: swarm\n",
+            "config/dev.yml:3: provider.manager: is required",
+        ),
+        (
+            "service: a\nprovider:\n  type: swarm\n  manager: []\n",
+            "config/dev.yml:4: provider.manager: must be `user@address:port` or a mapping with `address`, not a list",
+        ),
+        (
+            "service: a\nprovider:\n  type: swarm\n  manager: {user: x}\n",
+            "config/dev.yml:4: provider.manager.address: is required",
+        ),
+        (
+            "service: a\nprovider:\n  type: swarm\n  manager: h\n  nodes: node.labels.dev = true\n",
+            "config/dev.yml:5: provider.nodes: `node.labels.dev = true` is not a constraint: write `KEY == VALUE`",
+        ),
+        (
+            "service: a\nprovider:\n  type: swarm\n  manager: h\n  nodes: [node.role == worker, node.labels.dev]\n",
+            "config/dev.yml:5: provider.nodes[1]: `node.labels.dev` is not a constraint",
+        ),
+        (
+            "service: a\nprovider:\n  type: swarm\n  manager: h\n  nodes: node.role == worker && node.name == x\n",
+            "config/dev.yml:5: provider.nodes: `node.name` is not a key of a node: use `node.id`",
+        ),
+        (
+            "service: a\nprovider:\n  type: swarm\n  manager: h\n  nodes: node.labels. == x\n",
+            "config/dev.yml:5: provider.nodes: `node.labels.` is not a key of a node",
+        ),
+        (
+            "service: a\nprovider:\n  type: swarm\n  manager: h\n  nodes: node.role == leader\n",
+            "config/dev.yml:5: provider.nodes: the role of a node is `manager` or `worker`, not `leader`",
+        ),
+        (
+            "service: a\nprovider:\n  type: swarm\n  manager: h\n  nodes: node.ip == 10.0.0.300\n",
+            "config/dev.yml:5: provider.nodes: `10.0.0.300` is not an IP address or a network",
+        ),
+        (
+            "service: a\nprovider:\n  type: swarm\n  manager: h\n  nodes: {a: b}\n",
+            "config/dev.yml:5: provider.nodes: must be conditions such as `node.labels.dev == true`, joined by",
+        ),
+        (
             "service: a\ndefaults: {memory_swap: 2g}\n",
             "config/dev.yml:2: defaults.memory_swap: requires `defaults.memory`",
         ),

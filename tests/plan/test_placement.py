@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kamal_dev.errors import HostUnreachable
+from kamal_dev.errors import HostUnreachable, NoAnswer
 from kamal_dev.model import Host
 from kamal_dev.plan.placement import HostContents, Placement, PlacementRules, at, natural, place, size
 
@@ -21,6 +21,16 @@ def machine(number: int) -> Host:
 def on(number: int, *stacks: str, is_silent: bool = False, memory: int = 8, cpus: int = 4) -> HostContents:
     error = HostUnreachable(f"10.0.0.{number}", "no route to host") if is_silent else None
     return HostContents(machine(number), stacks, memory * GB, cpus, 100 * GB, error)
+
+
+def down(number: int, *stacks: str) -> HostContents:
+    """A host that does not answer, but whose stacks the provider knows."""
+    services = dict.fromkeys(stacks, "app")
+    return HostContents(machine(number), stacks, 8 * GB, 4, error=NoAnswer("", "the node is down"), services=services)
+
+
+def closed(number: int, *stacks: str) -> HostContents:
+    return HostContents(machine(number), stacks, 8 * GB, 4, 100 * GB, closed="is drained")
 
 
 def shown(placement: Placement) -> str:
@@ -70,6 +80,37 @@ def test_a_stack_gets_its_host(
     contents: tuple[HostContents, ...], rules: PlacementRules, names: list[str], expected: str
 ) -> None:
     assert shown(place(names, contents, rules)) == expected
+
+
+@pytest.mark.parametrize(
+    ("contents", "names", "expected"),
+    [
+        # A closed host keeps its stacks and gets no new ones.
+        ((closed(1, "app-1"), on(2)), NAMES[:3], "app-1@1 app-2@2 app-3@2"),
+        ((closed(1), closed(2)), NAMES[:1], "app-1!"),
+        # The stacks of a host that is down are known, so others can be created elsewhere.
+        ((down(1, "app-1"), on(2)), NAMES[:2], "app-1! app-2@2"),
+        ((down(1), on(2)), NAMES[:1], "app-1@2"),
+        ((down(1), down(2)), NAMES[:1], "app-1!"),
+        # What a host answers counts more than what is known of another.
+        ((down(1, "app-1"), on(2, "app-1")), NAMES[:1], "app-1@2"),
+        # If nobody knows what is on one of them, nothing new is created.
+        ((down(1, "app-1"), on(2, is_silent=True), on(3)), NAMES[:2], "app-1! app-2!"),
+    ],
+)
+def test_hosts_that_take_no_new_stacks(contents: tuple[HostContents, ...], names: list[str], expected: str) -> None:
+    assert shown(place(names, contents, PlacementRules(9))) == expected
+
+
+def test_why_no_host_takes_a_stack_is_said_of_a_few_hosts() -> None:
+    contents = (closed(1), down(2), on(3, "a-1"), *(on(number, "a-1") for number in range(4, 100)))
+    error = place(NAMES[:1], contents, PlacementRules(1)).errors["app-1"]
+    assert str(error).startswith(
+        "no host has room for app-1: 10.0.0.1 is drained; 10.0.0.2 does not answer; 10.0.0.3 has 1 of 1 stacks;"
+    )
+    assert str(error).endswith("; 91 others have none either")
+    lost = place(NAMES[:1], (down(1, "app-1"), on(2)), PlacementRules(1)).errors["app-1"]
+    assert str(lost) == "app-1 is on a host that does not answer: the node is down"
 
 
 def test_the_host_of_a_new_stack_can_be_chosen_even_if_another_does_not_answer() -> None:
