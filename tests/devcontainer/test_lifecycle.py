@@ -8,15 +8,16 @@ import subprocess
 import pytest
 
 from kamal_dev.devcontainer import lifecycle, requirements
+from tests.shells import SHELLS
 
-SHELLS = [shell for shell in ("dash", "bash", "busybox") if shutil.which(shell)]
 NASTY = ["", "plain", "it's", 'a "b" `c` $d $(e)', "two\nlines", "~", "a:~/b", "  spaces  ", "*", "☃", "\\n", "${HOME}"]
 
 
 @pytest.fixture(params=SHELLS)
 def shell(request):
     """Return a function that runs a script in one shell, with an environment of its own."""
-    argv = ["busybox", "sh"] if request.param == "busybox" else [shutil.which(request.param)]
+    name, *words = request.param.split()
+    argv = [str(shutil.which(name)), *words]
 
     def run(script: str, **environment: str) -> str:
         path = {"PATH": "/usr/bin:/bin"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.hosts import FOLDER
-from tests.kinds.test_standing import SHELLS
+from tests.shells import SHELLS
 
 pytestmark = pytest.mark.parametrize("shell", SHELLS)
 STACK = "blog-1"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.hosts import FOLDER
-from tests.kinds.test_standing import SHELLS
+from tests.shells import SHELLS
 
 STUB = r'''#!/usr/bin/python3 -IS
 """Answer as `docker` does, from a file of containers."""

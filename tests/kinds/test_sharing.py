@@ -34,7 +34,7 @@ from kamal_dev.project.state import CachedHost
 from kamal_dev.shell.recorder import Recorder
 from kamal_dev.shell.trust import Trust
 from tests.hosts import FOLDER, scripts
-from tests.kinds.test_standing import SHELLS
+from tests.shells import SHELLS
 from tests.workspace.lab import OneHost
 
 SCRIPTS = scripts()

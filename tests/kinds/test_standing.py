@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.hosts import FOLDER
+from tests.shells import SHELLS
 
 NET = b"blog-1_default".hex()
 OTHER = b"a {b}|c".hex()
-SHELLS = [shell for shell in ("dash", "busybox sh", "bash") if shutil.which(shell.split()[0])]
 
 
 def row(

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.kinds.test_standing import APP, DB, SHELLS, row, weighed
+from tests.kinds.test_standing import APP, DB, row, weighed
+from tests.shells import SHELLS
 
 STOPPED_APP, STOPPED_DB = row("app", "exited", code=137, is_main=True), row("db", "exited", code=143)
 

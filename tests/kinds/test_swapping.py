@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.hosts import FOLDER
+from tests.shells import SHELLS
 
-SHELLS = [shell for shell in ("dash", "busybox sh", "bash") if shutil.which(shell.split()[0])]
 # Stands for each program that changes something: at its turn, everything is killed,
 # before or after it has worked, or in between.
 KILLING = """#!/bin/sh

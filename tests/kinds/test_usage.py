@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.hosts import FOLDER
-from tests.kinds.test_standing import SHELLS
+from tests.shells import SHELLS
 
 ID = "c0ffee" * 10
 SCRIPT = """
