@@ -132,11 +132,31 @@ def here() -> Path:
         ) from error
 
 
+def local_folder(flags: Flags) -> Path:
+    """Return the current folder, for commands that are about it. Raises UsageError for `--repo`."""
+    if flags.repo:
+        command = click.get_current_context().info_name
+        raise UsageError(f"`dev {command}` is about the current folder", hint="run it in a clone, without a URL")
+    return here()
+
+
+def refuse_local_source(flags: Flags, worktree: str, is_here: bool) -> None:
+    """Raise UsageError if a source on this machine is wanted of the repository of a URL."""
+    if flags.repo and (worktree or is_here):
+        flag = "--worktree" if worktree else "--here"
+        raise UsageError(f"`{flag}` needs a clone, and a URL has none here", hint="use `URL@REF`, or run in a clone")
+
+
 def open_run(flags: Flags, *, strict: bool = True) -> Run:
     """Read the project and return the run, which is closed with the command."""
     from kamal_dev.pipeline.run.run import Run
 
-    run = Run.open(here(), output(flags), strict=strict, **flags.of_run())
+    if flags.repo:
+        from kamal_dev.pipeline.run.from_url import open_url
+
+        run = open_url(flags.repo, here(), output(flags), trust=flags.trust, strict=strict, **flags.of_run())
+    else:
+        run = Run.open(here(), output(flags), strict=strict, **flags.of_run())
     click.get_current_context().call_on_close(run.close)
     return run
 

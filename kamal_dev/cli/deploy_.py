@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kamal_dev.cli import common
+from kamal_dev.cli.url import to_deploy
 
 if TYPE_CHECKING:
     from kamal_dev.pipeline.plan import DeployOptions
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         "dev deploy fix-42 --ref feature/x  # a stack of its own for a branch, a tag, a commit or pr/7",
         "dev deploy fix-42  # again, from the same reference",
         "dev deploy try --here  # a stack of its own for the working tree",
+        "dev deploy https://github.com/ann/guestbook@feature/x  # from a repository that is not checked out",
         "dev deploy --skip-push  # without a registry",
         "dev deploy --dry-run  # print the plan and its steps",
     )
@@ -70,11 +72,13 @@ def command(
     """NAME selects stacks. Default: all numbered stacks. The exit code is 1 if any host failed.
 
     With --ref, NAME is a stack of its own with the source of a branch, tag, commit or pull request. It is
-    deployed again by its name, and remembers its reference.
+    deployed again by its name, and remembers its reference. NAME can be a repository: URL[@REF].
     """
     from kamal_dev.pipeline.named import NamedStacks, SourceChoice, deploy_all
     from kamal_dev.pipeline.plan import DeployOptions
 
+    names, ref = to_deploy(flags.repo, names, ref, common.here())
+    common.refuse_local_source(flags, worktree, here)
     run = common.open_run(flags)
     agree = common.agreement(yes=yes)
     is_interactive = sys.stdin.isatty() and not yes

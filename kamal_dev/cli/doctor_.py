@@ -29,8 +29,8 @@ def command(flags: common.Flags, *, bundle: bool) -> int:
     """
     from kamal_dev.pipeline.doctor import doctor
 
-    output = common.output(flags)
-    checks = doctor(common.here(), output, config_path=flags.config_path, devcontainer_path=flags.devcontainer_path)
+    folder, output = common.local_folder(flags), common.output(flags)
+    checks = doctor(folder, output, config_path=flags.config_path, devcontainer_path=flags.devcontainer_path)
     if flags.as_json:
         common.print_json([check.as_json() for check in checks])
     else:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import Field, field, fields
+from pathlib import Path
 from typing import Any
 
 import click
 
 from kamal_dev.cli import results
+from kamal_dev.cli.url import with_url
 from kamal_dev.values import dataclass
 
 
@@ -38,6 +40,14 @@ class Flags:
     )
     devcontainer_path: str | None = _flag(
         "--devcontainer", everywhere=True, of_run=True, metavar="PATH", help="Use this devcontainer.json."
+    )
+    repo: str | None = _flag(
+        "--repo", everywhere=True, metavar="URL[@REF]", help="Use this repository instead of the current folder."
+    )
+    trust: bool | None = _flag(
+        "--trust/--no-trust",
+        everywhere=True,
+        help="Whether the repository of a URL may run commands on this machine and read your environment. Remembered.",
     )
     verbose: bool = _flag(
         "-v", "--verbose", default=False, everywhere=True, help="Print every command, on this machine and on hosts."
@@ -70,7 +80,9 @@ class Flags:
 
 
 def _option(flag: Field[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    return click.option(*flag.metadata["names"], flag.name, **flag.metadata["settings"])
+    # click would turn a missing `--yes/--no` into no.
+    unset = {"default": None} if flag.default is None else {}
+    return click.option(*flag.metadata["names"], flag.name, **{**unset, **flag.metadata["settings"]})
 
 
 def option(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -86,6 +98,7 @@ def common(function: Callable[..., Any]) -> Callable[..., Any]:
         shared = {flag.name: values.pop(flag.name) for flag in fields(Flags) if flag.name in values}
         flags = Flags(**shared)
         with results.ended(flags.as_events):
+            flags, values = with_url(flags, values, Path())
             return function(flags, **values)
 
     everywhere = [_option(flag) for flag in fields(Flags) if flag.metadata["everywhere"]]

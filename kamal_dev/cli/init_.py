@@ -17,8 +17,12 @@ def command(flags: common.Flags, *, force: bool) -> None:
     """
     from kamal_dev.pipeline.init import init
 
-    output = common.output(flags)
+    folder, output = common.local_folder(flags), common.output(flags)
     for path in init(
-        common.here(), output, config_path=flags.config_path, devcontainer_path=flags.devcontainer_path, force=force
+        folder,
+        output,
+        config_path=flags.config_path,
+        devcontainer_path=flags.devcontainer_path,
+        force=force,
     ):
         common.show(str(path))

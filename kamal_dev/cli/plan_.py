@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kamal_dev.cli import common
+from kamal_dev.cli.url import to_deploy
 
 if TYPE_CHECKING:
     from kamal_dev.pipeline.plan import ReleasePlan
@@ -43,6 +44,8 @@ def command(
     from kamal_dev.pipeline.named import NamedStacks, SourceChoice
     from kamal_dev.pipeline.plan import DeployOptions, merged, plan
 
+    names, ref = to_deploy(flags.repo, names, ref, common.here())
+    common.refuse_local_source(flags, worktree, here)
     choice = SourceChoice(ref, worktree, here)
     every = NamedStacks(common.open_run(flags)).deploys(DeployOptions(names=names, **wanted), choice)
     planned = merged([plan(run, options) for run, options in every])

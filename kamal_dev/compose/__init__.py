@@ -10,7 +10,7 @@ from kamal_dev.compose.interpolate import secrets
 from kamal_dev.compose.layout import workspace
 from kamal_dev.compose.parts import of_services as parts
 from kamal_dev.compose.reading import ComposeFile
-from kamal_dev.compose.release import Rewritten, all_binds, notices, problems, render, rewritten
+from kamal_dev.compose.release import Rewritten, all_binds, dangerous, notices, problems, render, rewritten
 from kamal_dev.compose.secret_text import names as secrets_in
 from kamal_dev.compose.secret_text import plain as unmarked
 from kamal_dev.compose.service import Service
@@ -33,6 +33,7 @@ __all__ = [
     "Travel",
     "additions",
     "all_binds",
+    "dangerous",
     "is_outside",
     "load",
     "load_text",

@@ -33,6 +33,21 @@ def notices(binds: Iterable[Bind], services: Mapping[str, Value]) -> Iterator[No
 
 
 POWER = "anyone in the container has root access to the host"
+_POWERFUL = ("cap_add", "devices", "device_cgroup_rules", "security_opt")
+_NAMESPACES = ("pid", "ipc", "userns_mode", "cgroup", "uts", "network_mode")
+
+
+def privileges(services: Mapping[str, Value]) -> Iterator[Notice]:
+    """Return every setting by which a container is less separated from its host than others."""
+    for name, service in services.items():
+        for key in _POWERFUL:
+            value = service.at(key)
+            if value is not None and value.list:
+                yield Notice(value.where, f"services.{name}.{key} weakens the isolation of the container")
+        for key in _NAMESPACES:
+            value = service.at(key)
+            if value is not None and value.text == "host":
+                yield Notice(value.where, f"services.{name}.{key}: host weakens the isolation of the container")
 
 
 def _why(source: PurePath) -> str:

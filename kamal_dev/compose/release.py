@@ -38,6 +38,7 @@ from kamal_dev.compose.reading import ComposeReader
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, NothingBuilt, Problem
 from kamal_dev.model import Image, Location, Notice, Release, Secret, StartedService, Version
+from kamal_dev.model.location import NOWHERE
 from kamal_dev.values import dataclass
 
 
@@ -161,6 +162,19 @@ def notices(project: ComposeProject, additions: Additions) -> tuple[Notice, ...]
     warnings += sharing.notices(project.model) if additions.is_shared else ()
     all_notices = (*project.notices, *mounted.notices, *_left_out(project, additions), *warnings)
     return tuple(dict.fromkeys(all_notices))
+
+
+def dangerous(project: ComposeProject, additions: Additions) -> tuple[Notice, ...]:
+    """Return the settings that give containers power over their host, including the additions'."""
+    mounted = _mounted(project, additions, "")
+    listed = project.model.at("services")
+    services = listed.items if listed is not None else {}
+    risky = [*dangers.notices((*project.binds, *mounted.binds), services), *dangers.privileges(services)]
+    if additions.privileged:
+        risky.append(Notice(NOWHERE, f"`privileged` of devcontainer.json: {dangers.POWER}"))
+    if added := (*additions.cap_add, *additions.security_opt):
+        risky.append(Notice(NOWHERE, f"devcontainer.json: `{added[0]}` weakens the isolation of the container"))
+    return tuple(dict.fromkeys(risky))
 
 
 def all_binds(project: ComposeProject, additions: Additions) -> tuple[Bind, ...]:

@@ -6,7 +6,7 @@ import io
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Any
 
 from kamal_dev.config import vaults
@@ -42,13 +42,15 @@ class SecretEntry:
 class SecretsFile:
     """Look secrets up in the environment, then in the file. A command runs once, when its value is needed.
 
-    `run` executes a step and never raises on an exit code; see shell.Local.
+    `run` executes a step and never raises on an exit code; see shell.Local. Others than the `allowed` names are not
+    found.
     """
 
     path: str
     entries: tuple[SecretEntry, ...]
     environment: Mapping[str, str] = field(repr=False)
     run: Callable[[Step], Result] = field(repr=False)
+    allowed: frozenset[str] | None = None
     _places: dict[str, list[int]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _known: dict[int, str] = field(default_factory=dict, init=False, repr=False, compare=False)
     _answers: dict[Any, str] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -60,7 +62,7 @@ class SecretsFile:
     @property
     def names(self) -> tuple[str, ...]:
         """The names with a value in the file, in order."""
-        return tuple(self._places)
+        return tuple(name for name in self._places if self.allowed is None or name in self.allowed)
 
     @property
     def has_values(self) -> bool:
@@ -69,13 +71,19 @@ class SecretsFile:
         return any(parts and all(isinstance(part, str) for part in parts) for parts in texts)
 
     def __contains__(self, name: object) -> bool:
-        return name in self.environment or name in self._places
+        return (self.allowed is None or name in self.allowed) and (name in self.environment or name in self._places)
+
+    def only(self, names: Iterable[str]) -> SecretsFile:
+        """Return the file with only these names; their values may refer to others."""
+        return replace(self, allowed=frozenset(names))
 
     def get(self, name: str) -> Secret | None:
         """Return a secret, None if it is not set.
 
         Raises ConfigError with the line if its command fails or a variable is not set.
         """
+        if name not in self:
+            return None
         try:
             value = self._look_up(name, len(self.entries))
         except RecursionError:

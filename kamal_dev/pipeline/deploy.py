@@ -39,7 +39,7 @@ from kamal_dev.pipeline.run.record import DeployRecord, failed, still_known
 from kamal_dev.pipeline.run.report import Report, StackResult
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.plan.plan import Plan
-from kamal_dev.project import Project
+from kamal_dev.project import Project, untrusted
 from kamal_dev.shell.fanout import Background, each
 
 NOTHING = "nothing was built or deployed"
@@ -94,6 +94,9 @@ def _again(run: Run, options: DeployOptions) -> DeployOptions:
 def _initialized(run: Run, options: DeployOptions) -> Run:
     # An unknown stack name is refused before any command of the project runs.
     chosen(run, options)
+    if not run.project.home.is_trusting:
+        run.output.warn_once(untrusted.WARNING)
+        return run
     return run if options.skip_initialize else initialize(run)
 
 

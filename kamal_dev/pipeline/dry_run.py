@@ -77,7 +77,7 @@ def dry_run(run: Run, options: DeployOptions) -> DryRun:
 
 def _here(run: Run, options: DeployOptions, scope: DeployScope, plan: Plan) -> Iterator[str]:
     hooks = () if options.skip_hooks else runnable(run.project)
-    if not options.skip_initialize:
+    if run.project.home.is_trusting and not options.skip_initialize:
         commands = (command for stage in lifecycle.initialize(run.project.devcontainer) for command in stage.commands)
         yield from (f"$ {Step(command.argv).text}" for command in commands)
     yield from (f"$ {FOLDER}/{name}" for name in BEFORE if name in hooks)

@@ -195,10 +195,14 @@ class NamedStacks:
 
     @cached_property
     def _checkouts(self) -> Checkouts:
+        if self.run.remote_repository:
+            return self.run.remote_repository.checkouts
         return Checkouts(self._supply, self._project.source.repository.name, self._shell)
 
     @cached_property
     def _supply(self) -> Supply:
+        if self.run.remote_repository:
+            return self.run.remote_repository.supply
         if not self._project.source.is_git:
             raise UsageError(f"{self._project.root} is not in a git repository", hint="run `git init`, or use `--here`")
         return supply_of(self._project.source.repository, self._shell)

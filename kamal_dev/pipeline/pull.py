@@ -69,6 +69,10 @@ def pull(run: Run, name: str | None) -> tuple[PulledBranch, ...]:
 
     Raises UsageError outside git, HostError if the host has no clone.
     """
+    if run.remote_repository:
+        url = run.remote_repository.url.url
+        hint = f"run `dev pull` in a clone: `git clone {url}`"
+        raise UsageError("`dev pull` fetches work into a clone, and a URL has none here", hint=hint)
     if run.project.workspace_source != "git":
         raise UsageError("`dev pull` requires a workspace that is a git clone", hint="set `workspace.source: git`")
     name, target = running(run.stacks, name, run.project.config.service)

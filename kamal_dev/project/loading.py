@@ -15,6 +15,7 @@ from kamal_dev.errors import ConfigError, DevcontainerError, DevError, Problem, 
 from kamal_dev.model import Version
 from kamal_dev.output.redaction import Redaction
 from kamal_dev.project import source as sources
+from kamal_dev.project import untrusted
 from kamal_dev.project.local_folder import refuse_links
 from kamal_dev.project.project import Home, Project, SourceOrigin
 from kamal_dev.project.source import Source
@@ -69,11 +70,14 @@ def load(
     are ignored with a notice. With `origin`, the secrets and who has hosts come from its `home`, and the configuration
     too if the folder has none. Raises ConfigError for a problem in any file, UsageError for an invalid flag.
     """
-    context = _context(folder, shell, environment, devcontainer_path)
+    is_trusting = origin is None or origin.home.is_trusting
+    visible = environment if is_trusting else untrusted.visible(environment)
+    context = _context(folder, shell, visible, devcontainer_path)
     config_file = context.folder / config_path if config_path else context.root / CONFIG_FILE
     settings = _config(context, config_file, origin.home if origin else None, asked=config_path)
     origin = origin or SourceOrigin(Home(context.root, settings, config_file))
-    secrets_file = _secrets(context, settings, shell, redaction, origin.home.root)
+    secrets_file = _secrets(replace(context, environment=environment), settings, shell, redaction, origin.home.root)
+    secrets_file = secrets_file if is_trusting else secrets_file.only(origin.home.given)
     private = devcontainer.Private(_secret_names(settings, secrets_file), settings.secrets)
     path = _devcontainer_path(context, devcontainer_path, settings)
     configuration = _devcontainer(context, settings, path, private, strict)
@@ -110,7 +114,7 @@ def _project(
 
 
 def _context(folder: Path, shell: Local, environment: Mapping[str, str], devcontainer_path: str | None) -> LoadContext:
-    root = refuse_links(_root(folder, tree := WorkingTree(), devcontainer_path))
+    root = refuse_links(root_of(folder, tree := WorkingTree(), devcontainer_path))
     try:
         source = sources.read(root, shell, environment)
     except DevError:
@@ -122,10 +126,10 @@ def _context(folder: Path, shell: Local, environment: Mapping[str, str], devcont
     return LoadContext(folder, root, source, tree, environment)
 
 
-def _root(folder: Path, tree: WorkingTree, devcontainer_path: str | None) -> Path:
+def root_of(folder: Path, tree: WorkingTree, devcontainer_path: str | None) -> Path:
     """Find the nearest folder upward with config/dev.yml or a devcontainer, inside the git top level."""
     if devcontainer_path:
-        return _root_of(_absolute(folder, devcontainer_path), folder)
+        return _workspace_of(_absolute(folder, devcontainer_path), folder)
     for candidate in (folder, *folder.parents):
         if tree.kind(candidate / CONFIG_FILE) or devcontainer.find(tree, candidate):
             return candidate
@@ -134,7 +138,7 @@ def _root(folder: Path, tree: WorkingTree, devcontainer_path: str | None) -> Pat
     return folder
 
 
-def _root_of(path: Path, folder: Path) -> Path:
+def _workspace_of(path: Path, folder: Path) -> Path:
     """Return the workspace folder of a devcontainer.json.
 
     Like in the devcontainer CLI, this is the current folder; from inside or next to a .devcontainer folder, it is the
@@ -155,6 +159,7 @@ def _absolute(folder: Path, path: str) -> Path:
 
 def _config(context: LoadContext, path: Path, home: Home | None, *, asked: str | None) -> config.Config:
     text = _text(context, path)
+    is_own = text is not None
     if text is None and home:
         path, text = home.config_file, _text(context, home.config_file)
     local = local_path(home.config_file if home else path)
@@ -168,7 +173,7 @@ def _config(context: LoadContext, path: Path, home: Home | None, *, asked: str |
         text or "",
         context.shown(path),
         environment=context.environment,
-        defaults=config.Defaults(name) if text is None else None,
+        defaults=None if is_own else config.Defaults(name),
         local=None if over is None else (over, context.shown(local)),
     )
     _require_git(context, settings)

@@ -16,7 +16,7 @@ from kamal_dev.devcontainer import Devcontainer, Private
 from kamal_dev.errors import ComposeError, DevcontainerError, Problem
 from kamal_dev.model import REDACTED, Build, Features, Image, Notice, Secret, Version
 from kamal_dev.output.redaction import Redaction
-from kamal_dev.project import compose_files, notices
+from kamal_dev.project import compose_files, notices, untrusted
 from kamal_dev.project import compose_origin as origins
 from kamal_dev.project.compose_origin import Origin
 from kamal_dev.project.local_folder import PRIVATE, private
@@ -33,12 +33,17 @@ HERE = "."  # the reference of a stack from the working tree where `dev` runs
 class Home:
     """Hold where `dev` runs: `root` has the secrets, the hooks and the private folder, `config` says who has hosts.
 
-    `config_file` is where its config/dev.yml is, or would be.
+    `config_file` is where its config/dev.yml is, or would be. `kept` contains the private folder instead of `root` if
+    the repository is not checked out here. Unless `is_trusting`, no command of the source runs on this machine, and it
+    sees neither the environment nor secrets, except those `given` to it.
     """
 
     root: Path
     config: Config
     config_file: Path
+    kept: Path | None = None
+    is_trusting: bool = True
+    given: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -188,6 +193,8 @@ class Project:
     def problems(self) -> tuple[Problem, ...]:
         """Problems that forbid a deploy, although the files can be read."""
         problems = (*compose.problems(self.compose, self.additions), *self._same_images())
+        if not self.home.is_trusting:
+            problems += tuple(untrusted.problems(self))
         return tuple(map(self.origin.problem, problems)) if self.origin else problems
 
     def _same_images(self) -> Iterator[Problem]:
@@ -205,6 +212,7 @@ class Project:
         if problems := self.problems:
             unset = self.compose.unset
             hint = config.how_to_set(self.config.secrets_file, unset) if unset else ""
+            hint = hint if self.home.is_trusting else untrusted.HINT
             raise (DevcontainerError if self.origin else ComposeError)(problems, hint=hint)
 
     @cached_property
@@ -264,7 +272,7 @@ class Project:
 
     def private(self) -> Path:
         """Return the private folder of the project where `dev` runs."""
-        return private(self.home.root)
+        return private(self.home.kept or self.home.root)
 
     def source_cache(self) -> Path:
         """Return the private folder next to the source, for what is only true of this source."""

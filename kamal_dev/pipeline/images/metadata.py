@@ -10,11 +10,12 @@ from kamal_dev import compose, devcontainer
 from kamal_dev.commands.facts import Facts
 from kamal_dev.compose import Additions
 from kamal_dev.devcontainer import Devcontainer
+from kamal_dev.errors import ConfigError
 from kamal_dev.model import Image, ImageConfig, Location, Notice
 from kamal_dev.pipeline.images import registry
 from kamal_dev.pipeline.images.building import Built
 from kamal_dev.pipeline.run.tools import LocalTools
-from kamal_dev.project import Project
+from kamal_dev.project import Project, untrusted
 from kamal_dev.shell import Shell
 from kamal_dev.values import dataclass
 
@@ -69,6 +70,8 @@ class Metadata:
         metadata = devcontainer.entries(config.metadata, self._image)
         laid = devcontainer.merged(project.devcontainer, metadata, self._image, project.environment, project.hidden)
         additions = compose.additions(laid, project.config, project.main, project.compose.run_services, config)
+        if additions != project.additions and (refused := tuple(untrusted.powers(project, additions))):
+            raise ConfigError(refused, hint=untrusted.HINT)
         for notice in (*laid.notices[len(project.devcontainer.notices) :], *self._dangers(additions)):
             if not self._expected:
                 self._output.warn(str(notice), category="config")

@@ -10,6 +10,7 @@ from dataclasses import field, replace
 from functools import cached_property, partial
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kamal_dev import project as projects
 from kamal_dev import providers
@@ -29,6 +30,9 @@ from kamal_dev.shell.trust import Trust
 from kamal_dev.shell.way import Way, way
 from kamal_dev.values import dataclass
 
+if TYPE_CHECKING:
+    from kamal_dev.project.remote_repository import RemoteRepository
+
 
 @dataclass(frozen=True, eq=False)
 class Run:
@@ -36,7 +40,8 @@ class Run:
 
     `read` reads the project of `folder` again, `wanted_lock_wait` is `--lock-wait`, `keeps_connections` is whether
     connections of an earlier run are used and kept for the next one, `budget` holds `--timeout` for each host. A change
-    during a verb makes a new run, which shares the open connections.
+    during a verb makes a new run, which shares the open connections. `remote_repository` is where the project comes
+    from if a URL names it.
     """
 
     project: Project
@@ -49,6 +54,7 @@ class Run:
     resources: ExitStack = field(default_factory=ExitStack)
     shells: HostShells = field(default_factory=HostShells)
     folder: Path = Path()
+    remote_repository: RemoteRepository | None = None
 
     @classmethod
     def open(
@@ -64,6 +70,7 @@ class Run:
         ignore_features: bool = False,
         lock_wait: float | None = None,
         allow_outside: bool = False,
+        origin: SourceOrigin | None = None,
     ) -> Run:
         """Read the project of `folder` (absolute); see `project.load`. Raises ConfigError, UsageError."""
         local = Local(log=output.step)
@@ -78,6 +85,7 @@ class Run:
             strict=strict,
             ignore_features=ignore_features,
             allow_outside=allow_outside,
+            origin=origin,
         )
         return cls(read(folder), local, output, partial(read, folder), lock_wait, folder=folder)
 
