@@ -49,7 +49,13 @@ class Seconds(click.FloatRange):
 
 
 _SOURCES = (
-    click.option("--ref", default="", metavar="REF", help="Deploy a branch, tag, commit or pr/N as the stack NAME."),
+    click.option(
+        "--ref",
+        multiple=True,
+        metavar="REF",
+        help="Deploy a branch, tag, commit or pr/N as the stack NAME. Can be repeated without NAME: stacks are named "
+        "after their references.",
+    ),
     click.option("--worktree", default="", metavar="PATH", help="Deploy another worktree as the stack NAME."),
     click.option("--here", is_flag=True, help="Deploy the working tree as the stack NAME."),
 )

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         "dev deploy --dry-run  # print the plan and its steps",
     )
 )
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.argument("names", metavar="[NAME[=REF]]...", nargs=-1)
 @click.option("--count", type=click.IntRange(1, 1000), metavar="N", help="Number of stacks. Default: vms.count.")
 @common.source
 @click.option("--skip-build", is_flag=True, help="Use the existing images of this version.")
@@ -62,7 +62,7 @@ def command(
     *,
     names: tuple[str, ...],
     hosts: tuple[str, ...],
-    ref: str,
+    ref: tuple[str, ...],
     worktree: str,
     here: bool,
     dry_run: bool,
@@ -74,7 +74,8 @@ def command(
     With --ref, NAME is a stack of its own with the source of a branch, tag, commit or pull request. It is
     deployed again by its name, and remembers its reference. NAME can be a repository: URL[@REF].
     """
-    from kamal_dev.pipeline.named import NamedStacks, SourceChoice, deploy_all
+    from kamal_dev.pipeline.deploy import deploy_all
+    from kamal_dev.pipeline.named import NamedStacks, SourceChoice
     from kamal_dev.pipeline.plan import DeployOptions
 
     names, ref = to_deploy(flags.repo, names, ref, common.here())
@@ -82,20 +83,22 @@ def command(
     run = common.open_run(flags)
     agree = common.agreement(yes=yes)
     is_interactive = sys.stdin.isatty() and not yes
-    options = DeployOptions(names=(*hosts, *names), is_interactive=is_interactive, agree=agree, consent=agree, **wanted)
-    every = NamedStacks(run).deploys(options, SourceChoice(ref, worktree, here))
+    names = (*hosts, *names)
+    options = DeployOptions(names=names, is_interactive=is_interactive, agree=agree, consent=agree, **wanted)
+    every = NamedStacks(run).deploys(options, SourceChoice.of(ref, worktree, here, names))
     if dry_run:
-        return max(_show_steps(item, chosen, flags) for item, chosen in every)
+        return _show_steps(every, flags)
     report = deploy_all(every)
     return common.finish(flags, report.result(), str(report), report.error())
 
 
-def _show_steps(run: Run, options: DeployOptions, flags: common.Flags) -> int:
+def _show_steps(every: list[tuple[Run, DeployOptions]], flags: common.Flags) -> int:
     from kamal_dev.output.summary import RunSummary
     from kamal_dev.pipeline.dry_run import dry_run
 
-    shown = dry_run(run, options)
+    shown = dry_run(every)
     error = shown.error()
-    version, exit_code = str(run.project.version), error.exit_code if error else 0
+    version = ", ".join(dict.fromkeys(str(run.project.version) for run, _ in every))
+    exit_code = error.exit_code if error else 0
     ended = RunSummary("deploy", ok=error is None, exit_code=exit_code, version=version, plan=shown.as_json())
     return common.finish(flags, ended, str(shown), error)

@@ -25,7 +25,7 @@ COLOURS = {"+": "green", "-": "red", "@": "cyan"}
         "dev plan --exit-code  # fail if a deploy is needed",
     )
 )
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.argument("names", metavar="[NAME[=REF]]...", nargs=-1)
 @click.option("--count", type=click.IntRange(1, 1000), metavar="N", help="Number of stacks. Default: vms.count.")
 @common.source
 @click.option("--skip-build", is_flag=True, help="Plan with the existing images of this version.")
@@ -38,17 +38,24 @@ COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 @common.version
 @common.common
 def command(
-    flags: common.Flags, *, names: tuple[str, ...], ref: str, worktree: str, here: bool, exit_code: bool, **wanted: Any
+    flags: common.Flags,
+    *,
+    names: tuple[str, ...],
+    ref: tuple[str, ...],
+    worktree: str,
+    here: bool,
+    exit_code: bool,
+    **wanted: Any,
 ) -> int:
     """Changes nothing, and runs neither hooks nor initializeCommand. NAME selects stacks. Default: all stacks."""
     from kamal_dev.pipeline.named import NamedStacks, SourceChoice
-    from kamal_dev.pipeline.plan import DeployOptions, merged, plan
+    from kamal_dev.pipeline.plan import DeployOptions, plan
 
     names, ref = to_deploy(flags.repo, names, ref, common.here())
     common.refuse_local_source(flags, worktree, here)
-    choice = SourceChoice(ref, worktree, here)
+    choice = SourceChoice.of(ref, worktree, here, names)
     every = NamedStacks(common.open_run(flags)).deploys(DeployOptions(names=names, **wanted), choice)
-    planned = merged([plan(run, options) for run, options in every])
+    planned = plan(every)
     if flags.as_json:
         common.print_json(planned.as_json())
     else:

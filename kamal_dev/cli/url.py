@@ -37,18 +37,20 @@ def with_url(flags: Flags, values: dict[str, Any], folder: Path) -> tuple[Flags,
     return flags, values
 
 
-def to_deploy(repo: str | None, names: tuple[str, ...], ref: str, folder: Path) -> tuple[tuple[str, ...], str]:
-    """Return the stack and the reference to deploy: those of `URL@REF`, unless a stack or `--ref` is named.
+def to_deploy(
+    repo: str | None, names: tuple[str, ...], refs: tuple[str, ...], folder: Path
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the stacks and the references to deploy: those of `URL@REF`, unless a stack or `--ref` is named.
 
     Raises UsageError for two references.
     """
     own = parse(repo, folder).ref if repo else ""
     if not own:
-        return names, ref
-    if ref:
+        return names, refs
+    if refs:
         raise UsageError(f"`{own}` in the URL and `--ref` are two references", hint="use one of them")
     others = tuple(name for name in names if name != _stack(own))
-    return others or (_stack(own),), own
+    return others or (_stack(own),), (own,)
 
 
 def _stack(ref: str) -> str:

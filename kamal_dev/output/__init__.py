@@ -100,13 +100,13 @@ class Output:
         """Report what the user should know and can act on; `known` are further fields of the event, such as `hint`."""
         self.emit(phase, "warning", host, message=message, **known)
 
-    def warn_once(self, message: str) -> None:
-        """Warn, unless the same warning was already given."""
+    def warn_once(self, message: str, **known: Any) -> None:
+        """Warn, unless the same warning was already given; `known` are further fields of the event."""
         with self._lock:
             is_new = message not in self._warned
             self._warned.add(message)
         if is_new:
-            self.warn(message)
+            self.warn(message, **known)
 
     def line(self, phase: Phase, text: str, host: Named | str = "", **known: Any) -> None:
         """Pass on a line that a program printed; empty lines are dropped."""

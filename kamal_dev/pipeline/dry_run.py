@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from kamal_dev.commands import docker, host
@@ -16,7 +16,15 @@ from kamal_dev.pipeline.hosts.prepare import bootstrap_step, pull_step
 from kamal_dev.pipeline.images.building import build_step, planned
 from kamal_dev.pipeline.images.recipe import BuildOptions
 from kamal_dev.pipeline.images.registry import login_step
-from kamal_dev.pipeline.plan import DeployOptions, DeployScope, decide, find_hosts, observing, planner_of, seen_images
+from kamal_dev.pipeline.plan import (
+    DeployOptions,
+    DeployScope,
+    SourceScope,
+    find_hosts,
+    observing,
+    planner_of,
+    seen_images,
+)
 from kamal_dev.pipeline.run.asking import error_of
 from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.hooks import runnable
@@ -35,7 +43,7 @@ from kamal_dev.plan.operation import (
     StartHost,
     TransferImages,
 )
-from kamal_dev.plan.plan import Plan
+from kamal_dev.plan.plan import Plan, joined
 from kamal_dev.project import Project
 from kamal_dev.values import dataclass
 
@@ -62,17 +70,33 @@ class DryRun:
         return {**self.plan.as_json(), "steps": list(self.steps), "failed": [item.stack for item in self.plan.blocked]}
 
 
-def dry_run(run: Run, options: DeployOptions) -> DryRun:
+def dry_run(every: Iterable[tuple[Run, DeployOptions]]) -> DryRun:
     """Return what `dev deploy` would do now, and the steps. Runs no hook and no command of the project."""
-    scope = find_hosts(run, options, decide(run, options), is_deep=False)
-    run.provider.make_room(len(scope.creating), lambda question: False)
+    sources = find_hosts([SourceScope.of(*item) for item in every], is_deep=False)
+    provider = sources[0].run.provider
+    provider.make_room(sum(len(item.scope.creating) for item in sources), lambda question: False)
+    runs = [_of_source(item) for item in sources]
+    here = dict.fromkeys(line for item in runs for line in item.here)
+    return DryRun(joined(item.plan for item in runs), (*here, *(line for item in runs for line in item.on_hosts)))
+
+
+@dataclass(frozen=True)
+class _SourceRun:
+    """Hold the plan of one source, and its commands on this machine and on hosts."""
+
+    plan: Plan
+    here: tuple[str, ...]
+    on_hosts: tuple[str, ...]
+
+
+def _of_source(source: SourceScope) -> _SourceRun:
+    run, options, scope = source.run, source.options, source.scope
     planner = planner_of(run, options, scope, seen_images(run.project, run.tools, options))
     observations = observing(run.connections, scope, is_deep=False)
     in_scope = [observations.of(name) for name in scope.names]
     plan = planner.plan(in_scope)
-    here = _here(run, options, scope, plan)
     on_hosts = (line for item in in_scope for line in _on_host(run.connections, options, planner, item, plan))
-    return DryRun(plan, (*here, *on_hosts))
+    return _SourceRun(plan, tuple(_here(run, options, scope, plan)), tuple(on_hosts))
 
 
 def _here(run: Run, options: DeployOptions, scope: DeployScope, plan: Plan) -> Iterator[str]:

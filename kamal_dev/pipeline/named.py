@@ -2,41 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from kamal_dev.commands import origin
 from kamal_dev.devcontainer import lifecycle
-from kamal_dev.errors import DevError, HostUnreachable, Interrupted, UsageError
+from kamal_dev.errors import DevError, HostUnreachable, UsageError
 from kamal_dev.model import Host
-from kamal_dev.pipeline.deploy import deploy
 from kamal_dev.pipeline.plan import DeployOptions, chosen
 from kamal_dev.pipeline.run.names import SHORT_NAME, choose, full_name, is_numbered, matching, new_name, of_project
 from kamal_dev.pipeline.run.record import failed, still_known
-from kamal_dev.pipeline.run.report import Report, StackResult, merged
 from kamal_dev.pipeline.run.run import Run
 from kamal_dev.pipeline.status import StackStatus, look
 from kamal_dev.project import HERE, Project
 from kamal_dev.project.checkout import Checkouts, cache_folder
+from kamal_dev.project.repository_url import name_of
 from kamal_dev.project.revision import PULL_REQUEST, Supply, supply_of
+from kamal_dev.shell.fanout import each
 from kamal_dev.shell.local import Local
 from kamal_dev.values import dataclass
+
+MARK = "="  # between the name of a new stack and its reference; no name has it
+READING = 4  # sources that are checked out and read at once
 
 
 @dataclass(frozen=True)
 class SourceChoice:
-    """Hold which source a named stack gets: a reference, another worktree, or with `here` the current working tree."""
+    """Hold which source a named stack gets: a reference, another worktree, or with `here` the current working tree.
+
+    Each of several `refs`, or one without a NAME, gets a stack that is named after it.
+    """
 
     ref: str = ""
     worktree: str = ""
     here: bool = False
+    refs: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, refs: tuple[str, ...], worktree: str, here: bool, names: tuple[str, ...]) -> SourceChoice:
+        """Return the choice of the flags, given with these names."""
+        is_one = len(refs) == 1 and bool(names) and not any(MARK in name for name in names)
+        return cls(refs[0], worktree, here) if is_one else cls("", worktree, here, refs)
 
     @property
     def flags(self) -> tuple[str, ...]:
         """The flags that choose it."""
-        return tuple(f"--{name}" for name in ("ref", "worktree", "here") if getattr(self, name))
+        given = {"ref": self.ref or self.refs, "worktree": self.worktree, "here": self.here}
+        return tuple(f"--{name}" for name, value in given.items() if value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +68,8 @@ class NamedStacks:
 
         Raises UsageError for names and references that do not exist, before anything is changed.
         """
+        if any(MARK in word for word in options.names) or choice.refs:
+            return self._several(options, choice)
         if choice.flags:
             stack = self._new(options, choice)
             return [careful((self._of_choice(stack, choice), replace(options, names=(stack,), new=(stack,))))]
@@ -67,7 +83,9 @@ class NamedStacks:
             return [(self.run, options)]
         groups = [(self.run, numbered)] if numbered else []
         groups += self._by_source({name: self.run.stacks[name] for name in known if name not in numbered})
-        groups += [(self._of_ref(stack, ref), (stack,)) for stack, ref in resumed.items()]
+        groups += self._of_refs(resumed)
+        if len(groups) > 1:
+            self._require_no_version()
         return [careful((run, replace(options, names=stacks, new=tuple(resumed)))) for run, stacks in groups]
 
     def by_source(self, names: tuple[str, ...]) -> list[tuple[Run, tuple[str, ...]]]:
@@ -85,6 +103,61 @@ class NamedStacks:
         if named and self._project.source.is_git and cache_folder().is_dir():
             for stack in named:
                 self._checkouts.forget(stack, self.run.output.info)
+
+    # --- several new stacks
+
+    def _several(self, options: DeployOptions, choice: SourceChoice) -> list[tuple[Run, DeployOptions]]:
+        """Return the deploys of the stacks in `NAME=REF`, of those named after `--ref`, and of the others named."""
+        pairs, words = self._pairs(options.names, choice.refs), tuple(w for w in options.names if MARK not in w)
+        others = [flag for flag in choice.flags if flag != "--ref"]
+        if others or options.count is not None or options.retry_failed or (words and choice.refs):
+            named = "`NAME=REF`" if any(MARK in word for word in options.names) else "several `--ref`"
+            other = others[0] if others else "--count" if options.count is not None else "--retry-failed"
+            what = "other names" if words and choice.refs and not others else f"`{other}`"
+            example = " ".join(f"{full.removeprefix(f'{self._service}-')}={ref}" for full, ref in pairs.items())
+            raise UsageError(f"{named} cannot be used with {what}", hint=f"for instance `dev deploy {example}`")
+        known = self.deploys(replace(options, names=words), SourceChoice()) if words else []
+        if twice := [stack for _, item in known for stack in item.names if stack in pairs]:
+            raise _twice(twice[0])
+        self._require_no_version(len(pairs) + len(known))
+        made = self._of_refs(pairs, self._of_new)
+        return [*known, *(careful((run, replace(options, names=names, new=names))) for run, names in made)]
+
+    def _pairs(self, names: Iterable[str], refs: Iterable[str]) -> dict[str, str]:
+        """Return the reference of each new stack. Raises UsageError for a name that two of them would have."""
+        pairs: dict[str, str] = {}
+        for word in names:
+            name, mark, ref = word.partition(MARK)
+            if mark and not ref:
+                raise UsageError(f"`{word}` has no reference", hint=f"for instance `{name}=main`")
+            if mark:
+                self._add(pairs, new_name(self._project, name), ref)
+        for ref in refs:
+            self._add(pairs, self._named_after(ref), ref)
+        return pairs
+
+    def _add(self, pairs: dict[str, str], stack: str, ref: str) -> None:
+        if stack in pairs:
+            raise _twice(stack, pairs[stack], ref)
+        pairs[stack] = ref
+
+    def _named_after(self, ref: str) -> str:
+        """Return the name of the stack of a reference: `feature/x` becomes `feature-x`."""
+        remote = f"{self._supply.remote}/"
+        try:
+            return new_name(self._project, name_of(ref.removeprefix(remote)))
+        except UsageError as error:
+            error.hint = f"choose a name: `dev deploy NAME={ref}`"
+            raise
+
+    def _of_new(self, stack: str, ref: str) -> Run:
+        return self._of_choice(stack, SourceChoice(ref))
+
+    def _require_no_version(self, sources: int = 2) -> None:
+        """Refuse a version from the command line for several sources, whose images would have the same name."""
+        read = self.run.read
+        if sources > 1 and isinstance(read, partial) and read.keywords.get("version"):
+            raise UsageError("`--version` names one version, but several are deployed", hint="omit `--version`")
 
     # --- names
 
@@ -134,8 +207,21 @@ class NamedStacks:
         groups = [(self.run, tuple(stack for stack, ref in refs.items() if not ref))]
         if here := tuple(stack for stack, ref in refs.items() if ref == HERE):
             groups.append((self.run.reading(self.run.folder, HERE), here))
-        groups += [(self._of_ref(stack, ref), (stack,)) for stack, ref in refs.items() if ref not in ("", HERE)]
+        groups += self._of_refs({stack: ref for stack, ref in refs.items() if ref not in ("", HERE)})
         return [group for group in groups if group[1]]
+
+    def _of_refs(
+        self, refs: Mapping[str, str], read: Callable[[str, str], Run] | None = None
+    ) -> list[tuple[Run, tuple[str, ...]]]:
+        """Return the run with the project of each stack, read in parallel. Raises the first error."""
+        if refs:
+            # Read once, not by each thread.
+            self._checkouts  # noqa: B018
+        runs = each(refs.items(), lambda item: (read or self._of_ref)(*item), limit=READING)
+        for made in runs:
+            if isinstance(made, DevError):
+                raise made
+        return [(made, (stack,)) for stack, made in zip(refs, runs, strict=True) if isinstance(made, Run)]
 
     def _ref(self, status: StackStatus) -> str:
         """Return the reference of a stack; if it never came up, the one that this machine deployed last.
@@ -230,19 +316,8 @@ def careful(deployed: tuple[Run, DeployOptions]) -> tuple[Run, DeployOptions]:
     return run, replace(options, skip_initialize=True)
 
 
-def deploy_all(every: Sequence[tuple[Run, DeployOptions]]) -> Report:
-    """Deploy each source, one after the other; the failure of one does not stop the others."""
-    if len(every) == 1:
-        return deploy(*every[0])
-    reports = []
-    for run, options in every:
-        try:
-            reports.append(deploy(run, options))
-        except Interrupted:
-            raise
-        except DevError as error:
-            results = tuple(StackResult(name, "", "failed", error=error) for name in options.names)
-            for result in results:
-                run.output.fail("deploying", error, result.stack)
-            reports.append(Report("Deployed", str(run.project.version), results, is_named=True))
-    return merged(reports)
+def _twice(stack: str, *refs: str) -> UsageError:
+    if not refs:
+        return UsageError(f"{stack} is named twice", hint="name it once")
+    both = " and ".join(f"`{ref}`" for ref in refs)
+    return UsageError(f"{both} would both be the stack {stack}", hint=f"choose a name: `dev deploy NAME={refs[-1]}`")

@@ -14,7 +14,7 @@ from kamal_dev.errors import DevcontainerError, Problem, UsageError
 from kamal_dev.model import Host, Release
 from kamal_dev.pipeline.hosts.checks import lacking_capacity
 from kamal_dev.pipeline.hosts.observe import Observations, observe
-from kamal_dev.pipeline.hosts.placing import placed
+from kamal_dev.pipeline.hosts.placing import PlacedStacks, placed
 from kamal_dev.pipeline.hosts.planning import Planner, requirements
 from kamal_dev.pipeline.hosts.rendering import RenderedReleases, render_release
 from kamal_dev.pipeline.hosts.workspace import Workspace
@@ -36,7 +36,7 @@ from kamal_dev.plan.admission import OVERRIDE
 from kamal_dev.plan.diff import unified
 from kamal_dev.plan.observation import Observation
 from kamal_dev.plan.operation import ApplyRelease
-from kamal_dev.plan.plan import Plan
+from kamal_dev.plan.plan import Plan, joined
 from kamal_dev.plan.request import DeployRequest, PlannedImage
 from kamal_dev.project import Project
 from kamal_dev.shell.fanout import Background
@@ -99,6 +99,11 @@ class DeployScope:
         return tuple(name for name, host in self.hosts.items() if host is None)
 
     @property
+    def placed(self) -> dict[str, Host]:
+        """The hosts of the stacks that were placed and that are not on them yet."""
+        return {name: host for name in self.new if (host := self.hosts[name])}
+
+    @property
     def not_on(self) -> tuple[str, ...]:
         """The stacks whose host does not exist or is switched off."""
         off = (name for name, host in self.hosts.items() if not (host and host.address))
@@ -108,6 +113,29 @@ class DeployScope:
     def are_all_on(self) -> bool:
         """Whether the host of every stack is switched on."""
         return not self.not_on
+
+
+@dataclass(frozen=True, eq=False)
+class SourceScope:
+    """Hold what is deployed from one source: its run, the flags, and the scope."""
+
+    run: Run
+    options: DeployOptions
+    scope: DeployScope
+
+    @classmethod
+    def of(cls, run: Run, options: DeployOptions) -> SourceScope:
+        """Decide what is deployed; see `decide`."""
+        return cls(run, options, decide(run, options))
+
+    def on(self, stacks: PlacedStacks, deployed: tuple[str, ...]) -> SourceScope:
+        """Return the scope with hosts that stacks share; `deployed` are the stacks of all sources."""
+        _warn_of_others(self.run, self.options, deployed, stacks.surveyed.of(self.run.project))
+        hosts = {name: stacks.placement.hosts.get(name, host) for name, host in self.scope.hosts.items()}
+        observed = {name: item for name, item in stacks.observed.items() if name in hosts}
+        new = tuple(name for name in stacks.placement.new if name in hosts)
+        scope = replace(self.scope, hosts=hosts, observed=observed, new=new, surveyed=stacks.surveyed)
+        return replace(self, scope=scope)
 
 
 @dataclass(frozen=True)
@@ -123,13 +151,20 @@ class ReleasePlan:
         return {"version": self.version, **self.plan.as_json(), "diffs": self.diffs}
 
 
-def plan(run: Run, options: DeployOptions) -> ReleasePlan:
-    """Return what `dev deploy` would do now.
+def plan(every: Iterable[tuple[Run, DeployOptions]]) -> ReleasePlan:
+    """Return what `dev deploy` would do now with each source.
 
     Runs no hook and no command of the project (such as `initializeCommand`), logs in to no registry, and takes no
     lock.
     """
-    scope = find_hosts(run, options, decide(run, options), is_deep=True)
+    plans = [_planned(item) for item in find_hosts([SourceScope.of(*item) for item in every], is_deep=True)]
+    versions = ", ".join(dict.fromkeys(item.version for item in plans))
+    diffs = {stack: text for item in plans for stack, text in item.diffs.items()}
+    return ReleasePlan(joined(item.plan for item in plans), versions, diffs)
+
+
+def _planned(source: SourceScope) -> ReleasePlan:
+    run, options, scope = source.run, source.options, source.scope
     planner = planner_of(run, options, scope, seen_images(run.project, run.tools, options))
     observations = observing(run.connections, scope, is_deep=True)
     in_scope = [observations.of(name) for name in scope.names]
@@ -137,19 +172,6 @@ def plan(run: Run, options: DeployOptions) -> ReleasePlan:
     changing = {item.stack for item in deploy_plan.stacks if item.first(ApplyRelease)}
     diffs = {item.stack: _diff(planner, item) for item in in_scope if item.stack in changing and item.facts}
     return ReleasePlan(deploy_plan, str(run.project.version), {stack: text for stack, text in diffs.items() if text})
-
-
-def merged(plans: Sequence[ReleasePlan]) -> ReleasePlan:
-    """Return the plans of several sources as one."""
-    first, *others = plans
-    if not others:
-        return first
-    joined = Plan(
-        tuple(operation for item in plans for operation in item.plan.here),
-        tuple(stack for item in plans for stack in item.plan.stacks),
-    )
-    versions = ", ".join(dict.fromkeys(item.version for item in plans))
-    return ReleasePlan(joined, versions, {stack: text for item in plans for stack, text in item.diffs.items()})
 
 
 def seen_images(project: Project, tools: LocalTools, options: DeployOptions) -> tuple[PlannedImage, ...]:
@@ -186,7 +208,7 @@ def decide(run: Run, options: DeployOptions, *, connects: bool = False) -> Deplo
     run.provider.check(names)
     require_capacity(run)
     for notice in run.project.notices:
-        run.output.warn(str(notice), category="config")
+        run.output.warn_once(str(notice), category="config")
     login = None if options.skip_push or not planned(run.project) else registry.credentials(run.project)
     if options.on and not run.provider.machines():
         raise UsageError("`--on` needs hosts that share stacks", hint="set `placement.per_host` to more than 1")
@@ -197,36 +219,37 @@ def decide(run: Run, options: DeployOptions, *, connects: bool = False) -> Deplo
     return DeployScope(releases, {name: run.stacks.get(name) for name in names}, login, engine.result)
 
 
-def find_hosts(run: Run, options: DeployOptions, scope: DeployScope, *, is_deep: bool) -> DeployScope:
-    """Return the scope with the host of each stack, if hosts share stacks: asks each of them once."""
-    machines = run.provider.machines()
+def find_hosts(sources: Sequence[SourceScope], *, is_deep: bool) -> list[SourceScope]:
+    """Return the scopes with the host of each stack, if hosts share stacks: asks each of them once."""
+    first = sources[0].run
+    machines = first.provider.machines()
     if not machines:
-        return scope
+        return list(sources)
+    releases = {name: release for item in sources for name, release in item.scope.releases.items()}
     stacks = placed(
-        run.connections,
+        first.connections,
         machines,
-        run.project.config.placement,
-        scope.releases,
-        on=options.on,
+        first.project.config.placement,
+        releases,
+        on=sources[0].options.on,
         is_deep=is_deep,
-        inventory=run.provider.inventory(),
+        inventory=first.provider.inventory(),
     )
-    _warn_of_others(run, options, scope.names, stacks.surveyed.of(run.project))
-    hosts = {name: stacks.placement.hosts.get(name, host) for name, host in scope.hosts.items()}
-    return replace(scope, hosts=hosts, observed=stacks.observed, new=stacks.placement.new, surveyed=stacks.surveyed)
+    return [item.on(stacks, tuple(releases)) for item in sources]
 
 
 def _warn_of_others(run: Run, options: DeployOptions, names: tuple[str, ...], stacks: Mapping[str, Host]) -> None:
     machines = run.provider.machines()
     for text in left_behind(run.project, stacks, names, is_all=not options.names, machines=machines):
-        run.output.warn(text)
+        run.output.warn_once(text)
 
 
 def chosen(run: Run, options: DeployOptions) -> tuple[str, ...]:
     """Return the stacks to deploy: the named ones that exist or are among the first `count`. Raises UsageError."""
     counted = choose(run.project, options.count, ())
-    is_beyond = not {*counted, run.project.config.service}.issuperset(options.names)
-    return choose(run.project, options.count, options.names, known=(*run.stacks, *options.new) if is_beyond else ())
+    is_beyond = not {*counted, *options.new, run.project.config.service}.issuperset(options.names)
+    known = (*run.stacks, *options.new) if is_beyond else options.new
+    return choose(run.project, options.count, options.names, known=known)
 
 
 def require_capacity(run: Run) -> None:
@@ -301,30 +324,43 @@ def final_planner(project: Project, tools: LocalTools, draft: Planner, made: Mad
 # --- ask
 
 
-def require_terminal(project: Project, options: DeployOptions, creating: tuple[str, ...]) -> None:
+def require_terminal(sources: Iterable[SourceScope]) -> None:
     """Refuse to create hosts if nobody can be asked, before anything runs. Raises UsageError."""
-    if creating and not options.is_interactive and project.config.deploy.confirm != "never":
-        options.agree(_creating(project, creating))
+    asking = [
+        item
+        for item in sources
+        if item.scope.creating and not item.options.is_interactive and item.run.project.config.deploy.confirm != "never"
+    ]
+    if asking:
+        creating = tuple(name for item in asking for name in item.scope.creating)
+        asking[0].options.agree(_creating(asking[0].run.project, creating))
 
 
-def confirm(run: Run, options: DeployOptions, plan: Plan, before_asking: Callable[[], None] = lambda: None) -> None:
-    """Show what a plan does, and ask for confirmation if `deploy.confirm` requires it. Raises Declined."""
-    questions = tuple(_questions(run.project, options, plan))
+def confirm(sources: Sequence[tuple[SourceScope, Plan]], before_asking: Callable[[], None] = lambda: None) -> None:
+    """Show what the plans do, and ask once if `deploy.confirm` of a source requires it. Raises Declined."""
+    first, _ = sources[0]
+    careful = [(item.run.project, plan) for item, plan in sources if _asks(item)]
+    is_always = any(project.config.deploy.confirm == "always" for project, _ in careful)
+    asked = joined(plan for _, plan in careful)
+    questions = tuple(_questions(first.run.project, asked, is_always=is_always))
     if questions:
         before_asking()
-    confirm_plan(run.output, plan, " ".join(questions), options.agree)
+    whole = joined(plan for _, plan in sources)
+    confirm_plan(first.run.output, whole, " ".join(questions), first.options.agree)
 
 
-def _questions(project: Project, options: DeployOptions, plan: Plan) -> Iterable[str]:
-    policy = project.config.deploy.confirm
-    if policy == "never" or (policy == "careful" and not options.is_interactive):
-        return
+def _asks(source: SourceScope) -> bool:
+    policy = source.run.project.config.deploy.confirm
+    return policy == "always" or (policy == "careful" and source.options.is_interactive)
+
+
+def _questions(project: Project, plan: Plan, *, is_always: bool) -> Iterable[str]:
     if plan.new_hosts:
         yield _creating(project, plan.new_hosts)
     for stack, operation in plan.disturbs:
         services = ", ".join(dict.fromkeys(f"`{service}`" for service, _ in operation.inside))
         yield f"Recreate {services} of {stack}, which ends what people run inside?"
-    if policy == "always" and not (plan.is_empty or plan.new_hosts or plan.disturbs):
+    if is_always and not (plan.is_empty or plan.new_hosts or plan.disturbs):
         yield "Deploy this?"
 
 

@@ -149,6 +149,16 @@ class Plan:
         }
 
 
+def joined(plans: Iterable[Plan]) -> Plan:
+    """Return several plans as one; work on this machine that several need is done once."""
+    plans = tuple(plans)
+    here: list[Operation] = []
+    for operation in (operation for item in plans for operation in item.here):
+        if operation not in here:
+            here.append(operation)
+    return Plan(tuple(here), tuple(stack for item in plans for stack in item.stacks))
+
+
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 

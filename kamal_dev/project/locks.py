@@ -23,7 +23,8 @@ def lock(path: Path) -> FileLock:
     # Imported here because the import is slow.
     from filelock import FileLock
 
-    return FileLock(path, mode=0o600)
+    # It may be released by another thread than the one that acquired it.
+    return FileLock(path, mode=0o600, thread_local=False)
 
 
 @contextmanager

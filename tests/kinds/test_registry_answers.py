@@ -483,7 +483,7 @@ def test_a_plan_says_that_it_could_not_ask_the_registry(project: Project) -> Non
     events: list[Event] = []
     run = Run(project, Docker(*["no such host"] * 9), Output(events.append))
     run.__dict__["provider"] = Listed([])
-    plan(run, DeployOptions())
+    plan([(run, DeployOptions())])
     assert [sentence(event) for event in events if "could not query" in sentence(event)]
 
 

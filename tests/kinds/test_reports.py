@@ -383,7 +383,7 @@ def _planned(project: Project, lock: dict[str, Any], wait: float = 600) -> tuple
     """Return a dry run with the first stack locked, and what its host was asked."""
     run = RecordedRun.of(project, Machine(), {FIRST: HostState({"lock": lock}), SECOND: HostState()})
     run = replace(run, wanted_lock_wait=wait)
-    planned = dry_run(run, DeployOptions(agree=_refuse, consent=_refuse))
+    planned = dry_run([(run, DeployOptions(agree=_refuse, consent=_refuse))])
     return planned, run.hosts[FIRST].transcript
 
 
@@ -409,11 +409,11 @@ def test_a_plan_that_would_fail_is_an_error(project: Project, lock: dict[str, An
 def test_a_stack_that_is_there_can_be_deployed_by_name_whatever_the_count(project: Project) -> None:
     one = replace(project, config=replace(project.config, count=1))
     run = RecordedRun.of(one, Machine(), {FIRST: HostState(), SECOND: HostState()})
-    assert dry_run(run, DeployOptions(names=(SECOND,))).error() is None
+    assert dry_run([(run, DeployOptions(names=(SECOND,)))]).error() is None
     assert run.hosts[SECOND].transcript
     assert not run.hosts[FIRST].transcript
     with pytest.raises(UsageError, match="there is no stack `guestbook-3`"):
-        dry_run(run, DeployOptions(names=("guestbook-3",)))
+        dry_run([(run, DeployOptions(names=("guestbook-3",)))])
 
 
 def test_tables_and_questions_cut_what_nobody_types() -> None:

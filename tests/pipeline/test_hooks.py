@@ -192,13 +192,13 @@ def test_a_dry_run_shows_hooks_and_runs_none(project: Project) -> None:
     for name in ("pre-connect", "pre-deploy"):
         project.hook(name, "touch made")
     run = Run.open(project.root, Output(project.events.append), environment=dict(os.environ))
-    lines = dry_run(run, DeployOptions()).steps
+    lines = dry_run([(run, DeployOptions())]).steps
     ran = [line for line in lines if "kamal/hooks" in line]
     assert ran == [
         "$ .kamal/hooks/pre-connect",
         "$ .kamal/hooks/pre-deploy",
     ]
-    assert not [line for line in dry_run(run, DeployOptions(skip_hooks=True)).steps if "kamal/hooks" in line]
+    assert not [line for line in dry_run([(run, DeployOptions(skip_hooks=True))]).steps if "kamal/hooks" in line]
     assert not (project.root / "made").exists()
 
 

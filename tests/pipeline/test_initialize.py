@@ -92,6 +92,6 @@ def test_a_failure_names_the_command_its_exit_code_and_its_last_lines(tmp_path: 
 def test_a_dry_run_shows_it_and_runs_it_not(tmp_path: Path) -> None:
     run = opened(tmp_path, "touch made")
     run.__dict__["provider"] = Nowhere()
-    assert dry_run(run, DeployOptions()).steps[0] == "$ /bin/sh -c 'touch made'"
-    assert "$ /bin/sh -c 'touch made'" not in dry_run(run, DeployOptions(skip_initialize=True)).steps
+    assert dry_run([(run, DeployOptions())]).steps[0] == "$ /bin/sh -c 'touch made'"
+    assert "$ /bin/sh -c 'touch made'" not in dry_run([(run, DeployOptions(skip_initialize=True))]).steps
     assert not (tmp_path / "made").exists()

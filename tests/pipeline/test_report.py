@@ -43,7 +43,7 @@ def test_one_failure_is_named_and_the_rest_counted_truly() -> None:
     assert str(done).splitlines()[1] == "  blog-2  10.0.0.2  ✗ host unreachable; version 0123456789ab runs"
     named = merged([replace(done, is_named=True), report(StackResult("blog-3", "10.0.0.3", "deployed"))]).error()
     assert named is not None
-    assert named.message == "Deployed 2 of 3 stacks in 1m 36s; failed: blog-2"
+    assert named.message == "Deployed 2 of 3 stacks in 48s; failed: blog-2"
     assert named.hint == "`dev status` shows what is running; `dev deploy blog-2 --skip-build` retries"
 
 

@@ -52,7 +52,7 @@ def started(project: Project, first: HostState, *, confirm: str = "careful", bui
 def planned(run: RecordedRun, options: DeployOptions | None = None) -> ReleasePlan:
     """Plan, and make sure that nothing was changed for it."""
     try:
-        return plan(run, options or DeployOptions())
+        return plan([(run, options or DeployOptions())])
     finally:
         run.close()
         hosts = {line.split()[1] for host in run.hosts.values() for line in host.transcript}

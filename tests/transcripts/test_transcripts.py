@@ -303,7 +303,7 @@ def test_a_dry_run_shows_what_a_first_deploy_would_run_and_runs_nothing(root: Pa
     (root / "config/dev.yml").write_text(settings)
     try:
         project, machine = load(root, ENVIRONMENT), Machine()
-        found = dry_run(Run(project, machine, Output(lambda event: None)), DeployOptions())
+        found = dry_run([(Run(project, machine, Output(lambda event: None)), DeployOptions())])
     finally:
         (root / "config/dev.yml").write_text(SETTINGS)
     compare("dry_run", normal(str(found), project) + "\n")

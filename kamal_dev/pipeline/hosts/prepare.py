@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import field, replace
+from threading import Lock
 
 from kamal_dev.commands import host
 from kamal_dev.commands.facts import Facts
@@ -25,7 +27,7 @@ from kamal_dev.plan.observation import Observation
 from kamal_dev.plan.operation import Bootstrap, PullImages, SendSource
 from kamal_dev.plan.plan import StackPlan
 from kamal_dev.shell import Connecting
-from kamal_dev.shell.fanout import Background
+from kamal_dev.shell.fanout import Background, once
 from kamal_dev.values import dataclass
 
 BOOTSTRAPPING = 1800.0
@@ -75,12 +77,32 @@ class PreparedHost:
         return replace(self, observation=replace(self.observation, facts=facts), source=outcome)
 
 
+class MachineSetups:
+    """Remember on which machines this run has set up Docker, so that stacks that share one wait for it."""
+
+    def __init__(self) -> None:
+        self._turn_of = once(lambda machine: Lock())
+        self._done: set[Host] = set()
+
+    def turn_on(self, target: Host) -> AbstractContextManager[object]:
+        """Return the lock of the machine of a stack."""
+        return self._turn_of(replace(target, name=""))
+
+    def has(self, target: Host) -> bool:
+        """Return whether Docker was set up on the machine of a stack."""
+        return replace(target, name="") in self._done
+
+    def add(self, target: Host) -> None:
+        """Record that Docker was set up on the machine of a stack."""
+        self._done.add(replace(target, name=""))
+
+
 @dataclass(frozen=True)
 class PrepareContext:
     """Hold what all hosts of one deploy are prepared with.
 
     With `source_waits`, the source is sent together with the release. `on_bootstrap` is called with each stack whose
-    host gets Docker.
+    host gets Docker; `setups` are shared by all stacks, of which several may be on one machine.
     """
 
     connections: HostConnections
@@ -88,6 +110,7 @@ class PrepareContext:
     transfer: ImageTransfer
     workspace: Workspace
     on_bootstrap: Callable[[str], None]
+    setups: MachineSetups
     source_waits: bool = False
 
 
@@ -101,7 +124,7 @@ def prepare(context: PrepareContext, observation: Observation) -> PreparedHost:
         connections.output.info(note, target)
     if (operation := plan.first(Bootstrap)) and not operation.is_for_watcher:
         context.on_bootstrap(observation.stack)
-        plan, observation = _current(context, bootstrap(context, observation, operation))
+        plan, observation = _with_docker(context, observation, operation)
     plan, observation = _with_ports(context, plan, observation)
     wanted = plan.first(PullImages)
     # Sending the source and pulling images take long and do not depend on each other.
@@ -117,6 +140,28 @@ def prepare(context: PrepareContext, observation: Observation) -> PreparedHost:
         _, observation = _current(context, pulled)
     prepared = PreparedHost(observation, missing)
     return prepared.sent(context.workspace.folder, outcome) if outcome else prepared
+
+
+def _with_docker(
+    context: PrepareContext, observation: Observation, operation: Bootstrap
+) -> tuple[StackPlan, Observation]:
+    """Set up Docker on a host, unless this was done for another stack meanwhile. Raises BootstrapFailed."""
+    target, setups = _host(observation), context.setups
+    with setups.turn_on(target):
+        if setups.has(target):
+            _log_in_again(context, target)
+            plan, observation = _current(context, _again(context, observation))
+            if not (lacking := plan.first(Bootstrap)) or lacking.is_for_watcher:
+                return plan, observation
+        observation = bootstrap(context, observation, operation)
+        setups.add(target)
+    return _current(context, observation)
+
+
+def _log_in_again(context: PrepareContext, target: Host) -> None:
+    """Log in again in the next run: the user's groups, which may have changed, are those of the login."""
+    if isinstance(shell := context.connections.remote(target), Connecting):
+        shell.end_with_run()
 
 
 def _with_ports(context: PrepareContext, plan: StackPlan, observation: Observation) -> tuple[StackPlan, Observation]:
@@ -172,9 +217,7 @@ def bootstrap(context: PrepareContext, observation: Observation, operation: Boot
     release = context.planner.release(observation).release
     connections.output.start("bootstrapping", operation.lacks, target)
     outcome = follow(connections, target, bootstrap_step(connections.scripts, release), timeout=BOOTSTRAPPING)
-    if isinstance(shell := connections.remote(target), Connecting):
-        # The user's groups, which may have changed, are those of the login.
-        shell.end_with_run()
+    _log_in_again(context, target)
     if not outcome:
         raise BootstrapFailed(
             target.name,

@@ -11,7 +11,7 @@ from kamal_dev.model import Build, Image
 from kamal_dev.pipeline.images import features, local_registry, registry
 from kamal_dev.pipeline.images.building import Built, build_one, buildable, planned
 from kamal_dev.pipeline.images.engine import inspect
-from kamal_dev.pipeline.images.parallel import THREAD, each_image
+from kamal_dev.pipeline.images.parallel import THREAD, BuildRoom, each_image
 from kamal_dev.pipeline.images.pushing import keep_one, push_one
 from kamal_dev.pipeline.images.recipe import BuildOptions
 from kamal_dev.pipeline.images.source_check import UNPUSHED
@@ -39,11 +39,19 @@ class MadeImages:
 
 
 class ImageMaking:
-    """Build and push the images of a deploy in parallel, optionally while hosts are observed."""
+    """Build and push the images of a deploy in parallel, optionally while hosts are observed.
 
-    def __init__(self, project: Project, tools: LocalTools, *, skip_build: bool, skip_push: bool) -> None:
+    `room` is shared with other sources that are deployed at the same time; their builds must not begin early, because
+    `stop` ends all builds.
+    """
+
+    def __init__(
+        self, project: Project, tools: LocalTools, *, skip_build: bool, skip_push: bool, room: BuildRoom | None = None
+    ) -> None:
         self._project = project
         self._tools = tools
+        self._room = room
+        self._places = room.places if room else None
         self._skip_build = skip_build
         self._skip_push = skip_push
         self._begun: Background[tuple[str, list[Built]]] | None = None
@@ -87,19 +95,25 @@ class ImageMaking:
             if images:
                 after_build()
             known = {item.image.reference: item for item in images}
-            images = each_image(builds, lambda build: self._published(build, config, known.get(str(build.image))))
+            images = each_image(
+                builds, lambda build: self._published(build, config, known.get(str(build.image))), self._places
+            )
         made = {str(build.image): image for build, image in zip(builds, images, strict=True)}
         return MadeImages({service: made[str(image)] for service, image in project.images().items()}, config)
 
     def _make(self, *, push: bool) -> tuple[str, list[Built]]:
         """Build each image and `push` it; return the docker config folder, and the images if there are any."""
         project, tools = self._project, self._tools
-        config = _logged_in(project, tools, skip_build=self._skip_build, skip_push=self._skip_push)
+        config = self._logged_in()
         options = BuildOptions(may_push=not self._skip_push, config=config, is_cancelled=self._cancelled.is_set)
         pushed: list[str] = []
 
         def make(build: Build) -> Built | None:
-            built = None if self._skip_build else build_one(project, tools, build, options)
+            built = (
+                None
+                if self._skip_build
+                else self._once("build", build, lambda: build_one(project, tools, build, options))
+            )
             if not push:
                 return built
             published = self._published(build, config, built, self._await_plan)
@@ -108,7 +122,7 @@ class ImageMaking:
 
         builds = planned(project) if self._skip_build else buildable(project, tools, options)
         try:
-            return config, list(filter(None, each_image(builds, make)))
+            return config, list(filter(None, each_image(builds, make, self._places)))
         except DevError as error:
             if pushed and not self._skip_push and error.left_behind == UNPUSHED:
                 verb = "was" if len(pushed) == 1 else "were"
@@ -123,11 +137,26 @@ class ImageMaking:
     def _published(
         self, build: Build, config: str, built: Built | None, ready: Callable[[], None] = lambda: None
     ) -> Built:
-        assert build.image
+        image = build.image
+        assert image
         if self._skip_push:
             ready()
-            return keep_one(self._tools.shell, build.image, built.present if built else None)
-        return push_one(self._project, self._tools, build.image, config, built, ready)
+            return keep_one(self._tools.shell, image, built.present if built else None)
+        return self._once("push", build, lambda: push_one(self._project, self._tools, image, config, built, ready))
+
+    def _once(self, verb: str, build: Build, work: Callable[[], Built]) -> Built:
+        """Do the work unless another source has done it: equal names are equal versions of the source."""
+        return self._room.once((verb, str(build.image)), work) if self._room else work()
+
+    def _logged_in(self) -> str:
+        """Log in for building and pushing; with the same registry, once for all sources."""
+        skip_build, skip_push = self._skip_build, self._skip_push
+
+        def log_in() -> str:
+            return _logged_in(self._project, self._tools, skip_build=skip_build, skip_push=skip_push)
+
+        is_equal = self._room and not skip_push and planned(self._project)
+        return self._room.once(("login",), log_in) if self._room and is_equal else log_in()
 
 
 def _logged_in(project: Project, tools: LocalTools, *, skip_build: bool, skip_push: bool) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from threading import Semaphore
-from typing import TypeVar
+from threading import Lock, Semaphore
+from typing import Any, TypeVar
 
 from kamal_dev.errors import DevError
 from kamal_dev.model import Build
@@ -17,14 +17,34 @@ FROM_IMAGE = "docker-image://"
 Value = TypeVar("Value")
 
 
-def each_image(builds: tuple[Build, ...], work: Callable[[Build], Value]) -> list[Value]:
+class BuildRoom:
+    """Limit how many images the sources of one deploy build at once, and do equal work once."""
+
+    def __init__(self) -> None:
+        self.places = Semaphore(AT_ONCE)
+        self._begun: dict[tuple[str, ...], Background[Any]] = {}
+        self._guard = Lock()
+
+    def once(self, key: tuple[str, ...], work: Callable[[], Value]) -> Value:
+        """Return the result of the work with this key, or raise its error; only the first caller's work runs."""
+        with self._guard:
+            if key not in self._begun:
+                self._begun[key] = Background(work, THREAD)
+            begun: Background[Value] = self._begun[key]
+        return begun.result()
+
+
+def each_image(
+    builds: tuple[Build, ...], work: Callable[[Build], Value], places: Semaphore | None = None
+) -> list[Value]:
     """Do the work for each build, in order; an image built from others starts after them.
 
-    All builds run to their end. Raises the first failure, which lists the others.
+    All builds run to their end. Raises the first failure, which lists the others. `places` limits the work if it is
+    shared with other builds.
     """
-    if len(builds) < 2:
+    if len(builds) < 2 and not places:
         return [work(build) for build in builds]
-    room = Semaphore(AT_ONCE)
+    room = places or Semaphore(AT_ONCE)
     begun: dict[str, Background[Value]] = {}
 
     def one(build: Build, needed: tuple[Background[Value], ...]) -> Value:

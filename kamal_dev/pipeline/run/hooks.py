@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import cached_property, partial
@@ -29,11 +30,21 @@ UP = ("up", "completed")
 class Hooks:
     """Run the hooks of one verb, `command`; with `skip`, none of them.
 
-    `version` defaults to the version of the working tree.
+    `version` defaults to the version of the working tree. Hooks with the same `turn` run one after another, except
+    `health`.
     """
 
-    def __init__(self, run: Run, command: str, *, skip: bool = False, version: str | None = None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        command: str,
+        *,
+        skip: bool = False,
+        version: str | None = None,
+        turn: AbstractContextManager[object] | None = None,
+    ) -> None:
         self._run = run
+        self._turn = turn or nullcontext()
         self._command = command
         self._skip = skip
         self._version = version
@@ -107,13 +118,14 @@ class Hooks:
         if name not in runnable(self._run.project):
             output.warn(f"{path} is not executable and was skipped: `chmod +x {path}`")
             return
-        output.start("hook", name)
-        step = self._step(name, self._details(addresses, details))
-        timeout = CHECKING if name == HEALTH else None
-        ended = self._run.local.run(step, on_line=partial(output.line, "hook"), timeout=timeout)
-        if not ended:
-            raise _failure(name, ended, left_behind)
-        output.done("hook", name, seconds=ended.seconds)
+        with nullcontext() if name == HEALTH else self._turn:
+            output.start("hook", name)
+            step = self._step(name, self._details(addresses, details))
+            timeout = CHECKING if name == HEALTH else None
+            ended = self._run.local.run(step, on_line=partial(output.line, "hook"), timeout=timeout)
+            if not ended:
+                raise _failure(name, ended, left_behind)
+            output.done("hook", name, seconds=ended.seconds)
 
     @cached_property
     def _performer(self) -> str:

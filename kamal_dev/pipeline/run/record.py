@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable
 
@@ -30,6 +31,7 @@ class DeployRecord:
         self._performer = performer
         self._names = names
         self._has_ended = False
+        self._ending = threading.Lock()
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self._begun = Background(lambda: written(project, lambda state: state.begun(names, creating, now)))
         if creating:
@@ -41,7 +43,7 @@ class DeployRecord:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Record why no host got the release, or that the result is unknown."""
-        if self._has_ended:
+        if not self._ends():
             return
         state, why = ("failed", error) if isinstance(error, DevError) else ("unknown", UNTIMELY)
         history.note(
@@ -54,7 +56,7 @@ class DeployRecord:
 
     def ended(self, outcomes: Iterable[StackResult], hosts: dict[str, Host], seconds: float) -> None:
         """Record how the deploy ended; `hosts` are the hosts reached, by stack."""
-        if self._has_ended:
+        if not self._ends():
             return
         outcomes, provider = tuple(outcomes), self._project.config.provider.type
         reached = [
@@ -68,7 +70,12 @@ class DeployRecord:
         for notice in dict.fromkeys((*before, *after)):
             self._output.warn(notice)
         history.note(self._project, self._output, self._performer, "deploy", outcomes, seconds)
-        self._has_ended = True
+
+    def _ends(self) -> bool:
+        """Return whether the end is still to be recorded; an interrupt may end a deploy that ends in its own thread."""
+        with self._ending:
+            had_ended, self._has_ended = self._has_ended, True
+        return not had_ended
 
 
 def written(project: Project, change: Change) -> tuple[str, ...]:

@@ -14,7 +14,8 @@ from kamal_dev.output.event import Phase
 from kamal_dev.output.failure import Failure, kind
 from kamal_dev.output.summary import ContainerSummary, LifecycleSummary, RunSummary, StackSummary, taken
 from kamal_dev.output.units import duration
-from kamal_dev.plan.plan import Plan
+from kamal_dev.plan.placement import natural
+from kamal_dev.plan.plan import Plan, joined
 from kamal_dev.values import dataclass
 
 STATUS = "`dev status` shows what is running"
@@ -168,20 +169,17 @@ class Report:
 
 
 def merged(reports: Sequence[Report]) -> Report:
-    """Return the reports of one verb as one: stacks of different references are deployed one after the other."""
+    """Return the reports of one verb about several sources, which took place at the same time, as one."""
     first, *others = reports
     if not others:
         return first
-    plans = [report.plan for report in reports if report.plan]
     return Report(
         first.verb,
         ", ".join(dict.fromkeys(report.version for report in reports)),
-        tuple(outcome for report in reports for outcome in report.outcomes),
-        sum(report.seconds for report in reports),
+        tuple(sorted((item for report in reports for item in report.outcomes), key=lambda item: natural(item.stack))),
+        max(report.seconds for report in reports),
         next((report.hook for report in reports if report.hook), None),
-        Plan(
-            tuple(item for plan in plans for item in plan.here), tuple(item for plan in plans for item in plan.stacks)
-        ),
+        joined(report.plan for report in reports if report.plan),
         is_named=any(report.is_named for report in reports),
     )
 

@@ -98,7 +98,13 @@ class Run:
         assert isinstance(self.read, partial)
         settings = {**self.read.keywords, "origin": SourceOrigin(self.project.home, ref, repository)}
         read = partial(self.read.func, folder, **settings)
-        return replace(self, project=read(), read=read)
+        made = replace(self, project=read(), read=read)
+        # Who has hosts, and hosts that share stacks, are asked once for all sources.
+        if "stacks" in self.__dict__:
+            made.__dict__["stacks"] = self.stacks
+        if self.provider.machines():
+            made.__dict__["provider"] = self.provider
+        return made
 
     def within(self, seconds: float | None) -> Run:
         """Return the run with this many seconds for the work on each host; None means no limit."""
