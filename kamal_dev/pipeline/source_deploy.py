@@ -275,7 +275,8 @@ class PlannedDeploy:
             with self.decided.turns.creating:
                 made |= self._run.provider.ensure(scope.not_on)
         moved, errors = reach.claimed()
-        return {**made, **{name: item for name, item in {**moved, **errors}.items() if name in scope.names}}
+        made |= {name: host for name, host in moved.items() if name in scope.names}
+        return made | {name: error for name, error in errors.items() if name in scope.names}
 
 
 def _prepare_all(
