@@ -53,8 +53,8 @@ KINDS = {
     "containers": "docker ps --all --format '{{.Names}}'",
     "networks": "docker network ls --format '{{.Name}}'",
     "volumes": "docker volume ls --format '{{.Name}}'",
-    "images": "docker image ls --format '{{.Repository}}'",
-    "folders": "ls -A ~/.kamal-dev",
+    # The audit log of a removed stack is kept.
+    "files": "find ~/.kamal-dev -mindepth 2 -maxdepth 2 ! -name audit.log",
 }
 
 
