@@ -49,6 +49,10 @@ while (my $client = $server->accept) {
 }
 """
 ASK = """bash -c 'exec 3<>/dev/tcp/127.0.0.1/8000 && echo "$0" >&3 && cat <&3'"""
+APPS = (
+    "docker ps --filter label=com.docker.compose.service=app "
+    """--format '{{.Label "com.docker.compose.project"}} {{.ID}}'"""
+)
 KINDS = {
     "containers": "docker ps --all --format '{{.Names}}'",
     "networks": "docker network ls --format '{{.Name}}'",
@@ -100,23 +104,34 @@ class Branches:
         flags = [word for number in numbers for word in ("--ref", f"feature/{number}")]
         return self.repository.dev("deploy", "--json", *flags, timeout=900)
 
-    def place(self, stack: str) -> Host:
-        """Return the host that has a stack; exactly one does."""
-        (host,) = (host for host in self.hosts if host.states(stack))
-        return host
+    def apps(self) -> dict[str, tuple[Host, str]]:
+        """Return the host and the container of the app of each stack that runs; each is on one host."""
+        apps: dict[str, tuple[Host, str]] = {}
+        for host in self.hosts:
+            for line in host.run(APPS).splitlines():
+                stack, container = line.split()
+                assert stack not in apps, f"{stack} is on two hosts"
+                apps[stack] = (host, container)
+        return {stack: apps[stack] for stack in self.stacks}
 
-    def within(self, stack: str, script: str) -> str:
-        """Run a script in the app of a stack."""
-        host = self.place(stack)
-        return host.run(f"docker exec {host.containers(stack)['app']['Id']} {script}")
+    def within(self, script: str) -> dict[str, str]:
+        """Run a script in the app of each stack, in which `STACK` is its name; return the outputs."""
+        return {
+            stack: host.run(f"docker exec {container} {script.replace('STACK', stack)}")
+            for stack, (host, container) in self.apps().items()
+        }
 
-    def ask(self, stack: str, entry: str = "") -> list[str]:
-        """Write an entry into the guestbook of a stack, and return all its entries."""
-        return self.within(stack, f"{ASK} '{entry}'").split()
+    def entries(self) -> dict[str, list[str]]:
+        """Return what is in the guestbook of each stack."""
+        return {stack: output.split() for stack, output in self.within(f"{ASK} ''").items()}
 
-    def message(self, stack: str) -> str:
-        """Return what the image of a stack was built with."""
-        return self.within(stack, "cat /message").strip()
+    def sign(self) -> None:
+        """Write the name of each stack into its guestbook."""
+        self.within(f"{ASK} STACK")
+
+    def messages(self) -> list[str]:
+        """Return what the image of each stack was built with."""
+        return [output.strip() for output in self.within("cat /message").values()]
 
     def traces(self) -> dict[str, list[str]]:
         """Return what the hosts have of these stacks, by kind."""

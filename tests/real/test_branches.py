@@ -23,17 +23,16 @@ def test_the_branches_of_a_repository_are_stacks_on_three_hosts(
     assert {stack["state"] for stack in created.stacks.values()} == {"deployed"}, str(created)
     assert list(created.stacks) == stacks
     # Other tests have stacks there, too.
-    assert max(Counter(branches.place(stack).name for stack in stacks).values()) < count
-    assert [branches.message(stack) for stack in stacks] == [f"first of {ref}" for ref in branches.refs]
-    for stack in stacks:
-        branches.ask(stack, stack)
-    assert [branches.ask(stack) for stack in stacks] == [[stack] for stack in stacks]
+    assert max(Counter(host.name for host, _ in branches.apps().values()).values()) < count
+    assert branches.messages() == [f"first of {ref}" for ref in branches.refs]
+    branches.sign()
+    assert branches.entries() == {stack: [stack] for stack in stacks}
 
     branches.commit("second")
     again = repository.deploy("feature-*", "--verbose")
     assert {stack["state"] for stack in again.stacks.values()} == {"deployed"}, str(again)
-    assert [branches.message(stack) for stack in stacks] == [f"second of {ref}" for ref in branches.refs]
-    assert [branches.ask(stack) for stack in stacks] == [[stack] for stack in stacks]
+    assert branches.messages() == [f"second of {ref}" for ref in branches.refs]
+    assert branches.entries() == {stack: [stack] for stack in stacks}
 
     repository.dev("remove", "feature-*", "--yes")
     assert branches.traces() == before
