@@ -204,6 +204,7 @@ def test_hosts_are_surveyed_once_and_new_stacks_are_placed_together(
     monkeypatch.setattr(Run, "remote", lambda self, host: homes[host.address])
     monkeypatch.setattr(Run, "provider", Shared())
     report = deploy_all(every)
+    every[0][0].resources.close()
     assert [step for home in homes.values() for step in home.transcript if step == "survey"] == ["survey"] * 3
     # These hosts have no engine, so that nothing can be deployed to them.
     assert [(item.stack, item.address, item.state) for item in report.outcomes] == [
