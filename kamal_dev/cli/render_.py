@@ -7,21 +7,29 @@ from pathlib import Path
 import click
 
 from kamal_dev.cli import common
+from kamal_dev.model.stack_engine import ENGINES, StackEngine
 
 
 @click.command(
     epilog=common.examples(
-        "dev render  # list the files", "dev render /tmp/release  # write them", "dev render --explain"
+        "dev render  # list the files",
+        "dev render /tmp/release  # write them",
+        "dev render --explain",
+        "dev render --explain --engine swarm-stack  # what Swarm would change",
     )
 )
 @click.argument("directory", required=False, metavar="[DIR]", type=click.Path(path_type=Path))
 @click.option("--explain", is_flag=True, help="Explain how each key of your files is used.")
+@click.option(
+    "--engine", type=click.Choice(ENGINES), default=ENGINES[0], help="Render for this engine. Default: compose."
+)
+@click.option("--degraded", is_flag=True, help="Leave out what the engine cannot do, with a warning.")
 @common.ignore_features
 @common.allow_outside
 @common.as_json
 @common.version
 @common.common
-def command(flags: common.Flags, *, directory: Path | None, explain: bool) -> None:
+def command(flags: common.Flags, *, directory: Path | None, explain: bool, engine: str, degraded: bool) -> None:
     """Secrets are masked. Without DIR, only lists the files.
 
     Needs no Docker, hosts or network.
@@ -33,7 +41,7 @@ def command(flags: common.Flags, *, directory: Path | None, explain: bool) -> No
 
     run = common.open_run(flags, strict=not explain)
     try:
-        rendering = render(run, directory, explained=explain)
+        rendering = render(run, directory, explained=explain, engine=StackEngine(engine, is_degraded=degraded))
     except ConfigError as error:
         if explain:
             rows = explain_as_far(run.project, error.problems)

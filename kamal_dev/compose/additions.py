@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from kamal_dev.compose import stack_variables
 from kamal_dev.devcontainer.configuration import NOWHERE
+from kamal_dev.model.stack_engine import COMPOSE, StackEngine
 from kamal_dev.values import dataclass
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Additions:
     the images contain the source. `expose` leaves published ports as written, in all services. `restart` is the
     policy of services that set none. `mentioned` are the variables of a stack that devcontainer.json mentions
     anywhere. `forwarded` are the ports that it forwards, as `port` or `service:port`. `is_shared`: other stacks of the
-    project run on the same host.
+    project run on the same host. `engine` runs the stack.
     """
 
     service: str
@@ -41,6 +42,8 @@ class Additions:
     cap_add: tuple[str, ...] = ()
     security_opt: tuple[str, ...] = ()
     security_where: Location = field(default=NOWHERE, compare=False)
+    privileged_where: Location = field(default=NOWHERE, compare=False)
+    swap_where: Location = field(default=NOWHERE, compare=False)
     keeps_running: bool = False
     entrypoints: tuple[str, ...] = ()
     image: ImageConfig | None = None
@@ -54,6 +57,7 @@ class Additions:
     mentioned: frozenset[str] = frozenset()
     forwarded: tuple[str, ...] = ()
     is_shared: bool = False
+    engine: StackEngine = COMPOSE
 
 
 def additions(
@@ -80,6 +84,8 @@ def additions(
         cap_add=devcontainer.cap_add,
         security_opt=devcontainer.security_opt,
         security_where=devcontainer.where("securityOpt"),
+        privileged_where=devcontainer.where("privileged"),
+        swap_where=config.where.get("defaults.memory_swap", NOWHERE),
         keeps_running=devcontainer.override_command,
         entrypoints=devcontainer.entrypoints,
         image=image if devcontainer.entrypoints else None,

@@ -25,9 +25,11 @@ from kamal_dev.compose import (
     release_files,
     restarts,
     rewrite,
+    secret_text,
     service,
     sharing,
     stack_variables,
+    swarm_stack,
 )
 from kamal_dev.compose import release_manifest as manifest
 from kamal_dev.compose.additions import Additions
@@ -35,9 +37,11 @@ from kamal_dev.compose.binds import Bind
 from kamal_dev.compose.compose_project import ComposeProject
 from kamal_dev.compose.mounts import Mounted
 from kamal_dev.compose.reading import ComposeReader
+from kamal_dev.compose.swarm_contents import SwarmInputs
+from kamal_dev.compose.travels import Travel
 from kamal_dev.compose.value import Value
 from kamal_dev.errors import ComposeError, NothingBuilt, Problem
-from kamal_dev.model import Image, Location, Notice, Release, Secret, StartedService, Version
+from kamal_dev.model import REDACTED, File, Image, Location, Notice, Release, Secret, StartedService, Version
 from kamal_dev.model.location import NOWHERE
 from kamal_dev.values import dataclass
 
@@ -85,19 +89,43 @@ def render(
     own, after = (ready := ready or rewritten(project, images)).images, ready.model
     carried = (*project.travels, *(mounted := _mounted(project, additions, stack)).travels)
     of_stack = stack_variables.values(stack, version, index, address)
-    wanted = _of_stack(project, after, additions)
-    values = env.values(project, ready.reader, after, additions, variables or {}, wanted, of_stack)
+    values = _env_values(project, ready, additions, variables or {}, of_stack)
     marked = marks.of_services(additions.service, release_files.placed(carried, project), after, values)
     inputs = overlay.OverlayInputs(project, stack, own, additions, mounted, marked, allotted, of_stack)
-    files = release_files.gathered(project, ready.texts, carried, overlay.text(after, inputs))
+    files = release_files.gathered(project, ready.texts, carried, laid := overlay.text(after, inputs))
     about = manifest.entries(project, stack, version, own, additions, mounted, source or {})
-    content = release_files.ReleaseContent(project, carried, values, of_stack, notify)
+    of_swarm = _of_swarm(inputs, after, carried, values, laid, mask=mask)
+    content = release_files.ReleaseContent(project, carried, values, of_stack, notify, of_swarm)
     digest = content.digest([*files, manifest.lasting(about, own)], stack, additions.service)
     files = release_files.masked(files, carried, project) if mask else files
-    files += [env.file(project, stack, values, mask=mask), manifest.file({**about, "digest": digest})]
-    files.extend(release_files.notified(notify))
+    files += [manifest.file({**about, "digest": digest}), *of_swarm, *release_files.notified(notify)]
+    files.append(env.file(project, stack, values, mask=mask))
     bare = Release(f"{version}-{digest[:8]}", stack, version, digest, tuple(sorted(files, key=lambda file: file.path)))
     return _with_services(_described(about, bare, own), project, additions, inputs.variables, allotted)
+
+
+def _of_swarm(
+    inputs: overlay.OverlayInputs,
+    after: Value,
+    carried: tuple[Travel, ...],
+    values: Mapping[str, str | Secret],
+    laid: str,
+    *,
+    mask: bool,
+) -> tuple[File, ...]:
+    """Return the files with which Swarm runs the stack; none for another engine."""
+    project = inputs.project
+    if not inputs.additions.engine.is_swarm:
+        return ()
+    # The values of `.env` win, as on a host; secrets stay names.
+    variables = dict(inputs.variables)
+    for name, value in values.items():
+        if isinstance(value, str):
+            variables[name] = value
+        elif not secret_text.is_in(variables.get(name, "")):
+            variables[name] = secret_text.marked(name, REDACTED)
+    wanted = SwarmInputs(project, inputs.stack, after, inputs.additions, carried, variables, values, mask)
+    return tuple(swarm_stack.files(wanted, laid))
 
 
 def _with_services(
@@ -134,10 +162,17 @@ def _started(
     return StartedService(item.name, item.needs, tuple(dict.fromkeys((*own, *further))), policy)
 
 
-def _of_stack(project: ComposeProject, after: Value, additions: Additions) -> tuple[str, ...]:
-    """Return the variables of a stack for the main service."""
-    service = after.at("services", additions.main)
-    return tuple(stack_variables.environment(service, project, additions.main, additions.mentioned)) if service else ()
+def _env_values(
+    project: ComposeProject,
+    ready: Rewritten,
+    additions: Additions,
+    given: Mapping[str, str | Secret],
+    of_stack: Mapping[str, str],
+) -> dict[str, str | Secret]:
+    """Return the values of `.env`, with the variables of the stack that the main service mentions."""
+    main = ready.model.at("services", additions.main)
+    wanted = tuple(stack_variables.environment(main, project, additions.main, additions.mentioned)) if main else ()
+    return env.values(project, ready.reader, ready.model, additions, given, wanted, of_stack)
 
 
 def _described(about: Mapping[str, Any], bare: Release, own: Mapping[str, Image]) -> Release:
@@ -160,6 +195,7 @@ def notices(project: ComposeProject, additions: Additions) -> tuple[Notice, ...]
     warnings = [*stack_variables.notices(project, additions), *risky]
     warnings += () if additions.expose else ports.notices(services)
     warnings += sharing.notices(project.model) if additions.is_shared else ()
+    warnings += swarm_stack.findings(project, additions).notices if additions.engine.is_swarm else ()
     all_notices = (*project.notices, *mounted.notices, *_left_out(project, additions), *warnings)
     return tuple(dict.fromkeys(all_notices))
 
@@ -185,7 +221,8 @@ def all_binds(project: ComposeProject, additions: Additions) -> tuple[Bind, ...]
 def problems(project: ComposeProject, additions: Additions) -> tuple[Problem, ...]:
     """Return what must be fixed before a deploy."""
     shared = sharing.problems(project.model) if additions.is_shared else ()
-    return (*project.problems, *_mounted(project, additions, "").problems, *shared)
+    lost = swarm_stack.findings(project, additions).problems if additions.engine.is_swarm else ()
+    return (*project.problems, *_mounted(project, additions, "").problems, *shared, *lost)
 
 
 def _mounted(project: ComposeProject, additions: Additions, stack: str) -> Mounted:

@@ -60,13 +60,14 @@ def notified(text: str) -> list[File]:
 
 @dataclass(frozen=True)
 class ReleaseContent:
-    """Separate private from public content of a release, for its digest."""
+    """Separate private from public content of a release, for its digest; `swarm` are the files for Swarm."""
 
     project: ComposeProject
     carried: tuple[Travel, ...]
     values: Mapping[str, str | Secret]
     of_stack: Mapping[str, str]
     notify: str = ""
+    swarm: tuple[File, ...] = ()
 
     def digest(self, files: list[File], stack: str, salt: str) -> str:
         """Return a digest of all files; private content is hashed separately, the same for all stacks."""
@@ -74,6 +75,7 @@ class ReleaseContent:
         parts = [(file.path, file.content) for file in files if file.path in private]
         parts += [(f"${name}", marks.plain(value).encode()) for name, value in self.values.items() if self._hides(name)]
         parts += [(layout.NOTIFY, self.notify.encode())] if self.notify else []
+        parts += [(file.path, file.content) for file in self.swarm]
         total = hashlib.sha256(marks.private(salt, [*parts, (layout.ENV, self.project.own_env.encode())]).encode())
         for file in sorted([*files, self._env(stack)], key=lambda file: file.path):
             content = b"" if file.path in private else file.content

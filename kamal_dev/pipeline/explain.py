@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+from kamal_dev.compose.explanations import LEFT
 from kamal_dev.compose.explanations import explain as explain_compose
 from kamal_dev.errors import Problem
 from kamal_dev.model import Explanation, Location, Notice, Release
@@ -17,6 +19,7 @@ HEAD = ("WHERE", "KEY", "OUTCOME", "WHAT")
 CHANGED = "not as written"
 WARNED = "with a warning"
 WRONG = "an error"
+OTHER_ENGINE = "left to Swarm"
 LOCAL = "on this machine only"
 
 
@@ -46,7 +49,10 @@ def explain(project: Project, release: Release) -> tuple[Row, ...]:
     explanations = [*project.devcontainer.explanations]
     if project.devcontainer.kind == "compose":
         explanations += explain_compose(project.compose, release)
-    return _with_notices([*explanations, *_local(project)], project.notices)
+    if not project.engine.is_swarm:
+        return _with_notices([*explanations, *_local(project)], project.notices)
+    explanations = [replace(item, outcome=OTHER_ENGINE) if item.outcome == LEFT else item for item in explanations]
+    return _with_notices([*explanations, *_local(project)], project.notices, project.problems)
 
 
 def explain_as_far(project: Project, problems: Iterable[Problem]) -> tuple[Row, ...]:
@@ -64,29 +70,46 @@ def _local(project: Project) -> Iterator[Explanation]:
             yield Explanation(key, where, LOCAL, f"over {project.config.path}")
 
 
-def _with_notices(explanations: list[Explanation], notices: Iterable[Notice]) -> tuple[Row, ...]:
-    """Add each notice to the last key before it in the same file."""
+def _with_notices(
+    explanations: list[Explanation], notices: Iterable[Notice], problems: Iterable[Problem] = ()
+) -> tuple[Row, ...]:
+    """Add each notice and problem to the last key before it in the same file."""
     rows = [Row(item.where, item.key, item.outcome, item.text) for item in explanations]
     starts: dict[str, list[tuple[int, int, int]]] = {}
     for index, row in enumerate(rows):
         starts.setdefault(row.where.path, []).append((row.where.line, row.where.column, index))
     for places in starts.values():
         places.sort()
-    for notice in notices:
-        places = starts.get(notice.where.path, [])
-        before = bisect_right(places, (notice.where.line, notice.where.column, len(rows)))
+
+    def add(where: Location, change: Callable[[Row], Row], otherwise: Row) -> None:
+        places = starts.get(where.path, [])
+        before = bisect_right(places, (where.line, where.column, len(rows)))
         if before:
             index = places[before - 1][2]
-            rows[index] = _noticed(rows[index], notice)
+            rows[index] = change(rows[index])
         else:
-            rows.append(Row(notice.where, "", CHANGED, notice.message, (str(notice),)))
+            rows.append(otherwise)
+
+    for notice in notices:
+        alone = Row(notice.where, "", CHANGED, notice.message, (str(notice),))
+        add(notice.where, partial(_noticed, notice=notice), alone)
+    for item in problems:
+        where = Location(item.path, item.line, item.column)
+        add(where, partial(_wrong, problem=item), Row(where, item.key, WRONG, item.message))
     return tuple(rows)
+
+
+def _wrong(row: Row, problem: Problem) -> Row:
+    return replace(
+        row, outcome=WRONG, text=f"{row.text}; {problem.message}" if row.outcome == WRONG else problem.message
+    )
 
 
 def _noticed(row: Row, notice: Notice) -> Row:
     notices = (*row.notices, str(notice))
     if row.outcome == "ignored":
         return replace(row, notices=notices)
-    text = notice.message if not row.notices else f"{row.text}; {notice.message}"
+    message = notice.message.removeprefix(f"{row.key}: ")
+    text = message if not row.notices else f"{row.text}; {message}"
     outcome = WARNED if notice.is_warning and (not row.notices or row.outcome == WARNED) else CHANGED
     return replace(row, outcome=outcome, text=text, notices=notices)

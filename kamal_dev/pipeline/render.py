@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from kamal_dev.compose import layout
 from kamal_dev.compose.overlay import HEADER
 from kamal_dev.errors import UsageError
 from kamal_dev.model import Build, Image, Release, stack_name
+from kamal_dev.model.stack_engine import COMPOSE, StackEngine
 from kamal_dev.pipeline.explain import Row, explain
 from kamal_dev.pipeline.hosts.rendering import render_release
 from kamal_dev.pipeline.images.building import planned
@@ -57,13 +59,13 @@ class Rendering:
         }
 
 
-def render(run: Run, folder: Path | None, *, explained: bool = False) -> Rendering:
+def render(run: Run, folder: Path | None, *, explained: bool = False, engine: StackEngine = COMPOSE) -> Rendering:
     """Write exactly the files of the first stack's release to `folder`, with secrets masked.
 
-    If it is `explained`, the table contains the notices, so they are not printed. Raises UsageError if the folder has
-    other content or cannot be written.
+    If it is `explained`, the table contains the notices, so they are not printed. The release is one for `engine`.
+    Raises UsageError if the folder has other content or cannot be written.
     """
-    project = run.project
+    project = replace(run.project, engine=engine)
     rendered = render_release(project, stack_name(project.config.service, 1, project.config.naming), mask=True)
     if folder:
         _write(folder, rendered)

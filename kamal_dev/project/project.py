@@ -15,6 +15,7 @@ from kamal_dev.config import Config, SecretsFile
 from kamal_dev.devcontainer import Devcontainer, Private
 from kamal_dev.errors import ComposeError, DevcontainerError, Problem
 from kamal_dev.model import REDACTED, Build, Features, Image, Notice, Secret, Version
+from kamal_dev.model.stack_engine import COMPOSE, StackEngine
 from kamal_dev.output.redaction import Redaction
 from kamal_dev.project import compose_files, notices, untrusted
 from kamal_dev.project import compose_origin as origins
@@ -72,7 +73,7 @@ class Project:
     `root` is the workspace folder, which contains config/dev.yml or .devcontainer. All paths are absolute. Compose
     files are read when a verb first needs them. `compose_version` returns the version of local Compose, empty if not
     installed; `sent` lists the files that a workspace gets, relative to the repository. With `allow_outside`, files
-    outside the repository may be sent and built from.
+    outside the repository may be sent and built from. `engine` runs the stacks.
     """
 
     root: Path
@@ -89,6 +90,7 @@ class Project:
     sent: Callable[[], tuple[str, ...]] = field(repr=False)
     source_origin: SourceOrigin
     allow_outside: bool = False
+    engine: StackEngine = COMPOSE
 
     @property
     def home(self) -> Home:
@@ -174,7 +176,8 @@ class Project:
     @cached_property
     def additions(self) -> Additions:
         """What devcontainer.json and config/dev.yml add to the main service."""
-        return compose.additions(self.devcontainer, self.config, self.main, self.compose.run_services)
+        added = compose.additions(self.devcontainer, self.config, self.main, self.compose.run_services)
+        return replace(added, engine=self.engine)
 
     @property
     def notices(self) -> tuple[Notice, ...]:

@@ -231,6 +231,28 @@ def test_a_secret_is_redacted_wherever_it_stands_and_asked_for_by_nobody(project
     assert (project / "asked").exists(), "the user is part of the name of an image that is built"
 
 
+def test_render_explains_what_swarm_changes_and_cannot_do(project: Path) -> None:
+    said = {"dockerComposeFile": "c.yaml", "service": "app", "privileged": True}
+    (project / ".devcontainer" / "devcontainer.json").write_text(json.dumps(said, indent=1))
+    (project / ".devcontainer" / "c.yaml").write_text(
+        "services:\n  app:\n    image: x\n    restart: always\n    init: true\n    ipc: host\n    tmpfs: /run\n"
+    )
+    done = run("render", "out", "--engine", "swarm-stack", "--explain", "--json")
+    rows = {row["key"]: (row["outcome"], row["text"]) for row in json.loads(done.stdout)["explanations"]}
+    assert rows["services.app.restart"] == ("not as written", "`deploy.restart_policy.condition: any`")
+    assert rows["services.app.init"] == ("left to Swarm", "as written")
+    assert rows["services.app.ipc"] == ("an error", "Swarm cannot share namespaces")
+    assert rows["privileged"] == ("an error", "Swarm has no privileged containers")
+    assert (
+        ".devcontainer/c.yaml:6:10: services.app.ipc: Swarm cannot share namespaces: a deploy would fail" in done.stderr
+    )
+    assert "node.id == ${KAMAL_DEV_NODE}" in (project / "out" / "kamal-dev.stack.yaml").read_text()
+    degraded = run("render", "--engine", "swarm-stack", "--degraded")
+    assert "services.app.ipc: Swarm cannot share namespaces; it is left out" in degraded.stderr
+    assert "a deploy would fail" not in degraded.stderr
+    assert "kamal-dev.stack.yaml" not in run("render").stdout
+
+
 def test_what_is_outside_is_rendered_with_the_flag_alone_and_forbids_no_other_command(project: Path) -> None:
     (project.parent / "outside.env").write_text("OUT=1\n")
     (project / ".devcontainer" / "devcontainer.json").write_text('{"dockerComposeFile": "c.yaml", "service": "app"}')
