@@ -61,7 +61,7 @@ def bare() -> str:
 def prepared() -> str:
     """Return the image of a host that has Docker, as bootstrap installs it."""
     base = bare()
-    bootstrap = b"".join((FOLDER / name).read_bytes() for name in ("bootstrap.sh", "packages.sh"))
+    bootstrap = b"".join((FOLDER / name).read_bytes() for name in ("bootstrap.sh", "packages.sh", "pools.sh"))
     image = f"kamal-dev-test/host-with-docker:{_short(recipe() + bootstrap)}"
     return _once(image, lambda image: _bootstrap(image, base))
 

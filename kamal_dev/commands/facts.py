@@ -113,6 +113,7 @@ class Facts:
     `clashes` are the requested ports that somebody else holds.
     `parts` are the parts of the current release's containers, as written by `compose.parts`.
     `allotted` are the ports of the host that the stack has, as `name port`.
+    `lacks_pools`: the engine has its default address pools only, and they can be extended (see host/pools.sh).
     `watcher` is the version of the watcher, `missing` if none runs, or empty if the host cannot have one (no systemd).
     """
 
@@ -152,6 +153,7 @@ class Facts:
     parts: str = field(default="", repr=False)
     watcher: str = ""
     allotted: tuple[str, ...] = ()
+    lacks_pools: bool = False
 
     @property
     def host_ports(self) -> dict[str, int]:
@@ -178,6 +180,11 @@ class Facts:
     def needs_watcher(self, version: str) -> bool:
         """Return whether this version of the watcher has to be installed, and can be."""
         return bool(version and self.watcher) and self.watcher != version and self.privilege in ("root", "sudo")
+
+    @property
+    def needs_pools(self) -> bool:
+        """Return whether a host that stacks share needs more address pools, and this login can add them."""
+        return self.lacks_pools and self.privilege in ("root", "sudo")
 
     @property
     def unwatched(self) -> str:

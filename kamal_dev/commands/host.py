@@ -43,12 +43,14 @@ def question(stack: str, images: Iterable[str] = (), ports: Iterable[str] = ()) 
     return (stack_word(stack), " ".join(ports), *checked("image", images))
 
 
-def bootstrap(scripts: Scripts, token: str, asked: Iterable[str] = ()) -> Step:
+def bootstrap(scripts: Scripts, token: str, asked: Iterable[str] = (), *, adds_pools: bool = False) -> Step:
     """Set up Docker Engine, Compose and the watcher; does nothing if they are running. Takes up to 25 minutes.
 
-    It ends with the facts that are `asked` for (see `question`), like `pull`.
+    With `adds_pools`, an engine that is installed gets address pools for many networks. It ends with the facts that are
+    `asked` for (see `question`), like `pull`.
     """
-    return step(scripts, "bootstrap.sh", token=token, files=(*_asked(asked), *watcher(scripts)), label="bootstrap")
+    files = (*_asked(asked), *watcher(scripts), *about({"pools": "yes"} if adds_pools else {}))
+    return step(scripts, "bootstrap.sh", token=token, files=files, label="bootstrap")
 
 
 def pull(
@@ -139,6 +141,7 @@ def _meta(
         "layers": "\n".join(f"{digest} {size}" for digest, size in layers),
         "workspace": "\n".join(checked_folders(workspace)),
         "started": "\n".join(map(_line, release.started)),
+        "networks": "\n".join(release.networks),
     }
 
 

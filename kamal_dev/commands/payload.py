@@ -63,6 +63,7 @@ SCRIPTS = (
     "packages.sh",
     "parts.sh",
     "place.sh",
+    "pools.sh",
     "ports.sh",
     "problems.sh",
     "process.sh",
@@ -130,7 +131,7 @@ _SWITCH = (
     *("folders.sh", "handover.sh", "mounts.sh"),
     *UNDERWAY,
 )
-_FACTS = ("stack.sh", "history.sh", "observe.sh", "lock.sh", "ports.sh", "unit.sh", "engine_images.sh")
+_FACTS = ("stack.sh", "history.sh", "observe.sh", "lock.sh", "ports.sh", "unit.sh", "pools.sh", "engine_images.sh")
 # The scripts of the watcher, which are installed on the host.
 WATCHER = (
     *("lib.sh", "engine.sh", "stack.sh", "history.sh", "audit.sh", "lock.sh", "observe.sh", "exec.sh", "lifecycle.sh"),
@@ -143,7 +144,7 @@ _SOURCED = {
     "attach.sh": ("run.sh",),
     "backup.sh": (*_SWITCH, "services.sh"),
     "claim.sh": (),
-    "bootstrap.sh": ("packages.sh", "facts.sh", *_FACTS),
+    "bootstrap.sh": ("packages.sh", "pools.sh", "facts.sh", *_FACTS),
     "contents.sh": ("stack.sh", *_REPLACE),
     "facts.sh": _FACTS,
     "label.sh": ("engine_swarm.sh",),

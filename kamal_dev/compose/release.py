@@ -19,6 +19,7 @@ from kamal_dev.compose import (
     layout,
     marks,
     mounts,
+    networks,
     overlay,
     ports,
     profiles,
@@ -137,7 +138,11 @@ def _with_services(
 ) -> Release:
     """Return a release with the services that it starts, and their published ports."""
     started = tuple(service.started(project.services, additions.run_services))
-    release = replace(release, started=tuple(_started(item, project, additions, variables) for item in started))
+    release = replace(
+        release,
+        started=tuple(_started(item, project, additions, variables) for item in started),
+        networks=networks.from_pools(project.model, (item.name for item in started)),
+    )
     named = [(item.name, value) for item in started for value in _values((item,), project)]
     if not additions.is_shared:
         values = (value for _, value in named)

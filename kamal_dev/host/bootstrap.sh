@@ -2,8 +2,8 @@
 # Install and start Docker Engine and Compose on a Debian or Ubuntu host, and the watcher of this login: bootstrap.sh
 #
 # Does nothing if both are installed and running. Where it installs Docker, it adds address pools to /etc/docker/daemon.json
-# (see packages.sh); otherwise that file is not changed.
-# Payload: meta/facts, see lib.sh; meta/watcher, see unit.sh.
+# (see pools.sh); otherwise that file is only changed for a host that stacks share.
+# Payload: meta/facts, see lib.sh; meta/watcher, see unit.sh; meta/pools, see pools.sh.
 # Events: `log` {text}, those of facts.sh, then `result` {ok, phase, changed, code, reason, engine, compose}. `code` says what
 # failed:
 #   system      neither Debian nor Ubuntu, or too old           privilege  neither root nor sudo without a password
@@ -21,6 +21,8 @@ here=${0%/*}
 . "$here/unit.sh"
 # shellcheck source-path=SCRIPTDIR source=packages.sh
 . "$here/packages.sh"
+# shellcheck source-path=SCRIPTDIR source=pools.sh
+. "$here/pools.sh"
 # What packages leave in /etc and /usr is for everyone to read.
 umask 022
 
@@ -88,6 +90,14 @@ start_daemon() {
   fi
 }
 
+restart_daemon() {
+  if has_systemd; then
+    as_root systemctl restart docker >/dev/null 2>"$here/start.err"
+  else
+    as_root service docker restart >/dev/null 2>"$here/start.err" 8<&-
+  fi
+}
+
 is_masked() { grep -qs 'is masked' "$here/start.err"; }
 
 await_daemon() {
@@ -148,6 +158,7 @@ else
   if ! is_complete; then install; fi
   admit_user
 fi
+ensure_pools
 ensure_watcher
 tell_facts
 emit result ok: true phase bootstrap changed: "$changed" \

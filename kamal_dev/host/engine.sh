@@ -6,7 +6,7 @@
 # passed on unchanged.
 
 engine_name=Docker
-engine_folder=/var/lib/docker
+engine_folder=/var/lib/docker engine_settings=/etc/docker/daemon.json
 engine_config=${DOCKER_CONFIG:-$HOME/.docker}
 
 # --- how this login reaches it
@@ -78,7 +78,7 @@ explain_engine() {
 error_code() {
   case $1 in
     *[Nn]'o space left on device'*) echo disk ;;
-    *'non-overlapping IPv4 address pool'* | *'address pools have been fully subnetted'*) echo networks ;;
+    *'non-overlapping IPv4 address pool'* | *'address pools have been fully subnetted'* | *'no address range left'*) echo networks ;;
   esac
 }
 
@@ -244,6 +244,38 @@ engine_volumes() {
 # engine_users VOLUME: print the services of the stack with a container that mounts it.
 engine_users() {
   engine ps --all --filter "volume=$1" --filter "label=$label_of.project=$stack" --filter "$own" --format "{{.Label \"$label_of.service\"}}"
+}
+
+# engine_networks: print the keys of the networks that the stack has, as in its compose files.
+engine_networks() {
+  engine network ls --filter "label=$label_of.project=$stack" --format "{{.Label \"$label_of.network\"}}"
+}
+
+# try_networks COUNT: whether there is an address range for each of COUNT more networks. They are created, and removed again:
+# only the engine knows which ranges it could use. Other failures do not count.
+try_networks() {
+  tried='' tried_code=''
+  for tried_number in $(seq "$1"); do
+    tried="$tried kamal-dev-try-$stack-$tried_number"
+    tried_error=$(engine network create -- "${tried##* }" 2>&1 >/dev/null) || tried_code=$(error_code "$tried_error")
+    [ -z "$tried_code" ] || break
+  done
+  # shellcheck disable=SC2086 # names are words
+  engine network rm -- $tried >/dev/null 2>&1
+  [ "$tried_code" != networks ]
+}
+
+# no_networks [NUMBER NAMES]: print that there is no address range for more networks.
+no_networks() {
+  echo "$engine_name has no address range left for ${1:-another} network${1:+s ($2)}: its address pools are used up$(waiting_pools)"
+}
+
+# waiting_pools: print that pools in the engine's configuration are not in use yet; nothing if there are none.
+waiting_pools() {
+  grep -qs default-address-pools "$engine_settings" || return 0
+  case $(engine info --format '{{json .DefaultAddressPools}}' 2>/dev/null) in
+    null | '[]') echo "; those in $engine_settings are used once $engine_name is restarted" ;;
+  esac
 }
 
 create_volume() { engine volume create --label "$label_of.project=$stack" -- "$1" >/dev/null; }

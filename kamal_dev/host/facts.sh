@@ -20,6 +20,8 @@ here=${0%/*}
 . "$here/ports.sh"
 # shellcheck source-path=SCRIPTDIR source=unit.sh
 . "$here/unit.sh"
+# shellcheck source-path=SCRIPTDIR source=pools.sh
+. "$here/pools.sh"
 # shellcheck source-path=SCRIPTDIR source=engine_images.sh
 . "$here/engine_images.sh"
 
@@ -222,6 +224,7 @@ disk=$(disk_bytes "$home" "${root_dir:-$engine_folder}")
 home_free=${disk%% *} disk=${disk#* }
 look_at_system 2>/dev/null
 look_at_watcher
+if lacks_pools; then lacking_pools=true; else lacking_pools=false; fi
 emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \
   os "$os" os_version "$os_version" arch "$(platform)" \
   engine "$engine" compose "$compose" has_engine: "$(if has_engine; then echo true; else echo false; fi)" \
@@ -231,6 +234,7 @@ emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \
   release: "$(describe_release "$shown")" intact: "$intact" lock: "$(describe_lock)" last: "$(last_failure)" \
   images: "${images:-[]}" clashes: "$(clashes "${engine:+$wanted_ports}")" workspace: "$(workspaces)" \
   foreign "$foreign" source: "$(note state)" offered: "$(note offered)" lacks: "$(lacks)" \
-  unwritable "$(unwritable)" parts "$(made_of)" watcher "$watcher" underway "$underway" allotted: "$(allotted)"
+  unwritable "$(unwritable)" parts "$(made_of)" watcher "$watcher" underway "$underway" allotted: "$(allotted)" \
+  lacks_pools: "$lacking_pools"
 show_containers
 emit result ok: true phase facts

@@ -50,7 +50,7 @@ deployed_at() { date -u -r "$releases/$1/.kamal-dev/digest" +%Y-%m-%dT%H:%M:%SZ 
 # carry FOLDER: store the data that a rollback to the release needs in addition to its files, and its performer.
 # Arguments of lifecycle commands may be secrets, as in `.env`: only the user can read the release.
 carry() {
-  (cd "$here/meta" && cp version commit images built workspace user performer services started parts "$1/") || return
+  (cd "$here/meta" && cp version commit images built workspace user performer services started networks parts "$1/") || return
   [ ! -d "$1/lifecycle" ] || rm -rf "$1/exec" "$1/lifecycle" || return
   [ ! -d "$here/lifecycle" ] || cp -R "$here/lifecycle" "$here/exec" "$1/"
 }

@@ -27,37 +27,6 @@ read_system() {
   system_name=${system_name:-an unknown system}
 }
 
-# --- address pools
-
-# Docker has about 30 networks by default, and each stack takes one. These are its own ranges, cut smaller: 254 containers
-# in each of about 4000 networks. Docker skips those that overlap with a route of the host.
-pools='"default-address-pools": [{"base": "172.17.0.0/16", "size": 24}, {"base": "172.18.0.0/15", "size": 24},
-  {"base": "172.20.0.0/14", "size": 24}, {"base": "172.24.0.0/13", "size": 24}, {"base": "192.168.0.0/16", "size": 24}]'
-
-# with_pools: print the daemon.json on stdin with the pools as its first key, and its other settings unchanged.
-with_pools() {
-  awk -v pools="$pools" '
-    { text = text $0 "\n" }
-    END {
-      at = index(text, "{")
-      if (!at) { print "{" pools "}"; exit }
-      rest = substr(text, at + 1)
-      printf "%s{%s%s%s", substr(text, 1, at - 1), pools, (rest ~ /^[ \t\r\n]*}/ ? "" : ",\n "), rest
-    }'
-}
-
-# add_pools: write the pools before Docker is installed, so that it starts with them and no container is interrupted.
-# A file that already has pools is not changed; Docker would not start with one that is no JSON object.
-add_pools() {
-  settings=/etc/docker/daemon.json
-  [ ! -L "$settings" ] || return 0
-  as_root cat "$settings" >"$here/daemon.json" 2>/dev/null || : >"$here/daemon.json"
-  ! grep -q '"default-address-pools"' "$here/daemon.json" || return 0
-  case $(tr -d ' \t\r\n' <"$here/daemon.json") in '' | '{'*'}') ;; *) fail daemon "$settings is not a JSON object: fix or remove it" ;; esac
-  with_pools <"$here/daemon.json" >"$here/daemon.json.new" && as_root mkdir -p /etc/docker &&
-    as_root tee "$settings" <"$here/daemon.json.new" >/dev/null
-}
-
 # --- apt
 
 # apt ARG...: run apt-get without prompts; it waits for the dpkg lock, and its output goes to a file.

@@ -2,7 +2,7 @@
 # The folder, releases and containers of one stack. Sourced after lib.sh.
 #
 #   ~/.kamal-dev/<stack>/releases/<id>/.kamal-dev/   what the scripts know about a release:
-#       digest version commit images built services started parts workspace user performer good unfinished log result exec/ lifecycle/
+#       digest version commit images built services started networks parts workspace user performer good unfinished log result exec/ lifecycle/
 #   `good` exists once the release was healthy: `<service> <state>` per container. `unfinished` exists from then on until
 #   its lifecycle commands have run.
 

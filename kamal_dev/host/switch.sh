@@ -168,10 +168,11 @@ pull() {
 # none is touched.
 switch() {
   if is_same_content "$shown"; then switch_files; fi
-  discard "$home/stopped"
   phase up
   force_recreate=${recreate:-}
   look_at_known
+  require_networks
+  discard "$home/stopped"
   find_replaced "$shown" "$release"
   announce
   shown=$release is_switched=true
@@ -181,6 +182,23 @@ switch() {
   switch_to "$release" || conclude false untouched "could not switch \`current\`"
   if bring_up "$release" "$timeout"; then accept; else roll_back; fi
 }
+
+# require_networks: end the script if the engine has no address ranges for the networks that the release needs in addition. A
+# stack without containers has nothing that would stop; Compose creates its networks before any container.
+require_networks() {
+  [ -n "$found" ] && recall "$release" networks && [ -n "$content" ] || return 0
+  wanted_networks=$content
+  if [ -n "$shown" ] && recall "$shown" networks && [ "$content" = "$wanted_networks" ]; then return; fi
+  existing_networks=" $(engine_networks | tr '\n' ' ') "
+  set --
+  for network in $wanted_networks; do
+    case $existing_networks in *" $network "*) ;; *) set -- "$@" "$network" ;; esac
+  done
+  [ $# -eq 0 ] || try_networks $# || conclude false untouched "$(no_networks $# "$(listed_words "$@")")"
+}
+
+# listed_words WORD...: print them with commas.
+listed_words() { printf '%s, ' "$@" | sed 's/, $//'; }
 
 # switch_files: make the release the current one, and keep the containers.
 switch_files() {
@@ -258,6 +276,7 @@ bring_up() {
 why_compose() {
   clash=$(clash_in "$here/up.log")
   [ -z "$clash" ] || { printf '%s\n' "$clash"; return; }
+  [ "$(error_code "$(cat "$here/up.log")")" != networks ] || { no_networks; return; }
   grep -v '^ ' "$here/up.log" >"$here/up.err" || cp "$here/up.log" "$here/up.err"
   last_lines "$here/up.err" 2
 }

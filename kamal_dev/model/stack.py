@@ -96,7 +96,8 @@ class Release:
     `services` are those to start, none meaning all, `started` everything that starts; `workspace` are the folders
     that binds expect, relative to the stack's `workspace/`. `ports` are published on the host, as
     `address:port/protocol`, without those that the engine chooses. `published` are the ports that the host allots, as
-    `service:published:target/protocol`, if it is shared.
+    `service:published:target/protocol`, if it is shared. `networks` are the keys of the networks that get their
+    addresses from the host.
     """
 
     id: str
@@ -111,6 +112,7 @@ class Release:
     workspace: tuple[str, ...] = ()
     ports: tuple[str, ...] = ()
     published: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

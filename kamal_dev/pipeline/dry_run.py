@@ -147,7 +147,7 @@ def _step(
 ) -> Step:
     """Return the step for an operation on a host, made by the code that a deploy uses."""
     if isinstance(operation, Bootstrap):
-        return bootstrap_step(connections.scripts, planner.release(observation).release)(TOKEN)
+        return bootstrap_step(connections.scripts, planner.release(observation).release, operation)(TOKEN)
     if isinstance(operation, PullImages):
         return pull_step(connections.scripts, operation)(TOKEN)
     if isinstance(operation, SendSource):

@@ -297,6 +297,7 @@ def planner_of(run: Run, options: DeployOptions, scope: DeployScope, images: Ite
         over_ssh=options.skip_push,
         recreate=options.recreate,
         watcher=watcher_version(run.connections.scripts),
+        is_shared=project.config.placement.per_host > 1,
     )
     return Planner(project, RenderedReleases(project), of_services, metadata, workspace, needs, request)
 

@@ -11,6 +11,7 @@ from kamal_dev.plan import admission
 from kamal_dev.plan.change import application, change
 from kamal_dev.plan.observation import Observation
 from kamal_dev.plan.operation import (
+    POOLS,
     WATCHER,
     ApplyRelease,
     Bootstrap,
@@ -116,6 +117,8 @@ def _on_host(
 ) -> Iterator[Operation]:
     if not facts.is_ready:
         yield Bootstrap(lacks="Compose" if facts.daemon else "Docker", causes=(_missing_engine(facts),))
+    elif request.is_shared and facts.needs_pools:
+        yield Bootstrap(lacks=POOLS, causes=("Docker has addresses for about 30 networks",))
     elif facts.needs_watcher(request.watcher):
         what = "not running" if facts.watcher == "missing" else "of another version"
         yield Bootstrap(lacks=WATCHER, causes=(f"watcher is {what}",))

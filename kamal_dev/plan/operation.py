@@ -105,15 +105,20 @@ class StartHost(Operation):
         return "host"
 
 
-WATCHER = "watcher"
+WATCHER, POOLS = "watcher", "address pools"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bootstrap(Operation):
-    """Make Docker Engine, Compose and the watcher run on a host, which `lacks` one of them."""
+    """Make Docker Engine, Compose and the watcher run on a host, which `lacks` one of them, or addresses."""
 
     verb: ClassVar[str] = "bootstrap"
     lacks: str = "Docker"
+
+    @property
+    def installs_engine(self) -> bool:
+        """Whether Docker or Compose are missing."""
+        return self.lacks not in (WATCHER, POOLS)
 
     @property
     def is_for_watcher(self) -> bool:

@@ -47,7 +47,7 @@ class DeployRequest:
     `source` is `workspace.source`, `folder` the repository's name in workspaces; `source_moved` are
     the stacks whose workspaces this deploy has moved already. Images go to a registry, or, with
     `over_ssh`, to the hosts themselves; `recreate` recreates every container. `watcher` is the version of the
-    watcher that hosts get, empty for none.
+    watcher that hosts get, empty for none. `is_shared`: a host has several stacks.
     """
 
     images: tuple[PlannedImage, ...] = ()
@@ -58,6 +58,7 @@ class DeployRequest:
     over_ssh: bool = False
     recreate: bool = False
     watcher: str = ""
+    is_shared: bool = False
 
     @property
     def unbuilt(self) -> tuple[str, ...]:

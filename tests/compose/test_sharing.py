@@ -145,3 +145,23 @@ def test_what_cannot_be_shared_is_a_problem_with_its_place(text: str, problem: s
 def test_an_external_volume_is_a_warning() -> None:
     notices = [str(notice) for notice in compose.notices(load(TEXT), SHARED)]
     assert any("volumes.theirs: is external, and all stacks on a host share it" in notice for notice in notices)
+
+
+NETWORKS = """\
+services:
+  app: {image: x, networks: {front: {aliases: [www]}, theirs: , fixed: , wide: }}
+  db: {image: x}
+  alone: {image: x, network_mode: none}
+  other: {image: x, networks: [unused], profiles: [later]}
+networks:
+  front: {driver: bridge}
+  theirs: {external: true}
+  fixed: {ipam: {config: [{subnet: 10.9.0.0/24}]}}
+  wide: {driver: macvlan}
+  unused: {}
+"""
+
+
+def test_a_release_names_the_networks_that_need_addresses_of_the_host() -> None:
+    assert render(load(NETWORKS)).networks == ("default", "front")
+    assert render(load("services: {app: {image: x}}")).networks == ("default",)

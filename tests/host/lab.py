@@ -131,6 +131,7 @@ def release(
     files: tuple[File, ...] = (),
     image: str = TINY,
     started: tuple[StartedService, ...] = (),
+    networks: tuple[str, ...] = (),
     **services: str,
 ) -> Release:
     """Make a release of these services, as `compose` would render it."""
@@ -139,7 +140,7 @@ def release(
     members = (File("compose.yaml", text.encode()), File(".env", env.encode(), 0o600), *files)
     digest = hashlib.sha256(repr([(file.path, file.mode, file.content) for file in members]).encode()).hexdigest()
     known = Release(f"{version}-{digest[:8]}", stack, Version(version), digest, members, third_party=(image,))
-    return replace(known, started=started)
+    return replace(known, started=started, networks=networks)
 
 
 def is_running(facts: Facts | None, release: Release) -> bool:

@@ -14,7 +14,7 @@ POOLS = "default-address-pools"
 
 
 def merged(text: str) -> str:
-    script = f". {FOLDER}/lib.sh; . {FOLDER}/packages.sh; with_pools"
+    script = f". {FOLDER}/lib.sh; . {FOLDER}/pools.sh; with_pools"
     done = subprocess.run(["sh", "-c", script], input=text, capture_output=True, text=True, check=True)
     return done.stdout
 
@@ -45,7 +45,8 @@ def test_what_a_file_says_stays_as_it_is(text: str) -> None:
 def test_a_file_that_is_no_json_object_is_an_error_that_names_it(tmp_path: Path, text: str) -> None:
     (tmp_path / "daemon.json").write_text(text)
     script = f"""
-    . {FOLDER}/lib.sh; . {FOLDER}/packages.sh
+    . {FOLDER}/lib.sh; . {FOLDER}/pools.sh
+    engine_settings=/etc/docker/daemon.json
     as_root() {{ [ "$1" = cat ] || exit 9; cat "{tmp_path}/daemon.json"; }}
     fail() {{ echo "$@"; exit 1; }}
     here={tmp_path}/here; mkdir "$here"

@@ -250,8 +250,8 @@ LEFT = {
 }
 INTERRUPTED_HINT = "`dev deploy` completes it; `dev rollback` goes back to the previous good release, if there is one"
 NETWORKS_HINT = (
-    "Docker on the host has no range of addresses left for another network: remove unused stacks, and "
-    "`docker network prune` there; or give it more and smaller ones, `default-address-pools` in /etc/docker/daemon.json"
+    "remove stacks that are no longer needed, and unused networks (`docker network prune` on the host); or add more "
+    "and smaller `default-address-pools` to /etc/docker/daemon.json there, and restart Docker"
 )
 DISK_HINT = "`dev prune` removes old releases and their images"
 PULL_HINT = "check that the image exists and that the host reaches its registry"

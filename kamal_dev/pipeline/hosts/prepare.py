@@ -24,7 +24,7 @@ from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.names import index
 from kamal_dev.plan import admission
 from kamal_dev.plan.observation import Observation
-from kamal_dev.plan.operation import Bootstrap, PullImages, SendSource
+from kamal_dev.plan.operation import POOLS, Bootstrap, PullImages, SendSource
 from kamal_dev.plan.plan import StackPlan
 from kamal_dev.shell import Connecting
 from kamal_dev.shell.fanout import Background, once
@@ -123,7 +123,8 @@ def prepare(context: PrepareContext, observation: Observation) -> PreparedHost:
     for note in plan.notes:
         connections.output.info(note, target)
     if (operation := plan.first(Bootstrap)) and not operation.is_for_watcher:
-        context.on_bootstrap(observation.stack)
+        if operation.installs_engine:
+            context.on_bootstrap(observation.stack)
         plan, observation = _with_docker(context, observation, operation)
     plan, observation = _with_ports(context, plan, observation)
     wanted = plan.first(PullImages)
@@ -153,6 +154,7 @@ def _with_docker(
             plan, observation = _current(context, _again(context, observation))
             if not (lacking := plan.first(Bootstrap)) or lacking.is_for_watcher:
                 return plan, observation
+            operation = lacking
         observation = bootstrap(context, observation, operation)
         setups.add(target)
     return _current(context, observation)
@@ -206,9 +208,10 @@ def _unlocked(observation: Observation) -> Observation:
     return replace(observation, facts=replace(observation.facts, lock=None)) if observation.facts else observation
 
 
-def bootstrap_step(scripts: Scripts, release: Release) -> Callable[[str], Step]:
+def bootstrap_step(scripts: Scripts, release: Release, operation: Bootstrap) -> Callable[[str], Step]:
     """Return the step that sets up Docker, and then reports what a release needs to know."""
-    return lambda token: host.bootstrap(scripts, token, host.question(*question(release)))
+    adds_pools = operation.lacks == POOLS
+    return lambda token: host.bootstrap(scripts, token, host.question(*question(release)), adds_pools=adds_pools)
 
 
 def bootstrap(context: PrepareContext, observation: Observation, operation: Bootstrap) -> Observation:
@@ -216,7 +219,8 @@ def bootstrap(context: PrepareContext, observation: Observation, operation: Boot
     connections, target, started = context.connections, _host(observation), time.monotonic()
     release = context.planner.release(observation).release
     connections.output.start("bootstrapping", operation.lacks, target)
-    outcome = follow(connections, target, bootstrap_step(connections.scripts, release), timeout=BOOTSTRAPPING)
+    step = bootstrap_step(connections.scripts, release, operation)
+    outcome = follow(connections, target, step, timeout=BOOTSTRAPPING)
     _log_in_again(context, target)
     if not outcome:
         raise BootstrapFailed(
@@ -225,7 +229,7 @@ def bootstrap(context: PrepareContext, observation: Observation, operation: Boot
             hint=ADVICE.get(outcome.code, "install Docker Engine and Compose v2 on the host, then deploy again"),
             left_behind="installed packages are kept; bootstrap can be repeated",
         )
-    ready = f"Docker {outcome.engine}, Compose {outcome.compose}"
+    ready = f"Docker {outcome.engine}, Compose {outcome.compose}" if operation.installs_engine else operation.lacks
     connections.output.done("bootstrapping", ready, target, seconds=time.monotonic() - started)
     return replace(observation, facts=outcome.facts) if outcome.facts else _again(context, observation)
 
