@@ -103,6 +103,7 @@ save_result() {
 clean_up() {
   [ -z "$listener" ] || kill "$listener" 2>/dev/null
   forget_login
+  leave_room
   stop_lifecycle
   ended_as=untouched
   "$is_switched" && ended_as=interrupted
@@ -162,6 +163,7 @@ pull() {
     { result_code=disk && conclude false untouched "$no_room"; }
   # shellcheck disable=SC2086 # references have no spaces
   pull_all $wanted || conclude false untouched "could not pull images: $(last_lines "$here/pull.failed" 6)"
+  leave_room
 }
 
 # switch: make the release the current one, and roll back to the last good one if it fails. If no container would change,
