@@ -75,6 +75,7 @@ def test_facts_send_the_script_with_what_it_sources(scripts: Mapping[str, str]) 
         "lib.sh",
         "lock.sh",
         "observe.sh",
+        "pools.sh",
         "ports.sh",
         "stack.sh",
         "unit.sh",
