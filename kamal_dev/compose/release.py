@@ -75,6 +75,7 @@ def render(
     ready: Rewritten | None = None,
     index: int = 1,
     address: str = "",
+    peers: str = "",
     notify: str = "",
     allotted: Mapping[str, int] = MappingProxyType({}),
     source: Mapping[str, str] | None = None,
@@ -82,14 +83,14 @@ def render(
     """Return the release of a version for one stack.
 
     `images` has the image of every service with a build. `variables` override the project's own values; only
-    mentioned ones and the additions' secrets are written; with `mask`, they are `[redacted]`. `ready` saves work for
-    further stacks. `index` counts stacks from 1; `address` is the host's, empty if unknown; `notify` gets alerts;
-    `allotted`: `Release.published`; `source` names a named stack's. Raises ComposeError, NothingBuilt without an image.
+    mentioned ones and the additions' secrets are written; with `mask`, they are `[redacted]`. `ready` saves work.
+    `index` counts from 1; `address` is the host's, `peers` is `DEV_PEERS`; `notify` gets alerts; `allotted`:
+    `Release.published`; `source` names a named stack's. Raises ComposeError, NothingBuilt without an image.
     """
     _check(project, additions)
     own, after = (ready := ready or rewritten(project, images)).images, ready.model
     carried = (*project.travels, *(mounted := _mounted(project, additions, stack)).travels)
-    of_stack = stack_variables.values(stack, version, index, address)
+    of_stack = stack_variables.values(stack, version, index, address, peers)
     values = _env_values(project, ready, additions, variables or {}, of_stack)
     marked = marks.of_services(additions.service, release_files.placed(carried, project), after, values)
     inputs = overlay.OverlayInputs(project, stack, own, additions, mounted, marked, allotted, of_stack)

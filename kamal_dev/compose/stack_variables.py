@@ -21,16 +21,20 @@ if TYPE_CHECKING:
 
 # Placeholder for an unknown address. Source: RFC 5737, addresses for documentation.
 UNKNOWN = "192.0.2.1"
-_OF_STACK = frozenset(("NODE_NAME", "NODE_INDEX", "NODE_ADDRESS", "DEV_STACK"))
+_OF_STACK = frozenset(("NODE_NAME", "NODE_INDEX", "NODE_ADDRESS", "DEV_PEERS", "DEV_STACK"))
 NAMES = (*sorted(_OF_STACK), "DEV_VERSION")
 _NAMED = re.compile(rf"(?<![A-Za-z0-9_])(?:{'|'.join(NAMES)})(?![A-Za-z0-9_])")
 CLAIMED = "is set here and overrides the value of the stack"
 _SHARED = ("image", "build", "env_file", "label_file")
 
 
-def values(stack: str, version: Version, index: int = 1, address: str = "") -> dict[str, str]:
-    """Return the variables of one stack; a host is named after its stack, and `index` counts from 1."""
+def values(stack: str, version: Version, index: int = 1, address: str = "", peers: str = "") -> dict[str, str]:
+    """Return the variables of one stack; a host is named after its stack, and `index` counts from 1.
+
+    `peers` are the other stacks of the project as `stack=address`, separated by spaces.
+    """
     return {
+        "DEV_PEERS": peers,
         "DEV_STACK": stack,
         "DEV_VERSION": version.text,
         "NODE_ADDRESS": address or UNKNOWN,

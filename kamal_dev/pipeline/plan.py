@@ -77,7 +77,7 @@ class DeployScope:
     `engine` waits for the platform of the local engine; it returns an empty string if nothing is built. Raises
     EngineError. `observed` are the stacks about which their hosts have answered already, or that have no host for a
     reason; `new` are those that were placed on a host that they are not on yet. `surveyed` is what is on hosts that
-    share stacks.
+    share stacks. `stacks` are all stacks of the project, as far as they are known.
     """
 
     releases: dict[str, Release]
@@ -87,6 +87,7 @@ class DeployScope:
     observed: Mapping[str, Observation] = field(default_factory=dict)
     new: tuple[str, ...] = ()
     surveyed: SurveyedHosts = field(default_factory=SurveyedHosts)
+    stacks: Mapping[str, Host] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -130,11 +131,14 @@ class SourceScope:
 
     def on(self, stacks: PlacedStacks, deployed: tuple[str, ...]) -> SourceScope:
         """Return the scope with hosts that stacks share; `deployed` are the stacks of all sources."""
-        _warn_of_others(self.run, self.options, deployed, stacks.surveyed.of(self.run.project))
+        existing = stacks.surveyed.of(self.run.project)
+        _warn_of_others(self.run, self.options, deployed, existing)
+        behind = self.run.remembered_on(item.host for item in stacks.surveyed.silent if item.is_unknown)
+        known = {**behind, **existing, **stacks.placement.hosts}
         hosts = {name: stacks.placement.hosts.get(name, host) for name, host in self.scope.hosts.items()}
         observed = {name: item for name, item in stacks.observed.items() if name in hosts}
         new = tuple(name for name in stacks.placement.new if name in hosts)
-        scope = replace(self.scope, hosts=hosts, observed=observed, new=new, surveyed=stacks.surveyed)
+        scope = replace(self.scope, hosts=hosts, observed=observed, new=new, surveyed=stacks.surveyed, stacks=known)
         return replace(self, scope=scope)
 
 
@@ -216,7 +220,12 @@ def decide(run: Run, options: DeployOptions, *, connects: bool = False) -> Deplo
         # Only the hosts know where the stacks are, and may not be asked yet.
         return DeployScope(releases, {name: Host(name, "") for name in names}, login, engine.result)
     _warn_of_others(run, options, names, run.stacks)
-    return DeployScope(releases, {name: run.stacks.get(name) for name in names}, login, engine.result)
+    hosts = {name: run.stacks.get(name) for name in names}
+    # A listed host may never get its stack; one that was created has it.
+    wanted = {*names, *choose(run.project, options.count, ())}
+    is_created = run.project.config.provider.creates_hosts
+    stacks = {name: host for name, host in run.stacks.items() if is_created or name in wanted}
+    return DeployScope(releases, hosts, login, engine.result, stacks=stacks)
 
 
 def find_hosts(sources: Sequence[SourceScope], *, is_deep: bool) -> list[SourceScope]:
@@ -299,7 +308,8 @@ def planner_of(run: Run, options: DeployOptions, scope: DeployScope, images: Ite
         watcher=watcher_version(run.connections.scripts),
         is_shared=project.config.placement.per_host > 1,
     )
-    return Planner(project, RenderedReleases(project), of_services, metadata, workspace, needs, request)
+    rendered = RenderedReleases(project)
+    return Planner(project, rendered, of_services, metadata, workspace, needs, request, stacks=scope.stacks)
 
 
 def first_planner(run: Run, options: DeployOptions, scope: DeployScope) -> Planner:
@@ -308,8 +318,10 @@ def first_planner(run: Run, options: DeployOptions, scope: DeployScope) -> Plann
     return replace(planner_of(run, options, scope, images), is_quick=True)
 
 
-def final_planner(project: Project, tools: LocalTools, draft: Planner, made: MadeImages) -> Planner:
-    """Return the planner that knows all images."""
+def final_planner(
+    project: Project, tools: LocalTools, draft: Planner, made: MadeImages, reached: Mapping[str, Host]
+) -> Planner:
+    """Return the planner that knows all images, and the hosts of the stacks that are deployed."""
     images = made.images
     request = replace(draft.request, images=tuple(PlannedImage(images[name], (name,)) for name in images))
     return replace(
@@ -319,6 +331,7 @@ def final_planner(project: Project, tools: LocalTools, draft: Planner, made: Mad
         requirements=replace(draft.requirements, images=tuple(images.values())),
         request=request,
         is_quick=False,
+        stacks={**draft.stacks, **reached},
     )
 
 

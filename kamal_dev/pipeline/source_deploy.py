@@ -216,7 +216,7 @@ class PlannedDeploy:
             images = existing or self._images()
         prepared = hosts.result()
         _before_apply(hooks, prepared)
-        applying = self._applying(preparing, reach.tunnel, images)
+        applying = self._applying(preparing, reach.tunnel, images, _reached(prepared))
         results = in_batches(
             self._run.project.config.deploy, self._run.output, prepared, lambda some: _apply_all(applying, hooks, some)
         )
@@ -258,10 +258,12 @@ class PlannedDeploy:
             source_waits,
         )
 
-    def _applying(self, preparing: PrepareContext, tunnel: RegistryTunnel, images: MadeImages) -> ApplyContext:
+    def _applying(
+        self, preparing: PrepareContext, tunnel: RegistryTunnel, images: MadeImages, reached: Reached
+    ) -> ApplyContext:
         run, options = self._run, self.source.options
         layers = Layers(run.local, images.config, is_local=run.project.config.registry.is_local)
-        planner = final_planner(run.project, run.tools, self.planner, images)
+        planner = final_planner(run.project, run.tools, self.planner, images, reached)
         return ApplyContext(run.connections, planner, preparing, tunnel, layers, self._scope.login, options.keep_failed)
 
     def _ensured(self, reach: SharedReach) -> Mapping[str, Host | DevError]:
@@ -284,6 +286,8 @@ def _prepare_all(
 ) -> Hosts:
     """Prepare each host; a failure becomes the result of its stack."""
     connections = context.connections
+    created = {stack: host for stack, host in made.items() if isinstance(host, Host)}
+    context = replace(context, planner=replace(context.planner, stacks={**context.planner.stacks, **created}))
 
     def prepared(stack: str) -> PreparedHost | StackResult:
         host = made.get(stack) or scope.hosts[stack]

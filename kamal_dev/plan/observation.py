@@ -38,6 +38,11 @@ class Observation:
         return self.host is not None and not self.host.address and self.error is None
 
     @property
+    def peer_address(self) -> str:
+        """The address by which other hosts reach the host, empty if it has none."""
+        return self.host.peer_address or self.host.address if self.host else ""
+
+    @property
     def address(self) -> str:
         """The address of the host, empty if it has none."""
         return self.host.address if self.host else ""

@@ -20,7 +20,7 @@ class HostContents:
     """Hold what is on a host: its stacks, those of other projects included, and its size; sizes are bytes.
 
     `error` is why it did not answer; what is on it is then unknown, unless the provider knows the services of its
-    stacks. `closed` is why it takes no new stacks.
+    stacks. `closed` is why it takes no new stacks; `aliases` are other names of it.
     """
 
     host: Host
@@ -31,6 +31,12 @@ class HostContents:
     error: DevError | None = None
     closed: str = ""
     services: Mapping[str, str] | None = None
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the host is called on the command line."""
+        return (self.host.name, self.host.address, *self.aliases)
 
     @property
     def is_unknown(self) -> bool:
@@ -62,12 +68,12 @@ def place(names: Iterable[str], contents: Sequence[HostContents], rules: Placeme
     """Return the host of each stack: where it is found, else the fittest host with room for it.
 
     The order of `names` has no influence. A stack that is not found has no host while one does not answer, because it
-    may be there. `on` is the name or the address of the only host for new stacks, whether the others answer or not.
+    may be there. `on` is a name of the only host for new stacks, whether the others answer or not.
     """
     homes = located(contents)
     wanted = sorted({*names}, key=natural)
     errors: dict[str, DevError] = _out_of_reach(contents, {name: homes[name] for name in wanted if name in homes})
-    contents = [item for item in contents if on in ("", item.host.name, item.host.address)]
+    contents = [item for item in contents if not on or on in item.names]
     hosts = {name: homes[name] for name in wanted if name in homes and name not in errors}
     missing = [name for name in wanted if name not in homes]
     if silent := [item for item in contents if item.is_unknown]:

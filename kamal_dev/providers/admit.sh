@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs in a container that becomes a host: authorizes the public key on stdin, and prints the
-# host's public key once sshd has generated it. $1: how many seconds to wait for that.
+# host's public key once sshd has generated it, then its address among the containers. $1: how many seconds to wait for that.
 set -eu
 umask 077
 mkdir -p /root/.ssh
@@ -27,3 +27,5 @@ until [ -s /etc/ssh/ssh_host_ed25519_key.pub ]; do
   sleep 0.2
 done
 cat /etc/ssh/ssh_host_ed25519_key.pub
+addresses=$(hostname -I 2>/dev/null) || exit 0
+echo "${addresses%% *}"

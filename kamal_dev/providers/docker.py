@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -245,8 +246,16 @@ class DockerProvider:
                 f"{container.host}: no sshd in the container after {patience} s: {admitted.errors.strip()}\n{boot}",
                 hint=f"see `docker logs {container.id[:12]}`",
             )
-        host_key = " ".join(admitted.output.split()[:2])
-        host = Host(container.host, ADDRESS, user="root", port=container.port, keys=(private,), host_key=host_key)
+        first, *others = admitted.output.splitlines() or [""]
+        host = Host(
+            container.host,
+            ADDRESS,
+            user="root",
+            port=container.port,
+            keys=(private,),
+            host_key=" ".join(first.split()[:2]),
+            peer_address=next(filter(_is_address, others), ""),
+        )
         self._met[container] = host
         return host
 
@@ -275,6 +284,12 @@ class DockerProvider:
 
     def _run(self, step: Step, timeout: float = COMMAND_TIMEOUT) -> Result:
         return self._shell.run(step, timeout=timeout)
+
+
+def _is_address(text: str) -> bool:
+    with suppress(ValueError):
+        return bool(ip_address(text))
+    return False
 
 
 def _sum(failures: Sequence[DevError]) -> ProviderError:

@@ -53,6 +53,7 @@ class NodeHost:
             error=error,
             closed=self.closed,
             services=node.stacks,
+            aliases=(node.hostname, node.id),
         )
 
 

@@ -21,7 +21,7 @@ def load(text: str = TEXT, **options: object) -> ComposeProject:
 def _env(project: ComposeProject, **options: object) -> dict[str, str]:
     release = render(project, **options)  # type: ignore[arg-type]
     lines = text_of(release, ".env").splitlines()
-    return dict(line.split("=", 1) for line in lines if "=" in line)
+    return {name: value.strip("'") for name, _, value in (line.partition("=") for line in lines)}
 
 
 def _said(project: ComposeProject, extra: Additions | None = None) -> list[str]:
@@ -30,8 +30,9 @@ def _said(project: ComposeProject, extra: Additions | None = None) -> list[str]:
 
 def test_each_stack_has_its_own_values_and_so_its_own_release() -> None:
     project = load("services: {app: {image: x, environment: [" + ", ".join(stack_variables.NAMES) + "]}}\n")
-    env = _env(project, stack="shop-2", index=2, address="10.0.0.2")
+    env = _env(project, stack="shop-2", index=2, address="10.0.0.2", peers="shop-1=10.0.0.1 shop-3=10.0.0.3")
     assert {name: env[name] for name in stack_variables.NAMES} == {
+        "DEV_PEERS": "shop-1=10.0.0.1 shop-3=10.0.0.3",
         "DEV_STACK": "shop-2",
         "DEV_VERSION": "v1",
         "NODE_ADDRESS": "10.0.0.2",
@@ -42,6 +43,18 @@ def test_each_stack_has_its_own_values_and_so_its_own_release() -> None:
     releases = [render(project, index=index, address=address) for index, address in ((1, "a"), (1, "a"), (1, "b"))]
     assert releases[0].digest == releases[1].digest != releases[2].digest
     assert _said(project) == []
+
+
+def test_peers_change_the_release_of_those_that_mention_them_only() -> None:
+    def digests(service: str, extra: Additions | None = None) -> set[str]:
+        project = load(f"services: {{app: {{image: x, {service}}}}}\n")
+        return {render(project, extra=extra, peers=peers).digest for peers in ("", "shop-2=a", "shop-2=a shop-3=b")}
+
+    assert len(digests("command: sleep 1")) == 1
+    assert len(digests("environment: [NODE_ADDRESS]")) == 1
+    assert len(digests("environment: [DEV_PEERS]")) == 3
+    assert len(digests("command: 'serve $${DEV_PEERS}'")) == 3
+    assert len(digests("command: sleep 1", Additions("shop", "app", mentioned=frozenset({"DEV_PEERS"})))) == 3
 
 
 def test_only_the_main_service_has_them_in_its_environment() -> None:

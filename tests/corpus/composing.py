@@ -139,6 +139,7 @@ def _node(before: dict[str, Any], added: dict[str, Any], replay: Replay) -> Iter
     """Look for what tells the main service which stack it is; `render` knows no address."""
     wanted = {
         **{"DEV_STACK": replay.stack, "NODE_NAME": replay.stack, "NODE_INDEX": "1", "NODE_ADDRESS": "192.0.2.1"},
+        "DEV_PEERS": "",
         "DEV_VERSION": replay.rendered.json["version"],
     }
     for name, text in wanted.items():

@@ -136,6 +136,14 @@ def test_only_matching_active_nodes_get_new_stacks() -> None:
     assert "is down" in str(placement.errors["app-3"])
 
 
+def test_a_node_has_the_names_that_the_swarm_has_for_it() -> None:
+    provider, _ = listing(member(), node(2), node(3))
+    placement = place(("app-1",), tuple(provider.inventory().values()), PlacementRules(4), on="node-3")
+    assert placement.hosts["app-1"].address == "10.0.0.3"
+    placement = place(("app-1",), tuple(provider.inventory().values()), PlacementRules(4), on="n2")
+    assert placement.hosts["app-1"].address == "10.0.0.2"
+
+
 def test_labels_are_added_and_repaired_in_one_exec() -> None:
     provider, manager = listing(
         member(),

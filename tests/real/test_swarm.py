@@ -5,22 +5,24 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests import hosts as images
-from tests.real.lab import PREFIX, Host, Lab, Repository, docker, run, wait_for
+from tests.real.lab import COMPOSE, PREFIX, Ended, Host, Lab, Repository, docker, run, wait_for
 
-NAMES = ("manager", "worker")
+LABEL = "kamal-dev.stack."
+MENTIONING = COMPOSE + "    environment: [DEV_PEERS, NODE_ADDRESS]\n"
 
 
 def booted(name: str, key: Path) -> Host:
     """Boot a host with Docker whose root has this key."""
     container = images.boot(images.prepared(), f"{PREFIX}-{name}", f"kamal-dev.test={PREFIX}")
     host = Host(name, container, 22, key)
-    public = key.with_name(f"{key.name}.pub").read_text()
-    host.run("mkdir -p ~/.ssh && cat >~/.ssh/authorized_keys", text=public)
+    host.run("mkdir -p ~/.ssh && cat >~/.ssh/authorized_keys", text=key.with_name(f"{key.name}.pub").read_text())
     host.run("until docker version; do sleep 0.2; done")
     return host
 
@@ -29,28 +31,64 @@ def address(host: Host) -> str:
     return docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", host.container).strip()
 
 
+@dataclass(frozen=True)
+class Swarm:
+    """A manager, a worker, and a project that is deployed to them, two stacks each."""
+
+    manager: Host
+    worker: Host
+    repository: Repository
+
+    @property
+    def nodes(self) -> dict[str, Host]:
+        return {"manager": self.manager, "worker": self.worker}
+
+    def update(self, node: Host, *flags: str) -> None:
+        """Change a node, as an administrator does."""
+        self.manager.run(f"docker node update {' '.join(flags)} {node.container}")
+
+    def inspect(self, node: Host, field: str) -> Any:
+        return json.loads(self.manager.run(f"docker node inspect --format '{{{{json {field}}}}}' {node.container}"))
+
+    @property
+    def labelled(self) -> dict[str, set[str]]:
+        """The stacks in the labels of each node."""
+        service = self.repository.service
+        return {
+            name: {
+                key.removeprefix(LABEL)
+                for key, value in (self.inspect(node, ".Spec.Labels") or {}).items()
+                if key.startswith(LABEL) and value == service
+            }
+            for name, node in self.nodes.items()
+        }
+
+    @property
+    def placed(self) -> dict[str, set[str]]:
+        """The stacks that run on each node."""
+        stacks = [self.repository.stack(index) for index in range(1, 6)]
+        return {name: {stack for stack in stacks if host.states(stack)} for name, host in self.nodes.items()}
+
+    def deployed(self, *words: str, code: int = 0) -> Ended:
+        return self.repository.deploy(*words, code=code)
+
+
 @pytest.fixture(scope="module")
-def nodes(lab: Lab) -> Iterator[dict[str, Host]]:
-    """A manager and a worker; a node is down when it has missed three heartbeats."""
+def swarm(lab: Lab) -> Iterator[Swarm]:
+    """A swarm; a node is down when it has missed three heartbeats."""
     key = lab.folder / "swarm_key"
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key))
-    made = {name: booted(name, key) for name in NAMES}
-    manager, worker = made.values()
+    manager, worker = booted("manager", key), booted("worker", key)
     manager.run(f"docker swarm init --advertise-addr {address(manager)} --dispatcher-heartbeat 1s")
     token = manager.run("docker swarm join-token --quiet worker").strip()
     worker.run(f"docker swarm join --token {token} {address(manager)}:2377")
-    for host in made.values():
-        manager.run(f"docker node update --label-add dev=true {host.container}")
+    repository = lab.small("swarm", [], compose=MENTIONING)
+    made = Swarm(manager, worker, repository)
+    made.update(manager, "--label-add dev=true")
+    made.update(worker, "--label-add dev=true")
+    repository.commit({"config/dev.yml": config(repository, lab, f"root@{address(manager)}", key)})
     yield made
-    images.remove(*(host.container for host in made.values()))
-
-
-@pytest.fixture(scope="module")
-def swarm(lab: Lab, nodes: dict[str, Host]) -> Repository:
-    repository = lab.small("swarm", [])
-    key = nodes["manager"].key
-    repository.commit({"config/dev.yml": config(repository, lab, f"root@{address(nodes['manager'])}", key)})
-    return repository
+    images.remove(manager.container, worker.container)
 
 
 def config(repository: Repository, lab: Lab, manager: str, key: Path) -> str:
@@ -61,116 +99,105 @@ provider: {{type: swarm, manager: "{manager}", nodes: "node.labels.dev == true"}
 placement: {{per_host: 2}}
 ssh: {{keys: {key}, connect_timeout: 3}}
 deploy: {{window: 1, timeout: 60}}
+vms: {{count: 3}}
 """
 
 
-def labelled(nodes: dict[str, Host], repository: Repository) -> dict[str, set[str]]:
-    """Return the stacks in the labels of each node."""
-    names = " ".join(host.container for host in nodes.values())
-    shown = nodes["manager"].run(f"docker node inspect --format '{{{{json .Spec.Labels}}}}' {names}").splitlines()
-    labels = [json.loads(line) or {} for line in shown]
-    prefix = "kamal-dev.stack."
-    return {
-        name: {
-            key.removeprefix(prefix)
-            for key, value in item.items()
-            if key.startswith(prefix) and value == repository.service
-        }
-        for name, item in zip(nodes, labels, strict=True)
-    }
-
-
-def placed(nodes: dict[str, Host], repository: Repository) -> dict[str, set[str]]:
-    """Return the stacks that run on each node."""
-    stacks = [repository.stack(index) for index in range(1, 6)]
-    return {name: {stack for stack in stacks if host.states(stack)} for name, host in nodes.items()}
-
-
-def state(nodes: dict[str, Host], name: str) -> str:
-    shown = nodes["manager"].run(f"docker node inspect --format '{{{{.Status.State}}}}' {nodes[name].container}")
-    return shown.strip()
-
-
-def test_stacks_are_spread_over_the_nodes_that_a_manager_lists(swarm: Repository, nodes: dict[str, Host]) -> None:
-    swarm.deploy("--count", "3")
-    found = placed(nodes, swarm)
-    assert sorted(map(len, found.values())) == [1, 2]
-    assert labelled(nodes, swarm) == found
-    again = swarm.deploy("--count", "3", "--verbose")
+def test_stacks_are_spread_over_the_nodes_that_a_manager_lists(swarm: Swarm) -> None:
+    swarm.deployed()
+    assert sorted(map(len, swarm.placed.values())) == [1, 2]
+    assert swarm.labelled == swarm.placed
+    again = swarm.deployed("--verbose")
     assert Counter(stack["state"] for stack in again.stacks.values()) == {"unchanged": 3}
-    manager, worker = map(address, nodes.values())
-    assert again.steps(manager) == ["nodes", "survey"]
-    assert again.steps(worker) == ["survey"]
+    assert again.steps(address(swarm.manager)) == ["nodes", "survey"]
+    assert again.steps(address(swarm.worker)) == ["survey"]
 
 
-def test_a_drained_node_keeps_its_stacks_and_gets_no_new_ones(swarm: Repository, nodes: dict[str, Host]) -> None:
-    found = placed(nodes, swarm)
+def test_stacks_know_addresses_by_which_the_nodes_reach_each_other(swarm: Swarm) -> None:
+    repository = swarm.repository
+    swarm.deployed()
+    homes = {stack: address(swarm.nodes[name]) for name, stacks in swarm.placed.items() for stack in stacks}
+    for stack, home in homes.items():
+        others = " ".join(f"{name}={homes[name]}" for name in sorted(homes) if name != stack)
+        told = repository.dev("exec", stack, "--", "sh", "-c", 'echo "$NODE_ADDRESS $DEV_PEERS"').stdout
+        assert told == f"{home} {others}\n"
+    stack, far = next((stack, home) for stack, home in homes.items() if home != address(swarm.manager))
+    near = next(stack for stack, home in homes.items() if home != far)
+    banner = repository.dev("exec", near, "--", "bash", "-c", f"read -r line </dev/tcp/{homes[stack]}/22; echo $line")
+    assert banner.stdout.startswith("SSH-2.0")
+
+
+def test_a_drained_node_keeps_its_stacks_and_gets_no_new_ones(swarm: Swarm) -> None:
+    repository = swarm.repository
+    swarm.deployed()
+    found = swarm.placed
     emptier = min(found, key=lambda name: len(found[name]))
     (stack,) = found[emptier]
-    nodes["manager"].run(f"docker node update --availability drain {nodes[emptier].container}")
-    refused = swarm.dev("deploy", swarm.stack(4), "--count", "4", code=1)
-    assert f"{address(nodes[emptier])} is drained" in refused.text
-    assert swarm.dev("exec", stack, "--", "cat", "/message").stdout == "swarm\n"
-    assert {item["stack"]: item["state"] for item in swarm.dev("list", "--json").json}[stack] == "up"
-    unchanged = swarm.deploy("--count", "3")
-    assert {item["state"] for item in unchanged.stacks.values()} == {"unchanged"}
-    nodes["manager"].run(f"docker node update --availability active {nodes[emptier].container}")
-    swarm.deploy("--count", "4")
-    assert {len(stacks) for stacks in placed(nodes, swarm).values()} == {2}
+    swarm.update(swarm.nodes[emptier], "--availability drain")
+    try:
+        refused = repository.dev("deploy", repository.stack(4), "--count", "4", code=1)
+        assert f"{address(swarm.nodes[emptier])} is drained" in refused.text
+        assert repository.dev("exec", stack, "--", "cat", "/message").stdout == "swarm\n"
+        assert {item["stack"]: item["state"] for item in repository.dev("list", "--json").json}[stack] == "up"
+        assert {item["state"] for item in swarm.deployed().stacks.values()} == {"unchanged"}
+    finally:
+        swarm.update(swarm.nodes[emptier], "--availability active")
 
 
-def test_wrong_labels_are_repaired(swarm: Repository, nodes: dict[str, Host]) -> None:
-    found = placed(nodes, swarm)
-    mine, other = nodes["worker"], nodes["manager"]
-    stack = min(found["worker"])
-    label = f"kamal-dev.stack.{stack}"
-    other.run("rm -rf ~/.kamal-dev/.claims")
-    other.run(f"docker node update --label-rm {label} {mine.container}")
-    other.run(f"docker node update --label-add {label}={swarm.service} {other.container}")
-    swarm.deploy("--count", "4")
-    assert labelled(nodes, swarm) == found
+def test_removed_stacks_have_no_label(swarm: Swarm) -> None:
+    swarm.deployed()
+    swarm.repository.dev("remove", "--yes")
+    assert swarm.labelled == swarm.placed == {"manager": set(), "worker": set()}
 
 
-def test_a_worker_names_the_managers_and_a_host_without_a_swarm_says_so(
-    swarm: Repository, nodes: dict[str, Host], lab: Lab
-) -> None:
-    manager, worker = nodes.values()
-    text = (swarm.root / "config/dev.yml").read_text()
-    (swarm.root / "config/dev.yml").write_text(text.replace(address(manager), address(worker)))
-    refused = swarm.dev("list", code=1)
-    (swarm.root / "config/dev.yml").write_text(text)
-    assert f"{address(worker)} is a worker of the swarm, which cannot list its nodes" in refused.text
-    assert f"set `provider.manager` to a manager: {address(manager)}" in refused.text
+@pytest.mark.slow
+def test_wrong_labels_are_repaired(swarm: Swarm) -> None:
+    swarm.deployed("--count", "4")
+    found = swarm.placed
+    label = f"{LABEL}{min(found['worker'])}"
+    # Its claim says that another deploy may still be creating it.
+    swarm.manager.run("rm -rf ~/.kamal-dev/.claims")
+    swarm.update(swarm.worker, "--label-rm", label)
+    swarm.update(swarm.manager, "--label-add", f"{label}={swarm.repository.service}")
+    swarm.deployed("--count", "4")
+    assert swarm.labelled == found
 
 
-def test_stacks_of_a_killed_node_are_known_and_new_ones_go_elsewhere(swarm: Repository, nodes: dict[str, Host]) -> None:
-    found = placed(nodes, swarm)
-    lost, kept = found["worker"], found["manager"]
-    docker("kill", nodes["worker"].container)
-    wait_for("the swarm reports the node as down", lambda: state(nodes, "worker") == "down", 60)
-    listed = {item["stack"]: item for item in swarm.dev("list", "--json", code=1).json}
-    assert {name: item["state"] for name, item in listed.items()} == {
-        **dict.fromkeys(kept, "up"),
-        **dict.fromkeys(lost, "unreachable"),
-    }
-    assert {listed[name]["address"] for name in lost} == {address(nodes["worker"])} - {""} or lost
-    swarm.commit({".devcontainer/message": "changed\n"})
-    ended = swarm.deploy("--count", "4", code=1)
-    assert {name for name, item in ended.stacks.items() if item["state"] == "failed"} == lost
-    removed = min(kept)
-    swarm.dev("remove", removed, "--yes")
-    swarm.deploy(swarm.stack(5), "--count", "5")
-    assert swarm.stack(5) in {*swarm_on(nodes["manager"], swarm)}
-    assert labelled(nodes, swarm) == {"manager": (kept - {removed}) | {swarm.stack(5)}, "worker": lost}
+@pytest.mark.slow
+def test_a_worker_names_the_managers(swarm: Swarm) -> None:
+    path = swarm.repository.root / "config/dev.yml"
+    text = path.read_text()
+    path.write_text(text.replace(address(swarm.manager), address(swarm.worker)))
+    refused = swarm.repository.dev("list", code=1)
+    path.write_text(text)
+    assert f"{address(swarm.worker)} is a worker of the swarm, which cannot list its nodes" in refused.text
+    assert f"set `provider.manager` to a manager: {address(swarm.manager)}" in refused.text
 
 
-def swarm_on(host: Host, repository: Repository) -> set[str]:
-    return {repository.stack(index) for index in range(1, 6) if host.states(repository.stack(index))}
-
-
-def test_removed_stacks_have_no_label(swarm: Repository, nodes: dict[str, Host]) -> None:
-    docker("start", nodes["worker"].container)
-    wait_for("the node is ready", lambda: state(nodes, "worker") == "ready", 60)
-    swarm.dev("remove", "--yes")
-    assert labelled(nodes, swarm) == {name: set() for name in NAMES}
-    assert placed(nodes, swarm) == {name: set() for name in NAMES}
+@pytest.mark.slow
+def test_stacks_of_a_killed_node_are_known_and_new_ones_go_elsewhere(swarm: Swarm) -> None:
+    repository = swarm.repository
+    swarm.deployed("--count", "4")
+    lost, kept, where = swarm.placed["worker"], swarm.placed["manager"], address(swarm.worker)
+    docker("kill", swarm.worker.container)
+    try:
+        wait_for("the node is down", lambda: swarm.inspect(swarm.worker, ".Status.State") == "down", 60)
+        listed = {item["stack"]: item for item in repository.dev("list", "--json", code=1).json}
+        states = {**dict.fromkeys(kept, "up"), **dict.fromkeys(lost, "unreachable")}
+        assert {name: item["state"] for name, item in listed.items()} == states
+        assert {listed[name]["address"] for name in lost} == {where}
+        repository.commit({".devcontainer/message": "changed\n"})
+        ended = swarm.deployed("--count", "4", code=1)
+        states = {**dict.fromkeys(kept, "deployed"), **dict.fromkeys(lost, "unknown")}
+        assert {name: item["state"] for name, item in ended.stacks.items()} == states
+        removed = min(kept)
+        repository.dev("remove", removed, "--yes")
+        swarm.deployed(repository.stack(5), "--count", "5")
+        kept = (kept - {removed}) | {repository.stack(5)}
+        assert {stack for stack in kept if swarm.manager.states(stack)} == kept
+        assert swarm.labelled == {"manager": kept, "worker": lost}
+    finally:
+        docker("start", swarm.worker.container)
+        wait_for("the node is ready", lambda: swarm.inspect(swarm.worker, ".Status.State") == "ready", 60)
+    repository.commit({".devcontainer/message": "swarm\n"})
+    repository.dev("remove", "--yes")

@@ -17,7 +17,7 @@ from kamal_dev.pipeline.hosts.scripts import output_of
 from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.shared_hosts import NO_INVENTORY, Inventory, SurveyedHosts, survey
 from kamal_dev.plan.observation import Observation
-from kamal_dev.plan.placement import Placement, PlacementRules, at, place, size
+from kamal_dev.plan.placement import HostContents, Placement, PlacementRules, at, place, size
 from kamal_dev.shell.fanout import each
 from kamal_dev.values import dataclass
 
@@ -47,7 +47,8 @@ def placed(
 
     Raises UsageError if `on` is none of the hosts.
     """
-    if on and not any(on in (machine.name, machine.address) for machine in machines):
+    listed = [inventory.get(machine.name, HostContents(machine)) for machine in machines]
+    if on and not any(on in item.names for item in listed):
         known = ", ".join(machine.name for machine in machines)
         raise UsageError(f"`{on}` is none of the hosts", hint=f"use {known}")
     questions = [commands.question(*question(release)) for release in releases.values()]

@@ -8,13 +8,14 @@ from dataclasses import field, replace
 from kamal_dev.commands.facts import Facts, Record
 from kamal_dev.devcontainer import Devcontainer, lifecycle
 from kamal_dev.errors import DevError
-from kamal_dev.model import Image, Release
+from kamal_dev.model import Host, Image, Release
 from kamal_dev.pipeline.hosts.rendering import RenderedReleases
 from kamal_dev.pipeline.hosts.workspace import Workspace
 from kamal_dev.pipeline.images.metadata import Metadata
 from kamal_dev.plan.admission import Requirements, ServicePlatform
 from kamal_dev.plan.deploy import operations, stack_plan
 from kamal_dev.plan.observation import Observation
+from kamal_dev.plan.placement import natural
 from kamal_dev.plan.plan import Plan, StackPlan
 from kamal_dev.plan.request import Candidate, DeployRequest
 from kamal_dev.project import Project
@@ -38,7 +39,8 @@ class StackRelease:
 class Planner:
     """Plan for stacks; the images are the same on all hosts.
 
-    With `is_quick`, the repository is not read to find out whether a workspace has this source.
+    `stacks` are all stacks of the project and their hosts, for `DEV_PEERS`. With `is_quick`, the repository is not
+    read to find out whether a workspace has this source.
     """
 
     project: Project
@@ -49,6 +51,7 @@ class Planner:
     requirements: Requirements
     request: DeployRequest = field(default_factory=DeployRequest)
     is_quick: bool = False
+    stacks: Mapping[str, Host] = field(default_factory=dict)
 
     @property
     def main_image(self) -> str:
@@ -79,7 +82,8 @@ class Planner:
         merged = self.metadata.merged(facts)
         images = tuple((name, self._as_held(image, facts)) for name, image in self.images.items())
         ports = tuple(facts.host_ports.items()) if merged.additions.is_shared else ()
-        release, parts = self.rendered.of(observation.stack, observation.address, merged.additions, images, ports)
+        address, others = observation.peer_address, peers(self.stacks, observation.stack)
+        release, parts = self.rendered.of(observation.stack, address, merged.additions, images, ports, others)
         configuration = merged.devcontainer
         asked = replace(
             self.requirements, asked=configuration.host_requirements, where=configuration.where("hostRequirements")
@@ -106,6 +110,12 @@ class Planner:
             return self.stack(observation)[0]
         except DevError as error:
             return StackPlan(observation.stack, observation.address, error=error)
+
+
+def peers(stacks: Mapping[str, Host], stack: str) -> str:
+    """Return the other stacks of a project and the addresses of their hosts, for `DEV_PEERS`."""
+    others = sorted((name for name, host in stacks.items() if name != stack and host.address), key=natural)
+    return " ".join(f"{name}={stacks[name].peer_address or stacks[name].address}" for name in others)
 
 
 def requirements(project: Project, images: Iterable[Image], *, warns: bool, lock_wait: float) -> Requirements:

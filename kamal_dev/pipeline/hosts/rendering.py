@@ -25,20 +25,20 @@ class RenderedReleases:
         self._releases = once(self._rendered)
 
     def of(
-        self, stack: str, address: str, additions: Additions, images: Images, allotted: Ports = ()
+        self, stack: str, address: str, additions: Additions, images: Images, allotted: Ports = (), peers: str = ""
     ) -> tuple[Release, str]:
         """Return a release and what its containers are made of.
 
-        `images` are those of the built services, `allotted` the ports of the host.
+        `images` are those of the built services, `allotted` the ports of the host, `peers` the value of `DEV_PEERS`.
         """
-        return self._releases(stack, address, additions, images, allotted)
+        return self._releases(stack, address, additions, images, allotted, peers)
 
     def _rendered(
-        self, stack: str, address: str, additions: Additions, images: Images, allotted: Ports
+        self, stack: str, address: str, additions: Additions, images: Images, allotted: Ports, peers: str
     ) -> tuple[Release, str]:
         files, ports = self._files(images), dict(allotted)
         release = render_release(
-            self._project, stack, additions=additions, address=address, ready=files, allotted=ports
+            self._project, stack, additions=additions, address=address, ready=files, allotted=ports, peers=peers
         )
         return release, compose.parts(self._project.compose, files, release)
 
@@ -52,13 +52,14 @@ def render_release(
     mask: bool = False,
     ready: Rewritten | None = None,
     allotted: Mapping[str, int] = MappingProxyType({}),
+    peers: str = "",
 ) -> Release:
     """Render the release of one stack; pure, except that it asks for secrets.
 
     `additions` are the settings added to the main service (default: the project's own, without those of its image).
     `address` is the host's address, a placeholder if empty. With `mask`, secrets are not asked for and `.env` has the
     mask instead. `ready` are the files that name the built images; without it, images are named by tag. `allotted` are
-    ports of the host, by name.
+    ports of the host, by name, `peers` the value of `DEV_PEERS`.
     """
     return compose.render(
         project.compose,
@@ -71,6 +72,7 @@ def render_release(
         ready=ready or project.rewritten,
         index=names.index(project, stack),
         address=address,
+        peers=peers,
         notify=project.notify(mask=mask),
         allotted=allotted,
         source=project.source_origin.entries,

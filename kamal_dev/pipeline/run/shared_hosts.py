@@ -87,7 +87,9 @@ def _contents(known: HostContents, answer: Survey | DevError) -> HostContents:
     if isinstance(answer, DevError):
         return replace(known, error=answer)
     memory, cpus = known.memory or answer.memory, known.cpus or answer.cpus
-    return HostContents(known.host, answer.stacks, memory, cpus, answer.disk_free, closed=known.closed)
+    return HostContents(
+        known.host, answer.stacks, memory, cpus, answer.disk_free, closed=known.closed, aliases=known.aliases
+    )
 
 
 def remembered_on(machines: Iterable[Host], known: Iterable[CachedHost]) -> dict[str, Host]:
