@@ -137,6 +137,13 @@ def test_ssh_is_published_to_this_machine_alone(hosts: tuple[Host, ...]) -> None
     assert ports == {"22/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(hosts[0].port)}]}
 
 
+def test_hosts_reach_each_other_at_their_addresses(hosts: tuple[Host, ...], tmp_path: Path) -> None:
+    banner = f"read -r line </dev/tcp/{hosts[1].peer_address}/22; echo $line"
+    answer = ssh(hosts[0], f"bash -c '{banner}'", tmp_path)
+    assert answer.stdout.startswith("SSH-2.0"), answer.stderr
+    assert hosts[0].peer_address != hosts[1].peer_address
+
+
 def test_running_again_makes_nothing(hosts: tuple[Host, ...], folder: Path) -> None:
     assert ensured(provider(folder), ONE, TWO) == hosts
     assert listed(provider(folder)) == hosts
