@@ -27,5 +27,5 @@ until [ -s /etc/ssh/ssh_host_ed25519_key.pub ]; do
   sleep 0.2
 done
 cat /etc/ssh/ssh_host_ed25519_key.pub
-addresses=$(hostname -I 2>/dev/null) || exit 0
-echo "${addresses%% *}"
+# Not the first address of all: that may be one of the engine inside.
+ip -4 route get 192.0.2.1 2>/dev/null | sed -n 's/.* src \([^ ]*\).*/\1/p' || true

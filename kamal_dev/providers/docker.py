@@ -246,18 +246,11 @@ class DockerProvider:
                 f"{container.host}: no sshd in the container after {patience} s: {admitted.errors.strip()}\n{boot}",
                 hint=f"see `docker logs {container.id[:12]}`",
             )
-        first, *others = admitted.output.splitlines() or [""]
-        host = Host(
-            container.host,
-            ADDRESS,
-            user="root",
-            port=container.port,
-            keys=(private,),
-            host_key=" ".join(first.split()[:2]),
-            peer_address=next(filter(_is_address, others), ""),
+        host_key, address = _admitted(admitted.output)
+        self._met[container] = Host(
+            container.host, ADDRESS, "root", container.port, (private,), host_key=host_key, peer_address=address
         )
-        self._met[container] = host
-        return host
+        return self._met[container]
 
     def _seen(self, container: _Container, key: tuple[Path, str]) -> Host:
         if container.state == "running":
@@ -284,6 +277,12 @@ class DockerProvider:
 
     def _run(self, step: Step, timeout: float = COMMAND_TIMEOUT) -> Result:
         return self._shell.run(step, timeout=timeout)
+
+
+def _admitted(output: str) -> tuple[str, str]:
+    """Return the key of a host and its address among the containers, empty where admit.sh printed none."""
+    first, *others = output.splitlines() or [""]
+    return " ".join(first.split()[:2]), next(filter(_is_address, others), "")
 
 
 def _is_address(text: str) -> bool:
