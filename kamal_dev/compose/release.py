@@ -82,10 +82,9 @@ def render(
 ) -> Release:
     """Return the release of a version for one stack.
 
-    `images` has the image of every service with a build. `variables` override the project's own values; only
-    mentioned ones and the additions' secrets are written; with `mask`, they are `[redacted]`. `ready` saves work.
-    `index` counts from 1; `address` is the host's, `peers` is `DEV_PEERS`; `notify` gets alerts; `allotted`:
-    `Release.published`; `source` names a named stack's. Raises ComposeError, NothingBuilt without an image.
+    `images` has the image of every service with a build. `variables` override the project's own values, of which only
+    mentioned ones and secrets are written. `ready` saves work. `index` counts from 1; `address` is the host's, `peers`
+    is `DEV_PEERS`; `allotted`: `Release.published`. Raises ComposeError, NothingBuilt without an image.
     """
     _check(project, additions)
     own, after = (ready := ready or rewritten(project, images)).images, ready.model
@@ -100,8 +99,8 @@ def render(
     content = release_files.ReleaseContent(project, carried, values, of_stack, notify, of_swarm)
     digest = content.digest([*files, manifest.lasting(about, own)], stack, additions.service)
     files = release_files.masked(files, carried, project) if mask else files
-    files += [manifest.file({**about, "digest": digest}), *of_swarm, *release_files.notified(notify)]
-    files.append(env.file(project, stack, values, mask=mask))
+    described, settings = manifest.file({**about, "digest": digest}), env.file(project, stack, values, mask=mask)
+    files += [described, settings, *of_swarm, *release_files.notified(notify)]
     bare = Release(f"{version}-{digest[:8]}", stack, version, digest, tuple(sorted(files, key=lambda file: file.path)))
     return _with_services(_described(about, bare, own), project, additions, inputs.variables, allotted)
 
