@@ -21,6 +21,9 @@ def main() -> None:
     code = guarded(app, sys.argv[1:])
     streams.silence(stream for stream in (sys.stderr,) if not streams.takes(stream))
     if code == INTERRUPTED or any(thread.daemon for thread in threading.enumerate()):
+        from kamal_dev.project import temporary
+
+        temporary.delete_all()
         # Everything that must be closed is closed. Python aborts if it exits while a daemon is inside a library, and
         # waits for other threads, which may never end if the interrupt came while a lock was handed over.
         os._exit(code)

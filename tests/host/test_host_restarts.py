@@ -77,7 +77,7 @@ def test_restart_no_takes_the_policy_away_and_replaces_no_container(
     lab: Lab, scripts: Mapping[str, str], stack: str
 ) -> None:
     apply(lab, scripts, of(stack, "unless-stopped"))
-    # With those that have ended: whether `slow` still runs depends on the machine, and its container stays all the same.
+    # Also those that have ended: whether `slow` still runs depends on the machine, and its container stays either way.
     listed = f"docker ps --all --quiet --filter label=com.docker.compose.project={stack} | sort"
     containers = lab.sh(listed)
     outcome = apply(lab, scripts, of(stack, "no", version="v2")).outcome
