@@ -30,7 +30,8 @@ def home_of(
     """Return the home of the repository in `checkout`: the configuration where `dev` runs, else its own.
 
     `config_path` is `--config`, relative to `folder`, where `dev` runs; `kept` is for the private folder. A repository
-    that is not trusted gets no secrets, except those that the configuration where `dev` runs names. Raises ConfigError.
+    that is not trusted gets no secrets, except those that the configuration where `dev` runs names, and no registry of
+    its own choice. Raises ConfigError.
     """
     own = _read(checkout / CONFIG_FILE, service, environment if is_trusting else untrusted.visible(environment))
     named = own.service if own else config.service_name(service)
@@ -43,8 +44,21 @@ def home_of(
         return Home(root, settings, place, kept, is_trusting, tuple(filter(None, given)))
     if config_path:
         raise UsageError(f"there is no file {config_path}", hint="`--config` is a file on this machine")
-    root = checkout if is_trusting else kept
-    return Home(root, own or config.default(named), checkout / CONFIG_FILE, kept, is_trusting)
+    settings = own or config.default(named)
+    settings = settings if is_trusting else _restricted(settings)
+    return Home(checkout if is_trusting else kept, settings, checkout / CONFIG_FILE, kept, is_trusting)
+
+
+def _restricted(settings: Config) -> Config:
+    """Return the configuration of a repository that is not trusted without what would use the user's rights."""
+    if not settings.registry.is_local:
+        # A push would use the user's login, to any place of a registry that somebody else names.
+        settings = replace(settings, registry=config.default(settings.service).registry)
+    if settings.provider.shares_machine:
+        # Hosts on this machine are privileged containers: their image must not be somebody else's.
+        options = tuple((name, "" if name == "image" else value) for name, value in settings.provider.options)
+        settings = replace(settings, provider=replace(settings.provider, options=options))
+    return settings
 
 
 def _read(path: Path, service: str, environment: Mapping[str, str]) -> Config | None:

@@ -22,6 +22,11 @@ WARNING = (
 )
 
 
+# Flags of a build that only have an effect on its image.
+_SWITCHES = ("--pull", "--no-cache")
+_VALUED = ("--label", "--ulimit", "--shm-size", "--add-host", "--no-cache-filter", "--provenance")
+
+
 def visible(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the part of an environment that a repository that is not trusted sees."""
     return {name: environment[name] for name in HARMLESS if name in environment}
@@ -35,6 +40,10 @@ def problems(project: Project) -> Iterator[Problem]:
             where = settings.where.get(key, NOWHERE)
             message = f"asks for {', '.join(missing)}, but the repository is not trusted"
             yield Problem(where.path or settings.path, where.line, message, key, where.column)
+    if (cache := settings.build.cache) and cache.type != "inline":
+        where = settings.where.get("build.cache", NOWHERE)
+        message = "writes a cache with your rights, but the repository is not trusted"
+        yield Problem(where.path or settings.path, where.line, message, "build.cache", where.column)
     for build in project.builds:
         for what in _wanted(build):
             message = f"the build of `{build.services[0]}` {what}, but the repository is not trusted"
@@ -60,7 +69,20 @@ def _wanted(build: Build) -> Iterator[str]:
         yield f"uses {', '.join(names)} of your environment as a secret"
     if names := [name for name, value in build.args if value is None]:
         yield f"takes {', '.join(names)} from your environment"
-    if any("type=local" in word for word in build.cache_to):
-        yield "writes its cache to a folder of this machine"
-    if "--allow" in build.options:
-        yield "asks for privileges (`entitlements`)"
+    if caches := [word for word in build.cache_to if word != "type=inline"]:
+        yield f"writes a cache with your rights (`{caches[0]}`)"
+    if caches := [word for word in build.cache_from if "type=" in word and "type=registry" not in word.split(",")]:
+        yield f"reads a cache with your rights (`{caches[0]}`)"
+    if flag := next(_unusual(build.options), ""):
+        yield f"uses the flag `{flag}` of buildx"
+
+
+def _unusual(options: tuple[str, ...]) -> Iterator[str]:
+    """Yield the words that are no flag with an effect on the image only: others write files or read secrets here."""
+    words = iter(options)
+    for word in words:
+        flag, equals, _ = word.partition("=")
+        if flag in _VALUED and not equals:
+            next(words, None)
+        elif flag not in _VALUED and flag not in _SWITCHES:
+            yield flag

@@ -103,6 +103,10 @@ def test_a_repository_sees_the_environment_only_if_it_is_trusted_which_is_rememb
     assert "t0ken-of-ann" not in rendered(tmp_path, "--repo", url, "--no-trust")
 
 
+def built(properties: str) -> str:
+    return f'{{"build": {{"dockerfile": "Dockerfile", {properties}}}}}'
+
+
 @pytest.mark.parametrize(
     ("files", "words"),
     [
@@ -114,6 +118,38 @@ def test_a_repository_sees_the_environment_only_if_it_is_trusted_which_is_rememb
         (
             {".devcontainer/compose.yaml": "services:\n  app:\n    build: {context: ., ssh: [default]}\n"},
             "the build of `app` uses your SSH agent",
+        ),
+        (
+            {".devcontainer/devcontainer.json": built('"options": ["--pull", "--output=type=local,dest=/home/ann"]')},
+            "the build of `devcontainer` uses the flag `--output` of buildx",
+        ),
+        (
+            {
+                ".devcontainer/devcontainer.json": built(
+                    '"options": ["--label", "a=b", "--metadata-file", "/home/ann/x"]'
+                )
+            },
+            "uses the flag `--metadata-file` of buildx",
+        ),
+        (
+            {".devcontainer/devcontainer.json": built('"options": ["--secret", "id=a,env=ANNS_TOKEN"]')},
+            "uses the flag `--secret` of buildx",
+        ),
+        (
+            {".devcontainer/devcontainer.json": built('"cacheFrom": ["type=local,src=/home/ann"]')},
+            "reads a cache with your rights",
+        ),
+        (
+            {".devcontainer/compose.yaml": "services:\n  app:\n    build: {context: ., cache_to: [a.org/x]}\n"},
+            "writes a cache with your rights",
+        ),
+        (
+            {".devcontainer/compose.yaml": "services:\n  app:\n    build: {context: ., network: host}\n"},
+            "uses the flag `--network` of buildx",
+        ),
+        (
+            {"config/dev.yml": f"{STATIC}build: {{cache: {{type: local, dest: /home/ann}}}}\n"},
+            "build.cache: writes a cache with your rights",
         ),
         (
             {".devcontainer/compose.yaml": "services:\n  app: {image: debian:12, privileged: true}\n"},
@@ -145,6 +181,40 @@ def test_what_a_stranger_may_not_have_is_an_error_before_anything_is_built(
     assert words in done.stderr, done.stderr
     assert "hint: `--trust` allows it" in done.stderr
     assert "t0ken" not in done.stderr
+
+
+def test_a_build_that_only_describes_its_image_is_accepted(tmp_path: Path) -> None:
+    usual = built('"options": ["--pull", "--label", "a=b", "--add-host=a:10.0.0.1"], "cacheFrom": "debian:12"')
+    url = repository(
+        tmp_path, {".devcontainer/Dockerfile": "FROM debian:12\n", ".devcontainer/devcontainer.json": usual}
+    )
+    assert "blog-1" in run(tmp_path, "deploy", url, "--dry-run", "--skip-push").stdout
+
+
+def test_a_stranger_does_not_choose_where_the_users_login_pushes(tmp_path: Path) -> None:
+    settings = STATIC.replace("registry.example.org", "ghcr.io") + "image: {name: ann/production}\n"
+    url = repository(tmp_path, {"config/dev.yml": settings})
+
+    def server(*words: str) -> str:
+        found = json.loads(run(tmp_path, "config", "--json", "--repo", url, *words).stdout)
+        return str(found["config"]["registry"]["server"])
+
+    assert server() == "registry.example"
+    write(tmp_path / "empty", {"mine.yml": "registry: {server: registry.ann.org}\n"})
+    assert server("--config", "mine.yml") == "registry.ann.org"
+    assert server("--trust") == "ghcr.io"
+
+
+def test_a_stranger_does_not_choose_the_image_of_a_privileged_host(tmp_path: Path) -> None:
+    url = repository(tmp_path, {"config/dev.yml": "service: blog\nprovider: {type: docker, image: evil, cpus: 2}\n"})
+
+    def options(*words: str) -> dict[str, str]:
+        found = json.loads(run(tmp_path, "config", "--json", "--repo", url, *words).stdout)
+        listed = dict(found["config"]["provider"]["options"])
+        return {name: listed[name] for name in ("image", "cpus")}
+
+    assert options() == {"image": "", "cpus": "2"}
+    assert options("--trust") == {"image": "evil", "cpus": "2"}
 
 
 def test_secrets_that_the_user_names_where_dev_runs_are_given(tmp_path: Path) -> None:
