@@ -25,7 +25,6 @@ from kamal_dev.shell.local import Local
 from tests.workspace.lab import WHO, git, write
 
 CONTENT = {"a.txt": "branch\n", "big/b.txt": "big\n"}
-HAS_LFS = not subprocess.run(["git", "lfs", "version"], check=False, capture_output=True).returncode
 
 
 @pytest.fixture(autouse=True)
@@ -121,8 +120,6 @@ def in_a_hook(tmp_path: Path) -> Kind:
 
 def large_files(tmp_path: Path) -> Kind:
     """Files in Git LFS, which are on the remote; the transfer is the one that git-lfs has for `file://`."""
-    if not HAS_LFS:
-        pytest.skip("git-lfs is not installed")
     subprocess.run(["git", "lfs", "install", "--skip-repo"], check=True, capture_output=True)
     bare = tmp_path / "srv/blog.git"
     git(tmp_path, "init", "--quiet", "--bare", "--initial-branch", "feature/x", str(bare))
