@@ -42,6 +42,7 @@ COMMANDS = {
     "wait": "Wait until a stack or a service is healthy, exited or listening",
     "forward": "Forward ports of a stack to this machine",
     "open": "Open a workspace in VS Code",
+    "extend": "Give a stack more time before it ends by itself",
     "lock": "Show and release stack locks",
     "audit": "Show the history of changes to stacks",
     "remove": "Remove stacks and the hosts created for them",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         "dev deploy fix-42  # again, from the same reference",
         "dev deploy try --here  # a stack of its own for the working tree",
         "dev deploy https://github.com/ann/guestbook@feature/x  # from a repository that is not checked out",
+        "dev deploy fix-42 --ttl 8h --idle 2h  # it stops by itself",
         "dev deploy --skip-push  # without a registry",
         "dev deploy --dry-run  # print the plan and its steps",
     )
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     "--keep-failed", is_flag=True, help="Leave a failed release running if there is no good release to roll back to."
 )
 @click.option("--recreate", is_flag=True, help="Recreate all containers, even if nothing changed.")
+@click.option("--ttl", default="", metavar="DURATION", help="End the stack after `90m`, `8h`, `2d` … or `never`.")
+@click.option("--idle", default="", metavar="DURATION", help="End the stack when nobody has used it for that long.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and its steps without running them.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @common.lock_wait
@@ -74,10 +77,12 @@ def command(
     With --ref, NAME is a stack of its own with the source of a branch, tag, commit or pull request. It is
     deployed again by its name, and remembers its reference. NAME can be a repository: URL[@REF].
     """
+    from kamal_dev.commands.expiry import LifetimeLimits
     from kamal_dev.pipeline.deploy import deploy_all
     from kamal_dev.pipeline.named import NamedStacks, SourceChoice
     from kamal_dev.pipeline.plan import DeployOptions
 
+    _ = LifetimeLimits(wanted["ttl"], wanted["idle"]).words
     names, ref = to_deploy(flags.repo, names, ref, common.here())
     common.refuse_local_source(flags, worktree, here)
     run = common.open_run(flags)

@@ -31,7 +31,7 @@ from kamal_dev.commands.stacks import (
     Usage,
 )
 from kamal_dev.commands.typed import fits, hints
-from kamal_dev.model import Container, ImageConfig
+from kamal_dev.model import Container, ImageConfig, Lifetime
 
 _UNPRINTABLE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _Value = TypeVar("_Value")
@@ -166,7 +166,7 @@ def _clean(value: Any) -> Any:
 
 def _read(kind: type[_Value], data: Mapping[str, Any]) -> _Value:
     known = {item.name: data[item.name] for item in fields(kind) if item.name in data}  # type: ignore[arg-type]
-    for name, inner in (("release", CurrentRelease), ("lock", Lock), ("last", FailedChange)):
+    for name, inner in (("release", CurrentRelease), ("lock", Lock), ("last", FailedChange), ("lifetime", Lifetime)):
         if isinstance(known.get(name), dict):
             known[name] = _read(inner, known[name])
     if wrong := [name for name, value in known.items() if not fits(value, hints(kind)[name])]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import field
 from typing import Any
 
-from kamal_dev.model import Container, Image, ImageConfig, familiar
+from kamal_dev.model import Container, Image, ImageConfig, Lifetime, familiar
 from kamal_dev.values import dataclass
 
 Record = Mapping[str, Any]  # what a workspace was sent, see `project.snapshot`; or an audit log entry
@@ -114,6 +114,7 @@ class Facts:
     `parts` are the parts of the current release's containers, as written by `compose.parts`.
     `allotted` are the ports of the host that the stack has, as `name port`.
     `lacks_pools`: the engine has its default address pools only, and they can be extended (see host/pools.sh).
+    `lifetime` is None if the stack has none.
     `watcher` is the version of the watcher, `missing` if none runs, or empty if the host cannot have one (no systemd).
     """
 
@@ -154,6 +155,7 @@ class Facts:
     watcher: str = ""
     allotted: tuple[str, ...] = ()
     lacks_pools: bool = False
+    lifetime: Lifetime | None = None
 
     @property
     def host_ports(self) -> dict[str, int]:

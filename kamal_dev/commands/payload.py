@@ -37,6 +37,8 @@ SCRIPTS = (
     "engine_swarm.sh",
     "environment.sh",
     "exec.sh",
+    "expire.sh",
+    "extend.sh",
     "facts.sh",
     "feed.sh",
     "folders.sh",
@@ -44,12 +46,14 @@ SCRIPTS = (
     "gather.sh",
     "handover.sh",
     "history.sh",
+    "idle.sh",
     "images.sh",
     "incidents.sh",
     "jail.sh",
     "label.sh",
     "lib.sh",
     "lifecycle.sh",
+    "lifetime.sh",
     "load.sh",
     "lock.sh",
     "logs.sh",
@@ -97,10 +101,12 @@ SCRIPTS = (
     "unit.sh",
     "unlock.sh",
     "unpack.sh",
+    "unsaved.sh",
     "usage.sh",
     "wait.sh",
     "watch.sh",
     "watcher.sh",
+    "work.sh",
     "worker.sh",
     "workspace.sh",
 )
@@ -113,7 +119,7 @@ UNDERWAY = ("underway.sh", "parts.sh", "swap.sh")
 # What ends containers, and knows who is in them.
 _REPLACE = ("replace.sh", "process.sh", "engine_events.sh")
 _SWITCH = (
-    *("switch.sh", "stack.sh", "history.sh", "lock.sh", "audit.sh", "images.sh", "engine_images.sh"),
+    *("switch.sh", "stack.sh", "history.sh", "lock.sh", "audit.sh", "lifetime.sh", "images.sh", "engine_images.sh"),
     *(
         "room.sh",
         "observe.sh",
@@ -131,13 +137,25 @@ _SWITCH = (
     *("folders.sh", "handover.sh", "mounts.sh"),
     *UNDERWAY,
 )
-_FACTS = ("stack.sh", "history.sh", "observe.sh", "lock.sh", "ports.sh", "unit.sh", "pools.sh", "engine_images.sh")
+_FACTS = (
+    *("stack.sh", "history.sh", "observe.sh", "lock.sh", "ports.sh", "unit.sh"),
+    *("pools.sh", "engine_images.sh", "lifetime.sh"),
+)
+_REMOVE = (
+    *("stack.sh", "unit.sh", "audit.sh", "lock.sh", "lifetime.sh", *_REPLACE, *CONFINED),
+    *("work.sh", "clone.sh", "unsaved.sh"),
+)
+_OPERATE = (*_SWITCH, "services.sh")
+# What ends a stack.
+_EXPIRE = (*_OPERATE, "operate.sh", *_REMOVE, "remove.sh")
 # The scripts of the watcher, which are installed on the host.
-WATCHER = (
+_WATCHER = (
     *("lib.sh", "engine.sh", "stack.sh", "history.sh", "audit.sh", "lock.sh", "observe.sh", "exec.sh", "lifecycle.sh"),
     *("outage.sh", "problems.sh", "incidents.sh", "notify.sh", "resume.sh", "watcher.sh", "engine_events.sh"),
     *("recover.sh", "engine_root.sh", *UNDERWAY),
+    *("lifetime.sh", "idle.sh", "expire.sh"),
 )
+WATCHER = tuple(dict.fromkeys((*_WATCHER, *_EXPIRE)))
 _SOURCED = {
     "allot.sh": ("stack.sh", "ports.sh"),
     "apply.sh": (*_SWITCH, "retention.sh", "unit.sh"),
@@ -146,11 +164,12 @@ _SOURCED = {
     "claim.sh": (),
     "bootstrap.sh": ("packages.sh", "pools.sh", "facts.sh", *_FACTS),
     "contents.sh": ("stack.sh", *_REPLACE),
+    "extend.sh": ("stack.sh", "audit.sh", "lifetime.sh"),
     "facts.sh": _FACTS,
     "label.sh": ("engine_swarm.sh",),
     "logs.sh": ("stack.sh", "engine_events.sh"),
     "nodes.sh": ("engine_swarm.sh",),
-    "operate.sh": (*_SWITCH, "services.sh"),
+    "operate.sh": _OPERATE,
     "place.sh": ("stack.sh",),
     "prune.sh": (
         "stack.sh",
@@ -165,11 +184,11 @@ _SOURCED = {
     "pull.sh": ("images.sh", "facts.sh", *_FACTS),
     "records.sh": ("stack.sh",),
     "releases.sh": ("stack.sh", "history.sh", "images.sh", "engine_images.sh"),
-    "remove.sh": ("stack.sh", "unit.sh", "audit.sh", "lock.sh", "engine_root.sh", *_REPLACE),
+    "remove.sh": _REMOVE,
     "restorable.sh": ("stack.sh", "room.sh", "parts.sh", "engine_root.sh"),
     "restore.sh": (*_SWITCH, "services.sh"),
     "rollback.sh": _SWITCH,
-    "status.sh": ("stack.sh", "history.sh", "observe.sh", "lock.sh", "usage.sh"),
+    "status.sh": ("stack.sh", "history.sh", "observe.sh", "lock.sh", "usage.sh", "lifetime.sh"),
     "stop.sh": _SWITCH,
     "stream.sh": ("run.sh",),
     "survey.sh": ("facts.sh", *_FACTS, "contents.sh", *_REPLACE),
@@ -235,7 +254,7 @@ def _files(scripts: Scripts, names: Iterable[str]) -> tuple[File, ...]:
 def watcher(scripts: Scripts) -> tuple[File, ...]:
     """Return the files with which a script installs the watcher."""
     names = "\n".join((watcher_version(scripts), *WATCHER))
-    return (*_files(scripts, ("unit.sh", *WATCHER)), *about({"watcher": names}))
+    return (*_files(scripts, dict.fromkeys(("unit.sh", *WATCHER))), *about({"watcher": names}))
 
 
 def watcher_version(scripts: Scripts) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import field
 
 from kamal_dev.commands.facts import CurrentRelease, Facts, FailedChange, Lock
-from kamal_dev.model import Container
+from kamal_dev.model import Container, Lifetime
 from kamal_dev.values import dataclass
 
 
@@ -33,8 +33,8 @@ class MountedVolume:
 class StackState:
     """Describe a stack, as judged by its host: `state` is one of those in `host/observe.sh`.
 
-    `last` is how the last change ended, if it failed; `allotted` are ports of the host, as `name port`; `usage` and
-    `volumes` are empty unless asked for.
+    `last` is how the last change ended, if it failed; `allotted` are ports of the host, as `name port`;
+    `lifetime` is None without a limit; `usage` and `volumes` are empty unless asked for.
     """
 
     stack: str
@@ -44,6 +44,7 @@ class StackState:
     lock: Lock | None = None
     last: FailedChange | None = None
     allotted: tuple[str, ...] = ()
+    lifetime: Lifetime | None = None
     containers: tuple[Container, ...] = ()
     usage: tuple[Usage, ...] = ()
     volumes: tuple[MountedVolume, ...] = ()

@@ -8,6 +8,7 @@ from dataclasses import field
 from kamal_dev.config.distribution import PlacementConfig
 from kamal_dev.config.images import BuildConfig, ImageSettings, Registry
 from kamal_dev.config.kinds import Amount, Boolean, Choice, Many, Name, Number, Text, Whole
+from kamal_dev.config.lifetime_section import LifetimeConfig
 from kamal_dev.config.notify import Notify
 from kamal_dev.config.options import Old, option, section
 from kamal_dev.config.port_range import PortRange
@@ -236,6 +237,7 @@ class Config:
         default=5,
     )
     deploy: Deploy = section(Deploy, "When a release counts as up, and what to do with one that does not come up.")
+    lifetime: LifetimeConfig = section(LifetimeConfig, "When stacks end by themselves.")
     notify: Notify = section(Notify, "Where alerts are sent when a service is not up or a disk is full.")
     workspace: WorkspaceConfig = section(WorkspaceConfig, "Source of the workspace on a host.")
     path: str = ""

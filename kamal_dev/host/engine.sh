@@ -299,6 +299,22 @@ published_ports() {
     }'
 }
 
+# engine_forwards: print the containers whose ports are forwarded, see forward.sh.
+engine_forwards() {
+  # shellcheck disable=SC2046 # ids are words
+  set -- $(engine ps --quiet --filter label=kamal-dev.forward=true)
+  [ $# = 0 ] || engine inspect --type container --format '{{.HostConfig.NetworkMode}}' -- "$@" 2>/dev/null
+}
+
+# engine_connections PORT...: print how many connections to these ports of the host the kernel has passed on; nothing if it does not
+# say so. Only the first packet of a connection is counted by these rules.
+engine_connections() {
+  case $(privilege) in root | sudo) ;; *) return ;; esac
+  as_root iptables -t nat -nvxL DOCKER 2>/dev/null | ports=" $* " awk '
+    match($0, /dpt:[0-9]+/) && index(ENVIRON["ports"], " " substr($0, RSTART + 4, RLENGTH - 4) " ") { count += $1; any = 1 }
+    END { if (any) printf "%.0f\n", count }'
+}
+
 # --- one container
 
 # engine_inspect WHAT [ID]...: print each container in the format WHAT of `engine_format`; fails if one does not exist.

@@ -24,6 +24,8 @@ here=${0%/*}
 . "$here/pools.sh"
 # shellcheck source-path=SCRIPTDIR source=engine_images.sh
 . "$here/engine_images.sh"
+# shellcheck source-path=SCRIPTDIR source=lifetime.sh
+. "$here/lifetime.sh"
 
 # look_at_system: set os and os_version without quotes, and memory in bytes.
 look_at_system() {
@@ -235,6 +237,6 @@ emit facts user "$(id -un)" home "$HOME" privilege "$(privilege)" \
   images: "${images:-[]}" clashes: "$(clashes "${engine:+$wanted_ports}")" workspace: "$(workspaces)" \
   foreign "$foreign" source: "$(note state)" offered: "$(note offered)" lacks: "$(lacks)" \
   unwritable "$(unwritable)" parts "$(made_of)" watcher "$watcher" underway "$underway" allotted: "$(allotted)" \
-  lacks_pools: "$lacking_pools"
+  lacks_pools: "$lacking_pools" lifetime: "$(describe_lifetime)"
 show_containers
 emit result ok: true phase facts

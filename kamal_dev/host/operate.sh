@@ -2,7 +2,8 @@
 # Stop, start, restart or scale services of the release that a stack has: operate.sh STACK VERB TIMEOUT WINDOW [SERVICE]...
 #
 # VERB is stop, start, restart or scale, whose services are `SERVICE=COUNT`; without services, all. TIMEOUT and WINDOW are
-# milliseconds. Volumes, workspaces and containers stay; nothing is rolled back. Payload: meta/performer, meta/restarts.
+# milliseconds. Volumes, workspaces and containers stay; nothing is rolled back. Payload: meta/performer, meta/restarts, meta/ends (`yes`: only stop a
+# stack whose lifetime is over, see lifetime.sh).
 # Events and result: see switch.sh; `state` is stopped, started, restarted or scaled, broken if a service is not up, kept if
 # nothing was changed, unfinished if a lifecycle command failed.
 set -u
@@ -27,6 +28,14 @@ stop_services() {
   judge_stack "$release"
   show_containers
   conclude true stopped ''
+}
+
+# require_over: end the script if the lifetime is not over, or was carried out already; somebody may just have extended it.
+require_over() {
+  over=''
+  if current_lifetime && [ -z "$life_ended" ]; then find_over; fi
+  [ -n "$over" ] || conclude true kept ''
+  ends=$over
 }
 
 # end_containers [SERVICE]...: stop those of the services with Compose, which does not know the services of leftovers.
@@ -109,6 +118,7 @@ use_stack "$1"
 verb=$2 timeout=$3 window_wanted=$4
 shift 4
 begin_with_release
+[ ! -f "$here/meta/ends" ] || require_over
 judge_stack "$release"
 changed_services=$* is_chosen=$*
 services=$(printf '%s\n' "$@" | sed 's/=.*//')

@@ -20,6 +20,8 @@ container_of() {
 
 use_stack "$1"
 require_engine place
+# Somebody is about to enter it.
+[ ! -f "$home/lifetime" ] || : >"$home/active"
 id=$(container_of "${2:-}" 2>"$here/ids.err") || give_up place "$(explain_engine $? "$(cat "$here/ids.err")")" unknown
 if [ "$engine_way" = direct ]; then direct=true; else direct=false; fi
 [ -z "$id" ] || engine_inspect place "$id" 2>/dev/null | sed 's/}$//' | while IFS='|' read -r its_service open; do

@@ -1,8 +1,9 @@
 #!/bin/sh
-# Remove a stack from this host: remove.sh STACK [keep-volumes]
+# Remove a stack from this host: remove.sh STACK [keep-volumes | unless-work]
 #
 # Removes containers, networks, volumes and the folder, except the audit log; images are kept. `keep-volumes` keeps the volumes
-# and the workspace. Payload: meta/performer. Events: `result` {ok, phase, state, code, reason, stack,
+# and the workspace. With `unless-work`, a stack is only removed if its lifetime has ended (see lifetime.sh), nothing of it
+# runs, and its workspace has no work that exists nowhere else; otherwise `state` is `kept`. Payload: meta/performer. Events: `result` {ok, phase, state, code, reason, stack,
 # removed, kept}; `code` is `untouched` if the engine does not answer and the stack has no folder.
 set -u
 here=${0%/*}
@@ -20,6 +21,12 @@ here=${0%/*}
 . "$here/engine_root.sh"
 # shellcheck source-path=SCRIPTDIR source=replace.sh
 . "$here/replace.sh"
+# shellcheck source-path=SCRIPTDIR source=lifetime.sh
+. "$here/lifetime.sh"
+# shellcheck source-path=SCRIPTDIR source=confine.sh
+. "$here/confine.sh"
+# shellcheck source-path=SCRIPTDIR source=work.sh
+. "$here/work.sh"
 
 # take_down: let Compose remove them, with the order and the stop timeouts of the services.
 take_down() {
@@ -42,7 +49,7 @@ doomed() {
   if [ -n "$with_volumes" ]; then
     find "$home" -mindepth 1 -maxdepth 1 ! -name audit.log ! -name lock
   else
-    find "$releases" "$home/current" "$home/lifecycle" "$home/baseline" "$home/running" "$home/alerts.log" "$home/incidents" -maxdepth 0 2>/dev/null
+    find "$releases" "$home/current" "$home/lifecycle" "$home/baseline" "$home/running" "$home/alerts.log" "$home/incidents" "$home/lifetime" "$home/active" -maxdepth 0 2>/dev/null
   fi
 }
 
@@ -57,6 +64,24 @@ remove_folder() {
   done
   unremoved="$(printf '%s' "$unremoved" | paste -sd ' ' -): $(last_lines "$here/rm" 1)"
   return 1
+}
+
+# keep REASON: end without having changed anything, because the stack is used, or has work that would be lost.
+keep() {
+  ! { hold_lifetime && current_lifetime; } || { life_kept=$1 life_told='' && write_lifetime; }
+  record remove ok: false state kept reason "$1"
+  give_up remove "$1" kept
+}
+
+# require_ended: keep a stack that somebody uses, or worked in.
+require_ended() {
+  read_lifetime
+  [ -n "$life_ended" ] || give_up remove 'its lifetime has not ended' kept
+  # shellcheck disable=SC2046 # ids are words
+  look_at_containers $(labelled container) || give_up remove "$engine_trouble" unknown
+  case $found in *'|running|'* | *'|restarting|'*) give_up remove 'it was started again' kept ;; esac
+  find_work
+  [ -z "$work" ] || keep "$work"
 }
 
 what_remains() {
@@ -79,7 +104,8 @@ conclude_nothing() {
 }
 
 use_stack "$1"
-with_volumes=yes kept='[]'
+with_volumes=yes kept='[]' spares=
+[ "${2:-}" != unless-work ] || spares=yes
 [ "${2:-}" != keep-volumes ] || with_volumes='' kept='["volumes","workspace"]'
 if ! has_engine; then
   ! has_more_than_records || remove_folder || fail "could not remove: $unremoved"
@@ -98,6 +124,7 @@ is_touched || [ -n "$(what_remains)" ] || conclude_nothing
 lock_stack remove
 trap unlock_stack EXIT
 trap 'exit 143' HUP INT TERM
+[ -z "$spares" ] || require_ended
 take_down
 sweep container
 sweep network
@@ -105,6 +132,7 @@ sweep network
 remaining=$(what_remains) || give_up remove 'could not list what remains' unknown
 [ -z "$remaining" ] || fail "could not remove: $(echo "$remaining" | paste -sd ' ' -)"
 remove_folder || fail "could not remove: $unremoved"
-remove_watcher >/dev/null 2>&1
+# A watcher that removes a stack still has to say so, and goes by itself.
+[ -f "$here/meta/ends" ] || remove_watcher >/dev/null 2>&1
 record remove ok: true state removed kept: "$kept"
 emit result ok: true phase remove stack "$stack" removed: true kept: "$kept"

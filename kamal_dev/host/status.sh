@@ -1,7 +1,7 @@
 #!/bin/sh
 # Print the state of stacks: status.sh [STACK]...; without a name, of every stack on this host.
 #
-# Events: per stack one `stack` {stack, state, reason, release, lock, last, allotted} and its `container`s, including missing ones, with
+# Events: per stack one `stack` {stack, state, reason, release, lock, last, allotted, lifetime} and its `container`s, including missing ones, with
 # the reason if one is not up; then `result` {ok, state, reason}: not `ok` if the engine does not answer. A host without an
 # engine that never had these stacks reports none. `state`: see observe.sh; `last`: the result
 # of the last change, if it failed. With meta/measure in the payload, before the result also a `usage` {stack, id, cpu,
@@ -21,6 +21,8 @@ here=${0%/*}
 . "$here/lock.sh"
 # shellcheck source-path=SCRIPTDIR source=usage.sh
 . "$here/usage.sh"
+# shellcheck source-path=SCRIPTDIR source=lifetime.sh
+. "$here/lifetime.sh"
 
 is_measured_too() { [ -f "$here/meta/measure" ]; }
 
@@ -31,7 +33,7 @@ show_stack() {
   ! is_measured_too || { begin_sampling; begin_measuring; }
   judge_stack "$shown"
   emit stack stack "$stack" state "$stack_state" reason "$stack_reason" release: "$(describe_release "$shown")" \
-    lock: "$(describe_lock)" last: "$(last_failure)" allotted: "$(allotted)"
+    lock: "$(describe_lock)" last: "$(last_failure)" allotted: "$(allotted)" lifetime: "$(describe_lifetime)"
   show_containers
 }
 

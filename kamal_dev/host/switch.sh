@@ -17,6 +17,8 @@
 . "$here/history.sh"
 # shellcheck source-path=SCRIPTDIR source=lock.sh
 . "$here/lock.sh"
+# shellcheck source-path=SCRIPTDIR source=lifetime.sh
+. "$here/lifetime.sh"
 # shellcheck source-path=SCRIPTDIR source=audit.sh
 . "$here/audit.sh"
 # shellcheck source-path=SCRIPTDIR source=images.sh
@@ -84,6 +86,7 @@ report_result() {
     observed_ms: "$window_spent" code "$result_code")
   printf '%s\n' "$result"
   is_concluded=true
+  tend_lifetime "$verb" "$1"
   clock
   record "$verb" release "$release" version "$version" previous "$previous" ok: "$1" state "$2" reason "$3" \
     ${changed_services:+services "$changed_services"} seconds: "$(seconds $((now - began)))"

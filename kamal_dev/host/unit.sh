@@ -80,6 +80,14 @@ WantedBy=multi-user.target
 END
 }
 
+# leave_host: remove the watcher by itself, if this login has no stack left. Systemd ends it afterwards.
+leave_host() {
+  [ -z "$(all_stacks)" ] || return 0
+  case $(privilege) in root | sudo) ;; *) return 0 ;; esac
+  as_root systemctl disable "$unit" && as_root rm -f "$unit_folder/$unit" && as_root systemctl daemon-reload && rm -rf "$watcher_folder" &&
+    as_root systemctl stop --no-block "$unit"
+}
+
 # remove_watcher: remove it if this login has no stack left.
 remove_watcher() {
   [ -d "$watcher_folder" ] && [ -z "$(all_stacks)" ] || return 0

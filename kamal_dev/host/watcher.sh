@@ -6,6 +6,7 @@
 # disk every few minutes. After an outage of the host or of the engine, it starts the containers that ran before and that
 # the engine did not start (see docs/decisions/restart-policy.md), and finishes what the outage interrupted.
 #   ~/.kamal-dev/<stack>/incidents     see incidents.sh
+# It also ends stacks whose lifetime is over, see lifetime.sh.
 #   ~/.kamal-dev/.watcher/pending/     per stack the events since its last check: `<container> <action> <exit code>`
 set -u
 here=${0%/*}
@@ -25,11 +26,17 @@ here=${0%/*}
 . "$here/incidents.sh"
 # shellcheck source-path=SCRIPTDIR source=notify.sh
 . "$here/notify.sh"
-# shellcheck source-path=SCRIPTDIR source=engine_events.sh
-. "$here/engine_events.sh"
+# shellcheck source-path=SCRIPTDIR source=replace.sh
+. "$here/replace.sh"
+# shellcheck source-path=SCRIPTDIR source=lifetime.sh
+. "$here/lifetime.sh"
+# shellcheck source-path=SCRIPTDIR source=idle.sh
+. "$here/idle.sh"
+# shellcheck source-path=SCRIPTDIR source=unit.sh
+. "$here/unit.sh"
 
 every=300 settle=2 again=15 retry=5 silent_tries=12 patience=120 scheduled=' '
-pending=$here/pending connected=
+pending=$here/pending lives=$here/lives life_turn=0 life_again=5 connected=
 
 # --- what wakes it up: lines on descriptor 3
 
@@ -76,6 +83,13 @@ schedule() {
   (sleep "$2"; echo "check $1" >&3) &
 }
 
+# plan_life STACK SECONDS: look at its lifetime after that time, and not when it was planned before.
+plan_life() {
+  life_turn=$((life_turn + 1))
+  echo "$life_turn" >"$lives/$1"
+  (sleep "$2"; echo "life $1 $life_turn" >&3) &
+}
+
 # handle WORD STACK CONTAINER ACTION CODE: names come from container labels, which anyone can set.
 handle() {
   case $1 in
@@ -92,6 +106,7 @@ handle() {
       return ;;
   esac
   case $2 in '' | *[!a-z0-9_-]* | [_-]*) return ;; esac
+  [ "$1" != gone ] || { (tell_gone "$2") & return; }
   [ -d "$base/$2/releases" ] || return
   case $1 in
     happened)
@@ -101,7 +116,15 @@ handle() {
     check)
       scheduled="${scheduled%%" $2 "*} ${scheduled#*" $2 "}"
       (check "$2")
-      case $? in 0) ;; *) schedule "$2" "$again" ;; esac ;;
+      case $? in 0) ;; *) schedule "$2" "$again" ;; esac
+      [ ! -f "$base/$2/lifetime" ] || [ -f "$lives/$2" ] || plan_life "$2" 0 ;;
+    wake) plan_life "$2" 0 ;;
+    life)
+      { read -r turn <"$lives/$2"; } 2>/dev/null && [ "$turn" = "$3" ] || return 0
+      rm -f "$lives/$2"
+      (watch_lifetime "$2")
+      pause=$?
+      [ "$pause" = 0 ] || plan_life "$2" "$pause" ;;
   esac
 }
 
@@ -184,6 +207,69 @@ look_at_start() {
   in_background resume.sh "$stack" "$now_started"
 }
 
+# --- lifetimes
+
+# watch_lifetime STACK: let the time pass, tell people what ends, and end it. The exit code is after how many seconds it has to be
+# looked at again; 0 if not before something changes.
+watch_lifetime() {
+  use_stack "$1"
+  read_lifetime || return 0
+  is_connected || return "$life_again"
+  read_lock
+  [ "$lock_state" != held ] || return "$life_again"
+  used=no traffic=$life_traffic
+  if [ -z "$life_ended" ]; then [ "$life_idle" = 0 ] || ! is_used || used=yes
+  elif some_container_runs; then used=started
+  fi
+  if ! hold_lifetime || ! current_lifetime; then return "$life_again"; fi
+  life_traffic=$traffic
+  [ "$used" != yes ] || life_idle_left=$life_idle
+  # Somebody has started it by other means than `dev`.
+  [ "$used" != started ] || [ -z "$life_ended" ] || begin_lifetime
+  find_over
+  find_first
+  find_pause
+  find_news
+  write_lifetime
+  release_lifetime
+  [ -z "$news" ] || alert lifetime '' 1 "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$news"
+  [ -z "$over" ] || [ -n "$life_ended" ] || { in_background expire.sh "$stack" && pause=$life_again; }
+  return "$pause"
+}
+
+some_container_runs() { look_at_stack && case $found in *'|running|'*) ;; *) return 1 ;; esac; }
+
+# find_news: set news to what people are to be told: once that the lifetime ends soon, and once that it has ended.
+find_news() {
+  told_now='' news=''
+  if [ -n "$life_ended" ]; then
+    told_now=ended news="stopped: its $life_ended has ended"
+    [ -z "$life_kept" ] || news="$news; not removed: $life_kept"
+  elif [ -n "$first" ]; then
+    notice_for "$first_limit"
+    if [ "$first_left" -gt 0 ] && [ "$first_left" -le "$notice" ]; then
+      told_now=soon news="its $first ends in $(spell "$first_left"), and it will be stopped"
+      [ "$life_then" != remove ] || news="${news% stopped} removed"
+      news="$news; \`dev extend $stack 4h\` extends it"
+    elif [ -n "$over" ]; then told_now=$life_told
+    fi
+  fi
+  [ "$told_now" != "$life_told" ] || news=''
+  life_told=$told_now
+}
+
+# tell_gone STACK: tell people that a stack was removed, and leave the host with its last stack.
+tell_gone() {
+  use_stack "$1"
+  home=$here/gone/$stack
+  [ -d "$home" ] || return 0
+  read -r life_ended <"$home/ended"
+  alert lifetime '' 1 "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "removed: its $life_ended has ended"
+  for _ in 1 2 3 4 5 6 7 8 9 10 11 12; do [ -n "$(ls -A "$letters" 2>/dev/null)" ] || break; sleep 10; done
+  rm -rf "$home"
+  leave_host
+}
+
 # in_background SCRIPT [ARG]...: run a script that changes the stack, in its own folder; it takes the lock of the stack.
 in_background() {
   run=$(mktemp -d "$here/run.XXXXXX") || return
@@ -195,8 +281,8 @@ in_background() {
 
 # --- the beginning
 
-rm -rf "$here"/run.* "$pending" "$here/events"
-mkdir -p "$pending" && mkfifo "$here/events" || exit
+rm -rf "$here"/run.* "$pending" "$lives" "$here/events"
+mkdir -p "$pending" "$lives" && mkfifo "$here/events" || exit
 exec 3<>"$here/events"
 echo "$$:$(started_at "$$")" >"$here/process"
 if is_new_boot; then follow outage & else follow again & fi

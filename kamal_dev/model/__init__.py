@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kamal_dev.model.image import Build, BuildSecret, Features, Image, ImageConfig, familiar
+from kamal_dev.model.lifetime import Lifetime
 from kamal_dev.model.location import Explanation, Location, Notice
 from kamal_dev.model.secret import REDACTED, Secret
 from kamal_dev.model.stack import (
@@ -30,6 +31,7 @@ __all__ = [
     "Host",
     "Image",
     "ImageConfig",
+    "Lifetime",
     "Location",
     "Notice",
     "Release",

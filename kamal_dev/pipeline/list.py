@@ -13,6 +13,7 @@ from kamal_dev.plan.placement import at
 from kamal_dev.project import HERE, Project
 from kamal_dev.project.state import CachedHost, State
 
+OPTIONAL = ("REF", "LEFT", "PORTS")
 NOT_THERE = ("absent", "off", "unreachable", "unknown")
 Hosts = tuple[tuple[str, Host], ...]
 
@@ -41,7 +42,8 @@ def listed(run: Run) -> list[StackStatus]:
 def lines(stacks: Iterable[StackStatus]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Return the head and the rows of the table.
 
-    References of named stacks, and ports that stacks got of their host, have a column if there are any.
+    References of named stacks, what is left of lifetimes, and ports that stacks got of their host, have a column if
+    there are any.
     """
     stacks = tuple(stacks)
     columns: dict[str, list[str]] = {
@@ -51,14 +53,17 @@ def lines(stacks: Iterable[StackStatus]) -> tuple[tuple[str, ...], list[tuple[st
         "REF": [_ref(stack) for stack in stacks] if any(stack.ref for stack in stacks) else [],
         "VERSION": [short(stack.version) or "-" for stack in stacks],
         "STATE": [_state(stack) for stack in stacks],
+        "LEFT": [str(stack.lifetime or "-") for stack in stacks] if any(stack.lifetime for stack in stacks) else [],
         "PORTS": [_ports(stack) for stack in stacks] if any(stack.ports for stack in stacks) else [],
     }
-    shown = {name: column for name, column in columns.items() if column or name not in ("REF", "PORTS")}
+    shown = {name: column for name, column in columns.items() if column or name not in OPTIONAL}
     return tuple(shown), list(zip(*shown.values(), strict=True))
 
 
 def _state(stack: StackStatus) -> str:
-    """Return the state; an unknown one says why."""
+    """Return the state; an unknown one, and one that is due to the lifetime, say why."""
+    if stack.lifetime and stack.lifetime.ended and stack.state == "stopped":
+        return f"stopped ({stack.lifetime.why})"
     return stack.state if stack.is_known else f"{stack.state}: {stack.reason}"
 
 

@@ -49,8 +49,9 @@ class DeployOptions:
 
     `names` limits the deploy to these stacks, of which `new` need not exist, `retry_failed` to those whose last deploy
     failed. `on` is the host for new stacks, if hosts share them. `timeout` is the number of seconds spent on each
-    host. `recreate` recreates every container. `agree` asks before hosts are created or removed, if the terminal is
-    interactive; `consent` asks before a limit of this machine is raised.
+    host. `recreate` recreates every container. `ttl` and `idle` limit the lifetime of the stacks. `agree` asks before
+    hosts are created or removed, if the terminal is interactive; `consent` asks before a limit of this machine is
+    raised.
     """
 
     count: int | None = None
@@ -64,6 +65,8 @@ class DeployOptions:
     timeout: float | None = None
     keep_failed: bool = False
     recreate: bool = False
+    ttl: str = ""
+    idle: str = ""
     skip_hooks: bool = False
     is_interactive: bool = False
     agree: Callable[[str], bool] = lambda question: True

@@ -7,11 +7,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import field, replace
 from threading import Lock, Semaphore
 
+from kamal_dev.commands.expiry import LifetimeLimits
 from kamal_dev.errors import DevError
 from kamal_dev.model import Host
 from kamal_dev.output import Output
 from kamal_dev.pipeline.hosts.apply import ApplyContext, apply, failure, tell
 from kamal_dev.pipeline.hosts.batches import Hosts, in_batches, reporting_hosts
+from kamal_dev.pipeline.hosts.lifetimes import with_lifetime
 from kamal_dev.pipeline.hosts.observe import Observations, observe
 from kamal_dev.pipeline.hosts.placing import claim
 from kamal_dev.pipeline.hosts.planning import Planner
@@ -217,8 +219,12 @@ class PlannedDeploy:
         prepared = hosts.result()
         _before_apply(hooks, prepared)
         applying = self._applying(preparing, reach.tunnel, images, _reached(prepared))
+        project, limits = self._run.project, LifetimeLimits(self._options.ttl, self._options.idle)
         results = in_batches(
-            self._run.project.config.deploy, self._run.output, prepared, lambda some: _apply_all(applying, hooks, some)
+            project.config.deploy,
+            self._run.output,
+            prepared,
+            lambda some: _apply_all(project, applying, hooks, limits, some),
         )
         return _rolled_back(self._run.project, self._run.connections, prepared, results), _reached(prepared)
 
@@ -325,11 +331,14 @@ def _before_apply(hooks: Hooks, hosts: Hosts) -> None:
         hooks.before("pre-deploy", stacks, left_behind=f"images are built and hosts are prepared; {UNTOUCHED}")
 
 
-def _apply_all(context: ApplyContext, hooks: Hooks, hosts: Hosts) -> list[StackResult]:
+def _apply_all(
+    project: Project, context: ApplyContext, hooks: Hooks, limits: LifetimeLimits, hosts: Hosts
+) -> list[StackResult]:
     def bring_up(prepared: PreparedHost | StackResult) -> StackResult:
         if isinstance(prepared, StackResult):
             return prepared
         result = hooks.checked(apply(context, prepared), prepared.host, left_behind=RUNNING)
+        result = with_lifetime(context.connections, project.config, prepared, limits, result)
         tell(context.connections.output, result)
         return result
 

@@ -11,7 +11,7 @@ from kamal_dev.commands.facts import FailedChange, Lock, host_ports
 from kamal_dev.commands.stacks import MountedVolume, StackState, Usage
 from kamal_dev.commands.words import is_stack_word
 from kamal_dev.errors import DevError, HostTimeout, NoAnswer
-from kamal_dev.model import Container, Host
+from kamal_dev.model import Container, Host, Lifetime
 from kamal_dev.pipeline.hosts.scripts import output_of
 from kamal_dev.pipeline.run.connections import HostConnections
 from kamal_dev.pipeline.run.names import is_numbered, of_project
@@ -35,7 +35,7 @@ class StackStatus:
     unknown; `last` is how the last change ended if it failed. `usage` and `volumes` are empty unless they are asked
     for. `repositories` are the names of the images that the project builds, `ports` the ports of the host that the
     stack has, by the names of its published ports. `ref` names the source of a named stack, see
-    `SourceOrigin`, and `service` its project.
+    `SourceOrigin`, and `service` its project. `lifetime` is None without a limit.
     """
 
     name: str
@@ -52,6 +52,7 @@ class StackStatus:
     ports: Mapping[str, int] = field(default_factory=dict)
     ref: str = ""
     service: str = ""
+    lifetime: Lifetime | None = None
 
     @property
     def is_fine(self) -> bool:
@@ -121,6 +122,7 @@ class StackStatus:
             "lock": self.lock and asdict(self.lock),
             "last": None if last is None else {"state": last.state, "version": last.version, "reason": last.reason},
             "ports": dict(self.ports),
+            "lifetime": self.lifetime and asdict(self.lifetime),
             "containers": [asdict(container) for container in self.containers],
         }
 
@@ -245,4 +247,5 @@ def _status(name: str, target: Host, stack: StackState | None) -> StackStatus:
         ports=host_ports(stack.allotted),
         ref=stack.release.ref if stack.release else "",
         service=stack.release.service if stack.release else "",
+        lifetime=stack.lifetime,
     )
