@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import field, replace
+from functools import partial
 from threading import Lock, Semaphore
 
 from kamal_dev.commands.expiry import LifetimeLimits
@@ -219,13 +220,10 @@ class PlannedDeploy:
         prepared = hosts.result()
         _before_apply(hooks, prepared)
         applying = self._applying(preparing, reach.tunnel, images, _reached(prepared))
-        project, limits = self._run.project, LifetimeLimits(self._options.ttl, self._options.idle)
-        results = in_batches(
-            project.config.deploy,
-            self._run.output,
-            prepared,
-            lambda some: _apply_all(project, applying, hooks, limits, some),
-        )
+        project, options = self._run.project, self.source.options
+        limits = LifetimeLimits(options.ttl, options.idle)
+        apply_some = partial(_apply_all, project, applying, hooks, limits)
+        results = in_batches(project.config.deploy, self._run.output, prepared, apply_some)
         return _rolled_back(self._run.project, self._run.connections, prepared, results), _reached(prepared)
 
     def report(self, results: list[StackResult], seconds: float) -> Report:
