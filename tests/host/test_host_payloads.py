@@ -73,6 +73,7 @@ def test_facts_send_the_script_with_what_it_sources(scripts: Mapping[str, str]) 
         "facts.sh",
         "history.sh",
         "lib.sh",
+        "lifetime.sh",
         "lock.sh",
         "observe.sh",
         "pools.sh",
